@@ -1,0 +1,1 @@
+"""From files to training documents: reading, filtering, deduplication, hold-out, shards."""

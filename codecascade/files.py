@@ -1,0 +1,236 @@
+"""Files that are whole or absent, and locks that the kernel lets go.
+
+Everything is written beside its final name, flushed to the disk and renamed into place, so that a
+reader (or a resumed run) never meets half a file. A full disk becomes a :class:`UserError`.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from codecascade.errors import UserError
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def disk_errors(path: str | Path) -> Iterator[None]:
+    """Turn "no space", "read-only" and "permission denied" into a sentence that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise UserError(
+                "the disk is full; make room and run again (nothing is lost)", file=path
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise UserError(
+                f"can't be written ({error.strerror}); choose another folder", file=path
+            ) from error
+        raise
+
+
+def atomic_write(path: str | Path, data: str | bytes) -> None:
+    """Replace ``path`` by ``data`` (text is written as UTF-8), or leave it as it was."""
+    path = Path(path)
+    content = data.encode() if isinstance(data, str) else data
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(descriptor, 0o666 & ~_umask())
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
+            os.replace(name, path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(name)
+            raise
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """A new empty folder that becomes ``path`` when the block ends without an exception.
+
+    An old folder of that name is replaced as a whole. If the process dies midway, ``path`` is as it was, save for
+    the instant between two renames, which :func:`recover_folder` mends.
+    """
+    path = Path(path)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        recover_folder(path)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.new-", dir=path.parent))
+        try:
+            os.chmod(temporary, 0o777 & ~_umask())
+            yield temporary
+            _sync_tree(temporary)
+            old = path.with_name(f".{path.name}.old")
+            if path.exists():
+                shutil.rmtree(old, ignore_errors=True)
+                os.rename(path, old)
+            os.rename(temporary, path)
+            _sync_folder(path.parent)
+            shutil.rmtree(old, ignore_errors=True)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            recover_folder(path)
+            raise
+
+
+def recover_folder(path: str | Path) -> None:
+    """Finish or undo what a killed :func:`atomic_folder` left beside ``path``."""
+    path = Path(path)
+    old = path.with_name(f".{path.name}.old")
+    if old.exists():
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.rename(old, path)
+    for left_over in path.parent.glob(f".{path.name}.new-*"):
+        shutil.rmtree(left_over, ignore_errors=True)
+
+
+class FolderLock:
+    """At most one process works in a folder: ``with FolderLock(folder): ...``.
+
+    The lock is the kernel's (``flock`` on ``folder/.lock``): it is gone when the process is, however it died.
+
+    Raises:
+        UserError: another process holds it.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> FolderLock:
+        with disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = open(self.folder / ".lock", "a")  # noqa: SIM115  (held open: closing it lets the lock go)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise UserError(
+                "another codecascade process is working here; wait for it or choose another folder",
+                file=self.folder,
+            ) from None
+        self._file = file
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def read_json(path: str | Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        UserError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError("there is no such file", file=path) from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"is not valid JSON ({error})", file=path) from None
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically."""
+    atomic_write(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """``(line number from 1, object)`` for each line of a JSON-lines file; empty lines are passed over.
+
+    Raises:
+        UserError: the file is missing, or a line is not a JSON object (file and line are named).
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, _json_object(path, number, line)
+    except FileNotFoundError:
+        raise UserError("there is no such file", file=path) from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"is not UTF-8 text ({error})", file=path) from None
+
+
+def _json_object(path: str | Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UserError(f"is not valid JSON ({error})", file=f"{path}:{number}") from None
+    if not isinstance(value, dict):
+        raise UserError(f"must be a JSON object, not {type(value).__name__}", file=f"{path}:{number}")
+    return value
+
+
+def write_jsonl(path: str | Path, rows: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> None:
+    """Write one JSON object a line, atomically."""
+    atomic_write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+class JsonlAppender:
+    """Appends JSON objects to a file, each line flushed at once so that a reader can follow."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        with disk_errors(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115  (closed by close)
+
+    def write(self, row: dict[str, Any]) -> None:
+        with disk_errors(self.path):
+            self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> JsonlAppender:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_tree(folder: Path) -> None:
+    for root, _, names in os.walk(folder):
+        for name in names:
+            descriptor = os.open(os.path.join(root, name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        _sync_folder(Path(root))

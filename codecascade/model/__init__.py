@@ -1,0 +1,1 @@
+"""The Llama architecture and the files that hold it."""

@@ -1,0 +1,1 @@
+"""Runs programs that nobody vouches for, confined and under limits."""

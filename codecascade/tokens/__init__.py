@@ -1,0 +1,1 @@
+"""Text to ids and back: tokenizers, infilling layouts, token healing, chat formats."""

@@ -1,0 +1,1 @@
+"""The stream of training batches and the loop that consumes it."""
