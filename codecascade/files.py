@@ -64,8 +64,8 @@ def atomic_write(path: str | Path, data: str | bytes) -> None:
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """A new empty folder that becomes ``path`` when the block ends without an exception.
 
-    An old folder of that name is replaced as a whole. If the process dies midway, ``path`` is as it was, save for
-    the instant between two renames, which :func:`recover_folder` mends.
+    An old folder of that name is replaced as a whole. If the process dies midway, ``path`` is as it was,
+    save for the instant between two renames, which :func:`recover_folder` mends.
     """
     path = Path(path)
     with disk_errors(path):
@@ -118,7 +118,7 @@ class FolderLock:
     def __enter__(self) -> FolderLock:
         with disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            file = open(self.folder / ".lock", "a")  # noqa: SIM115  (held open: closing it lets the lock go)
+            file = open(self.folder / ".lock", "a")  # held open: closing it lets the lock go
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

