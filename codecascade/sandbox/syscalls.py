@@ -1,0 +1,285 @@
+"""The Linux calls that confine a process: namespaces, mounts, Landlock, seccomp. Standard library only.
+
+Everything here acts on the calling process and raises ``OSError`` where the kernel refuses. Constants are those
+of the kernel's user-space headers (``linux/sched.h``, ``mount.h``, ``landlock.h``, ``seccomp.h``, ``filter.h``).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import struct
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWCGROUP = 0x10000000, 0x20000000, 0x40000000, 0x02000000
+ALL_NAMESPACES = (
+    CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWCGROUP
+)
+
+MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x1000, 0x4000, 0x40000
+_AT_RECURSIVE, _AT_FDCWD = 0x8000, -100
+_MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID = 0x1, 0x2
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_CAPBSET_DROP = 1, 4, 8, 24
+_PR_SET_SECCOMP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 22, 36, 38, 47
+_CAP_DAC_READ_SEARCH = 2
+
+_MACHINE = platform.machine()
+# (x86-64, arm64) numbers; system calls that one of the two lacks have None there.
+_NUMBERS: dict[str, tuple[int | None, int | None]] = {
+    "mount_setattr": (442, 442),
+    "landlock_create_ruleset": (444, 444),
+    "landlock_add_rule": (445, 445),
+    "landlock_restrict_self": (446, 446),
+    "capset": (126, 91),
+    "clone": (56, 220),
+    "clone3": (435, 435),
+    "socket": (41, 198),
+}
+_DENIED: dict[str, tuple[int | None, int | None]] = {
+    "socket": _NUMBERS["socket"],
+    "ptrace": (101, 117),
+    "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271),
+    "pidfd_getfd": (438, 438),
+    "unshare": (272, 97),
+    "setns": (308, 268),
+    "mount": (165, 40),
+    "umount2": (166, 39),
+    "pivot_root": (155, 41),
+    "chroot": (161, 51),
+    "open_tree": (428, 428),
+    "move_mount": (429, 429),
+    "fsopen": (430, 430),
+    "fsmount": (432, 432),
+    "mount_setattr": _NUMBERS["mount_setattr"],
+    "open_by_handle_at": (304, 265),
+    "bpf": (321, 280),
+    "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282),
+    "io_uring_setup": (425, 425),
+    "keyctl": (250, 219),
+    "add_key": (248, 217),
+    "request_key": (249, 218),
+    "init_module": (175, 105),
+    "finit_module": (313, 273),
+    "delete_module": (176, 106),
+    "kexec_load": (246, 104),
+    "reboot": (169, 142),
+    "swapon": (167, 224),
+    "swapoff": (168, 225),
+    "acct": (163, 89),
+    "settimeofday": (170, 170),
+    "clock_settime": (227, 112),
+}
+
+
+def _number(table: dict[str, tuple[int | None, int | None]], name: str) -> int | None:
+    return table[name][0 if _MACHINE == "x86_64" else 1]
+
+
+def _checked(result: int, what: str) -> int:
+    if result < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"{what}: {os.strerror(error)}")
+    return result
+
+
+def _syscall(name: str, *arguments: object) -> int:
+    number = _number(_NUMBERS, name)
+    return _checked(_libc.syscall(ctypes.c_long(number or -1), *arguments), name)
+
+
+def _prctl(option: int, *arguments: int) -> None:
+    padded = [*arguments, 0, 0, 0, 0][:4]
+    _checked(_libc.prctl(option, *(ctypes.c_ulong(value) for value in padded)), f"prctl({option})")
+
+
+def unshare(flags: int) -> None:
+    """Leave the namespaces named by ``flags`` for new ones."""
+    _checked(_libc.unshare(ctypes.c_int(flags)), "unshare")
+
+
+def mount(source: str, target: str, kind: str | None, flags: int, data: str = "") -> None:
+    """mount(2)."""
+    _checked(
+        _libc.mount(
+            source.encode(),
+            target.encode(),
+            None if kind is None else kind.encode(),
+            ctypes.c_ulong(flags),
+            data.encode(),
+        ),
+        f"mount {target}",
+    )
+
+
+def make_read_only(path: str) -> None:
+    """Make the mount at ``path`` and all below it read-only and free of set-uid programs (Linux 5.12)."""
+    attributes = struct.pack("=QQQQ", _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID, 0, 0, 0)
+    _syscall(
+        "mount_setattr",
+        ctypes.c_int(_AT_FDCWD),
+        path.encode(),
+        ctypes.c_uint(_AT_RECURSIVE),
+        attributes,
+        ctypes.c_size_t(len(attributes)),
+    )
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies."""
+    _prctl(_PR_SET_PDEATHSIG, 9)
+
+
+def become_subreaper() -> None:
+    """Orphans below this process become its children, so that it can find and kill them."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def drop_privileges() -> None:
+    """Give up every capability for good."""
+    _drop_bounding_set()
+    _set_capabilities(0)
+
+
+def become_nobody(user: int) -> None:
+    """As real root: become ``user`` for good, with no right but to read (the interpreter may lie in root's home).
+
+    The kernel does not count root's processes against RLIMIT_NPROC; those of a user of its own it does.
+    """
+    _prctl(_PR_SET_KEEPCAPS, 1)
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    # What is to be handed on must be inheritable before the bounding set is emptied.
+    _set_capabilities(_root_capabilities(), inheritable=1 << _CAP_DAC_READ_SEARCH)
+    _drop_bounding_set()
+    os.setresuid(user, user, user)
+    _set_capabilities(1 << _CAP_DAC_READ_SEARCH, inheritable=1 << _CAP_DAC_READ_SEARCH)
+    _prctl(_PR_CAP_AMBIENT, 2, _CAP_DAC_READ_SEARCH)  # programs that the program starts keep it
+
+
+def _drop_bounding_set() -> None:
+    for capability in range(64):
+        if _libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) < 0:
+            break  # past the last one
+
+
+def _set_capabilities(kept: int, inheritable: int = 0) -> None:
+    header = struct.pack("=Ii", 0x20080522, 0)
+    low, high = kept & 0xFFFFFFFF, kept >> 32
+    _syscall("capset", header, struct.pack("=6I", low, low, inheritable, high, high, 0))
+
+
+def _root_capabilities() -> int:
+    with open("/proc/self/status", encoding="ascii") as file:
+        return next(int(line.split()[1], 16) for line in file if line.startswith("CapPrm"))
+
+
+def no_new_privileges() -> None:
+    """Set-uid programs give nothing from here on; Landlock and seccomp ask for this first."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+# --- Landlock -----------------------------------------------------------------------------------------------
+
+_READ = 0b1 | 0b100 | 0b1000  # execute, read a file, read a folder
+_ACCESS_BY_VERSION = {
+    1: (1 << 13) - 1,
+    2: (1 << 14) - 1,
+    3: (1 << 15) - 1,
+    4: (1 << 15) - 1,
+    5: (1 << 16) - 1,
+}
+
+
+def landlock_version() -> int:
+    """The kernel's Landlock interface version; 0 where there is none."""
+    try:
+        return _syscall("landlock_create_ruleset", None, ctypes.c_size_t(0), ctypes.c_uint(1))
+    except OSError:
+        return 0
+
+
+def landlock(writable: list[str]) -> None:
+    """From here on: read anywhere, write only below ``writable`` (and to ``/dev/null``), no TCP, no signals out."""
+    version = landlock_version()
+    handled = _ACCESS_BY_VERSION[max(1, min(version, 5))]
+    network = 0b11 if version >= 4 else 0
+    scoped = 0b11 if version >= 6 else 0  # abstract sockets and signals stay inside
+    size = 24 if version >= 6 else 16 if version >= 4 else 8
+    attributes = struct.pack("=QQQ", handled, network, scoped)[:size]
+    ruleset = _syscall("landlock_create_ruleset", attributes, ctypes.c_size_t(size), ctypes.c_uint(0))
+    try:
+        _allow(ruleset, "/", _READ)
+        for folder in writable:
+            _allow(ruleset, folder, handled)
+        for device in ("/dev/null", "/dev/zero", "/dev/full"):
+            if os.path.exists(device):
+                _allow(ruleset, device, 0b110)  # read and write a file
+        _syscall("landlock_restrict_self", ctypes.c_int(ruleset), ctypes.c_uint(0))
+    finally:
+        os.close(ruleset)
+
+
+def _allow(ruleset: int, path: str, access: int) -> None:
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        rule = struct.pack("=Qi", access, descriptor)
+        _syscall("landlock_add_rule", ctypes.c_int(ruleset), ctypes.c_int(1), rule, ctypes.c_uint(0))
+    finally:
+        os.close(descriptor)
+
+
+# --- seccomp ------------------------------------------------------------------------------------------------
+
+_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+_EPERM, _ENOSYS = 1, 38
+_LOAD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+
+
+def seccomp_supported() -> bool:
+    """Whether the table of system calls covers this processor."""
+    return _MACHINE in _ARCHITECTURE
+
+
+def seccomp_filter() -> bytes:
+    """A filter program (classic BPF) that lets through all but the calls that reach beyond the process.
+
+    Refused with EPERM: sockets of every kind, other processes' memory, namespaces, mounts, kernel modules, clocks,
+    keys, io_uring (it would pass by the filter). ``clone3`` looks absent (its flags can't be inspected), so that
+    libraries fall back to ``clone``, whose namespace flags are refused.
+    """
+    rows: list[tuple[int, int, int, int]] = [
+        (_LOAD, 0, 0, 4),  # the architecture
+        (_JUMP_EQUAL, 1, 0, _ARCHITECTURE[_MACHINE]),
+        (_RETURN, 0, 0, _KILL),
+        (_LOAD, 0, 0, 0),  # the number of the call
+    ]
+    if _MACHINE == "x86_64":  # the x32 interface numbers the same calls differently
+        rows += [(_JUMP_GREATER_EQUAL, 0, 1, 0x40000000), (_RETURN, 0, 0, _KILL)]
+    for name in _DENIED:
+        rows += [(_JUMP_EQUAL, 0, 1, _number(_DENIED, name) or 0), (_RETURN, 0, 0, _ERRNO | _EPERM)]
+    rows += [
+        (_JUMP_EQUAL, 0, 1, _number(_NUMBERS, "clone3") or 0),
+        (_RETURN, 0, 0, _ERRNO | _ENOSYS),
+        (_JUMP_EQUAL, 0, 3, _number(_NUMBERS, "clone") or 0),
+        (_LOAD, 0, 0, 16),  # its first argument: the flags
+        (_JUMP_SET, 0, 1, ALL_NAMESPACES),
+        (_RETURN, 0, 0, _ERRNO | _EPERM),
+        (_RETURN, 0, 0, _ALLOW),
+    ]
+    return b"".join(struct.pack("=HBBI", *row) for row in rows)
+
+
+def seccomp(program: bytes) -> None:
+    """Install a filter made by :func:`seccomp_filter` for this process and all that it starts."""
+    buffer = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
+    head = ctypes.create_string_buffer(header, len(header))
+    _prctl(_PR_SET_SECCOMP, 2, ctypes.addressof(head))
