@@ -1,0 +1,184 @@
+"""Infilling: the order of prefix, suffix and middle, in ids (paper, section 2.3; Bavarian et al. 2022).
+
+``E`` encodes as the family does, ``N`` without a leading space, and BOS is there where the family adds one::
+
+    PSM   BOS PRE E(prefix) SUF N(suffix) MID       | N(middle) END
+    SPM   BOS PRE SUF N(suffix) MID E(prefix        |   middle) END
+
+In training SPM encodes prefix and middle as one text, so that no token is cut at their border ("compatible
+SPM"); what stands left of the bar is the prompt. There the prefix's last token may be cut: see ``healing``.
+Families with their own tokens differ in small ways: StarCoder's and Qwen's layouts are these, DeepSeek-Coder's
+``SUF`` marks the hole, and Codestral has SPM alone, as ``[SUFFIX] suffix [PREFIX] prefix middle``.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from codecascade.errors import UserError
+from codecascade.tokens import families, pipeline
+from codecascade.tokens.families import InfillingTokens
+from codecascade.tokens.tokenizer import Tokenizer
+
+__all__ = [
+    "InfillingExample",
+    "InfillingTokens",
+    "add_infilling_tokens",
+    "drop_infilling_tokens",
+    "find_infilling_tokens",
+    "infilling_example",
+    "infilling_prompt",
+    "rows_for",
+    "split_document",
+]
+
+_LLAMA2_PIECES = 32_000
+_LLAMA2_FIRST = 32_007  # Code Llama's ▁<PRE>; 32000 to 32006 are pieces that its models never see
+_LLAMA2_ROWS = 32_016
+
+
+@dataclass(frozen=True)
+class InfillingExample:
+    """A filled document: its ids, which end in the end-of-infilling token, and where the middle begins in them.
+
+    ``ids[middle_start:]`` are the first token that holds a character of the middle and all after it.
+    """
+
+    ids: list[int]
+    middle_start: int
+
+
+def infilling_prompt(
+    tokenizer: Tokenizer,
+    prefix: str,
+    suffix: str,
+    *,
+    format: str = "psm",  # noqa: A002  (the field's name for it)
+) -> list[int]:
+    """The prompt after which a model writes the middle; ``format`` is "psm" or "spm".
+
+    Raises:
+        UserError: the tokenizer has no infilling tokens, or its family does not know the format.
+    """
+    ids, text = _layout(tokenizer, prefix, suffix, format)
+    return [*ids, *tokenizer.encode(text)]
+
+
+def infilling_example(
+    tokenizer: Tokenizer,
+    prefix: str,
+    middle: str,
+    suffix: str,
+    *,
+    format: str,  # noqa: A002
+) -> InfillingExample:
+    """A training example: the prompt, the middle and the end of infilling. Raises as :func:`infilling_prompt`."""
+    ids, text = _layout(tokenizer, prefix, suffix, format)
+    end = _tokens(tokenizer, format).end
+    if format == "psm":
+        return InfillingExample([*ids, *tokenizer.encode_continuation(middle), end], len(ids))
+    joined = tokenizer.encode(text + middle)
+    start = _token_at_byte(tokenizer, joined, _length(tokenizer, tokenizer.encode(text)))
+    return InfillingExample([*ids, *joined, end], len(ids) + start)
+
+
+def _layout(tokenizer: Tokenizer, prefix: str, suffix: str, layout: str) -> tuple[list[int], str]:
+    """The control tokens and what stands between them, and the text (SPM: the prefix) that the middle continues."""
+    tokens = _tokens(tokenizer, layout)
+    bos, after = tokenizer.bos(), tokenizer.encode_continuation(suffix)
+    if tokens.middle is None:
+        return [*bos, tokens.suffix, *after, tokens.prefix], prefix
+    if layout == "psm":
+        return [*bos, tokens.prefix, *tokenizer.encode(prefix), tokens.suffix, *after, tokens.middle], ""
+    return [*bos, tokens.prefix, tokens.suffix, *after, tokens.middle], prefix
+
+
+def _tokens(tokenizer: Tokenizer, layout: str) -> InfillingTokens:
+    tokens = tokenizer.infilling
+    if tokens is None:
+        raise UserError("the tokenizer has no infilling tokens; train an infilling stage first")
+    if layout not in tokens.formats:
+        raise UserError(
+            f"{layout!r} is not an infilling format of this tokenizer; use {' or '.join(tokens.formats)}"
+        )
+    return tokens
+
+
+def _length(tokenizer: Tokenizer, ids: list[int]) -> int:
+    return sum(len(tokenizer.token_bytes(token_id)) for token_id in ids)
+
+
+def _token_at_byte(tokenizer: Tokenizer, ids: list[int], offset: int) -> int:
+    """The index of the token that holds byte ``offset`` of the text; ``len(ids)`` if it ends before."""
+    for index, token_id in enumerate(ids):
+        offset -= len(tokenizer.token_bytes(token_id))
+        if offset < 0:
+            return index
+    return len(ids)
+
+
+def split_document(text: str, rng: random.Random) -> tuple[str, str, str]:
+    """``(prefix, middle, suffix)`` at two independent uniform places between characters; any may be empty."""
+    first, second = sorted((rng.randint(0, len(text)), rng.randint(0, len(text))))
+    return text[:first], text[first:second], text[second:]
+
+
+def find_infilling_tokens(tokenizer: Tokenizer) -> InfillingTokens | None:
+    """The infilling tokens that the tokenizer came with or was given, found by name."""
+    return tokenizer.infilling
+
+
+def add_infilling_tokens(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer with infilling tokens: its own if it has some, else Code Llama's four.
+
+    Llama 2's vocabulary gets them at 32007 to 32010, as released (placeholders fill the ids before, for the
+    file format knows no gaps); any other at the next free ids.
+    """
+    if tokenizer.infilling is not None:
+        return tokenizer
+    next_id = tokenizer.vocab_size
+    first = max(next_id, _LLAMA2_FIRST) if _is_llama2(tokenizer) else next_id
+    names = [_placeholder(token_id) for token_id in range(next_id, first)] + list(families.CODE_LLAMA_TOKENS)
+    return tokenizer.with_vocabulary(
+        [pipeline.added_token(name, next_id + n) for n, name in enumerate(names)]
+    )
+
+
+def drop_infilling_tokens(tokenizer: Tokenizer) -> Tokenizer:
+    """The tokenizer without Code Llama's infilling tokens (Llama 2's vocabulary: 32,000 pieces again).
+
+    Families whose own vocabulary has infilling tokens keep them.
+    """
+    if tokenizer.infilling is None or tokenizer.infilling.family != "code_llama":
+        return tokenizer
+    names = {
+        *families.CODE_LLAMA_TOKENS,
+        *(_placeholder(token_id) for token_id in range(tokenizer.vocab_size)),
+    }
+    drop = {token_id for name, token_id in tokenizer.vocabulary.items() if name in names}
+    if _is_llama2(tokenizer):  # Code Llama's released vocabulary has parts of the four names among its pieces
+        drop |= {
+            token_id for token_id in tokenizer.spec["model"]["vocab"].values() if token_id >= _LLAMA2_PIECES
+        }
+    return tokenizer.with_vocabulary([], drop=drop)
+
+
+def rows_for(tokenizer_size: int) -> int:
+    """The rows of a model's embedding for so many ids: 32,016 for Llama 2's vocabulary with infilling tokens
+    (as released), else the next multiple of 64."""
+    if _LLAMA2_FIRST + len(families.CODE_LLAMA_TOKENS) <= tokenizer_size <= _LLAMA2_ROWS:
+        return _LLAMA2_ROWS
+    return -(-tokenizer_size // 64) * 64
+
+
+def _placeholder(token_id: int) -> str:
+    return f"<unused{token_id}>"
+
+
+def _is_llama2(tokenizer: Tokenizer) -> bool:
+    some = {"▁▁": 259, "▁t": 260, "▁": 29_871, "☺": 31_171}
+    size = sum(token_id < _LLAMA2_PIECES for token_id in tokenizer.vocabulary.values())
+    return size == _LLAMA2_PIECES and all(
+        tokenizer.vocabulary.get(piece) == token_id for piece, token_id in some.items()
+    )

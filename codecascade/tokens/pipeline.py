@@ -1,0 +1,218 @@
+"""The parts of a ``tokenizer.json`` (the tokenizers library's format) as plain dictionaries.
+
+Two kinds of byte-pair encoding matter here. *SentencePiece style* (Llama, Mistral): a space is the
+letter ``▁``, a text gets one in front (the dummy prefix), a character without a piece becomes
+pieces ``<0xNN>``. *Byte level* (GPT-2, StarCoder, Qwen): each byte has a printable letter of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+Spec = dict[str, Any]
+
+SPACE = "▁"
+_BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
+
+
+def added_token(content: str, token_id: int, *, special: bool = True, normalized: bool = False) -> Spec:
+    """An entry of ``added_tokens``."""
+    flags = {"single_word": False, "lstrip": False, "rstrip": False}
+    return {"id": token_id, "content": content, **flags, "normalized": normalized, "special": special}
+
+
+def sentencepiece_spec(
+    vocab: Mapping[str, int],
+    merges: Sequence[str],
+    added: Sequence[Spec],
+    *,
+    unknown: str,
+    dummy_prefix: bool = True,
+    byte_fallback: bool = True,
+) -> Spec:
+    """A SentencePiece-style byte-pair encoding, as transformers writes it for Llama 2."""
+    meta = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
+    prepend = [{"type": "Prepend", "prepend": SPACE}] if dummy_prefix else []
+    strip = [{"type": "Strip", "content": " ", "start": 1, "stop": 0}] if dummy_prefix else []
+    spaces = {"type": "Replace", "pattern": {"String": SPACE}, "content": " "}
+    decoders = [spaces, {"type": "ByteFallback"}, {"type": "Fuse"}, *strip]
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": list(added),
+        "normalizer": {"type": "Sequence", "normalizers": [*prepend, meta]},
+        "pre_tokenizer": None,
+        "post_processor": None,
+        "decoder": {"type": "Sequence", "decoders": decoders},
+        "model": _bpe(vocab, merges, unk_token=unknown, fuse_unk=True, byte_fallback=byte_fallback),
+    }
+
+
+def byte_level_spec(
+    vocab: Mapping[str, int],
+    merges: Sequence[str],
+    added: Sequence[Spec],
+    *,
+    splits: Sequence[Spec] = (),
+    normalizer: Spec | None = None,
+    whole_words: bool = False,
+) -> Spec:
+    """A byte-level byte-pair encoding.
+
+    ``splits`` are pre-tokenizers that run before the bytes are spelled; a ``Split`` among them takes the
+    place of GPT-2's own pattern. ``whole_words``: a word that is a piece is taken as it is (Llama 3).
+    """
+    own_pattern = any(split["type"] == "Split" for split in splits)
+    letters = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": list(added),
+        "normalizer": normalizer,
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [*splits, {**letters, "use_regex": not own_pattern}],
+        },
+        "post_processor": None,
+        "decoder": {**letters, "use_regex": True},
+        "model": _bpe(vocab, merges, ignore_merges=whole_words),
+    }
+
+
+def _bpe(vocab: Mapping[str, int], merges: Sequence[str], **settings: Any) -> Spec:
+    defaults = {
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": False,
+        "ignore_merges": False,
+    }
+    return {"type": "BPE", **defaults, **settings, "vocab": dict(vocab), "merges": list(merges)}
+
+
+def bos_template(bos: str, token_id: int) -> Spec:
+    """A ``post_processor`` that puts BOS before a text."""
+    special = {"SpecialToken": {"id": bos, "type_id": 0}}
+    first, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
+    return {
+        "type": "TemplateProcessing",
+        "single": [special, first],
+        "pair": [special, first, special, second],
+        "special_tokens": {bos: {"id": bos, "ids": [token_id], "tokens": [bos]}},
+    }
+
+
+def merges_from_scores(scores: Mapping[str, float]) -> list[str]:
+    """The merge list that makes a byte-pair encoder out of SentencePiece's pieces and their scores.
+
+    SentencePiece merges whichever neighbours form the piece of the highest score, so every way to cut a
+    piece into two pieces is a merge, in the order of the whole piece's score.
+    """
+    ranked = sorted(scores, key=lambda piece: -scores[piece])
+    cuts = ((piece[:cut], piece[cut:]) for piece in ranked for cut in range(1, len(piece)))
+    return [f"{left} {right}" for left, right in cuts if left in scores and right in scores]
+
+
+def for_encoding(spec: Spec, control: Iterable[str]) -> Spec:
+    """``spec`` changed so that no text can become one of the ``control`` tokens.
+
+    They are marked special (the library then passes over them when asked to), and merges that build one
+    out of letters go: Code Llama's vocabulary has them (``▁<PRE`` + ``>``).
+    """
+    names = set(control)
+    added = [
+        {**token, "special": token["special"] or token["content"] in names} for token in spec["added_tokens"]
+    ]
+    model = spec["model"]
+    merges = [merge for merge in model["merges"] if _merged(merge) not in names]
+    return {
+        **spec,
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added,
+        "model": {**model, "merges": merges},
+    }
+
+
+def merges_within(merges: Sequence[str | list[str]], vocab: Mapping[str, int]) -> list[str | list[str]]:
+    """The merges whose result is still a piece."""
+    return [merge for merge in merges if _merged(merge) in vocab]
+
+
+def _merged(merge: str | Sequence[str]) -> str:
+    return merge.replace(" ", "") if isinstance(merge, str) else "".join(merge)
+
+
+def is_byte_level(spec: Spec) -> bool:
+    """Whether pieces are spelled in the byte alphabet."""
+    return any(
+        step["type"] == "ByteLevel" for key in ("pre_tokenizer", "decoder") for step in _steps(spec[key])
+    )
+
+
+def dummy_prefix(spec: Spec) -> str | None:
+    """When a text gets a space in front: "always" (also after a special token), "first" (of a text), never: None."""
+    if any(step["type"] == "Prepend" for step in _steps(spec["normalizer"])):
+        return "always"
+    for step in _steps(spec["pre_tokenizer"]):
+        if step["type"] == "Metaspace":
+            scheme = step.get("prepend_scheme", "always" if step.get("add_prefix_space", True) else "never")
+            return None if scheme == "never" else str(scheme)
+        if step["type"] == "ByteLevel" and step["add_prefix_space"]:
+            return "always"
+    return None
+
+
+def without_dummy_prefix(spec: Spec) -> Spec:
+    """``spec`` for text that continues another: nothing is put in front."""
+    normalizers = [step for step in _steps(spec["normalizer"]) if step["type"] != "Prepend"]
+    pre_tokenizers = [
+        {
+            **step,
+            "add_prefix_space": False,
+            **({"prepend_scheme": "never"} if step["type"] == "Metaspace" else {}),
+        }
+        if step["type"] in ("Metaspace", "ByteLevel")
+        else step
+        for step in _steps(spec["pre_tokenizer"])
+    ]
+    return {
+        **spec,
+        "normalizer": {"type": "Sequence", "normalizers": normalizers} if normalizers else None,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": pre_tokenizers} if pre_tokenizers else None,
+    }
+
+
+def _steps(part: Spec | None) -> list[Spec]:
+    """The steps of a normalizer, pre-tokenizer or decoder, sequences flattened."""
+    if part is None:
+        return []
+    if part["type"] != "Sequence":
+        return [part]
+    inner = next(part[key] for key in ("normalizers", "pretokenizers", "decoders") if key in part)
+    return [step for one in inner for step in _steps(one)]
+
+
+def piece_bytes(piece: str, *, byte_level: bool) -> bytes:
+    """The bytes that a piece of the vocabulary stands for in the middle of a text."""
+    if byte_level:
+        alphabet = byte_alphabet()
+        return bytes(alphabet[letter] for letter in piece)
+    if match := _BYTE_PIECE.fullmatch(piece):
+        return bytes([int(match[1], 16)])
+    return piece.replace(SPACE, " ").encode()
+
+
+@cache
+def byte_alphabet() -> dict[str, int]:
+    """GPT-2's letter of each byte: the printable ones stand for themselves, the others for U+0100 and on."""
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = (byte for byte in range(256) if byte not in printable)
+    return {chr(byte): byte for byte in printable} | {chr(0x100 + n): byte for n, byte in enumerate(others)}

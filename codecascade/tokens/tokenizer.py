@@ -1,0 +1,319 @@
+"""Text to ids and back, for every kind of byte-pair tokenizer that Llama-architecture models use."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from codecascade.errors import UserError
+from codecascade.files import atomic_write, read_json, write_json
+from codecascade.tokens import families, pipeline
+from codecascade.tokens.families import InfillingTokens
+from codecascade.tokens.pipeline import Spec
+from codecascade.tokens.sentencepiece import read_sentencepiece
+
+_NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
+_GUESSES = {"bos_token": ("<s>",), "eos_token": ("</s>", "<|endoftext|>", "<|end_of_text|>")}
+
+
+class Tokenizer:
+    """A tokenizer and what its family does around a text. Immutable: changes make a new one.
+
+    Text is always text: what spells a control token (``</s>``, ``<|im_end|>``, ``▁<PRE>``) is encoded as the
+    characters it is made of. Control tokens are put into prompts as ids, by the layouts of this package.
+
+    Args:
+        spec: the content of a ``tokenizer.json`` whose model is a byte-pair encoding.
+        config: the content of its ``tokenizer_config.json``.
+
+    Raises:
+        UserError: the model is not a byte-pair encoding, or nothing ends a document.
+    """
+
+    def __init__(self, spec: Spec, config: Mapping[str, Any]) -> None:
+        if spec["model"]["type"] != "BPE":
+            raise UserError(f"is a {spec['model']['type']} model; only byte-pair encodings are supported")
+        added = {token["content"]: token["id"] for token in spec["added_tokens"]}
+        self.vocabulary: dict[str, int] = {**spec["model"]["vocab"], **added}
+        self.vocab_size: int = max(self.vocabulary.values()) + 1
+        control = _control_tokens(spec, self.vocabulary)
+        self.special_ids = frozenset(control.values())
+        self._encoding_spec = pipeline.for_encoding(spec, control)
+        self.backend = _backend(self._encoding_spec)
+        for name, token_id in added.items():  # the library numbers added tokens itself, without gaps
+            if self.backend.token_to_id(name) != token_id:
+                raise UserError(
+                    f"added token {name!r} can't have id {token_id}: the ids before it are not all taken"
+                )
+        self._dummy_prefix = pipeline.dummy_prefix(spec)
+
+        names = {key: _token_name(config.get(key)) for key in _NAMED_TOKENS}
+        for key, guesses in _GUESSES.items():
+            if key not in config:
+                names[key] = next((name for name in guesses if name in control), None)
+        self.bos_id = self._id_of(names["bos_token"], "bos_token")
+        self.eos_id = self._id_of(names["eos_token"], "eos_token")
+        end = families.end_of_document(control, names["eos_token"])
+        if end is None:
+            raise UserError("names no eos_token, and no end-of-text token is in its vocabulary")
+        self.end_of_document_id: int = end
+        pad = self._id_of(names["pad_token"], "pad_token")
+        self.pad_id: int = next(token_id for token_id in (pad, self.eos_id, end) if token_id is not None)
+        self.infilling: InfillingTokens | None = families.infilling_tokens(control, end)
+        ends = (self.eos_id, end, self.infilling.end if self.infilling else None)
+        self.stop_ids = tuple(
+            dict.fromkeys(
+                token_id for token_id in (*ends, *families.stop_ids(control)) if token_id is not None
+            )
+        )
+
+        template_adds_bos = self.bos_id is not None and self.backend.encode("").ids[:1] == [self.bos_id]
+        wanted = config.get("add_bos_token")
+        self.adds_bos: bool = self.bos_id is not None and (
+            template_adds_bos if wanted is None else bool(wanted)
+        )
+        if self.adds_bos != template_adds_bos:
+            name, token_id = names["bos_token"], self.bos_id
+            post = (
+                pipeline.bos_template(name, token_id)
+                if self.adds_bos and name and token_id is not None
+                else None
+            )
+            spec = {**spec, "post_processor": post}
+        self.spec = spec
+        self.config = _config(config, names, self.adds_bos)
+        self.chat_format = _chat_format(self.config.get("chat_template"), control)
+
+    def _id_of(self, name: str | None, key: str) -> int | None:
+        if name is None:
+            return None
+        if name not in self.vocabulary:
+            raise UserError(f"{name!r} is not in the vocabulary", file="tokenizer_config.json", key=key)
+        return self.vocabulary[name]
+
+    # ---------------------------------------------------------------- text to ids
+
+    def encode(self, text: str, *, bos: bool = False) -> list[int]:
+        """The family's encoding of a text, with BOS in front if ``bos`` is set and the family adds one."""
+        ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
+        return [*self.bos(), *ids] if bos else ids
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """:meth:`encode` of many texts, on all the library's threads."""
+        return [encoding.ids for encoding in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def encode_continuation(self, text: str) -> list[int]:
+        """The ids of a text that continues another: no dummy prefix (an infilling's suffix and middle)."""
+        ids: list[int] = self._continuation_backend.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def encode_after_special(self, text: str) -> list[int]:
+        """The ids of a text between special tokens, as rendering a chat template and encoding it would give."""
+        return self.encode(text) if self._dummy_prefix == "always" else self.encode_continuation(text)
+
+    def bos(self) -> list[int]:
+        """The ids that come before every document and prompt: BOS, or nothing where the family adds none."""
+        return [self.bos_id] if self.adds_bos and self.bos_id is not None else []
+
+    @cached_property
+    def _continuation_backend(self) -> tokenizers.Tokenizer:
+        if self._dummy_prefix is None:
+            return self.backend
+        return _backend(pipeline.without_dummy_prefix(self._encoding_spec))
+
+    # ---------------------------------------------------------------- ids to text
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of ids that :meth:`encode` gave; special tokens are left out."""
+        text = self.decode_continuation(ids)
+        return text.removeprefix(" ") if self._dummy_prefix else text
+
+    def decode_continuation(self, ids: Iterable[int]) -> str:
+        """The text of ids in the middle of a text: leading spaces stay; special tokens are left out."""
+        return b"".join(map(self.token_bytes, ids)).decode(errors="replace")
+
+    def decoder(self) -> StreamDecoder:
+        """Decodes a continuation token by token."""
+        return StreamDecoder(self)
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes that a token adds in the middle of a text: none for special tokens and for padding rows."""
+        return self.pieces[token_id] if 0 <= token_id < self.vocab_size else b""
+
+    @cached_property
+    def pieces(self) -> list[bytes]:
+        """:meth:`token_bytes` of every id."""
+        byte_level = pipeline.is_byte_level(self.spec)
+        literal = {token["id"] for token in self.spec["added_tokens"]} if byte_level else set()
+        pieces = [b""] * self.vocab_size
+        for piece, token_id in self.vocabulary.items():
+            if token_id in literal:  # an added token is written as it is, not in the byte alphabet
+                pieces[token_id] = piece.encode()
+            else:
+                pieces[token_id] = pipeline.piece_bytes(piece, byte_level=byte_level)
+        for token_id in self.special_ids:
+            pieces[token_id] = b""
+        return pieces
+
+    # ---------------------------------------------------------------- changed copies, folders
+
+    def with_vocabulary(self, added: Sequence[Spec], *, drop: Iterable[int] = ()) -> Tokenizer:
+        """A tokenizer with more added tokens (their ids in order, from the next free one) and without ``drop``."""
+        dropped = set(drop)
+        kept = [token for token in self.spec["added_tokens"] if token["id"] not in dropped]
+        model = self.spec["model"]
+        if dropped & set(model["vocab"].values()):
+            vocab = {piece: token_id for piece, token_id in model["vocab"].items() if token_id not in dropped}
+            model = {**model, "vocab": vocab, "merges": pipeline.merges_within(model["merges"], vocab)}
+        return Tokenizer({**self.spec, "added_tokens": [*kept, *added], "model": model}, self.config)
+
+    def with_chat_template(self, template: str) -> Tokenizer:
+        """A tokenizer whose folder carries this ``chat_template``."""
+        return Tokenizer(self.spec, {**self.config, "chat_template": template})
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``tokenizer.json``, ``tokenizer_config.json`` and ``special_tokens_map.json`` into ``folder``.
+
+        transformers 4 and 5, vLLM and llama.cpp's converter read them: the class is named
+        ``PreTrainedTokenizerFast`` because transformers 5 lets that one take ``tokenizer.json`` as it is,
+        while its ``LlamaTokenizer`` puts a pipeline of its own in place of the file's.
+        """
+        folder = Path(folder)
+        fields = ("content", "lstrip", "normalized", "rstrip", "single_word", "special")
+        decoder = {str(t["id"]): {field: t[field] for field in fields} for t in self.spec["added_tokens"]}
+        atomic_write(folder / "tokenizer.json", json.dumps(self.spec, ensure_ascii=False))
+        write_json(folder / "tokenizer_config.json", {**self.config, "added_tokens_decoder": decoder})
+        write_json(
+            folder / "special_tokens_map.json",
+            {key: self.config[key] for key in _NAMED_TOKENS if self.config.get(key) is not None},
+        )
+
+
+class StreamDecoder:
+    """Turns ids into text one by one: never half a character, never a special token.
+
+    The texts of all :meth:`push` calls and of :meth:`flush`, put together, are
+    :meth:`Tokenizer.decode_continuation` of all ids.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._pieces = tokenizer.token_bytes
+        self._characters = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def push(self, token_id: int) -> str:
+        """The text that is certain after this token; may be empty."""
+        return self._characters.decode(self._pieces(token_id))
+
+    def flush(self) -> str:
+        """What is left at the end: nothing, or U+FFFD for a character that was never completed."""
+        return self._characters.decode(b"", final=True)
+
+
+def load_tokenizer(folder: str | Path) -> Tokenizer:
+    """The tokenizer of a Hugging Face folder: ``tokenizer.json``, else ``tokenizer.model`` alone.
+
+    Raises:
+        UserError: neither file is there, or one can't be read.
+    """
+    folder = Path(folder)
+    file, model = folder / "tokenizer.json", folder / "tokenizer.model"
+    config = _read_config(folder)
+    if file.exists():
+        spec = read_json(file)
+    elif model.exists():
+        file = model
+        spec, names = read_sentencepiece(model)
+        config = {**names, **config}
+    else:
+        raise UserError("holds neither tokenizer.json nor tokenizer.model", file=folder)
+    try:
+        return Tokenizer(_with_config_tokens(spec, config), config)
+    except UserError as error:
+        raise UserError(
+            error.message, file=folder / error.file if error.file else file, key=error.key
+        ) from None
+    except Exception as error:  # the library raises plain Exceptions for what it can't parse
+        raise UserError(
+            f"is not a tokenizer that can be read ({type(error).__name__}: {error})", file=file
+        ) from error
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    """``tokenizer_config.json`` with what other files of the folder hold in its place."""
+    config: dict[str, Any] = {}
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        if (folder / name).exists():
+            config |= read_json(folder / name)
+    template = folder / "chat_template.jinja"
+    if template.exists():
+        config["chat_template"] = template.read_text(encoding="utf-8")
+    elif isinstance(config.get("chat_template"), list):  # several named templates
+        named = {entry["name"]: entry["template"] for entry in config["chat_template"]}
+        config["chat_template"] = named.get("default")
+    if "added_tokens_decoder" not in config and (folder / "added_tokens.json").exists():
+        extra = read_json(folder / "added_tokens.json")
+        config["added_tokens_decoder"] = {
+            str(token_id): {"content": name, "special": True} for name, token_id in extra.items()
+        }
+    return config
+
+
+def _with_config_tokens(spec: Spec, config: Mapping[str, Any]) -> Spec:
+    """``spec`` with the added tokens that only the configuration lists, as transformers adds them on loading."""
+    known = {token["content"] for token in spec["added_tokens"]}
+    listed = sorted(
+        (int(token_id), token) for token_id, token in config.get("added_tokens_decoder", {}).items()
+    )
+    missing = [
+        pipeline.added_token(token["content"], token_id, special=token.get("special", False))
+        for token_id, token in listed
+        if token["content"] not in known
+    ]
+    return {**spec, "added_tokens": [*spec["added_tokens"], *missing]}
+
+
+def _control_tokens(spec: Spec, vocabulary: Mapping[str, int]) -> dict[str, int]:
+    control = {
+        token["content"]: token["id"]
+        for token in spec["added_tokens"]
+        if token["special"] or families.is_control(token["content"])
+    }
+    return control | {name: vocabulary[name] for name in families.infilling_names(vocabulary)}
+
+
+def _backend(spec: Spec) -> tokenizers.Tokenizer:
+    backend = tokenizers.Tokenizer.from_str(json.dumps(spec))
+    backend.encode_special_tokens = True  # what spells a special token is text
+    return backend
+
+
+def _token_name(value: Any) -> str | None:
+    name: str | None = value["content"] if isinstance(value, dict) else value
+    return name
+
+
+def _config(config: Mapping[str, Any], names: Mapping[str, str | None], adds_bos: bool) -> dict[str, Any]:
+    passing = {"added_tokens_decoder", "auto_map", "tokenizer_file", "sp_model_kwargs", "legacy"}
+    return {
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": int(1e30),
+        **{key: value for key, value in config.items() if key not in passing and key not in _NAMED_TOKENS},
+        **{key: name for key, name in names.items() if name is not None},
+        "add_bos_token": adds_bos,
+        "tokenizer_class": "PreTrainedTokenizerFast",
+    }
+
+
+def _chat_format(template: str | None, control: Mapping[str, int]) -> str | None:
+    """The dialogue format that a folder's template, or else its control tokens, speak of."""
+    if template is None:
+        return "chatml" if "<|im_start|>" in control and "<|im_end|>" in control else None
+    if "<<SYS>>" in template and "[INST]" in template:
+        return "llama2"
+    return "chatml" if "<|im_start|>" in template else None
