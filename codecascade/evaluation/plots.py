@@ -1,0 +1,163 @@
+"""The report's pictures, as SVG text that stands inside a page.
+
+One hue per model, in the order of the tree; intervals are drawn wherever a figure has one.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from codecascade.evaluation.metrics import Metric
+
+INK, QUIET, RULE = "#1f2933", "#7b8794", "#e4e7eb"
+HUES = ("#9aa5b1", "#2f6fb0", "#d9822b", "#1f9d78", "#8a5fbf", "#c2417c", "#5c7a29", "#b5483a")
+_HEAT = LinearSegmentedColormap.from_list("accuracy", ["#f7f4ee", "#b9d8d2", "#4fa394", "#14594d"])
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": QUIET,
+    "axes.titlesize": 10,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelcolor": QUIET,
+    "ytick.labelcolor": QUIET,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "codecascade",
+}
+
+
+@dataclass(frozen=True)
+class LossCurve:
+    """The loss of a stage: ``losses[i]`` nats a token after ``tokens[i]`` training tokens."""
+
+    name: str
+    tokens: Sequence[float]
+    losses: Sequence[float]
+
+
+def hue(place: int) -> str:
+    """The colour of the model at ``place`` of the tree's order."""
+    return HUES[place % len(HUES)]
+
+
+def intervals(title: str, metrics: Mapping[str, Metric], hues: Mapping[str, str], *, percent: bool) -> str:
+    """A dot and its 95 % interval for each model, one under the other."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(4.1, 0.62 + 0.3 * len(metrics)))
+        axes = figure.subplots()
+        scale = 100 if percent else 1
+        names = list(metrics)
+        for row, name in enumerate(names):
+            metric, colour = metrics[name], hues[name]
+            low, value, high = (scale * figure for figure in (metric.low, metric.value, metric.high))
+            axes.plot(
+                [low, high], [row, row], color=colour, linewidth=2.2, alpha=0.45, solid_capstyle="round"
+            )
+            axes.plot([value], [row], "o", color=colour, markersize=6.5)
+            axes.annotate(
+                f"{value:.1f}" if percent else f"{value:.3f}",
+                (value, row),
+                xytext=(0, 6),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+            )
+        axes.set_yticks(range(len(names)), names)
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.set_ylim(len(names) - 0.5, -0.75)
+        if percent:
+            axes.set_xlim(left=min(0, axes.get_xlim()[0]))
+        axes.grid(axis="y", visible=False)
+        axes.set_title(title + (", %" if percent else ""))
+        return _svg(figure)
+
+
+def loss_curves(curves: Sequence[LossCurve], hues: Mapping[str, str]) -> str:
+    """A small picture per stage, all on the same scale of losses: thin each step, thick their running mean."""
+    with matplotlib.rc_context(_STYLE):
+        columns = min(len(curves), 4)
+        rows = -(-len(curves) // columns)
+        figure = Figure(figsize=(2.35 * columns + 0.5, 2.0 * rows + 0.2))
+        grid = np.atleast_1d(figure.subplots(rows, columns, sharey=True, squeeze=False)).ravel()
+        for axes, curve in zip(grid, curves, strict=False):
+            colour = hues[curve.name]
+            axes.plot(curve.tokens, curve.losses, color=colour, linewidth=0.8, alpha=0.35)
+            axes.plot(curve.tokens, running_mean(curve.losses), color=colour, linewidth=2)
+            axes.set_title(curve.name)
+            axes.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter(sep=""))
+            axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3))
+            axes.set_xlabel("tokens")
+        for axes in grid[len(curves) :]:
+            axes.set_visible(False)
+        grid[0].set_ylabel("loss, nats a token")
+        return _svg(figure)
+
+
+def running_mean(values: Sequence[float], share: float = 0.1) -> list[float]:
+    """An exponential mean over about ``share`` of the values, corrected for its start."""
+    decay = 1 - 1 / max(1.0, share * len(values))
+    mean, weight, means = 0.0, 0.0, []
+    for value in values:
+        mean, weight = decay * mean + (1 - decay) * value, decay * weight + (1 - decay)
+        means.append(mean / weight if weight else value)
+    return means
+
+
+def key_retrieval(cells: Mapping[str, Mapping[tuple[int, float], Metric]]) -> str:
+    """A heat map per model: lengths to the right, positions downwards, the share of keys found in each cell."""
+    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
+        lengths = sorted({length for model in cells.values() for length, _ in model})
+        positions = sorted({position for model in cells.values() for _, position in model})
+        width = 0.62 * len(lengths) + 0.9
+        figure = Figure(figsize=(max(2.2, width) * len(cells), 0.42 * len(positions) + 0.95))
+        grid = figure.subplots(1, len(cells), sharey=True, squeeze=False)[0]
+        for axes, (name, model) in zip(grid, cells.items(), strict=True):
+            values = np.array(
+                [[_value(model.get((length, position))) for length in lengths] for position in positions]
+            )
+            axes.imshow(values, cmap=_HEAT, vmin=0, vmax=1, aspect="auto")
+            for row, column in np.ndindex(values.shape):
+                if not np.isnan(values[row, column]):
+                    shade = "white" if values[row, column] > 0.55 else INK
+                    text = f"{100 * values[row, column]:.0f}"
+                    axes.text(column, row, text, ha="center", va="center", color=shade, fontsize=8.5)
+            axes.set_xticks(range(len(lengths)), [f"{length:,}" for length in lengths])
+            axes.set_yticks(range(len(positions)), [f"{position:g}" for position in positions])
+            axes.tick_params(length=0)
+            for spine in axes.spines.values():
+                spine.set_visible(False)
+            axes.set_title(name)
+            axes.set_xlabel("tokens of prompt")
+        grid[0].set_ylabel("key's position")
+        return _svg(figure)
+
+
+def _value(metric: Metric | None) -> float:
+    return float("nan") if metric is None else metric.value
+
+
+def _svg(figure: Any) -> str:
+    figure.tight_layout()
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    content = buffer.getvalue()
+    return content[content.index("<svg") :]
