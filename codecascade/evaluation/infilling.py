@@ -1,0 +1,255 @@
+"""Single-line infilling: one whole line of a function is masked, and the model writes it again.
+
+Two benchmarks of the same shape. ``infilling_single_line`` masks each line of HumanEval's canonical solutions, in
+the way of the infilling benchmark (Bavarian et al. 2022; paper, Table 14), and runs HumanEval's tests.
+``infilling_heldout`` masks a line of functions in held-out documents of the corpus, and runs their doctests where
+they have some that pass with the true line.
+
+``exact_match`` and ``pass@1`` are of the family's first layout (PSM, except where only SPM is known),
+``exact_match_spm`` is of SPM with token healing, ``ended`` the share of generations that ended by themselves.
+"""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice, zip_longest
+from typing import Any
+
+from codecascade.corpus.documents import Document
+from codecascade.corpus.functions import Function, functions_of, parse
+from codecascade.corpus.table import Corpus
+from codecascade.evaluation.humaneval import HumanEvalProblem, humaneval_problems
+from codecascade.evaluation.metrics import rate
+from codecascade.evaluation.result import Bench, BenchmarkResult, Example, execution_row, seed_for, subset
+from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.generation.requests import (
+    Completion,
+    Request,
+    Sampling,
+    completion_request,
+    infilling_request,
+)
+from codecascade.sandbox.sandbox import Sandbox
+from codecascade.tokens.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class InfillingProblem:
+    """``prefix + middle + suffix`` is the whole text; ``test`` is appended to it and run, unless it is empty."""
+
+    task_id: str
+    prefix: str
+    middle: str
+    suffix: str
+    test: str = ""
+
+    def program(self, middle: str) -> str:
+        return self.prefix + middle + self.suffix + self.test
+
+
+# ---- problems -------------------------------------------------------------------------------------------------
+
+
+def single_line_problems(problems: Iterable[HumanEvalProblem]) -> list[InfillingProblem]:
+    """A problem for each line of each canonical solution that is not blank: 1,033 for all of HumanEval.
+
+    Task ids, prefixes (with the blank line that the benchmark has before a body's first line), middles and suffixes
+    are those of the published ``HumanEval-SingleLineInfilling``.
+    """
+    return [
+        InfillingProblem(
+            f"SingleLineInfilling/{problem.task_id}/L{number}",
+            problem.prompt + "\n".join(lines[:number]) + "\n",
+            line + "\n",
+            "\n".join(lines[number + 1 :]),
+            problem.check,
+        )
+        for problem in problems
+        for lines in [problem.canonical_solution.split("\n")]
+        for number, line in enumerate(lines)
+        if line.strip()
+    ]
+
+
+def heldout_problems(corpus: Corpus, sandbox: Sandbox, settings: EvaluateSettings) -> list[InfillingProblem]:
+    """A problem for each of ``infilling_problems`` functions of held-out Python documents, chosen by the seed.
+
+    Functions are taken from as many documents as possible; the same text counts once.
+    """
+    rng = random.Random(settings.seed)
+    table = corpus.documents("heldout", "python")
+    wanted = settings.infilling_problems
+    places = list(range(len(table)))
+    rng.shuffle(places)
+    if wanted is not None:
+        places = places[: 4 * wanted]
+    by_document = [_problems_of(table[place], settings, rng) for place in places]
+    rounds = (
+        problem for one_each in zip_longest(*by_document) for problem in one_each if problem is not None
+    )
+    distinct = {problem.prefix + problem.middle + problem.suffix: problem for problem in rounds}
+    chosen = list(islice(distinct.values(), wanted))
+    return _with_sound_tests(chosen, sandbox)
+
+
+def _problems_of(
+    document: Document, settings: EvaluateSettings, rng: random.Random
+) -> list[InfillingProblem]:
+    shortest, longest = settings.infilling_min_characters, settings.infilling_max_characters
+    problems = []
+    for function in functions_of(document.text):
+        source = function.standalone.rstrip() + "\n"
+        if shortest <= len(source) <= longest and (numbers := body_lines(source)):
+            lines = source.splitlines(keepends=True)
+            number = rng.choice(numbers)
+            problems.append(
+                InfillingProblem(
+                    f"{document.id}/{function.qualified_name}/L{number}",
+                    "".join(lines[:number]),
+                    lines[number],
+                    "".join(lines[number + 1 :]),
+                    _doctests(function),
+                )
+            )
+    rng.shuffle(problems)
+    return problems
+
+
+def body_lines(source: str) -> list[int]:
+    """Numbers (from 0) of the lines of a function's body, after its docstring, that hold more than a comment."""
+    tree = parse(source)
+    if tree is None or not isinstance(node := tree.body[0], ast.FunctionDef | ast.AsyncFunctionDef):
+        return []
+    first = node.body[0]
+    header = first.end_lineno if ast.get_docstring(node) is not None else _first_line(first) - 1
+    assert header is not None
+    lines = source.splitlines()
+    return [
+        number
+        for number in range(max(header, node.lineno), len(lines))
+        if lines[number].strip() and not lines[number].lstrip().startswith("#")
+    ]
+
+
+def _first_line(statement: ast.stmt) -> int:
+    decorators = getattr(statement, "decorator_list", [])
+    return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
+
+
+def _doctests(function: Function) -> str:
+    """A program's end that runs the doctests of a top-level function and fails unless there are some and all pass."""
+    if not function.docstring or ">>>" not in function.docstring or "." in function.qualified_name:
+        return ""
+    return (
+        "\nimport doctest as _doctest\n"
+        "_runner = _doctest.DocTestRunner(verbose=False)\n"
+        f"for _test in _doctest.DocTestFinder().find({function.name}, {function.name!r}, False, globals()):\n"
+        "    _runner.run(_test)\n"
+        "assert _runner.tries and not _runner.failures\n"
+    )
+
+
+def _with_sound_tests(problems: Sequence[InfillingProblem], sandbox: Sandbox) -> list[InfillingProblem]:
+    """The problems, without the tests that fail with the true middle (they need more than the function)."""
+    tested = [problem for problem in problems if problem.test]
+    outcomes = sandbox.run_many(problem.program(problem.middle) for problem in tested)
+    sound = {problem.task_id for problem, outcome in zip(tested, outcomes, strict=True) if outcome.passed}
+    return [
+        problem if problem.task_id in sound or not problem.test else _without_test(problem)
+        for problem in problems
+    ]
+
+
+def _without_test(problem: InfillingProblem) -> InfillingProblem:
+    return InfillingProblem(problem.task_id, problem.prefix, problem.middle, problem.suffix)
+
+
+# ---- scores ---------------------------------------------------------------------------------------------------
+
+
+def run_single_line(bench: Bench) -> BenchmarkResult:
+    """``infilling_single_line``."""
+    settings = bench.settings
+    problems = subset(single_line_problems(humaneval_problems()), settings.infilling_problems, settings.seed)
+    return score("infilling_single_line", problems, bench)
+
+
+def run_heldout(bench: Bench) -> BenchmarkResult:
+    """``infilling_heldout``."""
+    name = "infilling_heldout"
+    return score(
+        name, heldout_problems(bench.needs_corpus(name), bench.needs_sandbox(name), bench.settings), bench
+    )
+
+
+def score(name: str, problems: Sequence[InfillingProblem], bench: Bench) -> BenchmarkResult:
+    """Greedy middles of ``problems`` in each layout that the model's family knows."""
+    tokenizer = bench.generator.tokenizer
+    formats = tokenizer.infilling.formats if tokenizer.infilling else ("left_to_right",)
+    asked = [(problem, layout) for layout in formats for problem in problems]
+    requests = [_request(tokenizer, problem, layout, bench.settings) for problem, layout in asked]
+
+    def program(completion: Completion) -> str | None:
+        problem, layout = asked[completion.request]
+        return problem.program(_middle(completion, layout)) if problem.test and layout == formats[0] else None
+
+    answers = bench.generate_and_run(requests, program, bench.needs_sandbox(name))
+    samples: list[dict[str, Any]] = []
+    examples = []
+    for (problem, layout), (completion, outcome) in zip(asked, answers, strict=True):
+        middle = _middle(completion, layout)
+        right = middle.rstrip() == problem.middle.rstrip()
+        samples.append(
+            {
+                "task_id": problem.task_id,
+                "completion": middle,
+                "format": layout,
+                "exact_match": right,
+                "ended": isinstance(completion.stopped_by, int),
+                "finish_reason": completion.finish_reason,
+                **execution_row(outcome),
+            }
+        )
+        if layout == formats[0]:
+            examples.append(
+                Example(problem.task_id, problem.prefix, middle, right, problem.suffix, problem.middle)
+            )
+    first = [row for row in samples if row["format"] == formats[0]]
+    metrics = {
+        "exact_match": rate([row["exact_match"] for row in first]),
+        "pass@1": rate([row["passed"] for row in first if "passed" in row]),
+        "ended": rate([row["ended"] for row in first]),
+    }
+    if "spm" in formats:
+        metrics["exact_match_spm"] = rate([row["exact_match"] for row in samples if row["format"] == "spm"])
+    return BenchmarkResult(name, metrics, examples, samples, _notes(formats, first))
+
+
+def _request(
+    tokenizer: Tokenizer, problem: InfillingProblem, layout: str, settings: EvaluateSettings
+) -> Request:
+    sampling = Sampling(
+        max_new_tokens=settings.infilling_max_new_tokens, seed=seed_for(settings.seed, problem.task_id)
+    )
+    if layout == "left_to_right":
+        return completion_request(tokenizer, problem.prefix, sampling, stop=("\n",))
+    return infilling_request(tokenizer, problem.prefix, problem.suffix, sampling, format=layout)
+
+
+def _middle(completion: Completion, layout: str) -> str:
+    """The text that goes between prefix and suffix: left to right the line's end was the stop."""
+    return completion.text + "\n" if layout == "left_to_right" else completion.text
+
+
+def _notes(formats: Sequence[str], rows: Sequence[dict[str, Any]]) -> list[str]:
+    notes = []
+    if formats[0] == "left_to_right":
+        notes.append(
+            "The model has no infilling tokens: it continued the prefix by one line and did not see the suffix."
+        )
+    if too_long := sum(row["finish_reason"] == "context" for row in rows):
+        notes.append(f"{too_long} problems don't fit into the model's context; they count as failed.")
+    return notes

@@ -1,0 +1,79 @@
+"""Rates with 95 % intervals, pass@k, and what two models' answers to the same problems differ by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+_Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure with its 95 % interval over ``n`` observations; a rate is a fraction of 1."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def to_json(self) -> dict[str, float | int]:
+        return asdict(self)
+
+
+def wilson(successes: int, n: int) -> Metric:
+    """A share of ``n`` independent yes/no answers (Wilson 1927); with ``n`` 0 the interval is all of [0, 1]."""
+    if n == 0:
+        return Metric(0.0, 0.0, 1.0, 0)
+    share, square = successes / n, _Z * _Z
+    centre = (share + square / (2 * n)) / (1 + square / n)
+    half = _Z * math.sqrt(share * (1 - share) / n + square / (4 * n * n)) / (1 + square / n)
+    return Metric(share, max(0.0, centre - half), min(1.0, centre + half), n)
+
+
+def rate(answers: Sequence[bool]) -> Metric:
+    """:func:`wilson` of a list of answers."""
+    return wilson(sum(answers), len(answers))
+
+
+def bootstrap_ratio(
+    numerators: ArrayLike, denominators: ArrayLike, *, seed: int = 0, resamples: int = 2000
+) -> Metric:
+    """``sum(numerators) / sum(denominators)``, such as a loss per token, with the observations (documents,
+    problems) drawn again with replacement for the interval (percentile bootstrap)."""
+    above, below = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
+    n = len(above)
+    if n == 0:
+        raise ValueError("nothing was observed")
+    generator = np.random.default_rng(seed)
+    ratios = np.empty(resamples)
+    for start in range(0, resamples, 100):  # bounded memory, whatever n is
+        rows = generator.integers(n, size=(min(100, resamples - start), n))
+        ratios[start : start + len(rows)] = above[rows].sum(1) / below[rows].sum(1)
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return Metric(float(above.sum() / below.sum()), float(low), float(high), n)
+
+
+def bootstrap_mean(values: ArrayLike, *, seed: int = 0, resamples: int = 2000) -> Metric:
+    """The mean, with a percentile bootstrap over the observations."""
+    values = np.asarray(values, np.float64)
+    return bootstrap_ratio(values, np.ones_like(values), seed=seed, resamples=resamples)
+
+
+def paired_difference(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> Metric:
+    """The mean of ``second - first`` over problems that both answered, with a bootstrap over the problems."""
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if first.shape != second.shape:
+        raise ValueError(f"not the same problems: {first.shape[0]} and {second.shape[0]}")
+    return bootstrap_mean(second - first, seed=seed)
+
+
+def pass_at_k(n: int, correct: int, k: int) -> float:
+    """The chance that one of ``k`` of the ``n`` samples passes, ``correct`` of which do (Chen et al. 2021)."""
+    if not 0 <= correct <= n or not 1 <= k <= n:
+        raise ValueError(f"pass@{k} of {correct} in {n}")
+    return 1.0 - math.prod(1.0 - k / i for i in range(n - correct + 1, n + 1))

@@ -1,0 +1,59 @@
+"""What is measured, and on how much: defaults are the paper's protocols on whole benchmarks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from codecascade.settings import Settings
+
+BenchmarkName = Literal[
+    "validation", "humaneval", "infilling_heldout", "infilling_single_line", "key_retrieval"
+]
+_Count = Annotated[int, Field(gt=0)]
+_Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class EvaluateSettings(Settings):
+    """Settings of an evaluation. Where a number of problems is given, the seed chooses which; None takes all."""
+
+    benchmarks: tuple[BenchmarkName, ...] = Field(
+        ("validation", "humaneval", "infilling_heldout", "infilling_single_line", "key_retrieval"),
+        description="what to measure, in this order",
+    )
+    seed: int = Field(0, description="chooses subsets, splits and draws")
+
+    validation_documents: _Count | None = Field(
+        500, description="held-out documents whose loss is measured, at most"
+    )
+    validation_characters: _Count = Field(
+        8000, description="longer documents are cut after this many characters"
+    )
+
+    humaneval_problems: _Count | None = Field(None, description="a subset of the 164 problems; none: all")
+    humaneval_samples: _Count = Field(
+        1, description="one: greedy; more: temperature 0.8 and top_p 0.95 (paper)"
+    )
+    humaneval_max_new_tokens: _Count = Field(512, description="tokens per completion, at most")
+
+    infilling_problems: _Count | None = Field(
+        500, description="problems of each infilling benchmark, at most; none: all"
+    )
+    infilling_max_new_tokens: _Count = Field(128, description="tokens per middle, at most")
+    infilling_min_characters: _Count = Field(150, description="shortest held-out function, in characters")
+    infilling_max_characters: _Count = Field(700, description="longest held-out function, in characters")
+
+    key_retrieval_lengths: tuple[_Count, ...] = Field(
+        (4096, 8192, 16384, 24576), description="lengths of the prompts, in tokens"
+    )
+    key_retrieval_positions: tuple[_Share, ...] = Field(
+        (0.0, 0.2, 0.4), description="where the key is, relative to the prompt's length"
+    )
+    key_retrieval_examples: _Count = Field(64, description="prompts per length and position")
+
+    @model_validator(mode="after")
+    def _sizes_in_order(self) -> EvaluateSettings:
+        if self.infilling_min_characters > self.infilling_max_characters:
+            raise ValueError("infilling_min_characters must not exceed infilling_max_characters")
+        return self

@@ -1,0 +1,304 @@
+"""The local engine: static batches of prompts of like length, on one device.
+
+A batch is padded on the right and prefilled once; padded columns are hidden from every later step, so that the
+prefill itself needs no mask. The samples of a prompt share its prefill. Rows that ended are dropped from the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from codecascade.errors import UserError
+from codecascade.generation.requests import Completion, FinishReason, Request
+from codecascade.generation.sampling import choose, uniform
+from codecascade.generation.text import TextBuilder
+from codecascade.model.cache import KeyValueCache
+from codecascade.model.llama import Llama
+from codecascade.model.sources import load
+from codecascade.tokens.healing import HealingConstraint
+from codecascade.tokens.tokenizer import Tokenizer
+from codecascade.training.precision import choose_precision
+
+_LOGIT_ROWS = 512  # positions whose logits exist at a time when texts are scored
+_COMPACT_AT = 0.75  # the share of living rows at which the cache is copied without the dead ones
+
+
+def load_generator(
+    name: str,
+    *,
+    device: str | None = None,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    batch_tokens: int = 16_384,
+) -> LocalGenerator:
+    """A generator for a folder, a GGUF file, a hub name or a preset.
+
+    Args:
+        device: ``cpu`` or ``cuda``; None takes CUDA where it is there.
+        precision: of weights and cache; ``auto`` takes bf16 where the hardware has instructions for it, else fp32.
+
+    Raises:
+        UserError: there is no such model, or it can't be used.
+    """
+    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    loaded = load(name, dtype=choose_precision(target, precision).dtype, device=target)
+    return LocalGenerator(loaded.model, loaded.tokenizer, batch_tokens=batch_tokens)
+
+
+class LocalGenerator:
+    """Generates with a model in memory, in the model's own dtype and on its device.
+
+    Results depend on the batch only as far as rounding does: a kernel for another number of rows may round
+    differently, which can turn a near tie (seldom in fp32, now and then in bf16).
+
+    Args:
+        batch_tokens: places in the cache of a batch, rows times prompt and completion: bounds the memory, whatever
+            is asked for. One prompt with more samples than fit is prefilled once and sampled in several waves.
+        prefill_tokens: tokens in one forward pass; longer prompts are prefilled in chunks.
+    """
+
+    def __init__(
+        self, model: Llama, tokenizer: Tokenizer, *, batch_tokens: int = 16_384, prefill_tokens: int = 2_048
+    ) -> None:
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.batch_tokens = batch_tokens
+        self.prefill_tokens = prefill_tokens
+        weight = model.head_weight
+        self._device, self._dtype = weight.device, weight.dtype
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens of prompt and completion together."""
+        return self.model.config.max_position_embeddings
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """Completions as they end; see :class:`~codecascade.generation.requests.Generator`."""
+        waiting: list[tuple[int, Request]] = []
+        for index, request in enumerate(requests):
+            if len(request.ids) < self.context_length:
+                waiting.append((index, request))
+            else:
+                yield from (Completion(index, sample, "", (), "context") for sample in range(request.samples))
+        waiting.sort(key=lambda item: -len(item[1].ids))  # the largest first: what does not fit fails at once
+        for batch in self._batches(waiting):
+            for row, _ in self._decode(batch):
+                if row.finish_reason is not None:
+                    yield row.completion()
+
+    def stream(self, request: Request) -> Iterator[str]:
+        """The text of one completion in pieces, each as soon as it is certain.
+
+        Raises:
+            UserError: the prompt leaves no room in the context.
+        """
+        if len(request.ids) >= self.context_length:
+            raise UserError(
+                f"the prompt has {len(request.ids):,} tokens, the model's context {self.context_length:,}; shorten it"
+            )
+        if request.samples != 1:
+            raise ValueError("one sample can be streamed")
+        for _, piece in self._decode([(0, request)]):
+            if piece:
+                yield piece
+
+    def log_probabilities(self, sequences: Sequence[Sequence[int]]) -> Iterator[tuple[int, list[float]]]:
+        """See :class:`~codecascade.generation.requests.Scorer`."""
+        order = sorted(range(len(sequences)), key=lambda place: -len(sequences[place]))
+        start = 0
+        while start < len(order):
+            rows = max(1, self.prefill_tokens // len(sequences[order[start]]))
+            places = order[start : start + rows]
+            yield from zip(places, self._score([sequences[place] for place in places]), strict=True)
+            start += rows
+
+    # ---------------------------------------------------------------- batches
+
+    def _room(self, request: Request) -> int:
+        """Tokens that may be generated: those that only give required bytes again come on top."""
+        most = request.sampling.max_new_tokens + len(request.required)
+        return min(most, self.context_length - len(request.ids))
+
+    def _batches(self, waiting: Sequence[tuple[int, Request]]) -> Iterator[list[tuple[int, Request]]]:
+        batch: list[tuple[int, Request]] = []
+        rows = capacity = 0
+        for index, request in waiting:
+            rows += request.samples
+            capacity = max(capacity, len(request.ids) + self._room(request))
+            if batch and rows * capacity > self.batch_tokens:
+                yield batch
+                batch, rows, capacity = [], request.samples, len(request.ids) + self._room(request)
+            batch.append((index, request))
+        if batch:
+            yield batch
+
+    def _decode(self, batch: Sequence[tuple[int, Request]]) -> Iterator[tuple[_Row, str]]:
+        """Each row after each of its tokens, with the text that became certain."""
+        rows: list[_Row] = []
+        prompts: list[int] = []
+        for place, (index, request) in enumerate(batch):
+            for sample in range(request.samples):
+                rows.append(_Row(self.tokenizer, index, sample, request, self._room(request)))
+                prompts.append(place)
+        capacity = max(len(request.ids) + self._room(request) for _, request in batch)
+        cache, logits = self._prefill([request.ids for _, request in batch], capacity)
+        lengths = torch.tensor([len(request.ids) for _, request in batch], device=self._device)
+        wave = max(1, self.batch_tokens // capacity)
+        for start in range(0, len(rows), wave):
+            of = prompts[start : start + wave]
+            yield from self._decode_wave(
+                rows[start : start + wave], cache.expand(of), logits[of], lengths[of]
+            )
+
+    def _decode_wave(
+        self, rows: list[_Row], cache: KeyValueCache, logits: Tensor, lengths: Tensor
+    ) -> Iterator[tuple[_Row, str]]:
+        width = cache.length
+        ragged = bool((lengths < width).any())
+        while True:
+            tokens, log_probabilities = self._choose(rows, logits)
+            for row, token, value in zip(rows, tokens.tolist(), log_probabilities.tolist(), strict=True):
+                if row.finish_reason is None:
+                    yield row, row.push(token, value)
+            living = [place for place, row in enumerate(rows) if row.finish_reason is None]
+            if not living:
+                return
+            if len(living) <= _COMPACT_AT * len(rows):
+                rows = [rows[place] for place in living]
+                cache, tokens, lengths = cache.expand(living), tokens[living], lengths[living]
+            logits = self._step(tokens, cache, lengths, width, ragged)
+
+    # ---------------------------------------------------------------- the model
+
+    @torch.inference_mode()
+    def _prefill(self, prompts: Sequence[Sequence[int]], capacity: int) -> tuple[KeyValueCache, Tensor]:
+        """The cache of all prompts and the logits (prompts, vocabulary) after the last token of each."""
+        tokens = _padded(prompts, self.tokenizer.pad_id, self._device)
+        last = torch.tensor([len(prompt) - 1 for prompt in prompts], device=self._device)
+        cache = KeyValueCache.allocate(self.model.config, len(prompts), capacity, self._dtype, self._device)
+        ends = torch.empty(
+            len(prompts), self.model.config.hidden_size, dtype=self._dtype, device=self._device
+        )
+        chunk = max(1, self.prefill_tokens // len(prompts))
+        for start in range(0, tokens.shape[1], chunk):
+            part = tokens[:, start : start + chunk]
+            positions = torch.arange(start, start + part.shape[1], device=self._device)
+            hidden = self.model(part, positions=positions.expand_as(part), cache=cache)
+            (inside,) = torch.where((last >= start) & (last < start + chunk))
+            ends[inside] = hidden[inside, last[inside] - start]
+        return cache, self.model.logits(ends)
+
+    @torch.inference_mode()
+    def _step(
+        self, tokens: Tensor, cache: KeyValueCache, lengths: Tensor, width: int, ragged: bool
+    ) -> Tensor:
+        """The logits (rows, vocabulary) after one more token of each row.
+
+        Args:
+            lengths: (rows,) tokens of each prompt; if ``ragged``, the columns from there to ``width`` are padding.
+        """
+        mask = None
+        if ragged:
+            columns = torch.arange(cache.length + 1, device=self._device)
+            mask = ((columns < lengths[:, None]) | (columns >= width))[:, None, None]
+        positions = lengths[:, None] + (cache.length - width)
+        hidden = self.model(tokens[:, None], positions=positions, cache=cache, mask=mask)
+        return self.model.logits(hidden[:, -1])
+
+    @torch.inference_mode()
+    def _choose(self, rows: Sequence[_Row], logits: Tensor) -> tuple[Tensor, Tensor]:
+        """The next token of each row, and the model's own log-probability of it; each (rows,)."""
+        logits = logits[:, : self.tokenizer.vocab_size].float()  # the rows beyond are padding, no tokens
+        permitted = logits
+        for place, row in enumerate(rows):
+            if (allowed := row.allowed()) is not None:
+                permitted = permitted.clone() if permitted is logits else permitted
+                permitted[place] = -torch.inf
+                permitted[place, allowed] = logits[place, allowed]
+        samplings = [row.request.sampling for row in rows]
+        tokens = choose(
+            permitted,
+            torch.tensor([sampling.temperature for sampling in samplings], device=self._device),
+            torch.tensor([sampling.top_p for sampling in samplings], device=self._device),
+            torch.tensor([row.draw() for row in rows], dtype=torch.float64, device=self._device),
+        )
+        return tokens, logits.gather(-1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
+
+    @torch.inference_mode()
+    def _score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+        tokens = _padded(sequences, self.tokenizer.pad_id, self._device)
+        sizes = [len(sequence) - 1 for sequence in sequences]
+        real = (
+            torch.arange(tokens.shape[1] - 1, device=self._device)
+            < torch.tensor(sizes, device=self._device)[:, None]
+        )
+        hidden = self.model(tokens)[:, :-1][real]
+        losses = [
+            F.cross_entropy(self.model.logits(part).float(), targets, reduction="none")
+            for part, targets in zip(
+                hidden.split(_LOGIT_ROWS), tokens[:, 1:][real].split(_LOGIT_ROWS), strict=True
+            )
+        ]
+        return [scores.tolist() for scores in torch.cat(losses).neg().split(sizes)]
+
+
+class _Row:
+    """A completion in the making; ``room`` bounds its tokens."""
+
+    def __init__(self, tokenizer: Tokenizer, index: int, sample: int, request: Request, room: int) -> None:
+        self.request = request
+        self.finish_reason: FinishReason | None = None
+        self._index, self._sample, self._room = index, sample, room
+        self._ids: list[int] = []
+        self._counted = 0  # tokens of new text; those that only give required bytes again are not
+        self._log_probability = 0.0
+        self._stopped_by: str | int | None = None
+        self._stop_ids = frozenset(tokenizer.stop_ids) if request.stop_ids is None else request.stop_ids
+        self._constraint = HealingConstraint(tokenizer, request.required) if request.required else None
+        self._text = TextBuilder(
+            tokenizer, required=request.required, stop=request.stop, continuation=request.continuation
+        )
+
+    def draw(self) -> float:
+        sampling = self.request.sampling
+        return uniform(sampling.seed, self._sample, len(self._ids)) if sampling.temperature > 0 else 0.0
+
+    def allowed(self) -> list[int] | None:
+        """The tokens that agree with the required bytes; None for all."""
+        if self._constraint is None or not self._text.constrained:
+            return None
+        return self._constraint.allowed(self._text.generated)
+
+    def push(self, token: int, log_probability: float) -> str:
+        """Add a token; the text that became certain by it."""
+        self._log_probability += log_probability
+        if token in self._stop_ids:
+            self.finish_reason, self._stopped_by = "stop", token
+            return self._text.finish()
+        self._counted += not self._text.constrained
+        self._ids.append(token)
+        piece = self._text.push(token)
+        if self._text.stopped_by is not None:
+            self.finish_reason, self._stopped_by = "stop", self._text.stopped_by
+        elif self._counted == self.request.sampling.max_new_tokens or len(self._ids) == self._room:
+            self.finish_reason = "length"
+            piece += self._text.finish()
+        return piece
+
+    def completion(self) -> Completion:
+        assert self.finish_reason is not None
+        ids = tuple(self._ids)
+        how = (self.finish_reason, self._stopped_by, self._log_probability)
+        return Completion(self._index, self._sample, self._text.text, ids, *how)
+
+
+def _padded(sequences: Sequence[Sequence[int]], pad: int, device: torch.device) -> Tensor:
+    """(rows, longest), padded on the right."""
+    tokens = torch.full((len(sequences), max(map(len, sequences))), pad, dtype=torch.int64)
+    for row, sequence in enumerate(sequences):
+        tokens[row, : len(sequence)] = torch.tensor(sequence)
+    return tokens.to(device)

@@ -1,0 +1,184 @@
+"""What a generator is asked and what it answers.
+
+Prompts are ids, never text: infilling and chat prompts hold control tokens that no text can spell. The three
+builders below make them; everything behind the :class:`Generator` interface is free to batch as it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
+
+from codecascade.errors import UserError
+from codecascade.tokens.chat import Message, encode_chat
+from codecascade.tokens.healing import heal as heal_prompt
+from codecascade.tokens.infilling import infilling_prompt
+from codecascade.tokens.tokenizer import Tokenizer
+
+FinishReason = Literal["stop", "length", "context"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are chosen: ``temperature`` 0 takes the likeliest, else the nucleus of mass ``top_p`` is sampled.
+
+    Equal ``seed`` and sample number give equal draws, whatever else is in the batch.
+    """
+
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise UserError(f"must be at least 1 (got {self.max_new_tokens})", key="max_new_tokens")
+        if self.temperature < 0:
+            raise UserError(f"must be 0 or more (got {self.temperature})", key="temperature")
+        if not 0 < self.top_p <= 1:
+            raise UserError(f"must be over 0 and at most 1 (got {self.top_p})", key="top_p")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One prompt.
+
+    Attributes:
+        ids: the prompt, control tokens included; at least one.
+        stop: strings that end the text; the text returned ends before them.
+        samples: how many completions; they share the prompt's prefill.
+        required: bytes that the completion must begin with and that are left out of its text (token healing: the
+            end of the prompt, whose tokens were taken back).
+        continuation: the text continues the prompt letter by letter; False for a reply of its own, which loses
+            the space that some families put before its first word.
+        stop_ids: tokens that end the text; None for all that the tokenizer names.
+    """
+
+    ids: tuple[int, ...]
+    sampling: Sampling = field(default_factory=Sampling)
+    stop: tuple[str, ...] = ()
+    samples: int = 1
+    required: bytes = b""
+    continuation: bool = True
+    stop_ids: frozenset[int] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.ids:
+            raise ValueError("a prompt needs at least one token")
+        if self.samples < 1:
+            raise UserError(f"must be at least 1 (got {self.samples})", key="samples")
+        if "" in self.stop:
+            raise UserError("a stop string must not be empty", key="stop")
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One answer; ``request`` is the place of its request in the list that was given.
+
+    Attributes:
+        text: what follows the prompt, without stop string, special tokens and ``required``.
+        ids: the tokens chosen, without a stop token; with a stop string, up to the token that completed it.
+        finish_reason: ``stop`` (by a token or a string, see ``stopped_by``), ``length`` (``max_new_tokens`` or the
+            end of the context), or ``context``: the prompt leaves no room, nothing was generated.
+        log_probability: natural logarithm of the model's own probability (temperature 1, no nucleus) of the
+            tokens chosen, the stop token included.
+    """
+
+    request: int
+    sample: int
+    text: str
+    ids: tuple[int, ...]
+    finish_reason: FinishReason
+    stopped_by: str | int | None = None
+    log_probability: float = 0.0
+
+
+class Generator(Protocol):
+    """Whatever answers requests: the local engine here, an endpoint elsewhere."""
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    @property
+    def context_length(self) -> int: ...
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """``samples`` completions of each request, each as soon as it is there (so in any order).
+
+        A prompt that fills the context is answered with ``finish_reason="context"``, never cut.
+        """
+        ...
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A generator that can also say how likely given texts are."""
+
+    def log_probabilities(self, sequences: Sequence[Sequence[int]]) -> Iterator[tuple[int, list[float]]]:
+        """``(place, scores)`` of each sequence, in any order; ``scores[i]`` is the natural logarithm of the
+        probability of ``sequence[i + 1]`` after the tokens before it."""
+        ...
+
+
+def start_id(tokenizer: Tokenizer) -> int:
+    """The token before the first of a text: BOS, or the end of another document where the family has no BOS."""
+    return next(iter(tokenizer.bos()), tokenizer.end_of_document_id)
+
+
+def completion_request(
+    tokenizer: Tokenizer,
+    prompt: str,
+    sampling: Sampling,
+    *,
+    stop: Sequence[str] = (),
+    samples: int = 1,
+    heal: bool = True,
+) -> Request:
+    """Continue ``prompt``; with ``heal``, also where it ends inside a token."""
+    ids, required = tokenizer.encode(prompt, bos=True), b""
+    if heal:
+        ids, required = heal_prompt(tokenizer, ids)
+    return Request(tuple(ids) or (start_id(tokenizer),), sampling, tuple(stop), samples, required)
+
+
+def infilling_request(
+    tokenizer: Tokenizer,
+    prefix: str,
+    suffix: str,
+    sampling: Sampling,
+    *,
+    format: str = "psm",  # noqa: A002  (the command line's name)
+    stop: Sequence[str] = (),
+    samples: int = 1,
+    heal: bool = True,
+) -> Request:
+    """Fill the place between ``prefix`` and ``suffix``.
+
+    In SPM the prompt ends in the prefix, so it is healed; in PSM the middle starts a token of its own, as in
+    training (paper, section 3).
+
+    Raises:
+        UserError: the tokenizer has no infilling tokens, or its family does not know ``format``.
+    """
+    ids, required = infilling_prompt(tokenizer, prefix, suffix, format=format), b""
+    if heal and format == "spm":
+        ids, required = heal_prompt(tokenizer, ids)
+    return Request(tuple(ids), sampling, tuple(stop), samples, required)
+
+
+def chat_request(
+    tokenizer: Tokenizer,
+    messages: Sequence[Message],
+    sampling: Sampling,
+    *,
+    stop: Sequence[str] = (),
+    samples: int = 1,
+) -> Request:
+    """Reply to a dialogue in the tokenizer's chat format.
+
+    Raises:
+        UserError: the model has no chat format, or the roles do not alternate.
+    """
+    ids = encode_chat(tokenizer, messages)
+    return Request(tuple(ids), sampling, tuple(stop), samples, continuation=False)

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any
+
+import pytest
+
+from codecascade.errors import UserError
+from codecascade.evaluation import key_retrieval
+from codecascade.evaluation.key_retrieval import key_problems
+from codecascade.evaluation.result import Bench
+from codecascade.evaluation.settings import EvaluateSettings
+
+SETTINGS = EvaluateSettings(
+    key_retrieval_lengths=(512, 1024), key_retrieval_positions=(0.0, 0.4), key_retrieval_examples=3
+)
+KEY = re.compile(r"def my_function\(\).*?return (\d+)", re.DOTALL)
+
+
+def find(prompt: str) -> str:
+    found = KEY.search(prompt)
+    return f" {found[1]}\n\n"
+
+
+def test_prompts_are_python_with_one_key_in_its_place(tokenizer: Any, oracle: Any, corpus: Any) -> None:
+    problems = list(key_problems(Bench(oracle(tokenizer, find), SETTINGS, corpus)))
+    assert [problem.task_id for problem in problems[:3]] == ["512@0/0", "512@0.4/0", "512@0/1"]
+    assert len(problems) == 12
+    for problem in problems:
+        ast.parse(problem.prompt + str(problem.value))
+        size = len(tokenizer.encode(problem.prompt))
+        assert problem.length - 400 < size <= problem.length - 8
+        assert len(KEY.findall(problem.prompt)) == 1 and 10 <= problem.value <= 99
+        before = len(tokenizer.encode(problem.prompt[: KEY.search(problem.prompt).start()]))
+        assert before == pytest.approx(problem.position * problem.length, abs=100)
+    assert len({problem.value for problem in problems}) > 2
+    assert problems[0].value == problems[1].value, "only the position differs within an example"
+
+
+def test_the_table_tells_lengths_and_positions_apart(tokenizer: Any, oracle: Any, corpus: Any) -> None:
+    def short_sighted(prompt: str) -> str:
+        near = find(prompt) if len(prompt) - KEY.search(prompt).start() < 2000 else "0"
+        return near + "5" if near == "0" else near
+
+    result = key_retrieval.run(Bench(oracle(tokenizer, short_sighted), SETTINGS, corpus))
+    values = {name: (metric.value, metric.n) for name, metric in result.metrics.items()}
+    assert values.keys() == {"accuracy", "512@0", "512@0.4", "1024@0", "1024@0.4"}
+    assert values["512@0.4"] == (1.0, 3) and values["1024@0"] == (0.0, 3)
+    assert values["accuracy"][1] == 12 == len(result.samples) == len(result.examples)
+    assert all(row["passed"] == (row["completion"].strip() == str(row["value"])) for row in result.samples)
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"), [(" 42\n", True), ("42", True), (" 421", False), (" x42", False), ("", False)]
+)
+def test_the_first_number_is_the_answer(answer: str, right: bool) -> None:
+    assert (key_retrieval._first_number(answer) == 42) is right
+
+
+def test_prompts_over_the_context_count_as_not_found_and_are_told(
+    tokenizer: Any, oracle: Any, corpus: Any
+) -> None:
+    result = key_retrieval.run(Bench(oracle(tokenizer, find, context_length=600), SETTINGS, corpus))
+    assert result.metrics["512@0"].value == 1.0 and result.metrics["1024@0"].value == 0.0
+    assert result.notes == [
+        "Prompts of 1,024 tokens exceed the model's context of 600 tokens; they count as not found."
+    ]
+
+
+def test_no_filler_is_an_error_of_one_sentence(tokenizer: Any, oracle: Any, corpus: Any) -> None:
+    corpus.texts = ["x = 1\n"]
+    with pytest.raises(UserError, match="no held-out Python functions"):
+        key_retrieval.run(Bench(oracle(tokenizer, find), SETTINGS, corpus))
+    with pytest.raises(UserError, match="name a corpus"):
+        key_retrieval.run(Bench(oracle(tokenizer, find), SETTINGS))

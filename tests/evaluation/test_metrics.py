@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codecascade.evaluation.metrics import (
+    bootstrap_mean,
+    bootstrap_ratio,
+    paired_difference,
+    pass_at_k,
+    rate,
+    wilson,
+)
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662)],
+)
+def test_wilson_gives_the_published_intervals(successes: int, n: int, low: float, high: float) -> None:
+    metric = wilson(successes, n)
+    assert (metric.value, metric.n) == (successes / n, n)
+    assert (metric.low, metric.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
+
+
+def test_no_answers_leave_everything_open() -> None:
+    metric = rate([])
+    assert (metric.value, metric.low, metric.high, metric.n) == (0.0, 0.0, 1.0, 0)
+
+
+@given(st.integers(1, 9), st.data())
+def test_pass_at_k_is_the_share_of_lucky_draws(n: int, data: st.DataObject) -> None:
+    correct, k = data.draw(st.integers(0, n)), data.draw(st.integers(1, n))
+    draws = list(combinations([True] * correct + [False] * (n - correct), k))
+    assert pass_at_k(n, correct, k) == pytest.approx(sum(map(any, draws)) / len(draws))
+
+
+@pytest.mark.parametrize("arguments", [(3, 4, 1), (3, 1, 4), (3, 1, 0), (3, -1, 1)])
+def test_pass_at_k_refuses_what_makes_no_sense(arguments: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError):
+        pass_at_k(*arguments)
+
+
+def test_a_ratio_weighs_by_size_and_keeps_its_interval_by_seed() -> None:
+    draw = np.random.default_rng(0)
+    sizes = draw.integers(10, 1000, 200)
+    sums = sizes * draw.normal(2.0, 0.3, 200)
+    metric = bootstrap_ratio(sums, sizes, seed=1)
+    assert metric.value == pytest.approx(sums.sum() / sizes.sum())
+    assert metric == bootstrap_ratio(sums, sizes, seed=1) != bootstrap_ratio(sums, sizes, seed=2)
+    # The delta method's standard error of a ratio, from the textbook.
+    error = np.sqrt(((sums - metric.value * sizes) ** 2).sum()) / sizes.sum()
+    assert (metric.high - metric.low) / (2 * 1.96 * error) == pytest.approx(1, abs=0.1)
+    with pytest.raises(ValueError):
+        bootstrap_mean([])
+
+
+def test_pairs_find_what_separate_intervals_miss() -> None:
+    draw = np.random.default_rng(0)
+    hardness = draw.uniform(size=300)
+    worse, better = hardness < 0.3, hardness < 0.36  # the same problems and some more
+    assert rate(worse.tolist()).high > rate(better.tolist()).low
+    difference = paired_difference(worse, better)
+    assert difference.low > 0 and difference.value == pytest.approx((better.sum() - worse.sum()) / 300)
+    with pytest.raises(ValueError, match="not the same problems"):
+        paired_difference([1, 0], [1])
