@@ -203,8 +203,9 @@ def _steps(part: Spec | None) -> list[Spec]:
 def piece_bytes(piece: str, *, byte_level: bool) -> bytes:
     """The bytes that a piece of the vocabulary stands for in the middle of a text."""
     if byte_level:
-        alphabet = byte_alphabet()
-        return bytes(alphabet[letter] for letter in piece)
+        letters = [byte_alphabet().get(letter) for letter in piece]
+        spelled = [byte for byte in letters if byte is not None]
+        return bytes(spelled) if len(spelled) == len(piece) else piece.encode()
     if match := _BYTE_PIECE.fullmatch(piece):
         return bytes([int(match[1], 16)])
     return piece.replace(SPACE, " ").encode()

@@ -18,6 +18,7 @@ from codecascade.tokens.tokenizer import Tokenizer
 _LLAMA_CONTROL = ("<unk>", "<s>", "</s>")
 _BYTES_CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _BYTE_PIECES = tuple(f"<0x{byte:02X}>" for byte in range(256))
+_LEAST = 3 + 256 + 1  # control tokens, bytes, and Llama's letter for a space
 # Llama's pieces: a word with the space before it, single digits, runs of other signs, runs of spaces. No piece
 # spans words, and a newline is always the piece of its byte.
 _LLAMA_WORDS = rf"\p{{N}}|{SPACE}?\p{{L}}+|{SPACE}+(?={SPACE})|{SPACE}?[^\p{{L}}\p{{N}}{SPACE}\n]+|{SPACE}"
@@ -32,33 +33,31 @@ def train_tokenizer(
     "bytes" as SmolLM2's (three control tokens, byte level, no BOS). Both split numbers into digits.
 
     Raises:
-        UserError: ``vocabulary`` has no room for the control tokens and the bytes.
+        UserError: ``vocabulary`` has no room for control tokens, bytes and the space.
     """
-    control = _LLAMA_CONTROL if kind == "llama" else _BYTES_CONTROL
-    if vocabulary < len(control) + 256:
-        raise UserError(
-            f"must be at least {len(control) + 256} (got {vocabulary})", key="tokenizer.vocabulary"
-        )
+    if vocabulary < _LEAST:
+        raise UserError(f"must be at least {_LEAST} (got {vocabulary})", key="tokenizer.vocabulary")
     return (_train_llama if kind == "llama" else _train_bytes)(list(texts), vocabulary)
 
 
 def _train_llama(texts: list[str], vocabulary: int) -> Tokenizer:
     # A rare character is left to its bytes: at most half of the room for pieces goes to single characters.
-    counts = Counter(character for text in texts for character in text.replace(" ", SPACE))
-    del counts["\n"]
-    room = (vocabulary - len(_LLAMA_CONTROL) - len(_BYTE_PIECES)) // 2
-    alphabet = [
-        character for character, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:room]
-    ]
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(text)
+    pieces = sorted(counts.keys() - {" ", "\n", SPACE}, key=lambda character: (-counts[character], character))
+    frequent = pieces[: (vocabulary - _LEAST) // 2]
     model = _train(
         texts=(text.replace(" ", SPACE) for text in texts),
         pre_tokenizer=pre_tokenizers.Split(Regex(_LLAMA_WORDS), behavior="removed", invert=True),
         vocabulary=vocabulary,
         special_tokens=[*_LLAMA_CONTROL, *_BYTE_PIECES],
-        alphabet=alphabet,
+        alphabet=[SPACE, *frequent],
     )
     added = [pipeline.added_token(name, token_id) for token_id, name in enumerate(_LLAMA_CONTROL)]
-    spec = pipeline.sentencepiece_spec(model["vocab"], _strings(model["merges"]), added, unknown="<unk>")
+    # Words come before runs of spaces, as in Llama: the last space of an indent belongs to the word after it.
+    merges = sorted(_strings(model["merges"]), key=lambda merge: set(merge) == {SPACE, " "})
+    spec = pipeline.sentencepiece_spec(model["vocab"], merges, added, unknown="<unk>")
     names = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
     return Tokenizer(spec, {**names, "add_bos_token": True})
 

@@ -1,0 +1,85 @@
+"""Token healing: a prompt that ends inside a token goes on as if it had been tokenised whole.
+
+The last tokens of a prompt are what its last characters become *when nothing follows*. In training
+something did: a newline and the indent after it are one token for SmolLM2, so after a prompt that ends in a
+newline the indent is out of distribution. Healing takes such tokens off the prompt and lets the model choose
+again, among the tokens that agree with the bytes taken off. What it writes past those bytes is the answer.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import lru_cache
+
+from codecascade.tokens.tokenizer import Tokenizer
+
+
+def heal(tokenizer: Tokenizer, ids: Sequence[int]) -> tuple[list[int], bytes]:
+    """Take off the longest tail of a prompt that some token begins with and goes beyond.
+
+    Returns:
+        The ids that stay, and the bytes of the tail, which the continuation has to begin with (``b""`` if
+        nothing was taken off). A special token is never taken off, nor is anything before one.
+    """
+    pieces = _pieces(tokenizer)
+    tail = required = b""
+    kept = len(ids)
+    for index in range(len(ids) - 1, -1, -1):
+        piece = tokenizer.token_bytes(ids[index])
+        tail = piece + tail
+        if not piece or len(tail) >= pieces.longest:
+            break
+        if pieces.longer_than(tail):
+            kept, required = index, tail
+    return list(ids[:kept]), required
+
+
+class HealingConstraint:
+    """Which tokens may come next while a continuation still owes ``required`` bytes."""
+
+    def __init__(self, tokenizer: Tokenizer, required: bytes) -> None:
+        self.required = required
+        self._pieces = _pieces(tokenizer)
+
+    def allowed(self, generated: bytes) -> list[int] | None:
+        """The ids that agree with ``required`` after ``generated``; None once all of it has been written.
+
+        A token agrees if it is a piece of what is owed, or if what is owed is how it begins: several short
+        tokens may be needed, and the last may go beyond.
+        """
+        if len(generated) >= len(self.required):
+            return None
+        return self._pieces.agreeing(self.required[len(generated) :])
+
+
+class _Pieces:
+    """The pieces of a vocabulary in the order of their bytes: those with a common beginning are neighbours."""
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        order = sorted((piece, token_id) for token_id, piece in enumerate(pieces) if piece)
+        self._bytes = [piece for piece, _ in order]
+        self._ids = [token_id for _, token_id in order]
+        self.longest = max(map(len, pieces))
+
+    def _beginning_with(self, prefix: bytes) -> slice:
+        above = prefix + b"\xff" * self.longest  # no piece that begins with prefix comes after this
+        return slice(bisect_left(self._bytes, prefix), bisect_left(self._bytes, above))
+
+    def longer_than(self, prefix: bytes) -> bool:
+        last = self._bytes[self._beginning_with(prefix)][-1:]
+        return bool(last) and len(last[0]) > len(prefix)
+
+    def agreeing(self, owed: bytes) -> list[int]:
+        ids = []
+        for length in range(1, min(len(owed), self.longest + 1)):
+            at = bisect_left(self._bytes, owed[:length])
+            while at < len(self._bytes) and self._bytes[at] == owed[:length]:
+                ids.append(self._ids[at])
+                at += 1
+        return ids + self._ids[self._beginning_with(owed)]
+
+
+@lru_cache(maxsize=4)
+def _pieces(tokenizer: Tokenizer) -> _Pieces:
+    return _Pieces(tokenizer.pieces)
