@@ -1,0 +1,60 @@
+"""What a corpus is made of."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Literal, NamedTuple, cast
+
+Kind = Literal["code", "natural_language_code", "natural_language"]
+KINDS: tuple[Kind, ...] = ("code", "natural_language_code", "natural_language")
+"""Table 1 of the paper: code, natural language related to code, natural language."""
+
+_WHITE_SPACE = b" \t\n\r\f\v"
+
+
+class Document(NamedTuple):
+    """One text and where it is from; the fields are a shard's columns."""
+
+    text: str
+    path: str
+    """Relative to the repository (for a Python package: to the folder it is imported from)."""
+    repository: str
+    language: str
+    """Lower case: ``python``, ``c++``, ``markdown``, ``text``..."""
+    license: str
+    """SPDX expression, ``own`` (a folder of the user's that names none) or ``unknown``."""
+    id: str
+    """Hash of the content without its white space: unique in a corpus, the same on every machine."""
+    kind: Kind
+
+
+def content_id(text: str) -> str:
+    """32 hexadecimal digits; equal for texts that differ in nothing but white space.
+
+    >>> content_id("a = 1\\n") == content_id("a  =  1\\r\\n\\r\\n")
+    True
+    """
+    return blake2b(text.encode().translate(None, _WHITE_SPACE), digest_size=16).hexdigest()
+
+
+def document(
+    text: str,
+    *,
+    path: str,
+    repository: str,
+    language: str,
+    license: str,  # noqa: A002  (the column's name)
+    kind: str,
+) -> Document:
+    """A document with its id."""
+    return Document(text, path, repository, language, license, content_id(text), cast(Kind, kind))
+
+
+def size_of(document: Document) -> int:
+    """Bytes of its text in UTF-8."""
+    return len(document.text) if document.text.isascii() else len(document.text.encode())
+
+
+def keyed(*parts: str) -> int:
+    """A number in [0, 2^64) that depends on ``parts`` alone: every choice in this package is drawn from it."""
+    return int.from_bytes(blake2b("\0".join(parts).encode(), digest_size=8).digest())

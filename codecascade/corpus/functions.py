@@ -1,0 +1,120 @@
+"""The functions of a Python file, with their exact place in the text."""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+_FILE = "<corpus>"
+# Code of others holds invalid escapes and the like. A filter for this one name, and not catch_warnings, since
+# the stream parses in several threads.
+warnings.filterwarnings("ignore", module=_FILE)
+
+_LINE_END = re.compile("\r\n|\r|\n")  # what the parser counts as one; str.splitlines knows more
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+Definition = FunctionNode | ast.ClassDef
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function or a method; ``text[start:end] == source``."""
+
+    name: str
+    source: str
+    """From the beginning of its first line (decorators and indentation included) to its last character."""
+    qualified_name: str
+    """``Class.method`` for a method."""
+    docstring: str | None
+    """Cleaned of its indentation, as :func:`inspect.getdoc` gives it."""
+    start: int
+    end: int
+    """Characters."""
+
+    @property
+    def standalone(self) -> str:
+        """The source moved to the left margin, so that a method reads as a function."""
+        return textwrap.dedent(self.source)
+
+
+def functions_of(text: str) -> list[Function]:
+    """Module-level functions and methods in the order of the text; none if it isn't valid Python.
+
+    Functions inside functions are part of the outer one. Code under ``if``, ``try`` and ``with`` at the
+    level of a module or class counts as that level.
+    """
+    tree = parse(text)
+    if tree is None:
+        return []
+    places = Places(text)
+    functions = []
+    for qualified_name, node in definitions(tree.body):
+        if not isinstance(node, ast.ClassDef):
+            start, end = places.whole_lines(node)
+            functions.append(
+                Function(node.name, text[start:end], qualified_name, ast.get_docstring(node), start, end)
+            )
+    return functions
+
+
+class Places:
+    """Turns the parser's positions (lines from 1, columns in bytes of UTF-8) into characters of the text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.line_starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
+
+    def character(self, line: int, column: int) -> int:
+        start = self.line_starts[line - 1]
+        ascii_guess = self.text[start : start + column]
+        if not ascii_guess.isascii():
+            column = len(ascii_guess.encode()[:column].decode())
+        return start + column
+
+    def span(self, node: ast.stmt | ast.expr) -> tuple[int, int]:
+        """The first character of a node, and the one after its last."""
+        assert node.end_lineno is not None and node.end_col_offset is not None  # set by the parser
+        return self.character(node.lineno, node.col_offset), self.character(
+            node.end_lineno, node.end_col_offset
+        )
+
+    def whole_lines(self, node: Definition) -> tuple[int, int]:
+        """The same, from the beginning of the line of the first decorator."""
+        line = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+        if node.decorator_list:
+            while not self.text.startswith("@", self._indented(line)):  # `@(` and its expression below it
+                line -= 1
+        return self.line_starts[line - 1], self.span(node)[1]
+
+    def _indented(self, line: int) -> int:
+        start = self.line_starts[line - 1]
+        while self.text[start] in " \t\f":
+            start += 1
+        return start
+
+
+def parse(text: str) -> ast.Module | None:
+    """The syntax tree of a Python file, or none if the parser can't make one of it."""
+    try:
+        return ast.parse(text, _FILE)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def definitions(body: Sequence[ast.stmt], prefix: str = "") -> Iterator[tuple[str, Definition]]:
+    """``(qualified name, node)`` of the classes and functions of a body, classes before their members."""
+    for node in body:
+        if isinstance(node, FunctionNode):
+            yield prefix + node.name, node
+        elif isinstance(node, ast.ClassDef):
+            yield prefix + node.name, node
+            yield from definitions(node.body, f"{prefix}{node.name}.")
+        else:
+            for block in ("body", "orelse", "finalbody"):
+                yield from definitions(getattr(node, block, ()), prefix)
+            for handler in getattr(node, "handlers", ()):
+                yield from definitions(handler.body, prefix)
