@@ -1,0 +1,105 @@
+"""Known shapes, and models made from a shape alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from codecascade.model.config import LlamaConfig
+from codecascade.model.llama import Llama, RMSNorm
+
+
+def _llama_2(hidden: int, ffn: int, layers: int, heads: int, key_value_heads: int) -> LlamaConfig:
+    return LlamaConfig(
+        vocab_size=32_000,
+        hidden_size=hidden,
+        intermediate_size=ffn,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=key_value_heads,
+        head_dim=128,
+        max_position_embeddings=4096,
+    )
+
+
+_LLAMA_2 = {
+    "7b": _llama_2(4096, 11_008, 32, 32, 32),
+    "13b": _llama_2(5120, 13_824, 40, 40, 40),
+    "34b": _llama_2(8192, 22_016, 48, 64, 8),
+    "70b": _llama_2(8192, 28_672, 80, 64, 8),
+}
+
+
+def _code_llama(size: str, variant: str) -> LlamaConfig:
+    """As released: infilling tokens have rows in all but 34B and the small Python models (paper, section 2)."""
+    rows = 32_000 if size == "34b" or (variant == "python" and size != "70b") else 32_016
+    config = replace(_LLAMA_2[size], vocab_size=rows)
+    if size == "70b" and variant:  # only the base went through long-context fine-tuning
+        return config
+    return replace(config, rope_theta=1e6, max_position_embeddings=16_384)
+
+
+_SMOLLM2_135M = LlamaConfig(
+    vocab_size=49_152,
+    hidden_size=576,
+    intermediate_size=1536,
+    num_hidden_layers=30,
+    num_attention_heads=9,
+    num_key_value_heads=3,
+    head_dim=64,
+    max_position_embeddings=8192,
+    rope_theta=100_000.0,
+    tie_word_embeddings=True,
+)
+
+_TINY = LlamaConfig(
+    vocab_size=512,
+    hidden_size=64,
+    intermediate_size=176,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    head_dim=16,
+    max_position_embeddings=512,
+    tie_word_embeddings=True,
+)
+
+PRESETS: dict[str, LlamaConfig] = {
+    **{f"llama-2-{size}": config for size, config in _LLAMA_2.items()},
+    **{
+        "-".join(filter(None, ("code-llama", size, variant))): _code_llama(size, variant)
+        for size in _LLAMA_2
+        for variant in ("", "python", "instruct")
+    },
+    "smollm2-135m": _SMOLLM2_135M,
+    "tiny": _TINY,
+}
+
+
+def build(config: LlamaConfig, device: torch.device | str = "cpu") -> Llama:
+    """A model whose weights are memory that nothing was written to; without memory on the device ``meta``."""
+    with torch.device("meta"):
+        model = Llama(config)
+    return model.to_empty(device=device)
+
+
+@torch.no_grad()
+def initialise(model: Llama, seed: int) -> None:
+    """Draw all weights anew, in place: a normal distribution of deviation 0.02, biases 0, norms 1.
+
+    The two projections that add to the residual stream get 0.02 / sqrt(2 layers), so that its variance does not grow
+    with the depth (Radford et al. 2019, section 2.3).
+    """
+    generator = torch.Generator(model.head_weight.device).manual_seed(seed)
+    residual = 0.02 / math.sqrt(2 * model.config.num_hidden_layers)
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            deviation = residual if name.endswith(("o_proj", "down_proj")) else 0.02
+            module.weight.normal_(0.0, deviation, generator=generator)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                module.bias.zero_()
+        elif isinstance(module, RMSNorm):
+            module.weight.fill_(1.0)
