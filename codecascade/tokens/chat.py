@@ -125,7 +125,8 @@ def _llama2(tokenizer: Tokenizer, messages: Sequence[Message]) -> Iterator[tuple
             if index == 0 and system is not None:
                 opening = _spelled_out(tokenizer, system)
                 content = _join(["<<SYS>>\n"], opening, ["\n<</SYS>>\n\n"], content)
-            content[0], content[-1] = content[0].lstrip(), content[-1].rstrip()
+            content[0] = content[0].lstrip()
+            content[-1] = content[-1].rstrip()
             first, *rest = _join(["[INST] "], content, [" [/INST]"])
             yield tokenizer.bos() + tokenizer.encode_after_special(first) + _continued(tokenizer, rest), False
         else:

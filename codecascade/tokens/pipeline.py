@@ -8,7 +8,9 @@ pieces ``<0xNN>``. *Byte level* (GPT-2, StarCoder, Qwen): each byte has a printa
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -18,10 +20,10 @@ SPACE = "▁"
 _BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
-def added_token(content: str, token_id: int, *, special: bool = True, normalized: bool = False) -> Spec:
+def added_token(content: str, token_id: int, *, special: bool = True) -> Spec:
     """An entry of ``added_tokens``."""
     flags = {"single_word": False, "lstrip": False, "rstrip": False}
-    return {"id": token_id, "content": content, **flags, "normalized": normalized, "special": special}
+    return {"id": token_id, "content": content, **flags, "normalized": False, "special": special}
 
 
 def sentencepiece_spec(
@@ -121,19 +123,25 @@ def merges_from_scores(scores: Mapping[str, float]) -> list[str]:
 
 
 def for_encoding(spec: Spec, control: Iterable[str]) -> Spec:
-    """``spec`` changed so that no text can become one of the ``control`` tokens.
+    """``spec`` without its dummy prefix, and changed so that no text can become one of the ``control`` tokens.
 
     They are marked special (the library then passes over them when asked to), and merges that build one
-    out of letters go: Code Llama's vocabulary has them (``▁<PRE`` + ``>``).
+    out of letters go: Code Llama's vocabulary has them (``▁<PRE`` + ``>``). Added tokens that are written
+    with ``▁`` are looked for after spaces have become that, as SentencePiece does.
     """
     names = set(control)
     added = [
-        {**token, "special": token["special"] or token["content"] in names} for token in spec["added_tokens"]
+        {
+            **token,
+            "special": token["special"] or token["content"] in names,
+            "normalized": token["normalized"] or SPACE in token["content"],
+        }
+        for token in spec["added_tokens"]
     ]
     model = spec["model"]
     merges = [merge for merge in model["merges"] if _merged(merge) not in names]
     return {
-        **spec,
+        **_without_dummy_prefix(spec),
         "truncation": None,
         "padding": None,
         "added_tokens": added,
@@ -157,30 +165,40 @@ def is_byte_level(spec: Spec) -> bool:
     )
 
 
-def dummy_prefix(spec: Spec) -> str | None:
-    """When a text gets a space in front: "always" (also after a special token), "first" (of a text), never: None."""
-    if any(step["type"] == "Prepend" for step in _steps(spec["normalizer"])):
-        return "always"
-    for step in _steps(spec["pre_tokenizer"]):
+@dataclass(frozen=True)
+class DummyPrefix:
+    """The space that is put in front of a text, unless the text begins with a letter of ``unless``.
+
+    ``after_special``: whether transformers also puts it in front of text that follows a special token.
+    """
+
+    unless: str
+    after_special: bool
+
+    def add(self, text: str) -> str:
+        """``text`` with the space in front."""
+        return text if not text or text[0] in self.unless else " " + text
+
+
+def dummy_prefix(spec: Spec) -> DummyPrefix | None:
+    """The dummy prefix that a file's normalizer or pre-tokenizer asks for."""
+    for step in _steps(spec["normalizer"]) + _steps(spec["pre_tokenizer"]):
+        if step["type"] == "Prepend":
+            return DummyPrefix("", after_special=True)
+        if step["type"] == "ByteLevel" and step["add_prefix_space"]:
+            return DummyPrefix(string.whitespace, after_special=True)
         if step["type"] == "Metaspace":
             scheme = step.get("prepend_scheme", "always" if step.get("add_prefix_space", True) else "never")
-            return None if scheme == "never" else str(scheme)
-        if step["type"] == "ByteLevel" and step["add_prefix_space"]:
-            return "always"
+            return None if scheme == "never" else DummyPrefix(f" {SPACE}", after_special=scheme == "always")
     return None
 
 
-def without_dummy_prefix(spec: Spec) -> Spec:
-    """``spec`` for text that continues another: nothing is put in front."""
+def _without_dummy_prefix(spec: Spec) -> Spec:
     normalizers = [step for step in _steps(spec["normalizer"]) if step["type"] != "Prepend"]
     pre_tokenizers = [
-        {
-            **step,
-            "add_prefix_space": False,
-            **({"prepend_scheme": "never"} if step["type"] == "Metaspace" else {}),
-        }
-        if step["type"] in ("Metaspace", "ByteLevel")
-        else step
+        step
+        | ({"add_prefix_space": False} if step["type"] in ("Metaspace", "ByteLevel") else {})
+        | ({"prepend_scheme": "never"} if step["type"] == "Metaspace" else {})
         for step in _steps(spec["pre_tokenizer"])
     ]
     return {

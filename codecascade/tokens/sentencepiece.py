@@ -56,9 +56,7 @@ def spec_from_pieces(pieces: Sequence[Piece], *, dummy_prefix: bool) -> Spec:
     """The ``tokenizer.json`` of a SentencePiece vocabulary. User-defined pieces are matched whole, as there."""
     scores = {piece.text: piece.score for piece in pieces if piece.kind == NORMAL}
     added = [
-        pipeline.added_token(
-            piece.text, token_id, special=piece.kind != USER_DEFINED, normalized=piece.kind == USER_DEFINED
-        )
+        pipeline.added_token(piece.text, token_id, special=piece.kind != USER_DEFINED)
         for token_id, piece in enumerate(pieces)
         if piece.kind in (UNKNOWN, CONTROL, USER_DEFINED)
     ]

@@ -44,8 +44,8 @@ class Tokenizer:
         self.vocab_size: int = max(self.vocabulary.values()) + 1
         control = _control_tokens(spec, self.vocabulary)
         self.special_ids = frozenset(control.values())
-        self._encoding_spec = pipeline.for_encoding(spec, control)
-        self.backend = _backend(self._encoding_spec)
+        self.backend = tokenizers.Tokenizer.from_str(json.dumps(pipeline.for_encoding(spec, control)))
+        self.backend.encode_special_tokens = True  # what spells a special token is text
         for name, token_id in added.items():  # the library numbers added tokens itself, without gaps
             if self.backend.token_to_id(name) != token_id:
                 raise UserError(
@@ -101,31 +101,32 @@ class Tokenizer:
 
     def encode(self, text: str, *, bos: bool = False) -> list[int]:
         """The family's encoding of a text, with BOS in front if ``bos`` is set and the family adds one."""
-        ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
+        ids = self.encode_continuation(self._with_prefix(text))
         return [*self.bos(), *ids] if bos else ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """:meth:`encode` of many texts, on all the library's threads."""
-        return [encoding.ids for encoding in self.backend.encode_batch_fast(texts, add_special_tokens=False)]
+        prefixed = [self._with_prefix(text) for text in texts]
+        return [
+            encoding.ids for encoding in self.backend.encode_batch_fast(prefixed, add_special_tokens=False)
+        ]
 
     def encode_continuation(self, text: str) -> list[int]:
         """The ids of a text that continues another: no dummy prefix (an infilling's suffix and middle)."""
-        ids: list[int] = self._continuation_backend.encode(text, add_special_tokens=False).ids
+        ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
         return ids
 
     def encode_after_special(self, text: str) -> list[int]:
         """The ids of a text between special tokens, as rendering a chat template and encoding it would give."""
-        return self.encode(text) if self._dummy_prefix == "always" else self.encode_continuation(text)
+        prefixed = self._dummy_prefix is not None and self._dummy_prefix.after_special
+        return self.encode(text) if prefixed else self.encode_continuation(text)
 
     def bos(self) -> list[int]:
         """The ids that come before every document and prompt: BOS, or nothing where the family adds none."""
         return [self.bos_id] if self.adds_bos and self.bos_id is not None else []
 
-    @cached_property
-    def _continuation_backend(self) -> tokenizers.Tokenizer:
-        if self._dummy_prefix is None:
-            return self.backend
-        return _backend(pipeline.without_dummy_prefix(self._encoding_spec))
+    def _with_prefix(self, text: str) -> str:
+        return text if self._dummy_prefix is None else self._dummy_prefix.add(text)
 
     # ---------------------------------------------------------------- ids to text
 
@@ -285,12 +286,6 @@ def _control_tokens(spec: Spec, vocabulary: Mapping[str, int]) -> dict[str, int]
         if token["special"] or families.is_control(token["content"])
     }
     return control | {name: vocabulary[name] for name in families.infilling_names(vocabulary)}
-
-
-def _backend(spec: Spec) -> tokenizers.Tokenizer:
-    backend = tokenizers.Tokenizer.from_str(json.dumps(spec))
-    backend.encode_special_tokens = True  # what spells a special token is text
-    return backend
 
 
 def _token_name(value: Any) -> str | None:

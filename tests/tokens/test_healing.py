@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from codecascade.tokens.healing import HealingConstraint, heal
+from codecascade.tokens.infilling import infilling_prompt
+from codecascade.tokens.tokenizer import Tokenizer
+
+from .conftest import texts
+
+
+def write(tokenizer: Tokenizer, kept: list[int], required: bytes, wanted: list[int]) -> bytes:
+    """Continue with ``wanted`` ids, as far as healing constrains them; fails where one is not allowed."""
+    constraint, generated = HealingConstraint(tokenizer, required), b""
+    for token in wanted:
+        allowed = constraint.allowed(generated)
+        if allowed is None:
+            break
+        assert token in allowed
+        generated += tokenizer.token_bytes(token)
+    assert constraint.allowed(generated) is None
+    assert generated.startswith(required)
+    return generated
+
+
+@given(prompt=texts)
+def test_nothing_is_lost_and_the_original_is_always_allowed(tokenizer: Tokenizer, prompt: str) -> None:
+    ids = [*tokenizer.bos(), *tokenizer.encode(prompt)]
+    kept, required = heal(tokenizer, ids)
+    assert ids[: len(kept)] == kept
+    assert b"".join(map(tokenizer.token_bytes, ids[len(kept) :])) == required
+    write(tokenizer, kept, required, ids[len(kept) :])
+
+
+@given(prompt=texts, more=st.text(min_size=1))
+@example(prompt="x = enu", more="merate(y)")
+@example(prompt="def f(x):\n    ", more="return x")
+@example(prompt="def f(x):\n", more="    return x")
+def test_the_text_tokenised_whole_is_allowed(tokenizer: Tokenizer, prompt: str, more: str) -> None:
+    """Where the kept ids begin the whole text's ids, the whole text's next ids are what may come."""
+    kept, required = heal(tokenizer, tokenizer.encode(prompt))
+    whole = tokenizer.encode(prompt + more)
+    if whole[: len(kept)] == kept and required:
+        write(tokenizer, kept, required, whole[len(kept) :])
+
+
+def test_a_newline_and_its_indent_are_one_token_again(byte_level: Tokenizer) -> None:
+    prompt, whole = "def f(x):\n", "def f(x):\n        return x"
+    kept, required = heal(byte_level, byte_level.encode(prompt))
+    assert required.endswith(b"\n")
+    assert byte_level.encode(whole)[: len(kept)] == kept
+    allowed = HealingConstraint(byte_level, required).allowed(b"")
+    assert allowed is not None and byte_level.encode(whole)[len(kept)] in allowed
+
+
+def test_several_steps_where_the_required_bytes_end_inside_a_token(byte_level: Tokenizer) -> None:
+    """A cursor after an indent: the whole text has newline + 7 spaces, then space + word."""
+    kept, required = heal(byte_level, byte_level.encode("x:\n        "))
+    assert required == b"\n        "
+    first, second = byte_level.encode("x:\n        return")[len(kept) :]
+    constraint = HealingConstraint(byte_level, required)
+    pieces = byte_level.token_bytes
+    assert (pieces(first), pieces(second)) == (b"\n       ", b" return")
+    assert first in (constraint.allowed(b"") or [])
+    after = constraint.allowed(pieces(first)) or []
+    assert second in after and all(pieces(token).startswith(b" ") for token in after)
+    assert constraint.allowed(pieces(first) + pieces(second)) is None
+
+
+@pytest.mark.parametrize("owed", [b"return", b" ", b"\n    ", "☺".encode(), "日".encode()[:2], b"\xff" * 3])
+def test_allowed_is_exactly_what_agrees(tokenizer: Tokenizer, owed: bytes) -> None:
+    allowed = HealingConstraint(tokenizer, b"ab" + owed).allowed(b"ab")
+    expected = {
+        token
+        for token, piece in enumerate(tokenizer.pieces)
+        if piece and (piece.startswith(owed) or owed.startswith(piece))
+    }
+    assert allowed is not None and len(allowed) == len(set(allowed)) and set(allowed) == expected
+
+
+@given(prompt=texts)
+def test_the_tail_is_the_longest_that_a_token_goes_beyond(tokenizer: Tokenizer, prompt: str) -> None:
+    ids = tokenizer.encode(prompt)
+    _, required = heal(tokenizer, ids)
+    tails = [
+        b"".join(map(tokenizer.token_bytes, ids[start:])) for start in range(max(0, len(ids) - 30), len(ids))
+    ]
+    fitting = [
+        t for t in tails if any(len(piece) > len(t) and piece.startswith(t) for piece in tokenizer.pieces)
+    ]
+    assert required == (max(fitting, key=len) if fitting else b"")
+
+
+def test_special_tokens_are_a_wall(tokenizer: Tokenizer) -> None:
+    psm = infilling_prompt(tokenizer, "def f(x):\n    ", "\n")
+    assert heal(tokenizer, psm) == (psm, b"")
+    spm = infilling_prompt(tokenizer, "re", "\n", format="spm")
+    kept, required = heal(tokenizer, spm)
+    assert kept[-1] == tokenizer.infilling.middle and required.endswith(b"re")  # type: ignore[union-attr]
+    assert heal(tokenizer, []) == ([], b"")
+    assert heal(tokenizer, [tokenizer.end_of_document_id]) == ([tokenizer.end_of_document_id], b"")
+
+
+def test_nothing_required_leaves_everything_free(tokenizer: Tokenizer) -> None:
+    assert HealingConstraint(tokenizer, b"").allowed(b"") is None
