@@ -41,7 +41,9 @@ def next_token_loss(
     kind, head = hidden.device.type, model.head_weight
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else head.dtype
     with torch.autocast(kind, enabled=False):
-        loss: Tensor = _ChunkedLoss.apply(hidden.to(dtype), head.to(dtype), targets, weights, chunk_tokens)
+        loss: Tensor = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
+            hidden.to(dtype), head.to(dtype), targets, weights, chunk_tokens
+        )
     return loss
 
 
@@ -75,7 +77,7 @@ class _ChunkedLoss(Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
         hidden, head, dtype = ctx.gradients
         return (
             None if hidden is None else hidden * scale.to(hidden.dtype),

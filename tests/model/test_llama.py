@@ -1,0 +1,208 @@
+"""The architecture gives transformers' logits, with and without a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from codecascade.model.cache import KeyValueCache
+from codecascade.model.config import RopeScaling
+from codecascade.model.llama import Llama, document_mask
+from codecascade.model.presets import build, initialise
+
+MakeModel = Callable[..., Llama]
+
+
+def reference(model: Llama) -> Any:
+    """transformers' model with the same weights."""
+    values = model.config.to_hf()
+    config = AutoConfig.for_model(values.pop("model_type"), **values)
+    theirs = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
+    missing, unexpected = theirs.load_state_dict(model.state_dict(), strict=False)
+    assert not unexpected and set(missing) <= {"lm_head.weight"}
+    return theirs.eval()
+
+
+def random_tokens(model: Llama, rows: int, length: int, seed: int = 1) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(model.config.vocab_size, (rows, length), generator=generator)
+
+
+def empty_cache(model: Llama, rows: int, capacity: int = 96) -> KeyValueCache:
+    weight = model.head_weight
+    return KeyValueCache.allocate(model.config, rows, capacity, weight.dtype, weight.device)
+
+
+@torch.no_grad()
+def test_logits_are_those_of_transformers(make_model: MakeModel, variant: dict[str, Any]) -> None:
+    model = make_model(**variant)
+    tokens = random_tokens(model, 2, 90)
+    ours = model.logits(model(tokens))
+    theirs = reference(model)(tokens).logits
+    assert theirs.std() > 0.5
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("change", ["rope_theta", "rope_scaling", "rms_norm_eps", "num_key_value_heads"])
+@torch.no_grad()
+def test_every_setting_is_heard(make_model: MakeModel, change: str) -> None:
+    """The parity test can fail: another value of the setting gives other logits."""
+    other = {
+        "rope_theta": 1e5,
+        "rope_scaling": RopeScaling("linear", 2.0),
+        "rms_norm_eps": 0.1,
+        "num_key_value_heads": None,
+    }[change]
+    model = make_model()
+    tokens = random_tokens(model, 1, 60)
+    before = model(tokens)
+    if other is None:
+        keys = model.model.layers[0].self_attn.k_proj.weight
+        keys.copy_(keys.unflatten(0, (2, 8)).flip(0).flatten(0, 1))  # the two key heads exchanged
+        after = model(tokens)
+    else:
+        changed = Llama(replace(model.config, **{change: other}))
+        changed.load_state_dict(model.state_dict())
+        after = changed(tokens)
+    assert (before - after).abs().max() > 1e-2
+
+
+@torch.no_grad()
+def test_positions_far_out_are_exact(make_model: MakeModel) -> None:
+    """At 100,000 tokens rounding of angles would show."""
+    model = make_model(rope_theta=1e6)
+    tokens = random_tokens(model, 1, 8)
+    positions = torch.arange(100_000, 100_008)[None]
+    theirs = reference(model)(tokens, position_ids=positions).logits
+    torch.testing.assert_close(model.logits(model(tokens, positions=positions)), theirs, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_angles_are_not_rounded_to_bf16(make_model: MakeModel) -> None:
+    """Only distances between tokens matter, which bf16 positions would turn to multiples of 256."""
+    model = make_model().bfloat16()
+    tokens = random_tokens(model, 1, 16)
+    near = model(tokens, positions=torch.arange(16)[None])
+    far = model(tokens, positions=torch.arange(16)[None] + 50_000)
+    assert (near - far).abs().mean() / near.std() < 0.05
+
+
+@torch.no_grad()
+def test_cache_gives_the_full_forward_pass(make_model: MakeModel, variant: dict[str, Any]) -> None:
+    """A prefill, a chunk on top of it and single steps: together as if all had come at once."""
+    model = make_model(**variant)
+    tokens = random_tokens(model, 3, 40)
+    cache = empty_cache(model, 3)
+    parts = tokens.split([20, 17, 1, 1, 1], dim=1)
+    stepwise = torch.cat([model(part, cache=cache) for part in parts], 1)
+    assert cache.length == 40
+    torch.testing.assert_close(stepwise, model(tokens), atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_left_padded_rows_are_as_alone(make_model: MakeModel, variant: dict[str, Any]) -> None:
+    model = make_model(**variant)
+    tokens = random_tokens(model, 3, 24)
+    lengths = torch.tensor([24, 17, 5])
+    start = tokens.shape[1] - lengths
+    columns = torch.arange(24)
+    real = columns >= start[:, None]
+    causal = columns[:, None] >= columns
+    # a padding token attends to itself, or its row of the softmax would be empty
+    mask = (real[:, None, None] | torch.eye(24, dtype=torch.bool)) & causal
+    positions = (columns - start[:, None]).clamp(min=0)
+    cache = empty_cache(model, 3)
+    prefill = model(tokens, positions=positions, cache=cache, mask=mask)
+    step = random_tokens(model, 3, 1, seed=2)
+    seen = torch.cat((real, torch.ones(3, 1, dtype=torch.bool)), 1)[:, None, None]
+    decoded = model(step, positions=lengths[:, None], cache=cache, mask=seen)
+    for row, length in enumerate(lengths.tolist()):
+        alone = model(torch.cat((tokens[row, -length:], step[row]))[None])[0]
+        torch.testing.assert_close(prefill[row, -length:], alone[:-1], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(decoded[row, 0], alone[-1], atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_cache_rows_can_be_repeated_reordered_and_cut(make_model: MakeModel) -> None:
+    model = make_model()
+    tokens = random_tokens(model, 3, 12)
+    cache = empty_cache(model, 3)
+    model(tokens[:, :10], cache=cache)
+    picked = cache.expand([2, 0, 0, 2])
+    assert (picked.length, picked.capacity, cache.length) == (10, cache.capacity, 10)
+    rows = tokens[[2, 0, 0, 2]]
+    torch.testing.assert_close(model(rows[:, 10:], cache=picked), model(rows)[:, 10:], atol=1e-4, rtol=1e-4)
+    cache.crop(6)
+    torch.testing.assert_close(model(tokens[:, 6:], cache=cache), model(tokens)[:, 6:], atol=1e-4, rtol=1e-4)
+
+
+def test_cache_refuses_what_does_not_fit(make_model: MakeModel) -> None:
+    model = make_model()
+    with pytest.raises(ValueError, match="9 columns"):
+        model(random_tokens(model, 1, 9), cache=empty_cache(model, 1, capacity=8))
+
+
+@torch.no_grad()
+def test_packed_documents_do_not_see_each_other(make_model: MakeModel) -> None:
+    model = make_model()
+    tokens = random_tokens(model, 2, 30)
+    ids = torch.tensor([[4] * 11 + [9] * 19, [1] * 30])
+    packed = model(tokens, mask=document_mask(ids))
+    for row, part in ((0, slice(0, 11)), (0, slice(11, 30)), (1, slice(0, 30))):
+        alone = model(tokens[row : row + 1, part])[0]  # positions differ: only distances matter
+        torch.testing.assert_close(packed[row, part], alone, atol=1e-4, rtol=1e-4)
+
+
+def test_checkpointed_gradients_are_the_same(make_model: MakeModel) -> None:
+    model = make_model(tie_word_embeddings=True)
+    tokens = random_tokens(model, 2, 16)
+    gradients = []
+    for model.gradient_checkpointing in (False, True):
+        model.zero_grad()
+        model.logits(model(tokens)).logsumexp(-1).mean().backward()
+        gradients.append([parameter.grad.clone() for parameter in model.parameters()])
+    for plain, checkpointed in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, checkpointed)
+
+
+@torch.no_grad()
+def test_bf16_weights_stay_bf16(make_model: MakeModel) -> None:
+    model = make_model()
+    tokens = random_tokens(model, 2, 32)
+    exact = model.logits(model(tokens))
+    model.bfloat16()
+    cache = empty_cache(model, 2)
+    hidden = torch.cat((model(tokens[:, :-1], cache=cache), model(tokens[:, -1:], cache=cache)), 1)
+    assert hidden.dtype == torch.bfloat16
+    error = (model.logits(hidden).float() - exact).abs().mean() / exact.std()
+    assert error < 0.05
+
+
+def test_autocast_warns_of_nothing(make_model: MakeModel, recwarn: pytest.WarningsRecorder) -> None:
+    model = make_model()
+    with torch.autocast("cpu", torch.bfloat16):
+        model.logits(model(random_tokens(model, 1, 8))).float().sum().backward()
+    assert [str(warning.message) for warning in recwarn] == []
+    assert all(parameter.grad.dtype == torch.float32 for parameter in model.parameters())
+
+
+def test_initialise_is_a_function_of_the_seed(make_config: Any) -> None:
+    config = make_config(attention_bias=True, attention_output_bias=True, mlp_bias=True)
+    models = []
+    for seed in (3, 3, 4):
+        model = build(config)
+        initialise(model, seed)
+        models.append(model.state_dict())
+    first, again, other = models
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["lm_head.weight"], other["lm_head.weight"])
+    assert first["model.embed_tokens.weight"].std() == pytest.approx(0.02, rel=0.05)
+    assert first["model.layers.0.mlp.down_proj.weight"].std() == pytest.approx(0.01, rel=0.05)
+    assert (first["model.norm.weight"] == 1).all() and (
+        first["model.layers.1.self_attn.o_proj.bias"] == 0
+    ).all()
