@@ -1,0 +1,165 @@
+"""One optimiser step: gradients of a batch over micro-batches and ranks, then the update."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from codecascade.errors import RunFailed, UserError
+from codecascade.model.llama import Llama, document_mask
+from codecascade.model.loss import next_token_loss
+from codecascade.training.lora import add_lora
+from codecascade.training.optimizer import Optimizer
+from codecascade.training.parallel import World, join_world, parallelize
+from codecascade.training.precision import choose_precision
+from codecascade.training.settings import TrainingSettings
+from codecascade.training.stream import Batch
+
+
+class Stream(Protocol):
+    """What training needs of a :class:`codecascade.training.stream.TokenStream`."""
+
+    def batch(self, rows: range) -> Batch: ...
+    def state_dict(self, rows: range) -> dict[Any, Any]: ...
+    def load_state_dict(self, state: dict[Any, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """What an optimiser step did: the global batch's loss, the L2 norm of its gradient before clipping, the rate."""
+
+    loss: float
+    grad_norm: float
+    lr: float
+
+
+class Learner:
+    """A model with all that changes it. Takes ``model`` over: moves it, adds LoRA, shards it."""
+
+    def __init__(
+        self,
+        model: Llama,
+        settings: TrainingSettings,
+        steps: int,
+        world: World,
+        new_token_ids: Sequence[int] = (),
+    ) -> None:
+        self.settings, self.world = settings, world
+        self.precision = choose_precision(world.device, settings.precision)
+        self.model = model.to(device=world.device, dtype=torch.float32).train()
+        if settings.train == "lora":
+            add_lora(
+                self.model,
+                rank=settings.lora_rank,
+                alpha=settings.lora_alpha,
+                seed=settings.seed,
+                dtype=self.precision.dtype,
+                new_token_ids=new_token_ids,
+            )
+        parallelize(self.model, world, settings, self.precision)
+        self.optimizer = Optimizer(self.model, settings, steps, new_token_ids)
+
+    def step(self, batch: Batch, step: int) -> Step:
+        """Take step ``step`` of 1 to ``steps`` on this rank's rows of the global batch.
+
+        Raises:
+            RunFailed: the loss or the gradient is not finite. The weights are as before.
+        """
+        loss = self._accumulate_gradients(batch)
+        norm = self.optimizer.clip()
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise RunFailed(
+                f"step {step}: the loss is {loss} and the norm of its gradient {norm}, so the step was not taken; "
+                f"{documents_of(batch, self.world)}. Lower the learning rate, or look at these documents"
+            )
+        return Step(loss, norm, self.optimizer.step(step))
+
+    def _accumulate_gradients(self, batch: Batch) -> float:
+        """Add up the gradient of the global batch's mean loss; returns that loss (nats per unit of weight).
+
+        Each loss is divided by the total weight of the batch of all ranks, so that neither the size of a micro-batch
+        nor the number of ranks changes the gradient.
+        """
+        (total,) = self.world.sum(float(batch.weights.sum()))
+        # FSDP takes the mean over the ranks of what is a sum
+        scale = self.world.size / max(total, 1e-8)
+        loss = torch.zeros((), device=self.world.device)
+        with torch.autocast(self.world.device.type, enabled=False):  # casts of the weights last until it ends
+            for first in range(0, len(batch.tokens), self.settings.micro_batch_rows):
+                rows = slice(first, first + self.settings.micro_batch_rows)
+                part = self._loss(batch.tokens[rows], batch.weights[rows], batch.document_ids[rows])
+                (part * scale).backward()  # type: ignore[no-untyped-call]
+                loss += part.detach()
+        (loss_sum,) = self.world.sum(float(loss))
+        return loss_sum / max(total, 1e-8)
+
+    def _loss(self, tokens: Tensor, weights: Tensor, document_ids: Tensor) -> Tensor:
+        """Sum of weight times cross entropy over a micro-batch."""
+        device = self.world.device
+        mask = None
+        if self.settings.document_masks and bool((document_ids != document_ids[:, :1]).any()):
+            mask = document_mask(document_ids.to(device))
+        tokens = tokens.to(device, non_blocking=True)
+        with self.precision.autocast(device):
+            hidden = self.model(tokens[:, :-1], mask=mask)
+            return next_token_loss(
+                self.model,
+                hidden,
+                tokens[:, 1:],
+                weights.to(device, non_blocking=True),
+                chunk_tokens=self.settings.loss_chunk_tokens,
+            )
+
+
+def documents_of(batch: Batch, world: World) -> str:
+    """``its documents are a, b ...`` of the global batch."""
+    names = [name for rows in world.gather(batch.documents) for row in rows for name in row]
+    return f"the batch's documents: {', '.join(dict.fromkeys(names))}"
+
+
+def rows_of(world: World, settings: TrainingSettings) -> range:
+    """The logical streams (rows of every step) that this rank trains on.
+
+    Raises:
+        UserError: the rows of a step can't be shared out evenly.
+    """
+    if settings.rows % world.size:
+        raise UserError(
+            f"{settings.batch_tokens:,} tokens are {settings.rows} rows of {settings.sequence_length:,}, "
+            f"which {world.size} ranks can't share evenly: make it a multiple of "
+            f"{settings.sequence_length * world.size:,}",
+            key="batch_tokens",
+        )
+    share = settings.rows // world.size
+    return range(world.rank * share, (world.rank + 1) * share)
+
+
+def measure_step_seconds(
+    model: Llama, stream: Stream, settings: TrainingSettings, *, steps: int = 2
+) -> float:
+    """Median seconds of ``steps`` optimiser steps, after one to warm up; of the slowest rank.
+
+    Neither changes: a copy of the model is trained and thrown away (at the price of its memory), and the stream's
+    state is put back.
+    """
+    world = join_world()
+    rows = rows_of(world, settings)
+    state = stream.state_dict(rows)
+    batch = stream.batch(rows)
+    stream.load_state_dict(state)
+    learner = Learner(deepcopy(model), settings, steps + 1, world)
+    seconds = []
+    for step in range(1, steps + 2):
+        start = time.perf_counter()
+        learner.step(batch, step)
+        seconds.append(time.perf_counter() - start)
+    slowest: float = max(world.gather(statistics.median(seconds[1:])))
+    return slowest

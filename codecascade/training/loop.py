@@ -1,0 +1,157 @@
+"""The training loop: steps, checkpoints, a log, and a clean end whatever happens."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codecascade.errors import Stopped
+from codecascade.model.llama import Llama
+from codecascade.training.learner import Learner, Stream, documents_of, rows_of
+from codecascade.training.logs import StepReport, TrainingLog
+from codecascade.training.parallel import join_world
+from codecascade.training.precision import matmul_peak
+from codecascade.training.prefetch import Prefetcher
+from codecascade.training.settings import TrainingSettings
+from codecascade.training.state import Checkpoints, Progress
+from codecascade.training.stopping import StopRequest
+
+logger = logging.getLogger(__name__)
+
+REMEMBERED_LOSSES = 64
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run did, all its processes together."""
+
+    steps: int
+    tokens: int
+    seconds: float
+    flops: float  # floating-point operations of the model's products (not those done again by checkpointing)
+    final_loss: float  # median of the last steps' losses
+    precision: str  # with the reason for it
+
+
+def train(
+    model: Llama,
+    stream: Stream,
+    settings: TrainingSettings,
+    folder: Path,
+    *,
+    log: Path,
+    tensorboard: Path | None = None,
+    fingerprint: Mapping[str, Any],
+    new_token_ids: Sequence[int] = (),
+    progress: Callable[[StepReport], None] | None = None,
+) -> TrainingResult:
+    """Train ``model`` in place, or go on from the newest checkpoint in ``folder``; then it is as after the last step.
+
+    Under torchrun every rank calls this with the same arguments; ``progress`` and the logs are the first rank's.
+    :func:`codecascade.training.parallel.final_state_dict` then gives the weights.
+
+    Args:
+        model: whole, on any device; every rank has the same weights.
+        settings: with a length in ``steps`` or ``tokens``.
+        folder: of this run's checkpoints.
+        fingerprint: whatever must not change between two processes of one run, nested, JSON-able.
+        new_token_ids: rows that learn at ``new_token_learning_rate``.
+
+    Raises:
+        Stopped: SIGTERM or SIGINT came; the state is saved.
+        RunFailed: the loss or its gradient is not finite; the weights on disk are of before.
+        UserError: the folder is another run's, or the batch can't be shared out over the ranks.
+    """
+    steps = settings.total_steps
+    if steps is None:
+        raise ValueError("a budget in minutes must be resolved: settings.with_step_seconds(...)")
+    world = join_world()
+    learner = Learner(model, settings, steps, world, new_token_ids)
+    logger.info("precision: %s", learner.precision)
+    checkpoints = Checkpoints(folder, world, fingerprint)
+    done, stream_state = checkpoints.load(learner.model, learner.optimizer.adamw) or (Progress(), None)
+    if stream_state is not None:
+        stream.load_state_dict(stream_state)
+
+    flops_per_token = training_flops_per_token(model, settings)
+    peak = matmul_peak(world.device, learner.precision.dtype) * world.size
+    writer = TrainingLog(log, tensorboard, last_step=done.step) if world.first else None
+    batches = Prefetcher(stream, rows_of(world, settings), workers=settings.stream_workers)
+    try:
+        with StopRequest() as stop:
+            while done.step < steps:
+                start = time.perf_counter()
+                batch = batches.next()
+                taken = learner.step(batch, done.step + 1)
+                if is_spike(taken.loss, done.losses):
+                    logger.warning(
+                        "step %d: loss %.3f is a spike; %s",
+                        done.step + 1,
+                        taken.loss,
+                        documents_of(batch, world),
+                    )
+                gathered = world.gather((batch.counts, stop.signum))
+                seconds = time.perf_counter() - start
+
+                done.step += 1
+                done.tokens += settings.batch_tokens
+                done.seconds += seconds
+                done.losses = [*done.losses, taken.loss][-REMEMBERED_LOSSES:]
+                speed = settings.batch_tokens / seconds
+                report = StepReport(
+                    step=done.step,
+                    steps=steps,
+                    tokens=done.tokens,
+                    loss=taken.loss,
+                    lr=taken.lr,
+                    seconds=done.seconds,
+                    step_seconds=seconds,
+                    tokens_per_second=speed,
+                    mfu=speed * flops_per_token / peak,
+                    grad_norm=taken.grad_norm,
+                    counts=dict(sum((Counter(counts) for counts, _ in gathered), Counter())),
+                )
+                if writer is not None:
+                    writer.write(report)
+                if progress is not None and world.first:
+                    progress(report)
+
+                # the signal may have reached some ranks only: all end at the same step
+                signum = next((signum for _, signum in gathered if signum is not None), None)
+                if signum is not None or done.step % settings.checkpoint_every == 0 or done.step == steps:
+                    checkpoints.save(done, learner.model, learner.optimizer.adamw, batches.state_dict())
+                if signum is not None and done.step < steps:
+                    raise Stopped(signum)
+    finally:
+        batches.close()
+        if writer is not None:
+            writer.close()
+    return TrainingResult(
+        steps=steps,
+        tokens=done.tokens,
+        seconds=done.seconds,
+        flops=done.tokens * flops_per_token,
+        final_loss=statistics.median(done.losses[-10:]),
+        precision=str(learner.precision),
+    )
+
+
+def training_flops_per_token(model: Llama, settings: TrainingSettings) -> float:
+    """Floating-point operations of a token's forward and backward products; frozen weights have no gradient."""
+    share = 2 / 3 if settings.train == "lora" else 1
+    return share * model.config.flops_per_token(settings.sequence_length)
+
+
+def is_spike(loss: float, before: Sequence[float]) -> bool:
+    """Whether ``loss`` lies far above the running median: over 6 robust standard deviations and over 10 %."""
+    if len(before) < 16:
+        return False
+    median = statistics.median(before)
+    deviation = 1.4826 * statistics.median(abs(value - median) for value in before)
+    return loss > median + max(6 * deviation, 0.1 * median)

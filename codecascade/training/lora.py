@@ -1,0 +1,105 @@
+"""Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685): ``W + alpha / rank * B A`` with ``W`` frozen.
+
+A frozen matrix has no gradient (a third of the work of a training step), no optimiser state, no fp32 master copy,
+and no place in a checkpoint. New tokens can't learn through low-rank updates of other matrices alone, so their rows
+of the vocabulary tables train fully, as small parameters beside the frozen table.
+
+At the end :func:`merge_lora` turns a state dict back into an ordinary model's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+_ORIGINAL, _ROWS = "parametrizations.weight.original", "parametrizations.weight.0"
+
+
+class LoRALinear(nn.Module):
+    """A linear layer (out, in) whose frozen weight gets an update of rank ``rank``, zero at the start."""
+
+    def __init__(self, linear: nn.Linear, rank: int, scale: float, generator: torch.Generator) -> None:
+        super().__init__()
+        self.weight, self.bias, self.scale = linear.weight, linear.bias, scale
+        bound = 1 / math.sqrt(linear.in_features)
+        first = torch.empty(rank, linear.in_features).uniform_(-bound, bound, generator=generator)
+        self.lora_a = nn.Parameter(first.to(linear.weight.device))
+        self.lora_b = nn.Parameter(torch.zeros(linear.out_features, rank, device=linear.weight.device))
+
+    def forward(self, x: Tensor) -> Tensor:
+        update = F.linear(F.linear(x, self.lora_a) * self.scale, self.lora_b)
+        return F.linear(x, self.weight, self.bias) + update
+
+
+class NewRows(nn.Module):
+    """Makes ``table.weight`` the frozen table with rows ``ids`` replaced by a trainable parameter (n, H)."""
+
+    def __init__(self, table: Tensor, ids: Sequence[int]) -> None:
+        super().__init__()
+        self.ids: Tensor
+        self.register_buffer("ids", torch.tensor(list(ids), device=table.device))
+        self.new_rows = nn.Parameter(table.detach()[self.ids].float())
+
+    def forward(self, table: Tensor) -> Tensor:
+        return table.index_copy(0, self.ids, self.new_rows.to(table.dtype))
+
+
+def add_lora(
+    model: nn.Module,
+    *,
+    rank: int,
+    alpha: float,
+    seed: int,
+    dtype: torch.dtype,
+    new_token_ids: Sequence[int] = (),
+) -> None:
+    """Freeze ``model`` and give each linear layer but the head an update; in place.
+
+    Frozen matrices are kept in ``dtype``, the format of the products: the updates are trained against exactly what
+    they will be merged into, and nothing is cast again in each step.
+
+    Args:
+        new_token_ids: rows of the vocabulary tables (both, if untied) that train fully.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+        if parameter.ndim > 1:
+            parameter.data = parameter.data.to(dtype)
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Linear) and name != "lm_head":
+                setattr(parent, name, LoRALinear(child, rank, alpha / rank, generator))
+            elif new_token_ids and (isinstance(child, nn.Embedding) or name == "lm_head"):
+                rows = NewRows(cast(Tensor, child.weight), new_token_ids)
+                parametrize.register_parametrization(child, "weight", rows, unsafe=True)
+
+
+def merge_lora(state: dict[str, Tensor], scale: float) -> dict[str, Tensor]:
+    """The ordinary state dict (fp32) of a model with LoRA; one without comes back as it is.
+
+    Args:
+        state: whole tensors by name, as of a model after :func:`add_lora`.
+        scale: alpha / rank.
+    """
+    merged = {}
+    for name, tensor in state.items():
+        module, _, leaf = name.rpartition(".")
+        if leaf == "original":
+            table = module.removesuffix(".parametrizations.weight")
+            rows = f"{table}.{_ROWS}"
+            merged[f"{table}.weight"] = tensor.float().index_copy(
+                0, state[f"{rows}.ids"], state[f"{rows}.new_rows"]
+            )
+        elif leaf == "weight" and f"{module}.lora_a" in state:
+            update = state[f"{module}.lora_b"] @ state[f"{module}.lora_a"]
+            merged[name] = torch.add(tensor, update, alpha=scale)
+        elif leaf not in ("lora_a", "lora_b", "new_rows", "ids"):
+            merged[name] = tensor
+    return merged

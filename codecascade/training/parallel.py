@@ -1,0 +1,114 @@
+"""Ranks: who this process is among those that ``torchrun`` started, and how a finished model is shared out to them.
+
+One process without torchrun goes the same way with a world of one and needs no process group.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
+
+from codecascade.training.lora import merge_lora
+from codecascade.training.precision import Precision
+from codecascade.training.settings import TrainingSettings
+
+
+@dataclass(frozen=True)
+class World:
+    """This process's rank of ``size``, and its device. ``mesh`` is None for a process on its own."""
+
+    rank: int
+    size: int
+    device: torch.device
+    mesh: DeviceMesh | None
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def sum(self, *values: float) -> list[float]:
+        """Each value summed over the ranks."""
+        if self.mesh is None:
+            return list(values)
+        total = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(total)
+        return [float(value) for value in total.tolist()]
+
+    def gather(self, value: Any) -> list[Any]:
+        """The (small, picklable) values of all ranks, on all ranks."""
+        if self.mesh is None:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+    def broadcast(self, value: Any) -> Any:
+        """Rank 0's value, on all ranks."""
+        return self.gather(value)[0]
+
+    def barrier(self) -> None:
+        self.gather(None)
+
+
+def join_world() -> World:
+    """The world that torchrun's environment describes, joined on the first call; else a world of one."""
+    size = int(os.environ.get("WORLD_SIZE", 1))
+    local = int(os.environ.get("LOCAL_RANK", 0))
+    device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if size == 1:
+        return World(0, 1, device, None)
+    if not dist.is_initialized():
+        # hours, because the ranks wait while the first one evaluates and writes reports
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=12)
+        )
+    return World(dist.get_rank(), size, device, init_device_mesh(device.type, (size,)))
+
+
+def parallelize(model: nn.Module, world: World, settings: TrainingSettings, precision: Precision) -> None:
+    """Apply activation checkpointing, compilation and FSDP2, in this order, to a plain model on ``world.device``.
+
+    The order matters: a compiled layer is recomputed as a whole, and its weights must be gathered before it starts.
+    Every layer is a unit of its own, so that one layer's weights are whole at a time. The root holds the vocabulary
+    table, which stays gathered between the forward and the backward pass because the loss uses it in between.
+    """
+    layers = list(model.model.layers)  # type: ignore[union-attr, arg-type]
+    model.gradient_checkpointing = settings.activation_checkpointing  # type: ignore[assignment]
+    if settings.compile:
+        for layer in layers:
+            layer.compile()
+    if world.mesh is not None:
+        # On GPUs weights travel in the products' format, for the network's sake; the residual stream then has it too.
+        # On CPUs they travel in fp32 and autocast casts them, so that any number of ranks computes the same numbers.
+        travel = precision.dtype if world.device.type == "cuda" else None
+        policy = MixedPrecisionPolicy(
+            param_dtype=travel, reduce_dtype=torch.float32, cast_forward_inputs=False
+        )
+        for layer in layers:
+            fully_shard(layer, mesh=world.mesh, mp_policy=policy)
+        fully_shard(model, mesh=world.mesh, mp_policy=policy)
+
+
+def final_state_dict(model: nn.Module, settings: TrainingSettings) -> dict[str, Tensor]:
+    """The trained weights as an ordinary model's: whole tensors on the CPU, LoRA merged; on rank 0, empty elsewhere.
+
+    Tensors may share the model's memory. With several ranks all must call it, because each tensor is gathered.
+    """
+    first = not dist.is_initialized() or dist.get_rank() == 0
+    state = {}
+    for name, tensor in model.state_dict().items():
+        whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        if first:
+            state[name] = whole.detach().cpu()
+    return merge_lora(state, settings.lora_alpha / settings.lora_rank)

@@ -1,0 +1,50 @@
+"""A progress bar for a terminal: loss, speed, MFU and the time left."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from codecascade.training.logs import StepReport
+
+
+class ProgressBar:
+    """``with ProgressBar("code", console) as bar: train(..., progress=bar)``."""
+
+    def __init__(self, title: str, console: Console | None = None) -> None:
+        self._progress = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=console or Console(stderr=True),
+        )
+        self._task = self._progress.add_task(title, total=None, figures="")
+
+    def __call__(self, report: StepReport) -> None:
+        figures = (
+            f"loss {report.loss:.3f} · {report.tokens_per_second:,.0f} tok/s · MFU {report.mfu:.0%} · "
+            f"{_duration(report.seconds_left)} left"
+        )
+        self._progress.update(self._task, completed=report.step, total=report.steps, figures=figures)
+
+    def __enter__(self) -> ProgressBar:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours:02d} h"
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

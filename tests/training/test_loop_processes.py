@@ -1,0 +1,87 @@
+"""The loop as processes: killed, stopped by signals, and as two ranks."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_run import losses, read_log, tiny_settings, tiny_train
+
+SCRIPT = Path(__file__).with_name("tiny_run.py")
+
+
+def start(folder: Path, *options: str, ranks: int = 1, **settings: Any) -> subprocess.Popen[bytes]:
+    launcher = [sys.executable]
+    if ranks > 1:
+        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+    return subprocess.Popen(
+        [*launcher, str(SCRIPT), str(folder), "--settings", json.dumps(settings), *options],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def wait_for_step(process: subprocess.Popen[bytes], folder: Path, step: int) -> None:
+    while len(read_whole_lines(folder)) < step:
+        assert process.poll() is None, "the run ended by itself"
+        time.sleep(0.002)
+
+
+def read_whole_lines(folder: Path) -> list[str]:
+    log = folder / "log.jsonl"
+    return (
+        [line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        if log.exists()
+        else []
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("whole")
+    tiny_train(folder, tiny_settings())
+    return folder
+
+
+def test_killed_at_any_step_and_resumed_it_gives_the_same_losses(tmp_path: Path, whole: Path) -> None:
+    draw = random.Random(os.getpid())
+    for step in sorted(draw.sample(range(1, 20), 2)):
+        process = start(tmp_path, "--pause", "0.01")
+        wait_for_step(process, tmp_path, step)
+        time.sleep(draw.random() * 0.03)  # anywhere in a step, or in a checkpoint
+        process.kill()
+        process.wait()
+    assert start(tmp_path).wait() == 0
+    assert losses(tmp_path) == losses(whole)
+    assert [row["step"] for row in read_log(tmp_path)] == list(range(1, 21))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path: Path, whole: Path, signum: signal.Signals) -> None:
+    process = start(tmp_path, "--pause", "0.1", checkpoint_every=1000)
+    wait_for_step(process, tmp_path, 2)
+    process.send_signal(signum)
+    process.send_signal(signum)  # an impatient second one changes nothing
+    assert process.wait() == 128 + signum
+    done = len(read_log(tmp_path))
+    assert 2 <= done < 20
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [f"step-{done:08d}"]
+    settings = tiny_settings(checkpoint_every=1000)
+    tiny_train(tmp_path, settings)
+    assert losses(tmp_path) == losses(whole)
+
+
+def test_two_ranks_give_the_losses_of_one(tmp_path: Path, whole: Path) -> None:
+    """And one rank goes on where two were stopped, by a signal that only one of them got."""
+    assert start(tmp_path, "--terminate-at", "12", ranks=2).wait() != 0
+    assert len(losses(tmp_path)) == 13
+    tiny_train(tmp_path, tiny_settings())
+    assert losses(tmp_path) == pytest.approx(losses(whole), abs=1e-4)
