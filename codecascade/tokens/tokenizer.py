@@ -27,6 +27,7 @@ class Tokenizer:
 
     Text is always text: what spells a control token (``</s>``, ``<|im_end|>``, ``▁<PRE>``) is encoded as the
     characters it is made of. Control tokens are put into prompts as ids, by the layouts of this package.
+    ``backend`` encodes without the dummy prefix and without BOS: those are added here.
 
     Args:
         spec: the content of a ``tokenizer.json`` whose model is a byte-pair encoding.
@@ -106,14 +107,14 @@ class Tokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """:meth:`encode` of many texts, on all the library's threads."""
-        prefixed = [self._with_prefix(text) for text in texts]
+        prefixed = [_sound(self._with_prefix(text)) for text in texts]
         return [
             encoding.ids for encoding in self.backend.encode_batch_fast(prefixed, add_special_tokens=False)
         ]
 
     def encode_continuation(self, text: str) -> list[int]:
         """The ids of a text that continues another: no dummy prefix (an infilling's suffix and middle)."""
-        ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
+        ids: list[int] = self.backend.encode(_sound(text), add_special_tokens=False).ids
         return ids
 
     def encode_after_special(self, text: str) -> list[int]:
@@ -286,6 +287,15 @@ def _control_tokens(spec: Spec, vocabulary: Mapping[str, int]) -> dict[str, int]
         if token["special"] or families.is_control(token["content"])
     }
     return control | {name: vocabulary[name] for name in families.infilling_names(vocabulary)}
+
+
+def _sound(text: str) -> str:
+    """``text`` with U+FFFD for lone surrogates: JSON and command lines can hold them, UTF-8 can't."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def _token_name(value: Any) -> str | None:

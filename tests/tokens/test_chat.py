@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from codecascade.errors import UserError
 from codecascade.tokens.chat import Message, chat_template, encode_chat, encode_dialogue, with_chat_format
 from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
+from codecascade.tokens.training import train_tokenizer
 
 from .conftest import CODE, plain_texts, texts
 
+Pair = tuple[Tokenizer, transformers.PreTrainedTokenizerFast]
 SMOL_TEMPLATE = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
     "{{ '<|im_start|>system\nYou are a small helper<|im_end|>\n' }}{% endif %}"
@@ -36,9 +38,7 @@ def dialogues(contents: st.SearchStrategy[str]) -> st.SearchStrategy[list[Messag
 @pytest.fixture(
     scope="session", params=["llama-llama2", "byte_level-llama2", "byte_level-chatml", "own-template"]
 )
-def pair(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Tokenizer, object]:
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     """One of our tokenizers with a chat template, and transformers' of the same folder."""
     if request.param == "own-template":
         ours: Tokenizer = request.getfixturevalue("byte_level").with_chat_template(SMOL_TEMPLATE)
@@ -52,7 +52,9 @@ def pair(
     return load_tokenizer(folder), transformers.AutoTokenizer.from_pretrained(folder)
 
 
-def rendered(theirs, messages: list[Message], *, reply: bool) -> list[int]:  # type: ignore[no-untyped-def]
+def rendered(
+    theirs: transformers.PreTrainedTokenizerFast, messages: list[Message], *, reply: bool
+) -> list[int]:
     text = theirs.apply_chat_template(
         [asdict(message) for message in messages], tokenize=False, add_generation_prompt=reply
     )
@@ -63,7 +65,7 @@ def rendered(theirs, messages: list[Message], *, reply: bool) -> list[int]:  # t
 @given(messages=dialogues(plain_texts))
 @example(messages=[Message("user", " hi\n"), Message("assistant", "  x\n\n"), Message("user", "")])
 @example(messages=[Message("system", " be brief "), Message("user", "  hi")])
-def test_the_template_gives_the_same_ids(pair: tuple[Tokenizer, object], messages: list[Message]) -> None:
+def test_the_template_gives_the_same_ids(pair: Pair, messages: list[Message]) -> None:
     ours, theirs = pair
     reply = messages[-1].role == "user"
     # A template that trims nothing can join the header and an answer that begins with a newline.
@@ -73,7 +75,7 @@ def test_the_template_gives_the_same_ids(pair: tuple[Tokenizer, object], message
 
 
 @given(messages=dialogues(texts))
-def test_training_sees_what_a_prompt_shows(pair: tuple[Tokenizer, object], messages: list[Message]) -> None:
+def test_training_sees_what_a_prompt_shows(pair: Pair, messages: list[Message]) -> None:
     ours, _ = pair
     if messages[-1].role == "user":
         messages = [*messages, Message("assistant", "ok")]
@@ -91,9 +93,7 @@ def test_training_sees_what_a_prompt_shows(pair: tuple[Tokenizer, object], messa
 
 
 @given(messages=dialogues(texts))
-def test_no_message_can_forge_a_control_token(
-    pair: tuple[Tokenizer, object], messages: list[Message]
-) -> None:
+def test_no_message_can_forge_a_control_token(pair: Pair, messages: list[Message]) -> None:
     ours, _ = pair
     blank = [Message(message.role, "x") for message in messages]
     count = [
@@ -128,8 +128,6 @@ def test_llama2s_tags_are_spelled_out_in_messages(request: pytest.FixtureRequest
 
 
 def train_with_tags(name: str) -> Tokenizer:
-    from codecascade.tokens.training import train_tokenizer
-
     tagged = ["[INST] a [/INST] <<SYS>> b <</SYS>>\n" * 200, CODE[4]]
     tokenizer = train_tokenizer(tagged, 600, "llama" if name == "llama" else "bytes")
     assert len(tokenizer.encode_continuation("[INST]")) < 6

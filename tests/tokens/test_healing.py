@@ -98,7 +98,7 @@ def test_special_tokens_are_a_wall(tokenizer: Tokenizer) -> None:
     assert heal(tokenizer, psm) == (psm, b"")
     spm = infilling_prompt(tokenizer, "re", "\n", format="spm")
     kept, required = heal(tokenizer, spm)
-    assert kept[-1] == tokenizer.infilling.middle and required.endswith(b"re")  # type: ignore[union-attr]
+    assert kept[-1] == tokenizer.infilling.middle and required.endswith(b"re")
     assert heal(tokenizer, []) == ([], b"")
     assert heal(tokenizer, [tokenizer.end_of_document_id]) == ([tokenizer.end_of_document_id], b"")
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from codecascade.errors import UserError
 from codecascade.tokens import pipeline
 from codecascade.tokens.infilling import (
+    InfillingTokens,
     add_infilling_tokens,
     drop_infilling_tokens,
     find_infilling_tokens,
@@ -27,7 +28,7 @@ from .conftest import texts
 PREFIX, MIDDLE, SUFFIX = "def f(x):\n    ", "return x", "\n\nprint(f(1))\n"
 
 
-def tokens_of(tokenizer: Tokenizer):  # type: ignore[no-untyped-def]
+def tokens_of(tokenizer: Tokenizer) -> InfillingTokens:
     assert tokenizer.infilling is not None
     return tokenizer.infilling
 
