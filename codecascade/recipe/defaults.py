@@ -1,0 +1,118 @@
+"""What a recipe leaves out: defaults by a stage's kind, from its parent, and from its length."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from codecascade.recipe.settings import Data
+
+
+def _mixture(**shares: float) -> list[Data]:
+    return [{"source": source, "share": share} for source, share in shares.items() if share]
+
+
+_CODE = _mixture(code=0.85, natural_language_code=0.08, natural_language=0.07)
+_PYTHON = _mixture(python=0.75, code=0.10, natural_language_code=0.10, natural_language=0.05)
+
+DEFAULTS: dict[str, Data] = {
+    "code": {
+        "learning_rate": 3e-4,
+        "batch_tokens": 2**22,
+        "sequence_length": 4096,
+        "mixture": _CODE,
+        "infilling": {"rate": 0.9},
+    },
+    "python": {
+        "learning_rate": 1e-4,
+        "batch_tokens": 2**22,
+        "sequence_length": 4096,
+        "mixture": _PYTHON,
+        "infilling": {"rate": 0.0},
+    },
+    "long_context": {
+        "learning_rate": 2e-5,
+        "batch_tokens": 2**21,
+        "sequence_length": 16_384,
+        "rope_theta": 1e6,
+        "mixture": _CODE,
+        "infilling": {"rate": 0.0},
+    },
+    "instruct": {
+        "learning_rate": 2e-5,
+        "batch_tokens": 2**19,
+        "sequence_length": 4096,
+        "infilling": {"rate": 0.0},
+    },
+}
+"""What a stage's kind stands for: Table 1 and sections 2.2 to 2.6 of the paper (ours where it is silent: the batch of
+the Python stage, the rate and sequence length of the instruct stage)."""
+
+FROM_PARENT = {"long_context": ("mixture", "infilling"), "instruct": ("infilling",)}
+"""What is the parent stage's where the parent is a stage (ours; rehearsed code is infilled as it was learnt)."""
+
+REHEARSAL = {"rehearsal_code": 0.06, "rehearsal_natural_language": 0.02}
+"""Shares of an instruct stage's tokens (paper, section 2.5); the others are dialogues'."""
+
+
+def with_defaults(data: Mapping[str, Any]) -> Data:
+    """A recipe's data, as TOML has it, with all that depends on a stage's kind, parent or length written out.
+
+    What has a wrong type is left alone: validation will name it.
+    """
+    data = {"seed": 0, "evaluate": {}, **data}
+    if isinstance(data.get("corpus"), str):
+        data["corpus"] = [data["corpus"]]
+    data["evaluate"] = _merged({"seed": data["seed"]}, data["evaluate"])
+    if isinstance(data.get("stage"), list):
+        stages: list[Any] = []
+        for stage in data["stage"]:
+            stages.append(_stage(stage, stages, data) if isinstance(stage, dict) else stage)
+        data["stage"] = stages
+    return data
+
+
+def _stage(stage: Data, before: Sequence[Any], recipe: Data) -> Data:
+    kind = stage["kind"] if isinstance(stage.get("kind"), str) else ""
+    defaults = {"seed": recipe["seed"], "evaluate": recipe["evaluate"], **DEFAULTS.get(kind, {})}
+    parent = next(
+        (one for one in before if isinstance(one, dict) and one.get("name") == stage.get("parent")), {}
+    )
+    defaults |= {key: parent[key] for key in FROM_PARENT.get(kind, ()) if key in parent}
+    full = {**defaults, **stage}
+    full["evaluate"] = _merged(defaults["evaluate"], full["evaluate"])
+    if kind in FROM_PARENT:
+        full["infilling"] = _merged(defaults["infilling"], full["infilling"])
+    if kind == "instruct" and "mixture" not in full:
+        full = _with_rehearsal(full)
+    if full.get("dialogues") == "mined":
+        full.setdefault("mined_dialogues", 2000)
+    steps = _steps(full)
+    if steps is not None:  # in code training 1,000 (paper), unless they were much of a short run
+        full.setdefault("warmup_steps", min(1000, steps // (10 if kind == "code" else 50)))
+    return full
+
+
+def _with_rehearsal(stage: Data) -> Data:
+    """The two shares of rehearsal turned into a mixture; wrong ones stay where they are, for validation."""
+    shares = {key: stage.get(key, default) for key, default in REHEARSAL.items()}
+    if not all(isinstance(share, int | float) and 0 <= share < 0.5 for share in shares.values()):
+        return {**stage, "mixture": _mixture(dialogues=1.0)}
+    code, prose = shares.values()
+    rest = {key: value for key, value in stage.items() if key not in shares}
+    return {
+        **rest,
+        "mixture": _mixture(dialogues=round(1 - code - prose, 9), code=code, natural_language=prose),
+    }
+
+
+def _merged(defaults: Any, table: Any) -> Any:
+    return {**defaults, **table} if isinstance(defaults, dict) and isinstance(table, dict) else table
+
+
+def _steps(stage: Data) -> int | None:
+    steps, tokens, batch = (stage.get(key) for key in ("steps", "tokens", "batch_tokens"))
+    if isinstance(tokens, int) and isinstance(batch, int) and batch > 0:
+        return math.ceil(tokens / batch)
+    return steps if isinstance(steps, int) else None

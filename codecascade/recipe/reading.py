@@ -1,0 +1,254 @@
+"""Recipes from TOML and back, with every mistake named by file and key."""
+
+from __future__ import annotations
+
+import json
+import math
+import reprlib
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from codecascade.corpus.settings import CorpusSettings
+from codecascade.errors import UserError
+from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.files import atomic_write
+from codecascade.recipe.defaults import with_defaults
+from codecascade.recipe.nearest import nearest
+from codecascade.recipe.settings import FREE, LENGTHS, Data, Recipe, Stage, TokenizerSettings, to_data
+from codecascade.training.stream_settings import InfillingSettings, MixtureItem
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_TABLES: dict[str, type[BaseModel]] = {
+    "stage": Stage,
+    "evaluate": EvaluateSettings,
+    "infilling": InfillingSettings,
+    "mixture": MixtureItem,
+    "corpus_build": CorpusSettings,
+    "tokenizer": TokenizerSettings,
+}
+
+
+# ---- reading and writing --------------------------------------------------------------------------------------
+
+
+def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in a TOML file, after ``overrides`` such as ``base=MODEL`` or ``stage.code.tokens=100000``.
+
+    Raises:
+        UserError: with the file, the key and what is wrong with it.
+    """
+    data = read_toml(path)
+    for override in overrides:
+        apply_override(data, override)
+    return make_recipe(data, path)
+
+
+def make_recipe(data: Mapping[str, Any], file: str | Path | None = None) -> Recipe:
+    """The recipe that ``data`` (as TOML has it) describes. Raises as :func:`read_recipe`."""
+    return validated(Recipe, with_defaults(_as_json(data)), file)
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """Write ``recipe`` with all its values; :func:`read_recipe` gives an equal one back."""
+    atomic_write(path, "# The recipe as it was used: nothing is implicit.\n" + tomli_w.dumps(to_data(recipe)))
+
+
+def with_steps(recipe: Recipe, name: str, steps: int) -> Recipe:
+    """``recipe`` with the ``minutes`` of a stage turned into ``steps``; ``timed_minutes`` remembers them."""
+    data = to_data(recipe)
+    stage = next(stage for stage in data["stage"] if stage["name"] == name)
+    stage |= {"steps": steps, "timed_minutes": stage.pop("minutes")}
+    if "warmup_steps" in stage:
+        stage["warmup_steps"] = min(stage["warmup_steps"], steps - 1)
+    return make_recipe(data)
+
+
+def read_toml(path: str | Path) -> Data:
+    """The content of a TOML file.
+
+    Raises:
+        UserError: it is missing or is not TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError("there is no such file", file=path) from None
+    except OSError as error:
+        raise UserError(f"can't be read ({error.strerror})", file=path) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"is not valid TOML ({error})", file=path) from None
+
+
+def difference(old: Recipe, new: Recipe) -> str | None:
+    """The first key that a run of ``old`` can't go on with in ``new``, with both values; None if it can.
+
+    Stages may be added, a budget in minutes may have been turned into steps, and the keys in :data:`FREE` may
+    change: they don't touch what was trained.
+    """
+    before, after = to_data(old), to_data(new)
+    stages = {stage["name"]: _untimed(stage) for stage in after.pop("stage")}
+    for number, stage in enumerate(before.pop("stage")):
+        if stage["name"] not in stages:
+            return f"stage[{number}]: {stage['name']!r} is missing in the recipe"
+        before[f"stage.{stage['name']}"] = _untimed(stage)
+        after[f"stage.{stage['name']}"] = stages[stage["name"]]
+    return next(_differences(before, after), None)
+
+
+def _untimed(stage: Data) -> Data:
+    """A stage whose steps were timed, as it was before."""
+    if "timed_minutes" not in stage:
+        return {key: value for key, value in stage.items() if "minutes" not in stage or key != "warmup_steps"}
+    gone = ("steps", "timed_minutes", "warmup_steps")
+    return {
+        **{key: value for key, value in stage.items() if key not in gone},
+        "minutes": stage["timed_minutes"],
+    }
+
+
+def _differences(before: Data, after: Data, prefix: str = "") -> Iterator[str]:
+    for key in [*before, *(key for key in after if key not in before)]:
+        old, new = before.get(key), after.get(key)
+        if key in FREE or old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _differences(old, new, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}: {reprlib.repr(old)} there, {reprlib.repr(new)} now"
+
+
+# ---- --set ----------------------------------------------------------------------------------------------------
+
+
+def apply_override(data: Data, text: str) -> None:
+    """Put ``key=value`` into a recipe's data; stages are named, as in ``stage.code.tokens=100000``.
+
+    The value is read as TOML; what is not TOML is a string. One of ``tokens``, ``steps`` and ``minutes`` replaces
+    the others.
+
+    Raises:
+        UserError: it is not ``key=value``, or names a stage that is not there.
+    """
+    parts, value = parse_override(text)
+    place: Any = data
+    if parts[0] == "stage":
+        place, parts = _stage_called(data, parts), parts[2:]
+        if parts[0] in LENGTHS:
+            for length in LENGTHS:
+                place.pop(length, None)
+    for part in parts[:-1]:
+        place = place.setdefault(part, {})
+        if not isinstance(place, dict):
+            raise UserError(f"{part!r} is not a table with keys of its own", file=f"--set {text}")
+    place[parts[-1]] = value
+
+
+def parse_override(text: str) -> tuple[list[str], Any]:
+    """``a.b=value`` as the path ``["a", "b"]`` and the value.
+
+    Raises:
+        UserError: it has no ``=`` or an empty key.
+    """
+    key, equals, value = text.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise UserError("must be key=value", file=f"--set {text}")
+    try:
+        read = tomllib.loads(f"value = {value}")
+    except tomllib.TOMLDecodeError:
+        read = {}
+    return parts, read["value"] if len(read) == 1 else value.strip()
+
+
+def _stage_called(data: Data, parts: Sequence[str]) -> Data:
+    place = f"--set {'.'.join(parts)}"
+    listed = data.get("stage")
+    stages = (
+        {str(one.get("name")): one for one in listed if isinstance(one, dict)}
+        if isinstance(listed, list)
+        else {}
+    )
+    if len(parts) < 3 or not stages:
+        raise UserError("must be stage.NAME.KEY, with the name of a stage of the recipe", file=place)
+    if parts[1] not in stages:
+        raise UserError(f"there is no stage {parts[1]!r}; {nearest(parts[1], stages)}", file=place)
+    return stages[parts[1]]
+
+
+# ---- validation -----------------------------------------------------------------------------------------------
+
+
+def validated(model: type[Model], data: Mapping[str, Any], file: str | Path | None = None) -> Model:
+    """``data`` as settings, without any change of type (a quoted number is no number).
+
+    Raises:
+        UserError: for the first mistake, an unknown key before any other.
+    """
+    try:
+        return model.model_validate_json(json.dumps(data), strict=True)
+    except ValidationError as error:
+        # what is missing is often the consequence of another mistake: a misspelt key, a kind that is none
+        order = {"extra_forbidden": 0, "missing": 2}
+        first = min(error.errors(), key=lambda one: order.get(one["type"], 1))
+        raise UserError(_sentence(first, model), file=file, key=_key(first["loc"])) from None
+    except UserError as error:
+        raise UserError(error.message, file=file, key=error.key) from None
+
+
+def _as_json(value: Any) -> Any:
+    """TOML's values as JSON's: whole floats such as 500e9 are integers; "all" in [evaluate] is written null."""
+    if isinstance(value, Mapping):
+        plain = {key: _as_json(item) for key, item in value.items()}
+        if isinstance(evaluate := plain.get("evaluate"), dict):
+            plain["evaluate"] = {key: None if item == "all" else item for key, item in evaluate.items()}
+        return plain
+    if isinstance(value, list | tuple):
+        return [_as_json(item) for item in value]
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def _key(place: Sequence[int | str]) -> str | None:
+    """``("stage", 1, "tokens")`` as ``stage[1].tokens``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".") or None
+
+
+def _sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
+    """What is wrong, in the house's words."""
+    kind, context, given = error["type"], error.get("ctx", {}), reprlib.repr(error["input"])
+    if kind == "extra_forbidden":
+        tables = [part for part in error["loc"][:-1] if isinstance(part, str)]
+        known = _TABLES[tables[-1]] if tables else model
+        return f"unknown key; {nearest(str(error['loc'][-1]), known.model_fields)}"
+    if kind == "missing":
+        return "is missing"
+    if kind == "value_error":
+        return str(context["error"])
+    limits = {"greater_than": ">", "greater_than_equal": ">=", "less_than": "<", "less_than_equal": "<="}
+    if kind in limits:
+        (limit,) = context.values()
+        return f"must be {limits[kind]} {limit} (got {given})"
+    needs = {
+        "int_type": "an integer",
+        "int_from_float": "an integer",
+        "float_type": "a number",
+        "finite_number": "a finite number",
+        "string_type": "a string",
+        "bool_type": "true or false",
+        "tuple_type": "a list",
+        "model_type": "a table",
+        "model_attributes_type": "a table",
+        "string_too_short": "a string that is not empty",
+        "too_short": "a list that is not empty",
+        "literal_error": context.get("expected"),
+        "string_pattern_mismatch": "of letters, digits, '.', '_' and '-'",
+    }
+    return f"must be {needs[kind]} (got {given})" if kind in needs else f"{error['msg']} (got {given})"

@@ -1,0 +1,215 @@
+"""A recipe's typed settings.
+
+A recipe is flat: no expressions, no inclusion of other files. What a file leaves out is filled in when it is read
+(:mod:`codecascade.recipe.defaults`), so nothing in a :class:`Recipe` is implicit.
+"""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2b
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from codecascade.corpus.settings import CorpusSettings
+from codecascade.errors import UserError
+from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.recipe.nearest import nearest
+from codecascade.settings import Settings
+from codecascade.training.settings import TrainingSettings
+from codecascade.training.stream_settings import InfillingSettings, MixtureItem
+
+BASE = "base"
+"""The name, among the models of a cascade, of the one that comes in."""
+
+Kind = Literal["code", "python", "long_context", "instruct"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Data = dict[str, Any]
+
+LENGTHS = ("tokens", "steps", "minutes")
+FREE = frozenset(
+    {
+        "activation_checkpointing",
+        "checkpoint_every",
+        "compile",
+        "evaluate",
+        "loss_chunk_tokens",
+        "micro_batch_rows",
+        "sandbox",
+        "stream_workers",
+    }
+)
+"""What may change between two runs in one folder: how the work is done and what is measured, not what is trained."""
+
+
+class TokenizerSettings(Settings):
+    """A tokenizer that is trained on the corpus, for a model that starts from scratch."""
+
+    vocabulary: int = Field(gt=0, description="ids, control tokens and bytes included")
+    kind: Literal["llama", "bytes"] = Field("llama", description="laid out as Llama 2's, or as SmolLM2's")
+    characters: int = Field(20_000_000, gt=0, description="of training code that it is trained on, at most")
+
+
+class Stage(TrainingSettings):
+    """One training run of the cascade, from its parent's model folder to its own."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    name: Name = Field(description="of the stage, its model folder and its log")
+    kind: Kind = Field(description="chooses the defaults")
+    parent: str = Field(description="an earlier stage, or 'base': the model that it starts from")
+    mixture: tuple[MixtureItem, ...] = Field(
+        min_length=1, description="what it is trained on, in which shares"
+    )
+    infilling: InfillingSettings = Field(description="of the mixture's documents; rate 0 is off")
+    evaluate: EvaluateSettings = Field(
+        description="what is measured after it; default: the recipe's [evaluate]"
+    )
+    keep_infilling_tokens: bool = Field(
+        True,
+        description="false, in a stage without infilling: drop the parent's infilling tokens and their rows",
+    )
+    rope_theta: float | None = Field(None, gt=0, description="long_context: the base of the rotary positions")
+    max_position_embeddings: int | None = Field(
+        None, gt=0, description="long_context; default: sequence_length, or the parent's where that is larger"
+    )
+    dialogues: str | None = Field(None, description="instruct: JSON lines of `messages`, or 'mined'")
+    mined_dialogues: int | None = Field(
+        None, gt=0, description="instruct: how many are mined from the corpus, at most; default 2,000"
+    )
+    chat_format: Literal["llama2", "chatml"] | None = Field(
+        None, description="instruct; default: the tokenizer's own, else llama2"
+    )
+    rehearsal_code: float | None = Field(
+        None, ge=0, lt=0.5, description="instruct without [[stage.mixture]]: share of code; default 0.06"
+    )
+    rehearsal_natural_language: float | None = Field(
+        None, ge=0, lt=0.5, description="instruct without [[stage.mixture]]: share of prose; default 0.02"
+    )
+    timed_minutes: float | None = Field(
+        None, gt=0, description="written by a run: the budget in minutes that `steps` was timed for"
+    )
+
+    @property
+    def uses_infilling(self) -> bool:
+        """Whether documents are filled in, so that the tokenizer must have infilling tokens."""
+        return self.infilling.rate > 0 and any(item.source != "dialogues" for item in self.mixture)
+
+
+class Recipe(Settings):
+    """A cascade: a base model, a corpus, and a tree of stages in the order in which they are trained."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    name: Name = Field(description="of the run; its folder is runs/<name>")
+    base: str = Field(min_length=1, description="a model folder, GGUF file, hub name or preset")
+    corpus: tuple[str, ...] = Field(
+        min_length=1,
+        description="a folder of shards; or what to build one from: folders, files, stdlib, installed",
+    )
+    seed: int = Field(0, ge=0, description="of every random draw")
+    dtype: Literal["f32", "bf16"] = Field("f32", description="of the weights in the stages' model folders")
+    sandbox: Literal["strict", "weak"] = Field(
+        "strict", description="weak: run programs even where unconfined"
+    )
+    corpus_build: CorpusSettings = Field(CorpusSettings(), description="how sources become a corpus")
+    tokenizer: TokenizerSettings | None = Field(
+        None, description="for a preset as base, which starts from scratch"
+    )
+    evaluate: EvaluateSettings = Field(description="what is measured on the base")
+    stage: tuple[Stage, ...] = Field(min_length=1, description="the stages, each after its parent")
+
+    @model_validator(mode="after")
+    def _is_a_tree(self) -> Recipe:
+        before = [BASE]
+        for index, stage in enumerate(self.stage):
+            key = f"stage[{index}]"
+            if stage.name in before:
+                taken = "the model that comes in" if stage.name == BASE else "another stage"
+                raise UserError(f"{stage.name!r} is the name of {taken}; choose another", key=f"{key}.name")
+            if stage.parent not in before:
+                raise UserError(
+                    f"no stage before this one is called {stage.parent!r}; {nearest(stage.parent, before)}",
+                    key=f"{key}.parent",
+                )
+            _check(stage, key)
+            before.append(stage.name)
+        return self
+
+    def __getitem__(self, name: str) -> Stage:
+        return next(stage for stage in self.stage if stage.name == name)
+
+    def line(self, stage: Stage) -> list[Stage]:
+        """The stages from the base to ``stage``, itself included."""
+        above = [] if stage.parent == BASE else self.line(self[stage.parent])
+        return [*above, stage]
+
+    def identity(self, stage: Stage) -> Data:
+        """All that decides what ``stage`` becomes: nested and JSON-able, to compare and to hash."""
+        data = to_data(self)
+        of_run = {key: value for key, value in data.items() if key not in {*FREE, "name", "stage"}}
+        line = {
+            one.name: {key: value for key, value in to_data(one).items() if key not in FREE}
+            for one in self.line(stage)
+        }
+        return {**of_run, "stage": line}
+
+    def fingerprint(self, stage: Stage) -> str:
+        """A hash of :meth:`identity`."""
+        text = json.dumps(self.identity(stage), sort_keys=True)
+        return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _check(stage: Stage, key: str) -> None:
+    """Raise UserError for a stage's settings that do not go together."""
+    sources = [item.source for item in stage.mixture]
+    if len(set(sources)) < len(sources):
+        raise UserError(f"names a source twice ({', '.join(sources)})", key=f"{key}.mixture")
+    if stage.kind != "long_context":
+        for name in ("rope_theta", "max_position_embeddings"):
+            if getattr(stage, name) is not None:
+                raise UserError("only a long_context stage changes it", key=f"{key}.{name}")
+    elif stage.max_position_embeddings is not None and stage.max_position_embeddings < stage.sequence_length:
+        raise UserError(
+            f"must be at least sequence_length, {stage.sequence_length:,} (got {stage.max_position_embeddings:,})",
+            key=f"{key}.max_position_embeddings",
+        )
+    if stage.kind == "instruct" and "dialogues" not in sources:
+        raise UserError("an instruct stage needs the source 'dialogues'", key=f"{key}.mixture")
+    unnamed = any(item.source == "dialogues" and item.corpus is None for item in stage.mixture)
+    if unnamed and stage.dialogues is None:
+        raise UserError(
+            "is missing: a file of JSON lines with `messages`, or 'mined'", key=f"{key}.dialogues"
+        )
+    if stage.dialogues is not None and not unnamed:
+        raise UserError(
+            "is not used: the mixture has no source 'dialogues' without a file", key=f"{key}.dialogues"
+        )
+    for name in ("rehearsal_code", "rehearsal_natural_language"):
+        if getattr(stage, name) is not None:
+            raise UserError(
+                "is for an instruct stage without [[stage.mixture]]; give the share there",
+                key=f"{key}.{name}",
+            )
+    if not stage.keep_infilling_tokens and stage.infilling.rate > 0:
+        raise UserError(
+            f"must be true in a stage with infilling (rate {stage.infilling.rate})",
+            key=f"{key}.keep_infilling_tokens",
+        )
+
+
+def to_data(model: BaseModel) -> Data:
+    """The settings as plain data, as TOML has them; what is None is left out."""
+    data = model.model_dump(mode="json", exclude_none=True)
+    if isinstance(model, Recipe):
+        data["stage"] = [to_data(stage) for stage in model.stage]
+    if isinstance(model, Stage):
+        first = [key for key in ("name", "kind", "parent", *LENGTHS) if key in data]
+        data = {key: data[key] for key in [*first, *(key for key in data if key not in first)]}
+    if isinstance(
+        model, Recipe | Stage
+    ):  # in [evaluate], None is a word of its own: it asks for all there are
+        evaluate = model.evaluate.model_dump(mode="json")
+        data["evaluate"] = {key: "all" if value is None else value for key, value in evaluate.items()}
+    return data
