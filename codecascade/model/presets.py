@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama, RMSNorm
@@ -81,9 +83,20 @@ PRESETS: dict[str, LlamaConfig] = {
 
 def build(config: LlamaConfig, device: torch.device | str = "cpu") -> Llama:
     """A model whose weights are memory that nothing was written to; without memory on the device ``meta``."""
-    with torch.device("meta"):
+    with torch.device("meta"), _NoInitialisation():
         model = Llama(config)
     return model.to_empty(device=device)
+
+
+class _NoInitialisation(TorchFunctionMode):
+    """Within it modules leave their weights as they are; on ``meta``, to draw them costs an import of seconds."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0]
+        return func(*args, **(kwargs or {}))
 
 
 @torch.no_grad()

@@ -11,10 +11,29 @@ from torch import Tensor
 from codecascade.model.config import LlamaConfig, RopeScaling
 
 
+@lru_cache(maxsize=16)
+def frequencies(head_dim: int, theta: float, scaling: RopeScaling | None, device: torch.device) -> Tensor:
+    """Radians per position of each pair of dimensions (head_dim / 2,) fp32: theta ** (-2i / head_dim), scaled."""
+    exponents = torch.arange(0, head_dim, 2, dtype=torch.float32, device="cpu") / head_dim
+    plain = 1.0 / theta**exponents
+    return (plain if scaling is None else _scale(plain, scaling)).to(device)
+
+
+def _scale(plain: Tensor, scaling: RopeScaling) -> Tensor:
+    slow = plain / scaling.factor
+    if scaling.kind == "linear":
+        return slow
+    # Llama 3.1: waves that fit high_freq_factor times into the original context stay, those that do not fit
+    # low_freq_factor times are slowed down, and those in between are blended
+    fits = scaling.original_max_position_embeddings * plain / (2 * math.pi)
+    share = (fits - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor)
+    return torch.lerp(slow, plain, share.clamp(0, 1))
+
+
 def rotation(config: LlamaConfig, positions: Tensor) -> tuple[Tensor, Tensor]:
     """Cosines and signed sines (..., 1, head_dim) fp32 of integer ``positions`` (...), for :func:`rotate`."""
-    frequencies = _frequencies(config.head_dim, config.rope_theta, config.rope_scaling, positions.device)
-    angles = positions[..., None, None].float() * frequencies
+    turns = frequencies(config.head_dim, config.rope_theta, config.rope_scaling, positions.device)
+    angles = positions[..., None, None].float() * turns
     cos, sin = angles.cos(), angles.sin()
     return torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1)
 
@@ -26,24 +45,3 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """
     swapped = x.roll(x.shape[-1] // 2, -1)
     return torch.addcmul(x * cos, swapped, sin).to(x.dtype)
-
-
-@lru_cache(maxsize=16)
-def _frequencies(head_dim: int, theta: float, scaling: RopeScaling | None, device: torch.device) -> Tensor:
-    """Radians per position of each pair of dimensions (head_dim / 2,) fp32: theta ** (-2i / head_dim), scaled."""
-    exponents = torch.arange(0, head_dim, 2, dtype=torch.float32, device="cpu") / head_dim
-    frequencies = 1.0 / theta**exponents
-    if scaling is not None:
-        frequencies = _scale(frequencies, scaling)
-    return frequencies.to(device)
-
-
-def _scale(frequencies: Tensor, scaling: RopeScaling) -> Tensor:
-    slow = frequencies / scaling.factor
-    if scaling.kind == "linear":
-        return slow
-    # Llama 3.1: waves that fit high_freq_factor times into the original context stay, those that do not fit
-    # low_freq_factor times are slowed down, and those in between are blended
-    fits = scaling.original_max_position_embeddings * frequencies / (2 * math.pi)
-    share = (fits - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor)
-    return torch.lerp(slow, frequencies, share.clamp(0, 1))

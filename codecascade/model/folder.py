@@ -1,0 +1,153 @@
+"""Hugging Face model folders, in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from codecascade.errors import UserError
+from codecascade.files import atomic_folder, atomic_write, read_json, write_json
+from codecascade.model.config import LlamaConfig
+from codecascade.model.llama import Llama
+from codecascade.model.weights import Device, assemble, read_weights, write_weights
+from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
+
+_CONFIG, _GENERATION = "config.json", "generation_config.json"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model with its tokenizer.
+
+    Attributes:
+        source: what it was loaded from, as the user named it.
+        generation: the content of ``generation_config.json``; empty if there is none.
+    """
+
+    model: Llama
+    tokenizer: Tokenizer
+    source: str
+    generation: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def config(self) -> LlamaConfig:
+        """The model's shape as it is now."""
+        return self.model.config
+
+
+def read_config(folder: str | Path) -> LlamaConfig:
+    """The shape of a folder's model.
+
+    Raises:
+        UserError: there is no ``config.json``, or it is of a model that is not supported.
+    """
+    file = Path(folder) / _CONFIG
+    if not file.exists():
+        raise UserError(f"is no model folder: it holds no {_CONFIG}", file=folder)
+    data = read_json(file)
+    if not isinstance(data, dict):
+        raise UserError("must hold an object", file=file)
+    return LlamaConfig.from_hf(data, file)
+
+
+def load_folder(path: str | Path, *, dtype: torch.dtype | None = None, device: Device = "cpu") -> LoadedModel:
+    """The model of a Hugging Face folder, memory-mapped where dtype and device allow it.
+
+    Args:
+        dtype: of the weights; None leaves them as they are stored.
+
+    Raises:
+        UserError: a file is missing, broken or of a model that is not supported.
+    """
+    folder = Path(path)
+    config = read_config(folder)
+    tokenizer = load_tokenizer(folder)
+    if tokenizer.vocab_size > config.vocab_size:
+        raise UserError(
+            f"the tokenizer has {tokenizer.vocab_size:,} tokens, but the model only {config.vocab_size:,} rows",
+            file=folder,
+        )
+    tensors = read_weights(folder, dtype=dtype, device=device)
+    head, table = tensors.get("lm_head.weight"), tensors.get("model.embed_tokens.weight")
+    if head is not None and table is not None and config.tie_word_embeddings and not torch.equal(head, table):
+        config = replace(
+            config, tie_word_embeddings=False
+        )  # as transformers 5 does: the weights are the truth
+    generation = read_json(folder / _GENERATION) if (folder / _GENERATION).exists() else {}
+    return LoadedModel(assemble(config, tensors, file=folder), tokenizer, str(path), generation)
+
+
+def save_folder(
+    path: str | Path,
+    model: nn.Module | Mapping[str, Tensor],
+    config: LlamaConfig,
+    tokenizer: Tokenizer,
+    *,
+    shard_bytes: float = 5e9,
+    dtype: torch.dtype | None = None,
+    generation: Mapping[str, Any] | None = None,
+    extra_files: Mapping[str, str | bytes] | None = None,
+) -> None:
+    """Write a folder that transformers 4 and 5, vLLM and llama.cpp's converter read; whole or not at all.
+
+    A model folder of that name is replaced. ``eos_token_id`` of ``generation_config.json`` lists every token that
+    ends a generation.
+
+    Args:
+        model: a model, or its state dict by Hugging Face's names.
+        shard_bytes: the most bytes of a weights file.
+        dtype: of the weights; None leaves them as they are.
+        generation: more entries of ``generation_config.json``.
+        extra_files: more files, by name.
+
+    Raises:
+        UserError: the folder can't be written, or is there already and holds something else than a model.
+        ValueError: weights, configuration and tokenizer do not fit together.
+    """
+    path = Path(path)
+    if path.exists() and not (path / _CONFIG).exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError("is there already and is no model folder; choose another name", file=path)
+    tensors = model.state_dict() if isinstance(model, nn.Module) else model
+    try:
+        assemble(config, tensors, file="the state dict")
+    except UserError as error:
+        raise ValueError(str(error)) from None
+    if tokenizer.vocab_size > config.vocab_size:
+        raise ValueError(f"{tokenizer.vocab_size} tokens do not fit into {config.vocab_size} rows")
+    with atomic_folder(path) as folder:
+        write_weights(folder, tensors, dtype=dtype, shard_bytes=shard_bytes)
+        stored = str(dtype or next(iter(tensors.values())).dtype).removeprefix("torch.")
+        ids = {"bos_token_id": tokenizer.bos_id, "pad_token_id": tokenizer.pad_id}
+        end = tokenizer.end_of_document_id if tokenizer.eos_id is None else tokenizer.eos_id
+        # transformers 4 knows torch_dtype, transformers 5 dtype
+        dtypes = {"torch_dtype": stored, "dtype": stored}
+        write_json(folder / _CONFIG, {**config.to_hf(), **ids, "eos_token_id": end, **dtypes})
+        stops = {"eos_token_id": list(tokenizer.stop_ids)}
+        write_json(folder / _GENERATION, {**(generation or {}), **ids, **stops})
+        tokenizer.save(folder)
+        for name, content in (extra_files or {}).items():
+            atomic_write(folder / name, content)
+
+
+@torch.no_grad()
+def resize_embeddings(model: Llama, rows: int) -> None:
+    """Give the vocabulary tables (both, if the head is untied) ``rows`` rows, in place.
+
+    The last rows are cut off, or new ones added that are the mean of the old: the least harm until they are
+    initialised for what they stand for.
+    """
+    for table in (model.model.embed_tokens, *(() if model.config.tie_word_embeddings else (model.lm_head,))):
+        old = table.weight
+        new = old.mean(0, dtype=torch.float32).to(old.dtype).repeat(rows, 1)
+        kept = min(rows, len(old))
+        new[:kept] = old[:kept]
+        table.weight = nn.Parameter(new, requires_grad=old.requires_grad)
+    model.model.embed_tokens.num_embeddings = rows
+    if not model.config.tie_word_embeddings:
+        model.lm_head.out_features = rows
+    model.config = replace(model.config, vocab_size=rows)

