@@ -1,0 +1,292 @@
+"""What a recipe will cost, and whether it can run at all: known before anything starts, without weights or corpus.
+
+Shapes come from a preset or a ``config.json``. Parameters, tokens, steps and FLOPs are exact; memory and time are
+estimates, and say so where they are shown.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from codecascade.errors import UserError
+from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.model.config import LlamaConfig
+from codecascade.recipe.settings import BASE, Recipe, Stage
+from codecascade.recipe.shapes import look_at_base, missing_texts, model_shapes
+
+UTILISATION = 0.4
+"""Part of a device's matrix-product speed that training reaches (estimate; a run's log has the true one as MFU)."""
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """A stage's cost. ``None`` is what can't be known yet: the base's shape, or a length in minutes.
+
+    Attributes:
+        parameters: of the stage's model, new rows included.
+        flops: of all its tokens, forward and backward.
+        memory_per_device: bytes of weights, gradients, AdamW's moments and activations (estimate).
+        state_per_device: bytes of them that neither smaller micro-batches nor checkpointing can spare.
+        seconds: at the given speed of a device (estimate).
+    """
+
+    name: str
+    kind: str
+    parent: str
+    parameters: int | None
+    tokens: int | None
+    steps: int | None
+    flops: float | None
+    memory_per_device: int | None
+    state_per_device: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All stages, in order, and what a reader should know before starting."""
+
+    name: str
+    devices: int
+    stages: tuple[StagePlan, ...]
+    warnings: tuple[str, ...]
+
+
+def make_plan(
+    recipe: Recipe,
+    *,
+    devices: int = 1,
+    memory: str | None = None,
+    device_flops: float | None = None,
+    file: str | Path | None = None,
+) -> Plan:
+    """The plan of ``recipe`` on ``devices`` equal devices.
+
+    Args:
+        memory: of a device, such as ``80GB``; what exceeds it is warned of.
+        device_flops: FLOP/s of a device's matrix products; without it no times are given.
+        file: the recipe's, for messages.
+
+    Raises:
+        UserError: the recipe can't run: a sequence length over the model's, a batch that can't be shared out, a base
+            of another architecture.
+    """
+    available = None if memory is None else parse_bytes(memory)
+    warnings: list[str] = []
+    base = look_at_base(recipe, warnings)
+    warnings.extend(missing_texts(recipe))
+    shapes = {} if base is None else model_shapes(recipe, base, file)
+    stages = []
+    for index, stage in enumerate(recipe.stage):
+        if stage.rows % devices:
+            raise UserError(
+                f"{stage.batch_tokens:,} tokens are {stage.rows} rows of {stage.sequence_length:,}, which {devices} "
+                f"devices can't share evenly: make it a multiple of {stage.sequence_length * devices:,}",
+                file=file,
+                key=f"stage[{index}].batch_tokens",
+            )
+        planned = _plan_stage(stage, shapes.get(stage.name), devices, device_flops)
+        stages.append(planned)
+        if stage.minutes is not None:
+            steps = (
+                "unknown until two of them are timed" if planned.steps is None else f"about {planned.steps:,}"
+            )
+            warnings.append(f"{stage.name}: {stage.minutes:g} minutes; the number of steps is {steps}")
+        if (
+            available is not None
+            and planned.memory_per_device is not None
+            and planned.state_per_device is not None
+        ):
+            warnings.extend(_memory_warnings(planned, available, devices))
+    return Plan(recipe.name, devices, tuple(stages), tuple(warnings))
+
+
+def _plan_stage(
+    stage: Stage, config: LlamaConfig | None, devices: int, device_flops: float | None
+) -> StagePlan:
+    steps = stage.total_steps
+    if config is None:
+        tokens = None if steps is None else steps * stage.batch_tokens
+        return StagePlan(stage.name, stage.kind, stage.parent, None, tokens, steps, None, None)
+    of_step = stage.batch_tokens * training_flops_per_token(config, stage)
+    speed = None if device_flops is None else device_flops * devices * UTILISATION
+    if steps is None and speed is not None and stage.minutes is not None:
+        steps = max(1, int(stage.minutes * 60 * speed / of_step))
+    state = _state_bytes(config, stage, devices)
+    return StagePlan(
+        stage.name,
+        stage.kind,
+        stage.parent,
+        parameters=config.num_parameters(),
+        tokens=None if steps is None else steps * stage.batch_tokens,
+        steps=steps,
+        flops=None if steps is None else steps * of_step,
+        memory_per_device=state + _activation_bytes(config, stage, devices),
+        state_per_device=state,
+        seconds=None if speed is None or steps is None else steps * of_step / speed,
+    )
+
+
+def training_flops_per_token(config: LlamaConfig, stage: Stage) -> float:
+    """FLOPs of a token's forward and backward pass; frozen weights (LoRA) have no gradient."""
+    return (2 / 3 if stage.train == "lora" else 1) * config.flops_per_token(stage.sequence_length)
+
+
+# ---- estimates ------------------------------------------------------------------------------------------------
+
+
+def _width(stage: Stage) -> int:
+    """Bytes of a number in the products; what ``auto`` finds is a machine's affair, and a GPU finds bf16."""
+    return 4 if stage.precision == "fp32" else 2
+
+
+def _state_bytes(config: LlamaConfig, stage: Stage, devices: int) -> int:
+    """Weights, gradients and both moments in fp32, shared out over the devices; beside them, where there are
+    several, a layer and the next one as they are gathered for use, and the vocabulary tables."""
+    total, trained, frozen = config.num_parameters(), config.num_parameters(), 0
+    if stage.train == "lora":
+        inputs = 3 * config.hidden_size + config.num_attention_heads * config.head_dim  # q, k, v and o
+        outputs = (
+            config.hidden_size
+            + (config.num_attention_heads + 2 * config.num_key_value_heads) * config.head_dim
+        )
+        feed_forward = 3 * (config.hidden_size + config.intermediate_size)
+        trained = config.num_hidden_layers * stage.lora_rank * (inputs + outputs + feed_forward)
+        frozen = _width(stage) * total
+    state = (16 * trained + frozen) / devices
+    if devices > 1:
+        tables = (1 if config.tie_word_embeddings else 2) * config.vocab_size * config.hidden_size
+        state += _width(stage) * (tables + 2 * (total - tables) / config.num_hidden_layers)
+    return round(state)
+
+
+def _activation_bytes(config: LlamaConfig, stage: Stage, devices: int) -> int:
+    """What the backward pass keeps of a micro-batch: per layer the residual stream in fp32 and the products' inputs,
+    or with checkpointing its input alone and one layer whole; and the logits of a chunk."""
+    tokens = min(stage.micro_batch_rows, stage.rows // devices) * stage.sequence_length
+    hidden, width = config.hidden_size, _width(stage)
+    queries = config.num_attention_heads * config.head_dim
+    keys = 2 * config.num_key_value_heads * config.head_dim
+    layer = 8 * hidden + width * (2 * hidden + 3 * queries + 2 * keys + 4 * config.intermediate_size)
+    kept = 4 * hidden * config.num_hidden_layers + layer
+    if not stage.activation_checkpointing:
+        kept = layer * config.num_hidden_layers
+    logits = min(stage.loss_chunk_tokens or 1024, tokens) * config.vocab_size * 10
+    return tokens * kept + logits
+
+
+def _memory_warnings(stage: StagePlan, available: int, devices: int) -> Iterable[str]:
+    assert stage.memory_per_device is not None and stage.state_per_device is not None
+    if stage.state_per_device > available:
+        yield (
+            f"{stage.name}: does not fit: weights, gradients and optimizer take {show_bytes(stage.state_per_device)} "
+            f"a device, of {show_bytes(available)}; use more than {devices} devices, or train = 'lora'"
+        )
+    elif stage.memory_per_device > available:
+        yield (
+            f"{stage.name}: about {show_bytes(stage.memory_per_device)} a device, of {show_bytes(available)}; set "
+            "activation_checkpointing = true, fewer micro_batch_rows, or use more devices"
+        )
+
+
+def evaluation_tokens(settings: EvaluateSettings) -> tuple[int, int]:
+    """About how many tokens an evaluation reads and writes, from the sizes of its benchmarks."""
+    read = written = 0
+    for name in settings.benchmarks:
+        if name == "humaneval":
+            samples = (settings.humaneval_problems or 164) * settings.humaneval_samples
+            read, written = (
+                read + 150 * samples,
+                written + round(0.7 * settings.humaneval_max_new_tokens) * samples,
+            )
+        elif name in ("infilling_heldout", "infilling_single_line"):
+            problems = 2 * (settings.infilling_problems or 1033)  # in two layouts
+            read, written = read + 200 * problems, written + settings.infilling_max_new_tokens // 4 * problems
+        elif name == "validation":
+            read += 2 * (settings.validation_documents or 1000) * settings.validation_characters // 4
+        elif name == "key_retrieval":
+            cells = len(settings.key_retrieval_positions) * settings.key_retrieval_examples
+            read += sum(settings.key_retrieval_lengths) * cells
+    return read, written
+
+
+# ---- showing --------------------------------------------------------------------------------------------------
+
+_UNITS = {"": 1, "B": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def parse_bytes(text: str) -> int:
+    """``80GB`` (decimal), ``80GiB`` (binary) or a number of bytes.
+
+    Raises:
+        UserError: it is neither.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)[bB]?\s*", text)
+    if found is None or (found[3] and not found[2]):
+        raise UserError(f"must be a size such as 80GB (got {text!r})", key="--memory")
+    unit = found[2].upper()
+    return round(float(found[1]) * (_BINARY if found[3] else _UNITS)[unit])
+
+
+def show_bytes(count: float) -> str:
+    """``1.5 GB``."""
+    return f"{_short(count)}B"
+
+
+def show_seconds(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3.5 h``, ``20 days``, ``3 years``."""
+    for unit, size, limit in (("s", 1, 90), ("min", 60, 5400), ("h", 3600, 172_800), ("days", 86_400, 63e6)):
+        if seconds < limit:
+            return f"{seconds / size:.{0 if seconds >= 10 * size or size < 3600 else 1}f} {unit}"
+    return f"{seconds / 31_557_600:,.0f} years"
+
+
+def _short(value: float) -> str:
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.0f} "
+
+
+def plan_json(plan: Plan) -> str:
+    """The plan as one JSON object: ``stages`` and ``warnings``."""
+    keys = ("name", "kind", "parent", "parameters", "tokens", "steps", "flops", "memory_per_device")
+    stages: list[dict[str, Any]] = [{key: getattr(stage, key) for key in keys} for stage in plan.stages]
+    return json.dumps({"stages": stages, "warnings": list(plan.warnings)}, indent=2)
+
+
+def plan_table(plan: Plan) -> Table:
+    """The plan for a terminal: the tree with each stage's figures, the warnings below it."""
+    devices = "1 device" if plan.devices == 1 else f"{plan.devices:,} devices"
+    table = Table(title=f"{plan.name} on {devices}", title_justify="left", caption_justify="left")
+    table.add_column("stage")
+    for title in ("kind", "parameters", "tokens", "steps", "FLOPs", "memory a device", "time"):
+        table.add_column(title, justify="left" if title == "kind" else "right")
+    depth = {BASE: 0}
+    for stage in plan.stages:
+        depth[stage.name] = depth[stage.parent] + 1
+        figures = (
+            _shown(stage.parameters, "{:,}"),
+            _shown(stage.tokens, "{:,}"),
+            _shown(stage.steps, "{:,}"),
+            _shown(stage.flops, "{:.3g}"),
+            "?" if stage.memory_per_device is None else show_bytes(stage.memory_per_device),
+            "?" if stage.seconds is None else show_seconds(stage.seconds),
+        )
+        table.add_row("  " * (depth[stage.name] - 1) + f"└ {stage.name}", stage.kind, *figures)
+    notes = ["Memory and time are estimates.", *(f"warning: {warning}" for warning in plan.warnings)]
+    table.caption = Text("\n".join(notes), style="")
+    return table
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "?" if value is None else form.format(value)

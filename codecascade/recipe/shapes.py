@@ -1,0 +1,145 @@
+"""The shapes of a recipe's models, known without their weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from codecascade.corpus.sources import NAMED
+from codecascade.errors import UserError
+from codecascade.model.config import LlamaConfig
+from codecascade.model.sources import Source, config_of, resolve
+from codecascade.recipe.settings import BASE, Recipe, Stage
+from codecascade.tokens.infilling import add_infilling_tokens, drop_infilling_tokens, rows_for
+from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
+
+_PIECES, _CODE_LLAMA_IDS, _CODE_LLAMA_ROWS = 32_000, 32_011, 32_016  # of Llama 2, and with infilling tokens
+
+
+@dataclass(frozen=True)
+class BaseShape:
+    """The model that comes in, as far as its shape decides its descendants'.
+
+    Attributes:
+        infilling: it has infilling tokens.
+        own: they are its family's own, not Code Llama's, so no stage drops them.
+        plain_ids, infilling_ids: size of its vocabulary without Code Llama's infilling tokens, and with them.
+    """
+
+    config: LlamaConfig
+    infilling: bool
+    own: bool
+    plain_ids: int
+    infilling_ids: int
+
+    @classmethod
+    def guess(cls, config: LlamaConfig, ids: int | None = None) -> BaseShape:
+        """What the shape alone tells: Llama 2's and Code Llama's rows, Qwen's own tokens, else a full vocabulary."""
+        rows = config.vocab_size
+        if config.model_type == "llama" and ids is None and rows in (_PIECES, _CODE_LLAMA_ROWS):
+            return cls(config, rows == _CODE_LLAMA_ROWS, False, _PIECES, _CODE_LLAMA_IDS)
+        qwen = config.model_type == "qwen2"
+        return cls(config, qwen, qwen, ids or rows, (ids or rows) + 4)
+
+    @classmethod
+    def of(cls, config: LlamaConfig, tokenizer: Tokenizer) -> BaseShape:
+        """What its tokenizer tells."""
+        plain = drop_infilling_tokens(tokenizer)
+        return cls(
+            config,
+            infilling=tokenizer.infilling is not None,
+            own=plain.infilling is not None,
+            plain_ids=plain.vocab_size,
+            infilling_ids=add_infilling_tokens(plain).vocab_size,
+        )
+
+
+def rows_with(rows: int, ids: int) -> int:
+    """Rows of a model of ``rows`` rows once its tokenizer has ``ids`` ids: a padded vocabulary may have room."""
+    return rows if ids <= rows else rows_for(ids)
+
+
+def model_shapes(recipe: Recipe, base: BaseShape, file: str | Path | None = None) -> dict[str, LlamaConfig]:
+    """The shape of each stage's model.
+
+    Raises:
+        UserError: a stage's sequences are longer than its model can take.
+    """
+    models = {BASE: base}
+    for index, stage in enumerate(recipe.stage):
+        parent = models[stage.parent]
+        config, infilling = parent.config, parent.infilling
+        if stage.uses_infilling and not infilling:
+            config, infilling = (
+                replace(config, vocab_size=rows_with(config.vocab_size, base.infilling_ids)),
+                True,
+            )
+        if not stage.keep_infilling_tokens and infilling and not base.own:
+            config, infilling = (
+                replace(config, vocab_size=min(config.vocab_size, rows_for(base.tokens))),
+                False,
+            )
+        if stage.kind == "long_context":
+            config = long_context_shape(config, stage)
+        if stage.sequence_length > config.max_position_embeddings:
+            raise UserError(
+                f"is {stage.sequence_length:,}, but {stage.parent!r} has {config.max_position_embeddings:,} "
+                "positions (max_position_embeddings); shorten it, or put a long_context stage before",
+                file=file,
+                key=f"stage[{index}].sequence_length",
+            )
+        models[stage.name] = replace(parent, config=config, infilling=infilling)
+    return {stage.name: models[stage.name].config for stage in recipe.stage}
+
+
+def long_context_shape(config: LlamaConfig, stage: Stage) -> LlamaConfig:
+    """A model's shape with the RoPE base and the positions that a long_context stage gives it."""
+    positions = stage.max_position_embeddings or max(config.max_position_embeddings, stage.sequence_length)
+    return replace(
+        config, rope_theta=stage.rope_theta or config.rope_theta, max_position_embeddings=positions
+    )
+
+
+def look_at_base(recipe: Recipe, warnings: list[str]) -> BaseShape | None:
+    """The base's shape, with what is missing of it added to ``warnings``."""
+    try:
+        source = resolve(recipe.base)
+    except UserError as error:
+        if error.key is not None or Path(recipe.base).exists():
+            raise  # it is there, and is no model that can be used
+        warnings.append(f"base: {error}; its shape is unknown")
+        return None
+    config = source.config or config_of(recipe.base)
+    if config is None:
+        warnings.append(f"base: {recipe.base} is not here, and its shape could not be fetched from the hub")
+        return None
+    if recipe.tokenizer is not None:
+        ids = recipe.tokenizer.vocabulary
+        return BaseShape.guess(replace(config, vocab_size=rows_for(ids)), ids)
+    if source.path is None:
+        warnings.append(f"base: the weights of {recipe.base} are not here{_where(source)}")
+    if source.kind != "folder" or source.path is None:
+        return BaseShape.guess(config)
+    return BaseShape.of(config, load_tokenizer(source.path))
+
+
+def _where(source: Source) -> str:
+    if source.kind == "hub":
+        return "; a run fetches them from the hub"
+    return "; it is a shape alone: name a folder, or add [tokenizer] to start from scratch" * (
+        source.kind == "preset"
+    )
+
+
+def missing_texts(recipe: Recipe) -> list[str]:
+    """A sentence for each corpus, source and file of dialogues that is not there."""
+    named = [("corpus", source) for source in recipe.corpus]
+    for stage in recipe.stage:
+        named += [(stage.name, item.corpus) for item in stage.mixture if item.corpus]
+        if stage.dialogues is not None and stage.dialogues != "mined":
+            named.append((stage.name, stage.dialogues))
+    return [
+        f"{place}: there is no {source}"
+        for place, source in named
+        if source not in NAMED and not Path(source).expanduser().exists()
+    ]
