@@ -85,11 +85,11 @@ def build(config: LlamaConfig, device: torch.device | str = "cpu") -> Llama:
     """A model whose weights are memory that nothing was written to; without memory on the device ``meta``."""
     with torch.device("meta"), _NoInitialisation():
         model = Llama(config)
-    return model.to_empty(device=device)
+    return model if torch.device(device).type == "meta" else model.to_empty(device=device)
 
 
 class _NoInitialisation(TorchFunctionMode):
-    """Within it modules leave their weights as they are; on ``meta``, to draw them costs an import of seconds."""
+    """Within it modules leave their weights as they are: drawing them on ``meta`` would import half of torch."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
