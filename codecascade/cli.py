@@ -7,11 +7,12 @@ Standard output carries what was asked for and nothing else; progress and messag
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -141,12 +142,19 @@ def run(
     ] = None,
 ) -> None:
     """Run a recipe's stages, measure each, write a report. Goes on where an earlier run stopped."""
-    from codecascade.cascade.run import run_cascade
     from codecascade.recipe import read_recipe
 
-    extra = [f'sandbox="{sandbox}"'] if sandbox else []
+    extra = [f"sandbox={sandbox.value}"] if sandbox else []
     settings = read_recipe(recipe, [*(changes or []), *extra])
-    run_cascade(settings, output or Path("runs") / settings.name, until=until, console=_stderr())
+    from codecascade.cascade.run import run_cascade
+
+    signal.signal(signal.SIGTERM, _stop)
+    run_cascade(settings, output or Path("runs") / settings.name, until=until, console=_stderr(), file=recipe)
+
+
+def _stop(signum: int, frame: object) -> NoReturn:
+    """Between trainings (which stop in their own way) a signal ends the work at once: all that counts is saved."""
+    raise Stopped(signum)
 
 
 @app.command()
@@ -161,7 +169,7 @@ def plan(
     from codecascade.plan import make_plan, plan_json, plan_table
     from codecascade.recipe import read_recipe
 
-    made = make_plan(read_recipe(recipe, changes or []), devices=devices, memory=memory)
+    made = make_plan(read_recipe(recipe, changes or []), devices=devices, memory=memory, file=recipe)
     if as_json:
         print(plan_json(made))
     else:
@@ -183,11 +191,13 @@ def corpus_build(
     """Gather, filter, deduplicate, hold out: sources into a corpus of Parquet shards."""
     from codecascade.corpus.build import build_corpus
     from codecascade.corpus.settings import CorpusSettings
-    from codecascade.evaluation.humaneval import benchmark_texts
+    from codecascade.evaluation.humaneval import humaneval_problems
 
     settings = CorpusSettings(max_bytes=max_bytes, licenses="permissive" if permissive else "all")
-    manifest = build_corpus(sources, output, settings, benchmark_texts=benchmark_texts())
-    _stderr().print(manifest.summary())
+    texts = {problem.task_id: problem.prompt + problem.canonical_solution for problem in humaneval_problems()}
+    manifest = build_corpus(sources, output, settings, benchmark_texts=texts)
+    for name, split in manifest.splits.items():
+        _stderr().print(f"{name}: {split.total.documents:,} documents, {split.total.bytes:,} bytes")
 
 
 # ---- models ---------------------------------------------------------------------------------------------------

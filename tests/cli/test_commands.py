@@ -1,0 +1,214 @@
+"""What the commands print, where, and with which exit code."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from codecascade import cli
+from codecascade.errors import RunFailed, Stopped, UserError
+from codecascade.model.folder import save_folder
+from codecascade.model.presets import PRESETS, build, initialise
+from codecascade.tokens.chat import with_chat_format
+from codecascade.tokens.infilling import add_infilling_tokens, rows_for
+from codecascade.tokens.training import train_tokenizer
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("cli") / "model"
+    tokenizer = with_chat_format(
+        add_infilling_tokens(train_tokenizer([inspect.getsource(argparse)], 400, kind="bytes")), "chatml"
+    )
+    llama = build(
+        PRESETS["tiny"].__class__(**{**vars(PRESETS["tiny"]), "vocab_size": rows_for(tokenizer.vocab_size)})
+    )
+    initialise(llama, seed=1)
+    save_folder(folder, llama, llama.config, tokenizer)
+    return str(folder)
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as end:
+        cli.main(list(arguments))
+    out, err = capsys.readouterr()
+    return int(end.value.code or 0), out, err
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--version")
+    assert (code, out) == (0, "0.1.0\n")
+    code, out, _ = run(capsys, "infill", "--help")
+    assert code == 0
+    assert "--column" in out
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    program = (
+        "import sys\n"
+        "from codecascade import cli\n"
+        "try:\n"
+        "    cli.main(['infill', '--help'])\n"
+        "finally:\n"
+        "    print('torch' in sys.modules, file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stderr.strip().endswith("False")
+
+
+def test_complete_prints_the_text_alone(capsys: pytest.CaptureFixture[str], model: str) -> None:
+    arguments = ["complete", model, "--prompt", "def f(", "--max-new-tokens", "5"]
+    code, out, err = run(capsys, *arguments)
+    again = run(capsys, *arguments)
+    assert code == 0
+    assert out
+    assert out == again[1]
+    assert "Traceback" not in err
+
+
+def test_sampling_follows_the_seed(capsys: pytest.CaptureFixture[str], model: str) -> None:
+    common = ["complete", model, "--prompt", "x = ", "--max-new-tokens", "12", "--temperature", "1.5"]
+    outs = [run(capsys, *common, "--seed", seed)[1] for seed in ("1", "1", "2")]
+    assert outs[0] == outs[1] != outs[2]
+
+
+def test_infill_at_a_cursor_equals_prefix_and_suffix(
+    capsys: pytest.CaptureFixture[str], model: str, tmp_path: Path
+) -> None:
+    (tmp_path / "f.py").write_text("def f():\n    return 1\n")
+    (tmp_path / "a").write_text("def f():\n    ")
+    (tmp_path / "b").write_text("return 1\n")
+    for layout in ("psm", "spm"):
+        common = ["infill", model, "--max-new-tokens", "6", "--format", layout]
+        at_cursor = run(capsys, *common, "--file", str(tmp_path / "f.py"), "--line", "2", "--column", "5")
+        apart = run(capsys, *common, "--prefix", str(tmp_path / "a"), "--suffix", str(tmp_path / "b"))
+        assert at_cursor[0] == apart[0] == 0
+        assert at_cursor[1] == apart[1]
+
+
+def test_batches_keep_order_and_fields(
+    capsys: pytest.CaptureFixture[str], model: str, tmp_path: Path
+) -> None:
+    rows = [{"prompt": "def " + "a" * n, "name": n} for n in range(5)]
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code, out, _ = run(
+        capsys, "complete", model, "--jsonl", str(source), "-o", str(target), "--max-new-tokens", "4"
+    )
+    assert (code, out) == (0, "")
+    answers = [json.loads(line) for line in target.read_text().splitlines()]
+    assert [answer["name"] for answer in answers] == [0, 1, 2, 3, 4]
+    single = run(capsys, "complete", model, "--prompt", rows[3]["prompt"], "--max-new-tokens", "4")[1]
+    assert answers[3]["completion"] == single
+
+
+def test_batch_infilling(capsys: pytest.CaptureFixture[str], model: str, tmp_path: Path) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text(json.dumps({"prefix": "def f(", "suffix": "): pass\n"}) + "\n")
+    code, *_ = run(
+        capsys, "infill", model, "--jsonl", str(source), "-o", str(target), "--max-new-tokens", "4"
+    )
+    assert code == 0
+    assert isinstance(json.loads(target.read_text())["completion"], str)
+
+
+def test_chat_answers_a_pipe_once(
+    capsys: pytest.CaptureFixture[str], model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import io
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Hello"))
+    code, out, _ = run(capsys, "chat", model, "--max-new-tokens", "5", "--temperature", "0")
+    assert code == 0
+    assert "<|im_" not in out
+
+
+def test_convert(capsys: pytest.CaptureFixture[str], model: str, tmp_path: Path) -> None:
+    out = tmp_path / "copy"
+    assert run(capsys, "convert", model, str(out), "--to", "hf", "--dtype", "bf16")[0] == 0
+    assert (out / "model.safetensors").exists()
+    code, _, err = run(capsys, "convert", model, str(out))
+    assert code == 2
+    assert "is there already" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["complete", "MODEL"], "exactly one of --prompt"),
+        (["complete", "MODEL", "--prompt", "a", "--prompt-file", "b"], "exactly one of --prompt"),
+        (["complete", "MODEL", "--prompt-file", "absent"], "absent: there is no such file"),
+        (["complete", "MODEL", "--prompt-file", "."], "is a folder"),
+        (["complete", "MODEL", "--jsonl", "rows"], "belong together"),
+        (["complete", "MODEL", "--jsonl", "rows", "-o", "out"], "rows:2: prompt: must be there"),
+        (["complete", "absent", "--prompt", "x"], "absent"),
+        (["complete", "MODEL", "--prompt", "x", "--temperature", "-1"], "temperature"),
+        (["complete", "MODEL", "--prompt", "long " * 5000], "context"),
+        (["infill", "MODEL", "--prefix", "text"], "give --prefix and --suffix"),
+        (["infill", "MODEL", "--file", "text"], "--line and --column"),
+        (
+            ["infill", "MODEL", "--file", "text", "--line", "9", "--column", "1"],
+            "--line: has 2 lines (got 9)",
+        ),
+        (
+            ["infill", "MODEL", "--file", "text", "--line", "1", "--column", "9"],
+            "the last column is 6 (got 9)",
+        ),
+        (["infill", "MODEL", "--file", "text", "--prefix", "text"], "exclude each other"),
+        (["infill", "MODEL", "--prefix", "latin", "--suffix", "text"], "not UTF-8"),
+        (["convert", "MODEL", "new", "--to", "onnx"], "onnx"),
+        (["run", "absent.toml"], "absent.toml: there is no such"),
+        (["plan", "absent.toml"], "absent.toml: there is no such"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str],
+    model: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text").write_text("abcde\n")
+    (tmp_path / "latin").write_bytes(b"\xe9")
+    (tmp_path / "rows").write_text('{"prompt": "a"}\n{"text": "b"}\n')
+    code, out, err = run(capsys, *(model if argument == "MODEL" else argument for argument in arguments))
+    assert code == 2
+    assert out == ""
+    assert said in " ".join(err.replace("│", " ").split())
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (UserError("is wrong", file="x.toml"), 2, "error: x.toml: is wrong"),
+        (RunFailed("the loss is nan"), 1, "failed: the loss is nan"),
+        (Stopped(15), 143, "run the same command again"),
+        (Stopped(2), 130, "run the same command again"),
+    ],
+)
+def test_exit_codes(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    code: int,
+    said: str,
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "_load", fail)
+    assert run(capsys, "complete", "m", "--prompt", "x")[0] == code
+    with pytest.raises(SystemExit):
+        cli.main(["complete", "m", "--prompt", "x"])
+    assert said in capsys.readouterr().err
