@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.model.config import LlamaConfig
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.recipe.shapes import look_at_base, missing_texts, model_shapes
+from codecascade.training.parallel import join_world
+from codecascade.training.precision import choose_precision, matmul_peak
 
 UTILISATION = 0.4
 """Part of a device's matrix-product speed that training reaches (estimate; a run's log has the true one as MFU)."""
@@ -135,6 +137,12 @@ def _plan_stage(
     )
 
 
+def this_device_flops() -> float:
+    """FLOP/s of this machine's device at matrix products, timed for a fraction of a second."""
+    device = join_world().device
+    return matmul_peak(device, choose_precision(device).dtype)
+
+
 def training_flops_per_token(config: LlamaConfig, stage: Stage) -> float:
     """FLOPs of a token's forward and backward pass; frozen weights (LoRA) have no gradient."""
     return (2 / 3 if stage.train == "lora" else 1) * config.flops_per_token(stage.sequence_length)
@@ -239,7 +247,12 @@ def parse_bytes(text: str) -> int:
 
 def show_bytes(count: float) -> str:
     """``1.5 GB``."""
-    return f"{_short(count)}B"
+    return f"{_short(count, 'kMGT')}B"
+
+
+def show_count(count: float) -> str:
+    """``500 B``: thousands, millions, billions and trillions, as the field writes them."""
+    return _short(count, "kMBT").rstrip()
 
 
 def show_seconds(seconds: float) -> str:
@@ -250,8 +263,8 @@ def show_seconds(seconds: float) -> str:
     return f"{seconds / 31_557_600:,.0f} years"
 
 
-def _short(value: float) -> str:
-    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+def _short(value: float, units: str) -> str:
+    for size, unit in zip((1e12, 1e9, 1e6, 1e3), reversed(units), strict=True):
         if value >= size:
             return f"{value / size:.3g} {unit}"
     return f"{value:.0f} "
@@ -267,26 +280,32 @@ def plan_json(plan: Plan) -> str:
 def plan_table(plan: Plan) -> Table:
     """The plan for a terminal: the tree with each stage's figures, the warnings below it."""
     devices = "1 device" if plan.devices == 1 else f"{plan.devices:,} devices"
-    table = Table(title=f"{plan.name} on {devices}", title_justify="left", caption_justify="left")
-    table.add_column("stage")
-    for title in ("kind", "parameters", "tokens", "steps", "FLOPs", "memory a device", "time"):
-        table.add_column(title, justify="left" if title == "kind" else "right")
+    table = Table(
+        title=f"{plan.name} on {devices}",
+        title_justify="left",
+        caption_justify="left",
+        box=None,
+        header_style="bold",
+    )
+    table.add_column("stage", no_wrap=True)
+    for title in ("parameters", "tokens", "steps", "FLOPs", "memory each", "time"):
+        table.add_column(title, justify="right", no_wrap=True)
     depth = {BASE: 0}
     for stage in plan.stages:
         depth[stage.name] = depth[stage.parent] + 1
-        figures = (
-            _shown(stage.parameters, "{:,}"),
-            _shown(stage.tokens, "{:,}"),
-            _shown(stage.steps, "{:,}"),
-            _shown(stage.flops, "{:.3g}"),
-            "?" if stage.memory_per_device is None else show_bytes(stage.memory_per_device),
-            "?" if stage.seconds is None else show_seconds(stage.seconds),
+        table.add_row(
+            "  " * (depth[stage.name] - 1) + f"└ {stage.name}",
+            _shown(stage.parameters, show_count),
+            _shown(stage.tokens, show_count),
+            _shown(stage.steps, "{:,}".format),
+            _shown(stage.flops, "{:.2g}".format),
+            _shown(stage.memory_per_device, show_bytes),
+            _shown(stage.seconds, show_seconds),
         )
-        table.add_row("  " * (depth[stage.name] - 1) + f"└ {stage.name}", stage.kind, *figures)
-    notes = ["Memory and time are estimates.", *(f"warning: {warning}" for warning in plan.warnings)]
+    notes = ["memory and time are estimates", *(f"warning: {warning}" for warning in plan.warnings)]
     table.caption = Text("\n".join(notes), style="")
     return table
 
 
-def _shown(value: float | None, form: str) -> str:
-    return "?" if value is None else form.format(value)
+def _shown(value: Any, form: Callable[[Any], str]) -> str:
+    return "?" if value is None else form(value)

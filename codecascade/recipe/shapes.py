@@ -70,15 +70,10 @@ def model_shapes(recipe: Recipe, base: BaseShape, file: str | Path | None = None
         parent = models[stage.parent]
         config, infilling = parent.config, parent.infilling
         if stage.uses_infilling and not infilling:
-            config, infilling = (
-                replace(config, vocab_size=rows_with(config.vocab_size, base.infilling_ids)),
-                True,
-            )
+            rows = rows_with(config.vocab_size, base.infilling_ids)
+            config, infilling = replace(config, vocab_size=rows), True
         if not stage.keep_infilling_tokens and infilling and not base.own:
-            config, infilling = (
-                replace(config, vocab_size=min(config.vocab_size, rows_for(base.tokens))),
-                False,
-            )
+            config, infilling = replace(config, vocab_size=rows_for(base.plain_ids)), False
         if stage.kind == "long_context":
             config = long_context_shape(config, stage)
         if stage.sequence_length > config.max_position_embeddings:
