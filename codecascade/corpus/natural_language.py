@@ -27,7 +27,7 @@ LEAST_LETTERS = 0.92
 RICH = 0.2
 """Share of docstrings from which a file is rich in them; the mean is 0.15."""
 
-_EMPTY_LINES = re.compile(r"\n[ \t]*\n\s*")
+_EMPTY_LINES = re.compile(r"\n(?:[ \t\r]*\n)+")
 
 
 def with_natural_language(
@@ -107,8 +107,13 @@ def docstring_page(text: str, path: str) -> str:
 
 def prose(text: str) -> str:
     """The paragraphs of running prose in a text, each as one line; empty if there are none."""
-    paragraphs = (" ".join(block.split()) for block in _EMPTY_LINES.split(text))
+    paragraphs = (" ".join(block.split()) for block in _EMPTY_LINES.split(text) if _is_even(block))
     return "\n\n".join(paragraph for paragraph in paragraphs if _is_prose(paragraph))
+
+
+def _is_even(block: str) -> bool:
+    """Whether all lines begin at the same column: lists and descriptions of parameters don't."""
+    return len({len(line) - len(line.lstrip()) for line in block.splitlines()}) == 1
 
 
 def _is_prose(paragraph: str) -> bool:

@@ -1,0 +1,205 @@
+"""Exercises in a Python module: functions that stand alone, with doctests that prove it.
+
+A function stands alone when the imports, constants and helpers of its module that it uses can be written above
+it; the syntax tree tells which those are. What runs is the very text that a model will learn to answer, on
+the function's own doctests, so an answer that does not work never gets into the data.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from codecascade.corpus.functions import FunctionNode, Places, parse
+from codecascade.instruct.docstrings import DoctestExample, describe, own_examples, summary_of
+
+LONGEST_ANSWER = 2500
+SHORTEST_DESCRIPTION = 25
+"""Characters."""
+
+_FUTURE = "from __future__ import annotations"
+
+# Runs the examples in the module that it is appended to; fails unless all of them that aren't skipped pass.
+_CHECK = """
+
+import doctest as _doctest
+_flags = _doctest.ELLIPSIS | _doctest.NORMALIZE_WHITESPACE
+_examples = [_doctest.Example(source, want, error, options=options) for source, want, error, options in {examples!r}]
+_result = _doctest.DocTestRunner(verbose=False, optionflags=_flags).run(
+    _doctest.DocTest(_examples, dict(globals()), {name!r}, None, 0, None)
+)
+assert _result.attempted and not _result.failed, f"{{_result.failed}} of {{_result.attempted}} examples fail"
+"""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A function to write, and the answer."""
+
+    name: str
+    signature: str
+    """``def name(arguments) -> result`` on one line."""
+    description: str
+    """The docstring's prose, without its sections and examples."""
+    answer: str
+    """Imports, constants, helpers and the function, whose docstring is cut to its summary."""
+    context: str
+    """What the examples need of the module besides."""
+    examples: tuple[DoctestExample, ...]
+
+    @property
+    def program(self) -> str:
+        """Runs to its end if the answer passes its examples, at least one of them having run."""
+        check = _CHECK.format(examples=[tuple(example) for example in self.examples], name=self.name)
+        answer = self.answer.removeprefix(_FUTURE)
+        future = _FUTURE if answer != self.answer else ""  # must stay the first statement
+        return f"{future}\n{self.context}\n{answer}\n{check}"
+
+    @property
+    def needs_only_python(self) -> bool:
+        """Whether the answer imports nothing but the standard library."""
+        return all(root in sys.stdlib_module_names for root in _imported(ast.parse(self.answer)))
+
+
+def exercises_of(text: str) -> list[Exercise]:
+    """The exercises in a module's functions with doctests; none if it isn't valid Python."""
+    tree = parse(text) if ">>> " in text else None
+    if tree is None:
+        return []
+    module = _Module(text, tree)
+    functions = [node for node in tree.body if isinstance(node, FunctionNode)]
+    return [exercise for node in functions if (exercise := module.exercise(node)) is not None]
+
+
+class _Module:
+    """A module's top-level statements, found by the names that they bind."""
+
+    def __init__(self, text: str, tree: ast.Module) -> None:
+        self.text, self.body, self.places = text, tree.body, Places(text)
+        self.bound: dict[str, list[ast.stmt]] = {}
+        for statement in tree.body:
+            for name in _bound(statement):
+                self.bound.setdefault(name, []).append(statement)
+
+    def exercise(self, node: FunctionNode) -> Exercise | None:
+        """What can be made of a function; none without doctests or description, or if it can't stand alone."""
+        docstring = ast.get_docstring(node)
+        if docstring is None or ">>> " not in docstring or len(node.body) < 2:
+            return None
+        description, summary = describe(docstring), summary_of(docstring)
+        examples = own_examples(docstring, node.name, modules=set(self.bound))
+        if len(description) < SHORTEST_DESCRIPTION or not summary or not examples:
+            return None
+        helpers, names = self.needed(_used(node), besides=[node])
+        answer = "\n\n\n".join(filter(None, [self.source(helpers, names), self.shortened(node, summary)]))
+        if _FUTURE in self.text and any(
+            isinstance(each, ast.arg) and each.annotation for each in ast.walk(node)
+        ):
+            answer = f"{_FUTURE}\n\n{answer}"
+        in_examples = {name for example in examples for name in _used(ast.parse(example.source))}
+        context, names = self.needed(in_examples, besides=[node, *helpers])
+        relative = any(_is_relative(statement) for statement in (node, *helpers, *context))
+        if relative or len(answer) > LONGEST_ANSWER or "```" in answer or parse(answer) is None:
+            return None
+        returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+        kind = "async def" if isinstance(node, ast.AsyncFunctionDef) else "def"
+        return Exercise(
+            name=node.name,
+            signature=f"{kind} {node.name}({ast.unparse(node.args)}){returns}",
+            description=description,
+            answer=answer + "\n",
+            context=self.source(context, names),
+            examples=tuple(examples),
+        )
+
+    def needed(self, names: Iterable[str], besides: list[ast.stmt]) -> tuple[list[ast.stmt], set[str]]:
+        """The module's statements that bind ``names``, and what those use, in their order; and all the names."""
+        waiting, names, found = list(names), set(names), {id(statement) for statement in besides}
+        statements = []
+        while waiting:
+            for statement in self.bound.get(waiting.pop(), ()):
+                if id(statement) not in found:
+                    found.add(id(statement))
+                    statements.append(statement)
+                    waiting += _used(statement) - names
+                    names |= _used(statement)
+        return sorted(statements, key=lambda statement: statement.lineno), names
+
+    def source(self, statements: list[ast.stmt], names: set[str]) -> str:
+        """Statements as they are written; of imports only ``names``."""
+        parts: list[str] = []
+        for statement in statements:
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                text = ast.unparse(_only(statement, names))
+            elif isinstance(statement, FunctionNode | ast.ClassDef):
+                start, end = self.places.whole_lines(statement)
+                text = f"\n\n{self.text[start:end]}\n\n"
+            else:
+                start, end = self.places.span(statement)
+                text = self.text[start:end]
+            parts.append(text)
+        return "\n".join(parts).strip("\n").replace("\n\n\n\n", "\n\n\n")
+
+    def shortened(self, node: FunctionNode, summary: str) -> str:
+        """A function's source with its docstring cut to the summary."""
+        start, end = self.places.whole_lines(node)
+        docstring_start, docstring_end = self.places.span(node.body[0])
+        return f'{self.text[start:docstring_start]}"""{summary}"""{self.text[docstring_end:end]}'
+
+
+def _bound(statement: ast.stmt) -> set[str]:
+    """The names that a top-level statement binds; what is there for type checkers only binds nothing."""
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        return {_bound_by(alias) for alias in statement.names}
+    if isinstance(statement, FunctionNode | ast.ClassDef):
+        return {statement.name}
+    if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        return {
+            node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and not _is_loaded(node)
+        }
+    if isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.unparse(statement.test):
+        return set()
+    return {name for inner in _inner_statements(statement) for name in _bound(inner)}
+
+
+def _inner_statements(statement: ast.stmt) -> Iterator[ast.stmt]:
+    if isinstance(statement, ast.If | ast.Try | ast.With):
+        for field in ("body", "orelse", "finalbody"):
+            yield from getattr(statement, field, ())
+        for handler in getattr(statement, "handlers", ()):
+            yield from handler.body
+
+
+def _only(statement: ast.Import | ast.ImportFrom, names: set[str]) -> ast.stmt:
+    """An import of nothing but ``names``."""
+    aliases = [alias for alias in statement.names if _bound_by(alias) in names]
+    if isinstance(statement, ast.Import):
+        return ast.Import(aliases)
+    return ast.ImportFrom(statement.module, aliases, statement.level)
+
+
+def _bound_by(alias: ast.alias) -> str:
+    return alias.asname or alias.name.partition(".")[0]
+
+
+def _is_loaded(name: ast.Name) -> bool:
+    return isinstance(name.ctx, ast.Load)
+
+
+def _used(tree: ast.AST) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and _is_loaded(node)}
+
+
+def _imported(tree: ast.AST) -> Iterator[str]:
+    """Top-level names of the packages that are imported anywhere."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield (node.module or ".").partition(".")[0]
+
+
+def _is_relative(tree: ast.AST) -> bool:
+    return any(isinstance(node, ast.ImportFrom) and node.level > 0 for node in ast.walk(tree))

@@ -1,0 +1,72 @@
+"""How a user would ask for a function: several ways, so that a model learns the task and not a formula."""
+
+from __future__ import annotations
+
+import random
+import textwrap
+
+from codecascade.instruct.docstrings import DoctestExample
+from codecascade.instruct.exercises import Exercise
+
+MOST_EXAMPLES = 2
+LONGEST_EXAMPLE = 100
+"""Characters of an example and its output that a request may show."""
+
+
+def request_for(exercise: Exercise, rng: random.Random) -> str:
+    """Names the function and says what it does; two requests of three show examples, if there are short ones."""
+    shown = [e for e in exercise.examples if _is_short(e, exercise.name)][:MOST_EXAMPLES]
+    if rng.random() < 1 / 3:
+        shown = []
+    return rng.choice(_PHRASINGS)(exercise, shown)
+
+
+def _plain(exercise: Exercise, shown: list[DoctestExample]) -> str:
+    return f"Write a Python function `{exercise.signature}`.\n\n{exercise.description}{_sentences(shown)}"
+
+
+def _need(exercise: Exercise, shown: list[DoctestExample]) -> str:
+    return (
+        f"I need a Python function called `{exercise.name}`. This is what it should do:\n\n"
+        f"{exercise.description}\n\nIts signature is `{exercise.signature}`.{_sentences(shown)}"
+    )
+
+
+def _stub(exercise: Exercise, shown: list[DoctestExample]) -> str:
+    docstring = "\n\n".join(filter(None, [exercise.description, _session(shown)]))
+    body = textwrap.indent(f'"""{docstring}\n"""', "    ")
+    return f"Complete this function.\n\n```python\n{exercise.signature}:\n{body}\n```"
+
+
+def _question(exercise: Exercise, shown: list[DoctestExample]) -> str:
+    session = f"\n\nIt should behave like this:\n\n```python\n{_session(shown)}\n```" if shown else ""
+    return (
+        f"{exercise.description}\n\nHow can I write this in Python, as a function that starts with "
+        f"`{exercise.signature}:`?{session}"
+    )
+
+
+_PHRASINGS = (_plain, _need, _stub, _question)
+
+
+def _is_short(example: DoctestExample, name: str) -> bool:
+    """Whether it is one call, on one line, with a result on one line."""
+    source, want = example.source.strip(), example.want.strip()
+    return (
+        source.startswith(f"{name}(")
+        and len(want) > 0
+        and example.error is None
+        and not example.options
+        and "\n" not in source + want
+        and "..." not in want
+        and len(source + want) <= LONGEST_EXAMPLE
+    )
+
+
+def _sentences(examples: list[DoctestExample]) -> str:
+    said = " and ".join(f"`{e.source.strip()}` gives `{e.want.strip()}`" for e in examples)
+    return f"\n\nFor example, {said}." if said else ""
+
+
+def _session(examples: list[DoctestExample]) -> str:
+    return "\n".join(f">>> {e.source.strip()}\n{e.want.strip()}" for e in examples)
