@@ -43,7 +43,11 @@ class Tokenizer:
         added = {token["content"]: token["id"] for token in spec["added_tokens"]}
         self.vocabulary: dict[str, int] = {**spec["model"]["vocab"], **added}
         self.vocab_size: int = max(self.vocabulary.values()) + 1
-        control = _control_tokens(spec, self.vocabulary)
+        names = {key: _token_name(config.get(key)) for key in _NAMED_TOKENS}
+        control = _control_tokens(spec, self.vocabulary, names.values())
+        for key, guesses in _GUESSES.items():
+            if key not in config:
+                names[key] = next((name for name in guesses if name in control), None)
         self.special_ids = frozenset(control.values())
         self.backend = tokenizers.Tokenizer.from_str(json.dumps(pipeline.for_encoding(spec, control)))
         self.backend.encode_special_tokens = True  # what spells a special token is text
@@ -54,10 +58,6 @@ class Tokenizer:
                 )
         self._dummy_prefix = pipeline.dummy_prefix(spec)
 
-        names = {key: _token_name(config.get(key)) for key in _NAMED_TOKENS}
-        for key, guesses in _GUESSES.items():
-            if key not in config:
-                names[key] = next((name for name in guesses if name in control), None)
         self.bos_id = self._id_of(names["bos_token"], "bos_token")
         self.eos_id = self._id_of(names["eos_token"], "eos_token")
         end = families.end_of_document(control, names["eos_token"])
@@ -80,12 +80,7 @@ class Tokenizer:
             template_adds_bos if wanted is None else bool(wanted)
         )
         if self.adds_bos != template_adds_bos:
-            name, token_id = names["bos_token"], self.bos_id
-            post = (
-                pipeline.bos_template(name, token_id)
-                if self.adds_bos and name and token_id is not None
-                else None
-            )
+            post = pipeline.bos_template(str(names["bos_token"]), *self.bos()) if self.adds_bos else None
             spec = {**spec, "post_processor": post}
         self.spec = spec
         self.config = _config(config, names, self.adds_bos)
@@ -280,13 +275,15 @@ def _with_config_tokens(spec: Spec, config: Mapping[str, Any]) -> Spec:
     return {**spec, "added_tokens": [*spec["added_tokens"], *missing]}
 
 
-def _control_tokens(spec: Spec, vocabulary: Mapping[str, int]) -> dict[str, int]:
-    control = {
-        token["content"]: token["id"]
+def _control_tokens(spec: Spec, vocabulary: Mapping[str, int], named: Iterable[str | None]) -> dict[str, int]:
+    """Control tokens by name: flagged special, named in the configuration, or known from a family."""
+    added = {
+        token["content"]
         for token in spec["added_tokens"]
         if token["special"] or families.is_control(token["content"])
     }
-    return control | {name: vocabulary[name] for name in families.infilling_names(vocabulary)}
+    known = families.infilling_names(vocabulary)
+    return {name: vocabulary[name] for name in (*added, *known, *named) if name in vocabulary}
 
 
 def _sound(text: str) -> str:

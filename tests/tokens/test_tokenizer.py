@@ -264,6 +264,13 @@ def test_a_missing_eos_is_named(byte_level: Tokenizer, tmp_path: Path) -> None:
         load_tokenizer(tmp_path)
 
 
+def test_an_eos_that_is_flagged_as_ordinary_is_control_all_the_same(byte_level: Tokenizer) -> None:
+    more = byte_level.with_vocabulary([pipeline.added_token("<eos>", 1000, special=False)])
+    tokenizer = Tokenizer(more.spec, {**more.config, "eos_token": {"content": "<eos>"}})
+    assert tokenizer.end_of_document_id == tokenizer.eos_id == 1000
+    assert 1000 not in tokenizer.encode("a<eos>b") and tokenizer.decode([1000]) == ""
+
+
 def test_ids_with_gaps_are_refused(byte_level: Tokenizer) -> None:
     with pytest.raises(UserError, match="can't have id 1007"):
         byte_level.with_vocabulary([pipeline.added_token("<gap>", 1007)])
