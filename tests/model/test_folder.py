@@ -1,0 +1,360 @@
+"""Folders go out and come back bit by bit, and the field's tools read them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from codecascade.errors import UserError
+from codecascade.model import weights
+from codecascade.model.config import LlamaConfig
+from codecascade.model.convert import convert
+from codecascade.model.folder import load_folder, resize_embeddings, save_folder
+from codecascade.model.llama import Llama
+from codecascade.tokens.tokenizer import Tokenizer
+
+MakeModel = Callable[..., Llama]
+
+
+def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        assert tensor.dtype == second[name].dtype and torch.equal(tensor, second[name]), name
+
+
+def contents(folder: Path) -> dict[str, Any]:
+    return {
+        file.name: json.loads(file.read_text()) if file.suffix == ".json" else file.read_bytes()
+        for file in folder.iterdir()
+    }
+
+
+@pytest.fixture
+def folder(make_model: MakeModel, tokenizer: Tokenizer, tmp_path: Path) -> Path:
+    model = make_model()
+    save_folder(tmp_path / "model", model, model.config, tokenizer)
+    return tmp_path / "model"
+
+
+def change(folder: Path, file: str, **changes: Any) -> None:
+    data = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps({**data, **changes}))
+
+
+@pytest.mark.parametrize("shard_bytes", [5e9, 20_000])
+def test_round_trip(
+    make_model: MakeModel, tokenizer: Tokenizer, variant: dict[str, Any], shard_bytes: float, tmp_path: Path
+) -> None:
+    model = make_model(**variant)
+    save_folder(tmp_path / "a", model, model.config, tokenizer, shard_bytes=shard_bytes)
+    loaded = load_folder(tmp_path / "a")
+    assert loaded.config == model.config and loaded.source == str(tmp_path / "a")
+    assert_same(loaded.model.state_dict(), model.state_dict())
+    assert loaded.tokenizer.spec == tokenizer.spec
+    save_folder(
+        tmp_path / "b",
+        loaded.model,
+        loaded.config,
+        loaded.tokenizer,
+        shard_bytes=shard_bytes,
+        generation=loaded.generation,
+    )
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_transformers_reads_it(
+    make_model: MakeModel, tokenizer: Tokenizer, variant: dict[str, Any], tmp_path: Path
+) -> None:
+    model = make_model(**variant)
+    save_folder(tmp_path / "model", model, model.config, tokenizer, shard_bytes=30_000)
+    theirs, report = AutoModelForCausalLM.from_pretrained(tmp_path / "model", output_loading_info=True)
+    assert not any(report.values())
+    assert theirs.dtype == torch.float32
+    tokens = torch.tensor([tokenizer.encode("def add(first, second):", bos=True)])
+    with torch.no_grad():
+        torch.testing.assert_close(model.logits(model(tokens)), theirs(tokens).logits, atol=1e-4, rtol=0)
+    if (
+        model.config.model_type == "llama"
+    ):  # for others transformers 5 puts its own pipeline in place of the file's
+        theirs = AutoTokenizer.from_pretrained(tmp_path / "model")
+        assert theirs("def add(first, second):").input_ids == tokens[0].tolist()
+    generation = GenerationConfig.from_pretrained(tmp_path / "model")
+    assert generation.eos_token_id == list(tokenizer.stop_ids)
+    assert (generation.bos_token_id, generation.pad_token_id) == (tokenizer.bos_id, tokenizer.pad_id)
+
+
+def test_what_transformers_writes_is_read(
+    folder: Path, tokenizer: Tokenizer, tmp_path: Path, make_model: MakeModel
+) -> None:
+    theirs = AutoModelForCausalLM.from_pretrained(folder)
+    theirs.save_pretrained(tmp_path / "theirs", max_shard_size="20KB")
+    tokenizer.save(tmp_path / "theirs")
+    assert len(list((tmp_path / "theirs").glob("*.safetensors"))) > 1
+    assert_same(load_folder(tmp_path / "theirs").model.state_dict(), make_model().state_dict())
+
+
+def test_what_other_readers_look_for(folder: Path, tokenizer: Tokenizer) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    for key in (
+        "architectures",
+        "model_type",
+        "torch_dtype",
+        "dtype",
+        "hidden_act",
+        "head_dim",
+        "rope_theta",
+        "rope_scaling",
+        "rope_parameters",
+        "bos_token_id",
+        "eos_token_id",
+        "tie_word_embeddings",
+        "attention_bias",
+        "mlp_bias",
+    ):
+        assert key in config, key
+    assert config["architectures"] == ["LlamaForCausalLM"] and config["eos_token_id"] == tokenizer.eos_id
+    with open(folder / "model.safetensors", "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    assert header["__metadata__"] == {"format": "pt"}
+
+
+def test_shards_and_index(make_model: MakeModel, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    model = make_model()
+    save_folder(tmp_path / "m", model, model.config, tokenizer, shard_bytes=20_000)
+    index = json.loads((tmp_path / "m" / "model.safetensors.index.json").read_text())
+    shards = sorted((tmp_path / "m").glob("*.safetensors"))
+    assert [shard.name for shard in shards] == [
+        f"model-{n:05}-of-{len(shards):05}.safetensors" for n in range(1, len(shards) + 1)
+    ]
+    assert index["weight_map"].keys() == model.state_dict().keys()
+    assert index["metadata"]["total_size"] == 4 * model.config.num_parameters()
+    for shard in shards:
+        tensors = load_file(shard)
+        assert {name for name, file in index["weight_map"].items() if file == shard.name} == tensors.keys()
+        assert len(tensors) == 1 or sum(tensor.nbytes for tensor in tensors.values()) <= 20_000
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_dtypes(make_model: MakeModel, tokenizer: Tokenizer, dtype: torch.dtype, tmp_path: Path) -> None:
+    model = make_model()
+    save_folder(tmp_path / "m", model, model.config, tokenizer, dtype=dtype)
+    assert model.head_weight.dtype == torch.float32
+    expected = {name: tensor.to(dtype) for name, tensor in model.state_dict().items()}
+    assert_same(load_folder(tmp_path / "m").model.state_dict(), expected)
+    wide = load_folder(tmp_path / "m", dtype=torch.float32).model
+    assert_same(wide.state_dict(), {name: tensor.float() for name, tensor in expected.items()})
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "m", dtype="auto").dtype == dtype
+
+
+def test_weights_are_mapped_not_read(folder: Path) -> None:
+    model = load_folder(folder).model
+    address = model.model.embed_tokens.weight.data_ptr()
+    mapped = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
+    (entry,) = [
+        line for line in mapped if int(line[0].split("-")[0], 16) <= address < int(line[0].split("-")[1], 16)
+    ]
+    assert entry[-1] == str(folder / "model.safetensors")
+
+
+def test_training_does_not_touch_the_file(folder: Path) -> None:
+    before = (folder / "model.safetensors").read_bytes()
+    model = load_folder(folder).model
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    model.logits(model(torch.tensor([[1, 2, 3]]))).logsumexp(-1).sum().backward()
+    optimizer.step()
+    assert (folder / "model.safetensors").read_bytes() == before
+
+
+def test_extra_files_and_generation(make_model: MakeModel, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    model = make_model()
+    save_folder(
+        tmp_path / "m",
+        model.state_dict(),
+        model.config,
+        tokenizer,
+        generation={"temperature": 0.2, "eos_token_id": 5},
+        extra_files={"lineage.json": "{}"},
+    )
+    loaded = load_folder(tmp_path / "m")
+    assert loaded.generation["temperature"] == 0.2
+    assert loaded.generation["eos_token_id"] == list(tokenizer.stop_ids)
+    assert (tmp_path / "m" / "lineage.json").read_text() == "{}"
+
+
+def test_a_full_disk_leaves_the_old_folder(
+    folder: Path, make_model: MakeModel, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(folder)
+
+    def full(*arguments: Any, **options: Any) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(weights, "save_file", full)
+    model = make_model(seed=1)
+    with pytest.raises(UserError, match="disk is full"):
+        save_folder(folder, model, model.config, tokenizer)
+    assert contents(folder) == before
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_a_model_folder_is_replaced_and_another_is_not(
+    folder: Path, make_model: MakeModel, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    (folder / "stale.txt").write_text("")
+    model = make_model(seed=1)
+    save_folder(folder, model, model.config, tokenizer)
+    assert_same(load_folder(folder).model.state_dict(), model.state_dict())
+    assert not (folder / "stale.txt").exists()
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("years of work")
+    with pytest.raises(UserError, match="no model folder"):
+        save_folder(tmp_path / "thesis", model, model.config, tokenizer)
+    assert (tmp_path / "thesis" / "chapter.tex").exists()
+
+
+def test_what_does_not_fit_together_is_not_written(
+    make_model: MakeModel, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    model = make_model()
+    state = model.state_dict()
+    del state["model.norm.weight"]
+    with pytest.raises(ValueError, match=r"model\.norm\.weight"):
+        save_folder(tmp_path / "m", state, model.config, tokenizer)
+    small = make_model(vocab_size=64)
+    with pytest.raises(ValueError, match="rows"):
+        save_folder(tmp_path / "m", small, small.config, tokenizer)
+    assert not (tmp_path / "m").exists()
+
+
+# ---------------------------------------------------------------- folders as they are found
+
+
+def test_old_and_redundant_tensors(make_model: MakeModel, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    model = make_model(tie_word_embeddings=True)
+    save_folder(tmp_path / "m", model, model.config, tokenizer)
+    state = {**model.state_dict(), "model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)}
+    file = tmp_path / "m" / "model.safetensors"
+    save_file({**state, "lm_head.weight": model.head_weight.detach().clone()}, file)
+    assert load_folder(tmp_path / "m").config.tie_word_embeddings
+    save_file({**state, "lm_head.weight": model.head_weight.detach() + 1}, file)
+    loaded = load_folder(tmp_path / "m")
+    assert not loaded.config.tie_word_embeddings
+    assert torch.equal(loaded.model.head_weight, model.head_weight + 1)
+
+
+def cut(folder: Path) -> None:
+    data = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(data[:-100])
+
+
+def rewrite(folder: Path, edit: Callable[[dict[str, torch.Tensor]], Any]) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    edit(tensors)
+    save_file(tensors, folder / "model.safetensors")
+
+
+NORM = "model.norm.weight"
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda f: shutil.rmtree(f), "model: is no model folder"),
+        (lambda f: (f / "config.json").unlink(), "holds no config.json"),
+        (lambda f: (f / "config.json").write_text("{"), "config.json: is not valid JSON"),
+        (lambda f: (f / "config.json").write_text("[]"), "config.json: must hold an object"),
+        (lambda f: change(f, "config.json", model_type="gpt2"), "config.json: model_type: 'gpt2'"),
+        (cut, "model.safetensors: is not a whole safetensors file"),
+        (
+            lambda f: (f / "model.safetensors").write_bytes(b""),
+            "model.safetensors: is not a whole safetensors file",
+        ),
+        (lambda f: (f / "model.safetensors").unlink(), "holds neither model.safetensors nor"),
+        (
+            lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
+            "pytorch_model.bin can't be opened safely",
+        ),
+        (lambda f: rewrite(f, lambda t: t.pop(NORM)), f"lacks the tensors {NORM}"),
+        (lambda f: rewrite(f, lambda t: t.clear()), "and 16 more"),
+        (
+            lambda f: rewrite(f, lambda t: t.update({"model.norm.bias": torch.ones(32)})),
+            "model.norm.bias, for which",
+        ),
+        (lambda f: rewrite(f, lambda t: t.update({NORM: torch.ones(33)})), f"{NORM}: has the shape (33,)"),
+        (lambda f: rewrite(f, lambda t: t.update({NORM: torch.ones(32).to(torch.int8)})), "quantised"),
+        (lambda f: change(f, "config.json", attention_bias=True), "self_attn.k_proj.bias"),
+        (lambda f: change(f, "config.json", vocab_size=20), "tokens, but the model only 20 rows"),
+        (lambda f: (f / "tokenizer.json").unlink(), "tokenizer.json"),
+    ],
+)
+def test_broken_folders(folder: Path, harm: Callable[[Path], Any], words: str) -> None:
+    harm(folder)
+    with pytest.raises(UserError) as caught:
+        load_folder(folder)
+    assert words in str(caught.value)
+
+
+def test_broken_shards(make_model: MakeModel, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    model = make_model()
+    save_folder(tmp_path / "m", model, model.config, tokenizer, shard_bytes=20_000)
+    index, shard = (
+        tmp_path / "m" / "model.safetensors.index.json",
+        next((tmp_path / "m").glob("model-00002-*")),
+    )
+    shard.rename(tmp_path / "aside")
+    with pytest.raises(UserError, match=rf"{shard.name}: is missing"):
+        load_folder(tmp_path / "m")
+    (tmp_path / "aside").rename(shard)
+    index.write_text("{}")
+    with pytest.raises(UserError, match="weight_map: is missing"):
+        load_folder(tmp_path / "m")
+
+
+# ---------------------------------------------------------------- conversion, other numbers of rows
+
+
+def test_convert(folder: Path, make_model: MakeModel, tmp_path: Path) -> None:
+    convert(str(folder), tmp_path / "out", dtype="bf16")
+    expected = {name: tensor.bfloat16() for name, tensor in make_model().state_dict().items()}
+    assert_same(load_folder(tmp_path / "out").model.state_dict(), expected)
+    for arguments, words in (
+        ({"out": tmp_path / "out"}, "is there already"),
+        ({"out": tmp_path / "new", "to": "onnx"}, "'onnx'"),
+        ({"out": tmp_path / "new", "dtype": "int3"}, "'int3'"),
+    ):
+        with pytest.raises(UserError, match=words):
+            convert(str(folder), **arguments)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_resize(make_model: MakeModel, tokenizer: Tokenizer, tied: bool, tmp_path: Path) -> None:
+    model = make_model(tie_word_embeddings=tied)
+    tokens = torch.tensor([[5, 6, 7]])
+    before = model.logits(model(tokens))
+    resize_embeddings(model, 384)
+    after = model.logits(model(tokens))
+    assert after.shape[-1] == 384 and torch.equal(after[..., :320], before)
+    mean = before.mean(-1, keepdim=True).expand(-1, -1, 64)
+    torch.testing.assert_close(after[..., 320:], mean, atol=1e-4, rtol=1e-4)
+    assert model.config.vocab_size == 384
+    assert model.config.num_parameters() == sum(parameter.numel() for parameter in model.parameters())
+    save_folder(tmp_path / "m", model, model.config, tokenizer)
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "m").get_input_embeddings().num_embeddings == 384
+    resize_embeddings(model, 320)
+    assert torch.equal(model.logits(model(tokens)), before)
+
+
+def test_config_follows_the_model(folder: Path, make_config: Callable[..., LlamaConfig]) -> None:
+    loaded = load_folder(folder)
+    resize_embeddings(loaded.model, 640)
+    assert loaded.config == make_config(vocab_size=640)
