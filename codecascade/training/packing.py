@@ -52,9 +52,7 @@ class LogicalStream:
         self._tokens = [0] * len(sequences)  # of each source, in rows or waiting
         self._offsets = [0] * len(sequences)  # tokens of each source's next item that are in rows already
         self._waiting: list[tuple[int, int]] = []  # (source, number), the oldest first
-        self._items: dict[
-            tuple[int, int], Item | None
-        ] = {}  # those waiting and those next, to make them once
+        self._items: dict[tuple[int, int], Item | None] = {}  # those waiting and next, not to be made twice
 
     # ---------------------------------------------------------------- state
 
@@ -123,9 +121,7 @@ class LogicalStream:
     def _cut(self, source: int, item: Item, room: int) -> Piece:
         """As much of a source's next item as there is room for."""
         offset = self._offsets[source]
-        start = max(
-            0, offset - 1
-        )  # with the last token of the piece before, from which the next is predicted
+        start = max(0, offset - 1)  # the token from which the next one is predicted comes again
         end = min(start + room, len(item))
         self._tokens[source] += end - offset
         self._offsets[source] = end

@@ -278,11 +278,14 @@ def test_short_runs_hold_the_shares_too() -> None:
 
 
 @pytest.mark.parametrize("document_masks", [False, True])
-def test_a_batch_is_its_pieces(document_masks: bool) -> None:
+@pytest.mark.parametrize("rate", [0.5, 1.0])
+def test_a_batch_is_its_pieces(document_masks: bool, rate: float) -> None:
     sources = named(
-        random_documents([10, 40, 200, 30]), StreamSource("talk", 1, random_dialogues([9, 3]), "dialogues")
+        random_documents([10, 40, 200, 30] if rate < 1 else [15, 30]),
+        StreamSource("talk", 1, random_dialogues([9, 3]), "dialogues"),
     )
-    infilling = InfillingSettings(middle_weight=3, rest_weight=0.25)
+    infilling = InfillingSettings(rate=rate, middle_weight=3, rest_weight=0.25)
+    longest_padding = 0
     stream = make_stream(*sources, infilling=infilling, document_masks=document_masks)
     pieces_of = make_rows(*sources, infilling=infilling)
     for _ in range(40):
@@ -301,9 +304,11 @@ def test_a_batch_is_its_pieces(document_masks: bool) -> None:
                 weights.append(0.0 if hidden else float(piece.item.weights[place]))
                 owners.append(number)
         padding = 65 - len(tokens)
+        longest_padding = max(longest_padding, padding)
         assert batch.tokens[0].tolist() == tokens + [tiny_tokenizer().pad_id] * padding
         assert batch.weights[0].tolist() == (weights + [0.0] * padding)[1:]
         assert batch.document_ids[0].tolist() == (owners + [len(pieces)] * padding)[:-1]
+    assert (longest_padding > 1) == (rate == 1)
 
 
 def test_masked_documents_are_predicted_from_themselves_alone() -> None:

@@ -1,0 +1,137 @@
+"""Speed of the data stream on one core: documents of the standard library in, batches out.
+
+    python benchmarks/stream.py                        # under a minute
+    python benchmarks/stream.py --corpus FOLDER --base MODEL --consumption 12000
+
+The stream should give at least 20 times what training consumes. Rates are per second of the process's CPU time (a
+neighbour on the core does not change them) and per second of the clock. ``--consumption`` is what to compare with;
+its default is SmolLM2-135M in training on two cores with bf16 instructions, the fastest that the quickstart gets on
+a CPU (``benchmarks/training.py`` measures yours).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from codecascade.corpus.build import build_corpus
+from codecascade.corpus.settings import CorpusSettings
+from codecascade.corpus.table import Corpus
+from codecascade.errors import UserError
+from codecascade.model.sources import load
+from codecascade.tokens.infilling import add_infilling_tokens
+from codecascade.training.sources import StreamSource
+from codecascade.training.stream import TokenStream
+from codecascade.training.stream_settings import InfillingSettings, MixtureItem
+
+FUNCTIONS = MixtureItem(
+    source="python", share=1, granularity="function", min_characters=80, max_characters=700
+)
+PAPER = (
+    MixtureItem(source="code", share=0.85),
+    MixtureItem(source="natural_language_code", share=0.08),
+    MixtureItem(source="natural_language", share=0.07),
+)
+WHOLE_LINES = InfillingSettings(rate=1, whole_line_share=0.8, middle_weight=3, rest_weight=0.3)
+CASES: dict[str, tuple[tuple[MixtureItem, ...], dict[str, Any]]] = {
+    "the paper's mixture and infilling": (PAPER, {"sequence_length": 4096, "infilling": InfillingSettings()}),
+    "the same, in rows of 2,048": (PAPER, {"sequence_length": 2048, "infilling": InfillingSettings()}),
+    "the same, left to right": (PAPER, {"sequence_length": 4096, "infilling": None}),
+    "functions, all infilled, masks": (
+        (FUNCTIONS,),
+        {"sequence_length": 512, "infilling": WHOLE_LINES, "document_masks": True},
+    ),
+}
+
+
+def measure(stream: TokenStream, rows: int, tokens: int) -> dict[str, float]:
+    """Figures of about ``tokens`` tokens, of a stream that has started."""
+    stream.batch(range(rows))
+    counts: Counter[str] = Counter()
+    made = 0
+    clock, cpu = time.perf_counter(), time.process_time()
+    while made < tokens:
+        batch = stream.batch(range(rows))
+        counts.update(batch.counts)
+        made += batch.weights.numel()
+    clock, cpu = time.perf_counter() - clock, time.process_time() - cpu
+    states = stream.state_dict(range(rows))
+    return {
+        "tokens_per_cpu_second": made / cpu,
+        "tokens_per_second": made / clock,
+        "infilled": counts["infilled"] / counts["documents"],
+        "infilled_of_fitting": counts["infilled"] / max(1, counts["fitting"]),
+        "padding": counts["padding"] / made,
+        "largest_state_bytes": max(len(json.dumps(state)) for state in states.values()),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--base", default="smollm2-135m-instruct", help="model whose tokenizer is used")
+    parser.add_argument(
+        "--corpus", type=Path, help="default: one of the standard library, made for the occasion"
+    )
+    parser.add_argument("--consumption", type=float, default=450, help="tokens a second that training takes")
+    parser.add_argument("--tokens", type=int, default=400_000, help="in each case")
+    parser.add_argument("--rows", type=int, default=8)
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    arguments = parser.parse_args()
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    try:
+        tokenizer = add_infilling_tokens(load(arguments.base).tokenizer)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = arguments.corpus or Path(temporary, "corpus")
+            if arguments.corpus is None:
+                build_corpus(["stdlib"], folder, CorpusSettings())
+            corpus = Corpus.open(folder)
+            figures = {}
+            for name, (mixture, options) in CASES.items():
+                sources = [StreamSource.of(item, corpus.documents("train", item.source)) for item in mixture]
+                stream = TokenStream(sources, tokenizer, rows=arguments.rows, seed=0, **options)
+                figures[name] = measure(stream, arguments.rows, arguments.tokens)
+    except UserError as error:
+        sys.exit(str(error))
+
+    table = Table(title=f"The stream on one core; training consumes {arguments.consumption:,.0f} tokens/s")
+    for column in (
+        "",
+        "tokens/CPU s",
+        "tokens/s",
+        "x training",
+        "infilled",
+        "of fitting",
+        "padding",
+        "state, B/row",
+    ):
+        table.add_column(column, justify="right" if column else "left")
+    for name, row in figures.items():
+        table.add_row(
+            name,
+            f"{row['tokens_per_cpu_second']:,.0f}",
+            f"{row['tokens_per_second']:,.0f}",
+            f"{row['tokens_per_cpu_second'] / arguments.consumption:,.0f}",
+            f"{row['infilled']:.1%}",
+            f"{row['infilled_of_fitting']:.1%}",
+            f"{row['padding']:.2%}",
+            f"{row['largest_state_bytes']:,.0f}",
+        )
+    Console().print(table)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
