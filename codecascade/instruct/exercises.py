@@ -8,8 +8,10 @@ the function's own doctests, so an answer that does not work never gets into the
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass
 
 from codecascade.corpus.functions import FunctionNode, Places, parse
@@ -19,6 +21,7 @@ LONGEST_ANSWER = 2500
 SHORTEST_DESCRIPTION = 25
 """Characters."""
 
+_Import = ast.Import | ast.ImportFrom
 _FUTURE = "from __future__ import annotations"
 
 # Runs the examples in the module that it is appended to; fails unless all of them that aren't skipped pass.
@@ -58,9 +61,9 @@ class Exercise:
         return f"{future}\n{self.context}\n{answer}\n{check}"
 
     @property
-    def needs_only_python(self) -> bool:
-        """Whether the answer imports nothing but the standard library."""
-        return all(root in sys.stdlib_module_names for root in _imported(ast.parse(self.answer)))
+    def packages(self) -> list[str]:
+        """What the answer imports besides the standard library."""
+        return sorted(root for root in _imported(ast.parse(self.answer)) if not _is_standard(root))
 
 
 def exercises_of(text: str) -> list[Exercise]:
@@ -92,15 +95,16 @@ class _Module:
         examples = own_examples(docstring, node.name, modules=set(self.bound))
         if len(description) < SHORTEST_DESCRIPTION or not summary or not examples:
             return None
-        helpers, names = self.needed(_used(node), besides=[node])
-        answer = "\n\n\n".join(filter(None, [self.source(helpers, names), self.shortened(node, summary)]))
-        if _FUTURE in self.text and any(
-            isinstance(each, ast.arg) and each.annotation for each in ast.walk(node)
-        ):
+        function = copy(node)
+        function.decorator_list = [each for each in node.decorator_list if self.is_python_only(each, node)]
+        helpers, names = self.needed(names_used(function), besides=[node])
+        answer = "\n\n\n".join(filter(None, [self.source(helpers, names), self.shortened(function, summary)]))
+        if _FUTURE in self.text and _is_annotated(node):
             answer = f"{_FUTURE}\n\n{answer}"
-        in_examples = {name for example in examples for name in _used(ast.parse(example.source))}
-        context, names = self.needed(in_examples, besides=[node, *helpers])
-        relative = any(_is_relative(statement) for statement in (node, *helpers, *context))
+        in_examples = {name for example in examples for name in names_used(ast.parse(example.source))}
+        context, names = self.needed(in_examples, besides=[node])
+        context = [each for each in context if each not in helpers or isinstance(each, _Import)]
+        relative = any("." in _imported(statement) for statement in (function, *helpers, *context))
         if relative or len(answer) > LONGEST_ANSWER or "```" in answer or parse(answer) is None:
             return None
         returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
@@ -114,6 +118,15 @@ class _Module:
             examples=tuple(examples),
         )
 
+    def is_python_only(self, decorator: ast.expr, node: FunctionNode) -> bool:
+        """Whether a decorator needs nothing but Python.
+
+        The others (they register, dispatch, deprecate) are left off; the examples tell whether the function is right
+        without them.
+        """
+        statements, _ = self.needed(names_used(decorator), besides=[node])
+        return all(_is_standard(root) for statement in statements for root in _imported(statement))
+
     def needed(self, names: Iterable[str], besides: list[ast.stmt]) -> tuple[list[ast.stmt], set[str]]:
         """The module's statements that bind ``names``, and what those use, in their order; and all the names."""
         waiting, names, found = list(names), set(names), {id(statement) for statement in besides}
@@ -123,35 +136,34 @@ class _Module:
                 if id(statement) not in found:
                     found.add(id(statement))
                     statements.append(statement)
-                    waiting += _used(statement) - names
-                    names |= _used(statement)
+                    waiting += names_used(statement) - names
+                    names |= names_used(statement)
         return sorted(statements, key=lambda statement: statement.lineno), names
 
     def source(self, statements: list[ast.stmt], names: set[str]) -> str:
-        """Statements as they are written; of imports only ``names``."""
-        parts: list[str] = []
+        """Statements as they are written, after their imports; of these only ``names``."""
+        imports = [ast.unparse(_only(each, names)) for each in statements if isinstance(each, _Import)]
+        parts = ["\n".join(imports) + "\n"] if imports else []
         for statement in statements:
-            if isinstance(statement, ast.Import | ast.ImportFrom):
-                text = ast.unparse(_only(statement, names))
-            elif isinstance(statement, FunctionNode | ast.ClassDef):
+            if isinstance(statement, FunctionNode | ast.ClassDef):
                 start, end = self.places.whole_lines(statement)
-                text = f"\n\n{self.text[start:end]}\n\n"
-            else:
+                parts.append(f"\n\n{self.text[start:end]}\n\n")
+            elif not isinstance(statement, _Import):
                 start, end = self.places.span(statement)
-                text = self.text[start:end]
-            parts.append(text)
-        return "\n".join(parts).strip("\n").replace("\n\n\n\n", "\n\n\n")
+                parts.append(self.text[start:end])
+        return re.sub("\n{4,}", "\n\n\n", "\n".join(parts)).strip("\n")
 
     def shortened(self, node: FunctionNode, summary: str) -> str:
-        """A function's source with its docstring cut to the summary."""
-        start, end = self.places.whole_lines(node)
+        """A function's source with the decorators of the node and its docstring cut to the summary."""
+        decorators = "".join(f"@{ast.unparse(decorator)}\n" for decorator in node.decorator_list)
+        start, end = self.places.span(node)  # begins at `def`
         docstring_start, docstring_end = self.places.span(node.body[0])
-        return f'{self.text[start:docstring_start]}"""{summary}"""{self.text[docstring_end:end]}'
+        return f'{decorators}{self.text[start:docstring_start]}"""{summary}"""{self.text[docstring_end:end]}'
 
 
 def _bound(statement: ast.stmt) -> set[str]:
     """The names that a top-level statement binds; what is there for type checkers only binds nothing."""
-    if isinstance(statement, ast.Import | ast.ImportFrom):
+    if isinstance(statement, _Import):
         return {_bound_by(alias) for alias in statement.names}
     if isinstance(statement, FunctionNode | ast.ClassDef):
         return {statement.name}
@@ -172,7 +184,7 @@ def _inner_statements(statement: ast.stmt) -> Iterator[ast.stmt]:
             yield from handler.body
 
 
-def _only(statement: ast.Import | ast.ImportFrom, names: set[str]) -> ast.stmt:
+def _only(statement: _Import, names: set[str]) -> ast.stmt:
     """An import of nothing but ``names``."""
     aliases = [alias for alias in statement.names if _bound_by(alias) in names]
     if isinstance(statement, ast.Import):
@@ -188,18 +200,25 @@ def _is_loaded(name: ast.Name) -> bool:
     return isinstance(name.ctx, ast.Load)
 
 
-def _used(tree: ast.AST) -> set[str]:
+def names_used(tree: ast.AST) -> set[str]:
+    """All names that are read anywhere in it."""
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and _is_loaded(node)}
 
 
-def _imported(tree: ast.AST) -> Iterator[str]:
-    """Top-level names of the packages that are imported anywhere."""
+def _imported(tree: ast.AST) -> set[str]:
+    """Top-level names of the packages that are imported anywhere; ``.`` for a module's own package."""
+    roots: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name.partition(".")[0] for alias in node.names)
+            roots |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            yield (node.module or ".").partition(".")[0]
+            roots.add("." if node.level else str(node.module).partition(".")[0])
+    return roots
 
 
-def _is_relative(tree: ast.AST) -> bool:
-    return any(isinstance(node, ast.ImportFrom) and node.level > 0 for node in ast.walk(tree))
+def _is_standard(root: str) -> bool:
+    return root in sys.stdlib_module_names
+
+
+def _is_annotated(tree: ast.AST) -> bool:
+    return any(isinstance(node, ast.arg) and node.annotation for node in ast.walk(tree))

@@ -96,7 +96,7 @@ def find_exercises(corpus: Corpus, seed: int) -> list[Found]:
 
     def place(item: Found) -> tuple[bool, int, str]:
         document, exercise = item
-        return not exercise.needs_only_python, keyed(str(seed), document.id, exercise.name), exercise.answer
+        return bool(exercise.packages), keyed(str(seed), document.id, exercise.name), exercise.answer
 
     seen: set[str] = set()
     distinct = []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import random
 import textwrap
 
 from codecascade.instruct.docstrings import DoctestExample
-from codecascade.instruct.exercises import Exercise
+from codecascade.instruct.exercises import Exercise, names_used
 
 MOST_EXAMPLES = 2
 LONGEST_EXAMPLE = 100
@@ -18,7 +20,9 @@ def request_for(exercise: Exercise, rng: random.Random) -> str:
     shown = [e for e in exercise.examples if _is_short(e, exercise.name)][:MOST_EXAMPLES]
     if rng.random() < 1 / 3:
         shown = []
-    return rng.choice(_PHRASINGS)(exercise, shown)
+    request = rng.choice(_PHRASINGS)(exercise, shown)
+    packages = " and ".join(exercise.packages)
+    return f"{request}\n\nUse {packages}." if packages else request
 
 
 def _plain(exercise: Exercise, shown: list[DoctestExample]) -> str:
@@ -50,16 +54,17 @@ _PHRASINGS = (_plain, _need, _stub, _question)
 
 
 def _is_short(example: DoctestExample, name: str) -> bool:
-    """Whether it is one call, on one line, with a result on one line."""
+    """Whether it is one call on one line with a result on one line, and needs nothing but the function."""
     source, want = example.source.strip(), example.want.strip()
     return (
         source.startswith(f"{name}(")
-        and len(want) > 0
+        and want != ""
         and example.error is None
         and not example.options
         and "\n" not in source + want
         and "..." not in want
         and len(source + want) <= LONGEST_EXAMPLE
+        and names_used(ast.parse(source)) <= {name, *vars(builtins)}
     )
 
 
