@@ -22,6 +22,7 @@ from codecascade.training.sources import ItemSequence, StreamSource, permuted
 from codecascade.training.stream_settings import InfillingSettings, MixtureItem
 
 KINDS = ["llama", "bytes"]
+CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="▁")  # Llama's ▁ is a space
 
 
 def taken_apart(tokenizer: Tokenizer, item: Item, layout: str) -> tuple[str, str, str]:
@@ -57,7 +58,7 @@ def test_a_plain_document_is_its_text_and_an_end(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("share", "layout"), [(0.0, "psm"), (1.0, "spm")])
 @settings(max_examples=30, deadline=None)
-@given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=80), seed=st.integers())
+@given(text=st.text(CHARACTERS, max_size=80), seed=st.integers())
 def test_a_filled_document_holds_the_whole_text(
     kind: str, share: float, layout: str, text: str, seed: int
 ) -> None:
