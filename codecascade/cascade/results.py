@@ -85,7 +85,6 @@ def run_report(
             "held out": f"{heldout.documents:,} documents, {show_bytes(heldout.bytes)}, "
             f"by {manifest.heldout_by}: {_listed(manifest.heldout)}",
         },
-        notes=tuple(f"{model.name}: {note}" for model in models for note in model.notes),
         versions=versions(),
         command=command,
     )

@@ -115,6 +115,11 @@ def look_at_base(recipe: Recipe, warnings: list[str]) -> BaseShape | None:
         warnings.append(f"base: the weights of {recipe.base} are not here{_where(source)}")
     if source.kind != "folder" or source.path is None:
         return BaseShape.guess(config)
+    if not any(source.path.glob("*.safetensors")):
+        warnings.append(f"base: {recipe.base} holds no weights")
+    if not any((source.path / name).exists() for name in ("tokenizer.json", "tokenizer.model")):
+        warnings.append(f"base: {recipe.base} holds no tokenizer")
+        return BaseShape.guess(config)
     return BaseShape.of(config, load_tokenizer(source.path))
 
 

@@ -1,0 +1,213 @@
+"""The plan of a recipe: exact where it can be, and a warning or an error where the recipe can't run."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codecascade.errors import UserError
+from codecascade.plan import (
+    evaluation_tokens,
+    make_plan,
+    parse_bytes,
+    plan_json,
+    plan_table,
+    show_bytes,
+    show_count,
+    show_seconds,
+)
+from codecascade.recipe import Recipe, make_recipe, read_recipe
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+def one_stage(**stage: Any) -> Recipe:
+    top = {"name": "x", "base": stage.pop("base", "smollm2-135m"), "corpus": "stdlib"}
+    return make_recipe({**top, "stage": [{"name": "code", "kind": "code", "parent": "base", **stage}]})
+
+
+@pytest.mark.parametrize(
+    ("size", "parameters"),
+    [
+        ("7b", {"code": 6_738_546_688, "long-context": 6_738_546_688, "python": 6_738_415_616}),
+        ("13b", {"code": 13_016_028_160, "instruct": 13_016_028_160, "python-long-context": 13_015_864_320}),
+        ("34b", {"code": 33_743_970_304, "instruct": 33_743_970_304, "python": 33_743_970_304}),
+        ("70b", {"code": 68_976_910_336, "instruct": 68_976_910_336, "python": 68_976_910_336}),
+    ],
+)
+def test_the_papers_families(size: str, parameters: dict[str, int]) -> None:
+    recipe = read_recipe(RECIPES / f"code-llama-{size}.toml")
+    plan = make_plan(recipe, devices=64, memory="80GB")
+    stages = {stage.name: stage for stage in plan.stages}
+    assert {name: stages[name].parameters for name in parameters} == parameters
+    code = stages["code"]
+    tokens = 10**12 if size == "70b" else 5 * 10**11
+    assert code.steps == math.ceil(tokens / 2**22)
+    assert code.tokens == code.steps * 2**22
+    assert code.flops is not None
+    assert code.parameters is not None
+    assert 6 * code.parameters * tokens < code.flops < 6.7 * code.parameters * tokens
+    assert any("corpora/code-llama" in warning for warning in plan.warnings)
+    assert not any("does not fit" in warning for warning in plan.warnings)
+
+
+def test_json_is_the_contracts() -> None:
+    plan = make_plan(read_recipe(RECIPES / "code-llama-7b.toml"), devices=8)
+    data = json.loads(plan_json(plan))
+    assert set(data) == {"stages", "warnings"}
+    keys = {"name", "kind", "parent", "parameters", "tokens", "steps", "flops", "memory_per_device"}
+    assert all(set(stage) == keys for stage in data["stages"])
+    assert [stage["name"] for stage in data["stages"]] == [
+        "code",
+        "long-context",
+        "python",
+        "python-long-context",
+        "instruct",
+    ]
+
+
+def test_memory_is_shared_out() -> None:
+    recipe = read_recipe(RECIPES / "code-llama-7b.toml")
+    memory = [make_plan(recipe, devices=devices).stages[0].state_per_device or 0 for devices in (1, 8, 64)]
+    assert memory[0] == 16 * 6_738_546_688
+    assert memory[0] / 8 < memory[1] < memory[0] / 4
+    assert memory[2] < memory[1]
+
+
+def test_what_does_not_fit_is_warned_of() -> None:
+    recipe = read_recipe(RECIPES / "code-llama-70b.toml")
+    warnings = make_plan(recipe, devices=8, memory="80GB").warnings
+    assert any(
+        warning.startswith("code: does not fit: weights, gradients and optimizer") for warning in warnings
+    )
+    recipe = one_stage(steps=1, micro_batch_rows=16)
+    (warning,) = [w for w in make_plan(recipe, memory="8GB").warnings if w.startswith("code:")]
+    assert "set activation_checkpointing = true" in warning
+
+
+def test_lora_and_checkpointing_save_memory() -> None:
+    full = make_plan(one_stage(steps=1)).stages[0]
+    lora = make_plan(one_stage(steps=1, train="lora")).stages[0]
+    slim = make_plan(one_stage(steps=1, activation_checkpointing=True)).stages[0]
+    assert lora.state_per_device is not None
+    assert full.state_per_device is not None
+    assert lora.state_per_device < full.state_per_device / 4
+    assert (slim.memory_per_device or 0) < (full.memory_per_device or 0)
+    assert (lora.flops or 0) == pytest.approx((full.flops or 0) * 2 / 3)
+
+
+def test_rows_of_a_vocabulary() -> None:
+    smollm2 = make_plan(one_stage(steps=1)).stages[0].parameters
+    assert smollm2 is not None
+    assert smollm2 == 134_515_008 + (49_216 - 49_152) * 576  # four tokens, padded to a multiple of 64 rows
+    assert make_plan(one_stage(steps=1, infilling={"rate": 0.0})).stages[0].parameters == 134_515_008
+    code_llama = make_plan(one_stage(base="code-llama-7b", steps=1)).stages[0]
+    assert code_llama.parameters == 6_738_546_688, "it has its infilling tokens already"
+
+
+def test_a_base_that_is_not_there_is_a_warning(tmp_path: Path) -> None:
+    plan = make_plan(one_stage(base=str(tmp_path / "absent"), tokens=10**7))
+    (stage,) = plan.stages
+    assert (stage.steps, stage.tokens) == (3, 3 * 2**22)
+    assert stage.parameters is stage.flops is stage.memory_per_device is None
+    assert any("absent" in warning for warning in plan.warnings)
+
+
+def test_shape_from_a_folder_without_weights(tmp_path: Path) -> None:
+    config = {
+        "model_type": "llama",
+        "vocab_size": 320,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 64,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    recipe = one_stage(base=str(tmp_path), steps=2, sequence_length=64, batch_tokens=128)
+    (stage,) = make_plan(recipe).stages
+    rows, layer = 384, 4 * 32 * 32 + 3 * 32 * 64 + 2 * 32
+    assert stage.parameters == 2 * rows * 32 + 2 * layer + 32
+
+
+def test_what_cannot_run_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        make_plan(one_stage(steps=1, sequence_length=16_384), file="x.toml")
+    assert str(caught.value).startswith(
+        "x.toml: stage[0].sequence_length: is 16,384, but 'base' has 8,192 positions"
+    )
+    with pytest.raises(
+        UserError, match=r"stage\[0\].batch_tokens: 12,288 tokens are 3 rows .* 2 devices can't share"
+    ):
+        make_plan(one_stage(steps=1, batch_tokens=3 * 4096), devices=2)
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    with pytest.raises(UserError, match="'gpt2' models are not supported"):
+        make_plan(one_stage(base=str(tmp_path), steps=1))
+
+
+def test_long_context_makes_room_for_its_children() -> None:
+    top = {"name": "x", "base": "smollm2-135m", "corpus": "stdlib"}
+    long = {"name": "long", "kind": "long_context", "parent": "base", "steps": 1}
+    child = {"name": "more", "kind": "python", "parent": "long", "steps": 1, "sequence_length": 16_384}
+    make_plan(make_recipe({**top, "stage": [long, child]}))
+    with pytest.raises(UserError, match="'base' has 8,192"):
+        make_plan(make_recipe({**top, "stage": [long, child | {"parent": "base"}]}))
+
+
+def test_minutes_become_steps_only_at_a_known_speed() -> None:
+    recipe = one_stage(minutes=5, batch_tokens=8192)
+    plan = make_plan(recipe)
+    assert plan.stages[0].steps is None
+    assert any("unknown until two of them are timed" in warning for warning in plan.warnings)
+    (fast,) = make_plan(recipe, device_flops=1e13).stages
+    assert fast.steps is not None
+    assert fast.seconds == pytest.approx(300, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("80GB", 80 * 10**9), ("80GiB", 80 * 2**30), ("1.5 TB", 15 * 10**11), ("512", 512)]
+)
+def test_sizes(text: str, count: int) -> None:
+    assert parse_bytes(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "GB", "80XB", "-1GB", "80 G B"])
+def test_sizes_that_are_none(text: str) -> None:
+    with pytest.raises(UserError, match="--memory: must be a size such as 80GB"):
+        parse_bytes(text)
+
+
+def test_figures_for_people() -> None:
+    assert [show_bytes(n) for n in (10, 28.84e9)] == ["10 B", "28.8 GB"]
+    assert [show_count(n) for n in (77, 6.7e9, 5e11)] == ["77", "6.7 B", "500 B"]
+    assert [show_seconds(s) for s in (45, 720, 12_600, 20 * 86_400, 1e9)] == [
+        "45 s",
+        "12 min",
+        "3.5 h",
+        "20 days",
+        "32 years",
+    ]
+
+
+def test_table_shows_tree_and_warnings() -> None:
+    from rich.console import Console
+
+    console = Console(width=100, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(plan_table(make_plan(read_recipe(RECIPES / "code-llama-70b.toml"), devices=64)))
+    text = console.export_text()
+    assert "    └ instruct" in text
+    assert "warning: corpus: there is no corpora/code-llama" in text
+
+
+def test_evaluation_grows_with_its_settings() -> None:
+    small = one_stage(steps=1, evaluate={"benchmarks": ["humaneval"], "humaneval_problems": 10}).evaluate
+    assert evaluation_tokens(small)[1] > 0
+    stage = one_stage(steps=1, evaluate={"benchmarks": ["humaneval"], "humaneval_problems": 20})[
+        "code"
+    ].evaluate
+    assert evaluation_tokens(stage)[1] == 20 * round(0.7 * 512)
+    assert evaluation_tokens(one_stage(steps=1, evaluate={"benchmarks": []})["code"].evaluate) == (0, 0)

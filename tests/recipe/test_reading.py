@@ -1,0 +1,274 @@
+"""Recipes in, recipes out, and every mistake in one sentence."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codecascade.errors import UserError
+from codecascade.recipe import make_recipe, read_recipe, write_recipe
+from codecascade.recipe.reading import difference, with_steps
+from codecascade.recipe.settings import to_data
+
+RECIPE = """
+name = "trial"
+base = "tiny"
+corpus = "stdlib"
+
+[[stage]]
+name = "code"
+kind = "code"
+parent = "base"
+tokens = 500e9
+
+[[stage]]
+name = "chat"
+kind = "instruct"
+parent = "code"
+minutes = 3
+dialogues = "mined"
+
+[[stage]]
+name = "long"
+kind = "long_context"
+parent = "code"
+steps = 100
+"""
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    path = tmp_path / "x.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.mark.parametrize(
+    "path", sorted(Path(__file__).parents[2].glob("recipes/*.toml")), ids=lambda path: path.stem
+)
+def test_written_recipe_reads_back_equal(path: Path, tmp_path: Path) -> None:
+    recipe = read_recipe(path)
+    write_recipe(recipe, tmp_path / "recipe.toml")
+    assert read_recipe(tmp_path / "recipe.toml") == recipe
+
+
+def test_every_value_is_written(recipe_file: Path, tmp_path: Path) -> None:
+    write_recipe(read_recipe(recipe_file), tmp_path / "recipe.toml")
+    code, chat, long = tomllib.loads((tmp_path / "recipe.toml").read_text())["stage"]
+    assert (code["learning_rate"], code["batch_tokens"], code["sequence_length"]) == (3e-4, 4_194_304, 4096)
+    assert [item["share"] for item in code["mixture"]] == [0.85, 0.08, 0.07]
+    assert code["evaluate"]["humaneval_problems"] == "all"
+    assert code["warmup_steps"] == 1000
+    assert chat["mined_dialogues"] == 2000
+    assert long["rope_theta"] == 1e6
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["code", "python", "long_context"]),
+            st.integers(1, 10**12),
+            st.floats(1e-9, 1.0),
+            st.floats(0.0, 1.0),
+            st.integers(0, 5),
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    st.text(st.characters(blacklist_categories=["Cs"]), min_size=1),
+)
+@settings(max_examples=40, deadline=None)
+def test_round_trip_of_any_tree(
+    tmp_path_factory: pytest.TempPathFactory,
+    stages: list[tuple[str, int, float, float, int]],
+    corpus: str,
+) -> None:
+    data = {
+        "name": "any",
+        "base": "tiny",
+        "corpus": corpus,
+        "stage": [
+            {
+                "name": f"s{number}",
+                "kind": kind,
+                "parent": "base" if parent >= number else f"s{parent}",
+                "tokens": tokens,
+                "learning_rate": rate,
+                "infilling": {"rate": share},
+            }
+            for number, (kind, tokens, rate, share, parent) in enumerate(stages)
+        ],
+    }
+    recipe = make_recipe(data)
+    path = tmp_path_factory.mktemp("recipe") / "recipe.toml"
+    write_recipe(recipe, path)
+    assert read_recipe(path) == recipe
+    assert make_recipe(to_data(recipe)) == recipe
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("tokens = 500e9", "tokens = -5", "stage[0].tokens: must be > 0 (got -5)"),
+        ("tokens = 500e9", "tokens = 0.5", "stage[0].tokens: must be an integer (got 0.5)"),
+        ("tokens = 500e9", 'tokens = "many"', "stage[0].tokens: must be an integer (got 'many')"),
+        ("tokens = 500e9", "tokns = 5", "stage[0].tokns: unknown key; did you mean 'tokens'?"),
+        ("tokens = 500e9", "", "stage[0]: give exactly one of steps, tokens and minutes (got none)"),
+        (
+            "tokens = 500e9",
+            "tokens = 5\nsteps = 5",
+            "stage[0]: give exactly one of steps, tokens and minutes (got steps, tokens)",
+        ),
+        ("tokens = 500e9", "steps = 3\nwarmup_steps = 3", "stage[0]: warmup_steps (3) must be less than"),
+        ("minutes = 3", "minutes = inf", "stage[1].minutes: must be a finite number (got inf)"),
+        ('name = "trial"', 'nam = "trial"', "nam: unknown key; did you mean 'name'?"),
+        ('name = "trial"', 'name = "a/b"', "name: must be of letters, digits, '.', '_' and '-' (got 'a/b')"),
+        ('name = "trial"', "name = true", "name: must be a string (got True)"),
+        ('base = "tiny"', "", "base: is missing"),
+        ('base = "tiny"', 'base = ""', "base: must be a string that is not empty (got '')"),
+        ('corpus = "stdlib"', "corpus = []", "corpus: must be a list that is not empty (got [])"),
+        (
+            'kind = "code"',
+            'kind = "cod"',
+            "stage[0].kind: must be 'code', 'python', 'long_context' or 'instruct'",
+        ),
+        (
+            'parent = "base"',
+            'parent = "long"',
+            "no stage before this one is called 'long'; did you mean 'base'?",
+        ),
+        (
+            'name = "chat"',
+            'name = "code"',
+            "stage[1].name: 'code' is the name of another stage; choose another",
+        ),
+        ('name = "chat"', 'name = "base"', "stage[1].name: 'base' is the name of the model that comes in"),
+        ('dialogues = "mined"', "", "stage[1].dialogues: is missing: a file of JSON lines with `messages`"),
+        (
+            'dialogues = "mined"',
+            'dialogues = "mined"\nrope_theta = 5',
+            "stage[1].rope_theta: only a long_context",
+        ),
+        (
+            "steps = 100",
+            "steps = 100\nmax_position_embeddings = 5",
+            "stage[2].max_position_embeddings: must be at least sequence_length, 16,384 (got 5)",
+        ),
+        (
+            "steps = 100",
+            "steps = 100\nsequence_length = 1000",
+            "stage[2]: batch_tokens (2,097,152) must be a multiple of sequence_length (1,000)",
+        ),
+        (
+            "steps = 100",
+            "steps = 100\nkeep_infilling_tokens = false",
+            "stage[2].keep_infilling_tokens: must be true in a stage with infilling (rate 0.9)",
+        ),
+        (
+            "steps = 100",
+            "steps = 100\n[stage.infilling]\nrat = 1",
+            "stage[2].infilling.rat: unknown key; did you mean 'rate'?",
+        ),
+        (
+            "steps = 100",
+            "steps = 100\n[[stage.mixture]]\nsource = 'code'\nshare = 0",
+            "stage[2].mixture[0].share: must be > 0.0 (got 0)",
+        ),
+        (
+            "steps = 100",
+            "steps = 100\n[stage.evaluate]\nbenchmarks = ['mbpp']",
+            "stage[2].evaluate.benchmarks[0]: must be 'validation', 'humaneval'",
+        ),
+        ("steps = 100", "steps = 100\nmixture = 3", "stage[2].mixture: must be a list (got 3)"),
+        ("[[stage]]", "[stage", "is not valid TOML"),
+    ],
+)
+def test_mistakes(recipe_file: Path, old: str, new: str, message: str) -> None:
+    recipe_file.write_text(RECIPE.replace(old, new, 1))
+    with pytest.raises(UserError) as caught:
+        read_recipe(recipe_file)
+    assert str(caught.value).startswith(str(recipe_file))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_file_no_text(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no such file"):
+        read_recipe(tmp_path / "absent.toml")
+    with pytest.raises(UserError, match="can't be read"):
+        read_recipe(tmp_path)
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="is not valid TOML"):
+        read_recipe(tmp_path / "binary.toml")
+
+
+def test_set(recipe_file: Path) -> None:
+    recipe = read_recipe(
+        recipe_file,
+        [
+            "base=models/my model",
+            'corpus=["stdlib", "installed"]',
+            "stage.code.tokens=100000",
+            "stage.chat.steps=7",
+            "stage.long.infilling.rate=0.25",
+            "stage.long.evaluate.infilling_problems=all",
+            "evaluate.seed=3",
+            "sandbox=weak",
+        ],
+    )
+    assert recipe.base == "models/my model"
+    assert recipe.corpus == ("stdlib", "installed")
+    assert recipe["code"].tokens == 100_000
+    assert (recipe["chat"].steps, recipe["chat"].minutes) == (7, None)
+    assert recipe["long"].infilling.rate == 0.25
+    assert recipe["long"].evaluate.infilling_problems is None
+    assert recipe["code"].evaluate.seed == recipe.evaluate.seed == 3
+    assert recipe.sandbox == "weak"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed", "--set seed: must be key=value"),
+        ("=3", "--set =3: must be key=value"),
+        ("stage.cde.steps=3", "there is no stage 'cde'; did you mean 'code'?"),
+        ("stage.code=3", "must be stage.NAME.KEY"),
+        ("seed.x=3", ": seed.x: unknown key; did you mean"),
+        ("sede=3", "sede: unknown key; did you mean 'seed'?"),
+        ("stage.code.tokens=-1", "stage[0].tokens: must be > 0 (got -1)"),
+    ],
+)
+def test_set_mistakes(recipe_file: Path, override: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_recipe(recipe_file, [override])
+    expected = message if override != "seed.x=3" else "seed"
+    assert expected in str(caught.value)
+
+
+def test_a_run_may_go_on_only_with_the_same_recipe(recipe_file: Path) -> None:
+    recipe = read_recipe(recipe_file)
+    assert difference(recipe, recipe) is None
+    timed = with_steps(recipe, "chat", 77)
+    assert (timed["chat"].steps, timed["chat"].timed_minutes, timed["chat"].minutes) == (77, 3, None)
+    assert difference(timed, recipe) is None, "a budget that was timed is the same budget"
+    assert difference(timed, read_recipe(recipe_file, ["stage.chat.minutes=4"])) is not None
+
+    changed = difference(recipe, read_recipe(recipe_file, ["seed=5"]))
+    assert changed == "seed: 0 there, 5 now"
+    changed = difference(recipe, read_recipe(recipe_file, ["stage.long.learning_rate=1"]))
+    assert changed == "stage.long.learning_rate: 2e-05 there, 1.0 now"
+    for free in (
+        "stage.code.micro_batch_rows=2",
+        "stage.code.checkpoint_every=9",
+        "evaluate.humaneval_problems=3",
+    ):
+        assert difference(recipe, read_recipe(recipe_file, [free])) is None
+
+    recipe_file.write_text(RECIPE + '[[stage]]\nname = "more"\nkind = "python"\nparent = "code"\nsteps = 5\n')
+    longer = read_recipe(recipe_file)
+    assert difference(recipe, longer) is None, "a run may grow"
+    assert difference(longer, recipe) == "stage[3]: 'more' is missing in the recipe"
