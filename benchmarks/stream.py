@@ -5,8 +5,8 @@
 
 The stream should give at least 20 times what training consumes. Rates are per second of the process's CPU time (a
 neighbour on the core does not change them) and per second of the clock. ``--consumption`` is what to compare with;
-its default is SmolLM2-135M in training on two cores with bf16 instructions, the fastest that the quickstart gets on
-a CPU (``benchmarks/training.py`` measures yours).
+its default is about what SmolLM2-135M takes in training on two quiet cores with bf16 instructions
+(``benchmarks/training.py`` measures yours).
 """
 
 from __future__ import annotations
