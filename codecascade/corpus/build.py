@@ -68,10 +68,10 @@ def build_corpus(
     report("find", 0, 0)
     candidates = [candidate for source in sources for candidate in find(source, dropped)]
     inputs = _inputs_fingerprint(request, candidates)
-    if is_corpus(out) and (manifest := read_manifest(out)).inputs == inputs:
+    if (made := _made_before(out)) is not None and made.inputs == inputs:
         log.info("%s: made of the same input already, nothing to do", out)
-        report("nothing to do", manifest.chosen.bytes, manifest.chosen.bytes)
-        return manifest
+        report("nothing to do", made.chosen.bytes, made.chosen.bytes)
+        return made
     chosen = choose(candidates, settings, dropped)
     index = Benchmarks(benchmarks, settings.benchmark_overlap)
 
@@ -97,7 +97,10 @@ def build_corpus(
                 (heldout if split.holds_out(item) else train).add(item)
             manifest = Manifest(
                 codecascade=codecascade.__version__,
-                sources=[source if source in NAMED else Path(source).name or "." for source in sources],
+                sources=[
+                    source if source in NAMED else Path(source).expanduser().resolve().name
+                    for source in sources
+                ],
                 settings=settings,
                 request=request,
                 inputs=inputs,
@@ -158,6 +161,13 @@ def reported(documents: Iterable[Document], total: int, report: Progress) -> Ite
         yield item
         done += size_of(item)
         report("write", done, total)
+
+
+def _made_before(out: Path) -> Manifest | None:
+    try:
+        return read_manifest(out) if is_corpus(out) else None
+    except UserError:  # of another version of the format: made anew
+        return None
 
 
 def _silent(step: str, done: int, total: int) -> None:

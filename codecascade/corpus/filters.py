@@ -34,8 +34,9 @@ def reason_to_drop(document: Document, settings: CorpusSettings) -> str | None:
     if not text.strip():
         return "empty"
     if document.kind != "code":
-        # Text files that hold lists, tables and keys are many; a page of documentation has a paragraph.
-        return "text without a paragraph" if document.language == "text" and not prose(text) else None
+        # Most .txt files hold lists, tables and keys; a page of documentation has a paragraph.
+        is_list = document.language == "text" and document.kind == "natural_language_code" and not prose(text)
+        return "text without a paragraph" if is_list else None
     lines = text.split("\n")
     if max(map(len, lines)) > settings.longest_line:
         return "a line is too long"

@@ -136,7 +136,7 @@ _LEGAL_OR_LIST = re.compile(
     r"|requirements|constraints|top_level|entry_points|sources|manifest|robots|version)\b",
     re.IGNORECASE,
 )
-_SHEBANG = re.compile(r"#!\s*\S*?([A-Za-z]+)[\d.]*(?:\s+(?:-\S+\s+)*([A-Za-z]+))?")
+_SHEBANG = re.compile(r"#!\s*(?:\S*/)?([A-Za-z]+)[\d.]*(?:\s+(?:-\S+\s+)*([A-Za-z]+))?")
 
 
 def language_of(name: str) -> str | None:

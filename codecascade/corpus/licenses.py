@@ -139,5 +139,5 @@ def license_of_text(text: str) -> str:
     >>> license_of_text("New BSD License"), license_of_text("All rights reserved.")
     ('BSD-3-Clause', 'unknown')
     """
-    start = text[:2000]
+    start = " ".join(text[:2000].split())  # wordings may be broken into lines
     return next((spdx for spdx, wording in _WORDINGS if wording.search(start)), UNKNOWN)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -44,11 +45,15 @@ def json_lines(path: Path, dropped: Dropped) -> Iterator[Candidate]:
             try:
                 row = json.loads(line)
                 text = _first(row, "text") if isinstance(row, dict) else None
-            except ValueError:
+            except (ValueError, RecursionError):
                 text = None
             if isinstance(text, str):
                 yield _candidate(
-                    row, f"{path.name}:{number}", len(text), stamp, partial(_read_line, path, start)
+                    row,
+                    f"{path.name}:{number}",
+                    len(text.encode(errors="replace")),
+                    stamp,
+                    partial(_read_line, path, start),
                 )
             elif line.strip():
                 dropped.add("find", "row without text")
@@ -61,23 +66,23 @@ def parquet(path: Path, dropped: Dropped) -> Iterator[Candidate]:
     Raises:
         UserError: the file is broken, or has no column of text.
     """
-    try:
-        columns = set(pq.read_schema(path).names)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"is not a Parquet file that can be read ({error})", file=path) from None
-    text_column = next((name for name in COLUMNS["text"] if name in columns), None)
-    if text_column is None:
-        raise UserError(f"has no column {' or '.join(COLUMNS['text'])}", file=path)
+    with _broken_file(path):
+        schema = pq.read_schema(path)
+    text_column = next((name for name in COLUMNS["text"] if name in schema.names), None)
+    if text_column is None or not _holds_text(schema.field(text_column).type):
+        raise UserError(f"has no column of text called {' or '.join(COLUMNS['text'])}", file=path)
     return _parquet_rows(path, text_column, dropped)
 
 
 def _parquet_rows(path: Path, text_column: str, dropped: Dropped) -> Iterator[Candidate]:
     stamp = str(os.stat(path).st_mtime_ns)
-    reader = _ParquetText(path, text_column)
+    with _broken_file(path):
+        reader = _ParquetText(path, text_column)
     wanted = [name for names in COLUMNS.values() for name in names if name in reader.file.schema_arrow.names]
     number = 0
     for group in range(reader.file.num_row_groups):
-        table = reader.file.read_row_group(group, columns=wanted)
+        with _broken_file(path):
+            table = reader.file.read_row_group(group, columns=wanted)
         sizes = pc.binary_length(table.column(text_column)).to_pylist()
         for index, (size, row) in enumerate(zip(sizes, table.drop([text_column]).to_pylist(), strict=True)):
             number += 1
@@ -86,6 +91,26 @@ def _parquet_rows(path: Path, text_column: str, dropped: Dropped) -> Iterator[Ca
             else:
                 read = partial(reader.text, group, index)
                 yield _candidate(row, f"{path.name}:{number}", size, stamp, read)
+
+
+def _holds_text(type_: pa.DataType) -> bool:
+    return any(
+        test(type_)
+        for test in (
+            pa.types.is_string,
+            pa.types.is_large_string,
+            pa.types.is_binary,
+            pa.types.is_large_binary,
+        )
+    )
+
+
+@contextmanager
+def _broken_file(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"is not a Parquet file that can be read ({error})", file=path) from None
 
 
 def _candidate(row: Mapping[str, Any], name: str, size: int, stamp: str, read: Any) -> Candidate:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -157,10 +158,10 @@ class DocumentTable(Sequence[Document]):
         self.__dict__.update(state, _lock=threading.Lock())
 
 
-def _opened(shard: Path) -> pq.ParquetFile:
+@contextmanager
+def _opened(shard: Path) -> Iterator[pq.ParquetFile]:
     try:
-        return pq.ParquetFile(shard, memory_map=True)
+        with pq.ParquetFile(shard, memory_map=True) as file:
+            yield file
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(
-            f"is not a Parquet file that can be read ({error}); build the corpus again", file=shard
-        ) from None
+        raise UserError(f"is a broken shard ({error}); build the corpus again", file=shard) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
@@ -31,15 +32,14 @@ class SplitWriter:
         self._waiting_bytes = self._shard_size = self._shards = 0
         self._writer: pq.ParquetWriter | None = None
         self._ids = blake2b(digest_size=16)
-        self._kinds: dict[str, dict[str, Count]] = {}
-        self._licenses: dict[str, Count] = {}
+        self._documents: Counter[tuple[str, str, str]] = Counter()  # by kind, language and licence
+        self._bytes: Counter[tuple[str, str, str]] = Counter()
 
     def add(self, document: Document) -> None:
         size = size_of(document)
-        count = Count(documents=1, bytes=size)
-        languages = self._kinds.setdefault(document.kind, {})
-        languages[document.language] = languages.get(document.language, Count()) + count
-        self._licenses[document.license] = self._licenses.get(document.license, Count()) + count
+        group = document.kind, document.language, document.license
+        self._documents[group] += 1
+        self._bytes[group] += size
         self._ids.update(document.id.encode())
         self._waiting.append(document)
         self._waiting_bytes += size
@@ -51,10 +51,18 @@ class SplitWriter:
         if self._waiting or not self._shards:
             self._flush()
         self._close_shard()
+        kinds: dict[str, dict[str, Count]] = {}
+        licenses: dict[str, Count] = {}
+        for group, documents in sorted(self._documents.items()):
+            kind, language, spdx = group
+            count = Count(documents=documents, bytes=self._bytes[group])
+            languages = kinds.setdefault(kind, {})
+            languages[language] = languages.get(language, Count()) + count
+            licenses[spdx] = licenses.get(spdx, Count()) + count
         return SplitManifest(
-            total=sum((count for kind in self._kinds.values() for count in kind.values()), Count()),
-            kinds={kind: dict(sorted(languages.items())) for kind, languages in sorted(self._kinds.items())},
-            licenses=dict(sorted(self._licenses.items())),
+            total=Count(documents=self._documents.total(), bytes=self._bytes.total()),
+            kinds=kinds,
+            licenses=dict(sorted(licenses.items())),
             fingerprint=self._ids.hexdigest(),
         )
 

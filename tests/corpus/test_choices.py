@@ -1,0 +1,171 @@
+"""Sampling, hold-out, licences, languages: the choices that a build makes by rule."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+from email.message import Message
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codecascade.corpus.candidates import Candidate
+from codecascade.corpus.dropped import Dropped
+from codecascade.corpus.languages import language_of, language_of_shebang
+from codecascade.corpus.licenses import is_permissive, license_of_metadata
+from codecascade.corpus.sampling import choose, spread, total_size, water_level
+from codecascade.corpus.settings import CorpusSettings
+from codecascade.corpus.split import held_out
+
+SIZES = st.dictionaries(
+    st.text("abcdef", min_size=1, max_size=3), st.integers(1, 10_000), min_size=1, max_size=12
+)
+
+
+def candidate(repository: str, path: str, size: int, **changes: str) -> Candidate:
+    fields = {"language": "python", "kind": "code", "license": "MIT", "stamp": "", **changes}
+    return Candidate(repository=repository, path=path, size=size, read=str, **fields)  # type: ignore[arg-type]
+
+
+def repositories(sizes: dict[str, list[int]]) -> list[Candidate]:
+    return [candidate(name, f"{n}.py", size) for name, files in sizes.items() for n, size in enumerate(files)]
+
+
+@pytest.mark.parametrize(
+    "name", ["documents", "languages", "licenses", "sampling", "split", "decontaminate", "natural_language"]
+)
+def test_examples_in_docstrings(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(f"codecascade.corpus.{name}"))
+    assert result.failed == 0 and (result.attempted > 0 or name == "natural_language")
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1), st.integers(0, 5000))
+def test_water_level_fills_the_budget(sizes: list[int], budget: int) -> None:
+    level = water_level(sizes, budget)
+    filled = sum(min(size, level) for size in sizes)
+    assert filled == pytest.approx(min(budget, sum(sizes)))
+
+
+def test_no_repository_dominates_a_capped_sample() -> None:
+    candidates = repositories({"giant": [100] * 1000, "middle": [100] * 50, "small": [100] * 5})
+    chosen = spread(candidates, 6_000)
+    taken = {
+        name: total_size(c for c in chosen if c.repository == name) for name in ("giant", "middle", "small")
+    }
+    assert taken == {"giant": 2_700, "middle": 2_700, "small": 500}
+
+
+@given(st.lists(st.lists(st.integers(1, 500), max_size=8), max_size=6), st.integers(1, 3000))
+def test_spread_keeps_to_its_budget_and_to_its_choice(files: list[list[int]], budget: int) -> None:
+    candidates = repositories({f"r{n}": sizes for n, sizes in enumerate(files)})
+    chosen = spread(candidates, budget)
+    assert total_size(chosen) <= budget
+    assert {id(c) for c in spread(list(reversed(candidates)), budget)} == {id(c) for c in chosen}
+
+
+def test_text_gets_its_share_and_what_code_leaves() -> None:
+    settings = CorpusSettings(max_bytes=10_000, natural_language_share=0.2)
+    code = repositories({"a": [100] * 500})
+    text = [
+        candidate("a", f"{n}.md", 100, kind="natural_language_code", language="markdown") for n in range(500)
+    ]
+    chosen = choose([*code, *text], settings, dropped := Dropped())
+    assert total_size(c for c in chosen if c.kind != "code") == 2_000
+    assert (
+        total_size(c for c in chosen if c.kind == "code") == 6_400
+    )  # a fifth of the rest is for its docstrings
+    assert dropped.counts["choose", "over max_bytes"] == 1000 - len(chosen)
+    chosen = choose([*code[:10], *text], settings, Dropped())
+    assert total_size(c for c in chosen if c.kind != "code") == 9_000
+
+
+def test_choose_filters_by_licence_language_and_size() -> None:
+    candidates = [
+        candidate("a", "1.py", 10),
+        candidate("a", "2.py", 10, license="GPL-3.0"),
+        candidate("a", "3.rs", 10, language="rust"),
+        candidate("a", "4.md", 10, language="markdown", kind="natural_language_code"),
+        candidate("a", "5.py", 1000),
+    ]
+    settings = CorpusSettings(licenses="permissive", languages=("python",), max_file_bytes=100)
+    dropped = Dropped()
+    assert [c.path for c in choose(candidates, settings, dropped)] == ["1.py", "4.md"]
+    assert dropped.by_step()["choose"] == {
+        "larger than max_file_bytes": 1,
+        "licence GPL-3.0": 1,
+        "not one of the languages": 1,
+    }
+
+
+@given(SIZES, st.floats(0.001, 0.3))
+def test_held_out_is_some_but_not_all(sizes: dict[str, int], share: float) -> None:
+    groups = held_out(sizes, share)
+    assert groups == held_out(dict(reversed(sizes.items())), share)
+    assert groups < set(sizes)
+    assert bool(groups) == (len(sizes) > 1)
+
+
+def test_held_out_is_near_its_share_where_it_can_be() -> None:
+    sizes = {f"repository{n}": 1000 + 7 * n for n in range(1000)}
+    taken = sum(sizes[name] for name in held_out(sizes, 0.01))
+    assert 0.008 <= taken / sum(sizes.values()) <= 0.0101
+    assert held_out(sizes, 0) == frozenset()
+
+
+def test_held_out_is_worth_measuring() -> None:
+    """A repository of a few bytes fits into 1 % but says nothing; the next one is taken too."""
+    assert held_out({"tiny": 50, "a": 1_000_000, "b": 3_000_000, "c": 5_000_000}, 0.01) >= {"a"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"License-Expression": "MIT  OR Apache-2.0"}, "MIT OR Apache-2.0"),
+        ({"License": "BSD 3-Clause License"}, "BSD-3-Clause"),
+        ({"License": "MPL-2.0 AND MIT"}, "MPL-2.0 AND MIT"),
+        ({"License": "GPLv3"}, "GPL-3.0"),
+        ({"Classifier": "License :: OSI Approved :: Apache Software License"}, "Apache-2.0"),
+        ({"License": "Permission is hereby granted,\n free of charge"}, "MIT"),
+        ({"License": "proprietary"}, "unknown"),
+        ({}, "unknown"),
+    ],
+)
+def test_licence_of_metadata(fields: dict[str, str], expected: str) -> None:
+    message = Message()
+    for key, value in fields.items():
+        message[key] = value
+    assert license_of_metadata(message) == expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "permissive"),
+    [
+        ("Apache-2.0 WITH LLVM-exception", True),
+        ("Apache-2.0 AND Apache-2.0 WITH LLVM-exception AND BSD-2-Clause", True),
+        ("(GPL-2.0 OR MIT) AND LGPL-3.0", False),
+        ("GPL-2.0 OR (MIT AND (ISC OR AGPL-3.0))", True),
+        ("MIT MIT", False),
+        ("AND", False),
+        ("", False),
+        ("(", False),
+    ],
+)
+def test_permissive_expressions(expression: str, permissive: bool) -> None:
+    assert is_permissive(expression) is permissive
+
+
+def test_languages_by_name_and_first_line() -> None:
+    names = {
+        "a.PY": "python",
+        "x.hpp": "c++",
+        "CMakeLists.txt": "cmake",
+        "README": "text",
+        "docs/a.rst": "restructuredtext",
+    }
+    assert {name: language_of(name) for name in names} == names
+    for name in ("requirements.txt", "LICENSE.md", "COPYING.txt", "data.json", "x.pyi", "noname"):
+        assert language_of(name) is None
+    assert language_of_shebang("#!/usr/bin/env -S node --flag") == "javascript"
+    assert language_of_shebang("#!/opt/thing") is None
+    assert language_of_shebang("no") is None

@@ -1,0 +1,220 @@
+"""Sources: what becomes a candidate, of which repository, and what is only counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from source_trees import MakeTree
+
+from codecascade.corpus.candidates import Candidate, UnreadableError
+from codecascade.corpus.dropped import Dropped
+from codecascade.corpus.licenses import is_permissive
+from codecascade.corpus.sources import find
+from codecascade.errors import UserError
+
+
+def found(source: Path | str, dropped: Dropped | None = None) -> dict[str, Candidate]:
+    return {f"{c.repository}:{c.path}": c for c in find(str(source), dropped or Dropped())}
+
+
+def test_repository_is_the_nearest_marked_folder_else_the_first_level(tree: MakeTree) -> None:
+    root = tree(
+        {
+            "one/.git/config": "[core]",
+            "one/src/a.py": "a = 1",
+            "one/vendored/package.json": "{}",
+            "one/vendored/lib/b.js": "b",
+            "two/deep/c.rs": "fn c() {}",
+            "two/deep/pyproject.toml": "[project]",
+            "two/d.py": "d = 1",
+            "loose.py": "e = 1",
+        }
+    )
+    assert set(found(root)) == {
+        "code/one:src/a.py",
+        "code/one/vendored:lib/b.js",
+        "code/two/deep:c.rs",
+        "code/two/deep:pyproject.toml",
+        "code/two:d.py",
+        "code:loose.py",
+    }
+
+
+def test_a_source_that_is_a_repository_is_one(tree: MakeTree) -> None:
+    root = tree({".git/HEAD": "ref", "a/x.py": "x = 1", "b/y.py": "y = 2"})
+    assert set(found(root)) == {"code:a/x.py", "code:b/y.py"}
+
+
+def test_a_worktree_has_a_file_for_git(tree: MakeTree) -> None:
+    assert set(found(tree({"a/b/.git": "gitdir: elsewhere", "a/b/x.py": "x"}))) == {"code/a/b:x.py"}
+
+
+def test_what_is_not_the_users_source_is_left_out(tree: MakeTree, tmp_path: Path) -> None:
+    (tmp_path / "outside.py").write_text("secret = 1")
+    root = tree(
+        {
+            "a/x.py": "x = 1",
+            "a/.env": "KEY=1",
+            "a/.hidden/y.py": "y",
+            "a/node_modules/m/z.js": "z",
+            "a/__pycache__/x.pyc": b"\0",
+            "a/environment/pyvenv.cfg": "home",
+            "a/environment/lib/w.py": "w",
+            "a/data.csv": "1,2",
+            "a/LICENSE.txt": "Permission is hereby granted, free of charge",
+        }
+    )
+    (root / "a/link.py").symlink_to(tmp_path / "outside.py")
+    (root / "a/up").symlink_to(tmp_path)
+    (root / "a/loop").symlink_to(root / "a")
+    os.mkfifo(root / "a/pipe.py")
+    os.mkfifo(root / "a/pipe")
+    dropped = Dropped()
+    candidates = found(root, dropped)
+    assert set(candidates) == {"code/a:x.py"}
+    assert candidates["code/a:x.py"].license == "MIT"
+    assert dropped.counts["find", "link"] == 3
+    assert dropped.counts["find", "not a file"] == 2
+
+
+def test_licence_of_a_repository_and_of_the_users_own(tree: MakeTree) -> None:
+    root = tree(
+        {
+            "gpl/COPYING": "GNU GENERAL PUBLIC LICENSE Version 3",
+            "gpl/src/a.py": "a",
+            "own/b.py": "b",
+            "odd/LICENSE": "All rights reserved.",
+            "odd/c.py": "c",
+        }
+    )
+    licenses = {name: candidate.license for name, candidate in found(root).items()}
+    assert licenses == {"code/gpl:src/a.py": "GPL-3.0", "code/own:b.py": "own", "code/odd:c.py": "unknown"}
+    assert [is_permissive(name) for name in ("own", "GPL-3.0", "unknown")] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("größe = 1".encode(), "größe = 1"),
+        ("\ufeffx = 1".encode(), "x = 1"),
+        ("# -*- coding: latin-1 -*-\nx = 'ß'".encode("latin-1"), "# -*- coding: latin-1 -*-\nx = 'ß'"),
+        ("x = 'ß'".encode("latin-1"), "not UTF-8"),
+        (b"# coding: no-such-codec\nx = '\xdf'", "not UTF-8"),
+        (b"x = 1\0", "binary"),
+    ],
+)
+def test_encodings(tree: MakeTree, content: bytes, expected: str) -> None:
+    candidate = found(tree({"a/x.py": content}))["code/a:x.py"]
+    try:
+        assert candidate.read() == expected
+    except UnreadableError as error:
+        assert str(error) == expected
+
+
+def test_a_file_that_vanishes_is_unreadable(tree: MakeTree) -> None:
+    root = tree({"a/x.py": "x = 1"})
+    candidate = found(root)["code/a:x.py"]
+    (root / "a/x.py").unlink()
+    with pytest.raises(UnreadableError, match="unreadable"):
+        candidate.read()
+
+
+def test_scripts_are_known_by_their_first_line(tree: MakeTree) -> None:
+    candidates = found(
+        tree({"a/run": "#!/usr/bin/env python3\nx = 1", "a/notes": "hello", "a/Makefile": "all:"})
+    )
+    assert {name: c.language for name, c in candidates.items()} == {
+        "code/a:run": "python",
+        "code/a:Makefile": "makefile",
+    }
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [
+        {"text": "a = 1", "path": "/abs/a.py", "repository": "me/a", "license": "MIT"},
+        {"content": "fn main() {}", "language": "Rust", "licenses": ["MIT", "GPL-2.0"]},
+        {"text": "Once upon a time."},
+        {"text": "talk", "kind": "natural_language_code", "language": "markdown"},
+        {"text": 5},
+        {"title": "none"},
+        {"text": "bad \ud800 text", "path": "s.py"},
+    ]
+    path.write_text("\n".join([*map(json.dumps, rows), "{broken", '["list"]', ""]))
+    dropped = Dropped()
+    first, rust, prose, talk, surrogate = find(str(path), dropped)
+    assert (first.repository, first.path, first.language, first.kind) == (
+        "me/a",
+        "abs/a.py",
+        "python",
+        "code",
+    )
+    assert (rust.language, rust.license, rust.path) == ("rust", "MIT AND GPL-2.0", "rows.jsonl:2")
+    assert (prose.kind, prose.repository, prose.license) == ("natural_language", "rows.jsonl:3", "unknown")
+    assert talk.kind == "natural_language_code"
+    assert [c.read() for c in (first, rust, prose, talk)] == [
+        "a = 1",
+        "fn main() {}",
+        "Once upon a time.",
+        "talk",
+    ]
+    with pytest.raises(UnreadableError):
+        surrogate.read()
+    assert dropped.counts["find", "row without text"] == 4
+
+
+def test_parquet_in_several_row_groups(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    texts = [f"value = {n} # ß" for n in range(10)] + [None]
+    table = pa.table({"content": texts, "max_stars_repo_name": ["r"] * 11, "lang": ["Python"] * 11})
+    pq.write_table(table, path, row_group_size=3)
+    dropped = Dropped()
+    candidates = list(find(str(path), dropped))
+    assert [c.read() for c in candidates] == texts[:10]
+    assert [candidates[n].read() for n in (9, 0, 5)] == [texts[9], texts[0], texts[5]]
+    assert all(c.repository == "r" and c.language == "python" for c in candidates)
+    assert candidates[0].size == len(texts[0].encode())  # type: ignore[union-attr]
+    assert dropped.counts["find", "row without text"] == 1
+
+
+def test_bad_sources_are_refused_with_a_reason(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    (tmp_path / "cut.parquet").write_bytes(b"PAR1 no")
+    pq.write_table(pa.table({"title": ["x"]}), tmp_path / "titles.parquet")
+    pq.write_table(pa.table({"text": [1]}), tmp_path / "numbers.parquet")
+    for name, reason in {
+        "nowhere": "no such source",
+        "a.txt": "neither a folder nor",
+        "cut.parquet": "not a Parquet file",
+        "titles.parquet": "no column of text",
+        "numbers.parquet": "no column of text",
+    }.items():
+        with pytest.raises(UserError, match=reason):
+            list(find(str(tmp_path / name), Dropped()))
+
+
+def test_the_standard_library_by_module() -> None:
+    candidates = found("stdlib")
+    assert candidates["stdlib/json:json/decoder.py"].license == "PSF-2.0"
+    assert candidates["stdlib/argparse:argparse.py"].read().startswith("# Author")
+    assert not [name for name in candidates if name.startswith(("stdlib/test:", "stdlib/site-packages:"))]
+
+
+def test_installed_packages_by_distribution() -> None:
+    candidates = found("installed")
+    module = candidates["installed/pydantic:pydantic/main.py"]
+    assert module.license == "MIT" and module.language == "python"
+    readmes = [
+        c for name, c in candidates.items() if name.startswith("installed/pydantic:") and "METADATA" in name
+    ]
+    assert len(readmes) == 1 and readmes[0].kind == "natural_language_code"
+    text = readmes[0].read()
+    assert "Pydantic" in text and "Metadata-Version" not in text
+    prefix = str(Path(sys.prefix).resolve())
+    assert not any(prefix in name or c.path.startswith(("/", "..")) for name, c in candidates.items())
