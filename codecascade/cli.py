@@ -7,12 +7,11 @@ Standard output carries what was asked for and nothing else; progress and messag
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -148,13 +147,7 @@ def run(
     settings = read_recipe(recipe, [*(changes or []), *extra])
     from codecascade.cascade.run import run_cascade
 
-    signal.signal(signal.SIGTERM, _stop)
     run_cascade(settings, output or Path("runs") / settings.name, until=until, console=_stderr(), file=recipe)
-
-
-def _stop(signum: int, frame: object) -> NoReturn:
-    """Between trainings (which stop in their own way) a signal ends the work at once: all that counts is saved."""
-    raise Stopped(signum)
 
 
 @app.command()
@@ -162,14 +155,20 @@ def plan(
     recipe: RecipeFile,
     devices: Annotated[int, typer.Option(min=1, help="Devices to share the work.")] = 1,
     memory: Annotated[str | None, typer.Option(metavar="80GB", help="Of one device.")] = None,
+    tflops: Annotated[
+        float | None, typer.Option(min=0.0, help="Of one device, in products; default: this one's, timed.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     changes: Changes = None,
 ) -> None:
     """What a recipe will cost: tokens, steps, FLOPs, memory, time. Needs neither weights nor corpus."""
-    from codecascade.plan import make_plan, plan_json, plan_table
     from codecascade.recipe import read_recipe
 
-    made = make_plan(read_recipe(recipe, changes or []), devices=devices, memory=memory, file=recipe)
+    settings = read_recipe(recipe, changes or [])
+    from codecascade.plan import make_plan, plan_json, plan_table, this_device_flops
+
+    flops = tflops * 1e12 if tflops else None if as_json else this_device_flops()
+    made = make_plan(settings, devices=devices, memory=memory, device_flops=flops, file=recipe)
     if as_json:
         print(plan_json(made))
     else:
@@ -189,13 +188,12 @@ def corpus_build(
     permissive: Annotated[bool, typer.Option("--permissive", help="Permissive licences only.")] = False,
 ) -> None:
     """Gather, filter, deduplicate, hold out: sources into a corpus of Parquet shards."""
+    from codecascade.cascade.data import benchmark_texts
     from codecascade.corpus.build import build_corpus
     from codecascade.corpus.settings import CorpusSettings
-    from codecascade.evaluation.humaneval import humaneval_problems
 
     settings = CorpusSettings(max_bytes=max_bytes, licenses="permissive" if permissive else "all")
-    texts = {problem.task_id: problem.prompt + problem.canonical_solution for problem in humaneval_problems()}
-    manifest = build_corpus(sources, output, settings, benchmark_texts=texts)
+    manifest = build_corpus(sources, output, settings, benchmark_texts=benchmark_texts())
     for name, split in manifest.splits.items():
         _stderr().print(f"{name}: {split.total.documents:,} documents, {split.total.bytes:,} bytes")
 
