@@ -80,7 +80,8 @@ def mine_dialogues(
             if len(rows) >= limit:
                 break
         write_jsonl(path, rows)
-        write_json(summary, {"request": request, "dialogues": len(rows), "outcomes": dict(outcomes)})
+        if "not_started" not in outcomes:  # else the next run tries those again
+            write_json(summary, {"request": request, "dialogues": len(rows), "outcomes": dict(outcomes)})
     return Mined(path, len(rows), dict(outcomes))
 
 
