@@ -12,6 +12,7 @@ import pytest
 from codecascade.corpus.build import build_corpus
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.corpus.table import Corpus
+from codecascade.instruct import mine as mine_module
 from codecascade.instruct.dialogues import read_dialogues
 from codecascade.instruct.mine import mine_dialogues
 from codecascade.sandbox.outcome import Outcome
@@ -115,11 +116,11 @@ def test_what_could_not_be_run_is_tried_again(corpus: Corpus, tmp_path: Path) ->
             return (Outcome("not_started") for _ in programs)
 
     assert mine(corpus, Broken(), tmp_path) == []
-    (tmp_path / "mined.json").unlink()
     assert len(mine(corpus, FakeSandbox(), tmp_path)) == 60
 
 
-def test_in_the_sandbox(corpus: Corpus, tmp_path: Path) -> None:
+def test_in_the_sandbox(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mine_module, "_AT_ONCE", 4)
     mode = "strict" if best_confinement() != "none" else "weak"
     rows = mine(corpus, Sandbox(mode, workers=1), tmp_path, limit=3)
     assert len(rows) == 3 and "add_1000" not in {row["function"] for row in rows}
