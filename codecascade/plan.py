@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.table import Table
 from rich.text import Text
 
@@ -21,7 +22,6 @@ from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.model.config import LlamaConfig
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.recipe.shapes import look_at_base, missing_texts, model_shapes
-from codecascade.training.parallel import join_world
 from codecascade.training.precision import choose_precision, matmul_peak
 
 UTILISATION = 0.4
@@ -139,7 +139,7 @@ def _plan_stage(
 
 def this_device_flops() -> float:
     """FLOP/s of this machine's device at matrix products, timed for a fraction of a second."""
-    device = join_world().device
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return matmul_peak(device, choose_precision(device).dtype)
 
 
@@ -286,9 +286,10 @@ def plan_table(plan: Plan) -> Table:
         caption_justify="left",
         box=None,
         header_style="bold",
+        pad_edge=False,
     )
     table.add_column("stage", no_wrap=True)
-    for title in ("parameters", "tokens", "steps", "FLOPs", "memory each", "time"):
+    for title in ("weights", "tokens", "steps", "FLOPs", "memory", "time"):
         table.add_column(title, justify="right", no_wrap=True)
     depth = {BASE: 0}
     for stage in plan.stages:
@@ -302,7 +303,10 @@ def plan_table(plan: Plan) -> Table:
             _shown(stage.memory_per_device, show_bytes),
             _shown(stage.seconds, show_seconds),
         )
-    notes = ["memory and time are estimates", *(f"warning: {warning}" for warning in plan.warnings)]
+    notes = [
+        "memory is of each device; it and time are estimates",
+        *(f"warning: {warning}" for warning in plan.warnings),
+    ]
     table.caption = Text("\n".join(notes), style="")
     return table
 

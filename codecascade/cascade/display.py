@@ -22,7 +22,7 @@ class Display:
         self.console = console or Console(quiet=True)
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False)
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def training(self, stage: str) -> Iterator[Callable[[StepReport], None]]:

@@ -6,7 +6,6 @@ torchrun every rank runs this; the first one writes, measures and reports, and t
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import shutil
@@ -247,8 +246,6 @@ class _Cascade:
                 f"{cost.seconds / 60:.1f} min, {cost.precision}"
             )
         self.world.barrier()
-        del prepared, loaded, weights
-        gc.collect()
 
     def _mine(self, stage: Stage) -> None:
         if self.world.first:

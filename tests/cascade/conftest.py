@@ -31,7 +31,9 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("sources")
     for package in ("alpha", "beta", "gamma", "delta", "epsilon", "zeta"):
         (root / package / ".git").mkdir(parents=True)
-        (root / package / "LICENSE").write_text("MIT License\n\nPermission is hereby granted, free of charge, ...\n")
+        (root / package / "LICENSE").write_text(
+            "MIT License\n\nPermission is hereby granted, free of charge, ...\n"
+        )
         paragraphs = [
             f"The package {package} holds many small things that belong together in one place. Part {number} of them "
             "was written by people who wanted to see how little is needed for a number of useful functions. "
@@ -50,7 +52,9 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 )
                 for copy in range(4)
             ]
-            (root / package / f"module{number}.py").write_text(f'"""Part {number} of {package}."""\n' + "".join(functions))
+            (root / package / f"module{number}.py").write_text(
+                f'"""Part {number} of {package}."""\n' + "".join(functions)
+            )
     return root
 
 
@@ -58,14 +62,24 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def dialogues(tmp_path: Path) -> Path:
     path = tmp_path / "dialogues.jsonl"
     rows = [
-        {"messages": [{"role": "user", "content": f"What is {n}?"}, {"role": "assistant", "content": f"{n} it is."}]}
+        {
+            "messages": [
+                {"role": "user", "content": f"What is {n}?"},
+                {"role": "assistant", "content": f"{n} it is."},
+            ]
+        }
         for n in range(20)
     ]
     write_jsonl(path, rows)
     return path
 
 
-SMALL: dict[str, Any] = {"batch_tokens": 256, "sequence_length": 64, "micro_batch_rows": 4, "learning_rate": 3e-3}
+SMALL: dict[str, Any] = {
+    "batch_tokens": 256,
+    "sequence_length": 64,
+    "micro_batch_rows": 4,
+    "learning_rate": 3e-3,
+}
 
 
 @pytest.fixture

@@ -41,7 +41,9 @@ def test_the_whole_cascade(recipe: Recipe, tmp_path: Path) -> None:
 
     did, text = told(recipe, folder)
     assert did
-    assert (folder / "models" / "code" / "model.safetensors").stat().st_mtime_ns == trained, "never trained again"
+    assert (folder / "models" / "code" / "model.safetensors").stat().st_mtime_ns == trained, (
+        "never trained again"
+    )
     assert "code: step" not in text
     assert text.count("steps,") == 3
 
@@ -98,7 +100,9 @@ def test_the_whole_cascade(recipe: Recipe, tmp_path: Path) -> None:
         {**json.loads(recipe.model_dump_json(exclude_none=True)), "evaluate": {"benchmarks": []}}
     )
     assert data_now["code"].steps == 6
-    did, text = told(data_now.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"seed": 5})}), folder)
+    did, text = told(
+        data_now.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"seed": 5})}), folder
+    )
     assert did
     assert "step 1" not in text
 
@@ -154,7 +158,9 @@ def test_refusals_lose_nothing(data: dict[str, Any], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run_cascade(make_recipe(data), folder)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    with pytest.raises(UserError, match=r"holds a run of another recipe \(seed: 0 there, 3 now\); choose another"):
+    with pytest.raises(
+        UserError, match=r"holds a run of another recipe \(seed: 0 there, 3 now\); choose another"
+    ):
         run_cascade(make_recipe({**data, "seed": 3}), folder)
     with pytest.raises(UserError, match="--until: there is no stage 'cod'; did you mean 'code'"):
         run_cascade(make_recipe(data), folder, until="cod")

@@ -1,0 +1,106 @@
+"""Kill it, stop it, share it out: the cascade goes on, with the same losses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from codecascade.cascade.run import _stopping, run_cascade
+from codecascade.errors import Stopped
+from codecascade.model.folder import load_folder
+from codecascade.recipe import make_recipe, read_recipe, write_recipe
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+CODECASCADE = [sys.executable, "-m", "codecascade"]
+
+
+@pytest.fixture
+def recipe_file(data: dict[str, Any], tmp_path: Path) -> Path:
+    code, python, *_ = data["stage"]
+    data["stage"] = [code | {"steps": 60, "checkpoint_every": 4, "precision": "fp32"}, python]
+    write_recipe(make_recipe(data), tmp_path / "small.toml")
+    return tmp_path / "small.toml"
+
+
+def losses(log: Path) -> list[tuple[int, float]]:
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    return [(row["step"], row["loss"]) for row in rows]
+
+
+def stop_after(lines: int, signum: int, recipe_file: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the recipe until its first log has so many lines, then send the signal."""
+    log = folder / "logs" / "code.jsonl"
+    process = subprocess.Popen(
+        [*CODECASCADE, "run", str(recipe_file), "-o", str(folder)],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while process.poll() is None and (not log.exists() or log.read_bytes().count(b"\n") < lines):
+        time.sleep(0.005)
+    process.send_signal(signum)
+    out, messages = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, messages)
+
+
+def test_killed_and_stopped_runs_go_on(recipe_file: Path, tmp_path: Path) -> None:
+    run_cascade(read_recipe(recipe_file), tmp_path / "whole")
+    folder = tmp_path / "stopped"
+
+    killed = stop_after(7, signal.SIGKILL, recipe_file, folder)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (folder / "models").exists()
+
+    stopped = stop_after(20, signal.SIGTERM, recipe_file, folder)
+    assert stopped.returncode == 143, stopped.stderr
+    assert "run the same command again to continue" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert stopped.stdout == ""
+    done = len(losses(folder / "logs" / "code.jsonl"))
+    assert 20 <= done < 60
+
+    assert run_cascade(read_recipe(recipe_file), folder)
+    for stage in ("code", "python"):
+        assert losses(folder / "logs" / f"{stage}.jsonl") == losses(
+            tmp_path / "whole" / "logs" / f"{stage}.jsonl"
+        )
+    ours, theirs = (
+        load_folder(run / "models" / "python").model.state_dict() for run in (folder, tmp_path / "whole")
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_two_ranks_run_the_same_recipe(recipe_file: Path, tmp_path: Path) -> None:
+    overrides = ["stage.code.steps=4", "stage.code.warmup_steps=0"]
+    run_cascade(read_recipe(recipe_file, overrides), tmp_path / "one")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, "-m", "codecascade", "run", str(recipe_file), "-o", str(tmp_path / "two")]
+    for override in overrides:
+        command += ["--set", override]
+    finished = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
+    assert finished.returncode == 0, finished.stderr
+    one, two = (losses(tmp_path / name / "logs" / "code.jsonl") for name in ("one", "two"))
+    assert [step for step, _ in one] == [step for step, _ in two] == [1, 2, 3, 4]
+    assert [loss for _, loss in one] == pytest.approx([loss for _, loss in two], abs=1e-3)
+    results = json.loads((tmp_path / "two" / "results.json").read_text())
+    assert set(results["models"]) == {"base", "code", "python"}
+    assert load_folder(tmp_path / "two" / "models" / "python").tokenizer.infilling is None
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_between_two_trainings(signum: signal.Signals, code: int) -> None:
+    before = signal.getsignal(signum)
+    with pytest.raises(Stopped) as caught, _stopping():
+        signal.raise_signal(signum)
+    assert caught.value.exit_code == code
+    assert signal.getsignal(signum) is before
