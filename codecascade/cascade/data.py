@@ -9,7 +9,7 @@ from pathlib import Path
 
 from codecascade.cascade.folder import RunFolder
 from codecascade.corpus.build import build_corpus, request_fingerprint
-from codecascade.corpus.table import Corpus, is_corpus
+from codecascade.corpus.table import Corpus, DocumentTable, is_corpus
 from codecascade.errors import UserError
 from codecascade.evaluation.humaneval import humaneval_problems
 from codecascade.instruct.dialogues import read_dialogues
@@ -22,6 +22,9 @@ from codecascade.training.stream import TokenStream
 from codecascade.training.stream_settings import MixtureItem
 
 logger = logging.getLogger(__name__)
+
+BYTES_PER_TOKEN = 3.5  # of code, about
+MANY_PASSES = 10
 
 Progress = Callable[[str, int, int], None]
 
@@ -103,6 +106,18 @@ class Mixtures:
             infilling=stage.infilling if stage.uses_infilling else None,
             document_masks=stage.document_masks,
         )
+
+    def passes(self, stage: Stage) -> tuple[float, str]:
+        """How often the stage reads the source that it reads most often, and that source's name (estimate)."""
+        tokens = (stage.total_steps or 0) * stage.batch_tokens
+        total = sum(item.share for item in stage.mixture)
+        read = [(0.0, "")]
+        for item in stage.mixture:
+            if item.source != "dialogues" and item.granularity == "document":
+                table = self._table(stage, item)
+                assert isinstance(table, DocumentTable)
+                read.append((tokens * item.share / total * BYTES_PER_TOKEN / table.total_bytes, item.source))
+        return max(read)
 
     def needs_mining(self, stage: Stage) -> bool:
         return stage.dialogues == "mined" and not self._mined(stage).exists()

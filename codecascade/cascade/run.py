@@ -22,7 +22,7 @@ import torch
 from rich.console import Console
 
 from codecascade.cascade.budget import resolve_minutes, say_how_long
-from codecascade.cascade.data import Mixtures, is_built, open_corpus
+from codecascade.cascade.data import MANY_PASSES, Mixtures, is_built, open_corpus
 from codecascade.cascade.display import Display
 from codecascade.cascade.folder import LINEAGE, Cost, RunFolder
 from codecascade.cascade.measure import measure, sandbox_for
@@ -201,6 +201,12 @@ class _Cascade:
         if self.world.first:
             self.folder.write(self.recipe)
         self.world.barrier()
+        for stage in (self.recipe[stage.name] for stage in waiting):
+            passes, source = self.mixtures.passes(stage)
+            if passes > MANY_PASSES:
+                self.display.say(
+                    f"{stage.name}: its tokens are about {passes:.0f} passes over {source!r}; fewer may do better"
+                )
         evaluations = [self.recipe.evaluate, *(stage.evaluate for stage in self.stages)]
         base = look_at_base(self.recipe, [])
         shapes = {} if base is None else model_shapes(self.recipe, base, self.file)

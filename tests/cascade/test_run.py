@@ -214,7 +214,7 @@ def test_ready_before_it_starts(data: dict[str, Any], tmp_path: Path) -> None:
             run_cascade(make_recipe(broken), tmp_path / "run")
         assert not (tmp_path / "run").exists()
     data["stage"][3]["dialogues"] = str(tmp_path / "absent.jsonl")
-    with pytest.raises(UserError, match="chat: there is no .*absent.jsonl"):
+    with pytest.raises(UserError, match=r"chat: there is no .*absent\.jsonl"):
         run_cascade(make_recipe(data), tmp_path / "run")
     data["stage"][3]["dialogues"] = "mined"
     data["stage"][0]["sequence_length"] = data["stage"][0]["batch_tokens"] = 1024
