@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from codecascade.model.cache import KeyValueCache
 from codecascade.model.config import RopeScaling
-from codecascade.model.llama import Llama, document_mask
+from codecascade.model.llama import Documents, Llama, document_mask
 from codecascade.model.presets import build, initialise
 
 MakeModel = Callable[..., Llama]
@@ -147,15 +147,34 @@ def test_cache_refuses_what_does_not_fit(make_model: MakeModel) -> None:
         model(random_tokens(model, 1, 9), cache=empty_cache(model, 1, capacity=8))
 
 
+@pytest.mark.parametrize("by_length", [True, False])
 @torch.no_grad()
-def test_packed_documents_do_not_see_each_other(make_model: MakeModel) -> None:
+def test_packed_documents_do_not_see_each_other(make_model: MakeModel, by_length: bool) -> None:
     model = make_model()
     tokens = random_tokens(model, 2, 30)
     ids = torch.tensor([[4] * 11 + [9] * 19, [1] * 30])
-    packed = model(tokens, mask=document_mask(ids))
+    packed = model(tokens, mask=Documents.of(ids) if by_length else document_mask(ids))
     for row, part in ((0, slice(0, 11)), (0, slice(11, 30)), (1, slice(0, 30))):
         alone = model(tokens[row : row + 1, part])[0]  # positions differ: only distances matter
         torch.testing.assert_close(packed[row, part], alone, atol=1e-4, rtol=1e-4)
+
+
+def test_documents_by_length_and_by_mask_have_the_same_gradients(make_model: MakeModel) -> None:
+    ids = torch.tensor([[3, 3, 3, 4, 5, 5, 5, 5, 5, 9], [9, 9, 9, 9, 9, 9, 9, 9, 0, 0]])
+    assert Documents.of(ids).lengths == (3, 1, 5, 1, 8, 2)
+    gradients = []
+    for mask in (Documents.of(ids), document_mask(ids)):
+        model = make_model(attention_bias=True, attention_output_bias=True)
+        model.logits(model(random_tokens(model, 2, 10), mask=mask)).logsumexp(-1).mean().backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    for first, second in zip(*gradients, strict=True):
+        torch.testing.assert_close(first, second, atol=1e-5, rtol=1e-4)
+
+
+def test_documents_and_a_cache_exclude_each_other(make_model: MakeModel) -> None:
+    model, tokens = make_model(), torch.ones(1, 4, dtype=torch.int64)
+    with pytest.raises(ValueError, match="cache"):
+        model(tokens, mask=Documents.of(tokens), cache=empty_cache(model, 1))
 
 
 def test_checkpointed_gradients_are_the_same(make_model: MakeModel) -> None:
