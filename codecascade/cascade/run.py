@@ -72,7 +72,8 @@ def run_cascade(
     display = Display(console if world.first else None)
     run = RunFolder(folder)
     recipe = run.adopt(recipe)
-    stages = [recipe[stage.name] for stage in stages]
+    wanted = {stage.name for stage in stages}  # and what is done already, so that no result leaves the report
+    stages = [stage for stage in recipe.stage if stage.name in wanted or run.cost(stage) is not None]
     if run.is_finished(recipe, stages):
         display.say(f"{folder}: nothing to do, all {len(stages)} stages are trained and measured")
         return False

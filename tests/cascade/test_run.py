@@ -152,6 +152,12 @@ def test_a_run_can_grow(data: dict[str, Any], tmp_path: Path) -> None:
     assert "code: step" not in text
     assert (tmp_path / "run" / "models" / "python").exists()
 
+    data["evaluate"] = data["evaluate"] | {"validation_documents": 3}
+    did, _ = told(make_recipe(data), tmp_path / "run", until="code")
+    assert did
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["models"]["python"]["validation"]["loss"]["n"] == 3, "no result leaves the report"
+
 
 def test_refusals_lose_nothing(data: dict[str, Any], tmp_path: Path) -> None:
     data["stage"] = [data["stage"][0] | {"steps": 1}]
