@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from codecascade.errors import RunFailed, UserError
-from codecascade.model.llama import Llama, document_mask
+from codecascade.model.llama import Documents, Llama, document_mask
 from codecascade.model.loss import next_token_loss
 from codecascade.training.lora import add_lora
 from codecascade.training.optimizer import Optimizer
@@ -104,9 +104,11 @@ class Learner:
     def _loss(self, tokens: Tensor, weights: Tensor, document_ids: Tensor) -> Tensor:
         """Sum of weight times cross entropy over a micro-batch."""
         device = self.world.device
-        mask = None
+        mask: Documents | Tensor | None = None
         if self.settings.document_masks and bool((document_ids != document_ids[:, :1]).any()):
-            mask = document_mask(document_ids.to(device))
+            # lengths are a tenth of a mask's work, but a compiled layer would be compiled again for each batch's
+            compiled = self.settings.compile
+            mask = document_mask(document_ids.to(device)) if compiled else Documents.of(document_ids)
         tokens = tokens.to(device, non_blocking=True)
         with self.precision.autocast(device):
             hidden = self.model(tokens[:, :-1], mask=mask)
