@@ -43,7 +43,9 @@ def imported_rooms(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import; write the whole name"
             module = node.module or ""
-            names = [f"{module}.{alias.name}" for alias in node.names] if module == "codecascade" else [module]
+            names = (
+                [f"{module}.{alias.name}" for alias in node.names] if module == "codecascade" else [module]
+            )
         rooms |= {name.split(".")[1] for name in names if name.startswith("codecascade.")}
     return rooms
 

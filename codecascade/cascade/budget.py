@@ -24,10 +24,11 @@ from codecascade.recipe.reading import with_steps
 from codecascade.recipe.settings import Recipe, Stage, to_data
 from codecascade.training.learner import measure_step_seconds
 from codecascade.training.parallel import join_world
+from codecascade.training.precision import choose_precision
 from codecascade.training.stream import Batch
 
 DOCUMENTS_PER_ROW = 4
-DECODING = 0.1
+DECODING = 0.3
 """Speed of generation, whose products are thin, beside that of training (estimate)."""
 
 _OF_A_STEP = (
@@ -93,11 +94,18 @@ def resolve_minutes(recipe: Recipe, stages: Sequence[Stage], base: str, display:
     for stage in stages:
         if stage.minutes is not None:
             seconds = clock.step_seconds(stage)
-            steps = stage.with_step_seconds(seconds).steps
+            minutes = budget_minutes(stage, stage.minutes)
+            steps = stage.model_copy(update={"minutes": minutes}).with_step_seconds(seconds).steps
             assert steps is not None
-            display.say(f"{stage.name}: {stage.minutes:g} min at {seconds:.2f} s a step are {steps:,} steps")
+            display.say(f"{stage.name}: {minutes:g} min at {seconds:.2f} s a step are {steps:,} steps")
             recipe = with_steps(recipe, stage.name, steps)
     return recipe
+
+
+def budget_minutes(stage: Stage, minutes: float) -> float:
+    """The stage's budget on this machine: ``minutes``, or its own for machines where products are slow."""
+    precision = choose_precision(join_world().device, stage.precision)
+    return stage.minutes_fp32 or minutes if precision.dtype == torch.float32 else minutes
 
 
 def say_how_long(
@@ -113,8 +121,10 @@ def say_how_long(
     training = 0.0
     for stage in stages:
         of_token = training_flops_per_token(shapes[stage.name], stage)
-        timed = stage.timed_minutes
-        training += timed * 60 if timed else (stage.total_steps or 0) * stage.batch_tokens * of_token / speed
+        if stage.timed_minutes is not None:
+            training += 60 * budget_minutes(stage, stage.timed_minutes)
+        else:
+            training += (stage.total_steps or 0) * stage.batch_tokens * of_token / speed
     parameters = shapes[stages[0].name].num_parameters()
     read, written = (sum(counts) for counts in zip(*map(evaluation_tokens, evaluations), strict=True))
     measuring = 2 * parameters * (read + written / DECODING) / speed

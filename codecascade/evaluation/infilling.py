@@ -7,6 +7,7 @@ they have some that pass with the true line.
 
 ``exact_match`` and ``pass@1`` are of the family's first layout (PSM, except where only SPM is known),
 ``exact_match_spm`` is of SPM with token healing, ``ended`` the share of generations that ended by themselves.
+A model without infilling tokens scores 0, and beside it stands how it does left to right, line by line.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from __future__ import annotations
 import ast
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import islice, zip_longest
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 from codecascade.corpus.documents import Document
 from codecascade.corpus.functions import Function, functions_of, parse
 from codecascade.corpus.table import Corpus
 from codecascade.evaluation.humaneval import HumanEvalProblem, humaneval_problems
-from codecascade.evaluation.metrics import rate
+from codecascade.evaluation.metrics import rate, wilson
 from codecascade.evaluation.result import Bench, BenchmarkResult, Example, execution_row, seed_for, subset
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.generation.requests import (
@@ -35,19 +36,36 @@ from codecascade.generation.requests import (
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.tokens.tokenizer import Tokenizer
 
+_LEFT_TO_RIGHT = ("left_to_right",)  # the only "layout" of a model without infilling tokens
+_DOCTESTS = """
+import doctest as _doctest
+_runner = _doctest.DocTestRunner(
+    verbose=False, optionflags=_doctest.ELLIPSIS | _doctest.NORMALIZE_WHITESPACE
+)
+for _test in _doctest.DocTestFinder().find({name}, {name!r}, False, globals()):
+    _runner.run(_test)
+assert _runner.tries and not _runner.failures
+"""
+
 
 @dataclass(frozen=True)
 class InfillingProblem:
-    """``prefix + middle + suffix`` is the whole text; ``test`` is appended to it and run, unless it is empty."""
+    """``prefix + middle + suffix`` is the whole text; unless ``test`` is empty, it can be run between ``setup``
+    and ``test``."""
 
     task_id: str
     prefix: str
     middle: str
     suffix: str
     test: str = ""
+    setup: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.prefix + self.middle + self.suffix
 
     def program(self, middle: str) -> str:
-        return self.prefix + middle + self.suffix + self.test
+        return self.setup + self.prefix + middle + self.suffix + self.test
 
 
 # ---- problems -------------------------------------------------------------------------------------------------
@@ -77,7 +95,8 @@ def single_line_problems(problems: Iterable[HumanEvalProblem]) -> list[Infilling
 def heldout_problems(corpus: Corpus, sandbox: Sandbox, settings: EvaluateSettings) -> list[InfillingProblem]:
     """A problem for each of ``infilling_problems`` functions of held-out Python documents, chosen by the seed.
 
-    Functions are taken from as many documents as possible; the same text counts once.
+    Functions are taken from as many documents as possible; the same text counts once. Functions with doctests that
+    pass are rare: as far as there are some, they are a quarter of the problems.
     """
     rng = random.Random(settings.seed)
     table = corpus.documents("heldout", "python")
@@ -90,9 +109,14 @@ def heldout_problems(corpus: Corpus, sandbox: Sandbox, settings: EvaluateSetting
     rounds = (
         problem for one_each in zip_longest(*by_document) for problem in one_each if problem is not None
     )
-    distinct = {problem.prefix + problem.middle + problem.suffix: problem for problem in rounds}
-    chosen = list(islice(distinct.values(), wanted))
-    return _with_sound_tests(chosen, sandbox)
+    problems = list({problem.text: problem for problem in rounds}.values())
+    tested = [problem for problem in problems if problem.test][:wanted]
+    outcomes = sandbox.run_many(problem.program(problem.middle) for problem in tested)
+    sound = [problem for problem, outcome in zip(tested, outcomes, strict=True) if outcome.passed]
+    chosen = sound[: None if wanted is None else wanted // 4]
+    taken = {problem.text for problem in chosen}
+    others = [replace(problem, test="", setup="") for problem in problems if problem.text not in taken]
+    return [*chosen, *others][:wanted]
 
 
 def _problems_of(
@@ -105,15 +129,12 @@ def _problems_of(
         if shortest <= len(source) <= longest and (numbers := body_lines(source)):
             lines = source.splitlines(keepends=True)
             number = rng.choice(numbers)
-            problems.append(
-                InfillingProblem(
-                    f"{document.id}/{function.qualified_name}/L{number}",
-                    "".join(lines[:number]),
-                    lines[number],
-                    "".join(lines[number + 1 :]),
-                    _doctests(function),
-                )
-            )
+            task_id = f"{document.id}/{function.qualified_name}/L{number}"
+            prefix, suffix = "".join(lines[:number]), "".join(lines[number + 1 :])
+            test = _doctests(function)
+            # The function's module, for the imports and helpers that it needs; its own definition comes after.
+            setup = f"exec(compile({document.text!r}, 'module', 'exec'), globals())\n" if test else ""
+            problems.append(InfillingProblem(task_id, prefix, lines[number], suffix, test, setup))
     rng.shuffle(problems)
     return problems
 
@@ -135,36 +156,15 @@ def body_lines(source: str) -> list[int]:
 
 
 def _first_line(statement: ast.stmt) -> int:
-    decorators = getattr(statement, "decorator_list", [])
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
     return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
 
 
 def _doctests(function: Function) -> str:
-    """A program's end that runs the doctests of a top-level function and fails unless there are some and all pass."""
+    """A program's end that runs the doctests of a top-level function; it fails unless there are some and all pass."""
     if not function.docstring or ">>>" not in function.docstring or "." in function.qualified_name:
         return ""
-    return (
-        "\nimport doctest as _doctest\n"
-        "_runner = _doctest.DocTestRunner(verbose=False)\n"
-        f"for _test in _doctest.DocTestFinder().find({function.name}, {function.name!r}, False, globals()):\n"
-        "    _runner.run(_test)\n"
-        "assert _runner.tries and not _runner.failures\n"
-    )
-
-
-def _with_sound_tests(problems: Sequence[InfillingProblem], sandbox: Sandbox) -> list[InfillingProblem]:
-    """The problems, without the tests that fail with the true middle (they need more than the function)."""
-    tested = [problem for problem in problems if problem.test]
-    outcomes = sandbox.run_many(problem.program(problem.middle) for problem in tested)
-    sound = {problem.task_id for problem, outcome in zip(tested, outcomes, strict=True) if outcome.passed}
-    return [
-        problem if problem.task_id in sound or not problem.test else _without_test(problem)
-        for problem in problems
-    ]
-
-
-def _without_test(problem: InfillingProblem) -> InfillingProblem:
-    return InfillingProblem(problem.task_id, problem.prefix, problem.middle, problem.suffix)
+    return _DOCTESTS.format(name=function.name)
 
 
 # ---- scores ---------------------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def run_heldout(bench: Bench) -> BenchmarkResult:
 def score(name: str, problems: Sequence[InfillingProblem], bench: Bench) -> BenchmarkResult:
     """Greedy middles of ``problems`` in each layout that the model's family knows."""
     tokenizer = bench.generator.tokenizer
-    formats = tokenizer.infilling.formats if tokenizer.infilling else ("left_to_right",)
+    formats = tokenizer.infilling.formats if tokenizer.infilling else _LEFT_TO_RIGHT
     asked = [(problem, layout) for layout in formats for problem in problems]
     requests = [_request(tokenizer, problem, layout, bench.settings) for problem, layout in asked]
 
@@ -223,6 +223,10 @@ def score(name: str, problems: Sequence[InfillingProblem], bench: Bench) -> Benc
         "pass@1": rate([row["passed"] for row in first if "passed" in row]),
         "ended": rate([row["ended"] for row in first]),
     }
+    if formats == _LEFT_TO_RIGHT:
+        metrics = {name: wilson(0, metric.n) for name, metric in metrics.items()} | {
+            f"{name}_left_to_right": metric for name, metric in metrics.items() if name != "ended"
+        }
     if "spm" in formats:
         metrics["exact_match_spm"] = rate([row["exact_match"] for row in samples if row["format"] == "spm"])
     return BenchmarkResult(name, metrics, examples, samples, _notes(formats, first))
@@ -234,21 +238,23 @@ def _request(
     sampling = Sampling(
         max_new_tokens=settings.infilling_max_new_tokens, seed=seed_for(settings.seed, problem.task_id)
     )
-    if layout == "left_to_right":
+    if layout in _LEFT_TO_RIGHT:
         return completion_request(tokenizer, problem.prefix, sampling, stop=("\n",))
     return infilling_request(tokenizer, problem.prefix, problem.suffix, sampling, format=layout)
 
 
 def _middle(completion: Completion, layout: str) -> str:
     """The text that goes between prefix and suffix: left to right the line's end was the stop."""
-    return completion.text + "\n" if layout == "left_to_right" else completion.text
+    return completion.text + "\n" if layout in _LEFT_TO_RIGHT else completion.text
 
 
 def _notes(formats: Sequence[str], rows: Sequence[dict[str, Any]]) -> list[str]:
     notes = []
-    if formats[0] == "left_to_right":
+    if formats == _LEFT_TO_RIGHT:
         notes.append(
-            "The model has no infilling tokens: it continued the prefix by one line and did not see the suffix."
+            "The model has no infilling tokens and can't be asked to infill: exact_match, pass@1 and ended are 0. "
+            "The figures named left_to_right are of what it can do: continue the prefix by one line, the suffix "
+            "unseen."
         )
     if too_long := sum(row["finish_reason"] == "context" for row in rows):
         notes.append(f"{too_long} problems don't fit into the model's context; they count as failed.")

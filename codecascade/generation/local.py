@@ -212,13 +212,14 @@ class LocalGenerator:
     @torch.inference_mode()
     def _choose(self, rows: Sequence[_Row], logits: Tensor) -> tuple[Tensor, Tensor]:
         """The next token of each row, and the model's own log-probability of it; each (rows,)."""
-        logits = logits[:, : self.tokenizer.vocab_size].float()  # the rows beyond are padding, no tokens
-        permitted = logits
-        for place, row in enumerate(rows):
-            if (allowed := row.allowed()) is not None:
-                permitted = permitted.clone() if permitted is logits else permitted
+        logits = logits.float()
+        permitted = logits[:, : self.tokenizer.vocab_size]  # the rows beyond are padding, no tokens
+        healing = [(place, ids) for place, row in enumerate(rows) if (ids := row.allowed()) is not None]
+        if healing:
+            permitted = permitted.clone()
+            for place, ids in healing:
                 permitted[place] = -torch.inf
-                permitted[place, allowed] = logits[place, allowed]
+                permitted[place, ids] = logits[place, ids]
         samplings = [row.request.sampling for row in rows]
         tokens = choose(
             permitted,
@@ -232,18 +233,16 @@ class LocalGenerator:
     def _score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
         tokens = _padded(sequences, self.tokenizer.pad_id, self._device)
         sizes = [len(sequence) - 1 for sequence in sequences]
-        real = (
-            torch.arange(tokens.shape[1] - 1, device=self._device)
-            < torch.tensor(sizes, device=self._device)[:, None]
-        )
+        columns = torch.arange(tokens.shape[1] - 1, device=self._device)
+        real = columns < torch.tensor(sizes, device=self._device)[:, None]
         hidden = self.model(tokens)[:, :-1][real]
         losses = [
             F.cross_entropy(self.model.logits(part).float(), targets, reduction="none")
             for part, targets in zip(
-                hidden.split(_LOGIT_ROWS), tokens[:, 1:][real].split(_LOGIT_ROWS), strict=True
+                torch.split(hidden, _LOGIT_ROWS), torch.split(tokens[:, 1:][real], _LOGIT_ROWS), strict=True
             )
         ]
-        return [scores.tolist() for scores in torch.cat(losses).neg().split(sizes)]
+        return [scores.tolist() for scores in torch.split(-torch.cat(losses), sizes)]
 
 
 class _Row:

@@ -50,8 +50,8 @@ class Request:
         samples: how many completions; they share the prompt's prefill.
         required: bytes that the completion must begin with and that are left out of its text (token healing: the
             end of the prompt, whose tokens were taken back).
-        continuation: the text continues the prompt letter by letter; False for a reply of its own, which loses
-            the space that some families put before its first word.
+        continuation: the text continues the prompt letter by letter; False for a text of its own, which loses
+            the space that some families put before every text.
         stop_ids: tokens that end the text; None for all that the tokenizer names.
     """
 
@@ -139,7 +139,8 @@ def completion_request(
     ids, required = tokenizer.encode(prompt, bos=True), b""
     if heal:
         ids, required = heal_prompt(tokenizer, ids)
-    return Request(tuple(ids) or (start_id(tokenizer),), sampling, tuple(stop), samples, required)
+    ids = ids or [start_id(tokenizer)]
+    return Request(tuple(ids), sampling, tuple(stop), samples, required, continuation=bool(prompt))
 
 
 def infilling_request(

@@ -30,7 +30,7 @@ class TextBuilder:
         self._required = required
         self._stop = tuple(stop)
         self._held = ""
-        self._at_reply_start = not continuation
+        self._drops_space = not continuation and tokenizer.encode("a") != tokenizer.encode_continuation("a")
         self._characters = codecs.getincrementaldecoder("utf-8")("replace")
 
     @property
@@ -45,8 +45,8 @@ class TextBuilder:
             self.generated += data
             data = self.generated[len(self._required) :]
         new = self._characters.decode(data)
-        if self._at_reply_start and new:
-            new, self._at_reply_start = new.removeprefix(" "), False
+        if self._drops_space and new:
+            new, self._drops_space = new.removeprefix(" "), False
         self._held += new
         return self._release(len(self._held) - self._possible_stop())
 

@@ -183,12 +183,16 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = 
 
 def attend_within(documents: Documents, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Causal attention of (B, T, heads, D) queries, keys and values within each document."""
-    parts = [torch.split(tensor.flatten(0, 1), list(documents.lengths)) for tensor in (queries, keys, values)]
-    attended = [
-        attend(*(tensor.transpose(0, 1)[None] for tensor in document))[0].transpose(0, 1)
-        for document in zip(*parts, strict=True)
-    ]
-    return torch.cat(attended).view_as(queries)
+    # A CPU's kernel for few queries takes twice the time in bf16, whose products it makes one tile at a time.
+    dtype = torch.float32 if queries.device.type == "cpu" else queries.dtype
+    lengths = list(documents.lengths)
+    parts = [torch.split(tensor.flatten(0, 1).to(dtype), lengths) for tensor in (queries, keys, values)]
+    with torch.autocast(queries.device.type, enabled=False):
+        attended = [
+            attend(*(tensor.transpose(0, 1)[None] for tensor in document))[0].transpose(0, 1)
+            for document in zip(*parts, strict=True)
+        ]
+    return torch.cat(attended).view_as(queries).to(queries.dtype)
 
 
 class MLP(nn.Module):

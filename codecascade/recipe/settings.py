@@ -87,6 +87,11 @@ class Stage(TrainingSettings):
     rehearsal_natural_language: float | None = Field(
         None, ge=0, lt=0.5, description="instruct without [[stage.mixture]]: share of prose; default 0.02"
     )
+    minutes_fp32: float | None = Field(
+        None,
+        gt=0,
+        description="the budget in place of minutes where products run in fp32 (no bf16 instructions)",
+    )
     timed_minutes: float | None = Field(
         None, gt=0, description="written by a run: the budget in minutes that `steps` was timed for"
     )

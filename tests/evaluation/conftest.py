@@ -17,7 +17,7 @@ from codecascade.tokens.training import train_tokenizer
 MODULES = [
     f'''"""Module {number}."""
 
-LIMIT_{number} = {number}
+TWO_{number} = 2
 
 
 def double_{number}(value: int) -> int:
@@ -26,7 +26,7 @@ def double_{number}(value: int) -> int:
     >>> double_{number}(3)
     6
     """
-    result = value + value  # no overflow
+    result = value * TWO_{number}  # a constant of the module
     # a comment alone
     return result
 
@@ -44,13 +44,13 @@ class Box_{number}:
         return self.items
 
 
-def undefined_{number}(count: int) -> int:
-    """Needs more than itself.
+def outdated_{number}(count: int) -> int:
+    """Return the count and a little more, whatever the example says.
 
-    >>> undefined_{number}(1)
-    {number}
+    >>> outdated_{number}(1)
+    17
     """
-    total = LIMIT_{number} * count
+    total = count + {number}
     return total
 '''
     for number in range(6)

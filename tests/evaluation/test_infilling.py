@@ -81,6 +81,9 @@ def test_heldout_functions_have_tests_only_if_the_true_line_passes_them(corpus: 
     assert len(problems) == 18 == len({problem.task_id for problem in problems})
     names = [problem.task_id.split("/")[1].rstrip("0123456789") for problem in problems]
     assert {name for name, problem in zip(names, problems, strict=True) if problem.test} == {"double_"}
+    assert all(
+        problem.program(problem.middle).count("def double") == 2 for problem in problems if problem.test
+    )
     for problem in problems:
         text = problem.prefix + problem.middle + problem.suffix
         assert 150 <= len(text) <= 700 and text.startswith("def ")
@@ -159,7 +162,14 @@ def test_a_model_without_infilling_tokens_writes_the_next_line(
     bench = Bench(answering(plain_tokenizer, oracle, middles), EvaluateSettings(), sandbox=sandbox)
     result = infilling.score("infilling_heldout", TASKS, bench)
     values = {name: metric.value for name, metric in result.metrics.items()}
-    assert values == {"exact_match": 1.0, "pass@1": 1.0, "ended": 0.0}
+    assert values == {
+        "exact_match": 0.0,
+        "pass@1": 0.0,
+        "ended": 0.0,
+        "exact_match_left_to_right": 1.0,
+        "pass@1_left_to_right": 1.0,
+    }
+    assert {metric.n for metric in result.metrics.values()} == {4}
     assert {row["completion"] for row in result.samples} == {task.middle for task in TASKS}
     assert "has no infilling tokens" in result.notes[0]
 

@@ -9,10 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from codecascade.model.cache import KeyValueCache
-from codecascade.model.folder import save_folder
-from codecascade.model.llama import Llama
-from codecascade.model.presets import build, initialise
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -29,7 +25,11 @@ from codecascade.generation.requests import (
     infilling_request,
     start_id,
 )
+from codecascade.model.cache import KeyValueCache
 from codecascade.model.config import LlamaConfig
+from codecascade.model.folder import save_folder
+from codecascade.model.llama import Llama
+from codecascade.model.presets import build, initialise
 from codecascade.tokens.infilling import add_infilling_tokens, drop_infilling_tokens, rows_for
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.tokens.training import train_tokenizer
@@ -202,6 +202,7 @@ class Parrot(torch.nn.Module):
         nothing = torch.zeros(rows, self.config.num_key_value_heads, length, self.config.head_dim)
         for layer in range(self.config.num_hidden_layers):
             cache.append(layer, nothing, nothing)
+        cache.length += length
         return positions.expand_as(tokens)[..., None].float().expand(-1, -1, self.config.hidden_size)
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -237,7 +238,7 @@ def test_a_prompt_cut_inside_a_token_continues_as_if_tokenised_whole(
     assert CODE[cut:].startswith(completion.text)
     rest = tokenizer.encode_continuation(CODE[cut:])
     assert completion.text == CODE[cut:] or len(tokenizer.encode_continuation(completion.text)) >= limit - 1
-    assert completion.text or not rest
+    assert completion.text or not rest or limit == 1
     assert "".join(generator.stream(request)) == completion.text
 
 
@@ -314,7 +315,7 @@ def test_memory_is_bounded_whatever_is_asked_for(
 def test_a_prompt_that_fills_the_context_is_said_never_cut(model: Llama, tokenizer: Tokenizer) -> None:
     generator = recite(model, tokenizer)
     full = Request((start_id(tokenizer),) * model.config.max_position_embeddings, samples=2)
-    almost = Request(full.ids[1:])
+    almost = Request(full.ids[1:], stop_ids=NEVER)
     found = by_request(list(generator.generate([full, almost])))
     assert [found[0, sample].finish_reason for sample in (0, 1)] == ["context", "context"]
     assert (found[0, 0].text, found[0, 0].ids) == ("", ())
@@ -350,7 +351,8 @@ def test_a_generator_of_a_folder(model: Llama, tokenizer: Tokenizer, tmp_path: P
     generator: Generator = load_generator(str(tmp_path / "model"), precision="fp32")
     request = completion_request(tokenizer, "def merge(", Sampling(max_new_tokens=8))
     (expected,) = LocalGenerator(model, tokenizer).generate([request])
-    assert next(generator.generate([request])) == expected
+    (found,) = generator.generate([request])
+    assert (found.text, found.ids, found.stopped_by) == (expected.text, expected.ids, expected.stopped_by)
     assert generator.context_length == model.config.max_position_embeddings
 
 

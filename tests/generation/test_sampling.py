@@ -37,17 +37,17 @@ def test_temperature_and_nucleus_are_of_each_row() -> None:
     assert choose(logits, temperature, top_p, uniforms).tolist() == [1, 0, 1, 1]
 
 
-@given(st.lists(st.floats(-8, 8, width=32), min_size=2, max_size=12), st.floats(0.05, 1), st.floats(0.2, 3))
+@given(st.lists(st.integers(-32, 32), min_size=2, max_size=12), st.floats(0.05, 1), st.floats(0.2, 3))
 def test_sampling_is_the_inverse_of_the_distribution(
-    values: list[float], top_p: float, temperature: float
+    quarters: list[int], top_p: float, temperature: float
 ) -> None:
     """A fine grid of draws gives each token the share that the definition of the nucleus gives it."""
-    logits = torch.tensor(values, dtype=torch.float64)
+    logits = torch.tensor(quarters, dtype=torch.float64) / 4
     probabilities = torch.softmax(logits / temperature, -1)
     kept, mass, near_edge = [], 0.0, False
-    for token in sorted(range(len(values)), key=lambda token: -probabilities[token].item()):
+    for token in sorted(range(len(quarters)), key=lambda token: -probabilities[token].item()):
         near_edge |= abs(mass - top_p) < 1e-4
-        if mass > top_p and probabilities[token] < probabilities[kept[-1]] - 1e-6:
+        if mass > top_p and probabilities[token] < 0.999 * probabilities[kept[-1]]:
             break
         kept.append(token)
         mass += probabilities[token].item()
@@ -55,8 +55,8 @@ def test_sampling_is_the_inverse_of_the_distribution(
     drawn = choose(
         logits.float().expand(512, -1), torch.full((512,), temperature), torch.full((512,), top_p), grid
     )
-    shares = torch.bincount(drawn, minlength=len(values)) / 512
-    for token in range(len(values)):
+    shares = torch.bincount(drawn, minlength=len(quarters)) / 512
+    for token in range(len(quarters)):
         expected = probabilities[token].item() / mass if token in kept else 0.0
         assert near_edge or shares[token].item() == pytest.approx(expected, abs=1 / 256 + 1e-4)
 

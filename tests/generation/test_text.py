@@ -14,6 +14,13 @@ class Bytes:
     def __init__(self, pieces: list[bytes]) -> None:
         self.token_bytes = pieces.__getitem__
 
+    def encode(self, text: str) -> list[str]:
+        """As a family that puts a space before every text."""
+        return [" ", text]
+
+    def encode_continuation(self, text: str) -> list[str]:
+        return [text]
+
 
 def build(pieces: list[bytes], **settings: object) -> tuple[list[str], TextBuilder]:
     """What each push of the pieces gave, and the builder after its finish."""
