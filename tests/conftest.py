@@ -12,8 +12,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)
+settings.register_profile("codecascade", deadline=None)  # the machines are shared and noisy
+settings.load_profile("codecascade")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -244,8 +244,17 @@ def _request(
 
 
 def _middle(completion: Completion, layout: str) -> str:
-    """The text that goes between prefix and suffix: left to right the line's end was the stop."""
-    return completion.text + "\n" if layout in _LEFT_TO_RIGHT else completion.text
+    """The text that goes between prefix and suffix.
+
+    Left to right the line's end was the stop; a filling that never ended is cut there (``ended`` counts those that
+    did end).
+    """
+    if layout in _LEFT_TO_RIGHT:
+        return completion.text + "\n"
+    if completion.finish_reason == "length":
+        line, newline, _ = completion.text.partition("\n")
+        return line + newline
+    return completion.text
 
 
 def _notes(formats: Sequence[str], rows: Sequence[dict[str, Any]]) -> list[str]:
