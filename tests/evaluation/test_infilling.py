@@ -10,12 +10,14 @@ from codecascade.evaluation import infilling
 from codecascade.evaluation.humaneval import HumanEvalProblem, humaneval_problems
 from codecascade.evaluation.infilling import (
     InfillingProblem,
+    _middle,
     body_lines,
     heldout_problems,
     single_line_problems,
 )
 from codecascade.evaluation.result import Bench
 from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.generation.requests import Completion
 
 
 def test_each_line_that_is_not_blank_is_masked_once() -> None:
@@ -181,3 +183,11 @@ def test_what_does_not_fit_fails_and_is_counted(tokenizer: Any, oracle: Any, san
     )
     assert result.metrics["exact_match"].value == 0.0
     assert result.notes == ["4 problems don't fit into the model's context; they count as failed."]
+
+
+def test_only_what_did_not_end_is_cut_after_its_line() -> None:
+    text = "    x = 1\n    y = 2\n"
+    assert _middle(Completion(0, 0, text, (), "length"), "psm") == "    x = 1\n"
+    assert _middle(Completion(0, 0, text, (), "stop", 3), "psm") == text
+    assert _middle(Completion(0, 0, "    x = 1", (), "length"), "spm") == "    x = 1"
+    assert _middle(Completion(0, 0, "    x = 1", (), "stop", "\n"), "left_to_right") == "    x = 1\n"
