@@ -5,9 +5,10 @@ the way of the infilling benchmark (Bavarian et al. 2022; paper, Table 14), and 
 ``infilling_heldout`` masks a line of functions in held-out documents of the corpus, and runs their doctests where
 they have some that pass with the true line.
 
-``exact_match`` and ``pass@1`` are of the family's first layout (PSM, except where only SPM is known),
-``exact_match_spm`` is of SPM with token healing, ``ended`` the share of generations that ended by themselves.
-A model without infilling tokens scores 0, and beside it stands how it does left to right, line by line.
+``exact_match``, ``pass@1`` and ``ended`` (the share of generations that ended by themselves) are of the layout that
+the settings name (PSM by default; another where the family does not know it), ``exact_match_spm`` or
+``exact_match_psm`` of the other one. SPM is healed. A model without infilling tokens scores 0, and beside it stands
+how it does left to right, line by line.
 """
 
 from __future__ import annotations
@@ -188,7 +189,8 @@ def run_heldout(bench: Bench) -> BenchmarkResult:
 def score(name: str, problems: Sequence[InfillingProblem], bench: Bench) -> BenchmarkResult:
     """Greedy middles of ``problems`` in each layout that the model's family knows."""
     tokenizer = bench.generator.tokenizer
-    formats = tokenizer.infilling.formats if tokenizer.infilling else _LEFT_TO_RIGHT
+    known = tokenizer.infilling.formats if tokenizer.infilling else _LEFT_TO_RIGHT
+    formats = tuple(sorted(known, key=lambda layout: layout != bench.settings.infilling_format))
     asked = [(problem, layout) for layout in formats for problem in problems]
     requests = [_request(tokenizer, problem, layout, bench.settings) for problem, layout in asked]
 
@@ -227,8 +229,9 @@ def score(name: str, problems: Sequence[InfillingProblem], bench: Bench) -> Benc
         metrics = {name: wilson(0, metric.n) for name, metric in metrics.items()} | {
             f"{name}_left_to_right": metric for name, metric in metrics.items() if name != "ended"
         }
-    if "spm" in formats:
-        metrics["exact_match_spm"] = rate([row["exact_match"] for row in samples if row["format"] == "spm"])
+    for other in formats[1:]:
+        rows = [row["exact_match"] for row in samples if row["format"] == other]
+        metrics[f"exact_match_{other}"] = rate(rows)
     return BenchmarkResult(name, metrics, examples, samples, _notes(formats, first))
 
 
@@ -265,6 +268,8 @@ def _notes(formats: Sequence[str], rows: Sequence[dict[str, Any]]) -> list[str]:
             "The figures named left_to_right are of what it can do: continue the prefix by one line, the suffix "
             "unseen."
         )
+    elif formats[0] != "psm":
+        notes.append(f"exact_match, pass@1 and ended are of the layout {formats[0].upper()}.")
     if too_long := sum(row["finish_reason"] == "context" for row in rows):
         notes.append(f"{too_long} problems don't fit into the model's context; they count as failed.")
     return notes

@@ -44,12 +44,14 @@ class Column:
 
 
 COLUMNS = (
-    Column("infilling_heldout", "exact_match", "Held-out lines filled, PSM"),
+    Column("infilling_heldout", "exact_match", "Held-out lines filled"),
+    Column("infilling_heldout", "exact_match_psm", "Held-out lines filled, PSM"),
     Column("infilling_heldout", "exact_match_spm", "Held-out lines filled, SPM"),
     Column("infilling_heldout", "exact_match_left_to_right", "Held-out lines, suffix unseen"),
     Column("infilling_heldout", "pass@1", "Held-out lines, doctests pass"),
     Column("infilling_heldout", "ended", "Fillings that end by themselves"),
-    Column("infilling_single_line", "exact_match", "HumanEval lines filled, PSM"),
+    Column("infilling_single_line", "exact_match", "HumanEval lines filled"),
+    Column("infilling_single_line", "exact_match_psm", "HumanEval lines filled, PSM"),
     Column("infilling_single_line", "exact_match_spm", "HumanEval lines filled, SPM"),
     Column("infilling_single_line", "exact_match_left_to_right", "HumanEval lines, suffix unseen"),
     Column("infilling_single_line", "pass@1", "HumanEval lines, tests pass"),

@@ -40,6 +40,9 @@ class EvaluateSettings(Settings):
     infilling_problems: _Count | None = Field(
         500, description="problems of each infilling benchmark, at most; none: all"
     )
+    infilling_format: Literal["psm", "spm"] = Field(
+        "psm", description="the layout that exact_match and pass@1 are of, where the model's family knows it"
+    )
     infilling_max_new_tokens: _Count = Field(128, description="tokens per middle, at most")
     infilling_min_characters: _Count = Field(150, description="shortest held-out function, in characters")
     infilling_max_characters: _Count = Field(700, description="longest held-out function, in characters")

@@ -215,11 +215,14 @@ class LocalGenerator:
         logits = logits.float()
         permitted = logits[:, : self.tokenizer.vocab_size]  # the rows beyond are padding, no tokens
         healing = [(place, ids) for place, row in enumerate(rows) if (ids := row.allowed()) is not None]
-        if healing:
+        unstoppable = [(place, ids) for place, row in enumerate(rows) if (ids := row.forbidden())]
+        if healing or unstoppable:
             permitted = permitted.clone()
             for place, ids in healing:
                 permitted[place] = -torch.inf
                 permitted[place, ids] = logits[place, ids]
+            for place, ids in unstoppable:
+                permitted[place, ids] = -torch.inf
         samplings = [row.request.sampling for row in rows]
         tokens = choose(
             permitted,
@@ -271,6 +274,10 @@ class _Row:
         if self._constraint is None or not self._text.constrained:
             return None
         return self._constraint.allowed(self._text.generated)
+
+    def forbidden(self) -> list[int]:
+        """The tokens that would end a text which must not be empty."""
+        return list(self._stop_ids) if self.request.nonempty and self._text.empty else []
 
     def push(self, token: int, log_probability: float) -> str:
         """Add a token; the text that became certain by it."""

@@ -53,6 +53,7 @@ class Request:
         continuation: the text continues the prompt letter by letter; False for a text of its own, which loses
             the space that some families put before every text.
         stop_ids: tokens that end the text; None for all that the tokenizer names.
+        nonempty: the text may not end before it began.
     """
 
     ids: tuple[int, ...]
@@ -62,6 +63,7 @@ class Request:
     required: bytes = b""
     continuation: bool = True
     stop_ids: frozenset[int] | None = None
+    nonempty: bool = False
 
     def __post_init__(self) -> None:
         if not self.ids:
@@ -157,7 +159,8 @@ def infilling_request(
     """Fill the place between ``prefix`` and ``suffix``.
 
     In SPM the prompt ends in the prefix, so it is healed; in PSM the middle starts a token of its own, as in
-    training (paper, section 3).
+    training (paper, section 3). A healed middle must not be empty: where the required bytes are a line break, the
+    model can't tell the one before the gap from the one that ends a middle, and would stop at once.
 
     Raises:
         UserError: the tokenizer has no infilling tokens, or its family does not know ``format``.
@@ -165,7 +168,7 @@ def infilling_request(
     ids, required = infilling_prompt(tokenizer, prefix, suffix, format=format), b""
     if heal and format == "spm":
         ids, required = heal_prompt(tokenizer, ids)
-    return Request(tuple(ids), sampling, tuple(stop), samples, required)
+    return Request(tuple(ids), sampling, tuple(stop), samples, required, nonempty=bool(required))
 
 
 def chat_request(

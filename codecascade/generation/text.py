@@ -38,6 +38,11 @@ class TextBuilder:
         """Whether required bytes are still missing."""
         return len(self.generated) < len(self._required)
 
+    @property
+    def empty(self) -> bool:
+        """Whether no text has come yet beyond the required bytes."""
+        return not self.text and not self._held and len(self.generated) <= len(self._required)
+
     def push(self, token: int) -> str:
         """Add a token; sets ``stopped_by`` if it completes a stop string."""
         data = self._tokenizer.token_bytes(token)

@@ -105,3 +105,9 @@ def test_tokens_make_no_difference(text: str, stop: list[str], places: list[int]
 def test_required_bytes_and_rest_are_the_whole(text: str, cut: int, places: list[int]) -> None:
     required = text[:cut].encode()
     assert build(split(text.encode(), places), required=required)[1].text == text[cut:]
+
+
+def test_what_healing_gave_back_is_no_text_yet() -> None:
+    assert build([b"\n"], required=b"\n")[1].empty
+    assert not build([b"\n  x"], required=b"\n")[1].empty
+    assert not build([b"\n", b"x"], required=b"\n")[1].empty
