@@ -125,16 +125,21 @@ class LocalGenerator:
 
     def _batches(self, waiting: Sequence[tuple[int, Request]]) -> Iterator[list[tuple[int, Request]]]:
         batch: list[tuple[int, Request]] = []
-        rows = capacity = 0
+        rows = 0
         for index, request in waiting:
             rows += request.samples
-            capacity = max(capacity, len(request.ids) + self._room(request))
-            if batch and rows * capacity > self.batch_tokens:
+            if batch and rows * self._capacity([*batch, (index, request)]) > self.batch_tokens:
                 yield batch
-                batch, rows, capacity = [], request.samples, len(request.ids) + self._room(request)
+                batch, rows = [], request.samples
             batch.append((index, request))
         if batch:
             yield batch
+
+    def _capacity(self, batch: Sequence[tuple[int, Request]]) -> int:
+        """Columns for the longest prompt and, beside each other after it, the longest completion."""
+        return max(len(request.ids) for _, request in batch) + max(
+            self._room(request) for _, request in batch
+        )
 
     def _decode(self, batch: Sequence[tuple[int, Request]]) -> Iterator[tuple[_Row, str]]:
         """Each row after each of its tokens, with the text that became certain."""
@@ -144,7 +149,7 @@ class LocalGenerator:
             for sample in range(request.samples):
                 rows.append(_Row(self.tokenizer, index, sample, request, self._room(request)))
                 prompts.append(place)
-        capacity = max(len(request.ids) + self._room(request) for _, request in batch)
+        capacity = self._capacity(batch)
         cache, logits = self._prefill([request.ids for _, request in batch], capacity)
         lengths = torch.tensor([len(request.ids) for _, request in batch], device=self._device)
         wave = max(1, self.batch_tokens // capacity)

@@ -361,3 +361,15 @@ def test_the_pretrained_model_writes_python() -> None:
     generator = load_generator("smollm2-135m-instruct", precision="fp32")
     request = completion_request(generator.tokenizer, "for i in ran", Sampling(max_new_tokens=6))
     assert "".join(generator.stream(request)).startswith("ge(")
+
+
+def test_a_short_healed_prompt_beside_a_long_one_has_room(model: Llama, tokenizer: Tokenizer) -> None:
+    required = b"".join(tokenizer.token_bytes(token) for token in tokenizer.encode("abcdefgh", bos=False))
+    long, short = prompts(tokenizer)[4], prompts(tokenizer)[1]
+    requests = [
+        Request(long, Sampling(max_new_tokens=2), stop_ids=NEVER),
+        Request(short, Sampling(max_new_tokens=6), required=required, stop_ids=NEVER),
+    ]
+    found = by_request(list(LocalGenerator(model, tokenizer).generate(requests)))
+    assert found[1, 0].finish_reason == "length"
+    assert len(found[1, 0].ids) > 6
