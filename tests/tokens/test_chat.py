@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import transformers
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from codecascade.errors import UserError
@@ -67,6 +67,8 @@ def rendered(
 @example(messages=[Message("system", " be brief "), Message("user", "  hi")])
 def test_the_template_gives_the_same_ids(pair: Pair, messages: list[Message]) -> None:
     ours, theirs = pair
+    # Rendered text that spells a control token becomes one; ours never does (tested elsewhere).
+    assume(not any(mark in m.content for m in messages for mark in ("<s>", "</s>", "<unk>", "<|")))
     reply = messages[-1].role == "user"
     # A template that trims nothing can join the header and an answer that begins with a newline.
     if "trim" not in ours.config["chat_template"]:
