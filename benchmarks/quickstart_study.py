@@ -84,19 +84,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("variants", nargs="*", default=["ours", "trial-b"], choices=[*VARIANTS, []])
+    parser.add_argument("variants", nargs="*", metavar="variant", help=f"of {', '.join(VARIANTS)}")
     parser.add_argument("--problems", type=int, default=500, help="held-out functions")
     parser.add_argument("--single-lines", type=int, default=0, help="also HumanEval's lines (1,033 are all)")
     parser.add_argument("--corpus", help="a corpus that is there already, such as runs/quickstart/corpus")
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/study"))
     options = parser.parse_args()
+    variants = options.variants or ["ours", "trial-b"]
+    if unknown := set(variants) - set(VARIANTS):
+        parser.error(f"there is no variant {', '.join(sorted(unknown))} (there are {', '.join(VARIANTS)})")
     console = Console()
     found = {}
-    for name in options.variants:
+    for name in variants:
         recipe = variant(name, options.corpus, options.problems, options.single_lines)
         run_cascade(recipe, options.output / name, until="code", console=Console(stderr=True), file=RECIPE)
         found[name] = options.output / name
-    first = options.variants[0]
+    first = variants[0]
     for benchmark in ["infilling_heldout"] + (["infilling_single_line"] if options.single_lines else []):
         table = Table(
             "variant", "layout", "exact match, %", f"{first} minus it, points", "n", title=benchmark

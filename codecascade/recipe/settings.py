@@ -6,8 +6,6 @@ A recipe is flat: no expressions, no inclusion of other files. What a file leave
 
 from __future__ import annotations
 
-import json
-from hashlib import blake2b
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -151,7 +149,7 @@ class Recipe(Settings):
         return [*above, stage]
 
     def identity(self, stage: Stage) -> Data:
-        """All that decides what ``stage`` becomes: nested and JSON-able, to compare and to hash."""
+        """All that decides what ``stage`` becomes: nested and JSON-able, to compare."""
         data = to_data(self)
         of_run = {key: value for key, value in data.items() if key not in {*FREE, "name", "stage"}}
         line = {
@@ -159,11 +157,6 @@ class Recipe(Settings):
             for one in self.line(stage)
         }
         return {**of_run, "stage": line}
-
-    def fingerprint(self, stage: Stage) -> str:
-        """A hash of :meth:`identity`."""
-        text = json.dumps(self.identity(stage), sort_keys=True)
-        return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _check(stage: Stage, key: str) -> None:
