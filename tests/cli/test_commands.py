@@ -7,11 +7,13 @@ import inspect
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from codecascade import cli
+from codecascade.cli import generation
 from codecascade.errors import RunFailed, Stopped, UserError
 from codecascade.model.folder import save_folder
 from codecascade.model.presets import PRESETS, build, initialise
@@ -26,9 +28,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     tokenizer = with_chat_format(
         add_infilling_tokens(train_tokenizer([inspect.getsource(argparse)], 400, kind="bytes")), "chatml"
     )
-    llama = build(
-        PRESETS["tiny"].__class__(**{**vars(PRESETS["tiny"]), "vocab_size": rows_for(tokenizer.vocab_size)})
-    )
+    llama = build(replace(PRESETS["tiny"], vocab_size=rows_for(tokenizer.vocab_size)))
     initialise(llama, seed=1)
     save_folder(folder, llama, llama.config, tokenizer)
     return str(folder)
@@ -207,7 +207,7 @@ def test_exit_codes(
     def fail(*arguments: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr(cli, "_load", fail)
+    monkeypatch.setattr(generation, "_load", fail)
     assert run(capsys, "complete", "m", "--prompt", "x")[0] == code
     with pytest.raises(SystemExit):
         cli.main(["complete", "m", "--prompt", "x"])

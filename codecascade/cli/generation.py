@@ -1,12 +1,7 @@
-"""The commands: they parse, call and print; what they do is in the packages.
-
-Standard output carries what was asked for and nothing else; progress and messages go to standard error. Exit codes:
-0 done, 1 ran and failed, 2 the user's mistake, 130 and 143 stopped by Ctrl-C and SIGTERM with the state saved.
-"""
+"""``complete``, ``infill`` and ``chat``: a model is used."""
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -15,34 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import codecascade
-from codecascade.errors import RunFailed, Stopped, UserError
+from codecascade.cli.app import Model, app, stderr
+from codecascade.errors import UserError
 from codecascade.files import read_jsonl, write_jsonl
 
-# PyTorch takes seconds to import: the commands import what they need, so that --help and mistakes answer at once.
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from codecascade.generation.local import LocalGenerator
     from codecascade.generation.requests import Request
     from codecascade.tokens.tokenizer import Tokenizer
-
-app = typer.Typer(
-    name="codecascade",
-    help="A Llama-architecture model in, a code model out: train, measure, use.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-corpus_app = typer.Typer(help="Training data from files.", no_args_is_help=True)
-app.add_typer(corpus_app, name="corpus")
-
-
-class SandboxMode(StrEnum):
-    """``--sandbox``."""
-
-    strict = "strict"
-    weak = "weak"
 
 
 class Layout(StrEnum):
@@ -52,21 +27,6 @@ class Layout(StrEnum):
     spm = "spm"
 
 
-class WeightType(StrEnum):
-    """``--dtype``."""
-
-    f32 = "f32"
-    bf16 = "bf16"
-
-
-Model = Annotated[str, typer.Argument(help="A model folder, a GGUF file or a hub name.", show_default=False)]
-RecipeFile = Annotated[Path, typer.Argument(help="A recipe (TOML).", show_default=False)]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="base=..., corpus=..., stage.code.tokens=100000 (repeatable)"
-    ),
-]
 NewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Tokens to generate, at most.")]
 Temperature = Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token each time.")]
 TopP = Annotated[
@@ -79,143 +39,6 @@ Heal = Annotated[
 ]
 JsonLines = Annotated[Path | None, typer.Option("--jsonl", help="Many at once: JSON lines in ...")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="... and out, with `completion` added.")]
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; the process ends with its exit code."""
-    _set_up_messages()
-    try:
-        app(args=list(arguments) if arguments is not None else None)
-    except UserError as error:
-        _fail(f"error: {error}", 2)
-    except Stopped as stop:
-        _fail(str(stop), stop.exit_code)
-    except RunFailed as error:
-        _fail(f"failed: {error}", 1)
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone; there is nobody to tell
-        sys.exit(1)
-
-
-def _fail(message: str, code: int) -> None:
-    print(message, file=sys.stderr)
-    sys.exit(code)
-
-
-def _set_up_messages() -> None:
-    from rich.logging import RichHandler
-
-    handler = RichHandler(console=_stderr(), show_time=False, show_path=False, show_level=False)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
-    logging.getLogger("codecascade").setLevel(logging.INFO)
-
-
-def _stderr() -> Console:
-    from rich.console import Console
-
-    return Console(stderr=True)
-
-
-@app.callback(invoke_without_command=True)
-def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
-) -> None:
-    if version:
-        print(codecascade.__version__)
-        raise typer.Exit
-
-
-# ---- the cascade ----------------------------------------------------------------------------------------------
-
-
-@app.command()
-def run(
-    recipe: RecipeFile,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The run's folder; default runs/<name>.")
-    ] = None,
-    until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
-    changes: Changes = None,
-    sandbox: Annotated[
-        SandboxMode | None, typer.Option(help="weak: run programs even where they can't be confined.")
-    ] = None,
-) -> None:
-    """Run a recipe's stages, measure each, write a report. Goes on where an earlier run stopped."""
-    from codecascade.recipe import read_recipe
-
-    extra = [f"sandbox={sandbox.value}"] if sandbox else []
-    settings = read_recipe(recipe, [*(changes or []), *extra])
-    from codecascade.cascade.run import run_cascade
-
-    run_cascade(settings, output or Path("runs") / settings.name, until=until, console=_stderr(), file=recipe)
-
-
-@app.command()
-def plan(
-    recipe: RecipeFile,
-    devices: Annotated[int, typer.Option(min=1, help="Devices to share the work.")] = 1,
-    memory: Annotated[str | None, typer.Option(metavar="80GB", help="Of one device.")] = None,
-    tflops: Annotated[
-        float | None, typer.Option(min=0.0, help="Of one device, in products; default: this one's, timed.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    changes: Changes = None,
-) -> None:
-    """What a recipe will cost: tokens, steps, FLOPs, memory, time. Needs neither weights nor corpus."""
-    from codecascade.recipe import read_recipe
-
-    settings = read_recipe(recipe, changes or [])
-    from codecascade.plan import make_plan, plan_json, plan_table, this_device_flops
-
-    flops = tflops * 1e12 if tflops else None if as_json else this_device_flops()
-    made = make_plan(settings, devices=devices, memory=memory, device_flops=flops, file=recipe)
-    if as_json:
-        print(plan_json(made))
-    else:
-        from rich.console import Console
-
-        Console().print(plan_table(made))
-
-
-@corpus_app.command("build")
-def corpus_build(
-    sources: Annotated[
-        list[str],
-        typer.Argument(metavar="SOURCE...", help="Folders, stdlib, installed, JSON lines, Parquet files."),
-    ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The corpus's folder.")],
-    max_bytes: Annotated[int | None, typer.Option(min=1, help="Most bytes of text to keep.")] = None,
-    permissive: Annotated[bool, typer.Option("--permissive", help="Permissive licences only.")] = False,
-) -> None:
-    """Gather, filter, deduplicate, hold out: sources into a corpus of Parquet shards."""
-    from codecascade.cascade.data import benchmark_texts
-    from codecascade.corpus.build import build_corpus
-    from codecascade.corpus.settings import CorpusSettings
-
-    settings = CorpusSettings(max_bytes=max_bytes, licenses="permissive" if permissive else "all")
-    manifest = build_corpus(sources, output, settings, benchmark_texts=benchmark_texts())
-    for name, split in manifest.splits.items():
-        _stderr().print(f"{name}: {split.total.documents:,} documents, {split.total.bytes:,} bytes")
-
-
-# ---- models ---------------------------------------------------------------------------------------------------
-
-
-@app.command()
-def convert(
-    model: Model,
-    out: Annotated[Path, typer.Argument(help="A new folder.", show_default=False)],
-    to: Annotated[str, typer.Option(help="hf: a Hugging Face folder.")] = "hf",
-    dtype: Annotated[WeightType | None, typer.Option(help="Of the weights; default: as they are.")] = None,
-) -> None:
-    """One form of a model into another."""
-    from codecascade.model.convert import convert as convert_model
-
-    made = convert_model(model, out, to=to, dtype=dtype)
-    _stderr().print(f"{out}: {made.config.num_parameters():,} parameters")
-
-
-# ---- generation -----------------------------------------------------------------------------------------------
 
 
 @app.command()
@@ -330,7 +153,7 @@ def chat(
     if not sys.stdin.isatty():
         reply(sys.stdin.read())
         return
-    console = _stderr()
+    console = stderr()
     console.print("Ctrl-D ends the talk.")
     while True:
         try:
@@ -345,7 +168,7 @@ def chat(
 def _load(model: str) -> LocalGenerator:
     from codecascade.generation.local import load_generator
 
-    with _stderr().status(f"loading {model}"):
+    with stderr().status(f"loading {model}"):
         return load_generator(model)
 
 
@@ -378,7 +201,7 @@ def _batch(
     from rich.progress import track
 
     answers = track(
-        generator.generate(requests), "generating", len(requests), console=_stderr(), transient=True
+        generator.generate(requests), "generating", len(requests), console=stderr(), transient=True
     )
     too_long = 0
     for answer in answers:
@@ -386,7 +209,7 @@ def _batch(
         too_long += answer.finish_reason == "context"
     write_jsonl(target, rows)
     if too_long:
-        _stderr().print(
+        stderr().print(
             f"{too_long} prompts exceed the model's context of {generator.context_length:,} tokens"
         )
 

@@ -1,0 +1,39 @@
+"""The application that all commands belong to, and what they share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import codecascade
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(
+    name="codecascade",
+    help="A Llama-architecture model in, a code model out: train, measure, use.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+Model = Annotated[str, typer.Argument(help="A model folder, a GGUF file or a hub name.", show_default=False)]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    if version:
+        print(codecascade.__version__)
+        raise typer.Exit
+
+
+def stderr() -> Console:
+    """Where progress and messages go."""
+    from rich.console import Console
+
+    return Console(stderr=True)
