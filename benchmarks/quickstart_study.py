@@ -24,6 +24,7 @@ from codecascade.recipe import Recipe, read_recipe
 
 RECIPE = Path("recipes/quickstart.toml")
 LONG = {"min_characters": 150, "max_characters": 700}
+LONG_VARIANTS = ("trial-b", "long-functions")
 PAPER = ["infilling.whole_line_share=0", "infilling.middle_weight=1", "infilling.rest_weight=1"]
 VARIANTS: dict[str, list[str]] = {
     "ours": [],
@@ -60,7 +61,7 @@ def variant(name: str, corpus: str | None, problems: int, single_lines: int) -> 
     if corpus:
         changes.append(f"corpus={corpus}")
     recipe = read_recipe(RECIPE, changes)
-    if name in ("trial-b", "long-functions"):
+    if name in LONG_VARIANTS:
         code = recipe.stage[0]
         mixture = tuple(item.model_copy(update=LONG) for item in code.mixture)
         stages = (code.model_copy(update={"mixture": mixture}), *recipe.stage[1:])

@@ -118,7 +118,7 @@ def _plan_stage(
     if config is None:
         tokens = None if steps is None else steps * stage.batch_tokens
         return StagePlan(stage.name, stage.kind, stage.parent, None, tokens, steps, None, None)
-    of_step = stage.batch_tokens * training_flops_per_token(config, stage)
+    of_step = stage.batch_tokens * stage.flops_per_token(config)
     speed = None if device_flops is None else device_flops * devices * UTILISATION
     if steps is None and speed is not None and stage.minutes is not None:
         steps = max(1, int(stage.minutes * 60 * speed / of_step))
@@ -141,11 +141,6 @@ def this_device_flops() -> float:
     """FLOP/s of this machine's device at matrix products, timed for a fraction of a second."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return matmul_peak(device, choose_precision(device).dtype)
-
-
-def training_flops_per_token(config: LlamaConfig, stage: Stage) -> float:
-    """FLOPs of a token's forward and backward pass; frozen weights (LoRA) have no gradient."""
-    return (2 / 3 if stage.train == "lora" else 1) * config.flops_per_token(stage.sequence_length)
 
 
 # ---- estimates ------------------------------------------------------------------------------------------------

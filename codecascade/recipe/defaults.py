@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codecascade.recipe.settings import Data
+from codecascade.training.schedule import default_warmup
 
 
 def _mixture(**shares: float) -> list[Data]:
@@ -90,7 +91,7 @@ def _stage(stage: Data, before: Sequence[Any], recipe: Data) -> Data:
         full.setdefault("mined_dialogues", 2000)
     steps = _steps(full)
     if steps is not None:  # in code training 1,000 (paper), unless they were much of a short run
-        full.setdefault("warmup_steps", min(1000, steps // (10 if kind == "code" else 50)))
+        full.setdefault("warmup_steps", min(1000, steps // 10) if kind == "code" else default_warmup(steps))
     return full
 
 

@@ -26,7 +26,6 @@ __all__ = [
     "InfillingTokens",
     "add_infilling_tokens",
     "drop_infilling_tokens",
-    "find_infilling_tokens",
     "infilling_example",
     "infilling_prompt",
     "rows_for",
@@ -122,11 +121,6 @@ def split_document(text: str, rng: random.Random) -> tuple[str, str, str]:
     """``(prefix, middle, suffix)`` at two independent uniform places between characters; any may be empty."""
     first, second = sorted((rng.randint(0, len(text)), rng.randint(0, len(text))))
     return text[:first], text[first:second], text[second:]
-
-
-def find_infilling_tokens(tokenizer: Tokenizer) -> InfillingTokens | None:
-    """The infilling tokens that the tokenizer came with or was given, found by name."""
-    return tokenizer.infilling
 
 
 def add_infilling_tokens(tokenizer: Tokenizer) -> Tokenizer:

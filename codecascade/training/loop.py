@@ -79,7 +79,7 @@ def train(
     if stream_state is not None:
         stream.load_state_dict(stream_state)
 
-    flops_per_token = training_flops_per_token(model, settings)
+    flops_per_token = settings.flops_per_token(model.config)
     peak = matmul_peak(world.device, learner.precision.dtype) * world.size
     writer = TrainingLog(log, tensorboard, last_step=done.step) if world.first else None
     batches = Prefetcher(stream, rows_of(world, settings), workers=settings.stream_workers)
@@ -140,12 +140,6 @@ def train(
         final_loss=statistics.median(done.losses[-10:]),
         precision=str(learner.precision),
     )
-
-
-def training_flops_per_token(model: Llama, settings: TrainingSettings) -> float:
-    """Floating-point operations of a token's forward and backward products; frozen weights have no gradient."""
-    share = 2 / 3 if settings.train == "lora" else 1
-    return share * model.config.flops_per_token(settings.sequence_length)
 
 
 def is_spike(loss: float, before: Sequence[float]) -> bool:

@@ -3,7 +3,7 @@
 New rows live inside the vocabulary table, so they can't be a parameter group of their own; and a multiple of
 their gradient would change nothing, because Adam divides it out. But an AdamW update is element by element and
 proportional to its learning rate, and tables have no weight decay. So a row has the rate ``r * lr`` exactly if the
-update that the table's rate ``lr`` gave it is stretched by ``r`` after the step: :class:`NewRows` does that. It
+update that the table's rate ``lr`` gave it is stretched by ``r`` after the step: :class:`StretchedRows` does that. It
 knows nothing of Adam's state, leaves the model as it is, and works on a table sharded over ranks.
 """
 
@@ -62,7 +62,7 @@ class Optimizer:
         self.warmup = default_warmup(steps) if settings.warmup_steps is None else settings.warmup_steps
         ratio = row_rate / table_rate
         self.new_rows = [
-            NewRows(table, new_token_ids, ratio) for table in tables if new_token_ids and ratio != 1
+            StretchedRows(table, new_token_ids, ratio) for table in tables if new_token_ids and ratio != 1
         ]
 
     @property
@@ -87,7 +87,7 @@ class Optimizer:
         return factor * self.settings.learning_rate
 
 
-class NewRows:
+class StretchedRows:
     """Rows ``ids`` of a table (V, H), whose updates are ``ratio`` times those of the other rows."""
 
     def __init__(self, table: nn.Parameter, ids: Sequence[int], ratio: float) -> None:

@@ -10,6 +10,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from codecascade.model.config import LlamaConfig
 from codecascade.settings import Settings
 
 
@@ -98,6 +99,11 @@ class TrainingSettings(OptimizerSettings):
         if self.tokens is not None:
             return math.ceil(self.tokens / self.batch_tokens)
         return self.steps
+
+    def flops_per_token(self, config: LlamaConfig) -> float:
+        """Floating-point operations of a token's forward and backward products; frozen weights have no gradient."""
+        share = 2 / 3 if self.train == "lora" else 1
+        return share * config.flops_per_token(self.sequence_length)
 
     def with_step_seconds(self, seconds: float) -> Self:
         """The same run with ``minutes`` turned into ``steps``, for a machine that needs ``seconds`` for a step."""

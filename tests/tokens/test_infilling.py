@@ -15,7 +15,6 @@ from codecascade.tokens.infilling import (
     InfillingTokens,
     add_infilling_tokens,
     drop_infilling_tokens,
-    find_infilling_tokens,
     infilling_example,
     infilling_prompt,
     rows_for,
@@ -127,7 +126,7 @@ def test_split_points_are_uniform_and_independent() -> None:
 
 def test_others_get_the_next_free_ids(llama: Tokenizer, byte_level: Tokenizer) -> None:
     for plain in (llama, byte_level):
-        assert find_infilling_tokens(plain) is None
+        assert plain.infilling is None
         more = add_infilling_tokens(plain)
         t = tokens_of(more)
         assert (t.prefix, t.suffix, t.middle, t.end) == (1000, 1001, 1002, 1003)

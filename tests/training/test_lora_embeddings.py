@@ -12,7 +12,6 @@ from tiny_run import VOCABULARY, CountingStream, tiny_model, tiny_settings
 from codecascade.model.llama import Llama
 from codecascade.training.embeddings import initialise_new_rows
 from codecascade.training.learner import Learner
-from codecascade.training.loop import training_flops_per_token
 from codecascade.training.parallel import World, final_state_dict
 
 ALONE = World(0, 1, torch.device("cpu"), None)
@@ -70,8 +69,8 @@ def test_lora_rows_have_their_own_rate() -> None:
 
 def test_lora_is_a_third_less_work() -> None:
     model = tiny_model()
-    whole = training_flops_per_token(model, tiny_settings())
-    assert training_flops_per_token(model, tiny_settings(train="lora")) == pytest.approx(whole * 2 / 3)
+    whole = tiny_settings().flops_per_token(model.config)
+    assert tiny_settings(train="lora").flops_per_token(model.config) == pytest.approx(whole * 2 / 3)
 
 
 def test_lora_is_drawn_by_its_seed() -> None:
