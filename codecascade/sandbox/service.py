@@ -54,6 +54,10 @@ class Service:
         """What it wrote to standard error, once it has ended by itself."""
         return self._answer["stderr"].decode("utf-8", "replace") if self._answer else ""
 
+    def wait(self, seconds: float) -> None:
+        """Until it has ended by itself, for at most so long."""
+        self._waiter.join(seconds)
+
     def close(self) -> None:
         """Kill it and all that it started."""
         with contextlib.suppress(OSError):
