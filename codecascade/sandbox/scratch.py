@@ -5,7 +5,6 @@ What lies in it then was made by a hostile program: nothing here follows a link 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 
@@ -116,8 +115,10 @@ def empty(folder: str) -> None:
 def _dissolve(top: int, name: str, lifted: int) -> int:
     """Remove the folder ``name`` in ``top``; its folders move up into ``top`` under new names."""
     # Not through a link: what was a folder a moment ago stays one, as nothing of the program lives any more.
-    with contextlib.suppress(OSError):
+    try:
         os.chmod(name, 0o700, dir_fd=top)
+    except OSError:
+        pass
     inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
     try:
         for entry in os.listdir(inner):
