@@ -14,6 +14,7 @@ from typing import Any
 
 from codecascade.corpus.table import Corpus
 from codecascade.errors import UserError
+from codecascade.evaluation.data import Data
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.generation.prompts import Continuation, Dialogue, Gap, Prompt
@@ -68,8 +69,8 @@ class Task:
         programs: what is run to judge a completion (usually one program); None where nothing is run.
         judge: the fields that the verdict adds to the row, from the completion and the outcomes of ``programs`` in
             their order; None for the usual ones, of which ``passed`` is that every outcome passed.
-        fields: kept in every row of the task (``difficulty``, ``language``, ``format``). They also tell apart tasks of
-            the same ``task_id`` (an infilling in two layouts).
+        fields: kept in every row of the task (``difficulty``, ``language``, ``format``). They also tell apart tasks
+            of the same ``task_id`` (an infilling in two layouts).
     """
 
     task_id: str
@@ -155,7 +156,7 @@ class Benchmark:
 
     Attributes:
         metric: the one that stands for the benchmark; rates are fractions of 1.
-        source: where the data comes from (hub name, package); ``licence``: the data's.
+        data: where its problems come from; None if it makes them of the corpus.
         needs: what has to be there.
         tasks: all problems, in the benchmark's order (the driver takes the subset that was asked for).
         metrics: figures with intervals, from the rows in the order of tasks and samples. Rows are read from the
@@ -168,8 +169,7 @@ class Benchmark:
     name: str
     title: str
     metric: str
-    source: str
-    licence: str
+    data: Data | None = None
     needs: frozenset[Need] = frozenset()
     higher_is_better: bool = True
     tasks: Callable[[Context], list[Task]] | None = None
@@ -178,3 +178,11 @@ class Benchmark:
     score: Callable[[Context], Scored] | None = None
     temperature: float = 0.8
     top_p: float = 0.95
+
+    @property
+    def source(self) -> str:
+        return "the corpus" if self.data is None else self.data.source
+
+    @property
+    def licence(self) -> str:
+        return "the documents' own" if self.data is None else self.data.licence

@@ -29,7 +29,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Program:
-    """What is run: a program's text, its language, what it reads, and its limit in CPU seconds (None: the default)."""
+    """What is run: its text, its language, what it reads, and its limit in CPU seconds (None: the default)."""
 
     source: str
     language: str = "python"
