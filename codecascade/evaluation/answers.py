@@ -6,7 +6,7 @@ import re
 
 _FENCE = re.compile(r"```|'''")
 _TAG = re.compile(r"(?:python3?|py)?[ \t]*\r?\n", re.IGNORECASE)
-_NUMBER = re.compile(r"-?\$?-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|-?\$?\.\d+")
+_NUMBER = re.compile(r"(?:(?<!\d)-)?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
 
 
 def fenced_code(text: str) -> str:
@@ -34,7 +34,7 @@ def first_line(text: str) -> str:
 
 def last_number(text: str) -> str | None:
     """The last number of a text as plain digits: no ``$``, no thousands separators, no zeros after the point."""
-    numbers = _NUMBER.findall(text)
+    numbers: list[str] = _NUMBER.findall(text)
     if not numbers:
         return None
     digits = numbers[-1].replace("$", "").replace(",", "")

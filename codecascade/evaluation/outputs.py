@@ -41,7 +41,9 @@ def apps_same_output(expected: str, printed: str) -> bool:
     not count: ``1 2`` passes for ``2 2 1``.
     """
     lines = printed.splitlines()
-    if any(expected.strip() == "\n".join(given).strip() for given in (lines, [line.strip() for line in lines])):
+    if any(
+        expected.strip() == "\n".join(given).strip() for given in (lines, [line.strip() for line in lines])
+    ):
         return True
     wanted = [line.strip() for line in expected.split("\n") if line]
     given = [line for line in lines if line]

@@ -41,9 +41,14 @@ def docstring_bleu(reference: str, hypothesis: str) -> float:
     return sentence_bleu(_WORDS.findall(reference.lower()), _WORDS.findall(hypothesis.lower()))
 
 
+def code_tokens(text: str) -> list[str]:
+    """Words, and each other sign by itself."""
+    return _CODE.findall(text)
+
+
 def code_bleu4(reference: str, hypothesis: str) -> float:
-    """:func:`sentence_bleu` of a line of code, whose case counts: words, and each other sign by itself."""
-    return sentence_bleu(_CODE.findall(reference), _CODE.findall(hypothesis))
+    """:func:`sentence_bleu` of a line of code, whose case counts."""
+    return sentence_bleu(code_tokens(reference), code_tokens(hypothesis))
 
 
 def edit_similarity(first: str, second: str) -> float:
