@@ -28,6 +28,16 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Program:
+    """What is run: its text, its language, what it reads, and its limit in CPU seconds (None: the default)."""
+
+    source: str
+    language: str = "python"
+    stdin: str | None = None
+    timeout: float | None = None
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What became of a program.
 
