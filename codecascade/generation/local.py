@@ -25,7 +25,9 @@ from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.precision import choose_precision
 
 _LOGIT_ROWS = 512  # positions whose logits exist at a time when texts are scored
-_SCORED_PAIRS = 1 << 23  # tokens of a chunk of a long text, times those before it: bounds the attention's memory
+_SCORED_PAIRS = (
+    1 << 23
+)  # tokens of a chunk of a long text, times those before it: bounds the attention's memory
 _COMPACT_AT = 0.75  # the share of living rows at which the cache is copied without the dead ones
 
 
@@ -268,7 +270,9 @@ class LocalGenerator:
         """(tokens, hidden_size) and the tokens that follow, to the log-probability of each."""
         losses = [
             F.cross_entropy(self.model.logits(part).float(), those, reduction="none")
-            for part, those in zip(hidden.split(_LOGIT_ROWS), targets.split(_LOGIT_ROWS), strict=True)
+            for part, those in zip(
+                torch.split(hidden, _LOGIT_ROWS), torch.split(targets, _LOGIT_ROWS), strict=True
+            )
         ]
         return -torch.cat(losses)
 
