@@ -94,7 +94,7 @@ def verdict(cases: dict[str, Any], outcomes: Sequence[Outcome], *, like_apps: bo
     same = apps_same_output if like_apps else same_output
     failures: list[tuple[str, str | None]] = []
     for number, (expected, outcome) in enumerate(zip(cases["outputs"], outcomes, strict=True), 1):
-        if not _came_to_its_end(outcome):
+        if not outcome.passed:
             failures.append((outcome.outcome, f"case {number}: {outcome.exception}"))
         elif cases.get("fn_name"):
             if not _returned(expected, outcome.stdout, like_apps=like_apps):
@@ -123,11 +123,6 @@ def _with_imports(code: str) -> str:
 def _text(lines: str | list[Any]) -> str:
     """Some problems have a case's input or output as a list of lines."""
     return "\n".join(map(str, lines)) if isinstance(lines, list) else str(lines)
-
-
-def _came_to_its_end(outcome: Outcome) -> bool:
-    """A program that reads and prints may also end by ``exit()``."""
-    return outcome.passed or outcome.exception in ("SystemExit", "SystemExit: 0", "SystemExit: None")
 
 
 def _returned(expected: Any, stdout: str, *, like_apps: bool) -> bool:
