@@ -15,7 +15,9 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from codecascade.evaluation.correlations import Correlations
 from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.sweep import Sweep
 
 INK, QUIET, RULE = "#1f2933", "#7b8794", "#e4e7eb"
 HUES = ("#9aa5b1", "#2f6fb0", "#d9822b", "#1f9d78", "#8a5fbf", "#c2417c", "#5c7a29", "#b5483a")
@@ -148,6 +150,57 @@ def key_retrieval(cells: Mapping[str, Mapping[tuple[int, float], Metric]]) -> st
             axes.set_title(name)
             axes.set_xlabel("tokens of prompt")
         grid[0].set_ylabel("key's position")
+        return _svg(figure)
+
+
+def correlations(matrices: Sequence[Correlations]) -> str:
+    """A matrix per model: Pearson's coefficient of each two languages' scores; empty where there is none."""
+    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
+        widest = max(len(matrix.languages) for matrix in matrices)
+        size = 0.46 * widest + 1.1
+        figure = Figure(figsize=(size * len(matrices), size + 0.3))
+        grid = figure.subplots(1, len(matrices), squeeze=False)[0]
+        for axes, matrix in zip(grid, matrices, strict=True):
+            languages = matrix.languages
+            values = np.eye(len(languages))
+            for row, column in np.ndindex(values.shape):
+                if row != column:
+                    pair = matrix.pairs.get((languages[row], languages[column]))
+                    values[row, column] = _value(
+                        pair or matrix.pairs.get((languages[column], languages[row]))
+                    )
+            axes.imshow(values, cmap=_HEAT, vmin=0, vmax=1)
+            for row, column in np.ndindex(values.shape):
+                if not np.isnan(values[row, column]):
+                    shade = "white" if values[row, column] > 0.55 else INK
+                    text = f"{values[row, column]:.2f}"
+                    axes.text(column, row, text, ha="center", va="center", color=shade, fontsize=8)
+            axes.set_xticks(range(len(languages)), languages, rotation=45, ha="right")
+            axes.set_yticks(range(len(languages)), languages)
+            axes.tick_params(length=0)
+            for spine in axes.spines.values():
+                spine.set_visible(False)
+            axes.set_title(matrix.name)
+        return _svg(figure)
+
+
+def temperature_sweep(sweep: Sweep) -> str:
+    """A picture per benchmark: temperature to the right, a line with its intervals for each pass@k."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(3.6 * len(sweep.figures), 2.9))
+        grid = figure.subplots(1, len(sweep.figures), squeeze=False)[0]
+        for axes, (benchmark, metrics) in zip(grid, sweep.figures.items(), strict=True):
+            for place, (name, by_temperature) in enumerate(metrics.items(), 1):
+                temperatures = list(by_temperature)
+                low, value, high = (
+                    [100 * getattr(metric, bound) for metric in by_temperature.values()]
+                    for bound in ("low", "value", "high")
+                )
+                axes.fill_between(temperatures, low, high, color=hue(place), alpha=0.15, linewidth=0)
+                axes.plot(temperatures, value, "o-", color=hue(place), markersize=4, label=name)
+            axes.set_title(f"{benchmark}, %")
+            axes.set_xlabel("temperature")
+            axes.legend(frameon=False, fontsize=8)
         return _svg(figure)
 
 

@@ -86,6 +86,28 @@ class EvaluateSettings(Settings):
     )
     key_retrieval_examples: _Count = Field(64, description="prompts per length and position")
 
+    multipl_e_max_new_tokens: _Count = Field(512, description="tokens per completion, at most")
+
+    apps_shots: tuple[int, ...] | None = Field(
+        None,
+        description="problems of the train split that are shown; none: a short one of each kind; []: zero-shot",
+    )
+    apps_comparison: Literal["tokens", "apps"] = Field(
+        "tokens",
+        description="how printed answers are compared; apps: as APPS' own runner, which passes wrong ones",
+    )
+    apps_max_new_tokens: _Count = Field(512, description="tokens per answer, at most")
+
+    gsm8k_shots: Annotated[int, Field(ge=0, le=8)] = Field(8, description="worked examples that are shown")
+    gsm8k_max_new_tokens: _Count = Field(256, description="tokens per answer, at most")
+
+    lcc_examples_per_bucket: _Count = Field(64, description="examples per language and length, at most")
+    lcc_bucket_tokens: _Count = Field(1024, description="width of a bucket of lengths, in words and signs")
+
+    perplexity_files: _Count | None = Field(50, description="files that are scored, at most; none: all")
+    perplexity_tokens: _Count = Field(100_000, description="longer files are cut after this many tokens")
+    perplexity_min_bytes: _Count = Field(50_000, description="shorter files are left out")
+
     @model_validator(mode="after")
     def _sizes_in_order(self) -> EvaluateSettings:
         if self.infilling_min_characters > self.infilling_max_characters:

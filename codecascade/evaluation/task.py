@@ -19,7 +19,8 @@ from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.generation.prompts import Continuation, Dialogue, Gap, Prompt
 from codecascade.generation.requests import Scorer
-from codecascade.sandbox.outcome import Outcome, Program
+from codecascade.sandbox.outcome import Outcome
+from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.tokens.chat import Message
 from codecascade.tokens.tokenizer import Tokenizer
