@@ -16,7 +16,9 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from codecascade.evaluation.correlations import Correlations
 from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.sweep import Sweep
 
 INK, QUIET, RULE = "#1f2933", "#7b8794", "#e4e7eb"
 HUES = ("#9aa5b1", "#2f6fb0", "#d9822b", "#1f9d78", "#8a5fbf", "#c2417c", "#5c7a29", "#b5483a")
@@ -214,42 +216,49 @@ def perplexity(curves: Mapping[str, Mapping[int, Metric]], hues: Mapping[str, st
         return _svg(figure)
 
 
-def temperature_sweep(by_k: Mapping[int, Mapping[float, Metric]], title: str) -> str:
-    """pass@k by temperature, a line for each k with its 95 % interval (paper, Fig. 6)."""
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(4.6, 3.0))
-        axes = figure.subplots()
-        for place, (k, by_temperature) in enumerate(sorted(by_k.items()), 1):
-            temperatures = sorted(by_temperature)
-            low, value, high = (
-                [100 * getattr(by_temperature[temperature], bound) for temperature in temperatures]
-                for bound in ("low", "value", "high")
-            )
-            axes.fill_between(temperatures, low, high, color=hue(place), alpha=0.15, linewidth=0)
-            axes.plot(
-                temperatures, value, "o-", color=hue(place), linewidth=2, markersize=5, label=f"pass@{k}"
-            )
-        axes.set_xticks(sorted({t for by_temperature in by_k.values() for t in by_temperature}))
-        axes.set_ylim(bottom=0)
-        axes.set_xlabel("temperature")
-        axes.set_title(f"{title}, %")
-        axes.legend(frameon=False, fontsize=8.5)
+def correlations(matrices: Sequence[Correlations]) -> str:
+    """A matrix per model: Pearson's coefficient of each two languages' scores; empty where there is none."""
+    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
+        widest = max(len(matrix.languages) for matrix in matrices)
+        size = 0.46 * widest + 1.1
+        figure = Figure(figsize=(size * len(matrices), size + 0.3))
+        grid = figure.subplots(1, len(matrices), squeeze=False)[0]
+        for axes, matrix in zip(grid, matrices, strict=True):
+            languages = matrix.languages
+            values = np.eye(len(languages))
+            for row, column in np.ndindex(values.shape):
+                if row != column:
+                    pair = matrix.pairs.get((languages[row], languages[column]))
+                    values[row, column] = _value(
+                        pair or matrix.pairs.get((languages[column], languages[row]))
+                    )
+            axes.imshow(values, cmap=_HEAT, vmin=0, vmax=1)
+            _numbers(axes, values, lambda value: f"{value:.2f}")
+            axes.set_xticks(range(len(languages)), languages, rotation=45, ha="right")
+            axes.set_yticks(range(len(languages)), languages)
+            axes.tick_params(length=0)
+            _without_frame(axes)
+            axes.set_title(matrix.name)
         return _svg(figure)
 
 
-def correlations(names: Sequence[str], matrix: Sequence[Sequence[float]]) -> str:
-    """How alike languages' scores of the same problems are: a square each pair (paper, Fig. 3); NaN stays empty."""
-    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
-        side = 0.52 * len(names) + 1.2
-        figure = Figure(figsize=(side + 0.4, side))
-        axes = figure.subplots()
-        values = np.array(matrix, np.float64)
-        axes.imshow(values, cmap=_HEAT, vmin=0, vmax=1)
-        _numbers(axes, values, lambda value: f"{value:.2f}")
-        axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
-        axes.set_yticks(range(len(names)), names)
-        axes.tick_params(length=0, labelcolor=INK)
-        _without_frame(axes)
+def temperature_sweep(sweep: Sweep) -> str:
+    """A picture per benchmark: temperature to the right, a line with its intervals for each pass@k."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(3.6 * len(sweep.figures), 2.9))
+        grid = figure.subplots(1, len(sweep.figures), squeeze=False)[0]
+        for axes, (benchmark, metrics) in zip(grid, sweep.figures.items(), strict=True):
+            for place, (name, by_temperature) in enumerate(metrics.items(), 1):
+                temperatures = list(by_temperature)
+                low, value, high = (
+                    [100 * getattr(metric, bound) for metric in by_temperature.values()]
+                    for bound in ("low", "value", "high")
+                )
+                axes.fill_between(temperatures, low, high, color=hue(place), alpha=0.15, linewidth=0)
+                axes.plot(temperatures, value, "o-", color=hue(place), markersize=4, label=name)
+            axes.set_title(f"{benchmark}, %")
+            axes.set_xlabel("temperature")
+            axes.legend(frameon=False, fontsize=8)
         return _svg(figure)
 
 

@@ -25,6 +25,9 @@ from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.precision import choose_precision
 
 _LOGIT_ROWS = 512  # positions whose logits exist at a time when texts are scored
+_SCORED_PAIRS = (
+    1 << 23
+)  # tokens of a chunk of a long text, times those before it: bounds the attention's memory
 _COMPACT_AT = 0.75  # the share of living rows at which the cache is copied without the dead ones
 
 
@@ -83,7 +86,7 @@ class LocalGenerator:
             if len(request.ids) < self.context_length:
                 waiting.append((index, request))
             else:
-                yield from (Completion(index, sample, "", (), "context") for sample in range(request.samples))
+                yield from (Completion(index, sample, "", (), "context") for sample in request.sample_numbers)
         waiting.sort(key=lambda item: -len(item[1].ids))  # the largest first: what does not fit fails at once
         for batch in self._batches(waiting):
             for row, _ in self._decode(batch):
@@ -110,6 +113,9 @@ class LocalGenerator:
         """See :class:`~codecascade.generation.requests.Scorer`."""
         order = sorted(range(len(sequences)), key=lambda place: -len(sequences[place]))
         start = 0
+        while start < len(order) and len(sequences[order[start]]) > self.prefill_tokens:
+            yield order[start], self._score_long(sequences[order[start]])
+            start += 1
         while start < len(order):
             rows = max(1, self.prefill_tokens // len(sequences[order[start]]))
             places = order[start : start + rows]
@@ -146,7 +152,7 @@ class LocalGenerator:
         rows: list[_Row] = []
         prompts: list[int] = []
         for place, (index, request) in enumerate(batch):
-            for sample in range(request.samples):
+            for sample in request.sample_numbers:
                 rows.append(_Row(self.tokenizer, index, sample, request, self._room(request)))
                 prompts.append(place)
         capacity = self._capacity(batch)
@@ -244,13 +250,31 @@ class LocalGenerator:
         columns = torch.arange(tokens.shape[1] - 1, device=self._device)
         real = columns < torch.tensor(sizes, device=self._device)[:, None]
         hidden = self.model(tokens)[:, :-1][real]
+        scores = self._scores(hidden, tokens[:, 1:][real])
+        return [part.tolist() for part in torch.split(scores, sizes)]
+
+    @torch.inference_mode()
+    def _score_long(self, sequence: Sequence[int]) -> list[float]:
+        """In chunks, so that memory grows with the text by its keys and values only."""
+        tokens = torch.tensor(sequence, device=self._device)
+        last = len(sequence) - 1
+        cache = KeyValueCache.allocate(self.model.config, 1, last, self._dtype, self._device)
+        scores: list[float] = []
+        while (start := cache.length) < last:
+            end = min(last, start + self.prefill_tokens, start + max(1, _SCORED_PAIRS // (start + 1)))
+            hidden = self.model(tokens[None, start:end], cache=cache)[0]
+            scores += self._scores(hidden, tokens[start + 1 : end + 1]).tolist()
+        return scores
+
+    def _scores(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """(tokens, hidden_size) and the tokens that follow, to the log-probability of each."""
         losses = [
-            F.cross_entropy(self.model.logits(part).float(), targets, reduction="none")
-            for part, targets in zip(
-                torch.split(hidden, _LOGIT_ROWS), torch.split(tokens[:, 1:][real], _LOGIT_ROWS), strict=True
+            F.cross_entropy(self.model.logits(part).float(), those, reduction="none")
+            for part, those in zip(
+                torch.split(hidden, _LOGIT_ROWS), torch.split(targets, _LOGIT_ROWS), strict=True
             )
         ]
-        return [scores.tolist() for scores in torch.split(-torch.cat(losses), sizes)]
+        return -torch.cat(losses)
 
 
 class _Row:
