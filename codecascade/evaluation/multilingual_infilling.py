@@ -1,0 +1,80 @@
+"""Single-line infilling in Python, Java and JavaScript by exact match (Ben Allal et al. 2023; paper, Table 6).
+
+The data is SantaCoder's: solutions of MultiPL-E's problems with one line masked. A middle is right if it equals the
+line but for white space around it. Nothing is cut and nothing is run: a middle that does not end is wrong.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from codecascade.evaluation.data import Data, load
+from codecascade.evaluation.metrics import Metric, wilson
+from codecascade.evaluation.rates import answers, grouped, mean
+from codecascade.evaluation.task import Benchmark, Context, Gap, Row, Task
+from codecascade.sandbox.outcome import Outcome
+
+DATA = Data(
+    files=("santacoder-fim-task*", "*fim*.jsonl*"),
+    licence="OpenRAIL",
+    hub="bigcode/santacoder-fim-task",
+    hub_files=("data/train-*.parquet",),
+)
+_NAMES = {"py": "python", "js": "javascript"}
+_FIELDS = {"name": str, "language": str, "prompt": str, "suffix": str, "canonical_solution": str}
+
+
+def tasks(context: Context) -> list[Task]:
+    """Each line once in each layout that the model knows."""
+    seen: Counter[tuple[str, str]] = Counter()
+    made = []
+    for _, row in load("multilingual_infilling", DATA, context.data, _FIELDS):
+        language: str = _NAMES.get(row["language"]) or row["language"]
+        number = seen[language, row["name"]]
+        seen[language, row["name"]] += 1
+        made += [
+            Task(
+                f"{language}/{row['name']}/{number}",
+                Gap(row["prompt"], row["suffix"], layout),
+                context.settings.infilling_max_new_tokens,
+                expected=row["canonical_solution"],
+                judge=_judge(row["canonical_solution"]),
+                fields={"language": language, "format": layout},
+            )
+            for layout in context.model.infilling_formats
+        ]
+    return made
+
+
+def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
+    """``exact_match`` of all lines and ``exact_match_<language>`` in the first layout, and the same with
+    ``_psm`` or ``_spm`` at the end for each layout."""
+    found: dict[str, Metric] = {}
+    layouts = grouped(rows, "format")
+    first = context.settings.infilling_format
+    for layout, its in layouts.items():
+        for language, some in {"": its, **grouped(its, "language")}.items():
+            name = f"exact_match{'_' * bool(language)}{language}"
+            figure = mean(answers(some, "exact_match")["exact_match"], seed=context.seed)
+            found[f"{name}_{layout}"] = figure
+            if layout == first or len(layouts) == 1:
+                found[name] = figure
+    return found or {"exact_match": wilson(0, 0)}
+
+
+BENCHMARK = Benchmark(
+    "multilingual_infilling",
+    "Single-line infilling in Python, Java, JavaScript",
+    "exact_match",
+    data=DATA,
+    tasks=tasks,
+    metrics=metrics,
+)
+
+
+def _judge(line: str) -> Callable[[str, Sequence[Outcome]], Row]:
+    def judge(completion: str, outcomes: Sequence[Outcome]) -> Row:
+        return {"exact_match": completion.strip() == line.strip()}
+
+    return judge
