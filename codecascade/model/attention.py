@@ -161,11 +161,11 @@ def attend_once(queries: Tensor, keys: Tensor, values: Tensor, hidden: Tensor | 
         mask = None if hidden is None else ~hidden[:, None, None]
         return F.scaled_dot_product_attention(grouped, keys, values, mask).view_as(queries)
     # keys on the left: a bf16 product whose left side is thin takes three times as long
-    scores = torch.matmul(keys, grouped.transpose(-1, -2)).transpose(-1, -2).float()
+    scaled = grouped * queries.shape[-1] ** -0.5
+    scores = torch.matmul(keys, scaled.transpose(-1, -2)).transpose(-1, -2)
     if hidden is not None:
-        scores.masked_fill_(hidden[:, None, None], -torch.inf)
-    probabilities = scores.mul_(queries.shape[-1] ** -0.5).softmax(-1).to(values.dtype)
-    return torch.matmul(probabilities, values).view_as(queries)
+        scores = scores.masked_fill(hidden[:, None, None], -torch.inf)
+    return torch.matmul(scores.softmax(-1), values).view_as(queries)
 
 
 def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -178,14 +178,15 @@ def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     turned = keys.transpose(1, 2).contiguous()
     grouped = queries.reshape(groups, -1, length, width)
     attended = torch.empty_like(grouped)
-    above = torch.full((_BLOCK, _BLOCK), -torch.inf).triu(1)
+    above = queries.new_full((_BLOCK, _BLOCK), -torch.inf).triu(1)
+    nothing = queries.new_empty(())
     for start in range(0, length, _BLOCK):
         end = min(start + _BLOCK, length)
         size, seen = end - start, past + end
         block = grouped[:, :, start:end].reshape(groups, -1, width)
-        scores = torch.bmm(block, turned[:, :, :seen]).view(groups, -1, size, seen).float()
-        scores[..., past + start :] += above[:size, :size]
-        probabilities = scores.mul_(width**-0.5).softmax(-1).to(values.dtype).view(groups, -1, seen)
+        scores = torch.baddbmm(nothing, block, turned[:, :, :seen], beta=0, alpha=width**-0.5)
+        scores.view(groups, -1, size, seen)[..., past + start :] += above[:size, :size]
+        probabilities = scores.softmax(-1)
         attended[:, :, start:end] = torch.bmm(probabilities, values[:, :seen]).view(groups, -1, size, width)
     return attended.view(heads, length, width)
 
