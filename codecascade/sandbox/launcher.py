@@ -56,12 +56,12 @@ def main() -> None:
     status, seconds, late = wait(first, deadline)
     if not namespaces:
         kill_orphans()
-    if late or status:
+    if late or (status and not ("argv" in request and os.WIFEXITED(status) and os.WEXITSTATUS(status) < 128)):
         # Nothing came from the program itself: its end says what happened.
         signum = os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status) - 128
         report(request, {"ended_by": "wall" if late else signum, "cpu_seconds": seconds})
     else:
-        report(request, {"cpu_seconds": seconds})
+        report(request, {"cpu_seconds": seconds, "exit_status": os.WEXITSTATUS(status)})
 
 
 def wait(pid: int, deadline: float) -> tuple[int, float, bool]:
@@ -158,8 +158,14 @@ def read_only_world(scratch: str, megabytes: int, user: int) -> None:
 
 def run_program(request: Request) -> NoReturn:
     """Confine this process for good and run the program in it. Never returns."""
-    with open(request["program"], encoding="utf-8", errors="surrogatepass") as file:
-        source = file.read()
+    import shutil
+
+    argv = request.get("argv")
+    source = ""
+    if not argv:
+        with open(request["program"], encoding="utf-8", errors="surrogatepass") as file:
+            source = file.read()
+    files = os.open(request["files"], os.O_RDONLY)
     scratch, confinement = request["scratch"], request["confinement"]
     root = os.getuid() == 0
     user = request["nobody"] if root else os.getuid()
@@ -169,6 +175,12 @@ def run_program(request: Request) -> NoReturn:
         elif root:
             os.chown(scratch, user, user)
         os.chdir(scratch)
+        shutil.copytree(f"/proc/self/fd/{files}", ".", dirs_exist_ok=True)
+        os.close(files)
+        if root:
+            for folder, folders, names in os.walk("."):
+                for name in [*folders, *names]:
+                    os.chown(os.path.join(folder, name), user, user)
         if root and confinement == "none":
             with contextlib.suppress(OSError):
                 syscalls.become_nobody(user)
@@ -185,6 +197,12 @@ def run_program(request: Request) -> NoReturn:
     except OSError as error:
         report(request, {"verdict": "not_started", "exception": f"can't be confined: {error}"})
         os._exit(0)
+    if argv:
+        try:
+            os.execvpe(argv[0], argv, {**os.environ, **request["environment"]})
+        except OSError as error:
+            report(request, {"verdict": "not_started", "exception": f"{argv[0]}: {error.strerror}"})
+            os._exit(0)
     report(request, run_code(source, request["path"]))
     os._exit(0)
 
@@ -193,7 +211,10 @@ def set_limits(request: Request) -> None:
     """Resource limits, as far as the ones in force allow."""
     megabyte = 1 << 20
     for name, value in (
-        (resource.RLIMIT_AS, request["memory_mb"] * megabyte),
+        (
+            resource.RLIMIT_AS,
+            request["memory_mb"] * megabyte if request["address_space"] else resource.RLIM_INFINITY,
+        ),
         (resource.RLIMIT_FSIZE, request["file_mb"] * megabyte),
         (resource.RLIMIT_CPU, request["cpu_limit"]),
         (resource.RLIMIT_CORE, 0),
@@ -201,6 +222,8 @@ def set_limits(request: Request) -> None:
         (resource.RLIMIT_NPROC, request["processes"]),
     ):
         hard = resource.getrlimit(name)[1]
+        if value == resource.RLIM_INFINITY:
+            continue
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(name, (value, value))
 

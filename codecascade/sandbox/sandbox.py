@@ -26,11 +26,13 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from codecascade.errors import UserError
 from codecascade.sandbox.outcome import Limits, Outcome
+from codecascade.sandbox.program import Command, Program
 
 Mode = Literal["strict", "weak"]
 Confinement = Literal["namespaces", "landlock", "none"]
@@ -81,12 +83,16 @@ class Sandbox:
     def __exit__(self, *exception: object) -> None:
         """Nothing outlives a run."""
 
-    def run(self, program: str, *, timeout: float = 10.0, memory_mb: int = 2048) -> Outcome:
-        """Run one Python program; ``timeout`` is in CPU seconds. Never raises for what the program does."""
+    def run(self, program: str | Program, *, timeout: float = 10.0, memory_mb: int = 2048) -> Outcome:
+        """Run one program; ``timeout`` is in CPU seconds. Never raises for what the program does."""
         return _run(program, Limits(cpu_seconds=timeout, memory_mb=memory_mb), self.confinement)
 
+    def run_command(self, command: Command) -> Outcome:
+        """Run one command. Never raises for what it does; ``not_started`` where there is no such program."""
+        return _run(command, command.limits, self.confinement)
+
     def run_many(
-        self, programs: Iterable[str], *, timeout: float = 10.0, memory_mb: int = 2048
+        self, programs: Iterable[str | Program], *, timeout: float = 10.0, memory_mb: int = 2048
     ) -> Iterator[Outcome]:
         """The outcomes of ``programs``, in their order; at most a few programs are held ready at a time."""
         limits = Limits(cpu_seconds=timeout, memory_mb=memory_mb)
@@ -115,7 +121,14 @@ def best_confinement() -> Confinement:
     return "none"
 
 
-def _run(program: str, limits: Limits, confinement: Confinement) -> Outcome:
+def _run(program: str | Program | Command, limits: Limits, confinement: Confinement) -> Outcome:
+    if isinstance(program, str):
+        program = Program(program)
+    if isinstance(program, Program):
+        if program.language != "python":
+            raise UserError(f"no such language: {program.language}")
+        if program.timeout is not None:
+            limits = replace(limits, cpu_seconds=program.timeout)
     folder = Path(tempfile.mkdtemp(prefix="codecascade-"))
     try:
         return _run_in(folder, program, limits, confinement)
@@ -125,10 +138,19 @@ def _run(program: str, limits: Limits, confinement: Confinement) -> Outcome:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run_in(folder: Path, program: str, limits: Limits, confinement: Confinement) -> Outcome:
-    source, scratch = folder / "program.py", folder / "scratch"
-    source.write_text(program, encoding="utf-8", errors="surrogatepass")
+def _run_in(folder: Path, program: Program | Command, limits: Limits, confinement: Confinement) -> Outcome:
+    source, scratch, files = folder / "program.py", folder / "scratch", folder / "files"
+    if isinstance(program, Program):
+        text = f"{program.source}\n{program.tests}" if program.tests else program.source
+        source.write_text(text, encoding="utf-8", errors="surrogatepass")
     scratch.mkdir()
+    files.mkdir()
+    for name, content in program.files.items():
+        (files / name).parent.mkdir(parents=True, exist_ok=True)
+        (files / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        (files / name).chmod(0o755)
+    given = program.stdin or b""
+    (folder / "stdin").write_bytes(given.encode() if isinstance(given, str) else given)
     token = secrets.token_hex(16)
     reader, writer = os.pipe()
     request = {
@@ -143,14 +165,22 @@ def _run_in(folder: Path, program: str, limits: Limits, confinement: Confinement
         "file_mb": limits.file_mb,
         "processes": limits.processes,
         "path": _import_path(),
+        "files": str(files),
+        "address_space": limits.address_space,
     }
+    if isinstance(program, Command):
+        request |= {"argv": program.argv, "environment": dict(program.environment)}
     command = [sys.executable, "-I", "-S", "-B", str(_LAUNCHER), json.dumps(request)]
     started = time.monotonic()
     try:
-        with open(folder / "stdout", "wb") as stdout, open(folder / "stderr", "wb") as stderr:
+        with (
+            open(folder / "stdin", "rb") as stdin,
+            open(folder / "stdout", "wb") as stdout,
+            open(folder / "stderr", "wb") as stderr,
+        ):
             process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
                 pass_fds=[writer],
@@ -167,7 +197,7 @@ def _run_in(folder: Path, program: str, limits: Limits, confinement: Confinement
         os.close(reader)
         if writer >= 0:
             os.close(writer)
-    verdict, exception = _verdict(messages, limits)
+    verdict, exception = _verdict(messages, limits, isinstance(program, Command))
     return Outcome(
         verdict,
         exception,
@@ -175,6 +205,7 @@ def _run_in(folder: Path, program: str, limits: Limits, confinement: Confinement
         _head(folder / "stderr", limits.output_bytes),
         round(messages.get("cpu_seconds", 0.0), 4),
         round(time.monotonic() - started, 4),
+        messages.get("exit_status") if isinstance(program, Command) else None,
     )
 
 
@@ -205,7 +236,7 @@ def _messages(reader: int, token: str) -> dict[str, Any]:
     return merged
 
 
-def _verdict(messages: dict[str, Any], limits: Limits) -> tuple[Any, str | None]:
+def _verdict(messages: dict[str, Any], limits: Limits, is_command: bool) -> tuple[Any, str | None]:
     if "verdict" in messages:
         return messages["verdict"], messages.get("exception")
     ended_by = messages.get("ended_by")
@@ -216,6 +247,9 @@ def _verdict(messages: dict[str, Any], limits: Limits) -> tuple[Any, str | None]
         return "timed_out", f"no end after {limits.cpu_seconds:g} s of CPU time"
     if isinstance(ended_by, int) and ended_by > 0:
         return "killed", f"killed by signal {ended_by}"
+    if "exit_status" in messages and is_command:
+        status = messages["exit_status"]
+        return ("failed", f"exit status {status}") if status else ("passed", None)
     if messages:
         return "failed", "left before its end"
     return "not_started", "the launcher gave no answer"
