@@ -72,7 +72,7 @@ final class Compiler {
         for (Diagnostic<? extends JavaFileObject> found : diagnostics.getDiagnostics()) {
             if (found.getKind() == Diagnostic.Kind.ERROR) {
                 complaints.append("line ").append(found.getLineNumber()).append(": ");
-                complaints.append(found.getMessage(Locale.ROOT)).append('\n');
+                complaints.append(found.getMessage(Locale.ROOT).replaceAll("\\s*\n\\s*", "; ")).append('\n');
             }
         }
         answers.writeInt(-1);
