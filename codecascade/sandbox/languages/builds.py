@@ -23,7 +23,9 @@ from codecascade.sandbox.program import Command
 _lock = threading.Lock()  # of one process; two processes that build the same make the same
 
 
-def built(name: str, version: str, command: Command, run: Callable[[Command], Outcome]) -> tuple[str, str | None]:
+def built(
+    name: str, version: str, command: Command, run: Callable[[Command], Outcome]
+) -> tuple[str, str | None]:
     """``(folder, None)`` of what ``command`` makes, or ``("", why it could not be made)``."""
     key = hashlib.sha256(repr((version, command)).encode()).hexdigest()[:16]
     with _lock:

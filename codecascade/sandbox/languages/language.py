@@ -105,8 +105,12 @@ def find_tools(*names: str, version: tuple[str, ...]) -> Toolchain | None:
 
 def _folders_of(paths: Iterable[str]) -> tuple[str, ...]:
     """Where tools lie that are not the system's: ``PREFIX/bin/tool`` needs ``PREFIX``, link and target alike."""
-    prefixes = [os.path.dirname(os.path.dirname(place)) for path in paths for place in (path, os.path.realpath(path))]
-    return tuple(dict.fromkeys(folder for folder in prefixes if folder not in ("", "/", "/usr", "/usr/local")))
+    prefixes = [
+        os.path.dirname(os.path.dirname(place)) for path in paths for place in (path, os.path.realpath(path))
+    ]
+    return tuple(
+        dict.fromkeys(folder for folder in prefixes if folder not in ("", "/", "/usr", "/usr/local"))
+    )
 
 
 def first_line(command: tuple[str, ...]) -> str | None:

@@ -156,7 +156,11 @@ def judge(language: Language, ended: Outcome, token: str, *, needed: bool) -> Ou
     said = f"{ended.stderr}\n{ended.stdout}"
     complained = language.fails is not None and language.fails.search(ended.stderr) is not None
     if ended.passed and not complained:
-        return ended if reached or not needed else replace(ended, outcome="failed", exception="left before its end")
+        return (
+            ended
+            if reached or not needed
+            else replace(ended, outcome="failed", exception="left before its end")
+        )
     if ended.outcome not in ("passed", "failed", "killed"):
         return ended
     if language.memory is not None and (found := language.memory.search(said)):

@@ -93,6 +93,8 @@ def toolchains() -> list[ToolchainReport]:
     """A line for each language, in the order of the table."""
     found = ((language, toolchain(language.name)) for language in LANGUAGES)
     return [
-        ToolchainReport(language.name, language.title, None if tools is None else tools.version, language.install)
+        ToolchainReport(
+            language.name, language.title, None if tools is None else tools.version, language.install
+        )
         for language, tools in found
     ]
