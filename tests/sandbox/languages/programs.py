@@ -202,6 +202,47 @@ run_test""",
         flood="while true; do echo 0123456789abcdef >&2; done",
         hungry="local x=0123456789abcdef; while true; do x=$x$x; done",
     ),
+    "go": Sample(
+        text="""package add_test
+
+import (
+    "testing"
+    "fmt"
+)
+
+// The sum of two numbers.
+func add(x int, y int) int {
+    BODY
+}
+
+func TestAdd(t *testing.T) {
+  candidate := add
+	type test struct {
+		actual   interface{}
+		expected interface{}
+	}
+   tests := []test{
+     { actual: candidate(0, 1), expected: 1 },
+     { actual: candidate(2, 3), expected: 5 },
+   }
+
+	for i, tc := range tests {
+		t.Run(fmt.Sprintf("test num % d", i), func(t *testing.T) {
+			if fmt.Sprintf("%v", tc.actual) != fmt.Sprintf("%v", tc.expected) {
+				t.Errorf("expected '%s', got '%s'", tc.expected, tc.actual)
+			}
+		})
+	}
+}
+""",
+        right="return x + y",
+        wrong="return x - y",
+        leaves="panic(nil)",
+        broken="return x + unknown",
+        endless="for { x++ }",
+        flood='for { fmt.Println("0123456789abcdef") }',
+        hungry="all := [][]byte{}; for { all = append(all, make([]byte, 1<<20)); all[len(all)-1][x] = 1 }",
+    ),
     "rust": Sample(
         text="""// The sum of two numbers.
 fn add(x: isize, y: isize) -> isize {

@@ -147,7 +147,8 @@ def test_much_output_before_the_end_is_no_failure(sandbox: Sandbox) -> None:
 @confined
 def test_main_may_return_or_come_first(sandbox: Sandbox) -> None:
     needs("cpp")
-    text = '#include <cstdio>\nint f();\nint main() { if (f()) return 1; puts("x"); return 0; }\nint f() { return 0; }'
+    main = 'int main() { if (f()) return 1; puts("x"); return 0; }'
+    text = f"#include <cstdio>\nint f();\n{main}\nint f() {{ return 0; }}"
     outcome = run(sandbox, text, "c++")
     assert (outcome.outcome, outcome.stdout) == ("passed", "x\n"), outcome
     assert (
