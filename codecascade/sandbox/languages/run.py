@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import secrets
 import threading
 from collections.abc import Callable
@@ -23,8 +24,8 @@ from codecascade.sandbox.program import Command, Program
 
 # The token comes last, behind whatever the program prints, so more is kept than is handed on.
 _OUTPUT_BYTES = 16 << 20
-# Over the whole life of a compiler that stays.
-_SERVER_LIMITS = Limits(cpu_seconds=1800, memory_mb=3072, processes=128, file_mb=64, address_space=False)
+# Of a compiler that stays; the time for each program is bounded by the clock.
+_SERVER_LIMITS = Limits(cpu_seconds=math.inf, memory_mb=3072, processes=128, file_mb=64, address_space=False)
 
 
 class Languages:
