@@ -10,6 +10,7 @@ from codecascade.sandbox.languages.language import Language, Plan, Toolchain, fi
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Command
 
+_IS_PROGRAM = re.compile(r"^package\s+main\b", re.MULTILINE)
 _MAIN = r"\bfunc\s+main\s*\("
 _TEST = r"\bfunc\s+Test\w*\s*\("
 _CACHE = "cache"
@@ -39,15 +40,14 @@ def _find() -> Toolchain | None:
 
 def _finish(text: str, token: str) -> str | None:
     first, second = halves(token)
+    header = _MAIN if _IS_PROGRAM.search(text) else _TEST
     # The builtin needs no import; it writes to standard error.
-    return in_main(
-        text, _MAIN if re.search(_MAIN, text) else _TEST, f'print("\\n", "{first}", "{second}", "\\n")'
-    )
+    return in_main(text, header, f'print("\\n", "{first}", "{second}", "\\n")')
 
 
 def _plan(text: str, toolchain: Toolchain, limits: Limits) -> Plan:
     go, cache = toolchain.paths["go"], f"export GOCACHE='{toolchain.built}/{_CACHE}'"
-    if re.search(_MAIN, text):
+    if _IS_PROGRAM.search(text):
         script = f"{cache}; exec '{go}' build -o program program.go"
         return Plan("program.go", ("./program",), ("/bin/sh", "-c", script), ("program",))
     script = f"{cache}; '{go}' vet {_VET} program_test.go && exec '{go}' test -c -o program program_test.go"

@@ -59,7 +59,7 @@ def test_any_text_before_main_leaves_the_line_in_it(text: str) -> None:
 @pytest.mark.parametrize("language", [language.name for language in LANGUAGES])
 def test_the_finished_text_never_shows_the_token(language: str) -> None:
     token = "0123456789abcdef" * 2
-    text = "int main() { }\nfn main() { }\nvoid Main() { }\nvoid main() { }\n"
+    text = "int main() { }\nfn main() { }\nvoid Main() { }\nvoid main() { }\nfunc TestX() { }\n"
     finished = language_named(language).finish(text, token)
     assert finished is not None
     first, second = halves(token)

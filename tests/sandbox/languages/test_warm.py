@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import threading
 from collections.abc import Callable
+from typing import BinaryIO
 
 import pytest
 
@@ -23,24 +25,32 @@ def frame(content: bytes) -> bytes:
 
 
 class FakeSession:
-    """Answers at once what ``answer`` makes of the program's text; None ends it."""
+    """Answers what ``answer`` makes of a program's text; None ends it."""
 
     def __init__(self, answer: Callable[[str], bytes | None]) -> None:
-        self.answer, self.output, self.closed, self.programs = answer, b"", False, 0
+        given, stdin = os.pipe()
+        stdout, out = os.pipe()
+        self.stdin: BinaryIO = os.fdopen(stdin, "wb")
+        self.stdout: BinaryIO = os.fdopen(stdout, "rb")
+        self.closed, self.programs = False, 0
+        self._thread = threading.Thread(target=self._serve, args=(given, out, answer))
+        self._thread.start()
 
-    def write(self, data: bytes) -> None:
-        (size,) = struct.unpack(">I", data[:4])
-        text = data[4 + size + 4 :].decode()
-        self.programs += 1
-        self.output += self.answer(text) or b""
-
-    def read(self, size: int, seconds: float) -> bytes:
-        if len(self.output) < size:
-            raise EOFError("ended")
-        part, self.output = self.output[:size], self.output[size:]
-        return part
+    def _serve(self, given: int, out: int, answer: Callable[[str], bytes | None]) -> None:
+        with os.fdopen(given, "rb") as requests, os.fdopen(out, "wb", buffering=0) as answers:
+            while size := requests.read(4):
+                requests.read(struct.unpack(">I", size)[0])
+                text = requests.read(struct.unpack(">I", requests.read(4))[0]).decode()
+                self.programs += 1
+                reply = answer(text)
+                if reply is None:
+                    return
+                answers.write(reply)
 
     def close(self) -> None:
+        self.stdin.close()
+        self._thread.join()
+        self.stdout.close()
         self.closed = True
 
 
@@ -61,6 +71,8 @@ def upper(text: str) -> bytes | None:
         return None
     if text == "wrong":
         return struct.pack(">i", -1) + frame(b"line 1: wrong")
+    if text == "silent":
+        return b""
     if text == "huge":
         return struct.pack(">iI", -1, 1 << 31)
     return struct.pack(">i", 1) + frame(b"out") + frame(text.upper().encode())
@@ -86,12 +98,29 @@ def test_a_program_that_ends_the_compiler_is_tried_alone_and_hurts_nobody(text: 
     assert start.limits == [COMMAND.limits, ALONE]
     assert compilers.compile("a", "next") == {"out": b"NEXT"}
     assert [session.closed for session in start.sessions] == [True, True, False]
+    compilers.close()
+
+
+def test_a_compiler_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warm, "_PATIENCE", 0.05)
+    monkeypatch.setattr(Limits, "wall_seconds", 0.05)
+    compilers = WarmCompilers(Starter(upper), COMMAND, ALONE, 1)
+    with pytest.raises(CompilerEnded, match="no answer in"):
+        compilers.compile("a", "silent")
+
+
+def test_a_program_longer_than_a_pipe_holds() -> None:
+    compilers = WarmCompilers(Starter(upper), COMMAND, ALONE, 1)
+    assert compilers.compile("a", "x" * 300_000) == {"out": b"X" * 300_000}
+    compilers.close()
 
 
 def test_a_compiler_that_broke_by_itself_costs_no_verdict() -> None:
     answers = iter([None])
     start = Starter(lambda text: next(answers, upper(text)))
-    assert WarmCompilers(start, COMMAND, ALONE, 1).compile("a", "one") == {"out": b"ONE"}
+    compilers = WarmCompilers(start, COMMAND, ALONE, 1)
+    assert compilers.compile("a", "one") == {"out": b"ONE"}
+    compilers.close()
 
 
 def test_an_old_compiler_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,13 +151,16 @@ def test_no_more_compilers_than_allowed() -> None:
             running -= 1
         return upper(text)
 
-    compilers = WarmCompilers(Starter(slow), COMMAND, ALONE, 2)
+    start = Starter(slow)
+    compilers = WarmCompilers(start, COMMAND, ALONE, 2)
     threads = [threading.Thread(target=compilers.compile, args=("a", str(number))) for number in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert most <= 2
+    assert len(start.sessions) <= 2
+    compilers.close()
 
 
 def test_the_same_program_is_compiled_once() -> None:
