@@ -43,6 +43,7 @@ class Service:
     def _wait(self, job: dict[str, Any]) -> None:
         with contextlib.suppress(ZoneDied):
             self._answer = self._zone.run(job)
+        self._zone.close()  # the last to hold its end of the pipes
 
     @property
     def alive(self) -> bool:
