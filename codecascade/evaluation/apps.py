@@ -8,6 +8,7 @@ passes all test cases.
 from __future__ import annotations
 
 import json
+import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ _FIELDS: dict[str, Type] = {
     "difficulty": str,
     "input_output": (str, dict),
 }
+_SHOWN = 1_000  # characters of a test case
 _MOST_IN_A_SHOT = (
     2_500  # characters of question and solution together: both shots have to fit a context of 4,096 tokens
 )
@@ -64,8 +66,8 @@ _MOST_IN_A_SHOT = (
 class AppsProblem:
     """``packed`` are its test cases, compressed JSON: those of the whole test set are 1.2 GB of text.
 
-    ``solution`` is the shortest known one, "" where there is none; ``call_based`` that a function is called rather
-    than standard input read.
+    ``solution`` is the shortest known one that is valid Python, "" where there is none; ``call_based`` that a function
+    is called rather than standard input read; ``first_case`` is for a reader.
     """
 
     problem_id: str
@@ -74,6 +76,7 @@ class AppsProblem:
     starter_code: str
     solution: str
     call_based: bool
+    first_case: str
     packed: bytes
 
     @property
@@ -204,10 +207,28 @@ def _problem(place: str, row: dict[str, Any]) -> AppsProblem | None:
         row["difficulty"],
         row["question"],
         row.get("starter_code") or "",
-        min(solutions, key=len, default=""),
+        _shortest_valid(solutions),
         bool(cases.get("fn_name")),
+        f"{len(inputs)} test cases, of which the first is:\n{_shown(inputs[0])}\n->\n{_shown(outputs[0])}",
         zlib.compress(json.dumps(cases).encode(), 1),
     )
+
+
+def _shortest_valid(solutions: Sequence[str]) -> str:
+    """Some are of Python 2, and some return outside of any function, which APPS' own runner lets pass."""
+    with warnings.catch_warnings(action="ignore"):
+        for solution in sorted(solutions, key=len):
+            try:
+                compile(solution, "solution.py", "exec", dont_inherit=True)
+            except (SyntaxError, ValueError):
+                continue
+            return solution
+    return ""
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
 
 
 def _parsed(value: Any, place: str, key: str) -> Any:
@@ -240,7 +261,7 @@ def _task(problem: AppsProblem, examples: str, context: Context) -> Task:
         prompt,
         context.settings.apps_max_new_tokens,
         expected=problem.solution,
-        test=f"{len(problem.cases['inputs'])} test cases",
+        test=problem.first_case,
         extract=fenced_code if chat else untagged,
         programs=programs,
         judge=judge,

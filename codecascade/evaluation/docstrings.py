@@ -87,6 +87,7 @@ BENCHMARK = Benchmark(
     data=DATA,
     tasks=tasks,
     metrics=metrics,
+    greedy=True,
 )
 
 

@@ -106,6 +106,7 @@ BENCHMARK = Benchmark(
     data=DATA,
     tasks=tasks,
     metrics=metrics,
+    greedy=True,
 )
 
 

@@ -106,6 +106,7 @@ BENCHMARK = Benchmark(
     tasks=tasks,
     metrics=metrics,
     notes=notes,
+    greedy=True,
 )
 
 

@@ -70,6 +70,7 @@ BENCHMARK = Benchmark(
     data=DATA,
     tasks=tasks,
     metrics=metrics,
+    greedy=True,
 )
 
 
