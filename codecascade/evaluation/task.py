@@ -46,7 +46,8 @@ Row = dict[str, Any]
 task's own fields, and what the verdict adds (``passed``, ``outcome``, ``detail``, or what ``judge`` says)."""
 
 Need = str
-"""``corpus``, ``sandbox``, ``scores`` (log-probabilities), or ``toolchain:<language>``."""
+"""``corpus``, ``filler`` (a corpus is used if there is one), ``sandbox``, ``scores`` (log-probabilities), or
+``toolchain:<language>``."""
 
 
 def unchanged(text: str) -> str:
@@ -72,6 +73,8 @@ class Task:
             their order; None for the usual ones, of which ``passed`` is that every outcome passed.
         fields: kept in every row of the task (``difficulty``, ``language``, ``format``). They also tell apart tasks
             of the same ``task_id`` (an infilling in two layouts).
+        aliases: other tools' names for it, in samples files.
+        from_solution: makes a completion of a whole program, as EvalPlus' samples files hold (``solution``).
     """
 
     task_id: str
@@ -84,6 +87,8 @@ class Task:
     programs: Callable[[str], Sequence[Program]] | None = None
     judge: Callable[[str, Sequence[Outcome]], Row] | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    from_solution: Callable[[str], str] = unchanged
 
     def completion(self, text: str, finish_reason: str) -> str:
         """What the samples file keeps of ``text``."""
@@ -165,6 +170,8 @@ class Benchmark:
         notes: sentences to stand beside the figures.
         score: measures without asking anything (losses).
         temperature, top_p: the paper's sampling where more than one sample a problem is taken.
+        reads: how the settings' names begin that it reads, beside the first word of its own.
+        greedy: there is one greedy sample a problem, whatever is asked for.
     """
 
     name: str
@@ -179,6 +186,8 @@ class Benchmark:
     score: Callable[[Context], Scored] | None = None
     temperature: float = 0.8
     top_p: float = 0.95
+    greedy: bool = False
+    reads: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:

@@ -86,7 +86,7 @@ class LocalGenerator:
             if len(request.ids) < self.context_length:
                 waiting.append((index, request))
             else:
-                yield from (Completion(index, sample, "", (), "context") for sample in range(request.samples))
+                yield from (Completion(index, sample, "", (), "context") for sample in request.sample_numbers)
         waiting.sort(key=lambda item: -len(item[1].ids))  # the largest first: what does not fit fails at once
         for batch in self._batches(waiting):
             for row, _ in self._decode(batch):
@@ -152,7 +152,7 @@ class LocalGenerator:
         rows: list[_Row] = []
         prompts: list[int] = []
         for place, (index, request) in enumerate(batch):
-            for sample in range(request.samples):
+            for sample in request.sample_numbers:
                 rows.append(_Row(self.tokenizer, index, sample, request, self._room(request)))
                 prompts.append(place)
         capacity = self._capacity(batch)
