@@ -66,8 +66,8 @@ _MOST_IN_A_SHOT = (
 class AppsProblem:
     """``packed`` are its test cases, compressed JSON: those of the whole test set are 1.2 GB of text.
 
-    ``solution`` is the shortest known one that is valid Python, "" where there is none; ``call_based`` that a function
-    is called rather than standard input read; ``first_case`` is for a reader.
+    ``solution`` is the shortest known one that is valid Python, "" where there is none; ``call_based`` that a
+    function is called rather than standard input read; ``first_case`` is for a reader.
     """
 
     problem_id: str
@@ -106,7 +106,7 @@ def tasks(context: Context) -> list[Task]:
     Problems without test cases can't be judged and are left out.
     """
     train, test = problems(context.data)
-    shots = [] if context.model.is_chat else choose_shots(train, context.settings.apps_shots)
+    shots = [] if _in_chat(context) else choose_shots(train, context.settings.apps_shots)
     shown = {problem.problem_id for problem in shots}
     examples = "".join(problem.shot for problem in shots)
     return [
@@ -178,18 +178,6 @@ def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
     return found | {"test_case_average": mean(shares, seed=context.seed)}
 
 
-BENCHMARK = Benchmark(
-    "apps",
-    "APPS: contest problems",
-    "pass@1",
-    data=DATA,
-    needs=frozenset({"sandbox"}),
-    tasks=tasks,
-    metrics=metrics,
-    temperature=0.6,
-)
-
-
 def _problem(place: str, row: dict[str, Any]) -> AppsProblem | None:
     cases = _parsed(row["input_output"], place, "input_output")
     if not cases:
@@ -241,6 +229,10 @@ def _parsed(value: Any, place: str, key: str) -> Any:
         raise UserError(f"is not valid JSON ({error})", file=place, key=key) from None
 
 
+def _in_chat(context: Context) -> bool:
+    return context.model.is_chat and context.settings.chat != "never"
+
+
 def _task(problem: AppsProblem, examples: str, context: Context) -> Task:
     like_apps = context.settings.apps_comparison == "apps"
 
@@ -250,7 +242,7 @@ def _task(problem: AppsProblem, examples: str, context: Context) -> Task:
     def judge(code: str, outcomes: Sequence[Outcome]) -> Row:
         return apps_programs.verdict(problem.cases, outcomes, like_apps=like_apps)
 
-    chat = context.model.is_chat
+    chat = _in_chat(context)
     prompt: Prompt = (
         Dialogue((Message("user", problem.instruction),))
         if chat
@@ -267,3 +259,17 @@ def _task(problem: AppsProblem, examples: str, context: Context) -> Task:
         judge=judge,
         fields={"difficulty": problem.difficulty},
     )
+
+
+BENCHMARKS = (
+    Benchmark(
+        "apps",
+        "APPS: contest problems",
+        "pass@1",
+        data=DATA,
+        needs=frozenset({"sandbox"}),
+        tasks=tasks,
+        metrics=metrics,
+        temperature=0.6,
+    ),
+)

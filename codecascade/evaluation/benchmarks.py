@@ -2,11 +2,37 @@
 
 from __future__ import annotations
 
-from codecascade.evaluation import humaneval, infilling, key_retrieval, mbpp, validation
+from codecascade.evaluation import (
+    apps,
+    docstrings,
+    gsm8k,
+    humaneval,
+    infilling,
+    key_retrieval,
+    lcc,
+    mbpp,
+    multilingual_infilling,
+    multipl_e,
+    perplexity,
+    validation,
+)
 from codecascade.evaluation.task import Benchmark
 
 BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
-    for family in (validation, humaneval, mbpp, infilling, key_retrieval)
+    for family in (
+        validation,
+        humaneval,
+        mbpp,
+        apps,
+        multipl_e,
+        infilling,
+        multilingual_infilling,
+        docstrings,
+        lcc,
+        key_retrieval,
+        perplexity,
+        gsm8k,
+    )
     for benchmark in family.BENCHMARKS
 }

@@ -9,6 +9,7 @@ and count neither as failed nor at all.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -56,17 +57,16 @@ def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
 
 def notes(language: str, rows: Sequence[Row], context: Context) -> list[str]:
     """What was not run, and why."""
-    reasons = {row["detail"] for row in rows if row.get("outcome") == "not_started"}
-    not_run = sum(row.get("outcome") == "not_started" for row in rows)
-    if not not_run:
+    reasons: Counter[str] = Counter(str(row.get("detail")) for row in rows if row.get("passed") is None)
+    if not reasons:
         return []
     return [
-        f"{not_run} programs in {LANGUAGES[language]} were not run and are in no figure: "
-        + "; ".join(sorted(map(str, reasons)))
+        f"{reasons.total()} programs in {LANGUAGES[language]} were not run and are in no figure: "
+        + "; ".join(sorted(reasons))
     ]
 
 
-def benchmark(language: str) -> Benchmark:
+def _benchmark(language: str) -> Benchmark:
     """The table's line of one language."""
     return Benchmark(
         f"multipl_e_{language}",
@@ -131,6 +131,9 @@ def _cut(stops: Sequence[str]) -> Callable[[str], str]:
 
 def verdict(completion: str, outcomes: Sequence[Outcome]) -> Row:
     """``passed`` is None where nothing could be run: a missing toolchain is no fault of the answer."""
-    outcome = outcomes[0]
-    passed = None if outcome.outcome == "not_started" else outcome.passed
-    return {"passed": passed, "outcome": outcome.outcome, "detail": outcome.exception}
+    if outcomes and outcomes[0].outcome == "not_started":
+        return {"passed": None}
+    return {}
+
+
+BENCHMARKS = tuple(map(_benchmark, LANGUAGES))

@@ -96,7 +96,7 @@ def test_the_shots_can_be_named_or_left_out(data: Path) -> None:
 
 
 def test_a_chat_model_is_asked_without_shots(data: Path) -> None:
-    task, _ = apps.tasks(Context(EvaluateSettings(), Model(is_chat=True), data / "test.jsonl"))
+    task, _ = apps.tasks(Context(EvaluateSettings(chat="auto"), Model(is_chat=True), data / "test.jsonl"))
     assert isinstance(task.prompt, Dialogue) and task.prompt.messages[0].content.startswith(
         "Write a python code"
     )
@@ -109,7 +109,7 @@ def test_a_chat_model_is_asked_without_shots(data: Path) -> None:
     [
         ("python\nprint(sum(map(int, input().split())))\n", True, 2, None),
         ("\nimport sys\nprint(sum(map(int, sys.stdin.read().split())))\nsys.exit()", True, 2, None),
-        ("\nfrom __future__ import annotations\na, b = map(int, input().split())\nprint(a, '+', b)\nexit()", False, 0, "wrong answer"),
+        ("\nfrom __future__ import annotations\na, b = input().split()\nprint(a, b)\nexit()", False, 0, "wrong"),
         ("\nprint(3)", False, 1, "case 2: wrong answer"),
         ("\nprint(3", False, 0, "case 1: SyntaxError"),
         ("\nprint(3)\nraise ValueError('late')", False, 0, "case 1: ValueError: late"),
