@@ -15,6 +15,7 @@ from codecascade.evaluation.driver import unanswerable
 from codecascade.evaluation.execution import judged
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Context, Continuation, Task
+from codecascade.sandbox.languages.table import canonical_name
 from codecascade.sandbox.outcome import Outcome
 
 ROW: dict[str, Any] = {
@@ -75,9 +76,9 @@ def test_several_samples(tmp_path: Path) -> None:
     )
 
 
-def test_go_files_name_their_language_in_their_own_way(tmp_path: Path) -> None:
-    (task,) = tasks(tmp_path, {**ROW, "language": "go_test.go"}, language="go")
-    assert task.fields == {"language": "go"}
+def test_the_sandbox_knows_every_language() -> None:
+    names = {canonical_name(language) for language in multipl_e.LANGUAGES}
+    assert len(names) == len(multipl_e.LANGUAGES) and {"cpp", "java", "php"} <= names
 
 
 @pytest.mark.parametrize(
