@@ -11,14 +11,14 @@ import json
 import warnings
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from codecascade.errors import UserError
 from codecascade.evaluation import apps_programs
 from codecascade.evaluation.answers import fenced_code, untagged
-from codecascade.evaluation.data import Data, Type, locate, need, read_records
+from codecascade.evaluation.data import Data, Type, holds, locate, need, read_records
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.rates import mean, pass_rates
 from codecascade.evaluation.task import (
@@ -45,11 +45,12 @@ _CALL_BASED = "use the provided function signature"
 
 
 DATA = Data(
-    files=("*.jsonl*",),
+    files=("test.jsonl*", "apps*.jsonl*"),
     licence="MIT for the collection; the texts belong to the contest sites",
     hub="codeparrot/apps",
-    hub_files=("test.jsonl", "train.jsonl"),
+    hub_files=("test.jsonl",),
 )
+_TRAIN = replace(DATA, files=("train.jsonl*",), hub_files=("train.jsonl",))
 _FIELDS: dict[str, Type] = {
     "problem_id": (int, str),
     "question": str,
@@ -105,8 +106,9 @@ def tasks(context: Context) -> list[Task]:
 
     Problems without test cases can't be judged and are left out.
     """
-    train, test = problems(context.data)
-    shots = [] if _in_chat(context) else choose_shots(train, context.settings.apps_shots)
+    wanted = () if _in_chat(context) else context.settings.apps_shots
+    train, test = problems(context.data, with_train=wanted != ())
+    shots = choose_shots(train, wanted)
     shown = {problem.problem_id for problem in shots}
     examples = "".join(problem.shot for problem in shots)
     return [
@@ -115,14 +117,20 @@ def tasks(context: Context) -> list[Task]:
     ]
 
 
-def problems(given: Path | None) -> tuple[list[AppsProblem], list[AppsProblem]]:
+def problems(given: Path | None, *, with_train: bool = True) -> tuple[list[AppsProblem], list[AppsProblem]]:
     """The problems that have test cases: of the train split, and of the test split.
 
     A problem's split is its own field ``split``, or ``train`` in a file whose name says so.
+
+    Args:
+        with_train: read the train split's own file too, if there is one.
     """
     apps_programs.allow_long_integers()
     splits: tuple[list[AppsProblem], list[AppsProblem]] = ([], [])
-    for path in locate("apps", DATA, given):
+    paths = locate("apps", DATA, given)
+    if with_train and (given is None or (given.is_dir() and holds(_TRAIN, given))):
+        paths += locate("apps", _TRAIN, given)
+    for path in paths:
         for record in read_records(path, required=_FIELDS):
             in_train = record[1].get("split", "train" if "train" in path.name else "test") == "train"
             if (problem := _problem(*record)) is not None:

@@ -19,7 +19,7 @@ from codecascade.evaluation.task import Benchmark, Context, Continuation, Gap, R
 from codecascade.sandbox.outcome import Outcome
 
 DATA = Data(
-    files=("python/**/test.jsonl*", "python/test*.jsonl*", "test.jsonl*"),
+    files=("python/test.jsonl*", "*/python/test.jsonl*", "test.jsonl*"),
     licence="C-UDA",
     hub="google/code_x_glue_ct_code_to_text",
     hub_files=("python/test-*.parquet",),

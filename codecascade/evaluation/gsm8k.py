@@ -19,7 +19,7 @@ from codecascade.evaluation.task import Benchmark, Context, Continuation, Dialog
 from codecascade.sandbox.outcome import Outcome
 
 DATA = Data(
-    files=("test.jsonl*", "gsm8k*.jsonl*"),
+    files=("gsm8k/test.jsonl*", "gsm8k*.jsonl*", "test.jsonl*"),
     licence="MIT",
     hub="openai/gsm8k",
     hub_files=("main/test-*.parquet",),

@@ -18,7 +18,7 @@ from codecascade.evaluation.task import Benchmark, Context, Continuation, Gap, P
 from codecascade.sandbox.outcome import Outcome
 
 DATA = Data(
-    files=("santacoder-fim-task*", "*fim*.jsonl*"),
+    files=("santacoder-fim-task.jsonl*", "*fim*.jsonl*", "*fim*.parquet"),
     licence="OpenRAIL",
     hub="bigcode/santacoder-fim-task",
     hub_files=("data/train-*.parquet",),
