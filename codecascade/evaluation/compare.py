@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from codecascade.errors import UserError
 from codecascade.evaluation.failures import Problem, gather
-from codecascade.evaluation.folder import Evaluation, Key, Measured, is_right, read_evaluation
+from codecascade.evaluation.folder import Evaluation, Key, Measured, read_evaluation
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.scores import Scores, scores, slim
 from codecascade.evaluation.significance import paired
@@ -129,9 +129,12 @@ def compare(first: Path, second: Path, benchmarks: Collection[str] = ()) -> Comp
         for evaluation in (one, two):
             if name not in evaluation.benchmarks:
                 raise UserError(
-                    f"has no {name}; it has {', '.join(evaluation.benchmarks) or 'nothing'}", file=evaluation.folder
+                    f"has no {name}; it has {', '.join(evaluation.benchmarks) or 'nothing'}",
+                    file=evaluation.folder,
                 )
-    shared = [name for name in one.benchmarks if name in two.benchmarks and (not benchmarks or name in benchmarks)]
+    shared = [
+        name for name in one.benchmarks if name in two.benchmarks and (not benchmarks or name in benchmarks)
+    ]
     if not shared:
         raise UserError(
             f"nothing to compare: {one.folder} has {_listed(one)}, and {two.folder} has {_listed(two)}",
@@ -193,7 +196,9 @@ def _differences(first: Measured, second: Measured) -> tuple[list[Difference], l
         difference, p_value, test = paired(one.values, matched.values, one.weights)
         better = first.higher_is_better if metric == first.metric else one.weights is None
         found.append(
-            Difference(metric, first.metrics[metric], second.metrics[metric], difference, p_value, test, better)
+            Difference(
+                metric, first.metrics[metric], second.metrics[metric], difference, p_value, test, better
+            )
         )
     return found, left_out
 

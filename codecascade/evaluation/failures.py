@@ -11,7 +11,12 @@ from dataclasses import dataclass, field
 from codecascade.evaluation.folder import Key, Row, is_right, key
 
 PASSED, WRONG, SYNTAX, NOT_RUN = "passed", "wrong answer", "syntax error", "not run"
-_OUTCOMES = {"timed_out": "time-out", "out_of_memory": "out of memory", "killed": "killed", "not_started": NOT_RUN}
+_OUTCOMES = {
+    "timed_out": "time-out",
+    "out_of_memory": "out of memory",
+    "killed": "killed",
+    "not_started": NOT_RUN,
+}
 _EXCEPTION = re.compile(r"(?:[A-Za-z_]\w*\.)*([A-Za-z_]\w*)(?::|$)")
 _SYNTAX = frozenset({"SyntaxError", "IndentationError", "TabError"})
 _ANSWERS = 6  # kept of a problem, for its page

@@ -116,13 +116,18 @@ def read_evaluation(folder: Path) -> Evaluation:
     path = folder / "results.json"
     if not path.exists():
         raise UserError(
-            "is not an evaluation: there is no results.json; name what `codecascade eval -o` wrote", file=folder
+            "is not an evaluation: there is no results.json; name what `codecascade eval -o` wrote",
+            file=folder,
         )
     content = _object(read_json(path), path, "the whole")
     models = _object(content.get("models"), path, "models")
     if len(models) != 1:
         inner = sorted(found.parent.name for found in folder.glob("evaluations/*/results.json"))
-        hint = f"; name one of {', '.join(f'{folder.name}/evaluations/{name}' for name in inner)}" if inner else ""
+        hint = (
+            f"; name one of {', '.join(f'{folder.name}/evaluations/{name}' for name in inner)}"
+            if inner
+            else ""
+        )
         raise UserError(f"holds {len(models)} models, not one{hint}", file=path, key="models")
     (model, measured), *_ = models.items()
     about = _object(content.get("benchmarks", {}), path, "benchmarks")

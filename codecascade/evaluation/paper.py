@@ -259,7 +259,9 @@ def _layouts(benchmark: str, metric: str, group: str, protocol: Protocol) -> Ite
     """A column for PSM and one for SPM."""
     yield Column(benchmark, (f"{metric}_psm",), group, "PSM", protocol)
     spm = "; ".join(part for part in (protocol.remark, _TOKEN_HEALING) if part)
-    yield Column(benchmark, (f"{metric}_spm",), group, "SPM", Protocol(problems=protocol.problems, remark=spm))
+    yield Column(
+        benchmark, (f"{metric}_spm",), group, "SPM", Protocol(problems=protocol.problems, remark=spm)
+    )
 
 
 TABLE_6 = PaperTable(

@@ -97,7 +97,9 @@ def _readings(metric: str, rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]
         if len({row.get("format") for row in chosen}) > 1:
             first = chosen[0]["format"]
             yield name, [row for row in chosen if row.get("format") == first]
-        ending = next((value for value in sorted(values, key=len, reverse=True) if name.endswith(f"_{value}")), None)
+        ending = next(
+            (value for value in sorted(values, key=len, reverse=True) if name.endswith(f"_{value}")), None
+        )
         if ending is None:
             return
         name = name.removesuffix(f"_{ending}")
@@ -120,4 +122,6 @@ def _means(pairs: Sequence[tuple[Key, float]]) -> Scores:
     of: dict[Key, list[float]] = {}
     for place, value in pairs:
         of.setdefault(place, []).append(value)
-    return Scores(tuple(of), np.array([math.fsum(values) / len(values) for values in of.values()], np.float64))
+    return Scores(
+        tuple(of), np.array([math.fsum(values) / len(values) for values in of.values()], np.float64)
+    )
