@@ -35,6 +35,7 @@ _LITERAL = re.compile(r"<(STR|NUM|CHAR)_LIT(?::(.*?))?>", re.DOTALL)
 def _data(language: str) -> Data:
     return Data(
         files=(
+            f"LCC_{language}/test.jsonl*",
             f"LCC_{language}/*test*",
             f"*/LCC_{language}/*test*",
             *(f"{name}*.{kind}" for name in (f"LCC_{language}", language) for kind in ("jsonl*", "parquet")),
