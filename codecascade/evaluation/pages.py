@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
 from typing import Any
 
 from codecascade.evaluation.failures import PASSED, Answer, Problem, gather, ordered
@@ -126,9 +125,13 @@ def _sections(
 
 
 def _common_start(names: Sequence[str]) -> str:
-    """Whole parts (up to a slash or an underscore) that all names begin with; a list of links need not repeat them."""
-    shared = commonprefix(list(names))
-    return shared[: 1 + max(shared.rfind("/"), shared.rfind("_"))] if len(names) > 1 else ""
+    """Whole parts (up to a slash or an underscore) that all names begin with: links need not repeat them."""
+    if len(names) < 2:
+        return ""
+    first, last = min(names), max(names)  # what these two share, all share
+    length = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    shared = first[:length]
+    return shared[: 1 + max(shared.rfind("/"), shared.rfind("_"))]
 
 
 def _name(problem: Problem) -> str:
