@@ -1,4 +1,4 @@
-"""``results.json`` of an evaluation: the figures of one model by every benchmark so far, and what they were made with."""
+"""``results.json`` of an evaluation: one model's figures by every benchmark so far, and what they were made with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def write_envelope(
     about: Mapping[str, str],
     command: str,
 ) -> None:
-    """``models`` (figures), ``cost``, ``versions``, and for a reader ``benchmarks`` (titles, settings, notes, numbers of
+    """``models`` (figures), ``cost``, ``versions``; for a reader ``benchmarks`` (titles, settings, notes, numbers of
     tasks, ...), ``model`` (revision, precision, ...) and ``command``. Benchmarks that earlier calls measured stay.
     """
     path = folder / "results.json"

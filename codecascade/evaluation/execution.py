@@ -12,7 +12,8 @@ from typing import Any
 
 from codecascade.errors import UserError
 from codecascade.evaluation.task import Row, Task
-from codecascade.sandbox.outcome import Outcome, Program
+from codecascade.sandbox.outcome import Outcome
+from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox
 
 _WAITING = 256

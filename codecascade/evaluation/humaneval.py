@@ -93,6 +93,7 @@ def humaneval_problems(file: Path | None = None, *, benchmark: str = "humaneval"
 
 
 def humaneval_tasks(context: Context) -> list[Task]:
+    """All problems, or the subset that ``humaneval_problems`` asks for."""
     settings = context.settings
     problems = subset(humaneval_problems(context.data), settings.humaneval_problems, settings.seed)
     return [completion_task(problem, problem.check, context) for problem in problems]
@@ -105,7 +106,7 @@ def completion_task(
     settings = context.settings
 
     def programs(completion: str) -> Sequence[Program]:
-        return [Program(problem.prompt + completion + check, timeout=timeout)]
+        return [Program(problem.prompt + completion, tests=check, timeout=timeout)]
 
     def from_solution(solution: str) -> str:
         return whole_program(solution, problem.prompt)

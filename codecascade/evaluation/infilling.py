@@ -56,12 +56,14 @@ def single_line_tasks(context: Context) -> list[Task]:
 
 
 def heldout_tasks(context: Context) -> list[Task]:
+    """Of the corpus."""
     name = "infilling_heldout"
     problems = heldout_problems(context.needs_corpus(name), context.needs_sandbox(name), context.settings)
     return infilling_tasks(problems, context)
 
 
 def chosen(problems: Sequence[InfillingProblem], settings: EvaluateSettings) -> list[InfillingProblem]:
+    """The subset that ``infilling_problems`` asks for."""
     return subset(problems, settings.infilling_problems, settings.seed)
 
 
@@ -100,7 +102,7 @@ def _prompt(problem: InfillingProblem, layout: str, settings: EvaluateSettings) 
 
 
 def _programs(problem: InfillingProblem, middle: str) -> Sequence[Program]:
-    return [Program(problem.program(middle))]
+    return [problem.program(middle)]
 
 
 def _judge(expected: str, middle: str, outcomes: Sequence[Outcome]) -> Row:
@@ -147,6 +149,7 @@ def infilling_metrics(rows: Iterable[Row], context: Context) -> dict[str, Metric
 
 
 def infilling_notes(rows: Sequence[Row], context: Context) -> list[str]:
+    """What the figures are of."""
     layout = rows[0]["format"]
     if layout == LEFT_TO_RIGHT:
         return [

@@ -19,6 +19,7 @@ from codecascade.corpus.table import Corpus
 from codecascade.evaluation.data import Data, load
 from codecascade.evaluation.humaneval import HumanEvalProblem
 from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox
 
 _DOCTESTS = """
@@ -48,8 +49,8 @@ class InfillingProblem:
     def text(self) -> str:
         return self.prefix + self.middle + self.suffix
 
-    def program(self, middle: str) -> str:
-        return self.setup + self.prefix + middle + self.suffix + self.test
+    def program(self, middle: str) -> Program:
+        return Program(self.setup + self.prefix + middle + self.suffix, tests=self.test)
 
 
 def single_line_problems(problems: Iterable[HumanEvalProblem]) -> list[InfillingProblem]:

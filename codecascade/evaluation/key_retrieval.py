@@ -45,6 +45,7 @@ class KeyProblem:
 
 
 def key_tasks(context: Context) -> list[Task]:
+    """A task a prompt."""
     return [
         Task(
             problem.task_id,

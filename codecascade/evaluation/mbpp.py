@@ -62,9 +62,10 @@ class MbppProblem:
         """The task as a prompt has it."""
         return _BLOCK.format(text=self.text, tests="\n".join(self.tests))
 
-    def program(self, code: str) -> str:
-        """``code`` before setup and tests: the setup of one task uses a class that the code defines."""
-        return "\n".join([code, self.setup, *self.tests, ""])
+    @property
+    def check(self) -> str:
+        """What runs after the code: setup, which in one task uses a class that the code defines, and tests."""
+        return "\n".join([self.setup, *self.tests, ""])
 
 
 def mbpp_problems(file: Path | None = None, *, benchmark: str = "mbpp") -> list[MbppProblem]:
@@ -124,14 +125,14 @@ def _zero_shot(problem: MbppProblem, context: Context) -> Prompt:
 
 def _task(problem: MbppProblem, prompt: Prompt, *, tagged: bool = False) -> Task:
     def programs(completion: str) -> Sequence[Program]:
-        return [Program(problem.program(completion))]
+        return [Program(completion, tests=problem.check)]
 
     return Task(
         problem.task_id,
         prompt,
         _MAX_NEW_TOKENS,
         expected=problem.code,
-        test="\n".join([problem.setup, *problem.tests]).strip(),
+        test=problem.check.strip(),
         extract=tagged_code if tagged else lambda text: text,
         programs=programs,
         aliases=(str(problem.number), f"Mbpp/{problem.number}"),

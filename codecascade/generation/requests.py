@@ -48,8 +48,8 @@ class Request:
         ids: the prompt, control tokens included; at least one.
         stop: strings that end the text; the text returned ends before them.
         samples: how many completions; they share the prompt's prefill.
-        numbers: which of the prompt's samples are wanted, as many as ``samples``; empty for the first ones. A sample's
-            draws depend on its number.
+        numbers: which of the prompt's samples are wanted, as many as ``samples``; empty for the first ones. A
+            sample's draws depend on its number.
         required: bytes that the completion must begin with and that are left out of its text (token healing: the
             end of the prompt, whose tokens were taken back).
         continuation: the text continues the prompt letter by letter; False for a text of its own, which loses
