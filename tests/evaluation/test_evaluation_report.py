@@ -265,12 +265,9 @@ def test_broken_samples_are_named_by_line(tmp_path: Path, line: str, words: str)
 
 
 def test_a_folder_that_says_nothing_but_figures(tmp_path: Path) -> None:
-    content = {
-        "models": {
-            "m": {"humaneval": {"pass@1": wilson(1, 2).to_json()}, "mine": {"loss": wilson(1, 2).to_json()}}
-        }
-    }
-    write_lines(tmp_path / "results.json", [json.loads(json.dumps(content))])
+    half = wilson(1, 2).to_json()
+    content = {"models": {"m": {"humaneval": {"pass@1": half}, "mine": {"loss": half}}}}
+    write_lines(tmp_path / "results.json", [content])
     write_evaluation_report(tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert "| humaneval | pass@1 | 50.0 % |" in text

@@ -40,9 +40,8 @@ def test_remarks_name_each_difference() -> None:
     assert remarks(greedy, {"samples_per_problem": 1, "temperature": 0.0, "top_p": 1.0}, 164) == []
     sampled = Protocol(samples=200, temperature=0.8, top_p=0.95, problems=164)
     found = remarks(sampled, {"samples_per_problem": 20, "temperature": 0.2, "top_p": 0.9}, 40)
-    assert [
-        words in sentence for words, sentence in zip(("40 problems", "0.2", "20 samples", "0.9"), found)
-    ] == [True] * 4
+    for words, sentence in zip(("40 problems", "0.2", "20 samples", "0.9"), found, strict=True):
+        assert words in sentence
     assert remarks(greedy, {}, None) == []  # nothing is known, so nothing is said
 
 
