@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from typing import IO, Any
 
 from codecascade.errors import UserError
 
+_ENDS = 1 << 20
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -219,6 +221,22 @@ class JsonlAppender:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def digest_of(path: Path) -> str:
+    """What tells a file or folder from another: names and contents; of large files size, beginning and end."""
+    state = hashlib.blake2b(digest_size=8)
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    for file in files:
+        if file.is_file():
+            size = file.stat().st_size
+            state.update(f"{file.name} {size}\n".encode())
+            with open(file, "rb") as opened:
+                state.update(opened.read(_ENDS))
+                if size > _ENDS:
+                    opened.seek(max(_ENDS, size - _ENDS))
+                    state.update(opened.read(_ENDS))
+    return state.hexdigest()
 
 
 def _umask() -> int:

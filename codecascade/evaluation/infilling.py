@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from codecascade.evaluation.data import Data
+from codecascade.evaluation.data import Data, load
 from codecascade.evaluation.humaneval import DATA as HUMANEVAL
-from codecascade.evaluation.humaneval import humaneval_problems
+from codecascade.evaluation.humaneval import problems_of
 from codecascade.evaluation.infilling_problems import (
     InfillingProblem,
     heldout_problems,
-    public_problems,
+    published_problems,
     single_line_problems,
 )
 from codecascade.evaluation.metrics import Metric, rate, wilson
@@ -46,12 +46,11 @@ LEFT_TO_RIGHT = "left_to_right"  # the only "layout" of a model without infillin
 
 def single_line_tasks(context: Context) -> list[Task]:
     """Of the published file if it is named, else made of HumanEval's own data: the problems are the same."""
-    name = "infilling_single_line"
-    problems = (
-        single_line_problems(humaneval_problems(benchmark=name))
-        if context.data is None
-        else public_problems(name, "SingleLine", _published("SingleLineInfilling"), context.data)
-    )
+    records = load("infilling_single_line", SINGLE_LINE, context.data, {})
+    if any("suffix" in row for _, row in records):
+        problems = published_problems(records, "SingleLine")
+    else:
+        problems = single_line_problems(problems_of(records))
     return infilling_tasks(chosen(problems, context.settings), context)
 
 
@@ -175,7 +174,7 @@ def _published(kind: str) -> Data:
 
 
 def _published_tasks(kind: str, name: str, data: Data, context: Context) -> list[Task]:
-    problems = public_problems(name, kind, data, context.data)
+    problems = published_problems(load(name, data, context.data, {}), kind)
     return infilling_tasks(chosen(problems, context.settings), context, whole_lines=False)
 
 

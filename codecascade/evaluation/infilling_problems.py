@@ -11,12 +11,11 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from pathlib import Path
 
 from codecascade.corpus.documents import Document
 from codecascade.corpus.functions import Function, functions_of, parse
 from codecascade.corpus.table import Corpus
-from codecascade.evaluation.data import Data, load
+from codecascade.evaluation.data import Record, need
 from codecascade.evaluation.humaneval import HumanEvalProblem
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.sandbox.program import Program
@@ -149,14 +148,17 @@ def _doctests(function: Function) -> str:
     return _DOCTESTS.format(name=function.name)
 
 
-def public_problems(benchmark: str, kind: str, data: Data, given: Path | None) -> list[InfillingProblem]:
+def published_problems(records: Iterable[Record], kind: str) -> list[InfillingProblem]:
     """The problems of a published file, of one ``kind`` (``SingleLine``: their names begin with it).
 
     Raises:
-        UserError: the data is nowhere, or a record is malformed.
+        UserError: a record is malformed.
     """
     fields = ("task_id", "prompt", "suffix", "canonical_solution", "test", "entry_point")
-    records = load(benchmark, data, given, dict.fromkeys(fields, str))
+    records = list(records)
+    for place, row in records:
+        for field in fields:
+            need(row, field, str, place)
     return [
         InfillingProblem(
             row["task_id"],

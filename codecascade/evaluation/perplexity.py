@@ -16,13 +16,11 @@ import numpy as np
 
 from codecascade.corpus.languages import kind_of, language_of
 from codecascade.errors import UserError
-from codecascade.evaluation.data import Data
 from codecascade.evaluation.metrics import Metric, bootstrap_ratio
 from codecascade.evaluation.result import subset
 from codecascade.evaluation.task import Benchmark, Context, Row, Scored
 from codecascade.generation.requests import start_id
 
-DATA = Data(files=("a folder of source files of 50 kB and more",), licence="the files' own")
 _FIRST_EDGE = 1024
 
 
@@ -121,8 +119,7 @@ BENCHMARK = Benchmark(
     "perplexity",
     "Perplexity by position in long files",
     "perplexity",
-    data=DATA,
-    needs=frozenset({"scores"}),
+    needs=frozenset({"scores", "files"}),
     higher_is_better=False,
     score=score,
 )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from codecascade.corpus.table import Corpus
 from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks import BENCHMARKS
+from codecascade.evaluation.contamination import contamination
 from codecascade.evaluation.driver import Progress, carry_out, rows
 from codecascade.evaluation.journal import Journal
 from codecascade.evaluation.result import (
@@ -25,7 +26,7 @@ from codecascade.evaluation.result import (
 from codecascade.evaluation.settings import COMMON, EvaluateSettings
 from codecascade.evaluation.task import Benchmark, Context, Model, Row
 from codecascade.evaluation.work import Work, generated_work, given_work, rows_of, sampling_of
-from codecascade.files import write_jsonl
+from codecascade.files import digest_of, write_jsonl
 from codecascade.generation.answers import LocalBackend
 from codecascade.generation.prompts import Backend
 from codecascade.generation.requests import Scorer
@@ -34,9 +35,6 @@ from codecascade.sandbox.sandbox import Sandbox
 _log = logging.getLogger(__name__)
 _PLACES = ("address",)
 """Of what a backend tells about itself: where it happened to be, not what it is."""
-
-_ENDS = 1 << 20
-"""Bytes of a large file's beginning, and of its end, that tell it from another."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +45,7 @@ class Inputs:
         backend: the model; None where given samples are scored.
         samples: a file of samples for the one benchmark of the settings, instead of a model.
         complete: refuse it where it has no sample of some task.
+        contamination: look for the problems in the training part of the corpus.
         data: by benchmark, a local file or folder of its data.
     """
 
@@ -54,6 +53,7 @@ class Inputs:
     samples: Path | None = None
     complete: bool = False
     corpus: Corpus | None = None
+    contamination: bool = False
     sandbox: Sandbox | None = None
     data: Mapping[str, Path] = dataclasses.field(default_factory=dict)
 
@@ -90,6 +90,8 @@ def evaluate(
         if result is None:
             _log.info("measuring %s", name)
             result = _measure(benchmark, inputs, settings, folder, made_with, again, progress)
+        if inputs.contamination and inputs.corpus is not None:
+            result = _searched(result, inputs.corpus, folder, made_with)
         results[name] = result
         after_each(results)
     return results
@@ -125,6 +127,22 @@ def _measure(
     result = dataclasses.replace(result, about=about)
     result.save(folder, made_with=made_with)
     _journal_file(folder, benchmark.name).unlink(missing_ok=True)
+    with suppress(OSError):  # another benchmark's is there
+        _journal_file(folder, benchmark.name).parent.rmdir()
+    return result
+
+
+def _searched(result: BenchmarkResult, corpus: Corpus, folder: Path, made_with: Row) -> BenchmarkResult:
+    """With what of the benchmark the corpus's training documents hold, looked up if it is not known yet."""
+    searched = corpus.documents("train", "code").fingerprint
+    known = result.about.get("contamination")
+    path = tasks_file(folder, result.name)
+    if (known is not None and known["fingerprint"] == searched) or not path.exists():
+        return result
+    _log.info("looking for %s in the corpus", result.name)
+    found = {**contamination(Rows(path), corpus), "fingerprint": searched}
+    result = dataclasses.replace(result, about={**result.about, "contamination": found})
+    result.save(folder, made_with=made_with)
     return result
 
 
@@ -240,7 +258,7 @@ def _made_with(benchmark: Benchmark, inputs: Inputs, settings: EvaluateSettings)
     made_with |= _settings(benchmark, settings)
     if (path := inputs.data.get(benchmark.name)) is not None:
         made_with["data"] = digest_of(path)
-    if inputs.corpus is not None and benchmark.needs & {"corpus", "filler"}:
+    if inputs.corpus is not None and benchmark.needs & {"corpus", "files", "filler"}:
         made_with["corpus"] = inputs.corpus.documents("heldout", "code").fingerprint
     return made_with
 
@@ -257,19 +275,3 @@ def _settings(benchmark: Benchmark, settings: EvaluateSettings) -> dict[str, Any
         samples, temperature, top_p = sampling_of(benchmark, settings)
         values |= {"samples_per_problem": samples, "temperature": temperature, "top_p": top_p}
     return values
-
-
-def digest_of(path: Path) -> str:
-    """Of a file's or folder's content; of large files, their size, beginning and end."""
-    state = hashlib.blake2b(digest_size=8)
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    for file in files:
-        if file.is_file():
-            size = file.stat().st_size
-            state.update(f"{file.name} {size}\n".encode())
-            with open(file, "rb") as opened:
-                state.update(opened.read(_ENDS))
-                if size > _ENDS:
-                    opened.seek(max(_ENDS, size - _ENDS))
-                    state.update(opened.read(_ENDS))
-    return state.hexdigest()

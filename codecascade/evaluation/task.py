@@ -46,8 +46,8 @@ Row = dict[str, Any]
 task's own fields, and what the verdict adds (``passed``, ``outcome``, ``detail``, or what ``judge`` says)."""
 
 Need = str
-"""``corpus``, ``filler`` (a corpus is used if there is one), ``sandbox``, ``scores`` (log-probabilities), or
-``toolchain:<language>``."""
+"""``corpus``; ``files`` (a folder, or a corpus), ``filler`` (the same, and it does without); ``sandbox``; ``scores``
+(log-probabilities); ``toolchain:<language>``."""
 
 
 def unchanged(text: str) -> str:
@@ -191,8 +191,10 @@ class Benchmark:
 
     @property
     def source(self) -> str:
-        return "the corpus" if self.data is None else self.data.source
+        if self.data is not None:
+            return self.data.source
+        return "the corpus" if "corpus" in self.needs else "the corpus, or a folder of code"
 
     @property
     def licence(self) -> str:
-        return "the documents' own" if self.data is None else self.data.licence
+        return "the files' own" if self.data is None else self.data.licence

@@ -70,7 +70,7 @@ def test_rows_are_in_the_order_of_tasks_and_samples(undisturbed: Path) -> None:
     assert metrics(undisturbed)["pass@1"]["value"] == pytest.approx(5 / 40)
     seeds = {row["completion"].split("# ")[1] for row in found}
     assert len(seeds) == 8, "each problem has a seed of its own"
-    assert not list((undisturbed / "unfinished").iterdir())
+    assert not (undisturbed / "unfinished").exists()
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
