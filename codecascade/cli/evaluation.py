@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -64,8 +65,12 @@ def evaluate_model(
         int, typer.Option(min=1, help="One: greedy. More: pass@k.", rich_help_panel=_ASKED)
     ] = 1,
     temperature: Annotated[
-        float | None,
-        typer.Option(min=0.0, help="Default: 0, or the paper's for N > 1.", rich_help_panel=_ASKED),
+        str | None,
+        typer.Option(
+            metavar="T[,T,...]",
+            help="Default: 0, or the paper's for N > 1. Several: a sweep, an evaluation each.",
+            rich_help_panel=_ASKED,
+        ),
     ] = None,
     top_p: Annotated[
         float | None, typer.Option(help="Default: the paper's for N > 1.", rich_help_panel=_ASKED)
@@ -142,13 +147,14 @@ def evaluate_model(
     if output is None:
         raise UserError("name a folder for the results: -o DIR")
     _one_source(model, endpoint, served_model, samples, names)
+    temperatures = _temperatures(temperature, names)
     settings = _settings(
         {
             "benchmarks": names,
             "seed": seed,
             "limit": limit,
             "samples_per_problem": samples_per_problem,
-            "temperature": temperature,
+            "temperature": temperatures[0],
             "top_p": top_p,
             "chat": chat.value,
             "infilling_problems": None,
@@ -190,7 +196,47 @@ def evaluate_model(
         contamination=opened is not None,
     )
     title = name or (backend.name if backend is not None else samples.stem if samples is not None else "")
-    _run(inputs, settings, output, title)
+    if len(temperatures) == 1:
+        _run(inputs, settings, output, title)
+    else:
+        _sweep(inputs, settings, [t for t in temperatures if t is not None], output, title)
+
+
+def _sweep(
+    inputs: Inputs, settings: EvaluateSettings, temperatures: list[float], folder: Path, title: str
+) -> None:
+    from rich.console import Console
+
+    from codecascade.cli.figures import sweep_table
+    from codecascade.evaluation.sweep import folder_of, write_sweep
+
+    for each in temperatures:
+        _run(inputs, settings.model_copy(update={"temperature": each}), folder_of(folder, each), title)
+    Console().print(sweep_table(write_sweep(folder)))
+    stderr().print(f"{folder}: see {folder / 'sweep.svg'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _temperatures(text: str | None, names: list[str]) -> list[float | None]:
+    """One for an evaluation (None: the benchmark's own), several for a sweep."""
+    from codecascade.evaluation.benchmarks import BENCHMARKS
+
+    if text is None:
+        return [None]
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = [-1.0]
+    if any(not 0 <= each < math.inf for each in found):
+        raise UserError(
+            f"must be a number of 0 or more, or several with commas between (got {text!r})",
+            key="--temperature",
+        )
+    fixed = [name for name in names if BENCHMARKS[name].greedy or BENCHMARKS[name].score is not None]
+    if len(found) > 1 and fixed:
+        raise UserError(
+            f"{', '.join(fixed)}: always greedy, so there is nothing to sweep", key="--temperature"
+        )
+    return list(dict.fromkeys(found))
 
 
 def _run(inputs: Inputs, settings: EvaluateSettings, folder: Path, title: str) -> None:
