@@ -329,7 +329,7 @@ def _amount(label: str, value: float) -> str:
 def _text(value: Any) -> str:
     """A setting for a reader."""
     if value is None:
-        return "–"
+        return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

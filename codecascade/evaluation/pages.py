@@ -62,6 +62,7 @@ def write_pages(evaluation: Evaluation, measured: Measured, problems: Mapping[Ke
         start = _common_start([place[0] for place in problems])
         sections = _sections(problems, places, overlapping, len(start))
         index = {**common, "sections": sections, "problems": len(problems), "start": start}
+        index["several"] = any(problem.samples > 1 for problem in problems.values())
         (folder / "index.html").write_text(render("problems.html", index), encoding="utf-8")
         ordered_problems = list(problems.values())
         pages = [ordered_problems[start : start + PER_PAGE] for start in range(0, len(problems), PER_PAGE)]
