@@ -209,11 +209,13 @@ def _sweep(
 
     from codecascade.cli.figures import sweep_table
     from codecascade.evaluation.sweep import folder_of, write_sweep
+    from codecascade.evaluation.sweep_report import write_sweep_report
 
     for each in temperatures:
         _run(inputs, settings.model_copy(update={"temperature": each}), folder_of(folder, each), title)
     Console().print(sweep_table(write_sweep(folder)))
-    stderr().print(f"{folder}: see {folder / 'sweep.svg'}", markup=False, highlight=False, soft_wrap=True)
+    write_sweep_report(folder)
+    stderr().print(f"{folder}: see {folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _temperatures(text: str | None, names: list[str]) -> list[float | None]:
