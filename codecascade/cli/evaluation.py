@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codecascade.cli.app import app, stderr
+from codecascade.cli.app import app, invocation, stderr
 from codecascade.cli.cascade import SandboxMode
 from codecascade.errors import UserError
 
@@ -204,7 +204,7 @@ def _run(inputs: Inputs, settings: EvaluateSettings, folder: Path, title: str) -
     from codecascade.training.stopping import stopped_at_once
 
     about = {} if inputs.backend is None else inputs.backend.describe()
-    command = "codecascade " + " ".join(sys.argv[1:])
+    command = shlex.join(["codecascade", *invocation])
     with stopped_at_once(), FolderLock(folder):
         check_folder(folder, title)
         with EvaluationDisplay(stderr(), settings.benchmarks, title) as display:
