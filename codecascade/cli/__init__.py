@@ -12,7 +12,13 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from codecascade.cli import cascade, evaluation, generation  # noqa: F401  (they bring the commands)
+from codecascade.cli import (  # noqa: F401  (they bring the commands)
+    cascade,
+    compare,
+    evaluation,
+    figures,
+    generation,
+)
 from codecascade.cli.app import app, invocation, stderr
 from codecascade.errors import RunFailed, Stopped, UserError
 

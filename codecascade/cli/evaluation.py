@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from enum import StrEnum
 from pathlib import Path
@@ -64,8 +65,12 @@ def evaluate_model(
         int, typer.Option(min=1, help="One: greedy. More: pass@k.", rich_help_panel=_ASKED)
     ] = 1,
     temperature: Annotated[
-        float | None,
-        typer.Option(min=0.0, help="Default: 0, or the paper's for N > 1.", rich_help_panel=_ASKED),
+        str | None,
+        typer.Option(
+            metavar="T[,T,...]",
+            help="Default: 0, or the paper's for N > 1. Several: a sweep, an evaluation each.",
+            rich_help_panel=_ASKED,
+        ),
     ] = None,
     top_p: Annotated[
         float | None, typer.Option(help="Default: the paper's for N > 1.", rich_help_panel=_ASKED)
@@ -142,13 +147,14 @@ def evaluate_model(
     if output is None:
         raise UserError("name a folder for the results: -o DIR")
     _one_source(model, endpoint, served_model, samples, names)
+    temperatures = _temperatures(temperature, names)
     settings = _settings(
         {
             "benchmarks": names,
             "seed": seed,
             "limit": limit,
             "samples_per_problem": samples_per_problem,
-            "temperature": temperature,
+            "temperature": temperatures[0],
             "top_p": top_p,
             "chat": chat.value,
             "infilling_problems": None,
@@ -165,32 +171,77 @@ def evaluate_model(
 
     opened = None if corpus is None else Corpus.open(corpus)
     needs_sandbox = check_needs(names, given, corpus=opened is not None, model=model is not None)
-    from codecascade.sandbox.sandbox import Sandbox
+    from codecascade.training.stopping import stopped_at_once
 
-    box = Sandbox(sandbox.value) if needs_sandbox else None
-    backend: Backend | None = None
-    if model is not None:
-        from codecascade.generation.loaded import loaded_backend
+    with stopped_at_once():
+        from codecascade.sandbox.sandbox import Sandbox
 
-        with stderr().status(f"loading {model}"):
-            backend = loaded_backend(model, name=name, device=device, precision=precision.value)
-    elif endpoint is not None and served_model is not None:
-        from codecascade.generation.endpoint import Endpoint
+        box = Sandbox(sandbox.value) if needs_sandbox else None
+        backend: Backend | None = None
+        if model is not None:
+            from codecascade.generation.loaded import loaded_backend
 
-        backend = Endpoint(
-            endpoint, served_model, title=name, concurrency=concurrency, timeout=request_timeout
+            with stderr().status(f"loading {model}"):
+                backend = loaded_backend(model, name=name, device=device, precision=precision.value)
+        elif endpoint is not None and served_model is not None:
+            from codecascade.generation.endpoint import Endpoint
+
+            backend = Endpoint(
+                endpoint, served_model, title=name, concurrency=concurrency, timeout=request_timeout
+            )
+        inputs = Inputs(
+            backend,
+            samples=samples,
+            complete=require_complete,
+            corpus=opened,
+            sandbox=box,
+            data=given,
+            contamination=opened is not None,
         )
-    inputs = Inputs(
-        backend,
-        samples=samples,
-        complete=require_complete,
-        corpus=opened,
-        sandbox=box,
-        data=given,
-        contamination=opened is not None,
-    )
-    title = name or (backend.name if backend is not None else samples.stem if samples is not None else "")
-    _run(inputs, settings, output, title)
+        title = name or (backend.name if backend is not None else samples.stem if samples is not None else "")
+        if len(temperatures) == 1:
+            _run(inputs, settings, output, title)
+        else:
+            _sweep(inputs, settings, [t for t in temperatures if t is not None], output, title)
+
+
+def _sweep(
+    inputs: Inputs, settings: EvaluateSettings, temperatures: list[float], folder: Path, title: str
+) -> None:
+    from rich.console import Console
+
+    from codecascade.cli.figures import sweep_table
+    from codecascade.evaluation.sweep import folder_of, write_sweep
+    from codecascade.evaluation.sweep_report import write_sweep_report
+
+    for each in temperatures:
+        _run(inputs, settings.model_copy(update={"temperature": each}), folder_of(folder, each), title)
+    Console().print(sweep_table(write_sweep(folder)))
+    write_sweep_report(folder)
+    stderr().print(f"{folder}: see {folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _temperatures(text: str | None, names: list[str]) -> list[float | None]:
+    """One for an evaluation (None: the benchmark's own), several for a sweep."""
+    from codecascade.evaluation.benchmarks import BENCHMARKS
+
+    if text is None:
+        return [None]
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = [-1.0]
+    if any(not 0 <= each < math.inf for each in found):
+        raise UserError(
+            f"must be a number of 0 or more, or several with commas between (got {text!r})",
+            key="--temperature",
+        )
+    fixed = [name for name in names if BENCHMARKS[name].greedy or BENCHMARKS[name].score is not None]
+    if len(found) > 1 and fixed:
+        raise UserError(
+            f"{', '.join(fixed)}: always greedy, so there is nothing to sweep", key="--temperature"
+        )
+    return list(dict.fromkeys(found))
 
 
 def _run(inputs: Inputs, settings: EvaluateSettings, folder: Path, title: str) -> None:
@@ -201,11 +252,10 @@ def _run(inputs: Inputs, settings: EvaluateSettings, folder: Path, title: str) -
     from codecascade.evaluation.result import BenchmarkResult
     from codecascade.evaluation.runner import evaluate
     from codecascade.files import FolderLock
-    from codecascade.training.stopping import stopped_at_once
 
     about = {} if inputs.backend is None else inputs.backend.describe()
     command = shlex.join(["codecascade", *invocation])
-    with stopped_at_once(), FolderLock(folder):
+    with FolderLock(folder):
         check_folder(folder, title)
         with EvaluationDisplay(stderr(), settings.benchmarks, title) as display:
 

@@ -8,16 +8,17 @@ passes all test cases.
 from __future__ import annotations
 
 import json
+import warnings
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from codecascade.errors import UserError
 from codecascade.evaluation import apps_programs
 from codecascade.evaluation.answers import fenced_code, untagged
-from codecascade.evaluation.data import Data, Type, locate, need, read_records
+from codecascade.evaluation.data import Data, Type, holds, locate, need, read_records
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.rates import mean, pass_rates
 from codecascade.evaluation.task import (
@@ -44,17 +45,19 @@ _CALL_BASED = "use the provided function signature"
 
 
 DATA = Data(
-    files=("*.jsonl*",),
+    files=("test.jsonl*", "apps*.jsonl*"),
     licence="MIT for the collection; the texts belong to the contest sites",
     hub="codeparrot/apps",
-    hub_files=("test.jsonl", "train.jsonl"),
+    hub_files=("test.jsonl",),
 )
+_TRAIN = replace(DATA, files=("train.jsonl*",), hub_files=("train.jsonl",))
 _FIELDS: dict[str, Type] = {
     "problem_id": (int, str),
     "question": str,
     "difficulty": str,
     "input_output": (str, dict),
 }
+_SHOWN = 1_000  # characters of a test case
 _MOST_IN_A_SHOT = (
     2_500  # characters of question and solution together: both shots have to fit a context of 4,096 tokens
 )
@@ -64,8 +67,8 @@ _MOST_IN_A_SHOT = (
 class AppsProblem:
     """``packed`` are its test cases, compressed JSON: those of the whole test set are 1.2 GB of text.
 
-    ``solution`` is the shortest known one, "" where there is none; ``call_based`` that a function is called rather
-    than standard input read.
+    ``solution`` is the shortest known one that is valid Python, "" where there is none; ``call_based`` that a
+    function is called rather than standard input read; ``first_case`` is for a reader.
     """
 
     problem_id: str
@@ -74,6 +77,7 @@ class AppsProblem:
     starter_code: str
     solution: str
     call_based: bool
+    first_case: str
     packed: bytes
 
     @property
@@ -102,8 +106,9 @@ def tasks(context: Context) -> list[Task]:
 
     Problems without test cases can't be judged and are left out.
     """
-    train, test = problems(context.data)
-    shots = [] if context.model.is_chat else choose_shots(train, context.settings.apps_shots)
+    wanted = () if _in_chat(context) else context.settings.apps_shots
+    train, test = problems(context.data, with_train=wanted != ())
+    shots = choose_shots(train, wanted)
     shown = {problem.problem_id for problem in shots}
     examples = "".join(problem.shot for problem in shots)
     return [
@@ -112,14 +117,20 @@ def tasks(context: Context) -> list[Task]:
     ]
 
 
-def problems(given: Path | None) -> tuple[list[AppsProblem], list[AppsProblem]]:
+def problems(given: Path | None, *, with_train: bool = True) -> tuple[list[AppsProblem], list[AppsProblem]]:
     """The problems that have test cases: of the train split, and of the test split.
 
     A problem's split is its own field ``split``, or ``train`` in a file whose name says so.
+
+    Args:
+        with_train: read the train split's own file too, if there is one.
     """
     apps_programs.allow_long_integers()
     splits: tuple[list[AppsProblem], list[AppsProblem]] = ([], [])
-    for path in locate("apps", DATA, given):
+    paths = locate("apps", DATA, given)
+    if with_train and (given is None or (given.is_dir() and holds(_TRAIN, given))):
+        paths += locate("apps", _TRAIN, given)
+    for path in paths:
         for record in read_records(path, required=_FIELDS):
             in_train = record[1].get("split", "train" if "train" in path.name else "test") == "train"
             if (problem := _problem(*record)) is not None:
@@ -175,18 +186,6 @@ def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
     return found | {"test_case_average": mean(shares, seed=context.seed)}
 
 
-BENCHMARK = Benchmark(
-    "apps",
-    "APPS: contest problems",
-    "pass@1",
-    data=DATA,
-    needs=frozenset({"sandbox"}),
-    tasks=tasks,
-    metrics=metrics,
-    temperature=0.6,
-)
-
-
 def _problem(place: str, row: dict[str, Any]) -> AppsProblem | None:
     cases = _parsed(row["input_output"], place, "input_output")
     if not cases:
@@ -204,10 +203,28 @@ def _problem(place: str, row: dict[str, Any]) -> AppsProblem | None:
         row["difficulty"],
         row["question"],
         row.get("starter_code") or "",
-        min(solutions, key=len, default=""),
+        _shortest_valid(solutions),
         bool(cases.get("fn_name")),
+        f"{len(inputs)} test cases, of which the first is:\n{_shown(inputs[0])}\n->\n{_shown(outputs[0])}",
         zlib.compress(json.dumps(cases).encode(), 1),
     )
+
+
+def _shortest_valid(solutions: Sequence[str]) -> str:
+    """Some are of Python 2, and some return outside of any function, which APPS' own runner lets pass."""
+    with warnings.catch_warnings(action="ignore"):
+        for solution in sorted(solutions, key=len):
+            try:
+                compile(solution, "solution.py", "exec", dont_inherit=True)
+            except (SyntaxError, ValueError):
+                continue
+            return solution
+    return ""
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
 
 
 def _parsed(value: Any, place: str, key: str) -> Any:
@@ -220,6 +237,10 @@ def _parsed(value: Any, place: str, key: str) -> Any:
         raise UserError(f"is not valid JSON ({error})", file=place, key=key) from None
 
 
+def _in_chat(context: Context) -> bool:
+    return context.model.is_chat and context.settings.chat != "never"
+
+
 def _task(problem: AppsProblem, examples: str, context: Context) -> Task:
     like_apps = context.settings.apps_comparison == "apps"
 
@@ -229,7 +250,7 @@ def _task(problem: AppsProblem, examples: str, context: Context) -> Task:
     def judge(code: str, outcomes: Sequence[Outcome]) -> Row:
         return apps_programs.verdict(problem.cases, outcomes, like_apps=like_apps)
 
-    chat = context.model.is_chat
+    chat = _in_chat(context)
     prompt: Prompt = (
         Dialogue((Message("user", problem.instruction),))
         if chat
@@ -240,9 +261,23 @@ def _task(problem: AppsProblem, examples: str, context: Context) -> Task:
         prompt,
         context.settings.apps_max_new_tokens,
         expected=problem.solution,
-        test=f"{len(problem.cases['inputs'])} test cases",
+        test=problem.first_case,
         extract=fenced_code if chat else untagged,
         programs=programs,
         judge=judge,
         fields={"difficulty": problem.difficulty},
     )
+
+
+BENCHMARKS = (
+    Benchmark(
+        "apps",
+        "APPS: contest problems",
+        "pass@1",
+        data=DATA,
+        needs=frozenset({"sandbox"}),
+        tasks=tasks,
+        metrics=metrics,
+        temperature=0.6,
+    ),
+)

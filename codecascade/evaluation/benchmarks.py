@@ -22,16 +22,19 @@ from codecascade.evaluation.task import Benchmark
 BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
     for family in (
-        validation.BENCHMARKS,
-        humaneval.BENCHMARKS,
-        humaneval_plus.BENCHMARKS,
-        mbpp.BENCHMARKS,
-        (apps.BENCHMARK,),
-        map(multipl_e.benchmark, multipl_e.LANGUAGES),
-        infilling.BENCHMARKS,
-        (multilingual_infilling.BENCHMARK, docstrings.BENCHMARK, lcc.BENCHMARK),
-        key_retrieval.BENCHMARKS,
-        (perplexity.BENCHMARK, gsm8k.BENCHMARK),
+        validation,
+        humaneval,
+        humaneval_plus,
+        mbpp,
+        apps,
+        multipl_e,
+        infilling,
+        multilingual_infilling,
+        docstrings,
+        lcc,
+        key_retrieval,
+        perplexity,
+        gsm8k,
     )
-    for benchmark in family
+    for benchmark in family.BENCHMARKS
 }

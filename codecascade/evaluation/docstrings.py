@@ -11,14 +11,15 @@ from collections.abc import Callable, Sequence
 
 from codecascade.evaluation.answers import first_line
 from codecascade.evaluation.data import Data, load, need
+from codecascade.evaluation.infilling import LEFT_TO_RIGHT
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.rates import answers, mean
 from codecascade.evaluation.similarity import docstring_bleu
-from codecascade.evaluation.task import Benchmark, Context, Gap, Row, Task
+from codecascade.evaluation.task import Benchmark, Context, Continuation, Gap, Row, Task
 from codecascade.sandbox.outcome import Outcome
 
 DATA = Data(
-    files=("python/**/test.jsonl*", "python/test*.jsonl*", "test.jsonl*"),
+    files=("python/test.jsonl*", "*/python/test.jsonl*", "test.jsonl*"),
     licence="C-UDA",
     hub="google/code_x_glue_ct_code_to_text",
     hub_files=("python/test-*.parquet",),
@@ -31,6 +32,7 @@ _SIGNATURE_END = re.compile(r":[ \t]*(?:#[^\n]*)?\n")
 def tasks(context: Context) -> list[Task]:
     """One gap a function; the reference is the first paragraph of its docstring, as tokens."""
     made: list[Task] = []
+    layouts = context.model.infilling_formats
     for place, row in load("docstrings", DATA, context.data, {"code": str, "docstring": str}):
         tokens = need(row, "docstring_tokens", list, place)
         reference = " ".join(map(str, tokens))
@@ -38,11 +40,12 @@ def tasks(context: Context) -> list[Task]:
         made.append(
             Task(
                 f"docstrings/{len(made)}",
-                Gap(prefix, suffix),
+                Gap(prefix, suffix, layouts[0]) if layouts else Continuation(prefix),
                 _MAX_NEW_TOKENS,
                 expected=reference,
                 extract=first_line,
                 judge=_judge(reference),
+                fields={"format": layouts[0] if layouts else LEFT_TO_RIGHT},
             )
         )
     return made
@@ -76,18 +79,14 @@ def _until(code: str, start: int, quotes: str) -> str | None:
 
 
 def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
-    """``bleu``: the mean over functions, a fraction of 1 (published figures are 100 times this)."""
-    return {"bleu": mean(answers(rows, "bleu")["bleu"], seed=context.seed)}
+    """``bleu``: the mean over functions, a fraction of 1 (published figures are 100 times this).
 
-
-BENCHMARK = Benchmark(
-    "docstrings",
-    "CodeXGLUE: docstrings of Python functions",
-    "bleu",
-    data=DATA,
-    tasks=tasks,
-    metrics=metrics,
-)
+    (A model without infilling tokens scores 0; it sees the signature only, and ``bleu_left_to_right`` is its own.)
+    """
+    figure = mean(answers(rows, "bleu")["bleu"], seed=context.seed)
+    if rows[0].get("format") == LEFT_TO_RIGHT:
+        return {"bleu": Metric(0.0, 0.0, 0.0, figure.n), f"bleu_{LEFT_TO_RIGHT}": figure}
+    return {"bleu": figure}
 
 
 def _judge(reference: str) -> Callable[[str, Sequence[Outcome]], Row]:
@@ -95,3 +94,16 @@ def _judge(reference: str) -> Callable[[str, Sequence[Outcome]], Row]:
         return {"bleu": docstring_bleu(reference, completion)}
 
     return judge
+
+
+BENCHMARKS = (
+    Benchmark(
+        "docstrings",
+        "CodeXGLUE: docstrings of Python functions",
+        "bleu",
+        data=DATA,
+        tasks=tasks,
+        metrics=metrics,
+        greedy=True,
+    ),
+)

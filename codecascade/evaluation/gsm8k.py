@@ -19,7 +19,7 @@ from codecascade.evaluation.task import Benchmark, Context, Continuation, Dialog
 from codecascade.sandbox.outcome import Outcome
 
 DATA = Data(
-    files=("test.jsonl*", "gsm8k*.jsonl*"),
+    files=("gsm8k/test.jsonl*", "gsm8k*.jsonl*", "test.jsonl*"),
     licence="MIT",
     hub="openai/gsm8k",
     hub_files=("main/test-*.parquet",),
@@ -99,19 +99,9 @@ def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
     return {"accuracy": rates.mean(rates.answers(rows, "passed")["passed"], seed=context.seed)}
 
 
-BENCHMARK = Benchmark(
-    "gsm8k",
-    "GSM8K: solve rate",
-    "accuracy",
-    data=DATA,
-    tasks=tasks,
-    metrics=metrics,
-)
-
-
 def _prompt(question: str, context: Context) -> Prompt:
     shots = SHOTS[: context.settings.gsm8k_shots]
-    if context.model.is_chat:
+    if context.model.is_chat and context.settings.chat != "never":
         turns = [
             message
             for asked, answered in shots
@@ -135,3 +125,16 @@ def _judge(target: str) -> Callable[[str, Sequence[Outcome]], Row]:
         return {"passed": number == target, "answer": number}
 
     return judge
+
+
+BENCHMARKS = (
+    Benchmark(
+        "gsm8k",
+        "GSM8K: solve rate",
+        "accuracy",
+        data=DATA,
+        tasks=tasks,
+        metrics=metrics,
+        greedy=True,
+    ),
+)

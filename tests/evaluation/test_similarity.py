@@ -14,24 +14,22 @@ from codecascade.evaluation.similarity import (
     sentence_bleu,
 )
 
-WORDS = st.lists(st.sampled_from(["the", "cat", "sat", "on", "a", "mat"]), max_size=9)
+SENTENCE = ["the", "cat", "sat", "on", "a", "mat"]
+WORDS = st.lists(st.sampled_from(SENTENCE), max_size=9)
 
 
 def test_bleu_by_hand() -> None:
     # 5 of 6 words, 3 of 5 pairs, 2 of 4 triples, 1 of 3 quadruples; smoothed from the pairs on; equal lengths
     by_hand = math.exp((math.log(5 / 6) + math.log(4 / 6) + math.log(3 / 5) + math.log(2 / 4)) / 4)
-    penalty = math.exp(0)
-    reference, hypothesis = ["the", "cat", "sat", "on", "a", "mat"], ["the", "cat", "sat", "on", "mat", "the"]
     # words: the cat sat on mat (the second "the" is one too many); pairs: the cat, cat sat, sat on
-    assert sentence_bleu(reference, hypothesis) == pytest.approx(by_hand * penalty)
+    assert sentence_bleu(SENTENCE, ["the", "cat", "sat", "on", "mat", "the"]) == pytest.approx(by_hand)
 
 
 def test_short_answers_are_penalised_with_one_token_more_on_either_side() -> None:
     # 2 of 2 words, 1 of 1 pairs, no triple, no quadruple: all precisions are 1; 6 + 1 tokens against 2 + 1
-    reference = ["the", "cat", "sat", "on", "a", "mat"]
-    assert sentence_bleu(reference, reference[:2]) == pytest.approx(math.exp(1 - 7 / 3))
-    assert sentence_bleu(reference, []) == pytest.approx(math.exp(-6))
-    assert sentence_bleu(reference, ["dog"]) == 0.0
+    assert sentence_bleu(SENTENCE, SENTENCE[:2]) == pytest.approx(math.exp(1 - 7 / 3))
+    assert sentence_bleu(SENTENCE, []) == pytest.approx(math.exp(-6))
+    assert sentence_bleu(SENTENCE, ["dog"]) == 0.0
 
 
 @given(WORDS, WORDS)
