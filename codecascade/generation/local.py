@@ -276,7 +276,7 @@ class LocalGenerator:
         scores: list[float] = []
         while (start := len(scores)) < last:
             end = min(last, start + self.prefill_tokens, start + max(1, _SCORED_PAIRS // (start + 1)))
-            hidden = self.model(tokens[None, start:end], cache=cache)[0]
+            hidden = self.model(tokens[None, start:end], cache=cache, mask=Documents((end - start,)))[0]
             scores += self._scores(hidden, tokens[start + 1 : end + 1]).tolist()
         return scores
 
