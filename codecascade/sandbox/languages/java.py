@@ -14,10 +14,18 @@ from codecascade.sandbox.program import Command
 _MAIN = r"\bvoid\s+main\s*\("
 _PACKAGE = re.compile(r"^\s*package\s+([\w.]+)\s*;", re.MULTILINE)
 _CLASS = re.compile(r"^(?:\w+[ \t]+){0,4}?(?:class|interface|enum|record)[ \t]+(\w+)", re.MULTILINE)
-_PUBLIC = re.compile(r"^public[ \t]+(?:\w+[ \t]+){0,4}?(?:class|interface|enum|record)[ \t]+(\w+)", re.MULTILINE)
+_PUBLIC = re.compile(
+    r"^public[ \t]+(?:\w+[ \t]+){0,4}?(?:class|interface|enum|record)[ \t]+(\w+)", re.MULTILINE
+)
 _JAR = "codecascade.jar"
 # One processor's worth of threads, and none of the machine code that only long runs earn back.
-_SMALL = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:CICompilerCount=1", "-Xshare:auto")
+_SMALL = (
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:CICompilerCount=1",
+    "-Xshare:auto",
+    "-XX:-UsePerfData",
+)
 
 
 def _find() -> Toolchain | None:
