@@ -61,14 +61,16 @@ def sweep(
     ],
     as_json: _Json = False,
 ) -> None:
-    """pass@k by temperature: the table of a sweep; the picture is drawn again, as sweep.svg in its folder."""
+    """pass@k by temperature: the table of a sweep; its picture and report are written again."""
     import json
 
     from rich.console import Console
 
     from codecascade.evaluation.sweep import write_sweep
+    from codecascade.evaluation.sweep_report import write_sweep_report
 
     found = write_sweep(folder)
+    write_sweep_report(folder)
     if as_json:
         print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
     else:

@@ -11,6 +11,7 @@ import numpy as np
 
 from codecascade.evaluation.folder import Evaluation, Measured
 from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.multipl_e import problem_number
 from codecascade.evaluation.paper import TABLES, Column, PaperTable, belongs, remarks
 from codecascade.evaluation.rendering import bounds, figure
 from codecascade.evaluation.scores import scores, slim
@@ -111,7 +112,7 @@ def _says_more(table: PaperTable, columns: list[Column]) -> bool:
 
 
 def _cell(metric: Metric, column: Column, measured: Measured, letters: dict[str, str]) -> Cell:
-    name = next(name for name in column.metrics if name in measured.metrics)
+    name = column.metrics[0]
     sentences = remarks(column.protocol, measured.settings, measured.tasks)
     if measured.missing:
         sentences.append(f"{measured.missing:,} problems have no samples and are left out")
@@ -127,24 +128,19 @@ def _cell(metric: Metric, column: Column, measured: Measured, letters: dict[str,
 
 def _average(columns: list[Column], evaluation: Evaluation) -> Cell | None:
     """The mean over languages, with a bootstrap over the problems that the languages share."""
-    of_language = []
+    by_language: list[dict[int | None, float]] = []
     for column in columns:
         measured = evaluation.benchmarks[column.benchmark]
         found = scores(measured, column.metrics[0], slim(measured.rows()))
         if found is None:
             return None
-        of_language.append(
-            {_number(key[0]): value for key, value in zip(found.keys, found.values, strict=True)}
+        by_language.append(
+            {problem_number(key[0]): value for key, value in zip(found.keys, found.values, strict=True)}
         )
-    problems = sorted(set().union(*of_language))
-    values = np.array([[scored.get(problem, np.nan) for problem in problems] for scored in of_language])
+    problems = list(dict.fromkeys(problem for scored in by_language for problem in scored))
+    values = np.array([[scored.get(problem, np.nan) for problem in problems] for scored in by_language])
     draws = np.random.default_rng(0).integers(len(problems), size=(2000, len(problems)))
-    means = np.array([np.nanmean(values[:, draw], axis=1).mean() for draw in draws])
+    means = [np.nanmean(values[:, draw], axis=1).mean() for draw in draws]
     low, high = np.quantile(means, [0.025, 0.975])
     metric = Metric(float(np.nanmean(values, axis=1).mean()), float(low), float(high), len(problems))
     return Cell(metric, figure(metric.value, "pass@1"), bounds(metric, "pass@1"))
-
-
-def _number(task_id: str) -> str:
-    """``HumanEval_23_strlen`` -> ``HumanEval_23``: a function's name differs between languages."""
-    return "_".join(task_id.replace("/", "_").split("_")[:2])

@@ -150,7 +150,9 @@ def compare(first: Path, second: Path, benchmarks: Collection[str] = ()) -> Comp
 
 def _compare(first: Measured, second: Measured) -> Compared:
     _refuse_other_settings(first, second)
-    of_first, of_second = _problems(first), _problems(second)
+    of_first, of_second = gather(first.rows()), gather(second.rows())
+    if not (of_first or of_second):
+        return Compared(first.name, first.title, first.metric, 0, (), left_out=("there are no samples",))
     _refuse_other_problems(first.name, first, second, set(of_first), set(of_second))
     order = {place: number for number, place in enumerate(of_second)}
     places = [Place(place, number, order[place]) for number, place in enumerate(of_first)]
@@ -169,16 +171,6 @@ def _compare(first: Measured, second: Measured) -> Compared:
         solved_only_by(of_first, of_second),
         tuple(left_out),
     )
-
-
-def _problems(measured: Measured) -> dict[Key, Problem]:
-    problems = gather(measured.rows())
-    if not problems:
-        raise UserError(
-            "there are no samples, so that problems can't be compared one by one",
-            file=measured.samples_file,
-        )
-    return problems
 
 
 def _differences(first: Measured, second: Measured) -> tuple[list[Difference], list[str]]:
@@ -206,7 +198,8 @@ def _differences(first: Measured, second: Measured) -> tuple[list[Difference], l
 def _mismatch(first: Scores, second: Scores) -> str:
     if set(first.keys) != set(second.keys):
         return "of different problems"
-    if first.weights is not None and not np.array_equal(first.weights, _in_order(second, first.keys).weights):
+    below = _in_order(second, first.keys).weights
+    if first.weights is not None and below is not None and not np.array_equal(first.weights, below):
         return "losses per token of different tokenizers can't be compared"
     return ""
 
@@ -239,9 +232,9 @@ def _refuse_other_problems(
     example = sorted(ones ^ twos)[0][0]
     folders = first.samples_file.parent.parent, second.samples_file.parent.parent
     raise UserError(
-        f"not the same problems: {folders[0]} has {len(ones):,}, {folders[1]} has {len(twos):,}, {len(ones & twos):,} "
-        f"are in both (only one has {example}); measure both with the same --limit and --seed, or leave it out with "
-        "--benchmark",
+        f"not the same problems: {folders[0]} has {len(ones):,}, {folders[1]} has {len(twos):,}, and "
+        f"{len(ones & twos):,} are in both (only one has {example}); measure both with the same --limit and --seed, "
+        "or leave it out with --benchmark",
         key=name,
     )
 

@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from codecascade.errors import UserError
 from codecascade.evaluation import plots
 from codecascade.evaluation.beside import Beside, tables_beside
-from codecascade.evaluation.failures import NOT_RUN, PASSED, SYNTAX, WRONG, Problem, ordered, table
+from codecascade.evaluation.correlations import correlate, language_scores
+from codecascade.evaluation.failures import NOT_RUN, PASSED, SYNTAX, TOO_LONG, WRONG, Problem, ordered, table
 from codecascade.evaluation.folder import Evaluation, Key, Measured, read_evaluation
 from codecascade.evaluation.metrics import Metric, bootstrap_mean, wilson
 from codecascade.evaluation.pages import anchor, problems_of, write_pages
@@ -33,7 +35,7 @@ _COLOURS = {
     "time-out": "#b5483a",
     "out of memory": "#7a2f26",
     "killed": "#4b5560",
-    "prompt too long": "#d8d3c8",
+    TOO_LONG: "#d8d3c8",
     NOT_RUN: "#e4e7eb",
     _OTHER: "#f3dcc3",
 }
@@ -63,6 +65,7 @@ def _view(evaluation: Evaluation, problems: Mapping[str, Problems]) -> dict[str,
         "evaluation": evaluation,
         "headlines": [_headline(measured) for measured in evaluation.benchmarks.values() if measured.main],
         "tables": [(found, _strip(found, evaluation.model)) for found in tables],
+        "correlations": _correlations(evaluation),
         "perplexity": _perplexity(evaluation),
         "keys": _keys(evaluation),
         "failures": _failures(evaluation, problems),
@@ -180,6 +183,17 @@ def _family(model: str) -> str:
     return "Instruct" if model.startswith("Unnatural") else "the paper's"
 
 
+def _correlations(evaluation: Evaluation) -> str:
+    """Between the languages that programs were run in (paper, Fig. 3)."""
+    if sum(name.startswith("multipl_e_") for name in evaluation.benchmarks) < 1:
+        return ""
+    try:
+        scored = language_scores(evaluation)
+    except UserError:  # fewer than two
+        return ""
+    return plots.correlations([correlate(evaluation.model, scored)])
+
+
 def _perplexity(evaluation: Evaluation) -> str:
     measured = evaluation.benchmarks.get("perplexity")
     curve = _cells(measured, "perplexity") if measured else {}
@@ -294,16 +308,12 @@ def _notes(evaluation: Evaluation) -> list[str]:
 
 
 def _cost(evaluation: Evaluation) -> dict[str, str]:
-    """Totals, and the seconds of each benchmark; objects inside are told by their own keys."""
+    """Totals, and the seconds of each benchmark."""
     found: dict[str, str] = {}
-    for name, value in evaluation.cost.items():
-        inner = value.items() if isinstance(value, dict) else [("", value)]
-        for part, amount in inner:
-            label = " ".join(text.replace("_", " ") for text in (name, part) if text)
-            if isinstance(amount, int | float) and not isinstance(amount, bool):
-                found[label.removesuffix(" seconds")] = _amount(label, float(amount))
-            elif amount is not None:
-                found[label] = _text(amount)
+    for name, value in evaluation.cost.get(evaluation.model, evaluation.cost).items():
+        label = str(name).replace("_", " ")
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            found[label.removesuffix(" seconds")] = _amount(label, float(value))
     for measured in evaluation.benchmarks.values():
         if measured.seconds is not None:
             found[measured.title] = duration(measured.seconds)
@@ -319,7 +329,7 @@ def _amount(label: str, value: float) -> str:
 def _text(value: Any) -> str:
     """A setting for a reader."""
     if value is None:
-        return "all" if value is None else ""
+        return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from codecascade.evaluation.folder import Key, Row, is_right, key
 
-PASSED, WRONG, SYNTAX, NOT_RUN = "passed", "wrong answer", "syntax error", "not run"
+PASSED, WRONG, SYNTAX = "passed", "wrong answer", "syntax error"
+NOT_RUN, TOO_LONG = "not run", "prompt too long"
 _OUTCOMES = {
     "timed_out": "time-out",
     "out_of_memory": "out of memory",
@@ -88,24 +89,24 @@ def gather(rows: Iterable[Row]) -> dict[Key, Problem]:
 
 
 def kind(row: Row) -> str:
-    """Why a sample failed, in the words of the report.
+    """Why a sample failed, in the words of the report; ``""`` where it is neither right nor wrong.
 
-    ``wrong answer`` is a failed assertion (or a text that isn't the true one), ``syntax error`` what does not parse or
-    compile, else the exception's type; ``time-out``, ``out of memory``, ``killed`` and ``not run`` are the sandbox's.
+    ``wrong answer`` is a failed assertion (or a text that isn't the true one), ``syntax error`` what does not parse
+    or compile, else it is the exception's type; ``time-out``, ``out of memory``, ``killed`` and ``not run`` are the
+    sandbox's words.
     """
-    right = is_right(row)
-    if right is None:
-        return ""
+    right, outcome = is_right(row), row.get("outcome")
     if right:
         return PASSED
     if row.get("finish_reason") == "context":
-        return "prompt too long"
-    outcome, detail = row.get("outcome"), row.get("detail") or ""
+        return TOO_LONG
     if outcome in _OUTCOMES:
         return _OUTCOMES[outcome]
+    if right is None:
+        return ""
     if outcome != "failed":
         return WRONG
-    return _failure(str(detail))
+    return _failure(str(row.get("detail") or ""))
 
 
 def _failure(detail: str) -> str:
@@ -131,7 +132,7 @@ def table(problems: Iterable[Problem]) -> Counter[str]:
 
 def ordered(kinds: Iterable[str]) -> list[str]:
     """Passed, wrong answer, syntax error, exceptions by their names, then what the sandbox stopped or never ran."""
-    ends = [*_OUTCOMES.values(), "prompt too long"]
+    ends = [*_OUTCOMES.values(), TOO_LONG]
     starts = [PASSED, WRONG, SYNTAX]
 
     def place(name: str) -> tuple[int, int, str]:

@@ -85,8 +85,18 @@ class Evaluation:
 
     @property
     def figures(self) -> dict[str, Mapping[str, Metric]]:
-        """``figures[benchmark][metric]``."""
-        return {name: measured.metrics for name, measured in self.benchmarks.items()}
+        """``figures[benchmark][metric]``; those of an infilling's first layout by their full names too."""
+        return {name: _full_names(measured) for name, measured in self.benchmarks.items()}
+
+
+def _full_names(measured: Measured) -> Mapping[str, Metric]:
+    """``pass@1`` of an infilling in several layouts is that of the first: ``pass@1_psm``."""
+    first = next(measured.rows(), {}) if measured.name.startswith("infilling_") else {}
+    layout = first.get("format")
+    if layout not in ("psm", "spm"):
+        return measured.metrics
+    named = {f"{name}_{layout}": measured.metrics.get(name) for name in ("pass@1", "exact_match")}
+    return {name: metric for name, metric in named.items() if metric is not None} | measured.metrics
 
 
 def is_plain(metric: str) -> bool:
@@ -100,7 +110,7 @@ def key(row: Row) -> Key:
 
 
 def is_right(row: Row) -> bool | None:
-    """Whether a sample is right: its tests passed, or (where none ran) it is the true text; None if neither is known."""
+    """Whether a sample is right: its tests passed or, where none ran, it is the true text; None if unknown."""
     for name in ("passed", "exact_match"):
         if isinstance(row.get(name), bool):
             return bool(row[name])

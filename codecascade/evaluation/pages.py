@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
 from typing import Any
 
 from codecascade.evaluation.failures import PASSED, Answer, Problem, gather, ordered
@@ -63,6 +62,7 @@ def write_pages(evaluation: Evaluation, measured: Measured, problems: Mapping[Ke
         start = _common_start([place[0] for place in problems])
         sections = _sections(problems, places, overlapping, len(start))
         index = {**common, "sections": sections, "problems": len(problems), "start": start}
+        index["several"] = any(problem.samples > 1 for problem in problems.values())
         (folder / "index.html").write_text(render("problems.html", index), encoding="utf-8")
         ordered_problems = list(problems.values())
         pages = [ordered_problems[start : start + PER_PAGE] for start in range(0, len(problems), PER_PAGE)]
@@ -126,9 +126,13 @@ def _sections(
 
 
 def _common_start(names: Sequence[str]) -> str:
-    """Whole parts (up to a slash or an underscore) that all names begin with; a list of links need not repeat them."""
-    shared = commonprefix(list(names))
-    return shared[: 1 + max(shared.rfind("/"), shared.rfind("_"))] if len(names) > 1 else ""
+    """Whole parts (up to a slash or an underscore) that all names begin with: links need not repeat them."""
+    if len(names) < 2:
+        return ""
+    first, last = min(names), max(names)  # what these two share, all share
+    length = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    shared = first[:length]
+    return shared[: 1 + max(shared.rfind("/"), shared.rfind("_"))]
 
 
 def _name(problem: Problem) -> str:

@@ -157,7 +157,7 @@ def beside(rows: Sequence[tuple[str, Metric, Mapping[str, Sequence[float]]]], na
     """
     families = list(dict.fromkeys(family for _, _, others in rows for family in others))
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(7.6, 0.75 + 0.36 * len(rows)))
+        figure = Figure(figsize=(7.6, 0.95 + 0.36 * len(rows)))
         axes = figure.subplots()
         for row, (_, metric, others) in enumerate(rows):
             for family, values in others.items():
@@ -166,7 +166,7 @@ def beside(rows: Sequence[tuple[str, Metric, Mapping[str, Sequence[float]]]], na
             low, value, high = (100 * bound for bound in (metric.low, metric.value, metric.high))
             axes.plot([low, high], [row, row], color=INK, linewidth=3, alpha=0.3, solid_capstyle="round")
             axes.plot([value], [row], "o", color=INK, markersize=6.5)
-        handles = [Line2D([], [], color=INK, marker="o", linewidth=3, markersize=6.5, label=name)]
+        handles = [Line2D([], [], color=INK, marker="o", linewidth=3, markersize=6.5, label=_short(name))]
         handles += [
             Line2D(
                 [], [], color=HUES[place % len(HUES)], marker="|", linestyle="", markersize=10, label=family
@@ -260,6 +260,11 @@ def temperature_sweep(sweep: Sweep) -> str:
             axes.set_xlabel("temperature")
             axes.legend(frameon=False, fontsize=8)
         return _svg(figure)
+
+
+def _short(name: str, most: int = 32) -> str:
+    """A name that leaves room for others in a legend."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _numbers(axes: Any, values: Any, text: Callable[[float], str]) -> None:

@@ -1,8 +1,8 @@
 """A metric taken apart again: what each problem contributed to it, from the samples' rows.
 
-A figure is compared between two models problem by problem, so the score of each is needed; a metric's name says which:
-``pass@10`` is the estimator over a problem's samples, ``exact_match_java_spm`` the mean of the field ``exact_match`` of
-the rows whose other fields say ``java`` and ``spm``. What comes out is checked against the figure itself.
+A figure is compared between two models problem by problem, so the score of each is needed, and a metric's name says
+which: ``pass@10`` is the estimator over a problem's samples, ``exact_match_java_spm`` the mean of the field
+``exact_match`` of the rows whose other fields say ``java`` and ``spm``. What comes out is checked against the figure.
 """
 
 from __future__ import annotations

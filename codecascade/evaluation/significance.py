@@ -22,7 +22,7 @@ def mcnemar(gained: int, lost: int) -> float:
     """The exact two-sided p-value of ``gained`` against ``lost`` problems: a fair coin's (McNemar 1947)."""
     n, less = gained + lost, min(gained, lost)
     tail = sum(math.comb(n, k) for k in range(less + 1))
-    return min(1.0, 2 * tail / 2**n)
+    return min(1.0, float(2 * tail / 2**n))
 
 
 def sign_flip(differences: ArrayLike, *, seed: int = 0) -> float:
@@ -36,10 +36,10 @@ def sign_flip(differences: ArrayLike, *, seed: int = 0) -> float:
     n = len(values)
     if n == 0:
         return 1.0
-    observed = abs(values.sum()) * (1 - 1e-12)  # equal sums differ in their last bits
+    observed = float(abs(values.sum())) * (1 - 1e-12)  # equal sums differ in their last bits
     if n <= _EXACT:
-        signs = 1.0 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
-        return float(np.mean(np.abs(signs @ values) >= observed))
+        every = 1.0 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
+        return float(np.mean(np.abs(every @ values) >= observed))
     generator = np.random.default_rng(seed)
     beyond = 0
     for _ in range(0, _FLIPS, 500):  # bounded memory, whatever n is

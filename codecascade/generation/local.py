@@ -27,7 +27,9 @@ from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.precision import choose_precision
 
 _LOGIT_ROWS = 512  # positions whose logits exist at a time when texts are scored
-_SCORED_PAIRS = 1 << 23  # of a long text's chunk with what stands before it: bounds the attention's memory
+_SCORED_PAIRS = (
+    1 << 23
+)  # tokens of a chunk of a long text, times those before it: bounds the attention's memory
 _COMPACT_AT = 0.75  # the share of living rows at which the cache is copied without the dead ones
 
 
@@ -251,7 +253,7 @@ class LocalGenerator:
         positions = torch.cat([torch.arange(size, device=self._device) for size in sizes])
         hidden = self.model(tokens, positions=positions[None], mask=Documents(tuple(sizes)))[0]
         predicted = (positions > 0).nonzero()[:, 0]
-        scores = self._log_probabilities_after(hidden, tokens[0], predicted)
+        scores = self._scores(hidden[predicted - 1], tokens[0, predicted])
         return [part.tolist() for part in torch.split(scores, [size - 1 for size in sizes])]
 
     @torch.inference_mode()
@@ -261,18 +263,20 @@ class LocalGenerator:
         last = len(sequence) - 1
         cache = KeyValueCache.allocate(self.model.config, 1, last, self._dtype, self._device)
         scores: list[float] = []
-        for start, end in _chunks(last, self.prefill_tokens):
-            hidden = self.model(tokens[None, start:end], cache=cache)[0]
-            predicted = torch.arange(1, end - start + 1, device=self._device)
-            scores += self._log_probabilities_after(hidden, tokens[start : end + 1], predicted).tolist()
+        while (start := cache.lengths[0]) < last:
+            end = min(last, start + self.prefill_tokens, start + max(1, _SCORED_PAIRS // (start + 1)))
+            hidden = self.model(tokens[None, start:end], cache=cache, mask=Documents((end - start,)))[0]
+            scores += self._scores(hidden, tokens[start + 1 : end + 1]).tolist()
         return scores
 
-    def _log_probabilities_after(self, hidden: Tensor, tokens: Tensor, predicted: Tensor) -> Tensor:
-        """Of the tokens at the places ``predicted``, each by the hidden state before it."""
+    def _scores(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """(tokens, hidden_size) and the tokens that follow, to the log-probability of each."""
         return torch.cat(
             [
-                _log_probability(self.model.logits(hidden[part - 1]), tokens[part])
-                for part in torch.split(predicted, _LOGIT_ROWS)
+                _log_probability(self.model.logits(part), those)
+                for part, those in zip(
+                    torch.split(hidden, _LOGIT_ROWS), torch.split(targets, _LOGIT_ROWS), strict=True
+                )
             ]
         )
 
@@ -335,15 +339,6 @@ def _log_probability(logits: Tensor, tokens: Tensor) -> Tensor:
     """Natural logarithms (rows,) of the probability of each row's token; ``logits`` (rows, vocabulary)."""
     logits = logits.float()
     return logits.gather(-1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
-
-
-def _chunks(length: int, most: int) -> Iterator[tuple[int, int]]:
-    """``(start, end)`` of a long text's chunks of at most ``most`` tokens, shorter the more stand before them."""
-    start = 0
-    while start < length:
-        end = min(length, start + most, start + max(1, _SCORED_PAIRS // (start + 1)))
-        yield start, end
-        start = end
 
 
 def _passes(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
