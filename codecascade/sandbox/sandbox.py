@@ -21,6 +21,8 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from codecascade.errors import UserError
+from codecascade.sandbox.languages.run import Languages
+from codecascade.sandbox.languages.table import PYTHON, canonical_name
 from codecascade.sandbox.outcome import Limits, Outcome, Verdict
 from codecascade.sandbox.program import Command, Program
 from codecascade.sandbox.service import Service
@@ -71,6 +73,7 @@ class Sandbox:
         self._layers = layers
         self._idle: dict[tuple[str, ...], list[Zone]] = {}
         self._lock = threading.Lock()
+        self._languages = Languages(self.run_command, self.start, self.workers)
 
     def __enter__(self) -> Sandbox:
         return self
@@ -85,6 +88,7 @@ class Sandbox:
             self._idle.clear()
         for zone in zones:
             zone.close()
+        self._languages.close()
 
     def run(self, program: str | Program, *, timeout: float = 10.0, memory_mb: int = 2048) -> Outcome:
         """Run one program; ``timeout`` is in CPU seconds. Never raises for what the program does.
@@ -97,8 +101,8 @@ class Sandbox:
             program = Program(program)
         if program.timeout is not None:
             limits = replace(limits, cpu_seconds=program.timeout)
-        if program.language != "python":
-            raise UserError(f"no such language: {program.language!r}")
+        if canonical_name(program.language) != PYTHON:
+            return self._languages.run(program, limits)
         _check_names(program.files)
         text = f"{program.source}\n{program.tests}"
         modules: tuple[str, ...] = ()
