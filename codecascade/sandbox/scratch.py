@@ -99,6 +99,7 @@ def empty(folder: str) -> None:
     Folders are lifted to the top one level at a time, so that neither the paths nor the open descriptors grow with
     the depth.
     """
+    os.chmod(folder, 0o700)
     top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     lifted = 0
     try:
@@ -110,6 +111,12 @@ def empty(folder: str) -> None:
                     lifted = _dissolve(top, name, lifted)
     finally:
         os.close(top)
+
+
+def remove(folder: str) -> None:
+    """Remove a folder as :func:`empty` empties it."""
+    empty(folder)
+    os.rmdir(folder)
 
 
 def _dissolve(top: int, name: str, lifted: int) -> int:

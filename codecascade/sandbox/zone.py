@@ -23,7 +23,7 @@ from typing import Any, Literal
 from codecascade.sandbox.frames import receive, send
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Command, Program
-from codecascade.sandbox.scratch import empty
+from codecascade.sandbox.scratch import remove
 from codecascade.sandbox.world import SCRATCH, visible
 
 Kind = Literal["namespaces", "bubblewrap", "landlock", "none"]
@@ -109,7 +109,7 @@ class Zone:
                 raise ZoneDied(str(error)) from None
             finally:
                 its.close()
-            self._end = weakref.finalize(self, _end, ours, process, self.scratch)
+            self._end = weakref.finalize(self, _end, ours, process, self.scratch, os.getpid())
             try:
                 answer = self._receive(_START_SECONDS)
             except ZoneDied as error:
@@ -152,7 +152,9 @@ class Zone:
         self._end()
 
 
-def _end(control: socket.socket, process: subprocess.Popen[bytes], scratch: str | None) -> None:
+def _end(control: socket.socket, process: subprocess.Popen[bytes], scratch: str | None, owner: int) -> None:
+    if os.getpid() != owner:
+        return  # a fork of the harness has no say
     with contextlib.suppress(OSError):
         control.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for an answer
     control.close()  # the server ends when it reads to the end, or hangs up on the program that it watches
@@ -167,9 +169,8 @@ def _end(control: socket.socket, process: subprocess.Popen[bytes], scratch: str 
 
 
 def _remove(scratch: str | None) -> None:
-    if scratch:
-        empty(scratch)
-        os.rmdir(scratch)
+    if scratch and os.path.exists(scratch):
+        remove(scratch)
 
 
 def python_job(program: Program, limits: Limits) -> dict[str, Any]:
