@@ -17,6 +17,7 @@ import pytest
 
 from codecascade.sandbox import syscalls
 from codecascade.sandbox.outcome import Limits
+from codecascade.sandbox.program import Command
 from codecascade.sandbox.sandbox import Sandbox
 
 
@@ -232,3 +233,27 @@ def test_every_refused_call_is_refused() -> None:
     with Sandbox("weak", workers=1, confinement="none", layers=("seccomp",)) as filtered:
         outcome = filtered.run(program)
         assert outcome.passed, outcome
+
+
+def test_programs_hold_no_descriptor_of_the_harness(sandbox: Sandbox) -> None:
+    """Also where the harness has so many open that the zone's own get high numbers."""
+    many = [os.open(os.devnull, os.O_RDONLY) for _ in range(400)]
+    try:
+        with Sandbox("weak", workers=1, confinement=sandbox.confinement) as crowded:
+            program = (
+                "import os\n"
+                "held = []\n"
+                "for n in range(5000):\n"
+                "    try: os.fstat(n)\n"
+                "    except OSError: continue\n"
+                "    held.append(n)\n"
+                "assert held == [0, 1, 2, 3], held"
+            )
+            outcome = crowded.run(program)
+            with crowded.start(Command(("cat",))) as service:
+                service.stdin.close()
+                assert service.stdout.read() == b""
+    finally:
+        for descriptor in many:
+            os.close(descriptor)
+    assert outcome.passed, outcome
