@@ -18,6 +18,7 @@ from codecascade.cli import (  # noqa: F401  (they bring the commands)
     evaluation,
     figures,
     generation,
+    sandbox,
 )
 from codecascade.cli.app import app, invocation, stderr
 from codecascade.errors import RunFailed, Stopped, UserError

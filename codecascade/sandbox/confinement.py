@@ -70,11 +70,11 @@ class Confinement:
     """A zone, confined as ``setup["kind"]`` says.
 
     Args:
-        setup: ``kind`` (``namespaces``, ``bubblewrap``: they have been made around this process; ``landlock``;
-            ``none``), ``control`` (descriptor), ``folders`` (to be read), ``path`` (to import from), ``modules``
-            (imported in advance), ``scratch`` (where there is no mount namespace), ``base`` (see world.build),
-            ``search`` (``PATH``), ``standard``
-            (descriptors of a service's standard input and output, or None).
+        setup: ``kind`` (``namespaces``; ``bubblewrap``: it has made them around this process; ``landlock``;
+            ``none``), ``layers`` (of ``seccomp`` and ``landlock``), ``control`` (descriptor), ``folders`` (to be
+            read), ``path`` (to import from), ``modules`` (imported in advance), ``scratch`` (a folder), ``base``
+            (see world.build), ``search`` (``PATH``), ``standard`` (descriptors of a service's standard input and
+            output, or None).
         user: who programs run as if this is root.
 
     Raises:
@@ -97,13 +97,16 @@ class Confinement:
         )
         if self.kind == "namespaces":
             world.build(self.folders, setup["base"])
-        if self.kind == "namespaces" or not syscalls.landlock_version():
-            syscalls.hide_memory()  # else Landlock does, and the server can look at its programs
+        if self.kind != "namespaces" and not self.is_root and not syscalls.landlock_version():
+            # Nothing else keeps a program from looking into this process of its own user; this process can't
+            # look at its programs either then.
+            syscalls.hide_memory()
         syscalls.bound_capabilities(may_read_all=self.reads_all)
         syscalls.no_new_privileges()
         if self.is_root:
             os.setgroups([])
-        confines = self.kind != "none" and syscalls.seccomp_supported()
+        self.has_landlock = "landlock" in setup["layers"] and syscalls.landlock_version() > 0
+        confines = "seccomp" in setup["layers"] and syscalls.seccomp_supported()
         self.filter = syscalls.Filter(syscalls.seccomp_filter()) if confines else None
         self.hard = {name: resource.getrlimit(name)[1] for name in _LIMITED}
         os.environ.clear()
@@ -193,12 +196,21 @@ class Confinement:
             for name in os.listxattr(self.scratch):
                 os.removexattr(self.scratch, name)
         self.scratch_mb = megabytes
-        if self.kind == "none" or not syscalls.landlock_version():
-            return
-        if self.rules >= 0:
-            os.close(self.rules)
-        readable = ["/"] if self.kind == "namespaces" else [*world.visible(self.folders), "/proc", "/dev"]
-        self.rules = syscalls.landlock_ruleset(readable, [self.scratch])
+        if self.has_landlock and (self.rules < 0 or self.kind == "namespaces"):
+            if self.rules >= 0:
+                os.close(self.rules)
+            self.rules = syscalls.landlock_ruleset(self._readable(), [self.scratch])
+
+    def _readable(self) -> list[str]:
+        """What Landlock lets programs read."""
+        if self.kind == "namespaces":
+            return ["/"]
+        folders = [*world.visible(self.folders), "/proc", "/dev"]
+        if self.reads_all:  # but not what is kept from others
+            folders.remove("/etc")
+            with os.scandir("/etc") as entries:
+                folders += [entry.path for entry in entries if entry.stat().st_mode & 0o004]
+        return folders
 
     def _become(self, job: Job, given: int, out: int, err: int, channel: int) -> NoReturn:
         """In the fork: from the server's copy to the confined program. Never returns."""

@@ -93,6 +93,7 @@ def run_python(steps: CodeType, job: Job, path: list[str]) -> NoReturn:
 
     def out_of_memory() -> None:
         if get_pid() == me:
+            flush()
             write(CHANNEL, b"MMemoryError")
         leave(0)
 

@@ -61,7 +61,8 @@ def main() -> None:
             sys.excepthook(type(error), error, error.__traceback__)
         finally:
             os._exit(0)
-    os.close(setup["control"])
+    for descriptor in (setup["control"], *(setup["standard"] or ())):
+        os.close(descriptor)
     poll = select.poll()
     poll.register(harness, select.POLLIN)
     poll.register(os.pidfd_open(server), select.POLLIN)

@@ -26,6 +26,7 @@ from codecascade.sandbox.scratch import empty
 from codecascade.sandbox.world import SCRATCH, visible
 
 Kind = Literal["namespaces", "bubblewrap", "landlock", "none"]
+LAYERS = ("seccomp", "landlock")
 _SERVER = Path(__file__).with_name("server.py")
 _START_SECONDS = 120
 _COMMON = ("typing", "collections", "functools", "itertools", "math", "re", "string", "heapq", "bisect")
@@ -43,6 +44,8 @@ class Zone:
         kind: how it is confined.
         modules: imported in advance beside the common ones.
         folders: to be read beside the system's and the interpreter's.
+        layers: of ``seccomp`` and ``landlock`` those to put on top where the kernel has them; None: both, except
+            that ``none`` has none.
         standard: descriptors ``(stdin, stdout)`` of the one program of a zone that is a service.
 
     Raises:
@@ -55,6 +58,7 @@ class Zone:
         modules: tuple[str, ...] = (),
         folders: tuple[str, ...] = (),
         standard: tuple[int, int] | None = None,
+        layers: tuple[str, ...] | None = None,
     ) -> None:
         self.kind = kind
         if kind == "bubblewrap" and not bubblewrap():
@@ -68,6 +72,7 @@ class Zone:
         interpreter = _interpreter_folders()
         setup = {
             "kind": kind,
+            "layers": (() if kind == "none" else LAYERS) if layers is None else layers,
             "harness": os.getpid(),
             "control": its.fileno(),
             "folders": [*interpreter, *folders],

@@ -74,6 +74,7 @@ CSHARP = Language(
     error=re.compile(
         r"^\[ERROR\] FATAL UNHANDLED EXCEPTION: (.*)$|at System\.Diagnostics\.(Debug\.Assert)\b", re.MULTILINE
     ),
-    memory=re.compile(r"System\.OutOfMemoryException|^Out of memory", re.MULTILINE),
+    # The last: mono finds no memory for the exception that it was to throw.
+    memory=re.compile(r"System\.OutOfMemoryException|^Out of memory|Assertion at exception\.c", re.MULTILINE),
     fails=re.compile(r"DefaultTraceListener\.Fail|Unhandled Exception"),
 )

@@ -19,7 +19,13 @@ _PUBLIC = re.compile(
 )
 _JAR = "codecascade.jar"
 # One processor's worth of threads, and none of the machine code that only long runs earn back.
-_SMALL = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:CICompilerCount=1", "-Xshare:auto")
+_SMALL = (
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:CICompilerCount=1",
+    "-Xshare:auto",
+    "-XX:-UsePerfData",
+)
 
 
 def _find() -> Toolchain | None:

@@ -8,7 +8,9 @@ from codecascade.sandbox.languages.ending import at_end, halves
 from codecascade.sandbox.languages.language import Language, Plan, Toolchain, find_tools
 from codecascade.sandbox.outcome import Limits
 
-ERROR = re.compile(r"^(?:Uncaught )?((?:[\w$.]*(?:Error|Exception))\b.*)$", re.MULTILINE)
+ERROR = re.compile(
+    r"^(?:Uncaught )?((?:[\w$.]*(?:Error|Exception))\b.*)$|^(.*)\n\(Use `node --trace-uncaught", re.MULTILINE
+)
 MEMORY = re.compile(r"JavaScript heap out of memory|Array buffer allocation failed")
 
 

@@ -61,7 +61,8 @@ class Language:
         install: what a machine without the toolchain is to install.
         find: the toolchain, or None where something is missing.
         finish: ``(text, token) -> text`` with a line after the last test that prints the token in two pieces, on a
-            line of its own; None where there is no place for one (then the exit status alone decides).
+            line of its own, to standard output or error; None where there is no place for one (then the exit
+            status alone decides).
         plan: ``(text, toolchain, limits) -> Plan``.
         environment: of its commands, given the limits.
         build: made once for a toolchain and kept in the cache: a command whose outputs are the products.

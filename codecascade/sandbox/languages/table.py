@@ -10,6 +10,7 @@ from codecascade.errors import UserError
 from codecascade.sandbox.languages.bash import BASH
 from codecascade.sandbox.languages.cpp import CPP
 from codecascade.sandbox.languages.csharp import CSHARP
+from codecascade.sandbox.languages.go import GO
 from codecascade.sandbox.languages.java import JAVA
 from codecascade.sandbox.languages.javascript import JAVASCRIPT
 from codecascade.sandbox.languages.language import Language, Toolchain
@@ -20,7 +21,7 @@ from codecascade.sandbox.languages.rust import RUST
 from codecascade.sandbox.languages.typescript import TYPESCRIPT
 
 # Python is the sandbox's own and needs nothing: it is in no row.
-LANGUAGES: tuple[Language, ...] = (CPP, JAVA, PHP, TYPESCRIPT, JAVASCRIPT, CSHARP, BASH, RUST, PERL, R)
+LANGUAGES: tuple[Language, ...] = (CPP, JAVA, PHP, TYPESCRIPT, JAVASCRIPT, CSHARP, BASH, GO, RUST, PERL, R)
 PYTHON = "python"
 _PYTHON_NAMES = ("python", "py", "python3")
 _BY_NAME = {name: language for language in LANGUAGES for name in (language.name, *language.names)}
