@@ -74,12 +74,15 @@ class _ChunkedLoss(Function):
                 ),
                 strict=True,
             ):
-                log_probabilities = some.float().log_softmax(-1)
-                total -= (log_probabilities.gather(-1, target) * weight).sum()
+                exact = some.float()
+                probabilities = exact.softmax(-1)
+                # the likeliest token's probability is never tiny, and exp is made once, in the fast kernel
+                normaliser = exact.amax(-1, keepdim=True) - probabilities.amax(-1, keepdim=True).log()
+                total += ((normaliser - exact.gather(-1, target)) * weight).sum()
                 if not any(ctx.needs_input_grad):
                     continue
                 # by the logits: weight x (softmax - one-hot)
-                some.copy_(log_probabilities.exp_().mul_(weight).scatter_add_(-1, target, -weight))
+                some.copy_(probabilities.mul_(weight).scatter_add_(-1, target, -weight))
             if hidden_gradient is not None:
                 torch.mm(logits, head, out=hidden_gradient[part])
             if ctx.needs_input_grad[1]:
