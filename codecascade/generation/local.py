@@ -29,6 +29,8 @@ from codecascade.training.precision import choose_precision
 
 _LOGIT_ROWS = 64  # positions whose logits exist at a time when texts are scored: few stay in the CPU's caches
 _CACHE_BYTES, _LEAST_PLACES = 2**30, 16_384
+# Tokens of a chunk of a long text times those before it: bounds the attention's memory.
+_SCORED_PAIRS = 1 << 23
 _COMPACT_AT = 0.75  # the share of living rows at which the cache is copied without the dead ones
 
 
@@ -99,7 +101,7 @@ class LocalGenerator:
             if len(request.ids) < self.context_length:
                 waiting.append((index, request))
             else:
-                yield from (Completion(index, sample, "", (), "context") for sample in range(request.samples))
+                yield from (Completion(index, sample, "", (), "context") for sample in request.sample_numbers)
         waiting.sort(key=lambda item: -len(item[1].ids))  # the largest first: what does not fit fails at once
         for batch in self._batches(waiting):
             for row, _ in self._decode(batch):
@@ -127,6 +129,9 @@ class LocalGenerator:
         places: list[int] = []
         tokens = 0
         for place, sequence in enumerate(sequences):
+            if len(sequence) > self.prefill_tokens:
+                yield place, self._score_long(sequence)
+                continue
             if places and tokens + len(sequence) > self.prefill_tokens:
                 yield from zip(places, self._score([sequences[place] for place in places]), strict=True)
                 places, tokens = [], 0
@@ -165,7 +170,7 @@ class LocalGenerator:
         rows: list[_Row] = []
         prompts: list[int] = []
         for place, (index, request) in enumerate(batch):
-            for sample in range(request.samples):
+            for sample in request.sample_numbers:
                 rows.append(_Row(self.tokenizer, index, sample, request, self._room(request)))
                 prompts.append(place)
         capacity = self._capacity(batch)
@@ -259,11 +264,32 @@ class LocalGenerator:
         positions = torch.cat([torch.arange(size, device=self._device) for size in sizes])
         hidden = self.model(tokens, positions=positions[None], mask=Documents(tuple(sizes)))[0]
         predicted = (positions > 0).nonzero()[:, 0]
-        losses = [
-            F.cross_entropy(self.model.logits(hidden[part - 1]).float(), tokens[0, part], reduction="none")
-            for part in torch.split(predicted, _LOGIT_ROWS)
-        ]
-        return [part.tolist() for part in torch.split(-torch.cat(losses), [size - 1 for size in sizes])]
+        scores = self._scores(hidden[predicted - 1], tokens[0, predicted])
+        return [part.tolist() for part in torch.split(scores, [size - 1 for size in sizes])]
+
+    @torch.inference_mode()
+    def _score_long(self, sequence: Sequence[int]) -> list[float]:
+        """In chunks, so that memory grows with the text by its keys and values only."""
+        tokens = torch.tensor(sequence, device=self._device)
+        last = len(sequence) - 1
+        cache = KeyValueCache.allocate(self.model.config, 1, last, self._dtype, self._device)
+        scores: list[float] = []
+        while (start := len(scores)) < last:
+            end = min(last, start + self.prefill_tokens, start + max(1, _SCORED_PAIRS // (start + 1)))
+            hidden = self.model(tokens[None, start:end], cache=cache, mask=Documents((end - start,)))[0]
+            scores += self._scores(hidden, tokens[start + 1 : end + 1]).tolist()
+        return scores
+
+    def _scores(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """(tokens, hidden_size) and the tokens that follow, to the log-probability of each."""
+        return torch.cat(
+            [
+                -F.cross_entropy(self.model.logits(part).float(), those, reduction="none")
+                for part, those in zip(
+                    torch.split(hidden, _LOGIT_ROWS), torch.split(targets, _LOGIT_ROWS), strict=True
+                )
+            ]
+        )
 
 
 class _Row:
