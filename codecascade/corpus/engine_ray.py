@@ -5,9 +5,9 @@ Bands and rule come from :mod:`codecascade.corpus.near`; what is distributed is 
     texts -> (band key, number) -> shuffle by key -> which numbers belong together -> components
     texts of components of two or more -> shuffle by component -> remove_near_duplicates on each part
 
-Texts of different components share no band, so that the rule within components is the rule over all. Numbers and ranks
-are given before the first shuffle and each choice is made by them: neither the order of blocks nor the number of
-workers or partitions changes anything.
+Texts of different components share no band, so that the rule within components is the rule over all. Numbers and
+ranks are given before the first shuffle and each choice is made by them: neither the order of blocks nor the number
+of workers or partitions changes anything.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ def remove_near_duplicates_on_ray(
         .map_batches(partial(removed_of, threshold=threshold), batch_format="pyarrow", batch_size=None)
     )
     tables = [
-        pa.table(batch).cast(REMOVED) for batch in removed.iter_batches(batch_format="pyarrow", batch_size=None)
+        pa.table(batch).cast(REMOVED)
+        for batch in removed.iter_batches(batch_format="pyarrow", batch_size=None)
     ]
     return pa.concat_tables([REMOVED.empty_table(), *tables]).combine_chunks().sort_by("removed")
 
