@@ -6,8 +6,13 @@ Bands and rule come from :mod:`codecascade.corpus.near`; what is distributed is 
     texts of components of two or more -> shuffle by component -> remove_near_duplicates on each part
 
 Texts of different components share no band, so that the rule within components is the rule over all. Numbers and
+<<<<<<< HEAD
 ranks are given before the first shuffle and each choice is made by them: neither the order of blocks nor the number of
 workers or partitions changes anything.
+=======
+ranks are given before the first shuffle and each choice is made by them: neither the order of blocks nor the number
+of workers or partitions changes anything.
+>>>>>>> h-dedup
 """
 
 from __future__ import annotations

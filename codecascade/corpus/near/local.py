@@ -97,7 +97,7 @@ def removed_table(
     items = order[first[order] == order]
     sizes = sketch.sizes[items]
     if mode == "exact":
-        table, compared = _prefix_buckets(store, items, sizes, threshold), None
+        table, compared = prefix_buckets(store, items, sizes, threshold), None
     else:
         table, compared = _band_buckets(sketch, items), sketch.marks[items]
     goes_to, similarity = np.arange(len(first)), np.ones(len(first))
@@ -203,7 +203,7 @@ def _band_buckets(sketch: Sketch, items: Positions) -> Buckets:
     return buckets([sketch.bands[items, band] for band in range(BANDS)], [own] * BANDS, len(items))
 
 
-def _prefix_buckets(
+def prefix_buckets(
     store: ShingleStore, items: Positions, sizes: NDArray[np.int64], threshold: float
 ) -> Buckets:
     """Buckets that bring every pair together: a shingle each, of the rarest ones of an item.
