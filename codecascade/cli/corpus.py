@@ -106,10 +106,8 @@ def build(
 
 def _engine(name: EngineName, workers: int) -> Engine:
     if name is EngineName.ray:
-        from codecascade.corpus.engine_ray import connect
-        from codecascade.corpus.ray_build import RayEngine
+        from codecascade.corpus.engine_ray import RayEngine
 
-        connect()
         return RayEngine()
     from codecascade.corpus.engines import LocalEngine
 

@@ -184,6 +184,9 @@ def _begin(work: Path, inputs: str) -> None:
     file = work / _REQUEST
     if file.is_file() and file.read_text() == mark:
         log.info("an earlier build was interrupted; it goes on")
+        for entry in work.rglob(".*"):  # files that were being written
+            if entry.is_file() and entry.name != ".lock":
+                entry.unlink()
         return
     for entry in work.iterdir():
         if entry.name != ".lock":

@@ -207,4 +207,5 @@ def _known_text(text: str) -> str | None:
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:  # it takes files only
         file.write(text)
         file.flush()
-        return license_id(file.name)
+        found: str | None = license_id(file.name)
+    return found

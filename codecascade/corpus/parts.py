@@ -144,12 +144,12 @@ class Parts:
 
     def __init__(self, work: Path) -> None:
         files = sorted((work / PARTS).glob("*.json"))
-        self._files = [file.with_suffix(".arrow") for file in files]
+        self.files = [file.with_suffix(".arrow") for file in files]
         self._dropped = [file.with_suffix(".dropped") for file in files]
         self.tally = Tally()
         for file in files:
             self.tally.update(Tally.of_json(json.loads(file.read_text())))
-        self.rows: NDArray[np.int64] = np.array([read_arrow(file).num_rows for file in self._files], np.int64)
+        self.rows: NDArray[np.int64] = np.array([read_arrow(file).num_rows for file in self.files], np.int64)
 
     def __len__(self) -> int:
         """Documents."""
@@ -157,13 +157,13 @@ class Parts:
 
     def column(self, name: str) -> pa.ChunkedArray:
         """A column of all documents."""
-        chunks = [chunk for file in self._files for chunk in read_arrow(file)[name].chunks]
+        chunks = [chunk for file in self.files for chunk in read_arrow(file)[name].chunks]
         return pa.chunked_array(chunks, pa.string())
 
     def tables(self) -> Iterator[tuple[int, pa.Table]]:
         """Each part's documents, and the number of the first."""
         start = 0
-        for file, rows in zip(self._files, self.rows.tolist(), strict=True):
+        for file, rows in zip(self.files, self.rows.tolist(), strict=True):
             yield start, read_arrow(file)
             start += rows
 
