@@ -1,181 +1,132 @@
-"""Near-deduplication on Ray Data, with the same result as on one machine, text for text.
+"""A build's engine on a Ray cluster: the same jobs over the same parts, as data sets of Ray Data.
 
-Bands and rule come from :mod:`codecascade.corpus.near`; what is distributed is who meets whom::
-
-    texts -> (band key, number) -> shuffle by key -> which numbers belong together -> components
-    texts of components of two or more -> shuffle by component -> remove_near_duplicates on each part
-
-Texts of different components share no band, so that the rule within components is the rule over all. Numbers and
-<<<<<<< HEAD
-ranks are given before the first shuffle and each choice is made by them: neither the order of blocks nor the number of
-workers or partitions changes anything.
-=======
-ranks are given before the first shuffle and each choice is made by them: neither the order of blocks nor the number
-of workers or partitions changes anything.
->>>>>>> h-dedup
+All machines see the sources and the work folder at the same paths (a network file system): jobs leave their results
+there, and what travels through Ray is numbers, bands and the texts that may have a near-duplicate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from codecascade.corpus.near.local import REMOVED, check_threshold, remove_near_duplicates, sketched
-from codecascade.corpus.near.shingles import blocks
-from codecascade.errors import UserError
+from codecascade.corpus.engines import Job
+from codecascade.corpus.near import REMOVED
+from codecascade.corpus.near.distributed import remove_near_duplicates_on_ray
+from codecascade.corpus.parts import Parts, read_arrow
+from codecascade.errors import RunFailed, UserError
 
-if TYPE_CHECKING:
-    import ray
-    from ray.data import Dataset
-
-Numbers = NDArray[np.int64]
-PARTITIONS_PER_CPU = 2
-"""Ray's own default of 200 partitions takes longer to schedule than small data takes to process."""
+_TASKS_PER_CPU = 10
+"""Jobs are grouped into so many tasks at most: a task of Ray Data costs some milliseconds."""
 
 
-def connect(address: str | None = None) -> None:
-    """Use the cluster at ``address`` (``auto``, ``ray://...``), else the one in ``RAY_ADDRESS``, else a local one.
+class RayEngine:
+    """Ray Data on the cluster at ``address`` (``auto``, ``HOST:6379``), else on that of ``RAY_ADDRESS``, else locally.
 
-    A cluster that this process is connected to already is used as it is, and none is ever shut down here.
+    A cluster that this process is connected to already is used as it is.
 
     Raises:
         UserError: Ray isn't installed, or no cluster answers.
     """
+
+    def __init__(self, address: str | None = None) -> None:
+        try:
+            import ray
+            import ray.data
+        except ImportError:
+            raise UserError("needs Ray: pip install 'codecascade[cluster]'", key="engine") from None
+        self._started = not ray.is_initialized()
+        if self._started:
+            try:
+                ray.init(
+                    address=address, include_dashboard=False, log_to_driver=False, logging_level="warning"
+                )
+            except (ConnectionError, ValueError) as error:
+                raise UserError(f"no Ray cluster answers ({error})", key="engine") from None
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
+        self._ray = ray
+
+    def run(self, job: Job, work: Path, numbers: Sequence[int]) -> Iterator[int]:
+        """Do ``job(work, number)`` for all numbers, and yield what each returns."""
+        if not len(numbers):
+            return
+        jobs = self._data_set(pa.table({"number": pa.array(numbers, pa.int64())}))
+        done = jobs.map_batches(partial(_do, job=job, work=str(work)), batch_format="pyarrow", batch_size=1)
+        with _plain_errors(self._ray):
+            for row in done.iter_rows():
+                yield row["bytes"]
+
+    def near_duplicates(
+        self,
+        parts: Parts,
+        numbers: NDArray[np.int64],
+        ranks: NDArray[np.int64],
+        threshold: float,
+        work: Path,
+    ) -> pa.Table:
+        """:func:`codecascade.corpus.near.remove_near_duplicates` of the documents ``numbers`` (ascending)."""
+        del work  # Ray spills to its own folder
+        rows = []
+        start = 0
+        for file, count in zip(parts.files, parts.rows.tolist(), strict=True):
+            first, last = np.searchsorted(numbers, (start, start + count))
+            if first < last:
+                mine = numbers[first:last]
+                rows.append((str(file), mine, mine - start, ranks[first:last]))
+            start += count
+        if not rows:
+            return REMOVED.empty_table()
+        names = ("file", "numbers", "places", "ranks")
+        texts = self._data_set(pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))))
+        documents = texts.map_batches(_texts, batch_format="pyarrow", batch_size=1)
+        with _plain_errors(self._ray):
+            return remove_near_duplicates_on_ray(documents, threshold=threshold)
+
+    def close(self) -> None:
+        """Leave the cluster, if this engine joined or started it."""
+        if self._started:
+            self._ray.shutdown()
+
+    def _data_set(self, table: pa.Table) -> Any:
+        tasks = max(1, int(self._ray.cluster_resources().get("CPU", 1) * _TASKS_PER_CPU))
+        rows = -(-len(table) // tasks)
+        return self._ray.data.from_arrow([table.slice(start, rows) for start in range(0, len(table), rows)])
+
+
+def _do(batch: pa.Table, job: Job, work: str) -> pa.Table:
+    return pa.table({"bytes": [job(work, number) for number in batch["number"].to_pylist()]})
+
+
+def _texts(batch: pa.Table) -> pa.Table:
+    """What some rows of parts hold: ``number``, ``rank`` and ``text``."""
+    tables = []
+    for row in batch.to_batches():
+        for file, numbers, places, ranks in zip(*(column for column in row.columns), strict=True):
+            text = read_arrow(Path(file.as_py()))["text"].take(places.values)
+            tables.append(pa.table({"number": numbers.values, "rank": ranks.values, "text": text}))
+    return pa.concat_tables(tables)
+
+
+@contextmanager
+def _plain_errors(ray: Any) -> Iterator[None]:
+    """A job's own complaint as it is, anything else as a failed run."""
     try:
-        import ray
-        import ray.data
-    except ImportError:
-        raise UserError("needs Ray: pip install 'codecascade[cluster]'", key="engine") from None
-    try:
-        ray.init(address=address, ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
-    except ConnectionError as error:
-        raise UserError(f"no Ray cluster answers ({error})", key="engine") from None
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-
-
-def remove_near_duplicates_on_ray(
-    documents: Dataset, *, threshold: float = 0.7, partitions: int | None = None
-) -> pa.Table:
-    """:func:`~codecascade.corpus.near.remove_near_duplicates` of a data set with ``number``, ``rank`` and ``text``.
-
-    Args:
-        documents: ``number`` (int64) is unique, and decides between equal ranks; ``rank`` is of any type that Arrow
-            can sort. Read twice.
-        threshold: in (0, 1].
-        partitions: of both shuffles; none: two for each processor of the cluster. One component's texts must fit
-            into a worker's memory.
-
-    Returns:
-        As the local function, with numbers.
-
-    Raises:
-        UserError: the threshold is out of range.
-    """
-    import ray
-
-    check_threshold(threshold)
-    partitions = partitions or max(1, int(PARTITIONS_PER_CPU * ray.cluster_resources().get("CPU", 1)))
-    forest = (
-        documents.select_columns(["number", "text"])
-        .map_batches(band_rows, batch_format="pyarrow", batch_size=None, zero_copy_batch=True)
-        .repartition(partitions, keys=["key"])
-        .map_batches(linked, batch_format="pyarrow", batch_size=None)
-    )
-    links = [pa.table(batch) for batch in forest.iter_batches(batch_format="pyarrow", batch_size=None)]
-    numbers, components = connected(_pairs(links))
-    table = pa.table({"number": numbers, "component": components})
-    removed = (
-        documents.select_columns(["number", "rank", "text"])
-        .map_batches(
-            partial(in_components, table=ray.put(table)),
-            batch_format="pyarrow",
-            batch_size=None,
-            zero_copy_batch=True,
-        )
-        .repartition(partitions, keys=["component"])
-        .map_batches(partial(removed_of, threshold=threshold), batch_format="pyarrow", batch_size=None)
-    )
-    tables = [
-        pa.table(batch).cast(REMOVED)
-        for batch in removed.iter_batches(batch_format="pyarrow", batch_size=None)
-    ]
-    return pa.concat_tables([REMOVED.empty_table(), *tables]).combine_chunks().sort_by("removed")
-
-
-def band_rows(batch: pa.Table) -> pa.Table:
-    """A row of ``key`` and ``number`` for each band of each text that has words."""
-    keys, kept = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
-    numbers = batch.column("number").to_numpy()
-    done = 0
-    for chunk in batch.column("text").chunks:
-        for block in blocks(chunk):
-            _, sketch = sketched(*block)
-            some = np.flatnonzero(sketch.sizes)
-            keys.append(sketch.bands[some].ravel())
-            kept.append(np.repeat(numbers[done + some], sketch.bands.shape[1]))
-            done += len(sketch.sizes)
-    return pa.table({"key": np.concatenate(keys), "number": np.concatenate(kept)})
-
-
-def linked(batch: pa.Table) -> pa.Table:
-    """The numbers that share keys: ``number`` with ``other``, the smallest that it is linked with in this part."""
-    keys, numbers = batch.column("key").to_numpy(), batch.column("number").to_numpy()
-    order = np.lexsort((numbers, keys))
-    keys, numbers = keys[order], numbers[order]
-    begins = np.ones(len(keys), bool)
-    np.not_equal(keys[1:], keys[:-1], out=begins[1:])
-    firsts = numbers[begins][np.cumsum(begins) - 1]
-    apart = numbers != firsts
-    members, component = connected(np.stack([numbers[apart], firsts[apart]]))
-    return pa.table({"number": members, "other": component})
-
-
-def in_components(batch: pa.Table, table: ray.ObjectRef[pa.Table]) -> pa.Table:
-    """The rows whose number is in a component, with it."""
-    import ray
-
-    members, components = (column.to_numpy() for column in ray.get(table).columns)
-    numbers = batch.column("number").to_numpy()
-    place = np.searchsorted(members, numbers)
-    place[place == len(members)] = 0
-    inside = np.flatnonzero(members[place] == numbers) if len(members) else np.empty(0, np.int64)
-    return batch.take(inside).append_column("component", pa.array(components[place[inside]]))
-
-
-def removed_of(batch: pa.Table, threshold: float) -> pa.Table:
-    """The rule over one part of the components."""
-    batch = batch.sort_by("number")
-    table = remove_near_duplicates(batch.column("text").chunks, batch.column("rank"), threshold=threshold)
-    numbers = batch.column("number").to_numpy()
-    removed, kept = (numbers[table.column(name).to_numpy()] for name in ("removed", "kept"))
-    return pa.table([removed, kept, table.column("similarity")], schema=REMOVED)
-
-
-def connected(pairs: Numbers) -> tuple[Numbers, Numbers]:
-    """Connected components: all numbers of ``pairs`` (2, m), ascending, and the smallest that each is linked with.
-
-    Each root is hung below the smallest root that it has an edge to, and all paths are halved to their ends: a few
-    rounds whatever the shape (after Shiloach and Vishkin, 1982).
-    """
-    numbers, places = np.unique(pairs, return_inverse=True)
-    one, other = places.reshape(2, -1)
-    parent = np.arange(len(numbers))
-    while True:
-        low, high = np.minimum(parent[one], parent[other]), np.maximum(parent[one], parent[other])
-        if not (low != high).any():
-            return numbers, numbers[parent]
-        np.minimum.at(parent, high, low)
-        while (above := parent[parent]).tobytes() != parent.tobytes():
-            parent = above
-
-
-def _pairs(links: Iterable[pa.Table]) -> Numbers:
-    columns = [np.stack([link.column(0).to_numpy(), link.column(1).to_numpy()]) for link in links]
-    return np.concatenate([np.empty((2, 0), np.int64), *columns], axis=1)
+        yield
+    except ray.exceptions.RayError as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, UserError | RunFailed):
+                raise cause from None
+            cause = getattr(cause, "cause", None) or cause.__cause__
+        raise RunFailed(
+            f"a worker of the Ray cluster failed ({str(error).strip().splitlines()[-1]})"
+        ) from error

@@ -99,11 +99,13 @@ def test_duplicates_filters_and_benchmarks_are_dropped_and_counted(tree: MakeTre
 
 def test_natural_language_comes_along_and_stays_on_its_side(tree: MakeTree, build: Build) -> None:
     files = {}
-    for r in range(4):
-        sentence = f"People of r{r} write to r{r} about the code of r{r}, and so a model of r{r} can learn r{r} too. "
-        lists = "".join(f"- r{r} item {n}\n" for n in range(60))  # so that page and prose differ
-        files[f"r{r}/m.py"] = f'"""About r{r}.\n\n{lists}\n{sentence * 4}\n"""\n' + module(f"r{r}")
-    files["r0/README.md"] = "# R\n\n" + "Somebody wrote another page about r0, which has words of its own. " * 5
+    for r, name in enumerate(["quay", "gale", "fern", "moss"]):
+        sentence = (
+            f"People of {name} write to {name} about the code of {name}, and a model of {name} learns it. "
+        )
+        items = "".join(f"- {name} item {n}\n" for n in range(60))  # so that page and prose differ
+        files[f"r{r}/m.py"] = f'"""About {name}.\n\n{items}\n{sentence * 4}\n"""\n' + module(name)
+    files["r0/README.md"] = "# R\n\n" + "Somebody wrote another page, which has words of its own. " * 6
     _, corpus = build(tree(files))
     for split in ("train", "heldout"):
         repositories = {d.repository for d in corpus.documents(split)}

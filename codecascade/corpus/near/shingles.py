@@ -5,7 +5,7 @@ each character from U+0800 on (Chinese, Japanese...), whose scripts mostly write
 run longer than 64 bytes (encoded data) is cut into words of 64. A text of fewer than five words is one shingle; a
 text without words has none.
 
-Whole blocks of texts pass through NumPy: one million bytes at a time, so that what is computed stays in the
+Whole blocks of texts pass through NumPy: half a million bytes at a time, so that what is computed stays in the
 processor's cache. No word and no shingle becomes a Python object.
 """
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 WORDS = 5
 LONGEST_WORD = 64
-BLOCK_BYTES = 1_000_000
+BLOCK_BYTES = 500_000
 
 Hashes = NDArray[np.uint64]
 Bytes = NDArray[np.uint8]
