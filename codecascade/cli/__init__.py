@@ -12,7 +12,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from codecascade.cli import cascade, generation  # noqa: F401  (they bring the commands)
+from codecascade.cli import cascade, corpus, generation  # noqa: F401  (they bring the commands)
 from codecascade.cli.app import app, stderr
 from codecascade.errors import RunFailed, Stopped, UserError
 
