@@ -7,6 +7,7 @@ there, and what travels through Ray is numbers, bands and the texts that may hav
 from __future__ import annotations
 
 import logging
+import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -28,7 +29,7 @@ _TASKS_PER_CPU = 10
 
 
 class RayEngine:
-    """Ray Data on the cluster at ``address`` (``auto``, ``HOST:6379``), else on that of ``RAY_ADDRESS``, else locally.
+    """Ray Data on the cluster at ``address`` (``auto``, ``HOST:6379``) or ``RAY_ADDRESS``, else on this machine.
 
     A cluster that this process is connected to already is used as it is.
 
@@ -61,8 +62,10 @@ class RayEngine:
             return
         jobs = self._data_set(pa.table({"number": pa.array(numbers, pa.int64())}))
         done = jobs.map_batches(partial(_do, job=job, work=str(work)), batch_format="pyarrow", batch_size=1)
-        with _plain_errors(self._ray):
+        with _run_fails(self._ray):
             for row in done.iter_rows():
+                if row["error"]:
+                    raise pickle.loads(row["error"])
                 yield row["bytes"]
 
     def near_duplicates(
@@ -88,7 +91,7 @@ class RayEngine:
         names = ("file", "numbers", "places", "ranks")
         texts = self._data_set(pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))))
         documents = texts.map_batches(_texts, batch_format="pyarrow", batch_size=1)
-        with _plain_errors(self._ray):
+        with _run_fails(self._ray):
             return remove_near_duplicates_on_ray(documents, threshold=threshold)
 
     def close(self) -> None:
@@ -103,7 +106,16 @@ class RayEngine:
 
 
 def _do(batch: pa.Table, job: Job, work: str) -> pa.Table:
-    return pa.table({"bytes": [job(work, number) for number in batch["number"].to_pylist()]})
+    sizes: list[int] = []
+    errors: list[bytes | None] = []
+    for number in batch["number"].to_pylist():
+        try:
+            sizes.append(job(work, number))
+            errors.append(None)
+        except UserError as error:  # as data: Ray would make text of it, with a traceback
+            sizes.append(0)
+            errors.append(pickle.dumps(error))
+    return pa.table({"bytes": sizes, "error": pa.array(errors, pa.binary())})
 
 
 def _texts(batch: pa.Table) -> pa.Table:
@@ -117,16 +129,9 @@ def _texts(batch: pa.Table) -> pa.Table:
 
 
 @contextmanager
-def _plain_errors(ray: Any) -> Iterator[None]:
-    """A job's own complaint as it is, anything else as a failed run."""
+def _run_fails(ray: Any) -> Iterator[None]:
     try:
         yield
     except ray.exceptions.RayError as error:
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, UserError | RunFailed):
-                raise cause from None
-            cause = getattr(cause, "cause", None) or cause.__cause__
-        raise RunFailed(
-            f"a worker of the Ray cluster failed ({str(error).strip().splitlines()[-1]})"
-        ) from error
+        lines = [line for line in str(error).splitlines() if "Error: " in line] or [str(error)]
+        raise RunFailed(f"a worker of the Ray cluster failed ({lines[0].strip()})") from error

@@ -66,7 +66,7 @@ def remove_near_duplicates_on_ray(
     removed = (
         documents.select_columns(["number", "rank", "text"])
         .map_batches(
-            partial(in_components, table=ray.put(table)),
+            partial(_in_components, table=ray.put(table)),
             batch_format="pyarrow",
             batch_size=None,
             zero_copy_batch=True,
@@ -109,16 +109,13 @@ def linked(batch: pa.Table) -> pa.Table:
     return pa.table({"number": members, "other": component})
 
 
-def in_components(batch: pa.Table, table: ray.ObjectRef[pa.Table]) -> pa.Table:
-    """The rows whose number is in a component, with it."""
-    import ray
-
-    members, components = (column.to_numpy() for column in ray.get(table).columns)
+def in_components(batch: pa.Table, table: pa.Table) -> pa.Table:
+    """The rows whose ``number`` is in ``table`` (ascending), with its ``component``."""
+    members, components = (column.to_numpy() for column in table.columns)
     numbers = batch.column("number").to_numpy()
-    place = np.searchsorted(members, numbers)
-    place[place == len(members)] = 0
+    place = np.minimum(np.searchsorted(members, numbers), len(members) - 1)
     inside = np.flatnonzero(members[place] == numbers) if len(members) else np.empty(0, np.int64)
-    return batch.take(inside).append_column("component", pa.array(components[place[inside]]))
+    return batch.take(inside).append_column("component", pa.array(components[place[inside]], pa.int64()))
 
 
 def removed_of(batch: pa.Table, threshold: float) -> pa.Table:
@@ -151,3 +148,9 @@ def connected(pairs: Numbers) -> tuple[Numbers, Numbers]:
 def _pairs(links: Iterable[pa.Table]) -> Numbers:
     columns = [np.stack([link.column(0).to_numpy(), link.column(1).to_numpy()]) for link in links]
     return np.concatenate([np.empty((2, 0), np.int64), *columns], axis=1)
+
+
+def _in_components(batch: pa.Table, table: ray.ObjectRef[pa.Table]) -> pa.Table:
+    import ray
+
+    return in_components(batch, ray.get(table))
