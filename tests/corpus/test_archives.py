@@ -278,7 +278,7 @@ def test_revisions_that_are_none(repository: Path, revision: str) -> None:
 
 
 def test_a_folder_that_is_no_repository(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="not a git repository|no revision"):
+    with pytest.raises(UserError, match=r"not a git repository|no revision"):
         found(f"{tmp_path}@main")
 
 
