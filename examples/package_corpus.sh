@@ -48,6 +48,6 @@ if command -v apt-get >/dev/null; then
     rm -f "$downloads"/*.dsc "$downloads"/*.debian.tar.* "$downloads"/*.diff.gz
 fi
 
-set -- --recipe "$(dirname "$0")/../recipes/corpus-packages.toml" "$@"
+set -- --recipe "$(dirname "$0")/package_corpus.toml" "$@"
 find "$downloads" -maxdepth 1 -type f \( -name '*.whl' -o -name '*.tgz' -o -name '*.tar.*' \) | sort |
     xargs codecascade corpus build stdlib installed -o "$corpus" "$@"
