@@ -52,7 +52,7 @@ def find(source: str, dropped: Dropped) -> Iterator[Candidate]:
 
 
 def is_there(source: str) -> bool:
-    """Whether a source can be looked for in vain; of a place elsewhere nothing is known."""
+    """Whether a source is there, as far as this machine can tell."""
     path = Path(source).expanduser()
     before, at, _ = source.rpartition("@")
     at_a_commit = bool(at) and Path(before).expanduser().is_dir()
