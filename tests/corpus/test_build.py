@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -353,6 +354,37 @@ def test_a_worker_that_is_killed_is_told(
     monkeypatch.setattr("codecascade.corpus.engines._JOBS_WORTH_A_WORKER", 1)
     with pytest.raises(RunFailed, match="worker process was killed"):
         list(LocalEngine(2).run(_die, tmp_path, range(4)))
+
+
+def test_workers_end_with_their_parent(tmp_path: Path) -> None:
+    program = f"""
+import os, signal, sys
+sys.path[:0] = [{str(Path(__file__).parent)!r}]
+from pathlib import Path
+from test_build import _wait
+from codecascade.corpus import engines
+engines._JOBS_WORTH_A_WORKER = 1
+if __name__ == "__main__":
+    for pid in engines.LocalEngine(2).run(_wait, Path("."), range(2)):
+        print(pid, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+    (tmp_path / "program.py").write_text(program)
+    killed = subprocess.run(
+        [sys.executable, str(tmp_path / "program.py")], capture_output=True, text=True, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr  # and the pipes were closed: nobody holds them
+    (pid,) = killed.stdout.split()
+    for _ in range(100):
+        if not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]:
+            return
+        time.sleep(0.1)
+    pytest.fail("a worker outlives its parent")
+
+
+def _wait(work: str, number: int) -> int:
+    time.sleep(number * 60)
+    return os.getpid()
 
 
 def _die(work: str, number: int) -> int:
