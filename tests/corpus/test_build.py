@@ -146,6 +146,16 @@ def test_the_same_input_gives_the_same_bytes_and_a_second_run_does_nothing(
     assert "def work_new" in "".join(d.text for s in ("train", "heldout") for d in corpus.documents(s))
 
 
+def test_a_corpus_inside_of_its_source_is_not_read(tree: MakeTree) -> None:
+    root = tree(many())
+    first = build_corpus([str(root)], root / "corpus", CorpusSettings())
+    steps: list[str] = []
+    again = build_corpus(
+        [str(root)], root / "corpus", CorpusSettings(), progress=lambda step, *_: steps.append(step)
+    )
+    assert again == first and steps[-1] == "nothing to do"
+
+
 def test_request_fingerprint_is_of_the_question_alone(tree: MakeTree, build: Build) -> None:
     root = tree(many())
     manifest, _ = build(root, benchmark_texts=[PROBLEM], max_bytes=10_000)
