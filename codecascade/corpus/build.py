@@ -32,6 +32,7 @@ from codecascade.corpus.datasheet import datasheet
 from codecascade.corpus.decontaminate import STEP as BENCHMARK
 from codecascade.corpus.decontaminate import Benchmarks
 from codecascade.corpus.dedup import exact_duplicates, ranks, resolved
+from codecascade.corpus.documents import KINDS
 from codecascade.corpus.dropped import Dropped, by_step, in_words
 from codecascade.corpus.engines import Engine, LocalEngine
 from codecascade.corpus.manifest import FORMAT, NAME, Count, Manifest, StepManifest, read_manifest
@@ -221,8 +222,12 @@ def _duplicates(
     near = REMOVED.empty_table()
     if settings.near_duplicates:
         if not (work / _NEAR).exists():
-            found = engine.near_duplicates(parts, rest, places[rest], settings.near_threshold, work)
-            write_arrow(work / _NEAR, found)
+            kinds = documents["kind"].take(rest)
+            found = [near]
+            for kind in KINDS:  # prose stays beside the page that it was taken from, as Table 1 wants both
+                own = rest[np.asarray(pc.equal(kinds, kind))]
+                found.append(engine.near_duplicates(parts, own, places[own], settings.near_threshold, work))
+            write_arrow(work / _NEAR, pa.concat_tables(found))
         near = read_arrow(work / _NEAR)
         rest = np.setdiff1d(rest, np.asarray(near["removed"]))
         tally.add("near duplicate", documents.take(rest), documents["bytes"].take(rest))

@@ -27,7 +27,7 @@ def datasheet(manifest: Manifest) -> str:
     settings = manifest.settings
     total = manifest.total()
     lines = [
-        f"# Corpus of {', '.join(manifest.sources)}",
+        f"# {manifest.title()}",
         "",
         f"{total.documents:,} documents, {size(total.bytes)} of text. Made by codecascade "
         f"{manifest.versions['codecascade']}; all figures are in `manifest.json`, what was left out in "

@@ -130,14 +130,12 @@ def _sums(values: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.int64]
 
 def filter_step(settings: CorpusSettings) -> Step:
     """Drops what a rule speaks against."""
-    overrides = {**EXCEPTIONS, **settings.filters}
-    return Step("filter", lambda batch: drop(batch, "filter", reasons(batch, settings, overrides)))
+    return Step("filter", lambda batch: drop(batch, "filter", reasons(batch, settings)))
 
 
-def reasons(
-    batch: pa.RecordBatch, settings: CorpusSettings, overrides: Mapping[str, LanguageFilter] = EXCEPTIONS
-) -> list[str | None]:
+def reasons(batch: pa.RecordBatch, settings: CorpusSettings) -> list[str | None]:
     """Why each document is left out; none if it isn't."""
+    overrides = {**EXCEPTIONS, **settings.filters}
     texts = batch.column("text")
     shape = shape_of(texts)
     generated = _matches(first_lines(texts), _GENERATED) if settings.drop_generated else [False] * len(texts)

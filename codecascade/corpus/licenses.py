@@ -40,6 +40,7 @@ PERMISSIVE = frozenset(
         "CC0-1.0",
         "CNRI-Python",
         "HPND",
+        "LicenseRef-scancode-public-domain",
         "ISC",
         "MIT",
         "MIT-0",

@@ -72,6 +72,13 @@ class Manifest(Settings):
     benchmark_texts: int = Field(description="benchmark texts that were looked for")
     benchmarks_too_short: list[str] = Field(description="benchmark texts too short to be looked for")
 
+    def title(self) -> str:
+        """What the corpus is of, in a line."""
+        named = (
+            self.sources if len(self.sources) <= 4 else [*self.sources[:3], f"{len(self.sources) - 3} others"]
+        )
+        return f"Corpus of {', '.join(named)}"
+
     def total(self) -> Count:
         """Of both splits."""
         return sum((split.total for split in self.splits.values()), Count())

@@ -71,6 +71,7 @@ _ASSIGNED = re.compile(
     r"(?i)(?:api_?-?key|secret|token|passw(?:or)?d|auth|credential|access_?-?key)[\w-]{0,20}[\"']?"
     r"\s{0,3}(?::|=>?|:=)\s{0,3}[\"']([A-Za-z0-9+/=_\-.~]{20,200})[\"']"
 )
+_REST = re.compile(r"[\w+/=-]*")  # of a key that goes on behind what a pattern wants to see
 _SHORTEST_KEY, _AROUND = 8, " \t\"'=:"
 _LARGEST_SECTION = 10  # what begins with less is rather a version or a section of a standard than an address
 _LEAST_ENTROPY = 4.0  # bits a character of what is taken for random
@@ -165,6 +166,7 @@ def _matches(text: str, patterns: Iterable[re.Pattern[str]]) -> Iterator[Span]:
             # a match may carry the signs around it
             start += len(text[start:end]) - len(text[start:end].lstrip(_AROUND))
             end -= len(text[start:end]) - len(text[start:end].rstrip(_AROUND))
+            end += len(_REST.match(text, end)[0])  # type: ignore[index]  # matches anything, also nothing
             if end - start > _SHORTEST_KEY and not _is_placeholder(text[start:end]):
                 yield start, end, KEY
 

@@ -52,14 +52,11 @@ def find(source: str, dropped: Dropped) -> Iterator[Candidate]:
 
 
 def is_there(source: str) -> bool:
-    """Whether a source can be looked for in vain; of a place elsewhere nothing is known."""
+    """Whether a source is there, as far as this machine can tell."""
     path = Path(source).expanduser()
-    return (
-        source in NAMED
-        or "://" in source
-        or path.exists()
-        or Path(source.rpartition("@")[0]).expanduser().is_dir()
-    )
+    before, at, _ = source.rpartition("@")
+    at_a_commit = bool(at) and Path(before).expanduser().is_dir()
+    return source in NAMED or "://" in source or path.exists() or at_a_commit
 
 
 def title(source: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
@@ -16,12 +16,17 @@ from codecascade.recipe.reading import apply_override, read_toml, validated
 from codecascade.settings import Settings
 
 
+def _listed(value: Any) -> Any:
+    """A single source as a list of one; a list as what strict validation of Python's values wants."""
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
 class CorpusRecipe(Settings):
     """``codecascade corpus build --recipe FILE``."""
 
-    corpus: Annotated[
-        tuple[str, ...], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
-    ] = Field((), description="sources, where the command names none")
+    corpus: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        (), description="sources, where the command names none"
+    )
     decontaminate: tuple[str, ...] = Field(
         (), description="files of benchmark texts, besides --decontaminate"
     )

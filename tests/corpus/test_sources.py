@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import sys
 from pathlib import Path
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from source_trees import MakeTree
 
+from codecascade.corpus import folders, rows
 from codecascade.corpus.candidates import Candidate
 from codecascade.corpus.dropped import Dropped, by_step
 from codecascade.corpus.encoding import UnreadableError
@@ -226,6 +229,79 @@ def test_bad_sources_are_refused_with_a_reason(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(UserError, match=reason):
             list(find(str(tmp_path / name), Dropped()))
+
+
+def test_tables_elsewhere(tmp_path: Path) -> None:
+    """Through fsspec: here its memory and its files stand for a hub or an object store."""
+    memory = fsspec.filesystem("memory")
+    with memory.open("/data/a.jsonl", "wb") as file:
+        file.write(b'{"text": "one = 1", "path": "a.py"}\n')
+    with memory.open("/data/deep/b.parquet", "wb") as file:
+        pq.write_table(pa.table({"content": ["two = 2"], "path": ["b.py"], "license": ["mit"]}), file)
+    with memory.open("/data/readme.txt", "wb") as file:
+        file.write(b"nothing")
+    try:
+        candidates = list(find("memory://data", Dropped()))
+        assert [text(c) for c in candidates] == ["one = 1", "two = 2"] and candidates[1].license == "MIT"
+        assert [text(c) for c in find("memory://data/*.jsonl", Dropped())] == ["one = 1"]
+        with pytest.raises(UserError, match=r"no .jsonl or .parquet file there"):
+            list(find("memory://data/*.csv", Dropped()))
+    finally:
+        memory.rm("/data", recursive=True)
+    with pytest.raises(UserError, match="can't be reached"):
+        list(find("nosuch://place", Dropped()))
+
+
+def test_compressed_json_lines(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / "rows.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps({"text": f"x = {n}", "path": "x.py"}) + "\n" for n in range(20))
+    candidates = list(find(str(tmp_path / "rows.jsonl.gz"), Dropped()))
+    contents = Contents()
+    assert [contents.text(candidates[n], 100) for n in (3, 19, 0)] == ["x = 3", "x = 19", "x = 0"]
+
+
+def test_an_absurdly_long_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "LONGEST_LINE", 1000)
+    lines = [json.dumps({"text": "y" * 5000}), json.dumps({"text": "short", "path": "s.py"})]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    dropped = Dropped()
+    (short,) = find(str(tmp_path / "rows.jsonl"), dropped)
+    assert text(short) == "short" and reasons(dropped) == {"row longer than 200 MB": 1}
+    with pytest.raises(UnreadableError, match="larger"):
+        text(short, limit=3)
+
+
+def test_a_parquet_file_damaged_behind_its_footer(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"text": [os.urandom(500).hex() for _ in range(200)]}), path, row_group_size=50)
+    candidates = list(find(str(path), Dropped()))
+    data = bytearray(path.read_bytes())
+    data[3000:60_000] = bytes(57_000)
+    path.write_bytes(bytes(data))
+    contents, bad = Contents(), 0
+    for candidate in candidates:
+        try:
+            contents.text(candidate, 10_000)
+        except UnreadableError:
+            bad += 1
+    assert 0 < bad < 200
+
+
+def test_folders_without_end(tree: MakeTree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folders, "DEEPEST", 5)
+    dropped = Dropped()
+    assert set(found(tree({"a/b/x.py": "x", "/".join("abcdefghi") + "/y.py": "y"}), dropped)) == {
+        "code/a:b/x.py"
+    }
+    assert reasons(dropped) == {"folders too deep": 1}
+
+
+def test_names_that_are_not_unicode(tree: MakeTree) -> None:
+    root = tree({"a/x.py": "x"})
+    with open(os.fsencode(root / "a") + b"/\xff.py", "wb") as file:
+        file.write(b"y")
+    dropped = Dropped()
+    assert set(found(root, dropped)) == {"code/a:x.py"} and reasons(dropped) == {"name is not UTF-8": 1}
 
 
 def test_the_standard_library_by_module() -> None:
