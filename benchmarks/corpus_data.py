@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -17,6 +17,12 @@ from codecascade.corpus.near.local import ShingleStore, prefix_buckets, sketched
 from codecascade.corpus.near.shingles import blocks
 
 GROUP_ROWS = 1000
+SCHEMA = pa.schema(
+    [
+        ("number", pa.int64()),
+        *((name, pa.string()) for name in ("text", "path", "repository", "language", "license")),
+    ]
+)
 Pairs = set[tuple[int, int]]
 
 
@@ -62,23 +68,29 @@ def synthetic_files(count: int, seed: int = 0) -> Iterator[str]:
         yield "\n".join(text)
 
 
-def write_texts(texts: Iterator[str], file: Path) -> tuple[int, int]:
-    """Texts as a Parquet file with ``number`` and ``text``; returns how many, and their bytes."""
-    schema = pa.schema([("number", pa.int64()), ("text", pa.string())])
+def write_real_files(count: int, file: Path) -> tuple[int, int]:
+    """:func:`real_files` as a Parquet file; returns how many, and their bytes."""
+    return write_texts(real_files(count), file)
+
+
+def write_synthetic_files(count: int, file: Path) -> tuple[int, int]:
+    """:func:`synthetic_files` as a Parquet file; returns how many, and their bytes."""
+    return write_texts(synthetic_files(count), file)
+
+
+def write_texts(texts: Iterable[str], file: Path) -> tuple[int, int]:
+    """Texts as rows with what a build asks of one; returns how many, and their bytes."""
     done = size = 0
-    waiting: list[str] = []
-    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-
-        def flush() -> None:
-            writer.write_table(pa.table([range(done - len(waiting), done), waiting], schema=schema))
-            waiting.clear()
-
+    waiting: list[dict[str, int | str]] = []
+    with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
         for text in texts:
-            waiting.append(text)
+            place = {"path": f"file_{done}.py", "repository": f"repository_{done % 50}"}
+            waiting.append({"number": done, "text": text, "language": "python", "license": "MIT", **place})
             done, size = done + 1, size + len(text.encode())
             if len(waiting) == GROUP_ROWS:
-                flush()
-        flush()
+                writer.write_table(pa.Table.from_pylist(waiting, SCHEMA))
+                waiting.clear()
+        writer.write_table(pa.Table.from_pylist(waiting, SCHEMA))
     return done, size
 
 

@@ -1,12 +1,13 @@
-"""One near-deduplicator over one Parquet file, in a process of its own; benchmarks/corpus.py starts it.
+"""One tool over one Parquet file, in a process of its own; benchmarks/corpus.py starts it.
 
-    python benchmarks/near_peers.py TOOL TEXTS.parquet NUMBERS.json
+    python benchmarks/peers.py TOOL TEXTS.parquet NUMBERS.json
 
-Reads ``number`` and ``text``, writes the numbers that it removes. All tools have the bands of codecascade, 42 of 6
-rows, so that each finds a pair of similarity J with the same probability, and the settings that make them fast; those
-that take shingles from Python get those of codecascade. The libraries that keep one copy by themselves do so; of the
-others (datasketch, rensa) a text goes when the estimated similarity to one that stays is 0.7 or more, as their
-documentation has it. Needs nothing of codecascade but for its own measurement: peers may be in another environment.
+Reads ``number`` and ``text``, writes the numbers that it removes. All near-deduplicators have the bands of
+codecascade, 42 of 6 rows, so that each finds a pair of similarity J with the same probability, and the settings that
+make them fast; those that take shingles from Python get those of codecascade. The libraries that keep one copy by
+themselves do so; of the others (datasketch, rensa) a text goes when the estimated similarity to one that stays is 0.7
+or more, as their documentation has it. Needs codecascade for its own measurement only: peers may be in another
+environment.
 """
 
 from __future__ import annotations
@@ -85,6 +86,20 @@ def datasketch(file: Path) -> list[int]:
 
 
 def datatrove(file: Path) -> list[int]:
+    from datatrove.pipeline.readers import ParquetReader
+    from datatrove.pipeline.writers import JsonlWriter
+
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        reader = ParquetReader(str(file.parent), glob_pattern=file.name, id_key="number")
+        _datatrove_minhash(reader, JsonlWriter(str(work / "out"), compression=None), work)
+        stay = {
+            int(json.loads(line).get("id", 0)) for line in _lines(work / "out")
+        }  # an id of 0 is not written
+    return [number for number in _numbers(file) if number not in stay]
+
+
+def _datatrove_minhash(reader: Any, writer: Any, work: Path) -> None:
     from datatrove.executor import LocalPipelineExecutor
     from datatrove.pipeline.dedup import MinhashDedupSignature
     from datatrove.pipeline.dedup.minhash import (
@@ -93,26 +108,50 @@ def datatrove(file: Path) -> list[int]:
         MinhashDedupCluster,
         MinhashDedupFilter,
     )
-    from datatrove.pipeline.readers import ParquetReader
-    from datatrove.pipeline.writers.jsonl import JsonlWriter
 
     config = MinhashConfig(n_grams=5, num_buckets=BANDS, hashes_per_bucket=ROWS)
+    names = {name: str(work / name) for name in ("signatures", "buckets", "removed", "logs")}
+    stages: list[tuple[int, list[Any]]] = [
+        (1, [reader, MinhashDedupSignature(names["signatures"], config=config)]),
+        (BANDS, [MinhashDedupBuckets(names["signatures"], names["buckets"], config=config)]),
+        (1, [MinhashDedupCluster(names["buckets"], names["removed"], config=config)]),
+        (1, [reader, MinhashDedupFilter(names["removed"]), writer]),
+    ]
+    for number, (tasks, pipeline) in enumerate(stages):
+        LocalPipelineExecutor(pipeline, tasks=tasks, workers=1, logging_dir=f"{names['logs']}/{number}").run()
+
+
+def codecascade_build(file: Path) -> list[int]:
+    """All of ``corpus build``: filters, licences, redaction, docstrings, duplicates, hold-out, shards, page."""
+    from codecascade.corpus.build import build_corpus
+    from codecascade.corpus.settings import CorpusSettings
+
+    with tempfile.TemporaryDirectory() as folder:
+        build_corpus([str(file)], Path(folder, "corpus"), CorpusSettings())
+    return []
+
+
+def datatrove_build(file: Path) -> list[int]:
+    """The same in outline: line lengths and letters, e-mail and IP addresses, near-duplicates, Parquet."""
+    from datatrove.executor import LocalPipelineExecutor
+    from datatrove.pipeline.filters import LambdaFilter
+    from datatrove.pipeline.formatters import PIIFormatter
+    from datatrove.pipeline.readers import ParquetReader
+    from datatrove.pipeline.writers import ParquetWriter
+
+    def good(document: Any) -> bool:
+        lengths = [len(line) for line in document.text.splitlines()] or [0]
+        alphanumeric = sum(map(str.isalnum, document.text))
+        usual = max(lengths) <= 1000 and sum(lengths) <= 100 * len(lengths)
+        return usual and alphanumeric >= 0.25 * len(document.text)
+
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         reader = ParquetReader(str(file.parent), glob_pattern=file.name, id_key="number")
-        names = {name: str(work / name) for name in ("signatures", "buckets", "removed", "out", "logs")}
-        stages: list[tuple[int, list[object]]] = [
-            (1, [reader, MinhashDedupSignature(names["signatures"], config=config)]),
-            (BANDS, [MinhashDedupBuckets(names["signatures"], names["buckets"], config=config)]),
-            (1, [MinhashDedupCluster(names["buckets"], names["removed"], config=config)]),
-            (1, [reader, MinhashDedupFilter(names["removed"]), JsonlWriter(names["out"], compression=None)]),
-        ]
-        for number, (tasks, pipeline) in enumerate(stages):
-            LocalPipelineExecutor(pipeline, tasks=tasks, logging_dir=f"{names['logs']}/{number}").run()
-        stay = {
-            int(json.loads(line).get("id", 0)) for line in _lines(work / "out")
-        }  # an id of 0 is not written
-    return [number for number in _numbers(file) if number not in stay]
+        first = [reader, LambdaFilter(good), PIIFormatter(), ParquetWriter(str(work / "filtered"))]
+        LocalPipelineExecutor(first, workers=1, logging_dir=str(work / "logs" / "filter")).run()
+        _datatrove_minhash(ParquetReader(str(work / "filtered")), ParquetWriter(str(work / "out")), work)
+    return []
 
 
 def text_dedup(file: Path) -> list[int]:
@@ -146,9 +185,11 @@ TOOLS: dict[str, Callable[[Path], list[int]]] = {
     "codecascade": codecascade,
     "codecascade-file": codecascade_file,
     "codecascade-exact": codecascade_exact,
+    "codecascade-build": codecascade_build,
     "rensa": rensa,
     "datasketch": datasketch,
     "datatrove": datatrove,
+    "datatrove-build": datatrove_build,
     "text-dedup": text_dedup,
 }
 
