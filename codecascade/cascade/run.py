@@ -66,17 +66,25 @@ def run_cascade(
         RunFailed: training went wrong.
         Stopped: a signal came; the same call goes on.
     """
-    stages = _stages_until(recipe, until)
+    wanted = _stages_until(recipe, until)
     world = join_world()
     display = Display(console if world.first else None)
     run = RunFolder(folder)
-    recipe = run.adopt(recipe)
-    wanted = {stage.name for stage in stages}  # and what is done already, so that no result leaves the report
-    stages = [stage for stage in recipe.stage if stage.name in wanted or run.cost(stage) is not None]
-    if run.is_finished(recipe, stages):
+
+    def look() -> tuple[Recipe, list[Stage], bool]:
+        adopted = run.adopt(recipe)
+        # and what is done already, so that no result leaves the report
+        names = {stage.name for stage in wanted}
+        stages = [stage for stage in adopted.stage if stage.name in names or run.cost(stage) is not None]
+        finished = run.is_finished(adopted, stages)
+        if not finished:
+            _check(adopted, run, world, file)
+        return adopted, stages, finished
+
+    recipe, stages, finished = world.from_first(look)  # before it writes: another rank may come late
+    if finished:
         display.say(f"{folder}: nothing to do, all {len(stages)} stages are trained and measured")
         return False
-    _check(recipe, run, world, file)
     sandbox = sandbox_for(recipe, stages)
     with _stopping(), _locked(folder, world):
         if world.first:

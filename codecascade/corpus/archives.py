@@ -26,7 +26,7 @@ from codecascade.corpus.candidates import Candidate, Origin
 from codecascade.corpus.dropped import Dropped
 from codecascade.corpus.encoding import UnreadableError
 from codecascade.corpus.licenses import UNKNOWN, license_of_metadata, normalised
-from codecascade.corpus.members import Member, member_candidates, unsafe
+from codecascade.corpus.members import Member, is_license_file, member_candidates, unsafe
 
 ZIPS = (".zip", ".whl", ".jar", ".egg")
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".crate")
@@ -39,7 +39,8 @@ MOST_MEMBERS = 2_000_000
 
 _BROKEN = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, pa.ArrowException,
            NotImplementedError, ValueError, RuntimeError)  # fmt: skip
-_BEGINNING = 100_000
+_METADATA = ("PKG-INFO", "METADATA", "package.json")
+_BEGINNING, _FIRST_LINE = 100_000, 200  # bytes
 
 
 class BombError(Exception):
@@ -68,11 +69,10 @@ def archive(path: Path, dropped: Dropped) -> Iterator[Candidate]:
 
 
 def _candidates(members: list[Member], path: Path, reader: str, dropped: Dropped) -> Iterator[Candidate]:
-    inside, refused = [], 0
+    inside = []
     for member in members:
         if unsafe(member.path):
             dropped.add("find", "name leads out of the archive", member.path, path.name)
-            refused += 1
         else:
             inside.append(member)
     yield from member_candidates(inside, _origin(inside, path), reader, str(path.resolve()), dropped)
@@ -196,14 +196,9 @@ def _tar_members(path: Path, dropped: Dropped) -> Iterator[Member]:
             # a tar file is read once, forwards: what may be needed is read in passing
             name = posixpath.basename(info.name)
             kept = b""
-            if (
-                "." not in name
-                or name.lower().endswith((".txt", ".md", ".rst", ".json"))
-                or name == "METADATA"
-            ):
-                kept = cast(IO[bytes], opened.extractfile(info)).read(
-                    _BEGINNING if "." not in name or info.size < _BEGINNING else 200
-                )
+            if name in _METADATA or is_license_file(name) or "." not in name:
+                whole = name in _METADATA or is_license_file(name)
+                kept = cast(IO[bytes], opened.extractfile(info)).read(_BEGINNING if whole else _FIRST_LINE)
             locator = f"{info.offset_data}:{info.size}"
             yield Member(
                 info.name.removeprefix("./"), info.size, locator, f"{info.mtime}", partial(bytes, kept)

@@ -26,16 +26,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import codecascade
-from codecascade.corpus import dropped as account
 from codecascade.corpus.candidates import listed
 from codecascade.corpus.datasheet import datasheet
-from codecascade.corpus.decontaminate import STEP as BENCHMARK
 from codecascade.corpus.decontaminate import Benchmarks
 from codecascade.corpus.dedup import exact_duplicates, ranks, resolved
 from codecascade.corpus.documents import KINDS
 from codecascade.corpus.dropped import Dropped, by_step, in_words
 from codecascade.corpus.engines import Engine, LocalEngine
-from codecascade.corpus.manifest import FORMAT, NAME, Count, Manifest, StepManifest, read_manifest
+from codecascade.corpus.manifest import FORMAT, NAME, Count, Manifest, read_manifest
 from codecascade.corpus.near import REMOVED
 from codecascade.corpus.page import page
 from codecascade.corpus.parts import Parts, make_part, read_arrow, whole, write_arrow, write_plan
@@ -44,8 +42,15 @@ from codecascade.corpus.settings import CorpusSettings
 from codecascade.corpus.sources import find, place, title
 from codecascade.corpus.split import choose_heldout
 from codecascade.corpus.steps import Tally
+from codecascade.corpus.summary import (
+    benchmark_matches,
+    cluster_sizes,
+    removed_rows,
+    split_manifest,
+    step_manifests,
+)
 from codecascade.corpus.table import is_corpus
-from codecascade.corpus.writing import split_manifest, write_shard, write_shard_plan
+from codecascade.corpus.writing import write_shard, write_shard_plan
 from codecascade.errors import UserError
 from codecascade.files import FolderLock, atomic_write, disk_errors, publish_folder, write_json
 
@@ -55,8 +60,6 @@ Progress = Callable[[str, int, int], None]
 """Called with a step (``find``, ``read``, ``deduplicate``, ``write``, ``nothing to do``), the bytes done and all."""
 
 _REQUEST, _NEAR = "request.txt", "near.arrow"
-_ORDER = ("find", "choose", "read", "filter", "redact", BENCHMARK, "natural language", "identify", "exact duplicate",
-          "near duplicate")  # fmt: skip
 
 
 def build_corpus(
@@ -129,11 +132,9 @@ def build_corpus(
         shards = write_shard_plan(work, kept, heldout, sizes, settings.shard_bytes)
         _reported(engine.run(write_shard, work, range(shards)), "write", int(sizes.sum()), report)
 
-        left_out = pa.concat_tables(
-            [gone.table(), parts.dropped(), _removed_rows(documents, removed, exact)]
-        ).combine_chunks()
-        index = Benchmarks(benchmarks, settings.benchmark_overlap)
+        left_out = pa.concat_tables([gone.table(), parts.dropped(), removed_rows(documents, removed, exact)])
         reasons = by_step(left_out)
+        index = Benchmarks(benchmarks, settings.benchmark_overlap)
         manifest = Manifest(
             versions=_versions(),
             sources=[title(source) for source in sources],
@@ -142,7 +143,7 @@ def build_corpus(
             inputs=inputs,
             candidates=Count(documents=len(candidates), bytes=total_size(candidates)),
             chosen=Count(documents=len(chosen), bytes=total_size(chosen)),
-            steps=_steps(tally, reasons),
+            steps=step_manifests(tally, reasons),
             splits={
                 "train": split_manifest(staying.filter(pa.array(~heldout))),
                 "heldout": split_manifest(staying.filter(pa.array(heldout))),
@@ -151,8 +152,8 @@ def build_corpus(
             heldout=sorted(split.groups),
             dropped=reasons,
             replaced=dict(sorted(tally.replaced.items())),
-            cluster_sizes=_cluster_sizes(removed),
-            benchmark_matches=_benchmark_matches(left_out),
+            cluster_sizes=cluster_sizes(removed),
+            benchmark_matches=benchmark_matches(left_out),
             benchmark_texts=len(benchmarks) - len(index.too_short),
             benchmarks_too_short=index.too_short,
         )
@@ -232,68 +233,6 @@ def _duplicates(
         rest = np.setdiff1d(rest, np.asarray(near["removed"]))
         tally.add("near duplicate", documents.take(rest), documents["bytes"].take(rest))
     return resolved(exact, near), len(exact)
-
-
-def _removed_rows(documents: pa.Table, removed: pa.Table, exact: int) -> pa.Table:
-    """The account's rows of duplicates; the first ``exact`` of them are exact ones."""
-    gone, stays = documents.take(removed["removed"]), documents.take(removed["kept"])
-    steps = ["exact duplicate"] * exact + ["near duplicate"] * (len(removed) - exact)
-    kept = pc.binary_join_element_wise(stays["repository"], stays["path"], "/")
-    columns = {
-        "path": gone["path"],
-        "repository": gone["repository"],
-        "step": pa.array(steps, pa.string()),
-        "reason": gone["kind"],
-        "kept": kept,
-        "similarity": pc.cast(removed["similarity"], pa.float32()),
-        "kind": gone["kind"],
-        "language": gone["language"],
-        "license": gone["license"],
-        "bytes": gone["bytes"],
-        "beginning": pa.nulls(len(gone), pa.string()),
-    }
-    return pa.table(columns, schema=account.SCHEMA)
-
-
-def _steps(tally: Tally, reasons: Mapping[str, Mapping[str, int]]) -> list[StepManifest]:
-    steps = []
-    names = {key[0] for key in tally.documents} | reasons.keys()
-    for name in (name for name in _ORDER if name in names):
-        keys = sorted(key for key in tally.documents if key[0] == name)
-
-        def sums(position: int, keys: list[tuple[str, str, str, str]] = keys) -> dict[str, Count]:
-            counts: dict[str, Count] = {}
-            for key in keys:
-                one = Count(documents=tally.documents[key], bytes=tally.bytes[key])
-                counts[key[position]] = counts.get(key[position], Count()) + one
-            return dict(sorted(counts.items()))
-
-        steps.append(
-            StepManifest(
-                step=name,
-                left=sum(sums(1).values(), Count()),
-                kinds=sums(1),
-                languages=sums(2),
-                licenses=sums(3),
-                dropped=dict(reasons.get(name, {})),
-            )
-        )
-    return steps
-
-
-def _cluster_sizes(removed: pa.Table) -> dict[str, int]:
-    _, copies = np.unique(np.asarray(removed["kept"]), return_counts=True)
-    sizes, times = np.unique(copies + 1, return_counts=True)
-    return {str(size): int(count) for size, count in zip(sizes, times, strict=True)}
-
-
-def _benchmark_matches(left_out: pa.Table) -> list[dict[str, str]]:
-    found = left_out.filter(pc.equal(left_out["step"], BENCHMARK))
-    columns = (found[name].to_pylist() for name in ("path", "repository", "reason"))
-    return [
-        {"path": path, "repository": repository, "benchmark": name}
-        for path, repository, name in zip(*columns, strict=True)
-    ]
 
 
 def _finish(

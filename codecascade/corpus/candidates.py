@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -69,14 +69,10 @@ def listed(candidates: Iterable[Candidate]) -> pa.Table:
 
     def flush() -> None:
         if waiting:
-            columns = zip(*waiting, strict=True)
-            arrays = [
-                pa.array(
-                    [sound(value) for value in column] if field.name != "locator" else column, field.type
-                )
-                for column, field in zip(columns, SCHEMA, strict=True)
-            ]
-            batches.append(pa.record_batch(arrays, SCHEMA))
+            columns = zip(zip(*waiting, strict=True), SCHEMA, strict=True)
+            batches.append(
+                pa.record_batch([_column(values, field.type) for values, field in columns], SCHEMA)
+            )
             waiting.clear()
 
     for candidate in candidates:
@@ -85,6 +81,13 @@ def listed(candidates: Iterable[Candidate]) -> pa.Table:
             flush()
     flush()
     return pa.Table.from_batches(batches, SCHEMA)
+
+
+def _column(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
+    try:
+        return pa.array(values, type_)
+    except UnicodeEncodeError:
+        return pa.array(map(sound, values), type_)
 
 
 def candidates_of(table: pa.Table | pa.RecordBatch) -> Iterator[Candidate]:

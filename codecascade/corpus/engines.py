@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -56,7 +59,9 @@ class LocalEngine:
             return
         if self._pool is None:
             # not forked: what this process holds (torch, threads) must not be copied into them
-            self._pool = ProcessPoolExecutor(self.workers, mp_context=multiprocessing.get_context("spawn"))
+            self._pool = ProcessPoolExecutor(
+                self.workers, mp_context=multiprocessing.get_context("spawn"), initializer=_follow_the_parent
+            )
         try:
             futures = [self._pool.submit(job, str(work), number) for number in numbers]
             for future in as_completed(futures):
@@ -78,6 +83,19 @@ class LocalEngine:
             texts_of(parts, numbers), pa.array(ranks), threshold=threshold, workers=self.workers, folder=work
         )
         return renumbered(found, numbers)
+
+
+def _follow_the_parent() -> None:
+    """In a worker: end when the parent does, however it ends, and leave Ctrl-C to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def texts_of(parts: Parts, numbers: NDArray[np.int64]) -> Iterator[pa.Array]:

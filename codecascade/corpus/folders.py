@@ -33,6 +33,9 @@ METADATA_FILES = frozenset(
 )
 """A folder with one of these, or with ``.git``, is a repository."""
 
+_CORPUS = {"manifest.json", "dropped.parquet", "train"}
+"""What a folder that was made by a build holds; the next build of the folder above must not read it."""
+
 DEEPEST = 200
 """Folders inside folders; below, a tree is taken for one that was made to exhaust whoever walks it."""
 
@@ -53,6 +56,9 @@ def folder(root: Path, dropped: Dropped) -> Iterator[Candidate]:
             return
         entries = list_folder(here, dropped)
         names = {entry.name for entry in entries}
+        if names >= _CORPUS:
+            dropped.add("find", "a corpus, not its source", here.name, origin.repository)
+            return
         spdx = license_of_folder(here, entries) or origin.license
         if ".git" in names or names & METADATA_FILES:
             in_repository = True

@@ -30,7 +30,7 @@ EMAIL, KEY, PASSWORD, IP_ADDRESS = "<EMAIL>", "<KEY>", "<PASSWORD>", "<IP_ADDRES
 
 _NO_KEYS = (IPPublicDetector, PrivateKeyDetector, BasicAuthDetector)
 _VAGUE = ("ArtifactoryDetector",)
-"""A detector that fires on any long word beginning with AP: 8 of 10 hits in the standard library were none."""
+"""A detector that fires on any word of eleven characters beginning with AP and a digit or A to F."""
 
 _EMAIL = re.compile(
     r"(?<![\w.+%-])[\w.+%-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,24}(?![\w.@-]*@|[\w-])"
@@ -246,10 +246,6 @@ def key_patterns() -> tuple[list[re.Pattern[str]], list[re.Pattern[str]]]:
         if plugin in _NO_KEYS or plugin.__name__ in _VAGUE or not isinstance(patterns, (list, tuple)):
             continue
         for pattern in patterns:
-            (
-                assigned
-                if ("|pass|token)" in pattern.pattern and "aws" not in pattern.pattern)
-                or "secret[-_]?" in pattern.pattern
-                else known
-            ).append(pattern)
+            by_name = "|pass|token)" in pattern.pattern or "secret[-_]?" in pattern.pattern
+            (assigned if by_name and "aws" not in pattern.pattern else known).append(pattern)
     return known, assigned

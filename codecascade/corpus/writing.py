@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +12,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from codecascade.corpus.documents import SCHEMA
-from codecascade.corpus.manifest import Count, SplitManifest
 from codecascade.corpus.parts import Parts, read_arrow, whole, write_arrow
 
 GROUP_BYTES = 1_000_000
@@ -116,25 +113,3 @@ def row_groups(parts: Parts, members: NDArray[np.int64]) -> Iterator[tuple[pa.Ta
             waiting.append(chosen[begin:])
     if waiting or empty:
         yield pa.concat_tables([SCHEMA.empty_table(), *waiting]).combine_chunks(), size
-
-
-def split_manifest(documents: pa.Table) -> SplitManifest:
-    """Counts of one split of documents, given ``kind``, ``language``, ``license``, ``bytes`` and ``id`` of each."""
-    groups = documents.group_by(["kind", "language", "license"], use_threads=False)
-    kinds: dict[str, dict[str, Count]] = {}
-    licenses: dict[str, Count] = {}
-    rows: list[dict[str, Any]] = groups.aggregate([("bytes", "count"), ("bytes", "sum")]).to_pylist()
-    for row in sorted(rows, key=lambda row: (row["kind"], row["language"], row["license"])):
-        count = Count(documents=row["bytes_count"], bytes=row["bytes_sum"])
-        languages = kinds.setdefault(row["kind"], {})
-        languages[row["language"]] = languages.get(row["language"], Count()) + count
-        licenses[row["license"]] = licenses.get(row["license"], Count()) + count
-    digest = blake2b(digest_size=16)
-    for chunk in documents["id"].chunks:
-        digest.update("".join(chunk.to_pylist()).encode())
-    return SplitManifest(
-        total=sum(licenses.values(), Count()),
-        kinds=kinds,
-        licenses=dict(sorted(licenses.items())),
-        fingerprint=digest.hexdigest(),
-    )

@@ -6,9 +6,10 @@ One process without torchrun goes the same way with a world of one and needs no 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -17,9 +18,12 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
+from codecascade.errors import UserError
 from codecascade.training.lora import merge_lora
 from codecascade.training.precision import Precision
 from codecascade.training.settings import TrainingSettings
+
+Decision = TypeVar("Decision")
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,23 @@ class World:
     def broadcast(self, value: Any) -> Any:
         """Rank 0's value, on all ranks."""
         return self.gather(value)[0]
+
+    def from_first(self, decide: Callable[[], Decision]) -> Decision:
+        """What rank 0 decides, on all ranks: whatever looks at files that rank 0 is about to change belongs here.
+
+        Raises:
+            UserError: rank 0's, on every rank.
+        """
+        decision: Decision | UserError | None = None
+        if self.first:
+            try:
+                decision = decide()
+            except UserError as error:
+                decision = error
+        decision = self.broadcast(decision)
+        if isinstance(decision, UserError):
+            raise decision
+        return decision
 
     def barrier(self) -> None:
         self.gather(None)

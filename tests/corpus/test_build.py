@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -143,6 +144,16 @@ def test_the_same_input_gives_the_same_bytes_and_a_second_run_does_nothing(
     assert changed.inputs != first.inputs and changed.request == first.request
     assert sum(s.total.documents for s in changed.splits.values()) == 21
     assert "def work_new" in "".join(d.text for s in ("train", "heldout") for d in corpus.documents(s))
+
+
+def test_a_corpus_inside_of_its_source_is_not_read(tree: MakeTree) -> None:
+    root = tree(many())
+    first = build_corpus([str(root)], root / "corpus", CorpusSettings())
+    steps: list[str] = []
+    again = build_corpus(
+        [str(root)], root / "corpus", CorpusSettings(), progress=lambda step, *_: steps.append(step)
+    )
+    assert again == first and steps[-1] == "nothing to do"
 
 
 def test_request_fingerprint_is_of_the_question_alone(tree: MakeTree, build: Build) -> None:
@@ -353,6 +364,37 @@ def test_a_worker_that_is_killed_is_told(
     monkeypatch.setattr("codecascade.corpus.engines._JOBS_WORTH_A_WORKER", 1)
     with pytest.raises(RunFailed, match="worker process was killed"):
         list(LocalEngine(2).run(_die, tmp_path, range(4)))
+
+
+def test_workers_end_with_their_parent(tmp_path: Path) -> None:
+    program = f"""
+import os, signal, sys
+sys.path[:0] = [{str(Path(__file__).parent)!r}]
+from pathlib import Path
+from test_build import _wait
+from codecascade.corpus import engines
+engines._JOBS_WORTH_A_WORKER = 1
+if __name__ == "__main__":
+    for pid in engines.LocalEngine(2).run(_wait, Path("."), range(2)):
+        print(pid, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+    (tmp_path / "program.py").write_text(program)
+    killed = subprocess.run(
+        [sys.executable, str(tmp_path / "program.py")], capture_output=True, text=True, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr  # and the pipes were closed: nobody holds them
+    (pid,) = killed.stdout.split()
+    for _ in range(100):
+        if not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]:
+            return
+        time.sleep(0.1)
+    pytest.fail("a worker outlives its parent")
+
+
+def _wait(work: str, number: int) -> int:
+    time.sleep(number * 60)
+    return os.getpid()
 
 
 def _die(work: str, number: int) -> int:
