@@ -35,14 +35,14 @@ def next_token_loss(
     if chunk_tokens is None:
         whole = hidden.device.type == "cpu" and len(targets) <= _CPU_TOKENS
         chunk_tokens = _CPU_TOKENS if whole else _CHUNK_TOKENS
-    if len(targets) <= chunk_tokens:
+    if len(targets) <= chunk_tokens and model.trained_rows is None:
         losses = F.cross_entropy(model.logits(hidden).float(), targets, reduction="none")
         return (losses * weights).sum()
     kind, head = hidden.device.type, model.head_weight
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else head.dtype
     with torch.autocast(kind, enabled=False):
         loss: Tensor = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
-            hidden.to(dtype), head.to(dtype), targets, weights, chunk_tokens
+            hidden.to(dtype), head.to(dtype), targets, weights, chunk_tokens, model.trained_rows
         )
     return loss
 
@@ -55,10 +55,19 @@ class _ChunkedLoss(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor, chunk_tokens: int
+        ctx: Any,
+        hidden: Tensor,
+        head: Tensor,
+        targets: Tensor,
+        weights: Tensor,
+        chunk_tokens: int,
+        rows: Tensor | None,
     ) -> Tensor:
         hidden_gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        head_gradient = torch.zeros_like(head, dtype=torch.float32) if ctx.needs_input_grad[1] else None
+        learns = slice(None) if rows is None else rows
+        head_gradient = (
+            torch.zeros_like(head[learns], dtype=torch.float32) if ctx.needs_input_grad[1] else None
+        )
         total = torch.zeros((), device=hidden.device)
         for start in range(0, len(targets), chunk_tokens):
             part = slice(start, start + chunk_tokens)
@@ -72,17 +81,15 @@ class _ChunkedLoss(Function):
             if hidden_gradient is not None:
                 torch.mm(gradient, head, out=hidden_gradient[part])
             if head_gradient is not None:
-                head_gradient += gradient.T @ hidden[part]
-        ctx.gradients = hidden_gradient, head_gradient, head.dtype
+                head_gradient += gradient[:, learns].T @ hidden[part]
+        ctx.gradients = hidden_gradient, head_gradient, head.shape, head.dtype, rows
         return total
 
     @staticmethod
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, head, dtype = ctx.gradients
-        return (
-            None if hidden is None else hidden * scale.to(hidden.dtype),
-            None if head is None else (head * scale).to(dtype),
-            None,
-            None,
-            None,
-        )
+        hidden, head, shape, dtype, rows = ctx.gradients
+        if head is not None:
+            head = (head * scale).to(dtype)
+            if rows is not None:
+                head = head.new_zeros(shape).index_copy_(0, rows, head)
+        return None if hidden is None else hidden * scale.to(hidden.dtype), head, None, None, None, None
