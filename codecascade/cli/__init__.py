@@ -12,20 +12,16 @@ import logging
 import sys
 from collections.abc import Sequence
 
-<<<<<<< HEAD
-from codecascade.cli import cascade, corpus, generation  # noqa: F401  (they bring the commands)
-from codecascade.cli.app import app, stderr
-=======
 from codecascade.cli import (  # noqa: F401  (they bring the commands)
     cascade,
     compare,
+    corpus,
     evaluation,
     figures,
     generation,
     sandbox,
 )
 from codecascade.cli.app import app, invocation, stderr
->>>>>>> main
 from codecascade.errors import RunFailed, Stopped, UserError
 
 
