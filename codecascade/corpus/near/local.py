@@ -194,9 +194,8 @@ def _sketch(done: Iterable[tuple[ShingleSets, Sketch]], store: ShingleStore) -> 
     store.finish()
     columns = list(zip(*parts, strict=True))
     parts.clear()
-    return Sketch(
-        *(np.concatenate(columns.pop(0)) for _ in Sketch._fields)
-    )  # one column at a time is there twice
+    # of which one at a time is there twice
+    return Sketch(*(np.concatenate(columns.pop(0)) for _ in Sketch._fields))
 
 
 def _first_with_equal_shingles(sketch: Sketch, order: Positions) -> Positions:
