@@ -254,8 +254,8 @@ class LocalGenerator:
         cache.retract(ahead)
         endings = []
         for (number, _), token, following in zip(found, tokens, after.log_softmax(-1), strict=True):
-            ends = following[rows[number].stop_ids].exp().sum().clamp(max=1 - 1e-6)
-            endings.append((number, token, float(torch.log1p(-ends))))
+            following[rows[number].stop_ids] = -torch.inf
+            endings.append((number, token, float(following.logsumexp(-1))))
         return endings
 
     @torch.inference_mode()
