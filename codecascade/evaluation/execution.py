@@ -26,6 +26,9 @@ _IDLE_SECONDS = 0.5
 _RECENT = 20_000
 """Verdicts that are remembered: the same completion of the same task is run once."""
 
+_SHOWN = 2_000
+"""Characters of a failed program's standard error, from its end, that are kept for a reader."""
+
 _Key = tuple[int, bytes]
 
 
@@ -152,6 +155,8 @@ def judged(task: Task, completion: str, outcomes: Sequence[Outcome]) -> Row:
     if outcomes:
         first = next((outcome for outcome in outcomes if not outcome.passed), outcomes[0])
         row = {"passed": first.passed, "outcome": first.outcome, "detail": first.exception}
+        if first.stderr and not first.passed:
+            row["stderr"] = first.stderr[-_SHOWN:]
     if task.judge is not None:
         row |= task.judge(completion, outcomes)
     return row

@@ -79,14 +79,16 @@ class PaperTable:
 def remarks(protocol: Protocol, settings: Mapping[str, Any], tasks: int | None) -> list[str]:
     """What differs between ``protocol`` and the ``settings`` that ``tasks`` problems were measured by, in sentences.
 
-    Settings that aren't known (of samples that were made elsewhere) are no difference.
+    Of samples that were made elsewhere the settings aren't known, and that is what is said.
     """
     found = [protocol.remark] if protocol.remark else []
     if tasks is not None and protocol.problems is not None and tasks != protocol.problems:
         found.append(f"{tasks:,} problems; the paper's benchmark has {protocol.problems:,}")
     samples, temperature = settings.get("samples_per_problem"), settings.get("temperature")
     top_p = settings.get("top_p")
-    if temperature is not None and float(temperature) != protocol.temperature:
+    if temperature is None:
+        found.append("how the samples were made is not known")
+    elif float(temperature) != protocol.temperature:
         found.append(f"{_sampling(float(temperature))}; the paper's is {_sampling(protocol.temperature)}")
     if samples is not None and protocol.samples is not None and samples != protocol.samples:
         found.append(f"{_count(samples)} a problem; the paper draws {_count(protocol.samples)}")

@@ -119,7 +119,7 @@ def _measure(
         "title": benchmark.title,
         "metric": benchmark.metric,
         "higher_is_better": benchmark.higher_is_better,
-        "settings": _settings(benchmark, settings),
+        "settings": _shown_settings(benchmark, inputs, settings),
         "source": benchmark.source,
         "licence": benchmark.licence,
         **result.about,
@@ -275,3 +275,16 @@ def _settings(benchmark: Benchmark, settings: EvaluateSettings) -> dict[str, Any
         samples, temperature, top_p = sampling_of(benchmark, settings)
         values |= {"samples_per_problem": samples, "temperature": temperature, "top_p": top_p}
     return values
+
+
+def _shown_settings(benchmark: Benchmark, inputs: Inputs, settings: EvaluateSettings) -> dict[str, Any]:
+    """:func:`_settings`, without the sampling where samples are given: how they were made isn't known."""
+    values = _settings(benchmark, settings)
+    if inputs.samples is None:
+        return values
+    sampling = ("samples_per_problem", "temperature", "top_p", "chat")
+    return {
+        key: value
+        for key, value in values.items()
+        if key not in sampling and not key.endswith(("_max_new_tokens", "_stops", "_strip"))
+    }

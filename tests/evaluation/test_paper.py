@@ -42,7 +42,7 @@ def test_remarks_name_each_difference() -> None:
     found = remarks(sampled, {"samples_per_problem": 20, "temperature": 0.2, "top_p": 0.9}, 40)
     for words, sentence in zip(("40 problems", "0.2", "20 samples", "0.9"), found, strict=True):
         assert words in sentence
-    assert remarks(greedy, {}, None) == []  # nothing is known, so nothing is said
+    assert remarks(greedy, {}, None) == ["how the samples were made is not known"]
 
 
 def test_a_column_about_one_temperature_takes_no_other() -> None:

@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[2]
 def test_the_report_names_layers_and_promises(capsys: pytest.CaptureFixture[str]) -> None:
     main_exit(["sandbox", "check", "--json"])
     report = json.loads(capsys.readouterr().out)
-    assert {"confinement", "strict", "layers", "promises"} == set(report)
+    assert {"confinement", "strict", "layers", "promises", "languages"} == set(report)
+    assert all(language["version"] or language["install"] for language in report["languages"])
     assert [promise["name"] for promise in report["promises"]] == [
         "no network",
         "no writes outside",
@@ -33,6 +34,26 @@ def test_the_report_names_layers_and_promises(capsys: pytest.CaptureFixture[str]
     for layer in report["layers"]:
         assert layer["attack"] and (layer["held"] is None) == (not layer["there"])
         assert layer["held"] is not False, layer
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_the_language_is_the_suffix_s(
+    best: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = tmp_path / "program.sh"
+    program.write_text("echo $((40 + 2))")
+    for option in ([], ["--language", "SH"]):
+        assert main_exit(["sandbox", "run", str(program), "--json", *option]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["outcome"], told["stdout"]) == ("passed", "42\n")
+    assert main_exit(["sandbox", "run", str(program), "--json", "--language", "python"]) == 0
+    assert json.loads(capsys.readouterr().out)["exception"].startswith("SyntaxError")
+    for arguments, gist in (
+        ([str(program), "--language", "cobol"], "no such language: cobol; there are python, cpp"),
+        ([str(tmp_path / "program.xyz")], "give --language"),
+    ):
+        assert main_exit(["sandbox", "run", *arguments]) == 2
+        assert gist in capsys.readouterr().err
 
 
 def test_the_attacks_succeed_where_nothing_confines() -> None:
@@ -110,6 +131,8 @@ for kind in ("namespaces", "bubblewrap", "landlock"):
         held["other processes"] = other_processes(box)
         forged = box.run("import os\\nos.write(3, b'D')\\nos.write(3, b'P' + os.read(3, 16))\\nassert 0")
         held["forgery"] = not forged.passed
+        box.run("import os\\nos.mkdir('x', 0)\\nos.chmod('.', 0)")
+        held["spoilt folder"] = box.run("import os\\nassert os.listdir('.') == []").passed
         print(kind, [name for name, there in held.items() if not there])
 """
 

@@ -60,6 +60,7 @@ CSHARP = Language(
     names=("cs", "c#"),
     suffixes=(".cs",),
     install="apt install mono-mcs mono-runtime",
+    trial="class Problem { static void Main() {} }",
     find=_find,
     finish=_finish,
     plan=_plan,

@@ -77,6 +77,7 @@ GO = Language(
     names=("golang", "go_test.go"),
     suffixes=(".go",),
     install="apt install golang-go",
+    trial="package main\nfunc main() {}",
     find=_find,
     finish=_finish,
     plan=_plan,

@@ -35,6 +35,7 @@ JAVASCRIPT = Language(
     names=("js", "node"),
     suffixes=(".js", ".cjs"),
     install="apt install nodejs",
+    trial="",
     find=lambda: find_tools("node", version=("--version",)),
     finish=finish,
     plan=_plan,

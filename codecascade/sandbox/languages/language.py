@@ -40,6 +40,7 @@ class Plan:
         run: the command that runs it, among the compiler's products (or the text itself, where nothing is compiled).
         compile: the compiler's command line; its products are ``outputs``.
         warm: the text goes through the language's compiler that stays, instead.
+        files: put beside the compiler's products when the program runs.
     """
 
     file: str
@@ -47,6 +48,7 @@ class Plan:
     compile: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     warm: bool = False
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Language:
         names: further names, MultiPL-E's code among them.
         suffixes: of files; the first is the usual one.
         install: what a machine without the toolchain is to install.
+        trial: a program that does nothing, and passes wherever the toolchain works.
         find: the toolchain, or None where something is missing.
         finish: ``(text, token) -> text`` with a line after the last test that prints the token in two pieces, on a
             line of its own, to standard output or error; None where there is no place for one (then the exit
@@ -79,6 +82,7 @@ class Language:
     names: tuple[str, ...]
     suffixes: tuple[str, ...]
     install: str
+    trial: str
     find: Callable[[], Toolchain | None]
     finish: Callable[[str, str], str | None]
     plan: Callable[[str, Toolchain, Limits], Plan]

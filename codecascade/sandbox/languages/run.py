@@ -65,6 +65,9 @@ class Languages:
         tools = self._tools(language)
         if isinstance(tools, str):
             return Outcome("not_started", tools)
+        return self._run(language, tools, program, limits)
+
+    def _run(self, language: Language, tools: Toolchain, program: Program, limits: Limits) -> Outcome:
         token = hmac.new(
             self._secret, f"{language.name}\0{program.source}".encode(errors="replace"), hashlib.sha256
         ).hexdigest()[:32]
@@ -80,7 +83,7 @@ class Languages:
         ended = self._run_command(
             Command(
                 plan.run,
-                files={**program.files, **products},
+                files={**program.files, **plan.files, **products},
                 folders=tuple(folder for folder in (*tools.folders, tools.built) if folder),
                 stdin=program.stdin,
                 environment=language.environment(limits),
@@ -115,6 +118,12 @@ class Languages:
             command = replace(language.server(tools), limits=_SERVER_LIMITS)
             self._compilers[language.name] = WarmCompilers(
                 self._start, command, language.compiler_limits, self._compilers_each
+            )
+        # Whatever fails now is the machine's doing, and would fail every program.
+        trial = self._run(language, tools, Program(language.trial, language.name), Limits(cpu_seconds=30))
+        if not trial.passed:
+            return (
+                f"{language.title} programs can't be run: a trial of the toolchain failed: {trial.exception}"
             )
         return tools
 

@@ -62,17 +62,17 @@ def language_named(name: str) -> Language:
 
 
 def language_of_file(path: Path) -> str:
-    """The name of the language that a file's suffix stands for.
+    """The name of the language that a file's suffix stands for; without a suffix it is Python.
 
     Raises:
         UserError: the suffix is no language's.
     """
-    if path.suffix == ".py":
+    if path.suffix in ("", ".py"):
         return PYTHON
     for language in LANGUAGES:
         if path.suffix in language.suffixes:
             return language.name
-    raise UserError(f"no language ends its files in {path.suffix or 'nothing'!r}; give --language", file=path)
+    raise UserError(f"no language ends its files in {path.suffix!r}; give --language", file=path)
 
 
 @functools.cache

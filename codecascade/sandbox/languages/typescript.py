@@ -58,6 +58,7 @@ TYPESCRIPT = Language(
     names=("ts",),
     suffixes=(".ts",),
     install="apt install nodejs npm && npm install -g typescript",
+    trial="let x: number = 1;",
     find=_find,
     finish=javascript.finish,
     plan=_plan,
