@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,12 +54,17 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """All stages, in order, and what a reader should know before starting."""
+    """All stages, in order, and what a reader should know before starting.
+
+    Attributes:
+        device_flops: FLOP/s of a device's matrix products that the times are for; None where none are given.
+    """
 
     name: str
     devices: int
     stages: tuple[StagePlan, ...]
     warnings: tuple[str, ...]
+    device_flops: float | None = None
 
 
 def make_plan(
@@ -108,7 +113,7 @@ def make_plan(
             and planned.state_per_device is not None
         ):
             warnings.extend(_memory_warnings(planned, available, devices))
-    return Plan(recipe.name, devices, tuple(stages), tuple(warnings))
+    return Plan(recipe.name, devices, tuple(stages), tuple(warnings), device_flops)
 
 
 def _plan_stage(
@@ -286,11 +291,9 @@ def plan_table(plan: Plan) -> Table:
     table.add_column("stage", no_wrap=True)
     for title in ("weights", "tokens", "steps", "FLOPs", "memory", "time"):
         table.add_column(title, justify="right", no_wrap=True)
-    depth = {BASE: 0}
-    for stage in plan.stages:
-        depth[stage.name] = depth[stage.parent] + 1
+    for depth, stage in _walk(plan.stages, BASE):
         table.add_row(
-            "  " * (depth[stage.name] - 1) + f"└ {stage.name}",
+            "  " * depth + f"└ {stage.name}",
             _shown(stage.parameters, show_count),
             _shown(stage.tokens, show_count),
             _shown(stage.steps, "{:,}".format),
@@ -298,12 +301,23 @@ def plan_table(plan: Plan) -> Table:
             _shown(stage.memory_per_device, show_bytes),
             _shown(stage.seconds, show_seconds),
         )
-    notes = [
-        "memory is of each device; it and time are estimates",
-        *(f"warning: {warning}" for warning in plan.warnings),
-    ]
+    notes = ["memory is of each device; it and time are estimates"]
+    if plan.device_flops is not None:
+        notes.append(
+            f"time: at {UTILISATION:.0%} of {plan.device_flops / 1e12:,.3g} TFLOP/s a device "
+            "(--tflops names another speed)"
+        )
+    notes.extend(f"warning: {warning}" for warning in plan.warnings)
     table.caption = Text("\n".join(notes), style="")
     return table
+
+
+def _walk(stages: Sequence[StagePlan], parent: str, depth: int = 0) -> Iterator[tuple[int, StagePlan]]:
+    """Every descendant of ``parent`` with its depth, a child right below its own parent."""
+    for stage in stages:
+        if stage.parent == parent:
+            yield depth, stage
+            yield from _walk(stages, stage.name, depth + 1)
 
 
 def _shown(value: Any, form: Callable[[Any], str]) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import sys
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codecascade.cli.app import app, stderr
+from codecascade.cli.app import app, invocation, stderr
 from codecascade.cli.cascade import SandboxMode
 from codecascade.errors import UserError
 
@@ -171,35 +171,38 @@ def evaluate_model(
 
     opened = None if corpus is None else Corpus.open(corpus)
     needs_sandbox = check_needs(names, given, corpus=opened is not None, model=model is not None)
-    from codecascade.sandbox.sandbox import Sandbox
+    from codecascade.training.stopping import stopped_at_once
 
-    box = Sandbox(sandbox.value) if needs_sandbox else None
-    backend: Backend | None = None
-    if model is not None:
-        from codecascade.generation.loaded import loaded_backend
+    with stopped_at_once():
+        from codecascade.sandbox.sandbox import Sandbox
 
-        with stderr().status(f"loading {model}"):
-            backend = loaded_backend(model, name=name, device=device, precision=precision.value)
-    elif endpoint is not None and served_model is not None:
-        from codecascade.generation.endpoint import Endpoint
+        box = Sandbox(sandbox.value) if needs_sandbox else None
+        backend: Backend | None = None
+        if model is not None:
+            from codecascade.generation.loaded import loaded_backend
 
-        backend = Endpoint(
-            endpoint, served_model, title=name, concurrency=concurrency, timeout=request_timeout
+            with stderr().status(f"loading {model}"):
+                backend = loaded_backend(model, name=name, device=device, precision=precision.value)
+        elif endpoint is not None and served_model is not None:
+            from codecascade.generation.endpoint import Endpoint
+
+            backend = Endpoint(
+                endpoint, served_model, title=name, concurrency=concurrency, timeout=request_timeout
+            )
+        inputs = Inputs(
+            backend,
+            samples=samples,
+            complete=require_complete,
+            corpus=opened,
+            sandbox=box,
+            data=given,
+            contamination=opened is not None,
         )
-    inputs = Inputs(
-        backend,
-        samples=samples,
-        complete=require_complete,
-        corpus=opened,
-        sandbox=box,
-        data=given,
-        contamination=opened is not None,
-    )
-    title = name or (backend.name if backend is not None else samples.stem if samples is not None else "")
-    if len(temperatures) == 1:
-        _run(inputs, settings, output, title)
-    else:
-        _sweep(inputs, settings, [t for t in temperatures if t is not None], output, title)
+        title = name or (backend.name if backend is not None else samples.stem if samples is not None else "")
+        if len(temperatures) == 1:
+            _run(inputs, settings, output, title)
+        else:
+            _sweep(inputs, settings, [t for t in temperatures if t is not None], output, title)
 
 
 def _sweep(
@@ -249,11 +252,10 @@ def _run(inputs: Inputs, settings: EvaluateSettings, folder: Path, title: str) -
     from codecascade.evaluation.result import BenchmarkResult
     from codecascade.evaluation.runner import evaluate
     from codecascade.files import FolderLock
-    from codecascade.training.stopping import stopped_at_once
 
     about = {} if inputs.backend is None else inputs.backend.describe()
-    command = "codecascade " + " ".join(sys.argv[1:])
-    with stopped_at_once(), FolderLock(folder):
+    command = shlex.join(["codecascade", *invocation])
+    with FolderLock(folder):
         check_folder(folder, title)
         with EvaluationDisplay(stderr(), settings.benchmarks, title) as display:
 

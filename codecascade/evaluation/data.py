@@ -211,7 +211,9 @@ def _expected(data: Data) -> str:
 def _lines(path: Path) -> Iterator[str]:
     """One by one: some benchmarks' files are larger than what a machine should hold twice."""
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", newline="\n") as file:
+        with (gzip.open if path.suffix == ".gz" else open)(
+            path, "rt", encoding="utf-8", newline="\n"
+        ) as file:
             yield from file
     except FileNotFoundError:
         raise UserError("there is no such file", file=path) from None

@@ -15,7 +15,7 @@ from pathlib import Path
 from codecascade.errors import UserError
 from codecascade.evaluation.answers import fenced_code
 from codecascade.evaluation.data import Data, load
-from codecascade.evaluation.humaneval import pass_metrics
+from codecascade.evaluation.humaneval import in_chat, pass_metrics
 from codecascade.evaluation.task import (
     Benchmark,
     Context,
@@ -118,7 +118,7 @@ def mbpp_zero_shot_tasks(context: Context) -> list[Task]:
 
 def _zero_shot(problem: MbppProblem, context: Context) -> Prompt:
     text = f"{problem.block}Your code should start with a [PYTHON] tag and end with a [/PYTHON] tag."
-    if context.model.is_chat and context.settings.chat != "never":
+    if in_chat(context.settings, context.model):
         return Dialogue((Message("user", text),))
     return Continuation(f"{text}\n[PYTHON]\n", ("[/PYTHON]",))
 

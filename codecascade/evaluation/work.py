@@ -146,7 +146,7 @@ def rows_of(tasks: Sequence[Task]) -> Iterator[Row]:
     for task in tasks:
         asked = asdict(task.prompt)
         row = {"prompt": asked.pop("prefix"), **asked} if isinstance(task.prompt, Gap) else asked
-        row = {key: row[key] for key in ("prompt", "suffix", "messages", "prefill") if row.get(key)}
+        row = {key: row[key] for key in ("prompt", "suffix", "messages", "prefill") if key in row}
         if len(row.get("prompt", "")) > _SHOWN:
             left_out = len(row["prompt"]) - _SHOWN
             row["prompt"] = f"[{left_out:,} characters are left out here]\n{row['prompt'][-_SHOWN:]}"

@@ -1,12 +1,13 @@
 """The local engine: static batches of prompts of like length, on one device.
 
-A batch is padded on the right and prefilled once; padded columns are hidden from every later step, so that the
-prefill itself needs no mask. The samples of a prompt share its prefill. Rows that ended are dropped from the cache.
+Prompts are packed for the prefill and rows of the cache have lengths of their own, so nothing is ever padded. The
+samples of a prompt share its prefill. Rows that ended cost nothing, and are dropped from the cache.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Literal
 
 import torch
@@ -14,9 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codecascade.errors import UserError
+from codecascade.generation.packed import can_pack, pack_weights
 from codecascade.generation.requests import Completion, FinishReason, Request
 from codecascade.generation.sampling import choose, uniform
 from codecascade.generation.text import TextBuilder
+from codecascade.model.attention import Documents
 from codecascade.model.cache import KeyValueCache
 from codecascade.model.llama import Llama
 from codecascade.model.sources import load
@@ -24,10 +27,10 @@ from codecascade.tokens.healing import HealingConstraint
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.precision import choose_precision
 
-_LOGIT_ROWS = 512  # positions whose logits exist at a time when texts are scored
-_SCORED_PAIRS = (
-    1 << 23
-)  # tokens of a chunk of a long text, times those before it: bounds the attention's memory
+_LOGIT_ROWS = 64  # positions whose logits exist at a time when texts are scored: few stay in the CPU's caches
+_CACHE_BYTES, _LEAST_PLACES = 2**30, 16_384
+# Tokens of a chunk of a long text times those before it: bounds the attention's memory.
+_SCORED_PAIRS = 1 << 23
 _COMPACT_AT = 0.75  # the share of living rows at which the cache is copied without the dead ones
 
 
@@ -36,7 +39,7 @@ def load_generator(
     *,
     device: str | None = None,
     precision: Literal["auto", "fp32", "bf16"] = "auto",
-    batch_tokens: int = 16_384,
+    batch_tokens: int | None = None,
 ) -> LocalGenerator:
     """A generator for a folder, a GGUF file, a hub name or a preset.
 
@@ -49,6 +52,8 @@ def load_generator(
     """
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     loaded = load(name, dtype=choose_precision(target, precision).dtype, device=target)
+    if can_pack(target, loaded.model.head_weight.dtype):
+        pack_weights(loaded.model)
     return LocalGenerator(loaded.model, loaded.tokenizer, batch_tokens=batch_tokens)
 
 
@@ -61,18 +66,28 @@ class LocalGenerator:
     Args:
         batch_tokens: places in the cache of a batch, rows times prompt and completion: bounds the memory, whatever
             is asked for. One prompt with more samples than fit is prefilled once and sampled in several waves.
+            None: 1 GiB, but at least 16,384 places.
         prefill_tokens: tokens in one forward pass; longer prompts are prefilled in chunks.
     """
 
     def __init__(
-        self, model: Llama, tokenizer: Tokenizer, *, batch_tokens: int = 16_384, prefill_tokens: int = 2_048
+        self,
+        model: Llama,
+        tokenizer: Tokenizer,
+        *,
+        batch_tokens: int | None = None,
+        prefill_tokens: int = 2_048,
     ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
-        self.batch_tokens = batch_tokens
         self.prefill_tokens = prefill_tokens
-        weight = model.head_weight
+        weight = next(model.parameters())
         self._device, self._dtype = weight.device, weight.dtype
+        config = model.config
+        of_token = (
+            2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * weight.itemsize
+        )
+        self.batch_tokens = batch_tokens or max(_LEAST_PLACES, _CACHE_BYTES // of_token)
 
     @property
     def context_length(self) -> int:
@@ -111,16 +126,19 @@ class LocalGenerator:
 
     def log_probabilities(self, sequences: Sequence[Sequence[int]]) -> Iterator[tuple[int, list[float]]]:
         """See :class:`~codecascade.generation.requests.Scorer`."""
-        order = sorted(range(len(sequences)), key=lambda place: -len(sequences[place]))
-        start = 0
-        while start < len(order) and len(sequences[order[start]]) > self.prefill_tokens:
-            yield order[start], self._score_long(sequences[order[start]])
-            start += 1
-        while start < len(order):
-            rows = max(1, self.prefill_tokens // len(sequences[order[start]]))
-            places = order[start : start + rows]
+        places: list[int] = []
+        tokens = 0
+        for place, sequence in enumerate(sequences):
+            if len(sequence) > self.prefill_tokens:
+                yield place, self._score_long(sequence)
+                continue
+            if places and tokens + len(sequence) > self.prefill_tokens:
+                yield from zip(places, self._score([sequences[place] for place in places]), strict=True)
+                places, tokens = [], 0
+            places.append(place)
+            tokens += len(sequence)
+        if places:
             yield from zip(places, self._score([sequences[place] for place in places]), strict=True)
-            start += rows
 
     # ---------------------------------------------------------------- batches
 
@@ -157,68 +175,63 @@ class LocalGenerator:
                 prompts.append(place)
         capacity = self._capacity(batch)
         cache, logits = self._prefill([request.ids for _, request in batch], capacity)
-        lengths = torch.tensor([len(request.ids) for _, request in batch], device=self._device)
         wave = max(1, self.batch_tokens // capacity)
+        if len(rows) == len(batch) <= wave:  # nothing is shared
+            yield from self._decode_wave(rows, cache, logits)
+            return
         for start in range(0, len(rows), wave):
             of = prompts[start : start + wave]
-            yield from self._decode_wave(
-                rows[start : start + wave], cache.expand(of), logits[of], lengths[of]
-            )
+            yield from self._decode_wave(rows[start : start + wave], cache.expand(of), logits[of])
 
     def _decode_wave(
-        self, rows: list[_Row], cache: KeyValueCache, logits: Tensor, lengths: Tensor
+        self, rows: list[_Row], cache: KeyValueCache, logits: Tensor
     ) -> Iterator[tuple[_Row, str]]:
-        width = cache.length
-        ragged = bool((lengths < width).any())
+        places = list(range(len(rows)))  # in the cache, of the rows that go on
         while True:
             tokens, log_probabilities = self._choose(rows, logits)
             for row, token, value in zip(rows, tokens.tolist(), log_probabilities.tolist(), strict=True):
-                if row.finish_reason is None:
-                    yield row, row.push(token, value)
-            living = [place for place, row in enumerate(rows) if row.finish_reason is None]
+                yield row, row.push(token, value)
+            living = [number for number, row in enumerate(rows) if row.finish_reason is None]
             if not living:
                 return
-            if len(living) <= _COMPACT_AT * len(rows):
-                rows = [rows[place] for place in living]
-                cache, tokens, lengths = cache.expand(living), tokens[living], lengths[living]
-            logits = self._step(tokens, cache, lengths, width, ragged)
+            rows, tokens = [rows[number] for number in living], tokens[living]
+            places = [places[number] for number in living]
+            if len(places) <= _COMPACT_AT * len(cache.lengths):
+                cache, places = cache.expand(places), list(range(len(places)))
+            logits = self._step(tokens, places, cache)
 
     # ---------------------------------------------------------------- the model
 
     @torch.inference_mode()
     def _prefill(self, prompts: Sequence[Sequence[int]], capacity: int) -> tuple[KeyValueCache, Tensor]:
         """The cache of all prompts and the logits (prompts, vocabulary) after the last token of each."""
-        tokens = _padded(prompts, self.tokenizer.pad_id, self._device)
-        last = torch.tensor([len(prompt) - 1 for prompt in prompts], device=self._device)
         cache = KeyValueCache.allocate(self.model.config, len(prompts), capacity, self._dtype, self._device)
         ends = torch.empty(
             len(prompts), self.model.config.hidden_size, dtype=self._dtype, device=self._device
         )
-        chunk = max(1, self.prefill_tokens // len(prompts))
-        for start in range(0, tokens.shape[1], chunk):
-            part = tokens[:, start : start + chunk]
-            positions = torch.arange(start, start + part.shape[1], device=self._device)
-            hidden = self.model(part, positions=positions.expand_as(part), cache=cache)
-            (inside,) = torch.where((last >= start) & (last < start + chunk))
-            ends[inside] = hidden[inside, last[inside] - start]
+        for lengths in _passes([len(prompt) for prompt in prompts], self.prefill_tokens):
+            parts = [
+                prompt[done : done + new]
+                for prompt, done, new in zip(prompts, cache.lengths, lengths, strict=True)
+            ]
+            hidden = self.model(self._packed(parts), cache=cache, mask=Documents(tuple(lengths)))[0]
+            last = torch.tensor(lengths, device=self._device).cumsum(0) - 1
+            there = [
+                row for row, new in enumerate(lengths) if new
+            ]  # a prompt that goes on is filled in again
+            ends[there] = hidden[last[there]]
         return cache, self.model.logits(ends)
 
     @torch.inference_mode()
-    def _step(
-        self, tokens: Tensor, cache: KeyValueCache, lengths: Tensor, width: int, ragged: bool
-    ) -> Tensor:
-        """The logits (rows, vocabulary) after one more token of each row.
+    def _step(self, tokens: Tensor, places: Sequence[int], cache: KeyValueCache) -> Tensor:
+        """The logits (rows, vocabulary) after one more token of each row, which are at ``places`` in the cache."""
+        new = [0] * len(cache.lengths)
+        for place in places:
+            new[place] = 1
+        return self.model.logits(self.model(tokens[None], cache=cache, mask=Documents(tuple(new)))[0])
 
-        Args:
-            lengths: (rows,) tokens of each prompt; if ``ragged``, the columns from there to ``width`` are padding.
-        """
-        mask = None
-        if ragged:
-            columns = torch.arange(cache.length + 1, device=self._device)
-            mask = ((columns < lengths[:, None]) | (columns >= width))[:, None, None]
-        positions = lengths[:, None] + (cache.length - width)
-        hidden = self.model(tokens[:, None], positions=positions, cache=cache, mask=mask)
-        return self.model.logits(hidden[:, -1])
+    def _packed(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        return torch.tensor([[*chain.from_iterable(sequences)]], dtype=torch.int64, device=self._device)
 
     @torch.inference_mode()
     def _choose(self, rows: Sequence[_Row], logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -245,13 +258,14 @@ class LocalGenerator:
 
     @torch.inference_mode()
     def _score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
-        tokens = _padded(sequences, self.tokenizer.pad_id, self._device)
-        sizes = [len(sequence) - 1 for sequence in sequences]
-        columns = torch.arange(tokens.shape[1] - 1, device=self._device)
-        real = columns < torch.tensor(sizes, device=self._device)[:, None]
-        hidden = self.model(tokens)[:, :-1][real]
-        scores = self._scores(hidden, tokens[:, 1:][real])
-        return [part.tolist() for part in torch.split(scores, sizes)]
+        """Of packed sequences, each by itself."""
+        sizes = [len(sequence) for sequence in sequences]
+        tokens = self._packed(sequences)
+        positions = torch.cat([torch.arange(size, device=self._device) for size in sizes])
+        hidden = self.model(tokens, positions=positions[None], mask=Documents(tuple(sizes)))[0]
+        predicted = (positions > 0).nonzero()[:, 0]
+        scores = self._scores(hidden[predicted - 1], tokens[0, predicted])
+        return [part.tolist() for part in torch.split(scores, [size - 1 for size in sizes])]
 
     @torch.inference_mode()
     def _score_long(self, sequence: Sequence[int]) -> list[float]:
@@ -260,21 +274,22 @@ class LocalGenerator:
         last = len(sequence) - 1
         cache = KeyValueCache.allocate(self.model.config, 1, last, self._dtype, self._device)
         scores: list[float] = []
-        while (start := cache.length) < last:
+        while (start := len(scores)) < last:
             end = min(last, start + self.prefill_tokens, start + max(1, _SCORED_PAIRS // (start + 1)))
-            hidden = self.model(tokens[None, start:end], cache=cache)[0]
+            hidden = self.model(tokens[None, start:end], cache=cache, mask=Documents((end - start,)))[0]
             scores += self._scores(hidden, tokens[start + 1 : end + 1]).tolist()
         return scores
 
     def _scores(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """(tokens, hidden_size) and the tokens that follow, to the log-probability of each."""
-        losses = [
-            F.cross_entropy(self.model.logits(part).float(), those, reduction="none")
-            for part, those in zip(
-                torch.split(hidden, _LOGIT_ROWS), torch.split(targets, _LOGIT_ROWS), strict=True
-            )
-        ]
-        return -torch.cat(losses)
+        return torch.cat(
+            [
+                -F.cross_entropy(self.model.logits(part).float(), those, reduction="none")
+                for part, those in zip(
+                    torch.split(hidden, _LOGIT_ROWS), torch.split(targets, _LOGIT_ROWS), strict=True
+                )
+            ]
+        )
 
 
 class _Row:
@@ -331,9 +346,13 @@ class _Row:
         return Completion(self._index, self._sample, self._text.text, ids, *how)
 
 
-def _padded(sequences: Sequence[Sequence[int]], pad: int, device: torch.device) -> Tensor:
-    """(rows, longest), padded on the right."""
-    tokens = torch.full((len(sequences), max(map(len, sequences))), pad, dtype=torch.int64)
-    for row, sequence in enumerate(sequences):
-        tokens[row, : len(sequence)] = torch.tensor(sequence)
-    return tokens.to(device)
+def _passes(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Passes of at most ``most`` tokens through rows of ``lengths``: how many of each row are in it."""
+    left = list(lengths)
+    while any(left):
+        room, taken = most, []
+        for row, tokens in enumerate(left):
+            taken.append(min(tokens, room))
+            room -= taken[row]
+            left[row] -= taken[row]
+        yield taken

@@ -12,28 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from codecascade.model.attention import Continuation, Documents, attend, attend_within, cpu_bf16
 from codecascade.model.cache import KeyValueCache
 from codecascade.model.config import LlamaConfig
 from codecascade.model.rope import rotate, rotation
-
-
-@dataclass(frozen=True)
-class Documents:
-    """Packed documents, by their lengths in tokens, row after row of a batch: each attends to itself alone, causally.
-
-    Attention is then made document by document: for short ones in long rows a tenth of the work that a mask takes.
-    """
-
-    lengths: tuple[int, ...]
-
-    @classmethod
-    def of(cls, document_ids: Tensor) -> Documents:
-        """From (B, T) ids, best on the CPU: each run of equal ids within a row is a document."""
-        starts = torch.ones_like(document_ids, dtype=torch.bool)
-        starts[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
-        places = starts.flatten().nonzero().flatten().tolist()
-        ends = [*places[1:], document_ids.numel()]
-        return cls(tuple(end - start for start, end in zip(places, ends, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -45,8 +27,7 @@ class Context:
 
     cos: Tensor
     sin: Tensor
-    mask: Tensor | Documents | None
-    cache: KeyValueCache | None
+    mask: Tensor | Documents | Continuation | None
 
 
 class Llama(nn.Module):
@@ -54,6 +35,7 @@ class Llama(nn.Module):
 
     Attributes:
         gradient_checkpointing: keep only the layers' inputs for the backward pass and compute the rest again.
+        trained_rows: rows of the head's weight that its gradient is wanted for, int64; None for all.
     """
 
     lm_head: nn.Linear
@@ -62,6 +44,7 @@ class Llama(nn.Module):
         super().__init__()
         self.config = config
         self.gradient_checkpointing = False
+        self.trained_rows: Tensor | None = None
         self.model = Decoder(config)
         if not config.tie_word_embeddings:
             self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
@@ -79,33 +62,37 @@ class Llama(nn.Module):
         Args:
             tokens: (B, T) int64.
             positions: (B, T) int64, where they do not just count on from what is in the cache.
-            cache: earlier tokens, which are attended to; these tokens' keys and values are added to it.
-            mask: None for causal attention; packed documents; or (B or 1, 1, T or 1, S) bool, True where a token
-                may attend.
+            cache: earlier tokens, which are attended to; these tokens' keys and values are added to it. Row i of
+                ``tokens`` goes on from its row i, or document i if they are packed.
+            mask: None for causal attention; packed documents; or, without a cache, (B or 1, 1, T or 1, T) bool,
+                True where a token may attend.
         """
-        if isinstance(mask, Documents) and cache is not None:
-            raise ValueError("packed documents can't go on from a cache")
-        past = 0 if cache is None else cache.length
-        length = tokens.shape[1]
+        new: Continuation | None = None
+        if cache is not None:
+            if isinstance(mask, Tensor):
+                raise ValueError("a mask can't go together with a cache, whose rows have no padding to hide")
+            new = Continuation(cache, mask or Documents((tokens.shape[1],) * tokens.shape[0]))
+            if positions is None:
+                positions = new.columns.view_as(tokens)
         if positions is None:
-            positions = torch.arange(past, past + length, device=tokens.device)
-        if mask is None and past and length > 1:
-            mask = torch.ones(length, past + length, dtype=torch.bool, device=tokens.device).tril(past)
+            positions = torch.arange(tokens.shape[1], device=tokens.device)
         x = self.model.embed_tokens(tokens)
-        context = Context(*rotation(self.config, positions), mask, cache)
+        context = Context(*rotation(self.config, positions), new or mask)
         for layer in self.model.layers:
             if self.gradient_checkpointing and torch.is_grad_enabled():
                 x = checkpoint(layer, x, context, use_reentrant=False)
             else:
                 x = layer(x, context)
-        if cache is not None:
-            cache.length += length
+        if new is not None:
+            new.finish()
         hidden: Tensor = self.model.norm(x)
         return hidden
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., H) to (..., V)."""
-        return F.linear(hidden, self.head_weight)
+        head = self._modules.get("lm_head")
+        out: Tensor = F.linear(hidden, self.head_weight) if head is None else head(hidden)
+        return out
 
     @property
     def head_weight(self) -> Tensor:
@@ -160,39 +147,19 @@ class Attention(nn.Module):
         queries = rotate(self.q_proj(x).unflatten(-1, heads), context.cos, context.sin)
         keys = rotate(self.k_proj(x).unflatten(-1, heads), context.cos, context.sin)
         values = self.v_proj(x).unflatten(-1, heads)
-        if isinstance(context.mask, Documents):
-            attended = attend_within(context.mask, queries, keys, values)
+        mask = context.mask
+        if mask is None and cpu_bf16(queries) and not torch.compiler.is_compiling():
+            mask = Documents((x.shape[1],) * x.shape[0])  # the way that is fast there
+        if isinstance(mask, Documents):
+            attended = attend_within(mask, queries, keys, values)
+        elif isinstance(mask, Continuation):
+            packed = (tensor.flatten(0, 1) for tensor in (queries, keys, values))
+            attended = mask.attend(self.index, *packed).view_as(queries)
         else:
-            keys, values = keys.transpose(1, 2), values.transpose(1, 2)
-            if context.cache is not None:
-                keys, values = context.cache.append(self.index, keys, values)
-            attended = attend(queries.transpose(1, 2), keys, values, context.mask).transpose(1, 2)
+            queries, keys, values = (tensor.transpose(1, 2) for tensor in (queries, keys, values))
+            attended = attend(queries, keys, values, mask).transpose(1, 2)
         out: Tensor = self.o_proj(attended.flatten(2))
         return out
-
-
-def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
-    """(B, heads, T, D) queries on (B, kv heads, S, D) keys and values. No mask: T = S and causal, or T = 1."""
-    if queries.shape[2] == 1:
-        # a group's heads become the rows of one product: several times as fast in bf16 on a CPU
-        grouped = queries.reshape(*keys.shape[:2], -1, keys.shape[-1])
-        return F.scaled_dot_product_attention(grouped, keys, values, mask).reshape(queries.shape)
-    gqa = queries.shape[1] != keys.shape[1]
-    return F.scaled_dot_product_attention(queries, keys, values, mask, is_causal=mask is None, enable_gqa=gqa)
-
-
-def attend_within(documents: Documents, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Causal attention of (B, T, heads, D) queries, keys and values within each document."""
-    # A CPU's kernel for few queries takes twice the time in bf16, whose products it makes one tile at a time.
-    dtype = torch.float32 if queries.device.type == "cpu" else queries.dtype
-    lengths = list(documents.lengths)
-    parts = [torch.split(tensor.flatten(0, 1).to(dtype), lengths) for tensor in (queries, keys, values)]
-    with torch.autocast(queries.device.type, enabled=False):
-        attended = [
-            attend(*(tensor.transpose(0, 1)[None] for tensor in document))[0].transpose(0, 1)
-            for document in zip(*parts, strict=True)
-        ]
-    return torch.cat(attended).view_as(queries).to(queries.dtype)
 
 
 class MLP(nn.Module):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import _socket
 import atexit
 import builtins
-import contextlib
 import gc
 import os
 import resource
@@ -32,8 +31,7 @@ SIGKILL = 9
 _MEGABYTE = 1 << 20
 _OPEN_FILES = 256
 _WARM_UP = """
-from typing import List
-def add(numbers: List[int], more: int = 1) -> List[int]:
+def add(numbers: list[int], more: int = 1) -> list[int]:
     return sorted([number + more for number in numbers if number > 0], reverse=True)
 class Box:
     def __init__(self, x): self.x = x
@@ -47,6 +45,7 @@ def check(candidate):
 check(add)
 """
 _WARM_UP_JOB: Job = {
+    "restores": True,
     "source": _WARM_UP,
     "tests": "",
     "name": "__main__",
@@ -70,11 +69,11 @@ class Confinement:
     """A zone, confined as ``setup["kind"]`` says.
 
     Args:
-        setup: ``kind`` (``namespaces``, ``bubblewrap``: they have been made around this process; ``landlock``;
-            ``none``), ``control`` (descriptor), ``folders`` (to be read), ``path`` (to import from), ``modules``
-            (imported in advance), ``scratch`` (where there is no mount namespace), ``base`` (see world.build),
-            ``search`` (``PATH``), ``standard``
-            (descriptors of a service's standard input and output, or None).
+        setup: ``kind`` (``namespaces``; ``bubblewrap``: it has made them around this process; ``landlock``;
+            ``none``), ``layers`` (of ``seccomp`` and ``landlock``), ``control`` (descriptor), ``folders`` (to be
+            read), ``path`` (to import from), ``modules`` (imported in advance), ``scratch`` (a folder), ``base``
+            (see world.build), ``search`` (``PATH``), ``standard`` (descriptors of a service's standard input and
+            output, or None).
         user: who programs run as if this is root.
 
     Raises:
@@ -97,19 +96,26 @@ class Confinement:
         )
         if self.kind == "namespaces":
             world.build(self.folders, setup["base"])
-        if self.kind == "namespaces" or not syscalls.landlock_version():
-            syscalls.hide_memory()  # else Landlock does, and the server can look at its programs
+        if self.kind != "namespaces" and not self.is_root and not syscalls.landlock_version():
+            # Nothing else keeps a program from looking into this process of its own user; this process can't
+            # look at its programs either then.
+            syscalls.hide_memory()
         syscalls.bound_capabilities(may_read_all=self.reads_all)
         syscalls.no_new_privileges()
         if self.is_root:
             os.setgroups([])
-        confines = self.kind != "none" and syscalls.seccomp_supported()
+        self.has_landlock = "landlock" in setup["layers"] and syscalls.landlock_version() > 0
+        confines = "seccomp" in setup["layers"] and syscalls.seccomp_supported()
         self.filter = syscalls.Filter(syscalls.seccomp_filter()) if confines else None
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES)
+        )  # of the server, too: few to close
         self.hard = {name: resource.getrlimit(name)[1] for name in _LIMITED}
         os.environ.clear()
         home = {"HOME": self.scratch, "TMPDIR": self.scratch}
         os.environ.update({"PATH": setup["search"], "LC_ALL": "C.UTF-8", **home})
         self.steps = runner.prepare()
+        self.builtins = tuple(vars(builtins).items())
         self.renew_scratch(256)
         _forget_ourselves(self.path)
         for _ in range(3):
@@ -142,6 +148,7 @@ class Confinement:
         ours, its = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         started = time.monotonic()
         reset_usage()
+        gc.freeze()  # else the program's first objects start a collection of what the server made since
         pid = os.fork()
         if pid == 0:
             self._become(job, given, out_of_it, err_of_it, its.fileno())
@@ -193,12 +200,21 @@ class Confinement:
             for name in os.listxattr(self.scratch):
                 os.removexattr(self.scratch, name)
         self.scratch_mb = megabytes
-        if self.kind == "none" or not syscalls.landlock_version():
-            return
-        if self.rules >= 0:
-            os.close(self.rules)
-        readable = ["/"] if self.kind == "namespaces" else [*world.visible(self.folders), "/proc", "/dev"]
-        self.rules = syscalls.landlock_ruleset(readable, [self.scratch])
+        if self.has_landlock and (self.rules < 0 or self.kind == "namespaces"):
+            if self.rules >= 0:
+                os.close(self.rules)
+            self.rules = syscalls.landlock_ruleset(self._readable(), [self.scratch])
+
+    def _readable(self) -> list[str]:
+        """What Landlock lets programs read."""
+        if self.kind == "namespaces":
+            return ["/"]
+        folders = [*world.visible(self.folders), "/proc", "/dev"]
+        if self.reads_all:  # but not what is kept from others
+            folders.remove("/etc")
+            with os.scandir("/etc") as entries:
+                folders += [entry.path for entry in entries if entry.stat().st_mode & 0o004]
+        return folders
 
     def _become(self, job: Job, given: int, out: int, err: int, channel: int) -> NoReturn:
         """In the fork: from the server's copy to the confined program. Never returns."""
@@ -216,7 +232,7 @@ class Confinement:
                 os.dup2(descriptor, place)
             if channel != runner.CHANNEL:
                 os.dup2(channel, runner.CHANNEL, inheritable=False)
-            os.closerange(runner.CHANNEL + 1, 1 << 20)
+            os.closerange(runner.CHANNEL + 1, _OPEN_FILES)
             if self.is_root:
                 syscalls.become_user(self.user, may_read_all=self.reads_all)
             elif self.kind == "namespaces":
@@ -227,7 +243,7 @@ class Confinement:
             if "argv" in job:
                 runner.run_command(job)
             path = [self.scratch, *self.path] if job["files"] else self.path
-            runner.run_python(self.steps, job, path)
+            runner.run_python(self.steps, job, path, self.builtins)
         except BaseException as error:
             os.write(runner.CHANNEL, f"Xcan't be confined: {error}".encode())
         finally:
@@ -276,8 +292,10 @@ class Confinement:
     def _kill_others(self) -> None:
         if self.kind in ("namespaces", "bubblewrap"):
             # Reaches all other processes of the namespace in one go, forks in progress too.
-            with contextlib.suppress(ProcessLookupError):
+            try:
                 os.kill(-1, SIGKILL)
+            except ProcessLookupError:
+                pass
         else:
             kill_descendants(self.user)
 

@@ -14,9 +14,9 @@ class Program:
 
     Attributes:
         source: the text. Python: run as ``__main__``.
-        language: ``python``, or a name of ``codecascade.sandbox.languages``.
+        language: ``python``, or a name of :mod:`codecascade.sandbox.languages.table` (``cpp``, ``ts``).
         stdin: its standard input; None: empty. A Python program that is given an input is one whose output is
-            compared outside, so there ``sys.exit(0)`` is as good an end as its last line.
+            compared outside, so there ``sys.exit(0)`` is as good an end as its last line; so in every language.
         timeout: CPU seconds; None: what the sandbox is told for all programs.
         files: put into its folder before it starts, by name (``data/x.txt`` makes the folder ``data``).
         name: Python only: its ``__name__``. Under another than ``__main__``, what it guards with

@@ -19,7 +19,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from codecascade.sandbox import syscalls, world
+from codecascade.sandbox import scratch, syscalls, world
 from codecascade.sandbox.confinement import Confinement
 from codecascade.sandbox.frames import receive, send
 from codecascade.sandbox.processes import end_descendants
@@ -61,13 +61,16 @@ def main() -> None:
             sys.excepthook(type(error), error, error.__traceback__)
         finally:
             os._exit(0)
-    os.close(setup["control"])
+    for descriptor in (setup["control"], *(setup["standard"] or ())):
+        os.close(descriptor)
     poll = select.poll()
     poll.register(harness, select.POLLIN)
     poll.register(os.pidfd_open(server), select.POLLIN)
     poll.poll()
     os.kill(server, SIGKILL)
     end_descendants()
+    if setup["kind"] != "namespaces":
+        scratch.remove(setup["scratch"])  # the harness may not live to do it
 
 
 def serve(setup: dict[str, Any], user: int) -> None:

@@ -43,6 +43,7 @@ class Service:
     def _wait(self, job: dict[str, Any]) -> None:
         with contextlib.suppress(ZoneDied):
             self._answer = self._zone.run(job)
+        self._zone.close()  # the last to hold its end of the pipes
 
     @property
     def alive(self) -> bool:
@@ -53,6 +54,10 @@ class Service:
     def stderr(self) -> str:
         """What it wrote to standard error, once it has ended by itself."""
         return self._answer["stderr"].decode("utf-8", "replace") if self._answer else ""
+
+    def wait(self, seconds: float) -> None:
+        """Until it has ended by itself, for at most so long."""
+        self._waiter.join(seconds)
 
     def close(self) -> None:
         """Kill it and all that it started."""

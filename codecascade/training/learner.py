@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from codecascade.errors import RunFailed, UserError
-from codecascade.model.llama import Documents, Llama, document_mask
+from codecascade.model.attention import Documents
+from codecascade.model.llama import Llama, document_mask
 from codecascade.model.loss import next_token_loss
 from codecascade.training.lora import add_lora
 from codecascade.training.optimizer import Optimizer

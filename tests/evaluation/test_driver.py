@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -15,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import counting_run
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,10 +27,7 @@ from codecascade.files import write_jsonl
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Program
 
-SCRIPT = Path(__file__).with_name("counting_run.py")
-_spec = importlib.util.spec_from_file_location("counting_run", SCRIPT)
-counting_run: Any = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(counting_run)
+SCRIPT = Path(counting_run.__file__)
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from codecascade.errors import UserError
 from codecascade.generation.local import LocalGenerator, load_generator
+from codecascade.generation.packed import can_pack, pack_weights
 from codecascade.generation.requests import (
     Completion,
     Generator,
@@ -25,6 +27,7 @@ from codecascade.generation.requests import (
     infilling_request,
     start_id,
 )
+from codecascade.model.attention import Continuation, Documents
 from codecascade.model.cache import KeyValueCache
 from codecascade.model.config import LlamaConfig
 from codecascade.model.folder import save_folder
@@ -207,18 +210,14 @@ class Parrot(torch.nn.Module):
         super().__init__()
         self.config, self.head_weight = like.config, like.head_weight
         self.known, self.after = known, after
-        self.shapes: list[tuple[int, int]] = []  # (rows, tokens) of each forward pass
+        self.passes: list[int] = []  # tokens of each
 
-    def forward(
-        self, tokens: Tensor, *, positions: Tensor, cache: KeyValueCache, mask: Tensor | None = None
-    ) -> Tensor:
-        rows, length = tokens.shape
-        self.shapes.append((rows, length))
-        nothing = torch.zeros(rows, self.config.num_key_value_heads, length, self.config.head_dim)
-        for layer in range(self.config.num_hidden_layers):
-            cache.append(layer, nothing, nothing)
-        cache.length += length
-        return positions.expand_as(tokens)[..., None].float().expand(-1, -1, self.config.hidden_size)
+    def forward(self, tokens: Tensor, *, cache: KeyValueCache, mask: Documents) -> Tensor:
+        new = Continuation(cache, mask)
+        self.passes.append(sum(mask.lengths))
+        assert tokens.shape == (1, sum(mask.lengths))
+        new.finish()
+        return new.columns[None, :, None].float().expand(-1, -1, self.config.hidden_size)
 
     def logits(self, hidden: Tensor) -> Tensor:
         following = [*self.known[1:], *[self.after] * 300]
@@ -308,12 +307,22 @@ def test_samples_share_a_prefill_and_finished_rows_are_dropped(model: Llama, tok
     long = beginning(tokenizer, 20, sampling=Sampling(max_new_tokens=20), samples=3)
     short = beginning(tokenizer, 20, sampling=Sampling(max_new_tokens=2), samples=5)
     assert len(list(generator.generate([long, short]))) == 8
-    assert generator.model.shapes == [(2, 21), (8, 1), *[(3, 1)] * 18]
+    assert generator.model.passes == [42, 8, *[3] * 18]
 
 
 def test_memory_is_bounded_whatever_is_asked_for(
     model: Llama, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    allocated = []
+    original = KeyValueCache.__init__
+
+    def counted(
+        cache: KeyValueCache, keys: list[Tensor], values: list[Tensor], lengths: Sequence[int]
+    ) -> None:
+        original(cache, keys, values, lengths)
+        allocated.append(len(lengths) * cache.capacity)
+
+    monkeypatch.setattr(KeyValueCache, "__init__", counted)
     generator = recite(model, tokenizer, batch_tokens=200, prefill_tokens=32)
     requests = [
         beginning(tokenizer, tokens, sampling=Sampling(max_new_tokens=8), samples=samples)
@@ -323,8 +332,8 @@ def test_memory_is_bounded_whatever_is_asked_for(
     assert sorted((one.request, one.sample) for one in completions) == [
         (place, sample) for place, request in enumerate(requests) for sample in range(request.samples)
     ]
-    assert max(rows * tokens for rows, tokens in generator.model.shapes) <= 32
-    assert max(rows for rows, _ in generator.model.shapes) <= 200 // 13
+    assert max(generator.model.passes) <= 32
+    assert max(allocated) <= 200
 
 
 def test_a_prompt_that_fills_the_context_is_said_never_cut(model: Llama, tokenizer: Tokenizer) -> None:
@@ -388,3 +397,30 @@ def test_a_short_healed_prompt_beside_a_long_one_has_room(model: Llama, tokenize
     found = by_request(list(LocalGenerator(model, tokenizer).generate(requests)))
     assert found[1, 0].finish_reason == "length"
     assert len(found[1, 0].ids) > 6
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_packed_weights_give_the_same_logits(tokenizer: Tokenizer, tied: bool) -> None:
+    config = replace(
+        tiny_model(tokenizer).config,
+        attention_bias=True,
+        attention_output_bias=True,
+        mlp_bias=True,
+        tie_word_embeddings=tied,
+    )
+    plain, packed = build(config, torch.device("cpu")), build(config, torch.device("cpu"))
+    for llama in (plain, packed):
+        initialise(llama, seed=0)
+    with torch.no_grad():
+        for name, parameter in plain.named_parameters():
+            if name.endswith("bias"):
+                torch.nn.init.normal_(parameter)
+        packed.load_state_dict(plain.state_dict())
+    if not can_pack(torch.device("cpu"), torch.float32):
+        pytest.skip("this PyTorch has no such kernels")
+    pack_weights(packed)
+    with torch.inference_mode():
+        for rows, length in ((1, 1), (3, 1), (2, 40)):
+            tokens = torch.arange(rows * length).view(rows, length) % config.vocab_size
+            expected = plain.logits(plain(tokens))
+            torch.testing.assert_close(packed.logits(packed(tokens)), expected, atol=1e-5, rtol=1e-4)

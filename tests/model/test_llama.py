@@ -10,9 +10,10 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from codecascade.model.attention import Documents, attend_last, attend_once, attend_within
 from codecascade.model.cache import KeyValueCache
 from codecascade.model.config import RopeScaling
-from codecascade.model.llama import Documents, Llama, document_mask
+from codecascade.model.llama import Llama, document_mask
 from codecascade.model.presets import build, initialise
 
 MakeModel = Callable[..., Llama]
@@ -100,7 +101,7 @@ def test_cache_gives_the_full_forward_pass(make_model: MakeModel, variant: dict[
     cache = empty_cache(model, 3)
     parts = tokens.split([20, 17, 1, 1, 1], dim=1)
     stepwise = torch.cat([model(part, cache=cache) for part in parts], 1)
-    assert cache.length == 40
+    assert cache.lengths == [40] * 3
     torch.testing.assert_close(stepwise, model(tokens), atol=1e-4, rtol=1e-4)
 
 
@@ -115,16 +116,79 @@ def test_left_padded_rows_are_as_alone(make_model: MakeModel, variant: dict[str,
     causal = columns[:, None] >= columns
     # a padding token attends to itself, or its row of the softmax would be empty
     mask = (real[:, None, None] | torch.eye(24, dtype=torch.bool)) & causal
-    positions = (columns - start[:, None]).clamp(min=0)
-    cache = empty_cache(model, 3)
-    prefill = model(tokens, positions=positions, cache=cache, mask=mask)
-    step = random_tokens(model, 3, 1, seed=2)
-    seen = torch.cat((real, torch.ones(3, 1, dtype=torch.bool)), 1)[:, None, None]
-    decoded = model(step, positions=lengths[:, None], cache=cache, mask=seen)
+    hidden = model(tokens, positions=(columns - start[:, None]).clamp(min=0), mask=mask)
     for row, length in enumerate(lengths.tolist()):
-        alone = model(torch.cat((tokens[row, -length:], step[row]))[None])[0]
-        torch.testing.assert_close(prefill[row, -length:], alone[:-1], atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(decoded[row, 0], alone[-1], atol=1e-4, rtol=1e-4)
+        alone = model(tokens[row, -length:][None])[0]
+        torch.testing.assert_close(hidden[row, -length:], alone, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "passes",
+    [
+        [(24, 17, 5, 9), *[(1, 1, 1, 1)] * 4],
+        [(24, 3, 0, 0), (0, 14, 5, 7), (1, 0, 1, 2), (1, 1, 0, 1), (1, 1, 1, 0), (3, 1, 1, 0)],
+    ],
+)
+@torch.no_grad()
+def test_rows_of_a_cache_have_lengths_of_their_own(
+    make_model: MakeModel, variant: dict[str, Any], passes: list[tuple[int, ...]]
+) -> None:
+    """Packed passes, in which a row may have any number of new tokens, give each row what it is alone."""
+    model = make_model(**variant)
+    tokens = random_tokens(model, 4, 40)
+    cache = empty_cache(model, 4)
+    found: list[list[torch.Tensor]] = [[], [], [], []]
+    for new in passes:
+        parts = [
+            row[done : done + count] for row, done, count in zip(tokens, cache.lengths, new, strict=True)
+        ]
+        hidden = model(torch.cat(parts)[None], cache=cache, mask=Documents(new))[0]
+        for row, part in enumerate(hidden.split(list(new))):
+            found[row].append(part)
+    assert cache.lengths == [sum(new) for new in zip(*passes, strict=True)]
+    for row, length in enumerate(cache.lengths):
+        alone = model(tokens[row, :length][None])[0]
+        torch.testing.assert_close(torch.cat(found[row]), alone, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("length", "total"), [(1, 1), (1, 90), (64, 64), (65, 65), (150, 150), (70, 170)])
+def test_the_cpus_bf16_kernels_are_attention(length: int, total: int) -> None:
+    """Own products, against the fused kernel in fp32 on the same rounded values."""
+    generator = torch.Generator().manual_seed(length)
+    queries, keys, values = (
+        torch.randn(3, heads, tokens, 16, generator=generator).bfloat16()
+        for heads, tokens in ((6, length), (2, total), (2, total))
+    )
+    with torch.no_grad():
+        for row in range(3):
+            exact = attend_last(queries[row].float(), keys[row].float(), values[row].float())
+            found = attend_last(queries[row], keys[row], values[row])
+            assert found.dtype == torch.bfloat16
+            assert (found.float() - exact).abs().max() < 0.03
+        if length == 1:
+            ends = torch.tensor([total, max(1, total // 2), 1])
+            hidden = torch.arange(total) >= ends[:, None]
+            for mask in (None, hidden):
+                exact = attend_once(queries[:, :, 0].float(), keys.float(), values.float(), mask)
+                found = attend_once(queries[:, :, 0], keys, values, mask)
+                assert (found.float() - exact).abs().max() < 0.03
+
+
+def test_the_cpus_bf16_gradients_are_those_of_attention() -> None:
+    generator = torch.Generator().manual_seed(0)
+    lengths = (1, 64, 65, 150, 20)
+    shapes = [(1, sum(lengths), heads, 16) for heads in (6, 2, 2)]
+    start = [torch.randn(shape, generator=generator).bfloat16() for shape in shapes]
+    outer = torch.randn(shapes[0], generator=generator)
+    results = []
+    for dtype in (torch.float32, torch.bfloat16):
+        inputs = [tensor.to(dtype).requires_grad_() for tensor in start]
+        attended = attend_within(Documents(lengths), *inputs)
+        attended.backward(outer.to(dtype))
+        results.append([attended.detach(), *(tensor.grad for tensor in inputs)])
+    for exact, found in zip(*results, strict=True):
+        assert found.dtype == torch.bfloat16
+        assert (found.float() - exact).norm() / exact.norm() < 0.02
 
 
 @torch.no_grad()
@@ -134,7 +198,7 @@ def test_cache_rows_can_be_repeated_reordered_and_cut(make_model: MakeModel) -> 
     cache = empty_cache(model, 3)
     model(tokens[:, :10], cache=cache)
     picked = cache.expand([2, 0, 0, 2])
-    assert (picked.length, picked.capacity, cache.length) == (10, cache.capacity, 10)
+    assert (picked.lengths, picked.capacity, cache.lengths) == ([10] * 4, cache.capacity, [10] * 3)
     rows = tokens[[2, 0, 0, 2]]
     torch.testing.assert_close(model(rows[:, 10:], cache=picked), model(rows)[:, 10:], atol=1e-4, rtol=1e-4)
     cache.crop(6)
@@ -143,7 +207,7 @@ def test_cache_rows_can_be_repeated_reordered_and_cut(make_model: MakeModel) -> 
 
 def test_cache_refuses_what_does_not_fit(make_model: MakeModel) -> None:
     model = make_model()
-    with pytest.raises(ValueError, match="9 columns"):
+    with pytest.raises(ValueError, match="9 tokens"):
         model(random_tokens(model, 1, 9), cache=empty_cache(model, 1, capacity=8))
 
 
@@ -171,10 +235,12 @@ def test_documents_by_length_and_by_mask_have_the_same_gradients(make_model: Mak
         torch.testing.assert_close(first, second, atol=1e-5, rtol=1e-4)
 
 
-def test_documents_and_a_cache_exclude_each_other(make_model: MakeModel) -> None:
+def test_what_a_cache_can_not_go_on_with_is_refused(make_model: MakeModel) -> None:
     model, tokens = make_model(), torch.ones(1, 4, dtype=torch.int64)
-    with pytest.raises(ValueError, match="cache"):
-        model(tokens, mask=Documents.of(tokens), cache=empty_cache(model, 1))
+    with pytest.raises(ValueError, match="padding"):
+        model(tokens, mask=torch.ones(1, 1, 4, 4, dtype=torch.bool), cache=empty_cache(model, 1))
+    with pytest.raises(ValueError, match="2 documents for the 3 rows"):
+        model(tokens, mask=Documents((2, 2)), cache=empty_cache(model, 3))
 
 
 def test_checkpointed_gradients_are_the_same(make_model: MakeModel) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from codecascade.errors import UserError
 from codecascade.plan import (
@@ -193,14 +195,25 @@ def test_figures_for_people() -> None:
     ]
 
 
-def test_table_shows_tree_and_warnings() -> None:
-    from rich.console import Console
+def shown(recipe: str, **options: Any) -> str:
+    console = Console(width=100, record=True, file=StringIO())
+    console.print(plan_table(make_plan(read_recipe(RECIPES / recipe), devices=64, **options)))
+    return console.export_text()
 
-    console = Console(width=100, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(plan_table(make_plan(read_recipe(RECIPES / "code-llama-70b.toml"), devices=64)))
-    text = console.export_text()
+
+def test_table_shows_tree_and_warnings() -> None:
+    text = shown("code-llama-7b.toml")
+    names = [line.split()[1] for line in text.splitlines() if "└" in line]
+    assert names == ["code", "long-context", "instruct", "python", "python-long-context"], (
+        "below its own parent"
+    )
     assert "    └ instruct" in text
     assert "warning: corpus: there is no corpora/code-llama" in text
+
+
+def test_the_table_says_which_speed_its_times_are_for() -> None:
+    assert "312 TFLOP/s a device" in shown("code-llama-7b.toml", device_flops=312e12)
+    assert "TFLOP/s" not in shown("code-llama-7b.toml")
 
 
 def test_evaluation_grows_with_its_settings() -> None:

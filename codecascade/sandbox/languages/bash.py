@@ -24,6 +24,7 @@ BASH = Language(
     names=("sh", "shell"),
     suffixes=(".sh", ".bash"),
     install="apt install bash",
+    trial=":",
     find=lambda: find_tools("bash", version=("--version",)),
     finish=_finish,
     plan=_plan,

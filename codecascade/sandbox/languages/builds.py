@@ -23,8 +23,13 @@ from codecascade.sandbox.program import Command
 _lock = threading.Lock()  # of one process; two processes that build the same make the same
 
 
-def built(name: str, version: str, command: Command, run: Callable[[Command], Outcome]) -> tuple[str, str | None]:
-    """``(folder, None)`` of what ``command`` makes, or ``("", why it could not be made)``."""
+def built(
+    name: str, version: str, command: Command, run: Callable[[Command], Outcome]
+) -> tuple[str, str | None]:
+    """``(folder, None)`` of what ``command`` makes, or ``("", why it could not be made)``.
+
+    A product that is a tar file is unpacked.
+    """
     key = hashlib.sha256(repr((version, command)).encode()).hexdigest()[:16]
     with _lock:
         folder = _cache() / f"{name}-{key}"
@@ -40,6 +45,9 @@ def built(name: str, version: str, command: Command, run: Callable[[Command], Ou
                 path = temporary / output
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
+                if path.suffix == ".tar":
+                    shutil.unpack_archive(path, temporary, filter="data")
+                    path.unlink()
         return str(folder), None
 
 

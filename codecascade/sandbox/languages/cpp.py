@@ -58,6 +58,7 @@ CPP = Language(
     names=("c++", "cxx"),
     suffixes=(".cpp", ".cc", ".cxx"),
     install="apt install g++",
+    trial="int main() {}",
     find=lambda: find_tools("g++", version=("--version",)),
     finish=_finish,
     plan=_plan,

@@ -60,6 +60,7 @@ CSHARP = Language(
     names=("cs", "c#"),
     suffixes=(".cs",),
     install="apt install mono-mcs mono-runtime",
+    trial="class Problem { static void Main() {} }",
     find=_find,
     finish=_finish,
     plan=_plan,
@@ -71,7 +72,10 @@ CSHARP = Language(
     build=_build,
     server=_server,
     address_space=False,
-    error=re.compile(r"^\[ERROR\] FATAL UNHANDLED EXCEPTION: (.*)$|at System\.Diagnostics\.(Debug\.Assert)\b", re.MULTILINE),
-    memory=re.compile(r"System\.OutOfMemoryException|^Out of memory", re.MULTILINE),
+    error=re.compile(
+        r"^\[ERROR\] FATAL UNHANDLED EXCEPTION: (.*)$|at System\.Diagnostics\.(Debug\.Assert)\b", re.MULTILINE
+    ),
+    # The last: mono finds no memory for the exception that it was to throw.
+    memory=re.compile(r"System\.OutOfMemoryException|^Out of memory|Assertion at exception\.c", re.MULTILINE),
     fails=re.compile(r"DefaultTraceListener\.Fail|Unhandled Exception"),
 )

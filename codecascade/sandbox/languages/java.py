@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import replace
+from pathlib import Path
 
 from codecascade.sandbox.languages.ending import halves, in_main
 from codecascade.sandbox.languages.language import Language, Plan, Toolchain, compiler_texts, find_tools
@@ -14,10 +15,18 @@ from codecascade.sandbox.program import Command
 _MAIN = r"\bvoid\s+main\s*\("
 _PACKAGE = re.compile(r"^\s*package\s+([\w.]+)\s*;", re.MULTILINE)
 _CLASS = re.compile(r"^(?:\w+[ \t]+){0,4}?(?:class|interface|enum|record)[ \t]+(\w+)", re.MULTILINE)
-_PUBLIC = re.compile(r"^public[ \t]+(?:\w+[ \t]+){0,4}?(?:class|interface|enum|record)[ \t]+(\w+)", re.MULTILINE)
+_PUBLIC = re.compile(
+    r"^public[ \t]+(?:\w+[ \t]+){0,4}?(?:class|interface|enum|record)[ \t]+(\w+)", re.MULTILINE
+)
 _JAR = "codecascade.jar"
 # One processor's worth of threads, and none of the machine code that only long runs earn back.
-_SMALL = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:CICompilerCount=1", "-Xshare:auto")
+_SMALL = (
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:CICompilerCount=1",
+    "-Xshare:auto",
+    "-XX:-UsePerfData",
+)
 
 
 def _find() -> Toolchain | None:
@@ -48,12 +57,12 @@ def _plan(text: str, toolchain: Toolchain, limits: Limits) -> Plan:
     public = _PUBLIC.search(text)
     name = main_class(text)
     heap = max(16, limits.memory_mb * 3 // 4)
-    classpath = f".:{toolchain.built}/{_JAR}"
     return Plan(
         # The compiler wants a public class in a file of its name.
         f"{public[1] if public else name.rpartition('.')[2]}.java",
-        (toolchain.paths["java"], *_SMALL, f"-Xmx{heap}m", "-ea", "-cp", classpath, name),
+        (toolchain.paths["java"], *_SMALL, f"-Xmx{heap}m", "-ea", "-cp", f".:{_JAR}", name),
         warm=True,
+        files=_jar(toolchain),
     )
 
 
@@ -71,9 +80,13 @@ def _build(toolchain: Toolchain) -> Command:
 
 
 def _server(toolchain: Toolchain) -> Command:
-    jar = f"{toolchain.built}/{_JAR}"
-    command = (toolchain.paths["java"], *_SMALL, "-Xmx1g", "-Xss4m", "-cp", jar, "Compiler", jar)
-    return Command(command, folders=(*toolchain.folders, toolchain.built))
+    command = (toolchain.paths["java"], *_SMALL, "-Xmx1g", "-Xss4m", "-cp", _JAR, "Compiler", _JAR)
+    return Command(command, files=_jar(toolchain), folders=toolchain.folders)
+
+
+def _jar(toolchain: Toolchain) -> dict[str, bytes]:
+    """Our archive, to be put into a program's folder: Java asks for more rights than opening it takes."""
+    return {_JAR: Path(toolchain.built, _JAR).read_bytes()}
 
 
 JAVA = Language(
@@ -82,6 +95,7 @@ JAVA = Language(
     names=(),
     suffixes=(".java",),
     install="apt install openjdk-17-jdk-headless",
+    trial="class Problem { public static void main(String[] a) {} }",
     find=_find,
     finish=_finish,
     plan=_plan,

@@ -8,7 +8,9 @@ from codecascade.sandbox.languages.ending import at_end, halves
 from codecascade.sandbox.languages.language import Language, Plan, Toolchain, find_tools
 from codecascade.sandbox.outcome import Limits
 
-ERROR = re.compile(r"^(?:Uncaught )?((?:[\w$.]*(?:Error|Exception))\b.*)$", re.MULTILINE)
+ERROR = re.compile(
+    r"^(?:Uncaught )?((?:[\w$.]*(?:Error|Exception))\b.*)$|^(.*)\n\(Use `node --trace-uncaught", re.MULTILINE
+)
 MEMORY = re.compile(r"JavaScript heap out of memory|Array buffer allocation failed")
 
 
@@ -33,6 +35,7 @@ JAVASCRIPT = Language(
     names=("js", "node"),
     suffixes=(".js", ".cjs"),
     install="apt install nodejs",
+    trial="",
     find=lambda: find_tools("node", version=("--version",)),
     finish=finish,
     plan=_plan,

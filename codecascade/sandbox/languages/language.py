@@ -40,6 +40,7 @@ class Plan:
         run: the command that runs it, among the compiler's products (or the text itself, where nothing is compiled).
         compile: the compiler's command line; its products are ``outputs``.
         warm: the text goes through the language's compiler that stays, instead.
+        files: put beside the compiler's products when the program runs.
     """
 
     file: str
@@ -47,6 +48,7 @@ class Plan:
     compile: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     warm: bool = False
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,11 @@ class Language:
         names: further names, MultiPL-E's code among them.
         suffixes: of files; the first is the usual one.
         install: what a machine without the toolchain is to install.
+        trial: a program that does nothing, and passes wherever the toolchain works.
         find: the toolchain, or None where something is missing.
         finish: ``(text, token) -> text`` with a line after the last test that prints the token in two pieces, on a
-            line of its own; None where there is no place for one (then the exit status alone decides).
+            line of its own, to standard output or error; None where there is no place for one (then the exit
+            status alone decides).
         plan: ``(text, toolchain, limits) -> Plan``.
         environment: of its commands, given the limits.
         build: made once for a toolchain and kept in the cache: a command whose outputs are the products.
@@ -78,6 +82,7 @@ class Language:
     names: tuple[str, ...]
     suffixes: tuple[str, ...]
     install: str
+    trial: str
     find: Callable[[], Toolchain | None]
     finish: Callable[[str, str], str | None]
     plan: Callable[[str, Toolchain, Limits], Plan]
@@ -105,8 +110,12 @@ def find_tools(*names: str, version: tuple[str, ...]) -> Toolchain | None:
 
 def _folders_of(paths: Iterable[str]) -> tuple[str, ...]:
     """Where tools lie that are not the system's: ``PREFIX/bin/tool`` needs ``PREFIX``, link and target alike."""
-    prefixes = [os.path.dirname(os.path.dirname(place)) for path in paths for place in (path, os.path.realpath(path))]
-    return tuple(dict.fromkeys(folder for folder in prefixes if folder not in ("", "/", "/usr", "/usr/local")))
+    prefixes = [
+        os.path.dirname(os.path.dirname(place)) for path in paths for place in (path, os.path.realpath(path))
+    ]
+    return tuple(
+        dict.fromkeys(folder for folder in prefixes if folder not in ("", "/", "/usr", "/usr/local"))
+    )
 
 
 def first_line(command: tuple[str, ...]) -> str | None:

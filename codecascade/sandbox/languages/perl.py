@@ -31,6 +31,7 @@ PERL = Language(
     names=("pl",),
     suffixes=(".pl",),
     install="apt install perl libtest-deep-perl",
+    trial="use Test::Deep;",
     find=_find,
     finish=_finish,
     plan=_plan,

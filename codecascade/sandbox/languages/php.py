@@ -33,6 +33,7 @@ PHP = Language(
     names=(),
     suffixes=(".php",),
     install="apt install php-cli",
+    trial="<?php",
     find=lambda: find_tools("php", version=("--version",)),
     finish=_finish,
     plan=_plan,

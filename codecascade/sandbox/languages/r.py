@@ -24,6 +24,7 @@ R = Language(
     names=(),
     suffixes=(".R", ".r"),
     install="apt install r-base-core",
+    trial="",
     find=lambda: find_tools("Rscript", version=("--version",)),
     finish=_finish,
     plan=_plan,

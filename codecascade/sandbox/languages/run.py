@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import secrets
 import threading
 from collections.abc import Callable
@@ -23,8 +24,8 @@ from codecascade.sandbox.program import Command, Program
 
 # The token comes last, behind whatever the program prints, so more is kept than is handed on.
 _OUTPUT_BYTES = 16 << 20
-# Over the whole life of a compiler that stays.
-_SERVER_LIMITS = Limits(cpu_seconds=1800, memory_mb=3072, processes=128, file_mb=64, address_space=False)
+# Of a compiler that stays; the time for each program is bounded by the clock.
+_SERVER_LIMITS = Limits(cpu_seconds=math.inf, memory_mb=3072, processes=128, file_mb=64, address_space=False)
 
 
 class Languages:
@@ -64,6 +65,9 @@ class Languages:
         tools = self._tools(language)
         if isinstance(tools, str):
             return Outcome("not_started", tools)
+        return self._run(language, tools, program, limits)
+
+    def _run(self, language: Language, tools: Toolchain, program: Program, limits: Limits) -> Outcome:
         token = hmac.new(
             self._secret, f"{language.name}\0{program.source}".encode(errors="replace"), hashlib.sha256
         ).hexdigest()[:32]
@@ -79,7 +83,7 @@ class Languages:
         ended = self._run_command(
             Command(
                 plan.run,
-                files={**program.files, **products},
+                files={**program.files, **plan.files, **products},
                 folders=tuple(folder for folder in (*tools.folders, tools.built) if folder),
                 stdin=program.stdin,
                 environment=language.environment(limits),
@@ -115,6 +119,12 @@ class Languages:
             self._compilers[language.name] = WarmCompilers(
                 self._start, command, language.compiler_limits, self._compilers_each
             )
+        # Whatever fails now is the machine's doing, and would fail every program.
+        trial = self._run(language, tools, Program(language.trial, language.name), Limits(cpu_seconds=30))
+        if not trial.passed:
+            return (
+                f"{language.title} programs can't be run: a trial of the toolchain failed: {trial.exception}"
+            )
         return tools
 
     def _compile(self, language: Language, tools: Toolchain, plan: Plan, text: str) -> Compiled:
@@ -143,7 +153,7 @@ class Languages:
 
 def complaint(text: str) -> Outcome:
     """The outcome of a program that does not compile: the first complaint stands for all."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("# ")]
     errors = [line for line in lines if "error" in line.lower()] or lines
     return Outcome("failed", f"compile: {errors[0] if errors else 'failed'}"[:2000], stderr=text[:100_000])
 
@@ -151,12 +161,16 @@ def complaint(text: str) -> Outcome:
 def judge(language: Language, ended: Outcome, token: str, *, needed: bool) -> Outcome:
     """The verdict on a command that ran a program; the token does not stay in its output."""
     line = f"\n{token}\n"
-    reached = line in ended.stdout
-    ended = replace(ended, stdout=ended.stdout.replace(line, "", 1)) if reached else ended
+    reached = line in ended.stdout or line in ended.stderr
+    ended = replace(ended, stdout=ended.stdout.replace(line, "", 1), stderr=ended.stderr.replace(line, "", 1))
     said = f"{ended.stderr}\n{ended.stdout}"
     complained = language.fails is not None and language.fails.search(ended.stderr) is not None
     if ended.passed and not complained:
-        return ended if reached or not needed else replace(ended, outcome="failed", exception="left before its end")
+        return (
+            ended
+            if reached or not needed
+            else replace(ended, outcome="failed", exception="left before its end")
+        )
     if ended.outcome not in ("passed", "failed", "killed"):
         return ended
     if language.memory is not None and (found := language.memory.search(said)):

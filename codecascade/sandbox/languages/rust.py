@@ -38,6 +38,7 @@ RUST = Language(
     names=("rs",),
     suffixes=(".rs",),
     install="apt install rustc",
+    trial="fn main() {}",
     find=_find,
     finish=_finish,
     plan=_plan,

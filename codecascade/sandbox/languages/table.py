@@ -10,6 +10,7 @@ from codecascade.errors import UserError
 from codecascade.sandbox.languages.bash import BASH
 from codecascade.sandbox.languages.cpp import CPP
 from codecascade.sandbox.languages.csharp import CSHARP
+from codecascade.sandbox.languages.go import GO
 from codecascade.sandbox.languages.java import JAVA
 from codecascade.sandbox.languages.javascript import JAVASCRIPT
 from codecascade.sandbox.languages.language import Language, Toolchain
@@ -20,7 +21,7 @@ from codecascade.sandbox.languages.rust import RUST
 from codecascade.sandbox.languages.typescript import TYPESCRIPT
 
 # Python is the sandbox's own and needs nothing: it is in no row.
-LANGUAGES: tuple[Language, ...] = (CPP, JAVA, PHP, TYPESCRIPT, JAVASCRIPT, CSHARP, BASH, RUST, PERL, R)
+LANGUAGES: tuple[Language, ...] = (CPP, JAVA, PHP, TYPESCRIPT, JAVASCRIPT, CSHARP, BASH, GO, RUST, PERL, R)
 PYTHON = "python"
 _PYTHON_NAMES = ("python", "py", "python3")
 _BY_NAME = {name: language for language in LANGUAGES for name in (language.name, *language.names)}
@@ -61,17 +62,17 @@ def language_named(name: str) -> Language:
 
 
 def language_of_file(path: Path) -> str:
-    """The name of the language that a file's suffix stands for.
+    """The name of the language that a file's suffix stands for; without a suffix it is Python.
 
     Raises:
         UserError: the suffix is no language's.
     """
-    if path.suffix == ".py":
+    if path.suffix in ("", ".py"):
         return PYTHON
     for language in LANGUAGES:
         if path.suffix in language.suffixes:
             return language.name
-    raise UserError(f"no language ends its files in {path.suffix or 'nothing'!r}; give --language", file=path)
+    raise UserError(f"no language ends its files in {path.suffix!r}; give --language", file=path)
 
 
 @functools.cache
@@ -93,6 +94,8 @@ def toolchains() -> list[ToolchainReport]:
     """A line for each language, in the order of the table."""
     found = ((language, toolchain(language.name)) for language in LANGUAGES)
     return [
-        ToolchainReport(language.name, language.title, None if tools is None else tools.version, language.install)
+        ToolchainReport(
+            language.name, language.title, None if tools is None else tools.version, language.install
+        )
         for language, tools in found
     ]

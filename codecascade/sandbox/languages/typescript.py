@@ -39,13 +39,16 @@ def _find() -> Toolchain | None:
 
 
 def _plan(text: str, toolchain: Toolchain, limits: Limits) -> Plan:
-    return Plan(
-        "program.ts", javascript.run(toolchain.paths["node"], "program.js", limits), warm=True
-    )
+    return Plan("program.ts", javascript.run(toolchain.paths["node"], "program.js", limits), warm=True)
 
 
 def _server(toolchain: Toolchain) -> Command:
-    command = (toolchain.paths["node"], "--max-old-space-size=1536", "typescript.js", toolchain.paths["typescript"])
+    command = (
+        toolchain.paths["node"],
+        "--max-old-space-size=1536",
+        "typescript.js",
+        toolchain.paths["typescript"],
+    )
     return Command(command, files=compiler_texts("typescript.js"), folders=toolchain.folders)
 
 
@@ -55,6 +58,7 @@ TYPESCRIPT = Language(
     names=("ts",),
     suffixes=(".ts",),
     install="apt install nodejs npm && npm install -g typescript",
+    trial="let x: number = 1;",
     find=_find,
     finish=javascript.finish,
     plan=_plan,

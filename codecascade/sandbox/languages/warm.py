@@ -9,11 +9,13 @@ bytes. All three of ours (``compilers/``) speak it.
 from __future__ import annotations
 
 import contextlib
+import os
+import select
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Command
@@ -24,13 +26,10 @@ _LARGEST = 64 << 20  # bytes of an answer's part; more is no answer
 
 
 class Session(Protocol):
-    """A confined process that stays, as :meth:`codecascade.sandbox.sandbox.Sandbox.start` gives it."""
+    """A confined process that stays, such as a :class:`codecascade.sandbox.service.Service`."""
 
-    def write(self, data: bytes) -> None:
-        """Hand it input."""
-
-    def read(self, size: int, seconds: float) -> bytes:
-        """Exactly ``size`` bytes of its output; OSError where it ended or is late."""
+    stdin: BinaryIO
+    stdout: BinaryIO
 
     def close(self) -> None:
         """End it and all that it started."""
@@ -110,17 +109,42 @@ class _Compiler:
 
     def compile(self, name: str, text: str) -> Mapping[str, bytes] | str:
         self.programs_left -= 1
-        self.session.write(_frame(name) + _frame(text))
-        (count,) = struct.unpack(">i", self.session.read(4, self._patience))
+        self._write(_frame(name) + _frame(text))
+        (count,) = struct.unpack(">i", self._read(4))
         if count < 0:
             return self._part().decode("utf-8", errors="replace")
         return {self._part().decode("utf-8", errors="replace"): self._part() for _ in range(count)}
 
     def _part(self) -> bytes:
-        (size,) = struct.unpack(">I", self.session.read(4, self._patience))
+        (size,) = struct.unpack(">I", self._read(4))
         if size > _LARGEST:
             raise ValueError(f"an answer of {size} bytes")
-        return self.session.read(size, self._patience) if size else b""
+        return self._read(size)
+
+    def _write(self, data: bytes) -> None:
+        descriptor = self.session.stdin.fileno()
+        os.set_blocking(descriptor, False)  # one that has stopped reading is not waited for
+        rest = memoryview(data)
+        while rest:
+            self._wait(descriptor, select.POLLOUT)
+            rest = rest[os.write(descriptor, rest) :]
+
+    def _read(self, size: int) -> bytes:
+        descriptor = self.session.stdout.fileno()
+        data = bytearray()
+        while len(data) < size:
+            self._wait(descriptor, select.POLLIN)
+            part = os.read(descriptor, min(size - len(data), 1 << 20))
+            if not part:
+                raise EOFError("it ended")
+            data += part
+        return bytes(data)
+
+    def _wait(self, descriptor: int, event: int) -> None:
+        poll = select.poll()
+        poll.register(descriptor, event)
+        if not poll.poll(self._patience * 1000):
+            raise TimeoutError(f"no answer in {self._patience:g} s")
 
 
 def _frame(text: str) -> bytes:

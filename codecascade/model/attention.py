@@ -1,0 +1,262 @@
+"""Attention in the shapes that training and generation meet: whole rows, packed documents, tokens after a cache.
+
+Shapes: B rows, T queries, S keys, G key-value heads, D head_dim; N tokens of several rows, packed without padding.
+Grouped-query attention: each key-value head serves ``heads / G`` query heads in a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+
+from codecascade.model.cache import KeyValueCache
+
+_BLOCK = 64  # queries at a time: their scores stay in a core's own cache
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Packed documents, by their lengths in tokens, row after row of a batch: each attends to itself alone, causally.
+
+    Attention is then made document by document: for short ones in long rows a tenth of the work that a mask takes.
+    With a cache, document i is what comes next in row i of the cache (0 tokens: nothing).
+    """
+
+    lengths: tuple[int, ...]
+
+    @classmethod
+    def of(cls, document_ids: Tensor) -> Documents:
+        """From (B, T) ids, best on the CPU: each run of equal ids within a row is a document."""
+        starts = torch.ones_like(document_ids, dtype=torch.bool)
+        starts[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
+        places = starts.flatten().nonzero().flatten().tolist()
+        ends = [*places[1:], document_ids.numel()]
+        return cls(tuple(end - start for start, end in zip(places, ends, strict=True)))
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
+    """(B, heads, T, D) queries on (B, G, S, D) keys and values; without a mask causal, and T = S."""
+    gqa = queries.shape[1] != keys.shape[1]
+    return F.scaled_dot_product_attention(queries, keys, values, mask, is_causal=mask is None, enable_gqa=gqa)
+
+
+def attend_within(documents: Documents, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Causal attention of (B, T, heads, D) queries, keys and values within each document."""
+    packed = [tensor.flatten(0, 1) for tensor in (queries, keys, values)]
+    with torch.autocast(queries.device.type, enabled=False):
+        if cpu_bf16(queries):
+            blocks: Tensor = _Blocks.apply(documents.lengths, *packed)  # type: ignore[no-untyped-call]
+            return blocks.view_as(queries)
+        attended = [
+            attend_last(*(tensor.transpose(0, 1) for tensor in document)).transpose(0, 1)
+            for document in zip(
+                *(torch.split(tensor, [*documents.lengths]) for tensor in packed), strict=True
+            )
+        ]
+    return torch.cat(attended).view_as(queries)
+
+
+def attend_last(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """(heads, T, D) queries, the last T of S tokens, on (G, S, D) keys and values, causally."""
+    if cpu_bf16(queries):
+        return _attend_in_blocks(queries, keys, values)
+    length, total = queries.shape[1], keys.shape[1]
+    mask = None
+    if length < total:
+        mask = torch.ones(length, total, dtype=torch.bool, device=queries.device).tril(total - length)
+    return attend(queries[None], keys[None], values[None], mask)[0]
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Neighbouring rows of like length, one token each."""
+
+    tokens: slice  # of the pass
+    rows: slice  # of the cache
+    columns: int  # of the longest
+    hidden: Tensor | None  # (rows, columns) bool: what is beyond the end of a row; None if nothing is
+
+
+class Continuation:
+    """The tokens of one pass, as what comes next in the rows of a cache: worked out once, used by each layer."""
+
+    def __init__(self, cache: KeyValueCache, documents: Documents) -> None:
+        self.cache, self.documents = cache, documents
+        cache.check(documents.lengths)
+        self._pieces = [
+            (row, past, past + new)
+            for row, (past, new) in enumerate(zip(cache.lengths, documents.lengths, strict=True))
+            if new
+        ]
+        device = cache.keys[0].device
+        spans = [torch.arange(past, end) for _, past, end in self._pieces]
+        self.columns = torch.cat(spans).to(device)  # (N,) of each token, its position too
+        self._single = max(documents.lengths) == 1
+        if self._single:
+            self._rows = torch.tensor([row for row, _, _ in self._pieces], device=device)
+            self._groups = list(self._grouped(device))
+
+    def _grouped(self, device: torch.device) -> Iterator[_Group]:
+        """Rows whose common width wastes little more than another call of a kernel costs."""
+        first = 0
+        while first < len(self._pieces):
+            row, _, longest = self._pieces[first]
+            last, total = first, longest
+            while last + 1 < len(self._pieces):
+                following, _, length = self._pieces[last + 1]
+                count, wider = last + 2 - first, max(longest, length)
+                enough = count * wider - total - length > 512 + 0.1 * (total + length)
+                if following != row + count - 1 or (enough and device.type == "cpu"):
+                    break
+                last, longest, total = last + 1, wider, total + length
+            count = last + 1 - first
+            ends = torch.tensor([end for _, _, end in self._pieces[first : last + 1]], device=device)
+            hidden = (
+                torch.arange(longest, device=device) >= ends[:, None] if total < count * longest else None
+            )
+            yield _Group(slice(first, last + 1), slice(row, row + count), longest, hidden)
+            first = last + 1
+
+    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Add (N, G, D) keys and values to the cache; attention of (N, heads, D) queries on their rows of it."""
+        kept, held = self.cache.keys[layer], self.cache.values[layer]
+        if self._single:
+            kept[self._rows, :, self.columns] = keys
+            held[self._rows, :, self.columns] = values
+            return torch.cat(
+                [
+                    attend_once(
+                        queries[group.tokens],
+                        kept[group.rows, :, : group.columns],
+                        held[group.rows, :, : group.columns],
+                        group.hidden,
+                    )
+                    for group in self._groups
+                ]
+            )
+        attended = []
+        lengths = [end - past for _, past, end in self._pieces]
+        split = (torch.split(tensor.transpose(0, 1), lengths, 1) for tensor in (queries, keys, values))
+        for (row, past, end), query, key, value in zip(self._pieces, *split, strict=True):
+            kept[row, :, past:end] = key
+            held[row, :, past:end] = value
+            attended.append(attend_last(query, kept[row, :, :end], held[row, :, :end]).transpose(0, 1))
+        return torch.cat(attended)
+
+    def finish(self) -> None:
+        """The cache holds the tokens of this pass, in every layer."""
+        self.cache.advance(self.documents.lengths)
+
+
+def attend_once(queries: Tensor, keys: Tensor, values: Tensor, hidden: Tensor | None) -> Tensor:
+    """One (B, heads, D) query of each row on (B, G, S, D) keys and values; not where ``hidden`` (B, S)."""
+    # a group's heads become the rows of one product
+    grouped = queries.view(*keys.shape[:2], -1, keys.shape[-1])
+    if not cpu_bf16(queries):
+        mask = None if hidden is None else ~hidden[:, None, None]
+        return F.scaled_dot_product_attention(grouped, keys, values, mask).view_as(queries)
+    # keys on the left: a bf16 product whose left side is thin takes three times as long
+    scaled = grouped * queries.shape[-1] ** -0.5
+    scores = torch.matmul(keys, scaled.transpose(-1, -2)).transpose(-1, -2)
+    if hidden is not None:
+        scores = scores.masked_fill(hidden[:, None, None], -torch.inf)
+    return torch.matmul(scores.softmax(-1), values).view_as(queries)
+
+
+class _Blocks(Function):
+    """Causal attention of packed documents in bf16 on a CPU, whose gradients are made in the same way."""
+
+    @staticmethod
+    def forward(ctx: Any, lengths: Sequence[int], queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        attended = torch.empty_like(queries)
+        for document in _documents(lengths, queries, keys, values, attended):
+            document[3].copy_(_attend_in_blocks(*document[:3]))
+        ctx.lengths = lengths
+        ctx.save_for_backward(queries, keys, values)
+        return attended
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        inputs = ctx.saved_tensors
+        gradients = tuple(map(torch.empty_like, inputs))
+        for document in _documents(ctx.lengths, gradient, *inputs, *gradients):
+            for target, found in zip(document[4:], _gradients_in_blocks(*document[:4]), strict=True):
+                target.copy_(found)
+        return None, *gradients
+
+
+def _documents(lengths: Sequence[int], *packed: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Views (heads, length, D) of each document."""
+    parts = (torch.split(tensor.transpose(0, 1), list(lengths), 1) for tensor in packed)
+    return zip(*parts, strict=True)
+
+
+def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """:func:`attend_last` for bf16 on a CPU: two to three times as fast as the fused kernel in either dtype.
+
+    Its products are large enough for the matrix library, and the keys after a block are left out of them.
+    """
+    groups, _, width = keys.shape
+    turned = keys.transpose(1, 2).contiguous()
+    grouped = queries.reshape(groups, -1, *queries.shape[1:])
+    attended = torch.empty_like(grouped)
+    for block, seen in _blocks(queries.shape[1], keys.shape[1]):
+        probabilities = _probabilities(grouped[:, :, block].reshape(groups, -1, width), turned, block, seen)
+        attended[:, :, block] = torch.bmm(probabilities, values[:, :seen]).view_as(attended[:, :, block])
+    return attended.view_as(queries)
+
+
+def _gradients_in_blocks(
+    gradient: Tensor, queries: Tensor, keys: Tensor, values: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """By queries, keys and values, from that by what :func:`_attend_in_blocks` gave; probabilities are made again.
+
+    Args:
+        gradient: (heads, T, D), like the queries.
+        keys, values: (G, T, D).
+    """
+    (groups, length, width), scale = keys.shape, keys.shape[-1] ** -0.5
+    turned, turned_values = (tensor.transpose(1, 2).contiguous() for tensor in (keys, values))
+    grouped, grouped_gradient = (
+        tensor.reshape(groups, -1, *tensor.shape[1:]) for tensor in (queries, gradient)
+    )
+    by_queries = torch.empty_like(grouped)
+    by_keys, by_values = (torch.zeros_like(keys, dtype=torch.float32) for _ in range(2))
+    for block, seen in _blocks(length, length):
+        part = grouped[:, :, block].reshape(groups, -1, width)
+        outer = grouped_gradient[:, :, block].reshape(groups, -1, width)
+        probabilities = _probabilities(part, turned, block, seen)
+        by_values[:, :seen] += torch.bmm(probabilities.transpose(1, 2), outer)
+        by_probabilities = torch.bmm(outer, turned_values[:, :, :seen])
+        by_scores = torch._softmax_backward_data(by_probabilities, probabilities, -1, probabilities.dtype)
+        found = torch.bmm(by_scores, keys[:, :seen]).mul_(scale)
+        by_queries[:, :, block] = found.view_as(by_queries[:, :, block])
+        by_keys[:, :seen] += torch.bmm(by_scores.transpose(1, 2), part)
+    return by_queries.view_as(queries), by_keys.mul_(scale), by_values
+
+
+def _blocks(length: int, total: int) -> Iterator[tuple[slice, int]]:
+    """The blocks of the last ``length`` of ``total`` tokens, each with the number of tokens up to its end."""
+    for start in range(0, length, _BLOCK):
+        end = min(start + _BLOCK, length)
+        yield slice(start, end), total - length + end
+
+
+def _probabilities(block: Tensor, turned: Tensor, place: slice, seen: int) -> Tensor:
+    """(G, queries, seen) softmax of scaled scores: (G, queries, D) of each head one after another, (G, D, S) keys."""
+    size, nothing = place.stop - place.start, block.new_empty(())
+    scores = torch.baddbmm(nothing, block, turned[:, :, :seen], beta=0, alpha=block.shape[-1] ** -0.5)
+    above = block.new_full((size, size), -torch.inf).triu(1)
+    scores.view(len(block), -1, size, seen)[..., seen - size :] += above
+    return scores.softmax(-1)
+
+
+def cpu_bf16(tensor: Tensor) -> bool:
+    """Where the fused attention kernels are slow and products of the matrix library fast."""
+    return tensor.device.type == "cpu" and tensor.dtype == torch.bfloat16
