@@ -26,6 +26,7 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev $(VENV)/.quickstart   ## speed beside peers, in one run each
 	$(BIN)/python benchmarks/stream.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/generation.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from codecascade.errors import UserError
 
+_ENDS = 1 << 20
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -41,15 +43,17 @@ def disk_errors(path: str | Path) -> Iterator[None]:
 
 def atomic_write(path: str | Path, data: str | bytes) -> None:
     """Replace ``path`` by ``data`` (text is written as UTF-8), or leave it as it was."""
-    path = Path(path)
-    content = data.encode() if isinstance(data, str) else data
+    _atomic_write(Path(path), [data.encode() if isinstance(data, str) else data])
+
+
+def _atomic_write(path: Path, parts: Iterable[bytes]) -> None:
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 os.fchmod(descriptor, 0o666 & ~_umask())
-                file.write(content)
+                file.writelines(parts)
                 file.flush()
                 os.fsync(descriptor)
             os.replace(name, path)
@@ -194,9 +198,17 @@ def _json_object(path: str | Path, number: int, line: str) -> dict[str, Any]:
     return value
 
 
-def write_jsonl(path: str | Path, rows: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> None:
-    """Write one JSON object a line, atomically."""
-    atomic_write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+def write_jsonl(path: str | Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write one JSON object a line, atomically; of ``rows`` one is held at a time."""
+    _atomic_write(Path(path), (json_line(row) for row in rows))
+
+
+def json_line(row: dict[str, Any]) -> bytes:
+    """An object as a line of a JSON-lines file. Half a surrogate pair, which a model can write, stays an escape."""
+    try:
+        return (json.dumps(row, ensure_ascii=False) + "\n").encode()
+    except UnicodeEncodeError:
+        return (json.dumps(row) + "\n").encode()
 
 
 class JsonlAppender:
@@ -221,6 +233,22 @@ class JsonlAppender:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def digest_of(path: Path) -> str:
+    """What tells a file or folder from another: names and contents; of large files size, beginning and end."""
+    state = hashlib.blake2b(digest_size=8)
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    for file in files:
+        if file.is_file():
+            size = file.stat().st_size
+            state.update(f"{file.name} {size}\n".encode())
+            with open(file, "rb") as opened:
+                state.update(opened.read(_ENDS))
+                if size > _ENDS:
+                    opened.seek(max(_ENDS, size - _ENDS))
+                    state.update(opened.read(_ENDS))
+    return state.hexdigest()
 
 
 def _umask() -> int:

@@ -210,7 +210,7 @@ def evaluation_tokens(settings: EvaluateSettings) -> tuple[int, int]:
     read = written = 0
     for name in settings.benchmarks:
         if name == "humaneval":
-            samples = (settings.humaneval_problems or 164) * settings.humaneval_samples
+            samples = (settings.humaneval_problems or 164) * settings.samples_per_problem
             read, written = (
                 read + 150 * samples,
                 written + round(0.7 * settings.humaneval_max_new_tokens) * samples,

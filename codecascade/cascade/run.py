@@ -9,12 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -28,7 +25,7 @@ from codecascade.cascade.measure import measure, sandbox_for
 from codecascade.cascade.models import DTYPES, base_name, check_base, check_tokenizers, make_base, prepare
 from codecascade.cascade.results import run_report, write_results
 from codecascade.corpus.table import Corpus
-from codecascade.errors import Stopped, UserError
+from codecascade.errors import UserError
 from codecascade.evaluation.report import write_report
 from codecascade.evaluation.result import BenchmarkResult
 from codecascade.evaluation.settings import EvaluateSettings
@@ -42,6 +39,7 @@ from codecascade.recipe.shapes import look_at_base, missing_texts, model_shapes
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.training.loop import train
 from codecascade.training.parallel import World, final_state_dict, join_world
+from codecascade.training.stopping import stopped_at_once
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +84,7 @@ def run_cascade(
         display.say(f"{folder}: nothing to do, all {len(stages)} stages are trained and measured")
         return False
     sandbox = sandbox_for(recipe, stages)
-    with _stopping(), _locked(folder, world):
+    with stopped_at_once(), _locked(folder, world):
         if world.first:
             run.write(recipe)
         world.barrier()
@@ -125,24 +123,6 @@ def _locked(folder: Path, world: World) -> Iterator[None]:
         return
     with FolderLock(folder):
         yield
-
-
-@contextmanager
-def _stopping() -> Iterator[None]:
-    """Outside training, which ends its step first, a signal ends the work at once: finished parts are on the disk."""
-
-    def stop(signum: int, frame: FrameType | None) -> None:
-        raise Stopped(signum)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class _Cascade:

@@ -12,14 +12,23 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from codecascade.cli import cascade, corpus, generation  # noqa: F401  (they bring the commands)
-from codecascade.cli.app import app, stderr
+from codecascade.cli import (  # noqa: F401  (they bring the commands)
+    cascade,
+    compare,
+    corpus,
+    evaluation,
+    figures,
+    generation,
+    sandbox,
+)
+from codecascade.cli.app import app, invocation, stderr
 from codecascade.errors import RunFailed, Stopped, UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; the process ends with its exit code."""
     _set_up_messages()
+    invocation[:] = sys.argv[1:] if arguments is None else arguments
     try:
         app(args=list(arguments) if arguments is not None else None)
     except UserError as error:

@@ -11,6 +11,9 @@ import codecascade
 if TYPE_CHECKING:
     from rich.console import Console
 
+invocation: list[str] = []
+"""The arguments of the command that runs."""
+
 app = typer.Typer(
     name="codecascade",
     help="A Llama-architecture model in, a code model out: train, measure, use.",

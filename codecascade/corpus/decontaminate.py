@@ -62,14 +62,18 @@ class Benchmarks:
             blocks.update(squeezed[i : i + _BLOCK] for i in range(len(squeezed) - _BLOCK + 1))
         self._blocks = np.sort(_as_integers(b"".join(blocks)))
 
-    def match(self, text: str) -> str | None:
-        """The benchmark text that ``text`` contains most of, if that is enough to drop it."""
+    def shares(self, text: str) -> dict[str, float]:
+        """Of each benchmark text that ``text`` shares n-grams with, the share of its n-grams that it holds."""
         squeezed = squeeze(text)
         if not self._sizes or not self._may_share(squeezed):
-            return None
+            return {}
         grams = {squeezed[i : i + LENGTH] for i in range(len(squeezed) - LENGTH + 1)}
         shared = Counter(name for gram in grams & self._owners.keys() for name in self._owners[gram])
-        shares = {name: count / self._sizes[name] for name, count in shared.items()}
+        return {name: count / self._sizes[name] for name, count in shared.items()}
+
+    def match(self, text: str) -> str | None:
+        """The benchmark text that ``text`` contains most of, if that is enough to drop it."""
+        shares = self.shares(text)
         best = max(shares, key=lambda name: (shares[name], name), default=None)
         return best if best is not None and shares[best] >= self.overlap else None
 

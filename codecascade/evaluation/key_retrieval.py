@@ -1,6 +1,6 @@
 """Key retrieval (paper, Table 18): does the model still use what stands far back in its context?
 
-The prompt is Python from the corpus with one function more, ``my_function``, which returns a two-digit number; it
+The prompt is Python from any source with one function more, ``my_function``, which returns a two-digit number; it
 ends in an assertion on that number, which the model completes.
 """
 
@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+import sysconfig
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
-from typing import Any
+from pathlib import Path
 
 from codecascade.corpus.functions import functions_of, parse
-from codecascade.corpus.table import Corpus
+from codecascade.corpus.table import Corpus, is_corpus
 from codecascade.errors import UserError
-from codecascade.evaluation.metrics import rate
-from codecascade.evaluation.result import Bench, BenchmarkResult, Example
-from codecascade.generation.requests import Sampling, completion_request
-from codecascade.tokens.tokenizer import Tokenizer
+from codecascade.evaluation.metrics import Metric, rate
+from codecascade.evaluation.task import Benchmark, Context, Continuation, Row, Task
+from codecascade.sandbox.outcome import Outcome
 
 _ANSWER_TOKENS = 8
 _LONGEST_BLOCK = 1500  # characters; short blocks come close to every position and length
 _QUESTION = "\nassert my_function() =="
+_TESTS = {"test", "tests", "site-packages", "dist-packages", "idlelib", "lib2to3"}
 
 
 @dataclass(frozen=True)
@@ -41,81 +44,85 @@ class KeyProblem:
         return f"{self.length}@{self.position:g}"
 
 
-def run(bench: Bench) -> BenchmarkResult:
-    """``accuracy`` over all prompts, and that of each cell ``<length>@<position>``."""
-    problems = list(key_problems(bench))
-    sampling = Sampling(max_new_tokens=_ANSWER_TOKENS)
-    requests = [
-        completion_request(bench.generator.tokenizer, problem.prompt, sampling, stop=("\n",))
-        for problem in problems
-    ]
-    answers = {completion.request: completion for completion in bench.generate(requests)}
-    right = [_first_number(answers[place].text) == problem.value for place, problem in enumerate(problems)]
-    samples: list[dict[str, Any]] = [
-        {
-            "task_id": problem.task_id,
-            "completion": answers[place].text,
-            "value": problem.value,
-            "prompt_tokens": len(requests[place].ids),
-            "finish_reason": answers[place].finish_reason,
-            "passed": right[place],
-        }
-        for place, problem in enumerate(problems)
-    ]
-    cells: dict[str, list[bool]] = {}
-    for problem, found in zip(problems, right, strict=True):
-        cells.setdefault(problem.cell, []).append(found)
-    metrics = {"accuracy": rate(right)} | {cell: rate(found) for cell, found in cells.items()}
-    examples = [
-        Example(
-            problem.task_id, problem.prompt[-400:], row["completion"], row["passed"], "", str(problem.value)
+def key_tasks(context: Context) -> list[Task]:
+    """A task a prompt."""
+    return [
+        Task(
+            problem.task_id,
+            Continuation(problem.prompt, ("\n",)),
+            _ANSWER_TOKENS,
+            expected=f" {problem.value}",
+            judge=partial(_judge, problem.value),
+            fields={"cell": problem.cell, "value": problem.value},
         )
-        for problem, row in zip(problems, samples, strict=True)
+        for problem in key_problems(context)
     ]
-    too_long = {
-        p.length for p, row in zip(problems, samples, strict=True) if row["finish_reason"] == "context"
-    }
-    notes = [
-        f"Prompts of {length:,} tokens exceed the model's context of {bench.generator.context_length:,} tokens; "
-        "they count as not found."
-        for length in sorted(too_long)
-    ]
-    return BenchmarkResult("key_retrieval", metrics, examples, samples, notes)
 
 
-def key_problems(bench: Bench) -> Iterator[KeyProblem]:
+def _judge(value: int, completion: str, outcomes: Sequence[Outcome]) -> Row:
+    return {"passed": _first_number(completion) == value}
+
+
+def key_metrics(rows: Iterable[Row], context: Context) -> dict[str, Metric]:
+    """``accuracy`` over all prompts, and that of each cell ``<length>@<position>``."""
+    cells: dict[str, list[bool]] = {}
+    for row in rows:
+        cells.setdefault(row["cell"], []).append(row["passed"])
+    everything = [found for cell in cells.values() for found in cell]
+    return {"accuracy": rate(everything)} | {cell: rate(found) for cell, found in cells.items()}
+
+
+def key_problems(context: Context) -> Iterator[KeyProblem]:
     """``key_retrieval_examples`` prompts per length and position; the filler is the same at each position."""
-    settings, tokenizer = bench.settings, bench.generator.tokenizer
-    blocks = _blocks(bench.needs_corpus("key_retrieval"), tokenizer, max(settings.key_retrieval_lengths))
+    settings, count = context.settings, context.model.count_tokens
+    blocks = _blocks(context, max(settings.key_retrieval_lengths))
     for length, example in product(settings.key_retrieval_lengths, range(settings.key_retrieval_examples)):
         for position in settings.key_retrieval_positions:
             rng = random.Random(f"{settings.seed},{length},{example}")
             value = rng.randint(10, 99)
             key = f'def my_function() -> int:\n    """Return the key."""\n    return {value}\n'
-            prompt = _prompt(tokenizer, blocks, key, length - _ANSWER_TOKENS, position, rng)
+            prompt = _prompt(count, blocks, key, length - _ANSWER_TOKENS, position, rng)
             yield KeyProblem(f"{length}@{position:g}/{example}", length, position, prompt, value)
 
 
-def _blocks(corpus: Corpus, tokenizer: Tokenizer, longest: int) -> list[tuple[str, int]]:
-    """Functions of held-out Python documents with their tokens, several times what the longest prompt holds."""
+def _blocks(context: Context, longest: int) -> list[tuple[str, int]]:
+    """Functions of Python files with their tokens, several times what the longest prompt holds."""
     texts: list[str] = []
-    table = corpus.documents("heldout", "python")
-    for place in range(len(table)):
-        for function in functions_of(table[place].text):
+    size = 0
+    for text in _files(context):
+        for function in functions_of(text):
             source = function.standalone.rstrip() + "\n"
             if len(source) <= _LONGEST_BLOCK and "my_function" not in source and parse(source):
                 texts.append(source)
-        if sum(map(len, texts)) > 32 * longest:
+                size += len(source)
+        if size > 32 * longest:
             break
     if not texts:
-        raise UserError(
-            "the corpus has no held-out Python functions to fill prompts with", key="key_retrieval"
-        )
-    return [(text, len(ids)) for text, ids in zip(texts, tokenizer.encode_batch(texts), strict=True)]
+        raise UserError("there are no Python functions to fill prompts with", key="key_retrieval")
+    return [(text, context.model.count_tokens(text)) for text in texts]
+
+
+def _files(context: Context) -> Iterator[str]:
+    """Python files: of the folder that was named, else of the corpus, else of the standard library."""
+    corpus = context.corpus
+    if context.data is not None:
+        if not context.data.exists():
+            raise UserError("there is no such file or folder", file=context.data, key="--data key_retrieval")
+        corpus = Corpus.open(context.data) if is_corpus(context.data) else None
+    if corpus is not None:
+        yield from (document.text for document in corpus.documents("heldout", "python"))
+        return
+    folder = context.data or Path(sysconfig.get_paths()["stdlib"])
+    files = [folder] if folder.is_file() else sorted(folder.rglob("*.py"))
+    random.Random(context.seed).shuffle(files)
+    for file in files:
+        if not _TESTS & set(file.parts):
+            with suppress(OSError, UnicodeDecodeError):
+                yield file.read_text(encoding="utf-8")
 
 
 def _prompt(
-    tokenizer: Tokenizer,
+    count: Callable[[str], int],
     blocks: list[tuple[str, int]],
     key: str,
     budget: int,
@@ -126,7 +133,8 @@ def _prompt(
 
     The key stands between two blocks, as near to its ``position`` as they allow.
     """
-    room = budget - len(tokenizer.encode(f"{key}\n{_QUESTION}", bos=True))
+    budget -= 1  # for the token before the text
+    room = budget - count(f"{key}\n{_QUESTION}")
     filler: list[str] = []
     starts = [0]  # of each block, in tokens, and of what follows the last
     for text, size in _endless(blocks, rng):
@@ -137,7 +145,7 @@ def _prompt(
     place = min(range(len(starts)), key=lambda place: abs(starts[place] - position * budget))
     while True:  # tokens merge or split between blocks: their sum is an estimate
         prompt = "\n".join([*filler[:place], key, *filler[place:]]) + _QUESTION
-        if not filler or len(tokenizer.encode(prompt, bos=True)) <= budget:
+        if not filler or count(prompt) <= budget:
             return prompt
         filler.pop()
 
@@ -150,3 +158,16 @@ def _endless(blocks: list[tuple[str, int]], rng: random.Random) -> Iterator[tupl
 def _first_number(text: str) -> int | None:
     match = re.match(r"\s*(\d+)", text)
     return int(match[1]) if match else None
+
+
+BENCHMARKS = (
+    Benchmark(
+        "key_retrieval",
+        "Key retrieval",
+        "accuracy",
+        needs=frozenset({"filler"}),
+        tasks=key_tasks,
+        metrics=key_metrics,
+        greedy=True,
+    ),
+)

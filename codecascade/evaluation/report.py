@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from codecascade.evaluation import plots
 from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.rendering import number, render
 from codecascade.evaluation.report_data import ModelReport, RunReport
 from codecascade.evaluation.result import Example
 from codecascade.files import atomic_write, read_jsonl
@@ -65,17 +64,9 @@ COLUMNS = (
 
 def write_report(report: RunReport, folder: Path) -> None:
     """Write ``report.md`` and ``report.html`` into ``folder``, each whole or not at all."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=jinja2.select_autoescape(["html.jinja"]),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    )
     view = _view(report)
-    for name in ("report.md", "report.html"):
-        atomic_write(folder / name, environment.get_template(f"{name}.jinja").render(view))
+    for name in ("md", "html"):
+        atomic_write(folder / f"report.{name}", render(f"run.{name}", view))
 
 
 def table_columns(models: Sequence[ModelReport]) -> list[Column]:
@@ -121,8 +112,6 @@ def _view(report: RunReport) -> dict[str, Any]:
         "examples": _examples(models),
         "notes": [*report.notes, *_result_notes(models)],
         "cost": _cost(models),
-        "number": _number,
-        "duration": _duration,
     }
 
 
@@ -185,7 +174,7 @@ def _tree(models: Sequence[ModelReport], hues: dict[str, str]) -> str:
             )
         line = "the model that came in"
         if model.parent is not None:
-            line = f"{_number(model.tokens)} tokens, {model.steps:,} steps"
+            line = f"{number(model.tokens)} tokens, {model.steps:,} steps"
         parts.append(
             f'<g transform="translate({x} {y})"><rect width="{width}" height="{height}" rx="8" fill="white" '
             f'stroke="{hues[model.name]}" stroke-width="2"/>'
@@ -285,21 +274,3 @@ def _cost(models: Sequence[ModelReport]) -> dict[str, Any]:
         "flops": sum(model.flops for model in models),
         "evaluation_seconds": sum(model.evaluation_seconds for model in models),
     }
-
-
-def _number(value: float) -> str:
-    """``82k``, ``1.3M``, ``4.1e17``: three significant digits at most."""
-    for bound, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if bound <= value < 1000 * bound:
-            return f"{value / bound:.3g}{unit}"
-    return f"{value:.3g}"
-
-
-def _duration(seconds: float) -> str:
-    """``48 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

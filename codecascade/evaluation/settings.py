@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from codecascade.settings import Settings
 
-BenchmarkName = Literal[
-    "validation", "humaneval", "infilling_heldout", "infilling_single_line", "key_retrieval"
-]
+
+def known_benchmark(name: str) -> str:
+    """``name``, if the table of benchmarks has it."""
+    from codecascade.evaluation.benchmarks import BENCHMARKS  # the table's files import these settings
+
+    if name not in BENCHMARKS:
+        near = difflib.get_close_matches(name, BENCHMARKS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(BENCHMARKS)}"
+        raise ValueError(f"there is no benchmark {name!r}; {hint}")
+    return name
+
+
+BenchmarkName = Annotated[str, AfterValidator(known_benchmark)]
 _Count = Annotated[int, Field(gt=0)]
 _Share = Annotated[float, Field(ge=0, lt=1)]
+COMMON = ("seed", "limit", "samples_per_problem", "temperature", "top_p", "chat")
+"""Settings that concern every benchmark; the others concern those whose name begins as the key does."""
 
 
 class EvaluateSettings(Settings):
@@ -23,6 +36,20 @@ class EvaluateSettings(Settings):
         description="what to measure, in this order",
     )
     seed: int = Field(0, description="chooses subsets, splits and draws")
+    limit: _Count | None = Field(None, description="problems of each benchmark, at most; none: all")
+    samples_per_problem: _Count = Field(
+        1, description="one: greedy; more: the paper's temperature and top_p, where the benchmark has pass@k"
+    )
+    temperature: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="of the samples; none: 0 for one sample a problem, else the paper's"
+    )
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="of the samples; none: the paper's"
+    )
+    chat: Literal["auto", "always", "never"] = Field(
+        "never",
+        description="ask in the model's chat format, where a benchmark has a form for it; auto: if the model has one",
+    )
 
     validation_documents: _Count | None = Field(
         500, description="held-out documents whose loss is measured, at most"
@@ -32,8 +59,11 @@ class EvaluateSettings(Settings):
     )
 
     humaneval_problems: _Count | None = Field(None, description="a subset of the 164 problems; none: all")
-    humaneval_samples: _Count = Field(
-        1, description="one: greedy; more: temperature 0.8 and top_p 0.95 (paper)"
+    humaneval_stops: Literal["codex", "bigcode", "evalplus", "none"] = Field(
+        "codex", description="the strings that end a completion: Codex paper's five, or another harness's"
+    )
+    humaneval_strip: bool = Field(
+        False, description="prompts without white space at their ends (bigcode), rather than as they are"
     )
     humaneval_max_new_tokens: _Count = Field(512, description="tokens per completion, at most")
 
@@ -43,6 +73,7 @@ class EvaluateSettings(Settings):
     infilling_format: Literal["psm", "spm"] = Field(
         "psm", description="the layout that exact_match and pass@1 are of, where the model's family knows it"
     )
+    infilling_heal: bool = Field(True, description="SPM with token healing (the paper's is without)")
     infilling_max_new_tokens: _Count = Field(128, description="tokens per middle, at most")
     infilling_min_characters: _Count = Field(150, description="shortest held-out function, in characters")
     infilling_max_characters: _Count = Field(700, description="longest held-out function, in characters")
@@ -54,6 +85,28 @@ class EvaluateSettings(Settings):
         (0.0, 0.2, 0.4), description="where the key is, relative to the prompt's length"
     )
     key_retrieval_examples: _Count = Field(64, description="prompts per length and position")
+
+    multipl_e_max_new_tokens: _Count = Field(512, description="tokens per completion, at most")
+
+    apps_shots: tuple[int, ...] | None = Field(
+        None,
+        description="problems of the train split that are shown; none: a short one of each kind; []: zero-shot",
+    )
+    apps_comparison: Literal["tokens", "apps"] = Field(
+        "tokens",
+        description="how printed answers are compared; apps: as APPS' own runner, which passes wrong ones",
+    )
+    apps_max_new_tokens: _Count = Field(512, description="tokens per answer, at most")
+
+    gsm8k_shots: Annotated[int, Field(ge=0, le=8)] = Field(8, description="worked examples that are shown")
+    gsm8k_max_new_tokens: _Count = Field(256, description="tokens per answer, at most")
+
+    lcc_examples_per_bucket: _Count = Field(64, description="examples per language and length, at most")
+    lcc_bucket_tokens: _Count = Field(1024, description="width of a bucket of lengths, in words and signs")
+
+    perplexity_files: _Count | None = Field(50, description="files that are scored, at most; none: all")
+    perplexity_tokens: _Count = Field(100_000, description="longer files are cut after this many tokens")
+    perplexity_min_bytes: _Count = Field(50_000, description="shorter files are left out")
 
     @model_validator(mode="after")
     def _sizes_in_order(self) -> EvaluateSettings:

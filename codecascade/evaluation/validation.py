@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from codecascade.errors import UserError
 from codecascade.evaluation.metrics import bootstrap_ratio
-from codecascade.evaluation.result import Bench, BenchmarkResult, subset
+from codecascade.evaluation.result import subset
+from codecascade.evaluation.task import Benchmark, Context, Scored
 from codecascade.generation.requests import Scorer, start_id
 from codecascade.tokens.infilling import infilling_example, split_document
 from codecascade.tokens.tokenizer import Tokenizer
@@ -31,29 +32,29 @@ class _Piece:
     first: int
 
 
-def run(bench: Bench) -> BenchmarkResult:
+def score(context: Context) -> Scored:
     """``loss``, ``bits_per_byte`` and, for a model with infilling tokens, ``infilling_loss``.
 
     Documents are cut after ``validation_characters``, and into windows of the model's context where that is
     shorter. For the infilling loss each is split at two random characters, half in PSM and half in SPM (paper,
     section 3); one that does not fit whole is left out of it. Intervals are bootstraps over documents.
     """
-    settings, tokenizer = bench.settings, bench.generator.tokenizer
-    if not isinstance(bench.generator, Scorer):
-        raise UserError("measures losses, which this generator does not give", key="validation")
-    table = bench.needs_corpus("validation").documents("heldout", "code")
+    settings = context.settings
+    table = context.needs_corpus("validation").documents("heldout", "code")
+    scorer, tokenizer = context.needs_scorer("validation")
     documents = [
         table[place] for place in subset(range(len(table)), settings.validation_documents, settings.seed)
     ]
     if not documents:
         raise UserError("the corpus has no held-out code", key="validation")
     texts = [document.text[: settings.validation_characters] for document in documents]
-    context = bench.generator.context_length
+    room = context.model.context_length
+    assert room is not None
 
     windows = [
-        _Piece(place, [start_id(tokenizer), *ids[start : start + context - 1]], 1)
+        _Piece(place, [start_id(tokenizer), *ids[start : start + room - 1]], 1)
         for place, ids in enumerate(tokenizer.encode_batch(texts))
-        for start in range(0, len(ids), context - 1)
+        for start in range(0, len(ids), room - 1)
     ]
     middles = []
     if tokenizer.infilling is not None:
@@ -61,10 +62,10 @@ def run(bench: Bench) -> BenchmarkResult:
             piece = _infilling(
                 tokenizer, place, text, random.Random(f"{settings.seed},{documents[place].id}")
             )
-            if len(piece.ids) <= context:
+            if len(piece.ids) <= room:
                 middles.append(piece)
 
-    nats, tokens = _score(bench.generator, windows + middles, len(windows), len(texts), bench)
+    nats, tokens = _score(scorer, windows + middles, len(windows), len(texts), context.progress)
     sizes = np.array([len(text.encode()) for text in texts])
     metrics = {
         "loss": bootstrap_ratio(nats[0], tokens[0], seed=settings.seed),
@@ -88,9 +89,7 @@ def run(bench: Bench) -> BenchmarkResult:
         f"{len(texts) - int(scored.sum())} of {len(texts)} documents don't fit into the context whole; "
         "infilling_loss leaves them out."
     ]
-    return BenchmarkResult(
-        "validation", metrics, samples=samples, notes=notes if middles and not scored.all() else []
-    )
+    return Scored(metrics, samples, notes if middles and not scored.all() else [])
 
 
 def _infilling(tokenizer: Tokenizer, place: int, text: str, rng: random.Random) -> _Piece:
@@ -103,7 +102,11 @@ def _infilling(tokenizer: Tokenizer, place: int, text: str, rng: random.Random) 
 
 
 def _score(
-    scorer: Scorer, pieces: Sequence[_Piece], windows: int, documents: int, bench: Bench
+    scorer: Scorer,
+    pieces: Sequence[_Piece],
+    windows: int,
+    documents: int,
+    progress: Callable[[int, int], None],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Nats and tokens, each (2, documents): of the first ``windows`` pieces, and of the others."""
     nats, tokens = np.zeros((2, documents)), np.zeros((2, documents))
@@ -113,5 +116,17 @@ def _score(
         predicted = log_probabilities[piece.first - 1 :]  # entry i is that of ids[i + 1]
         nats[kind, piece.document] -= sum(predicted)
         tokens[kind, piece.document] += len(predicted)
-        bench.progress(done, len(pieces))
+        progress(done, len(pieces))
     return nats, tokens
+
+
+BENCHMARKS = (
+    Benchmark(
+        "validation",
+        "Held-out documents: loss",
+        "bits_per_byte",
+        needs=frozenset({"corpus", "scores"}),
+        higher_is_better=False,
+        score=score,
+    ),
+)

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from codecascade.errors import UserError
@@ -26,7 +27,10 @@ from codecascade.tokens.healing import HealingConstraint
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.precision import choose_precision
 
-_LOGIT_ROWS = 512  # positions whose logits exist at a time when texts are scored
+_LOGIT_ROWS = 64  # positions whose logits exist at a time when texts are scored: few stay in the CPU's caches
+_CACHE_BYTES, _LEAST_PLACES = 2**30, 16_384
+# Tokens of a chunk of a long text times those before it: bounds the attention's memory.
+_SCORED_PAIRS = 1 << 23
 _COMPACT_AT = 0.75  # the share of living rows at which the cache is copied without the dead ones
 
 
@@ -35,7 +39,7 @@ def load_generator(
     *,
     device: str | None = None,
     precision: Literal["auto", "fp32", "bf16"] = "auto",
-    batch_tokens: int = 16_384,
+    batch_tokens: int | None = None,
 ) -> LocalGenerator:
     """A generator for a folder, a GGUF file, a hub name or a preset.
 
@@ -62,18 +66,28 @@ class LocalGenerator:
     Args:
         batch_tokens: places in the cache of a batch, rows times prompt and completion: bounds the memory, whatever
             is asked for. One prompt with more samples than fit is prefilled once and sampled in several waves.
+            None: 1 GiB, but at least 16,384 places.
         prefill_tokens: tokens in one forward pass; longer prompts are prefilled in chunks.
     """
 
     def __init__(
-        self, model: Llama, tokenizer: Tokenizer, *, batch_tokens: int = 16_384, prefill_tokens: int = 2_048
+        self,
+        model: Llama,
+        tokenizer: Tokenizer,
+        *,
+        batch_tokens: int | None = None,
+        prefill_tokens: int = 2_048,
     ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
-        self.batch_tokens = batch_tokens
         self.prefill_tokens = prefill_tokens
         weight = next(model.parameters())
         self._device, self._dtype = weight.device, weight.dtype
+        config = model.config
+        of_token = (
+            2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * weight.itemsize
+        )
+        self.batch_tokens = batch_tokens or max(_LEAST_PLACES, _CACHE_BYTES // of_token)
 
     @property
     def context_length(self) -> int:
@@ -87,7 +101,7 @@ class LocalGenerator:
             if len(request.ids) < self.context_length:
                 waiting.append((index, request))
             else:
-                yield from (Completion(index, sample, "", (), "context") for sample in range(request.samples))
+                yield from (Completion(index, sample, "", (), "context") for sample in request.sample_numbers)
         waiting.sort(key=lambda item: -len(item[1].ids))  # the largest first: what does not fit fails at once
         for batch in self._batches(waiting):
             for row, _ in self._decode(batch):
@@ -115,6 +129,9 @@ class LocalGenerator:
         places: list[int] = []
         tokens = 0
         for place, sequence in enumerate(sequences):
+            if len(sequence) > self.prefill_tokens:
+                yield place, self._score_long(sequence)
+                continue
             if places and tokens + len(sequence) > self.prefill_tokens:
                 yield from zip(places, self._score([sequences[place] for place in places]), strict=True)
                 places, tokens = [], 0
@@ -153,7 +170,7 @@ class LocalGenerator:
         rows: list[_Row] = []
         prompts: list[int] = []
         for place, (index, request) in enumerate(batch):
-            for sample in range(request.samples):
+            for sample in request.sample_numbers:
                 rows.append(_Row(self.tokenizer, index, sample, request, self._room(request)))
                 prompts.append(place)
         capacity = self._capacity(batch)
@@ -237,7 +254,7 @@ class LocalGenerator:
             torch.tensor([sampling.top_p for sampling in samplings], device=self._device),
             torch.tensor([row.draw() for row in rows], dtype=torch.float64, device=self._device),
         )
-        return tokens, _log_probability(logits, tokens)
+        return tokens, logits.gather(-1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
 
     @torch.inference_mode()
     def _score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
@@ -247,13 +264,32 @@ class LocalGenerator:
         positions = torch.cat([torch.arange(size, device=self._device) for size in sizes])
         hidden = self.model(tokens, positions=positions[None], mask=Documents(tuple(sizes)))[0]
         predicted = (positions > 0).nonzero()[:, 0]
-        scores = torch.cat(
+        scores = self._scores(hidden[predicted - 1], tokens[0, predicted])
+        return [part.tolist() for part in torch.split(scores, [size - 1 for size in sizes])]
+
+    @torch.inference_mode()
+    def _score_long(self, sequence: Sequence[int]) -> list[float]:
+        """In chunks, so that memory grows with the text by its keys and values only."""
+        tokens = torch.tensor(sequence, device=self._device)
+        last = len(sequence) - 1
+        cache = KeyValueCache.allocate(self.model.config, 1, last, self._dtype, self._device)
+        scores: list[float] = []
+        while (start := len(scores)) < last:
+            end = min(last, start + self.prefill_tokens, start + max(1, _SCORED_PAIRS // (start + 1)))
+            hidden = self.model(tokens[None, start:end], cache=cache, mask=Documents((end - start,)))[0]
+            scores += self._scores(hidden, tokens[start + 1 : end + 1]).tolist()
+        return scores
+
+    def _scores(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """(tokens, hidden_size) and the tokens that follow, to the log-probability of each."""
+        return torch.cat(
             [
-                _log_probability(self.model.logits(hidden[part - 1]), tokens[0, part])
-                for part in torch.split(predicted, _LOGIT_ROWS)
+                -F.cross_entropy(self.model.logits(part).float(), those, reduction="none")
+                for part, those in zip(
+                    torch.split(hidden, _LOGIT_ROWS), torch.split(targets, _LOGIT_ROWS), strict=True
+                )
             ]
         )
-        return [part.tolist() for part in torch.split(scores, [size - 1 for size in sizes])]
 
 
 class _Row:
@@ -308,12 +344,6 @@ class _Row:
         ids = tuple(self._ids)
         how = (self.finish_reason, self._stopped_by, self._log_probability)
         return Completion(self._index, self._sample, self._text.text, ids, *how)
-
-
-def _log_probability(logits: Tensor, tokens: Tensor) -> Tensor:
-    """Natural logarithms (rows,) of the probability of each row's token; ``logits`` (rows, vocabulary)."""
-    logits = logits.float()
-    return logits.gather(-1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
 
 
 def _passes(lengths: Sequence[int], most: int) -> Iterator[list[int]]:

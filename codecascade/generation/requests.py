@@ -48,6 +48,8 @@ class Request:
         ids: the prompt, control tokens included; at least one.
         stop: strings that end the text; the text returned ends before them.
         samples: how many completions; they share the prompt's prefill.
+        numbers: which of the prompt's samples are wanted, as many as ``samples``; empty for the first ones. A
+            sample's draws depend on its number.
         required: bytes that the completion must begin with and that are left out of its text (token healing: the
             end of the prompt, whose tokens were taken back).
         continuation: the text continues the prompt letter by letter; False for a text of its own, which loses
@@ -64,6 +66,7 @@ class Request:
     continuation: bool = True
     stop_ids: frozenset[int] | None = None
     nonempty: bool = False
+    numbers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.ids:
@@ -72,6 +75,12 @@ class Request:
             raise UserError(f"must be at least 1 (got {self.samples})", key="samples")
         if "" in self.stop:
             raise UserError("a stop string must not be empty", key="stop")
+        if self.numbers and len(self.numbers) != self.samples:
+            raise ValueError(f"{self.samples} samples with {len(self.numbers)} numbers")
+
+    @property
+    def sample_numbers(self) -> Sequence[int]:
+        return self.numbers or range(self.samples)
 
 
 @dataclass(frozen=True)
@@ -176,13 +185,18 @@ def chat_request(
     messages: Sequence[Message],
     sampling: Sampling,
     *,
+    prefill: str = "",
     stop: Sequence[str] = (),
     samples: int = 1,
 ) -> Request:
-    """Reply to a dialogue in the tokenizer's chat format.
+    """Reply to a dialogue in the tokenizer's chat format; the reply begins with ``prefill``, healed at its end.
 
     Raises:
         UserError: the model has no chat format, or the roles do not alternate.
     """
     ids = encode_chat(tokenizer, messages)
-    return Request(tuple(ids), sampling, tuple(stop), samples, continuation=False)
+    if not prefill:
+        return Request(tuple(ids), sampling, tuple(stop), samples, continuation=False)
+    space = " " if tokenizer.chat_format == "llama2" else ""  # between [/INST] and every reply
+    begun, required = heal_prompt(tokenizer, tokenizer.encode_continuation(space + prefill))
+    return Request((*ids, *begun), sampling, tuple(stop), samples, required)

@@ -6,12 +6,14 @@ Grouped-query attention: each key-value head serves ``heads / G`` query heads in
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import Function
 
 from codecascade.model.cache import KeyValueCache
 
@@ -46,24 +48,23 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = 
 
 def attend_within(documents: Documents, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """Causal attention of (B, T, heads, D) queries, keys and values within each document."""
-    dtype = queries.dtype
-    if queries.device.type == "cpu" and torch.is_grad_enabled():
-        dtype = (
-            torch.float32
-        )  # the fused kernel takes twice the time in bf16: it makes a product one tile at a time
-    lengths = list(documents.lengths)
-    parts = [torch.split(tensor.flatten(0, 1).to(dtype), lengths) for tensor in (queries, keys, values)]
+    packed = [tensor.flatten(0, 1) for tensor in (queries, keys, values)]
     with torch.autocast(queries.device.type, enabled=False):
+        if cpu_bf16(queries):
+            blocks: Tensor = _Blocks.apply(documents.lengths, *packed)  # type: ignore[no-untyped-call]
+            return blocks.view_as(queries)
         attended = [
             attend_last(*(tensor.transpose(0, 1) for tensor in document)).transpose(0, 1)
-            for document in zip(*parts, strict=True)
+            for document in zip(
+                *(torch.split(tensor, [*documents.lengths]) for tensor in packed), strict=True
+            )
         ]
-    return torch.cat(attended).view_as(queries).to(queries.dtype)
+    return torch.cat(attended).view_as(queries)
 
 
 def attend_last(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """(heads, T, D) queries, the last T of S tokens, on (G, S, D) keys and values, causally."""
-    if _cpu_bf16(queries):
+    if cpu_bf16(queries):
         return _attend_in_blocks(queries, keys, values)
     length, total = queries.shape[1], keys.shape[1]
     mask = None
@@ -157,15 +158,43 @@ def attend_once(queries: Tensor, keys: Tensor, values: Tensor, hidden: Tensor | 
     """One (B, heads, D) query of each row on (B, G, S, D) keys and values; not where ``hidden`` (B, S)."""
     # a group's heads become the rows of one product
     grouped = queries.view(*keys.shape[:2], -1, keys.shape[-1])
-    if not _cpu_bf16(queries):
+    if not cpu_bf16(queries):
         mask = None if hidden is None else ~hidden[:, None, None]
         return F.scaled_dot_product_attention(grouped, keys, values, mask).view_as(queries)
     # keys on the left: a bf16 product whose left side is thin takes three times as long
-    scores = torch.matmul(keys, grouped.transpose(-1, -2)).transpose(-1, -2).float()
+    scaled = grouped * queries.shape[-1] ** -0.5
+    scores = torch.matmul(keys, scaled.transpose(-1, -2)).transpose(-1, -2)
     if hidden is not None:
-        scores.masked_fill_(hidden[:, None, None], -torch.inf)
-    probabilities = scores.mul_(queries.shape[-1] ** -0.5).softmax(-1).to(values.dtype)
-    return torch.matmul(probabilities, values).view_as(queries)
+        scores = scores.masked_fill(hidden[:, None, None], -torch.inf)
+    return torch.matmul(scores.softmax(-1), values).view_as(queries)
+
+
+class _Blocks(Function):
+    """Causal attention of packed documents in bf16 on a CPU, whose gradients are made in the same way."""
+
+    @staticmethod
+    def forward(ctx: Any, lengths: Sequence[int], queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        attended = torch.empty_like(queries)
+        for document in _documents(lengths, queries, keys, values, attended):
+            document[3].copy_(_attend_in_blocks(*document[:3]))
+        ctx.lengths = lengths
+        ctx.save_for_backward(queries, keys, values)
+        return attended
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        inputs = ctx.saved_tensors
+        gradients = tuple(map(torch.empty_like, inputs))
+        for document in _documents(ctx.lengths, gradient, *inputs, *gradients):
+            for target, found in zip(document[4:], _gradients_in_blocks(*document[:4]), strict=True):
+                target.copy_(found)
+        return None, *gradients
+
+
+def _documents(lengths: Sequence[int], *packed: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Views (heads, length, D) of each document."""
+    parts = (torch.split(tensor.transpose(0, 1), list(lengths), 1) for tensor in packed)
+    return zip(*parts, strict=True)
 
 
 def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -173,22 +202,61 @@ def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
     Its products are large enough for the matrix library, and the keys after a block are left out of them.
     """
-    (heads, length, width), (groups, total, _) = queries.shape, keys.shape
-    past = total - length
+    groups, _, width = keys.shape
     turned = keys.transpose(1, 2).contiguous()
-    grouped = queries.reshape(groups, -1, length, width)
+    grouped = queries.reshape(groups, -1, *queries.shape[1:])
     attended = torch.empty_like(grouped)
-    above = torch.full((_BLOCK, _BLOCK), -torch.inf).triu(1)
+    for block, seen in _blocks(queries.shape[1], keys.shape[1]):
+        probabilities = _probabilities(grouped[:, :, block].reshape(groups, -1, width), turned, block, seen)
+        attended[:, :, block] = torch.bmm(probabilities, values[:, :seen]).view_as(attended[:, :, block])
+    return attended.view_as(queries)
+
+
+def _gradients_in_blocks(
+    gradient: Tensor, queries: Tensor, keys: Tensor, values: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """By queries, keys and values, from that by what :func:`_attend_in_blocks` gave; probabilities are made again.
+
+    Args:
+        gradient: (heads, T, D), like the queries.
+        keys, values: (G, T, D).
+    """
+    (groups, length, width), scale = keys.shape, keys.shape[-1] ** -0.5
+    turned, turned_values = (tensor.transpose(1, 2).contiguous() for tensor in (keys, values))
+    grouped, grouped_gradient = (
+        tensor.reshape(groups, -1, *tensor.shape[1:]) for tensor in (queries, gradient)
+    )
+    by_queries = torch.empty_like(grouped)
+    by_keys, by_values = (torch.zeros_like(keys, dtype=torch.float32) for _ in range(2))
+    for block, seen in _blocks(length, length):
+        part = grouped[:, :, block].reshape(groups, -1, width)
+        outer = grouped_gradient[:, :, block].reshape(groups, -1, width)
+        probabilities = _probabilities(part, turned, block, seen)
+        by_values[:, :seen] += torch.bmm(probabilities.transpose(1, 2), outer)
+        by_probabilities = torch.bmm(outer, turned_values[:, :, :seen])
+        by_scores = torch._softmax_backward_data(by_probabilities, probabilities, -1, probabilities.dtype)
+        found = torch.bmm(by_scores, keys[:, :seen]).mul_(scale)
+        by_queries[:, :, block] = found.view_as(by_queries[:, :, block])
+        by_keys[:, :seen] += torch.bmm(by_scores.transpose(1, 2), part)
+    return by_queries.view_as(queries), by_keys.mul_(scale), by_values
+
+
+def _blocks(length: int, total: int) -> Iterator[tuple[slice, int]]:
+    """The blocks of the last ``length`` of ``total`` tokens, each with the number of tokens up to its end."""
     for start in range(0, length, _BLOCK):
         end = min(start + _BLOCK, length)
-        size, seen = end - start, past + end
-        block = grouped[:, :, start:end].reshape(groups, -1, width)
-        scores = torch.bmm(block, turned[:, :, :seen]).view(groups, -1, size, seen).float()
-        scores[..., past + start :] += above[:size, :size]
-        probabilities = scores.mul_(width**-0.5).softmax(-1).to(values.dtype).view(groups, -1, seen)
-        attended[:, :, start:end] = torch.bmm(probabilities, values[:, :seen]).view(groups, -1, size, width)
-    return attended.view(heads, length, width)
+        yield slice(start, end), total - length + end
 
 
-def _cpu_bf16(tensor: Tensor) -> bool:
+def _probabilities(block: Tensor, turned: Tensor, place: slice, seen: int) -> Tensor:
+    """(G, queries, seen) softmax of scaled scores: (G, queries, D) of each head one after another, (G, D, S) keys."""
+    size, nothing = place.stop - place.start, block.new_empty(())
+    scores = torch.baddbmm(nothing, block, turned[:, :, :seen], beta=0, alpha=block.shape[-1] ** -0.5)
+    above = block.new_full((size, size), -torch.inf).triu(1)
+    scores.view(len(block), -1, size, seen)[..., seen - size :] += above
+    return scores.softmax(-1)
+
+
+def cpu_bf16(tensor: Tensor) -> bool:
+    """Where the fused attention kernels are slow and products of the matrix library fast."""
     return tensor.device.type == "cpu" and tensor.dtype == torch.bfloat16

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from codecascade.model.attention import Continuation, Documents, attend, attend_within
+from codecascade.model.attention import Continuation, Documents, attend, attend_within, cpu_bf16
 from codecascade.model.cache import KeyValueCache
 from codecascade.model.config import LlamaConfig
 from codecascade.model.rope import rotate, rotation
@@ -35,6 +35,7 @@ class Llama(nn.Module):
 
     Attributes:
         gradient_checkpointing: keep only the layers' inputs for the backward pass and compute the rest again.
+        trained_rows: rows of the head's weight that its gradient is wanted for, int64; None for all.
     """
 
     lm_head: nn.Linear
@@ -43,6 +44,7 @@ class Llama(nn.Module):
         super().__init__()
         self.config = config
         self.gradient_checkpointing = False
+        self.trained_rows: Tensor | None = None
         self.model = Decoder(config)
         if not config.tie_word_embeddings:
             self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
@@ -145,14 +147,17 @@ class Attention(nn.Module):
         queries = rotate(self.q_proj(x).unflatten(-1, heads), context.cos, context.sin)
         keys = rotate(self.k_proj(x).unflatten(-1, heads), context.cos, context.sin)
         values = self.v_proj(x).unflatten(-1, heads)
-        if isinstance(context.mask, Documents):
-            attended = attend_within(context.mask, queries, keys, values)
-        elif isinstance(context.mask, Continuation):
+        mask = context.mask
+        if mask is None and cpu_bf16(queries) and not torch.compiler.is_compiling():
+            mask = Documents((x.shape[1],) * x.shape[0])  # the way that is fast there
+        if isinstance(mask, Documents):
+            attended = attend_within(mask, queries, keys, values)
+        elif isinstance(mask, Continuation):
             packed = (tensor.flatten(0, 1) for tensor in (queries, keys, values))
-            attended = context.mask.attend(self.index, *packed).view_as(queries)
+            attended = mask.attend(self.index, *packed).view_as(queries)
         else:
             queries, keys, values = (tensor.transpose(1, 2) for tensor in (queries, keys, values))
-            attended = attend(queries, keys, values, context.mask).transpose(1, 2)
+            attended = attend(queries, keys, values, mask).transpose(1, 2)
         out: Tensor = self.o_proj(attended.flatten(2))
         return out
 

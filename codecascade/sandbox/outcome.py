@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Verdict = Literal["passed", "failed", "timed_out", "out_of_memory", "killed", "not_started"]
@@ -10,17 +11,29 @@ Verdict = Literal["passed", "failed", "timed_out", "out_of_memory", "killed", "n
 
 @dataclass(frozen=True)
 class Limits:
-    """What one program may use.
+    """What one program may use, all its processes together where nothing else is said.
 
     CPU time decides whether a program took too long; the wall clock (``2 * cpu_seconds + 10``) is only a backstop
     for programs that sleep, so that a busy machine does not change a verdict.
+
+    Attributes:
+        cpu_seconds: of CPU time.
+        memory_mb: of memory.
+        processes: processes and threads at a time.
+        file_mb: of each file.
+        scratch_mb: of its folder.
+        output_bytes: kept of each of standard output and standard error; the rest is read and dropped.
+        address_space: whether each process may also only reserve ``memory_mb``. False for runtimes that reserve far
+            more than they use (the JVM, node): then only what is resident counts.
     """
 
     cpu_seconds: float = 10.0
     memory_mb: int = 2048
     processes: int = 64
     file_mb: int = 64
+    scratch_mb: int = 256
     output_bytes: int = 1_000_000
+    address_space: bool = True
 
     @property
     def wall_seconds(self) -> float:
@@ -31,9 +44,10 @@ class Limits:
 class Outcome:
     """What became of a program.
 
-    ``passed`` means that it ran to its last line; leaving early, with whatever exit status, is ``failed``.
-    ``exception`` is the last line of a traceback (``AssertionError: ...``), or what else ended the program.
-    ``stdout`` and ``stderr`` hold at most ``Limits.output_bytes`` bytes each.
+    ``passed`` means that it ran to its last line; leaving early, with whatever exit status, is ``failed`` (of a
+    command it means exit status 0). ``exception`` is the last line of a traceback (``AssertionError: ...``), or
+    what else ended the program. ``stdout`` and ``stderr`` hold at most ``Limits.output_bytes`` bytes each.
+    ``exit_status`` (None if a signal ended it) and ``files`` are a command's.
     """
 
     outcome: Verdict
@@ -42,6 +56,8 @@ class Outcome:
     stderr: str = ""
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
+    exit_status: int | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:

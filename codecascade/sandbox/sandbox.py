@@ -2,232 +2,261 @@
 
 Each program runs in a process of its own with limits on CPU time, memory, processes, files and output; it can
 write only in its scratch folder and reach no network; everything that it started is dead afterwards. The
-confinement is the kernel's: namespaces where an ordinary user may make them, else Landlock and seccomp. Where a
-machine offers neither, a :class:`Sandbox` refuses to start unless it is told ``mode="weak"``.
-
-A program shares its interpreter with the code that reports its verdict, so a program made to deceive can still
-claim to have passed. (Comparing outputs outside, which can't be deceived, is the way to score hostile programs.)
+confinement is the kernel's (:mod:`codecascade.sandbox.confinement`): namespaces where an ordinary user may make them
+or bubblewrap does, else Landlock and seccomp. Where a machine offers none of these, a :class:`Sandbox` refuses to
+start unless it is told ``mode="weak"``.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import json
-import math
 import os
-import secrets
-import select
-import shutil
-import subprocess
-import sys
-import sysconfig
-import tempfile
-import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+import re
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from codecascade.errors import UserError
-from codecascade.sandbox.outcome import Limits, Outcome
+from codecascade.sandbox.languages.run import Languages
+from codecascade.sandbox.languages.table import PYTHON, canonical_name
+from codecascade.sandbox.outcome import Limits, Outcome, Verdict
+from codecascade.sandbox.program import Command, Program
+from codecascade.sandbox.service import Service
+from codecascade.sandbox.zone import Kind, Zone, ZoneDied, command_job, python_job
 
 Mode = Literal["strict", "weak"]
-Confinement = Literal["namespaces", "landlock", "none"]
-_LAUNCHER = Path(__file__).with_name("launcher.py")
 
-# Succeeds only where the promises hold: a write outside, a socket and a look at a foreign process must all fail.
-_ATTACK = """
-import os, socket
-def refused(attack):
-    try:
-        attack()
-    except OSError:
-        return True
-    return False
-open("inside", "w").write("x")
-assert refused(lambda: open(os.path.join({outside!r}, "written"), "w")), "wrote outside its folder"
-assert refused(lambda: socket.socket()), "opened a socket"
-"""
-_SIGNAL_ATTACK = """
-assert refused(lambda: os.kill({pid}, 0)), "could signal a process outside"
-"""
+# Imports that cost many times what a short program does: a zone that made them serves the programs that name them.
+_COMMON = ("typing", "collections", "functools", "re", "string", "heapq", "bisect")
+_PRELOADED = {
+    "common": re.compile(rf"^\s*(?:import|from)\s+(?:{'|'.join(_COMMON)})\b", re.MULTILINE),
+    "numpy": re.compile(r"^\s*(?:import|from)\s+(?:numpy|scipy|pandas)\b", re.MULTILINE),
+    "doctest": re.compile(r"^\s*(?:import|from)\s+(?:doctest|unittest)\b", re.MULTILINE),
+}
+_REMEMBERED = 4096  # programs whose outcome equal ones share
+_AHEAD = 32  # programs a worker that are held ready, or done and not yet asked for, while an earlier one still runs
 
 
 class Sandbox:
-    """Runs Python programs confined, ``workers`` at a time.
+    """Runs programs confined, ``workers`` at a time. Its processes start when they are first needed.
 
     Args:
         mode: ``"strict"`` refuses to work where the machine can't confine; ``"weak"`` then works with limits only.
-        workers: programs that run at the same time in :meth:`run_many`.
+        workers: programs that run at the same time in :meth:`run_many`; None: one a core.
+        confinement: a kind to insist on, whatever it gives; None: the best that holds.
+        layers: of a zone's ``layers``, those to put on top; None: all.
 
     Raises:
         UserError: ``mode`` is strict and this machine offers no confinement.
     """
 
-    def __init__(self, mode: Mode = "strict", *, workers: int = 2) -> None:
-        self.confinement: Confinement = best_confinement()
+    def __init__(
+        self,
+        mode: Mode = "strict",
+        *,
+        workers: int | None = None,
+        confinement: Kind | None = None,
+        layers: tuple[str, ...] | None = None,
+    ) -> None:
+        self.confinement: Kind = confinement or best_confinement()
         if self.confinement == "none" and mode == "strict":
             raise UserError(
-                "this machine offers neither user namespaces nor Landlock with seccomp, so that programs written by "
-                "a model can't be kept from the network and from your files; use another machine, or accept the "
-                "risk with --sandbox=weak"
+                "programs written by a model can't be kept from the network, from your files or within limits on "
+                "this machine (`codecascade sandbox check` says what is missing); use another machine, or accept "
+                "the risk with --sandbox=weak"
             )
-        self.workers = workers
+        self.workers = workers or len(os.sched_getaffinity(0))
+        self._layers = layers
+        self._idle: dict[tuple[str, ...], list[Zone]] = {}
+        self._lock = threading.Lock()
+        self._languages = Languages(self.run_command, self.start, self.workers)
 
     def __enter__(self) -> Sandbox:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Nothing outlives a run."""
+        self.close()
 
-    def run(self, program: str, *, timeout: float = 10.0, memory_mb: int = 2048) -> Outcome:
-        """Run one Python program; ``timeout`` is in CPU seconds. Never raises for what the program does."""
-        return _run(program, Limits(cpu_seconds=timeout, memory_mb=memory_mb), self.confinement)
+    def close(self) -> None:
+        """End the sandbox's processes; it starts others if it is used again."""
+        with self._lock:
+            zones = [zone for idle in self._idle.values() for zone in idle]
+            self._idle.clear()
+        for zone in zones:
+            zone.close()
+        self._languages.close()
+
+    def run(self, program: str | Program, *, timeout: float = 10.0, memory_mb: int = 2048) -> Outcome:
+        """Run one program; ``timeout`` is in CPU seconds. Never raises for what the program does.
+
+        Raises:
+            UserError: its language is unknown, or one of its files has a name that leads out of its folder.
+        """
+        limits = Limits(cpu_seconds=timeout, memory_mb=memory_mb)
+        if isinstance(program, str):
+            program = Program(program)
+        if program.timeout is not None:
+            limits = replace(limits, cpu_seconds=program.timeout)
+        if canonical_name(program.language) != PYTHON:
+            return self._languages.run(program, limits)
+        _check_names(program.files)
+        text = f"{program.source}\n{program.tests}"
+        modules: tuple[str, ...] = ()
+        for name, pattern in _PRELOADED.items():
+            if pattern.search(text):
+                modules = (*modules, *(_COMMON if name == "common" else (name,)))
+        return self._run(python_job(program, limits), limits, modules, ())
+
+    def run_command(self, command: Command) -> Outcome:
+        """Run one command. Never raises for what it does; ``not_started`` where there is no such program.
+
+        Raises:
+            UserError: one of its files or outputs has a name that leads out of its folder.
+        """
+        _check_names([*command.files, *command.outputs])
+        return self._run(command_job(command), command.limits, (), command.folders)
+
+    def start(self, command: Command) -> Service:
+        """Start a confined command that stays, such as a compiler that is warm after its first use, and talk to it.
+
+        Raises:
+            UserError: as :meth:`run_command`.
+            ZoneDied: it can't be started.
+        """
+        _check_names(command.files)
+        return Service(self.confinement, command)
 
     def run_many(
-        self, programs: Iterable[str], *, timeout: float = 10.0, memory_mb: int = 2048
+        self,
+        programs: Iterable[str | Program],
+        *,
+        timeout: float = 10.0,
+        memory_mb: int = 2048,
+        share: bool = True,
     ) -> Iterator[Outcome]:
-        """The outcomes of ``programs``, in their order; at most a few programs are held ready at a time."""
-        limits = Limits(cpu_seconds=timeout, memory_mb=memory_mb)
+        """The outcomes of ``programs``, in their order; a bounded number is held ready at a time.
+
+        ``share``: a program that equals an earlier one of this call gets its outcome, without another run.
+        """
+        waiting: deque[Future[Outcome]] = deque()
+        known: dict[tuple[object, ...], Future[Outcome]] = {}
         with ThreadPoolExecutor(self.workers, thread_name_prefix="sandbox") as pool:
-            waiting: list[Future[Outcome]] = []
-            for program in programs:
-                waiting.append(pool.submit(_run, program, limits, self.confinement))
-                if len(waiting) > 4 * self.workers:
-                    yield waiting.pop(0).result()
-            for future in waiting:
-                yield future.result()
+            try:
+                for program in programs:
+                    key = _identity(program)
+                    future = known.get(key) if share else None
+                    if future is None:
+                        future = pool.submit(self.run, program, timeout=timeout, memory_mb=memory_mb)
+                        known[key] = future
+                        if len(known) > _REMEMBERED:
+                            del known[next(iter(known))]
+                    waiting.append(future)
+                    while waiting and (waiting[0].done() or len(waiting) > _AHEAD * self.workers):
+                        yield from _some_outcomes(waiting)
+                while waiting:
+                    yield from _some_outcomes(waiting)
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _run(
+        self, job: dict[str, Any], limits: Limits, modules: tuple[str, ...], folders: tuple[str, ...]
+    ) -> Outcome:
+        key = (*modules, "|", *folders)
+        for attempt in (1, 2):
+            with self._lock:
+                idle = self._idle.get(key)
+                zone = idle.pop() if idle else None
+            try:
+                if zone is None:
+                    zone = Zone(self.confinement, modules, folders, layers=self._layers)
+            except ZoneDied as error:
+                return Outcome("not_started", str(error))
+            try:
+                answer = zone.run(job)
+            except ZoneDied as error:
+                # Perhaps for lack of memory, perhaps the program's doing: once more, in a zone of its own.
+                zone.close()
+                if attempt == 2:
+                    return Outcome("killed", f"the sandbox's process died under it twice ({error})")
+                continue
+            with self._lock:
+                self._idle.setdefault(key, []).append(zone)
+            return outcome_of(answer, limits, is_command="argv" in job)
+        raise AssertionError("unreachable")
+
+
+def _some_outcomes(waiting: deque[Future[Outcome]]) -> Iterator[Outcome]:
+    """The outcomes that are there, in order, after a moment in which several should come.
+
+    To wake up for each single one would cost a tenth of a short program's time.
+    """
+    if not waiting[0].done():
+        wait([waiting[min(len(waiting), _AHEAD) // 2]], timeout=0.02)
+    while waiting and waiting[0].done():
+        yield waiting.popleft().result()
+
+
+def _identity(program: str | Program) -> tuple[object, ...]:
+    if isinstance(program, str):
+        return (program,)
+    return tuple(
+        tuple(sorted(value.items())) if isinstance(value, Mapping) else value
+        for value in vars(program).values()
+    )
 
 
 @functools.cache
-def best_confinement() -> Confinement:
-    """The strongest confinement that holds on this machine, found by attacking it."""
-    kinds: tuple[Confinement, ...] = ("namespaces", "landlock")
+def best_confinement() -> Kind:
+    """The strongest confinement that keeps all promises on this machine, found by attacking it."""
+    from codecascade.sandbox.check import keeps_promises
+
+    kinds: tuple[Kind, ...] = ("namespaces", "bubblewrap", "landlock")
     for kind in kinds:
-        with tempfile.TemporaryDirectory(prefix="codecascade-") as outside:
-            attack = _ATTACK.format(outside=outside)
-            # Landlock scopes signals from version 6 on; a program may otherwise signal its own user's processes.
-            if kind == "namespaces":
-                attack += _SIGNAL_ATTACK.format(pid=os.getpid())
-            if _run(attack, Limits(cpu_seconds=5), kind).passed:
+        with Sandbox(workers=1, confinement=kind) as sandbox:
+            if keeps_promises(sandbox):
                 return kind
     return "none"
 
 
-def _run(program: str, limits: Limits, confinement: Confinement) -> Outcome:
-    folder = Path(tempfile.mkdtemp(prefix="codecascade-"))
-    try:
-        return _run_in(folder, program, limits, confinement)
-    except OSError as error:
-        return Outcome("not_started", f"{type(error).__name__}: {error}")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def _check_names(names: Iterable[str]) -> None:
+    for name in names:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            raise UserError(f"{name!r}: must be a relative name that stays in the program's folder")
 
 
-def _run_in(folder: Path, program: str, limits: Limits, confinement: Confinement) -> Outcome:
-    source, scratch = folder / "program.py", folder / "scratch"
-    source.write_text(program, encoding="utf-8", errors="surrogatepass")
-    scratch.mkdir()
-    token = secrets.token_hex(16)
-    reader, writer = os.pipe()
-    request = {
-        "program": str(source),
-        "scratch": str(scratch),
-        "confinement": confinement,
-        "verdict_descriptor": writer,
-        "token": token,
-        "cpu_limit": math.ceil(limits.cpu_seconds),
-        "wall_seconds": limits.wall_seconds,
-        "memory_mb": limits.memory_mb,
-        "file_mb": limits.file_mb,
-        "processes": limits.processes,
-        "path": _import_path(),
-    }
-    command = [sys.executable, "-I", "-S", "-B", str(_LAUNCHER), json.dumps(request)]
-    started = time.monotonic()
-    try:
-        with open(folder / "stdout", "wb") as stdout, open(folder / "stderr", "wb") as stderr:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                pass_fds=[writer],
-                env={"PATH": os.defpath, "HOME": str(scratch), "TMPDIR": str(scratch), "LC_ALL": "C.UTF-8"},
-                start_new_session=True,
-            )
-        os.close(writer)
-        writer = -1
-        if not _ends_within(process.pid, limits.wall_seconds + 10):
-            process.kill()  # takes the namespace along; the launcher has its own, earlier clock
-        process.wait()
-        messages = _messages(reader, token)
-    finally:
-        os.close(reader)
-        if writer >= 0:
-            os.close(writer)
-    verdict, exception = _verdict(messages, limits)
+def outcome_of(answer: dict[str, Any], limits: Limits, *, is_command: bool) -> Outcome:
+    """A server's answer in words."""
+    verdict, exception = _verdict(answer, limits, is_command)
     return Outcome(
         verdict,
         exception,
-        _head(folder / "stdout", limits.output_bytes),
-        _head(folder / "stderr", limits.output_bytes),
-        round(messages.get("cpu_seconds", 0.0), 4),
-        round(time.monotonic() - started, 4),
+        answer["stdout"].decode("utf-8", errors="replace"),
+        answer["stderr"].decode("utf-8", errors="replace"),
+        round(answer["cpu_seconds"], 4),
+        round(answer["wall_seconds"], 4),
+        answer["exit_status"]
+        if is_command and answer["exit_status"] >= 0 and not answer["verdict"]
+        else None,
+        answer["files"],
     )
 
 
-def _ends_within(pid: int, seconds: float) -> bool:
-    """Wait for a process without polling."""
-    descriptor = os.pidfd_open(pid)
-    try:
-        return bool(select.select([descriptor], [], [], seconds)[0])
-    finally:
-        os.close(descriptor)
-
-
-def _messages(reader: int, token: str) -> dict[str, Any]:
-    """What the launcher and the program said, put together; lines without the token are not theirs."""
-    os.set_blocking(reader, False)
-    content = b""
-    with contextlib.suppress(BlockingIOError):
-        while part := os.read(reader, 65536):
-            content += part
-    merged: dict[str, Any] = {}
-    for line in content.splitlines():
-        try:
-            message = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(message, dict) and message.get("token") == token:
-            merged.update(message)
-    return merged
-
-
-def _verdict(messages: dict[str, Any], limits: Limits) -> tuple[Any, str | None]:
-    if "verdict" in messages:
-        return messages["verdict"], messages.get("exception")
-    ended_by = messages.get("ended_by")
-    if ended_by == "wall":
-        return "timed_out", f"no end after {limits.wall_seconds:g} s by the clock"
-    # The kernel's limit and its accounts differ by some ticks.
-    if messages.get("cpu_seconds", 0.0) >= 0.95 * limits.cpu_seconds - 0.25:
+def _verdict(answer: dict[str, Any], limits: Limits, is_command: bool) -> tuple[Verdict, str | None]:
+    told: Verdict | Literal[""] = answer["verdict"]
+    # Also of a program that got to its end between two looks at its clock.
+    if answer["cpu_seconds"] > limits.cpu_seconds and told in ("", "passed"):
         return "timed_out", f"no end after {limits.cpu_seconds:g} s of CPU time"
-    if isinstance(ended_by, int) and ended_by > 0:
-        return "killed", f"killed by signal {ended_by}"
-    if messages:
-        return "failed", "left before its end"
-    return "not_started", "the launcher gave no answer"
-
-
-def _import_path() -> list[str]:
-    """Where programs may import from: the standard library and the installed packages, never our own folder."""
-    paths = sysconfig.get_paths()
-    library = paths["stdlib"]
-    return list(dict.fromkeys([library, f"{library}/lib-dynload", paths["purelib"], paths["platlib"]]))
-
-
-def _head(path: Path, size: int) -> str:
-    with open(path, "rb") as file:
-        return file.read(size).decode("utf-8", errors="replace")
+    if told:
+        return told, answer["exception"]
+    if answer["signal"]:
+        return "killed", f"killed by signal {answer['signal']}"
+    if is_command:
+        status = answer["exit_status"]
+        return ("failed", f"exit status {status}") if status else ("passed", None)
+    return "failed", "left before its end"

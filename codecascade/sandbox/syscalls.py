@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import struct
+
+TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -19,7 +22,8 @@ ALL_NAMESPACES = (
     CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWCGROUP
 )
 
-MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x1000, 0x4000, 0x40000
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 0x2, 0x4, 0x8, 0x1000, 0x4000, 0x40000
+_MNT_DETACH = 2
 _AT_RECURSIVE, _AT_FDCWD = 0x8000, -100
 _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID = 0x1, 0x2
 
@@ -27,17 +31,17 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_CAPBSET_DROP = 1, 4, 
 _PR_SET_SECCOMP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 22, 36, 38, 47
 _CAP_DAC_READ_SEARCH = 2
 
-_MACHINE = platform.machine()
+_MACHINE = os.uname().machine
 # (x86-64, arm64) numbers; system calls that one of the two lacks have None there.
 _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "mount_setattr": (442, 442),
     "landlock_create_ruleset": (444, 444),
     "landlock_add_rule": (445, 445),
-    "landlock_restrict_self": (446, 446),
     "capset": (126, 91),
     "clone": (56, 220),
     "clone3": (435, 435),
     "socket": (41, 198),
+    "pivot_root": (155, 41),
 }
 _DENIED: dict[str, tuple[int | None, int | None]] = {
     "socket": _NUMBERS["socket"],
@@ -49,7 +53,7 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     "setns": (308, 268),
     "mount": (165, 40),
     "umount2": (166, 39),
-    "pivot_root": (155, 41),
+    "pivot_root": _NUMBERS["pivot_root"],
     "chroot": (161, 51),
     "open_tree": (428, 428),
     "move_mount": (429, 429),
@@ -74,6 +78,11 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     "acct": (163, 89),
     "settimeofday": (170, 170),
     "clock_settime": (227, 112),
+    # System V and POSIX messages outlive the process that made them.
+    "shmget": (29, 194),
+    "semget": (64, 190),
+    "msgget": (68, 186),
+    "mq_open": (240, 180),
 }
 
 
@@ -117,6 +126,19 @@ def mount(source: str, target: str, kind: str | None, flags: int, data: str = ""
     )
 
 
+def unmount(target: str) -> None:
+    """umount2(2); at once for new look-ups, for what is still open when that is closed."""
+    _checked(_libc.umount2(target.encode(), ctypes.c_int(_MNT_DETACH)), f"unmount {target}")
+
+
+def change_root(folder: str) -> None:
+    """Make the mount at ``folder`` the root of this mount namespace; the old root is gone from it."""
+    os.chdir(folder)
+    _syscall("pivot_root", b".", b".")  # the old root now lies over the new one at the same place
+    unmount(".")
+    os.chdir("/")
+
+
 def make_read_only(path: str) -> None:
     """Make the mount at ``path`` and all below it read-only and free of set-uid programs (Linux 5.12)."""
     attributes = struct.pack("=QQQQ", _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID, 0, 0, 0)
@@ -140,32 +162,34 @@ def become_subreaper() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def drop_privileges() -> None:
+def drop_capabilities() -> None:
     """Give up every capability for good."""
-    _drop_bounding_set()
     _set_capabilities(0)
 
 
-def become_nobody(user: int) -> None:
-    """As real root: become ``user`` for good, with no right but to read (the interpreter may lie in root's home).
+def bound_capabilities(*, may_read_all: bool = False) -> None:
+    """No program started from here on gains a capability (but that to read); those that this process has stay."""
+    for capability in range(64):
+        if may_read_all and capability == _CAP_DAC_READ_SEARCH:
+            continue
+        if _libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) < 0:
+            break  # past the last one
+
+
+def become_user(user: int, *, may_read_all: bool = False) -> None:
+    """As real root: become ``user`` for good, with no right, or only that to read (and to hand this on).
 
     The kernel does not count root's processes against RLIMIT_NPROC; those of a user of its own it does.
     """
-    _prctl(_PR_SET_KEEPCAPS, 1)
-    os.setgroups([])
+    readable = 1 << _CAP_DAC_READ_SEARCH
+    if may_read_all:
+        _prctl(_PR_SET_KEEPCAPS, 1)
+        _set_capabilities(_root_capabilities(), inheritable=readable)
     os.setresgid(user, user, user)
-    # What is to be handed on must be inheritable before the bounding set is emptied.
-    _set_capabilities(_root_capabilities(), inheritable=1 << _CAP_DAC_READ_SEARCH)
-    _drop_bounding_set()
-    os.setresuid(user, user, user)
-    _set_capabilities(1 << _CAP_DAC_READ_SEARCH, inheritable=1 << _CAP_DAC_READ_SEARCH)
-    _prctl(_PR_CAP_AMBIENT, 2, _CAP_DAC_READ_SEARCH)  # programs that the program starts keep it
-
-
-def _drop_bounding_set() -> None:
-    for capability in range(64):
-        if _libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) < 0:
-            break  # past the last one
+    os.setresuid(user, user, user)  # takes all capabilities, those kept for may_read_all excepted
+    if may_read_all:
+        _set_capabilities(readable, inheritable=readable)
+        _prctl(_PR_CAP_AMBIENT, 2, _CAP_DAC_READ_SEARCH)  # programs that the program starts keep it
 
 
 def _set_capabilities(kept: int, inheritable: int = 0) -> None:
@@ -182,6 +206,10 @@ def _root_capabilities() -> int:
 def no_new_privileges() -> None:
     """Set-uid programs give nothing from here on; Landlock and seccomp ask for this first."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def hide_memory() -> None:
+    """No process without capabilities can look into this one (or its children, until they run a new program)."""
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
@@ -197,6 +225,9 @@ _ACCESS_BY_VERSION = {
 }
 
 
+_LANDLOCK_RESTRICT = ctypes.c_long(446)
+
+
 def landlock_version() -> int:
     """The kernel's Landlock interface version; 0 where there is none."""
     try:
@@ -205,8 +236,9 @@ def landlock_version() -> int:
         return 0
 
 
-def landlock(writable: list[str]) -> None:
-    """From here on: read anywhere, write only below ``writable`` (and to ``/dev/null``), no TCP, no signals out."""
+def landlock_ruleset(readable: Iterable[str], writable: Iterable[str]) -> int:
+    """A descriptor of rules: read and execute below ``readable``, everything below ``writable``, no TCP, no signals
+    out, ``/dev/null`` and its like; paths that do not exist are passed over."""
     version = landlock_version()
     handled = _ACCESS_BY_VERSION[max(1, min(version, 5))]
     network = 0b11 if version >= 4 else 0
@@ -214,16 +246,22 @@ def landlock(writable: list[str]) -> None:
     size = 24 if version >= 6 else 16 if version >= 4 else 8
     attributes = struct.pack("=QQQ", handled, network, scoped)[:size]
     ruleset = _syscall("landlock_create_ruleset", attributes, ctypes.c_size_t(size), ctypes.c_uint(0))
-    try:
-        _allow(ruleset, "/", _READ)
-        for folder in writable:
-            _allow(ruleset, folder, handled)
-        for device in ("/dev/null", "/dev/zero", "/dev/full"):
-            if os.path.exists(device):
-                _allow(ruleset, device, 0b110)  # read and write a file
-        _syscall("landlock_restrict_self", ctypes.c_int(ruleset), ctypes.c_uint(0))
-    finally:
-        os.close(ruleset)
+    for folder in readable:
+        if os.path.isdir(folder):
+            _allow(ruleset, folder, _READ)
+        elif os.path.exists(folder):
+            _allow(ruleset, folder, _READ & 0b111)
+    for folder in writable:
+        _allow(ruleset, folder, handled)
+    for device in ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"):
+        if os.path.exists(device):
+            _allow(ruleset, device, 0b110)  # read and write a file
+    return ruleset
+
+
+def landlock(ruleset: int) -> None:
+    """From here on this process and all that it starts are held to the rules (asks for no_new_privileges)."""
+    _checked(_libc.syscall(_LANDLOCK_RESTRICT, ruleset, 0), "landlock_restrict_self")
 
 
 def _allow(ruleset: int, path: str, access: int) -> None:
@@ -277,9 +315,16 @@ def seccomp_filter() -> bytes:
     return b"".join(struct.pack("=HBBI", *row) for row in rows)
 
 
-def seccomp(program: bytes) -> None:
-    """Install a filter made by :func:`seccomp_filter` for this process and all that it starts."""
-    buffer = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("@HP", len(program) // 8, ctypes.addressof(buffer))
-    head = ctypes.create_string_buffer(header, len(header))
-    _prctl(_PR_SET_SECCOMP, 2, ctypes.addressof(head))
+class Filter:
+    """A filter of :func:`seccomp_filter`, laid out in memory once for many processes to install."""
+
+    def __init__(self, program: bytes) -> None:
+        self._rows = ctypes.create_string_buffer(program, len(program))
+        self._header = ctypes.create_string_buffer(
+            struct.pack("@HP", len(program) // 8, ctypes.addressof(self._rows))
+        )
+        self._address = ctypes.c_ulong(ctypes.addressof(self._header))
+
+    def install(self) -> None:
+        """For this process and all that it starts (asks for no_new_privileges)."""
+        _checked(_libc.prctl(_PR_SET_SECCOMP, 2, self._address, 0, 0), "seccomp")

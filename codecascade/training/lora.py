@@ -18,6 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from codecascade.model.llama import Llama
+
 _ORIGINAL, _ROWS = "parametrizations.weight.original", "parametrizations.weight.0"
 
 
@@ -51,7 +53,7 @@ class NewRows(nn.Module):
 
 
 def add_lora(
-    model: nn.Module,
+    model: Llama,
     *,
     rank: int,
     alpha: float,
@@ -79,6 +81,7 @@ def add_lora(
             elif new_token_ids and (isinstance(child, nn.Embedding) or name == "lm_head"):
                 rows = NewRows(cast(Tensor, child.weight), new_token_ids)
                 parametrize.register_parametrization(child, "weight", rows, unsafe=True)
+                model.trained_rows = rows.ids
 
 
 def merge_lora(state: dict[str, Tensor], scale: float) -> dict[str, Tensor]:

@@ -1,12 +1,16 @@
-"""Signals that ask a run to stop, noted now and obeyed after the step."""
+"""Signals that ask a run to stop: noted now and obeyed after the step, or obeyed at once."""
 
 from __future__ import annotations
 
 import logging
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
+
+from codecascade.errors import Stopped
 
 logger = logging.getLogger(__name__)
 
@@ -38,3 +42,25 @@ class StopRequest:
         if self.signum is None:
             self.signum = signum
             logger.warning("%s: finishing the step, then saving", signal.Signals(signum).name)
+
+
+@contextmanager
+def stopped_at_once() -> Iterator[None]:
+    """While open, SIGTERM and SIGINT end the work where it is: what is finished is on the disk.
+
+    Raises:
+        Stopped: a signal came.
+    """
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise Stopped(signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

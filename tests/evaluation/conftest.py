@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from codecascade.corpus.documents import Document, document
+from codecascade.evaluation.result import BenchmarkResult, Row, Rows, samples_file
+from codecascade.evaluation.runner import Inputs, evaluate
+from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.files import write_jsonl
+from codecascade.generation.answers import LocalBackend
 from codecascade.generation.requests import Completion, Request
 from codecascade.sandbox.outcome import Outcome
+from codecascade.sandbox.program import Program
 from codecascade.tokens.infilling import add_infilling_tokens
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.tokens.training import train_tokenizer
+
+sys.path.insert(0, str(Path(__file__).parent))  # modules that several test files share
 
 MODULES = [
     f'''"""Module {number}."""
@@ -90,8 +101,9 @@ class KnownPrograms:
     def __init__(self) -> None:
         self.programs: list[str] = []
 
-    def run_many(self, programs: Iterable[str]) -> Iterator[Outcome]:
-        for program in programs:
+    def run_many(self, programs: Iterable[Program]) -> Iterator[Outcome]:
+        for each in programs:
+            program = f"{each.source}\n{each.tests}"
             self.programs.append(program)
             try:
                 exec(compile(program, "program.py", "exec"), {"__name__": "__main__"})
@@ -114,7 +126,7 @@ class Oracle:
         for place, request in reversed(list(enumerate(requests))):
             self.asked += request.samples
             prompt = (self.tokenizer.decode_continuation(request.ids).encode() + request.required).decode()
-            for sample in range(request.samples):
+            for sample in request.sample_numbers:
                 if len(request.ids) >= self.context_length:
                     yield Completion(place, sample, "", (), "context")
                     continue
@@ -148,6 +160,42 @@ def sandbox() -> KnownPrograms:
 @pytest.fixture
 def oracle() -> type[Oracle]:
     return Oracle
+
+
+@pytest.fixture
+def measure(tmp_path: Path) -> Callable[..., tuple[BenchmarkResult, list[Row]]]:
+    """Measure by one benchmark: its result, and the rows of its samples file."""
+
+    def run(
+        name: str, generator: Any = None, settings: EvaluateSettings | None = None, **inputs: Any
+    ) -> tuple[BenchmarkResult, list[Row]]:
+        settings = (settings or EvaluateSettings()).model_copy(update={"benchmarks": (name,)})
+        folder = inputs.pop("folder", tmp_path / "evaluation")
+        if generator is not None:
+            inputs["backend"] = LocalBackend(generator, "model")
+        result = evaluate(Inputs(**inputs), settings, folder=folder, again=True)[name]
+        return result, list(Rows(samples_file(folder, name)))
+
+    return run
+
+
+@pytest.fixture
+def ten_problems(tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    """A file in HumanEval's format, and the solutions by prompt."""
+    problems = [
+        {
+            "task_id": f"HumanEval/{number}",
+            "prompt": f'def add_{number}(a: int) -> int:\n    """Add {number}."""\n',
+            "entry_point": f"add_{number}",
+            "canonical_solution": f"    return a + {number}\n",
+            "test": f"def check(candidate):\n    assert candidate(1) == {number + 1}\n",
+        }
+        for number in range(10)
+    ]
+    write_jsonl(tmp_path / "HumanEval.jsonl", problems)
+    return tmp_path / "HumanEval.jsonl", {
+        problem["prompt"]: problem["canonical_solution"] for problem in problems
+    }
 
 
 @pytest.fixture

@@ -147,6 +147,21 @@ def test_log_probabilities_equal_transformers(
         torch.testing.assert_close(torch.tensor(scores[place]), expected.float(), atol=1e-4, rtol=1e-4)
 
 
+def test_long_texts_are_scored_in_chunks_that_shrink(
+    model: Llama, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequences = [tokenizer.encode(CODE, bos=True), tokenizer.encode(CODE)[:30], tokenizer.encode(CODE)[:2]]
+    whole = dict(LocalGenerator(model, tokenizer).log_probabilities(sequences))
+    monkeypatch.setattr("codecascade.generation.local._SCORED_PAIRS", 300)
+    widths: list[int] = []
+    handle = model.register_forward_pre_hook(lambda module, inputs: widths.append(inputs[0].shape[1]))
+    chunked = dict(LocalGenerator(model, tokenizer, prefill_tokens=16).log_probabilities(sequences))
+    handle.remove()
+    assert max(widths) == 16 and 1 < min(widths[:-3]) < 6  # 300 // tokens so far
+    for place, scores in whole.items():
+        assert chunked[place] == pytest.approx(scores, abs=1e-4)
+
+
 def test_the_log_probability_is_that_of_the_tokens_chosen(model: Llama, tokenizer: Tokenizer) -> None:
     generator = LocalGenerator(model, tokenizer)
     sampling = Sampling(max_new_tokens=9, temperature=0.9, top_p=0.8, seed=3)

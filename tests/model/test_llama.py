@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from codecascade.model.attention import Documents, attend_last, attend_once
+from codecascade.model.attention import Documents, attend_last, attend_once, attend_within
 from codecascade.model.cache import KeyValueCache
 from codecascade.model.config import RopeScaling
 from codecascade.model.llama import Llama, document_mask
@@ -172,6 +172,23 @@ def test_the_cpus_bf16_kernels_are_attention(length: int, total: int) -> None:
                 exact = attend_once(queries[:, :, 0].float(), keys.float(), values.float(), mask)
                 found = attend_once(queries[:, :, 0], keys, values, mask)
                 assert (found.float() - exact).abs().max() < 0.03
+
+
+def test_the_cpus_bf16_gradients_are_those_of_attention() -> None:
+    generator = torch.Generator().manual_seed(0)
+    lengths = (1, 64, 65, 150, 20)
+    shapes = [(1, sum(lengths), heads, 16) for heads in (6, 2, 2)]
+    start = [torch.randn(shape, generator=generator).bfloat16() for shape in shapes]
+    outer = torch.randn(shapes[0], generator=generator)
+    results = []
+    for dtype in (torch.float32, torch.bfloat16):
+        inputs = [tensor.to(dtype).requires_grad_() for tensor in start]
+        attended = attend_within(Documents(lengths), *inputs)
+        attended.backward(outer.to(dtype))
+        results.append([attended.detach(), *(tensor.grad for tensor in inputs)])
+    for exact, found in zip(*results, strict=True):
+        assert found.dtype == torch.bfloat16
+        assert (found.float() - exact).norm() / exact.norm() < 0.02
 
 
 @torch.no_grad()

@@ -69,6 +69,19 @@ def test_a_frozen_head_gets_no_gradient(make_model: MakeModel, chunk_tokens: int
     assert model.model.embed_tokens.weight.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("chunk_tokens", [7, None])
+def test_only_the_rows_that_learn_get_a_gradient(make_model: MakeModel, chunk_tokens: int | None) -> None:
+    model = make_model()
+    tokens, targets, weights = problem(model)
+    rows = torch.tensor([3, 7, 20])
+    whole = gradients(model, next_token_loss(model, model(tokens), targets, weights))
+    model.trained_rows = rows
+    few = gradients(model, next_token_loss(model, model(tokens), targets, weights, chunk_tokens=chunk_tokens))
+    expected = torch.zeros_like(whole["lm_head.weight"]).index_copy(0, rows, whole["lm_head.weight"][rows])
+    for name, gradient in (whole | {"lm_head.weight": expected}).items():
+        torch.testing.assert_close(few[name], gradient, atol=1e-5, rtol=1e-4, msg=name)
+
+
 def test_no_weight_no_loss(make_model: MakeModel) -> None:
     model = make_model()
     tokens, targets, weights = problem(model)

@@ -1,0 +1,99 @@
+"""``compare``: two evaluations of the same problems."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from codecascade.cli.app import app, stderr
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from codecascade.evaluation.compare import Comparison
+
+Folder = Annotated[Path, typer.Argument(help="What `codecascade eval -o` wrote.", show_default=False)]
+
+
+@app.command()
+def compare(
+    first: Folder,
+    second: Folder,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write comparison.md and comparison.html there.")
+    ] = None,
+    benchmark: Annotated[
+        str | None, typer.Option(metavar="NAME,...", help="Only these; default: all that both have.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """What the second evaluation does better or worse, problem by problem, and whether it may be chance."""
+    import json
+
+    from codecascade.evaluation.compare import compare as compare_folders
+
+    names = [name.strip() for name in benchmark.split(",") if name.strip()] if benchmark else []
+    found = compare_folders(first, second, names)
+    if output is not None:
+        from codecascade.evaluation.comparison_report import write_comparison
+
+        write_comparison(found, output)
+        stderr().print(f"{output / 'comparison.html'}", highlight=False)
+    if as_json:
+        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+    else:
+        _print(found)
+
+
+def _print(found: Comparison) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from codecascade.evaluation.comparison_report import remarks_on
+
+    console = Console()
+    for word, name in zip(("first", "second"), found.names, strict=True):
+        console.print(Text(f"{word:>6}: {name}"))
+    console.print(_table(found))
+    console.print(Text("p: exact McNemar for yes and no; ~ sign-flip permutation for all else", style="dim"))
+    for compared in found.benchmarks:
+        for word, places in (("gained", compared.gained), ("lost", compared.lost)):
+            if places:
+                more = f" and {len(places) - _NAMED:,} more" if len(places) > _NAMED else ""
+                listed = ", ".join(place.name for place in places[:_NAMED])
+                console.print(Text(f"{compared.name}: {len(places):,} {word}: {listed}{more}"))
+    for note in remarks_on(found):
+        console.print(Text(note, style="dim"))
+
+
+_NAMED = 6
+
+
+def _table(found: Comparison) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from codecascade.evaluation.comparison_report import row_of
+    from codecascade.evaluation.significance import SIGN_FLIP
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column("benchmark, metric", no_wrap=True)
+    for name in ("first", "second", "change", "95 %", "p"):
+        table.add_column(name, justify="right", no_wrap=True)
+    styles = {"better": "green", "worse": "red", "": ""}
+    for compared in found.benchmarks:
+        table.add_row(Text(compared.name, style="bold"))
+        for difference in compared.differences:
+            row = row_of(difference)
+            table.add_row(
+                f"  {row['metric']}",
+                row["first"],
+                row["second"],
+                Text(row["difference"], style=styles[row["verdict"]]),
+                row["interval"],
+                row["p"] + (" ~" if difference.test == SIGN_FLIP else "  "),
+            )
+    return table

@@ -1,0 +1,140 @@
+"""What ``eval`` shows: a bar for each benchmark while it runs, and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from codecascade.evaluation import driver
+from codecascade.evaluation.benchmarks import BENCHMARKS
+from codecascade.evaluation.choice import where
+from codecascade.evaluation.folder import is_plain
+from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.result import BenchmarkResult
+
+_LINES = 10
+"""Where there is no terminal to draw in, a benchmark is told in about so many lines."""
+
+
+class EvaluationDisplay:
+    """A table with a bar for each benchmark; where there is no terminal, some lines of each."""
+
+    def __init__(self, console: Console, names: Sequence[str], model: str) -> None:
+        self._console = console
+        self._drawn = console.is_terminal
+        self._told: dict[str, int] = {}
+        self._done: set[str] = set()
+        self._bars: dict[str, TaskID] = {}
+        self._progress = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(24),
+            TextColumn("{task.fields[count]}", justify="right"),
+            TextColumn("{task.fields[figure]}", justify="right"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not self._drawn,
+        )
+        for name in names:
+            self._bars[name] = self._progress.add_task(name, total=None, start=False, count="", figure="")
+
+    def __enter__(self) -> EvaluationDisplay:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def progress(self, at: driver.Progress) -> None:
+        """A sample was answered or judged."""
+        count = f"{at.judged:,} of {at.of:,}"
+        if at.answered > at.judged:
+            count += f" (+{at.answered - at.judged:,} to be run)"
+        figure = f"{at.right / at.judged:.1%} right" if at.judged and at.right else ""
+        if at.too_long:
+            figure += f", {at.too_long:,} too long"
+        if self._drawn:
+            bar = self._bars[at.benchmark]
+            self._progress.start_task(bar)
+            self._progress.update(
+                bar, total=at.of, completed=at.judged, count=count, figure=figure.lstrip(", ")
+            )
+            return
+        step = at.judged * _LINES // max(1, at.of)
+        if step > self._told.get(at.benchmark, 0) and at.judged < at.of:
+            self._told[at.benchmark] = step
+            self._say(f"{at.benchmark}: {count} {figure}".rstrip())
+
+    def done(self, results: Mapping[str, BenchmarkResult]) -> None:
+        """Benchmarks that have ended."""
+        for name, result in results.items():
+            if name in self._done:
+                continue
+            self._done.add(name)
+            metric = BENCHMARKS[name].metric
+            figure = shown(metric, result.metrics[metric]) if metric in result.metrics else ""
+            if self._drawn:
+                bar = self._bars[name]
+                self._progress.start_task(bar)
+                self._progress.update(bar, total=1, completed=1, count=metric, figure=figure)
+            else:
+                self._say(f"{name}: {metric} {figure}, {result.seconds:,.0f} s")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def output() -> Console:
+    """Standard output; wide enough for whole names where it is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=max(160, console.width))
+
+
+def results_table(model: str, results: Mapping[str, BenchmarkResult]) -> Table:
+    """All figures with their intervals."""
+    table = Table(title=model, title_justify="left")
+    for column in ("benchmark", "metric"):
+        table.add_column(column, no_wrap=True)
+    for column in ("value", "95 % interval", "n"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, result in results.items():
+        for place, (metric, figure) in enumerate(result.metrics.items()):
+            bounds = f"{_number(metric, figure.low)} to {_number(metric, figure.high)}"
+            table.add_row(
+                name if place == 0 else "", metric, _number(metric, figure.value), bounds, f"{figure.n:,}"
+            )
+        missing = result.about.get("missing", 0)
+        if missing:
+            table.add_row("", "missing tasks", f"{missing:,}", "", f"{result.about['tasks_total']:,}")
+        found = result.about.get("contamination")
+        if found is not None:
+            table.add_row("", "in the corpus", f"{len(found['tasks']):,}", "", f"{found['of']:,}")
+    return table
+
+
+def benchmarks_table(given: Mapping[str, Path], corpus: bool) -> Table:
+    """``--list``."""
+    table = Table()
+    table.add_column("benchmark", no_wrap=True)
+    for column in ("what", "source", "licence", "data here"):
+        table.add_column(column, overflow="fold")
+    for name, benchmark in BENCHMARKS.items():
+        here = where(name, given, corpus=corpus)
+        table.add_row(name, benchmark.title, benchmark.source, benchmark.licence, here)
+    return table
+
+
+def shown(metric: str, figure: Metric) -> str:
+    """A figure with its interval, in the unit of its metric."""
+    low, high = _number(metric, figure.low), _number(metric, figure.high)
+    return f"{_number(metric, figure.value)} ({low} to {high})"
+
+
+def _number(metric: str, value: float) -> str:
+    return f"{value:.3f}" if is_plain(metric) else f"{value:.1%}"

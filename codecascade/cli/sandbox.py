@@ -1,0 +1,113 @@
+"""``sandbox check`` and ``sandbox run``: what this machine confines, and one program confined."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from codecascade.cli.app import app
+
+if TYPE_CHECKING:
+    from codecascade.sandbox.check import Report
+    from codecascade.sandbox.languages.table import ToolchainReport
+
+sandbox_app = typer.Typer(help="Programs that nobody vouches for.", no_args_is_help=True)
+app.add_typer(sandbox_app, name="sandbox")
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+@sandbox_app.command()
+def check(as_json: AsJson = False) -> None:
+    """Attack each layer of the sandbox on this machine and say which held; then which languages it can run."""
+    from codecascade.sandbox.check import check as check_sandbox
+    from codecascade.sandbox.languages.table import toolchains
+
+    report = check_sandbox()
+    languages = toolchains()
+    if as_json:
+        lines = {
+            name: [vars(finding) for finding in findings]
+            for name, findings in (("layers", report.layers), ("promises", report.promises))
+        }
+        lines["languages"] = [vars(toolchain) for toolchain in languages]
+        print(json.dumps({"confinement": report.confinement, "strict": report.strict, **lines}, indent=2))
+    else:
+        _show(report)
+        _show_languages(languages)
+
+
+def _show(report: Report) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("layer, alone", "there", "attacked with", "held"):
+        table.add_column(title)
+    for finding in report.layers:
+        held = "-" if finding.held is None else "yes" if finding.held else "NO"
+        table.add_row(finding.name, "yes" if finding.there else "no", finding.attack, held)
+    table.add_section()
+    for finding in report.promises:
+        table.add_row(finding.name, report.confinement, finding.attack, "yes" if finding.held else "NO")
+    console = Console()
+    console.print(table)
+    if report.strict:
+        console.print(f"\nPrograms are confined by {report.confinement}; all four promises hold.")
+    else:
+        console.print("\nNot all promises hold: programs run here only with --sandbox=weak.")
+
+
+def _show_languages(languages: list[ToolchainReport]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("language", "toolchain", box=None, pad_edge=False)
+    for language in languages:
+        missing = f"not here: {language.install}"
+        table.add_row(language.title, missing if language.version is None else language.version)
+    console = Console()
+    console.print()
+    console.print(table)
+
+
+@sandbox_app.command("run")
+def run_file(
+    file: Annotated[Path, typer.Argument(help="A program.", show_default=False)],
+    language: Annotated[
+        str | None, typer.Option(help="What it is written in.", show_default="by the file's suffix")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0.01, metavar="S", help="CPU seconds.")] = 10.0,
+    memory: Annotated[int, typer.Option(min=16, metavar="MB", help="Megabytes.")] = 2048,
+    as_json: AsJson = False,
+    weak: Annotated[
+        str, typer.Option("--sandbox", metavar="strict|weak", help="weak: even where it can't be confined.")
+    ] = "strict",
+) -> None:
+    """Run one program, confined. Exit code 0 whenever there is a verdict."""
+    from codecascade.errors import UserError
+    from codecascade.sandbox.languages.table import canonical_name, language_of_file
+    from codecascade.sandbox.program import Program
+    from codecascade.sandbox.sandbox import Sandbox
+
+    if weak not in ("strict", "weak"):
+        raise UserError(f"must be strict or weak, not {weak!r}", key="--sandbox")
+    name = language_of_file(file) if language is None else canonical_name(language)
+    try:
+        source = file.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise UserError(f"can't be read ({error.strerror})", file=file) from None
+    with Sandbox("weak" if weak == "weak" else "strict", workers=1) as sandbox:
+        outcome = sandbox.run(Program(source, language=name), timeout=timeout, memory_mb=memory)
+    if as_json:
+        names = ("outcome", "exception", "stdout", "stderr", "cpu_seconds", "wall_seconds")
+        print(json.dumps({name: getattr(outcome, name) for name in names}))
+        return
+    print(outcome.stdout, end="", flush=True)
+    print(outcome.stderr, end="", file=sys.stderr)
+    told = f"{outcome.outcome}: {outcome.exception}" if outcome.exception else outcome.outcome
+    seconds = f"{outcome.cpu_seconds:.3f} s of CPU, {outcome.wall_seconds:.3f} s"
+    print(f"{told} ({seconds})", file=sys.stderr)

@@ -1,0 +1,41 @@
+"""Takes the answer out of what a model wrote."""
+
+from __future__ import annotations
+
+import re
+
+_FENCE = re.compile(r"```|'''")
+_TAG = re.compile(r"(?:python3?|py)?[ \t]*\r?\n", re.IGNORECASE)
+_NUMBER = re.compile(r"(?:(?<!\d)-)?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
+
+
+def fenced_code(text: str) -> str:
+    """The first block between two fences (`````` or ``'''``), to the end where the second is missing.
+
+    A text without a fence is all code.
+    """
+    opening = _FENCE.search(text)
+    if opening is None:
+        return text
+    code, _, _ = text[opening.end() :].partition(opening[0])
+    return untagged(code)
+
+
+def untagged(code: str) -> str:
+    """What follows an opening fence, without the language's name and the line break after it."""
+    tag = _TAG.match(code)
+    return code[tag.end() :] if tag else code
+
+
+def first_line(text: str) -> str:
+    """The first line that is not blank, without the white space around it; "" if there is none."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def last_number(text: str) -> str | None:
+    """The last number of a text as plain digits: no ``$``, no thousands separators, no zeros after the point."""
+    numbers: list[str] = _NUMBER.findall(text)
+    if not numbers:
+        return None
+    digits = numbers[-1].replace("$", "").replace(",", "")
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits

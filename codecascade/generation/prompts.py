@@ -1,0 +1,120 @@
+"""What a model is asked, as text, and what it answers: the interface that evaluation knows.
+
+A backend makes token ids of a prompt (a model in memory) or the body of an HTTP request (an endpoint). Control
+tokens of infilling and chat formats are the backend's business: no text spells them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from codecascade.generation.requests import Sampling
+from codecascade.tokens.chat import Message
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """Go on after ``prompt``, up to the first of the ``stop`` strings (which is not part of the answer)."""
+
+    prompt: str
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Fill the place between ``prefix`` and ``suffix``.
+
+    ``format`` is the layout, ``psm`` or ``spm``; with ``heal``, SPM's prefix may end inside a token. An endpoint
+    that takes a ``suffix`` chooses its own layout.
+    """
+
+    prefix: str
+    suffix: str
+    format: str = "psm"
+    heal: bool = True
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """Reply to ``messages``, the last of which is the user's, in the model's chat format.
+
+    The reply begins with ``prefill``, which is not part of the answer, and ends before one of the ``stop`` strings.
+    A backend that can't begin a reply (most endpoints) leaves out both: what reads the answer has to expect that.
+    """
+
+    messages: tuple[Message, ...]
+    prefill: str = ""
+    stop: tuple[str, ...] = ()
+
+
+Prompt = Continuation | Gap | Dialogue
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt of which the samples ``numbers`` are wanted; they share its prefill.
+
+    A sample depends on ``sampling`` (its seed included) and its own number, not on which others are asked for.
+    """
+
+    prompt: Prompt
+    sampling: Sampling = field(default_factory=Sampling)
+    numbers: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One sample; ``question`` is the place of its question in the list that was given.
+
+    Attributes:
+        finish_reason: ``stop``, ``length`` (``max_new_tokens`` or the context's end), or ``context``: the prompt
+            leaves no room in the model's context, and nothing was generated.
+        ended: the model ended the text itself, by a token of its own, not by a stop string or a limit.
+        tokens: how many were generated, as far as that is known.
+    """
+
+    question: int
+    sample: int
+    text: str
+    finish_reason: Literal["stop", "length", "context"] = "stop"
+    ended: bool = False
+    tokens: int = 0
+
+
+class Backend(Protocol):
+    """A model that answers questions: in memory, or behind an endpoint."""
+
+    @property
+    def name(self) -> str:
+        """What a table calls the model."""
+        ...
+
+    @property
+    def context_length(self) -> int | None:
+        """Most tokens of prompt and answer together; None where that is not known."""
+        ...
+
+    @property
+    def infilling_formats(self) -> tuple[str, ...]:
+        """The layouts of a :class:`Gap` that it knows; none for a model that can't infill."""
+        ...
+
+    @property
+    def is_chat(self) -> bool:
+        """Whether it has a chat format, so that it can answer a :class:`Dialogue`."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of ``text``; an estimate where the tokenizer is not known."""
+        ...
+
+    def describe(self) -> dict[str, str]:
+        """What a reader has to know to measure the same model again: revision, precision, device, address ..."""
+        ...
+
+    def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
+        """Each sample of each question as soon as it is there, in any order."""
+        ...

@@ -1,0 +1,346 @@
+"""The server's side of one zone: what is made once, and what is done for each program.
+
+A program is a fork of the warmed server that takes everything from itself before its code begins: other descriptors,
+its user (as root), capabilities, Landlock, limits, seccomp. When it has ended, the server kills whatever else lives
+in the zone, and makes the scratch folder new if anything was left in it.
+"""
+
+from __future__ import annotations
+
+import _socket
+import atexit
+import builtins
+import gc
+import os
+import resource
+import sys
+import time
+
+from codecascade.sandbox import runner, scratch, syscalls, world
+from codecascade.sandbox.processes import descendants, kill_descendants, tasks_of
+from codecascade.sandbox.watch import Watch, reset_usage, usage_of_children
+
+TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    Job = dict[str, Any]
+    Reply = dict[str, Any]
+
+SIGKILL = 9
+_MEGABYTE = 1 << 20
+_OPEN_FILES = 256
+_WARM_UP = """
+def add(numbers: list[int], more: int = 1) -> list[int]:
+    return sorted([number + more for number in numbers if number > 0], reverse=True)
+class Box:
+    def __init__(self, x): self.x = x
+assert add([1, 2, -3]) == [3, 2] and str(Box(1.5).x) == "1.5" and {1: 2}.get(1) == 2, "no"
+try:
+    int("x")
+except ValueError as error:
+    message = f"{error}"
+def check(candidate):
+    assert candidate([1], 2) == [3]
+check(add)
+"""
+_WARM_UP_JOB: Job = {
+    "restores": True,
+    "source": _WARM_UP,
+    "tests": "",
+    "name": "__main__",
+    "stdin": None,
+    "files": {},
+    "outputs": [],
+    "limits": {
+        "cpu_seconds": 10.0,
+        "wall_seconds": 30.0,
+        "memory_mb": 2048,
+        "processes": 64,
+        "file_mb": 64,
+        "scratch_mb": 256,
+        "output_bytes": 1_000_000,
+        "address_space": True,
+    },
+}
+
+
+class Confinement:
+    """A zone, confined as ``setup["kind"]`` says.
+
+    Args:
+        setup: ``kind`` (``namespaces``; ``bubblewrap``: it has made them around this process; ``landlock``;
+            ``none``), ``layers`` (of ``seccomp`` and ``landlock``), ``control`` (descriptor), ``folders`` (to be
+            read), ``path`` (to import from), ``modules`` (imported in advance), ``scratch`` (a folder), ``base``
+            (see world.build), ``search`` (``PATH``), ``standard`` (descriptors of a service's standard input and
+            output, or None).
+        user: who programs run as if this is root.
+
+    Raises:
+        OSError: the kernel refuses a part of it.
+    """
+
+    def __init__(self, setup: dict[str, Any], user: int) -> None:
+        self.kind, self.control = setup["kind"], setup["control"]
+        self.path, self.folders = setup["path"], setup["folders"]
+        self.is_root = os.getuid() == 0 and self.kind != "bubblewrap"
+        self.user = user if self.is_root else os.getuid()
+        self.scratch, self.standard = setup["scratch"], setup["standard"]
+        self.scratch_mb = 0
+        self.rules = -1
+        self.others_of_user = 0
+        _preload(setup["modules"])
+        # A private root shows nothing but system folders; else the interpreter may lie in root's own home.
+        self.reads_all = self.is_root and (
+            self.kind != "namespaces" or not world.readable_to_others(self.folders)
+        )
+        if self.kind == "namespaces":
+            world.build(self.folders, setup["base"])
+        if self.kind != "namespaces" and not self.is_root and not syscalls.landlock_version():
+            # Nothing else keeps a program from looking into this process of its own user; this process can't
+            # look at its programs either then.
+            syscalls.hide_memory()
+        syscalls.bound_capabilities(may_read_all=self.reads_all)
+        syscalls.no_new_privileges()
+        if self.is_root:
+            os.setgroups([])
+        self.has_landlock = "landlock" in setup["layers"] and syscalls.landlock_version() > 0
+        confines = "seccomp" in setup["layers"] and syscalls.seccomp_supported()
+        self.filter = syscalls.Filter(syscalls.seccomp_filter()) if confines else None
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES)
+        )  # of the server, too: few to close
+        self.hard = {name: resource.getrlimit(name)[1] for name in _LIMITED}
+        os.environ.clear()
+        home = {"HOME": self.scratch, "TMPDIR": self.scratch}
+        os.environ.update({"PATH": setup["search"], "LC_ALL": "C.UTF-8", **home})
+        self.steps = runner.prepare()
+        self.builtins = tuple(vars(builtins).items())
+        self.renew_scratch(256)
+        _forget_ourselves(self.path)
+        for _ in range(3):
+            exec(compile(_WARM_UP, "warm-up", "exec"), {"__name__": "warm-up"})
+        for _ in range(2):
+            reply = self.run(_WARM_UP_JOB)
+            if reply["verdict"] != "passed":
+                raise OSError(f"a trial did not pass: {reply}")
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+
+    def run(self, job: Job) -> Reply:
+        """Run one job and leave nothing of it.
+
+        Raises:
+            HarnessGone: the other end of ``control`` was closed; the program is dead.
+        """
+        limits = job["limits"]
+        if limits["scratch_mb"] != self.scratch_mb:
+            self.renew_scratch(limits["scratch_mb"])
+        if job["files"]:
+            scratch.put(self.scratch, job["files"], self.user)
+        if not self.is_root and self.kind in ("landlock", "none"):
+            self.others_of_user = tasks_of(self.user)
+        given, out, out_of_it, err, err_of_it = _stdin(job["stdin"]), *os.pipe(), *os.pipe()
+        if self.is_root:
+            for descriptor in (out_of_it, err_of_it):
+                os.fchown(descriptor, self.user, -1)  # so that /dev/stdout can be opened
+        ours, its = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        started = time.monotonic()
+        reset_usage()
+        gc.freeze()  # else the program's first objects start a collection of what the server made since
+        pid = os.fork()
+        if pid == 0:
+            self._become(job, given, out_of_it, err_of_it, its.fileno())
+        for descriptor in (given, out_of_it, err_of_it):
+            os.close(descriptor)
+        its.close()
+        if self.standard and "argv" in job:
+            for descriptor in self.standard:
+                os.close(descriptor)  # so that the ends of the pipes are seen
+        watch = Watch(pid, out, err, ours.fileno(), limits, self.control, self._processes)
+        try:
+            watch.follow()
+        finally:
+            status = self._end_all(pid)
+            wall = time.monotonic() - started
+            if sys.exc_info()[0] is None:
+                watch.drain()
+            ours.close()
+            os.close(out)
+            os.close(err)
+        cpu = usage_of_children()
+        reply: Reply = {
+            "verdict": watch.verdict,
+            "exception": watch.exception,
+            "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
+            "exit_status": os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1,
+            "stdout": bytes(watch.outputs[out]),
+            "stderr": bytes(watch.outputs[err]),
+            "cpu_seconds": cpu,
+            "wall_seconds": wall,
+            "files": {},
+        }
+        if job["outputs"]:
+            reply["files"] = scratch.collect(self.scratch, job["outputs"], limits["file_mb"] * _MEGABYTE)
+        if not scratch.is_clean(self.scratch, self.user):
+            self.renew_scratch(self.scratch_mb)
+        return reply
+
+    def renew_scratch(self, megabytes: int) -> None:
+        """An empty scratch folder, and Landlock's rules that name it."""
+        if self.kind == "namespaces":
+            if self.scratch_mb:
+                syscalls.unmount(self.scratch)
+            scratch.mount(self.scratch, megabytes, self.user)
+        else:
+            scratch.empty(self.scratch)
+            os.chown(self.scratch, self.user, -1)
+            os.chmod(self.scratch, 0o700)
+            for name in os.listxattr(self.scratch):
+                os.removexattr(self.scratch, name)
+        self.scratch_mb = megabytes
+        if self.has_landlock and (self.rules < 0 or self.kind == "namespaces"):
+            if self.rules >= 0:
+                os.close(self.rules)
+            self.rules = syscalls.landlock_ruleset(self._readable(), [self.scratch])
+
+    def _readable(self) -> list[str]:
+        """What Landlock lets programs read."""
+        if self.kind == "namespaces":
+            return ["/"]
+        folders = [*world.visible(self.folders), "/proc", "/dev"]
+        if self.reads_all:  # but not what is kept from others
+            folders.remove("/etc")
+            with os.scandir("/etc") as entries:
+                folders += [entry.path for entry in entries if entry.stat().st_mode & 0o004]
+        return folders
+
+    def _become(self, job: Job, given: int, out: int, err: int, channel: int) -> NoReturn:
+        """In the fork: from the server's copy to the confined program. Never returns."""
+        leave = os._exit
+        try:
+            gc.enable()
+            os.setsid()
+            os.chdir(self.scratch)
+            os.umask(0o022)
+            if self.rules >= 0:
+                syscalls.landlock(self.rules)
+            if self.standard and "argv" in job:
+                given, out = self.standard
+            for descriptor, place in ((given, 0), (out, 1), (err, 2)):
+                os.dup2(descriptor, place)
+            if channel != runner.CHANNEL:
+                os.dup2(channel, runner.CHANNEL, inheritable=False)
+            os.closerange(runner.CHANNEL + 1, _OPEN_FILES)
+            if self.is_root:
+                syscalls.become_user(self.user, may_read_all=self.reads_all)
+            elif self.kind == "namespaces":
+                syscalls.drop_capabilities()
+            self._limit(job["limits"])
+            if self.filter:
+                self.filter.install()
+            if "argv" in job:
+                runner.run_command(job)
+            path = [self.scratch, *self.path] if job["files"] else self.path
+            runner.run_python(self.steps, job, path, self.builtins)
+        except BaseException as error:
+            os.write(runner.CHANNEL, f"Xcan't be confined: {error}".encode())
+        finally:
+            leave(1)
+
+    def _limit(self, limits: dict[str, Any]) -> None:
+        """Resource limits, as far as the ones in force allow."""
+        space = limits["memory_mb"] * _MEGABYTE if limits["address_space"] else resource.RLIM_INFINITY
+        # The watch counts CPU time more finely; this is for the case that it is late.
+        seconds = limits["cpu_seconds"]
+        cpu = int(seconds) + 2 if seconds < 1e9 else resource.RLIM_INFINITY
+        file = limits["file_mb"] * _MEGABYTE
+        # An ordinary user's other processes count as well; in a user namespace, the server does.
+        processes = limits["processes"] + self.others_of_user + (0 if self.is_root else 1)
+        for name, value in zip(_LIMITED, (space, file, cpu, 0, _OPEN_FILES, processes), strict=True):
+            hard = self.hard[name]
+            if value == resource.RLIM_INFINITY or (hard != resource.RLIM_INFINITY and hard < value):
+                value = hard
+            resource.setrlimit(name, (value, value))
+
+    def _processes(self) -> list[int]:
+        """The processes of the program."""
+        if self.kind in ("namespaces", "bubblewrap"):
+            return [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
+        return descendants()
+
+    def _end_all(self, pid: int) -> int:
+        """Kill all that the program started; the wait status of its first process."""
+        status = None
+        try:
+            os.kill(pid, SIGKILL)
+            while True:
+                # Process 1 that has no child is alone in its namespace: all others would be its descendants.
+                done, ended = os.waitpid(-1, os.WNOHANG)
+                if done == pid:
+                    status = ended
+                elif done == 0:
+                    self._kill_others()
+                    done, ended = os.waitpid(-1, 0)
+                    if done == pid:
+                        status = ended
+        except ChildProcessError:
+            assert status is not None
+            return status
+
+    def _kill_others(self) -> None:
+        if self.kind in ("namespaces", "bubblewrap"):
+            # Reaches all other processes of the namespace in one go, forks in progress too.
+            try:
+                os.kill(-1, SIGKILL)
+            except ProcessLookupError:
+                pass
+        else:
+            kill_descendants(self.user)
+
+
+def _stdin(content: bytes | None) -> int:
+    """A descriptor to read ``content`` from."""
+    if not content:
+        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.memfd_create("stdin")
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _preload(modules: list[str]) -> None:
+    """Import what programs are likely to; what ``site`` would have put among the builtins."""
+    from _sitebuiltins import Quitter
+
+    for name in ("exit", "quit"):
+        setattr(builtins, name, Quitter(name, "Ctrl-D"))
+    for name in modules:
+        try:
+            __import__(name)
+        except ImportError:
+            continue
+
+
+def _forget_ourselves(path: list[str]) -> None:
+    """Programs are to find an ordinary interpreter."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "codecascade"]:
+        del sys.modules[name]
+    sys.path[:] = path
+    sys.argv[:] = [""]
+    sys.orig_argv[:] = ["python"]
+    sys.dont_write_bytecode = True
+    atexit._clear()
+
+
+_LIMITED = (
+    resource.RLIMIT_AS,
+    resource.RLIMIT_FSIZE,
+    resource.RLIMIT_CPU,
+    resource.RLIMIT_CORE,
+    resource.RLIMIT_NOFILE,
+    resource.RLIMIT_NPROC,
+)

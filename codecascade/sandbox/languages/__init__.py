@@ -1,0 +1,1 @@
+"""Programs in other languages than Python: one small file a language, one table."""

@@ -1,0 +1,45 @@
+"""JavaScript with node."""
+
+from __future__ import annotations
+
+import re
+
+from codecascade.sandbox.languages.ending import at_end, halves
+from codecascade.sandbox.languages.language import Language, Plan, Toolchain, find_tools
+from codecascade.sandbox.outcome import Limits
+
+ERROR = re.compile(
+    r"^(?:Uncaught )?((?:[\w$.]*(?:Error|Exception))\b.*)$|^(.*)\n\(Use `node --trace-uncaught", re.MULTILINE
+)
+MEMORY = re.compile(r"JavaScript heap out of memory|Array buffer allocation failed")
+
+
+def finish(text: str, token: str) -> str:
+    """A last line that writes the token past what the program calls ``process`` or ``console``."""
+    first, second = halves(token)
+    return at_end(text, f'globalThis["process"].stdout.write("\\n{first}" + "{second}\\n");')
+
+
+def run(node: str, file: str, limits: Limits) -> tuple[str, ...]:
+    """node's command line; its heap is kept below the limit, so that it says itself that it is full."""
+    return (node, f"--max-old-space-size={max(16, limits.memory_mb * 3 // 4)}", file)
+
+
+def _plan(text: str, toolchain: Toolchain, limits: Limits) -> Plan:
+    return Plan("program.js", run(toolchain.paths["node"], "program.js", limits))
+
+
+JAVASCRIPT = Language(
+    name="javascript",
+    title="JavaScript",
+    names=("js", "node"),
+    suffixes=(".js", ".cjs"),
+    install="apt install nodejs",
+    trial="",
+    find=lambda: find_tools("node", version=("--version",)),
+    finish=finish,
+    plan=_plan,
+    address_space=False,
+    error=ERROR,
+    memory=MEMORY,
+)

@@ -1,0 +1,47 @@
+"""Rust with rustc alone: the standard library, no crates."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace
+
+from codecascade.sandbox.languages.ending import halves, in_main
+from codecascade.sandbox.languages.language import Language, Plan, Toolchain, find_tools, first_line
+from codecascade.sandbox.outcome import Limits
+
+
+def _find() -> Toolchain | None:
+    toolchain = find_tools("rustc", version=("--version",))
+    if toolchain is None or shutil.which("cc") is None:  # it links with the C compiler
+        return None
+    # rustup's `rustc` only chooses among toolchains, with the help of files in the user's home: take the chosen one.
+    home = first_line((toolchain.paths["rustc"], "--print", "sysroot"))
+    if home is None:
+        return None
+    return replace(toolchain, paths={"rustc": f"{home}/bin/rustc"}, folders=(home,))
+
+
+def _finish(text: str, token: str) -> str | None:
+    first, second = halves(token)
+    return in_main(text, r"\bfn\s+main\s*\(", f'::std::println!("\\n{{}}{{}}", "{first}", "{second}");')
+
+
+def _plan(text: str, toolchain: Toolchain, limits: Limits) -> Plan:
+    command = (toolchain.paths["rustc"], "program.rs", "-o", "program")
+    return Plan("program.rs", ("./program",), command, outputs=("program",))
+
+
+RUST = Language(
+    name="rust",
+    title="Rust",
+    names=("rs",),
+    suffixes=(".rs",),
+    install="apt install rustc",
+    trial="fn main() {}",
+    find=_find,
+    finish=_finish,
+    plan=_plan,
+    error=re.compile(r"^thread '.*panicked at .*(?:\n.+)?", re.MULTILINE),
+    memory=re.compile(r"memory allocation of \d+ bytes failed"),
+)

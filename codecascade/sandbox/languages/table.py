@@ -1,0 +1,101 @@
+"""The table of languages: a new one is one file and one line here."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+from codecascade.errors import UserError
+from codecascade.sandbox.languages.bash import BASH
+from codecascade.sandbox.languages.cpp import CPP
+from codecascade.sandbox.languages.csharp import CSHARP
+from codecascade.sandbox.languages.go import GO
+from codecascade.sandbox.languages.java import JAVA
+from codecascade.sandbox.languages.javascript import JAVASCRIPT
+from codecascade.sandbox.languages.language import Language, Toolchain
+from codecascade.sandbox.languages.perl import PERL
+from codecascade.sandbox.languages.php import PHP
+from codecascade.sandbox.languages.r import R
+from codecascade.sandbox.languages.rust import RUST
+from codecascade.sandbox.languages.typescript import TYPESCRIPT
+
+# Python is the sandbox's own and needs nothing: it is in no row.
+LANGUAGES: tuple[Language, ...] = (CPP, JAVA, PHP, TYPESCRIPT, JAVASCRIPT, CSHARP, BASH, GO, RUST, PERL, R)
+PYTHON = "python"
+_PYTHON_NAMES = ("python", "py", "python3")
+_BY_NAME = {name: language for language in LANGUAGES for name in (language.name, *language.names)}
+
+
+@dataclass(frozen=True)
+class ToolchainReport:
+    """Whether a language's programs can be run here: ``version`` is None where not, ``install`` says what to do."""
+
+    language: str
+    title: str
+    version: str | None
+    install: str
+
+
+def canonical_name(name: str) -> str:
+    """The ordinary name of a language, of any of its names (``cs``, ``C#``).
+
+    Raises:
+        UserError: no such language.
+    """
+    lowered = name.lower()
+    if lowered in _PYTHON_NAMES:
+        return PYTHON
+    if lowered not in _BY_NAME:
+        known = ", ".join([PYTHON, *(language.name for language in LANGUAGES)])
+        raise UserError(f"no such language: {name}; there are {known}")
+    return _BY_NAME[lowered].name
+
+
+def language_named(name: str) -> Language:
+    """The row of a language other than Python.
+
+    Raises:
+        UserError: no such language.
+    """
+    return _BY_NAME[canonical_name(name)]
+
+
+def language_of_file(path: Path) -> str:
+    """The name of the language that a file's suffix stands for; without a suffix it is Python.
+
+    Raises:
+        UserError: the suffix is no language's.
+    """
+    if path.suffix in ("", ".py"):
+        return PYTHON
+    for language in LANGUAGES:
+        if path.suffix in language.suffixes:
+            return language.name
+    raise UserError(f"no language ends its files in {path.suffix!r}; give --language", file=path)
+
+
+@functools.cache
+def toolchain(language: str) -> Toolchain | None:
+    """What this machine has of a language (by its ordinary name), looked for once."""
+    return _BY_NAME[language].find()
+
+
+def why_not(language: str) -> str | None:
+    """Why a language's programs can't be run here, and what to install; None where they can."""
+    name = canonical_name(language)
+    if name == PYTHON or toolchain(name) is not None:
+        return None
+    row = _BY_NAME[name]
+    return f"{row.title} programs can't be run: the toolchain is missing; {row.install}"
+
+
+def toolchains() -> list[ToolchainReport]:
+    """A line for each language, in the order of the table."""
+    found = ((language, toolchain(language.name)) for language in LANGUAGES)
+    return [
+        ToolchainReport(
+            language.name, language.title, None if tools is None else tools.version, language.install
+        )
+        for language, tools in found
+    ]

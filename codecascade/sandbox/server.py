@@ -1,0 +1,97 @@
+"""The zone's process: confined once, warmed once, then a fork a program.
+
+``python -s -S -P server.py SETUP`` where SETUP is marshalled and in hexadecimal. Three kinds of processes::
+
+    launcher   enters the namespaces; when the harness dies, it kills the server, and with it everything
+      server   process 1 of the zone: answers jobs one after the other; to kill "all other processes" is its way
+               to end whatever a program started
+        program   a fork of the server, confined for good, then runs the code
+
+Standard library only, and little of it: every page of memory that the server has costs each program's fork.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import select
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from codecascade.sandbox import scratch, syscalls, world
+from codecascade.sandbox.confinement import Confinement
+from codecascade.sandbox.frames import receive, send
+from codecascade.sandbox.processes import end_descendants
+from codecascade.sandbox.watch import HarnessGone
+
+TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+if TYPE_CHECKING:
+    from typing import Any
+
+SIGKILL = 9
+
+
+def main() -> None:
+    """Launch a zone."""
+    setup = marshal.loads(bytes.fromhex(sys.argv[1]))
+    if setup["kind"] == "bubblewrap":
+        serve(setup, os.getuid())  # it has made this process the first of its PID namespace
+        return
+    user = 200_000 + os.getpid()  # of its own, so that the limit on processes counts this zone's alone
+    harness = os.pidfd_open(os.getppid())
+    if os.getppid() != setup["harness"]:
+        return  # it died before we could watch it
+    try:
+        if setup["kind"] == "namespaces":
+            world.enter_namespaces()
+        else:
+            syscalls.become_subreaper()
+        server = os.fork()
+    except OSError as error:
+        send(setup["control"], {"error": f"can't be confined: {error}"})
+        return
+    if server == 0:
+        os.close(harness)
+        try:
+            syscalls.die_with_parent()
+            syscalls.become_subreaper()
+            serve(setup, user)
+        except BaseException as error:
+            sys.excepthook(type(error), error, error.__traceback__)
+        finally:
+            os._exit(0)
+    for descriptor in (setup["control"], *(setup["standard"] or ())):
+        os.close(descriptor)
+    poll = select.poll()
+    poll.register(harness, select.POLLIN)
+    poll.register(os.pidfd_open(server), select.POLLIN)
+    poll.poll()
+    os.kill(server, SIGKILL)
+    end_descendants()
+    if setup["kind"] != "namespaces":
+        scratch.remove(setup["scratch"])  # the harness may not live to do it
+
+
+def serve(setup: dict[str, Any], user: int) -> None:
+    """Set the zone up, then answer jobs until nobody asks any more."""
+    control = setup["control"]
+    try:
+        zone = Confinement(setup, user)
+    except OSError as error:
+        send(control, {"error": f"can't be confined: {error}"})
+        return
+    send(control, {"ready": True})
+    while True:
+        job = receive(control)
+        if job is None:
+            return
+        try:
+            reply = zone.run(job)
+        except HarnessGone:
+            return  # the confinement has killed the program
+        send(control, reply)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,302 @@
+"""Endpoints, good and bad, over real sockets."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from endpoint_server import Server, answered
+
+from codecascade.errors import RunFailed, UserError
+from codecascade.generation.endpoint import Endpoint
+from codecascade.generation.prompts import Continuation, Dialogue, Gap, Question
+from codecascade.generation.requests import Sampling
+from codecascade.tokens.chat import Message
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.stop()
+
+
+def endpoint(server: Server, model: str = "small", **changed: Any) -> Endpoint:
+    return Endpoint(server.url, model, **{"first_wait": 0.01, "timeout": 5.0, **changed})
+
+
+def ask(at: Endpoint, *prompts: Any, **sampling: Any) -> list[Any]:
+    questions = [Question(prompt, Sampling(**sampling)) for prompt in prompts]
+    return sorted(at.answer(questions), key=lambda answer: answer.question)
+
+
+def test_each_kind_of_prompt_goes_where_it_belongs(server: Server) -> None:
+    at = endpoint(server)
+    prompts = (
+        Continuation("def f():", ("\ndef",)),
+        Gap("before ", " after"),
+        Dialogue((Message("system", "be brief"), Message("user", "hi")), "```", ("```",)),
+    )
+    found = [ask(at, prompt, max_new_tokens=9, temperature=0.8, top_p=0.9, seed=3)[0] for prompt in prompts]
+    assert [answer.text for answer in found] == ["def f():", "before ", "hi"]
+    assert {answer.tokens for answer in found} == {5}
+    (path, plain), (gap_path, gap), (chat_path, chat) = server.requests
+    assert (path, gap_path, chat_path) == ("/v1/completions", "/v1/completions", "/v1/chat/completions")
+    assert plain["stop"] == ["\ndef"] and "stop" not in gap and "stop" not in chat
+    assert (gap["prompt"], gap["suffix"]) == ("before ", " after")
+    assert chat["messages"] == [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hi"}]
+    for body in (plain, gap, chat):
+        assert (body["model"], body["max_tokens"], body["temperature"], body["top_p"]) == (
+            "small",
+            9,
+            0.8,
+            0.9,
+        )
+
+
+def test_seeds_are_of_problem_and_sample(server: Server) -> None:
+    at = endpoint(server, concurrency=1)
+    list(at.answer([Question(Continuation("x"), Sampling(seed=7), (0, 1, 5))]))
+    list(at.answer([Question(Continuation("x"), Sampling(seed=7), (5,))]))
+    list(at.answer([Question(Continuation("x"), Sampling(seed=8), (5,))]))
+    seeds = [body["seed"] for _, body in server.requests]
+    assert len(set(seeds[:3])) == 3 and seeds[3] == seeds[2] != seeds[4]
+    assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_texts_are_cut_here_too_and_ends_are_told(server: Server) -> None:
+    texts = {
+        "a": ("x\n#y\ndef", {}),
+        "b": ("x", {"finish_reason": "length"}),
+        "c": ("x", {"stop_reason": None}),
+        "d": ("x\n#", {"finish_reason": "length"}),
+    }
+    server.behave = lambda number, body: (
+        200,
+        answered(body, *texts[body["prompt"]][:1], **texts[body["prompt"]][1]),
+    )
+    found = ask(endpoint(server), *(Continuation(name, ("\ndef", "\n#")) for name in texts))
+    assert [answer.text for answer in found] == ["x"] * 4
+    assert [answer.finish_reason for answer in found] == ["stop", "length", "stop", "stop"]
+    assert [answer.ended for answer in found] == [False, False, True, False]
+
+
+def test_several_requests_at_a_time_and_no_more(server: Server) -> None:
+    def slowly(number: int, body: dict[str, Any]) -> Any:
+        time.sleep(0.05)
+        return 200, answered(body)
+
+    server.behave = slowly
+    found = ask(endpoint(server, concurrency=3), *(Continuation(str(number)) for number in range(12)))
+    assert [answer.text for answer in found] == [str(number) for number in range(12)]
+    assert 1 < server.most_at_once <= 3
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        (429, {"error": {"message": "slow down"}}, {"Retry-After": "0.01"}),
+        (503, "busy"),
+        (500, {"error": "an accident"}),
+        "drop",
+        "close",
+        "garbage",
+        (200, {"choices": []}),
+    ],
+    ids=str,
+)
+def test_what_may_pass_is_tried_again(server: Server, trouble: Any) -> None:
+    server.behave = lambda number, body: trouble if number <= 2 else (200, answered(body))
+    [answer] = ask(endpoint(server), Continuation("x"))
+    assert answer.text == "x" and len(server.requests) == 3
+
+
+def test_silence_is_tried_again_and_then_given_up(server: Server) -> None:
+    server.behave = lambda number, body: "hang" if number == 1 else (200, answered(body))
+    [answer] = ask(endpoint(server, timeout=0.3), Continuation("x"))
+    assert answer.text == "x"
+    server.behave = lambda number, body: "hang"
+    with pytest.raises(
+        RunFailed, match=r"no answer in 2 attempts, at last: no answer within 0\.2 s.*continue"
+    ):
+        ask(endpoint(server, timeout=0.2, attempts=2), Continuation("x"))
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        ((502, "bad gateway"), "502: bad gateway"),
+        ("drop", "peer closed|closed connection"),
+        ("close", "disconnected"),
+    ],
+)
+def test_trouble_without_end_ends_the_run(server: Server, trouble: Any, reason: str) -> None:
+    """After what was answered."""
+    server.behave = lambda number, body: trouble if body["prompt"] == "bad" else (200, answered(body))
+    at = endpoint(server, attempts=3, concurrency=1)
+    answers = at.answer([Question(Continuation("good")), Question(Continuation("bad"))])
+    assert next(answers).text == "good"
+    with pytest.raises(RunFailed, match=rf"no answer in 3 attempts, at last: .*({reason})"):
+        next(answers)
+
+
+def test_a_refusal_is_not_repeated(server: Server) -> None:
+    server.behave = lambda number, body: (400, {"error": {"message": "unknown parameter seed"}})
+    with pytest.raises(RunFailed, match=r"refuses a request .400: unknown parameter seed"):
+        ask(endpoint(server), Continuation("x"))
+    assert len(server.requests) == 1
+
+
+TOO_LONG = [
+    (400, {"error": {"message": "the request exceeds", "type": "exceed_context_size_error"}}),
+    (
+        400,
+        {
+            "error": {
+                "message": "This model's maximum context length is 100 tokens. However, you requested 700 tokens "
+                "(600 in the messages, 100 in the completion)."
+            }
+        },
+    ),
+    (500, {"error": {"message": "Requested tokens (600) exceed context window of 100"}}),
+]
+
+
+@pytest.mark.parametrize("refusal", TOO_LONG)
+def test_a_prompt_over_the_context_is_told_not_cut(server: Server, refusal: Any) -> None:
+    server.behave = lambda number, body: refusal if body["prompt"] == "long" else (200, answered(body))
+    found = ask(endpoint(server), Continuation("long"), Continuation("short"))
+    assert [(answer.finish_reason, answer.text) for answer in found] == [("context", ""), ("stop", "short")]
+
+
+def test_a_prompt_that_leaves_little_room_is_completed_up_to_the_end(server: Server) -> None:
+    refusal = (
+        400,
+        {
+            "error": {
+                "message": "'max_tokens' is too large: 50. This model's maximum context length is 100 tokens and "
+                "your request has 88 input tokens (50 > 100 - 88)."
+            }
+        },
+    )
+    server.behave = lambda number, body: refusal if body["max_tokens"] > 12 else (200, answered(body))
+    [answer] = ask(endpoint(server), Continuation("x"), max_new_tokens=50)
+    assert answer.text == "x" and server.requests[-1][1]["max_tokens"] == 12
+
+
+def test_servers_that_take_four_stops_get_four(server: Server) -> None:
+    def four(number: int, body: dict[str, Any]) -> Any:
+        if len(body["stop"]) > 4:
+            return 400, {"error": {"message": "Invalid 'stop': array too long"}}
+        return 200, answered(body, "x\nprint")
+
+    server.behave = four
+    stops = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
+    found = ask(endpoint(server, concurrency=1), Continuation("a", stops), Continuation("b", stops))
+    assert [answer.text for answer in found] == ["x", "x"] and len(server.requests) == 3
+
+
+def test_nobody_there() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    with pytest.raises(UserError, match=r"/v1/models: can't be reached \(.*\); is the server running\?"):
+        Endpoint(url, "small")
+    with pytest.raises(UserError, match="--endpoint: must be a URL"):
+        Endpoint("localhost:8000", "small")
+
+
+@pytest.mark.parametrize(
+    ("models", "sentence"),
+    [
+        ((200, {"data": [{"id": "big"}]}), "serves no model 'small'; it has big"),
+        ((401, {"error": {"message": "no key"}}), "OPENAI_API_KEY"),
+        ((418, "a teapot"), "answers 418: a teapot"),
+        ((200, "<html>"), "is no OpenAI-compatible server"),
+        ((503, "loading"), "answers 503: loading"),
+    ],
+)
+def test_wrong_servers(server: Server, models: Any, sentence: str) -> None:
+    server.models = models
+    with pytest.raises(UserError, match=sentence):
+        endpoint(server, attempts=2)
+
+
+def test_what_the_server_tells_of_itself(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    at = endpoint(server, "other", title="Other 1B")
+    assert (at.context_length, at.name, server.keys) == (2048, "Other 1B", ["Bearer secret"])
+    assert at.describe() == {"endpoint": "other", "address": server.url}
+    assert Endpoint(f"{server.url}/v1/", "small").context_length is None
+    server.models = (404, "no such page")
+    assert endpoint(server, "any").name == "any"
+
+
+def test_tokens_are_counted_by_the_server_or_estimated(server: Server) -> None:
+    server.behave = lambda number, body: (200, {"count": 7, "tokens": [1] * 7})
+    at = endpoint(server)
+    assert at.count_tokens("abc") == at.count_tokens("abc") == 7 and len(server.requests) == 1
+    server.behave = lambda number, body: (200, {"tokens": [1, 2]})
+    assert endpoint(server).count_tokens("abc") == 2
+    server.behave = lambda number, body: (404, "none")
+    other = endpoint(server)
+    asked = len(server.requests)
+    assert other.count_tokens("x" * 32) == other.count_tokens("y" * 32) == 10
+    assert len(server.requests) == asked + 1
+
+
+@pytest.fixture(scope="module")
+def llama_cpp() -> Iterator[str]:
+    """``llama-cpp-python``'s server with the packaged SmolLM2."""
+    if importlib.util.find_spec("llama_cpp") is None or importlib.util.find_spec("uvicorn") is None:
+        pytest.skip("needs llama-cpp-python[server]")
+    from codecascade.model.sources import resolve
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "llama_cpp.server", "--model"]
+    command += [str(resolve("smollm2-135m-instruct").path), "--model_alias", "smollm2", "--n_ctx", "512"]
+    process = subprocess.Popen(
+        [*command, "--port", str(port)], stderr=subprocess.DEVNULL, env=dict(os.environ)
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                Endpoint(url, "smollm2", attempts=1)
+                break
+            except UserError:
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.5)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.mark.smollm2
+def test_llama_cpps_server_answers_as_the_model_in_memory(llama_cpp: str) -> None:
+    from codecascade.generation.loaded import loaded_backend
+
+    at = Endpoint(llama_cpp, "smollm2")
+    prompt = Continuation("def add(a, b):\n    return", ("\n",))
+    [there] = ask(at, prompt, max_new_tokens=12)
+    [here] = list(
+        loaded_backend("smollm2-135m-instruct", precision="fp32").answer(
+            [Question(prompt, Sampling(max_new_tokens=12))]
+        )
+    )
+    assert there.text == here.text == " a + b"
+    [reply] = ask(at, Dialogue((Message("user", "Say hello."),)), max_new_tokens=12)
+    assert reply.text.strip()
+    [long] = ask(at, Continuation("word " * 2000), max_new_tokens=12)
+    assert long.finish_reason == "context"

@@ -1,0 +1,178 @@
+"""``codecascade sandbox check`` and ``run``, and what an ordinary user gets."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from codecascade.cli import main
+from codecascade.sandbox import check
+from codecascade.sandbox.sandbox import Sandbox, best_confinement
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_report_names_layers_and_promises(capsys: pytest.CaptureFixture[str]) -> None:
+    main_exit(["sandbox", "check", "--json"])
+    report = json.loads(capsys.readouterr().out)
+    assert {"confinement", "strict", "layers", "promises", "languages"} == set(report)
+    assert all(language["version"] or language["install"] for language in report["languages"])
+    assert [promise["name"] for promise in report["promises"]] == [
+        "no network",
+        "no writes outside",
+        "no leftovers",
+        "limits",
+    ]
+    assert report["strict"] == all(promise["held"] for promise in report["promises"])
+    assert report["strict"] == (best_confinement() != "none")
+    for layer in report["layers"]:
+        assert layer["attack"] and (layer["held"] is None) == (not layer["there"])
+        assert layer["held"] is not False, layer
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_the_language_is_the_suffix_s(
+    best: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = tmp_path / "program.sh"
+    program.write_text("echo $((40 + 2))")
+    for option in ([], ["--language", "SH"]):
+        assert main_exit(["sandbox", "run", str(program), "--json", *option]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["outcome"], told["stdout"]) == ("passed", "42\n")
+    assert main_exit(["sandbox", "run", str(program), "--json", "--language", "python"]) == 0
+    assert json.loads(capsys.readouterr().out)["exception"].startswith("SyntaxError")
+    for arguments, gist in (
+        ([str(program), "--language", "cobol"], "no such language: cobol; there are python, cpp"),
+        ([str(tmp_path / "program.xyz")], "give --language"),
+    ):
+        assert main_exit(["sandbox", "run", *arguments]) == 2
+        assert gist in capsys.readouterr().err
+
+
+def test_the_attacks_succeed_where_nothing_confines() -> None:
+    """An attack that can't succeed proves nothing by failing."""
+    with Sandbox("weak", workers=1, confinement="none") as open_door:
+        assert not check.writes(open_door)
+        assert not check.network(open_door)
+        assert not check.keeps_promises(open_door)
+
+
+def main_exit(arguments: list[str]) -> int:
+    """The exit code of a command."""
+    try:
+        main(arguments)
+    except SystemExit as exit_:
+        return int(exit_.code or 0)
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("source", "outcome", "exception"),
+    [
+        ("print('hi')", "passed", None),
+        ("print('hi')\nassert 0, 'no'", "failed", "AssertionError: no"),
+        ("print('hi')\nimport os, sys\nsys.stdout.flush()\nos._exit(0)", "failed", "left before its end"),
+    ],
+)
+def test_run_prints_the_verdict(
+    best: Sandbox,
+    source: str,
+    outcome: str,
+    exception: str | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "program.py").write_text(source)
+    assert main_exit(["sandbox", "run", str(tmp_path / "program.py"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert set(told) == {"outcome", "exception", "stdout", "stderr", "cpu_seconds", "wall_seconds"}
+    assert (told["outcome"], told["exception"], told["stdout"]) == (outcome, exception, "hi\n")
+
+
+def test_run_for_people_and_its_limits(
+    best: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("print('hi')\nx = bytearray(200 << 20)")
+    assert main_exit(["sandbox", "run", str(program), "--memory", "100"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "hi\n" and "out_of_memory: MemoryError" in captured.err
+    program.write_text("while True: pass")
+    assert main_exit(["sandbox", "run", str(program), "--timeout", "0.1"]) == 0
+    assert "timed_out: no end after 0.1 s of CPU time" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["/no/such/file.py"], [__file__, "--language", "klingon"], [__file__, "--sandbox", "maybe"]],
+)
+def test_mistakes_end_with_2(best: Sandbox, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main_exit(["sandbox", "run", *arguments]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+AS_A_USER = """
+import sys
+sys.dont_write_bytecode = True
+from codecascade.sandbox.check import PROMISES, other_processes
+from codecascade.sandbox.sandbox import Sandbox
+for kind in ("namespaces", "bubblewrap", "landlock"):
+    with Sandbox("weak", workers=1, confinement=kind) as box:
+        if box.run("pass").outcome == "not_started":
+            continue
+        held = {name: attack(box) for name, attack in PROMISES.items()}
+        held["other processes"] = other_processes(box)
+        forged = box.run("import os\\nos.write(3, b'D')\\nos.write(3, b'P' + os.read(3, 16))\\nassert 0")
+        held["forgery"] = not forged.passed
+        box.run("import os\\nos.mkdir('x', 0)\\nos.chmod('.', 0)")
+        held["spoilt folder"] = box.run("import os\\nassert os.listdir('.') == []").passed
+        print(kind, [name for name, there in held.items() if not there])
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to become somebody else")
+def test_an_ordinary_user_is_as_safe(tmp_path_factory: pytest.TempPathFactory) -> None:
+    python = next(
+        (
+            path
+            for path in (sys.executable, shutil.which("python3", path="/usr/bin:/usr/local/bin"))
+            if usable(path)
+        ),
+        None,
+    )
+    if python is None:
+        pytest.skip("no Python 3.11 that an ordinary user can run, or he can't read our sources")
+    result = as_nobody([python, "-c", AS_A_USER])
+    assert result.returncode == 0, result.stderr
+    kinds = result.stdout.splitlines()
+    assert all(line.endswith(" []") for line in kinds), kinds
+
+
+def usable(python: str | None) -> bool:
+    """Whether somebody without rights can run our sources with it."""
+    script = "import sys, codecascade.sandbox.sandbox\nassert sys.version_info >= (3, 11)"
+    return python is not None and as_nobody([python, "-Bc", script]).returncode == 0
+
+
+def as_nobody(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user without rights."""
+    try:
+        return subprocess.run(
+            command,
+            user=65534,
+            group=65534,
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+            cwd="/",
+            env={"PYTHONPATH": str(ROOT), "PATH": os.environ.get("PATH", os.defpath)},
+        )
+    except PermissionError:
+        return subprocess.CompletedProcess(command, 126, "", "can't be run")
