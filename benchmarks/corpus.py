@@ -3,6 +3,7 @@
     python benchmarks/corpus.py near                              # near-deduplication alone
     python benchmarks/corpus.py near --peers VENV/bin/python      # with peers that are installed elsewhere
     python benchmarks/corpus.py build --peers VENV/bin/python     # from rows to shards, beside datatrove
+    python benchmarks/corpus.py cluster                           # what a cluster computes and moves
     python benchmarks/corpus.py scaling                           # 10k, 30k and 100k synthetic documents
 
 ``near`` and ``build`` take Python files of the standard library and the installed packages. Each tool runs in a
@@ -27,6 +28,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from corpus_data import near_pairs, quality, write_real_files, write_synthetic_files
 from rich.console import Console
@@ -143,6 +146,43 @@ def scaling(arguments: argparse.Namespace, folder: Path) -> Table:
     return table
 
 
+def cluster(arguments: argparse.Namespace, folder: Path) -> Table:
+    """The stages of near-deduplication on a cluster: what each computes and hands on, here without one."""
+    from codecascade.corpus.near.distributed import band_rows, connected, in_components, linked, removed_of
+
+    file = folder / "texts.parquet"
+    count, size = elsewhere(write_real_files, arguments.documents, file)
+    texts = pq.read_table(file, columns=["number", "text"])
+    texts = texts.append_column("rank", texts["number"])
+    table = Table(title=f"Near-deduplication of {count:,} Python files, {size / 1e6:,.0f} MB, stage by stage")
+    for name in ("stage", "CPU s", "MB of text/CPU s", "rows out", "MB out"):
+        table.add_column(name, justify="left" if name == "stage" else "right")
+
+    def row(stage: str, start: float, out: pa.Table) -> None:
+        used = time.process_time() - start
+        rate = f"{size / 1e6 / used:,.0f}" if used > 0.005 else ""
+        table.add_row(stage, f"{used:.2f}", rate, f"{len(out):,}", f"{out.nbytes / 1e6:,.1f}")
+
+    start = time.process_time()
+    keys = pa.concat_tables(band_rows(pa.Table.from_batches([batch])) for batch in texts.to_batches(1000))
+    row("band keys (to the first shuffle)", start, keys)
+    start = time.process_time()
+    links = linked(keys)
+    row("links (to one machine)", start, links)
+    start = time.process_time()
+    pairs = np.stack([links["number"].to_numpy(), links["other"].to_numpy()])
+    components = pa.table(dict(zip(("number", "component"), connected(pairs), strict=True)))
+    row("components (to all)", start, components)
+    start = time.process_time()
+    members = in_components(texts, components)
+    row("their texts (to the second shuffle)", start, members)
+    start = time.process_time()
+    row("the rule (the result)", start, removed_of(members, THRESHOLD))
+    sizes = np.unique(members["component"].to_numpy(), return_counts=True)[1]
+    table.caption = f"{len(members):,} documents in {len(sizes):,} components, the largest of {sizes.max():,}"
+    return table
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -161,6 +201,9 @@ def main() -> None:
         "--peers", nargs="*", default=[], metavar="PYTHON", help="interpreters to look for peers in"
     )
     command.set_defaults(measure=build)
+    command = commands.add_parser("cluster", help="the stages of a cluster, without one")
+    command.add_argument("--documents", type=int, default=20_000)
+    command.set_defaults(measure=cluster)
     command = commands.add_parser("scaling", help="how time and memory grow")
     command.add_argument("--sizes", type=int, nargs="*", default=[10_000, 30_000, 100_000])
     command.set_defaults(measure=scaling)

@@ -147,7 +147,7 @@ def datatrove_build(file: Path) -> list[int]:
 
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        reader = ParquetReader(str(file.parent), glob_pattern=file.name, id_key="number")
+        reader = ParquetReader(str(file.parent), glob_pattern=file.name)
         first = [reader, LambdaFilter(good), PIIFormatter(), ParquetWriter(str(work / "filtered"))]
         LocalPipelineExecutor(first, workers=1, logging_dir=str(work / "logs" / "filter")).run()
         _datatrove_minhash(ParquetReader(str(work / "filtered")), ParquetWriter(str(work / "out")), work)

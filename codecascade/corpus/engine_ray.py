@@ -61,7 +61,9 @@ class RayEngine:
         if not len(numbers):
             return
         jobs = self._data_set(pa.table({"number": pa.array(numbers, pa.int64())}))
-        done = jobs.map_batches(partial(_do, job=job, work=str(work)), batch_format="pyarrow", batch_size=1)
+        done = jobs.map_batches(
+            partial(_do, job=job, work=str(work.resolve())), batch_format="pyarrow", batch_size=1
+        )
         with _run_fails(self._ray):
             for row in done.iter_rows():
                 if row["error"]:
@@ -84,7 +86,7 @@ class RayEngine:
             first, last = np.searchsorted(numbers, (start, start + count))
             if first < last:
                 mine = numbers[first:last]
-                rows.append((str(file), mine, mine - start, ranks[first:last]))
+                rows.append((str(file.resolve()), mine, mine - start, ranks[first:last]))
             start += count
         if not rows:
             return REMOVED.empty_table()
@@ -112,7 +114,11 @@ def _do(batch: pa.Table, job: Job, work: str) -> pa.Table:
         try:
             sizes.append(job(work, number))
             errors.append(None)
-        except UserError as error:  # as data: Ray would make text of it, with a traceback
+        except (
+            UserError,
+            RunFailed,
+            OSError,
+        ) as error:  # as data: Ray would make text of it, with a traceback
             sizes.append(0)
             errors.append(pickle.dumps(error))
     return pa.table({"bytes": sizes, "error": pa.array(errors, pa.binary())})

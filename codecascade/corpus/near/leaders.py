@@ -8,7 +8,7 @@ that nothing near stays of.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +43,7 @@ class Removal(NamedTuple):
     similarity: float
 
 
-def buckets(keys: Sequence[Hashes], items: Sequence[Positions], count: int) -> Buckets:
+def buckets(keys: Iterable[Hashes], items: Iterable[Positions], count: int) -> Buckets:
     """Buckets of ``count`` items, from columns of keys and whose they are; a key that one item has is none."""
     members, numbers, used = [], [], 0
     for column, owners in zip(keys, items, strict=True):

@@ -75,13 +75,8 @@ def remove_near_duplicates(
     with ExitStack() as stack:
         file = stack.enter_context(tempfile.TemporaryFile(dir=folder)) if folder else None
         pool = stack.enter_context(ThreadPoolExecutor(workers))
-        store, parts = ShingleStore(file), []
-        for sets, sketch in _sketched(texts, pool, workers + 1):
-            store.add(sets)
-            parts.append(sketch)
-        store.finish()
-        sketch = Sketch(*(np.concatenate(column) for column in zip(_NOTHING, *parts, strict=True)))
-        del parts
+        store = ShingleStore(file)
+        sketch = _sketch(_sketched(texts, pool, workers + 1), store)
         if ranks is not None and len(ranks) != len(sketch.sizes):
             raise ValueError(f"{len(ranks)} ranks of {len(sketch.sizes)} texts")
         order = np.arange(len(sketch.sizes)) if ranks is None else sorted_by(ranks)
@@ -162,15 +157,15 @@ class ShingleStore:
     def finish(self) -> None:
         """To be called between the last :meth:`add` and the first look-up."""
         self._offsets = [np.concatenate(self._offsets)]
-        if self._file and self._total:
-            self._file.flush()
-            self._blocks, self._starts = [np.memmap(self._file, np.uint64, "r", shape=(self._total,))], [0]
 
     def __getitem__(self, text: int) -> Hashes:
         """A text's shingles, ascending."""
         start, end = self._offsets[0][text : text + 2].tolist()
         if start == end:
             return np.empty(0, np.uint64)
+        if self._file:  # read, not mapped: what is looked at must not stay in memory
+            self._file.seek(8 * start)
+            return np.frombuffer(self._file.read(8 * (end - start)), np.uint64)
         block = bisect_right(self._starts, start) - 1
         before = self._starts[block]
         return self._blocks[block][start - before : end - before]
@@ -190,6 +185,19 @@ def _sketched(
         yield future.result()
 
 
+def _sketch(done: Iterable[tuple[ShingleSets, Sketch]], store: ShingleStore) -> Sketch:
+    """One sketch of all blocks, whose shingles go to the store."""
+    parts = [_NOTHING]
+    for sets, sketch in done:
+        store.add(sets)
+        parts.append(sketch)
+    store.finish()
+    columns = list(zip(*parts, strict=True))
+    parts.clear()
+    # of which one at a time is there twice
+    return Sketch(*(np.concatenate(columns.pop(0)) for _ in Sketch._fields))
+
+
 def _first_with_equal_shingles(sketch: Sketch, order: Positions) -> Positions:
     """(n,): for each text of ``order`` the first of it that has the same shingles, for the others themselves."""
     first = np.arange(len(sketch.sizes))
@@ -200,7 +208,7 @@ def _first_with_equal_shingles(sketch: Sketch, order: Positions) -> Positions:
 
 def _band_buckets(sketch: Sketch, items: Positions) -> Buckets:
     own = np.arange(len(items))
-    return buckets([sketch.bands[items, band] for band in range(BANDS)], [own] * BANDS, len(items))
+    return buckets((sketch.bands[items, band] for band in range(BANDS)), [own] * BANDS, len(items))
 
 
 def prefix_buckets(
