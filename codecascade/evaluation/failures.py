@@ -18,8 +18,16 @@ _OUTCOMES = {
     "killed": "killed",
     "not_started": NOT_RUN,
 }
-_EXCEPTION = re.compile(r"(?:[A-Za-z_]\w*\.)*([A-Za-z_]\w*)(?::|$)")
-_SYNTAX = frozenset({"SyntaxError", "IndentationError", "TabError"})
+# How languages say it: C++'s, Java's and C#'s assertions, PHP's and R's tests; Bash's failed test is an exit status.
+_WRONG = re.compile(r"AssertionError|Assertion `|Debug\.Assert|Test failed|is not TRUE|^exit status 1$")
+_SYNTAX = re.compile(
+    r"^compile\b|^(?:\w+: )*(?:SyntaxError|IndentationError|TabError|Parse error)\b|syntax error|compilation "
+    r"(?:errors|aborted)|^Error: unexpected|^\S+\.sh: line \d+: `"
+)
+_EXCEPTION = re.compile(
+    r"(?!program\.)(?:.*\bUncaught |terminate called after throwing an instance of ')?(?:[A-Za-z_]\w*(?:\.|::))*([A-Za-z_]\w*)"
+    r"(?::| \[|'|$)"
+)
 _ANSWERS = 6  # kept of a problem, for its page
 
 
@@ -110,15 +118,14 @@ def kind(row: Row) -> str:
 
 
 def _failure(detail: str) -> str:
-    if re.match(r"(does not compile|compile|syntax)", detail, re.IGNORECASE):
+    if _SYNTAX.search(detail):
         return SYNTAX
-    match = _EXCEPTION.match(detail)
-    if match is None:
-        return "left early" if detail.startswith("left") else "other failure"
-    name = match[1]
-    if name == "AssertionError":
+    if _WRONG.search(detail):
         return WRONG
-    return SYNTAX if name in _SYNTAX else name
+    match = _EXCEPTION.match(detail)
+    if match is not None:
+        return match[1]
+    return "left early" if detail.startswith("left") else "other failure"
 
 
 def table(problems: Iterable[Problem]) -> Counter[str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import _socket
 import atexit
 import builtins
-import contextlib
 import gc
 import os
 import resource
@@ -32,8 +31,7 @@ SIGKILL = 9
 _MEGABYTE = 1 << 20
 _OPEN_FILES = 256
 _WARM_UP = """
-from typing import List
-def add(numbers: List[int], more: int = 1) -> List[int]:
+def add(numbers: list[int], more: int = 1) -> list[int]:
     return sorted([number + more for number in numbers if number > 0], reverse=True)
 class Box:
     def __init__(self, x): self.x = x
@@ -47,6 +45,7 @@ def check(candidate):
 check(add)
 """
 _WARM_UP_JOB: Job = {
+    "restores": True,
     "source": _WARM_UP,
     "tests": "",
     "name": "__main__",
@@ -108,11 +107,15 @@ class Confinement:
         self.has_landlock = "landlock" in setup["layers"] and syscalls.landlock_version() > 0
         confines = "seccomp" in setup["layers"] and syscalls.seccomp_supported()
         self.filter = syscalls.Filter(syscalls.seccomp_filter()) if confines else None
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES)
+        )  # of the server, too: few to close
         self.hard = {name: resource.getrlimit(name)[1] for name in _LIMITED}
         os.environ.clear()
         home = {"HOME": self.scratch, "TMPDIR": self.scratch}
         os.environ.update({"PATH": setup["search"], "LC_ALL": "C.UTF-8", **home})
         self.steps = runner.prepare()
+        self.builtins = tuple(vars(builtins).items())
         self.renew_scratch(256)
         _forget_ourselves(self.path)
         for _ in range(3):
@@ -145,6 +148,7 @@ class Confinement:
         ours, its = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         started = time.monotonic()
         reset_usage()
+        gc.freeze()  # else the program's first objects start a collection of what the server made since
         pid = os.fork()
         if pid == 0:
             self._become(job, given, out_of_it, err_of_it, its.fileno())
@@ -228,7 +232,7 @@ class Confinement:
                 os.dup2(descriptor, place)
             if channel != runner.CHANNEL:
                 os.dup2(channel, runner.CHANNEL, inheritable=False)
-            os.closerange(runner.CHANNEL + 1, 1 << 20)
+            os.closerange(runner.CHANNEL + 1, _OPEN_FILES)
             if self.is_root:
                 syscalls.become_user(self.user, may_read_all=self.reads_all)
             elif self.kind == "namespaces":
@@ -239,7 +243,7 @@ class Confinement:
             if "argv" in job:
                 runner.run_command(job)
             path = [self.scratch, *self.path] if job["files"] else self.path
-            runner.run_python(self.steps, job, path)
+            runner.run_python(self.steps, job, path, self.builtins)
         except BaseException as error:
             os.write(runner.CHANNEL, f"Xcan't be confined: {error}".encode())
         finally:
@@ -288,8 +292,10 @@ class Confinement:
     def _kill_others(self) -> None:
         if self.kind in ("namespaces", "bubblewrap"):
             # Reaches all other processes of the namespace in one go, forks in progress too.
-            with contextlib.suppress(ProcessLookupError):
+            try:
                 os.kill(-1, SIGKILL)
+            except ProcessLookupError:
+                pass
         else:
             kill_descendants(self.user)
 

@@ -62,7 +62,9 @@ def prepare() -> CodeType:
     return code.replace(co_linetable=b"")
 
 
-def run_python(steps: CodeType, job: Job, path: list[str]) -> NoReturn:
+def run_python(
+    steps: CodeType, job: Job, path: list[str], builtins_before: tuple[tuple[str, object], ...]
+) -> NoReturn:
     """Run a job's source and tests. Never returns."""
     write, leave, get_pid, me = os.write, os._exit, os.getpid, os.getpid()
     show_error = sys.__excepthook__
@@ -100,7 +102,6 @@ def run_python(steps: CodeType, job: Job, path: list[str]) -> NoReturn:
     sys.path[:] = path
     sys.argv[:] = [_FILE]
     names = _module(job["name"], job["source"])
-    builtins_before = tuple(vars(builtins).items())
     try:
         source = compile(job["source"], _FILE, "exec", dont_inherit=True)
         tests = compile(job["tests"], "tests.py", "exec", dont_inherit=True)
@@ -117,7 +118,7 @@ def run_python(steps: CodeType, job: Job, path: list[str]) -> NoReturn:
         "$settrace": sys.settrace,
         "$setprofile": sys.setprofile,
         "$restore": vars(builtins).update,
-        "$builtins": builtins_before,
+        "$builtins": builtins_before if job["restores"] else (),
         "$end": end,
         "$MemoryError": MemoryError,
         "$BaseException": BaseException,

@@ -5,7 +5,6 @@ What lies in it then was made by a hostile program: nothing here follows a link 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 
@@ -100,6 +99,7 @@ def empty(folder: str) -> None:
     Folders are lifted to the top one level at a time, so that neither the paths nor the open descriptors grow with
     the depth.
     """
+    os.chmod(folder, 0o700)
     top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     lifted = 0
     try:
@@ -113,11 +113,19 @@ def empty(folder: str) -> None:
         os.close(top)
 
 
+def remove(folder: str) -> None:
+    """Remove a folder as :func:`empty` empties it."""
+    empty(folder)
+    os.rmdir(folder)
+
+
 def _dissolve(top: int, name: str, lifted: int) -> int:
     """Remove the folder ``name`` in ``top``; its folders move up into ``top`` under new names."""
     # Not through a link: what was a folder a moment ago stays one, as nothing of the program lives any more.
-    with contextlib.suppress(OSError):
+    try:
         os.chmod(name, 0o700, dir_fd=top)
+    except OSError:
+        pass
     inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top)
     try:
         for entry in os.listdir(inner):

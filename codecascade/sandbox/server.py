@@ -19,7 +19,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from codecascade.sandbox import syscalls, world
+from codecascade.sandbox import scratch, syscalls, world
 from codecascade.sandbox.confinement import Confinement
 from codecascade.sandbox.frames import receive, send
 from codecascade.sandbox.processes import end_descendants
@@ -69,6 +69,8 @@ def main() -> None:
     poll.poll()
     os.kill(server, SIGKILL)
     end_descendants()
+    if setup["kind"] != "namespaces":
+        scratch.remove(setup["scratch"])  # the harness may not live to do it
 
 
 def serve(setup: dict[str, Any], user: int) -> None:

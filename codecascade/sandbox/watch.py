@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import select
@@ -130,8 +129,10 @@ class Watch:
         return True
 
     def _forget(self, descriptor: int) -> None:
-        with contextlib.suppress(KeyError):  # it may have ended before
+        try:
             self.poll.unregister(descriptor)
+        except KeyError:
+            pass  # it ended before
 
     # --- the verdict ---
 
@@ -198,8 +199,10 @@ class Watch:
             self._end("failed", FORGED)
             return
         self.awaited = b""
-        with contextlib.suppress(OSError):  # it may have ended meanwhile
+        try:
             os.write(self.channel, answer)
+        except OSError:
+            pass  # it has ended meanwhile
 
     # --- limits ---
 
@@ -227,8 +230,10 @@ class Watch:
 
 def reap(pid: int) -> None:
     """A dead orphan counts against the limit on processes until it has been waited for."""
-    with contextlib.suppress(ChildProcessError):  # its own parent may live
+    try:
         os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass  # its own parent lives
 
 
 def _proportional(pid: int) -> int:

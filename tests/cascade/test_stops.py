@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 import torch
 
-from codecascade.cascade.run import _stopping, run_cascade
+from codecascade.cascade.run import run_cascade
 from codecascade.errors import Stopped
 from codecascade.model.folder import load_folder
 from codecascade.recipe import make_recipe, read_recipe, write_recipe
+from codecascade.training.stopping import stopped_at_once
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 CODECASCADE = [sys.executable, "-m", "codecascade"]
@@ -100,7 +101,7 @@ def test_two_ranks_run_the_same_recipe(recipe_file: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_between_two_trainings(signum: signal.Signals, code: int) -> None:
     before = signal.getsignal(signum)
-    with pytest.raises(Stopped) as caught, _stopping():
+    with pytest.raises(Stopped) as caught, stopped_at_once():
         signal.raise_signal(signum)
     assert caught.value.exit_code == code
     assert signal.getsignal(signum) is before

@@ -34,6 +34,34 @@ def test_kinds(row: dict[str, object], expected: str) -> None:
     assert kind(row) == expected
 
 
+@pytest.mark.parametrize(
+    ("detail", "expected"),
+    [
+        ("program: program.cpp:14: int main(): Assertion `candidate((0)) == (1)' failed.", "wrong answer"),
+        ("compile: program.cpp:9:15: error: expected primary-expression before ';' token", "syntax error"),
+        ("terminate called after throwing an instance of 'std::out_of_range'", "out_of_range"),
+        ("java.lang.AssertionError", "wrong answer"),
+        ("java.lang.ArrayIndexOutOfBoundsException: Index 5 out of bounds", "ArrayIndexOutOfBoundsException"),
+        ("Parse error: Unclosed '{' on line 7", "syntax error"),
+        ("Fatal error: Uncaught Exception: Test failed!", "wrong answer"),
+        ("Fatal error: Uncaught TypeError: f(): Argument #1 must be of type int", "TypeError"),
+        ("AssertionError [ERR_ASSERTION]: Expected values to be strictly equal", "wrong answer"),
+        ("TypeError [ERR_INVALID_ARG_TYPE]: The argument", "TypeError"),
+        ("SyntaxError: Unexpected token ';'", "syntax error"),
+        ("Debug.Assert", "wrong answer"),
+        ("System.IndexOutOfRangeException: Index was outside the bounds", "IndexOutOfRangeException"),
+        ("exit status 1", "wrong answer"),
+        ("program.sh: line 11: `    if then fi ('", "syntax error"),
+        ("program.sh: line 11: nosuchcommand: command not found", "other failure"),
+        ("Execution of program.pl aborted due to compilation errors.", "syntax error"),
+        ("Error in test_humaneval() : isTRUE(all.equal(candidate(0, 1), 1)) is not TRUE", "wrong answer"),
+        ("Error: unexpected '}' in:", "syntax error"),
+    ],
+)
+def test_kinds_in_other_languages(detail: str, expected: str) -> None:
+    assert kind({"passed": False, "outcome": "failed", "detail": detail}) == expected
+
+
 def test_problems_are_counted_and_equal_answers_shown_once() -> None:
     rows = [sample("a", n == 150, completion=f"x = {n // 50}\n", sample=n) for n in range(200)]
     rows += [sample("b", False, "NameError: x", format=layout) for layout in ("psm", "spm")]

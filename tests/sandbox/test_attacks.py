@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 import uuid
@@ -171,7 +172,7 @@ HARNESS = """
 import sys, time
 from codecascade.sandbox.sandbox import Sandbox
 box = Sandbox("weak", workers=1, confinement={kind!r})
-assert box.run("pass").passed
+assert box.run("open('left', 'w').write('x')").passed
 print("ready", flush=True)
 box.run('''
 import os, sys
@@ -188,6 +189,7 @@ os.execv(sys.executable, [sys.executable, "-Sc", "import time; time.sleep(60)", 
 
 def test_when_the_harness_is_killed_nothing_is_left(sandbox: Sandbox) -> None:
     marker = f"marker-{uuid.uuid4().hex}"
+    before = {path.name for path in Path(tempfile.gettempdir()).glob("codecascade-*")}
     script = textwrap.dedent(HARNESS).format(kind=sandbox.confinement, marker=marker)
     root = str(Path(__file__).parents[2])
     harness = subprocess.Popen(
@@ -199,6 +201,17 @@ def test_when_the_harness_is_killed_nothing_is_left(sandbox: Sandbox) -> None:
         time.sleep(0.05)
     harness.kill()
     harness.wait()
-    while running(marker) and time.monotonic() < deadline:
+
+    def left() -> set[str]:
+        return {path.name for path in Path(tempfile.gettempdir()).glob("codecascade-*")} - before - at_work()
+
+    while (running(marker) or left()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not running(marker)
+    assert not running(marker) and not left()
+
+
+def at_work() -> set[str]:
+    """Scratch folders in the command lines of living zones, which may be other tests'."""
+    told = subprocess.run(["ps", "axww"], capture_output=True, text=True).stdout
+    names = {path.name for path in Path(tempfile.gettempdir()).glob("codecascade-*")}
+    return {name for name in names if name.encode().hex() in told}

@@ -131,6 +131,8 @@ for kind in ("namespaces", "bubblewrap", "landlock"):
         held["other processes"] = other_processes(box)
         forged = box.run("import os\\nos.write(3, b'D')\\nos.write(3, b'P' + os.read(3, 16))\\nassert 0")
         held["forgery"] = not forged.passed
+        box.run("import os\\nos.mkdir('x', 0)\\nos.chmod('.', 0)")
+        held["spoilt folder"] = box.run("import os\\nassert os.listdir('.') == []").passed
         print(kind, [name for name, there in held.items() if not there])
 """
 

@@ -67,8 +67,9 @@ def rendered(
 @example(messages=[Message("system", " be brief "), Message("user", "  hi")])
 def test_the_template_gives_the_same_ids(pair: Pair, messages: list[Message]) -> None:
     ours, theirs = pair
-    # Rendered text that spells a control token becomes one; ours never does (tested elsewhere).
-    assume(not any(mark in m.content for m in messages for mark in ("<s>", "</s>", "<unk>", "<|")))
+    # Rendered text that spells a control token or a mark becomes one; ours never does (tested elsewhere).
+    marks = ("<s>", "</s>", "<unk>", "<|", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>")
+    assume(not any(mark in message.content for message in messages for mark in marks))
     reply = messages[-1].role == "user"
     # A template that trims nothing can join the header and an answer that begins with a newline.
     if "trim" not in ours.config["chat_template"]:
