@@ -25,8 +25,8 @@ _SYNTAX = re.compile(
     r"(?:errors|aborted)|^Error: unexpected|^\S+\.sh: line \d+: `"
 )
 _EXCEPTION = re.compile(
-    r"(?!program\.)(?:.*\bUncaught |terminate called after throwing an instance of ')?(?:[A-Za-z_]\w*(?:\.|::))*([A-Za-z_]\w*)"
-    r"(?::| \[|'|$)"
+    r"(?!program\.)(?:.*\bUncaught |terminate called after throwing an instance of ')?"
+    r"(?:[A-Za-z_]\w*(?:\.|::))*([A-Za-z_]\w*)(?::| \[|'|$)"
 )
 _ANSWERS = 6  # kept of a problem, for its page
 
