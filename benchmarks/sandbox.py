@@ -39,7 +39,7 @@ AT_ONCE: list[Problem] = [
         "test": "def check(f): pass",
         "entry_point": "int",
     }
-    for i in range(200)
+    for i in range(600)
 ]
 
 

@@ -106,7 +106,7 @@ class Sandbox:
         _check_names(program.files)
         text = f"{program.source}\n{program.tests}"
         modules: tuple[str, ...] = ()
-        for name, pattern in _PRELOADED.items():
+        for name, pattern in _PRELOADED.items() if "import" in text else ():
             if pattern.search(text):
                 modules = (*modules, *(_COMMON if name == "common" else (name,)))
         return self._run(python_job(program, limits), limits, modules, ())

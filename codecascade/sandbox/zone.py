@@ -6,7 +6,6 @@ import contextlib
 import marshal
 import math
 import os
-import re
 import select
 import shutil
 import socket
@@ -16,7 +15,6 @@ import sysconfig
 import tempfile
 import weakref
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,10 +28,11 @@ Kind = Literal["namespaces", "bubblewrap", "landlock", "none"]
 LAYERS = ("seccomp", "landlock")
 _SERVER = Path(__file__).with_name("server.py")
 _START_SECONDS = 120
-# Without one of these a program can't get at the builtins' module; to put them back touches a hundred pages of
-# memory, a tenth of a short program's time.
-_MAY_CHANGE_BUILTINS = re.compile(
-    r"__|sys|modules|builtin|globals|locals|vars|eval|exec|attr|import_|ctypes|gc|inspect|frame|code"
+# Without one of these in its text a program can't get at the builtins' module; to put them back touches a hundred
+# pages of memory, a tenth of a short program's time.
+_WAYS_TO_BUILTINS = (
+    *("__", "sys", "modules", "builtin", "globals", "locals", "vars", "eval", "exec", "attr"),
+    *("import_", "ctypes", "gc", "inspect", "frame", "code"),
 )
 _BASES = ("/tmp", "/var/tmp", "/mnt", "/media", "/srv")
 
@@ -178,7 +177,7 @@ def python_job(program: Program, limits: Limits) -> dict[str, Any]:
     return {
         "source": program.source,
         "tests": program.tests,
-        "restores": bool(program.tests and _MAY_CHANGE_BUILTINS.search(program.source)),
+        "restores": bool(program.tests) and any(way in program.source for way in _WAYS_TO_BUILTINS),
         "name": program.name,
         "stdin": _content(program.stdin),
         "files": {name: _content(content) for name, content in program.files.items()},
@@ -204,7 +203,7 @@ def _content(given: str | bytes | None) -> bytes | None:
 
 
 def _limits(limits: Limits) -> dict[str, Any]:
-    return {**asdict(limits), "wall_seconds": limits.wall_seconds}
+    return {**vars(limits), "wall_seconds": limits.wall_seconds}
 
 
 def import_path() -> list[str]:
