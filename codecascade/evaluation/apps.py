@@ -57,7 +57,7 @@ _FIELDS: dict[str, Type] = {
     "input_output": (str, dict),
 }
 _SHOWN = 1_000  # characters of a test case
-_MOST_IN_A_SHOT = 2_500  # characters of question and solution: both shots have to fit a context of 4,096 tokens
+_MOST_IN_A_SHOT = 2_500  # characters of question and solution: two must fit a context of 4,096 tokens
 
 
 @dataclass(frozen=True)
