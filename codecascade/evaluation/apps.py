@@ -43,7 +43,6 @@ _INSTRUCTION = (
 _STANDARD_IO = "read from and write to standard IO"
 _CALL_BASED = "use the provided function signature"
 
-
 DATA = Data(
     files=("test.jsonl*", "apps*.jsonl*"),
     licence="MIT for the collection; the texts belong to the contest sites",
@@ -58,9 +57,7 @@ _FIELDS: dict[str, Type] = {
     "input_output": (str, dict),
 }
 _SHOWN = 1_000  # characters of a test case
-_MOST_IN_A_SHOT = (
-    2_500  # characters of question and solution together: both shots have to fit a context of 4,096 tokens
-)
+_MOST_IN_A_SHOT = 2_500  # characters of question and solution: two must fit a context of 4,096 tokens
 
 
 @dataclass(frozen=True)
