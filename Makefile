@@ -27,6 +27,8 @@ bench: $(VENV)/.dev $(VENV)/.quickstart   ## speed beside peers, in one run each
 	$(BIN)/python benchmarks/stream.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/generation.py
+	$(BIN)/python benchmarks/corpus.py near
+	$(BIN)/python benchmarks/corpus.py scaling
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -79,18 +79,30 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         try:
             os.chmod(temporary, 0o777 & ~_umask())
             yield temporary
-            _sync_tree(temporary)
-            old = path.with_name(f".{path.name}.old")
-            if path.exists():
-                shutil.rmtree(old, ignore_errors=True)
-                os.rename(path, old)
-            os.rename(temporary, path)
-            _sync_folder(path.parent)
-            shutil.rmtree(old, ignore_errors=True)
+            _put_in_place(temporary, path)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             recover_folder(path)
             raise
+
+
+def publish_folder(folder: str | Path, path: str | Path) -> None:
+    """Make a finished ``folder`` (of the same file system) the new ``path``, as :func:`atomic_folder` does."""
+    folder, path = Path(folder), Path(path)
+    with disk_errors(path):
+        recover_folder(path)
+        _put_in_place(folder, path)
+
+
+def _put_in_place(folder: Path, path: Path) -> None:
+    _sync_tree(folder)
+    old = path.with_name(f".{path.name}.old")
+    if path.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        os.rename(path, old)
+    os.rename(folder, path)
+    _sync_folder(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def recover_folder(path: str | Path) -> None:

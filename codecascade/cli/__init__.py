@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from codecascade.cli import (  # noqa: F401  (they bring the commands)
     cascade,
     compare,
+    corpus,
     evaluation,
     figures,
     generation,

@@ -1,4 +1,4 @@
-"""``run``, ``plan``, ``corpus build`` and ``convert``: a model is made."""
+"""``run``, ``plan`` and ``convert``: a model is made."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from typing import Annotated
 import typer
 
 from codecascade.cli.app import Model, app, stderr
-
-corpus_app = typer.Typer(help="Training data from files.", no_args_is_help=True)
-app.add_typer(corpus_app, name="corpus")
 
 
 class SandboxMode(StrEnum):
@@ -84,27 +81,6 @@ def plan(
         from rich.console import Console
 
         Console().print(plan_table(made))
-
-
-@corpus_app.command("build")
-def corpus_build(
-    sources: Annotated[
-        list[str],
-        typer.Argument(metavar="SOURCE...", help="Folders, stdlib, installed, JSON lines, Parquet files."),
-    ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The corpus's folder.")],
-    max_bytes: Annotated[int | None, typer.Option(min=1, help="Most bytes of text to keep.")] = None,
-    permissive: Annotated[bool, typer.Option("--permissive", help="Permissive licences only.")] = False,
-) -> None:
-    """Gather, filter, deduplicate, hold out: sources into a corpus of Parquet shards."""
-    from codecascade.cascade.data import benchmark_texts
-    from codecascade.corpus.build import build_corpus
-    from codecascade.corpus.settings import CorpusSettings
-
-    settings = CorpusSettings(max_bytes=max_bytes, licenses="permissive" if permissive else "all")
-    manifest = build_corpus(sources, output, settings, benchmark_texts=benchmark_texts())
-    for name, split in manifest.splits.items():
-        stderr().print(f"{name}: {split.total.documents:,} documents, {split.total.bytes:,} bytes")
 
 
 @app.command()

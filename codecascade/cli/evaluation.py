@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -171,12 +172,10 @@ def evaluate_model(
 
     opened = None if corpus is None else Corpus.open(corpus)
     needs_sandbox = check_needs(names, given, corpus=opened is not None, model=model is not None)
+    from codecascade.sandbox.sandbox import Sandbox
     from codecascade.training.stopping import stopped_at_once
 
-    with stopped_at_once():
-        from codecascade.sandbox.sandbox import Sandbox
-
-        box = Sandbox(sandbox.value) if needs_sandbox else None
+    with stopped_at_once(), Sandbox(sandbox.value) if needs_sandbox else nullcontext() as box:
         backend: Backend | None = None
         if model is not None:
             from codecascade.generation.loaded import loaded_backend

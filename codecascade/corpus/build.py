@@ -1,40 +1,65 @@
 """Sources in, a corpus folder out.
 
-The steps are functions over documents, each of which says what it dropped::
+The stages, each of which leaves its result in a work folder beside the corpus, so that a build that was killed goes
+on where it was::
 
-    find -> choose -> read -> filter -> benchmark texts -> + natural language -> duplicates -> split -> write
+    find and choose -> parts (read, filter, redact, benchmarks, natural language, ids: see parts.py)
+                    -> exact and near duplicates -> split -> shards -> manifest, account, page
+
+No result depends on how often the build was interrupted, nor on who did the work.
 """
 
 from __future__ import annotations
 
 import logging
+import platform
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from hashlib import blake2b
+from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 import codecascade
-from codecascade.corpus.candidates import Candidate, UnreadableError
-from codecascade.corpus.decontaminate import Benchmarks, keep_clean
-from codecascade.corpus.dedup import keep_first
-from codecascade.corpus.documents import Document, document, size_of
-from codecascade.corpus.dropped import Dropped
-from codecascade.corpus.filters import keep_good
+from codecascade.corpus.candidates import listed
+from codecascade.corpus.datasheet import datasheet
+from codecascade.corpus.decontaminate import Benchmarks
+from codecascade.corpus.dedup import exact_duplicates, ranks, resolved
+from codecascade.corpus.documents import KINDS
+from codecascade.corpus.dropped import Dropped, by_step, in_words
+from codecascade.corpus.engines import Engine, LocalEngine
 from codecascade.corpus.manifest import FORMAT, NAME, Count, Manifest, read_manifest
-from codecascade.corpus.natural_language import with_natural_language
-from codecascade.corpus.sampling import choose, derived_share, total_size
+from codecascade.corpus.near import REMOVED
+from codecascade.corpus.page import page
+from codecascade.corpus.parts import Parts, make_part, read_arrow, whole, write_arrow, write_plan
+from codecascade.corpus.sampling import choose, total_size
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.corpus.sources import NAMED, find
-from codecascade.corpus.split import Sizes, choose_heldout
+from codecascade.corpus.sources import find, place, title
+from codecascade.corpus.split import choose_heldout
+from codecascade.corpus.steps import Tally
+from codecascade.corpus.summary import (
+    benchmark_matches,
+    cluster_sizes,
+    removed_rows,
+    split_manifest,
+    step_manifests,
+)
 from codecascade.corpus.table import is_corpus
-from codecascade.corpus.writing import SplitWriter, read_spool, write_spool
+from codecascade.corpus.writing import write_shard, write_shard_plan
 from codecascade.errors import UserError
-from codecascade.files import FolderLock, atomic_folder, disk_errors, write_json
+from codecascade.files import FolderLock, atomic_write, disk_errors, publish_folder, write_json
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
-"""Called with a step (``find``, ``read``, ``write``, ``nothing to do``) and the bytes done and to do."""
+"""Called with a step (``find``, ``read``, ``deduplicate``, ``write``, ``nothing to do``), the bytes done and all."""
+
+_REQUEST, _NEAR = "request.txt", "near.arrow"
 
 
 def build_corpus(
@@ -43,77 +68,97 @@ def build_corpus(
     settings: CorpusSettings,
     *,
     benchmark_texts: Mapping[str, str] | Sequence[str] = (),
+    engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
-    """Make ``out/train/*.parquet``, ``out/heldout/*.parquet`` and ``out/manifest.json`` of the sources.
+    """Make the corpus folder ``out`` of the sources: shards, ``manifest.json``, ``dropped.parquet``, ``README.md``,
+    ``corpus.html``.
 
     The folder appears whole or not at all, and is byte for byte the same for the same input. When it is there
-    and was made of the same input, nothing is done.
+    and was made of the same input, nothing is done. What a killed build had done is not done again.
 
     Args:
-        sources: folders, ``stdlib``, ``installed``, ``.jsonl`` and ``.parquet`` files.
+        sources: see :func:`codecascade.corpus.sources.find`.
         benchmark_texts: prompts and solutions to keep out, by the name that the manifest will show.
+        engine: who does the work; none: this process alone.
         progress: see :data:`Progress`.
 
     Raises:
-        UserError: a source is missing, nothing in the sources is usable, ``out`` holds something else, or
-            another process is building it.
+        UserError: a source is missing, nothing in the sources is usable, ``out`` holds something else, another
+            process is building it, or the disk is full.
+        RunFailed: a worker process was killed.
     """
     report = progress or _silent
+    engine = engine or LocalEngine()
     if out.exists() and not is_corpus(out) and (out.is_file() or any(out.iterdir())):
         raise UserError("holds something else than a corpus; choose another folder", file=out)
+    work = out.with_name(f".{out.name}.work")
     benchmarks = _named(benchmark_texts)
     request = request_fingerprint(sources, settings, benchmarks)
-    dropped = Dropped()
+    gone = Dropped()
     report("find", 0, 0)
-    candidates = [candidate for source in sources for candidate in find(source, dropped)]
+    candidates = listed(candidate for source in sources for candidate in find(source, gone))
     inputs = _inputs_fingerprint(request, candidates)
     if (made := _made_before(out)) is not None and made.inputs == inputs:
         log.info("%s: made of the same input already, nothing to do", out)
         report("nothing to do", made.chosen.bytes, made.chosen.bytes)
+        if work.exists():  # killed when all was done
+            with FolderLock(work):
+                shutil.rmtree(work)
         return made
-    chosen = choose(candidates, settings, dropped)
-    index = Benchmarks(benchmarks, settings.benchmark_overlap)
+    with FolderLock(work), disk_errors(out), closing(engine):
+        _begin(work, inputs)
+        chosen = choose(candidates, settings, gone)
+        tally = Tally()
+        tally.add("find", candidates, candidates["size"])
+        tally.add("choose", chosen, chosen["size"])
+        count = write_plan(work, chosen, settings, dict(benchmarks))
+        if not count:
+            _nothing_left(work, gone.table(), sources)
+        _reported(engine.run(make_part, work, range(count)), "read", total_size(chosen), report)
+        parts = Parts(work)
+        tally.update(parts.tally)
+        columns = ("path", "repository", "language", "license", "kind", "id")
+        documents = pa.table({name: parts.column(name) for name in columns} | {"bytes": _sizes(parts)})
+        if not len(documents):
+            _nothing_left(work, pa.concat_tables([gone.table(), parts.dropped()]), sources)
+        report("deduplicate", 0, 0)
+        removed, exact = _duplicates(work, documents, parts, settings, engine, tally)
+        kept = np.setdiff1d(np.arange(len(documents)), np.asarray(removed["removed"]))
+        staying = documents.take(kept)
+        split = choose_heldout(staying, settings.heldout_share)
+        heldout = split.holds_out(staying["repository"], staying["path"])
+        sizes = np.asarray(staying["bytes"])
+        shards = write_shard_plan(work, kept, heldout, sizes, settings.shard_bytes)
+        _reported(engine.run(write_shard, work, range(shards)), "write", int(sizes.sum()), report)
 
-    work = out.with_name(f".{out.name}.work")
-    with FolderLock(work), disk_errors(out):
-        spool, sizes = work / "spool.arrow", Sizes()
-        documents = read(chosen, dropped, report)
-        documents = keep_good(documents, settings, dropped)
-        documents = keep_clean(documents, index, dropped)
-        documents = with_natural_language(
-            documents, docstrings=settings.include_docstrings, share_of_code=derived_share(settings)
+        left_out = pa.concat_tables([gone.table(), parts.dropped(), removed_rows(documents, removed, exact)])
+        reasons = by_step(left_out)
+        index = Benchmarks(benchmarks, settings.benchmark_overlap)
+        manifest = Manifest(
+            versions=_versions(),
+            sources=[title(source) for source in sources],
+            settings=settings,
+            request=request,
+            inputs=inputs,
+            candidates=Count(documents=len(candidates), bytes=total_size(candidates)),
+            chosen=Count(documents=len(chosen), bytes=total_size(chosen)),
+            steps=step_manifests(tally, reasons),
+            splits={
+                "train": split_manifest(staying.filter(pa.array(~heldout))),
+                "heldout": split_manifest(staying.filter(pa.array(heldout))),
+            },
+            heldout_by=split.by,
+            heldout=sorted(split.groups),
+            dropped=reasons,
+            replaced=dict(sorted(tally.replaced.items())),
+            cluster_sizes=cluster_sizes(removed),
+            benchmark_matches=benchmark_matches(left_out),
+            benchmark_texts=len(benchmarks) - len(index.too_short),
+            benchmarks_too_short=index.too_short,
         )
-        documents = keep_first(documents, dropped)
-        write_spool(sizes.measured(documents), spool)
-        if not sizes.total:
-            shutil.rmtree(work)
-            raise UserError(f"nothing here can become a document ({dropped})", file=", ".join(sources))
-        split = choose_heldout(sizes, settings.heldout_share)
-        with atomic_folder(out) as folder:
-            train = SplitWriter(folder / "train", settings.shard_bytes)
-            heldout = SplitWriter(folder / "heldout", settings.shard_bytes)
-            for item in reported(read_spool(spool), sizes.total, report):
-                (heldout if split.holds_out(item) else train).add(item)
-            manifest = Manifest(
-                codecascade=codecascade.__version__,
-                sources=[
-                    source if source in NAMED else Path(source).expanduser().resolve().name
-                    for source in sources
-                ],
-                settings=settings,
-                request=request,
-                inputs=inputs,
-                candidates=_count(candidates),
-                chosen=_count(chosen),
-                splits={"train": train.close(), "heldout": heldout.close()},
-                heldout_by=split.by,
-                heldout=sorted(split.groups),
-                dropped=dropped.by_step(),
-                benchmark_matches=dropped.benchmark_matches,
-                benchmarks_too_short=index.too_short,
-            )
-            write_json(folder / NAME, manifest.model_dump(mode="json"))
+        _finish(work / "out", manifest, left_out, staying, parts, removed)
+        publish_folder(work / "out", out)
         shutil.rmtree(work)
     return manifest
 
@@ -128,39 +173,86 @@ def request_fingerprint(
     A run that goes on compares it with ``Manifest.request``: its corpus must not change because a package was
     installed in between.
     """
-    where = [source if source in NAMED else str(Path(source).expanduser().resolve()) for source in sources]
     texts = [part for item in sorted(_named(benchmark_texts).items()) for part in item]
-    return _fingerprint([str(FORMAT), settings.model_dump_json(), *where, *texts])
+    return _fingerprint([str(FORMAT), settings.model_dump_json(), *map(place, sources), *texts])
 
 
-def read(chosen: Sequence[Candidate], dropped: Dropped, report: Progress) -> Iterator[Document]:
-    """The candidates' texts as documents; what can't be read is counted."""
-    done, total = 0, total_size(chosen)
-    for candidate in chosen:
-        try:
-            text = candidate.read()
-        except UnreadableError as error:
-            dropped.add("read", str(error))
-        else:
-            yield document(
-                text,
-                path=candidate.path,
-                repository=candidate.repository,
-                language=candidate.language,
-                license=candidate.license,
-                kind=candidate.kind,
-            )
-        done += candidate.size
-        report("read", done, total)
+# ---- stages -----------------------------------------------------------------------------------------------
 
 
-def reported(documents: Iterable[Document], total: int, report: Progress) -> Iterator[Document]:
-    """The same documents, each reported as written."""
-    done = 0
-    for item in documents:
-        yield item
-        done += size_of(item)
-        report("write", done, total)
+def _begin(work: Path, inputs: str) -> None:
+    """An empty work folder, or that of an earlier build of the same input by the same versions."""
+    mark = f"{inputs} {_versions()}"
+    file = work / _REQUEST
+    if file.is_file() and file.read_text() == mark:
+        log.info("an earlier build was interrupted; it goes on")
+        for entry in work.rglob(".*"):  # files that were being written
+            if entry.is_file() and entry.name != ".lock":
+                entry.unlink()
+        return
+    for entry in work.iterdir():
+        if entry.name != ".lock":
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    atomic_write(file, mark)
+
+
+def _nothing_left(work: Path, left_out: pa.Table, sources: Sequence[str]) -> None:
+    shutil.rmtree(work)
+    raise UserError(f"nothing here can become a document ({in_words(left_out)})", file=", ".join(sources))
+
+
+def _reported(done: Iterable[int], step: str, total: int, report: Progress) -> None:
+    so_far = 0
+    for size in done:
+        so_far += size
+        report(step, so_far, total)
+
+
+def _sizes(parts: Parts) -> pa.Array:
+    return pc.cast(pc.binary_length(parts.column("text")), pa.int64())
+
+
+def _duplicates(
+    work: Path, documents: pa.Table, parts: Parts, settings: CorpusSettings, engine: Engine, tally: Tally
+) -> tuple[pa.Table, int]:
+    """Which documents go for which others (:data:`codecascade.corpus.near.REMOVED`): first so many exact copies."""
+    places = ranks(*(documents[name] for name in ("kind", "license", "repository", "path")))
+    exact = exact_duplicates(documents["id"], places)
+    rest = np.setdiff1d(np.arange(len(documents)), np.asarray(exact["removed"]))
+    tally.add("exact duplicate", documents.take(rest), documents["bytes"].take(rest))
+    near = REMOVED.empty_table()
+    if settings.near_duplicates:
+        if not (work / _NEAR).exists():
+            kinds = documents["kind"].take(rest)
+            found = [near]
+            for kind in KINDS:  # prose stays beside the page that it was taken from, as Table 1 wants both
+                own = rest[np.asarray(pc.equal(kinds, kind))]
+                found.append(engine.near_duplicates(parts, own, places[own], settings.near_threshold, work))
+            write_arrow(work / _NEAR, pa.concat_tables(found))
+        near = read_arrow(work / _NEAR)
+        rest = np.setdiff1d(rest, np.asarray(near["removed"]))
+        tally.add("near duplicate", documents.take(rest), documents["bytes"].take(rest))
+    return resolved(exact, near), len(exact)
+
+
+def _finish(
+    folder: Path, manifest: Manifest, left_out: pa.Table, staying: pa.Table, parts: Parts, removed: pa.Table
+) -> None:
+    """Everything beside the shards; the manifest comes last, and says that the folder is whole."""
+    rows = left_out.drop(["beginning"])
+    whole(folder / "dropped.parquet", lambda name: pq.write_table(rows, name, compression="zstd"))
+    atomic_write(folder / "README.md", datasheet(manifest))
+    atomic_write(folder / "corpus.html", page(manifest, left_out, staying, parts, removed))
+    write_json(folder / NAME, manifest.model_dump(mode="json"))
+
+
+# ---- fingerprints -----------------------------------------------------------------------------------------
+
+
+def _versions() -> dict[str, str]:
+    libraries = ("charset-normalizer", "detect-secrets", "identify", "license-expression", "numpy", "pyarrow")
+    own = {"codecascade": codecascade.__version__, "python": platform.python_version()}
+    return own | {name: version(name) for name in libraries}
 
 
 def _made_before(out: Path) -> Manifest | None:
@@ -178,21 +270,17 @@ def _named(texts: Mapping[str, str] | Sequence[str]) -> Mapping[str, str]:
     return texts if isinstance(texts, Mapping) else {str(number): text for number, text in enumerate(texts)}
 
 
-def _inputs_fingerprint(request: str, candidates: Iterable[Candidate]) -> str:
-    names = (
-        f"{item.repository}\0{item.path}\0{item.size}\0{item.stamp}\0{item.license}" for item in candidates
+def _inputs_fingerprint(request: str, candidates: pa.Table) -> str:
+    columns = (
+        candidates[name].to_pylist()
+        for name in ("repository", "path", "size", "stamp", "license", "revision")
     )
-    return _fingerprint([request, *names])
+    return _fingerprint([request, *("\0".join(map(str, row)) for row in zip(*columns, strict=True))])
 
 
 def _fingerprint(parts: Iterable[str]) -> str:
     digest = blake2b(digest_size=16)
     for part in parts:
-        digest.update(
-            blake2b(part.encode(errors="surrogatepass")).digest()
-        )  # no two lists of parts run together
+        # no two lists of parts run together
+        digest.update(blake2b(part.encode(errors="surrogatepass")).digest())
     return digest.hexdigest()
-
-
-def _count(candidates: Sequence[Candidate]) -> Count:
-    return Count(documents=len(candidates), bytes=total_size(candidates))

@@ -1,23 +1,20 @@
 """Candidates: what may become a document, known by its name and size before its text is read.
 
-So a build with a byte limit chooses among everything and reads only what it chose. What can't be a document
-is counted, never fatal.
+So a build with a byte limit chooses among everything and reads only what it chose. Millions of them fit into
+memory: they are kept as Arrow columns.
 """
 
 from __future__ import annotations
 
-import io
 import os
 import stat
-import tokenize
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
 
 from codecascade.corpus.documents import Kind
-from codecascade.corpus.dropped import Dropped
+from codecascade.corpus.dropped import Dropped, sound
 from codecascade.corpus.languages import kind_of, language_of, language_of_shebang
 
 IGNORED_FOLDERS = frozenset(
@@ -26,13 +23,8 @@ IGNORED_FOLDERS = frozenset(
 IGNORED_SUFFIXES = (".egg-info", ".dist-info")
 
 
-class UnreadableError(Exception):
-    """A candidate whose text can't be had; the message is the reason that gets counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A file, or a row of a table, that may become a document."""
+class Candidate(NamedTuple):
+    """A file, a member of an archive, or a row of a table, that may become a document."""
 
     repository: str
     path: str
@@ -43,8 +35,20 @@ class Candidate:
     """Bytes, before reading."""
     stamp: str
     """Changes when the content does."""
-    read: Callable[[], str]
-    """The text; raises :class:`UnreadableError`."""
+    reader: str
+    """The key of :data:`codecascade.corpus.reading.READERS` that gets its content..."""
+    container: str
+    """... from this file (an archive, a repository, a table; empty for plain files)..."""
+    locator: str
+    """... at this place in it."""
+    own: bool
+    """Of a folder or table of the user's, not of a package that was downloaded."""
+    revision: str = ""
+
+
+SCHEMA = pa.schema(
+    [(name, {"size": pa.int64(), "own": pa.bool_()}.get(name, pa.string())) for name in Candidate._fields]
+)
 
 
 class Origin(NamedTuple):
@@ -54,62 +58,106 @@ class Origin(NamedTuple):
     base: str
     """The folder that paths are relative to."""
     license: str
+    own: bool
+    revision: str = ""
+
+
+def listed(candidates: Iterable[Candidate]) -> pa.Table:
+    """Candidates as a table of :data:`SCHEMA`, in bounded chunks."""
+    batches: list[pa.RecordBatch] = []
+    waiting: list[Candidate] = []
+
+    def flush() -> None:
+        if waiting:
+            columns = zip(zip(*waiting, strict=True), SCHEMA, strict=True)
+            batches.append(
+                pa.record_batch([_column(values, field.type) for values, field in columns], SCHEMA)
+            )
+            waiting.clear()
+
+    for candidate in candidates:
+        waiting.append(candidate)
+        if len(waiting) >= 20_000:
+            flush()
+    flush()
+    return pa.Table.from_batches(batches, SCHEMA)
+
+
+def _column(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
+    try:
+        return pa.array(values, type_)
+    except UnicodeEncodeError:
+        return pa.array(map(sound, values), type_)
+
+
+def candidates_of(table: pa.Table | pa.RecordBatch) -> Iterator[Candidate]:
+    """The other way round."""
+    for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
+        yield Candidate(*row)
 
 
 def file_candidate(
-    file: str, origin: Origin, dropped: Dropped, *, language: str | None = None
+    file: str, origin: Origin, dropped: Dropped, *, language: str | None = None, reader: str = "file"
 ) -> Iterator[Candidate]:
     """The candidate that a file is, if it is one (in the named language, else in the one its name tells).
 
     Paths are plain strings here: this runs for every file of a machine, and ``pathlib`` would take most of the time.
     """
     name = os.path.basename(file)
+    path = file.removeprefix(origin.base + os.sep)
     language = language or language_of(name)
+
+    def drop(reason: str) -> None:
+        dropped.add("find", reason, path, origin.repository, license=origin.license)
+
+    if not _is_unicode(file):
+        return drop("name is not UTF-8")
     if language is None and "." in name:
-        dropped.add("find", "not a known language")
-        return
+        return drop("not a known language")
     try:
         status = os.stat(file)
         if not stat.S_ISREG(status.st_mode):
-            dropped.add("find", "not a file")
-            return
+            return drop("not a file")
         language = language or language_of_shebang(first_line(file))
     except OSError:
-        dropped.add("find", "unreadable")
-        return
+        return drop("unreadable")
     if language is None:
-        dropped.add("find", "not a known language")
-        return
+        return drop("not a known language")
     yield Candidate(
         repository=origin.repository,
-        path=file.removeprefix(origin.base + os.sep),
+        path=path,
         language=language,
         kind=kind_of(language),
         license=origin.license,
         size=status.st_size,
         stamp=str(status.st_mtime_ns),
-        read=partial(read_text, file, language),
+        reader=reader,
+        container="",
+        locator=file,
+        own=origin.own,
+        revision=origin.revision,
     )
+    return None
 
 
-def list_folder(folder: Path, dropped: Dropped) -> list[os.DirEntry[str]]:
+def list_folder(folder: str | os.PathLike[str], dropped: Dropped) -> list[os.DirEntry[str]]:
     """What is in a folder, by name; nothing if it can't be listed."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError:
-        dropped.add("find", "unreadable folder")
+        dropped.add("find", "unreadable folder", os.path.basename(folder))
         return []
 
 
+def ignored_name(name: str) -> bool:
+    """Hidden folders, dependencies and caches: not the source's own code."""
+    return name.startswith(".") or name in IGNORED_FOLDERS or name.endswith(IGNORED_SUFFIXES)
+
+
 def ignored(entry: os.DirEntry[str]) -> bool:
-    """Hidden folders, dependencies, caches and virtual environments: not the source's own code."""
-    return (
-        entry.name.startswith(".")
-        or entry.name in IGNORED_FOLDERS
-        or entry.name.endswith(IGNORED_SUFFIXES)
-        or os.path.lexists(os.path.join(entry.path, "pyvenv.cfg"))
-    )
+    """The same of a folder on disk, and virtual environments."""
+    return ignored_name(entry.name) or os.path.lexists(os.path.join(entry.path, "pyvenv.cfg"))
 
 
 def first_line(file: str) -> str:
@@ -118,26 +166,9 @@ def first_line(file: str) -> str:
         return stream.readline(200).decode("latin-1")
 
 
-def read_text(file: str, language: str) -> str:
-    """A file's text as UTF-8, or by a Python file's declared encoding.
-
-    Raises:
-        UnreadableError: gone, not permitted, binary, or in an encoding that it doesn't declare.
-    """
+def _is_unicode(name: str) -> bool:
     try:
-        data = Path(file).read_bytes()
-    except OSError:
-        raise UnreadableError("unreadable") from None
-    if b"\0" in data:
-        raise UnreadableError("binary")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        pass
-    try:
-        if language == "python":
-            encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-            return data.decode(encoding)
-    except (SyntaxError, UnicodeDecodeError, LookupError):
-        pass
-    raise UnreadableError("not UTF-8")
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -7,14 +7,23 @@ decontaminations use. A document goes when it holds a set share of one benchmark
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
+import fsspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from codecascade.corpus.documents import Document
-from codecascade.corpus.dropped import Dropped
+from codecascade.corpus.steps import Outcome, Step, drop
+from codecascade.errors import UserError
+
+STEP = "benchmark"
+_NAMES = frozenset({"task_id", "entry_point", "name", "language", "id", "source_file"})
 
 LENGTH = 50
 """Characters of an n-gram. A benchmark text without so many (``return x + y``) can't be told from any code."""
@@ -78,17 +87,63 @@ class Benchmarks:
         return bool(np.convolve(known, np.ones(_RUN), "valid").max() >= _RUN)
 
 
-def keep_clean(documents: Iterable[Document], benchmarks: Benchmarks, dropped: Dropped) -> Iterator[Document]:
-    """The documents that contain no benchmark text; the others are listed with the text that they contain."""
-    for document in documents:
-        name = benchmarks.match(document.text)
-        if name is None:
-            yield document
+def benchmark_step(benchmarks: Benchmarks) -> Step:
+    """Drops the documents that contain a benchmark text; the reason is the text's name."""
+
+    def run(batch: pa.RecordBatch) -> Outcome:
+        return drop(batch, STEP, [benchmarks.match(text) for text in batch.column("text").to_pylist()])
+
+    return Step(STEP, run)
+
+
+def read_benchmark_file(path: Path) -> dict[str, str]:
+    """The texts of a file to keep out of a corpus, by names that tell where they stand.
+
+    Every field of text of JSON lines (also compressed) and every column of text of Parquet counts; any other file is
+    one text.
+
+    Raises:
+        UserError: it is missing, empty or broken.
+    """
+    name = path.name
+    try:
+        if name.endswith(".parquet"):
+            table = pq.read_table(path)
+            found = {
+                f"{name}:{number}/{key}": value
+                for number, row in enumerate(table.to_pylist(), 1)
+                for key, value in _fields(row)
+            }
+        elif ".jsonl" in name or name.endswith(".ndjson"):
+            found = {}
+            with fsspec.open(str(path), "rt", encoding="utf-8", compression="infer") as lines:
+                for number, line in enumerate(lines, 1):
+                    if line.strip():
+                        row = json.loads(line)
+                        prefix = (
+                            str(row.get("task_id") or f"{name}:{number}")
+                            if isinstance(row, dict)
+                            else f"{name}:{number}"
+                        )
+                        found |= {f"{prefix}/{key}": value for key, value in _fields(row)}
         else:
-            dropped.add("benchmark", name)
-            dropped.benchmark_matches.append(
-                {"path": document.path, "repository": document.repository, "benchmark": name}
-            )
+            found = {name: path.read_text(encoding="utf-8")}
+    except FileNotFoundError:
+        raise UserError("there is no such file to decontaminate against", file=path) from None
+    except (OSError, EOFError, ValueError, pa.ArrowException) as error:
+        raise UserError(f"can't be read as benchmark texts ({error})", file=path) from None
+    found = {key: value for key, value in found.items() if value.strip()}
+    if not found:
+        raise UserError("holds no text to decontaminate against", file=path)
+    return found
+
+
+def _fields(row: Any) -> Iterator[tuple[str, str]]:
+    """Names and texts of a row; of lists (MBPP's tests) all entries as one text."""
+    for key, value in row.items() if isinstance(row, dict) else ():
+        text = "\n".join(map(str, value)) if isinstance(value, list) else value
+        if isinstance(text, str) and key not in _NAMES:
+            yield key, text
 
 
 def squeeze(text: str) -> bytes:

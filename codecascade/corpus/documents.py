@@ -5,6 +5,8 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import Literal, NamedTuple, cast
 
+import pyarrow as pa
+
 Kind = Literal["code", "natural_language_code", "natural_language"]
 KINDS: tuple[Kind, ...] = ("code", "natural_language_code", "natural_language")
 """Table 1 of the paper: code, natural language related to code, natural language."""
@@ -26,6 +28,12 @@ class Document(NamedTuple):
     id: str
     """Hash of the content without its white space: unique in a corpus, the same on every machine."""
     kind: Kind
+    revision: str = ""
+    """Commit or version of the repository, where its source tells one."""
+
+
+SCHEMA = pa.schema([(name, pa.string()) for name in Document._fields])
+"""Of shards, and of the batches that the steps of a build hand on (whose ids are set by the last step)."""
 
 
 def content_id(text: str) -> str:
@@ -45,9 +53,10 @@ def document(
     language: str,
     license: str,  # noqa: A002  (the column's name)
     kind: str,
+    revision: str = "",
 ) -> Document:
     """A document with its id."""
-    return Document(text, path, repository, language, license, content_id(text), cast(Kind, kind))
+    return Document(text, path, repository, language, license, content_id(text), cast(Kind, kind), revision)
 
 
 def size_of(document: Document) -> int:
@@ -55,6 +64,18 @@ def size_of(document: Document) -> int:
     return len(document.text) if document.text.isascii() else len(document.text.encode())
 
 
+def batch_of(documents: list[Document]) -> pa.RecordBatch:
+    """Documents as an Arrow batch with the corpus's columns."""
+    columns = zip(*documents, strict=True) if documents else [()] * len(SCHEMA)
+    return pa.record_batch([pa.array(column, pa.string()) for column in columns], schema=SCHEMA)
+
+
+def documents_of(batch: pa.RecordBatch) -> list[Document]:
+    """The other way round."""
+    columns = [batch.column(name).to_pylist() for name in SCHEMA.names]
+    return [Document(*row) for row in zip(*columns, strict=True)]
+
+
 def keyed(*parts: str) -> int:
     """A number in [0, 2^64) that depends on ``parts`` alone: every choice in this package is drawn from it."""
-    return int.from_bytes(blake2b("\0".join(parts).encode(), digest_size=8).digest())
+    return int.from_bytes(blake2b("\0".join(parts).encode(errors="surrogatepass"), digest_size=8).digest())

@@ -1,29 +1,122 @@
-"""The account of everything that a build left out."""
+"""The account of everything that a build left out, row by row (``dropped.parquet``)."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+SCHEMA = pa.schema(
+    [
+        ("path", pa.string()),
+        ("repository", pa.string()),
+        ("step", pa.string()),
+        ("reason", pa.string()),
+        ("kept", pa.string()),  # of a duplicate: the repository and path of the copy that stays
+        ("similarity", pa.float32()),  # ... and its Jaccard similarity to that copy
+        ("kind", pa.string()),
+        ("language", pa.string()),
+        ("license", pa.string()),
+        ("bytes", pa.int64()),
+        ("beginning", pa.string()),  # of the text, for the page of samples; not in dropped.parquet
+    ]
+)
+BEGINNING = 800
+"""Characters."""
 
 
-@dataclass
 class Dropped:
-    """Counts by step and reason; benchmark matches are also listed by name, for somebody to look at."""
+    """Collects rows of :data:`SCHEMA`; one row for every file, row or document that a step left out."""
 
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    benchmark_matches: list[dict[str, str]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._rows: list[tuple[Any, ...]] = []
+        self._batches: list[pa.RecordBatch] = []
 
-    def add(self, step: str, reason: str, count: int = 1) -> None:
-        if count:
-            self.counts[step, reason] += count
+    def add(
+        self,
+        step: str,
+        reason: str,
+        path: str = "",
+        repository: str = "",
+        *,
+        kind: str = "",
+        language: str = "",
+        license: str = "",  # noqa: A002  (the column's name)
+        bytes: int = 0,  # noqa: A002
+    ) -> None:
+        self._rows.append((path, repository, step, reason, None, None, kind, language, license, bytes, None))
+        if len(self._rows) >= 20_000:
+            self._flush()
 
-    def by_step(self) -> dict[str, dict[str, int]]:
-        """``{step: {reason: documents}}``, most frequent reasons first."""
-        table: dict[str, dict[str, int]] = {}
-        for (step, reason), count in sorted(self.counts.items(), key=lambda item: (-item[1], item[0])):
-            table.setdefault(step, {})[reason] = count
-        return dict(sorted(table.items()))
+    def extend(self, table: pa.Table | pa.RecordBatch) -> None:
+        self._flush()
+        self._batches += (
+            pa.table(table).to_batches() if isinstance(table, pa.RecordBatch) else table.to_batches()
+        )
 
-    def __str__(self) -> str:
-        most = self.counts.most_common(5)
-        return ", ".join(f"{count} x {reason}" for (_, reason), count in most) or "no files at all"
+    def table(self) -> pa.Table:
+        self._flush()
+        return pa.Table.from_batches(self._batches, SCHEMA)
+
+    def _flush(self) -> None:
+        if self._rows:
+            columns = [
+                pa.array([sound(value) for value in column], field.type)
+                for column, field in zip(zip(*self._rows, strict=True), SCHEMA, strict=True)
+            ]
+            self._batches.append(pa.record_batch(columns, SCHEMA))
+            self._rows = []
+
+
+def rows(batch: pa.RecordBatch, step: str, reasons: Iterable[str]) -> pa.RecordBatch:
+    """Documents (a batch or a table of :data:`~codecascade.corpus.documents.SCHEMA`) as rows of this account."""
+    count = batch.num_rows
+    return pa.record_batch(
+        [
+            batch.column("path"),
+            batch.column("repository"),
+            pa.array([step] * count, pa.string()),
+            pa.array(reasons, pa.string()),
+            pa.nulls(count, pa.string()),
+            pa.nulls(count, pa.float32()),
+            batch.column("kind"),
+            batch.column("language"),
+            batch.column("license"),
+            pc.cast(pc.binary_length(batch.column("text")), pa.int64()),
+            pc.utf8_slice_codeunits(batch.column("text"), 0, BEGINNING),
+        ],
+        SCHEMA,
+    )
+
+
+def nothing() -> pa.RecordBatch:
+    """No rows."""
+    return pa.RecordBatch.from_pylist([], SCHEMA)
+
+
+def by_step(dropped: pa.Table) -> dict[str, dict[str, int]]:
+    """``{step: {reason: documents}}``, most frequent reasons first."""
+    groups = dropped.group_by(["step", "reason"], use_threads=False).aggregate([([], "count_all")])
+    counted = [(row["step"], -row["count_all"], row["reason"]) for row in groups.to_pylist()]
+    table: dict[str, dict[str, int]] = {}
+    for step, negative, reason in sorted(counted):
+        table.setdefault(step, {})[reason] = -negative
+    return table
+
+
+def in_words(dropped: pa.Table) -> str:
+    """The five most frequent reasons, for a message."""
+    reasons = [(count, reason) for step in by_step(dropped).values() for reason, count in step.items()]
+    return (
+        ", ".join(f"{count} x {reason}" for count, reason in sorted(reasons, reverse=True)[:5])
+        or "no files at all"
+    )
+
+
+def sound(value: Any) -> Any:
+    """Text that can be stored as UTF-8: the names of files may be any bytes."""
+    return (
+        value.encode(errors="replace").decode() if isinstance(value, str) and not value.isascii() else value
+    )

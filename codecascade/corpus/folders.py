@@ -8,7 +8,8 @@ from pathlib import Path
 
 from codecascade.corpus.candidates import Candidate, Origin, file_candidate, ignored, list_folder
 from codecascade.corpus.dropped import Dropped
-from codecascade.corpus.licenses import OWN, UNKNOWN, license_of_text
+from codecascade.corpus.licenses import OWN, UNKNOWN, combined, license_of_text
+from codecascade.corpus.members import is_license_file
 
 METADATA_FILES = frozenset(
     [
@@ -32,7 +33,11 @@ METADATA_FILES = frozenset(
 )
 """A folder with one of these, or with ``.git``, is a repository."""
 
-LICENSE_FILES = ("license", "licence", "copying", "unlicense")
+_CORPUS = {"manifest.json", "dropped.parquet", "train"}
+"""What a folder that was made by a build holds; the next build of the folder above must not read it."""
+
+DEEPEST = 200
+"""Folders inside folders; below, a tree is taken for one that was made to exhaust whoever walks it."""
 
 
 def folder(root: Path, dropped: Dropped) -> Iterator[Candidate]:
@@ -45,34 +50,43 @@ def folder(root: Path, dropped: Dropped) -> Iterator[Candidate]:
     """
     root = root.resolve()
 
-    def walk(here: Path, origin: Origin, in_repository: bool) -> Iterator[Candidate]:
+    def walk(here: Path, origin: Origin, in_repository: bool, depth: int) -> Iterator[Candidate]:
+        if depth > DEEPEST:
+            dropped.add("find", "folders too deep", here.name, origin.repository)
+            return
         entries = list_folder(here, dropped)
         names = {entry.name for entry in entries}
+        if names >= _CORPUS:
+            dropped.add("find", "a corpus, not its source", here.name, origin.repository)
+            return
         spdx = license_of_folder(here, entries) or origin.license
         if ".git" in names or names & METADATA_FILES:
             in_repository = True
-            origin = Origin(Path(root.name, here.relative_to(root)).as_posix(), str(here), spdx)
+            origin = Origin(Path(root.name, here.relative_to(root)).as_posix(), str(here), spdx, own=True)
         elif not in_repository and (here == root or here.parent == root):
-            origin = Origin(Path(root.name, here.relative_to(root)).as_posix(), str(here), spdx)
+            origin = Origin(Path(root.name, here.relative_to(root)).as_posix(), str(here), spdx, own=True)
+        else:
+            origin = origin._replace(license=spdx)
         for entry in entries:
             if entry.is_symlink():
-                dropped.add("find", "link")
+                dropped.add("find", "link", entry.path.removeprefix(origin.base + os.sep), origin.repository)
             elif entry.is_dir():
                 if not ignored(entry):
-                    yield from walk(Path(entry.path), origin, in_repository)
+                    yield from walk(Path(entry.path), origin, in_repository, depth + 1)
             elif not entry.name.startswith("."):
                 yield from file_candidate(entry.path, origin, dropped)
 
-    return walk(root, Origin(root.name, str(root), OWN), in_repository=False)
+    return walk(root, Origin(root.name, str(root), OWN, own=True), in_repository=False, depth=0)
 
 
 def license_of_folder(folder: Path, entries: list[os.DirEntry[str]]) -> str | None:
-    """What the folder's licence file says; none if there is no such file."""
+    """What the folder's licence files say; none if there is no such file."""
+    found = []
     for entry in entries:
-        if entry.name.lower().startswith(LICENSE_FILES) and entry.is_file(follow_symlinks=False):
+        if is_license_file(entry.name) and entry.is_file(follow_symlinks=False):
             try:
                 with open(folder / entry.name, encoding="utf-8", errors="replace") as file:
-                    return license_of_text(file.read(4000))
+                    found.append(license_of_text(file.read(100_000)))
             except OSError:
-                return UNKNOWN
-    return None
+                found.append(UNKNOWN)
+    return combined(found) if found else None

@@ -1,6 +1,6 @@
-"""Which language a file is written in, by its name or its first line.
+"""Which language a file is written in, by its name; what its name leaves open is for :mod:`.content`.
 
-The names follow GitHub's linguist in lower case. Data formats (JSON, CSV, XML, notebooks...) and type
+The names follow GitHub's linguist in lower case. Data formats (JSON, CSV, XML...) and type
 stubs are left out on purpose: they are not what a code model should learn to write.
 """
 
@@ -9,12 +9,20 @@ from __future__ import annotations
 import os
 import re
 
+from identify import interpreters
+
 from codecascade.corpus.documents import Kind
+
+NOTEBOOK = "jupyter notebook"
+"""Read as two documents: a script and its prose."""
 
 EXTENSIONS = {
     extension: language
     for language, extensions in {
+        "actionscript": ".as",
         "ada": ".adb .ads",
+        "antlr": ".g4",
+        "applescript": ".applescript",
         "agda": ".agda",
         "assembly": ".asm .s",
         "awk": ".awk",
@@ -26,11 +34,13 @@ EXTENSIONS = {
         "cmake": ".cmake",
         "coffeescript": ".coffee",
         "common lisp": ".lisp .lsp",
-        "coq": ".v",
+        "coq": ".coq",
+        "verilog": ".v .vh",
         "crystal": ".cr",
         "css": ".css",
         "cuda": ".cu .cuh",
         "cython": ".pyx .pxd .pxi",
+        "csound": ".csd .orc",
         "d": ".d",
         "dart": ".dart",
         "elixir": ".ex .exs",
@@ -38,34 +48,57 @@ EXTENSIONS = {
         "emacs lisp": ".el",
         "erlang": ".erl .hrl",
         "f#": ".fs .fsi .fsx",
-        "fortran": ".f .f90 .f95 .f03 .for",
-        "glsl": ".glsl .vert .frag",
+        "forth": ".fth .4th",
+        "fortran": ".f .f90 .f95 .f03 .f08 .for",
+        "gdscript": ".gd",
+        "gherkin": ".feature",
+        "glsl": ".glsl .vert .frag .geom .comp",
         "go": ".go",
         "graphql": ".graphql .gql",
         "groovy": ".groovy .gradle",
         "haskell": ".hs .lhs",
+        "haxe": ".hx",
         "hcl": ".tf .hcl",
+        "hlsl": ".hlsl .fx",
         "html": ".html .htm",
+        "idris": ".idr",
         "java": ".java",
+        "java server pages": ".jsp",
+        NOTEBOOK: ".ipynb",
         "javascript": ".js .mjs .cjs .jsx",
         "julia": ".jl",
         "kotlin": ".kt .kts",
         "lean": ".lean",
+        "less": ".less",
+        "llvm": ".ll",
         "lua": ".lua",
+        "mako": ".mako",
         "metal": ".metal",
+        "mlir": ".mlir",
+        "modula-2": ".mod",
+        "move": ".move",
+        "meson": ".meson",
         "nim": ".nim",
+        "ninja": ".ninja",
         "nix": ".nix",
         "objective-c": ".m",
         "objective-c++": ".mm",
         "ocaml": ".ml .mli",
+        "odin": ".odin",
+        "opencl": ".cl",
         "pascal": ".pas .pp",
         "perl": ".pl .pm .t",
         "php": ".php",
-        "powershell": ".ps1 .psm1",
+        "plsql": ".pls .pkb .pks",
+        "powershell": ".ps1 .psm1 .psd1",
+        "purescript": ".purs",
         "prolog": ".pro",
         "protocol buffer": ".proto",
         "python": ".py .pyw",
         "r": ".r",
+        "raku": ".raku .rakumod",
+        "reason": ".re",
+        "rescript": ".res",
         "racket": ".rkt",
         "ruby": ".rb .rake .gemspec",
         "rust": ".rs",
@@ -73,11 +106,15 @@ EXTENSIONS = {
         "scheme": ".scm .ss",
         "scss": ".scss",
         "shell": ".sh .bash .zsh .ksh",
+        "sass": ".sass",
         "smalltalk": ".st",
+        "smt": ".smt2",
         "solidity": ".sol",
         "sql": ".sql",
         "standard ml": ".sml .sig",
         "starlark": ".bzl .star",
+        "stan": ".stan",
+        "stylus": ".styl",
         "svelte": ".svelte",
         "swift": ".swift",
         "systemverilog": ".sv .svh",
@@ -91,6 +128,9 @@ EXTENSIONS = {
         "visual basic": ".vb .bas",
         "vue": ".vue",
         "yaml": ".yaml .yml",
+        "wgsl": ".wgsl",
+        "webassembly": ".wat .wast",
+        "xslt": ".xsl .xslt",
         "zig": ".zig",
         "asciidoc": ".adoc .asciidoc",
         "markdown": ".md .markdown .mdx",
@@ -101,32 +141,32 @@ EXTENSIONS = {
 }
 
 NAMES = {
+    "bsdmakefile": "makefile",
     "build": "starlark",
     "build.bazel": "starlark",
     "cmakelists.txt": "cmake",
+    "containerfile": "dockerfile",
     "dockerfile": "dockerfile",
     "gemfile": "ruby",
     "gnumakefile": "makefile",
     "jenkinsfile": "groovy",
     "makefile": "makefile",
+    "meson.build": "meson",
+    "meson_options.txt": "meson",
     "rakefile": "ruby",
     "readme": "text",
     "vagrantfile": "ruby",
     "workspace": "starlark",
 }
 
+_TAGS = {"awk": "awk", "javascript": "javascript", "perl": "perl", "php": "php", "python": "python", "ruby": "ruby",
+         "shell": "shell", "tcl": "tcl", "lua": "lua", "r": "r", "julia": "julia", "groovy": "groovy"}  # fmt: skip
 INTERPRETERS = {
-    "awk": "awk",
-    "bash": "shell",
-    "node": "javascript",
-    "perl": "perl",
-    "php": "php",
-    "python": "python",
-    "ruby": "ruby",
-    "sh": "shell",
-    "tclsh": "tcl",
-    "zsh": "shell",
-}
+    program: _TAGS[tag]
+    for program, tags in interpreters.INTERPRETERS.items()
+    for tag in sorted(tags & _TAGS.keys())
+} | {"awk": "awk", "gawk": "awk", "lua": "lua", "Rscript": "r", "julia": "julia", "groovy": "groovy"}
+"""The language of a program in a first line: ``identify``'s table under our names, and what it lacks."""
 
 DOCUMENTATION = frozenset({"asciidoc", "markdown", "restructuredtext", "text"})
 """Languages whose documents are natural language related to code."""
@@ -136,7 +176,7 @@ _LEGAL_OR_LIST = re.compile(
     r"|requirements|constraints|top_level|entry_points|sources|manifest|robots|version)\b",
     re.IGNORECASE,
 )
-_SHEBANG = re.compile(r"#!\s*(?:\S*/)?([A-Za-z]+)[\d.]*(?:\s+(?:-\S+\s+)*([A-Za-z]+))?")
+_SHEBANG = re.compile(r"#!\s*(?:\S*/)?([A-Za-z]+)[\d.]*(?:\s+(?:-\S+\s+|\w+=\S*\s+)*([A-Za-z]+))?")
 
 
 def language_of(name: str) -> str | None:

@@ -1,12 +1,26 @@
 """Names of licences, as SPDX expressions, and which of them are permissive.
 
-The first form: a distribution's metadata and a repository's licence file, told apart by their wording.
+From a distribution's metadata, a repository's licence file and the first lines of a source file. Expressions are read
+by ``license-expression``, whole licence texts by ``identify``; what neither knows, by its wording.
 """
 
 from __future__ import annotations
 
 import re
+import tempfile
+from collections.abc import Iterable
 from email.message import Message
+from functools import cache, lru_cache
+from typing import Any
+
+from boolean.boolean import ParseError
+from identify.identify import license_id
+from license_expression import (
+    ExpressionError,
+    LicenseSymbol,
+    LicenseWithExceptionSymbol,
+    get_spdx_licensing,
+)
 
 OWN = "own"
 UNKNOWN = "unknown"
@@ -26,6 +40,7 @@ PERMISSIVE = frozenset(
         "CC0-1.0",
         "CNRI-Python",
         "HPND",
+        "LicenseRef-scancode-public-domain",
         "ISC",
         "MIT",
         "MIT-0",
@@ -51,9 +66,9 @@ PERMISSIVE = frozenset(
 _WORDINGS = tuple(
     (spdx, re.compile(pattern, re.IGNORECASE))
     for spdx, pattern in (
-        ("AGPL-3.0", r"\bAGPL|Affero General Public"),
-        ("LGPL-3.0", r"\bLGPL|Lesser General Public|Library General Public"),
-        ("GPL-3.0", r"\bGPL|GNU General Public|GENERAL PUBLIC LICENSE"),
+        ("AGPL-3.0-only", r"\bAGPL|Affero General Public"),
+        ("LGPL-3.0-only", r"\bLGPL|Lesser General Public|Library General Public"),
+        ("GPL-3.0-only", r"\bGPL|GNU General Public|GENERAL PUBLIC LICENSE"),
         ("MPL-2.0", r"\bMPL\b|Mozilla Public"),
         ("EPL-2.0", r"\bEPL\b|Eclipse Public"),
         ("Apache-2.0", r"\bApache\b"),
@@ -68,44 +83,73 @@ _WORDINGS = tuple(
         ("BSL-1.0", r"\bBoost Software License"),
     )
 )
-_TOKEN = re.compile(r"\(|\)|[^\s()]+")
+_SPDX_TAG = re.compile(r"SPDX-License-Identifier:[ \t]*([^\r\n]+)")
+_GNU_NOTICE = re.compile(
+    r"(?:terms of|under|licen[cs]ed).{0,40}\bGNU (?:(Lesser|Library|Affero) )?General Public Licen[cs]e",
+    re.IGNORECASE,
+)
+_COMMENT_SIGNS = re.compile(r"^[ \t]*(?:#+|//+|/?\*+|;+|--|%+|dnl\b|REM\b)", re.MULTILINE)
+_HEADER = 3000
+_SHORTEST_LICENSE, _LONGEST_LICENSE = 400, 100_000
+_UNPARSEABLE = (ExpressionError, ParseError)
+
+LICENSE_FILES = ("license", "licence", "copying", "unlicense")
+"""How the names of licence files begin."""
 
 
+_licensing = cache(get_spdx_licensing)
+
+
+@lru_cache(maxsize=10_000)
 def is_permissive(expression: str) -> bool:
     """Whether all of it may be used under a permissive licence; ``own`` counts, ``unknown`` doesn't.
 
     >>> is_permissive("MIT"), is_permissive("GPL-3.0-only OR (MIT AND 0BSD)"), is_permissive("MIT AND MPL-2.0")
     (True, True, False)
     """
-    tokens = _TOKEN.findall(expression)
+    if expression in (OWN, UNKNOWN):
+        return expression == OWN
+    try:
+        parsed = _licensing().parse(expression)
+    except _UNPARSEABLE:
+        return False
+    return parsed is not None and _permits(parsed)
 
-    def alternatives() -> bool:
-        verdict = all_of()
-        while tokens and tokens[0].upper() == "OR":
-            tokens.pop(0)
-            verdict = all_of() or verdict
-        return verdict
 
-    def all_of() -> bool:
-        verdict = single()
-        while tokens and tokens[0].upper() == "AND":
-            tokens.pop(0)
-            verdict = single() and verdict
-        return verdict
+def _permits(node: Any) -> bool:
+    if isinstance(node, LicenseWithExceptionSymbol):  # an exception only gives more freedom
+        return node.license_symbol.key in PERMISSIVE
+    if isinstance(node, LicenseSymbol):
+        return node.key in PERMISSIVE or node.key == OWN
+    verdicts = [_permits(part) for part in node.args]
+    return any(verdicts) if isinstance(node, _licensing().OR) else all(verdicts)
 
-    def single() -> bool:
-        token = tokens.pop(0) if tokens else ""
-        if token == "(":
-            verdict = alternatives()
-            if tokens:
-                tokens.pop(0)
-            return verdict
-        if len(tokens) > 1 and tokens[0].upper() == "WITH":  # an exception only gives more freedom
-            del tokens[:2]
-        return token in PERMISSIVE or token == OWN
 
-    verdict = alternatives()
-    return verdict and not tokens
+@lru_cache(maxsize=10_000)
+def normalised(expression: str) -> str:
+    """An SPDX expression with the identifiers as SPDX spells them; other text by its wording.
+
+    >>> normalised("mit or apache-2.0"), normalised("New BSD License")
+    ('MIT OR Apache-2.0', 'BSD-3-Clause')
+    """
+    expression = " ".join(expression.split())
+    if expression in ("", OWN, UNKNOWN):
+        return expression or UNKNOWN
+    try:
+        parsed = _licensing().parse(expression, validate=True)
+    except _UNPARSEABLE:
+        return license_of_text(expression)
+    return str(parsed) if parsed is not None else UNKNOWN
+
+
+def combined(licenses: Iterable[str]) -> str:
+    """What several licence files of one folder say together: all of those that are known hold.
+
+    >>> combined(["unknown", "MIT", "Apache-2.0", "MIT"])
+    'Apache-2.0 AND MIT'
+    """
+    known = sorted(set(licenses) - {UNKNOWN})
+    return " AND ".join(f"({one})" if " OR " in one else one for one in known) if known else UNKNOWN
 
 
 def license_of_metadata(metadata: Message) -> str:
@@ -116,14 +160,10 @@ def license_of_metadata(metadata: Message) -> str:
     """
     expression = metadata.get("License-Expression")
     if expression:
-        return " ".join(str(expression).split())
+        return normalised(str(expression))
     field = str(metadata.get("License") or "").strip()
-    if field and "\n" not in field:
-        words = _TOKEN.findall(field)
-        if all(word in PERMISSIVE | {"AND", "OR", "(", ")"} or word.startswith("MPL-") for word in words):
-            return field
-        if (named := license_of_text(field)) != UNKNOWN:
-            return named
+    if field and "\n" not in field and (named := normalised(field)) != UNKNOWN:
+        return named
     classifiers = [str(value) for value in metadata.get_all("Classifier") or ()]
     licenses = {
         license_of_text(value.rpartition(" :: ")[2])
@@ -133,11 +173,40 @@ def license_of_metadata(metadata: Message) -> str:
     return " OR ".join(sorted(licenses)) or license_of_text(field)
 
 
+@lru_cache(maxsize=10_000)
 def license_of_text(text: str) -> str:
-    """The licence that a text names or is, by its beginning.
+    """The licence that a text is (``identify`` compares it with the well-known ones) or, by its beginning, names.
 
     >>> license_of_text("New BSD License"), license_of_text("All rights reserved.")
     ('BSD-3-Clause', 'unknown')
     """
+    if _SHORTEST_LICENSE <= len(text) <= _LONGEST_LICENSE and (known := _known_text(text)):
+        return known
     start = " ".join(text[:2000].split())  # wordings may be broken into lines
     return next((spdx for spdx, wording in _WORDINGS if wording.search(start)), UNKNOWN)
+
+
+def license_of_header(text: str) -> str | None:
+    """What a source file says of itself in its first lines: an SPDX tag, or a standard notice of the GNU licences.
+
+    >>> license_of_header("// SPDX-License-Identifier: Apache-2.0 OR MIT\\nint x;")
+    'Apache-2.0 OR MIT'
+    """
+    start = text[:_HEADER]
+    if match := _SPDX_TAG.search(start):
+        return normalised(match[1].removesuffix("*/").removesuffix("-->").strip())
+    if "General Public" in start or "General\n" in start:
+        words = " ".join(_COMMENT_SIGNS.sub(" ", start).split())
+        if match := _GNU_NOTICE.search(words):
+            return {"Lesser": "LGPL-3.0-only", "Library": "LGPL-2.0-only", "Affero": "AGPL-3.0-only"}.get(
+                match[1] or "", "GPL-3.0-only"
+            )
+    return None
+
+
+def _known_text(text: str) -> str | None:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:  # it takes files only
+        file.write(text)
+        file.flush()
+        found: str | None = license_id(file.name)
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -11,7 +12,7 @@ from codecascade.errors import UserError
 from codecascade.files import read_json
 from codecascade.settings import Settings
 
-FORMAT = 1
+FORMAT = 2
 NAME = "manifest.json"
 
 
@@ -23,6 +24,17 @@ class Count(Settings):
 
     def __add__(self, other: Count) -> Count:
         return Count(documents=self.documents + other.documents, bytes=self.bytes + other.bytes)
+
+
+class StepManifest(Settings):
+    """What was there after a step."""
+
+    step: str
+    left: Count
+    kinds: dict[str, Count]
+    languages: dict[str, Count]
+    licenses: dict[str, Count]
+    dropped: dict[str, int] = Field(description="reason -> files, rows or documents that the step left out")
 
 
 class SplitManifest(Settings):
@@ -38,19 +50,56 @@ class Manifest(Settings):
     """``manifest.json``: counts, what was dropped and why, and how it was made (no times, no machine's paths)."""
 
     format: int = FORMAT
-    codecascade: str = Field(description="version that made it")
+    versions: dict[str, str] = Field(
+        description="of codecascade, Python and the libraries that decide something"
+    )
     sources: list[str] = Field(description="names of the sources, folders without the way to them")
     settings: CorpusSettings
     request: str = Field(description="hash of sources, settings and benchmark texts")
     inputs: str = Field(description="hash of the request and of every candidate's name, size and date")
     candidates: Count = Field(description="files and rows found, and those of them that were read")
     chosen: Count
+    steps: list[StepManifest]
     splits: dict[str, SplitManifest]
     heldout_by: str = Field(description="repository, or path where there is only one repository")
     heldout: list[str] = Field(description="the repositories (or paths) that are held out")
     dropped: dict[str, dict[str, int]] = Field(description="step -> reason -> documents")
+    replaced: dict[str, int] = Field(description="placeholder -> keys, passwords, addresses replaced by it")
+    cluster_sizes: dict[str, int] = Field(
+        description="copies of a document, itself included -> documents that stay and had so many"
+    )
     benchmark_matches: list[dict[str, str]]
+    benchmark_texts: int = Field(description="benchmark texts that were looked for")
     benchmarks_too_short: list[str] = Field(description="benchmark texts too short to be looked for")
+
+    def title(self) -> str:
+        """What the corpus is of, in a line."""
+        named = (
+            self.sources if len(self.sources) <= 4 else [*self.sources[:3], f"{len(self.sources) - 3} others"]
+        )
+        return f"Corpus of {', '.join(named)}"
+
+    def total(self) -> Count:
+        """Of both splits."""
+        return sum((split.total for split in self.splits.values()), Count())
+
+    def languages(self) -> dict[str, Count]:
+        """Of both splits and all kinds."""
+        parts = (languages for split in self.splits.values() for languages in split.kinds.values())
+        return _added(parts)
+
+    def licenses(self) -> dict[str, Count]:
+        """Of both splits."""
+        return _added(split.licenses for split in self.splits.values())
+
+
+def _added(parts: Iterable[Mapping[str, Count]]) -> dict[str, Count]:
+    """Counts of the same name together, the most bytes first."""
+    sums: dict[str, Count] = {}
+    for part in parts:
+        for name, count in part.items():
+            sums[name] = sums.get(name, Count()) + count
+    return dict(sorted(sums.items(), key=lambda item: (-item[1].bytes, item[0])))
 
 
 def read_manifest(folder: Path) -> Manifest:

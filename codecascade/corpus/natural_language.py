@@ -15,8 +15,12 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator
 
-from codecascade.corpus.documents import Document, document, size_of
+import pyarrow as pa
+
+from codecascade.corpus import dropped
+from codecascade.corpus.documents import Document, batch_of, document, documents_of, size_of
 from codecascade.corpus.functions import definitions, parse
+from codecascade.corpus.steps import Outcome, Step
 
 SHORTEST_DOCUMENT = 300
 """Characters of a document made here."""
@@ -30,6 +34,16 @@ RICH = 0.2
 _EMPTY_LINES = re.compile(r"\n(?:[ \t\r]*\n)+")
 
 
+def natural_language_step(*, docstrings: bool, share_of_code: float | None) -> Step:
+    """Adds, behind every document, what is made of it: of Python its docstrings, of all documentation its prose."""
+
+    def run(batch: pa.RecordBatch) -> Outcome:
+        made = with_natural_language(documents_of(batch), docstrings=docstrings, share_of_code=share_of_code)
+        return Outcome(batch_of(list(made)), dropped.nothing())
+
+    return Step("natural language", run)
+
+
 def with_natural_language(
     documents: Iterable[Document], *, docstrings: bool, share_of_code: float | None
 ) -> Iterator[Document]:
@@ -37,8 +51,8 @@ def with_natural_language(
 
     Args:
         docstrings: whether to look into Python code.
-        share_of_code: most bytes made, as a share of the bytes of code seen so far, so that what is made is spread
-            over the whole corpus; none means no limit. With a limit only files rich in docstrings are used,
+        share_of_code: most bytes made, as a share of the bytes of code of the batch seen so far, so that what is made
+            is spread over the whole corpus; none means no limit. With a limit only files rich in docstrings are used,
             since parsing (3 MB/s) is by far the slowest step of a build.
     """
     seen = made = 0
@@ -83,6 +97,7 @@ def _derived(source: Document, text: str, kind: str) -> Document:
         language="text",
         license=source.license,
         kind=kind,
+        revision=source.revision,
     )
 
 

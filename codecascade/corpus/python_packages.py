@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import os
+import platform
 import sysconfig
 from collections.abc import Iterator
-from dataclasses import replace
 from email.message import Message
-from functools import partial
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import cast
 
-from codecascade.corpus.candidates import (
-    Candidate,
-    Origin,
-    UnreadableError,
-    file_candidate,
-    ignored,
-    list_folder,
-    read_text,
-)
+from codecascade.corpus.candidates import Candidate, Origin, file_candidate, ignored, list_folder
 from codecascade.corpus.dropped import Dropped
 from codecascade.corpus.licenses import license_of_metadata
 
@@ -33,18 +24,20 @@ def standard_library(dropped: Dropped) -> Iterator[Candidate]:
     Each top-level module or package is a repository (``stdlib/json``), so that whole modules can be held out.
     """
     root = Path(sysconfig.get_path("stdlib")).resolve()
+    version = platform.python_version()
 
     def walk(folder: Path, repository: str | None) -> Iterator[Candidate]:
         for entry in list_folder(folder, dropped):
             name = repository or f"stdlib/{entry.name.partition('.')[0]}"
             if entry.is_symlink():
-                dropped.add("find", "link")
+                dropped.add("find", "link", entry.path.removeprefix(str(root) + os.sep), name)
             elif entry.is_dir():
                 skipped = ignored(entry) or (repository is None and entry.name in _NOT_LIBRARY)
                 if not skipped and not entry.name.startswith("config-"):
                     yield from walk(Path(entry.path), name)
             else:
-                yield from file_candidate(entry.path, Origin(name, str(root), "PSF-2.0"), dropped)
+                origin = Origin(name, str(root), "PSF-2.0", own=False, revision=version)
+                yield from file_candidate(entry.path, origin, dropped)
 
     return walk(root, None)
 
@@ -66,11 +59,12 @@ def installed(dropped: Dropped) -> Iterator[Candidate]:
 def _distribution(distribution: Distribution, repository: str, dropped: Dropped) -> Iterator[Candidate]:
     files = distribution.files
     if files is None:
-        dropped.add("find", "distribution without a list of files")
+        dropped.add("find", "distribution without a list of files", repository=repository)
         return
     root = os.path.realpath(str(distribution.locate_file("")))
     metadata = cast(Message, distribution.metadata)
-    origin = Origin(repository, root, license_of_metadata(metadata))
+    version = str(metadata.get("Version") or "")
+    origin = Origin(repository, root, license_of_metadata(metadata), own=False, revision=version)
     is_real: dict[str, bool] = {}  # folder -> neither a link nor below one
     for entry in sorted(map(str, files)):
         top, _, rest = entry.partition("/")
@@ -85,7 +79,7 @@ def _distribution(distribution: Distribution, repository: str, dropped: Dropped)
         if folder not in is_real:
             is_real[folder] = os.path.realpath(folder) == folder
         if not is_real[folder] or os.path.islink(file):
-            dropped.add("find", "link")
+            dropped.add("find", "link", entry, repository)
         else:
             yield from file_candidate(file, origin, dropped)
 
@@ -93,13 +87,4 @@ def _distribution(distribution: Distribution, repository: str, dropped: Dropped)
 def _description(file: str, metadata: Message, origin: Origin, dropped: Dropped) -> Iterator[Candidate]:
     content_type = str(metadata.get("Description-Content-Type") or "").partition(";")[0].strip()
     language = {"text/markdown": "markdown", "text/plain": "text"}.get(content_type, "restructuredtext")
-    for candidate in file_candidate(file, origin, dropped, language=language):
-        yield replace(candidate, read=partial(_after_headers, file))
-
-
-def _after_headers(file: str) -> str:
-    """The description in a core metadata file: everything after the first empty line."""
-    description = read_text(file, "text").partition("\n\n")[2]
-    if not description.strip():
-        raise UnreadableError("empty")
-    return description
+    return file_candidate(file, origin, dropped, language=language, reader="metadata")

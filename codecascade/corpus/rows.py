@@ -1,28 +1,28 @@
 """Rows of JSON lines and Parquet files as candidates, under the column names that public data sets use.
 
-A row without a repository is a repository of its own, so that hold-out goes row by row. Its language is the
-one that it names, else the one of its path; a row that tells neither is taken as natural language.
+The files are local or anywhere that fsspec reaches (``hf://datasets/OWNER/NAME/data/*.parquet``, ``s3://``...). A row
+without a repository is a repository of its own, so that hold-out goes row by row. Its language is the one that it
+names, else the one of its path; a row that tells neither is taken as natural language.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
+import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from codecascade.corpus.candidates import Candidate, UnreadableError
+from codecascade.corpus.candidates import Candidate
 from codecascade.corpus.documents import KINDS, Kind
 from codecascade.corpus.dropped import Dropped
+from codecascade.corpus.encoding import UnreadableError
 from codecascade.corpus.languages import kind_of, language_of
-from codecascade.corpus.licenses import UNKNOWN
+from codecascade.corpus.licenses import UNKNOWN, normalised
 from codecascade.errors import UserError
 
 COLUMNS = {
@@ -32,88 +32,180 @@ COLUMNS = {
     "language": ("language", "lang"),
     "license": ("license", "licenses", "max_stars_repo_licenses"),
     "kind": ("kind",),
+    "revision": ("revision", "revision_id", "max_stars_repo_head_hexsha"),
+    "id": ("id",),
 }
 """Our column, and the names that it is found under, best first."""
 
+JSON_LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".jsonl.bz2", ".jsonl.xz", ".ndjson")
+PARQUET = (".parquet",)
+LONGEST_LINE = 200_000_000
+"""Bytes of one JSON object."""
 
-def json_lines(path: Path, dropped: Dropped) -> Iterator[Candidate]:
-    """The objects of a JSON-lines file; a line that is none, or has no text, is counted and passed over."""
-    stamp = str(os.stat(path).st_mtime_ns)
-    with open(path, "rb") as file:
-        start = 0
-        for number, line in enumerate(file, 1):
+
+def is_table(name: str) -> bool:
+    """Whether a name is that of JSON lines or of Parquet."""
+    return name.lower().endswith((*JSON_LINES, *PARQUET))
+
+
+def table_files(source: str) -> list[str]:
+    """The files that a fsspec address names: itself, a pattern's matches, or the tables below a folder.
+
+    Raises:
+        UserError: there are none, or the place can't be reached.
+    """
+    try:
+        filesystem, path = fsspec.core.url_to_fs(source)
+        if any(sign in path for sign in "*?["):
+            found = filesystem.glob(path)
+        elif filesystem.isdir(path):
+            found = filesystem.find(path)
+        else:
+            found = [path] if filesystem.exists(path) else []
+        names = sorted(str(name) for name in found if is_table(str(name)))
+        addresses = [filesystem.unstrip_protocol(name) for name in names]
+    except (OSError, ValueError, ImportError) as error:
+        raise UserError(f"can't be reached ({error})", file=source) from None
+    if not addresses:
+        raise UserError("there is no .jsonl or .parquet file there", file=source)
+    return addresses
+
+
+def rows(address: str, dropped: Dropped) -> Iterator[Candidate]:
+    """The rows of a file of either kind; ``address`` is a local path or a fsspec address.
+
+    Raises:
+        UserError: a Parquet file is broken, or has no column of text.
+    """
+    return (_parquet if address.lower().endswith(PARQUET) else _json_lines)(address, dropped)
+
+
+def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
+    stamp, name = _stamp(address), _name(address)
+    seen: set[str] = set()
+    with _opened(address) as file:
+        start = number = 0
+        while line := file.readline(LONGEST_LINE):
+            number += 1
+            if not line.endswith(b"\n") and len(line) == LONGEST_LINE:
+                dropped.add("find", "row longer than 200 MB", f"{name}:{number}", bytes=len(line))
+                while line and not line.endswith(b"\n"):
+                    start += len(line)
+                    line = file.readline(LONGEST_LINE)
+                start += len(line)
+                continue
             try:
                 row = json.loads(line)
                 text = _first(row, "text") if isinstance(row, dict) else None
             except (ValueError, RecursionError):
                 text = None
-            if isinstance(text, str):
+            if not isinstance(text, str):
+                if line.strip():
+                    dropped.add("find", "row without text", f"{name}:{number}")
+            elif _seen_before(row, seen):
+                dropped.add("find", "duplicated id", f"{name}:{number}")
+            else:
+                size = len(text) if text.isascii() else len(text.encode(errors="replace"))
                 yield _candidate(
-                    row,
-                    f"{path.name}:{number}",
-                    len(text.encode(errors="replace")),
-                    stamp,
-                    partial(_read_line, path, start),
+                    row, f"{name}:{number}", size, stamp, "jsonl", address, f"{start}:{len(line)}"
                 )
-            elif line.strip():
-                dropped.add("find", "row without text")
             start += len(line)
 
 
-def parquet(path: Path, dropped: Dropped) -> Iterator[Candidate]:
-    """The rows of a Parquet file.
-
-    Raises:
-        UserError: the file is broken, or has no column of text.
-    """
-    with _broken_file(path):
-        schema = pq.read_schema(path)
-    text_column = next((name for name in COLUMNS["text"] if name in schema.names), None)
-    if text_column is None or not _holds_text(schema.field(text_column).type):
-        raise UserError(f"has no column of text called {' or '.join(COLUMNS['text'])}", file=path)
-    return _parquet_rows(path, text_column, dropped)
-
-
-def _parquet_rows(path: Path, text_column: str, dropped: Dropped) -> Iterator[Candidate]:
-    stamp = str(os.stat(path).st_mtime_ns)
-    with _broken_file(path):
-        reader = _ParquetText(path, text_column)
-    wanted = [name for names in COLUMNS.values() for name in names if name in reader.file.schema_arrow.names]
+def _parquet(address: str, dropped: Dropped) -> Iterator[Candidate]:
+    stamp, name = _stamp(address), _name(address)
+    with _broken_file(address):
+        file = _parquet_file(address)
+    names = file.schema_arrow.names
+    text_column = next((name for name in COLUMNS["text"] if name in names), None)
+    if text_column is None or not _holds_text(file.schema_arrow.field(text_column).type):
+        raise UserError(f"has no column of text called {' or '.join(COLUMNS['text'])}", file=address)
+    wanted = [name for names_ in COLUMNS.values() for name in names_ if name in names]
+    seen: set[str] = set()
     number = 0
-    for group in range(reader.file.num_row_groups):
-        with _broken_file(path):
-            table = reader.file.read_row_group(group, columns=wanted)
-        sizes = pc.binary_length(table.column(text_column)).to_pylist()
-        for index, (size, row) in enumerate(zip(sizes, table.drop([text_column]).to_pylist(), strict=True)):
-            number += 1
-            if size is None:
-                dropped.add("find", "row without text")
-            else:
-                read = partial(reader.text, group, index)
-                yield _candidate(row, f"{path.name}:{number}", size, stamp, read)
+    for group in range(file.num_row_groups):
+        index = 0
+        # a row group of a hub's data set may hold a gigabyte: never more than some rows of it at once
+        for batch in _batches(file, group, wanted, address):
+            sizes = pc.binary_length(batch.column(text_column)).to_pylist()
+            others = pa.Table.from_batches([batch]).drop([text_column]).to_pylist()
+            for size, row in zip(sizes, others or [{}] * len(sizes), strict=True):
+                number += 1
+                if size is None:
+                    dropped.add("find", "row without text", f"{name}:{number}")
+                elif _seen_before(row, seen):
+                    dropped.add("find", "duplicated id", f"{name}:{number}")
+                else:
+                    locator = f"{text_column}:{group}:{index}"
+                    yield _candidate(row, f"{name}:{number}", size, stamp, "parquet", address, locator)
+                index += 1
+
+
+def _batches(file: pq.ParquetFile, group: int, columns: list[str], address: str) -> Iterator[pa.RecordBatch]:
+    batches = file.iter_batches(batch_size=1000, row_groups=[group], columns=columns)
+    while True:
+        with _broken_file(address):
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
 
 
 def _holds_text(type_: pa.DataType) -> bool:
-    return any(
-        test(type_)
-        for test in (
-            pa.types.is_string,
-            pa.types.is_large_string,
-            pa.types.is_binary,
-            pa.types.is_large_binary,
-        )
-    )
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    return any(test(type_) for test in tests)
 
 
 @contextmanager
-def _broken_file(path: Path) -> Iterator[None]:
+def _broken_file(address: str) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"is not a Parquet file that can be read ({error})", file=path) from None
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(f"is not a Parquet file that can be read ({reason})", file=address) from None
 
 
-def _candidate(row: Mapping[str, Any], name: str, size: int, stamp: str, read: Any) -> Candidate:
+def _opened(address: str) -> IO[bytes]:
+    try:
+        return cast(IO[bytes], fsspec.open(address, "rb", compression="infer").open())
+    except (OSError, ValueError, ImportError) as error:
+        raise UserError(f"can't be read ({error})", file=address) from None
+
+
+def _parquet_file(address: str) -> pq.ParquetFile:
+    if "://" not in address:
+        return pq.ParquetFile(address, memory_map=True)
+    return pq.ParquetFile(fsspec.open(address, "rb").open())
+
+
+def _stamp(address: str) -> str:
+    filesystem, path = fsspec.core.url_to_fs(address)
+    try:
+        info = filesystem.info(path)
+    except OSError as error:
+        raise UserError(f"can't be read ({error})", file=address) from None
+    told = (
+        info.get(key) for key in ("size", "mtime", "ETag", "LastModified", "last_commit", "sha", "created")
+    )
+    return " ".join(str(value) for value in told if value is not None)
+
+
+def _name(address: str) -> str:
+    return address.rstrip("/").rpartition("/")[2]
+
+
+def _seen_before(row: Mapping[str, Any], seen: set[str]) -> bool:
+    identity = _first(row, "id")
+    if not isinstance(identity, str):
+        return False
+    before = identity in seen
+    seen.add(identity)
+    return before
+
+
+def _candidate(
+    row: Mapping[str, Any], name: str, size: int, stamp: str, reader: str, container: str, locator: str
+) -> Candidate:
     path = str(_first(row, "path") or "").replace("\\", "/").lstrip("/")
     language = str(_first(row, "language") or "").lower() or language_of(path)
     kind = _first(row, "kind")
@@ -127,10 +219,14 @@ def _candidate(row: Mapping[str, Any], name: str, size: int, stamp: str, read: A
         path=path or name,
         language=language or "text",
         kind=cast(Kind, kind),
-        license=str(spdx or UNKNOWN),
+        license=normalised(str(spdx or UNKNOWN)),
         size=size,
         stamp=stamp,
-        read=read,
+        reader=reader,
+        container=container,
+        locator=locator,
+        own=True,
+        revision=str(_first(row, "revision") or ""),
     )
 
 
@@ -138,43 +234,72 @@ def _first(row: Mapping[str, Any], column: str) -> Any:
     return next((row[name] for name in COLUMNS[column] if row.get(name) is not None), None)
 
 
-def _read_line(path: Path, start: int) -> str:
-    try:
-        with open(path, "rb") as file:
-            file.seek(start)
-            text = _first(json.loads(file.readline()), "text")
-    except (OSError, ValueError):
-        raise UnreadableError("unreadable") from None
-    return _unicode(text)
+class JsonLinesReader:
+    """An open file of JSON lines."""
 
-
-class _ParquetText:
-    """One column of a Parquet file, a row group at a time (candidates are read in the order of the rows)."""
-
-    def __init__(self, path: Path, column: str) -> None:
-        self.file = pq.ParquetFile(path, memory_map=True)
-        self.column = column
-        self._group = -1
-        self._texts: pa.ChunkedArray | None = None
-
-    def text(self, group: int, index: int) -> str:
+    def __init__(self, address: str) -> None:
         try:
-            if group != self._group:
-                self._texts = self.file.read_row_group(group, columns=[self.column]).column(0)
-                self._group = group
-            assert self._texts is not None
-            text = self._texts[index].as_py()
-        except (pa.ArrowInvalid, OSError, UnicodeDecodeError):
+            self._file = _opened(address)
+        except UserError:
             raise UnreadableError("unreadable") from None
-        return _unicode(text.decode("utf-8", "replace") if isinstance(text, bytes) else text)
+
+    def read(self, locator: str, limit: int) -> str:
+        """The text of a row. Raises :class:`UnreadableError`."""
+        start, length = map(int, locator.split(":"))
+        try:
+            self._file.seek(start)
+            text = _first(json.loads(self._file.read(length)), "text")
+        except (OSError, EOFError, ValueError, RecursionError, AttributeError):
+            raise UnreadableError("unreadable") from None
+        return _unicode(text, limit)
+
+    def close(self) -> None:
+        self._file.close()
 
 
-def _unicode(text: str) -> str:
+class ParquetReader:
+    """An open Parquet file; its rows are read forwards, some at a time."""
+
+    def __init__(self, address: str) -> None:
+        try:
+            self._file = _parquet_file(address)
+        except (pa.ArrowException, OSError):
+            raise UnreadableError("unreadable") from None
+        self._group = self._start = -1
+        self._batches: Iterator[pa.RecordBatch] = iter(())
+        self._texts: pa.Array = pa.array([], pa.string())
+
+    def read(self, locator: str, limit: int) -> str:
+        """The text of a row. Raises :class:`UnreadableError`."""
+        column, group_, index_ = locator.split(":")
+        group, index = int(group_), int(index_)
+        try:
+            if group != self._group or index < self._start:
+                self._batches = self._file.iter_batches(batch_size=1000, row_groups=[group], columns=[column])
+                self._group, self._start, self._texts = group, 0, next(self._batches).column(0)
+            while index >= self._start + len(self._texts):
+                self._start += len(self._texts)
+                self._texts = next(self._batches).column(0)
+            text = self._texts[index - self._start].as_py()
+        except (pa.ArrowException, OSError, UnicodeDecodeError, StopIteration, IndexError):
+            self._group = -1
+            raise UnreadableError("unreadable") from None
+        return _unicode(text.decode("utf-8", "replace") if isinstance(text, bytes) else text, limit)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _unicode(text: Any, limit: int) -> str:
     """``text``, if it can be written as UTF-8: JSON may spell lone surrogates."""
+    if not isinstance(text, str):
+        raise UnreadableError("unreadable")
     try:
-        text.encode()
+        size = len(text) if text.isascii() else len(text.encode())
     except UnicodeEncodeError:
         raise UnreadableError("not UTF-8") from None
+    if size > limit:
+        raise UnreadableError("larger than max_file_bytes")
     if "\0" in text:
         raise UnreadableError("binary")
     return text

@@ -2,39 +2,63 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import os
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from codecascade.corpus.candidates import Candidate
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from codecascade.corpus.content import POSSIBLE
 from codecascade.corpus.documents import keyed
 from codecascade.corpus.dropped import Dropped
+from codecascade.corpus.languages import NOTEBOOK
 from codecascade.corpus.licenses import is_permissive
 from codecascade.corpus.settings import CorpusSettings
 
+NOTEBOOK_BYTES = 20
+"""A notebook's file, pictures included, may be so many times larger than what is kept of it."""
 
-def choose(candidates: Sequence[Candidate], settings: CorpusSettings, dropped: Dropped) -> list[Candidate]:
+
+def choose(listing: pa.Table, settings: CorpusSettings, dropped: Dropped) -> pa.Table:
     """The candidates to read, in their old order.
 
     Of ``max_bytes``, text gets its share and what the code doesn't need; of the rest, code leaves the same
     share free for the natural language that is made of it (:func:`derived_share`).
     """
-    allowed = []
-    for candidate in candidates:
-        reason = reason_to_refuse(candidate, settings)
-        if reason is None:
-            allowed.append(candidate)
-        else:
-            dropped.add("choose", reason)
-    if settings.max_bytes is None:
-        return allowed
-    code = [candidate for candidate in allowed if candidate.kind == "code"]
-    text = [candidate for candidate in allowed if candidate.kind != "code"]
-    share = settings.natural_language_share
-    text = spread(text, max(int(settings.max_bytes * share), settings.max_bytes - total_size(code)))
-    code = spread(code, int((settings.max_bytes - total_size(text)) * (1 - share)))
-    taken = {id(candidate) for candidate in (*code, *text)}
-    dropped.add("choose", "over max_bytes", len(allowed) - len(taken))
-    return [candidate for candidate in allowed if id(candidate) in taken]
+    reasons = refusals(listing, settings)
+    chosen = np.array([reason is None for reason in reasons], bool)
+    if settings.max_bytes is not None:
+        sizes = np.asarray(listing["size"])
+        is_code = np.asarray(pc.equal(listing["kind"], "code")) if len(listing) else np.empty(0, bool)
+        code, text = np.flatnonzero(chosen & is_code), np.flatnonzero(chosen & ~is_code)
+        share = settings.natural_language_share
+        names, paths = (listing[name].to_pylist() for name in ("repository", "path"))
+        budget = max(int(settings.max_bytes * share), settings.max_bytes - int(sizes[code].sum()))
+        text = spread(text, names, paths, sizes, budget)
+        code = spread(
+            code, names, paths, sizes, int((settings.max_bytes - int(sizes[text].sum())) * (1 - share))
+        )
+        taken = np.zeros(len(listing), bool)
+        taken[code] = taken[text] = True
+        for row in np.flatnonzero(chosen & ~taken).tolist():
+            reasons[row] = "over max_bytes"
+        chosen &= taken
+    _account(listing, reasons, dropped)
+    return listing.filter(pa.array(chosen))
+
+
+def _account(listing: pa.Table, reasons: Sequence[str | None], dropped: Dropped) -> None:
+    refused = np.array([reason is not None for reason in reasons], bool)
+    columns = [listing.filter(pa.array(refused))[name].to_pylist()
+               for name in ("path", "repository", "kind", "language", "license", "size")]  # fmt: skip
+    told = [reason for reason in reasons if reason is not None]
+    for reason, path, repository, kind, language, spdx, size in zip(told, *columns, strict=True):
+        dropped.add(
+            "choose", reason, path, repository, kind=kind, language=language, license=spdx, bytes=size
+        )
 
 
 def derived_share(settings: CorpusSettings) -> float | None:
@@ -43,35 +67,62 @@ def derived_share(settings: CorpusSettings) -> float | None:
     return None if settings.max_bytes is None else share / (1 - share)
 
 
-def reason_to_refuse(candidate: Candidate, settings: CorpusSettings) -> str | None:
-    """Why a candidate is not for this corpus; none if it is."""
-    if candidate.size > settings.max_file_bytes:
-        return "larger than max_file_bytes"
-    if candidate.kind == "code" and settings.languages and candidate.language not in settings.languages:
-        return "not one of the languages"
-    if settings.licenses == "permissive" and not is_permissive(candidate.license):
-        return f"licence {candidate.license[:60]}"
-    return None
+def refusals(listing: pa.Table, settings: CorpusSettings) -> list[str | None]:
+    """Why each candidate is not for this corpus; none if it is."""
+    wanted = frozenset(settings.languages)
+    found: list[str | None] = []
+    columns = (listing[name].to_pylist() for name in ("path", "kind", "language", "license", "size", "own"))
+    for path, kind, language, spdx, size, own in zip(*columns, strict=True):
+        reason = None
+        if size > settings.max_file_bytes * (NOTEBOOK_BYTES if language == NOTEBOOK else 1):
+            reason = "larger than max_file_bytes"
+        elif kind == "code" and wanted and language not in wanted and not _may_be(path, language, wanted):
+            reason = "not one of the languages"
+        elif license_refused(spdx, own, settings.licenses):
+            reason = f"licence {spdx[:60]}"
+        found.append(reason)
+    return found
 
 
-def spread(candidates: Sequence[Candidate], budget: int) -> list[Candidate]:
-    """Candidates of at most ``budget`` bytes together.
+def _may_be(path: str, language: str, wanted: frozenset[str]) -> bool:
+    """Whether the text may turn out to be in a wanted language: a notebook, or an extension that several share."""
+    return language == NOTEBOOK or not wanted.isdisjoint(POSSIBLE.get(os.path.splitext(path)[1].lower(), ()))
+
+
+def license_refused(spdx: str, own: bool, licenses: str) -> bool:
+    """Whether the setting ``licenses`` keeps a licence out."""
+    applies = licenses == "permissive" or (licenses == "auto" and not own)
+    return applies and not is_permissive(spdx)
+
+
+def spread(
+    rows: NDArray[np.int64],
+    repositories: Sequence[str],
+    paths: Sequence[str],
+    sizes: NDArray[np.int64],
+    budget: int,
+) -> NDArray[np.int64]:
+    """Those of the candidates ``rows`` that make at most ``budget`` bytes together.
 
     Every repository gives all it has up to one common level of bytes (as water fills vessels); one that has
     more gives the files that the hash of their path puts first, so a growing repository keeps its choice.
     """
-    repositories: dict[str, list[Candidate]] = defaultdict(list)
-    for candidate in candidates:
-        repositories[candidate.repository].append(candidate)
-    level = water_level(map(total_size, repositories.values()), budget)
-    chosen = []
-    for repository, members in repositories.items():
+    members: dict[str, list[int]] = {}
+    for row in rows.tolist():
+        members.setdefault(repositories[row], []).append(row)
+    totals = {name: int(sizes[own].sum()) for name, own in members.items()}
+    level = water_level(totals.values(), budget)
+    chosen: list[int] = []
+    for name, own in members.items():
+        if totals[name] <= level:
+            chosen += own
+            continue
         left = level
-        for candidate in sorted(members, key=lambda member: keyed(repository, member.path)):
-            if candidate.size <= left:
-                left -= candidate.size
-                chosen.append(candidate)
-    return chosen
+        for row in sorted(own, key=lambda row: (keyed(name, paths[row]), row)):
+            if sizes[row] <= left:
+                left -= sizes[row]
+                chosen.append(row)
+    return np.array(sorted(chosen), np.int64)
 
 
 def water_level(sizes: Iterable[int], budget: int) -> float:
@@ -90,6 +141,7 @@ def water_level(sizes: Iterable[int], budget: int) -> float:
     return float("inf")
 
 
-def total_size(candidates: Iterable[Candidate]) -> int:
-    """Bytes."""
-    return sum(candidate.size for candidate in candidates)
+def total_size(listing: pa.Table) -> int:
+    """Bytes of all candidates."""
+    value: Any = pc.sum(listing["size"]).as_py()
+    return int(value or 0)

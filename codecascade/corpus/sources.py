@@ -5,37 +5,69 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from codecascade.corpus.archives import archive, is_archive
 from codecascade.corpus.candidates import Candidate
 from codecascade.corpus.dropped import Dropped
 from codecascade.corpus.folders import folder
+from codecascade.corpus.git import commit, is_bare
 from codecascade.corpus.python_packages import installed, standard_library
-from codecascade.corpus.rows import json_lines, parquet
+from codecascade.corpus.rows import is_table, rows, table_files
 from codecascade.errors import UserError
 
 NAMED = {"stdlib": standard_library, "installed": installed}
-FILES = {".jsonl": json_lines, ".parquet": parquet}
 
 
 def find(source: str, dropped: Dropped) -> Iterator[Candidate]:
     """All candidates of one source, in the same order on every call.
 
     Args:
-        source: ``stdlib``, ``installed``, a folder, or a ``.jsonl`` or ``.parquet`` file. A folder of one of
-            the two special names is written ``./stdlib``.
+        source: ``stdlib``, ``installed``; a folder, a bare git repository, ``FOLDER@REVISION``; an archive; a
+            ``.jsonl`` or ``.parquet`` file, or a fsspec address of some. A folder of one of the two special
+            names is written ``./stdlib``.
 
     Raises:
         UserError: there is no such source, or it is not of one of these kinds.
     """
     if source in NAMED:
         return NAMED[source](dropped)
+    if "://" in source:
+        return (candidate for file in table_files(source) for candidate in rows(file, dropped))
     path = Path(source).expanduser()
     if path.is_dir():
-        return folder(path, dropped)
+        return commit(path, "HEAD", dropped) if is_bare(path) else folder(path, dropped)
     if not path.exists():
+        before, at, revision = source.rpartition("@")
+        if at and (repository := Path(before).expanduser()).is_dir():
+            return commit(repository, revision, dropped)
         raise UserError(
-            "there is no such source; give a folder, a .jsonl or .parquet file, stdlib or installed",
+            "there is no such source; give a folder, FOLDER@REVISION, an archive, a .jsonl or .parquet file, "
+            "stdlib or installed",
             file=source,
         )
-    if path.suffix not in FILES:
-        raise UserError("is neither a folder nor a .jsonl or .parquet file", file=source)
-    return FILES[path.suffix](path, dropped)
+    if is_table(path.name):
+        return rows(str(path.resolve()), dropped)
+    if is_archive(path.name):
+        return archive(path, dropped)
+    raise UserError("is neither a folder nor an archive nor a .jsonl or .parquet file", file=source)
+
+
+def is_there(source: str) -> bool:
+    """Whether a source is there, as far as this machine can tell."""
+    path = Path(source).expanduser()
+    before, at, _ = source.rpartition("@")
+    at_a_commit = bool(at) and Path(before).expanduser().is_dir()
+    return source in NAMED or "://" in source or path.exists() or at_a_commit
+
+
+def title(source: str) -> str:
+    """A source's name without the way to it, for the manifest."""
+    if source in NAMED:
+        return source
+    if "://" in source:
+        return source
+    return Path(source).expanduser().resolve().name
+
+
+def place(source: str) -> str:
+    """A source's name with the whole way to it, for a fingerprint."""
+    return source if source in NAMED or "://" in source else str(Path(source).expanduser().resolve())

@@ -7,36 +7,16 @@ half seen the other. A corpus of a single repository is split by file, the best 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
-from codecascade.corpus.documents import Document, keyed, size_of
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-
-@dataclass
-class Sizes:
-    """Bytes by repository and by path, added up while documents pass by.
-
-    Code decides: text counts only where a corpus has no code, so that what is held out has functions to be
-    measured on.
-    """
-
-    total: int = 0
-    code: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """(``repository`` or ``path``, its name) -> bytes of code."""
-    all: Counter[tuple[str, str]] = field(default_factory=Counter)
-
-    def measured(self, documents: Iterable[Document]) -> Iterator[Document]:
-        for document in documents:
-            size = size_of(document)
-            self.total += size
-            for by, name in (("repository", document.repository), ("path", document.path)):
-                self.all[by, name] += size
-                if document.kind == "code":
-                    self.code[by, name] += size
-            yield document
+from codecascade.corpus.documents import keyed
 
 
 @dataclass(frozen=True)
@@ -46,16 +26,30 @@ class Split:
     by: Literal["repository", "path"]
     groups: frozenset[str]
 
-    def holds_out(self, document: Document) -> bool:
-        return (document.repository if self.by == "repository" else document.path) in self.groups
+    def holds_out(self, repository: pa.ChunkedArray, path: pa.ChunkedArray) -> NDArray[np.bool_]:
+        """(n,) of each document."""
+        column = repository if self.by == "repository" else path
+        if not len(column):
+            return np.empty(0, bool)
+        return np.asarray(pc.is_in(column, value_set=pa.array(sorted(self.groups), pa.string())))
 
 
-def choose_heldout(sizes: Sizes, share: float) -> Split:
-    """Groups of about ``share`` of the bytes, the same ones for the same corpus."""
-    sums = sizes.code or sizes.all
+def choose_heldout(documents: pa.Table, share: float) -> Split:
+    """Groups of about ``share`` of the bytes, the same ones for the same corpus.
+
+    Code decides: text counts only where a corpus has no code, so that what is held out has functions to be
+    measured on.
+
+    Args:
+        documents: ``repository``, ``path``, ``kind`` and ``bytes`` of each.
+    """
+    code = documents.filter(pc.equal(documents["kind"], "code"))
+    counted = code if len(code) else documents
     by: Literal["repository", "path"]
-    by = "repository" if sum(kind == "repository" for kind, _ in sums) > 1 else "path"
-    return Split(by, held_out({name: size for (kind, name), size in sums.items() if kind == by}, share))
+    by = "repository" if len(counted["repository"].unique()) > 1 else "path"
+    sums = counted.group_by(by, use_threads=False).aggregate([("bytes", "sum")])
+    sizes = dict(zip(sums[by].to_pylist(), sums["bytes_sum"].to_pylist(), strict=True))
+    return Split(by, held_out(sizes, share))
 
 
 def held_out(sizes: Mapping[str, int], share: float) -> frozenset[str]:

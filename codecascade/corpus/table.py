@@ -138,6 +138,14 @@ class DocumentTable(Sequence[Document]):
     def __iter__(self) -> Iterator[Document]:
         return (self[index] for index in range(len(self)))
 
+    def values(self, column: str) -> list[str]:
+        """One column of all documents, without reading their texts."""
+        found: list[str] = []
+        for shard in dict.fromkeys(shard for shard, _ in self._groups):
+            with _opened(shard) as file:
+                found += file.read(columns=[column]).column(0).to_pylist()
+        return [found[row] for row in self._rows.tolist()]
+
     def _columns(self, group: int) -> list[pa.Array]:
         with self._lock:
             columns = self._cache.pop(group, None)
@@ -156,6 +164,13 @@ class DocumentTable(Sequence[Document]):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
+
+
+def sample_texts(corpus: Corpus, kinds: Sequence[str], characters: int) -> list[str]:
+    """Training documents of these kinds, evenly from the whole corpus, of about so many characters in all."""
+    tables = [corpus.documents("train", kind) for kind in kinds]
+    step = max(1, round(sum(table.total_bytes for table in tables) / characters))
+    return [table[place].text for table in tables for place in range(0, len(table), step)]
 
 
 @contextmanager

@@ -1,118 +1,115 @@
-"""Parquet shards in, and the temporary table that a build fills before it knows the split."""
+"""Parquet shards: which document goes into which, and their making."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from hashlib import blake2b
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from codecascade.corpus.documents import Document, size_of
-from codecascade.corpus.manifest import Count, SplitManifest
+from codecascade.corpus.documents import SCHEMA
+from codecascade.corpus.parts import Parts, read_arrow, whole, write_arrow
 
-SCHEMA = pa.schema([(name, pa.string()) for name in Document._fields])
 GROUP_BYTES = 1_000_000
 """Text in a row group: what a reader must decompress to get at one document."""
 
+SHARDS = "shards.arrow"
+SPLITS = ("train", "heldout")
 
-class SplitWriter:
-    """Writes one split as ``00000.parquet``, ``00001.parquet``... and counts what it writes.
 
-    Row groups hold about ``GROUP_BYTES`` of text, so that a reader gets at any document in a millisecond or two.
+def write_shard_plan(
+    work: Path,
+    kept: NDArray[np.int64],
+    heldout: NDArray[np.bool_],
+    sizes: NDArray[np.int64],
+    shard_bytes: int,
+) -> int:
+    """Save which document goes into which shard; returns the number of shards of both splits.
+
+    Args:
+        kept: (m,) numbers of the documents, in their order.
+        heldout: (m,) which split each belongs to.
+        sizes: (m,) bytes of text.
     """
-
-    def __init__(self, folder: Path, shard_bytes: int) -> None:
-        folder.mkdir()
-        self.folder = folder
-        self.shard_bytes = shard_bytes
-        self._waiting: list[Document] = []
-        self._waiting_bytes = self._shard_size = self._shards = 0
-        self._writer: pq.ParquetWriter | None = None
-        self._ids = blake2b(digest_size=16)
-        self._documents: Counter[tuple[str, str, str]] = Counter()  # by kind, language and licence
-        self._bytes: Counter[tuple[str, str, str]] = Counter()
-
-    def add(self, document: Document) -> None:
-        size = size_of(document)
-        group = document.kind, document.language, document.license
-        self._documents[group] += 1
-        self._bytes[group] += size
-        self._ids.update(document.id.encode())
-        self._waiting.append(document)
-        self._waiting_bytes += size
-        if self._waiting_bytes >= GROUP_BYTES:
-            self._flush()
-
-    def close(self) -> SplitManifest:
-        """Finish the last shard; an empty split gets one shard without rows."""
-        if self._waiting or not self._shards:
-            self._flush()
-        self._close_shard()
-        kinds: dict[str, dict[str, Count]] = {}
-        licenses: dict[str, Count] = {}
-        for group, documents in sorted(self._documents.items()):
-            kind, language, spdx = group
-            count = Count(documents=documents, bytes=self._bytes[group])
-            languages = kinds.setdefault(kind, {})
-            languages[language] = languages.get(language, Count()) + count
-            licenses[spdx] = licenses.get(spdx, Count()) + count
-        return SplitManifest(
-            total=Count(documents=self._documents.total(), bytes=self._bytes.total()),
-            kinds=kinds,
-            licenses=dict(sorted(licenses.items())),
-            fingerprint=self._ids.hexdigest(),
-        )
-
-    def _flush(self) -> None:
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(
-                self.folder / f"{self._shards:05}.parquet",
-                SCHEMA,
-                compression="zstd",
-                use_dictionary=["repository", "language", "license", "kind"],
-            )
-            self._shards += 1
-        self._writer.write_table(as_table(self._waiting))
-        self._shard_size += self._waiting_bytes
-        self._waiting, self._waiting_bytes = [], 0
-        if self._shard_size >= self.shard_bytes:
-            self._close_shard()
-
-    def _close_shard(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-            self._shard_size = 0
+    shard = np.zeros(len(kept), np.int32)
+    split = heldout.astype(np.int8)
+    total = 0
+    names: list[tuple[int, int]] = []
+    for which in (0, 1):
+        members = np.flatnonzero(split == which)
+        # a shard is closed by the document that fills it
+        before = np.cumsum(sizes[members]) - sizes[members]
+        number = _closed(sizes[members], shard_bytes) if len(members) else before
+        shard[members] = number + total
+        count = int(number[-1]) + 1 if len(members) else 1
+        names += [(which, index) for index in range(count)]
+        total += count
+    table = pa.table({"number": pa.array(kept, pa.int64()), "shard": pa.array(shard, pa.int32())})
+    metadata = {"names": " ".join(f"{which}/{index}" for which, index in names)}
+    write_arrow(work / SHARDS, table.replace_schema_metadata(metadata))
+    for name in SPLITS:
+        (work / "out" / name).mkdir(parents=True, exist_ok=True)
+    return total
 
 
-def as_table(documents: list[Document]) -> pa.Table:
-    """Documents as an Arrow table with the corpus's columns."""
-    columns = zip(*documents, strict=True) if documents else [()] * len(SCHEMA)
-    return pa.table([pa.array(column, pa.string()) for column in columns], schema=SCHEMA)
+def _closed(sizes: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """(m,) the running number of the bin of each, where a bin is closed as soon as it holds ``limit``."""
+    bins = np.empty(len(sizes), np.int64)
+    number = filled = 0
+    for place, size in enumerate(sizes.tolist()):
+        bins[place] = number
+        filled += size
+        if filled >= limit:
+            number, filled = number + 1, 0
+    return bins
 
 
-def write_spool(documents: Iterable[Document], file: Path) -> None:
-    """Documents to an uncompressed Arrow file, in bounded memory."""
-    with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
-        waiting: list[Document] = []
-        size = 0
-        for document in documents:
-            waiting.append(document)
-            size += size_of(document)
+def write_shard(work: str, number: int) -> int:
+    """Write one shard, unless that is done; returns its bytes of text. An empty split has one shard without rows."""
+    plan = read_arrow(Path(work, SHARDS))
+    names = plan.schema.metadata[b"names"].decode().split(" ")
+    which, index = map(int, names[number].split("/"))
+    members = np.asarray(plan["number"])[np.asarray(plan["shard"]) == number]
+    file = Path(work, "out", SPLITS[which], f"{index:05}.parquet")
+    if file.exists():
+        return 0
+    written = 0
+
+    def write(temporary: str) -> None:
+        nonlocal written
+        dictionary = ["repository", "language", "license", "kind", "revision"]
+        with pq.ParquetWriter(temporary, SCHEMA, compression="zstd", use_dictionary=dictionary) as writer:
+            for group, size in row_groups(Parts(Path(work)), members):
+                writer.write_table(group)
+                written += size
+
+    whole(file, write)
+    return written
+
+
+def row_groups(parts: Parts, members: NDArray[np.int64]) -> Iterator[tuple[pa.Table, int]]:
+    """The documents of these (ascending) numbers in tables of about ``GROUP_BYTES`` of text, with their bytes."""
+    waiting: list[pa.Table] = []
+    size = 0
+    empty = True
+    for start, table in parts.tables():
+        inside = members[(members >= start) & (members < start + len(table))] - start
+        if not len(inside):
+            continue
+        chosen = table.take(inside)
+        sizes = np.asarray(pc.binary_length(chosen["text"]), np.int64)
+        begin = 0
+        for row, one in enumerate(sizes.tolist()):
+            size += one
             if size >= GROUP_BYTES:
-                writer.write_table(as_table(waiting))
-                waiting, size = [], 0
-        writer.write_table(as_table(waiting))
-
-
-def read_spool(file: Path) -> Iterator[Document]:
-    """The documents of :func:`write_spool`, from the memory-mapped file."""
-    with pa.memory_map(str(file)) as source:
-        reader = pa.ipc.open_file(source)
-        for index in range(reader.num_record_batches):
-            columns = reader.get_batch(index).to_pydict()
-            for row in zip(*columns.values(), strict=True):
-                yield Document(*row)
+                empty = False
+                yield pa.concat_tables([*waiting, chosen[begin : row + 1]]).combine_chunks(), size
+                waiting, size, begin = [], 0, row + 1
+        if begin < len(chosen):
+            waiting.append(chosen[begin:])
+    if waiting or empty:
+        yield pa.concat_tables([SCHEMA.empty_table(), *waiting]).combine_chunks(), size

@@ -81,7 +81,7 @@ def infilling_tasks(
         Task(
             problem.task_id,
             _prompt(problem, layout, settings),
-            settings.infilling_max_new_tokens,
+            settings.infilling_max_new_tokens if whole_lines else settings.infilling_span_max_new_tokens,
             expected=problem.middle,
             test=problem.test.strip(),
             finish=partial(finished_middle, layout=layout, whole_lines=whole_lines),

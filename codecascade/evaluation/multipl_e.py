@@ -32,7 +32,7 @@ LANGUAGES = {
     "pl": "Perl",
     "r": "R",
 }
-"""What data sets and benchmarks call the languages that the sandbox can run; the first six are the paper's (Table 4)."""
+"""What data sets and benchmarks call the languages that the sandbox runs; the first six are the paper's (Table 4)."""
 
 _FIELDS = {"name": str, "language": str, "prompt": str, "tests": str}
 

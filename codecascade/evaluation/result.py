@@ -140,17 +140,14 @@ def examples(folder: Path, name: str) -> list[Example]:
     if not tasks_file(folder, name).exists():
         return []
     found: list[Example] = []
-    asked = iter(Rows(tasks_file(folder, name)))
-    seen: set[str] = set()
-    task: Row = {}
+    asked = Rows(tasks_file(folder, name))
+    places: dict[str, int] = {}  # of the first layout's tasks, taken out when they have an example
+    for place, task in enumerate(asked):
+        places.setdefault(task["task_id"], place)
     for row in Rows(samples_file(folder, name)):
-        if row["task_id"] in seen:
+        if row["task_id"] not in places:
             continue
-        while task.get("task_id") != row["task_id"]:
-            task = next(asked, {})
-            if not task:
-                return found
-        seen.add(row["task_id"])
+        task = asked[places.pop(row["task_id"])]
         prompt = task.get("prompt") or "\n\n".join(each["content"] for each in task.get("messages", ()))
         passed = row.get("exact_match", row.get("passed"))
         found.append(

@@ -74,7 +74,10 @@ class EvaluateSettings(Settings):
         "psm", description="the layout that exact_match and pass@1 are of, where the model's family knows it"
     )
     infilling_heal: bool = Field(True, description="SPM with token healing (the paper's is without)")
-    infilling_max_new_tokens: _Count = Field(128, description="tokens per middle, at most")
+    infilling_max_new_tokens: _Count = Field(128, description="tokens per line that is filled in, at most")
+    infilling_span_max_new_tokens: _Count = Field(
+        512, description="tokens per middle of several lines, or of any span, at most"
+    )
     infilling_min_characters: _Count = Field(150, description="shortest held-out function, in characters")
     infilling_max_characters: _Count = Field(700, description="longest held-out function, in characters")
 

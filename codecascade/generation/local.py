@@ -188,7 +188,8 @@ class LocalGenerator:
     ) -> Iterator[tuple[_Row, str]]:
         places = list(range(len(rows)))  # in the cache, of the rows that go on
         while True:
-            tokens, log_probabilities = self._choose(rows, logits)
+            endings = self._endings(rows, logits, places, cache)
+            tokens, log_probabilities = self._choose(rows, logits, endings)
             for row, token, value in zip(rows, tokens.tolist(), log_probabilities.tolist(), strict=True):
                 yield row, row.push(token, value)
             living = [number for number, row in enumerate(rows) if row.finish_reason is None]
@@ -234,8 +235,38 @@ class LocalGenerator:
         return torch.tensor([[*chain.from_iterable(sequences)]], dtype=torch.int64, device=self._device)
 
     @torch.inference_mode()
-    def _choose(self, rows: Sequence[_Row], logits: Tensor) -> tuple[Tensor, Tensor]:
-        """The next token of each row, and the model's own log-probability of it; each (rows,)."""
+    def _endings(
+        self, rows: Sequence[_Row], logits: Tensor, places: Sequence[int], cache: KeyValueCache
+    ) -> list[tuple[int, int, float]]:
+        """``(row, token, log-probability)`` that the text would not end right after the token, leaving it empty.
+
+        For texts that must not be empty. A healed prompt's last bytes, as a token of their own, may well be how the
+        model ends: in SPM nothing marks where the prefix ends, so the line break that is owed can be the one that
+        ends a middle. What the model thinks of such a token is then mostly of the empty text, which is ruled out:
+        one step ahead tells how much.
+        """
+        found = [(number, ids) for number, row in enumerate(rows) if (ids := row.may_leave_empty())]
+        if not found:
+            return []
+        tokens = [max(ids, key=lambda token: float(logits[number, token])) for number, ids in found]
+        ahead = [places[number] for number, _ in found]
+        after = self._step(torch.tensor(tokens, device=self._device), ahead, cache).float()
+        cache.retract(ahead)
+        endings = []
+        for (number, _), token, following in zip(found, tokens, after.log_softmax(-1), strict=True):
+            following[rows[number].stop_ids] = -torch.inf
+            endings.append((number, token, float(following.logsumexp(-1))))
+        return endings
+
+    @torch.inference_mode()
+    def _choose(
+        self, rows: Sequence[_Row], logits: Tensor, endings: Sequence[tuple[int, int, float]]
+    ) -> tuple[Tensor, Tensor]:
+        """The next token of each row, and the model's own log-probability of it; each (rows,).
+
+        Args:
+            endings: see :meth:`_endings`.
+        """
         logits = logits.float()
         permitted = logits[:, : self.tokenizer.vocab_size]  # the rows beyond are padding, no tokens
         healing = [(place, ids) for place, row in enumerate(rows) if (ids := row.allowed()) is not None]
@@ -247,6 +278,8 @@ class LocalGenerator:
                 permitted[place, ids] = logits[place, ids]
             for place, ids in unstoppable:
                 permitted[place, ids] = -torch.inf
+            for place, token, going_on in endings:
+                permitted[place, token] += going_on
         samplings = [row.request.sampling for row in rows]
         tokens = choose(
             permitted,
@@ -303,7 +336,8 @@ class _Row:
         self._counted = 0  # tokens of new text; those that only give required bytes again are not
         self._log_probability = 0.0
         self._stopped_by: str | int | None = None
-        self._stop_ids = frozenset(tokenizer.stop_ids) if request.stop_ids is None else request.stop_ids
+        stop_ids = tokenizer.stop_ids if request.stop_ids is None else request.stop_ids
+        self.stop_ids = sorted(set(stop_ids))
         self._constraint = HealingConstraint(tokenizer, request.required) if request.required else None
         self._text = TextBuilder(
             tokenizer, required=request.required, stop=request.stop, continuation=request.continuation
@@ -321,12 +355,18 @@ class _Row:
 
     def forbidden(self) -> list[int]:
         """The tokens that would end a text which must not be empty."""
-        return list(self._stop_ids) if self.request.nonempty and self._text.empty else []
+        return self.stop_ids if self.request.nonempty and self._text.empty else []
+
+    def may_leave_empty(self) -> list[int]:
+        """The tokens that complete the required bytes and no more, if the text must not be empty."""
+        if not self.request.nonempty or self._constraint is None or not self._text.constrained:
+            return []
+        return self._constraint.completing(self._text.generated)
 
     def push(self, token: int, log_probability: float) -> str:
         """Add a token; the text that became certain by it."""
         self._log_probability += log_probability
-        if token in self._stop_ids:
+        if token in self.stop_ids:
             self.finish_reason, self._stopped_by = "stop", token
             return self._text.finish()
         self._counted += not self._text.constrained

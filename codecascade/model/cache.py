@@ -57,6 +57,11 @@ class KeyValueCache:
         """Count ``new`` tokens of each row, which have been stored."""
         self.lengths = [length + more for length, more in zip(self.lengths, new, strict=True)]
 
+    def retract(self, rows: Sequence[int]) -> None:
+        """Forget the last token of these rows."""
+        for row in rows:
+            self.lengths[row] -= 1
+
     def expand(self, rows: Sequence[int]) -> KeyValueCache:
         """A cache whose row i is a copy of this one's row ``rows[i]``: rows repeated, reordered or left out."""
         index = torch.as_tensor(rows, device=self.keys[0].device)

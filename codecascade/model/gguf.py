@@ -23,6 +23,7 @@ from codecascade.model.folder import LoadedModel
 from codecascade.model.rope import frequencies
 from codecascade.model.weights import Device, assemble
 from codecascade.tokens.gguf import tokenizer_from_gguf
+from codecascade.tokens.tokenizer import Tokenizer
 
 _ARCHITECTURES = ("llama", "qwen2")
 _TABLES = {
@@ -82,6 +83,11 @@ class _Reader(gguf.GGUFReader):  # type: ignore[misc]
     @data.setter
     def data(self, memory: np.memmap) -> None:
         self._data = memory.view(np.ndarray)
+
+
+def read_gguf_tokenizer(path: str | Path) -> Tokenizer:
+    """The tokenizer of a GGUF file, without its weights. Raises as :func:`load_gguf`."""
+    return tokenizer_from_gguf(_open(Path(path))[1])
 
 
 def _open(path: Path) -> tuple[gguf.GGUFReader, dict[str, Any]]:

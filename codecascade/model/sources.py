@@ -15,9 +15,10 @@ import torch
 from codecascade.errors import UserError
 from codecascade.model.config import LlamaConfig
 from codecascade.model.folder import LoadedModel, load_folder, read_config
-from codecascade.model.gguf import load_gguf, read_gguf_config
+from codecascade.model.gguf import load_gguf, read_gguf_config, read_gguf_tokenizer
 from codecascade.model.presets import PRESETS
 from codecascade.model.weights import Device
+from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,22 @@ def config_of(name: str) -> LlamaConfig | None:
     except (OSError, ValueError):
         return None
     return read_config(Path(file).parent)
+
+
+def tokenizer_of(name: str) -> Tokenizer:
+    """The tokenizer of what ``name`` stands for; a folder needs to hold nothing else.
+
+    Raises:
+        UserError: it is not there or can't be read.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return load_tokenizer(path)
+    source = resolve(name)
+    if source.kind == "preset" or (source.kind == "package" and source.path is None):
+        raise UserError("has no tokenizer here", file=name)
+    path = source.path or _fetch(name)
+    return load_tokenizer(path) if path.is_dir() else read_gguf_tokenizer(path)
 
 
 def _find(name: str) -> Source | None:

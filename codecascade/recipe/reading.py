@@ -14,7 +14,7 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from codecascade.corpus.settings import CorpusSettings
+from codecascade.corpus.settings import CorpusSettings, LanguageFilter
 from codecascade.errors import UserError
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.files import atomic_write
@@ -31,6 +31,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "infilling": InfillingSettings,
     "mixture": MixtureItem,
     "corpus_build": CorpusSettings,
+    "filters": LanguageFilter,
     "tokenizer": TokenizerSettings,
 }
 
@@ -226,7 +227,7 @@ def _sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
     kind, context, given = error["type"], error.get("ctx", {}), reprlib.repr(error["input"])
     if kind == "extra_forbidden":
         tables = [part for part in error["loc"][:-1] if isinstance(part, str)]
-        known = _TABLES[tables[-1]] if tables else model
+        known = next((_TABLES[table] for table in reversed(tables) if table in _TABLES), model)
         return f"unknown key; {nearest(str(error['loc'][-1]), known.model_fields)}"
     if kind == "missing":
         return "is missing"

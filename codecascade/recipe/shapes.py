@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from codecascade.corpus.sources import NAMED
+from codecascade.corpus.sources import is_there
 from codecascade.errors import UserError
 from codecascade.model.config import LlamaConfig
 from codecascade.model.sources import Source, config_of, resolve
@@ -138,8 +138,4 @@ def missing_texts(recipe: Recipe) -> list[str]:
         named += [(stage.name, item.corpus) for item in stage.mixture if item.corpus]
         if stage.dialogues is not None and stage.dialogues != "mined":
             named.append((stage.name, stage.dialogues))
-    return [
-        f"{place}: there is no {source}"
-        for place, source in named
-        if source not in NAMED and not Path(source).expanduser().exists()
-    ]
+    return [f"{place}: there is no {source}" for place, source in named if not is_there(source)]

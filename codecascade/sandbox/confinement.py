@@ -107,9 +107,8 @@ class Confinement:
         self.has_landlock = "landlock" in setup["layers"] and syscalls.landlock_version() > 0
         confines = "seccomp" in setup["layers"] and syscalls.seccomp_supported()
         self.filter = syscalls.Filter(syscalls.seccomp_filter()) if confines else None
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES)
-        )  # of the server, too: few to close
+        # Of the server, too: so a program has few to close.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
         self.hard = {name: resource.getrlimit(name)[1] for name in _LIMITED}
         os.environ.clear()
         home = {"HOME": self.scratch, "TMPDIR": self.scratch}
@@ -218,7 +217,7 @@ class Confinement:
 
     def _become(self, job: Job, given: int, out: int, err: int, channel: int) -> NoReturn:
         """In the fork: from the server's copy to the confined program. Never returns."""
-        leave = os._exit
+        leave, told = os._exit, channel
         try:
             gc.enable()
             os.setsid()
@@ -232,6 +231,7 @@ class Confinement:
                 os.dup2(descriptor, place)
             if channel != runner.CHANNEL:
                 os.dup2(channel, runner.CHANNEL, inheritable=False)
+            told = runner.CHANNEL
             os.closerange(runner.CHANNEL + 1, _OPEN_FILES)
             if self.is_root:
                 syscalls.become_user(self.user, may_read_all=self.reads_all)
@@ -245,7 +245,7 @@ class Confinement:
             path = [self.scratch, *self.path] if job["files"] else self.path
             runner.run_python(self.steps, job, path, self.builtins)
         except BaseException as error:
-            os.write(runner.CHANNEL, f"Xcan't be confined: {error}".encode())
+            os.write(told, f"Xcan't be confined: {error}".encode())
         finally:
             leave(1)
 

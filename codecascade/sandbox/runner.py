@@ -39,6 +39,7 @@ try:
     "$settrace".__call__(None)
     "$setprofile".__call__(None)
     "$restore".__call__("$builtins")
+    "$set".__call__("__builtins__", "$module")
     "$exec".__call__("$tests", "$names")
     "$end".__call__()
 except "$MemoryError":
@@ -119,6 +120,8 @@ def run_python(
         "$setprofile": sys.setprofile,
         "$restore": vars(builtins).update,
         "$builtins": builtins_before if job["restores"] else (),
+        "$set": names.__setitem__,
+        "$module": builtins,
         "$end": end,
         "$MemoryError": MemoryError,
         "$BaseException": BaseException,

@@ -86,9 +86,9 @@ def is_clean(folder: str, user: int) -> bool:
     """Whether a scratch folder is as it was made."""
     status = os.stat(folder)
     return (
-        not os.listdir(folder)
-        and status.st_mode & 0o7777 == 0o700
+        status.st_mode & 0o7777 == 0o700
         and status.st_uid == user
+        and not os.listdir(folder)
         and not os.listxattr(folder)
     )
 

@@ -35,6 +35,7 @@ SIGKILL = 9
 def main() -> None:
     """Launch a zone."""
     setup = marshal.loads(bytes.fromhex(sys.argv[1]))
+    _hold_only(setup)
     if setup["kind"] == "bubblewrap":
         serve(setup, os.getuid())  # it has made this process the first of its PID namespace
         return
@@ -71,6 +72,18 @@ def main() -> None:
     end_descendants()
     if setup["kind"] != "namespaces":
         scratch.remove(setup["scratch"])  # the harness may not live to do it
+
+
+def _hold_only(setup: dict[str, Any]) -> None:
+    """Move the descriptors that the harness gave to low numbers: a program's process closes only those.
+
+    The harness may have thousands open; what it numbered 300 would stay open in the programs.
+    """
+    given = [setup["control"], *(setup["standard"] or ())]
+    kept = [os.dup(descriptor) for descriptor in given]
+    for descriptor in given:
+        os.close(descriptor)
+    setup["control"], setup["standard"] = kept[0], tuple(kept[1:]) or None
 
 
 def serve(setup: dict[str, Any], user: int) -> None:

@@ -301,18 +301,38 @@ def seccomp_filter() -> bytes:
     ]
     if _MACHINE == "x86_64":  # the x32 interface numbers the same calls differently
         rows += [(_JUMP_GREATER_EQUAL, 0, 1, 0x40000000), (_RETURN, 0, 0, _KILL)]
-    for name in _DENIED:
-        rows += [(_JUMP_EQUAL, 0, 1, _number(_DENIED, name) or 0), (_RETURN, 0, 0, _ERRNO | _EPERM)]
     rows += [
         (_JUMP_EQUAL, 0, 1, _number(_NUMBERS, "clone3") or 0),
         (_RETURN, 0, 0, _ERRNO | _ENOSYS),
-        (_JUMP_EQUAL, 0, 3, _number(_NUMBERS, "clone") or 0),
+        (_JUMP_EQUAL, 0, 4, _number(_NUMBERS, "clone") or 0),
         (_LOAD, 0, 0, 16),  # its first argument: the flags
         (_JUMP_SET, 0, 1, ALL_NAMESPACES),
         (_RETURN, 0, 0, _ERRNO | _EPERM),
         (_RETURN, 0, 0, _ALLOW),
     ]
+    rows += _search(refused_calls())
     return b"".join(struct.pack("=HBBI", *row) for row in rows)
+
+
+def refused_calls() -> list[int]:
+    """The numbers, in order, of the calls that are refused whatever their arguments."""
+    numbers = (_number(_DENIED, name) for name in _DENIED)
+    return sorted({number for number in numbers if number is not None})
+
+
+def _search(numbers: list[int]) -> list[tuple[int, int, int, int]]:
+    """Rows that refuse the calls ``numbers`` (sorted) and let the others through.
+
+    By halves: the kernel tries every call on a filter that is installed, and one is for each program.
+    """
+    if len(numbers) <= 2:
+        rows = []
+        for number in numbers:
+            rows += [(_JUMP_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ERRNO | _EPERM)]
+        return [*rows, (_RETURN, 0, 0, _ALLOW)]
+    middle = len(numbers) // 2
+    lower, upper = _search(numbers[:middle]), _search(numbers[middle:])
+    return [(_JUMP_GREATER_EQUAL, len(lower), 0, numbers[middle]), *lower, *upper]
 
 
 class Filter:

@@ -157,10 +157,10 @@ class Watch:
         kind, text = message[:1], message[1:]
         if kind == b"B" if self.stack is None else kind == b"D":
             self.awaited = kind
-            self._answer_when_it_waits()
+            self._answer_when_it_waits(looks=100)
         elif kind == b"P" and self.token and text == self.token:
             self._end("passed", None)
-        elif kind in _FINAL:
+        elif kind in _FINAL and (kind != b"X" or self.stack is None):  # once begun, it was started
             self._end(_FINAL[kind], text.decode("utf-8", "replace") or None)
         else:
             self._end("failed", FORGED)
@@ -181,9 +181,9 @@ class Watch:
             return int(words[7], 16)
         return None
 
-    def _answer_when_it_waits(self) -> None:
+    def _answer_when_it_waits(self, looks: int = 1) -> None:
         """The token, to whoever waits at the place where the program's beginning did; for a beginning, nothing."""
-        for _ in range(100):
+        for _ in range(looks):
             place = self._waits_at()
             if place is not None:
                 break

@@ -8,7 +8,7 @@ again, among the tokens that agree with the bytes taken off. What it writes past
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -52,6 +52,10 @@ class HealingConstraint:
             return None
         return self._pieces.agreeing(self.required[len(generated) :])
 
+    def completing(self, generated: bytes) -> list[int]:
+        """The ids that write what is still owed after ``generated``, and nothing beyond it."""
+        return self._pieces.equal_to(self.required[len(generated) :])
+
 
 class _Pieces:
     """The pieces of a vocabulary in the order of their bytes: those with a common beginning are neighbours."""
@@ -73,11 +77,12 @@ class _Pieces:
     def agreeing(self, owed: bytes) -> list[int]:
         ids = []
         for length in range(1, min(len(owed), self.longest + 1)):
-            at = bisect_left(self._bytes, owed[:length])
-            while at < len(self._bytes) and self._bytes[at] == owed[:length]:
-                ids.append(self._ids[at])
-                at += 1
+            ids += self.equal_to(owed[:length])
         return ids + self._ids[self._beginning_with(owed)]
+
+    def equal_to(self, piece: bytes) -> list[int]:
+        at = bisect_left(self._bytes, piece)
+        return self._ids[at : bisect_right(self._bytes, piece)]
 
 
 @lru_cache(maxsize=4)

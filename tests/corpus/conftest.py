@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for source_trees
+sys.path.insert(0, str(Path(__file__).parent))  # for source_trees and near_oracle
 
 from source_trees import Build, MakeTree
 

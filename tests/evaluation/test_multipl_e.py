@@ -15,8 +15,9 @@ from codecascade.evaluation.driver import unanswerable
 from codecascade.evaluation.execution import judged
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Context, Continuation, Task
-from codecascade.sandbox.languages.table import canonical_name
+from codecascade.sandbox.languages.table import canonical_name, why_not
 from codecascade.sandbox.outcome import Outcome
+from codecascade.sandbox.sandbox import Sandbox
 
 ROW: dict[str, Any] = {
     "name": "HumanEval_1000_double_it",
@@ -63,6 +64,38 @@ def test_what_was_not_run_is_neither_failed_nor_counted(tmp_path: Path) -> None:
     (note,) = multipl_e.notes("cpp", rows, Context(EvaluateSettings()))
     assert note.startswith("1 programs in C++ were not run") and "install the package g++" in note
     assert not multipl_e.notes("cpp", rows[:2], Context(EvaluateSettings()))
+
+
+@pytest.mark.skipif(why_not("bash") is not None, reason="needs bash")
+@pytest.mark.parametrize(
+    ("completion", "passed"),
+    [
+        ('    echo $(( 2 * $1 ))\n}\necho "more"', True),
+        ("    echo $1", False),
+        ("    exit 0", False),
+        ('    echo $(( 2 * $1 ))\n    [[ "$1" == 3 ]] && kill $$', False),
+    ],
+)
+def test_in_the_sandbox(tmp_path: Path, completion: str, passed: bool) -> None:
+    prompt = "#!/bin/bash\n# Twice the value.\ndouble_it() {\n"
+    tests = """}
+candidate() {
+    double_it "$@"
+}
+set -e
+run_test() {
+    [[ $(candidate "2") = "4" ]]
+    [[ $(candidate "3") = "6" ]]
+}
+run_test
+"""
+    row = {**ROW, "language": "sh", "prompt": prompt, "tests": tests}
+    (task,) = tasks(tmp_path, row, language="sh")
+    completion = task.completion(completion, "stop")
+    assert task.programs is not None
+    with Sandbox("weak") as sandbox:
+        verdict = judged(task, completion, list(sandbox.run_many(task.programs(completion))))
+    assert verdict["passed"] is passed
 
 
 def test_several_samples(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -75,7 +76,7 @@ def test_files_that_end_before_a_stretch_are_not_in_it(tokenizer: Any, folder: P
     )
     ends = perplexity.edges(10 * shorter)
     both = [end for start, end in zip([0, *ends], ends, strict=False) if start < shorter]
-    one = [end for start, end in zip(ends, ends[1:], strict=False) if shorter <= start < 3 * shorter]
+    one = [end for start, end in itertools.pairwise(ends) if shorter <= start < 3 * shorter]
     assert [scored.metrics[f"perplexity@{end}"].n for end in both + one] == [2] * len(both) + [1] * len(one)
     assert one and f"perplexity@{ends[-1]}" not in scored.metrics
 

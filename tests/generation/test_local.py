@@ -33,6 +33,7 @@ from codecascade.model.config import LlamaConfig
 from codecascade.model.folder import save_folder
 from codecascade.model.llama import Llama
 from codecascade.model.presets import build, initialise
+from codecascade.tokens.healing import HealingConstraint
 from codecascade.tokens.infilling import add_infilling_tokens, drop_infilling_tokens, rows_for
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.tokens.training import train_tokenizer
@@ -275,6 +276,35 @@ def test_spm_is_healed_and_psm_is_not(tokenizer: Tokenizer) -> None:
     assert spm.ids[: len(tokenizer.bos()) + 2] == (*tokenizer.bos(), tokens.prefix, tokens.suffix)
     psm = infilling_request(tokenizer, "def mer", "\n", Sampling())
     assert psm.required == b"" and psm.ids[-1] == tokens.middle
+
+
+def test_a_text_that_must_not_be_empty_is_chosen_among_those_that_are_not(
+    model: Llama, tokenizer: Tokenizer
+) -> None:
+    """The token that only completes what healing requires counts as far as the text goes on after it."""
+    requests, expected, plain = [], [], []
+    for end in range(3, 250):
+        request = infilling_request(
+            tokenizer, CODE[:end], "\n", Sampling(max_new_tokens=1), format="spm", heal=True
+        )
+        constraint = HealingConstraint(tokenizer, request.required)
+        if not request.required or not (completing := constraint.completing(b"")):
+            continue
+        with torch.inference_mode():
+            chances = model.logits(model(torch.tensor([request.ids])))[0, -1].softmax(-1)
+            allowed = {token: float(chances[token]) for token in constraint.allowed(b"") or []}
+            plain.append(max(allowed, key=lambda token: allowed[token]))
+            best = max(completing, key=lambda token: allowed[token])
+            after = model.logits(model(torch.tensor([[*request.ids, best]])))[0, -1].softmax(-1)
+            ends = [token for token in range(tokenizer.vocab_size) if token not in allowed]
+            stops = sorted(ends, key=lambda token: -float(after[token]))[:100]  # the model wants to end there
+            after[stops] = 0
+            allowed[best] *= float(after.sum())
+        requests.append(replace(request, stop_ids=frozenset(stops)))
+        expected.append(max(allowed, key=lambda token: allowed[token]))
+    found = by_request(list(LocalGenerator(model, tokenizer).generate(requests)))
+    assert [found[number, 0].ids[0] for number in range(len(requests))] == expected
+    assert expected != plain, "nothing was tested"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from codecascade.sandbox import syscalls
 from codecascade.sandbox.outcome import Limits
+from codecascade.sandbox.program import Command
 from codecascade.sandbox.sandbox import Sandbox
 
 
@@ -215,3 +217,43 @@ def at_work() -> set[str]:
     told = subprocess.run(["ps", "axww"], capture_output=True, text=True).stdout
     names = {path.name for path in Path(tempfile.gettempdir()).glob("codecascade-*")}
     return {name for name in names if name.encode().hex() in told}
+
+
+def test_every_refused_call_is_refused() -> None:
+    """By number, whatever library function there is for it."""
+    if not syscalls.seccomp_supported():
+        pytest.skip("the filter does not know this processor")
+    program = (
+        "import ctypes\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        f"for number in {syscalls.refused_calls()}:\n"
+        "    assert libc.syscall(number, 0, 0, 0, 0, 0, 0) == -1 and ctypes.get_errno() == 1, number\n"
+        "assert libc.getppid() >= 0 and libc.getuid() >= 0"
+    )
+    with Sandbox("weak", workers=1, confinement="none", layers=("seccomp",)) as filtered:
+        outcome = filtered.run(program)
+        assert outcome.passed, outcome
+
+
+def test_programs_hold_no_descriptor_of_the_harness(sandbox: Sandbox) -> None:
+    """Also where the harness has so many open that the zone's own get high numbers."""
+    many = [os.open(os.devnull, os.O_RDONLY) for _ in range(400)]
+    try:
+        with Sandbox("weak", workers=1, confinement=sandbox.confinement) as crowded:
+            program = (
+                "import os\n"
+                "held = []\n"
+                "for n in range(5000):\n"
+                "    try: os.fstat(n)\n"
+                "    except OSError: continue\n"
+                "    held.append(n)\n"
+                "assert held == [0, 1, 2, 3], held"
+            )
+            outcome = crowded.run(program)
+            with crowded.start(Command(("cat",))) as service:
+                service.stdin.close()
+                assert service.stdout.read() == b""
+    finally:
+        for descriptor in many:
+            os.close(descriptor)
+    assert outcome.passed, outcome

@@ -153,6 +153,12 @@ def test_nor_where_the_tests_are_apart(best: Sandbox, name: str) -> None:
     assert not best.run(Program(FORGERIES[name], tests="assert False"), timeout=1).passed
 
 
+def test_a_failure_is_not_called_not_started(sandbox: Sandbox) -> None:
+    """What could not start is not counted; no program is to say so of itself."""
+    outcome = sandbox.run("import os\nos.write(3, b'Xno such compiler')\nassert False")
+    assert outcome.outcome == "failed"
+
+
 @pytest.mark.skipif(not READS_ITS_OWN, reason="this kernel does not show where a process waits")
 def test_a_forged_claim_is_called_one(best: Sandbox) -> None:
     for name in ("speaks the protocol", "hides in an exception's text", "hides in the output"):

@@ -122,6 +122,9 @@ def test_unknown_language(best: Sandbox) -> None:
 
 def test_tests_run_with_the_builtins_as_they_were(best: Sandbox) -> None:
     source = "import builtins\nbuiltins.abs = lambda x: 0\nbuiltins.print = None\ndef double(x): return 3 * x"
+    for also in ("", "\n__builtins__ = {'abs': lambda x: 0}", "\nglobals()['__builtins__'] = {'abs': len}"):
+        outcome = best.run(Program(source + also, tests="assert abs(double(2) - 4) < 1e-6"))
+        assert (outcome.outcome, outcome.exception) == ("failed", "AssertionError")
     outcome = best.run(Program(source, tests="assert abs(double(2) - 4) < 1e-6"))
     assert (outcome.outcome, outcome.exception) == ("failed", "AssertionError")
     assert best.run(Program("def double(x): return 2 * x", tests="assert double(2) == 4")).passed

@@ -26,17 +26,16 @@ _lock = threading.Lock()  # of one process; two processes that build the same ma
 def built(
     name: str, version: str, command: Command, run: Callable[[Command], Outcome]
 ) -> tuple[str, str | None]:
-    """``(folder, None)`` of what ``command`` makes, or ``("", why it could not be made)``.
-
-    A product that is a tar file is unpacked.
-    """
+    """``(folder, None)`` of what ``command`` makes, or ``("", why it could not be made)``."""
     key = hashlib.sha256(repr((version, command)).encode()).hexdigest()[:16]
     with _lock:
         folder = _cache() / f"{name}-{key}"
         if folder.is_dir():
             return str(folder), None
         outcome = run(command)
-        missing = [output for output in command.outputs if output not in outcome.files]
+        missing = [
+            output for output in command.outputs if not any(name.startswith(output) for name in outcome.files)
+        ]
         if not outcome.passed or missing:
             said = (outcome.stderr or outcome.stdout).strip().splitlines()
             return "", said[0] if said else outcome.exception or f"{missing} not made"
@@ -45,9 +44,6 @@ def built(
                 path = temporary / output
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
-                if path.suffix == ".tar":
-                    shutil.unpack_archive(path, temporary, filter="data")
-                    path.unlink()
         return str(folder), None
 
 

@@ -21,6 +21,7 @@ from codecascade.sandbox.languages.table import language_named, toolchain, why_n
 from codecascade.sandbox.languages.warm import CompilerEnded, Session, WarmCompilers
 from codecascade.sandbox.outcome import Limits, Outcome
 from codecascade.sandbox.program import Command, Program
+from codecascade.sandbox.zone import ZoneDied
 
 # The token comes last, behind whatever the program prints, so more is kept than is handed on.
 _OUTPUT_BYTES = 16 << 20
@@ -50,8 +51,9 @@ class Languages:
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """End the compilers."""
+        """End the compilers; others are started if programs are run again."""
         with self._lock:
+            self._toolchains.clear()
             while self._compilers:
                 self._compilers.popitem()[1].close()
 
@@ -95,8 +97,8 @@ class Languages:
             )
         )
         # What is given an input is compared by its output, outside: there every good end is one.
-        expected = None if finished is None or program.stdin is not None else token
-        return _cut(judge(language, ended, token, needed=expected is not None), limits.output_bytes)
+        needed = finished is not None and program.stdin is None
+        return _cut(judge(language, ended, token, needed=needed), limits.output_bytes)
 
     def _tools(self, language: Language) -> Toolchain | str:
         """The toolchain with what is built for it, or why programs can't be run."""
@@ -133,6 +135,8 @@ class Languages:
                 answer = self._compilers[language.name].compile(plan.file, text)
             except CompilerEnded as error:
                 return Outcome("failed", f"compile: the compiler did not survive the program: {error}")
+            except ZoneDied as error:
+                return Outcome("not_started", f"the compiler can't be started: {error}")
             return complaint(answer) if isinstance(answer, str) else answer
         outcome = self._run_command(
             Command(

@@ -209,6 +209,15 @@ def test_a_compiler_is_limited_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 @confined
+def test_a_closed_sandbox_starts_its_compilers_anew() -> None:
+    needs("csharp")
+    with Sandbox(workers=1) as box:
+        for _ in range(2):
+            assert run(box, SAMPLES["csharp"].program("right"), "csharp").passed
+            box.close()
+
+
+@confined
 def test_a_public_class_and_a_package(sandbox: Sandbox) -> None:
     needs("java")
     text = "package a.b;\npublic class Hello {\n  public static void main(String[] a) { System.out.print(1); }\n}"

@@ -1,0 +1,279 @@
+"""Archives: zip files and wheels, tar files, source distributions and npm tarballs.
+
+An archive is one repository. Nothing is unpacked to the disk: members are read where they lie. An archive that is
+broken, or was made to harm whoever unpacks it, is left out with a reason.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+import posixpath
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from email.parser import BytesParser
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, cast
+
+import pyarrow as pa
+
+from codecascade.corpus.candidates import Candidate, Origin
+from codecascade.corpus.dropped import Dropped
+from codecascade.corpus.encoding import UnreadableError
+from codecascade.corpus.licenses import UNKNOWN, license_of_metadata, normalised
+from codecascade.corpus.members import Member, is_license_file, member_candidates, unsafe
+
+ZIPS = (".zip", ".whl", ".jar", ".egg")
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".crate")
+
+MOST_EXPANSION = 200
+"""Bytes of content for a byte of archive; source code reaches 20."""
+FREE_BYTES = 100_000_000
+"""Content that an archive may expand to, however small it is."""
+MOST_MEMBERS = 2_000_000
+
+_BROKEN = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, pa.ArrowException,
+           NotImplementedError, ValueError, RuntimeError)  # fmt: skip
+_METADATA = ("PKG-INFO", "METADATA", "package.json")
+_BEGINNING, _FIRST_LINE = 100_000, 200  # bytes
+
+
+class BombError(Exception):
+    """An archive that holds far more than its size promises."""
+
+
+def is_archive(name: str) -> bool:
+    """By its extension."""
+    return name.lower().endswith((*ZIPS, *TARS))
+
+
+def archive(path: Path, dropped: Dropped) -> Iterator[Candidate]:
+    """The source files of an archive, in their order."""
+    is_zip = path.name.lower().endswith(ZIPS)
+    try:
+        if is_zip:
+            with zipfile.ZipFile(path) as opened:
+                members = list(_zip_members(opened, path, dropped))
+                yield from _candidates(members, path, "zip", dropped)
+        else:
+            yield from _candidates(list(_tar_members(path, dropped)), path, "tar", dropped)
+    except BombError:
+        dropped.add("find", "archive expands beyond reason", path.name)
+    except _BROKEN as error:
+        dropped.add("find", f"damaged archive ({type(error).__name__})", path.name)
+
+
+def _candidates(members: list[Member], path: Path, reader: str, dropped: Dropped) -> Iterator[Candidate]:
+    inside = []
+    for member in members:
+        if unsafe(member.path):
+            dropped.add("find", "name leads out of the archive", member.path, path.name)
+        else:
+            inside.append(member)
+    yield from member_candidates(inside, _origin(inside, path), reader, str(path.resolve()), dropped)
+
+
+def _origin(members: Iterable[Member], path: Path) -> Origin:
+    """Name, version and licence from a package's own metadata, else the archive's name."""
+    members = list(members)
+    base = _common_folder(member.path for member in members)
+    for member in members:
+        name = member.path.removeprefix(base)
+        if name == "PKG-INFO" or (name.count("/") == 1 and name.endswith(".dist-info/METADATA")):
+            metadata = BytesParser().parsebytes(member.beginning(), headersonly=True)
+            if metadata.get("Name"):
+                project = str(metadata["Name"]).lower().replace("_", "-")
+                return Origin(
+                    project, base, license_of_metadata(metadata), False, str(metadata.get("Version") or "")
+                )
+        if name == "package.json":
+            package = _json(member.beginning())
+            if isinstance(package.get("name"), str):
+                spdx = package.get("license")
+                spdx = spdx.get("type") if isinstance(spdx, dict) else spdx  # the form before 2015
+                return Origin(package["name"], base, normalised(str(spdx or UNKNOWN)), False,
+                              str(package.get("version") or ""))  # fmt: skip
+    return Origin(_stem(path.name), base, UNKNOWN, own=False)
+
+
+def _common_folder(paths: Iterable[str]) -> str:
+    """``name-1.0/`` where every member lies in it; empty otherwise."""
+    tops = {path.partition("/")[0] if "/" in path else "" for path in paths}
+    top = next(iter(tops)) if len(tops) == 1 else ""
+    return f"{top}/" if top else ""
+
+
+def _stem(name: str) -> str:
+    ending = max((e for e in (*ZIPS, *TARS) if name.lower().endswith(e)), key=len, default="")
+    return name[: len(name) - len(ending)] if ending else name
+
+
+def _json(data: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+# ---- zip --------------------------------------------------------------------------------------------------
+
+
+def _zip_members(opened: zipfile.ZipFile, path: Path, dropped: Dropped) -> Iterator[Member]:
+    infos = opened.infolist()
+    declared = sum(info.file_size for info in infos)
+    if len(infos) > MOST_MEMBERS or declared > max(FREE_BYTES, MOST_EXPANSION * path.stat().st_size):
+        raise BombError
+    for number, info in enumerate(infos):
+        mode = info.external_attr >> 16
+        if info.is_dir():
+            continue
+        if mode & 0o170000 == 0o120000:
+            dropped.add("find", "link", info.filename, _stem(path.name))
+            continue
+
+        def beginning(info: zipfile.ZipInfo = info) -> bytes:
+            with opened.open(info) as stream:
+                return stream.read(_BEGINNING)
+
+        yield Member(info.filename, info.file_size, str(number), f"{info.CRC:08x}", beginning)
+
+
+class ZipReader:
+    """An open zip file."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            self._file = zipfile.ZipFile(path)
+        except _BROKEN:
+            raise UnreadableError("unreadable") from None
+        self._infos = self._file.infolist()
+
+    def read(self, locator: str, limit: int) -> bytes:
+        """A member's content.
+
+        Raises:
+            UnreadableError: it is damaged or encrypted, or longer than ``limit`` bytes, whatever the list says.
+        """
+        try:
+            with self._file.open(self._infos[int(locator)]) as stream:
+                data = stream.read(limit + 1)
+        except (*_BROKEN, IndexError):
+            raise UnreadableError("damaged or encrypted") from None
+        if len(data) > limit:
+            raise UnreadableError("longer than the archive says")
+        return data
+
+    def close(self) -> None:
+        self._file.close()
+
+
+# ---- tar --------------------------------------------------------------------------------------------------
+
+
+def _tar_members(path: Path, dropped: Dropped) -> Iterator[Member]:
+    allowed = max(FREE_BYTES, MOST_EXPANSION * path.stat().st_size)
+    stream = _Counted(_decompressed(path), allowed)
+    with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|") as opened:
+        for number, info in enumerate(opened):
+            if number > MOST_MEMBERS:
+                raise BombError
+            if info.isdir():
+                continue
+            if not info.isreg() or info.issparse():
+                dropped.add(
+                    "find",
+                    "link" if info.issym() or info.islnk() else "not a file",
+                    info.name,
+                    _stem(path.name),
+                )
+                continue
+            # a tar file is read once, forwards: what may be needed is read in passing
+            name = posixpath.basename(info.name)
+            kept = b""
+            if name in _METADATA or is_license_file(name) or "." not in name:
+                whole = name in _METADATA or is_license_file(name)
+                kept = cast(IO[bytes], opened.extractfile(info)).read(_BEGINNING if whole else _FIRST_LINE)
+            locator = f"{info.offset_data}:{info.size}"
+            yield Member(
+                info.name.removeprefix("./"), info.size, locator, f"{info.mtime}", partial(bytes, kept)
+            )
+
+
+def _decompressed(path: Path) -> IO[bytes]:
+    with open(path, "rb") as file:
+        magic = file.read(6)
+    if magic.startswith(b"\x1f\x8b"):
+        return cast(IO[bytes], gzip.open(path))
+    if magic.startswith(b"BZh"):
+        return cast(IO[bytes], bz2.open(path))
+    if magic.startswith(b"\xfd7zXZ"):
+        return cast(IO[bytes], lzma.open(path))
+    if magic.startswith(b"\x28\xb5\x2f\xfd"):
+        return cast(IO[bytes], pa.input_stream(str(path), compression="zstd"))
+    return open(path, "rb")
+
+
+class _Counted:
+    """A stream that refuses to give more than it may."""
+
+    def __init__(self, stream: IO[bytes], allowed: int) -> None:
+        self._stream, self._left = stream, allowed
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise BombError
+        return data
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class TarReader:
+    """An open tar file, read forwards; going back begins anew."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+        self._open()
+
+    def _open(self) -> None:
+        try:
+            self._stream, self._place = _decompressed(self._path), 0
+        except _BROKEN:
+            raise UnreadableError("unreadable") from None
+
+    def read(self, locator: str, limit: int) -> bytes:
+        """A member's content, by its place and length in the decompressed archive.
+
+        Raises:
+            UnreadableError: the archive is damaged or ends before, or the member is longer than ``limit``.
+        """
+        start, size = map(int, locator.split(":"))
+        if size > limit:
+            raise UnreadableError("longer than the archive says")
+        try:
+            if start < self._place:
+                self.close()
+                self._open()
+            while self._place < start:
+                passed = len(self._stream.read(min(1 << 20, start - self._place)))
+                if not passed:
+                    raise EOFError
+                self._place += passed
+            data = self._stream.read(size)
+        except _BROKEN:
+            raise UnreadableError("damaged or encrypted") from None
+        self._place += len(data)
+        if len(data) < size:
+            raise UnreadableError("damaged or encrypted")
+        return data
+
+    def close(self) -> None:
+        self._stream.close()

@@ -1,0 +1,47 @@
+"""A corpus's recipe: what a TOML file says about its making.
+
+A cascade's recipe is one too: of it, ``corpus`` and ``[corpus_build]`` are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from codecascade.corpus.settings import CorpusSettings
+from codecascade.recipe.reading import apply_override, read_toml, validated
+from codecascade.settings import Settings
+
+
+def _listed(value: Any) -> Any:
+    """A single source as a list of one; a list as what strict validation of Python's values wants."""
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+class CorpusRecipe(Settings):
+    """``codecascade corpus build --recipe FILE``."""
+
+    corpus: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        (), description="sources, where the command names none"
+    )
+    decontaminate: tuple[str, ...] = Field(
+        (), description="files of benchmark texts, besides --decontaminate"
+    )
+    corpus_build: CorpusSettings = Field(default_factory=CorpusSettings)
+
+
+def read_corpus_recipe(file: Path | None, overrides: Sequence[str] = ()) -> CorpusRecipe:
+    """The recipe in a file (none: all defaults), after ``overrides`` such as ``near_threshold=0.8``.
+
+    Raises:
+        UserError: with the file, the key and what is wrong with it.
+    """
+    data = read_toml(file) if file is not None else {}
+    if "stage" in data:  # a cascade's
+        data = {key: data[key] for key in CorpusRecipe.model_fields if key in data}
+    for override in overrides:
+        apply_override(data, f"corpus_build.{override}")
+    return validated(CorpusRecipe, data, file)
