@@ -10,6 +10,7 @@ from codecascade.cascade.display import Display
 from codecascade.corpus.table import Corpus
 from codecascade.evaluation.benchmarks import BENCHMARKS
 from codecascade.evaluation.data import locate
+from codecascade.evaluation.envelope import write_envelope
 from codecascade.evaluation.result import BenchmarkResult
 from codecascade.evaluation.runner import Inputs, evaluate
 from codecascade.evaluation.settings import EvaluateSettings
@@ -74,7 +75,15 @@ def measure(
     display: Display,
     after_each: Callable[[dict[str, BenchmarkResult]], None],
 ) -> None:
-    """Measure ``model`` (what a generator can be loaded from); ``after_each`` gets the results so far."""
+    """Measure ``model`` (what a generator can be loaded from); ``after_each`` gets the results so far.
+
+    ``folder`` is then what ``codecascade eval`` leaves, so that stages can be compared problem by problem.
+    """
+
+    def keep(results: dict[str, BenchmarkResult]) -> None:
+        write_envelope(folder, title, results, about={}, command="")
+        after_each(results)
+
     with display.task(f"measuring {title}") as progress:
         evaluate(
             Inputs(LocalBackend(LazyGenerator(model), title), corpus=corpus, sandbox=sandbox),
@@ -82,5 +91,5 @@ def measure(
             folder=folder,
             again=True,
             progress=lambda at: progress(at.benchmark, at.judged, at.of),
-            after_each=after_each,
+            after_each=keep,
         )

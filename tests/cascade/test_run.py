@@ -13,6 +13,7 @@ from rich.console import Console
 
 from codecascade.cascade.run import run_cascade
 from codecascade.errors import UserError
+from codecascade.evaluation.compare import compare
 from codecascade.files import FolderLock
 from codecascade.model.folder import load_folder
 from codecascade.model.sources import load
@@ -58,6 +59,8 @@ def test_the_whole_cascade(recipe: Recipe, tmp_path: Path) -> None:
     assert set(results) == {"models", "cost", "versions"}
     assert set(results["models"]) == {"base", "code", "python", "long", "chat"}
     assert set(results["models"]["code"]["validation"]["loss"]) == {"value", "low", "high", "n"}
+    compared = compare(folder / "evaluations" / "base", folder / "evaluations" / "code", ["validation"])
+    assert "bits_per_byte" in [row.metric for row in compared.benchmarks[0].differences]
     assert {"loss", "bits_per_byte", "infilling_loss"} == set(results["models"]["code"]["validation"])
     assert "infilling_loss" not in results["models"]["python"]["validation"]
     assert results["cost"]["code"]["tokens"] == 6 * 256
