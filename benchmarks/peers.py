@@ -53,35 +53,37 @@ def codecascade_exact(file: Path) -> list[int]:
 def rensa(file: Path) -> list[int]:
     from rensa import RMinHash, RMinHashLSH
 
-    index = RMinHashLSH(threshold=THRESHOLD, num_perm=BANDS * ROWS, num_bands=BANDS)
-    stay: dict[int, Any] = {}
-    removed = []
-    for number, shingles in _shingles(file):
-        sketch = RMinHash(num_perm=BANDS * ROWS, seed=42)
-        sketch.update(shingles)
-        if any(sketch.jaccard(stay[other]) >= THRESHOLD for other in index.query(sketch)):
-            removed.append(number)
-        else:
-            stay[number] = sketch
-            index.insert(number, sketch)
-    return removed
+    def sketch(shingles: list[str]) -> Any:
+        made = RMinHash(num_perm=BANDS * ROWS, seed=42)
+        made.update(shingles)
+        return made
+
+    return _checked(file, sketch, RMinHashLSH(threshold=THRESHOLD, num_perm=BANDS * ROWS, num_bands=BANDS))
 
 
 def datasketch(file: Path) -> list[int]:
     import xxhash
     from datasketch import MinHash, MinHashLSH
 
-    index = MinHashLSH(params=(BANDS, ROWS), num_perm=BANDS * ROWS)
+    def sketch(shingles: list[str]) -> Any:
+        made = MinHash(num_perm=BANDS * ROWS, hashfunc=xxhash.xxh32_intdigest)
+        made.update_batch([shingle.encode() for shingle in shingles])
+        return made
+
+    return _checked(file, sketch, MinHashLSH(params=(BANDS, ROWS), num_perm=BANDS * ROWS))
+
+
+def _checked(file: Path, sketch: Callable[[list[str]], Any], index: Any) -> list[int]:
+    """The texts whose estimated similarity to one that stays is high enough."""
     stay: dict[int, Any] = {}
     removed = []
     for number, shingles in _shingles(file):
-        sketch = MinHash(num_perm=BANDS * ROWS, hashfunc=xxhash.xxh32_intdigest)
-        sketch.update_batch([shingle.encode() for shingle in shingles])
-        if any(sketch.jaccard(stay[other]) >= THRESHOLD for other in index.query(sketch)):
+        mine = sketch(shingles)
+        if any(mine.jaccard(stay[other]) >= THRESHOLD for other in index.query(mine)):
             removed.append(number)
         else:
-            stay[number] = sketch
-            index.insert(number, sketch)
+            stay[number] = mine
+            index.insert(number, mine)
     return removed
 
 
