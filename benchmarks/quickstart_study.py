@@ -43,12 +43,13 @@ VARIANTS: dict[str, list[str]] = {
         "infilling.rest_weight=0.3",
     ],
     "all-weights": ["train=all", "learning_rate=3e-4"],
+    "mostly-psm": ["infilling.spm_share=0.1"],
     "paper-objective": [*PAPER, "infilling.rate=0.9", "infilling.spm_share=0.5"],
     "long-functions": [],
 }
 
 
-def variant(name: str, corpus: str | None, problems: int, single_lines: int) -> Recipe:
+def variant(name: str, corpus: str | None, problems: int, single_lines: int, tokens: int | None) -> Recipe:
     """The quickstart's recipe with the variant's changes, measured on infilling alone."""
     benchmarks = ["infilling_heldout"] + (["infilling_single_line"] if single_lines else [])
     changes = [
@@ -58,6 +59,8 @@ def variant(name: str, corpus: str | None, problems: int, single_lines: int) -> 
         f"stage.code.evaluate.infilling_problems={max(problems, single_lines)}",
         *(f"stage.code.{change}" for change in VARIANTS[name]),
     ]
+    if tokens:
+        changes.append(f"stage.code.tokens={tokens}")
     if corpus:
         changes.append(f"corpus={corpus}")
     recipe = read_recipe(RECIPE, changes)
@@ -88,6 +91,7 @@ def main() -> None:
     parser.add_argument("variants", nargs="*", metavar="variant", help=f"of {', '.join(VARIANTS)}")
     parser.add_argument("--problems", type=int, default=500, help="held-out functions")
     parser.add_argument("--single-lines", type=int, default=0, help="also HumanEval's lines (1,033 are all)")
+    parser.add_argument("--tokens", type=int, help="train each on so many; default: its own minutes or steps")
     parser.add_argument("--corpus", help="a corpus that is there already, such as runs/quickstart/corpus")
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/study"))
     options = parser.parse_args()
@@ -97,7 +101,7 @@ def main() -> None:
     console = Console()
     found = {}
     for name in variants:
-        recipe = variant(name, options.corpus, options.problems, options.single_lines)
+        recipe = variant(name, options.corpus, options.problems, options.single_lines, options.tokens)
         run_cascade(recipe, options.output / name, until="code", console=Console(stderr=True), file=RECIPE)
         found[name] = options.output / name
     first = variants[0]

@@ -5,6 +5,7 @@ One process without torchrun goes the same way with a world of one and needs no 
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -94,7 +95,13 @@ def join_world() -> World:
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=12)
         )
+        atexit.register(_leave_world)  # its threads must be gone before the interpreter, or the process aborts
     return World(dist.get_rank(), size, device, init_device_mesh(device.type, (size,)))
+
+
+def _leave_world() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def parallelize(model: nn.Module, world: World, settings: TrainingSettings, precision: Precision) -> None:
