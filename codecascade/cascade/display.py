@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from codecascade.training.logs import StepReport
@@ -23,6 +23,10 @@ class Display:
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def show(self, part: RenderableType) -> None:
+        """A table, or a text with colours."""
+        self.console.print(part)
 
     @contextmanager
     def training(self, stage: str) -> Iterator[Callable[[StepReport], None]]:

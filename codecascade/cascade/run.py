@@ -26,7 +26,7 @@ from codecascade.cascade.models import DTYPES, base_name, check_base, check_toke
 from codecascade.cascade.results import run_report, write_results
 from codecascade.corpus.table import Corpus
 from codecascade.errors import UserError
-from codecascade.evaluation.report import write_report
+from codecascade.evaluation.report import summary, write_report
 from codecascade.evaluation.result import BenchmarkResult
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.files import FolderLock
@@ -161,6 +161,9 @@ class _Cascade:
             if self.folder.cost(stage) is None:
                 self._train(stage)
             self._measure(stage.name, str(self.folder.model(stage.name)), stage.evaluate)
+        if self.world.first:
+            for part in summary(self.report):
+                self.display.show(part)
 
     # ---- before the stages
 
@@ -276,7 +279,7 @@ class _Cascade:
         self.world.barrier()
 
     def _report(self) -> None:
-        report = run_report(
+        self.report = run_report(
             self.recipe,
             self.folder,
             self.stages,
@@ -285,7 +288,7 @@ class _Cascade:
             instruct_base=self.instruct_base,
             command=f"codecascade run {self.file or 'RECIPE'}",
         )
-        write_report(report, self.folder.path)
+        write_report(self.report, self.folder.path)
 
 
 def _json(value: Any) -> str:

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
 from codecascade.evaluation import plots
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.rendering import number, render
@@ -31,7 +35,8 @@ class Column:
 
     def of(self, model: ModelReport) -> Metric | None:
         result = model.results.get(self.benchmark)
-        return None if result is None else result.metrics.get(self.metric)
+        metric = None if result is None else result.metrics.get(self.metric)
+        return None if metric is None or metric.n == 0 else metric  # of no problem there is nothing to show
 
     def text(self, metric: Metric) -> str:
         return f"{100 * metric.value:.1f}" if self.percent else f"{metric.value:.3f}"
@@ -67,6 +72,31 @@ def write_report(report: RunReport, folder: Path) -> None:
     view = _view(report)
     for name in ("md", "html"):
         atomic_write(folder / f"report.{name}", render(f"run.{name}", view))
+
+
+def summary(report: RunReport) -> list[RenderableType]:
+    """What a terminal shows at the end: a table of the figures, and one text that the last model filled in."""
+    models = report.models
+    table = Table("", *(model.name for model in models), title="in brackets 95 % intervals", box=None)
+    table.title_justify = "left"
+    for column in table_columns(models):
+        cells = []
+        for model in models:
+            metric = column.of(model)
+            cells.append("" if metric is None else f"{column.text(metric)} ({column.interval(metric)})")
+        table.add_row(column.title + (", %" if column.percent else ""), *cells)
+    shown: list[RenderableType] = [table]
+    examples = _examples(models)
+    if examples:
+        example = examples[0]
+        answer = example["answers"][-1]
+        right = "as in the original" if answer["correct"] else f"the original: {example['expected'].strip()}"
+        text = Text(f"\nfilled in by {answer['model'].name} ({right}):\n\n", style="bold")
+        text.append(_tail(example["before"], 6), style="dim not bold")
+        text.append(answer["text"], style="green not bold")
+        text.append(_head(example["after"], 4), style="dim not bold")
+        shown.append(text)
+    return shown
 
 
 def table_columns(models: Sequence[ModelReport]) -> list[Column]:

@@ -95,7 +95,9 @@ def join_world() -> World:
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=12)
         )
-        atexit.register(_leave_world)  # its threads must be gone before the interpreter, or the process aborts
+        atexit.register(
+            _leave_world
+        )  # its threads must be gone before the interpreter, or the process aborts
     return World(dist.get_rank(), size, device, init_device_mesh(device.type, (size,)))
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from codecascade.evaluation.metrics import Metric, wilson
 from codecascade.evaluation.plots import running_mean
-from codecascade.evaluation.report import COLUMNS, changed, write_report
+from codecascade.evaluation.report import COLUMNS, changed, summary, table_columns, write_report
 from codecascade.evaluation.report_data import ModelReport, RunReport
 from codecascade.evaluation.result import BenchmarkResult, Example
 
@@ -65,6 +68,22 @@ def report(tmp_path: Path) -> RunReport:
         versions={"torch": "2"},
         command="codecascade run tiny.toml",
     )
+
+
+def test_a_terminal_shows_the_figures_and_one_filling(report: RunReport) -> None:
+    console = Console(width=160, record=True, file=StringIO())
+    for part in summary(report):
+        console.print(part)
+    text = console.export_text()
+    (line,) = [line for line in text.splitlines() if "Held-out lines filled, %" in line]
+    assert "0.0 (0.0–3.7)" in line and "41.0 (31.9–50.8)" in line
+    assert "filled in by python (as in the original)" in text and HOSTILE in text
+
+
+def test_what_was_measured_on_nothing_is_not_shown(report: RunReport) -> None:
+    results = {"humaneval": BenchmarkResult("humaneval", {"pass@1": wilson(0, 0)})}
+    model = replace(report.models[0], results=results)
+    assert table_columns([model]) == []
 
 
 class Page(HTMLParser):
