@@ -257,9 +257,9 @@ def _examples(models: Sequence[ModelReport]) -> list[dict[str, Any]]:
         return [
             {
                 "task_id": task,
-                "before": _tail(by_task[0][task].prompt, 14),
-                "after": _head(by_task[0][task].suffix, 8),
-                "expected": by_task[0][task].expected,
+                "before": _tail(by_task[-1][task].prompt, 14),
+                "after": _head(by_task[-1][task].suffix, 8),  # a base that can't infill was not shown it
+                "expected": by_task[-1][task].expected,
                 "answers": [
                     {"model": model, "text": answers[task].completion, "correct": answers[task].correct}
                     for model, answers in zip(measured, by_task, strict=True)

@@ -20,9 +20,9 @@ from codecascade.evaluation.result import BenchmarkResult, Example
 HOSTILE = "<script>alert('x')</script> & `code`"
 
 
-def results(filled: int, loss: float) -> dict[str, BenchmarkResult]:
+def results(filled: int, loss: float, suffix: str = "    return x\n") -> dict[str, BenchmarkResult]:
     examples = [
-        Example(f"heldout/{n}", f"def f{n}():\n", HOSTILE, n < filled, "    return x\n", "    x = 1\n")
+        Example(f"heldout/{n}", f"def f{n}():\n", HOSTILE, n < filled, suffix, "    x = 1\n")
         for n in range(8)
     ]
     exact = {"exact_match": wilson(filled, 100), "ended": wilson(90, 100)}
@@ -46,7 +46,7 @@ def report(tmp_path: Path) -> RunReport:
         "tiny",
         "a <base>",
         (
-            ModelReport("base", None, "base", results=results(0, 2.0), evaluation_seconds=5),
+            ModelReport("base", None, "base", results=results(0, 2.0, suffix=""), evaluation_seconds=5),
             ModelReport(
                 "code",
                 "base",
@@ -78,6 +78,7 @@ def test_a_terminal_shows_the_figures_and_one_filling(report: RunReport) -> None
     (line,) = [line for line in text.splitlines() if "Held-out lines filled, %" in line]
     assert "0.0 (0.0–3.7)" in line and "41.0 (31.9–50.8)" in line
     assert "filled in by python (as in the original)" in text and HOSTILE in text
+    assert "return x" in text, "what follows the gap, though the base never saw it"
 
 
 def test_what_was_measured_on_nothing_is_not_shown(report: RunReport) -> None:
