@@ -77,13 +77,17 @@ def write_report(report: RunReport, folder: Path) -> None:
 def summary(report: RunReport) -> list[RenderableType]:
     """What a terminal shows at the end: a table of the figures, and one text that the last model filled in."""
     models = report.models
-    table = Table("", *(model.name for model in models), title="in brackets 95 % intervals", box=None)
+    table = Table(
+        "", *(model.name for model in models), title="below each figure its 95 % interval", box=None
+    )
     table.title_justify = "left"
     for column in table_columns(models):
         cells = []
         for model in models:
             metric = column.of(model)
-            cells.append("" if metric is None else f"{column.text(metric)} ({column.interval(metric)})")
+            cells.append(
+                "" if metric is None else f"{column.text(metric)}\n[dim]{column.interval(metric)}[/]"
+            )
         table.add_row(column.title + (", %" if column.percent else ""), *cells)
     shown: list[RenderableType] = [table]
     examples = _examples(models)

@@ -76,7 +76,7 @@ def test_a_terminal_shows_the_figures_and_one_filling(report: RunReport) -> None
         console.print(part)
     text = console.export_text()
     (line,) = [line for line in text.splitlines() if "Held-out lines filled, %" in line]
-    assert "0.0 (0.0–3.7)" in line and "41.0 (31.9–50.8)" in line
+    assert line.split()[-3:] == ["0.0", "40.0", "41.0"] and "31.9–50.8" in text
     assert "filled in by python (as in the original)" in text and HOSTILE in text
     assert "return x" in text, "what follows the gap, though the base never saw it"
 
