@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
 
 import pytest
+from evaluations import Page
 from rich.console import Console
 
 from codecascade.evaluation.metrics import Metric, wilson
@@ -87,34 +87,9 @@ def test_what_was_measured_on_nothing_is_not_shown(report: RunReport) -> None:
     assert table_columns([model]) == []
 
 
-class Page(HTMLParser):
-    """Collects the tags and the text; complains about what is left open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.seen: list[str] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append(tag)
-        if tag not in ("meta", "br", "img", "link", "input", "hr"):
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
 def test_page_is_whole_and_inert(report: RunReport, tmp_path: Path) -> None:
     write_report(report, tmp_path)
-    page = Page()
-    page.feed((tmp_path / "report.html").read_text())
+    page = Page((tmp_path / "report.html").read_text())
     assert page.open == []
     assert "script" not in page.seen
     assert HOSTILE in page.text
