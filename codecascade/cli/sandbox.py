@@ -44,21 +44,18 @@ def _show(report: Report) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
-    for title in ("layer, alone", "there", "attacked with", "held"):
-        table.add_column(title)
-    for finding in report.layers:
-        held = "-" if finding.held is None else "yes" if finding.held else "NO"
-        table.add_row(finding.name, "yes" if finding.there else "no", finding.attack, held)
-    table.add_section()
-    for finding in report.promises:
-        table.add_row(finding.name, report.confinement, finding.attack, "yes" if finding.held else "NO")
     console = Console()
-    console.print(table)
+    for title, findings in (("layer, alone", report.layers), ("promise, all layers", report.promises)):
+        table = Table(title, "attacked with", "", box=None, pad_edge=False)
+        for finding in findings:
+            held = "not here" if finding.held is None else "held" if finding.held else "[bold red]FAILED[/]"
+            table.add_row(finding.name, finding.attack, held)
+        console.print(table)
+        console.print()
     if report.strict:
-        console.print(f"\nPrograms are confined by {report.confinement}; all four promises hold.")
+        console.print(f"Programs are confined by {report.confinement}; all four promises hold.")
     else:
-        console.print("\nNot all promises hold: programs run here only with --sandbox=weak.")
+        console.print("Not all promises hold: programs run here only with --sandbox=weak.")
 
 
 def _show_languages(languages: list[ToolchainReport]) -> None:
@@ -80,27 +77,33 @@ def run_file(
     language: Annotated[
         str | None, typer.Option(help="What it is written in.", show_default="by the file's suffix")
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.01, metavar="S", help="CPU seconds.")] = 10.0,
-    memory: Annotated[int, typer.Option(min=16, metavar="MB", help="Megabytes.")] = 2048,
+    timeout: Annotated[float, typer.Option(metavar="S", help="CPU seconds.")] = 10.0,
+    memory: Annotated[int, typer.Option(metavar="MB", help="Megabytes.")] = 2048,
     as_json: AsJson = False,
-    weak: Annotated[
+    mode: Annotated[
         str, typer.Option("--sandbox", metavar="strict|weak", help="weak: even where it can't be confined.")
     ] = "strict",
 ) -> None:
     """Run one program, confined. Exit code 0 whenever there is a verdict."""
     from codecascade.errors import UserError
-    from codecascade.sandbox.languages.table import canonical_name, language_of_file
+    from codecascade.sandbox.languages.table import canonical_name, language_of_file, why_not
     from codecascade.sandbox.program import Program
     from codecascade.sandbox.sandbox import Sandbox
 
-    if weak not in ("strict", "weak"):
-        raise UserError(f"must be strict or weak, not {weak!r}", key="--sandbox")
+    if mode not in ("strict", "weak"):
+        raise UserError(f"must be strict or weak, not {mode!r}", key="--sandbox")
+    if not timeout > 0:
+        raise UserError(f"must be > 0 (got {timeout:g})", key="--timeout")
+    if memory < 16:
+        raise UserError(f"must be at least 16 (got {memory})", key="--memory")
     name = language_of_file(file) if language is None else canonical_name(language)
     try:
         source = file.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise UserError(f"can't be read ({error.strerror})", file=file) from None
-    with Sandbox("weak" if weak == "weak" else "strict", workers=1) as sandbox:
+    if (missing := why_not(name)) is not None:
+        raise UserError(missing)
+    with Sandbox("weak" if mode == "weak" else "strict", workers=1) as sandbox:
         outcome = sandbox.run(Program(source, language=name), timeout=timeout, memory_mb=memory)
     if as_json:
         names = ("outcome", "exception", "stdout", "stderr", "cpu_seconds", "wall_seconds")

@@ -7,6 +7,7 @@ in the zone, and makes the scratch folder new if anything was left in it.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # signal itself would bring enum along
 import _socket
 import atexit
 import builtins
@@ -18,7 +19,7 @@ import time
 
 from codecascade.sandbox import runner, scratch, syscalls, world
 from codecascade.sandbox.processes import descendants, kill_descendants, tasks_of
-from codecascade.sandbox.watch import Watch, reset_usage, usage_of_children
+from codecascade.sandbox.watch import Watch, reset_usage
 
 TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ class Confinement:
         # Of the server, too: so a program has few to close.
         resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
         self.hard = {name: resource.getrlimit(name)[1] for name in _LIMITED}
+        # Without a handler of its own, process 1 of a namespace can't be interrupted from within it.
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
         os.environ.clear()
         home = {"HOME": self.scratch, "TMPDIR": self.scratch}
         os.environ.update({"PATH": setup["search"], "LC_ALL": "C.UTF-8", **home})
@@ -137,7 +140,14 @@ class Confinement:
         if limits["scratch_mb"] != self.scratch_mb:
             self.renew_scratch(limits["scratch_mb"])
         if job["files"]:
-            scratch.put(self.scratch, job["files"], self.user)
+            try:
+                scratch.put(self.scratch, job["files"], self.user)
+            except (
+                OSError,
+                ValueError,
+            ) as error:  # too much for its folder, or names that no folder can hold
+                self.renew_scratch(limits["scratch_mb"])
+                return _not_started(f"its files can't be written: {error}")
         if not self.is_root and self.kind in ("landlock", "none"):
             self.others_of_user = tasks_of(self.user)
         given, out, out_of_it, err, err_of_it = _stdin(job["stdin"]), *os.pipe(), *os.pipe()
@@ -168,7 +178,6 @@ class Confinement:
             ours.close()
             os.close(out)
             os.close(err)
-        cpu = usage_of_children()
         reply: Reply = {
             "verdict": watch.verdict,
             "exception": watch.exception,
@@ -176,7 +185,7 @@ class Confinement:
             "exit_status": os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1,
             "stdout": bytes(watch.outputs[out]),
             "stderr": bytes(watch.outputs[err]),
-            "cpu_seconds": cpu,
+            "cpu_seconds": watch.cpu_seconds(),
             "wall_seconds": wall,
             "files": {},
         }
@@ -206,7 +215,7 @@ class Confinement:
 
     def _readable(self) -> list[str]:
         """What Landlock lets programs read."""
-        if self.kind == "namespaces":
+        if self.kind == "namespaces" and not self.reads_all:
             return ["/"]
         folders = [*world.visible(self.folders), "/proc", "/dev"]
         if self.reads_all:  # but not what is kept from others
@@ -220,6 +229,7 @@ class Confinement:
         leave, told = os._exit, channel
         try:
             gc.enable()
+            _signal.signal(_signal.SIGINT, _signal.default_int_handler)
             os.setsid()
             os.chdir(self.scratch)
             os.umask(0o022)
@@ -298,6 +308,12 @@ class Confinement:
                 pass
         else:
             kill_descendants(self.user)
+
+
+def _not_started(why: str) -> Reply:
+    """The reply to a job that can't be run."""
+    nothing: Reply = {"signal": 0, "exit_status": -1, "stdout": b"", "stderr": b"", "files": {}}
+    return {"verdict": "not_started", "exception": why, "cpu_seconds": 0.0, "wall_seconds": 0.0, **nothing}
 
 
 def _stdin(content: bytes | None) -> int:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from codecascade.errors import UserError
+
 Verdict = Literal["passed", "failed", "timed_out", "out_of_memory", "killed", "not_started"]
 
 
@@ -25,6 +27,9 @@ class Limits:
         output_bytes: kept of each of standard output and standard error; the rest is read and dropped.
         address_space: whether each process may also only reserve ``memory_mb``. False for runtimes that reserve far
             more than they use (the JVM, node): then only what is resident counts.
+
+    Raises:
+        UserError: no time, or a memory that no machine has.
     """
 
     cpu_seconds: float = 10.0
@@ -34,6 +39,12 @@ class Limits:
     scratch_mb: int = 256
     output_bytes: int = 1_000_000
     address_space: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.cpu_seconds > 0:
+            raise UserError(f"a program's CPU seconds must be > 0 (got {self.cpu_seconds:g})")
+        if not 0 < self.memory_mb < 1 << 40:
+            raise UserError(f"a program's memory must be some megabytes (got {self.memory_mb})")
 
     @property
     def wall_seconds(self) -> float:

@@ -9,34 +9,24 @@ start unless it is told ``mode="weak"``.
 
 from __future__ import annotations
 
-import functools
 import os
-import re
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import replace
-from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Literal
 
 from codecascade.errors import UserError
+from codecascade.sandbox.check import best_confinement
 from codecascade.sandbox.languages.run import Languages
 from codecascade.sandbox.languages.table import PYTHON, canonical_name
-from codecascade.sandbox.outcome import Limits, Outcome, Verdict
+from codecascade.sandbox.outcome import Limits, Outcome
 from codecascade.sandbox.program import Command, Program
 from codecascade.sandbox.service import Service
-from codecascade.sandbox.zone import Kind, Zone, ZoneDied, command_job, python_job
+from codecascade.sandbox.zone import Kind
+from codecascade.sandbox.zones import Zones, check_names
 
 Mode = Literal["strict", "weak"]
 
-# Imports that cost many times what a short program does: a zone that made them serves the programs that name them.
-_COMMON = ("typing", "collections", "functools", "re", "string", "heapq", "bisect")
-_PRELOADED = {
-    "common": re.compile(rf"^\s*(?:import|from)\s+(?:{'|'.join(_COMMON)})\b", re.MULTILINE),
-    "numpy": re.compile(r"^\s*(?:import|from)\s+(?:numpy|scipy|pandas)\b", re.MULTILINE),
-    "doctest": re.compile(r"^\s*(?:import|from)\s+(?:doctest|unittest)\b", re.MULTILINE),
-}
 _REMEMBERED = 4096  # programs whose outcome equal ones share
 _AHEAD = 32  # programs a worker that are held ready, or done and not yet asked for, while an earlier one still runs
 
@@ -70,9 +60,7 @@ class Sandbox:
                 "the risk with --sandbox=weak"
             )
         self.workers = workers or len(os.sched_getaffinity(0))
-        self._layers = layers
-        self._idle: dict[tuple[str, ...], list[Zone]] = {}
-        self._lock = threading.Lock()
+        self._zones = Zones(self.confinement, layers)
         self._languages = Languages(self.run_command, self.start, self.workers)
 
     def __enter__(self) -> Sandbox:
@@ -83,33 +71,20 @@ class Sandbox:
 
     def close(self) -> None:
         """End the sandbox's processes; it starts others if it is used again."""
-        with self._lock:
-            zones = [zone for idle in self._idle.values() for zone in idle]
-            self._idle.clear()
-        for zone in zones:
-            zone.close()
+        self._zones.close()
         self._languages.close()
 
     def run(self, program: str | Program, *, timeout: float = 10.0, memory_mb: int = 2048) -> Outcome:
         """Run one program; ``timeout`` is in CPU seconds. Never raises for what the program does.
 
         Raises:
-            UserError: its language is unknown, or one of its files has a name that leads out of its folder.
+            UserError: its language is unknown, one of its files has a name that leads out of its folder, or it is
+                given no time or memory.
         """
-        limits = Limits(cpu_seconds=timeout, memory_mb=memory_mb)
-        if isinstance(program, str):
-            program = Program(program)
-        if program.timeout is not None:
-            limits = replace(limits, cpu_seconds=program.timeout)
-        if canonical_name(program.language) != PYTHON:
-            return self._languages.run(program, limits)
-        _check_names(program.files)
-        text = f"{program.source}\n{program.tests}"
-        modules: tuple[str, ...] = ()
-        for name, pattern in _PRELOADED.items() if "import" in text else ():
-            if pattern.search(text):
-                modules = (*modules, *(_COMMON if name == "common" else (name,)))
-        return self._run(python_job(program, limits), limits, modules, ())
+        if isinstance(program, str) or canonical_name(program.language) == PYTHON:
+            return self._zones.run(program, timeout=timeout, memory_mb=memory_mb)
+        limits = Limits(timeout if program.timeout is None else program.timeout, memory_mb)
+        return self._languages.run(program, limits)
 
     def run_command(self, command: Command) -> Outcome:
         """Run one command. Never raises for what it does; ``not_started`` where there is no such program.
@@ -117,8 +92,7 @@ class Sandbox:
         Raises:
             UserError: one of its files or outputs has a name that leads out of its folder.
         """
-        _check_names([*command.files, *command.outputs])
-        return self._run(command_job(command), command.limits, (), command.folders)
+        return self._zones.run_command(command)
 
     def start(self, command: Command) -> Service:
         """Start a confined command that stays, such as a compiler that is warm after its first use, and talk to it.
@@ -127,7 +101,7 @@ class Sandbox:
             UserError: as :meth:`run_command`.
             ZoneDied: it can't be started.
         """
-        _check_names(command.files)
+        check_names(command.files)
         return Service(self.confinement, command)
 
     def run_many(
@@ -163,32 +137,6 @@ class Sandbox:
                 for future in waiting:
                     future.cancel()
 
-    def _run(
-        self, job: dict[str, Any], limits: Limits, modules: tuple[str, ...], folders: tuple[str, ...]
-    ) -> Outcome:
-        key = (*modules, "|", *folders)
-        for attempt in (1, 2):
-            with self._lock:
-                idle = self._idle.get(key)
-                zone = idle.pop() if idle else None
-            try:
-                if zone is None:
-                    zone = Zone(self.confinement, modules, folders, layers=self._layers)
-            except ZoneDied as error:
-                return Outcome("not_started", str(error))
-            try:
-                answer = zone.run(job)
-            except ZoneDied as error:
-                # Perhaps for lack of memory, perhaps the program's doing: once more, in a zone of its own.
-                zone.close()
-                if attempt == 2:
-                    return Outcome("killed", f"the sandbox's process died under it twice ({error})")
-                continue
-            with self._lock:
-                self._idle.setdefault(key, []).append(zone)
-            return outcome_of(answer, limits, is_command="argv" in job)
-        raise AssertionError("unreachable")
-
 
 def _some_outcomes(waiting: deque[Future[Outcome]]) -> Iterator[Outcome]:
     """The outcomes that are there, in order, after a moment in which several should come.
@@ -208,55 +156,3 @@ def _identity(program: str | Program) -> tuple[object, ...]:
         tuple(sorted(value.items())) if isinstance(value, Mapping) else value
         for value in vars(program).values()
     )
-
-
-@functools.cache
-def best_confinement() -> Kind:
-    """The strongest confinement that keeps all promises on this machine, found by attacking it."""
-    from codecascade.sandbox.check import keeps_promises
-
-    kinds: tuple[Kind, ...] = ("namespaces", "bubblewrap", "landlock")
-    for kind in kinds:
-        with Sandbox(workers=1, confinement=kind) as sandbox:
-            if keeps_promises(sandbox):
-                return kind
-    return "none"
-
-
-def _check_names(names: Iterable[str]) -> None:
-    for name in names:
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or not path.parts:
-            raise UserError(f"{name!r}: must be a relative name that stays in the program's folder")
-
-
-def outcome_of(answer: dict[str, Any], limits: Limits, *, is_command: bool) -> Outcome:
-    """A server's answer in words."""
-    verdict, exception = _verdict(answer, limits, is_command)
-    return Outcome(
-        verdict,
-        exception,
-        answer["stdout"].decode("utf-8", errors="replace"),
-        answer["stderr"].decode("utf-8", errors="replace"),
-        round(answer["cpu_seconds"], 4),
-        round(answer["wall_seconds"], 4),
-        answer["exit_status"]
-        if is_command and answer["exit_status"] >= 0 and not answer["verdict"]
-        else None,
-        answer["files"],
-    )
-
-
-def _verdict(answer: dict[str, Any], limits: Limits, is_command: bool) -> tuple[Verdict, str | None]:
-    told: Verdict | Literal[""] = answer["verdict"]
-    # Also of a program that got to its end between two looks at its clock.
-    if answer["cpu_seconds"] > limits.cpu_seconds and told in ("", "passed"):
-        return "timed_out", f"no end after {limits.cpu_seconds:g} s of CPU time"
-    if told:
-        return told, answer["exception"]
-    if answer["signal"]:
-        return "killed", f"killed by signal {answer['signal']}"
-    if is_command:
-        status = answer["exit_status"]
-        return ("failed", f"exit status {status}") if status else ("passed", None)
-    return "failed", "left before its end"

@@ -40,6 +40,7 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "capset": (126, 91),
     "clone": (56, 220),
     "clone3": (435, 435),
+    "prlimit64": (302, 261),
     "socket": (41, 198),
     "pivot_root": (155, 41),
 }
@@ -76,6 +77,7 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     "swapon": (167, 224),
     "swapoff": (168, 225),
     "acct": (163, 89),
+    "syslog": (103, 116),
     "settimeofday": (170, 170),
     "clock_settime": (227, 112),
     # System V and POSIX messages outlive the process that made them.
@@ -83,6 +85,9 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     "semget": (64, 190),
     "msgget": (68, 186),
     "mq_open": (240, 180),
+    # Files in memory that is nobody's: no limit on memory counts them.
+    "memfd_create": (319, 279),
+    "memfd_secret": (447, 447),
 }
 
 
@@ -290,8 +295,9 @@ def seccomp_filter() -> bytes:
     """A filter program (classic BPF) that lets through all but the calls that reach beyond the process.
 
     Refused with EPERM: sockets of every kind, other processes' memory, namespaces, mounts, kernel modules, clocks,
-    keys, io_uring (it would pass by the filter). ``clone3`` looks absent (its flags can't be inspected), so that
-    libraries fall back to ``clone``, whose namespace flags are refused.
+    keys, the kernel's log, files in memory, io_uring (it would pass by the filter), the limits of other processes.
+    ``clone3`` looks absent (its flags can't be inspected), so that libraries fall back to ``clone``, whose namespace
+    flags are refused.
     """
     rows: list[tuple[int, int, int, int]] = [
         (_LOAD, 0, 0, 4),  # the architecture
@@ -307,6 +313,11 @@ def seccomp_filter() -> bytes:
         (_JUMP_EQUAL, 0, 4, _number(_NUMBERS, "clone") or 0),
         (_LOAD, 0, 0, 16),  # its first argument: the flags
         (_JUMP_SET, 0, 1, ALL_NAMESPACES),
+        (_RETURN, 0, 0, _ERRNO | _EPERM),
+        (_RETURN, 0, 0, _ALLOW),
+        (_JUMP_EQUAL, 0, 4, _number(_NUMBERS, "prlimit64") or 0),
+        (_LOAD, 0, 0, 16),  # whose limits: 0 is the caller
+        (_JUMP_EQUAL, 1, 0, 0),
         (_RETURN, 0, 0, _ERRNO | _EPERM),
         (_RETURN, 0, 0, _ALLOW),
     ]

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 FORGED = "claimed to have passed before its end"
 # Bytes of stack. A C library's read takes 40 more once there are threads; a call from within the program, which exec
-# runs, is 640 deeper at least (CPython 3.11; 3.12: 704; 3.13: 752).
-_SAME_PLACE = 256
+# runs, is 640 deeper at least (CPython 3.11; 3.12: 704; 3.13: 752), a finaliser without Python code 504.
+_SAME_PLACE = 128
 _FIRST_LOOK, _TICK = 0.02, 0.05  # seconds between two looks at what the processes use
 _PAGE = resource.getpagesize()
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -62,6 +62,8 @@ class Watch:
         self.exception: str | None = None
         self.control = control
         self.poll = select.poll()
+        self.own: dict[int, int] = {}  # ticks of CPU time that a process was last seen to have used itself
+        self.seen = 0  # ticks of all processes, those included whose parent never asked what they used
 
     def follow(self) -> None:
         """Until the program has ended, has told its verdict, or is over a limit."""
@@ -155,7 +157,9 @@ class Watch:
             self._forget(self.channel)
             return False
         kind, text = message[:1], message[1:]
-        if kind == b"B" if self.stack is None else kind == b"D":
+        if self.awaited:
+            self._end("failed", FORGED)  # whoever waits for an answer says nothing meanwhile
+        elif kind == b"B" if self.stack is None else kind == b"D":
             self.awaited = kind
             self._answer_when_it_waits(looks=100)
         elif kind == b"P" and self.token and text == self.token:
@@ -209,7 +213,7 @@ class Watch:
     def _look(self) -> float:
         """CPU seconds of all processes so far; over the limit on memory, the program is at its end."""
         cpu = usage_of_children()
-        resident = 0
+        resident = reserved = 0
         pids = self.others()
         for pid in pids:
             try:
@@ -221,11 +225,22 @@ class Watch:
                 reap(pid)
                 continue
             cpu += sum(map(int, fields[11:15])) / _TICKS
+            own = int(fields[11]) + int(fields[12])
+            before = self.own.get(pid, 0)
+            self.seen += own - before if own >= before else own
+            self.own[pid] = own
+            reserved += int(fields[20])
             resident += int(fields[21]) * _PAGE
         limit = self.limits["memory_mb"] << 20
         if resident > limit and (len(pids) == 1 or sum(map(_proportional, pids)) > limit):
             self._end("out_of_memory", f"more than {self.limits['memory_mb']} MB of memory in use")
-        return cpu
+        elif reserved > limit and _shared(pids) > limit:
+            self._end("out_of_memory", f"more than {self.limits['memory_mb']} MB of shared memory")
+        return max(cpu, self.seen / _TICKS)
+
+    def cpu_seconds(self) -> float:
+        """Of all processes, when all have ended and have been waited for."""
+        return max(usage_of_children(), self.seen / _TICKS)
 
 
 def reap(pid: int) -> None:
@@ -243,6 +258,22 @@ def _proportional(pid: int) -> int:
             return sum(int(line.split()[1]) * 1024 for line in file if line.startswith(b"Pss:"))
     except OSError:
         return 0
+
+
+def _shared(pids: list[int]) -> int:
+    """Bytes of the memory that processes share without a file: it is held also where nobody has it resident."""
+    sizes: dict[bytes, int] = {}
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/maps", "rb") as file:
+                for line in file:
+                    place, rights, offset, _, inode, *name = line.split(maxsplit=5)
+                    if rights.endswith(b"s") and name and name[0].startswith((b"/dev/zero", b"/memfd:")):
+                        start, end = (int(part, 16) for part in place.split(b"-"))
+                        sizes[inode] = max(sizes.get(inode, 0), int(offset, 16) + end - start)
+        except OSError:
+            continue  # it has ended meanwhile
+    return sum(sizes.values())
 
 
 _reaped = 0.0

@@ -15,8 +15,9 @@ from codecascade.corpus.table import Corpus
 from codecascade.instruct import mine as mine_module
 from codecascade.instruct.dialogues import read_dialogues
 from codecascade.instruct.mine import mine_dialogues
+from codecascade.sandbox.check import best_confinement
 from codecascade.sandbox.outcome import Outcome
-from codecascade.sandbox.sandbox import Sandbox, best_confinement
+from codecascade.sandbox.sandbox import Sandbox
 
 
 def function(number: int, result: str | None = None) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from codecascade.sandbox.sandbox import Sandbox, best_confinement
+from codecascade.sandbox.check import best_confinement
+from codecascade.sandbox.sandbox import Sandbox
 
 
 @pytest.fixture(scope="session", params=["namespaces", "bubblewrap", "landlock"])

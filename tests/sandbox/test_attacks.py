@@ -49,6 +49,9 @@ from codecascade.sandbox.sandbox import Sandbox
         "import ctypes\nassert ctypes.CDLL(None).mount(b'none', b'/', b'tmpfs', 0, None) == 0",
         "import ctypes\nassert ctypes.CDLL(None).umount2(b'.', 2) == 0",
         "import ctypes\nassert ctypes.CDLL(None).shmget(77, 4096, 0o1600) >= 0",
+        "import os\nos.memfd_create('nobody counts it')",
+        "import resource\nresource.prlimit({pid}, resource.RLIMIT_CORE, (0, 0))",
+        "import os, resource\nresource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (0, 0))",
         "import os\nopen('/proc/{pid}/mem', 'rb').read(1)",
         "import os\nopen('/proc/{pid}/environ', 'rb').read()",
         "import os\nos.listdir('/proc/{pid}/fd')",
@@ -98,6 +101,36 @@ def test_memory_of_all_processes_together_is_limited(sandbox: Sandbox) -> None:
     )
     outcome = sandbox.run(program, memory_mb=200, timeout=5)
     assert outcome.outcome == "out_of_memory", outcome
+
+
+def test_memory_that_is_shared_and_not_resident_is_limited(sandbox: Sandbox) -> None:
+    program = (
+        "import mmap, os, time\n"
+        "for _ in range(6):\n"
+        "    if os.fork() == 0: break\n"
+        "shared = mmap.mmap(-1, 50 << 20)\n"
+        "for place in range(0, len(shared), 4096): shared[place] = 1\n"
+        "shared.madvise(mmap.MADV_DONTNEED)\n"
+        "time.sleep(30)"
+    )
+    outcome = sandbox.run(program, memory_mb=200, timeout=5)
+    assert outcome.outcome == "out_of_memory" and "shared" in (outcome.exception or ""), outcome
+
+
+def test_processor_time_that_no_parent_asks_for_is_limited(sandbox: Sandbox) -> None:
+    """The kernel forgets what children used whose parent ignores their end."""
+    program = (
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "while True:\n"
+        "    if os.fork() == 0:\n"
+        "        while time.process_time() < 0.3: pass\n"
+        "        os._exit(0)\n"
+        "    try: os.wait()\n"
+        "    except ChildProcessError: pass"
+    )
+    outcome = sandbox.run(program, timeout=1)
+    assert outcome.outcome == "timed_out" and "CPU" in (outcome.exception or ""), outcome
 
 
 def test_processor_time_of_all_processes_together_is_limited(sandbox: Sandbox) -> None:
@@ -233,6 +266,17 @@ def test_every_refused_call_is_refused() -> None:
     with Sandbox("weak", workers=1, confinement="none", layers=("seccomp",)) as filtered:
         outcome = filtered.run(program)
         assert outcome.passed, outcome
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root reads what others may not")
+def test_who_reads_a_private_interpreter_reads_no_secrets(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir(mode=0o700)
+    (tmp_path / "private" / "module").write_text("readable")
+    folders = (str(tmp_path / "private"),)
+    there = sandbox.run_command(Command(("cat", f"{folders[0]}/module"), folders=folders))
+    assert there.stdout == "readable", there
+    secret = sandbox.run_command(Command(("cat", "/etc/shadow"), folders=folders))
+    assert secret.outcome == "failed" and not secret.stdout, secret
 
 
 def test_programs_hold_no_descriptor_of_the_harness(sandbox: Sandbox) -> None:

@@ -131,6 +131,27 @@ FORGERIES = {
         "def forge():\n    os.write(3, b'D')\n    os.write(3, b'P' + os.read(3, 16))\n    os._exit(0)\n"
         "atexit.register(forge)\natexit._run_exitfuncs()"
     ),
+    "hides in a finaliser without Python code": (
+        "import functools, os, _thread, time\n"
+        "class E: pass\n"
+        "E.__del__ = functools.partial(os.read, 3, 16)\n"
+        "def forge():\n    time.sleep(0.05)\n    os.write(3, b'D')\n    os.write(3, b'P' + os.read(3, 16))\n"
+        "_thread.start_new_thread(forge, ())\n"
+        "globals()['__builtins__'] = E()"
+    ),
+    "hides in an audit hook without Python code": (
+        "import collections, functools, itertools, operator, os, sys\n"
+        "says = itertools.chain([b'D'], map(operator.add, [b'P'], map(os.read, [3], [16])))\n"
+        "forge = map(os.write, [3, 3], says)\n"
+        "sys.addaudithook(functools.partial(max, forge, key=collections.deque(maxlen=0).extend))"
+    ),
+    "speaks without end": "import os\nwhile True: os.write(3, b'D')",
+    "leaves a child that speaks without end": (
+        "import os\n"
+        "for _ in range(4):\n"
+        "    if os.fork() == 0:\n        while True: os.write(3, b'D')\n"
+        "os._exit(0)"
+    ),
     "closes every descriptor": "import os\nos.closerange(0, 1000)",
     "puts its own channel in place": (
         "import os, _socket\nours, its = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import pytest
 
 from codecascade.errors import UserError
 from codecascade.sandbox import sandbox as module
+from codecascade.sandbox.builtins_reach import may_change_builtins
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox
@@ -115,6 +117,25 @@ def test_file_names_stay_inside(best: Sandbox, name: str) -> None:
         best.run(Program("pass", files={name: "x"}))
 
 
+def test_files_that_can_not_be_written_are_said_so(sandbox: Sandbox) -> None:
+    for files in ({"a": "", "a/b": ""}, {"x" * 300: ""}, {"x\0": ""}):
+        outcome = sandbox.run(Program("pass", files=files))
+        assert outcome.outcome == "not_started" and "files can't be written" in (outcome.exception or ""), (
+            outcome
+        )
+        assert sandbox.run("import os\nassert os.listdir('.') == []").passed
+
+
+@pytest.mark.parametrize(
+    "limits", [{"timeout": 0}, {"timeout": math.nan}, {"memory_mb": 0}, {"memory_mb": 1 << 60}]
+)
+def test_no_time_or_memory_is_a_mistake(best: Sandbox, limits: dict[str, float]) -> None:
+    with pytest.raises(UserError, match="must be"):
+        best.run("pass", **limits)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="must be"):
+        best.run(Program("pass", timeout=0))
+
+
 def test_unknown_language(best: Sandbox) -> None:
     with pytest.raises(UserError, match="brainfuck"):
         best.run(Program("+", language="brainfuck"))
@@ -125,10 +146,47 @@ def test_tests_run_with_the_builtins_as_they_were(best: Sandbox) -> None:
     for also in ("", "\n__builtins__ = {'abs': lambda x: 0}", "\nglobals()['__builtins__'] = {'abs': len}"):
         outcome = best.run(Program(source + also, tests="assert abs(double(2) - 4) < 1e-6"))
         assert (outcome.outcome, outcome.exception) == ("failed", "AssertionError")
-    outcome = best.run(Program(source, tests="assert abs(double(2) - 4) < 1e-6"))
-    assert (outcome.outcome, outcome.exception) == ("failed", "AssertionError")
     assert best.run(Program("def double(x): return 2 * x", tests="assert double(2) == 4")).passed
     assert best.run(Program("def f(): pass", tests="assert (")).outcome == "failed"
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "import re\nre.enum.bltns.abs = lambda x: 0",
+        "import ｂuiltins as b\nb.abs = lambda x: 0",
+        'from typing import get_type_hints\nclass A: x: \'\\x5f\\x5fimport\\x5f\\x5f("b\\x75iltins").\\x5f\\x5fdict'
+        "\\x5f\\x5f.update(abs=lambda x: 0)'\nget_type_hints(A)",
+        "import types\ncompiled = compile('import b\\x75iltins as b\\nb.abs = lambda x: 0', '', 'ex' 'ec')\n"
+        "types.FunctionType(compiled, {})()",
+    ],
+)
+def test_whatever_way_leads_to_the_builtins_is_seen(best: Sandbox, way: str) -> None:
+    source = f"{way}\nassert abs(-3) == 0\ndef double(x): return 3 * x"
+    outcome = best.run(Program(source, tests="assert abs(double(2) - 4) < 1e-6"))
+    assert (outcome.outcome, outcome.exception) == ("failed", "AssertionError"), outcome
+    assert not best.run(Program(f"{way}\nassert abs(-3) == 3")).passed, "the way leads nowhere"
+
+
+@pytest.mark.parametrize(
+    ("source", "may"),
+    [
+        ("def f(x):\n    return sorted(x)[0]", False),
+        (
+            "from typing import List, Optional\nimport math\ndef f(x: List[int]): return math.sqrt(x[0])",
+            False,
+        ),
+        ("from typing import get_type_hints", True),
+        ("from typing import List, get_type_hints", True),
+        ("import math, os", True),
+        ("from math import *", True),
+        ("import re", True),
+        ("def f(x): return type(x).\\\n__mro__", True),
+        ("x = 'é'", True),
+    ],
+)
+def test_only_plain_programs_are_taken_to_leave_the_builtins(source: str, may: bool) -> None:
+    assert may_change_builtins(source) is may
 
 
 def test_under_another_name_the_main_guard_stays_shut(best: Sandbox) -> None:

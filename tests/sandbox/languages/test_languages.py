@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from codecascade.errors import UserError
+from codecascade.sandbox.check import best_confinement
 from codecascade.sandbox.languages import builds, table
 from codecascade.sandbox.languages.run import Languages
 from codecascade.sandbox.languages.table import (
@@ -20,7 +21,7 @@ from codecascade.sandbox.languages.table import (
 )
 from codecascade.sandbox.outcome import Limits, Outcome
 from codecascade.sandbox.program import Command, Program
-from codecascade.sandbox.sandbox import Sandbox, best_confinement
+from codecascade.sandbox.sandbox import Sandbox
 from codecascade.sandbox.service import Service
 
 from .programs import EXPECTED, SAMPLES
