@@ -14,14 +14,19 @@ from codecascade.sandbox.languages.go import GO
 from codecascade.sandbox.languages.java import JAVA
 from codecascade.sandbox.languages.javascript import JAVASCRIPT
 from codecascade.sandbox.languages.language import Language, Toolchain
+from codecascade.sandbox.languages.lua import LUA
 from codecascade.sandbox.languages.perl import PERL
 from codecascade.sandbox.languages.php import PHP
 from codecascade.sandbox.languages.r import R
+from codecascade.sandbox.languages.ruby import RUBY
 from codecascade.sandbox.languages.rust import RUST
 from codecascade.sandbox.languages.typescript import TYPESCRIPT
 
 # Python is the sandbox's own and needs nothing: it is in no row.
-LANGUAGES: tuple[Language, ...] = (CPP, JAVA, PHP, TYPESCRIPT, JAVASCRIPT, CSHARP, BASH, GO, RUST, PERL, R)
+LANGUAGES: tuple[Language, ...] = (
+    *(CPP, JAVA, PHP, TYPESCRIPT, JAVASCRIPT, CSHARP, BASH),  # the paper's (Table 4), and JavaScript
+    *(GO, RUST, PERL, R, RUBY, LUA),
+)
 PYTHON = "python"
 _PYTHON_NAMES = ("python", "py", "python3")
 _BY_NAME = {name: language for language in LANGUAGES for name in (language.name, *language.names)}

@@ -289,6 +289,50 @@ testhumaneval();""",
         flood='while (1) { print "0123456789abcdef\\n" }',
         hungry="my $all = 'x' x 1024; while (1) { $all .= $all }",
     ),
+    "ruby": Sample(
+        text="""# The sum of two numbers.
+def add(x, y)
+    BODY
+end
+require 'test/unit'
+class TestHumanEval < Test::Unit::TestCase
+  def test_add
+    candidate = method(:add)
+    assert_equal(1, candidate.call(0, 1))
+    assert_equal(5, candidate.call(2, 3))
+  end
+end
+""",
+        right="x + y",
+        wrong="x - y",
+        leaves="exit(0)",
+        broken="x + )",
+        endless="while true do end",
+        flood='while true do puts "0123456789abcdef" end',
+        hungry="all = []; while true do all << 'x' * (1 << 20) end",
+    ),
+    "lua": Sample(
+        text="""-- The sum of two numbers.
+local function add(x, y)
+    BODY
+end
+lu = require('luaunit')
+
+function test_humaneval()
+local candidate = add
+    lu.assertEquals(candidate(0, 1), 1)
+    lu.assertEquals(candidate(2, 3), 5)
+end
+
+os.exit(lu.LuaUnit.run())""",
+        right="return x + y",
+        wrong="return x - y",
+        leaves="os.exit(0)",
+        broken="return x + )",
+        endless="while true do end",
+        flood='while true do print("0123456789abcdef") end',
+        hungry="local all = {}; while true do all[#all + 1] = string.rep('x', 1 << 20) .. #all end",
+    ),
     "r": Sample(
         text="""# The sum of two numbers.
 add <- function(x, y) {

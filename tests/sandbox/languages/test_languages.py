@@ -98,6 +98,10 @@ def test_endless_output_is_cut(sandbox: Sandbox, language: str) -> None:
         ("php", "broken", "Parse error"),
         ("bash", "wrong", "exit status 1"),
         ("rust", "wrong", "left == right"),
+        ("ruby", "wrong", "Failure: test_add(TestHumanEval)"),
+        ("ruby", "broken", "syntax error"),
+        ("lua", "wrong", "expected: 1, actual: -1"),
+        ("lua", "broken", "unexpected symbol near ')'"),
     ],
 )
 def test_the_exception_says_what_went_wrong(sandbox: Sandbox, language: str, kind: str, gist: str) -> None:
@@ -113,6 +117,8 @@ def test_the_exception_says_what_went_wrong(sandbox: Sandbox, language: str, kin
         ("php", "return 1; } ?>"),
         ("bash", ":\n}\ncat <<THE_END"),
         ("perl", "return 1 }\n__END__"),
+        ("ruby", "1\nend\n__END__"),
+        ("lua", "return 1 end --[["),
         ("javascript", "} process.stdout.write(require('fs').readFileSync(__filename)); process.exit(0); {"),
     ],
 )

@@ -1,0 +1,50 @@
+"""Lua; MultiPL-E's tests ask for ``luaunit``, and end the program with what it says."""
+
+from __future__ import annotations
+
+import re
+
+from codecascade.sandbox.languages.ending import at_end, halves
+from codecascade.sandbox.languages.language import Language, Plan, Toolchain, find_tools, first_line
+from codecascade.sandbox.outcome import Limits
+
+_EXIT = re.compile(r"\bos\.exit\((?P<status>[^\n]*)\)\s*\Z")
+
+
+def _find() -> Toolchain | None:
+    toolchain = find_tools("lua", version=("-v",))
+    if toolchain is None or first_line((toolchain.paths["lua"], "-e", "require('luaunit') print(1)")) is None:
+        return None
+    return toolchain
+
+
+def _finish(text: str, token: str) -> str:
+    first, second = halves(token)
+    line = f'io.stdout:write("\\n{first}" .. "{second}\\n")'
+    last = _EXIT.search(text)
+    if last is None:
+        return at_end(text, line)
+    tests = f"local codecascade_status = {last['status']}\n"
+    return at_end(f"{text[: last.start()]}{tests}{line}", "os.exit(codecascade_status)")
+
+
+def _plan(text: str, toolchain: Toolchain, limits: Limits) -> Plan:
+    return Plan("program.lua", (toolchain.paths["lua"], "program.lua"))
+
+
+LUA = Language(
+    name="lua",
+    title="Lua",
+    names=(),
+    suffixes=(".lua",),
+    install="apt install lua5.4 lua-unit",
+    trial="os.exit(require('luaunit').LuaUnit.run())",
+    find=_find,
+    finish=_finish,
+    plan=_plan,
+    error=re.compile(r"^(?:\S*lua: )?(\S*program\.lua:\d+: .*)$", re.MULTILINE),
+    # The second: luaunit, handed the bare message where it looks for its own object.
+    memory=re.compile(
+        r"not enough memory$|luaunit\.lua:\d+: attempt to index a string value \(local 'err'\)", re.MULTILINE
+    ),
+)
