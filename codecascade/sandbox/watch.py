@@ -21,6 +21,7 @@ FORGED = "claimed to have passed before its end"
 # runs, is 640 deeper at least (CPython 3.11; 3.12: 704; 3.13: 752), a finaliser without Python code 504.
 _SAME_PLACE = 128
 _FIRST_LOOK, _TICK = 0.02, 0.05  # seconds between two looks at what the processes use
+_MOMENT = 1e-5  # to sleep between two looks at where the program waits costs less than to look at once again
 _PAGE = resource.getpagesize()
 _TICKS = os.sysconf("SC_CLK_TCK")
 _CORES = os.cpu_count() or 1
@@ -57,6 +58,7 @@ class Watch:
         self.outputs = {out: bytearray(), err: bytearray()}
         self.token = b""
         self.awaited = b""  # the message that is still to be answered
+        self.place = -1  # the descriptor that tells where the program waits; read anew at each look
         self.stack: int | None = None  # where the stack pointer is as the program begins
         self.verdict = ""
         self.exception: str | None = None
@@ -103,6 +105,8 @@ class Watch:
                     return
         finally:
             os.close(end)
+            if self.place >= 0:
+                os.close(self.place)
 
     def drain(self) -> None:
         """What is left in the pipes when all that wrote to them is dead."""
@@ -161,7 +165,7 @@ class Watch:
             self._end("failed", FORGED)  # whoever waits for an answer says nothing meanwhile
         elif kind == b"B" if self.stack is None else kind == b"D":
             self.awaited = kind
-            self._answer_when_it_waits(looks=100)
+            self._answer_when_it_waits(looks=20)
         elif kind == b"P" and self.token and text == self.token:
             self._end("passed", None)
         elif kind in _FINAL and (kind != b"X" or self.stack is None):  # once begun, it was started
@@ -176,8 +180,9 @@ class Watch:
         None: it does not wait yet. 0: this kernel does not tell.
         """
         try:
-            with open(f"/proc/{self.pid}/syscall", "rb", buffering=0) as file:
-                words = file.read(200).split()
+            if self.place < 0:
+                self.place = os.open(f"/proc/{self.pid}/syscall", os.O_RDONLY | os.O_CLOEXEC)
+            words = os.pread(self.place, 200, 0).split()
         except OSError:
             return 0
         # number, six arguments, stack pointer, program counter; fewer words while it is in no call
@@ -191,7 +196,7 @@ class Watch:
             place = self._waits_at()
             if place is not None:
                 break
-            os.sched_yield()
+            time.sleep(_MOMENT)
         else:
             return  # a busy machine, or other threads of the program: the next turn looks again
         if self.awaited == b"B":

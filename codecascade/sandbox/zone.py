@@ -85,6 +85,7 @@ class Zone:
         if kind == "bubblewrap":
             command = [*_bubblewrap([*interpreter, *folders]), *command]
         environment = {"PATH": search, "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
+        environment["LD_BIND_NOW"] = "1"  # once here, not in each fork
         environment |= {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL")}
         with tempfile.TemporaryFile() as messages:
             try:
