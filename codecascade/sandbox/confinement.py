@@ -110,9 +110,14 @@ class Confinement:
         self.filter = syscalls.Filter(syscalls.seccomp_filter()) if confines else None
         # Of the server, too: so a program has few to close.
         resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         self.hard = {name: resource.getrlimit(name)[1] for name in _LIMITED}
-        # Without a handler of its own, process 1 of a namespace can't be interrupted from within it.
-        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+        self.limits: dict[str, Any] = {}
+        self.resources: list[tuple[int, tuple[int, int]]] = []
+        if not self.is_root:
+            # Without a handler of its own, process 1 of a namespace can't be interrupted from within it.
+            _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+        os.umask(0o022)
         os.environ.clear()
         home = {"HOME": self.scratch, "TMPDIR": self.scratch}
         os.environ.update({"PATH": setup["search"], "LC_ALL": "C.UTF-8", **home})
@@ -149,7 +154,9 @@ class Confinement:
                 self.renew_scratch(limits["scratch_mb"])
                 return _not_started(f"its files can't be written: {error}")
         if not self.is_root and self.kind in ("landlock", "none"):
-            self.others_of_user = tasks_of(self.user)
+            self.others_of_user, self.limits = tasks_of(self.user), {}
+        if limits != self.limits:
+            self.limits, self.resources = limits, self._resources(limits)
         given, out, out_of_it, err, err_of_it = _stdin(job["stdin"]), *os.pipe(), *os.pipe()
         if self.is_root:
             for descriptor in (out_of_it, err_of_it):
@@ -208,6 +215,7 @@ class Confinement:
             for name in os.listxattr(self.scratch):
                 os.removexattr(self.scratch, name)
         self.scratch_mb = megabytes
+        os.chdir(self.scratch)  # where programs start
         if self.has_landlock and (self.rules < 0 or self.kind == "namespaces"):
             if self.rules >= 0:
                 os.close(self.rules)
@@ -229,10 +237,9 @@ class Confinement:
         leave, told = os._exit, channel
         try:
             gc.enable()
-            _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+            if not self.is_root:
+                _signal.signal(_signal.SIGINT, _signal.default_int_handler)
             os.setsid()
-            os.chdir(self.scratch)
-            os.umask(0o022)
             if self.rules >= 0:
                 syscalls.landlock(self.rules)
             if self.standard and "argv" in job:
@@ -247,7 +254,8 @@ class Confinement:
                 syscalls.become_user(self.user, may_read_all=self.reads_all)
             elif self.kind == "namespaces":
                 syscalls.drop_capabilities()
-            self._limit(job["limits"])
+            for name, value in self.resources:
+                resource.setrlimit(name, value)
             if self.filter:
                 self.filter.install()
             if "argv" in job:
@@ -259,8 +267,8 @@ class Confinement:
         finally:
             leave(1)
 
-    def _limit(self, limits: dict[str, Any]) -> None:
-        """Resource limits, as far as the ones in force allow."""
+    def _resources(self, limits: dict[str, Any]) -> list[tuple[int, tuple[int, int]]]:
+        """Resource limits, as far as the ones in force allow; of open files and core dumps the server's own stay."""
         space = limits["memory_mb"] * _MEGABYTE if limits["address_space"] else resource.RLIM_INFINITY
         # The watch counts CPU time more finely; this is for the case that it is late.
         seconds = limits["cpu_seconds"]
@@ -268,11 +276,13 @@ class Confinement:
         file = limits["file_mb"] * _MEGABYTE
         # An ordinary user's other processes count as well; in a user namespace, the server does.
         processes = limits["processes"] + self.others_of_user + (0 if self.is_root else 1)
-        for name, value in zip(_LIMITED, (space, file, cpu, 0, _OPEN_FILES, processes), strict=True):
+        found = []
+        for name, value in zip(_LIMITED, (space, file, cpu, processes), strict=True):
             hard = self.hard[name]
             if value == resource.RLIM_INFINITY or (hard != resource.RLIM_INFINITY and hard < value):
                 value = hard
-            resource.setrlimit(name, (value, value))
+            found.append((name, (value, value)))
+        return found
 
     def _processes(self) -> list[int]:
         """The processes of the program."""
@@ -356,7 +366,5 @@ _LIMITED = (
     resource.RLIMIT_AS,
     resource.RLIMIT_FSIZE,
     resource.RLIMIT_CPU,
-    resource.RLIMIT_CORE,
-    resource.RLIMIT_NOFILE,
     resource.RLIMIT_NPROC,
 )
