@@ -146,6 +146,7 @@ import sys
 sys.dont_write_bytecode = True
 from codecascade.sandbox.attacks import PROCESSES, PROMISES, VERDICT
 from codecascade.sandbox.sandbox import Sandbox
+from codecascade.sandbox.zones import Zones
 for kind in ("namespaces", "bubblewrap", "landlock"):
     with Sandbox("weak", workers=1, confinement=kind) as box:
         if box.run("pass").outcome == "not_started":
@@ -156,6 +157,9 @@ for kind in ("namespaces", "bubblewrap", "landlock"):
         box.run("import os\\nos.mkdir('x', 0)\\nos.chmod('.', 0)")
         held["spoilt folder"] = box.run("import os\\nassert os.listdir('.') == []").passed
         print(kind, [name for name, there in held.items() if not there])
+with Zones("namespaces", layers=()) as bare:  # without Landlock, signals reach the zone's own process
+    interrupts = bare.run("import os, time\\nos.kill(1, 2)\\ntime.sleep(0.1)")
+    print("interrupts", [] if interrupts.outcome in ("passed", "not_started") else interrupts)
 """
 
 

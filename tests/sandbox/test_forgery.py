@@ -182,9 +182,16 @@ def test_a_failure_is_not_called_not_started(sandbox: Sandbox) -> None:
 
 @pytest.mark.skipif(not READS_ITS_OWN, reason="this kernel does not show where a process waits")
 def test_a_forged_claim_is_called_one(best: Sandbox) -> None:
-    for name in ("speaks the protocol", "hides in an exception's text", "hides in the output"):
+    told = ("speaks the protocol", "hides in an exception's text", "hides in the output", "speaks without end")
+    for name in told:
         outcome = best.run(FORGERIES[name] + "\nassert False", timeout=1)
         assert (outcome.outcome, outcome.exception) == ("failed", FORGED), (name, outcome)
+
+
+def test_whoever_speaks_without_end_does_not_keep_the_server(best: Sandbox) -> None:
+    for _ in range(5):  # which of the two is seen first is chance
+        outcome = best.run(FORGERIES["leaves a child that speaks without end"])
+        assert outcome.exception in (FORGED, "left before its end"), outcome
 
 
 @pytest.mark.parametrize("name", ["patches os", "patches the builtins", "searches the heap"])

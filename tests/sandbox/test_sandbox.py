@@ -43,6 +43,7 @@ from codecascade.sandbox.sandbox import Sandbox
         ("'\\ud800'.encode()", "failed", "UnicodeEncodeError"),
         ("class E(Exception):\n  def __str__(s): raise s\nraise E()", "failed", "E"),
         ("raise BaseException", "failed", "BaseException"),
+        ("import os, time\nos.kill(os.getpid(), 2)\ntime.sleep(9)", "failed", "KeyboardInterrupt"),
         ("import os\nif os.fork() == 0: raise ValueError('a child has no say')", "passed", None),
         ("import threading\nthreading.Thread(target=print, args=('x',)).start()", "passed", None),
     ],
