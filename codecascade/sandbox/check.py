@@ -9,9 +9,8 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-from codecascade.sandbox import attacks
+from codecascade.sandbox import attacks, landlock, seccomp
 from codecascade.sandbox.attacks import PROMISES, Attack
-from codecascade.sandbox.syscalls import landlock_version, seccomp_supported
 from codecascade.sandbox.zone import Kind
 from codecascade.sandbox.zones import Zones
 
@@ -59,17 +58,17 @@ class Report:
 
 def check() -> Report:
     """Attack each layer alone, then the best confinement as a whole. Takes some seconds."""
-    best, landlock = best_confinement(), landlock_version()
-    seccomp: tuple[str, ...] | None = ("seccomp",) if seccomp_supported() else None
+    best, version = best_confinement(), landlock.version()
+    filtered = ("seccomp",) if seccomp.supported() else None
     layers: list[tuple[str, Kind, tuple[str, ...] | None, Attack]] = [
         ("network namespace", "namespaces", (), attacks.NETWORK),
         ("read-only root", "namespaces", (), attacks.WRITES),
         ("PID namespace", "namespaces", (), attacks.LEFTOVERS),
         ("bubblewrap", "bubblewrap", (), attacks.WRITES),
-        ("seccomp", "none", seccomp, attacks.CALLS),
-        ("Landlock: files", "none", ("landlock",) if landlock >= 1 else None, attacks.WRITES),
-        ("Landlock: TCP", "none", ("landlock",) if landlock >= 4 else None, attacks.TCP),
-        ("Landlock: signals", "none", ("landlock",) if landlock >= 6 else None, attacks.SIGNALS),
+        ("seccomp", "none", filtered, attacks.CALLS),
+        ("Landlock: files", "none", ("landlock",) if version >= 1 else None, attacks.WRITES),
+        ("Landlock: TCP", "none", ("landlock",) if version >= 4 else None, attacks.TCP),
+        ("Landlock: signals", "none", ("landlock",) if version >= 6 else None, attacks.SIGNALS),
         ("child subreaper", "none", (), attacks.LEFTOVERS),
         ("resource limits, watch", "none", (), attacks.LIMITS),
         ("other processes", best, None if best == "none" else ("seccomp", "landlock"), attacks.PROCESSES),

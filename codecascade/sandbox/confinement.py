@@ -17,7 +17,7 @@ import resource
 import sys
 import time
 
-from codecascade.sandbox import runner, scratch, syscalls, world
+from codecascade.sandbox import landlock, runner, scratch, seccomp, syscalls, world
 from codecascade.sandbox.processes import descendants, kill_descendants, tasks_of
 from codecascade.sandbox.watch import Watch, reset_usage
 
@@ -97,7 +97,7 @@ class Confinement:
         )
         if self.kind == "namespaces":
             world.build(self.folders, setup["base"])
-        if self.kind != "namespaces" and not self.is_root and not syscalls.landlock_version():
+        if self.kind != "namespaces" and not self.is_root and not landlock.version():
             # Nothing else keeps a program from looking into this process of its own user; this process can't
             # look at its programs either then.
             syscalls.hide_memory()
@@ -105,9 +105,9 @@ class Confinement:
         syscalls.no_new_privileges()
         if self.is_root:
             os.setgroups([])
-        self.has_landlock = "landlock" in setup["layers"] and syscalls.landlock_version() > 0
-        confines = "seccomp" in setup["layers"] and syscalls.seccomp_supported()
-        self.filter = syscalls.Filter(syscalls.seccomp_filter()) if confines else None
+        self.has_landlock = "landlock" in setup["layers"] and landlock.version() > 0
+        confines = "seccomp" in setup["layers"] and seccomp.supported()
+        self.filter = seccomp.Filter(seccomp.program()) if confines else None
         # Of the server, too: so a program has few to close.
         resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -219,7 +219,7 @@ class Confinement:
         if self.has_landlock and (self.rules < 0 or self.kind == "namespaces"):
             if self.rules >= 0:
                 os.close(self.rules)
-            self.rules = syscalls.landlock_ruleset(self._readable(), [self.scratch])
+            self.rules = landlock.ruleset(self._readable(), [self.scratch])
 
     def _readable(self) -> list[str]:
         """What Landlock lets programs read."""
@@ -241,7 +241,7 @@ class Confinement:
                 _signal.signal(_signal.SIGINT, _signal.default_int_handler)
             os.setsid()
             if self.rules >= 0:
-                syscalls.landlock(self.rules)
+                landlock.restrict(self.rules)
             if self.standard and "argv" in job:
                 given, out = self.standard
             for descriptor, place in ((given, 0), (out, 1), (err, 2)):

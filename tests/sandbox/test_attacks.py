@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from codecascade.sandbox import syscalls
+from codecascade.sandbox import seccomp
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Command
 from codecascade.sandbox.sandbox import Sandbox
@@ -254,12 +254,12 @@ def at_work() -> set[str]:
 
 def test_every_refused_call_is_refused() -> None:
     """By number, whatever library function there is for it."""
-    if not syscalls.seccomp_supported():
+    if not seccomp.supported():
         pytest.skip("the filter does not know this processor")
     program = (
         "import ctypes\n"
         "libc = ctypes.CDLL(None, use_errno=True)\n"
-        f"for number in {syscalls.refused_calls()}:\n"
+        f"for number in {seccomp.refused_calls()}:\n"
         "    assert libc.syscall(number, 0, 0, 0, 0, 0, 0) == -1 and ctypes.get_errno() == 1, number\n"
         "assert libc.getppid() >= 0 and libc.getuid() >= 0"
     )

@@ -182,7 +182,12 @@ def test_a_failure_is_not_called_not_started(sandbox: Sandbox) -> None:
 
 @pytest.mark.skipif(not READS_ITS_OWN, reason="this kernel does not show where a process waits")
 def test_a_forged_claim_is_called_one(best: Sandbox) -> None:
-    told = ("speaks the protocol", "hides in an exception's text", "hides in the output", "speaks without end")
+    told = (
+        "speaks the protocol",
+        "hides in an exception's text",
+        "hides in the output",
+        "speaks without end",
+    )
     for name in told:
         outcome = best.run(FORGERIES[name] + "\nassert False", timeout=1)
         assert (outcome.outcome, outcome.exception) == ("failed", FORGED), (name, outcome)
