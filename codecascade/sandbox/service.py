@@ -28,7 +28,7 @@ class Service:
         self.stdin: BinaryIO = os.fdopen(self_stdin, "wb")
         self.stdout: BinaryIO = os.fdopen(self_stdout, "rb")
         try:
-            self._zone = Zone(kind, (), command.folders, (given, out))
+            self._zone = Zone(kind, (), command.folders, (given, out), scratch_mb=command.limits.scratch_mb)
         except ZoneDied:
             self.stdin.close()
             self.stdout.close()

@@ -45,6 +45,7 @@ class Zone:
         layers: of ``seccomp`` and ``landlock`` those to put on top where the kernel has them; None: both, except
             that ``none`` has none.
         standard: descriptors ``(stdin, stdout)`` of the one program of a zone that is a service.
+        scratch_mb: what the scratch folder may hold; under other kinds than bubblewrap each job's limits say so.
 
     Raises:
         ZoneDied: it can't be started; the text says why.
@@ -57,6 +58,7 @@ class Zone:
         folders: tuple[str, ...] = (),
         standard: tuple[int, int] | None = None,
         layers: tuple[str, ...] | None = None,
+        scratch_mb: int = 256,
     ) -> None:
         self.kind = kind
         if kind == "bubblewrap" and not bubblewrap():
@@ -83,7 +85,7 @@ class Zone:
         }
         command = [sys.executable, "-s", "-S", "-P", str(_SERVER), marshal.dumps(setup).hex()]
         if kind == "bubblewrap":
-            command = [*_bubblewrap([*interpreter, *folders]), *command]
+            command = [*_bubblewrap([*interpreter, *folders], scratch_mb), *command]
         environment = {"PATH": search, "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
         environment["LD_BIND_NOW"] = "1"  # once here, not in each fork
         environment |= {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL")}
@@ -222,7 +224,7 @@ def bubblewrap() -> str | None:
     return shutil.which("bwrap") if os.getuid() else None
 
 
-def _bubblewrap(folders: list[str]) -> list[str]:
+def _bubblewrap(folders: list[str], scratch_mb: int) -> list[str]:
     """A command line that starts what follows in namespaces of its own, as an ordinary user where we are none."""
     command = ["bwrap", "--unshare-all", "--as-pid-1", "--cap-drop", "ALL"]
     for path in ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"):
@@ -241,4 +243,5 @@ def _bubblewrap(folders: list[str]) -> list[str]:
     # The server's own code lies outside what programs see; it is read before the first of them starts.
     package = str(_SERVER.parent.parent)
     command += ["--ro-bind", package, package, "--proc", "/proc", "--dir", "/tmp"]
-    return [*command, "--perms", "0700", "--tmpfs", SCRATCH, "--remount-ro", "/", "--chdir", "/", "--"]
+    command += ["--perms", "0700", "--size", str(scratch_mb << 20), "--tmpfs", SCRATCH]
+    return [*command, "--remount-ro", "/", "--chdir", "/", "--"]

@@ -78,14 +78,17 @@ class Zones:
     def _run(
         self, job: dict[str, Any], limits: Limits, modules: tuple[str, ...], folders: tuple[str, ...]
     ) -> Outcome:
-        key = (*modules, "|", *folders)
+        size = str(limits.scratch_mb) if self.kind == "bubblewrap" else ""
+        key = (*modules, size, *folders)
         for attempt in (1, 2):
             with self._lock:
                 idle = self._idle.get(key)
                 zone = idle.pop() if idle else None
             try:
                 if zone is None:
-                    zone = Zone(self.kind, modules, folders, layers=self._layers)
+                    zone = Zone(
+                        self.kind, modules, folders, layers=self._layers, scratch_mb=limits.scratch_mb
+                    )
             except ZoneDied as error:
                 return Outcome("not_started", str(error))
             try:

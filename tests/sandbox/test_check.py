@@ -155,6 +155,8 @@ for kind in ("namespaces", "bubblewrap", "landlock"):
         held["other processes"] = PROCESSES(box)
         held["forgery"] = VERDICT(box)
         box.run("import os\\nos.mkdir('x', 0)\\nos.chmod('.', 0)")
+        fill = "for i in range(6):\\n    with open(str(i), 'wb') as f: f.write(bytes(60 << 20))"
+        held["full folder"] = kind == "landlock" or not box.run(fill).passed
         held["spoilt folder"] = box.run("import os\\nassert os.listdir('.') == []").passed
         print(kind, [name for name, there in held.items() if not there])
 with Zones("namespaces", layers=()) as bare:  # without Landlock, signals reach the zone's own process
