@@ -41,4 +41,8 @@ _WAYS = (
 def may_change_builtins(source: str) -> bool:
     """Whether it can't be told from the text alone that a program leaves the builtins as they are."""
     # Python reads other alphabets' letters in a name as the ASCII letters that they resemble.
-    return not source.isascii() or any(way in _HARMLESS.sub("", source) for way in _WAYS)
+    if not source.isascii():
+        return True
+    if "import" in source:
+        source = _HARMLESS.sub("", source)
+    return any(way in source for way in _WAYS)
