@@ -38,8 +38,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_jsonl(
         "samples.jsonl",
         [
-            {"task_id": "HumanEval/2", "completion": "    return a + 2\n", "mine": [1]},
-            {"task_id": "HumanEval/0", "completion": "    return a + 9\n", "passed": "unknown"},
+            {"task_id": "HumanEval/2", "completion": "    return a + 2\n", "mine": [1], "tokens": ["a"]},
+            {
+                "task_id": "HumanEval/0",
+                "completion": "    return a + 9\n",
+                "passed": "unknown",
+                "sample": "x",
+            },
             {"task_id": "HumanEval/1", "completion": "    return b + 1\n"},
         ],
     )

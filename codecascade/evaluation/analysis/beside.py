@@ -10,7 +10,8 @@ from itertools import groupby
 import numpy as np
 
 from codecascade.evaluation.analysis.folder import Evaluation, Measured
-from codecascade.evaluation.analysis.paper import TABLES, Column, PaperTable, belongs, remarks
+from codecascade.evaluation.analysis.paper import TABLES
+from codecascade.evaluation.analysis.protocol import Column, PaperTable, belongs, remarks
 from codecascade.evaluation.analysis.scores import scores, slim
 from codecascade.evaluation.benchmarks.multipl_e import problem_number
 from codecascade.evaluation.metrics import Metric

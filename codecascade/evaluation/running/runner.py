@@ -91,6 +91,7 @@ def evaluate(
         if result is None:
             _log.info("measuring %s", name)
             result = _measure(benchmark, inputs, settings, folder, made_with, again, progress)
+        _remove_journal(folder, name)  # here, for a stop may come between the result and this
         if inputs.contamination and inputs.corpus is not None:
             result = _searched(result, inputs.corpus, folder, made_with)
         results[name] = result
@@ -127,9 +128,6 @@ def _measure(
     }
     result = dataclasses.replace(result, about=about)
     result.save(folder, made_with=made_with)
-    _journal_file(folder, benchmark.name).unlink(missing_ok=True)
-    with suppress(OSError):  # another benchmark's is there
-        _journal_file(folder, benchmark.name).parent.rmdir()
     return result
 
 
@@ -181,7 +179,7 @@ def _summed_up(
         "tasks_total": work.of,
         "missing": work.missing(),
         "samples": len(work),
-        "tokens": sum(row.get("tokens", 0) for row in samples),
+        "tokens": 0 if work.given is not None else sum(row["tokens"] for row in samples),
     }
     return BenchmarkResult(
         name,
@@ -244,6 +242,13 @@ def _journal_file(folder: Path, name: str) -> Path:
     return folder / "unfinished" / f"{name}.jsonl"
 
 
+def _remove_journal(folder: Path, name: str) -> None:
+    path = _journal_file(folder, name)
+    path.unlink(missing_ok=True)
+    with suppress(OSError):  # another benchmark's is there, or there was none
+        path.parent.rmdir()
+
+
 # ---- what a result depends on
 
 
@@ -287,5 +292,5 @@ def _shown_settings(benchmark: Benchmark, inputs: Inputs, settings: EvaluateSett
     return {
         key: value
         for key, value in values.items()
-        if key not in sampling and not key.endswith(("_max_new_tokens", "_stops", "_strip"))
+        if key not in sampling and not key.endswith(("_max_new_tokens", "_stops", "_strip", "_heal"))
     }
