@@ -124,7 +124,7 @@ def _cell(metric: Metric, column: Column, measured: Measured, letters: dict[str,
             "training corpus"
         )
     marks = [letters.setdefault(sentence, string.ascii_lowercase[len(letters)]) for sentence in sentences]
-    return Cell(metric, figure(metric.value, name), bounds(metric, name), " ".join(marks))
+    return Cell(metric, figure(metric.value, name), bounds(metric, name), " ".join(sorted(marks)))
 
 
 def _average(columns: list[Column], evaluation: Evaluation) -> Cell | None:

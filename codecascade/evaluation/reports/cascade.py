@@ -68,8 +68,13 @@ COLUMNS = (
 
 
 def write_report(report: RunReport, folder: Path) -> None:
-    """Write ``report.md`` and ``report.html`` into ``folder``, each whole or not at all."""
-    view = _view(report)
+    """Write ``report.md`` and ``report.html`` into ``folder``, each whole or not at all.
+
+    A model's own report is linked where it is there: ``evaluations/<model>/report.html``.
+    """
+    own = {model.name: f"evaluations/{model.name}/report.html" for model in report.models}
+    pages = {name: page for name, page in own.items() if (folder / page).exists()}
+    view = {**_view(report), "pages": pages}
     for name in ("md", "html"):
         atomic_write(folder / f"report.{name}", render(f"run.{name}", view))
 
@@ -128,7 +133,7 @@ def _view(report: RunReport) -> dict[str, Any]:
         "report": report,
         "hues": hues,
         "columns": columns,
-        "rows": [(model, [_cell(column, base, model) for column in columns]) for model in models],
+        "rows": [(column, [_cell(column, base, model) for model in models]) for column in columns],
         "tree": _tree(models, hues),
         "headlines": _headlines(columns, models),
         "interval_plots": [

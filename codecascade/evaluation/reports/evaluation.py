@@ -84,12 +84,12 @@ def _view(evaluation: Evaluation, problems: Mapping[str, Problems]) -> dict[str,
         "notes": _notes(evaluation),
         "cost": _cost(evaluation),
         "settings": {
-            measured.name: (measured.title, {name: _text(value) for name, value in measured.settings.items()})
+            measured.name: (measured.title, _settings(evaluation, measured))
             for measured in evaluation.benchmarks.values()
             if measured.settings
         },
         "data": [m for m in evaluation.benchmarks.values() if m.source or m.licence],
-        "versions": {name: _text(value) for name, value in evaluation.versions.items()},
+        "tools": {name: _text(value) for name, value in (evaluation.about | evaluation.versions).items()},
     }
 
 
@@ -146,7 +146,7 @@ def _contamination(measured: Measured) -> str:
 
 
 def _figures(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Every figure in words, but those that have a picture (cells of lengths and positions)."""
+    """Every figure in words."""
     return [
         {
             "title": measured.title,
@@ -159,7 +159,6 @@ def _figures(evaluation: Evaluation) -> list[dict[str, Any]]:
                     "n": f"{metric.n:,}",
                 }
                 for name, metric in measured.metrics.items()
-                if "@" not in name or name.startswith("pass@")
             ],
         }
         for measured in evaluation.benchmarks.values()
@@ -315,6 +314,12 @@ def _notes(evaluation: Evaluation) -> list[str]:
     return [
         f"{measured.title}: {note}" for measured in evaluation.benchmarks.values() for note in measured.notes
     ]
+
+
+def _settings(evaluation: Evaluation, measured: Measured) -> dict[str, str]:
+    """With the command, where several measured what is in the folder."""
+    found = {name: _text(value) for name, value in measured.settings.items()}
+    return found if measured.command in ("", evaluation.command) else found | {"command": measured.command}
 
 
 def _cost(evaluation: Evaluation) -> dict[str, str]:

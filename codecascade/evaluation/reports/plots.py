@@ -128,12 +128,12 @@ def running_mean(values: Sequence[float], share: float = 0.1) -> list[float]:
 def key_retrieval(cells: Mapping[str, Mapping[tuple[int, float], Metric]]) -> str:
     """A heat map per model: lengths to the right, positions downwards, the share of keys found in each cell."""
     with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
-        lengths = sorted({length for model in cells.values() for length, _ in model})
+        lengths_of = [sorted({length for length, _ in model}) for model in cells.values()]
         positions = sorted({position for model in cells.values() for _, position in model})
-        width = 0.62 * len(lengths) + 0.9
-        figure = Figure(figsize=(max(2.2, width) * len(cells), 0.42 * len(positions) + 0.95))
-        grid = figure.subplots(1, len(cells), sharey=True, squeeze=False)[0]
-        for axes, (name, model) in zip(grid, cells.items(), strict=True):
+        widths = [max(2.2, 0.62 * len(lengths) + 0.9) for lengths in lengths_of]
+        figure = Figure(figsize=(sum(widths), 0.42 * len(positions) + 0.95))
+        grid = figure.subplots(1, len(cells), sharey=True, squeeze=False, width_ratios=widths)[0]
+        for axes, (name, model), lengths in zip(grid, cells.items(), lengths_of, strict=True):
             values = np.array(
                 [[_value(model.get((length, position))) for length in lengths] for position in positions]
             )
@@ -258,6 +258,7 @@ def temperature_sweep(sweep: Sweep) -> str:
                 axes.plot(temperatures, value, "o-", color=hue(place), markersize=4, label=name)
             axes.set_title(f"{benchmark}, %")
             axes.set_xlabel("temperature")
+            axes.set_ylim(0, max(1.0, axes.get_ylim()[1]))
             axes.legend(frameon=False, fontsize=8)
         return _svg(figure)
 

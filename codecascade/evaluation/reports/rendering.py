@@ -20,7 +20,7 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(number=number, duration=duration, cell=cell)
+    environment.filters.update(number=number, duration=duration, cell=cell, published=published)
     return environment
 
 
@@ -32,6 +32,11 @@ def render(template: str, view: Mapping[str, Any]) -> str:
 def cell(text: str) -> str:
     """A text inside a Markdown table."""
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def published(value: float) -> str:
+    """A percentage with one decimal, or with the two that the paper gives."""
+    return f"{value:.1f}" if round(value, 1) == value else f"{value:.2f}"
 
 
 def number(value: float) -> str:

@@ -106,17 +106,19 @@ def test_page_is_whole_and_inert(report: RunReport, tmp_path: Path) -> None:
 
 
 def test_markdown_table(report: RunReport, tmp_path: Path) -> None:
+    own = tmp_path / "evaluations" / "code" / "report.html"
+    own.parent.mkdir(parents=True)
+    own.touch()
     write_report(report, tmp_path)
     text = (tmp_path / "report.md").read_text()
-    rows = [line for line in text.splitlines() if line.startswith("| code |")]
-    assert "**40.0** (30.9–49.8)" in rows[0]
-    assert "**1.500** (1.400–1.600)" in rows[0]
-    widths = {
-        line.count("|")
-        for line in text.splitlines()
-        if line.startswith(("| model | Held", "| base | 0.0", "| code | **"))
-    }
-    assert len(widths) == 1
+    lines = text.splitlines()
+    (head,) = [line for line in lines if line.startswith("| | base")]
+    assert head == "| | base | [code](evaluations/code/report.html) | python |"
+    (filled,) = [line for line in lines if line.startswith("| Held-out lines filled, %")]
+    assert "**40.0** (30.9–49.8)" in filled.split("|")[3]
+    (loss,) = [line for line in lines if line.startswith("| Validation loss |")]
+    assert "**1.500** (1.400–1.600)" in loss.split("|")[3]
+    assert head.count("|") == filled.count("|") == loss.count("|")
     assert "infilling_heldout: made of held-out functions (base, code, python)" in text
 
 
