@@ -5,7 +5,6 @@ The page is one file without scripts or outside parts: it can be sent, printed a
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,9 @@ from rich.text import Text
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.reports import plots
 from codecascade.evaluation.reports.cascade_data import ModelReport, RunReport
-from codecascade.evaluation.reports.rendering import number, render
-from codecascade.evaluation.running.result import Example
+from codecascade.evaluation.reports.examples import examples, head, tail
+from codecascade.evaluation.reports.rendering import render
+from codecascade.evaluation.reports.tree import tree
 from codecascade.files import atomic_write, read_jsonl
 
 
@@ -95,15 +95,15 @@ def summary(report: RunReport) -> list[RenderableType]:
             )
         table.add_row(column.title + (", %" if column.percent else ""), *cells)
     shown: list[RenderableType] = [table]
-    examples = _examples(models)
-    if examples:
-        example = examples[0]
+    shared = examples(models)
+    if shared:
+        example = shared[0]
         answer = example["answers"][-1]
         right = "as in the original" if answer["correct"] else f"the original: {example['expected'].strip()}"
         text = Text(f"\nfilled in by {answer['model'].name} ({right}):\n\n", style="bold")
-        text.append(_tail(example["before"], 6), style="dim not bold")
+        text.append(tail(example["before"], 6), style="dim not bold")
         text.append(answer["text"], style="green not bold")
-        text.append(_head(example["after"], 4), style="dim not bold")
+        text.append(head(example["after"], 4), style="dim not bold")
         shown.append(text)
     return shown
 
@@ -134,7 +134,7 @@ def _view(report: RunReport) -> dict[str, Any]:
         "hues": hues,
         "columns": columns,
         "rows": [(column, [_cell(column, base, model) for model in models]) for column in columns],
-        "tree": _tree(models, hues),
+        "tree": tree(models, hues),
         "headlines": _headlines(columns, models),
         "interval_plots": [
             plots.intervals(
@@ -148,7 +148,7 @@ def _view(report: RunReport) -> dict[str, Any]:
         ],
         "loss_plot": _loss_plot(models, hues),
         "key_plot": _key_plot(models),
-        "examples": _examples(models),
+        "examples": examples(models),
         "notes": [*report.notes, *_result_notes(models)],
         "cost": _cost(models),
     }
@@ -188,46 +188,6 @@ def _headlines(columns: Sequence[Column], models: Sequence[ModelReport]) -> list
     return sorted(found, key=lambda headline: headline["direction"] == "worse")
 
 
-def _tree(models: Sequence[ModelReport], hues: dict[str, str]) -> str:
-    """The tree of models from left to right, as SVG: a box each, with what made it."""
-    width, height, gap_x, gap_y = 168, 62, 46, 16
-    column: dict[str, int] = {}
-    row: dict[str, int] = {}
-    for model in models:
-        column[model.name] = 0 if model.parent is None else column[model.parent] + 1
-        siblings = [other for other in models if other.parent == model.parent and other.name in row]
-        if model.parent is not None and not siblings:
-            row[model.name] = row[model.parent]
-        else:
-            row[model.name] = 1 + max(row.values(), default=-1)
-    parts = []
-    for model in models:
-        x, y = column[model.name] * (width + gap_x), row[model.name] * (height + gap_y)
-        if model.parent is not None:
-            from_x = column[model.parent] * (width + gap_x) + width
-            from_y = row[model.parent] * (height + gap_y) + height / 2
-            middle = (from_x + x) / 2
-            parts.append(
-                f'<path d="M{from_x} {from_y} C{middle} {from_y} {middle} {y + height / 2} {x} {y + height / 2}" '
-                f'fill="none" stroke="{plots.QUIET}" stroke-width="1.5"/>'
-            )
-        line = "the model that came in"
-        if model.parent is not None:
-            line = f"{number(model.tokens)} tokens, {model.steps:,} steps"
-        parts.append(
-            f'<g transform="translate({x} {y})"><rect width="{width}" height="{height}" rx="8" fill="white" '
-            f'stroke="{hues[model.name]}" stroke-width="2"/>'
-            f'<text x="14" y="26" font-weight="600" fill="{plots.INK}">{html.escape(model.name)}</text>'
-            f'<text x="14" y="46" font-size="12" fill="{plots.QUIET}">{html.escape(line)}</text></g>'
-        )
-    full_width = (max(column.values()) + 1) * (width + gap_x) - gap_x
-    full_height = (max(row.values()) + 1) * (height + gap_y) - gap_y
-    return (
-        f'<svg viewBox="-2 -2 {full_width + 4} {full_height + 4}" width="{full_width + 4}" '
-        f'role="img" aria-label="tree of models">{"".join(parts)}</svg>'
-    )
-
-
 def _loss_plot(models: Sequence[ModelReport], hues: dict[str, str]) -> str:
     curves = []
     for model in models:
@@ -240,57 +200,13 @@ def _loss_plot(models: Sequence[ModelReport], hues: dict[str, str]) -> str:
 
 
 def _key_plot(models: Sequence[ModelReport]) -> str:
-    cells: dict[str, dict[tuple[int, float], Metric]] = {}
-    for model in models:
-        result = model.results.get("key_retrieval")
-        for name, metric in (result.metrics if result else {}).items():
-            length, at, position = name.partition("@")
-            if at:
-                cells.setdefault(model.name, {})[int(length), float(position)] = metric
+    found = {
+        model.name: plots.key_cells(result.metrics)
+        for model in models
+        if (result := model.results.get("key_retrieval")) is not None
+    }
+    cells = {name: of_model for name, of_model in found.items() if of_model}
     return plots.key_retrieval(cells) if cells else ""
-
-
-def _examples(models: Sequence[ModelReport]) -> list[dict[str, Any]]:
-    """The same problems before and after: two that the last model gained, one that it still gets wrong."""
-    for benchmark in ("infilling_heldout", "infilling_single_line", "humaneval"):
-        measured = [model for model in models if benchmark in model.results]
-        if len(measured) < 2:
-            continue
-        by_task = [
-            {example.task_id: example for example in model.results[benchmark].examples} for model in measured
-        ]
-        shared = [task for task in by_task[-1] if all(task in answers for answers in by_task)]
-        gained = [task for task in shared if by_task[-1][task].correct and not by_task[0][task].correct]
-        missed = [task for task in shared if not by_task[-1][task].correct]
-        chosen = sorted(gained, key=lambda task: _effort(by_task[-1][task]), reverse=True)[:2] + missed[:1]
-        return [
-            {
-                "task_id": task,
-                "before": _tail(by_task[-1][task].prompt, 14),
-                "after": _head(by_task[-1][task].suffix, 8),  # a base that can't infill was not shown it
-                "expected": by_task[-1][task].expected,
-                "answers": [
-                    {"model": model, "text": answers[task].completion, "correct": answers[task].correct}
-                    for model, answers in zip(measured, by_task, strict=True)
-                ],
-            }
-            for task in chosen
-        ]
-    return []
-
-
-def _effort(example: Example) -> int:
-    """Longer lines are better examples, up to what fits a line of the page."""
-    length = len(example.expected.strip())
-    return length if length <= 70 else 0
-
-
-def _tail(text: str, lines: int) -> str:
-    return "\n".join(text.split("\n")[-lines:])
-
-
-def _head(text: str, lines: int) -> str:
-    return "\n".join(text.split("\n")[:lines])
 
 
 def _result_notes(models: Sequence[ModelReport]) -> list[str]:

@@ -23,7 +23,9 @@ _PROMPT_LINES = 40
 _SUFFIX_LINES = 24
 _LONGEST = 6000  # characters of an answer or a test
 _PLAIN = "text"
-_DOCUMENT = re.compile(r"^([0-9a-f]{6})[0-9a-f]{26}(?=/)")  # a corpus document's id, too long for a list of links
+_DOCUMENT = re.compile(
+    r"^([0-9a-f]{6})[0-9a-f]{26}(?=/)"
+)  # a corpus document's id, too long for a list of links
 _IN_WORDS = frozenset({"mbpp", "mbpp_zero_shot", "apps", "gsm8k"})  # their prompts are natural language
 _TEXTS = frozenset(
     {"task_id", "prompt", "suffix", "messages", "prefill", "expected", "test", "format", "language"}

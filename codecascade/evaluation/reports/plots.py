@@ -125,6 +125,16 @@ def running_mean(values: Sequence[float], share: float = 0.1) -> list[float]:
     return means
 
 
+def key_cells(metrics: Mapping[str, Metric]) -> dict[tuple[int, float], Metric]:
+    """The metrics named ``<length>@<position>``, by these."""
+    found = {}
+    for name, metric in metrics.items():
+        length, at, position = name.partition("@")
+        if at:
+            found[int(length), float(position)] = metric
+    return found
+
+
 def key_retrieval(cells: Mapping[str, Mapping[tuple[int, float], Metric]]) -> str:
     """A heat map per model: lengths to the right, positions downwards, the share of keys found in each cell."""
     with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
