@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ from typing import IO, Any
 from codecascade.errors import UserError
 
 _ENDS = 1 << 20
+_TEMPORARY = re.compile(r"\..+\.(?:jsonl?|md|html|svg)\.[a-z0-9_]{8}")
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -62,6 +64,13 @@ def _atomic_write(path: Path, parts: Iterable[bytes]) -> None:
                 os.unlink(name)
             raise
         _sync_folder(path.parent)
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Remove what killed processes left of files that they were writing into a folder; nobody must be writing now."""
+    for path in Path(folder).glob(".*.????????"):
+        if _TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.notation import bounds, figure, is_plain, unit
 from codecascade.evaluation.reports import plots
 from codecascade.evaluation.reports.cascade_data import ModelReport, RunReport
 from codecascade.evaluation.reports.examples import examples, head, tail
@@ -25,13 +26,16 @@ from codecascade.files import atomic_write, read_jsonl
 
 @dataclass(frozen=True)
 class Column:
-    """A figure that the report shows: where it is found, what it is called, how it is written."""
+    """A figure that the report shows: where it is found, and what it is called."""
 
     benchmark: str
     metric: str
     title: str
-    percent: bool = True
     higher_is_better: bool = True
+
+    @property
+    def percent(self) -> bool:
+        return not is_plain(self.metric)
 
     def of(self, model: ModelReport) -> Metric | None:
         result = model.results.get(self.benchmark)
@@ -39,12 +43,10 @@ class Column:
         return None if metric is None or metric.n == 0 else metric  # of no problem there is nothing to show
 
     def text(self, metric: Metric) -> str:
-        return f"{100 * metric.value:.1f}" if self.percent else f"{metric.value:.3f}"
+        return figure(metric.value, self.metric)
 
     def interval(self, metric: Metric) -> str:
-        if self.percent:
-            return f"{100 * metric.low:.1f}–{100 * metric.high:.1f}"
-        return f"{metric.low:.3f}–{metric.high:.3f}"
+        return bounds(metric, self.metric)
 
 
 COLUMNS = (
@@ -61,9 +63,9 @@ COLUMNS = (
     Column("infilling_single_line", "pass@1", "HumanEval lines, tests pass"),
     Column("humaneval", "pass@1", "HumanEval pass@1"),
     Column("key_retrieval", "accuracy", "Keys retrieved"),
-    Column("validation", "loss", "Validation loss", percent=False, higher_is_better=False),
-    Column("validation", "infilling_loss", "Infilling loss", percent=False, higher_is_better=False),
-    Column("validation", "bits_per_byte", "Bits per byte", percent=False, higher_is_better=False),
+    Column("validation", "loss", "Validation loss", higher_is_better=False),
+    Column("validation", "infilling_loss", "Infilling loss", higher_is_better=False),
+    Column("validation", "bits_per_byte", "Bits per byte", higher_is_better=False),
 )
 
 
@@ -175,12 +177,11 @@ def _headlines(columns: Sequence[Column], models: Sequence[ModelReport]) -> list
             continue
         (first, before), (last, after) = measured[0], measured[-1]
         if direction := changed(column, before, after):
-            unit = " %" if column.percent else ""
             found.append(
                 {
                     "title": column.title,
-                    "before": column.text(before) + unit,
-                    "after": column.text(after) + unit,
+                    "before": column.text(before) + unit(column.metric),
+                    "after": column.text(after) + unit(column.metric),
                     "between": f"{first.name} → {last.name}",
                     "direction": direction,
                 }

@@ -26,7 +26,7 @@ from codecascade.evaluation.running.result import (
 from codecascade.evaluation.running.work import Work, generated_work, given_work, rows_of, sampling_of
 from codecascade.evaluation.settings import COMMON, EvaluateSettings
 from codecascade.evaluation.task import Benchmark, Context, Model, Row
-from codecascade.files import digest_of, write_jsonl
+from codecascade.files import digest_of, remove_leftovers, write_jsonl
 from codecascade.generation.answers import LocalBackend
 from codecascade.generation.prompts import Backend
 from codecascade.generation.requests import Scorer
@@ -83,6 +83,8 @@ def evaluate(
         RunFailed: the model does not answer any more.
     """
     check_names(settings.benchmarks, "benchmarks")
+    for place in (folder, samples_file(folder, "").parent, tasks_file(folder, "").parent):
+        remove_leftovers(place)
     results: dict[str, BenchmarkResult] = {}
     for name in settings.benchmarks:
         benchmark = BENCHMARKS[name]
