@@ -197,6 +197,9 @@ def _differences(first: Measured, second: Measured) -> tuple[list[Difference], l
     for metric in first.metrics:
         if metric not in second.metrics or metric[0].isdigit():
             continue  # cells of a length and a position: their sum is compared
+        if not first.metrics[metric].n or not second.metrics[metric].n:
+            left_out.append(f"{metric} (of no problem)")
+            continue
         one, two = scores(first, metric, rows[0]), scores(second, metric, rows[1])
         reason = "not a mean over problems" if one is None or two is None else _mismatch(one, two)
         if one is None or two is None or reason:

@@ -119,6 +119,7 @@ def test_a_metric_finds_its_rows_by_their_fields(tmp_path: Path) -> None:
             [row["edit_similarity"] for row in of(language="java", format="psm")]
         ),
         "made_up": Metric(0.5, 0.4, 0.6, 9),
+        "pass@1": Metric(0.0, 0.0, 1.0, 0),
         "exact_match_python_spm": Metric(0.123, 0.1, 0.2, 9),  # not what the rows say
     }
     folder = write_evaluation(tmp_path, {"lcc": rows}, metrics={"lcc": figures})
@@ -133,10 +134,11 @@ def test_a_metric_finds_its_rows_by_their_fields(tmp_path: Path) -> None:
         "exact_match_python": 12,
         "edit_similarity_java": 12,
         "made_up": None,
+        "pass@1": None,
         "exact_match_python_spm": None,
     }
     compared = compare(folder, folder).benchmarks[0]
-    assert len(compared.left_out) == 2
+    assert len(compared.left_out) == 3 and "pass@1 (of no problem)" in compared.left_out
     assert "made_up (not a mean over problems)" in compared.left_out
 
 

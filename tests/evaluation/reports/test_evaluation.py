@@ -221,6 +221,10 @@ def test_sweep_has_a_report_of_its_own(tmp_path: Path) -> None:
     text = (tmp_path / "report.md").read_text()
     assert "| 0.1 | **33.3** (22.7–45.9) |" in text
     assert "| 0.8 | 16.7 (9.3–28.0) |" in text
+    same = write_evaluation(tmp_path / "temperature_0.8", {"humaneval": humaneval(20)})
+    write_evaluation_report(same, pages=False)
+    write_sweep_report(tmp_path)
+    assert "**" not in (tmp_path / "report.md").read_text(), "no temperature is the best"
 
 
 @pytest.mark.parametrize(
