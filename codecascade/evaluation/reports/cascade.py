@@ -14,6 +14,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from codecascade.errors import UserError
+from codecascade.evaluation.analysis.compare import compare
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.notation import bounds, figure, is_plain, unit
 from codecascade.evaluation.reports import plots
@@ -74,9 +76,10 @@ def write_report(report: RunReport, folder: Path) -> None:
 
     A model's own report is linked where it is there: ``evaluations/<model>/report.html``.
     """
+    changes = Changes(folder / "evaluations")
     own = {model.name: f"evaluations/{model.name}/report.html" for model in report.models}
     pages = {name: page for name, page in own.items() if (folder / page).exists()}
-    view = {**_view(report), "pages": pages}
+    view = {**_view(report, changes), "pages": pages}
     for name in ("md", "html"):
         atomic_write(folder / f"report.{name}", render(f"run.{name}", view))
 
@@ -115,10 +118,8 @@ def table_columns(models: Sequence[ModelReport]) -> list[Column]:
     return [column for column in COLUMNS if any(column.of(model) for model in models)]
 
 
-def changed(column: Column, before: Metric | None, after: Metric | None) -> str:
+def changed(column: Column, before: Metric, after: Metric) -> str:
     """``better`` or ``worse`` where the intervals of the two don't overlap, else an empty string."""
-    if before is None or after is None:
-        return ""
     if after.low > before.high:
         return "better" if column.higher_is_better else "worse"
     if after.high < before.low:
@@ -126,7 +127,42 @@ def changed(column: Column, before: Metric | None, after: Metric | None) -> str:
     return ""
 
 
-def _view(report: RunReport) -> dict[str, Any]:
+class Changes:
+    """What differs between two models of a run, by the paired test of their answers (:mod:`..analysis.compare`) or,
+    where they were not asked the same (a base without infilling tokens), by intervals that don't overlap.
+
+    Args:
+        evaluations: the folder that has a folder of each model.
+    """
+
+    def __init__(self, evaluations: Path) -> None:
+        self._evaluations = evaluations
+        self._verdicts: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
+
+    def between(self, first: ModelReport, second: ModelReport, column: Column) -> str:
+        """``better``, ``worse`` or an empty string."""
+        before, after = column.of(first), column.of(second)
+        if before is None or after is None:
+            return ""
+        names = first.name, second.name
+        if names not in self._verdicts:
+            self._verdicts[names] = self._compared(*names)
+        verdict = self._verdicts[names].get((column.benchmark, column.metric))
+        return changed(column, before, after) if verdict is None else verdict
+
+    def _compared(self, first: str, second: str) -> dict[tuple[str, str], str]:
+        try:
+            found = compare(self._evaluations / first, self._evaluations / second)
+        except UserError:  # nothing that both were asked
+            return {}
+        return {
+            (compared.name, difference.metric): difference.verdict
+            for compared in found.benchmarks
+            for difference in compared.differences
+        }
+
+
+def _view(report: RunReport, changes: Changes) -> dict[str, Any]:
     models = report.models
     base = models[0]
     hues = {model.name: plots.hue(place) for place, model in enumerate(models)}
@@ -135,9 +171,9 @@ def _view(report: RunReport) -> dict[str, Any]:
         "report": report,
         "hues": hues,
         "columns": columns,
-        "rows": [(column, [_cell(column, base, model) for model in models]) for column in columns],
+        "rows": [(column, [_cell(column, base, model, changes) for model in models]) for column in columns],
         "tree": tree(models, hues),
-        "headlines": _headlines(columns, models),
+        "headlines": _headlines(columns, models, changes),
         "interval_plots": [
             plots.intervals(
                 column.title,
@@ -156,7 +192,7 @@ def _view(report: RunReport) -> dict[str, Any]:
     }
 
 
-def _cell(column: Column, base: ModelReport, model: ModelReport) -> dict[str, Any] | None:
+def _cell(column: Column, base: ModelReport, model: ModelReport, changes: Changes) -> dict[str, Any] | None:
     metric = column.of(model)
     if metric is None:
         return None
@@ -164,19 +200,21 @@ def _cell(column: Column, base: ModelReport, model: ModelReport) -> dict[str, An
         "text": column.text(metric),
         "interval": column.interval(metric),
         "n": metric.n,
-        "change": "" if model is base else changed(column, column.of(base), metric),
+        "change": "" if model is base else changes.between(base, model, column),
     }
 
 
-def _headlines(columns: Sequence[Column], models: Sequence[ModelReport]) -> list[dict[str, str]]:
-    """Base -> last stage for the figures that moved beyond their intervals, the best news first."""
+def _headlines(
+    columns: Sequence[Column], models: Sequence[ModelReport], changes: Changes
+) -> list[dict[str, str]]:
+    """Base -> last stage for the figures that moved by more than chance, the best news first."""
     found = []
     for column in columns:
         measured = [(model, metric) for model in models if (metric := column.of(model))]
         if len(measured) < 2:
             continue
         (first, before), (last, after) = measured[0], measured[-1]
-        if direction := changed(column, before, after):
+        if direction := changes.between(first, last, column):
             found.append(
                 {
                     "title": column.title,
