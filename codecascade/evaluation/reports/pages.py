@@ -66,6 +66,8 @@ def write_pages(evaluation: Evaluation, measured: Measured, problems: Mapping[Ke
         start = _common_start([place[0] for place in problems])
         sections = _sections(problems, places, overlapping, len(start))
         index = {**common, "sections": sections, "problems": len(problems), "start": start}
+        longest = max(len(item["name"]) for section in sections for item in section["problems"])
+        index["width"] = min(320, 60 + 7 * longest)  # so that few names need a second line
         index["several"] = any(problem.samples > 1 for problem in problems.values())
         (folder / "index.html").write_text(render("problems.html", index), encoding="utf-8")
         ordered_problems = list(problems.values())

@@ -214,6 +214,7 @@ def perplexity(curves: Mapping[str, Mapping[int, Metric]], hues: Mapping[str, st
             axes.fill_between(positions, low, high, color=hues[name], alpha=0.15, linewidth=0)
             axes.plot(positions, value, "o-", color=hues[name], linewidth=2, markersize=4, label=name)
         axes.set_xscale("log")
+        axes.set_xticks(sorted({position for by_position in curves.values() for position in by_position}))
         axes.set_yscale("log")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:,.6g}"))
