@@ -38,7 +38,13 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_jsonl(
         "samples.jsonl",
         [
-            {"task_id": "HumanEval/2", "completion": "    return a + 2\n", "mine": [1], "tokens": ["a"]},
+            {
+                "task_id": "HumanEval/2",
+                "completion": "    return a + 2\n",
+                "mine": [1],
+                "tokens": ["a"],
+                "stderr": "old",
+            },
             {
                 "task_id": "HumanEval/0",
                 "completion": "    return a + 9\n",
@@ -137,7 +143,7 @@ def test_given_samples_are_scored_in_their_order(capsys: pytest.CaptureFixture[s
     found = rows("out")
     assert [row["task_id"] for row in found] == ["HumanEval/2", "HumanEval/0", "HumanEval/1"]
     assert [row["passed"] for row in found] == [True, False, False]
-    assert found[0]["mine"] == [1] and "finish_reason" not in found[0]
+    assert found[0]["mine"] == [1] and not {"finish_reason", "stderr"} & found[0].keys()
     assert [row["detail"] for row in found[1:]] == ["AssertionError", "NameError: name 'b' is not defined"]
     metric = results("out")["models"]["samples"]["humaneval"]["pass@1"]
     assert (metric["value"], metric["n"]) == (pytest.approx(1 / 3), 3)
@@ -165,6 +171,34 @@ def test_human_evals_and_evalplus_forms_are_read(capsys: pytest.CaptureFixture[s
     assert [row["passed"] for row in rows("out")] == [True, False] * 4
     assert [row["sample"] for row in rows("out")] == [0, 1] * 4
     assert results("out")["models"]["canonical"]["humaneval"]["pass@1"]["value"] == 0.5
+
+
+def test_given_infillings_keep_their_layout(capsys: pytest.CaptureFixture[str]) -> None:
+    """What was asked left to right never counts as infilling."""
+    found = [
+        {
+            "task_id": f"SingleLineInfilling/HumanEval/{number}/L0",
+            "completion": f"    return a + {number}\n",
+            "format": layout,
+        }
+        for layout in ("left_to_right", "spm")
+        for number in range(4)
+    ]
+    arguments = ["--samples", "lines.jsonl", "--benchmark", "infilling_single_line"]
+    arguments += ["--data", "HumanEval.jsonl", "-o"]
+    for count, metrics in (
+        (4, {"exact_match": 0.0, "exact_match_left_to_right": 1.0}),
+        (-4, {"exact_match": 1.0, "pass@1": 1.0}),
+    ):
+        write_jsonl("lines.jsonl", found[:count] if count > 0 else found[count:])
+        code, _, err = run(capsys, *arguments, f"out{count}")
+        assert code == 0, err
+        figures = results(f"out{count}")["models"]["lines"]["infilling_single_line"]
+        assert {name: figures[name]["value"] for name in metrics} == metrics
+    assert {row["format"] for row in rows("out4", "infilling_single_line")} == {"left_to_right"}
+    write_jsonl("lines.jsonl", found)
+    code, _, err = run(capsys, *arguments, "mixed")
+    assert code == 2 and "lines.jsonl:5: format: some samples saw the suffix and some did not" in err
 
 
 def test_the_list_names_every_benchmark(capsys: pytest.CaptureFixture[str]) -> None:

@@ -127,7 +127,8 @@ def rows(work: Work, journal: Journal) -> Iterator[Row]:
     """The samples file: one row a place, in the order of places; fields of given samples are kept."""
     for place in range(len(work)):
         task, answer, verdict = work.task(place), journal.answer_at(place), journal.verdict_at(place)
-        if answer.get("finish_reason") == "given" and work.given is not None:
-            answer = {key: value for key, value in answer.items() if key in work.given[place][1]}
+        if work.given is not None:  # without our "given", and without an earlier verdict's stderr
+            own = work.given[place][1].keys() - {"stderr"}
+            answer = {key: value for key, value in answer.items() if key in own}
         first = {"task_id": task.task_id, "completion": answer["completion"]}
         yield {**first, **_UNKNOWN, **answer, **task.fields, **verdict}

@@ -23,7 +23,14 @@ from codecascade.evaluation.running.result import (
     samples_file,
     tasks_file,
 )
-from codecascade.evaluation.running.work import Work, generated_work, given_work, rows_of, sampling_of
+from codecascade.evaluation.running.work import (
+    Work,
+    generated_work,
+    given_work,
+    layouts_of,
+    rows_of,
+    sampling_of,
+)
 from codecascade.evaluation.settings import COMMON, EvaluateSettings
 from codecascade.evaluation.task import Benchmark, Context, Model, Row
 from codecascade.files import digest_of, remove_leftovers, write_jsonl
@@ -219,6 +226,8 @@ def _context(
 ) -> Context:
     backend = inputs.backend
     model = Model()
+    if inputs.samples is not None and (layouts := layouts_of(inputs.samples)) is not None:
+        model = Model(infilling_formats=layouts)
     if backend is not None:
         generator = backend.generator if isinstance(backend, LocalBackend) else None
         model = Model(

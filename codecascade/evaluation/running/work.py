@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from codecascade.errors import UserError
+from codecascade.evaluation.benchmarks.infilling import LEFT_TO_RIGHT
 from codecascade.evaluation.data import need, read_records
 from codecascade.evaluation.drawing import seed_for, subset
 from codecascade.evaluation.settings import EvaluateSettings
@@ -17,6 +18,7 @@ from codecascade.evaluation.task import Benchmark, Row, Task
 from codecascade.generation.prompts import Gap, Question
 from codecascade.generation.requests import Sampling
 
+_LAYOUTS = ("psm", "spm", "suffix", LEFT_TO_RIGHT)
 _SHOWN = 20_000
 """Characters of a prompt, from its end, that are kept for a reader."""
 
@@ -101,6 +103,27 @@ def generated_work(benchmark: Benchmark, tasks: Sequence[Task], settings: Evalua
     chosen = set(subset(ids, settings.limit, settings.seed))
     kept = [task for task in tasks if task.task_id in chosen]
     return Work(kept, len(ids), samples, temperature, top_p, settings.seed)
+
+
+def layouts_of(path: Path) -> tuple[str, ...] | None:
+    """The infilling layouts that a file's samples name (``format``): none where they were asked left to right; None
+    where they don't say.
+
+    Raises:
+        UserError: some were asked left to right, others with the suffix.
+    """
+    named: dict[str, None] = {}
+    for place, row in read_records(path):
+        layout = row.get("format")
+        if layout in _LAYOUTS:
+            named[layout] = None
+            if LEFT_TO_RIGHT in named and len(named) > 1:
+                raise UserError(
+                    "some samples saw the suffix and some did not, which are two tasks; score them from two files",
+                    file=place,
+                    key="format",
+                )
+    return tuple(name for name in named if name != LEFT_TO_RIGHT) if named else None
 
 
 def given_work(tasks: Sequence[Task], path: Path, *, complete: bool = False) -> Work:
