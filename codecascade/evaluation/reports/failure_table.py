@@ -84,6 +84,10 @@ def _failure_row(
     return {
         "name": measured.name,
         "title": measured.title,
+        "layouts": " and ".join(
+            layout.replace("_", " ") if len(layout) > 3 else layout.upper()
+            for layout in dict.fromkeys(layout for _, layout in problems if layout)
+        ),
         "samples": total,
         "bar": [
             {

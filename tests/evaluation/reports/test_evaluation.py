@@ -104,6 +104,7 @@ def test_own_row_beside_the_papers(folder: Path) -> None:
     assert "60 of 164 problems" in text
     assert "the others: 32.8" in text  # 19 of 58
     assert "something to know" in text
+    assert "| INFILLING_SINGLE_LINE (PSM and SPM) | 20 |" in text
     assert "command codecascade eval, before" in text and "revision: 0123" in text
     assert "| PERPLEXITY | perplexity@128 |" in text and "| KEY_RETRIEVAL | 4096@0.4 | 33.3 % |" in text
 
