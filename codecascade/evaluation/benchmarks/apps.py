@@ -12,12 +12,14 @@ import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks import apps_programs
 from codecascade.evaluation.benchmarks.answers import fenced_code, untagged
+from codecascade.evaluation.benchmarks.humaneval import in_chat
 from codecascade.evaluation.data import Data, Type, holds, locate, need, read_records
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.rates import mean, pass_rates
@@ -48,6 +50,7 @@ DATA = Data(
     licence="MIT for the collection; the texts belong to the contest sites",
     hub="codeparrot/apps",
     hub_files=("test.jsonl",),
+    fields=("problem_id", "input_output"),
 )
 _TRAIN = replace(DATA, files=("train.jsonl*",), hub_files=("train.jsonl",))
 _FIELDS: dict[str, Type] = {
@@ -103,7 +106,7 @@ def tasks(context: Context) -> list[Task]:
 
     Problems without test cases can't be judged and are left out.
     """
-    wanted = () if _in_chat(context) else context.settings.apps_shots
+    wanted = () if in_chat(context.settings, context.model) else context.settings.apps_shots
     train, test = problems(context.data, with_train=wanted != ())
     shots = choose_shots(train, wanted)
     shown = {problem.problem_id for problem in shots}
@@ -234,10 +237,6 @@ def _parsed(value: Any, place: str, key: str) -> Any:
         raise UserError(f"is not valid JSON ({error})", file=place, key=key) from None
 
 
-def _in_chat(context: Context) -> bool:
-    return context.model.is_chat and context.settings.chat != "never"
-
-
 def _task(problem: AppsProblem, examples: str, context: Context) -> Task:
     like_apps = context.settings.apps_comparison == "apps"
 
@@ -247,7 +246,7 @@ def _task(problem: AppsProblem, examples: str, context: Context) -> Task:
     def judge(code: str, outcomes: Sequence[Outcome]) -> Row:
         return apps_programs.verdict(problem.cases, outcomes, like_apps=like_apps)
 
-    chat = _in_chat(context)
+    chat = in_chat(context.settings, context.model)
     prompt: Prompt = (
         Dialogue((Message("user", problem.instruction),))
         if chat
@@ -259,7 +258,7 @@ def _task(problem: AppsProblem, examples: str, context: Context) -> Task:
         context.settings.apps_max_new_tokens,
         expected=problem.solution,
         test=problem.first_case,
-        extract=fenced_code if chat else untagged,
+        extract=partial(fenced_code, quotes=True) if chat else untagged,
         programs=programs,
         judge=judge,
         fields={"difficulty": problem.difficulty},

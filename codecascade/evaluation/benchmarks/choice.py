@@ -48,7 +48,7 @@ def assign_data(given: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
             fitting = [names[0]]
         if not fitting:
             raise UserError(
-                "is the data of none of the benchmarks by its name; say whose it is: --data NAME=PATH",
+                "is the data of none of the benchmarks by its name and fields; say whose it is: --data NAME=PATH",
                 file=path,
             )
         found |= dict.fromkeys(fitting, path)

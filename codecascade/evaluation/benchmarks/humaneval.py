@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codecascade.evaluation.benchmarks.answers import fenced_code
+from codecascade.evaluation.benchmarks.answers import fenced_code, sanitized
 from codecascade.evaluation.data import Data, Record, load, need
 from codecascade.evaluation.drawing import subset
 from codecascade.evaluation.metrics import Metric
@@ -26,6 +26,7 @@ from codecascade.evaluation.task import (
     Prompt,
     Row,
     Task,
+    unchanged,
 )
 
 DATA = Data(
@@ -117,6 +118,9 @@ def completion_task(
     def from_solution(solution: str) -> str:
         return whole_program(solution, problem.prompt)
 
+    def from_reply(text: str) -> str:
+        return from_solution(sanitized(fenced_code(text), problem.entry_point))
+
     chats = in_chat(settings, context.model)
     return Task(
         problem.task_id,
@@ -124,7 +128,7 @@ def completion_task(
         settings.humaneval_max_new_tokens,
         expected=problem.canonical_solution,
         test=problem.test,
-        extract=(lambda text: from_solution(fenced_code(text))) if chats else lambda text: text,
+        extract=from_reply if chats else unchanged,
         programs=programs,
         from_solution=from_solution,
     )

@@ -48,6 +48,7 @@ def _data(language: str) -> Data:
         licence="C-UDA",
         hub=f"microsoft/LCC_{language}",
         hub_files=("data/test-*.parquet",),
+        fields=("context", "gt"),
     )
 
 

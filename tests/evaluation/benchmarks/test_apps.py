@@ -100,6 +100,8 @@ def test_a_chat_model_is_asked_without_shots(data: Path) -> None:
     assert isinstance(task.prompt, Dialogue) and task.prompt.messages[0].content.startswith(
         "Write a python code"
     )
+    told, _ = apps.tasks(Context(EvaluateSettings(chat="always"), Model(), data / "test.jsonl"))
+    assert told.prompt == task.prompt, "an endpoint does not say that it can"
     assert task.extract("Sure:\n```python\nprint(1)\n```\nIt prints 1.").strip() == "print(1)"
     assert task.extract("'''\nprint(1)\n'''").strip() == "print(1)"
 

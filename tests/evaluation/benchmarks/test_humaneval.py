@@ -110,6 +110,10 @@ def test_a_whole_function_in_a_reply_is_a_completion_that_runs(
     assert outcome.passed and completion.startswith("\n")
     program = list(known)[3] + task.from_solution(list(known)[3] + "    return a + 3\n")
     assert program.count("def") == 1, "a solution that begins with the prompt is completed"
+    shown = task.completion(
+        "def add_3(a):\n    '''Text.'''\n    return a + 3\n\nassert add_3(1) == 5\n", "stop"
+    )
+    assert shown == "\ndef add_3(a):\n    '''Text.'''\n    return a + 3\n"
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,11 @@ def test_the_same_output(expected: str, printed: str) -> None:
         ("inf", "-inf"),
         ("0.5", "nan"),
         ("1.5", "1e999999999"),
+        ("0.5", "1e99999999999999999999"),
+        ("00101", "101"),  # a code, not a number
+        ("7", "007"),
+        ("1", "\u0661"),
+        ("1000.0", "1_000"),
     ],
 )
 def test_another_output(expected: str, printed: str) -> None:
