@@ -141,7 +141,8 @@ def evaluate_model(
         from codecascade.cli.evaluation_display import benchmarks_table
         from codecascade.cli.evaluation_display import output as standard_output
 
-        standard_output().print(benchmarks_table(given, corpus is not None))
+        console = standard_output()
+        console.print(benchmarks_table(given, corpus is not None, console.width))
         return
     if not names:
         raise UserError("name benchmarks: --benchmark humaneval,mbpp; codecascade eval --list shows them")

@@ -52,9 +52,8 @@ class Data:
 
     @property
     def source(self) -> str:
-        """Where it comes from, in words."""
-        places = [f"PyPI {self.package}"] * bool(self.package) + [f"hub {self.hub}"] * bool(self.hub)
-        return ", ".join([*places, f"file {self.files[0].rstrip('*')}"])
+        """Where it comes from unless a file is named: a PyPI package, else a data set of the hub."""
+        return f"PyPI: {self.package}" if self.package else self.hub
 
 
 def locate(benchmark: str, data: Data, given: Path | None) -> list[Path]:

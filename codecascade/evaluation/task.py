@@ -193,8 +193,8 @@ class Benchmark:
     def source(self) -> str:
         if self.data is not None:
             return self.data.source
-        return "the corpus" if "corpus" in self.needs else "the corpus, or a folder of code"
+        return "the corpus" if "corpus" in self.needs else "any code"
 
     @property
     def licence(self) -> str:
-        return "the files' own" if self.data is None else self.data.licence
+        return "the code's own" if self.data is None else self.data.licence

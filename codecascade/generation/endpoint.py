@@ -32,6 +32,7 @@ _MOST_STOPS = 4
 """OpenAI's own servers take no more stop strings; the text is cut here in any case."""
 
 _CONNECT_SECONDS = 10.0
+_SHORT_SECONDS = 30.0  # for what needs no generation
 _LONGEST_WAIT = 60.0
 _CHARACTERS_PER_TOKEN = 3.2  # of code, about
 _CONTEXT = re.compile(
@@ -98,7 +99,9 @@ class Endpoint:
         self._timeout, self._attempts, self._first_wait = timeout, attempts, first_wait
         self._stops: int | None = None  # how many stop strings the server takes; None: any
         self._counts: dict[str, int] | None = {}  # of texts; None: the server does not count tokens
-        key = os.environ.get("OPENAI_API_KEY")
+        key = os.environ.get("OPENAI_API_KEY", "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise UserError("holds characters that no key has", key="OPENAI_API_KEY")
         self._client = httpx2.Client(
             timeout=httpx2.Timeout(timeout, connect=_CONNECT_SECONDS),
             limits=httpx2.Limits(max_connections=concurrency + 1),
@@ -117,7 +120,9 @@ class Endpoint:
         if text not in self._counts:
             try:
                 response = self._client.post(
-                    f"{self.url}/tokenize", json={"model": self.model, "prompt": text, "content": text}
+                    f"{self.url}/tokenize",
+                    json={"model": self.model, "prompt": text, "content": text},
+                    timeout=min(self._timeout, _SHORT_SECONDS),
                 )
                 content = response.json() if response.status_code == 200 else {}
                 self._counts[text] = int(content.get("count") or len(content["tokens"]))
@@ -184,7 +189,9 @@ class Endpoint:
                         return Answer(job.place, job.number, "", "context")
                     body["max_tokens"] = room  # as a model in memory does: up to the context's end
                 else:
-                    raise RunFailed(f"{self.url}{path} refuses a request ({refusal})") from None
+                    raise RunFailed(
+                        f"{self.url}{path} refuses a request ({refusal}){_advice(refusal.status, path)}"
+                    ) from None
 
     def _request(self, job: _Job) -> tuple[str, Body, tuple[str, ...]]:
         """Path, body and the stop strings that end the text."""
@@ -210,9 +217,7 @@ class Endpoint:
 
     def _read(self, job: _Job, content: Body, stops: tuple[str, ...]) -> Answer:
         choice = content["choices"][0]
-        text = choice["message"]["content"] if "message" in choice else choice["text"]
-        if text is None:
-            text = ""
+        text = _text(choice)
         ends = [at for stop in stops if (at := text.find(stop)) >= 0]
         length = choice.get("finish_reason") == "length" and not ends
         return Answer(
@@ -233,15 +238,18 @@ class Endpoint:
             try:
                 response = self._client.post(self.url + path, json=body)
                 if response.status_code == 200:
-                    content = response.json()
-                    if isinstance(content, dict) and content.get("choices"):
+                    content: Body = response.json()
+                    if _is_answer(content):
                         return content
-                    reason = "an answer without choices"
+                    reason = f"an answer without a text: {response.text[:200]}"
                 elif response.status_code in _PASSING and not _CONTEXT.search(_message(response)):
                     reason = f"{response.status_code}: {_message(response)}"
                     wait = max(wait, _retry_after(response))
                 else:
-                    raise _Refused(response.status_code, _message(response))
+                    there = (
+                        f"sends to {response.headers['Location']}" if response.has_redirect_location else ""
+                    )
+                    raise _Refused(response.status_code, there or _message(response))
             except ValueError:
                 reason = "an answer that is no JSON"
             except httpx2.TimeoutException:
@@ -260,7 +268,7 @@ class Endpoint:
         url = f"{self.url}/v1/models"
         for attempt in range(self._attempts):
             try:
-                response = self._client.get(url, timeout=min(self._timeout, 30.0))
+                response = self._client.get(url, timeout=min(self._timeout, _SHORT_SECONDS))
             except httpx2.TimeoutException:
                 raise UserError(
                     "does not answer; is the server busy or the address another's?", file=url
@@ -271,7 +279,11 @@ class Endpoint:
                 ) from None
             if response.status_code not in _PASSING:
                 break
-            time.sleep(min(self._first_wait * 2**attempt, _LONGEST_WAIT))
+            if attempt + 1 < self._attempts:
+                time.sleep(min(self._first_wait * 2**attempt, _LONGEST_WAIT))
+        if response.is_redirect:
+            there = str(response.headers.get("Location", "")).removesuffix("/v1/models")
+            raise UserError(f"sends elsewhere; name that address: --endpoint {there}", file=url)
         if response.status_code in (401, 403):
             raise UserError("wants a key: set the environment variable OPENAI_API_KEY", file=url)
         if response.status_code == 404:
@@ -290,6 +302,29 @@ class Endpoint:
             )
         size = models[self.model].get("max_model_len")
         self.context_length = size if isinstance(size, int) else None
+
+
+def _text(choice: Body) -> str:
+    """What a choice says; "" where a reply has no content."""
+    text: str | None = choice["message"]["content"] if "message" in choice else choice["text"]
+    return text or ""
+
+
+def _is_answer(content: Any) -> bool:
+    """Whether a body has a choice with a text in one of the two forms."""
+    try:
+        return isinstance(_text(content["choices"][0]), str)
+    except (KeyError, IndexError, TypeError):
+        return False
+
+
+def _advice(status: int, path: str) -> str:
+    """What to do about a refusal, where that is known."""
+    if status in (401, 403):
+        return "; set the environment variable OPENAI_API_KEY to a key that it takes, and run the same command again"
+    if status in (404, 405, 501) and path == "/v1/completions":
+        return "; a server that only chats is asked with --chat always"
+    return ""
 
 
 def _seed(seed: int, number: int) -> int:

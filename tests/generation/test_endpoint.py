@@ -109,6 +109,10 @@ def test_several_requests_at_a_time_and_no_more(server: Server) -> None:
         "close",
         "garbage",
         (200, {"choices": []}),
+        (200, {"choices": [{}]}),
+        (200, {"choices": ["x"]}),
+        (200, {"choices": [{"text": 5}]}),
+        (200, [1]),
     ],
     ids=str,
 )
@@ -152,6 +156,23 @@ def test_a_refusal_is_not_repeated(server: Server) -> None:
     with pytest.raises(RunFailed, match=r"refuses a request .400: unknown parameter seed"):
         ask(endpoint(server), Continuation("x"))
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("refusal", "advice"),
+    [
+        (
+            (401, {"error": {"message": "bad key"}}),
+            "401: bad key.; set the environment variable OPENAI_API_KEY",
+        ),
+        ((404, "no such page"), "404: no such page.; a server that only chats is asked with --chat always"),
+        ((307, "", {"Location": "http://other/v1"}), "307: sends to http://other/v1.$"),
+    ],
+)
+def test_a_refusal_says_what_to_do(server: Server, refusal: Any, advice: str) -> None:
+    server.behave = lambda number, body: refusal
+    with pytest.raises(RunFailed, match=advice):
+        ask(endpoint(server), Continuation("x"))
 
 
 TOO_LONG = [
@@ -219,6 +240,11 @@ def test_nobody_there() -> None:
         ((200, {"data": [{"id": "big"}]}), "serves no model 'small'; it has big"),
         ((401, {"error": {"message": "no key"}}), "OPENAI_API_KEY"),
         ((418, "a teapot"), "answers 418: a teapot"),
+        ((200, {"data": None}), "is no OpenAI-compatible server"),
+        (
+            (301, "", {"Location": "http://other/v1/models"}),
+            "sends elsewhere; name that address: --endpoint http://other$",
+        ),
         ((200, "<html>"), "is no OpenAI-compatible server"),
         ((503, "loading"), "answers 503: loading"),
     ],
@@ -227,6 +253,12 @@ def test_wrong_servers(server: Server, models: Any, sentence: str) -> None:
     server.models = models
     with pytest.raises(UserError, match=sentence):
         endpoint(server, attempts=2)
+
+
+def test_a_key_that_no_header_can_hold(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "schlüssel")
+    with pytest.raises(UserError, match="OPENAI_API_KEY: holds characters"):
+        endpoint(server)
 
 
 def test_what_the_server_tells_of_itself(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ _CALL_BASED = "use the provided function signature"
 
 DATA = Data(
     files=("test.jsonl*", "apps*.jsonl*"),
-    licence="MIT for the collection; the texts belong to the contest sites",
+    licence="MIT; texts: their sites'",
     hub="codeparrot/apps",
     hub_files=("test.jsonl",),
     fields=("problem_id", "input_output"),

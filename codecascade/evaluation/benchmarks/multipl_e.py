@@ -89,7 +89,7 @@ def problem_number(task_id: str) -> int | None:
 def _data(language: str) -> Data:
     return Data(
         files=(f"humaneval-{language}.jsonl*", f"*-{language}.jsonl*"),
-        licence="BSD-3-Clause, with a restriction: not for training",
+        licence="BSD-3-Clause, no training",
         hub="nuprl/MultiPL-E",
         hub_files=(f"humaneval-{language}/*.parquet",),
         fields=("prompt", "stop_tokens"),
