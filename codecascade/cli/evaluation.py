@@ -169,6 +169,7 @@ def evaluate_model(
                 raise UserError(f"{option} and --samples exclude each other")
     from codecascade.corpus.table import Corpus
     from codecascade.evaluation.benchmarks.choice import check_needs
+    from codecascade.evaluation.benchmarks.table import BENCHMARKS
     from codecascade.evaluation.running.runner import Inputs
 
     opened = None if corpus is None else Corpus.open(corpus)
@@ -189,6 +190,12 @@ def evaluate_model(
             backend = Endpoint(
                 endpoint, served_model, title=name, concurrency=concurrency, timeout=request_timeout
             )
+            if chat is Chat.auto and any(BENCHMARKS[each].chats for each in names):
+                stderr().print(
+                    "an endpoint does not tell whether its model chats, so prompts are continued; --chat always asks "
+                    "in the chat format",
+                    soft_wrap=True,
+                )
         inputs = Inputs(
             backend,
             samples=samples,

@@ -87,6 +87,9 @@ class EvaluateSettings(Settings):
         "tokens",
         description="how printed answers are compared; apps: as APPS' own runner, which passes wrong ones",
     )
+    apps_fence: Literal["backticks", "quotes"] = Field(
+        "backticks", description="what an answer is wrapped in: ``` or, as the paper is typeset, '''"
+    )
     apps_max_new_tokens: _Count = Field(512, description="tokens per answer, at most")
 
     docstrings_max_new_tokens: _Count = Field(128, description="tokens per docstring, at most")

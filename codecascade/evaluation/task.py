@@ -172,6 +172,7 @@ class Benchmark:
         temperature, top_p: the paper's sampling where more than one sample a problem is taken.
         reads: how the settings' names begin that it reads, beside the first word of its own.
         greedy: there is one greedy sample a problem, whatever is asked for.
+        chats: it has a form for the chat format.
     """
 
     name: str
@@ -187,6 +188,7 @@ class Benchmark:
     temperature: float = 0.8
     top_p: float = 0.95
     greedy: bool = False
+    chats: bool = False
     reads: tuple[str, ...] = ()
 
     @property

@@ -138,5 +138,6 @@ BENCHMARKS = (
         tasks=tasks,
         metrics=metrics,
         greedy=True,
+        chats=True,
     ),
 )

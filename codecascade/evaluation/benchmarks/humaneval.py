@@ -170,5 +170,6 @@ BENCHMARKS = (
         frozenset({"sandbox"}),
         tasks=humaneval_tasks,
         metrics=pass_metrics,
+        chats=True,
     ),
 )

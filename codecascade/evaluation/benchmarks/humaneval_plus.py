@@ -157,5 +157,6 @@ BENCHMARKS = (
         frozenset({"sandbox"}),
         tasks=plus_tasks,
         metrics=plus_metrics,
+        chats=True,
     ),
 )

@@ -172,5 +172,6 @@ BENCHMARKS = (
         frozenset({"sandbox"}),
         tasks=mbpp_zero_shot_tasks,
         metrics=pass_metrics,
+        chats=True,
     ),
 )
