@@ -12,20 +12,19 @@ _TAG = re.compile(r"(?:python3?|py)?[ \t]*\r?\n", re.IGNORECASE)
 _NUMBER = re.compile(r"(?:(?<!\d)-)?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
 
 
-def fenced_code(text: str, *, quotes: bool = False) -> str:
-    """The first block between two fences of three backticks, to the end where the second is missing.
+def fenced_code(text: str, *, quotes: bool = False, holding: str = "") -> str:
+    """A block between two fences of three backticks, to the end where the last fence is missing.
 
     A text without a fence is all code.
 
     Args:
         quotes: without backticks, ``'''`` at the beginning of a line is a fence too. (Within a line it is a string:
             a docstring's quotes are indented.)
+        holding: the first block with this in it is taken, or the first of all.
     """
-    for fence in (_FENCE, _QUOTES) if quotes else (_FENCE,):
-        if opening := fence.search(text):
-            closing = fence.search(text, opening.end())
-            return untagged(text[opening.end() : closing.start() if closing else None])
-    return text
+    fence = _QUOTES if quotes and not _FENCE.search(text) else _FENCE
+    blocks = [untagged(block) for block in fence.split(text)[1::2]]
+    return next((block for block in blocks if holding in block), blocks[0] if blocks else text)
 
 
 def untagged(code: str) -> str:

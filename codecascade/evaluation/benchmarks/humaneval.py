@@ -58,7 +58,7 @@ STOPS: dict[str, tuple[str, ...]] = {
 }
 _INSTRUCTION = (
     "Please provide a self-contained Python script that solves the following problem in a markdown code block:\n"
-    "```python\n{prompt}\n```"
+    "```\n{prompt}\n```\n"
 )
 _PREFILL = (
     "Below is a Python script with a self-contained function that solves the problem and passes corresponding "
@@ -119,7 +119,9 @@ def completion_task(
         return whole_program(solution, problem.prompt)
 
     def from_reply(text: str) -> str:
-        return from_solution(sanitized(fenced_code(text), problem.entry_point))
+        return from_solution(
+            sanitized(fenced_code(text, holding=f"def {problem.entry_point}("), problem.entry_point)
+        )
 
     chats = in_chat(settings, context.model)
     return Task(
