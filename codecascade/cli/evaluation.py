@@ -82,7 +82,10 @@ def evaluate_model(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of subsets and draws.", rich_help_panel=_ASKED)] = 0,
     chat: Annotated[
-        Chat, typer.Option(help="Ask chat models in their format.", rich_help_panel=_ASKED)
+        Chat,
+        typer.Option(
+            help="Ask in the chat format; auto: where a model in memory has one.", rich_help_panel=_ASKED
+        ),
     ] = Chat.auto,
     corpus: Annotated[
         Path | None,

@@ -268,13 +268,13 @@ def _json_list(path: Path) -> Iterator[Record]:
 def _parquet(path: Path) -> Iterator[Record]:
     try:
         with pq.ParquetFile(path) as file:
-            rows = [row for batch in file.iter_batches() for row in batch.to_pylist()]
+            rows = (row for batch in file.iter_batches() for row in batch.to_pylist())
+            for number, row in enumerate(rows, 1):
+                yield f"{path}, row {number}", row
     except FileNotFoundError:
         raise UserError("there is no such file", file=path) from None
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"is not a readable Parquet file ({error})", file=path) from None
-    for number, row in enumerate(rows, 1):
-        yield f"{path}, row {number}", row
 
 
 def _object(value: Any, place: str) -> dict[str, Any]:

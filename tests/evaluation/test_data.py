@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pytest
 from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks.choice import assign_data
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.data import Data, locate
+from codecascade.evaluation.data import Data, locate, read_records
 from codecascade.files import write_jsonl
 
 APPS = {"problem_id": 1, "question": "?", "difficulty": "interview", "input_output": "{}"}
@@ -44,3 +45,28 @@ def test_parquets_fields_are_in_its_schema_and_broken_files_are_told_later(tmp_p
     (tmp_path / "b.parquet").unlink()
     (tmp_path / "torn.jsonl").write_text('{"mine": ')
     assert locate("some", data, tmp_path) == [tmp_path / "torn.jsonl"]
+
+
+def test_the_three_forms_of_records(tmp_path: Path) -> None:
+    rows = [{"name": "a", "tests": ["x"]}, {"name": "b", "tests": ["y", "z"]}]
+    write_jsonl(tmp_path / "some.jsonl", rows)
+    (tmp_path / "some.json").write_text(json.dumps(rows))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "some.parquet")
+    required = {"name": str, "tests": list}
+    for name, second in (("some.jsonl", ":2"), ("some.json", ", item 2"), ("some.parquet", ", row 2")):
+        found = list(read_records(tmp_path / name, required=required))
+        assert [row for _, row in found] == rows and found[1][0] == f"{tmp_path / name}{second}"
+        with pytest.raises(
+            UserError, match=rf"{name}{second.replace('2', '1')}: tests: must be str, not list"
+        ):
+            list(read_records(tmp_path / name, required={"tests": str}))
+    (tmp_path / "broken.parquet").write_text("x")
+    (tmp_path / "object.json").write_text("{}")
+    for name, said in (
+        ("broken.parquet", "is not a readable Parquet file"),
+        ("object.json", "must be a JSON list, not dict"),
+        ("none.parquet", "there is no such file"),
+        ("some.csv", "must be JSON lines"),
+    ):
+        with pytest.raises(UserError, match=rf"{name}: {said}"):
+            list(read_records(tmp_path / name))
