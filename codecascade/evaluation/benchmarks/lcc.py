@@ -154,7 +154,7 @@ def _task(task_id: str, language: str, row: dict[str, Any], length: int, context
         Continuation(seen, ("\n",)),
         _MAX_NEW_TOKENS,
         expected=line,
-        extract=lambda completion: completion.partition("\n")[0],
+        extract=lambda completion: restored(completion.partition("\n")[0]),
         judge=_judge(line),
         fields={"language": language, "length": length, "cut": len(seen) < len(text)},
     )

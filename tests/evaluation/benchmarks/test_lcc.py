@@ -118,7 +118,7 @@ def test_the_next_line_by_three_scores(tmp_path: Path) -> None:
         {
             "task_id": other.task_id,
             **other.fields,
-            **judged(other, other.completion("    return 0", "stop"), []),
+            **judged(other, other.completion("    return <NUM_LIT:0>", "stop"), []),
         },
     ]
     assert rows[0]["exact_match"] and rows[0]["bleu"] == pytest.approx(1.0) and not rows[1]["exact_match"]
