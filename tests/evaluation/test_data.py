@@ -62,9 +62,11 @@ def test_the_three_forms_of_records(tmp_path: Path) -> None:
             list(read_records(tmp_path / name, required={"tests": str}))
     (tmp_path / "broken.parquet").write_text("x")
     (tmp_path / "object.json").write_text("{}")
+    (tmp_path / "folder.jsonl").mkdir()
     for name, said in (
         ("broken.parquet", "is not a readable Parquet file"),
         ("object.json", "must be a JSON list, not dict"),
+        ("folder.jsonl", "can't be read"),
         ("none.parquet", "there is no such file"),
         ("some.csv", "must be JSON lines"),
     ):
