@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator
 
 _FENCE = re.compile("```")
@@ -61,10 +62,11 @@ def sanitized(program: str, entry_point: str) -> str:
 
 def _parsed(program: str) -> ast.Module | None:
     """The syntax tree; None of what is no Python, or nothing."""
-    try:
-        tree = ast.parse(program)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+    with warnings.catch_warnings(action="ignore"):  # of escapes that are none
+        try:
+            tree = ast.parse(program)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
     return tree if tree.body else None
 
 

@@ -82,6 +82,14 @@ if __name__ == "__main__":
     assert "@staticmethod\ndef unused" in sanitized(program, "unused")
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["-" * 50_000 + "1", "(" * 500, "a" + ".a" * 20_000, "[" * 90 + "]" * 90, "x = '\\d'", "\0", "\ud800"],
+)
+def test_what_no_parser_likes_does_no_harm(text: str, recwarn: pytest.WarningsRecorder) -> None:
+    assert sanitized(f"def f(): pass\n{text}", "f") == "def f(): pass\n" and not recwarn.list
+
+
 def test_a_program_that_was_cut_off_is_sanitized_as_far_as_it_goes() -> None:
     assert sanitized("def f():\n    return 1\n\nprint(f(", "f") == "def f():\n    return 1\n"
     assert sanitized("this is no program", "f") == "this is no program" and sanitized("", "f") == ""
