@@ -127,6 +127,12 @@ def test_floats_are_compared_nearly_and_an_input_has_its_time(
     assert outcomes({**PLUS[0], "plus_input": []}, body, confined, tmp_path) == [right, True]
 
 
+@pytest.mark.parametrize(("body", "right"), [("    return x / 2\n", True), ("    return 7.0\n", False)])
+def test_only_infinity_is_near_infinity(body: str, right: bool, confined: Any, tmp_path: Path) -> None:
+    row = {**PLUS[0], "base_input": [[float("inf")]], "plus_input": [[float("-inf")]]}
+    assert outcomes(row, body, confined, tmp_path) == [right, right]
+
+
 def test_any_root_is_a_zero(confined: Any, tmp_path: Path) -> None:
     row = {
         "task_id": "HumanEval/32",
