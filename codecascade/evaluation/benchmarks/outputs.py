@@ -99,7 +99,10 @@ def _near_lists(wanted: Sequence[str], given: Sequence[str]) -> bool:
         pairs = [(float(one), float(other)) for one, other in zip(given, wanted, strict=True)]
     except ValueError:
         return False
-    return all(one == other or abs(one - other) <= 1e-8 + 1e-5 * abs(other) for one, other in pairs)
+    return all(
+        one == other or (math.isfinite(other) and abs(one - other) <= 1e-8 + 1e-5 * abs(other))
+        for one, other in pairs
+    )
 
 
 def _sets(lines: Sequence[Sequence[Any]]) -> frozenset[frozenset[Any]]:

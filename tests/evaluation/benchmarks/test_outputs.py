@@ -55,6 +55,7 @@ def test_as_apps_compares_order_and_repetitions_do_not_count() -> None:
     assert apps_same_output("0.12345", "0.1234502") and apps_same_output(" 3 \n", "3")
     assert apps_same_output("1\n2\n", "\n1\n\n2")
     assert apps_same_output("0.1234 2", "2.0 0.1230001")  # rounded to three decimals, as sets
+    assert apps_same_output("inf", "Infinity") and not apps_same_output("inf", "7")
     assert not apps_same_output("1 2", "1 3") and not apps_same_output("yes", "no")
 
 
