@@ -21,11 +21,13 @@ def fenced_code(text: str, *, quotes: bool = False, holding: str = "") -> str:
     Args:
         quotes: without backticks, ``'''`` at the beginning of a line is a fence too. (Within a line it is a string:
             a docstring's quotes are indented.)
-        holding: the first block with this in it is taken, or the first of all.
+        holding: the first block with this in it is taken (else the text before all, which is a block that the prompt
+            opened), or the first of all.
     """
     fence = _QUOTES if quotes and not _FENCE.search(text) else _FENCE
-    blocks = [untagged(block) for block in fence.split(text)[1::2]]
-    return next((block for block in blocks if holding in block), blocks[0] if blocks else text)
+    before, *others = fence.split(text)
+    blocks = [*map(untagged, others[::2]), before]
+    return next((block for block in blocks if holding in block), blocks[0])
 
 
 def untagged(code: str) -> str:

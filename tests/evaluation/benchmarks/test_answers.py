@@ -42,6 +42,13 @@ def test_the_first_block_of_code(text: str, code: str) -> None:
     assert fenced_code(text) == fenced_code(text, quotes=True) == code
 
 
+def test_of_several_blocks_the_one_with_the_function() -> None:
+    reply = "```sh\npip\n```\n```\ndef f(): 1\n```"
+    assert fenced_code(reply, holding="def f(") == "def f(): 1\n"
+    assert fenced_code(reply, holding="def g(") == fenced_code(reply) == "sh\npip\n"
+    assert fenced_code("def f(): 1``` is it", holding="def f(") == "def f(): 1", "the prompt opened the block"
+
+
 def test_quotes_are_fences_only_where_they_are_asked_for_and_begin_a_line() -> None:
     program = "def f():\n    '''Text.'''\n    return 1\n"
     reply = f"Here:\n'''python\n{program}'''\nDone."
