@@ -226,7 +226,7 @@ class Endpoint:
             text[: min(ends)] if ends else text,
             "length" if length else "stop",
             ended=not length and not ends and (not stops or choice.get("stop_reason", "") is None),
-            tokens=(content.get("usage") or {}).get("completion_tokens") or 0,
+            tokens=_tokens(content.get("usage")),
         )
 
     # ---- HTTP
@@ -316,6 +316,12 @@ def _is_answer(content: Any) -> bool:
         return isinstance(_text(content["choices"][0]), str)
     except (KeyError, IndexError, TypeError):
         return False
+
+
+def _tokens(usage: Any) -> int:
+    """Tokens that were generated, if the server counts them."""
+    count = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    return count if isinstance(count, int) else 0
 
 
 def _advice(status: int, path: str) -> str:

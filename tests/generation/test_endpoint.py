@@ -61,6 +61,13 @@ def test_each_kind_of_prompt_goes_where_it_belongs(server: Server) -> None:
         )
 
 
+@pytest.mark.parametrize("usage", [None, "many", {}, {"completion_tokens": "5"}])
+def test_who_does_not_count_tokens_is_no_trouble(server: Server, usage: Any) -> None:
+    server.behave = lambda number, body: (200, {**answered(body), "usage": usage})
+    [answer] = ask(endpoint(server), Continuation("x"))
+    assert (answer.text, answer.tokens) == ("x", 0)
+
+
 def test_seeds_are_of_problem_and_sample(server: Server) -> None:
     at = endpoint(server, concurrency=1)
     list(at.answer([Question(Continuation("x"), Sampling(seed=7), (0, 1, 5))]))

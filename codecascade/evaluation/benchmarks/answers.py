@@ -9,6 +9,9 @@ from collections.abc import Iterator
 
 _FENCE = re.compile("```")
 _QUOTES = re.compile("^'''", re.MULTILINE)
+_LINE = re.compile(
+    r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+"
+)  # as Python counts: str.splitlines knows more line ends
 _TAG = re.compile(r"(?:python3?|py)?[ \t]*\r?\n", re.IGNORECASE)
 _NUMBER = re.compile(r"(?:(?<!\d)-)?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
 
@@ -42,7 +45,7 @@ def sanitized(program: str, entry_point: str) -> str:
     What stays: imports, and the definitions and assignments that the function reaches by name. A program that was cut
     off is taken as far as it is Python; one that is none from its first line on is returned as it is.
     """
-    lines = program.splitlines(keepends=True)
+    lines = _LINE.findall(program)
     tree = next((tree for end in range(len(lines), 0, -1) if (tree := _parsed("".join(lines[:end])))), None)
     if tree is None:
         return program

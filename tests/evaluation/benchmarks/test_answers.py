@@ -97,6 +97,11 @@ def test_what_no_parser_likes_does_no_harm(text: str, recwarn: pytest.WarningsRe
     assert sanitized(f"def f(): pass\n{text}", "f") == "def f(): pass\n" and not recwarn.list
 
 
+def test_lines_are_those_that_python_counts() -> None:
+    program = "def f():\r\n    return '\u2028\x0c'\r\n\nf()\n"
+    assert sanitized(program, "f") == program.removesuffix("\nf()\n")
+
+
 def test_a_program_that_was_cut_off_is_sanitized_as_far_as_it_goes() -> None:
     assert sanitized("def f():\n    return 1\n\nprint(f(", "f") == "def f():\n    return 1\n"
     assert sanitized("this is no program", "f") == "this is no program" and sanitized("", "f") == ""
