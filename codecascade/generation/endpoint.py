@@ -4,6 +4,10 @@ Prompts go as text: a continuation to ``/v1/completions``, a gap there too, with
 ``/v1/chat/completions``. One request a sample, several at a time; a server that caches prefixes shares the prefill.
 Requests that fail for a passing reason (429, 5xx, dropped connections, silence) are repeated, each time later.
 
+White space at the end of a prompt is a token of its own that models hardly ever saw there (theirs holds the indent,
+too), and no server heals it. So it is not sent: the answer has to begin with it. Where it does not, the prompt is
+sent whole.
+
 The key of a server that wants one is read from the environment variable ``OPENAI_API_KEY``.
 """
 
@@ -23,7 +27,7 @@ from typing import Any
 import httpx2
 
 from codecascade.errors import RunFailed, UserError
-from codecascade.generation.prompts import Answer, Continuation, Dialogue, Gap, Question
+from codecascade.generation.prompts import Answer, Continuation, Dialogue, Gap, Prompt, Question
 
 Body = dict[str, Any]
 
@@ -173,13 +177,23 @@ class Endpoint:
     # ---- one sample
 
     def _ask(self, job: _Job, stopped: threading.Event) -> Answer:
-        path, body, stops = self._request(job)
+        if owed := _owed(job.question.prompt):
+            answer = self._ask_for(owed, job, stopped)
+            if answer is not None:
+                return answer
+        answer = self._ask_for("", job, stopped)
+        assert answer is not None
+        return answer
+
+    def _ask_for(self, owed: str, job: _Job, stopped: threading.Event) -> Answer | None:
+        """An answer to the prompt without its end ``owed``, if it begins with that; else None."""
+        path, body, stops = self._request(job, owed)
         while True:
             sent = dict(body)
             if stops and self._stops is not None:
                 sent["stop"] = list(stops[: self._stops])
             try:
-                return self._read(job, self._post(path, sent, stopped), stops)
+                return self._read(job, self._post(path, sent, stopped), stops, owed)
             except _Refused as refusal:
                 if self._stops is None and len(stops) > _MOST_STOPS and "stop" in refusal.message.lower():
                     self._stops = _MOST_STOPS
@@ -193,12 +207,12 @@ class Endpoint:
                         f"{self.url}{path} refuses a request ({refusal}){_advice(refusal.status, path)}"
                     ) from None
 
-    def _request(self, job: _Job) -> tuple[str, Body, tuple[str, ...]]:
-        """Path, body and the stop strings that end the text."""
+    def _request(self, job: _Job, owed: str) -> tuple[str, Body, tuple[str, ...]]:
+        """Path, body and the stop strings that end the text; the prompt is sent without ``owed``, its end."""
         prompt, sampling = job.question.prompt, job.question.sampling
         body: Body = {
             "model": self.model,
-            "max_tokens": sampling.max_new_tokens,
+            "max_tokens": sampling.max_new_tokens + len(owed),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "seed": _seed(sampling.seed, job.number),
@@ -207,7 +221,7 @@ class Endpoint:
             messages = [{"role": each.role, "content": each.content} for each in prompt.messages]
             return "/v1/chat/completions", {**body, "messages": messages}, ()
         if isinstance(prompt, Continuation):
-            body["prompt"] = prompt.prompt
+            body["prompt"] = prompt.prompt.removesuffix(owed)
         else:
             assert isinstance(prompt, Gap)
             body |= {"prompt": prompt.prefix, "suffix": prompt.suffix}
@@ -215,9 +229,12 @@ class Endpoint:
             body["stop"] = list(prompt.stop)
         return "/v1/completions", body, prompt.stop
 
-    def _read(self, job: _Job, content: Body, stops: tuple[str, ...]) -> Answer:
+    def _read(self, job: _Job, content: Body, stops: tuple[str, ...], owed: str) -> Answer | None:
         choice = content["choices"][0]
         text = _text(choice)
+        if not text.startswith(owed):
+            return None
+        text = text.removeprefix(owed)
         ends = [at for stop in stops if (at := text.find(stop)) >= 0]
         length = choice.get("finish_reason") == "length" and not ends
         return Answer(
@@ -302,6 +319,17 @@ class Endpoint:
             )
         size = models[self.model].get("max_model_len")
         self.context_length = size if isinstance(size, int) else None
+
+
+def _owed(prompt: Prompt) -> str:
+    """The white space at the end of a continuation's prompt, which the answer can begin with instead.
+
+    "" where that would not do: nothing else is there, or a stop string would end the answer in it.
+    """
+    if not isinstance(prompt, Continuation):
+        return ""
+    end = prompt.prompt[len(prompt.prompt.rstrip()) :]
+    return "" if end == prompt.prompt or any(stop in end for stop in prompt.stop) else end
 
 
 def _text(choice: Body) -> str:

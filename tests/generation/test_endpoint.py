@@ -95,6 +95,19 @@ def test_texts_are_cut_here_too_and_ends_are_told(server: Server) -> None:
     assert [answer.ended for answer in found] == [False, False, True, False]
 
 
+def test_white_space_at_a_prompts_end_is_owed_by_the_answer(server: Server) -> None:
+    """``def f():`` is followed by a line break with its indent in one token, which no prompt can hold half of."""
+    texts = {"def f():": "\n    pass\ndef g", "x =": "1", "x = \n": "2"}
+    server.behave = lambda number, body: (200, answered(body, texts.get(body["prompt"], "plain\n")))
+    at = endpoint(server, concurrency=1)
+    prompts = ("def f():\n", "x = \n", "line\n", "\n  ")
+    stops = (("\ndef",), (), ("\n",), ())
+    found = ask(at, *(Continuation(*each) for each in zip(prompts, stops, strict=True)), max_new_tokens=9)
+    assert [answer.text for answer in found] == ["    pass", "2", "plain", "plain\n"]
+    asked = [(body["prompt"], body["max_tokens"]) for _, body in server.requests]
+    assert asked == [("def f():", 10), ("x =", 11), ("x = \n", 9), ("line\n", 9), ("\n  ", 9)]
+
+
 def test_several_requests_at_a_time_and_no_more(server: Server) -> None:
     def slowly(number: int, body: dict[str, Any]) -> Any:
         time.sleep(0.05)
@@ -335,6 +348,8 @@ def test_llama_cpps_server_answers_as_the_model_in_memory(llama_cpp: str) -> Non
         )
     )
     assert there.text == here.text == " a + b"
+    [healed] = ask(at, Continuation("def add(a, b):\n", ("\n\n",)), max_new_tokens=12)
+    assert healed.text.startswith("    "), "a body, whose indent the line break brings along"
     [reply] = ask(at, Dialogue((Message("user", "Say hello."),)), max_new_tokens=12)
     assert reply.text.strip()
     [long] = ask(at, Continuation("word " * 2000), max_new_tokens=12)
