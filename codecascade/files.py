@@ -133,7 +133,7 @@ class FolderLock:
     The lock is the kernel's (``flock`` on ``folder/.lock``): it is gone when the process is, however it died.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds it, or no folder can be made there.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -142,7 +142,10 @@ class FolderLock:
 
     def __enter__(self) -> FolderLock:
         with disk_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, FileNotFoundError, NotADirectoryError):
+                raise UserError("is no folder, and none can be made there", file=self.folder) from None
             file = open(self.folder / ".lock", "a")  # held open: closing it lets the lock go
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -127,3 +127,10 @@ def test_json_round_trip_and_errors(tmp_path: Path) -> None:
         files.read_json(path)
     with pytest.raises(UserError, match="no such file"):
         files.read_json(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize("name", ["file", "file/folder"])
+def test_a_lock_where_no_folder_can_be(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=f"{name}: is no folder"), files.FolderLock(tmp_path / name):
+        pass

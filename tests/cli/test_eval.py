@@ -204,10 +204,10 @@ def test_given_infillings_keep_their_layout(capsys: pytest.CaptureFixture[str]) 
 def test_the_list_names_every_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "--list", "--data", "HumanEval.jsonl")
     assert code == 0 and all(name in out for name in BENCHMARKS)
-    [line] = [line for line in out.splitlines() if " humaneval " in line]
+    [line] = [line for line in out.splitlines() if line.startswith("humaneval ")]
     assert "MIT" in line and "yes, as named" in line
-    [line] = [line for line in out.splitlines() if " validation " in line]
-    assert "needs --corpus" in line
+    [line] = [line for line in out.splitlines() if line.startswith("validation ")]
+    assert "--corpus" in line
 
 
 @pytest.fixture
@@ -239,7 +239,12 @@ def test_an_endpoint_is_measured_and_goes_on_after_trouble(
     arguments += ["--data", "HumanEval.jsonl", "-o", "out"]
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (1, "") and "refuses a request (400: the machine is on fire)" in err
+    assert "does not tell whether its model chats" in err
     server.behave = lambda number, body: (200, answered(body, "    return a + 2\n"))
+    code, _, err = run(capsys, *arguments, "--chat", "never")
+    assert (
+        code == 2 and 'was begun with other settings (chat "auto", now "never")' in err and "chats" not in err
+    )
     assert run(capsys, *arguments)[0] == 0
     assert len([path for path, _ in server.requests]) == 3 + 2, "two answers were kept"
     assert [row["passed"] for row in rows("out")] == [False, False, True, False]
