@@ -223,7 +223,7 @@ def test_an_endpoint_is_measured_and_goes_on_after_trouble(
     def half(number: int, body: dict[str, Any]) -> Any:
         if number > 2:
             return 400, {"error": {"message": "the machine is on fire"}}
-        return 200, answered(body, "    return a + 2\n")
+        return 200, answered(body, "\n    return a + 2\n")
 
     server.behave = half
     arguments = [
@@ -240,7 +240,7 @@ def test_an_endpoint_is_measured_and_goes_on_after_trouble(
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (1, "") and "refuses a request (400: the machine is on fire)" in err
     assert "does not tell whether its model chats" in err
-    server.behave = lambda number, body: (200, answered(body, "    return a + 2\n"))
+    server.behave = lambda number, body: (200, answered(body, "\n    return a + 2\n"))
     code, _, err = run(capsys, *arguments, "--chat", "never")
     assert (
         code == 2 and 'was begun with other settings (chat "auto", now "never")' in err and "chats" not in err
