@@ -153,6 +153,23 @@ def test_given_samples_are_scored_in_their_order(capsys: pytest.CaptureFixture[s
     assert code == 2 and "samples.jsonl: has no sample of 1 of 4 tasks" in err
 
 
+def test_half_a_surrogate_pair_and_control_characters_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """A model's bytes come back as JSON has them; neither programs nor pages can hold them as they are."""
+    texts = ["    return '\ud800'\n", "    return '\x00\x1b'\n"]
+    Path("samples.jsonl").write_text(
+        "".join(
+            json.dumps({"task_id": f"HumanEval/{n}", "completion": text}) + "\n"
+            for n, text in enumerate(texts)
+        )
+    )
+    code, _, err = run(capsys, "--benchmark", "humaneval", *SAMPLES)
+    assert code == 0, err
+    assert [(row["completion"], row["outcome"]) for row in rows("out")] == [
+        (text, "failed") for text in texts
+    ]
+    assert "\\ud800" in "".join(page.read_text() for page in Path("out/problems/humaneval").iterdir())
+
+
 def test_human_evals_and_evalplus_forms_are_read(capsys: pytest.CaptureFixture[str]) -> None:
     """Whole solutions, compressed, several a task: the estimator is over problems."""
     lines = [

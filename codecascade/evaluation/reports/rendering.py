@@ -25,8 +25,12 @@ def _environment() -> jinja2.Environment:
 
 
 def render(template: str, view: Mapping[str, Any]) -> str:
-    """``template`` without its ``.jinja``; those of ``.html`` escape what they are given."""
-    return _environment().get_template(f"{template}.jinja").render(view)
+    """``template`` without its ``.jinja``; those of ``.html`` escape what they are given.
+
+    Half a surrogate pair, which JSON can hold and UTF-8 can't, is spelled out.
+    """
+    text = _environment().get_template(f"{template}.jinja").render(view)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def cell(text: str) -> str:
