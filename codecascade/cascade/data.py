@@ -13,9 +13,9 @@ from codecascade.corpus.build import build_corpus, request_fingerprint
 from codecascade.corpus.engines import LocalEngine
 from codecascade.corpus.table import Corpus, DocumentTable, is_corpus
 from codecascade.errors import UserError
+from codecascade.evaluation.benchmarks.humaneval import DATA as HUMANEVAL
+from codecascade.evaluation.benchmarks.humaneval import humaneval_problems
 from codecascade.evaluation.data import is_here
-from codecascade.evaluation.humaneval import DATA as HUMANEVAL
-from codecascade.evaluation.humaneval import humaneval_problems
 from codecascade.instruct.dialogues import read_dialogues
 from codecascade.instruct.mine import mine_dialogues
 from codecascade.recipe.settings import Recipe, Stage

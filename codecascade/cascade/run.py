@@ -26,8 +26,8 @@ from codecascade.cascade.models import DTYPES, base_name, check_base, check_toke
 from codecascade.cascade.results import run_report, write_results
 from codecascade.corpus.table import Corpus
 from codecascade.errors import UserError
-from codecascade.evaluation.report import summary, write_report
-from codecascade.evaluation.result import BenchmarkResult
+from codecascade.evaluation.reports.cascade import summary, write_report
+from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.files import FolderLock
 from codecascade.model.folder import save_folder
@@ -140,6 +140,7 @@ class _Cascade:
     ) -> None:
         self.recipe, self.folder, self.world, self.display = recipe, run, world, display
         self.sandbox, self.file = sandbox, file
+        self.command = f"codecascade run {file or 'RECIPE'}"
         self.names = [stage.name for stage in stages]
         self.base = base_name(recipe, run)
         self.results: dict[str, dict[str, BenchmarkResult]] = {}
@@ -271,6 +272,7 @@ class _Cascade:
                 corpus=self.corpus,
                 sandbox=self.sandbox,
                 display=self.display,
+                command=self.command,
                 after_each=keep,
             )
             keep(self.results[name])
@@ -286,7 +288,7 @@ class _Cascade:
             self.results,
             self.corpus.manifest,
             instruct_base=self.instruct_base,
-            command=f"codecascade run {self.file or 'RECIPE'}",
+            command=self.command,
         )
         write_report(self.report, self.folder.path)
 

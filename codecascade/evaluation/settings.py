@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from codecascade.settings import Settings
 
-
-def known_benchmark(name: str) -> str:
-    """``name``, if the table of benchmarks has it."""
-    from codecascade.evaluation.benchmarks import BENCHMARKS  # the table's files import these settings
-
-    if name not in BENCHMARKS:
-        near = difflib.get_close_matches(name, BENCHMARKS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(BENCHMARKS)}"
-        raise ValueError(f"there is no benchmark {name!r}; {hint}")
-    return name
-
-
-BenchmarkName = Annotated[str, AfterValidator(known_benchmark)]
 _Count = Annotated[int, Field(gt=0)]
 _Share = Annotated[float, Field(ge=0, lt=1)]
 COMMON = ("seed", "limit", "samples_per_problem", "temperature", "top_p", "chat")
@@ -31,7 +17,7 @@ COMMON = ("seed", "limit", "samples_per_problem", "temperature", "top_p", "chat"
 class EvaluateSettings(Settings):
     """Settings of an evaluation. Where a number of problems is given, the seed chooses which; None takes all."""
 
-    benchmarks: tuple[BenchmarkName, ...] = Field(
+    benchmarks: tuple[str, ...] = Field(
         ("validation", "humaneval", "infilling_heldout", "infilling_single_line", "key_retrieval"),
         description="what to measure, in this order",
     )
@@ -67,6 +53,8 @@ class EvaluateSettings(Settings):
     )
     humaneval_max_new_tokens: _Count = Field(512, description="tokens per completion, at most")
 
+    mbpp_max_new_tokens: _Count = Field(512, description="tokens per answer, at most")
+
     infilling_problems: _Count | None = Field(
         500, description="problems of each infilling benchmark, at most; none: all"
     )
@@ -99,7 +87,12 @@ class EvaluateSettings(Settings):
         "tokens",
         description="how printed answers are compared; apps: as APPS' own runner, which passes wrong ones",
     )
+    apps_fence: Literal["backticks", "quotes"] = Field(
+        "backticks", description="what an answer is wrapped in: ``` or, as the paper is typeset, '''"
+    )
     apps_max_new_tokens: _Count = Field(512, description="tokens per answer, at most")
+
+    docstrings_max_new_tokens: _Count = Field(128, description="tokens per docstring, at most")
 
     gsm8k_shots: Annotated[int, Field(ge=0, le=8)] = Field(8, description="worked examples that are shown")
     gsm8k_max_new_tokens: _Count = Field(256, description="tokens per answer, at most")

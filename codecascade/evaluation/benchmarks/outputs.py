@@ -1,0 +1,113 @@
+"""Whether what a program printed, or a function returned, is what was expected: compared outside the sandbox."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+_TOLERANCE = 1e-6
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(
+    r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|[+-]?inf(?:inity)?|nan", re.IGNORECASE
+)
+_ROUNDED = 3  # decimals that the last step of APPS' comparison keeps
+
+
+def same_output(expected: str, printed: str) -> bool:
+    """The same tokens in the same order, whatever white space and line breaks are between them.
+
+    Fractions may be written in another way, and where one is expected, one within 1e-6 of it (absolute, or relative
+    to it) is right. Whole numbers must be exact to the letter (``007`` is not 7, it may be a code), save that a
+    fraction may be within 1e-6 of one.
+    """
+    wanted, given = expected.split(), printed.split()
+    return len(wanted) == len(given) and all(map(_same_token, wanted, given))
+
+
+def same_value(expected: Any, result: Any) -> bool:
+    """:func:`same_output` for values out of JSON: lists in order, objects by key, fractions within 1e-6."""
+    if isinstance(expected, list) and isinstance(result, list):
+        return len(expected) == len(result) and all(map(same_value, expected, result))
+    if isinstance(expected, dict) and isinstance(result, dict):
+        return expected.keys() == result.keys() and all(
+            same_value(expected[key], result[key]) for key in expected
+        )
+    if isinstance(expected, float) and isinstance(result, int | float):
+        return _near(expected, result)
+    return bool(expected == result)
+
+
+def apps_same_output(expected: str, printed: str) -> bool:
+    """As APPS' own runner compares (hendrycks/apps, eval/testing_util.py), for figures beside published ones.
+
+    Its last steps take the *set* of each line's tokens and the *set* of these sets, so that order and repetitions do
+    not count: ``1 2`` passes for ``2 2 1``.
+    """
+    lines = printed.splitlines()
+    if any(
+        expected.strip() == "\n".join(given).strip() for given in (lines, [line.strip() for line in lines])
+    ):
+        return True
+    wanted = [line.strip() for line in expected.split("\n") if line]
+    given = [line for line in lines if line]
+    if given == wanted or _near_lists(wanted, given):
+        return True
+    wanted_tokens, given_tokens = ([line.split() for line in text] for text in (wanted, given))
+    given_tokens = [tokens for tokens in given_tokens if tokens]
+    if _sets(wanted_tokens) == _sets(given_tokens):
+        return True
+    try:
+        return _sets(_rounded(wanted_tokens)) == _sets(_rounded(given_tokens))
+    except ValueError:
+        return False
+
+
+def _same_token(expected: str, given: str) -> bool:
+    if expected == given:
+        return True
+    is_whole = _WHOLE.fullmatch(expected) is not None
+    if (is_whole and _WHOLE.fullmatch(given)) or not (
+        _NUMBER.fullmatch(expected) and _NUMBER.fullmatch(given)
+    ):
+        return False
+    try:
+        wanted, number = Decimal(expected), Decimal(given)
+    except InvalidOperation:  # an exponent beyond all bounds
+        return False
+    if wanted.is_nan() or number.is_nan():
+        return wanted.is_nan() and number.is_nan()
+    if wanted == number:
+        return True
+    if is_whole:
+        return abs(wanted - number) < _TOLERANCE
+    return _near(float(wanted), float(number))
+
+
+def _near(expected: float, given: float) -> bool:
+    try:
+        return math.isclose(expected, given, rel_tol=0, abs_tol=_TOLERANCE * max(1.0, abs(expected)))
+    except OverflowError:  # a whole number that no float can hold
+        return False
+
+
+def _near_lists(wanted: Sequence[str], given: Sequence[str]) -> bool:
+    """numpy's ``allclose`` of a number a line."""
+    try:
+        pairs = [(float(one), float(other)) for one, other in zip(given, wanted, strict=True)]
+    except ValueError:
+        return False
+    return all(
+        one == other or (math.isfinite(other) and abs(one - other) <= 1e-8 + 1e-5 * abs(other))
+        for one, other in pairs
+    )
+
+
+def _sets(lines: Sequence[Sequence[Any]]) -> frozenset[frozenset[Any]]:
+    return frozenset(frozenset(tokens) for tokens in lines)
+
+
+def _rounded(lines: Sequence[Sequence[str]]) -> list[list[float]]:
+    return [[round(float(token), _ROUNDED) for token in tokens] for tokens in lines]

@@ -1,0 +1,203 @@
+"""What a benchmark's samples came to, kept as it comes: a process that is killed loses nothing that it had finished.
+
+A journal is a file of JSON lines. The first says what it belongs to. Then each sample, known by its place in the
+order of tasks and samples, has a line for its answer and one for its verdict::
+
+    {"place": 7, "answer": {"completion": ..., "finish_reason": ..., ...}}
+    {"place": 7, "verdict": {"passed": true, ...}}
+
+Lines are flushed as they are written (so a killed process loses none) and synchronised with the disk every few
+seconds (so a machine that loses power loses few). A last line that is torn is cut off. Only the lines' positions are
+held in memory: 16 bytes a sample.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from codecascade.errors import UserError
+from codecascade.files import disk_errors, json_line
+
+Row = dict[str, Any]
+_SYNC_SECONDS = 5.0
+_NOWHERE = -1
+
+
+class Journal:
+    """The journal of ``places`` samples; threads may share it.
+
+    Args:
+        header: what the samples depend on; a file that begins with another is not this benchmark's.
+        again: such a file is begun anew.
+
+    Attributes:
+        answered, judged: how many places have an answer, and a verdict.
+        seconds: for how long the journal was open, all in all.
+
+    Raises:
+        UserError: the file was made with something else (and not ``again``); the sentence says what differs.
+    """
+
+    def __init__(self, path: Path, places: int, header: Row, *, again: bool = False) -> None:
+        self.path = path
+        self._seconds = 0.0
+        self._answers = array("q", [_NOWHERE]) * places
+        self._verdicts = array("q", [_NOWHERE]) * places
+        self._lock = threading.Lock()
+        self._synchronised = time.monotonic()
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(path, "a+b")  # noqa: SIM115  (closed by close)
+        try:
+            self._read(header, again)
+        except BaseException:
+            self._file.close()
+            raise
+        self.answered = sum(position != _NOWHERE for position in self._answers)
+        self.judged = sum(position != _NOWHERE for position in self._verdicts)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """The number of places."""
+        return len(self._answers)
+
+    def close(self) -> None:
+        with self._lock, disk_errors(self.path):
+            if not self._file.closed:
+                self._synchronise()
+                self._file.close()
+
+    # ---- writing
+
+    def answer(self, place: int, answer: Row) -> None:
+        """Keep what was answered (or given) at a place."""
+        with self._lock:
+            self._append(self._answers, place, {"place": place, "answer": answer})
+            self.answered += 1
+
+    def verdict(self, place: int, verdict: Row) -> None:
+        """Keep what it came to."""
+        with self._lock:
+            self._append(self._verdicts, place, {"place": place, "verdict": verdict})
+            self.judged += 1
+
+    def _append(self, positions: array[int], place: int, line: Row) -> None:
+        with disk_errors(self.path):
+            position = self._file.seek(0, os.SEEK_END)
+            self._file.write(json_line(line))
+            self._file.flush()
+            positions[place] = position
+            if time.monotonic() - self._synchronised > _SYNC_SECONDS:
+                self._synchronise()
+
+    def _synchronise(self) -> None:
+        now = time.monotonic()
+        self._file.seek(0, os.SEEK_END)
+        self._file.write(json_line({"seconds": round(now - self._synchronised, 3)}))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._seconds += now - self._synchronised
+        self._synchronised = now
+
+    @property
+    def seconds(self) -> float:
+        return self._seconds + time.monotonic() - self._synchronised
+
+    # ---- reading
+
+    def has_answer(self, place: int) -> bool:
+        return self._answers[place] != _NOWHERE
+
+    def has_verdict(self, place: int) -> bool:
+        return self._verdicts[place] != _NOWHERE
+
+    def unanswered(self) -> Iterator[int]:
+        return (place for place, position in enumerate(self._answers) if position == _NOWHERE)
+
+    def unjudged(self) -> Iterator[int]:
+        """Places that have an answer and no verdict."""
+        return (
+            place
+            for place, (answer, verdict) in enumerate(zip(self._answers, self._verdicts, strict=True))
+            if answer != _NOWHERE and verdict == _NOWHERE
+        )
+
+    def answer_at(self, place: int) -> Row:
+        answer: Row = self._at(self._answers[place])["answer"]
+        return answer
+
+    def verdict_at(self, place: int) -> Row:
+        verdict: Row = self._at(self._verdicts[place])["verdict"]
+        return verdict
+
+    def _at(self, position: int) -> Row:
+        with self._lock:
+            self._file.seek(position)
+            line: Row = json.loads(self._file.readline())
+            return line
+
+    def _read(self, header: Row, again: bool) -> None:
+        """Find every line's position; cut off what is torn."""
+        self._file.seek(0)
+        first = self._file.readline()
+        header = json.loads(json_line(header))
+        whole = first.endswith(b"\n")
+        if not whole or (again and differences(json.loads(first), header)):
+            self._file.truncate(0)
+            self._file.write(json_line(header))
+            self._file.flush()
+            return
+        check_same(json.loads(first), header, self.path)
+        position = self._file.tell()
+        for line in iter(self._file.readline, b""):
+            try:
+                entry = json.loads(line) if line.endswith(b"\n") else None
+            except ValueError:
+                entry = None  # the power failed: what follows a broken line is not to be trusted either
+            if entry is None:
+                self._file.truncate(position)
+                return
+            if "seconds" in entry:
+                self._seconds += entry["seconds"]
+            else:
+                positions = self._answers if "answer" in entry else self._verdicts
+                positions[entry["place"]] = position
+            position += len(line)
+
+
+def check_same(before: Row, now: Row, file: Path) -> None:
+    """Refuse to go on with what was made with something else.
+
+    Raises:
+        UserError: it names every key that differs, with both values.
+    """
+    if changed := differences(before, now):
+        raise UserError(
+            f"was begun with other settings ({'; '.join(changed)}); choose another folder with -o, or the same "
+            "settings",
+            file=file,
+        )
+
+
+def differences(before: Row, now: Row) -> list[str]:
+    """``key: before, now after`` for each key that differs; long values are not shown."""
+    changed = []
+    for key in [*before, *(key for key in now if key not in before)]:
+        old, new = before.get(key), now.get(key)
+        if old != new:
+            shown = [json.dumps(value, ensure_ascii=False) for value in (old, new)]
+            values = f" {shown[0]}, now {shown[1]}" if max(map(len, shown)) <= 80 else ""
+            changed.append(f"{key}{values}")
+    return changed

