@@ -32,6 +32,8 @@ LANGUAGES = {
     "rs": "Rust",
     "pl": "Perl",
     "r": "R",
+    "rb": "Ruby",
+    "lua": "Lua",
 }
 """What data sets and benchmarks call the languages that the sandbox runs; the first six are the paper's (Table 4)."""
 
