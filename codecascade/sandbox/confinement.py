@@ -147,12 +147,11 @@ class Confinement:
         if job["files"]:
             try:
                 scratch.put(self.scratch, job["files"], self.user)
-            except (
-                OSError,
-                ValueError,
-            ) as error:  # too much for its folder, or names that no folder can hold
+            except (OSError, ValueError, RecursionError) as error:
+                # Too much for its folder, or names that no folder can hold. They may come from a hostile text by way
+                # of a compiler: a failure, not "not started", which nobody counts.
                 self.renew_scratch(limits["scratch_mb"])
-                return _not_started(f"its files can't be written: {error}")
+                return _failed(f"its files can't be written: {error}")
         if not self.is_root and self.kind in ("landlock", "none"):
             self.others_of_user, self.limits = tasks_of(self.user), {}
         if limits != self.limits:
@@ -320,10 +319,10 @@ class Confinement:
             kill_descendants(self.user)
 
 
-def _not_started(why: str) -> Reply:
-    """The reply to a job that can't be run."""
+def _failed(why: str) -> Reply:
+    """The reply to a job whose program is not run."""
     nothing: Reply = {"signal": 0, "exit_status": -1, "stdout": b"", "stderr": b"", "files": {}}
-    return {"verdict": "not_started", "exception": why, "cpu_seconds": 0.0, "wall_seconds": 0.0, **nothing}
+    return {"verdict": "failed", "exception": why, "cpu_seconds": 0.0, "wall_seconds": 0.0, **nothing}
 
 
 def _stdin(content: bytes | None) -> int:

@@ -131,6 +131,18 @@ def test_text_that_swallows_the_tests_does_not_print_its_way_to_a_pass(
 
 
 @confined
+def test_no_answer_makes_itself_one_that_could_not_start(sandbox: Sandbox) -> None:
+    """Those are not counted."""
+    needs("java")
+    name = "A" * 300
+    for text in (
+        f"class Problem {{ static class {name} {{}} public static void main(String[] a) {{}} }}",
+        f"package {'.'.join('a' * 3000)};\npublic class P {{ public static void main(String[] a) {{}} }}",
+    ):
+        assert run(sandbox, text, "java").outcome == "failed"
+
+
+@confined
 def test_the_token_does_not_show(sandbox: Sandbox) -> None:
     needs("bash")
     assert run(sandbox, "echo one\necho two", "sh").stdout == "one\ntwo\n"
