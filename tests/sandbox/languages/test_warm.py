@@ -33,7 +33,7 @@ class FakeSession:
         self.stdin: BinaryIO = os.fdopen(stdin, "wb")
         self.stdout: BinaryIO = os.fdopen(stdout, "rb")
         self.closed, self.programs = False, 0
-        self._thread = threading.Thread(target=self._serve, args=(given, out, answer))
+        self._thread = threading.Thread(target=self._serve, args=(given, out, answer), daemon=True)
         self._thread.start()
 
     def _serve(self, given: int, out: int, answer: Callable[[str], bytes | None]) -> None:
@@ -134,6 +134,7 @@ def test_an_old_compiler_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
         (2, True),
         (1, False),
     ]
+    compilers.close()
 
 
 def test_no_more_compilers_than_allowed() -> None:
