@@ -24,7 +24,7 @@ from codecascade.corpus.decontaminate import Benchmarks, benchmark_step
 from codecascade.corpus.documents import SCHEMA, content_id
 from codecascade.corpus.filters import filter_step
 from codecascade.corpus.natural_language import natural_language_step
-from codecascade.corpus.reading import Contents
+from codecascade.corpus.reading import FORWARDS, Contents
 from codecascade.corpus.reading_step import read_documents
 from codecascade.corpus.redaction import redaction_step
 from codecascade.corpus.sampling import derived_share
@@ -69,7 +69,7 @@ def identified(batch: pa.RecordBatch) -> Outcome:
 def cut(listing: pa.Table) -> list[list[int]]:
     """The parts of a listing, as :class:`Plan` has them.
 
-    A tar file is never cut into parts, only into batches: it can only be read forwards.
+    What can only be read forwards (a tar file) is never cut into parts, only into batches.
     """
     sizes = np.asarray(listing["size"])
     containers, readers = (listing[name].to_pylist() for name in ("container", "reader"))
@@ -79,8 +79,8 @@ def cut(listing: pa.Table) -> list[list[int]]:
     batch_bytes = batch_rows = part_size = 0
     for row, size in enumerate(sizes.tolist()):
         if batch_rows and (batch_bytes + size > BATCH_BYTES or batch_rows >= BATCH_ROWS):
-            same_tar = readers[row] == "tar" and containers[row] == containers[row - 1]
-            if part_size >= part_bytes // 2 and not same_tar:
+            inside = readers[row] in FORWARDS and containers[row] == containers[row - 1]
+            if part_size >= part_bytes // 2 and not inside:
                 parts.append([*starts, row])
                 starts, part_size = [row], 0
             else:
