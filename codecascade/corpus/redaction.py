@@ -63,7 +63,7 @@ _PUBLIC_SERVERS = frozenset(
 
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"
-    r"(?P<body>(?:(?:Proc-Type|DEK-Info|Version|Comment): [^\n\\]*|[A-Za-z0-9+/=\s\"'`,;#*()\\]+)*)"
+    r"(?P<body>(?:(?:Proc-Type|DEK-Info|Version|Comment): [^\n\\]*|\\n|[A-Za-z0-9+/= \t\r\"'`,;#*()]+|[\n\\])*)"
     r"(?P<end>-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----)?"
 )
 """The body may be quoted, escaped and commented line by line; what else code holds ends it."""
