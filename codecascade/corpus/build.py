@@ -38,7 +38,7 @@ from codecascade.corpus.manifest import FORMAT, NAME, Count, Manifest, read_mani
 from codecascade.corpus.near import REMOVED
 from codecascade.corpus.page import page
 from codecascade.corpus.parts import Parts, make_part, read_arrow, whole, write_arrow, write_plan
-from codecascade.corpus.sampling import choose, total_size
+from codecascade.corpus.sampling import check_languages, choose, total_size
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.corpus.sources import find, place, title
 from codecascade.corpus.split import choose_heldout
@@ -97,6 +97,7 @@ def build_corpus(
     gone = Dropped()
     report("find", 0, 0)
     candidates = listed(candidate for source in sources for candidate in find(source, gone))
+    check_languages(settings, candidates)
     inputs = _inputs_fingerprint(request, benchmarks, candidates)
     if (made := _made_before(out)) is not None and made.inputs == inputs:
         log.info("%s: made of the same input already, nothing to do", out)
@@ -129,7 +130,7 @@ def build_corpus(
         split = choose_heldout(staying, settings.heldout_share)
         heldout = split.holds_out(staying["repository"], staying["path"])
         sizes = np.asarray(staying["bytes"])
-        shards = write_shard_plan(work, kept, heldout, sizes, settings.shard_bytes)
+        shards = write_shard_plan(work, parts, kept, heldout, sizes, settings.shard_bytes)
         _reported(engine.run(write_shard, work, range(shards)), "write", int(sizes.sum()), report)
 
         left_out = pa.concat_tables([gone.table(), parts.dropped(), removed_rows(documents, removed, exact)])

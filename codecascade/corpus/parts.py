@@ -117,7 +117,7 @@ def make_part(work: str, number: int) -> int:
     starts = plan.parts[number]
     listing = read_arrow(Path(work, LISTING))
     size = int(np.asarray(listing["size"][starts[0] : starts[-1]]).sum())
-    base = Path(work, PARTS, f"{number:06}")
+    base = part_file(Path(work), number)
     done = base.with_suffix(".json")
     if done.exists():
         return size
@@ -132,11 +132,16 @@ def make_part(work: str, number: int) -> int:
             account.extend([outcome.dropped, *gone.to_batches()])
             yield kept
 
-    write_batches(base.with_suffix(".arrow"), SCHEMA, batches())
+    write_batches(base, SCHEMA, batches())
     contents.close()
     write_arrow(base.with_suffix(".dropped"), pa.Table.from_batches(account, dropped.SCHEMA))
     atomic_write(done, json.dumps(tally.as_json()))  # last: says that the part is whole
     return size
+
+
+def part_file(work: Path, number: int) -> Path:
+    """The documents of a part."""
+    return work / PARTS / f"{number:06}.arrow"
 
 
 class Parts:
@@ -154,6 +159,12 @@ class Parts:
     def __len__(self) -> int:
         """Documents."""
         return int(self.rows.sum())
+
+    def places(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of documents by their numbers: the part that each is in, and its row there."""
+        ends = np.cumsum(self.rows)
+        part = np.searchsorted(ends, numbers, "right")
+        return part, numbers - (ends - self.rows)[part]
 
     def column(self, name: str) -> pa.ChunkedArray:
         """A column of all documents."""

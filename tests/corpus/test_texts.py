@@ -137,6 +137,9 @@ def test_thresholds_and_where_they_differ() -> None:
     assert reason("[]{}();\n" * 20) == "too few letters and digits"
     assert reason("0 1 2 3 4 5 6 7 8 9\n" * 20) is None
     assert reason("0 1 2 3 4 5 6 7 8 9\n" * 20, language="matlab") == "too few letters"
+    assert (
+        reason("0 1 2 3\n" * 20, language="matlab", filters={"matlab": {"mean_line": 9}}) == "too few letters"
+    )
     assert reason(CODE, filters={"python": {"keep": False}}) == "language is left out"
     assert reason(" \n\t\n") == "empty"
 
