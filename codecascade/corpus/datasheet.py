@@ -16,7 +16,6 @@ _STEPS = {
     "redact": "after keys and addresses were replaced",
     "benchmark": "hold no benchmark text",
     "natural language": "with what was made of docstrings and documentation",
-    "identify": "as they are",
     "exact duplicate": "differ in more than white space",
     "near duplicate": "have no near-duplicate that stays",
 }

@@ -29,7 +29,7 @@ from codecascade.corpus.reading_step import read_documents
 from codecascade.corpus.redaction import redaction_step
 from codecascade.corpus.sampling import derived_share
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.corpus.steps import Outcome, Step, Tally, run_steps
+from codecascade.corpus.steps import Step, Tally, run_steps
 from codecascade.files import atomic_write
 
 BATCH_BYTES, BATCH_ROWS = 8_000_000, 4000
@@ -56,14 +56,14 @@ def document_steps(settings: CorpusSettings, benchmarks: Benchmarks) -> list[Ste
     steps.append(
         natural_language_step(docstrings=settings.include_docstrings, share_of_code=derived_share(settings))
     )
-    return [*steps, Step("identify", identified)]
+    return steps
 
 
-def identified(batch: pa.RecordBatch) -> Outcome:
+def identified(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The same documents with their ids."""
     ids = pa.array([content_id(text) for text in batch.column("text").to_pylist()], pa.string())
     place = batch.schema.get_field_index("id")
-    return Outcome(batch.set_column(place, batch.schema.field(place), ids), dropped.nothing())
+    return batch.set_column(place, batch.schema.field(place), ids)
 
 
 def cut(listing: pa.Table) -> list[list[int]]:
@@ -130,7 +130,7 @@ def make_part(work: str, number: int) -> int:
             tally.add("read", outcome.kept)
             kept, gone = run_steps(outcome.kept, steps, tally)
             account.extend([outcome.dropped, *gone.to_batches()])
-            yield kept
+            yield identified(kept)
 
     write_batches(base, SCHEMA, batches())
     contents.close()

@@ -85,7 +85,7 @@ def test_duplicates_filters_and_benchmarks_are_dropped_and_counted(tree: MakeTre
         }
     )
     manifest, corpus = build(root, benchmarks=BenchmarkTexts({"Planted/0": PROBLEM}, ("planted",), ("mbpp",)))
-    assert manifest.dropped["exact duplicate"] == {"code": 1}
+    assert manifest.dropped["exact duplicate"] == {"the same code": 1}
     assert manifest.dropped["filter"] == {
         "a line is too long": 1,
         "empty": 1,
