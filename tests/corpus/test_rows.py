@@ -11,10 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
+import huggingface_hub.constants
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
+from hub import hub
 from source_trees import Build, module
 
 from codecascade.corpus import rows
@@ -212,6 +214,30 @@ def test_a_network_that_fails_ends_a_build_and_drops_nothing(name: str) -> None:
             text(candidate)
     finally:
         Faltering.fails = False
+
+
+def test_a_hubs_data_set(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through ``huggingface_hub``, as ``hf://`` goes; the hub is a small server here."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"content": [module(f"m{n}") for n in range(5)], "lang": ["Python"] * 5}), sink)
+    files = {
+        "data/a.parquet": sink.getvalue().to_pybytes(),
+        "data/b.jsonl": json.dumps({"text": module("b"), "path": "b.py"}).encode(),
+        "README.md": b"a data set",
+    }
+    with hub(files) as address:
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setitem(fsspec.config.conf, "hf", {"endpoint": address})
+        assert len(list(find("hf://datasets/owner/name/data/*.parquet", Dropped()))) == 5
+        _, corpus = build("hf://datasets/owner/name")
+        texts = {d.text for split in ("train", "heldout") for d in corpus.documents(split)}  # type: ignore[arg-type]
+        assert texts == {module(name) for name in ("m0", "m1", "m2", "m3", "m4", "b")}
+        for name, reason in {
+            "owner/name/data/none.jsonl": "there is no",
+            "owner/other": "can't be reached",
+        }.items():
+            with pytest.raises(UserError, match=reason):
+                list(find(f"hf://datasets/{name}", Dropped()))
 
 
 def test_folders_that_are_called_like_tables(tmp_path: Path) -> None:
