@@ -8,7 +8,7 @@ from pathlib import Path
 
 from codecascade.corpus.decontaminate import BenchmarkTexts, read_benchmark_file
 from codecascade.errors import UserError
-from codecascade.evaluation.benchmarks import BENCHMARKS
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.data import is_here, locate
 
 FETCHED = ("humaneval", "mbpp")

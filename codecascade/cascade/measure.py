@@ -8,11 +8,11 @@ from pathlib import Path
 
 from codecascade.cascade.display import Display
 from codecascade.corpus.table import Corpus
-from codecascade.evaluation.benchmarks import BENCHMARKS
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.data import locate
-from codecascade.evaluation.envelope import write_envelope
-from codecascade.evaluation.result import BenchmarkResult
-from codecascade.evaluation.runner import Inputs, evaluate
+from codecascade.evaluation.running.envelope import write_envelope
+from codecascade.evaluation.running.result import BenchmarkResult
+from codecascade.evaluation.running.runner import Inputs, evaluate
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.generation.answers import LocalBackend
 from codecascade.generation.local import LocalGenerator, load_generator

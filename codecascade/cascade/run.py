@@ -26,8 +26,8 @@ from codecascade.cascade.models import DTYPES, base_name, check_base, check_toke
 from codecascade.cascade.results import run_report, write_results
 from codecascade.corpus.table import Corpus
 from codecascade.errors import UserError
-from codecascade.evaluation.report import summary, write_report
-from codecascade.evaluation.result import BenchmarkResult
+from codecascade.evaluation.reports.cascade import summary, write_report
+from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.files import FolderLock
 from codecascade.model.folder import save_folder

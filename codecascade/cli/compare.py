@@ -12,7 +12,7 @@ from codecascade.cli.app import app, stderr
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from codecascade.evaluation.compare import Comparison
+    from codecascade.evaluation.analysis.compare import Comparison
 
 Folder = Annotated[Path, typer.Argument(help="What `codecascade eval -o` wrote.", show_default=False)]
 
@@ -32,12 +32,12 @@ def compare(
     """What the second evaluation does better or worse, problem by problem, and whether it may be chance."""
     import json
 
-    from codecascade.evaluation.compare import compare as compare_folders
+    from codecascade.evaluation.analysis.compare import compare as compare_folders
 
     names = [name.strip() for name in benchmark.split(",") if name.strip()] if benchmark else []
     found = compare_folders(first, second, names)
     if output is not None:
-        from codecascade.evaluation.comparison_report import write_comparison
+        from codecascade.evaluation.reports.comparison import write_comparison
 
         write_comparison(found, output)
         stderr().print(f"{output / 'comparison.html'}", highlight=False)
@@ -51,7 +51,7 @@ def _print(found: Comparison) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from codecascade.evaluation.comparison_report import remarks_on
+    from codecascade.evaluation.reports.comparison import remarks_on
 
     console = Console()
     for word, name in zip(("first", "second"), found.names, strict=True):
@@ -76,8 +76,8 @@ def _table(found: Comparison) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from codecascade.evaluation.comparison_report import row_of
-    from codecascade.evaluation.significance import SIGN_FLIP
+    from codecascade.evaluation.analysis.significance import SIGN_FLIP
+    from codecascade.evaluation.reports.comparison import row_of
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column("benchmark, metric", no_wrap=True)

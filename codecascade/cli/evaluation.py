@@ -16,7 +16,7 @@ from codecascade.cli.cascade import SandboxMode
 from codecascade.errors import UserError
 
 if TYPE_CHECKING:
-    from codecascade.evaluation.runner import Inputs
+    from codecascade.evaluation.running.runner import Inputs
     from codecascade.evaluation.settings import EvaluateSettings
     from codecascade.generation.prompts import Backend
 
@@ -133,7 +133,7 @@ def evaluate_model(
     show_list: Annotated[bool, typer.Option("--list", help="Show the benchmarks and end.")] = False,
 ) -> None:
     """Measure a model, an endpoint's model or a file of samples by benchmarks. Goes on where it was stopped."""
-    from codecascade.evaluation.choice import assign_data, named_benchmarks
+    from codecascade.evaluation.benchmarks.choice import assign_data, named_benchmarks
 
     names = named_benchmarks(benchmark or ())
     given = assign_data(data or (), names)
@@ -167,8 +167,8 @@ def evaluate_model(
             if value is not None:
                 raise UserError(f"{option} and --samples exclude each other")
     from codecascade.corpus.table import Corpus
-    from codecascade.evaluation.choice import check_needs
-    from codecascade.evaluation.runner import Inputs
+    from codecascade.evaluation.benchmarks.choice import check_needs
+    from codecascade.evaluation.running.runner import Inputs
 
     opened = None if corpus is None else Corpus.open(corpus)
     needs_sandbox = check_needs(names, given, corpus=opened is not None, model=model is not None)
@@ -210,19 +210,18 @@ def _sweep(
     from rich.console import Console
 
     from codecascade.cli.figures import sweep_table
-    from codecascade.evaluation.sweep import folder_of, write_sweep
-    from codecascade.evaluation.sweep_report import write_sweep_report
+    from codecascade.evaluation.analysis.sweep import folder_of
+    from codecascade.evaluation.reports.sweep import write_sweep_report
 
     for each in temperatures:
         _run(inputs, settings.model_copy(update={"temperature": each}), folder_of(folder, each), title)
-    Console().print(sweep_table(write_sweep(folder)))
-    write_sweep_report(folder)
+    Console().print(sweep_table(write_sweep_report(folder)))
     stderr().print(f"{folder}: see {folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _temperatures(text: str | None, names: list[str]) -> list[float | None]:
     """One for an evaluation (None: the benchmark's own), several for a sweep."""
-    from codecascade.evaluation.benchmarks import BENCHMARKS
+    from codecascade.evaluation.benchmarks.table import BENCHMARKS
 
     if text is None:
         return [None]
@@ -245,11 +244,11 @@ def _temperatures(text: str | None, names: list[str]) -> list[float | None]:
 
 def _run(inputs: Inputs, settings: EvaluateSettings, folder: Path, title: str) -> None:
     from codecascade.cli.evaluation_display import EvaluationDisplay, output, results_table
-    from codecascade.evaluation.benchmarks import BENCHMARKS
-    from codecascade.evaluation.envelope import check_folder, write_envelope
-    from codecascade.evaluation.evaluation_report import write_evaluation_report
-    from codecascade.evaluation.result import BenchmarkResult
-    from codecascade.evaluation.runner import evaluate
+    from codecascade.evaluation.benchmarks.table import BENCHMARKS
+    from codecascade.evaluation.reports.evaluation import write_evaluation_report
+    from codecascade.evaluation.running.envelope import check_folder, write_envelope
+    from codecascade.evaluation.running.result import BenchmarkResult
+    from codecascade.evaluation.running.runner import evaluate
     from codecascade.files import FolderLock
 
     about = {} if inputs.backend is None else inputs.backend.describe()

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from codecascade.evaluation import driver
-from codecascade.evaluation.benchmarks import BENCHMARKS
-from codecascade.evaluation.choice import where
-from codecascade.evaluation.folder import is_plain
+from codecascade.evaluation.benchmarks.choice import where
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric
-from codecascade.evaluation.result import BenchmarkResult
+from codecascade.evaluation.notation import is_plain
+from codecascade.evaluation.running import driver
+from codecascade.evaluation.running.result import BenchmarkResult
 
 _LINES = 10
 """Where there is no terminal to draw in, a benchmark is told in about so many lines."""

@@ -12,8 +12,8 @@ from codecascade.cli.app import app, stderr
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from codecascade.evaluation.correlations import Correlations
-    from codecascade.evaluation.sweep import Sweep
+    from codecascade.evaluation.analysis.correlations import Correlations
+    from codecascade.evaluation.analysis.sweep import Sweep
 
 _Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 
@@ -37,12 +37,12 @@ def correlate_languages(
 
     from rich.console import Console
 
-    from codecascade.evaluation.correlations import correlations
+    from codecascade.evaluation.analysis.correlations import correlations
     from codecascade.files import atomic_write
 
     found = correlations(evaluations)
     if output is not None:
-        from codecascade.evaluation.plots import correlations as draw
+        from codecascade.evaluation.reports.plots import correlations as draw
 
         atomic_write(output, draw(found))
         stderr().print(f"{output}", highlight=False, soft_wrap=True)
@@ -66,11 +66,9 @@ def sweep(
 
     from rich.console import Console
 
-    from codecascade.evaluation.sweep import write_sweep
-    from codecascade.evaluation.sweep_report import write_sweep_report
+    from codecascade.evaluation.reports.sweep import write_sweep_report
 
-    found = write_sweep(folder)
-    write_sweep_report(folder)
+    found = write_sweep_report(folder)
     if as_json:
         print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
     else:

@@ -74,7 +74,3 @@ class KeyValueCache:
             return target
 
         return KeyValueCache(list(map(pick, self.keys)), list(map(pick, self.values)), lengths)
-
-    def crop(self, length: int) -> None:
-        """Forget the tokens of every row from ``length`` on."""
-        self.lengths = [min(row, length) for row in self.lengths]

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.errors import UserError
+from codecascade.evaluation.benchmarks.table import check_names
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.recipe.nearest import nearest
 from codecascade.settings import Settings
@@ -125,9 +126,11 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _is_a_tree(self) -> Recipe:
+        check_names(self.evaluate.benchmarks, "evaluate.benchmarks")
         before = [BASE]
         for index, stage in enumerate(self.stage):
             key = f"stage[{index}]"
+            check_names(stage.evaluate.benchmarks, f"{key}.evaluate.benchmarks")
             if stage.name in before:
                 taken = "the model that comes in" if stage.name == BASE else "another stage"
                 raise UserError(f"{stage.name!r} is the name of {taken}; choose another", key=f"{key}.name")

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from codecascade.cascade.run import run_cascade
 from codecascade.errors import UserError
-from codecascade.evaluation.compare import compare
+from codecascade.evaluation.analysis.compare import compare
 from codecascade.files import FolderLock
 from codecascade.model.folder import load_folder
 from codecascade.model.sources import load

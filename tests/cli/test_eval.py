@@ -14,7 +14,7 @@ import pytest
 from endpoint_server import Server, answered
 
 from codecascade import cli
-from codecascade.evaluation.benchmarks import BENCHMARKS
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.files import write_jsonl
 from codecascade.generation.answers import LocalBackend
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from codecascade.corpus.documents import Document, document
-from codecascade.evaluation.result import BenchmarkResult, Row, Rows, samples_file
-from codecascade.evaluation.runner import Inputs, evaluate
+from codecascade.evaluation.running.result import BenchmarkResult, Row, Rows, samples_file
+from codecascade.evaluation.running.runner import Inputs, evaluate
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.files import write_jsonl
 from codecascade.generation.answers import LocalBackend

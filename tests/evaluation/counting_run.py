@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from codecascade.evaluation.runner import Inputs, evaluate
+from codecascade.evaluation.running.runner import Inputs, evaluate
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.generation.prompts import Answer, Question
 from codecascade.sandbox.outcome import Outcome

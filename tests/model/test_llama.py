@@ -201,8 +201,9 @@ def test_cache_rows_can_be_repeated_reordered_and_cut(make_model: MakeModel) -> 
     assert (picked.lengths, picked.capacity, cache.lengths) == ([10] * 4, cache.capacity, [10] * 3)
     rows = tokens[[2, 0, 0, 2]]
     torch.testing.assert_close(model(rows[:, 10:], cache=picked), model(rows)[:, 10:], atol=1e-4, rtol=1e-4)
-    cache.crop(6)
-    torch.testing.assert_close(model(tokens[:, 6:], cache=cache), model(tokens)[:, 6:], atol=1e-4, rtol=1e-4)
+    cache.retract([0, 1, 2])
+    assert cache.lengths == [9] * 3
+    torch.testing.assert_close(model(tokens[:, 9:], cache=cache), model(tokens)[:, 9:], atol=1e-4, rtol=1e-4)
 
 
 def test_cache_refuses_what_does_not_fit(make_model: MakeModel) -> None:

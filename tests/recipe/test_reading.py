@@ -181,7 +181,7 @@ def test_round_trip_of_any_tree(
         (
             "steps = 100",
             "steps = 100\n[stage.evaluate]\nbenchmarks = ['mbpq']",
-            "stage[2].evaluate.benchmarks[0]: there is no benchmark 'mbpq'; did you mean mbpp?",
+            "stage[2].evaluate.benchmarks: there is no benchmark 'mbpq'; did you mean mbpp?",
         ),
         ("steps = 100", "steps = 100\nmixture = 3", "stage[2].mixture: must be a list (got 3)"),
         ("[[stage]]", "[stage", "is not valid TOML"),

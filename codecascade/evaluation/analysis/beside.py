@@ -1,0 +1,146 @@
+"""A model's figures in the paper's tables: its own row above the paper's, with a remark on whatever differs."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from codecascade.evaluation.analysis.folder import Evaluation, Measured
+from codecascade.evaluation.analysis.paper import TABLES, Column, PaperTable, belongs, remarks
+from codecascade.evaluation.analysis.scores import scores, slim
+from codecascade.evaluation.benchmarks.multipl_e import problem_number
+from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.notation import bounds, figure
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One of the model's own figures; ``marks`` are the letters of the remarks on it."""
+
+    metric: Metric
+    text: str
+    interval: str
+    marks: str = ""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A table of the paper as far as the model was measured by it.
+
+    Attributes:
+        groups: what columns have in common, and how many these are.
+        titles: of the columns, one by one.
+        own: the model's row; None where it has no figure.
+        rows: the paper's models, with each column's value in percent.
+        remarks: letter -> sentence.
+    """
+
+    number: str
+    title: str
+    note: str
+    groups: tuple[tuple[str, int], ...]
+    titles: tuple[str, ...]
+    own: tuple[Cell | None, ...]
+    rows: tuple[tuple[str, tuple[float | None, ...]], ...]
+    remarks: Mapping[str, str]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """``HumanEval pass@1``: a column's whole name."""
+        groups = [group for group, span in self.groups for _ in range(span)]
+        return tuple(
+            group if title in ("", group) else f"{group} {title}"
+            for group, title in zip(groups, self.titles, strict=True)
+        )
+
+
+def tables_beside(evaluation: Evaluation) -> list[Beside]:
+    """The paper's tables in which the evaluation has a figure."""
+    return [found for table in TABLES if (found := _beside(table, evaluation)) is not None]
+
+
+def _beside(table: PaperTable, evaluation: Evaluation) -> Beside | None:
+    places = [place for place, column in enumerate(table.columns) if _comparable(column, evaluation)]
+    columns = [table.columns[place] for place in places]
+    found = [column.find(evaluation.figures) for column in columns]
+    if not any(found) or not _says_more(table, columns):
+        return None
+    letters: dict[str, str] = {}
+    own = [
+        None if metric is None else _cell(metric, column, evaluation.benchmarks[column.benchmark], letters)
+        for metric, column in zip(found, columns, strict=True)
+    ]
+    groups = tuple((name, len(list(same))) for name, same in groupby(column.group for column in columns))
+    titles = [column.title for column in columns]
+    if table.average and len(columns) == len(table.columns) and all(found):
+        places.append(len(table.columns))
+        groups = (*groups, ("Average", 1))
+        titles.append(titles[-1])
+        own.append(_average(columns, evaluation))
+    return Beside(
+        table.number,
+        table.title,
+        table.note,
+        groups,
+        tuple(titles),
+        tuple(own),
+        tuple((row.model, tuple(row.values[place] for place in places)) for row in table.rows),
+        {letter: sentence for sentence, letter in letters.items()},
+    )
+
+
+def _comparable(column: Column, evaluation: Evaluation) -> bool:
+    measured = evaluation.benchmarks.get(column.benchmark)
+    return measured is not None and belongs(column.protocol, measured.settings)
+
+
+def _says_more(table: PaperTable, columns: list[Column]) -> bool:
+    """Whether a column is not in an earlier table already, or of a protocol of its own."""
+    earlier = {
+        (column.benchmark, column.metrics)
+        for table in TABLES[: TABLES.index(table)]
+        for column in table.columns
+    }
+    return any(
+        column.protocol.only_at_temperature or (column.benchmark, column.metrics) not in earlier
+        for column in columns
+    )
+
+
+def _cell(metric: Metric, column: Column, measured: Measured, letters: dict[str, str]) -> Cell:
+    name = column.metrics[0]
+    sentences = remarks(column.protocol, measured.settings, measured.tasks)
+    if measured.missing:
+        sentences.append(f"{measured.missing:,} problems have no samples and are left out")
+    if measured.contamination and measured.contamination.get("tasks"):
+        overlapping = len(measured.contamination["tasks"])
+        sentences.append(
+            f"{overlapping:,} of {measured.contamination.get('of', measured.tasks):,} problems share text with the "
+            "training corpus"
+        )
+    marks = [letters.setdefault(sentence, string.ascii_lowercase[len(letters)]) for sentence in sentences]
+    return Cell(metric, figure(metric.value, name), bounds(metric, name), " ".join(marks))
+
+
+def _average(columns: list[Column], evaluation: Evaluation) -> Cell | None:
+    """The mean over languages, with a bootstrap over the problems that the languages share."""
+    by_language: list[dict[int | None, float]] = []
+    for column in columns:
+        measured = evaluation.benchmarks[column.benchmark]
+        found = scores(measured, column.metrics[0], slim(measured.rows()))
+        if found is None:
+            return None
+        by_language.append(
+            {problem_number(key[0]): value for key, value in zip(found.keys, found.values, strict=True)}
+        )
+    problems = list(dict.fromkeys(problem for scored in by_language for problem in scored))
+    values = np.array([[scored.get(problem, np.nan) for problem in problems] for scored in by_language])
+    draws = np.random.default_rng(0).integers(len(problems), size=(2000, len(problems)))
+    means = [np.nanmean(values[:, draw], axis=1).mean() for draw in draws]
+    low, high = np.quantile(means, [0.025, 0.975])
+    metric = Metric(float(np.nanmean(values, axis=1).mean()), float(low), float(high), len(problems))
+    return Cell(metric, figure(metric.value, "pass@1"), bounds(metric, "pass@1"))

@@ -1,0 +1,256 @@
+"""Two evaluations of the same problems, problem by problem: what differs, whether by more than chance, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codecascade.errors import UserError
+from codecascade.evaluation.analysis.failures import Problem, gather
+from codecascade.evaluation.analysis.folder import Evaluation, Key, Measured, read_evaluation
+from codecascade.evaluation.analysis.scores import Scores, scores, slim
+from codecascade.evaluation.analysis.significance import paired
+from codecascade.evaluation.metrics import Metric
+
+SIGNIFICANT = 0.05
+_FREE = frozenset({"seed"})  # may differ: the problems are compared themselves
+
+
+@dataclass(frozen=True)
+class Difference:
+    """``second - first`` of one metric over ``difference.n`` problems that both answered."""
+
+    metric: str
+    first: Metric
+    second: Metric
+    difference: Metric
+    p_value: float
+    test: str
+    higher_is_better: bool = True
+
+    @property
+    def verdict(self) -> str:
+        """``better`` or ``worse`` where the test says so at the 5 % level, else ``""``."""
+        if self.p_value >= SIGNIFICANT or self.difference.value == 0:
+            return ""
+        return "better" if (self.difference.value > 0) == self.higher_is_better else "worse"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A problem and where it stands in the order of the samples (its page is found by that)."""
+
+    key: Key
+    first: int
+    second: int
+
+    @property
+    def name(self) -> str:
+        """The task id, with the layout where there are several."""
+        return " ".join(part for part in self.key if part)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One benchmark: differences, and the problems that one of the two solved (by any sample) and the other not.
+
+    ``left_out`` are metrics that aren't means over problems, or of different ones.
+    """
+
+    name: str
+    title: str
+    metric: str
+    problems: int
+    differences: tuple[Difference, ...]
+    gained: tuple[Place, ...] = ()
+    lost: tuple[Place, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``only_first`` and ``only_second`` name benchmarks that the other doesn't have."""
+
+    first: Evaluation
+    second: Evaluation
+    benchmarks: tuple[Compared, ...]
+    only_first: tuple[str, ...] = ()
+    only_second: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The models' names, or the folders' where the models have the same."""
+        if self.first.model != self.second.model:
+            return self.first.model, self.second.model
+        return _folders(self.first.folder, self.second.folder)
+
+    def to_json(self) -> dict[str, Any]:
+        """For programs; rates are fractions of 1."""
+        return {
+            "first": {"folder": str(self.first.folder), "model": self.first.model},
+            "second": {"folder": str(self.second.folder), "model": self.second.model},
+            "benchmarks": {
+                compared.name: {
+                    "problems": compared.problems,
+                    "metrics": {
+                        row.metric: {
+                            "first": asdict(row.first),
+                            "second": asdict(row.second),
+                            "difference": asdict(row.difference),
+                            "p_value": row.p_value,
+                            "test": row.test,
+                            "verdict": row.verdict,
+                        }
+                        for row in compared.differences
+                    },
+                    "gained": [_named(place.key) for place in compared.gained],
+                    "lost": [_named(place.key) for place in compared.lost],
+                    "left_out": list(compared.left_out),
+                }
+                for compared in self.benchmarks
+            },
+            "only_first": list(self.only_first),
+            "only_second": list(self.only_second),
+        }
+
+
+def compare(first: Path, second: Path, benchmarks: Collection[str] = ()) -> Comparison:
+    """Compare two evaluation folders by the benchmarks that both have (or only those named).
+
+    Raises:
+        UserError: nothing in common, or a benchmark was measured on other problems or by other settings.
+    """
+    one, two = read_evaluation(first), read_evaluation(second)
+    for name in benchmarks:
+        for evaluation in (one, two):
+            if name not in evaluation.benchmarks:
+                raise UserError(
+                    f"has no {name}; it has {', '.join(evaluation.benchmarks) or 'nothing'}",
+                    file=evaluation.folder,
+                )
+    shared = [
+        name for name in one.benchmarks if name in two.benchmarks and (not benchmarks or name in benchmarks)
+    ]
+    if not shared:
+        raise UserError(
+            f"nothing to compare: {one.folder} has {_listed(one)}, and {two.folder} has {_listed(two)}",
+        )
+    return Comparison(
+        one,
+        two,
+        tuple(_compare(one.benchmarks[name], two.benchmarks[name]) for name in shared),
+        tuple(name for name in one.benchmarks if name not in two.benchmarks),
+        tuple(name for name in two.benchmarks if name not in one.benchmarks),
+    )
+
+
+def _compare(first: Measured, second: Measured) -> Compared:
+    _refuse_other_settings(first, second)
+    of_first, of_second = gather(first.rows()), gather(second.rows())
+    if not (of_first or of_second):
+        return Compared(first.name, first.title, first.metric, 0, (), left_out=("there are no samples",))
+    _refuse_other_problems(first.name, first, second, set(of_first), set(of_second))
+    order = {place: number for number, place in enumerate(of_second)}
+    places = [Place(place, number, order[place]) for number, place in enumerate(of_first)]
+
+    def solved_only_by(winner: dict[Key, Problem], loser: dict[Key, Problem]) -> tuple[Place, ...]:
+        return tuple(p for p in places if winner[p.key].passed and not loser[p.key].passed)
+
+    differences, left_out = _differences(first, second)
+    return Compared(
+        first.name,
+        first.title,
+        first.metric,
+        len(places),
+        tuple(differences),
+        solved_only_by(of_second, of_first),
+        solved_only_by(of_first, of_second),
+        tuple(left_out),
+    )
+
+
+def _differences(first: Measured, second: Measured) -> tuple[list[Difference], list[str]]:
+    rows = slim(first.rows()), slim(second.rows())
+    found, left_out = [], []
+    for metric in first.metrics:
+        if metric not in second.metrics or ("@" in metric and not metric.startswith("pass@")):
+            continue  # cells of a length and a position have their own picture
+        one, two = scores(first, metric, rows[0]), scores(second, metric, rows[1])
+        reason = "not a mean over problems" if one is None or two is None else _mismatch(one, two)
+        if one is None or two is None or reason:
+            left_out.append(f"{metric} ({reason})")
+            continue
+        matched = _in_order(two, one.keys)
+        difference, p_value, test = paired(one.values, matched.values, one.weights)
+        better = first.higher_is_better if metric == first.metric else one.weights is None
+        found.append(
+            Difference(
+                metric, first.metrics[metric], second.metrics[metric], difference, p_value, test, better
+            )
+        )
+    return found, left_out
+
+
+def _mismatch(first: Scores, second: Scores) -> str:
+    if set(first.keys) != set(second.keys):
+        return "of different problems"
+    below = _in_order(second, first.keys).weights
+    if first.weights is not None and below is not None and not np.array_equal(first.weights, below):
+        return "losses per token of different tokenizers can't be compared"
+    return ""
+
+
+def _in_order(found: Scores, keys: Sequence[Key]) -> Scores:
+    place = {key: number for number, key in enumerate(found.keys)}
+    order = [place[key] for key in keys]
+    return Scores(tuple(keys), found.values[order], None if found.weights is None else found.weights[order])
+
+
+def _refuse_other_settings(first: Measured, second: Measured) -> None:
+    other = {
+        name: (first.settings[name], second.settings[name])
+        for name in first.settings
+        if name in second.settings and name not in _FREE and first.settings[name] != second.settings[name]
+    }
+    if other:
+        listed = ", ".join(f"{name} {one!r} and {two!r}" for name, (one, two) in other.items())
+        raise UserError(
+            f"measured by other settings: {listed}; measure both alike, or leave it out with --benchmark",
+            key=first.name,
+        )
+
+
+def _refuse_other_problems(
+    name: str, first: Measured, second: Measured, ones: set[Key], twos: set[Key]
+) -> None:
+    if ones == twos:
+        return
+    example = sorted(ones ^ twos)[0][0]
+    folders = first.samples_file.parent.parent, second.samples_file.parent.parent
+    raise UserError(
+        f"not the same problems: {folders[0]} has {len(ones):,}, {folders[1]} has {len(twos):,}, and "
+        f"{len(ones & twos):,} are in both (only one has {example}); measure both with the same --limit and --seed, "
+        "or leave it out with --benchmark",
+        key=name,
+    )
+
+
+def _named(key: Key) -> str:
+    return " ".join(part for part in key if part)
+
+
+def _listed(evaluation: Evaluation) -> str:
+    return ", ".join(evaluation.benchmarks) or "nothing"
+
+
+def _folders(first: Path, second: Path) -> tuple[str, str]:
+    """The shortest ends of two paths that tell them apart."""
+    ones, twos = first.absolute().parts, second.absolute().parts
+    for length in range(1, max(len(ones), len(twos)) + 1):
+        if ones[-length:] != twos[-length:]:
+            return "/".join(ones[-length:]), "/".join(twos[-length:])
+    return str(first), str(second)

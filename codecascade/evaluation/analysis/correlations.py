@@ -1,0 +1,140 @@
+"""Correlations between languages (paper, Fig. 3): are the problems that a model solves in C++ those it solves in PHP?
+
+A problem's score in a language is the share of its samples that passed (0 or 1 where there is one). Two languages are
+correlated over the problems of HumanEval that both have: Pearson's coefficient, with a bootstrap over the problems.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codecascade.errors import UserError
+from codecascade.evaluation.analysis.folder import Evaluation, read_evaluation
+from codecascade.evaluation.benchmarks.multipl_e import LANGUAGES, problem_number
+from codecascade.evaluation.metrics import Metric
+
+Scores = Mapping[int, float]
+"""Of a language: the number of the problem, and its score."""
+
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Correlations:
+    """Of one model, or of several taken together.
+
+    Attributes:
+        languages: in the order of the table.
+        pairs: the coefficient of each two of them, a pair once; those that have none (no problem in common, or one of
+            the languages solves all or none of them) are not there.
+    """
+
+    name: str
+    languages: tuple[str, ...]
+    pairs: dict[tuple[str, str], Metric]
+
+    def to_json(self) -> dict[str, Any]:
+        pairs = [
+            {"first": first, "second": second, **metric.to_json()}
+            for (first, second), metric in self.pairs.items()
+        ]
+        return {"name": self.name, "languages": list(self.languages), "pairs": pairs}
+
+
+def correlations(folders: Sequence[Path]) -> list[Correlations]:
+    """One for each evaluation, by its model's name, and of several one more in which a problem's score is the mean of
+    theirs.
+
+    Raises:
+        UserError: a folder is no evaluation, or has samples in fewer than two languages.
+    """
+    evaluations = [read_evaluation(folder) for folder in folders]
+    scores = [language_scores(evaluation) for evaluation in evaluations]
+    found = [
+        correlate(evaluation.model, by_language)
+        for evaluation, by_language in zip(evaluations, scores, strict=True)
+    ]
+    if len(found) > 1:
+        found.append(correlate("all together", _mean_of(scores)))
+    return found
+
+
+def language_scores(evaluation: Evaluation) -> dict[str, Scores]:
+    """The scores in each language that the evaluation has samples in; Python's are those of HumanEval itself.
+
+    Raises:
+        UserError: there are fewer than two.
+    """
+    names = {"humaneval": "Python"} | {f"multipl_e_{name}": title for name, title in LANGUAGES.items()}
+    found: dict[str, Scores] = {}
+    for benchmark, title in names.items():
+        if benchmark not in evaluation.benchmarks:
+            continue
+        answers: dict[int, list[bool]] = {}
+        for row in evaluation.benchmarks[benchmark].rows():
+            number = problem_number(row["task_id"])
+            if number is not None and isinstance(row.get("passed"), bool):
+                answers.setdefault(number, []).append(row["passed"])
+        if answers:
+            found[title] = {number: sum(passed) / len(passed) for number, passed in answers.items()}
+    if len(found) < 2:
+        raise UserError(
+            f"has samples that were run in {' and '.join(found) or 'no language'}; correlations need two of "
+            f"{', '.join(names)}",
+            file=evaluation.folder,
+        )
+    return found
+
+
+def correlate(name: str, scores: Mapping[str, Scores], *, seed: int = 0) -> Correlations:
+    """Each two languages, over the problems that both have."""
+    pairs = {}
+    for first, second in combinations(scores, 2):
+        both = sorted(scores[first].keys() & scores[second].keys())
+        values = np.array([[scores[language][number] for number in both] for language in (first, second)])
+        if (metric := _pearson(values, seed)) is not None:
+            pairs[first, second] = metric
+    return Correlations(name, tuple(scores), pairs)
+
+
+def _pearson(values: np.ndarray[Any, np.dtype[np.float64]], seed: int) -> Metric | None:
+    """Of two rows; None where one of them is constant. Resamples with a constant row say nothing and are left out."""
+    n = values.shape[1]
+    if n < 2 or (values.max(1) == values.min(1)).any():
+        return None
+    generator = np.random.default_rng(seed)
+    drawn = values[:, generator.integers(n, size=(_RESAMPLES, n))]
+    coefficients = _coefficients(*drawn)
+    low, high = np.quantile(coefficients[~np.isnan(coefficients)], [0.025, 0.975])
+    (value,) = _coefficients(*values[:, None])
+    return Metric(float(value), float(low), float(high), n)
+
+
+def _coefficients(
+    first: np.ndarray[Any, np.dtype[np.float64]], second: np.ndarray[Any, np.dtype[np.float64]]
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Pearson's coefficient of each two rows of (resamples, problems); NaN where one is constant."""
+    one, other = (rows - rows.mean(1, keepdims=True) for rows in (first, second))
+    scale = np.sqrt((one * one).sum(1) * (other * other).sum(1))
+    scale[scale < 1e-12] = np.nan
+    coefficients: np.ndarray[Any, np.dtype[np.float64]] = (one * other).sum(1) / scale
+    return coefficients
+
+
+def _mean_of(scores: Sequence[Mapping[str, Scores]]) -> dict[str, Scores]:
+    """By language and problem the mean over models, of the languages that all of them have."""
+    languages = [name for name in scores[0] if all(name in each for each in scores)]
+    return {
+        name: {
+            number: float(np.mean([each[name][number] for each in scores]))
+            for number in scores[0][name]
+            if all(number in each[name] for each in scores)
+        }
+        for name in languages
+    }

@@ -1,0 +1,198 @@
+"""The folder that an evaluation leaves: reading ``results.json``, ``samples/*.jsonl`` and ``tasks/*.jsonl``.
+
+``results.json`` holds figures, settings and cost; ``samples/<benchmark>.jsonl`` a line a sample;
+``tasks/<benchmark>.jsonl`` what each problem asked, for a reader. Only the first has to be there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from codecascade.errors import UserError
+from codecascade.evaluation.metrics import Metric
+from codecascade.files import read_json, read_jsonl
+
+Row = dict[str, Any]
+Key = tuple[str, str]
+"""What tells problems apart: ``task_id``, and the infilling layout where a problem is asked in several (else "")."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One benchmark of an evaluation.
+
+    Attributes:
+        metric: the one that stands for the benchmark.
+        metrics: all figures; rates are fractions of 1.
+        settings: what it was measured by (``samples_per_problem``, ``temperature``, ``limit``, ...).
+        tasks: how many were measured, of ``tasks_total``; None where the folder does not say.
+        missing: tasks without samples, of a samples file that was scored.
+        contamination: ``{"corpus", "n", "tasks", "of"}`` where a corpus was searched for the benchmark's texts.
+        samples_file, tasks_file: may be absent.
+    """
+
+    name: str
+    title: str
+    metric: str
+    metrics: dict[str, Metric]
+    higher_is_better: bool = True
+    settings: dict[str, Any] = field(default_factory=dict)
+    tasks: int | None = None
+    tasks_total: int | None = None
+    missing: int = 0
+    notes: tuple[str, ...] = ()
+    seconds: float | None = None
+    source: str = ""
+    licence: str = ""
+    contamination: dict[str, Any] | None = None
+    samples_file: Path = Path()
+    tasks_file: Path = Path()
+
+    def rows(self) -> Iterator[Row]:
+        """The samples, in their order; none if they aren't there.
+
+        Raises:
+            UserError: a row is malformed (file and line are named).
+        """
+        return _rows(self.samples_file, completions=True)
+
+    def asked(self) -> Iterator[Row]:
+        """The tasks as a reader sees them (``prompt``, ``expected``, ``test``); none if they aren't there."""
+        return _rows(self.tasks_file, completions=False)
+
+    @property
+    def main(self) -> Metric | None:
+        """The figure that stands for the benchmark."""
+        return self.metrics.get(self.metric)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one model was measured by. ``cost`` and ``versions`` are as the evaluation wrote them."""
+
+    folder: Path
+    model: str
+    benchmarks: dict[str, Measured]
+    command: str = ""
+    cost: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def figures(self) -> dict[str, Mapping[str, Metric]]:
+        """``figures[benchmark][metric]``; those of an infilling's first layout by their full names too."""
+        return {name: _full_names(measured) for name, measured in self.benchmarks.items()}
+
+
+def _full_names(measured: Measured) -> Mapping[str, Metric]:
+    """``pass@1`` of an infilling in several layouts is that of the first: ``pass@1_psm``."""
+    first = next(measured.rows(), {}) if measured.name.startswith("infilling_") else {}
+    layout = first.get("format")
+    if layout not in ("psm", "spm"):
+        return measured.metrics
+    named = {f"{name}_{layout}": measured.metrics.get(name) for name in ("pass@1", "exact_match")}
+    return {name: metric for name, metric in named.items() if metric is not None} | measured.metrics
+
+
+def key(row: Row) -> Key:
+    """Which problem a sample answers, or a task is."""
+    return row["task_id"], str(row.get("format", ""))
+
+
+def is_right(row: Row) -> bool | None:
+    """Whether a sample is right: its tests passed or, where none ran, it is the true text; None if unknown."""
+    for name in ("passed", "exact_match"):
+        if isinstance(row.get(name), bool):
+            return bool(row[name])
+    return None
+
+
+def read_evaluation(folder: Path) -> Evaluation:
+    """The evaluation in ``folder``.
+
+    Raises:
+        UserError: there is none, ``results.json`` is broken, or it holds several models (a cascade's run does).
+    """
+    path = folder / "results.json"
+    if not path.exists():
+        raise UserError(
+            "is not an evaluation: there is no results.json; name what `codecascade eval -o` wrote",
+            file=folder,
+        )
+    content = _object(read_json(path), path, "the whole")
+    models = _object(content.get("models"), path, "models")
+    if len(models) != 1:
+        inner = sorted(found.parent.name for found in folder.glob("evaluations/*/results.json"))
+        hint = (
+            f"; name one of {', '.join(f'{folder.name}/evaluations/{name}' for name in inner)}"
+            if inner
+            else ""
+        )
+        raise UserError(f"holds {len(models)} models, not one{hint}", file=path, key="models")
+    (model, measured), *_ = models.items()
+    about = _object(content.get("benchmarks", {}), path, "benchmarks")
+    benchmarks = {
+        name: _measured(name, metrics, _object(about.get(name, {}), path, f"benchmarks.{name}"), folder, path)
+        for name, metrics in _object(measured, path, f"models.{model}").items()
+    }
+    return Evaluation(
+        folder,
+        model,
+        benchmarks,
+        str(content.get("command", "")),
+        _object(content.get("cost", {}), path, "cost"),
+        _object(content.get("versions", {}), path, "versions"),
+    )
+
+
+def _measured(name: str, metrics: Any, about: Row, folder: Path, path: Path) -> Measured:
+    figures = {
+        metric: _metric(value, path, f"{name}.{metric}")
+        for metric, value in _object(metrics, path, name).items()
+    }
+    contamination = about.get("contamination")
+    return Measured(
+        name,
+        str(about.get("title", name)),
+        str(about.get("metric", next(iter(figures), ""))),
+        figures,
+        bool(about.get("higher_is_better", True)),
+        _object(about.get("settings", {}), path, f"benchmarks.{name}.settings"),
+        about.get("tasks"),
+        about.get("tasks_total"),
+        int(about.get("missing") or 0),
+        tuple(about.get("notes", ())),
+        about.get("seconds"),
+        str(about.get("source", "")),
+        str(about.get("licence", "")),
+        contamination if isinstance(contamination, dict) else None,
+        folder / "samples" / f"{name}.jsonl",
+        folder / "tasks" / f"{name}.jsonl",
+    )
+
+
+def _metric(value: Any, path: Path, key: str) -> Metric:
+    try:
+        return Metric(float(value["value"]), float(value["low"]), float(value["high"]), int(value["n"]))
+    except (KeyError, TypeError, ValueError):
+        raise UserError("must have the numbers value, low, high and n", file=path, key=key) from None
+
+
+def _object(value: Any, path: Path, key: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError(f"must be an object, not {type(value).__name__}", file=path, key=key)
+    return value
+
+
+def _rows(path: Path, *, completions: bool) -> Iterator[Row]:
+    if not path.exists():
+        return
+    for number, row in read_jsonl(path):
+        place = f"{path}:{number}"
+        if not isinstance(row.get("task_id"), str):
+            raise UserError("must be a text" if "task_id" in row else "is missing", file=place, key="task_id")
+        if completions and not isinstance(row.get("completion", ""), str):
+            raise UserError("must be a text", file=place, key="completion")
+        yield row

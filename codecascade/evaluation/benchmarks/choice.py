@@ -1,0 +1,102 @@
+"""Which benchmarks, and what they are measured on: what the command line names, checked before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from codecascade.errors import UserError
+from codecascade.evaluation.benchmarks.table import BENCHMARKS, check_names
+from codecascade.evaluation.data import holds, is_here, locate
+
+
+def named_benchmarks(lists: Iterable[str]) -> list[str]:
+    """The names in ``a,b`` lists, each once.
+
+    Raises:
+        UserError: there is no such benchmark.
+    """
+    names = [name.strip() for each in lists for name in each.split(",") if name.strip()]
+    check_names(names, "--benchmark")
+    return list(dict.fromkeys(names))
+
+
+def assign_data(given: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
+    """``[NAME=]PATH`` by benchmark.
+
+    A path without a name is for the one benchmark that is named; of several, for those whose public files it holds.
+
+    Raises:
+        UserError: there is no such benchmark or path, or a path is for none of the benchmarks.
+    """
+    found: dict[str, Path] = {}
+    unnamed = []
+    for text in given:
+        name, equals, place = text.partition("=")
+        if equals and "/" not in name:
+            check_names([name], "--data")
+            found[name] = _there(place)
+        else:
+            unnamed.append(_there(text))
+    for path in unnamed:
+        fitting = [
+            name
+            for name in names or BENCHMARKS
+            if name not in found and (data := BENCHMARKS[name].data) is not None and holds(data, path)
+        ]
+        if len(names) == 1 and names[0] not in found:
+            fitting = [names[0]]
+        if not fitting:
+            raise UserError(
+                "is the data of none of the benchmarks by its name; say whose it is: --data NAME=PATH",
+                file=path,
+            )
+        found |= dict.fromkeys(fitting, path)
+    return found
+
+
+def check_needs(names: Iterable[str], data: Mapping[str, Path], *, corpus: bool, model: bool) -> bool:
+    """See that benchmarks have what they need; returns whether programs are to be run.
+
+    Args:
+        corpus, model: whether there is a corpus, and a model in memory.
+
+    Raises:
+        UserError: something is missing.
+    """
+    sandbox = False
+    for name in names:
+        benchmark = BENCHMARKS[name]
+        if "corpus" in benchmark.needs and not corpus:
+            raise UserError("measures on held-out documents; name a corpus: --corpus DIR", key=name)
+        if "files" in benchmark.needs and not corpus and name not in data:
+            raise UserError(f"needs files: --data {name}=FOLDER, or --corpus DIR", key=name)
+        if "scores" in benchmark.needs and not model:
+            raise UserError(
+                "measures probabilities, which only a model in memory gives; name a folder or a GGUF file",
+                key=name,
+            )
+        if benchmark.data is not None:
+            locate(name, benchmark.data, data.get(name))
+        sandbox |= any(need == "sandbox" or need.startswith("toolchain") for need in benchmark.needs)
+    return sandbox
+
+
+def where(name: str, given: Mapping[str, Path], *, corpus: bool) -> str:
+    """Whether a benchmark's data is here, in a word or two."""
+    benchmark = BENCHMARKS[name]
+    if name in given:
+        return "yes, as named"
+    if benchmark.needs & {"corpus", "files"}:
+        without = f"needs --data {name}=FOLDER" if "files" in benchmark.needs else "needs --corpus DIR"
+        return "yes, the corpus" if corpus else without
+    if benchmark.data is None or is_here(benchmark.data):
+        return "yes"
+    return "from the hub" if benchmark.data.hub else f"needs --data {name}=PATH"
+
+
+def _there(path: str) -> Path:
+    found = Path(path).expanduser()
+    if not found.exists():
+        raise UserError("there is no such file or folder", file=path, key="--data")
+    return found

@@ -1,0 +1,22 @@
+"""What the seed draws: which problems are asked, and what each of their samples starts from."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+def seed_for(seed: int, name: str) -> int:
+    """A seed of its own for each problem."""
+    return int.from_bytes(hashlib.blake2b(f"{seed},{name}".encode(), digest_size=6).digest())
+
+
+def subset(items: Sequence[Item], count: int | None, seed: int) -> list[Item]:
+    """``count`` of ``items`` (all, if None or fewer there), chosen by the seed, in their own order."""
+    if count is None or count >= len(items):
+        return list(items)
+    return [items[place] for place in sorted(random.Random(seed).sample(range(len(items)), count))]

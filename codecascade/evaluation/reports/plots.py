@@ -1,0 +1,294 @@
+"""The report's pictures, as SVG text that stands inside a page.
+
+One hue per model, in the order of the tree; intervals are drawn wherever a figure has one.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from codecascade.evaluation.analysis.correlations import Correlations
+from codecascade.evaluation.analysis.sweep import Sweep
+from codecascade.evaluation.metrics import Metric
+
+INK, QUIET, RULE = "#1f2933", "#7b8794", "#e4e7eb"
+HUES = ("#9aa5b1", "#2f6fb0", "#d9822b", "#1f9d78", "#8a5fbf", "#c2417c", "#5c7a29", "#b5483a")
+_HEAT = LinearSegmentedColormap.from_list("accuracy", ["#f7f4ee", "#b9d8d2", "#4fa394", "#14594d"])
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": QUIET,
+    "axes.titlesize": 10,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.labelcolor": QUIET,
+    "ytick.labelcolor": QUIET,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "codecascade",
+}
+
+
+@dataclass(frozen=True)
+class LossCurve:
+    """The loss of a stage: ``losses[i]`` nats a token after ``tokens[i]`` training tokens."""
+
+    name: str
+    tokens: Sequence[float]
+    losses: Sequence[float]
+
+
+def hue(place: int) -> str:
+    """The colour of the model at ``place`` of the tree's order."""
+    return HUES[place % len(HUES)]
+
+
+def intervals(title: str, metrics: Mapping[str, Metric], hues: Mapping[str, str], *, percent: bool) -> str:
+    """A dot and its 95 % interval for each model, one under the other."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(4.1, 0.62 + 0.3 * len(metrics)))
+        axes = figure.subplots()
+        scale = 100 if percent else 1
+        names = list(metrics)
+        for row, name in enumerate(names):
+            metric, colour = metrics[name], hues[name]
+            low, value, high = (scale * bound for bound in (metric.low, metric.value, metric.high))
+            axes.plot(
+                [low, high], [row, row], color=colour, linewidth=2.2, alpha=0.45, solid_capstyle="round"
+            )
+            axes.plot([value], [row], "o", color=colour, markersize=6.5)
+            axes.annotate(
+                f"{value:.1f}" if percent else f"{value:.3f}",
+                (value, row),
+                xytext=(0, 6),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+            )
+        axes.set_yticks(range(len(names)), names)
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.set_ylim(len(names) - 0.5, -0.75)
+        if percent:
+            axes.set_xlim(left=min(0, axes.get_xlim()[0]))
+        axes.grid(axis="y", visible=False)
+        axes.set_title(title + (", %" if percent else ""))
+        return _svg(figure)
+
+
+def loss_curves(curves: Sequence[LossCurve], hues: Mapping[str, str]) -> str:
+    """A small picture per stage, all on the same scale of losses: thin each step, thick their running mean."""
+    with matplotlib.rc_context(_STYLE):
+        columns = min(len(curves), 4)
+        rows = -(-len(curves) // columns)
+        figure = Figure(figsize=(2.35 * columns + 0.5, 2.0 * rows + 0.2))
+        grid = np.atleast_1d(figure.subplots(rows, columns, sharey=True, squeeze=False)).ravel()
+        for axes, curve in zip(grid, curves, strict=False):
+            colour = hues[curve.name]
+            axes.plot(curve.tokens, curve.losses, color=colour, linewidth=0.8, alpha=0.35)
+            axes.plot(curve.tokens, running_mean(curve.losses), color=colour, linewidth=2)
+            axes.set_title(curve.name)
+            axes.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter(sep=""))
+            axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3))
+            axes.set_xlabel("tokens")
+        for axes in grid[len(curves) :]:
+            axes.set_visible(False)
+        grid[0].set_ylabel("loss, nats a token")
+        return _svg(figure)
+
+
+def running_mean(values: Sequence[float], share: float = 0.1) -> list[float]:
+    """An exponential mean over about ``share`` of the values, corrected for its start."""
+    decay = 1 - 1 / max(1.0, share * len(values))
+    mean, weight, means = 0.0, 0.0, []
+    for value in values:
+        mean, weight = decay * mean + (1 - decay) * value, decay * weight + (1 - decay)
+        means.append(mean / weight if weight else value)
+    return means
+
+
+def key_retrieval(cells: Mapping[str, Mapping[tuple[int, float], Metric]]) -> str:
+    """A heat map per model: lengths to the right, positions downwards, the share of keys found in each cell."""
+    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
+        lengths = sorted({length for model in cells.values() for length, _ in model})
+        positions = sorted({position for model in cells.values() for _, position in model})
+        width = 0.62 * len(lengths) + 0.9
+        figure = Figure(figsize=(max(2.2, width) * len(cells), 0.42 * len(positions) + 0.95))
+        grid = figure.subplots(1, len(cells), sharey=True, squeeze=False)[0]
+        for axes, (name, model) in zip(grid, cells.items(), strict=True):
+            values = np.array(
+                [[_value(model.get((length, position))) for length in lengths] for position in positions]
+            )
+            axes.imshow(values, cmap=_HEAT, vmin=0, vmax=1, aspect="auto")
+            _numbers(axes, values, lambda value: f"{100 * value:.0f}")
+            axes.set_xticks(range(len(lengths)), [f"{length:,}" for length in lengths])
+            axes.set_yticks(range(len(positions)), [f"{position:g}" for position in positions])
+            axes.tick_params(length=0)
+            _without_frame(axes)
+            axes.set_title(name)
+            axes.set_xlabel("tokens of prompt")
+        grid[0].set_ylabel("key's position")
+        return _svg(figure)
+
+
+def beside(rows: Sequence[tuple[str, Metric, Mapping[str, Sequence[float]]]], name: str) -> str:
+    """Where a model stands among others: a line a figure, its dot and 95 % interval over the others' ticks.
+
+    Args:
+        rows: what the figure is called, the model's rate, and the others' in percent by their family.
+    """
+    families = list(dict.fromkeys(family for _, _, others in rows for family in others))
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(7.6, 0.95 + 0.36 * len(rows)))
+        axes = figure.subplots()
+        for row, (_, metric, others) in enumerate(rows):
+            for family, values in others.items():
+                colour = HUES[families.index(family) % len(HUES)]
+                axes.plot(values, [row] * len(values), "|", color=colour, markersize=11, markeredgewidth=1.6)
+            low, value, high = (100 * bound for bound in (metric.low, metric.value, metric.high))
+            axes.plot([low, high], [row, row], color=INK, linewidth=3, alpha=0.3, solid_capstyle="round")
+            axes.plot([value], [row], "o", color=INK, markersize=6.5)
+        handles = [Line2D([], [], color=INK, marker="o", linewidth=3, markersize=6.5, label=_short(name))]
+        handles += [
+            Line2D(
+                [], [], color=HUES[place % len(HUES)], marker="|", linestyle="", markersize=10, label=family
+            )
+            for place, family in enumerate(families)
+        ]
+        figure.legend(
+            handles=handles,
+            loc="upper left",
+            ncols=len(handles),
+            frameon=False,
+            fontsize=8.5,
+            handlelength=1.2,
+        )
+        axes.set_yticks(range(len(rows)), [label for label, _, _ in rows])
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_xlim(left=min(0, axes.get_xlim()[0]))
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel("%")
+        return _svg(figure, top=1 - 0.34 / figure.get_figheight())
+
+
+def perplexity(curves: Mapping[str, Mapping[int, Metric]], hues: Mapping[str, str]) -> str:
+    """Perplexity by position in the file, in tokens: a line a model with its 95 % interval (paper, Fig. 4)."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(7.2, 3.0))
+        axes = figure.subplots()
+        for name, by_position in curves.items():
+            positions = sorted(by_position)
+            low, value, high = (
+                [getattr(by_position[position], bound) for position in positions]
+                for bound in ("low", "value", "high")
+            )
+            axes.fill_between(positions, low, high, color=hues[name], alpha=0.15, linewidth=0)
+            axes.plot(positions, value, "o-", color=hues[name], linewidth=2, markersize=4, label=name)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:,.6g}"))
+            axis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+        axes.yaxis.set_minor_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:,.3g}"))
+        axes.set_xlabel("position in the file, tokens")
+        axes.set_ylabel("perplexity")
+        if len(curves) > 1:
+            axes.legend(frameon=False, fontsize=8.5)
+        return _svg(figure)
+
+
+def correlations(matrices: Sequence[Correlations]) -> str:
+    """A matrix per model: Pearson's coefficient of each two languages' scores; empty where there is none."""
+    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
+        widest = max(len(matrix.languages) for matrix in matrices)
+        size = 0.46 * widest + 1.1
+        figure = Figure(figsize=(size * len(matrices), size + 0.3))
+        grid = figure.subplots(1, len(matrices), squeeze=False)[0]
+        for axes, matrix in zip(grid, matrices, strict=True):
+            languages = matrix.languages
+            values = np.eye(len(languages))
+            for row, column in np.ndindex(values.shape):
+                if row != column:
+                    pair = matrix.pairs.get((languages[row], languages[column]))
+                    values[row, column] = _value(
+                        pair or matrix.pairs.get((languages[column], languages[row]))
+                    )
+            axes.imshow(values, cmap=_HEAT, vmin=0, vmax=1)
+            _numbers(axes, values, lambda value: f"{value:.2f}")
+            axes.set_xticks(range(len(languages)), languages, rotation=45, ha="right")
+            axes.set_yticks(range(len(languages)), languages)
+            axes.tick_params(length=0)
+            _without_frame(axes)
+            axes.set_title(matrix.name)
+        return _svg(figure)
+
+
+def temperature_sweep(sweep: Sweep) -> str:
+    """A picture per benchmark: temperature to the right, a line with its intervals for each pass@k."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(3.6 * len(sweep.figures), 2.9))
+        grid = figure.subplots(1, len(sweep.figures), squeeze=False)[0]
+        for axes, (benchmark, metrics) in zip(grid, sweep.figures.items(), strict=True):
+            for place, (name, by_temperature) in enumerate(metrics.items(), 1):
+                temperatures = list(by_temperature)
+                low, value, high = (
+                    [100 * getattr(metric, bound) for metric in by_temperature.values()]
+                    for bound in ("low", "value", "high")
+                )
+                axes.fill_between(temperatures, low, high, color=hue(place), alpha=0.15, linewidth=0)
+                axes.plot(temperatures, value, "o-", color=hue(place), markersize=4, label=name)
+            axes.set_title(f"{benchmark}, %")
+            axes.set_xlabel("temperature")
+            axes.legend(frameon=False, fontsize=8)
+        return _svg(figure)
+
+
+def _short(name: str, most: int = 32) -> str:
+    """A name that leaves room for others in a legend."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def _numbers(axes: Any, values: Any, text: Callable[[float], str]) -> None:
+    """Each cell's value in it, light on dark and dark on light; NaN stays empty."""
+    for row, column in np.ndindex(values.shape):
+        if not np.isnan(values[row, column]):
+            shade = "white" if values[row, column] > 0.55 else INK
+            axes.text(
+                column, row, text(values[row, column]), ha="center", va="center", color=shade, fontsize=8.5
+            )
+
+
+def _without_frame(axes: Any) -> None:
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _value(metric: Metric | None) -> float:
+    return float("nan") if metric is None else metric.value
+
+
+def _svg(figure: Any, top: float = 1.0) -> str:
+    figure.tight_layout(rect=(0, 0, 1, top))
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    content = buffer.getvalue()
+    return content[content.index("<svg") :]

@@ -1,0 +1,1 @@
+"""Asking, running and keeping: from a benchmark's tasks to its figures, across stops."""

@@ -1,0 +1,133 @@
+"""Does a benchmark's work: asks for the samples that are not there yet, runs their programs, keeps what comes.
+
+Nothing is done twice. An answer is in the journal before its program runs, and a verdict as soon as it is known; a
+run that was killed at any moment goes on behind them. Programs run while other answers are generated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from codecascade.errors import RunFailed
+from codecascade.evaluation.running.execution import Execution, judged
+from codecascade.evaluation.running.journal import Journal
+from codecascade.evaluation.running.work import Work
+from codecascade.evaluation.task import Row, Task
+from codecascade.generation.prompts import Answer, Backend
+from codecascade.sandbox.sandbox import Sandbox
+
+TOO_LONG = "the prompt does not fit into the model's context"
+
+
+_UNKNOWN: Row = {"passed": None, "outcome": None, "detail": None}  # where nothing is run
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a benchmark is: samples answered and judged ``of`` all, and how many of those judged are right."""
+
+    benchmark: str
+    answered: int
+    judged: int
+    of: int
+    right: int = 0
+    too_long: int = 0
+
+
+def carry_out(
+    name: str,
+    work: Work,
+    journal: Journal,
+    backend: Backend | None,
+    sandbox: Sandbox | None,
+    progress: Callable[[Progress], None] = lambda progress: None,
+) -> None:
+    """Fill the journal: an answer and a verdict at every place.
+
+    Raises:
+        UserError: programs are to be run and there is no sandbox, or the model can't be asked in this way.
+        RunFailed: the backend does not answer any more.
+    """
+    right = too_long = 0
+
+    def tell() -> None:
+        progress(Progress(name, journal.answered, journal.judged, len(work), right, too_long))
+
+    def keep(place: int, verdict: Row) -> None:
+        nonlocal right
+        journal.verdict(place, verdict)
+        right += is_right(verdict)
+        tell()
+
+    def judge(place: int, execution: Execution, answer: Row) -> None:
+        nonlocal too_long
+        if answer["finish_reason"] == "context":
+            too_long += 1
+            keep(place, unanswerable(work.task(place)))
+        else:
+            execution.add(place, work.task(place), answer["completion"])
+
+    for place in range(len(work)):
+        if journal.has_verdict(place):
+            right += is_right(journal.verdict_at(place))
+            too_long += journal.answer_at(place)["finish_reason"] == "context"
+    tell()
+    with Execution(sandbox, keep) as execution:
+        for place in list(journal.unjudged()):
+            judge(place, execution, journal.answer_at(place))
+        for place, answer in _new_answers(work, journal, backend):
+            journal.answer(place, answer)
+            tell()
+            judge(place, execution, answer)
+    if journal.judged != len(journal):
+        raise RunFailed(f"{name}: {len(journal) - journal.judged} samples were not answered; run it again")
+
+
+def _new_answers(work: Work, journal: Journal, backend: Backend | None) -> Iterator[tuple[int, Row]]:
+    """``(place, answer)`` for all that is not in the journal, in any order."""
+    missing = list(journal.unanswered())
+    if work.given is not None:
+        for place in missing:
+            yield place, {"finish_reason": "given", **work.given[place][1]}
+    elif missing:
+        assert backend is not None
+        questions, tasks = work.questions(missing)
+        for answer in backend.answer(questions):
+            index = tasks[answer.question]
+            yield index * work.samples + answer.sample, kept(work.tasks[index], answer)
+
+
+def kept(task: Task, answer: Answer) -> Row:
+    """The fields of a sample's row that tell what was answered; ``text`` where the completion was taken out of it."""
+    completion = task.completion(answer.text, answer.finish_reason)
+    row: Row = {
+        "completion": completion,
+        "sample": answer.sample,
+        "finish_reason": answer.finish_reason,
+        "ended": answer.ended,
+        "tokens": answer.tokens,
+    }
+    return row if completion == answer.text else {**row, "text": answer.text}
+
+
+def unanswerable(task: Task) -> Row:
+    """The verdict on a prompt that was too long."""
+    row = judged(task, "", [])
+    return {**row, "passed": False, "outcome": "not_started", "detail": TOO_LONG}
+
+
+def is_right(verdict: Row) -> bool:
+    """Whether a sample counts as right: its tests passed or, where nothing was run, its text is the true one."""
+    passed = verdict.get("passed")
+    return bool(verdict.get("exact_match") if passed is None else passed)
+
+
+def rows(work: Work, journal: Journal) -> Iterator[Row]:
+    """The samples file: one row a place, in the order of places; fields of given samples are kept."""
+    for place in range(len(work)):
+        task, answer, verdict = work.task(place), journal.answer_at(place), journal.verdict_at(place)
+        if answer.get("finish_reason") == "given" and work.given is not None:
+            answer = {key: value for key, value in answer.items() if key in work.given[place][1]}
+        first = {"task_id": task.task_id, "completion": answer["completion"]}
+        yield {**first, **_UNKNOWN, **answer, **task.fields, **verdict}

@@ -1,0 +1,69 @@
+"""``results.json`` of an evaluation: one model's figures by every benchmark so far, and what they were made with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from codecascade.errors import UserError
+from codecascade.evaluation.running.result import BenchmarkResult
+from codecascade.evaluation.running.versions import versions
+from codecascade.files import read_json, write_json
+
+
+def check_folder(folder: Path, model: str) -> None:
+    """See that a folder is free for this model's evaluation, or has it already.
+
+    Raises:
+        UserError: it holds another model's, or something else.
+    """
+    path = folder / "results.json"
+    if not path.exists():
+        return
+    content = read_json(path)
+    models = list(content.get("models", {})) if isinstance(content, dict) else []
+    if models != [model]:
+        raise UserError(
+            f"holds the results of {', '.join(models) or 'something else'}, not of {model}; choose another folder "
+            "with -o (or the same name with --name)",
+            file=path,
+        )
+
+
+def write_envelope(
+    folder: Path,
+    model: str,
+    results: Mapping[str, BenchmarkResult],
+    *,
+    about: Mapping[str, str],
+    command: str,
+) -> None:
+    """``models`` (figures), ``cost``, ``versions``; for a reader ``benchmarks`` (titles, settings, notes, numbers of
+    tasks, ...), ``model`` (revision, precision, ...) and ``command``. Benchmarks that earlier calls measured stay.
+    """
+    path = folder / "results.json"
+    before = read_json(path) if path.exists() else {}
+    models = before.get("models", {}).get(model, {}) | {
+        name: {metric: figure.to_json() for metric, figure in result.metrics.items()}
+        for name, result in results.items()
+    }
+    benchmarks = before.get("benchmarks", {}) | {
+        name: {**result.about, "notes": result.notes, "seconds": result.seconds}
+        for name, result in results.items()
+    }
+    cost = {
+        "evaluation_seconds": round(sum(each["seconds"] for each in benchmarks.values()), 2),
+        "generated_tokens": sum(each.get("tokens", 0) for each in benchmarks.values()),
+        "samples": sum(each.get("samples", 0) for each in benchmarks.values()),
+    }
+    write_json(
+        path,
+        {
+            "models": {model: models},
+            "cost": {model: cost},
+            "versions": versions(),
+            "model": dict(about),
+            "benchmarks": benchmarks,
+            "command": command,
+        },
+    )

@@ -1,0 +1,150 @@
+"""What a benchmark comes to, and how it is kept."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, overload
+
+from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.running.journal import check_same
+from codecascade.files import disk_errors, read_json, write_json
+
+Row = dict[str, Any]
+_EXAMPLES = 2_000
+
+
+@dataclass(frozen=True)
+class Example:
+    """One problem and its answer, for a reader."""
+
+    task_id: str
+    prompt: str
+    completion: str
+    correct: bool
+    suffix: str = ""
+    expected: str = ""
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """The figures of one benchmark on one model.
+
+    Attributes:
+        examples: the first sample of each task (of several layouts, in the first), at most some thousands.
+        notes: sentences that belong beside the figures.
+        seconds: of the wall clock, over all runs that it took.
+        about: what it was measured by, for a reader of ``results.json``: ``title``, ``metric``, ``higher_is_better``,
+            ``settings``, ``tasks`` (measured), ``tasks_total``, ``missing`` (of a samples file), ``source``,
+            ``licence``, ``tokens`` (generated).
+    """
+
+    name: str
+    metrics: dict[str, Metric]
+    examples: list[Example] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path, *, made_with: Row) -> None:
+        """``folder/<name>.json``: the last thing that is written of a benchmark."""
+        content = {key: value for key, value in asdict(self).items() if key != "examples"}
+        write_json(folder / f"{self.name}.json", {**content, "made_with": made_with})
+
+    @classmethod
+    def load(cls, folder: Path, name: str, *, made_with: Row, again: bool) -> BenchmarkResult | None:
+        """What :meth:`save` wrote; None if nothing was.
+
+        Args:
+            again: None also if it was made with something else.
+
+        Raises:
+            UserError: it was made with something else.
+        """
+        path = folder / f"{name}.json"
+        if not path.exists():
+            return None
+        content = read_json(path)
+        before = content.pop("made_with")
+        made_with = json.loads(json.dumps(made_with))
+        if before != made_with:
+            if again:
+                return None
+            check_same(before, made_with, path)
+        content["metrics"] = {key: Metric(**value) for key, value in content["metrics"].items()}
+        return cls(examples=examples(folder, name), **content)
+
+
+class Rows(Sequence[Row]):
+    """The rows of a file of JSON lines, read as they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._positions = array("q")
+        position = 0
+        with disk_errors(path), open(path, "rb") as file:
+            for line in file:
+                self._positions.append(position)
+                position += len(line)
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __iter__(self) -> Iterator[Row]:
+        with open(self.path, "rb") as file:
+            yield from map(json.loads, file)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        with open(self.path, "rb") as file:
+            file.seek(self._positions[index])
+            row: Row = json.loads(file.readline())
+            return row
+
+
+def samples_file(folder: Path, name: str) -> Path:
+    """One row a sample."""
+    return folder / "samples" / f"{name}.jsonl"
+
+
+def tasks_file(folder: Path, name: str) -> Path:
+    """One row a task: what was asked."""
+    return folder / "tasks" / f"{name}.jsonl"
+
+
+def examples(folder: Path, name: str) -> list[Example]:
+    """From the samples and tasks of a benchmark that is done; none where it asked nothing."""
+    if not tasks_file(folder, name).exists():
+        return []
+    found: list[Example] = []
+    asked = Rows(tasks_file(folder, name))
+    places: dict[str, int] = {}  # of the first layout's tasks, taken out when they have an example
+    for place, task in enumerate(asked):
+        places.setdefault(task["task_id"], place)
+    for row in Rows(samples_file(folder, name)):
+        if row["task_id"] not in places:
+            continue
+        task = asked[places.pop(row["task_id"])]
+        prompt = task.get("prompt") or "\n\n".join(each["content"] for each in task.get("messages", ()))
+        passed = row.get("exact_match", row.get("passed"))
+        found.append(
+            Example(
+                row["task_id"],
+                prompt,
+                row["completion"],
+                bool(passed),
+                task.get("suffix", ""),
+                task.get("expected", ""),
+            )
+        )
+        if len(found) == _EXAMPLES:
+            break
+    return found

@@ -1,0 +1,291 @@
+"""Runs benchmarks one after the other and keeps each result as soon as it is there."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from codecascade.corpus.table import Corpus
+from codecascade.errors import UserError
+from codecascade.evaluation.benchmarks.table import BENCHMARKS, check_names
+from codecascade.evaluation.running.contamination import contamination
+from codecascade.evaluation.running.driver import Progress, carry_out, rows
+from codecascade.evaluation.running.journal import Journal
+from codecascade.evaluation.running.result import (
+    BenchmarkResult,
+    Rows,
+    examples,
+    samples_file,
+    tasks_file,
+)
+from codecascade.evaluation.running.work import Work, generated_work, given_work, rows_of, sampling_of
+from codecascade.evaluation.settings import COMMON, EvaluateSettings
+from codecascade.evaluation.task import Benchmark, Context, Model, Row
+from codecascade.files import digest_of, write_jsonl
+from codecascade.generation.answers import LocalBackend
+from codecascade.generation.prompts import Backend
+from codecascade.generation.requests import Scorer
+from codecascade.sandbox.sandbox import Sandbox
+
+_log = logging.getLogger(__name__)
+_PLACES = ("address",)
+"""Of what a backend tells about itself: where it happened to be, not what it is."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """What benchmarks are measured with, beside the settings.
+
+    Attributes:
+        backend: the model; None where given samples are scored.
+        samples: a file of samples for the one benchmark of the settings, instead of a model.
+        complete: refuse it where it has no sample of some task.
+        contamination: look for the problems in the training part of the corpus.
+        data: by benchmark, a local file or folder of its data.
+    """
+
+    backend: Backend | None = None
+    samples: Path | None = None
+    complete: bool = False
+    corpus: Corpus | None = None
+    contamination: bool = False
+    sandbox: Sandbox | None = None
+    data: Mapping[str, Path] = dataclasses.field(default_factory=dict)
+
+
+def evaluate(
+    inputs: Inputs,
+    settings: EvaluateSettings,
+    *,
+    folder: Path,
+    again: bool = False,
+    progress: Callable[[Progress], None] = lambda progress: None,
+    after_each: Callable[[dict[str, BenchmarkResult]], None] = lambda results: None,
+) -> dict[str, BenchmarkResult]:
+    """Measure one model by every benchmark of ``settings``.
+
+    Writes ``folder/<benchmark>.json``, ``folder/samples/<benchmark>.jsonl`` and ``folder/tasks/<benchmark>.jsonl``
+    as each ends, and keeps each sample in ``folder/unfinished/<benchmark>.jsonl`` as it comes; called again after a
+    stop, it does only what is missing. A folder belongs to one model.
+
+    Args:
+        again: measure a benchmark again that was measured with other settings, rather than refuse to.
+        after_each: called with the results so far when a benchmark has ended, or was there already.
+
+    Raises:
+        UserError: there is no such benchmark, something that it needs is missing (data, corpus, sandbox), or the
+            folder holds results that were made with something else (and not ``again``).
+        RunFailed: the model does not answer any more.
+    """
+    check_names(settings.benchmarks, "benchmarks")
+    results: dict[str, BenchmarkResult] = {}
+    for name in settings.benchmarks:
+        benchmark = BENCHMARKS[name]
+        made_with = _made_with(benchmark, inputs, settings)
+        result = BenchmarkResult.load(folder, name, made_with=made_with, again=again)
+        if result is None:
+            _log.info("measuring %s", name)
+            result = _measure(benchmark, inputs, settings, folder, made_with, again, progress)
+        if inputs.contamination and inputs.corpus is not None:
+            result = _searched(result, inputs.corpus, folder, made_with)
+        results[name] = result
+        after_each(results)
+    return results
+
+
+def _measure(
+    benchmark: Benchmark,
+    inputs: Inputs,
+    settings: EvaluateSettings,
+    folder: Path,
+    made_with: Row,
+    again: bool,
+    progress: Callable[[Progress], None],
+) -> BenchmarkResult:
+    context = _context(benchmark, inputs, settings, progress)
+    if benchmark.score is not None:
+        result = _score(benchmark, context, folder)
+    else:
+        work = _work(benchmark, context, inputs)
+        header = {**made_with, "problems": work.digest()}
+        with Journal(_journal_file(folder, benchmark.name), len(work), header, again=again) as journal:
+            carry_out(benchmark.name, work, journal, inputs.backend, inputs.sandbox, progress)
+            result = _summed_up(benchmark, context, folder, work, journal)
+    about = {
+        "title": benchmark.title,
+        "metric": benchmark.metric,
+        "higher_is_better": benchmark.higher_is_better,
+        "settings": _shown_settings(benchmark, inputs, settings),
+        "source": benchmark.source,
+        "licence": benchmark.licence,
+        **result.about,
+    }
+    result = dataclasses.replace(result, about=about)
+    result.save(folder, made_with=made_with)
+    _journal_file(folder, benchmark.name).unlink(missing_ok=True)
+    with suppress(OSError):  # another benchmark's is there
+        _journal_file(folder, benchmark.name).parent.rmdir()
+    return result
+
+
+def _searched(result: BenchmarkResult, corpus: Corpus, folder: Path, made_with: Row) -> BenchmarkResult:
+    """With what of the benchmark the corpus's training documents hold, looked up if it is not known yet."""
+    searched = corpus.documents("train", "code").fingerprint
+    known = result.about.get("contamination")
+    path = tasks_file(folder, result.name)
+    if (known is not None and known["fingerprint"] == searched) or not path.exists():
+        return result
+    _log.info("looking for %s in the corpus", result.name)
+    found = {**contamination(Rows(path), corpus), "fingerprint": searched}
+    result = dataclasses.replace(result, about={**result.about, "contamination": found})
+    result.save(folder, made_with=made_with)
+    return result
+
+
+def _score(benchmark: Benchmark, context: Context, folder: Path) -> BenchmarkResult:
+    assert benchmark.score is not None
+    started = time.monotonic()
+    scored = benchmark.score(context)
+    write_jsonl(samples_file(folder, benchmark.name), scored.rows)
+    about = {"tasks": len(scored.rows), "tasks_total": len(scored.rows)}
+    seconds = round(time.monotonic() - started, 2)
+    return BenchmarkResult(benchmark.name, scored.metrics, notes=scored.notes, seconds=seconds, about=about)
+
+
+def _work(benchmark: Benchmark, context: Context, inputs: Inputs) -> Work:
+    assert benchmark.tasks is not None
+    tasks = benchmark.tasks(context)
+    if not tasks:
+        raise UserError("there are no problems in its data", key=benchmark.name)
+    if inputs.samples is None:
+        return generated_work(benchmark, tasks, context.settings)
+    return given_work(tasks, inputs.samples, complete=inputs.complete)
+
+
+def _summed_up(
+    benchmark: Benchmark, context: Context, folder: Path, work: Work, journal: Journal
+) -> BenchmarkResult:
+    """Figures from a journal that is full; the samples file is written on the way."""
+    assert benchmark.metrics is not None
+    name = benchmark.name
+    write_jsonl(tasks_file(folder, name), rows_of(work.tasks))
+    write_jsonl(samples_file(folder, name), rows(work, journal))
+    samples = Rows(samples_file(folder, name))
+    about = {
+        "tasks": len({task.task_id for task in work.tasks}) - work.missing(),
+        "tasks_total": work.of,
+        "missing": work.missing(),
+        "samples": len(work),
+        "tokens": sum(row.get("tokens", 0) for row in samples),
+    }
+    return BenchmarkResult(
+        name,
+        benchmark.metrics(samples, context),
+        examples(folder, name),
+        [*benchmark.notes(samples, context), *_notes(samples, work, context)],
+        round(journal.seconds, 2),
+        about,
+    )
+
+
+def _notes(samples: Rows, work: Work, context: Context) -> list[str]:
+    notes = []
+    if missing := work.missing():
+        notes.append(
+            f"{missing} of {work.of} tasks have no sample in the file; the figures are over the others."
+        )
+    too_long = sum(row.get("finish_reason") == "context" for row in samples)
+    if too_long:
+        size = context.model.context_length
+        of = f" of {size:,} tokens" if size else ""
+        what = "sample" if too_long == 1 else "samples"
+        notes.append(
+            f"{too_long:,} {what} could not be made, for the prompt does not fit into the model's context{of}; "
+            "they count as failed."
+        )
+    return notes
+
+
+def _context(
+    benchmark: Benchmark,
+    inputs: Inputs,
+    settings: EvaluateSettings,
+    progress: Callable[[Progress], None],
+) -> Context:
+    backend = inputs.backend
+    model = Model()
+    if backend is not None:
+        generator = backend.generator if isinstance(backend, LocalBackend) else None
+        model = Model(
+            backend.name,
+            backend.context_length,
+            backend.infilling_formats,
+            backend.is_chat,
+            backend.count_tokens,
+            None if generator is None else generator.tokenizer,
+            generator if isinstance(generator, Scorer) else None,
+        )
+    return Context(
+        settings,
+        model,
+        inputs.data.get(benchmark.name),
+        inputs.corpus,
+        inputs.sandbox,
+        lambda done, of: progress(Progress(benchmark.name, done, done, of)),
+    )
+
+
+def _journal_file(folder: Path, name: str) -> Path:
+    return folder / "unfinished" / f"{name}.jsonl"
+
+
+# ---- what a result depends on
+
+
+def _made_with(benchmark: Benchmark, inputs: Inputs, settings: EvaluateSettings) -> dict[str, Any]:
+    """What a stored result depends on: model, settings that concern the benchmark, its data and corpus."""
+    backend = inputs.backend
+    made_with: dict[str, Any] = {}
+    if backend is not None:
+        made_with["model"] = backend.name
+        made_with |= {key: value for key, value in backend.describe().items() if key not in _PLACES}
+    elif inputs.samples is not None:
+        made_with["samples"] = digest_of(inputs.samples)
+    made_with |= _settings(benchmark, settings)
+    if (path := inputs.data.get(benchmark.name)) is not None:
+        made_with["data"] = digest_of(path)
+    if inputs.corpus is not None and benchmark.needs & {"corpus", "files", "filler"}:
+        made_with["corpus"] = inputs.corpus.documents("heldout", "code").fingerprint
+    return made_with
+
+
+def _settings(benchmark: Benchmark, settings: EvaluateSettings) -> dict[str, Any]:
+    """The settings that concern a benchmark, with the sampling that follows from them."""
+    own = tuple(f"{word}_" for word in (benchmark.name.split("_")[0], *benchmark.reads))
+    values = {
+        key: value
+        for key, value in settings.model_dump(mode="json").items()
+        if key.startswith(own) or (key in COMMON and (key == "seed" or benchmark.score is None))
+    }
+    if benchmark.score is None:
+        samples, temperature, top_p = sampling_of(benchmark, settings)
+        values |= {"samples_per_problem": samples, "temperature": temperature, "top_p": top_p}
+    return values
+
+
+def _shown_settings(benchmark: Benchmark, inputs: Inputs, settings: EvaluateSettings) -> dict[str, Any]:
+    """:func:`_settings`, without the sampling where samples are given: how they were made isn't known."""
+    values = _settings(benchmark, settings)
+    if inputs.samples is None:
+        return values
+    sampling = ("samples_per_problem", "temperature", "top_p", "chat")
+    return {
+        key: value
+        for key, value in values.items()
+        if key not in sampling and not key.endswith(("_max_new_tokens", "_stops", "_strip"))
+    }

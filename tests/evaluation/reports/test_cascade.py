@@ -1,0 +1,145 @@
+"""The report says what it was given, escapes it, and marks only what moved beyond its intervals."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from evaluations import Page
+from rich.console import Console
+
+from codecascade.evaluation.metrics import Metric, wilson
+from codecascade.evaluation.reports.cascade import COLUMNS, changed, summary, table_columns, write_report
+from codecascade.evaluation.reports.cascade_data import ModelReport, RunReport
+from codecascade.evaluation.reports.plots import running_mean
+from codecascade.evaluation.running.result import BenchmarkResult, Example
+
+HOSTILE = "<script>alert('x')</script> & `code`"
+
+
+def results(filled: int, loss: float, suffix: str = "    return x\n") -> dict[str, BenchmarkResult]:
+    examples = [
+        Example(f"heldout/{n}", f"def f{n}():\n", HOSTILE, n < filled, suffix, "    x = 1\n")
+        for n in range(8)
+    ]
+    exact = {"exact_match": wilson(filled, 100), "ended": wilson(90, 100)}
+    keys = {"accuracy": wilson(12, 16), "512@0": wilson(8, 8), "512@0.4": wilson(4, 8)}
+    return {
+        "infilling_heldout": BenchmarkResult(
+            "infilling_heldout", exact, examples, notes=["made of held-out functions"]
+        ),
+        "validation": BenchmarkResult("validation", {"loss": Metric(loss, loss - 0.1, loss + 0.1, 50)}),
+        "key_retrieval": BenchmarkResult("key_retrieval", keys),
+    }
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> RunReport:
+    log = tmp_path / "code.jsonl"
+    log.write_text(
+        "".join(json.dumps({"step": n, "tokens": 100 * n, "loss": 2 - n / 10}) + "\n" for n in range(1, 9))
+    )
+    return RunReport(
+        "tiny",
+        "a <base>",
+        (
+            ModelReport("base", None, "base", results=results(0, 2.0, suffix=""), evaluation_seconds=5),
+            ModelReport(
+                "code",
+                "base",
+                "code",
+                {"learning rate": "1e-4"},
+                ("a demonstration",),
+                results(40, 1.5),
+                log,
+                800,
+                8,
+                61.0,
+            ),
+            ModelReport(
+                "python", "code", "python", results=results(41, 1.95), tokens=800, steps=8, seconds=3700.0
+            ),
+        ),
+        corpus={"documents": "12"},
+        notes=("The base is an instruct model already.",),
+        versions={"torch": "2"},
+        command="codecascade run tiny.toml",
+    )
+
+
+def test_a_terminal_shows_the_figures_and_one_filling(report: RunReport) -> None:
+    console = Console(width=160, record=True, file=StringIO())
+    for part in summary(report):
+        console.print(part)
+    text = console.export_text()
+    (line,) = [line for line in text.splitlines() if "Held-out lines filled, %" in line]
+    assert line.split()[-3:] == ["0.0", "40.0", "41.0"] and "31.9–50.8" in text
+    assert "filled in by python (as in the original)" in text and HOSTILE in text
+    assert "return x" in text, "what follows the gap, though the base never saw it"
+
+
+def test_what_was_measured_on_nothing_is_not_shown(report: RunReport) -> None:
+    results = {"humaneval": BenchmarkResult("humaneval", {"pass@1": wilson(0, 0)})}
+    model = replace(report.models[0], results=results)
+    assert table_columns([model]) == []
+
+
+def test_page_is_whole_and_inert(report: RunReport, tmp_path: Path) -> None:
+    write_report(report, tmp_path)
+    page = Page((tmp_path / "report.html").read_text())
+    assert page.open == []
+    assert "script" not in page.seen
+    assert HOSTILE in page.text
+    assert "a <base>" in page.text
+    for fact in (
+        "40.0",
+        "The base is an instruct model already.",
+        "a demonstration (code)",
+        "12",
+        "1 min 1 s",
+    ):
+        assert fact in page.text, fact
+    assert page.seen.count("svg") >= 4  # tree, intervals, losses, keys
+
+
+def test_markdown_table(report: RunReport, tmp_path: Path) -> None:
+    write_report(report, tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| code |")]
+    assert "**40.0** (30.9–49.8)" in rows[0]
+    assert "**1.500** (1.400–1.600)" in rows[0]
+    widths = {
+        line.count("|")
+        for line in text.splitlines()
+        if line.startswith(("| model | Held", "| base | 0.0", "| code | **"))
+    }
+    assert len(widths) == 1
+    assert "infilling_heldout: made of held-out functions (base, code, python)" in text
+
+
+def test_only_separate_intervals_count_as_change() -> None:
+    loss = next(column for column in COLUMNS if column.metric == "loss")
+    exact = next(column for column in COLUMNS if column.metric == "exact_match")
+    low, overlapping, high = Metric(1, 0.9, 1.1, 9), Metric(1.15, 1.05, 1.25, 9), Metric(2, 1.9, 2.1, 9)
+    assert changed(exact, low, high) == "better"
+    assert changed(loss, low, high) == "worse"
+    assert changed(exact, high, low) == "worse"
+    assert changed(exact, low, overlapping) == ""
+    assert changed(exact, None, high) == ""
+
+
+def test_running_mean_starts_at_the_first_value() -> None:
+    assert running_mean([3.0] * 20) == pytest.approx([3.0] * 20)
+    assert running_mean([1.0, 5.0])[0] == 1.0
+
+
+def test_a_run_without_results_still_has_a_report(tmp_path: Path) -> None:
+    models = (
+        ModelReport("base", None, "base"),
+        ModelReport("code", "base", "code", steps=3, tokens=30, seconds=1),
+    )
+    write_report(RunReport("bare", "b", models), tmp_path)
+    assert "code" in (tmp_path / "report.md").read_text()
