@@ -95,7 +95,7 @@ class Benchmarks:
         times = np.searchsorted(self._grams, found, "right") - first
         places = np.repeat(first - np.cumsum(times) + times, times) + np.arange(times.sum())
         shared = np.bincount(self._owners[places], minlength=len(self._names))
-        return {self._names[i]: shared[i] / self._sizes[i] for i in np.flatnonzero(shared).tolist()}
+        return {self._names[i]: float(shared[i] / self._sizes[i]) for i in np.flatnonzero(shared).tolist()}
 
     def match(self, text: str) -> str | None:
         """The benchmark text that ``text`` contains most of, if that is enough to drop it."""
