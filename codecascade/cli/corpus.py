@@ -15,6 +15,7 @@ from codecascade.errors import Stopped, UserError
 
 if TYPE_CHECKING:
     from codecascade.corpus.engines import Engine
+    from codecascade.tokens.tokenizer import Tokenizer
 
 corpus_app = typer.Typer(help="Training data from files.", no_args_is_help=True)
 app.add_typer(corpus_app, name="corpus")
@@ -36,6 +37,13 @@ class Licences(StrEnum):
     auto = "auto"
     all = "all"
     permissive = "permissive"
+
+
+class TokenizerKind(StrEnum):
+    """``--kind``."""
+
+    llama = "llama"
+    bytes = "bytes"
 
 
 @corpus_app.command("build")
@@ -169,30 +177,28 @@ def train(
         int, typer.Option(min=1, help="Of training text to learn from, at most.")
     ] = 100_000_000,
     kind: Annotated[
-        str, typer.Option(help="llama: digits apart, bytes for what is rare; bytes: as SmolLM2's.")
-    ] = "llama",
+        TokenizerKind, typer.Option(help="llama: digits apart, bytes for what is rare; bytes: as SmolLM2's.")
+    ] = TokenizerKind.llama,
 ) -> None:
     """Train a byte-pair tokenizer on a corpus."""
     from codecascade.corpus.documents import KINDS
     from codecascade.corpus.table import Corpus, sample_texts
     from codecascade.tokens.training import train_tokenizer
 
-    if kind not in ("llama", "bytes"):
-        raise UserError(f"must be llama or bytes (got {kind})", key="--kind")
     if output.is_file():
         raise UserError("is a file; name a folder", file=output)
     texts = sample_texts(Corpus.open(folder), KINDS, characters)
     if not texts:
         raise UserError("has no training documents", file=folder)
     try:
-        made = train_tokenizer(texts, vocabulary, kind)  # type: ignore[arg-type]
+        made = train_tokenizer(texts, vocabulary, kind.value)
     except UserError as error:
         raise UserError(error.message, key="--vocabulary") from None
     made.save(output)
     stderr().print(f"{output}: {made.vocab_size:,} ids, learned from {sum(map(len, texts)):,} characters")
 
 
-def _tokenizer(name: str | None):  # type: ignore[no-untyped-def]
+def _tokenizer(name: str | None) -> Tokenizer | None:
     """The named tokenizer, or the default one if it is here."""
     from codecascade.model.sources import resolve, tokenizer_of
 

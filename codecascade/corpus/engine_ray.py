@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -52,6 +53,7 @@ class RayEngine:
             raise UserError("a Ray cluster has its own processors; leave it out", key="--workers")
         self._started = not ray.is_initialized()
         if self._started:
+            _see_that_it_answers(address)
             try:
                 ray.init(
                     address=address,
@@ -117,6 +119,16 @@ class RayEngine:
         tasks = max(1, int(self._ray.cluster_resources().get("CPU", 1) * _TASKS_PER_CPU))
         rows = -(-len(table) // tasks)
         return self._ray.data.from_arrow([table.slice(start, rows) for start in range(0, len(table), rows)])
+
+
+def _see_that_it_answers(address: str | None) -> None:
+    """Ray itself would try for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        except OSError as error:
+            raise UserError(f"no Ray cluster answers at {address} ({error})", key="engine") from None
 
 
 def _do(batch: pa.Table, job: Job, work: str) -> pa.Table:
