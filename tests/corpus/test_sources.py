@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,29 @@ def test_a_file_that_vanishes_is_unreadable(tree: MakeTree) -> None:
     (root / "a/x.py").write_text("x = 1 # and it grew")
     with pytest.raises(UnreadableError, match="larger"):
         text(candidate, limit=5)
+
+
+def test_what_may_not_be_read_is_counted() -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's folders are shut to everybody else
+        root = Path(name)
+        root.chmod(0o755)
+        for path in ("a/open.py", "a/shut.py", "shut/c.py"):
+            (root / path).parent.mkdir(exist_ok=True)
+            (root / path).write_text("x = 1")
+        (root / "a/shut.py").chmod(0)
+        (root / "shut").chmod(0)
+        dropped = Dropped()
+        before = os.geteuid()
+        os.seteuid(before or 65534)  # to root nothing is shut
+        try:
+            candidates = found(root, dropped)
+            with pytest.raises(UnreadableError, match="unreadable"):
+                text(candidates[f"{root.name}/a:shut.py"])
+        finally:
+            os.seteuid(before)
+            (root / "shut").chmod(0o700)
+        assert set(candidates) == {f"{root.name}/a:open.py", f"{root.name}/a:shut.py"}
+        assert reasons(dropped) == {"unreadable folder": 1}
 
 
 def test_scripts_are_known_by_their_first_line(tree: MakeTree) -> None:
