@@ -50,7 +50,8 @@ def opened(address: str) -> IO[bytes]:
     """A file's bytes as they are, for reading at any place.
 
     Raises:
-        UserError: it can't be reached. (RunFailed: at a later read, it can't be any more.)
+        UserError: it can't be reached.
+        RunFailed: at a later read, it can't be any more.
     """
     with reachable(address):
         file = cast(IO[bytes], fsspec.open(address, "rb").open())
@@ -61,7 +62,7 @@ def stamp(address: str) -> str:
     """What changes when a file's content does.
 
     Raises:
-        UserError: it can't be reached. (RunFailed: at a later read, it can't be any more.)
+        UserError: it can't be reached.
     """
     with reachable(address):
         filesystem, path = fsspec.core.url_to_fs(address)

@@ -230,7 +230,7 @@ class TarReader:
     """An open tar file."""
 
     def __init__(self, path: str) -> None:
-        self._stream = ForwardReader(lambda: decompressed(open(path, "rb")))  # noqa: SIM115  (closed by close)
+        self._stream = ForwardReader(lambda: open(path, "rb"))  # noqa: SIM115  (closed by close)
 
     def read(self, locator: str, limit: int) -> bytes:
         """A member's content, by its place and length in the decompressed archive.

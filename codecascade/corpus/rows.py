@@ -80,9 +80,9 @@ def rows(address: str, dropped: Dropped) -> Iterator[Candidate]:
 
 def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
     version, name = stamp(address), _name(address)
-    reader = "jsonl" if address.lower().endswith((".jsonl", ".ndjson")) else "compressed jsonl"
     seen: set[str | int] = set()
     with opened(address) as raw, decompressed(raw) as file:
+        reader = "jsonl" if file is raw else "compressed jsonl"
         start = number = 0
         while line := file.readline(LONGEST_LINE):
             number += 1
@@ -216,7 +216,7 @@ class CompressedJsonLinesReader:
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._stream = ForwardReader(lambda: decompressed(opened(address)))
+        self._stream = ForwardReader(lambda: opened(address))
 
     def read(self, locator: str, limit: int) -> str:
         """The text of a row. Raises :class:`UnreadableError`."""

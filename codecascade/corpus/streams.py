@@ -34,10 +34,15 @@ def decompressed(file: IO[bytes]) -> IO[bytes]:
 
 
 class ForwardReader:
-    """Pieces of a stream by their places; going back begins anew."""
+    """Pieces of a file's content by their places; going back begins anew.
 
-    def __init__(self, open_stream: Callable[[], IO[bytes]]) -> None:
-        self._open = open_stream
+    Args:
+        open_file: opens the file as it is, compressed or not.
+    """
+
+    def __init__(self, open_file: Callable[[], IO[bytes]]) -> None:
+        self._open_file = open_file
+        self._file: IO[bytes] | None = None
         self._stream: IO[bytes] | None = None
         self._place = 0
         self._damaged_from: int | None = None
@@ -46,14 +51,15 @@ class ForwardReader:
         """The bytes ``start`` to ``start + size``.
 
         Raises:
-            UnreadableError: the stream can't be opened, is damaged before, or ends before.
+            UnreadableError: the file can't be opened, is damaged before, or ends before.
         """
         if self._damaged_from is not None and start + size > self._damaged_from:
             raise UnreadableError("damaged or encrypted")
         try:
             if self._stream is None or start < self._place:
                 self.close()
-                self._stream, self._place = self._open(), 0
+                self._file = self._open_file()
+                self._stream, self._place = decompressed(self._file), 0
             while self._place < start:
                 passed = len(self._stream.read(min(1 << 20, start - self._place)))
                 if not passed:
@@ -71,6 +77,7 @@ class ForwardReader:
         return data
 
     def close(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-        self._stream = None
+        for stream in (self._stream, self._file):  # gzip and bzip2 leave the file open
+            if stream is not None:
+                stream.close()
+        self._stream = self._file = None

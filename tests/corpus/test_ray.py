@@ -31,7 +31,7 @@ def cluster() -> Iterator[None]:
 def test_a_cluster_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     from codecascade.corpus.engine_ray import RayEngine
 
-    with pytest.raises(UserError, match="no Ray cluster answers at 127.0.0.1:1 "):
+    with pytest.raises(UserError, match=r"no Ray cluster answers at 127\.0\.0\.1:1 "):
         RayEngine("127.0.0.1:1")
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(UserError, match="--workers: a Ray cluster has its own processors"):
