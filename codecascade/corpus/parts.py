@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -132,8 +133,8 @@ def make_part(work: str, number: int) -> int:
             account.extend([outcome.dropped, *gone.to_batches()])
             yield identified(kept)
 
-    write_batches(base, SCHEMA, batches())
-    contents.close()
+    with closing(contents):
+        write_batches(base, SCHEMA, batches())
     write_arrow(base.with_suffix(".dropped"), pa.Table.from_batches(account, dropped.SCHEMA))
     atomic_write(done, json.dumps(tally.as_json()))  # last: says that the part is whole
     return size
