@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ from typing import IO, Any
 from codecascade.errors import UserError
 
 _ENDS = 1 << 20
+_TEMPORARY = re.compile(r"\..+\.(?:jsonl?|md|html|svg)\.[a-z0-9_]{8}")
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -62,6 +64,13 @@ def _atomic_write(path: Path, parts: Iterable[bytes]) -> None:
                 os.unlink(name)
             raise
         _sync_folder(path.parent)
+
+
+def remove_leftovers(folder: str | Path) -> None:
+    """Remove what killed processes left of files that they were writing into a folder; nobody must be writing now."""
+    for path in Path(folder).glob(".*.????????"):
+        if _TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -124,7 +133,7 @@ class FolderLock:
     The lock is the kernel's (``flock`` on ``folder/.lock``): it is gone when the process is, however it died.
 
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds it, or no folder can be made there.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -133,7 +142,10 @@ class FolderLock:
 
     def __enter__(self) -> FolderLock:
         with disk_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, FileNotFoundError, NotADirectoryError):
+                raise UserError("is no folder, and none can be made there", file=self.folder) from None
             file = open(self.folder / ".lock", "a")  # held open: closing it lets the lock go
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -37,6 +37,24 @@ def test_atomic_write_replaces_or_leaves(tmp_path: Path, monkeypatch: pytest.Mon
     assert [entry.name for entry in path.parent.iterdir()] == ["file.txt"]
 
 
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = ["results.json", ".hidden.json", ".notes.abcdefgh", ".lock"]
+    for name in mine:
+        (tmp_path / name).touch()
+
+    with monkeypatch.context() as killed:
+        killed.setattr(os, "unlink", lambda path: None)  # a killed process tidies nothing up
+        killed.setattr(os, "replace", lambda name, path: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            files.write_json(tmp_path / "results.json", {})
+    assert len(list(tmp_path.iterdir())) == 5
+    files.remove_leftovers(tmp_path)
+    files.remove_leftovers(tmp_path / "nowhere")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(mine)
+
+
 def test_atomic_folder_is_all_or_nothing(tmp_path: Path) -> None:
     path = tmp_path / "model"
     with files.atomic_folder(path) as folder:
@@ -109,3 +127,10 @@ def test_json_round_trip_and_errors(tmp_path: Path) -> None:
         files.read_json(path)
     with pytest.raises(UserError, match="no such file"):
         files.read_json(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize("name", ["file", "file/folder"])
+def test_a_lock_where_no_folder_can_be(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=f"{name}: is no folder"), files.FolderLock(tmp_path / name):
+        pass

@@ -10,6 +10,7 @@ from codecascade.cascade.display import Display
 from codecascade.corpus.table import Corpus
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.data import locate
+from codecascade.evaluation.reports.evaluation import write_evaluation_report
 from codecascade.evaluation.running.envelope import write_envelope
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.running.runner import Inputs, evaluate
@@ -73,15 +74,17 @@ def measure(
     corpus: Corpus,
     sandbox: Sandbox | None,
     display: Display,
+    command: str,
     after_each: Callable[[dict[str, BenchmarkResult]], None],
 ) -> None:
     """Measure ``model`` (what a generator can be loaded from); ``after_each`` gets the results so far.
 
-    ``folder`` is then what ``codecascade eval`` leaves, so that stages can be compared problem by problem.
+    ``folder`` is then what ``codecascade eval`` leaves, with its report and a page for every problem, so that stages
+    can be compared problem by problem.
     """
 
     def keep(results: dict[str, BenchmarkResult]) -> None:
-        write_envelope(folder, title, results, about={}, command="")
+        write_envelope(folder, title, results, about={}, command=command)
         after_each(results)
 
     with display.task(f"measuring {title}") as progress:
@@ -93,3 +96,5 @@ def measure(
             progress=lambda at: progress(at.benchmark, at.judged, at.of),
             after_each=keep,
         )
+        if settings.benchmarks:
+            write_evaluation_report(folder)

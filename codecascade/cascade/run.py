@@ -140,6 +140,7 @@ class _Cascade:
     ) -> None:
         self.recipe, self.folder, self.world, self.display = recipe, run, world, display
         self.sandbox, self.file = sandbox, file
+        self.command = f"codecascade run {file or 'RECIPE'}"
         self.names = [stage.name for stage in stages]
         self.base = base_name(recipe, run)
         self.results: dict[str, dict[str, BenchmarkResult]] = {}
@@ -271,6 +272,7 @@ class _Cascade:
                 corpus=self.corpus,
                 sandbox=self.sandbox,
                 display=self.display,
+                command=self.command,
                 after_each=keep,
             )
             keep(self.results[name])
@@ -286,7 +288,7 @@ class _Cascade:
             self.results,
             self.corpus.manifest,
             instruct_base=self.instruct_base,
-            command=f"codecascade run {self.file or 'RECIPE'}",
+            command=self.command,
         )
         write_report(self.report, self.folder.path)
 

@@ -82,7 +82,10 @@ def evaluate_model(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of subsets and draws.", rich_help_panel=_ASKED)] = 0,
     chat: Annotated[
-        Chat, typer.Option(help="Ask chat models in their format.", rich_help_panel=_ASKED)
+        Chat,
+        typer.Option(
+            help="Ask in the chat format; auto: where a model in memory has one.", rich_help_panel=_ASKED
+        ),
     ] = Chat.auto,
     corpus: Annotated[
         Path | None,
@@ -141,7 +144,8 @@ def evaluate_model(
         from codecascade.cli.evaluation_display import benchmarks_table
         from codecascade.cli.evaluation_display import output as standard_output
 
-        standard_output().print(benchmarks_table(given, corpus is not None))
+        console = standard_output()
+        console.print(benchmarks_table(given, corpus is not None, console.width))
         return
     if not names:
         raise UserError("name benchmarks: --benchmark humaneval,mbpp; codecascade eval --list shows them")
@@ -168,6 +172,7 @@ def evaluate_model(
                 raise UserError(f"{option} and --samples exclude each other")
     from codecascade.corpus.table import Corpus
     from codecascade.evaluation.benchmarks.choice import check_needs
+    from codecascade.evaluation.benchmarks.table import BENCHMARKS
     from codecascade.evaluation.running.runner import Inputs
 
     opened = None if corpus is None else Corpus.open(corpus)
@@ -188,6 +193,12 @@ def evaluate_model(
             backend = Endpoint(
                 endpoint, served_model, title=name, concurrency=concurrency, timeout=request_timeout
             )
+            if chat is Chat.auto and any(BENCHMARKS[each].chats for each in names):
+                stderr().print(
+                    "an endpoint does not tell whether its model chats, so prompts are continued; --chat always asks "
+                    "in the chat format",
+                    soft_wrap=True,
+                )
         inputs = Inputs(
             backend,
             samples=samples,

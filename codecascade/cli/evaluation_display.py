@@ -20,6 +20,9 @@ from codecascade.evaluation.running.result import BenchmarkResult
 _LINES = 10
 """Where there is no terminal to draw in, a benchmark is told in about so many lines."""
 
+_WIDE = 145
+"""Columns of a terminal in which every line of the list of benchmarks has room for a title."""
+
 
 class EvaluationDisplay:
     """A table with a bar for each benchmark; where there is no terminal, some lines of each."""
@@ -56,20 +59,18 @@ class EvaluationDisplay:
         count = f"{at.judged:,} of {at.of:,}"
         if at.answered > at.judged:
             count += f" (+{at.answered - at.judged:,} to be run)"
-        figure = f"{at.right / at.judged:.1%} right" if at.judged and at.right else ""
+        figure = f"{at.right / at.judged:.1%} right" if at.right else ""
         if at.too_long:
-            figure += f", {at.too_long:,} too long"
+            figure += f"{', ' * bool(figure)}{at.too_long:,} too long"
         if self._drawn:
             bar = self._bars[at.benchmark]
             self._progress.start_task(bar)
-            self._progress.update(
-                bar, total=at.of, completed=at.judged, count=count, figure=figure.lstrip(", ")
-            )
+            self._progress.update(bar, total=at.of, completed=at.judged, count=count, figure=figure)
             return
         step = at.judged * _LINES // max(1, at.of)
         if step > self._told.get(at.benchmark, 0) and at.judged < at.of:
             self._told[at.benchmark] = step
-            self._say(f"{at.benchmark}: {count} {figure}".rstrip())
+            self._say(f"{at.benchmark}: {count}" + f", {figure}" * bool(figure))
 
     def done(self, results: Mapping[str, BenchmarkResult]) -> None:
         """Benchmarks that have ended."""
@@ -118,15 +119,19 @@ def results_table(model: str, results: Mapping[str, BenchmarkResult]) -> Table:
     return table
 
 
-def benchmarks_table(given: Mapping[str, Path], corpus: bool) -> Table:
-    """``--list``."""
-    table = Table()
+def benchmarks_table(given: Mapping[str, Path], corpus: bool, width: int) -> Table:
+    """``--list``, for a terminal of ``width`` columns: a narrow one has no room for titles."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("benchmark", no_wrap=True)
-    for column in ("what", "source", "licence", "data here"):
-        table.add_column(column, overflow="fold")
+    table.add_column("data here", no_wrap=True)
+    table.add_column("from", overflow="fold")
+    table.add_column("licence", no_wrap=True)
+    if width >= _WIDE:
+        table.add_column("what")
     for name, benchmark in BENCHMARKS.items():
         here = where(name, given, corpus=corpus)
-        table.add_row(name, benchmark.title, benchmark.source, benchmark.licence, here)
+        row = (name, here, benchmark.source, benchmark.licence, benchmark.title)
+        table.add_row(*row[: len(table.columns)])
     return table
 
 

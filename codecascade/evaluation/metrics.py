@@ -32,7 +32,9 @@ def wilson(successes: int, n: int) -> Metric:
     share, square = successes / n, _Z * _Z
     centre = (share + square / (2 * n)) / (1 + square / n)
     half = _Z * math.sqrt(share * (1 - share) / n + square / (4 * n * n)) / (1 + square / n)
-    return Metric(share, max(0.0, centre - half), min(1.0, centre + half), n)
+    low = centre - half if successes > 0 else 0.0  # as it is but for rounding
+    high = centre + half if successes < n else 1.0
+    return Metric(share, low, high, n)
 
 
 def rate(answers: Sequence[bool]) -> Metric:

@@ -29,7 +29,7 @@ def mean(values: Mapping[str, Sequence[float]], *, seed: int) -> Metric:
     problems = list(values.values())
     if all(len(samples) == 1 and isinstance(samples[0], bool) for samples in problems):
         return wilson(sum(samples[0] > 0 for samples in problems), len(problems))
-    return bootstrap_mean([sum(samples) / len(samples) for samples in problems], seed=seed)
+    return _over_problems([sum(samples) / len(samples) for samples in problems], seed)
 
 
 def pass_rates(
@@ -40,12 +40,19 @@ def pass_rates(
     if fewest == 1:
         return {f"pass@1{suffix}": mean(values, seed=seed)}
     return {
-        f"pass@{k}{suffix}": bootstrap_mean(
-            [pass_at_k(len(samples), int(sum(samples)), k) for samples in values.values()], seed=seed
+        f"pass@{k}{suffix}": _over_problems(
+            [pass_at_k(len(samples), int(sum(samples)), k) for samples in values.values()], seed
         )
         for k in ks
         if k <= fewest
     }
+
+
+def _over_problems(values: Sequence[float], seed: int) -> Metric:
+    """The mean with a bootstrap; of problems that are all solved, or none, Wilson's: drawing again tells nothing."""
+    if all(value == values[0] for value in values) and values[0] in (0, 1):
+        return wilson(round(sum(values)), len(values))
+    return bootstrap_mean(values, seed=seed)
 
 
 def grouped(rows: Iterable[Row], key: str) -> dict[str, list[Row]]:

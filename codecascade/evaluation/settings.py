@@ -53,6 +53,8 @@ class EvaluateSettings(Settings):
     )
     humaneval_max_new_tokens: _Count = Field(512, description="tokens per completion, at most")
 
+    mbpp_max_new_tokens: _Count = Field(512, description="tokens per answer, at most")
+
     infilling_problems: _Count | None = Field(
         500, description="problems of each infilling benchmark, at most; none: all"
     )
@@ -85,7 +87,12 @@ class EvaluateSettings(Settings):
         "tokens",
         description="how printed answers are compared; apps: as APPS' own runner, which passes wrong ones",
     )
+    apps_fence: Literal["backticks", "quotes"] = Field(
+        "backticks", description="what an answer is wrapped in: ``` or, as the paper is typeset, '''"
+    )
     apps_max_new_tokens: _Count = Field(512, description="tokens per answer, at most")
+
+    docstrings_max_new_tokens: _Count = Field(128, description="tokens per docstring, at most")
 
     gsm8k_shots: Annotated[int, Field(ge=0, le=8)] = Field(8, description="worked examples that are shown")
     gsm8k_max_new_tokens: _Count = Field(256, description="tokens per answer, at most")

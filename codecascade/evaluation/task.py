@@ -172,6 +172,7 @@ class Benchmark:
         temperature, top_p: the paper's sampling where more than one sample a problem is taken.
         reads: how the settings' names begin that it reads, beside the first word of its own.
         greedy: there is one greedy sample a problem, whatever is asked for.
+        chats: it has a form for the chat format.
     """
 
     name: str
@@ -187,14 +188,15 @@ class Benchmark:
     temperature: float = 0.8
     top_p: float = 0.95
     greedy: bool = False
+    chats: bool = False
     reads: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:
         if self.data is not None:
             return self.data.source
-        return "the corpus" if "corpus" in self.needs else "the corpus, or a folder of code"
+        return "the corpus" if "corpus" in self.needs else "any code"
 
     @property
     def licence(self) -> str:
-        return "the files' own" if self.data is None else self.data.licence
+        return "the code's own" if self.data is None else self.data.licence

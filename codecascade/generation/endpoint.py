@@ -4,6 +4,10 @@ Prompts go as text: a continuation to ``/v1/completions``, a gap there too, with
 ``/v1/chat/completions``. One request a sample, several at a time; a server that caches prefixes shares the prefill.
 Requests that fail for a passing reason (429, 5xx, dropped connections, silence) are repeated, each time later.
 
+White space at the end of a prompt is a token of its own that models hardly ever saw there (theirs holds the indent,
+too), and no server heals it. So it is not sent: the answer has to begin with it. Where it does not, the prompt is
+sent whole.
+
 The key of a server that wants one is read from the environment variable ``OPENAI_API_KEY``.
 """
 
@@ -23,7 +27,7 @@ from typing import Any
 import httpx2
 
 from codecascade.errors import RunFailed, UserError
-from codecascade.generation.prompts import Answer, Continuation, Dialogue, Gap, Question
+from codecascade.generation.prompts import Answer, Continuation, Dialogue, Gap, Prompt, Question
 
 Body = dict[str, Any]
 
@@ -32,6 +36,7 @@ _MOST_STOPS = 4
 """OpenAI's own servers take no more stop strings; the text is cut here in any case."""
 
 _CONNECT_SECONDS = 10.0
+_SHORT_SECONDS = 30.0  # for what needs no generation
 _LONGEST_WAIT = 60.0
 _CHARACTERS_PER_TOKEN = 3.2  # of code, about
 _CONTEXT = re.compile(
@@ -98,7 +103,9 @@ class Endpoint:
         self._timeout, self._attempts, self._first_wait = timeout, attempts, first_wait
         self._stops: int | None = None  # how many stop strings the server takes; None: any
         self._counts: dict[str, int] | None = {}  # of texts; None: the server does not count tokens
-        key = os.environ.get("OPENAI_API_KEY")
+        key = os.environ.get("OPENAI_API_KEY", "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise UserError("holds characters that no key has", key="OPENAI_API_KEY")
         self._client = httpx2.Client(
             timeout=httpx2.Timeout(timeout, connect=_CONNECT_SECONDS),
             limits=httpx2.Limits(max_connections=concurrency + 1),
@@ -117,7 +124,9 @@ class Endpoint:
         if text not in self._counts:
             try:
                 response = self._client.post(
-                    f"{self.url}/tokenize", json={"model": self.model, "prompt": text, "content": text}
+                    f"{self.url}/tokenize",
+                    json={"model": self.model, "prompt": text, "content": text},
+                    timeout=min(self._timeout, _SHORT_SECONDS),
                 )
                 content = response.json() if response.status_code == 200 else {}
                 self._counts[text] = int(content.get("count") or len(content["tokens"]))
@@ -168,13 +177,23 @@ class Endpoint:
     # ---- one sample
 
     def _ask(self, job: _Job, stopped: threading.Event) -> Answer:
-        path, body, stops = self._request(job)
+        if owed := _owed(job.question.prompt):
+            answer = self._ask_for(owed, job, stopped)
+            if answer is not None:
+                return answer
+        answer = self._ask_for("", job, stopped)
+        assert answer is not None
+        return answer
+
+    def _ask_for(self, owed: str, job: _Job, stopped: threading.Event) -> Answer | None:
+        """An answer to the prompt without its end ``owed``, if it begins with that; else None."""
+        path, body, stops = self._request(job, owed)
         while True:
             sent = dict(body)
             if stops and self._stops is not None:
                 sent["stop"] = list(stops[: self._stops])
             try:
-                return self._read(job, self._post(path, sent, stopped), stops)
+                return self._read(job, self._post(path, sent, stopped), stops, owed)
             except _Refused as refusal:
                 if self._stops is None and len(stops) > _MOST_STOPS and "stop" in refusal.message.lower():
                     self._stops = _MOST_STOPS
@@ -184,14 +203,16 @@ class Endpoint:
                         return Answer(job.place, job.number, "", "context")
                     body["max_tokens"] = room  # as a model in memory does: up to the context's end
                 else:
-                    raise RunFailed(f"{self.url}{path} refuses a request ({refusal})") from None
+                    raise RunFailed(
+                        f"{self.url}{path} refuses a request ({refusal}){_advice(refusal.status, path)}"
+                    ) from None
 
-    def _request(self, job: _Job) -> tuple[str, Body, tuple[str, ...]]:
-        """Path, body and the stop strings that end the text."""
+    def _request(self, job: _Job, owed: str) -> tuple[str, Body, tuple[str, ...]]:
+        """Path, body and the stop strings that end the text; the prompt is sent without ``owed``, its end."""
         prompt, sampling = job.question.prompt, job.question.sampling
         body: Body = {
             "model": self.model,
-            "max_tokens": sampling.max_new_tokens,
+            "max_tokens": sampling.max_new_tokens + len(owed),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "seed": _seed(sampling.seed, job.number),
@@ -200,7 +221,7 @@ class Endpoint:
             messages = [{"role": each.role, "content": each.content} for each in prompt.messages]
             return "/v1/chat/completions", {**body, "messages": messages}, ()
         if isinstance(prompt, Continuation):
-            body["prompt"] = prompt.prompt
+            body["prompt"] = prompt.prompt.removesuffix(owed)
         else:
             assert isinstance(prompt, Gap)
             body |= {"prompt": prompt.prefix, "suffix": prompt.suffix}
@@ -208,11 +229,12 @@ class Endpoint:
             body["stop"] = list(prompt.stop)
         return "/v1/completions", body, prompt.stop
 
-    def _read(self, job: _Job, content: Body, stops: tuple[str, ...]) -> Answer:
+    def _read(self, job: _Job, content: Body, stops: tuple[str, ...], owed: str) -> Answer | None:
         choice = content["choices"][0]
-        text = choice["message"]["content"] if "message" in choice else choice["text"]
-        if text is None:
-            text = ""
+        text = _text(choice)
+        if not text.startswith(owed):
+            return None
+        text = text.removeprefix(owed)
         ends = [at for stop in stops if (at := text.find(stop)) >= 0]
         length = choice.get("finish_reason") == "length" and not ends
         return Answer(
@@ -221,7 +243,7 @@ class Endpoint:
             text[: min(ends)] if ends else text,
             "length" if length else "stop",
             ended=not length and not ends and (not stops or choice.get("stop_reason", "") is None),
-            tokens=(content.get("usage") or {}).get("completion_tokens") or 0,
+            tokens=_tokens(content.get("usage")),
         )
 
     # ---- HTTP
@@ -233,15 +255,18 @@ class Endpoint:
             try:
                 response = self._client.post(self.url + path, json=body)
                 if response.status_code == 200:
-                    content = response.json()
-                    if isinstance(content, dict) and content.get("choices"):
+                    content: Body = response.json()
+                    if _is_answer(content):
                         return content
-                    reason = "an answer without choices"
+                    reason = f"an answer without a text: {response.text[:200]}"
                 elif response.status_code in _PASSING and not _CONTEXT.search(_message(response)):
                     reason = f"{response.status_code}: {_message(response)}"
                     wait = max(wait, _retry_after(response))
                 else:
-                    raise _Refused(response.status_code, _message(response))
+                    there = (
+                        f"sends to {response.headers['Location']}" if response.has_redirect_location else ""
+                    )
+                    raise _Refused(response.status_code, there or _message(response))
             except ValueError:
                 reason = "an answer that is no JSON"
             except httpx2.TimeoutException:
@@ -260,7 +285,7 @@ class Endpoint:
         url = f"{self.url}/v1/models"
         for attempt in range(self._attempts):
             try:
-                response = self._client.get(url, timeout=min(self._timeout, 30.0))
+                response = self._client.get(url, timeout=min(self._timeout, _SHORT_SECONDS))
             except httpx2.TimeoutException:
                 raise UserError(
                     "does not answer; is the server busy or the address another's?", file=url
@@ -271,7 +296,11 @@ class Endpoint:
                 ) from None
             if response.status_code not in _PASSING:
                 break
-            time.sleep(min(self._first_wait * 2**attempt, _LONGEST_WAIT))
+            if attempt + 1 < self._attempts:
+                time.sleep(min(self._first_wait * 2**attempt, _LONGEST_WAIT))
+        if response.is_redirect:
+            there = str(response.headers.get("Location", "")).removesuffix("/v1/models")
+            raise UserError(f"sends elsewhere; name that address: --endpoint {there}", file=url)
         if response.status_code in (401, 403):
             raise UserError("wants a key: set the environment variable OPENAI_API_KEY", file=url)
         if response.status_code == 404:
@@ -290,6 +319,46 @@ class Endpoint:
             )
         size = models[self.model].get("max_model_len")
         self.context_length = size if isinstance(size, int) else None
+
+
+def _owed(prompt: Prompt) -> str:
+    """The white space at the end of a continuation's prompt, which the answer can begin with instead.
+
+    "" where that would not do: nothing else is there, or a stop string would end the answer in it.
+    """
+    if not isinstance(prompt, Continuation):
+        return ""
+    end = prompt.prompt[len(prompt.prompt.rstrip()) :]
+    return "" if end == prompt.prompt or any(stop in end for stop in prompt.stop) else end
+
+
+def _text(choice: Body) -> str:
+    """What a choice says; "" where a reply has no content."""
+    text: str | None = choice["message"]["content"] if "message" in choice else choice["text"]
+    return text or ""
+
+
+def _is_answer(content: Any) -> bool:
+    """Whether a body has a choice with a text in one of the two forms."""
+    try:
+        return isinstance(_text(content["choices"][0]), str)
+    except (KeyError, IndexError, TypeError):
+        return False
+
+
+def _tokens(usage: Any) -> int:
+    """Tokens that were generated, if the server counts them."""
+    count = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    return count if isinstance(count, int) else 0
+
+
+def _advice(status: int, path: str) -> str:
+    """What to do about a refusal, where that is known."""
+    if status in (401, 403):
+        return "; set the environment variable OPENAI_API_KEY to a key that it takes, and run the same command again"
+    if status in (404, 405, 501) and path == "/v1/completions":
+        return "; a server that only chats is asked with --chat always"
+    return ""
 
 
 def _seed(seed: int, number: int) -> int:

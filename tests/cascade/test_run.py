@@ -66,7 +66,11 @@ def test_the_whole_cascade(recipe: Recipe, tmp_path: Path) -> None:
     assert results["cost"]["code"]["tokens"] == 6 * 256
     assert results["cost"]["code"]["flops"] > 0
     assert "infilling" in (folder / "report.md").read_text().lower()
-    assert "<html" in (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text()
+    assert "<html" in page
+    for model in results["models"]:  # each has a report of its own, that names the command
+        assert f'href="evaluations/{model}/report.html"' in page
+        assert "codecascade run" in (folder / "evaluations" / model / "report.html").read_text()
 
     # what each stage changed
     base = load_folder(folder / "base")

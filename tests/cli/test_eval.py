@@ -38,8 +38,19 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_jsonl(
         "samples.jsonl",
         [
-            {"task_id": "HumanEval/2", "completion": "    return a + 2\n", "mine": [1]},
-            {"task_id": "HumanEval/0", "completion": "    return a + 9\n", "passed": "unknown"},
+            {
+                "task_id": "HumanEval/2",
+                "completion": "    return a + 2\n",
+                "mine": [1],
+                "tokens": ["a"],
+                "stderr": "old",
+            },
+            {
+                "task_id": "HumanEval/0",
+                "completion": "    return a + 9\n",
+                "passed": "unknown",
+                "sample": "x",
+            },
             {"task_id": "HumanEval/1", "completion": "    return b + 1\n"},
         ],
     )
@@ -132,7 +143,7 @@ def test_given_samples_are_scored_in_their_order(capsys: pytest.CaptureFixture[s
     found = rows("out")
     assert [row["task_id"] for row in found] == ["HumanEval/2", "HumanEval/0", "HumanEval/1"]
     assert [row["passed"] for row in found] == [True, False, False]
-    assert found[0]["mine"] == [1] and "finish_reason" not in found[0]
+    assert found[0]["mine"] == [1] and not {"finish_reason", "stderr"} & found[0].keys()
     assert [row["detail"] for row in found[1:]] == ["AssertionError", "NameError: name 'b' is not defined"]
     metric = results("out")["models"]["samples"]["humaneval"]["pass@1"]
     assert (metric["value"], metric["n"]) == (pytest.approx(1 / 3), 3)
@@ -140,6 +151,23 @@ def test_given_samples_are_scored_in_their_order(capsys: pytest.CaptureFixture[s
     assert "missing tasks" in out and "1 of 4 tasks have no sample in the file" in err
     code, _, err = run(capsys, *arguments, "-o", "other", "--require-complete")
     assert code == 2 and "samples.jsonl: has no sample of 1 of 4 tasks" in err
+
+
+def test_half_a_surrogate_pair_and_control_characters_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """A model's bytes come back as JSON has them; neither programs nor pages can hold them as they are."""
+    texts = ["    return '\ud800'\n", "    return '\x00\x1b'\n"]
+    Path("samples.jsonl").write_text(
+        "".join(
+            json.dumps({"task_id": f"HumanEval/{n}", "completion": text}) + "\n"
+            for n, text in enumerate(texts)
+        )
+    )
+    code, _, err = run(capsys, "--benchmark", "humaneval", *SAMPLES)
+    assert code == 0, err
+    assert [(row["completion"], row["outcome"]) for row in rows("out")] == [
+        (text, "failed") for text in texts
+    ]
+    assert "\\ud800" in "".join(page.read_text() for page in Path("out/problems/humaneval").iterdir())
 
 
 def test_human_evals_and_evalplus_forms_are_read(capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,13 +190,41 @@ def test_human_evals_and_evalplus_forms_are_read(capsys: pytest.CaptureFixture[s
     assert results("out")["models"]["canonical"]["humaneval"]["pass@1"]["value"] == 0.5
 
 
+def test_given_infillings_keep_their_layout(capsys: pytest.CaptureFixture[str]) -> None:
+    """What was asked left to right never counts as infilling."""
+    found = [
+        {
+            "task_id": f"SingleLineInfilling/HumanEval/{number}/L0",
+            "completion": f"    return a + {number}\n",
+            "format": layout,
+        }
+        for layout in ("left_to_right", "spm")
+        for number in range(4)
+    ]
+    arguments = ["--samples", "lines.jsonl", "--benchmark", "infilling_single_line"]
+    arguments += ["--data", "HumanEval.jsonl", "-o"]
+    for count, metrics in (
+        (4, {"exact_match": 0.0, "exact_match_left_to_right": 1.0}),
+        (-4, {"exact_match": 1.0, "pass@1": 1.0}),
+    ):
+        write_jsonl("lines.jsonl", found[:count] if count > 0 else found[count:])
+        code, _, err = run(capsys, *arguments, f"out{count}")
+        assert code == 0, err
+        figures = results(f"out{count}")["models"]["lines"]["infilling_single_line"]
+        assert {name: figures[name]["value"] for name in metrics} == metrics
+    assert {row["format"] for row in rows("out4", "infilling_single_line")} == {"left_to_right"}
+    write_jsonl("lines.jsonl", found)
+    code, _, err = run(capsys, *arguments, "mixed")
+    assert code == 2 and "lines.jsonl:5: format: some samples saw the suffix and some did not" in err
+
+
 def test_the_list_names_every_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "--list", "--data", "HumanEval.jsonl")
     assert code == 0 and all(name in out for name in BENCHMARKS)
-    [line] = [line for line in out.splitlines() if " humaneval " in line]
+    [line] = [line for line in out.splitlines() if line.startswith("humaneval ")]
     assert "MIT" in line and "yes, as named" in line
-    [line] = [line for line in out.splitlines() if " validation " in line]
-    assert "needs --corpus" in line
+    [line] = [line for line in out.splitlines() if line.startswith("validation ")]
+    assert "--corpus" in line
 
 
 @pytest.fixture
@@ -184,7 +240,7 @@ def test_an_endpoint_is_measured_and_goes_on_after_trouble(
     def half(number: int, body: dict[str, Any]) -> Any:
         if number > 2:
             return 400, {"error": {"message": "the machine is on fire"}}
-        return 200, answered(body, "    return a + 2\n")
+        return 200, answered(body, "\n    return a + 2\n")
 
     server.behave = half
     arguments = [
@@ -200,7 +256,12 @@ def test_an_endpoint_is_measured_and_goes_on_after_trouble(
     arguments += ["--data", "HumanEval.jsonl", "-o", "out"]
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (1, "") and "refuses a request (400: the machine is on fire)" in err
-    server.behave = lambda number, body: (200, answered(body, "    return a + 2\n"))
+    assert "does not tell whether its model chats" in err
+    server.behave = lambda number, body: (200, answered(body, "\n    return a + 2\n"))
+    code, _, err = run(capsys, *arguments, "--chat", "never")
+    assert (
+        code == 2 and 'was begun with other settings (chat "auto", now "never")' in err and "chats" not in err
+    )
     assert run(capsys, *arguments)[0] == 0
     assert len([path for path, _ in server.requests]) == 3 + 2, "two answers were kept"
     assert [row["passed"] for row in rows("out")] == [False, False, True, False]

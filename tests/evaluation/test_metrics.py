@@ -15,6 +15,7 @@ from codecascade.evaluation.metrics import (
     rate,
     wilson,
 )
+from codecascade.evaluation.rates import pass_rates
 
 
 @pytest.mark.parametrize(
@@ -68,3 +69,16 @@ def test_pairs_find_what_separate_intervals_miss() -> None:
     assert difference.low > 0 and difference.value == pytest.approx((better.sum() - worse.sum()) / 300)
     with pytest.raises(ValueError, match="not the same problems"):
         paired_difference([1, 0], [1])
+
+
+@pytest.mark.parametrize("n", [3, 100, 1033])
+def test_shares_at_the_ends_have_exact_ends(n: int) -> None:
+    assert wilson(0, n).low == 0 and wilson(n, n).high == 1
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_problems_that_are_all_alike_do_not_make_a_figure_certain(passed: bool) -> None:
+    """Three problems, each solved by all of its samples: drawing them again gives 100 % each time."""
+    values = {str(problem): [float(passed)] * 5 for problem in range(3)}
+    figures = pass_rates(values, seed=0, ks=(1, 5))
+    assert figures["pass@1"] == figures["pass@5"] == wilson(3 * passed, 3)

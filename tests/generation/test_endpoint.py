@@ -61,6 +61,13 @@ def test_each_kind_of_prompt_goes_where_it_belongs(server: Server) -> None:
         )
 
 
+@pytest.mark.parametrize("usage", [None, "many", {}, {"completion_tokens": "5"}])
+def test_who_does_not_count_tokens_is_no_trouble(server: Server, usage: Any) -> None:
+    server.behave = lambda number, body: (200, {**answered(body), "usage": usage})
+    [answer] = ask(endpoint(server), Continuation("x"))
+    assert (answer.text, answer.tokens) == ("x", 0)
+
+
 def test_seeds_are_of_problem_and_sample(server: Server) -> None:
     at = endpoint(server, concurrency=1)
     list(at.answer([Question(Continuation("x"), Sampling(seed=7), (0, 1, 5))]))
@@ -88,6 +95,19 @@ def test_texts_are_cut_here_too_and_ends_are_told(server: Server) -> None:
     assert [answer.ended for answer in found] == [False, False, True, False]
 
 
+def test_white_space_at_a_prompts_end_is_owed_by_the_answer(server: Server) -> None:
+    """``def f():`` is followed by a line break with its indent in one token, which no prompt can hold half of."""
+    texts = {"def f():": "\n    pass\ndef g", "x =": "1", "x = \n": "2"}
+    server.behave = lambda number, body: (200, answered(body, texts.get(body["prompt"], "plain\n")))
+    at = endpoint(server, concurrency=1)
+    prompts = ("def f():\n", "x = \n", "line\n", "\n  ")
+    stops = (("\ndef",), (), ("\n",), ())
+    found = ask(at, *(Continuation(*each) for each in zip(prompts, stops, strict=True)), max_new_tokens=9)
+    assert [answer.text for answer in found] == ["    pass", "2", "plain", "plain\n"]
+    asked = [(body["prompt"], body["max_tokens"]) for _, body in server.requests]
+    assert asked == [("def f():", 10), ("x =", 11), ("x = \n", 9), ("line\n", 9), ("\n  ", 9)]
+
+
 def test_several_requests_at_a_time_and_no_more(server: Server) -> None:
     def slowly(number: int, body: dict[str, Any]) -> Any:
         time.sleep(0.05)
@@ -109,6 +129,10 @@ def test_several_requests_at_a_time_and_no_more(server: Server) -> None:
         "close",
         "garbage",
         (200, {"choices": []}),
+        (200, {"choices": [{}]}),
+        (200, {"choices": ["x"]}),
+        (200, {"choices": [{"text": 5}]}),
+        (200, [1]),
     ],
     ids=str,
 )
@@ -152,6 +176,23 @@ def test_a_refusal_is_not_repeated(server: Server) -> None:
     with pytest.raises(RunFailed, match=r"refuses a request .400: unknown parameter seed"):
         ask(endpoint(server), Continuation("x"))
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("refusal", "advice"),
+    [
+        (
+            (401, {"error": {"message": "bad key"}}),
+            "401: bad key.; set the environment variable OPENAI_API_KEY",
+        ),
+        ((404, "no such page"), "404: no such page.; a server that only chats is asked with --chat always"),
+        ((307, "", {"Location": "http://other/v1"}), "307: sends to http://other/v1.$"),
+    ],
+)
+def test_a_refusal_says_what_to_do(server: Server, refusal: Any, advice: str) -> None:
+    server.behave = lambda number, body: refusal
+    with pytest.raises(RunFailed, match=advice):
+        ask(endpoint(server), Continuation("x"))
 
 
 TOO_LONG = [
@@ -219,6 +260,11 @@ def test_nobody_there() -> None:
         ((200, {"data": [{"id": "big"}]}), "serves no model 'small'; it has big"),
         ((401, {"error": {"message": "no key"}}), "OPENAI_API_KEY"),
         ((418, "a teapot"), "answers 418: a teapot"),
+        ((200, {"data": None}), "is no OpenAI-compatible server"),
+        (
+            (301, "", {"Location": "http://other/v1/models"}),
+            "sends elsewhere; name that address: --endpoint http://other$",
+        ),
         ((200, "<html>"), "is no OpenAI-compatible server"),
         ((503, "loading"), "answers 503: loading"),
     ],
@@ -227,6 +273,12 @@ def test_wrong_servers(server: Server, models: Any, sentence: str) -> None:
     server.models = models
     with pytest.raises(UserError, match=sentence):
         endpoint(server, attempts=2)
+
+
+def test_a_key_that_no_header_can_hold(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "schlüssel")
+    with pytest.raises(UserError, match="OPENAI_API_KEY: holds characters"):
+        endpoint(server)
 
 
 def test_what_the_server_tells_of_itself(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,6 +348,8 @@ def test_llama_cpps_server_answers_as_the_model_in_memory(llama_cpp: str) -> Non
         )
     )
     assert there.text == here.text == " a + b"
+    [healed] = ask(at, Continuation("def add(a, b):\n", ("\n\n",)), max_new_tokens=12)
+    assert healed.text.startswith("    "), "a body, whose indent the line break brings along"
     [reply] = ask(at, Dialogue((Message("user", "Say hello."),)), max_new_tokens=12)
     assert reply.text.strip()
     [long] = ask(at, Continuation("word " * 2000), max_new_tokens=12)

@@ -92,6 +92,7 @@ def write_evaluation(
         "benchmarks": described,
         "cost": {model: {"evaluation_seconds": 75.0, "generated_tokens": 12345}},
         "versions": {"torch": "2"},
+        "model": {"revision": "0123"},
         "command": f"codecascade eval {model}",
     }
     write_lines(folder / "results.json", [content])

@@ -10,7 +10,8 @@ from itertools import groupby
 import numpy as np
 
 from codecascade.evaluation.analysis.folder import Evaluation, Measured
-from codecascade.evaluation.analysis.paper import TABLES, Column, PaperTable, belongs, remarks
+from codecascade.evaluation.analysis.paper import TABLES
+from codecascade.evaluation.analysis.protocol import Column, PaperTable, belongs, remarks
 from codecascade.evaluation.analysis.scores import scores, slim
 from codecascade.evaluation.benchmarks.multipl_e import problem_number
 from codecascade.evaluation.metrics import Metric
@@ -123,7 +124,7 @@ def _cell(metric: Metric, column: Column, measured: Measured, letters: dict[str,
             "training corpus"
         )
     marks = [letters.setdefault(sentence, string.ascii_lowercase[len(letters)]) for sentence in sentences]
-    return Cell(metric, figure(metric.value, name), bounds(metric, name), " ".join(marks))
+    return Cell(metric, figure(metric.value, name), bounds(metric, name), " ".join(sorted(marks)))
 
 
 def _average(columns: list[Column], evaluation: Evaluation) -> Cell | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,10 @@ from codecascade.evaluation.metrics import Metric
 
 SIGNIFICANT = 0.05
 _FREE = frozenset({"seed"})  # may differ: the problems are compared themselves
+
+
+class Unlike(UserError):
+    """A benchmark was measured on other problems, or by other settings."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +77,15 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``only_first`` and ``only_second`` name benchmarks that the other doesn't have."""
+    """``only_first`` and ``only_second`` name benchmarks that the other doesn't have; ``not_compared`` are those that
+    were measured on other problems or by other settings, with the sentence that says so."""
 
     first: Evaluation
     second: Evaluation
     benchmarks: tuple[Compared, ...]
     only_first: tuple[str, ...] = ()
     only_second: tuple[str, ...] = ()
+    not_compared: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, str]:
@@ -115,6 +121,7 @@ class Comparison:
             },
             "only_first": list(self.only_first),
             "only_second": list(self.only_second),
+            "not_compared": dict(self.not_compared),
         }
 
 
@@ -122,7 +129,8 @@ def compare(first: Path, second: Path, benchmarks: Collection[str] = ()) -> Comp
     """Compare two evaluation folders by the benchmarks that both have (or only those named).
 
     Raises:
-        UserError: nothing in common, or a benchmark was measured on other problems or by other settings.
+        UserError: nothing in common; or a benchmark that was named (or all) was measured on other problems or by
+            other settings.
     """
     one, two = read_evaluation(first), read_evaluation(second)
     for name in benchmarks:
@@ -139,12 +147,22 @@ def compare(first: Path, second: Path, benchmarks: Collection[str] = ()) -> Comp
         raise UserError(
             f"nothing to compare: {one.folder} has {_listed(one)}, and {two.folder} has {_listed(two)}",
         )
+    compared: list[Compared] = []
+    refused: dict[str, UserError] = {}
+    for name in shared:
+        try:
+            compared.append(_compare(one.benchmarks[name], two.benchmarks[name]))
+        except Unlike as error:
+            refused[name] = error
+    if refused and (benchmarks or not compared):
+        raise next(iter(refused.values()))
     return Comparison(
         one,
         two,
-        tuple(_compare(one.benchmarks[name], two.benchmarks[name]) for name in shared),
+        tuple(compared),
         tuple(name for name in one.benchmarks if name not in two.benchmarks),
         tuple(name for name in two.benchmarks if name not in one.benchmarks),
+        {name: error.message for name, error in refused.items()},
     )
 
 
@@ -177,15 +195,20 @@ def _differences(first: Measured, second: Measured) -> tuple[list[Difference], l
     rows = slim(first.rows()), slim(second.rows())
     found, left_out = [], []
     for metric in first.metrics:
-        if metric not in second.metrics or ("@" in metric and not metric.startswith("pass@")):
-            continue  # cells of a length and a position have their own picture
+        if metric not in second.metrics or metric[0].isdigit():
+            continue  # cells of a length and a position: their sum is compared
+        if not first.metrics[metric].n or not second.metrics[metric].n:
+            left_out.append(f"{metric} (of no problem)")
+            continue
         one, two = scores(first, metric, rows[0]), scores(second, metric, rows[1])
         reason = "not a mean over problems" if one is None or two is None else _mismatch(one, two)
         if one is None or two is None or reason:
             left_out.append(f"{metric} ({reason})")
             continue
         matched = _in_order(two, one.keys)
-        difference, p_value, test = paired(one.values, matched.values, one.weights)
+        difference, p_value, test = paired(
+            one.values, matched.values, one.weights, exponential=one.exponential
+        )
         better = first.higher_is_better if metric == first.metric else one.weights is None
         found.append(
             Difference(
@@ -198,16 +221,18 @@ def _differences(first: Measured, second: Measured) -> tuple[list[Difference], l
 def _mismatch(first: Scores, second: Scores) -> str:
     if set(first.keys) != set(second.keys):
         return "of different problems"
-    below = _in_order(second, first.keys).weights
-    if first.weights is not None and below is not None and not np.array_equal(first.weights, below):
-        return "losses per token of different tokenizers can't be compared"
+    matched = _in_order(second, first.keys)
+    for one, two in ((first.weights, matched.weights), (first.texts, matched.texts)):
+        if one is not None and two is not None and not np.array_equal(one, two):
+            return "losses per token of different tokenizers can't be compared"
     return ""
 
 
 def _in_order(found: Scores, keys: Sequence[Key]) -> Scores:
     place = {key: number for number, key in enumerate(found.keys)}
     order = [place[key] for key in keys]
-    return Scores(tuple(keys), found.values[order], None if found.weights is None else found.weights[order])
+    weights, texts = (None if each is None else each[order] for each in (found.weights, found.texts))
+    return replace(found, keys=tuple(keys), values=found.values[order], weights=weights, texts=texts)
 
 
 def _refuse_other_settings(first: Measured, second: Measured) -> None:
@@ -218,10 +243,7 @@ def _refuse_other_settings(first: Measured, second: Measured) -> None:
     }
     if other:
         listed = ", ".join(f"{name} {one!r} and {two!r}" for name, (one, two) in other.items())
-        raise UserError(
-            f"measured by other settings: {listed}; measure both alike, or leave it out with --benchmark",
-            key=first.name,
-        )
+        raise Unlike(f"measured by other settings: {listed}; measure both alike", key=first.name)
 
 
 def _refuse_other_problems(
@@ -229,12 +251,18 @@ def _refuse_other_problems(
 ) -> None:
     if ones == twos:
         return
+    if {task_id for task_id, _ in ones} == {task_id for task_id, _ in twos}:
+        layouts = [" and ".join(sorted({layout for _, layout in each})) or "none" for each in (ones, twos)]
+        raise Unlike(
+            f"asked in other layouts ({layouts[0]}; {layouts[1]}): a model without infilling tokens continues the "
+            "prefix, which is another task",
+            key=name,
+        )
     example = sorted(ones ^ twos)[0][0]
     folders = first.samples_file.parent.parent, second.samples_file.parent.parent
-    raise UserError(
+    raise Unlike(
         f"not the same problems: {folders[0]} has {len(ones):,}, {folders[1]} has {len(twos):,}, and "
-        f"{len(ones & twos):,} are in both (only one has {example}); measure both with the same --limit and --seed, "
-        "or leave it out with --benchmark",
+        f"{len(ones & twos):,} are in both (only one has {example}); measure both with the same --limit and --seed",
         key=name,
     )
 

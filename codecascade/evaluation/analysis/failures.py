@@ -69,7 +69,8 @@ class Problem:
         if digest in self._seen:
             self._seen[digest].count += 1
         elif len(self.answers) < _ANSWERS or not known:
-            answer = Answer(row, reason, int(row.get("sample", self.samples - 1)))
+            number = row.get("sample")  # other tools' files may hold anything there
+            answer = Answer(row, reason, number if isinstance(number, int) else self.samples - 1)
             self._seen[digest] = answer
             if len(self.answers) == _ANSWERS:
                 self._make_room()

@@ -27,6 +27,7 @@ class Measured:
     Attributes:
         metric: the one that stands for the benchmark.
         metrics: all figures; rates are fractions of 1.
+        command: that measured it.
         settings: what it was measured by (``samples_per_problem``, ``temperature``, ``limit``, ...).
         tasks: how many were measured, of ``tasks_total``; None where the folder does not say.
         missing: tasks without samples, of a samples file that was scored.
@@ -39,6 +40,7 @@ class Measured:
     metric: str
     metrics: dict[str, Metric]
     higher_is_better: bool = True
+    command: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     tasks: int | None = None
     tasks_total: int | None = None
@@ -71,12 +73,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one model was measured by. ``cost`` and ``versions`` are as the evaluation wrote them."""
+    """What one model was measured by. ``about`` (the model's revision, precision, device), ``cost`` and ``versions``
+    are as the evaluation wrote them; ``command`` is the last one."""
 
     folder: Path
     model: str
     benchmarks: dict[str, Measured]
     command: str = ""
+    about: dict[str, Any] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
 
@@ -142,6 +146,7 @@ def read_evaluation(folder: Path) -> Evaluation:
         model,
         benchmarks,
         str(content.get("command", "")),
+        _object(content.get("model", {}), path, "model"),
         _object(content.get("cost", {}), path, "cost"),
         _object(content.get("versions", {}), path, "versions"),
     )
@@ -159,6 +164,7 @@ def _measured(name: str, metrics: Any, about: Row, folder: Path, path: Path) -> 
         str(about.get("metric", next(iter(figures), ""))),
         figures,
         bool(about.get("higher_is_better", True)),
+        str(about.get("command", "")),
         _object(about.get("settings", {}), path, f"benchmarks.{name}.settings"),
         about.get("tasks"),
         about.get("tasks_total"),

@@ -7,113 +7,11 @@ percentages (BLEU: on its scale of 100); None where the paper gives none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from codecascade.evaluation.metrics import Metric
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How the paper measured a column.
-
-    Attributes:
-        samples: a problem; None where the paper does not say.
-        temperature, top_p: of its sampling; temperature 0 is greedy.
-        problems: of the benchmark; None where our problems aren't the same ones anyway, as ``remark`` then says.
-        only_at_temperature: this column is about that temperature: figures at another one don't belong here.
-        remark: a difference that any figure of ours has.
-    """
-
-    samples: int | None = 1
-    temperature: float = 0.0
-    top_p: float | None = None
-    problems: int | None = None
-    only_at_temperature: bool = False
-    remark: str = ""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One figure a model: ``group`` is what several columns have in common (a benchmark, a language)."""
-
-    benchmark: str
-    metrics: tuple[str, ...]
-    group: str
-    title: str
-    protocol: Protocol
-
-    def find(self, figures: Mapping[str, Mapping[str, Metric]]) -> Metric | None:
-        """The figure of this column among ``figures[benchmark][metric]``; the first of ``metrics`` that is there."""
-        measured = figures.get(self.benchmark, {})
-        return next((measured[name] for name in self.metrics if name in measured), None)
-
-
-@dataclass(frozen=True)
-class Row:
-    """A model of the paper with its value in each column, in percent."""
-
-    model: str
-    values: tuple[float | None, ...]
-
-
-@dataclass(frozen=True)
-class PaperTable:
-    """``columns`` and ``rows`` of a table; ``note`` is what its caption would say. ``average``: its last column is
-    the mean of the others."""
-
-    number: str
-    title: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    note: str = ""
-    average: bool = False
-
-    @property
-    def benchmarks(self) -> tuple[str, ...]:
-        """In the order of the columns."""
-        return tuple(dict.fromkeys(column.benchmark for column in self.columns))
-
-
-def remarks(protocol: Protocol, settings: Mapping[str, Any], tasks: int | None) -> list[str]:
-    """What differs between ``protocol`` and the ``settings`` that ``tasks`` problems were measured by, in sentences.
-
-    Of samples that were made elsewhere the settings aren't known, and that is what is said.
-    """
-    found = [protocol.remark] if protocol.remark else []
-    if tasks is not None and protocol.problems is not None and tasks != protocol.problems:
-        found.append(f"{tasks:,} problems; the paper's benchmark has {protocol.problems:,}")
-    samples, temperature = settings.get("samples_per_problem"), settings.get("temperature")
-    top_p = settings.get("top_p")
-    if temperature is None:
-        found.append("how the samples were made is not known")
-    elif float(temperature) != protocol.temperature:
-        found.append(f"{_sampling(float(temperature))}; the paper's is {_sampling(protocol.temperature)}")
-    if samples is not None and protocol.samples is not None and samples != protocol.samples:
-        found.append(f"{_count(samples)} a problem; the paper draws {_count(protocol.samples)}")
-    if temperature and top_p is not None and protocol.top_p is not None and float(top_p) != protocol.top_p:
-        found.append(f"top-p {float(top_p):g}; the paper's is {protocol.top_p:g}")
-    return found
-
-
-def belongs(protocol: Protocol, settings: Mapping[str, Any]) -> bool:
-    """Whether a figure measured by ``settings`` can stand in a column of ``protocol`` at all."""
-    return not protocol.only_at_temperature or settings.get("temperature") == protocol.temperature
-
-
-def _sampling(temperature: float) -> str:
-    return f"sampled at temperature {temperature:g}" if temperature else "greedy"
-
-
-def _count(samples: int) -> str:
-    return "one sample" if samples == 1 else f"{samples:,} samples"
-
-
-# ---- the tables -----------------------------------------------------------------------------------------------
+from codecascade.evaluation.analysis.protocol import Column, PaperTable, Protocol, Row
 
 _GREEDY = Protocol(problems=164)
-_TOKEN_HEALING = "SPM with token healing, which the paper did not have"
 
 
 def _rows(text: str) -> tuple[Row, ...]:
@@ -257,13 +155,11 @@ TABLE_5 = PaperTable(
 )
 
 
-def _layouts(benchmark: str, metric: str, group: str, protocol: Protocol) -> Iterable[Column]:
+def _layouts(benchmark: str, metric: str, group: str, problems: int | None = None) -> Iterable[Column]:
     """A column for PSM and one for SPM."""
-    yield Column(benchmark, (f"{metric}_psm",), group, "PSM", protocol)
-    spm = "; ".join(part for part in (protocol.remark, _TOKEN_HEALING) if part)
-    yield Column(
-        benchmark, (f"{metric}_spm",), group, "SPM", Protocol(problems=protocol.problems, remark=spm)
-    )
+    for layout in ("psm", "spm"):
+        protocol = Protocol(problems=problems, unhealed=layout == "spm")
+        yield Column(benchmark, (f"{metric}_{layout}",), group, layout.upper(), protocol)
 
 
 TABLE_6 = PaperTable(
@@ -272,7 +168,7 @@ TABLE_6 = PaperTable(
     tuple(
         column
         for name, title in (("python", "Python"), ("java", "Java"), ("javascript", "JavaScript"))
-        for column in _layouts("multilingual_infilling", f"exact_match_{name}", title, Protocol())
+        for column in _layouts("multilingual_infilling", f"exact_match_{name}", title)
     ),
     _rows(
         """
@@ -329,7 +225,7 @@ TABLE_14 = PaperTable(
             ("infilling_multi_line", "Multi-line", 5815),
             ("infilling_random_span", "Random span", 1640),
         )
-        for column in _layouts(name, "pass@1", title, Protocol(problems=problems))
+        for column in _layouts(name, "pass@1", title, problems)
     ),
     _rows(
         """

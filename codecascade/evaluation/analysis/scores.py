@@ -31,17 +31,22 @@ _RATIOS = {
 
 @dataclass(frozen=True)
 class Scores:
-    """``values[i]`` is the score of ``keys[i]``; with ``weights`` the figure is ``sum(values) / sum(weights)``."""
+    """``values[i]`` is the score of ``keys[i]``; with ``weights`` the figure is ``sum(values) / sum(weights)``, or
+    with ``exponential`` (a perplexity) the exponential of that. ``texts[i]`` is how many bytes were scored, where two
+    tokenizers may have cut the text at the same number of tokens."""
 
     keys: tuple[Key, ...]
     values: NDArray[np.float64]
     weights: NDArray[np.float64] | None = None
+    exponential: bool = False
+    texts: NDArray[np.float64] | None = None
 
     @property
     def figure(self) -> float:
         if self.weights is None:
             return float(self.values.mean())
-        return float(self.values.sum() / self.weights.sum())
+        ratio = float(self.values.sum() / self.weights.sum())
+        return math.exp(ratio) if self.exponential else ratio
 
 
 def slim(rows: Iterable[Row]) -> list[Row]:
@@ -73,6 +78,9 @@ def _candidates(metric: str, rows: Sequence[Row]) -> Iterator[Scores]:
                 np.array([row[below] for row in scored], np.float64),
             )
         return
+    if metric.partition("@")[0] == "perplexity":
+        yield from _perplexity(metric.partition("@")[2], rows)
+        return
     for name, chosen in _readings(metric, rows):
         if match := re.fullmatch(r"pass@(\d+)", name):
             yield from _pass_at(int(match[1]), chosen)
@@ -80,6 +88,24 @@ def _candidates(metric: str, rows: Sequence[Row]) -> Iterator[Scores]:
             isinstance(row.get(field), int | float) for row in chosen
         ):
             yield _means([(key(row), float(row[field])) for row in chosen])
+
+
+def _perplexity(end: str, rows: Sequence[Row]) -> Iterator[Scores]:
+    """Of the stretch of positions up to ``end``, or of the whole files; their rows have ``nats`` by stretch."""
+    keys, nats, tokens, texts = [], [], [], []
+    for row in rows:
+        by_end = row.get("nats")
+        if not isinstance(by_end, dict):
+            return
+        ends = [0, *sorted(map(int, by_end))]
+        first, last = (ends[ends.index(int(end)) - 1], int(end)) if end else (0, ends[-1])
+        if row["tokens"] > first:
+            keys.append(key(row))
+            nats.append(by_end[end] if end else math.fsum(by_end.values()))
+            tokens.append(min(row["tokens"], last) - first)
+            texts.append(row["scored_bytes"])
+    weights, of = np.array(tokens, np.float64), np.array(texts, np.float64)
+    yield Scores(tuple(keys), np.array(nats, np.float64), weights, exponential=True, texts=of)
 
 
 def _readings(metric: str, rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:

@@ -41,10 +41,11 @@ class Sweep:
             },
         }
 
-    def best(self, benchmark: str, metric: str) -> float:
-        """The temperature that gives the highest figure."""
+    def best(self, benchmark: str, metric: str) -> set[float]:
+        """The temperatures that give the highest figure; none where all give the same."""
         by = self.figures[benchmark][metric]
-        return max(by, key=lambda temperature: by[temperature].value)
+        values = {metric.value for metric in by.values()}
+        return {t for t, metric in by.items() if metric.value == max(values)} if len(values) > 1 else set()
 
 
 def folder_of(root: Path, temperature: float) -> Path:

@@ -12,12 +12,14 @@ import warnings
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks import apps_programs
 from codecascade.evaluation.benchmarks.answers import fenced_code, untagged
+from codecascade.evaluation.benchmarks.humaneval import in_chat
 from codecascade.evaluation.data import Data, Type, holds, locate, need, read_records
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.rates import mean, pass_rates
@@ -38,16 +40,18 @@ DIFFICULTIES = ("introductory", "interview", "competition")
 KS = (1, 5, 10, 100)
 _INSTRUCTION = (
     "Write a python code to solve the following coding problem that obeys the constraints and passes the example "
-    "test cases. The output code needs to {guide}. Please wrap your code answer using ```:\n{question}"
+    "test cases. The output code needs to {guide}. Please wrap your code answer using {fence}:\n{question}"
 )
 _STANDARD_IO = "read from and write to standard IO"
 _CALL_BASED = "use the provided function signature"
+_FENCES = {"backticks": "```", "quotes": "'''"}
 
 DATA = Data(
     files=("test.jsonl*", "apps*.jsonl*"),
-    licence="MIT for the collection; the texts belong to the contest sites",
+    licence="MIT; texts: their sites'",
     hub="codeparrot/apps",
     hub_files=("test.jsonl",),
+    fields=("problem_id", "input_output"),
 )
 _TRAIN = replace(DATA, files=("train.jsonl*",), hub_files=("train.jsonl",))
 _FIELDS: dict[str, Type] = {
@@ -83,19 +87,17 @@ class AppsProblem:
         cases: dict[str, Any] = json.loads(zlib.decompress(self.packed))
         return cases
 
-    @property
-    def instruction(self) -> str:
+    def instruction(self, fence: str) -> str:
         """What is asked, in the paper's words; of a call-based problem with the code to start from."""
         question = self.question.strip("\n")
         if self.call_based and self.starter_code.strip():
             question += f"\n\n{self.starter_code.rstrip()}"
         guide = _CALL_BASED if self.call_based else _STANDARD_IO
-        return _INSTRUCTION.format(guide=guide, question=question)
+        return _INSTRUCTION.format(guide=guide, fence=fence, question=question)
 
-    @property
-    def shot(self) -> str:
+    def shot(self, fence: str) -> str:
         """The problem and its solution, as an example."""
-        return f"Q: {self.instruction}\nA: ```\n{self.solution.strip()}\n```\n"
+        return f"Q: {self.instruction(fence)}\nA: {fence}\n{self.solution.strip()}\n{fence}\n"
 
 
 def tasks(context: Context) -> list[Task]:
@@ -103,13 +105,14 @@ def tasks(context: Context) -> list[Task]:
 
     Problems without test cases can't be judged and are left out.
     """
-    wanted = () if _in_chat(context) else context.settings.apps_shots
+    wanted = () if in_chat(context.settings, context.model) else context.settings.apps_shots
     train, test = problems(context.data, with_train=wanted != ())
     shots = choose_shots(train, wanted)
     shown = {problem.problem_id for problem in shots}
-    examples = "".join(problem.shot for problem in shots)
+    fence = _FENCES[context.settings.apps_fence]
+    examples = "".join(problem.shot(fence) for problem in shots)
     return [
-        _task(problem, examples, context)
+        _task(problem, examples, fence, context)
         for problem in test or [problem for problem in train if problem.problem_id not in shown]
     ]
 
@@ -234,11 +237,7 @@ def _parsed(value: Any, place: str, key: str) -> Any:
         raise UserError(f"is not valid JSON ({error})", file=place, key=key) from None
 
 
-def _in_chat(context: Context) -> bool:
-    return context.model.is_chat and context.settings.chat != "never"
-
-
-def _task(problem: AppsProblem, examples: str, context: Context) -> Task:
+def _task(problem: AppsProblem, examples: str, fence: str, context: Context) -> Task:
     like_apps = context.settings.apps_comparison == "apps"
 
     def programs(code: str) -> list[Program]:
@@ -247,11 +246,11 @@ def _task(problem: AppsProblem, examples: str, context: Context) -> Task:
     def judge(code: str, outcomes: Sequence[Outcome]) -> Row:
         return apps_programs.verdict(problem.cases, outcomes, like_apps=like_apps)
 
-    chat = _in_chat(context)
+    chat = in_chat(context.settings, context.model)
     prompt: Prompt = (
-        Dialogue((Message("user", problem.instruction),))
+        Dialogue((Message("user", problem.instruction(fence)),))
         if chat
-        else Continuation(f"{examples}Q: {problem.instruction}\nA: ```", ("```",))
+        else Continuation(f"{examples}Q: {problem.instruction(fence)}\nA: {fence}", (_closing(fence),))
     )
     return Task(
         f"apps/{problem.problem_id}",
@@ -259,11 +258,16 @@ def _task(problem: AppsProblem, examples: str, context: Context) -> Task:
         context.settings.apps_max_new_tokens,
         expected=problem.solution,
         test=problem.first_case,
-        extract=fenced_code if chat else untagged,
+        extract=partial(fenced_code, quotes=True) if chat else untagged,
         programs=programs,
         judge=judge,
         fields={"difficulty": problem.difficulty},
     )
+
+
+def _closing(fence: str) -> str:
+    """What ends an answer: quotes at a line's beginning, for those of docstrings are indented."""
+    return fence if fence == _FENCES["backticks"] else f"\n{fence}"
 
 
 BENCHMARKS = (
@@ -276,5 +280,6 @@ BENCHMARKS = (
         tasks=tasks,
         metrics=metrics,
         temperature=0.6,
+        chats=True,
     ),
 )

@@ -48,7 +48,7 @@ def assign_data(given: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
             fitting = [names[0]]
         if not fitting:
             raise UserError(
-                "is the data of none of the benchmarks by its name; say whose it is: --data NAME=PATH",
+                "is the data of none of the benchmarks by its name and fields; say whose it is: --data NAME=PATH",
                 file=path,
             )
         found |= dict.fromkeys(fitting, path)
@@ -83,16 +83,16 @@ def check_needs(names: Iterable[str], data: Mapping[str, Path], *, corpus: bool,
 
 
 def where(name: str, given: Mapping[str, Path], *, corpus: bool) -> str:
-    """Whether a benchmark's data is here, in a word or two."""
+    """Whether a benchmark's data is here, in a word or two, or which option names it."""
     benchmark = BENCHMARKS[name]
     if name in given:
         return "yes, as named"
     if benchmark.needs & {"corpus", "files"}:
-        without = f"needs --data {name}=FOLDER" if "files" in benchmark.needs else "needs --corpus DIR"
+        without = "--data" if "files" in benchmark.needs else "--corpus"
         return "yes, the corpus" if corpus else without
     if benchmark.data is None or is_here(benchmark.data):
         return "yes"
-    return "from the hub" if benchmark.data.hub else f"needs --data {name}=PATH"
+    return "on the hub" if benchmark.data.hub else "--data"
 
 
 def _there(path: str) -> Path:

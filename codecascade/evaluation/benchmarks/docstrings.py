@@ -23,8 +23,8 @@ DATA = Data(
     licence="C-UDA",
     hub="google/code_x_glue_ct_code_to_text",
     hub_files=("python/test-*.parquet",),
+    fields=("code", "docstring_tokens"),
 )
-_MAX_NEW_TOKENS = 128
 _STRING = re.compile(r"\"\"\"|'''|\"|'")
 _SIGNATURE_END = re.compile(r":[ \t]*(?:#[^\n]*)?\n")
 
@@ -41,7 +41,7 @@ def tasks(context: Context) -> list[Task]:
             Task(
                 f"docstrings/{len(made)}",
                 Gap(prefix, suffix, layouts[0]) if layouts else Continuation(prefix),
-                _MAX_NEW_TOKENS,
+                context.settings.docstrings_max_new_tokens,
                 expected=reference,
                 extract=first_line,
                 judge=_judge(reference),

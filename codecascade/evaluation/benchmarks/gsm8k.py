@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from codecascade.errors import UserError
 from codecascade.evaluation import rates
 from codecascade.evaluation.benchmarks.answers import last_number
+from codecascade.evaluation.benchmarks.humaneval import in_chat
 from codecascade.evaluation.data import Data, load
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Dialogue, Message, Prompt, Row, Task
@@ -23,6 +24,7 @@ DATA = Data(
     licence="MIT",
     hub="openai/gsm8k",
     hub_files=("main/test-*.parquet",),
+    fields=("question", "answer"),
 )
 _STOP = "\nQ:"
 _MARK = "####"
@@ -101,7 +103,7 @@ def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
 
 def _prompt(question: str, context: Context) -> Prompt:
     shots = SHOTS[: context.settings.gsm8k_shots]
-    if context.model.is_chat and context.settings.chat != "never":
+    if in_chat(context.settings, context.model):
         turns = [
             message
             for asked, answered in shots
@@ -136,5 +138,6 @@ BENCHMARKS = (
         tasks=tasks,
         metrics=metrics,
         greedy=True,
+        chats=True,
     ),
 )

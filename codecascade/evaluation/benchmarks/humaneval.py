@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codecascade.evaluation.benchmarks.answers import fenced_code
+from codecascade.evaluation.benchmarks.answers import fenced_code, sanitized
 from codecascade.evaluation.data import Data, Record, load, need
 from codecascade.evaluation.drawing import subset
 from codecascade.evaluation.metrics import Metric
@@ -26,6 +26,7 @@ from codecascade.evaluation.task import (
     Prompt,
     Row,
     Task,
+    unchanged,
 )
 
 DATA = Data(
@@ -57,7 +58,7 @@ STOPS: dict[str, tuple[str, ...]] = {
 }
 _INSTRUCTION = (
     "Please provide a self-contained Python script that solves the following problem in a markdown code block:\n"
-    "```python\n{prompt}\n```"
+    "```\n{prompt}\n```\n"
 )
 _PREFILL = (
     "Below is a Python script with a self-contained function that solves the problem and passes corresponding "
@@ -117,6 +118,11 @@ def completion_task(
     def from_solution(solution: str) -> str:
         return whole_program(solution, problem.prompt)
 
+    def from_reply(text: str) -> str:
+        return from_solution(
+            sanitized(fenced_code(text, holding=f"def {problem.entry_point}("), problem.entry_point)
+        )
+
     chats = in_chat(settings, context.model)
     return Task(
         problem.task_id,
@@ -124,7 +130,7 @@ def completion_task(
         settings.humaneval_max_new_tokens,
         expected=problem.canonical_solution,
         test=problem.test,
-        extract=(lambda text: from_solution(fenced_code(text))) if chats else lambda text: text,
+        extract=from_reply if chats else unchanged,
         programs=programs,
         from_solution=from_solution,
     )
@@ -166,5 +172,6 @@ BENCHMARKS = (
         frozenset({"sandbox"}),
         tasks=humaneval_tasks,
         metrics=pass_metrics,
+        chats=True,
     ),
 )

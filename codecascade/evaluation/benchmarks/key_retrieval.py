@@ -41,7 +41,11 @@ class KeyProblem:
 
     @property
     def cell(self) -> str:
-        return f"{self.length}@{self.position:g}"
+        return _cell(self.length, self.position)
+
+
+def _cell(length: int, position: float) -> str:
+    return f"{length}@{position:g}"
 
 
 def key_tasks(context: Context) -> list[Task]:
@@ -65,11 +69,15 @@ def _judge(value: int, completion: str, outcomes: Sequence[Outcome]) -> Row:
 
 def key_metrics(rows: Iterable[Row], context: Context) -> dict[str, Metric]:
     """``accuracy`` over all prompts, and that of each cell ``<length>@<position>``."""
-    cells: dict[str, list[bool]] = {}
+    settings = context.settings
+    cells: dict[str, list[bool]] = {
+        _cell(*place): []
+        for place in product(settings.key_retrieval_lengths, settings.key_retrieval_positions)
+    }
     for row in rows:
         cells.setdefault(row["cell"], []).append(row["passed"])
     everything = [found for cell in cells.values() for found in cell]
-    return {"accuracy": rate(everything)} | {cell: rate(found) for cell, found in cells.items()}
+    return {"accuracy": rate(everything)} | {cell: rate(found) for cell, found in cells.items() if found}
 
 
 def key_problems(context: Context) -> Iterator[KeyProblem]:

@@ -48,6 +48,7 @@ def _data(language: str) -> Data:
         licence="C-UDA",
         hub=f"microsoft/LCC_{language}",
         hub_files=("data/test-*.parquet",),
+        fields=("context", "gt"),
     )
 
 
@@ -153,7 +154,7 @@ def _task(task_id: str, language: str, row: dict[str, Any], length: int, context
         Continuation(seen, ("\n",)),
         _MAX_NEW_TOKENS,
         expected=line,
-        extract=lambda completion: completion.partition("\n")[0],
+        extract=lambda completion: restored(completion.partition("\n")[0]),
         judge=_judge(line),
         fields={"language": language, "length": length, "cut": len(seen) < len(text)},
     )
@@ -175,14 +176,14 @@ def _view(context: Context) -> int:
     length = context.model.context_length
     if length is None:
         return _LONG_CONTEXT - _MAX_NEW_TOKENS
-    room = length - _MAX_NEW_TOKENS - 1  # and the token before the text
+    room = max(1, length - _MAX_NEW_TOKENS - 1)  # and the token before the text
     return room if length >= _LONG_CONTEXT else min(room, _SHORT_VIEW)
 
 
 def last_tokens(text: str, most: int, count_tokens: Callable[[str], int]) -> str:
     """The longest end of ``text``, nearly, that has at most ``most`` tokens."""
     seen = text
-    while (tokens := count_tokens(seen)) > most:
+    while seen and (tokens := count_tokens(seen)) > most:
         # A little less than in proportion, so that few rounds are needed.
         seen = seen[len(seen) - int(0.99 * len(seen) * most / tokens) :]
     return seen

@@ -25,6 +25,7 @@ from codecascade.evaluation.task import (
     Program,
     Prompt,
     Task,
+    unchanged,
 )
 
 DATA = Data(
@@ -35,7 +36,6 @@ DATA = Data(
 )
 SHOTS = (2, 3, 4)
 TEST = range(11, 511)
-_MAX_NEW_TOKENS = 512
 _BLOCK = (
     "You are an expert Python programmer, and here is your task: {text} Your code should pass these tests:\n\n"
     "{tests}\n"
@@ -101,7 +101,7 @@ def mbpp_tasks(context: Context) -> list[Task]:
         f"{by_number[number].block}[BEGIN]\n{by_number[number].code}\n[DONE]\n" for number in SHOTS
     )
     return [
-        _task(problem, Continuation(f"{shots}{problem.block}[BEGIN]\n", ("[DONE]",)))
+        _task(problem, Continuation(f"{shots}{problem.block}[BEGIN]\n", ("[DONE]",)), context)
         for problem in problems
         if problem.number in TEST
     ]
@@ -110,7 +110,7 @@ def mbpp_tasks(context: Context) -> list[Task]:
 def mbpp_zero_shot_tasks(context: Context) -> list[Task]:
     """``mbpp_zero_shot``."""
     return [
-        _task(problem, _zero_shot(problem, context), tagged=True)
+        _task(problem, _zero_shot(problem, context), context, tagged=True)
         for problem in mbpp_problems(context.data, benchmark="mbpp_zero_shot")
         if problem.number in TEST
     ]
@@ -119,34 +119,34 @@ def mbpp_zero_shot_tasks(context: Context) -> list[Task]:
 def _zero_shot(problem: MbppProblem, context: Context) -> Prompt:
     text = f"{problem.block}Your code should start with a [PYTHON] tag and end with a [/PYTHON] tag."
     if in_chat(context.settings, context.model):
-        return Dialogue((Message("user", text),))
+        return Dialogue((Message("user", text),), stop=("[/PYTHON]",))
     return Continuation(f"{text}\n[PYTHON]\n", ("[/PYTHON]",))
 
 
-def _task(problem: MbppProblem, prompt: Prompt, *, tagged: bool = False) -> Task:
+def _task(problem: MbppProblem, prompt: Prompt, context: Context, *, tagged: bool = False) -> Task:
     def programs(completion: str) -> Sequence[Program]:
         return [Program(completion, tests=problem.check)]
 
     return Task(
         problem.task_id,
         prompt,
-        _MAX_NEW_TOKENS,
+        context.settings.mbpp_max_new_tokens,
         expected=problem.code,
         test=problem.check.strip(),
-        extract=tagged_code if tagged else lambda text: text,
+        extract=tagged_code if tagged else unchanged,
         programs=programs,
         aliases=(str(problem.number), f"Mbpp/{problem.number}"),
     )
 
 
 def tagged_code(text: str) -> str:
-    """The program between ``[PYTHON]`` tags; without them, of a code block, or the whole reply.
+    """The program between ``[PYTHON]`` tags, without them the whole reply; of either a code block, if it has one.
 
     >>> tagged_code("[PYTHON]\\nx = 1\\n[/PYTHON] is it.")
     '\\nx = 1\\n'
     """
     match = _TAGGED.search(text)
-    return match[1] if match else fenced_code(text.partition("[/PYTHON]")[0])
+    return fenced_code(match[1] if match else text.partition("[/PYTHON]")[0])
 
 
 def _unix(text: str) -> str:
@@ -172,5 +172,6 @@ BENCHMARKS = (
         frozenset({"sandbox"}),
         tasks=mbpp_zero_shot_tasks,
         metrics=pass_metrics,
+        chats=True,
     ),
 )

@@ -22,6 +22,7 @@ DATA = Data(
     licence="OpenRAIL",
     hub="bigcode/santacoder-fim-task",
     hub_files=("data/train-*.parquet",),
+    fields=("language", "canonical_solution"),
 )
 _NAMES = {"py": "python", "js": "javascript"}
 _FIELDS = {"name": str, "language": str, "prompt": str, "suffix": str, "canonical_solution": str}

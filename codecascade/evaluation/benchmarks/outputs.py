@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 _TOLERANCE = 1e-6
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(
+    r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|[+-]?inf(?:inity)?|nan", re.IGNORECASE
+)
 _ROUNDED = 3  # decimals that the last step of APPS' comparison keeps
 
 
 def same_output(expected: str, printed: str) -> bool:
     """The same tokens in the same order, whatever white space and line breaks are between them.
 
-    Numbers may be written in another way. Where a fraction is expected, one within 1e-6 of it (absolute, or relative
-    to it) is right. Whole numbers must be exact, save that a fraction may be within 1e-6 of one.
+    Fractions may be written in another way, and where one is expected, one within 1e-6 of it (absolute, or relative
+    to it) is right. Whole numbers must be exact to the letter (``007`` is not 7, it may be a code), save that a
+    fraction may be within 1e-6 of one.
     """
     wanted, given = expected.split(), printed.split()
     return len(wanted) == len(given) and all(map(_same_token, wanted, given))
@@ -62,16 +68,21 @@ def apps_same_output(expected: str, printed: str) -> bool:
 def _same_token(expected: str, given: str) -> bool:
     if expected == given:
         return True
+    is_whole = _WHOLE.fullmatch(expected) is not None
+    if (is_whole and _WHOLE.fullmatch(given)) or not (
+        _NUMBER.fullmatch(expected) and _NUMBER.fullmatch(given)
+    ):
+        return False
     try:
         wanted, number = Decimal(expected), Decimal(given)
-    except InvalidOperation:
+    except InvalidOperation:  # an exponent beyond all bounds
         return False
     if wanted.is_nan() or number.is_nan():
         return wanted.is_nan() and number.is_nan()
     if wanted == number:
         return True
-    if expected.lstrip("+-").isdigit():
-        return not given.lstrip("+-").isdigit() and abs(wanted - number) < _TOLERANCE
+    if is_whole:
+        return abs(wanted - number) < _TOLERANCE
     return _near(float(wanted), float(number))
 
 
@@ -88,7 +99,10 @@ def _near_lists(wanted: Sequence[str], given: Sequence[str]) -> bool:
         pairs = [(float(one), float(other)) for one, other in zip(given, wanted, strict=True)]
     except ValueError:
         return False
-    return all(one == other or abs(one - other) <= 1e-8 + 1e-5 * abs(other) for one, other in pairs)
+    return all(
+        one == other or (math.isfinite(other) and abs(one - other) <= 1e-8 + 1e-5 * abs(other))
+        for one, other in pairs
+    )
 
 
 def _sets(lines: Sequence[Sequence[Any]]) -> frozenset[frozenset[Any]]:

@@ -65,7 +65,9 @@ def score(context: Context) -> Scored:
             {
                 "task_id": file.name,
                 "bytes": len(file.text.encode()),
+                "scored_bytes": len(tokenizer.decode(ids).encode()),
                 "tokens": len(ids),
+                "nats": {str(end): nats[place, stretch] for stretch, end in enumerate(ends)},
                 "loss": {
                     str(end): _ratio(nats[place, stretch], counts[place, stretch])
                     for stretch, end in enumerate(ends)

@@ -5,7 +5,6 @@ The page is one file without scripts or outside parts: it can be sent, printed a
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,23 +14,30 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from codecascade.errors import UserError
+from codecascade.evaluation.analysis.compare import compare
 from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.notation import bounds, figure, is_plain, unit
 from codecascade.evaluation.reports import plots
 from codecascade.evaluation.reports.cascade_data import ModelReport, RunReport
-from codecascade.evaluation.reports.rendering import number, render
-from codecascade.evaluation.running.result import Example
+from codecascade.evaluation.reports.examples import examples, head, tail
+from codecascade.evaluation.reports.rendering import render
+from codecascade.evaluation.reports.tree import tree
 from codecascade.files import atomic_write, read_jsonl
 
 
 @dataclass(frozen=True)
 class Column:
-    """A figure that the report shows: where it is found, what it is called, how it is written."""
+    """A figure that the report shows: where it is found, and what it is called."""
 
     benchmark: str
     metric: str
     title: str
-    percent: bool = True
     higher_is_better: bool = True
+
+    @property
+    def percent(self) -> bool:
+        return not is_plain(self.metric)
 
     def of(self, model: ModelReport) -> Metric | None:
         result = model.results.get(self.benchmark)
@@ -39,12 +45,10 @@ class Column:
         return None if metric is None or metric.n == 0 else metric  # of no problem there is nothing to show
 
     def text(self, metric: Metric) -> str:
-        return f"{100 * metric.value:.1f}" if self.percent else f"{metric.value:.3f}"
+        return figure(metric.value, self.metric)
 
     def interval(self, metric: Metric) -> str:
-        if self.percent:
-            return f"{100 * metric.low:.1f}–{100 * metric.high:.1f}"
-        return f"{metric.low:.3f}–{metric.high:.3f}"
+        return bounds(metric, self.metric)
 
 
 COLUMNS = (
@@ -61,15 +65,21 @@ COLUMNS = (
     Column("infilling_single_line", "pass@1", "HumanEval lines, tests pass"),
     Column("humaneval", "pass@1", "HumanEval pass@1"),
     Column("key_retrieval", "accuracy", "Keys retrieved"),
-    Column("validation", "loss", "Validation loss", percent=False, higher_is_better=False),
-    Column("validation", "infilling_loss", "Infilling loss", percent=False, higher_is_better=False),
-    Column("validation", "bits_per_byte", "Bits per byte", percent=False, higher_is_better=False),
+    Column("validation", "loss", "Validation loss", higher_is_better=False),
+    Column("validation", "infilling_loss", "Infilling loss", higher_is_better=False),
+    Column("validation", "bits_per_byte", "Bits per byte", higher_is_better=False),
 )
 
 
 def write_report(report: RunReport, folder: Path) -> None:
-    """Write ``report.md`` and ``report.html`` into ``folder``, each whole or not at all."""
-    view = _view(report)
+    """Write ``report.md`` and ``report.html`` into ``folder``, each whole or not at all.
+
+    A model's own report is linked where it is there: ``evaluations/<model>/report.html``.
+    """
+    changes = Changes(folder / "evaluations")
+    own = {model.name: f"evaluations/{model.name}/report.html" for model in report.models}
+    pages = {name: page for name, page in own.items() if (folder / page).exists()}
+    view = {**_view(report, changes), "pages": pages}
     for name in ("md", "html"):
         atomic_write(folder / f"report.{name}", render(f"run.{name}", view))
 
@@ -90,15 +100,15 @@ def summary(report: RunReport) -> list[RenderableType]:
             )
         table.add_row(column.title + (", %" if column.percent else ""), *cells)
     shown: list[RenderableType] = [table]
-    examples = _examples(models)
-    if examples:
-        example = examples[0]
+    shared = examples(models)
+    if shared:
+        example = shared[0]
         answer = example["answers"][-1]
         right = "as in the original" if answer["correct"] else f"the original: {example['expected'].strip()}"
         text = Text(f"\nfilled in by {answer['model'].name} ({right}):\n\n", style="bold")
-        text.append(_tail(example["before"], 6), style="dim not bold")
+        text.append(tail(example["before"], 6), style="dim not bold")
         text.append(answer["text"], style="green not bold")
-        text.append(_head(example["after"], 4), style="dim not bold")
+        text.append(head(example["after"], 4), style="dim not bold")
         shown.append(text)
     return shown
 
@@ -108,10 +118,8 @@ def table_columns(models: Sequence[ModelReport]) -> list[Column]:
     return [column for column in COLUMNS if any(column.of(model) for model in models)]
 
 
-def changed(column: Column, before: Metric | None, after: Metric | None) -> str:
+def changed(column: Column, before: Metric, after: Metric) -> str:
     """``better`` or ``worse`` where the intervals of the two don't overlap, else an empty string."""
-    if before is None or after is None:
-        return ""
     if after.low > before.high:
         return "better" if column.higher_is_better else "worse"
     if after.high < before.low:
@@ -119,7 +127,42 @@ def changed(column: Column, before: Metric | None, after: Metric | None) -> str:
     return ""
 
 
-def _view(report: RunReport) -> dict[str, Any]:
+class Changes:
+    """What differs between two models of a run, by the paired test of their answers (:mod:`..analysis.compare`) or,
+    where they were not asked the same (a base without infilling tokens), by intervals that don't overlap.
+
+    Args:
+        evaluations: the folder that has a folder of each model.
+    """
+
+    def __init__(self, evaluations: Path) -> None:
+        self._evaluations = evaluations
+        self._verdicts: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
+
+    def between(self, first: ModelReport, second: ModelReport, column: Column) -> str:
+        """``better``, ``worse`` or an empty string."""
+        before, after = column.of(first), column.of(second)
+        if before is None or after is None:
+            return ""
+        names = first.name, second.name
+        if names not in self._verdicts:
+            self._verdicts[names] = self._compared(*names)
+        verdict = self._verdicts[names].get((column.benchmark, column.metric))
+        return changed(column, before, after) if verdict is None else verdict
+
+    def _compared(self, first: str, second: str) -> dict[tuple[str, str], str]:
+        try:
+            found = compare(self._evaluations / first, self._evaluations / second)
+        except UserError:  # nothing that both were asked
+            return {}
+        return {
+            (compared.name, difference.metric): difference.verdict
+            for compared in found.benchmarks
+            for difference in compared.differences
+        }
+
+
+def _view(report: RunReport, changes: Changes) -> dict[str, Any]:
     models = report.models
     base = models[0]
     hues = {model.name: plots.hue(place) for place, model in enumerate(models)}
@@ -128,9 +171,9 @@ def _view(report: RunReport) -> dict[str, Any]:
         "report": report,
         "hues": hues,
         "columns": columns,
-        "rows": [(model, [_cell(column, base, model) for column in columns]) for model in models],
-        "tree": _tree(models, hues),
-        "headlines": _headlines(columns, models),
+        "rows": [(column, [_cell(column, base, model, changes) for model in models]) for column in columns],
+        "tree": tree(models, hues),
+        "headlines": _headlines(columns, models, changes),
         "interval_plots": [
             plots.intervals(
                 column.title,
@@ -143,13 +186,13 @@ def _view(report: RunReport) -> dict[str, Any]:
         ],
         "loss_plot": _loss_plot(models, hues),
         "key_plot": _key_plot(models),
-        "examples": _examples(models),
+        "examples": examples(models),
         "notes": [*report.notes, *_result_notes(models)],
         "cost": _cost(models),
     }
 
 
-def _cell(column: Column, base: ModelReport, model: ModelReport) -> dict[str, Any] | None:
+def _cell(column: Column, base: ModelReport, model: ModelReport, changes: Changes) -> dict[str, Any] | None:
     metric = column.of(model)
     if metric is None:
         return None
@@ -157,70 +200,31 @@ def _cell(column: Column, base: ModelReport, model: ModelReport) -> dict[str, An
         "text": column.text(metric),
         "interval": column.interval(metric),
         "n": metric.n,
-        "change": "" if model is base else changed(column, column.of(base), metric),
+        "change": "" if model is base else changes.between(base, model, column),
     }
 
 
-def _headlines(columns: Sequence[Column], models: Sequence[ModelReport]) -> list[dict[str, str]]:
-    """Base -> last stage for the figures that moved beyond their intervals, the best news first."""
+def _headlines(
+    columns: Sequence[Column], models: Sequence[ModelReport], changes: Changes
+) -> list[dict[str, str]]:
+    """Base -> last stage for the figures that moved by more than chance, the best news first."""
     found = []
     for column in columns:
         measured = [(model, metric) for model in models if (metric := column.of(model))]
         if len(measured) < 2:
             continue
         (first, before), (last, after) = measured[0], measured[-1]
-        if direction := changed(column, before, after):
-            unit = " %" if column.percent else ""
+        if direction := changes.between(first, last, column):
             found.append(
                 {
                     "title": column.title,
-                    "before": column.text(before) + unit,
-                    "after": column.text(after) + unit,
+                    "before": column.text(before) + unit(column.metric),
+                    "after": column.text(after) + unit(column.metric),
                     "between": f"{first.name} → {last.name}",
                     "direction": direction,
                 }
             )
     return sorted(found, key=lambda headline: headline["direction"] == "worse")
-
-
-def _tree(models: Sequence[ModelReport], hues: dict[str, str]) -> str:
-    """The tree of models from left to right, as SVG: a box each, with what made it."""
-    width, height, gap_x, gap_y = 168, 62, 46, 16
-    column: dict[str, int] = {}
-    row: dict[str, int] = {}
-    for model in models:
-        column[model.name] = 0 if model.parent is None else column[model.parent] + 1
-        siblings = [other for other in models if other.parent == model.parent and other.name in row]
-        if model.parent is not None and not siblings:
-            row[model.name] = row[model.parent]
-        else:
-            row[model.name] = 1 + max(row.values(), default=-1)
-    parts = []
-    for model in models:
-        x, y = column[model.name] * (width + gap_x), row[model.name] * (height + gap_y)
-        if model.parent is not None:
-            from_x = column[model.parent] * (width + gap_x) + width
-            from_y = row[model.parent] * (height + gap_y) + height / 2
-            middle = (from_x + x) / 2
-            parts.append(
-                f'<path d="M{from_x} {from_y} C{middle} {from_y} {middle} {y + height / 2} {x} {y + height / 2}" '
-                f'fill="none" stroke="{plots.QUIET}" stroke-width="1.5"/>'
-            )
-        line = "the model that came in"
-        if model.parent is not None:
-            line = f"{number(model.tokens)} tokens, {model.steps:,} steps"
-        parts.append(
-            f'<g transform="translate({x} {y})"><rect width="{width}" height="{height}" rx="8" fill="white" '
-            f'stroke="{hues[model.name]}" stroke-width="2"/>'
-            f'<text x="14" y="26" font-weight="600" fill="{plots.INK}">{html.escape(model.name)}</text>'
-            f'<text x="14" y="46" font-size="12" fill="{plots.QUIET}">{html.escape(line)}</text></g>'
-        )
-    full_width = (max(column.values()) + 1) * (width + gap_x) - gap_x
-    full_height = (max(row.values()) + 1) * (height + gap_y) - gap_y
-    return (
-        f'<svg viewBox="-2 -2 {full_width + 4} {full_height + 4}" width="{full_width + 4}" '
-        f'role="img" aria-label="tree of models">{"".join(parts)}</svg>'
-    )
 
 
 def _loss_plot(models: Sequence[ModelReport], hues: dict[str, str]) -> str:
@@ -235,57 +239,13 @@ def _loss_plot(models: Sequence[ModelReport], hues: dict[str, str]) -> str:
 
 
 def _key_plot(models: Sequence[ModelReport]) -> str:
-    cells: dict[str, dict[tuple[int, float], Metric]] = {}
-    for model in models:
-        result = model.results.get("key_retrieval")
-        for name, metric in (result.metrics if result else {}).items():
-            length, at, position = name.partition("@")
-            if at:
-                cells.setdefault(model.name, {})[int(length), float(position)] = metric
+    found = {
+        model.name: plots.key_cells(result.metrics)
+        for model in models
+        if (result := model.results.get("key_retrieval")) is not None
+    }
+    cells = {name: of_model for name, of_model in found.items() if of_model}
     return plots.key_retrieval(cells) if cells else ""
-
-
-def _examples(models: Sequence[ModelReport]) -> list[dict[str, Any]]:
-    """The same problems before and after: two that the last model gained, one that it still gets wrong."""
-    for benchmark in ("infilling_heldout", "infilling_single_line", "humaneval"):
-        measured = [model for model in models if benchmark in model.results]
-        if len(measured) < 2:
-            continue
-        by_task = [
-            {example.task_id: example for example in model.results[benchmark].examples} for model in measured
-        ]
-        shared = [task for task in by_task[-1] if all(task in answers for answers in by_task)]
-        gained = [task for task in shared if by_task[-1][task].correct and not by_task[0][task].correct]
-        missed = [task for task in shared if not by_task[-1][task].correct]
-        chosen = sorted(gained, key=lambda task: _effort(by_task[-1][task]), reverse=True)[:2] + missed[:1]
-        return [
-            {
-                "task_id": task,
-                "before": _tail(by_task[-1][task].prompt, 14),
-                "after": _head(by_task[-1][task].suffix, 8),  # a base that can't infill was not shown it
-                "expected": by_task[-1][task].expected,
-                "answers": [
-                    {"model": model, "text": answers[task].completion, "correct": answers[task].correct}
-                    for model, answers in zip(measured, by_task, strict=True)
-                ],
-            }
-            for task in chosen
-        ]
-    return []
-
-
-def _effort(example: Example) -> int:
-    """Longer lines are better examples, up to what fits a line of the page."""
-    length = len(example.expected.strip())
-    return length if length <= 70 else 0
-
-
-def _tail(text: str, lines: int) -> str:
-    return "\n".join(text.split("\n")[-lines:])
-
-
-def _head(text: str, lines: int) -> str:
-    return "\n".join(text.split("\n")[:lines])
 
 
 def _result_notes(models: Sequence[ModelReport]) -> list[str]:

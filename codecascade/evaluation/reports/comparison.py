@@ -50,6 +50,7 @@ def remarks_on(comparison: Comparison) -> list[str]:
     first, second = comparison.names
     notes = [f"Only {first} has {name}." for name in comparison.only_first]
     notes += [f"Only {second} has {name}." for name in comparison.only_second]
+    notes += [f"{name}: not compared: {why}." for name, why in comparison.not_compared.items()]
     return notes + [
         f"{compared.title}: not compared: {', '.join(compared.left_out)}."
         for compared in comparison.benchmarks

@@ -6,50 +6,21 @@ again at any time, and after each benchmark while an evaluation is under way.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codecascade.errors import UserError
-from codecascade.evaluation.analysis.beside import Beside, tables_beside
-from codecascade.evaluation.analysis.correlations import correlate, language_scores
-from codecascade.evaluation.analysis.failures import (
-    NOT_RUN,
-    PASSED,
-    SYNTAX,
-    TOO_LONG,
-    WRONG,
-    Problem,
-    ordered,
-    table,
-)
-from codecascade.evaluation.analysis.folder import Evaluation, Key, Measured, read_evaluation
-from codecascade.evaluation.analysis.paper import TABLE_18
+from codecascade.evaluation.analysis.beside import tables_beside
+from codecascade.evaluation.analysis.folder import Evaluation, Measured, read_evaluation
 from codecascade.evaluation.analysis.scores import scores, slim
 from codecascade.evaluation.analysis.significance import is_binary
-from codecascade.evaluation.metrics import Metric, bootstrap_mean, wilson
+from codecascade.evaluation.metrics import bootstrap_mean, wilson
 from codecascade.evaluation.notation import bounds, figure, unit
-from codecascade.evaluation.reports import plots
-from codecascade.evaluation.reports.pages import anchor, problems_of, write_pages
+from codecascade.evaluation.reports import pictures
+from codecascade.evaluation.reports.failure_table import Problems, failure_table
+from codecascade.evaluation.reports.pages import problems_of, write_pages
 from codecascade.evaluation.reports.rendering import duration, number, render
 from codecascade.files import atomic_write
-
-Problems = Mapping[Key, Problem]
-
-_OTHER = "other exceptions"
-_COLOURS = {
-    PASSED: "#4fa394",
-    WRONG: "#a9b6c3",
-    SYNTAX: "#8a5fbf",
-    "time-out": "#b5483a",
-    "out of memory": "#7a2f26",
-    "killed": "#4b5560",
-    TOO_LONG: "#d8d3c8",
-    NOT_RUN: "#e4e7eb",
-    _OTHER: "#f3dcc3",
-}
-_EXCEPTIONS = ("#d9822b", "#e39f5c", "#ecbb8a", "#f0cba6")  # the commonest have a colour of their own
 
 
 def write_evaluation_report(folder: Path, *, pages: bool = True) -> None:
@@ -74,26 +45,23 @@ def _view(evaluation: Evaluation, problems: Mapping[str, Problems]) -> dict[str,
     return {
         "evaluation": evaluation,
         "headlines": [_headline(measured) for measured in evaluation.benchmarks.values() if measured.main],
-        "tables": [(found, _strip(found, evaluation.model)) for found in tables],
-        "correlations": _correlations(evaluation),
-        "perplexity": _perplexity(evaluation),
-        "keys": _keys(evaluation),
-        "failures": _failures(evaluation, problems),
+        "tables": [(found, pictures.strip(found, evaluation.model)) for found in tables],
+        "correlations": pictures.correlations(evaluation),
+        "perplexity": pictures.perplexity(evaluation),
+        "keys": pictures.keys(evaluation),
+        "failures": failure_table(evaluation, problems),
         "figures": _figures(evaluation),
         "pages": [name for name, of_benchmark in problems.items() if of_benchmark],
         "notes": _notes(evaluation),
         "cost": _cost(evaluation),
         "settings": {
-            measured.name: (measured.title, {name: _text(value) for name, value in measured.settings.items()})
+            measured.name: (measured.title, _settings(evaluation, measured))
             for measured in evaluation.benchmarks.values()
             if measured.settings
         },
         "data": [m for m in evaluation.benchmarks.values() if m.source or m.licence],
-        "versions": {name: _text(value) for name, value in evaluation.versions.items()},
+        "tools": {name: _text(value) for name, value in (evaluation.about | evaluation.versions).items()},
     }
-
-
-# ---- figures --------------------------------------------------------------------------------------------------
 
 
 def _headline(measured: Measured) -> dict[str, str]:
@@ -146,7 +114,7 @@ def _contamination(measured: Measured) -> str:
 
 
 def _figures(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Every figure in words, but those that have a picture (cells of lengths and positions)."""
+    """Every figure in words."""
     return [
         {
             "title": measured.title,
@@ -159,162 +127,22 @@ def _figures(evaluation: Evaluation) -> list[dict[str, Any]]:
                     "n": f"{metric.n:,}",
                 }
                 for name, metric in measured.metrics.items()
-                if "@" not in name or name.startswith("pass@")
             ],
         }
         for measured in evaluation.benchmarks.values()
     ]
 
 
-# ---- pictures -------------------------------------------------------------------------------------------------
-
-
-def _strip(found: Beside, model: str) -> str:
-    """The model's dot among the paper's models, for tables of rates that aren't a heat map already."""
-    if found.number == TABLE_18.number:
-        return ""
-    rows = []
-    for place, (label, cell) in enumerate(zip(found.labels, found.own, strict=True)):
-        if cell is None:
-            continue
-        others: dict[str, list[float]] = {}
-        for name, values in found.rows:
-            value = values[place]
-            if value is not None:
-                others.setdefault(_family(name), []).append(value)
-        rows.append((label, cell.metric, others))
-    return plots.beside(rows, model) if rows else ""
-
-
-def _family(model: str) -> str:
-    for start in ("Llama 2", "Code Llama - Instruct", "Code Llama - Python", "Code Llama"):
-        if model.startswith(f"{start} "):
-            return start.removeprefix("Code Llama - ")
-    return "Instruct" if model.startswith("Unnatural") else "the paper's"
-
-
-def _correlations(evaluation: Evaluation) -> str:
-    """Between the languages that programs were run in (paper, Fig. 3)."""
-    if sum(name.startswith("multipl_e_") for name in evaluation.benchmarks) < 1:
-        return ""
-    try:
-        scored = language_scores(evaluation)
-    except UserError:  # fewer than two
-        return ""
-    return plots.correlations([correlate(evaluation.model, scored)])
-
-
-def _perplexity(evaluation: Evaluation) -> str:
-    measured = evaluation.benchmarks.get("perplexity")
-    curve = _cells(measured, "perplexity") if measured else {}
-    if len(curve) < 2:
-        return ""
-    return plots.perplexity({evaluation.model: curve}, {evaluation.model: plots.hue(1)})
-
-
-def _cells(measured: Measured, prefix: str) -> dict[int, Metric]:
-    found = {}
-    for name, metric in measured.metrics.items():
-        kind, at, position = name.partition("@")
-        if at and kind == prefix and position.isdigit():
-            found[int(position)] = metric
-    return found
-
-
-def _keys(evaluation: Evaluation) -> str:
-    """The model's heat map, and Code Llama 7B's beside it."""
-    measured = evaluation.benchmarks.get("key_retrieval")
-    cells: dict[tuple[int, float], Metric] = {}
-    for name, metric in (measured.metrics if measured else {}).items():
-        length, at, position = name.partition("@")
-        if at and length.isdigit():
-            cells[int(length), float(position)] = metric
-    if not cells:
-        return ""
-    row = TABLE_18.rows[-1]
-    paper = {
-        (int(length), float(position)): Metric(value / 100, value / 100, value / 100, 0)
-        for column, value in zip(TABLE_18.columns, row.values, strict=True)
-        for length, _, position in [column.metrics[0].partition("@")]
-        if value is not None
-    }
-    return plots.key_retrieval({evaluation.model: cells, "Code Llama 7B (paper)": paper})
-
-
-# ---- failures -------------------------------------------------------------------------------------------------
-
-
-def _failures(evaluation: Evaluation, problems: Mapping[str, Problems]) -> dict[str, Any] | None:
-    """By benchmark: the bar's parts, the counts of the kinds that all have, and exceptions by type."""
-    counts = {name: table(of_benchmark.values()) for name, of_benchmark in problems.items()}
-    counts = {name: count for name, count in counts.items() if count}
-    if not counts:
-        return None
-    total: Counter[str] = sum(counts.values(), Counter())
-    exceptions = [kind for kind, _ in total.most_common() if kind not in _COLOURS]
-    colours = {
-        **dict(zip(exceptions, _EXCEPTIONS, strict=False)),
-        **dict.fromkeys(exceptions[len(_EXCEPTIONS) :], _COLOURS[_OTHER]),
-        **_COLOURS,
-    }
-    kinds = ordered(total)
-    columns = [kind for kind in kinds if kind in _COLOURS]
-    own_colour = set(exceptions[: len(_EXCEPTIONS)])
-    shown = [kind for kind in kinds if kind in _COLOURS or kind in own_colour]
-    if len(exceptions) > len(_EXCEPTIONS):
-        shown.append(_OTHER)
-    return {
-        "columns": columns,
-        "has_exceptions": bool(exceptions),
-        "legend": [(kind, colours[kind]) for kind in shown],
-        "rows": [
-            _failure_row(evaluation.benchmarks[name], count, problems[name], columns, exceptions, colours)
-            for name, count in counts.items()
-        ],
-    }
-
-
-def _failure_row(
-    measured: Measured,
-    count: Counter[str],
-    problems: Problems,
-    columns: Sequence[str],
-    exceptions: Sequence[str],
-    colours: Mapping[str, str],
-) -> dict[str, Any]:
-    total = count.total()
-    sections = {problem.kind for problem in problems.values()}
-
-    def item(kind: str) -> dict[str, Any]:
-        href = f"problems/{measured.name}/index.html#{anchor(kind)}" if kind in sections else ""
-        return {"kind": kind, "count": count[kind], "share": count[kind] / total, "href": href}
-
-    return {
-        "name": measured.name,
-        "title": measured.title,
-        "samples": total,
-        "bar": [
-            {
-                "kind": kind,
-                "count": count[kind],
-                "percent": 100 * count[kind] / total,
-                "colour": colours[kind],
-            }
-            for kind in ordered(count)
-        ],
-        "cells": [item(kind) for kind in columns],
-        "exceptions": [item(kind) for kind in exceptions if count[kind]],
-        "exception_count": sum(count[kind] for kind in exceptions),
-    }
-
-
-# ---- the rest -------------------------------------------------------------------------------------------------
-
-
 def _notes(evaluation: Evaluation) -> list[str]:
     return [
         f"{measured.title}: {note}" for measured in evaluation.benchmarks.values() for note in measured.notes
     ]
+
+
+def _settings(evaluation: Evaluation, measured: Measured) -> dict[str, str]:
+    """With the command, where several measured what is in the folder."""
+    found = {name: _text(value) for name, value in measured.settings.items()}
+    return found if measured.command in ("", evaluation.command) else found | {"command": measured.command}
 
 
 def _cost(evaluation: Evaluation) -> dict[str, str]:

@@ -7,6 +7,7 @@ problems; each page opens at once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,9 @@ _PROMPT_LINES = 40
 _SUFFIX_LINES = 24
 _LONGEST = 6000  # characters of an answer or a test
 _PLAIN = "text"
+_DOCUMENT = re.compile(
+    r"^([0-9a-f]{6})[0-9a-f]{26}(?=/)"
+)  # a corpus document's id, too long for a list of links
 _IN_WORDS = frozenset({"mbpp", "mbpp_zero_shot", "apps", "gsm8k"})  # their prompts are natural language
 _TEXTS = frozenset(
     {"task_id", "prompt", "suffix", "messages", "prefill", "expected", "test", "format", "language"}
@@ -62,6 +66,8 @@ def write_pages(evaluation: Evaluation, measured: Measured, problems: Mapping[Ke
         start = _common_start([place[0] for place in problems])
         sections = _sections(problems, places, overlapping, len(start))
         index = {**common, "sections": sections, "problems": len(problems), "start": start}
+        longest = max(len(item["name"]) for section in sections for item in section["problems"])
+        index["width"] = min(320, 60 + 7 * longest)  # so that few names need a second line
         index["several"] = any(problem.samples > 1 for problem in problems.values())
         (folder / "index.html").write_text(render("problems.html", index), encoding="utf-8")
         ordered_problems = list(problems.values())
@@ -112,7 +118,7 @@ def _sections(
             "anchor": anchor(kind),
             "problems": [
                 {
-                    "name": _name(problem)[start:],
+                    "name": _DOCUMENT.sub(r"\1…", _name(problem)[start:]),
                     "address": address(places[problem.key]),
                     "share": f"{problem.passed}/{problem.samples}" if problem.samples > 1 and kind else "",
                     "overlaps": problem.key[0] in overlapping,

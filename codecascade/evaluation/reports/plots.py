@@ -125,15 +125,25 @@ def running_mean(values: Sequence[float], share: float = 0.1) -> list[float]:
     return means
 
 
+def key_cells(metrics: Mapping[str, Metric]) -> dict[tuple[int, float], Metric]:
+    """The metrics named ``<length>@<position>``, by these."""
+    found = {}
+    for name, metric in metrics.items():
+        length, at, position = name.partition("@")
+        if at:
+            found[int(length), float(position)] = metric
+    return found
+
+
 def key_retrieval(cells: Mapping[str, Mapping[tuple[int, float], Metric]]) -> str:
     """A heat map per model: lengths to the right, positions downwards, the share of keys found in each cell."""
     with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
-        lengths = sorted({length for model in cells.values() for length, _ in model})
+        lengths_of = [sorted({length for length, _ in model}) for model in cells.values()]
         positions = sorted({position for model in cells.values() for _, position in model})
-        width = 0.62 * len(lengths) + 0.9
-        figure = Figure(figsize=(max(2.2, width) * len(cells), 0.42 * len(positions) + 0.95))
-        grid = figure.subplots(1, len(cells), sharey=True, squeeze=False)[0]
-        for axes, (name, model) in zip(grid, cells.items(), strict=True):
+        widths = [max(2.2, 0.62 * len(lengths) + 0.9) for lengths in lengths_of]
+        figure = Figure(figsize=(sum(widths), 0.42 * len(positions) + 0.95))
+        grid = figure.subplots(1, len(cells), sharey=True, squeeze=False, width_ratios=widths)[0]
+        for axes, (name, model), lengths in zip(grid, cells.items(), lengths_of, strict=True):
             values = np.array(
                 [[_value(model.get((length, position))) for length in lengths] for position in positions]
             )
@@ -204,6 +214,7 @@ def perplexity(curves: Mapping[str, Mapping[int, Metric]], hues: Mapping[str, st
             axes.fill_between(positions, low, high, color=hues[name], alpha=0.15, linewidth=0)
             axes.plot(positions, value, "o-", color=hues[name], linewidth=2, markersize=4, label=name)
         axes.set_xscale("log")
+        axes.set_xticks(sorted({position for by_position in curves.values() for position in by_position}))
         axes.set_yscale("log")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:,.6g}"))
@@ -258,6 +269,7 @@ def temperature_sweep(sweep: Sweep) -> str:
                 axes.plot(temperatures, value, "o-", color=hue(place), markersize=4, label=name)
             axes.set_title(f"{benchmark}, %")
             axes.set_xlabel("temperature")
+            axes.set_ylim(0, max(1.0, axes.get_ylim()[1]))
             axes.legend(frameon=False, fontsize=8)
         return _svg(figure)
 

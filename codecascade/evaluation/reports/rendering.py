@@ -20,18 +20,27 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(number=number, duration=duration, cell=cell)
+    environment.filters.update(number=number, duration=duration, cell=cell, published=published)
     return environment
 
 
 def render(template: str, view: Mapping[str, Any]) -> str:
-    """``template`` without its ``.jinja``; those of ``.html`` escape what they are given."""
-    return _environment().get_template(f"{template}.jinja").render(view)
+    """``template`` without its ``.jinja``; those of ``.html`` escape what they are given.
+
+    Half a surrogate pair, which JSON can hold and UTF-8 can't, is spelled out.
+    """
+    text = _environment().get_template(f"{template}.jinja").render(view)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def cell(text: str) -> str:
     """A text inside a Markdown table."""
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def published(value: float) -> str:
+    """A percentage with one decimal, or with the two that the paper gives."""
+    return f"{value:.1f}" if round(value, 1) == value else f"{value:.2f}"
 
 
 def number(value: float) -> str:

@@ -43,7 +43,7 @@ def _benchmark(sweep: Sweep, name: str, root: Path) -> dict[str, Any]:
             {
                 "text": figure(found.value, metric),
                 "interval": bounds(found, metric),
-                "best": sweep.best(name, metric) == temperature,
+                "best": temperature in sweep.best(name, metric),
             }
             if (found := by.get(temperature))
             else None

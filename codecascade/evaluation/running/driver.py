@@ -62,7 +62,7 @@ def carry_out(
 
     def judge(place: int, execution: Execution, answer: Row) -> None:
         nonlocal too_long
-        if answer["finish_reason"] == "context":
+        if answer.get("finish_reason") == "context":
             too_long += 1
             keep(place, unanswerable(work.task(place)))
         else:
@@ -71,7 +71,7 @@ def carry_out(
     for place in range(len(work)):
         if journal.has_verdict(place):
             right += is_right(journal.verdict_at(place))
-            too_long += journal.answer_at(place)["finish_reason"] == "context"
+            too_long += journal.answer_at(place).get("finish_reason") == "context"
     tell()
     with Execution(sandbox, keep) as execution:
         for place in list(journal.unjudged()):
@@ -86,11 +86,11 @@ def carry_out(
 
 def _new_answers(work: Work, journal: Journal, backend: Backend | None) -> Iterator[tuple[int, Row]]:
     """``(place, answer)`` for all that is not in the journal, in any order."""
-    missing = list(journal.unanswered())
     if work.given is not None:
-        for place in missing:
-            yield place, {"finish_reason": "given", **work.given[place][1]}
-    elif missing:
+        for place, row in enumerate(work.given.rows()):
+            if not journal.has_answer(place):
+                yield place, row
+    elif missing := list(journal.unanswered()):
         assert backend is not None
         questions, tasks = work.questions(missing)
         for answer in backend.answer(questions):
@@ -127,7 +127,5 @@ def rows(work: Work, journal: Journal) -> Iterator[Row]:
     """The samples file: one row a place, in the order of places; fields of given samples are kept."""
     for place in range(len(work)):
         task, answer, verdict = work.task(place), journal.answer_at(place), journal.verdict_at(place)
-        if answer.get("finish_reason") == "given" and work.given is not None:
-            answer = {key: value for key, value in answer.items() if key in work.given[place][1]}
         first = {"task_id": task.task_id, "completion": answer["completion"]}
         yield {**first, **_UNKNOWN, **answer, **task.fields, **verdict}

@@ -39,7 +39,8 @@ def write_envelope(
     command: str,
 ) -> None:
     """``models`` (figures), ``cost``, ``versions``; for a reader ``benchmarks`` (titles, settings, notes, numbers of
-    tasks, ...), ``model`` (revision, precision, ...) and ``command``. Benchmarks that earlier calls measured stay.
+    tasks, the ``command`` that measured each first, ...), ``model`` (revision, precision, ...) and the last
+    ``command``. Benchmarks that earlier calls measured stay.
     """
     path = folder / "results.json"
     before = read_json(path) if path.exists() else {}
@@ -47,8 +48,14 @@ def write_envelope(
         name: {metric: figure.to_json() for metric, figure in result.metrics.items()}
         for name, result in results.items()
     }
-    benchmarks = before.get("benchmarks", {}) | {
-        name: {**result.about, "notes": result.notes, "seconds": result.seconds}
+    described = before.get("benchmarks", {})
+    benchmarks = described | {
+        name: {
+            **result.about,
+            "notes": result.notes,
+            "seconds": result.seconds,
+            "command": described.get(name, {}).get("command") or command,
+        }
         for name, result in results.items()
     }
     cost = {

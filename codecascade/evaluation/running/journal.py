@@ -164,10 +164,8 @@ class Journal:
         for line in iter(self._file.readline, b""):
             try:
                 entry = json.loads(line) if line.endswith(b"\n") else None
-            except (
-                ValueError
-            ):  # power failed: a line that is no line, and what follows it is not to be trusted
-                entry = None
+            except ValueError:
+                entry = None  # the power failed: what follows a broken line is not to be trusted either
             if entry is None:
                 self._file.truncate(position)
                 return

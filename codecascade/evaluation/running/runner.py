@@ -23,10 +23,17 @@ from codecascade.evaluation.running.result import (
     samples_file,
     tasks_file,
 )
-from codecascade.evaluation.running.work import Work, generated_work, given_work, rows_of, sampling_of
+from codecascade.evaluation.running.work import (
+    Work,
+    generated_work,
+    given_work,
+    layouts_of,
+    rows_of,
+    sampling_of,
+)
 from codecascade.evaluation.settings import COMMON, EvaluateSettings
 from codecascade.evaluation.task import Benchmark, Context, Model, Row
-from codecascade.files import digest_of, write_jsonl
+from codecascade.files import digest_of, remove_leftovers, write_jsonl
 from codecascade.generation.answers import LocalBackend
 from codecascade.generation.prompts import Backend
 from codecascade.generation.requests import Scorer
@@ -83,6 +90,8 @@ def evaluate(
         RunFailed: the model does not answer any more.
     """
     check_names(settings.benchmarks, "benchmarks")
+    for place in (folder, samples_file(folder, "").parent, tasks_file(folder, "").parent):
+        remove_leftovers(place)
     results: dict[str, BenchmarkResult] = {}
     for name in settings.benchmarks:
         benchmark = BENCHMARKS[name]
@@ -91,6 +100,7 @@ def evaluate(
         if result is None:
             _log.info("measuring %s", name)
             result = _measure(benchmark, inputs, settings, folder, made_with, again, progress)
+        _remove_journal(folder, name)  # here, for a stop may come between the result and this
         if inputs.contamination and inputs.corpus is not None:
             result = _searched(result, inputs.corpus, folder, made_with)
         results[name] = result
@@ -127,9 +137,6 @@ def _measure(
     }
     result = dataclasses.replace(result, about=about)
     result.save(folder, made_with=made_with)
-    _journal_file(folder, benchmark.name).unlink(missing_ok=True)
-    with suppress(OSError):  # another benchmark's is there
-        _journal_file(folder, benchmark.name).parent.rmdir()
     return result
 
 
@@ -181,7 +188,7 @@ def _summed_up(
         "tasks_total": work.of,
         "missing": work.missing(),
         "samples": len(work),
-        "tokens": sum(row.get("tokens", 0) for row in samples),
+        "tokens": 0 if work.given is not None else sum(row["tokens"] for row in samples),
     }
     return BenchmarkResult(
         name,
@@ -219,6 +226,8 @@ def _context(
 ) -> Context:
     backend = inputs.backend
     model = Model()
+    if inputs.samples is not None and (layouts := layouts_of(inputs.samples)) is not None:
+        model = Model(infilling_formats=layouts)
     if backend is not None:
         generator = backend.generator if isinstance(backend, LocalBackend) else None
         model = Model(
@@ -242,6 +251,13 @@ def _context(
 
 def _journal_file(folder: Path, name: str) -> Path:
     return folder / "unfinished" / f"{name}.jsonl"
+
+
+def _remove_journal(folder: Path, name: str) -> None:
+    path = _journal_file(folder, name)
+    path.unlink(missing_ok=True)
+    with suppress(OSError):  # another benchmark's is there, or there was none
+        path.parent.rmdir()
 
 
 # ---- what a result depends on
@@ -287,5 +303,5 @@ def _shown_settings(benchmark: Benchmark, inputs: Inputs, settings: EvaluateSett
     return {
         key: value
         for key, value in values.items()
-        if key not in sampling and not key.endswith(("_max_new_tokens", "_stops", "_strip"))
+        if key not in sampling and not key.endswith(("_max_new_tokens", "_stops", "_strip", "_heal"))
     }

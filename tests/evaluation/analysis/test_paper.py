@@ -7,12 +7,11 @@ import pytest
 from codecascade.evaluation.analysis.paper import (
     TABLE_2,
     TABLE_4,
+    TABLE_14,
     TABLE_18,
     TABLES,
-    Protocol,
-    belongs,
-    remarks,
 )
+from codecascade.evaluation.analysis.protocol import Protocol, belongs, remarks
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.number)
@@ -58,3 +57,13 @@ def test_a_column_about_one_temperature_takes_no_other() -> None:
     assert belongs(cold, {"temperature": 0.1})
     assert not belongs(cold, {"temperature": 0.0})
     assert belongs(Protocol(), {"temperature": 0.8})
+
+
+def test_only_healed_spm_is_told_from_the_papers() -> None:
+    psm, spm = (
+        next(c for c in TABLE_14.columns if c.metrics == (f"pass@1_{name}",)) for name in ("psm", "spm")
+    )
+    healed = {"samples_per_problem": 1, "temperature": 0.0, "infilling_heal": True}
+    assert remarks(spm.protocol, healed, 1033) == ["SPM with token healing, which the paper did not have"]
+    assert remarks(psm.protocol, healed, 1033) == []
+    assert remarks(spm.protocol, healed | {"infilling_heal": False}, 1033) == []

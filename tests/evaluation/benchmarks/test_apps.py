@@ -95,11 +95,20 @@ def test_the_shots_can_be_named_or_left_out(data: Path) -> None:
         prompt(apps_shots=[1, 99])
 
 
+def test_the_papers_quotes_are_an_option(data: Path) -> None:
+    task, _ = apps.tasks(Context(EvaluateSettings(apps_fence="quotes"), data=data))
+    assert isinstance(task.prompt, Continuation) and task.prompt.stop == ("\n'''",)
+    assert "answer using ''':\n" in task.prompt.prompt and task.prompt.prompt.endswith("\nA: '''")
+    assert task.prompt.prompt.count("'''") == 3 * 2 + 2 and "```" not in task.prompt.prompt
+
+
 def test_a_chat_model_is_asked_without_shots(data: Path) -> None:
     task, _ = apps.tasks(Context(EvaluateSettings(chat="auto"), Model(is_chat=True), data / "test.jsonl"))
     assert isinstance(task.prompt, Dialogue) and task.prompt.messages[0].content.startswith(
         "Write a python code"
     )
+    told, _ = apps.tasks(Context(EvaluateSettings(chat="always"), Model(), data / "test.jsonl"))
+    assert told.prompt == task.prompt, "an endpoint does not say that it can"
     assert task.extract("Sure:\n```python\nprint(1)\n```\nIt prints 1.").strip() == "print(1)"
     assert task.extract("'''\nprint(1)\n'''").strip() == "print(1)"
 

@@ -127,6 +127,12 @@ def test_floats_are_compared_nearly_and_an_input_has_its_time(
     assert outcomes({**PLUS[0], "plus_input": []}, body, confined, tmp_path) == [right, True]
 
 
+@pytest.mark.parametrize(("body", "right"), [("    return x / 2\n", True), ("    return 7.0\n", False)])
+def test_only_infinity_is_near_infinity(body: str, right: bool, confined: Any, tmp_path: Path) -> None:
+    row = {**PLUS[0], "base_input": [[float("inf")]], "plus_input": [[float("-inf")]]}
+    assert outcomes(row, body, confined, tmp_path) == [right, right]
+
+
 def test_any_root_is_a_zero(confined: Any, tmp_path: Path) -> None:
     row = {
         "task_id": "HumanEval/32",
@@ -178,6 +184,8 @@ def test_three_shots_are_two_three_and_four(files: Path) -> None:
         "pass these tests:\n\nassert add(0) == 2\nassert add(1) == 3\n"
         "[BEGIN]\ndef add(a):\n    return a + 2\n[DONE]\n"
     )
+    assert tasks[0].max_new_tokens == 512
+    assert mbpp_tasks(Context(EvaluateSettings(mbpp_max_new_tokens=9), data=files))[0].max_new_tokens == 9
     assert prompt.prompt.endswith("assert add(0) == 11\nassert add(1) == 12\n[BEGIN]\n")
     assert [prompt.prompt.count(word) for word in ("[BEGIN]", "[DONE]", "add 3", "add 4")] == [4, 3, 1, 1]
 
@@ -188,7 +196,7 @@ def test_zero_shot_asks_for_tags_in_a_dialogue_where_there_is_a_format(files: Pa
         return mbpp_zero_shot_tasks(context)[0].prompt
 
     asked = first("auto", Model(is_chat=True))
-    assert isinstance(asked, Dialogue) and not asked.prefill
+    assert isinstance(asked, Dialogue) and not asked.prefill and asked.stop == ("[/PYTHON]",)
     assert asked.messages[0].content.endswith("start with a [PYTHON] tag and end with a [/PYTHON] tag.")
     for plain in (first("auto", Model()), first("never", Model(is_chat=True))):
         assert plain.prompt.endswith("[/PYTHON] tag.\n[PYTHON]\n") and plain.stop == ("[/PYTHON]",)
@@ -202,6 +210,8 @@ def test_zero_shot_asks_for_tags_in_a_dialogue_where_there_is_a_format(files: Pa
         ("Sure.\n[PYTHON]x = 1", "x = 1"),
         ("x = 1\n[/PYTHON]", "x = 1\n"),
         ("```python\nx = 1\n```", "x = 1\n"),
+        ("[PYTHON]\n```python\nx = 1\n```\n[/PYTHON]", "x = 1\n"),
+        ("def f():\n    '''Text.'''\n", "def f():\n    '''Text.'''\n"),
         ("x = 1", "x = 1"),
     ],
 )

@@ -51,8 +51,10 @@ def test_the_examples_are_right() -> None:
 
 
 def test_a_chat_model_gets_the_examples_as_turns(data: Path) -> None:
-    task, _ = gsm8k.tasks(Context(EvaluateSettings(chat="always"), Model(is_chat=True), data))
+    task, _ = gsm8k.tasks(Context(EvaluateSettings(chat="auto"), Model(is_chat=True), data))
     assert isinstance(task.prompt, Dialogue)
+    told, _ = gsm8k.tasks(Context(EvaluateSettings(chat="always"), Model(), data))
+    assert told.prompt == task.prompt, "an endpoint does not say that it can"
     assert [message.role for message in task.prompt.messages] == ["user", "assistant"] * 8 + ["user"]
 
 

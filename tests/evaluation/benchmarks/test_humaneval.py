@@ -93,12 +93,21 @@ def test_prompts_are_as_they_are_or_as_other_harnesses_have_them(ten_problems: A
     chat = Model(is_chat=True)
     assert isinstance(prompt(chat), Continuation), "a cascade's stages are all asked alike"
     asked = prompt(chat, chat="auto")
-    assert isinstance(asked, Dialogue) and first.strip() in asked.messages[0].content
+    assert isinstance(asked, Dialogue)
+    assert asked.messages[0].content.endswith(f" in a markdown code block:\n```\n{first.strip()}\n```\n")
     assert asked.prefill.endswith("```python\n") and isinstance(prompt(chat="always"), Dialogue)
     assert isinstance(prompt(chat="auto"), Continuation)
 
 
-@pytest.mark.parametrize("around", ["{}", "```python\n{}```", "Here:\n```\n{}\n```\nThat is it."])
+@pytest.mark.parametrize(
+    "around",
+    [
+        "{}",
+        "```python\n{}```",
+        "Here:\n```\n{}\n```\nThat is it.",
+        "First\n```sh\npip install this\n```\nthen\n```python\n{}```",
+    ],
+)
 def test_a_whole_function_in_a_reply_is_a_completion_that_runs(
     ten_problems: Any, sandbox: Any, around: str
 ) -> None:
@@ -110,6 +119,10 @@ def test_a_whole_function_in_a_reply_is_a_completion_that_runs(
     assert outcome.passed and completion.startswith("\n")
     program = list(known)[3] + task.from_solution(list(known)[3] + "    return a + 3\n")
     assert program.count("def") == 1, "a solution that begins with the prompt is completed"
+    shown = task.completion(
+        "def add_3(a):\n    '''Text.'''\n    return a + 3\n\nassert add_3(1) == 5\n", "stop"
+    )
+    assert shown == "\ndef add_3(a):\n    '''Text.'''\n    return a + 3\n"
 
 
 @pytest.mark.parametrize(

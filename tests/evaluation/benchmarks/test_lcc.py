@@ -94,6 +94,13 @@ def test_how_much_of_a_file_a_model_sees(tmp_path: Path, context_length: int | N
     assert note == f"Of 1 of 2 files the model saw the last {seen:,} tokens at most."
 
 
+def test_a_context_that_holds_no_more_than_an_answer(tmp_path: Path) -> None:
+    write(tmp_path / "python.jsonl", [row(500)])
+    model = Model(context_length=100, count_tokens=lambda text: len(text.split()) + 1)
+    (task,) = lcc.tasks(Context(EvaluateSettings(), model, tmp_path / "python.jsonl"))
+    assert isinstance(task.prompt, Continuation) and not task.prompt.prompt.strip() and task.fields["cut"]
+
+
 def test_the_next_line_by_three_scores(tmp_path: Path) -> None:
     write(
         tmp_path / "python.jsonl",
@@ -111,7 +118,7 @@ def test_the_next_line_by_three_scores(tmp_path: Path) -> None:
         {
             "task_id": other.task_id,
             **other.fields,
-            **judged(other, other.completion("    return 0", "stop"), []),
+            **judged(other, other.completion("    return <NUM_LIT:0>", "stop"), []),
         },
     ]
     assert rows[0]["exact_match"] and rows[0]["bleu"] == pytest.approx(1.0) and not rows[1]["exact_match"]

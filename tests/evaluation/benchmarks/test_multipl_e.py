@@ -49,6 +49,14 @@ def test_the_rows_own_stops_end_a_completion_and_the_tests_follow_it(tmp_path: P
     assert program.source == f"{ROW['prompt']}    return 2 * value;\n{ROW['tests']}"
 
 
+def test_gos_rows_name_a_file_of_tests(tmp_path: Path) -> None:
+    row = {**ROW, "language": "go_test.go", "stop_tokens": ["\nfunc", "struct", "\n// "]}
+    (task,) = tasks(tmp_path, row, language="go")
+    assert task.programs is not None and task.fields == {"language": "go"}
+    (program,) = task.programs("    return 2 * value\n}\n")
+    assert program.language == "go"
+
+
 def test_what_was_not_run_is_neither_failed_nor_counted(tmp_path: Path) -> None:
     (task,) = tasks(tmp_path, ROW)
     missing = Outcome("not_started", "there is no g++; install the package g++")

@@ -39,6 +39,11 @@ def test_the_same_output(expected: str, printed: str) -> None:
         ("inf", "-inf"),
         ("0.5", "nan"),
         ("1.5", "1e999999999"),
+        ("0.5", "1e99999999999999999999"),
+        ("00101", "101"),  # a code, not a number
+        ("7", "007"),
+        ("1", "\u0661"),
+        ("1000.0", "1_000"),
     ],
 )
 def test_another_output(expected: str, printed: str) -> None:
@@ -50,6 +55,7 @@ def test_as_apps_compares_order_and_repetitions_do_not_count() -> None:
     assert apps_same_output("0.12345", "0.1234502") and apps_same_output(" 3 \n", "3")
     assert apps_same_output("1\n2\n", "\n1\n\n2")
     assert apps_same_output("0.1234 2", "2.0 0.1230001")  # rounded to three decimals, as sets
+    assert apps_same_output("inf", "Infinity") and not apps_same_output("inf", "7")
     assert not apps_same_output("1 2", "1 3") and not apps_same_output("yes", "no")
 
 

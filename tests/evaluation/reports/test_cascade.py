@@ -8,11 +8,18 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from evaluations import Page
+from evaluations import Page, write_evaluation
 from rich.console import Console
 
-from codecascade.evaluation.metrics import Metric, wilson
-from codecascade.evaluation.reports.cascade import COLUMNS, changed, summary, table_columns, write_report
+from codecascade.evaluation.metrics import Metric, bootstrap_ratio, wilson
+from codecascade.evaluation.reports.cascade import (
+    COLUMNS,
+    Changes,
+    changed,
+    summary,
+    table_columns,
+    write_report,
+)
 from codecascade.evaluation.reports.cascade_data import ModelReport, RunReport
 from codecascade.evaluation.reports.plots import running_mean
 from codecascade.evaluation.running.result import BenchmarkResult, Example
@@ -106,17 +113,19 @@ def test_page_is_whole_and_inert(report: RunReport, tmp_path: Path) -> None:
 
 
 def test_markdown_table(report: RunReport, tmp_path: Path) -> None:
+    own = tmp_path / "evaluations" / "code" / "report.html"
+    own.parent.mkdir(parents=True)
+    own.touch()
     write_report(report, tmp_path)
     text = (tmp_path / "report.md").read_text()
-    rows = [line for line in text.splitlines() if line.startswith("| code |")]
-    assert "**40.0** (30.9–49.8)" in rows[0]
-    assert "**1.500** (1.400–1.600)" in rows[0]
-    widths = {
-        line.count("|")
-        for line in text.splitlines()
-        if line.startswith(("| model | Held", "| base | 0.0", "| code | **"))
-    }
-    assert len(widths) == 1
+    lines = text.splitlines()
+    (head,) = [line for line in lines if line.startswith("| | base")]
+    assert head == "| | base | [code](evaluations/code/report.html) | python |"
+    (filled,) = [line for line in lines if line.startswith("| Held-out lines filled, %")]
+    assert "**40.0** (30.9–49.8)" in filled.split("|")[3]
+    (loss,) = [line for line in lines if line.startswith("| Validation loss |")]
+    assert "**1.500** (1.400–1.600)" in loss.split("|")[3]
+    assert head.count("|") == filled.count("|") == loss.count("|")
     assert "infilling_heldout: made of held-out functions (base, code, python)" in text
 
 
@@ -128,7 +137,30 @@ def test_only_separate_intervals_count_as_change() -> None:
     assert changed(loss, low, high) == "worse"
     assert changed(exact, high, low) == "worse"
     assert changed(exact, low, overlapping) == ""
-    assert changed(exact, None, high) == ""
+
+
+def test_a_paired_test_sees_what_intervals_hide(report: RunReport, tmp_path: Path) -> None:
+    def losses(model: str, scale: float) -> None:
+        rows = [{"task_id": f"d{n}", "nats": scale * (50 + 9 * n), "tokens": 100} for n in range(30)]
+        loss = bootstrap_ratio([row["nats"] for row in rows], [100] * 30)
+        write_evaluation(
+            tmp_path / "evaluations" / model,
+            {"validation": rows},
+            model=model,
+            metrics={"validation": {"loss": loss}},
+            about={"validation": {"higher_is_better": False}},
+        )
+
+    base, code, python = report.models
+    loss = next(column for column in COLUMNS if column.metric == "loss")
+    exact = next(column for column in COLUMNS if column.metric == "exact_match")
+    losses("base", 1.0)
+    losses("python", 0.99)
+    changes = Changes(tmp_path / "evaluations")
+    assert changes.between(base, python, loss) == "better"
+    assert changes.between(base, code, loss) == "better"  # no folder of its own: by the intervals
+    assert changes.between(base, python, exact) == "better"  # not compared: by the intervals
+    assert Changes(tmp_path / "nowhere").between(base, python, loss) == ""
 
 
 def test_running_mean_starts_at_the_first_value() -> None:

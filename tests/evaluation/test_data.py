@@ -1,0 +1,74 @@
+"""Which files are a benchmark's: by their names, and by their fields where the name is common."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from codecascade.errors import UserError
+from codecascade.evaluation.benchmarks.choice import assign_data
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.data import Data, locate, read_records
+from codecascade.files import write_jsonl
+
+APPS = {"problem_id": 1, "question": "?", "difficulty": "interview", "input_output": "{}"}
+GSM8K = {"question": "?", "answer": "#### 1"}
+DOCSTRINGS = {"code": "", "docstring": "", "docstring_tokens": []}
+
+
+def test_a_file_of_a_common_name_is_told_by_its_fields(tmp_path: Path) -> None:
+    for name, row in (("apps", APPS), ("gsm8k", GSM8K), ("docstrings", DOCSTRINGS)):
+        write_jsonl(tmp_path / name / "test.jsonl", [row])
+        assert list(assign_data([str(tmp_path / name / "test.jsonl")], list(BENCHMARKS))) == [name]
+        assert list(assign_data([str(tmp_path / name)], list(BENCHMARKS))) == [name]
+    found = assign_data([str(tmp_path)], ["gsm8k", "mbpp", "apps"])
+    assert found == {"gsm8k": tmp_path, "apps": tmp_path}
+    for name in found:
+        data = BENCHMARKS[name].data
+        assert data is not None and locate(name, data, tmp_path) == [tmp_path / name / "test.jsonl"]
+    (tmp_path / "docstrings/test.jsonl").unlink()
+    with pytest.raises(
+        UserError, match=r"holds no data of docstrings: .*with the fields code and docstring_tokens"
+    ):
+        locate("docstrings", BENCHMARKS["docstrings"].data or Data((), ""), tmp_path)
+
+
+def test_parquets_fields_are_in_its_schema_and_broken_files_are_told_later(tmp_path: Path) -> None:
+    data = Data(("*.parquet", "*.jsonl"), "own", fields=("mine",))
+    pq.write_table(pa.table({"other": [1]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"mine": [1]}), tmp_path / "b.parquet")
+    assert locate("some", data, tmp_path) == [tmp_path / "b.parquet"]
+    (tmp_path / "b.parquet").unlink()
+    (tmp_path / "torn.jsonl").write_text('{"mine": ')
+    assert locate("some", data, tmp_path) == [tmp_path / "torn.jsonl"]
+
+
+def test_the_three_forms_of_records(tmp_path: Path) -> None:
+    rows = [{"name": "a", "tests": ["x"]}, {"name": "b", "tests": ["y", "z"]}]
+    write_jsonl(tmp_path / "some.jsonl", rows)
+    (tmp_path / "some.json").write_text(json.dumps(rows))
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "some.parquet")
+    required = {"name": str, "tests": list}
+    for name, second in (("some.jsonl", ":2"), ("some.json", ", item 2"), ("some.parquet", ", row 2")):
+        found = list(read_records(tmp_path / name, required=required))
+        assert [row for _, row in found] == rows and found[1][0] == f"{tmp_path / name}{second}"
+        with pytest.raises(
+            UserError, match=rf"{name}{second.replace('2', '1')}: tests: must be str, not list"
+        ):
+            list(read_records(tmp_path / name, required={"tests": str}))
+    (tmp_path / "broken.parquet").write_text("x")
+    (tmp_path / "object.json").write_text("{}")
+    (tmp_path / "folder.jsonl").mkdir()
+    for name, said in (
+        ("broken.parquet", "is not a readable Parquet file"),
+        ("object.json", "must be a JSON list, not dict"),
+        ("folder.jsonl", "can't be read"),
+        ("none.parquet", "there is no such file"),
+        ("some.csv", "must be JSON lines"),
+    ):
+        with pytest.raises(UserError, match=rf"{name}: {said}"):
+            list(read_records(tmp_path / name))
