@@ -1,5 +1,5 @@
 #!/bin/sh
-# A corpus of several hundred megabytes from packages that pip, npm and apt fetch: code in ten languages, its
+# A corpus of several hundred megabytes from packages that pip, npm and apt fetch: code in a dozen languages, its
 # documentation, prose. Nothing of what is fetched is installed, built or run.
 #
 #   examples/package_corpus.sh DOWNLOADS CORPUS [more options of `codecascade corpus build`]
@@ -14,8 +14,8 @@ mkdir -p "$downloads"
 downloads=$(cd "$downloads" && pwd)
 
 wheels="django flask sympy pandas scikit-learn networkx sqlalchemy twisted sphinx pygments nltk mkdocs-material"
-tarballs="three rxjs preact typescript d3 lodash express"
-sources="redis abseil guava-libraries golang-1.19 symfony python3.11 rust-ripgrep manpages"
+tarballs="three rxjs preact typescript d3 lodash express effect viem ethers zod rxdb ox"
+sources="redis abseil guava-libraries golang-1.19 symfony python3.11 python-cryptography rust-ripgrep rust-bat rust-clap rust-fd-find rust-hashbrown rust-rand rust-serde manpages"
 
 missed() { echo "not to be had: $1" >&2; }
 

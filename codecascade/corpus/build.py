@@ -12,9 +12,10 @@ No result depends on how often the build was interrupted, nor on who did the wor
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from hashlib import blake2b
 from importlib.metadata import version
@@ -28,7 +29,7 @@ import pyarrow.parquet as pq
 import codecascade
 from codecascade.corpus.candidates import listed
 from codecascade.corpus.datasheet import datasheet
-from codecascade.corpus.decontaminate import Benchmarks
+from codecascade.corpus.decontaminate import NO_BENCHMARKS, Benchmarks, BenchmarkTexts
 from codecascade.corpus.dedup import exact_duplicates, ranks, resolved
 from codecascade.corpus.documents import KINDS
 from codecascade.corpus.dropped import Dropped, by_step, in_words
@@ -37,7 +38,7 @@ from codecascade.corpus.manifest import FORMAT, NAME, Count, Manifest, read_mani
 from codecascade.corpus.near import REMOVED
 from codecascade.corpus.page import page
 from codecascade.corpus.parts import Parts, make_part, read_arrow, whole, write_arrow, write_plan
-from codecascade.corpus.sampling import choose, total_size
+from codecascade.corpus.sampling import check_languages, choose, total_size
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.corpus.sources import find, place, title
 from codecascade.corpus.split import choose_heldout
@@ -67,7 +68,7 @@ def build_corpus(
     out: Path,
     settings: CorpusSettings,
     *,
-    benchmark_texts: Mapping[str, str] | Sequence[str] = (),
+    benchmarks: BenchmarkTexts = NO_BENCHMARKS,
     engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
@@ -79,7 +80,7 @@ def build_corpus(
 
     Args:
         sources: see :func:`codecascade.corpus.sources.find`.
-        benchmark_texts: prompts and solutions to keep out, by the name that the manifest will show.
+        benchmarks: prompts and solutions to keep out, by the name that the manifest will show.
         engine: who does the work; none: this process alone.
         progress: see :data:`Progress`.
 
@@ -90,15 +91,14 @@ def build_corpus(
     """
     report = progress or _silent
     engine = engine or LocalEngine()
-    if out.exists() and not is_corpus(out) and (out.is_file() or any(out.iterdir())):
-        raise UserError("holds something else than a corpus; choose another folder", file=out)
+    out = _free(out)
     work = out.with_name(f".{out.name}.work")
-    benchmarks = _named(benchmark_texts)
-    request = request_fingerprint(sources, settings, benchmarks)
+    request = request_fingerprint(sources, settings)
     gone = Dropped()
     report("find", 0, 0)
     candidates = listed(candidate for source in sources for candidate in find(source, gone))
-    inputs = _inputs_fingerprint(request, candidates)
+    check_languages(settings, candidates)
+    inputs = _inputs_fingerprint(request, benchmarks, candidates)
     if (made := _made_before(out)) is not None and made.inputs == inputs:
         log.info("%s: made of the same input already, nothing to do", out)
         report("nothing to do", made.chosen.bytes, made.chosen.bytes)
@@ -106,13 +106,14 @@ def build_corpus(
             with FolderLock(work):
                 shutil.rmtree(work)
         return made
+    _make_parent(out)
     with FolderLock(work), disk_errors(out), closing(engine):
         _begin(work, inputs)
         chosen = choose(candidates, settings, gone)
         tally = Tally()
         tally.add("find", candidates, candidates["size"])
         tally.add("choose", chosen, chosen["size"])
-        count = write_plan(work, chosen, settings, dict(benchmarks))
+        count = write_plan(work, chosen, settings, dict(benchmarks.texts))
         if not count:
             _nothing_left(work, gone.table(), sources)
         _reported(engine.run(make_part, work, range(count)), "read", total_size(chosen), report)
@@ -129,12 +130,12 @@ def build_corpus(
         split = choose_heldout(staying, settings.heldout_share)
         heldout = split.holds_out(staying["repository"], staying["path"])
         sizes = np.asarray(staying["bytes"])
-        shards = write_shard_plan(work, kept, heldout, sizes, settings.shard_bytes)
+        shards = write_shard_plan(work, parts, kept, heldout, sizes, settings.shard_bytes)
         _reported(engine.run(write_shard, work, range(shards)), "write", int(sizes.sum()), report)
 
         left_out = pa.concat_tables([gone.table(), parts.dropped(), removed_rows(documents, removed, exact)])
         reasons = by_step(left_out)
-        index = Benchmarks(benchmarks, settings.benchmark_overlap)
+        index = Benchmarks(benchmarks.texts, settings.benchmark_overlap)
         manifest = Manifest(
             versions=_versions(),
             sources=[title(source) for source in sources],
@@ -154,7 +155,9 @@ def build_corpus(
             replaced=dict(sorted(tally.replaced.items())),
             cluster_sizes=cluster_sizes(removed),
             benchmark_matches=benchmark_matches(left_out),
-            benchmark_texts=len(benchmarks) - len(index.too_short),
+            benchmarks=list(benchmarks.checked),
+            benchmarks_unchecked=list(benchmarks.unchecked),
+            benchmark_texts=len(benchmarks.texts) - len(index.too_short),
             benchmarks_too_short=index.too_short,
         )
         _finish(work / "out", manifest, left_out, staying, parts, removed)
@@ -163,18 +166,32 @@ def build_corpus(
     return manifest
 
 
-def request_fingerprint(
-    sources: Sequence[str],
-    settings: CorpusSettings,
-    benchmark_texts: Mapping[str, str] | Sequence[str] = (),
-) -> str:
-    """What :func:`build_corpus` is asked for, whatever the sources hold by now.
+def request_fingerprint(sources: Sequence[str], settings: CorpusSettings) -> str:
+    """What :func:`build_corpus` is asked for, whatever the sources and benchmarks hold by now.
 
     A run that goes on compares it with ``Manifest.request``: its corpus must not change because a package was
-    installed in between.
+    installed, or a benchmark fetched, in between.
     """
-    texts = [part for item in sorted(_named(benchmark_texts).items()) for part in item]
-    return _fingerprint([str(FORMAT), settings.model_dump_json(), *map(place, sources), *texts])
+    return _fingerprint([str(FORMAT), settings.model_dump_json(), *map(place, sources)])
+
+
+def _free(out: Path) -> Path:
+    """The whole way to a folder that a corpus may be put in the place of."""
+    whole_way = Path(os.path.abspath(out))
+    if Path.cwd().is_relative_to(whole_way):
+        raise UserError("is the folder that you are in, which can't be replaced; name another", file=out)
+    if not whole_way.exists() or is_corpus(whole_way):
+        return whole_way
+    if not whole_way.is_dir() or any(whole_way.iterdir()):
+        raise UserError("holds something else than a corpus; choose another folder", file=out)
+    return whole_way
+
+
+def _make_parent(out: Path) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"can't be made ({error.strerror}); choose another folder", file=out) from None
 
 
 # ---- stages -----------------------------------------------------------------------------------------------
@@ -266,16 +283,14 @@ def _silent(step: str, done: int, total: int) -> None:
     pass
 
 
-def _named(texts: Mapping[str, str] | Sequence[str]) -> Mapping[str, str]:
-    return texts if isinstance(texts, Mapping) else {str(number): text for number, text in enumerate(texts)}
-
-
-def _inputs_fingerprint(request: str, candidates: pa.Table) -> str:
+def _inputs_fingerprint(request: str, benchmarks: BenchmarkTexts, candidates: pa.Table) -> str:
+    texts = [part for item in sorted(benchmarks.texts.items()) for part in item]
     columns = (
         candidates[name].to_pylist()
         for name in ("repository", "path", "size", "stamp", "license", "revision")
     )
-    return _fingerprint([request, *("\0".join(map(str, row)) for row in zip(*columns, strict=True))])
+    known = [*benchmarks.checked, "", *benchmarks.unchecked, "", *texts]
+    return _fingerprint([request, *known, *("\0".join(map(str, row)) for row in zip(*columns, strict=True))])
 
 
 def _fingerprint(parts: Iterable[str]) -> str:

@@ -105,7 +105,10 @@ _MODE_LINE = re.compile(
 _MODES = {"cpp": "c++", "sh": "shell", "bash": "shell", "js": "javascript", "cperl": "perl", "elisp": "emacs lisp",
           "emacs-lisp": "emacs lisp", "lisp": "common lisp", "rst": "restructuredtext",
           "make": "makefile"}  # fmt: skip
-_KNOWN = frozenset(EXTENSIONS.values()) | frozenset(NAMES.values()) | frozenset(INTERPRETERS.values())
+LANGUAGES = frozenset(
+    {*EXTENSIONS.values(), *NAMES.values(), *INTERPRETERS.values()}.union(*POSSIBLE.values()) - NOT_CODE
+)
+"""All that a file can turn out to be in."""
 
 
 def language_of_text(text: str, extension: str, guess: str) -> str:
@@ -130,4 +133,4 @@ def mode_of(text: str) -> str | None:
         return None
     mode = (match[1] or match[2]).lower()
     mode = _MODES.get(mode, mode)
-    return mode if mode in _KNOWN else None
+    return mode if mode in LANGUAGES else None

@@ -16,7 +16,6 @@ _STEPS = {
     "redact": "after keys and addresses were replaced",
     "benchmark": "hold no benchmark text",
     "natural language": "with what was made of docstrings and documentation",
-    "identify": "as they are",
     "exact duplicate": "differ in more than white space",
     "near duplicate": "have no near-duplicate that stays",
 }
@@ -59,8 +58,7 @@ def datasheet(manifest: Manifest) -> str:
         ),
         "",
         f"Replaced in the texts: {_replaced(manifest)}.",
-        f"Benchmark texts looked for: {manifest.benchmark_texts:,} ({len(manifest.benchmarks_too_short)} others are "
-        f"too short); documents removed for them: {len(manifest.benchmark_matches):,}.",
+        _benchmarks(manifest),
         _near(manifest),
         f"Held out by {manifest.heldout_by}: {len(manifest.heldout):,} of them.",
         "",
@@ -99,6 +97,22 @@ def _replaced(manifest: Manifest) -> str:
         return "nothing (switched off)"
     told = [f"{count:,} by `{name}`" for name, count in manifest.replaced.items()]
     return ", ".join(told) or "nothing was found"
+
+
+def _benchmarks(manifest: Manifest) -> str:
+    said = (
+        f"Kept free of {', '.join(manifest.benchmarks)}: {manifest.benchmark_texts:,} texts were looked for "
+        f"({len(manifest.benchmarks_too_short):,} others are too short); documents removed for them: "
+        f"{len(manifest.benchmark_matches):,}."
+        if manifest.benchmarks
+        else "Benchmarks were **not** looked for."
+    )
+    if not manifest.benchmarks_unchecked:
+        return said
+    return (
+        f"{said} **Not checked**, because their data was not at hand: {', '.join(manifest.benchmarks_unchecked)}; "
+        "`codecascade corpus build --decontaminate FILE` keeps out what a file holds."
+    )
 
 
 def _near(manifest: Manifest) -> str:

@@ -8,18 +8,19 @@ decontaminations use. A document goes when it holds a set share of one benchmark
 from __future__ import annotations
 
 import json
-from collections import Counter
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from codecascade.corpus.steps import Outcome, Step, drop
+from codecascade.corpus.streams import DAMAGED, decompressed
 from codecascade.errors import UserError
 
 STEP = "benchmark"
@@ -32,12 +33,28 @@ _BLOCK = 8
 _RUN = (LENGTH - _BLOCK + 1) // _BLOCK
 """So many aligned blocks in a row of any document that shares an n-gram lie within it."""
 
+_FACTOR = 0x9E3779B97F4A7C15
 _LOWER = bytes(range(256)).lower()
 _NOT_ALPHANUMERIC = bytes(byte for byte in range(256) if byte >= 128 or not chr(byte).isalnum())
 
 
+@dataclass(frozen=True)
+class BenchmarkTexts:
+    """What is kept out of a corpus, and what a reader must know of it."""
+
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """By the name that the account will show of a document that goes for one."""
+    checked: tuple[str, ...] = ()
+    """Names of the benchmarks and files that these are of."""
+    unchecked: tuple[str, ...] = ()
+    """Names of benchmarks whose texts could not be had."""
+
+
+NO_BENCHMARKS = BenchmarkTexts()
+
+
 class Benchmarks:
-    """An index over benchmark texts.
+    """An index over benchmark texts: 12 bytes of memory a character.
 
     Args:
         texts: ``{name: text}``; a name is what the manifest will say of a removed document.
@@ -47,29 +64,38 @@ class Benchmarks:
     def __init__(self, texts: Mapping[str, str], overlap: float) -> None:
         self.overlap = overlap
         self.too_short: list[str] = []
-        self._sizes: dict[str, int] = {}
-        self._owners: dict[bytes, list[str]] = {}
+        self._names: list[str] = []
+        sizes: list[int] = []
+        own: list[NDArray[np.uint64]] = [np.empty(0, np.uint64)]
         blocks: set[bytes] = set()
         for name, text in texts.items():
             squeezed = squeeze(text)
-            grams = {squeezed[i : i + LENGTH] for i in range(len(squeezed) - LENGTH + 1)}
-            if not grams:
+            found = grams(squeezed)
+            if not len(found):
                 self.too_short.append(name)
                 continue
-            self._sizes[name] = len(grams)
-            for gram in grams:
-                self._owners.setdefault(gram, []).append(name)
+            self._names.append(name)
+            sizes.append(len(found))
+            own.append(found)
             blocks.update(squeezed[i : i + _BLOCK] for i in range(len(squeezed) - _BLOCK + 1))
+        self._sizes = np.array(sizes, np.int64)
+        every = np.concatenate(own)
+        order = np.argsort(every, kind="stable")
+        self._grams = every[order]
+        self._owners = np.repeat(np.arange(len(sizes), dtype=np.int32), self._sizes)[order]
         self._blocks = np.sort(_as_integers(b"".join(blocks)))
 
     def shares(self, text: str) -> dict[str, float]:
         """Of each benchmark text that ``text`` shares n-grams with, the share of its n-grams that it holds."""
         squeezed = squeeze(text)
-        if not self._sizes or not self._may_share(squeezed):
+        if not self._names or not self._may_share(squeezed):
             return {}
-        grams = {squeezed[i : i + LENGTH] for i in range(len(squeezed) - LENGTH + 1)}
-        shared = Counter(name for gram in grams & self._owners.keys() for name in self._owners[gram])
-        return {name: count / self._sizes[name] for name, count in shared.items()}
+        found = grams(squeezed)
+        first = np.searchsorted(self._grams, found, "left")
+        times = np.searchsorted(self._grams, found, "right") - first
+        places = np.repeat(first - np.cumsum(times) + times, times) + np.arange(times.sum())
+        shared = np.bincount(self._owners[places], minlength=len(self._names))
+        return {self._names[i]: float(shared[i] / self._sizes[i]) for i in np.flatnonzero(shared).tolist()}
 
     def match(self, text: str) -> str | None:
         """The benchmark text that ``text`` contains most of, if that is enough to drop it."""
@@ -96,46 +122,48 @@ def benchmark_step(benchmarks: Benchmarks) -> Step:
     return Step(STEP, run)
 
 
-def read_benchmark_file(path: Path) -> dict[str, str]:
+def read_benchmark_file(path: Path, prefix: str = "") -> dict[str, str]:
     """The texts of a file to keep out of a corpus, by names that tell where they stand.
 
-    Every field of text of JSON lines (also compressed) and every column of text of Parquet counts; any other file is
-    one text.
+    Every field of text of JSON lines and of a JSON list of objects (both also compressed) and every column of text of
+    Parquet counts; any other file is one text.
+
+    Args:
+        prefix: how the names begin, where records have no ``task_id`` of text; none: with the file's name.
 
     Raises:
         UserError: it is missing, empty or broken.
     """
-    name = path.name
+    prefix = prefix or path.name
     try:
-        if name.endswith(".parquet"):
-            table = pq.read_table(path)
-            found = {
-                f"{name}:{number}/{key}": value
-                for number, row in enumerate(table.to_pylist(), 1)
-                for key, value in _fields(row)
-            }
-        elif ".jsonl" in name or name.endswith(".ndjson"):
-            found = {}
-            with fsspec.open(str(path), "rt", encoding="utf-8", compression="infer") as lines:
-                for number, line in enumerate(lines, 1):
-                    if line.strip():
-                        row = json.loads(line)
-                        prefix = (
-                            str(row.get("task_id") or f"{name}:{number}")
-                            if isinstance(row, dict)
-                            else f"{name}:{number}"
-                        )
-                        found |= {f"{prefix}/{key}": value for key, value in _fields(row)}
-        else:
-            found = {name: path.read_text(encoding="utf-8")}
+        found = {key: value for key, value in _texts_of(path, prefix) if value.strip()}
     except FileNotFoundError:
         raise UserError("there is no such file to decontaminate against", file=path) from None
-    except (OSError, EOFError, ValueError, pa.ArrowException) as error:
+    except DAMAGED as error:
         raise UserError(f"can't be read as benchmark texts ({error})", file=path) from None
-    found = {key: value for key, value in found.items() if value.strip()}
     if not found:
         raise UserError("holds no text to decontaminate against", file=path)
     return found
+
+
+def _texts_of(path: Path, prefix: str) -> Iterator[tuple[str, str]]:
+    if path.name.endswith(".parquet"):
+        records = pq.read_table(path).to_pylist()
+    else:
+        with open(path, "rb") as file:
+            text = decompressed(file).read().decode()
+        if re.search(r"\.(?:jsonl|ndjson)\b", path.name):
+            records = [json.loads(line) for line in text.split("\n") if line.strip()]
+        elif re.search(r"\.json\b", path.name) and isinstance(value := json.loads(text), list):
+            records = value
+        else:
+            yield prefix, text
+            return
+    for number, record in enumerate(records, 1):
+        identity = record.get("task_id") if isinstance(record, dict) else None
+        name = identity if isinstance(identity, str) else f"{prefix}/{identity or number}"
+        for key, value in _fields(record):
+            yield f"{name}/{key}", value
 
 
 def _fields(row: Any) -> Iterator[tuple[str, str]]:
@@ -144,6 +172,28 @@ def _fields(row: Any) -> Iterator[tuple[str, str]]:
         text = "\n".join(map(str, value)) if isinstance(value, list) else value
         if isinstance(text, str) and key not in _NAMES:
             yield key, text
+
+
+def grams(squeezed: bytes) -> NDArray[np.uint64]:
+    """The hashes of the distinct n-grams of a squeezed text, ascending (polynomials modulo 2^64)."""
+    windows = {1: np.frombuffer(squeezed, np.uint8).astype(np.uint64)}
+    length = 1
+    while 2 * length <= LENGTH:
+        windows[2 * length] = _joined(windows[length], windows[length], length)
+        length *= 2
+    whole, rest = windows[length], LENGTH - length
+    done = length
+    for size in sorted(windows, reverse=True):
+        if size <= rest:
+            whole, rest = _joined(whole, windows[size], done), rest - size
+            done += size
+    return np.unique(whole)
+
+
+def _joined(one: NDArray[np.uint64], other: NDArray[np.uint64], length: int) -> NDArray[np.uint64]:
+    """Hashes of runs of ``length`` characters, each with the hash of the run behind it."""
+    count = max(0, len(other) - length)
+    return one[:count] * np.uint64(pow(_FACTOR, length, 1 << 64)) + other[length : length + count]
 
 
 def squeeze(text: str) -> bytes:

@@ -50,12 +50,6 @@ class Dropped:
         if len(self._rows) >= 20_000:
             self._flush()
 
-    def extend(self, table: pa.Table | pa.RecordBatch) -> None:
-        self._flush()
-        self._batches += (
-            pa.table(table).to_batches() if isinstance(table, pa.RecordBatch) else table.to_batches()
-        )
-
     def table(self) -> pa.Table:
         self._flush()
         return pa.Table.from_batches(self._batches, SCHEMA)

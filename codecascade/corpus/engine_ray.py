@@ -7,7 +7,9 @@ there, and what travels through Ray is numbers, bands and the texts that may hav
 from __future__ import annotations
 
 import logging
+import os
 import pickle
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -33,27 +35,39 @@ class RayEngine:
 
     A cluster that this process is connected to already is used as it is.
 
+    Args:
+        workers: processors of this machine to use; none: all. A cluster has its own.
+
     Raises:
         UserError: Ray isn't installed, or no cluster answers.
     """
 
-    def __init__(self, address: str | None = None) -> None:
+    def __init__(self, address: str | None = None, workers: int | None = None) -> None:
         try:
             import ray
             import ray.data
         except ImportError:
             raise UserError("needs Ray: pip install 'codecascade[cluster]'", key="engine") from None
+        address = address or os.environ.get("RAY_ADDRESS") or None
+        if workers is not None and (address or ray.is_initialized()):
+            raise UserError("a Ray cluster has its own processors; leave it out", key="--workers")
         self._started = not ray.is_initialized()
         if self._started:
+            _see_that_it_answers(address)
             try:
                 ray.init(
-                    address=address, include_dashboard=False, log_to_driver=False, logging_level="warning"
+                    address=address,
+                    num_cpus=workers,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level="warning",
                 )
             except (ConnectionError, ValueError) as error:
                 raise UserError(f"no Ray cluster answers ({error})", key="engine") from None
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.WARNING)
+        logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # "progress bars disabled"
         self._ray = ray
 
     def run(self, job: Job, work: Path, numbers: Sequence[int]) -> Iterator[int]:
@@ -105,6 +119,16 @@ class RayEngine:
         tasks = max(1, int(self._ray.cluster_resources().get("CPU", 1) * _TASKS_PER_CPU))
         rows = -(-len(table) // tasks)
         return self._ray.data.from_arrow([table.slice(start, rows) for start in range(0, len(table), rows)])
+
+
+def _see_that_it_answers(address: str | None) -> None:
+    """Ray itself would try for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        except OSError as error:
+            raise UserError(f"no Ray cluster answers at {address} ({error})", key="engine") from None
 
 
 def _do(batch: pa.Table, job: Job, work: str) -> pa.Table:

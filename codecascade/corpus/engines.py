@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -63,7 +64,8 @@ class LocalEngine:
                 self.workers, mp_context=multiprocessing.get_context("spawn"), initializer=_follow_the_parent
             )
         try:
-            futures = [self._pool.submit(job, str(work), number) for number in numbers]
+            with _interrupts_later():
+                futures = [self._pool.submit(job, str(work), number) for number in numbers]
             for future in as_completed(futures):
                 yield future.result()
         except BrokenProcessPool:
@@ -85,9 +87,20 @@ class LocalEngine:
         return renumbered(found, numbers)
 
 
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Hold Ctrl-C back: a process that starts meanwhile would tell of it in a traceback."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _follow_the_parent() -> None:
-    """In a worker: end when the parent does, however it ends, and leave Ctrl-C to it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """In a worker: end when the parent does, however it ends, and at once at Ctrl-C (a part is whole or absent)."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -128,6 +128,15 @@ def _sums(values: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.int64]
     return sums
 
 
+def thresholds(settings: CorpusSettings) -> dict[str, LanguageFilter]:
+    """Of each language that has its own: StarCoder's exceptions, and over them what the settings say."""
+    own = {name: filter_.model_dump(exclude_defaults=True) for name, filter_ in settings.filters.items()}
+    return {
+        name: EXCEPTIONS.get(name, LanguageFilter()).model_copy(update=own.get(name, {}))
+        for name in EXCEPTIONS.keys() | own.keys()
+    }
+
+
 def filter_step(settings: CorpusSettings) -> Step:
     """Drops what a rule speaks against."""
     return Step("filter", lambda batch: drop(batch, "filter", reasons(batch, settings)))
@@ -135,7 +144,7 @@ def filter_step(settings: CorpusSettings) -> Step:
 
 def reasons(batch: pa.RecordBatch, settings: CorpusSettings) -> list[str | None]:
     """Why each document is left out; none if it isn't."""
-    overrides = {**EXCEPTIONS, **settings.filters}
+    overrides = thresholds(settings)
     texts = batch.column("text")
     shape = shape_of(texts)
     generated = _matches(first_lines(texts), _GENERATED) if settings.drop_generated else [False] * len(texts)

@@ -20,6 +20,9 @@ from codecascade.corpus.members import Member, member_candidates
 from codecascade.errors import UserError
 
 _FILE_MODES = (b"100644", b"100755")
+_LONGEST_LICENSE = 1_000_000
+"""Bytes of a file that is read for its licence or first line."""
+_PIECE = 1 << 20
 
 
 def is_bare(path: Path) -> bool:
@@ -61,7 +64,7 @@ def _members(listing: bytes, repository: Path, name: str, dropped: Dropped) -> I
             dropped.add("find", "link" if mode == b"120000" else "not a file", path, name)
             continue
         locator = blob.decode()
-        yield Member(path, int(size), locator, locator, partial(objects.read, locator, int(size)))
+        yield Member(path, int(size), locator, locator, partial(objects.read, locator, _LONGEST_LICENSE))
 
 
 class Objects:
@@ -86,11 +89,14 @@ class Objects:
             pipe.flush()
             answer = answers.readline().split()
             size = int(answer[2])
-            data = answers.read(size)
+            data = answers.read(size) if size <= limit else b""
+            left = size - len(data)
+            while left > 0 and (passed := len(answers.read(min(left, _PIECE)))):
+                left -= passed
             answers.read(1)  # a newline
         except (OSError, IndexError, ValueError):
             raise UnreadableError("unreadable") from None
-        if len(data) != size or size > limit:
+        if len(data) != size:
             raise UnreadableError("unreadable")
         return data
 

@@ -55,8 +55,10 @@ class Manifest(Settings):
     )
     sources: list[str] = Field(description="names of the sources, folders without the way to them")
     settings: CorpusSettings
-    request: str = Field(description="hash of sources, settings and benchmark texts")
-    inputs: str = Field(description="hash of the request and of every candidate's name, size and date")
+    request: str = Field(description="hash of sources and settings")
+    inputs: str = Field(
+        description="hash of the request, the benchmark texts and every candidate's name, size and date"
+    )
     candidates: Count = Field(description="files and rows found, and those of them that were read")
     chosen: Count
     steps: list[StepManifest]
@@ -67,6 +69,12 @@ class Manifest(Settings):
     replaced: dict[str, int] = Field(description="placeholder -> keys, passwords, addresses replaced by it")
     cluster_sizes: dict[str, int] = Field(
         description="copies of a document, itself included -> documents that stay and had so many"
+    )
+    benchmarks: list[str] = Field(
+        default_factory=list, description="benchmarks, and files given, that were looked for"
+    )
+    benchmarks_unchecked: list[str] = Field(
+        default_factory=list, description="benchmarks whose data was not to be had"
     )
     benchmark_matches: list[dict[str, str]]
     benchmark_texts: int = Field(description="benchmark texts that were looked for")

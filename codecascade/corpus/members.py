@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from codecascade.corpus.candidates import Candidate, Origin, ignored_name
 from codecascade.corpus.dropped import Dropped
+from codecascade.corpus.encoding import UnreadableError
 from codecascade.corpus.languages import kind_of, language_of, language_of_shebang
 from codecascade.corpus.licenses import LICENSE_FILES, combined, license_of_text
 
@@ -20,7 +21,15 @@ class Member(NamedTuple):
     locator: str
     stamp: str
     beginning: Callable[[], bytes]
-    """Its first bytes (8 kB are enough), for a shebang or a licence."""
+    """Gives its first bytes (8 kB are enough), for a shebang or a licence; raises UnreadableError."""
+
+
+def beginning_of(member: Member) -> bytes:
+    """A member's first bytes; nothing if they can't be read, which is counted when the whole of it is wanted."""
+    try:
+        return member.beginning()
+    except UnreadableError:
+        return b""
 
 
 def unsafe(path: str) -> bool:
@@ -48,14 +57,14 @@ def member_candidates(
         if is_license_file(name):
             # the expression in a package's metadata was written for machines: the root's text adds nothing
             if folder or origin.license in ("own", "unknown"):
-                text = member.beginning().decode("utf-8", "replace")
+                text = beginning_of(member).decode("utf-8", "replace")
                 texts.setdefault(folder, []).append(license_of_text(text))
             continue
         if name.startswith(".") or any(map(ignored_name, folder.split("/") if folder else ())):
             continue
         language = language_of(name)
         if language is None and "." not in name:
-            language = language_of_shebang(member.beginning()[:200].decode("latin-1"))
+            language = language_of_shebang(beginning_of(member)[:200].decode("latin-1"))
         if language is None:
             dropped.add("find", "not a known language", path, origin.repository, license=origin.license)
         else:

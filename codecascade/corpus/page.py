@@ -121,10 +121,15 @@ def _lengths(staying: pa.Table) -> list[Bar]:
     first = int(np.flatnonzero(counts)[0])
     longest = counts.max()
     return [
-        Bar(f"{size(2**place)}", f"{count:,}", 100 * count / longest)
+        Bar(f"from {_power(place)}", f"{count:,}", 100 * count / longest)
         for place, count in enumerate(counts.tolist())
         if place >= first
     ]
+
+
+def _power(exponent: int) -> str:
+    units = ("bytes", "KiB", "MiB", "GiB")
+    return f"{2 ** (exponent % 10)} {units[exponent // 10]}"
 
 
 def _steps(manifest: Manifest) -> list[dict[str, Any]]:

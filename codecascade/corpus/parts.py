@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -24,12 +25,12 @@ from codecascade.corpus.decontaminate import Benchmarks, benchmark_step
 from codecascade.corpus.documents import SCHEMA, content_id
 from codecascade.corpus.filters import filter_step
 from codecascade.corpus.natural_language import natural_language_step
-from codecascade.corpus.reading import Contents
+from codecascade.corpus.reading import FORWARDS, Contents
 from codecascade.corpus.reading_step import read_documents
 from codecascade.corpus.redaction import redaction_step
 from codecascade.corpus.sampling import derived_share
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.corpus.steps import Outcome, Step, Tally, run_steps
+from codecascade.corpus.steps import Step, Tally, run_steps
 from codecascade.files import atomic_write
 
 BATCH_BYTES, BATCH_ROWS = 8_000_000, 4000
@@ -56,20 +57,20 @@ def document_steps(settings: CorpusSettings, benchmarks: Benchmarks) -> list[Ste
     steps.append(
         natural_language_step(docstrings=settings.include_docstrings, share_of_code=derived_share(settings))
     )
-    return [*steps, Step("identify", identified)]
+    return steps
 
 
-def identified(batch: pa.RecordBatch) -> Outcome:
+def identified(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The same documents with their ids."""
     ids = pa.array([content_id(text) for text in batch.column("text").to_pylist()], pa.string())
     place = batch.schema.get_field_index("id")
-    return Outcome(batch.set_column(place, batch.schema.field(place), ids), dropped.nothing())
+    return batch.set_column(place, batch.schema.field(place), ids)
 
 
 def cut(listing: pa.Table) -> list[list[int]]:
     """The parts of a listing, as :class:`Plan` has them.
 
-    A tar file is never cut into parts, only into batches: it can only be read forwards.
+    What can only be read forwards (a tar file) is never cut into parts, only into batches.
     """
     sizes = np.asarray(listing["size"])
     containers, readers = (listing[name].to_pylist() for name in ("container", "reader"))
@@ -79,8 +80,8 @@ def cut(listing: pa.Table) -> list[list[int]]:
     batch_bytes = batch_rows = part_size = 0
     for row, size in enumerate(sizes.tolist()):
         if batch_rows and (batch_bytes + size > BATCH_BYTES or batch_rows >= BATCH_ROWS):
-            same_tar = readers[row] == "tar" and containers[row] == containers[row - 1]
-            if part_size >= part_bytes // 2 and not same_tar:
+            inside = readers[row] in FORWARDS and containers[row] == containers[row - 1]
+            if part_size >= part_bytes // 2 and not inside:
                 parts.append([*starts, row])
                 starts, part_size = [row], 0
             else:
@@ -117,7 +118,7 @@ def make_part(work: str, number: int) -> int:
     starts = plan.parts[number]
     listing = read_arrow(Path(work, LISTING))
     size = int(np.asarray(listing["size"][starts[0] : starts[-1]]).sum())
-    base = Path(work, PARTS, f"{number:06}")
+    base = part_file(Path(work), number)
     done = base.with_suffix(".json")
     if done.exists():
         return size
@@ -130,13 +131,18 @@ def make_part(work: str, number: int) -> int:
             tally.add("read", outcome.kept)
             kept, gone = run_steps(outcome.kept, steps, tally)
             account.extend([outcome.dropped, *gone.to_batches()])
-            yield kept
+            yield identified(kept)
 
-    write_batches(base.with_suffix(".arrow"), SCHEMA, batches())
-    contents.close()
+    with closing(contents):
+        write_batches(base, SCHEMA, batches())
     write_arrow(base.with_suffix(".dropped"), pa.Table.from_batches(account, dropped.SCHEMA))
     atomic_write(done, json.dumps(tally.as_json()))  # last: says that the part is whole
     return size
+
+
+def part_file(work: Path, number: int) -> Path:
+    """The documents of a part."""
+    return work / PARTS / f"{number:06}.arrow"
 
 
 class Parts:
@@ -154,6 +160,12 @@ class Parts:
     def __len__(self) -> int:
         """Documents."""
         return int(self.rows.sum())
+
+    def places(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of documents by their numbers: the part that each is in, and its row there."""
+        ends = np.cumsum(self.rows)
+        part = np.searchsorted(ends, numbers, "right")
+        return part, numbers - (ends - self.rows)[part]
 
     def column(self, name: str) -> pa.ChunkedArray:
         """A column of all documents."""

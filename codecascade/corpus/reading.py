@@ -11,7 +11,7 @@ from codecascade.corpus.archives import TarReader, ZipReader
 from codecascade.corpus.candidates import Candidate
 from codecascade.corpus.encoding import UnreadableError, decode
 from codecascade.corpus.git import Objects
-from codecascade.corpus.rows import JsonLinesReader, ParquetReader
+from codecascade.corpus.rows import CompressedJsonLinesReader, JsonLinesReader, ParquetReader
 
 
 class Reader(Protocol):
@@ -63,6 +63,7 @@ class MetadataReader(FileReader):
 
 
 READERS: dict[str, Callable[[str], Reader]] = {
+    "compressed jsonl": CompressedJsonLinesReader,
     "file": FileReader,
     "git": Objects,
     "jsonl": JsonLinesReader,
@@ -71,6 +72,10 @@ READERS: dict[str, Callable[[str], Reader]] = {
     "tar": TarReader,
     "zip": ZipReader,
 }
+TABLES = frozenset({"compressed jsonl", "jsonl", "parquet"})
+"""Those that read rows, whose language a column tells."""
+FORWARDS = frozenset({"compressed jsonl", "tar"})
+"""Those whose containers are read from the beginning whatever is wanted of them."""
 
 
 class Contents:

@@ -15,7 +15,7 @@ from codecascade.corpus.encoding import UnreadableError
 from codecascade.corpus.languages import NOTEBOOK, kind_of
 from codecascade.corpus.licenses import license_of_header
 from codecascade.corpus.notebooks import read_notebook
-from codecascade.corpus.reading import Contents
+from codecascade.corpus.reading import TABLES, Contents
 from codecascade.corpus.sampling import NOTEBOOK_BYTES, license_refused
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.corpus.steps import Outcome
@@ -58,7 +58,7 @@ def _documents(candidate: Candidate, settings: CorpusSettings, contents: Content
         if max(len(part) for part, _ in parts) > settings.max_file_bytes:
             raise UnreadableError("larger than max_file_bytes")
         return [_document(candidate, part, language) for part, language in parts if part]
-    if candidate.reader in ("jsonl", "parquet"):  # the table has said
+    if candidate.reader in TABLES:  # the table has said
         return [_document(candidate, text, candidate.language)]
     extension = os.path.splitext(candidate.path)[1].lower()
     language = language_of_text(text, extension, candidate.language)

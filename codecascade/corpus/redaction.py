@@ -62,10 +62,13 @@ _PUBLIC_SERVERS = frozenset(
 )  # name servers that everybody may know, as in StarCoder
 
 _PRIVATE_KEY = re.compile(
-    r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----.*?"
-    r"(?:-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----|\Z)",
-    re.DOTALL,
+    r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+    r"(?P<body>(?:(?:Proc-Type|DEK-Info|Version|Comment): [^\n\\]*|\\n|[A-Za-z0-9+/= \t\r\"'`,;#*()]+|[\n\\])*)"
+    r"(?P<end>-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----)?"
 )
+"""The body may be quoted, escaped and commented line by line; what else code holds ends it."""
+_KEY_LINE = re.compile(r"[A-Za-z0-9+/=]{16,}")
+_LEAST_KEY_LINE = 40  # characters; code that only names the marks has no such line
 _BASIC_AUTH = BasicAuthDetector.denylist[0]
 _ASSIGNED = re.compile(
     r"(?i)(?:api_?-?key|secret|token|passw(?:or)?d|auth|credential|access_?-?key)[\w-]{0,20}[\"']?"
@@ -136,7 +139,11 @@ def redact(text: str, rules: Iterable[Rule] | None = None) -> tuple[str, Counter
 
 
 def _private_keys(text: str) -> Iterator[Span]:
-    return ((*match.span(), KEY) for match in _PRIVATE_KEY.finditer(text) if len(match[0]) > 100)
+    for match in _PRIVATE_KEY.finditer(text):
+        lines = list(_KEY_LINE.finditer(match["body"]))
+        if any(len(line[0]) >= _LEAST_KEY_LINE for line in lines):
+            end = match.end() if match["end"] else match.start("body") + lines[-1].end()
+            yield match.start(), end, KEY
 
 
 def _passwords(text: str) -> Iterator[Span]:

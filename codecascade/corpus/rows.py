@@ -8,22 +8,26 @@ names, else the one of its path; a row that tells neither is taken as natural la
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, Any, cast
+from typing import Any, cast
 
-import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from codecascade.corpus.addresses import expanded, is_remote, opened, stamp
 from codecascade.corpus.candidates import Candidate
 from codecascade.corpus.documents import KINDS, Kind
 from codecascade.corpus.dropped import Dropped
 from codecascade.corpus.encoding import UnreadableError
 from codecascade.corpus.languages import kind_of, language_of
 from codecascade.corpus.licenses import UNKNOWN, normalised
+from codecascade.corpus.streams import DAMAGED, ForwardReader, decompressed
 from codecascade.errors import UserError
+
+log = logging.getLogger(__name__)
 
 COLUMNS = {
     "text": ("text", "content"),
@@ -54,36 +58,31 @@ def table_files(source: str) -> list[str]:
     Raises:
         UserError: there are none, or the place can't be reached.
     """
-    try:
-        filesystem, path = fsspec.core.url_to_fs(source)
-        if any(sign in path for sign in "*?["):
-            found = filesystem.glob(path)
-        elif filesystem.isdir(path):
-            found = filesystem.find(path)
-        else:
-            found = [path] if filesystem.exists(path) else []
-        names = sorted(str(name) for name in found if is_table(str(name)))
-        addresses = [filesystem.unstrip_protocol(name) for name in names]
-    except (OSError, ValueError, ImportError) as error:
-        raise UserError(f"can't be reached ({error})", file=source) from None
-    if not addresses:
-        raise UserError("there is no .jsonl or .parquet file there", file=source)
-    return addresses
+    return expanded(source, (*JSON_LINES, *PARQUET))
 
 
 def rows(address: str, dropped: Dropped) -> Iterator[Candidate]:
     """The rows of a file of either kind; ``address`` is a local path or a fsspec address.
 
+    Of a file that is cut or damaged come the rows before the damage.
+
     Raises:
-        UserError: a Parquet file is broken, or has no column of text.
+        UserError: a file can't be reached, or a Parquet file has no column of text.
     """
-    return (_parquet if address.lower().endswith(PARQUET) else _json_lines)(address, dropped)
+    read = _parquet if address.lower().endswith(PARQUET) else _json_lines
+    try:
+        yield from read(address, dropped)
+    except DAMAGED as error:
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
+        log.warning("%s: is damaged, and what lies behind the damage is left out (%s)", address, reason)
+        dropped.add("find", f"damaged table ({type(error).__name__})", _name(address))
 
 
 def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
-    stamp, name = _stamp(address), _name(address)
-    seen: set[str] = set()
-    with _opened(address) as file:
+    version, name = stamp(address), _name(address)
+    seen: set[str | int] = set()
+    with opened(address) as raw, decompressed(raw) as file:
+        reader = "jsonl" if file is raw else "compressed jsonl"
         start = number = 0
         while line := file.readline(LONGEST_LINE):
             number += 1
@@ -107,26 +106,25 @@ def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
             else:
                 size = len(text) if text.isascii() else len(text.encode(errors="replace"))
                 yield _candidate(
-                    row, f"{name}:{number}", size, stamp, "jsonl", address, f"{start}:{len(line)}"
+                    row, f"{name}:{number}", size, version, reader, address, f"{start}:{len(line)}"
                 )
             start += len(line)
 
 
 def _parquet(address: str, dropped: Dropped) -> Iterator[Candidate]:
-    stamp, name = _stamp(address), _name(address)
-    with _broken_file(address):
-        file = _parquet_file(address)
+    version, name = stamp(address), _name(address)
+    file = _parquet_file(address)
     names = file.schema_arrow.names
     text_column = next((name for name in COLUMNS["text"] if name in names), None)
     if text_column is None or not _holds_text(file.schema_arrow.field(text_column).type):
         raise UserError(f"has no column of text called {' or '.join(COLUMNS['text'])}", file=address)
     wanted = [name for names_ in COLUMNS.values() for name in names_ if name in names]
-    seen: set[str] = set()
+    seen: set[str | int] = set()
     number = 0
     for group in range(file.num_row_groups):
         index = 0
         # a row group of a hub's data set may hold a gigabyte: never more than some rows of it at once
-        for batch in _batches(file, group, wanted, address):
+        for batch in file.iter_batches(batch_size=1000, row_groups=[group], columns=wanted):
             sizes = pc.binary_length(batch.column(text_column)).to_pylist()
             others = pa.Table.from_batches([batch]).drop([text_column]).to_pylist()
             for size, row in zip(sizes, others or [{}] * len(sizes), strict=True):
@@ -137,18 +135,8 @@ def _parquet(address: str, dropped: Dropped) -> Iterator[Candidate]:
                     dropped.add("find", "duplicated id", f"{name}:{number}")
                 else:
                     locator = f"{text_column}:{group}:{index}"
-                    yield _candidate(row, f"{name}:{number}", size, stamp, "parquet", address, locator)
+                    yield _candidate(row, f"{name}:{number}", size, version, "parquet", address, locator)
                 index += 1
-
-
-def _batches(file: pq.ParquetFile, group: int, columns: list[str], address: str) -> Iterator[pa.RecordBatch]:
-    batches = file.iter_batches(batch_size=1000, row_groups=[group], columns=columns)
-    while True:
-        with _broken_file(address):
-            batch = next(batches, None)
-        if batch is None:
-            return
-        yield batch
 
 
 def _holds_text(type_: pa.DataType) -> bool:
@@ -156,47 +144,17 @@ def _holds_text(type_: pa.DataType) -> bool:
     return any(test(type_) for test in tests)
 
 
-@contextmanager
-def _broken_file(address: str) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).split("\n")[0]
-        raise UserError(f"is not a Parquet file that can be read ({reason})", file=address) from None
-
-
-def _opened(address: str) -> IO[bytes]:
-    try:
-        return cast(IO[bytes], fsspec.open(address, "rb", compression="infer").open())
-    except (OSError, ValueError, ImportError) as error:
-        raise UserError(f"can't be read ({error})", file=address) from None
-
-
 def _parquet_file(address: str) -> pq.ParquetFile:
-    if "://" not in address:
-        return pq.ParquetFile(address, memory_map=True)
-    return pq.ParquetFile(fsspec.open(address, "rb").open())
-
-
-def _stamp(address: str) -> str:
-    filesystem, path = fsspec.core.url_to_fs(address)
-    try:
-        info = filesystem.info(path)
-    except OSError as error:
-        raise UserError(f"can't be read ({error})", file=address) from None
-    told = (
-        info.get(key) for key in ("size", "mtime", "ETag", "LastModified", "last_commit", "sha", "created")
-    )
-    return " ".join(str(value) for value in told if value is not None)
+    return pq.ParquetFile(opened(address)) if is_remote(address) else pq.ParquetFile(address, memory_map=True)
 
 
 def _name(address: str) -> str:
     return address.rstrip("/").rpartition("/")[2]
 
 
-def _seen_before(row: Mapping[str, Any], seen: set[str]) -> bool:
+def _seen_before(row: Mapping[str, Any], seen: set[str | int]) -> bool:
     identity = _first(row, "id")
-    if not isinstance(identity, str):
+    if not isinstance(identity, str | int):
         return False
     before = identity in seen
     seen.add(identity)
@@ -238,33 +196,45 @@ class JsonLinesReader:
     """An open file of JSON lines."""
 
     def __init__(self, address: str) -> None:
-        try:
-            self._file = _opened(address)
-        except UserError:
-            raise UnreadableError("unreadable") from None
+        with _gone(address):
+            self._file = opened(address)
+        self._address = address
 
     def read(self, locator: str, limit: int) -> str:
         """The text of a row. Raises :class:`UnreadableError`."""
         start, length = map(int, locator.split(":"))
-        try:
+        with _gone(self._address):
             self._file.seek(start)
-            text = _first(json.loads(self._file.read(length)), "text")
-        except (OSError, EOFError, ValueError, RecursionError, AttributeError):
-            raise UnreadableError("unreadable") from None
-        return _unicode(text, limit)
+            return _row_text(self._file.read(length), limit)
 
     def close(self) -> None:
         self._file.close()
+
+
+class CompressedJsonLinesReader:
+    """An open file of JSON lines that has to be read forwards."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._stream = ForwardReader(lambda: opened(address))
+
+    def read(self, locator: str, limit: int) -> str:
+        """The text of a row. Raises :class:`UnreadableError`."""
+        start, length = map(int, locator.split(":"))
+        with _gone(self._address):
+            return _row_text(self._stream.read(start, length), limit)
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 class ParquetReader:
     """An open Parquet file; its rows are read forwards, some at a time."""
 
     def __init__(self, address: str) -> None:
-        try:
+        self._address = address
+        with _gone(address):
             self._file = _parquet_file(address)
-        except (pa.ArrowException, OSError):
-            raise UnreadableError("unreadable") from None
         self._group = self._start = -1
         self._batches: Iterator[pa.RecordBatch] = iter(())
         self._texts: pa.Array = pa.array([], pa.string())
@@ -274,20 +244,41 @@ class ParquetReader:
         column, group_, index_ = locator.split(":")
         group, index = int(group_), int(index_)
         try:
-            if group != self._group or index < self._start:
-                self._batches = self._file.iter_batches(batch_size=1000, row_groups=[group], columns=[column])
-                self._group, self._start, self._texts = group, 0, next(self._batches).column(0)
-            while index >= self._start + len(self._texts):
-                self._start += len(self._texts)
-                self._texts = next(self._batches).column(0)
-            text = self._texts[index - self._start].as_py()
-        except (pa.ArrowException, OSError, UnicodeDecodeError, StopIteration, IndexError):
+            with _gone(self._address):
+                text = self._row(column, group, index)
+        except UnreadableError:
             self._group = -1
-            raise UnreadableError("unreadable") from None
+            raise
         return _unicode(text.decode("utf-8", "replace") if isinstance(text, bytes) else text, limit)
+
+    def _row(self, column: str, group: int, index: int) -> Any:
+        if group != self._group or index < self._start:
+            self._batches = self._file.iter_batches(batch_size=1000, row_groups=[group], columns=[column])
+            self._group, self._start, self._texts = group, 0, pa.array([], pa.string())
+        while index >= self._start + len(self._texts):
+            self._start += len(self._texts)
+            self._texts = next(self._batches).column(0)
+        return self._texts[index - self._start].as_py()
 
     def close(self) -> None:
         self._file.close()
+
+
+@contextmanager
+def _gone(address: str) -> Iterator[None]:
+    """A row that was there when the file was listed and can't be read now."""
+    try:
+        yield
+    except UserError:
+        if is_remote(address):
+            raise
+        raise UnreadableError("unreadable") from None
+    except (*DAMAGED, RecursionError, AttributeError, StopIteration, IndexError):
+        raise UnreadableError("unreadable") from None
+
+
+def _row_text(line: bytes, limit: int) -> str:
+    return _unicode(_first(json.loads(line), "text"), limit)
 
 
 def _unicode(text: Any, limit: int) -> str:

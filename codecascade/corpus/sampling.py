@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,15 +12,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from codecascade.corpus.content import POSSIBLE
+from codecascade.corpus.content import LANGUAGES, POSSIBLE
 from codecascade.corpus.documents import keyed
 from codecascade.corpus.dropped import Dropped
 from codecascade.corpus.languages import NOTEBOOK
 from codecascade.corpus.licenses import is_permissive
 from codecascade.corpus.settings import CorpusSettings
+from codecascade.errors import UserError
 
 NOTEBOOK_BYTES = 20
 """A notebook's file, pictures included, may be so many times larger than what is kept of it."""
+
+
+def check_languages(settings: CorpusSettings, listing: pa.Table) -> None:
+    """See that every language that the settings name is one.
+
+    Raises:
+        UserError: neither this package nor a row of the sources knows it; the nearest is named.
+    """
+    known = LANGUAGES | {*listing["language"].unique().to_pylist()}
+    for key, names in (("languages", settings.languages), ("filters", settings.filters)):
+        for name in names:
+            if name not in known:
+                near = difflib.get_close_matches(name, sorted(known), 1)
+                hint = (
+                    f"; did you mean {near[0]!r}?" if near else " (names are in lower case, as c++ or shell)"
+                )
+                raise UserError(f"there is no language {name!r}{hint}", key=f"corpus_build.{key}")
 
 
 def choose(listing: pa.Table, settings: CorpusSettings, dropped: Dropped) -> pa.Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from codecascade.corpus.addresses import is_remote
 from codecascade.corpus.archives import archive, is_archive
 from codecascade.corpus.candidates import Candidate
 from codecascade.corpus.dropped import Dropped
@@ -30,7 +31,7 @@ def find(source: str, dropped: Dropped) -> Iterator[Candidate]:
     """
     if source in NAMED:
         return NAMED[source](dropped)
-    if "://" in source:
+    if is_remote(source):
         return (candidate for file in table_files(source) for candidate in rows(file, dropped))
     path = Path(source).expanduser()
     if path.is_dir():
@@ -56,18 +57,14 @@ def is_there(source: str) -> bool:
     path = Path(source).expanduser()
     before, at, _ = source.rpartition("@")
     at_a_commit = bool(at) and Path(before).expanduser().is_dir()
-    return source in NAMED or "://" in source or path.exists() or at_a_commit
+    return source in NAMED or is_remote(source) or path.exists() or at_a_commit
 
 
 def title(source: str) -> str:
     """A source's name without the way to it, for the manifest."""
-    if source in NAMED:
-        return source
-    if "://" in source:
-        return source
-    return Path(source).expanduser().resolve().name
+    return source if source in NAMED or is_remote(source) else Path(source).expanduser().resolve().name
 
 
 def place(source: str) -> str:
     """A source's name with the whole way to it, for a fingerprint."""
-    return source if source in NAMED or "://" in source else str(Path(source).expanduser().resolve())
+    return source if source in NAMED or is_remote(source) else str(Path(source).expanduser().resolve())

@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from codecascade.corpus import dropped
-from codecascade.corpus.candidates import Candidate
 
 
 class Outcome(NamedTuple):
@@ -66,12 +65,6 @@ class Tally:
             key = (step, row["kind"], row["language"], row["license"])
             self.documents[key] += row["bytes_count"]
             self.bytes[key] += row["bytes_sum"]
-
-    def add_candidates(self, step: str, candidates: Iterable[Candidate]) -> None:
-        for candidate in candidates:
-            key = (step, candidate.kind, candidate.language, candidate.license)
-            self.documents[key] += 1
-            self.bytes[key] += candidate.size
 
     def update(self, other: Tally) -> None:
         self.documents.update(other.documents)

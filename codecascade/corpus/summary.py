@@ -15,21 +15,23 @@ from codecascade.corpus.decontaminate import STEP as BENCHMARK
 from codecascade.corpus.manifest import Count, SplitManifest, StepManifest
 from codecascade.corpus.steps import Tally
 
-_ORDER = ("find", "choose", "read", "filter", "redact", BENCHMARK, "natural language", "identify", "exact duplicate",
+_ORDER = ("find", "choose", "read", "filter", "redact", BENCHMARK, "natural language", "exact duplicate",
           "near duplicate")  # fmt: skip
 """Of the steps."""
+_KIND_WORDS = {"code": "code", "natural_language_code": "documentation", "natural_language": "prose"}
 
 
 def removed_rows(documents: pa.Table, removed: pa.Table, exact: int) -> pa.Table:
     """The account's rows of duplicates; the first ``exact`` of them are exact ones."""
     gone, stays = documents.take(removed["removed"]), documents.take(removed["kept"])
     steps = ["exact duplicate"] * exact + ["near duplicate"] * (len(removed) - exact)
+    said = ["the same"] * exact + ["nearly the same"] * (len(removed) - exact)
     kept = pc.binary_join_element_wise(stays["repository"], stays["path"], "/")
     columns = {
         "path": gone["path"],
         "repository": gone["repository"],
         "step": pa.array(steps, pa.string()),
-        "reason": gone["kind"],
+        "reason": pc.binary_join_element_wise(pa.array(said, pa.string()), _said_of(gone["kind"]), " "),
         "kept": kept,
         "similarity": pc.cast(removed["similarity"], pa.float32()),
         "kind": gone["kind"],
@@ -39,6 +41,12 @@ def removed_rows(documents: pa.Table, removed: pa.Table, exact: int) -> pa.Table
         "beginning": pa.nulls(len(gone), pa.string()),
     }
     return pa.table(columns, schema=account.SCHEMA)
+
+
+def _said_of(kinds: pa.ChunkedArray) -> pa.Array:
+    codes = kinds.combine_chunks().dictionary_encode()
+    words = [_KIND_WORDS[kind] for kind in codes.dictionary.to_pylist()]
+    return pa.array(words, pa.string()).take(codes.indices)
 
 
 def step_manifests(tally: Tally, reasons: Mapping[str, Mapping[str, int]]) -> list[StepManifest]:

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for source_trees and near_orac
 from source_trees import Build, MakeTree
 
 from codecascade.corpus.build import build_corpus
+from codecascade.corpus.decontaminate import NO_BENCHMARKS, BenchmarkTexts
 from codecascade.corpus.manifest import Manifest
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.corpus.table import Corpus
@@ -39,14 +40,14 @@ def build(tmp_path: Path) -> Build:
     """Builds ``tmp_path/corpus`` from sources with settings given by keyword."""
 
     def run(
-        *sources: Path | str, benchmark_texts: object = (), **settings: object
+        *sources: Path | str, benchmarks: BenchmarkTexts = NO_BENCHMARKS, **settings: object
     ) -> tuple[Manifest, Corpus]:
         out = tmp_path / "corpus"
         manifest = build_corpus(
             [str(source) for source in sources],
             out,
             CorpusSettings.model_validate(settings),
-            benchmark_texts=benchmark_texts,  # type: ignore[arg-type]
+            benchmarks=benchmarks,
         )
         return manifest, Corpus.open(out)
 

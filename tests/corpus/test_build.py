@@ -1,50 +1,18 @@
-"""From folders to shards: what is kept, what is dropped and said, and that a folder is whole or absent."""
+"""From folders to shards: what is kept, and what is dropped and said."""
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from near_oracle import jaccard, shingles
-from source_trees import Build, MakeTree, module
+from source_trees import PROBLEM, Build, MakeTree, many, module
 
-from codecascade.corpus import build as build_module
-from codecascade.corpus import parts as parts_module
-from codecascade.corpus.build import build_corpus, request_fingerprint
-from codecascade.corpus.engines import LocalEngine
+from codecascade.corpus.build import build_corpus
+from codecascade.corpus.decontaminate import BenchmarkTexts
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.errors import RunFailed, UserError
-
-PROBLEM = '''def count_planted_things(basket, colour):
-    """ Count the things in a basket which have got the given colour and that were planted before the summer. """
-'''
-
-
-def many(repositories: int = 4, files: int = 5) -> dict[str, str]:
-    return {f"r{r}/src/m{n}.py": module(f"r{r}m{n}") for r in range(repositories) for n in range(files)}
-
-
-FILES = {
-    "README.md",
-    "corpus.html",
-    "dropped.parquet",
-    "heldout/00000.parquet",
-    "manifest.json",
-    "train/00000.parquet",
-}
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+from codecascade.errors import UserError
 
 
 def test_columns_splits_and_manifest(tree: MakeTree, build: Build, tmp_path: Path) -> None:
@@ -83,8 +51,8 @@ def test_duplicates_filters_and_benchmarks_are_dropped_and_counted(tree: MakeTre
             "r3/solved.py": module("solved") + PROBLEM.replace("    ", "\t") + "    return 0\n",
         }
     )
-    manifest, corpus = build(root, benchmark_texts={"Planted/0": PROBLEM})
-    assert manifest.dropped["exact duplicate"] == {"code": 1}
+    manifest, corpus = build(root, benchmarks=BenchmarkTexts({"Planted/0": PROBLEM}, ("planted",), ("mbpp",)))
+    assert manifest.dropped["exact duplicate"] == {"the same code": 1}
     assert manifest.dropped["filter"] == {
         "a line is too long": 1,
         "empty": 1,
@@ -124,48 +92,6 @@ def test_a_byte_limit_is_kept(tree: MakeTree, build: Build) -> None:
     assert manifest.chosen.documents < manifest.candidates.documents == 240
 
 
-def test_the_same_input_gives_the_same_bytes_and_a_second_run_does_nothing(
-    tree: MakeTree, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = tree(many())
-    first, _ = build(root)
-    before = hashes(tmp_path / "corpus")
-    steps: list[str] = []
-    with monkeypatch.context() as patch:
-        patch.setattr(build_module, "make_part", lambda *arguments: pytest.fail("read again"))
-        again = build_corpus(
-            [str(root)], tmp_path / "corpus", CorpusSettings(), progress=lambda step, *_: steps.append(step)
-        )
-    assert again == first and steps[-1] == "nothing to do"
-    other = build_corpus([str(root)], tmp_path / "other", CorpusSettings())
-    assert other == first and hashes(tmp_path / "other") == before
-    (root / "r0/src/new.py").write_text(module("new"))
-    changed, corpus = build(root)
-    assert changed.inputs != first.inputs and changed.request == first.request
-    assert sum(s.total.documents for s in changed.splits.values()) == 21
-    assert "def work_new" in "".join(d.text for s in ("train", "heldout") for d in corpus.documents(s))
-
-
-def test_a_corpus_inside_of_its_source_is_not_read(tree: MakeTree) -> None:
-    root = tree(many())
-    first = build_corpus([str(root)], root / "corpus", CorpusSettings())
-    steps: list[str] = []
-    again = build_corpus(
-        [str(root)], root / "corpus", CorpusSettings(), progress=lambda step, *_: steps.append(step)
-    )
-    assert again == first and steps[-1] == "nothing to do"
-
-
-def test_request_fingerprint_is_of_the_question_alone(tree: MakeTree, build: Build) -> None:
-    root = tree(many())
-    manifest, _ = build(root, benchmark_texts=[PROBLEM], max_bytes=10_000)
-    settings = CorpusSettings(max_bytes=10_000)
-    assert manifest.request == request_fingerprint([str(root)], settings, [PROBLEM])
-    assert manifest.request != request_fingerprint([str(root)], settings)
-    assert manifest.request != request_fingerprint([str(root)], CorpusSettings(), [PROBLEM])
-    assert manifest.request != request_fingerprint([str(root), "stdlib"], settings, [PROBLEM])
-
-
 def test_several_sources(tree: MakeTree, build: Build, tmp_path: Path) -> None:
     rows = tmp_path / "prose.jsonl"
     rows.write_text(
@@ -193,109 +119,24 @@ def test_what_a_user_can_mistake(tree: MakeTree, build: Build, tmp_path: Path) -
     assert (tmp_path / "corpus/precious.txt").read_text() == "mine"
 
 
-def test_a_full_disk_leaves_the_old_corpus(
-    tree: MakeTree, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = tree(many())
-    build(root)
-    before = hashes(tmp_path / "corpus")
-    (root / "r0/new.py").write_text(module("new"))
-
-    def full(*arguments: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("codecascade.corpus.writing.pq.ParquetWriter.write_table", full)
-        with pytest.raises(UserError, match="disk is full"):
-            build(root)
-    assert hashes(tmp_path / "corpus") == before
-    build(root)
-    assert set(hashes(tmp_path / "corpus")) == FILES
-
-
-PLACES = {
-    "parts": ("parts.py", "write_arrow(base.with_suffix"),
-    "a part's end": ("parts.py", "atomic_write(done"),
-    "duplicates": ("build.py", "write_arrow(work / _NEAR"),
-    "shards": ("build.py", "left_out = pa.concat_tables"),
-    "a shard": ("writing.py", "writer.write_table(group)"),
-    "the manifest": ("build.py", "write_json(folder / NAME"),
-    "the end": ("build.py", "publish_folder(work"),
-    "clearing up": ("build.py", "shutil.rmtree(work)\n    return manifest"),
-}
-"""Where a build is killed: before the line that begins so."""
-
-
-@pytest.mark.parametrize("place", PLACES)
-def test_killed_anywhere_and_run_again(tree: MakeTree, tmp_path: Path, place: str) -> None:
-    """The result is byte for byte that of a build that was never interrupted."""
-    root = tree(many() | {"r0/copy.py": module("r1m1") + "# and one more line\n"})
-    name, statement = PLACES[place]
-    source = Path(build_module.__file__).with_name(name)
-    line = source.read_text()[: source.read_text().index(statement)].count("\n") + 1
-    program = f"""
-import os, signal, sys
-from pathlib import Path
-from codecascade.corpus import parts
-from codecascade.corpus.build import build_corpus
-from codecascade.corpus.settings import CorpusSettings
-parts.BATCH_BYTES = 2000
-def lines(frame, event, argument):
-    if event == "line" and frame.f_lineno == {line}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return lines
-def calls(frame, event, argument):
-    return lines if frame.f_code.co_filename == {str(source)!r} else None
-sys.settrace(calls)
-build_corpus([{str(root)!r}], Path({str(tmp_path / "corpus")!r}), CorpusSettings())
-"""
-    killed = subprocess.run([sys.executable, "-c", program], env={**os.environ}, check=False)
-    assert killed.returncode == -signal.SIGKILL
-    assert (tmp_path / "corpus").exists() == (place == "clearing up")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts_module, "BATCH_BYTES", 2000)
-        build_corpus([str(root)], tmp_path / "corpus", CorpusSettings())
-        build_corpus([str(root)], tmp_path / "other", CorpusSettings())
-    assert hashes(tmp_path / "corpus") == hashes(tmp_path / "other")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["code", "corpus", "other"]
-
-
-def test_what_was_done_is_not_done_again(
+def test_places_where_no_corpus_can_be(
     tree: MakeTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = tree(many(8, 10))
-    monkeypatch.setattr(parts_module, "BATCH_BYTES", 2000)
-    made: list[int] = []
-
-    class Dying(LocalEngine):
-        def run(self, job, work, numbers):  # type: ignore[no-untyped-def]
-            for count, size in enumerate(super().run(job, work, numbers)):
-                made.append(size)
-                if count == 5:
-                    raise KeyboardInterrupt
-                yield size
-
-    with pytest.raises(KeyboardInterrupt):
-        build_corpus([str(root)], tmp_path / "corpus", CorpusSettings(), engine=Dying())
-    read: list[str] = []
-    original = parts_module.read_documents
-    monkeypatch.setattr(
-        parts_module,
-        "read_documents",
-        lambda candidates, *rest: read.extend(candidates["path"].to_pylist()) or original(candidates, *rest),
-    )
-    manifest = build_corpus([str(root)], tmp_path / "corpus", CorpusSettings())
-    assert 0 < len(read) < 80 and manifest.chosen.documents == 80
-
-
-def test_workers_change_nothing(tree: MakeTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = tree(many(6, 12) | {"r0/copy.py": module("r1m1") + "# and one more line\n"})
-    monkeypatch.setattr("codecascade.corpus.engines._JOBS_WORTH_A_WORKER", 1)
-    settings = CorpusSettings(shard_bytes=4000)
-    for workers in (1, 2):
-        build_corpus([str(root)], tmp_path / f"by{workers}", settings, engine=LocalEngine(workers))
-    assert hashes(tmp_path / "by1") == hashes(tmp_path / "by2")
-    assert len(list((tmp_path / "by1/train").glob("*.parquet"))) > 2
+    root = tree(many())
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "empty/here").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "empty/here")
+    for place, reason in {
+        ".": "is the folder that you are in",
+        "..": "is the folder that you are in",
+        "/dev/null": "something else than a corpus",
+        str(tmp_path / "file"): "something else than a corpus",
+        str(tmp_path / "file/corpus"): "can't be made",
+        "/proc/no/corpus": "can't be made",
+    }.items():
+        with pytest.raises(UserError, match=reason):
+            build_corpus([str(root)], Path(place), CorpusSettings())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["code", "empty", "file"]
 
 
 def test_a_near_duplicate_goes_for_the_better_copy_and_never_crosses_the_split(
@@ -356,47 +197,3 @@ def test_the_account_is_complete(tree: MakeTree, build: Build, tmp_path: Path) -
     text = (tmp_path / "corpus/README.md").read_text() + (tmp_path / "corpus/corpus.html").read_text()
     assert "exact duplicate" in text and "&lt;KEY&gt;" in text and "larger than max_file_bytes" in text
     assert str(tmp_path) not in text
-
-
-def test_a_worker_that_is_killed_is_told(
-    tree: MakeTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("codecascade.corpus.engines._JOBS_WORTH_A_WORKER", 1)
-    with pytest.raises(RunFailed, match="worker process was killed"):
-        list(LocalEngine(2).run(_die, tmp_path, range(4)))
-
-
-def test_workers_end_with_their_parent(tmp_path: Path) -> None:
-    program = f"""
-import os, signal, sys
-sys.path[:0] = [{str(Path(__file__).parent)!r}]
-from pathlib import Path
-from test_build import _wait
-from codecascade.corpus import engines
-engines._JOBS_WORTH_A_WORKER = 1
-if __name__ == "__main__":
-    for pid in engines.LocalEngine(2).run(_wait, Path("."), range(2)):
-        print(pid, flush=True)
-        os.kill(os.getpid(), signal.SIGKILL)
-"""
-    (tmp_path / "program.py").write_text(program)
-    killed = subprocess.run(
-        [sys.executable, str(tmp_path / "program.py")], capture_output=True, text=True, check=False
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr  # and the pipes were closed: nobody holds them
-    (pid,) = killed.stdout.split()
-    for _ in range(100):
-        if not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]:
-            return
-        time.sleep(0.1)
-    pytest.fail("a worker outlives its parent")
-
-
-def _wait(work: str, number: int) -> int:
-    time.sleep(number * 60)
-    return os.getpid()
-
-
-def _die(work: str, number: int) -> int:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return 0

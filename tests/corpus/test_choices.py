@@ -16,9 +16,10 @@ from codecascade.corpus.candidates import Candidate, candidates_of, listed
 from codecascade.corpus.dropped import Dropped, by_step
 from codecascade.corpus.languages import language_of, language_of_shebang
 from codecascade.corpus.licenses import is_permissive, license_of_metadata
-from codecascade.corpus.sampling import choose, license_refused, spread, water_level
-from codecascade.corpus.settings import CorpusSettings
+from codecascade.corpus.sampling import check_languages, choose, license_refused, spread, water_level
+from codecascade.corpus.settings import CorpusSettings, LanguageFilter
 from codecascade.corpus.split import held_out
+from codecascade.errors import UserError
 
 SIZES = st.dictionaries(
     st.text("abcdef", min_size=1, max_size=3), st.integers(1, 10_000), min_size=1, max_size=12
@@ -134,6 +135,17 @@ def test_choose_filters_by_licence_language_and_size() -> None:
         "licence GPL-3.0": 1,
         "not one of the languages": 1,
     }
+
+
+def test_languages_that_are_none_are_refused() -> None:
+    listing = listed([candidate("a", "1.x", 10, language="klingon")])
+    check_languages(
+        CorpusSettings(languages=("python", "klingon", "hack"), filters={"c": LanguageFilter()}), listing
+    )
+    with pytest.raises(UserError, match=r"corpus_build.languages: .*'pyton'; did you mean 'python'"):
+        check_languages(CorpusSettings(languages=("pyton",)), listing)
+    with pytest.raises(UserError, match=r"corpus_build.filters: .*'Zzz' \(names are in lower case"):
+        check_languages(CorpusSettings.model_validate({"filters": {"Zzz": {"keep": False}}}), listing)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,16 @@ def cluster() -> Iterator[None]:
         ray.shutdown()
 
 
+def test_a_cluster_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    from codecascade.corpus.engine_ray import RayEngine
+
+    with pytest.raises(UserError, match=r"no Ray cluster answers at 127\.0\.0\.1:1 "):
+        RayEngine("127.0.0.1:1")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(UserError, match="--workers: a Ray cluster has its own processors"):
+        RayEngine(workers=2)
+
+
 def test_a_build_is_byte_for_byte_the_local_one_and_the_cluster_stays(cluster: None, tmp_path: Path) -> None:
     from codecascade.corpus.engine_ray import RayEngine
 

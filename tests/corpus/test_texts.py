@@ -137,6 +137,9 @@ def test_thresholds_and_where_they_differ() -> None:
     assert reason("[]{}();\n" * 20) == "too few letters and digits"
     assert reason("0 1 2 3 4 5 6 7 8 9\n" * 20) is None
     assert reason("0 1 2 3 4 5 6 7 8 9\n" * 20, language="matlab") == "too few letters"
+    assert (
+        reason("0 1 2 3\n" * 20, language="matlab", filters={"matlab": {"mean_line": 9}}) == "too few letters"
+    )
     assert reason(CODE, filters={"python": {"keep": False}}) == "language is left out"
     assert reason(" \n\t\n") == "empty"
 
@@ -273,10 +276,24 @@ def test_every_rule_has_a_hint(secret: str) -> None:
         "sha256 = '" + "0123456789abcdef" * 4 + "'",
         "url = 'http://user:<password>@host/'",
         "AKIAXXXXXXXXXXXXXXXX",
+        f"if '-----BEGIN RSA PRIVATE{' KEY-----'}' in data:\n    raise ValueError(data)\n" + CODE * 20,
+        f"'-----BEGIN PRIVATE{' KEY-----'}\\n...\\n-----END PRIVATE{' KEY-----'}'",
     ],
 )
 def test_what_only_looks_like_a_secret_stays(text: str) -> None:
     assert redact(text) == (text, {})
+
+
+def test_a_private_key_ends_where_its_lines_do() -> None:
+    line = "MIIEow" * 10
+    begin, end = "-----BEGIN EC PRIVATE" + " KEY-----", "-----END EC PRIVATE" + " KEY-----"
+    for before, between, after in (('"""', "\n", '"""'), ('"', '\\n"\n    "', '"'), ("# ", "\n# ", "")):
+        key = between.join([begin, line, line[:-6] + "==", end])
+        assert redact(f"{before}{key}{after}\n{CODE}")[0] == f"{before}<KEY>{after}\n{CODE}"
+    cut = f'"""{begin}\n{line}\n{line}"""\n{CODE}'
+    assert redact(cut)[0] == f'"""<KEY>"""\n{CODE}'
+    locked = f"{begin}\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,A0\n\n{line}\n{end}"
+    assert redact(locked)[0] == "<KEY>"
 
 
 @given(st.text(), st.sampled_from(sorted(SECRETS)), st.text())
