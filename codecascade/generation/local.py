@@ -6,7 +6,7 @@ samples of a prompt share its prefill. Rows that ended cost nothing, and are dro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Literal
 
@@ -270,14 +270,14 @@ class LocalGenerator:
         logits = logits.float()
         permitted = logits[:, : self.tokenizer.vocab_size]  # the rows beyond are padding, no tokens
         healing = [(place, ids) for place, row in enumerate(rows) if (ids := row.allowed()) is not None]
-        unstoppable = [(place, ids) for place, row in enumerate(rows) if (ids := row.forbidden())]
-        if healing or unstoppable:
+        forbidden = [(place, token) for place, row in enumerate(rows) for token in row.forbidden()]
+        if healing or forbidden:
             permitted = permitted.clone()
             for place, ids in healing:
                 permitted[place] = -torch.inf
                 permitted[place, ids] = logits[place, ids]
-            for place, ids in unstoppable:
-                permitted[place, ids] = -torch.inf
+            if forbidden:
+                permitted[tuple(torch.tensor(forbidden, device=self._device).T)] = -torch.inf
             for place, token, going_on in endings:
                 permitted[place, token] += going_on
         samplings = [row.request.sampling for row in rows]
@@ -353,9 +353,11 @@ class _Row:
             return None
         return self._constraint.allowed(self._text.generated)
 
-    def forbidden(self) -> list[int]:
-        """The tokens that would end a text which must not be empty."""
-        return self.stop_ids if self.request.nonempty and self._text.empty else []
+    def forbidden(self) -> Iterable[int]:
+        """The tokens that the request forbids, and those that would end a text which must not be empty."""
+        if self.request.nonempty and self._text.empty:
+            return self.request.forbidden.union(self.stop_ids)
+        return self.request.forbidden
 
     def may_leave_empty(self) -> list[int]:
         """The tokens that complete the required bytes and no more, if the text must not be empty."""

@@ -13,7 +13,7 @@ from typing import Literal, Protocol, runtime_checkable
 from codecascade.errors import UserError
 from codecascade.tokens.chat import Message, encode_chat
 from codecascade.tokens.healing import heal as heal_prompt
-from codecascade.tokens.infilling import infilling_prompt
+from codecascade.tokens.infilling import infilling_prompt, marks
 from codecascade.tokens.tokenizer import Tokenizer
 
 FinishReason = Literal["stop", "length", "context"]
@@ -56,6 +56,8 @@ class Request:
             the space that some families put before every text.
         stop_ids: tokens that end the text; None for all that the tokenizer names.
         nonempty: the text may not end before it began.
+        forbidden: tokens that are never chosen. The builders name those that mark the parts of an infilling: a
+            model that learnt little but infilling puts them where no infilling was asked for.
     """
 
     ids: tuple[int, ...]
@@ -67,6 +69,7 @@ class Request:
     stop_ids: frozenset[int] | None = None
     nonempty: bool = False
     numbers: tuple[int, ...] = ()
+    forbidden: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         if not self.ids:
@@ -151,7 +154,15 @@ def completion_request(
     if heal:
         ids, required = heal_prompt(tokenizer, ids)
     ids = ids or [start_id(tokenizer)]
-    return Request(tuple(ids), sampling, tuple(stop), samples, required, continuation=bool(prompt))
+    return Request(
+        tuple(ids),
+        sampling,
+        tuple(stop),
+        samples,
+        required,
+        continuation=bool(prompt),
+        forbidden=marks(tokenizer, end=True),
+    )
 
 
 def infilling_request(
@@ -177,7 +188,15 @@ def infilling_request(
     ids, required = infilling_prompt(tokenizer, prefix, suffix, format=format), b""
     if heal and format == "spm":
         ids, required = heal_prompt(tokenizer, ids)
-    return Request(tuple(ids), sampling, tuple(stop), samples, required, nonempty=bool(required))
+    return Request(
+        tuple(ids),
+        sampling,
+        tuple(stop),
+        samples,
+        required,
+        nonempty=bool(required),
+        forbidden=marks(tokenizer, end=False),
+    )
 
 
 def chat_request(
@@ -194,9 +213,9 @@ def chat_request(
     Raises:
         UserError: the model has no chat format, or the roles do not alternate.
     """
-    ids = encode_chat(tokenizer, messages)
+    ids, forbidden = encode_chat(tokenizer, messages), marks(tokenizer, end=True)
     if not prefill:
-        return Request(tuple(ids), sampling, tuple(stop), samples, continuation=False)
+        return Request(tuple(ids), sampling, tuple(stop), samples, continuation=False, forbidden=forbidden)
     space = " " if tokenizer.chat_format == "llama2" else ""  # between [/INST] and every reply
     begun, required = heal_prompt(tokenizer, tokenizer.encode_continuation(space + prefill))
-    return Request((*ids, *begun), sampling, tuple(stop), samples, required)
+    return Request((*ids, *begun), sampling, tuple(stop), samples, required, forbidden=forbidden)

@@ -20,21 +20,22 @@ _HARMLESS = re.compile(
 )
 # Every other module may lead to ``builtins`` under some name (``re.enum.bltns``).
 _WAYS = (
-    *(
-        "import",
-        "__",
-        "sys",
-        "modules",
-        "builtin",
-        "globals",
-        "locals",
-        "vars",
-        "eval",
-        "exec",
-        "attr",
-        "compile",
-    ),
-    *("open", "breakpoint", "frame", "code"),
+    "import",
+    "__",
+    "sys",
+    "modules",
+    "builtin",
+    "globals",
+    "locals",
+    "vars",
+    "eval",
+    "exec",
+    "attr",
+    "compile",
+    "open",
+    "breakpoint",
+    "frame",
+    "code",
 )
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "drop_infilling_tokens",
     "infilling_example",
     "infilling_prompt",
+    "marks",
     "rows_for",
     "split_document",
 ]
@@ -80,6 +81,20 @@ def infilling_example(
     joined = tokenizer.encode(text + middle)
     start = _token_at_byte(tokenizer, joined, _length(tokenizer, tokenizer.encode(text)))
     return InfillingExample([*ids, *joined, end], len(ids) + start)
+
+
+def marks(tokenizer: Tokenizer, *, end: bool) -> frozenset[int]:
+    """The tokens that a text can't go on with: those that mark an infilling's parts.
+
+    With ``end``, also the one that ends a middle, for a text that is none; not where it ends documents, too.
+    """
+    tokens = tokenizer.infilling
+    if tokens is None:
+        return frozenset()
+    found = {tokens.prefix, tokens.suffix, tokens.middle}
+    if end and tokens.end not in (tokenizer.eos_id, tokenizer.end_of_document_id):
+        found.add(tokens.end)
+    return frozenset(token_id for token_id in found if token_id is not None)
 
 
 def _layout(tokenizer: Tokenizer, prefix: str, suffix: str, layout: str) -> tuple[list[int], str]:

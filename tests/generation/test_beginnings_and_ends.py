@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from engine_models import CODE, NEVER, beginning, by_request, prompts, recite
+from engine_models import CODE, NEVER, Parrot, beginning, by_request, prompts, recite
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -151,3 +151,24 @@ def test_a_short_healed_prompt_beside_a_long_one_has_room(model: Llama, tokenize
     found = by_request(list(LocalGenerator(model, tokenizer).generate(requests)))
     assert found[1, 0].finish_reason == "length"
     assert len(found[1, 0].ids) > 6
+
+
+@pytest.mark.parametrize("mark", ["prefix", "suffix", "middle", "end"])
+def test_a_text_never_goes_on_with_a_mark_of_an_infilling(
+    model: Llama, tokenizer: Tokenizer, mark: str
+) -> None:
+    """A model that learnt little but infilling wants one everywhere; only a middle may end with its end."""
+    token = getattr(tokenizer.infilling, mark)
+    generator = LocalGenerator(Parrot(model, [], token), tokenizer)
+    sampling = Sampling(max_new_tokens=3)
+    text, chosen, middle = (
+        next(iter(generator.generate([request])))
+        for request in (
+            completion_request(tokenizer, "def f", sampling),
+            Request(tuple(tokenizer.encode("def f")), sampling),
+            infilling_request(tokenizer, "def f", "\n", sampling),
+        )
+    )
+    assert token not in text.ids and text.stopped_by != token
+    assert token in chosen.ids or chosen.stopped_by == token, "unless the builder of a request forbids it"
+    assert token not in middle.ids and (middle.stopped_by == token) == (mark == "end")
