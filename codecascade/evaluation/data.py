@@ -7,6 +7,7 @@ of the usual name. Nothing is downloaded by name alone but through ``huggingface
 from __future__ import annotations
 
 import gzip
+import importlib.metadata
 import importlib.util
 import json
 import zlib
@@ -105,6 +106,18 @@ def is_here(data: Data) -> bool:
     except (OSError, ValueError):
         return False
     return bool(_matching(Path(folder), data.hub_files))
+
+
+def origin(data: Data, given: Path | None) -> str:
+    """Where the records that :func:`locate` found come from, with the package's version or the hub's revision."""
+    if given is not None:
+        return given.name
+    if _packaged(data) is not None:
+        return f"{data.source} {importlib.metadata.version(data.package)}"
+    folder = huggingface_hub.snapshot_download(
+        data.hub, repo_type="dataset", allow_patterns=list(data.hub_files), local_files_only=True
+    )
+    return f"{data.source} at {Path(folder).name}"
 
 
 def holds(data: Data, path: Path) -> bool:

