@@ -236,8 +236,8 @@ class Confinement:
         leave, told = os._exit, channel
         try:
             gc.enable()
-            if not self.is_root:
-                _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+            # Whatever this process inherited: one that was started in the background ignores it.
+            _signal.signal(_signal.SIGINT, _signal.default_int_handler)
             os.setsid()
             if self.rules >= 0:
                 landlock.restrict(self.rules)

@@ -74,7 +74,8 @@ def _die(work: str, number: int) -> int:
 
 def test_ctrl_c_ends_the_workers_at_once(tmp_path: Path) -> None:
     program = f"""
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what was started in the background
 sys.path[:0] = [{str(Path(__file__).parent)!r}]
 from pathlib import Path
 from test_engines import _interrupt
