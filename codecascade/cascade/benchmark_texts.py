@@ -69,4 +69,4 @@ def in_words(benchmarks: BenchmarkTexts) -> str:
     if not benchmarks.unchecked:
         return ""
     names = ", ".join(benchmarks.unchecked)
-    return f"not kept out, for their data is not here: {names} (--decontaminate FILE keeps out what a file holds)"
+    return f"not kept out, for their data is not here: {names}"

@@ -54,7 +54,7 @@ def open_corpus(recipe: Recipe, run: RunFolder, progress: Progress) -> Corpus:
         settings = [recipe.evaluate, *(stage.evaluate for stage in recipe.stage)]
         benchmarks = benchmark_texts(in_use=[name for one in settings for name in one.benchmarks])
         if said := in_words(benchmarks):
-            logger.warning("corpus: %s", said.partition(" (")[0])
+            logger.warning("corpus: %s", said)
         engine = LocalEngine(os.cpu_count() or 1)
         build_corpus(
             recipe.corpus,

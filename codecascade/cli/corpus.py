@@ -109,7 +109,7 @@ def build(
     for name, split in manifest.splits.items():
         stderr().print(f"{name}: {split.total.documents:,} documents, {split.total.bytes:,} bytes")
     if said := in_words(benchmarks):
-        stderr().print(said, highlight=False)
+        stderr().print(f"{said} (--decontaminate FILE keeps out what a file holds)", highlight=False)
     stderr().print(f"{output / 'corpus.html'} shows what is in it and what was left out")
 
 

@@ -268,16 +268,17 @@ class LocalGenerator:
             endings: see :meth:`_endings`.
         """
         logits = logits.float()
+        total = logits.logsumexp(-1)
         permitted = logits[:, : self.tokenizer.vocab_size]  # the rows beyond are padding, no tokens
         healing = [(place, ids) for place, row in enumerate(rows) if (ids := row.allowed()) is not None]
         forbidden = [(place, token) for place, row in enumerate(rows) for token in row.forbidden()]
-        if healing or forbidden:
+        if forbidden:  # where they stand: of none of them the logit is asked again
+            permitted[tuple(torch.tensor(forbidden, device=self._device).T)] = -torch.inf
+        if healing:
             permitted = permitted.clone()
             for place, ids in healing:
                 permitted[place] = -torch.inf
                 permitted[place, ids] = logits[place, ids]
-            if forbidden:
-                permitted[tuple(torch.tensor(forbidden, device=self._device).T)] = -torch.inf
             for place, token, going_on in endings:
                 permitted[place, token] += going_on
         samplings = [row.request.sampling for row in rows]
@@ -287,7 +288,7 @@ class LocalGenerator:
             torch.tensor([sampling.top_p for sampling in samplings], device=self._device),
             torch.tensor([row.draw() for row in rows], dtype=torch.float64, device=self._device),
         )
-        return tokens, logits.gather(-1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
+        return tokens, logits.gather(-1, tokens[:, None])[:, 0] - total
 
     @torch.inference_mode()
     def _score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
