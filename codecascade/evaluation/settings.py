@@ -83,9 +83,9 @@ class EvaluateSettings(Settings):
         None,
         description="problems of the train split that are shown; none: a short one of each kind; []: zero-shot",
     )
-    apps_comparison: Literal["tokens", "apps"] = Field(
-        "tokens",
-        description="how printed answers are compared; apps: as APPS' own runner, which passes wrong ones",
+    apps_comparison: Literal["apps", "tokens"] = Field(
+        "apps",
+        description="how answers are compared: as APPS' own runner, which passes some wrong ones, or token by token",
     )
     apps_fence: Literal["backticks", "quotes"] = Field(
         "backticks", description="what an answer is wrapped in: ``` or, as the paper is typeset, '''"

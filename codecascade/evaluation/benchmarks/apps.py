@@ -2,7 +2,7 @@
 
 The protocol is the paper's (Table 3): two solved problems are shown, or none in the chat format; the answer stands
 in a code block; every sample counts, whether or not it solves the prompt's own examples; a sample passes if it
-passes all test cases.
+passes all test cases. Outputs are compared as APPS' own runner compares them, unless the settings say otherwise.
 """
 
 from __future__ import annotations

@@ -89,7 +89,8 @@ def verdict(cases: dict[str, Any], outcomes: Sequence[Outcome], *, like_apps: bo
     """``passed`` (every case, "strict accuracy") and how many ``cases_passed`` of ``cases``.
 
     Args:
-        like_apps: compare standard output as APPS' own runner does, which lets some wrong answers pass.
+        like_apps: compare as APPS' own runner does (of what is printed it lets some wrong answers pass), rather than
+            token by token with a tolerance.
     """
     if not outcomes:  # nothing was answered
         return {"cases_passed": 0, "cases": len(cases["outputs"])}

@@ -2,7 +2,7 @@
 
 ``mbpp`` shows the three solved tasks 2, 3 and 4 before each of the 500 of the test set (ids 11 to 510), in the prompt
 of the data's authors. ``mbpp_zero_shot`` shows none and asks for the program between ``[PYTHON]`` tags, in the chat
-format where the model has one (paper, Table 8).
+format where the model has one (paper, Table 8); its prompt is the paper's Figure 12, where the tests begin a new line.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ DATA = Data(
 SHOTS = (2, 3, 4)
 TEST = range(11, 511)
 _BLOCK = (
-    "You are an expert Python programmer, and here is your task: {text} Your code should pass these tests:\n\n"
+    "You are an expert Python programmer, and here is your task: {text}{then}Your code should pass these tests:\n\n"
     "{tests}\n"
 )
 _TAGGED = re.compile(r"\[PYTHON\](.*?)(?:\[/PYTHON\]|\Z)", re.DOTALL)
@@ -57,10 +57,9 @@ class MbppProblem:
     def task_id(self) -> str:
         return f"MBPP/{self.number}"
 
-    @property
-    def block(self) -> str:
-        """The task as a prompt has it."""
-        return _BLOCK.format(text=self.text, tests="\n".join(self.tests))
+    def block(self, *, then: str = " ") -> str:
+        """The task as a prompt has it; ``then`` stands between what is asked and the tests."""
+        return _BLOCK.format(text=self.text, then=then, tests="\n".join(self.tests))
 
     @property
     def check(self) -> str:
@@ -98,10 +97,10 @@ def mbpp_tasks(context: Context) -> list[Task]:
     if missing := [number for number in SHOTS if number not in by_number]:
         raise UserError(f"the data lacks the tasks {missing} that prompts show", key="mbpp")
     shots = "".join(
-        f"{by_number[number].block}[BEGIN]\n{by_number[number].code}\n[DONE]\n" for number in SHOTS
+        f"{by_number[number].block()}[BEGIN]\n{by_number[number].code}\n[DONE]\n" for number in SHOTS
     )
     return [
-        _task(problem, Continuation(f"{shots}{problem.block}[BEGIN]\n", ("[DONE]",)), context)
+        _task(problem, Continuation(f"{shots}{problem.block()}[BEGIN]\n", ("[DONE]",)), context)
         for problem in problems
         if problem.number in TEST
     ]
@@ -117,7 +116,8 @@ def mbpp_zero_shot_tasks(context: Context) -> list[Task]:
 
 
 def _zero_shot(problem: MbppProblem, context: Context) -> Prompt:
-    text = f"{problem.block}Your code should start with a [PYTHON] tag and end with a [/PYTHON] tag."
+    asked = problem.block(then="\n")
+    text = f"{asked}Your code should start with a [PYTHON] tag and end with a [/PYTHON] tag."
     if in_chat(context.settings, context.model):
         return Dialogue((Message("user", text),), stop=("[/PYTHON]",))
     return Continuation(f"{text}\n[PYTHON]\n", ("[/PYTHON]",))

@@ -160,15 +160,26 @@ def test_what_is_expected_never_enters_the_sandbox(data: Path) -> None:
             assert "50" not in program.source and '[3], "x"' not in program.source
 
 
-def test_apps_own_comparison_is_an_option(data: Path, solve: Solve) -> None:
+def test_as_published_by_default_and_a_stricter_comparison_is_an_option(data: Path, solve: Solve) -> None:
     cases = {"inputs": [""], "outputs": ["1 2\n"]}
     row = {**READS, "input_output": json.dumps(cases)}
     (data / "test.jsonl").write_text(json.dumps(row))
-    strict, lenient = (
-        apps.tasks(Context(EvaluateSettings(apps_comparison=comparison), data=data))[0]
-        for comparison in ("tokens", "apps")
+    strict, lenient, default = (
+        apps.tasks(Context(EvaluateSettings(**comparison), data=data))[0]
+        for comparison in ({"apps_comparison": "tokens"}, {"apps_comparison": "apps"}, {})
     )
-    assert not solve(strict, "print(2, 1)")["passed"] and solve(lenient, "print(2, 1)")["passed"]
+    assert not solve(strict, "print(2, 1)")["passed"]
+    assert solve(lenient, "print(2, 1)")["passed"] and solve(default, "print(2, 1)")["passed"]
+
+
+def test_values_are_compared_as_published_by_default(data: Path, solve: Solve) -> None:
+    cases = {"fn_name": "third", "inputs": [[1]], "outputs": [[1 / 3]]}
+    (data / "test.jsonl").write_text(json.dumps({**CALLS, "input_output": json.dumps(cases)}))
+    (published,) = apps.tasks(Context(EvaluateSettings(), data=data))
+    (ours,) = apps.tasks(Context(EvaluateSettings(apps_comparison="tokens"), data=data))
+    near = "def third(a):\n    return 0.33333333\n"
+    assert not solve(published, near)["passed"] and solve(ours, near)["passed"]
+    assert solve(published, "def third(a):\n    return a / 3\n")["passed"]
 
 
 def test_long_integers_and_numbers_as_keys(data: Path, solve: Solve) -> None:

@@ -197,7 +197,11 @@ def test_zero_shot_asks_for_tags_in_a_dialogue_where_there_is_a_format(files: Pa
 
     asked = first("auto", Model(is_chat=True))
     assert isinstance(asked, Dialogue) and not asked.prefill and asked.stop == ("[/PYTHON]",)
-    assert asked.messages[0].content.endswith("start with a [PYTHON] tag and end with a [/PYTHON] tag.")
+    assert asked.messages[0].content == (  # the paper's Figure 12
+        "You are an expert Python programmer, and here is your task: Write a function to add 11.\n"
+        "Your code should pass these tests:\n\nassert add(0) == 11\nassert add(1) == 12\n"
+        "Your code should start with a [PYTHON] tag and end with a [/PYTHON] tag."
+    )
     for plain in (first("auto", Model()), first("never", Model(is_chat=True))):
         assert plain.prompt.endswith("[/PYTHON] tag.\n[PYTHON]\n") and plain.stop == ("[/PYTHON]",)
     assert isinstance(first("always", Model()), Dialogue)
