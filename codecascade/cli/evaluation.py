@@ -87,6 +87,14 @@ def evaluate_model(
             help="Ask in the chat format; auto: where a model in memory has one.", rich_help_panel=_ASKED
         ),
     ] = Chat.auto,
+    heal: Annotated[
+        bool,
+        typer.Option(
+            "--heal/--no-heal",
+            help="A prompt that is continued may end inside a token; the paper's are taken as they are.",
+            rich_help_panel=_ASKED,
+        ),
+    ] = True,
     corpus: Annotated[
         Path | None,
         typer.Option(
@@ -162,6 +170,7 @@ def evaluate_model(
             "temperature": temperatures[0],
             "top_p": top_p,
             "chat": chat.value,
+            "heal": heal,
             "infilling_problems": None,
         },
         changes or (),

@@ -10,7 +10,7 @@ from codecascade.settings import Settings
 
 _Count = Annotated[int, Field(gt=0)]
 _Share = Annotated[float, Field(ge=0, lt=1)]
-COMMON = ("seed", "limit", "samples_per_problem", "temperature", "top_p", "chat")
+COMMON = ("seed", "limit", "samples_per_problem", "temperature", "top_p", "chat", "heal")
 """Settings that concern every benchmark; the others concern those whose name begins as the key does."""
 
 
@@ -35,6 +35,12 @@ class EvaluateSettings(Settings):
     chat: Literal["auto", "always", "never"] = Field(
         "never",
         description="ask in the model's chat format, where a benchmark has a form for it; auto: if the model has one",
+    )
+
+    heal: bool = Field(
+        True,
+        description="prompts that are continued may end inside a token (the paper's are taken as they are); "
+        "infilling_heal is about infilling",
     )
 
     validation_documents: _Count | None = Field(

@@ -6,7 +6,7 @@ Requests that fail for a passing reason (429, 5xx, dropped connections, silence)
 
 White space at the end of a prompt is a token of its own that models hardly ever saw there (theirs holds the indent,
 too), and no server heals it. So it is not sent: the answer has to begin with it. Where it does not, the prompt is
-sent whole.
+sent whole. A prompt that says ``heal=False`` is sent whole at once.
 
 The key of a server that wants one is read from the environment variable ``OPENAI_API_KEY``.
 """
@@ -324,9 +324,10 @@ class Endpoint:
 def _owed(prompt: Prompt) -> str:
     """The white space at the end of a continuation's prompt, which the answer can begin with instead.
 
-    "" where that would not do: nothing else is there, or a stop string would end the answer in it.
+    "" where that would not do: nothing else is there, or a stop string would end the answer in it. Or where the
+    prompt is to be sent as it is.
     """
-    if not isinstance(prompt, Continuation):
+    if not isinstance(prompt, Continuation) or not prompt.heal:
         return ""
     end = prompt.prompt[len(prompt.prompt.rstrip()) :]
     return "" if end == prompt.prompt or any(stop in end for stop in prompt.stop) else end

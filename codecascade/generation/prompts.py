@@ -16,10 +16,14 @@ from codecascade.tokens.chat import Message
 
 @dataclass(frozen=True)
 class Continuation:
-    """Go on after ``prompt``, up to the first of the ``stop`` strings (which is not part of the answer)."""
+    """Go on after ``prompt``, up to the first of the ``stop`` strings (which is not part of the answer).
+
+    With ``heal`` the prompt may end inside a token (an endpoint: in white space); without it is taken as it is.
+    """
 
     prompt: str
     stop: tuple[str, ...] = ()
+    heal: bool = True
 
 
 @dataclass(frozen=True)

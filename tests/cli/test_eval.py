@@ -100,6 +100,8 @@ def test_a_model_is_measured_once(capsys: pytest.CaptureFixture[str], model: str
     written = Path("out/samples/humaneval.jsonl").stat().st_mtime_ns
     assert run(capsys, *arguments)[0] == 0
     assert Path("out/samples/humaneval.jsonl").stat().st_mtime_ns == written
+    code, _, err = run(capsys, *arguments, "--no-heal")
+    assert code == 2 and "was begun with other settings (heal true, now false)" in err
     code, _, err = run(capsys, *arguments, "--seed", "3")
     assert code == 2 and "humaneval.json: was begun with other settings (seed 0, now 3)" in err
     code, _, err = run(capsys, *arguments[:-1], "Other")

@@ -11,7 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from codecascade.errors import UserError
+from codecascade.generation.answers import request as asked
 from codecascade.generation.local import LocalGenerator
+from codecascade.generation.prompts import Continuation, Question
 from codecascade.generation.requests import (
     Request,
     Sampling,
@@ -54,6 +56,14 @@ def test_an_empty_prompt_begins_a_document(model: Llama, tokenizer: Tokenizer) -
     assert request.ids == (start_id(tokenizer),)
     (completion,) = recite(model, tokenizer).generate([request])
     assert completion.ids == tuple(tokenizer.encode(CODE)[:4])
+
+
+def test_a_question_says_whether_its_prompt_is_healed(tokenizer: Tokenizer) -> None:
+    whole, healed = (
+        asked(tokenizer, Question(Continuation("def mer", heal=heal), Sampling())) for heal in (False, True)
+    )
+    unhealed = completion_request(tokenizer, "def mer", Sampling(), heal=False)
+    assert (whole.ids, whole.required) == (unhealed.ids, b"") and healed.required
 
 
 def test_spm_is_healed_and_psm_is_not(tokenizer: Tokenizer) -> None:

@@ -106,6 +106,8 @@ def test_white_space_at_a_prompts_end_is_owed_by_the_answer(server: Server) -> N
     assert [answer.text for answer in found] == ["    pass", "2", "plain", "plain\n"]
     asked = [(body["prompt"], body["max_tokens"]) for _, body in server.requests]
     assert asked == [("def f():", 10), ("x =", 11), ("x = \n", 9), ("line\n", 9), ("\n  ", 9)]
+    [whole] = ask(at, Continuation("def f():\n", ("\ndef",), heal=False), max_new_tokens=9)
+    assert whole.text == "plain\n" and server.requests[-1][1]["prompt"] == "def f():\n"
 
 
 def test_several_requests_at_a_time_and_no_more(server: Server) -> None:

@@ -2,7 +2,8 @@
 
 ``mbpp`` shows the three solved tasks 2, 3 and 4 before each of the 500 of the test set (ids 11 to 510), in the prompt
 of the data's authors. ``mbpp_zero_shot`` shows none and asks for the program between ``[PYTHON]`` tags, in the chat
-format where the model has one (paper, Table 8); its prompt is the paper's Figure 12, where the tests begin a new line.
+format where the model has one (paper, Table 8). Its prompt is that of the paper's Figure 12: there the sentence on
+the tests begins a new line.
 """
 
 from __future__ import annotations

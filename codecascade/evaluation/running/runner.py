@@ -307,7 +307,7 @@ def _shown_settings(benchmark: Benchmark, inputs: Inputs, settings: EvaluateSett
     values = _settings(benchmark, settings)
     if inputs.samples is None:
         return values
-    sampling = ("samples_per_problem", "temperature", "top_p", "chat")
+    sampling = ("samples_per_problem", "temperature", "top_p", "chat", "heal")
     return {
         key: value
         for key, value in values.items()

@@ -7,7 +7,7 @@ import json
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from codecascade.errors import UserError
@@ -16,7 +16,7 @@ from codecascade.evaluation.data import need, read_records
 from codecascade.evaluation.drawing import seed_for, subset
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Benchmark, Row, Task
-from codecascade.generation.prompts import Gap, Question
+from codecascade.generation.prompts import Continuation, Gap, Question
 from codecascade.generation.requests import Sampling
 
 _LAYOUTS = ("psm", "spm", "suffix", LEFT_TO_RIGHT)
@@ -112,12 +112,19 @@ def sampling_of(benchmark: Benchmark, settings: EvaluateSettings) -> tuple[int, 
 
 
 def generated_work(benchmark: Benchmark, tasks: Sequence[Task], settings: EvaluateSettings) -> Work:
-    """All samples of the tasks, or of those that ``limit`` leaves."""
+    """All samples of the tasks, or of those that ``limit`` leaves; prompts are healed if the settings say so."""
     samples, temperature, top_p = sampling_of(benchmark, settings)
     ids = list(dict.fromkeys(task.task_id for task in tasks))
     chosen = set(subset(ids, settings.limit, settings.seed))
-    kept = [task for task in tasks if task.task_id in chosen]
+    kept = [_asked(task, settings) for task in tasks if task.task_id in chosen]
     return Work(kept, len(ids), samples, temperature, top_p, settings.seed)
+
+
+def _asked(task: Task, settings: EvaluateSettings) -> Task:
+    """With its prompt as it is, where healing is switched off."""
+    if settings.heal or not isinstance(task.prompt, Continuation):
+        return task
+    return replace(task, prompt=replace(task.prompt, heal=False))
 
 
 def layouts_of(path: Path) -> tuple[str, ...] | None:
