@@ -16,6 +16,7 @@ from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.running.runner import Inputs, evaluate
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.generation.answers import LocalBackend
+from codecascade.generation.loaded import quantisation
 from codecascade.generation.local import LocalGenerator, load_generator
 from codecascade.generation.requests import Completion, Request
 from codecascade.recipe.settings import Recipe, Stage
@@ -84,12 +85,14 @@ def measure(
     """
 
     def keep(results: dict[str, BenchmarkResult]) -> None:
-        write_envelope(folder, title, results, about={}, command=command)
+        write_envelope(folder, title, results, about=about, command=command)
         after_each(results)
 
+    kind = quantisation(model)
+    about = {} if kind is None else {"quantisation": kind}
     with display.task(f"measuring {title}") as progress:
         evaluate(
-            Inputs(LocalBackend(LazyGenerator(model), title), corpus=corpus, sandbox=sandbox),
+            Inputs(LocalBackend(LazyGenerator(model), title, about), corpus=corpus, sandbox=sandbox),
             settings,
             folder=folder,
             again=True,

@@ -10,6 +10,7 @@ import huggingface_hub
 from codecascade.files import digest_of
 from codecascade.generation.answers import LocalBackend
 from codecascade.generation.local import load_generator
+from codecascade.model.gguf import read_gguf_quantisation
 from codecascade.model.sources import resolve
 
 
@@ -36,10 +37,22 @@ def loaded_backend(
         "precision": str(weight.dtype).removeprefix("torch."),
         "device": weight.device.type,
     }
+    if (kind := quantisation(model)) is not None:
+        about["quantisation"] = kind
     shown = None
     if source.path is not None and source.kind in ("folder", "gguf"):
         shown = source.path.resolve().name.removesuffix(".gguf")
     return LocalBackend(generator, name or shown or model, about)
+
+
+def quantisation(model: str) -> str | None:
+    """How the weights behind a name are quantised (``Q4_1``); None if they are whole, or not here.
+
+    Raises:
+        UserError: there is no such model, or its file is broken.
+    """
+    path = resolve(model).path
+    return read_gguf_quantisation(path) if path is not None and path.suffix == ".gguf" else None
 
 
 def _revision(model: str, path: Path | None) -> str:

@@ -8,6 +8,7 @@ of halves (i with i + D/2); and Llama 3's rotary scaling is stored as a tensor o
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ _LAYER = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
+_WHOLE = ("F16", "F32", "F64", "BF16")
 _ROPE_DIVISORS = "rope_freqs.weight"
 
 
@@ -88,6 +90,18 @@ class _Reader(gguf.GGUFReader):  # type: ignore[misc]
 def read_gguf_tokenizer(path: str | Path) -> Tokenizer:
     """The tokenizer of a GGUF file, without its weights. Raises as :func:`load_gguf`."""
     return tokenizer_from_gguf(_open(Path(path))[1])
+
+
+def read_gguf_quantisation(path: str | Path) -> str | None:
+    """How a GGUF file's weights are quantised, most of those that are (``Q4_1``); None if all are whole.
+
+    Raises as :func:`load_gguf`.
+    """
+    counts: Counter[str] = Counter()
+    for tensor in _open(Path(path))[0].tensors:
+        if tensor.tensor_type.name not in _WHOLE:
+            counts[tensor.tensor_type.name] += int(tensor.n_elements)
+    return max(counts, key=counts.__getitem__, default=None)
 
 
 def _open(path: Path) -> tuple[gguf.GGUFReader, dict[str, Any]]:

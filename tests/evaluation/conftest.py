@@ -98,6 +98,8 @@ class MemoryCorpus:
 class KnownPrograms:
     """Runs the tests' own programs in this process: quick, and the real sandbox has tests of its own."""
 
+    confinement = "none"
+
     def __init__(self) -> None:
         self.programs: list[str] = []
 

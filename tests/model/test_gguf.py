@@ -16,7 +16,7 @@ from codecascade.errors import UserError
 from codecascade.model.config import LlamaConfig, RopeScaling
 from codecascade.model.convert import convert
 from codecascade.model.folder import load_folder
-from codecascade.model.gguf import _Reader, load_gguf, read_gguf_config
+from codecascade.model.gguf import _Reader, load_gguf, read_gguf_config, read_gguf_quantisation
 from codecascade.model.llama import Llama
 from codecascade.model.presets import PRESETS
 from codecascade.model.sources import load, resolve
@@ -225,7 +225,9 @@ def test_quantised_blocks(
             rows, columns = tensors[name].shape
             tensors[name], expected[name] = quantised(kind, rows, columns, seed)
             types[name] = kind
-    loaded = load_gguf(write(tmp_path / "m.gguf", model.config, tensors, byte_tokenizer, types=types))
+    path = write(tmp_path / "m.gguf", model.config, tensors, byte_tokenizer, types=types)
+    assert read_gguf_quantisation(path) == kind.name
+    loaded = load_gguf(path)
     assert loaded.config == model.config
     for name, tensor in loaded.model.state_dict().items():
         torch.testing.assert_close(tensor, expected[name], atol=1e-6, rtol=1e-6, msg=name)
@@ -246,6 +248,7 @@ def test_float_types(
     path = write(
         tmp_path / "m.gguf", model.config, tensors, byte_tokenizer, types=dict.fromkeys(tensors, kind)
     )
+    assert read_gguf_quantisation(path) is None
     for name, tensor in load_gguf(path, dtype=dtype).model.state_dict().items():
         assert torch.equal(tensor, expected[name].to(dtype or torch.float32)), name
 

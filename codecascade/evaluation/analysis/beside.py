@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,6 +10,7 @@ import numpy as np
 
 from codecascade.evaluation.analysis.folder import Evaluation, Measured
 from codecascade.evaluation.analysis.paper import TABLES
+from codecascade.evaluation.analysis.paper.statements import departures
 from codecascade.evaluation.analysis.protocol import Column, PaperTable, belongs, remarks
 from codecascade.evaluation.analysis.scores import scores, slim
 from codecascade.evaluation.benchmarks.multipl_e import problem_number
@@ -20,7 +20,7 @@ from codecascade.evaluation.notation import bounds, figure
 
 @dataclass(frozen=True)
 class Cell:
-    """One of the model's own figures; ``marks`` are the letters of the remarks on it."""
+    """One of the model's own figures; ``marks`` are the letters of the remarks on it, with spaces between."""
 
     metric: Metric
     text: str
@@ -65,11 +65,16 @@ def tables_beside(evaluation: Evaluation) -> list[Beside]:
 
 
 def _beside(table: PaperTable, evaluation: Evaluation) -> Beside | None:
-    places = [place for place, column in enumerate(table.columns) if _comparable(column, evaluation)]
+    measured = [column for column in table.columns if _comparable(column, evaluation)]
+    if not any(column.find(evaluation.figures) for column in measured) or not _says_more(table, measured):
+        return None
+    places = [
+        place
+        for place, column in enumerate(table.columns)
+        if not column.benchmark or _comparable(column, evaluation)
+    ]
     columns = [table.columns[place] for place in places]
     found = [column.find(evaluation.figures) for column in columns]
-    if not any(found) or not _says_more(table, columns):
-        return None
     letters: dict[str, str] = {}
     own = [
         None if metric is None else _cell(metric, column, evaluation.benchmarks[column.benchmark], letters)
@@ -114,7 +119,9 @@ def _says_more(table: PaperTable, columns: list[Column]) -> bool:
 
 def _cell(metric: Metric, column: Column, measured: Measured, letters: dict[str, str]) -> Cell:
     name = column.metrics[0]
-    sentences = remarks(column.protocol, measured.settings, measured.tasks)
+    total = None if measured.missing else measured.tasks_total
+    sentences = remarks(column.protocol, measured.settings, measured.tasks, total)
+    sentences += departures(column.benchmark, {**measured.settings, **measured.conditions})
     if measured.missing:
         sentences.append(f"{measured.missing:,} problems have no samples and are left out")
     if measured.contamination and measured.contamination.get("tasks"):
@@ -123,8 +130,16 @@ def _cell(metric: Metric, column: Column, measured: Measured, letters: dict[str,
             f"{overlapping:,} of {measured.contamination.get('of', measured.tasks):,} problems share text with the "
             "training corpus"
         )
-    marks = [letters.setdefault(sentence, string.ascii_lowercase[len(letters)]) for sentence in sentences]
-    return Cell(metric, figure(metric.value, name), bounds(metric, name), " ".join(sorted(marks)))
+    for sentence in sentences:
+        letters.setdefault(sentence, letter(len(letters)))
+    marks = [mark for sentence, mark in letters.items() if sentence in sentences]
+    return Cell(metric, figure(metric.value, name), bounds(metric, name), " ".join(marks))
+
+
+def letter(place: int) -> str:
+    """``a`` to ``z``, then ``aa``, ``ab`` and so on."""
+    before, last = divmod(place, 26)
+    return (letter(before - 1) if before else "") + chr(ord("a") + last)
 
 
 def _average(columns: list[Column], evaluation: Evaluation) -> Cell | None:

@@ -29,6 +29,7 @@ class Measured:
         metrics: all figures; rates are fractions of 1.
         command: that measured it.
         settings: what it was measured by (``samples_per_problem``, ``temperature``, ``limit``, ...).
+        conditions: what was found when it was (:mod:`..running.conditions`).
         tasks: how many were measured, of ``tasks_total``; None where the folder does not say.
         missing: tasks without samples, of a samples file that was scored.
         contamination: ``{"corpus", "n", "tasks", "of"}`` where a corpus was searched for the benchmark's texts.
@@ -42,6 +43,7 @@ class Measured:
     higher_is_better: bool = True
     command: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    conditions: dict[str, Any] = field(default_factory=dict)
     tasks: int | None = None
     tasks_total: int | None = None
     missing: int = 0
@@ -166,6 +168,7 @@ def _measured(name: str, metrics: Any, about: Row, folder: Path, path: Path) -> 
         bool(about.get("higher_is_better", True)),
         str(about.get("command", "")),
         _object(about.get("settings", {}), path, f"benchmarks.{name}.settings"),
+        _object(about.get("conditions", {}), path, f"benchmarks.{name}.conditions"),
         about.get("tasks"),
         about.get("tasks_total"),
         int(about.get("missing") or 0),

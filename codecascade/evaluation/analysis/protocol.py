@@ -1,4 +1,8 @@
-"""What a figure of the paper was measured by, and in what a figure of ours differs from that."""
+"""What a figure of the paper was measured by, and in what a figure of ours differs from that.
+
+What differs from column to column (samples, temperature, problems) is a :class:`Protocol`; what holds for a whole
+benchmark is in :mod:`codecascade.evaluation.analysis.paper.statements`.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +22,9 @@ class Protocol:
     Attributes:
         samples: a problem; None where the paper does not say.
         temperature, top_p: of its sampling; temperature 0 is greedy.
-        problems: of the benchmark; None where our problems aren't the same ones anyway, as ``remark`` then says.
+        problems: of the benchmark; None where the paper does not say, or ours aren't the same ones anyway.
         unhealed: an infilling without token healing, which ours may have (``infilling_heal``).
         only_at_temperature: this column is about that temperature: figures at another one don't belong here.
-        remark: a difference that any figure of ours has.
     """
 
     samples: int | None = 1
@@ -30,12 +33,14 @@ class Protocol:
     problems: int | None = None
     unhealed: bool = False
     only_at_temperature: bool = False
-    remark: str = ""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One figure a model: ``group`` is what several columns have in common (a benchmark, a language)."""
+    """One figure a model: ``group`` is what several columns have in common (a benchmark, a language).
+
+    ``benchmark`` is empty where no figure of ours can stand beside the paper's.
+    """
 
     benchmark: str
     metrics: tuple[str, ...]
@@ -51,7 +56,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """A model of the paper with its value in each column, in percent."""
+    """A model of the paper with its value in each column, as printed: percentages, save losses."""
 
     model: str
     values: tuple[float | None, ...]
@@ -70,16 +75,23 @@ class PaperTable:
     average: bool = False
 
 
-def remarks(protocol: Protocol, settings: Mapping[str, Any], tasks: int | None) -> list[str]:
+def remarks(
+    protocol: Protocol, settings: Mapping[str, Any], tasks: int | None, total: int | None = None
+) -> list[str]:
     """What differs between ``protocol`` and the ``settings`` that ``tasks`` problems were measured by, in sentences.
 
     Of samples that were made elsewhere the settings aren't known, and that is what is said.
+
+    Args:
+        total: problems that the benchmark has here.
     """
-    found = [protocol.remark] if protocol.remark else []
+    found = []
     if protocol.unhealed and settings.get("infilling_heal"):
         found.append(_HEALED)
     if tasks is not None and protocol.problems is not None and tasks != protocol.problems:
         found.append(f"{tasks:,} problems; the paper's benchmark has {protocol.problems:,}")
+    elif tasks is not None and total is not None and tasks < total:
+        found.append(f"{tasks:,} of the {total:,} problems")
     samples, temperature = settings.get("samples_per_problem"), settings.get("temperature")
     top_p = settings.get("top_p")
     if temperature is None:

@@ -39,8 +39,9 @@ def cell(text: str) -> str:
 
 
 def published(value: float) -> str:
-    """A percentage with one decimal, or with the two that the paper gives."""
-    return f"{value:.1f}" if round(value, 1) == value else f"{value:.2f}"
+    """A percentage with one decimal, or with the two or three that the paper gives."""
+    decimals = next((few for few in (1, 2) if round(value, few) == value), 3)
+    return f"{value:.{decimals}f}"
 
 
 def number(value: float) -> str:

@@ -14,6 +14,7 @@ from codecascade.corpus.table import Corpus
 from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks.table import BENCHMARKS, check_names
 from codecascade.evaluation.data import origin
+from codecascade.evaluation.running.conditions import conditions
 from codecascade.evaluation.running.contamination import contamination
 from codecascade.evaluation.running.driver import Progress, carry_out, rows
 from codecascade.evaluation.running.journal import Journal
@@ -126,7 +127,7 @@ def _measure(
         header = {**made_with, "problems": work.digest()}
         with Journal(_journal_file(folder, benchmark.name), len(work), header, again=again) as journal:
             carry_out(benchmark.name, work, journal, inputs.backend, inputs.sandbox, progress)
-            result = _summed_up(benchmark, context, folder, work, journal)
+            result = _summed_up(benchmark, context, folder, work, journal, inputs)
     about = {
         "title": benchmark.title,
         "metric": benchmark.metric,
@@ -183,7 +184,7 @@ def _work(benchmark: Benchmark, context: Context, inputs: Inputs) -> Work:
 
 
 def _summed_up(
-    benchmark: Benchmark, context: Context, folder: Path, work: Work, journal: Journal
+    benchmark: Benchmark, context: Context, folder: Path, work: Work, journal: Journal, inputs: Inputs
 ) -> BenchmarkResult:
     """Figures from a journal that is full; the samples file is written on the way."""
     assert benchmark.metrics is not None
@@ -196,6 +197,14 @@ def _summed_up(
         "tasks_total": work.of,
         "missing": work.missing(),
         "samples": len(work),
+        "conditions": conditions(
+            work,
+            samples,
+            model=context.model,
+            backend=inputs.backend,
+            sandbox=inputs.sandbox,
+            source=_source(benchmark, context.data),
+        ),
         "tokens": 0 if work.given is not None else sum(row["tokens"] for row in samples),
     }
     return BenchmarkResult(
@@ -280,7 +289,7 @@ def _made_with(benchmark: Benchmark, inputs: Inputs, settings: EvaluateSettings)
         made_with |= {key: value for key, value in backend.describe().items() if key not in _PLACES}
     elif inputs.samples is not None:
         made_with["samples"] = digest_of(inputs.samples)
-    made_with |= _settings(benchmark, settings)
+    made_with |= settings_of(benchmark, settings)
     if (path := inputs.data.get(benchmark.name)) is not None:
         made_with["data"] = digest_of(path)
     if inputs.corpus is not None and benchmark.needs & {"corpus", "files", "filler"}:
@@ -288,7 +297,7 @@ def _made_with(benchmark: Benchmark, inputs: Inputs, settings: EvaluateSettings)
     return made_with
 
 
-def _settings(benchmark: Benchmark, settings: EvaluateSettings) -> dict[str, Any]:
+def settings_of(benchmark: Benchmark, settings: EvaluateSettings) -> dict[str, Any]:
     """The settings that concern a benchmark, with the sampling that follows from them."""
     own = tuple(f"{word}_" for word in (benchmark.name.split("_")[0], *benchmark.reads))
     values = {
@@ -303,8 +312,8 @@ def _settings(benchmark: Benchmark, settings: EvaluateSettings) -> dict[str, Any
 
 
 def _shown_settings(benchmark: Benchmark, inputs: Inputs, settings: EvaluateSettings) -> dict[str, Any]:
-    """:func:`_settings`, without the sampling where samples are given: how they were made isn't known."""
-    values = _settings(benchmark, settings)
+    """:func:`settings_of`, without the sampling where samples are given: how they were made isn't known."""
+    values = settings_of(benchmark, settings)
     if inputs.samples is None:
         return values
     sampling = ("samples_per_problem", "temperature", "top_p", "chat", "heal")

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import papers_figures as copy
 import pytest
+from papers_figures import cells, values
 
 from codecascade.evaluation.analysis.paper import (
     TABLE_2,
+    TABLE_3,
     TABLE_4,
+    TABLE_5,
+    TABLE_6,
+    TABLE_7,
+    TABLE_8,
     TABLE_14,
     TABLE_18,
     TABLES,
@@ -35,11 +42,43 @@ def test_averages_are_those_of_the_languages() -> None:
         assert sum(languages) / len(languages) == pytest.approx(average, abs=0.051), row.model
 
 
-def test_figures_of_the_specification() -> None:
-    by_model = {row.model: row.values for row in TABLE_2.rows}
-    assert by_model["Code Llama 7B"][:3] == (33.5, 59.6, 85.9)
-    assert by_model["Code Llama - Python 70B"] == (57.3, 89.3, 98.4, 65.6, 81.5, 91.9)
-    assert TABLE_18.rows[-1].values[6:9] == (54.7, 100.0, 98.4)
+def test_every_value_is_the_papers() -> None:
+    assert [list(row.values) for row in TABLE_2.rows] == values(copy.HUMANEVAL_AND_MBPP)
+    assert [list(row.values) for row in TABLE_3.rows] == values(copy.APPS)
+    by_size = [[cell[size] for cell in family] for _, family in cells(copy.LANGUAGES) for size in range(4)]
+    assert [list(row.values) for row in TABLE_4.rows] == by_size
+    split = []
+    for _, (plain, filled, plain_mbpp, filled_mbpp, losses) in cells(copy.COST_OF_INFILLING):
+        split += [[*plain, *plain_mbpp, losses[0]], [*filled, *filled_mbpp, losses[1]]]
+    assert [list(row.values) for row in TABLE_5.rows] == split
+    assert [list(row.values) for row in TABLE_6.rows] == values(copy.LINES)
+    assert [list(row.values) for row in TABLE_7.rows] == values(copy.LONG_CODE)
+    for size, pairs in copy.SELF_INSTRUCT.items():
+        before, after = (row.values for row in TABLE_8.rows if f" {size}" in row.model)
+        assert [*zip(before, after, strict=True)] == [pair or (None, None) for pair in pairs]
+    assert [list(row.values) for row in TABLE_14.rows] == values(copy.INFILLING)
+    assert [list(row.values) for row in TABLE_18.rows] == values(copy.KEYS)
+
+
+def test_the_rows_are_the_copys_models() -> None:
+    """The same sizes and families in the same order."""
+    for table, text in ((TABLE_2, copy.HUMANEVAL_AND_MBPP), (TABLE_3, copy.APPS)):
+        named = [name for name, _ in cells(text)]
+        for row, name in zip(table.rows, named, strict=True):
+            assert row.model.replace("Code Llama - ", "").replace("Unnatural Code Llama", "Unnatural") == name
+    sizes = [row.model.rpartition(" ")[2] for row in TABLE_4.rows]
+    assert sizes == ["7B", "13B", "34B", "70B"] * 4
+    for row, (name, _) in zip(TABLE_7.rows, cells(copy.LONG_CODE), strict=True):
+        assert f" {name.split()[0]}" in row.model and ("without" in row.model) == ("without" in name)
+    for row, (name, _) in zip(TABLE_14.rows, cells(copy.INFILLING), strict=True):
+        assert f" {name.split()[0]}" in row.model and ("before" in row.model) == ("before" in name)
+
+
+@pytest.mark.parametrize(("size", "cost"), [("7B", 0.6), ("13B", 1.1)])
+def test_what_infilling_costs_on_average_is_what_the_paper_says(size: str, cost: float) -> None:
+    without, with_infilling = (row.values[:6] for row in TABLE_5.rows if row.model.split()[0] == size)
+    mean = sum(one - other for one, other in zip(without, with_infilling, strict=True)) / 6
+    assert mean == pytest.approx(cost, abs=0.051)
 
 
 def test_remarks_name_each_difference() -> None:
@@ -49,6 +88,7 @@ def test_remarks_name_each_difference() -> None:
     found = remarks(sampled, {"samples_per_problem": 20, "temperature": 0.2, "top_p": 0.9}, 40)
     for words, sentence in zip(("40 problems", "0.2", "20 samples", "0.9"), found, strict=True):
         assert words in sentence
+    assert remarks(Protocol(), {"temperature": 0.0}, 40, 90) == ["40 of the 90 problems"]
     assert remarks(greedy, {}, None) == ["how the samples were made is not known"]
 
 

@@ -1,0 +1,116 @@
+"""Each setting and condition of the paper's benchmarks is stated, and each that matters is told when it differs."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+
+from codecascade.evaluation.analysis.beside import letter
+from codecascade.evaluation.analysis.paper import TABLES
+from codecascade.evaluation.analysis.paper.statements import STATEMENTS, departures
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.running.conditions import conditions
+from codecascade.evaluation.running.runner import settings_of
+from codecascade.evaluation.running.work import Work
+from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.task import Model
+
+NAMES = sorted({column.benchmark for table in TABLES for column in table.columns if column.benchmark})
+PAPERS = EvaluateSettings(apps_fence="quotes", heal=False, infilling_heal=False)
+CLEAN = conditions(Work([], 0), [], model=Model(), backend=None, sandbox=None, source="data 1") | {
+    "confinement": "namespaces"
+}
+
+
+def facts(name: str, settings: EvaluateSettings = PAPERS, **changed: Any) -> dict[str, Any]:
+    chat = {"asked_in_chat": name == "mbpp_zero_shot"}
+    return settings_of(BENCHMARKS[name], settings) | CLEAN | chat | changed
+
+
+def other(key: str, value: Any) -> Any:
+    """Another value that the setting may have."""
+    kinds = get_args(EvaluateSettings.model_fields[key].annotation)
+    if kinds and all(isinstance(kind, str) for kind in kinds):
+        return next(kind for kind in kinds if kind != value)
+    if key == "apps_shots":
+        return [1]
+    return not value if isinstance(value, bool) else value + 1
+
+
+def test_every_benchmark_of_the_tables_is_stated() -> None:
+    assert sorted(STATEMENTS) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_setting_and_condition_is_stated(name: str) -> None:
+    """A new setting needs a word on what the paper says of it, in statements.py."""
+    assert set(STATEMENTS[name].settings) == set(settings_of(BENCHMARKS[name], EvaluateSettings()))
+    assert set(STATEMENTS[name].conditions) == set(CLEAN)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_papers_protocol_differs_only_in_what_can_not_be_had(name: str) -> None:
+    found = departures(name, facts(name))
+    silent = [sentence for sentence in found if sentence.startswith("ours, for the paper does not say: ")]
+    assert [sentence for sentence in found if sentence not in silent] == list(STATEMENTS[name].always)
+    assert len(silent) == 1 and "data 1" in silent[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_change_of_a_setting_is_told(name: str) -> None:
+    papers = facts(name)
+    for key, statement in STATEMENTS[name].settings.items():
+        if not statement.elsewhere:
+            changed = papers | {key: other(key, papers[key])}
+            assert departures(name, changed) != departures(name, papers), key
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"healed_prompts": {"n": 3, "of": 9}}, "3 of 9 prompts end where a longer token could stand"),
+        ({"unasked": {"n": 1, "of": 9}}, "1 of 9 samples could not be made"),
+        ({"unrun": {"n": 2, "of": 9}}, "2 of 9 programs were not run"),
+        ({"confinement": "none"}, "programs were not confined"),
+        ({"quantisation": "Q4_1"}, "quantised (Q4_1)"),
+        ({"endpoint": True}, "asked of a server"),
+        ({"source": "data 2"}, "the data is data 2"),
+    ],
+)
+def test_each_condition_is_told(name: str, changed: dict[str, Any], words: str) -> None:
+    assert not any(words in sentence for sentence in departures(name, facts(name)))
+    assert sum(words in sentence for sentence in departures(name, facts(name, **changed))) == 1
+
+
+def test_what_only_some_benchmarks_have() -> None:
+    def told(name: str, **changed: Any) -> str:
+        return "; ".join(departures(name, facts(name, **changed)))
+
+    assert "the chat format for a code block" in told("humaneval", asked_in_chat=True)
+    assert "asked without a chat format" in told("mbpp_zero_shot", asked_in_chat=False)
+    assert "as the paper asks its Instruct models alone" in told("apps", asked_in_chat=True)
+    assert "no solved problems shown" in told("apps", apps_shots=[])
+    assert "shown" not in told("apps", apps_shots=[], asked_in_chat=True).replace("shots", "")
+    assert "three backticks" in told("apps", apps_fence="backticks")
+    assert "stricter than APPS' own" in told("apps", apps_comparison="tokens")
+    assert "5 of 9 answers were cut" in told("mbpp", cut_answers={"n": 5, "of": 9})
+    assert "cut" not in told("key_retrieval", cut_answers={"n": 5, "of": 9})
+    assert "4 of 9 files were seen from their end alone" in told("lcc", cut_inputs={"n": 4, "of": 9})
+    assert "the stop strings are those of evalplus" in told("humaneval", humaneval_stops="evalplus")
+
+
+def test_of_samples_that_were_made_elsewhere_only_what_is_known_is_told() -> None:
+    assert departures("humaneval", {}) == []
+    assert departures("key_retrieval", {}) == ["our own filler and wording"]
+    assert departures("humaneval", {"confinement": "none", "unknown": 1}) == [
+        "programs were not confined, so that an answer could reach what judges it"
+    ]
+
+
+def test_letters_go_on_after_z() -> None:
+    assert [letter(place) for place in (0, 1, 25, 26, 27, 51, 52, 701, 702)] == (
+        ["a", "b", "z", "aa", "ab", "az", "ba", "zz", "aaa"]
+    )
+    assert len({letter(place) for place in range(2000)}) == 2000

@@ -1,0 +1,127 @@
+"""What is kept of how a benchmark was run, beside its settings."""
+
+from __future__ import annotations
+
+from array import array
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codecascade.evaluation.analysis.beside import tables_beside
+from codecascade.evaluation.analysis.folder import read_evaluation
+from codecascade.evaluation.running.conditions import conditions
+from codecascade.evaluation.running.envelope import write_envelope
+from codecascade.evaluation.running.runner import Inputs, evaluate
+from codecascade.evaluation.running.work import Given, Work
+from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.task import Continuation, Dialogue, Gap, Message, Model, Task
+from codecascade.files import write_jsonl
+from codecascade.generation.answers import LocalBackend
+from codecascade.generation.endpoint import Endpoint
+from codecascade.sandbox.program import Program
+from codecascade.tokens.tokenizer import Tokenizer
+
+Rows = list[dict[str, Any]]
+
+
+def found(
+    tasks: list[Task], rows: Rows | None = None, *, model: Model | None = None, backend: Any = None
+) -> dict[str, Any]:
+    return conditions(
+        Work(tasks, len(tasks)),
+        rows or [],
+        model=model or Model(),
+        backend=backend,
+        sandbox=None,
+        source="data",
+    )
+
+
+def test_prompts_that_do_not_stay_as_they_are_are_counted(tokenizer: Tokenizer) -> None:
+    longer = next(piece.decode() for piece in tokenizer.pieces if len(piece) > 3 and piece.isalpha())
+    tasks = [
+        Task("inside a token", Continuation(longer[:-1]), 1),
+        Task("not healed", Continuation(longer[:-1], heal=False), 1),
+        Task("a gap", Gap(longer[:-1], "", "spm"), 1),
+        Task("a dialogue", Dialogue((Message("user", longer[:-1]),)), 1),
+    ]
+    counted = found(tasks, model=Model(tokenizer=tokenizer))
+    assert counted["healed_prompts"] == {"n": 1, "of": 4} and counted["asked_in_chat"] is True
+    # Without its tokenizer a server's prompts are those whose white space is held back.
+    ends = [Task(text, Continuation(text), 1) for text in ("def f():\n", "def f():")]
+    assert found(ends)["healed_prompts"] == {"n": 1, "of": 2}
+
+
+def test_answers_are_counted_by_what_became_of_them() -> None:
+    task = Task("a", Continuation("x"), 1, programs=lambda text: [Program(text)])
+    rows: Rows = [
+        {"task_id": "a", "finish_reason": "length", "passed": False, "outcome": "failed", "cut": True},
+        {"task_id": "a", "finish_reason": "length", "passed": True, "outcome": "passed", "cut": True},
+        {"task_id": "a", "finish_reason": "context", "passed": False, "outcome": "not_started"},
+        {"task_id": "b", "finish_reason": "stop", "passed": None, "outcome": "not_started"},
+    ]
+    counted = found([task], rows[:2] + rows[3:] + rows[2:3])
+    assert counted["cut_answers"] == {"n": 2, "of": 4} and counted["unasked"] == {"n": 1, "of": 4}
+    assert counted["unrun"] == {"n": 1, "of": 4}, "one that was not asked has failed"
+    assert found([task], rows[:2])["cut_inputs"] == {"n": 1, "of": 1}, "of inputs, not of samples"
+
+
+def test_of_given_samples_nothing_is_said_of_how_they_were_made() -> None:
+    task = Task("a", Continuation("x "), 1)
+    work = Work([task], 1, given=Given(array("l", [0]), "", lambda: iter(())))
+    counted = conditions(
+        work,
+        [{"task_id": "a", "finish_reason": "length", "passed": None, "outcome": "not_started"}],
+        model=Model(),
+        backend=None,
+        sandbox=None,
+        source="data",
+    )
+    assert counted == {"unrun": {"n": 1, "of": 1}, "source": "data"}
+
+
+def test_who_was_asked(tokenizer: Tokenizer, oracle: Any) -> None:
+    model = LocalBackend(oracle(tokenizer, lambda prompt: ""), "model", {"quantisation": "Q8_0"})
+    assert found([], backend=model)["quantisation"] == "Q8_0"
+    assert found([], backend=model)["endpoint"] is False
+    server = object.__new__(Endpoint)
+    server.model, server.url = "model", "http://localhost"
+    assert found([], backend=server)["endpoint"] is True and found([], backend=server)["quantisation"] is None
+
+
+@pytest.mark.parametrize("confinement", ["none", "namespaces"])
+def test_a_run_is_marked_in_the_table_beside_the_papers(
+    ten_problems: Any, tokenizer: Tokenizer, oracle: Any, sandbox: Any, tmp_path: Path, confinement: str
+) -> None:
+    file, known = ten_problems
+    sandbox.confinement = confinement
+    backend = LocalBackend(oracle(tokenizer, known.__getitem__), "model", {"quantisation": "Q4_1"})
+    inputs = Inputs(backend, sandbox=sandbox, data={"humaneval": file})
+    settings = EvaluateSettings(benchmarks=("humaneval",), humaneval_max_new_tokens=77)
+    results = evaluate(inputs, settings, folder=tmp_path / "made")
+    write_envelope(tmp_path / "made", "model", results, about={}, command="")
+    (table,) = tables_beside(read_evaluation(tmp_path / "made"))
+    said = list(table.remarks.values())
+    assert said[0] == "10 problems; the paper's benchmark has 164"
+    assert ("programs were not confined" in " ".join(said)) == (confinement == "none")
+    assert "the model's weights are quantised (Q4_1); the paper's are not" in said
+    (silent,) = [sentence for sentence in said if sentence.startswith("ours, for the paper does not say: ")]
+    assert "at most 77 tokens an answer" in silent and "HumanEval.jsonl" in silent
+    own = table.own[0]
+    assert own is not None and own.marks.split() == list(table.remarks)
+
+
+def test_given_samples_are_marked_as_of_unknown_making(
+    ten_problems: Any, sandbox: Any, tmp_path: Path
+) -> None:
+    file, known = ten_problems
+    rows = [{"task_id": f"HumanEval/{n}", "completion": text} for n, text in enumerate(known.values())]
+    write_jsonl(tmp_path / "samples.jsonl", rows)
+    inputs = Inputs(samples=tmp_path / "samples.jsonl", sandbox=sandbox, data={"humaneval": file})
+    results = evaluate(inputs, EvaluateSettings(benchmarks=("humaneval",)), folder=tmp_path / "made")
+    write_envelope(tmp_path / "made", "samples", results, about={}, command="")
+    (table,) = tables_beside(read_evaluation(tmp_path / "made"))
+    said = " ".join(table.remarks.values())
+    assert "how the samples were made is not known" in said
+    assert "tokens" not in said and "stop strings" not in said and "stripped" not in said
