@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from codecascade.errors import UserError
-from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.cost import Measuring, measuring
 from codecascade.model.config import LlamaConfig
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.recipe.shapes import look_at_base, missing_texts, model_shapes
@@ -58,6 +58,7 @@ class Plan:
 
     Attributes:
         device_flops: FLOP/s of a device's matrix products that the times are for; None where none are given.
+        measured: what measuring each model costs, the base first.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Plan:
     stages: tuple[StagePlan, ...]
     warnings: tuple[str, ...]
     device_flops: float | None = None
+    measured: tuple[Measuring, ...] = ()
 
 
 def make_plan(
@@ -113,7 +115,12 @@ def make_plan(
             and planned.state_per_device is not None
         ):
             warnings.extend(_memory_warnings(planned, available, devices))
-    return Plan(recipe.name, devices, tuple(stages), tuple(warnings), device_flops)
+    speed = None if device_flops is None else device_flops * devices * UTILISATION
+    size = None if base is None else base.config.num_parameters()
+    measured = [measuring(BASE, recipe.evaluate, size, speed)]
+    for stage, planned in zip(recipe.stage, stages, strict=True):
+        measured.append(measuring(stage.name, stage.evaluate, planned.parameters, speed))
+    return Plan(recipe.name, devices, tuple(stages), tuple(warnings), device_flops, tuple(measured))
 
 
 def _plan_stage(
@@ -205,30 +212,6 @@ def _memory_warnings(stage: StagePlan, available: int, devices: int) -> Iterable
         )
 
 
-def evaluation_tokens(settings: EvaluateSettings) -> tuple[int, int]:
-    """About how many tokens an evaluation reads and writes, from the sizes of its benchmarks."""
-    read = written = 0
-    for name in settings.benchmarks:
-        if name == "humaneval":
-            samples = (settings.humaneval_problems or 164) * settings.samples_per_problem
-            read, written = (
-                read + 150 * samples,
-                written + round(0.7 * settings.humaneval_max_new_tokens) * samples,
-            )
-        elif name in ("infilling_heldout", "infilling_single_line"):
-            problems = 2 * (settings.infilling_problems or 1033)  # in two layouts
-            read, written = read + 200 * problems, written + settings.infilling_max_new_tokens // 4 * problems
-        elif name == "validation":
-            read += 2 * (settings.validation_documents or 1000) * settings.validation_characters // 4
-        elif name == "key_retrieval":
-            cells = len(settings.key_retrieval_positions) * settings.key_retrieval_examples
-            read += sum(settings.key_retrieval_lengths) * cells
-        else:  # as a benchmark of middle size
-            samples = min(500, settings.limit or 500) * settings.samples_per_problem
-            read, written = read + 500 * samples, written + 200 * samples
-    return read, written
-
-
 # ---- showing --------------------------------------------------------------------------------------------------
 
 _UNITS = {"": 1, "B": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -305,6 +288,8 @@ def plan_table(plan: Plan) -> Table:
             _shown(stage.seconds, show_seconds),
         )
     notes = ["memory is of each device; it and time are estimates"]
+    if found := [_measuring(model) for model in plan.measured if model.read or model.written]:
+        notes.append(f"measuring takes, in tokens (estimates): {'; '.join(found)}")
     if plan.device_flops is not None:
         notes.append(
             f"time: at {UTILISATION:.0%} of {plan.device_flops / 1e12:,.3g} TFLOP/s a device "
@@ -313,6 +298,11 @@ def plan_table(plan: Plan) -> Table:
     notes.extend(f"warning: {warning}" for warning in plan.warnings)
     table.caption = Text("\n".join(notes), style="")
     return table
+
+
+def _measuring(model: Measuring) -> str:
+    time = "" if model.seconds is None else f", {show_seconds(model.seconds)}"
+    return f"{model.name} {show_count(model.read)} read and {show_count(model.written)} written{time}"
 
 
 def _walk(stages: Sequence[StagePlan], parent: str, depth: int = 0) -> Iterator[tuple[int, StagePlan]]:

@@ -10,12 +10,12 @@ import torch
 
 from codecascade.cascade.display import Display
 from codecascade.cascade.models import prepare
+from codecascade.evaluation.cost import evaluation_tokens, seconds_of
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.model.config import LlamaConfig
 from codecascade.model.sources import load
 from codecascade.plan import (
     UTILISATION,
-    evaluation_tokens,
     show_seconds,
     this_device_flops,
 )
@@ -27,9 +27,6 @@ from codecascade.training.precision import choose_precision
 from codecascade.training.stream import Batch
 
 DOCUMENTS_PER_ROW = 4
-DECODING = 0.3
-"""Speed of generation, whose products are thin, beside that of training (estimate)."""
-
 _OF_A_STEP = (
     "sequence_length",
     "batch_tokens",
@@ -126,7 +123,7 @@ def say_how_long(
             training += (stage.total_steps or 0) * stage.batch_tokens * of_token / speed
     parameters = shapes[stages[0].name].num_parameters()
     read, written = (sum(counts) for counts in zip(*map(evaluation_tokens, evaluations), strict=True))
-    measuring = 2 * parameters * (read + written / DECODING) / speed
+    measuring = seconds_of(parameters, read, written, speed)
     display.say(
         f"ahead: about {show_seconds(training)} of training ({', '.join(stage.name for stage in stages)}) and "
         f"{show_seconds(measuring)} of measuring; stop at any time, the same command goes on"

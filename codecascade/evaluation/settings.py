@@ -24,7 +24,9 @@ class EvaluateSettings(Settings):
     seed: int = Field(0, description="chooses subsets, splits and draws")
     limit: _Count | None = Field(None, description="problems of each benchmark, at most; none: all")
     samples_per_problem: _Count = Field(
-        1, description="one: greedy; more: the paper's temperature and top_p, where the benchmark has pass@k"
+        1,
+        description="one: greedy, and 200 in the benchmarks named ..._sampled; more: in all that have pass@k, at the "
+        "paper's temperature and top_p",
     )
     temperature: Annotated[float, Field(ge=0)] | None = Field(
         None, description="of the samples; none: 0 for one sample a problem, else the paper's"

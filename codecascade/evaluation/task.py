@@ -8,7 +8,7 @@ asked of a model in memory as of an endpoint.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +169,7 @@ class Benchmark:
             disk as they are asked for; go through them as few times as possible.
         notes: sentences to stand beside the figures.
         score: measures without asking anything (losses).
+        samples: of each problem, unless the settings ask for more than one.
         temperature, top_p: the paper's sampling where more than one sample a problem is taken.
         reads: how the settings' names begin that it reads, beside the first word of its own.
         greedy: there is one greedy sample a problem, whatever is asked for.
@@ -185,11 +186,20 @@ class Benchmark:
     metrics: Callable[[Sequence[Row], Context], dict[str, Metric]] | None = None
     notes: Callable[[Sequence[Row], Context], list[str]] = lambda rows, context: []
     score: Callable[[Context], Scored] | None = None
+    samples: int = 1
     temperature: float = 0.8
     top_p: float = 0.95
     greedy: bool = False
     chats: bool = False
     reads: tuple[str, ...] = ()
+
+    def sampled(self, samples: int = 200) -> Benchmark:
+        """The same, of many samples a problem: what pass@10 and pass@100 are of, where pass@1 is of a greedy one.
+
+        It is a benchmark of its own, ``<name>_sampled``, so that both can be measured in one evaluation.
+        """
+        title = f"{self.title}, {samples} samples"
+        return replace(self, name=f"{self.name}_sampled", title=title, samples=samples)
 
     @property
     def source(self) -> str:

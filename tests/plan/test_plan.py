@@ -12,8 +12,10 @@ import pytest
 from rich.console import Console
 
 from codecascade.errors import UserError
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.cost import evaluation_tokens
+from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.plan import (
-    evaluation_tokens,
     make_plan,
     parse_bytes,
     plan_json,
@@ -224,3 +226,29 @@ def test_evaluation_grows_with_its_settings() -> None:
     ].evaluate
     assert evaluation_tokens(stage)[1] == 20 * round(0.7 * 512)
     assert evaluation_tokens(one_stage(steps=1, evaluate={"benchmarks": []})["code"].evaluate) == (0, 0)
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_benchmark_has_a_cost(name: str) -> None:
+    read, written = evaluation_tokens(EvaluateSettings(benchmarks=(name,)))
+    assert read > 0 and (written > 0) == (BENCHMARKS[name].score is None)
+    if BENCHMARKS[name].score is None and name != "key_retrieval":
+        few = evaluation_tokens(EvaluateSettings(benchmarks=(name,), limit=10))
+        assert 0 < few[0] < read and 0 < few[1] < written
+    if not BENCHMARKS[name].greedy and BENCHMARKS[name].score is None:
+        more = evaluation_tokens(EvaluateSettings(benchmarks=(name,), samples_per_problem=400))
+        assert more[0] == read and more[1] >= 2 * written, "the samples of a prompt share its reading"
+
+
+def test_the_table_shows_what_measuring_costs() -> None:
+    recipe = one_stage(steps=1, evaluate={"benchmarks": ["gsm8k"], "limit": 10})
+    assert [(each.name, each.read, each.written) for each in make_plan(recipe).measured] == [
+        ("base", *evaluation_tokens(recipe.evaluate)),
+        ("code", 10_000, 1_500),
+    ]
+    console = Console(width=100, record=True, file=StringIO())
+    console.print(plan_table(make_plan(recipe, device_flops=1e12)))
+    text = " ".join(console.export_text().split())
+    assert "code 10 k read and 1.5 k written, 10 s" in text
+    nothing = one_stage(steps=1, evaluate={"benchmarks": []})
+    assert [each.read + each.written for each in make_plan(nothing).measured][1:] == [0]

@@ -65,24 +65,24 @@ def tables_beside(evaluation: Evaluation) -> list[Beside]:
 
 
 def _beside(table: PaperTable, evaluation: Evaluation) -> Beside | None:
-    measured = [column for column in table.columns if _comparable(column, evaluation)]
-    if not any(column.find(evaluation.figures) for column in measured) or not _says_more(table, measured):
+    figures = evaluation.figures
+    comparable = {column: _comparable(column, evaluation) for column in table.columns}
+    measured = [column for column, names in comparable.items() if names]
+    found = {column: column.find({name: figures[name] for name in comparable[column]}) for column in measured}
+    if not any(found.values()) or not _says_more(table, measured):
         return None
-    places = [
-        place
-        for place, column in enumerate(table.columns)
-        if not column.benchmark or _comparable(column, evaluation)
-    ]
+    places = [place for place, column in enumerate(table.columns) if column in found or not column.benchmark]
     columns = [table.columns[place] for place in places]
-    found = [column.find(evaluation.figures) for column in columns]
     letters: dict[str, str] = {}
     own = [
-        None if metric is None else _cell(metric, column, evaluation.benchmarks[column.benchmark], letters)
-        for metric, column in zip(found, columns, strict=True)
+        _cell(figure_of[1], column, evaluation.benchmarks[figure_of[0]], letters)
+        if (figure_of := found.get(column)) is not None
+        else None
+        for column in columns
     ]
     groups = tuple((name, len(list(same))) for name, same in groupby(column.group for column in columns))
     titles = [column.title for column in columns]
-    if table.average and len(columns) == len(table.columns) and all(found):
+    if table.average and len(columns) == len(table.columns) and all(own):
         places.append(len(table.columns))
         groups = (*groups, ("Average", 1))
         titles.append(titles[-1])
@@ -99,9 +99,14 @@ def _beside(table: PaperTable, evaluation: Evaluation) -> Beside | None:
     )
 
 
-def _comparable(column: Column, evaluation: Evaluation) -> bool:
-    measured = evaluation.benchmarks.get(column.benchmark)
-    return measured is not None and belongs(column.protocol, measured.settings)
+def _comparable(column: Column, evaluation: Evaluation) -> list[str]:
+    """The benchmarks whose figures may stand in the column, the one that it is of first."""
+    return [
+        name
+        for name in (column.benchmark, column.instead)
+        if (measured := evaluation.benchmarks.get(name)) is not None
+        and belongs(column.protocol, measured.settings)
+    ]
 
 
 def _says_more(table: PaperTable, columns: list[Column]) -> bool:
@@ -121,7 +126,7 @@ def _cell(metric: Metric, column: Column, measured: Measured, letters: dict[str,
     name = column.metrics[0]
     total = None if measured.missing else measured.tasks_total
     sentences = remarks(column.protocol, measured.settings, measured.tasks, total)
-    sentences += departures(column.benchmark, {**measured.settings, **measured.conditions})
+    sentences += departures(measured.name, {**measured.settings, **measured.conditions})
     if measured.missing:
         sentences.append(f"{measured.missing:,} problems have no samples and are left out")
     if measured.contamination and measured.contamination.get("tasks"):

@@ -39,7 +39,8 @@ class Protocol:
 class Column:
     """One figure a model: ``group`` is what several columns have in common (a benchmark, a language).
 
-    ``benchmark`` is empty where no figure of ours can stand beside the paper's.
+    ``benchmark`` is empty where no figure of ours can stand beside the paper's. ``instead`` is another benchmark that
+    the figure is taken from where that one has none (of many samples rather than of a greedy one, or the reverse).
     """
 
     benchmark: str
@@ -47,11 +48,20 @@ class Column:
     group: str
     title: str
     protocol: Protocol
+    instead: str = ""
 
-    def find(self, figures: Mapping[str, Mapping[str, Metric]]) -> Metric | None:
-        """The figure of this column among ``figures[benchmark][metric]``; the first of ``metrics`` that is there."""
-        measured = figures.get(self.benchmark, {})
-        return next((measured[name] for name in self.metrics if name in measured), None)
+    def find(self, figures: Mapping[str, Mapping[str, Metric]]) -> tuple[str, Metric] | None:
+        """The figure of this column among ``figures[benchmark][metric]``, and the benchmark that it is of.
+
+        Of ``metrics`` it is the first that is there.
+        """
+        for benchmark in (self.benchmark, self.instead):
+            measured = figures.get(benchmark, {})
+            if (
+                found := next((measured[name] for name in self.metrics if name in measured), None)
+            ) is not None:
+                return benchmark, found
+        return None
 
 
 @dataclass(frozen=True)

@@ -155,16 +155,18 @@ def _unix(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "").replace("\t", "    ")
 
 
+_MBPP = Benchmark(
+    "mbpp",
+    "MBPP: 3-shot",
+    "pass@1",
+    DATA,
+    frozenset({"sandbox"}),
+    tasks=mbpp_tasks,
+    metrics=pass_metrics,
+)
 BENCHMARKS = (
-    Benchmark(
-        "mbpp",
-        "MBPP: 3-shot",
-        "pass@1",
-        DATA,
-        frozenset({"sandbox"}),
-        tasks=mbpp_tasks,
-        metrics=pass_metrics,
-    ),
+    _MBPP,
+    _MBPP.sampled(),
     Benchmark(
         "mbpp_zero_shot",
         "MBPP: zero-shot",

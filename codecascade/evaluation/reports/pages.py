@@ -26,7 +26,7 @@ _PLAIN = "text"
 _DOCUMENT = re.compile(
     r"^([0-9a-f]{6})[0-9a-f]{26}(?=/)"
 )  # a corpus document's id, too long for a list of links
-_IN_WORDS = frozenset({"mbpp", "mbpp_zero_shot", "apps", "gsm8k"})  # their prompts are natural language
+_IN_WORDS = ("mbpp", "apps", "gsm8k")  # how the names of those begin whose prompts are natural language
 _TEXTS = frozenset(
     {"task_id", "prompt", "suffix", "messages", "prefill", "expected", "test", "format", "language"}
 )
@@ -150,7 +150,7 @@ def _shown(measured: Measured, problem: Problem, task: Row, overlapping: frozens
     if "messages" in task:
         language = _PLAIN if not task.get("test") else language
     prompt, before = _prompt(task)
-    in_words = measured.name in _IN_WORDS
+    in_words = measured.name.startswith(_IN_WORDS)
     context = "" if in_words else prompt
     suffix = task.get("suffix")
     expected = str(task.get("expected", ""))

@@ -103,7 +103,8 @@ class Work:
 
 def sampling_of(benchmark: Benchmark, settings: EvaluateSettings) -> tuple[int, float, float]:
     """``(samples, temperature, top_p)``: greedy for one sample, else the paper's, unless the settings say other."""
-    samples = 1 if benchmark.greedy else settings.samples_per_problem
+    samples = settings.samples_per_problem if settings.samples_per_problem > 1 else benchmark.samples
+    samples = 1 if benchmark.greedy else samples
     temperature = benchmark.temperature if samples > 1 else 0.0
     if settings.temperature is not None and not benchmark.greedy:
         temperature = settings.temperature

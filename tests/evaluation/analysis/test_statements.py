@@ -16,7 +16,8 @@ from codecascade.evaluation.running.work import Work
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Model
 
-NAMES = sorted({column.benchmark for table in TABLES for column in table.columns if column.benchmark})
+COLUMNS = [column for table in TABLES for column in table.columns]
+NAMES = sorted({name for column in COLUMNS for name in (column.benchmark, column.instead) if name})
 PAPERS = EvaluateSettings(apps_fence="quotes", heal=False, infilling_heal=False)
 CLEAN = conditions(Work([], 0), [], model=Model(), backend=None, sandbox=None, source="data 1") | {
     "confinement": "namespaces"

@@ -156,6 +156,47 @@ def test_cold_samples_stand_in_the_table_that_is_about_them(tmp_path: Path) -> N
     assert "Table 5" not in (tmp_path / "report.md").read_text()
 
 
+def test_many_samples_stand_beside_the_greedy_one(tmp_path: Path) -> None:
+    """pass@1 is of the greedy sample, pass@10 and pass@100 of the others, as in the paper's Table 2."""
+    many = {f"pass@{k}": wilson(passed, 164) for k, passed in ((1, 20), (10, 40), (100, 80))}
+    settings = {"samples_per_problem": 200, "temperature": 0.8, "top_p": 0.95}
+    folder = write_evaluation(
+        tmp_path,
+        {"humaneval": humaneval(), "humaneval_sampled": humaneval()},
+        metrics={"humaneval": {"pass@1": wilson(10, 164)}, "humaneval_sampled": many},
+        about={"humaneval_sampled": {"settings": settings, "tasks": 164}},
+    )
+    write_evaluation_report(folder, pages=False)
+    lines = (folder / "report.md").read_text().splitlines()
+    (own,) = [line for line in lines if line.startswith("| **tiny**")]
+    assert [part.split("**")[1] for part in own.split("|")[2:5]] == ["6.1", "24.4", "48.8"]
+    assert "[" not in own, "each was measured as the paper says"
+    alone = write_evaluation(
+        tmp_path / "alone",
+        {"humaneval_sampled": humaneval()},
+        metrics={"humaneval_sampled": many},
+        about={"humaneval_sampled": {"settings": settings, "tasks": 164}},
+    )
+    write_evaluation_report(alone, pages=False)
+    text = (alone / "report.md").read_text()
+    assert "**12.2**" in text and "] sampled at temperature 0.8; the paper's is greedy." in text
+
+
+def test_no_figure_of_ours_stands_beside_the_papers_losses(tmp_path: Path) -> None:
+    about = {"humaneval": {"settings": {"samples_per_problem": 1, "temperature": 0.1}}}
+    metrics = {"validation": {"loss": Metric(1.5, 1.4, 1.6, 9)}}
+    rows = {"humaneval": humaneval(), "validation": []}
+    write_evaluation_report(write_evaluation(tmp_path, rows, about=about, metrics=metrics), pages=False)
+    lines = (tmp_path / "report.md").read_text().splitlines()
+    at = next(place for place, line in enumerate(lines) if "Table 5" in line)
+    assert "Test loss nats a token |" in lines[at + 2]
+    assert lines[at + 4].endswith("| – | – | – |") and lines[at + 5].endswith("| 49.9 | 0.408 |")
+    write_evaluation_report(
+        write_evaluation(tmp_path / "b", {"validation": []}, metrics=metrics), pages=False
+    )
+    assert "Table 5" not in (tmp_path / "b" / "report.md").read_text()
+
+
 def test_self_instruct_table_only_for_what_it_alone_has(tmp_path: Path) -> None:
     write_evaluation_report(write_evaluation(tmp_path, {"mbpp_zero_shot": humaneval()}), pages=False)
     text = (tmp_path / "report.md").read_text()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.running.work import generated_work
+from codecascade.evaluation.running.work import generated_work, sampling_of
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Continuation, Dialogue, Gap, Message, Task
 
@@ -18,3 +18,23 @@ def test_healing_left_to_right_can_be_switched_off_for_every_benchmark() -> None
         # How a gap is healed is infilling_heal's affair, and a dialogue has an end of its own.
         assert [task.prompt for task in whole.tasks] == [Continuation("a", ("b",), heal=False), *prompts[1:]]
         assert healed.digest() != whole.digest()
+
+
+def test_a_sampled_benchmark_draws_the_papers_samples_and_the_others_one() -> None:
+    def drawn(name: str, **settings: object) -> tuple[int, float, float]:
+        return sampling_of(BENCHMARKS[name], EvaluateSettings.model_validate(settings))
+
+    assert drawn("humaneval_sampled") == drawn("mbpp_sampled") == (200, 0.8, 0.95)
+    assert drawn("apps_sampled") == (200, 0.6, 0.95)
+    assert drawn("humaneval") == drawn("apps") == drawn("infilling_single_line") == (1, 0.0, 1.0)
+    assert drawn("humaneval_sampled", samples_per_problem=20) == (20, 0.8, 0.95)
+    assert drawn("humaneval_sampled", temperature=0.1) == (200, 0.1, 0.95)
+    assert drawn("infilling_single_line", samples_per_problem=20) == (1, 0.0, 1.0)
+    for name, benchmark in BENCHMARKS.items():
+        if name.endswith("_sampled"):
+            plain = BENCHMARKS[name.removesuffix("_sampled")]
+            assert (benchmark.data, benchmark.metric, benchmark.needs) == (
+                plain.data,
+                plain.metric,
+                plain.needs,
+            )

@@ -13,11 +13,12 @@ TABLE_3 = PaperTable(
     "APPS",
     tuple(
         Column(
-            "apps",
+            "apps_sampled",
             (f"pass@{k}_{level}",),
             level.capitalize(),
             f"pass@{k}",
             Protocol(None, 0.6, top_p=0.95, problems=sum(_LEVELS.values())),
+            "apps",
         )
         for level in _LEVELS
         for k in (5, 10, 100)

@@ -20,16 +20,17 @@ def rows(text: str) -> tuple[Row, ...]:
 def sampled(benchmark: str, group: str, problems: int) -> Iterable[Column]:
     """pass@1 greedy; pass@10 and pass@100 of 200 samples at temperature 0.8 and top-p 0.95 (section 3.1)."""
     many = Protocol(samples=200, temperature=0.8, top_p=0.95, problems=problems)
-    for k in (1, 10, 100):
-        protocol = Protocol(problems=problems) if k == 1 else many
-        yield Column(benchmark, (f"pass@{k}",), group, f"pass@{k}", protocol)
+    several = f"{benchmark}_sampled"
+    yield Column(benchmark, ("pass@1",), group, "pass@1", Protocol(problems=problems), several)
+    for k in (10, 100):
+        yield Column(several, (f"pass@{k}",), group, f"pass@{k}", many, benchmark)
 
 
 def cold(benchmark: str, group: str, problems: int) -> Iterable[Column]:
     """pass@1, @10 and @100 at temperature 0.1; how many samples is not said."""
     protocol = Protocol(None, 0.1, problems=problems, only_at_temperature=True)
     for k in (1, 10, 100):
-        yield Column(benchmark, (f"pass@{k}",), group, f"pass@{k}", protocol)
+        yield Column(f"{benchmark}_sampled", (f"pass@{k}",), group, f"pass@{k}", protocol, benchmark)
 
 
 def layouts(benchmark: str, metric: str, group: str, problems: int | None = None) -> Iterable[Column]:

@@ -182,7 +182,7 @@ def _which_problems(value: Any, facts: Facts) -> str:
     )
 
 
-STATEMENTS: Mapping[str, Stated] = {
+_STATED: Mapping[str, Stated] = {
     "humaneval": _stated(
         {
             "humaneval_problems": _elsewhere("the number of problems is compared"),
@@ -268,4 +268,9 @@ STATEMENTS: Mapping[str, Stated] = {
         {"cut_answers": _elsewhere("its answers are a number, and end after a few tokens")},
         always=("our own filler and wording",),
     ),
+}
+STATEMENTS: Mapping[str, Stated] = {
+    **_STATED,
+    # The same of many samples: how many and how they are drawn is the column's affair.
+    **{f"{name}_sampled": _STATED[name] for name in ("humaneval", "mbpp", "apps")},
 }
