@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+from codecascade.evaluation.analysis.paper import TABLE_5, TABLE_18, TABLES
+from codecascade.evaluation.analysis.paper.statements import STATEMENTS, departures
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.running.runner import settings_of
 from codecascade.recipe import Recipe, make_recipe, read_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -141,3 +145,43 @@ def test_the_papers_recipes(
     assert (chat.tokens, chat.batch_tokens) == (5e9, 524_288)
     shares = {item.source: item.share for item in chat.mixture}
     assert shares == {"dialogues": 0.92, "code": 0.06, "natural_language": 0.02}
+
+
+@pytest.mark.parametrize("size", ["7b", "13b", "34b", "70b"])
+def test_the_papers_recipes_measure_what_the_paper_does(size: str) -> None:
+    """The models that its tables have are measured by all of a table's benchmarks, and by its protocol."""
+    recipe = read_recipe(RECIPES / f"code-llama-{size}.toml")
+    final = {"Code Llama": "long-context", "Code Llama - Instruct": "instruct"}
+    final["Code Llama - Python"] = "python" if size == "70b" else "python-long-context"
+    final["Llama 2"] = "base"
+    measured = {"base": recipe.evaluate} | {stage.name: stage.evaluate for stage in recipe.stage}
+    for table in TABLES:
+        if table is TABLE_5 or table is TABLE_18:
+            continue
+        for row in table.rows:
+            family, _, model_size = row.model.rpartition(" ")
+            if model_size.lower() == size and family in final:
+                names = {
+                    column.benchmark
+                    for column, value in zip(table.columns, row.values, strict=False)
+                    if value is not None
+                }
+                assert names <= set(measured[final[family]].benchmarks), f"{table.number}: {row.model}"
+    for settings in measured.values():
+        assert not settings.heal and not settings.infilling_heal and settings.infilling_problems is None
+        assert settings.limit is None and settings.samples_per_problem == 1
+    if size in ("7b", "13b"):
+        assert {"humaneval_sampled", "mbpp_sampled"} <= set(recipe["code"].evaluate.benchmarks)
+        assert recipe["code"].evaluate.temperature == 0.1
+        assert {"lcc", "infilling_random_span"} <= set(recipe["code"].evaluate.benchmarks)
+
+
+def test_a_run_by_the_papers_recipe_has_no_mark_that_could_be_helped() -> None:
+    """Nothing departs from the paper's protocol but what can't be had, and HumanEval in the chat format."""
+    recipe = read_recipe(RECIPES / "code-llama-7b.toml")
+    for settings in (recipe.evaluate, *(stage.evaluate for stage in recipe.stage)):
+        for name in settings.benchmarks:
+            if name in STATEMENTS:
+                found = departures(name, settings_of(BENCHMARKS[name], settings))
+                ours = [each for each in found if not each.startswith("ours, for the paper does not say")]
+                assert ours == list(STATEMENTS[name].always), name
