@@ -6,7 +6,6 @@ The page is one file without scripts or outside parts: it can be sent, printed a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,58 +16,16 @@ from rich.text import Text
 from codecascade.errors import UserError
 from codecascade.evaluation.analysis.compare import compare
 from codecascade.evaluation.metrics import Metric
-from codecascade.evaluation.notation import bounds, figure, is_plain, unit
+from codecascade.evaluation.notation import unit
 from codecascade.evaluation.reports import plots
 from codecascade.evaluation.reports.cascade_data import ModelReport, RunReport
+from codecascade.evaluation.reports.columns import COLUMNS, Column
 from codecascade.evaluation.reports.examples import examples, head, tail
 from codecascade.evaluation.reports.rendering import render
 from codecascade.evaluation.reports.tree import tree
 from codecascade.files import atomic_write, read_jsonl
 
-
-@dataclass(frozen=True)
-class Column:
-    """A figure that the report shows: where it is found, and what it is called."""
-
-    benchmark: str
-    metric: str
-    title: str
-    higher_is_better: bool = True
-
-    @property
-    def percent(self) -> bool:
-        return not is_plain(self.metric)
-
-    def of(self, model: ModelReport) -> Metric | None:
-        result = model.results.get(self.benchmark)
-        metric = None if result is None else result.metrics.get(self.metric)
-        return None if metric is None or metric.n == 0 else metric  # of no problem there is nothing to show
-
-    def text(self, metric: Metric) -> str:
-        return figure(metric.value, self.metric)
-
-    def interval(self, metric: Metric) -> str:
-        return bounds(metric, self.metric)
-
-
-COLUMNS = (
-    Column("infilling_heldout", "exact_match", "Held-out lines filled"),
-    Column("infilling_heldout", "exact_match_psm", "Held-out lines filled, PSM"),
-    Column("infilling_heldout", "exact_match_spm", "Held-out lines filled, SPM"),
-    Column("infilling_heldout", "exact_match_left_to_right", "Held-out lines, suffix unseen"),
-    Column("infilling_heldout", "pass@1", "Held-out lines, doctests pass"),
-    Column("infilling_heldout", "ended", "Fillings that end by themselves"),
-    Column("infilling_single_line", "exact_match", "HumanEval lines filled"),
-    Column("infilling_single_line", "exact_match_psm", "HumanEval lines filled, PSM"),
-    Column("infilling_single_line", "exact_match_spm", "HumanEval lines filled, SPM"),
-    Column("infilling_single_line", "exact_match_left_to_right", "HumanEval lines, suffix unseen"),
-    Column("infilling_single_line", "pass@1", "HumanEval lines, tests pass"),
-    Column("humaneval", "pass@1", "HumanEval pass@1"),
-    Column("key_retrieval", "accuracy", "Keys retrieved"),
-    Column("validation", "loss", "Validation loss", higher_is_better=False),
-    Column("validation", "infilling_loss", "Infilling loss", higher_is_better=False),
-    Column("validation", "bits_per_byte", "Bits per byte", higher_is_better=False),
-)
+_INSTEAD = "left to right"
 
 
 def write_report(report: RunReport, folder: Path) -> None:
@@ -95,9 +52,12 @@ def summary(report: RunReport) -> list[RenderableType]:
         cells = []
         for model in models:
             metric = column.of(model)
-            cells.append(
-                "" if metric is None else f"{column.text(metric)}\n[dim]{column.interval(metric)}[/]"
-            )
+            if metric is not None:
+                cells.append(f"{column.text(metric)}\n[dim]{column.interval(metric)}[/]")
+            elif (metric := column.instead(model)) is not None:
+                cells.append(f"[dim]{_INSTEAD}[/]\n{column.text(metric)}")
+            else:
+                cells.append("")
         table.add_row(column.title + (", %" if column.percent else ""), *cells)
     shown: list[RenderableType] = [table]
     shared = examples(models)
@@ -114,8 +74,14 @@ def summary(report: RunReport) -> list[RenderableType]:
 
 
 def table_columns(models: Sequence[ModelReport]) -> list[Column]:
-    """The columns that at least one model has a figure for."""
-    return [column for column in COLUMNS if any(column.of(model) for model in models)]
+    """The columns that at least one model has a figure for, whatever it could be asked."""
+    return [
+        column
+        for column in COLUMNS
+        if any(column.of(model) or column.instead(model) for model in models)
+        # A model that can't infill has nothing to show by layout, unless another model has.
+        and (any(column.of(model) for model in models) or not column.metric.endswith(("_psm", "_spm")))
+    ]
 
 
 def changed(column: Column, before: Metric, after: Metric) -> str:
@@ -129,7 +95,8 @@ def changed(column: Column, before: Metric, after: Metric) -> str:
 
 class Changes:
     """What differs between two models of a run, by the paired test of their answers (:mod:`..analysis.compare`) or,
-    where they were not asked the same (a base without infilling tokens), by intervals that don't overlap.
+    where they were not asked the same, by intervals that don't overlap. Nothing is said of a model that could not be
+    asked at all (a base without infilling tokens).
 
     Args:
         evaluations: the folder that has a folder of each model.
@@ -193,23 +160,30 @@ def _view(report: RunReport, changes: Changes) -> dict[str, Any]:
 
 
 def _cell(column: Column, base: ModelReport, model: ModelReport, changes: Changes) -> dict[str, Any] | None:
-    metric = column.of(model)
-    if metric is None:
+    metric, instead = column.of(model), column.instead(model)
+    shown = metric or instead
+    if shown is None:
         return None
     return {
-        "text": column.text(metric),
-        "interval": column.interval(metric),
-        "n": metric.n,
-        "change": "" if model is base else changes.between(base, model, column),
+        "text": column.text(shown),
+        "interval": column.interval(shown),
+        "n": shown.n,
+        "note": _INSTEAD if metric is None else "",
+        "change": "" if model is base or metric is None else changes.between(base, model, column),
     }
 
 
 def _headlines(
     columns: Sequence[Column], models: Sequence[ModelReport], changes: Changes
 ) -> list[dict[str, str]]:
-    """Base -> last stage for the figures that moved by more than chance, the best news first."""
+    """Base -> last stage for the figures that moved by more than chance, the best news first.
+
+    Nothing is a gain over a base that could not be asked.
+    """
     found = []
     for column in columns:
+        if column.asked_otherwise(models[0]):
+            continue
         measured = [(model, metric) for model in models if (metric := column.of(model))]
         if len(measured) < 2:
             continue

@@ -65,12 +65,15 @@ def _view(evaluation: Evaluation, problems: Mapping[str, Problems]) -> dict[str,
 
 
 def _headline(measured: Measured) -> dict[str, str]:
-    metric = measured.main
+    # A model that can't be asked to infill: what it does left to right is its figure, and no figure is 0.
+    instead = measured.metrics.get(f"{measured.metric}_left_to_right")
+    metric = instead or measured.main
     assert metric is not None
+    name = measured.metric.replace("_", " ")
     return {
         "benchmark": measured.name,
         "title": measured.title,
-        "metric": measured.metric.replace("_", " "),
+        "metric": name if instead is None else f"{name} left to right, for it has no infilling tokens",
         "value": figure(metric.value, measured.metric) + unit(measured.metric),
         "interval": bounds(metric, measured.metric),
         "n": f"{metric.n:,}",

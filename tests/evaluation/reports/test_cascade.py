@@ -11,6 +11,8 @@ import pytest
 from evaluations import Page, write_evaluation
 from rich.console import Console
 
+from codecascade.evaluation.analysis.paper import TABLE_14, TABLE_18, TABLES
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric, bootstrap_ratio, wilson
 from codecascade.evaluation.reports.cascade import (
     COLUMNS,
@@ -161,6 +163,70 @@ def test_a_paired_test_sees_what_intervals_hide(report: RunReport, tmp_path: Pat
     assert changes.between(base, code, loss) == "better"  # no folder of its own: by the intervals
     assert changes.between(base, python, exact) == "better"  # not compared: by the intervals
     assert Changes(tmp_path / "nowhere").between(base, python, loss) == ""
+
+
+@pytest.fixture
+def cannot_infill(report: RunReport) -> RunReport:
+    """A base without infilling tokens that writes 25 of 100 lines left to right."""
+    base = report.models[0]
+    metrics = {
+        "exact_match": wilson(0, 100),
+        "ended": wilson(0, 100),
+        "exact_match_left_to_right": wilson(25, 100),
+    }
+    filled = {**base.results, "infilling_heldout": BenchmarkResult("infilling_heldout", metrics)}
+    spm = BenchmarkResult(
+        "infilling_heldout", {"exact_match": wilson(40, 100), "exact_match_psm": wilson(30, 100)}
+    )
+    stages = [
+        replace(model, results={**model.results, "infilling_heldout": spm}) for model in report.models[1:]
+    ]
+    return replace(report, models=(replace(base, results=filled), *stages))
+
+
+def test_a_base_that_can_not_be_asked_is_not_called_0(cannot_infill: RunReport, tmp_path: Path) -> None:
+    write_report(cannot_infill, tmp_path)
+    lines = (tmp_path / "report.md").read_text().splitlines()
+    (filled,) = [line for line in lines if line.startswith("| Held-out lines filled, % |")]
+    assert [part.strip() for part in filled.split("|")[2:4]] == [
+        "25.0 (17.5–34.3) left to right",
+        "40.0 (30.9–49.8)",  # not bold: not better than a base that could not be asked
+    ]
+    (psm,) = [line for line in lines if line.startswith("| Held-out lines filled, PSM, % |")]
+    assert psm.split("|")[2].strip() == "25.0 (17.5–34.3) left to right"
+    assert not any(line.startswith("| Fillings that end") for line in lines)
+    page = Page((tmp_path / "report.html").read_text())
+    assert "0.0 %" not in page.text and "Held-out lines filledbase" not in page.text
+    console = Console(width=160, record=True, file=StringIO())
+    for part in summary(cannot_infill):
+        console.print(part)
+    text = console.export_text()
+    (line,) = [line for line in text.splitlines() if "Held-out lines filled, %" in line]
+    assert line.split()[-5:] == ["left", "to", "right", "40.0", "40.0"]
+
+
+def test_the_losses_still_make_headlines(cannot_infill: RunReport, tmp_path: Path) -> None:
+    models = list(cannot_infill.models)
+    better = {"validation": BenchmarkResult("validation", {"loss": Metric(1.0, 0.9, 1.1, 50)})}
+    models[-1] = replace(models[-1], results={**models[-1].results, **better})
+    write_report(replace(cannot_infill, models=tuple(models)), tmp_path)
+    text = Page((tmp_path / "report.html").read_text()).text
+    assert "2.000 → 1.000" in " ".join(text.split())
+
+
+def test_the_papers_figures_have_columns() -> None:
+    found = {(column.benchmark, column.metric) for column in COLUMNS}
+    assert len(found) == len(COLUMNS)
+    for table in TABLES:
+        for column in table.columns:
+            # Infillings of HumanEval are shown by layout, and keys in a picture.
+            if column.benchmark and table not in (TABLE_14, TABLE_18):
+                assert (column.benchmark, column.metrics[0]) in found
+    for name, benchmark in BENCHMARKS.items():
+        assert (name, benchmark.metric) in found
+    for layout in ("", "_psm", "_spm"):
+        for name in ("infilling_single_line", "infilling_multi_line", "infilling_random_span"):
+            assert (name, f"pass@1{layout}") in found
 
 
 def test_running_mean_starts_at_the_first_value() -> None:

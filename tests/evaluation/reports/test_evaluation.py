@@ -182,6 +182,16 @@ def test_many_samples_stand_beside_the_greedy_one(tmp_path: Path) -> None:
     assert "**12.2**" in text and "] sampled at temperature 0.8; the paper's is greedy." in text
 
 
+def test_a_model_that_can_not_infill_is_not_called_0(tmp_path: Path) -> None:
+    rows = [sample(f"L{n}", n < 3, exact_match=n < 3, format="left_to_right") for n in range(12)]
+    metrics = {"exact_match": wilson(0, 12), "exact_match_left_to_right": wilson(3, 12)}
+    folder = write_evaluation(tmp_path, {"infilling_heldout": rows}, metrics={"infilling_heldout": metrics})
+    write_evaluation_report(folder, pages=False)
+    head = Page((folder / "report.html").read_text()).text.split("Beside each figure")[0]
+    assert "25.0 %" in head and "exact match left to right, for it has no infilling tokens" in head
+    assert "0.0 %" not in head.replace("25.0 %", "")
+
+
 def test_no_figure_of_ours_stands_beside_the_papers_losses(tmp_path: Path) -> None:
     about = {"humaneval": {"settings": {"samples_per_problem": 1, "temperature": 0.1}}}
     metrics = {"validation": {"loss": Metric(1.5, 1.4, 1.6, 9)}}
