@@ -55,7 +55,7 @@ def test_the_papers_protocol_differs_only_in_what_can_not_be_had(name: str) -> N
     found = departures(name, facts(name))
     silent = [sentence for sentence in found if sentence.startswith("ours, for the paper does not say: ")]
     assert [sentence for sentence in found if sentence not in silent] == list(STATEMENTS[name].always)
-    assert len(silent) == 1 and "data 1" in silent[0]
+    assert (["data 1" in sentence for sentence in silent]) == ([] if name == "key_retrieval" else [True])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -77,10 +77,12 @@ def test_each_change_of_a_setting_is_told(name: str) -> None:
         ({"confinement": "none"}, "programs were not confined"),
         ({"quantisation": "Q4_1"}, "quantised (Q4_1)"),
         ({"endpoint": True}, "asked of a server"),
-        ({"source": "data 2"}, "the data is data 2"),
+        ({"source": "data 2"}, "the data's version (data 2)"),
     ],
 )
 def test_each_condition_is_told(name: str, changed: dict[str, Any], words: str) -> None:
+    if "source" in changed and name == "key_retrieval":
+        return  # its filler is ours in any case
     assert not any(words in sentence for sentence in departures(name, facts(name)))
     assert sum(words in sentence for sentence in departures(name, facts(name, **changed))) == 1
 

@@ -135,7 +135,7 @@ _CONDITIONS = {
         False,
         lambda value: "asked of a server, which does not tell the precision or quantisation of its model",
     ),
-    "source": _ours(lambda value: f"the data is {value}"),
+    "source": _ours(lambda value: f"the data's version ({value})"),
 }
 _TEN_SECONDS = "10 s of CPU time a program"
 
@@ -262,10 +262,13 @@ _STATED: Mapping[str, Stated] = {
             "key_retrieval_lengths": _elsewhere("a column is of one length"),
             "key_retrieval_positions": _elsewhere("a column is of one position"),
             "key_retrieval_examples": _is(
-                64, lambda value: f"{value} prompts a length and position; the paper has 64"
+                64, lambda value: f"prompts for each length and position: {value}; the paper has 64"
             ),
         },
-        {"cut_answers": _elsewhere("its answers are a number, and end after a few tokens")},
+        {
+            "cut_answers": _elsewhere("its answers are a number, and end after a few tokens"),
+            "source": _elsewhere("the filler is ours in any case"),
+        },
         always=("our own filler and wording",),
     ),
 }
