@@ -1,4 +1,8 @@
-"""What is measured, and on how much: defaults are the paper's protocols on whole benchmarks."""
+"""What is measured, and on how much.
+
+Defaults are for models that are compared with each other: five benchmarks, of infillings 500 problems each. Reports
+mark what differs from the paper's protocol (:mod:`codecascade.evaluation.analysis.paper.statements`).
+"""
 
 from __future__ import annotations
 
