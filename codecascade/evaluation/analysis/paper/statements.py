@@ -233,7 +233,8 @@ _STATED: Mapping[str, Stated] = {
     ),
     **{
         f"multipl_e_{language}": _stated(
-            {"multipl_e_max_new_tokens": _at_most("an answer")}, silent=(_TEN_SECONDS,)
+            {"multipl_e_max_new_tokens": _at_most("an answer")},
+            silent=("the language's compiler or interpreter", _TEN_SECONDS),
         )
         for language in ("cpp", "java", "php", "ts", "cs", "sh")
     },
