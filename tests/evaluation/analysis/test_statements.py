@@ -112,6 +112,15 @@ def test_of_samples_that_were_made_elsewhere_only_what_is_known_is_told() -> Non
     ]
 
 
+def test_how_a_model_is_asked_is_not_said_of_samples_that_were_made_elsewhere() -> None:
+    for name in ("mbpp", "infilling_single_line"):
+        (asked,) = departures(name, facts(name))
+        (given,) = departures(name, {"source": "data 1", "unrun": {"n": 0, "of": 9}})
+        for words in STATEMENTS[name].asking:
+            assert words in asked and words not in given
+        assert "10 s of CPU time" in asked and "10 s of CPU time" in given
+
+
 def test_letters_go_on_after_z() -> None:
     assert [letter(place) for place in (0, 1, 25, 26, 27, 51, 52, 701, 702)] == (
         ["a", "b", "z", "aa", "ab", "az", "ba", "zz", "aaa"]

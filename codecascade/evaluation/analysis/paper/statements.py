@@ -45,12 +45,14 @@ class Stated:
         settings, conditions: a statement for each.
         always: in what every figure of ours differs.
         silent: choices that hold for every figure of ours, and that the paper says nothing of.
+        asking: such choices in how a model is asked: they say nothing of samples that were made elsewhere.
     """
 
     settings: Mapping[str, Statement]
     conditions: Mapping[str, Statement]
     always: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
+    asking: tuple[str, ...] = ()
 
 
 def departures(benchmark: str, facts: Facts) -> list[str]:
@@ -65,7 +67,8 @@ def departures(benchmark: str, facts: Facts) -> list[str]:
     unsaid = [words for statement, value in there if (words := statement.silent(value, facts))]
     found += stated.always
     if unsaid:
-        found.append(f"ours, for the paper does not say: {', '.join([*unsaid, *stated.silent])}")
+        unsaid += [*(stated.asking if "asked_in_chat" in facts else ()), *stated.silent]
+        found.append(f"ours, for the paper does not say: {', '.join(unsaid)}")
     return found
 
 
@@ -201,7 +204,8 @@ _STATED: Mapping[str, Stated] = {
     ),
     "mbpp": _stated(
         {"mbpp_max_new_tokens": _at_most("an answer")},
-        silent=("the shots are the tasks 2, 3 and 4 in the prompt of the data's authors", _TEN_SECONDS),
+        asking=("the shots are the tasks 2, 3 and 4 in the prompt of the data's authors",),
+        silent=(_TEN_SECONDS,),
     ),
     "mbpp_zero_shot": _stated(
         {"mbpp_max_new_tokens": _at_most("an answer")},
@@ -240,7 +244,8 @@ _STATED: Mapping[str, Stated] = {
     },
     "infilling_single_line": _stated(
         {**_INFILLING, "infilling_max_new_tokens": _at_most("a middle")},
-        silent=("a line that does not end by itself is cut after it", _TEN_SECONDS),
+        asking=("a line that does not end by itself is cut after it",),
+        silent=(_TEN_SECONDS,),
     ),
     "infilling_multi_line": _SPANS,
     "infilling_random_span": _SPANS,
