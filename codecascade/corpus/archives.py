@@ -19,9 +19,18 @@ from typing import IO, Any, cast
 from codecascade.corpus.candidates import Candidate, Origin
 from codecascade.corpus.dropped import Dropped
 from codecascade.corpus.encoding import UnreadableError
+from codecascade.corpus.faults import OF_A_FILE, check_machine
 from codecascade.corpus.licenses import UNKNOWN, license_of_metadata, normalised
-from codecascade.corpus.members import Member, beginning_of, is_license_file, member_candidates, unsafe
-from codecascade.corpus.streams import DAMAGED, ForwardReader, decompressed
+from codecascade.corpus.members import (
+    MOST_MEMBERS,
+    BombError,
+    Member,
+    beginning_of,
+    is_license_file,
+    member_candidates,
+    plain_members,
+)
+from codecascade.corpus.streams import ForwardReader, decompressed
 
 ZIPS = (".zip", ".whl", ".jar", ".egg")
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".crate")
@@ -30,15 +39,9 @@ MOST_EXPANSION = 200
 """Bytes of content for a byte of archive; source code reaches 20."""
 FREE_BYTES = 100_000_000
 """Content that an archive may expand to, however small it is."""
-MOST_MEMBERS = 2_000_000
 
-_BROKEN = (*DAMAGED, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, RuntimeError)
 _METADATA = ("PKG-INFO", "METADATA", "package.json")
 _BEGINNING, _FIRST_LINE = 100_000, 200  # bytes
-
-
-class BombError(Exception):
-    """An archive that holds far more than its size promises."""
 
 
 def is_archive(name: str) -> bool:
@@ -52,23 +55,18 @@ def archive(path: Path, dropped: Dropped) -> Iterator[Candidate]:
     try:
         if is_zip:
             with zipfile.ZipFile(path) as opened:
-                members = list(_zip_members(opened, path, dropped))
-                yield from _candidates(members, path, "zip", dropped)
+                yield from _candidates(_zip_members(opened, path, dropped), path, "zip", dropped)
         else:
-            yield from _candidates(list(_tar_members(path, dropped)), path, "tar", dropped)
+            yield from _candidates(_tar_members(path, dropped), path, "tar", dropped)
     except BombError:
         dropped.add("find", "archive expands beyond reason", path.name)
-    except _BROKEN as error:
+    except OF_A_FILE as error:
+        check_machine(error)
         dropped.add("find", f"damaged archive ({type(error).__name__})", path.name)
 
 
-def _candidates(members: list[Member], path: Path, reader: str, dropped: Dropped) -> Iterator[Candidate]:
-    inside = []
-    for member in members:
-        if unsafe(member.path):
-            dropped.add("find", "name leads out of the archive", member.path, path.name)
-        else:
-            inside.append(member)
+def _candidates(members: Iterator[Member], path: Path, reader: str, dropped: Dropped) -> Iterator[Candidate]:
+    inside = plain_members(members, dropped, path.name)
     yield from member_candidates(inside, _origin(inside, path), reader, str(path.resolve()), dropped)
 
 
@@ -135,7 +133,7 @@ def _zip_members(opened: zipfile.ZipFile, path: Path, dropped: Dropped) -> Itera
             try:
                 with opened.open(info) as stream:
                     return stream.read(_BEGINNING)
-            except _BROKEN:
+            except OF_A_FILE:
                 raise UnreadableError("damaged or encrypted") from None
 
         yield Member(info.filename, info.file_size, str(number), f"{info.CRC:08x}", beginning)
@@ -147,7 +145,7 @@ class ZipReader:
     def __init__(self, path: str) -> None:
         try:
             self._file = zipfile.ZipFile(path)
-        except _BROKEN:
+        except OF_A_FILE:
             raise UnreadableError("unreadable") from None
         self._infos = self._file.infolist()
 
@@ -160,7 +158,7 @@ class ZipReader:
         try:
             with self._file.open(self._infos[int(locator)]) as stream:
                 data = stream.read(limit + 1)
-        except (*_BROKEN, IndexError):
+        except OF_A_FILE:
             raise UnreadableError("damaged or encrypted") from None
         if len(data) > limit:
             raise UnreadableError("longer than the archive says")
@@ -201,7 +199,7 @@ def _tar_members(path: Path, dropped: Dropped) -> Iterator[Member]:
                 kept = cast(IO[bytes], opened.extractfile(info)).read(_BEGINNING if whole else _FIRST_LINE)
             locator = f"{info.offset_data}:{info.size}"
             yield Member(
-                info.name.removeprefix("./"),
+                info.name,
                 info.size,
                 locator,
                 f"{info.mtime} {changed}",

@@ -24,6 +24,7 @@ from codecascade.corpus.dropped import Dropped
 from codecascade.corpus.encoding import UnreadableError
 from codecascade.corpus.languages import kind_of, language_of
 from codecascade.corpus.licenses import UNKNOWN, normalised
+from codecascade.corpus.members import label_path
 from codecascade.corpus.streams import DAMAGED, ForwardReader, decompressed
 from codecascade.errors import UserError
 
@@ -164,7 +165,7 @@ def _seen_before(row: Mapping[str, Any], seen: set[str | int]) -> bool:
 def _candidate(
     row: Mapping[str, Any], name: str, size: int, stamp: str, reader: str, container: str, locator: str
 ) -> Candidate:
-    path = str(_first(row, "path") or "").replace("\\", "/").lstrip("/")
+    path = label_path(_first(row, "path"))
     language = str(_first(row, "language") or "").lower() or language_of(path)
     kind = _first(row, "kind")
     if kind not in KINDS:
