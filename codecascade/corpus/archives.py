@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import posixpath
-import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from email.parser import BytesParser
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from codecascade.corpus.candidates import Candidate, Origin
 from codecascade.corpus.dropped import Dropped
@@ -22,6 +21,7 @@ from codecascade.corpus.encoding import UnreadableError
 from codecascade.corpus.faults import OF_A_FILE, check_machine
 from codecascade.corpus.licenses import UNKNOWN, license_of_metadata, normalised
 from codecascade.corpus.members import (
+    LONGEST_PATH,
     MOST_MEMBERS,
     BombError,
     Member,
@@ -31,6 +31,7 @@ from codecascade.corpus.members import (
     plain_members,
 )
 from codecascade.corpus.streams import ForwardReader, decompressed
+from codecascade.corpus.tars import ForwardFile, headers
 
 ZIPS = (".zip", ".whl", ".jar", ".egg")
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".crate")
@@ -42,6 +43,10 @@ FREE_BYTES = 100_000_000
 
 _METADATA = ("PKG-INFO", "METADATA", "package.json")
 _BEGINNING, _FIRST_LINE = 100_000, 200  # bytes
+_MOST_KEPT = 50_000_000
+"""Bytes of licences and metadata of a tar file that are kept until all its names are known."""
+_LARGEST_DIRECTORY = 100_000_000
+"""Bytes of the list of a zip file, of some hundred for a member; each takes several times as much in memory."""
 
 
 def is_archive(name: str) -> bool:
@@ -54,6 +59,7 @@ def archive(path: Path, dropped: Dropped) -> Iterator[Candidate]:
     is_zip = path.name.lower().endswith(ZIPS)
     try:
         if is_zip:
+            _check_directory(path)
             with zipfile.ZipFile(path) as opened:
                 yield from _candidates(_zip_members(opened, path, dropped), path, "zip", dropped)
         else:
@@ -116,6 +122,14 @@ def _json(data: bytes) -> dict[str, Any]:
 # ---- zip --------------------------------------------------------------------------------------------------
 
 
+def _check_directory(path: Path) -> None:
+    """See that the list of a zip file can be held. Raises :class:`BombError`."""
+    with open(path, "rb") as file:
+        end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+    if end is not None and end[zipfile._ECD_SIZE] > _LARGEST_DIRECTORY:  # type: ignore[attr-defined]
+        raise BombError
+
+
 def _zip_members(opened: zipfile.ZipFile, path: Path, dropped: Dropped) -> Iterator[Member]:
     infos = opened.infolist()
     declared = sum(info.file_size for info in infos)
@@ -174,54 +188,30 @@ class ZipReader:
 def _tar_members(path: Path, dropped: Dropped) -> Iterator[Member]:
     allowed = max(FREE_BYTES, MOST_EXPANSION * path.stat().st_size)
     changed = path.stat().st_mtime_ns
-    with (
-        open(path, "rb") as file,
-        tarfile.open(fileobj=cast(IO[bytes], _Counted(decompressed(file), allowed)), mode="r|") as opened,
-    ):
-        for number, info in enumerate(opened):
+    room = _MOST_KEPT
+    with open(path, "rb") as file:
+        stream = ForwardFile(decompressed(file), allowed)
+        for number, info in enumerate(headers(stream)):
             if number > MOST_MEMBERS:
                 raise BombError
             if info.isdir():
                 continue
             if not info.isreg() or info.issparse():
-                dropped.add(
-                    "find",
-                    "link" if info.issym() or info.islnk() else "not a file",
-                    info.name,
-                    _stem(path.name),
-                )
+                kind = "link" if info.issym() or info.islnk() else "not a file"
+                dropped.add("find", kind, info.name[:LONGEST_PATH], _stem(path.name))
                 continue
             # a tar file is read once, forwards: what may be needed is read in passing
             name = posixpath.basename(info.name)
             kept = b""
-            if name in _METADATA or is_license_file(name) or "." not in name:
-                whole = name in _METADATA or is_license_file(name)
-                kept = cast(IO[bytes], opened.extractfile(info)).read(_BEGINNING if whole else _FIRST_LINE)
+            if name in _METADATA or is_license_file(name):
+                kept = stream.read(min(info.size, _BEGINNING, room))
+            elif "." not in name and (beginning := stream.read(min(info.size, _FIRST_LINE))).startswith(
+                b"#!"
+            ):
+                kept = beginning
+            room -= min(len(kept), room)
             locator = f"{info.offset_data}:{info.size}"
-            yield Member(
-                info.name,
-                info.size,
-                locator,
-                f"{info.mtime} {changed}",
-                partial(bytes, kept),
-            )
-
-
-class _Counted:
-    """A stream that refuses to give more than it may."""
-
-    def __init__(self, stream: IO[bytes], allowed: int) -> None:
-        self._stream, self._left = stream, allowed
-
-    def read(self, size: int) -> bytes:
-        data = self._stream.read(size)
-        self._left -= len(data)
-        if self._left < 0:
-            raise BombError
-        return data
-
-    def close(self) -> None:
-        self._stream.close()
+            yield Member(info.name, info.size, locator, f"{info.mtime} {changed}", partial(bytes, kept))
 
 
 class TarReader:
