@@ -111,7 +111,7 @@ def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
                 start += len(line)
                 continue
             try:
-                row = None if has_too_many_values(line) else json.loads(line)
+                row: Any = None if has_too_many_values(line) else json.loads(line)
                 text = _first(row, "text") if isinstance(row, dict) else None
             except (ValueError, RecursionError):
                 text = None
