@@ -15,7 +15,7 @@ from codecascade.corpus.members import BombError
 
 LARGEST_PAGE = 256 << 20
 """Bytes, unpacked. Writers make pages of one megabyte; a page can't be smaller than its longest value."""
-AT_ONCE = 256 << 20
+AT_ONCE = 64 << 20
 """Bytes of values that are held at once, about."""
 _MOST_ROWS = 1000
 _MOST_VALUES = 2_000_000
