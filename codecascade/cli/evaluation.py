@@ -127,7 +127,7 @@ def evaluate_model(
         int, typer.Option(min=1, help="Requests at a time to the endpoint.", rich_help_panel=_MODEL)
     ] = 8,
     request_timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds without an answer.", rich_help_panel=_MODEL)
+        float, typer.Option(min=0.1, help="Seconds for a whole answer.", rich_help_panel=_MODEL)
     ] = 300.0,
     name: Annotated[
         str | None, typer.Option(help="What the tables call the model.", rich_help_panel=_MODEL)
