@@ -17,12 +17,12 @@ _SYNTAX = re.compile(
                | empty[ ]character[ ]constant
                | invalid[ ](?:suffix|digit)\b | too[ ]many[ ]decimal[ ]points )
     # Java
-    | ^line[ ]\d+:[ ](?!TS\d).*(?:\bexpected(?:;|$) | reached[ ]end[ ]of[ ]file[ ]while[ ]parsing
+    | ^line[ ]\d+:[ ](?!TS\d)(?:[^:]{1,60}\bexpected(?:;|$) | .*(?:reached[ ]end[ ]of[ ]file[ ]while[ ]parsing
                | illegal[ ]start[ ]of\b
                | not[ ]a[ ]statement | unclosed[ ] | illegal[ ](?:character|escape|unicode|underscore|text[ ]block)\b
                | '?(?:else|catch|finally|try)'?[ ]without\b | orphaned[ ] | return[ ]type[ ]required
                | (?:integer|floating-point)[ ]number[ ]too | malformed[ ] | empty[ ]character[ ]literal
-               | \bnot[ ]allowed[ ]here )
+               | \bnot[ ]allowed[ ]here ))
     # C#
     | \bCS(?:10(?:[0-3]\d|4[01]|56)|151[349]|152[0-6]|8025)\b
     # TypeScript
