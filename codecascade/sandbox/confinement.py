@@ -17,7 +17,7 @@ import resource
 import sys
 import time
 
-from codecascade.sandbox import landlock, runner, scratch, seccomp, syscalls, world
+from codecascade.sandbox import landlock, processor_time, runner, scratch, seccomp, syscalls, world
 from codecascade.sandbox.processes import descendants, kill_descendants, tasks_of
 from codecascade.sandbox.watch import Watch, reset_usage
 
@@ -107,7 +107,17 @@ class Confinement:
             os.setgroups([])
         self.has_landlock = "landlock" in setup["layers"] and landlock.version() > 0
         confines = "seccomp" in setup["layers"] and seccomp.supported()
-        self.filter = seccomp.Filter(seccomp.program()) if confines else None
+        by_landlock = self.kind == "landlock"
+        self.filter = (
+            seccomp.Filter(
+                seccomp.program(
+                    holds_metadata=by_landlock and not self.is_root,
+                    holds_length=by_landlock and landlock.version() < 3,
+                )
+            )
+            if confines
+            else None
+        )
         # Of the server, too: so a program has few to close.
         resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -121,6 +131,7 @@ class Confinement:
         os.environ.clear()
         home = {"HOME": self.scratch, "TMPDIR": self.scratch}
         os.environ.update({"PATH": setup["search"], "LC_ALL": "C.UTF-8", **home})
+        processor_time.start()
         self.steps = runner.prepare()
         self.builtins = tuple(vars(builtins).items())
         self.renew_scratch(256)

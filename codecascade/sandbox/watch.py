@@ -7,6 +7,7 @@ import resource
 import select
 import time
 
+from codecascade.sandbox import kernel_memory, processor_time
 from codecascade.sandbox.runner import CHANNEL, TOKEN_BYTES
 
 TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
@@ -237,15 +238,18 @@ class Watch:
             reserved += int(fields[20])
             resident += int(fields[21]) * _PAGE
         limit = self.limits["memory_mb"] << 20
-        if resident > limit and (len(pids) == 1 or sum(map(_proportional, pids)) > limit):
+        kept = kernel_memory.held(pids, limit - resident)
+        if reserved > limit:
+            kept += kernel_memory.unseen(pids)
+        if resident + kept > limit and (len(pids) == 1 or kept + sum(map(_proportional, pids)) > limit):
             self._end("out_of_memory", f"more than {self.limits['memory_mb']} MB of memory in use")
         elif reserved > limit and _shared(pids) > limit:
             self._end("out_of_memory", f"more than {self.limits['memory_mb']} MB of shared memory")
-        return max(cpu, self.seen / _TICKS)
+        return max(cpu, self.seen / _TICKS, processor_time.seconds())
 
     def cpu_seconds(self) -> float:
         """Of all processes, when all have ended and have been waited for."""
-        return max(usage_of_children(), self.seen / _TICKS)
+        return max(usage_of_children(), self.seen / _TICKS, processor_time.seconds())
 
 
 def reap(pid: int) -> None:
@@ -295,3 +299,4 @@ def reset_usage() -> None:
     global _reaped
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     _reaped = usage.ru_utime + usage.ru_stime
+    processor_time.reset()
