@@ -18,7 +18,11 @@ from codecascade.sandbox import syscalls
 
 _OPEN: tuple[int, int] = (298, 241)  # perf_event_open
 _SOFTWARE, _TASK_CLOCK = 1, 1
-_INHERIT, _EXCLUDE_KERNEL, _EXCLUDE_HYPERVISOR = 1 << 1, 1 << 5, 1 << 6  # excluding is what an ordinary user has to say
+_INHERIT, _EXCLUDE_KERNEL, _EXCLUDE_HYPERVISOR = (
+    1 << 1,
+    1 << 5,
+    1 << 6,
+)  # excluding is what an ordinary user has to say
 _CLOSE_ON_EXEC = 8
 _SIZE = 64  # of the structure's first version
 

@@ -100,7 +100,8 @@ _METADATA: dict[str, tuple[int, int]] = {
 }
 _TRUNCATE, _OPENAT2 = (76, 45), (437, 437)
 _OPENINGS = (((2, -1), 1), ((257, 56), 2))  # open and openat, and which of their arguments the flags are
-_SOCKETPAIR, _SETSOCKOPT, _FCNTL = (53, 199), (54, 208), (72, 25)
+_SOCKETPAIR, _SETSOCKOPT, _FCNTL, _PRCTL = (53, 199), (54, 208), (72, 25), (157, 167)
+_PR_SET_DUMPABLE = 4
 _AF_UNIX, _SOCK_STREAM, _SOCK_SEQPACKET, _SOCK_TYPES = 1, 1, 5, 0xF
 _SO_SNDBUF, _SO_SNDBUFFORCE = 7, 32
 _F_SETLEASE, _F_NOTIFY = 1024, 1026
@@ -142,7 +143,11 @@ def program(*, holds_metadata: bool = False, holds_length: bool = False) -> byte
     if MACHINE == "x86_64":  # the x32 interface numbers the same calls differently
         rows += [(_JUMP_GREATER_EQUAL, 0, 1, 0x40000000), (_RETURN, 0, 0, _KILL)]
     rows += _if(NUMBERS["clone"], [_argument(0), (_JUMP_SET, 0, 1, ALL_NAMESPACES), _REFUSE, _LET])
-    rows += _if(NUMBERS["prlimit64"], [_argument(0), (_JUMP_EQUAL, 1, 0, 0), _REFUSE, _LET])  # 0: the caller's own
+    rows += _if(
+        NUMBERS["prlimit64"], [_argument(0), (_JUMP_EQUAL, 1, 0, 0), _REFUSE, _LET]
+    )  # 0: the caller's own
+    # What hides from its own user hides from the watch on its memory.
+    rows += _if(_PRCTL, [_argument(0), *_refuse_any(_PR_SET_DUMPABLE)])
     rows += _if(_FCNTL, [_argument(1), *_refuse_any(_F_SETLEASE, _F_NOTIFY)])
     rows += _if(_SETSOCKOPT, [_argument(2), *_refuse_any(_SO_SNDBUF, _SO_SNDBUFFORCE)])
     rows += _if(

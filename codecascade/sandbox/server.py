@@ -20,7 +20,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from codecascade.sandbox import scratch, syscalls, world
+from codecascade.sandbox import rights, scratch, syscalls, world
 from codecascade.sandbox.confinement import Confinement
 from codecascade.sandbox.frames import receive, send
 from codecascade.sandbox.processes import end_descendants
@@ -47,7 +47,10 @@ def main() -> None:
         return  # it died before we could watch it
     try:
         if setup["kind"] == "namespaces":
-            world.enter_namespaces()
+            try:
+                world.enter_namespaces()
+            except OSError as error:
+                raise OSError(f"{rights.why_no_namespaces()} ({error.strerror or error})") from None
         else:
             syscalls.become_subreaper()
         server = os.fork()

@@ -266,6 +266,15 @@ def _proportional(pid: int) -> int:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
             return sum(int(line.split()[1]) * 1024 for line in file if line.startswith(b"Pss:"))
     except OSError:
+        return _resident(pid)
+
+
+def _resident(pid: int) -> int:
+    """Bytes of a process's memory, all that it shares included: of one that can't be looked into; 0: it has ended."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE
+    except OSError:
         return 0
 
 
