@@ -52,6 +52,14 @@ def _show(report: Report) -> None:
             table.add_row(finding.name, finding.attack, held)
         console.print(table)
         console.print()
+    reasons: dict[str, list[str]] = {}
+    for finding in report.layers:
+        if finding.why is not None:
+            reasons.setdefault(finding.why, []).append(finding.name)
+    for why, names in reasons.items():
+        console.print(f"Not here: {', '.join(names)}: {why}.", markup=False, highlight=False)
+    if reasons:
+        console.print()
     if report.strict:
         console.print(f"Programs are confined by {report.confinement}; all four promises hold.")
     else:

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -57,6 +57,23 @@ def out():
     _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM).connect(("192.0.2.1", 9))
 assert refused(tcp) and refused(udp) and refused(out)
 """
+_DATAGRAMS = """
+import _socket
+for kind in (_socket.SOCK_DGRAM, _socket.SOCK_RAW, _socket.SOCK_SEQPACKET, _socket.SOCK_STREAM):
+    for send in ("sendto", "sendmsg", "connect"):
+        for address in ({path!r}, {abstract!r}):
+            try:
+                end, _ = _socket.socketpair(_socket.AF_UNIX, kind)
+                if send == "sendto":
+                    end.sendto(b"out", address)
+                elif send == "sendmsg":
+                    end.sendmsg([b"out"], [], 0, address)
+                else:
+                    end.connect(address)
+                    end.send(b"out")
+            except OSError:
+                pass
+"""
 _TCP = """
 import _socket
 assert refused(_socket.socket(_socket.AF_INET, _socket.SOCK_STREAM).connect, ("127.0.0.1", {port}))
@@ -69,6 +86,21 @@ assert refused(os.unlink, {outside!r} + "/there")
 assert refused(os.rename, {outside!r} + "/there", "mine")
 assert refused(os.mkdir, {outside!r} + "/folder")
 open("inside", "w").write("x")
+"""
+_CHANGES = """
+there = {outside!r} + "/there"
+for change in (
+    lambda: os.chmod(there, 0o600),
+    lambda: os.utime(there, (1, 1)),
+    lambda: os.utime(there),
+    lambda: os.setxattr(there, "user.attack", b"1"),
+    lambda: os.truncate(there, 0),
+    lambda: os.close(os.open(there, os.O_RDONLY | os.O_TRUNC)),
+):
+    try:
+        change()  # it may say that it has: what counts is what has become of the file
+    except OSError:
+        pass
 """
 _DAEMON = """
 import time
@@ -98,6 +130,47 @@ assert refused(libc.unshare, 0x10000000)
 assert refused(libc.mount, b"none", b"/", b"tmpfs", 0, None)
 assert refused(libc.shmget, 1234, 4096, 0o1600)
 assert refused(libc.memfd_create, b"", 0)
+import _socket, fcntl
+assert refused(_socket.socketpair, _socket.AF_UNIX, _socket.SOCK_DGRAM)
+reading, writing = os.pipe()
+page = ctypes.create_string_buffer(4096)
+part = (ctypes.c_size_t * 2)(ctypes.addressof(page), 1)
+assert refused(libc.vmsplice, writing, part, 1, 0)
+with open(os.__file__, "rb") as of_others:
+    assert refused(os.sendfile, writing, of_others.fileno(), 0, 1)
+    assert refused(os.splice, of_others.fileno(), writing, 1)
+    assert refused(fcntl.flock, of_others, fcntl.LOCK_EX | fcntl.LOCK_NB)
+"""
+_PRIVATE = """
+for path in {paths!r}:
+    assert refused(os.open, path, os.O_RDONLY | os.O_NONBLOCK), path
+"""
+_IGNORED = """
+import os, signal, time
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+until = time.monotonic() + 10
+while time.monotonic() < until:
+    if os.fork() == 0:
+        while time.process_time() < 0.008:
+            pass
+        os._exit(0)
+    time.sleep(0.008)
+"""
+_SOCKETS = """
+import _socket, os, time
+for _ in range(3):
+    if os.fork() == 0:
+        break
+held = [_socket.socketpair() for _ in range(100)]
+for pair in held:
+    for end in pair:
+        end.setblocking(False)
+        try:
+            while True:
+                end.send(bytes(65536))
+        except BlockingIOError:
+            pass
+time.sleep(60)
 """
 _FORKS = """
 import time
@@ -136,14 +209,67 @@ def network(sandbox: Runs, program: str = _NETWORK) -> bool:
         return _held(sandbox, program, port=server.getsockname()[1])
 
 
-def writes(sandbox: Runs) -> bool:
+def words(sandbox: Runs) -> bool:
+    """As :func:`network`; and to sockets of this machine's own, by their path and by their abstract name."""
+    abstract = f"\0codecascade-{uuid.uuid4().hex}"
+    with _open_folder() as outside, ExitStack() as stack:
+        path = str(outside / "socket")
+        found = []
+        for address in (path, abstract):
+            found.append(stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)))
+            found[-1].bind(address)
+            found[-1].setblocking(False)
+        os.chmod(path, 0o777)
+        sandbox.run(_DATAGRAMS.format(path=path, abstract=abstract), timeout=5)
+        return not any(map(_has_heard, found)) and network(sandbox)
+
+
+def _has_heard(listener: socket.socket) -> bool:
+    try:
+        return bool(listener.recv(9))
+    except BlockingIOError:
+        return False
+
+
+def private(sandbox: Runs) -> bool:
+    """What ``/etc`` keeps from others, at any depth, and disks; as root, who could read them all."""
+    paths = [str(path) for path in _kept_from_others(Path("/etc")) if not path.is_symlink()]
+    paths += [str(path) for path in Path("/dev").iterdir() if path.is_block_device() or path.name == "kmsg"]
+    if os.getuid() != 0:
+        paths = [path for path in paths if not os.access(path, os.R_OK)]
+    return _held(sandbox, _PRIVATE, paths=paths[:200])
+
+
+def _kept_from_others(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        mode = path.lstat().st_mode
+        if not mode & 0o004:
+            yield path
+        try:
+            if path.is_dir() and not path.is_symlink():
+                yield from _kept_from_others(path)
+        except OSError:
+            continue
+
+
+def ignored(sandbox: Runs) -> bool:
+    """Processor time of short-lived children whose end their parent ignores."""
+    outcome = sandbox.run(_IGNORED, timeout=0.3)
+    return outcome.outcome == "timed_out" and outcome.wall_seconds < 5
+
+
+def writes(sandbox: Runs, program: str = _WRITES + _CHANGES) -> bool:
     """To a folder that anybody may write, through a link, to the folder for temporary files and above its own."""
     temporary = Path(tempfile.gettempdir()) / f"codecascade-{uuid.uuid4().hex}"
     with _open_folder() as outside:
         (outside / "there").write_text("still here")
         (outside / "there").chmod(0o666)
-        held = _held(sandbox, _WRITES, outside=str(outside), temporary=str(temporary))
+        before = (outside / "there").stat()
+        held = _held(sandbox, program, outside=str(outside), temporary=str(temporary))
         untouched = [path.name for path in outside.iterdir()] == ["there"] and not temporary.exists()
+        after = (outside / "there").stat()
+        untouched = untouched and (before.st_mode, before.st_mtime_ns) == (after.st_mode, after.st_mtime_ns)
+        untouched = untouched and not os.listxattr(outside / "there")
         untouched = untouched and (outside / "there").read_text() == "still here"
     temporary.unlink(missing_ok=True)
     return held and untouched
@@ -163,6 +289,7 @@ def limits(sandbox: Runs) -> bool:
     spins = sandbox.run(_CHILDREN, timeout=0.2)
     fills = sandbox.run("import os\nos.posix_fallocate(os.open('f', os.O_CREAT | os.O_RDWR), 0, 1 << 30)")
     hoards = sandbox.run("x = bytearray(1 << 30)", memory_mb=512)
+    sends = sandbox.run(_SOCKETS, memory_mb=64)
     return (
         prints.outcome == "timed_out"
         and len(prints.stdout) <= 1_000_000
@@ -170,6 +297,7 @@ def limits(sandbox: Runs) -> bool:
         and spins.cpu_seconds < 4  # that of one process alone is limited as well, to 2
         and not fills.passed
         and hoards.outcome == "out_of_memory"
+        and sends.outcome == "out_of_memory"
         and _held(sandbox, _FORKS)
     )
 
@@ -186,14 +314,19 @@ def processes(sandbox: Runs) -> bool:
         return all(_held(sandbox, _PROCESSES, pid=pid) for pid in (os.getpid(), other))
 
 
-NETWORK = Attack("TCP, UDP to the loopback; UDP out", network)
-WRITES = Attack("write, delete, rename outside, also by a link", writes)
+NETWORK = Attack("TCP, UDP to the loopback; UDP out; host sockets", words)
+WRITES = Attack("write, delete, rename, chmod outside, by a link", writes)
+FILES = Attack("write, delete, rename outside, also by a link", lambda sandbox: writes(sandbox, _WRITES))
 LEFTOVERS = Attack("a grandchild that is a daemon; a file", leftovers)
 LIMITS = Attack("loops, output, too much memory, file, forks", limits)
 PROCESSES = Attack("signal, ptrace, memory, environment, limits", processes)
-CALLS = Attack("socket, ptrace, unshare, mount, shmget, memfd", lambda sandbox: _held(sandbox, _CALLS))
+CALLS = Attack(
+    "socket, datagrams, ptrace, mount, memfd, splice, flock", lambda sandbox: _held(sandbox, _CALLS)
+)
 TCP = Attack("TCP to the loopback", lambda sandbox: network(sandbox, _TCP))
 SIGNALS = Attack("a signal to a process of the same user", signals)
+PRIVATE = Attack("read what /etc keeps from others; disks", private)
+IGNORED = Attack("children that nobody waits for", ignored)
 VERDICT = Attack("a claim to have passed before the end", lambda sandbox: not sandbox.run(_CLAIMS).passed)
 
 

@@ -124,7 +124,8 @@ class Confinement:
         self.filter = (
             seccomp.Filter(
                 seccomp.program(
-                    holds_metadata=by_landlock and (not self.is_root or self.kept == rights.DAC_OVERRIDE),
+                    holds_modes=by_landlock and not self.is_root,
+                    holds_times=by_landlock,
                     holds_length=by_landlock and landlock.version() < 3,
                 )
             )

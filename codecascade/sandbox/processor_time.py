@@ -1,11 +1,12 @@
 """What all descendants of this process have used of the processors, counted by the scheduler as it runs them.
 
-The usage that processes ask for leaves out children whose parent ignores their end (``SIGCHLD``), and ``/proc`` those that
-end between two looks. The kernel's counter of a task's clock is handed on at each fork and adds up all. An ordinary user
-may have it where ``kernel.perf_event_paranoid`` is at most 2; where it is refused, :func:`seconds` is 0.
+The usage that processes ask for leaves out children whose parent ignores their end (``SIGCHLD``), and ``/proc`` those
+that end between two looks. The kernel's counter of a task's clock is handed on at each fork and adds up all. An
+ordinary user may have it where ``kernel.perf_event_paranoid`` is at most 2; where it is refused, :func:`seconds` is
+0.
 
-Layouts are those of ``linux/perf_event.h``. Not counted: what runs after a file is executed that may be executed and not
-be read, whose counter the kernel takes away.
+Layouts are those of ``linux/perf_event.h``. Not counted: what runs after a file is executed that may be executed and
+not be read; the kernel takes its counter away.
 """
 
 from __future__ import annotations
@@ -40,6 +41,15 @@ def start() -> bool:
             os.close(_all)
         _all = _own = -1
     return _own >= 0
+
+
+def available() -> bool:
+    """Whether the kernel counts for this process."""
+    try:
+        os.close(_open(_INHERIT))
+    except OSError:
+        return False
+    return True
 
 
 def reset() -> None:

@@ -34,8 +34,8 @@ def shown(folders: list[str], *, whole: bool, private: bool) -> list[str]:
 def open_to_all(folder: str, depth: int = 100) -> list[str]:
     """The files and whole folders below ``folder`` that any user may read, as few as name them all.
 
-    A folder with anything private in it, however deep, is named by its parts. Links are passed over: they lead to what
-    is named elsewhere, or to what is not shown. Below ``depth`` folders all is taken to be as open as those above it.
+    A folder with anything private in it, however deep, is named by its parts. Links are passed over: they lead to
+    what is named elsewhere, or to what is not shown. Below ``depth`` folders all is taken to be as open.
     """
     whole, parts = _parts(folder, depth)
     return [folder] if whole else parts

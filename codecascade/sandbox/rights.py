@@ -1,7 +1,8 @@
 """What root may do here: container engines leave it some capabilities and take others (``linux/capability.h``).
 
-To run programs as a user of their own, a zone needs all of :data:`_TO_BECOME_ANOTHER`. A root without one of them runs
-programs as itself: that is no confinement, since the kernel counts no process of root's and lets it change root's files.
+To run programs as a user of their own, a zone needs all of :data:`_TO_BECOME_ANOTHER`. A root without one of them
+runs programs as itself: that is no confinement, since the kernel counts no process of root's and lets it change
+root's files.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ def can_become_another(kind: str) -> bool:
     missing = [_NAMES[capability] for capability in _TO_BECOME_ANOTHER if not mask >> capability & 1]
     if missing and kind != "none":
         raise OSError(
-            f"this root can't run programs as a user of their own: it lacks {', '.join(missing)}; start as an ordinary "
-            "user, or leave root these capabilities (container engines do by default)"
+            f"this root can't run programs as a user of their own: it lacks {', '.join(missing)}; start as an "
+            "ordinary user, or leave root these capabilities (container engines do by default)"
         )
     return not missing
 
@@ -57,8 +58,8 @@ def why_no_namespaces() -> str:
         lacks = "" if has(_SYS_ADMIN) else f": it lacks {_NAMES[_SYS_ADMIN]}, as in a container"
         return f"this root may not make namespaces{lacks}"
     return (
-        "an ordinary user may not make user namespaces here (user.max_user_namespaces, kernel.unprivileged_userns_clone, "
-        "AppArmor's or a container's rule)"
+        "an ordinary user may not make user namespaces here (user.max_user_namespaces, "
+        "kernel.unprivileged_userns_clone, AppArmor's or a container's rule)"
     )
 
 
@@ -70,6 +71,7 @@ def reading_capability(kind: str) -> int:
     """
     if kind != "none" and not landlock.version():
         raise OSError(
-            "the interpreter lies in a private folder of root's, and this kernel has no Landlock to hold programs to it"
+            "the interpreter lies in a private folder of root's, and this kernel has no Landlock to hold programs "
+            "to that folder"
         )
     return DAC_READ_SEARCH if has(DAC_READ_SEARCH) else DAC_OVERRIDE

@@ -74,8 +74,8 @@ _ABSENT: dict[str, tuple[int, int]] = {
     "sendfile": (40, 71),
     "io_setup": (206, 0),
 }
-# Landlock lets these through whatever the path is; -1: not on this processor.
-_METADATA: dict[str, tuple[int, int]] = {
+# Landlock lets these through whatever the path is; -1: not on this processor. For a file's owner:
+_MODES: dict[str, tuple[int, int]] = {
     "chmod": (90, -1),
     "fchmod": (91, 52),
     "fchmodat": (268, 53),
@@ -84,6 +84,10 @@ _METADATA: dict[str, tuple[int, int]] = {
     "fchown": (93, 55),
     "lchown": (94, -1),
     "fchownat": (260, 54),
+    "file_setattr": (469, 469),
+}
+# And for whoever may write it:
+_TIMES: dict[str, tuple[int, int]] = {
     "utime": (132, -1),
     "utimes": (235, -1),
     "futimesat": (261, -1),
@@ -96,7 +100,6 @@ _METADATA: dict[str, tuple[int, int]] = {
     "fremovexattr": (199, 16),
     "setxattrat": (463, 463),
     "removexattrat": (466, 466),
-    "file_setattr": (469, 469),
 }
 _TRUNCATE, _OPENAT2 = (76, 45), (437, 437)
 _OPENINGS = (((2, -1), 1), ((257, 56), 2))  # open and openat, and which of their arguments the flags are
@@ -120,18 +123,20 @@ def supported() -> bool:
     return MACHINE in _ARCHITECTURE
 
 
-def program(*, holds_metadata: bool = False, holds_length: bool = False) -> bytes:
+def program(*, holds_modes: bool = False, holds_times: bool = False, holds_length: bool = False) -> bytes:
     """A filter program (classic BPF) that lets through all but the calls that reach beyond the process.
 
-    Refused with EPERM: sockets of every kind, pairs of sockets that could send elsewhere (datagrams) or hold more than
-    usual, other processes' memory, namespaces, mounts, kernel modules, clocks, keys, the kernel's log, files in memory,
-    io_uring (it would pass by the filter), the limits of other processes, leases and whole-file locks. What libraries do
-    without looks absent (:data:`_ABSENT`).
+    Refused with EPERM: sockets of every kind, pairs of sockets that could send elsewhere (datagrams) or hold more
+    than usual, other processes' memory, namespaces, mounts, kernel modules, clocks, keys, the kernel's log, files in
+    memory, io_uring (it would pass by the filter), the limits of other processes, leases and locks of whole files.
+    What libraries do without looks absent (:data:`_ABSENT`).
+
+    Where Landlock alone keeps a program from the files of others, what it does not know of is held: the calls do
+    nothing and say that all went well, as on a file system that has no such things, since copying a file makes them.
 
     Args:
-        holds_metadata: for a program that may do to files of others what their owner may, and that Landlock alone keeps
-            from it: modes, owners, times and attributes stay as they are. The calls do nothing and say that all went
-            well, as on a file system that has no modes: copying a file sets them.
+        holds_modes: modes and owners stay as they are: for a program that runs as the owner of other files.
+        holds_times: times and extended attributes stay as they are.
         holds_length: refuses to cut a file off by its name, which Landlock knows from its third version on.
     """
     rows: list[_Row] = [
@@ -169,8 +174,8 @@ def program(*, holds_metadata: bool = False, holds_length: bool = False) -> byte
             may_write = (_JUMP_SET, 2, 0, _O_ACCMODE)  # then Landlock is asked
             rows += _if(call, [_argument(flags), may_write, (_JUMP_SET, 0, 1, _O_TRUNC), _REFUSE, _LET])
         errors |= {_here(_TRUNCATE): _EPERM, _here(_OPENAT2): _ENOSYS}
-    if holds_metadata:
-        errors |= dict.fromkeys((call for call in map(_here, _METADATA.values()) if call >= 0), 0)
+    held = (*(_MODES.values() if holds_modes else ()), *(_TIMES.values() if holds_times else ()))
+    errors |= dict.fromkeys((call for call in map(_here, held) if call >= 0), 0)
     rows += _search(sorted(errors.items()))
     return b"".join(struct.pack("=HBBI", *row) for row in rows)
 
