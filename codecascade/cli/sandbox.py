@@ -96,6 +96,7 @@ def run_file(
     from codecascade.errors import UserError
     from codecascade.sandbox.languages.table import canonical_name, language_of_file, why_not
     from codecascade.sandbox.program import Program
+    from codecascade.sandbox.reading import read_program
     from codecascade.sandbox.sandbox import Sandbox
 
     if mode not in ("strict", "weak"):
@@ -105,10 +106,7 @@ def run_file(
     if memory < 16:
         raise UserError(f"must be at least 16 (got {memory})", key="--memory")
     name = language_of_file(file) if language is None else canonical_name(language)
-    try:
-        source = file.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise UserError(f"can't be read ({error.strerror})", file=file) from None
+    source = read_program(file, name)
     if (missing := why_not(name)) is not None:
         raise UserError(missing)
     with Sandbox("weak" if mode == "weak" else "strict", workers=1) as sandbox:
