@@ -68,12 +68,14 @@ def _show(report: Report) -> None:
 
 def _show_languages(languages: list[ToolchainReport]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("language", "toolchain", box=None, pad_edge=False)
     for language in languages:
-        missing = f"not here: {language.install}"
-        table.add_row(language.title, missing if language.version is None else language.version)
+        found = f"not here: {language.install}" if language.version is None else language.version
+        lacks = "".join(f"; lacks {each}" if language.version else f"; {each}" for each in language.lacks)
+        table.add_row(language.title, escape(found + lacks))
     console = Console()
     console.print()
     console.print(table)

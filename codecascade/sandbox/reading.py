@@ -16,12 +16,12 @@ _LARGEST = 16 << 20  # bytes
 def read_program(path: Path, language: str) -> str:
     """The text of a program's file.
 
-    A Python file is decoded as Python does it: by its byte order mark or its coding cookie (PEP 263), else as UTF-8. In
-    other languages it is UTF-8, and nothing of it is changed: what their compilers make of a mark or of line ends is
-    theirs to say.
+    A Python file is decoded as Python does it: by its byte order mark or its coding cookie (PEP 263), else as UTF-8.
+    In other languages it is UTF-8, and nothing of it is changed: what their compilers make of a mark or of line ends
+    is theirs to say.
 
     Raises:
-        UserError: it can't be read, is too large for a program, or is in an encoding that Python would not take either.
+        UserError: it can't be read, is too large for a program, or is in an encoding that Python does not take.
     """
     try:
         with path.open("rb") as file:
