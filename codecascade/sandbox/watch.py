@@ -266,14 +266,17 @@ def _proportional(pid: int) -> int:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
             return sum(int(line.split()[1]) * 1024 for line in file if line.startswith(b"Pss:"))
     except OSError:
-        return _resident(pid)
+        return _memory(pid, 1)
 
 
-def _resident(pid: int) -> int:
-    """Bytes of a process's memory, all that it shares included: of one that can't be looked into; 0: it has ended."""
+def _memory(pid: int, field: int) -> int:
+    """Bytes that a process has reserved (field 0) or resident (1), all that it shares included; 0: it has ended.
+
+    For one that can't be looked into, as it runs a file that may be executed and not be read.
+    """
     try:
         with open(f"/proc/{pid}/statm", "rb") as file:
-            return int(file.read().split()[1]) * _PAGE
+            return int(file.read().split()[field]) * _PAGE
     except OSError:
         return 0
 
@@ -289,6 +292,8 @@ def _shared(pids: list[int]) -> int:
                     if rights.endswith(b"s") and name and name[0].startswith((b"/dev/zero", b"/memfd:")):
                         start, end = (int(part, 16) for part in place.split(b"-"))
                         sizes[inode] = max(sizes.get(inode, 0), int(offset, 16) + end - start)
+        except PermissionError:
+            sizes[b"of %d" % pid] = _memory(pid, 0)  # it may all be shared
         except OSError:
             continue  # it has ended meanwhile
     return sum(sizes.values())
