@@ -77,6 +77,16 @@ def test_datagrams_changes_and_locks_succeed_where_nothing_confines(monkeypatch:
         assert not attacks.writes(open_door, attacks._CHANGES)
 
 
+def test_people_are_told_what_lacks(best: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    main_exit(["sandbox", "check", "--json"])
+    layers = json.loads(capsys.readouterr().out)["layers"]
+    assert all((layer["why"] is None) == layer["there"] for layer in layers)
+    main_exit(["sandbox", "check"])
+    told = " ".join(capsys.readouterr().out.split())
+    for why in {layer["why"] for layer in layers} - {None}:
+        assert " ".join(why.split()) in told
+
+
 def main_exit(arguments: list[str]) -> int:
     """The exit code of a command."""
     try:

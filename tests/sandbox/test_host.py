@@ -162,6 +162,13 @@ def test_time_of_children_that_nobody_waits_for(sandbox: Sandbox, how: str, twic
     assert outcome.wall_seconds < 5
 
 
+def test_a_kernel_that_does_not_count_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processor_time, "_OPEN", (9999, 9999))
+    assert not processor_time.available() and not processor_time.start()
+    processor_time.reset()
+    assert processor_time.seconds() == 0
+
+
 def test_a_harness_that_ignores_its_children_changes_nothing(sandbox: Sandbox) -> None:
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     masked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD, signal.SIGTERM})
