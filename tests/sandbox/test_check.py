@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from codecascade.cli import main
-from codecascade.sandbox import attacks
+from codecascade.sandbox import attack_programs, attacks
 from codecascade.sandbox.check import best_confinement
 from codecascade.sandbox.languages import table
 from codecascade.sandbox.sandbox import Sandbox
@@ -74,7 +74,7 @@ def test_datagrams_changes_and_locks_succeed_where_nothing_confines(monkeypatch:
     with Sandbox("weak", workers=1, confinement="none") as open_door:
         monkeypatch.setattr(attacks, "network", lambda sandbox: True)
         assert not attacks.words(open_door)
-        assert not attacks.writes(open_door, attacks._CHANGES)
+        assert not attacks.writes(open_door, attack_programs.CHANGES)
 
 
 def test_people_are_told_what_lacks(best: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from codecascade.sandbox import attacks, processor_time, seccomp
+from codecascade.sandbox import attack_programs, attacks, processor_time, seccomp
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Command, Program
 from codecascade.sandbox.readable import open_to_all
@@ -89,7 +89,7 @@ def test_calls_that_hide_memory_look_absent() -> None:
 
 
 def test_memory_in_sockets_counts(sandbox: Sandbox) -> None:
-    outcome = sandbox.run(attacks._SOCKETS, memory_mb=100, timeout=5)
+    outcome = sandbox.run(attack_programs.SOCKETS, memory_mb=100, timeout=5)
     assert outcome.outcome == "out_of_memory", outcome
     few = "import socket, time\nheld = [socket.socketpair() for _ in range(20)]\ntime.sleep(0.1)"
     assert sandbox.run(few, memory_mb=100).passed
