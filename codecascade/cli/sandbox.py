@@ -52,6 +52,14 @@ def _show(report: Report) -> None:
             table.add_row(finding.name, finding.attack, held)
         console.print(table)
         console.print()
+    reasons: dict[str, list[str]] = {}
+    for finding in report.layers:
+        if finding.why is not None:
+            reasons.setdefault(finding.why, []).append(finding.name)
+    for why, names in reasons.items():
+        console.print(f"Not here: {', '.join(names)}: {why}.", markup=False, highlight=False)
+    if reasons:
+        console.print()
     if report.strict:
         console.print(f"Programs are confined by {report.confinement}; all four promises hold.")
     else:
@@ -60,12 +68,14 @@ def _show(report: Report) -> None:
 
 def _show_languages(languages: list[ToolchainReport]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("language", "toolchain", box=None, pad_edge=False)
     for language in languages:
-        missing = f"not here: {language.install}"
-        table.add_row(language.title, missing if language.version is None else language.version)
+        found = f"not here: {language.install}" if language.version is None else language.version
+        lacks = "".join(f"; lacks {each}" if language.version else f"; {each}" for each in language.lacks)
+        table.add_row(language.title, escape(found + lacks))
     console = Console()
     console.print()
     console.print(table)
@@ -88,6 +98,7 @@ def run_file(
     from codecascade.errors import UserError
     from codecascade.sandbox.languages.table import canonical_name, language_of_file, why_not
     from codecascade.sandbox.program import Program
+    from codecascade.sandbox.reading import read_program
     from codecascade.sandbox.sandbox import Sandbox
 
     if mode not in ("strict", "weak"):
@@ -97,10 +108,7 @@ def run_file(
     if memory < 16:
         raise UserError(f"must be at least 16 (got {memory})", key="--memory")
     name = language_of_file(file) if language is None else canonical_name(language)
-    try:
-        source = file.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise UserError(f"can't be read ({error.strerror})", file=file) from None
+    source = read_program(file, name)
     if (missing := why_not(name)) is not None:
         raise UserError(missing)
     with Sandbox("weak" if mode == "weak" else "strict", workers=1) as sandbox:

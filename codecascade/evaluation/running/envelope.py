@@ -68,7 +68,8 @@ def write_envelope(
         {
             "models": {model: models},
             "cost": {model: cost},
-            "versions": versions(),
+            # What measured the benchmarks of earlier calls stays.
+            "versions": before.get("versions", {}) | versions(results),
             "model": dict(about),
             "benchmarks": benchmarks,
             "command": command,

@@ -74,6 +74,26 @@ def test_what_was_not_run_is_neither_failed_nor_counted(tmp_path: Path) -> None:
     assert not multipl_e.notes("cpp", rows[:2], Context(EvaluateSettings()))
 
 
+@pytest.mark.skipif(why_not("cpp") is not None, reason="needs g++")
+def test_answers_whose_binaries_can_not_start_are_wrong_ones(tmp_path: Path) -> None:
+    row = {**ROW, "stop_tokens": ["\n}"]}
+    (task,) = tasks(tmp_path, row)
+    wrong = '    __attribute__((used, section(".interp"))) static const char rubbish[] = {120};\n    return '
+    completions = ["    return 2 * value;", *(f"{wrong}{number};" for number in range(4, 9))]
+    assert task.programs is not None
+    with Sandbox("weak") as sandbox:
+        rows = [
+            {
+                "task_id": f"problem {number}",
+                **judged(task, completion, list(sandbox.run_many(task.programs(completion)))),
+            }
+            for number, completion in enumerate(completions)
+        ]
+    figure = multipl_e.metrics(rows, Context(EvaluateSettings()))["pass@1"]
+    assert (figure.value, figure.n) == (pytest.approx(1 / 6), 6), rows
+    assert all("can't be executed" in row["detail"] for row in rows[1:])
+
+
 @pytest.mark.skipif(why_not("bash") is not None, reason="needs bash")
 @pytest.mark.parametrize(
     ("completion", "passed"),
