@@ -35,6 +35,7 @@ from codecascade.evaluation.task import (
     Task,
 )
 from codecascade.sandbox.outcome import Outcome
+from codecascade.text_files import parse_json
 
 DIFFICULTIES = ("introductory", "interview", "competition")
 KS = (1, 5, 10, 100)
@@ -231,10 +232,7 @@ def _parsed(value: Any, place: str, key: str) -> Any:
     """Both fields are JSON in a text, in some copies plain JSON."""
     if not isinstance(value, str):
         return value
-    try:
-        return json.loads(value) if value.strip() else None
-    except ValueError as error:
-        raise UserError(f"is not valid JSON ({error})", file=place, key=key) from None
+    return parse_json(value, f"{place}: {key}") if value.strip() else None
 
 
 def _task(problem: AppsProblem, examples: str, fence: str, context: Context) -> Task:
