@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codecascade.cli.app import app, invocation, stderr
+from codecascade.cli.app import app, invocation, loading, stderr, stdout
 from codecascade.cli.cascade import SandboxMode
 from codecascade.errors import UserError
 
@@ -185,7 +185,7 @@ def evaluate_model(
         if model is not None:
             from codecascade.generation.loaded import loaded_backend
 
-            with stderr().status(f"loading {model}"):
+            with loading(model):
                 backend = loaded_backend(model, name=name, device=device, precision=precision.value)
         elif endpoint is not None and served_model is not None:
             from codecascade.generation.endpoint import Endpoint
@@ -218,15 +218,13 @@ def evaluate_model(
 def _sweep(
     inputs: Inputs, settings: EvaluateSettings, temperatures: list[float], folder: Path, title: str
 ) -> None:
-    from rich.console import Console
-
     from codecascade.cli.figures import sweep_table
     from codecascade.evaluation.analysis.sweep import folder_of
     from codecascade.evaluation.reports.sweep import write_sweep_report
 
     for each in temperatures:
         _run(inputs, settings.model_copy(update={"temperature": each}), folder_of(folder, each), title)
-    Console().print(sweep_table(write_sweep_report(folder)))
+    stdout().print(sweep_table(write_sweep_report(folder)))
     stderr().print(f"{folder}: see {folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 
 

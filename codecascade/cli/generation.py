@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codecascade.cli.app import Model, app, stderr
+from codecascade.cli.app import Model, app, loading, stderr
 from codecascade.errors import UserError
 from codecascade.files import read_jsonl, write_jsonl
 from codecascade.text_files import read_text
@@ -154,11 +154,13 @@ def chat(
     if not sys.stdin.isatty():
         reply(sys.stdin.read())
         return
+    from rich.text import Text
+
     console = stderr()
     console.print("Ctrl-D ends the talk.")
     while True:
         try:
-            text = console.input("[bold]you[/bold] ")
+            text = console.input(Text("you ", style="bold"))
         except EOFError:
             return
         if text.strip():
@@ -169,7 +171,7 @@ def chat(
 def _load(model: str) -> LocalGenerator:
     from codecascade.generation.local import load_generator
 
-    with stderr().status(f"loading {model}"):
+    with loading(model):
         return load_generator(model)
 
 

@@ -96,7 +96,9 @@ def summary(report: RunReport) -> list[RenderableType]:
         for model in models:
             metric = column.of(model)
             cells.append(
-                "" if metric is None else f"{column.text(metric)}\n[dim]{column.interval(metric)}[/]"
+                Text()
+                if metric is None
+                else Text.assemble(column.text(metric), "\n", (column.interval(metric), "dim"))
             )
         table.add_row(column.title + (", %" if column.percent else ""), *cells)
     shown: list[RenderableType] = [table]
