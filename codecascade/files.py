@@ -206,9 +206,9 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """``(line number from 1, object)`` for each line of a JSON-lines file (also ``.gz``); empty lines are passed over.
+    """``(line number from 1, object)`` for each line of a JSON-lines file, also ``.gz``.
 
-    Lines may begin with a byte order mark, as files of Notepad, PowerShell and Excel do.
+    Empty lines are passed over. Lines may begin with a byte order mark, as files of Notepad, PowerShell and Excel do.
 
     Raises:
         UserError: the file is missing, or a line is not a JSON object (file and line are named).

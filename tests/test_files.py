@@ -145,7 +145,7 @@ def test_json_lines_may_begin_with_a_byte_order_mark(tmp_path: Path, end: str) -
     content = '\ufeff{"a": "\ufeff"}\r\n\ufeff\n\ufeff{"a": 2}'.encode()
     path.write_bytes(gzip.compress(content) if end else content)
     assert list(files.read_jsonl(path)) == [(1, {"a": "\ufeff"}), (3, {"a": 2})]
-    (tmp_path / "x.json").write_bytes(b'\xef\xbb\xbf[1]')
+    (tmp_path / "x.json").write_bytes(b"\xef\xbb\xbf[1]")
     assert files.read_json(tmp_path / "x.json") == [1]
     (tmp_path / "x.txt").write_bytes(b"\xef\xbb\xbfa\r\nb\r")
     assert read_text(tmp_path / "x.txt") == "a\r\nb\r"
@@ -157,7 +157,7 @@ def test_deeply_nested_json_is_one_sentence(tmp_path: Path, depth: int) -> None:
     path.write_text(f'{{"a": {"[" * 199}{"]" * 199}}}\n{{"a": {"[" * depth}{"]" * depth}}}\n')
     rows = files.read_jsonl(path)
     assert next(rows)[0] == 1
-    with pytest.raises(UserError, match="x.jsonl:2: is nested too deeply"):
+    with pytest.raises(UserError, match=r"x\.jsonl:2: is nested too deeply"):
         next(rows)
     many = json.dumps({"a": [[]] * 5_000})
     path.write_text(many)

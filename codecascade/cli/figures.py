@@ -85,9 +85,7 @@ def sweep_table(found: Sweep) -> Table:
         for metric, by in metrics.items():
             best = found.best(benchmark, metric)
             cells = [
-                ""
-                if t not in by
-                else Text(f"{100 * by[t].value:.1f}", style="bold" if t in best else "")
+                "" if t not in by else Text(f"{100 * by[t].value:.1f}", style="bold" if t in best else "")
                 for t in temperatures
             ]
             table.add_row(benchmark, metric, *cells)
