@@ -294,5 +294,6 @@ BENCHMARKS = (
         metrics=metrics,
         temperature=0.6,
         chats=True,
+        ids="apps/",
     ),
 )

@@ -140,5 +140,6 @@ BENCHMARKS = (
         metrics=metrics,
         greedy=True,
         chats=True,
+        ids="gsm8k/",
     ),
 )

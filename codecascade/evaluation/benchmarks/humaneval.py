@@ -174,5 +174,6 @@ BENCHMARKS = (
         tasks=humaneval_tasks,
         metrics=pass_metrics,
         chats=True,
+        ids=r"HumanEval/\d+$",
     ),
 )

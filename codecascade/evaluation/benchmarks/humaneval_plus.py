@@ -161,5 +161,6 @@ BENCHMARKS = (
         tasks=plus_tasks,
         metrics=plus_metrics,
         chats=True,
+        ids=r"HumanEval/\d+$",
     ),
 )

@@ -185,6 +185,7 @@ def _benchmark(
     tasks: Callable[[Context], list[Task]],
     *needs: str,
     metric: str = "pass@1",
+    ids: str = "",
 ) -> Benchmark:
     return Benchmark(
         name,
@@ -196,6 +197,7 @@ def _benchmark(
         metrics=infilling_metrics,
         notes=infilling_notes,
         greedy=True,
+        ids=ids,
     )
 
 
@@ -224,9 +226,16 @@ BENCHMARKS = (
         SINGLE_LINE,
         single_line_tasks,
         metric="exact_match",
+        ids="SingleLineInfilling/",
     ),
     *(
-        _benchmark(name, title, _published(file), partial(_published_tasks, kind, name, _published(file)))
+        _benchmark(
+            name,
+            title,
+            _published(file),
+            partial(_published_tasks, kind, name, _published(file)),
+            ids=f"{kind}Infilling/",
+        )
         for name, (title, file, kind) in _PUBLISHED.items()
     ),
 )

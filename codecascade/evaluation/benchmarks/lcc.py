@@ -206,5 +206,6 @@ BENCHMARKS = (
         metrics=metrics,
         notes=notes,
         greedy=True,
+        ids=r"(python|java|csharp)/\d+$",
     ),
 )

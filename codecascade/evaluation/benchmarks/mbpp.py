@@ -183,6 +183,7 @@ BENCHMARKS = (
         frozenset({"sandbox"}),
         tasks=mbpp_tasks,
         metrics=pass_metrics,
+        ids=r"(MBPP|Mbpp)/\d+$",
     ),
     Benchmark(
         "mbpp_zero_shot",
@@ -192,6 +193,7 @@ BENCHMARKS = (
         frozenset({"sandbox"}),
         tasks=mbpp_zero_shot_tasks,
         metrics=pass_metrics,
+        ids=r"(MBPP|Mbpp)/\d+$",
         chats=True,
     ),
 )

@@ -92,6 +92,7 @@ BENCHMARKS = (
         tasks=tasks,
         metrics=metrics,
         greedy=True,
+        ids=r"(python|java|javascript)/HumanEval_",
         reads=("infilling",),
     ),
 )

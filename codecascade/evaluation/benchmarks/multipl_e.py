@@ -80,6 +80,7 @@ def _benchmark(language: str) -> Benchmark:
         tasks=partial(tasks, language),
         metrics=metrics,
         notes=partial(notes, language),
+        ids=r"HumanEval_\d+_",
     )
 
 
@@ -117,6 +118,7 @@ def _task(record: Record, language: str, max_new_tokens: int) -> Task:
         max_new_tokens,
         test=tests,
         extract=partial(cut, stops=stops),
+        from_solution=lambda solution: solution.removeprefix(prompt),
         programs=lambda completion: [Program(f"{prompt}{completion}\n{tests}", language)],
         judge=verdict,
         fields={"language": language},

@@ -262,7 +262,7 @@ def test_true_middles_of_published_files_score_100_and_others_0(
     write_jsonl(tmp_path / "samples.jsonl", samples)
     with Sandbox() as sandbox:
         result, given = measure(
-            name, samples=tmp_path / "samples.jsonl", sandbox=sandbox, data={name: tmp_path}
+            name, samples={name: tmp_path / "samples.jsonl"}, sandbox=sandbox, data={name: tmp_path}
         )
     assert [row["passed"] for row in given] == [True, False] * 3
     assert result.metrics["pass@1"].value == 0.5

@@ -50,7 +50,7 @@ REPLIES = {
     ).replace("    return", "  return"),
     "fence in the module's docstring": f'```py\n"""\n```\nf(1)\n```\n"""\n{CODE}```\nUse:\n```py\nf(1)\n```',
     "fence in a bare program's docstring": f'"""\n```\nf(1)\n```\n"""\n{CODE}',
-    "helper in an earlier block": "```\ndef g(x):\n    return 2 * x\n```\n```\ndef f(v):\n    return [*map(g, v)]\n```",
+    "helper in an earlier block": "```\ndef g(x):\n    return 2 * x\n```\n```\ndef f(v): return [*map(g, v)]\n```",
     "block opened by the prompt": f"{CODE}```\nUse it:\n```python\nprint(f([1]))\n```",
     "within a line": "It is ```f = lambda v: [2 * x for x in v]```.",
     "thoughts": f"<think>\nA draft:\n{DRAFT}\nNo.\n</think>\n{GOOD}",
