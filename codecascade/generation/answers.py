@@ -80,7 +80,9 @@ def request(tokenizer: Tokenizer, question: Question) -> Request:
 
 def _request(tokenizer: Tokenizer, prompt: Prompt, sampling: Sampling) -> Request:
     if isinstance(prompt, Continuation):
-        return completion_request(tokenizer, prompt.prompt, sampling, stop=prompt.stop)
+        return completion_request(
+            tokenizer, prompt.prompt, sampling, stop=prompt.stop, stop_after_text=prompt.stop_after_text
+        )
     if isinstance(prompt, Gap):
         return infilling_request(
             tokenizer,

@@ -341,7 +341,11 @@ class _Row:
         self.stop_ids = sorted(set(stop_ids))
         self._constraint = HealingConstraint(tokenizer, request.required) if request.required else None
         self._text = TextBuilder(
-            tokenizer, required=request.required, stop=request.stop, continuation=request.continuation
+            tokenizer,
+            required=request.required,
+            stop=request.stop,
+            stop_after_text=request.stop_after_text,
+            continuation=request.continuation,
         )
 
     def draw(self) -> float:

@@ -16,10 +16,15 @@ from codecascade.tokens.chat import Message
 
 @dataclass(frozen=True)
 class Continuation:
-    """Go on after ``prompt``, up to the first of the ``stop`` strings (which is not part of the answer)."""
+    """Go on after ``prompt``, up to the first of the ``stop`` strings (which is not part of the answer).
+
+    With ``stop_after_text`` white space alone is no answer: a stop string counts behind some text only. So an answer
+    of one line may begin with the line break that the prompt lacks.
+    """
 
     prompt: str
     stop: tuple[str, ...] = ()
+    stop_after_text: bool = False
 
 
 @dataclass(frozen=True)

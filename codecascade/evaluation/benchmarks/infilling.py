@@ -96,8 +96,13 @@ def infilling_tasks(
 
 def _prompt(problem: InfillingProblem, layout: str, settings: EvaluateSettings) -> Prompt:
     if layout == LEFT_TO_RIGHT:
-        return Continuation(problem.prefix, ("\n",))
+        return next_line(problem.prefix)
     return Gap(problem.prefix, problem.suffix, layout, settings.infilling_heal)
+
+
+def next_line(prefix: str) -> Continuation:
+    """One line after a prefix. What ends inside a line, or before its end, may go on with a line break first."""
+    return Continuation(prefix, ("\n",), stop_after_text=not prefix.endswith("\n"))
 
 
 def _programs(problem: InfillingProblem, middle: str) -> Sequence[Program]:

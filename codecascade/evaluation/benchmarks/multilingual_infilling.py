@@ -72,7 +72,9 @@ def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
 
 def _prompt(row: dict[str, Any], layout: str, context: Context) -> Prompt:
     if layout == LEFT_TO_RIGHT:
-        return Continuation(row["prompt"], ("\n",))
+        # In most rows the line break before the masked line is in neither the prompt nor the line.
+        prompt: str = row["prompt"]
+        return Continuation(prompt if prompt.endswith("\n") else f"{prompt}\n", ("\n",))
     return Gap(row["prompt"], row["suffix"], layout, context.settings.infilling_heal)
 
 

@@ -8,7 +8,12 @@ import pytest
 
 from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks.humaneval import HumanEvalProblem, humaneval_problems
-from codecascade.evaluation.benchmarks.infilling import finished_middle, infilling_tasks, single_line_tasks
+from codecascade.evaluation.benchmarks.infilling import (
+    finished_middle,
+    infilling_tasks,
+    next_line,
+    single_line_tasks,
+)
 from codecascade.evaluation.benchmarks.infilling_problems import (
     InfillingProblem,
     body_lines,
@@ -17,7 +22,7 @@ from codecascade.evaluation.benchmarks.infilling_problems import (
 )
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.settings import EvaluateSettings
-from codecascade.evaluation.task import Context, Gap
+from codecascade.evaluation.task import Context, Continuation, Gap
 from codecascade.files import write_jsonl
 from codecascade.sandbox.sandbox import Sandbox
 
@@ -275,3 +280,8 @@ def test_single_lines_come_of_humaneval_or_of_the_published_file(tmp_path: Any) 
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no data of infilling_single_line"):
         single_line_tasks(Context(EvaluateSettings(), data=tmp_path / "empty"))
+
+
+@pytest.mark.parametrize(("prefix", "waits"), [("def f(x):\n", False), ("def f(x):", True), ("x = ", True)])
+def test_left_to_right_a_prefix_may_end_before_its_lines_end(prefix: str, waits: bool) -> None:
+    assert next_line(prefix) == Continuation(prefix, ("\n",), stop_after_text=waits)
