@@ -80,9 +80,10 @@ def request(tokenizer: Tokenizer, question: Question) -> Request:
 
 def _request(tokenizer: Tokenizer, prompt: Prompt, sampling: Sampling) -> Request:
     if isinstance(prompt, Continuation):
-        return completion_request(
+        made = completion_request(
             tokenizer, prompt.prompt, sampling, stop=prompt.stop, stop_after_text=prompt.stop_after_text
         )
+        return replace(made, beyond_context=prompt.beyond_context)
     if isinstance(prompt, Gap):
         return infilling_request(
             tokenizer,

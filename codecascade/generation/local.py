@@ -98,7 +98,7 @@ class LocalGenerator:
         """Completions as they end; see :class:`~codecascade.generation.requests.Generator`."""
         waiting: list[tuple[int, Request]] = []
         for index, request in enumerate(requests):
-            if len(request.ids) < self.context_length:
+            if request.beyond_context or len(request.ids) < self.context_length:
                 waiting.append((index, request))
             else:
                 yield from (Completion(index, sample, "", (), "context") for sample in request.sample_numbers)
@@ -145,7 +145,7 @@ class LocalGenerator:
     def _room(self, request: Request) -> int:
         """Tokens that may be generated: those that only give required bytes again come on top."""
         most = request.sampling.max_new_tokens + len(request.required)
-        return min(most, self.context_length - len(request.ids))
+        return most if request.beyond_context else min(most, self.context_length - len(request.ids))
 
     def _batches(self, waiting: Sequence[tuple[int, Request]]) -> Iterator[list[tuple[int, Request]]]:
         batch: list[tuple[int, Request]] = []

@@ -20,11 +20,15 @@ class Continuation:
 
     With ``stop_after_text`` white space alone is no answer: a stop string counts behind some text only. So an answer
     of one line may begin with the line break that the prompt lacks.
+
+    With ``beyond_context`` a model in memory reads a prompt that is longer than its config's positions (RoPE has no
+    last one), rather than to answer nothing.
     """
 
     prompt: str
     stop: tuple[str, ...] = ()
     stop_after_text: bool = False
+    beyond_context: bool = False
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,7 @@ class Request:
             the space that some families put before every text.
         stop_ids: tokens that end the text; None for all that the tokenizer names.
         stop_after_text: stop strings count only behind something other than white space.
+        beyond_context: positions beyond those of the model's config are no end.
         nonempty: the text may not end before it began.
         forbidden: tokens that are never chosen. The builders name those that mark the parts of an infilling: a
             model that learnt little but infilling puts them where no infilling was asked for.
@@ -72,6 +73,7 @@ class Request:
     numbers: tuple[int, ...] = ()
     forbidden: frozenset[int] = frozenset()
     stop_after_text: bool = False
+    beyond_context: bool = False
 
     def __post_init__(self) -> None:
         if not self.ids:
