@@ -192,6 +192,8 @@ def _batch(
     """Answer every row of ``source``; ``target`` has the same rows with ``completion``, in the same order."""
     if source is None or target is None:
         raise UserError("--jsonl IN and -o OUT belong together")
+    if target.is_dir():
+        raise UserError("is a folder; name a file", file=target, key="-o")
     rows: list[dict[str, Any]] = []
     for number, row in read_jsonl(source):
         for field in fields:
