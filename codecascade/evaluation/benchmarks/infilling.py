@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks.humaneval import DATA as HUMANEVAL
 from codecascade.evaluation.benchmarks.humaneval import problems_of
 from codecascade.evaluation.benchmarks.infilling_problems import (
@@ -88,6 +89,7 @@ def infilling_tasks(
             programs=partial(_programs, problem) if problem.test else None,
             judge=partial(_judge, problem.middle),
             fields={"format": layout},
+            from_solution=partial(middle_of, prefix=problem.prefix, suffix=problem.suffix),
         )
         for layout in formats
         for problem in problems
@@ -98,6 +100,17 @@ def _prompt(problem: InfillingProblem, layout: str, settings: EvaluateSettings) 
     if layout == LEFT_TO_RIGHT:
         return next_line(problem.prefix)
     return Gap(problem.prefix, problem.suffix, layout, settings.infilling_heal)
+
+
+def middle_of(solution: str, *, prefix: str, suffix: str) -> str:
+    """The middle in a whole text. Raises UserError if the text is not prefix, middle and suffix."""
+    if len(solution) < len(prefix) + len(suffix) or not (
+        solution.startswith(prefix) and solution.endswith(suffix)
+    ):
+        raise UserError(
+            "must begin with the task's prefix and end in its suffix; or give the middle as completion"
+        )
+    return solution[len(prefix) : len(solution) - len(suffix)]
 
 
 def next_line(prefix: str) -> Continuation:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from codecascade.evaluation.benchmarks.infilling import LEFT_TO_RIGHT
+from codecascade.evaluation.benchmarks.infilling import LEFT_TO_RIGHT, middle_of
 from codecascade.evaluation.data import Data, load
 from codecascade.evaluation.metrics import Metric, wilson
 from codecascade.evaluation.rates import answers, grouped, mean
@@ -46,6 +47,7 @@ def tasks(context: Context) -> list[Task]:
             expected=row["canonical_solution"],
             judge=_judge(row["canonical_solution"]),
             fields={"language": language, "format": layout},
+            from_solution=partial(middle_of, prefix=row["prompt"], suffix=row["suffix"]),
         )
         for layout in formats
         for task_id, language, row in lines

@@ -218,7 +218,10 @@ def _given_rows(
         check_labels(row, tasks[index], benchmark, place)
         if "completion" not in row and "solution" in row:
             solution = need(row, "solution", str, place)
-            row["completion"] = tasks[index].from_solution(solution.removeprefix("\ufeff"))
+            try:
+                row["completion"] = tasks[index].from_solution(solution.removeprefix("\ufeff"))
+            except UserError as error:
+                raise UserError(error.message, file=place, key="solution") from None
         row["completion"] = tasks[index].given(need(row, "completion", str, place).removeprefix("\ufeff"))
         row.pop("stderr", None)  # of an earlier verdict
         yield index, {"sample": counts[index], **row, "task_id": tasks[index].task_id}

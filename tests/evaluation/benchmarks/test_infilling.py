@@ -11,6 +11,7 @@ from codecascade.evaluation.benchmarks.humaneval import HumanEvalProblem, humane
 from codecascade.evaluation.benchmarks.infilling import (
     finished_middle,
     infilling_tasks,
+    middle_of,
     next_line,
     single_line_tasks,
 )
@@ -285,3 +286,13 @@ def test_single_lines_come_of_humaneval_or_of_the_published_file(tmp_path: Any) 
 @pytest.mark.parametrize(("prefix", "waits"), [("def f(x):\n", False), ("def f(x):", True), ("x = ", True)])
 def test_left_to_right_a_prefix_may_end_before_its_lines_end(prefix: str, waits: bool) -> None:
     assert next_line(prefix) == Continuation(prefix, ("\n",), stop_after_text=waits)
+
+
+def test_the_middle_of_a_whole_solution() -> None:
+    assert (
+        middle_of("ab\nc", prefix="a", suffix="c") == "b\n" and middle_of("ac", prefix="a", suffix="c") == ""
+    )
+    assert middle_of("a", prefix="a", suffix="") == ""
+    for other in ("xb\nc", "ab\nx", "a"):
+        with pytest.raises(UserError, match="must begin with the task's prefix and end in its suffix"):
+            middle_of(other, prefix="a", suffix="c" if other != "a" else "a")
