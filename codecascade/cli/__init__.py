@@ -8,6 +8,7 @@ Standard output carries what was asked for and nothing else; progress and messag
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from codecascade.errors import RunFailed, Stopped, UserError
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; the process ends with its exit code."""
+    _write_what_can_be_written()
     _set_up_messages()
     invocation[:] = sys.argv[1:] if arguments is None else arguments
     try:
@@ -45,6 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _fail(message: str, code: int) -> None:
     print(message, file=sys.stderr)
     sys.exit(code)
+
+
+def _write_what_can_be_written() -> None:
+    """A model may write any character: one that a terminal's encoding lacks is written as a question mark."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 def _set_up_messages() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codecascade.cli.app import app
+from codecascade.cli.app import app, stdout
 
 if TYPE_CHECKING:
     from codecascade.sandbox.check import Report
@@ -41,14 +41,15 @@ def check(as_json: AsJson = False) -> None:
 
 
 def _show(report: Report) -> None:
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    console = Console()
+    console = stdout()
     for title, findings in (("layer, alone", report.layers), ("promise, all layers", report.promises)):
         table = Table(title, "attacked with", "", box=None, pad_edge=False)
         for finding in findings:
-            held = "not here" if finding.held is None else "held" if finding.held else "[bold red]FAILED[/]"
+            failed = Text("FAILED", style="bold red")
+            held = "not here" if finding.held is None else "held" if finding.held else failed
             table.add_row(finding.name, finding.attack, held)
         console.print(table)
         console.print()
@@ -67,16 +68,14 @@ def _show(report: Report) -> None:
 
 
 def _show_languages(languages: list[ToolchainReport]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table("language", "toolchain", box=None, pad_edge=False)
     for language in languages:
         found = f"not here: {language.install}" if language.version is None else language.version
         lacks = "".join(f"; lacks {each}" if language.version else f"; {each}" for each in language.lacks)
-        table.add_row(language.title, escape(found + lacks))
-    console = Console()
+        table.add_row(language.title, found + lacks)
+    console = stdout()
     console.print()
     console.print(table)
 

@@ -193,7 +193,7 @@ class Endpoint:
         path, body, stops = self._request(job, owed)
         while True:
             sent = dict(body)
-            if stops and self._stops is not None:
+            if "stop" in body and self._stops is not None:
                 sent["stop"] = list(stops[: self._stops])
             try:
                 return self._read(job, self._post(path, sent, stopped), stops, owed)
@@ -228,7 +228,7 @@ class Endpoint:
         else:
             assert isinstance(prompt, Gap)
             body |= {"prompt": prompt.prefix, "suffix": prompt.suffix}
-        if prompt.stop:
+        if prompt.stop and not _stops_after_text(prompt):
             body["stop"] = list(prompt.stop)
         return "/v1/completions", body, prompt.stop
 
@@ -239,7 +239,8 @@ class Endpoint:
         if not text.startswith(owed):
             return None
         text = text.removeprefix(owed)
-        ends = [at for stop in stops if (at := text.find(stop)) >= 0]
+        first = len(text) - len(text.lstrip()) if _stops_after_text(job.question.prompt) else 0
+        ends = [at for stop in stops if (at := text.find(stop, first)) >= 0]
         length = choice.get("finish_reason") == "length" and not ends
         return Answer(
             job.place,
@@ -339,6 +340,11 @@ def _owed(prompt: Prompt) -> str:
         return ""
     end = prompt.prompt[len(prompt.prompt.rstrip()) :]
     return "" if end == prompt.prompt or any(stop in end for stop in prompt.stop) else end
+
+
+def _stops_after_text(prompt: Prompt) -> bool:
+    """Whether stop strings count only behind some text, which no server can be asked for."""
+    return isinstance(prompt, Continuation) and prompt.stop_after_text
 
 
 def _seed(seed: int, number: int) -> int:

@@ -105,5 +105,6 @@ BENCHMARKS = (
         tasks=tasks,
         metrics=metrics,
         greedy=True,
+        ids="docstrings/",
     ),
 )

@@ -53,11 +53,11 @@ def summary(report: RunReport) -> list[RenderableType]:
         for model in models:
             metric = column.of(model)
             if metric is not None:
-                cells.append(f"{column.text(metric)}\n[dim]{column.interval(metric)}[/]")
+                cells.append(Text.assemble(column.text(metric), "\n", (column.interval(metric), "dim")))
             elif (metric := column.instead(model)) is not None:
-                cells.append(f"[dim]{_INSTEAD}[/]\n{column.text(metric)}")
+                cells.append(Text.assemble((_INSTEAD, "dim"), "\n", column.text(metric)))
             else:
-                cells.append("")
+                cells.append(Text())
         table.add_row(column.title + (", %" if column.percent else ""), *cells)
     shown: list[RenderableType] = [table]
     shared = examples(models)

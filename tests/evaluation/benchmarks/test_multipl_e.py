@@ -159,3 +159,17 @@ def test_malformed_rows_are_named(tmp_path: Path, change: dict[str, Any], messag
 def test_problem_numbers() -> None:
     assert multipl_e.problem_number("HumanEval_23_strlen") == multipl_e.problem_number("HumanEval/23") == 23
     assert multipl_e.problem_number("MBPP/3") is None
+
+
+STOPS = ["\n}"]
+
+
+@pytest.mark.parametrize(
+    "text", ["    return 1;", "    return 1;\n}\n", "    return 1;\n}\n\nint main() {\n}\n"]
+)
+def test_given_completions_are_cut_at_the_rows_stops(tmp_path: Path, text: str) -> None:
+    [task] = tasks(tmp_path, ROW | {"stop_tokens": STOPS})
+    assert (
+        task.given(text) == task.completion(text, "stop") == task.given(task.given(text)) == "    return 1;"
+    )
+    assert task.given(task.from_solution(ROW["prompt"] + text)) == "    return 1;"
