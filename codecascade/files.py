@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from codecascade.bounded import MOST_JSON, decode_json, read_bytes
 from codecascade.errors import UserError
 
 _ENDS = 1 << 20
@@ -164,18 +165,13 @@ class FolderLock:
             self._file = None
 
 
-def read_json(path: str | Path) -> Any:
-    """The content of a JSON file.
+def read_json(path: str | Path, most: int = MOST_JSON) -> Any:
+    """The content of a JSON file, whoever wrote it: see :func:`codecascade.bounded.decode_json`.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file is missing, can't be read, is larger than ``most`` bytes, or is not JSON.
     """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError("there is no such file", file=path) from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"is not valid JSON ({error})", file=path) from None
+    return decode_json(read_bytes(path, most), path)
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -1,0 +1,98 @@
+"""Reading files that somebody else wrote: regular files only, bounded in size, never a wait, never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import IO, Any
+
+from codecascade.errors import UserError
+
+MOST_JSON = 256 << 20
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_DEEPEST_JSON = 64
+
+
+def open_regular(path: str | Path) -> IO[bytes]:
+    """Open a file that somebody else wrote, for reading bytes. Never waits, as on a pipe, and starts no device.
+
+    Raises:
+        UserError: it is not there, can't be opened, is no regular file, or is a Git LFS pointer in the file's place.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        what = "is a link to a file that is not there" if os.path.islink(path) else "there is no such file"
+        raise UserError(what, file=path) from None
+    except OSError as error:
+        raise UserError(f"can't be opened ({error.strerror})", file=path) from None
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        what = "is a folder" if stat.S_ISDIR(mode) else "is a pipe, a socket or a device"
+        raise UserError(f"{what}; a file is wanted", file=path)
+    file = os.fdopen(descriptor, "rb")
+    if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
+        file.close()
+        raise UserError(
+            "is a Git LFS pointer, not the file itself; run `git lfs pull` in its folder", file=path
+        )
+    file.seek(0)
+    return file
+
+
+def read_bytes(path: str | Path, most: int) -> bytes:
+    """The content of a file of at most ``most`` bytes. Raises as :func:`open_regular`, and for a larger file."""
+    with open_regular(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise UserError(f"is larger than {most:,} bytes, the most that is read of such a file", file=path)
+    return data
+
+
+def read_text(path: str | Path, most: int) -> str:
+    """The content of a UTF-8 file, without a byte order mark. Raises as :func:`read_bytes`."""
+    try:
+        return read_bytes(path, most).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"is not UTF-8 text ({error})", file=path) from None
+
+
+def decode_json(data: bytes, path: str | Path) -> Any:
+    """What JSON says: in UTF-8 with or without a BOM, and not deeper than 64 levels.
+
+    Of a key that comes twice the last value counts, as everywhere.
+
+    Args:
+        path: where it comes from, for messages.
+
+    Raises:
+        UserError: it is not JSON, or too deep.
+    """
+    deep = f"holds values more than {_DEEPEST_JSON} levels deep"
+    try:
+        value = json.loads(data.decode("utf-8-sig"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"is not valid JSON ({error})", file=path) from None
+    except ValueError:
+        raise UserError("is not valid JSON (a number has thousands of digits)", file=path) from None
+    except RecursionError:
+        raise UserError(deep, file=path) from None
+    if _is_deeper(value, _DEEPEST_JSON):
+        raise UserError(deep, file=path)
+    return value
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects lie in each other more than so deep; level by level, without recursion."""
+    containers = [value] if isinstance(value, dict | list) else []
+    for _ in range(levels):
+        containers = [
+            inner
+            for container in containers
+            for inner in (container.values() if isinstance(container, dict) else container)
+            if isinstance(inner, dict | list)
+        ]
+    return bool(containers)
