@@ -14,11 +14,11 @@ import torch
 
 from codecascade.errors import UserError
 from codecascade.model.config import LlamaConfig
-from codecascade.model.folder import LoadedModel, load_folder, read_config
+from codecascade.model.folder import LoadedModel, load_folder, read_config, read_tokenizer
 from codecascade.model.gguf import load_gguf, read_gguf_config, read_gguf_tokenizer
 from codecascade.model.presets import PRESETS
 from codecascade.model.weights import Device
-from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
+from codecascade.tokens.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -131,12 +131,12 @@ def tokenizer_of(name: str) -> Tokenizer:
     """
     path = Path(name).expanduser()
     if path.is_dir():
-        return load_tokenizer(path)
+        return read_tokenizer(path)
     source = resolve(name)
     if source.kind == "preset" or (source.kind == "package" and source.path is None):
         raise UserError("has no tokenizer here", file=name)
     path = source.path or _fetch(name)
-    return load_tokenizer(path) if path.is_dir() else read_gguf_tokenizer(path)
+    return read_tokenizer(path) if path.is_dir() else read_gguf_tokenizer(path)
 
 
 def _find(name: str) -> Source | None:
