@@ -9,6 +9,7 @@ from typing import Any
 
 from codecascade.errors import UserError
 
+_LONGEST_CAUSE = 200
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 _SHORT.maxlevel = 2
@@ -18,6 +19,12 @@ _SHORT.maxlist = _SHORT.maxdict = 4
 def short(value: Any) -> str:
     """A value as a message shows it: never longer than a line, however long or deep it is."""
     return _SHORT.repr(value)
+
+
+def first_words(error: BaseException) -> str:
+    """What a library says, on one line and not longer: it may repeat what a file holds."""
+    words = " ".join(str(error).split())
+    return words if len(words) <= _LONGEST_CAUSE else f"{words[:_LONGEST_CAUSE]} ..."
 
 
 def integer(data: Mapping[str, Any], key: str, default: int | None = None, *, least: int, most: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -49,7 +50,7 @@ def read_config(folder: str | Path) -> LlamaConfig:
         UserError: there is no ``config.json``, or it is of a model that is not supported.
     """
     file = Path(folder) / _CONFIG
-    if not file.exists() and not file.is_symlink():
+    if not os.path.lexists(file):
         raise UserError(f"is no model folder: it holds no {_CONFIG}", file=folder)
     return LlamaConfig.from_hf(_read_object(file), file)
 
@@ -73,7 +74,7 @@ def load_folder(path: str | Path, *, dtype: torch.dtype | None = None, device: D
     if head is not None and table is not None and config.tie_word_embeddings and not torch.equal(head, table):
         # as transformers 5 does: the weights are the truth
         config = replace(config, tie_word_embeddings=False)
-    generation = _read_object(folder / _GENERATION) if (folder / _GENERATION).exists() else {}
+    generation = _read_object(folder / _GENERATION) if os.path.lexists(folder / _GENERATION) else {}
     return LoadedModel(assemble(config, tensors, file=folder), tokenizer, str(path), generation)
 
 
@@ -88,10 +89,10 @@ def read_tokenizer(folder: str | Path) -> Tokenizer:
     """
     folder = Path(folder)
     tokenizer = load_tokenizer(folder)
-    if (folder / _CONFIG).exists():
+    if os.path.lexists(folder / _CONFIG):
         tokenizer = tokenizer.within(read_config(folder).vocab_size, folder)
     for name in (_CONFIG, _GENERATION):
-        if (folder / name).exists():
+        if os.path.lexists(folder / name):
             tokenizer = tokenizer.with_ends(_ends(folder / name), folder / name)
     return tokenizer
 

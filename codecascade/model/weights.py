@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from codecascade.files import read_json, write_json
 from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
 from codecascade.model.presets import build
-from codecascade.values import short
+from codecascade.values import first_words, short
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _TABLE, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
@@ -58,9 +59,9 @@ def read_weights(
 
 
 def _files(folder: Path) -> list[Path]:
-    if _is_there(folder / _SINGLE):
+    if os.path.lexists(folder / _SINGLE):
         return [folder / _SINGLE]
-    if not _is_there(folder / _INDEX):
+    if not os.path.lexists(folder / _INDEX):
         pickled = next(folder.glob("*.bin"), next(folder.glob("*.pth"), None))
         hint = f"; {pickled.name} can't be opened safely, so convert it to safetensors" if pickled else ""
         raise UserError(f"holds neither {_SINGLE} nor {_INDEX}{hint}", file=folder)
@@ -76,14 +77,9 @@ def _files(folder: Path) -> list[Path]:
             )
     files = [folder / name for name in sorted(set(index["weight_map"].values()))]
     for path in files:
-        if not _is_there(path):
+        if not os.path.lexists(path):
             raise UserError(f"is missing, though {_INDEX} lists it; fetch the model again", file=path)
     return files
-
-
-def _is_there(path: Path) -> bool:
-    # a dangling link is there, and is told
-    return path.exists() or path.is_symlink()
 
 
 def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
@@ -111,7 +107,7 @@ def _safetensors_errors(file: Path) -> Iterator[None]:
         yield
     except (SafetensorError, OSError) as error:
         raise UserError(
-            f"is not a whole safetensors file ({error}); fetch or save it again", file=file
+            f"is not a whole safetensors file ({first_words(error)}); fetch or save it again", file=file
         ) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,12 @@ def read_tokenizer_config(folder: Path) -> dict[str, Any]:
     """
     config: dict[str, Any] = {}
     for name in (_MAP, _MAIN):
-        if _there(folder / name):
+        if os.path.lexists(folder / name):
             values = _read_object(folder / name)
             _named(folder / name, lambda values=values: _check(values))
             config |= values
     template = folder / "chat_template.jinja"
-    if _there(template):
+    if os.path.lexists(template):
         config["chat_template"] = read_text(template, _MOST_TEMPLATE)
     else:
         config["chat_template"] = _named(folder / _MAIN, lambda: _template(config.get("chat_template")))
@@ -46,7 +47,7 @@ def read_tokenizer_config(folder: Path) -> dict[str, Any]:
         config["added_tokens_decoder"] = _named(
             folder / _MAIN, lambda: _decoder(config["added_tokens_decoder"])
         )
-    elif _there(folder / _ADDED):
+    elif os.path.lexists(folder / _ADDED):
         added = _read_object(folder / _ADDED)
         config["added_tokens_decoder"] = _named(folder / _ADDED, lambda: _added(added))
     return config
@@ -148,8 +149,3 @@ def _read_object(file: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError("must hold an object", file=file)
     return value
-
-
-def _there(file: Path) -> bool:
-    # a dangling link is there, and is told
-    return file.exists() or file.is_symlink()

@@ -112,6 +112,27 @@ def bos_template(bos: str, token_id: int) -> Spec:
     }
 
 
+def beginning(post_processor: Spec | None) -> int | None:
+    """The id of the token that a post-processor puts before a text; None if it puts none there.
+
+    Raises:
+        KeyError: it speaks of a special token that it does not define.
+    """
+    first: int | None = None
+    for step in reversed(steps(post_processor)):
+        if step["type"] in ("BertProcessing", "RobertaProcessing"):
+            first = step["cls"][1]
+        if step["type"] == "TemplateProcessing":
+            defined = step["special_tokens"]
+            for parts in (step["pair"], step["single"]):
+                ids = [
+                    defined[part["SpecialToken"]["id"]]["ids"][0] if "SpecialToken" in part else None
+                    for part in parts
+                ]
+            first = ids[0] if ids else None
+    return first
+
+
 def merges_from_scores(scores: Mapping[str, float]) -> list[str]:
     """The merge list that makes a byte-pair encoder out of SentencePiece's pieces and their scores.
 
@@ -153,6 +174,7 @@ def for_encoding(spec: Spec, control: Iterable[str]) -> Spec:
         **_without_dummy_prefix(spec),
         "truncation": None,
         "padding": None,
+        "post_processor": None,
         "added_tokens": added,
         "model": {**model, "merges": merges},
     }
@@ -228,7 +250,9 @@ def steps(part: Spec | None) -> list[Spec]:
         return []
     if part["type"] != "Sequence":
         return [part]
-    inner = next(part[key] for key in ("normalizers", "pretokenizers", "decoders") if key in part)
+    inner = next(
+        part[key] for key in ("normalizers", "pretokenizers", "decoders", "processors") if key in part
+    )
     return [step for one in inner for step in steps(one)]
 
 

@@ -6,6 +6,7 @@ import codecs
 import copy
 import json
 import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -28,11 +29,11 @@ from codecascade.tokens.config import (
 from codecascade.tokens.families import InfillingTokens
 from codecascade.tokens.pipeline import Spec
 from codecascade.tokens.sentencepiece import read_sentencepiece
+from codecascade.values import first_words
 
 log = logging.getLogger(__name__)
 _MOST_VOCABULARY = 128 << 20
 _SHOWN = 5
-_LONGEST_CAUSE = 200
 _GUESSES = {"bos_token": ("<s>",), "eos_token": ("</s>", "<|endoftext|>", "<|end_of_text|>")}
 
 
@@ -96,7 +97,8 @@ class Tokenizer:
             )
         )
 
-        template_adds_bos = self.bos_id is not None and self.backend.encode("").ids[:1] == [self.bos_id]
+        first = pipeline.beginning(spec.get("post_processor"))
+        template_adds_bos = first is not None and first == self.bos_id
         wanted = config.get("add_bos_token")
         self.adds_bos: bool = self.bos_id is not None and (
             template_adds_bos if wanted is None else bool(wanted)
@@ -128,7 +130,7 @@ class Tokenizer:
         try:
             encodings = self.backend.encode_batch_fast(prefixed, add_special_tokens=False)
         except BaseException as error:
-            raise library_error(error, "can't encode a text") from None
+            raise library_error(error, "the tokenizer can't encode a text") from None
         return [encoding.ids for encoding in encodings]
 
     def encode_continuation(self, text: str) -> list[int]:
@@ -136,7 +138,7 @@ class Tokenizer:
         try:
             ids: list[int] = self.backend.encode(_sound(text), add_special_tokens=False).ids
         except BaseException as error:
-            raise library_error(error, "can't encode this text") from None
+            raise library_error(error, "the tokenizer can't encode this text") from None
         return ids
 
     def encode_after_special(self, text: str) -> list[int]:
@@ -298,9 +300,9 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     folder = Path(folder)
     file, model = folder / "tokenizer.json", folder / "tokenizer.model"
     config = read_tokenizer_config(folder)
-    if file.exists() or file.is_symlink():
+    if os.path.lexists(file):
         spec = read_json(file, _MOST_VOCABULARY)
-    elif model.exists() or model.is_symlink():
+    elif os.path.lexists(model):
         file = model
         spec, names = read_sentencepiece(model)
         config = {**names, **config}
@@ -320,8 +322,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
 def library_error(error: BaseException, message: str, file: Path | None = None) -> BaseException:
     """What to raise for an error of the tokenizers library: it raises plain Exceptions, and panics of Rust's."""
     if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-        cause = " ".join(str(error).split())[:_LONGEST_CAUSE]
-        return UserError(f"{message} ({type(error).__name__}: {cause})", file=file)
+        return UserError(f"{message} ({type(error).__name__}: {first_words(error)})", file=file)
     return error
 
 
