@@ -77,8 +77,8 @@ def config_from_gguf(file: GgufFile) -> LlamaConfig:
         UserError: the model is of another architecture or uses what is not implemented here, or a key is missing or
             wrong.
     """
-    architecture = file.metadata.get("general.architecture")
-    if architecture not in _ARCHITECTURES:
+    architecture = text(file.metadata, "general.architecture")
+    if architecture is None or architecture not in _ARCHITECTURES:
         known = " and ".join(_ARCHITECTURES)
         raise UserError(
             f"{short(architecture)} is not supported; supported are {known}", key="general.architecture"
@@ -87,7 +87,7 @@ def config_from_gguf(file: GgufFile) -> LlamaConfig:
     keys = {key.removeprefix(prefix): value for key, value in file.metadata.items() if key.startswith(prefix)}
     try:
         _check_keys(keys)
-        return _config(file, str(architecture), keys)
+        return _config(file, architecture, keys)
     except UserError as error:
         ours = error.key is not None and (error.key in keys or error.key in _READ)
         raise UserError(error.message, key=f"{prefix}{error.key}" if ours else error.key) from None

@@ -15,7 +15,7 @@ from codecascade.tokens import pipeline
 from codecascade.tokens.pipeline import Spec
 from codecascade.values import flag, integer, short
 
-MOST_TOKENS = 2**22
+MOST_TOKENS = 2**21
 _MOST_GROWTH = 256
 _LONGEST_AFFIX = 64
 # How many characters a step can make of one, at most. "Precompiled" is not here: a table that changes text at will.

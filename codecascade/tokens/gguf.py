@@ -76,7 +76,7 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
     Raises:
         UserError: a key is missing or has a value of another type, or the file names a tokenizer that is not known.
     """
-    model = metadata.get(f"{_KEY}model")
+    model = text(metadata, f"{_KEY}model")
     if model not in ("gpt2", "llama"):
         raise UserError(f"must be 'gpt2' or 'llama' (got {short(model)})", key=f"{_KEY}model")
     tokens = _tokens(metadata)
