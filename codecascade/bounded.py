@@ -85,6 +85,22 @@ def decode_json(data: bytes, path: str | Path) -> Any:
     return value
 
 
+def read_object(path: str | Path, most: int) -> dict[str, Any]:
+    """The object in a JSON file of at most ``most`` bytes, whose texts can be written again.
+
+    Raises:
+        UserError: the file can't be read, is no JSON (see :func:`decode_json`), or holds something else.
+    """
+    value = decode_json(read_bytes(path, most), path)
+    if not isinstance(value, dict):
+        raise UserError("must hold an object", file=path)
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise UserError("holds half of a surrogate pair, which is no text", file=path) from None
+    return value
+
+
 def _is_deeper(value: Any, levels: int) -> bool:
     """Whether lists and objects lie in each other more than so deep; level by level, without recursion."""
     containers = [value] if isinstance(value, dict | list) else []

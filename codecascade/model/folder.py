@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from codecascade.bounded import read_object
 from codecascade.errors import UserError
-from codecascade.files import atomic_folder, atomic_write, read_json, write_json
+from codecascade.files import atomic_folder, atomic_write, write_json
 from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
 from codecascade.model.weights import Device, assemble, read_weights, write_weights
@@ -52,7 +53,7 @@ def read_config(folder: str | Path) -> LlamaConfig:
     file = Path(folder) / _CONFIG
     if not os.path.lexists(file):
         raise UserError(f"is no model folder: it holds no {_CONFIG}", file=folder)
-    return LlamaConfig.from_hf(_read_object(file), file)
+    return LlamaConfig.from_hf(read_object(file, _MOST_CONFIG), file)
 
 
 def load_folder(path: str | Path, *, dtype: torch.dtype | None = None, device: Device = "cpu") -> LoadedModel:
@@ -74,7 +75,9 @@ def load_folder(path: str | Path, *, dtype: torch.dtype | None = None, device: D
     if head is not None and table is not None and config.tie_word_embeddings and not torch.equal(head, table):
         # as transformers 5 does: the weights are the truth
         config = replace(config, tie_word_embeddings=False)
-    generation = _read_object(folder / _GENERATION) if os.path.lexists(folder / _GENERATION) else {}
+    generation = (
+        read_object(folder / _GENERATION, _MOST_CONFIG) if os.path.lexists(folder / _GENERATION) else {}
+    )
     return LoadedModel(assemble(config, tensors, file=folder), tokenizer, str(path), generation)
 
 
@@ -99,7 +102,7 @@ def read_tokenizer(folder: str | Path) -> Tokenizer:
 
 def _ends(file: Path) -> list[int]:
     """The ids of a file's ``eos_token_id``: one, several or none."""
-    value = _read_object(file).get("eos_token_id")
+    value = read_object(file, _MOST_CONFIG).get("eos_token_id")
     ids = [] if value is None else value if isinstance(value, list) else [value]
     for token_id in ids:
         if isinstance(token_id, bool) or not isinstance(token_id, int):
@@ -107,13 +110,6 @@ def _ends(file: Path) -> list[int]:
                 f"must be an id or a list of ids (got {short(value)})", file=file, key="eos_token_id"
             )
     return ids
-
-
-def _read_object(file: Path) -> dict[str, Any]:
-    data = read_json(file, _MOST_CONFIG)
-    if not isinstance(data, dict):
-        raise UserError("must hold an object", file=file)
-    return data
 
 
 def save_folder(

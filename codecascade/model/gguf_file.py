@@ -44,7 +44,7 @@ _FLOATS = {
 # Limits far beyond any model's, which keep a hostile file from taking all time and memory.
 _MOST_KEYS = 2**16
 _MOST_TENSORS = 2**18
-_LONGEST_NAME = 2**16
+_LONGEST_NAME = 2**10
 _MOST_STRINGS = 2**22
 _MOST_DIMENSIONS = 4
 
@@ -202,7 +202,8 @@ class GgufFile:
         dtype = np.dtype(_SCALARS[kind])
         start = self._take(dtype.itemsize * count)
         if kind == _BOOL:
-            return np.frombuffer(self._memory, np.uint8, count, start) != 0
+            flags: np.ndarray = np.frombuffer(self._memory, np.uint8, count, start) != 0
+            return flags
         return np.frombuffer(self._memory, dtype, count, start)
 
     def _text(self, most: int | None = None) -> str:

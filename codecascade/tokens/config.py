@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codecascade.bounded import read_text
+from codecascade.bounded import read_object, read_text
 from codecascade.errors import UserError
-from codecascade.files import read_json
 from codecascade.tokens import pipeline
 from codecascade.tokens.checks import check_added_token
 from codecascade.tokens.pipeline import Spec
@@ -33,7 +32,7 @@ def read_tokenizer_config(folder: Path) -> dict[str, Any]:
     config: dict[str, Any] = {}
     for name in (_MAP, _MAIN):
         if os.path.lexists(folder / name):
-            values = _read_object(folder / name)
+            values = read_object(folder / name, _MOST_CONFIG)
             _named(folder / name, lambda values=values: _check(values))
             config |= values
     template = folder / "chat_template.jinja"
@@ -48,7 +47,7 @@ def read_tokenizer_config(folder: Path) -> dict[str, Any]:
             folder / _MAIN, lambda: _decoder(config["added_tokens_decoder"])
         )
     elif os.path.lexists(folder / _ADDED):
-        added = _read_object(folder / _ADDED)
+        added = read_object(folder / _ADDED, _MOST_CONFIG)
         config["added_tokens_decoder"] = _named(folder / _ADDED, lambda: _added(added))
     return config
 
@@ -142,10 +141,3 @@ def _named(file: Path, read: Any) -> Any:
         return read()
     except UserError as error:
         raise UserError(error.message, file=file, key=error.key) from None
-
-
-def _read_object(file: Path) -> dict[str, Any]:
-    value = read_json(file, _MOST_CONFIG)
-    if not isinstance(value, dict):
-        raise UserError("must hold an object", file=file)
-    return value

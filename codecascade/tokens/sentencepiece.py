@@ -19,7 +19,7 @@ from codecascade.tokens.pipeline import Spec
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 _BPE = 2
-_MOST_BYTES = 64 << 20
+_MOST_BYTES = 32 << 20
 _LONGEST_PIECE = 1024
 _LONGEST_VARINT = 10
 
@@ -41,6 +41,8 @@ def read_sentencepiece(path: str | Path) -> tuple[Spec, dict[str, Any]]:
     data = read_bytes(path, _MOST_BYTES)
     try:
         message = list(_fields(data))
+        if sum(number == 1 for number, _ in message) > MOST_TOKENS:
+            raise UserError(f"holds more than {MOST_TOKENS:,} pieces", file=path)
         pieces = [_piece(value) for number, value in message if number == 1]
         trainer, normalizer = (dict(_fields(_last(message, number, b""))) for number in (2, 3))
     except (IndexError, KeyError, struct.error, UnicodeDecodeError, TypeError, AttributeError) as error:
@@ -69,10 +71,8 @@ def spec_from_pieces(pieces: Sequence[Piece], *, dummy_prefix: bool) -> Spec:
     """The ``tokenizer.json`` of a SentencePiece vocabulary. User-defined pieces are matched whole, as there.
 
     Raises:
-        UserError: there are too many pieces, or one is too long or has no score.
+        UserError: a piece is too long or has no score.
     """
-    if len(pieces) > MOST_TOKENS:
-        raise UserError(f"holds more than {MOST_TOKENS:,} pieces")
     for token_id, piece in enumerate(pieces):
         if piece.kind == NORMAL and len(piece.text) > _LONGEST_PIECE:
             raise UserError(

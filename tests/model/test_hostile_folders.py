@@ -396,6 +396,12 @@ def test_an_unknown_token_that_is_not_there(folder: Path) -> None:
     assert "model.unk_token: '<nope>' is not in the vocabulary" in str(use(folder))
 
 
+@pytest.mark.parametrize("name", [GENERATION, TOKENIZER, TOKENIZER_CONFIG, SPECIAL])
+def test_half_of_a_surrogate_pair(folder: Path, name: str) -> None:
+    change(folder / name, note="\ud800")
+    assert name in str(use(folder))
+
+
 @pytest.mark.parametrize("content", [b"\xff", b"{% \xff %}"])
 def test_a_template_that_is_not_text(folder: Path, content: bytes) -> None:
     (folder / TEMPLATE).write_bytes(content)
