@@ -34,7 +34,12 @@ def open_regular(path: str | Path) -> IO[bytes]:
         what = "is a folder" if stat.S_ISDIR(mode) else "is a pipe, a socket or a device"
         raise UserError(f"{what}; a file is wanted", file=path)
     file = os.fdopen(descriptor, "rb")
-    if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
+    try:
+        head = file.read(len(_LFS_POINTER))
+    except OSError as error:
+        file.close()
+        raise UserError(f"can't be read ({error.strerror})", file=path) from None
+    if head == _LFS_POINTER:
         file.close()
         raise UserError(
             "is a Git LFS pointer, not the file itself; run `git lfs pull` in its folder", file=path
@@ -46,7 +51,10 @@ def open_regular(path: str | Path) -> IO[bytes]:
 def read_bytes(path: str | Path, most: int) -> bytes:
     """The content of a file of at most ``most`` bytes. Raises as :func:`open_regular`, and for a larger file."""
     with open_regular(path) as file:
-        data = file.read(most + 1)
+        try:
+            data = file.read(most + 1)
+        except OSError as error:
+            raise UserError(f"can't be read ({error.strerror})", file=path) from None
     if len(data) > most:
         raise UserError(f"is larger than {most:,} bytes, the most that is read of such a file", file=path)
     return data

@@ -9,7 +9,7 @@ from typing import Any
 
 from codecascade.errors import UserError
 
-_LONGEST_CAUSE = 200
+_LONGEST = 200
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 _SHORT.maxlevel = 2
@@ -17,14 +17,15 @@ _SHORT.maxlist = _SHORT.maxdict = 4
 
 
 def short(value: Any) -> str:
-    """A value as a message shows it: never longer than a line, however long or deep it is."""
-    return _SHORT.repr(value)
+    """A value as a message shows it: never longer than a few lines, however long or deep it is."""
+    shown = _SHORT.repr(value)
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]} ..."
 
 
 def first_words(error: BaseException) -> str:
     """What a library says, on one line and not longer: it may repeat what a file holds."""
     words = " ".join(str(error).split())
-    return words if len(words) <= _LONGEST_CAUSE else f"{words[:_LONGEST_CAUSE]} ..."
+    return words if len(words) <= _LONGEST else f"{words[:_LONGEST]} ..."
 
 
 def integer(data: Mapping[str, Any], key: str, default: int | None = None, *, least: int, most: int) -> int:

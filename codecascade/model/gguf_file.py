@@ -72,8 +72,8 @@ class GgufFile:
         with open_regular(path) as file:
             try:
                 self._memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except ValueError:
-                raise _not_whole(path, "it is empty") from None
+            except (ValueError, OSError) as error:
+                raise _not_whole(path, str(error)) from None
         self.metadata: dict[str, Any] = {}
         self.tensors: dict[str, GgufTensor] = {}
         self._at = self._strings = 0

@@ -26,7 +26,7 @@ _TABLE, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 _OLD_FREQUENCIES = "rotary_emb.inv_freq"
 _STORED = ("F32", "BF16", "F16", "F64")
 _SHARD = re.compile(r"(?:[\w.-]+/)*[\w-][\w.-]*\.safetensors", re.ASCII)
-_MOST_INDEX = 64 << 20
+_MOST_INDEX = 32 << 20
 # What a message names: so many tensors, so many letters of each.
 _NAMED, _LONGEST_NAME = 5, 100
 Device = torch.device | str

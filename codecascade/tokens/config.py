@@ -16,7 +16,7 @@ from codecascade.values import flag, short
 
 NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
 _MAIN, _MAP, _ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
-_MOST_CONFIG = 64 << 20
+_MOST_CONFIG = 16 << 20
 _MOST_TEMPLATE = 1 << 20
 _LONGEST_ID = 9
 

@@ -32,7 +32,7 @@ from codecascade.tokens.sentencepiece import read_sentencepiece
 from codecascade.values import first_words
 
 log = logging.getLogger(__name__)
-_MOST_VOCABULARY = 128 << 20
+_MOST_VOCABULARY = 64 << 20
 _SHOWN = 5
 _GUESSES = {"bos_token": ("<s>",), "eos_token": ("</s>", "<|endoftext|>", "<|end_of_text|>")}
 
