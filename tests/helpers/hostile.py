@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from codecascade.errors import UserError
 from codecascade.generation.local import LocalGenerator
@@ -14,6 +16,20 @@ from codecascade.generation.requests import Sampling, chat_request, completion_r
 from codecascade.model.sources import load, resolve
 from codecascade.tokens.chat import Message
 
+CONFIG, GENERATION, INDEX, WEIGHTS = (
+    "config.json",
+    "generation_config.json",
+    "model.safetensors.index.json",
+    "model.safetensors",
+)
+TOKENIZER, TOKENIZER_CONFIG, SPECIAL, ADDED, TEMPLATE = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+)
+PIECES = "tokenizer.model"
 LONGEST_MESSAGE = 1000
 
 
@@ -53,3 +69,17 @@ def use(path: Path, *, seconds: float = 20.0) -> str | None:
         assert len(message) < LONGEST_MESSAGE + len(str(path)), message[:LONGEST_MESSAGE]
         return message
     return None
+
+
+def change(path: Path, **changes: Any) -> None:
+    data = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**data, **changes}))
+
+
+def change_at(path: Path, keys: tuple[str | int, ...], value: Any) -> None:
+    data = json.loads(path.read_text())
+    place = data
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    path.write_text(json.dumps(data))
