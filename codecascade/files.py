@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from codecascade.bounded import MOST_JSON, decode_json, read_bytes
 from codecascade.errors import UserError
 from codecascade.text_files import json_object, parse_json, read_text, text_lines
 
@@ -191,13 +192,15 @@ class FolderLock:
                 folder.rmdir()
 
 
-def read_json(path: str | Path) -> Any:
-    """The content of a JSON file, which may begin with a byte order mark.
+def read_json(path: str | Path, most: int = MOST_JSON) -> Any:
+    """The content of a JSON file, whoever wrote it (:mod:`codecascade.bounded`); compressed if it ends in ``.gz``.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file is missing, can't be read, is larger than ``most`` bytes, or is not JSON.
     """
-    return parse_json(read_text(path), path)
+    if str(path).endswith(".gz"):
+        return parse_json(read_text(path), path)
+    return decode_json(read_bytes(path, most), path)
 
 
 def write_json(path: str | Path, value: Any) -> None:

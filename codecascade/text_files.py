@@ -15,21 +15,28 @@ _MOST_NESTED = 200
 """Levels of JSON. Python's own limit depends on how deep the caller is, so a text read here could fail elsewhere."""
 
 
-def parse_json(text: str, place: str | Path) -> Any:
-    """The value of a JSON text of a user's.
+def parse_json(text: str, place: str | Path, most_nested: int = _MOST_NESTED) -> Any:
+    """The value of a JSON text that somebody else wrote.
+
+    Of a key that comes twice the last value counts, as everywhere.
+
+    Args:
+        most_nested: levels of lists and objects in each other.
 
     Raises:
         UserError: it is not JSON, or nested so deeply that what handles it would fail (``place`` is named).
     """
-    too_deep = UserError(f"is nested too deeply (more than {_MOST_NESTED} levels)", file=place)
+    too_deep = UserError(f"is nested too deeply (more than {most_nested} levels)", file=place)
     try:
         value = json.loads(text)
     except RecursionError:
         raise too_deep from None
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise UserError(f"is not valid JSON ({error})", file=place) from None
+    except ValueError:
+        raise UserError("is not valid JSON (a number has thousands of digits)", file=place) from None
     # A count of all brackets is quick, and few texts have so many that their depth has to be looked up.
-    if text.count("[") + text.count("{") > _MOST_NESTED and _is_deeper(value, _MOST_NESTED):
+    if text.count("[") + text.count("{") > most_nested and _is_deeper(value, most_nested):
         raise too_deep
     return value
 
@@ -66,13 +73,14 @@ def text_lines(path: str | Path) -> Iterator[str]:
         raise UserError(f"can't be read ({error})", file=path) from None
 
 
-def _is_deeper(value: Any, most: int) -> bool:
-    level = [value]
-    for _ in range(most + 1):
-        level = [
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects lie in each other more than so deep; level by level, without recursion."""
+    containers = [value] if isinstance(value, dict | list) else []
+    for _ in range(levels):
+        containers = [
             inner
-            for each in level
-            if isinstance(each, list | dict)
-            for inner in (each.values() if isinstance(each, dict) else each)
+            for container in containers
+            for inner in (container.values() if isinstance(container, dict) else container)
+            if isinstance(inner, dict | list)
         ]
-    return bool(level)
+    return bool(containers)

@@ -373,7 +373,8 @@ class _Row:
     def push(self, token: int, log_probability: float) -> str:
         """Add a token; the text that became certain by it."""
         self._log_probability += log_probability
-        if token in self.stop_ids:
+        # what only gives required bytes again is the prompt's, even where a model ends on an ordinary token
+        if token in self.stop_ids and not self._text.constrained:
             self.finish_reason, self._stopped_by = "stop", token
             return self._text.finish()
         self._counted += not self._text.constrained

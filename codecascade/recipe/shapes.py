@@ -8,10 +8,11 @@ from pathlib import Path
 from codecascade.corpus.sources import is_there
 from codecascade.errors import UserError
 from codecascade.model.config import LlamaConfig
+from codecascade.model.folder import read_tokenizer
 from codecascade.model.sources import Source, config_of, resolve
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.tokens.infilling import add_infilling_tokens, drop_infilling_tokens, rows_for
-from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
+from codecascade.tokens.tokenizer import Tokenizer
 
 _PIECES, _CODE_LLAMA_IDS, _CODE_LLAMA_ROWS = 32_000, 32_011, 32_016  # of Llama 2, and with infilling tokens
 
@@ -120,7 +121,7 @@ def look_at_base(recipe: Recipe, warnings: list[str]) -> BaseShape | None:
     if not any((source.path / name).exists() for name in ("tokenizer.json", "tokenizer.model")):
         warnings.append(f"base: {recipe.base} holds no tokenizer")
         return BaseShape.guess(config)
-    return BaseShape.of(config, load_tokenizer(source.path))
+    return BaseShape.of(config, read_tokenizer(source.path))
 
 
 def _where(source: Source) -> str:
