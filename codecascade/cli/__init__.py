@@ -19,10 +19,16 @@ from codecascade.cli import (  # noqa: F401  (they bring the commands)
     evaluation,
     figures,
     generation,
+    ranks,
     sandbox,
 )
 from codecascade.cli.app import app, invocation, stderr
 from codecascade.errors import RunFailed, Stopped, UserError
+
+_LOST = (
+    "failed: another rank has ended, and its messages say why if it had time to; "
+    "torchrun --max-restarts N starts all of them again, from the last checkpoint"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -34,16 +40,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserError as error:
         _fail(f"error: {error}", 2)
     except Stopped as stop:
-        _fail(str(stop), stop.exit_code)
+        _fail(str(stop), stop.exit_code, consequence=True)
     except RunFailed as error:
-        _fail(f"failed: {error}", 1)
+        _fail(f"failed: {error}", 1, consequence=True)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone; there is nobody to tell
         sys.exit(1)
+    except Exception as error:
+        if not ranks.is_loss(error):
+            raise
+        _fail(_LOST, 1, consequence=True)
 
 
-def _fail(message: str, code: int) -> None:
-    print(message, file=sys.stderr)
+def _fail(message: str, code: int, *, consequence: bool = False) -> None:
+    """End with ``message``; of several ranks one prints it.
+
+    Args:
+        consequence: it may come of another rank's end, which is told then in its place.
+    """
+    before = ranks.other_end() if consequence else None
+    if before is not None:
+        sys.exit(before)
+    ranks.ends(code)
+    if ranks.may_tell(message):
+        print(message, file=sys.stderr)
     sys.exit(code)
 
 
@@ -52,4 +72,4 @@ def _set_up_messages() -> None:
 
     handler = RichHandler(console=stderr(), show_time=False, show_path=False, show_level=False)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
-    logging.getLogger("codecascade").setLevel(logging.INFO)
+    logging.getLogger("codecascade").setLevel(logging.INFO if ranks.is_first() else logging.ERROR)

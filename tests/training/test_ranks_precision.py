@@ -17,8 +17,8 @@ SCRIPT = Path(__file__).with_name("rank_steps.py")
 
 NORM = 1e-4
 """Relative. A product in bf16 is rounded by up to 2 ** -9 = 0.002, but at step 1 both sides make the very same
-products of the very same weights; only their fp32 sums are made in another order (2 ** -24 each). A micro-batch that is
-lost or counted twice changes the norm by several hundredths."""
+products of the very same weights; only their fp32 sums are made in another order (2 ** -24 each). A micro-batch that
+is lost or counted twice changes the norm by several hundredths."""
 
 UPDATE = 0.01
 """L2 of the difference relative to the L2 of the way that a weight has come. From step 2 on the weights may differ in
