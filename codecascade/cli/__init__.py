@@ -26,8 +26,8 @@ from codecascade.cli.app import app, invocation, stderr
 from codecascade.errors import RunFailed, Stopped, UserError
 
 _LOST = (
-    "failed: another rank has ended, and its messages say why if it had time to; "
-    "torchrun --max-restarts N starts all of them again, from the last checkpoint"
+    "failed: another rank has ended; if it could, it has told why. The same command goes on from the last "
+    "checkpoint, and torchrun --max-restarts N gives it by itself"
 )
 
 

@@ -52,6 +52,10 @@ _KNOWN_ON_HUB = {
 }
 _ON_HUB = {name.lower(): preset for name, preset in _KNOWN_ON_HUB.items()}  # the hub minds no case
 _HUB_FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.jinja"]
+_READ = (
+    *("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model"),
+    *("special_tokens_map.json", "chat_template.jinja", "*.safetensors", "*.safetensors.index.json"),
+)
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -137,6 +141,19 @@ def tokenizer_of(name: str) -> Tokenizer:
         raise UserError("has no tokenizer here", file=name)
     path = source.path or _fetch(name)
     return load_tokenizer(path) if path.is_dir() else read_gguf_tokenizer(path)
+
+
+def files_of(name: str) -> tuple[Path, list[str]]:
+    """The folder that :func:`load` reads what ``name`` stands for from, and the names of the files that it reads.
+
+    Raises:
+        UserError: it is not there.
+    """
+    source = resolve(name)
+    path = source.path or _fetch(name)
+    if path.is_file():
+        return path.parent, [path.name]
+    return path, sorted({file.name for pattern in _READ for file in path.glob(pattern) if file.is_file()})
 
 
 def _find(name: str) -> Source | None:

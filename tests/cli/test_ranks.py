@@ -91,8 +91,8 @@ def test_ranks_that_lose_one_which_tells_end_as_it_does(
 
 def test_a_fault_of_ours_keeps_its_traceback(as_rank: As, monkeypatch: pytest.MonkeyPatch) -> None:
     as_rank(1)
-    monkeypatch.setattr("codecascade.cli.app", lambda args=None: [][1])
-    with pytest.raises(IndexError):
+    monkeypatch.setattr("codecascade.cli.app", lambda args=None: {}["key"])
+    with pytest.raises(KeyError):
         main([])
 
 
