@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 
 from codecascade.cli import (  # noqa: F401  (they bring the commands)
     cascade,
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _set_up_messages()
     invocation[:] = sys.argv[1:] if arguments is None else arguments
     try:
+        _refuse_empty(invocation)
         app(args=list(arguments) if arguments is not None else None)
     except UserError as error:
         _fail(f"error: {error}", 2)
@@ -50,6 +52,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not ranks.is_loss(error):
             raise
         _fail(_LOST, 1, consequence=True)
+
+
+_MAY_BE_EMPTY = ("--prompt", "--system", "--set", "--data")
+"""Options whose value is text as it is, or is read with more words for what is wrong with it."""
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """An empty path would stand for the current folder: a script's variable that is not set must not do that."""
+    for before, argument in pairwise(["", *arguments]):
+        if before in _MAY_BE_EMPTY:
+            continue
+        option, equals, value = argument.partition("=")
+        if not argument.strip():
+            key = before if before.startswith("-") else None
+        elif equals and option.startswith("--") and option not in _MAY_BE_EMPTY and not value.strip():
+            key = option
+        else:
+            continue
+        raise UserError(
+            "is empty; give a value, or leave it out" if key else "an argument of the command is empty",
+            key=key,
+        )
 
 
 def _fail(message: str, code: int, *, consequence: bool = False) -> None:

@@ -81,6 +81,8 @@ def resolve(name: str) -> Source:
         UserError: none of them, or the model is of a kind that is not supported.
     """
     source = _find(name)
+    if not name.strip():
+        raise UserError("a model's name is empty; name a folder, a GGUF file or a model on the hub")
     if source is None:
         near = difflib.get_close_matches(name, [*_PACKAGES, *PRESETS], n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -134,7 +136,7 @@ def tokenizer_of(name: str) -> Tokenizer:
         UserError: it is not there or can't be read.
     """
     path = Path(name).expanduser()
-    if path.is_dir():
+    if name.strip() and path.is_dir():
         return load_tokenizer(path)
     source = resolve(name)
     if source.kind == "preset" or (source.kind == "package" and source.path is None):
@@ -157,6 +159,9 @@ def files_of(name: str) -> tuple[Path, list[str]]:
 
 
 def _find(name: str) -> Source | None:
+    # an empty path would be the current folder
+    if not name.strip():
+        return None
     path = Path(name).expanduser()
     if path.is_dir():
         return Source("folder", name, path, read_config(path))
