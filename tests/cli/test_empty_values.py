@@ -1,4 +1,4 @@
-"""An empty value is refused by its key wherever a path or a text is needed: it never stands for the current folder."""
+"""An empty value is refused by its key where a path or a text is needed: it never stands for the current folder."""
 
 from __future__ import annotations
 
