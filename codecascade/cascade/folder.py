@@ -1,6 +1,6 @@
 """A run's folder: where everything is, and how a later run knows what is done.
 
-``recipe.toml``, ``corpus/``, ``base/`` (a model from scratch), ``dialogues/<stage>/``, ``checkpoints/<stage>/``
+``recipe.toml``, ``inputs.json``, ``corpus/``, ``base/`` (a model from scratch), ``dialogues/<stage>/``, ``checkpoints/<stage>/``
 (while it trains), ``logs/<stage>.jsonl``, ``tensorboard/<stage>/``, ``models/<stage>/``, ``evaluations/<model>/``,
 ``results.json``, ``report.md``, ``report.html``.
 """

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch.distributed import Store
+    from torch.distributed import Store  # type: ignore[attr-defined]
 
 _PATIENCE = timedelta(seconds=3)
 """How long another rank waits for the first one to say the same."""
@@ -79,7 +79,7 @@ def _end_key() -> str:
 
 def _store() -> Store | None:
     """The store of torchrun's agent; None where it can't be reached."""
-    from torch.distributed import TCPStore
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     try:
         return TCPStore(

@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor
 
 from codecascade.errors import UserError
@@ -100,11 +101,11 @@ def join_world() -> World:
 def _join_group(backends: str) -> None:
     # hours, because the ranks wait while the first one evaluates and writes reports
     timeout = timedelta(hours=12)
-    store, rank, size = next(dist.rendezvous("env://", timeout=timeout))
+    store, rank, size = next(rendezvous("env://", timeout=timeout))
     store.set_timeout(timeout)
     # torchrun's store outlives the ranks: those that it has started again must not find their predecessors' addresses
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    store = dist.PrefixStore(f"attempt {attempt}", store)
+    store = dist.PrefixStore(f"attempt {attempt}", store)  # type: ignore[attr-defined]
     dist.init_process_group(backends, store=store, rank=rank, world_size=size, timeout=timeout)
 
 
