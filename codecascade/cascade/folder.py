@@ -1,7 +1,7 @@
 """A run's folder: where everything is, and how a later run knows what is done.
 
-``recipe.toml``, ``inputs.json``, ``corpus/``, ``base/`` (a model from scratch), ``dialogues/<stage>/``, ``checkpoints/<stage>/``
-(while it trains), ``logs/<stage>.jsonl``, ``tensorboard/<stage>/``, ``models/<stage>/``, ``evaluations/<model>/``,
+``recipe.toml``, ``inputs.json``, ``corpus/``, ``base/`` (a model from scratch), ``dialogues/<stage>/``,
+``checkpoints/<stage>/`` (while it trains), ``logs/<stage>.jsonl``, ``tensorboard/<stage>/``, ``models/<stage>/``, ``evaluations/<model>/``,
 ``results.json``, ``report.md``, ``report.html``.
 """
 

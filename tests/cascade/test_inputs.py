@@ -56,7 +56,10 @@ def recipe_in(place: Path) -> Recipe:
             "base": str(place / "base"),
             "corpus": str(place / "corpus"),
             "evaluate": {"benchmarks": []},
-            "stage": [code, chat | {"dialogues": str(place / "dialogues.jsonl"), "train": "lora", "lora_rank": 2}],
+            "stage": [
+                code,
+                chat | {"dialogues": str(place / "dialogues.jsonl"), "train": "lora", "lora_rank": 2},
+            ],
         }
     )
 
