@@ -1,8 +1,8 @@
 """A run's folder: where everything is, and how a later run knows what is done.
 
 ``recipe.toml``, ``inputs.json``, ``corpus/``, ``base/`` (a model from scratch), ``dialogues/<stage>/``,
-``checkpoints/<stage>/`` (while it trains), ``logs/<stage>.jsonl``, ``tensorboard/<stage>/``, ``models/<stage>/``, ``evaluations/<model>/``,
-``results.json``, ``report.md``, ``report.html``.
+``checkpoints/<stage>/`` (while it trains), ``logs/<stage>.jsonl``, ``tensorboard/<stage>/``, ``models/<stage>/``,
+``evaluations/<model>/``, ``results.json``, ``report.md``, ``report.html``.
 """
 
 from __future__ import annotations
