@@ -53,6 +53,10 @@ _KNOWN_ON_HUB = {
 }
 _ON_HUB = {name.lower(): preset for name, preset in _KNOWN_ON_HUB.items()}  # the hub minds no case
 _HUB_FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.jinja"]
+_READ = (
+    *("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model"),
+    *("special_tokens_map.json", "chat_template.jinja", "*.safetensors", "*.safetensors.index.json"),
+)
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -78,6 +82,8 @@ def resolve(name: str) -> Source:
         UserError: none of them, or the model is of a kind that is not supported.
     """
     source = _find(name)
+    if not name.strip():
+        raise UserError("a model's name is empty; name a folder, a GGUF file or a model on the hub")
     if source is None:
         near = difflib.get_close_matches(name, [*_PACKAGES, *PRESETS], n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -131,7 +137,7 @@ def tokenizer_of(name: str) -> Tokenizer:
         UserError: it is not there or can't be read.
     """
     path = Path(os.path.expanduser(name))
-    if os.path.isdir(path):
+    if name.strip() and os.path.isdir(path):
         return read_tokenizer(path)
     source = resolve(name)
     if source.kind == "preset" or (source.kind == "package" and source.path is None):
@@ -140,7 +146,23 @@ def tokenizer_of(name: str) -> Tokenizer:
     return read_tokenizer(path) if path.is_dir() else read_gguf_tokenizer(path)
 
 
+def files_of(name: str) -> tuple[Path, list[str]]:
+    """The folder that :func:`load` reads what ``name`` stands for from, and the names of the files that it reads.
+
+    Raises:
+        UserError: it is not there.
+    """
+    source = resolve(name)
+    path = source.path or _fetch(name)
+    if path.is_file():
+        return path.parent, [path.name]
+    return path, sorted({file.name for pattern in _READ for file in path.glob(pattern) if file.is_file()})
+
+
 def _find(name: str) -> Source | None:
+    # an empty path would be the current folder
+    if not name.strip():
+        return None
     path = Path(os.path.expanduser(name))
     # os.path's functions say no, where Path's raise for a name that is too long or of no user
     if os.path.isdir(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -132,10 +133,14 @@ def _where(source: Source) -> str:
     )
 
 
-def missing_texts(recipe: Recipe) -> list[str]:
-    """A sentence for each corpus, source and file of dialogues that is not there."""
+def missing_texts(recipe: Recipe, stages: Sequence[Stage] | None = None) -> list[str]:
+    """A sentence for each corpus, source and file of dialogues that is not there.
+
+    Args:
+        stages: whose files are looked for; None: all.
+    """
     named = [("corpus", source) for source in recipe.corpus]
-    for stage in recipe.stage:
+    for stage in recipe.stage if stages is None else stages:
         named += [(stage.name, item.corpus) for item in stage.mixture if item.corpus]
         if stage.dialogues is not None and stage.dialogues != "mined":
             named.append((stage.name, stage.dialogues))

@@ -150,6 +150,8 @@ def where(name: str, given: Mapping[str, Path], *, corpus: bool) -> str:
 
 
 def _there(path: str) -> Path:
+    if not path.strip():
+        raise UserError("names no file or folder; the current folder is written '.'", key="--data")
     found = Path(path).expanduser()
     if not found.exists():
         raise UserError("there is no such file or folder", file=path, key="--data")
