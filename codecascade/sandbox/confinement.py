@@ -17,7 +17,7 @@ import resource
 import sys
 import time
 
-from codecascade.sandbox import landlock, runner, scratch, seccomp, syscalls, world
+from codecascade.sandbox import candidate, landlock, runner, scratch, seccomp, syscalls, world
 from codecascade.sandbox.processes import descendants, kill_descendants, tasks_of
 from codecascade.sandbox.watch import Watch, reset_usage
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 SIGKILL = 9
 _MEGABYTE = 1 << 20
 _OPEN_FILES = 256
+_LINK, _ASIDE = runner.CHANNEL + 1, _OPEN_FILES - 1
 _WARM_UP = """
 def add(numbers: list[int], more: int = 1) -> list[int]:
     return sorted([number + more for number in numbers if number > 0], reverse=True)
@@ -135,8 +136,12 @@ class Confinement:
         gc.freeze()
         gc.disable()
 
-    def run(self, job: Job) -> Reply:
+    def run(self, job: Job, link: int = -1) -> Reply:
         """Run one job and leave nothing of it.
+
+        Args:
+            link: of a program whose tests run elsewhere, the descriptor that leads to them; it is closed. When its
+                other end is, the program is at its end.
 
         Raises:
             HarnessGone: the other end of ``control`` was closed; the program is dead.
@@ -166,7 +171,7 @@ class Confinement:
         gc.freeze()  # else the program's first objects start a collection of what the server made since
         pid = os.fork()
         if pid == 0:
-            self._become(job, given, out_of_it, err_of_it, its.fileno())
+            self._become(job, given, out_of_it, err_of_it, its.fileno(), link)
         for descriptor in (given, out_of_it, err_of_it):
             os.close(descriptor)
         its.close()
@@ -174,9 +179,12 @@ class Confinement:
             for descriptor in self.standard:
                 os.close(descriptor)  # so that the ends of the pipes are seen
         watch = Watch(pid, out, err, ours.fileno(), limits, self.control, self._processes)
+        if link >= 0:
+            watch.poll.register(link, 0)  # its hanging up ends the watch
         try:
             watch.follow()
         finally:
+            ended = link < 0 or os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
             status = self._end_all(pid)
             wall = time.monotonic() - started
             if sys.exc_info()[0] is None:
@@ -194,6 +202,7 @@ class Confinement:
             "cpu_seconds": watch.cpu_seconds(),
             "wall_seconds": wall,
             "files": {},
+            "ended": ended,  # by itself
         }
         if job["outputs"]:
             reply["files"] = scratch.collect(self.scratch, job["outputs"], limits["file_mb"] * _MEGABYTE)
@@ -231,7 +240,7 @@ class Confinement:
                 folders += [entry.path for entry in entries if entry.stat().st_mode & 0o004]
         return folders
 
-    def _become(self, job: Job, given: int, out: int, err: int, channel: int) -> NoReturn:
+    def _become(self, job: Job, given: int, out: int, err: int, channel: int, link: int) -> NoReturn:
         """In the fork: from the server's copy to the confined program. Never returns."""
         leave, told = os._exit, channel
         try:
@@ -243,12 +252,16 @@ class Confinement:
                 landlock.restrict(self.rules)
             if self.standard and "argv" in job:
                 given, out = self.standard
+            if link >= 0:
+                os.dup2(link, _ASIDE)  # it may have the number of one of those that come
             for descriptor, place in ((given, 0), (out, 1), (err, 2)):
                 os.dup2(descriptor, place)
             if channel != runner.CHANNEL:
                 os.dup2(channel, runner.CHANNEL, inheritable=False)
             told = runner.CHANNEL
-            os.closerange(runner.CHANNEL + 1, _OPEN_FILES)
+            if link >= 0:
+                os.dup2(_ASIDE, _LINK, inheritable=False)
+            os.closerange(_LINK if link < 0 else _LINK + 1, _OPEN_FILES)
             if self.is_root:
                 syscalls.become_user(self.user, may_read_all=self.reads_all)
             elif self.kind == "namespaces":
@@ -260,6 +273,10 @@ class Confinement:
             if "argv" in job:
                 runner.run_command(job)
             path = [self.scratch, *self.path] if job["files"] else self.path
+            if link >= 0:
+                os.dup2(_LINK, runner.CHANNEL, inheritable=False)  # the program can tell the server nothing
+                os.close(_LINK)
+                candidate.run_candidate(job, path)
             runner.run_python(self.steps, job, path, self.builtins)
         except BaseException as error:
             os.write(told, f"Xcan't be confined: {error}".encode())
@@ -321,7 +338,14 @@ class Confinement:
 
 def _failed(why: str) -> Reply:
     """The reply to a job whose program is not run."""
-    nothing: Reply = {"signal": 0, "exit_status": -1, "stdout": b"", "stderr": b"", "files": {}}
+    nothing: Reply = {
+        "ended": True,
+        "signal": 0,
+        "exit_status": -1,
+        "stdout": b"",
+        "stderr": b"",
+        "files": {},
+    }
     return {"verdict": "failed", "exception": why, "cpu_seconds": 0.0, "wall_seconds": 0.0, **nothing}
 
 

@@ -20,6 +20,7 @@ from codecascade.evaluation.data import Record, need
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox
+from codecascade.sandbox.splitting import Split, split
 
 _DOCTESTS = """
 import doctest as _doctest
@@ -35,7 +36,7 @@ assert _runner.tries and not _runner.failures
 @dataclass(frozen=True)
 class InfillingProblem:
     """``prefix + middle + suffix`` is the whole text; unless ``test`` is empty, it can be run between ``setup``
-    and ``test``."""
+    and ``test``. ``entry_point`` is the function that ``test`` calls, where it does nothing else."""
 
     task_id: str
     prefix: str
@@ -43,13 +44,16 @@ class InfillingProblem:
     suffix: str
     test: str = ""
     setup: str = ""
+    entry_point: str | None = None
 
     @property
     def text(self) -> str:
         return self.prefix + self.middle + self.suffix
 
     def program(self, middle: str) -> Program:
-        return Program(self.setup + self.prefix + middle + self.suffix, tests=self.test)
+        apart = Split() if self.entry_point is None else split(self.test, self.text, self.entry_point)
+        source = self.setup + self.prefix + middle + self.suffix
+        return Program(source, tests=self.test, calls=apart.calls, given=apart.given)
 
 
 def single_line_problems(problems: Iterable[HumanEvalProblem]) -> list[InfillingProblem]:
@@ -65,6 +69,7 @@ def single_line_problems(problems: Iterable[HumanEvalProblem]) -> list[Infilling
             line + "\n",
             "\n".join(lines[number + 1 :]),
             problem.check,
+            entry_point=problem.entry_point,
         )
         for problem in problems
         for lines in [problem.canonical_solution.split("\n")]
@@ -166,6 +171,7 @@ def published_problems(records: Iterable[Record], kind: str) -> list[InfillingPr
             row["canonical_solution"],
             row["suffix"],
             f"\n{row['test']}\ncheck({row['entry_point']})\n",
+            entry_point=row["entry_point"],
         )
         for _, row in records
         if row["task_id"].startswith(f"{kind}Infilling")

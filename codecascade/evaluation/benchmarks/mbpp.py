@@ -27,6 +27,7 @@ from codecascade.evaluation.task import (
     Task,
     unchanged,
 )
+from codecascade.sandbox.splitting import split
 
 DATA = Data(
     files=("mbpp.jsonl*", "sanitized-mbpp.json*"),
@@ -124,8 +125,10 @@ def _zero_shot(problem: MbppProblem, context: Context) -> Prompt:
 
 
 def _task(problem: MbppProblem, prompt: Prompt, context: Context, *, tagged: bool = False) -> Task:
+    apart = split(problem.check, problem.code)
+
     def programs(completion: str) -> Sequence[Program]:
-        return [Program(completion, tests=problem.check)]
+        return [Program(completion, tests=problem.check, calls=apart.calls, given=apart.given)]
 
     return Task(
         problem.task_id,

@@ -1,0 +1,108 @@
+"""One program and its tests in two zones: the program's answers to what the tests call, the tests their verdict."""
+
+from __future__ import annotations
+
+import re
+import select
+import socket
+from typing import Any
+
+from codecascade.sandbox.judges import Judge
+from codecascade.sandbox.outcome import Limits
+from codecascade.sandbox.program import Program
+from codecascade.sandbox.zone import Zone, ZoneDied
+
+_GRACE_SECONDS = 2.0  # for the tests to notice that the program has gone
+_VERDICTS = {"P": "passed", "F": "failed", "M": "out_of_memory", "T": "timed_out"}
+# Imported once in the judging process, where tests name them.
+_KNOWN = {
+    "bisect",
+    "collections",
+    "copy",
+    "datetime",
+    "decimal",
+    "doctest",
+    "fractions",
+    "functools",
+    "heapq",
+}
+_KNOWN |= {"itertools", "json", "math", "operator", "random", "re", "statistics", "string", "time", "typing"}
+_IMPORT = re.compile(r"^\s*(?:import|from)\s+([\w, ]+)", re.MULTILINE)
+
+
+class JudgeDied(Exception):
+    """The judging process has gone, or says nothing: start another."""
+
+
+def tests_job(program: Program, limits: Limits) -> dict[str, Any]:
+    """What the judging process is told."""
+    text = f"{program.given}\n{program.tests}"
+    words = {word for match in _IMPORT.finditer(text) for word in re.findall(r"\w+", match[1])}
+    return {
+        "given": program.given,
+        "tests": program.tests,
+        "calls": program.calls,
+        "modules": tuple(sorted(words & _KNOWN)) if words else (),
+        "cpu_seconds": min(limits.cpu_seconds, 1e6),
+    }
+
+
+def run_split(
+    zone: Zone, judge: Judge, job: dict[str, Any], tests: dict[str, Any], limits: Limits
+) -> dict[str, Any]:
+    """A server's answer, with the verdict of the tests.
+
+    Raises:
+        ZoneDied: the program's zone has gone.
+        JudgeDied: the judging process has.
+    """
+    its, of_tests = socket.socketpair()
+    with its, of_tests:
+        zone.ask(job, its.fileno())
+        try:
+            judge.ask(tests, of_tests.fileno())
+        except ZoneDied as error:
+            broken: ZoneDied | None = error
+        else:
+            broken = None
+    if broken is not None:
+        zone.answer(job)  # its program has ended, as its tests have gone
+        raise JudgeDied(str(broken))
+    answer = None
+    if _first(judge.descriptor, zone.descriptor, limits) != judge.descriptor:
+        answer = zone.answer(job)
+    try:
+        told = judge.answer(_GRACE_SECONDS)
+    except ZoneDied as error:
+        if answer is None:
+            zone.answer(job)
+        # Still at work with what the program answered when that was at its end: such tests have no verdict.
+        if answer is None or not answer["verdict"]:
+            raise JudgeDied(str(error)) from None
+        told = None
+    answer = answer or zone.answer(job)
+    return _together(answer, told, limits) if told else {**answer, "judge_died": True}
+
+
+def _first(judge: int, zone: int, limits: Limits) -> int:
+    """Which of two descriptors has something to read; the judge's if both have, or if none has for very long."""
+    poll = select.poll()
+    poll.register(judge, select.POLLIN)
+    poll.register(zone, select.POLLIN)
+    seconds = 3 * limits.wall_seconds + 60
+    ready = [descriptor for descriptor, _ in poll.poll(seconds * 1000 if seconds < 1e6 else None)]
+    return judge if judge in ready or not ready else zone
+
+
+def _together(answer: dict[str, Any], told: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    answer["cpu_seconds"] += told["cpu_seconds"]
+    verdict = told["verdict"]
+    if verdict in _VERDICTS:
+        answer["verdict"], answer["exception"] = _VERDICTS[verdict], told["exception"]
+        answer["stderr"] += told["stderr"].encode("utf-8", "replace")
+        if verdict == "T":
+            answer["exception"] = f"no end after {limits.cpu_seconds:g} s of CPU time"
+    elif not answer["verdict"] and not answer["ended"]:
+        # It hung up and went on.
+        answer["verdict"], answer["exception"] = "failed", "left before its end"
+    return answer
