@@ -128,6 +128,7 @@ class Confinement:
         _forget_ourselves(self.path)
         for _ in range(3):
             exec(compile(_WARM_UP, "warm-up", "exec"), {"__name__": "warm-up"})
+        candidate.rehearse()
         for _ in range(2):
             reply = self.run(_WARM_UP_JOB)
             if reply["verdict"] != "passed":

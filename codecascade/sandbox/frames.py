@@ -14,6 +14,8 @@ TYPE_CHECKING = False  # as typing's, whose import every program's process would
 if TYPE_CHECKING:
     from typing import Any
 
+_AT_ONCE = 65536
+
 
 def send(descriptor: int, message: dict[str, Any]) -> None:
     """Write one message.
@@ -65,18 +67,24 @@ def write(descriptor: int, content: bytes) -> None:
 
 
 def read(descriptor: int, most: int = 1 << 62) -> bytes | None:
-    """Read what :func:`write` wrote; None at the end.
+    """Read what :func:`write` wrote, where one message is answered before the next is written; None at the end.
 
     Raises:
-        ValueError: it is longer than ``most``.
+        ValueError: it is longer than ``most``, or not alone.
     """
-    head = _read(descriptor, 8)
-    if head is None:
-        return None
-    size = int.from_bytes(head, "little")
-    if size > most:
-        raise ValueError(f"a message of {size:,} bytes")
-    return _read(descriptor, size) if size else b""
+    data = os.read(descriptor, _AT_ONCE)
+    if len(data) < 8:
+        rest = _read(descriptor, 8 - len(data)) if data else None
+        if rest is None:
+            return None
+        data += rest
+    size = int.from_bytes(data[:8], "little")
+    if size > most or len(data) - 8 > size:
+        raise ValueError(f"{len(data) - 8:,} of {size:,} bytes")
+    if len(data) - 8 == size:
+        return data[8:]
+    rest = _read(descriptor, size + 8 - len(data))
+    return None if rest is None else data[8:] + rest
 
 
 def _read(descriptor: int, size: int) -> bytes | None:

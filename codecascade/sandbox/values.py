@@ -19,7 +19,7 @@ The encoder runs beside hostile code and promises nothing. The decoder takes any
 from __future__ import annotations
 
 import sys
-from _collections import deque
+from _collections import deque  # type: ignore[import-not-found]
 from _json import encode_basestring, make_encoder, make_scanner
 from _operator import is_
 
@@ -35,7 +35,7 @@ _ATOMS = frozenset({type(None), bool, int, float, str})
 _MARSHALLED = frozenset({list, dict, set, tuple, frozenset, bytes, complex})
 _MUTABLE: dict[str, type] = {"list": list, "dict": dict, "set": set, "deque": deque, "bytearray": bytearray}
 _IMMUTABLE: dict[str, type] = {"tuple": tuple, "frozenset": frozenset}
-_TYPES = {
+_TYPES: dict[str, type] = {
     each.__name__: each
     for each in (
         *(bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, range, object),
@@ -43,7 +43,11 @@ _TYPES = {
     )
 }
 _DATES = ("date", "datetime", "time", "timedelta")
-_VIEWS = {"dict_keys": {}.keys(), "dict_values": {}.values(), "dict_items": {}.items()}
+_VIEWS: dict[str, type[Any]] = {
+    "dict_keys": type({}.keys()),
+    "dict_values": type({}.values()),
+    "dict_items": type({}.items()),
+}
 _DIGITS = 4300
 _CONSTANTS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 _NUMBERS = frozenset("biufc")  # kinds of NumPy's types that hold nothing but numbers
@@ -63,14 +67,16 @@ class Opaque:
         return f"<{self._name} of the program>"
 
 
-def survey(value: Any) -> tuple[list[Any], bool]:
-    """The containers that can be changed in a value, each once, in an order that a copy of it has as well.
+def survey(positional: tuple[Any, ...], named: dict[str, Any]) -> tuple[list[Any], bool]:
+    """The containers that can be changed in a call's arguments, each once, in an order that a copy has as well.
 
-    And whether ``marshal`` copies the value as it is: what it does not know it may take for bytes.
+    And whether ``marshal`` copies the arguments as they are: what it does not know it may take for bytes.
     """
     found: list[Any] = []
+    if not named and _ATOMS.issuperset(map(type, positional)):
+        return found, True
     seen: set[int] = set()
-    waiting, known = [value], True
+    waiting, known = [*positional, *named.values()], True
     while waiting:
         each = waiting.pop()
         if (kind := type(each)) in _ATOMS or id(each) in seen:
@@ -130,32 +136,38 @@ def encode(
 
     Args:
         before: the arguments' :func:`contents` before the call.
-        keep: takes an iterator and gives its number; without it, iterators can't cross.
+        keep: takes an iterator and gives its number.
 
     Raises:
         TypeError: there is something else in it.
         RecursionError: it is nested too deeply.
     """
+    changed = [
+        number
+        for number, (each, old) in enumerate(zip(arguments, before, strict=False))
+        if len(old) != len(new := contents(each)) or not all(map(is_, old, new))
+    ]
     digits = sys.get_int_max_str_digits()
-    sys.set_int_max_str_digits(_DIGITS)
+    if digits != _DIGITS:
+        sys.set_int_max_str_digits(_DIGITS)
     try:
-        for careful in (False, True):
-            try:
-                message = _Encoder(arguments, keep, careful).message(value, before).encode()
-            except ValueError:  # halves of a pair of surrogates, or very many digits
-                if careful:
-                    raise
-                continue
-            if len(message) > LARGEST:
-                break
-            return message
-        raise TypeError(f"a value of more than {LARGEST >> 20} MB can't be handed to the tests")
+        try:
+            if type(value) in _ATOMS and not changed:
+                message = "".join(_to_json([value, [], [], []], 0)).encode()
+            else:
+                message = _Encoder(arguments, keep).message(value, changed)
+        except ValueError:  # halves of a pair of surrogates, or very many digits
+            message = _Encoder(arguments, keep, careful=True).message(value, changed)
     finally:
-        sys.set_int_max_str_digits(digits)
+        if digits != _DIGITS:
+            sys.set_int_max_str_digits(digits)
+    if len(message) > LARGEST:
+        raise TypeError(f"a value of more than {LARGEST >> 20} MB can't be handed to the tests")
+    return message
 
 
 class _Encoder:
-    def __init__(self, arguments: Any, keep: Callable[[Any], int] | None, careful: bool) -> None:
+    def __init__(self, arguments: Any, keep: Callable[[Any], int] | None, *, careful: bool = False) -> None:
         self.keep, self.careful = keep, careful
         self.nodes: list[Any] = []
         self.order: list[int] = []
@@ -164,17 +176,13 @@ class _Encoder:
         self.arguments = arguments
         self.own = {id(each): number for number, each in enumerate(arguments)}
 
-    def message(self, value: Any, before: Any) -> str:
+    def message(self, value: Any, changed: list[int]) -> bytes:
         root = self.item(value)
-        changed = []
-        for number, old in enumerate(before):
-            new = contents(self.arguments[number])
-            if len(old) != len(new) or not all(map(is_, old, new)):
-                changed.append([number, self.node("list", new)])
-        table = [root[0] if isinstance(root, tuple) else root, self.nodes, self.order, changed]
+        contents_of = [[number, self.node("list", contents(self.arguments[number]))] for number in changed]
+        table = [root, self.nodes, self.order, contents_of]
         if isinstance(root, tuple):
-            table.append(True)  # the root is a node's number
-        return "".join(_to_json(table, 0))
+            table = [root[0], *table[1:], True]  # the root is a node's number
+        return "".join(_to_json(table, 0)).encode()
 
     def item(self, value: Any) -> Any:
         """An atom as it is; a node's number in a tuple, which no atom is."""
@@ -216,7 +224,7 @@ class _Encoder:
             return self.leaf("argument", [number])
         for name, kind in (*_MUTABLE.items(), *_IMMUTABLE.items()):
             if isinstance(value, kind):
-                if kind is bytearray:
+                if isinstance(value, bytearray):
                     return self.leaf("buffer", [bytes(value).hex()])
                 return self.node(name, contents(value), value)
         # Subclasses cross as their base: an IntEnum, NumPy's float64.
@@ -237,9 +245,11 @@ class _Encoder:
             return self.leaf("range", [value.start, value.stop, value.step])
         if isinstance(value, type) and _TYPES.get(value.__name__) is value:
             return self.leaf("type", [value.__name__])
-        if (view := type(value).__name__) in _VIEWS and type(value) is type(_VIEWS[view]):
-            parts = [part for pair in value for part in pair] if view == "dict_items" else list(value)
-            return self.node(view, parts, value)
+        if type(value) is _VIEWS.get(view := type(value).__name__):
+            held: list[Any] = list(value)
+            return self.node(
+                view, [part for pair in held for part in pair] if view == "dict_items" else held, value
+            )
         return self.of_library(value)
 
     def of_library(self, value: Any) -> int:
@@ -256,7 +266,7 @@ class _Encoder:
             return self.leaf("numpy", [name == "ndarray", value.dtype.str, *value.shape, data])
         if self.keep is not None and hasattr(type(value), "__next__"):
             return self.leaf("iterator", [self.keep(value)])
-        kind = type(value)
+        kind: Any = type(value)
         if kind.__eq__ is object.__eq__ and not hasattr(kind, "__bool__") and not hasattr(kind, "__len__"):
             return self.leaf("opaque", [name])
         raise TypeError(f"a value of type {name} can't be handed to the tests")
@@ -293,7 +303,7 @@ class _Context:
     memo: dict[str, str] = {}  # noqa: RUF012
 
 
-_scan: Any = make_scanner(_Context())
+_scan: Any = make_scanner(_Context())  # type: ignore[arg-type]
 
 
 def decode(
@@ -323,6 +333,8 @@ def decode(
 
 def _built(table: Any, arguments: Any, iterator: Callable[[int], Any] | None) -> Any:
     root, nodes, order, changed, *is_node = table
+    if not nodes and type(root) in _ATOMS:
+        return root
     values: list[Any] = [_MUTABLE[node[0]]() if node[0] in _MUTABLE else _NOT_YET for node in nodes]
 
     def items_of(node: Any) -> list[Any]:
@@ -354,11 +366,9 @@ def _built(table: Any, arguments: Any, iterator: Callable[[int], Any] | None) ->
     new = [(arguments[_index(number)], list(values[_index(place)])) for number, place in changed]
     for argument, items in new:
         replace(argument, items)
-    if is_node:
-        return values[_index(root)]
-    if type(root) not in _ATOMS:
+    if not is_node and type(root) not in _ATOMS:
         raise Malformed("a root that is no atom")
-    return root
+    return values[_index(root)] if is_node else root
 
 
 _NOT_YET = object()

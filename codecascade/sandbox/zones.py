@@ -48,7 +48,10 @@ class Zones:
     def close(self) -> None:
         """End the idle ones; others are started if there are more jobs."""
         with self._lock:
-            ended = [*(zone for idle in self._idle.values() for zone in idle), *self._judges]
+            ended: list[Zone | Judge] = [
+                *(zone for idle in self._idle.values() for zone in idle),
+                *self._judges,
+            ]
             self._idle.clear()
             self._judges.clear()
         for each in ended:
