@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Protocol
 
 from codecascade.sandbox.outcome import Outcome
+from codecascade.sandbox.program import Program
 
 
 class Runs(Protocol):
     """Whatever runs Python programs."""
 
-    def run(self, program: str, /, *, timeout: float = ..., memory_mb: int = ...) -> Outcome: ...
+    def run(self, program: str | Program, /, *, timeout: float = ..., memory_mb: int = ...) -> Outcome: ...
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,35 @@ os.write(3, b"D")
 os.write(3, b"P" + os.read(3, 16))
 os._exit(0)
 """
+_FOOLS = """
+import builtins, ctypes, os, sys
+class Yes(int):
+    def __eq__(self, other): return True
+def hook(event, arguments):
+    if event == "exec":
+        builtins.abs = builtins.len = lambda value: 0
+sys.addaudithook(hook)
+sys.settrace(lambda frame, event, argument: None)
+for descriptor in range(3, 20):
+    try:
+        os.write(descriptor, b"P" * 24 if descriptor > 3 else b"")
+    except OSError:
+        pass
+def f(x):
+    ctypes.memmove(id(7), id(8), 32)
+    return Yes(8)
+"""
+_SEARCHES = """
+import ctypes
+marker = bytes(reversed(b"1174-rekram"))
+found = 0
+for place, rights, *_, name in [line.split() for line in open("/proc/self/maps")]:
+    if rights[:2] == "rw" and name[:2] != "[v":
+        start, end = (int(part, 16) for part in place.split("-"))
+        found += ctypes.string_at(start, end - start).count(marker)
+def f(x):
+    return found
+"""
 
 
 def network(sandbox: Runs, program: str = _NETWORK) -> bool:
@@ -174,6 +204,15 @@ def limits(sandbox: Runs) -> bool:
     )
 
 
+def tests_apart(sandbox: Runs) -> bool:
+    """By patching, by a value that equals everything, by native code; by reading the tests in memory."""
+    right = sandbox.run(Program("def f(x): return x + 1", tests="assert f(6) == 7", calls=("f",)))
+    fooled = sandbox.run(Program(_FOOLS, tests="assert f(6) == 7 and abs(f(6) - 7) < 1", calls=("f",)))
+    told = "# marker-4711\n" * 50 + "assert f(0) < 50"
+    unread = all(sandbox.run(Program(_SEARCHES, tests=told, calls=("f",))).passed for _ in range(2))
+    return right.passed and not fooled.passed and unread
+
+
 def signals(sandbox: Runs) -> bool:
     """A signal to a process of the same user."""
     with _of_same_user(sandbox) as other:
@@ -195,6 +234,7 @@ CALLS = Attack("socket, ptrace, unshare, mount, shmget, memfd", lambda sandbox: 
 TCP = Attack("TCP to the loopback", lambda sandbox: network(sandbox, _TCP))
 SIGNALS = Attack("a signal to a process of the same user", signals)
 VERDICT = Attack("a claim to have passed before the end", lambda sandbox: not sandbox.run(_CLAIMS).passed)
+TESTS_APART = Attack("patches, __eq__, native code; a search for the tests", tests_apart)
 
 
 PROMISES = {

@@ -19,7 +19,7 @@ import os
 import sys
 import time
 
-from codecascade.sandbox import frames, runner, values
+from codecascade.sandbox import frames, runner, values, values_out
 
 TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _answer(
 ) -> bytes:
     try:
         try:
-            return tag + b"V" + values.encode(call(), arguments, before, program.keep)
+            return tag + b"V" + values_out.encode(call(), arguments, before, program.keep)
         except StopIteration:
             if ends:
                 return tag + b"S"
@@ -151,9 +151,9 @@ def _exception(error: BaseException, arguments: Any, before: Any) -> bytes:
         bases, text = ["Exception"], ""
     head = [type(error).__name__, bases, text, _traceback(error)]
     try:
-        return values.encode([*head, list(error.args)], arguments, before)
+        return values_out.encode([*head, list(error.args)], arguments, before)
     except BaseException:
-        return values.encode([*head, None])
+        return values_out.encode([*head, None])
 
 
 def _traceback(error: BaseException) -> str:
@@ -161,7 +161,7 @@ def _traceback(error: BaseException) -> str:
     shown, real = _io.StringIO(), sys.stderr
     try:
         trace = error.__traceback__
-        while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, values.__file__):
+        while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, values_out.__file__):
             trace = trace.tb_next
         error.__traceback__ = trace
         sys.stderr = shown

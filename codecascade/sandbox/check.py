@@ -73,6 +73,7 @@ def check() -> Report:
         ("resource limits, watch", "none", (), attacks.LIMITS),
         ("other processes", best, None if best == "none" else ("seccomp", "landlock"), attacks.PROCESSES),
         ("verdict", best, ("seccomp", "landlock"), attacks.VERDICT),
+        ("verdict, tests apart", best, ("seccomp", "landlock"), attacks.TESTS_APART),
     ]
     found = [_layer(*layer) for layer in layers]
     with Zones(best) as zones:

@@ -29,7 +29,7 @@ import resource
 import sys
 import time
 
-from codecascade.sandbox import frames, runner, values
+from codecascade.sandbox import frames, runner, values, values_in
 
 TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ class _Judge:
         """What the program's function gives back, or an exception that it raised."""
         own, known = values.survey(arguments, named)
         call = (name, arguments, named, seconds)
-        return self.ask(b"M" + marshal.dumps(call) if known else b"P" + _pickled(call, name), own)
+        return self.ask(_copied(call, name, known), own)
 
     def ask(self, message: bytes, own: list[Any] | tuple[()] = ()) -> Any:
         if self.verdict is not None:
@@ -250,7 +250,7 @@ class _Judge:
             kind, content = data[_TAG_BYTES : _TAG_BYTES + 1], data[_TAG_BYTES + 1 :]
             if kind == b"S" and not content:
                 return _END
-            value = values.decode(content, own, lambda number: _Iterator(self, number))
+            value = values_in.decode(content, own, lambda number: _Iterator(self, number))
             if kind == b"V":
                 return value
             error, trace = _exception(value)
@@ -302,12 +302,17 @@ class _Iterator:
         return iter, (list(self),)
 
 
-def _pickled(call: tuple[Any, ...], name: str) -> bytes:
-    """For arguments of the standard library's types, in the one direction in which pickle is safe."""
+def _copied(call: tuple[Any, ...], name: str, known: bool) -> bytes:
+    """A call in the one direction in which marshal, and pickle for types of libraries, are safe."""
+    if known:
+        try:
+            return b"M" + marshal.dumps(call)
+        except ValueError:
+            pass  # a set of what marshal does not know
     import pickle
 
     try:
-        return pickle.dumps(call)
+        return b"P" + pickle.dumps(call)
     except Exception as error:
         raise TypeError(f"an argument of {name}() can't be handed to the program ({error})") from None
 
@@ -326,7 +331,7 @@ def _exception(told: Any) -> tuple[BaseException, str]:
         name, text, trace = str(name)[:200].replace("\0", ""), str(text), str(trace)[-_SHOWN:]
         base = next((_EXCEPTIONS[each] for each in bases if each in _EXCEPTIONS), Exception)
     except (TypeError, ValueError):
-        raise values.Malformed("no exception") from None
+        raise values_in.Malformed("no exception") from None
     given = arguments if isinstance(arguments, list) else [text]
     try:
         error: BaseException = base(*given)

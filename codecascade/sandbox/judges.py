@@ -17,7 +17,7 @@ from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Command
 from codecascade.sandbox.zone import Kind, Zone, ZoneDied, command_job, import_path
 
-_MODULES = ("frames", "judge", "runner", "values")
+_MODULES = ("frames", "judge", "runner", "values", "values_in")
 _START = "import sys; sys.path.insert(0, '.'); from codecascade.sandbox import judge; judge.main({path!r})"
 _LIMITS = Limits(cpu_seconds=math.inf, memory_mb=4096, address_space=True)
 

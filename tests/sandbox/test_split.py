@@ -97,6 +97,10 @@ def test_outcomes_are_those_of_tests_in_the_program(
             "from fractions import Fraction\nfrom decimal import Decimal\n"
             "assert f(Fraction(1, 2)) == Fraction(3, 2) and f(Decimal('1.5')) == Decimal('2.5')",
         ),
+        (
+            "def f(x): return sorted(x)",
+            "from decimal import Decimal\nassert f({Decimal(2): 1}) == [2] and f({Decimal(3)}) == [Decimal(3)]",
+        ),
         ("import re\ndef f(x): return re.match('a', x)", "assert f('a') and not f('b') and f('a') != 'a'"),
         ("def f(x): return {1: 2}.keys()", "assert f(0) == {1} and f(0) != [1]"),
         ("def f(x): return type(x)", "assert f(1) is int and f('') != int"),

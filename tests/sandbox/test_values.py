@@ -17,8 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codecascade.sandbox import values
-from codecascade.sandbox.values import Malformed, decode, encode
+from codecascade.sandbox import values, values_in
+from codecascade.sandbox.values_in import Malformed, decode
+from codecascade.sandbox.values_out import encode
 
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=5)
 INTEGERS = st.integers() | st.integers(-(10**5000), 10**5000)
@@ -154,7 +155,7 @@ MESSAGES = st.recursive(
     | st.booleans()
     | st.integers(-2, 9)
     | st.floats()
-    | st.sampled_from([*values._LEAVES, *values._MUTABLE]),
+    | st.sampled_from([*values_in._LEAVES, *values.MUTABLE]),
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
     max_leaves=30,
 )
