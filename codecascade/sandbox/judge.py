@@ -189,7 +189,7 @@ class _Judge:
             if job["given"]:
                 exec(given, names)
             for name in job["calls"]:
-                names[name] = self.stand_in(name)
+                names[name] = self.stand_in(name, names.get(name))
             self.answer(bytes(_TAG_BYTES), ())
             exec(tests, names)
             verdict = ("P", "", "")
@@ -205,8 +205,8 @@ class _Judge:
         self.verdict = self.verdict or (verdict, exception, "")
         raise _Ended
 
-    def stand_in(self, name: str) -> Any:
-        """What the tests call instead of one of the program's functions.
+    def stand_in(self, name: str, reference: object) -> Any:
+        """What the tests call instead of one of the program's functions; with the docstring of what was given.
 
         ``stand_in.within(seconds)`` is the same with a limit on the CPU time of each call.
         """
@@ -217,6 +217,7 @@ class _Judge:
         def within(seconds: float) -> Callable[..., Any]:
             return lambda *arguments, **named: self.call(name, arguments, named, seconds)
 
+        function.__doc__ = getattr(reference, "__doc__", None)
         function.__name__ = function.__qualname__ = name
         function.within = within  # type: ignore[attr-defined]
         return function

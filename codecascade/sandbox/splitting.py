@@ -57,6 +57,10 @@ class Split:
     given: str = ""
 
 
+TOGETHER = Split()
+"""Tests that run in the program's process."""
+
+
 @functools.lru_cache(4096)
 def split(tests: str, reference: str, entry_point: str | None = None) -> Split:
     """How ``tests`` of a program like ``reference`` run apart from it.
@@ -70,7 +74,7 @@ def split(tests: str, reference: str, entry_point: str | None = None) -> Split:
     """
     tree, known = _parsed(tests), _parsed(reference)
     if tree is None or known is None:
-        return Split()
+        return TOGETHER
     definitions = _definitions(known)
     names = _Names(tree)
     calls, given = set(), set()
@@ -79,20 +83,20 @@ def split(tests: str, reference: str, entry_point: str | None = None) -> Split:
         if name == entry_point:
             calls.add(name)
         elif isinstance(definition, ast.ClassDef):
-            return Split()
+            return TOGETHER
         elif isinstance(definition, _FUNCTIONS) and entry_point is None:
             calls.add(name)
         elif definition is not None:
             given.add(name)
         elif not hasattr(builtins, name):
             if entry_point is not None or name[:1].isupper():
-                return Split()
+                return TOGETHER
             calls.add(name)
     definition = definitions.get(entry_point or "")
     if not calls or isinstance(definition, (ast.ClassDef, ast.AsyncFunctionDef)):
-        return Split()
+        return TOGETHER
     if not names.only_plain(calls):
-        return Split()
+        return TOGETHER
     return Split(tuple(sorted(calls)), _needed(known, given, calls))
 
 
