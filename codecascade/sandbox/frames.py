@@ -14,7 +14,7 @@ TYPE_CHECKING = False  # as typing's, whose import every program's process would
 if TYPE_CHECKING:
     from typing import Any
 
-_AT_ONCE = 65536
+_AT_ONCE = 4096  # few messages are longer, and what a read may take is allocated first
 
 
 def send(descriptor: int, message: dict[str, Any]) -> None:

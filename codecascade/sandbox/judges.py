@@ -68,16 +68,17 @@ class Judge:
         except OSError as error:
             raise ZoneDied(str(error)) from None
 
-    def answer(self, seconds: float) -> dict[str, Any]:
-        """How it went.
+    def answer(self, seconds: float | None) -> dict[str, Any]:
+        """How it went; ``seconds`` is None where the answer is known to be there.
 
         Raises:
             ZoneDied: the process has gone, or says nothing for so long.
         """
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        if not poll.poll(seconds * 1000):
-            raise ZoneDied(f"no answer in {seconds:g} s")
+        if seconds is not None:
+            poll = select.poll()
+            poll.register(self._socket, select.POLLIN)
+            if not poll.poll(seconds * 1000):
+                raise ZoneDied(f"no answer in {seconds:g} s")
         try:
             answer = frames.receive(self._socket.fileno())
         except OSError as error:

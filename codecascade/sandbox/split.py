@@ -55,15 +55,20 @@ class JudgeDied(Exception):
 def tests_job(program: Program, limits: Limits) -> dict[str, Any]:
     """What the judging process is told."""
     text = f"{program.given}\n{program.tests}"
-    words = {word for match in _IMPORT.finditer(text) for word in re.findall(r"\w+", match[1])}
     return {
         "given": program.given,
         "tests": program.tests,
         "calls": program.calls,
-        "modules": tuple(sorted(words & _KNOWN)) if words else (),
+        "modules": _modules(text),
         "leaves_nothing": leaves_nothing(text),
         "cpu_seconds": min(limits.cpu_seconds, 1e6),
     }
+
+
+@functools.lru_cache(4096)
+def _modules(text: str) -> tuple[str, ...]:
+    words = {word for match in _IMPORT.finditer(text) for word in re.findall(r"\w+", match[1])}
+    return tuple(sorted(words & _KNOWN))
 
 
 @functools.lru_cache(4096)
@@ -114,11 +119,11 @@ def run_split(
     if broken is not None:
         zone.answer(job)  # its program has ended, as its tests have gone
         raise JudgeDied(str(broken))
-    answer = None
-    if _first(judge.descriptor, zone.descriptor, limits) != judge.descriptor:
+    answer, first = None, _first(judge.descriptor, zone.descriptor, limits)
+    if first == zone.descriptor:
         answer = zone.answer(job)
     try:
-        told = judge.answer(_GRACE_SECONDS)
+        told = judge.answer(None if first == judge.descriptor else _GRACE_SECONDS)
     except ZoneDied as error:
         if answer is None:
             zone.answer(job)
@@ -130,14 +135,14 @@ def run_split(
     return _together(answer, told, limits) if told else {**answer, "judge_died": True}
 
 
-def _first(judge: int, zone: int, limits: Limits) -> int:
-    """Which of two descriptors has something to read; the judge's if both have, or if none has for very long."""
+def _first(judge: int, zone: int, limits: Limits) -> int | None:
+    """Which of two descriptors has something to read; the judge's if both have, None if none has for very long."""
     poll = select.poll()
     poll.register(judge, select.POLLIN)
     poll.register(zone, select.POLLIN)
     seconds = 3 * limits.wall_seconds + 60
     ready = [descriptor for descriptor, _ in poll.poll(seconds * 1000 if seconds < 1e6 else None)]
-    return judge if judge in ready or not ready else zone
+    return judge if judge in ready else zone if ready else None
 
 
 def _together(answer: dict[str, Any], told: dict[str, Any], limits: Limits) -> dict[str, Any]:

@@ -290,6 +290,24 @@ def test_no_attack_passes(sandbox: Sandbox, name: str) -> None:
     assert sandbox.run(apart(ADD, tests)).passed
 
 
+@pytest.mark.parametrize("kills", ["os.kill(os.getppid(), 9)", "os.kill(-1, 9)", "os._exit(0)", "os.abort()"])
+def test_when_the_judging_process_dies_that_is_no_pass(best: Sandbox, kills: str) -> None:
+    outcome = best.run(apart(ADD, f"import os\n{kills}\nimport time\ntime.sleep(0.2)"))
+    assert outcome.outcome == "failed", outcome
+    assert best.run(apart(ADD, "assert f(1, 2) == 3")).passed
+
+
+def test_tests_that_may_change_their_process_have_one_of_their_own(best: Sandbox) -> None:
+    spoils = "import builtins, keyword\nbuiltins.abs = len\nassert f(keyword.kwlist, ['x']) == 3"
+    source = "def f(a, b):\n    a.clear() if b == ['x'] else None\n    return 3 if b == ['x'] else len(a)"
+    assert best.run(apart(source, spoils)).passed
+    for _ in range(2):
+        assert best.run(
+            apart(source, "import keyword\nassert abs(-1) == 1 and f(keyword.kwlist, []) > 30")
+        ).passed
+        assert best.run(apart(ADD, "assert abs(f(-1, 0)) == 1")).passed
+
+
 def test_no_process_of_the_program_holds_the_tests(sandbox: Sandbox) -> None:
     """Nor what is left of the tests of programs before."""
     search = (
