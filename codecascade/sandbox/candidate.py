@@ -44,6 +44,7 @@ def run_candidate(job: Job, path: list[str]) -> NoReturn:
         program = _Program(job["name"], job["source"])
         answer = _answer(bytes(NAME_BYTES), lambda: program.start(job["source"]), program)
         while os.getpid() == me:  # a child that the program forked has no say
+            runner.flush()  # it is killed where it waits
             frames.write(runner.CHANNEL, answer)
             message = frames.read(runner.CHANNEL)
             if message is None:

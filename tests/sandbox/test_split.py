@@ -128,6 +128,12 @@ def test_a_call_can_be_given_a_time_of_its_own(best: Sandbox) -> None:
     assert outcome.outcome == "failed" and "longer than 0.1 s" in (outcome.exception or ""), outcome
 
 
+def test_what_a_program_prints_is_there(best: Sandbox) -> None:
+    source = "import sys\nprint('loaded')\ndef f(x):\n    print(x)\n    print('error', file=sys.stderr)"
+    outcome = best.run(apart(source, "f(1)\nf(2)"))
+    assert (outcome.outcome, outcome.stdout, outcome.stderr) == ("passed", "loaded\n1\n2\n", "error\n" * 2)
+
+
 def test_a_traceback_is_the_programs(best: Sandbox) -> None:
     outcome = best.run(apart("def f():\n    return 1 / 0", "f()"))
     assert outcome.stderr.splitlines()[1:] == [
