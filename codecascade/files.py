@@ -184,13 +184,14 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """``(line number from 1, object)`` for each line of a JSON-lines file; empty lines are passed over.
+    """``(line number from 1, object)`` for each line of a JSON-lines file; empty lines are passed over, and so is the
+    byte order mark that Notepad, PowerShell and Excel write.
 
     Raises:
         UserError: the file is missing, or a line is not a JSON object (file and line are named).
     """
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield number, _json_object(path, number, line)

@@ -62,6 +62,13 @@ def is_binary(data: bytes) -> bool:
     return len(data) - len(data.translate(None, _CONTROL)) > _MOST_CONTROL * len(data)
 
 
+def is_utf_16_or_32(beginning: bytes) -> bool:
+    """Whether a file of ASCII at its beginning, as JSON is, is written in one of these: by its mark or its zeros."""
+    return beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)) or (
+        b"\0" in beginning[:4]
+    )
+
+
 def _around_the_first_odd_byte(data: bytes) -> bytes:
     if len(data) <= _EXAMINED:
         return data

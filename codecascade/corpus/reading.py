@@ -11,6 +11,7 @@ from codecascade.corpus.archives import TarReader, ZipReader
 from codecascade.corpus.candidates import Candidate
 from codecascade.corpus.encoding import UnreadableError, decode
 from codecascade.corpus.git import Objects
+from codecascade.corpus.pointers import pointer
 from codecascade.corpus.rows import CompressedJsonLinesReader, JsonLinesReader, ParquetReader
 
 
@@ -97,7 +98,10 @@ class Contents:
             self._reader = READERS[candidate.reader](candidate.container)
             self._key = key
         content = self._reader.read(candidate.locator, limit)
-        return decode(content, candidate.language) if isinstance(content, bytes) else content
+        text = decode(content, candidate.language) if isinstance(content, bytes) else content
+        if (reason := pointer(text)) is not None:
+            raise UnreadableError(reason)
+        return text
 
     def close(self) -> None:
         if self._reader is not None:
