@@ -36,6 +36,7 @@ _VAGUE = ("ArtifactoryDetector",)
 _IP = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)(?!\w)")
 _VERSION_BEFORE = re.compile(
     r"(?i)(?:version|release|\bver|\bv|[=<>~^]=|[<>~^]|_?sdk|build|firmware|assembly)[^\w\n]{0,12}$"
+    r"|\w/$"  # a product's: Chrome/81.0.4044.111
 )
 _PUBLIC_SERVERS = frozenset(
     [
@@ -65,11 +66,16 @@ _PRIVATE_KEY = re.compile(
 _KEY_LINE = re.compile(r"[A-Za-z0-9+/=]{16,}")
 _LEAST_KEY_LINE = 40  # characters; code that only names the marks has no such line
 _BASIC_AUTH = BasicAuthDetector.denylist[0]
+_NO_PASSWORD = re.compile(r"(?i)passw|\*\*|^(?:pass|pwd|pw|secret|token|key)$")
+"""What stands for one in examples."""
 _ASSIGNED = re.compile(
-    r"(?i)(?:api_?-?key|secret|token|passw(?:or)?d|auth|credential|access_?-?key)[\w-]{0,20}[\"']?"
+    r"(?i)(?:api_?-?key|secret|token|passw(?:or)?d|auth(?!or)|credential|access_?-?key)[\w-]{0,20}[\"']?"
     r"\s{0,3}(?::|=>?|:=)\s{0,3}[\"']([A-Za-z0-9+/=_\-.~]{20,200})[\"']"
 )
 _REST = re.compile(r"[\w+/=-]*")  # of a key that goes on behind what a pattern wants to see
+_WORD, _DIGIT, _ESCAPE = re.compile(r"\w"), re.compile(r"\d"), re.compile(r"(?<!\\)\\[nrtbf]$")
+_OF_FIXED_LENGTH = re.compile(r"(?:A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA)[A-Z0-9]{16}[\w+/=]")
+"""What begins like a key of Amazon's and goes on: a piece of encoded data."""
 _SHORTEST_KEY, _AROUND = 8, " \t\"'=:"
 _LARGEST_SECTION = 10  # what begins with less is rather a version or a section of a standard than an address
 _LEAST_ENTROPY = 4.0  # bits a character of what is taken for random
@@ -154,7 +160,9 @@ def _private_keys(text: str, language: str) -> Iterator[Span]:
 
 def _passwords(text: str, language: str) -> Iterator[Span]:
     return (
-        (*match.span(1), PASSWORD) for match in _BASIC_AUTH.finditer(text) if not _is_placeholder(match[1])
+        (*match.span(1), PASSWORD)
+        for match in _BASIC_AUTH.finditer(text)
+        if not _is_placeholder(match[1]) and not _NO_PASSWORD.search(match[1])
     )
 
 
@@ -180,7 +188,17 @@ def _matches(text: str, patterns: Iterable[re.Pattern[str]]) -> Iterator[Span]:
             start += len(text[start:end]) - len(text[start:end].lstrip(_AROUND))
             end -= len(text[start:end]) - len(text[start:end].rstrip(_AROUND))
             end += len(_REST.match(text, end)[0])  # type: ignore[index]  # matches anything, also nothing
-            if end - start > _SHORTEST_KEY and not _is_placeholder(text[start:end]):
+            if end - start <= _SHORTEST_KEY or _is_placeholder(text[start:end]):
+                continue
+            # keys begin and end where words do, and an identifier such as ghs_written_by_somebody holds no digit
+            inside = _WORD.match(text[start - 1 : start]) and not _ESCAPE.search(
+                text[max(start - 9, 0) : start]
+            )
+            if (
+                not inside
+                and _DIGIT.search(text, start, end)
+                and not _OF_FIXED_LENGTH.match(text, start, end)
+            ):
                 yield start, end, KEY
 
 
