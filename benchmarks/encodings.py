@@ -5,7 +5,8 @@
 
 Takes the translations that the gettext catalogues (``*.mo``) below a folder hold, in the languages of the table, puts
 them among lines of code as comments and strings, encodes that as people used to, and counts what is not read as it
-was written. ``--charset-normalizer`` asks that library instead, with the same candidates.
+was written. ``--charset-normalizer`` asks that library instead, with eight candidates: with more of
+them it gets more of the Western files wrong.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from codecascade.corpus.encoding import UnreadableError, decoded
-from codecascade.corpus.legacy_encodings import CANDIDATES
 
 FAMILIES = {
     "Western (cp1252)": {name: ["cp1252"] for name in ("da", "de", "es", "fi", "fr", "it", "nl", "pt_BR", "sv")},
@@ -31,6 +31,7 @@ FAMILIES = {
     "Japanese (Shift JIS, EUC)": {"ja": ["shift_jis", "euc_jp"]},
     "Korean (EUC)": {"ko": ["euc_kr"]},
 }  # fmt: skip
+FEW = ["cp1252", "cp1251", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr", "koi8_r"]
 LENGTHS = ((1, 1), (2, 2), (3, 4), (5, 8), (9, 16), (17, 32), (33, 64), (65, 128), (129, 512))
 CODE = ("x = 1", "for i in range(10):", "    return value", "", "    call(a, b)")
 
@@ -87,9 +88,7 @@ def theirs(data: bytes) -> str:
     """What charset-normalizer takes it for."""
     from charset_normalizer import from_bytes
 
-    best = from_bytes(
-        data, cp_isolation=["utf_8", *(candidate.name for candidate in CANDIDATES)], steps=3
-    ).best()
+    best = from_bytes(data, cp_isolation=FEW, steps=3).best()
     return data.decode(best.encoding, "replace") if best else ""
 
 

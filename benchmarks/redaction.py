@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,9 +73,11 @@ def finds(folder: Path) -> Iterator[Find]:
 def _places(text: str, replaced: list[tuple[int, int, str]]) -> Iterator[tuple[str, int, int, bool]]:
     for start, end, kind in replaced:
         yield kind, start, end, True
+    starts = [start for start, _, _ in replaced]
     for kind, pattern in WIDE.items():
         for match in pattern.finditer(text):
-            if not any(start < match.end() and match.start() < end for start, end, _ in replaced):
+            last = bisect_right(starts, match.end() - 1) - 1
+            if last < 0 or replaced[last][1] <= match.start():
                 yield kind, *match.span(), False
 
 
@@ -124,10 +127,10 @@ def score(path: Path) -> None:
             sums[kind][place] += total
             sums[kind][place + 1] += total * sum(labels) / max(len(labels), 1)
         print(f"{kind:14}{language:18}{row[0]:>10,}{row[1]:>6}{row[2]:>7}{row[3]:>10,}{row[4]:>6}{row[5]:>8}")
-    for kind, (replaced, right, left, missed) in sums.items():
-        precision, recall = right / max(replaced, 1), right / max(right + missed, 1)
+    for kind, (done, right, left, missed) in sums.items():
+        precision, recall = right / max(done, 1), right / max(right + missed, 1)
         print(
-            f"{kind}: {replaced:,.0f} replaced, precision {precision:.1%}; {left:,.0f} left, recall {recall:.1%}"
+            f"{kind}: {done:,.0f} replaced, precision {precision:.1%}; {left:,.0f} left, recall {recall:.1%}"
         )
 
 

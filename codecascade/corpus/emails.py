@@ -81,9 +81,10 @@ def _is_address(text: str, match: re.Match[str], start: int, regions: Regions) -
     known = top.lower() in COUNTRIES or top.lower() in GENERIC
     if not known or not (top.islower() or top.isupper() or top.lower() in _UNMISTAKABLE):
         return False
+    around = text[start - 1 : start] + text[match.end() : match.end() + 1]
     if (
         ".." in local
-        or _NO_MAILBOX.match(local)
+        or (_NO_MAILBOX.match(local) and around != "<>")
         or _NO_DOMAIN.match(domain)
         or _EXAMPLE.search(domain)
         or _CIPHERS.search(domain)
@@ -104,7 +105,6 @@ def _is_address(text: str, match: re.Match[str], start: int, regions: Regions) -
         return top in _UNMISTAKABLE
     if top in _PLAIN or (top in COUNTRIES and top not in _ENDINGS and top != "id"):
         return True
-    around = text[start - 1 : start] + text[match.end() : match.end() + 1]
     if around == "<>" or before.endswith(("mailto:", "mailto://", "email{")) or _MAIL.search(before):
         return True
     return top not in _ENDINGS and top not in _OWN_WORDS and around in ('""', "''", "``")

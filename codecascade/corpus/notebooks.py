@@ -86,6 +86,6 @@ def _language(metadata: Any, cells: list[Any]) -> str:
 
 def _bare(name: Any) -> str:
     """A language's name as ours are, without a version: ``python3``, ``julia-1.10``."""
-    name = str(name or "").lower()
-    name = _VERSION.sub("", name) or name
-    return _NAMES.get(name, name)
+    whole = str(name or "").lower()
+    bare = _VERSION.sub("", whole) or whole
+    return _NAMES.get(bare, bare)

@@ -284,11 +284,11 @@ def _row_text(line: bytes, limit: int) -> str:
     return _unicode(_text(json.loads(line)), limit)
 
 
-def _unicode(text: Any, limit: int) -> str:
-    """``text`` without its byte order mark, if it can be written as UTF-8: JSON may spell lone surrogates."""
-    if not isinstance(text, str):
+def _unicode(value: Any, limit: int) -> str:
+    """``value`` without its byte order mark, if it can be written as UTF-8: JSON may spell lone surrogates."""
+    if not isinstance(value, str):
         raise UnreadableError("unreadable")
-    text = text.removeprefix("\ufeff")
+    text = value.removeprefix("\ufeff")
     try:
         size = len(text) if text.isascii() else len(text.encode())
     except UnicodeEncodeError:
