@@ -29,7 +29,7 @@ from codecascade.corpus.languages import language_of
 from codecascade.corpus.redaction import RULES, spans_of
 
 WIDE = {
-    "<EMAIL>": re.compile(r"[\w.+%'=-]{1,64}\\?@[\w-]+(?:\.[\w-]+)+"),
+    "<EMAIL>": re.compile(r"[\w.+%'=-]{1,64}\\?@[\w-]+(?:\.[\w-]+)*\.[A-Za-z][\w-]*"),
     "<IP_ADDRESS>": re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])"),
     "<KEY>": re.compile(r"(?<=[\"'`])(?=[^\"'`]*\d)(?=[^\"'`]*[A-Za-z])[A-Za-z0-9+/=_-]{20,200}(?=[\"'`])"),
     "<PASSWORD>": re.compile(r"(?<=://)[^\s/:@\"']+:[^\s/@\"']+(?=@)"),

@@ -17,7 +17,7 @@ from codecascade.corpus.regions import Regions
 from codecascade.corpus.top_level_domains import COUNTRIES, GENERIC
 
 _ADDRESS = re.compile(
-    r"(?<![A-Za-z0-9_.+%$@&#}~-])(?<![$#]\{)"  # a variable and the middle of something else begin otherwise
+    r"(?<![A-Za-z0-9_.%$@&#}~])(?<![$#]\{)"  # a variable and the middle of something else begin otherwise
     r"(?P<local>[A-Za-z0-9_](?:[A-Za-z0-9_.+-]{0,62}[A-Za-z0-9_])?)\\?@"
     r"(?P<domain>(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+(?P<top>[A-Za-z]{2,24}))"
     r"(?![A-Za-z0-9_-]|[A-Za-z0-9_.-]*@|\.[A-Za-z0-9_]|[(\[{$]|::|:[\w/~$.]|/[\w.~-]|\\?@)"
@@ -42,7 +42,7 @@ _MAIL = re.compile(
 )
 
 _FILES = """
-ai app as bar box cab cc do dot foo gd java la link lk map md mk ml mm mov ms pm pro prof ps pub py rs sc sh so st sv
+app as bar box cab cc do dot foo gd java la link lk map md mk ml mm mov ms pm pro prof ps pub py rs sc sh so st sv
 tab tc tf tm vi win zip
 """
 _ENDINGS = frozenset(_FILES.split())

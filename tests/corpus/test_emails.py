@@ -87,6 +87,7 @@ ADDRESSES = [
     ("yaml", "maintainer: jane@acme.zip\nurl: mailto://joe@acme.org", ["jane@acme.zip", "joe@acme.org"]),
     ("json", '{"email": "JANE@ACME.COM", "to": "joe@acme.co.id"}', ["JANE@ACME.COM", "joe@acme.co.id"]),
     ("javascript", "to: 'jane@acme.software', cc: ['joe@acme.me']", ["jane@acme.software", "joe@acme.me"]),
+    ("yaml", "agent: Bot/1.0 (+bot@acme.com; ${MAIL:-jane@acme.com})", ["bot@acme.com", "jane@acme.com"]),
     ("shell", "# Author: Jane <git@acme.es>", ["git@acme.es"]),
     ("toml", 'authors = ["Jane <jane@acme.rs>"]', ["jane@acme.rs"]),
     (
