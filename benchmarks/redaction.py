@@ -120,12 +120,12 @@ def score(path: Path) -> None:
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0] * 4)
     for kind, language in sorted({key[:2] for key in seen}):
         row = []
-        for place, replaced in ((0, "True"), (2, "False")):
-            labels = seen[kind, language, replaced]
-            total = totals.get((kind, language, replaced), 0)
-            row += [total, len(labels), sum(labels)]
-            sums[kind][place] += total
-            sums[kind][place + 1] += total * sum(labels) / max(len(labels), 1)
+        for place, verdict in ((0, "True"), (2, "False")):
+            labels = seen[kind, language, verdict]
+            count = totals.get((kind, language, verdict), 0)
+            row += [count, len(labels), sum(labels)]
+            sums[kind][place] += count
+            sums[kind][place + 1] += count * sum(labels) / max(len(labels), 1)
         print(f"{kind:14}{language:18}{row[0]:>10,}{row[1]:>6}{row[2]:>7}{row[3]:>10,}{row[4]:>6}{row[5]:>8}")
     for kind, (done, right, left, missed) in sums.items():
         precision, recall = right / max(done, 1), right / max(right + missed, 1)
