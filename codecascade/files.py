@@ -179,10 +179,17 @@ class FolderLock:
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         if self._file is not None:
-            if kind is not None and self._made and os.listdir(self.folder) == [".lock"]:
+            if kind is not None and self._made and self._holds_nothing():
                 self._remove()
             self._file.close()
             self._file = None
+
+    def _holds_nothing(self) -> bool:
+        try:
+            return os.listdir(self.folder) == [".lock"]
+        except OSError:
+            # whoever works in the folder has removed or published it
+            return False
 
     def _remove(self) -> None:
         """Work that ended before it wrote anything leaves no folder behind, and none above that was made for it."""

@@ -108,6 +108,10 @@ def build(
         raise Stopped(signal.SIGINT) from None
     for name, split in manifest.splits.items():
         stderr().print(f"{name}: {split.total.documents:,} documents, {split.total.bytes:,} bytes")
+    if manifest.decoded.keys() - {"utf-8"}:
+        stderr().print(f"files were read as {manifest.encodings()}", highlight=False)
+    if manifest.dropped:
+        stderr().print(f"left out: {manifest.left_out()}", highlight=False, markup=False)
     if said := in_words(benchmarks):
         stderr().print(f"{said} (--decontaminate FILE keeps out what a file holds)", highlight=False)
     stderr().print(f"{output / 'corpus.html'} shows what is in it and what was left out")

@@ -153,6 +153,7 @@ def build_corpus(
             heldout=sorted(split.groups),
             dropped=reasons,
             replaced=dict(sorted(tally.replaced.items())),
+            decoded=dict(sorted(tally.decoded.items())),
             cluster_sizes=cluster_sizes(removed),
             benchmark_matches=benchmark_matches(left_out),
             benchmarks=list(benchmarks.checked),
@@ -267,7 +268,7 @@ def _finish(
 
 
 def _versions() -> dict[str, str]:
-    libraries = ("charset-normalizer", "detect-secrets", "identify", "license-expression", "numpy", "pyarrow")
+    libraries = ("detect-secrets", "identify", "license-expression", "numpy", "pyarrow")
     own = {"codecascade": codecascade.__version__, "python": platform.python_version()}
     return own | {name: version(name) for name in libraries}
 

@@ -58,6 +58,7 @@ def datasheet(manifest: Manifest) -> str:
         ),
         "",
         f"Replaced in the texts: {_replaced(manifest)}.",
+        f"Files were read as {manifest.encodings() or 'nothing: the sources are rows of text'}.",
         _benchmarks(manifest),
         _near(manifest),
         f"Held out by {manifest.heldout_by}: {len(manifest.heldout):,} of them.",

@@ -151,7 +151,7 @@ def _texts_of(path: Path, prefix: str) -> Iterator[tuple[str, str]]:
         records = pq.read_table(path).to_pylist()
     else:
         with open(path, "rb") as file:
-            text = decompressed(file).read().decode()
+            text = decompressed(file).read().decode("utf-8-sig")
         if re.search(r"\.(?:jsonl|ndjson)\b", path.name):
             records = [json.loads(line) for line in text.split("\n") if line.strip()]
         elif re.search(r"\.json\b", path.name) and isinstance(value := json.loads(text), list):
@@ -159,9 +159,13 @@ def _texts_of(path: Path, prefix: str) -> Iterator[tuple[str, str]]:
         else:
             yield prefix, text
             return
+    names: set[str] = set()
     for number, record in enumerate(records, 1):
         identity = record.get("task_id") if isinstance(record, dict) else None
         name = identity if isinstance(identity, str) else f"{prefix}/{identity or number}"
+        if name in names:  # several answers to one problem: all of them are looked for
+            name = f"{name}#{number}"
+        names.add(name)
         for key, value in _fields(record):
             yield f"{name}/{key}", value
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import codecs
-import io
-import tokenize
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import NamedTuple
 
-from charset_normalizer import from_bytes
+from codecascade.corpus.legacy_encodings import best_encoding
 
 
 class UnreadableError(Exception):
@@ -20,16 +22,48 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_LIKELY = ["cp1252", "cp1251", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr", "koi8_r"]
-"""What source code comes in, where it isn't UTF-8. Fewer candidates make fewer wrong guesses about little text."""
+_COOKIE = re.compile(rb"[^\w\n]+[^\n]*?coding[:=][ \t]*[\"']?([-\w.]+)")
+"""Of the first two lines, where they are comments: PEP 263, Ruby, Emacs."""
+_VIM = re.compile(rb"\b(?:vim?|ex):[^\n]*\bf(?:ile)?enc(?:oding)?=([-\w.]+)")
+_MARKUP = re.compile(rb"(?i)(?:charset|encoding)\s*=?\s*[\"']?\s*([-\w.:]+)")
+"""XML, HTML, CSS."""
+_LOOKED_THROUGH = 2048
+"""Bytes at the beginning and at the end where a declaration may stand."""
+_LEGACY = re.compile(
+    r"(?:iso8859|iso2022|cp\d|koi8|mac[_-]|gb|big5|shift_jis|euc_|johab|tis_620|hz|ptcp154|kz1048)"
+)
+"""Python's names of what a declaration may name; others (``undefined``, ``punycode``, ``utf-7``) say nothing."""
+_WIDER = {
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "big5": "cp950",
+}
+"""What is written under an encoding's name holds characters of its successor, as browsers know."""
+
+_ESCAPED = re.compile("[\udc80-\udcff]+")
+_LEAST_WHOLE = 3
+"""Characters; two bytes of another encoding may look like one of UTF-8."""
 
 _CONTROL = bytes(byte for byte in range(32) if byte not in b"\t\n\r\f\v\x1b") + b"\x7f"
 _MOST_CONTROL = 0.01
-_EXAMINED = 65_536
 
 
-def decode(data: bytes, language: str = "") -> str:
-    """Text by its byte order mark, as UTF-8, by a Python file's declaration (PEP 263), or by its statistics.
+class Decoded(NamedTuple):
+    """A text, and what its bytes were taken for."""
+
+    text: str
+    encoding: str
+
+
+def decoded(data: bytes) -> Decoded:
+    """Text by its byte order mark, as UTF-8, by what it says itself, or by what it would be a text of.
+
+    UTF-8 with some odd bytes among its characters, as lists of names that grew for long are, is read as such; the odd
+    bytes are Windows' Western European. See :func:`codecascade.corpus.legacy_encodings.best_encoding` for the rest.
 
     Raises:
         UnreadableError: binary, or in no encoding that can be told.
@@ -40,19 +74,18 @@ def decode(data: bytes, language: str = "") -> str:
     if is_binary(data):
         raise UnreadableError("binary")
     try:
-        return data.decode()
+        return Decoded(data.decode(), "utf-8")
     except UnicodeDecodeError:
         pass
-    try:
-        if language == "python":
-            declared, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-            return data.decode(declared)
-    except (SyntaxError, UnicodeDecodeError, LookupError):
-        pass
-    best = from_bytes(_around_the_first_odd_byte(data), cp_isolation=_LIKELY, steps=3).best()
+    if (text := _mostly_utf_8(data)) is not None:
+        return Decoded(text, "utf-8 and cp1252")
+    for encoding in _declared(data):
+        with suppress(UnreadableError):
+            return _strictly(data, encoding)
+    best = best_encoding(data)
     if best is None:
         raise UnreadableError("unknown encoding")
-    return _strictly(data, best.encoding)
+    return _strictly(data, best)
 
 
 def is_binary(data: bytes) -> bool:
@@ -62,19 +95,47 @@ def is_binary(data: bytes) -> bool:
     return len(data) - len(data.translate(None, _CONTROL)) > _MOST_CONTROL * len(data)
 
 
-def _around_the_first_odd_byte(data: bytes) -> bytes:
-    if len(data) <= _EXAMINED:
-        return data
-    first = next(place for place, byte in enumerate(data) if byte >= 128)
-    start = data.rfind(b"\n", 0, max(first - _EXAMINED // 2, 0)) + 1  # never in the middle of a character
-    return data[start : start + _EXAMINED]
+def is_utf_16_or_32(beginning: bytes) -> bool:
+    """Whether a file of ASCII at its beginning, as JSON is, is written in one of these: by its mark or its zeros."""
+    return beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)) or (
+        b"\0" in beginning[:4]
+    )
 
 
-def _strictly(data: bytes, encoding: str) -> str:
+def _declared(data: bytes) -> Iterator[str]:
+    """The encodings that a text says it is in, as far as they are older ones."""
+    head, tail = data[:_LOOKED_THROUGH], data[-_LOOKED_THROUGH:]
+    cookies = (_COOKIE.match(line) for line in head.split(b"\n", 2)[:2] if not line[:1].isalnum())
+    said = [*cookies, _VIM.search(head), _VIM.search(tail)]
+    if head.lstrip()[:1] in (b"<", b"@"):
+        said.append(_MARKUP.search(head))
+    for match in filter(None, said):
+        try:
+            name = codecs.lookup(match[1].decode("ascii", "replace")).name
+        except (LookupError, ValueError):
+            continue
+        if _LEGACY.match(name):
+            yield _WIDER.get(name, name)
+
+
+def _mostly_utf_8(data: bytes) -> str | None:
+    """UTF-8 in which at least two thirds of what is beyond ASCII is whole; none if it isn't."""
+    text = data.decode("utf-8", "surrogateescape")
+    odd = [char for char in text if char >= "\x80"] if not text.isascii() else []
+    broken = sum("\udc80" <= char <= "\udcff" for char in odd)
+    if len(odd) - broken < max(2 * broken, _LEAST_WHOLE):
+        return None
+    try:
+        return _ESCAPED.sub(lambda run: run[0].encode("utf-8", "surrogateescape").decode("cp1252"), text)
+    except UnicodeDecodeError:
+        return None
+
+
+def _strictly(data: bytes, encoding: str) -> Decoded:
     try:
         text = data.decode(encoding)
     except (UnicodeDecodeError, LookupError):
         raise UnreadableError("unknown encoding") from None
     if "\0" in text:
         raise UnreadableError("binary")
-    return text
+    return Decoded(text, "utf-8" if encoding == "utf-8-sig" else encoding)

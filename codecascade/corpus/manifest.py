@@ -12,7 +12,7 @@ from codecascade.errors import UserError
 from codecascade.files import read_json
 from codecascade.settings import Settings
 
-FORMAT = 2
+FORMAT = 3
 NAME = "manifest.json"
 
 
@@ -67,6 +67,9 @@ class Manifest(Settings):
     heldout: list[str] = Field(description="the repositories (or paths) that are held out")
     dropped: dict[str, dict[str, int]] = Field(description="step -> reason -> documents")
     replaced: dict[str, int] = Field(description="placeholder -> keys, passwords, addresses replaced by it")
+    decoded: dict[str, int] = Field(
+        default_factory=dict, description="encoding -> files that were decoded by it"
+    )
     cluster_sizes: dict[str, int] = Field(
         description="copies of a document, itself included -> documents that stay and had so many"
     )
@@ -90,6 +93,18 @@ class Manifest(Settings):
     def total(self) -> Count:
         """Of both splits."""
         return sum((split.total for split in self.splits.values()), Count())
+
+    def encodings(self) -> str:
+        """How many files were decoded as what, the most frequent first, in words."""
+        counts = sorted(self.decoded.items(), key=lambda item: (-item[1], item[0]))
+        return ", ".join(f"{name} ({count:,})" for name, count in counts)
+
+    def left_out(self) -> str:
+        """The five most frequent reasons for which something was left out, in words."""
+        reasons = [(count, reason) for step in self.dropped.values() for reason, count in step.items()]
+        shown = sorted(reasons, key=lambda item: (-item[0], item[1]))
+        words = [f"{reason} ({count:,})" for count, reason in shown[:5]]
+        return ", ".join([*words, f"{len(shown) - 5} other reasons"] if len(shown) > 5 else words)
 
     def languages(self) -> dict[str, Count]:
         """Of both splits and all kinds."""

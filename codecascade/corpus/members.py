@@ -57,10 +57,13 @@ def plain_path(path: str) -> str | None:
     >>> [plain_path(path) for path in ("../b.py", "/etc/passwd", "a/../../b", "C:\\\\b.py", "//")]
     [None, None, None, None, None]
     """
-    slashes = path.replace("\\", "/")
-    if slashes.startswith("/") or _DRIVE.match(path) or ".." in slashes.split("/"):
-        return None
-    return "/".join(part for part in path.split("/") if part not in ("", "."))
+    plain = "/".join(part for part in path.split("/") if part not in ("", "."))
+    # with and without what was left out: "./\\x" has become a path from the root
+    for each in (path, plain):
+        slashes = each.replace("\\", "/")
+        if slashes.startswith("/") or _DRIVE.match(each) or ".." in slashes.split("/"):
+            return None
+    return plain
 
 
 def plain_members(

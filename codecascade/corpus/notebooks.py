@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NamedTuple
 
 from codecascade.corpus.encoding import UnreadableError
+from codecascade.corpus.magics import without_magics
 
 _COMMENTS = {"python": "#", "r": "#", "julia": "#", "ruby": "#", "shell": "#", "javascript": "//", "typescript": "//",
              "c++": "//", "java": "//", "scala": "//", "kotlin": "//", "rust": "//", "go": "//", "c#": "//",
-             "f#": "//", "sql": "--", "haskell": "--", "lua": "--", "ocaml": ""}  # fmt: skip
+             "f#": "//", "swift": "//", "groovy": "//", "php": "//", "dart": "//", "matlab": "%", "octave": "%",
+             "prolog": "%", "erlang": "%", "fortran": "!", "clojure": ";", "scheme": ";",
+             "sql": "--", "haskell": "--", "lua": "--", "ocaml": ""}  # fmt: skip
 _NAMES = {
     "bash": "shell",
     "sh": "shell",
@@ -19,6 +23,7 @@ _NAMES = {
     "cpp": "c++",
     "ipython": "python",
 }
+_VERSION = re.compile(r"[ _-]?v?\d[\d.]*$")
 
 
 class Notebook(NamedTuple):
@@ -42,12 +47,7 @@ def read_notebook(text: str) -> Notebook:
         cells = (
             book["cells"] if "cells" in book else [c for sheet in book["worksheets"] for c in sheet["cells"]]
         )
-        metadata: Any = book.get("metadata") or {}
-        named = (metadata.get("language_info") or {}).get("name") or (metadata.get("kernelspec") or {}).get(
-            "language"
-        )
-        language = str(named or "python").lower()
-        language = _NAMES.get(language, language)
+        language = _language(book.get("metadata") or {}, cells)
         comment = _COMMENTS.get(language, "#")
         script, prose = [], []
         for cell in cells:
@@ -56,7 +56,8 @@ def read_notebook(text: str) -> Notebook:
             if not source.strip():
                 continue
             if cell["cell_type"] == "code":
-                script.append(f"{comment} %%\n{_without_magics(source, language)}")
+                code = without_magics(source) if language == "python" else source
+                script.append(f"{comment} %%\n{code}")
             elif cell["cell_type"] in ("markdown", "heading"):
                 prose.append(source)
                 script.append(
@@ -66,14 +67,25 @@ def read_notebook(text: str) -> Notebook:
                 )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise UnreadableError("not a notebook") from None
-    code = any(not part.startswith(f"{comment} %% [markdown]") for part in script)
+    has_code = any(not part.startswith(f"{comment} %% [markdown]") for part in script)
     return Notebook(
-        "\n\n".join(script) + "\n" if code else "", "\n\n".join(prose) + "\n" if prose else "", language
+        "\n\n".join(script) + "\n" if has_code else "", "\n\n".join(prose) + "\n" if prose else "", language
     )
 
 
-def _without_magics(source: str, language: str) -> str:
-    """Cells with ``%`` and ``!`` lines turned into comments, so that a script parses."""
-    if language != "python":
-        return source
-    return "\n".join(f"# {line}" if line.lstrip()[:1] in ("%", "!") else line for line in source.split("\n"))
+def _language(metadata: Any, cells: list[Any]) -> str:
+    """What the notebook says, else what its kernel's name does, else (nbformat 3) what its first code cell does."""
+    kernel = metadata.get("kernelspec") or {}
+    said = [(metadata.get("language_info") or {}).get("name"), kernel.get("language")]
+    kernel_name = _bare(kernel.get("name"))
+    if kernel_name in _COMMENTS:
+        said.append(kernel_name)
+    said += [cell.get("language") for cell in cells if cell.get("cell_type") == "code"][:1]
+    return _bare(next((name for name in said if name), "python"))
+
+
+def _bare(name: Any) -> str:
+    """A language's name as ours are, without a version: ``python3``, ``julia-1.10``."""
+    whole = str(name or "").lower()
+    bare = _VERSION.sub("", whole) or whole
+    return _NAMES.get(bare, bare)

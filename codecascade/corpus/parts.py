@@ -129,6 +129,7 @@ def make_part(work: str, number: int) -> int:
             candidates = listing[start:end].combine_chunks().to_batches()[0]
             outcome = read_documents(candidates, plan.settings, contents)
             tally.add("read", outcome.kept)
+            tally.decoded.update(outcome.decoded)
             kept, gone = run_steps(outcome.kept, steps, tally)
             account.extend([outcome.dropped, *gone.to_batches()])
             yield identified(kept)

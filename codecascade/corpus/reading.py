@@ -9,8 +9,9 @@ from typing import Protocol
 
 from codecascade.corpus.archives import TarReader, ZipReader
 from codecascade.corpus.candidates import Candidate
-from codecascade.corpus.encoding import UnreadableError, decode
+from codecascade.corpus.encoding import Decoded, UnreadableError, decoded
 from codecascade.corpus.git_objects import Objects
+from codecascade.corpus.pointers import pointer
 from codecascade.corpus.rows import CompressedJsonLinesReader, JsonLinesReader, ParquetReader
 
 
@@ -86,7 +87,11 @@ class Contents:
         self._reader: Reader | None = None
 
     def text(self, candidate: Candidate, limit: int) -> str:
-        """A candidate's text.
+        """The text of :meth:`decoded`."""
+        return self.decoded(candidate, limit).text
+
+    def decoded(self, candidate: Candidate, limit: int) -> Decoded:
+        """A candidate's text, and what it was decoded as; of a row that is text already, no encoding.
 
         Raises:
             UnreadableError: with the reason that gets counted.
@@ -97,7 +102,10 @@ class Contents:
             self._reader = READERS[candidate.reader](candidate.container)
             self._key = key
         content = self._reader.read(candidate.locator, limit)
-        return decode(content, candidate.language) if isinstance(content, bytes) else content
+        found = decoded(content) if isinstance(content, bytes) else Decoded(content, "")
+        if (reason := pointer(found.text)) is not None:
+            raise UnreadableError(reason)
+        return found
 
     def close(self) -> None:
         if self._reader is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Collection
 
 import pyarrow as pa
@@ -29,10 +30,13 @@ def read_documents(candidates: pa.RecordBatch, settings: CorpusSettings, content
     """The candidates' documents, without ids yet; what can't be read or isn't wanted is accounted for."""
     documents: list[Document] = []
     dropped = Dropped()
+    encodings: Counter[str] = Counter()
     for candidate in candidates_of(candidates):
         try:
             with one_file(candidate.path):
-                found = [storable(item) for item in _documents(candidate, settings, contents)]
+                items, encoding = _documents(candidate, settings, contents)
+                found = [storable(item) for item in items]
+            encodings[encoding] += 1
             for item in found:
                 reason = _refusal(item, candidate, settings.languages, settings.licenses)
                 if reason is None:
@@ -42,7 +46,8 @@ def read_documents(candidates: pa.RecordBatch, settings: CorpusSettings, content
         except UnreadableError as error:
             _drop(dropped, candidate, str(error), candidate.language, candidate.license)
     account = dropped.table().combine_chunks().to_batches()
-    return Outcome(batch_of(documents), account[0] if account else nothing())
+    del encodings[""]
+    return Outcome(batch_of(documents), account[0] if account else nothing(), decoded=encodings)
 
 
 def storable(item: Document) -> Document:
@@ -68,10 +73,13 @@ def _drop(dropped: Dropped, candidate: Candidate, reason: str, language: str, li
     )  # fmt: skip
 
 
-def _documents(candidate: Candidate, settings: CorpusSettings, contents: Contents) -> list[Document]:
+def _documents(
+    candidate: Candidate, settings: CorpusSettings, contents: Contents
+) -> tuple[list[Document], str]:
+    """What a candidate makes, and what it was decoded as."""
     notebook = candidate.language == NOTEBOOK
     limit = settings.max_file_bytes * (NOTEBOOK_BYTES if notebook else 1)
-    text = contents.text(candidate, limit)
+    text, encoding = contents.decoded(candidate, limit)
     if notebook:
         book = read_notebook(text)
         parts = [(book.script, book.language), (book.prose, "markdown")]
@@ -79,14 +87,14 @@ def _documents(candidate: Candidate, settings: CorpusSettings, contents: Content
             raise UnreadableError("empty")
         if max(len(part) for part, _ in parts) > settings.max_file_bytes:
             raise UnreadableError("larger than max_file_bytes")
-        return [_document(candidate, part, language) for part, language in parts if part]
+        return [_document(candidate, part, language) for part, language in parts if part], encoding
     if candidate.reader in TABLES:  # the table has said
-        return [_document(candidate, text, candidate.language)]
+        return [_document(candidate, text, candidate.language)], encoding
     extension = os.path.splitext(candidate.path)[1].lower()
     language = language_of_text(text, extension, candidate.language)
     if not language:
         raise UnreadableError("not a known language")
-    return [_document(candidate, text, language)]
+    return [_document(candidate, text, language)], encoding
 
 
 def _document(candidate: Candidate, text: str, language: str) -> Document:

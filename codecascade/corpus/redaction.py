@@ -24,6 +24,7 @@ from detect_secrets.plugins.ip_public import IPPublicDetector
 from detect_secrets.plugins.private_key import PrivateKeyDetector
 
 from codecascade.corpus import dropped
+from codecascade.corpus.emails import emails
 from codecascade.corpus.steps import Outcome, Step
 
 EMAIL, KEY, PASSWORD, IP_ADDRESS = "<EMAIL>", "<KEY>", "<PASSWORD>", "<IP_ADDRESS>"
@@ -32,15 +33,10 @@ _NO_KEYS = (IPPublicDetector, PrivateKeyDetector, BasicAuthDetector)
 _VAGUE = ("ArtifactoryDetector",)
 """A detector that fires on any word of eleven characters beginning with AP and a digit or A to F."""
 
-_EMAIL = re.compile(
-    r"(?<![\w.+%-])[\w.+%-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,24}(?![\w.@-]*@|[\w-])"
-)
-_EXAMPLE = re.compile(
-    r"(?i)@(?:.*\.)?example\.(?:com|org|net)$|@(?:.*\.)?(?:test|example|invalid|localhost)$|^git@"
-)
 _IP = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)(?!\w)")
 _VERSION_BEFORE = re.compile(
     r"(?i)(?:version|release|\bver|\bv|[=<>~^]=|[<>~^]|_?sdk|build|firmware|assembly)[^\w\n]{0,12}$"
+    r"|\w/$"  # a product's: Chrome/81.0.4044.111
 )
 _PUBLIC_SERVERS = frozenset(
     [
@@ -70,11 +66,16 @@ _PRIVATE_KEY = re.compile(
 _KEY_LINE = re.compile(r"[A-Za-z0-9+/=]{16,}")
 _LEAST_KEY_LINE = 40  # characters; code that only names the marks has no such line
 _BASIC_AUTH = BasicAuthDetector.denylist[0]
+_NO_PASSWORD = re.compile(r"(?i)passw|\*\*|^(?:pass|pwd|pw|secret|token|key)$")
+"""What stands for one in examples."""
 _ASSIGNED = re.compile(
-    r"(?i)(?:api_?-?key|secret|token|passw(?:or)?d|auth|credential|access_?-?key)[\w-]{0,20}[\"']?"
+    r"(?i)(?:api_?-?key|secret|token|passw(?:or)?d|auth(?!or)|credential|access_?-?key)[\w-]{0,20}[\"']?"
     r"\s{0,3}(?::|=>?|:=)\s{0,3}[\"']([A-Za-z0-9+/=_\-.~]{20,200})[\"']"
 )
 _REST = re.compile(r"[\w+/=-]*")  # of a key that goes on behind what a pattern wants to see
+_WORD, _DIGIT, _ESCAPE = re.compile(r"\w"), re.compile(r"\d"), re.compile(r"(?<!\\)\\[nrtbf]$")
+_OF_FIXED_LENGTH = re.compile(r"(?:A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA)[A-Z0-9]{16}[\w+/=]")
+"""What begins like a key of Amazon's and goes on: a piece of encoded data."""
 _SHORTEST_KEY, _AROUND = 8, " \t\"'=:"
 _LARGEST_SECTION = 10  # what begins with less is rather a version or a section of a standard than an address
 _LEAST_ENTROPY = 4.0  # bits a character of what is taken for random
@@ -95,8 +96,9 @@ def redacted(batch: pa.RecordBatch) -> Outcome:
             suspects.setdefault(row, []).append(rule)
     replaced: Counter[str] = Counter()
     changed: dict[int, str] = {}
+    languages = batch.column("language")
     for row, rules in sorted(suspects.items()):
-        clean, counts = redact(texts[row].as_py(), rules)
+        clean, counts = redact(texts[row].as_py(), rules, languages[row].as_py())
         if counts:
             changed[row] = clean
             replaced.update(counts)
@@ -116,29 +118,39 @@ class Rule(NamedTuple):
 
     hint: str
     """What every match holds, as Arrow's regular expression (RE2): most texts are passed over at memory speed."""
-    spans: Callable[[str], Iterator[Span]]
-    """Where they are in a text, and what to put there."""
+    spans: Callable[[str, str], Iterator[Span]]
+    """Where they are in a text of a language, and what to put there."""
 
 
-def redact(text: str, rules: Iterable[Rule] | None = None) -> tuple[str, Counter[str]]:
+def redact(text: str, rules: Iterable[Rule] | None = None, language: str = "") -> tuple[str, Counter[str]]:
     """A text with placeholders, and how many there are of each.
+
+    Args:
+        rules: the only ones to use; none: all.
+        language: the text's, as a corpus names it: what is an address elsewhere may be an expression in it.
 
     >>> redact("mail jo@corp.io from 93.184.216.34")[0]
     'mail <EMAIL> from <IP_ADDRESS>'
     """
-    spans = sorted({span for rule in (RULES if rules is None else rules) for span in rule.spans(text)})
     counts: Counter[str] = Counter()
     pieces, place = [], 0
-    for start, end, placeholder in spans:
-        if start < place:  # inside of one that was replaced
-            continue
+    for start, end, placeholder in spans_of(text, RULES if rules is None else rules, language):
         pieces += [text[place:start], placeholder]
         place = end
         counts[placeholder] += 1
     return ("".join([*pieces, text[place:]]), counts) if counts else (text, counts)
 
 
-def _private_keys(text: str) -> Iterator[Span]:
+def spans_of(text: str, rules: Iterable[Rule], language: str) -> list[Span]:
+    """What is to be replaced in a text, in its order; none begins inside of another."""
+    spans: list[Span] = []
+    for span in sorted({span for rule in rules for span in rule.spans(text, language)}):
+        if not spans or span[0] >= spans[-1][1]:
+            spans.append(span)
+    return spans
+
+
+def _private_keys(text: str, language: str) -> Iterator[Span]:
     for match in _PRIVATE_KEY.finditer(text):
         lines = list(_KEY_LINE.finditer(match["body"]))
         if any(len(line[0]) >= _LEAST_KEY_LINE for line in lines):
@@ -146,17 +158,19 @@ def _private_keys(text: str) -> Iterator[Span]:
             yield match.start(), end, KEY
 
 
-def _passwords(text: str) -> Iterator[Span]:
+def _passwords(text: str, language: str) -> Iterator[Span]:
     return (
-        (*match.span(1), PASSWORD) for match in _BASIC_AUTH.finditer(text) if not _is_placeholder(match[1])
+        (*match.span(1), PASSWORD)
+        for match in _BASIC_AUTH.finditer(text)
+        if not _is_placeholder(match[1]) and not _NO_PASSWORD.search(match[1])
     )
 
 
-def _known_keys(text: str) -> Iterator[Span]:
+def _known_keys(text: str, language: str) -> Iterator[Span]:
     return _matches(text, key_patterns()[0])
 
 
-def _assigned_keys(text: str) -> Iterator[Span]:
+def _assigned_keys(text: str, language: str) -> Iterator[Span]:
     yield from _matches(text, key_patterns()[1])
     for match in _ASSIGNED.finditer(text):
         if _looks_random(match[1]):
@@ -174,15 +188,25 @@ def _matches(text: str, patterns: Iterable[re.Pattern[str]]) -> Iterator[Span]:
             start += len(text[start:end]) - len(text[start:end].lstrip(_AROUND))
             end -= len(text[start:end]) - len(text[start:end].rstrip(_AROUND))
             end += len(_REST.match(text, end)[0])  # type: ignore[index]  # matches anything, also nothing
-            if end - start > _SHORTEST_KEY and not _is_placeholder(text[start:end]):
+            if end - start <= _SHORTEST_KEY or _is_placeholder(text[start:end]):
+                continue
+            # keys begin and end where words do, and an identifier such as ghs_written_by_somebody holds no digit
+            inside = _WORD.match(text[start - 1 : start]) and not _ESCAPE.search(
+                text[max(start - 9, 0) : start]
+            )
+            if (
+                not inside
+                and _DIGIT.search(text, start, end)
+                and not _OF_FIXED_LENGTH.match(text, start, end)
+            ):
                 yield start, end, KEY
 
 
-def _emails(text: str) -> Iterator[Span]:
-    return ((*match.span(), EMAIL) for match in _EMAIL.finditer(text) if not _EXAMPLE.search(match[0]))
+def _emails(text: str, language: str) -> Iterator[Span]:
+    return ((start, end, EMAIL) for start, end in emails(text, language))
 
 
-def _ip_addresses(text: str) -> Iterator[Span]:
+def _ip_addresses(text: str, language: str) -> Iterator[Span]:
     for match in _IP.finditer(text):
         before = text[max(0, match.start() - 24) : match.start()]
         if _is_personal(match[0]) and not _VERSION_BEFORE.search(before):
@@ -204,7 +228,7 @@ RULES = (
         r"|(?:key|secret|token|passw(?:or)?d|auth|credential)[\w-]{0,20}[\"']?\s{0,3}[=:]{1,2}>?\s{0,3}[\"'][\w+/=.~-]{20}",
         _assigned_keys,
     ),
-    Rule(r"[\w.+%-]@[\w-]+\.", _emails),
+    Rule(r"[A-Za-z0-9_]\\?@[A-Za-z0-9-]+\.", _emails),
     Rule(r"\d\.\d{1,3}\.\d{1,3}\.\d", _ip_addresses),
 )
 

@@ -14,14 +14,14 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from codecascade.corpus import columns
 from codecascade.corpus.addresses import expanded, is_remote, opened, stamp
 from codecascade.corpus.candidates import Candidate
 from codecascade.corpus.documents import KINDS, Kind
 from codecascade.corpus.dropped import Dropped
-from codecascade.corpus.encoding import UnreadableError
+from codecascade.corpus.encoding import UnreadableError, is_utf_16_or_32
 from codecascade.corpus.faults import check_machine
 from codecascade.corpus.languages import kind_of, language_of
 from codecascade.corpus.licenses import UNKNOWN, normalised
@@ -41,9 +41,12 @@ COLUMNS = {
     "license": ("license", "licenses", "max_stars_repo_licenses"),
     "kind": ("kind",),
     "revision": ("revision", "revision_id", "max_stars_repo_head_hexsha"),
-    "id": ("id",),
 }
-"""Our column, and the names that it is found under, best first."""
+"""Our column, and the names that it is found under, best first: of a row's values the first that is there counts.
+
+A row's ``id`` is not among them: data sets give the same one to several rows (the id of their problem, say), and what
+is the same text twice is told by the text.
+"""
 
 JSON_LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".jsonl.bz2", ".jsonl.xz", ".ndjson")
 PARQUET = (".parquet",)
@@ -90,7 +93,6 @@ def rows(address: str, dropped: Dropped) -> Iterator[Candidate]:
 
 def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
     version, name = stamp(address), _name(address)
-    seen: set[str | int] = set()
     with opened(address) as raw, decompressed(raw) as content:
         limits = TableLimits(size_of(raw))
         reader = "jsonl" if content is raw else "compressed jsonl"
@@ -98,6 +100,12 @@ def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
         start = number = 0
         while line := file.readline(LONGEST_LINE):
             number += 1
+            if number == 1 and is_utf_16_or_32(line):
+                raise UserError(
+                    "is text in UTF-16 or UTF-32, and JSON lines are UTF-8; write it anew "
+                    f"(iconv -f UTF-16 -t UTF-8 {name})",
+                    file=address,
+                )
             limits.row()
             if line.isspace():
                 start += len(line)
@@ -112,14 +120,12 @@ def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
                 continue
             try:
                 row: Any = None if has_too_many_values(line) else json.loads(line)
-                text = _first(row, "text") if isinstance(row, dict) else None
+                text = _text(row) if isinstance(row, dict) else None
             except (ValueError, RecursionError):
                 text = None
-            if not isinstance(text, str):
+            if text is None:
                 limits.row_without_text()
                 dropped.add("find", "row without text", f"{name}:{number}")
-            elif _seen_before(row, seen):
-                dropped.add("find", "duplicated id", f"{name}:{number}")
             else:
                 size = len(text) if text.isascii() else len(text.encode(errors="replace"))
                 yield _candidate(
@@ -131,39 +137,31 @@ def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
 def _parquet(address: str, dropped: Dropped) -> Iterator[Candidate]:
     version, name = stamp(address), _name(address)
     file = _parquet_file(address)
-    names = file.schema_arrow.names
-    text_column = next((name for name in COLUMNS["text"] if name in names), None)
-    if text_column is None or not _holds_text(file.schema_arrow.field(text_column).type):
-        raise UserError(f"has no column of text called {' or '.join(COLUMNS['text'])}", file=address)
-    wanted = [name for names_ in COLUMNS.values() for name in names_ if name in names]
-    seen: set[str | int] = set()
+    schema = file.schema_arrow
+    of_text = columns.text_columns(schema, COLUMNS["text"])
+    if not of_text:
+        raise UserError(columns.what_is_wrong(schema, COLUMNS["text"]), file=address)
+    others = [n for key, names in COLUMNS.items() if key != "text" for n in names if n in schema.names]
     number = 0
     with opened(address) as raw:
         limits = TableLimits(size_of(raw))
     for group in range(file.num_row_groups):
         index = 0
         # a row group of a hub's data set may hold a gigabyte: never more than some rows of it at once
-        at_once = _rows_at_once(file, address, group, wanted, limits)
-        for batch in file.iter_batches(batch_size=at_once, row_groups=[group], columns=wanted):
-            sizes = pc.binary_length(batch.column(text_column)).to_pylist()
-            others = pa.Table.from_batches([batch]).drop([text_column]).to_pylist()
-            for size, row in zip(sizes, others or [{}] * len(sizes), strict=True):
+        at_once = _rows_at_once(file, address, group, [*of_text, *others], limits)
+        for batch in file.iter_batches(batch_size=at_once, row_groups=[group], columns=[*of_text, *others]):
+            sizes = columns.sizes([batch.column(name) for name in of_text])
+            rows = pa.Table.from_batches([batch]).select(others).to_pylist() if others else [{}] * len(batch)
+            for size, row in zip(sizes, rows, strict=True):
                 number += 1
                 limits.row()
                 if size is None:
                     limits.row_without_text()
                     dropped.add("find", "row without text", f"{name}:{number}")
-                elif _seen_before(row, seen):
-                    dropped.add("find", "duplicated id", f"{name}:{number}")
                 else:
-                    locator = f"{text_column}:{group}:{index}"
+                    locator = f"{'+'.join(of_text)}:{group}:{index}"
                     yield _candidate(row, f"{name}:{number}", size, version, "parquet", address, locator)
                 index += 1
-
-
-def _holds_text(type_: pa.DataType) -> bool:
-    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
-    return any(test(type_) for test in tests)
 
 
 def _parquet_file(address: str) -> pq.ParquetFile:
@@ -183,15 +181,6 @@ def _rows_at_once(
 
 def _name(address: str) -> str:
     return address.rstrip("/").rpartition("/")[2]
-
-
-def _seen_before(row: Mapping[str, Any], seen: set[str | int]) -> bool:
-    identity = _first(row, "id")
-    if not isinstance(identity, str | int):
-        return False
-    before = identity in seen
-    seen.add(identity)
-    return before
 
 
 def _candidate(
@@ -226,7 +215,13 @@ def _label(row: Mapping[str, Any], column: str) -> str:
 
 
 def _first(row: Mapping[str, Any], column: str) -> Any:
-    return next((row[name] for name in COLUMNS[column] if row.get(name) is not None), None)
+    value = next((row[name] for name in COLUMNS[column] if row.get(name) is not None), None)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _text(row: Mapping[str, Any]) -> str | None:
+    """By the rule that a Parquet file's columns go by: what is null or no text is passed over."""
+    return next((row[name] for name in COLUMNS["text"] if isinstance(row.get(name), str)), None)
 
 
 class JsonLinesReader:
@@ -275,32 +270,40 @@ class ParquetReader:
         self._limits: TableLimits | None = None
         self._group = self._start = -1
         self._batches: Iterator[pa.RecordBatch] = iter(())
-        self._texts: pa.Array = pa.array([], pa.string())
+        self._batch: pa.RecordBatch | None = None
 
-    def read(self, locator: str, limit: int) -> str:
-        """The text of a row. Raises :class:`UnreadableError`."""
-        column, group_, index_ = locator.split(":")
+    def read(self, locator: str, limit: int) -> bytes | str:
+        """The text of a row; the bytes of a binary column, whose encoding is told as a file's is.
+
+        Raises:
+            UnreadableError: the file changed, or the text is too long.
+        """
+        names, group_, index_ = locator.split(":")
         group, index = int(group_), int(index_)
         try:
             with _gone(self._address):
-                text = self._row(column, group, index)
+                text = self._row(names.split("+"), group, index)
         except UnreadableError:
             self._group = -1
             raise
-        return _unicode(text.decode("utf-8", "replace") if isinstance(text, bytes) else text, limit)
+        if isinstance(text, bytes):
+            if len(text) > limit:
+                raise UnreadableError("larger than max_file_bytes")
+            return text
+        return _unicode(text, limit)
 
-    def _row(self, column: str, group: int, index: int) -> Any:
+    def _row(self, names: list[str], group: int, index: int) -> Any:
         if group != self._group or index < self._start:
             if self._limits is None:
                 with opened(self._address) as raw:
                     self._limits = TableLimits(size_of(raw))
-            at_once = _rows_at_once(self._file, self._address, group, [column], self._limits)
-            self._batches = self._file.iter_batches(batch_size=at_once, row_groups=[group], columns=[column])
-            self._group, self._start, self._texts = group, 0, pa.array([], pa.string())
-        while index >= self._start + len(self._texts):
-            self._start += len(self._texts)
-            self._texts = next(self._batches).column(0)
-        return self._texts[index - self._start].as_py()
+            at_once = _rows_at_once(self._file, self._address, group, names, self._limits)
+            self._batches = self._file.iter_batches(batch_size=at_once, row_groups=[group], columns=names)
+            self._group, self._start, self._batch = group, 0, None
+        while self._batch is None or index >= self._start + len(self._batch):
+            self._start += len(self._batch) if self._batch is not None else 0
+            self._batch = next(self._batches)
+        return columns.value([self._batch.column(name) for name in names], index - self._start)
 
     def close(self) -> None:
         self._file.close()
@@ -320,13 +323,14 @@ def _gone(address: str) -> Iterator[None]:
 
 
 def _row_text(line: bytes, limit: int) -> str:
-    return _unicode(_first(json.loads(line), "text"), limit)
+    return _unicode(_text(json.loads(line)), limit)
 
 
-def _unicode(text: Any, limit: int) -> str:
-    """``text``, if it can be written as UTF-8: JSON may spell lone surrogates."""
-    if not isinstance(text, str):
+def _unicode(value: Any, limit: int) -> str:
+    """``value`` without its byte order mark, if it can be written as UTF-8: JSON may spell lone surrogates."""
+    if not isinstance(value, str):
         raise UnreadableError("unreadable")
+    text = value.removeprefix("\ufeff")
     try:
         size = len(text) if text.isascii() else len(text.encode())
     except UnicodeEncodeError:

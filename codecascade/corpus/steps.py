@@ -28,6 +28,8 @@ class Outcome(NamedTuple):
     """Of :data:`codecascade.corpus.dropped.SCHEMA`."""
     replaced: Mapping[str, int] = MappingProxyType({})
     """How many pieces of text were replaced, by what they were."""
+    decoded: Mapping[str, int] = MappingProxyType({})
+    """How many files were decoded, by their encoding."""
 
 
 class Step(NamedTuple):
@@ -55,6 +57,7 @@ class Tally:
     documents: Counter[Key] = field(default_factory=Counter)
     bytes: Counter[Key] = field(default_factory=Counter)
     replaced: Counter[str] = field(default_factory=Counter)
+    decoded: Counter[str] = field(default_factory=Counter)
 
     def add(self, step: str, batch: pa.RecordBatch | pa.Table, sizes: pa.Array | None = None) -> None:
         sizes = pc.binary_length(batch.column("text")) if sizes is None else sizes
@@ -70,11 +73,13 @@ class Tally:
         self.documents.update(other.documents)
         self.bytes.update(other.bytes)
         self.replaced.update(other.replaced)
+        self.decoded.update(other.decoded)
 
     def as_json(self) -> dict[str, Any]:
         return {
             "left": [[*key, count, self.bytes[key]] for key, count in sorted(self.documents.items())],
             "replaced": dict(sorted(self.replaced.items())),
+            "decoded": dict(sorted(self.decoded.items())),
         }
 
     @classmethod
@@ -84,6 +89,7 @@ class Tally:
             tally.documents[step, kind, language, spdx] = documents
             tally.bytes[step, kind, language, spdx] = size
         tally.replaced.update(value["replaced"])
+        tally.decoded.update(value["decoded"])
         return tally
 
 

@@ -13,7 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from source_trees import Build, MakeTree, module
 
@@ -152,6 +152,7 @@ def test_names_that_are_no_paths_are_left_out(tmp_path: Path, name: str) -> None
         assert [c.path for c in candidates.values()] in (["sound.py"], ["top/sound.py"])
 
 
+@example(names=["./\\", "./C:\\"])
 @given(st.lists(st.text("ab/.\\:\0", min_size=1, max_size=12), min_size=1, max_size=4))
 def test_names_of_any_kind_make_plain_paths(names: list[str]) -> None:
     everything = [

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codecascade.corpus.decontaminate import LENGTH, Benchmarks, squeeze
+from codecascade.corpus.decontaminate import LENGTH, Benchmarks, read_benchmark_file, squeeze
 
 PROMPT = '''def has_close_elements(numbers, threshold):
     """ Check if in given list of numbers, are any two numbers closer to each other than the threshold. """
@@ -57,3 +60,11 @@ def test_the_fast_filter_changes_nothing(text: str, before: str, after: str, sta
     wanted = grams(text)
     contained = bool(wanted) and len(wanted & grams(document)) / len(wanted) >= 0.3
     assert (index.match(document) == "it") is contained
+
+
+def test_records_of_one_id_are_all_looked_for(tmp_path: Path) -> None:
+    """Several answers to a problem, in a file that begins with a byte order mark."""
+    rows = [{"task_id": "T/0", "solution": f"return {n}"} for n in range(3)]
+    path = tmp_path / "answers.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8-sig")
+    assert sorted(read_benchmark_file(path).values()) == ["return 0", "return 1", "return 2"]

@@ -51,7 +51,7 @@ def test_json_lines(tmp_path: Path) -> None:
     ]
     path.write_text("\n".join([*map(json.dumps, rows), "{broken", '["list"]', ""]))
     dropped = Dropped()
-    first, rust, prose, talk, once, surrogate = find(str(path), dropped)
+    first, rust, prose, talk, once, twice, surrogate = find(str(path), dropped)
     assert (first.repository, first.path, first.language, first.kind) == (
         "me/a",
         "abs/a.py",
@@ -60,7 +60,7 @@ def test_json_lines(tmp_path: Path) -> None:
     )
     assert (rust.language, rust.license, rust.path) == ("rust", "MIT AND GPL-2.0-only", "rows.jsonl:2")
     assert (prose.kind, prose.repository, prose.license) == ("natural_language", "rows.jsonl:3", "unknown")
-    assert talk.kind == "natural_language_code" and once.path == "once.py"
+    assert talk.kind == "natural_language_code" and (once.path, twice.path) == ("once.py", "twice.py")
     assert [text(c) for c in (first, rust, prose, talk)] == [
         "a = 1",
         "fn main() {}",
@@ -69,7 +69,7 @@ def test_json_lines(tmp_path: Path) -> None:
     ]
     with pytest.raises(UnreadableError, match="not UTF-8"):
         text(surrogate)
-    assert reasons(dropped) == {"row without text": 4, "duplicated id": 1}
+    assert reasons(dropped) == {"row without text": 4}
 
 
 def test_parquet_in_several_row_groups(tmp_path: Path) -> None:
@@ -271,3 +271,120 @@ def test_a_parquet_file_damaged_behind_its_footer(tmp_path: Path) -> None:
         except UnreadableError:
             bad += 1
     assert 0 < bad < 200
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_rows_with_one_id_are_documents_of_their_own(build: Build, tmp_path: Path, kind: str) -> None:
+    """As the answers to one problem have. The corpus is the same, byte for byte, whatever the ids say."""
+    texts = [module(f"m{n}") for n in range(8)]
+    contents = []
+    for ids in ([0] * 4 + [1] * 4, range(8), [None] * 8, ["x"] * 8):
+        rows = [{"id": row, "text": text, "path": "x.py"} for row, text in zip(ids, texts, strict=True)]
+        for name, part in (("a", rows[:4]), ("b", rows[4:])):
+            if kind == "jsonl":
+                (tmp_path / f"{name}.{kind}").write_text("\n".join(map(json.dumps, part)))
+            else:
+                pq.write_table(pa.Table.from_pylist(part), tmp_path / f"{name}.{kind}")
+        manifest, corpus = build(tmp_path / f"a.{kind}", tmp_path / f"b.{kind}")
+        assert manifest.total().documents == 8 and not manifest.dropped
+        contents.append([[d.text for d in corpus.documents(split)] for split in ("train", "heldout")])
+    assert sorted(text for split in contents[0] for text in split) == sorted(texts)
+    assert all(content == contents[0] for content in contents)
+
+
+TEXTS = ["a = 1 # ß", None, "", "b = 2", None, "a = 1 # ß"]
+OTHERS = ["c", "d = 3", "e", None, None, "f"]
+READ = ["a = 1 # ß", "d = 3", "", "b = 2", "a = 1 # ß"]
+STRINGS = [pa.string(), pa.large_string(), pa.string_view()]
+BYTES = [pa.binary(), pa.large_binary(), pa.binary_view()]
+CATEGORIES = [pa.dictionary(pa.int8(), type_) for type_ in (pa.string(), pa.large_string(), pa.binary())]
+
+
+@pytest.mark.parametrize("type_", [*STRINGS, *BYTES, *CATEGORIES], ids=str)
+@pytest.mark.parametrize("group", [2, 1000])
+def test_text_of_every_arrow_type(tmp_path: Path, type_: pa.DataType, group: int) -> None:
+    def column(values: list[str | None]) -> pa.Array:
+        plain = type_.value_type if pa.types.is_dictionary(type_) else type_
+        binary = pa.types.is_binary(plain) or pa.types.is_large_binary(plain) or plain == pa.binary_view()
+        array = pa.array(values, pa.string()).cast(pa.binary()) if binary else pa.array(values, pa.string())
+        return array.dictionary_encode().cast(type_) if pa.types.is_dictionary(type_) else array.cast(type_)
+
+    path = tmp_path / "rows.parquet"
+    table = pa.table({"text": column(TEXTS), "content": column(OTHERS), "language": column(["Python"] * 6)})
+    pq.write_table(table, path, row_group_size=group)
+    dropped = Dropped()
+    candidates = list(find(str(path), dropped))
+    contents = Contents()
+    assert [contents.text(c, 1000) for c in candidates] == READ
+    assert [contents.text(candidates[n], 1000) for n in (4, 0, 3)] == [READ[n] for n in (4, 0, 3)]
+    assert [c.size for c in candidates] == [len(text.encode()) for text in READ]
+    assert {c.language for c in candidates} == {"python"}
+    assert reasons(dropped) == {"row without text": 1}
+
+
+def test_json_lines_and_parquet_go_by_the_same_rule(tmp_path: Path) -> None:
+    lines = [{"text": t, "content": c} for t, c in zip(TEXTS, OTHERS, strict=True)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    pq.write_table(pa.Table.from_pylist(lines), tmp_path / "rows.parquet")
+    for name in ("rows.jsonl", "rows.parquet"):
+        assert [text(c) for c in find(str(tmp_path / name), Dropped())] == READ
+    (tmp_path / "numbers.jsonl").write_text('{"text": 5, "content": "c"}')
+    pq.write_table(pa.table({"text": [5], "content": ["c"]}), tmp_path / "numbers.parquet")
+    for name in ("numbers.jsonl", "numbers.parquet"):
+        assert [text(c) for c in find(str(tmp_path / name), Dropped())] == ["c"]
+
+
+def test_a_long_category_in_many_rows_is_not_copied(tmp_path: Path) -> None:
+    long = "x" * 10_000_000
+    table = pa.table({"text": pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int8()), [long])})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    before = pa.total_allocated_bytes()
+    candidates = list(find(str(tmp_path / "rows.parquet"), Dropped()))
+    assert {c.size for c in candidates} == {len(long)}
+    assert pa.total_allocated_bytes() - before < 100_000_000
+    with pytest.raises(UnreadableError, match="larger"):
+        text(candidates[500])
+
+
+def test_the_bytes_of_a_column_are_read_as_a_files(tmp_path: Path) -> None:
+    values = ["café".encode("utf-16"), "\ufeffnaïve".encode(), b"bin\0ary"]
+    pq.write_table(pa.table({"text": values}), tmp_path / "rows.parquet")
+    latin, marked, binary = find(str(tmp_path / "rows.parquet"), Dropped())
+    assert (text(latin), text(marked)) == ("café", "naïve")
+    with pytest.raises(UnreadableError, match="binary"):
+        text(binary)
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_a_byte_order_mark_before_json_lines(tmp_path: Path, ending: str) -> None:
+    lines = "\n".join(json.dumps({"text": f"\ufeffa = {n}", "path": "a.py"}) for n in range(3))
+    data = lines.encode("utf-8-sig")
+    (tmp_path / f"rows.jsonl{ending}").write_bytes(gzip.compress(data) if ending else data)
+    dropped = Dropped()
+    candidates = list(find(str(tmp_path / f"rows.jsonl{ending}"), dropped))
+    assert [text(c) for c in candidates] == ["a = 0", "a = 1", "a = 2"] and not reasons(dropped)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+def test_json_lines_in_another_unicode_encoding_are_refused(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes('{"text": "a = 1"}\n{"text": "b = 1"}\n'.encode(encoding))
+    with pytest.raises(UserError, match=r"UTF-16 or UTF-32.*iconv"):
+        list(find(str(path), Dropped()))
+
+
+def test_a_column_of_text_that_is_none_is_named_with_its_type(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": [["a"]], "other": ["x"]}), tmp_path / "lists.parquet")
+    with pytest.raises(UserError, match=r"text is of type list<"):
+        list(find(str(tmp_path / "lists.parquet"), Dropped()))
+    pq.write_table(pa.table({"title": ["x"]}), tmp_path / "titles.parquet")
+    with pytest.raises(UserError, match=r"its columns: title"):
+        list(find(str(tmp_path / "titles.parquet"), Dropped()))
+
+
+def test_pointers_in_rows_are_no_texts(tmp_path: Path) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4f' * 32}\nsize 12\n"
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"content": pointer, "path": "a.py"}))
+    (candidate,) = find(str(tmp_path / "rows.jsonl"), Dropped())
+    with pytest.raises(UnreadableError, match="Git LFS pointer"):
+        text(candidate)

@@ -235,6 +235,8 @@ SECRETS = {
     "postgres://admin:h7Gt5Rw2@db.corp.io/x": "postgres://admin:<PASSWORD>@db.corp.io/x",
     "jane.doe+news@mail.corp.io": "<EMAIL>",
     "93.184.216.34": "<IP_ADDRESS>",
+    "http://93.184.216.34/x": "http://<IP_ADDRESS>/x",
+    '"a\\n' + "gh" + "p_" + (A1 * 3) + '"': '"a\\n<KEY>"',
     "-----BEGIN RSA PRIVATE"
     + " KEY-----\n"
     + ("MIIEow" * 10 + "\n") * 5
@@ -278,6 +280,13 @@ def test_every_rule_has_a_hint(secret: str) -> None:
         "AKIAXXXXXXXXXXXXXXXX",
         f"if '-----BEGIN RSA PRIVATE{' KEY-----'}' in data:\n    raise ValueError(data)\n" + CODE * 20,
         f"'-----BEGIN PRIVATE{' KEY-----'}\\n...\\n-----END PRIVATE{' KEY-----'}'",
+        "def test_highs_written_model_contains_variable_names(self): ...",
+        "ghs_written_model_contains_all_the_variables_names()",
+        "AUTHOR='supercop-20221122/crypto_sign/ed25519/Ref'",
+        "data = 'BWohBCABIANLIQVBASEBIAUNAtAK" + "IAQ7R2T9W4Z6X8V1B3BCABIANLIQ'",
+        "data = '+AK" + "IAQ7R2T9W4Z6X8V1B3BCABIANLIQ'",
+        "Chrome/81.0.4044.111 YaBrowser/24.1.2.87 GSA/11.13.5.21.arm",
+        "http://user:password@acme.com/ and mongodb://me:YOUR_PASSWORD@host:27017/ and ftp://a:****@b.com/",
     ],
 )
 def test_what_only_looks_like_a_secret_stays(text: str) -> None:

@@ -69,3 +69,13 @@ def test_no_file_no_lines_and_no_json(tmp_path: Path) -> None:
     (tmp_path / "broken.jsonl").write_text('{"messages": [}\n')
     with pytest.raises(UserError, match=r"broken\.jsonl:1: is not valid JSON"):
         read_dialogues(tmp_path / "broken.jsonl")
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", {"messages": [USER, ANSWER]}, {"messages": [USER, ANSWER]})
+    marked = tmp_path / "marked.jsonl"
+    marked.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_dialogues(marked).fingerprint == read_dialogues(path).fingerprint
+    marked.write_bytes(path.read_text().encode("utf-16"))
+    with pytest.raises(UserError, match="is not UTF-8"):
+        read_dialogues(marked)

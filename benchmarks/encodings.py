@@ -1,0 +1,121 @@
+"""How often a file's encoding is told right, by how much of it is beyond ASCII::
+
+    pip download --no-deps django && unzip -q -d django django-*.whl
+    python benchmarks/encodings.py django [--charset-normalizer]
+
+Takes the translations that the gettext catalogues (``*.mo``) below a folder hold, in the languages of the table, puts
+them among lines of code as comments and strings, encodes that as people used to, and counts what is not read as it
+was written. ``--charset-normalizer`` asks that library instead, with eight candidates: with more of
+them it gets more of the Western files wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gettext
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+from codecascade.corpus.encoding import UnreadableError, decoded
+
+FAMILIES = {
+    "Western (cp1252)": {name: ["cp1252"] for name in ("da", "de", "es", "fi", "fr", "it", "nl", "pt_BR", "sv")},
+    "Central (cp1250, ISO 8859-2)": {name: ["cp1250", "iso8859_2"] for name in ("cs", "hr", "hu", "pl", "sk")},
+    "Turkish (cp1254)": {"tr": ["cp1254"]},
+    "Cyrillic (cp1251, KOI8)": {"bg": ["cp1251"], "ru": ["cp1251", "koi8_r"], "uk": ["cp1251", "koi8_u"]},
+    "Chinese (GBK, Big5)": {
+        "zh_CN": ["gbk"], "zh_Hans": ["gbk"], "zh_TW": ["big5"], "zh_Hant": ["big5"],
+    },
+    "Japanese (Shift JIS, EUC)": {"ja": ["shift_jis", "euc_jp"]},
+    "Korean (EUC)": {"ko": ["euc_kr"]},
+}  # fmt: skip
+FEW = ["cp1252", "cp1251", "shift_jis", "euc_jp", "gb18030", "big5", "euc_kr", "koi8_r"]
+LENGTHS = ((1, 1), (2, 2), (3, 4), (5, 8), (9, 16), (17, 32), (33, 64), (65, 128), (129, 512))
+CODE = ("x = 1", "for i in range(10):", "    return value", "", "    call(a, b)")
+
+
+def translations(folder: Path, language: str) -> list[str]:
+    """The translated messages of a language that aren't ASCII."""
+    found: set[str] = set()
+    for path in sorted(folder.glob(f"**/{language}/LC_MESSAGES/*.mo")):
+        with open(path, "rb") as file:
+            catalogue: dict[object, str] = gettext.GNUTranslations(file)._catalog  # type: ignore[attr-defined]
+        found |= {text for key, text in catalogue.items() if key and not text.isascii()}
+    return sorted(found)
+
+
+def program(messages: list[str], characters: int, rng: random.Random) -> str:
+    """Code with so many characters beyond ASCII."""
+    lines: list[str] = []
+    while characters:
+        message = rng.choice(messages).replace("\n", " ")
+        for place, char in enumerate(message):
+            if not char.isascii():
+                if not characters:
+                    message = message[:place]
+                    break
+                characters -= 1
+        lines += [f"# {message}" if rng.random() < 0.5 else f'print("{message}")', rng.choice(CODE)]
+    return "\n".join(lines) + "\n"
+
+
+def wrong(
+    messages: list[str], encoding: str, read: Callable[[bytes], str], times: int
+) -> dict[int, list[int]]:
+    """By length: how many programs weren't read as they were written, and of how many."""
+    rng = random.Random(7)
+    counts = {place: [0, 0] for place in range(len(LENGTHS))}
+    known = [text for text in messages if text.encode(encoding, "replace").decode(encoding) == text]
+    for place, (least, most) in enumerate(LENGTHS):
+        for _ in range(times if known else 0):
+            text = program(known, rng.randint(least, most), rng)
+            counts[place][0] += read(text.encode(encoding)) != text
+            counts[place][1] += 1
+    return counts
+
+
+def ours(data: bytes) -> str:
+    """What a corpus takes it for."""
+    try:
+        return decoded(data).text
+    except UnreadableError:
+        return ""
+
+
+def theirs(data: bytes) -> str:
+    """What charset-normalizer takes it for."""
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(data, cp_isolation=FEW, steps=3).best()
+    return data.decode(best.encoding, "replace") if best else ""
+
+
+def main() -> None:
+    """Parse, count, print a row for each family."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--charset-normalizer", action="store_true")
+    parser.add_argument(
+        "--times", type=int, default=30, help="programs of each language, encoding and length"
+    )
+    given = parser.parse_args()
+    read = theirs if given.charset_normalizer else ours
+    print("characters beyond ASCII".ljust(30) + "".join(f"{a}-{b}".rjust(9) for a, b in LENGTHS))
+    for family, languages in FAMILIES.items():
+        sums: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+        for language, encodings in languages.items():
+            messages = translations(given.folder, language)
+            for encoding in encodings:
+                for place, (bad, all_) in wrong(messages, encoding, read, given.times).items():
+                    sums[place][0] += bad
+                    sums[place][1] += all_
+        cells = (f"{sums[place][0] / max(sums[place][1], 1):.1%}" for place in range(len(LENGTHS)))
+        print(family.ljust(30) + "".join(cell.rjust(9) for cell in cells), flush=True)
+
+
+if __name__ == "__main__":
+    main()

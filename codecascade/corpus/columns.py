@@ -1,0 +1,58 @@
+"""The columns of a Parquet file that can hold a row's text, of whatever Arrow type text is written as."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_PLAIN = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+_BINARY = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+
+
+def text_columns(schema: pa.Schema, names: Sequence[str]) -> list[str]:
+    """Those of ``names``, in their order, that hold text: strings or bytes of any width, as categories or not."""
+    return [name for name in names if name in schema.names and holds_text(schema.field(name).type)]
+
+
+def what_is_wrong(schema: pa.Schema, names: Sequence[str]) -> str:
+    """Why none of ``names`` is a column of text, as the end of a sentence that begins with the file."""
+    found = [f"{name} is of type {schema.field(name).type}" for name in names if name in schema.names]
+    missing = f"has no column of text called {' or '.join(names)}"
+    if found:
+        return f"{missing} ({', '.join(found)}); write strings"
+    shown = ", ".join(schema.names[:12]) or "none"
+    return f"{missing} (its columns: {shown}); rename the one that holds the text"
+
+
+def holds_text(type_: pa.DataType) -> bool:
+    """Whether the values of a type are strings or bytes."""
+    if isinstance(type_, pa.BaseExtensionType):
+        return holds_text(type_.storage_type)
+    if pa.types.is_dictionary(type_):
+        return holds_text(type_.value_type)
+    return any(test(type_) for test in (*_PLAIN, *_BINARY))
+
+
+def sizes(columns: Sequence[pa.Array]) -> Iterator[int | None]:
+    """Bytes of each row's text, which is that of the first column that has one; none where no column has."""
+    for row in zip(*(_lengths(column).to_pylist() for column in columns), strict=True):
+        yield next((size for size in row if size is not None), None)
+
+
+def value(columns: Sequence[pa.Array], row: int) -> Any:
+    """A row's text, a string or bytes, from the first column that has one."""
+    return next((item for column in columns if (item := column[row].as_py()) is not None), None)
+
+
+def _lengths(column: pa.Array) -> pa.Array:
+    if isinstance(column, pa.ExtensionArray):
+        return _lengths(column.storage)
+    if pa.types.is_dictionary(column.type):
+        # never decoded as a whole: a long value may stand in every row
+        return _lengths(column.dictionary).take(column.indices)
+    if pa.types.is_string_view(column.type) or pa.types.is_binary_view(column.type):
+        column = column.cast(pa.large_binary())
+    return pc.cast(pc.binary_length(column), pa.int64())

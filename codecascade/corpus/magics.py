@@ -1,0 +1,194 @@
+"""What IPython understands in a cell and Python doesn't: magics, shell commands and help become comments.
+
+A magic is one only where IPython's own rules see it (``IPython/core/inputtransformer2.py``, version 9): at the
+beginning of a logical line, or behind its first ``=``. A line that continues an expression, or that stands in a
+string, is none. Everything else comes out as it was written, so that a cell which IPython can parse parses as Python;
+the one exception is ``await`` outside of a function.
+"""
+
+from __future__ import annotations
+
+import re
+from textwrap import dedent
+from typing import NamedTuple
+
+PYTHON_CELLS = frozenset(
+    {"time", "timeit", "capture", "prun", "memit", "mprun", "snakeviz", "scalene", "heat", "wandb", "local"}
+)
+"""Cell magics whose cells are Python of the notebook's own namespace."""
+_MOST_NESTED = 10
+"""Cell magics over one another that are told apart from magics of a line."""
+
+_CELL_MAGIC = re.compile(r"%%(?!\w+\?)(\S*)")
+_ESCAPED = re.compile(r"[ \t\f]*(?:!(?!=)|%(?!=)|[?,;]|/(?![/=]))")
+_HELP = re.compile(r"%{0,2}(?!\d)[\w*]+(?:\.(?!\d)[\w*]+|\[-?[0-9]+\])*\?{1,2}$")
+_ASSIGNED = re.compile(r"[ \t\f\\\n]*(?:(!)|%[ \t\f]*[^\W\d])")
+_COMPOUND = re.compile(r"[ \t\f]*(?:if|elif|else|for|while|with|try|except|finally|def|class|async)\b")
+_PROMPTS = (
+    (re.compile(r">>>(?: |$)"), re.compile(r"(?:>>>|\.\.\.)(?: |$)")),
+    (re.compile(r"In \[\d+\]: "), re.compile(r"In \[\d+\]: |\s*\.{3,}: ?")),
+)
+"""How a pasted session begins, and what its lines begin with."""
+
+_PIECE = re.compile(
+    r"(?P<comment>#.*)|(?P<quote>'''|\"\"\"|'|\")|(?P<open>[(\[{])|(?P<close>[)\]}])"
+    r"|(?P<other>[=!<>+\-*/%&|^@:]=+)|(?P<equals>=)|(?P<colon>:)|(?P<space>\s+)|[^\s#'\"()\[\]{}=!<>+\-*/%&|^@:]+|."
+)
+_ENDS = {
+    "'": re.compile(r"(?:[^'\\]|\\.)*"),
+    '"': re.compile(r'(?:[^"\\]|\\.)*'),
+    "'''": re.compile(r"(?:[^'\\]|\\.|'(?!''))*"),
+    '"""': re.compile(r'(?:[^"\\]|\\.|"(?!""))*'),
+}
+
+
+def without_magics(cell: str) -> str:
+    """A cell of Python with what only IPython understands as comments.
+
+    >>> print(without_magics("files = !ls\\nmath.sqrt?\\nif files:\\n    %time f()\\nprint('%s'\\n      % x)"))
+    # files = !ls
+    # math.sqrt?
+    if files:
+        pass  # %time f()
+    print('%s'
+          % x)
+    """
+    lines = _as_ipython_sees(cell.split("\n"))
+    out: list[str] = []
+    while lines and (magic := _CELL_MAGIC.match(lines[0])) and len(out) < _MOST_NESTED:
+        if magic[1] not in PYTHON_CELLS:
+            return "\n".join([*out, *map(_comment, lines)])
+        out.append(_comment(lines[0]))
+        lines = _as_ipython_sees(lines[1:])
+    row = 0
+    while row < len(lines):
+        if _ESCAPED.match(lines[row]):
+            end = _continued(lines, row)
+            out += _commented(lines[row:end])
+        else:
+            statement = _statement(lines, row)
+            end = statement.end
+            text = "\n".join(lines[row:end])
+            if statement.is_help:
+                out += _commented(lines[row:end])
+            elif statement.equals is not None and _assigns_magic(text, statement.equals):
+                # what follows the magic may be anything: quotes and brackets mean nothing there
+                end = _continued(lines, row + text.count("\n", 0, statement.assigned))
+                out += _commented(lines[row:end], statement.colon)
+            else:
+                out += lines[row:end]
+        row = end
+    return "\n".join(out)
+
+
+def _as_ipython_sees(cell: list[str]) -> list[str]:
+    """The lines without empty ones before them, without a common indentation and without the prompts of a session."""
+    begin = next((row for row, line in enumerate(cell) if line.strip()), 0)
+    lines = _dedented(cell[begin:])
+    for initial, prompt in _PROMPTS:
+        if lines and initial.match(lines[0]):
+            lines = _dedented([prompt.sub("", line, count=1) for line in lines])
+    return lines
+
+
+def _dedented(lines: list[str]) -> list[str]:
+    return dedent("\n".join(lines)).split("\n") if lines and lines[0][:1] in (" ", "\t") else lines
+
+
+class _Statement(NamedTuple):
+    """A logical line."""
+
+    end: int
+    """The number of the physical line behind it."""
+    equals: int | None
+    """Where in its text the first ``=`` outside of brackets ends."""
+    assigned: int
+    """Where in its text what follows that begins."""
+    colon: int | None
+    """Where in its text, if it is a compound statement on one line, its last colon before that ends."""
+    is_help: bool
+    """Whether it asks for help: ``name?``."""
+
+
+def _statement(lines: list[str], start: int) -> _Statement:
+    row, column, offset, depth = start, 0, 0, 0
+    equals: int | None = None
+    colon: int | None = None
+    compound = bool(_COMPOUND.match(lines[start]))
+    last = ""
+    while row < len(lines):
+        line = lines[row].removesuffix("\r")
+        while column < len(line):
+            piece = _PIECE.match(line, column)
+            assert piece is not None, "matches any character"
+            column = piece.end()
+            kind = piece.lastgroup
+            if kind == "quote":
+                row, column, offset = _behind_string(lines, row, column, offset, piece[0])
+                line = lines[row].removesuffix("\r") if row < len(lines) else ""
+            elif kind == "open":
+                depth += 1
+            elif kind == "close":
+                depth = max(depth - 1, 0)
+            elif kind == "equals" and not depth and equals is None:
+                equals = offset + column
+            elif kind == "colon" and not depth and equals is None and compound:
+                colon = offset + column
+            last = last if kind == "space" else "#" if kind == "comment" else piece[0]
+        offset += len(lines[row]) + 1 if row < len(lines) else 0
+        row, column = row + 1, 0
+        if not depth and (last == "#" or not line.endswith("\\")):  # a comment's backslash adds nothing
+            break
+    row = min(row, len(lines))
+    text = "\n".join(lines[start:row])
+    assigned = (
+        len(text) if equals is None else equals + len(text[equals:]) - len(text[equals:].lstrip(" \t\f\\\n"))
+    )
+    is_help = last.endswith("?") and bool(_HELP.search(text.rstrip()))
+    return _Statement(row, equals, assigned, colon, is_help)
+
+
+def _behind_string(lines: list[str], row: int, column: int, offset: int, quote: str) -> tuple[int, int, int]:
+    """Row, column and offset of the row behind a string's end, or behind a quote that begins none."""
+    begin = row, column, offset
+    while row < len(lines):
+        line = lines[row]
+        column = _ENDS[quote].match(line, column).end()  # type: ignore[union-attr]  # matches also nothing
+        if line.startswith(quote, column):
+            return row, column + len(quote), offset
+        if len(quote) == 1 and not line.removesuffix("\r").endswith("\\"):
+            return begin
+        offset += len(line) + 1
+        row, column = row + 1, 0
+    return row, 0, offset
+
+
+def _assigns_magic(text: str, equals: int) -> bool:
+    found = _ASSIGNED.match(text, equals)
+    begins_line = not text[text.rfind("\n", 0, equals) + 1 : equals - 1].strip()
+    return found is not None and not (found[1] and begins_line)
+
+
+def _continued(lines: list[str], row: int) -> int:
+    """The number of the line behind a line and those that its backslash adds."""
+    while row < len(lines) and lines[row].removesuffix("\r").endswith("\\"):
+        row += 1
+    return min(row + 1, len(lines))
+
+
+def _commented(lines: list[str], colon: int | None = None) -> list[str]:
+    """Lines as comments; where a block might otherwise be empty, behind a statement that does nothing."""
+    first = lines[0]
+    if colon is not None:
+        head, rest = first[:colon], first[colon:]
+        first = f"{head} pass  # {rest.lstrip()}"
+    elif first[:1] in (" ", "\t", "\f"):
+        code = first.lstrip()
+        first = f"{first[: len(first) - len(code)]}pass  # {code}"
+    else:
+        first = f"# {first}"
+    return [first, *map(_comment, lines[1:])]
+
+
+def _comment(line: str) -> str:
+    return f"# {line}".rstrip()

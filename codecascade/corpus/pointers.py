@@ -1,0 +1,33 @@
+"""Files that only point at their content: what Git LFS and git-annex put in its place where it was not fetched."""
+
+from __future__ import annotations
+
+import re
+
+LFS, ANNEX = "Git LFS pointer", "git-annex pointer"
+
+_LONGEST_LFS = 1024
+"""Characters; the specification wants less."""
+_LFS = re.compile(
+    r"version https?://(?:(?:git-lfs|hawser)\.github\.com/spec/v|git-media\.io/v/)\d+\n"
+    r"(?:[a-z0-9.-]+ [^\n]*\n)*oid \w+:[0-9a-f]{32,128}\n(?:[a-z0-9.-]+ [^\n]*\n)*size \d+(?:\n[a-z0-9.-]+ [^\n]*)*"
+)
+"""https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: lines of a key and a value, the version first. The
+other two addresses are those of the years before the specification had its name."""
+_ANNEX = re.compile(r"(?:(?:\.\./)*(?:\./)?\.git)?/annex/objects/\S+")
+"""https://git-annex.branchable.com/internals/pointer_file/, and the link to a locked file where links are written as
+files."""
+
+
+def pointer(text: str) -> str | None:
+    """What ``text`` is, as a reason to leave it out, if it is nothing but a pointer.
+
+    >>> pointer("version https://git-lfs.github.com/spec/v1\\noid sha256:" + "4f" * 32 + "\\nsize 12\\n")
+    'Git LFS pointer'
+    >>> pointer("def f(): ...")
+    """
+    if text.startswith("version ") and len(text) < _LONGEST_LFS:
+        return LFS if _LFS.fullmatch(text.strip().replace("\r\n", "\n")) else None
+    if "/annex/objects/" in text[:_LONGEST_LFS]:
+        return ANNEX if _ANNEX.fullmatch(text.strip()) else None
+    return None

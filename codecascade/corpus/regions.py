@@ -1,0 +1,68 @@
+"""Where the strings and comments of a text are, for the languages in which ``a@b.c`` is an expression elsewhere."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+
+_C_COMMENTS = r"//[^\n]*|/\*(?s:.*?)(?:\*/|\Z)"
+_DOUBLE = r'"(?:[^"\\]|\\(?s:.))*(?:"|\Z)'
+_ON_ONE_LINE = r'"(?:[^"\\\n]|\\.)*"?'
+_TRIPLE = r'"""(?s:.*?)(?:"""|\Z)'
+_PYTHON = (
+    r"#[^\n]*|'''(?:[^'\\]|\\(?s:.)|'(?!''))*(?:'''|\Z)|\"\"\"(?:[^\"\\]|\\(?s:.)|\"(?!\"\"))*(?:\"\"\"|\Z)"
+    rf"|'(?:[^'\\\n]|\\(?s:.))*'?|{_ON_ONE_LINE}"
+)
+_CHARACTER = r"'(?:[^'\\\n]|\\[^\n]{1,9}?)'"  # not a lifetime, a type variable or a name that ends in a prime
+_HASKELL = rf"--[^\n]*|\{{-(?s:.*?)(?:-\}}|\Z)|{_DOUBLE}|{_CHARACTER}"
+_ML = rf"\(\*(?s:.*?)(?:\*\)|\Z)|{_DOUBLE}|{_CHARACTER}"
+_KOTLIN = rf"{_C_COMMENTS}|{_TRIPLE}|{_ON_ONE_LINE}|{_CHARACTER}"
+_MATLAB = rf"%[^\n]*|\.\.\.[^\n]*|(?<![\w)\]}}.'])'(?:[^'\n]|'')*'?|{_ON_ONE_LINE}"
+
+REGIONS = {
+    language: re.compile(pattern)
+    for language, pattern in {
+        "agda": _HASKELL,
+        "coq": _ML,
+        "cython": _PYTHON,
+        "elm": _HASKELL,
+        "erlang": rf"%[^\n]*|{_DOUBLE}|'(?:[^'\\\n]|\\.)*'?",
+        "f#": rf"//[^\n]*|{_TRIPLE}|{_ML}",
+        "haskell": _HASKELL,
+        "idris": _HASKELL,
+        "julia": rf"#=(?s:.*?)(?:=#|\Z)|#[^\n]*|{_TRIPLE}|{_DOUBLE}|{_CHARACTER}",
+        "kotlin": _KOTLIN,
+        "lean": rf"--[^\n]*|/-(?s:.*?)(?:-/|\Z)|{_DOUBLE}|{_CHARACTER}",
+        "matlab": _MATLAB,
+        "nix": rf"#[^\n]*|/\*(?s:.*?)(?:\*/|\Z)|''(?s:.*?)(?:''|\Z)|{_DOUBLE}",
+        "ocaml": rf"{_ML}|\{{\|(?s:.*?)(?:\|\}}|\Z)",
+        "octave": rf"#[^\n]*|{_MATLAB}",
+        "purescript": _HASKELL,
+        "python": _PYTHON,
+        "r": rf"#[^\n]*|{_DOUBLE}|'(?:[^'\\]|\\(?s:.))*(?:'|\Z)|`[^`\n]*`?",
+        "reason": rf"{_C_COMMENTS}|{_DOUBLE}|{_CHARACTER}",
+        "rust": rf'{_C_COMMENTS}|r(?P<hashes>#+)"(?s:.*?)(?:"(?P=hashes)|\Z)|{_DOUBLE}|{_CHARACTER}',
+        "scala": _KOTLIN,
+        "standard ml": _ML,
+    }.items()
+}
+"""Of each language, what a string or a comment looks like."""
+
+
+class Regions:
+    """The strings and comments of a text; found when first asked for."""
+
+    def __init__(self, text: str, language: str) -> None:
+        self._text, self._pattern = text, REGIONS.get(language)
+        self._starts: list[int] | None = None
+        self._ends: list[int] = []
+
+    def expression_at(self, place: int) -> bool:
+        """Whether code stands there in which ``a@b.c`` is an expression."""
+        if self._pattern is None:
+            return False
+        if self._starts is None:
+            spans = [match.span() for match in self._pattern.finditer(self._text)]
+            self._starts, self._ends = [start for start, _ in spans], [end for _, end in spans]
+        before = bisect_right(self._starts, place) - 1
+        return before < 0 or place >= self._ends[before]
