@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from codecascade.errors import UserError
-from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.metrics import Metric, as_asked
 from codecascade.files import read_json, read_jsonl
 
 Row = dict[str, Any]
@@ -155,10 +155,12 @@ def read_evaluation(folder: Path) -> Evaluation:
 
 
 def _measured(name: str, metrics: Any, about: Row, folder: Path, path: Path) -> Measured:
-    figures = {
-        metric: _metric(value, path, f"{name}.{metric}")
-        for metric, value in _object(metrics, path, name).items()
-    }
+    figures = as_asked(
+        {
+            metric: _metric(value, path, f"{name}.{metric}")
+            for metric, value in _object(metrics, path, name).items()
+        }
+    )
     contamination = about.get("contamination")
     return Measured(
         name,

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
-from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.metrics import Metric, as_asked
 from codecascade.evaluation.running.journal import check_same
 from codecascade.files import disk_errors, read_json, write_json
 
@@ -74,7 +74,7 @@ class BenchmarkResult:
             if again:
                 return None
             check_same(before, made_with, path)
-        content["metrics"] = {key: Metric(**value) for key, value in content["metrics"].items()}
+        content["metrics"] = as_asked({key: Metric(**value) for key, value in content["metrics"].items()})
         return cls(examples=examples(folder, name), **content)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from evaluations import Page, sample, write_evaluation, write_lines
 
 from codecascade.errors import UserError
+from codecascade.evaluation.analysis.compare import compare
 from codecascade.evaluation.analysis.folder import read_evaluation
 from codecascade.evaluation.metrics import Metric, wilson
 from codecascade.evaluation.reports.evaluation import write_evaluation_report
@@ -182,14 +184,23 @@ def test_many_samples_stand_beside_the_greedy_one(tmp_path: Path) -> None:
     assert "**12.2**" in text and "] sampled at temperature 0.8; the paper's is greedy." in text
 
 
-def test_a_model_that_can_not_infill_is_not_called_0(tmp_path: Path) -> None:
+@pytest.mark.parametrize("older", [{}, {"exact_match": wilson(0, 12), "ended": wilson(0, 12)}])
+def test_a_model_that_can_not_infill_is_not_called_0(tmp_path: Path, older: dict[str, Metric]) -> None:
+    """Older folders have figures of 0 beside those left to right."""
     rows = [sample(f"L{n}", n < 3, exact_match=n < 3, format="left_to_right") for n in range(12)]
-    metrics = {"exact_match": wilson(0, 12), "exact_match_left_to_right": wilson(3, 12)}
-    folder = write_evaluation(tmp_path, {"infilling_heldout": rows}, metrics={"infilling_heldout": metrics})
+    metrics = {"infilling_heldout": {**older, "exact_match_left_to_right": wilson(3, 12)}}
+    about = {"metric": "exact_match", "contamination": {"tasks": ["L0", "L1"], "of": 12}}
+    folder = write_evaluation(
+        tmp_path, {"infilling_heldout": rows}, metrics=metrics, about={"infilling_heldout": about}
+    )
     write_evaluation_report(folder, pages=False)
-    head = Page((folder / "report.html").read_text()).text.split("Beside each figure")[0]
+    text = Page((folder / "report.html").read_text()).text
+    head = text.split("Beside each figure")[0]
     assert "25.0 %" in head and "exact match left to right, for it has no infilling tokens" in head
-    assert "0.0 %" not in head.replace("25.0 %", "")
+    assert "2 of 12 problems share text with the training corpus; the others: 10.0 (1.8–40.4)" in head
+    assert not re.search(r"(?<![\d.])0\.0 %", text)
+    (compared,) = compare(folder, folder).benchmarks
+    assert [each.metric for each in compared.differences] == ["exact_match_left_to_right"]
 
 
 def test_no_figure_of_ours_stands_beside_the_papers_losses(tmp_path: Path) -> None:
