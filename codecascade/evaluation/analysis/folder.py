@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from codecascade.errors import UserError
+from codecascade.evaluation.analysis.stored import checked
 from codecascade.evaluation.metrics import Metric, as_asked
 from codecascade.files import read_json, read_jsonl
 
@@ -149,9 +150,14 @@ def read_evaluation(folder: Path) -> Evaluation:
         benchmarks,
         str(content.get("command", "")),
         _object(content.get("model", {}), path, "model"),
-        _object(content.get("cost", {}), path, "cost"),
+        _costs(_object(content.get("cost", {}), path, "cost"), model, path),
         _object(content.get("versions", {}), path, "versions"),
     )
+
+
+def _costs(cost: Row, model: str, path: Path) -> Row:
+    """Of this model, where the file tells them by model."""
+    return _object(cost[model], path, f"cost.{model}") if model in cost else cost
 
 
 def _measured(name: str, metrics: Any, about: Row, folder: Path, path: Path) -> Measured:
@@ -161,24 +167,24 @@ def _measured(name: str, metrics: Any, about: Row, folder: Path, path: Path) -> 
             for metric, value in _object(metrics, path, name).items()
         }
     )
-    contamination = about.get("contamination")
+    said = checked(about, path, f"benchmarks.{name}")
     return Measured(
         name,
-        str(about.get("title", name)),
-        str(about.get("metric", next(iter(figures), ""))),
+        name if said.title is None else said.title,
+        next(iter(figures), "") if said.metric is None else said.metric,
         figures,
-        bool(about.get("higher_is_better", True)),
-        str(about.get("command", "")),
-        _object(about.get("settings", {}), path, f"benchmarks.{name}.settings"),
-        _object(about.get("conditions", {}), path, f"benchmarks.{name}.conditions"),
-        about.get("tasks"),
-        about.get("tasks_total"),
-        int(about.get("missing") or 0),
-        tuple(about.get("notes", ())),
-        about.get("seconds"),
-        str(about.get("source", "")),
-        str(about.get("licence", "")),
-        contamination if isinstance(contamination, dict) else None,
+        said.higher_is_better,
+        said.command,
+        said.settings,
+        {} if said.conditions is None else said.conditions.model_dump(exclude_unset=True),
+        said.tasks,
+        said.tasks_total,
+        said.missing or 0,
+        said.notes,
+        said.seconds,
+        said.source,
+        said.licence,
+        None if said.contamination is None else said.contamination.model_dump(exclude_none=True),
         folder / "samples" / f"{name}.jsonl",
         folder / "tasks" / f"{name}.jsonl",
     )
@@ -187,7 +193,7 @@ def _measured(name: str, metrics: Any, about: Row, folder: Path, path: Path) -> 
 def _metric(value: Any, path: Path, key: str) -> Metric:
     try:
         return Metric(float(value["value"]), float(value["low"]), float(value["high"]), int(value["n"]))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise UserError("must have the numbers value, low, high and n", file=path, key=key) from None
 
 

@@ -6,6 +6,7 @@ again at any time, and after each benchmark while an evaluation is under way.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -154,9 +155,9 @@ def _settings(evaluation: Evaluation, measured: Measured) -> dict[str, str]:
 def _cost(evaluation: Evaluation) -> dict[str, str]:
     """Totals, and the seconds of each benchmark."""
     found: dict[str, str] = {}
-    for name, value in evaluation.cost.get(evaluation.model, evaluation.cost).items():
+    for name, value in evaluation.cost.items():
         label = str(name).replace("_", " ")
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             found[label.removesuffix(" seconds")] = _amount(label, float(value))
     for measured in evaluation.benchmarks.values():
         if measured.seconds is not None:

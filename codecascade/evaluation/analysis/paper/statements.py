@@ -92,7 +92,7 @@ def _none_of(words: str) -> Statement:
     """A condition ``{"n": ..., "of": ...}``, of which the paper has none."""
 
     def departs(value: Any, facts: Facts) -> str:
-        return f"{value['n']:,} of {value['of']:,} {words}" if value["n"] else ""
+        return f"{value['n']:,} of {value['of']:,} {words}" if value and value["n"] else ""
 
     return Statement(departs=departs)
 
