@@ -20,6 +20,8 @@ Row = dict[str, Any]
 Key = tuple[str, str]
 """What tells problems apart: ``task_id``, and the infilling layout where a problem is asked in several (else "")."""
 
+_TASK_TEXTS = ("prompt", "suffix", "expected", "test")
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -210,6 +212,16 @@ def _rows(path: Path, *, completions: bool) -> Iterator[Row]:
         place = f"{path}:{number}"
         if not isinstance(row.get("task_id"), str):
             raise UserError("must be a text" if "task_id" in row else "is missing", file=place, key="task_id")
-        if completions and not isinstance(row.get("completion", ""), str):
-            raise UserError("must be a text", file=place, key="completion")
+        for name in ("completion",) if completions else _TASK_TEXTS:
+            if not isinstance(row.get(name, ""), str):
+                raise UserError("must be a text", file=place, key=name)
+        if not completions and not _are_messages(row.get("messages", [])):
+            raise UserError("must be a list of objects with role and content", file=place, key="messages")
         yield row
+
+
+def _are_messages(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(each, dict) and isinstance(each.get("role"), str) and isinstance(each.get("content"), str)
+        for each in value
+    )

@@ -126,3 +126,14 @@ def test_names_of_other_versions_are_left_alone(folder: Path) -> None:
     file.write_text(json.dumps(content))
     (table,) = tables_beside(read_evaluation(folder))
     assert table.own[0] is not None
+
+
+@pytest.mark.parametrize("name", ["prompt", "suffix", "expected", "test", "messages"])
+def test_tasks_that_are_no_texts_are_named(folder: Path, name: str) -> None:
+    (folder / "tasks").mkdir(exist_ok=True)
+    file = folder / "tasks" / "humaneval.jsonl"
+    for value in (None, 5, ["x"], [{"role": "user"}]):
+        file.write_text(json.dumps({"task_id": "t/0", name: value}) + "\n")
+        with pytest.raises(UserError) as caught:
+            list(read_evaluation(folder).benchmarks["humaneval"].asked())
+        assert str(caught.value).startswith(f"{file}:1: {name}: must be a")
