@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from codecascade.errors import UserError
+from codecascade.files import digest_of
 
 Record = tuple[str, dict[str, Any]]
 """The place of a record (``file:line``), and the record."""
@@ -108,16 +110,25 @@ def is_here(data: Data) -> bool:
     return bool(_matching(Path(folder), data.hub_files))
 
 
-def origin(data: Data, given: Path | None) -> str:
-    """Where the records that :func:`locate` found come from, with the package's version or the hub's revision."""
+def origin(benchmark: str, data: Data, given: Path | None) -> str:
+    """Where the records that :func:`locate` found come from, with the package's version or the hub's revision; of a
+    file that was given its name and digest, for files of one name may differ."""
     if given is not None:
-        return given.name
+        return files_and_digest(locate(benchmark, data, given))
     if _packaged(data) is not None:
         return f"{data.source} {importlib.metadata.version(data.package)}"
     folder = huggingface_hub.snapshot_download(
         data.hub, repo_type="dataset", allow_patterns=list(data.hub_files), local_files_only=True
     )
     return f"{data.source} at {Path(folder).name}"
+
+
+def files_and_digest(paths: Sequence[Path]) -> str:
+    """``HumanEval.jsonl.gz (digest 0f1e2d3c4b5a6978)``; of several files the first one's name, and how many more."""
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    digests = [digest_of(path) for path in paths]
+    digest = digests[0] if len(paths) == 1 else blake2b("".join(digests).encode(), digest_size=8).hexdigest()
+    return f"{paths[0].name}{more} (digest {digest})"
 
 
 def holds(data: Data, path: Path) -> bool:

@@ -145,7 +145,7 @@ def _measure(
 def _source(benchmark: Benchmark, given: Path | None) -> str:
     """Where the problems come from, in this very run."""
     if benchmark.data is not None:
-        return origin(benchmark.data, given)
+        return origin(benchmark.name, benchmark.data, given)
     return benchmark.source if given is None else given.name
 
 

@@ -121,6 +121,24 @@ def test_how_a_model_is_asked_is_not_said_of_samples_that_were_made_elsewhere() 
         assert "10 s of CPU time" in asked and "10 s of CPU time" in given
 
 
+def test_of_an_older_version_it_is_told_that_its_conditions_are_not_known() -> None:
+    for name in NAMES:
+        generated = settings_of(BENCHMARKS[name], PAPERS)
+        assert any("an older version" in sentence for sentence in departures(name, generated))
+        assert not any("an older version" in sentence for sentence in departures(name, facts(name)))
+        given = {key: value for key, value in generated.items() if key != "temperature"}
+        assert not any("an older version" in sentence for sentence in departures(name, given))
+
+
+@pytest.mark.parametrize("name", ["humaneval", "humaneval_sampled"])
+def test_nothing_is_said_of_settings_that_the_chat_format_does_not_use(name: str) -> None:
+    for changed in ({"humaneval_stops": "evalplus"}, {"humaneval_strip": True}):
+        chat = facts(name, asked_in_chat=True)
+        assert departures(name, chat | changed) == departures(name, chat)
+    told = "; ".join(departures(name, facts(name, asked_in_chat=True)))
+    assert "stop strings" not in told and "stripped" not in told and "at most 512 tokens" in told
+
+
 def test_letters_go_on_after_z() -> None:
     assert [letter(place) for place in (0, 1, 25, 26, 27, 51, 52, 701, 702)] == (
         ["a", "b", "z", "aa", "ab", "az", "ba", "zz", "aaa"]

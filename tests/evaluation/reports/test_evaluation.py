@@ -9,6 +9,7 @@ import pytest
 from evaluations import Page, sample, write_evaluation, write_lines
 
 from codecascade.errors import UserError
+from codecascade.evaluation.analysis.beside import tables_beside
 from codecascade.evaluation.analysis.compare import compare
 from codecascade.evaluation.analysis.folder import read_evaluation
 from codecascade.evaluation.metrics import Metric, wilson
@@ -148,6 +149,19 @@ def test_average_over_all_languages(tmp_path: Path) -> None:
     own = next(line for line in text.splitlines() if line.startswith("| **tiny**"))
     assert own.count("|") == 9
     assert "**32.5** (" in own.split("|")[-2]  # the mean of 20, 25, ... 45 %
+
+
+def test_an_average_has_the_letters_of_every_language(tmp_path: Path) -> None:
+    names = ("cpp", "java", "php", "ts", "cs", "sh")
+    rows = {f"multipl_e_{name}": [sample(f"HumanEval_{n}_f", n < 4) for n in range(20)] for name in names}
+    about = {
+        "multipl_e_java": {"conditions": {"asked_in_chat": False, "quantisation": "Q4_1"}},
+        "multipl_e_sh": {"conditions": {"asked_in_chat": False, "endpoint": True}},
+    }
+    (table,) = tables_beside(read_evaluation(write_evaluation(tmp_path, rows, about=about)))
+    marks = [cell.marks for cell in table.own if cell is not None]
+    assert marks[-1].split() == list(table.remarks) == sorted({m for each in marks for m in each.split()})
+    assert sum("quantised" in sentence or "a server" in sentence for sentence in table.remarks.values()) == 2
 
 
 def test_cold_samples_stand_in_the_table_that_is_about_them(tmp_path: Path) -> None:

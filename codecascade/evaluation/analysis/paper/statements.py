@@ -55,6 +55,9 @@ class Stated:
     asking: tuple[str, ...] = ()
 
 
+_OLDER = "measured by an older version, which did not keep whether prompts were in the chat format or healed, and answers cut"
+
+
 def departures(benchmark: str, facts: Facts) -> list[str]:
     """Sentences on what differs from the paper's protocol, and one on what the paper does not say.
 
@@ -66,6 +69,8 @@ def departures(benchmark: str, facts: Facts) -> list[str]:
     found = [sentence for statement, value in there if (sentence := statement.departs(value, facts))]
     unsaid = [words for statement, value in there if (words := statement.silent(value, facts))]
     found += stated.always
+    if facts.get("temperature") is not None and "asked_in_chat" not in facts:
+        found.append(_OLDER)
     if unsaid:
         unsaid += [*(stated.asking if "asked_in_chat" in facts else ()), *stated.silent]
         found.append(f"ours, for the paper does not say: {', '.join(unsaid)}")
@@ -82,6 +87,11 @@ def _is(paper: Any, sentence: Callable[[Any], str]) -> Statement:
 
 def _ours(words: Callable[[Any], str]) -> Statement:
     return Statement(silent=lambda value, facts: words(value))
+
+
+def _ours_where_continued(words: Callable[[Any], str]) -> Statement:
+    """Of a setting that has no effect in the chat format."""
+    return Statement(silent=lambda value, facts: "" if facts.get("asked_in_chat") else words(value))
 
 
 def _elsewhere(why: str) -> Statement:
@@ -189,8 +199,8 @@ _STATED: Mapping[str, Stated] = {
     "humaneval": _stated(
         {
             "humaneval_problems": _elsewhere("the number of problems is compared"),
-            "humaneval_stops": _ours(lambda value: f"the stop strings are those of {value}"),
-            "humaneval_strip": _ours(
+            "humaneval_stops": _ours_where_continued(lambda value: f"the stop strings are those of {value}"),
+            "humaneval_strip": _ours_where_continued(
                 lambda value: "prompts are stripped at their ends" if value else "prompts are not stripped"
             ),
             "humaneval_max_new_tokens": _at_most("an answer"),
