@@ -55,7 +55,9 @@ class Stated:
     asking: tuple[str, ...] = ()
 
 
-_OLDER = "measured by an older version, which did not keep whether prompts were in the chat format or healed, and answers cut"
+_OLDER = (
+    "measured by an older version, so whether prompts were in the chat format, healed or cut is not known"
+)
 
 
 def departures(benchmark: str, facts: Facts) -> list[str]:
