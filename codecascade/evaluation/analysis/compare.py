@@ -62,8 +62,8 @@ class Place:
 class Compared:
     """One benchmark: differences, and the problems that one of the two solved (by any sample) and the other not.
 
-    ``left_out`` are metrics that aren't means over problems, or of different ones. ``unlike`` says in what the two runs
-    differed although their settings are the same.
+    ``left_out`` are metrics that aren't means over problems, or of different ones. ``unlike`` says in what the two
+    runs differed although their settings are the same.
     """
 
     name: str

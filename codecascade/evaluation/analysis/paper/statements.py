@@ -246,8 +246,8 @@ _STATED: Mapping[str, Stated] = {
             False, "asked in the chat format and without shots, as the paper asks its Instruct models alone"
         ),
         always=(
-            "a test case has 4 s of CPU time; APPS' own runner takes them by the clock, and passes programs that return "
-            "outside of a function or exit with an error",
+            "a test case has 4 s of CPU time; APPS' own runner takes them by the clock, and passes programs that "
+            "return outside of a function or exit with an error",
         ),
     ),
     **{
