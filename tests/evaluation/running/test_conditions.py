@@ -109,7 +109,9 @@ def test_a_run_is_marked_in_the_table_beside_the_papers(
     assert any(sentence.startswith("10 of 10 problems are not the published ones") for sentence in said)
     assert ("programs were not confined" in " ".join(said)) == (confinement == "none")
     assert "the model's weights are quantised (Q4_1); the paper's are not" in said
-    (silent,) = [sentence for sentence in said if sentence.startswith("ours, for the paper does not say: ")]
+    (silent,) = [
+        sentence for sentence in said if sentence.startswith("our choices, for the paper says nothing of: ")
+    ]
     assert "at most 77 tokens an answer" in silent and "HumanEval.jsonl" in silent
     own = table.own[0]
     assert own is not None and own.marks.split() == list(table.remarks)

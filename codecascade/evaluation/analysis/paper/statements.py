@@ -75,7 +75,7 @@ def departures(benchmark: str, facts: Facts) -> list[str]:
         found.append(_OLDER)
     if unsaid:
         unsaid += [*(stated.asking if "asked_in_chat" in facts else ()), *stated.silent]
-        found.append(f"ours, for the paper does not say: {', '.join(unsaid)}")
+        found.append(f"our choices, for the paper says nothing of: {', '.join(unsaid)}")
     return found
 
 
