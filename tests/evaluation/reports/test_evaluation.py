@@ -12,6 +12,7 @@ from codecascade.errors import UserError
 from codecascade.evaluation.analysis.beside import tables_beside
 from codecascade.evaluation.analysis.compare import compare
 from codecascade.evaluation.analysis.folder import read_evaluation
+from codecascade.evaluation.analysis.sweep import folder_of, read_sweep
 from codecascade.evaluation.metrics import Metric, wilson
 from codecascade.evaluation.reports.evaluation import write_evaluation_report
 from codecascade.evaluation.reports.sweep import write_sweep_report
@@ -356,3 +357,11 @@ def test_a_folder_that_says_nothing_but_figures(tmp_path: Path) -> None:
     text = (tmp_path / "report.md").read_text()
     assert "| humaneval | pass@1 | 50.0 % |" in text
     assert "| mine | loss | 0.500 |" in text
+
+
+def test_a_sweep_reads_the_folders_that_it_names_and_no_others(tmp_path: Path) -> None:
+    for temperature in (0.00001, 0.8, 1.0):
+        write_evaluation(folder_of(tmp_path, temperature), {"humaneval": humaneval()})
+    for name in ("temperature_1.2.3", "temperature_.", "temperature_hot"):
+        write_evaluation(tmp_path / name, {"humaneval": humaneval()})
+    assert list(read_sweep(tmp_path).figures["humaneval"]["pass@1"]) == [0.00001, 0.8, 1.0]
