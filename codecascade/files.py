@@ -19,7 +19,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from codecascade.bounded import MOST_JSON, decode_json, read_bytes
 from codecascade.errors import UserError
+from codecascade.text_files import json_object, parse_json, read_text, text_lines
 
 _ENDS = 1 << 20
 _TEMPORARY = re.compile(r"\..+\.(?:jsonl?|md|html|svg)\.[a-z0-9_]{8}")
@@ -139,43 +141,66 @@ class FolderLock:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self._file: IO[str] | None = None
+        self._made: list[Path] = []
 
     def __enter__(self) -> FolderLock:
         with disk_errors(self.folder):
+            self._made = [each for each in (self.folder, *self.folder.parents) if not each.exists()]
+        while self._file is None:
+            file = self._open()
             try:
-                self.folder.mkdir(parents=True, exist_ok=True)
-            except (FileExistsError, FileNotFoundError, NotADirectoryError):
-                raise UserError("is no folder, and none can be made there", file=self.folder) from None
-            file = open(self.folder / ".lock", "a")  # held open: closing it lets the lock go
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            raise UserError(
-                "another codecascade process is working here; wait for it or choose another folder",
-                file=self.folder,
-            ) from None
-        self._file = file
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+                raise UserError(
+                    "another codecascade process is working here; wait for it or choose another folder",
+                    file=self.folder,
+                ) from None
+            if self._is_in_place(file):
+                self._file = file
+            else:
+                file.close()
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def _open(self) -> IO[str]:
+        with disk_errors(self.folder):
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                return open(self.folder / ".lock", "a")  # held open: closing it lets the lock go
+            except (FileExistsError, FileNotFoundError, NotADirectoryError):
+                raise UserError("is no folder, and none can be made there", file=self.folder) from None
+
+    def _is_in_place(self, file: IO[str]) -> bool:
+        """Whether nobody has removed the file between its opening and its locking."""
+        try:
+            return os.path.samestat(os.fstat(file.fileno()), os.stat(self.folder / ".lock"))
+        except FileNotFoundError:
+            return False
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         if self._file is not None:
+            if kind is not None and self._made and os.listdir(self.folder) == [".lock"]:
+                self._remove()
             self._file.close()
             self._file = None
 
+    def _remove(self) -> None:
+        """Work that ended before it wrote anything leaves no folder behind, and none above that was made for it."""
+        with suppress(OSError):
+            (self.folder / ".lock").unlink()
+            for folder in self._made:
+                folder.rmdir()
 
-def read_json(path: str | Path) -> Any:
-    """The content of a JSON file.
+
+def read_json(path: str | Path, most: int = MOST_JSON) -> Any:
+    """The content of a JSON file, whoever wrote it (:mod:`codecascade.bounded`); compressed if it ends in ``.gz``.
 
     Raises:
-        UserError: the file is missing or is not JSON.
+        UserError: the file is missing, can't be read, is larger than ``most`` bytes, or is not JSON.
     """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError("there is no such file", file=path) from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"is not valid JSON ({error})", file=path) from None
+    if str(path).endswith(".gz"):
+        return parse_json(read_text(path), path)
+    return decode_json(read_bytes(path, most), path)
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -184,30 +209,17 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """``(line number from 1, object)`` for each line of a JSON-lines file; empty lines are passed over.
+    """``(line number from 1, object)`` for each line of a JSON-lines file, also ``.gz``.
+
+    Empty lines are passed over. Lines may begin with a byte order mark, as files of Notepad, PowerShell and Excel do.
 
     Raises:
         UserError: the file is missing, or a line is not a JSON object (file and line are named).
     """
-    try:
-        with open(path, encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, _json_object(path, number, line)
-    except FileNotFoundError:
-        raise UserError("there is no such file", file=path) from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"is not UTF-8 text ({error})", file=path) from None
-
-
-def _json_object(path: str | Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(f"is not valid JSON ({error})", file=f"{path}:{number}") from None
-    if not isinstance(value, dict):
-        raise UserError(f"must be a JSON object, not {type(value).__name__}", file=f"{path}:{number}")
-    return value
+    for number, line in enumerate(text_lines(path), 1):
+        line = line.removeprefix("\ufeff")
+        if line.strip():
+            yield number, json_object(parse_json(line, f"{path}:{number}"), f"{path}:{number}")
 
 
 def write_jsonl(path: str | Path, rows: Iterable[dict[str, Any]]) -> None:

@@ -7,6 +7,7 @@ estimates, and say so where they are shown.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from rich.text import Text
 from codecascade.errors import UserError
 from codecascade.evaluation.cost import Measuring, measuring
 from codecascade.model.config import LlamaConfig
+from codecascade.recipe.memory import activation_bytes, memory_bytes, remedies, state_bytes
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.recipe.shapes import look_at_base, missing_texts, model_shapes
 from codecascade.training.precision import choose_precision, matmul_peak
@@ -93,6 +95,7 @@ def make_plan(
     base = look_at_base(recipe, warnings)
     warnings.extend(missing_texts(recipe))
     shapes = {} if base is None else model_shapes(recipe, base, file)
+    shared = math.gcd(*(stage.rows for stage in recipe.stage))
     stages = []
     for index, stage in enumerate(recipe.stage):
         if stage.rows % devices:
@@ -109,12 +112,8 @@ def make_plan(
                 "unknown until two of them are timed" if planned.steps is None else f"about {planned.steps:,}"
             )
             warnings.append(f"{stage.name}: {stage.minutes:g} minutes; the number of steps is {steps}")
-        if (
-            available is not None
-            and planned.memory_per_device is not None
-            and planned.state_per_device is not None
-        ):
-            warnings.extend(_memory_warnings(planned, available, devices))
+        if available is not None and stage.name in shapes:
+            warnings.extend(_memory_warnings(stage, shapes[stage.name], devices, available, shared))
     speed = None if device_flops is None else device_flops * devices * UTILISATION
     size = None if base is None else base.config.num_parameters()
     measured = [measuring(BASE, recipe.evaluate, size, speed)]
@@ -134,7 +133,7 @@ def _plan_stage(
     speed = None if device_flops is None else device_flops * devices * UTILISATION
     if steps is None and speed is not None and stage.minutes is not None:
         steps = max(1, int(stage.minutes * 60 * speed / of_step))
-    state = _state_bytes(config, stage, devices)
+    state = state_bytes(config, stage, devices)
     return StagePlan(
         stage.name,
         stage.kind,
@@ -143,7 +142,7 @@ def _plan_stage(
         tokens=None if steps is None else steps * stage.batch_tokens,
         steps=steps,
         flops=None if steps is None else steps * of_step,
-        memory_per_device=state + _activation_bytes(config, stage, devices),
+        memory_per_device=state + activation_bytes(config, stage, devices),
         state_per_device=state,
         seconds=None if speed is None or steps is None else steps * of_step / speed,
     )
@@ -158,58 +157,28 @@ def this_device_flops() -> float:
 # ---- estimates ------------------------------------------------------------------------------------------------
 
 
-def _width(stage: Stage) -> int:
-    """Bytes of a number in the products; what ``auto`` finds is a machine's affair, and a GPU finds bf16."""
-    return 4 if stage.precision == "fp32" else 2
+def _memory_warnings(
+    stage: Stage, config: LlamaConfig, devices: int, available: int, shared: int
+) -> Iterable[str]:
+    """What does not fit into ``available`` bytes of a device, and what would make it fit by the same count.
 
-
-def _state_bytes(config: LlamaConfig, stage: Stage, devices: int) -> int:
-    """Weights, gradients and both moments in fp32, shared out over the devices; beside them, where there are
-    several, a layer and the next one as they are gathered for use, and the vocabulary tables."""
-    total, trained, frozen = config.num_parameters(), config.num_parameters(), 0
-    if stage.train == "lora":
-        inputs = 3 * config.hidden_size + config.num_attention_heads * config.head_dim  # q, k, v and o
-        outputs = (
-            config.hidden_size
-            + (config.num_attention_heads + 2 * config.num_key_value_heads) * config.head_dim
-        )
-        feed_forward = 3 * (config.hidden_size + config.intermediate_size)
-        trained = config.num_hidden_layers * stage.lora_rank * (inputs + outputs + feed_forward)
-        frozen = _width(stage) * total
-    state = (16 * trained + frozen) / devices
-    if devices > 1:
-        tables = (1 if config.tie_word_embeddings else 2) * config.vocab_size * config.hidden_size
-        state += _width(stage) * (tables + 2 * (total - tables) / config.num_hidden_layers)
-    return round(state)
-
-
-def _activation_bytes(config: LlamaConfig, stage: Stage, devices: int) -> int:
-    """What the backward pass keeps of a micro-batch: per layer the residual stream in fp32 and the products' inputs,
-    or with checkpointing its input alone and one layer whole; and the logits of a chunk."""
-    tokens = min(stage.micro_batch_rows, stage.rows // devices) * stage.sequence_length
-    hidden, width = config.hidden_size, _width(stage)
-    queries = config.num_attention_heads * config.head_dim
-    keys = 2 * config.num_key_value_heads * config.head_dim
-    layer = 8 * hidden + width * (2 * hidden + 3 * queries + 2 * keys + 4 * config.intermediate_size)
-    kept = 4 * hidden * config.num_hidden_layers + layer
-    if not stage.activation_checkpointing:
-        kept = layer * config.num_hidden_layers
-    logits = min(stage.loss_chunk_tokens or 1024, tokens) * config.vocab_size * 10
-    return tokens * kept + logits
-
-
-def _memory_warnings(stage: StagePlan, available: int, devices: int) -> Iterable[str]:
-    assert stage.memory_per_device is not None and stage.state_per_device is not None
-    if stage.state_per_device > available:
-        yield (
-            f"{stage.name}: does not fit: weights, gradients and optimizer take {show_bytes(stage.state_per_device)} "
-            f"a device, of {show_bytes(available)}; use more than {devices} devices, or train = 'lora'"
-        )
-    elif stage.memory_per_device > available:
-        yield (
-            f"{stage.name}: about {show_bytes(stage.memory_per_device)} a device, of {show_bytes(available)}; set "
-            "activation_checkpointing = true, fewer micro_batch_rows, or use more devices"
-        )
+    Args:
+        shared: numbers of devices that divide it can share out every stage's rows.
+    """
+    state, needed = state_bytes(config, stage, devices), memory_bytes(config, stage, devices)
+    if needed <= available:
+        return
+    found = remedies(config, stage, devices, available, shared)
+    remedy = " or ".join(map(str, found)) or (
+        "fewer micro_batch_rows, activation_checkpointing, train = 'lora' and more devices, even together, are not "
+        "enough"
+    )
+    of = f"a device, of {show_bytes(available)}; {remedy}"
+    if state > available:
+        what = "weights and optimizer" if stage.train == "lora" else "weights, gradients and optimizer"
+        yield f"{stage.name}: does not fit: {what} take {show_bytes(state)} {of}"
+    else:
+        yield f"{stage.name}: about {show_bytes(needed)} {of}"
 
 
 # ---- showing --------------------------------------------------------------------------------------------------

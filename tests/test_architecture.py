@@ -10,7 +10,7 @@ import pytest
 import codecascade
 
 ROOT = Path(codecascade.__file__).parent
-GROUND = ("errors", "files", "settings")
+GROUND = ("errors", "text_files", "files", "settings", "values", "bounded")
 ORDER = (
     "tokens",
     "model",

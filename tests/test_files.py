@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 
 from codecascade import files
 from codecascade.errors import Stopped, UserError
+from codecascade.text_files import read_text
 
 
 def test_error_names_file_key_and_fix() -> None:
@@ -134,3 +136,62 @@ def test_a_lock_where_no_folder_can_be(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=f"{name}: is no folder"), files.FolderLock(tmp_path / name):
         pass
+
+
+@pytest.mark.parametrize("end", ["", ".gz"])
+def test_json_lines_may_begin_with_a_byte_order_mark(tmp_path: Path, end: str) -> None:
+    path = tmp_path / f"x.jsonl{end}"
+    # Two such files put together have a mark inside, too.
+    content = '\ufeff{"a": "\ufeff"}\r\n\ufeff\n\ufeff{"a": 2}'.encode()
+    path.write_bytes(gzip.compress(content) if end else content)
+    assert list(files.read_jsonl(path)) == [(1, {"a": "\ufeff"}), (3, {"a": 2})]
+    (tmp_path / "x.json").write_bytes(b"\xef\xbb\xbf[1]")
+    assert files.read_json(tmp_path / "x.json") == [1]
+    (tmp_path / "x.txt").write_bytes(b"\xef\xbb\xbfa\r\nb\r")
+    assert read_text(tmp_path / "x.txt") == "a\r\nb\r"
+
+
+@pytest.mark.parametrize("depth", [201, 500, 985, 100_000])
+def test_deeply_nested_json_is_one_sentence(tmp_path: Path, depth: int) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(f'{{"a": {"[" * 199}{"]" * 199}}}\n{{"a": {"[" * depth}{"]" * depth}}}\n')
+    rows = files.read_jsonl(path)
+    assert next(rows)[0] == 1
+    with pytest.raises(UserError, match=r"x\.jsonl:2: is nested too deeply"):
+        next(rows)
+    many = json.dumps({"a": [[]] * 5_000})
+    path.write_text(many)
+    assert len(next(files.read_jsonl(path))[1]["a"]) == 5_000
+
+
+def test_what_is_no_text_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl.gz").write_bytes(b"no gzip")
+    (tmp_path / "utf16.jsonl").write_bytes('{"a": 1}\n'.encode("utf-16"))
+    (tmp_path / "digits.jsonl").write_text('{"a": ' + "1" * 5_000 + "}\n")
+    for name, message in {
+        "x.jsonl.gz": "can't be read",
+        "utf16.jsonl": "is not UTF-8 text",
+        "digits.jsonl": "jsonl:1: is not valid JSON",
+        "": "is a folder",
+        "no.jsonl": "there is no such file",
+    }.items():
+        with pytest.raises(UserError, match=message):
+            list(files.read_jsonl(tmp_path / name))
+
+
+def test_a_lock_leaves_no_folder_where_nothing_was_done(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    with pytest.raises(UserError, match="wrong"), files.FolderLock(folder):
+        raise UserError("wrong")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(UserError), files.FolderLock(folder):
+        (folder / "x").touch()
+        raise UserError("wrong")
+    assert (folder / "x").exists(), "what was written stays"
+    (folder / "x").unlink()
+    with pytest.raises(UserError), files.FolderLock(folder):
+        raise UserError("wrong")
+    assert folder.exists(), "it was there before"
+    with files.FolderLock(tmp_path / "c"):
+        pass
+    assert (tmp_path / "c").exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -74,13 +74,16 @@ class Mixtures:
         self._corpus, self._run = corpus, run
         self._others: dict[str, Corpus] = {}
 
-    def check(self, recipe: Recipe) -> None:
-        """Look at everything that is there before training begins.
+    def check(self, recipe: Recipe, stages: Sequence[Stage]) -> None:
+        """Look at everything that ``stages`` of ``recipe`` read and that is there, before training begins.
 
         Raises:
             UserError: a source is empty or unknown, or a file of dialogues is broken.
         """
+        names = {stage.name for stage in stages}
         for index, stage in enumerate(recipe.stage):
+            if stage.name not in names:
+                continue
             for number, item in enumerate(stage.mixture):
                 if item.source == "dialogues" and (item.corpus or stage.dialogues) == "mined":
                     continue
@@ -89,6 +92,20 @@ class Mixtures:
                 except UserError as error:
                     key = error.key or f"stage[{index}].mixture[{number}]"
                     raise UserError(error.message, file=error.file, key=key) from None
+
+    def others(self, stages: Sequence[Stage]) -> tuple[list[Corpus], list[Path]]:
+        """The corpora besides the run's own, and the files of dialogues, that ``stages`` read; not what is mined."""
+        corpora: dict[str, Corpus] = {}
+        dialogues: dict[Path, None] = {}
+        for stage in stages:
+            for item in stage.mixture:
+                if item.source == "dialogues":
+                    file = item.corpus or stage.dialogues
+                    if file is not None and file != "mined":
+                        dialogues[Path(file).expanduser()] = None
+                elif item.corpus is not None:
+                    corpora[item.corpus] = self._opened(item.corpus)
+        return list(corpora.values()), list(dialogues)
 
     def stream(self, stage: Stage, tokenizer: Tokenizer) -> TokenStream:
         """The stage's data stream. Stages of one seed draw differently, for the key is the stage's name too."""
@@ -140,7 +157,10 @@ class Mixtures:
             return read_dialogues(self._mined(stage) if file == "mined" else Path(file).expanduser())
         corpus = self._corpus
         if item.corpus is not None:
-            if item.corpus not in self._others:
-                self._others[item.corpus] = Corpus.open(Path(item.corpus).expanduser())
-            corpus = self._others[item.corpus]
+            corpus = self._opened(item.corpus)
         return corpus.documents("train", item.source)
+
+    def _opened(self, name: str) -> Corpus:
+        if name not in self._others:
+            self._others[name] = Corpus.open(Path(name).expanduser())
+        return self._others[name]

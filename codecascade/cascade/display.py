@@ -52,7 +52,7 @@ class Display:
             yield lambda what, done, of: None
             return
         columns = (
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(24),
             TaskProgressColumn(),
             TimeRemainingColumn(),

@@ -1,8 +1,8 @@
 """A run's folder: where everything is, and how a later run knows what is done.
 
-``recipe.toml``, ``corpus/``, ``base/`` (a model from scratch), ``dialogues/<stage>/``, ``checkpoints/<stage>/``
-(while it trains), ``logs/<stage>.jsonl``, ``tensorboard/<stage>/``, ``models/<stage>/``, ``evaluations/<model>/``,
-``results.json``, ``report.md``, ``report.html``.
+``recipe.toml``, ``inputs.json``, ``corpus/``, ``base/`` (a model from scratch), ``dialogues/<stage>/``,
+``checkpoints/<stage>/`` (while it trains), ``logs/<stage>.jsonl``, ``tensorboard/<stage>/``, ``models/<stage>/``,
+``evaluations/<model>/``, ``results.json``, ``report.md``, ``report.html``.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from codecascade.errors import UserError
 from codecascade.files import read_json, write_json
 from codecascade.recipe.reading import difference, read_recipe, with_steps, write_recipe
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.training.loop import TrainingResult
+
+_RESULT = TypeAdapter(TrainingResult)
 
 LINEAGE = "codecascade.json"
 """The file in a stage's model folder that says how it was made."""
@@ -78,7 +82,14 @@ class RunFolder:
     def cost(self, stage: Stage) -> TrainingResult | None:
         """What training the stage took, if it is done."""
         path = self.model(stage.name) / LINEAGE
-        return TrainingResult(**read_json(path)["training"]) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            return _RESULT.validate_python(read_json(path)["training"])
+        except (UserError, KeyError, TypeError, ValidationError):
+            raise UserError(
+                "is damaged; put it back, or delete this folder to train the stage again", file=path
+            ) from None
 
     def lineage(self, recipe: Recipe, stage: Stage, cost: TrainingResult) -> dict[str, Any]:
         """The content of :data:`LINEAGE`."""
@@ -90,7 +101,10 @@ class RunFolder:
 
     def is_measured(self, name: str, settings: dict[str, Any]) -> bool:
         path = self.evaluation(name) / "measured.json"
-        return path.exists() and bool(read_json(path) == settings)
+        try:
+            return path.exists() and bool(read_json(path) == settings)
+        except UserError:  # damaged: what is measured is looked for anew, and found
+            return False
 
     def is_finished(self, recipe: Recipe, stages: Sequence[Stage]) -> bool:
         """Whether these stages are trained, they and the base are measured, and it is all written down."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -80,10 +81,11 @@ def tokenizer_for(stage: Stage, tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
-def check_tokenizers(recipe: Recipe, tokenizer: Tokenizer) -> None:
-    """See that every stage can have the tokens that it needs. Raises as :func:`tokenizer_for`."""
+def check_tokenizers(recipe: Recipe, stages: Sequence[Stage], tokenizer: Tokenizer) -> None:
+    """See that each of ``stages`` can have the tokens that it needs. Raises as :func:`tokenizer_for`."""
     tokenizers = {BASE: tokenizer}
-    for index, stage in enumerate(recipe.stage):
+    for stage in stages:
+        index = recipe.stage.index(recipe[stage.name])
         try:
             tokenizers[stage.name] = tokenizer_for(stage, tokenizers[stage.parent])
         except UserError as error:

@@ -39,7 +39,7 @@ def write_results(run: RunFolder, stages: Sequence[Stage], results: Mapping[str,
         }
         for name, of_model in results.items()
     }
-    write_json(run.path / "results.json", {"models": models, "cost": cost, "versions": versions()})
+    write_json(run.path / "results.json", {"models": models, "cost": cost, "versions": _versions(results)})
 
 
 def run_report(
@@ -80,9 +80,13 @@ def run_report(
             "held out": f"{heldout.documents:,} documents, {show_bytes(heldout.bytes)}, "
             f"by {manifest.heldout_by}: {_listed(manifest.heldout)}",
         },
-        versions=versions(),
+        versions=_versions(results),
         command=command,
     )
+
+
+def _versions(results: Mapping[str, Results]) -> dict[str, str]:
+    return versions({benchmark for of_model in results.values() for benchmark in of_model})
 
 
 def _stage_report(run: RunFolder, stage: Stage, cost: TrainingResult, results: Results) -> ModelReport:

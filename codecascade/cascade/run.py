@@ -21,6 +21,7 @@ from codecascade.cascade.budget import resolve_minutes, say_how_long
 from codecascade.cascade.data import MANY_PASSES, Mixtures, is_built, open_corpus
 from codecascade.cascade.display import Display
 from codecascade.cascade.folder import LINEAGE, RunFolder
+from codecascade.cascade.inputs import Inputs
 from codecascade.cascade.measure import measure, sandbox_for
 from codecascade.cascade.models import DTYPES, base_name, check_base, check_tokenizers, make_base, prepare
 from codecascade.cascade.results import run_report, write_results
@@ -76,7 +77,7 @@ def run_cascade(
         stages = [stage for stage in adopted.stage if stage.name in names or run.cost(stage) is not None]
         finished = run.is_finished(adopted, stages)
         if not finished:
-            _check(adopted, run, world, file)
+            _check(adopted, stages, run, world, file)
         return adopted, stages, finished
 
     recipe, stages, finished = world.from_first(look)  # before it writes: another rank may come late
@@ -103,11 +104,13 @@ def _stages_until(recipe: Recipe, until: str | None) -> list[Stage]:
     return list(recipe.stage[: names.index(until) + 1])
 
 
-def _check(recipe: Recipe, run: RunFolder, world: World, file: Path | None) -> None:
-    """Find what would stop the run later."""
+def _check(recipe: Recipe, stages: Sequence[Stage], run: RunFolder, world: World, file: Path | None) -> None:
+    """Find what would stop ``stages`` later; what only others need may come later, too."""
+    waiting = [stage for stage in stages if run.cost(stage) is None]
+    recipe = recipe.model_copy(update={"stage": tuple(stages)})
     try:
         check_base(recipe)
-        missing = missing_texts(recipe)
+        missing = missing_texts(recipe, waiting)
         if missing and not (is_built(recipe, run) and all(text.startswith("corpus:") for text in missing)):
             place, _, what = missing[0].partition(": ")
             raise UserError(what, key=place)
@@ -153,9 +156,10 @@ class _Cascade:
     def run(self) -> None:
         self.corpus = self._corpus()
         self.mixtures = Mixtures(self.corpus, self.folder)
-        self.mixtures.check(self.recipe)
-        self._prepare_base()
         waiting = [stage for stage in self.stages if self.folder.cost(stage) is None]
+        self.mixtures.check(self.recipe, waiting)
+        self._prepare_base()
+        self.world.from_first(lambda: self._compare_inputs(waiting))
         self._budget(waiting)
         self._measure(BASE, self.base, self.recipe.evaluate)
         for stage in self.stages:
@@ -185,7 +189,18 @@ class _Cascade:
         self.world.barrier()
         base = load(self.base)
         self.instruct_base = base.tokenizer.chat_format is not None
-        check_tokenizers(self.recipe, base.tokenizer)
+        check_tokenizers(self.recipe, self.stages, base.tokenizer)
+
+    def _compare_inputs(self, waiting: Sequence[Stage]) -> None:
+        """See that nothing that the run has read is another by now."""
+        self.inputs = Inputs(self.folder)
+        self.base_files = self.inputs.base(self.base)
+        self.inputs.corpus(self.corpus)
+        corpora, dialogues = self.mixtures.others(waiting)
+        for corpus in corpora:
+            self.inputs.corpus(corpus)
+        for path in dialogues:
+            self.inputs.dialogues(path)
 
     def _budget(self, waiting: Sequence[Stage]) -> None:
         """Settle the stages' lengths, and say how long the run will take."""
@@ -210,6 +225,9 @@ class _Cascade:
         if self.mixtures.needs_mining(stage):
             self._mine(stage)
         parent = self.base if stage.parent == BASE else str(self.folder.model(stage.parent))
+        files = self.world.from_first(
+            lambda: self.base_files if stage.parent == BASE else self.inputs.model(stage.parent)
+        )
         loaded = load(parent, dtype=torch.float32)
         prepared = prepare(loaded, stage)
         stream = self.mixtures.stream(stage, prepared.tokenizer)
@@ -222,7 +240,7 @@ class _Cascade:
                 checkpoints,
                 log=self.folder.log(stage.name),
                 tensorboard=self.folder.path / "tensorboard" / stage.name,
-                fingerprint={**self.recipe.identity(stage), "stream": stream.fingerprint()},
+                fingerprint={**self.recipe.identity(stage), "parent": files, "stream": stream.identity},
                 new_token_ids=prepared.new_token_ids,
                 progress=progress,
             )
@@ -237,6 +255,7 @@ class _Cascade:
                 generation=loaded.generation,
                 extra_files={LINEAGE: _json(self.folder.lineage(self.recipe, stage, cost))},
             )
+            self.inputs.trained(stage.name)
             shutil.rmtree(checkpoints, ignore_errors=True)
             self.display.say(
                 f"{stage.name}: {cost.steps:,} steps, {cost.tokens:,} tokens, loss {cost.final_loss:.3f}, "
@@ -263,6 +282,8 @@ class _Cascade:
                 self.results[name] = dict(results)
                 write_results(self.folder, self.stages, self.results)
 
+            if name != BASE:
+                self.inputs.model(name)
             self.results[name] = {}
             measure(
                 model,

@@ -10,6 +10,7 @@ import codecascade
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.status import Status
 
 invocation: list[str] = []
 """The arguments of the command that runs."""
@@ -36,7 +37,21 @@ def _root(
 
 
 def stderr() -> Console:
-    """Where progress and messages go."""
+    """Where progress and messages go. Square brackets are text: names and paths may hold some."""
     from rich.console import Console
 
-    return Console(stderr=True)
+    return Console(stderr=True, markup=False)
+
+
+def loading(model: str) -> Status:
+    """A context in which a terminal shows that a model is being loaded."""
+    from rich.text import Text
+
+    return stderr().status(Text(f"loading {model}"))
+
+
+def stdout() -> Console:
+    """Where tables go; see :func:`stderr` for brackets."""
+    from rich.console import Console
+
+    return Console(markup=False)

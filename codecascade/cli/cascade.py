@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from codecascade.cli.app import Model, app, stderr
+from codecascade.cli.app import Model, app, stderr, stdout
 
 
 class SandboxMode(StrEnum):
@@ -78,9 +78,7 @@ def plan(
     if as_json:
         print(plan_json(made))
     else:
-        from rich.console import Console
-
-        Console().print(plan_table(made))
+        stdout().print(plan_table(made))
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codecascade.cli.app import app, stderr
+from codecascade.cli.app import app, stderr, stdout
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,18 +42,17 @@ def compare(
         write_comparison(found, output)
         stderr().print(f"{output / 'comparison.html'}", highlight=False)
     if as_json:
-        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+        print(json.dumps(found.to_json(), indent=2))
     else:
         _print(found)
 
 
 def _print(found: Comparison) -> None:
-    from rich.console import Console
     from rich.text import Text
 
     from codecascade.evaluation.reports.comparison import remarks_on
 
-    console = Console()
+    console = stdout()
     for word, name in zip(("first", "second"), found.names, strict=True):
         console.print(Text(f"{word:>6}: {name}"))
     console.print(_table(found))

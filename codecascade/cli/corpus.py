@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codecascade.cli.app import app, stderr
+from codecascade.cli.app import app, stderr, stdout
 from codecascade.errors import Stopped, UserError
 
 if TYPE_CHECKING:
@@ -136,9 +136,8 @@ def inspect(
     language: Annotated[str | None, typer.Option(help="Only this language, or kind.")] = None,
 ) -> None:
     """What is in a corpus: languages, documents, bytes, tokens per byte, samples."""
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     from codecascade.corpus.inspect import inspect_corpus
     from codecascade.corpus.table import Corpus
@@ -158,12 +157,12 @@ def inspect(
     for row in seen.rows:
         rate = f"{row.tokens_per_byte:.3f}" if row.tokens_per_byte is not None else "–"
         table.add_row(row.kind, row.language, f"{row.train:,}", f"{row.heldout:,}", f"{row.bytes:,}", rate)
-    console = Console()
+    console = stdout()
     console.print(table)
     for document in seen.samples:
         console.print(
-            f"\n[bold]{escape(document.repository)}/{escape(document.path)}[/bold] "
-            f"{escape(document.language)}, {escape(document.license)}"
+            Text(f"\n{document.repository}/{document.path}", style="bold"),
+            Text(f"{document.language}, {document.license}"),
         )
         console.print("\n".join(document.text.split("\n")[:12]), markup=False, highlight=False)
 

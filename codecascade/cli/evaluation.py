@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codecascade.cli.app import app, invocation, stderr
+from codecascade.cli.app import app, invocation, loading, stderr, stdout
 from codecascade.cli.cascade import SandboxMode
 from codecascade.errors import UserError
 
@@ -108,9 +108,21 @@ def evaluate_model(
         typer.Option("--set", metavar="KEY=VALUE", help="Any other setting.", rich_help_panel=_ASKED),
     ] = None,
     samples: Annotated[
-        Path | None,
-        typer.Option(help="Score this file's samples; no model is asked.", rich_help_panel=_MODEL),
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]FILE",
+            help="Score a file's samples (repeatable, one a benchmark); no model is asked.",
+            rich_help_panel=_MODEL,
+        ),
     ] = None,
+    skip_unknown: Annotated[
+        bool,
+        typer.Option(
+            "--skip-unknown",
+            help="Leave out samples of tasks that the benchmark does not have.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = False,
     require_complete: Annotated[
         bool,
         typer.Option("--require-complete", help="Refuse samples of a part only.", rich_help_panel=_MODEL),
@@ -127,7 +139,7 @@ def evaluate_model(
         int, typer.Option(min=1, help="Requests at a time to the endpoint.", rich_help_panel=_MODEL)
     ] = 8,
     request_timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds without an answer.", rich_help_panel=_MODEL)
+        float, typer.Option(min=0.1, help="Seconds for a whole answer.", rich_help_panel=_MODEL)
     ] = 300.0,
     name: Annotated[
         str | None, typer.Option(help="What the tables call the model.", rich_help_panel=_MODEL)
@@ -144,9 +156,11 @@ def evaluate_model(
     show_list: Annotated[bool, typer.Option("--list", help="Show the benchmarks and end.")] = False,
 ) -> None:
     """Measure a model, an endpoint's model or a file of samples by benchmarks. Goes on where it was stopped."""
-    from codecascade.evaluation.benchmarks.choice import assign_data, named_benchmarks
+    from codecascade.evaluation.benchmarks.choice import assign_data, assign_samples, named_benchmarks
 
     names = named_benchmarks(benchmark or ())
+    scored = assign_samples(samples or (), names)
+    names = names or list(scored)
     given = assign_data(data or (), names)
     if show_list:
         from codecascade.cli.evaluation_display import benchmarks_table
@@ -159,7 +173,7 @@ def evaluate_model(
         raise UserError("name benchmarks: --benchmark humaneval,mbpp; codecascade eval --list shows them")
     if output is None:
         raise UserError("name a folder for the results: -o DIR")
-    _one_source(model, endpoint, served_model, samples, names)
+    _one_source(model, endpoint, served_model, scored)
     temperatures = _temperatures(temperature, names)
     settings = _settings(
         {
@@ -175,7 +189,7 @@ def evaluate_model(
         },
         changes or (),
     )
-    if samples is not None:
+    if scored:
         for option, value in (("--limit", limit), ("--temperature", temperature), ("--top-p", top_p)):
             if value is not None:
                 raise UserError(f"{option} and --samples exclude each other")
@@ -194,7 +208,7 @@ def evaluate_model(
         if model is not None:
             from codecascade.generation.loaded import loaded_backend
 
-            with stderr().status(f"loading {model}"):
+            with loading(model):
                 backend = loaded_backend(model, name=name, device=device, precision=precision.value)
         elif endpoint is not None and served_model is not None:
             from codecascade.generation.endpoint import Endpoint
@@ -210,14 +224,15 @@ def evaluate_model(
                 )
         inputs = Inputs(
             backend,
-            samples=samples,
+            samples=scored,
             complete=require_complete,
+            skip_unknown=skip_unknown,
             corpus=opened,
             sandbox=box,
             data=given,
             contamination=opened is not None,
         )
-        title = name or (backend.name if backend is not None else samples.stem if samples is not None else "")
+        title = name or (backend.name if backend is not None else _title(scored))
         if len(temperatures) == 1:
             _run(inputs, settings, output, title)
         else:
@@ -227,15 +242,13 @@ def evaluate_model(
 def _sweep(
     inputs: Inputs, settings: EvaluateSettings, temperatures: list[float], folder: Path, title: str
 ) -> None:
-    from rich.console import Console
-
     from codecascade.cli.figures import sweep_table
     from codecascade.evaluation.analysis.sweep import folder_of
     from codecascade.evaluation.reports.sweep import write_sweep_report
 
     for each in temperatures:
         _run(inputs, settings.model_copy(update={"temperature": each}), folder_of(folder, each), title)
-    Console().print(sweep_table(write_sweep_report(folder)))
+    stdout().print(sweep_table(write_sweep_report(folder)))
     stderr().print(f"{folder}: see {folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -291,12 +304,12 @@ def _run(inputs: Inputs, settings: EvaluateSettings, folder: Path, title: str) -
 
 
 def _one_source(
-    model: str | None, endpoint: str | None, served: str | None, samples: Path | None, names: list[str]
+    model: str | None, endpoint: str | None, served: str | None, samples: dict[str, Path]
 ) -> None:
-    """A model, an endpoint or a file of samples, and only one of them."""
+    """A model, an endpoint or files of samples, and only one of them."""
     given = [
         what
-        for what, value in (("MODEL", model), ("--endpoint", endpoint), ("--samples", samples))
+        for what, value in (("MODEL", model), ("--endpoint", endpoint), ("--samples", samples or None))
         if value is not None
     ]
     if len(given) != 1:
@@ -308,8 +321,12 @@ def _one_source(
         )
     if (endpoint is None) != (served is None):
         raise UserError("--endpoint URL and --model NAME belong together")
-    if samples is not None and len(names) != 1:
-        raise UserError(f"--samples FILE is of one benchmark (got {len(names)})")
+
+
+def _title(samples: dict[str, Path]) -> str:
+    """What the tables call whose samples they are."""
+    files = set(samples.values())
+    return files.pop().stem if len(files) == 1 else "samples"
 
 
 def _settings(values: dict[str, Any], changes: list[str] | tuple[str, ...]) -> EvaluateSettings:

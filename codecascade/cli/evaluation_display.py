@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from codecascade.cli.app import stdout
 from codecascade.evaluation.benchmarks.choice import where
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric, left_to_right
@@ -34,7 +35,7 @@ class EvaluationDisplay:
         self._done: set[str] = set()
         self._bars: dict[str, TaskID] = {}
         self._progress = Progress(
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(24),
             TextColumn("{task.fields[count]}", justify="right"),
             TextColumn("{task.fields[figure]}", justify="right"),
@@ -95,8 +96,8 @@ class EvaluationDisplay:
 
 def output() -> Console:
     """Standard output; wide enough for whole names where it is no terminal."""
-    console = Console()
-    return console if console.is_terminal else Console(width=max(160, console.width))
+    console = stdout()
+    return console if console.is_terminal else Console(markup=False, width=max(160, console.width))
 
 
 def results_table(model: str, results: Mapping[str, BenchmarkResult]) -> Table:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codecascade.cli.app import app, stderr
+from codecascade.cli.app import app, stderr, stdout
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,8 +35,6 @@ def correlate_languages(
     """How far the problems that a model solves in one language are those it solves in another."""
     import json
 
-    from rich.console import Console
-
     from codecascade.evaluation.analysis.correlations import correlations
     from codecascade.files import atomic_write
 
@@ -47,10 +45,10 @@ def correlate_languages(
         atomic_write(output, draw(found))
         stderr().print(f"{output}", highlight=False, soft_wrap=True)
     if as_json:
-        print(json.dumps([each.to_json() for each in found], indent=2, ensure_ascii=False))
+        print(json.dumps([each.to_json() for each in found], indent=2))
         return
     for each in found:
-        Console().print(_matrix(each))
+        stdout().print(_matrix(each))
 
 
 @app.command()
@@ -64,19 +62,19 @@ def sweep(
     """pass@k by temperature: the table of a sweep; its picture and report are written again."""
     import json
 
-    from rich.console import Console
-
     from codecascade.evaluation.reports.sweep import write_sweep_report
 
     found = write_sweep_report(folder)
     if as_json:
-        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+        print(json.dumps(found.to_json(), indent=2))
     else:
-        Console().print(sweep_table(found))
+        stdout().print(sweep_table(found))
 
 
 def sweep_table(found: Sweep) -> Table:
     """A line for each benchmark and k, a column for each temperature; the best of a line is marked."""
+    from rich.text import Text
+
     temperatures = sorted({t for metrics in found.figures.values() for by in metrics.values() for t in by})
     table = _table(f"{found.model}, percent by temperature")
     for name in ("benchmark", "metric"):
@@ -87,11 +85,7 @@ def sweep_table(found: Sweep) -> Table:
         for metric, by in metrics.items():
             best = found.best(benchmark, metric)
             cells = [
-                ""
-                if t not in by
-                else f"[b]{100 * by[t].value:.1f}[/b]"
-                if t in best
-                else f"{100 * by[t].value:.1f}"
+                "" if t not in by else Text(f"{100 * by[t].value:.1f}", style="bold" if t in best else "")
                 for t in temperatures
             ]
             table.add_row(benchmark, metric, *cells)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codecascade.cli.app import Model, app, stderr
+from codecascade.cli.app import Model, app, loading, stderr
 from codecascade.errors import UserError
 from codecascade.files import read_jsonl, write_jsonl
+from codecascade.text_files import read_text
 
 if TYPE_CHECKING:
     from codecascade.generation.local import LocalGenerator
@@ -69,7 +70,7 @@ def complete(
         return
     if (prompt is None) == (prompt_file is None):
         raise UserError("give exactly one of --prompt, --prompt-file and --jsonl")
-    text = prompt if prompt is not None else _read_text(prompt_file)
+    text = read_text(prompt_file) if prompt_file is not None else prompt or ""
     _stream(model, lambda tokenizer: request(tokenizer, {"prompt": text}))
 
 
@@ -119,7 +120,7 @@ def infill(
         before, after = _at_cursor(file, line, column)
     elif prefix is not None and suffix is not None:
         _refuse({"--line": line, "--column": column}, with_="--prefix")
-        before, after = _read_text(prefix), _read_text(suffix)
+        before, after = read_text(prefix), read_text(suffix)
     else:
         raise UserError("give --prefix and --suffix, or --file with --line and --column, or --jsonl")
     _stream(model, lambda tokenizer: request(tokenizer, {"prefix": before, "suffix": after}))
@@ -153,11 +154,13 @@ def chat(
     if not sys.stdin.isatty():
         reply(sys.stdin.read())
         return
+    from rich.text import Text
+
     console = stderr()
     console.print("Ctrl-D ends the talk.")
     while True:
         try:
-            text = console.input("[bold]you[/bold] ")
+            text = console.input(Text("you ", style="bold"))
         except EOFError:
             return
         if text.strip():
@@ -168,7 +171,7 @@ def chat(
 def _load(model: str) -> LocalGenerator:
     from codecascade.generation.local import load_generator
 
-    with stderr().status(f"loading {model}"):
+    with loading(model):
         return load_generator(model)
 
 
@@ -189,6 +192,8 @@ def _batch(
     """Answer every row of ``source``; ``target`` has the same rows with ``completion``, in the same order."""
     if source is None or target is None:
         raise UserError("--jsonl IN and -o OUT belong together")
+    if target.is_dir():
+        raise UserError("is a folder; name a file", file=target, key="-o")
     rows: list[dict[str, Any]] = []
     for number, row in read_jsonl(source):
         for field in fields:
@@ -218,7 +223,7 @@ def _at_cursor(file: Path, line: int | None, column: int | None) -> tuple[str, s
     """The text before and after a cursor."""
     if line is None or column is None:
         raise UserError("--file needs --line and --column")
-    lines = _read_text(file).split("\n")
+    lines = read_text(file).split("\n")
     if line > len(lines):
         raise UserError(f"has {len(lines)} lines (got {line})", file=file, key="--line")
     if column > len(lines[line - 1]) + 1:
@@ -231,19 +236,6 @@ def _at_cursor(file: Path, line: int | None, column: int | None) -> tuple[str, s
     offset = sum(len(text) + 1 for text in lines[: line - 1]) + column - 1
     whole = "\n".join(lines)
     return whole[:offset], whole[offset:]
-
-
-def _read_text(path: Path | None) -> str:
-    assert path is not None
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            return file.read()
-    except FileNotFoundError:
-        raise UserError("there is no such file", file=path) from None
-    except IsADirectoryError:
-        raise UserError("is a folder; name a file", file=path) from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"is not UTF-8 text ({error})", file=path) from None
 
 
 def _refuse(given: dict[str, object], *, with_: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codecascade.cli.app import app
+from codecascade.cli.app import app, stdout
 
 if TYPE_CHECKING:
     from codecascade.sandbox.check import Report
@@ -41,16 +41,25 @@ def check(as_json: AsJson = False) -> None:
 
 
 def _show(report: Report) -> None:
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    console = Console()
+    console = stdout()
     for title, findings in (("layer, alone", report.layers), ("promise, all layers", report.promises)):
         table = Table(title, "attacked with", "", box=None, pad_edge=False)
         for finding in findings:
-            held = "not here" if finding.held is None else "held" if finding.held else "[bold red]FAILED[/]"
+            failed = Text("FAILED", style="bold red")
+            held = "not here" if finding.held is None else "held" if finding.held else failed
             table.add_row(finding.name, finding.attack, held)
         console.print(table)
+        console.print()
+    reasons: dict[str, list[str]] = {}
+    for finding in report.layers:
+        if finding.why is not None:
+            reasons.setdefault(finding.why, []).append(finding.name)
+    for why, names in reasons.items():
+        console.print(f"Not here: {', '.join(names)}: {why}.", markup=False, highlight=False)
+    if reasons:
         console.print()
     if report.strict:
         console.print(f"Programs are confined by {report.confinement}; all four promises hold.")
@@ -59,14 +68,14 @@ def _show(report: Report) -> None:
 
 
 def _show_languages(languages: list[ToolchainReport]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("language", "toolchain", box=None, pad_edge=False)
     for language in languages:
-        missing = f"not here: {language.install}"
-        table.add_row(language.title, missing if language.version is None else language.version)
-    console = Console()
+        found = f"not here: {language.install}" if language.version is None else language.version
+        lacks = "".join(f"; lacks {each}" if language.version else f"; {each}" for each in language.lacks)
+        table.add_row(language.title, found + lacks)
+    console = stdout()
     console.print()
     console.print(table)
 
@@ -88,6 +97,7 @@ def run_file(
     from codecascade.errors import UserError
     from codecascade.sandbox.languages.table import canonical_name, language_of_file, why_not
     from codecascade.sandbox.program import Program
+    from codecascade.sandbox.reading import read_program
     from codecascade.sandbox.sandbox import Sandbox
 
     if mode not in ("strict", "weak"):
@@ -97,10 +107,7 @@ def run_file(
     if memory < 16:
         raise UserError(f"must be at least 16 (got {memory})", key="--memory")
     name = language_of_file(file) if language is None else canonical_name(language)
-    try:
-        source = file.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise UserError(f"can't be read ({error.strerror})", file=file) from None
+    source = read_program(file, name)
     if (missing := why_not(name)) is not None:
         raise UserError(missing)
     with Sandbox("weak" if mode == "weak" else "strict", workers=1) as sandbox:

@@ -8,20 +8,30 @@ from __future__ import annotations
 
 import json
 import posixpath
-import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from email.parser import BytesParser
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 from codecascade.corpus.candidates import Candidate, Origin
 from codecascade.corpus.dropped import Dropped
 from codecascade.corpus.encoding import UnreadableError
+from codecascade.corpus.faults import OF_A_FILE, check_machine
 from codecascade.corpus.licenses import UNKNOWN, license_of_metadata, normalised
-from codecascade.corpus.members import Member, beginning_of, is_license_file, member_candidates, unsafe
-from codecascade.corpus.streams import DAMAGED, ForwardReader, decompressed
+from codecascade.corpus.members import (
+    LONGEST_PATH,
+    MOST_MEMBERS,
+    BombError,
+    Member,
+    beginning_of,
+    is_license_file,
+    member_candidates,
+    plain_members,
+)
+from codecascade.corpus.streams import ForwardReader, decompressed
+from codecascade.corpus.tars import ForwardFile, headers
 
 ZIPS = (".zip", ".whl", ".jar", ".egg")
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".crate")
@@ -30,15 +40,13 @@ MOST_EXPANSION = 200
 """Bytes of content for a byte of archive; source code reaches 20."""
 FREE_BYTES = 100_000_000
 """Content that an archive may expand to, however small it is."""
-MOST_MEMBERS = 2_000_000
 
-_BROKEN = (*DAMAGED, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, RuntimeError)
 _METADATA = ("PKG-INFO", "METADATA", "package.json")
 _BEGINNING, _FIRST_LINE = 100_000, 200  # bytes
-
-
-class BombError(Exception):
-    """An archive that holds far more than its size promises."""
+_MOST_KEPT = 50_000_000
+"""Bytes of licences and metadata of a tar file that are kept until all its names are known."""
+_LARGEST_DIRECTORY = 100_000_000
+"""Bytes of the list of a zip file, of some hundred for a member; each takes several times as much in memory."""
 
 
 def is_archive(name: str) -> bool:
@@ -51,24 +59,20 @@ def archive(path: Path, dropped: Dropped) -> Iterator[Candidate]:
     is_zip = path.name.lower().endswith(ZIPS)
     try:
         if is_zip:
+            _check_directory(path)
             with zipfile.ZipFile(path) as opened:
-                members = list(_zip_members(opened, path, dropped))
-                yield from _candidates(members, path, "zip", dropped)
+                yield from _candidates(_zip_members(opened, path, dropped), path, "zip", dropped)
         else:
-            yield from _candidates(list(_tar_members(path, dropped)), path, "tar", dropped)
+            yield from _candidates(_tar_members(path, dropped), path, "tar", dropped)
     except BombError:
         dropped.add("find", "archive expands beyond reason", path.name)
-    except _BROKEN as error:
+    except OF_A_FILE as error:
+        check_machine(error)
         dropped.add("find", f"damaged archive ({type(error).__name__})", path.name)
 
 
-def _candidates(members: list[Member], path: Path, reader: str, dropped: Dropped) -> Iterator[Candidate]:
-    inside = []
-    for member in members:
-        if unsafe(member.path):
-            dropped.add("find", "name leads out of the archive", member.path, path.name)
-        else:
-            inside.append(member)
+def _candidates(members: Iterator[Member], path: Path, reader: str, dropped: Dropped) -> Iterator[Candidate]:
+    inside = plain_members(members, dropped, path.name)
     yield from member_candidates(inside, _origin(inside, path), reader, str(path.resolve()), dropped)
 
 
@@ -118,6 +122,14 @@ def _json(data: bytes) -> dict[str, Any]:
 # ---- zip --------------------------------------------------------------------------------------------------
 
 
+def _check_directory(path: Path) -> None:
+    """See that the list of a zip file can be held. Raises :class:`BombError`."""
+    with open(path, "rb") as file:
+        end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+    if end is not None and end[zipfile._ECD_SIZE] > _LARGEST_DIRECTORY:  # type: ignore[attr-defined]
+        raise BombError
+
+
 def _zip_members(opened: zipfile.ZipFile, path: Path, dropped: Dropped) -> Iterator[Member]:
     infos = opened.infolist()
     declared = sum(info.file_size for info in infos)
@@ -135,7 +147,7 @@ def _zip_members(opened: zipfile.ZipFile, path: Path, dropped: Dropped) -> Itera
             try:
                 with opened.open(info) as stream:
                     return stream.read(_BEGINNING)
-            except _BROKEN:
+            except OF_A_FILE:
                 raise UnreadableError("damaged or encrypted") from None
 
         yield Member(info.filename, info.file_size, str(number), f"{info.CRC:08x}", beginning)
@@ -147,7 +159,7 @@ class ZipReader:
     def __init__(self, path: str) -> None:
         try:
             self._file = zipfile.ZipFile(path)
-        except _BROKEN:
+        except OF_A_FILE:
             raise UnreadableError("unreadable") from None
         self._infos = self._file.infolist()
 
@@ -160,7 +172,7 @@ class ZipReader:
         try:
             with self._file.open(self._infos[int(locator)]) as stream:
                 data = stream.read(limit + 1)
-        except (*_BROKEN, IndexError):
+        except OF_A_FILE:
             raise UnreadableError("damaged or encrypted") from None
         if len(data) > limit:
             raise UnreadableError("longer than the archive says")
@@ -176,54 +188,30 @@ class ZipReader:
 def _tar_members(path: Path, dropped: Dropped) -> Iterator[Member]:
     allowed = max(FREE_BYTES, MOST_EXPANSION * path.stat().st_size)
     changed = path.stat().st_mtime_ns
-    with (
-        open(path, "rb") as file,
-        tarfile.open(fileobj=cast(IO[bytes], _Counted(decompressed(file), allowed)), mode="r|") as opened,
-    ):
-        for number, info in enumerate(opened):
+    room = _MOST_KEPT
+    with open(path, "rb") as file:
+        stream = ForwardFile(decompressed(file), allowed)
+        for number, info in enumerate(headers(stream)):
             if number > MOST_MEMBERS:
                 raise BombError
             if info.isdir():
                 continue
             if not info.isreg() or info.issparse():
-                dropped.add(
-                    "find",
-                    "link" if info.issym() or info.islnk() else "not a file",
-                    info.name,
-                    _stem(path.name),
-                )
+                kind = "link" if info.issym() or info.islnk() else "not a file"
+                dropped.add("find", kind, info.name[:LONGEST_PATH], _stem(path.name))
                 continue
             # a tar file is read once, forwards: what may be needed is read in passing
             name = posixpath.basename(info.name)
             kept = b""
-            if name in _METADATA or is_license_file(name) or "." not in name:
-                whole = name in _METADATA or is_license_file(name)
-                kept = cast(IO[bytes], opened.extractfile(info)).read(_BEGINNING if whole else _FIRST_LINE)
+            if name in _METADATA or is_license_file(name):
+                kept = stream.read(min(info.size, _BEGINNING, room))
+            elif "." not in name and (beginning := stream.read(min(info.size, _FIRST_LINE))).startswith(
+                b"#!"
+            ):
+                kept = beginning
+            room -= min(len(kept), room)
             locator = f"{info.offset_data}:{info.size}"
-            yield Member(
-                info.name.removeprefix("./"),
-                info.size,
-                locator,
-                f"{info.mtime} {changed}",
-                partial(bytes, kept),
-            )
-
-
-class _Counted:
-    """A stream that refuses to give more than it may."""
-
-    def __init__(self, stream: IO[bytes], allowed: int) -> None:
-        self._stream, self._left = stream, allowed
-
-    def read(self, size: int) -> bytes:
-        data = self._stream.read(size)
-        self._left -= len(data)
-        if self._left < 0:
-            raise BombError
-        return data
-
-    def close(self) -> None:
-        self._stream.close()
+            yield Member(info.name, info.size, locator, f"{info.mtime} {changed}", partial(bytes, kept))
 
 
 class TarReader:

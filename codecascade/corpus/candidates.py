@@ -21,6 +21,8 @@ IGNORED_FOLDERS = frozenset(
     {"__pycache__", "node_modules", "bower_components", "site-packages", "dist-packages"}
 )
 IGNORED_SUFFIXES = (".egg-info", ".dist-info")
+DEEPEST = 200
+"""Folders inside folders; below, a tree is taken for one that was made to exhaust whoever walks it."""
 
 
 class Candidate(NamedTuple):

@@ -16,8 +16,12 @@ _EXAMINED = 50_000
 
 
 def _rules(rules: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, list[tuple[str, re.Pattern[str]]]]:
+    # `^` is at every line, so white space need not be followed over lines: that takes quadratic time on empty ones
     return {
-        extension: [(language, re.compile(sign, re.MULTILINE)) for language, sign in signs]
+        extension: [
+            (language, re.compile(sign.replace(r"^\s*", r"^[^\S\n]*+"), re.MULTILINE))
+            for language, sign in signs
+        ]
         for extension, signs in rules.items()
     }
 
@@ -26,7 +30,7 @@ _OBJECTIVE_C = (
     r"^\s*(?:@(?:interface|class|protocol|property|end|implementation|synthesize|import)\b|#import\s)"
 )
 _CPP = (
-    r"^\s*(?:template\s*<|class\s+\w+[^;]*$|namespace\s+\w*\s*\{?|using\s+(?:namespace|\w+\s*=)|(?:public|private|protected):)"
+    r"^\s*(?:template\s*<|class\s+\w++[^;]*$|namespace\s+\w*\s*\{?|using\s+(?:namespace|\w+\s*=)|(?:public|private|protected):)"
     r"|\bstd::\w|^\s*#\s*include\s*<(?:string|vector|map|memory|iostream|utility|functional|algorithm|cstdint)>"
     r"|\b(?:constexpr|nullptr|noexcept|static_cast<|virtual\s+~?\w)"
 )
@@ -98,6 +102,7 @@ NOT_CODE = frozenset({"go module", "qt translation", "tiled", "qmake"})
 
 POSSIBLE = {extension: {language for language, _ in signs} for extension, signs in SIGNS.items()}
 
+_LONGEST_MODE_LINE = 500
 _MODE_LINE = re.compile(
     r"-\*-\s*(?:[^*\n]*\bmode:\s*)?([\w+#-]+)\s*(?:;[^*\n]*)?-\*-"
     r"|\bvim?:[^\n]*\b(?:ft|filetype|syntax)=(\w+)"
@@ -128,7 +133,8 @@ def language_of_text(text: str, extension: str, guess: str) -> str:
 
 def mode_of(text: str) -> str | None:
     """The language that a mode line for Emacs or Vim names in the first lines."""
-    match = _MODE_LINE.search("\n".join(text.split("\n", 5)[:5]))
+    lines = [line[:_LONGEST_MODE_LINE] for line in text.split("\n", 5)[:5]]
+    match = _MODE_LINE.search("\n".join(lines))
     if match is None:
         return None
     mode = (match[1] or match[2]).lower()

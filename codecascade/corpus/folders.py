@@ -6,7 +6,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from codecascade.corpus.candidates import Candidate, Origin, file_candidate, ignored, list_folder
+from codecascade.corpus.candidates import (
+    DEEPEST,
+    Candidate,
+    Origin,
+    file_candidate,
+    ignored,
+    list_folder,
+)
 from codecascade.corpus.dropped import Dropped
 from codecascade.corpus.licenses import OWN, UNKNOWN, combined, license_of_text
 from codecascade.corpus.members import is_license_file
@@ -35,9 +42,6 @@ METADATA_FILES = frozenset(
 
 _CORPUS = {"manifest.json", "dropped.parquet", "train"}
 """What a folder that was made by a build holds; the next build of the folder above must not read it."""
-
-DEEPEST = 200
-"""Folders inside folders; below, a tree is taken for one that was made to exhaust whoever walks it."""
 
 
 def folder(root: Path, dropped: Dropped) -> Iterator[Candidate]:

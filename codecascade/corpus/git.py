@@ -1,7 +1,8 @@
 """Git repositories at a commit: bare ones, and any others with ``FOLDER@REVISION``.
 
-Nothing is checked out: file names come from ``git ls-tree``, contents from one ``git cat-file --batch``. Neither runs
-hooks, filters or anything else that a repository's configuration could name.
+Nothing is checked out. git itself looks the revision up; the trees below it are walked here, so that a file, a folder
+or half of the repository may be missing, as in a partial clone, and a tree that was made to have no end is left. No
+hook, filter or anything else that a repository's configuration could name runs.
 """
 
 from __future__ import annotations
@@ -11,18 +12,48 @@ import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-from codecascade.corpus.candidates import Candidate, Origin
+from codecascade.corpus.candidates import DEEPEST, Candidate, Origin
 from codecascade.corpus.dropped import Dropped
 from codecascade.corpus.encoding import UnreadableError
+from codecascade.corpus.git_files import check_files
+from codecascade.corpus.git_objects import (
+    ANSWER_SECONDS,
+    Info,
+    Objects,
+    command,
+    environment,
+    follow_the_parent,
+)
 from codecascade.corpus.licenses import OWN
-from codecascade.corpus.members import Member, member_candidates
+from codecascade.corpus.members import (
+    MOST_MEMBERS,
+    MOST_NAME_BYTES,
+    BombError,
+    Member,
+    member_candidates,
+    plain_members,
+)
 from codecascade.errors import UserError
 
-_FILE_MODES = (b"100644", b"100755")
+_FOLDER, _LINK, _FILES = "40000", "120000", ("100644", "100755", "100664")
 _LONGEST_LICENSE = 1_000_000
 """Bytes of a file that is read for its licence or first line."""
-_PIECE = 1 << 20
+_LARGEST_TREE = 1 << 26
+"""Bytes of one folder's list, of about 40 for a file."""
+MOST_EXPANSION = 1000
+"""Bytes of files for a byte of their objects: an old version of a file may be stored as a line of difference."""
+FREE_BYTES = 1_000_000_000
+"""Bytes of files that a commit may have, however small its objects are."""
+_AT_ONCE = 400
+
+
+class _Entry(NamedTuple):
+    mode: str
+    path: str
+    name: str
+    """Of the object."""
 
 
 def is_bare(path: Path) -> bool:
@@ -34,96 +65,154 @@ def commit(repository: Path, revision: str, dropped: Dropped) -> Iterator[Candid
     """The files of one commit, as one repository of the user's own.
 
     Raises:
-        UserError: git is not installed, the folder is no repository, or it has no such revision.
+        UserError: git is not installed or does not answer, the folder is no repository, or it has no such revision.
     """
     if revision.startswith("-"):
         raise UserError(f"there is no revision {revision!r}", file=repository)
-    found = _git(repository, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
-    identity = found.stdout.decode().strip()
-    if found.returncode or not identity:
-        reason = found.stderr.decode(errors="replace").strip().split("\n")[0]
-        raise UserError(reason or f"there is no revision {revision!r} in this repository", file=repository)
-    listing = _git(repository, "ls-tree", "-r", "-l", "-z", "--full-tree", identity)
-    if listing.returncode:
-        raise UserError("is a damaged git repository (its files can't be listed)", file=repository)
+    pipes = check_files(repository)
+    identity = _git(
+        repository, f"there is no revision {revision!r} in this repository",
+        "--verify", "--quiet", f"{revision}^{{commit}}",
+    )  # fmt: skip
+    folder = _git(repository, "has no folder of objects", "--git-path", "objects")
+    folder = os.path.realpath(os.path.join(repository, folder))
+    objects = Objects(folder, pipes)
     name = repository.resolve().name.removesuffix(".git")
     origin = Origin(name, "", OWN, own=True, revision=identity)
-    members = _members(listing.stdout, repository, name, dropped)
-    return member_candidates(members, origin, "git", str(repository.resolve()), dropped)
-
-
-def _members(listing: bytes, repository: Path, name: str, dropped: Dropped) -> Iterator[Member]:
-    objects = Objects(str(repository))
-    for line in listing.split(b"\0"):
-        if not line:
-            continue
-        facts, _, raw = line.partition(b"\t")
-        mode, _, blob, size = facts.split()
-        path = raw.decode(errors="replace")
-        if mode not in _FILE_MODES:
-            dropped.add("find", "link" if mode == b"120000" else "not a file", path, name)
-            continue
-        locator = blob.decode()
-        yield Member(path, int(size), locator, locator, partial(objects.read, locator, _LONGEST_LICENSE))
-
-
-class Objects:
-    """A repository's blobs by their names, through one running ``git cat-file``."""
-
-    def __init__(self, repository: str) -> None:
-        self._process = subprocess.Popen(
-            _command(repository, "cat-file", "--batch"),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment(),
-        )  # fmt: skip
-
-    def read(self, locator: str, limit: int) -> bytes:
-        """A blob's content.
-
-        Raises:
-            UnreadableError: it is missing or damaged, or larger than ``limit`` bytes.
-        """
-        pipe, answers = self._process.stdin, self._process.stdout
-        assert pipe is not None and answers is not None
-        try:
-            pipe.write(locator.encode() + b"\n")
-            pipe.flush()
-            answer = answers.readline().split()
-            size = int(answer[2])
-            data = answers.read(size) if size <= limit else b""
-            left = size - len(data)
-            while left > 0 and (passed := len(answers.read(min(left, _PIECE)))):
-                left -= passed
-            answers.read(1)  # a newline
-        except (OSError, IndexError, ValueError):
-            raise UnreadableError("unreadable") from None
-        if len(data) != size:
-            raise UnreadableError("unreadable")
-        return data
-
-    def close(self) -> None:
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
-        self._process.kill()
-        self._process.wait()
-
-    def __del__(self) -> None:
-        self.close()
-
-
-def _git(repository: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     try:
-        return subprocess.run(
-            _command(str(repository), *arguments), capture_output=True, env=_environment(), check=False
-        )
+        # a commit begins with `tree` and the name of its root
+        tree = objects.read(identity, _LARGEST_TREE).partition(b"\n")[0].removeprefix(b"tree ")
+        root = _tree(objects, tree.decode("ascii", "replace"), len(identity) // 2)
+    except UnreadableError as error:
+        raise UserError(
+            f"is a damaged git repository, or lacks the commit's folders (its files can't be listed: {error})",
+            file=repository,
+        ) from None
+    try:
+        members = plain_members(
+            _members(_entries(objects, root, len(identity) // 2, name, dropped), objects, name, dropped),
+            dropped, name, tree="commit",
+        )  # fmt: skip
+    except BombError:
+        dropped.add("find", "commit expands beyond reason", name, name)
+        return iter(())
+    return member_candidates(members, origin, "git", folder, dropped)
+
+
+def _entries(
+    objects: Objects, root: bytes, hash_bytes: int, repository: str, dropped: Dropped
+) -> Iterator[_Entry]:
+    """All below a tree that is no folder, in git's order."""
+    waiting = [_parsed(root, "", hash_bytes)]
+    count = names = 0
+    while waiting:
+        entry = next(waiting[-1], None)
+        if entry is None:
+            waiting.pop()
+            continue
+        count += 1
+        names += len(entry.path)
+        if count > MOST_MEMBERS or names > MOST_NAME_BYTES:
+            raise BombError
+        if entry.mode != _FOLDER:
+            yield entry
+        elif len(waiting) > DEEPEST:
+            dropped.add("find", "folders too deep", entry.path, repository)
+        else:
+            try:
+                tree = _tree(objects, entry.name, hash_bytes)
+                waiting.append(_parsed(tree, f"{entry.path}/", hash_bytes))
+            except UnreadableError as error:
+                dropped.add("find", f"folder {error}", entry.path, repository)
+
+
+def _tree(objects: Objects, name: str, hash_bytes: int) -> bytes:
+    """The list that a folder is. Raises :class:`UnreadableError`."""
+    tree = objects.read(name, _LARGEST_TREE)
+    # read once for its faults, so that half of a folder is never taken for all of it
+    for _ in _parsed(tree, "", hash_bytes):
+        pass
+    return tree
+
+
+def _parsed(tree: bytes, before: str, hash_bytes: int) -> Iterator[_Entry]:
+    """The entries of a tree object: mode, space, name, NUL, hash. Raises :class:`UnreadableError`."""
+    place = 0
+    while place < len(tree):
+        space = tree.find(b" ", place, place + 8)
+        end = tree.find(b"\0", place)
+        after = end + 1 + hash_bytes
+        if not place < space < end or after > len(tree):
+            raise UnreadableError("damaged")
+        mode = tree[place:space].decode("ascii", "replace")
+        name = tree[space + 1 : end].decode(errors="replace")
+        yield _Entry(mode, before + name, tree[end + 1 : after].hex())
+        place = after
+
+
+def _members(
+    entries: Iterator[_Entry], objects: Objects, repository: str, dropped: Dropped
+) -> Iterator[Member]:
+    size = stored = 0
+    seen: set[str] = set()
+    for entry, info in _known(entries, objects, repository, dropped):
+        if info.kind != "blob":
+            dropped.add("find", "missing from the repository", entry.path, repository)
+            continue
+        size += info.size
+        if entry.name not in seen:
+            seen.add(entry.name)
+            stored += info.stored
+        if size > max(FREE_BYTES, MOST_EXPANSION * stored):
+            raise BombError
+        beginning = partial(objects.read, entry.name, _LONGEST_LICENSE)
+        if info.size > _LONGEST_LICENSE:
+            beginning = partial(bytes, 0)
+        yield Member(entry.path, info.size, entry.name, entry.name, beginning)
+
+
+def _known(
+    entries: Iterator[_Entry], objects: Objects, repository: str, dropped: Dropped
+) -> Iterator[tuple[_Entry, Info]]:
+    """The files among the entries with what is known of their objects, which is asked for many at a time."""
+    files: list[_Entry] = []
+
+    def known() -> Iterator[tuple[_Entry, Info]]:
+        yield from zip(files, objects.infos([entry.name for entry in files]), strict=True)
+        files.clear()
+
+    for entry in entries:
+        if entry.mode not in _FILES:
+            dropped.add("find", "link" if entry.mode == _LINK else "not a file", entry.path, repository)
+            continue
+        files.append(entry)
+        if len(files) >= _AT_ONCE:
+            yield from known()
+    yield from known()
+
+
+def _git(repository: Path, otherwise: str, *arguments: str) -> str:
+    """What ``git rev-parse`` answers.
+
+    Raises:
+        UserError: git is not installed, does not answer, or says what is wrong (if nothing: ``otherwise``).
+    """
+    try:
+        done = subprocess.run(
+            command("-C", str(repository), "rev-parse", *arguments),
+            stdin=subprocess.DEVNULL, capture_output=True, env=environment(), check=False,
+            timeout=ANSWER_SECONDS, preexec_fn=follow_the_parent,
+        )  # fmt: skip
     except FileNotFoundError:
         raise UserError("git is not installed, so this repository can't be read", file=repository) from None
-
-
-def _command(repository: str, *arguments: str) -> list[str]:
-    return ["git", "--no-replace-objects", "-C", repository, *arguments]
-
-
-def _environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    return kept | {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"git does not answer within {ANSWER_SECONDS:g} s; is this repository damaged, or on a disk that hangs?",
+            file=repository,
+        ) from None
+    answer = done.stdout.decode(errors="surrogateescape").removesuffix("\n")
+    if done.returncode or not answer:
+        said = done.stderr.decode(errors="replace").strip().split("\n")
+        reason = next((line for line in said if line.startswith("fatal")), said[0])
+        raise UserError(reason[:500] or otherwise, file=repository)
+    return answer

@@ -206,7 +206,8 @@ def license_of_header(text: str) -> str | None:
 
 def _known_text(text: str) -> str | None:
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:  # it takes files only
-        file.write(text)
+        # white space means nothing to it, but empty lines would take it quadratic time
+        file.write("\n".join(line for line in text.split("\n") if line.strip()))
         file.flush()
         found: str | None = license_id(file.name)
     return found

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from codecascade.corpus.candidates import Candidate, Origin, ignored_name
+from codecascade.corpus.candidates import DEEPEST, Candidate, Origin, ignored_name
 from codecascade.corpus.dropped import Dropped
 from codecascade.corpus.encoding import UnreadableError
+from codecascade.corpus.faults import one_file
 from codecascade.corpus.languages import kind_of, language_of, language_of_shebang
 from codecascade.corpus.licenses import LICENSE_FILES, combined, license_of_text
+
+
+class BombError(Exception):
+    """An archive or commit that holds far more than its size promises."""
 
 
 class Member(NamedTuple):
@@ -27,25 +33,66 @@ class Member(NamedTuple):
 def beginning_of(member: Member) -> bytes:
     """A member's first bytes; nothing if they can't be read, which is counted when the whole of it is wanted."""
     try:
-        return member.beginning()
+        with one_file(member.path):
+            return member.beginning()
     except UnreadableError:
         return b""
 
 
-def unsafe(path: str) -> bool:
-    """Whether a member's name leads out of the archive. (Nothing is ever unpacked; such an archive is hostile.)
+MOST_MEMBERS = 2_000_000
+MOST_NAME_BYTES = 500_000_000
+"""Of all names of an archive or commit together."""
+LONGEST_PATH = 4096
+"""Bytes, as in Linux: a longer name is none of a source file."""
+_DRIVE = re.compile(r"[A-Za-z]:")
 
-    >>> [unsafe(path) for path in ("a/b.py", "../b.py", "/etc/passwd", "a/../../b", "C:\\\\b.py")]
-    [False, True, True, True, True]
+
+def plain_path(path: str) -> str | None:
+    """A member's name as a relative path without empty parts and ``.``; None where it leads out of its tree.
+
+    Whatever walks over such a path, or up from it, ends. (Nothing is unpacked: a name that leads out is hostile.)
+
+    >>> [plain_path(path) for path in ("a/b.py", "./a//b.py", "a/./b.py/")]
+    ['a/b.py', 'a/b.py', 'a/b.py']
+    >>> [plain_path(path) for path in ("../b.py", "/etc/passwd", "a/../../b", "C:\\\\b.py", "//")]
+    [None, None, None, None, None]
     """
-    path = path.replace("\\", "/")
-    return path.startswith("/") or path[1:2] == ":" or ".." in path.split("/")
+    slashes = path.replace("\\", "/")
+    if slashes.startswith("/") or _DRIVE.match(path) or ".." in slashes.split("/"):
+        return None
+    return "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def plain_members(
+    members: Iterable[Member], dropped: Dropped, repository: str, tree: str = "archive"
+) -> list[Member]:
+    """The members whose names are of use, under their :func:`plain_path`; the others are accounted for.
+
+    Raises:
+        BombError: they are too many.
+    """
+    kept = []
+    names = 0
+    for number, member in enumerate(members, 1):
+        names += len(member.path)
+        if number > MOST_MEMBERS or names > MOST_NAME_BYTES:
+            raise BombError
+        path = plain_path(member.path)
+        if path is None:
+            dropped.add("find", f"name leads out of the {tree}", member.path[:LONGEST_PATH], repository)
+        elif not path or "\0" in path:
+            dropped.add("find", "name is no path", member.path[:LONGEST_PATH], repository)
+        elif len(path) > LONGEST_PATH or path.count("/") > DEEPEST:
+            dropped.add("find", "name too long", path[:LONGEST_PATH], repository)
+        else:
+            kept.append(member if path == member.path else member._replace(path=path))
+    return kept
 
 
 def member_candidates(
     members: Iterable[Member], origin: Origin, reader: str, container: str, dropped: Dropped
 ) -> Iterator[Candidate]:
-    """The candidates among the members, in their order. ``origin.base`` is the folder inside the archive.
+    """The candidates among the :func:`plain_members`, in their order. ``origin.base`` is the folder inside.
 
     A file's licence is that of the nearest folder above it with a licence file, else the origin's.
     """
@@ -87,6 +134,16 @@ def member_candidates(
         )
 
 
+def label_path(value: object) -> str:
+    """The path that a row of a table names, as a relative one: a row is taken for its text, whatever it is called.
+
+    >>> label_path("//a\\\\b/../c.py"), label_path(None)
+    ('a/b/c.py', '')
+    """
+    text = "" if value is None else str(value)[:LONGEST_PATH].replace("\\", "/").replace("\0", "")
+    return "/".join(part for part in text.split("/") if part not in ("", ".", ".."))
+
+
 def is_license_file(name: str) -> bool:
     """By its name: ``LICENSE``, ``COPYING.txt``... but not ``license.py``."""
     stem, extension = posixpath.splitext(name.lower())
@@ -97,5 +154,6 @@ def is_license_file(name: str) -> bool:
 
 def _nearest(licenses: Mapping[str, str], folder: str) -> str | None:
     while folder and folder not in licenses:
-        folder = posixpath.dirname(folder)
+        # shorter each time, which `dirname` is not for every text
+        folder = folder.rpartition("/")[0]
     return licenses.get(folder)

@@ -10,7 +10,7 @@ from typing import Protocol
 from codecascade.corpus.archives import TarReader, ZipReader
 from codecascade.corpus.candidates import Candidate
 from codecascade.corpus.encoding import UnreadableError, decode
-from codecascade.corpus.git import Objects
+from codecascade.corpus.git_objects import Objects
 from codecascade.corpus.rows import CompressedJsonLinesReader, JsonLinesReader, ParquetReader
 
 

@@ -10,8 +10,9 @@ import pyarrow as pa
 from codecascade.corpus.candidates import Candidate, candidates_of
 from codecascade.corpus.content import NOT_CODE, language_of_text
 from codecascade.corpus.documents import Document, batch_of
-from codecascade.corpus.dropped import Dropped, nothing
+from codecascade.corpus.dropped import Dropped, nothing, sound
 from codecascade.corpus.encoding import UnreadableError
+from codecascade.corpus.faults import one_file
 from codecascade.corpus.languages import NOTEBOOK, kind_of
 from codecascade.corpus.licenses import license_of_header
 from codecascade.corpus.notebooks import read_notebook
@@ -20,6 +21,9 @@ from codecascade.corpus.sampling import NOTEBOOK_BYTES, license_refused
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.corpus.steps import Outcome
 
+_LONGEST_NAME = 100
+"""Characters of the name of a language."""
+
 
 def read_documents(candidates: pa.RecordBatch, settings: CorpusSettings, contents: Contents) -> Outcome:
     """The candidates' documents, without ids yet; what can't be read or isn't wanted is accounted for."""
@@ -27,7 +31,9 @@ def read_documents(candidates: pa.RecordBatch, settings: CorpusSettings, content
     dropped = Dropped()
     for candidate in candidates_of(candidates):
         try:
-            for item in _documents(candidate, settings, contents):
+            with one_file(candidate.path):
+                found = [storable(item) for item in _documents(candidate, settings, contents)]
+            for item in found:
                 reason = _refusal(item, candidate, settings.languages, settings.licenses)
                 if reason is None:
                     documents.append(item)
@@ -37,6 +43,22 @@ def read_documents(candidates: pa.RecordBatch, settings: CorpusSettings, content
             _drop(dropped, candidate, str(error), candidate.language, candidate.license)
     account = dropped.table().combine_chunks().to_batches()
     return Outcome(batch_of(documents), account[0] if account else nothing())
+
+
+def storable(item: Document) -> Document:
+    """The document, if a shard can hold it; what a file says of itself may be any text.
+
+    Raises:
+        UnreadableError: its text can't be written as UTF-8, or is none.
+    """
+    if not item.text.isascii():
+        try:
+            item.text.encode()
+        except UnicodeEncodeError:
+            raise UnreadableError("not UTF-8") from None
+    if "\0" in item.text:
+        raise UnreadableError("binary")
+    return item._replace(language=sound(item.language)[:_LONGEST_NAME], license=sound(item.license))
 
 
 def _drop(dropped: Dropped, candidate: Candidate, reason: str, language: str, license_: str) -> None:

@@ -22,9 +22,13 @@ from codecascade.corpus.candidates import Candidate
 from codecascade.corpus.documents import KINDS, Kind
 from codecascade.corpus.dropped import Dropped
 from codecascade.corpus.encoding import UnreadableError
+from codecascade.corpus.faults import check_machine
 from codecascade.corpus.languages import kind_of, language_of
 from codecascade.corpus.licenses import UNKNOWN, normalised
+from codecascade.corpus.members import LONGEST_PATH, BombError, label_path
+from codecascade.corpus.parquet_pages import check_group
 from codecascade.corpus.streams import DAMAGED, ForwardReader, decompressed
+from codecascade.corpus.table_limits import TableLimits, has_too_many_values, limited, size_of
 from codecascade.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -43,8 +47,10 @@ COLUMNS = {
 
 JSON_LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".jsonl.bz2", ".jsonl.xz", ".ndjson")
 PARQUET = (".parquet",)
-LONGEST_LINE = 200_000_000
-"""Bytes of one JSON object."""
+_LARGEST_LOOKED_AT = 1 << 28
+"""Bytes of a file at a distance whose pages are looked at before they are read, which takes as long as reading it."""
+LONGEST_LINE = 64_000_000
+"""Bytes of one JSON object. Read, it may take eight times as much."""
 
 
 def is_table(name: str) -> bool:
@@ -72,7 +78,11 @@ def rows(address: str, dropped: Dropped) -> Iterator[Candidate]:
     read = _parquet if address.lower().endswith(PARQUET) else _json_lines
     try:
         yield from read(address, dropped)
+    except BombError:
+        log.warning("%s: expands beyond reason, and what lies behind that is left out", address)
+        dropped.add("find", "table expands beyond reason", _name(address))
     except DAMAGED as error:
+        check_machine(error)
         reason = (str(error).strip() or type(error).__name__).split("\n")[0]
         log.warning("%s: is damaged, and what lies behind the damage is left out (%s)", address, reason)
         dropped.add("find", f"damaged table ({type(error).__name__})", _name(address))
@@ -81,26 +91,33 @@ def rows(address: str, dropped: Dropped) -> Iterator[Candidate]:
 def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
     version, name = stamp(address), _name(address)
     seen: set[str | int] = set()
-    with opened(address) as raw, decompressed(raw) as file:
-        reader = "jsonl" if file is raw else "compressed jsonl"
+    with opened(address) as raw, decompressed(raw) as content:
+        limits = TableLimits(size_of(raw))
+        reader = "jsonl" if content is raw else "compressed jsonl"
+        file = content if content is raw else limited(content, limits.content)
         start = number = 0
         while line := file.readline(LONGEST_LINE):
             number += 1
+            limits.row()
+            if line.isspace():
+                start += len(line)
+                continue
             if not line.endswith(b"\n") and len(line) == LONGEST_LINE:
-                dropped.add("find", "row longer than 200 MB", f"{name}:{number}", bytes=len(line))
+                reason = f"row longer than {LONGEST_LINE / 1e6:g} MB"
+                dropped.add("find", reason, f"{name}:{number}", bytes=len(line))
                 while line and not line.endswith(b"\n"):
                     start += len(line)
                     line = file.readline(LONGEST_LINE)
                 start += len(line)
                 continue
             try:
-                row = json.loads(line)
+                row: Any = None if has_too_many_values(line) else json.loads(line)
                 text = _first(row, "text") if isinstance(row, dict) else None
             except (ValueError, RecursionError):
                 text = None
             if not isinstance(text, str):
-                if line.strip():
-                    dropped.add("find", "row without text", f"{name}:{number}")
+                limits.row_without_text()
+                dropped.add("find", "row without text", f"{name}:{number}")
             elif _seen_before(row, seen):
                 dropped.add("find", "duplicated id", f"{name}:{number}")
             else:
@@ -121,15 +138,20 @@ def _parquet(address: str, dropped: Dropped) -> Iterator[Candidate]:
     wanted = [name for names_ in COLUMNS.values() for name in names_ if name in names]
     seen: set[str | int] = set()
     number = 0
+    with opened(address) as raw:
+        limits = TableLimits(size_of(raw))
     for group in range(file.num_row_groups):
         index = 0
         # a row group of a hub's data set may hold a gigabyte: never more than some rows of it at once
-        for batch in file.iter_batches(batch_size=1000, row_groups=[group], columns=wanted):
+        at_once = _rows_at_once(file, address, group, wanted, limits)
+        for batch in file.iter_batches(batch_size=at_once, row_groups=[group], columns=wanted):
             sizes = pc.binary_length(batch.column(text_column)).to_pylist()
             others = pa.Table.from_batches([batch]).drop([text_column]).to_pylist()
             for size, row in zip(sizes, others or [{}] * len(sizes), strict=True):
                 number += 1
+                limits.row()
                 if size is None:
+                    limits.row_without_text()
                     dropped.add("find", "row without text", f"{name}:{number}")
                 elif _seen_before(row, seen):
                     dropped.add("find", "duplicated id", f"{name}:{number}")
@@ -148,6 +170,17 @@ def _parquet_file(address: str) -> pq.ParquetFile:
     return pq.ParquetFile(opened(address)) if is_remote(address) else pq.ParquetFile(address, memory_map=True)
 
 
+def _rows_at_once(
+    file: pq.ParquetFile, address: str, group: int, wanted: list[str], limits: TableLimits
+) -> int:
+    """How many rows of a group can be held. Raises :class:`BombError` if it claims more than the file may hold."""
+    with opened(address) as raw:
+        size = size_of(raw)
+        if is_remote(address) and size > _LARGEST_LOOKED_AT:
+            return 1000
+        return check_group(raw, file.metadata, group, wanted, limits.content)
+
+
 def _name(address: str) -> str:
     return address.rstrip("/").rpartition("/")[2]
 
@@ -164,8 +197,8 @@ def _seen_before(row: Mapping[str, Any], seen: set[str | int]) -> bool:
 def _candidate(
     row: Mapping[str, Any], name: str, size: int, stamp: str, reader: str, container: str, locator: str
 ) -> Candidate:
-    path = str(_first(row, "path") or "").replace("\\", "/").lstrip("/")
-    language = str(_first(row, "language") or "").lower() or language_of(path)
+    path = label_path(_first(row, "path"))
+    language = _label(row, "language").lower()[:100] or language_of(path)
     kind = _first(row, "kind")
     if kind not in KINDS:
         kind = kind_of(language) if language else "natural_language"
@@ -173,19 +206,23 @@ def _candidate(
     if isinstance(spdx, list):  # The Stack: each of them holds for a part
         spdx = " AND ".join(map(str, spdx))
     return Candidate(
-        repository=str(_first(row, "repository") or name),
+        repository=_label(row, "repository") or name,
         path=path or name,
         language=language or "text",
         kind=cast(Kind, kind),
-        license=normalised(str(spdx or UNKNOWN)),
+        license=normalised(str(spdx or UNKNOWN)[:LONGEST_PATH]),
         size=size,
         stamp=stamp,
         reader=reader,
         container=container,
         locator=locator,
         own=True,
-        revision=str(_first(row, "revision") or ""),
+        revision=_label(row, "revision"),
     )
+
+
+def _label(row: Mapping[str, Any], column: str) -> str:
+    return str(_first(row, column) or "")[:LONGEST_PATH]
 
 
 def _first(row: Mapping[str, Any], column: str) -> Any:
@@ -235,6 +272,7 @@ class ParquetReader:
         self._address = address
         with _gone(address):
             self._file = _parquet_file(address)
+        self._limits: TableLimits | None = None
         self._group = self._start = -1
         self._batches: Iterator[pa.RecordBatch] = iter(())
         self._texts: pa.Array = pa.array([], pa.string())
@@ -253,7 +291,11 @@ class ParquetReader:
 
     def _row(self, column: str, group: int, index: int) -> Any:
         if group != self._group or index < self._start:
-            self._batches = self._file.iter_batches(batch_size=1000, row_groups=[group], columns=[column])
+            if self._limits is None:
+                with opened(self._address) as raw:
+                    self._limits = TableLimits(size_of(raw))
+            at_once = _rows_at_once(self._file, self._address, group, [column], self._limits)
+            self._batches = self._file.iter_batches(batch_size=at_once, row_groups=[group], columns=[column])
             self._group, self._start, self._texts = group, 0, pa.array([], pa.string())
         while index >= self._start + len(self._texts):
             self._start += len(self._texts)
@@ -273,7 +315,7 @@ def _gone(address: str) -> Iterator[None]:
         if is_remote(address):
             raise
         raise UnreadableError("unreadable") from None
-    except (*DAMAGED, RecursionError, AttributeError, StopIteration, IndexError):
+    except (*DAMAGED, BombError, AttributeError, StopIteration):
         raise UnreadableError("unreadable") from None
 
 

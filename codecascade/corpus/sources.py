@@ -29,6 +29,8 @@ def find(source: str, dropped: Dropped) -> Iterator[Candidate]:
     Raises:
         UserError: there is no such source, or it is not of one of these kinds.
     """
+    if not source.strip():
+        raise UserError("a source's name is empty; the current folder is written '.'", key="corpus")
     if source in NAMED:
         return NAMED[source](dropped)
     if is_remote(source):
@@ -54,6 +56,8 @@ def find(source: str, dropped: Dropped) -> Iterator[Candidate]:
 
 def is_there(source: str) -> bool:
     """Whether a source is there, as far as this machine can tell."""
+    if not source.strip():
+        return False
     path = Path(source).expanduser()
     before, at, _ = source.rpartition("@")
     at_a_commit = bool(at) and Path(before).expanduser().is_dir()

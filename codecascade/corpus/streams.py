@@ -6,15 +6,15 @@ import bz2
 import gzip
 import io
 import lzma
-import zlib
 from collections.abc import Callable
 from typing import IO, cast
 
 import pyarrow as pa
 
 from codecascade.corpus.encoding import UnreadableError
+from codecascade.corpus.faults import OF_A_FILE
 
-DAMAGED = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, pa.ArrowException)
+DAMAGED = OF_A_FILE
 """What the libraries raise of a file that is cut, damaged or not of its kind."""
 
 

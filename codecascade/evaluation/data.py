@@ -6,11 +6,8 @@ of the usual name. Nothing is downloaded by name alone but through ``huggingface
 
 from __future__ import annotations
 
-import gzip
 import importlib.metadata
 import importlib.util
-import json
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -23,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from codecascade.errors import UserError
-from codecascade.files import digest_of
+from codecascade.files import digest_of, read_json, read_jsonl
+from codecascade.text_files import json_object
 
 Record = tuple[str, dict[str, Any]]
 """The place of a record (``file:line``), and the record."""
@@ -257,41 +255,18 @@ def _expected(data: Data) -> str:
 # ---- what is in it
 
 
-def _lines(path: Path) -> Iterator[str]:
-    """One by one: some benchmarks' files are larger than what a machine should hold twice."""
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(
-            path, "rt", encoding="utf-8", newline="\n"
-        ) as file:
-            yield from file
-    except FileNotFoundError:
-        raise UserError("there is no such file", file=path) from None
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise UserError(f"can't be read ({error})", file=path) from None
-
-
 def _json_lines(path: Path) -> Iterator[Record]:
-    for number, line in enumerate(_lines(path), 1):
-        if line.strip():
-            place = f"{path}:{number}"
-            try:
-                value = json.loads(line)
-            except ValueError as error:
-                raise UserError(f"is not valid JSON ({error})", file=place) from None
-            yield place, _object(value, place)
+    for number, row in read_jsonl(path):
+        yield f"{path}:{number}", row
 
 
 def _json_list(path: Path) -> Iterator[Record]:
-    text = "".join(_lines(path))
-    try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"is not valid JSON ({error})", file=path) from None
+    values = read_json(path)
     if not isinstance(values, list):
         raise UserError(f"must be a JSON list, not {type(values).__name__}", file=path)
     for number, value in enumerate(values, 1):
         place = f"{path}, item {number}"
-        yield place, _object(value, place)
+        yield place, json_object(value, place)
 
 
 def _parquet(path: Path) -> Iterator[Record]:
@@ -304,9 +279,3 @@ def _parquet(path: Path) -> Iterator[Record]:
         raise UserError("there is no such file", file=path) from None
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"is not a readable Parquet file ({error})", file=path) from None
-
-
-def _object(value: Any, place: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise UserError(f"must be a JSON object, not {type(value).__name__}", file=place)
-    return value

@@ -110,6 +110,11 @@ class EvaluateSettings(Settings):
     gsm8k_max_new_tokens: _Count = Field(256, description="tokens per answer, at most")
 
     lcc_examples_per_bucket: _Count = Field(64, description="examples per language and length, at most")
+    lcc_long_context: bool | None = Field(
+        None,
+        description="whether the model had long-context training and sees whole files, else their last 4,000 tokens; "
+        "none: if its config has 16,384 positions or more",
+    )
     lcc_bucket_tokens: _Count = Field(1024, description="width of a bucket of lengths, in words and signs")
 
     perplexity_files: _Count | None = Field(50, description="files that are scored, at most; none: all")

@@ -65,7 +65,8 @@ class Task:
         max_new_tokens: the answer's length, at most.
         expected: the reference answer in the form of a ``completion``; empty where there is none.
         test: what it is tested with, for a reader.
-        extract: makes the ``completion`` of the samples file of what the model wrote.
+        extract: makes the ``completion`` of the samples file of what the model wrote. Applied to its own result
+            it changes nothing, so that given samples may have been cut or not.
         finish: called instead of ``extract``, with the reason for the text's end, where that matters (a middle
             that did not end by itself is cut after its line).
         programs: what is run to judge a completion (usually one program); None where nothing is run.
@@ -89,6 +90,13 @@ class Task:
     fields: Mapping[str, Any] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     from_solution: Callable[[str], str] = unchanged
+
+    def given(self, completion: str) -> str:
+        """A completion of a samples file, made of it as of an answer of the model's.
+
+        A middle is kept as it is: whether its end is its own isn't known.
+        """
+        return completion if self.finish is not None else self.extract(completion)
 
     def completion(self, text: str, finish_reason: str) -> str:
         """What the samples file keeps of ``text``."""
@@ -171,6 +179,7 @@ class Benchmark:
         score: measures without asking anything (losses).
         samples: of each problem, unless the settings ask for more than one.
         temperature, top_p: the paper's sampling where more than one sample a problem is taken.
+        ids: a regular expression of its task ids, as samples files have them.
         reads: how the settings' names begin that it reads, beside the first word of its own.
         greedy: there is one greedy sample a problem, whatever is asked for.
         chats: it has a form for the chat format.
@@ -192,11 +201,13 @@ class Benchmark:
     greedy: bool = False
     chats: bool = False
     reads: tuple[str, ...] = ()
+    ids: str = ""
 
     def sampled(self, samples: int = 200) -> Benchmark:
         """The same, of many samples a problem: what pass@10 and pass@100 are of, where pass@1 is of a greedy one.
 
-        It is a benchmark of its own, ``<name>_sampled``, so that both can be measured in one evaluation.
+        It is a benchmark of its own, ``<name>_sampled``, so that both can be measured in one evaluation. A file of
+        samples is of the benchmark itself, unless the twin is named.
         """
         title = f"{self.title}, {samples} samples"
         return replace(self, name=f"{self.name}_sampled", title=title, samples=samples)

@@ -80,7 +80,15 @@ def request(tokenizer: Tokenizer, question: Question) -> Request:
 
 def _request(tokenizer: Tokenizer, prompt: Prompt, sampling: Sampling) -> Request:
     if isinstance(prompt, Continuation):
-        return completion_request(tokenizer, prompt.prompt, sampling, stop=prompt.stop, heal=prompt.heal)
+        made = completion_request(
+            tokenizer,
+            prompt.prompt,
+            sampling,
+            stop=prompt.stop,
+            heal=prompt.heal,
+            stop_after_text=prompt.stop_after_text,
+        )
+        return replace(made, beyond_context=prompt.beyond_context)
     if isinstance(prompt, Gap):
         return infilling_request(
             tokenizer,

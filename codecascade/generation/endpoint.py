@@ -13,7 +13,6 @@ The key of a server that wants one is read from the environment variable ``OPENA
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import re
@@ -22,30 +21,35 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
-
-import httpx2
 
 from codecascade.errors import RunFailed, UserError
 from codecascade.generation.prompts import Answer, Continuation, Dialogue, Gap, Prompt, Question
-
-Body = dict[str, Any]
+from codecascade.generation.replies import (
+    Body,
+    advice_on,
+    choice_of,
+    is_over_context,
+    message_of,
+    models_of,
+    redirect_of,
+    retry_after,
+    room_of,
+    text_of,
+    tokenized,
+    tokens_of,
+)
+from codecascade.generation.transport import NoReplyError, SilentError, Transport, plain
 
 _PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _MOST_STOPS = 4
 """OpenAI's own servers take no more stop strings; the text is cut here in any case."""
 
-_CONNECT_SECONDS = 10.0
 _SHORT_SECONDS = 30.0  # for what needs no generation
 _LONGEST_WAIT = 60.0
 _CHARACTERS_PER_TOKEN = 3.2  # of code, about
-_CONTEXT = re.compile(
-    r"context.{0,20}(length|window|size)|maximum context|exceed_context|too many tokens", re.IGNORECASE
-)
-_MAXIMUM = re.compile(r"maximum context length is (\d+)|context window of (\d+)", re.IGNORECASE)
-_PROMPT_TOKENS = re.compile(
-    r"(\d+) in (?:the |your )?(?:messages|prompt)|has (\d+) input tokens", re.IGNORECASE
-)
+_ADDRESS = r"https?://[^/]"
+_MOST_NAMES = 20
+"""Of models that a sentence lists."""
 
 
 class _Refused(Exception):
@@ -71,7 +75,7 @@ class Endpoint:
         model: the name by which it serves the model.
         title: what tables call it; None: the same.
         concurrency: requests at a time.
-        timeout: seconds in which nothing comes, until a request counts as unanswered.
+        timeout: seconds for a whole answer, until a request counts as unanswered.
         attempts: how often a request is made before the run is given up.
         first_wait: seconds before the second attempt; each further wait is twice as long.
 
@@ -94,7 +98,7 @@ class Endpoint:
         first_wait: float = 1.0,
     ) -> None:
         self.url = url.rstrip("/").removesuffix("/v1")
-        if not re.match(r"https?://[^/]", self.url):
+        if not re.match(_ADDRESS, self.url):
             raise UserError(f"must be a URL such as http://localhost:8000 (got {url!r})", key="--endpoint")
         self.model = model
         self.name = title or model
@@ -106,11 +110,7 @@ class Endpoint:
         key = os.environ.get("OPENAI_API_KEY", "").strip()
         if not (key.isascii() and key.isprintable()):
             raise UserError("holds characters that no key has", key="OPENAI_API_KEY")
-        self._client = httpx2.Client(
-            timeout=httpx2.Timeout(timeout, connect=_CONNECT_SECONDS),
-            limits=httpx2.Limits(max_connections=concurrency + 1),
-            headers={"Authorization": f"Bearer {key}"} if key else None,
-        )
+        self._transport = Transport(concurrency + 1, {"Authorization": f"Bearer {key}"} if key else {})
         self._look()
 
     def describe(self) -> dict[str, str]:
@@ -122,18 +122,21 @@ class Endpoint:
         if self._counts is None:
             return estimate
         if text not in self._counts:
-            try:
-                response = self._client.post(
-                    f"{self.url}/tokenize",
-                    json={"model": self.model, "prompt": text, "content": text},
-                    timeout=min(self._timeout, _SHORT_SECONDS),
-                )
-                content = response.json() if response.status_code == 200 else {}
-                self._counts[text] = int(content.get("count") or len(content["tokens"]))
-            except (httpx2.HTTPError, ValueError, KeyError, TypeError, AttributeError):
+            count = self._counted(text)
+            if count is None:
                 self._counts = None
                 return estimate
+            self._counts[text] = count
         return self._counts[text]
+
+    def _counted(self, text: str) -> int | None:
+        body = {"model": self.model, "prompt": text, "content": text}
+        try:
+            seconds = min(self._timeout, _SHORT_SECONDS)
+            reply = self._transport.request("POST", f"{self.url}/tokenize", seconds, body)
+            return tokenized(reply.json()) if reply.status == 200 else None
+        except (NoReplyError, ValueError):
+            return None
 
     def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
         """Samples as they come.
@@ -190,21 +193,21 @@ class Endpoint:
         path, body, stops = self._request(job, owed)
         while True:
             sent = dict(body)
-            if stops and self._stops is not None:
+            if "stop" in body and self._stops is not None:
                 sent["stop"] = list(stops[: self._stops])
             try:
                 return self._read(job, self._post(path, sent, stopped), stops, owed)
             except _Refused as refusal:
                 if self._stops is None and len(stops) > _MOST_STOPS and "stop" in refusal.message.lower():
                     self._stops = _MOST_STOPS
-                elif _CONTEXT.search(refusal.message):
-                    room = _room(refusal.message)
+                elif is_over_context(refusal.message):
+                    room = room_of(refusal.message)
                     if room is None or room < 1 or room >= body["max_tokens"]:
                         return Answer(job.place, job.number, "", "context")
                     body["max_tokens"] = room  # as a model in memory does: up to the context's end
                 else:
                     raise RunFailed(
-                        f"{self.url}{path} refuses a request ({refusal}){_advice(refusal.status, path)}"
+                        f"{self.url}{path} refuses a request ({refusal}){advice_on(refusal.status, path)}"
                     ) from None
 
     def _request(self, job: _Job, owed: str) -> tuple[str, Body, tuple[str, ...]]:
@@ -225,17 +228,19 @@ class Endpoint:
         else:
             assert isinstance(prompt, Gap)
             body |= {"prompt": prompt.prefix, "suffix": prompt.suffix}
-        if prompt.stop:
+        if prompt.stop and not _stops_after_text(prompt):
             body["stop"] = list(prompt.stop)
         return "/v1/completions", body, prompt.stop
 
     def _read(self, job: _Job, content: Body, stops: tuple[str, ...], owed: str) -> Answer | None:
-        choice = content["choices"][0]
-        text = _text(choice)
+        choice = choice_of(content)
+        assert choice is not None
+        text = text_of(choice) or ""
         if not text.startswith(owed):
             return None
         text = text.removeprefix(owed)
-        ends = [at for stop in stops if (at := text.find(stop)) >= 0]
+        first = len(text) - len(text.lstrip()) if _stops_after_text(job.question.prompt) else 0
+        ends = [at for stop in stops if (at := text.find(stop, first)) >= 0]
         length = choice.get("finish_reason") == "length" and not ends
         return Answer(
             job.place,
@@ -243,7 +248,7 @@ class Endpoint:
             text[: min(ends)] if ends else text,
             "length" if length else "stop",
             ended=not length and not ends and (not stops or choice.get("stop_reason", "") is None),
-            tokens=_tokens(content.get("usage")),
+            tokens=tokens_of(content),
         )
 
     # ---- HTTP
@@ -253,26 +258,24 @@ class Endpoint:
         for attempt in range(1, self._attempts + 1):
             wait = self._first_wait * 2 ** (attempt - 1)
             try:
-                response = self._client.post(self.url + path, json=body)
-                if response.status_code == 200:
-                    content: Body = response.json()
-                    if _is_answer(content):
-                        return content
-                    reason = f"an answer without a text: {response.text[:200]}"
-                elif response.status_code in _PASSING and not _CONTEXT.search(_message(response)):
-                    reason = f"{response.status_code}: {_message(response)}"
-                    wait = max(wait, _retry_after(response))
+                reply = self._transport.request("POST", self.url + path, self._timeout, body)
+                if reply.status == 200:
+                    content = reply.json()
+                    if choice_of(content) is not None:
+                        answer: Body = content
+                        return answer
+                    reason = f"an answer without a text: {plain(reply.text(), 200)}"
                 else:
-                    there = (
-                        f"sends to {response.headers['Location']}" if response.has_redirect_location else ""
-                    )
-                    raise _Refused(response.status_code, there or _message(response))
+                    message = message_of(reply)
+                    if reply.status not in _PASSING or is_over_context(message):
+                        there = redirect_of(reply)
+                        raise _Refused(reply.status, message if there is None else f"sends to {there}")
+                    reason = f"{reply.status}: {message}"
+                    wait = max(wait, retry_after(reply.headers))
+            except NoReplyError as error:
+                reason = str(error)
             except ValueError:
                 reason = "an answer that is no JSON"
-            except httpx2.TimeoutException:
-                reason = f"no answer within {self._timeout:g} s"
-            except httpx2.TransportError as error:
-                reason = _cause(error)
             if attempt < self._attempts and stopped.wait(min(wait, _LONGEST_WAIT)):
                 break
         raise RunFailed(
@@ -285,40 +288,46 @@ class Endpoint:
         url = f"{self.url}/v1/models"
         for attempt in range(self._attempts):
             try:
-                response = self._client.get(url, timeout=min(self._timeout, _SHORT_SECONDS))
-            except httpx2.TimeoutException:
+                reply = self._transport.request("GET", url, min(self._timeout, _SHORT_SECONDS))
+            except SilentError as error:
                 raise UserError(
-                    "does not answer; is the server busy or the address another's?", file=url
+                    f"does not answer ({error}); is the server busy or the address another's?", file=url
                 ) from None
-            except (httpx2.TransportError, httpx2.InvalidURL) as error:
-                raise UserError(
-                    f"can't be reached ({_cause(error)}); is the server running?", file=url
-                ) from None
-            if response.status_code not in _PASSING:
+            except NoReplyError as error:
+                if error.reached:
+                    raise UserError(f"is no OpenAI-compatible server ({error})", file=url) from None
+                raise UserError(f"can't be reached ({error}); is the server running?", file=url) from None
+            if reply.status not in _PASSING:
                 break
             if attempt + 1 < self._attempts:
                 time.sleep(min(self._first_wait * 2**attempt, _LONGEST_WAIT))
-        if response.is_redirect:
-            there = str(response.headers.get("Location", "")).removesuffix("/v1/models")
-            raise UserError(f"sends elsewhere; name that address: --endpoint {there}", file=url)
-        if response.status_code in (401, 403):
+        there = redirect_of(reply)
+        if there is not None:
+            advice = ""
+            if re.match(_ADDRESS, there):
+                advice = f"; name that address: --endpoint {there.removesuffix('/v1/models')}"
+            raise UserError(f"sends elsewhere{advice or f' ({there})'}", file=url)
+        if reply.status in (401, 403):
             raise UserError("wants a key: set the environment variable OPENAI_API_KEY", file=url)
-        if response.status_code == 404:
+        if reply.status == 404:
             return  # a server that has no list of its models
-        if response.status_code != 200:
-            raise UserError(f"answers {response.status_code}: {_message(response)}", file=url)
+        if reply.status != 200:
+            raise UserError(f"answers {reply.status}: {message_of(reply)}", file=url)
         try:
-            models = {each["id"]: each for each in response.json()["data"]}
-        except (ValueError, KeyError, TypeError):
-            raise UserError("is no OpenAI-compatible server (its list of models is none)", file=url) from None
+            models = models_of(reply.json())
+        except ValueError:
+            models = None
+        if models is None:
+            raise UserError("is no OpenAI-compatible server (its list of models is none)", file=url)
         if self.model not in models:
+            names = [plain(name, 100) for name in list(models)[:_MOST_NAMES]]
+            more = f" and {len(models) - _MOST_NAMES:,} more" if len(models) > _MOST_NAMES else ""
             raise UserError(
-                f"serves no model {self.model!r}; it has {', '.join(models) or 'none'}",
+                f"serves no model {self.model!r}; it has {', '.join(names) or 'none'}{more}",
                 file=url,
                 key="--model",
             )
-        size = models[self.model].get("max_model_len")
-        self.context_length = size if isinstance(size, int) else None
+        self.context_length = models[self.model]
 
 
 def _owed(prompt: Prompt) -> str:
@@ -333,68 +342,12 @@ def _owed(prompt: Prompt) -> str:
     return "" if end == prompt.prompt or any(stop in end for stop in prompt.stop) else end
 
 
-def _text(choice: Body) -> str:
-    """What a choice says; "" where a reply has no content."""
-    text: str | None = choice["message"]["content"] if "message" in choice else choice["text"]
-    return text or ""
-
-
-def _is_answer(content: Any) -> bool:
-    """Whether a body has a choice with a text in one of the two forms."""
-    try:
-        return isinstance(_text(content["choices"][0]), str)
-    except (KeyError, IndexError, TypeError):
-        return False
-
-
-def _tokens(usage: Any) -> int:
-    """Tokens that were generated, if the server counts them."""
-    count = usage.get("completion_tokens") if isinstance(usage, dict) else None
-    return count if isinstance(count, int) else 0
-
-
-def _advice(status: int, path: str) -> str:
-    """What to do about a refusal, where that is known."""
-    if status in (401, 403):
-        return "; set the environment variable OPENAI_API_KEY to a key that it takes, and run the same command again"
-    if status in (404, 405, 501) and path == "/v1/completions":
-        return "; a server that only chats is asked with --chat always"
-    return ""
+def _stops_after_text(prompt: Prompt) -> bool:
+    """Whether stop strings count only behind some text, which no server can be asked for."""
+    return isinstance(prompt, Continuation) and prompt.stop_after_text
 
 
 def _seed(seed: int, number: int) -> int:
     """A seed of each sample's own, as small as servers take."""
     digest = blake2b(f"{seed},{number}".encode(), digest_size=4).digest()
     return int.from_bytes(digest) & 0x7FFFFFFF
-
-
-def _message(response: httpx2.Response) -> str:
-    """What the server says is wrong."""
-    try:
-        content = response.json()
-        error = content.get("error", content)
-        text = error if isinstance(error, str) else error.get("message") or json.dumps(error)
-        kind = "" if isinstance(error, str) else str(error.get("type") or "")
-        return f"{text} ({kind})" if "context" in kind else str(text)
-    except (ValueError, AttributeError):
-        return response.text[:200].strip() or response.reason_phrase
-
-
-def _room(message: str) -> int | None:
-    """Tokens that the context has left after the prompt, if the refusal tells."""
-    maximum, prompt = _MAXIMUM.search(message), _PROMPT_TOKENS.search(message)
-    if maximum is None or prompt is None:
-        return None
-    return int(maximum[1] or maximum[2]) - int(prompt[1] or prompt[2])
-
-
-def _retry_after(response: httpx2.Response) -> float:
-    try:
-        return float(response.headers.get("Retry-After", 0))
-    except ValueError:
-        return 0.0
-
-
-def _cause(error: Exception) -> str:
-    text = str(error).strip()
-    return text or type(error).__name__

@@ -98,7 +98,7 @@ class LocalGenerator:
         """Completions as they end; see :class:`~codecascade.generation.requests.Generator`."""
         waiting: list[tuple[int, Request]] = []
         for index, request in enumerate(requests):
-            if len(request.ids) < self.context_length:
+            if request.beyond_context or len(request.ids) < self.context_length:
                 waiting.append((index, request))
             else:
                 yield from (Completion(index, sample, "", (), "context") for sample in request.sample_numbers)
@@ -145,7 +145,7 @@ class LocalGenerator:
     def _room(self, request: Request) -> int:
         """Tokens that may be generated: those that only give required bytes again come on top."""
         most = request.sampling.max_new_tokens + len(request.required)
-        return min(most, self.context_length - len(request.ids))
+        return most if request.beyond_context else min(most, self.context_length - len(request.ids))
 
     def _batches(self, waiting: Sequence[tuple[int, Request]]) -> Iterator[list[tuple[int, Request]]]:
         batch: list[tuple[int, Request]] = []
@@ -341,7 +341,11 @@ class _Row:
         self.stop_ids = sorted(set(stop_ids))
         self._constraint = HealingConstraint(tokenizer, request.required) if request.required else None
         self._text = TextBuilder(
-            tokenizer, required=request.required, stop=request.stop, continuation=request.continuation
+            tokenizer,
+            required=request.required,
+            stop=request.stop,
+            stop_after_text=request.stop_after_text,
+            continuation=request.continuation,
         )
 
     def draw(self) -> float:
@@ -369,7 +373,8 @@ class _Row:
     def push(self, token: int, log_probability: float) -> str:
         """Add a token; the text that became certain by it."""
         self._log_probability += log_probability
-        if token in self.stop_ids:
+        # what only gives required bytes again is the prompt's, even where a model ends on an ordinary token
+        if token in self.stop_ids and not self._text.constrained:
             self.finish_reason, self._stopped_by = "stop", token
             return self._text.finish()
         self._counted += not self._text.constrained

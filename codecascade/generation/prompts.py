@@ -19,11 +19,19 @@ class Continuation:
     """Go on after ``prompt``, up to the first of the ``stop`` strings (which is not part of the answer).
 
     With ``heal`` the prompt may end inside a token (an endpoint: in white space); without it is taken as it is.
+
+    With ``stop_after_text`` white space alone is no answer: a stop string counts behind some text only. So an answer
+    of one line may begin with the line break that the prompt lacks.
+
+    With ``beyond_context`` a model in memory reads a prompt that is longer than its config's positions (RoPE has no
+    last one), rather than to answer nothing.
     """
 
     prompt: str
     stop: tuple[str, ...] = ()
     heal: bool = True
+    stop_after_text: bool = False
+    beyond_context: bool = False
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,8 @@ class Request:
         continuation: the text continues the prompt letter by letter; False for a text of its own, which loses
             the space that some families put before every text.
         stop_ids: tokens that end the text; None for all that the tokenizer names.
+        stop_after_text: stop strings count only behind something other than white space.
+        beyond_context: positions beyond those of the model's config are no end.
         nonempty: the text may not end before it began.
         forbidden: tokens that are never chosen. The builders name those that mark the parts of an infilling: a
             model that learnt little but infilling puts them where no infilling was asked for.
@@ -70,6 +72,8 @@ class Request:
     nonempty: bool = False
     numbers: tuple[int, ...] = ()
     forbidden: frozenset[int] = frozenset()
+    stop_after_text: bool = False
+    beyond_context: bool = False
 
     def __post_init__(self) -> None:
         if not self.ids:
@@ -146,6 +150,7 @@ def completion_request(
     sampling: Sampling,
     *,
     stop: Sequence[str] = (),
+    stop_after_text: bool = False,
     samples: int = 1,
     heal: bool = True,
 ) -> Request:
@@ -162,6 +167,7 @@ def completion_request(
         required,
         continuation=bool(prompt),
         forbidden=marks(tokenizer, end=True),
+        stop_after_text=stop_after_text,
     )
 
 

@@ -21,6 +21,7 @@ class TextBuilder:
         *,
         required: bytes = b"",
         stop: Sequence[str] = (),
+        stop_after_text: bool = False,
         continuation: bool = True,
     ) -> None:
         self.text = ""
@@ -29,6 +30,7 @@ class TextBuilder:
         self._tokenizer = tokenizer
         self._required = required
         self._stop = tuple(stop)
+        self._stop_after_text = stop_after_text
         self._held = ""
         self._drops_space = not continuation and tokenizer.encode("a") != tokenizer.encode_continuation("a")
         self._characters = codecs.getincrementaldecoder("utf-8")("replace")
@@ -63,7 +65,12 @@ class TextBuilder:
         """Move ``length`` characters, fewer if a stop string begins there, from the held text to the certain."""
         if self.stopped_by is not None:
             return ""
-        ends = [(at + len(stop), at, stop) for stop in self._stop if (at := self._held.find(stop)) >= 0]
+        first = 0
+        if self._stop_after_text and not self.text.strip():
+            first = len(self._held) - len(self._held.lstrip())
+        ends = [
+            (at + len(stop), at, stop) for stop in self._stop if (at := self._held.find(stop, first)) >= 0
+        ]
         if ends:  # the stop that was complete first, as if the text had come letter by letter
             _, length, self.stopped_by = min(ends)
         certain, self._held = self._held[:length], self._held[length:]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from codecascade.errors import UserError
+from codecascade.values import flag, integer, number, short
 
 _ARCHITECTURES = {
     "llama": "LlamaForCausalLM",
@@ -19,6 +20,22 @@ _POSITIONS = {"llama": 2048, "mistral": 131_072, "qwen2": 32_768}
 _EPS = 1e-6
 _THETA = 10_000.0
 _MISTRAL_WINDOW = 4096
+# The most of each value: far beyond any model, and small enough that nothing overflows or takes for ever.
+LIMITS: dict[str, float] = {
+    "vocab_size": 2**22,
+    "hidden_size": 2**18,
+    "intermediate_size": 2**22,
+    "num_hidden_layers": 2**12,
+    "num_attention_heads": 2**14,
+    "num_key_value_heads": 2**14,
+    "head_dim": 2**14,
+    "max_position_embeddings": 2**31,
+    "rms_norm_eps": 1.0,
+    "rope_theta": 1e15,
+}
+_MOST_PARAMETERS = 2**45
+_MOST_FACTOR = 1e6
+_SMALLEST = 1e-30
 
 
 @dataclass(frozen=True)
@@ -34,6 +51,13 @@ class RopeScaling:
     low_freq_factor: float = 1.0
     high_freq_factor: float = 4.0
     original_max_position_embeddings: int = 8192
+
+    def __post_init__(self) -> None:
+        if self.kind == "llama3" and self.high_freq_factor <= self.low_freq_factor:
+            raise UserError(
+                f"must be larger than low_freq_factor, {self.low_freq_factor} (got {self.high_freq_factor})",
+                key="high_freq_factor",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +93,8 @@ class LlamaConfig:
         for key, value in vars(self).items():
             if isinstance(value, int | float) and not isinstance(value, bool) and not value > 0:
                 raise UserError(f"must be > 0 (got {value})", key=key)
+            if key in LIMITS and value > LIMITS[key]:
+                raise UserError(f"must be at most {LIMITS[key]:,} (got {short(value)})", key=key)
         if self.num_attention_heads % self.num_key_value_heads:
             raise UserError(
                 f"must divide num_attention_heads, {self.num_attention_heads} (got {self.num_key_value_heads})",
@@ -83,6 +109,11 @@ class LlamaConfig:
         }
         if not possible.get(self.model_type):
             raise UserError(f"a {self.model_type} model can't have these biases", key="attention_bias")
+        if self.num_parameters() > _MOST_PARAMETERS:
+            raise UserError(
+                f"the shape has {self.num_parameters():,} parameters, more than any model; see vocab_size, "
+                "hidden_size, intermediate_size and num_hidden_layers"
+            )
 
     @classmethod
     def from_hf(cls, data: Mapping[str, Any], file: str | Path | None = None) -> LlamaConfig:
@@ -152,31 +183,35 @@ class LlamaConfig:
 
 def _read(data: Mapping[str, Any]) -> LlamaConfig:
     model_type = data.get("model_type")
-    if model_type not in _ARCHITECTURES:
+    if not isinstance(model_type, str) or model_type not in _ARCHITECTURES:
         known = ", ".join(_ARCHITECTURES)
-        raise UserError(f"{model_type!r} models are not supported; supported are {known}", key="model_type")
-    positions = _number(data, "max_position_embeddings", _POSITIONS[model_type])
+        raise UserError(
+            f"{short(model_type)} models are not supported; supported are {known}", key="model_type"
+        )
+    positions = _size(data, "max_position_embeddings", _POSITIONS[model_type])
     _refuse_unsupported(model_type, positions, data)
     theta, scaling = _read_rope(data, positions)
-    hidden_size, heads = _number(data, "hidden_size"), _number(data, "num_attention_heads")
-    bias = model_type == "qwen2" or (model_type == "llama" and _flag(data, "attention_bias"))
+    hidden_size, heads = _size(data, "hidden_size"), _size(data, "num_attention_heads")
+    if data.get("head_dim") is None and hidden_size % heads:
+        raise UserError(f"must divide hidden_size, {hidden_size} (got {heads})", key="num_attention_heads")
+    bias = model_type == "qwen2" or (model_type == "llama" and flag(data, "attention_bias"))
     return LlamaConfig(
         model_type=model_type,
-        vocab_size=_number(data, "vocab_size"),
+        vocab_size=_size(data, "vocab_size"),
         hidden_size=hidden_size,
-        intermediate_size=_number(data, "intermediate_size"),
-        num_hidden_layers=_number(data, "num_hidden_layers"),
+        intermediate_size=_size(data, "intermediate_size"),
+        num_hidden_layers=_size(data, "num_hidden_layers"),
         num_attention_heads=heads,
-        num_key_value_heads=_number(data, "num_key_value_heads", heads),
-        head_dim=_number(data, "head_dim", hidden_size // max(heads, 1)),
+        num_key_value_heads=_size(data, "num_key_value_heads", heads),
+        head_dim=_size(data, "head_dim", hidden_size // heads),
         max_position_embeddings=positions,
-        rms_norm_eps=_number(data, "rms_norm_eps", _EPS, kind=float),
+        rms_norm_eps=_positive(data, "rms_norm_eps", _EPS, most=LIMITS["rms_norm_eps"]),
         rope_theta=theta,
         rope_scaling=scaling,
-        tie_word_embeddings=_flag(data, "tie_word_embeddings"),
+        tie_word_embeddings=flag(data, "tie_word_embeddings"),
         attention_bias=bias,
         attention_output_bias=bias and model_type == "llama",
-        mlp_bias=model_type == "llama" and _flag(data, "mlp_bias"),
+        mlp_bias=model_type == "llama" and flag(data, "mlp_bias"),
     )
 
 
@@ -187,16 +222,19 @@ def _refuse_unsupported(model_type: str, positions: int, data: Mapping[str, Any]
             key="quantization_config",
         )
     if data.get("hidden_act", "silu") not in ("silu", "swish"):
-        raise UserError(f"must be 'silu' (got {data['hidden_act']!r})", key="hidden_act")
-    window = data.get("sliding_window", _MISTRAL_WINDOW)
-    if model_type == "mistral" and window is not None and window < positions:
+        raise UserError(f"must be 'silu' (got {short(data['hidden_act'])})", key="hidden_act")
+    window = None
+    if model_type == "mistral" and data.get("sliding_window", _MISTRAL_WINDOW) is not None:
+        window = _size(data, "sliding_window", _MISTRAL_WINDOW, limit="max_position_embeddings")
+    if window is not None and window < positions:
         raise UserError(
             f"sliding-window attention is not supported (a window of {window} in {positions} positions)",
             key="sliding_window",
         )
-    if data.get("use_sliding_window"):
+    if flag(data, "use_sliding_window"):
         raise UserError("sliding-window attention is not supported", key="use_sliding_window")
-    if any(kind != "full_attention" for kind in data.get("layer_types") or ()):
+    kinds = data.get("layer_types") or []
+    if not isinstance(kinds, list) or any(kind != "full_attention" for kind in kinds):
         raise UserError("attention must be full in every layer", key="layer_types")
 
 
@@ -209,7 +247,10 @@ def _read_rope(data: Mapping[str, Any], positions: int) -> tuple[float, RopeScal
     places = (data, *entries.values())
     if any(place.get("partial_rotary_factor") not in (None, 1) for place in places):
         raise UserError("partial rotary embeddings are not supported", key="partial_rotary_factor")
-    thetas = {_number(place, "rope_theta", kind=float) for place in places if place.get("rope_theta")}
+    most = LIMITS["rope_theta"]
+    thetas = {
+        _positive(place, "rope_theta", most=most) for place in places if place.get("rope_theta") is not None
+    }
     scalings = {_read_scaling(entry, key, positions) for key, entry in entries.items()}
     if len(thetas) > 1:
         raise UserError(
@@ -226,18 +267,20 @@ def _read_scaling(entry: Mapping[str, Any], key: str, positions: int) -> RopeSca
         return None
     try:
         if kind == "linear":
-            return RopeScaling("linear", _number(entry, "factor", kind=float))
+            return RopeScaling("linear", _positive(entry, "factor", most=_MOST_FACTOR))
         if kind == "llama3":
             return RopeScaling(
                 "llama3",
-                _number(entry, "factor", kind=float),
-                _number(entry, "low_freq_factor", kind=float),
-                _number(entry, "high_freq_factor", kind=float),
-                _number(entry, "original_max_position_embeddings", positions),
+                _positive(entry, "factor", most=_MOST_FACTOR),
+                _positive(entry, "low_freq_factor", most=_MOST_FACTOR),
+                _positive(entry, "high_freq_factor", most=_MOST_FACTOR),
+                _size(entry, "original_max_position_embeddings", positions, limit="max_position_embeddings"),
             )
     except UserError as error:
         raise UserError(error.message, key=f"{key}.{error.key}") from None
-    raise UserError(f"{kind!r} is not supported; supported are linear and llama3", key=f"{key}.rope_type")
+    raise UserError(
+        f"{short(kind)} is not supported; supported are linear and llama3", key=f"{key}.rope_type"
+    )
 
 
 def _write_scaling(scaling: RopeScaling) -> dict[str, Any]:
@@ -252,23 +295,9 @@ def _write_scaling(scaling: RopeScaling) -> dict[str, Any]:
     return data
 
 
-def _number(
-    data: Mapping[str, Any],
-    key: str,
-    default: int | float | None = None,
-    *,
-    kind: type[int] | type[float] = int,
-) -> Any:
-    value = default if data.get(key) is None else data[key]
-    if value is None:
-        raise UserError("is missing", key=key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or kind(value) != value:
-        raise UserError(f"must be {'an integer' if kind is int else 'a number'} (got {value!r})", key=key)
-    return kind(value)
+def _size(data: Mapping[str, Any], key: str, default: int | None = None, *, limit: str | None = None) -> int:
+    return integer(data, key, default, least=1, most=int(LIMITS[limit or key]))
 
 
-def _flag(data: Mapping[str, Any], key: str) -> bool:
-    value = data.get(key)
-    if not isinstance(value, bool | None):
-        raise UserError(f"must be true or false (got {value!r})", key=key)
-    return bool(value)
+def _positive(data: Mapping[str, Any], key: str, default: float | None = None, *, most: float) -> float:
+    return number(data, key, default, least=_SMALLEST, most=most)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,14 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from codecascade.bounded import read_object
 from codecascade.errors import UserError
-from codecascade.files import atomic_folder, atomic_write, read_json, write_json
+from codecascade.files import atomic_folder, atomic_write, write_json
 from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
 from codecascade.model.weights import Device, assemble, read_weights, write_weights
 from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
+from codecascade.values import short
 
 _CONFIG, _GENERATION = "config.json", "generation_config.json"
+_MOST_CONFIG = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -47,16 +51,15 @@ def read_config(folder: str | Path) -> LlamaConfig:
         UserError: there is no ``config.json``, or it is of a model that is not supported.
     """
     file = Path(folder) / _CONFIG
-    if not file.exists():
+    if not os.path.lexists(file):
         raise UserError(f"is no model folder: it holds no {_CONFIG}", file=folder)
-    data = read_json(file)
-    if not isinstance(data, dict):
-        raise UserError("must hold an object", file=file)
-    return LlamaConfig.from_hf(data, file)
+    return LlamaConfig.from_hf(read_object(file, _MOST_CONFIG), file)
 
 
 def load_folder(path: str | Path, *, dtype: torch.dtype | None = None, device: Device = "cpu") -> LoadedModel:
     """The model of a Hugging Face folder, memory-mapped where dtype and device allow it.
+
+    Tokens that have no row in the model are left out of its tokenizer.
 
     Args:
         dtype: of the weights; None leaves them as they are stored.
@@ -66,20 +69,47 @@ def load_folder(path: str | Path, *, dtype: torch.dtype | None = None, device: D
     """
     folder = Path(path)
     config = read_config(folder)
-    tokenizer = load_tokenizer(folder)
-    if tokenizer.vocab_size > config.vocab_size:
-        raise UserError(
-            f"the tokenizer has {tokenizer.vocab_size:,} tokens, but the model only {config.vocab_size:,} rows",
-            file=folder,
-        )
-    tensors = read_weights(folder, dtype=dtype, device=device)
+    tokenizer = read_tokenizer(folder)
+    tensors = read_weights(folder, config, dtype=dtype, device=device)
     head, table = tensors.get("lm_head.weight"), tensors.get("model.embed_tokens.weight")
     if head is not None and table is not None and config.tie_word_embeddings and not torch.equal(head, table):
-        config = replace(
-            config, tie_word_embeddings=False
-        )  # as transformers 5 does: the weights are the truth
-    generation = read_json(folder / _GENERATION) if (folder / _GENERATION).exists() else {}
+        # as transformers 5 does: the weights are the truth
+        config = replace(config, tie_word_embeddings=False)
+    generation = (
+        read_object(folder / _GENERATION, _MOST_CONFIG) if os.path.lexists(folder / _GENERATION) else {}
+    )
     return LoadedModel(assemble(config, tensors, file=folder), tokenizer, str(path), generation)
+
+
+def read_tokenizer(folder: str | Path) -> Tokenizer:
+    """The tokenizer of a folder, with what its model's files add: which tokens have a row, which end a generation.
+
+    The ends are those of the tokenizer, of ``config.json`` and of ``generation_config.json`` together. A folder
+    without a ``config.json`` holds a tokenizer alone.
+
+    Raises:
+        UserError: a file can't be read, or a value in it is wrong.
+    """
+    folder = Path(folder)
+    tokenizer = load_tokenizer(folder)
+    if os.path.lexists(folder / _CONFIG):
+        tokenizer = tokenizer.within(read_config(folder).vocab_size, folder)
+    for name in (_CONFIG, _GENERATION):
+        if os.path.lexists(folder / name):
+            tokenizer = tokenizer.with_ends(_ends(folder / name), folder / name)
+    return tokenizer
+
+
+def _ends(file: Path) -> list[int]:
+    """The ids of a file's ``eos_token_id``: one, several or none."""
+    value = read_object(file, _MOST_CONFIG).get("eos_token_id")
+    ids = [] if value is None else value if isinstance(value, list) else [value]
+    for token_id in ids:
+        if isinstance(token_id, bool) or not isinstance(token_id, int):
+            raise UserError(
+                f"must be an id or a list of ids (got {short(value)})", file=file, key="eos_token_id"
+            )
+    return ids
 
 
 def save_folder(

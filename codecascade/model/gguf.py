@@ -7,26 +7,26 @@ of halves (i with i + D/2); and Llama 3's rotary scaling is stored as a tensor o
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import gguf
 import numpy as np
 import torch
 from torch import Tensor
 
 from codecascade.errors import UserError
-from codecascade.model.config import LlamaConfig, RopeScaling
+from codecascade.model.config import LlamaConfig
 from codecascade.model.folder import LoadedModel
-from codecascade.model.rope import frequencies
-from codecascade.model.weights import Device, assemble
+from codecascade.model.gguf_config import ROPE_DIVISORS, config_from_gguf
+from codecascade.model.gguf_file import GgufFile
+from codecascade.model.weights import Device, assemble, check_shapes
 from codecascade.tokens.gguf import tokenizer_from_gguf
 from codecascade.tokens.tokenizer import Tokenizer
 
-_ARCHITECTURES = ("llama", "qwen2")
 _TABLES = {
     "token_embd": "model.embed_tokens",
     "output_norm": "model.norm",
@@ -44,7 +44,6 @@ _LAYER = {
     "ffn_down": "mlp.down_proj",
 }
 _WHOLE = ("F16", "F32", "F64", "BF16")
-_ROPE_DIVISORS = "rope_freqs.weight"
 
 
 def load_gguf(path: str | Path, *, dtype: torch.dtype | None = None, device: Device = "cpu") -> LoadedModel:
@@ -56,40 +55,31 @@ def load_gguf(path: str | Path, *, dtype: torch.dtype | None = None, device: Dev
     Raises:
         UserError: the file is missing, broken or in parts, or its model, its tokenizer or a tensor's type is unknown.
     """
-    reader, metadata = _open(Path(path))
-    try:
-        config = _config(reader, metadata)
-        tokenizer = tokenizer_from_gguf(metadata)
-        tensors = dict(_tensors(reader, config, dtype or torch.float32, device))
-    except UserError as error:
-        raise UserError(error.message, file=path, key=error.key) from None
+    file = GgufFile(Path(path))
+    with _naming(path):
+        config = config_from_gguf(file)
+    shapes = {_name(name): tensor.shape for name, tensor in file.tensors.items() if name != ROPE_DIVISORS}
+    check_shapes(config, shapes, file=path)
+    with _naming(path):
+        tokenizer = tokenizer_from_gguf(file.metadata).within(config.vocab_size, path)
+        tensors = dict(_tensors(file, config, dtype or torch.float32, device))
     return LoadedModel(assemble(config, tensors, file=path), tokenizer, str(path))
 
 
 def read_gguf_config(path: str | Path) -> LlamaConfig:
     """The shape of a GGUF file's model; its weights are not read. Raises as :func:`load_gguf`."""
-    reader, metadata = _open(Path(path))
-    try:
-        return _config(reader, metadata)
-    except UserError as error:
-        raise UserError(error.message, file=path, key=error.key) from None
-
-
-class _Reader(gguf.GGUFReader):  # type: ignore[misc]
-    """The package's reader, several times as fast: a memmap is slow to slice, and it is sliced for every token."""
-
-    @property
-    def data(self) -> np.ndarray:
-        return self._data
-
-    @data.setter
-    def data(self, memory: np.memmap) -> None:
-        self._data = memory.view(np.ndarray)
+    file = GgufFile(Path(path))
+    with _naming(path):
+        return config_from_gguf(file)
 
 
 def read_gguf_tokenizer(path: str | Path) -> Tokenizer:
     """The tokenizer of a GGUF file, without its weights. Raises as :func:`load_gguf`."""
-    return tokenizer_from_gguf(_open(Path(path))[1])
+    file = GgufFile(Path(path))
+    with _naming(path):
+        tokenizer = tokenizer_from_gguf(file.metadata)
+        table = file.tensors.get("token_embd.weight")
+        return tokenizer if table is None or not table.shape else tokenizer.within(table.shape[0], path)
 
 
 def read_gguf_quantisation(path: str | Path) -> str | None:
@@ -98,110 +88,30 @@ def read_gguf_quantisation(path: str | Path) -> str | None:
     Raises as :func:`load_gguf`.
     """
     counts: Counter[str] = Counter()
-    for tensor in _open(Path(path))[0].tensors:
-        if tensor.tensor_type.name not in _WHOLE:
-            counts[tensor.tensor_type.name] += int(tensor.n_elements)
+    for tensor in GgufFile(Path(path)).tensors.values():
+        if tensor.kind.name not in _WHOLE:
+            counts[tensor.kind.name] += math.prod(tensor.shape)
     return max(counts, key=counts.__getitem__, default=None)
 
 
-def _open(path: Path) -> tuple[gguf.GGUFReader, dict[str, Any]]:
+@contextmanager
+def _naming(path: str | Path) -> Iterator[None]:
+    """Errors within it name the file."""
     try:
-        reader = _Reader(path)
-        metadata = {key: field.contents() for key, field in reader.fields.items()}
-    except FileNotFoundError:
-        raise UserError("there is no such file", file=path) from None
-    except (ValueError, IndexError, KeyError) as error:
-        raise UserError(f"is not a whole GGUF file ({error}); fetch it again", file=path) from None
-    if metadata.get("split.count", 1) > 1:
-        raise UserError(
-            "is one of several parts; merge them with llama.cpp's llama-gguf-split first", file=path
-        )
-    return reader, metadata
-
-
-def _config(reader: gguf.GGUFReader, metadata: Mapping[str, Any]) -> LlamaConfig:
-    architecture = metadata.get("general.architecture")
-    if architecture not in _ARCHITECTURES:
-        known = " and ".join(_ARCHITECTURES)
-        raise UserError(
-            f"{architecture!r} is not supported; supported are {known}", key="general.architecture"
-        )
-
-    def get(key: str, default: Any = None) -> Any:
-        value = metadata.get(f"{architecture}.{key}", default)
-        if value is None:
-            raise UserError("is missing", key=f"{architecture}.{key}")
-        return value
-
-    if get("expert_count", 0):
-        raise UserError("mixtures of experts are not supported", key=f"{architecture}.expert_count")
-    shapes = {tensor.name: tensor.shape for tensor in reader.tensors}
-    if "token_embd.weight" not in shapes:
-        raise UserError("lacks the tensor token_embd.weight")
-    hidden_size, heads = get("embedding_length"), get("attention.head_count")
-    theta, head_dim = get("rope.freq_base", 10_000.0), get("attention.key_length", hidden_size // heads)
-    return LlamaConfig(
-        model_type=architecture,
-        vocab_size=int(shapes["token_embd.weight"][1]),
-        hidden_size=hidden_size,
-        intermediate_size=get("feed_forward_length"),
-        num_hidden_layers=get("block_count"),
-        num_attention_heads=heads,
-        num_key_value_heads=get("attention.head_count_kv", heads),
-        head_dim=head_dim,
-        max_position_embeddings=get("context_length"),
-        rms_norm_eps=_shortest(get("attention.layer_norm_rms_epsilon")),
-        rope_theta=_shortest(theta),
-        rope_scaling=_rope_scaling(reader, metadata, architecture, head_dim, theta),
-        tie_word_embeddings="output.weight" not in shapes,
-        attention_bias="blk.0.attn_q.bias" in shapes,
-        attention_output_bias="blk.0.attn_output.bias" in shapes,
-        mlp_bias="blk.0.ffn_up.bias" in shapes,
-    )
-
-
-def _shortest(value: float) -> float:
-    """The number that was meant by an fp32 one: 1e-5, not 9.999999747378752e-06."""
-    return float(str(np.float32(value)))
-
-
-def _rope_scaling(
-    reader: gguf.GGUFReader, metadata: Mapping[str, Any], architecture: str, head_dim: int, theta: float
-) -> RopeScaling | None:
-    key = f"{architecture}.rope.scaling"
-    kind = metadata.get(f"{key}.type", "none")
-    divisors = next((tensor.data for tensor in reader.tensors if tensor.name == _ROPE_DIVISORS), None)
-    if divisors is not None:
-        # the file holds no parameters; all models that have this tensor were made with the same, but for the factor
-        scaling = RopeScaling("llama3", float(np.round(divisors.max(), 3)))
-        cpu = torch.device("cpu")
-        ours = frequencies(head_dim, theta, None, cpu) / frequencies(head_dim, theta, scaling, cpu)
-        if kind != "none" or not np.allclose(ours.numpy(), divisors, rtol=1e-3):
-            raise UserError("holds rotary scaling that is not Llama 3's", key=_ROPE_DIVISORS)
-        return scaling
-    if kind == "linear":
-        return RopeScaling("linear", metadata.get(f"{key}.factor", 1.0))
-    if kind != "none":
-        raise UserError(f"{kind!r} is not supported; supported is linear", key=f"{key}.type")
-    return None
+        yield
+    except UserError as error:
+        raise UserError(error.message, file=path, key=error.key) from None
 
 
 def _tensors(
-    reader: gguf.GGUFReader, config: LlamaConfig, dtype: torch.dtype, device: Device
+    file: GgufFile, config: LlamaConfig, dtype: torch.dtype, device: Device
 ) -> Iterator[tuple[str, Tensor]]:
     """Dequantised tensors by Hugging Face's names."""
-    for tensor in reader.tensors:
-        if tensor.name == _ROPE_DIVISORS:
+    for tensor in file.tensors.values():
+        if tensor.name == ROPE_DIVISORS:
             continue
-        try:
-            values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
-        except NotImplementedError:
-            raise UserError(
-                f"is of type {tensor.tensor_type.name}, which is not supported", key=tensor.name
-            ) from None
-        weights = torch.from_numpy(
-            np.array(values, dtype=np.float32)
-        )  # a copy: the file's memory is read-only
+        # a copy: the file's memory is read-only
+        weights = torch.from_numpy(np.array(file.values(tensor), dtype=np.float32))
         name = _name(tensor.name)
         if config.model_type == "llama" and (match := re.search(r"\.([qk])_proj\.", name)):
             heads = config.num_attention_heads if match[1] == "q" else config.num_key_value_heads

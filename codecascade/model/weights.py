@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -11,65 +13,101 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from codecascade.bounded import open_regular
 from codecascade.errors import UserError
 from codecascade.files import read_json, write_json
 from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
 from codecascade.model.presets import build
+from codecascade.values import first_words, short
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
-_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
-_NAMED = 5  # tensors that a message names
+_TABLE, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
+_OLD_FREQUENCIES = "rotary_emb.inv_freq"
+_STORED = ("F32", "BF16", "F16", "F64")
+_SHARD = re.compile(r"(?:[\w.-]+/)*[\w-][\w.-]*\.safetensors", re.ASCII)
+_MOST_INDEX = 32 << 20
+# What a message names: so many tensors, so many letters of each.
+_NAMED, _LONGEST_NAME = 5, 100
 Device = torch.device | str
 
 
 def read_weights(
-    folder: Path, *, dtype: torch.dtype | None = None, device: Device = "cpu"
+    folder: Path, config: LlamaConfig, *, dtype: torch.dtype | None = None, device: Device = "cpu"
 ) -> dict[str, Tensor]:
     """All tensors of a folder; those whose dtype and device stay are memory-mapped, not read.
+
+    The files' headers are compared with ``config`` first, so that nothing is read that is not wanted.
 
     Args:
         dtype: to turn them to; None keeps each as it is.
 
     Raises:
-        UserError: no safetensors are there, a file is missing or broken, or its tensors are quantised.
+        UserError: no safetensors are there, a file is missing or broken, its tensors are quantised, or they are not
+            those that ``config`` speaks of.
     """
+    files = _files(folder)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in files:
+        shapes |= _shapes(file)
+    check_shapes(config, shapes, file=folder)
     tensors = {}
-    for file in _files(folder):
+    for file in files:
         for name, tensor in _read(file):
-            if tensor.dtype not in _DTYPES:
-                raise UserError(
-                    f"is {tensor.dtype}; quantised weights are not supported", file=file, key=name
-                )
             tensors[name] = tensor.to(device=device, dtype=dtype)
     return tensors
 
 
 def _files(folder: Path) -> list[Path]:
-    if (folder / _SINGLE).exists():
+    if os.path.lexists(folder / _SINGLE):
         return [folder / _SINGLE]
-    if not (folder / _INDEX).exists():
+    if not os.path.lexists(folder / _INDEX):
         pickled = next(folder.glob("*.bin"), next(folder.glob("*.pth"), None))
         hint = f"; {pickled.name} can't be opened safely, so convert it to safetensors" if pickled else ""
         raise UserError(f"holds neither {_SINGLE} nor {_INDEX}{hint}", file=folder)
-    index = read_json(folder / _INDEX)
+    index = read_json(folder / _INDEX, _MOST_INDEX)
     if not isinstance(index, dict) or not isinstance(index.get("weight_map"), dict):
         raise UserError("is missing", file=folder / _INDEX, key="weight_map")
+    for name, file in index["weight_map"].items():
+        if not isinstance(file, str) or not _SHARD.fullmatch(file) or ".." in file:
+            raise UserError(
+                f"must name a file of this folder (got {short(file)})",
+                file=folder / _INDEX,
+                key=f"weight_map.{short(name)}",
+            )
     files = [folder / name for name in sorted(set(index["weight_map"].values()))]
-    for file in files:
-        if not file.exists():
-            raise UserError(f"is missing, though {_INDEX} lists it; fetch the model again", file=file)
+    for path in files:
+        if not os.path.lexists(path):
+            raise UserError(f"is missing, though {_INDEX} lists it; fetch the model again", file=path)
     return files
 
 
+def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes from a file's header, whose offsets the library has compared with its size."""
+    open_regular(file).close()
+    with _safetensors_errors(file), safe_open(file, framework="pt") as opened:
+        shapes = {}
+        for name in opened.keys():  # noqa: SIM118  (no mapping)
+            part = opened.get_slice(name)
+            if (kind := part.get_dtype()) not in _STORED:
+                raise UserError(f"is {kind}; quantised weights are not supported", file=file, key=short(name))
+            shapes[name] = tuple(part.get_shape())
+    return shapes
+
+
 def _read(file: Path) -> Iterator[tuple[str, Tensor]]:
+    with _safetensors_errors(file), safe_open(file, framework="pt") as opened:
+        for name in opened.keys():  # noqa: SIM118  (no mapping)
+            yield name, opened.get_tensor(name)
+
+
+@contextmanager
+def _safetensors_errors(file: Path) -> Iterator[None]:
     try:
-        with safe_open(file, framework="pt") as opened:
-            for name in opened.keys():  # noqa: SIM118  (no mapping)
-                yield name, opened.get_tensor(name)
-    except SafetensorError as error:
+        yield
+    except (SafetensorError, OSError) as error:
         raise UserError(
-            f"is not a whole safetensors file ({error}); fetch or save it again", file=file
+            f"is not a whole safetensors file ({first_words(error)}); fetch or save it again", file=file
         ) from None
 
 
@@ -111,6 +149,65 @@ def _write(file: Path, tensors: dict[str, Tensor]) -> None:
         raise
 
 
+def expected_shapes(config: LlamaConfig) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The names and shapes of a model's tensors, layer after layer; nothing is made for them."""
+    hidden, ffn = config.hidden_size, config.intermediate_size
+    queries, keys = (
+        heads * config.head_dim for heads in (config.num_attention_heads, config.num_key_value_heads)
+    )
+    yield _TABLE, (config.vocab_size, hidden)
+    yield "model.norm.weight", (hidden,)
+    if not config.tie_word_embeddings:
+        yield _HEAD, (config.vocab_size, hidden)
+    for layer in range(config.num_hidden_layers):
+        prefix = f"model.layers.{layer}."
+        yield f"{prefix}input_layernorm.weight", (hidden,)
+        yield f"{prefix}post_attention_layernorm.weight", (hidden,)
+        for name, rows, columns, bias in (
+            ("self_attn.q_proj", queries, hidden, config.attention_bias),
+            ("self_attn.k_proj", keys, hidden, config.attention_bias),
+            ("self_attn.v_proj", keys, hidden, config.attention_bias),
+            ("self_attn.o_proj", hidden, queries, config.attention_output_bias),
+            ("mlp.gate_proj", ffn, hidden, config.mlp_bias),
+            ("mlp.up_proj", ffn, hidden, config.mlp_bias),
+            ("mlp.down_proj", hidden, ffn, config.mlp_bias),
+        ):
+            yield f"{prefix}{name}.weight", (rows, columns)
+            if bias:
+                yield f"{prefix}{name}.bias", (rows,)
+
+
+def check_shapes(config: LlamaConfig, shapes: Mapping[str, tuple[int, ...]], *, file: str | Path) -> None:
+    """See that tensors are those that ``config`` speaks of, before anything is made for either.
+
+    Args:
+        shapes: by name; of a tied model the head may stand in the table's place, or beside it.
+        file: where they come from, for messages.
+
+    Raises:
+        UserError: tensors are missing, too many, or of another shape.
+    """
+    known = {name: shape for name, shape in shapes.items() if not name.endswith(_OLD_FREQUENCIES)}
+    if config.tie_word_embeddings and _HEAD in known:
+        known.setdefault(_TABLE, known.pop(_HEAD))
+    missing: list[str] = []
+    left, count = dict(known), 0
+    for name, shape in expected_shapes(config):
+        if name not in known:
+            count += 1
+            missing += [name] * (count <= _NAMED)
+        elif left.pop(name) != shape:
+            shapes_ = f"{known[name]}, and by the configuration should have {shape}"
+            raise UserError(f"has the shape {shapes_}", file=file, key=name)
+    if missing:
+        raise UserError(f"lacks {_names(missing, count)}", file=file)
+    if left:
+        raise UserError(
+            f"holds {_names(sorted(left)[:_NAMED], len(left))}, for which {config.model_type} has no place",
+            file=file,
+        )
+
+
 def assemble(config: LlamaConfig, tensors: Mapping[str, Tensor], *, file: str | Path) -> Llama:
     """A model that holds these very tensors.
 
@@ -120,25 +217,16 @@ def assemble(config: LlamaConfig, tensors: Mapping[str, Tensor], *, file: str | 
     Raises:
         UserError: tensors are missing, too many, or of another shape than ``config`` says.
     """
+    check_shapes(config, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, file=file)
+    # old folders hold the rotary frequencies; tied ones the head in the table's place, or once more
+    known = {name: tensor for name, tensor in tensors.items() if not name.endswith(_OLD_FREQUENCIES)}
+    if config.tie_word_embeddings and _HEAD in known:
+        known.setdefault(_TABLE, known.pop(_HEAD))
     model = build(config, "meta")
-    expected = model.state_dict()
-    # old folders hold the rotary frequencies; tied ones may hold the head once more
-    known = {name: tensor for name, tensor in tensors.items() if not name.endswith("rotary_emb.inv_freq")}
-    if config.tie_word_embeddings:
-        known.pop("lm_head.weight", None)
-    if missing := expected.keys() - known.keys():
-        raise UserError(f"lacks {_names(missing)}", file=file)
-    if unexpected := known.keys() - expected.keys():
-        raise UserError(f"holds {_names(unexpected)}, for which {config.model_type} has no place", file=file)
-    for name, tensor in known.items():
-        if tensor.shape != expected[name].shape:
-            shapes = f"{tuple(tensor.shape)}, and by config.json should have {tuple(expected[name].shape)}"
-            raise UserError(f"has the shape {shapes}", file=file, key=name)
     model.load_state_dict(known, assign=True)
     return model
 
 
-def _names(names: set[str]) -> str:
-    listed = sorted(names)
-    more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
-    return f"the tensors {', '.join(listed[:_NAMED])}{more}"
+def _names(names: Sequence[str], count: int) -> str:
+    more = f" and {count - len(names):,} more" if count > len(names) else ""
+    return f"the tensors {', '.join(name[:_LONGEST_NAME] for name in names)}{more}"

@@ -193,7 +193,7 @@ def validated(model: type[Model], data: Mapping[str, Any], file: str | Path | No
         UserError: for the first mistake, an unknown key before any other.
     """
     try:
-        return model.model_validate_json(json.dumps(data), strict=True)
+        made = model.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
         # what is missing is often the consequence of another mistake: a misspelt key, a kind that is none
         order = {"extra_forbidden": 0, "missing": 2}
@@ -201,6 +201,22 @@ def validated(model: type[Model], data: Mapping[str, Any], file: str | Path | No
         raise UserError(_sentence(first, model), file=file, key=_key(first["loc"])) from None
     except UserError as error:
         raise UserError(error.message, file=file, key=error.key) from None
+    if (empty := next(_empty_texts(data), None)) is not None:
+        raise UserError("is empty; give a value, or leave the setting out", file=file, key=_key(empty))
+    return made
+
+
+def _empty_texts(value: Any, place: tuple[int | str, ...] = ()) -> Iterator[tuple[int | str, ...]]:
+    """Where a text is empty. None may be: an empty path would stand for the current folder."""
+    if isinstance(value, str):
+        if not value.strip():
+            yield place
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _empty_texts(item, (*place, key))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _empty_texts(item, (*place, index))
 
 
 def _as_json(value: Any) -> Any:

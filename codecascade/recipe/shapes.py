@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from codecascade.corpus.sources import is_there
 from codecascade.errors import UserError
 from codecascade.model.config import LlamaConfig
+from codecascade.model.folder import read_tokenizer
 from codecascade.model.sources import Source, config_of, resolve
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.tokens.infilling import add_infilling_tokens, drop_infilling_tokens, rows_for
-from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
+from codecascade.tokens.tokenizer import Tokenizer
 
 _PIECES, _CODE_LLAMA_IDS, _CODE_LLAMA_ROWS = 32_000, 32_011, 32_016  # of Llama 2, and with infilling tokens
 
@@ -120,7 +122,7 @@ def look_at_base(recipe: Recipe, warnings: list[str]) -> BaseShape | None:
     if not any((source.path / name).exists() for name in ("tokenizer.json", "tokenizer.model")):
         warnings.append(f"base: {recipe.base} holds no tokenizer")
         return BaseShape.guess(config)
-    return BaseShape.of(config, load_tokenizer(source.path))
+    return BaseShape.of(config, read_tokenizer(source.path))
 
 
 def _where(source: Source) -> str:
@@ -131,10 +133,14 @@ def _where(source: Source) -> str:
     )
 
 
-def missing_texts(recipe: Recipe) -> list[str]:
-    """A sentence for each corpus, source and file of dialogues that is not there."""
+def missing_texts(recipe: Recipe, stages: Sequence[Stage] | None = None) -> list[str]:
+    """A sentence for each corpus, source and file of dialogues that is not there.
+
+    Args:
+        stages: whose files are looked for; None: all.
+    """
     named = [("corpus", source) for source in recipe.corpus]
-    for stage in recipe.stage:
+    for stage in recipe.stage if stages is None else stages:
         named += [(stage.name, item.corpus) for item in stage.mixture if item.corpus]
         if stage.dialogues is not None and stage.dialogues != "mined":
             named.append((stage.name, stage.dialogues))

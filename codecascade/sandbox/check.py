@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-from codecascade.sandbox import attacks, landlock, seccomp
+from codecascade.sandbox import attacks, landlock, processor_time, seccomp
 from codecascade.sandbox.attacks import PROMISES, Attack
 from codecascade.sandbox.zone import Kind
 from codecascade.sandbox.zones import Zones
@@ -28,12 +28,13 @@ def best_confinement() -> Kind:
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. ``held`` is None where the layer is not there to be attacked."""
+    """One line of the report. ``held`` is None where the layer is not there to be attacked; ``why`` says why not."""
 
     name: str
     there: bool
     attack: str
     held: bool | None
+    why: str | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Report:
 def check() -> Report:
     """Attack each layer alone, then the best confinement as a whole. Takes some seconds."""
     best, version = best_confinement(), landlock.version()
+    both = ("seccomp", "landlock")
     filtered = ("seccomp",) if seccomp.supported() else None
     layers: list[tuple[str, Kind, tuple[str, ...] | None, Attack]] = [
         ("network namespace", "namespaces", (), attacks.NETWORK),
@@ -66,13 +68,16 @@ def check() -> Report:
         ("PID namespace", "namespaces", (), attacks.LEFTOVERS),
         ("bubblewrap", "bubblewrap", (), attacks.WRITES),
         ("seccomp", "none", filtered, attacks.CALLS),
-        ("Landlock: files", "none", ("landlock",) if version >= 1 else None, attacks.WRITES),
+        ("Landlock: files", "none", ("landlock",) if version >= 1 else None, attacks.FILES),
         ("Landlock: TCP", "none", ("landlock",) if version >= 4 else None, attacks.TCP),
         ("Landlock: signals", "none", ("landlock",) if version >= 6 else None, attacks.SIGNALS),
+        ("Landlock and seccomp", "landlock", both if version and filtered else None, attacks.WRITES),
         ("child subreaper", "none", (), attacks.LEFTOVERS),
         ("resource limits, watch", "none", (), attacks.LIMITS),
-        ("other processes", best, None if best == "none" else ("seccomp", "landlock"), attacks.PROCESSES),
-        ("verdict", best, ("seccomp", "landlock"), attacks.VERDICT),
+        ("processor time", "none", () if processor_time.available() else None, attacks.IGNORED),
+        ("other processes", best, None if best == "none" else both, attacks.PROCESSES),
+        ("private files", best, None if best == "none" else both, attacks.PRIVATE),
+        ("verdict", best, both, attacks.VERDICT),
     ]
     found = [_layer(*layer) for layer in layers]
     with Zones(best) as zones:
@@ -82,8 +87,9 @@ def check() -> Report:
 
 def _layer(name: str, kind: Kind, layers: tuple[str, ...] | None, attack: Attack) -> Finding:
     if layers is None:
-        return Finding(name, False, attack.tried, None)
+        return Finding(name, False, attack.tried, None, "this kernel doesn't offer it")
     with Zones(kind, layers) as zones:
-        if zones.run("pass").outcome == "not_started":
-            return Finding(name, False, attack.tried, None)
+        tried = zones.run("pass")
+        if tried.outcome == "not_started":
+            return Finding(name, False, attack.tried, None, tried.exception)
         return Finding(name, True, attack.tried, attack(zones))

@@ -17,7 +17,17 @@ import resource
 import sys
 import time
 
-from codecascade.sandbox import landlock, runner, scratch, seccomp, syscalls, world
+from codecascade.sandbox import (
+    landlock,
+    processor_time,
+    readable,
+    rights,
+    runner,
+    scratch,
+    seccomp,
+    syscalls,
+    world,
+)
 from codecascade.sandbox.processes import descendants, kill_descendants, tasks_of
 from codecascade.sandbox.watch import Watch, reset_usage
 
@@ -84,8 +94,10 @@ class Confinement:
     def __init__(self, setup: dict[str, Any], user: int) -> None:
         self.kind, self.control = setup["kind"], setup["control"]
         self.path, self.folders = setup["path"], setup["folders"]
-        self.is_root = os.getuid() == 0 and self.kind != "bubblewrap"
+        self.is_root = os.getuid() == 0 and self.kind != "bubblewrap" and rights.can_become_another(self.kind)
         self.user = user if self.is_root else os.getuid()
+        # Else this process can't look into programs of another user but as that user.
+        self.looks_as_user = self.is_root and not rights.has(rights.SYS_PTRACE)
         self.scratch, self.standard = setup["scratch"], setup["standard"]
         self.scratch_mb = 0
         self.rules = -1
@@ -95,19 +107,31 @@ class Confinement:
         self.reads_all = self.is_root and (
             self.kind != "namespaces" or not world.readable_to_others(self.folders)
         )
+        self.kept = rights.reading_capability(self.kind) if self.reads_all else None
         if self.kind == "namespaces":
             world.build(self.folders, setup["base"])
         if self.kind != "namespaces" and not self.is_root and not landlock.version():
             # Nothing else keeps a program from looking into this process of its own user; this process can't
             # look at its programs either then.
             syscalls.hide_memory()
-        syscalls.bound_capabilities(may_read_all=self.reads_all)
+        syscalls.bound_capabilities(self.kept)
         syscalls.no_new_privileges()
         if self.is_root:
             os.setgroups([])
         self.has_landlock = "landlock" in setup["layers"] and landlock.version() > 0
         confines = "seccomp" in setup["layers"] and seccomp.supported()
-        self.filter = seccomp.Filter(seccomp.program()) if confines else None
+        by_landlock = self.kind == "landlock"
+        self.filter = (
+            seccomp.Filter(
+                seccomp.program(
+                    holds_modes=by_landlock and not self.is_root,
+                    holds_times=by_landlock,
+                    holds_length=by_landlock and landlock.version() < 3,
+                )
+            )
+            if confines
+            else None
+        )
         # Of the server, too: so a program has few to close.
         resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -121,6 +145,7 @@ class Confinement:
         os.environ.clear()
         home = {"HOME": self.scratch, "TMPDIR": self.scratch}
         os.environ.update({"PATH": setup["search"], "LC_ALL": "C.UTF-8", **home})
+        processor_time.start()
         self.steps = runner.prepare()
         self.builtins = tuple(vars(builtins).items())
         self.renew_scratch(256)
@@ -175,8 +200,12 @@ class Confinement:
                 os.close(descriptor)  # so that the ends of the pipes are seen
         watch = Watch(pid, out, err, ours.fileno(), limits, self.control, self._processes)
         try:
+            if self.looks_as_user:
+                syscalls.look_as(self.user)
             watch.follow()
         finally:
+            if self.looks_as_user:
+                syscalls.look_as(0)
             status = self._end_all(pid)
             wall = time.monotonic() - started
             if sys.exc_info()[0] is None:
@@ -218,18 +247,11 @@ class Confinement:
         if self.has_landlock and (self.rules < 0 or self.kind == "namespaces"):
             if self.rules >= 0:
                 os.close(self.rules)
-            self.rules = landlock.ruleset(self._readable(), [self.scratch])
-
-    def _readable(self) -> list[str]:
-        """What Landlock lets programs read."""
-        if self.kind == "namespaces" and not self.reads_all:
-            return ["/"]
-        folders = [*world.visible(self.folders), "/proc", "/dev"]
-        if self.reads_all:  # but not what is kept from others
-            folders.remove("/etc")
-            with os.scandir("/etc") as entries:
-                folders += [entry.path for entry in entries if entry.stat().st_mode & 0o004]
-        return folders
+            private = self.reads_all or self.user == 0
+            folders = readable.shown(
+                self.folders, whole=self.kind == "namespaces" and not private, private=private
+            )
+            self.rules = landlock.ruleset(folders, [self.scratch])
 
     def _become(self, job: Job, given: int, out: int, err: int, channel: int) -> NoReturn:
         """In the fork: from the server's copy to the confined program. Never returns."""
@@ -250,8 +272,10 @@ class Confinement:
             told = runner.CHANNEL
             os.closerange(runner.CHANNEL + 1, _OPEN_FILES)
             if self.is_root:
-                syscalls.become_user(self.user, may_read_all=self.reads_all)
-            elif self.kind == "namespaces":
+                syscalls.become_user(self.user, self.kept)
+                if self.looks_as_user:
+                    syscalls.show_memory()
+            elif self.kind == "namespaces" or self.user == 0:
                 syscalls.drop_capabilities()
             for name, value in self.resources:
                 resource.setrlimit(name, value)

@@ -29,14 +29,16 @@ def descendants() -> list[int]:
 def kill_descendants(user: int | None = None) -> None:
     """Send SIGKILL to all descendants, and to all processes of ``user``, if given; they are still to be waited for.
 
+    ``user`` is a zone's own; where it is this process's user, other processes of his are no concern of ours.
     Stopping them all first keeps most from starting others meanwhile; the caller repeats until it has no child.
     """
-    if user is not None and os.getuid() == 0:
+    if user is not None and os.getuid() == 0 and user != 0:
         helper = os.fork()
         if helper == 0:
             try:
                 os.setresuid(user, user, user)
-                os.kill(-1, SIGKILL)  # all of that user at once, forks in progress too
+                if 0 not in os.getresuid():
+                    os.kill(-1, SIGKILL)  # all of that user at once, forks in progress too
             finally:
                 os._exit(0)
         os.waitpid(helper, 0)

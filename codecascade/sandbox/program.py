@@ -38,7 +38,8 @@ class Command:
     """One confined command, such as a compiler: ``passed`` means exit status 0.
 
     Attributes:
-        argv: the program and its arguments; looked up in ``PATH`` inside.
+        argv: the program and its arguments; looked up in ``PATH`` inside. Where it can't be executed, the outcome
+            is ``not_started``; ``failed`` where it lies in the command's own folder (``./program``).
         files: put into its folder (which it starts in, the only one it can write) before it starts; those that
             begin with ``#!`` or the magic number of a binary are executable.
         folders: further folders that it may read, by absolute path, at the same place inside. ``/usr``, ``/etc``,

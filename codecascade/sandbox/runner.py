@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 CHANNEL = 3
 TOKEN_BYTES = 16
+_E2BIG = 7
 _FILE = "program.py"
 
 # Calls go through __call__: a constant that is no function would have the compiler warn. The names between quotes
@@ -196,10 +197,19 @@ def describe(error: BaseException) -> str:
 
 
 def run_command(job: Job) -> NoReturn:
-    """Become the job's command. Never returns."""
-    environment = {**os.environ, **job["environment"]}
+    """Become the job's command. Never returns.
+
+    A command of the machine that can't be executed is the machine's lack: it could not start. One in the job's own
+    folder is somebody's product, and has failed; so have arguments that are too long, which come from its text.
+    """
+    command = job["argv"][0]
     try:
-        os.execvpe(job["argv"][0], job["argv"], environment)
-    except OSError as error:
-        os.write(CHANNEL, f"X{job['argv'][0]}: {error.strerror}".encode("utf-8", "backslashreplace"))
+        os.execvpe(command, job["argv"], {**os.environ, **job["environment"]})
+    except (OSError, ValueError) as error:
+        is_own = "/" in command and not command.startswith("/")
+        kind = "F" if is_own or isinstance(error, ValueError) or error.errno == _E2BIG else "X"
+        why = error.strerror if isinstance(error, OSError) else error
+        os.write(
+            CHANNEL, f"{kind}{command}: can't be executed: {why}"[:2000].encode("utf-8", "backslashreplace")
+        )
     os._exit(127)

@@ -87,7 +87,7 @@ class Sandbox:
         return self._languages.run(program, limits)
 
     def run_command(self, command: Command) -> Outcome:
-        """Run one command. Never raises for what it does; ``not_started`` where there is no such program.
+        """Run one command. Never raises for what it does; ``not_started`` where the machine has no such program.
 
         Raises:
             UserError: one of its files or outputs has a name that leads out of its folder.

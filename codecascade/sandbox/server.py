@@ -12,6 +12,7 @@ Standard library only, and little of it: every page of memory that the server ha
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # signal itself would bring enum along
 import marshal
 import os
 import select
@@ -19,7 +20,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from codecascade.sandbox import scratch, syscalls, world
+from codecascade.sandbox import rights, scratch, syscalls, world
 from codecascade.sandbox.confinement import Confinement
 from codecascade.sandbox.frames import receive, send
 from codecascade.sandbox.processes import end_descendants
@@ -34,6 +35,7 @@ SIGKILL = 9
 
 def main() -> None:
     """Launch a zone."""
+    _ignore_nothing()
     setup = marshal.loads(bytes.fromhex(sys.argv[1]))
     _hold_only(setup)
     if setup["kind"] == "bubblewrap":
@@ -45,7 +47,10 @@ def main() -> None:
         return  # it died before we could watch it
     try:
         if setup["kind"] == "namespaces":
-            world.enter_namespaces()
+            try:
+                world.enter_namespaces()
+            except OSError as error:
+                raise OSError(f"{rights.why_no_namespaces()} ({error.strerror or error})") from None
         else:
             syscalls.become_subreaper()
         server = os.fork()
@@ -72,6 +77,15 @@ def main() -> None:
     end_descendants()
     if setup["kind"] != "namespaces":
         scratch.remove(setup["scratch"])  # the harness may not live to do it
+
+
+def _ignore_nothing() -> None:
+    """Undo what the harness was started with: who ignores SIGCHLD waits for no child, and knows no usage of any."""
+    for number in _signal.valid_signals():
+        # The interpreter's own choice: a write to a closed pipe is an error like others.
+        if _signal.getsignal(number) == _signal.SIG_IGN and number not in (_signal.SIGPIPE, _signal.SIGXFSZ):
+            _signal.signal(number, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
 def _hold_only(setup: dict[str, Any]) -> None:

@@ -27,7 +27,6 @@ _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID = 0x1, 0x2
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_CAPBSET_DROP = 1, 4, 8, 24
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 36, 38, 47
-_CAP_DAC_READ_SEARCH = 2
 
 MACHINE = os.uname().machine
 # On x86-64, on arm64.
@@ -128,29 +127,41 @@ def drop_capabilities() -> None:
     _set_capabilities(0)
 
 
-def bound_capabilities(*, may_read_all: bool = False) -> None:
-    """No program started from here on gains a capability (but that to read); those that this process has stay."""
+def bound_capabilities(kept: int | None = None) -> None:
+    """No program started from here on gains a capability (but ``kept``); those that this process has stay."""
     for capability in range(64):
-        if may_read_all and capability == _CAP_DAC_READ_SEARCH:
+        if capability == kept:
             continue
         if libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) < 0:
-            break  # past the last one
+            break  # past the last one, or not ours to drop: then without new privileges nothing gains it
 
 
-def become_user(user: int, *, may_read_all: bool = False) -> None:
-    """As real root: become ``user`` for good, with no right, or only that to read (and to hand this on).
+def become_user(user: int, kept: int | None = None) -> None:
+    """As real root: become ``user`` for good, with no capability, or only with ``kept`` (and to hand this on).
 
     The kernel does not count root's processes against RLIMIT_NPROC; those of a user of its own it does.
     """
-    readable = 1 << _CAP_DAC_READ_SEARCH
-    if may_read_all:
+    mask = 0 if kept is None else 1 << kept
+    if kept is not None:
         prctl(_PR_SET_KEEPCAPS, 1)
-        _set_capabilities(_root_capabilities(), inheritable=readable)
+        _set_capabilities(_root_capabilities(), inheritable=mask)
     os.setresgid(user, user, user)
-    os.setresuid(user, user, user)  # takes all capabilities, those kept for may_read_all excepted
-    if may_read_all:
-        _set_capabilities(readable, inheritable=readable)
-        prctl(_PR_CAP_AMBIENT, 2, _CAP_DAC_READ_SEARCH)  # programs that the program starts keep it
+    os.setresuid(user, user, user)  # takes all capabilities, the permitted ones excepted where one is kept
+    if kept is not None:
+        _set_capabilities(mask, inheritable=mask)
+        prctl(_PR_CAP_AMBIENT, 2, kept)  # programs that the program starts keep it
+
+
+def look_as(user: int) -> None:
+    """Look at files and processes as ``user`` does, with the capabilities that this process has."""
+    for change in (libc.setfsgid, libc.setfsuid):
+        change(ctypes.c_uint(user))
+    _set_capabilities(_root_capabilities())
+
+
+def show_memory() -> None:
+    """Let processes of the same user look into this one, which has changed its user."""
+    prctl(_PR_SET_DUMPABLE, 1)
 
 
 def _set_capabilities(kept: int, inheritable: int = 0) -> None:

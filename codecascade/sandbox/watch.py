@@ -7,6 +7,7 @@ import resource
 import select
 import time
 
+from codecascade.sandbox import kernel_memory, processor_time
 from codecascade.sandbox.runner import CHANNEL, TOKEN_BYTES
 
 TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
@@ -237,15 +238,18 @@ class Watch:
             reserved += int(fields[20])
             resident += int(fields[21]) * _PAGE
         limit = self.limits["memory_mb"] << 20
-        if resident > limit and (len(pids) == 1 or sum(map(_proportional, pids)) > limit):
+        kept = kernel_memory.held(pids, limit - resident)
+        if reserved > limit:
+            kept += kernel_memory.unseen(pids)
+        if resident + kept > limit and (len(pids) == 1 or kept + sum(map(_proportional, pids)) > limit):
             self._end("out_of_memory", f"more than {self.limits['memory_mb']} MB of memory in use")
         elif reserved > limit and _shared(pids) > limit:
             self._end("out_of_memory", f"more than {self.limits['memory_mb']} MB of shared memory")
-        return max(cpu, self.seen / _TICKS)
+        return max(cpu, self.seen / _TICKS, processor_time.seconds())
 
     def cpu_seconds(self) -> float:
         """Of all processes, when all have ended and have been waited for."""
-        return max(usage_of_children(), self.seen / _TICKS)
+        return max(usage_of_children(), self.seen / _TICKS, processor_time.seconds())
 
 
 def reap(pid: int) -> None:
@@ -262,6 +266,18 @@ def _proportional(pid: int) -> int:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
             return sum(int(line.split()[1]) * 1024 for line in file if line.startswith(b"Pss:"))
     except OSError:
+        return _memory(pid, 1)
+
+
+def _memory(pid: int, field: int) -> int:
+    """Bytes that a process has reserved (field 0) or resident (1), all that it shares included; 0: it has ended.
+
+    For one that can't be looked into, as it runs a file that may be executed and not be read.
+    """
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[field]) * _PAGE
+    except OSError:
         return 0
 
 
@@ -276,6 +292,8 @@ def _shared(pids: list[int]) -> int:
                     if rights.endswith(b"s") and name and name[0].startswith((b"/dev/zero", b"/memfd:")):
                         start, end = (int(part, 16) for part in place.split(b"-"))
                         sizes[inode] = max(sizes.get(inode, 0), int(offset, 16) + end - start)
+        except PermissionError:
+            sizes[b"of %d" % pid] = _memory(pid, 0)  # it may all be shared
         except OSError:
             continue  # it has ended meanwhile
     return sum(sizes.values())
@@ -295,3 +313,4 @@ def reset_usage() -> None:
     global _reaped
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     _reaped = usage.ru_utime + usage.ru_stime
+    processor_time.reset()

@@ -226,7 +226,7 @@ def bubblewrap() -> str | None:
 
 def _bubblewrap(folders: list[str], scratch_mb: int) -> list[str]:
     """A command line that starts what follows in namespaces of its own, as an ordinary user where we are none."""
-    command = ["bwrap", "--unshare-all", "--as-pid-1", "--cap-drop", "ALL"]
+    command = [bubblewrap() or "bwrap", "--unshare-all", "--as-pid-1", "--cap-drop", "ALL"]
     for path in ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"):
         if os.path.islink(path):
             command += ["--symlink", os.readlink(path), path]

@@ -67,7 +67,7 @@ class Zones:
         return self._run(python_job(program, limits), limits, modules, ())
 
     def run_command(self, command: Command) -> Outcome:
-        """Run one command; ``not_started`` where there is no such program.
+        """Run one command; ``not_started`` where the machine has no such program.
 
         Raises:
             UserError: one of its files or outputs has a name that leads out of its folder.

@@ -16,7 +16,7 @@ from codecascade.tokens.tokenizer import Tokenizer
 
 _TAGS = re.compile(r"(\[/?INST\]|<</?SYS>>)")
 # What SmolLM2's and Qwen's templates say where a dialogue has no system message of its own.
-_DEFAULT_SYSTEM = re.compile(r"<\|im_start\|>system(?:\\n|\n)([^'\"{}]+?)<\|im_end\|>")
+_DEFAULT_SYSTEM = re.compile(r"<\|im_start\|>system(?:\\n|\n)([^'\"{}]{1,4096}?)<\|im_end\|>")
 
 _LLAMA2_TEMPLATE = (
     "{% set system = '' %}{% set turns = messages %}"

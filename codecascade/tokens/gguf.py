@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from codecascade.errors import UserError
 from codecascade.tokens import pipeline
+from codecascade.tokens.checks import MOST_TOKENS, check_spec
 from codecascade.tokens.pipeline import Spec
 from codecascade.tokens.sentencepiece import (
     CONTROL,
@@ -17,10 +22,23 @@ from codecascade.tokens.sentencepiece import (
     Piece,
     spec_from_pieces,
 )
-from codecascade.tokens.tokenizer import Tokenizer
+from codecascade.tokens.tokenizer import Tokenizer, library_error
+from codecascade.values import flag, short, text
 
+log = logging.getLogger(__name__)
 _KEY = "tokenizer.ggml."
 _DIGITS = {"type": "Digits", "individual_digits": True}
+_MOST_TEMPLATE = 1 << 20
+_NONE = (-1, 2**32 - 1)
+# Our names, the file's, and the ids that llama.cpp takes for SentencePiece vocabularies where a file names none.
+_NAMED: dict[str, tuple[str, int | None]] = {
+    "bos": ("bos", 1),
+    "eos": ("eos", 2),
+    "unk": ("unknown", 0),
+    "pad": ("padding", None),
+}
+# Beside eos, the tokens on which llama.cpp ends a generation.
+_ENDS = ("eot", "eom", "fim_pad", "fim_rep", "fim_sep")
 _LLAMA3 = ("llama-bpe", "llama3", "llama-v3")
 
 
@@ -53,32 +71,73 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
     """The tokenizer that a GGUF file describes: byte level (model "gpt2") or SentencePiece style ("llama").
 
     Args:
-        metadata: the file's keys and values, as Python values.
+        metadata: the file's keys and values, as Python values (arrays as lists or as arrays of NumPy).
 
     Raises:
-        UserError: a key is missing, or the file names a tokenizer that is not known here.
+        UserError: a key is missing or has a value of another type, or the file names a tokenizer that is not known.
     """
-    model = metadata.get(f"{_KEY}model")
+    model = text(metadata, f"{_KEY}model")
     if model not in ("gpt2", "llama"):
-        raise UserError(f"must be 'gpt2' or 'llama' (got {model!r})", key=f"{_KEY}model")
-    tokens = _need(metadata, "tokens")
-    pre = metadata.get(f"{_KEY}pre", "default")
-    kinds = metadata.get(f"{_KEY}token_type") or [NORMAL] * len(tokens)
+        raise UserError(f"must be 'gpt2' or 'llama' (got {short(model)})", key=f"{_KEY}model")
+    tokens = _tokens(metadata)
+    pre = text(metadata, f"{_KEY}pre") or "default"
+    kinds = _numbers(metadata, "token_type", len(tokens)) or [NORMAL] * len(tokens)
     if model == "llama":
-        pieces = list(map(Piece, tokens, _need(metadata, "scores"), kinds))
-        spec = spec_from_pieces(pieces, dummy_prefix=bool(metadata.get(f"{_KEY}add_space_prefix", True)))
+        _need(metadata, "scores")
+        pieces = list(map(Piece, tokens, _numbers(metadata, "scores", len(tokens)), kinds))
+        spec = spec_from_pieces(pieces, dummy_prefix=flag(metadata, f"{_KEY}add_space_prefix", default=True))
     else:
-        spec = _byte_level(tokens, kinds, _need(metadata, "merges"), pre)
+        spec = _byte_level(tokens, kinds, _texts(metadata, "merges"), pre)
 
     config: dict[str, Any] = {
-        "add_bos_token": metadata.get(f"{_KEY}add_bos_token", model == "llama" or pre in _LLAMA3)
+        "add_bos_token": flag(metadata, f"{_KEY}add_bos_token", default=model == "llama" or pre in _LLAMA3)
     }
-    for name, key in {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}.items():
-        token_id = metadata.get(f"{_KEY}{key}_token_id")
+    for name, (key, default) in _NAMED.items():
+        token_id = _id(metadata, key, len(tokens))
+        if token_id is None and model == "llama" and default is not None and default < len(tokens):
+            # what llama.cpp takes where a file is silent
+            token_id = default if kinds[default] in (CONTROL, UNKNOWN) else None
         config[f"{name}_token"] = None if token_id is None else tokens[token_id]
-    if "tokenizer.chat_template" in metadata:
-        config["chat_template"] = metadata["tokenizer.chat_template"]
-    return Tokenizer(spec, config)
+    template = text(metadata, "tokenizer.chat_template")
+    if template is not None:
+        if len(template) > _MOST_TEMPLATE:
+            raise UserError(f"is longer than {_MOST_TEMPLATE:,} characters", key="tokenizer.chat_template")
+        config["chat_template"] = template
+    check_spec(spec)
+    ends = [_id(metadata, key, len(tokens)) for key in _ENDS]
+    try:
+        return Tokenizer(spec, config, [token_id for token_id in ends if token_id is not None])
+    except UserError:
+        raise
+    except BaseException as error:
+        raise library_error(error, "the tokenizer can't be used") from None
+
+
+def _tokens(metadata: Mapping[str, Any]) -> list[str]:
+    """The pieces; an empty one gets a name of its own, as in llama.cpp."""
+    tokens = _texts(metadata, "tokens")
+    if not tokens or len(tokens) > MOST_TOKENS:
+        raise UserError(f"must hold 1 to {MOST_TOKENS:,} tokens (got {len(tokens):,})", key=f"{_KEY}tokens")
+    tokens = [token or f"[EMPTY_{token_id}]" for token_id, token in enumerate(tokens)]
+    if len(set(tokens)) < len(tokens):
+        twice = next(token for token, count in Counter(tokens).items() if count > 1)
+        raise UserError(f"holds {short(twice)} twice", key=f"{_KEY}tokens")
+    return tokens
+
+
+def _id(metadata: Mapping[str, Any], name: str, tokens: int) -> int | None:
+    """The id that a key names; None where it names none that is possible, as converters write -1 for "none"."""
+    key = f"{_KEY}{name}_token_id"
+    value = metadata.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise UserError(f"must be an integer (got {short(value)})", key=key)
+    if 0 <= value < tokens:
+        return value
+    if value not in _NONE:
+        log.warning("%s is %d, but there are %d tokens; it is passed over", key, value, tokens)
+    return None
 
 
 def _byte_level(tokens: list[str], kinds: list[int], merges: list[str], pre: str) -> Spec:
@@ -104,3 +163,24 @@ def _need(metadata: Mapping[str, Any], name: str) -> Any:
     if key not in metadata:
         raise UserError("is missing: the file has no complete tokenizer", key=key)
     return metadata[key]
+
+
+def _texts(metadata: Mapping[str, Any], name: str) -> list[str]:
+    values = _need(metadata, name)
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise UserError("must be an array of texts", key=_KEY + name)
+    return values
+
+
+def _numbers(metadata: Mapping[str, Any], name: str, count: int) -> list[Any]:
+    """One number for each token; an empty list where the key is missing."""
+    values = metadata.get(_KEY + name)
+    if values is None:
+        return []
+    if isinstance(values, np.ndarray):
+        values = values.tolist() if len(values) == count else values
+    if not isinstance(values, list | np.ndarray) or len(values) != count:
+        raise UserError(f"must be an array of {count:,} numbers, one for each token", key=_KEY + name)
+    if not all(isinstance(value, int | float) for value in values):
+        raise UserError("must be an array of numbers", key=_KEY + name)
+    return list(values)

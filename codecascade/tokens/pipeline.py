@@ -12,6 +12,7 @@ import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 from typing import Any
 
 Spec = dict[str, Any]
@@ -111,6 +112,27 @@ def bos_template(bos: str, token_id: int) -> Spec:
     }
 
 
+def beginning(post_processor: Spec | None) -> int | None:
+    """The id of the token that a post-processor puts before a text; None if it puts none there.
+
+    Raises:
+        KeyError: it speaks of a special token that it does not define.
+    """
+    first: int | None = None
+    for step in reversed(steps(post_processor)):
+        if step["type"] in ("BertProcessing", "RobertaProcessing"):
+            first = step["cls"][1]
+        if step["type"] == "TemplateProcessing":
+            defined = step["special_tokens"]
+            for parts in (step["pair"], step["single"]):
+                ids = [
+                    defined[part["SpecialToken"]["id"]]["ids"][0] if "SpecialToken" in part else None
+                    for part in parts
+                ]
+            first = ids[0] if ids else None
+    return first
+
+
 def merges_from_scores(scores: Mapping[str, float]) -> list[str]:
     """The merge list that makes a byte-pair encoder out of SentencePiece's pieces and their scores.
 
@@ -118,7 +140,15 @@ def merges_from_scores(scores: Mapping[str, float]) -> list[str]:
     piece into two pieces is a merge, in the order of the whole piece's score.
     """
     ranked = sorted(scores, key=lambda piece: -scores[piece])
-    cuts = ((piece[:cut], piece[cut:]) for piece in ranked for cut in range(1, len(piece)))
+    # cut only where both parts have the length of some piece: a long piece among short ones costs nothing
+    lengths = sorted({len(piece) for piece in ranked})
+    known = set(lengths)
+    cuts = (
+        (piece[:cut], piece[cut:])
+        for piece in ranked
+        for cut in takewhile(len(piece).__gt__, lengths)
+        if len(piece) - cut in known
+    )
     return [f"{left} {right}" for left, right in cuts if left in scores and right in scores]
 
 
@@ -144,14 +174,20 @@ def for_encoding(spec: Spec, control: Iterable[str]) -> Spec:
         **_without_dummy_prefix(spec),
         "truncation": None,
         "padding": None,
+        "post_processor": None,
         "added_tokens": added,
         "model": {**model, "merges": merges},
     }
 
 
 def merges_within(merges: Sequence[str | list[str]], vocab: Mapping[str, int]) -> list[str | list[str]]:
-    """The merges whose result is still a piece."""
-    return [merge for merge in merges if _merged(merge) in vocab]
+    """The merges whose result, and what it is made of, are still pieces."""
+    return [
+        merge
+        for merge in merges
+        if _merged(merge) in vocab
+        and all(part in vocab for part in (merge.split(" ") if isinstance(merge, str) else merge))
+    ]
 
 
 def _merged(merge: str | Sequence[str]) -> str:
@@ -161,7 +197,7 @@ def _merged(merge: str | Sequence[str]) -> str:
 def is_byte_level(spec: Spec) -> bool:
     """Whether pieces are spelled in the byte alphabet."""
     return any(
-        step["type"] == "ByteLevel" for key in ("pre_tokenizer", "decoder") for step in _steps(spec[key])
+        step["type"] == "ByteLevel" for key in ("pre_tokenizer", "decoder") for step in steps(spec[key])
     )
 
 
@@ -182,7 +218,7 @@ class DummyPrefix:
 
 def dummy_prefix(spec: Spec) -> DummyPrefix | None:
     """The dummy prefix that a file's normalizer or pre-tokenizer asks for."""
-    for step in _steps(spec["normalizer"]) + _steps(spec["pre_tokenizer"]):
+    for step in steps(spec["normalizer"]) + steps(spec["pre_tokenizer"]):
         if step["type"] == "Prepend":
             return DummyPrefix("", after_special=True)
         if step["type"] == "ByteLevel" and step["add_prefix_space"]:
@@ -194,12 +230,12 @@ def dummy_prefix(spec: Spec) -> DummyPrefix | None:
 
 
 def _without_dummy_prefix(spec: Spec) -> Spec:
-    normalizers = [step for step in _steps(spec["normalizer"]) if step["type"] != "Prepend"]
+    normalizers = [step for step in steps(spec["normalizer"]) if step["type"] != "Prepend"]
     pre_tokenizers = [
         step
         | ({"add_prefix_space": False} if step["type"] in ("Metaspace", "ByteLevel") else {})
         | ({"prepend_scheme": "never"} if step["type"] == "Metaspace" else {})
-        for step in _steps(spec["pre_tokenizer"])
+        for step in steps(spec["pre_tokenizer"])
     ]
     return {
         **spec,
@@ -208,14 +244,16 @@ def _without_dummy_prefix(spec: Spec) -> Spec:
     }
 
 
-def _steps(part: Spec | None) -> list[Spec]:
+def steps(part: Spec | None) -> list[Spec]:
     """The steps of a normalizer, pre-tokenizer or decoder, sequences flattened."""
     if part is None:
         return []
     if part["type"] != "Sequence":
         return [part]
-    inner = next(part[key] for key in ("normalizers", "pretokenizers", "decoders") if key in part)
-    return [step for one in inner for step in _steps(one)]
+    inner = next(
+        part[key] for key in ("normalizers", "pretokenizers", "decoders", "processors") if key in part
+    )
+    return [step for one in inner for step in steps(one)]
 
 
 def piece_bytes(piece: str, *, byte_level: bool) -> bytes:

@@ -5,17 +5,23 @@ Source: ``sentencepiece_model.proto`` of google/sentencepiece (field numbers bel
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from codecascade.bounded import read_bytes
 from codecascade.errors import UserError
 from codecascade.tokens import pipeline
+from codecascade.tokens.checks import MOST_TOKENS
 from codecascade.tokens.pipeline import Spec
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 _BPE = 2
+_MOST_BYTES = 32 << 20
+_LONGEST_PIECE = 1024
+_LONGEST_VARINT = 10
 
 
 class Piece(NamedTuple):
@@ -32,8 +38,11 @@ def read_sentencepiece(path: str | Path) -> tuple[Spec, dict[str, Any]]:
     Raises:
         UserError: the file is broken, not a byte-pair model, or normalises text (code must come back unchanged).
     """
+    data = read_bytes(path, _MOST_BYTES)
     try:
-        message = list(_fields(Path(path).read_bytes()))
+        message = list(_fields(data))
+        if sum(number == 1 for number, _ in message) > MOST_TOKENS:
+            raise UserError(f"holds more than {MOST_TOKENS:,} pieces", file=path)
         pieces = [_piece(value) for number, value in message if number == 1]
         trainer, normalizer = (dict(_fields(_last(message, number, b""))) for number in (2, 3))
     except (IndexError, KeyError, struct.error, UnicodeDecodeError, TypeError, AttributeError) as error:
@@ -45,15 +54,32 @@ def read_sentencepiece(path: str | Path) -> tuple[Spec, dict[str, Any]]:
     if normalizer.get(2) or normalizer.get(4, True):
         raise UserError("normalises text or removes spaces: unfit for code", file=path)
     ids = {"unk_token": trainer.get(40, 0), "bos_token": trainer.get(41, 1), "eos_token": trainer.get(42, 2)}
+    if not all(isinstance(token_id, int) for token_id in ids.values()):
+        raise UserError("is not a SentencePiece model", file=path)
+    # an id that is not used is written as -1, which is a huge number here
     config: dict[str, Any] = {
         key: pieces[token_id].text for key, token_id in ids.items() if token_id < len(pieces)
     }
-    spec = spec_from_pieces(pieces, dummy_prefix=bool(normalizer.get(3, True)))
+    try:
+        spec = spec_from_pieces(pieces, dummy_prefix=bool(normalizer.get(3, True)))
+    except UserError as error:
+        raise UserError(error.message, file=path, key=error.key) from None
     return spec, {**config, "add_bos_token": "bos_token" in config}
 
 
 def spec_from_pieces(pieces: Sequence[Piece], *, dummy_prefix: bool) -> Spec:
-    """The ``tokenizer.json`` of a SentencePiece vocabulary. User-defined pieces are matched whole, as there."""
+    """The ``tokenizer.json`` of a SentencePiece vocabulary. User-defined pieces are matched whole, as there.
+
+    Raises:
+        UserError: a piece is too long or has no score.
+    """
+    for token_id, piece in enumerate(pieces):
+        if piece.kind == NORMAL and len(piece.text) > _LONGEST_PIECE:
+            raise UserError(
+                f"piece {token_id} is {len(piece.text):,} characters long; at most {_LONGEST_PIECE:,} are read"
+            )
+        if math.isnan(piece.score):
+            raise UserError(f"the score of piece {token_id} is no number")
     scores = {piece.text: piece.score for piece in pieces if piece.kind == NORMAL}
     added = [
         pipeline.added_token(piece.text, token_id, special=piece.kind != USER_DEFINED)
@@ -72,9 +98,10 @@ def spec_from_pieces(pieces: Sequence[Piece], *, dummy_prefix: bool) -> Spec:
 
 def _piece(message: bytes) -> Piece:
     fields = dict(_fields(message))
-    return Piece(
-        fields[1].decode(), struct.unpack("<f", fields[2])[0] if 2 in fields else 0.0, fields.get(3, NORMAL)
-    )
+    kind = fields.get(3, NORMAL)
+    if not isinstance(kind, int):
+        raise TypeError("a piece's type is no number")
+    return Piece(fields[1].decode(), struct.unpack("<f", fields[2])[0] if 2 in fields else 0.0, kind)
 
 
 def _last(message: list[tuple[int, Any]], number: int, default: Any) -> Any:
@@ -100,9 +127,10 @@ def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
-    while True:
+    for _ in range(_LONGEST_VARINT):
         byte = message[at]
         value |= (byte & 0x7F) << shift
         at, shift = at + 1, shift + 7
         if byte < 0x80:
             return value, at
+    raise IndexError("a number without an end")

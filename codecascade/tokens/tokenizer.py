@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import copy
 import json
+import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,11 +17,23 @@ import tokenizers
 from codecascade.errors import UserError
 from codecascade.files import atomic_write, read_json, write_json
 from codecascade.tokens import families, pipeline
+from codecascade.tokens.checks import check_spec, without_missing_unknown
+from codecascade.tokens.config import (
+    NAMED_TOKENS,
+    chat_format,
+    read_tokenizer_config,
+    saved_config,
+    token_name,
+    with_config_tokens,
+)
 from codecascade.tokens.families import InfillingTokens
 from codecascade.tokens.pipeline import Spec
 from codecascade.tokens.sentencepiece import read_sentencepiece
+from codecascade.values import first_words
 
-_NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
+log = logging.getLogger(__name__)
+_MOST_VOCABULARY = 64 << 20
+_SHOWN = 5
 _GUESSES = {"bos_token": ("<s>",), "eos_token": ("</s>", "<|endoftext|>", "<|end_of_text|>")}
 
 
@@ -32,18 +47,23 @@ class Tokenizer:
     Args:
         spec: the content of a ``tokenizer.json`` whose model is a byte-pair encoding.
         config: the content of its ``tokenizer_config.json``.
+        ends: more ids that end a generation; see :meth:`with_ends`.
 
     Raises:
         UserError: the model is not a byte-pair encoding, or nothing ends a document.
     """
 
-    def __init__(self, spec: Spec, config: Mapping[str, Any]) -> None:
-        if spec["model"]["type"] != "BPE":
+    def __init__(self, spec: Spec, config: Mapping[str, Any], ends: Iterable[int] = ()) -> None:
+        if spec["model"].get("type", "BPE") != "BPE":
             raise UserError(f"is a {spec['model']['type']} model; only byte-pair encodings are supported")
+        spec = {**spec, "model": without_missing_unknown(spec["model"])}
         added = {token["content"]: token["id"] for token in spec["added_tokens"]}
         self.vocabulary: dict[str, int] = {**spec["model"]["vocab"], **added}
         self.vocab_size: int = max(self.vocabulary.values()) + 1
-        names = {key: _token_name(config.get(key)) for key in _NAMED_TOKENS}
+        names = {key: token_name(config.get(key)) for key in NAMED_TOKENS}
+        for key in ("pad_token", "unk_token"):
+            # nothing asks for them, so that a vocabulary without them does no harm
+            names[key] = names[key] if names[key] in self.vocabulary else None
         control = _control_tokens(spec, self.vocabulary, names.values())
         for key, guesses in _GUESSES.items():
             if key not in config:
@@ -67,14 +87,18 @@ class Tokenizer:
         pad = self._id_of(names["pad_token"], "pad_token")
         self.pad_id: int = next(token_id for token_id in (pad, self.eos_id, end) if token_id is not None)
         self.infilling: InfillingTokens | None = families.infilling_tokens(control, end)
-        ends = (self.eos_id, end, self.infilling.end if self.infilling else None)
+        self.ends = tuple(dict.fromkeys(ends))
+        named = (self.eos_id, end, self.infilling.end if self.infilling else None)
         self.stop_ids = tuple(
             dict.fromkeys(
-                token_id for token_id in (*ends, *families.stop_ids(control)) if token_id is not None
+                token_id
+                for token_id in (*named, *families.stop_ids(control), *self.ends)
+                if token_id is not None
             )
         )
 
-        template_adds_bos = self.bos_id is not None and self.backend.encode("").ids[:1] == [self.bos_id]
+        first = pipeline.beginning(spec.get("post_processor"))
+        template_adds_bos = first is not None and first == self.bos_id
         wanted = config.get("add_bos_token")
         self.adds_bos: bool = self.bos_id is not None and (
             template_adds_bos if wanted is None else bool(wanted)
@@ -83,8 +107,8 @@ class Tokenizer:
             post = pipeline.bos_template(str(names["bos_token"]), *self.bos()) if self.adds_bos else None
             spec = {**spec, "post_processor": post}
         self.spec = spec
-        self.config = _config(config, names, self.adds_bos)
-        self.chat_format = _chat_format(self.config.get("chat_template"), control)
+        self.config = saved_config(config, names, self.adds_bos)
+        self.chat_format = chat_format(self.config.get("chat_template"), control)
 
     def _id_of(self, name: str | None, key: str) -> int | None:
         if name is None:
@@ -103,13 +127,18 @@ class Tokenizer:
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """:meth:`encode` of many texts, on all the library's threads."""
         prefixed = [_sound(self._with_prefix(text)) for text in texts]
-        return [
-            encoding.ids for encoding in self.backend.encode_batch_fast(prefixed, add_special_tokens=False)
-        ]
+        try:
+            encodings = self.backend.encode_batch_fast(prefixed, add_special_tokens=False)
+        except BaseException as error:
+            raise library_error(error, "the tokenizer can't encode a text") from None
+        return [encoding.ids for encoding in encodings]
 
     def encode_continuation(self, text: str) -> list[int]:
         """The ids of a text that continues another: no dummy prefix (an infilling's suffix and middle)."""
-        ids: list[int] = self.backend.encode(_sound(text), add_special_tokens=False).ids
+        try:
+            ids: list[int] = self.backend.encode(_sound(text), add_special_tokens=False).ids
+        except BaseException as error:
+            raise library_error(error, "the tokenizer can't encode this text") from None
         return ids
 
     def encode_after_special(self, text: str) -> list[int]:
@@ -163,16 +192,66 @@ class Tokenizer:
     def with_vocabulary(self, added: Sequence[Spec], *, drop: Iterable[int] = ()) -> Tokenizer:
         """A tokenizer with more added tokens (their ids in order, from the next free one) and without ``drop``."""
         dropped = set(drop)
+        ends = [token_id for token_id in self.ends if token_id not in dropped]
         kept = [token for token in self.spec["added_tokens"] if token["id"] not in dropped]
         model = self.spec["model"]
         if dropped & set(model["vocab"].values()):
             vocab = {piece: token_id for piece, token_id in model["vocab"].items() if token_id not in dropped}
             model = {**model, "vocab": vocab, "merges": pipeline.merges_within(model["merges"], vocab)}
-        return Tokenizer({**self.spec, "added_tokens": [*kept, *added], "model": model}, self.config)
+        return Tokenizer({**self.spec, "added_tokens": [*kept, *added], "model": model}, self.config, ends)
+
+    def with_ends(self, ids: Iterable[int], source: str | Path) -> Tokenizer:
+        """A tokenizer whose generations also end on ``ids``; what ends a document in training stays as it is.
+
+        Args:
+            source: what names them, for the message where an id is no token's.
+        """
+        named = tuple(dict.fromkeys(ids))
+        if beyond := [token_id for token_id in named if not 0 <= token_id < self.vocab_size]:
+            log.warning(
+                "%s: eos_token_id: %s is passed over: there are %d tokens",
+                source,
+                ", ".join(map(str, beyond)),
+                self.vocab_size,
+            )
+        more = [token_id for token_id in named if 0 <= token_id < self.vocab_size]
+        other = copy.copy(self)
+        other.ends = tuple(dict.fromkeys((*self.ends, *more)))
+        other.stop_ids = tuple(dict.fromkeys((*self.stop_ids, *more)))
+        return other
+
+    def within(self, rows: int, source: str | Path) -> Tokenizer:
+        """A tokenizer without the tokens that have no row in a model of so many: they can't be asked for nor written.
+
+        Args:
+            source: the model's name, for messages.
+
+        Raises:
+            UserError: what ends a document, or begins every text, is among them.
+        """
+        if self.vocab_size <= rows:
+            return self
+        beyond = {name: token_id for name, token_id in self.vocabulary.items() if token_id >= rows}
+        for key, token_id in {"eos_token": self.eos_id, "bos_token": self.bos_id}.items():
+            if token_id is not None and token_id >= rows:
+                raise UserError(
+                    f"{self.config[key]!r} has the id {token_id}, but the model only {rows:,} rows",
+                    file=source,
+                    key=key,
+                )
+        log.warning(
+            "%s: %d tokens from id %d on have no row in the model and are left out: %s%s",
+            source,
+            len(beyond),
+            rows,
+            ", ".join(sorted(beyond, key=beyond.__getitem__)[:_SHOWN]),
+            " ..." * (len(beyond) > _SHOWN),
+        )
+        return self.with_vocabulary([], drop=beyond.values())
 
     def with_chat_template(self, template: str) -> Tokenizer:
         """A tokenizer whose folder carries this ``chat_template``."""
-        return Tokenizer(self.spec, {**self.config, "chat_template": template})
+        return Tokenizer(self.spec, {**self.config, "chat_template": template}, self.ends)
 
     def save(self, folder: str | Path) -> None:
         """Write ``tokenizer.json``, ``tokenizer_config.json`` and ``special_tokens_map.json`` into ``folder``.
@@ -188,7 +267,7 @@ class Tokenizer:
         write_json(folder / "tokenizer_config.json", {**self.config, "added_tokens_decoder": decoder})
         write_json(
             folder / "special_tokens_map.json",
-            {key: self.config[key] for key in _NAMED_TOKENS if self.config.get(key) is not None},
+            {key: self.config[key] for key in NAMED_TOKENS if self.config.get(key) is not None},
         )
 
 
@@ -220,59 +299,31 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     """
     folder = Path(folder)
     file, model = folder / "tokenizer.json", folder / "tokenizer.model"
-    config = _read_config(folder)
-    if file.exists():
-        spec = read_json(file)
-    elif model.exists():
+    config = read_tokenizer_config(folder)
+    if os.path.lexists(file):
+        spec = read_json(file, _MOST_VOCABULARY)
+    elif os.path.lexists(model):
         file = model
         spec, names = read_sentencepiece(model)
         config = {**names, **config}
     else:
         raise UserError("holds neither tokenizer.json nor tokenizer.model", file=folder)
     try:
-        return Tokenizer(_with_config_tokens(spec, config), config)
+        check_spec(spec)
+        return Tokenizer(with_config_tokens(spec, config), config)
     except UserError as error:
         raise UserError(
             error.message, file=folder / error.file if error.file else file, key=error.key
         ) from None
-    except Exception as error:  # the library raises plain Exceptions for what it can't parse
-        raise UserError(
-            f"is not a tokenizer that can be read ({type(error).__name__}: {error})", file=file
-        ) from error
+    except BaseException as error:
+        raise library_error(error, "is not a tokenizer that can be read", file) from None
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    """``tokenizer_config.json`` with what other files of the folder hold in its place."""
-    config: dict[str, Any] = {}
-    for name in ("special_tokens_map.json", "tokenizer_config.json"):
-        if (folder / name).exists():
-            config |= read_json(folder / name)
-    template = folder / "chat_template.jinja"
-    if template.exists():
-        config["chat_template"] = template.read_text(encoding="utf-8")
-    elif isinstance(config.get("chat_template"), list):  # several named templates
-        named = {entry["name"]: entry["template"] for entry in config["chat_template"]}
-        config["chat_template"] = named.get("default")
-    if "added_tokens_decoder" not in config and (folder / "added_tokens.json").exists():
-        extra = read_json(folder / "added_tokens.json")
-        config["added_tokens_decoder"] = {
-            str(token_id): {"content": name, "special": True} for name, token_id in extra.items()
-        }
-    return config
-
-
-def _with_config_tokens(spec: Spec, config: Mapping[str, Any]) -> Spec:
-    """``spec`` with the added tokens that only the configuration lists, as transformers adds them on loading."""
-    known = {token["content"] for token in spec["added_tokens"]}
-    listed = sorted(
-        (int(token_id), token) for token_id, token in config.get("added_tokens_decoder", {}).items()
-    )
-    missing = [
-        pipeline.added_token(token["content"], token_id, special=token.get("special", False))
-        for token_id, token in listed
-        if token["content"] not in known
-    ]
-    return {**spec, "added_tokens": [*spec["added_tokens"], *missing]}
+def library_error(error: BaseException, message: str, file: Path | None = None) -> BaseException:
+    """What to raise for an error of the tokenizers library: it raises plain Exceptions, and panics of Rust's."""
+    if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+        return UserError(f"{message} ({type(error).__name__}: {first_words(error)})", file=file)
+    return error
 
 
 def _control_tokens(spec: Spec, vocabulary: Mapping[str, int], named: Iterable[str | None]) -> dict[str, int]:
@@ -293,29 +344,3 @@ def _sound(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
-
-
-def _token_name(value: Any) -> str | None:
-    name: str | None = value["content"] if isinstance(value, dict) else value
-    return name
-
-
-def _config(config: Mapping[str, Any], names: Mapping[str, str | None], adds_bos: bool) -> dict[str, Any]:
-    passing = {"added_tokens_decoder", "auto_map", "tokenizer_file", "sp_model_kwargs", "legacy"}
-    return {
-        "clean_up_tokenization_spaces": False,
-        "model_max_length": int(1e30),
-        **{key: value for key, value in config.items() if key not in passing and key not in _NAMED_TOKENS},
-        **{key: name for key, name in names.items() if name is not None},
-        "add_bos_token": adds_bos,
-        "tokenizer_class": "PreTrainedTokenizerFast",
-    }
-
-
-def _chat_format(template: str | None, control: Mapping[str, int]) -> str | None:
-    """The dialogue format that a folder's template, or else its control tokens, speak of."""
-    if template is None:
-        return "chatml" if "<|im_start|>" in control and "<|im_end|>" in control else None
-    if "<<SYS>>" in template and "[INST]" in template:
-        return "llama2"
-    return "chatml" if "<|im_start|>" in template else None

@@ -6,6 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -93,7 +94,7 @@ class Learner:
         # FSDP takes the mean over the ranks of what is a sum
         scale = self.world.size / max(total, 1e-8)
         loss = torch.zeros((), device=self.world.device)
-        with torch.autocast(self.world.device.type, enabled=False):  # casts of the weights last until it ends
+        with self._kept_casts():
             for first in range(0, len(batch.tokens), self.settings.micro_batch_rows):
                 rows = slice(first, first + self.settings.micro_batch_rows)
                 part = self._loss(batch.tokens[rows], batch.weights[rows], batch.document_ids[rows])
@@ -101,6 +102,16 @@ class Learner:
                 loss += part.detach()
         (loss_sum,) = self.world.sum(float(loss))
         return loss_sum / max(total, 1e-8)
+
+    def _kept_casts(self) -> AbstractContextManager[object]:
+        """What spans a step: autocast keeps its casts of the weights until the outermost context ends.
+
+        One process casts each weight once a step by it. Several ranks must not: FSDP gathers the weights anew for
+        each micro-batch and has taken the gradient of the ones before, so a cast that is kept leads to neither.
+        """
+        if self.world.mesh is not None:
+            return nullcontext()
+        return torch.autocast(self.world.device.type, enabled=False)
 
     def _loss(self, tokens: Tensor, weights: Tensor, document_ids: Tensor) -> Tensor:
         """Sum of weight times cross entropy over a micro-batch."""

@@ -76,6 +76,12 @@ class TrainingLog:
             self._board.close()
 
 
+def read_log(log: Path) -> list[dict[str, Any]]:
+    """The rows of a log; damaged lines are left out."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if _step_of(line) < float("inf")]
+
+
 def _truncate(log: Path, last_step: int) -> None:
     if not log.exists():
         return
@@ -86,9 +92,9 @@ def _truncate(log: Path, last_step: int) -> None:
 
 
 def _step_of(line: str) -> float:
-    """The line's step; infinite for the torn last line of a killed process."""
+    """The line's step; infinite for a damaged line, and the torn last one of a killed process."""
     try:
         row: Any = json.loads(line)
         return int(row["step"]) if line.endswith("\n") else float("inf")
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return float("inf")

@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor
 
 from codecascade.errors import UserError
@@ -91,14 +92,21 @@ def join_world() -> World:
     if size == 1:
         return World(0, 1, device, None)
     if not dist.is_initialized():
-        # hours, because the ranks wait while the first one evaluates and writes reports
-        dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=12)
-        )
-        atexit.register(
-            _leave_world
-        )  # its threads must be gone before the interpreter, or the process aborts
+        _join_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+        # its threads must be gone before the interpreter, or the process aborts
+        atexit.register(_leave_world)
     return World(dist.get_rank(), size, device, init_device_mesh(device.type, (size,)))
+
+
+def _join_group(backends: str) -> None:
+    # hours, because the ranks wait while the first one evaluates and writes reports
+    timeout = timedelta(hours=12)
+    store, rank, size = next(rendezvous("env://", timeout=timeout))
+    store.set_timeout(timeout)
+    # torchrun's store outlives the ranks: those that it has started again must not find their predecessors' addresses
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    store = dist.PrefixStore(f"attempt {attempt}", store)  # type: ignore[attr-defined]
+    dist.init_process_group(backends, store=store, rank=rank, world_size=size, timeout=timeout)
 
 
 def _leave_world() -> None:

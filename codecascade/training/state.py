@@ -5,9 +5,12 @@ A checkpoint is a folder ``step-00000040`` that appears whole or not at all:
 - the trainable weights and AdamW's moments, in torch.distributed.checkpoint's format: each rank writes its shards,
   and any other number of ranks can read them;
 - ``state.json``: step, tokens, seconds, the last losses, the fingerprint of the run, and the state of every logical
-  stream (all rows, so that the rows can be shared out anew).
+  stream (all rows, so that the rows can be shared out anew);
+- ``checksums.json``: of every other file, written last.
 
-The newest two are kept: the older one is for a person who deletes the newer, say after a spike in the loss.
+The newest two are kept. Nothing is taken from a checkpoint before all its files have been compared with their
+checksums: a run goes on from the one before a damaged one, on all ranks. The older one is also for a person who
+deletes the newer, say after a spike in the loss.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
@@ -31,11 +35,14 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from codecascade.errors import RunFailed, UserError
 from codecascade.files import atomic_folder, read_json, recover_folder, write_json
+from codecascade.training.checksums import checksums, damages
 from codecascade.training.parallel import World
 
 logger = logging.getLogger(__name__)
 
 KEPT = 2
+_STATE, _SUMS, _TENSORS = "state.json", "checksums.json", "tensors"
+_ASIDE = "damaged-"
 _OPTIONS = StateDictOptions(ignore_frozen_params=True, strict=False)
 
 
@@ -49,6 +56,19 @@ class Progress:
     losses: list[float] = field(default_factory=list)  # the latest, for the detection of spikes
 
 
+class _State(BaseModel):
+    """``state.json``."""
+
+    model_config = ConfigDict(strict=True)
+
+    step: int = Field(ge=0)
+    tokens: int = Field(ge=0)
+    seconds: float = Field(ge=0)
+    losses: list[float]
+    stream: dict[str, Any]
+    fingerprint: dict[str, Any]
+
+
 class Checkpoints:
     """The checkpoints of one run in ``folder`` (on a file system that all ranks share)."""
 
@@ -56,6 +76,7 @@ class Checkpoints:
         self.folder, self.world, self.fingerprint = folder, world, fingerprint
 
     def latest(self) -> Path | None:
+        """The newest, whole or not."""
         return max(self._all(), default=None)
 
     def save(
@@ -71,57 +92,114 @@ class Checkpoints:
             rows |= states
         with self._shared_folder(self.folder / f"step-{progress.step:08d}") as folder:
             with _readable_errors():
-                save(
-                    _tensors(model, adamw), checkpoint_id=folder / "tensors", no_dist=self.world.mesh is None
-                )
+                save(_tensors(model, adamw), checkpoint_id=folder / _TENSORS, no_dist=self.world.mesh is None)
+            # each rank those that it has just written, which are still in its memory
+            own = (folder / _TENSORS).glob(f"__{self.world.rank}_*")
+            sums = checksums(folder, [f"{_TENSORS}/{path.name}" for path in own])
+            parts = self.world.gather(sums)
             if self.world.first:
-                write_json(
-                    folder / "state.json",
-                    {
-                        **asdict(progress),
-                        "stream": rows,
-                        "fingerprint": self.fingerprint,
-                        "torch": torch.__version__,
-                    },
-                )
+                state = {
+                    **asdict(progress),
+                    "stream": rows,
+                    "fingerprint": self.fingerprint,
+                    "torch": torch.__version__,
+                }
+                write_json(folder / _STATE, state)
+                parts.append(checksums(folder, [_STATE, f"{_TENSORS}/.metadata"]))
+                write_json(folder / _SUMS, {name: one for part in parts for name, one in part.items()})
         if self.world.first:
             for old in sorted(self._all())[:-KEPT]:
                 shutil.rmtree(old)
 
     def load(self, model: nn.Module, adamw: torch.optim.Optimizer) -> tuple[Progress, dict[str, Any]] | None:
-        """Put the newest checkpoint into ``model`` and ``adamw``; returns its progress and all streams' states.
+        """Put the newest whole checkpoint into ``model`` and ``adamw``; returns its progress and all streams' states.
+
+        Those that are damaged are named in a warning and put aside, as ``damaged-step-...``.
 
         Raises:
-            UserError: it is of another run: the settings, the data or the base have changed.
+            UserError: it is of another run: the settings, the data or the base have changed; or none is whole.
         """
         if self.world.first:  # what a process left that died while saving
             for left_over in self.folder.glob(".step-*"):
                 recover_folder(self.folder / left_over.name.split(".")[1])
-        path = self.world.broadcast(self.latest())
-        if path is None:
-            return None
-        state = read_json(path / "state.json")
-        changes = list(differences(state["fingerprint"], self.fingerprint))
+        paths = self.world.broadcast(sorted(self._all(), reverse=True))
+        damaged: dict[Path, str] = {}
+        for path in paths:
+            state, problem = self._examine(path)
+            if state is not None:
+                self._refuse_another_run(state)
+                problem = self._read(path, model, adamw)
+            if state is not None and problem is None:
+                self._put_aside(damaged, path)
+                progress = Progress(state.step, state.tokens, state.seconds, state.losses)
+                logger.info("continuing after step %d (%s)", progress.step, path)
+                return progress, state.stream
+            damaged[path] = problem or "can't be used"
+        if damaged:
+            told = "; ".join(f"{path.name}: {problem}" for path, problem in damaged.items())
+            raise UserError(
+                f"holds no checkpoint that can be used ({told}). Put back a copy of one, or delete this folder to "
+                "train from the first step",
+                file=self.folder,
+            )
+        return None
+
+    def _examine(self, path: Path) -> tuple[_State | None, str | None]:
+        """A checkpoint's state if all its files are what was written, else what is wrong; the same on all ranks.
+
+        The ranks share the files out, for reading them takes minutes where they are large.
+        """
+        expected, problem = self.world.broadcast(_sums(path) if self.world.first else None)
+        if problem is None:
+            share = dict(sorted(expected.items())[self.world.rank :: self.world.size])
+            found = [one for of_rank in self.world.gather(damages(path, share)) for one in of_rank]
+            problem = "; ".join(found) or None
+        state: _State | None = None
+        if problem is None:
+            state, problem = self.world.broadcast(_state(path) if self.world.first else None)
+        return state, problem
+
+    def _refuse_another_run(self, state: _State) -> None:
+        changes = list(differences(state.fingerprint, self.fingerprint))
         if changes:
             raise UserError(
                 f"can't continue, the run has changed: {'; '.join(changes)}. "
                 "Restore the old values, or delete this folder to start again",
                 file=self.folder,
             )
-        tensors = _tensors(model, adamw)
-        with _readable_errors():
-            load(tensors, checkpoint_id=path / "tensors", no_dist=self.world.mesh is None)
-        set_state_dict(
-            model,
-            adamw,
-            model_state_dict=tensors["model"],
-            optim_state_dict=tensors["optimizer"],
-            options=_OPTIONS,
-        )
-        torch.set_rng_state(tensors["random"])
-        progress = Progress(state["step"], state["tokens"], state["seconds"], state["losses"])
-        logger.info("continuing after step %d (%s)", progress.step, path)
-        return progress, state["stream"]
+
+    def _read(self, path: Path, model: nn.Module, adamw: torch.optim.Optimizer) -> str | None:
+        """Take the tensors; what is wrong with them, on all ranks, if they are not this model's."""
+        problem = None
+        try:
+            tensors = _tensors(model, adamw)
+            with _readable_errors():
+                load(tensors, checkpoint_id=path / _TENSORS, no_dist=self.world.mesh is None)
+            set_state_dict(
+                model,
+                adamw,
+                model_state_dict=tensors["model"],
+                optim_state_dict=tensors["optimizer"],
+                options=_OPTIONS,
+            )
+            torch.set_rng_state(tensors["random"])
+        except (RunFailed, KeyError, ValueError, OSError) as error:
+            problem = f"its tensors can't be read ({error})"
+        return next((one for one in self.world.gather(problem) if one is not None), None)
+
+    def _put_aside(self, damaged: Mapping[Path, str], used: Path) -> None:
+        """Say what is damaged and what that costs; out of the way of the checkpoints to come."""
+        if not self.world.first or not damaged:
+            return
+        newest = max(damaged)
+        lost = int(newest.name.removeprefix("step-")) - int(used.name.removeprefix("step-"))
+        for path, problem in damaged.items():
+            logger.warning("checkpoint %s is damaged: %s", path, problem)
+            aside = path.with_name(_ASIDE + path.name)
+            if aside.is_dir() and not aside.is_symlink():
+                shutil.rmtree(aside)
+            path.rename(aside)
+        logger.warning("going on from %s: %d steps are taken again", used.name, lost)
 
     def _all(self) -> Iterator[Path]:
         return (path for path in self.folder.glob("step-*") if re.fullmatch(r"step-\d{8,}", path.name))
@@ -134,6 +212,32 @@ class Checkpoints:
             yield self.world.broadcast(own)
             self.world.barrier()  # all have written: rank 0 may rename it
         self.world.barrier()
+
+
+def _sums(path: Path) -> tuple[dict[str, Any], str | None]:
+    """The content of a checkpoint's ``checksums.json``, or what is wrong with it."""
+    try:
+        found = read_json(path / _SUMS)
+    except (UserError, OSError, RecursionError) as error:
+        return {}, f"{_SUMS} {error.message if isinstance(error, UserError) else error}"
+    needed = {_STATE, f"{_TENSORS}/.metadata"}
+    if not isinstance(found, dict) or not needed <= found.keys():
+        return {}, f"{_SUMS} does not name {' and '.join(sorted(needed))}"
+    return found, None
+
+
+def _state(path: Path) -> tuple[_State | None, str | None]:
+    """The content of a checkpoint's ``state.json``, or what is wrong with it."""
+    try:
+        state = _State.model_validate(read_json(path / _STATE))
+    except ValidationError as error:
+        first = error.errors()[0]
+        return None, f"{_STATE}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+    except (UserError, OSError, RecursionError) as error:
+        return None, f"{_STATE} {error.message if isinstance(error, UserError) else error}"
+    if path.name != f"step-{state.step:08d}":
+        return None, f"{_STATE} is of step {state.step}"
+    return state, None
 
 
 def _tensors(model: nn.Module, adamw: torch.optim.Optimizer) -> dict[str, Any]:

@@ -67,6 +67,10 @@ class TokenStream:
         infilling: None for left-to-right training alone.
         document_masks: attention stays inside a document, so the label that crosses from one to the next is masked.
 
+    Attributes:
+        identity: everything that decides what the stream gives, by name, for a run that goes on to compare: nested
+            and JSON-able, contents as hashes beside their numbers.
+
     Raises:
         UserError: no source, two of one name, or a tokenizer without infilling tokens where they are needed.
     """
@@ -93,21 +97,27 @@ class TokenStream:
             for source in sources
         ]
         self._streams = [LogicalStream(row, rows, sequences, sequence_length + 1) for row in range(rows)]
-        self._identity = {
-            "sources": [
-                [
-                    s.name,
-                    s.share,
-                    s.table.fingerprint,
-                    s.kind,
-                    s.granularity,
-                    s.min_characters,
-                    s.max_characters,
-                ]
+        self.identity: dict[str, Any] = {
+            "sources": {
+                s.name: {
+                    "share": s.share,
+                    s.kind: len(s.table),
+                    "content": s.table.fingerprint,
+                    "granularity": s.granularity,
+                    "min_characters": s.min_characters,
+                    "max_characters": s.max_characters,
+                }
                 for s in sources
-            ],
-            "tokenizer": [tokenizer.spec, tokenizer.config],
-            "shape": [sequence_length, rows, seed, document_masks],
+            },
+            "order": names,
+            "tokenizer": {
+                "ids": tokenizer.vocab_size,
+                "content": _hash([tokenizer.spec, tokenizer.config]),
+            },
+            "sequence_length": sequence_length,
+            "rows": rows,
+            "seed": seed,
+            "document_masks": document_masks,
             "infilling": None if infilling is None else infilling.model_dump(),
         }
 
@@ -126,7 +136,7 @@ class TokenStream:
 
     def fingerprint(self) -> str:
         """Of everything that decides what the stream gives: equal if and only if the batches are."""
-        return blake2b(json.dumps(self._identity, sort_keys=True).encode(), digest_size=16).hexdigest()
+        return _hash(self.identity)
 
     def _batch_of_one(self, row: int) -> Batch:
         pieces, counts = self._streams[row].next_row()
@@ -151,3 +161,7 @@ class TokenStream:
             [[piece.item.id for piece in pieces]],
             dict(counts),
         )
+
+
+def _hash(value: Any) -> str:
+    return blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from codecascade import cli
 from codecascade.cli import generation
 from codecascade.errors import RunFailed, Stopped, UserError
+from codecascade.generation.local import LocalGenerator
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -192,3 +194,79 @@ def test_exit_codes(
     with pytest.raises(SystemExit):
         cli.main(["complete", "m", "--prompt", "x"])
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "iso-8859-1"])
+def test_what_the_outputs_encoding_lacks_is_written_as_a_question_mark(
+    monkeypatch: pytest.MonkeyPatch, model: str, encoding: str
+) -> None:
+    monkeypatch.setattr(LocalGenerator, "stream", lambda self, request: iter(["x = '→", "é'"]))
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
+    with pytest.raises(SystemExit) as end:
+        cli.main(["complete", model, "--prompt", "x"])
+    sys.stdout.flush()
+    assert not end.value.code and written.getvalue() == "x = '?é'".encode(encoding, errors="replace")
+
+
+def test_tables_are_drawn_in_ascii_where_there_is_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    with pytest.raises(SystemExit) as end:
+        cli.main(["eval", "--list"])
+    sys.stdout.flush()
+    assert not end.value.code and b"multipl_e_cpp" in written.getvalue()
+
+
+def test_files_with_a_byte_order_mark(capsys: pytest.CaptureFixture[str], model: str, tmp_path: Path) -> None:
+    mark = b"\xef\xbb\xbf"
+    (tmp_path / "with.py").write_bytes(mark + b"def area(w, h):\r\n    return w\r\n")
+    (tmp_path / "without.py").write_bytes(b"def area(w, h):\r\n    return w\r\n")
+    for line, column, before in ((1, 5, "def "), (2, 1, "def area(w, h):\r\n"), (1, 1, "")):
+        assert generation._at_cursor(tmp_path / "with.py", line, column)[0] == before
+        arguments = ["--line", str(line), "--column", str(column), "--max-new-tokens", "6"]
+        found = [
+            run(capsys, "infill", model, "--file", str(tmp_path / name), *arguments)
+            for name in ("with.py", "without.py")
+        ]
+        assert found[0][:2] == found[1][:2] and found[0][0] == 0
+    (tmp_path / "in.jsonl").write_bytes(mark + b'{"prefix": "a", "suffix": "b"}\r\n')
+    code, _, err = run(
+        capsys, "infill", model, "--jsonl", str(tmp_path / "in.jsonl"), "-o", str(tmp_path / "out.jsonl")
+    )
+    assert code == 0, err
+    [line] = (tmp_path / "out.jsonl").read_text().splitlines()
+    assert json.loads(line).keys() == {"prefix", "suffix", "completion", "finish_reason"}
+
+
+def test_wrong_inputs_are_told_before_a_model_is_loaded(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def load(*arguments: object) -> object:
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr(generation, "_load", load)
+    monkeypatch.chdir(tmp_path)
+    Path("deep.jsonl").write_text('{"prompt": "x"}\n{"prompt": ' + "[" * 5_000 + "]" * 5_000 + "}\n")
+    Path("good.jsonl").write_text('{"prompt": "x"}\n')
+    for arguments, said in (
+        (["complete", "m", "--jsonl", "none.jsonl", "-o", "out"], "none.jsonl: there is no such file"),
+        (["complete", "m", "--jsonl", "deep.jsonl", "-o", "out"], "deep.jsonl:2: is nested too deeply"),
+        (["complete", "m", "--jsonl", "good.jsonl", "-o", "."], ".: -o: is a folder"),
+        (["complete", "m", "--prompt-file", "none"], "none: there is no such file"),
+        (["infill", "m", "--file", "none", "--line", "1", "--column", "1"], "none: there is no such file"),
+        (["compare", "none", "none"], "none"),
+        (
+            ["eval", "--samples", "none.jsonl", "--benchmark", "humaneval", "-o", "out"],
+            "none.jsonl: --samples: there is no",
+        ),
+        (["eval", "--samples", "deep.jsonl", "--benchmark", "humaneval", "-o", "out"], "deep.jsonl:"),
+        (
+            ["eval", "m", "--benchmark", "mbpp", "--data", "none", "-o", "out"],
+            "none: --data: there is no such file",
+        ),
+        (["eval", "m", "--benchmark", "humaneval", "--corpus", "none", "-o", "out"], "none"),
+    ):
+        code, out, err = run(capsys, *arguments)
+        assert (code, out) == (2, "") and said in err and "Traceback" not in err, err
+        assert not Path("out").exists()

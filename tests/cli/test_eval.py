@@ -192,6 +192,139 @@ def test_human_evals_and_evalplus_forms_are_read(capsys: pytest.CaptureFixture[s
     assert results("out")["models"]["canonical"]["humaneval"]["pass@1"]["value"] == 0.5
 
 
+def body(number: int) -> str:
+    return f"    return a + {number}\n"
+
+
+def test_files_of_samples_by_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
+    code = "def add(a):\n    return a + 1\n"
+    write_jsonl(
+        "mbpp-data.jsonl",
+        [
+            {"task_id": n, "text": "Add.", "code": code, "test_list": ["assert add(1) == 2"]}
+            for n in range(2, 13)
+        ],
+    )
+    write_jsonl("one.jsonl", [{"task_id": f"HumanEval/{n}", "completion": body(n)} for n in range(4)])
+    # EvalPlus' file has tasks that the paper's test set lacks.
+    write_jsonl("two.jsonl", [{"task_id": f"Mbpp/{n}", "solution": code} for n in (2, 3, 11, 12)])
+    data = ["--data", "humaneval=HumanEval.jsonl", "--data", "mbpp=mbpp-data.jsonl"]
+    ways = (
+        (["one.jsonl", "two.jsonl"], ["--benchmark", "humaneval,mbpp"]),
+        (["mbpp=two.jsonl", "humaneval=one.jsonl"], []),
+        (["mbpp=two.jsonl", "one.jsonl"], ["--benchmark", "mbpp,humaneval"]),
+    )
+    for number, (files, named) in enumerate(ways):
+        arguments = [
+            *(word for file in files for word in ("--samples", file)),
+            *named,
+            *data,
+            "-o",
+            f"out{number}",
+        ]
+        found, _, err = run(capsys, *arguments)
+        assert (
+            found == 2
+            and "two.jsonl:1: task_id: is no task of the benchmark: 'Mbpp/2'; --skip-unknown" in err
+        )
+        found, _, err = run(capsys, *arguments, "--skip-unknown")
+        assert (
+            found == 0 and "mbpp: 2 samples of the file are of tasks that the benchmark does not have" in err
+        ), err
+        assert [row["passed"] for name in ("humaneval", "mbpp") for row in rows(f"out{number}", name)] == [
+            True
+        ] * 6
+    for arguments, said in (
+        (
+            ["--samples", "two.jsonl", "--samples", "one.jsonl", "--benchmark", "humaneval"],
+            "two.jsonl: --samples: is of none",
+        ),
+        (["--samples", "two.jsonl"], "two.jsonl: --samples: may be of mbpp, mbpp_zero_shot; say whose it is"),
+        (
+            ["--samples", "mbpp=two.jsonl", "--benchmark", "humaneval"],
+            "is of mbpp, which --benchmark does not name",
+        ),
+        (
+            ["--samples", "mbpp=two.jsonl", "--samples", "mbpp=one.jsonl"],
+            "one.jsonl: --samples: mbpp has samples already, in two",
+        ),
+        (
+            ["--samples", "one.jsonl", "--samples", "mbpp=two.jsonl", "--benchmark", "humaneval,mbpp,gsm8k"],
+            "no file has samples of gsm8k",
+        ),
+        (["--samples", "mbpp=none.jsonl"], "none.jsonl: --samples: there is no such file"),
+        (
+            ["--samples", "two.jsonl", "--benchmark", "humaneval", "--skip-unknown"],
+            "holds no samples of humaneval, but 4 of other",
+        ),
+    ):
+        found, _, err = run(capsys, *arguments, *data, "-o", "no")
+        assert found == 2 and said in err and not Path("no").exists(), err
+
+
+@pytest.mark.parametrize(
+    ("label", "refused"),
+    [
+        ({"language": "php"}, True),
+        ({"language": "Haskell"}, True),
+        ({"language": "Python3"}, False),
+        ({"benchmark": "mbpp"}, True),
+        ({"benchmark": "humaneval_plus"}, True),
+        ({"benchmark": "HumanEval"}, False),
+        ({"dataset": "openai/openai_humaneval"}, False),
+        ({"dataset": "humaneval-php"}, True),
+        ({"dataset": "nuprl/MultiPL-E"}, True),
+        ({"dataset": "of my own"}, False),
+    ],
+)
+def test_rows_that_say_something_else_are_refused(
+    capsys: pytest.CaptureFixture[str], label: dict[str, str], refused: bool
+) -> None:
+    write_jsonl("one.jsonl", [{"task_id": "HumanEval/0", "completion": body(0), **label}])
+    found, _, err = run(
+        capsys, "--samples", "one.jsonl", "--benchmark", "humaneval", "--data", "HumanEval.jsonl", "-o", "out"
+    )
+    assert found == (2 if refused else 0), err
+    [(key, value)] = label.items()
+    assert not refused or f"one.jsonl:1: {key}: is {value!r}" in err
+
+
+def test_whole_programs_and_bodies_with_a_byte_order_mark(capsys: pytest.CaptureFixture[str]) -> None:
+    function = "def add_1(a):\n    return a + 1\n"
+    write_jsonl(
+        "one.jsonl",
+        [
+            {"task_id": "HumanEval/1", key: text}
+            for key, text in (
+                ("solution", f"\ufeff{function}"),
+                ("solution", f"from __future__ import annotations\n\n{function}"),
+                (
+                    "completion",
+                    f"\n#!/usr/bin/python\n# coding: latin-1\n'é'\nfrom __future__ import annotations\n{function}",
+                ),
+                ("completion", f"\ufeff{body(1)}"),
+            )
+        ],
+    )
+    given = Path("one.jsonl").read_bytes()
+    Path("one.jsonl").write_bytes(b"\xef\xbb\xbf" + given)
+    arguments = ["--samples", "one.jsonl", "--benchmark", "humaneval", "--data", "HumanEval.jsonl"]
+    assert run(capsys, *arguments, "-o", "out")[0] == 0
+    assert [row["passed"] for row in rows("out")] == [True] * 4
+
+
+def test_names_with_brackets_are_text(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "[/x] [bold]y[/bold]"
+    write_jsonl("[/b].jsonl", [{"task_id": "HumanEval/0", "completion": body(0)}])
+    arguments = ["--samples", "[/b].jsonl", "--benchmark", "humaneval", "--data", "HumanEval.jsonl"]
+    found, out, err = run(capsys, *arguments, "-o", "[/out]", "--name", name)
+    assert found == 0 and name in out and "[/out]: see" in err, err
+    cli_compare = ["compare", "[/out]", "[/out]", "-o", "[/c]"]
+    with pytest.raises(SystemExit) as end:
+        cli.main(cli_compare)
+    assert not end.value.code and "[/c]" in capsys.readouterr().err
+
+
 def test_given_infillings_keep_their_layout(capsys: pytest.CaptureFixture[str]) -> None:
     """What was asked left to right never counts as infilling."""
     found = [
@@ -292,7 +425,7 @@ SAMPLES = ["--samples", "samples.jsonl", "--data", "HumanEval.jsonl", "-o", "out
         ),
         (["MODEL", "--benchmark", "humaneval", *SAMPLES], "MODEL and --samples exclude each other"),
         (["--benchmark", "humaneval", "--endpoint", "http://x", "-o", "out"], "--model NAME belong together"),
-        ([*SAMPLES, "--benchmark", "humaneval,mbpp"], "is of one benchmark (got 2)"),
+        ([*SAMPLES, "--benchmark", "humaneval,mbpp"], "no file has samples of mbpp; name it: NAME=FILE"),
         ([*SAMPLES, "--benchmark", "humaneval", "--limit", "3"], "--limit and --samples exclude"),
         (["MODEL", "--benchmark", "validation", "-o", "out"], "validation: measures on held-out documents"),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import posixpath
 import stat
 import subprocess
 import tarfile
@@ -12,12 +13,15 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from source_trees import Build, MakeTree, module
 
-from codecascade.corpus import archives
-from codecascade.corpus.candidates import Candidate
+from codecascade.corpus import archives, members
+from codecascade.corpus.candidates import Candidate, Origin
 from codecascade.corpus.dropped import Dropped, by_step
 from codecascade.corpus.encoding import UnreadableError
+from codecascade.corpus.members import Member, member_candidates, plain_members, plain_path
 from codecascade.corpus.reading import Contents
 from codecascade.corpus.sources import find
 from codecascade.errors import UserError
@@ -114,6 +118,59 @@ def test_names_that_lead_out_are_left_out(tmp_path: Path) -> None:
         assert set(candidates) == {f"{path.name.partition('.')[0]}:good.py"}
         assert dropped == {"name leads out of the archive": 4}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["t.tar.gz", "z.zip"]
+
+
+ODD_NAMES = [
+    "top//x.py",
+    "top/./x.py",
+    "top///a//x.py",
+    "./top/x.py",
+    "top/\\\\x.py",
+    "top/a/.//x.py",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_odd_names_are_put_right(tmp_path: Path, name: str) -> None:
+    """A licence in the same tree makes each look for the nearest one above it."""
+    files = {"top/LICENSE": MIT, name: "x = 1", "top/sound.py": "y = 2"}
+    for path in (zipped(tmp_path / "z.zip", files), tar(tmp_path / "t.tar.gz", dict(files))):
+        candidates, dropped = found(path)
+        paths = [c.path for c in candidates.values()]
+        assert "sound.py" in paths and len(paths) + sum(dropped.values()) == 2
+        assert not any(part in ("", ".", "..") for each in paths for part in each.split("/"))
+        assert all(c.license == "MIT" for c in candidates.values())
+
+
+@pytest.mark.parametrize(
+    "name", ["/", "//", "///x.py", "//x.py", "a/..", "..", "C:x.py", "\\\\host\\x.py", "../" * 500 + "x.py"]
+)
+def test_names_that_are_no_paths_are_left_out(tmp_path: Path, name: str) -> None:
+    files = {"top/LICENSE": MIT, name: "x = 1", "top/sound.py": "y = 2"}
+    for path in (zipped(tmp_path / "z.zip", files), tar(tmp_path / "t.tar.gz", dict(files))):
+        candidates, _ = found(path)
+        assert [c.path for c in candidates.values()] in (["sound.py"], ["top/sound.py"])
+
+
+@given(st.lists(st.text("ab/.\\:\0", min_size=1, max_size=12), min_size=1, max_size=4))
+def test_names_of_any_kind_make_plain_paths(names: list[str]) -> None:
+    everything = [
+        Member(name, 1, "", "", bytes) for each in names for name in (each, f"{each}/x.py", f"{each}/LICENSE")
+    ]
+    dropped = Dropped()
+    origin = Origin("r", "", "MIT", own=False)
+    kept = plain_members(everything, dropped, "r")
+    assert len(kept) + len(dropped.table()) == len(everything)
+    for candidate in member_candidates(kept, origin, "zip", "z.zip", dropped):
+        assert candidate.path == plain_path(candidate.path) and not posixpath.isabs(candidate.path)
+
+
+def test_names_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "/".join("d" * 90 for _ in range(60)) + "/x.py"
+    path = zipped(tmp_path / "z.zip", {long: "x", "/".join("d" * 300) + "/x.py": "x", "a/y.py": "y"})
+    assert found(path)[1] == {"name too long": 2}
+    monkeypatch.setattr(members, "MOST_NAME_BYTES", 4000)
+    assert found(path) == ({}, {"archive expands beyond reason": 1})
 
 
 def test_links_and_devices_in_archives(tmp_path: Path) -> None:

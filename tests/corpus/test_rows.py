@@ -252,7 +252,7 @@ def test_an_absurdly_long_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (tmp_path / "rows.jsonl").write_text("\n".join(lines))
     dropped = Dropped()
     (short,) = find(str(tmp_path / "rows.jsonl"), dropped)
-    assert text(short) == "short" and reasons(dropped) == {"row longer than 200 MB": 1}
+    assert text(short) == "short" and reasons(dropped) == {"row longer than 0.001 MB": 1}
     with pytest.raises(UnreadableError, match="larger"):
         text(short, limit=3)
 

@@ -110,6 +110,12 @@ def test_white_space_at_a_prompts_end_is_owed_by_the_answer(server: Server) -> N
     assert whole.text == "plain\n" and server.requests[-1][1]["prompt"] == "def f():\n"
 
 
+def test_a_stop_behind_text_only_is_not_the_servers_affair(server: Server) -> None:
+    server.behave = lambda number, body: (200, answered(body, "\n  \n    x = 1\n    y = 2\n"))
+    [answer] = ask(endpoint(server), Continuation("def f():", ("\n",), stop_after_text=True))
+    assert answer.text == "\n  \n    x = 1" and "stop" not in server.requests[-1][1]
+
+
 def test_several_requests_at_a_time_and_no_more(server: Server) -> None:
     def slowly(number: int, body: dict[str, Any]) -> Any:
         time.sleep(0.05)

@@ -184,6 +184,19 @@ def test_a_generator_of_a_folder(model: Llama, tokenizer: Tokenizer, tmp_path: P
     assert generator.context_length == model.config.max_position_embeddings
 
 
+def test_a_prompt_beyond_the_configs_positions_is_read_where_it_is_wanted(
+    model: Llama, tokenizer: Tokenizer
+) -> None:
+    length = model.config.max_position_embeddings
+    request = Request(tuple(tokenizer.encode("x = 1\n"))[:1] * (length + 5), Sampling(max_new_tokens=4))
+    generator = LocalGenerator(model, tokenizer)
+    refused, read = (
+        next(iter(generator.generate([replace(request, beyond_context=beyond, stop_ids=NEVER)])))
+        for beyond in (False, True)
+    )
+    assert refused.finish_reason == "context" and read.finish_reason == "length" and len(read.ids) == 4
+
+
 @pytest.mark.smollm2
 def test_the_pretrained_model_writes_python() -> None:
     generator = load_generator("smollm2-135m-instruct", precision="fp32")

@@ -111,3 +111,11 @@ def test_what_healing_gave_back_is_no_text_yet() -> None:
     assert build([b"\n"], required=b"\n")[1].empty
     assert not build([b"\n  x"], required=b"\n")[1].empty
     assert not build([b"\n", b"x"], required=b"\n")[1].empty
+
+
+@given(st.text(" \nab", max_size=9), st.lists(st.integers(1, 9), max_size=4))
+def test_stops_behind_text_only(text: str, places: list[int]) -> None:
+    _, builder = build(split(text.encode(), places), stop=("\n",), stop_after_text=True)
+    before = text[: len(text) - len(text.lstrip())]
+    assert builder.text == before + text.lstrip().partition("\n")[0]
+    assert (builder.stopped_by is not None) == ("\n" in text.lstrip())

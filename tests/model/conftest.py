@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from codecascade.model.config import LlamaConfig, RopeScaling
+from codecascade.model.folder import save_folder
 from codecascade.model.llama import Llama
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.tokens.training import train_tokenizer
@@ -73,3 +76,19 @@ def make_config() -> Callable[..., LlamaConfig]:
 @pytest.fixture(scope="session")
 def tokenizer() -> Tokenizer:
     return train_tokenizer(["def add(first, second):\n    return first + second\n"] * 4, 300, kind="llama")
+
+
+@pytest.fixture(scope="module")
+def whole(make_model: Callable[..., Llama], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole") / "model"
+    tokenizer = train_tokenizer(
+        ["def add(first, second):\n    return first + second\n"] * 4, 300, kind="bytes"
+    )
+    model = make_model()
+    save_folder(folder, model, model.config, tokenizer)
+    return folder
+
+
+@pytest.fixture
+def folder(whole: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "model"))

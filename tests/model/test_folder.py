@@ -292,7 +292,7 @@ NORM = "model.norm.weight"
         (lambda f: rewrite(f, lambda t: t.update({NORM: torch.ones(33)})), f"{NORM}: has the shape (33,)"),
         (lambda f: rewrite(f, lambda t: t.update({NORM: torch.ones(32).to(torch.int8)})), "quantised"),
         (lambda f: change(f, "config.json", attention_bias=True), "self_attn.k_proj.bias"),
-        (lambda f: change(f, "config.json", vocab_size=20), "tokens, but the model only 20 rows"),
+        (lambda f: change(f, "config.json", vocab_size=20), "has the shape (320, 32), and by"),
         (lambda f: (f / "tokenizer.json").unlink(), "tokenizer.json"),
     ],
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import tomllib
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from codecascade.plan import (
     show_seconds,
 )
 from codecascade.recipe import Recipe, make_recipe, read_recipe
+from codecascade.recipe.settings import to_data
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -91,6 +94,66 @@ def test_what_does_not_fit_is_warned_of() -> None:
     recipe = one_stage(steps=1, micro_batch_rows=16)
     (warning,) = [w for w in make_plan(recipe, memory="8GB").warnings if w.startswith("code:")]
     assert "set activation_checkpointing = true" in warning
+
+
+def applied(recipe: Recipe, stage: str, remedy: str) -> tuple[Recipe, int | None]:
+    """The recipe with one ``set a = x and b = y`` or ``use N devices and set ...`` of a warning, and N."""
+    devices = re.search(r"use (\d+) devices", remedy)
+    text = remedy.partition("set ")[2]
+    data = to_data(recipe)
+    table = next(one for one in data["stage"] if one["name"] == stage)
+    for change in filter(None, text.split(" and ")):
+        key, value = tomllib.loads(change).popitem()
+        assert table.get(key) != value, "it is set already"
+        table[key] = value
+    return make_recipe(data), int(devices[1]) if devices else None
+
+
+def too_large(recipe: Recipe, devices: int, memory: str) -> list[str]:
+    warnings = make_plan(recipe, devices=devices, memory=memory).warnings
+    return [warning for warning in warnings if f"a device, of {show_bytes(parse_bytes(memory))}; " in warning]
+
+
+@pytest.mark.parametrize("memory", ["1GB", "3GB", "24GB"])
+@pytest.mark.parametrize("devices", [1, 8])
+@pytest.mark.parametrize("set_already", [{}, {"activation_checkpointing": True}, {"train": "lora"}])
+@pytest.mark.parametrize("rows", [1, 16])
+def test_advice_that_is_followed_makes_it_fit(
+    memory: str, devices: int, set_already: dict[str, Any], rows: int
+) -> None:
+    """By the plan's own count; and nothing is advised that is set already."""
+    for base, length in (("smollm2-135m", 2048), ("code-llama-7b", 16_384)):
+        recipe = one_stage(
+            base=base,
+            steps=1,
+            sequence_length=length,
+            batch_tokens=64 * length,
+            micro_batch_rows=rows,
+            **set_already,
+        )
+        for warning in too_large(recipe, devices, memory):
+            stage, _, advice = warning.partition(": ")
+            advice = advice.partition("; ")[2]
+            if "are not enough" in advice:
+                everything = {"activation_checkpointing": True, "micro_batch_rows": 1, "train": "lora"}
+                spared = {**to_data(recipe)["stage"][0], **everything}
+                whole = make_recipe({**to_data(recipe), "stage": [spared]})
+                assert too_large(whole, devices, memory)
+                continue
+            for remedy in advice.split(" or "):
+                changed, number = applied(recipe, stage, remedy)
+                assert not too_large(changed, number or devices, memory), remedy
+
+
+@pytest.mark.parametrize("size", ["7b", "13b", "34b", "70b"])
+def test_advice_for_the_shipped_recipes(size: str) -> None:
+    recipe = read_recipe(RECIPES / f"code-llama-{size}.toml")
+    for warning in too_large(recipe, 8, "80GB"):
+        stage, _, advice = warning.partition(": ")
+        for remedy in advice.partition("; ")[2].split(" or "):
+            changed, number = applied(recipe, stage, remedy)
+            left = [one.partition(": ")[0] for one in too_large(changed, number or 8, "80GB")]
+            assert stage not in left, remedy
 
 
 def test_lora_and_checkpointing_save_memory() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from codecascade.cli import main
-from codecascade.sandbox import attacks
+from codecascade.sandbox import attack_programs, attacks
 from codecascade.sandbox.check import best_confinement
 from codecascade.sandbox.languages import table
 from codecascade.sandbox.sandbox import Sandbox
@@ -63,8 +63,28 @@ def test_the_attacks_succeed_where_nothing_confines() -> None:
     with Sandbox("weak", workers=1, confinement="none") as open_door:
         held = {name for name, attack in attacks.PROMISES.items() if attack(open_door)}
         assert held == {"no leftovers", "limits"}  # what needs no help of the kernel's
-        for attack in (attacks.TCP, attacks.SIGNALS, attacks.PROCESSES, attacks.CALLS):
+        for attack in (attacks.TCP, attacks.FILES, attacks.SIGNALS, attacks.PROCESSES, attacks.CALLS):
             assert not attack(open_door), attack.tried
+        if os.getuid() == 0:  # another user can't read it anyway
+            assert not attacks.PRIVATE(open_door)
+
+
+def test_datagrams_changes_and_locks_succeed_where_nothing_confines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each alone, without what else an attack tries."""
+    with Sandbox("weak", workers=1, confinement="none") as open_door:
+        monkeypatch.setattr(attacks, "network", lambda sandbox: True)
+        assert not attacks.words(open_door)
+        assert not attacks.writes(open_door, attack_programs.CHANGES)
+
+
+def test_people_are_told_what_lacks(best: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    main_exit(["sandbox", "check", "--json"])
+    layers = json.loads(capsys.readouterr().out)["layers"]
+    assert all((layer["why"] is None) == layer["there"] for layer in layers)
+    main_exit(["sandbox", "check"])
+    told = " ".join(capsys.readouterr().out.split())
+    for why in {layer["why"] for layer in layers} - {None}:
+        assert " ".join(why.split()) in told
 
 
 def main_exit(arguments: list[str]) -> int:
@@ -144,7 +164,8 @@ def test_a_missing_toolchain_is_a_mistake_that_names_the_package(
 AS_A_USER = """
 import sys
 sys.dont_write_bytecode = True
-from codecascade.sandbox.attacks import PROCESSES, PROMISES, VERDICT
+from codecascade.sandbox.attacks import IGNORED, PRIVATE, PROCESSES, PROMISES, VERDICT
+from codecascade.sandbox.processor_time import available
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.sandbox.zones import Zones
 for kind in ("namespaces", "bubblewrap", "landlock"):
@@ -154,6 +175,8 @@ for kind in ("namespaces", "bubblewrap", "landlock"):
         held = {name: attack(box) for name, attack in PROMISES.items()}
         held["other processes"] = PROCESSES(box)
         held["forgery"] = VERDICT(box)
+        held["private files"] = PRIVATE(box)
+        held["processor time"] = not available() or IGNORED(box)
         box.run("import os\\nos.mkdir('x', 0)\\nos.chmod('.', 0)")
         fill = "for i in range(6):\\n    with open(str(i), 'wb') as f: f.write(bytes(60 << 20))"
         held["full folder"] = kind == "landlock" or not box.run(fill).passed

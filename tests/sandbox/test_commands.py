@@ -72,6 +72,33 @@ def test_a_missing_command_is_not_started(sandbox: Sandbox) -> None:
     assert outcome.outcome == "not_started" and "no-such-compiler" in (outcome.exception or "")
 
 
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"program": b"\x7fELFrubbish"},
+        {"program": b"of no kind"},
+        {"program": b""},
+        {"program": b"#!/no/such/interpreter\n"},
+        {"program/inside": b"a folder"},
+        {},
+    ],
+    ids=["rubbish", "no format", "empty", "no interpreter", "folder", "missing"],
+)
+def test_a_product_that_can_not_be_executed_has_failed(sandbox: Sandbox, files: dict[str, bytes]) -> None:
+    """Nobody counts what could not start: no answer may make itself one."""
+    outcome = sandbox.run_command(Command(("./program",), files=files))
+    assert outcome.outcome == "failed" and "can't be executed" in (outcome.exception or ""), outcome
+    alien = bytearray(Path("/bin/true").read_bytes())
+    alien[18:20] = b"\xff\x00"  # the processor that it is for
+    assert sandbox.run_command(Command(("./program",), files={"program": bytes(alien)})).outcome == "failed"
+
+
+def test_arguments_that_are_too_long_have_failed(sandbox: Sandbox) -> None:
+    for argument in ("x" * 200_000, "x\0y"):
+        outcome = sandbox.run_command(Command(("cat", argument)))
+        assert outcome.outcome == "failed" and "can't be executed" in (outcome.exception or ""), outcome
+
+
 def test_further_folders_can_be_read_not_written(sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "library").write_text("content")
     hidden = sandbox.run_command(shell(f"cat {tmp_path}/library"))

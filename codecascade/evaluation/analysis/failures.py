@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from codecascade.evaluation.analysis.complaints import says_that_it_does_not_parse
 from codecascade.evaluation.analysis.folder import Key, Row, is_right, key
 
-PASSED, WRONG, SYNTAX = "passed", "wrong answer", "syntax error"
+PASSED, WRONG = "passed", "wrong answer"
+SYNTAX, COMPILE = "syntax error", "compile error"
 NOT_RUN, TOO_LONG = "not run", "prompt too long"
 _OUTCOMES = {
     "timed_out": "time-out",
@@ -20,8 +22,9 @@ _OUTCOMES = {
 }
 # How languages say it: C++'s, Java's and C#'s assertions, PHP's and R's tests; Bash's failed test is an exit status.
 _WRONG = re.compile(r"AssertionError|Assertion `|Debug\.Assert|Test failed|is not TRUE|^exit status 1$")
+_COMPILER = "compile: "
 _SYNTAX = re.compile(
-    r"^compile\b|^(?:\w+: )*(?:SyntaxError|IndentationError|TabError|Parse error)\b|syntax error|compilation "
+    r"^(?:\w+: )*(?:SyntaxError|IndentationError|TabError|Parse error)\b|syntax error|compilation "
     r"(?:errors|aborted)|^Error: unexpected|^\S+\.sh: line \d+: `"
 )
 _EXCEPTION = re.compile(
@@ -100,9 +103,10 @@ def gather(rows: Iterable[Row]) -> dict[Key, Problem]:
 def kind(row: Row) -> str:
     """Why a sample failed, in the words of the report; ``""`` where it is neither right nor wrong.
 
-    ``wrong answer`` is a failed assertion (or a text that isn't the true one), ``syntax error`` what does not parse
-    or compile, else it is the exception's type; ``time-out``, ``out of memory``, ``killed`` and ``not run`` are the
-    sandbox's words.
+    ``wrong answer`` is a failed assertion (or a text that isn't the true one), ``syntax error`` what does not parse,
+    ``compile error`` what parses and does not compile (a type, a missing return; MultiPL-E's harness calls both
+    ``SyntaxError``), else it is the exception's type; ``time-out``, ``out of memory``, ``killed`` and ``not run``
+    are the sandbox's words.
     """
     right, outcome = is_right(row), row.get("outcome")
     if right:
@@ -119,6 +123,8 @@ def kind(row: Row) -> str:
 
 
 def _failure(detail: str) -> str:
+    if detail.startswith(_COMPILER):
+        return SYNTAX if says_that_it_does_not_parse(detail.removeprefix(_COMPILER)) else COMPILE
     if _SYNTAX.search(detail):
         return SYNTAX
     if _WRONG.search(detail):
@@ -139,9 +145,9 @@ def table(problems: Iterable[Problem]) -> Counter[str]:
 
 
 def ordered(kinds: Iterable[str]) -> list[str]:
-    """Passed, wrong answer, syntax error, exceptions by their names, then what the sandbox stopped or never ran."""
+    """Passed, wrong answers, what does not parse or compile, exceptions by name, what was stopped or never ran."""
     ends = [*_OUTCOMES.values(), TOO_LONG]
-    starts = [PASSED, WRONG, SYNTAX]
+    starts = [PASSED, WRONG, SYNTAX, COMPILE]
 
     def place(name: str) -> tuple[int, int, str]:
         if name in starts:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,8 +18,9 @@ from typing import Any
 
 from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks import apps_programs
-from codecascade.evaluation.benchmarks.answers import fenced_code, untagged
+from codecascade.evaluation.benchmarks.answers import cut, untagged
 from codecascade.evaluation.benchmarks.humaneval import in_chat
+from codecascade.evaluation.benchmarks.replies import program_in
 from codecascade.evaluation.data import Data, Type, holds, locate, need, read_records
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.rates import mean, pass_rates
@@ -35,6 +36,7 @@ from codecascade.evaluation.task import (
     Task,
 )
 from codecascade.sandbox.outcome import Outcome
+from codecascade.text_files import parse_json
 
 DIFFICULTIES = ("introductory", "interview", "competition")
 KS = (1, 5, 10, 100)
@@ -68,8 +70,8 @@ _MOST_IN_A_SHOT = 2_500  # characters of question and solution: two must fit a c
 class AppsProblem:
     """``packed`` are its test cases, compressed JSON: those of the whole test set are 1.2 GB of text.
 
-    ``solution`` is the shortest known one that is valid Python, "" where there is none; ``call_based`` that a
-    function is called rather than standard input read; ``first_case`` is for a reader.
+    ``solution`` is the shortest known one that is valid Python, "" where there is none; ``function`` what is called,
+    "" where standard input is read; ``first_case`` is for a reader.
     """
 
     problem_id: str
@@ -77,15 +79,24 @@ class AppsProblem:
     question: str
     starter_code: str
     solution: str
-    call_based: bool
+    function: str
     first_case: str
     packed: bytes
+
+    @property
+    def call_based(self) -> bool:
+        return bool(self.function)
 
     @property
     def cases(self) -> dict[str, Any]:
         """``inputs``, ``outputs`` (as many) and, for a call-based problem, ``fn_name``."""
         cases: dict[str, Any] = json.loads(zlib.decompress(self.packed))
         return cases
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What an answer has to define: of a call-based problem its function, or the class that has it."""
+        return frozenset({self.function, "Solution"}) if self.call_based else frozenset()
 
     def instruction(self, fence: str) -> str:
         """What is asked, in the paper's words; of a call-based problem with the code to start from."""
@@ -204,7 +215,7 @@ def _problem(place: str, row: dict[str, Any]) -> AppsProblem | None:
         row["question"],
         row.get("starter_code") or "",
         _shortest_valid(solutions),
-        bool(cases.get("fn_name")),
+        str(cases.get("fn_name") or ""),
         f"{len(inputs)} test cases, of which the first is:\n{_shown(inputs[0])}\n->\n{_shown(outputs[0])}",
         zlib.compress(json.dumps(cases).encode(), 1),
     )
@@ -231,10 +242,7 @@ def _parsed(value: Any, place: str, key: str) -> Any:
     """Both fields are JSON in a text, in some copies plain JSON."""
     if not isinstance(value, str):
         return value
-    try:
-        return json.loads(value) if value.strip() else None
-    except ValueError as error:
-        raise UserError(f"is not valid JSON ({error})", file=place, key=key) from None
+    return parse_json(value, f"{place}: {key}") if value.strip() else None
 
 
 def _task(problem: AppsProblem, examples: str, fence: str, context: Context) -> Task:
@@ -258,11 +266,16 @@ def _task(problem: AppsProblem, examples: str, fence: str, context: Context) -> 
         context.settings.apps_max_new_tokens,
         expected=problem.solution,
         test=problem.first_case,
-        extract=partial(fenced_code, quotes=True) if chat else untagged,
+        extract=partial(program_in, names=problem.names, quotes=True) if chat else _base_answer(fence),
         programs=programs,
         judge=judge,
         fields={"difficulty": problem.difficulty},
     )
+
+
+def _base_answer(fence: str) -> Callable[[str], str]:
+    """What a block holds that the prompt opened, up to where it is closed."""
+    return lambda text: untagged(cut(text, (_closing(fence),)))
 
 
 def _closing(fence: str) -> str:
@@ -280,5 +293,6 @@ _APPS = Benchmark(
     metrics=metrics,
     temperature=0.6,
     chats=True,
+    ids="apps/",
 )
 BENCHMARKS = (_APPS, _APPS.sampled())

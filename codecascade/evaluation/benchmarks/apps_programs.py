@@ -18,12 +18,12 @@ from codecascade.evaluation.benchmarks.outputs import (
     same_output,
     same_value,
 )
+from codecascade.evaluation.benchmarks.python_code import without_future
 from codecascade.evaluation.task import Program, Row
 from codecascade.sandbox.outcome import Outcome
 
 _CPU_SECONDS = 4.0  # a test case, as in APPS' own runner (there by the clock)
 _RESULT = "result of the call: "
-_FUTURE = re.compile(r"^from __future__ import .*\n", re.MULTILINE)
 # What APPS' own runner imports before an answer; each line is only put there where the answer has one of its names.
 _IMPORTS = {
     **{
@@ -127,11 +127,11 @@ def verdict(cases: dict[str, Any], outcomes: Sequence[Outcome], *, like_apps: bo
 
 
 def _with_imports(code: str) -> str:
-    future = "".join(_FUTURE.findall(code))
+    future, code = without_future(code)
     words = set(re.findall(r"\w+", code))
     imports = "; ".join(line for line, names in _IMPORTS.items() if words.intersection(names))
     first = "import sys; sys.set_int_max_str_digits(0); exit = quit = sys.exit"
-    return f"{future}{first}\n{imports}\n{_FUTURE.sub('', code)}\n"
+    return f"{future}{first}\n{imports}\n{code}\n"
 
 
 def _text(lines: str | list[Any]) -> str:

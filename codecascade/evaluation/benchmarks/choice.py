@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks.table import BENCHMARKS, check_names
-from codecascade.evaluation.data import holds, is_here, locate
+from codecascade.evaluation.data import holds, is_here, locate, read_records
 
 
 def named_benchmarks(lists: Iterable[str]) -> list[str]:
@@ -55,6 +56,59 @@ def assign_data(given: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
     return found
 
 
+def assign_samples(given: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
+    """``[NAME=]PATH`` by benchmark, for files of samples.
+
+    A path without a name is for the one benchmark that is named; else for the benchmark that it is called after, or
+    for those whose task ids its first row has. Without ``names`` every benchmark is one.
+
+    Raises:
+        UserError: there is no such benchmark or file, a file is for none of the benchmarks, or one has none or two.
+    """
+    found: dict[str, Path] = {}
+    for text in given:
+        name, equals, place = text.partition("=")
+        if equals and "/" not in name and not Path(text).exists():
+            check_names([name], "--samples")
+            path, fitting = _samples_file(place), [name]
+        else:
+            path = _samples_file(text)
+            fitting = list(names) if len(names) == len(given) == 1 else _whose(path, names)
+        for name in fitting:
+            if names and name not in names:
+                raise UserError(f"is of {name}, which --benchmark does not name", file=path, key="--samples")
+            if name in found:
+                raise UserError(f"{name} has samples already, in {found[name]}", file=path, key="--samples")
+            found[name] = path
+    if given and (without := [name for name in names if name not in found]):
+        raise UserError(f"no file has samples of {', '.join(without)}; name it: NAME=FILE", key="--samples")
+    return {name: found[name] for name in names or found if name in found}
+
+
+def _samples_file(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.exists():
+        raise UserError("there is no such file", file=path, key="--samples")
+    if path.is_dir():
+        raise UserError("is a folder; name a file of samples", file=path, key="--samples")
+    return path
+
+
+def _whose(path: Path, names: Sequence[str]) -> list[str]:
+    """The benchmarks that a file's samples are of, by its name or the first row's task id."""
+    known = list(names) or [name for name, benchmark in BENCHMARKS.items() if benchmark.samples == 1]
+    if (stem := path.name.partition(".")[0]) in known:
+        return [stem]
+    first = next((str(row.get("task_id")) for _, row in read_records(path)), "")
+    fitting = [name for name in known if (ids := BENCHMARKS[name].ids) and re.match(ids, first)]
+    if not fitting or (not names and len(fitting) > 1):
+        which = (
+            f"may be of {', '.join(fitting)}" if fitting else "is of none of the benchmarks by its task ids"
+        )
+        raise UserError(f"{which}; say whose it is: NAME={path}", file=path, key="--samples")
+    return fitting
+
+
 def check_needs(names: Iterable[str], data: Mapping[str, Path], *, corpus: bool, model: bool) -> bool:
     """See that benchmarks have what they need; returns whether programs are to be run.
 
@@ -96,6 +150,8 @@ def where(name: str, given: Mapping[str, Path], *, corpus: bool) -> str:
 
 
 def _there(path: str) -> Path:
+    if not path.strip():
+        raise UserError("names no file or folder; the current folder is written '.'", key="--data")
     found = Path(path).expanduser()
     if not found.exists():
         raise UserError("there is no such file or folder", file=path, key="--data")

@@ -104,5 +104,6 @@ BENCHMARKS = (
         tasks=tasks,
         metrics=metrics,
         greedy=True,
+        ids="docstrings/",
     ),
 )

@@ -14,6 +14,7 @@ from codecascade.errors import UserError
 from codecascade.evaluation import rates
 from codecascade.evaluation.benchmarks.answers import last_number
 from codecascade.evaluation.benchmarks.humaneval import in_chat
+from codecascade.evaluation.benchmarks.replies import without_thoughts
 from codecascade.evaluation.data import Data, load
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Dialogue, Message, Prompt, Row, Task
@@ -116,7 +117,7 @@ def _prompt(question: str, context: Context) -> Prompt:
 
 def _first_answer(text: str) -> str:
     """The answer up to a question of the model's own, or to the end of the line that says "the answer is"."""
-    answer = text.partition(_STOP)[0]
+    answer = without_thoughts(text).partition(_STOP)[0]
     said = _SAID.search(answer)
     return answer[: said.end()] if said else answer
 
@@ -139,5 +140,6 @@ BENCHMARKS = (
         metrics=metrics,
         greedy=True,
         chats=True,
+        ids="gsm8k/",
     ),
 )

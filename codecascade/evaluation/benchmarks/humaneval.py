@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from codecascade.evaluation.benchmarks.answers import fenced_code, sanitized
+from codecascade.evaluation.benchmarks.python_code import behind, sanitized
+from codecascade.evaluation.benchmarks.replies import program_in
 from codecascade.evaluation.data import Data, Record, load, need
 from codecascade.evaluation.drawing import subset
 from codecascade.evaluation.metrics import Metric
@@ -113,15 +114,13 @@ def completion_task(
     settings = context.settings
 
     def programs(completion: str) -> Sequence[Program]:
-        return [Program(problem.prompt + completion, tests=check, timeout=timeout)]
+        return [Program(behind(problem.prompt, completion), tests=check, timeout=timeout)]
 
     def from_solution(solution: str) -> str:
         return whole_program(solution, problem.prompt)
 
     def from_reply(text: str) -> str:
-        return from_solution(
-            sanitized(fenced_code(text, holding=f"def {problem.entry_point}("), problem.entry_point)
-        )
+        return from_solution(sanitized(program_in(text, {problem.entry_point}), problem.entry_point))
 
     chats = in_chat(settings, context.model)
     return Task(
@@ -153,8 +152,10 @@ def in_chat(settings: EvaluateSettings, model: Model) -> bool:
 def whole_program(solution: str, prompt: str) -> str:
     """A whole program as what follows ``prompt``, so that ``prompt + completion`` can be run.
 
-    A prompt ends in a docstring, which is a body: a program that defines the function again can stand behind it.
+    A prompt ends in a docstring, which is a body: a program that defines the function again can stand behind it, and
+    finds the prompt's imports and helpers there.
     """
+    solution = solution.removeprefix("\ufeff")
     return solution[len(prompt) :] if solution.startswith(prompt) else "\n" + solution
 
 
@@ -172,5 +173,6 @@ _HUMANEVAL = Benchmark(
     tasks=humaneval_tasks,
     metrics=pass_metrics,
     chats=True,
+    ids=r"HumanEval/\d+$",
 )
 BENCHMARKS = (_HUMANEVAL, _HUMANEVAL.sampled())

@@ -18,6 +18,7 @@ from typing import Any
 
 from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks.humaneval import HumanEvalProblem, completion_task
+from codecascade.evaluation.benchmarks.python_code import behind
 from codecascade.evaluation.data import Data, load, need
 from codecascade.evaluation.drawing import subset
 from codecascade.evaluation.metrics import Metric
@@ -134,7 +135,7 @@ def _literal(value: Any) -> str:
 
 
 def _programs(prompt: str, checks: Sequence[str], completion: str) -> Sequence[Program]:
-    return [Program(prompt + completion, tests=each, timeout=_TASK_SECONDS) for each in checks]
+    return [Program(behind(prompt, completion), tests=each, timeout=_TASK_SECONDS) for each in checks]
 
 
 def _judge(completion: str, outcomes: Sequence[Outcome]) -> Row:
@@ -160,5 +161,6 @@ BENCHMARKS = (
         tasks=plus_tasks,
         metrics=plus_metrics,
         chats=True,
+        ids=r"HumanEval/\d+$",
     ),
 )

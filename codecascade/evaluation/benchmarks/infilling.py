@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks.humaneval import DATA as HUMANEVAL
 from codecascade.evaluation.benchmarks.humaneval import problems_of
 from codecascade.evaluation.benchmarks.infilling_problems import (
@@ -87,6 +88,7 @@ def infilling_tasks(
             programs=partial(_programs, problem) if problem.test else None,
             judge=partial(_judge, problem.middle),
             fields={"format": layout},
+            from_solution=partial(middle_of, prefix=problem.prefix, suffix=problem.suffix),
         )
         for layout in formats
         for problem in problems
@@ -95,8 +97,24 @@ def infilling_tasks(
 
 def _prompt(problem: InfillingProblem, layout: str, settings: EvaluateSettings) -> Prompt:
     if layout == LEFT_TO_RIGHT:
-        return Continuation(problem.prefix, ("\n",))
+        return next_line(problem.prefix)
     return Gap(problem.prefix, problem.suffix, layout, settings.infilling_heal)
+
+
+def middle_of(solution: str, *, prefix: str, suffix: str) -> str:
+    """The middle in a whole text. Raises UserError if the text is not prefix, middle and suffix."""
+    if len(solution) < len(prefix) + len(suffix) or not (
+        solution.startswith(prefix) and solution.endswith(suffix)
+    ):
+        raise UserError(
+            "must begin with the task's prefix and end in its suffix; or give the middle as completion"
+        )
+    return solution[len(prefix) : len(solution) - len(suffix)]
+
+
+def next_line(prefix: str) -> Continuation:
+    """One line after a prefix. What ends inside a line, or before its end, may go on with a line break first."""
+    return Continuation(prefix, ("\n",), stop_after_text=not prefix.endswith("\n"))
 
 
 def _programs(problem: InfillingProblem, middle: str) -> Sequence[Program]:
@@ -181,6 +199,7 @@ def _benchmark(
     tasks: Callable[[Context], list[Task]],
     *needs: str,
     metric: str = "pass@1",
+    ids: str = "",
 ) -> Benchmark:
     return Benchmark(
         name,
@@ -192,6 +211,7 @@ def _benchmark(
         metrics=infilling_metrics,
         notes=infilling_notes,
         greedy=True,
+        ids=ids,
     )
 
 
@@ -220,9 +240,16 @@ BENCHMARKS = (
         SINGLE_LINE,
         single_line_tasks,
         metric="exact_match",
+        ids="SingleLineInfilling/",
     ),
     *(
-        _benchmark(name, title, _published(file), partial(_published_tasks, kind, name, _published(file)))
+        _benchmark(
+            name,
+            title,
+            _published(file),
+            partial(_published_tasks, kind, name, _published(file)),
+            ids=f"{kind}Infilling/",
+        )
         for name, (title, file, kind) in _PUBLISHED.items()
     ),
 )

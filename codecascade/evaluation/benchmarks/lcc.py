@@ -1,10 +1,11 @@
 """Long code completion (Guo et al. 2023), balanced over file length (paper, Table 7): the next line of a long file.
 
-The paper resampled LCC's test sets so that all lengths count alike, and did not publish which examples it took. Here
-each language's examples are put into buckets by length and the same number is drawn from each. Lengths are counted in
-words and signs, not in a model's tokens, so that every model is asked the same.
+The paper resampled LCC's validation and test sets so that all lengths count alike, and did not publish which examples
+it took. Here each language's examples are put into buckets by length and the same number is drawn from each. Lengths
+are counted in words and signs, not in a model's tokens, so that every model is asked the same.
 
-A model without long-context training sees the last 4,000 tokens of a file (the paper's rule).
+A model without long-context training sees the last 4,000 tokens of a file (the paper's rule), one with it all of
+them, however many positions its config names. No config tells: a setting does, and by default the positions.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from codecascade.evaluation.benchmarks.similarity import (
     edit_similarity,
     equal_tokens,
 )
-from codecascade.evaluation.data import Data, Record, locate, read_records
+from codecascade.evaluation.data import Data, Record, holds, locate, read_records
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.rates import answers, grouped, mean
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Row, Task
@@ -47,9 +48,15 @@ def _data(language: str) -> Data:
         ),
         licence="C-UDA",
         hub=f"microsoft/LCC_{language}",
-        hub_files=("data/test-*.parquet",),
+        hub_files=("data/test-*.parquet", "data/validation-*.parquet"),
         fields=("context", "gt"),
     )
+
+
+def _validation(language: str) -> Data:
+    """The other half of a local copy, where the first is found by a name with ``test``."""
+    files = tuple(f"{folder}LCC_{language}/*{name}*" for folder in ("", "*/") for name in ("valid", "dev"))
+    return replace(DATA[language], files=files, hub_files=("data/validation-*.parquet",))
 
 
 DATA = {language: _data(language) for language in LANGUAGES}
@@ -101,11 +108,16 @@ def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
 
 
 def notes(rows: Sequence[Row], context: Context) -> list[str]:
-    """How many files were seen in part."""
+    """What the model was taken for, and how many files were seen in part."""
+    with_or_without = "with" if _is_long(context) else "without"
+    why = "" if context.settings.lcc_long_context is not None else ", by the positions of its context"
+    found = [f"The model is taken for one {with_or_without} long-context training{why} (lcc_long_context)."]
     cut = sum(bool(row.get("cut")) for row in rows)
-    if not cut:
-        return []
-    return [f"Of {cut} of {len(rows)} files the model saw the last {_view(context):,} tokens at most."]
+    if cut:
+        found.append(
+            f"Of {cut} of {len(rows)} files the model saw the last {_view(context):,} tokens at most."
+        )
+    return found
 
 
 def _records(context: Context) -> dict[str, list[Record]]:
@@ -123,6 +135,9 @@ def _records(context: Context) -> dict[str, list[Record]]:
                 raise
             missing = error
             continue
+        if given is not None and holds(other := _validation(language), given):
+            paths += [path for path in locate("lcc", other, given) if path not in paths]
+        paths = [path for path in paths if "train" not in path.name] or paths
         found[language] = [record for path in paths for record in read_records(path, required=_FIELDS)]
     if not found and missing is not None:
         raise missing
@@ -148,10 +163,11 @@ def _task(task_id: str, language: str, row: dict[str, Any], length: int, context
     text = restored(row["context"])
     text += "" if text.endswith("\n") else "\n"
     line = restored(row["gt"])
-    seen = last_tokens(text, _view(context), context.model.count_tokens)
+    view = _view(context)
+    seen = text if view is None else last_tokens(text, view, context.model.count_tokens)
     return Task(
         task_id,
-        Continuation(seen, ("\n",)),
+        Continuation(seen, ("\n",), beyond_context=view is None),
         _MAX_NEW_TOKENS,
         expected=line,
         extract=lambda completion: restored(completion.partition("\n")[0]),
@@ -171,13 +187,24 @@ def _judge(line: str) -> Callable[[str, Sequence[Outcome]], Row]:
     return judge
 
 
-def _view(context: Context) -> int:
-    """Tokens of a file that the model may see: what its context leaves, or 4,000 where that is short."""
+def _is_long(context: Context) -> bool:
+    """Whether the model had long-context training, as far as is known."""
+    said, length = context.settings.lcc_long_context, context.model.context_length
+    return (length is None or length >= _LONG_CONTEXT) if said is None else said
+
+
+def _view(context: Context) -> int | None:
+    """Tokens of a file that the model may see; None for all.
+
+    A server takes no more than its context has room for; one that does not tell is taken for one of 16,384 tokens.
+    """
     length = context.model.context_length
-    if length is None:
-        return _LONG_CONTEXT - _MAX_NEW_TOKENS
-    room = max(1, length - _MAX_NEW_TOKENS - 1)  # and the token before the text
-    return room if length >= _LONG_CONTEXT else min(room, _SHORT_VIEW)
+    if _is_long(context):
+        if context.model.tokenizer is not None:
+            return None
+        # The token before the text takes a place, too.
+        return _LONG_CONTEXT - _MAX_NEW_TOKENS if length is None else max(1, length - _MAX_NEW_TOKENS - 1)
+    return _SHORT_VIEW if length is None else min(_SHORT_VIEW, max(1, length - _MAX_NEW_TOKENS - 1))
 
 
 def last_tokens(text: str, most: int, count_tokens: Callable[[str], int]) -> str:
@@ -206,5 +233,6 @@ BENCHMARKS = (
         metrics=metrics,
         notes=notes,
         greedy=True,
+        ids=r"(python|java|csharp)/\d+$",
     ),
 )

@@ -8,14 +8,18 @@ the tests begins a new line.
 
 from __future__ import annotations
 
+import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from codecascade.errors import UserError
-from codecascade.evaluation.benchmarks.answers import fenced_code
+from codecascade.evaluation.benchmarks.answers import cut
 from codecascade.evaluation.benchmarks.humaneval import in_chat, pass_metrics
+from codecascade.evaluation.benchmarks.python_code import bound_names, declares, names_read, parsed
+from codecascade.evaluation.benchmarks.replies import program_in, without_thoughts
 from codecascade.evaluation.data import Data, load
 from codecascade.evaluation.task import (
     Benchmark,
@@ -26,7 +30,6 @@ from codecascade.evaluation.task import (
     Program,
     Prompt,
     Task,
-    unchanged,
 )
 
 DATA = Data(
@@ -37,6 +40,7 @@ DATA = Data(
 )
 SHOTS = (2, 3, 4)
 TEST = range(11, 511)
+STOPS = ("[DONE]",)
 _BLOCK = (
     "You are an expert Python programmer, and here is your task: {text}{then}Your code should pass these tests:\n\n"
     "{tests}\n"
@@ -61,6 +65,14 @@ class MbppProblem:
     def block(self, *, then: str = " ") -> str:
         """The task as a prompt has it; ``then`` stands between what is asked and the tests."""
         return _BLOCK.format(text=self.text, then=then, tests="\n".join(self.tests))
+
+    @property
+    def functions(self) -> frozenset[str]:
+        """What the tests use of the reference program."""
+        code = parsed(self.code) or ast.Module([], [])
+        tests = [tree for test in self.tests if (tree := parsed(test)) is not None]
+        defined = {name for statement in code.body for name in bound_names(statement)}
+        return frozenset(defined.intersection(*map(names_read, tests)) if tests else defined)
 
     @property
     def check(self) -> str:
@@ -101,7 +113,7 @@ def mbpp_tasks(context: Context) -> list[Task]:
         f"{by_number[number].block()}[BEGIN]\n{by_number[number].code}\n[DONE]\n" for number in SHOTS
     )
     return [
-        _task(problem, Continuation(f"{shots}{problem.block()}[BEGIN]\n", ("[DONE]",)), context)
+        _task(problem, Continuation(f"{shots}{problem.block()}[BEGIN]\n", STOPS), context)
         for problem in problems
         if problem.number in TEST
     ]
@@ -134,20 +146,28 @@ def _task(problem: MbppProblem, prompt: Prompt, context: Context, *, tagged: boo
         context.settings.mbpp_max_new_tokens,
         expected=problem.code,
         test=problem.check.strip(),
-        extract=tagged_code if tagged else unchanged,
+        extract=partial(tagged_code, names=problem.functions) if tagged else partial(cut, stops=STOPS),
         programs=programs,
         aliases=(str(problem.number), f"Mbpp/{problem.number}"),
     )
 
 
-def tagged_code(text: str) -> str:
-    """The program between ``[PYTHON]`` tags, without them the whole reply; of either a code block, if it has one.
+def tagged_code(text: str, names: Collection[str] = ()) -> str:
+    """The program between ``[PYTHON]`` tags, without them of the whole reply; of either a code block, if it has one.
+
+    Of several pairs of tags it is the last that holds a program, and that defines one of ``names``, if any does.
 
     >>> tagged_code("[PYTHON]\\nx = 1\\n[/PYTHON] is it.")
     '\\nx = 1\\n'
     """
-    match = _TAGGED.search(text)
-    return fenced_code(match[1] if match else text.partition("[/PYTHON]")[0])
+    text = without_thoughts(text)
+    tagged = [program_in(match[1], names) for match in _TAGGED.finditer(text)]
+    if not tagged:
+        return program_in(text.partition("[/PYTHON]")[0], names)
+    sound = [
+        program for program in tagged if (tree := parsed(program)) and (not names or declares(tree, names))
+    ]
+    return (sound or tagged)[-1]
 
 
 def _unix(text: str) -> str:
@@ -163,6 +183,7 @@ _MBPP = Benchmark(
     frozenset({"sandbox"}),
     tasks=mbpp_tasks,
     metrics=pass_metrics,
+    ids=r"(MBPP|Mbpp)/\d+$",
 )
 BENCHMARKS = (
     _MBPP,
@@ -175,6 +196,7 @@ BENCHMARKS = (
         frozenset({"sandbox"}),
         tasks=mbpp_zero_shot_tasks,
         metrics=pass_metrics,
+        ids=r"(MBPP|Mbpp)/\d+$",
         chats=True,
     ),
 )

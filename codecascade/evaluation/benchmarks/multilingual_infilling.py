@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from codecascade.evaluation.benchmarks.infilling import middle_of
 from codecascade.evaluation.data import Data, load
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric
 from codecascade.evaluation.rates import answers, grouped, mean
@@ -45,6 +47,7 @@ def tasks(context: Context) -> list[Task]:
             expected=row["canonical_solution"],
             judge=_judge(row["canonical_solution"]),
             fields={"language": language, "format": layout},
+            from_solution=partial(middle_of, prefix=row["prompt"], suffix=row["suffix"]),
         )
         for layout in formats
         for task_id, language, row in lines
@@ -69,7 +72,9 @@ def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
 
 def _prompt(row: dict[str, Any], layout: str, context: Context) -> Prompt:
     if layout == LEFT_TO_RIGHT:
-        return Continuation(row["prompt"], ("\n",))
+        # In most rows the line break before the masked line is in neither the prompt nor the line.
+        prompt: str = row["prompt"]
+        return Continuation(prompt if prompt.endswith("\n") else f"{prompt}\n", ("\n",))
     return Gap(row["prompt"], row["suffix"], layout, context.settings.infilling_heal)
 
 
@@ -89,6 +94,7 @@ BENCHMARKS = (
         tasks=tasks,
         metrics=metrics,
         greedy=True,
+        ids=r"(python|java|javascript)/HumanEval_",
         reads=("infilling",),
     ),
 )

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from codecascade.errors import UserError
 from codecascade.evaluation import rates
+from codecascade.evaluation.benchmarks.answers import cut
 from codecascade.evaluation.data import Data, Record, load, need
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Program, Row, Task
@@ -79,6 +80,7 @@ def _benchmark(language: str) -> Benchmark:
         tasks=partial(tasks, language),
         metrics=metrics,
         notes=partial(notes, language),
+        ids=r"HumanEval_\d+_",
     )
 
 
@@ -115,20 +117,12 @@ def _task(record: Record, language: str, max_new_tokens: int) -> Task:
         Continuation(prompt, tuple(stops)),
         max_new_tokens,
         test=tests,
-        extract=_cut(stops),
+        extract=partial(cut, stops=stops),
+        from_solution=lambda solution: solution.removeprefix(prompt),
         programs=lambda completion: [Program(f"{prompt}{completion}\n{tests}", language)],
         judge=verdict,
         fields={"language": language},
     )
-
-
-def _cut(stops: Sequence[str]) -> Callable[[str], str]:
-    """Given samples may not have been cut yet."""
-
-    def cut(text: str) -> str:
-        return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
-
-    return cut
 
 
 def verdict(completion: str, outcomes: Sequence[Outcome]) -> Row:

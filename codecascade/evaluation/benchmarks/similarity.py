@@ -11,6 +11,11 @@ _ORDER = 4
 # The evaluator splits words from punctuation and then applies mteval-v11a's rules, which at that point can only
 # part underscores from words.
 _WORDS = re.compile(r"[^\W_]+|_|[^\w\s]")
+# Of Python, Java and C#: strings as they are, operators of several signs, words and numbers, any other sign.
+_TOKENS = re.compile(
+    r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|>>>=|\*\*=|//=|<<=|>>=|\?\?=|\.\.\.|->|=>|:=|::|\?\?|\?\."
+    r"|\+\+|--|&&|\|\||\*\*|//|<<|[-+*/%&|^=!<>@]=|\d+\.\d\w*|\w+|[^\w\s]"
+)
 _CODE = re.compile(r"\w+|[^\w\s]")
 
 
@@ -63,8 +68,12 @@ def edit_similarity(first: str, second: str) -> float:
 
 
 def equal_tokens(first: str, second: str) -> bool:
-    """Whether both are the same but for white space between tokens."""
-    return first.split() == second.split()
+    """Whether two lines of code have the same tokens, whatever white space is between them.
+
+    (LongCoder's evaluator parses both lines for it. Here strings and numbers are one token each, so are operators of
+    several signs, and comments count.)
+    """
+    return _TOKENS.findall(first) == _TOKENS.findall(second)
 
 
 def _common_subsequence(first: str, second: str) -> int:

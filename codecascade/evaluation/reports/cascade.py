@@ -23,7 +23,8 @@ from codecascade.evaluation.reports.columns import COLUMNS, Column
 from codecascade.evaluation.reports.examples import examples, head, tail
 from codecascade.evaluation.reports.rendering import render
 from codecascade.evaluation.reports.tree import tree
-from codecascade.files import atomic_write, read_jsonl
+from codecascade.files import atomic_write
+from codecascade.training.logs import read_log
 
 _INSTEAD = "left to right"
 
@@ -53,11 +54,11 @@ def summary(report: RunReport) -> list[RenderableType]:
         for model in models:
             metric = column.of(model)
             if metric is not None:
-                cells.append(f"{column.text(metric)}\n[dim]{column.interval(metric)}[/]")
+                cells.append(Text.assemble(column.text(metric), "\n", (column.interval(metric), "dim")))
             elif (metric := column.instead(model)) is not None:
-                cells.append(f"[dim]{_INSTEAD}[/]\n{column.text(metric)}")
+                cells.append(Text.assemble((_INSTEAD, "dim"), "\n", column.text(metric)))
             else:
-                cells.append("")
+                cells.append(Text())
         table.add_row(column.title + (", %" if column.percent else ""), *cells)
     shown: list[RenderableType] = [table]
     shared = examples(models)
@@ -205,7 +206,7 @@ def _loss_plot(models: Sequence[ModelReport], hues: dict[str, str]) -> str:
     curves = []
     for model in models:
         if model.log is not None and model.log.exists():
-            rows = [row for _, row in read_jsonl(model.log)]
+            rows = [row for row in read_log(model.log) if {"tokens", "loss"} <= row.keys()]
             if rows:
                 tokens, losses = [row["tokens"] for row in rows], [row["loss"] for row in rows]
                 curves.append(plots.LossCurve(model.name, tokens, losses))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codecascade.evaluation.analysis.failures import (
+    COMPILE,
     NOT_RUN,
     PASSED,
     SYNTAX,
@@ -26,6 +27,7 @@ _COLOURS = {
     PASSED: "#4fa394",
     WRONG: "#a9b6c3",
     SYNTAX: "#8a5fbf",
+    COMPILE: "#b99bd9",
     "time-out": "#b5483a",
     "out of memory": "#7a2f26",
     "killed": "#4b5560",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from codecascade.errors import UserError
 from codecascade.evaluation.running.result import BenchmarkResult
@@ -30,6 +31,19 @@ def check_folder(folder: Path, model: str) -> None:
         )
 
 
+def _is_envelope(content: Any, model: str) -> bool:
+    """Whether what was read is what :func:`write_envelope` writes, as far as it reads it again."""
+    if not isinstance(content, dict):
+        return False
+    models, described = content.get("models", {}), content.get("benchmarks", {})
+    return (
+        isinstance(models, dict)
+        and isinstance(models.get(model, {}), dict)
+        and isinstance(described, dict)
+        and all(isinstance(each, dict) and "seconds" in each for each in described.values())
+    )
+
+
 def write_envelope(
     folder: Path,
     model: str,
@@ -44,6 +58,10 @@ def write_envelope(
     """
     path = folder / "results.json"
     before = read_json(path) if path.exists() else {}
+    if not _is_envelope(before, model):
+        raise UserError(
+            "is damaged; delete it: it is written again from the benchmarks' own files", file=path
+        )
     models = before.get("models", {}).get(model, {}) | {
         name: {metric: figure.to_json() for metric, figure in result.metrics.items()}
         for name, result in results.items()
@@ -68,7 +86,8 @@ def write_envelope(
         {
             "models": {model: models},
             "cost": {model: cost},
-            "versions": versions(),
+            # What measured the benchmarks of earlier calls stays.
+            "versions": before.get("versions", {}) | versions(results),
             "model": dict(about),
             "benchmarks": benchmarks,
             "command": command,

@@ -3,20 +3,23 @@
 A journal is a file of JSON lines. The first says what it belongs to. Then each sample, known by its place in the
 order of tasks and samples, has a line for its answer and one for its verdict::
 
-    {"place": 7, "answer": {"completion": ..., "finish_reason": ..., ...}}
-    {"place": 7, "verdict": {"passed": true, ...}}
+    {"place": 7, "answer": {"completion": ..., "finish_reason": ..., ...}, "crc": 2774315023}
+    {"place": 7, "verdict": {"passed": true, ...}, "crc": 1040203417}
 
 Lines are flushed as they are written (so a killed process loses none) and synchronised with the disk every few
-seconds (so a machine that loses power loses few). A last line that is torn is cut off. Only the lines' positions are
-held in memory: 16 bytes a sample.
+seconds (so a machine that loses power loses few). A last line that is torn is cut off. ``crc`` is the CRC-32 of the
+line without it: a line that is damaged is passed over with a warning, and its sample is asked for again. Only the
+lines' positions are held in memory: 16 bytes a sample.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 import time
+import zlib
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +27,8 @@ from typing import Any
 
 from codecascade.errors import UserError
 from codecascade.files import disk_errors, json_line
+
+logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 _SYNC_SECONDS = 5.0
@@ -96,7 +101,7 @@ class Journal:
     def _append(self, positions: array[int], place: int, line: Row) -> None:
         with disk_errors(self.path):
             position = self._file.seek(0, os.SEEK_END)
-            self._file.write(json_line(line))
+            self._file.write(_checked(line))
             self._file.flush()
             positions[place] = position
             if time.monotonic() - self._synchronised > _SYNC_SECONDS:
@@ -105,7 +110,7 @@ class Journal:
     def _synchronise(self) -> None:
         now = time.monotonic()
         self._file.seek(0, os.SEEK_END)
-        self._file.write(json_line({"seconds": round(now - self._synchronised, 3)}))
+        self._file.write(_checked({"seconds": round(now - self._synchronised, 3)}))
         self._file.flush()
         os.fsync(self._file.fileno())
         self._seconds += now - self._synchronised
@@ -149,32 +154,66 @@ class Journal:
             return line
 
     def _read(self, header: Row, again: bool) -> None:
-        """Find every line's position; cut off what is torn."""
+        """Find every line's position; cut off what is torn, pass over what is damaged."""
         self._file.seek(0)
         first = self._file.readline()
         header = json.loads(json_line(header))
-        whole = first.endswith(b"\n")
-        if not whole or (again and differences(json.loads(first), header)):
+        found = _object(first)
+        if found is None and first.endswith(b"\n") and not again:
+            raise UserError(
+                "its first line is damaged, so what it belongs to is not known; delete it to ask everything again",
+                file=self.path,
+            )
+        if found is None or (again and differences(found, header)):
+            if first.endswith(b"\n") and found is None:
+                logger.warning("%s: its first line is damaged, so it is begun anew", self.path)
             self._file.truncate(0)
             self._file.write(json_line(header))
             self._file.flush()
             return
-        check_same(json.loads(first), header, self.path)
-        position = self._file.tell()
+        check_same(found, header, self.path)
+        position, damaged = self._file.tell(), 0
         for line in iter(self._file.readline, b""):
-            try:
-                entry = json.loads(line) if line.endswith(b"\n") else None
-            except ValueError:
-                entry = None  # the power failed: what follows a broken line is not to be trusted either
-            if entry is None:
+            if not line.endswith(b"\n"):
                 self._file.truncate(position)
-                return
-            if "seconds" in entry:
-                self._seconds += entry["seconds"]
-            else:
-                positions = self._answers if "answer" in entry else self._verdicts
-                positions[entry["place"]] = position
+                break
+            damaged += not self._note(line, position)
             position += len(line)
+        for place, answer in enumerate(self._answers):
+            # a verdict that came before the answer, or without one, is that of an answer that was damaged
+            if self._verdicts[place] < answer or answer == _NOWHERE:
+                self._verdicts[place] = _NOWHERE
+        if damaged:
+            logger.warning(
+                "%s: %d damaged lines are passed over; their samples are made again", self.path, damaged
+            )
+
+    def _note(self, line: bytes, position: int) -> bool:
+        """Remember where a line is; False if it is damaged."""
+        entry = _object(line)
+        if entry is None or entry.pop("crc", None) != zlib.crc32(json_line(entry)):
+            return False
+        if "seconds" in entry:
+            self._seconds += entry["seconds"]
+            return True
+        place = entry.get("place")
+        if not isinstance(place, int) or not 0 <= place < len(self):
+            return False
+        (self._answers if "answer" in entry else self._verdicts)[place] = position
+        return True
+
+
+def _checked(row: Row) -> bytes:
+    return json_line({**row, "crc": zlib.crc32(json_line(row))})
+
+
+def _object(line: bytes) -> Row | None:
+    """The JSON object of a whole line; None if it is none."""
+    try:
+        value = json.loads(line) if line.endswith(b"\n") else None
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def check_same(before: Row, now: Row, file: Path) -> None:

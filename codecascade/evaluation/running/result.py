@@ -9,12 +9,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
+from codecascade.errors import UserError
 from codecascade.evaluation.metrics import Metric, as_asked
 from codecascade.evaluation.running.journal import check_same
 from codecascade.files import disk_errors, read_json, write_json
 
 Row = dict[str, Any]
 _EXAMPLES = 2_000
+_DAMAGED = "is damaged; delete the evaluation's folder, or put the file back"
 
 
 @dataclass(frozen=True)
@@ -62,20 +64,25 @@ class BenchmarkResult:
             again: None also if it was made with something else.
 
         Raises:
-            UserError: it was made with something else.
+            UserError: it was made with something else, or is damaged.
         """
         path = folder / f"{name}.json"
         if not path.exists():
             return None
         content = read_json(path)
+        if not isinstance(content, dict) or not isinstance(content.get("made_with"), dict):
+            raise UserError(_DAMAGED, file=path)
         before = content.pop("made_with")
         made_with = json.loads(json.dumps(made_with))
         if before != made_with:
             if again:
                 return None
             check_same(before, made_with, path)
-        content["metrics"] = as_asked({key: Metric(**value) for key, value in content["metrics"].items()})
-        return cls(examples=examples(folder, name), **content)
+        try:
+            content["metrics"] = as_asked({key: Metric(**value) for key, value in content["metrics"].items()})
+            return cls(examples=examples(folder, name), **content)
+        except (AttributeError, KeyError, TypeError):
+            raise UserError(_DAMAGED, file=path) from None
 
 
 class Rows(Sequence[Row]):
@@ -95,7 +102,8 @@ class Rows(Sequence[Row]):
 
     def __iter__(self) -> Iterator[Row]:
         with open(self.path, "rb") as file:
-            yield from map(json.loads, file)
+            for number, line in enumerate(file, 1):
+                yield self._row(line, number)
 
     @overload
     def __getitem__(self, index: int) -> Row: ...
@@ -106,8 +114,16 @@ class Rows(Sequence[Row]):
             return [self[place] for place in range(*index.indices(len(self)))]
         with open(self.path, "rb") as file:
             file.seek(self._positions[index])
-            row: Row = json.loads(file.readline())
-            return row
+            return self._row(file.readline(), index + 1)
+
+    def _row(self, line: bytes, number: int) -> Row:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise UserError(_DAMAGED, file=f"{self.path}:{number}")
+        return row
 
 
 def samples_file(folder: Path, name: str) -> Path:

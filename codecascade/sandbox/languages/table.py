@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,12 +35,16 @@ _BY_NAME = {name: language for language in LANGUAGES for name in (language.name,
 
 @dataclass(frozen=True)
 class ToolchainReport:
-    """Whether a language's programs can be run here: ``version`` is None where not, ``install`` says what to do."""
+    """Whether a language's programs can be run here: ``version`` is None where not, ``install`` says what to do.
+
+    ``lacks`` names what is missing or wrong, with the package to install where it is one alone.
+    """
 
     language: str
     title: str
     version: str | None
     install: str
+    lacks: tuple[str, ...] = ()
 
 
 def canonical_name(name: str) -> str:
@@ -92,15 +97,24 @@ def why_not(language: str) -> str | None:
     if name == PYTHON or toolchain(name) is not None:
         return None
     row = _BY_NAME[name]
-    return f"{row.title} programs can't be run: the toolchain is missing; {row.install}"
+    return f"{row.title} programs can't be run: {row.unusable() or 'the toolchain is missing'}; {row.install}"
 
 
 def toolchains() -> list[ToolchainReport]:
     """A line for each language, in the order of the table."""
-    found = ((language, toolchain(language.name)) for language in LANGUAGES)
-    return [
-        ToolchainReport(
-            language.name, language.title, None if tools is None else tools.version, language.install
-        )
-        for language, tools in found
-    ]
+    return [_report(language, toolchain(language.name)) for language in LANGUAGES]
+
+
+def _report(language: Language, tools: Toolchain | None) -> ToolchainReport:
+    version = None if tools is None else tools.version
+    wrong = language.unusable() if tools is None else None
+    missing = [f"{each.name} (apt install {each.package})" for each in language.extras if not each.there()]
+    lacks = (*([wrong] if wrong else []), *(missing if tools is not None else []))
+    return ToolchainReport(language.name, language.title, version, language.install, lacks)
+
+
+def versions_of(languages: Iterable[str]) -> dict[str, str]:
+    """The versions of the toolchains of ``languages`` (any of their names) that are here; asked once a process."""
+    names = dict.fromkeys(map(canonical_name, languages))
+    found = {name: toolchain(name) for name in names if name != PYTHON}
+    return {name: tools.version for name, tools in found.items() if tools is not None}

@@ -19,23 +19,45 @@ _LIBRARIES = (
 )
 
 
-def _library() -> str | None:
-    """The folder of the ``typescript`` package: that of the ``tsc`` in ``PATH``, or a usual one."""
+def _packages() -> list[str]:
+    """The folders of the ``typescript`` packages: that of the ``tsc`` in ``PATH``, and the usual ones."""
     tsc = shutil.which("tsc")
     beside = [] if tsc is None else [os.path.dirname(os.path.dirname(os.path.realpath(tsc)))]
-    for folder in (*beside, *_LIBRARIES):
-        if os.path.isfile(f"{folder}/lib/typescript.js"):
-            return os.path.realpath(folder)
-    return None
+    return [folder for folder in (*beside, *_LIBRARIES) if os.path.isfile(f"{folder}/package.json")]
+
+
+def _library() -> str | None:
+    """The folder of the first package that can be called from node."""
+    folders = (folder for folder in _packages() if os.path.isfile(f"{folder}/lib/typescript.js"))
+    return next(map(os.path.realpath, folders), None)
+
+
+def _version(folder: str) -> str:
+    try:
+        with open(f"{folder}/package.json", encoding="utf-8") as file:
+            return f"TypeScript {json.load(file)['version']}"
+    except (OSError, ValueError, LookupError, TypeError):
+        return "TypeScript of an unknown version"
 
 
 def _find() -> Toolchain | None:
     node, library = find_tools("node", version=("--version",)), _library()
     if node is None or library is None:
         return None
-    with open(f"{library}/package.json", encoding="utf-8") as file:
-        version = f"TypeScript {json.load(file)['version']}, node {node.version}"
+    version = f"{_version(library)}, node {node.version}"
     return Toolchain(version, {**node.paths, "typescript": library}, (*node.folders, library))
+
+
+def _unusable() -> str | None:
+    if shutil.which("node") is None:
+        return None
+    found = _packages()
+    if not found or _library() is not None:
+        return None
+    # From its seventh version on the compiler is a program of its own.
+    return (
+        f"{_version(found[0])} has no lib/typescript.js, which is called from node: versions before 7 have it"
+    )
 
 
 def _plan(text: str, toolchain: Toolchain, limits: Limits) -> Plan:
@@ -57,9 +79,10 @@ TYPESCRIPT = Language(
     title="TypeScript",
     names=("ts",),
     suffixes=(".ts",),
-    install="apt install nodejs npm && npm install -g typescript",
+    install="apt install nodejs npm && npm install -g typescript@5",
     trial="let x: number = 1;",
     find=_find,
+    unusable=_unusable,
     finish=javascript.finish,
     plan=_plan,
     server=_server,

@@ -62,6 +62,49 @@ def test_kinds_in_other_languages(detail: str, expected: str) -> None:
     assert kind({"passed": False, "outcome": "failed", "detail": detail}) == expected
 
 
+@pytest.mark.parametrize(
+    ("complaint", "expected"),
+    [
+        ("program.cpp:1:13: error: expected ‘}’ at end of input", "syntax error"),
+        ("program.cpp:1:14: error: stray ‘@’ in program", "syntax error"),
+        ('program.cpp:1:24: error: missing terminating " character', "syntax error"),
+        ("program.cpp:1:91: error: ‘x’ was not declared in this scope", "compile error"),
+        (
+            "program.cpp:1:31: error: invalid conversion from ‘const char*’ to ‘int’ [-fpermissive]",
+            "compile error",
+        ),
+        ("collect2: error: ld returned 1 exit status", "compile error"),
+        ("line 1: ';' expected", "syntax error"),
+        ("line 3: class, interface, enum, or record expected", "syntax error"),
+        ("line 1: reached end of file while parsing", "syntax error"),
+        ("line 1: invalid method declaration; return type required", "syntax error"),
+        ("line 1: missing return statement", "compile error"),
+        ("line 6: cannot find symbol; symbol: variable expected; location: class Problem", "compile error"),
+        ("line 1: incompatible types: java.lang.String cannot be converted to int", "compile error"),
+        ("program.cs(3,9): error CS1002: ; expected", "syntax error"),
+        ("program.cs(3,9): error CS1525: Unexpected symbol `}'", "syntax error"),
+        ("program.cs(3,9): error CS0161: `P.F(int)': not all code paths return a value", "compile error"),
+        ("program.cs(3,9): error CS1501: No overload for method `F' takes `2' arguments", "compile error"),
+        ("line 1: TS1005: ';' expected.", "syntax error"),
+        ("line 3: TS2322: Type 'string' is not assignable to type 'number'.", "compile error"),
+        ("line 3: TS2554: 2 arguments expected", "compile error"),
+        ("./program.go:5:2: syntax error: unexpected newline, expected comma or )", "syntax error"),
+        ("vet: ./program_test.go:5:1: expected declaration, found x", "syntax error"),
+        ('./program.go:3:8: "os" imported and not used', "compile error"),
+        ("./program_test.go:4:1: missing return", "compile error"),
+        ("error: expected one of `!` or `::`, found `=`", "syntax error"),
+        ("error: this file contains an unclosed delimiter", "syntax error"),
+        ("error[E0382]: borrow of moved value: `s`", "compile error"),
+        ("error[E0061]: this function takes 1 argument but 2 arguments were expected", "compile error"),
+        ("error: cannot find macro `foo` in this scope", "compile error"),
+        ("error: linking with `cc` failed: exit status: 1", "compile error"),
+        ("the compiler did not survive the program: it ended", "compile error"),
+    ],
+)
+def test_a_compile_error_is_no_syntax_error(complaint: str, expected: str) -> None:
+    assert kind({"passed": False, "outcome": "failed", "detail": f"compile: {complaint}"}) == expected
+
+
 def test_problems_are_counted_and_equal_answers_shown_once() -> None:
     rows = [sample("a", n == 150, completion=f"x = {n // 50}\n", sample=n) for n in range(200)]
     rows += [sample("b", False, "NameError: x", format=layout) for layout in ("psm", "spm")]
@@ -88,11 +131,21 @@ def test_a_new_kind_of_answer_is_kept_however_late() -> None:
 
 
 def test_order_of_kinds() -> None:
-    kinds = ["not run", "ValueError", "passed", "time-out", "KeyError", "syntax error", "wrong answer"]
+    kinds = [
+        "not run",
+        "ValueError",
+        "compile error",
+        "passed",
+        "time-out",
+        "KeyError",
+        "syntax error",
+        "wrong answer",
+    ]
     assert ordered(kinds) == [
         "passed",
         "wrong answer",
         "syntax error",
+        "compile error",
         "KeyError",
         "ValueError",
         "time-out",

@@ -80,7 +80,9 @@ def test_canonical_solutions_pass_and_broken_ones_do_not(
         for text in (task.expected, broken[name])
     ]
     write_jsonl(files / "samples.jsonl", samples)
-    result, rows = measure(name, samples=files / "samples.jsonl", sandbox=confined, data={name: files})
+    result, rows = measure(
+        name, samples={name: files / "samples.jsonl"}, sandbox=confined, data={name: files}
+    )
     assert [row["passed"] for row in rows] == [True, False] * len(tasks) and tasks
     assert result.metrics["pass@1"].value == 0.5
 
@@ -102,7 +104,9 @@ def test_more_inputs_find_what_the_first_do_not(files: Path, measure: Any, confi
     ]
     write_jsonl(files / "samples.jsonl", samples)
     data = {"humaneval_plus": files / "HumanEvalPlus.jsonl"}
-    result, rows = measure("humaneval_plus", samples=files / "samples.jsonl", sandbox=confined, data=data)
+    result, rows = measure(
+        "humaneval_plus", samples={"humaneval_plus": files / "samples.jsonl"}, sandbox=confined, data=data
+    )
     assert [(row["base_passed"], row["passed"]) for row in rows] == [(True, False), (True, True)]
     assert {name: metric.value for name, metric in result.metrics.items()} == {
         "pass@1": 0.5,
@@ -226,7 +230,9 @@ def test_the_program_is_between_the_tags(reply: str, code: str) -> None:
 def test_other_names_and_the_sanitized_form_are_known(files: Path, measure: Any, sandbox: Any) -> None:
     samples = [{"task_id": name, "completion": "def add(a): return a + 11"} for name in (11, "11", "Mbpp/11")]
     write_jsonl(files / "samples.jsonl", samples)
-    _, rows = measure("mbpp", samples=files / "samples.jsonl", sandbox=sandbox, data={"mbpp": files})
+    _, rows = measure(
+        "mbpp", samples={"mbpp": files / "samples.jsonl"}, sandbox=sandbox, data={"mbpp": files}
+    )
     assert [(row["task_id"], row["passed"]) for row in rows] == [("MBPP/11", True)] * 3
     sanitized = [
         {

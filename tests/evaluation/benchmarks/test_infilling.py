@@ -8,7 +8,13 @@ import pytest
 
 from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks.humaneval import HumanEvalProblem, humaneval_problems
-from codecascade.evaluation.benchmarks.infilling import finished_middle, infilling_tasks, single_line_tasks
+from codecascade.evaluation.benchmarks.infilling import (
+    finished_middle,
+    infilling_tasks,
+    middle_of,
+    next_line,
+    single_line_tasks,
+)
 from codecascade.evaluation.benchmarks.infilling_problems import (
     InfillingProblem,
     body_lines,
@@ -17,7 +23,7 @@ from codecascade.evaluation.benchmarks.infilling_problems import (
 )
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.settings import EvaluateSettings
-from codecascade.evaluation.task import Context, Gap
+from codecascade.evaluation.task import Context, Continuation, Gap
 from codecascade.files import write_jsonl
 from codecascade.sandbox.sandbox import Sandbox
 
@@ -258,7 +264,7 @@ def test_true_middles_of_published_files_score_100_and_others_0(
     write_jsonl(tmp_path / "samples.jsonl", samples)
     with Sandbox() as sandbox:
         result, given = measure(
-            name, samples=tmp_path / "samples.jsonl", sandbox=sandbox, data={name: tmp_path}
+            name, samples={name: tmp_path / "samples.jsonl"}, sandbox=sandbox, data={name: tmp_path}
         )
     assert [row["passed"] for row in given] == [True, False] * 3
     assert result.metrics["pass@1"].value == 0.5
@@ -271,3 +277,18 @@ def test_single_lines_come_of_humaneval_or_of_the_published_file(tmp_path: Any) 
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no data of infilling_single_line"):
         single_line_tasks(Context(EvaluateSettings(), data=tmp_path / "empty"))
+
+
+@pytest.mark.parametrize(("prefix", "waits"), [("def f(x):\n", False), ("def f(x):", True), ("x = ", True)])
+def test_left_to_right_a_prefix_may_end_before_its_lines_end(prefix: str, waits: bool) -> None:
+    assert next_line(prefix) == Continuation(prefix, ("\n",), stop_after_text=waits)
+
+
+def test_the_middle_of_a_whole_solution() -> None:
+    assert (
+        middle_of("ab\nc", prefix="a", suffix="c") == "b\n" and middle_of("ac", prefix="a", suffix="c") == ""
+    )
+    assert middle_of("a", prefix="a", suffix="") == ""
+    for other in ("xb\nc", "ab\nx", "a"):
+        with pytest.raises(UserError, match="must begin with the task's prefix and end in its suffix"):
+            middle_of(other, prefix="a", suffix="c" if other != "a" else "a")

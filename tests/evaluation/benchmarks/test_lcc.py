@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks import lcc
-from codecascade.evaluation.benchmarks.similarity import code_bleu4, edit_similarity
+from codecascade.evaluation.benchmarks.similarity import code_bleu4, edit_similarity, equal_tokens
 from codecascade.evaluation.running.execution import judged
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Context, Continuation, Model
@@ -20,6 +20,12 @@ from codecascade.evaluation.task import Context, Continuation, Model
 
 def row(words: int, **more: Any) -> dict[str, Any]:
     return {"context": "x " * (words - 1) + "y\n", "gt": "    return x", **more}
+
+
+@pytest.fixture
+def long_tokenizer() -> Any:
+    """A model in memory has one; nothing of it is used."""
+    return object()
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -90,8 +96,56 @@ def test_how_much_of_a_file_a_model_sees(tmp_path: Path, context_length: int | N
     assert isinstance(long.prompt, Continuation) and isinstance(short.prompt, Continuation)
     assert 0.97 * seen <= words(long.prompt.prompt) <= seen and long.prompt.prompt.endswith("x y\n")
     assert long.fields["cut"] and not short.fields["cut"] and words(short.prompt.prompt) == 50
-    (note,) = lcc.notes([{**long.fields}, {**short.fields}], context)
+    kind, note = lcc.notes([{**long.fields}, {**short.fields}], context)
+    assert f"one with{'' if seen > 4000 else 'out'} long-context training, by the positions" in kind
     assert note == f"Of 1 of 2 files the model saw the last {seen:,} tokens at most."
+
+
+def test_long_context_training_is_a_setting_and_sees_whole_files(tmp_path: Path, long_tokenizer: Any) -> None:
+    write(tmp_path / "python.jsonl", [row(20_000), row(50)])
+
+    def seen(length: int, said: bool | None) -> tuple[int, bool]:
+        model = Model(
+            context_length=length, count_tokens=lambda text: len(text.split()), tokenizer=long_tokenizer
+        )
+        settings = EvaluateSettings(lcc_examples_per_bucket=1, lcc_long_context=said)
+        task, _ = lcc.tasks(Context(settings, model, tmp_path / "python.jsonl"))
+        assert isinstance(task.prompt, Continuation)
+        return len(task.prompt.prompt.split()), task.prompt.beyond_context
+
+    assert seen(16_384, None) == seen(4096, True) == (20_000, True)
+    for length, said in ((8192, None), (32_768, False)):
+        words, beyond = seen(length, said)
+        assert 3_900 < words <= 4_000 and not beyond
+
+
+def test_validation_and_test_sets_are_drawn_from(tmp_path: Path) -> None:
+    for name, count in (("test", 2), ("valid", 3), ("train", 9)):
+        write(tmp_path / f"LCC_python/{name}.jsonl", [row(9)] * count)
+        write(tmp_path / f"java_{name}.jsonl", [row(9)] * count)
+    ids = [task.task_id for task in lcc.tasks(Context(EvaluateSettings(), data=tmp_path))]
+    assert ids == [f"{language}/{number}" for language in ("python", "java") for number in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("line", "same", "other"),
+    [
+        ("foo(a,b)", ["foo(a, b)", " foo ( a , b ) "], ["foo(a b)", "foo(ab)", "foo(a,b);"]),
+        ("x+=1", ["x += 1"], ["x + = 1", "x =+ 1"]),
+        ("i++ + j", ["i++ +j", "i ++ + j"], ["i + ++j", "i+ ++j"]),
+        (
+            'print("a b",1.5)',
+            ['print( "a b", 1.5 )'],
+            ['print("ab",1.5)', 'print("a  b",1.5)', 'print("a b",1 .5)'],
+        ),
+        ("return x", ["return  x"], ["returnx"]),
+        ("it's", ["it 's"], ["its"]),
+        ("", [" "], ["x"]),
+    ],
+)
+def test_exact_match_is_of_tokens(line: str, same: list[str], other: list[str]) -> None:
+    assert all(equal_tokens(line, each) and equal_tokens(each, line) for each in [line, *same])
+    assert not any(equal_tokens(line, each) or equal_tokens(each, line) for each in other)
 
 
 def test_a_context_that_holds_no_more_than_an_answer(tmp_path: Path) -> None:

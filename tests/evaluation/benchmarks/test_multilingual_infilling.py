@@ -63,6 +63,18 @@ def test_without_infilling_tokens_there_are_figures_left_to_right_alone(data: Pa
     assert found["exact_match_python_left_to_right"].value == 1
 
 
+def test_a_line_is_asked_for_where_the_prompt_lacks_the_line_break_before_it(data: Path) -> None:
+    """As most rows of the public file: else the line break, which is the stop, would end every answer at once."""
+    row = {**ROWS[0], "prompt": "def add(a, b):", "suffix": "\n"}
+    (data / "fim.jsonl").write_text(json.dumps(row))
+    [task] = multilingual_infilling.tasks(Context(EvaluateSettings(), Model(infilling_formats=()), data))
+    assert task.prompt == Continuation("def add(a, b):\n", ("\n",))
+    [task] = multilingual_infilling.tasks(
+        Context(EvaluateSettings(), Model(infilling_formats=("psm",)), data)
+    )
+    assert isinstance(task.prompt, Gap) and task.prompt.prefix == "def add(a, b):"
+
+
 def test_a_model_with_one_layout_has_its_figures_in_that(data: Path) -> None:
     context = Context(EvaluateSettings(), Model(infilling_formats=("spm",)), data)
     rows = [

@@ -74,6 +74,26 @@ def test_what_was_not_run_is_neither_failed_nor_counted(tmp_path: Path) -> None:
     assert not multipl_e.notes("cpp", rows[:2], Context(EvaluateSettings()))
 
 
+@pytest.mark.skipif(why_not("cpp") is not None, reason="needs g++")
+def test_answers_whose_binaries_can_not_start_are_wrong_ones(tmp_path: Path) -> None:
+    row = {**ROW, "stop_tokens": ["\n}"]}
+    (task,) = tasks(tmp_path, row)
+    wrong = '    __attribute__((used, section(".interp"))) static const char rubbish[] = {120};\n    return '
+    completions = ["    return 2 * value;", *(f"{wrong}{number};" for number in range(4, 9))]
+    assert task.programs is not None
+    with Sandbox("weak") as sandbox:
+        rows = [
+            {
+                "task_id": f"problem {number}",
+                **judged(task, completion, list(sandbox.run_many(task.programs(completion)))),
+            }
+            for number, completion in enumerate(completions)
+        ]
+    figure = multipl_e.metrics(rows, Context(EvaluateSettings()))["pass@1"]
+    assert (figure.value, figure.n) == (pytest.approx(1 / 6), 6), rows
+    assert all("can't be executed" in row["detail"] for row in rows[1:])
+
+
 @pytest.mark.skipif(why_not("bash") is not None, reason="needs bash")
 @pytest.mark.parametrize(
     ("completion", "passed"),
@@ -139,3 +159,17 @@ def test_malformed_rows_are_named(tmp_path: Path, change: dict[str, Any], messag
 def test_problem_numbers() -> None:
     assert multipl_e.problem_number("HumanEval_23_strlen") == multipl_e.problem_number("HumanEval/23") == 23
     assert multipl_e.problem_number("MBPP/3") is None
+
+
+STOPS = ["\n}"]
+
+
+@pytest.mark.parametrize(
+    "text", ["    return 1;", "    return 1;\n}\n", "    return 1;\n}\n\nint main() {\n}\n"]
+)
+def test_given_completions_are_cut_at_the_rows_stops(tmp_path: Path, text: str) -> None:
+    [task] = tasks(tmp_path, ROW | {"stop_tokens": STOPS})
+    assert (
+        task.given(text) == task.completion(text, "stop") == task.given(task.given(text)) == "    return 1;"
+    )
+    assert task.given(task.from_solution(ROW["prompt"] + text)) == "    return 1;"

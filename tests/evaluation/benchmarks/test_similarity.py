@@ -62,4 +62,5 @@ def test_the_common_subsequence_is_the_textbooks(first: str, second: str) -> Non
 
 
 def test_white_space_between_tokens_does_not_count() -> None:
-    assert equal_tokens("a = 1", "  a  =\t1\n") and not equal_tokens("a = 1", "a =1")
+    assert equal_tokens("a = 1", "  a  =\t1\n") and equal_tokens("a = 1", "a =1")
+    assert not equal_tokens("a = 1", "a = 11")

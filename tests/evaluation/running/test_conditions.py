@@ -123,7 +123,9 @@ def test_given_samples_are_marked_as_of_unknown_making(
     file, known = ten_problems
     rows = [{"task_id": f"HumanEval/{n}", "completion": text} for n, text in enumerate(known.values())]
     write_jsonl(tmp_path / "samples.jsonl", rows)
-    inputs = Inputs(samples=tmp_path / "samples.jsonl", sandbox=sandbox, data={"humaneval": file})
+    inputs = Inputs(
+        samples={"humaneval": tmp_path / "samples.jsonl"}, sandbox=sandbox, data={"humaneval": file}
+    )
     results = evaluate(inputs, EvaluateSettings(benchmarks=("humaneval",)), folder=tmp_path / "made")
     write_envelope(tmp_path / "made", "samples", results, about={}, command="")
     (table,) = tables_beside(read_evaluation(tmp_path / "made"))

@@ -142,6 +142,46 @@ def test_no_answer_makes_itself_one_that_could_not_start(sandbox: Sandbox) -> No
         assert run(sandbox, text, "java").outcome == "failed"
 
 
+INTERPRETER = {
+    "cpp": """#include <cassert>
+__attribute__((used, section(".interp"))) const char rubbish[] = {'x'};
+int main() { assert(1 == 2); }""",
+    "rust": """#[link_section = ".interp"] #[used] static RUBBISH: [u8; 13] = *b"/nonexistent\\0";
+fn main() { assert_eq!(1, 2); }""",
+}
+LIBRARY = '#![crate_type = "lib"]\nfn main() { assert_eq!(1, 2); }'
+HUGE = "char much[1l << 40]; int main() { return much[7]; }"
+
+
+@confined
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [*INTERPRETER.items(), ("rust", LIBRARY), ("rust", LIBRARY.replace("lib", "staticlib")), ("cpp", HUGE)],
+)
+def test_a_program_that_spoils_its_own_binary_has_failed(sandbox: Sandbox, language: str, text: str) -> None:
+    needs(language)
+    outcome = run(sandbox, text, language)
+    assert outcome.outcome in ("failed", "killed"), outcome
+    assert text == HUGE or "can't be executed" in (outcome.exception or ""), outcome
+
+
+def test_a_compiler_that_makes_nothing_fails_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = table.Toolchain("1", {"rustc": "rustc"})
+    monkeypatch.setattr(Languages, "_prepare", lambda self, language: tools)
+    commands: list[Command] = []
+
+    def silent(command: Command) -> Outcome:
+        commands.append(command)
+        return Outcome("passed")
+
+    def start(command: Command) -> Service:
+        raise AssertionError("rustc does not stay")
+
+    outcome = Languages(silent, start, 1).run(Program("fn main() {}", "rust"), Limits())
+    assert outcome.outcome == "failed" and "made no program" in (outcome.exception or ""), outcome
+    assert len(commands) == 1
+
+
 @confined
 def test_the_token_does_not_show(sandbox: Sandbox) -> None:
     needs("bash")

@@ -269,6 +269,9 @@ _STATED: Mapping[str, Stated] = {
     "lcc": _stated(
         {
             "lcc_examples_per_bucket": _ours(lambda value: f"at most {value} examples a language and length"),
+            "lcc_long_context": Statement(
+                elsewhere="chooses between the paper's two ways; a note tells which"
+            ),
             "lcc_bucket_tokens": _ours(lambda value: f"lengths in steps of {value:,} words and signs"),
         },
         {

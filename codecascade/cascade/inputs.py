@@ -1,0 +1,182 @@
+"""What a run has read, by content: ``RUN/inputs.json``.
+
+A recipe names a base, a corpus and files of dialogues, but a name says nothing of what is behind it when a run goes
+on a week later. So their contents are written down when they are first used, and compared whenever the run goes on.
+The stages' models are kept account of in the same way, for each is the base of the next ones.
+
+Weights are hashed whole: two of the same shape have equal headers and sizes. A run reads them anyway, so that at most
+doubles the time to load them. Of a corpus' shards, which may be terabytes, the size, the first and the last megabyte
+count: a Parquet file ends in the sizes and limits of all its columns, so that another text shows there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from codecascade.cascade.folder import RunFolder
+from codecascade.corpus.table import Corpus
+from codecascade.errors import UserError
+from codecascade.files import digest_of, read_json, write_json
+from codecascade.model.sources import files_of
+from codecascade.training.checksums import Sums, changed_files, checksums
+
+logger = logging.getLogger(__name__)
+
+Content = dict[str, Any]
+_NEW_FOLDER = "or start anew in another folder with -o"
+
+
+class Inputs:
+    """The account of one run's inputs; the first rank alone keeps it.
+
+    Each method compares what it is given with what was written down under the same name, or writes it down.
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        self._file = run.path / "inputs.json"
+        self._known = self._read()
+        self._models: dict[str, Sums] = {}
+
+    def base(self, name: str) -> Sums:
+        """The files of the model that comes in.
+
+        Raises:
+            UserError: they are others than when the run began.
+        """
+        folder, files = files_of(name)
+        now = checksums(folder, files)
+        self._compare("base", name, now, "put the old files back", changed_files)
+        return now
+
+    def corpus(self, corpus: Corpus) -> None:
+        """A corpus that stages are trained on. Raises as :meth:`base`."""
+        place = "its own" if corpus.path == self._run.corpus else str(corpus.path)
+        self._compare("corpus", place, _content_of(corpus), "put the old one back", _changed_corpus)
+
+    def dialogues(self, path: Path) -> None:
+        """A file of dialogues. Raises as :meth:`base`."""
+        now = checksums(path.parent, [path.name])
+        self._compare("dialogues", str(path), now, "put the old file back", changed_files)
+
+    def model(self, stage: str) -> Sums:
+        """The model of a stage that is done, before something is made of it.
+
+        Raises:
+            UserError: its files are others than when it was trained.
+        """
+        if stage not in self._models:
+            folder = self._run.model(stage)
+            now = _model_files(folder)
+            before = self._known.get("models", {}).get(stage)
+            if isinstance(before, dict) and (changes := changed_files(before, now)):
+                raise UserError(
+                    f"is not as it was trained: {'; '.join(changes)}; put the old files back, or delete this "
+                    "folder to train the stage again",
+                    file=folder,
+                )
+            self._models[stage] = now
+            self._write("models", stage, now)
+        return self._models[stage]
+
+    def trained(self, stage: str) -> None:
+        """A stage's model has just been written."""
+        self._models[stage] = _model_files(self._run.model(stage))
+        self._write("models", stage, self._models[stage])
+
+    # ---- the file
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            known = read_json(self._file) if self._file.exists() else {}
+        except UserError as error:
+            known = str(error)
+        if isinstance(known, dict) and all(isinstance(part, dict) for part in known.values()):
+            return known
+        logger.warning(
+            "%s can't be read, so whether the base, the corpus or a model has changed since the run began is not "
+            "known; it is begun anew",
+            self._file,
+        )
+        return {}
+
+    def _write(self, kind: str, name: str, content: Content) -> None:
+        self._known.setdefault(kind, {})[name] = content
+        write_json(self._file, self._known)
+
+    def _compare(
+        self,
+        kind: str,
+        name: str,
+        now: Content,
+        remedy: str,
+        changes: Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]],
+    ) -> None:
+        before = self._known.get(kind, {}).get(name)
+        if isinstance(before, dict):
+            if changed := changes(before, now):
+                shown = "" if name == "its own" else f" {name}"
+                have = "have" if kind == "dialogues" else "has"
+                raise UserError(
+                    f"the {kind}{shown} {have} changed since this run began: {'; '.join(changed)}. "
+                    f"To go on, {remedy}; {_NEW_FOLDER}",
+                    file=self._run.path,
+                )
+        else:
+            self._write(kind, name, now)
+
+
+def _model_files(folder: Path) -> Sums:
+    return checksums(*files_of(str(folder)))
+
+
+def _content_of(corpus: Corpus) -> Content:
+    manifest = corpus.manifest
+    shards = sorted(corpus.path.glob("*/*.parquet"))
+    return {
+        "sources": manifest.sources,
+        "settings": manifest.settings.model_dump(mode="json"),
+        "documents": {
+            name: {**split.total.model_dump(), "ids": split.fingerprint}
+            for name, split in manifest.splits.items()
+        },
+        "shards": {
+            str(shard.relative_to(corpus.path)): {"bytes": shard.stat().st_size, "ends": digest_of(shard)}
+            for shard in shards
+        },
+    }
+
+
+def _changed_corpus(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """How two corpora differ, in words; empty if the same documents are in the same files.
+
+    Settings and sources that made no difference to the documents are none.
+    """
+    documents, shards = list(_changed_documents(before, now)), changed_files(before["shards"], now["shards"])
+    if not documents:
+        return shards
+    found = list(documents)
+    if before["sources"] != now["sources"]:
+        found.append(f"sources {', '.join(before['sources'])}, now {', '.join(now['sources'])}")
+    old, new = before["settings"], now["settings"]
+    different = (key for key in sorted({*old, *new}) if old.get(key) != new.get(key))
+    return [*found, *(f"{key} {old.get(key)!r}, now {new.get(key)!r}" for key in different)]
+
+
+def _changed_documents(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    for split, old in before["documents"].items():
+        new = now["documents"].get(split)
+        if new == old:
+            continue
+        if new is None:
+            yield f"{split} is gone"
+        elif (new["documents"], new["bytes"]) == (old["documents"], old["bytes"]):
+            yield f"{split} has other documents, though as many ({new['documents']:,})"
+        else:
+            yield (
+                f"{split} had {old['documents']:,} documents ({old['bytes']:,} bytes), now {new['documents']:,} "
+                f"({new['bytes']:,} bytes)"
+            )

@@ -1,0 +1,143 @@
+"""What the files beside a tokenizer's vocabulary say: its named tokens, its added tokens, its chat template."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from codecascade.bounded import read_object, read_text
+from codecascade.errors import UserError
+from codecascade.tokens import pipeline
+from codecascade.tokens.checks import check_added_token
+from codecascade.tokens.pipeline import Spec
+from codecascade.values import flag, short
+
+NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
+_MAIN, _MAP, _ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+_MOST_CONFIG = 16 << 20
+_MOST_TEMPLATE = 1 << 20
+_LONGEST_ID = 9
+
+
+def read_tokenizer_config(folder: Path) -> dict[str, Any]:
+    """``tokenizer_config.json`` with what other files of the folder hold in its place.
+
+    ``added_tokens_decoder`` is a list of entries as in ``tokenizer.json``.
+
+    Raises:
+        UserError: a file can't be read, or a value that counts here is of another type; file and key are named.
+    """
+    config: dict[str, Any] = {}
+    for name in (_MAP, _MAIN):
+        if os.path.lexists(folder / name):
+            values = read_object(folder / name, _MOST_CONFIG)
+            _named(folder / name, lambda values=values: _check(values))
+            config |= values
+    template = folder / "chat_template.jinja"
+    if os.path.lexists(template):
+        config["chat_template"] = read_text(template, _MOST_TEMPLATE)
+    else:
+        config["chat_template"] = _named(folder / _MAIN, lambda: _template(config.get("chat_template")))
+    if config["chat_template"] is None:
+        del config["chat_template"]
+    if "added_tokens_decoder" in config:
+        config["added_tokens_decoder"] = _named(
+            folder / _MAIN, lambda: _decoder(config["added_tokens_decoder"])
+        )
+    elif os.path.lexists(folder / _ADDED):
+        added = read_object(folder / _ADDED, _MOST_CONFIG)
+        config["added_tokens_decoder"] = _named(folder / _ADDED, lambda: _added(added))
+    return config
+
+
+def with_config_tokens(spec: Spec, config: Mapping[str, Any]) -> Spec:
+    """``spec`` with the added tokens that only the configuration lists, as transformers adds them on loading."""
+    known = {token["content"] for token in spec["added_tokens"]}
+    listed = sorted(config.get("added_tokens_decoder", ()), key=lambda token: int(token["id"]))
+    return {
+        **spec,
+        "added_tokens": [*spec["added_tokens"], *(t for t in listed if t["content"] not in known)],
+    }
+
+
+def token_name(value: Any) -> str | None:
+    """The name of a token that is given as text, or as an object that holds it."""
+    name: str | None = value["content"] if isinstance(value, dict) else value
+    return name
+
+
+def saved_config(
+    config: Mapping[str, Any], names: Mapping[str, str | None], adds_bos: bool
+) -> dict[str, Any]:
+    """The ``tokenizer_config.json`` of a tokenizer, as :meth:`Tokenizer.save` writes it."""
+    passing = {"added_tokens_decoder", "auto_map", "tokenizer_file", "sp_model_kwargs", "legacy"}
+    return {
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": int(1e30),
+        **{key: value for key, value in config.items() if key not in passing and key not in NAMED_TOKENS},
+        **{key: name for key, name in names.items() if name is not None},
+        "add_bos_token": adds_bos,
+        "tokenizer_class": "PreTrainedTokenizerFast",
+    }
+
+
+def chat_format(template: str | None, control: Mapping[str, int]) -> str | None:
+    """The dialogue format that a folder's template, or else its control tokens, speak of."""
+    if template is None:
+        return "chatml" if "<|im_start|>" in control and "<|im_end|>" in control else None
+    if "<<SYS>>" in template and "[INST]" in template:
+        return "llama2"
+    return "chatml" if "<|im_start|>" in template else None
+
+
+def _check(values: Mapping[str, Any]) -> None:
+    for key in NAMED_TOKENS:
+        value = values.get(key)
+        name = value.get("content", 0) if isinstance(value, dict) else value
+        if not isinstance(name, str | None):
+            raise UserError(f"must be text (got {short(value)})", key=key)
+    flag(values, "add_bos_token")
+
+
+def _template(value: Any) -> str | None:
+    """The template itself, or the one named "default" among several."""
+    if isinstance(value, list):
+        if not all(isinstance(entry, dict) for entry in value):
+            raise UserError("must be text, or a list of named templates", key="chat_template")
+        value = next((entry.get("template") for entry in value if entry.get("name") == "default"), None)
+    if not isinstance(value, str | None):
+        raise UserError(f"must be text (got {short(value)})", key="chat_template")
+    if value is not None and len(value) > _MOST_TEMPLATE:
+        raise UserError(f"is longer than {_MOST_TEMPLATE:,} characters", key="chat_template")
+    return value
+
+
+def _decoder(value: Any) -> list[Spec]:
+    if not isinstance(value, dict):
+        raise UserError("must be an object", key="added_tokens_decoder")
+    tokens = []
+    for token_id, entry in value.items():
+        key = f"added_tokens_decoder.{short(token_id)}"
+        if not (token_id.isdecimal() and token_id.isascii() and len(token_id) <= _LONGEST_ID):
+            raise UserError("is no id", key=key)
+        if not isinstance(entry, dict):
+            raise UserError("must be an object", key=key)
+        check_added_token({**entry, "id": int(token_id)}, key)
+        special = flag(entry, "special")
+        tokens.append(pipeline.added_token(entry["content"], int(token_id), special=special))
+    return tokens
+
+
+def _added(values: Mapping[str, Any]) -> list[Spec]:
+    for name, token_id in values.items():
+        check_added_token({"content": name, "id": token_id}, short(name))
+    return [pipeline.added_token(name, int(token_id)) for name, token_id in values.items()]
+
+
+def _named(file: Path, read: Any) -> Any:
+    try:
+        return read()
+    except UserError as error:
+        raise UserError(error.message, file=file, key=error.key) from None

@@ -1,0 +1,48 @@
+"""Texts of one sign again and again: to tell what they are takes time in proportion to their length."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from codecascade.corpus.content import SIGNS, language_of_text, mode_of
+from codecascade.corpus.licenses import license_of_header, license_of_text
+
+_REPEATED = [
+    "\n",
+    " \n",
+    " ",
+    "\t",
+    "# ",
+    "a",
+    "a(",
+    "class a ",
+    "public ",
+    "shared ",
+    "a.b",
+    "x = ",
+    "$a",
+    "<",
+    "-*- ",
+    "vim:",
+    "-*-a; ",
+]
+
+
+@pytest.mark.parametrize("piece", _REPEATED)
+def test_no_text_takes_quadratic_time_to_tell(piece: str) -> None:
+    """Fifty thousand empty lines took a minute for each extension that languages share."""
+    text = (piece * 50_000)[:50_000]
+    began = time.monotonic()
+    for extension in SIGNS:
+        language_of_text(text, extension, "c")
+    mode_of(text)
+    license_of_header(text)
+    license_of_text(text + piece * 10)
+    assert time.monotonic() - began < 5
+
+
+def test_empty_lines_before_a_sign_are_passed_over() -> None:
+    assert language_of_text("\n" * 40_000 + "  namespace a { class B; }", ".h", "c") == "c++"
+    assert language_of_text("\n \n\t@interface X\n", ".h", "c") == "objective-c"

@@ -1,0 +1,234 @@
+"""Tokenizer files that somebody broke, or made to break a reader: each is refused with a sentence, in little time."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hostile import (
+    ADDED,
+    GENERATION,
+    PIECES,
+    SPECIAL,
+    TEMPLATE,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    change,
+    change_at,
+    limited,
+    use,
+)
+
+from codecascade.errors import UserError
+from codecascade.tokens.tokenizer import load_tokenizer
+
+# ---------------------------------------------------------------- the tokenizer
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "value", "words"),
+    [
+        (TOKENIZER, ("model",), [], "model must be an object"),
+        (TOKENIZER, ("model", "type"), "WordPiece", "only byte-pair"),
+        (TOKENIZER, ("model", "type"), [], "only byte-pair"),
+        (TOKENIZER, ("model", "vocab"), {}, "model.vocab: is empty"),
+        (TOKENIZER, ("model", "vocab"), ["a"], "model.vocab must be an object"),
+        (TOKENIZER, ("model", "vocab", "a"), 10**11, "model.vocab: the id of 'a'"),
+        (TOKENIZER, ("model", "vocab", "a"), -1, "model.vocab: the id of 'a'"),
+        (TOKENIZER, ("model", "vocab", "a"), 1.5, "model.vocab: the id of 'a'"),
+        (TOKENIZER, ("model", "vocab", "a"), True, "model.vocab: the id of 'a'"),
+        (TOKENIZER, ("model", "merges"), "a b", "model.merges: must be a list"),
+        (TOKENIZER, ("model", "merges"), [5], "model.merges[0]: must be two pieces"),
+        (TOKENIZER, ("model", "merges"), ["a b c"], "model.merges[0]: must be two pieces"),
+        (TOKENIZER, ("model", "merges"), ["zz yy"], "not a tokenizer that can be read"),
+        (TOKENIZER, ("model", "continuing_subword_prefix"), "#" * 10**6, "continuing_subword_prefix"),
+        (TOKENIZER, ("added_tokens",), {}, "added_tokens: must be a list"),
+        (TOKENIZER, ("added_tokens", 0), 5, "added_tokens[0] must be an object"),
+        (TOKENIZER, ("added_tokens", 0, "content"), 5, "added_tokens[0].content"),
+        (TOKENIZER, ("added_tokens", 0, "content"), "", "added_tokens[0].content: is empty"),
+        (TOKENIZER, ("added_tokens", 0, "id"), 10**11, "added_tokens[0].id"),
+        (TOKENIZER, ("added_tokens", 0, "special"), "no", "added_tokens[0].special"),
+        (TOKENIZER, ("normalizer",), {"type": "Precompiled", "precompiled_charsmap": "x"}, "'Precompiled'"),
+        (TOKENIZER, ("normalizer",), {"type": "Prepend", "prepend": "x" * 10**6}, "normalizer: prepends"),
+        (TOKENIZER, ("normalizer",), {"type": []}, "not a tokenizer that can be read"),
+        (TOKENIZER, ("normalizer",), {"no": "type"}, "not a tokenizer that can be read"),
+        (TOKENIZER, ("normalizer",), 5, "not a tokenizer that can be read"),
+        (TOKENIZER, ("pre_tokenizer",), {"type": "Nothing"}, "not a tokenizer that can be read"),
+        (TOKENIZER, ("decoder",), [], "not a tokenizer that can be read"),
+        (TOKENIZER_CONFIG, ("eos_token",), 5, f"{TOKENIZER_CONFIG}: eos_token: must be text"),
+        (TOKENIZER_CONFIG, ("eos_token",), {"no": "content"}, f"{TOKENIZER_CONFIG}: eos_token: must be text"),
+        (TOKENIZER_CONFIG, ("pad_token",), ["a"], f"{TOKENIZER_CONFIG}: pad_token: must be text"),
+        (TOKENIZER_CONFIG, ("add_bos_token",), "false", f"{TOKENIZER_CONFIG}: add_bos_token"),
+        (TOKENIZER_CONFIG, ("chat_template",), 5, f"{TOKENIZER_CONFIG}: chat_template"),
+        (TOKENIZER_CONFIG, ("chat_template",), [5], f"{TOKENIZER_CONFIG}: chat_template"),
+        (TOKENIZER_CONFIG, ("chat_template",), [{"name": "default", "template": 5}], "chat_template"),
+        (TOKENIZER_CONFIG, ("chat_template",), "x" * 2_000_000, "chat_template: is longer"),
+        (TOKENIZER_CONFIG, ("added_tokens_decoder",), [], "added_tokens_decoder: must be an object"),
+        (
+            TOKENIZER_CONFIG,
+            ("added_tokens_decoder",),
+            {"x": {"content": "a"}},
+            "added_tokens_decoder.'x': is no id",
+        ),
+        (TOKENIZER_CONFIG, ("added_tokens_decoder",), {"9" * 5000: {"content": "a"}}, "is no id"),
+        (TOKENIZER_CONFIG, ("added_tokens_decoder",), {"²": {"content": "a"}}, "is no id"),
+        (
+            TOKENIZER_CONFIG,
+            ("added_tokens_decoder",),
+            {"9": 5},
+            "added_tokens_decoder.'9': must be an object",
+        ),
+        (
+            TOKENIZER_CONFIG,
+            ("added_tokens_decoder",),
+            {"9": {"content": 5}},
+            "added_tokens_decoder.'9'.content",
+        ),
+    ],
+)
+def test_values_of_a_tokenizer(
+    folder: Path, name: str, keys: tuple[str | int, ...], value: Any, words: str
+) -> None:
+    change_at(folder / name, keys, value)
+    message = use(folder)
+    assert message is not None and words in message and name in message
+
+
+def test_a_normalizer_that_makes_much_of_little(folder: Path) -> None:
+    step = {"type": "Replace", "pattern": {"String": "a"}, "content": "a" * 10}
+    change_at(folder / TOKENIZER, ("normalizer",), {"type": "Sequence", "normalizers": [step] * 9})
+    assert "normalizer: can make a text more than 256 times as long" in str(use(folder))
+    change_at(folder / TOKENIZER, ("normalizer",), {"type": "Sequence", "normalizers": [step] * 2})
+    assert use(folder) is None
+    step = {"type": "Replace", "pattern": {"Regex": ""}, "content": "a" * 1000}
+    change_at(folder / TOKENIZER, ("normalizer",), step)
+    assert "normalizer: can make a text" in str(use(folder))
+
+
+def test_what_makes_the_library_panic_is_a_sentence(folder: Path) -> None:
+    """A pattern that backtracks without end panics while a text is encoded, a template without its tokens before."""
+    split = {
+        "type": "Split",
+        "pattern": {"Regex": r"(a+)+(a+)+(a+)+(a+)+$b"},
+        "behavior": "Isolated",
+        "invert": False,
+    }
+    whole = json.loads((folder / TOKENIZER).read_text())
+    change(folder / TOKENIZER, pre_tokenizer=split)
+    assert "can't encode this text" in str(use(folder))
+    template = [{"SpecialToken": {"id": "<none>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    post = {"type": "TemplateProcessing", "single": template, "pair": template, "special_tokens": {}}
+    change(folder / TOKENIZER, pre_tokenizer=whole["pre_tokenizer"], post_processor=post)
+    assert "not a tokenizer that can be read" in str(use(folder))
+
+
+def test_an_unknown_token_that_is_not_there(folder: Path) -> None:
+    change_at(folder / TOKENIZER, ("model", "unk_token"), "<nope>")
+    assert use(folder) is None  # all bytes are there: nothing ever asks for it
+    vocab = json.loads((folder / TOKENIZER).read_text())["model"]["vocab"]
+    letter = next(piece for piece in vocab if len(piece) == 1 and not piece.isascii())
+    merges = json.loads((folder / TOKENIZER).read_text())["model"]["merges"]
+    change_at(folder / TOKENIZER, ("model", "vocab"), {p: i for p, i in vocab.items() if p != letter})
+    change_at(folder / TOKENIZER, ("model", "merges"), [m for m in merges if letter not in str(m)])
+    assert "model.unk_token: '<nope>' is not in the vocabulary" in str(use(folder))
+
+
+@pytest.mark.parametrize("name", [GENERATION, TOKENIZER, TOKENIZER_CONFIG, SPECIAL])
+def test_half_of_a_surrogate_pair(folder: Path, name: str) -> None:
+    change(folder / name, note="\ud800")
+    assert name in str(use(folder))
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"{% \xff %}"])
+def test_a_template_that_is_not_text(folder: Path, content: bytes) -> None:
+    (folder / TEMPLATE).write_bytes(content)
+    assert f"{TEMPLATE}: is not UTF-8" in str(use(folder))
+
+
+def test_a_template_of_many_beginnings_takes_no_time(folder: Path) -> None:
+    (folder / TEMPLATE).write_text("<|im_start|>system\n" + "<|im_start|>system\nx" * 40_000)
+    assert use(folder, seconds=10) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"a": "b"}, "'a'.id"),
+        ({"a": 10**11}, "'a'.id"),
+        ({"": 5}, "content: is empty"),
+        ({"new": 999}, "can't have id"),
+    ],
+)
+def test_added_tokens(folder: Path, content: dict[str, Any], words: str) -> None:
+    (folder / TOKENIZER_CONFIG).write_text('{"eos_token": "<|endoftext|>"}')
+    (folder / ADDED).write_text(json.dumps(content))
+    assert words in str(use(folder))
+
+
+# ---------------------------------------------------------------- SentencePiece
+
+
+def varint(number: int) -> bytes:
+    data = b""
+    while number > 127:
+        data += bytes([number & 127 | 128])
+        number >>= 7
+    return data + bytes([number])
+
+
+def message(*fields: tuple[int, Any]) -> bytes:
+    """A protocol-buffer message: numbers as varints, bytes as they are, floats in four bytes."""
+    data = b""
+    for number, value in fields:
+        if isinstance(value, float):
+            data += varint(number << 3 | 5) + struct.pack("<f", value)
+        elif isinstance(value, int):
+            data += varint(number << 3) + varint(value)
+        else:
+            data += varint(number << 3 | 2) + varint(len(value)) + value
+    return data
+
+
+def pieces_file(*texts: str, trainer: bytes = b"", normalizer: bytes = message((3, 1), (4, 0))) -> bytes:
+    first = [
+        message((1, name), (2, 0.0), (3, kind)) for name, kind in ((b"<unk>", 2), (b"<s>", 3), (b"</s>", 3))
+    ]
+    first += [message((1, f"<0x{byte:02X}>".encode()), (2, 0.0), (3, 6)) for byte in range(256)]
+    others = [message((1, text.encode()), (2, -float(place))) for place, text in enumerate(texts)]
+    return message(*((1, piece) for piece in first + others), (2, message((3, 2)) + trainer), (3, normalizer))
+
+
+SOUND = pieces_file("▁", "a", "b", "ab")
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (pieces_file("▁", "x" * 200_000), "200,000 characters long"),
+        (pieces_file(trainer=message((40, b"x"), (41, b"y"))), "is not a SentencePiece model"),
+        (pieces_file() + message((1, message((1, 5)))), "is not a SentencePiece model"),
+        (pieces_file() + message((1, message((1, b"a"), (3, b"x")))), "is not a SentencePiece model"),
+        (pieces_file() + message((1, message((1, b"a"), (2, float("nan"))))), "is no number"),
+        (pieces_file() + message((1, message((1, b"\xff")))), "is not a SentencePiece model"),
+        (pieces_file() + b"\xff" * 100_000, "is not a SentencePiece model"),
+        (pieces_file() + b"\x0a" + varint(2**62), "is not a SentencePiece model"),
+        (message((3, message((4, 0)))), "is not a SentencePiece model"),
+    ],
+)
+def test_pieces(tmp_path: Path, data: bytes, words: str) -> None:
+    (tmp_path / PIECES).write_bytes(SOUND)
+    assert load_tokenizer(tmp_path).encode("ab")
+    (tmp_path / PIECES).write_bytes(data)
+    with limited(10), pytest.raises(UserError, match=words):
+        load_tokenizer(tmp_path)
+
+
+def test_long_pieces_among_short_ones_take_no_time(tmp_path: Path) -> None:
+    """Work grows with the vocabulary, not with its square."""
+    long = [f"{place:04}" + "x" * 1000 for place in range(4000)]
+    (tmp_path / PIECES).write_bytes(pieces_file("▁", *"0123456789x", *long))
+    with limited(20):
+        assert load_tokenizer(tmp_path).vocab_size == 259 + 12 + 4000

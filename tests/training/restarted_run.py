@@ -1,0 +1,43 @@
+"""A tiny run of several ranks, of which the first dies after step 7 and is started again by torchrun.
+
+``torchrun --max-restarts 1 restarted_run.py FOLDER``. The newest checkpoint is damaged before the second start.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+from tiny_run import tiny_settings, tiny_train
+
+from codecascade.training.logs import StepReport
+from codecascade.training.parallel import join_world
+
+SECOND = os.environ["TORCHELASTIC_RESTART_COUNT"] == "1"
+
+
+def die(report: StepReport) -> None:
+    if report.step == 7 and not SECOND:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    logging.basicConfig(level=logging.WARNING)
+    folder = Path(sys.argv[1])
+    if SECOND and os.environ["RANK"] == "0":
+        newest = max((folder / "checkpoints").glob("step-*"))
+        (newest / "tensors" / "__1_0.distcp").write_bytes(b"torn")
+    if SECOND and os.environ["RANK"] == "1":
+        time.sleep(2)  # so that the first rank looks for its address before it has a new one
+    join_world()
+    tiny_train(folder, tiny_settings(steps=9), progress=die)
+
+
+if __name__ == "__main__":
+    main()
