@@ -165,3 +165,32 @@ os.write(3, b"D")
 os.write(3, b"P" + os.read(3, 16))
 os._exit(0)
 """
+FOOLS = """
+import builtins, ctypes, os, sys
+class Yes(int):
+    def __eq__(self, other): return True
+def hook(event, arguments):
+    if event == "exec":
+        builtins.abs = builtins.len = lambda value: 0
+sys.addaudithook(hook)
+sys.settrace(lambda frame, event, argument: None)
+for descriptor in range(3, 20):
+    try:
+        os.write(descriptor, b"P" * 24 if descriptor > 3 else b"")
+    except OSError:
+        pass
+def f(x):
+    ctypes.memmove(id(7), id(8), 32)
+    return Yes(8)
+"""
+SEARCHES = """
+import ctypes
+marker = bytes(reversed(b"1174-rekram"))
+found = 0
+for place, rights, *_, name in [line.split() for line in open("/proc/self/maps")]:
+    if rights[:2] == "rw" and name[:2] != "[v":
+        start, end = (int(part, 16) for part in place.split("-"))
+        found += ctypes.string_at(start, end - start).count(marker)
+def f(x):
+    return found
+"""

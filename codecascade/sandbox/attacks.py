@@ -20,12 +20,13 @@ from typing import Protocol
 
 from codecascade.sandbox import attack_programs as programs
 from codecascade.sandbox.outcome import Outcome
+from codecascade.sandbox.program import Program
 
 
 class Runs(Protocol):
     """Whatever runs Python programs."""
 
-    def run(self, program: str, /, *, timeout: float = ..., memory_mb: int = ...) -> Outcome: ...
+    def run(self, program: str | Program, /, *, timeout: float = ..., memory_mb: int = ...) -> Outcome: ...
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,17 @@ def limits(sandbox: Runs) -> bool:
     )
 
 
+def tests_apart(sandbox: Runs) -> bool:
+    """By patching, by a value that equals everything, by native code; by reading the tests in memory."""
+    right = sandbox.run(Program("def f(x): return x + 1", tests="assert f(6) == 7", calls=("f",)))
+    fooled = sandbox.run(
+        Program(programs.FOOLS, tests="assert f(6) == 7 and abs(f(6) - 7) < 1", calls=("f",))
+    )
+    told = "# marker-4711\n" * 50 + "assert f(0) < 50"
+    unread = all(sandbox.run(Program(programs.SEARCHES, tests=told, calls=("f",))).passed for _ in range(2))
+    return right.passed and not fooled.passed and unread
+
+
 def signals(sandbox: Runs) -> bool:
     """A signal to a process of the same user."""
     with _of_same_user(sandbox) as other:
@@ -168,6 +180,7 @@ IGNORED = Attack("children that nobody waits for", ignored)
 VERDICT = Attack(
     "a claim to have passed before the end", lambda sandbox: not sandbox.run(programs.CLAIMS).passed
 )
+TESTS_APART = Attack("patches, __eq__, native code; a search for the tests", tests_apart)
 
 
 PROMISES = {

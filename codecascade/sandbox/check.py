@@ -78,6 +78,7 @@ def check() -> Report:
         ("other processes", best, None if best == "none" else both, attacks.PROCESSES),
         ("private files", best, None if best == "none" else both, attacks.PRIVATE),
         ("verdict", best, both, attacks.VERDICT),
+        ("verdict, tests apart", best, both, attacks.TESTS_APART),
     ]
     found = [_layer(*layer) for layer in layers]
     with Zones(best) as zones:

@@ -18,6 +18,7 @@ import sys
 import time
 
 from codecascade.sandbox import (
+    candidate,
     landlock,
     processor_time,
     readable,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 SIGKILL = 9
 _MEGABYTE = 1 << 20
 _OPEN_FILES = 256
+_LINK, _ASIDE = runner.CHANNEL + 1, _OPEN_FILES - 1
 _WARM_UP = """
 def add(numbers: list[int], more: int = 1) -> list[int]:
     return sorted([number + more for number in numbers if number > 0], reverse=True)
@@ -152,6 +154,7 @@ class Confinement:
         _forget_ourselves(self.path)
         for _ in range(3):
             exec(compile(_WARM_UP, "warm-up", "exec"), {"__name__": "warm-up"})
+        candidate.rehearse()
         for _ in range(2):
             reply = self.run(_WARM_UP_JOB)
             if reply["verdict"] != "passed":
@@ -160,8 +163,12 @@ class Confinement:
         gc.freeze()
         gc.disable()
 
-    def run(self, job: Job) -> Reply:
+    def run(self, job: Job, link: int = -1) -> Reply:
         """Run one job and leave nothing of it.
+
+        Args:
+            link: of a program whose tests run elsewhere, the descriptor that leads to them; it is closed. When its
+                other end is, the program is at its end.
 
         Raises:
             HarnessGone: the other end of ``control`` was closed; the program is dead.
@@ -191,7 +198,7 @@ class Confinement:
         gc.freeze()  # else the program's first objects start a collection of what the server made since
         pid = os.fork()
         if pid == 0:
-            self._become(job, given, out_of_it, err_of_it, its.fileno())
+            self._become(job, given, out_of_it, err_of_it, its.fileno(), link)
         for descriptor in (given, out_of_it, err_of_it):
             os.close(descriptor)
         its.close()
@@ -199,6 +206,8 @@ class Confinement:
             for descriptor in self.standard:
                 os.close(descriptor)  # so that the ends of the pipes are seen
         watch = Watch(pid, out, err, ours.fileno(), limits, self.control, self._processes)
+        if link >= 0:
+            watch.poll.register(link, 0)  # its hanging up ends the watch
         try:
             if self.looks_as_user:
                 syscalls.look_as(self.user)
@@ -206,6 +215,7 @@ class Confinement:
         finally:
             if self.looks_as_user:
                 syscalls.look_as(0)
+            ended = link < 0 or os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
             status = self._end_all(pid)
             wall = time.monotonic() - started
             if sys.exc_info()[0] is None:
@@ -223,6 +233,7 @@ class Confinement:
             "cpu_seconds": watch.cpu_seconds(),
             "wall_seconds": wall,
             "files": {},
+            "ended": ended,  # by itself
         }
         if job["outputs"]:
             reply["files"] = scratch.collect(self.scratch, job["outputs"], limits["file_mb"] * _MEGABYTE)
@@ -253,7 +264,7 @@ class Confinement:
             )
             self.rules = landlock.ruleset(folders, [self.scratch])
 
-    def _become(self, job: Job, given: int, out: int, err: int, channel: int) -> NoReturn:
+    def _become(self, job: Job, given: int, out: int, err: int, channel: int, link: int) -> NoReturn:
         """In the fork: from the server's copy to the confined program. Never returns."""
         leave, told = os._exit, channel
         try:
@@ -265,12 +276,16 @@ class Confinement:
                 landlock.restrict(self.rules)
             if self.standard and "argv" in job:
                 given, out = self.standard
+            if link >= 0:
+                os.dup2(link, _ASIDE)  # it may have the number of one of those that come
             for descriptor, place in ((given, 0), (out, 1), (err, 2)):
                 os.dup2(descriptor, place)
             if channel != runner.CHANNEL:
                 os.dup2(channel, runner.CHANNEL, inheritable=False)
             told = runner.CHANNEL
-            os.closerange(runner.CHANNEL + 1, _OPEN_FILES)
+            if link >= 0:
+                os.dup2(_ASIDE, _LINK, inheritable=False)
+            os.closerange(_LINK if link < 0 else _LINK + 1, _OPEN_FILES)
             if self.is_root:
                 syscalls.become_user(self.user, self.kept)
                 if self.looks_as_user:
@@ -284,6 +299,10 @@ class Confinement:
             if "argv" in job:
                 runner.run_command(job)
             path = [self.scratch, *self.path] if job["files"] else self.path
+            if link >= 0:
+                os.dup2(_LINK, runner.CHANNEL, inheritable=False)  # the program can tell the server nothing
+                os.close(_LINK)
+                candidate.run_candidate(job, path)
             runner.run_python(self.steps, job, path, self.builtins)
         except BaseException as error:
             os.write(told, f"Xcan't be confined: {error}".encode())
@@ -345,7 +364,14 @@ class Confinement:
 
 def _failed(why: str) -> Reply:
     """The reply to a job whose program is not run."""
-    nothing: Reply = {"signal": 0, "exit_status": -1, "stdout": b"", "stderr": b"", "files": {}}
+    nothing: Reply = {
+        "ended": True,
+        "signal": 0,
+        "exit_status": -1,
+        "stdout": b"",
+        "stderr": b"",
+        "files": {},
+    }
     return {"verdict": "failed", "exception": why, "cpu_seconds": 0.0, "wall_seconds": 0.0, **nothing}
 
 

@@ -1,16 +1,20 @@
 """Jobs to a zone and answers from it: marshalled (both ends are the same interpreter), preceded by their length.
 
-No program's process holds this descriptor, so what comes out of it was written by the server.
+No program's process holds such a descriptor, so what comes out of it was written by the server. What a program
+itself writes is read as bytes (:func:`read`), with a limit.
 """
 
 from __future__ import annotations
 
+import _socket
 import marshal
 import os
 
 TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
 if TYPE_CHECKING:
     from typing import Any
+
+_AT_ONCE = 4096  # few messages are longer, and what a read may take is allocated first
 
 
 def send(descriptor: int, message: dict[str, Any]) -> None:
@@ -19,20 +23,68 @@ def send(descriptor: int, message: dict[str, Any]) -> None:
     Raises:
         OSError: the other end has gone.
     """
+    write(descriptor, marshal.dumps(message))
+
+
+def send_job(control: _socket.socket, message: dict[str, Any], link: int) -> None:
+    """Write one message, a descriptor along with its first byte.
+
+    Raises:
+        OSError: the other end has gone.
+    """
     content = marshal.dumps(message)
+    data = len(content).to_bytes(8, "little") + content
+    rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, link.to_bytes(4, "little"))]
+    sent = control.sendmsg([data], rights)
+    while sent < len(data):
+        sent += control.send(memoryview(data)[sent:])
+
+
+def receive(descriptor: int) -> dict[str, Any] | None:
+    """Read one message; None at the end."""
+    content = read(descriptor)
+    if content is None:
+        return None
+    message: dict[str, Any] = marshal.loads(content)
+    return message
+
+
+def receive_job(control: _socket.socket) -> tuple[dict[str, Any] | None, int]:
+    """Read one message, and the descriptor that came with its first byte (-1 if none did)."""
+    head, extra, _, _ = control.recvmsg(8, _socket.CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC)
+    link = int.from_bytes(extra[0][2][:4], "little") if extra else -1
+    if len(head) < 8:
+        head += (_read(control.fileno(), 8 - len(head)) or b"") if head else b""
+    content = _read(control.fileno(), int.from_bytes(head, "little")) if len(head) == 8 else None
+    return (None if content is None else marshal.loads(content)), link
+
+
+def write(descriptor: int, content: bytes) -> None:
+    """Write bytes, their length first."""
     view = memoryview(len(content).to_bytes(8, "little") + content)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
-def receive(descriptor: int) -> dict[str, Any] | None:
-    """Read one message; None at the end."""
-    head = _read(descriptor, 8)
-    content = _read(descriptor, int.from_bytes(head, "little")) if head else None
-    if content is None:
-        return None
-    message: dict[str, Any] = marshal.loads(content)
-    return message
+def read(descriptor: int, most: int = 1 << 62) -> bytes | None:
+    """Read what :func:`write` wrote, where one message is answered before the next is written; None at the end.
+
+    Raises:
+        ValueError: it is longer than ``most``, or not alone.
+    """
+    data = os.read(descriptor, _AT_ONCE)
+    if len(data) < 8:
+        rest = _read(descriptor, 8 - len(data)) if data else None
+        if rest is None:
+            return None
+        data += rest
+    size = int.from_bytes(data[:8], "little")
+    if size > most or len(data) - 8 > size:
+        raise ValueError(f"{len(data) - 8:,} of {size:,} bytes")
+    if len(data) - 8 == size:
+        return data[8:]
+    rest = _read(descriptor, size + 8 - len(data))
+    return None if rest is None else data[8:] + rest
 
 
 def _read(descriptor: int, size: int) -> bytes | None:

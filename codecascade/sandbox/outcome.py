@@ -58,6 +58,7 @@ class Outcome:
     ``passed`` means that it ran to its last line; leaving early, with whatever exit status, is ``failed`` (of a
     command it means exit status 0). ``exception`` is the last line of a traceback (``AssertionError: ...``), or
     what else ended the program. ``stdout`` and ``stderr`` hold at most ``Limits.output_bytes`` bytes each.
+    ``tests_apart`` is whether its tests ran in a process of their own; None where it has none.
     ``exit_status`` (None if a signal ended it) and ``files`` are a command's.
     """
 
@@ -69,6 +70,7 @@ class Outcome:
     wall_seconds: float = 0.0
     exit_status: int | None = None
     files: Mapping[str, bytes] = field(default_factory=dict)
+    tests_apart: bool | None = None
 
     @property
     def passed(self) -> bool:

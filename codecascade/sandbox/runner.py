@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 CHANNEL = 3
 TOKEN_BYTES = 16
 _E2BIG = 7
-_FILE = "program.py"
+FILE = "program.py"
 
 # Calls go through __call__: a constant that is no function would have the compiler warn. The names between quotes
 # become the functions and objects themselves (_with_constants).
@@ -102,10 +102,10 @@ def run_python(
         leave(0)
 
     sys.path[:] = path
-    sys.argv[:] = [_FILE]
-    names = _module(job["name"], job["source"])
+    sys.argv[:] = [FILE]
+    names = module(job["name"], job["source"])
     try:
-        source = compile(job["source"], _FILE, "exec", dont_inherit=True)
+        source = compile(job["source"], FILE, "exec", dont_inherit=True)
         tests = compile(job["tests"], "tests.py", "exec", dont_inherit=True)
     except BaseException as error:
         failed(error)
@@ -146,7 +146,7 @@ def _with_constants(steps: CodeType, constants: dict[str, object]) -> CodeType:
     return steps.replace(co_consts=swapped)
 
 
-def _module(name: str, source: str) -> dict[str, object]:
+def module(name: str, source: str) -> dict[str, object]:
     """The namespace of a new module in ``sys.modules``."""
     module = type(sys)(name)
     sys.modules[name] = module

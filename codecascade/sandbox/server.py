@@ -13,6 +13,7 @@ Standard library only, and little of it: every page of memory that the server ha
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # signal itself would bring enum along
+import _socket
 import marshal
 import os
 import select
@@ -22,7 +23,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspa
 
 from codecascade.sandbox import rights, scratch, syscalls, world
 from codecascade.sandbox.confinement import Confinement
-from codecascade.sandbox.frames import receive, send
+from codecascade.sandbox.frames import receive_job, send
 from codecascade.sandbox.processes import end_descendants
 from codecascade.sandbox.watch import HarnessGone
 
@@ -109,14 +110,17 @@ def serve(setup: dict[str, Any], user: int) -> None:
         send(control, {"error": f"can't be confined: {error}"})
         return
     send(control, {"ready": True})
+    jobs = _socket.socket(fileno=control)
     while True:
-        job = receive(control)
+        job, link = receive_job(jobs)
         if job is None:
             return
         try:
-            reply = zone.run(job)
+            reply = zone.run(job, link)
         except HarnessGone:
             return  # the confinement has killed the program
+        if link >= 0:
+            os.close(link)
         send(control, reply)
 
 

@@ -17,8 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from codecascade.sandbox.builtins_reach import may_change_builtins
-from codecascade.sandbox.frames import receive, send
+from codecascade.sandbox.frames import receive, send, send_job
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Command, Program
 from codecascade.sandbox.scratch import remove
@@ -127,6 +126,26 @@ class Zone:
             send(self._socket.fileno(), dict(job))
         except OSError as error:
             raise ZoneDied(str(error)) from None
+        return self.answer(job)
+
+    def ask(self, job: Mapping[str, Any], link: int) -> None:
+        """Hand over a job whose tests run elsewhere, and the descriptor that leads to them; then :meth:`answer`.
+
+        Raises:
+            ZoneDied: the server has gone.
+        """
+        try:
+            send_job(self._socket, dict(job), link)
+        except OSError as error:
+            raise ZoneDied(str(error)) from None
+
+    @property
+    def descriptor(self) -> int:
+        """Readable when there is an answer."""
+        return self._socket.fileno()
+
+    def answer(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to what was asked. Raises ZoneDied as :meth:`run` does."""
         return self._receive(3 * job["limits"]["wall_seconds"] + 60)
 
     def _receive(self, seconds: float) -> dict[str, Any]:
@@ -173,8 +192,9 @@ def python_job(program: Program, limits: Limits) -> dict[str, Any]:
     """What the server is told of a Python program."""
     return {
         "source": program.source,
-        "tests": program.tests,
-        "restores": bool(program.tests) and may_change_builtins(program.source),
+        # Where they run elsewhere, no process of the program's zone ever holds them.
+        "tests": "" if program.calls else program.tests,
+        "restores": bool(program.tests) and not program.calls,
         "name": program.name,
         "stdin": _content(program.stdin),
         "files": {name: _content(content) for name, content in program.files.items()},

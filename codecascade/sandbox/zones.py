@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from codecascade.errors import UserError
+from codecascade.sandbox.judges import Judge
 from codecascade.sandbox.outcome import Limits, Outcome, Verdict
 from codecascade.sandbox.program import Command, Program
+from codecascade.sandbox.split import JudgeDied, run_split, tests_job
 from codecascade.sandbox.zone import Kind, Zone, ZoneDied, command_job, python_job
 
 # Imports that cost many times what a short program does: a zone that made them serves the programs that name them.
@@ -33,6 +36,7 @@ class Zones:
     def __init__(self, kind: Kind, layers: tuple[str, ...] | None = None) -> None:
         self.kind, self._layers = kind, layers
         self._idle: dict[tuple[str, ...], list[Zone]] = {}
+        self._judges: list[Judge] = []  # that are idle
         self._lock = threading.Lock()
 
     def __enter__(self) -> Zones:
@@ -44,10 +48,14 @@ class Zones:
     def close(self) -> None:
         """End the idle ones; others are started if there are more jobs."""
         with self._lock:
-            zones = [zone for idle in self._idle.values() for zone in idle]
+            ended: list[Zone | Judge] = [
+                *(zone for idle in self._idle.values() for zone in idle),
+                *self._judges,
+            ]
             self._idle.clear()
-        for zone in zones:
-            zone.close()
+            self._judges.clear()
+        for each in ended:
+            each.close()
 
     def run(self, program: str | Program, *, timeout: float = 10.0, memory_mb: int = 2048) -> Outcome:
         """Run one Python program; ``timeout`` is in CPU seconds.
@@ -59,12 +67,14 @@ class Zones:
             program = Program(program)
         limits = Limits(timeout if program.timeout is None else program.timeout, memory_mb)
         check_names(program.files)
-        text = f"{program.source}\n{program.tests}"
+        text = program.source if program.calls else f"{program.source}\n{program.tests}"
         modules: tuple[str, ...] = ()
         for name, pattern in _PRELOADED.items() if "import" in text else ():
             if pattern.search(text):
                 modules = (*modules, *(_COMMON if name == "common" else (name,)))
-        return self._run(python_job(program, limits), limits, modules, ())
+        tests = tests_job(program, limits) if program.calls else None
+        outcome = self._run(python_job(program, limits), limits, modules, (), tests)
+        return replace(outcome, tests_apart=tests is not None) if program.tests else outcome
 
     def run_command(self, command: Command) -> Outcome:
         """Run one command; ``not_started`` where the machine has no such program.
@@ -76,7 +86,12 @@ class Zones:
         return self._run(command_job(command), command.limits, (), command.folders)
 
     def _run(
-        self, job: dict[str, Any], limits: Limits, modules: tuple[str, ...], folders: tuple[str, ...]
+        self,
+        job: dict[str, Any],
+        limits: Limits,
+        modules: tuple[str, ...],
+        folders: tuple[str, ...],
+        tests: dict[str, Any] | None = None,
     ) -> Outcome:
         size = str(limits.scratch_mb) if self.kind == "bubblewrap" else ""
         key = (*modules, size, *folders)
@@ -92,7 +107,7 @@ class Zones:
             except ZoneDied as error:
                 return Outcome("not_started", str(error))
             try:
-                answer = zone.run(job)
+                answer = zone.run(job) if tests is None else self._run_split(zone, job, tests, limits)
             except ZoneDied as error:
                 # Perhaps for lack of memory, perhaps the program's doing: once more, in a zone of its own.
                 zone.close()
@@ -103,6 +118,43 @@ class Zones:
                 self._idle.setdefault(key, []).append(zone)
             return outcome_of(answer, limits, is_command="argv" in job)
         raise AssertionError("unreachable")
+
+    def _run_split(
+        self, zone: Zone, job: dict[str, Any], tests: dict[str, Any], limits: Limits
+    ) -> dict[str, Any]:
+        """A program here, its tests in a judging process."""
+        for _ in (1, 2):
+            with self._lock:
+                judge = self._judges.pop() if self._judges else None
+            if judge is None:
+                judge = Judge(self.kind, self._layers)
+            try:
+                answer = run_split(zone, judge, job, tests, limits)
+            except JudgeDied:
+                judge.close()
+                continue
+            except BaseException:
+                judge.close()
+                raise
+            if answer.get("judge_died"):
+                judge.close()
+            else:
+                with self._lock:
+                    self._judges.append(judge)
+            return answer
+        why = "its answers brought the judging process down twice"
+        return {**NOTHING, "verdict": "failed", "exception": why}
+
+
+NOTHING: dict[str, Any] = {
+    "signal": 0,
+    "exit_status": -1,
+    "stdout": b"",
+    "stderr": b"",
+    "files": {},
+    "cpu_seconds": 0.0,
+    "wall_seconds": 0.0,
+}
 
 
 def check_names(names: Iterable[str]) -> None:

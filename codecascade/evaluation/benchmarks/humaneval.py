@@ -29,6 +29,7 @@ from codecascade.evaluation.task import (
     Task,
     unchanged,
 )
+from codecascade.sandbox.splitting import split
 
 DATA = Data(
     files=("HumanEval.jsonl*", "HumanEval.parquet"),
@@ -112,9 +113,11 @@ def completion_task(
 ) -> Task:
     """A function to be completed, and ``check`` to be run after it (with a limit in CPU seconds)."""
     settings = context.settings
+    apart = split(check, problem.prompt + problem.canonical_solution, problem.entry_point)
 
     def programs(completion: str) -> Sequence[Program]:
-        return [Program(behind(problem.prompt, completion), tests=check, timeout=timeout)]
+        source = behind(problem.prompt, completion)
+        return [Program(source, tests=check, timeout=timeout, calls=apart.calls, given=apart.given)]
 
     def from_solution(solution: str) -> str:
         return whole_program(solution, problem.prompt)

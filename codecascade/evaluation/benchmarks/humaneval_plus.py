@@ -37,17 +37,11 @@ _TASK_SECONDS = 60.0
 _INPUT_SECONDS = 4.0
 _PROGRAM_FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution")
 
-# What runs after a completion. Names begin with two underscores, so that they meet none of the program's.
+# What runs apart from a completion; ``within`` is of the stand-ins for its functions.
 _CHECK = """
-import copy as __copy, signal as __signal, time as __time
+import copy as __copy, time as __time
 __reference = {{}}
 exec(compile({reference!r}, "reference.py", "exec"), __reference)
-
-class __TooSlow(BaseException):
-    pass
-
-def __slow(signum, frame):
-    raise __TooSlow("an input takes too long")
 
 def __floats(value):
     return isinstance(value, float) or (
@@ -70,14 +64,11 @@ def __right(arguments, found, expected, atol):
         return True
     return atol != 0 and type(found) is type(expected) and __near(found, expected, atol)
 
-__signal.signal(__signal.SIGVTALRM, __slow)
 for __arguments in {inputs}:
     __started = __time.process_time()
     __expected = __reference[{entry_point!r}](*__copy.deepcopy(__arguments))
     __limit = max({seconds}, 4 * (__time.process_time() - __started))
-    __signal.setitimer(__signal.ITIMER_VIRTUAL, __limit)
-    __found = {entry_point}(*__copy.deepcopy(__arguments))
-    __signal.setitimer(__signal.ITIMER_VIRTUAL, 0)
+    __found = {entry_point}.within(__limit)(*__copy.deepcopy(__arguments))
     assert __right(__arguments, __found, __expected, {atol!r}), "wrong result"
 """
 
@@ -105,7 +96,7 @@ def _task(place: str, row: dict[str, Any], context: Context) -> Task:
     return replace(
         completion_task(problem, "", context),
         test=f"{problem.entry_point} against the canonical solution on {counts}",
-        programs=partial(_programs, problem.prompt, checks),
+        programs=partial(_programs, problem, checks),
         judge=_judge,
     )
 
@@ -115,7 +106,7 @@ def _problem(row: dict[str, Any], test: str) -> HumanEvalProblem:
 
 
 def check(problem: HumanEvalProblem, inputs: Sequence[Sequence[Any]], atol: float) -> str:
-    """The end of a program that compares a completed function with the canonical one on ``inputs``."""
+    """Tests that compare a completed function with the canonical one on ``inputs``."""
     return _CHECK.format(
         reference=problem.prompt + problem.canonical_solution,
         entry_point=problem.entry_point,
@@ -134,8 +125,9 @@ def _literal(value: Any) -> str:
     return repr(value)
 
 
-def _programs(prompt: str, checks: Sequence[str], completion: str) -> Sequence[Program]:
-    return [Program(behind(prompt, completion), tests=each, timeout=_TASK_SECONDS) for each in checks]
+def _programs(problem: HumanEvalProblem, checks: Sequence[str], completion: str) -> Sequence[Program]:
+    source, calls = behind(problem.prompt, completion), (problem.entry_point,)
+    return [Program(source, tests=each, timeout=_TASK_SECONDS, calls=calls) for each in checks]
 
 
 def _judge(completion: str, outcomes: Sequence[Outcome]) -> Row:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
@@ -20,6 +20,7 @@ from codecascade.evaluation.data import Record, need
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox
+from codecascade.sandbox.splitting import TOGETHER, Split, split
 
 _DOCTESTS = """
 import doctest as _doctest
@@ -35,7 +36,8 @@ assert _runner.tries and not _runner.failures
 @dataclass(frozen=True)
 class InfillingProblem:
     """``prefix + middle + suffix`` is the whole text; unless ``test`` is empty, it can be run between ``setup``
-    and ``test``."""
+    and ``test``. ``entry_point`` is the function that ``test`` calls, where it does nothing else; or ``apart`` says
+    how it runs apart from the program."""
 
     task_id: str
     prefix: str
@@ -43,13 +45,17 @@ class InfillingProblem:
     suffix: str
     test: str = ""
     setup: str = ""
+    entry_point: str | None = None
+    apart: Split = TOGETHER
 
     @property
     def text(self) -> str:
         return self.prefix + self.middle + self.suffix
 
     def program(self, middle: str) -> Program:
-        return Program(self.setup + self.prefix + middle + self.suffix, tests=self.test)
+        apart = self.apart if self.entry_point is None else split(self.test, self.text, self.entry_point)
+        source = self.setup + self.prefix + middle + self.suffix
+        return Program(source, tests=self.test, calls=apart.calls, given=apart.given)
 
 
 def single_line_problems(problems: Iterable[HumanEvalProblem]) -> list[InfillingProblem]:
@@ -65,6 +71,7 @@ def single_line_problems(problems: Iterable[HumanEvalProblem]) -> list[Infilling
             line + "\n",
             "\n".join(lines[number + 1 :]),
             problem.check,
+            entry_point=problem.entry_point,
         )
         for problem in problems
         for lines in [problem.canonical_solution.split("\n")]
@@ -92,12 +99,37 @@ def heldout_problems(corpus: Corpus, sandbox: Sandbox, settings: EvaluateSetting
     )
     problems = list({problem.text: problem for problem in rounds}.values())
     tested = [problem for problem in problems if problem.test][:wanted]
-    outcomes = sandbox.run_many(problem.program(problem.middle) for problem in tested)
-    sound = [problem for problem, outcome in zip(tested, outcomes, strict=True) if outcome.passed]
+    sound = list(_sound(tested, sandbox))
     chosen = sound[: None if wanted is None else wanted // 4]
     taken = {problem.text for problem in chosen}
-    others = [replace(problem, test="", setup="") for problem in problems if problem.text not in taken]
+    others = [
+        replace(problem, test="", setup="", apart=TOGETHER)
+        for problem in problems
+        if problem.text not in taken
+    ]
     return [*chosen, *others][:wanted]
+
+
+def _sound(tested: Sequence[InfillingProblem], sandbox: Sandbox) -> Iterator[InfillingProblem]:
+    """Those whose own function passes; apart from its tests if it does so there, which it can't if it prints."""
+    apart = list(sandbox.run_many(problem.program(problem.middle) for problem in tested))
+    others = [
+        replace(problem, apart=TOGETHER)
+        for problem, outcome in zip(tested, apart, strict=True)
+        if not outcome.passed
+    ]
+    together = {
+        problem.task_id: problem
+        for problem, outcome in zip(
+            others, sandbox.run_many(problem.program(problem.middle) for problem in others), strict=True
+        )
+        if outcome.passed
+    }
+    for problem, outcome in zip(tested, apart, strict=True):
+        if outcome.passed:
+            yield problem
+        elif problem.task_id in together:
+            yield together[problem.task_id]
 
 
 def _problems_of(
@@ -115,7 +147,10 @@ def _problems_of(
             test = _doctests(function)
             # The function's module, for the imports and helpers that it needs; its own definition comes after.
             setup = f"exec(compile({document.text!r}, 'module', 'exec'), globals())\n" if test else ""
-            problems.append(InfillingProblem(task_id, prefix, lines[number], suffix, test, setup))
+            apart = Split((function.name,), setup + source) if test else TOGETHER
+            problems.append(
+                InfillingProblem(task_id, prefix, lines[number], suffix, test, setup, apart=apart)
+            )
     rng.shuffle(problems)
     return problems
 
@@ -166,6 +201,7 @@ def published_problems(records: Iterable[Record], kind: str) -> list[InfillingPr
             row["canonical_solution"],
             row["suffix"],
             f"\n{row['test']}\ncheck({row['entry_point']})\n",
+            entry_point=row["entry_point"],
         )
         for _, row in records
         if row["task_id"].startswith(f"{kind}Infilling")

@@ -31,6 +31,7 @@ from codecascade.evaluation.task import (
     Prompt,
     Task,
 )
+from codecascade.sandbox.splitting import split
 
 DATA = Data(
     files=("mbpp.jsonl*", "sanitized-mbpp.json*"),
@@ -137,8 +138,10 @@ def _zero_shot(problem: MbppProblem, context: Context) -> Prompt:
 
 
 def _task(problem: MbppProblem, prompt: Prompt, context: Context, *, tagged: bool = False) -> Task:
+    apart = split(problem.check, problem.code)
+
     def programs(completion: str) -> Sequence[Program]:
-        return [Program(completion, tests=problem.check)]
+        return [Program(completion, tests=problem.check, calls=apart.calls, given=apart.given)]
 
     return Task(
         problem.task_id,

@@ -26,6 +26,9 @@ _IDLE_SECONDS = 0.5
 _RECENT = 20_000
 """Verdicts that are remembered: the same completion of the same task is run once."""
 
+SHARED = "in the program's process"
+"""``tests`` of a row whose tests could not run apart from the program, which a hostile one may then fool."""
+
 _SHOWN = 2_000
 """Characters of a failed program's standard error, from its end, that are kept for a reader."""
 
@@ -157,6 +160,8 @@ def judged(task: Task, completion: str, outcomes: Sequence[Outcome]) -> Row:
         row = {"passed": first.passed, "outcome": first.outcome, "detail": first.exception}
         if first.stderr and not first.passed:
             row["stderr"] = first.stderr[-_SHOWN:]
+        if any(outcome.tests_apart is False for outcome in outcomes):
+            row["tests"] = SHARED
     if task.judge is not None:
         row |= task.judge(completion, outcomes)
     return row

@@ -17,6 +17,7 @@ from codecascade.evaluation.data import is_packaged, origin
 from codecascade.evaluation.running.conditions import conditions
 from codecascade.evaluation.running.contamination import contamination
 from codecascade.evaluation.running.driver import Progress, carry_out, rows
+from codecascade.evaluation.running.execution import SHARED
 from codecascade.evaluation.running.journal import Journal
 from codecascade.evaluation.running.result import (
     BenchmarkResult,
@@ -224,6 +225,8 @@ def _summed_up(
         ),
         "tokens": 0 if work.given is not None else sum(row["tokens"] for row in samples),
     }
+    if in_process := sum(row.get("tests") == SHARED for row in samples):
+        about["tests_in_process"] = in_process
     return BenchmarkResult(
         name,
         benchmark.metrics(samples, context),
@@ -252,6 +255,12 @@ def _notes(samples: Rows, work: Work, context: Context) -> list[str]:
         notes.append(
             f"{too_long:,} {what} could not be made, for the prompt does not fit into the model's context{of}; "
             "they count as failed."
+        )
+    shared = {row["task_id"] for row in samples if row.get("tests") == SHARED}
+    if shared:
+        what = "1 task's tests" if len(shared) == 1 else f"The tests of {len(shared):,} tasks"
+        notes.append(
+            f"{what} can't run apart from the program, in whose process they ran: a hostile program could fool them."
         )
     return notes
 

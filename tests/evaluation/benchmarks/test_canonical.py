@@ -11,6 +11,7 @@ from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks.humaneval_plus import check
 from codecascade.evaluation.benchmarks.mbpp import mbpp_tasks, mbpp_zero_shot_tasks, tagged_code
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.running.execution import SHARED
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Context, Continuation, Dialogue, Model
 from codecascade.files import write_json, write_jsonl
@@ -85,6 +86,36 @@ def test_canonical_solutions_pass_and_broken_ones_do_not(
     )
     assert [row["passed"] for row in rows] == [True, False] * len(tasks) and tasks
     assert result.metrics["pass@1"].value == 0.5
+
+
+def test_a_row_says_where_tests_ran_in_the_programs_process(files: Path, measure: Any, confined: Any) -> None:
+    with_class = {
+        "code": "class Node:\n    pass\ndef depth(node):\n    return 1",
+        "test_list": ["assert depth(root) == 1"],
+        "test_setup_code": "root = Node()\nroot.left = None",
+    }
+    write_jsonl(files / "mbpp.jsonl", [*MBPP[:4], {**MBPP[4], **with_class}])
+    samples = [
+        {"task_id": "MBPP/11", "completion": MBPP[3]["code"]},
+        {"task_id": "MBPP/12", "completion": with_class["code"]},
+    ]
+    write_jsonl(files / "samples.jsonl", samples)
+    result, rows = measure(
+        "mbpp", samples={"mbpp": files / "samples.jsonl"}, sandbox=confined, data={"mbpp": files}
+    )
+    assert [(row["passed"], row.get("tests")) for row in rows] == [(True, None), (True, SHARED)]
+    assert result.about["tests_in_process"] == 1
+    assert any("1 task's tests can't run apart" in note for note in result.notes)
+
+
+def test_the_sample_chooses_no_weaker_judging(files: Path, measure: Any, confined: Any) -> None:
+    """Classes, tests and helpers in an answer change nothing of how it is judged."""
+    cheat = "class Yes:\n    def __eq__(self, other): return True\ndef add(a): return Yes()\nNode = Yes"
+    write_jsonl(files / "samples.jsonl", [{"task_id": "MBPP/11", "completion": cheat}])
+    _, rows = measure(
+        "mbpp", samples={"mbpp": files / "samples.jsonl"}, sandbox=confined, data={"mbpp": files}
+    )
+    assert [(row["passed"], row.get("tests")) for row in rows] == [(False, None)]
 
 
 # ---- HumanEval+

@@ -26,6 +26,7 @@ from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Context, Continuation, Gap
 from codecascade.files import write_jsonl
 from codecascade.sandbox.sandbox import Sandbox
+from codecascade.sandbox.splitting import TOGETHER
 
 
 def test_each_line_that_is_not_blank_is_masked_once() -> None:
@@ -102,6 +103,18 @@ def test_heldout_functions_have_tests_only_if_the_true_line_passes_them(corpus: 
         assert 150 <= len(text) <= 700 and text.startswith("def ")
         assert problem.middle.endswith("\n") and problem.middle.strip()
         assert '"""' in problem.prefix, "neither signature nor docstring is masked"
+
+
+def test_doctests_run_apart_from_what_was_filled_in(corpus: Any) -> None:
+    cheat = "    return type('Six', (int,), {'__repr__': lambda self: '6'})(5)\n"
+    with Sandbox(workers=1) as confined:
+        problems = heldout_problems(corpus, confined, EvaluateSettings(infilling_problems=None))
+        tested = [problem for problem in problems if problem.test]
+        assert tested and all(problem.program("").calls for problem in tested)
+        outcome = confined.run(tested[0].program(cheat))
+        assert outcome.outcome == "failed" and outcome.tests_apart, outcome
+        shared = dataclasses.replace(tested[0], apart=TOGETHER)
+        assert confined.run(shared.program(cheat)).passed, "it is no cheat"
 
 
 def test_heldout_problems_are_the_seeds_and_from_many_documents(corpus: Any, sandbox: Any) -> None:

@@ -1,0 +1,77 @@
+"""Which tests can run apart from the program that they test, and which may share a process with others."""
+
+from __future__ import annotations
+
+import pytest
+
+from codecascade.sandbox.split import leaves_nothing
+from codecascade.sandbox.splitting import Split, split
+
+REFERENCE = "import math\nLIMIT = 3\ndef g(x): return x\ndef f(x): return g(x)\nclass Node: pass\n"
+
+
+@pytest.mark.parametrize(
+    ("tests", "calls"),
+    [
+        ("assert f(1) == 2", ("f",)),
+        ("assert set(f([1], key=2)) == {1}\nassert f('a').upper() == 'A'", ("f",)),
+        ("assert f(g(1)) == 2", ("f", "g")),
+        ("def check(candidate):\n    for x in range(3):\n        assert candidate(x) == x\ncheck(f)", ("f",)),
+        ("import random\nx = random.Random(1)\nassert f(x.randint(1, 2))", ("f",)),
+        ("def same(a, b): assert a == b\nsame(f(1), 2)", ("f",)),
+        ("assert f(len) and f(math.sqrt)", ("f",)),
+        ("assert unknown(1)", ("unknown",)),
+        # What can't be told apart from their text.
+        ("assert f(", ()),
+        ("assert 1", ()),
+        ("assert f(Node()) == 1", ()),
+        ("assert f(Other(1)) == 1", ()),
+        ("class Mine: pass\nassert f(Mine())", ()),
+        ("assert f(lambda x: x) == 1", ()),
+        ("h = lambda x: x\nassert f(h) == 1", ()),
+        ("def h(x): return x\nassert f([h]) == 1", ()),
+        ("assert f(g) == 1", ()),
+        ("assert f(1)(2) == 3", ()),
+        ("h = f(1)\nassert h(2) == 3", ()),
+        ("assert f(1).left == 2", ()),
+        ("root = f(1)\nroot.left = 2\nassert g(root)", ()),
+        ("for each in f(1):\n    assert each.value", ()),
+        ("assert f.calls == 0", ()),
+        ("assert isinstance(1, f)", ()),
+        ("globals()['f'](1)\nf(2)", ()),
+        ("import sys\nf(1)\nassert sys.stdout.getvalue()", ()),
+        ("from unittest import mock\nf(1)", ()),
+        ("assert f(x for x in [1])", ()),
+    ],
+)
+def test_what_tests_call(tests: str, calls: tuple[str, ...]) -> None:
+    assert split(tests, REFERENCE).calls == calls
+
+
+def test_helpers_come_from_the_reference() -> None:
+    found = split("assert f(g(1)) == LIMIT + math.pi", REFERENCE, "f")
+    assert found == Split(("f",), "import math\nLIMIT = 3\ndef g(x):\n    return x")
+    assert split("assert f(1) == helper(1)", REFERENCE, "f") == Split()
+
+
+def test_a_function_with_the_name_of_a_builtin_is_the_programs() -> None:
+    assert split("assert sum(1, 2) == 3", "def sum(a, b): return a + b").calls == ("sum",)
+
+
+@pytest.mark.parametrize(
+    ("text", "nothing"),
+    [
+        ("import math, random\ndef check(f):\n    assert f(random.random()) < math.pi\ncheck(f)", True),
+        ("x = {'author': 'a'}\nassert f(x) == sorted(x)", True),
+        ("import keyword\nf(keyword.kwlist)", False),
+        ("import math\nmath.pi = 3", False),
+        ("from os import environ", False),
+        ("setattr(f, 'x', 1)", False),
+        ("f.__globals__['x'] = 1", False),
+        ("__builtins__.abs = f", False),
+        ("exec('x')", False),
+        ("class A: pass", False),
+    ],
+)
+def test_which_tests_leave_nothing_behind(text: str, nothing: bool) -> None:
+    assert leaves_nothing(text) is nothing
