@@ -13,7 +13,7 @@ from rich.table import Table
 from codecascade.cli.app import stdout
 from codecascade.evaluation.benchmarks.choice import where
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.metrics import Metric, left_to_right
 from codecascade.evaluation.notation import is_plain
 from codecascade.evaluation.running import driver
 from codecascade.evaluation.running.result import BenchmarkResult
@@ -81,6 +81,8 @@ class EvaluationDisplay:
             self._done.add(name)
             metric = BENCHMARKS[name].metric
             figure = shown(metric, result.metrics[metric]) if metric in result.metrics else ""
+            if (instead := left_to_right(result.metrics, metric)) is not None:
+                metric, figure = f"{metric} left to right", shown(metric, instead)
             if self._drawn:
                 bar = self._bars[name]
                 self._progress.start_task(bar)
@@ -106,10 +108,14 @@ def results_table(model: str, results: Mapping[str, BenchmarkResult]) -> Table:
     for column in ("value", "95 % interval", "n"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, result in results.items():
+        first = 0
+        if left_to_right(result.metrics, BENCHMARKS[name].metric) is not None:
+            table.add_row(name, BENCHMARKS[name].metric, "—", "can't be asked to infill", "")
+            first = -1  # the benchmark's name stands there
         for place, (metric, figure) in enumerate(result.metrics.items()):
             bounds = f"{_number(metric, figure.low)} to {_number(metric, figure.high)}"
             table.add_row(
-                name if place == 0 else "", metric, _number(metric, figure.value), bounds, f"{figure.n:,}"
+                name if place == first else "", metric, _number(metric, figure.value), bounds, f"{figure.n:,}"
             )
         missing = result.about.get("missing", 0)
         if missing:

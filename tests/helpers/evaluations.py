@@ -78,6 +78,7 @@ def write_evaluation(
             "title": name.upper(),
             "metric": next(iter(figures[name])),
             "settings": {"samples_per_problem": 1, "temperature": 0.0, "seed": 0},
+            "conditions": {"asked_in_chat": False},
             **(about or {}).get(name, {}),
         }
         for name in figures

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -86,7 +86,7 @@ def _beside(table: PaperTable, evaluation: Evaluation) -> Beside | None:
         places.append(len(table.columns))
         groups = (*groups, ("Average", 1))
         titles.append(titles[-1])
-        own.append(_average(columns, evaluation))
+        own.append(_average(columns, evaluation, _marks(own)))
     return Beside(
         table.number,
         table.title,
@@ -147,8 +147,17 @@ def letter(place: int) -> str:
     return (letter(before - 1) if before else "") + chr(ord("a") + last)
 
 
-def _average(columns: list[Column], evaluation: Evaluation) -> Cell | None:
-    """The mean over languages, with a bootstrap over the problems that the languages share."""
+def _marks(cells: Sequence[Cell | None]) -> str:
+    """The letters of all cells, each once, in their order."""
+    marks = {mark for cell in cells if cell is not None for mark in cell.marks.split()}
+    return " ".join(sorted(marks, key=lambda mark: (len(mark), mark)))
+
+
+def _average(columns: list[Column], evaluation: Evaluation, marks: str) -> Cell | None:
+    """The mean over languages, with a bootstrap over the problems that the languages share.
+
+    Whatever differs in one of them differs in the mean: it has the ``marks`` of all.
+    """
     by_language: list[dict[int | None, float]] = []
     for column in columns:
         measured = evaluation.benchmarks[column.benchmark]
@@ -164,4 +173,4 @@ def _average(columns: list[Column], evaluation: Evaluation) -> Cell | None:
     means = [np.nanmean(values[:, draw], axis=1).mean() for draw in draws]
     low, high = np.quantile(means, [0.025, 0.975])
     metric = Metric(float(np.nanmean(values, axis=1).mean()), float(low), float(high), len(problems))
-    return Cell(metric, figure(metric.value, "pass@1"), bounds(metric, "pass@1"))
+    return Cell(metric, figure(metric.value, "pass@1"), bounds(metric, "pass@1"), marks)

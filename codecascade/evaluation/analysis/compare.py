@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,8 @@ class Place:
 class Compared:
     """One benchmark: differences, and the problems that one of the two solved (by any sample) and the other not.
 
-    ``left_out`` are metrics that aren't means over problems, or of different ones.
+    ``left_out`` are metrics that aren't means over problems, or of different ones. ``unlike`` says in what the two
+    runs differed although their settings are the same.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Compared:
     gained: tuple[Place, ...] = ()
     lost: tuple[Place, ...] = ()
     left_out: tuple[str, ...] = ()
+    unlike: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class Comparison:
                     "gained": [_named(place.key) for place in compared.gained],
                     "lost": [_named(place.key) for place in compared.lost],
                     "left_out": list(compared.left_out),
+                    "unlike": list(compared.unlike),
                 }
                 for compared in self.benchmarks
             },
@@ -188,6 +191,7 @@ def _compare(first: Measured, second: Measured) -> Compared:
         solved_only_by(of_second, of_first),
         solved_only_by(of_first, of_second),
         tuple(left_out),
+        tuple(_unlike(first.conditions, second.conditions)),
     )
 
 
@@ -233,6 +237,20 @@ def _in_order(found: Scores, keys: Sequence[Key]) -> Scores:
     order = [place[key] for key in keys]
     weights, texts = (None if each is None else each[order] for each in (found.weights, found.texts))
     return replace(found, keys=tuple(keys), values=found.values[order], weights=weights, texts=texts)
+
+
+def _unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[str]:
+    """What a reader has to know before the figures are laid to the models' charge."""
+
+    def differ(name: str) -> bool:
+        return name in first and name in second and first[name] != second[name]
+
+    if differ("asked_in_chat"):
+        yield "one model was asked in its chat format, the other continued prompts"
+    if differ("source"):
+        yield f"the data are {first['source']} and {second['source']}"
+    if differ("confinement") and "none" in (first["confinement"], second["confinement"]):
+        yield "the programs of one were not confined"
 
 
 def _refuse_other_settings(first: Measured, second: Measured) -> None:

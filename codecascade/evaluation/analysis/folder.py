@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from codecascade.errors import UserError
-from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.analysis.stored import checked
+from codecascade.evaluation.metrics import Metric, as_asked
 from codecascade.files import read_json, read_jsonl
 
 Row = dict[str, Any]
 Key = tuple[str, str]
 """What tells problems apart: ``task_id``, and the infilling layout where a problem is asked in several (else "")."""
+
+_TASK_TEXTS = ("prompt", "suffix", "expected", "test")
 
 
 @dataclass(frozen=True)
@@ -149,34 +152,41 @@ def read_evaluation(folder: Path) -> Evaluation:
         benchmarks,
         str(content.get("command", "")),
         _object(content.get("model", {}), path, "model"),
-        _object(content.get("cost", {}), path, "cost"),
+        _costs(_object(content.get("cost", {}), path, "cost"), model, path),
         _object(content.get("versions", {}), path, "versions"),
     )
 
 
+def _costs(cost: Row, model: str, path: Path) -> Row:
+    """Of this model, where the file tells them by model."""
+    return _object(cost[model], path, f"cost.{model}") if model in cost else cost
+
+
 def _measured(name: str, metrics: Any, about: Row, folder: Path, path: Path) -> Measured:
-    figures = {
-        metric: _metric(value, path, f"{name}.{metric}")
-        for metric, value in _object(metrics, path, name).items()
-    }
-    contamination = about.get("contamination")
+    figures = as_asked(
+        {
+            metric: _metric(value, path, f"{name}.{metric}")
+            for metric, value in _object(metrics, path, name).items()
+        }
+    )
+    said = checked(about, path, f"benchmarks.{name}")
     return Measured(
         name,
-        str(about.get("title", name)),
-        str(about.get("metric", next(iter(figures), ""))),
+        name if said.title is None else said.title,
+        next(iter(figures), "") if said.metric is None else said.metric,
         figures,
-        bool(about.get("higher_is_better", True)),
-        str(about.get("command", "")),
-        _object(about.get("settings", {}), path, f"benchmarks.{name}.settings"),
-        _object(about.get("conditions", {}), path, f"benchmarks.{name}.conditions"),
-        about.get("tasks"),
-        about.get("tasks_total"),
-        int(about.get("missing") or 0),
-        tuple(about.get("notes", ())),
-        about.get("seconds"),
-        str(about.get("source", "")),
-        str(about.get("licence", "")),
-        contamination if isinstance(contamination, dict) else None,
+        said.higher_is_better,
+        said.command,
+        said.settings,
+        {} if said.conditions is None else said.conditions.model_dump(exclude_unset=True),
+        said.tasks,
+        said.tasks_total,
+        said.missing or 0,
+        said.notes,
+        said.seconds,
+        said.source,
+        said.licence,
+        None if said.contamination is None else said.contamination.model_dump(exclude_none=True),
         folder / "samples" / f"{name}.jsonl",
         folder / "tasks" / f"{name}.jsonl",
     )
@@ -185,7 +195,7 @@ def _measured(name: str, metrics: Any, about: Row, folder: Path, path: Path) -> 
 def _metric(value: Any, path: Path, key: str) -> Metric:
     try:
         return Metric(float(value["value"]), float(value["low"]), float(value["high"]), int(value["n"]))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise UserError("must have the numbers value, low, high and n", file=path, key=key) from None
 
 
@@ -202,6 +212,16 @@ def _rows(path: Path, *, completions: bool) -> Iterator[Row]:
         place = f"{path}:{number}"
         if not isinstance(row.get("task_id"), str):
             raise UserError("must be a text" if "task_id" in row else "is missing", file=place, key="task_id")
-        if completions and not isinstance(row.get("completion", ""), str):
-            raise UserError("must be a text", file=place, key="completion")
+        for name in ("completion",) if completions else _TASK_TEXTS:
+            if not isinstance(row.get(name, ""), str):
+                raise UserError("must be a text", file=place, key=name)
+        if not completions and not _are_messages(row.get("messages", [])):
+            raise UserError("must be a list of objects with role and content", file=place, key="messages")
         yield row
+
+
+def _are_messages(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(each, dict) and isinstance(each.get("role"), str) and isinstance(each.get("content"), str)
+        for each in value
+    )

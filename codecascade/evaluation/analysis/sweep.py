@@ -18,7 +18,7 @@ from codecascade.evaluation.metrics import Metric
 TEMPERATURES = (0.1, 0.4, 0.6, 0.8)
 """The paper's."""
 
-_FOLDER = re.compile(r"temperature_([\d.]+)")
+_FOLDER = re.compile(r"temperature_(\d+(?:\.\d+)?(?:e-?\d+)?)", re.ASCII)
 _PASS = re.compile(r"pass@(\d+)")
 
 

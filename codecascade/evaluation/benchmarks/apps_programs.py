@@ -12,7 +12,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from codecascade.evaluation.benchmarks.outputs import apps_same_output, same_output, same_value
+from codecascade.evaluation.benchmarks.outputs import (
+    apps_same_output,
+    apps_same_value,
+    same_output,
+    same_value,
+)
 from codecascade.evaluation.benchmarks.python_code import without_future
 from codecascade.evaluation.task import Program, Row
 from codecascade.sandbox.outcome import Outcome
@@ -51,6 +56,12 @@ _IMPORTS = {
 _CALL = """
 def _call_the_answer():
     import json, sys
+    def packed(value):  # JSON has no tuples, and no keys but texts
+        if isinstance(value, tuple):
+            return {{"tuple": list(map(packed, value))}}
+        if isinstance(value, dict):
+            return {{"dict": [[packed(key), packed(each)] for key, each in value.items()]}}
+        return list(map(packed, value)) if isinstance(value, list) else value
     arguments = json.loads({arguments!r})
     if arguments and isinstance(arguments[0], dict) and all(key.lstrip("-").isdigit() for key in arguments[0]):
         arguments[0] = {{int(key): value for key, value in arguments[0].items()}}  # JSON made them text
@@ -58,7 +69,7 @@ def _call_the_answer():
     printed, sys.stdout = sys.stdout, sys.stderr
     result = function(*arguments)
     sys.stdout = printed
-    print("\\n" + {marker!r} + json.dumps(result, default=lambda value: value.tolist()))
+    print("\\n" + {marker!r} + json.dumps(packed(result), default=lambda value: value.tolist()))
 _call_the_answer()
 """
 
@@ -137,11 +148,23 @@ def _returned(expected: Any, stdout: str, *, like_apps: bool) -> bool:
     if not marker:
         return False
     try:
-        result = json.loads(text.split("\n")[0])
-    except ValueError:
+        result = _unpacked(json.loads(text.split("\n")[0]))
+        if like_apps:
+            return apps_same_value(expected, result)
+        plain = json.loads(json.dumps(result))
+        if same_value(expected, plain):
+            return True
+        return isinstance(expected, list) and bool(expected) and same_value(expected[0], plain)
+    except (ValueError, TypeError, KeyError, RecursionError):  # the line may be the program's own
         return False
 
-    def equal(one: Any) -> bool:
-        return bool(one == result) if like_apps else same_value(one, result)
 
-    return equal(expected) or (isinstance(expected, list) and bool(expected) and equal(expected[0]))
+def _unpacked(value: Any) -> Any:
+    """What the program's ``packed`` made JSON of."""
+    if isinstance(value, list):
+        return [_unpacked(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if "tuple" in value:
+        return tuple(_unpacked(each) for each in value["tuple"])
+    return {_unpacked(key): _unpacked(each) for key, each in value["dict"]}

@@ -10,10 +10,9 @@ import re
 from collections.abc import Callable, Sequence
 
 from codecascade.evaluation.benchmarks.answers import first_line
-from codecascade.evaluation.benchmarks.infilling import LEFT_TO_RIGHT
 from codecascade.evaluation.benchmarks.similarity import docstring_bleu
 from codecascade.evaluation.data import Data, load, need
-from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric
 from codecascade.evaluation.rates import answers, mean
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Gap, Row, Task
 from codecascade.sandbox.outcome import Outcome
@@ -81,11 +80,11 @@ def _until(code: str, start: int, quotes: str) -> str | None:
 def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
     """``bleu``: the mean over functions, a fraction of 1 (published figures are 100 times this).
 
-    (A model without infilling tokens scores 0; it sees the signature only, and ``bleu_left_to_right`` is its own.)
+    (A model without infilling tokens sees the signature only; its figure is ``bleu_left_to_right``.)
     """
     figure = mean(answers(rows, "bleu")["bleu"], seed=context.seed)
     if rows[0].get("format") == LEFT_TO_RIGHT:
-        return {"bleu": Metric(0.0, 0.0, 0.0, figure.n), f"bleu_{LEFT_TO_RIGHT}": figure}
+        return {f"bleu_{LEFT_TO_RIGHT}": figure}
     return {"bleu": figure}
 
 

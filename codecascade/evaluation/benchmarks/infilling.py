@@ -8,7 +8,8 @@ their doctests where they have some that pass with the true line.
 ``exact_match``, ``pass@1`` and ``ended`` (the share of generations that ended by themselves) are of the layout that
 the settings name (PSM by default; another where the family does not know it); ``pass@1_spm``, ``exact_match_spm`` (or
 ``_psm``) are of the other one. SPM is healed, unless the settings say otherwise. A model without infilling tokens
-scores 0, and beside it stands how it does left to right, line by line.
+can't be asked and has none of these figures: ``exact_match_left_to_right`` and ``pass@1_left_to_right`` are of the
+line that it writes after the prefix.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from codecascade.evaluation.benchmarks.infilling_problems import (
 )
 from codecascade.evaluation.data import Data, load
 from codecascade.evaluation.drawing import subset
-from codecascade.evaluation.metrics import Metric, rate, wilson
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric, rate
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import (
     Benchmark,
@@ -41,8 +42,6 @@ from codecascade.evaluation.task import (
     Task,
 )
 from codecascade.sandbox.outcome import Outcome
-
-LEFT_TO_RIGHT = "left_to_right"  # the only "layout" of a model without infilling tokens
 
 
 def single_line_tasks(context: Context) -> list[Task]:
@@ -156,9 +155,7 @@ def infilling_metrics(rows: Iterable[Row], context: Context) -> dict[str, Metric
     first, *others = found
     metrics = {name: rate(values) for name, values in found[first].items() if values or name != "ended"}
     if first == LEFT_TO_RIGHT:
-        return {name: wilson(0, metric.n) for name, metric in metrics.items()} | {
-            f"{name}_{LEFT_TO_RIGHT}": metric for name, metric in metrics.items() if name != "ended"
-        }
+        return {f"{name}_{LEFT_TO_RIGHT}": metric for name, metric in metrics.items() if name != "ended"}
     for layout in others:
         for name in ("exact_match", "pass@1"):
             metrics[f"{name}_{layout}"] = rate(found[layout][name])
@@ -170,9 +167,8 @@ def infilling_notes(rows: Sequence[Row], context: Context) -> list[str]:
     layout = rows[0]["format"]
     if layout == LEFT_TO_RIGHT:
         return [
-            "The model has no infilling tokens and can't be asked to infill: exact_match, pass@1 and ended are 0. "
-            "The figures named left_to_right are of what it can do: continue the prefix by one line, the suffix "
-            "unseen."
+            "The model has no infilling tokens and can't be asked to infill. The figures named left_to_right are of "
+            "what it can do: continue the prefix by one line, the suffix unseen."
         ]
     notes = []
     if layout != "psm":

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from codecascade.evaluation.benchmarks.infilling import LEFT_TO_RIGHT, middle_of
+from codecascade.evaluation.benchmarks.infilling import middle_of
 from codecascade.evaluation.data import Data, load
-from codecascade.evaluation.metrics import Metric, wilson
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric
 from codecascade.evaluation.rates import answers, grouped, mean
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Gap, Prompt, Row, Task
 from codecascade.sandbox.outcome import Outcome
@@ -56,8 +56,8 @@ def tasks(context: Context) -> list[Task]:
 
 def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
     """``exact_match`` of all lines and ``exact_match_<language>`` in the first layout, and the same
-    with ``_psm`` or ``_spm`` at the end for each. (A model without infilling tokens scores 0, as in :mod:`infilling`,
-    and the figures end in ``_left_to_right``.)"""
+    with ``_psm`` or ``_spm`` at the end for each. (A model without infilling tokens has only those that end
+    in ``_left_to_right``, as in :mod:`infilling`.)"""
     found: dict[str, Metric] = {}
     layouts = grouped(rows, "format")
     for layout, its in layouts.items():
@@ -65,9 +65,7 @@ def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
             name = f"exact_match{'_' * bool(language)}{language}"
             figure = mean(answers(some, "exact_match")["exact_match"], seed=context.seed)
             found[f"{name}_{layout}"] = figure
-            if layout == LEFT_TO_RIGHT:
-                found[name] = wilson(0, figure.n)
-            elif layout == next(iter(layouts)):
+            if layout != LEFT_TO_RIGHT and layout == next(iter(layouts)):
                 found[name] = figure
     return found
 

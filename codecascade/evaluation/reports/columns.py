@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 from codecascade.evaluation.analysis.paper import TABLE_14, TABLE_18, TABLES
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric, left_to_right
 from codecascade.evaluation.notation import bounds, figure, is_plain
 from codecascade.evaluation.reports.cascade_data import ModelReport
 
-_LEFT_TO_RIGHT = "_left_to_right"
 _BEFORE = {
     "Table 3": "APPS, ",
     "Table 4": "MultiPL-E, ",
@@ -44,9 +43,9 @@ class Column:
 
     def instead(self, model: ModelReport) -> Metric | None:
         """Of a model that can't infill, what it does left to right, the suffix unseen: that is no figure of 0."""
-        if not self.asked_otherwise(model):
-            return None
-        return self._figure(model, re.sub("_(psm|spm)$", "", self.metric) + _LEFT_TO_RIGHT)
+        result = model.results.get(self.benchmark)
+        found = left_to_right(result.metrics, re.sub("_(psm|spm)$", "", self.metric)) if result else None
+        return found if found is not None and found.n else None
 
     def text(self, metric: Metric) -> str:
         return figure(metric.value, self.metric)
@@ -57,7 +56,7 @@ class Column:
     def asked_otherwise(self, model: ModelReport) -> bool:
         """Whether the model has no infilling tokens, and so continued the prefix instead of filling in."""
         result = model.results.get(self.benchmark)
-        return result is not None and any(name.endswith(_LEFT_TO_RIGHT) for name in result.metrics)
+        return result is not None and any(name.endswith(LEFT_TO_RIGHT) for name in result.metrics)
 
     def _figure(self, model: ModelReport, name: str) -> Metric | None:
         result = model.results.get(self.benchmark)

@@ -46,11 +46,12 @@ def row_of(row: Difference) -> dict[str, str]:
 
 
 def remarks_on(comparison: Comparison) -> list[str]:
-    """What was not compared, and why."""
+    """What was not compared, and why; and in what the runs differed."""
     first, second = comparison.names
     notes = [f"Only {first} has {name}." for name in comparison.only_first]
     notes += [f"Only {second} has {name}." for name in comparison.only_second]
     notes += [f"{name}: not compared: {why}." for name, why in comparison.not_compared.items()]
+    notes += [f"{each.title}: {what}." for each in comparison.benchmarks for what in each.unlike]
     return notes + [
         f"{compared.title}: not compared: {', '.join(compared.left_out)}."
         for compared in comparison.benchmarks

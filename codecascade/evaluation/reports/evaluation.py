@@ -6,6 +6,7 @@ again at any time, and after each benchmark while an evaluation is under way.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from codecascade.evaluation.analysis.beside import tables_beside
 from codecascade.evaluation.analysis.folder import Evaluation, Measured, read_evaluation
 from codecascade.evaluation.analysis.scores import scores, slim
 from codecascade.evaluation.analysis.significance import is_binary
-from codecascade.evaluation.metrics import bootstrap_mean, wilson
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT, bootstrap_mean, left_to_right, wilson
 from codecascade.evaluation.notation import bounds, figure, unit
 from codecascade.evaluation.reports import pictures
 from codecascade.evaluation.reports.failure_table import Problems, failure_table
@@ -44,7 +45,7 @@ def _view(evaluation: Evaluation, problems: Mapping[str, Problems]) -> dict[str,
     tables = tables_beside(evaluation)
     return {
         "evaluation": evaluation,
-        "headlines": [_headline(measured) for measured in evaluation.benchmarks.values() if measured.main],
+        "headlines": [found for each in evaluation.benchmarks.values() if (found := _headline(each))],
         "tables": [(found, pictures.strip(found, evaluation.model)) for found in tables],
         "correlations": pictures.correlations(evaluation),
         "perplexity": pictures.perplexity(evaluation),
@@ -64,11 +65,12 @@ def _view(evaluation: Evaluation, problems: Mapping[str, Problems]) -> dict[str,
     }
 
 
-def _headline(measured: Measured) -> dict[str, str]:
-    # A model that can't be asked to infill: what it does left to right is its figure, and no figure is 0.
-    instead = measured.metrics.get(f"{measured.metric}_left_to_right")
+def _headline(measured: Measured) -> dict[str, str] | None:
+    """The figure that stands for the benchmark; of a model that can't infill, what it does left to right."""
+    instead = left_to_right(measured.metrics, measured.metric)
     metric = instead or measured.main
-    assert metric is not None
+    if metric is None:
+        return None
     name = measured.metric.replace("_", " ")
     return {
         "benchmark": measured.name,
@@ -106,7 +108,9 @@ def _contamination(measured: Measured) -> str:
     )
     if not tasks:
         return text
-    scored = scores(measured, measured.metric, slim(measured.rows()))
+    otherwise = f"{measured.metric}_{LEFT_TO_RIGHT}"
+    metric = otherwise if otherwise in measured.metrics else measured.metric
+    scored = scores(measured, metric, slim(measured.rows()))
     if scored is None or scored.weights is not None:
         return text
     clean = scored.values[[place[0] not in tasks for place in scored.keys]]
@@ -151,9 +155,9 @@ def _settings(evaluation: Evaluation, measured: Measured) -> dict[str, str]:
 def _cost(evaluation: Evaluation) -> dict[str, str]:
     """Totals, and the seconds of each benchmark."""
     found: dict[str, str] = {}
-    for name, value in evaluation.cost.get(evaluation.model, evaluation.cost).items():
+    for name, value in evaluation.cost.items():
         label = str(name).replace("_", " ")
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             found[label.removesuffix(" seconds")] = _amount(label, float(value))
     for measured in evaluation.benchmarks.values():
         if measured.seconds is not None:

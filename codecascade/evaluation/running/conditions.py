@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,13 +41,15 @@ def conditions(
     backend: Backend | None,
     sandbox: Sandbox | None,
     source: str,
+    published: Mapping[str, Task] | None = None,
 ) -> dict[str, Any]:
     """The conditions of a run, by name. Of samples that were given only what does not depend on how they were made.
 
     ``asked_in_chat``, ``healed_prompts``, ``unasked`` (prompts that do not fit the context), ``cut_answers`` (at the
     limit of tokens), ``cut_inputs``, ``unrun`` (programs that nothing could run), ``confinement`` (of the sandbox:
     ``none`` if it is weak), ``quantisation`` (of the weights), ``endpoint`` (whether a server was asked), ``source``
-    (of the data). Counts are ``{"n": ..., "of": ...}``.
+    (of the data), ``other_problems`` (that are not those ``published``, None where that is not known). Counts are
+    ``{"n": ..., "of": ...}``.
     """
     unasked, cut_answers, unrun = _Count(), _Count(), _Count()
     cut_inputs: dict[str, bool] = {}
@@ -57,7 +59,11 @@ def conditions(
         unrun.add(row.get("outcome") == "not_started" and row.get("passed") is None)
         cut_inputs[row["task_id"]] = bool(row.get("cut"))
     about = {} if backend is None else backend.describe()
-    found: dict[str, Any] = {"unrun": unrun.to_json(), "source": source}
+    found: dict[str, Any] = {
+        "unrun": unrun.to_json(),
+        "source": source,
+        "other_problems": _other_problems(work, published),
+    }
     if any(task.programs is not None for task in work.tasks) and sandbox is not None:
         found["confinement"] = sandbox.confinement
     if work.given is not None:
@@ -74,6 +80,17 @@ def conditions(
         "quantisation": about.get("quantisation"),
         "endpoint": "endpoint" in about,
     }
+
+
+def _other_problems(work: Work, published: Mapping[str, Task] | None) -> dict[str, int] | None:
+    """How many problems are not among those published, or have another solution or test than there."""
+    if published is None:
+        return None
+    counted = _Count()
+    for task in {task.task_id: task for task in work.tasks}.values():
+        known = published.get(task.task_id)
+        counted.add(known is None or (task.expected, task.test) != (known.expected, known.test))
+    return counted.to_json()
 
 
 def _is_healed(task: Task, tokenizer: Tokenizer | None) -> bool:

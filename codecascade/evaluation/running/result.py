@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from codecascade.errors import UserError
-from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.metrics import Metric, as_asked
 from codecascade.evaluation.running.journal import check_same
 from codecascade.files import disk_errors, read_json, write_json
 
@@ -79,7 +79,7 @@ class BenchmarkResult:
                 return None
             check_same(before, made_with, path)
         try:
-            content["metrics"] = {key: Metric(**value) for key, value in content["metrics"].items()}
+            content["metrics"] = as_asked({key: Metric(**value) for key, value in content["metrics"].items()})
             return cls(examples=examples(folder, name), **content)
         except (AttributeError, KeyError, TypeError):
             raise UserError(_DAMAGED, file=path) from None

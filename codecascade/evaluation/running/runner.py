@@ -13,7 +13,7 @@ from typing import Any
 from codecascade.corpus.table import Corpus
 from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks.table import BENCHMARKS, check_names
-from codecascade.evaluation.data import origin
+from codecascade.evaluation.data import is_packaged, origin
 from codecascade.evaluation.running.conditions import conditions
 from codecascade.evaluation.running.contamination import contamination
 from codecascade.evaluation.running.driver import Progress, carry_out, rows
@@ -35,7 +35,7 @@ from codecascade.evaluation.running.work import (
     sampling_of,
 )
 from codecascade.evaluation.settings import COMMON, EvaluateSettings
-from codecascade.evaluation.task import Benchmark, Context, Model, Row
+from codecascade.evaluation.task import Benchmark, Context, Model, Row, Task
 from codecascade.files import digest_of, remove_leftovers, write_jsonl
 from codecascade.generation.answers import LocalBackend
 from codecascade.generation.prompts import Backend
@@ -148,8 +148,21 @@ def _measure(
 def _source(benchmark: Benchmark, given: Path | None) -> str:
     """Where the problems come from, in this very run."""
     if benchmark.data is not None:
-        return origin(benchmark.data, given)
+        return origin(benchmark.name, benchmark.data, given)
     return benchmark.source if given is None else given.name
+
+
+def _published(benchmark: Benchmark, context: Context) -> dict[str, Task] | None:
+    """All problems of the package that carries the data, where other data were named; None if that is not known."""
+    if context.data is None or benchmark.data is None or not is_packaged(benchmark.data):
+        return None
+    assert benchmark.tasks is not None
+    everything = {"humaneval_problems": None, "infilling_problems": None}
+    settings = context.settings.model_copy(update=everything)
+    return {
+        task.task_id: task
+        for task in benchmark.tasks(dataclasses.replace(context, data=None, settings=settings))
+    }
 
 
 def _searched(result: BenchmarkResult, corpus: Corpus, folder: Path, made_with: Row) -> BenchmarkResult:
@@ -208,6 +221,7 @@ def _summed_up(
             backend=inputs.backend,
             sandbox=inputs.sandbox,
             source=_source(benchmark, context.data),
+            published=_published(benchmark, context),
         ),
         "tokens": 0 if work.given is not None else sum(row["tokens"] for row in samples),
     }

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from codecascade.errors import UserError
-from codecascade.evaluation.benchmarks.infilling import LEFT_TO_RIGHT
 from codecascade.evaluation.data import need, read_records
 from codecascade.evaluation.drawing import seed_for, subset
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.running.labels import check_labels
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Benchmark, Row, Task

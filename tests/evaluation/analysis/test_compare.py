@@ -300,3 +300,24 @@ def test_command_refuses_in_one_sentence(
         main(["compare", str(folders[0]), str(tmp_path / "nowhere")])
     assert ended.value.code == 2
     assert "nowhere: is not an evaluation" in capsys.readouterr().err
+
+
+def test_runs_that_were_unlike_with_the_same_settings_are_told(tmp_path: Path) -> None:
+    """``chat = auto`` asks one model in its chat format, and lets the other continue prompts."""
+    conditions = {"asked_in_chat": True, "source": "a (digest 1)", "confinement": "namespaces"}
+    other = {"asked_in_chat": False, "source": "a (digest 2)", "confinement": "none"}
+
+    def evaluation(name: str, found: dict[str, object]) -> Path:
+        about = {"humaneval": {"conditions": found}}
+        return write_evaluation(tmp_path / name, {"humaneval": [sample("a", True)]}, about=about)
+
+    found = compare(evaluation("one", conditions), evaluation("two", other))
+    said = " ".join(remarks_on(found))
+    assert "HUMANEVAL: one model was asked in its chat format" in said
+    assert "the data are a (digest 1) and a (digest 2)" in said and "not confined" in said
+    assert len(found.to_json()["benchmarks"]["humaneval"]["unlike"]) == 3
+    write_comparison(found, tmp_path)
+    for name in ("md", "html"):
+        assert "asked in its chat format" in (tmp_path / f"comparison.{name}").read_text()
+    assert remarks_on(compare(evaluation("three", conditions), tmp_path / "one")) == []
+    assert remarks_on(compare(evaluation("older", {}), tmp_path / "one")) == []

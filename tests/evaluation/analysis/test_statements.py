@@ -53,7 +53,9 @@ def test_every_setting_and_condition_is_stated(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_papers_protocol_differs_only_in_what_can_not_be_had(name: str) -> None:
     found = departures(name, facts(name))
-    silent = [sentence for sentence in found if sentence.startswith("ours, for the paper does not say: ")]
+    silent = [
+        sentence for sentence in found if sentence.startswith("our choices, for the paper says nothing of: ")
+    ]
     assert [sentence for sentence in found if sentence not in silent] == list(STATEMENTS[name].always)
     assert (["data 1" in sentence for sentence in silent]) == ([] if name == "key_retrieval" else [True])
 
@@ -74,6 +76,7 @@ def test_each_change_of_a_setting_is_told(name: str) -> None:
         ({"healed_prompts": {"n": 3, "of": 9}}, "3 of 9 prompts end where a longer token could stand"),
         ({"unasked": {"n": 1, "of": 9}}, "1 of 9 samples could not be made"),
         ({"unrun": {"n": 2, "of": 9}}, "2 of 9 programs were not run"),
+        ({"other_problems": {"n": 4, "of": 9}}, "4 of 9 problems are not the published ones"),
         ({"confinement": "none"}, "programs were not confined"),
         ({"quantisation": "Q4_1"}, "quantised (Q4_1)"),
         ({"endpoint": True}, "asked of a server"),
@@ -119,6 +122,24 @@ def test_how_a_model_is_asked_is_not_said_of_samples_that_were_made_elsewhere() 
         for words in STATEMENTS[name].asking:
             assert words in asked and words not in given
         assert "10 s of CPU time" in asked and "10 s of CPU time" in given
+
+
+def test_of_an_older_version_it_is_told_that_its_conditions_are_not_known() -> None:
+    for name in NAMES:
+        generated = settings_of(BENCHMARKS[name], PAPERS)
+        assert any("an older version" in sentence for sentence in departures(name, generated))
+        assert not any("an older version" in sentence for sentence in departures(name, facts(name)))
+        given = {key: value for key, value in generated.items() if key != "temperature"}
+        assert not any("an older version" in sentence for sentence in departures(name, given))
+
+
+@pytest.mark.parametrize("name", ["humaneval", "humaneval_sampled"])
+def test_nothing_is_said_of_settings_that_the_chat_format_does_not_use(name: str) -> None:
+    for changed in ({"humaneval_stops": "evalplus"}, {"humaneval_strip": True}):
+        chat = facts(name, asked_in_chat=True)
+        assert departures(name, chat | changed) == departures(name, chat)
+    told = "; ".join(departures(name, facts(name, asked_in_chat=True)))
+    assert "stop strings" not in told and "stripped" not in told and "at most 512 tokens" in told
 
 
 def test_letters_go_on_after_z() -> None:

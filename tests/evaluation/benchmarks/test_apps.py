@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from codecascade.errors import UserError
-from codecascade.evaluation.benchmarks import apps
+from codecascade.evaluation.benchmarks import apps, apps_programs
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Context, Continuation, Dialogue, Model, Task
+from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.sandbox import Sandbox
 
 READS: dict[str, Any] = {
@@ -151,6 +152,26 @@ def test_answers_that_are_called(data: Path, solve: Solve, text: str, cases_pass
     _, task = apps.tasks(Context(EvaluateSettings(), data=data))
     row = solve(task, text)
     assert row["cases_passed"] == cases_passed and row["passed"] is (cases_passed == 2)
+
+
+@pytest.mark.parametrize(
+    "printed", ["[" * 100_000, '{"tuple": 5}', '{"dict": [[[], 1]]}', '{"dict": 5}', "{}", "NaN", "[1, 2"]
+)
+def test_a_result_that_the_program_makes_up_is_a_wrong_answer(printed: str) -> None:
+    cases = {"fn_name": "f", "inputs": [[1]], "outputs": [[2, 1]]}
+    for like_apps in (True, False):
+        outcome = Outcome("passed", stdout=f"\nresult of the call: {printed}\n")
+        assert apps_programs.verdict(cases, [outcome], like_apps=like_apps)["passed"] is False
+
+
+def test_tuples_in_lists_are_told_from_lists_as_published(data: Path, solve: Solve) -> None:
+    cases = {"fn_name": "f", "inputs": [[1]], "outputs": [[[1, 2], [3, 4]]]}
+    (data / "test.jsonl").write_text(json.dumps({**CALLS, "input_output": json.dumps(cases)}))
+    (published,) = apps.tasks(Context(EvaluateSettings(), data=data))
+    (ours,) = apps.tasks(Context(EvaluateSettings(apps_comparison="tokens"), data=data))
+    tuples, lists = ("def f(a):\n    return [(1, 2), (3, 4)]\n", "def f(a):\n    return [[1, 2], [3, 4]]\n")
+    assert not solve(published, tuples)["passed"] and solve(ours, tuples)["passed"]
+    assert solve(published, lists)["passed"] and solve(ours, lists)["passed"]
 
 
 def test_what_is_expected_never_enters_the_sandbox(data: Path) -> None:

@@ -2,7 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from codecascade.evaluation.benchmarks.outputs import apps_same_output, same_output, same_value
+from codecascade.evaluation.benchmarks.outputs import (
+    apps_same_output,
+    apps_same_value,
+    same_output,
+    same_value,
+)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +62,9 @@ def test_as_apps_compares_order_and_repetitions_do_not_count() -> None:
     assert apps_same_output("0.1234 2", "2.0 0.1230001")  # rounded to three decimals, as sets
     assert apps_same_output("inf", "Infinity") and not apps_same_output("inf", "7")
     assert not apps_same_output("1 2", "1 3") and not apps_same_output("yes", "no")
+    assert apps_same_output("1\n \n2", "1\n\n2"), "a line of white space is an empty one"
+    assert apps_same_output("1\n2\n\n\n", "1\n2") and apps_same_output("a\nb", "a\u2028b")
+    assert not apps_same_output("{1, 2}", "{2, 1}") and not apps_same_output("é", "e\u0301")
 
 
 def test_values() -> None:
@@ -65,3 +73,34 @@ def test_values() -> None:
     for expected, result in [([1, 2], [2, 1]), ([1], [1, 1]), ({"a": 1}, {"b": 1}), (1, 2), (0.5, "0.5")]:
         assert not same_value(expected, result)
     assert not same_value(10**400 + 1, 10**400) and not same_value(0.5, 10**400)
+
+
+@pytest.mark.parametrize(
+    ("expected", "result", "same"),
+    [
+        ([1, 2], (1, 2), True),  # the whole result
+        ([[1, 2]], (1, 2), True),  # wrapped in a list
+        ([[[1, 2], [3, 4]]], [(1, 2), (3, 4)], True),
+        ([[1, 2], [3, 4]], [(1, 2), (3, 4)], False),  # not wrapped: APPS' runner lets only lists pass
+        ([[1, 2], [3, 4]], [[1, 2], [3, 4]], True),
+        ([[[1, [2, 3]]]], [(1, (2, 3))], False),  # deeper tuples
+        ({"1": 2}, {1: 2}, True),
+        ([{"1": 2}], {1: 2}, True),
+        ({"1": 2}, {"1": 2}, False),  # its keys are whole numbers
+        ({"a": 2}, {"a": 2}, True),
+        ([{"a": {"1": 2}}], {"a": {1: 2}}, False),  # deeper keys stay texts
+        ([], (), True),
+        ([], [[]], False),
+        ([[]], [], True),
+        (["ab"], "ab", True),
+        ("ab", ["ab"], False),
+        ([1], True, True),
+        (1, 1.0, True),
+        ([0.3], 0.1 + 0.2, False),
+        ([["a", 1]], [("a",), 1], False),
+        ([None], None, True),
+        ("e\u0301", "é", False),
+    ],
+)
+def test_values_as_apps_compares_them(expected: object, result: object, same: bool) -> None:
+    assert apps_same_value(expected, result) is same

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from evaluations import Page, sample, write_evaluation, write_lines
 
 from codecascade.errors import UserError
+from codecascade.evaluation.analysis.beside import tables_beside
+from codecascade.evaluation.analysis.compare import compare
 from codecascade.evaluation.analysis.folder import read_evaluation
+from codecascade.evaluation.analysis.sweep import folder_of, read_sweep
 from codecascade.evaluation.metrics import Metric, wilson
 from codecascade.evaluation.reports.evaluation import write_evaluation_report
 from codecascade.evaluation.reports.sweep import write_sweep_report
@@ -148,6 +152,19 @@ def test_average_over_all_languages(tmp_path: Path) -> None:
     assert "**32.5** (" in own.split("|")[-2]  # the mean of 20, 25, ... 45 %
 
 
+def test_an_average_has_the_letters_of_every_language(tmp_path: Path) -> None:
+    names = ("cpp", "java", "php", "ts", "cs", "sh")
+    rows = {f"multipl_e_{name}": [sample(f"HumanEval_{n}_f", n < 4) for n in range(20)] for name in names}
+    about = {
+        "multipl_e_java": {"conditions": {"asked_in_chat": False, "quantisation": "Q4_1"}},
+        "multipl_e_sh": {"conditions": {"asked_in_chat": False, "endpoint": True}},
+    }
+    (table,) = tables_beside(read_evaluation(write_evaluation(tmp_path, rows, about=about)))
+    marks = [cell.marks for cell in table.own if cell is not None]
+    assert marks[-1].split() == list(table.remarks) == sorted({m for each in marks for m in each.split()})
+    assert sum("quantised" in sentence or "a server" in sentence for sentence in table.remarks.values()) == 2
+
+
 def test_cold_samples_stand_in_the_table_that_is_about_them(tmp_path: Path) -> None:
     about = {"humaneval": {"settings": {"samples_per_problem": 1, "temperature": 0.1}}}
     write_evaluation_report(write_evaluation(tmp_path, {"humaneval": humaneval()}, about=about), pages=False)
@@ -182,14 +199,23 @@ def test_many_samples_stand_beside_the_greedy_one(tmp_path: Path) -> None:
     assert "**12.2**" in text and "] sampled at temperature 0.8; the paper's is greedy." in text
 
 
-def test_a_model_that_can_not_infill_is_not_called_0(tmp_path: Path) -> None:
+@pytest.mark.parametrize("older", [{}, {"exact_match": wilson(0, 12), "ended": wilson(0, 12)}])
+def test_a_model_that_can_not_infill_is_not_called_0(tmp_path: Path, older: dict[str, Metric]) -> None:
+    """Older folders have figures of 0 beside those left to right."""
     rows = [sample(f"L{n}", n < 3, exact_match=n < 3, format="left_to_right") for n in range(12)]
-    metrics = {"exact_match": wilson(0, 12), "exact_match_left_to_right": wilson(3, 12)}
-    folder = write_evaluation(tmp_path, {"infilling_heldout": rows}, metrics={"infilling_heldout": metrics})
+    metrics = {"infilling_heldout": {**older, "exact_match_left_to_right": wilson(3, 12)}}
+    about = {"metric": "exact_match", "contamination": {"tasks": ["L0", "L1"], "of": 12}}
+    folder = write_evaluation(
+        tmp_path, {"infilling_heldout": rows}, metrics=metrics, about={"infilling_heldout": about}
+    )
     write_evaluation_report(folder, pages=False)
-    head = Page((folder / "report.html").read_text()).text.split("Beside each figure")[0]
+    text = Page((folder / "report.html").read_text()).text
+    head = text.split("Beside each figure")[0]
     assert "25.0 %" in head and "exact match left to right, for it has no infilling tokens" in head
-    assert "0.0 %" not in head.replace("25.0 %", "")
+    assert "2 of 12 problems share text with the training corpus; the others: 10.0 (1.8–40.4)" in head
+    assert not re.search(r"(?<![\d.])0\.0 %", text)
+    (compared,) = compare(folder, folder).benchmarks
+    assert [each.metric for each in compared.differences] == ["exact_match_left_to_right"]
 
 
 def test_no_figure_of_ours_stands_beside_the_papers_losses(tmp_path: Path) -> None:
@@ -331,3 +357,11 @@ def test_a_folder_that_says_nothing_but_figures(tmp_path: Path) -> None:
     text = (tmp_path / "report.md").read_text()
     assert "| humaneval | pass@1 | 50.0 % |" in text
     assert "| mine | loss | 0.500 |" in text
+
+
+def test_a_sweep_reads_the_folders_that_it_names_and_no_others(tmp_path: Path) -> None:
+    for temperature in (0.00001, 0.8, 1.0):
+        write_evaluation(folder_of(tmp_path, temperature), {"humaneval": humaneval()})
+    for name in ("temperature_1.2.3", "temperature_.", "temperature_hot"):
+        write_evaluation(tmp_path / name, {"humaneval": humaneval()})
+    assert list(read_sweep(tmp_path).figures["humaneval"]["pass@1"]) == [0.00001, 0.8, 1.0]

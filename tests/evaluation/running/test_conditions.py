@@ -10,6 +10,8 @@ import pytest
 
 from codecascade.evaluation.analysis.beside import tables_beside
 from codecascade.evaluation.analysis.folder import read_evaluation
+from codecascade.evaluation.benchmarks.humaneval import DATA as HUMANEVAL
+from codecascade.evaluation.data import load
 from codecascade.evaluation.running.conditions import conditions
 from codecascade.evaluation.running.envelope import write_envelope
 from codecascade.evaluation.running.runner import Inputs, evaluate
@@ -78,7 +80,7 @@ def test_of_given_samples_nothing_is_said_of_how_they_were_made() -> None:
         sandbox=None,
         source="data",
     )
-    assert counted == {"unrun": {"n": 1, "of": 1}, "source": "data"}
+    assert counted == {"unrun": {"n": 1, "of": 1}, "source": "data", "other_problems": None}
 
 
 def test_who_was_asked(tokenizer: Tokenizer, oracle: Any) -> None:
@@ -104,9 +106,12 @@ def test_a_run_is_marked_in_the_table_beside_the_papers(
     (table,) = tables_beside(read_evaluation(tmp_path / "made"))
     said = list(table.remarks.values())
     assert said[0] == "10 problems; the paper's benchmark has 164"
+    assert any(sentence.startswith("10 of 10 problems are not the published ones") for sentence in said)
     assert ("programs were not confined" in " ".join(said)) == (confinement == "none")
     assert "the model's weights are quantised (Q4_1); the paper's are not" in said
-    (silent,) = [sentence for sentence in said if sentence.startswith("ours, for the paper does not say: ")]
+    (silent,) = [
+        sentence for sentence in said if sentence.startswith("our choices, for the paper says nothing of: ")
+    ]
     assert "at most 77 tokens an answer" in silent and "HumanEval.jsonl" in silent
     own = table.own[0]
     assert own is not None and own.marks.split() == list(table.remarks)
@@ -127,3 +132,26 @@ def test_given_samples_are_marked_as_of_unknown_making(
     said = " ".join(table.remarks.values())
     assert "how the samples were made is not known" in said
     assert "tokens" not in said and "stop strings" not in said and "stripped" not in said
+
+
+@pytest.mark.parametrize("name", ["humaneval", "infilling_single_line"])
+def test_a_file_of_other_tests_is_told_from_the_published_one(
+    tokenizer: Tokenizer, oracle: Any, sandbox: Any, tmp_path: Path, name: str
+) -> None:
+    """Both have 164 problems of the same names; some other sets of HumanEval's problems have harder tests."""
+    rows = [row for _, row in load(name, HUMANEVAL, None, {})]
+    harder = [
+        {**row, "test": row["test"] + "\n    assert True\n"} if place % 2 else row
+        for place, row in enumerate(rows)
+    ]
+    settings = EvaluateSettings(benchmarks=(name,), limit=20, humaneval_problems=60)
+    for place, content in enumerate((rows, harder)):
+        write_jsonl(tmp_path / "HumanEval.jsonl", content)
+        inputs = Inputs(
+            LocalBackend(oracle(tokenizer, lambda prompt: ""), "model"),
+            sandbox=sandbox,
+            data={name: tmp_path / "HumanEval.jsonl"},
+        )
+        result = evaluate(inputs, settings, folder=tmp_path / f"made{place}")[name]
+        other = result.about["conditions"]["other_problems"]
+        assert other["of"] == 20 and (other["n"] > 0) == bool(place)

@@ -55,6 +55,11 @@ class Stated:
     asking: tuple[str, ...] = ()
 
 
+_OLDER = (
+    "measured by an older version, so whether prompts were in the chat format, healed or cut is not known"
+)
+
+
 def departures(benchmark: str, facts: Facts) -> list[str]:
     """Sentences on what differs from the paper's protocol, and one on what the paper does not say.
 
@@ -66,9 +71,11 @@ def departures(benchmark: str, facts: Facts) -> list[str]:
     found = [sentence for statement, value in there if (sentence := statement.departs(value, facts))]
     unsaid = [words for statement, value in there if (words := statement.silent(value, facts))]
     found += stated.always
+    if facts.get("temperature") is not None and "asked_in_chat" not in facts:
+        found.append(_OLDER)
     if unsaid:
         unsaid += [*(stated.asking if "asked_in_chat" in facts else ()), *stated.silent]
-        found.append(f"ours, for the paper does not say: {', '.join(unsaid)}")
+        found.append(f"our choices, for the paper says nothing of: {', '.join(unsaid)}")
     return found
 
 
@@ -84,6 +91,11 @@ def _ours(words: Callable[[Any], str]) -> Statement:
     return Statement(silent=lambda value, facts: words(value))
 
 
+def _ours_where_continued(words: Callable[[Any], str]) -> Statement:
+    """Of a setting that has no effect in the chat format."""
+    return Statement(silent=lambda value, facts: "" if facts.get("asked_in_chat") else words(value))
+
+
 def _elsewhere(why: str) -> Statement:
     return Statement(elsewhere=why)
 
@@ -92,7 +104,7 @@ def _none_of(words: str) -> Statement:
     """A condition ``{"n": ..., "of": ...}``, of which the paper has none."""
 
     def departs(value: Any, facts: Facts) -> str:
-        return f"{value['n']:,} of {value['of']:,} {words}" if value["n"] else ""
+        return f"{value['n']:,} of {value['of']:,} {words}" if value and value["n"] else ""
 
     return Statement(departs=departs)
 
@@ -123,6 +135,7 @@ _CONDITIONS = {
     ),
     "cut_answers": _none_of("answers were cut at the limit of tokens"),
     "cut_inputs": _none_of("prompts were cut at their beginning"),
+    "other_problems": _none_of("problems are not the published ones: they have other tests or solutions"),
     "unrun": _none_of("programs were not run and are left out"),
     "confinement": Statement(
         departs=lambda value, facts: (
@@ -189,8 +202,8 @@ _STATED: Mapping[str, Stated] = {
     "humaneval": _stated(
         {
             "humaneval_problems": _elsewhere("the number of problems is compared"),
-            "humaneval_stops": _ours(lambda value: f"the stop strings are those of {value}"),
-            "humaneval_strip": _ours(
+            "humaneval_stops": _ours_where_continued(lambda value: f"the stop strings are those of {value}"),
+            "humaneval_strip": _ours_where_continued(
                 lambda value: "prompts are stripped at their ends" if value else "prompts are not stripped"
             ),
             "humaneval_max_new_tokens": _at_most("an answer"),
@@ -233,7 +246,10 @@ _STATED: Mapping[str, Stated] = {
         _chat_is(
             False, "asked in the chat format and without shots, as the paper asks its Instruct models alone"
         ),
-        always=("a test case has 4 s of CPU time; APPS' own runner takes them by the clock",),
+        always=(
+            "a test case has 4 s of CPU time; APPS' own runner takes them by the clock, and passes programs that "
+            "return outside of a function or exit with an error",
+        ),
     ),
     **{
         f"multipl_e_{language}": _stated(

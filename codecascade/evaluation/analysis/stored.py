@@ -1,0 +1,94 @@
+"""What ``results.json`` says of a benchmark, checked: the file may be edited by hand, or another version's.
+
+Names that are not known are left as they are; those that are known have their type, so that no reader of them fails.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from codecascade.errors import UserError
+from codecascade.evaluation.settings import EvaluateSettings
+
+_Number = Annotated[int, Field(ge=0)]
+_Finite = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Count(_Stored):
+    """``n`` of ``of``."""
+
+    n: _Number
+    of: _Number
+
+
+class Conditions(_Stored):
+    """See :mod:`codecascade.evaluation.running.conditions`."""
+
+    asked_in_chat: bool = False
+    healed_prompts: Count | None = None
+    unasked: Count | None = None
+    cut_answers: Count | None = None
+    cut_inputs: Count | None = None
+    unrun: Count | None = None
+    other_problems: Count | None = None
+    confinement: str = ""
+    quantisation: str | None = None
+    endpoint: bool = False
+    source: str = ""
+
+
+class Contamination(_Stored):
+    """The ``tasks`` whose text is in a corpus, ``of`` so many."""
+
+    tasks: tuple[str, ...] = ()
+    of: _Number | None = None
+
+
+class About(_Stored):
+    """Beside a benchmark's figures."""
+
+    title: str | None = None
+    metric: str | None = None
+    higher_is_better: bool = True
+    command: str = ""
+    settings: dict[str, Any] = {}
+    conditions: Conditions | None = None
+    tasks: _Number | None = None
+    tasks_total: _Number | None = None
+    missing: _Number | None = None
+    notes: tuple[str, ...] = ()
+    seconds: _Finite | None = None
+    source: str = ""
+    licence: str = ""
+    contamination: Contamination | None = None
+
+
+def checked(about: Mapping[str, Any], path: Path, key: str) -> About:
+    """What the file says of a benchmark at ``key``.
+
+    Raises:
+        UserError: a value is of another type, or no such setting can be (file and key are named).
+    """
+    found = _valid(About, about, path, key)
+    known = {name: value for name, value in found.settings.items() if name in EvaluateSettings.model_fields}
+    _valid(EvaluateSettings, known, path, f"{key}.settings")
+    return found
+
+
+def _valid(model: type[_Model], value: Mapping[str, Any], path: Path, key: str) -> _Model:
+    try:
+        return model.model_validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join([key, *map(str, first["loc"])])
+        raise UserError(f"{first['msg'][0].lower()}{first['msg'][1:]}", file=path, key=place) from None
