@@ -148,7 +148,13 @@ def scaling(arguments: argparse.Namespace, folder: Path) -> Table:
 
 def cluster(arguments: argparse.Namespace, folder: Path) -> Table:
     """The stages of near-deduplication on a cluster: what each computes and hands on, here without one."""
-    from codecascade.corpus.near.distributed import band_rows, connected, in_components, linked, removed_of
+    from codecascade.corpus.steps.near.distributed import (
+        band_rows,
+        connected,
+        in_components,
+        linked,
+        removed_of,
+    )
 
     file = folder / "texts.parquet"
     count, size = elsewhere(write_real_files, arguments.documents, file)

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from codecascade.corpus.near.leaders import jaccard
-from codecascade.corpus.near.local import ShingleStore, prefix_buckets, sketched
-from codecascade.corpus.near.shingles import blocks
+from codecascade.corpus.steps.near.leaders import jaccard
+from codecascade.corpus.steps.near.local import ShingleStore, prefix_buckets, sketched
+from codecascade.corpus.steps.near.shingles import blocks
 
 GROUP_ROWS = 1000
 SCHEMA = pa.schema(

@@ -18,7 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
-from codecascade.corpus.encoding import UnreadableError, decoded
+from codecascade.corpus.reading.encoding import UnreadableError, decoded
 
 FAMILIES = {
     "Western (cp1252)": {name: ["cp1252"] for name in ("da", "de", "es", "fi", "fr", "it", "nl", "pt_BR", "sv")},

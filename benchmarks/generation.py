@@ -29,15 +29,15 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoModelForCausalLM
 
-from codecascade.errors import UserError
-from codecascade.generation.local import LocalGenerator, load_generator
+from codecascade.generation.engine.engine import LocalGenerator, load_generator
 from codecascade.generation.requests import Request, Sampling
+from codecascade.ground.errors import UserError
 from codecascade.model.folder import save_folder
+from codecascade.model.precision import choose_precision
 from codecascade.model.presets import PRESETS, build, initialise
 from codecascade.model.sources import load
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.tokens.training import train_tokenizer
-from codecascade.training.precision import choose_precision
 
 BASE = "smollm2-135m-instruct"
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -29,7 +29,7 @@ WORD = re.compile(r"[A-Za-z0-9_\x80-\u07ff]+|[\u0800-\U0010ffff]")
 
 
 def codecascade(file: Path) -> list[int]:
-    from codecascade.corpus.near import remove_near_duplicates
+    from codecascade.corpus.steps.near import remove_near_duplicates
 
     removed: list[int] = remove_near_duplicates(_chunks(file))["removed"].to_pylist()
     return removed
@@ -37,14 +37,14 @@ def codecascade(file: Path) -> list[int]:
 
 def codecascade_file(file: Path) -> list[int]:
     """With the shingles in a temporary file: memory grows by some 600 bytes a text."""
-    from codecascade.corpus.near import remove_near_duplicates
+    from codecascade.corpus.steps.near import remove_near_duplicates
 
     removed: list[int] = remove_near_duplicates(_chunks(file), folder=file.parent)["removed"].to_pylist()
     return removed
 
 
 def codecascade_exact(file: Path) -> list[int]:
-    from codecascade.corpus.near import remove_near_duplicates
+    from codecascade.corpus.steps.near import remove_near_duplicates
 
     removed: list[int] = remove_near_duplicates(_chunks(file), mode="exact")["removed"].to_pylist()
     return removed

@@ -24,9 +24,9 @@ from typing import NamedTuple
 import pyarrow.compute as pc
 
 from codecascade.corpus.documents import keyed
-from codecascade.corpus.encoding import UnreadableError, decoded
-from codecascade.corpus.languages import language_of
-from codecascade.corpus.redaction import RULES, spans_of
+from codecascade.corpus.reading.encoding import UnreadableError, decoded
+from codecascade.corpus.reading.languages import language_of
+from codecascade.corpus.steps.redaction.redaction import RULES, spans_of
 
 WIDE = {
     "<EMAIL>": re.compile(r"[\w.+%'=-]{1,64}\\?@[\w-]+(?:\.[\w-]+)*\.[A-Za-z][\w-]*"),

@@ -25,14 +25,14 @@ from rich.console import Console
 from rich.table import Table
 
 from codecascade.corpus.build import build_corpus
+from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.corpus.table import Corpus
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.model.sources import load
 from codecascade.tokens.infilling import add_infilling_tokens
-from codecascade.training.sources import StreamSource
-from codecascade.training.stream import TokenStream
-from codecascade.training.stream_settings import InfillingSettings, MixtureItem
+from codecascade.training.stream.settings import InfillingSettings, MixtureItem
+from codecascade.training.stream.sources import StreamSource
+from codecascade.training.stream.stream import TokenStream
 
 FUNCTIONS = MixtureItem(
     source="python", share=1, granularity="function", min_characters=80, max_characters=700

@@ -30,12 +30,12 @@ from transformers import LlamaForCausalLM, Trainer, TrainerCallback, TrainingArg
 
 from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
+from codecascade.model.precision import Precision, choose_precision, matmul_peak
 from codecascade.model.presets import PRESETS
 from codecascade.training.learner import Learner
 from codecascade.training.parallel import World
-from codecascade.training.precision import Precision, choose_precision, matmul_peak
 from codecascade.training.settings import TrainingSettings
-from codecascade.training.stream import Batch
+from codecascade.training.stream.stream import Batch
 
 SHAPES = {
     "smollm2": PRESETS["smollm2-135m"],

@@ -2,8 +2,8 @@
 
 The packages import one way only, in the order of the data (see ``docs/architecture.md``)::
 
-    tokens -> model -> sandbox -> corpus -> training -> generation -> instruct -> evaluation
-           -> recipe -> plan -> cascade -> cli
+    ground -> tokens -> model -> sandbox -> corpus -> training -> generation -> instruct -> evaluation
+           -> reports -> recipe -> plan -> cascade -> cli
 """
 
 import os

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from codecascade.corpus.decontaminate import BenchmarkTexts, read_benchmark_file
-from codecascade.errors import UserError
+from codecascade.corpus.steps.decontamination import BenchmarkTexts, read_benchmark_file
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.data import is_here, locate
+from codecascade.ground.errors import UserError
 
 FETCHED = ("humaneval", "mbpp")
 """Benchmarks that the hub is asked for; of the others, only what is on this machine already is kept out."""

@@ -13,8 +13,9 @@ from codecascade.cascade.models import prepare
 from codecascade.evaluation.cost import evaluation_tokens, seconds_of
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.model.config import LlamaConfig
+from codecascade.model.precision import choose_precision
 from codecascade.model.sources import load
-from codecascade.plan import (
+from codecascade.plan.plan import (
     UTILISATION,
     show_seconds,
     this_device_flops,
@@ -23,8 +24,7 @@ from codecascade.recipe.reading import with_steps
 from codecascade.recipe.settings import Recipe, Stage, to_data
 from codecascade.training.learner import measure_step_seconds
 from codecascade.training.parallel import join_world
-from codecascade.training.precision import choose_precision
-from codecascade.training.stream import Batch
+from codecascade.training.stream.stream import Batch
 
 DOCUMENTS_PER_ROW = 4
 _OF_A_STEP = (

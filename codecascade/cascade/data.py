@@ -11,17 +11,17 @@ from pathlib import Path
 from codecascade.cascade.benchmark_texts import benchmark_texts, in_words
 from codecascade.cascade.folder import RunFolder
 from codecascade.corpus.build import build_corpus, request_fingerprint
-from codecascade.corpus.engines import LocalEngine
-from codecascade.corpus.table import Corpus, DocumentTable, is_corpus
-from codecascade.errors import UserError
+from codecascade.corpus.corpus import Corpus, DocumentTable, is_corpus
+from codecascade.corpus.engines.local import LocalEngine
+from codecascade.ground.errors import UserError
 from codecascade.instruct.dialogues import read_dialogues
 from codecascade.instruct.mine import mine_dialogues
 from codecascade.recipe.settings import Recipe, Stage
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.tokens.tokenizer import Tokenizer
-from codecascade.training.sources import StreamSource, Table
-from codecascade.training.stream import TokenStream
-from codecascade.training.stream_settings import MixtureItem
+from codecascade.training.stream.settings import MixtureItem
+from codecascade.training.stream.sources import StreamSource, Table
+from codecascade.training.stream.stream import TokenStream
 
 logger = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from codecascade.cascade.folder import RunFolder
-from codecascade.corpus.table import Corpus
-from codecascade.errors import UserError
-from codecascade.files import digest_of, read_json, write_json
+from codecascade.corpus.corpus import Corpus
+from codecascade.ground.errors import UserError
+from codecascade.ground.files import digest_of, read_json, write_json
 from codecascade.model.sources import files_of
 from codecascade.training.checksums import Sums, changed_files, checksums
 

@@ -7,19 +7,19 @@ from functools import cached_property
 from pathlib import Path
 
 from codecascade.cascade.display import Display
-from codecascade.corpus.table import Corpus
+from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.data import locate
-from codecascade.evaluation.reports.evaluation import write_evaluation_report
 from codecascade.evaluation.running.envelope import write_envelope
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.running.runner import Inputs, evaluate
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.generation.answers import LocalBackend
+from codecascade.generation.engine.engine import LocalGenerator, load_generator
 from codecascade.generation.loaded import quantisation
-from codecascade.generation.local import LocalGenerator, load_generator
 from codecascade.generation.requests import Completion, Request
 from codecascade.recipe.settings import Recipe, Stage
+from codecascade.reports.evaluation import write_evaluation_report
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.tokens.tokenizer import Tokenizer
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from codecascade.cascade.folder import RunFolder
-from codecascade.corpus.table import Corpus, sample_texts
-from codecascade.errors import UserError
+from codecascade.corpus.corpus import Corpus, sample_texts
+from codecascade.ground.errors import UserError
 from codecascade.model.folder import LoadedModel, resize_embeddings, save_folder
 from codecascade.model.llama import Llama
 from codecascade.model.presets import build, initialise

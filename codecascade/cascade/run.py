@@ -25,22 +25,22 @@ from codecascade.cascade.inputs import Inputs
 from codecascade.cascade.measure import measure, sandbox_for
 from codecascade.cascade.models import DTYPES, base_name, check_base, check_tokenizers, make_base, prepare
 from codecascade.cascade.results import run_report, write_results
-from codecascade.corpus.table import Corpus
-from codecascade.errors import UserError
-from codecascade.evaluation.reports.cascade import summary, write_report
+from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.settings import EvaluateSettings
-from codecascade.files import FolderLock
+from codecascade.ground.errors import UserError
+from codecascade.ground.files import FolderLock
+from codecascade.ground.nearest import nearest
+from codecascade.ground.signals import stopped_at_once
 from codecascade.model.folder import save_folder
 from codecascade.model.sources import load
-from codecascade.plan import make_plan
-from codecascade.recipe.nearest import nearest
+from codecascade.plan.plan import make_plan
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.recipe.shapes import look_at_base, missing_texts, model_shapes
+from codecascade.reports.cascade import summary, write_report
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.training.loop import train
 from codecascade.training.parallel import World, final_state_dict, join_world
-from codecascade.training.stopping import stopped_at_once
 
 logger = logging.getLogger(__name__)
 

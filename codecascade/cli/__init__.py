@@ -25,7 +25,7 @@ from codecascade.cli import (  # noqa: F401  (they bring the commands)
     sandbox,
 )
 from codecascade.cli.app import app, invocation, stderr
-from codecascade.errors import RunFailed, Stopped, UserError
+from codecascade.ground.errors import RunFailed, Stopped, UserError
 
 _LOST = (
     "failed: another rank has ended; if it could, it has told why. The same command goes on from the last "

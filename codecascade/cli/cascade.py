@@ -71,7 +71,7 @@ def plan(
     from codecascade.recipe import read_recipe
 
     settings = read_recipe(recipe, changes or [])
-    from codecascade.plan import make_plan, plan_json, plan_table, this_device_flops
+    from codecascade.plan.plan import make_plan, plan_json, plan_table, this_device_flops
 
     flops = tflops * 1e12 if tflops else None if as_json else this_device_flops()
     made = make_plan(settings, devices=devices, memory=memory, device_flops=flops, file=recipe)

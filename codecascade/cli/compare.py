@@ -37,7 +37,7 @@ def compare(
     names = [name.strip() for name in benchmark.split(",") if name.strip()] if benchmark else []
     found = compare_folders(first, second, names)
     if output is not None:
-        from codecascade.evaluation.reports.comparison import write_comparison
+        from codecascade.reports.comparison import write_comparison
 
         write_comparison(found, output)
         stderr().print(f"{output / 'comparison.html'}", highlight=False)
@@ -50,7 +50,7 @@ def compare(
 def _print(found: Comparison) -> None:
     from rich.text import Text
 
-    from codecascade.evaluation.reports.comparison import remarks_on
+    from codecascade.reports.comparison import remarks_on
 
     console = stdout()
     for word, name in zip(("first", "second"), found.names, strict=True):
@@ -76,7 +76,7 @@ def _table(found: Comparison) -> Table:
     from rich.text import Text
 
     from codecascade.evaluation.analysis.significance import SIGN_FLIP
-    from codecascade.evaluation.reports.comparison import row_of
+    from codecascade.reports.comparison import row_of
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column("benchmark, metric", no_wrap=True)

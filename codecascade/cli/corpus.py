@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codecascade.cli.app import app, stderr, stdout
-from codecascade.errors import Stopped, UserError
+from codecascade.ground.errors import Stopped, UserError
 
 if TYPE_CHECKING:
-    from codecascade.corpus.engines import Engine
+    from codecascade.corpus.engines.local import Engine
     from codecascade.tokens.tokenizer import Tokenizer
 
 corpus_app = typer.Typer(help="Training data from files.", no_args_is_help=True)
@@ -119,10 +119,10 @@ def build(
 
 def _engine(name: EngineName, workers: int | None) -> Engine:
     if name is EngineName.ray:
-        from codecascade.corpus.engine_ray import RayEngine
+        from codecascade.corpus.engines.ray import RayEngine
 
         return RayEngine(workers=workers)
-    from codecascade.corpus.engines import LocalEngine
+    from codecascade.corpus.engines.local import LocalEngine
 
     return LocalEngine(workers or os.cpu_count() or 1)
 
@@ -143,8 +143,8 @@ def inspect(
     from rich.table import Table
     from rich.text import Text
 
-    from codecascade.corpus.inspect import inspect_corpus
-    from codecascade.corpus.table import Corpus
+    from codecascade.corpus.corpus import Corpus
+    from codecascade.corpus.output.inspect import inspect_corpus
 
     corpus = Corpus.open(folder)
     seen = inspect_corpus(corpus, _tokenizer(tokenizer), language=language, samples=samples)
@@ -184,8 +184,8 @@ def train(
     ] = TokenizerKind.llama,
 ) -> None:
     """Train a byte-pair tokenizer on a corpus."""
+    from codecascade.corpus.corpus import Corpus, sample_texts
     from codecascade.corpus.documents import KINDS
-    from codecascade.corpus.table import Corpus, sample_texts
     from codecascade.tokens.training import train_tokenizer
 
     if output.is_file():

@@ -13,12 +13,12 @@ import typer
 
 from codecascade.cli.app import app, invocation, loading, stderr, stdout
 from codecascade.cli.cascade import SandboxMode
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 
 if TYPE_CHECKING:
     from codecascade.evaluation.running.runner import Inputs
     from codecascade.evaluation.settings import EvaluateSettings
-    from codecascade.generation.prompts import Backend
+    from codecascade.generation.backend import Backend
 
 
 class Chat(StrEnum):
@@ -193,15 +193,15 @@ def evaluate_model(
         for option, value in (("--limit", limit), ("--temperature", temperature), ("--top-p", top_p)):
             if value is not None:
                 raise UserError(f"{option} and --samples exclude each other")
-    from codecascade.corpus.table import Corpus
+    from codecascade.corpus.corpus import Corpus
     from codecascade.evaluation.benchmarks.choice import check_needs
     from codecascade.evaluation.benchmarks.table import BENCHMARKS
     from codecascade.evaluation.running.runner import Inputs
 
     opened = None if corpus is None else Corpus.open(corpus)
     needs_sandbox = check_needs(names, given, corpus=opened is not None, model=model is not None)
+    from codecascade.ground.signals import stopped_at_once
     from codecascade.sandbox.sandbox import Sandbox
-    from codecascade.training.stopping import stopped_at_once
 
     with stopped_at_once(), Sandbox(sandbox.value) if needs_sandbox else nullcontext() as box:
         backend: Backend | None = None
@@ -244,7 +244,7 @@ def _sweep(
 ) -> None:
     from codecascade.cli.figures import sweep_table
     from codecascade.evaluation.analysis.sweep import folder_of
-    from codecascade.evaluation.reports.sweep import write_sweep_report
+    from codecascade.reports.sweep import write_sweep_report
 
     for each in temperatures:
         _run(inputs, settings.model_copy(update={"temperature": each}), folder_of(folder, each), title)
@@ -278,11 +278,11 @@ def _temperatures(text: str | None, names: list[str]) -> list[float | None]:
 def _run(inputs: Inputs, settings: EvaluateSettings, folder: Path, title: str) -> None:
     from codecascade.cli.evaluation_display import EvaluationDisplay, output, results_table
     from codecascade.evaluation.benchmarks.table import BENCHMARKS
-    from codecascade.evaluation.reports.evaluation import write_evaluation_report
     from codecascade.evaluation.running.envelope import check_folder, write_envelope
     from codecascade.evaluation.running.result import BenchmarkResult
     from codecascade.evaluation.running.runner import evaluate
-    from codecascade.files import FolderLock
+    from codecascade.ground.files import FolderLock
+    from codecascade.reports.evaluation import write_evaluation_report
 
     about = {} if inputs.backend is None else inputs.backend.describe()
     command = shlex.join(["codecascade", *invocation])

@@ -36,11 +36,11 @@ def correlate_languages(
     import json
 
     from codecascade.evaluation.analysis.correlations import correlations
-    from codecascade.files import atomic_write
+    from codecascade.ground.files import atomic_write
 
     found = correlations(evaluations)
     if output is not None:
-        from codecascade.evaluation.reports.plots import correlations as draw
+        from codecascade.reports.plots import correlations as draw
 
         atomic_write(output, draw(found))
         stderr().print(f"{output}", highlight=False, soft_wrap=True)
@@ -62,7 +62,7 @@ def sweep(
     """pass@k by temperature: the table of a sweep; its picture and report are written again."""
     import json
 
-    from codecascade.evaluation.reports.sweep import write_sweep_report
+    from codecascade.reports.sweep import write_sweep_report
 
     found = write_sweep_report(folder)
     if as_json:

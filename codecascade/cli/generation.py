@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from codecascade.cli.app import Model, app, loading, stderr
-from codecascade.errors import UserError
-from codecascade.files import read_jsonl, write_jsonl
-from codecascade.text_files import read_text
+from codecascade.ground.errors import UserError
+from codecascade.ground.files import read_jsonl, write_jsonl
+from codecascade.ground.text_files import read_text
 
 if TYPE_CHECKING:
-    from codecascade.generation.local import LocalGenerator
+    from codecascade.generation.engine.engine import LocalGenerator
     from codecascade.generation.requests import Request
     from codecascade.tokens.tokenizer import Tokenizer
 
@@ -169,7 +169,7 @@ def chat(
 
 
 def _load(model: str) -> LocalGenerator:
-    from codecascade.generation.local import load_generator
+    from codecascade.generation.engine.engine import load_generator
 
     with loading(model):
         return load_generator(model)

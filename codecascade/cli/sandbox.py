@@ -94,7 +94,7 @@ def run_file(
     ] = "strict",
 ) -> None:
     """Run one program, confined. Exit code 0 whenever there is a verdict."""
-    from codecascade.errors import UserError
+    from codecascade.ground.errors import UserError
     from codecascade.sandbox.languages.table import canonical_name, language_of_file, why_not
     from codecascade.sandbox.program import Program
     from codecascade.sandbox.reading import read_program

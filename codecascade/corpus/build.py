@@ -27,33 +27,33 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 import codecascade
-from codecascade.corpus.candidates import listed
-from codecascade.corpus.datasheet import datasheet
-from codecascade.corpus.decontaminate import NO_BENCHMARKS, Benchmarks, BenchmarkTexts
-from codecascade.corpus.dedup import exact_duplicates, ranks, resolved
+from codecascade.corpus.corpus import is_corpus
 from codecascade.corpus.documents import KINDS
-from codecascade.corpus.dropped import Dropped, by_step, in_words
-from codecascade.corpus.engines import Engine, LocalEngine
+from codecascade.corpus.engines.local import Engine, LocalEngine
+from codecascade.corpus.engines.parts import Parts, make_part, read_arrow, whole, write_arrow, write_plan
 from codecascade.corpus.manifest import FORMAT, NAME, Count, Manifest, read_manifest
-from codecascade.corpus.near import REMOVED
-from codecascade.corpus.page import page
-from codecascade.corpus.parts import Parts, make_part, read_arrow, whole, write_arrow, write_plan
-from codecascade.corpus.sampling import check_languages, choose, total_size
-from codecascade.corpus.settings import CorpusSettings
-from codecascade.corpus.sources import find, place, title
-from codecascade.corpus.split import choose_heldout
-from codecascade.corpus.steps import Tally
-from codecascade.corpus.summary import (
+from codecascade.corpus.output.datasheet import datasheet
+from codecascade.corpus.output.dropped import Dropped, by_step, in_words
+from codecascade.corpus.output.page import page
+from codecascade.corpus.output.shards import write_shard, write_shard_plan
+from codecascade.corpus.output.split import choose_heldout
+from codecascade.corpus.output.summary import (
     benchmark_matches,
     cluster_sizes,
     removed_rows,
     split_manifest,
     step_manifests,
 )
-from codecascade.corpus.table import is_corpus
-from codecascade.corpus.writing import write_shard, write_shard_plan
-from codecascade.errors import UserError
-from codecascade.files import FolderLock, atomic_write, disk_errors, publish_folder, write_json
+from codecascade.corpus.settings import CorpusSettings
+from codecascade.corpus.sources.candidates import listed
+from codecascade.corpus.sources.sampling import check_languages, choose, total_size
+from codecascade.corpus.sources.table import find, place, title
+from codecascade.corpus.steps.decontamination import NO_BENCHMARKS, Benchmarks, BenchmarkTexts
+from codecascade.corpus.steps.exact_dedup import exact_duplicates, ranks, resolved
+from codecascade.corpus.steps.near import REMOVED
+from codecascade.corpus.steps.step import Tally
+from codecascade.ground.errors import UserError
+from codecascade.ground.files import FolderLock, atomic_write, disk_errors, publish_folder, write_json
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def build_corpus(
     and was made of the same input, nothing is done. What a killed build had done is not done again.
 
     Args:
-        sources: see :func:`codecascade.corpus.sources.find`.
+        sources: see :func:`codecascade.corpus.sources.table.find`.
         benchmarks: prompts and solutions to keep out, by the name that the manifest will show.
         engine: who does the work; none: this process alone.
         progress: see :data:`Progress`.
@@ -233,7 +233,8 @@ def _sizes(parts: Parts) -> pa.Array:
 def _duplicates(
     work: Path, documents: pa.Table, parts: Parts, settings: CorpusSettings, engine: Engine, tally: Tally
 ) -> tuple[pa.Table, int]:
-    """Which documents go for which others (:data:`codecascade.corpus.near.REMOVED`): first so many exact copies."""
+    """Which documents go for which others (as :data:`codecascade.corpus.steps.near.REMOVED`), and how many first ones
+    are exact copies."""
     places = ranks(*(documents[name] for name in ("kind", "license", "repository", "path")))
     exact = exact_duplicates(documents["id"], places)
     rest = np.setdiff1d(np.arange(len(documents)), np.asarray(exact["removed"]))

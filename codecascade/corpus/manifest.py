@@ -8,9 +8,9 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.errors import UserError
-from codecascade.files import read_json
-from codecascade.settings import Settings
+from codecascade.ground.errors import UserError
+from codecascade.ground.files import read_json
+from codecascade.ground.settings import Settings
 
 FORMAT = 3
 NAME = "manifest.json"

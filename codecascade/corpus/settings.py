@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from codecascade.settings import Settings
+from codecascade.ground.settings import Settings
 
 
 class LanguageFilter(Settings):

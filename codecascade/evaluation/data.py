@@ -19,9 +19,9 @@ import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from codecascade.errors import UserError
-from codecascade.files import digest_of, read_json, read_jsonl
-from codecascade.text_files import json_object
+from codecascade.ground.errors import UserError
+from codecascade.ground.files import digest_of, read_json, read_jsonl
+from codecascade.ground.text_files import json_object
 
 Record = tuple[str, dict[str, Any]]
 """The place of a record (``file:line``), and the record."""

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from codecascade.settings import Settings
+from codecascade.ground.settings import Settings
 
 _Count = Annotated[int, Field(gt=0)]
 _Share = Annotated[float, Field(ge=0, lt=1)]

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from codecascade.corpus.table import Corpus
-from codecascade.errors import UserError
+from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.data import Data
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.settings import EvaluateSettings
-from codecascade.generation.prompts import Continuation, Dialogue, Gap, Prompt
+from codecascade.generation.backend import Continuation, Dialogue, Gap, Prompt
 from codecascade.generation.requests import Scorer
+from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox

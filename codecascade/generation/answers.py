@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from codecascade.generation.prompts import Answer, Continuation, Dialogue, Gap, Prompt, Question
+from codecascade.generation.backend import Answer, Continuation, Dialogue, Gap, Prompt, Question
 from codecascade.generation.requests import (
     Generator,
     Request,
@@ -21,7 +21,7 @@ _QUESTIONS = 512
 
 
 class LocalBackend:
-    """Answers with a generator; see :class:`~codecascade.generation.prompts.Backend`.
+    """Answers with a generator; see :class:`~codecascade.generation.backend.Backend`.
 
     Args:
         about: what :meth:`describe` tells.

@@ -22,8 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from codecascade.errors import RunFailed, UserError
-from codecascade.generation.prompts import Answer, Continuation, Dialogue, Gap, Prompt, Question
+from codecascade.generation.backend import Answer, Continuation, Dialogue, Gap, Prompt, Question
 from codecascade.generation.replies import (
     Body,
     advice_on,
@@ -39,6 +38,7 @@ from codecascade.generation.replies import (
     tokens_of,
 )
 from codecascade.generation.transport import NoReplyError, SilentError, Transport, plain
+from codecascade.ground.errors import RunFailed, UserError
 
 _PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _MOST_STOPS = 4
@@ -68,7 +68,7 @@ class _Job:
 
 
 class Endpoint:
-    """See :class:`~codecascade.generation.prompts.Backend`.
+    """See :class:`~codecascade.generation.backend.Backend`.
 
     Args:
         url: of the server, with or without ``/v1``.

@@ -7,9 +7,9 @@ from typing import Literal
 
 import huggingface_hub
 
-from codecascade.files import digest_of
 from codecascade.generation.answers import LocalBackend
-from codecascade.generation.local import load_generator
+from codecascade.generation.engine.engine import load_generator
+from codecascade.ground.files import digest_of
 from codecascade.model.gguf import read_gguf_quantisation
 from codecascade.model.sources import resolve
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.tokens.chat import Message, encode_chat
 from codecascade.tokens.healing import heal as heal_prompt
 from codecascade.tokens.infilling import infilling_prompt, marks

@@ -8,8 +8,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, overload
 
-from codecascade.errors import UserError
-from codecascade.files import read_jsonl
+from codecascade.ground.errors import UserError
+from codecascade.ground.files import read_jsonl
 from codecascade.tokens.chat import Message
 
 

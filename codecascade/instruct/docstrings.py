@@ -7,7 +7,7 @@ import doctest
 import re
 from typing import NamedTuple
 
-from codecascade.corpus.functions import Places
+from codecascade.corpus.reading.functions import Places
 
 LONGEST_SUMMARY = 200
 LONGEST_DESCRIPTION = 800

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
 
-from codecascade.corpus.functions import FunctionNode, Places, parse
+from codecascade.corpus.reading.functions import FunctionNode, Places, parse
 from codecascade.instruct.docstrings import DoctestExample, describe, own_examples, summary_of
 
 LONGEST_ANSWER = 2500

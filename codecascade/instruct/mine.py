@@ -16,10 +16,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.documents import Document, content_id, keyed
-from codecascade.corpus.licenses import is_permissive
-from codecascade.corpus.table import Corpus
-from codecascade.files import FolderLock, JsonlAppender, read_json, write_json, write_jsonl
+from codecascade.corpus.reading.licenses import is_permissive
+from codecascade.ground.files import FolderLock, JsonlAppender, read_json, write_json, write_jsonl
 from codecascade.instruct.exercises import Exercise, exercises_of
 from codecascade.instruct.phrasing import request_for
 from codecascade.sandbox.sandbox import Sandbox

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from codecascade.errors import UserError
-from codecascade.values import flag, integer, number, short
+from codecascade.ground.errors import UserError
+from codecascade.ground.values import flag, integer, number, short
 
 _ARCHITECTURES = {
     "llama": "LlamaForCausalLM",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.model.folder import LoadedModel, save_folder
 from codecascade.model.sources import load
 

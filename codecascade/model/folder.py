@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from codecascade.bounded import read_object
-from codecascade.errors import UserError
-from codecascade.files import atomic_folder, atomic_write, write_json
+from codecascade.ground.bounded import read_object
+from codecascade.ground.errors import UserError
+from codecascade.ground.files import atomic_folder, atomic_write, write_json
+from codecascade.ground.values import short
 from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
 from codecascade.model.weights import Device, assemble, read_weights, write_weights
 from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
-from codecascade.values import short
 
 _CONFIG, _GENERATION = "config.json", "generation_config.json"
 _MOST_CONFIG = 4 << 20

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.model.config import LlamaConfig
 from codecascade.model.folder import LoadedModel
 from codecascade.model.gguf_config import ROPE_DIVISORS, config_from_gguf

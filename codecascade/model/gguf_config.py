@@ -13,11 +13,11 @@ import gguf
 import numpy as np
 import torch
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
+from codecascade.ground.values import integer, number, short, text
 from codecascade.model.config import LIMITS, LlamaConfig, RopeScaling
 from codecascade.model.gguf_file import GgufFile
 from codecascade.model.rope import frequencies
-from codecascade.values import integer, number, short, text
 
 log = logging.getLogger(__name__)
 

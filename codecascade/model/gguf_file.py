@@ -16,9 +16,9 @@ from typing import Any
 import gguf
 import numpy as np
 
-from codecascade.bounded import open_regular
-from codecascade.errors import UserError
-from codecascade.values import integer, short
+from codecascade.ground.bounded import open_regular
+from codecascade.ground.errors import UserError
+from codecascade.ground.values import integer, short
 
 _VERSIONS = (2, 3)
 _HEADER = 24

@@ -13,7 +13,7 @@ from typing import Literal
 import huggingface_hub
 import torch
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.model.config import LlamaConfig
 from codecascade.model.folder import LoadedModel, load_folder, read_config, read_tokenizer
 from codecascade.model.gguf import load_gguf, read_gguf_config, read_gguf_tokenizer

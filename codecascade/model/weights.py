@@ -13,13 +13,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from codecascade.bounded import open_regular
-from codecascade.errors import UserError
-from codecascade.files import read_json, write_json
+from codecascade.ground.bounded import open_regular
+from codecascade.ground.errors import UserError
+from codecascade.ground.files import read_json, write_json
+from codecascade.ground.values import first_words, short
 from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
 from codecascade.model.presets import build
-from codecascade.values import first_words, short
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _TABLE, _HEAD = "model.embed_tokens.weight", "lm_head.weight"

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from codecascade.corpus.settings import CorpusSettings
+from codecascade.ground.settings import Settings
 from codecascade.recipe.reading import apply_override, read_toml, validated
-from codecascade.settings import Settings
 
 
 def _listed(value: Any) -> Any:

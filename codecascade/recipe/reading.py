@@ -15,13 +15,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from codecascade.corpus.settings import CorpusSettings, LanguageFilter
-from codecascade.errors import UserError
 from codecascade.evaluation.settings import EvaluateSettings
-from codecascade.files import atomic_write
+from codecascade.ground.errors import UserError
+from codecascade.ground.files import atomic_write
+from codecascade.ground.nearest import nearest
 from codecascade.recipe.defaults import with_defaults
-from codecascade.recipe.nearest import nearest
 from codecascade.recipe.settings import FREE, LENGTHS, Data, Recipe, Stage, TokenizerSettings, to_data
-from codecascade.training.stream_settings import InfillingSettings, MixtureItem
+from codecascade.training.stream.settings import InfillingSettings, MixtureItem
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -11,13 +11,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks.table import check_names
 from codecascade.evaluation.settings import EvaluateSettings
-from codecascade.recipe.nearest import nearest
-from codecascade.settings import Settings
+from codecascade.ground.errors import UserError
+from codecascade.ground.nearest import nearest
+from codecascade.ground.settings import Settings
 from codecascade.training.settings import TrainingSettings
-from codecascade.training.stream_settings import InfillingSettings, MixtureItem
+from codecascade.training.stream.settings import InfillingSettings, MixtureItem
 
 BASE = "base"
 """The name, among the models of a cascade, of the one that comes in."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from codecascade.corpus.sources import is_there
-from codecascade.errors import UserError
+from codecascade.corpus.sources.table import is_there
+from codecascade.ground.errors import UserError
 from codecascade.model.config import LlamaConfig
 from codecascade.model.folder import read_tokenizer
 from codecascade.model.sources import Source, config_of, resolve

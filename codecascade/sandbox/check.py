@@ -9,10 +9,11 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-from codecascade.sandbox import attacks, landlock, processor_time, seccomp
+from codecascade.sandbox import attacks
 from codecascade.sandbox.attacks import PROMISES, Attack
-from codecascade.sandbox.zone import Kind
-from codecascade.sandbox.zones import Zones
+from codecascade.sandbox.host.pool import Zones
+from codecascade.sandbox.host.worker import Kind
+from codecascade.sandbox.inside.kernel import landlock, processor_time, seccomp
 
 
 @functools.cache

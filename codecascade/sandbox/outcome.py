@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 
 Verdict = Literal["passed", "failed", "timed_out", "out_of_memory", "killed", "not_started"]
 

@@ -25,7 +25,7 @@ class Program:
             there are ``calls``.
         calls: Python only: the functions of ``source`` that the tests call. If there are any, the tests run in a
             process that never holds ``source``: arguments and results cross as copies of plain values
-            (:mod:`codecascade.sandbox.values`).
+            (:mod:`codecascade.sandbox.inside.values.form`).
         given: trusted text that the tests' process runs first (helpers and imports that they use). Only with
             ``calls``.
     """

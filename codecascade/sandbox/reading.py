@@ -7,7 +7,7 @@ import io
 import tokenize
 from pathlib import Path
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.sandbox.languages.table import PYTHON
 
 _LARGEST = 16 << 20  # bytes

@@ -2,10 +2,9 @@
 
 Each program runs in a process of its own with limits on CPU time, memory, processes, files and output; it can
 write only in its scratch folder and reach no network; everything that it started is dead afterwards. The
-confinement is the kernel's (:mod:`codecascade.sandbox.confinement`): namespaces where an ordinary user may make them
-or bubblewrap does, else Landlock and seccomp. Where a machine offers none of these, a :class:`Sandbox` refuses to
-start unless it is told ``mode="weak"``.
-"""
+confinement is the kernel's (:mod:`codecascade.sandbox.inside.confinement`): namespaces where an ordinary user may
+make them or bubblewrap does, else Landlock and seccomp. Where a machine offers none of these, a :class:`Sandbox`
+refuses to start unless it is told ``mode="weak"``."""
 
 from __future__ import annotations
 
@@ -15,15 +14,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Literal
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.sandbox.check import best_confinement
+from codecascade.sandbox.host.pool import Zones, check_names
+from codecascade.sandbox.host.service import Service
+from codecascade.sandbox.host.worker import Kind
 from codecascade.sandbox.languages.run import Languages
 from codecascade.sandbox.languages.table import PYTHON, canonical_name
 from codecascade.sandbox.outcome import Limits, Outcome
 from codecascade.sandbox.program import Command, Program
-from codecascade.sandbox.service import Service
-from codecascade.sandbox.zone import Kind
-from codecascade.sandbox.zones import Zones, check_names
 
 Mode = Literal["strict", "weak"]
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.tokens.tokenizer import Tokenizer
 
 _TAGS = re.compile(r"(\[/?INST\]|<</?SYS>>)")

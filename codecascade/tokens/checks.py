@@ -10,10 +10,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
+from codecascade.ground.values import flag, integer, short
 from codecascade.tokens import pipeline
 from codecascade.tokens.pipeline import Spec
-from codecascade.values import flag, integer, short
 
 MOST_TOKENS = 2**21
 _MOST_GROWTH = 256

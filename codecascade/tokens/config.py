@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codecascade.bounded import read_object, read_text
-from codecascade.errors import UserError
+from codecascade.ground.bounded import read_object, read_text
+from codecascade.ground.errors import UserError
+from codecascade.ground.values import flag, short
 from codecascade.tokens import pipeline
 from codecascade.tokens.checks import check_added_token
 from codecascade.tokens.pipeline import Spec
-from codecascade.values import flag, short
 
 NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
 _MAIN, _MAP, _ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"

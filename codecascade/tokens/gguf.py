@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
+from codecascade.ground.values import flag, short, text
 from codecascade.tokens import pipeline
 from codecascade.tokens.checks import MOST_TOKENS, check_spec
 from codecascade.tokens.pipeline import Spec
@@ -23,7 +24,6 @@ from codecascade.tokens.sentencepiece import (
     spec_from_pieces,
 )
 from codecascade.tokens.tokenizer import Tokenizer, library_error
-from codecascade.values import flag, short, text
 
 log = logging.getLogger(__name__)
 _KEY = "tokenizer.ggml."

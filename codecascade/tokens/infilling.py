@@ -16,7 +16,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.tokens import families, pipeline
 from codecascade.tokens.families import InfillingTokens
 from codecascade.tokens.tokenizer import Tokenizer

@@ -14,8 +14,9 @@ from typing import Any
 
 import tokenizers
 
-from codecascade.errors import UserError
-from codecascade.files import atomic_write, read_json, write_json
+from codecascade.ground.errors import UserError
+from codecascade.ground.files import atomic_write, read_json, write_json
+from codecascade.ground.values import first_words
 from codecascade.tokens import families, pipeline
 from codecascade.tokens.checks import check_spec, without_missing_unknown
 from codecascade.tokens.config import (
@@ -29,7 +30,6 @@ from codecascade.tokens.config import (
 from codecascade.tokens.families import InfillingTokens
 from codecascade.tokens.pipeline import Spec
 from codecascade.tokens.sentencepiece import read_sentencepiece
-from codecascade.values import first_words
 
 log = logging.getLogger(__name__)
 _MOST_VOCABULARY = 64 << 20

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import tokenizers
 from tokenizers import Regex, models, pre_tokenizers, trainers
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.tokens import pipeline
 from codecascade.tokens.pipeline import SPACE
 from codecascade.tokens.tokenizer import Tokenizer

@@ -14,20 +14,20 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from codecascade.errors import RunFailed, UserError
+from codecascade.ground.errors import RunFailed, UserError
 from codecascade.model.attention import Documents
 from codecascade.model.llama import Llama, document_mask
 from codecascade.model.loss import next_token_loss
+from codecascade.model.precision import choose_precision
 from codecascade.training.lora import add_lora
 from codecascade.training.optimizer import Optimizer
 from codecascade.training.parallel import World, join_world, parallelize
-from codecascade.training.precision import choose_precision
 from codecascade.training.settings import TrainingSettings
-from codecascade.training.stream import Batch
+from codecascade.training.stream.stream import Batch
 
 
 class Stream(Protocol):
-    """What training needs of a :class:`codecascade.training.stream.TokenStream`."""
+    """What training needs of a :class:`codecascade.training.stream.stream.TokenStream`."""
 
     def batch(self, rows: range) -> Batch: ...
     def state_dict(self, rows: range) -> dict[Any, Any]: ...

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from codecascade.files import JsonlAppender, atomic_write
+from codecascade.ground.files import JsonlAppender, atomic_write
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codecascade.errors import Stopped
+from codecascade.ground.errors import Stopped
+from codecascade.ground.signals import StopRequest
 from codecascade.model.llama import Llama
+from codecascade.model.precision import matmul_peak
 from codecascade.training.learner import Learner, Stream, documents_of, rows_of
 from codecascade.training.logs import StepReport, TrainingLog
 from codecascade.training.parallel import join_world
-from codecascade.training.precision import matmul_peak
-from codecascade.training.prefetch import Prefetcher
 from codecascade.training.settings import TrainingSettings
 from codecascade.training.state import Checkpoints, Progress
-from codecascade.training.stopping import StopRequest
+from codecascade.training.stream.prefetch import Prefetcher
 
 logger = logging.getLogger(__name__)
 

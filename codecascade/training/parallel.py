@@ -20,9 +20,9 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
+from codecascade.model.precision import Precision
 from codecascade.training.lora import merge_lora
-from codecascade.training.precision import Precision
 from codecascade.training.settings import TrainingSettings
 
 Decision = TypeVar("Decision")

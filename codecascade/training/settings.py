@@ -10,8 +10,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from codecascade.ground.settings import Settings
 from codecascade.model.config import LlamaConfig
-from codecascade.settings import Settings
 
 
 class OptimizerSettings(Settings):

@@ -33,8 +33,8 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from codecascade.errors import RunFailed, UserError
-from codecascade.files import atomic_folder, read_json, recover_folder, write_json
+from codecascade.ground.errors import RunFailed, UserError
+from codecascade.ground.files import atomic_folder, read_json, recover_folder, write_json
 from codecascade.training.checksums import checksums, damages
 from codecascade.training.parallel import World
 

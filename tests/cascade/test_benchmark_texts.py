@@ -9,8 +9,8 @@ import pytest
 
 from codecascade.cascade import benchmark_texts as module
 from codecascade.cascade.benchmark_texts import benchmark_texts, in_words
-from codecascade.errors import UserError
 from codecascade.evaluation.data import Data
+from codecascade.ground.errors import UserError
 
 
 def nowhere(name: str, data: Data, given: Path | None) -> list[Path]:

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from codecascade.cascade.run import run_cascade
-from codecascade.errors import Stopped
+from codecascade.ground.errors import Stopped
+from codecascade.ground.signals import stopped_at_once
 from codecascade.model.folder import load_folder
 from codecascade.recipe import make_recipe, read_recipe, write_recipe
-from codecascade.training.stopping import stopped_at_once
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 CODECASCADE = [sys.executable, "-m", "codecascade"]

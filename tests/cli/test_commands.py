@@ -12,8 +12,8 @@ import pytest
 
 from codecascade import cli
 from codecascade.cli import generation
-from codecascade.errors import RunFailed, Stopped, UserError
-from codecascade.generation.local import LocalGenerator
+from codecascade.generation.engine.engine import LocalGenerator
+from codecascade.ground.errors import RunFailed, Stopped, UserError
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from codecascade.cli import main
-from codecascade.corpus.dropped import Dropped
-from codecascade.corpus.sources import find, is_there
-from codecascade.errors import UserError
+from codecascade.corpus.output.dropped import Dropped
+from codecascade.corpus.sources.table import find, is_there
+from codecascade.ground.errors import UserError
 from codecascade.model.sources import resolve, tokenizer_of
 
 RECIPE = """

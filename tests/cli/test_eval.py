@@ -15,8 +15,8 @@ from endpoint_server import Server, answered
 
 from codecascade import cli
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.files import write_jsonl
 from codecascade.generation.answers import LocalBackend
+from codecascade.ground.files import write_jsonl
 
 PROBLEMS = [
     {

@@ -9,7 +9,7 @@ import pytest
 from torch.distributed import TCPStore
 
 from codecascade.cli import main, ranks
-from codecascade.errors import RunFailed, Stopped, UserError
+from codecascade.ground.errors import RunFailed, Stopped, UserError
 
 As = Callable[..., None]
 

@@ -13,10 +13,10 @@ sys.path.insert(0, str(Path(__file__).parent))  # for source_trees and near_orac
 from source_trees import Build, MakeTree
 
 from codecascade.corpus.build import build_corpus
-from codecascade.corpus.decontaminate import NO_BENCHMARKS, BenchmarkTexts
+from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.manifest import Manifest
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.corpus.table import Corpus
+from codecascade.corpus.steps.decontamination import NO_BENCHMARKS, BenchmarkTexts
 
 
 @pytest.fixture

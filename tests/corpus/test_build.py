@@ -10,9 +10,9 @@ from near_oracle import jaccard, shingles
 from source_trees import PROBLEM, Build, MakeTree, many, module
 
 from codecascade.corpus.build import build_corpus
-from codecascade.corpus.decontaminate import BenchmarkTexts
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.errors import UserError
+from codecascade.corpus.steps.decontamination import BenchmarkTexts
+from codecascade.ground.errors import UserError
 
 
 def test_columns_splits_and_manifest(tree: MakeTree, build: Build, tmp_path: Path) -> None:

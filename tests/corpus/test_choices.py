@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codecascade.corpus.candidates import Candidate, candidates_of, listed
-from codecascade.corpus.dropped import Dropped, by_step
-from codecascade.corpus.languages import language_of, language_of_shebang
-from codecascade.corpus.licenses import is_permissive, license_of_metadata
-from codecascade.corpus.sampling import check_languages, choose, license_refused, spread, water_level
+from codecascade.corpus.output.dropped import Dropped, by_step
+from codecascade.corpus.output.split import held_out
+from codecascade.corpus.reading.languages import language_of, language_of_shebang
+from codecascade.corpus.reading.licenses import is_permissive, license_of_metadata
 from codecascade.corpus.settings import CorpusSettings, LanguageFilter
-from codecascade.corpus.split import held_out
-from codecascade.errors import UserError
+from codecascade.corpus.sources.candidates import Candidate, candidates_of, listed
+from codecascade.corpus.sources.sampling import check_languages, choose, license_refused, spread, water_level
+from codecascade.ground.errors import UserError
 
 SIZES = st.dictionaries(
     st.text("abcdef", min_size=1, max_size=3), st.integers(1, 10_000), min_size=1, max_size=12

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from codecascade.corpus.content import SIGNS, language_of_text, mode_of
-from codecascade.corpus.licenses import license_of_header, license_of_text
+from codecascade.corpus.reading.content import SIGNS, language_of_text, mode_of
+from codecascade.corpus.reading.licenses import license_of_header, license_of_text
 
 _REPEATED = [
     "\n",

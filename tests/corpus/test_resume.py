@@ -13,12 +13,12 @@ import pytest
 from source_trees import FILES, PROBLEM, Build, MakeTree, hashes, many, module
 
 from codecascade.corpus import build as build_module
-from codecascade.corpus import parts as parts_module
 from codecascade.corpus.build import build_corpus, request_fingerprint
-from codecascade.corpus.decontaminate import BenchmarkTexts
-from codecascade.corpus.engines import LocalEngine
+from codecascade.corpus.engines import parts as parts_module
+from codecascade.corpus.engines.local import LocalEngine
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.errors import UserError
+from codecascade.corpus.steps.decontamination import BenchmarkTexts
+from codecascade.ground.errors import UserError
 
 PLACES = {
     "parts": ("parts.py", "write_arrow(base.with_suffix"),
@@ -88,7 +88,7 @@ def test_a_full_disk_leaves_the_old_corpus(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("codecascade.corpus.writing.pq.ParquetWriter.write_table", full)
+        patch.setattr("codecascade.corpus.output.shards.pq.ParquetWriter.write_table", full)
         with pytest.raises(UserError, match="disk is full"):
             build(root)
     assert hashes(tmp_path / "corpus") == before

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codecascade.corpus.content import language_of_text
 from codecascade.corpus.documents import batch_of, document
-from codecascade.corpus.encoding import UnreadableError
-from codecascade.corpus.filters import reasons, shape_of
-from codecascade.corpus.licenses import license_of_header, license_of_text, normalised
-from codecascade.corpus.notebooks import read_notebook
-from codecascade.corpus.redaction import redact, redacted
+from codecascade.corpus.reading.content import language_of_text
+from codecascade.corpus.reading.encoding import UnreadableError
+from codecascade.corpus.reading.licenses import license_of_header, license_of_text, normalised
+from codecascade.corpus.reading.notebooks import read_notebook
 from codecascade.corpus.settings import CorpusSettings, LanguageFilter
+from codecascade.corpus.steps.filters import reasons, shape_of
+from codecascade.corpus.steps.redaction.redaction import redact, redacted
 
 CODE = "def add(first, second):\n    return first + second\n"
 

@@ -14,9 +14,9 @@ from codecascade.corpus.documents import Document, document
 from codecascade.evaluation.running.result import BenchmarkResult, Row, Rows, samples_file
 from codecascade.evaluation.running.runner import Inputs, evaluate
 from codecascade.evaluation.settings import EvaluateSettings
-from codecascade.files import write_jsonl
 from codecascade.generation.answers import LocalBackend
 from codecascade.generation.requests import Completion, Request
+from codecascade.ground.files import write_jsonl
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Program
 from codecascade.tokens.infilling import add_infilling_tokens

@@ -10,10 +10,9 @@ from engine_models import CODE, NEVER, Parrot, beginning, by_request, prompts, r
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from codecascade.errors import UserError
 from codecascade.generation.answers import request as asked
-from codecascade.generation.local import LocalGenerator
-from codecascade.generation.prompts import Continuation, Question
+from codecascade.generation.backend import Continuation, Question
+from codecascade.generation.engine.engine import LocalGenerator
 from codecascade.generation.requests import (
     Request,
     Sampling,
@@ -21,6 +20,7 @@ from codecascade.generation.requests import (
     infilling_request,
     start_id,
 )
+from codecascade.ground.errors import UserError
 from codecascade.model.llama import Llama
 from codecascade.tokens.healing import HealingConstraint
 from codecascade.tokens.infilling import drop_infilling_tokens

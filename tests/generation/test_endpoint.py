@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from endpoint_server import Server, answered
 
-from codecascade.errors import RunFailed, UserError
+from codecascade.generation.backend import Continuation, Dialogue, Gap, Question
 from codecascade.generation.endpoint import Endpoint
-from codecascade.generation.prompts import Continuation, Dialogue, Gap, Question
 from codecascade.generation.requests import Sampling
+from codecascade.ground.errors import RunFailed, UserError
 from codecascade.tokens.chat import Message
 
 

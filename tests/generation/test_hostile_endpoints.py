@@ -17,10 +17,9 @@ from hostile_server import MODELS, HostileServer, answered, dripped, http, poure
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codecascade.errors import RunFailed, UserError
 from codecascade.generation import transport
+from codecascade.generation.backend import Answer, Continuation, Question
 from codecascade.generation.endpoint import Endpoint
-from codecascade.generation.prompts import Answer, Continuation, Question
 from codecascade.generation.replies import (
     choice_of,
     message_of,
@@ -31,6 +30,7 @@ from codecascade.generation.replies import (
     tokens_of,
 )
 from codecascade.generation.transport import NoReplyError, Reply, Transport, plain
+from codecascade.ground.errors import RunFailed, UserError
 
 GOOD = b'{"choices": [{"text": "x"}]}'
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from codecascade.errors import UserError
-from codecascade.generation.local import LocalGenerator
+from codecascade.generation.engine.engine import LocalGenerator
 from codecascade.generation.requests import Sampling, chat_request, completion_request
+from codecascade.ground.errors import UserError
 from codecascade.model.sources import load, resolve
 from codecascade.tokens.chat import Message
 

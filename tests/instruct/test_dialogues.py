@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.instruct.dialogues import read_dialogues
 from codecascade.tokens.chat import Message
 

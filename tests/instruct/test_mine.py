@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from codecascade.corpus.build import build_corpus
+from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.corpus.table import Corpus
 from codecascade.instruct import mine as mine_module
 from codecascade.instruct.dialogues import read_dialogues
 from codecascade.instruct.mine import mine_dialogues

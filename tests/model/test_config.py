@@ -13,7 +13,7 @@ import torch
 from transformers import AutoConfig, MistralConfig, Qwen2Config
 from transformers import LlamaConfig as TheirLlama
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.model.config import LlamaConfig, RopeScaling
 from codecascade.model.llama import Llama
 from codecascade.model.presets import PRESETS, build

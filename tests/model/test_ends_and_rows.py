@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from codecascade.errors import UserError
-from codecascade.generation.local import LocalGenerator
+from codecascade.generation.engine.engine import LocalGenerator
 from codecascade.generation.requests import Request, Sampling, completion_request, infilling_request
+from codecascade.ground.errors import UserError
 from codecascade.model.convert import convert
 from codecascade.model.folder import LoadedModel, load_folder, read_config, read_tokenizer, save_folder
 from codecascade.model.llama import Llama

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.model import weights
 from codecascade.model.config import LlamaConfig
 from codecascade.model.convert import convert

@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.model.config import LlamaConfig, RopeScaling
 from codecascade.model.convert import convert
 from codecascade.model.folder import load_folder

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from raw_gguf import I32, Raw, RawGguf, RawTensor, array, plain
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.model.config import LlamaConfig, RopeScaling
 from codecascade.model.gguf_config import _KNOWN, _READ, config_from_gguf
 from codecascade.model.gguf_file import GgufFile

@@ -30,7 +30,7 @@ from hostile import (
 from safetensors.torch import load_file, save_file
 
 from codecascade.cli import main
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.model.folder import load_folder
 from codecascade.model.llama import Llama
 from codecascade.model.weights import expected_shapes

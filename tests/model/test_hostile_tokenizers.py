@@ -22,7 +22,7 @@ from hostile import (
     use,
 )
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.tokens.tokenizer import load_tokenizer
 
 # ---------------------------------------------------------------- the tokenizer

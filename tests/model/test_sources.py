@@ -9,7 +9,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.model.folder import save_folder
 from codecascade.model.llama import Llama
 from codecascade.model.presets import PRESETS

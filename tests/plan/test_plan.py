@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.cost import evaluation_tokens
 from codecascade.evaluation.settings import EvaluateSettings
-from codecascade.plan import (
+from codecascade.ground.errors import UserError
+from codecascade.plan.plan import (
     make_plan,
     parse_bytes,
     plan_json,

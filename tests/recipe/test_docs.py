@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from codecascade.recipe.settings import Recipe, Stage, TokenizerSettings
-from codecascade.training.stream_settings import InfillingSettings, MixtureItem
+from codecascade.training.stream.settings import InfillingSettings, MixtureItem
 
 TEXT = (Path(__file__).parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
 KEYS = {

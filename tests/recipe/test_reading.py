@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.recipe import make_recipe, read_recipe, write_recipe
 from codecascade.recipe.reading import difference, with_steps
 from codecascade.recipe.settings import to_data

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from codecascade.sandbox import seccomp
+from codecascade.sandbox.inside.kernel import seccomp
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Command
 from codecascade.sandbox.sandbox import Sandbox

@@ -165,9 +165,9 @@ AS_A_USER = """
 import sys
 sys.dont_write_bytecode = True
 from codecascade.sandbox.attacks import IGNORED, PRIVATE, PROCESSES, PROMISES, VERDICT
-from codecascade.sandbox.processor_time import available
+from codecascade.sandbox.inside.kernel.processor_time import available
 from codecascade.sandbox.sandbox import Sandbox
-from codecascade.sandbox.zones import Zones
+from codecascade.sandbox.host.pool import Zones
 for kind in ("namespaces", "bubblewrap", "landlock"):
     with Sandbox("weak", workers=1, confinement=kind) as box:
         if box.run("pass").outcome == "not_started":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Command
 from codecascade.sandbox.sandbox import Sandbox

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from codecascade.sandbox.inside.watch import FORGED
 from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox
-from codecascade.sandbox.watch import FORGED
 
 READS_ITS_OWN = Path(f"/proc/{os.getpid()}/syscall").exists()
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.sandbox import sandbox as module
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Program

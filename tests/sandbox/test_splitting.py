@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from codecascade.sandbox.split import leaves_nothing
+from codecascade.sandbox.host.split import leaves_nothing
 from codecascade.sandbox.splitting import Split, split
 
 REFERENCE = "import math\nLIMIT = 3\ndef g(x): return x\ndef f(x): return g(x)\nclass Node: pass\n"

@@ -9,7 +9,7 @@ import transformers
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.tokens.chat import Message, chat_template, encode_chat, encode_dialogue, with_chat_format
 from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
 from codecascade.tokens.training import train_tokenizer

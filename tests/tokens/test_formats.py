@@ -10,7 +10,7 @@ import pytest
 import sentencepiece
 from hypothesis import given
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.tokens.chat import Message, encode_chat
 from codecascade.tokens.gguf import tokenizer_from_gguf
 from codecascade.tokens.infilling import add_infilling_tokens, rows_for

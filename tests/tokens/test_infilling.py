@@ -9,7 +9,7 @@ import transformers
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.tokens import pipeline
 from codecascade.tokens.infilling import (
     InfillingTokens,

@@ -7,7 +7,7 @@ import pytest
 import transformers
 from hypothesis import example, given
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.tokens import pipeline
 from codecascade.tokens.chat import with_chat_format
 from codecascade.tokens.infilling import add_infilling_tokens

@@ -14,7 +14,7 @@ import torch
 from tiny_run import LENGTH, CountingStream, tiny_model, tiny_settings
 from torch import Tensor, nn
 
-from codecascade.training import precision
+from codecascade.model import precision
 from codecascade.training.learner import Learner, rows_of
 from codecascade.training.parallel import World, final_state_dict, join_world
 

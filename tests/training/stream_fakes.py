@@ -17,10 +17,10 @@ from codecascade.tokens.chat import Message, with_chat_format
 from codecascade.tokens.infilling import add_infilling_tokens
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.tokens.training import train_tokenizer
-from codecascade.training.packing import LogicalStream
-from codecascade.training.sources import ItemSequence, StreamSource
-from codecascade.training.stream import TokenStream
-from codecascade.training.stream_settings import InfillingSettings
+from codecascade.training.stream.packing import LogicalStream
+from codecascade.training.stream.settings import InfillingSettings
+from codecascade.training.stream.sources import ItemSequence, StreamSource
+from codecascade.training.stream.stream import TokenStream
 
 CODE = [inspect.getsource(module) for module in (argparse, json, textwrap)]
 ALPHABET = "ab def(x):\n    return 1\n\téß☺日"

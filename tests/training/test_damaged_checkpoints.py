@@ -12,7 +12,7 @@ import pytest
 import torch
 from tiny_run import tiny_model, tiny_settings
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.training.checksums import checksums
 from codecascade.training.learner import Learner
 from codecascade.training.parallel import World

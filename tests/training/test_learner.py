@@ -9,11 +9,11 @@ import torch
 from tiny_run import LENGTH, CountingStream, tiny_model, tiny_settings
 from torch import Tensor
 
-from codecascade.errors import RunFailed, UserError
+from codecascade.ground.errors import RunFailed, UserError
 from codecascade.model.llama import Llama
+from codecascade.model.precision import choose_precision, matmul_peak
 from codecascade.training.learner import Learner, measure_step_seconds, rows_of
 from codecascade.training.parallel import World
-from codecascade.training.precision import choose_precision, matmul_peak
 
 CPU = torch.device("cpu")
 ALONE = World(0, 1, CPU, None)
@@ -147,7 +147,7 @@ def test_precision_says_why() -> None:
 
 
 def test_emulated_bf16_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codecascade.training.precision._has_bf16", lambda device: (False, "no instructions"))
+    monkeypatch.setattr("codecascade.model.precision._has_bf16", lambda device: (False, "no instructions"))
     assert choose_precision(CPU).dtype == torch.float32
     with pytest.raises(UserError, match="no instructions"):
         choose_precision(CPU, "bf16")

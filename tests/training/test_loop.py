@@ -12,11 +12,11 @@ import torch
 from rich.console import Console
 from tiny_run import LENGTH, CountingStream, losses, read_log, tiny_model, tiny_settings, tiny_train
 
-from codecascade.errors import RunFailed, UserError
+from codecascade.ground.errors import RunFailed, UserError
 from codecascade.training.logs import StepReport
 from codecascade.training.loop import is_spike
 from codecascade.training.progress import ProgressBar
-from codecascade.training.stream import Batch
+from codecascade.training.stream.stream import Batch
 
 
 class Interrupt(Exception):

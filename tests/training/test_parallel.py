@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.training.parallel import World
 
 

@@ -13,7 +13,7 @@ import torch.distributed.checkpoint as dcp
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_run import CountingStream, tiny_model, tiny_settings
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.training.learner import Learner
 from codecascade.training.logs import StepReport, TrainingLog
 from codecascade.training.parallel import World

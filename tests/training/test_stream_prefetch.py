@@ -10,9 +10,9 @@ import pytest
 import torch
 from stream_fakes import make_stream, random_documents
 
-from codecascade.errors import UserError
-from codecascade.training.prefetch import Prefetcher
-from codecascade.training.stream import Batch, TokenStream
+from codecascade.ground.errors import UserError
+from codecascade.training.stream.prefetch import Prefetcher
+from codecascade.training.stream.stream import Batch, TokenStream
 
 ROWS = range(1, 6)
 

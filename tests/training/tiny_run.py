@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
-from codecascade.errors import Stopped
+from codecascade.ground.errors import Stopped
 from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
 from codecascade.training.logs import StepReport
 from codecascade.training.loop import TrainingResult, train
 from codecascade.training.settings import TrainingSettings
-from codecascade.training.stream import Batch
+from codecascade.training.stream.stream import Batch
 
 VOCABULARY, LENGTH = 96, 24
 

@@ -13,7 +13,7 @@ from codecascade.evaluation.analysis.paper import TABLES
 from codecascade.evaluation.analysis.paper.statements import departures
 from codecascade.evaluation.analysis.protocol import Column, PaperTable, belongs, remarks
 from codecascade.evaluation.analysis.scores import scores, slim
-from codecascade.evaluation.benchmarks.multipl_e import problem_number
+from codecascade.evaluation.benchmarks.code.multipl_e import problem_number
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.notation import bounds, figure
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from codecascade.errors import UserError
 from codecascade.evaluation.analysis.failures import Problem, gather
 from codecascade.evaluation.analysis.folder import Evaluation, Key, Measured, read_evaluation
 from codecascade.evaluation.analysis.scores import Scores, scores, slim
 from codecascade.evaluation.analysis.significance import paired
 from codecascade.evaluation.metrics import Metric
+from codecascade.ground.errors import UserError
 
 SIGNIFICANT = 0.05
 _FREE = frozenset({"seed"})  # may differ: the problems are compared themselves

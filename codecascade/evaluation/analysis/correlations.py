@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from codecascade.errors import UserError
 from codecascade.evaluation.analysis.folder import Evaluation, read_evaluation
-from codecascade.evaluation.benchmarks.multipl_e import LANGUAGES, problem_number
+from codecascade.evaluation.benchmarks.code.multipl_e import LANGUAGES, problem_number
 from codecascade.evaluation.metrics import Metric
+from codecascade.ground.errors import UserError
 
 Scores = Mapping[int, float]
 """Of a language: the number of the problem, and its score."""

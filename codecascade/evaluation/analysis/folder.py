@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from codecascade.errors import UserError
 from codecascade.evaluation.analysis.stored import checked
 from codecascade.evaluation.metrics import Metric, as_asked
-from codecascade.files import read_json, read_jsonl
+from codecascade.ground.errors import UserError
+from codecascade.ground.files import read_json, read_jsonl
 
 Row = dict[str, Any]
 Key = tuple[str, str]

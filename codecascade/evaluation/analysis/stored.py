@@ -12,8 +12,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from codecascade.errors import UserError
 from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.ground.errors import UserError
 
 _Number = Annotated[int, Field(ge=0)]
 _Finite = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codecascade.errors import UserError
 from codecascade.evaluation.analysis.folder import read_evaluation
 from codecascade.evaluation.metrics import Metric
+from codecascade.ground.errors import UserError
 
 TEMPERATURES = (0.1, 0.4, 0.6, 0.8)
 """The paper's."""

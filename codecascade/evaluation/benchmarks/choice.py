@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks.table import BENCHMARKS, check_names
 from codecascade.evaluation.data import holds, is_here, locate, read_records
+from codecascade.ground.errors import UserError
 
 
 def named_benchmarks(lists: Iterable[str]) -> list[str]:

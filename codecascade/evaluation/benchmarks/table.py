@@ -5,23 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from codecascade.errors import UserError
-from codecascade.evaluation.benchmarks import (
-    apps,
-    docstrings,
-    gsm8k,
-    humaneval,
-    humaneval_plus,
-    infilling,
-    key_retrieval,
-    lcc,
-    mbpp,
-    multilingual_infilling,
-    multipl_e,
-    perplexity,
-    validation,
-)
+from codecascade.evaluation.benchmarks.code import apps, humaneval, humaneval_plus, mbpp, multipl_e
+from codecascade.evaluation.benchmarks.infilling import docstrings, infilling
+from codecascade.evaluation.benchmarks.infilling import multilingual as multilingual_infilling
+from codecascade.evaluation.benchmarks.language_modelling import validation
+from codecascade.evaluation.benchmarks.long_context import key_retrieval, lcc, perplexity
+from codecascade.evaluation.benchmarks.reasoning import gsm8k
 from codecascade.evaluation.task import Benchmark
+from codecascade.ground.errors import UserError
 
 BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark

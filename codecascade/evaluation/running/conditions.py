@@ -11,7 +11,7 @@ from typing import Any
 
 from codecascade.evaluation.running.work import Work
 from codecascade.evaluation.task import Continuation, Dialogue, Model, Row, Task
-from codecascade.generation.prompts import Backend
+from codecascade.generation.backend import Backend
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.tokens.healing import heal
 from codecascade.tokens.tokenizer import Tokenizer

@@ -1,7 +1,7 @@
 """Was the benchmark in the training corpus? N-grams of its problems, looked for in the corpus's documents.
 
 A problem counts as contained if a document holds a set share of the n-grams of its text or of its solution, in the
-measure by which a corpus is kept clean (:mod:`codecascade.corpus.decontaminate`).
+measure by which a corpus is kept clean (:mod:`codecascade.corpus.steps.decontamination`).
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from codecascade.corpus.decontaminate import LENGTH, Benchmarks
+from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.corpus.table import Corpus
+from codecascade.corpus.steps.decontamination import LENGTH, Benchmarks
 
 Row = dict[str, Any]
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from codecascade.errors import RunFailed
 from codecascade.evaluation.running.execution import Execution, judged
 from codecascade.evaluation.running.journal import Journal
 from codecascade.evaluation.running.work import Work
 from codecascade.evaluation.task import Row, Task
-from codecascade.generation.prompts import Answer, Backend
+from codecascade.generation.backend import Answer, Backend
+from codecascade.ground.errors import RunFailed
 from codecascade.sandbox.sandbox import Sandbox
 
 TOO_LONG = "the prompt does not fit into the model's context"

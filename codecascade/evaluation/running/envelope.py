@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codecascade.errors import UserError
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.running.versions import versions
-from codecascade.files import read_json, write_json
+from codecascade.ground.errors import UserError
+from codecascade.ground.files import read_json, write_json
 
 
 def check_folder(folder: Path, model: str) -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from codecascade.errors import UserError
 from codecascade.evaluation.task import Row, Task
+from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox

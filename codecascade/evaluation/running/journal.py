@@ -25,8 +25,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from codecascade.errors import UserError
-from codecascade.files import disk_errors, json_line
+from codecascade.ground.errors import UserError
+from codecascade.ground.files import disk_errors, json_line
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.task import Benchmark, Row, Task
+from codecascade.ground.errors import UserError
 from codecascade.sandbox.languages.table import canonical_name
 
 _TOOLCHAIN = "toolchain:"

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
-from codecascade.errors import UserError
 from codecascade.evaluation.metrics import Metric, as_asked
 from codecascade.evaluation.running.journal import check_same
-from codecascade.files import disk_errors, read_json, write_json
+from codecascade.ground.errors import UserError
+from codecascade.ground.files import disk_errors, read_json, write_json
 
 Row = dict[str, Any]
 _EXAMPLES = 2_000

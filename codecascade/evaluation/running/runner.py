@@ -10,8 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from codecascade.corpus.table import Corpus
-from codecascade.errors import UserError
+from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.benchmarks.table import BENCHMARKS, check_names
 from codecascade.evaluation.data import is_packaged, origin
 from codecascade.evaluation.running.conditions import conditions
@@ -36,10 +35,11 @@ from codecascade.evaluation.running.work import (
 )
 from codecascade.evaluation.settings import COMMON, EvaluateSettings
 from codecascade.evaluation.task import Benchmark, Context, Model, Row, Task
-from codecascade.files import digest_of, remove_leftovers, write_jsonl
 from codecascade.generation.answers import LocalBackend
-from codecascade.generation.prompts import Backend
+from codecascade.generation.backend import Backend
 from codecascade.generation.requests import Scorer
+from codecascade.ground.errors import UserError
+from codecascade.ground.files import digest_of, remove_leftovers, write_jsonl
 from codecascade.sandbox.sandbox import Sandbox
 
 _log = logging.getLogger(__name__)

@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from codecascade.errors import UserError
 from codecascade.evaluation.data import need, read_records
 from codecascade.evaluation.drawing import seed_for, subset
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.running.labels import check_labels
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Benchmark, Row, Task
-from codecascade.generation.prompts import Continuation, Gap, Question
+from codecascade.generation.backend import Continuation, Gap, Question
 from codecascade.generation.requests import Sampling
+from codecascade.ground.errors import UserError
 
 _LAYOUTS = ("psm", "spm", "suffix", LEFT_TO_RIGHT)
 _SHOWN = 20_000

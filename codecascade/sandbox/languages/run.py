@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
+from codecascade.sandbox.host.worker import ZoneDied
 from codecascade.sandbox.languages.builds import built
 from codecascade.sandbox.languages.cache import Compiled, CompiledPrograms
 from codecascade.sandbox.languages.language import Language, Plan, Toolchain
@@ -21,7 +22,6 @@ from codecascade.sandbox.languages.table import language_named, toolchain, why_n
 from codecascade.sandbox.languages.warm import CompilerEnded, Session, WarmCompilers
 from codecascade.sandbox.outcome import Limits, Outcome
 from codecascade.sandbox.program import Command, Program
-from codecascade.sandbox.zone import ZoneDied
 
 # The token comes last, behind whatever the program prints, so more is kept than is handed on.
 _OUTPUT_BYTES = 16 << 20

@@ -7,21 +7,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from codecascade.errors import UserError
-from codecascade.sandbox.languages.bash import BASH
-from codecascade.sandbox.languages.cpp import CPP
-from codecascade.sandbox.languages.csharp import CSHARP
-from codecascade.sandbox.languages.go import GO
-from codecascade.sandbox.languages.java import JAVA
-from codecascade.sandbox.languages.javascript import JAVASCRIPT
+from codecascade.ground.errors import UserError
 from codecascade.sandbox.languages.language import Language, Toolchain
-from codecascade.sandbox.languages.lua import LUA
-from codecascade.sandbox.languages.perl import PERL
-from codecascade.sandbox.languages.php import PHP
-from codecascade.sandbox.languages.r import R
-from codecascade.sandbox.languages.ruby import RUBY
-from codecascade.sandbox.languages.rust import RUST
-from codecascade.sandbox.languages.typescript import TYPESCRIPT
+from codecascade.sandbox.languages.toolchains.bash import BASH
+from codecascade.sandbox.languages.toolchains.cpp import CPP
+from codecascade.sandbox.languages.toolchains.csharp import CSHARP
+from codecascade.sandbox.languages.toolchains.go import GO
+from codecascade.sandbox.languages.toolchains.java import JAVA
+from codecascade.sandbox.languages.toolchains.javascript import JAVASCRIPT
+from codecascade.sandbox.languages.toolchains.lua import LUA
+from codecascade.sandbox.languages.toolchains.perl import PERL
+from codecascade.sandbox.languages.toolchains.php import PHP
+from codecascade.sandbox.languages.toolchains.r import R
+from codecascade.sandbox.languages.toolchains.ruby import RUBY
+from codecascade.sandbox.languages.toolchains.rust import RUST
+from codecascade.sandbox.languages.toolchains.typescript import TYPESCRIPT
 
 # Python is the sandbox's own and needs nothing: it is in no row.
 LANGUAGES: tuple[Language, ...] = (

@@ -26,7 +26,7 @@ _LARGEST = 64 << 20  # bytes of an answer's part; more is no answer
 
 
 class Session(Protocol):
-    """A confined process that stays, such as a :class:`codecascade.sandbox.service.Service`."""
+    """A confined process that stays, such as a :class:`codecascade.sandbox.host.service.Service`."""
 
     stdin: BinaryIO
     stdout: BinaryIO

@@ -11,14 +11,14 @@ import pytest
 from evaluations import Page, sample, write_evaluation
 
 from codecascade.cli import main
-from codecascade.errors import UserError
 from codecascade.evaluation.analysis.compare import compare
 from codecascade.evaluation.analysis.folder import read_evaluation
 from codecascade.evaluation.analysis.scores import scores, slim
 from codecascade.evaluation.analysis.significance import MCNEMAR, SIGN_FLIP, mcnemar
 from codecascade.evaluation.metrics import Metric, bootstrap_mean, bootstrap_ratio, pass_at_k, rate
-from codecascade.evaluation.reports.comparison import remarks_on, write_comparison
-from codecascade.evaluation.reports.evaluation import write_evaluation_report
+from codecascade.ground.errors import UserError
+from codecascade.reports.comparison import remarks_on, write_comparison
+from codecascade.reports.evaluation import write_evaluation_report
 
 FIRST, SECOND = {0, 1, 2, 3}, {2, 3, 4, 5, 6, 7, 8, 9}
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from codecascade.errors import UserError
 from codecascade.evaluation.analysis.correlations import correlate, correlations
 from codecascade.evaluation.analysis.sweep import folder_of, is_sweep, read_sweep
-from codecascade.evaluation.reports import plots
+from codecascade.ground.errors import UserError
+from codecascade.reports import plots
 
 
 def evaluation(folder: Path, model: str, passed: dict[str, dict[int, list[bool | None]]]) -> Path:

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from evaluations import sample, write_evaluation
 
-from codecascade.errors import UserError
 from codecascade.evaluation.analysis.beside import tables_beside
 from codecascade.evaluation.analysis.folder import read_evaluation
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import wilson
-from codecascade.evaluation.reports.evaluation import write_evaluation_report
 from codecascade.evaluation.running.runner import settings_of
 from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.ground.errors import UserError
+from codecascade.reports.evaluation import write_evaluation_report
 
 COUNT = {"n": 1, "of": 3}
 CONDITIONS = {

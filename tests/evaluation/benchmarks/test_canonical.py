@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from codecascade.errors import UserError
-from codecascade.evaluation.benchmarks.humaneval_plus import check
-from codecascade.evaluation.benchmarks.mbpp import mbpp_tasks, mbpp_zero_shot_tasks, tagged_code
+from codecascade.evaluation.benchmarks.code.humaneval_plus import check
+from codecascade.evaluation.benchmarks.code.mbpp import mbpp_tasks, mbpp_zero_shot_tasks, tagged_code
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.running.execution import SHARED
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Context, Continuation, Dialogue, Model
-from codecascade.files import write_json, write_jsonl
+from codecascade.ground.errors import UserError
+from codecascade.ground.files import write_json, write_jsonl
 from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox
 
@@ -158,7 +158,7 @@ def test_more_inputs_find_what_the_first_do_not(files: Path, measure: Any, confi
 def test_floats_are_compared_nearly_and_an_input_has_its_time(
     body: str, right: bool, confined: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codecascade.evaluation.benchmarks.humaneval_plus._INPUT_SECONDS", 0.3)
+    monkeypatch.setattr("codecascade.evaluation.benchmarks.code.humaneval_plus._INPUT_SECONDS", 0.3)
     assert outcomes({**PLUS[0], "plus_input": []}, body, confined, tmp_path) == [right, True]
 
 

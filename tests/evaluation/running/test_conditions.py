@@ -10,7 +10,7 @@ import pytest
 
 from codecascade.evaluation.analysis.beside import tables_beside
 from codecascade.evaluation.analysis.folder import read_evaluation
-from codecascade.evaluation.benchmarks.humaneval import DATA as HUMANEVAL
+from codecascade.evaluation.benchmarks.code.humaneval import DATA as HUMANEVAL
 from codecascade.evaluation.data import load
 from codecascade.evaluation.running.conditions import conditions
 from codecascade.evaluation.running.envelope import write_envelope
@@ -18,9 +18,9 @@ from codecascade.evaluation.running.runner import Inputs, evaluate
 from codecascade.evaluation.running.work import Given, Work
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Continuation, Dialogue, Gap, Message, Model, Task
-from codecascade.files import write_jsonl
 from codecascade.generation.answers import LocalBackend
 from codecascade.generation.endpoint import Endpoint
+from codecascade.ground.files import write_jsonl
 from codecascade.sandbox.program import Program
 from codecascade.tokens.tokenizer import Tokenizer
 

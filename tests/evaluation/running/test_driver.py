@@ -19,11 +19,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codecascade.errors import RunFailed, UserError
 from codecascade.evaluation.running.execution import Execution, judged
 from codecascade.evaluation.running.journal import Journal
 from codecascade.evaluation.task import Continuation, Task
-from codecascade.files import write_jsonl
+from codecascade.ground.errors import RunFailed, UserError
+from codecascade.ground.files import write_jsonl
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Program
 

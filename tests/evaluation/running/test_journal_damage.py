@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from codecascade.errors import UserError
 from codecascade.evaluation.running.journal import Journal
+from codecascade.ground.errors import UserError
 
 HEADER = {"model": "m", "seed": 0}
 PLACES = 3

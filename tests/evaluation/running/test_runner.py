@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from codecascade.errors import UserError
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import rate
 from codecascade.evaluation.running.envelope import write_envelope
 from codecascade.evaluation.running.runner import Inputs, evaluate
 from codecascade.evaluation.settings import COMMON, EvaluateSettings
 from codecascade.evaluation.task import Scored
+from codecascade.ground.errors import UserError
 
 
 @pytest.fixture

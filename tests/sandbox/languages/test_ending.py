@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codecascade.sandbox.languages.cpp import header_comes_first
 from codecascade.sandbox.languages.ending import halves, in_main
-from codecascade.sandbox.languages.java import main_class
 from codecascade.sandbox.languages.table import LANGUAGES, language_named
+from codecascade.sandbox.languages.toolchains.cpp import header_comes_first
+from codecascade.sandbox.languages.toolchains.java import main_class
 
 MAIN = r"\bmain\s*\("
 

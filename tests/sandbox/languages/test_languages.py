@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from codecascade.errors import UserError
+from codecascade.ground.errors import UserError
 from codecascade.sandbox.check import best_confinement
+from codecascade.sandbox.host.service import Service
 from codecascade.sandbox.languages import builds, table
 from codecascade.sandbox.languages.run import Languages
 from codecascade.sandbox.languages.table import (
@@ -22,7 +23,6 @@ from codecascade.sandbox.languages.table import (
 from codecascade.sandbox.outcome import Limits, Outcome
 from codecascade.sandbox.program import Command, Program
 from codecascade.sandbox.sandbox import Sandbox
-from codecascade.sandbox.service import Service
 
 from .programs import EXPECTED, SAMPLES
 

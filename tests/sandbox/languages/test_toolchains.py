@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from codecascade.sandbox.languages import table, typescript
+from codecascade.sandbox.languages import table
 from codecascade.sandbox.languages.table import toolchains, why_not
+from codecascade.sandbox.languages.toolchains import typescript
 
 
 @pytest.fixture

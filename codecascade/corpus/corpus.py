@@ -1,0 +1,182 @@
+"""A corpus on disk, read as needed."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from codecascade.corpus.documents import KINDS, Document
+from codecascade.corpus.manifest import NAME, Count, Manifest, read_manifest
+from codecascade.ground.errors import UserError
+
+SplitName = Literal["train", "heldout"]
+CACHED_GROUPS = 256
+"""Row groups kept decompressed: about 256 MB, so that a small corpus is read from the disk once."""
+
+
+def is_corpus(folder: str | Path) -> bool:
+    """Whether a folder is a corpus made by :func:`~codecascade.corpus.build.build_corpus` (not source code)."""
+    return Path(folder, NAME).is_file() and Path(folder, "train").is_dir()
+
+
+class Corpus:
+    """A folder of shards with its manifest."""
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+
+    @classmethod
+    def open(cls, path: str | Path) -> Corpus:
+        """The corpus in a folder.
+
+        Raises:
+            UserError: the folder isn't one.
+        """
+        path = Path(path)
+        if not is_corpus(path):
+            raise UserError(
+                "is not a corpus (a folder with train/, heldout/ and manifest.json); build one from source code",
+                file=path,
+            )
+        return cls(path, read_manifest(path))
+
+    def documents(self, split: SplitName = "train", source: str = "code") -> DocumentTable:
+        """The documents of one split that are of one kind (``code``...) or in one language (``python``...).
+
+        Raises:
+            UserError: the corpus has no such kind or language in either split, or a shard is broken.
+        """
+        column = "kind" if source in KINDS else "language"
+        if column == "language" and source not in self.languages():
+            raise UserError(
+                f"the corpus has no documents of {source!r}; it has {', '.join([*KINDS, *self.languages()])}",
+                file=self.path,
+            )
+        part = self.manifest.splits[split]
+        total = sum(
+            (
+                count
+                for kind, languages in part.kinds.items()
+                for language, count in languages.items()
+                if source in (kind, language)
+            ),
+            Count(),
+        )
+        return DocumentTable(
+            sorted(self.path.joinpath(split).glob("*.parquet")),
+            column,
+            source,
+            total_bytes=total.bytes,
+            fingerprint=blake2b(f"{part.fingerprint} {split} {source}".encode(), digest_size=16).hexdigest(),
+        )
+
+    def languages(self) -> list[str]:
+        """The languages of all documents of both splits, by name."""
+        return sorted(
+            {name for part in self.manifest.splits.values() for kind in part.kinds.values() for name in kind}
+        )
+
+
+class DocumentTable(Sequence[Document]):
+    """The documents of some shards whose ``column`` holds ``value``; only what is asked for is read.
+
+    The shards are mapped into memory; of a document's shard, its row group is decompressed (1 to 2 ms) and
+    kept. Threads may share a table, and it can be pickled.
+
+    Attributes:
+        total_bytes: of the texts, in UTF-8.
+        fingerprint: equal for tables of the same documents in the same order.
+    """
+
+    def __init__(
+        self, shards: Sequence[Path], column: str, value: str, *, total_bytes: int, fingerprint: str
+    ) -> None:
+        self.total_bytes = total_bytes
+        self.fingerprint = fingerprint
+        self._groups: list[tuple[Path, int]] = []
+        starts, rows, start = [], [], 0
+        for shard in shards:
+            with _opened(shard) as file:
+                matches = pc.equal(file.read(columns=[column]).column(0), value).to_numpy()
+                rows.append(np.flatnonzero(matches) + start)
+                for group in range(file.num_row_groups):
+                    self._groups.append((shard, group))
+                    starts.append(start)
+                    start += file.metadata.row_group(group).num_rows
+        self._starts: NDArray[np.int64] = np.array(starts, np.int64)
+        self._rows: NDArray[np.int64] = np.concatenate([np.empty(0, np.int64), *rows])
+        self._cache: OrderedDict[int, list[pa.Array]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Document: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Document]: ...
+    def __getitem__(self, index: int | slice) -> Document | list[Document]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        row = self._rows[index]
+        group = int(np.searchsorted(self._starts, row, "right")) - 1
+        place = int(row - self._starts[group])
+        return Document(*(column[place].as_py() for column in self._columns(group)))
+
+    def __iter__(self) -> Iterator[Document]:
+        return (self[index] for index in range(len(self)))
+
+    def values(self, column: str) -> list[str]:
+        """One column of all documents, without reading their texts."""
+        found: list[str] = []
+        for shard in dict.fromkeys(shard for shard, _ in self._groups):
+            with _opened(shard) as file:
+                found += file.read(columns=[column]).column(0).to_pylist()
+        return [found[row] for row in self._rows.tolist()]
+
+    def _columns(self, group: int) -> list[pa.Array]:
+        with self._lock:
+            columns = self._cache.pop(group, None)
+            if columns is None:
+                shard, number = self._groups[group]
+                with _opened(shard) as file:
+                    table = file.read_row_group(number, columns=list(Document._fields))
+                columns = [table.column(name).combine_chunks() for name in Document._fields]
+                if len(self._cache) >= CACHED_GROUPS:
+                    self._cache.popitem(last=False)
+            self._cache[group] = columns
+            return columns
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cache": OrderedDict(), "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
+
+def sample_texts(corpus: Corpus, kinds: Sequence[str], characters: int) -> list[str]:
+    """Training documents of these kinds, evenly from the whole corpus, of about so many characters in all."""
+    tables = [corpus.documents("train", kind) for kind in kinds]
+    step = max(1, round(sum(table.total_bytes for table in tables) / characters))
+    return [table[place].text for table in tables for place in range(0, len(table), step)]
+
+
+@contextmanager
+def _opened(shard: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        with pq.ParquetFile(shard, memory_map=True) as file:
+            yield file
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"is a broken shard ({error}); build the corpus again", file=shard) from None

@@ -1,0 +1,223 @@
+"""The per-document steps over the whole of what was chosen, part by part.
+
+A part is a run of candidates with some 8 MB of text. What its steps leave is written to a file of its own, so that
+parts can be made in any order, by any number of processes, and a build that was killed makes only those that lack.
+Neither their number nor their content depends on who makes them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from codecascade.corpus.documents import SCHEMA, content_id
+from codecascade.corpus.output import dropped
+from codecascade.corpus.reading.candidates import FORWARDS, Contents
+from codecascade.corpus.reading.step import read_documents
+from codecascade.corpus.settings import CorpusSettings
+from codecascade.corpus.sources.sampling import derived_share
+from codecascade.corpus.steps.decontamination import Benchmarks, benchmark_step
+from codecascade.corpus.steps.filters import filter_step
+from codecascade.corpus.steps.natural_language import natural_language_step
+from codecascade.corpus.steps.redaction.redaction import redaction_step
+from codecascade.corpus.steps.step import Step, Tally, run_steps
+from codecascade.ground.files import atomic_write
+
+BATCH_BYTES, BATCH_ROWS = 8_000_000, 4000
+MOST_PARTS = 20_000
+
+LISTING, PLAN, PARTS = "listing.arrow", "plan.json", "parts"
+
+
+class Plan(NamedTuple):
+    """What the processes that make parts must know besides the listing."""
+
+    settings: CorpusSettings
+    benchmarks: dict[str, str]
+    parts: list[list[int]]
+    """Of each part, the rows of the listing at which its batches begin, and the row behind the last."""
+
+
+def document_steps(settings: CorpusSettings, benchmarks: Benchmarks) -> list[Step]:
+    """Everything that happens to documents one batch at a time, after reading."""
+    steps = [filter_step(settings)]
+    if settings.redact:
+        steps.append(redaction_step())
+    steps.append(benchmark_step(benchmarks))
+    steps.append(
+        natural_language_step(docstrings=settings.include_docstrings, share_of_code=derived_share(settings))
+    )
+    return steps
+
+
+def identified(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The same documents with their ids."""
+    ids = pa.array([content_id(text) for text in batch.column("text").to_pylist()], pa.string())
+    place = batch.schema.get_field_index("id")
+    return batch.set_column(place, batch.schema.field(place), ids)
+
+
+def cut(listing: pa.Table) -> list[list[int]]:
+    """The parts of a listing, as :class:`Plan` has them.
+
+    What can only be read forwards (a tar file) is never cut into parts, only into batches.
+    """
+    sizes = np.asarray(listing["size"])
+    containers, readers = (listing[name].to_pylist() for name in ("container", "reader"))
+    part_bytes = max(BATCH_BYTES, int(sizes.sum()) // MOST_PARTS) if len(sizes) else BATCH_BYTES
+    parts: list[list[int]] = []
+    starts = [0]
+    batch_bytes = batch_rows = part_size = 0
+    for row, size in enumerate(sizes.tolist()):
+        if batch_rows and (batch_bytes + size > BATCH_BYTES or batch_rows >= BATCH_ROWS):
+            inside = readers[row] in FORWARDS and containers[row] == containers[row - 1]
+            if part_size >= part_bytes // 2 and not inside:
+                parts.append([*starts, row])
+                starts, part_size = [row], 0
+            else:
+                starts.append(row)
+            batch_bytes = batch_rows = 0
+        batch_bytes += size
+        batch_rows += 1
+        part_size += size
+    return [*parts, [*starts, len(sizes)]] if len(sizes) else parts
+
+
+def write_plan(work: Path, listing: pa.Table, settings: CorpusSettings, benchmarks: dict[str, str]) -> int:
+    """Save what :func:`make_part` needs; returns the number of parts."""
+    (work / PARTS).mkdir(exist_ok=True)
+    write_arrow(work / LISTING, listing)
+    parts = cut(listing)
+    plan = {"settings": settings.model_dump(mode="json"), "benchmarks": benchmarks, "parts": parts}
+    atomic_write(work / PLAN, json.dumps(plan))
+    return len(parts)
+
+
+@lru_cache(maxsize=1)
+def _prepared(work: str, stamp: int) -> tuple[Plan, list[Step]]:
+    value = json.loads(Path(work, PLAN).read_text())
+    plan = Plan(
+        CorpusSettings.model_validate_json(json.dumps(value["settings"])), value["benchmarks"], value["parts"]
+    )
+    return plan, document_steps(plan.settings, Benchmarks(plan.benchmarks, plan.settings.benchmark_overlap))
+
+
+def make_part(work: str, number: int) -> int:
+    """Run the steps over one part, unless that is done; returns the bytes of its candidates."""
+    plan, steps = _prepared(work, os.stat(Path(work, PLAN)).st_mtime_ns)
+    starts = plan.parts[number]
+    listing = read_arrow(Path(work, LISTING))
+    size = int(np.asarray(listing["size"][starts[0] : starts[-1]]).sum())
+    base = part_file(Path(work), number)
+    done = base.with_suffix(".json")
+    if done.exists():
+        return size
+    tally, account, contents = Tally(), [], Contents()
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for start, end in pairwise(starts):
+            candidates = listing[start:end].combine_chunks().to_batches()[0]
+            outcome = read_documents(candidates, plan.settings, contents)
+            tally.add("read", outcome.kept)
+            tally.decoded.update(outcome.decoded)
+            kept, gone = run_steps(outcome.kept, steps, tally)
+            account.extend([outcome.dropped, *gone.to_batches()])
+            yield identified(kept)
+
+    with closing(contents):
+        write_batches(base, SCHEMA, batches())
+    write_arrow(base.with_suffix(".dropped"), pa.Table.from_batches(account, dropped.SCHEMA))
+    atomic_write(done, json.dumps(tally.as_json()))  # last: says that the part is whole
+    return size
+
+
+def part_file(work: Path, number: int) -> Path:
+    """The documents of a part."""
+    return work / PARTS / f"{number:06}.arrow"
+
+
+class Parts:
+    """What all parts hold, mapped into memory: columns as they are needed."""
+
+    def __init__(self, work: Path) -> None:
+        files = sorted((work / PARTS).glob("*.json"))
+        self.files = [file.with_suffix(".arrow") for file in files]
+        self._dropped = [file.with_suffix(".dropped") for file in files]
+        self.tally = Tally()
+        for file in files:
+            self.tally.update(Tally.of_json(json.loads(file.read_text())))
+        self.rows: NDArray[np.int64] = np.array([read_arrow(file).num_rows for file in self.files], np.int64)
+
+    def __len__(self) -> int:
+        """Documents."""
+        return int(self.rows.sum())
+
+    def places(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of documents by their numbers: the part that each is in, and its row there."""
+        ends = np.cumsum(self.rows)
+        part = np.searchsorted(ends, numbers, "right")
+        return part, numbers - (ends - self.rows)[part]
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """A column of all documents."""
+        chunks = [chunk for file in self.files for chunk in read_arrow(file)[name].chunks]
+        return pa.chunked_array(chunks, pa.string())
+
+    def tables(self) -> Iterator[tuple[int, pa.Table]]:
+        """Each part's documents, and the number of the first."""
+        start = 0
+        for file, rows in zip(self.files, self.rows.tolist(), strict=True):
+            yield start, read_arrow(file)
+            start += rows
+
+    def dropped(self) -> pa.Table:
+        return pa.concat_tables([dropped.SCHEMA.empty_table(), *map(read_arrow, self._dropped)])
+
+
+def read_arrow(file: Path) -> pa.Table:
+    """An Arrow file, mapped into memory."""
+    with pa.memory_map(str(file)) as source:
+        return pa.ipc.open_file(source).read_all()
+
+
+def write_arrow(file: Path, table: pa.Table) -> None:
+    """An Arrow file, whole or not at all."""
+    write_batches(file, table.schema, table.to_batches())
+
+
+def write_batches(
+    file: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch] | list[pa.RecordBatch]
+) -> None:
+    """The same of batches that are made on the way."""
+
+    def write(temporary: str) -> None:
+        with pa.OSFile(temporary, "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+
+    whole(file, write)
+
+
+def whole(file: Path, write: Callable[[str], None]) -> None:
+    """Let ``write`` fill a file that gets its name when it is on the disk."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        write(str(temporary))
+        descriptor = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,134 @@
+"""``README.md``: what is in a corpus, where it is from and what was done to it (after Gebru et al., "Datasheets for
+datasets", as far as a program can know).
+"""
+
+from __future__ import annotations
+
+from codecascade.corpus.documents import KINDS
+from codecascade.corpus.manifest import Count, Manifest
+from codecascade.corpus.output.page import KIND_TITLES, size
+
+_STEPS = {
+    "find": "files and rows with a known language",
+    "choose": "those that the settings let in",
+    "read": "could be read as text",
+    "filter": "look like code or prose that somebody wrote",
+    "redact": "after keys and addresses were replaced",
+    "benchmark": "hold no benchmark text",
+    "natural language": "with what was made of docstrings and documentation",
+    "exact duplicate": "differ in more than white space",
+    "near duplicate": "have no near-duplicate that stays",
+}
+
+
+def datasheet(manifest: Manifest) -> str:
+    """The text in Markdown."""
+    settings = manifest.settings
+    total = manifest.total()
+    lines = [
+        f"# {manifest.title()}",
+        "",
+        f"{total.documents:,} documents, {size(total.bytes)} of text. Made by codecascade "
+        f"{manifest.versions['codecascade']}; all figures are in `manifest.json`, what was left out in "
+        "`dropped.parquet`, plots and samples in `corpus.html`.",
+        "",
+        "## Composition",
+        "",
+        "| | train | held out |",
+        "|---|---|---|",
+        *(_kind_row(manifest, kind) for kind in KINDS),
+        "",
+        "| language | documents | text |",
+        "|---|---|---|",
+        *_rows(manifest.languages()),
+        "",
+        "Columns of the shards (Parquet, zstd): `text`, `path`, `repository`, `language`, `license`, `id` (hash of "
+        "the text without its white space), `kind`, `revision`.",
+        "",
+        "## Collection and processing",
+        "",
+        f"Sources: {', '.join(manifest.sources)}.",
+        "",
+        "| step | left | text | left out |",
+        "|---|---|---|---|",
+        *(
+            f"| {step.step}: {_STEPS.get(step.step, '')} | {step.left.documents:,} | {size(step.left.bytes)} | "
+            f"{sum(step.dropped.values()):,} |"
+            for step in manifest.steps
+        ),
+        "",
+        f"Replaced in the texts: {_replaced(manifest)}.",
+        f"Files were read as {manifest.encodings() or 'nothing: the sources are rows of text'}.",
+        _benchmarks(manifest),
+        _near(manifest),
+        f"Held out by {manifest.heldout_by}: {len(manifest.heldout):,} of them.",
+        "",
+        "## Licences",
+        "",
+        _licences(settings.licenses),
+        "",
+        "| licence | documents | text |",
+        "|---|---|---|",
+        *_rows(manifest.licenses()),
+        "",
+        "## Limits",
+        "",
+        "Licences are told from package metadata, licence files and headers by programs, not by lawyers. Names of "
+        "people are not looked for. E-mail addresses, keys and IP addresses of unusual form stay. Texts that are "
+        "copies in meaning but not in words are not found.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _kind_row(manifest: Manifest, kind: str) -> str:
+    cells = []
+    for name in ("train", "heldout"):
+        count = sum(manifest.splits[name].kinds.get(kind, {}).values(), Count())
+        cells.append(f"{count.documents:,} documents, {size(count.bytes)}")
+    return f"| {KIND_TITLES[kind]} | {' | '.join(cells)} |"
+
+
+def _rows(counts: dict[str, Count]) -> list[str]:
+    return [f"| {name} | {count.documents:,} | {size(count.bytes)} |" for name, count in counts.items()]
+
+
+def _replaced(manifest: Manifest) -> str:
+    if not manifest.settings.redact:
+        return "nothing (switched off)"
+    told = [f"{count:,} by `{name}`" for name, count in manifest.replaced.items()]
+    return ", ".join(told) or "nothing was found"
+
+
+def _benchmarks(manifest: Manifest) -> str:
+    said = (
+        f"Kept free of {', '.join(manifest.benchmarks)}: {manifest.benchmark_texts:,} texts were looked for "
+        f"({len(manifest.benchmarks_too_short):,} others are too short); documents removed for them: "
+        f"{len(manifest.benchmark_matches):,}."
+        if manifest.benchmarks
+        else "Benchmarks were **not** looked for."
+    )
+    if not manifest.benchmarks_unchecked:
+        return said
+    return (
+        f"{said} **Not checked**, because their data was not at hand: {', '.join(manifest.benchmarks_unchecked)}; "
+        "`codecascade corpus build --decontaminate FILE` keeps out what a file holds."
+    )
+
+
+def _near(manifest: Manifest) -> str:
+    if not manifest.settings.near_duplicates:
+        return "Near-duplicates were not looked for."
+    return (
+        f"Near-duplicates: a document went only for one that stays with a Jaccard similarity of 5-word shingles "
+        f"of at least {manifest.settings.near_threshold:g}."
+    )
+
+
+def _licences(setting: str) -> str:
+    return {
+        "all": "Documents of any licence were taken.",
+        "auto": "Archives and packages: only documents of permissive licences. Folders, repositories and tables of "
+        "the user's own: all.",
+        "permissive": "Only documents of permissive licences, and of the user's own folders that name none.",
+    }[setting]

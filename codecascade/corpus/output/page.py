@@ -1,0 +1,221 @@
+"""``corpus.html``: a corpus to look at, in one file that needs no network."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from functools import cache
+from typing import Any, NamedTuple
+
+import jinja2
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from codecascade.corpus.documents import KINDS
+from codecascade.corpus.engines.parts import Parts
+from codecascade.corpus.manifest import Count, Manifest
+
+KIND_TITLES = {
+    "code": "code",
+    "natural_language_code": "natural language related to code",
+    "natural_language": "natural language",
+}
+SAMPLES = 3
+"""Dropped documents shown for a reason; twins shown in all."""
+TWINS = 6
+_SHOWN = ("filter", "benchmark")
+_MOST_BARS = 16
+_LINES = 14
+
+
+class Bar(NamedTuple):
+    """One bar of a chart: ``share`` of the longest one, in percent."""
+
+    name: str
+    value: str
+    share: float
+    note: str = ""
+
+
+class Sample(NamedTuple):
+    """A text with its origin."""
+
+    title: str
+    note: str
+    text: str
+
+
+def page(manifest: Manifest, left_out: pa.Table, staying: pa.Table, parts: Parts, removed: pa.Table) -> str:
+    """The page.
+
+    Args:
+        left_out: rows of :data:`codecascade.corpus.output.dropped.SCHEMA`.
+        staying: ``bytes`` and the origin of the documents that stay.
+        removed: which documents went for which, of :data:`codecascade.corpus.steps.near.REMOVED`.
+    """
+    return _template().render(
+        manifest=manifest,
+        total=manifest.total(),
+        kinds=[
+            (
+                KIND_TITLES[kind],
+                _sum(split.kinds.get(kind, {}).values() for split in manifest.splits.values()),
+            )
+            for kind in KINDS
+        ],
+        languages=_bars(manifest.languages()),
+        licenses=_bars(manifest.licenses()),
+        lengths=_lengths(staying),
+        steps=_steps(manifest),
+        clusters=_clusters(manifest),
+        samples=_samples(left_out),
+        twins=_twins(parts, removed),
+        size=size,
+        number=number,
+    )
+
+
+def size(count: int) -> str:
+    """Bytes for people.
+
+    >>> size(12_345_678), size(900)
+    ('12.3 MB', '900 bytes')
+    """
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            return (
+                f"{count / factor:.3g} {unit}" if count < 999.5 * factor else f"{count / factor:,.0f} {unit}"
+            )
+    return f"{count} bytes"
+
+
+def number(count: int) -> str:
+    """With separators of thousands."""
+    return f"{count:,}"
+
+
+def _sum(counts: Iterable[Iterable[Count]]) -> Count:
+    return sum((one for some in counts for one in some), Count())
+
+
+def _bars(counts: dict[str, Count]) -> list[Bar]:
+    """The largest by bytes; what is left in one bar."""
+    ordered = list(counts.items())
+    shown = ordered if len(ordered) <= _MOST_BARS else ordered[: _MOST_BARS - 1]
+    rest = ordered[len(shown) :]
+    if rest:
+        shown = [*shown, (f"{len(rest)} others", sum((count for _, count in rest), Count()))]
+    longest = max((count.bytes for _, count in shown), default=1) or 1
+    return [
+        Bar(name, size(count.bytes), 100 * count.bytes / longest, f"{count.documents:,} documents")
+        for name, count in shown
+    ]
+
+
+def _lengths(staying: pa.Table) -> list[Bar]:
+    """Documents by their bytes, a bar for every doubling."""
+    sizes = np.asarray(staying["bytes"])
+    doublings = np.floor(np.log2(np.maximum(sizes, 1))).astype(int)
+    counts = np.bincount(doublings)
+    first = int(np.flatnonzero(counts)[0])
+    longest = counts.max()
+    return [
+        Bar(f"from {_power(place)}", f"{count:,}", 100 * count / longest)
+        for place, count in enumerate(counts.tolist())
+        if place >= first
+    ]
+
+
+def _power(exponent: int) -> str:
+    units = ("bytes", "KiB", "MiB", "GiB")
+    return f"{2 ** (exponent % 10)} {units[exponent // 10]}"
+
+
+def _steps(manifest: Manifest) -> list[dict[str, Any]]:
+    """What each step left, and its most frequent reasons."""
+    widest = max((step.left.documents for step in manifest.steps), default=1) or 1
+    return [
+        {
+            "name": step.step,
+            "left": step.left,
+            "share": 100 * step.left.documents / widest,
+            "dropped": sum(step.dropped.values()),
+            "reasons": list(step.dropped.items())[:6],
+            "more": max(0, len(step.dropped) - 6),
+        }
+        for step in manifest.steps
+    ]
+
+
+def _clusters(manifest: Manifest) -> list[Bar]:
+    """Documents that stay by how many copies they had, a bar for every doubling."""
+    bins: dict[int, int] = {}
+    for copies, count in manifest.cluster_sizes.items():
+        place = int(copies).bit_length() - 1
+        bins[place] = bins.get(place, 0) + count
+    longest = max(bins.values(), default=1)
+    return [
+        Bar(f"{2**place} to {2 ** (place + 1) - 1} copies", f"{count:,}", 100 * count / longest)
+        for place, count in sorted(bins.items())
+    ]
+
+
+def _samples(left_out: pa.Table) -> list[tuple[str, list[Sample]]]:
+    """Some of what filters and the comparison with benchmarks left out, by reason."""
+    chosen = left_out.filter(
+        pc.and_(
+            pc.is_in(left_out["step"], pa.array(_SHOWN)),
+            pc.greater(pc.binary_length(left_out["beginning"]), 0),
+        )
+    )
+    reasons: dict[str, list[Sample]] = {}
+    columns = (
+        chosen[name].to_pylist() for name in ("step", "reason", "repository", "path", "bytes", "beginning")
+    )
+    for step, reason, repository, path, length, text in zip(*columns, strict=True):
+        title = reason if step == "filter" else "holds a benchmark text"
+        samples = reasons.setdefault(title, [])
+        if len(samples) < SAMPLES:
+            note = size(length) if step == "filter" else f"{reason}, {size(length)}"
+            samples.append(Sample(f"{repository}/{path}", note, _beginning(text)))
+    return sorted(reasons.items())
+
+
+def _twins(parts: Parts, removed: pa.Table) -> list[Sample]:
+    """Near-duplicates from the least to the most alike, as differences."""
+    near = removed.filter(pc.less(removed["similarity"], 1.0)).sort_by(
+        [("similarity", "ascending"), ("removed", "ascending")]
+    )
+    if not len(near):
+        return []
+    places = np.unique(np.linspace(0, len(near) - 1, TWINS).astype(int))
+    texts, paths, repositories = (parts.column(name) for name in ("text", "path", "repository"))
+    samples = []
+    for row in near.take(places).to_pylist():
+        gone, stays = row["removed"], row["kept"]
+        lines = difflib.unified_diff(
+            texts[stays].as_py()[:20_000].splitlines(),
+            texts[gone].as_py()[:20_000].splitlines(),
+            lineterm="",
+            n=1,
+        )
+        shown = [line[:160] for line in list(lines)[2 : 2 + _LINES]]
+        names = [f"{repositories[place].as_py()}/{paths[place].as_py()}" for place in (gone, stays)]
+        samples.append(Sample(names[0], f"{row['similarity']:.2f} like {names[1]}", "\n".join(shown)))
+    return samples
+
+
+def _beginning(text: str) -> str:
+    return "\n".join(line[:160] for line in text.split("\n")[:_LINES])
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("codecascade.corpus.output"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("corpus.html.jinja")

@@ -1,0 +1,115 @@
+"""What a build counts for its manifest and its account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from codecascade.corpus.manifest import Count, SplitManifest, StepManifest
+from codecascade.corpus.output import dropped as account
+from codecascade.corpus.steps.decontamination import STEP as BENCHMARK
+from codecascade.corpus.steps.step import Tally
+
+_ORDER = ("find", "choose", "read", "filter", "redact", BENCHMARK, "natural language", "exact duplicate",
+          "near duplicate")  # fmt: skip
+"""Of the steps."""
+_KIND_WORDS = {"code": "code", "natural_language_code": "documentation", "natural_language": "prose"}
+
+
+def removed_rows(documents: pa.Table, removed: pa.Table, exact: int) -> pa.Table:
+    """The account's rows of duplicates; the first ``exact`` of them are exact ones."""
+    gone, stays = documents.take(removed["removed"]), documents.take(removed["kept"])
+    steps = ["exact duplicate"] * exact + ["near duplicate"] * (len(removed) - exact)
+    said = ["the same"] * exact + ["nearly the same"] * (len(removed) - exact)
+    kept = pc.binary_join_element_wise(stays["repository"], stays["path"], "/")
+    columns = {
+        "path": gone["path"],
+        "repository": gone["repository"],
+        "step": pa.array(steps, pa.string()),
+        "reason": pc.binary_join_element_wise(pa.array(said, pa.string()), _said_of(gone["kind"]), " "),
+        "kept": kept,
+        "similarity": pc.cast(removed["similarity"], pa.float32()),
+        "kind": gone["kind"],
+        "language": gone["language"],
+        "license": gone["license"],
+        "bytes": gone["bytes"],
+        "beginning": pa.nulls(len(gone), pa.string()),
+    }
+    return pa.table(columns, schema=account.SCHEMA)
+
+
+def _said_of(kinds: pa.ChunkedArray) -> pa.Array:
+    codes = kinds.combine_chunks().dictionary_encode()
+    words = [_KIND_WORDS[kind] for kind in codes.dictionary.to_pylist()]
+    return pa.array(words, pa.string()).take(codes.indices)
+
+
+def step_manifests(tally: Tally, reasons: Mapping[str, Mapping[str, int]]) -> list[StepManifest]:
+    """What was there after each step, and what each dropped and why."""
+    steps = []
+    names = {key[0] for key in tally.documents} | reasons.keys()
+    for name in (name for name in _ORDER if name in names):
+        keys = sorted(key for key in tally.documents if key[0] == name)
+
+        def sums(position: int, keys: list[tuple[str, str, str, str]] = keys) -> dict[str, Count]:
+            counts: dict[str, Count] = {}
+            for key in keys:
+                one = Count(documents=tally.documents[key], bytes=tally.bytes[key])
+                counts[key[position]] = counts.get(key[position], Count()) + one
+            return dict(sorted(counts.items()))
+
+        steps.append(
+            StepManifest(
+                step=name,
+                left=sum(sums(1).values(), Count()),
+                kinds=sums(1),
+                languages=sums(2),
+                licenses=sums(3),
+                dropped=dict(reasons.get(name, {})),
+            )
+        )
+    return steps
+
+
+def cluster_sizes(removed: pa.Table) -> dict[str, int]:
+    """How many documents stay that had so many copies, themselves included."""
+    _, copies = np.unique(np.asarray(removed["kept"]), return_counts=True)
+    sizes, times = np.unique(copies + 1, return_counts=True)
+    return {str(size): int(count) for size, count in zip(sizes, times, strict=True)}
+
+
+def benchmark_matches(left_out: pa.Table) -> list[dict[str, str]]:
+    """The documents that went for a benchmark text, for somebody to look at."""
+    found = left_out.filter(pc.equal(left_out["step"], BENCHMARK))
+    columns = (found[name].to_pylist() for name in ("path", "repository", "reason"))
+    return [
+        {"path": path, "repository": repository, "benchmark": name}
+        for path, repository, name in zip(*columns, strict=True)
+    ]
+
+
+def split_manifest(documents: pa.Table) -> SplitManifest:
+    """Counts of one split of documents, given ``kind``, ``language``, ``license``, ``bytes`` and ``id`` of each."""
+    groups = documents.group_by(["kind", "language", "license"], use_threads=False)
+    kinds: dict[str, dict[str, Count]] = {}
+    licenses: dict[str, Count] = {}
+    rows: list[dict[str, Any]] = groups.aggregate([("bytes", "count"), ("bytes", "sum")]).to_pylist()
+    for row in sorted(rows, key=lambda row: (row["kind"], row["language"], row["license"])):
+        count = Count(documents=row["bytes_count"], bytes=row["bytes_sum"])
+        languages = kinds.setdefault(row["kind"], {})
+        languages[row["language"]] = languages.get(row["language"], Count()) + count
+        licenses[row["license"]] = licenses.get(row["license"], Count()) + count
+    digest = blake2b(digest_size=16)
+    for chunk in documents["id"].chunks:
+        digest.update("".join(chunk.to_pylist()).encode())
+    return SplitManifest(
+        total=sum(licenses.values(), Count()),
+        kinds=kinds,
+        licenses=dict(sorted(licenses.items())),
+        fingerprint=digest.hexdigest(),
+    )

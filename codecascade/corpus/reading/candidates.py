@@ -1,0 +1,113 @@
+"""The content of candidates, wherever they lie."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from typing import Protocol
+
+from codecascade.corpus.reading.encoding import Decoded, UnreadableError, decoded
+from codecascade.corpus.reading.pointers import pointer
+from codecascade.corpus.sources.archives.archives import TarReader, ZipReader
+from codecascade.corpus.sources.candidates import Candidate
+from codecascade.corpus.sources.git.objects import Objects
+from codecascade.corpus.sources.tables.rows import CompressedJsonLinesReader, JsonLinesReader, ParquetReader
+
+
+class Reader(Protocol):
+    """An open container."""
+
+    def read(self, locator: str, limit: int) -> bytes | str:
+        """A member's content: bytes of a file, or the text of a row.
+
+        Raises:
+            UnreadableError: it can't be had, or is longer than ``limit`` bytes.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class FileReader:
+    """Plain files; ``locator`` is the way to one."""
+
+    def __init__(self, container: str) -> None:
+        pass
+
+    def read(self, locator: str, limit: int) -> bytes:
+        try:
+            # what was a file when it was listed may be a link or a pipe by now
+            descriptor = os.open(locator, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with os.fdopen(descriptor, "rb") as file:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise UnreadableError("unreadable")
+                data = file.read(limit + 1)
+        except (OSError, ValueError):
+            raise UnreadableError("unreadable") from None
+        if len(data) > limit:
+            raise UnreadableError("larger than max_file_bytes")
+        return data
+
+    def close(self) -> None:
+        pass
+
+
+class MetadataReader(FileReader):
+    """The description in a core metadata file: everything after the first empty line."""
+
+    def read(self, locator: str, limit: int) -> bytes:
+        description = super().read(locator, limit).replace(b"\r\n", b"\n").partition(b"\n\n")[2]
+        if not description.strip():
+            raise UnreadableError("empty")
+        return description
+
+
+READERS: dict[str, Callable[[str], Reader]] = {
+    "compressed jsonl": CompressedJsonLinesReader,
+    "file": FileReader,
+    "git": Objects,
+    "jsonl": JsonLinesReader,
+    "metadata": MetadataReader,
+    "parquet": ParquetReader,
+    "tar": TarReader,
+    "zip": ZipReader,
+}
+TABLES = frozenset({"compressed jsonl", "jsonl", "parquet"})
+"""Those that read rows, whose language a column tells."""
+FORWARDS = frozenset({"compressed jsonl", "tar"})
+"""Those whose containers are read from the beginning whatever is wanted of them."""
+
+
+class Contents:
+    """Reads candidates; the container of the last one stays open, for the next one is mostly in it too."""
+
+    def __init__(self) -> None:
+        self._key: tuple[str, str] | None = None
+        self._reader: Reader | None = None
+
+    def text(self, candidate: Candidate, limit: int) -> str:
+        """The text of :meth:`decoded`."""
+        return self.decoded(candidate, limit).text
+
+    def decoded(self, candidate: Candidate, limit: int) -> Decoded:
+        """A candidate's text, and what it was decoded as; of a row that is text already, no encoding.
+
+        Raises:
+            UnreadableError: with the reason that gets counted.
+        """
+        key = candidate.reader, candidate.container
+        if key != self._key or self._reader is None:
+            self.close()
+            self._reader = READERS[candidate.reader](candidate.container)
+            self._key = key
+        content = self._reader.read(candidate.locator, limit)
+        found = decoded(content) if isinstance(content, bytes) else Decoded(content, "")
+        if (reason := pointer(found.text)) is not None:
+            raise UnreadableError(reason)
+        return found
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+        self._reader = self._key = None

@@ -1,0 +1,1 @@
+"""Zip and tar archives, and what they may hold."""

@@ -1,0 +1,162 @@
+"""Trees that are not on disk (archives, commits): their files as candidates of one repository."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from codecascade.corpus.output.dropped import Dropped
+from codecascade.corpus.reading.encoding import UnreadableError
+from codecascade.corpus.reading.faults import one_file
+from codecascade.corpus.reading.languages import kind_of, language_of, language_of_shebang
+from codecascade.corpus.reading.licenses import LICENSE_FILES, combined, license_of_text
+from codecascade.corpus.sources.candidates import DEEPEST, Candidate, Origin, ignored_name
+
+
+class BombError(Exception):
+    """An archive or commit that holds far more than its size promises."""
+
+
+class Member(NamedTuple):
+    """A regular file of an archive or commit."""
+
+    path: str
+    size: int
+    locator: str
+    stamp: str
+    beginning: Callable[[], bytes]
+    """Gives its first bytes (8 kB are enough), for a shebang or a licence; raises UnreadableError."""
+
+
+def beginning_of(member: Member) -> bytes:
+    """A member's first bytes; nothing if they can't be read, which is counted when the whole of it is wanted."""
+    try:
+        with one_file(member.path):
+            return member.beginning()
+    except UnreadableError:
+        return b""
+
+
+MOST_MEMBERS = 2_000_000
+MOST_NAME_BYTES = 500_000_000
+"""Of all names of an archive or commit together."""
+LONGEST_PATH = 4096
+"""Bytes, as in Linux: a longer name is none of a source file."""
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+def plain_path(path: str) -> str | None:
+    """A member's name as a relative path without empty parts and ``.``; None where it leads out of its tree.
+
+    Whatever walks over such a path, or up from it, ends. (Nothing is unpacked: a name that leads out is hostile.)
+
+    >>> [plain_path(path) for path in ("a/b.py", "./a//b.py", "a/./b.py/")]
+    ['a/b.py', 'a/b.py', 'a/b.py']
+    >>> [plain_path(path) for path in ("../b.py", "/etc/passwd", "a/../../b", "C:\\\\b.py", "//")]
+    [None, None, None, None, None]
+    """
+    plain = "/".join(part for part in path.split("/") if part not in ("", "."))
+    # with and without what was left out: "./\\x" has become a path from the root
+    for each in (path, plain):
+        slashes = each.replace("\\", "/")
+        if slashes.startswith("/") or _DRIVE.match(each) or ".." in slashes.split("/"):
+            return None
+    return plain
+
+
+def plain_members(
+    members: Iterable[Member], dropped: Dropped, repository: str, tree: str = "archive"
+) -> list[Member]:
+    """The members whose names are of use, under their :func:`plain_path`; the others are accounted for.
+
+    Raises:
+        BombError: they are too many.
+    """
+    kept = []
+    names = 0
+    for number, member in enumerate(members, 1):
+        names += len(member.path)
+        if number > MOST_MEMBERS or names > MOST_NAME_BYTES:
+            raise BombError
+        path = plain_path(member.path)
+        if path is None:
+            dropped.add("find", f"name leads out of the {tree}", member.path[:LONGEST_PATH], repository)
+        elif not path or "\0" in path:
+            dropped.add("find", "name is no path", member.path[:LONGEST_PATH], repository)
+        elif len(path) > LONGEST_PATH or path.count("/") > DEEPEST:
+            dropped.add("find", "name too long", path[:LONGEST_PATH], repository)
+        else:
+            kept.append(member if path == member.path else member._replace(path=path))
+    return kept
+
+
+def member_candidates(
+    members: Iterable[Member], origin: Origin, reader: str, container: str, dropped: Dropped
+) -> Iterator[Candidate]:
+    """The candidates among the :func:`plain_members`, in their order. ``origin.base`` is the folder inside.
+
+    A file's licence is that of the nearest folder above it with a licence file, else the origin's.
+    """
+    wanted: list[tuple[Member, str, str]] = []
+    texts: dict[str, list[str]] = {}
+    for member in members:
+        path = member.path.removeprefix(origin.base)
+        folder, name = posixpath.split(path)
+        if is_license_file(name):
+            # the expression in a package's metadata was written for machines: the root's text adds nothing
+            if folder or origin.license in ("own", "unknown"):
+                text = beginning_of(member).decode("utf-8", "replace")
+                texts.setdefault(folder, []).append(license_of_text(text))
+            continue
+        if name.startswith(".") or any(map(ignored_name, folder.split("/") if folder else ())):
+            continue
+        language = language_of(name)
+        if language is None and "." not in name:
+            language = language_of_shebang(beginning_of(member)[:200].decode("latin-1"))
+        if language is None:
+            dropped.add("find", "not a known language", path, origin.repository, license=origin.license)
+        else:
+            wanted.append((member, path, language))
+    licenses = {folder: combined(found) for folder, found in texts.items()}
+    for member, path, language in wanted:
+        yield Candidate(
+            repository=origin.repository,
+            path=path,
+            language=language,
+            kind=kind_of(language),
+            license=_nearest(licenses, posixpath.dirname(path)) or origin.license,
+            size=member.size,
+            stamp=member.stamp,
+            reader=reader,
+            container=container,
+            locator=member.locator,
+            own=origin.own,
+            revision=origin.revision,
+        )
+
+
+def label_path(value: object) -> str:
+    """The path that a row of a table names, as a relative one: a row is taken for its text, whatever it is called.
+
+    >>> label_path("//a\\\\b/../c.py"), label_path(None)
+    ('a/b/c.py', '')
+    """
+    text = "" if value is None else str(value)[:LONGEST_PATH].replace("\\", "/").replace("\0", "")
+    return "/".join(part for part in text.split("/") if part not in ("", ".", ".."))
+
+
+def is_license_file(name: str) -> bool:
+    """By its name: ``LICENSE``, ``COPYING.txt``... but not ``license.py``."""
+    stem, extension = posixpath.splitext(name.lower())
+    return stem.startswith(LICENSE_FILES) and (
+        extension in ("", ".txt", ".md", ".rst") or not language_of(name)
+    )
+
+
+def _nearest(licenses: Mapping[str, str], folder: str) -> str | None:
+    while folder and folder not in licenses:
+        # shorter each time, which `dirname` is not for every text
+        folder = folder.rpartition("/")[0]
+    return licenses.get(folder)

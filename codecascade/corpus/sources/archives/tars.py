@@ -1,0 +1,131 @@
+"""The headers of a tar file, read forwards, none of which may take much memory or time.
+
+``tarfile`` reads an extended header whole, however long it says it is, and looks through some contents in quadratic
+time; at a size that is negative or beyond the end it goes round in circles. So each is checked before it sees it.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Iterator
+from typing import IO, Any, cast
+
+from codecascade.corpus.sources.archives.members import BombError
+
+LONGEST_HEADER = 256_000
+"""Bytes of an extended header or a long name. Names have some hundred, attributes of files some thousand."""
+_LONG_NUMBER = re.compile(rb"[0-9]{200}")
+_EXTENDED = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+_LONG_NAMES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+_PIECE = 1 << 20
+
+
+class ForwardFile:
+    """A stream that only goes forwards and gives no more than it may, with what ``tarfile`` asks of a file.
+
+    Args:
+        stream: decompressed already.
+        allowed: bytes.
+    """
+
+    def __init__(self, stream: IO[bytes], allowed: int) -> None:
+        self._stream, self._left = stream, allowed
+        self._ahead = b""
+        self._place = 0
+
+    def read(self, size: int) -> bytes:
+        """So many bytes, fewer at the end.
+
+        Raises:
+            BombError: the stream gives more than it may.
+        """
+        data = self.peek(size)[:size]
+        self._ahead = self._ahead[size:]
+        self._place += len(data)
+        return data
+
+    def peek(self, size: int) -> bytes:
+        """The same bytes, or more, which the next :meth:`read` gives again."""
+        pieces = [self._ahead]
+        missing = size - len(self._ahead)
+        while missing > 0:
+            piece = self._stream.read(min(missing, _PIECE))
+            if not piece:
+                break
+            self._left -= len(piece)
+            if self._left < 0:
+                raise BombError
+            pieces.append(piece)
+            missing -= len(piece)
+        self._ahead = b"".join(pieces)
+        return self._ahead
+
+    def tell(self) -> int:
+        return self._place
+
+    def seek(self, place: int) -> int:
+        """Go forwards to a place.
+
+        Raises:
+            tarfile.ReadError: it lies behind, or beyond the end.
+        """
+        if place < self._place:
+            raise tarfile.ReadError("a member ends before it begins")
+        while self._place < place:
+            if not self.read(min(_PIECE, place - self._place)):
+                raise tarfile.ReadError("a member is longer than the archive")
+        return self._place
+
+
+class _Header(tarfile.TarInfo):
+    """A header that is looked at before what lies behind it is read."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> Any:
+        if self.size < 0:
+            raise tarfile.ReadError("a negative size")
+        if self.type in (*_EXTENDED, *_LONG_NAMES):
+            if self.size > LONGEST_HEADER:
+                raise tarfile.ReadError("a header without end")
+            if self.type in _EXTENDED:
+                blocks = -(-self.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+                if not is_pax(cast(ForwardFile, archive.fileobj).peek(blocks)[:blocks]):
+                    raise tarfile.ReadError("a header that is none")
+        return super()._proc_member(archive)  # type: ignore[misc]
+
+
+def is_pax(data: bytes) -> bool:
+    """Whether an extended header is records of ``LENGTH KEY=VALUE`` and a line break, and nothing but zeros behind.
+
+    >>> is_pax(b"11 path=ab\\n" + bytes(9)), is_pax(b"111111"), is_pax(b"12 path=ab\\n"), is_pax(b"")
+    (True, False, False, True)
+    """
+    place = 0
+    while place < len(data) and data[place]:
+        space = data.find(b" ", place, place + 12)
+        if space < 0 or not data[place:space].isdigit():
+            return False
+        end = place + int(data[place:space])
+        if not space < end - 1 < len(data) or data[end - 1 : end] != b"\n":
+            return False
+        key, equals, value = data[space + 1 : end - 1].partition(b"=")
+        if not equals or (key == b"size" and not value.isdigit()):
+            return False
+        place = end
+    return not data[place:].strip(b"\0") and _LONG_NUMBER.search(data) is None
+
+
+def headers(file: ForwardFile) -> Iterator[tarfile.TarInfo]:
+    """The members of a tar file; at each, the file stands where its content begins.
+
+    Raises:
+        tarfile.TarError: it is damaged.
+        BombError: it is too long.
+    """
+    with tarfile.open(fileobj=cast(IO[bytes], file), mode="r:", tarinfo=_Header) as opened:
+        while (info := opened.next()) is not None:
+            # it would remember all of them
+            opened.members.clear()  # type: ignore[attr-defined]
+            if info.size < 0:
+                raise tarfile.ReadError("a negative size")
+            yield info

@@ -1,0 +1,176 @@
+"""Candidates: what may become a document, known by its name and size before its text is read.
+
+So a build with a byte limit chooses among everything and reads only what it chose. Millions of them fit into
+memory: they are kept as Arrow columns.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from codecascade.corpus.documents import Kind
+from codecascade.corpus.output.dropped import Dropped, sound
+from codecascade.corpus.reading.languages import kind_of, language_of, language_of_shebang
+
+IGNORED_FOLDERS = frozenset(
+    {"__pycache__", "node_modules", "bower_components", "site-packages", "dist-packages"}
+)
+IGNORED_SUFFIXES = (".egg-info", ".dist-info")
+DEEPEST = 200
+"""Folders inside folders; below, a tree is taken for one that was made to exhaust whoever walks it."""
+
+
+class Candidate(NamedTuple):
+    """A file, a member of an archive, or a row of a table, that may become a document."""
+
+    repository: str
+    path: str
+    language: str
+    kind: Kind
+    license: str
+    size: int
+    """Bytes, before reading."""
+    stamp: str
+    """Changes when the content does."""
+    reader: str
+    """The key of :data:`codecascade.corpus.reading.candidates.READERS` that gets its content..."""
+    container: str
+    """... from this file (an archive, a repository, a table; empty for plain files)..."""
+    locator: str
+    """... at this place in it."""
+    own: bool
+    """Of a folder or table of the user's, not of a package that was downloaded."""
+    revision: str = ""
+
+
+SCHEMA = pa.schema(
+    [(name, {"size": pa.int64(), "own": pa.bool_()}.get(name, pa.string())) for name in Candidate._fields]
+)
+
+
+class Origin(NamedTuple):
+    """What the files of one repository share."""
+
+    repository: str
+    base: str
+    """The folder that paths are relative to."""
+    license: str
+    own: bool
+    revision: str = ""
+
+
+def listed(candidates: Iterable[Candidate]) -> pa.Table:
+    """Candidates as a table of :data:`SCHEMA`, in bounded chunks."""
+    batches: list[pa.RecordBatch] = []
+    waiting: list[Candidate] = []
+
+    def flush() -> None:
+        if waiting:
+            columns = zip(zip(*waiting, strict=True), SCHEMA, strict=True)
+            batches.append(
+                pa.record_batch([_column(values, field.type) for values, field in columns], SCHEMA)
+            )
+            waiting.clear()
+
+    for candidate in candidates:
+        waiting.append(candidate)
+        if len(waiting) >= 20_000:
+            flush()
+    flush()
+    return pa.Table.from_batches(batches, SCHEMA)
+
+
+def _column(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
+    try:
+        return pa.array(values, type_)
+    except UnicodeEncodeError:
+        return pa.array(map(sound, values), type_)
+
+
+def candidates_of(table: pa.Table | pa.RecordBatch) -> Iterator[Candidate]:
+    """The other way round."""
+    for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
+        yield Candidate(*row)
+
+
+def file_candidate(
+    file: str, origin: Origin, dropped: Dropped, *, language: str | None = None, reader: str = "file"
+) -> Iterator[Candidate]:
+    """The candidate that a file is, if it is one (in the named language, else in the one its name tells).
+
+    Paths are plain strings here: this runs for every file of a machine, and ``pathlib`` would take most of the time.
+    """
+    name = os.path.basename(file)
+    path = file.removeprefix(origin.base + os.sep)
+    language = language or language_of(name)
+
+    def drop(reason: str) -> None:
+        dropped.add("find", reason, path, origin.repository, license=origin.license)
+
+    if not _is_unicode(file):
+        return drop("name is not UTF-8")
+    if language is None and "." in name:
+        return drop("not a known language")
+    try:
+        status = os.stat(file)
+        if not stat.S_ISREG(status.st_mode):
+            return drop("not a file")
+        language = language or language_of_shebang(first_line(file))
+    except OSError:
+        return drop("unreadable")
+    if language is None:
+        return drop("not a known language")
+    yield Candidate(
+        repository=origin.repository,
+        path=path,
+        language=language,
+        kind=kind_of(language),
+        license=origin.license,
+        size=status.st_size,
+        stamp=str(status.st_mtime_ns),
+        reader=reader,
+        container="",
+        locator=file,
+        own=origin.own,
+        revision=origin.revision,
+    )
+    return None
+
+
+def list_folder(folder: str | os.PathLike[str], dropped: Dropped) -> list[os.DirEntry[str]]:
+    """What is in a folder, by name; nothing if it can't be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        dropped.add("find", "unreadable folder", os.path.basename(folder))
+        return []
+
+
+def ignored_name(name: str) -> bool:
+    """Hidden folders, dependencies and caches: not the source's own code."""
+    return name.startswith(".") or name in IGNORED_FOLDERS or name.endswith(IGNORED_SUFFIXES)
+
+
+def ignored(entry: os.DirEntry[str]) -> bool:
+    """The same of a folder on disk, and virtual environments."""
+    return ignored_name(entry.name) or os.path.lexists(os.path.join(entry.path, "pyvenv.cfg"))
+
+
+def first_line(file: str) -> str:
+    """The beginning of a file, for its shebang."""
+    with open(file, "rb") as stream:
+        return stream.readline(200).decode("latin-1")
+
+
+def _is_unicode(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Git repositories at a commit, read object by object."""

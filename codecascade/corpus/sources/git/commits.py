@@ -1,0 +1,218 @@
+"""Git repositories at a commit: bare ones, and any others with ``FOLDER@REVISION``.
+
+Nothing is checked out. git itself looks the revision up; the trees below it are walked here, so that a file, a folder
+or half of the repository may be missing, as in a partial clone, and a tree that was made to have no end is left. No
+hook, filter or anything else that a repository's configuration could name runs.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from codecascade.corpus.output.dropped import Dropped
+from codecascade.corpus.reading.encoding import UnreadableError
+from codecascade.corpus.reading.licenses import OWN
+from codecascade.corpus.sources.archives.members import (
+    MOST_MEMBERS,
+    MOST_NAME_BYTES,
+    BombError,
+    Member,
+    member_candidates,
+    plain_members,
+)
+from codecascade.corpus.sources.candidates import DEEPEST, Candidate, Origin
+from codecascade.corpus.sources.git.files import check_files
+from codecascade.corpus.sources.git.objects import (
+    ANSWER_SECONDS,
+    Info,
+    Objects,
+    command,
+    environment,
+    follow_the_parent,
+)
+from codecascade.ground.errors import UserError
+
+_FOLDER, _LINK, _FILES = "40000", "120000", ("100644", "100755", "100664")
+_LONGEST_LICENSE = 1_000_000
+"""Bytes of a file that is read for its licence or first line."""
+_LARGEST_TREE = 1 << 26
+"""Bytes of one folder's list, of about 40 for a file."""
+MOST_EXPANSION = 1000
+"""Bytes of files for a byte of their objects: an old version of a file may be stored as a line of difference."""
+FREE_BYTES = 1_000_000_000
+"""Bytes of files that a commit may have, however small its objects are."""
+_AT_ONCE = 400
+
+
+class _Entry(NamedTuple):
+    mode: str
+    path: str
+    name: str
+    """Of the object."""
+
+
+def is_bare(path: Path) -> bool:
+    """Whether a folder is a repository without a working tree (``NAME.git``)."""
+    return (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
+
+
+def commit(repository: Path, revision: str, dropped: Dropped) -> Iterator[Candidate]:
+    """The files of one commit, as one repository of the user's own.
+
+    Raises:
+        UserError: git is not installed or does not answer, the folder is no repository, or it has no such revision.
+    """
+    if revision.startswith("-"):
+        raise UserError(f"there is no revision {revision!r}", file=repository)
+    pipes = check_files(repository)
+    identity = _git(
+        repository, f"there is no revision {revision!r} in this repository",
+        "--verify", "--quiet", f"{revision}^{{commit}}",
+    )  # fmt: skip
+    folder = _git(repository, "has no folder of objects", "--git-path", "objects")
+    folder = os.path.realpath(os.path.join(repository, folder))
+    objects = Objects(folder, pipes)
+    name = repository.resolve().name.removesuffix(".git")
+    origin = Origin(name, "", OWN, own=True, revision=identity)
+    try:
+        # a commit begins with `tree` and the name of its root
+        tree = objects.read(identity, _LARGEST_TREE).partition(b"\n")[0].removeprefix(b"tree ")
+        root = _tree(objects, tree.decode("ascii", "replace"), len(identity) // 2)
+    except UnreadableError as error:
+        raise UserError(
+            f"is a damaged git repository, or lacks the commit's folders (its files can't be listed: {error})",
+            file=repository,
+        ) from None
+    try:
+        members = plain_members(
+            _members(_entries(objects, root, len(identity) // 2, name, dropped), objects, name, dropped),
+            dropped, name, tree="commit",
+        )  # fmt: skip
+    except BombError:
+        dropped.add("find", "commit expands beyond reason", name, name)
+        return iter(())
+    return member_candidates(members, origin, "git", folder, dropped)
+
+
+def _entries(
+    objects: Objects, root: bytes, hash_bytes: int, repository: str, dropped: Dropped
+) -> Iterator[_Entry]:
+    """All below a tree that is no folder, in git's order."""
+    waiting = [_parsed(root, "", hash_bytes)]
+    count = names = 0
+    while waiting:
+        entry = next(waiting[-1], None)
+        if entry is None:
+            waiting.pop()
+            continue
+        count += 1
+        names += len(entry.path)
+        if count > MOST_MEMBERS or names > MOST_NAME_BYTES:
+            raise BombError
+        if entry.mode != _FOLDER:
+            yield entry
+        elif len(waiting) > DEEPEST:
+            dropped.add("find", "folders too deep", entry.path, repository)
+        else:
+            try:
+                tree = _tree(objects, entry.name, hash_bytes)
+                waiting.append(_parsed(tree, f"{entry.path}/", hash_bytes))
+            except UnreadableError as error:
+                dropped.add("find", f"folder {error}", entry.path, repository)
+
+
+def _tree(objects: Objects, name: str, hash_bytes: int) -> bytes:
+    """The list that a folder is. Raises :class:`UnreadableError`."""
+    tree = objects.read(name, _LARGEST_TREE)
+    # read once for its faults, so that half of a folder is never taken for all of it
+    for _ in _parsed(tree, "", hash_bytes):
+        pass
+    return tree
+
+
+def _parsed(tree: bytes, before: str, hash_bytes: int) -> Iterator[_Entry]:
+    """The entries of a tree object: mode, space, name, NUL, hash. Raises :class:`UnreadableError`."""
+    place = 0
+    while place < len(tree):
+        space = tree.find(b" ", place, place + 8)
+        end = tree.find(b"\0", place)
+        after = end + 1 + hash_bytes
+        if not place < space < end or after > len(tree):
+            raise UnreadableError("damaged")
+        mode = tree[place:space].decode("ascii", "replace")
+        name = tree[space + 1 : end].decode(errors="replace")
+        yield _Entry(mode, before + name, tree[end + 1 : after].hex())
+        place = after
+
+
+def _members(
+    entries: Iterator[_Entry], objects: Objects, repository: str, dropped: Dropped
+) -> Iterator[Member]:
+    size = stored = 0
+    seen: set[str] = set()
+    for entry, info in _known(entries, objects, repository, dropped):
+        if info.kind != "blob":
+            dropped.add("find", "missing from the repository", entry.path, repository)
+            continue
+        size += info.size
+        if entry.name not in seen:
+            seen.add(entry.name)
+            stored += info.stored
+        if size > max(FREE_BYTES, MOST_EXPANSION * stored):
+            raise BombError
+        beginning = partial(objects.read, entry.name, _LONGEST_LICENSE)
+        if info.size > _LONGEST_LICENSE:
+            beginning = partial(bytes, 0)
+        yield Member(entry.path, info.size, entry.name, entry.name, beginning)
+
+
+def _known(
+    entries: Iterator[_Entry], objects: Objects, repository: str, dropped: Dropped
+) -> Iterator[tuple[_Entry, Info]]:
+    """The files among the entries with what is known of their objects, which is asked for many at a time."""
+    files: list[_Entry] = []
+
+    def known() -> Iterator[tuple[_Entry, Info]]:
+        yield from zip(files, objects.infos([entry.name for entry in files]), strict=True)
+        files.clear()
+
+    for entry in entries:
+        if entry.mode not in _FILES:
+            dropped.add("find", "link" if entry.mode == _LINK else "not a file", entry.path, repository)
+            continue
+        files.append(entry)
+        if len(files) >= _AT_ONCE:
+            yield from known()
+    yield from known()
+
+
+def _git(repository: Path, otherwise: str, *arguments: str) -> str:
+    """What ``git rev-parse`` answers.
+
+    Raises:
+        UserError: git is not installed, does not answer, or says what is wrong (if nothing: ``otherwise``).
+    """
+    try:
+        done = subprocess.run(
+            command("-C", str(repository), "rev-parse", *arguments),
+            stdin=subprocess.DEVNULL, capture_output=True, env=environment(), check=False,
+            timeout=ANSWER_SECONDS, preexec_fn=follow_the_parent,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise UserError("git is not installed, so this repository can't be read", file=repository) from None
+    except subprocess.TimeoutExpired:
+        raise UserError(
+            f"git does not answer within {ANSWER_SECONDS:g} s; is this repository damaged, or on a disk that hangs?",
+            file=repository,
+        ) from None
+    answer = done.stdout.decode(errors="surrogateescape").removesuffix("\n")
+    if done.returncode or not answer:
+        said = done.stderr.decode(errors="replace").strip().split("\n")
+        reason = next((line for line in said if line.startswith("fatal")), said[0])
+        raise UserError(reason[:500] or otherwise, file=repository)
+    return answer

@@ -1,0 +1,83 @@
+"""Compressed files: decompressed by what they begin with, read forwards, and what goes wrong in them."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+from collections.abc import Callable
+from typing import IO, cast
+
+import pyarrow as pa
+
+from codecascade.corpus.reading.encoding import UnreadableError
+from codecascade.corpus.reading.faults import OF_A_FILE
+
+DAMAGED = OF_A_FILE
+"""What the libraries raise of a file that is cut, damaged or not of its kind."""
+
+
+def decompressed(file: IO[bytes]) -> IO[bytes]:
+    """The content of a gzip, bzip2, xz or zstd file; of any other file, the file itself."""
+    magic = file.read(6)
+    file.seek(0)
+    if magic.startswith(b"\x1f\x8b"):
+        return cast(IO[bytes], gzip.GzipFile(fileobj=file))
+    if magic.startswith(b"BZh"):
+        return cast(IO[bytes], bz2.open(file))
+    if magic.startswith(b"\xfd7zXZ"):
+        return cast(IO[bytes], lzma.open(file))
+    if magic.startswith(b"\x28\xb5\x2f\xfd"):
+        return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd"))
+    return file
+
+
+class ForwardReader:
+    """Pieces of a file's content by their places; going back begins anew.
+
+    Args:
+        open_file: opens the file as it is, compressed or not.
+    """
+
+    def __init__(self, open_file: Callable[[], IO[bytes]]) -> None:
+        self._open_file = open_file
+        self._file: IO[bytes] | None = None
+        self._stream: IO[bytes] | None = None
+        self._place = 0
+        self._damaged_from: int | None = None
+
+    def read(self, start: int, size: int) -> bytes:
+        """The bytes ``start`` to ``start + size``.
+
+        Raises:
+            UnreadableError: the file can't be opened, is damaged before, or ends before.
+        """
+        if self._damaged_from is not None and start + size > self._damaged_from:
+            raise UnreadableError("damaged or encrypted")
+        try:
+            if self._stream is None or start < self._place:
+                self.close()
+                self._file = self._open_file()
+                self._stream, self._place = decompressed(self._file), 0
+            while self._place < start:
+                passed = len(self._stream.read(min(1 << 20, start - self._place)))
+                if not passed:
+                    raise EOFError
+                self._place += passed
+            data = self._stream.read(size)
+            if len(data) < size:
+                raise EOFError
+        except DAMAGED:
+            # where the stream stands now nobody knows; what begins behind this place can't be had either
+            self._damaged_from = start + size
+            self.close()
+            raise UnreadableError("damaged or encrypted") from None
+        self._place += size
+        return data
+
+    def close(self) -> None:
+        for stream in (self._stream, self._file):  # gzip and bzip2 leave the file open
+            if stream is not None:
+                stream.close()
+        self._stream = self._file = None

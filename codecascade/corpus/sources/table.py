@@ -1,0 +1,74 @@
+"""Where documents come from: a source's name in, candidates out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from codecascade.corpus.output.dropped import Dropped
+from codecascade.corpus.sources.addresses import is_remote
+from codecascade.corpus.sources.archives.archives import archive, is_archive
+from codecascade.corpus.sources.candidates import Candidate
+from codecascade.corpus.sources.folders import folder
+from codecascade.corpus.sources.git.commits import commit, is_bare
+from codecascade.corpus.sources.packages import installed, standard_library
+from codecascade.corpus.sources.tables.rows import is_table, rows, table_files
+from codecascade.ground.errors import UserError
+
+NAMED = {"stdlib": standard_library, "installed": installed}
+
+
+def find(source: str, dropped: Dropped) -> Iterator[Candidate]:
+    """All candidates of one source, in the same order on every call.
+
+    Args:
+        source: ``stdlib``, ``installed``; a folder, a bare git repository, ``FOLDER@REVISION``; an archive; a
+            ``.jsonl`` or ``.parquet`` file, or a fsspec address of some. A folder of one of the two special
+            names is written ``./stdlib``.
+
+    Raises:
+        UserError: there is no such source, or it is not of one of these kinds.
+    """
+    if not source.strip():
+        raise UserError("a source's name is empty; the current folder is written '.'", key="corpus")
+    if source in NAMED:
+        return NAMED[source](dropped)
+    if is_remote(source):
+        return (candidate for file in table_files(source) for candidate in rows(file, dropped))
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return commit(path, "HEAD", dropped) if is_bare(path) else folder(path, dropped)
+    if not path.exists():
+        before, at, revision = source.rpartition("@")
+        if at and (repository := Path(before).expanduser()).is_dir():
+            return commit(repository, revision, dropped)
+        raise UserError(
+            "there is no such source; give a folder, FOLDER@REVISION, an archive, a .jsonl or .parquet file, "
+            "stdlib or installed",
+            file=source,
+        )
+    if is_table(path.name):
+        return rows(str(path.resolve()), dropped)
+    if is_archive(path.name):
+        return archive(path, dropped)
+    raise UserError("is neither a folder nor an archive nor a .jsonl or .parquet file", file=source)
+
+
+def is_there(source: str) -> bool:
+    """Whether a source is there, as far as this machine can tell."""
+    if not source.strip():
+        return False
+    path = Path(source).expanduser()
+    before, at, _ = source.rpartition("@")
+    at_a_commit = bool(at) and Path(before).expanduser().is_dir()
+    return source in NAMED or is_remote(source) or path.exists() or at_a_commit
+
+
+def title(source: str) -> str:
+    """A source's name without the way to it, for the manifest."""
+    return source if source in NAMED or is_remote(source) else Path(source).expanduser().resolve().name
+
+
+def place(source: str) -> str:
+    """A source's name with the whole way to it, for a fingerprint."""
+    return source if source in NAMED or is_remote(source) else str(Path(source).expanduser().resolve())

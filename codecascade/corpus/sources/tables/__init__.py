@@ -1,0 +1,1 @@
+"""Rows of JSON lines and Parquet files."""

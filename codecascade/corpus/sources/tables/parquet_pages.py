@@ -1,0 +1,179 @@
+"""What the pages of a Parquet file claim to unpack to, read from their headers before anything is unpacked.
+
+Arrow takes a page's header at its word and allocates what it says; a dictionary of one long value and a few bytes of
+references make a column of any size. The file format: https://parquet.apache.org/docs/file-format/ (page headers are
+Thrift's compact protocol).
+"""
+
+from __future__ import annotations
+
+from typing import IO, Any, NamedTuple
+
+import pyarrow.parquet as pq
+
+from codecascade.corpus.sources.archives.members import BombError
+
+LARGEST_PAGE = 256 << 20
+"""Bytes, unpacked. Writers make pages of one megabyte; a page can't be smaller than its longest value."""
+AT_ONCE = 64 << 20
+"""Bytes of values that are held at once, about."""
+_MOST_ROWS = 1000
+_MOST_VALUES = 2_000_000
+_LARGEST_HEADER = 1 << 24
+_FIRST_GUESS = 4096
+_DEEPEST = 10
+_DICTIONARY_PAGE = 2
+# fields of a page's header: type, sizes, and the kinds of pages that count values
+_TYPE, _UNPACKED, _PACKED, _DATA, _DICTIONARY, _DATA_V2 = 1, 2, 3, 5, 7, 8
+_TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 12
+_INTEGERS = (4, 5, 6)
+
+
+class Pages(NamedTuple):
+    """What the pages of one column in one row group claim."""
+
+    unpacked: int
+    """Bytes of all."""
+    values: int
+    longest: int
+    """Bytes that one value can have at most, where it can stand for many; else 0."""
+
+
+def check_group(
+    file: IO[bytes], metadata: pq.FileMetaData, group: int, columns: list[str], allowed: int
+) -> int:
+    """See that a row group can be unpacked.
+
+    Args:
+        columns: that will be read, by the first part of their path.
+        allowed: bytes that they may unpack to.
+
+    Returns:
+        The number of rows that can be read at once.
+
+    Raises:
+        BombError: they claim more than they may.
+        ValueError: a page's header is none.
+    """
+    about = metadata.row_group(group)
+    longest = unpacked = 0
+    for number in range(about.num_columns):
+        column = about.column(number)
+        if column.path_in_schema.partition(".")[0] not in columns:
+            continue
+        pages = _pages(file, column)
+        unpacked += pages.unpacked
+        longest = max(longest, pages.longest, pages.unpacked // max(about.num_rows, 1))
+        if unpacked > allowed or pages.values > max(_MOST_VALUES, 20 * about.num_rows):
+            raise BombError
+    return max(1, min(_MOST_ROWS, AT_ONCE // max(longest, 1)))
+
+
+def _pages(file: IO[bytes], column: Any) -> Pages:
+    place = column.data_page_offset
+    if column.has_dictionary_page and column.dictionary_page_offset and column.dictionary_page_offset < place:
+        place = column.dictionary_page_offset
+    end = place + column.total_compressed_size
+    unpacked = values = longest = 0
+    while place < end and values < column.num_values:
+        header, size = _header(file, place)
+        page, packed = header.get(_UNPACKED), header.get(_PACKED)
+        if not isinstance(page, int) or not isinstance(packed, int) or page < 0 or packed < 0:
+            raise ValueError("a page without a size")
+        if page > LARGEST_PAGE:
+            raise BombError
+        unpacked += page
+        if header.get(_TYPE) == _DICTIONARY_PAGE or "DELTA_BYTE_ARRAY" in column.encodings:
+            longest = max(longest, page)
+        for kind in (_DATA, _DATA_V2):
+            about = header.get(kind)
+            if isinstance(about, dict):
+                values += max(0, about.get(1) or 0)
+        place += size + packed
+    return Pages(unpacked, values, longest)
+
+
+def _header(file: IO[bytes], place: int) -> tuple[dict[int, Any], int]:
+    """The fields of the header there, and its length."""
+    size = _FIRST_GUESS
+    while True:
+        file.seek(place)
+        data = file.read(size)
+        try:
+            reader = _Compact(data)
+            return reader.struct(), reader.place
+        except IndexError:
+            # it may only be longer: it can hold the least and greatest value of its page
+            if len(data) < size or size >= _LARGEST_HEADER:
+                raise ValueError("a page's header is cut") from None
+            size *= 16
+
+
+class _Compact:
+    """Thrift's compact protocol, as far as a header needs it: integers and structures, the rest passed over.
+
+    Raises:
+        IndexError: the data ends.
+        ValueError: it is none.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.place = 0
+
+    def struct(self, depth: int = 0) -> dict[int, Any]:
+        if depth > _DEEPEST:
+            raise ValueError("nested too deeply")
+        fields: dict[int, Any] = {}
+        number = 0
+        while kind := self._byte():
+            step = kind >> 4
+            number = number + step if step else self._integer()
+            fields[number] = self._value(kind & 15, depth)
+        return fields
+
+    def _value(self, kind: int, depth: int) -> Any:
+        if kind in (_TRUE, _FALSE):
+            return kind == _TRUE
+        if kind in _INTEGERS:
+            return self._integer()
+        if kind == _STRUCT:
+            return self.struct(depth + 1)
+        if kind in (_BYTE, _DOUBLE):
+            self._pass(1 if kind == _BYTE else 8)
+        elif kind == _BINARY:
+            self._pass(self._varint())
+        elif kind in (_LIST, _SET):
+            first = self._byte()
+            count = first >> 4 if first >> 4 < 15 else self._varint()
+            for _ in range(count):
+                # the values of a list of truths take a byte
+                self._value(_BYTE if first & 15 in (_TRUE, _FALSE) else first & 15, depth + 1)
+        else:
+            raise ValueError("no page's header")
+        return None
+
+    def _byte(self) -> int:
+        byte = self._data[self.place]
+        self.place += 1
+        return byte
+
+    def _varint(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self._byte()
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+            shift += 7
+            if shift > 63:
+                raise ValueError("a number without end")
+
+    def _integer(self) -> int:
+        value = self._varint()
+        return (value >> 1) ^ -(value & 1)
+
+    def _pass(self, size: int) -> None:
+        self.place += size
+        if self.place > len(self._data):
+            raise IndexError

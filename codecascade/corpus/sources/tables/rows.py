@@ -1,0 +1,342 @@
+"""Rows of JSON lines and Parquet files as candidates, under the column names that public data sets use.
+
+The files are local or anywhere that fsspec reaches (``hf://datasets/OWNER/NAME/data/*.parquet``, ``s3://``...). A row
+without a repository is a repository of its own, so that hold-out goes row by row. Its language is the one that it
+names, else the one of its path; a row that tells neither is taken as natural language.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from codecascade.corpus.documents import KINDS, Kind
+from codecascade.corpus.output.dropped import Dropped
+from codecascade.corpus.reading.encoding import UnreadableError, is_utf_16_or_32
+from codecascade.corpus.reading.faults import check_machine
+from codecascade.corpus.reading.languages import kind_of, language_of
+from codecascade.corpus.reading.licenses import UNKNOWN, normalised
+from codecascade.corpus.sources.addresses import expanded, is_remote, opened, stamp
+from codecascade.corpus.sources.archives.members import LONGEST_PATH, BombError, label_path
+from codecascade.corpus.sources.candidates import Candidate
+from codecascade.corpus.sources.streams import DAMAGED, ForwardReader, decompressed
+from codecascade.corpus.sources.tables import columns
+from codecascade.corpus.sources.tables.limits import TableLimits, has_too_many_values, limited, size_of
+from codecascade.corpus.sources.tables.parquet_pages import check_group
+from codecascade.ground.errors import UserError
+
+log = logging.getLogger(__name__)
+
+COLUMNS = {
+    "text": ("text", "content"),
+    "path": ("path", "max_stars_repo_path", "file_path"),
+    "repository": ("repository", "repo", "repo_name", "max_stars_repo_name"),
+    "language": ("language", "lang"),
+    "license": ("license", "licenses", "max_stars_repo_licenses"),
+    "kind": ("kind",),
+    "revision": ("revision", "revision_id", "max_stars_repo_head_hexsha"),
+}
+"""Our column, and the names that it is found under, best first: of a row's values the first that is there counts.
+
+A row's ``id`` is not among them: data sets give the same one to several rows (the id of their problem, say), and what
+is the same text twice is told by the text.
+"""
+
+JSON_LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".jsonl.bz2", ".jsonl.xz", ".ndjson")
+PARQUET = (".parquet",)
+_LARGEST_LOOKED_AT = 1 << 28
+"""Bytes of a file at a distance whose pages are looked at before they are read, which takes as long as reading it."""
+LONGEST_LINE = 64_000_000
+"""Bytes of one JSON object. Read, it may take eight times as much."""
+
+
+def is_table(name: str) -> bool:
+    """Whether a name is that of JSON lines or of Parquet."""
+    return name.lower().endswith((*JSON_LINES, *PARQUET))
+
+
+def table_files(source: str) -> list[str]:
+    """The files that a fsspec address names: itself, a pattern's matches, or the tables below a folder.
+
+    Raises:
+        UserError: there are none, or the place can't be reached.
+    """
+    return expanded(source, (*JSON_LINES, *PARQUET))
+
+
+def rows(address: str, dropped: Dropped) -> Iterator[Candidate]:
+    """The rows of a file of either kind; ``address`` is a local path or a fsspec address.
+
+    Of a file that is cut or damaged come the rows before the damage.
+
+    Raises:
+        UserError: a file can't be reached, or a Parquet file has no column of text.
+    """
+    read = _parquet if address.lower().endswith(PARQUET) else _json_lines
+    try:
+        yield from read(address, dropped)
+    except BombError:
+        log.warning("%s: expands beyond reason, and what lies behind that is left out", address)
+        dropped.add("find", "table expands beyond reason", _name(address))
+    except DAMAGED as error:
+        check_machine(error)
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
+        log.warning("%s: is damaged, and what lies behind the damage is left out (%s)", address, reason)
+        dropped.add("find", f"damaged table ({type(error).__name__})", _name(address))
+
+
+def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
+    version, name = stamp(address), _name(address)
+    with opened(address) as raw, decompressed(raw) as content:
+        limits = TableLimits(size_of(raw))
+        reader = "jsonl" if content is raw else "compressed jsonl"
+        file = content if content is raw else limited(content, limits.content)
+        start = number = 0
+        while line := file.readline(LONGEST_LINE):
+            number += 1
+            if number == 1 and is_utf_16_or_32(line):
+                raise UserError(
+                    "is text in UTF-16 or UTF-32, and JSON lines are UTF-8; write it anew "
+                    f"(iconv -f UTF-16 -t UTF-8 {name})",
+                    file=address,
+                )
+            limits.row()
+            if line.isspace():
+                start += len(line)
+                continue
+            if not line.endswith(b"\n") and len(line) == LONGEST_LINE:
+                reason = f"row longer than {LONGEST_LINE / 1e6:g} MB"
+                dropped.add("find", reason, f"{name}:{number}", bytes=len(line))
+                while line and not line.endswith(b"\n"):
+                    start += len(line)
+                    line = file.readline(LONGEST_LINE)
+                start += len(line)
+                continue
+            try:
+                row: Any = None if has_too_many_values(line) else json.loads(line)
+                text = _text(row) if isinstance(row, dict) else None
+            except (ValueError, RecursionError):
+                text = None
+            if text is None:
+                limits.row_without_text()
+                dropped.add("find", "row without text", f"{name}:{number}")
+            else:
+                size = len(text) if text.isascii() else len(text.encode(errors="replace"))
+                yield _candidate(
+                    row, f"{name}:{number}", size, version, reader, address, f"{start}:{len(line)}"
+                )
+            start += len(line)
+
+
+def _parquet(address: str, dropped: Dropped) -> Iterator[Candidate]:
+    version, name = stamp(address), _name(address)
+    file = _parquet_file(address)
+    schema = file.schema_arrow
+    of_text = columns.text_columns(schema, COLUMNS["text"])
+    if not of_text:
+        raise UserError(columns.what_is_wrong(schema, COLUMNS["text"]), file=address)
+    others = [n for key, names in COLUMNS.items() if key != "text" for n in names if n in schema.names]
+    number = 0
+    with opened(address) as raw:
+        limits = TableLimits(size_of(raw))
+    for group in range(file.num_row_groups):
+        index = 0
+        # a row group of a hub's data set may hold a gigabyte: never more than some rows of it at once
+        at_once = _rows_at_once(file, address, group, [*of_text, *others], limits)
+        for batch in file.iter_batches(batch_size=at_once, row_groups=[group], columns=[*of_text, *others]):
+            sizes = columns.sizes([batch.column(name) for name in of_text])
+            rows = pa.Table.from_batches([batch]).select(others).to_pylist() if others else [{}] * len(batch)
+            for size, row in zip(sizes, rows, strict=True):
+                number += 1
+                limits.row()
+                if size is None:
+                    limits.row_without_text()
+                    dropped.add("find", "row without text", f"{name}:{number}")
+                else:
+                    locator = f"{'+'.join(of_text)}:{group}:{index}"
+                    yield _candidate(row, f"{name}:{number}", size, version, "parquet", address, locator)
+                index += 1
+
+
+def _parquet_file(address: str) -> pq.ParquetFile:
+    return pq.ParquetFile(opened(address)) if is_remote(address) else pq.ParquetFile(address, memory_map=True)
+
+
+def _rows_at_once(
+    file: pq.ParquetFile, address: str, group: int, wanted: list[str], limits: TableLimits
+) -> int:
+    """How many rows of a group can be held. Raises :class:`BombError` if it claims more than the file may hold."""
+    with opened(address) as raw:
+        size = size_of(raw)
+        if is_remote(address) and size > _LARGEST_LOOKED_AT:
+            return 1000
+        return check_group(raw, file.metadata, group, wanted, limits.content)
+
+
+def _name(address: str) -> str:
+    return address.rstrip("/").rpartition("/")[2]
+
+
+def _candidate(
+    row: Mapping[str, Any], name: str, size: int, stamp: str, reader: str, container: str, locator: str
+) -> Candidate:
+    path = label_path(_first(row, "path"))
+    language = _label(row, "language").lower()[:100] or language_of(path)
+    kind = _first(row, "kind")
+    if kind not in KINDS:
+        kind = kind_of(language) if language else "natural_language"
+    spdx = _first(row, "license")
+    if isinstance(spdx, list):  # The Stack: each of them holds for a part
+        spdx = " AND ".join(map(str, spdx))
+    return Candidate(
+        repository=_label(row, "repository") or name,
+        path=path or name,
+        language=language or "text",
+        kind=cast(Kind, kind),
+        license=normalised(str(spdx or UNKNOWN)[:LONGEST_PATH]),
+        size=size,
+        stamp=stamp,
+        reader=reader,
+        container=container,
+        locator=locator,
+        own=True,
+        revision=_label(row, "revision"),
+    )
+
+
+def _label(row: Mapping[str, Any], column: str) -> str:
+    return str(_first(row, column) or "")[:LONGEST_PATH]
+
+
+def _first(row: Mapping[str, Any], column: str) -> Any:
+    value = next((row[name] for name in COLUMNS[column] if row.get(name) is not None), None)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _text(row: Mapping[str, Any]) -> str | None:
+    """By the rule that a Parquet file's columns go by: what is null or no text is passed over."""
+    return next((row[name] for name in COLUMNS["text"] if isinstance(row.get(name), str)), None)
+
+
+class JsonLinesReader:
+    """An open file of JSON lines."""
+
+    def __init__(self, address: str) -> None:
+        with _gone(address):
+            self._file = opened(address)
+        self._address = address
+
+    def read(self, locator: str, limit: int) -> str:
+        """The text of a row. Raises :class:`UnreadableError`."""
+        start, length = map(int, locator.split(":"))
+        with _gone(self._address):
+            self._file.seek(start)
+            return _row_text(self._file.read(length), limit)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class CompressedJsonLinesReader:
+    """An open file of JSON lines that has to be read forwards."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._stream = ForwardReader(lambda: opened(address))
+
+    def read(self, locator: str, limit: int) -> str:
+        """The text of a row. Raises :class:`UnreadableError`."""
+        start, length = map(int, locator.split(":"))
+        with _gone(self._address):
+            return _row_text(self._stream.read(start, length), limit)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class ParquetReader:
+    """An open Parquet file; its rows are read forwards, some at a time."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        with _gone(address):
+            self._file = _parquet_file(address)
+        self._limits: TableLimits | None = None
+        self._group = self._start = -1
+        self._batches: Iterator[pa.RecordBatch] = iter(())
+        self._batch: pa.RecordBatch | None = None
+
+    def read(self, locator: str, limit: int) -> bytes | str:
+        """The text of a row; the bytes of a binary column, whose encoding is told as a file's is.
+
+        Raises:
+            UnreadableError: the file changed, or the text is too long.
+        """
+        names, group_, index_ = locator.split(":")
+        group, index = int(group_), int(index_)
+        try:
+            with _gone(self._address):
+                text = self._row(names.split("+"), group, index)
+        except UnreadableError:
+            self._group = -1
+            raise
+        if isinstance(text, bytes):
+            if len(text) > limit:
+                raise UnreadableError("larger than max_file_bytes")
+            return text
+        return _unicode(text, limit)
+
+    def _row(self, names: list[str], group: int, index: int) -> Any:
+        if group != self._group or index < self._start:
+            if self._limits is None:
+                with opened(self._address) as raw:
+                    self._limits = TableLimits(size_of(raw))
+            at_once = _rows_at_once(self._file, self._address, group, names, self._limits)
+            self._batches = self._file.iter_batches(batch_size=at_once, row_groups=[group], columns=names)
+            self._group, self._start, self._batch = group, 0, None
+        while self._batch is None or index >= self._start + len(self._batch):
+            self._start += len(self._batch) if self._batch is not None else 0
+            self._batch = next(self._batches)
+        return columns.value([self._batch.column(name) for name in names], index - self._start)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@contextmanager
+def _gone(address: str) -> Iterator[None]:
+    """A row that was there when the file was listed and can't be read now."""
+    try:
+        yield
+    except UserError:
+        if is_remote(address):
+            raise
+        raise UnreadableError("unreadable") from None
+    except (*DAMAGED, BombError, AttributeError, StopIteration):
+        raise UnreadableError("unreadable") from None
+
+
+def _row_text(line: bytes, limit: int) -> str:
+    return _unicode(_text(json.loads(line)), limit)
+
+
+def _unicode(value: Any, limit: int) -> str:
+    """``value`` without its byte order mark, if it can be written as UTF-8: JSON may spell lone surrogates."""
+    if not isinstance(value, str):
+        raise UnreadableError("unreadable")
+    text = value.removeprefix("\ufeff")
+    try:
+        size = len(text) if text.isascii() else len(text.encode())
+    except UnicodeEncodeError:
+        raise UnreadableError("not UTF-8") from None
+    if size > limit:
+        raise UnreadableError("larger than max_file_bytes")
+    if "\0" in text:
+        raise UnreadableError("binary")
+    return text

@@ -1,0 +1,1 @@
+"""What is done with documents: filtering, redaction, decontamination, deduplication."""

@@ -1,0 +1,213 @@
+"""Benchmark texts are kept out of the corpus: their problems must be new to a model that is measured on them.
+
+Texts are compared as runs of lower-case letters and digits, so that spacing, case, punctuation and quoting make no
+difference, by their n-grams of characters: 50 of them are about ten words, the length that published
+decontaminations use. A document goes when it holds a set share of one benchmark text's n-grams.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from codecascade.corpus.sources.streams import DAMAGED, decompressed
+from codecascade.corpus.steps.step import Outcome, Step, drop
+from codecascade.ground.errors import UserError
+
+STEP = "benchmark"
+_NAMES = frozenset({"task_id", "entry_point", "name", "language", "id", "source_file"})
+
+LENGTH = 50
+"""Characters of an n-gram. A benchmark text without so many (``return x + y``) can't be told from any code."""
+
+_BLOCK = 8
+_RUN = (LENGTH - _BLOCK + 1) // _BLOCK
+"""So many aligned blocks in a row of any document that shares an n-gram lie within it."""
+
+_FACTOR = 0x9E3779B97F4A7C15
+_LOWER = bytes(range(256)).lower()
+_NOT_ALPHANUMERIC = bytes(byte for byte in range(256) if byte >= 128 or not chr(byte).isalnum())
+
+
+@dataclass(frozen=True)
+class BenchmarkTexts:
+    """What is kept out of a corpus, and what a reader must know of it."""
+
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """By the name that the account will show of a document that goes for one."""
+    checked: tuple[str, ...] = ()
+    """Names of the benchmarks and files that these are of."""
+    unchecked: tuple[str, ...] = ()
+    """Names of benchmarks whose texts could not be had."""
+
+
+NO_BENCHMARKS = BenchmarkTexts()
+
+
+class Benchmarks:
+    """An index over benchmark texts: 12 bytes of memory a character.
+
+    Args:
+        texts: ``{name: text}``; a name is what the manifest will say of a removed document.
+        overlap: the share of a text's n-grams from which a document counts as containing it.
+    """
+
+    def __init__(self, texts: Mapping[str, str], overlap: float) -> None:
+        self.overlap = overlap
+        self.too_short: list[str] = []
+        self._names: list[str] = []
+        sizes: list[int] = []
+        own: list[NDArray[np.uint64]] = [np.empty(0, np.uint64)]
+        blocks: set[bytes] = set()
+        for name, text in texts.items():
+            squeezed = squeeze(text)
+            found = grams(squeezed)
+            if not len(found):
+                self.too_short.append(name)
+                continue
+            self._names.append(name)
+            sizes.append(len(found))
+            own.append(found)
+            blocks.update(squeezed[i : i + _BLOCK] for i in range(len(squeezed) - _BLOCK + 1))
+        self._sizes = np.array(sizes, np.int64)
+        every = np.concatenate(own)
+        order = np.argsort(every, kind="stable")
+        self._grams = every[order]
+        self._owners = np.repeat(np.arange(len(sizes), dtype=np.int32), self._sizes)[order]
+        self._blocks = np.sort(_as_integers(b"".join(blocks)))
+
+    def shares(self, text: str) -> dict[str, float]:
+        """Of each benchmark text that ``text`` shares n-grams with, the share of its n-grams that it holds."""
+        squeezed = squeeze(text)
+        if not self._names or not self._may_share(squeezed):
+            return {}
+        found = grams(squeezed)
+        first = np.searchsorted(self._grams, found, "left")
+        times = np.searchsorted(self._grams, found, "right") - first
+        places = np.repeat(first - np.cumsum(times) + times, times) + np.arange(times.sum())
+        shared = np.bincount(self._owners[places], minlength=len(self._names))
+        return {self._names[i]: float(shared[i] / self._sizes[i]) for i in np.flatnonzero(shared).tolist()}
+
+    def match(self, text: str) -> str | None:
+        """The benchmark text that ``text`` contains most of, if that is enough to drop it."""
+        shares = self.shares(text)
+        best = max(shares, key=lambda name: (shares[name], name), default=None)
+        return best if best is not None and shares[best] >= self.overlap else None
+
+    def _may_share(self, squeezed: bytes) -> bool:
+        """Whether enough neighbouring blocks are known: lets nearly every document off at memory speed."""
+        blocks = _as_integers(squeezed[: len(squeezed) // _BLOCK * _BLOCK])
+        if len(blocks) < _RUN:
+            return False
+        places = np.minimum(np.searchsorted(self._blocks, blocks), len(self._blocks) - 1)
+        known = self._blocks[places] == blocks
+        return bool(np.convolve(known, np.ones(_RUN), "valid").max() >= _RUN)
+
+
+def benchmark_step(benchmarks: Benchmarks) -> Step:
+    """Drops the documents that contain a benchmark text; the reason is the text's name."""
+
+    def run(batch: pa.RecordBatch) -> Outcome:
+        return drop(batch, STEP, [benchmarks.match(text) for text in batch.column("text").to_pylist()])
+
+    return Step(STEP, run)
+
+
+def read_benchmark_file(path: Path, prefix: str = "") -> dict[str, str]:
+    """The texts of a file to keep out of a corpus, by names that tell where they stand.
+
+    Every field of text of JSON lines and of a JSON list of objects (both also compressed) and every column of text of
+    Parquet counts; any other file is one text.
+
+    Args:
+        prefix: how the names begin, where records have no ``task_id`` of text; none: with the file's name.
+
+    Raises:
+        UserError: it is missing, empty or broken.
+    """
+    prefix = prefix or path.name
+    try:
+        found = {key: value for key, value in _texts_of(path, prefix) if value.strip()}
+    except FileNotFoundError:
+        raise UserError("there is no such file to decontaminate against", file=path) from None
+    except DAMAGED as error:
+        raise UserError(f"can't be read as benchmark texts ({error})", file=path) from None
+    if not found:
+        raise UserError("holds no text to decontaminate against", file=path)
+    return found
+
+
+def _texts_of(path: Path, prefix: str) -> Iterator[tuple[str, str]]:
+    if path.name.endswith(".parquet"):
+        records = pq.read_table(path).to_pylist()
+    else:
+        with open(path, "rb") as file:
+            text = decompressed(file).read().decode("utf-8-sig")
+        if re.search(r"\.(?:jsonl|ndjson)\b", path.name):
+            records = [json.loads(line) for line in text.split("\n") if line.strip()]
+        elif re.search(r"\.json\b", path.name) and isinstance(value := json.loads(text), list):
+            records = value
+        else:
+            yield prefix, text
+            return
+    names: set[str] = set()
+    for number, record in enumerate(records, 1):
+        identity = record.get("task_id") if isinstance(record, dict) else None
+        name = identity if isinstance(identity, str) else f"{prefix}/{identity or number}"
+        if name in names:  # several answers to one problem: all of them are looked for
+            name = f"{name}#{number}"
+        names.add(name)
+        for key, value in _fields(record):
+            yield f"{name}/{key}", value
+
+
+def _fields(row: Any) -> Iterator[tuple[str, str]]:
+    """Names and texts of a row; of lists (MBPP's tests) all entries as one text."""
+    for key, value in row.items() if isinstance(row, dict) else ():
+        text = "\n".join(map(str, value)) if isinstance(value, list) else value
+        if isinstance(text, str) and key not in _NAMES:
+            yield key, text
+
+
+def grams(squeezed: bytes) -> NDArray[np.uint64]:
+    """The hashes of the distinct n-grams of a squeezed text, ascending (polynomials modulo 2^64)."""
+    windows = {1: np.frombuffer(squeezed, np.uint8).astype(np.uint64)}
+    length = 1
+    while 2 * length <= LENGTH:
+        windows[2 * length] = _joined(windows[length], windows[length], length)
+        length *= 2
+    whole, rest = windows[length], LENGTH - length
+    done = length
+    for size in sorted(windows, reverse=True):
+        if size <= rest:
+            whole, rest = _joined(whole, windows[size], done), rest - size
+            done += size
+    return np.unique(whole)
+
+
+def _joined(one: NDArray[np.uint64], other: NDArray[np.uint64], length: int) -> NDArray[np.uint64]:
+    """Hashes of runs of ``length`` characters, each with the hash of the run behind it."""
+    count = max(0, len(other) - length)
+    return one[:count] * np.uint64(pow(_FACTOR, length, 1 << 64)) + other[length : length + count]
+
+
+def squeeze(text: str) -> bytes:
+    """The ASCII letters and digits of a text, in lower case.
+
+    >>> squeeze("def Add(a, b):")
+    b'defaddab'
+    """
+    return text.encode().translate(_LOWER, _NOT_ALPHANUMERIC)
+
+
+def _as_integers(data: bytes) -> NDArray[np.uint64]:
+    return np.frombuffer(data, dtype="<u8")

@@ -1,0 +1,91 @@
+"""Which copy of a document stays: the rule, and its use on exact copies. Near-duplicates are in :mod:`.near`.
+
+Of several copies, the one of the kind that comes first in Table 1 stays (code before prose that was made of it), then
+the one under a permissive licence, then the one of the more complete repository (more of its documents came this
+far), then the first by repository and path. A rule about repositories keeps whole ones together.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from codecascade.corpus.documents import KINDS
+from codecascade.corpus.reading.licenses import UNKNOWN, is_permissive
+from codecascade.corpus.steps.near import REMOVED
+
+Numbers = NDArray[np.int64]
+
+
+def ranks(
+    kind: pa.ChunkedArray, spdx: pa.ChunkedArray, repository: pa.ChunkedArray, path: pa.ChunkedArray
+) -> Numbers:
+    """(n,) the place of every document in the order of preference; the smallest of a group stays."""
+    kinds = _by_value(kind, lambda value: KINDS.index(value))
+    licences = _by_value(spdx, lambda value: 0 if is_permissive(value) else 1 if value == UNKNOWN else 2)
+    codes = repository.combine_chunks().dictionary_encode()
+    completeness = np.bincount(codes.indices.to_numpy(), minlength=len(codes.dictionary))
+    table = pa.table(
+        {
+            "kind": kinds,
+            "licence": licences,
+            "completeness": -completeness[codes.indices.to_numpy()] if len(codes) else np.empty(0, np.int64),
+            "repository": repository,
+            "path": path,
+            "number": np.arange(len(kind)),
+        }
+    )
+    order = np.asarray(pc.sort_indices(table, [(name, "ascending") for name in table.column_names]), np.int64)
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order))
+    return places
+
+
+def _by_value(column: pa.ChunkedArray, value_of: Any) -> Numbers:
+    codes = column.combine_chunks().dictionary_encode()
+    values = np.array([value_of(value) for value in codes.dictionary.to_pylist()], np.int64)
+    return values[codes.indices.to_numpy()] if len(codes) else np.empty(0, np.int64)
+
+
+def exact_duplicates(ids: pa.ChunkedArray, ranks: Numbers) -> pa.Table:
+    """The documents that equal a better ranked one but for white space, told as near-duplicates are.
+
+    Args:
+        ids: (n,) hashes of content.
+        ranks: (n,) all different.
+    """
+    codes = ids.combine_chunks().dictionary_encode().indices.to_numpy()
+    best = np.full(codes.max(initial=-1) + 1, -1, np.int64)
+    descending = np.argsort(-ranks, kind="stable")
+    best[codes[descending]] = descending  # of equal places the last one written, thus the best rank, stays
+    kept = best[codes]
+    removed = np.flatnonzero(kept != np.arange(len(codes)))
+    return pa.table([removed, kept[removed], np.ones(len(removed))], schema=REMOVED)
+
+
+def resolved(exact: pa.Table, near: pa.Table) -> pa.Table:
+    """Both tables in one, where each removed document points to one that stays.
+
+    The kept copy of an exact duplicate may itself have gone for a near-duplicate; then so does the copy's pointer.
+    """
+    goes_to = dict(
+        zip(
+            near["removed"].to_pylist(),
+            zip(near["kept"].to_pylist(), near["similarity"].to_pylist(), strict=True),
+            strict=True,
+        )
+    )
+    kept = [goes_to.get(number, (number, 1.0)) for number in exact["kept"].to_pylist()]
+    moved = pa.table(
+        [
+            exact["removed"],
+            pa.array([one for one, _ in kept], pa.int64()),
+            pa.array([s for _, s in kept], pa.float64()),
+        ],
+        schema=REMOVED,
+    )
+    return pa.concat_tables([moved, near])

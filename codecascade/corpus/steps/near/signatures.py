@@ -1,0 +1,80 @@
+"""MinHash signatures of shingle sets, and their bands.
+
+One-permutation hashing (Li, Owen and Zhang, 2012): the hashes are dealt out over ``BINS`` bins by their upper bits,
+and a bin's value is its smallest hash. A bin that got none takes over the value of a bin that a permutation of its
+own leads to first (optimal densification, Shrivastava 2017). Two sets agree in each bin with a probability of their
+Jaccard similarity J. The sets are sorted, so that a bin's smallest hash is the first of it: a signature costs one
+pass instead of one per bin.
+
+Sets that agree in a whole band of ``ROWS`` bins are candidates: 1 - (1 - J^6)^42 of the pairs, which is 0.995 at 0.7
+and more above. That many pairs of far lower similarity come along does no harm, because each pair is checked.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codecascade.corpus.steps.near.shingles import Hashes, Positions, ShingleSets, mixed
+
+BANDS, ROWS = 42, 6
+BINS = BANDS * ROWS
+
+Signatures = NDArray[np.uint32]
+Marks = NDArray[np.uint8]
+
+
+def signatures(sets: ShingleSets) -> Signatures:
+    """(n, BINS); the rows of empty sets mean nothing."""
+    hashes, offsets = sets
+    count = len(offsets) - 1
+    bins = ((hashes >> np.uint64(32)) * np.uint64(BINS) >> np.uint64(32)).view(np.int64)
+    bins += np.repeat(np.arange(0, count * BINS, BINS), np.diff(offsets))
+    first = np.ones(len(bins), bool)
+    np.not_equal(bins[1:], bins[:-1], out=first[1:])
+    places = bins[first]
+    values = np.zeros(count * BINS, np.uint32)
+    values[places] = hashes[first].astype(np.uint32)
+    occupied = np.zeros(count * BINS, bool)
+    occupied[places] = True
+    has_shingles = np.diff(offsets) > 0
+    empty = np.flatnonzero(~occupied & np.repeat(has_shingles, BINS))
+    row, place = empty - empty % BINS, empty % BINS
+    for step in _STEPS:
+        if not len(empty):
+            break
+        source = row + step[place]
+        found = occupied[source]
+        values[empty[found]] = values[source[found]]
+        missing = ~found
+        empty, row, place = empty[missing], row[missing], place[missing]
+    return values.reshape(count, BINS)
+
+
+def bands(values: Signatures) -> Hashes:
+    """(n, BANDS): equal in a column if the signatures agree in all of a band's bins."""
+    rows = values.reshape(len(values), BANDS, ROWS).astype(np.uint64)
+    keys = np.tile(np.arange(1, BANDS + 1, dtype=np.uint64), (len(values), 1))
+    for row in range(ROWS):
+        keys *= _FACTOR
+        keys += rows[:, :, row]
+    return mixed(keys)
+
+
+def marks(values: Signatures) -> Marks:
+    """(n, BINS): a byte of each value, enough to estimate similarities by.
+
+    Of sets with similarity J, a share of J + (1 - J) / 256 of these are equal, with a standard deviation of at most
+    0.03.
+    """
+    return values.astype(np.uint8)
+
+
+def _steps() -> Positions:
+    """(BINS, BINS): ``_steps()[i, bin]`` is the bin to look into at the i-th step from an empty one."""
+    numbers = np.arange(BINS * BINS, dtype=np.uint64) + np.uint64(1)
+    return np.ascontiguousarray(np.argsort(mixed(numbers).reshape(BINS, BINS), axis=1, kind="stable").T)
+
+
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+_STEPS = _steps()

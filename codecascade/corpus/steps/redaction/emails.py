@@ -1,0 +1,110 @@
+"""E-mail addresses, told from code that looks like them.
+
+``this@Activity.name``, ``cells@meta.data``, ``x@layer.weight``, ``logo@2x.png``, ``getty@tty1.service`` and
+``git@github.com:owner/name`` are no addresses. An address ends in a known top-level domain, nothing about it says
+code, and where code may hold such an expression it stands in a string or a comment. For domains that are also words
+for members or endings of files (``.name``, ``.data``, ``.py``), something besides must say mail: brackets,
+``mailto:``, a word such as ``author`` before it. Addresses of hosts (``git@``, ``ssh user@host``) and names of
+ciphers (``zlib@openssh.com``) stay: they name no person's mailbox.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from codecascade.corpus.steps.redaction.regions import Regions
+from codecascade.corpus.steps.redaction.top_level_domains import COUNTRIES, GENERIC
+
+_ADDRESS = re.compile(
+    r"(?<![A-Za-z0-9_.%$@&#}~])(?<![$#]\{)"  # a variable and the middle of something else begin otherwise
+    r"(?P<local>[A-Za-z0-9_](?:[A-Za-z0-9_.+-]{0,62}[A-Za-z0-9_])?)\\?@"
+    r"(?P<domain>(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+(?P<top>[A-Za-z]{2,24}))"
+    r"(?![A-Za-z0-9_-]|[A-Za-z0-9_.-]*@|\.[A-Za-z0-9_]|[(\[{$]|::|:[\w/~$.]|/[\w.~-]|\\?@)"
+)
+_COMMENT = re.compile(r"(?:mailto:|(?<![:/]))//$")
+"""The one way in which a slash stands before an address: others are of paths and of logins (``ftp://user@host``)."""
+_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\$")
+_EXAMPLE = re.compile(r"(?i)(?:^|\.)(?:example\.(?:com|org|net|edu)|test|example|invalid|localhost)$")
+_NO_DOMAIN = re.compile(r"\d\.?\d*x\.|v?\d+\.\d|(?:self|this|super)\.")
+"""A picture's scale, a version, a member."""
+_NO_MAILBOX = re.compile(r"(?i)(?:git|this|super|self|hg|svn|gitlab|gitea)$")
+_CIPHERS = re.compile(r"(?:^|\.)(?:openssh\.com|libssh\.org)$")
+_CIPHER = re.compile(r"(?:[a-z]+\d*-)*(?:aes|cbc|chacha20|des|hmac|rijndael|seed|umac)\b")
+_LOGIN = re.compile(
+    r"(?:^|[\s`$\"'(;&|>])(?:ssh|scp|sftp|rsync|mosh|ssh-copy-id|sshfs|autossh)\s[^\n@]{0,80}$"
+)
+_PASSWORD = re.compile(r"://[^\s/@\"'<>]*:$")
+_MAIL = re.compile(
+    r"(?i)(?:e-?mails?|mailbox|mail|authors?|maintainers?|contact|copyright|\(c\)|©|reported-by|signed-off-by"
+    r"|co-authored-by|reviewed-by|bugs?|webmaster|postmaster|smtp|recipients?|sender|reply-to)\b[^\n]{0,60}$"
+    r"|\b(?:from|to|cc|bcc)[\"']?\s*[:=][^\n]{0,60}$"
+)
+
+_FILES = """
+app as bar box cab cc do dot foo gd java la link lk map md mk ml mm mov ms pm pro prof ps pub py rs sc sh so st sv
+tab tc tf tm vi win zip
+"""
+_ENDINGS = frozenset(_FILES.split())
+"""Top-level domains that are also endings of files; ``.com`` and ``.pl`` are mostly domains, and lack."""
+_OWN_WORDS = frozenset({"id", "im", "in", "is", "re", "to", "ax", "mu", "net", "info", "name"})
+"""Top-level domains that are words for members: outside of strings and comments they are that."""
+_MAIL_DOMAINS = """
+aero asia berlin biz cat com coop dev edu email eu gov info int jobs mil mobi museum net online org tech travel xyz
+"""
+_PLAIN = frozenset(_MAIL_DOMAINS.split())
+"""Those of more than two letters that people have had mailboxes in for long, and that no member is called by."""
+_UNMISTAKABLE = frozenset({"com", "edu", "gov", "int", "mil", "org"}) | (COUNTRIES - _ENDINGS - _OWN_WORDS)
+_SECOND_LEVEL = frozenset({"ac", "co", "com", "edu", "gov", "net", "org"})
+
+
+def emails(text: str, language: str = "") -> Iterator[tuple[int, int]]:
+    """Where the addresses are.
+
+    Args:
+        language: the text's, as a corpus names it; of a few, strings and comments are told from expressions.
+
+    >>> [text[a:b] for text in ("mail jo@corp.io", "this@Main.name", "x@y.data") for a, b in emails(text)]
+    ['jo@corp.io']
+    """
+    regions = Regions(text, language)
+    for match in _ADDRESS.finditer(text):
+        start = match.start()
+        if text[start - 1 : start] == "\\" and _ESCAPE.search(text[max(start - 40, 0) : start]):
+            start += 1  # the n of "\njo@corp.io"
+        if start < match.end("local") and _is_address(text, match, start, regions):
+            yield start, match.end()
+
+
+def _is_address(text: str, match: re.Match[str], start: int, regions: Regions) -> bool:
+    local, domain, top = match["local"], match["domain"].lower(), match["top"]
+    known = top.lower() in COUNTRIES or top.lower() in GENERIC
+    if not known or not (top.islower() or top.isupper() or top.lower() in _UNMISTAKABLE):
+        return False
+    around = text[start - 1 : start] + text[match.end() : match.end() + 1]
+    if (
+        ".." in local
+        or (_NO_MAILBOX.match(local) and around != "<>")
+        or _NO_DOMAIN.match(domain)
+        or _EXAMPLE.search(domain)
+        or _CIPHERS.search(domain)
+        or _CIPHER.match(local)
+    ):
+        return False
+    top = top.lower()
+    before = text[text.rfind("\n", max(start - 120, 0), start) + 1 : start][-120:]
+    if (
+        _LOGIN.search(before)
+        or _PASSWORD.search(before)
+        or (before.endswith("/") and not _COMMENT.search(before))
+    ):
+        return False
+    if domain.count(".") > 1 and top in COUNTRIES and domain.split(".")[-2] in _SECOND_LEVEL:
+        top = "com"
+    if regions.expression_at(start):
+        return top in _UNMISTAKABLE
+    if top in _PLAIN or (top in COUNTRIES and top not in _ENDINGS and top != "id"):
+        return True
+    if around == "<>" or before.endswith(("mailto:", "mailto://", "email{")) or _MAIL.search(before):
+        return True
+    return top not in _ENDINGS and top not in _OWN_WORDS and around in ('""', "''", "``")

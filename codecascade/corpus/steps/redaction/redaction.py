@@ -1,0 +1,282 @@
+"""Secrets and personal data out of the texts: keys, passwords, e-mail and IP addresses become placeholders.
+
+Keys are what ``detect-secrets`` knows the look of (its plugins' patterns, over whole texts), private key blocks, and
+quoted strings without pattern that are assigned to something called a key, secret, token or password. Names of people
+are not looked for: that takes a model. Placeholders are StarCoder's.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
+from detect_secrets.plugins.basic_auth import BasicAuthDetector
+from detect_secrets.plugins.high_entropy_strings import Base64HighEntropyString
+from detect_secrets.plugins.ip_public import IPPublicDetector
+from detect_secrets.plugins.private_key import PrivateKeyDetector
+
+from codecascade.corpus.output import dropped
+from codecascade.corpus.steps.redaction.emails import emails
+from codecascade.corpus.steps.step import Outcome, Step
+
+EMAIL, KEY, PASSWORD, IP_ADDRESS = "<EMAIL>", "<KEY>", "<PASSWORD>", "<IP_ADDRESS>"
+
+_NO_KEYS = (IPPublicDetector, PrivateKeyDetector, BasicAuthDetector)
+_VAGUE = ("ArtifactoryDetector",)
+"""A detector that fires on any word of eleven characters beginning with AP and a digit or A to F."""
+
+_IP = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)(?!\w)")
+_VERSION_BEFORE = re.compile(
+    r"(?i)(?:version|release|\bver|\bv|[=<>~^]=|[<>~^]|_?sdk|build|firmware|assembly)[^\w\n]{0,12}$"
+    r"|\w/$"  # a product's: Chrome/81.0.4044.111
+)
+_PUBLIC_SERVERS = frozenset(
+    [
+        "8.8.8.8",
+        "8.8.4.4",
+        "1.1.1.1",
+        "1.0.0.1",
+        "76.76.19.19",
+        "76.223.122.150",
+        "9.9.9.9",
+        "149.112.112.112",
+        "208.67.222.222",
+        "208.67.220.220",
+        "8.26.56.26",
+        "8.20.247.20",
+        "94.140.14.14",
+        "94.140.15.15",
+    ]
+)  # name servers that everybody may know, as in StarCoder
+
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+    r"(?P<body>(?:(?:Proc-Type|DEK-Info|Version|Comment): [^\n\\]*|\\n|[A-Za-z0-9+/= \t\r\"'`,;#*()]+|[\n\\])*)"
+    r"(?P<end>-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----)?"
+)
+"""The body may be quoted, escaped and commented line by line; what else code holds ends it."""
+_KEY_LINE = re.compile(r"[A-Za-z0-9+/=]{16,}")
+_LEAST_KEY_LINE = 40  # characters; code that only names the marks has no such line
+_BASIC_AUTH = BasicAuthDetector.denylist[0]
+_NO_PASSWORD = re.compile(r"(?i)passw|\*\*|^(?:pass|pwd|pw|secret|token|key)$")
+"""What stands for one in examples."""
+_ASSIGNED = re.compile(
+    r"(?i)(?:api_?-?key|secret|token|passw(?:or)?d|auth(?!or)|credential|access_?-?key)[\w-]{0,20}[\"']?"
+    r"\s{0,3}(?::|=>?|:=)\s{0,3}[\"']([A-Za-z0-9+/=_\-.~]{20,200})[\"']"
+)
+_REST = re.compile(r"[\w+/=-]*")  # of a key that goes on behind what a pattern wants to see
+_WORD, _DIGIT, _ESCAPE = re.compile(r"\w"), re.compile(r"\d"), re.compile(r"(?<!\\)\\[nrtbf]$")
+_OF_FIXED_LENGTH = re.compile(r"(?:A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA)[A-Z0-9]{16}[\w+/=]")
+"""What begins like a key of Amazon's and goes on: a piece of encoded data."""
+_SHORTEST_KEY, _AROUND = 8, " \t\"'=:"
+_LARGEST_SECTION = 10  # what begins with less is rather a version or a section of a standard than an address
+_LEAST_ENTROPY = 4.0  # bits a character of what is taken for random
+_entropy = Base64HighEntropyString(limit=4.5).calculate_shannon_entropy
+
+
+def redaction_step() -> Step:
+    """Replaces; drops nothing."""
+    return Step("redact", redacted)
+
+
+def redacted(batch: pa.RecordBatch) -> Outcome:
+    """A batch with its secrets replaced, and how many of which kind."""
+    texts = batch.column("text")
+    suspects: dict[int, list[Rule]] = {}
+    for rule in RULES:
+        for row in np.flatnonzero(np.asarray(pc.match_substring_regex(texts, rule.hint))).tolist():
+            suspects.setdefault(row, []).append(rule)
+    replaced: Counter[str] = Counter()
+    changed: dict[int, str] = {}
+    languages = batch.column("language")
+    for row, rules in sorted(suspects.items()):
+        clean, counts = redact(texts[row].as_py(), rules, languages[row].as_py())
+        if counts:
+            changed[row] = clean
+            replaced.update(counts)
+    if changed:
+        values = texts.to_pylist()
+        for row, clean in changed.items():
+            values[row] = clean
+        batch = batch.set_column(0, batch.schema.field(0), pa.array(values, pa.string()))
+    return Outcome(batch, dropped.nothing(), replaced)
+
+
+Span = tuple[int, int, str]
+
+
+class Rule(NamedTuple):
+    """One way to find secrets."""
+
+    hint: str
+    """What every match holds, as Arrow's regular expression (RE2): most texts are passed over at memory speed."""
+    spans: Callable[[str, str], Iterator[Span]]
+    """Where they are in a text of a language, and what to put there."""
+
+
+def redact(text: str, rules: Iterable[Rule] | None = None, language: str = "") -> tuple[str, Counter[str]]:
+    """A text with placeholders, and how many there are of each.
+
+    Args:
+        rules: the only ones to use; none: all.
+        language: the text's, as a corpus names it: what is an address elsewhere may be an expression in it.
+
+    >>> redact("mail jo@corp.io from 93.184.216.34")[0]
+    'mail <EMAIL> from <IP_ADDRESS>'
+    """
+    counts: Counter[str] = Counter()
+    pieces, place = [], 0
+    for start, end, placeholder in spans_of(text, RULES if rules is None else rules, language):
+        pieces += [text[place:start], placeholder]
+        place = end
+        counts[placeholder] += 1
+    return ("".join([*pieces, text[place:]]), counts) if counts else (text, counts)
+
+
+def spans_of(text: str, rules: Iterable[Rule], language: str) -> list[Span]:
+    """What is to be replaced in a text, in its order; none begins inside of another."""
+    spans: list[Span] = []
+    for span in sorted({span for rule in rules for span in rule.spans(text, language)}):
+        if not spans or span[0] >= spans[-1][1]:
+            spans.append(span)
+    return spans
+
+
+def _private_keys(text: str, language: str) -> Iterator[Span]:
+    for match in _PRIVATE_KEY.finditer(text):
+        lines = list(_KEY_LINE.finditer(match["body"]))
+        if any(len(line[0]) >= _LEAST_KEY_LINE for line in lines):
+            end = match.end() if match["end"] else match.start("body") + lines[-1].end()
+            yield match.start(), end, KEY
+
+
+def _passwords(text: str, language: str) -> Iterator[Span]:
+    return (
+        (*match.span(1), PASSWORD)
+        for match in _BASIC_AUTH.finditer(text)
+        if not _is_placeholder(match[1]) and not _NO_PASSWORD.search(match[1])
+    )
+
+
+def _known_keys(text: str, language: str) -> Iterator[Span]:
+    return _matches(text, key_patterns()[0])
+
+
+def _assigned_keys(text: str, language: str) -> Iterator[Span]:
+    yield from _matches(text, key_patterns()[1])
+    for match in _ASSIGNED.finditer(text):
+        if _looks_random(match[1]):
+            yield (*match.span(1), KEY)
+
+
+def _matches(text: str, patterns: Iterable[re.Pattern[str]]) -> Iterator[Span]:
+    for pattern in patterns:
+        for match in pattern.finditer(text):
+            groups = range(1, pattern.groups + 1)
+            start, end = match.span(
+                next((n for n in groups if match[n] and len(match[n]) > _SHORTEST_KEY), 0)
+            )
+            # a match may carry the signs around it
+            start += len(text[start:end]) - len(text[start:end].lstrip(_AROUND))
+            end -= len(text[start:end]) - len(text[start:end].rstrip(_AROUND))
+            end += len(_REST.match(text, end)[0])  # type: ignore[index]  # matches anything, also nothing
+            if end - start <= _SHORTEST_KEY or _is_placeholder(text[start:end]):
+                continue
+            # keys begin and end where words do, and an identifier such as ghs_written_by_somebody holds no digit
+            inside = _WORD.match(text[start - 1 : start]) and not _ESCAPE.search(
+                text[max(start - 9, 0) : start]
+            )
+            if (
+                not inside
+                and _DIGIT.search(text, start, end)
+                and not _OF_FIXED_LENGTH.match(text, start, end)
+            ):
+                yield start, end, KEY
+
+
+def _emails(text: str, language: str) -> Iterator[Span]:
+    return ((start, end, EMAIL) for start, end in emails(text, language))
+
+
+def _ip_addresses(text: str, language: str) -> Iterator[Span]:
+    for match in _IP.finditer(text):
+        before = text[max(0, match.start() - 24) : match.start()]
+        if _is_personal(match[0]) and not _VERSION_BEFORE.search(before):
+            yield (*match.span(), IP_ADDRESS)
+
+
+RULES = (
+    Rule(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY", _private_keys),
+    Rule(r"://[^/\s:@]{1,200}:[^/\s:@]{1,200}@", _passwords),
+    Rule(
+        r"AKC[a-zA-Z0-9]{10}|A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA|(?i:aws.{0,20}(?:key|pwd|pw|pass|token))|AccountKey="
+        r"|cloudant\.com|[MNO][a-zA-Z\d_-]{23,25}\.[a-zA-Z\d_-]{6}\.|gh[pousr]_|gl[a-z]{2,6}-|GR1348941|eyJ[A-Za-z0-9_=-]+\."
+        r"|[0-9a-z]{32}-us\d|_authToken|T3BlbkFJ|pypi-Ag|SG\.|xox[abposr]-|hooks\.slack|softlayer\.com|sq0csp-|[rs]k_live_"
+        r"|\d{8}:[\w-]{35}|AC[a-z0-9]{32}|SK[a-z0-9]{32}",
+        _known_keys,
+    ),
+    Rule(
+        r"(?i)(?:key|pwd|pw|pass|token)[\"']?\]?[ =:>]{1,8}[\"']?[\w-]{24}"
+        r"|(?:key|secret|token|passw(?:or)?d|auth|credential)[\w-]{0,20}[\"']?\s{0,3}[=:]{1,2}>?\s{0,3}[\"'][\w+/=.~-]{20}",
+        _assigned_keys,
+    ),
+    Rule(r"[A-Za-z0-9_]\\?@[A-Za-z0-9-]+\.", _emails),
+    Rule(r"\d\.\d{1,3}\.\d{1,3}\.\d", _ip_addresses),
+)
+
+
+def _is_personal(address: str) -> bool:
+    """Whether an address may be somebody's: public, no name server, not like a version or a section (``4.2.1.7``)."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    numbers = [int(part) for part in address.split(".")]
+    return (
+        parsed.is_global
+        and address not in _PUBLIC_SERVERS
+        and numbers[0] > _LARGEST_SECTION
+        and numbers[3] > 0
+    )
+
+
+def _is_placeholder(text: str) -> bool:
+    return (
+        len(set(text)) < 6
+        or any(sign in text for sign in "<{$%")
+        or bool(re.search(r"(?i)x{6}|example|test|dummy|12345678|abcdef", text))
+    )
+
+
+def _looks_random(text: str) -> bool:
+    has = (re.search(kind, text) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
+    return (
+        sum(map(bool, has)) >= 2
+        and bool(re.search("[0-9]", text))
+        and _entropy(text) >= _LEAST_ENTROPY
+        and not _is_placeholder(text)
+    )
+
+
+@cache
+def key_patterns() -> tuple[list[re.Pattern[str]], list[re.Pattern[str]]]:
+    """The patterns of detect-secrets' plugins: keys of known make, and keys that are assigned to a telling name."""
+    plugins: Iterable[Any] = get_mapping_from_secret_type_to_class().values()
+    known: list[re.Pattern[str]] = []
+    assigned: list[re.Pattern[str]] = []
+    for plugin in plugins:
+        patterns = getattr(plugin, "denylist", None)  # a property of those that need an object
+        if plugin in _NO_KEYS or plugin.__name__ in _VAGUE or not isinstance(patterns, (list, tuple)):
+            continue
+        for pattern in patterns:
+            by_name = "|pass|token)" in pattern.pattern or "secret[-_]?" in pattern.pattern
+            (assigned if by_name and "aws" not in pattern.pattern else known).append(pattern)
+    return known, assigned

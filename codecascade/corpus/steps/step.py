@@ -1,0 +1,105 @@
+"""The shape of a step, and what a build counts between two of them.
+
+A step takes a batch of documents and gives two: those that stay, and a row of the account
+(:mod:`codecascade.corpus.output.dropped`) for each that doesn't. It sees one batch at a time and knows of no other,
+so it runs in this process, in any number of workers or on a cluster with the same result.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from codecascade.corpus.output import dropped
+
+
+class Outcome(NamedTuple):
+    """What a step leaves and what it leaves out."""
+
+    kept: pa.RecordBatch
+    """Of :data:`codecascade.corpus.documents.SCHEMA`."""
+    dropped: pa.RecordBatch
+    """Of :data:`codecascade.corpus.output.dropped.SCHEMA`."""
+    replaced: Mapping[str, int] = MappingProxyType({})
+    """How many pieces of text were replaced, by what they were."""
+    decoded: Mapping[str, int] = MappingProxyType({})
+    """How many files were decoded, by their encoding."""
+
+
+class Step(NamedTuple):
+    """A step by name."""
+
+    name: str
+    run: Callable[[pa.RecordBatch], Outcome]
+
+
+def drop(batch: pa.RecordBatch, step: str, reasons: Sequence[str | None]) -> Outcome:
+    """The outcome of a step that drops what has a reason."""
+    staying = pa.array([reason is None for reason in reasons], pa.bool_())
+    leaving = batch.filter(pc.invert(staying))
+    return Outcome(batch.filter(staying), dropped.rows(leaving, step, [r for r in reasons if r is not None]))
+
+
+Key = tuple[str, str, str, str]
+"""Step, kind, language, licence."""
+
+
+@dataclass
+class Tally:
+    """Documents and bytes that are left after each step, by kind, language and licence."""
+
+    documents: Counter[Key] = field(default_factory=Counter)
+    bytes: Counter[Key] = field(default_factory=Counter)
+    replaced: Counter[str] = field(default_factory=Counter)
+    decoded: Counter[str] = field(default_factory=Counter)
+
+    def add(self, step: str, batch: pa.RecordBatch | pa.Table, sizes: pa.Array | None = None) -> None:
+        sizes = pc.binary_length(batch.column("text")) if sizes is None else sizes
+        columns = [batch.column(name) for name in ("kind", "language", "license")]
+        table = pa.table([*columns, sizes], ["kind", "language", "license", "bytes"])
+        groups = table.group_by(["kind", "language", "license"], use_threads=False)
+        for row in groups.aggregate([("bytes", "count"), ("bytes", "sum")]).to_pylist():
+            key = (step, row["kind"], row["language"], row["license"])
+            self.documents[key] += row["bytes_count"]
+            self.bytes[key] += row["bytes_sum"]
+
+    def update(self, other: Tally) -> None:
+        self.documents.update(other.documents)
+        self.bytes.update(other.bytes)
+        self.replaced.update(other.replaced)
+        self.decoded.update(other.decoded)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "left": [[*key, count, self.bytes[key]] for key, count in sorted(self.documents.items())],
+            "replaced": dict(sorted(self.replaced.items())),
+            "decoded": dict(sorted(self.decoded.items())),
+        }
+
+    @classmethod
+    def of_json(cls, value: dict[str, Any]) -> Tally:
+        tally = cls()
+        for step, kind, language, spdx, documents, size in value["left"]:
+            tally.documents[step, kind, language, spdx] = documents
+            tally.bytes[step, kind, language, spdx] = size
+        tally.replaced.update(value["replaced"])
+        tally.decoded.update(value["decoded"])
+        return tally
+
+
+def run_steps(batch: pa.RecordBatch, steps: Iterable[Step], tally: Tally) -> tuple[pa.RecordBatch, pa.Table]:
+    """A batch through all steps: what stays, and the account of what doesn't."""
+    account = []
+    for step in steps:
+        outcome = step.run(batch)
+        batch = outcome.kept
+        account.append(outcome.dropped)
+        tally.replaced.update(outcome.replaced)
+        tally.add(step.name, batch)
+    return batch, pa.Table.from_batches(account, dropped.SCHEMA)

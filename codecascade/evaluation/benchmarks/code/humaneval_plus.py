@@ -1,0 +1,158 @@
+"""HumanEval+ (Liu et al. 2023, EvalPlus): HumanEval's problems with many more inputs.
+
+A completion is called with each input, and so is the canonical solution, in the sandbox; their results have to be
+equal, floating-point numbers nearly (EvalPlus' rule). ``pass@1`` is over HumanEval's own inputs and EvalPlus'
+additional ones, ``pass@1_base`` over the former alone. One input may take 4 s, or four times what the canonical
+solution takes, of CPU time.
+
+The data is EvalPlus' own file. The hub's data set of the same name holds each problem's inputs inside a ``test``,
+which is run as it is; there is no ``pass@1_base`` then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from codecascade.evaluation.answers.python_code import behind
+from codecascade.evaluation.benchmarks.code.humaneval import HumanEvalProblem, completion_task
+from codecascade.evaluation.data import Data, load, need
+from codecascade.evaluation.drawing import subset
+from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.rates import answers, pass_rates
+from codecascade.evaluation.task import Benchmark, Context, Row, Task
+from codecascade.ground.errors import UserError
+from codecascade.sandbox.outcome import Outcome
+from codecascade.sandbox.program import Program
+
+DATA = Data(
+    files=("HumanEvalPlus*.jsonl*",),
+    licence="Apache-2.0",
+    hub="evalplus/humanevalplus",
+    hub_files=("data/test-*.parquet",),
+)
+_TASK_SECONDS = 60.0
+_INPUT_SECONDS = 4.0
+_PROGRAM_FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution")
+
+# What runs apart from a completion; ``within`` is of the stand-ins for its functions.
+_CHECK = """
+import copy as __copy, time as __time
+__reference = {{}}
+exec(compile({reference!r}, "reference.py", "exec"), __reference)
+
+def __floats(value):
+    return isinstance(value, float) or (
+        isinstance(value, (list, tuple)) and bool(value) and all(isinstance(each, float) for each in value)
+    )
+
+def __near(found, expected, atol):
+    if isinstance(expected, (list, tuple)):
+        return len(found) == len(expected) and all(map(lambda a, b: __near(a, b, atol), found, expected))
+    if found == expected or abs(expected) == float("inf"):
+        return found == expected
+    return abs(found - expected) <= atol + 1e-7 * abs(expected)
+
+def __right(arguments, found, expected, atol):
+    if {entry_point!r} == "find_zero":  # any root will do
+        return abs(sum(c * found ** power for power, c in enumerate(arguments[0]))) <= (atol or 1e-4)
+    if atol == 0 and __floats(expected):
+        atol = 1e-6
+    if found == expected:
+        return True
+    return atol != 0 and type(found) is type(expected) and __near(found, expected, atol)
+
+for __arguments in {inputs}:
+    __started = __time.process_time()
+    __expected = __reference[{entry_point!r}](*__copy.deepcopy(__arguments))
+    __limit = max({seconds}, 4 * (__time.process_time() - __started))
+    __found = {entry_point}.within(__limit)(*__copy.deepcopy(__arguments))
+    assert __right(__arguments, __found, __expected, {atol!r}), "wrong result"
+"""
+
+
+def plus_tasks(context: Context) -> list[Task]:
+    """All problems, or the subset that ``humaneval_problems`` asks for."""
+    records = load("humaneval_plus", DATA, context.data, dict.fromkeys(_PROGRAM_FIELDS, str))
+    settings = context.settings
+    chosen = subset(records, settings.humaneval_problems, settings.seed)
+    return [_task(place, row, context) for place, row in chosen]
+
+
+def _task(place: str, row: dict[str, Any], context: Context) -> Task:
+    if "plus_input" not in row:
+        problem = _problem(row, need(row, "test", str, place))
+        return completion_task(problem, problem.check, context, timeout=_TASK_SECONDS)
+    groups = {key: need(row, key, list, place) for key in ("base_input", "plus_input")}
+    for key, inputs in groups.items():
+        if not all(isinstance(arguments, list) for arguments in inputs):
+            raise UserError("must be lists of arguments", file=place, key=key)
+    atol = float(need(row, "atol", (int, float), place)) if "atol" in row else 0.0
+    problem = _problem(row, "")
+    checks = tuple(check(problem, inputs, atol) for inputs in groups.values())
+    counts = " and ".join(f"{len(inputs)} inputs ({key})" for key, inputs in groups.items())
+    return replace(
+        completion_task(problem, "", context),
+        test=f"{problem.entry_point} against the canonical solution on {counts}",
+        programs=partial(_programs, problem, checks),
+        judge=_judge,
+    )
+
+
+def _problem(row: dict[str, Any], test: str) -> HumanEvalProblem:
+    return HumanEvalProblem(**{key: row[key] for key in _PROGRAM_FIELDS}, test=test)
+
+
+def check(problem: HumanEvalProblem, inputs: Sequence[Sequence[Any]], atol: float) -> str:
+    """Tests that compare a completed function with the canonical one on ``inputs``."""
+    return _CHECK.format(
+        reference=problem.prompt + problem.canonical_solution,
+        entry_point=problem.entry_point,
+        inputs=_literal(inputs),
+        seconds=_INPUT_SECONDS,
+        atol=atol,
+    )
+
+
+def _literal(value: Any) -> str:
+    """``repr``, in which infinity and not-a-number can be read too."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    if isinstance(value, float) and (value - value != 0):
+        return f"float({str(value)!r})"
+    return repr(value)
+
+
+def _programs(problem: HumanEvalProblem, checks: Sequence[str], completion: str) -> Sequence[Program]:
+    source, calls = behind(problem.prompt, completion), (problem.entry_point,)
+    return [Program(source, tests=each, timeout=_TASK_SECONDS, calls=calls) for each in checks]
+
+
+def _judge(completion: str, outcomes: Sequence[Outcome]) -> Row:
+    return {"base_passed": bool(outcomes) and outcomes[0].passed}
+
+
+def plus_metrics(rows: Iterable[Row], context: Context) -> dict[str, Metric]:
+    """``pass@k`` and, where the data tells the inputs apart, ``pass@k_base``."""
+    found = answers(rows, "passed", "base_passed")
+    metrics = pass_rates(found["passed"], seed=context.seed)
+    if found["base_passed"]:
+        metrics |= pass_rates(found["base_passed"], seed=context.seed, suffix="_base")
+    return metrics
+
+
+BENCHMARKS = (
+    Benchmark(
+        "humaneval_plus",
+        "HumanEval+: completion, more tests",
+        "pass@1",
+        DATA,
+        frozenset({"sandbox"}),
+        tasks=plus_tasks,
+        metrics=plus_metrics,
+        chats=True,
+        ids=r"HumanEval/\d+$",
+    ),
+)

@@ -1,0 +1,205 @@
+"""MBPP (Austin et al. 2021): short Python programs from one sentence and three assertions.
+
+``mbpp`` shows the three solved tasks 2, 3 and 4 before each of the 500 of the test set (ids 11 to 510), in the prompt
+of the data's authors. ``mbpp_zero_shot`` shows none and asks for the program between ``[PYTHON]`` tags, in the chat
+format where the model has one (paper, Table 8). Its prompt is that of the paper's Figure 12: there the sentence on
+the tests begins a new line.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from codecascade.evaluation.answers.python_code import bound_names, declares, names_read, parsed
+from codecascade.evaluation.answers.replies import program_in, without_thoughts
+from codecascade.evaluation.answers.texts import cut
+from codecascade.evaluation.benchmarks.code.humaneval import in_chat, pass_metrics
+from codecascade.evaluation.data import Data, load
+from codecascade.evaluation.task import (
+    Benchmark,
+    Context,
+    Continuation,
+    Dialogue,
+    Message,
+    Program,
+    Prompt,
+    Task,
+)
+from codecascade.ground.errors import UserError
+from codecascade.sandbox.splitting import split
+
+DATA = Data(
+    files=("mbpp.jsonl*", "sanitized-mbpp.json*"),
+    licence="CC BY 4.0",
+    hub="google-research-datasets/mbpp",
+    hub_files=("full/test-*.parquet", "full/prompt-*.parquet"),
+)
+SHOTS = (2, 3, 4)
+TEST = range(11, 511)
+STOPS = ("[DONE]",)
+_BLOCK = (
+    "You are an expert Python programmer, and here is your task: {text}{then}Your code should pass these tests:\n\n"
+    "{tests}\n"
+)
+_TAGGED = re.compile(r"\[PYTHON\](.*?)(?:\[/PYTHON\]|\Z)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class MbppProblem:
+    """``tests`` are assertions; ``setup`` stands before them (of one task it needs the solution's own classes)."""
+
+    number: int
+    text: str
+    code: str
+    tests: tuple[str, ...]
+    setup: str = ""
+
+    @property
+    def task_id(self) -> str:
+        return f"MBPP/{self.number}"
+
+    def block(self, *, then: str = " ") -> str:
+        """The task as a prompt has it; ``then`` stands between what is asked and the tests."""
+        return _BLOCK.format(text=self.text, then=then, tests="\n".join(self.tests))
+
+    @property
+    def functions(self) -> frozenset[str]:
+        """What the tests use of the reference program."""
+        code = parsed(self.code) or ast.Module([], [])
+        tests = [tree for test in self.tests if (tree := parsed(test)) is not None]
+        defined = {name for statement in code.body for name in bound_names(statement)}
+        return frozenset(defined.intersection(*map(names_read, tests)) if tests else defined)
+
+    @property
+    def check(self) -> str:
+        """What runs after the code: setup, which in one task uses a class that the code defines, and tests."""
+        return "\n".join([self.setup, *self.tests, ""])
+
+
+def mbpp_problems(file: Path | None = None, *, benchmark: str = "mbpp") -> list[MbppProblem]:
+    """All problems of a file, in the full or the sanitized form.
+
+    Raises:
+        UserError: the data is nowhere, or a record is malformed.
+    """
+    records = load(benchmark, DATA, file, {"task_id": int, "code": str, "test_list": list})
+    problems = []
+    for place, row in records:
+        text = row.get("text", row.get("prompt"))
+        if not isinstance(text, str):
+            raise UserError("is missing, or no text", file=place, key="text")
+        if not all(isinstance(test, str) for test in row["test_list"]):
+            raise UserError("must be texts", file=place, key="test_list")
+        setup = row.get("test_setup_code") or "\n".join(row.get("test_imports") or ())
+        problems.append(
+            MbppProblem(
+                row["task_id"], text, _unix(row["code"]), tuple(map(_unix, row["test_list"])), _unix(setup)
+            )
+        )
+    return problems
+
+
+def mbpp_tasks(context: Context) -> list[Task]:
+    """``mbpp``: three shots."""
+    problems = mbpp_problems(context.data)
+    by_number = {problem.number: problem for problem in problems}
+    if missing := [number for number in SHOTS if number not in by_number]:
+        raise UserError(f"the data lacks the tasks {missing} that prompts show", key="mbpp")
+    shots = "".join(
+        f"{by_number[number].block()}[BEGIN]\n{by_number[number].code}\n[DONE]\n" for number in SHOTS
+    )
+    return [
+        _task(problem, Continuation(f"{shots}{problem.block()}[BEGIN]\n", STOPS), context)
+        for problem in problems
+        if problem.number in TEST
+    ]
+
+
+def mbpp_zero_shot_tasks(context: Context) -> list[Task]:
+    """``mbpp_zero_shot``."""
+    return [
+        _task(problem, _zero_shot(problem, context), context, tagged=True)
+        for problem in mbpp_problems(context.data, benchmark="mbpp_zero_shot")
+        if problem.number in TEST
+    ]
+
+
+def _zero_shot(problem: MbppProblem, context: Context) -> Prompt:
+    asked = problem.block(then="\n")
+    text = f"{asked}Your code should start with a [PYTHON] tag and end with a [/PYTHON] tag."
+    if in_chat(context.settings, context.model):
+        return Dialogue((Message("user", text),), stop=("[/PYTHON]",))
+    return Continuation(f"{text}\n[PYTHON]\n", ("[/PYTHON]",))
+
+
+def _task(problem: MbppProblem, prompt: Prompt, context: Context, *, tagged: bool = False) -> Task:
+    apart = split(problem.check, problem.code)
+
+    def programs(completion: str) -> Sequence[Program]:
+        return [Program(completion, tests=problem.check, calls=apart.calls, given=apart.given)]
+
+    return Task(
+        problem.task_id,
+        prompt,
+        context.settings.mbpp_max_new_tokens,
+        expected=problem.code,
+        test=problem.check.strip(),
+        extract=partial(tagged_code, names=problem.functions) if tagged else partial(cut, stops=STOPS),
+        programs=programs,
+        aliases=(str(problem.number), f"Mbpp/{problem.number}"),
+    )
+
+
+def tagged_code(text: str, names: Collection[str] = ()) -> str:
+    """The program between ``[PYTHON]`` tags, without them of the whole reply; of either a code block, if it has one.
+
+    Of several pairs of tags it is the last that holds a program, and that defines one of ``names``, if any does.
+
+    >>> tagged_code("[PYTHON]\\nx = 1\\n[/PYTHON] is it.")
+    '\\nx = 1\\n'
+    """
+    text = without_thoughts(text)
+    tagged = [program_in(match[1], names) for match in _TAGGED.finditer(text)]
+    if not tagged:
+        return program_in(text.partition("[/PYTHON]")[0], names)
+    sound = [
+        program for program in tagged if (tree := parsed(program)) and (not names or declares(tree, names))
+    ]
+    return (sound or tagged)[-1]
+
+
+def _unix(text: str) -> str:
+    """Line ends of one kind, and spaces for tabs: some reference programs mix them."""
+    return text.replace("\r\n", "\n").replace("\r", "").replace("\t", "    ")
+
+
+_MBPP = Benchmark(
+    "mbpp",
+    "MBPP: 3-shot",
+    "pass@1",
+    DATA,
+    frozenset({"sandbox"}),
+    tasks=mbpp_tasks,
+    metrics=pass_metrics,
+    ids=r"(MBPP|Mbpp)/\d+$",
+)
+BENCHMARKS = (
+    _MBPP,
+    _MBPP.sampled(),
+    Benchmark(
+        "mbpp_zero_shot",
+        "MBPP: zero-shot",
+        "pass@1",
+        DATA,
+        frozenset({"sandbox"}),
+        tasks=mbpp_zero_shot_tasks,
+        metrics=pass_metrics,
+        ids=r"(MBPP|Mbpp)/\d+$",
+        chats=True,
+    ),
+)

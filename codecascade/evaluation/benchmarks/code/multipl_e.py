@@ -1,0 +1,135 @@
+"""MultiPL-E (Cassano et al. 2023): HumanEval's problems in other languages, from signatures and comments.
+
+``multipl_e_<language>`` reads the rows of one language as the hub has them. Each row names its own stop tokens,
+which are cut off the completion; the program is prompt, completion, a line break and the row's tests, and exit status
+0 (with the rule that its language adds) is a pass. Where a language's toolchain is missing its programs are not run,
+and count neither as failed nor at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+
+from codecascade.evaluation import rates
+from codecascade.evaluation.answers.texts import cut
+from codecascade.evaluation.data import Data, Record, load, need
+from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.task import Benchmark, Context, Continuation, Program, Row, Task
+from codecascade.ground.errors import UserError
+from codecascade.sandbox.outcome import Outcome
+
+LANGUAGES = {
+    "cpp": "C++",
+    "java": "Java",
+    "php": "PHP",
+    "ts": "TypeScript",
+    "cs": "C#",
+    "sh": "Bash",
+    "js": "JavaScript",
+    "go": "Go",
+    "rs": "Rust",
+    "pl": "Perl",
+    "r": "R",
+    "rb": "Ruby",
+    "lua": "Lua",
+}
+"""What data sets and benchmarks call the languages that the sandbox runs; the first six are the paper's (Table 4)."""
+
+_FIELD = {"go": "go_test.go"}
+"""What the data's field ``language`` says, where it is not the language's short name."""
+
+_FIELDS = {"name": str, "language": str, "prompt": str, "tests": str}
+
+
+def tasks(language: str, context: Context) -> list[Task]:
+    """The problems of one language, 154 to 161 of them."""
+    name, data = f"multipl_e_{language}", _data(language)
+    return [
+        _task(record, language, context.settings.multipl_e_max_new_tokens)
+        for record in load(name, data, context.data, _FIELDS)
+    ]
+
+
+def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
+    """``pass@1`` (more samples: ``pass@10``, ``pass@100``) over the problems whose programs could be run."""
+    return rates.pass_rates(rates.answers(rows, "passed")["passed"], seed=context.seed)
+
+
+def notes(language: str, rows: Sequence[Row], context: Context) -> list[str]:
+    """What was not run, and why."""
+    reasons: Counter[str] = Counter(str(row.get("detail")) for row in rows if row.get("passed") is None)
+    if not reasons:
+        return []
+    return [
+        f"{reasons.total()} programs in {LANGUAGES[language]} were not run and are in no figure: "
+        + "; ".join(sorted(reasons))
+    ]
+
+
+def _benchmark(language: str) -> Benchmark:
+    """The table's line of one language."""
+    return Benchmark(
+        f"multipl_e_{language}",
+        f"MultiPL-E: HumanEval in {LANGUAGES[language]}",
+        "pass@1",
+        data=_data(language),
+        needs=frozenset({"sandbox", f"toolchain:{language}"}),
+        tasks=partial(tasks, language),
+        metrics=metrics,
+        notes=partial(notes, language),
+        ids=r"HumanEval_\d+_",
+    )
+
+
+def problem_number(task_id: str) -> int | None:
+    """The HumanEval problem of a task id: 23 of ``HumanEval_23_strlen`` and ``HumanEval/23``."""
+    found = re.match(r"HumanEval[_/](\d+)", task_id)
+    return int(found[1]) if found else None
+
+
+def _data(language: str) -> Data:
+    return Data(
+        files=(f"humaneval-{language}.jsonl*", f"*-{language}.jsonl*"),
+        licence="BSD-3-Clause, no training",
+        hub="nuprl/MultiPL-E",
+        hub_files=(f"humaneval-{language}/*.parquet",),
+        fields=("prompt", "stop_tokens"),
+    )
+
+
+def _task(record: Record, language: str, max_new_tokens: int) -> Task:
+    place, row = record
+    if row["language"] not in (language, _FIELD.get(language)):
+        raise UserError(
+            f"is a problem in {row['language']!r}, not in {language!r}; name each language's own file",
+            file=place,
+            key="language",
+        )
+    stops = need(row, "stop_tokens", list, place)
+    if not all(isinstance(stop, str) and stop for stop in stops):
+        raise UserError("must be a list of texts", file=place, key="stop_tokens")
+    prompt, tests = row["prompt"], row["tests"]
+    return Task(
+        row["name"],
+        Continuation(prompt, tuple(stops)),
+        max_new_tokens,
+        test=tests,
+        extract=partial(cut, stops=stops),
+        from_solution=lambda solution: solution.removeprefix(prompt),
+        programs=lambda completion: [Program(f"{prompt}{completion}\n{tests}", language)],
+        judge=verdict,
+        fields={"language": language},
+    )
+
+
+def verdict(completion: str, outcomes: Sequence[Outcome]) -> Row:
+    """``passed`` is None where nothing could be run: a missing toolchain is no fault of the answer."""
+    if outcomes and outcomes[0].outcome == "not_started":
+        return {"passed": None}
+    return {}
+
+
+BENCHMARKS = tuple(map(_benchmark, LANGUAGES))

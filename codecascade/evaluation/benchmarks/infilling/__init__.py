@@ -1,0 +1,1 @@
+"""Parts of functions that are written again."""

@@ -1,0 +1,109 @@
+"""Docstrings for Python functions (CodeXGLUE, code to text; paper, Appendix), scored by smoothed BLEU-4.
+
+The data's code still holds the docstring. It is cut out, the model fills the gap between the quotes (in PSM, as the
+paper does), and the first line of the middle that is not blank is compared with the reference.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from codecascade.evaluation.answers.similarity import docstring_bleu
+from codecascade.evaluation.answers.texts import first_line
+from codecascade.evaluation.data import Data, load, need
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric
+from codecascade.evaluation.rates import answers, mean
+from codecascade.evaluation.task import Benchmark, Context, Continuation, Gap, Row, Task
+from codecascade.sandbox.outcome import Outcome
+
+DATA = Data(
+    files=("python/test.jsonl*", "*/python/test.jsonl*", "test.jsonl*"),
+    licence="C-UDA",
+    hub="google/code_x_glue_ct_code_to_text",
+    hub_files=("python/test-*.parquet",),
+    fields=("code", "docstring_tokens"),
+)
+_STRING = re.compile(r"\"\"\"|'''|\"|'")
+_SIGNATURE_END = re.compile(r":[ \t]*(?:#[^\n]*)?\n")
+
+
+def tasks(context: Context) -> list[Task]:
+    """One gap a function; the reference is the first paragraph of its docstring, as tokens."""
+    made: list[Task] = []
+    layouts = context.model.infilling_formats
+    for place, row in load("docstrings", DATA, context.data, {"code": str, "docstring": str}):
+        tokens = need(row, "docstring_tokens", list, place)
+        reference = " ".join(map(str, tokens))
+        prefix, suffix = without_docstring(row["code"], row["docstring"])
+        made.append(
+            Task(
+                f"docstrings/{len(made)}",
+                Gap(prefix, suffix, layouts[0]) if layouts else Continuation(prefix),
+                context.settings.docstrings_max_new_tokens,
+                expected=reference,
+                extract=first_line,
+                judge=_judge(reference),
+                fields={"format": layouts[0] if layouts else LEFT_TO_RIGHT},
+            )
+        )
+    return made
+
+
+def without_docstring(code: str, docstring: str) -> tuple[str, str]:
+    """``code`` up to its docstring's opening quotes, and from its closing quotes on.
+
+    The code may be of a Python that no longer parses, so the docstring is found by its first words. Code that does
+    not hold it gets empty quotes after its signature.
+    """
+    wanted = docstring.split()[:3]
+    start = 0
+    while wanted and (opening := _STRING.search(code, start)):
+        body = _until(code, opening.end(), opening[0])
+        if body is not None and body.split()[: len(wanted)] == wanted:
+            return code[: opening.end()], code[opening.end() + len(body) :]
+        start = opening.end() if body is None else opening.end() + len(body) + len(opening[0])
+    signature = _SIGNATURE_END.search(code)
+    cut = signature.end() if signature else len(code)
+    return f'{code[:cut]}    """', f'"""\n{code[cut:]}'
+
+
+def _until(code: str, start: int, quotes: str) -> str | None:
+    """The text from ``start`` up to closing quotes; None where it isn't a string (an apostrophe in a comment)."""
+    end = code.find(quotes, start)
+    while end > 0 and code[end - 1] == "\\":
+        end = code.find(quotes, end + 1)
+    body = code[start:end]
+    return None if end < 0 or (len(quotes) == 1 and "\n" in body) else body
+
+
+def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
+    """``bleu``: the mean over functions, a fraction of 1 (published figures are 100 times this).
+
+    (A model without infilling tokens sees the signature only; its figure is ``bleu_left_to_right``.)
+    """
+    figure = mean(answers(rows, "bleu")["bleu"], seed=context.seed)
+    if rows[0].get("format") == LEFT_TO_RIGHT:
+        return {f"bleu_{LEFT_TO_RIGHT}": figure}
+    return {"bleu": figure}
+
+
+def _judge(reference: str) -> Callable[[str, Sequence[Outcome]], Row]:
+    def judge(completion: str, outcomes: Sequence[Outcome]) -> Row:
+        return {"bleu": docstring_bleu(reference, completion)}
+
+    return judge
+
+
+BENCHMARKS = (
+    Benchmark(
+        "docstrings",
+        "CodeXGLUE: docstrings of Python functions",
+        "bleu",
+        data=DATA,
+        tasks=tasks,
+        metrics=metrics,
+        greedy=True,
+        ids="docstrings/",
+    ),
+)

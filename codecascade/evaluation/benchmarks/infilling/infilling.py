@@ -1,0 +1,255 @@
+"""Infilling: a part of a function is masked, and the model writes it again, seeing what comes before and after.
+
+``infilling_single_line``, ``infilling_multi_line``, ``infilling_random_span`` and ``infilling_random_span_light`` are
+HumanEval's solutions with a line, several lines or any span masked (Bavarian et al. 2022; paper, Table 14), scored by
+HumanEval's tests. ``infilling_heldout`` masks a line of functions in held-out documents of the corpus, and runs
+their doctests where they have some that pass with the true line.
+
+``exact_match``, ``pass@1`` and ``ended`` (the share of generations that ended by themselves) are of the layout that
+the settings name (PSM by default; another where the family does not know it); ``pass@1_spm``, ``exact_match_spm`` (or
+``_psm``) are of the other one. SPM is healed, unless the settings say otherwise. A model without infilling tokens
+can't be asked and has none of these figures: ``exact_match_left_to_right`` and ``pass@1_left_to_right`` are of the
+line that it writes after the prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+
+from codecascade.evaluation.benchmarks.code.humaneval import DATA as HUMANEVAL
+from codecascade.evaluation.benchmarks.code.humaneval import problems_of
+from codecascade.evaluation.benchmarks.infilling.problems import (
+    InfillingProblem,
+    heldout_problems,
+    published_problems,
+    single_line_problems,
+)
+from codecascade.evaluation.data import Data, load
+from codecascade.evaluation.drawing import subset
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric, rate
+from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.task import (
+    Benchmark,
+    Context,
+    Continuation,
+    Gap,
+    Program,
+    Prompt,
+    Row,
+    Task,
+)
+from codecascade.ground.errors import UserError
+from codecascade.sandbox.outcome import Outcome
+
+
+def single_line_tasks(context: Context) -> list[Task]:
+    """Of the published file if it is named, else made of HumanEval's own data: the problems are the same."""
+    records = load("infilling_single_line", SINGLE_LINE, context.data, {})
+    if any("suffix" in row for _, row in records):
+        problems = published_problems(records, "SingleLine")
+    else:
+        problems = single_line_problems(problems_of(records))
+    return infilling_tasks(chosen(problems, context.settings), context)
+
+
+def heldout_tasks(context: Context) -> list[Task]:
+    """Of the corpus."""
+    name = "infilling_heldout"
+    problems = heldout_problems(context.needs_corpus(name), context.needs_sandbox(name), context.settings)
+    return infilling_tasks(problems, context)
+
+
+def chosen(problems: Sequence[InfillingProblem], settings: EvaluateSettings) -> list[InfillingProblem]:
+    """The subset that ``infilling_problems`` asks for."""
+    return subset(problems, settings.infilling_problems, settings.seed)
+
+
+def infilling_tasks(
+    problems: Sequence[InfillingProblem], context: Context, *, whole_lines: bool = True
+) -> list[Task]:
+    """Each problem in each layout that the model knows, the one that figures are of first.
+
+    Args:
+        whole_lines: a middle is one line, so that one which does not end by itself can be cut after it.
+    """
+    settings = context.settings
+    known = context.model.infilling_formats or (LEFT_TO_RIGHT,)
+    formats = sorted(known, key=lambda layout: layout != settings.infilling_format)
+    return [
+        Task(
+            problem.task_id,
+            _prompt(problem, layout, settings),
+            settings.infilling_max_new_tokens if whole_lines else settings.infilling_span_max_new_tokens,
+            expected=problem.middle,
+            test=problem.test.strip(),
+            finish=partial(finished_middle, layout=layout, whole_lines=whole_lines),
+            programs=partial(_programs, problem) if problem.test else None,
+            judge=partial(_judge, problem.middle),
+            fields={"format": layout},
+            from_solution=partial(middle_of, prefix=problem.prefix, suffix=problem.suffix),
+        )
+        for layout in formats
+        for problem in problems
+    ]
+
+
+def _prompt(problem: InfillingProblem, layout: str, settings: EvaluateSettings) -> Prompt:
+    if layout == LEFT_TO_RIGHT:
+        return next_line(problem.prefix)
+    return Gap(problem.prefix, problem.suffix, layout, settings.infilling_heal)
+
+
+def middle_of(solution: str, *, prefix: str, suffix: str) -> str:
+    """The middle in a whole text. Raises UserError if the text is not prefix, middle and suffix."""
+    if len(solution) < len(prefix) + len(suffix) or not (
+        solution.startswith(prefix) and solution.endswith(suffix)
+    ):
+        raise UserError(
+            "must begin with the task's prefix and end in its suffix; or give the middle as completion"
+        )
+    return solution[len(prefix) : len(solution) - len(suffix)]
+
+
+def next_line(prefix: str) -> Continuation:
+    """One line after a prefix. What ends inside a line, or before its end, may go on with a line break first."""
+    return Continuation(prefix, ("\n",), stop_after_text=not prefix.endswith("\n"))
+
+
+def _programs(problem: InfillingProblem, middle: str) -> Sequence[Program]:
+    return [problem.program(middle)]
+
+
+def _judge(expected: str, middle: str, outcomes: Sequence[Outcome]) -> Row:
+    return {"exact_match": middle.rstrip() == expected.rstrip()}
+
+
+def finished_middle(text: str, finish_reason: str, *, layout: str, whole_lines: bool = True) -> str:
+    """The text that goes between prefix and suffix.
+
+    Left to right the line's end was the stop; a filling of one line that never ended is cut there (``ended`` counts
+    those that did end).
+    """
+    if layout == LEFT_TO_RIGHT:
+        return text + "\n" if finish_reason != "context" else text
+    if finish_reason == "length" and whole_lines:
+        line, newline, _ = text.partition("\n")
+        return line + newline
+    return text
+
+
+# ---- scores ---------------------------------------------------------------------------------------------------
+
+
+def infilling_metrics(rows: Iterable[Row], context: Context) -> dict[str, Metric]:
+    """Figures of the first layout, and ``exact_match_<layout>``, ``pass@1_<layout>`` of the others."""
+    found: dict[str, dict[str, list[bool]]] = {}
+    for row in rows:
+        of_layout = found.setdefault(row["format"], {"exact_match": [], "pass@1": [], "ended": []})
+        of_layout["exact_match"].append(row["exact_match"])
+        if "ended" in row:
+            of_layout["ended"].append(row["ended"])
+        if row.get("passed") is not None:
+            of_layout["pass@1"].append(row["passed"])
+    first, *others = found
+    metrics = {name: rate(values) for name, values in found[first].items() if values or name != "ended"}
+    if first == LEFT_TO_RIGHT:
+        return {f"{name}_{LEFT_TO_RIGHT}": metric for name, metric in metrics.items() if name != "ended"}
+    for layout in others:
+        for name in ("exact_match", "pass@1"):
+            metrics[f"{name}_{layout}"] = rate(found[layout][name])
+    return metrics
+
+
+def infilling_notes(rows: Sequence[Row], context: Context) -> list[str]:
+    """What the figures are of."""
+    layout = rows[0]["format"]
+    if layout == LEFT_TO_RIGHT:
+        return [
+            "The model has no infilling tokens and can't be asked to infill. The figures named left_to_right are of "
+            "what it can do: continue the prefix by one line, the suffix unseen."
+        ]
+    notes = []
+    if layout != "psm":
+        notes.append(f"exact_match, pass@1 and ended are of the layout {layout.upper()}.")
+    if not context.settings.infilling_heal:
+        notes.append("SPM is without token healing.")
+    return notes
+
+
+def _published(kind: str) -> Data:
+    return Data(
+        files=(f"HumanEval-{kind}.jsonl*",),
+        licence="MIT",
+        hub="loubnabnl/humaneval_infilling",
+        hub_files=(f"*HumanEval-{kind}[./]*",),
+    )
+
+
+def _published_tasks(kind: str, name: str, data: Data, context: Context) -> list[Task]:
+    problems = published_problems(load(name, data, context.data, {}), kind)
+    return infilling_tasks(chosen(problems, context.settings), context, whole_lines=False)
+
+
+def _benchmark(
+    name: str,
+    title: str,
+    data: Data | None,
+    tasks: Callable[[Context], list[Task]],
+    *needs: str,
+    metric: str = "pass@1",
+    ids: str = "",
+) -> Benchmark:
+    return Benchmark(
+        name,
+        title,
+        metric,
+        data,
+        frozenset({"sandbox", *needs}),
+        tasks=tasks,
+        metrics=infilling_metrics,
+        notes=infilling_notes,
+        greedy=True,
+        ids=ids,
+    )
+
+
+SINGLE_LINE = replace(HUMANEVAL, files=(*_published("SingleLineInfilling").files, *HUMANEVAL.files))
+_PUBLISHED = {
+    "infilling_multi_line": ("HumanEval: multi-line infilling", "MultiLineInfilling", "MultiLine"),
+    "infilling_random_span": ("HumanEval: random-span infilling", "RandomSpanInfilling", "RandomSpan"),
+    "infilling_random_span_light": (
+        "HumanEval: random-span infilling, light",
+        "RandomSpanInfillingLight",
+        "RandomSpan",
+    ),
+}
+BENCHMARKS = (
+    _benchmark(
+        "infilling_heldout",
+        "Held-out functions: infilling",
+        None,
+        heldout_tasks,
+        "corpus",
+        metric="exact_match",
+    ),
+    _benchmark(
+        "infilling_single_line",
+        "HumanEval: single-line infilling",
+        SINGLE_LINE,
+        single_line_tasks,
+        metric="exact_match",
+        ids="SingleLineInfilling/",
+    ),
+    *(
+        _benchmark(
+            name,
+            title,
+            _published(file),
+            partial(_published_tasks, kind, name, _published(file)),
+            ids=f"{kind}Infilling/",
+        )
+        for name, (title, file, kind) in _PUBLISHED.items()
+    ),
+)

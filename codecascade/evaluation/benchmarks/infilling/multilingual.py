@@ -1,0 +1,100 @@
+"""Single-line infilling in Python, Java and JavaScript by exact match (Ben Allal et al. 2023; paper, Table 6).
+
+The data is SantaCoder's: solutions of MultiPL-E's problems with one line masked. A middle is right if it equals the
+line but for white space around it. Nothing is cut and nothing is run: a middle that does not end is wrong.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from codecascade.evaluation.benchmarks.infilling.infilling import middle_of
+from codecascade.evaluation.data import Data, load
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric
+from codecascade.evaluation.rates import answers, grouped, mean
+from codecascade.evaluation.task import Benchmark, Context, Continuation, Gap, Prompt, Row, Task
+from codecascade.sandbox.outcome import Outcome
+
+DATA = Data(
+    files=("santacoder-fim-task.jsonl*", "*fim*.jsonl*", "*fim*.parquet"),
+    licence="OpenRAIL",
+    hub="bigcode/santacoder-fim-task",
+    hub_files=("data/train-*.parquet",),
+    fields=("language", "canonical_solution"),
+)
+_NAMES = {"py": "python", "js": "javascript"}
+_FIELDS = {"name": str, "language": str, "prompt": str, "suffix": str, "canonical_solution": str}
+
+
+def tasks(context: Context) -> list[Task]:
+    """Each line in each layout that the model knows, the one that figures are of first."""
+    known = context.model.infilling_formats or (LEFT_TO_RIGHT,)
+    formats = sorted(known, key=lambda layout: layout != context.settings.infilling_format)
+    seen: Counter[tuple[str, str]] = Counter()
+    lines: list[tuple[str, str, dict[str, Any]]] = []
+    for _, row in load("multilingual_infilling", DATA, context.data, _FIELDS):
+        language: str = _NAMES.get(row["language"]) or row["language"]
+        lines.append((f"{language}/{row['name']}/{seen[language, row['name']]}", language, row))
+        seen[language, row["name"]] += 1
+    return [
+        Task(
+            task_id,
+            _prompt(row, layout, context),
+            context.settings.infilling_max_new_tokens,
+            expected=row["canonical_solution"],
+            judge=_judge(row["canonical_solution"]),
+            fields={"language": language, "format": layout},
+            from_solution=partial(middle_of, prefix=row["prompt"], suffix=row["suffix"]),
+        )
+        for layout in formats
+        for task_id, language, row in lines
+    ]
+
+
+def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
+    """``exact_match`` of all lines and ``exact_match_<language>`` in the first layout, and the same
+    with ``_psm`` or ``_spm`` at the end for each. (A model without infilling tokens has only those that end
+    in ``_left_to_right``, as in :mod:`infilling`.)"""
+    found: dict[str, Metric] = {}
+    layouts = grouped(rows, "format")
+    for layout, its in layouts.items():
+        for language, some in {"": its, **grouped(its, "language")}.items():
+            name = f"exact_match{'_' * bool(language)}{language}"
+            figure = mean(answers(some, "exact_match")["exact_match"], seed=context.seed)
+            found[f"{name}_{layout}"] = figure
+            if layout != LEFT_TO_RIGHT and layout == next(iter(layouts)):
+                found[name] = figure
+    return found
+
+
+def _prompt(row: dict[str, Any], layout: str, context: Context) -> Prompt:
+    if layout == LEFT_TO_RIGHT:
+        # In most rows the line break before the masked line is in neither the prompt nor the line.
+        prompt: str = row["prompt"]
+        return Continuation(prompt if prompt.endswith("\n") else f"{prompt}\n", ("\n",))
+    return Gap(row["prompt"], row["suffix"], layout, context.settings.infilling_heal)
+
+
+def _judge(line: str) -> Callable[[str, Sequence[Outcome]], Row]:
+    def judge(completion: str, outcomes: Sequence[Outcome]) -> Row:
+        return {"exact_match": completion.strip() == line.strip()}
+
+    return judge
+
+
+BENCHMARKS = (
+    Benchmark(
+        "multilingual_infilling",
+        "Single-line infilling in Python, Java, JavaScript",
+        "exact_match",
+        data=DATA,
+        tasks=tasks,
+        metrics=metrics,
+        greedy=True,
+        ids=r"(python|java|javascript)/HumanEval_",
+        reads=("infilling",),
+    ),
+)

@@ -1,0 +1,208 @@
+"""The problems of infilling: functions with a part masked, published or made.
+
+Published files (Bavarian et al. 2022) have one, several or any lines of HumanEval's solutions masked; the single
+lines can be made of HumanEval itself. Held-out problems are made of the corpus.
+"""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+
+from codecascade.corpus.corpus import Corpus
+from codecascade.corpus.documents import Document
+from codecascade.corpus.reading.functions import Function, functions_of, parse
+from codecascade.evaluation.benchmarks.code.humaneval import HumanEvalProblem
+from codecascade.evaluation.data import Record, need
+from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.sandbox.program import Program
+from codecascade.sandbox.sandbox import Sandbox
+from codecascade.sandbox.splitting import TOGETHER, Split, split
+
+_DOCTESTS = """
+import doctest as _doctest
+_runner = _doctest.DocTestRunner(
+    verbose=False, optionflags=_doctest.ELLIPSIS | _doctest.NORMALIZE_WHITESPACE
+)
+for _test in _doctest.DocTestFinder().find({name}, {name!r}, False, globals()):
+    _runner.run(_test)
+assert _runner.tries and not _runner.failures
+"""
+
+
+@dataclass(frozen=True)
+class InfillingProblem:
+    """``prefix + middle + suffix`` is the whole text; unless ``test`` is empty, it can be run between ``setup``
+    and ``test``. ``entry_point`` is the function that ``test`` calls, where it does nothing else; or ``apart`` says
+    how it runs apart from the program."""
+
+    task_id: str
+    prefix: str
+    middle: str
+    suffix: str
+    test: str = ""
+    setup: str = ""
+    entry_point: str | None = None
+    apart: Split = TOGETHER
+
+    @property
+    def text(self) -> str:
+        return self.prefix + self.middle + self.suffix
+
+    def program(self, middle: str) -> Program:
+        apart = self.apart if self.entry_point is None else split(self.test, self.text, self.entry_point)
+        source = self.setup + self.prefix + middle + self.suffix
+        return Program(source, tests=self.test, calls=apart.calls, given=apart.given)
+
+
+def single_line_problems(problems: Iterable[HumanEvalProblem]) -> list[InfillingProblem]:
+    """A problem for each line of each canonical solution that is not blank: 1,033 for all of HumanEval.
+
+    Task ids, prefixes (with the blank line that the benchmark has before a body's first line), middles and suffixes
+    are those of the published ``HumanEval-SingleLineInfilling``.
+    """
+    return [
+        InfillingProblem(
+            f"SingleLineInfilling/{problem.task_id}/L{number}",
+            problem.prompt + "\n".join(lines[:number]) + "\n",
+            line + "\n",
+            "\n".join(lines[number + 1 :]),
+            problem.check,
+            entry_point=problem.entry_point,
+        )
+        for problem in problems
+        for lines in [problem.canonical_solution.split("\n")]
+        for number, line in enumerate(lines)
+        if line.strip()
+    ]
+
+
+def heldout_problems(corpus: Corpus, sandbox: Sandbox, settings: EvaluateSettings) -> list[InfillingProblem]:
+    """A problem for each of ``infilling_problems`` functions of held-out Python documents, chosen by the seed.
+
+    Functions are taken from as many documents as possible; the same text counts once. Functions with doctests that
+    pass are rare: as far as there are some, they are a quarter of the problems.
+    """
+    rng = random.Random(settings.seed)
+    table = corpus.documents("heldout", "python")
+    wanted = settings.infilling_problems
+    places = list(range(len(table)))
+    rng.shuffle(places)
+    if wanted is not None:
+        places = places[: 4 * wanted]
+    by_document = [_problems_of(table[place], settings, rng) for place in places]
+    rounds = (
+        problem for one_each in zip_longest(*by_document) for problem in one_each if problem is not None
+    )
+    problems = list({problem.text: problem for problem in rounds}.values())
+    tested = [problem for problem in problems if problem.test][:wanted]
+    sound = list(_sound(tested, sandbox))
+    chosen = sound[: None if wanted is None else wanted // 4]
+    taken = {problem.text for problem in chosen}
+    others = [
+        replace(problem, test="", setup="", apart=TOGETHER)
+        for problem in problems
+        if problem.text not in taken
+    ]
+    return [*chosen, *others][:wanted]
+
+
+def _sound(tested: Sequence[InfillingProblem], sandbox: Sandbox) -> Iterator[InfillingProblem]:
+    """Those whose own function passes; apart from its tests if it does so there, which it can't if it prints."""
+    apart = list(sandbox.run_many(problem.program(problem.middle) for problem in tested))
+    others = [
+        replace(problem, apart=TOGETHER)
+        for problem, outcome in zip(tested, apart, strict=True)
+        if not outcome.passed
+    ]
+    together = {
+        problem.task_id: problem
+        for problem, outcome in zip(
+            others, sandbox.run_many(problem.program(problem.middle) for problem in others), strict=True
+        )
+        if outcome.passed
+    }
+    for problem, outcome in zip(tested, apart, strict=True):
+        if outcome.passed:
+            yield problem
+        elif problem.task_id in together:
+            yield together[problem.task_id]
+
+
+def _problems_of(
+    document: Document, settings: EvaluateSettings, rng: random.Random
+) -> list[InfillingProblem]:
+    shortest, longest = settings.infilling_min_characters, settings.infilling_max_characters
+    problems = []
+    for function in functions_of(document.text):
+        source = function.standalone.rstrip() + "\n"
+        if shortest <= len(source) <= longest and (numbers := body_lines(source)):
+            lines = source.splitlines(keepends=True)
+            number = rng.choice(numbers)
+            task_id = f"{document.id}/{function.qualified_name}/L{number}"
+            prefix, suffix = "".join(lines[:number]), "".join(lines[number + 1 :])
+            test = _doctests(function)
+            # The function's module, for the imports and helpers that it needs; its own definition comes after.
+            setup = f"exec(compile({document.text!r}, 'module', 'exec'), globals())\n" if test else ""
+            apart = Split((function.name,), setup + source) if test else TOGETHER
+            problems.append(
+                InfillingProblem(task_id, prefix, lines[number], suffix, test, setup, apart=apart)
+            )
+    rng.shuffle(problems)
+    return problems
+
+
+def body_lines(source: str) -> list[int]:
+    """Numbers (from 0) of the lines of a function's body, after its docstring, that hold more than a comment."""
+    tree = parse(source)
+    if tree is None or not isinstance(node := tree.body[0], ast.FunctionDef | ast.AsyncFunctionDef):
+        return []
+    first = node.body[0]
+    header = first.end_lineno if ast.get_docstring(node) is not None else _first_line(first) - 1
+    assert header is not None
+    lines = source.splitlines()
+    return [
+        number
+        for number in range(max(header, node.lineno), len(lines))
+        if lines[number].strip() and not lines[number].lstrip().startswith("#")
+    ]
+
+
+def _first_line(statement: ast.stmt) -> int:
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
+    return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
+
+
+def _doctests(function: Function) -> str:
+    """A program's end that runs the doctests of a top-level function; it fails unless there are some and all pass."""
+    if not function.docstring or ">>>" not in function.docstring or "." in function.qualified_name:
+        return ""
+    return _DOCTESTS.format(name=function.name)
+
+
+def published_problems(records: Iterable[Record], kind: str) -> list[InfillingProblem]:
+    """The problems of a published file, of one ``kind`` (``SingleLine``: their names begin with it).
+
+    Raises:
+        UserError: a record is malformed.
+    """
+    fields = ("task_id", "prompt", "suffix", "canonical_solution", "test", "entry_point")
+    records = list(records)
+    for place, row in records:
+        for field in fields:
+            need(row, field, str, place)
+    return [
+        InfillingProblem(
+            row["task_id"],
+            row["prompt"],
+            row["canonical_solution"],
+            row["suffix"],
+            f"\n{row['test']}\ncheck({row['entry_point']})\n",
+            entry_point=row["entry_point"],
+        )
+        for _, row in records
+        if row["task_id"].startswith(f"{kind}Infilling")
+    ]

@@ -1,0 +1,132 @@
+"""Validation: how well the model predicts held-out documents, left to right and as infillings.
+
+Losses are in nats per token: of a text's tokens, or (infilling) of a middle's tokens and its end token. Losses per
+token of models with different tokenizers can't be compared; ``bits_per_byte`` can.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codecascade.evaluation.drawing import subset
+from codecascade.evaluation.metrics import bootstrap_ratio
+from codecascade.evaluation.task import Benchmark, Context, Scored
+from codecascade.generation.requests import Scorer, start_id
+from codecascade.ground.errors import UserError
+from codecascade.tokens.infilling import infilling_example, split_document
+from codecascade.tokens.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A sequence of tokens of a document, of which those from ``first`` on are scored."""
+
+    document: int
+    ids: Sequence[int]
+    first: int
+
+
+def score(context: Context) -> Scored:
+    """``loss``, ``bits_per_byte`` and, for a model with infilling tokens, ``infilling_loss``.
+
+    Documents are cut after ``validation_characters``, and into windows of the model's context where that is
+    shorter. For the infilling loss each is split at two random characters, half in PSM and half in SPM (paper,
+    section 3); one that does not fit whole is left out of it. Intervals are bootstraps over documents.
+    """
+    settings = context.settings
+    table = context.needs_corpus("validation").documents("heldout", "code")
+    scorer, tokenizer = context.needs_scorer("validation")
+    documents = [
+        table[place] for place in subset(range(len(table)), settings.validation_documents, settings.seed)
+    ]
+    if not documents:
+        raise UserError("the corpus has no held-out code", key="validation")
+    texts = [document.text[: settings.validation_characters] for document in documents]
+    room = context.model.context_length
+    assert room is not None
+
+    windows = [
+        _Piece(place, [start_id(tokenizer), *ids[start : start + room - 1]], 1)
+        for place, ids in enumerate(tokenizer.encode_batch(texts))
+        for start in range(0, len(ids), room - 1)
+    ]
+    middles = []
+    if tokenizer.infilling is not None:
+        for place, text in enumerate(texts):
+            piece = _infilling(
+                tokenizer, place, text, random.Random(f"{settings.seed},{documents[place].id}")
+            )
+            if len(piece.ids) <= room:
+                middles.append(piece)
+
+    nats, tokens = _score(scorer, windows + middles, len(windows), len(texts), context.progress)
+    sizes = np.array([len(text.encode()) for text in texts])
+    metrics = {
+        "loss": bootstrap_ratio(nats[0], tokens[0], seed=settings.seed),
+        "bits_per_byte": bootstrap_ratio(nats[0] / math.log(2), sizes, seed=settings.seed),
+    }
+    scored = tokens[1] > 0
+    if scored.any():
+        metrics["infilling_loss"] = bootstrap_ratio(nats[1][scored], tokens[1][scored], seed=settings.seed)
+    samples = [
+        {
+            "task_id": document.id,
+            "bytes": int(sizes[place]),
+            "tokens": int(tokens[0][place]),
+            "nats": float(nats[0][place]),
+            "middle_tokens": int(tokens[1][place]),
+            "middle_nats": float(nats[1][place]),
+        }
+        for place, document in enumerate(documents)
+    ]
+    notes = [
+        f"{len(texts) - int(scored.sum())} of {len(texts)} documents don't fit into the context whole; "
+        "infilling_loss leaves them out."
+    ]
+    return Scored(metrics, samples, notes if middles and not scored.all() else [])
+
+
+def _infilling(tokenizer: Tokenizer, place: int, text: str, rng: random.Random) -> _Piece:
+    assert tokenizer.infilling is not None
+    prefix, middle, suffix = split_document(text, rng)
+    example = infilling_example(
+        tokenizer, prefix, middle, suffix, format=rng.choice(tokenizer.infilling.formats)
+    )
+    return _Piece(place, example.ids, example.middle_start)
+
+
+def _score(
+    scorer: Scorer,
+    pieces: Sequence[_Piece],
+    windows: int,
+    documents: int,
+    progress: Callable[[int, int], None],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Nats and tokens, each (2, documents): of the first ``windows`` pieces, and of the others."""
+    nats, tokens = np.zeros((2, documents)), np.zeros((2, documents))
+    scores = scorer.log_probabilities([piece.ids for piece in pieces])
+    for done, (place, log_probabilities) in enumerate(scores, 1):
+        piece, kind = pieces[place], int(place >= windows)
+        predicted = log_probabilities[piece.first - 1 :]  # entry i is that of ids[i + 1]
+        nats[kind, piece.document] -= sum(predicted)
+        tokens[kind, piece.document] += len(predicted)
+        progress(done, len(pieces))
+    return nats, tokens
+
+
+BENCHMARKS = (
+    Benchmark(
+        "validation",
+        "Held-out documents: loss",
+        "bits_per_byte",
+        needs=frozenset({"corpus", "scores"}),
+        higher_is_better=False,
+        score=score,
+    ),
+)

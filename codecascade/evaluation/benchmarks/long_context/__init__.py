@@ -1,0 +1,1 @@
+"""Does a model use what stands far back?"""

@@ -1,0 +1,181 @@
+"""Key retrieval (paper, Table 18): does the model still use what stands far back in its context?
+
+The prompt is Python from any source with one function more, ``my_function``, which returns a two-digit number; it
+ends in an assertion on that number, which the model completes.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import sysconfig
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+from codecascade.corpus.corpus import Corpus, is_corpus
+from codecascade.corpus.reading.functions import functions_of, parse
+from codecascade.evaluation.metrics import Metric, rate
+from codecascade.evaluation.task import Benchmark, Context, Continuation, Row, Task
+from codecascade.ground.errors import UserError
+from codecascade.sandbox.outcome import Outcome
+
+_ANSWER_TOKENS = 8
+_LONGEST_BLOCK = 1500  # characters; short blocks come close to every position and length
+_QUESTION = "\nassert my_function() =="
+_TESTS = {"test", "tests", "site-packages", "dist-packages", "idlelib", "lib2to3"}
+
+
+@dataclass(frozen=True)
+class KeyProblem:
+    """A prompt of at most ``length`` tokens, the answer's included, with the key at ``position`` of it."""
+
+    task_id: str
+    length: int
+    position: float
+    prompt: str
+    value: int
+
+    @property
+    def cell(self) -> str:
+        return _cell(self.length, self.position)
+
+
+def _cell(length: int, position: float) -> str:
+    return f"{length}@{position:g}"
+
+
+def key_tasks(context: Context) -> list[Task]:
+    """A task a prompt."""
+    return [
+        Task(
+            problem.task_id,
+            Continuation(problem.prompt, ("\n",)),
+            _ANSWER_TOKENS,
+            expected=f" {problem.value}",
+            judge=partial(_judge, problem.value),
+            fields={"cell": problem.cell, "value": problem.value},
+        )
+        for problem in key_problems(context)
+    ]
+
+
+def _judge(value: int, completion: str, outcomes: Sequence[Outcome]) -> Row:
+    return {"passed": _first_number(completion) == value}
+
+
+def key_metrics(rows: Iterable[Row], context: Context) -> dict[str, Metric]:
+    """``accuracy`` over all prompts, and that of each cell ``<length>@<position>``."""
+    settings = context.settings
+    cells: dict[str, list[bool]] = {
+        _cell(*place): []
+        for place in product(settings.key_retrieval_lengths, settings.key_retrieval_positions)
+    }
+    for row in rows:
+        cells.setdefault(row["cell"], []).append(row["passed"])
+    everything = [found for cell in cells.values() for found in cell]
+    return {"accuracy": rate(everything)} | {cell: rate(found) for cell, found in cells.items() if found}
+
+
+def key_problems(context: Context) -> Iterator[KeyProblem]:
+    """``key_retrieval_examples`` prompts per length and position; the filler is the same at each position."""
+    settings, count = context.settings, context.model.count_tokens
+    blocks = _blocks(context, max(settings.key_retrieval_lengths))
+    for length, example in product(settings.key_retrieval_lengths, range(settings.key_retrieval_examples)):
+        for position in settings.key_retrieval_positions:
+            rng = random.Random(f"{settings.seed},{length},{example}")
+            value = rng.randint(10, 99)
+            key = f'def my_function() -> int:\n    """Return the key."""\n    return {value}\n'
+            prompt = _prompt(count, blocks, key, length - _ANSWER_TOKENS, position, rng)
+            yield KeyProblem(f"{length}@{position:g}/{example}", length, position, prompt, value)
+
+
+def _blocks(context: Context, longest: int) -> list[tuple[str, int]]:
+    """Functions of Python files with their tokens, several times what the longest prompt holds."""
+    texts: list[str] = []
+    size = 0
+    for text in _files(context):
+        for function in functions_of(text):
+            source = function.standalone.rstrip() + "\n"
+            if len(source) <= _LONGEST_BLOCK and "my_function" not in source and parse(source):
+                texts.append(source)
+                size += len(source)
+        if size > 32 * longest:
+            break
+    if not texts:
+        raise UserError("there are no Python functions to fill prompts with", key="key_retrieval")
+    return [(text, context.model.count_tokens(text)) for text in texts]
+
+
+def _files(context: Context) -> Iterator[str]:
+    """Python files: of the folder that was named, else of the corpus, else of the standard library."""
+    corpus = context.corpus
+    if context.data is not None:
+        if not context.data.exists():
+            raise UserError("there is no such file or folder", file=context.data, key="--data key_retrieval")
+        corpus = Corpus.open(context.data) if is_corpus(context.data) else None
+    if corpus is not None:
+        yield from (document.text for document in corpus.documents("heldout", "python"))
+        return
+    folder = context.data or Path(sysconfig.get_paths()["stdlib"])
+    files = [folder] if folder.is_file() else sorted(folder.rglob("*.py"))
+    random.Random(context.seed).shuffle(files)
+    for file in files:
+        if not _TESTS & set(file.parts):
+            with suppress(OSError, UnicodeDecodeError):
+                yield file.read_text(encoding="utf-8")
+
+
+def _prompt(
+    count: Callable[[str], int],
+    blocks: list[tuple[str, int]],
+    key: str,
+    budget: int,
+    position: float,
+    rng: random.Random,
+) -> str:
+    """Blocks in random order, again and again if they are few, up to ``budget`` tokens with the key among them.
+
+    The key stands between two blocks, as near to its ``position`` as they allow.
+    """
+    budget -= 1  # for the token before the text
+    room = budget - count(f"{key}\n{_QUESTION}")
+    filler: list[str] = []
+    starts = [0]  # of each block, in tokens, and of what follows the last
+    for text, size in _endless(blocks, rng):
+        if starts[-1] + size + 1 > room:
+            break
+        filler.append(text)
+        starts.append(starts[-1] + size + 1)
+    place = min(range(len(starts)), key=lambda place: abs(starts[place] - position * budget))
+    while True:  # tokens merge or split between blocks: their sum is an estimate
+        prompt = "\n".join([*filler[:place], key, *filler[place:]]) + _QUESTION
+        if not filler or count(prompt) <= budget:
+            return prompt
+        filler.pop()
+
+
+def _endless(blocks: list[tuple[str, int]], rng: random.Random) -> Iterator[tuple[str, int]]:
+    while True:
+        yield from rng.sample(blocks, len(blocks))
+
+
+def _first_number(text: str) -> int | None:
+    match = re.match(r"\s*(\d+)", text)
+    return int(match[1]) if match else None
+
+
+BENCHMARKS = (
+    Benchmark(
+        "key_retrieval",
+        "Key retrieval",
+        "accuracy",
+        needs=frozenset({"filler"}),
+        tasks=key_tasks,
+        metrics=key_metrics,
+        greedy=True,
+    ),
+)

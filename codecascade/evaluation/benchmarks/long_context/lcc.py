@@ -1,0 +1,238 @@
+"""Long code completion (Guo et al. 2023), balanced over file length (paper, Table 7): the next line of a long file.
+
+The paper resampled LCC's validation and test sets so that all lengths count alike, and did not publish which examples
+it took. Here each language's examples are put into buckets by length and the same number is drawn from each. Lengths
+are counted in words and signs, not in a model's tokens, so that every model is asked the same.
+
+A model without long-context training sees the last 4,000 tokens of a file (the paper's rule), one with it all of
+them, however many positions its config names. No config tells: a setting does, and by default the positions.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from codecascade.evaluation.answers.similarity import (
+    code_bleu4,
+    code_tokens,
+    edit_similarity,
+    equal_tokens,
+)
+from codecascade.evaluation.data import Data, Record, holds, locate, read_records
+from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.rates import answers, grouped, mean
+from codecascade.evaluation.task import Benchmark, Context, Continuation, Row, Task
+from codecascade.ground.errors import UserError
+from codecascade.sandbox.outcome import Outcome
+
+LANGUAGES = ("python", "java", "csharp")
+_FIELDS = {"context": str, "gt": str}
+_MAX_NEW_TOKENS = 128  # LongCoder's
+_LONG_CONTEXT = 16_384  # tokens; the paper's long-context models have this many
+_SHORT_VIEW = 4_000
+_SCORES = ("exact_match", "bleu", "edit_similarity")
+_LITERAL = re.compile(r"<(STR|NUM|CHAR)_LIT(?::(.*?))?>", re.DOTALL)
+
+
+def _data(language: str) -> Data:
+    return Data(
+        files=(
+            f"LCC_{language}/test.jsonl*",
+            f"LCC_{language}/*test*",
+            f"*/LCC_{language}/*test*",
+            *(f"{name}*.{kind}" for name in (f"LCC_{language}", language) for kind in ("jsonl*", "parquet")),
+        ),
+        licence="C-UDA",
+        hub=f"microsoft/LCC_{language}",
+        hub_files=("data/test-*.parquet", "data/validation-*.parquet"),
+        fields=("context", "gt"),
+    )
+
+
+def _validation(language: str) -> Data:
+    """The other half of a local copy, where the first is found by a name with ``test``."""
+    files = tuple(f"{folder}LCC_{language}/*{name}*" for folder in ("", "*/") for name in ("valid", "dev"))
+    return replace(DATA[language], files=files, hub_files=("data/validation-*.parquet",))
+
+
+DATA = {language: _data(language) for language in LANGUAGES}
+"""Where each language's examples are."""
+
+
+def tasks(context: Context) -> list[Task]:
+    """The balanced examples of each language, in the order of the data."""
+    settings = context.settings
+    made = []
+    for language, records in _records(context).items():
+        lengths = [len(code_tokens(row["context"])) for _, row in records]
+        rng = random.Random(f"{context.seed},{language}")
+        for place in balanced(
+            lengths, width=settings.lcc_bucket_tokens, most=settings.lcc_examples_per_bucket, rng=rng
+        ):
+            row = records[place][1]
+            made.append(_task(f"{language}/{place}", language, row, lengths[place], context))
+    return made
+
+
+def balanced(lengths: Sequence[int], *, width: int, most: int, rng: random.Random) -> list[int]:
+    """Places of as many examples as can be had with the same number, ``most`` at most, from each bucket of ``width``.
+
+    Buckets that can't give that many are left out: to keep one that holds two examples would leave two of each.
+    """
+    buckets: dict[int, list[int]] = {}
+    for place, length in enumerate(lengths):
+        buckets.setdefault(length // width, []).append(place)
+    sizes = sorted((min(most, len(places)) for places in buckets.values()), reverse=True)
+    each = max(sizes, key=lambda size: (size * sum(other >= size for other in sizes), size), default=0)
+    chosen = [
+        place
+        for _, places in sorted(buckets.items())
+        if len(places) >= each
+        for place in rng.sample(places, each)
+    ]
+    return sorted(chosen)
+
+
+def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
+    """``exact_match``, ``bleu`` and ``edit_similarity``, over all examples and by language (``bleu_java``)."""
+    found = {}
+    for language, some in {"": rows, **grouped(rows, "language")}.items():
+        scores = answers(some, *_SCORES)
+        for name in _SCORES:
+            found[f"{name}{'_' * bool(language)}{language}"] = mean(scores[name], seed=context.seed)
+    return found
+
+
+def notes(rows: Sequence[Row], context: Context) -> list[str]:
+    """What the model was taken for, and how many files were seen in part."""
+    with_or_without = "with" if _is_long(context) else "without"
+    why = "" if context.settings.lcc_long_context is not None else ", by the positions of its context"
+    found = [f"The model is taken for one {with_or_without} long-context training{why} (lcc_long_context)."]
+    cut = sum(bool(row.get("cut")) for row in rows)
+    if cut:
+        found.append(
+            f"Of {cut} of {len(rows)} files the model saw the last {_view(context):,} tokens at most."
+        )
+    return found
+
+
+def _records(context: Context) -> dict[str, list[Record]]:
+    """Examples by language: three data sets, one file that names each example's language, or a folder of some."""
+    given = context.data
+    if given is not None and given.is_file():
+        return _of_one_file([*read_records(given, required=_FIELDS)], given.name)
+    found: dict[str, list[Record]] = {}
+    missing: UserError | None = None
+    for language in LANGUAGES:
+        try:
+            paths = locate("lcc", DATA[language], given)
+        except UserError as error:
+            if given is None or not given.is_dir():
+                raise
+            missing = error
+            continue
+        if given is not None and holds(other := _validation(language), given):
+            paths += [path for path in locate("lcc", other, given) if path not in paths]
+        paths = [path for path in paths if "train" not in path.name] or paths
+        found[language] = [record for path in paths for record in read_records(path, required=_FIELDS)]
+    if not found and missing is not None:
+        raise missing
+    return found
+
+
+def _of_one_file(records: list[Record], name: str) -> dict[str, list[Record]]:
+    default = next((language for language in LANGUAGES if language in name.lower()), None)
+    found: dict[str, list[Record]] = {}
+    for place, row in records:
+        language = row.get("language", default)
+        if language not in LANGUAGES:
+            raise UserError(
+                f"must be one of {', '.join(LANGUAGES)} (or be in the file's name)",
+                file=place,
+                key="language",
+            )
+        found.setdefault(language, []).append((place, row))
+    return found
+
+
+def _task(task_id: str, language: str, row: dict[str, Any], length: int, context: Context) -> Task:
+    text = restored(row["context"])
+    text += "" if text.endswith("\n") else "\n"
+    line = restored(row["gt"])
+    view = _view(context)
+    seen = text if view is None else last_tokens(text, view, context.model.count_tokens)
+    return Task(
+        task_id,
+        Continuation(seen, ("\n",), beyond_context=view is None),
+        _MAX_NEW_TOKENS,
+        expected=line,
+        extract=lambda completion: restored(completion.partition("\n")[0]),
+        judge=_judge(line),
+        fields={"language": language, "length": length, "cut": len(seen) < len(text)},
+    )
+
+
+def _judge(line: str) -> Callable[[str, Sequence[Outcome]], Row]:
+    def judge(completion: str, outcomes: Sequence[Outcome]) -> Row:
+        return {
+            "exact_match": equal_tokens(line, completion),
+            "bleu": code_bleu4(line, completion),
+            "edit_similarity": edit_similarity(line.strip(), completion.strip()),
+        }
+
+    return judge
+
+
+def _is_long(context: Context) -> bool:
+    """Whether the model had long-context training, as far as is known."""
+    said, length = context.settings.lcc_long_context, context.model.context_length
+    return (length is None or length >= _LONG_CONTEXT) if said is None else said
+
+
+def _view(context: Context) -> int | None:
+    """Tokens of a file that the model may see; None for all.
+
+    A server takes no more than its context has room for; one that does not tell is taken for one of 16,384 tokens.
+    """
+    length = context.model.context_length
+    if _is_long(context):
+        if context.model.tokenizer is not None:
+            return None
+        # The token before the text takes a place, too.
+        return _LONG_CONTEXT - _MAX_NEW_TOKENS if length is None else max(1, length - _MAX_NEW_TOKENS - 1)
+    return _SHORT_VIEW if length is None else min(_SHORT_VIEW, max(1, length - _MAX_NEW_TOKENS - 1))
+
+
+def last_tokens(text: str, most: int, count_tokens: Callable[[str], int]) -> str:
+    """The longest end of ``text``, nearly, that has at most ``most`` tokens."""
+    seen = text
+    while seen and (tokens := count_tokens(seen)) > most:
+        # A little less than in proportion, so that few rounds are needed.
+        seen = seen[len(seen) - int(0.99 * len(seen) * most / tokens) :]
+    return seen
+
+
+def restored(code: str) -> str:
+    """Some files have literals as ``<STR_LIT:text>`` or, left out, as ``<NUM_LIT>`` (CodeXGLUE's evaluator)."""
+    return _LITERAL.sub(
+        lambda found: found[2] or ("0" if found[1] == "NUM" and found[2] is None else ""), code
+    )
+
+
+BENCHMARKS = (
+    Benchmark(
+        "lcc",
+        "LCC, balanced: the next line of long files",
+        "exact_match",
+        data=replace(DATA["python"], files=tuple(name for each in DATA.values() for name in each.files)),
+        tasks=tasks,
+        metrics=metrics,
+        notes=notes,
+        greedy=True,
+        ids=r"(python|java|csharp)/\d+$",
+    ),
+)

@@ -1,0 +1,169 @@
+"""Perplexity by position (paper, Fig. 4): does a model still gain from its context, far into a long file?
+
+Source files of at least 50 kB, each scored from its beginning, up to 100,000 tokens, past the model's own context
+too: what becomes of a model there is what the figure shows. The files are those of a folder that ``--data`` names, or
+held-out documents of the corpus.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from codecascade.corpus.reading.languages import kind_of, language_of
+from codecascade.evaluation.drawing import subset
+from codecascade.evaluation.metrics import Metric, bootstrap_ratio
+from codecascade.evaluation.task import Benchmark, Context, Row, Scored
+from codecascade.generation.requests import start_id
+from codecascade.ground.errors import UserError
+
+_FIRST_EDGE = 1024
+
+
+class LongFile(NamedTuple):
+    """A file by name, and its text."""
+
+    name: str
+    text: str
+
+
+def edges(tokens: int) -> list[int]:
+    """The ends of the stretches of positions that are averaged, each twice as long: 1024, 2048, ... ``tokens``."""
+    found = []
+    edge = _FIRST_EDGE
+    while edge < tokens:
+        found.append(edge)
+        edge *= 2
+    return [*found, tokens]
+
+
+def score(context: Context) -> Scored:
+    """``perplexity`` of all tokens, and ``perplexity@<end>`` of those between a stretch's beginning and its end.
+
+    Each is the exponential of the mean loss over tokens; intervals are bootstraps over files.
+    """
+    settings = context.settings
+    scorer, tokenizer = context.needs_scorer("perplexity")
+    files = long_files(context)
+    ends = edges(settings.perplexity_tokens)
+    nats, counts = np.zeros((2, len(files), len(ends)))
+    rows: list[Row] = []
+    for place, file in enumerate(files):
+        ids = tokenizer.encode(file.text)[: settings.perplexity_tokens]
+        # One at a time: a long file's keys and values fill the memory that there is.
+        [(_, scores)] = scorer.log_probabilities([[start_id(tokenizer), *ids]])
+        start = 0
+        for stretch, end in enumerate(ends):
+            nats[place, stretch] = -math.fsum(scores[start:end])
+            counts[place, stretch] = len(scores[start:end])
+            start = end
+        rows.append(
+            {
+                "task_id": file.name,
+                "bytes": len(file.text.encode()),
+                "scored_bytes": len(tokenizer.decode(ids).encode()),
+                "tokens": len(ids),
+                "nats": {str(end): nats[place, stretch] for stretch, end in enumerate(ends)},
+                "loss": {
+                    str(end): _ratio(nats[place, stretch], counts[place, stretch])
+                    for stretch, end in enumerate(ends)
+                },
+            }
+        )
+        context.progress(place + 1, len(files))
+    metrics = {"perplexity": _perplexity(nats.sum(1), counts.sum(1), settings.seed)}
+    for stretch, end in enumerate(ends):
+        if (there := counts[:, stretch] > 0).any():
+            metrics[f"perplexity@{end}"] = _perplexity(
+                nats[there, stretch], counts[there, stretch], settings.seed
+            )
+    return Scored(metrics, rows, _notes(context, rows))
+
+
+def long_files(context: Context) -> list[LongFile]:
+    """Up to ``perplexity_files`` files of at least ``perplexity_min_bytes``, chosen by the seed, in their order.
+
+    Raises:
+        UserError: there is no folder and no corpus, or no file is long enough.
+    """
+    settings = context.settings
+    if context.data is not None:
+        paths = _source_files(context.data, settings.perplexity_min_bytes)
+        chosen = subset(paths, settings.perplexity_files, settings.seed)
+        root = context.data if context.data.is_dir() else context.data.parent
+        files = [LongFile(str(path.relative_to(root)), _text(path)) for path in chosen]
+        where: str | Path = context.data
+    else:
+        corpus = context.needs_corpus("perplexity")
+        table = corpus.documents("heldout", "code")
+        places = [
+            place
+            for place, document in enumerate(table)
+            if len(document.text.encode()) >= settings.perplexity_min_bytes
+        ]
+        documents = (table[place] for place in subset(places, settings.perplexity_files, settings.seed))
+        files = [LongFile(f"{document.repository}/{document.path}", document.text) for document in documents]
+        where = "the corpus"
+    if not files:
+        raise UserError(
+            f"{where} has no source file of {settings.perplexity_min_bytes:,} bytes or more; name a folder with "
+            "some (--data perplexity=FOLDER) or lower perplexity_min_bytes",
+            key="perplexity",
+        )
+    return files
+
+
+def _source_files(root: Path, least: int) -> list[Path]:
+    if root.is_file():
+        return [root] if root.stat().st_size >= least else []
+    if not root.is_dir():
+        raise UserError("there is no such file or folder", file=root, key="--data perplexity")
+    return sorted(_long_source_files(root, least))
+
+
+def _long_source_files(root: Path, least: int) -> Iterator[Path]:
+    for path in root.rglob("*"):
+        language = language_of(path.name)
+        is_code = language is not None and kind_of(language) == "code"
+        if is_code and path.is_file() and not path.is_symlink() and path.stat().st_size >= least:
+            yield path
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def _ratio(nats: float, count: float) -> float | None:
+    return round(nats / count, 4) if count else None
+
+
+def _perplexity(nats: Sequence[float], counts: Sequence[float], seed: int) -> Metric:
+    loss = bootstrap_ratio(nats, counts, seed=seed)
+    return Metric(math.exp(loss.value), math.exp(loss.low), math.exp(loss.high), loss.n)
+
+
+def _notes(context: Context, rows: Sequence[Row]) -> list[str]:
+    length = context.model.context_length
+    beyond = sum(row["tokens"] > length for row in rows) if length else 0
+    if not beyond:
+        return []
+    return [
+        f"{beyond} of {len(rows)} files are longer than the model's context of {length:,} tokens; positions beyond "
+        "it are extrapolated."
+    ]
+
+
+BENCHMARKS = (
+    Benchmark(
+        "perplexity",
+        "Perplexity by position in long files",
+        "perplexity",
+        needs=frozenset({"scores", "files"}),
+        higher_is_better=False,
+        score=score,
+    ),
+)

@@ -1,0 +1,1 @@
+"""What every package may use: errors, whole files, locks, checked input, typed settings, formats."""

@@ -1,0 +1,1 @@
+"""What a recipe will cost, and whether it can run at all."""

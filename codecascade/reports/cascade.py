@@ -1,0 +1,245 @@
+"""``report.md`` and ``report.html``: what a run's stages changed, with intervals, pictures, examples and cost.
+
+The page is one file without scripts or outside parts: it can be sent, printed and opened anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from codecascade.evaluation.analysis.compare import compare
+from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.notation import unit
+from codecascade.ground.errors import UserError
+from codecascade.ground.files import atomic_write
+from codecascade.reports import plots
+from codecascade.reports.cascade_data import ModelReport, RunReport
+from codecascade.reports.columns import COLUMNS, Column
+from codecascade.reports.examples import examples, head, tail
+from codecascade.reports.rendering import render
+from codecascade.reports.tree import tree
+from codecascade.training.logs import read_log
+
+_INSTEAD = "left to right"
+
+
+def write_report(report: RunReport, folder: Path) -> None:
+    """Write ``report.md`` and ``report.html`` into ``folder``, each whole or not at all.
+
+    A model's own report is linked where it is there: ``evaluations/<model>/report.html``.
+    """
+    changes = Changes(folder / "evaluations")
+    own = {model.name: f"evaluations/{model.name}/report.html" for model in report.models}
+    pages = {name: page for name, page in own.items() if (folder / page).exists()}
+    view = {**_view(report, changes), "pages": pages}
+    for name in ("md", "html"):
+        atomic_write(folder / f"report.{name}", render(f"run.{name}", view))
+
+
+def summary(report: RunReport) -> list[RenderableType]:
+    """What a terminal shows at the end: a table of the figures, and one text that the last model filled in."""
+    models = report.models
+    table = Table(
+        "", *(model.name for model in models), title="below each figure its 95 % interval", box=None
+    )
+    table.title_justify = "left"
+    for column in table_columns(models):
+        cells = []
+        for model in models:
+            metric = column.of(model)
+            if metric is not None:
+                cells.append(Text.assemble(column.text(metric), "\n", (column.interval(metric), "dim")))
+            elif (metric := column.instead(model)) is not None:
+                cells.append(Text.assemble((_INSTEAD, "dim"), "\n", column.text(metric)))
+            else:
+                cells.append(Text())
+        table.add_row(column.title + (", %" if column.percent else ""), *cells)
+    shown: list[RenderableType] = [table]
+    shared = examples(models)
+    if shared:
+        example = shared[0]
+        answer = example["answers"][-1]
+        right = "as in the original" if answer["correct"] else f"the original: {example['expected'].strip()}"
+        text = Text(f"\nfilled in by {answer['model'].name} ({right}):\n\n", style="bold")
+        text.append(tail(example["before"], 6), style="dim not bold")
+        text.append(answer["text"], style="green not bold")
+        text.append(head(example["after"], 4), style="dim not bold")
+        shown.append(text)
+    return shown
+
+
+def table_columns(models: Sequence[ModelReport]) -> list[Column]:
+    """The columns that at least one model has a figure for, whatever it could be asked."""
+    return [
+        column
+        for column in COLUMNS
+        if any(column.of(model) or column.instead(model) for model in models)
+        # A model that can't infill has nothing to show by layout, unless another model has.
+        and (any(column.of(model) for model in models) or not column.metric.endswith(("_psm", "_spm")))
+    ]
+
+
+def changed(column: Column, before: Metric, after: Metric) -> str:
+    """``better`` or ``worse`` where the intervals of the two don't overlap, else an empty string."""
+    if after.low > before.high:
+        return "better" if column.higher_is_better else "worse"
+    if after.high < before.low:
+        return "worse" if column.higher_is_better else "better"
+    return ""
+
+
+class Changes:
+    """What differs between two models of a run, by the paired test of their answers (:mod:`..analysis.compare`) or,
+    where they were not asked the same, by intervals that don't overlap. Nothing is said of a model that could not be
+    asked at all (a base without infilling tokens).
+
+    Args:
+        evaluations: the folder that has a folder of each model.
+    """
+
+    def __init__(self, evaluations: Path) -> None:
+        self._evaluations = evaluations
+        self._verdicts: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
+
+    def between(self, first: ModelReport, second: ModelReport, column: Column) -> str:
+        """``better``, ``worse`` or an empty string."""
+        before, after = column.of(first), column.of(second)
+        if before is None or after is None:
+            return ""
+        names = first.name, second.name
+        if names not in self._verdicts:
+            self._verdicts[names] = self._compared(*names)
+        verdict = self._verdicts[names].get((column.benchmark, column.metric))
+        return changed(column, before, after) if verdict is None else verdict
+
+    def _compared(self, first: str, second: str) -> dict[tuple[str, str], str]:
+        try:
+            found = compare(self._evaluations / first, self._evaluations / second)
+        except UserError:  # nothing that both were asked
+            return {}
+        return {
+            (compared.name, difference.metric): difference.verdict
+            for compared in found.benchmarks
+            for difference in compared.differences
+        }
+
+
+def _view(report: RunReport, changes: Changes) -> dict[str, Any]:
+    models = report.models
+    base = models[0]
+    hues = {model.name: plots.hue(place) for place, model in enumerate(models)}
+    columns = table_columns(models)
+    return {
+        "report": report,
+        "hues": hues,
+        "columns": columns,
+        "rows": [(column, [_cell(column, base, model, changes) for model in models]) for column in columns],
+        "tree": tree(models, hues),
+        "headlines": _headlines(columns, models, changes),
+        "interval_plots": [
+            plots.intervals(
+                column.title,
+                {model.name: metric for model in models if (metric := column.of(model))},
+                hues,
+                percent=column.percent,
+            )
+            for column in columns
+            if sum(column.of(model) is not None for model in models) > 1
+        ],
+        "loss_plot": _loss_plot(models, hues),
+        "key_plot": _key_plot(models),
+        "examples": examples(models),
+        "notes": [*report.notes, *_result_notes(models)],
+        "cost": _cost(models),
+    }
+
+
+def _cell(column: Column, base: ModelReport, model: ModelReport, changes: Changes) -> dict[str, Any] | None:
+    metric, instead = column.of(model), column.instead(model)
+    shown = metric or instead
+    if shown is None:
+        return None
+    return {
+        "text": column.text(shown),
+        "interval": column.interval(shown),
+        "n": shown.n,
+        "note": _INSTEAD if metric is None else "",
+        "change": "" if model is base or metric is None else changes.between(base, model, column),
+    }
+
+
+def _headlines(
+    columns: Sequence[Column], models: Sequence[ModelReport], changes: Changes
+) -> list[dict[str, str]]:
+    """Base -> last stage for the figures that moved by more than chance, the best news first.
+
+    Nothing is a gain over a base that could not be asked.
+    """
+    found = []
+    for column in columns:
+        if column.asked_otherwise(models[0]):
+            continue
+        measured = [(model, metric) for model in models if (metric := column.of(model))]
+        if len(measured) < 2:
+            continue
+        (first, before), (last, after) = measured[0], measured[-1]
+        if direction := changes.between(first, last, column):
+            found.append(
+                {
+                    "title": column.title,
+                    "before": column.text(before) + unit(column.metric),
+                    "after": column.text(after) + unit(column.metric),
+                    "between": f"{first.name} → {last.name}",
+                    "direction": direction,
+                }
+            )
+    return sorted(found, key=lambda headline: headline["direction"] == "worse")
+
+
+def _loss_plot(models: Sequence[ModelReport], hues: dict[str, str]) -> str:
+    curves = []
+    for model in models:
+        if model.log is not None and model.log.exists():
+            rows = [row for row in read_log(model.log) if {"tokens", "loss"} <= row.keys()]
+            if rows:
+                tokens, losses = [row["tokens"] for row in rows], [row["loss"] for row in rows]
+                curves.append(plots.LossCurve(model.name, tokens, losses))
+    return plots.loss_curves(curves, hues) if curves else ""
+
+
+def _key_plot(models: Sequence[ModelReport]) -> str:
+    found = {
+        model.name: plots.key_cells(result.metrics)
+        for model in models
+        if (result := model.results.get("key_retrieval")) is not None
+    }
+    cells = {name: of_model for name, of_model in found.items() if of_model}
+    return plots.key_retrieval(cells) if cells else ""
+
+
+def _result_notes(models: Sequence[ModelReport]) -> list[str]:
+    """Notes of stages and benchmarks, each once, with the models that it is about."""
+    about: dict[str, list[str]] = {}
+    for model in models:
+        for note in model.notes:
+            about.setdefault(note, []).append(model.name)
+        for result in model.results.values():
+            for note in result.notes:
+                about.setdefault(f"{result.name}: {note}", []).append(model.name)
+    return [f"{note} ({', '.join(dict.fromkeys(names))})" for note, names in about.items()]
+
+
+def _cost(models: Sequence[ModelReport]) -> dict[str, Any]:
+    return {
+        "tokens": sum(model.tokens for model in models),
+        "steps": sum(model.steps for model in models),
+        "seconds": sum(model.seconds for model in models),
+        "flops": sum(model.flops for model in models),
+        "evaluation_seconds": sum(model.evaluation_seconds for model in models),
+    }

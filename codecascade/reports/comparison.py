@@ -1,0 +1,137 @@
+"""A comparison for readers: ``comparison.md`` and ``comparison.html``, in the look of the reports."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from codecascade.evaluation.analysis.compare import SIGNIFICANT, Compared, Comparison, Difference, Place
+from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.notation import bounds, figure, is_plain, p_value, signed
+from codecascade.ground.files import atomic_write
+from codecascade.reports.pages import address
+from codecascade.reports.rendering import render
+
+_WIDTH, _HEIGHT = 150, 20
+_TONES = {"better": "#14735f", "worse": "#b5483a", "": "#7b8794"}
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> None:
+    """Write ``comparison.md`` and ``comparison.html`` into ``folder``.
+
+    Problems lead to the pages of both evaluations, where these have been written.
+    """
+    view = _view(comparison, folder)
+    for name in ("md", "html"):
+        atomic_write(folder / f"comparison.{name}", render(f"comparison.{name}", view))
+
+
+def row_of(row: Difference) -> dict[str, str]:
+    """A difference in words; rates in percent."""
+    name = row.metric
+    return {
+        "metric": name.replace("_", " "),
+        "first": figure(row.first.value, name),
+        "first_interval": bounds(row.first, name),
+        "second": figure(row.second.value, name),
+        "second_interval": bounds(row.second, name),
+        "difference": signed(row.difference.value, name),
+        "interval": f"{signed(row.difference.low, name)} to {signed(row.difference.high, name)}",
+        "p": p_value(row.p_value),
+        "test": row.test,
+        "verdict": row.verdict,
+        "problems": f"{row.difference.n:,}",
+    }
+
+
+def remarks_on(comparison: Comparison) -> list[str]:
+    """What was not compared, and why; and in what the runs differed."""
+    first, second = comparison.names
+    notes = [f"Only {first} has {name}." for name in comparison.only_first]
+    notes += [f"Only {second} has {name}." for name in comparison.only_second]
+    notes += [f"{name}: not compared: {why}." for name, why in comparison.not_compared.items()]
+    notes += [f"{each.title}: {what}." for each in comparison.benchmarks for what in each.unlike]
+    return notes + [
+        f"{compared.title}: not compared: {', '.join(compared.left_out)}."
+        for compared in comparison.benchmarks
+        if compared.left_out
+    ]
+
+
+def _view(comparison: Comparison, folder: Path) -> dict[str, Any]:
+    first, second = comparison.names
+    rates = [
+        row.difference
+        for compared in comparison.benchmarks
+        for row in compared.differences
+        if not is_plain(row.metric)
+    ]
+    widest = max(map(_reach, rates), default=0.0)  # one scale for all rates
+    tests = sum(len(compared.differences) for compared in comparison.benchmarks)
+    return {
+        "first": first,
+        "second": second,
+        "tests": tests,
+        "by_chance": f"{SIGNIFICANT * tests:.1g}",
+        "benchmarks": [
+            _benchmark(comparison, compared, folder, widest) for compared in comparison.benchmarks
+        ],
+        "notes": remarks_on(comparison),
+    }
+
+
+def _benchmark(comparison: Comparison, compared: Compared, folder: Path, widest: float) -> dict[str, Any]:
+    def places(found: tuple[Place, ...]) -> list[dict[str, Any]]:
+        return [
+            {"name": place.name, "links": _links(comparison, compared.name, place, folder)} for place in found
+        ]
+
+    return {
+        "name": compared.name,
+        "title": compared.title,
+        "rows": [
+            {
+                **row_of(row),
+                "picture": _picture(row, _reach(row.difference) if is_plain(row.metric) else widest),
+            }
+            for row in compared.differences
+        ],
+        "gained": places(compared.gained),
+        "lost": places(compared.lost),
+    }
+
+
+def _links(comparison: Comparison, benchmark: str, place: Place, folder: Path) -> list[tuple[str, str]]:
+    links = []
+    sides = (
+        ("first", comparison.first.folder, place.first),
+        ("second", comparison.second.folder, place.second),
+    )
+    for name, evaluation, number in sides:
+        page, _, anchor = address(number).partition("#")
+        path = evaluation / "problems" / benchmark / page
+        if path.exists():
+            links.append((name, f"{os.path.relpath(path, folder)}#{anchor}"))
+    return links
+
+
+def _reach(metric: Metric) -> float:
+    return max(abs(metric.low), abs(metric.high))
+
+
+def _picture(row: Difference, reach: float) -> str:
+    """Zero in the middle, the interval as a bar, the difference as a dot."""
+    if reach == 0:
+        return ""
+    scale, middle = (_WIDTH / 2 - 6) / reach, _WIDTH / 2
+    low, value, high = (
+        middle + scale * bound for bound in (row.difference.low, row.difference.value, row.difference.high)
+    )
+    tone, y = _TONES[row.verdict], _HEIGHT / 2
+    return (
+        f'<svg class="difference" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="difference">'
+        f'<path d="M{middle} 0V{_HEIGHT}" stroke="#cbd2d9"/>'
+        f'<path d="M{low:.1f} {y}H{high:.1f}" stroke="{tone}" stroke-width="4" stroke-linecap="round" opacity="0.4"/>'
+        f'<circle cx="{value:.1f}" cy="{y}" r="4.5" fill="{tone}"/></svg>'
+    )

@@ -1,0 +1,184 @@
+"""The report of one evaluation folder: ``report.md``, ``report.html`` and ``problems/``.
+
+Everything comes from the folder itself (``results.json``, ``samples/``, ``tasks/``), so that a report can be written
+again at any time, and after each benchmark while an evaluation is under way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from codecascade.evaluation.analysis.beside import tables_beside
+from codecascade.evaluation.analysis.folder import Evaluation, Measured, read_evaluation
+from codecascade.evaluation.analysis.scores import scores, slim
+from codecascade.evaluation.analysis.significance import is_binary
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT, bootstrap_mean, left_to_right, wilson
+from codecascade.evaluation.notation import bounds, figure, unit
+from codecascade.ground.files import atomic_write
+from codecascade.reports import pictures
+from codecascade.reports.failure_table import Problems, failure_table
+from codecascade.reports.pages import problems_of, write_pages
+from codecascade.reports.rendering import duration, number, render
+
+
+def write_evaluation_report(folder: Path, *, pages: bool = True) -> None:
+    """Write the report of the evaluation in ``folder``, and a page for every 40 problems of each benchmark.
+
+    Raises:
+        UserError: there is no evaluation, or a file of it is broken (file and line are named).
+    """
+    evaluation = read_evaluation(folder)
+    problems = {name: problems_of(measured) for name, measured in evaluation.benchmarks.items()}
+    if pages:
+        for name, of_benchmark in problems.items():
+            if of_benchmark:
+                write_pages(evaluation, evaluation.benchmarks[name], of_benchmark)
+    view = _view(evaluation, problems)
+    for name in ("md", "html"):
+        atomic_write(folder / f"report.{name}", render(f"evaluation.{name}", view))
+
+
+def _view(evaluation: Evaluation, problems: Mapping[str, Problems]) -> dict[str, Any]:
+    tables = tables_beside(evaluation)
+    return {
+        "evaluation": evaluation,
+        "headlines": [found for each in evaluation.benchmarks.values() if (found := _headline(each))],
+        "tables": [(found, pictures.strip(found, evaluation.model)) for found in tables],
+        "correlations": pictures.correlations(evaluation),
+        "perplexity": pictures.perplexity(evaluation),
+        "keys": pictures.keys(evaluation),
+        "failures": failure_table(evaluation, problems),
+        "figures": _figures(evaluation),
+        "pages": [name for name, of_benchmark in problems.items() if of_benchmark],
+        "notes": _notes(evaluation),
+        "cost": _cost(evaluation),
+        "settings": {
+            measured.name: (measured.title, _settings(evaluation, measured))
+            for measured in evaluation.benchmarks.values()
+            if measured.settings
+        },
+        "data": [m for m in evaluation.benchmarks.values() if m.source or m.licence],
+        "tools": {name: _text(value) for name, value in (evaluation.about | evaluation.versions).items()},
+    }
+
+
+def _headline(measured: Measured) -> dict[str, str] | None:
+    """The figure that stands for the benchmark; of a model that can't infill, what it does left to right."""
+    instead = left_to_right(measured.metrics, measured.metric)
+    metric = instead or measured.main
+    if metric is None:
+        return None
+    name = measured.metric.replace("_", " ")
+    return {
+        "benchmark": measured.name,
+        "title": measured.title,
+        "metric": name if instead is None else f"{name} left to right, for it has no infilling tokens",
+        "value": figure(metric.value, measured.metric) + unit(measured.metric),
+        "interval": bounds(metric, measured.metric),
+        "n": f"{metric.n:,}",
+        "share": _share(measured),
+        "contamination": _contamination(measured),
+    }
+
+
+def _share(measured: Measured) -> str:
+    """How much of the benchmark was measured, where it was not all of it."""
+    if measured.missing:
+        return f"{measured.missing:,} problems have no samples"
+    if (
+        measured.tasks is not None
+        and measured.tasks_total is not None
+        and measured.tasks < measured.tasks_total
+    ):
+        return f"{measured.tasks:,} of {measured.tasks_total:,} problems"
+    return ""
+
+
+def _contamination(measured: Measured) -> str:
+    """What share of the benchmark is in the training corpus, and the score on the rest."""
+    found = measured.contamination
+    if not found:
+        return ""
+    tasks = set(found.get("tasks", ()))
+    text = (
+        f"{len(tasks):,} of {found.get('of', measured.tasks):,} problems share text with the training corpus"
+    )
+    if not tasks:
+        return text
+    otherwise = f"{measured.metric}_{LEFT_TO_RIGHT}"
+    metric = otherwise if otherwise in measured.metrics else measured.metric
+    scored = scores(measured, metric, slim(measured.rows()))
+    if scored is None or scored.weights is not None:
+        return text
+    clean = scored.values[[place[0] not in tasks for place in scored.keys]]
+    if not len(clean):
+        return text
+    rest = wilson(int(clean.sum()), len(clean)) if is_binary(clean) else bootstrap_mean(clean)
+    return f"{text}; the others: {figure(rest.value, measured.metric)} ({bounds(rest, measured.metric)})"
+
+
+def _figures(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """Every figure in words."""
+    return [
+        {
+            "title": measured.title,
+            "name": measured.name,
+            "rows": [
+                {
+                    "metric": name,
+                    "value": figure(metric.value, name) + unit(name),
+                    "interval": bounds(metric, name),
+                    "n": f"{metric.n:,}",
+                }
+                for name, metric in measured.metrics.items()
+            ],
+        }
+        for measured in evaluation.benchmarks.values()
+    ]
+
+
+def _notes(evaluation: Evaluation) -> list[str]:
+    return [
+        f"{measured.title}: {note}" for measured in evaluation.benchmarks.values() for note in measured.notes
+    ]
+
+
+def _settings(evaluation: Evaluation, measured: Measured) -> dict[str, str]:
+    """With the command, where several measured what is in the folder."""
+    found = {name: _text(value) for name, value in measured.settings.items()}
+    return found if measured.command in ("", evaluation.command) else found | {"command": measured.command}
+
+
+def _cost(evaluation: Evaluation) -> dict[str, str]:
+    """Totals, and the seconds of each benchmark."""
+    found: dict[str, str] = {}
+    for name, value in evaluation.cost.items():
+        label = str(name).replace("_", " ")
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            found[label.removesuffix(" seconds")] = _amount(label, float(value))
+    for measured in evaluation.benchmarks.values():
+        if measured.seconds is not None:
+            found[measured.title] = duration(measured.seconds)
+    return found
+
+
+def _amount(label: str, value: float) -> str:
+    if "seconds" in label:
+        return duration(value)
+    return number(value) if value >= 1000 or value != int(value) else f"{int(value)}"
+
+
+def _text(value: Any) -> str:
+    """A setting for a reader."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value))
+    return str(value)

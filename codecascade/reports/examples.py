@@ -1,0 +1,54 @@
+"""Problems that a cascade's models answered, chosen to show what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from codecascade.evaluation.running.result import Example
+from codecascade.reports.cascade_data import ModelReport
+
+
+def examples(models: Sequence[ModelReport]) -> list[dict[str, Any]]:
+    """The same problems before and after: two that the last model gained, one that it still gets wrong."""
+    for benchmark in ("infilling_heldout", "infilling_single_line", "humaneval"):
+        measured = [model for model in models if benchmark in model.results]
+        if len(measured) < 2:
+            continue
+        by_task = [
+            {example.task_id: example for example in model.results[benchmark].examples} for model in measured
+        ]
+        shared = [task for task in by_task[-1] if all(task in answers for answers in by_task)]
+        gained = [task for task in shared if by_task[-1][task].correct and not by_task[0][task].correct]
+        missed = [task for task in shared if not by_task[-1][task].correct]
+        chosen = sorted(gained, key=lambda task: _effort(by_task[-1][task]), reverse=True)[:2] + missed[:1]
+        return [
+            {
+                "task_id": task,
+                "before": tail(by_task[-1][task].prompt, 14),
+                "after": head(by_task[-1][task].suffix, 8),  # a base that can't infill was not shown it
+                "expected": by_task[-1][task].expected,
+                "answers": [
+                    {"model": model, "text": answers[task].completion, "correct": answers[task].correct}
+                    for model, answers in zip(measured, by_task, strict=True)
+                ],
+            }
+            for task in chosen
+        ]
+    return []
+
+
+def _effort(example: Example) -> int:
+    """Longer lines are better examples, up to what fits a line of the page."""
+    length = len(example.expected.strip())
+    return length if length <= 70 else 0
+
+
+def tail(text: str, lines: int) -> str:
+    """The last ``lines`` of a text."""
+    return "\n".join(text.split("\n")[-lines:])
+
+
+def head(text: str, lines: int) -> str:
+    """The first ``lines`` of a text."""
+    return "\n".join(text.split("\n")[:lines])

@@ -1,0 +1,212 @@
+"""A benchmark's problems to look at: ``problems/<benchmark>/index.html`` and pages of 40 problems each.
+
+Not a file a problem: multi-line infilling has 5,815 of them in two layouts, and as many small files are slow to copy
+and to pack. Not one page a benchmark: that would be 20 MB. The index is a list of links, by what became of the
+problems; each page opens at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from codecascade.evaluation.analysis.failures import PASSED, Answer, Problem, gather, ordered
+from codecascade.evaluation.analysis.folder import Evaluation, Key, Measured, Row, key
+from codecascade.ground.files import atomic_folder
+from codecascade.reports.highlight import highlight
+from codecascade.reports.rendering import render
+
+PER_PAGE = 40
+_PROMPT_LINES = 40
+_SUFFIX_LINES = 24
+_LONGEST = 6000  # characters of an answer or a test
+_PLAIN = "text"
+_DOCUMENT = re.compile(
+    r"^([0-9a-f]{6})[0-9a-f]{26}(?=/)"
+)  # a corpus document's id, too long for a list of links
+_IN_WORDS = ("mbpp", "apps", "gsm8k")  # how the names of those begin whose prompts are natural language
+_TEXTS = frozenset(
+    {"task_id", "prompt", "suffix", "messages", "prefill", "expected", "test", "format", "language"}
+)
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A text cut for the page: ``html``, and how many lines before and after it are not shown."""
+
+    html: str
+    before: int = 0
+    after: int = 0
+
+
+def address(place: int) -> str:
+    """Where the problem number ``place`` of the samples' order stands, relative to its benchmark's folder."""
+    return f"{place // PER_PAGE + 1:03d}.html#p{place + 1}"
+
+
+def anchor(kind: str) -> str:
+    """Of a kind's section in the index."""
+    return (kind or "scored").replace(" ", "-")
+
+
+def problems_of(measured: Measured) -> dict[Key, Problem]:
+    """What became of the benchmark's problems; empty where nothing was generated (losses)."""
+    return gather(row for row in measured.rows() if "completion" in row)
+
+
+def write_pages(evaluation: Evaluation, measured: Measured, problems: Mapping[Key, Problem]) -> None:
+    """Write ``problems/<benchmark>`` anew, whole or not at all."""
+    asked = _asked(measured)
+    overlapping = frozenset((measured.contamination or {}).get("tasks", ()))
+    places = {place: number for number, place in enumerate(problems)}
+    common = {"evaluation": evaluation, "measured": measured, "address": address, "anchor": anchor}
+    with atomic_folder(evaluation.folder / "problems" / measured.name) as folder:
+        start = _common_start([place[0] for place in problems])
+        sections = _sections(problems, places, overlapping, len(start))
+        index = {**common, "sections": sections, "problems": len(problems), "start": start}
+        longest = max(len(item["name"]) for section in sections for item in section["problems"])
+        index["width"] = min(320, 60 + 7 * longest)  # so that few names need a second line
+        index["several"] = any(problem.samples > 1 for problem in problems.values())
+        (folder / "index.html").write_text(render("problems.html", index), encoding="utf-8")
+        ordered_problems = list(problems.values())
+        pages = [ordered_problems[start : start + PER_PAGE] for start in range(0, len(problems), PER_PAGE)]
+        for number, group in enumerate(pages, 1):
+            shown = [_shown(measured, problem, asked.get(problem.key, {}), overlapping) for problem in group]
+            _say_tests_once(shown)
+            view = {
+                **common,
+                "shown": shown,
+                "number": number,
+                "pages": len(pages),
+                "first": places[group[0].key],
+            }
+            (folder / f"{number:03d}.html").write_text(render("problem_page.html", view), encoding="utf-8")
+
+
+def _say_tests_once(shown: list[dict[str, Any]]) -> None:
+    """Problems made of the same program have the same test: half of an infilling page would be that."""
+    said: dict[str, int] = {}
+    for place, item in enumerate(shown):
+        item["test_of"] = said.setdefault(item["test"], place)
+
+
+def _asked(measured: Measured) -> dict[Key, Row]:
+    """The tasks; of a long prompt only what a page shows."""
+    return {key(row): row | {"prompt": _end(row.get("prompt", ""))} for row in measured.asked()}
+
+
+def _end(prompt: str) -> str:
+    """The lines that a page shows, and one more line that says how many came before."""
+    lines = prompt.split("\n")
+    if len(lines) <= _PROMPT_LINES:
+        return prompt[-4 * _LONGEST :]
+    return f"\0{len(lines) - _PROMPT_LINES}\0" + "\n".join(lines[-_PROMPT_LINES:])[-4 * _LONGEST :]
+
+
+def _sections(
+    problems: Mapping[Key, Problem], places: Mapping[Key, int], overlapping: frozenset[str], start: int
+) -> list[dict[str, Any]]:
+    """By kind, those that failed first."""
+    kinds = ordered(problem.kind for problem in problems.values())
+    if PASSED in kinds:
+        kinds = [*(kind for kind in kinds if kind != PASSED), PASSED]
+    return [
+        {
+            "kind": kind or "scored",
+            "anchor": anchor(kind),
+            "problems": [
+                {
+                    "name": _DOCUMENT.sub(r"\1…", _name(problem)[start:]),
+                    "address": address(places[problem.key]),
+                    "share": f"{problem.passed}/{problem.samples}" if problem.samples > 1 and kind else "",
+                    "overlaps": problem.key[0] in overlapping,
+                }
+                for problem in problems.values()
+                if problem.kind == kind
+            ],
+        }
+        for kind in kinds
+    ]
+
+
+def _common_start(names: Sequence[str]) -> str:
+    """Whole parts (up to a slash or an underscore) that all names begin with: links need not repeat them."""
+    if len(names) < 2:
+        return ""
+    first, last = min(names), max(names)  # what these two share, all share
+    length = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    shared = first[:length]
+    return shared[: 1 + max(shared.rfind("/"), shared.rfind("_"))]
+
+
+def _name(problem: Problem) -> str:
+    return " · ".join(part for part in (problem.key[0], problem.key[1].replace("_", " ")) if part)
+
+
+def _shown(measured: Measured, problem: Problem, task: Row, overlapping: frozenset[str]) -> dict[str, Any]:
+    language = str(task.get("language", "python"))
+    if "messages" in task:
+        language = _PLAIN if not task.get("test") else language
+    prompt, before = _prompt(task)
+    in_words = measured.name.startswith(_IN_WORDS)
+    context = "" if in_words else prompt
+    suffix = task.get("suffix")
+    expected = str(task.get("expected", ""))
+    return {
+        "name": _name(problem),
+        "problem": problem,
+        "overlaps": problem.key[0] in overlapping,
+        "fields": {name: value for name, value in task.items() if name not in _TEXTS},
+        "in_words": in_words,
+        "messages": task.get("messages", []),
+        "prompt": Excerpt(highlight(prompt, _PLAIN if in_words else language), before=before)
+        if prompt
+        else None,
+        "suffix": _suffix(prompt, suffix, language) if isinstance(suffix, str) else None,
+        "expected": highlight(expected[:_LONGEST], language, after=context) if expected else "",
+        "test": highlight(str(task.get("test", ""))[:_LONGEST], language),
+        "answers": [_answer(answer, context, language) for answer in _best_first(problem.answers)],
+        "others": problem.samples - sum(answer.count for answer in problem.answers),
+    }
+
+
+def _prompt(task: Row) -> tuple[str, int]:
+    prompt = str(task.get("prompt", ""))
+    if not prompt.startswith("\0"):
+        return prompt, 0
+    _, before, text = prompt.split("\0", 2)
+    return text, int(before)
+
+
+def _suffix(prompt: str, suffix: str, language: str) -> Excerpt:
+    lines = suffix.split("\n")
+    shown = "\n".join(lines[:_SUFFIX_LINES])
+    return Excerpt(highlight(shown, language, after=f"{prompt}\n"), after=max(0, len(lines) - _SUFFIX_LINES))
+
+
+def _best_first(answers: Sequence[Answer]) -> list[Answer]:
+    return sorted(answers, key=lambda answer: answer.kind != PASSED)
+
+
+def _answer(answer: Answer, context: str, language: str) -> dict[str, Any]:
+    row = answer.row
+    completion = str(row.get("completion", ""))
+    scores = {
+        name: value
+        for name, value in row.items()
+        if isinstance(value, float) and name not in ("seconds", "cpu_seconds", "wall_seconds")
+    }
+    return {
+        "kind": answer.kind or "scored",
+        "passed": answer.kind == PASSED,
+        "html": highlight(completion[:_LONGEST], language, after=context),
+        "cut": max(0, len(completion) - _LONGEST),
+        "detail": "" if answer.kind == PASSED else str(row.get("detail") or ""),
+        "stderr": "" if answer.kind == PASSED else str(row.get("stderr") or "").strip()[-2000:],
+        "count": answer.count,
+        "number": answer.number,
+        "scores": scores,
+        "finish_reason": str(row.get("finish_reason") or ""),
+    }

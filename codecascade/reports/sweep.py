@@ -1,0 +1,55 @@
+"""The report of a temperature sweep (paper, Fig. 6), above its evaluations: a page, a picture and plain data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from codecascade.evaluation.analysis.sweep import Sweep, folder_of, read_sweep
+from codecascade.evaluation.notation import bounds, figure
+from codecascade.ground.files import atomic_write, write_json
+from codecascade.reports import plots
+from codecascade.reports.rendering import render
+
+
+def write_sweep_report(root: Path) -> Sweep:
+    """Write ``report.md``, ``report.html``, ``sweep.json`` and ``sweep.svg`` of the evaluations ``temperature_<T>``
+    below ``root``, and return what they come to.
+
+    Raises:
+        UserError: there are none, or they are of different models.
+    """
+    sweep = read_sweep(root)
+    picture = plots.temperature_sweep(sweep) if sweep.figures else ""
+    write_json(root / "sweep.json", sweep.to_json())
+    if picture:
+        atomic_write(root / "sweep.svg", picture)
+    view = {
+        "sweep": sweep,
+        "plot": picture,
+        "benchmarks": [_benchmark(sweep, name, root) for name in sweep.figures],
+    }
+    for name in ("md", "html"):
+        atomic_write(root / f"report.{name}", render(f"sweep.{name}", view))
+    return sweep
+
+
+def _benchmark(sweep: Sweep, name: str, root: Path) -> dict[str, Any]:
+    metrics = sweep.figures[name]
+    temperatures = sorted({temperature for by in metrics.values() for temperature in by})
+    rows = []
+    for temperature in temperatures:
+        cells = [
+            {
+                "text": figure(found.value, metric),
+                "interval": bounds(found, metric),
+                "best": temperature in sweep.best(name, metric),
+            }
+            if (found := by.get(temperature))
+            else None
+            for metric, by in metrics.items()
+        ]
+        report = folder_of(root, temperature) / "report.html"
+        href = f"{report.parent.name}/{report.name}" if report.exists() else ""
+        rows.append((f"{temperature:g}", href, cells))
+    return {"name": name, "metrics": list(metrics), "rows": rows}

@@ -1,0 +1,50 @@
+"""The tree of a cascade's models as a picture."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+
+from codecascade.reports import plots
+from codecascade.reports.cascade_data import ModelReport
+from codecascade.reports.rendering import number
+
+
+def tree(models: Sequence[ModelReport], hues: Mapping[str, str]) -> str:
+    """The tree of models from left to right, as SVG: a box each, with what made it."""
+    width, height, gap_x, gap_y = 168, 62, 46, 16
+    column: dict[str, int] = {}
+    row: dict[str, int] = {}
+    for model in models:
+        column[model.name] = 0 if model.parent is None else column[model.parent] + 1
+        siblings = [other for other in models if other.parent == model.parent and other.name in row]
+        if model.parent is not None and not siblings:
+            row[model.name] = row[model.parent]
+        else:
+            row[model.name] = 1 + max(row.values(), default=-1)
+    parts = []
+    for model in models:
+        x, y = column[model.name] * (width + gap_x), row[model.name] * (height + gap_y)
+        if model.parent is not None:
+            from_x = column[model.parent] * (width + gap_x) + width
+            from_y = row[model.parent] * (height + gap_y) + height / 2
+            middle = (from_x + x) / 2
+            parts.append(
+                f'<path d="M{from_x} {from_y} C{middle} {from_y} {middle} {y + height / 2} {x} {y + height / 2}" '
+                f'fill="none" stroke="{plots.QUIET}" stroke-width="1.5"/>'
+            )
+        line = "the model that came in"
+        if model.parent is not None:
+            line = f"{number(model.tokens)} tokens, {model.steps:,} steps"
+        parts.append(
+            f'<g transform="translate({x} {y})"><rect width="{width}" height="{height}" rx="8" fill="white" '
+            f'stroke="{hues[model.name]}" stroke-width="2"/>'
+            f'<text x="14" y="26" font-weight="600" fill="{plots.INK}">{html.escape(model.name)}</text>'
+            f'<text x="14" y="46" font-size="12" fill="{plots.QUIET}">{html.escape(line)}</text></g>'
+        )
+    full_width = (max(column.values()) + 1) * (width + gap_x) - gap_x
+    full_height = (max(row.values()) + 1) * (height + gap_y) - gap_y
+    return (
+        f'<svg viewBox="-2 -2 {full_width + 4} {full_height + 4}" width="{full_width + 4}" '
+        f'role="img" aria-label="tree of models">{"".join(parts)}</svg>'
+    )

@@ -1,0 +1,1 @@
+"""Our side of the sandbox: starts confined processes, asks them, ends them."""

@@ -1,0 +1,112 @@
+"""Our side of the judges (:mod:`codecascade.sandbox.inside.judge`): starts one, hands it tests, ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import select
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from codecascade.sandbox.host.worker import Kind, Zone, ZoneDied, command_job, import_path
+from codecascade.sandbox.inside import wire as frames
+from codecascade.sandbox.outcome import Limits
+from codecascade.sandbox.program import Command
+
+_MODULES = ("wire", "judge", "verdict", "values/form", "values/reading")
+_START = (
+    "import sys; sys.path.insert(0, '.'); from codecascade.sandbox.inside import judge; judge.main({path!r})"
+)
+_LIMITS = Limits(cpu_seconds=math.inf, memory_mb=4096, address_space=True)
+
+
+class Judge:
+    """A process that judges programs one after the other, confined in a zone of its own.
+
+    Args:
+        kind: how it is confined.
+        layers: as :class:`Zone`'s.
+
+    Raises:
+        ZoneDied: it can't be started.
+    """
+
+    def __init__(self, kind: Kind, layers: tuple[str, ...] | None) -> None:
+        self._socket, its = socket.socketpair()
+        also = its.dup()  # as standard output, which the process replaces
+        try:
+            self._zone = Zone(kind, (), (), (its.fileno(), also.fileno()), layers)
+        except ZoneDied:
+            self._socket.close()
+            raise
+        finally:
+            its.close()
+            also.close()
+        self._waiter = threading.Thread(target=self._wait, daemon=True)
+        self._waiter.start()
+
+    def _wait(self) -> None:
+        with contextlib.suppress(ZoneDied):
+            self._zone.run(command_job(_command()))
+        self._zone.close()
+
+    @property
+    def descriptor(self) -> int:
+        """Readable when there is an answer."""
+        return self._socket.fileno()
+
+    def ask(self, job: dict[str, Any], link: int) -> None:
+        """Have one program judged, which ``link`` leads to.
+
+        Raises:
+            ZoneDied: the process has gone.
+        """
+        try:
+            frames.send_job(self._socket, job, link)
+        except OSError as error:
+            raise ZoneDied(str(error)) from None
+
+    def answer(self, seconds: float | None) -> dict[str, Any]:
+        """How it went; ``seconds`` is None where the answer is known to be there.
+
+        Raises:
+            ZoneDied: the process has gone, or says nothing for so long.
+        """
+        if seconds is not None:
+            poll = select.poll()
+            poll.register(self._socket, select.POLLIN)
+            if not poll.poll(seconds * 1000):
+                raise ZoneDied(f"no answer in {seconds:g} s")
+        try:
+            answer = frames.receive(self._socket.fileno())
+        except OSError as error:
+            raise ZoneDied(str(error)) from None
+        if answer is None:
+            raise ZoneDied("its process has gone")
+        return answer
+
+    def close(self) -> None:
+        """End it."""
+        self._socket.close()
+        self._zone.close()
+        self._waiter.join()
+
+
+@functools.cache
+def _command() -> Command:
+    inside = Path(__file__).parent.parent / "inside"
+    files = {
+        f"codecascade/sandbox/inside/{name}.py": (inside / f"{name}.py").read_text("utf-8")
+        for name in _MODULES
+    }
+    packages = ("", "sandbox/", "sandbox/inside/", "sandbox/inside/values/")
+    files |= {f"codecascade/{package}__init__.py": "" for package in packages}
+    path = import_path()
+    argv = (sys.executable, "-s", "-S", "-P", "-c", _START.format(path=path))
+    environment = {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment |= {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL")}
+    return Command(argv, files, environment=environment, limits=_LIMITS)

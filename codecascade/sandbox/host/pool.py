@@ -1,0 +1,201 @@
+"""The zones of a sandbox: a job goes to one that suits it and is idle, or to a new one."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from codecascade.ground.errors import UserError
+from codecascade.sandbox.host.judges import Judge
+from codecascade.sandbox.host.split import JudgeDied, run_split, tests_job
+from codecascade.sandbox.host.worker import Kind, Zone, ZoneDied, command_job, python_job
+from codecascade.sandbox.outcome import Limits, Outcome, Verdict
+from codecascade.sandbox.program import Command, Program
+
+# Imports that cost many times what a short program does: a zone that made them serves the programs that name them.
+_COMMON = ("typing", "collections", "functools", "re", "string", "heapq", "bisect")
+_PRELOADED = {
+    "common": re.compile(rf"^\s*(?:import|from)\s+(?:{'|'.join(_COMMON)})\b", re.MULTILINE),
+    "numpy": re.compile(r"^\s*(?:import|from)\s+(?:numpy|scipy|pandas)\b", re.MULTILINE),
+    "doctest": re.compile(r"^\s*(?:import|from)\s+(?:doctest|unittest)\b", re.MULTILINE),
+}
+
+
+class Zones:
+    """As many zones of one kind as are in use at the same time; started when they are first needed.
+
+    Args:
+        kind: of confinement.
+        layers: of a zone's ``layers``, those to put on top; None: all.
+    """
+
+    def __init__(self, kind: Kind, layers: tuple[str, ...] | None = None) -> None:
+        self.kind, self._layers = kind, layers
+        self._idle: dict[tuple[str, ...], list[Zone]] = {}
+        self._judges: list[Judge] = []  # that are idle
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Zones:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the idle ones; others are started if there are more jobs."""
+        with self._lock:
+            ended: list[Zone | Judge] = [
+                *(zone for idle in self._idle.values() for zone in idle),
+                *self._judges,
+            ]
+            self._idle.clear()
+            self._judges.clear()
+        for each in ended:
+            each.close()
+
+    def run(self, program: str | Program, *, timeout: float = 10.0, memory_mb: int = 2048) -> Outcome:
+        """Run one Python program; ``timeout`` is in CPU seconds.
+
+        Raises:
+            UserError: one of its files has a name that leads out of its folder, or it is given no time or memory.
+        """
+        if isinstance(program, str):
+            program = Program(program)
+        limits = Limits(timeout if program.timeout is None else program.timeout, memory_mb)
+        check_names(program.files)
+        text = program.source if program.calls else f"{program.source}\n{program.tests}"
+        modules: tuple[str, ...] = ()
+        for name, pattern in _PRELOADED.items() if "import" in text else ():
+            if pattern.search(text):
+                modules = (*modules, *(_COMMON if name == "common" else (name,)))
+        tests = tests_job(program, limits) if program.calls else None
+        outcome = self._run(python_job(program, limits), limits, modules, (), tests)
+        return replace(outcome, tests_apart=tests is not None) if program.tests else outcome
+
+    def run_command(self, command: Command) -> Outcome:
+        """Run one command; ``not_started`` where the machine has no such program.
+
+        Raises:
+            UserError: one of its files or outputs has a name that leads out of its folder.
+        """
+        check_names([*command.files, *command.outputs])
+        return self._run(command_job(command), command.limits, (), command.folders)
+
+    def _run(
+        self,
+        job: dict[str, Any],
+        limits: Limits,
+        modules: tuple[str, ...],
+        folders: tuple[str, ...],
+        tests: dict[str, Any] | None = None,
+    ) -> Outcome:
+        size = str(limits.scratch_mb) if self.kind == "bubblewrap" else ""
+        key = (*modules, size, *folders)
+        for attempt in (1, 2):
+            with self._lock:
+                idle = self._idle.get(key)
+                zone = idle.pop() if idle else None
+            try:
+                if zone is None:
+                    zone = Zone(
+                        self.kind, modules, folders, layers=self._layers, scratch_mb=limits.scratch_mb
+                    )
+            except ZoneDied as error:
+                return Outcome("not_started", str(error))
+            try:
+                answer = zone.run(job) if tests is None else self._run_split(zone, job, tests, limits)
+            except ZoneDied as error:
+                # Perhaps for lack of memory, perhaps the program's doing: once more, in a zone of its own.
+                zone.close()
+                if attempt == 2:
+                    return Outcome("killed", f"the sandbox's process died under it twice ({error})")
+                continue
+            with self._lock:
+                self._idle.setdefault(key, []).append(zone)
+            return outcome_of(answer, limits, is_command="argv" in job)
+        raise AssertionError("unreachable")
+
+    def _run_split(
+        self, zone: Zone, job: dict[str, Any], tests: dict[str, Any], limits: Limits
+    ) -> dict[str, Any]:
+        """A program here, its tests in a judging process."""
+        for _ in (1, 2):
+            with self._lock:
+                judge = self._judges.pop() if self._judges else None
+            if judge is None:
+                judge = Judge(self.kind, self._layers)
+            try:
+                answer = run_split(zone, judge, job, tests, limits)
+            except JudgeDied:
+                judge.close()
+                continue
+            except BaseException:
+                judge.close()
+                raise
+            if answer.get("judge_died"):
+                judge.close()
+            else:
+                with self._lock:
+                    self._judges.append(judge)
+            return answer
+        why = "its answers brought the judging process down twice"
+        return {**NOTHING, "verdict": "failed", "exception": why}
+
+
+NOTHING: dict[str, Any] = {
+    "signal": 0,
+    "exit_status": -1,
+    "stdout": b"",
+    "stderr": b"",
+    "files": {},
+    "cpu_seconds": 0.0,
+    "wall_seconds": 0.0,
+}
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Names of files in a program's folder.
+
+    Raises:
+        UserError: one leads out of it.
+    """
+    for name in names:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            raise UserError(f"{name!r}: must be a relative name that stays in the program's folder")
+
+
+def outcome_of(answer: dict[str, Any], limits: Limits, *, is_command: bool) -> Outcome:
+    """A server's answer in words."""
+    verdict, exception = _verdict(answer, limits, is_command)
+    return Outcome(
+        verdict,
+        exception,
+        answer["stdout"].decode("utf-8", errors="replace"),
+        answer["stderr"].decode("utf-8", errors="replace"),
+        round(answer["cpu_seconds"], 4),
+        round(answer["wall_seconds"], 4),
+        answer["exit_status"]
+        if is_command and answer["exit_status"] >= 0 and not answer["verdict"]
+        else None,
+        answer["files"],
+    )
+
+
+def _verdict(answer: dict[str, Any], limits: Limits, is_command: bool) -> tuple[Verdict, str | None]:
+    told: Verdict | Literal[""] = answer["verdict"]
+    # Also of a program that got to its end between two looks at its clock.
+    if answer["cpu_seconds"] > limits.cpu_seconds and told in ("", "passed"):
+        return "timed_out", f"no end after {limits.cpu_seconds:g} s of CPU time"
+    if told:
+        return told, answer["exception"]
+    if answer["signal"]:
+        return "killed", f"killed by signal {answer['signal']}"
+    if is_command:
+        status = answer["exit_status"]
+        return ("failed", f"exit status {status}") if status else ("passed", None)
+    return "failed", "left before its end"

@@ -1,0 +1,159 @@
+"""One program and its tests in two zones: the program's answers to what the tests call, the tests their verdict."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+import select
+import socket
+from typing import Any
+
+from codecascade.sandbox.host.judges import Judge
+from codecascade.sandbox.host.worker import Zone, ZoneDied
+from codecascade.sandbox.outcome import Limits
+from codecascade.sandbox.program import Program
+
+_GRACE_SECONDS = 2.0  # for the tests to notice that the program has gone
+_VERDICTS = {"P": "passed", "F": "failed", "M": "out_of_memory", "T": "timed_out"}
+# Imported once in the judging process, where tests name them.
+_KNOWN = {
+    "bisect",
+    "collections",
+    "copy",
+    "datetime",
+    "decimal",
+    "doctest",
+    "fractions",
+    "functools",
+    "heapq",
+}
+_KNOWN |= {"itertools", "json", "math", "operator", "random", "re", "statistics", "string", "time", "typing"}
+# They hold no container that a test could hand to a program to be changed.
+_HARMLESS = {"copy", "math", "random", "string", "time"}
+_REACHING = {
+    "exec",
+    "eval",
+    "compile",
+    "globals",
+    "locals",
+    "vars",
+    "open",
+    "input",
+    "breakpoint",
+    "exit",
+    "quit",
+}
+_REACHING |= {"getattr", "setattr", "delattr", "help", "dir", "type", "super", "memoryview"}
+_IMPORT = re.compile(r"^\s*(?:import|from)\s+([\w, ]+)", re.MULTILINE)
+
+
+class JudgeDied(Exception):
+    """The judging process has gone, or says nothing: start another."""
+
+
+def tests_job(program: Program, limits: Limits) -> dict[str, Any]:
+    """What the judging process is told."""
+    text = f"{program.given}\n{program.tests}"
+    return {
+        "given": program.given,
+        "tests": program.tests,
+        "calls": program.calls,
+        "modules": _modules(text),
+        "leaves_nothing": leaves_nothing(text),
+        "cpu_seconds": min(limits.cpu_seconds, 1e6),
+    }
+
+
+@functools.lru_cache(4096)
+def _modules(text: str) -> tuple[str, ...]:
+    words = {word for match in _IMPORT.finditer(text) for word in re.findall(r"\w+", match[1])}
+    return tuple(sorted(words & _KNOWN))
+
+
+@functools.lru_cache(4096)
+def leaves_nothing(text: str) -> bool:
+    """Whether tests can change nothing but what they make themselves, so that others may follow in their process.
+
+    As their text is trusted, this keeps accidents apart, not attacks; what a program can do to them is to change
+    containers that they hand to it, so they must have none but their own.
+    """
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return True  # nothing is run
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and not {alias.name for alias in node.names} <= _HARMLESS:
+            return False
+        if isinstance(node, ast.ImportFrom) and node.module not in _HARMLESS:
+            return False
+        if isinstance(node, ast.Name) and (node.id in _REACHING or node.id.startswith("__")):
+            return False
+        if isinstance(node, ast.Attribute) and (
+            node.attr.startswith("_") or not isinstance(node.ctx, ast.Load)
+        ):
+            return False
+        if isinstance(node, (ast.ClassDef, ast.AsyncFunctionDef, ast.Match)):
+            return False
+    return True
+
+
+def run_split(
+    zone: Zone, judge: Judge, job: dict[str, Any], tests: dict[str, Any], limits: Limits
+) -> dict[str, Any]:
+    """A server's answer, with the verdict of the tests.
+
+    Raises:
+        ZoneDied: the program's zone has gone.
+        JudgeDied: the judging process has.
+    """
+    its, of_tests = socket.socketpair()
+    with its, of_tests:
+        zone.ask(job, its.fileno())
+        try:
+            judge.ask(tests, of_tests.fileno())
+        except ZoneDied as error:
+            broken: ZoneDied | None = error
+        else:
+            broken = None
+    if broken is not None:
+        zone.answer(job)  # its program has ended, as its tests have gone
+        raise JudgeDied(str(broken))
+    answer, first = None, _first(judge.descriptor, zone.descriptor, limits)
+    if first == zone.descriptor:
+        answer = zone.answer(job)
+    try:
+        told = judge.answer(None if first == judge.descriptor else _GRACE_SECONDS)
+    except ZoneDied as error:
+        if answer is None:
+            zone.answer(job)
+        # Still at work with what the program answered when that was at its end: such tests have no verdict.
+        if answer is None or not answer["verdict"]:
+            raise JudgeDied(str(error)) from None
+        told = None
+    answer = answer or zone.answer(job)
+    return _together(answer, told, limits) if told else {**answer, "judge_died": True}
+
+
+def _first(judge: int, zone: int, limits: Limits) -> int | None:
+    """Which of two descriptors has something to read; the judge's if both have, None if none has for very long."""
+    poll = select.poll()
+    poll.register(judge, select.POLLIN)
+    poll.register(zone, select.POLLIN)
+    seconds = 3 * limits.wall_seconds + 60
+    ready = [descriptor for descriptor, _ in poll.poll(seconds * 1000 if seconds < 1e6 else None)]
+    return judge if judge in ready else zone if ready else None
+
+
+def _together(answer: dict[str, Any], told: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    answer["cpu_seconds"] += told["cpu_seconds"]
+    verdict = told["verdict"]
+    if verdict in _VERDICTS:
+        answer["verdict"], answer["exception"] = _VERDICTS[verdict], told["exception"]
+        answer["stderr"] += told["stderr"].encode("utf-8", "replace")
+        if verdict == "T":
+            answer["exception"] = f"no end after {limits.cpu_seconds:g} s of CPU time"
+    elif not answer["verdict"] and not answer["ended"]:
+        # It hung up and went on.
+        answer["verdict"], answer["exception"] = "failed", "left before its end"
+    return answer

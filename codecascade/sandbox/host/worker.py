@@ -1,0 +1,267 @@
+"""The harness's side of one zone: starts its process, hands it jobs, ends it."""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from codecascade.sandbox.inside.kernel.rootfs import SCRATCH, visible
+from codecascade.sandbox.inside.scratch import remove
+from codecascade.sandbox.inside.wire import receive, send, send_job
+from codecascade.sandbox.outcome import Limits
+from codecascade.sandbox.program import Command, Program
+
+Kind = Literal["namespaces", "bubblewrap", "landlock", "none"]
+LAYERS = ("seccomp", "landlock")
+_SERVER = Path(__file__).parent.parent / "inside" / "server.py"
+_START_SECONDS = 120
+_BASES = ("/tmp", "/var/tmp", "/mnt", "/media", "/srv")
+
+
+class ZoneDied(Exception):
+    """The zone's process has gone, or does not answer: start another."""
+
+
+class Zone:
+    """One process that runs jobs one after the other.
+
+    Args:
+        kind: how it is confined.
+        modules: imported in advance.
+        folders: to be read beside the system's and the interpreter's.
+        layers: of ``seccomp`` and ``landlock`` those to put on top where the kernel has them; None: both, except
+            that ``none`` has none.
+        standard: descriptors ``(stdin, stdout)`` of the one program of a zone that is a service.
+        scratch_mb: what the scratch folder may hold; under other kinds than bubblewrap each job's limits say so.
+
+    Raises:
+        ZoneDied: it can't be started; the text says why.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        modules: tuple[str, ...] = (),
+        folders: tuple[str, ...] = (),
+        standard: tuple[int, int] | None = None,
+        layers: tuple[str, ...] | None = None,
+        scratch_mb: int = 256,
+    ) -> None:
+        self.kind = kind
+        if kind == "bubblewrap" and not bubblewrap():
+            raise ZoneDied("bubblewrap is not installed, or this is root")
+        self.scratch = (
+            None if kind in ("namespaces", "bubblewrap") else tempfile.mkdtemp(prefix="codecascade-")
+        )
+        ours, its = socket.socketpair()
+        self._socket = ours
+        search = os.pathsep.join(dict.fromkeys([str(Path(sys.executable).parent), *os.defpath.split(":")]))
+        interpreter = _interpreter_folders()
+        setup = {
+            "kind": kind,
+            "layers": (() if kind == "none" else LAYERS) if layers is None else layers,
+            "harness": os.getpid(),
+            "control": its.fileno(),
+            "folders": [*interpreter, *folders],
+            "path": import_path(),
+            "modules": modules,
+            "scratch": self.scratch or SCRATCH,
+            "base": next((base for base in _BASES if os.path.isdir(base)), "/tmp"),
+            "search": search,
+            "standard": standard,
+        }
+        command = [sys.executable, "-s", "-S", "-P", str(_SERVER), marshal.dumps(setup).hex()]
+        if kind == "bubblewrap":
+            command = [*_bubblewrap([*interpreter, *folders], scratch_mb), *command]
+        environment = {"PATH": search, "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
+        environment["LD_BIND_NOW"] = "1"  # once here, not in each fork
+        environment |= {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL")}
+        with tempfile.TemporaryFile() as messages:
+            try:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,  # not a file: programs inherit the stream, and write it to a pipe
+                    stderr=messages,
+                    pass_fds=[its.fileno(), *(standard or ())],
+                    env=environment,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                _remove(self.scratch)
+                raise ZoneDied(str(error)) from None
+            finally:
+                its.close()
+            self._end = weakref.finalize(self, _end, ours, process, self.scratch, os.getpid())
+            try:
+                answer = self._receive(_START_SECONDS)
+            except ZoneDied as error:
+                self.close()
+                messages.seek(0)
+                lines = messages.read().decode("utf-8", "replace").split("\n")
+                raise ZoneDied(next((line for line in reversed(lines) if line), str(error))) from None
+        if "error" in answer:
+            self.close()
+            raise ZoneDied(answer["error"])
+
+    def run(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        """The server's answer to one job.
+
+        Raises:
+            ZoneDied: it has gone, or has not answered in several times the job's wall-clock limit.
+        """
+        try:
+            send(self._socket.fileno(), dict(job))
+        except OSError as error:
+            raise ZoneDied(str(error)) from None
+        return self.answer(job)
+
+    def ask(self, job: Mapping[str, Any], link: int) -> None:
+        """Hand over a job whose tests run elsewhere, and the descriptor that leads to them; then :meth:`answer`.
+
+        Raises:
+            ZoneDied: the server has gone.
+        """
+        try:
+            send_job(self._socket, dict(job), link)
+        except OSError as error:
+            raise ZoneDied(str(error)) from None
+
+    @property
+    def descriptor(self) -> int:
+        """Readable when there is an answer."""
+        return self._socket.fileno()
+
+    def answer(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to what was asked. Raises ZoneDied as :meth:`run` does."""
+        return self._receive(3 * job["limits"]["wall_seconds"] + 60)
+
+    def _receive(self, seconds: float) -> dict[str, Any]:
+        descriptor = self._socket.fileno()
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        if not poll.poll(seconds * 1000 if seconds < 1e6 else None):
+            raise ZoneDied(f"no answer in {seconds:g} s")
+        try:
+            answer = receive(descriptor)
+        except OSError as error:
+            raise ZoneDied(str(error)) from None
+        if answer is None:
+            raise ZoneDied("its process has gone")
+        return answer
+
+    def close(self) -> None:
+        """End it and whatever runs in it."""
+        self._end()
+
+
+def _end(control: socket.socket, process: subprocess.Popen[bytes], scratch: str | None, owner: int) -> None:
+    if os.getpid() != owner:
+        return  # a fork of the harness has no say
+    with contextlib.suppress(OSError):
+        control.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for an answer
+    control.close()  # the server ends when it reads to the end, or hangs up on the program that it watches
+    if process.stdout:
+        process.stdout.close()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()  # and the kernel, told so by the server, kills that
+        process.wait()
+    _remove(scratch)
+
+
+def _remove(scratch: str | None) -> None:
+    if scratch and os.path.exists(scratch):
+        remove(scratch)
+
+
+def python_job(program: Program, limits: Limits) -> dict[str, Any]:
+    """What the server is told of a Python program."""
+    return {
+        "source": program.source,
+        # Where they run elsewhere, no process of the program's zone ever holds them.
+        "tests": "" if program.calls else program.tests,
+        "restores": bool(program.tests) and not program.calls,
+        "name": program.name,
+        "stdin": _content(program.stdin),
+        "files": {name: _content(content) for name, content in program.files.items()},
+        "outputs": [],
+        "limits": _limits(limits),
+    }
+
+
+def command_job(command: Command) -> dict[str, Any]:
+    """What the server is told of a command."""
+    return {
+        "argv": list(command.argv),
+        "environment": dict(command.environment),
+        "stdin": _content(command.stdin),
+        "files": {name: _content(content) for name, content in command.files.items()},
+        "outputs": list(command.outputs),
+        "limits": _limits(command.limits),
+    }
+
+
+def _content(given: str | bytes | None) -> bytes | None:
+    return given.encode("utf-8", "surrogatepass") if isinstance(given, str) else given
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    return {**vars(limits), "wall_seconds": limits.wall_seconds}
+
+
+def import_path() -> list[str]:
+    """Where programs may import from: the standard library and the installed packages, never our own folder."""
+    paths = sysconfig.get_paths()
+    library = paths["stdlib"]
+    return list(dict.fromkeys([library, f"{library}/lib-dynload", paths["purelib"], paths["platlib"]]))
+
+
+def _interpreter_folders() -> list[str]:
+    """What the interpreter needs of the file system."""
+    links = [sys.prefix, sys.base_prefix, sys.exec_prefix, *import_path(), str(Path(sys.executable).parent)]
+    return sorted({path for link in links for path in (link, os.path.realpath(link)) if path != "/"})
+
+
+def bubblewrap() -> str | None:
+    """Where the command ``bwrap`` is; None where it isn't installed, or gives us nothing that we haven't.
+
+    Root makes namespaces without it or not at all, and the kernel counts no process of root's.
+    """
+    return shutil.which("bwrap") if os.getuid() else None
+
+
+def _bubblewrap(folders: list[str], scratch_mb: int) -> list[str]:
+    """A command line that starts what follows in namespaces of its own, as an ordinary user where we are none."""
+    command = [bubblewrap() or "bwrap", "--unshare-all", "--as-pid-1", "--cap-drop", "ALL"]
+    for path in ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"):
+        if os.path.islink(path):
+            command += ["--symlink", os.readlink(path), path]
+    for path in visible(folders):
+        command += ["--ro-bind", path, path]
+    for name in ("null", "zero", "full", "random", "urandom"):
+        command += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
+    for target, link in (
+        ("/proc/self/fd", "/dev/fd"),
+        (SCRATCH, "/dev/shm"),
+        ("/proc/self/fd/0", "/dev/stdin"),
+    ):
+        command += ["--symlink", target, link]
+    # The server's own code lies outside what programs see; it is read before the first of them starts.
+    package = str(_SERVER.parent.parent.parent)
+    command += ["--ro-bind", package, package, "--proc", "/proc", "--dir", "/tmp"]
+    command += ["--perms", "0700", "--size", str(scratch_mb << 20), "--tmpfs", SCRATCH]
+    return [*command, "--remount-ro", "/", "--chdir", "/", "--"]

@@ -1,0 +1,195 @@
+"""A program's process whose tests run in another (:mod:`codecascade.sandbox.inside.judge`): it answers their calls.
+
+What stands here shares its interpreter with the program and proves nothing. Whatever is sent is taken for a value
+that the program gave. The process holds no test, and no channel on which a pass could be claimed.
+
+Messages are preceded by their length (8 bytes, little-endian). From the tests, each with 8 random bytes that the
+answer begins with: ``M`` or ``P`` and the marshalled or pickled ``(function, arguments, named arguments, CPU
+seconds)``, or ``N`` and the number of an iterator to be asked for its next item. Answers: ``V`` and a value, ``E``
+and an exception, ``S`` at the end of an iterator. The first message is the program's: ``V`` when it has been run.
+"""
+
+from __future__ import annotations
+
+import _io
+import _signal  # type: ignore[import-not-found]
+import builtins
+import marshal
+import os
+import sys
+import time
+
+from codecascade.sandbox.inside import verdict as runner
+from codecascade.sandbox.inside import wire as frames
+from codecascade.sandbox.inside.values import form as values
+from codecascade.sandbox.inside.values import writing as values_out
+
+TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    Job = dict[str, Any]
+
+NAME_BYTES = 8
+_SHOWN = 2_000  # characters of an exception's text, and of a traceback
+
+
+class _TooSlow(BaseException):
+    """A call has used its CPU time."""
+
+
+def run_candidate(job: Job, path: list[str]) -> NoReturn:
+    """Run a job's source, then answer calls until nobody is there any more. Never returns."""
+    leave, me = os._exit, os.getpid()
+    try:
+        sys.path[:] = path
+        sys.argv[:] = ["program.py"]
+        program = _Program(job["name"], job["source"])
+        answer = _answer(bytes(NAME_BYTES), lambda: program.start(job["source"]), program)
+        while os.getpid() == me:  # a child that the program forked has no say
+            runner.flush()  # it is killed where it waits
+            frames.write(runner.CHANNEL, answer)
+            message = frames.read(runner.CHANNEL)
+            if message is None:
+                break
+            answer = program.ask(message)
+    finally:
+        leave(0)
+
+
+_REHEARSAL = """
+def f(numbers, text="", **more):
+    numbers.append(1)
+    return [sorted(numbers), (text, 1.5, True), {"a": None, 2: {3}}] if more else text
+def g(n):
+    return [n, n + 1]
+"""
+
+
+def rehearse() -> None:
+    """Let the server do what its forks will: what the interpreter then learns, none of them learns anew."""
+    program = _Program("rehearsal", _REHEARSAL)
+    _answer(bytes(NAME_BYTES), lambda: program.start(_REHEARSAL), program)
+    calls: list[Any] = [
+        ("f", ([3, 2], "x"), {}, None),
+        ("f", ([2.5], "y"), {"more": 1}, None),
+        ("g", (1,), {}, None),
+    ]
+    for call in [*calls * 12, ("g", ("",), {}, None)]:
+        program.ask(bytes(NAME_BYTES) + b"M" + marshal.dumps(call))
+    del sys.modules["rehearsal"]
+
+
+class _Program:
+    """The program's namespace, and the iterators that it gave away."""
+
+    def __init__(self, name: str, source: str) -> None:
+        self.names = runner.module(name, source)
+        self.iterators: list[Any] = []
+
+    def start(self, source: str) -> None:
+        exec(compile(source, runner.FILE, "exec", dont_inherit=True), self.names)
+
+    def keep(self, iterator: Any) -> int:
+        self.iterators.append(iterator)
+        return len(self.iterators) - 1
+
+    def ask(self, message: bytes) -> bytes:
+        """The answer to one message."""
+        tag, kind, body = (
+            message[:NAME_BYTES],
+            message[NAME_BYTES : NAME_BYTES + 1],
+            message[NAME_BYTES + 1 :],
+        )
+        if kind == b"N":
+            iterator = self.iterators[int(body)]
+            return _answer(tag, lambda: next(iterator), self, ends=True)
+        name, positional, named, seconds = _load(kind, body)
+        arguments, _ = values.survey(positional, named)
+        before = [values.contents(each) for each in arguments]
+
+        def call() -> Any:
+            return self.function(name)(*positional, **named)
+
+        return _answer(
+            tag, call if seconds is None else lambda: _within(seconds, call), self, arguments, before
+        )
+
+    def function(self, name: str) -> Any:
+        """What a name stands for in the program."""
+        if name in self.names:
+            return self.names[name]
+        if hasattr(builtins, name):
+            return getattr(builtins, name)
+        raise NameError(f"name {name!r} is not defined")
+
+
+def _load(kind: bytes, body: bytes) -> Any:
+    if kind == b"M":
+        return marshal.loads(body)
+    import pickle
+
+    return pickle.loads(body)
+
+
+def _answer(
+    tag: bytes, call: Any, program: _Program, arguments: Any = (), before: Any = (), *, ends: bool = False
+) -> bytes:
+    try:
+        try:
+            return tag + b"V" + values_out.encode(call(), arguments, before, program.keep)
+        except StopIteration:
+            if ends:
+                return tag + b"S"
+            raise
+    except BaseException as error:
+        return tag + b"E" + _exception(error, arguments, before)
+
+
+def _exception(error: BaseException, arguments: Any, before: Any) -> bytes:
+    """Type, the builtin types that it derives from, arguments, text, traceback."""
+    try:
+        bases = [each.__name__ for each in type(error).__mro__ if each.__module__ == "builtins"]
+        text = str(error)[:_SHOWN]
+    except BaseException:  # its own text may be hostile
+        bases, text = ["Exception"], ""
+    head = [type(error).__name__, bases, text, _traceback(error)]
+    try:
+        return values_out.encode([*head, list(error.args)], arguments, before)
+    except BaseException:
+        return values_out.encode([*head, None])
+
+
+def _traceback(error: BaseException) -> str:
+    """As Python shows it, of the program's own lines."""
+    shown, real = _io.StringIO(), sys.stderr
+    try:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, values_out.__file__):
+            trace = trace.tb_next
+        error.__traceback__ = trace
+        sys.stderr = shown
+        sys.__excepthook__(type(error), error, trace)
+    except BaseException:
+        pass
+    finally:
+        sys.stderr = real
+    return shown.getvalue()[-_SHOWN:]
+
+
+def _within(seconds: float, call: Any) -> Any:
+    """Call with a limit on CPU time. A hostile program can evade it; the whole program's limit it can't."""
+
+    def stop(*_: object) -> None:
+        raise _TooSlow(f"a call takes longer than {seconds:g} s of CPU time")
+
+    started = time.process_time()
+    _signal.signal(_signal.SIGPROF, stop)
+    _signal.setitimer(_signal.ITIMER_PROF, seconds)
+    try:
+        result = call()
+    finally:
+        _signal.setitimer(_signal.ITIMER_PROF, 0)
+    if time.process_time() - started > seconds:
+        stop()
+    return result

@@ -1,0 +1,411 @@
+"""The server's side of one zone: what is made once, and what is done for each program.
+
+A program is a fork of the warmed server that takes everything from itself before its code begins: other descriptors,
+its user (as root), capabilities, Landlock, limits, seccomp. When it has ended, the server kills whatever else lives
+in the zone, and makes the scratch folder new if anything was left in it.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # signal itself would bring enum along
+import _socket
+import atexit
+import builtins
+import gc
+import os
+import resource
+import sys
+import time
+
+from codecascade.sandbox.inside import candidate, scratch
+from codecascade.sandbox.inside import verdict as runner
+from codecascade.sandbox.inside.kernel import landlock, processor_time, readable, rights, seccomp, syscalls
+from codecascade.sandbox.inside.kernel import rootfs as world
+from codecascade.sandbox.inside.kernel.processes import descendants, kill_descendants, tasks_of
+from codecascade.sandbox.inside.watch import Watch, reset_usage
+
+TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    Job = dict[str, Any]
+    Reply = dict[str, Any]
+
+SIGKILL = 9
+_MEGABYTE = 1 << 20
+_OPEN_FILES = 256
+_LINK, _ASIDE = runner.CHANNEL + 1, _OPEN_FILES - 1
+_WARM_UP = """
+def add(numbers: list[int], more: int = 1) -> list[int]:
+    return sorted([number + more for number in numbers if number > 0], reverse=True)
+class Box:
+    def __init__(self, x): self.x = x
+assert add([1, 2, -3]) == [3, 2] and str(Box(1.5).x) == "1.5" and {1: 2}.get(1) == 2, "no"
+try:
+    int("x")
+except ValueError as error:
+    message = f"{error}"
+def check(candidate):
+    assert candidate([1], 2) == [3]
+check(add)
+"""
+_WARM_UP_JOB: Job = {
+    "restores": True,
+    "source": _WARM_UP,
+    "tests": "",
+    "name": "__main__",
+    "stdin": None,
+    "files": {},
+    "outputs": [],
+    "limits": {
+        "cpu_seconds": 10.0,
+        "wall_seconds": 30.0,
+        "memory_mb": 2048,
+        "processes": 64,
+        "file_mb": 64,
+        "scratch_mb": 256,
+        "output_bytes": 1_000_000,
+        "address_space": True,
+    },
+}
+
+
+class Confinement:
+    """A zone, confined as ``setup["kind"]`` says.
+
+    Args:
+        setup: ``kind`` (``namespaces``; ``bubblewrap``: it has made them around this process; ``landlock``;
+            ``none``), ``layers`` (of ``seccomp`` and ``landlock``), ``control`` (descriptor), ``folders`` (to be
+            read), ``path`` (to import from), ``modules`` (imported in advance), ``scratch`` (a folder), ``base``
+            (see world.build), ``search`` (``PATH``), ``standard`` (descriptors of a service's standard input and
+            output, or None).
+        user: who programs run as if this is root.
+
+    Raises:
+        OSError: the kernel refuses a part of it.
+    """
+
+    def __init__(self, setup: dict[str, Any], user: int) -> None:
+        self.kind, self.control = setup["kind"], setup["control"]
+        self.path, self.folders = setup["path"], setup["folders"]
+        self.is_root = os.getuid() == 0 and self.kind != "bubblewrap" and rights.can_become_another(self.kind)
+        self.user = user if self.is_root else os.getuid()
+        # Else this process can't look into programs of another user but as that user.
+        self.looks_as_user = self.is_root and not rights.has(rights.SYS_PTRACE)
+        self.scratch, self.standard = setup["scratch"], setup["standard"]
+        self.scratch_mb = 0
+        self.rules = -1
+        self.others_of_user = 0
+        _preload(setup["modules"])
+        # A private root shows nothing but system folders; else the interpreter may lie in root's own home.
+        self.reads_all = self.is_root and (
+            self.kind != "namespaces" or not world.readable_to_others(self.folders)
+        )
+        self.kept = rights.reading_capability(self.kind) if self.reads_all else None
+        if self.kind == "namespaces":
+            world.build(self.folders, setup["base"])
+        if self.kind != "namespaces" and not self.is_root and not landlock.version():
+            # Nothing else keeps a program from looking into this process of its own user; this process can't
+            # look at its programs either then.
+            syscalls.hide_memory()
+        syscalls.bound_capabilities(self.kept)
+        syscalls.no_new_privileges()
+        if self.is_root:
+            os.setgroups([])
+        self.has_landlock = "landlock" in setup["layers"] and landlock.version() > 0
+        confines = "seccomp" in setup["layers"] and seccomp.supported()
+        by_landlock = self.kind == "landlock"
+        self.filter = (
+            seccomp.Filter(
+                seccomp.program(
+                    holds_modes=by_landlock and not self.is_root,
+                    holds_times=by_landlock,
+                    holds_length=by_landlock and landlock.version() < 3,
+                )
+            )
+            if confines
+            else None
+        )
+        # Of the server, too: so a program has few to close.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        self.hard = {name: resource.getrlimit(name)[1] for name in _LIMITED}
+        self.limits: dict[str, Any] = {}
+        self.resources: list[tuple[int, tuple[int, int]]] = []
+        if not self.is_root:
+            # Without a handler of its own, process 1 of a namespace can't be interrupted from within it.
+            _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+        os.umask(0o022)
+        os.environ.clear()
+        home = {"HOME": self.scratch, "TMPDIR": self.scratch}
+        os.environ.update({"PATH": setup["search"], "LC_ALL": "C.UTF-8", **home})
+        processor_time.start()
+        self.steps = runner.prepare()
+        self.builtins = tuple(vars(builtins).items())
+        self.renew_scratch(256)
+        _forget_ourselves(self.path)
+        for _ in range(3):
+            exec(compile(_WARM_UP, "warm-up", "exec"), {"__name__": "warm-up"})
+        candidate.rehearse()
+        for _ in range(2):
+            reply = self.run(_WARM_UP_JOB)
+            if reply["verdict"] != "passed":
+                raise OSError(f"a trial did not pass: {reply}")
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+
+    def run(self, job: Job, link: int = -1) -> Reply:
+        """Run one job and leave nothing of it.
+
+        Args:
+            link: of a program whose tests run elsewhere, the descriptor that leads to them; it is closed. When its
+                other end is, the program is at its end.
+
+        Raises:
+            HarnessGone: the other end of ``control`` was closed; the program is dead.
+        """
+        limits = job["limits"]
+        if limits["scratch_mb"] != self.scratch_mb:
+            self.renew_scratch(limits["scratch_mb"])
+        if job["files"]:
+            try:
+                scratch.put(self.scratch, job["files"], self.user)
+            except (OSError, ValueError, RecursionError) as error:
+                # Too much for its folder, or names that no folder can hold. They may come from a hostile text by way
+                # of a compiler: a failure, not "not started", which nobody counts.
+                self.renew_scratch(limits["scratch_mb"])
+                return _failed(f"its files can't be written: {error}")
+        if not self.is_root and self.kind in ("landlock", "none"):
+            self.others_of_user, self.limits = tasks_of(self.user), {}
+        if limits != self.limits:
+            self.limits, self.resources = limits, self._resources(limits)
+        given, out, out_of_it, err, err_of_it = _stdin(job["stdin"]), *os.pipe(), *os.pipe()
+        if self.is_root:
+            for descriptor in (out_of_it, err_of_it):
+                os.fchown(descriptor, self.user, -1)  # so that /dev/stdout can be opened
+        ours, its = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        started = time.monotonic()
+        reset_usage()
+        gc.freeze()  # else the program's first objects start a collection of what the server made since
+        pid = os.fork()
+        if pid == 0:
+            self._become(job, given, out_of_it, err_of_it, its.fileno(), link)
+        for descriptor in (given, out_of_it, err_of_it):
+            os.close(descriptor)
+        its.close()
+        if self.standard and "argv" in job:
+            for descriptor in self.standard:
+                os.close(descriptor)  # so that the ends of the pipes are seen
+        watch = Watch(pid, out, err, ours.fileno(), limits, self.control, self._processes)
+        if link >= 0:
+            watch.poll.register(link, 0)  # its hanging up ends the watch
+        try:
+            if self.looks_as_user:
+                syscalls.look_as(self.user)
+            watch.follow()
+        finally:
+            if self.looks_as_user:
+                syscalls.look_as(0)
+            ended = link < 0 or os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+            status = self._end_all(pid)
+            wall = time.monotonic() - started
+            if sys.exc_info()[0] is None:
+                watch.drain()
+            ours.close()
+            os.close(out)
+            os.close(err)
+        reply: Reply = {
+            "verdict": watch.verdict,
+            "exception": watch.exception,
+            "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
+            "exit_status": os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1,
+            "stdout": bytes(watch.outputs[out]),
+            "stderr": bytes(watch.outputs[err]),
+            "cpu_seconds": watch.cpu_seconds(),
+            "wall_seconds": wall,
+            "files": {},
+            "ended": ended,  # by itself
+        }
+        if job["outputs"]:
+            reply["files"] = scratch.collect(self.scratch, job["outputs"], limits["file_mb"] * _MEGABYTE)
+        if not scratch.is_clean(self.scratch, self.user):
+            self.renew_scratch(self.scratch_mb)
+        return reply
+
+    def renew_scratch(self, megabytes: int) -> None:
+        """An empty scratch folder, and Landlock's rules that name it."""
+        if self.kind == "namespaces":
+            if self.scratch_mb:
+                syscalls.unmount(self.scratch)
+            scratch.mount(self.scratch, megabytes, self.user)
+        else:
+            scratch.empty(self.scratch)
+            os.chown(self.scratch, self.user, -1)
+            os.chmod(self.scratch, 0o700)
+            for name in os.listxattr(self.scratch):
+                os.removexattr(self.scratch, name)
+        self.scratch_mb = megabytes
+        os.chdir(self.scratch)  # where programs start
+        if self.has_landlock and (self.rules < 0 or self.kind == "namespaces"):
+            if self.rules >= 0:
+                os.close(self.rules)
+            private = self.reads_all or self.user == 0
+            folders = readable.shown(
+                self.folders, whole=self.kind == "namespaces" and not private, private=private
+            )
+            self.rules = landlock.ruleset(folders, [self.scratch])
+
+    def _become(self, job: Job, given: int, out: int, err: int, channel: int, link: int) -> NoReturn:
+        """In the fork: from the server's copy to the confined program. Never returns."""
+        leave, told = os._exit, channel
+        try:
+            gc.enable()
+            # Whatever this process inherited: one that was started in the background ignores it.
+            _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+            os.setsid()
+            if self.rules >= 0:
+                landlock.restrict(self.rules)
+            if self.standard and "argv" in job:
+                given, out = self.standard
+            if link >= 0:
+                os.dup2(link, _ASIDE)  # it may have the number of one of those that come
+            for descriptor, place in ((given, 0), (out, 1), (err, 2)):
+                os.dup2(descriptor, place)
+            if channel != runner.CHANNEL:
+                os.dup2(channel, runner.CHANNEL, inheritable=False)
+            told = runner.CHANNEL
+            if link >= 0:
+                os.dup2(_ASIDE, _LINK, inheritable=False)
+            os.closerange(_LINK if link < 0 else _LINK + 1, _OPEN_FILES)
+            if self.is_root:
+                syscalls.become_user(self.user, self.kept)
+                if self.looks_as_user:
+                    syscalls.show_memory()
+            elif self.kind == "namespaces" or self.user == 0:
+                syscalls.drop_capabilities()
+            for name, value in self.resources:
+                resource.setrlimit(name, value)
+            if self.filter:
+                self.filter.install()
+            if "argv" in job:
+                runner.run_command(job)
+            path = [self.scratch, *self.path] if job["files"] else self.path
+            if link >= 0:
+                os.dup2(_LINK, runner.CHANNEL, inheritable=False)  # the program can tell the server nothing
+                os.close(_LINK)
+                candidate.run_candidate(job, path)
+            runner.run_python(self.steps, job, path, self.builtins)
+        except BaseException as error:
+            os.write(told, f"Xcan't be confined: {error}".encode())
+        finally:
+            leave(1)
+
+    def _resources(self, limits: dict[str, Any]) -> list[tuple[int, tuple[int, int]]]:
+        """Resource limits, as far as the ones in force allow; of open files and core dumps the server's own stay."""
+        space = limits["memory_mb"] * _MEGABYTE if limits["address_space"] else resource.RLIM_INFINITY
+        # The watch counts CPU time more finely; this is for the case that it is late.
+        seconds = limits["cpu_seconds"]
+        cpu = int(seconds) + 2 if seconds < 1e9 else resource.RLIM_INFINITY
+        file = limits["file_mb"] * _MEGABYTE
+        # An ordinary user's other processes count as well; in a user namespace, the server does.
+        processes = limits["processes"] + self.others_of_user + (0 if self.is_root else 1)
+        found = []
+        for name, value in zip(_LIMITED, (space, file, cpu, processes), strict=True):
+            hard = self.hard[name]
+            if value == resource.RLIM_INFINITY or (hard != resource.RLIM_INFINITY and hard < value):
+                value = hard
+            found.append((name, (value, value)))
+        return found
+
+    def _processes(self) -> list[int]:
+        """The processes of the program."""
+        if self.kind in ("namespaces", "bubblewrap"):
+            return [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
+        return descendants()
+
+    def _end_all(self, pid: int) -> int:
+        """Kill all that the program started; the wait status of its first process."""
+        status = None
+        try:
+            os.kill(pid, SIGKILL)
+            while True:
+                # Process 1 that has no child is alone in its namespace: all others would be its descendants.
+                done, ended = os.waitpid(-1, os.WNOHANG)
+                if done == pid:
+                    status = ended
+                elif done == 0:
+                    self._kill_others()
+                    done, ended = os.waitpid(-1, 0)
+                    if done == pid:
+                        status = ended
+        except ChildProcessError:
+            assert status is not None
+            return status
+
+    def _kill_others(self) -> None:
+        if self.kind in ("namespaces", "bubblewrap"):
+            # Reaches all other processes of the namespace in one go, forks in progress too.
+            try:
+                os.kill(-1, SIGKILL)
+            except ProcessLookupError:
+                pass
+        else:
+            kill_descendants(self.user)
+
+
+def _failed(why: str) -> Reply:
+    """The reply to a job whose program is not run."""
+    nothing: Reply = {
+        "ended": True,
+        "signal": 0,
+        "exit_status": -1,
+        "stdout": b"",
+        "stderr": b"",
+        "files": {},
+    }
+    return {"verdict": "failed", "exception": why, "cpu_seconds": 0.0, "wall_seconds": 0.0, **nothing}
+
+
+def _stdin(content: bytes | None) -> int:
+    """A descriptor to read ``content`` from."""
+    if not content:
+        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.memfd_create("stdin")
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _preload(modules: list[str]) -> None:
+    """Import what programs are likely to; what ``site`` would have put among the builtins."""
+    from _sitebuiltins import Quitter
+
+    for name in ("exit", "quit"):
+        setattr(builtins, name, Quitter(name, "Ctrl-D"))
+    for name in modules:
+        try:
+            __import__(name)
+        except ImportError:
+            continue
+
+
+def _forget_ourselves(path: list[str]) -> None:
+    """Programs are to find an ordinary interpreter."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "codecascade"]:
+        del sys.modules[name]
+    sys.path[:] = path
+    sys.argv[:] = [""]
+    sys.orig_argv[:] = ["python"]
+    sys.dont_write_bytecode = True
+    atexit._clear()
+
+
+_LIMITED = (
+    resource.RLIMIT_AS,
+    resource.RLIMIT_FSIZE,
+    resource.RLIMIT_CPU,
+    resource.RLIMIT_NPROC,
+)

@@ -1,0 +1,351 @@
+"""A process that runs tests and never holds the code that they test.
+
+It is a confined command (:mod:`codecascade.sandbox.host.judges` starts it) in a zone of its own. Each of the
+functions that tests call is a stand-in that sends its arguments to the program's process
+(:mod:`codecascade.sandbox.inside.candidate`) and gives back what comes, as plain values. Nothing that a program
+can do to its interpreter, its memory or its process is done to this one::
+
+    main      starts a worker again when it has died, and says so of the program that it died at
+      worker    runs tests that can leave nothing behind (``leaves_nothing``), one program's after the other's
+        fork      runs other tests, of one program
+
+Jobs come on descriptor 0, each with the descriptor that leads to the program: ``given`` (trusted text that is run
+first), ``tests``, ``calls`` (names of the program's functions), ``modules`` (to be imported in advance),
+``leaves_nothing``, ``cpu_seconds``. The answer holds ``verdict`` (``P`` passed, ``F`` failed, ``M`` out of memory,
+``G``: the program has gone, ``T`` timed out), ``exception``, ``stderr``, ``cpu_seconds``.
+"""
+
+from __future__ import annotations
+
+import _io
+import _signal  # type: ignore[import-not-found]
+import _socket
+import builtins
+import ctypes
+import gc
+import marshal
+import os
+import resource
+import sys
+import time
+
+from codecascade.sandbox.inside import verdict as runner
+from codecascade.sandbox.inside import wire as frames
+from codecascade.sandbox.inside.values import form as values
+from codecascade.sandbox.inside.values import reading as values_in
+
+TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType
+    from typing import Any, NoReturn
+
+    Job = dict[str, Any]
+    Code = tuple[CodeType, CodeType]
+
+_PR_SET_DUMPABLE = 4
+_REMEMBERED = 512  # tests that are kept compiled
+_MOST_PROGRAMS, _MOST_KILOBYTES = 2_000, 256 << 10  # then a new worker
+_MOST = values.LARGEST + 4096
+_TAG_BYTES = 8
+_FILE = "tests.py"
+_SHOWN = 4_000
+_OVER_TIME = (_signal.SIGPROF, _signal.SIGXCPU)
+
+
+def main(path: list[str]) -> None:
+    """Answer jobs until nobody asks any more."""
+    # No process without capabilities can look into this one or its forks.
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    control = _socket.socket(fileno=os.dup(0))
+    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+    os.dup2(2, 1)  # so that what tests print is no answer
+    sys.path[:] = path
+    sys.argv[:] = [_FILE]
+    gc.freeze()
+    while True:
+        pid = os.fork()
+        if pid == 0:
+            _Worker(control).work()
+        _, status, usage = os.wait4(pid, 0)
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
+            return
+        if os.WIFSIGNALED(status) or os.WEXITSTATUS(status) != _WORN_OUT:
+            frames.send(control.fileno(), _died(status, usage))
+
+
+_WORN_OUT = 3
+
+
+def _died(status: int, usage: resource.struct_rusage) -> dict[str, Any]:
+    """The answer where the process that ran the tests died of them."""
+    over = os.WIFSIGNALED(status) and os.WTERMSIG(status) in _OVER_TIME
+    exception = None if over else "the tests left before their end"
+    seconds = usage.ru_utime + usage.ru_stime
+    return {"verdict": "T" if over else "F", "exception": exception, "stderr": "", "cpu_seconds": seconds}
+
+
+class _Worker:
+    """Runs tests until it is worn out."""
+
+    def __init__(self, control: _socket.socket) -> None:
+        self.control = control
+        self.compiled: dict[tuple[str, str], Code] = {}
+
+    def work(self) -> NoReturn:
+        leave = os._exit
+        try:
+            for _ in range(_MOST_PROGRAMS):
+                job, link = frames.receive_job(self.control)
+                if job is None:
+                    leave(0)
+                frames.send(self.control.fileno(), self.answer(job, link))
+                if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > _MOST_KILOBYTES:
+                    break
+            leave(_WORN_OUT)
+        finally:
+            leave(1)
+
+    def answer(self, job: Job, link: int) -> dict[str, Any]:
+        started = time.process_time()
+        try:
+            code = self.compile(job)
+        except BaseException as error:
+            os.close(link)
+            verdict = ("F", runner.describe(error), "")
+        else:
+            if not job["leaves_nothing"]:
+                return _forked(job, code, link, self.control)
+            _signal.setitimer(_signal.ITIMER_PROF, job["cpu_seconds"])
+            verdict = _Judge(link).run(job, code)
+            _signal.setitimer(_signal.ITIMER_PROF, 0)
+            os.close(link)
+        seconds = time.process_time() - started
+        return {
+            "verdict": verdict[0],
+            "exception": verdict[1] or None,
+            "stderr": verdict[2],
+            "cpu_seconds": seconds,
+        }
+
+    def compile(self, job: Job) -> Code:
+        key = (job["given"], job["tests"])
+        if key not in self.compiled:
+            for name in job["modules"]:
+                __import__(name)  # once here, not in each fork
+            if len(self.compiled) == _REMEMBERED:
+                del self.compiled[next(iter(self.compiled))]
+            given = compile(job["given"], "given.py", "exec", dont_inherit=True)
+            self.compiled[key] = given, compile(job["tests"], _FILE, "exec", dont_inherit=True)
+        return self.compiled[key]
+
+
+def _forked(job: Job, code: Code, link: int, control: _socket.socket) -> dict[str, Any]:
+    """What a fork says that runs the tests."""
+    answer, told = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            control.close()
+            os.close(answer)
+            seconds = int(job["cpu_seconds"]) + 1
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+            resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))  # they start no process, so none is left over
+            text = "\0".join(_Judge(link).run(job, code)).encode("utf-8", "backslashreplace")
+            while text:
+                text = text[os.write(told, text) :]
+        finally:
+            os._exit(0)
+    os.close(told)
+    os.close(link)
+    parts = []
+    while data := os.read(answer, 65536):
+        parts.append(data)
+    os.close(answer)
+    _, status, usage = os.wait4(pid, 0)
+    died = _died(status, usage)
+    if not parts:
+        return died
+    verdict, exception, stderr = b"".join(parts).decode("utf-8", "replace").split("\0", 2)
+    return {**died, "verdict": verdict, "exception": exception or None, "stderr": stderr}
+
+
+class _Ended(BaseException):
+    """The verdict is there, whatever the tests make of this."""
+
+
+class _Judge:
+    """Runs one program's tests."""
+
+    def __init__(self, link: int) -> None:
+        self.link = link
+        self.verdict: tuple[str, str, str] | None = None
+        self.traces: dict[
+            int, tuple[BaseException, str]
+        ] = {}  # of the program, by the exceptions made of its own
+
+    def run(self, job: Job, code: Code) -> tuple[str, str, str]:
+        """Verdict, exception, traceback."""
+        given, tests = code
+        names = runner.module("__main__", job["tests"])
+        try:
+            if job["given"]:
+                exec(given, names)
+            for name in job["calls"]:
+                names[name] = self.stand_in(name, names.get(name))
+            self.answer(bytes(_TAG_BYTES), ())
+            exec(tests, names)
+            verdict = ("P", "", "")
+        except MemoryError:
+            verdict = ("M", "MemoryError", "")
+        except BaseException as error:
+            verdict = ("F", runner.describe(error).replace("\0", " "), self.traceback(error))
+        names.clear()
+        return self.verdict or verdict
+
+    def end(self, verdict: str, exception: str = "") -> NoReturn:
+        """The verdict, once and for all."""
+        self.verdict = self.verdict or (verdict, exception, "")
+        raise _Ended
+
+    def stand_in(self, name: str, reference: object) -> Any:
+        """What the tests call instead of one of the program's functions; with the docstring of what was given.
+
+        ``stand_in.within(seconds)`` is the same with a limit on the CPU time of each call.
+        """
+
+        def function(*arguments: Any, **named: Any) -> Any:
+            return self.call(name, arguments, named, None)
+
+        def within(seconds: float) -> Callable[..., Any]:
+            return lambda *arguments, **named: self.call(name, arguments, named, seconds)
+
+        function.__doc__ = getattr(reference, "__doc__", None)
+        function.__name__ = function.__qualname__ = name
+        function.within = within  # type: ignore[attr-defined]
+        return function
+
+    def call(
+        self, name: str, arguments: tuple[Any, ...], named: dict[str, Any], seconds: float | None
+    ) -> Any:
+        """What the program's function gives back, or an exception that it raised."""
+        own, known = values.survey(arguments, named)
+        call = (name, arguments, named, seconds)
+        return self.ask(_copied(call, name, known), own)
+
+    def ask(self, message: bytes, own: list[Any] | tuple[()] = ()) -> Any:
+        if self.verdict is not None:
+            raise _Ended
+        tag = os.urandom(_TAG_BYTES)
+        try:
+            frames.write(self.link, tag + message)
+        except OSError:
+            self.end("G")
+        return self.answer(tag, own)
+
+    def answer(self, tag: bytes, own: list[Any] | tuple[()]) -> Any:
+        """What comes back; whatever is no answer to what was asked is the end."""
+        try:
+            data = frames.read(self.link, _MOST)
+            if data is None:
+                self.end("G")
+            if data[:_TAG_BYTES] != tag:
+                self.end("F", "answered what was not asked")
+            kind, content = data[_TAG_BYTES : _TAG_BYTES + 1], data[_TAG_BYTES + 1 :]
+            if kind == b"S" and not content:
+                return _END
+            value = values_in.decode(content, own, lambda number: _Iterator(self, number))
+            if kind == b"V":
+                return value
+            error, trace = _exception(value)
+        except OSError:
+            self.end("G")
+        except (ValueError, MemoryError) as problem:  # Malformed is a ValueError
+            self.end("F", f"answered with what is no value ({problem})")
+        self.traces[id(error)] = error, trace
+        raise error
+
+    def traceback(self, error: BaseException) -> str:
+        """As Python shows it; of an exception of the program, the program's."""
+        if id(error) in self.traces:
+            return self.traces[id(error)][1]
+        shown, real = _io.StringIO(), sys.stderr
+        try:
+            trace = error.__traceback__
+            while trace is not None and trace.tb_frame.f_code is _Judge.run.__code__:
+                trace = trace.tb_next
+            error.__traceback__ = trace
+            sys.stderr = shown
+            sys.__excepthook__(type(error), error, trace)
+        except BaseException:
+            pass  # its own text may be hostile
+        finally:
+            sys.stderr = real
+        return shown.getvalue()[-_SHOWN:]
+
+
+_END = object()
+
+
+class _Iterator:
+    """An iterator of the program's, asked for an item at a time."""
+
+    def __init__(self, judge: _Judge, number: int) -> None:
+        self._judge, self._number = judge, number
+
+    def __iter__(self) -> _Iterator:
+        return self
+
+    def __next__(self) -> Any:
+        item = self._judge.ask(b"N%d" % self._number)
+        if item is _END:
+            raise StopIteration
+        return item
+
+    def __reduce__(self) -> Any:
+        return iter, (list(self),)
+
+
+def _copied(call: tuple[Any, ...], name: str, known: bool) -> bytes:
+    """A call in the one direction in which marshal, and pickle for types of libraries, are safe."""
+    if known:
+        try:
+            return b"M" + marshal.dumps(call)
+        except ValueError:
+            pass  # a set of what marshal does not know
+    import pickle
+
+    try:
+        return b"P" + pickle.dumps(call)
+    except Exception as error:
+        raise TypeError(f"an argument of {name}() can't be handed to the program ({error})") from None
+
+
+_EXCEPTIONS = {
+    name: value
+    for name, value in vars(builtins).items()
+    if isinstance(value, type) and issubclass(value, BaseException)
+}
+
+
+def _exception(told: Any) -> tuple[BaseException, str]:
+    """An exception of the type and with the text that the program's has, and the program's traceback."""
+    try:
+        name, bases, text, trace, arguments = told
+        name, text, trace = str(name)[:200].replace("\0", ""), str(text), str(trace)[-_SHOWN:]
+        base = next((_EXCEPTIONS[each] for each in bases if each in _EXCEPTIONS), Exception)
+    except (TypeError, ValueError):
+        raise values_in.Malformed("no exception") from None
+    given = arguments if isinstance(arguments, list) else [text]
+    try:
+        error: BaseException = base(*given)
+        if name == base.__name__ and str(error) == text:
+            return error, trace
+    except Exception:
+        pass  # not made of its arguments alone
+    kind: Any = type(name, (base,), {"__str__": lambda self: text})
+    try:
+        return kind.__new__(kind, *given), trace
+    except Exception:
+        kind = type(name, (Exception,), {"__str__": lambda self: text})
+        return kind(*given), trace

@@ -1,0 +1,113 @@
+"""What a confined program sees: namespaces, a root of its own, one folder to write in. Made once a zone.
+
+The zone's side: nothing here imports more than the interpreter needs, since every program's process is a copy of
+the one that imported it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from codecascade.sandbox.inside.kernel import syscalls
+
+SCRATCH = "/box"
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix", "/gnu")
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+
+
+def enter_namespaces() -> None:
+    """New mount, network, IPC, host-name and PID namespaces (the last for children).
+
+    An ordinary user needs a user namespace for them, in which he stays himself.
+    """
+    flags = (
+        syscalls.CLONE_NEWNS
+        | syscalls.CLONE_NEWNET
+        | syscalls.CLONE_NEWIPC
+        | syscalls.CLONE_NEWUTS
+        | syscalls.CLONE_NEWPID
+    )
+    user, group = os.getuid(), os.getgid()
+    if user == 0:
+        syscalls.unshare(flags)
+        return
+    syscalls.unshare(flags | syscalls.CLONE_NEWUSER)
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{user} {user} 1"),
+        ("gid_map", f"{group} {group} 1"),
+    ):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+
+
+def build(folders: list[str], base: str) -> None:
+    """Make a root of system folders and ``folders``, all read-only, and change to it.
+
+    ``base``: an existing folder that may be hidden in this mount namespace. The folders keep their places; what
+    lies above them (a home that others may not enter) is new and empty.
+    """
+    syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+    sources = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in visible(folders)}
+    devices = {name: os.open(f"/dev/{name}", os.O_PATH | os.O_CLOEXEC) for name in _DEVICES}
+    links = {path: os.readlink(path) for path in _SYSTEM if os.path.islink(path)}
+    proc = os.open("/proc/self/fd", os.O_PATH | os.O_CLOEXEC)
+    syscalls.mount("tmpfs", base, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "size=1m,mode=755")
+    for path, target in links.items():
+        os.symlink(target, base + path)
+    for path, descriptor in sources.items():
+        _bind(proc, descriptor, base + path, is_folder=os.path.isdir(f"/proc/self/fd/{descriptor}"))
+    os.mkdir(f"{base}/dev")
+    for name, descriptor in devices.items():
+        _bind(proc, descriptor, f"{base}/dev/{name}", is_folder=False)
+    for name, target in (
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("shm", SCRATCH),
+    ):
+        os.symlink(target, f"{base}/dev/{name}")
+    for name in ("proc", "tmp", SCRATCH[1:]):
+        os.makedirs(f"{base}/{name}", exist_ok=True)
+    try:
+        # Of the zone's own processes. Allowed while the old one, as complete, can still be seen.
+        flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
+        syscalls.mount("proc", f"{base}/proc", "proc", flags)
+    except OSError:
+        pass  # a container may hide parts of /proc; then there is none inside, which Python does without
+    os.close(proc)
+    for descriptor in (*sources.values(), *devices.values()):
+        os.close(descriptor)
+    syscalls.change_root(base)
+    syscalls.make_read_only("/")
+
+
+def _bind(proc: int, descriptor: int, target: str, *, is_folder: bool) -> None:
+    """Show what an open descriptor names at ``target`` as well, with all that is mounted below it."""
+    os.makedirs(target if is_folder else os.path.dirname(target), exist_ok=True)
+    if not is_folder:
+        os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+    source = f"/proc/self/fd/{descriptor}"
+    syscalls.mount(source, target, None, syscalls.MS_BIND | syscalls.MS_REC)
+
+
+def visible(folders: list[str]) -> list[str]:
+    """System folders and ``folders`` that exist, without those that lie in others of them."""
+    wanted = [path for path in _SYSTEM if os.path.exists(path) and not os.path.islink(path)]
+    wanted += [path for path in folders if os.path.exists(path)]
+    kept: list[str] = []
+    for path in sorted({os.path.normpath(path) for path in wanted}):
+        if path != "/" and not any(path.startswith(f"{other}/") for other in kept):
+            kept.append(path)
+    return kept
+
+
+def readable_to_others(paths: list[str]) -> bool:
+    """Whether a user without rights can read these folders, those above them left out."""
+    for path in paths:
+        if os.path.exists(path):
+            mode = os.stat(path).st_mode
+            if not mode & 0o004 or (os.path.isdir(path) and not mode & 0o001):
+                return False
+    return True

@@ -1,0 +1,190 @@
+"""Reads the bytes in which a program's answers reach the tests (:mod:`codecascade.sandbox.inside.values.form`).
+
+Whatever the bytes are: a value of the types that cross, or :class:`Malformed`.
+"""
+
+from __future__ import annotations
+
+from _json import make_scanner
+
+from codecascade.sandbox.inside.values.form import (
+    ATOMS,
+    DATES,
+    IMMUTABLE,
+    MUTABLE,
+    NUMBERS,
+    TYPES,
+    VIEWS,
+    replace,
+)
+
+TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_CONSTANTS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+
+
+class Malformed(ValueError):
+    """Bytes that no encoder made."""
+
+
+class Opaque:
+    """Something that is true, and equal to nothing else."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"<{self._name} of the program>"
+
+
+class _Context:
+    """What the scanner asks for."""
+
+    strict = True
+    object_hook = None
+    object_pairs_hook = None
+    parse_float = float
+    parse_int = int
+    parse_constant = _CONSTANTS.__getitem__
+    memo: dict[str, str] = {}  # noqa: RUF012
+
+
+_scan: Any = make_scanner(_Context())  # type: ignore[arg-type]
+
+
+def decode(
+    data: bytes,
+    arguments: list[Any] | tuple[Any, ...] = (),
+    iterator: Callable[[int], Any] | None = None,
+) -> Any:
+    """The value; ``arguments`` that the program changed are changed.
+
+    Args:
+        iterator: makes one of the number that :func:`encode`'s ``keep`` gave.
+
+    Raises:
+        Malformed: whatever is wrong with the bytes.
+    """
+    try:
+        text = data.decode()
+        table, end = _scan(text, 0)
+        if end != len(text):
+            raise Malformed("more than one value")
+        return _built(table, arguments, iterator)
+    except Malformed:
+        raise
+    except (Exception, StopIteration) as error:
+        raise Malformed(f"{type(error).__name__}: {error}"[:200]) from None
+
+
+def _built(table: Any, arguments: Any, iterator: Callable[[int], Any] | None) -> Any:
+    root, nodes, order, changed, *is_node = table
+    if not nodes and type(root) in ATOMS:
+        return root
+    values: list[Any] = [MUTABLE[node[0]]() if node[0] in MUTABLE else _NOT_YET for node in nodes]
+
+    def items_of(node: Any) -> list[Any]:
+        items: list[Any] = node[1]
+        if len(node) > 2:
+            for place in node[2]:
+                if (value := values[_index(items[place])]) is _NOT_YET:
+                    raise Malformed("a node before what it holds")
+                items[place] = value
+        elif not ATOMS.issuperset(map(type, items)):
+            raise Malformed("an item that is no atom")
+        return items
+
+    for place in order:
+        kind, items = nodes[_index(place)][0], items_of(nodes[place])
+        if kind in IMMUTABLE:
+            values[place] = IMMUTABLE[kind](items)
+        elif kind == "argument":
+            values[place] = arguments[_index(items[0])]
+        elif kind == "iterator" and iterator is not None:
+            values[place] = iterator(_index(items[0]))
+        elif kind in VIEWS:
+            values[place] = _view(kind, items)
+        else:
+            values[place] = _LEAVES[kind](items)
+    for node, value in zip(nodes, values, strict=True):
+        if node[0] in MUTABLE:
+            replace(value, items_of(node))
+    new = [(arguments[_index(number)], list(values[_index(place)])) for number, place in changed]
+    for argument, items in new:
+        replace(argument, items)
+    if not is_node and type(root) not in ATOMS:
+        raise Malformed("a root that is no atom")
+    return values[_index(root)] if is_node else root
+
+
+_NOT_YET = object()
+
+
+def _index(number: Any) -> int:
+    if type(number) is not int or number < 0:
+        raise Malformed("no number of a node")
+    return number
+
+
+def _view(kind: str, items: list[Any]) -> Any:
+    if kind == "dict_keys":
+        return dict.fromkeys(items).keys()
+    if kind == "dict_values":
+        return dict(enumerate(items)).values()
+    return dict(zip(items[::2], items[1::2], strict=True)).items()
+
+
+def _decimal(items: list[Any]) -> Any:
+    from decimal import Decimal
+
+    return Decimal(str(items[0]))
+
+
+def _integer(text: Any) -> int:
+    return int(text, 16)
+
+
+def _fraction(items: list[Any]) -> Any:
+    from fractions import Fraction
+
+    return Fraction(*map(_integer, items))
+
+
+def _date(name: str) -> Callable[[list[Any]], Any]:
+    def make(items: list[Any]) -> Any:
+        import datetime
+
+        return getattr(datetime, name)(*items)
+
+    return make
+
+
+def _numpy(items: list[Any]) -> Any:
+    import numpy
+
+    is_array, kind, *shape, data = items
+    dtype = numpy.dtype(str(kind))
+    if dtype.kind not in NUMBERS | {"U"}:
+        raise Malformed("an array of no numbers")
+    array = numpy.frombuffer(bytearray.fromhex(data), dtype).reshape(list(map(_index, shape)))
+    return array if is_array else array[()]
+
+
+_LEAVES: dict[str, Callable[[list[Any]], Any]] = {
+    "str": lambda items: bytes.fromhex(items[0]).decode("utf-32-le", "surrogatepass"),
+    "bytes": lambda items: bytes.fromhex(items[0]),
+    "buffer": lambda items: bytearray.fromhex(items[0]),
+    "int": lambda items: _integer(items[0]),
+    "float": lambda items: float(items[0]),
+    "complex": lambda items: complex(*map(float, items)),
+    "opaque": lambda items: Opaque(str(items[0])),
+    "range": lambda items: range(*map(int, items)),
+    "type": lambda items: TYPES[items[0]],
+    "Decimal": _decimal,
+    "Fraction": _fraction,
+    "numpy": _numpy,
+    **{name: _date(name) for name in DATES},
+}

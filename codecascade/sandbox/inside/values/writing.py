@@ -1,0 +1,190 @@
+"""Makes the bytes in which a program's answers reach the tests (:mod:`codecascade.sandbox.inside.values.form`).
+
+It runs in the program's process, beside hostile code, and promises nothing.
+"""
+
+from __future__ import annotations
+
+import sys
+from _json import encode_basestring, make_encoder
+from _operator import is_
+
+from codecascade.sandbox.inside.values.form import (
+    ATOMS,
+    DATES,
+    DIGITS,
+    IMMUTABLE,
+    LARGEST,
+    MUTABLE,
+    NUMBERS,
+    TYPES,
+    VIEWS,
+    contents,
+)
+
+TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+def encode(
+    value: Any,
+    arguments: list[Any] | tuple[Any, ...] = (),
+    before: list[list[Any]] | tuple[list[Any], ...] = (),
+    keep: Callable[[Any], int] | None = None,
+) -> bytes:
+    """A value, and the changes of ``arguments`` (containers that the caller has, too).
+
+    Args:
+        before: the arguments' :func:`contents` before the call.
+        keep: takes an iterator and gives its number.
+
+    Raises:
+        TypeError: there is something else in it.
+        RecursionError: it is nested too deeply.
+    """
+    changed = [
+        number
+        for number, (each, old) in enumerate(zip(arguments, before, strict=False))
+        if len(old) != len(new := contents(each)) or not all(map(is_, old, new))
+    ]
+    digits = sys.get_int_max_str_digits()
+    if digits != DIGITS:
+        sys.set_int_max_str_digits(DIGITS)
+    try:
+        try:
+            if type(value) in ATOMS and not changed:
+                message = "".join(_to_json([value, [], [], []], 0)).encode()
+            else:
+                message = _Encoder(arguments, keep).message(value, changed)
+        except ValueError:  # halves of a pair of surrogates, or very many digits
+            message = _Encoder(arguments, keep, careful=True).message(value, changed)
+    finally:
+        if digits != DIGITS:
+            sys.set_int_max_str_digits(digits)
+    if len(message) > LARGEST:
+        raise TypeError(f"a value of more than {LARGEST >> 20} MB can't be handed to the tests")
+    return message
+
+
+class _Encoder:
+    def __init__(self, arguments: Any, keep: Callable[[Any], int] | None, *, careful: bool = False) -> None:
+        self.keep, self.careful = keep, careful
+        self.nodes: list[Any] = []
+        self.order: list[int] = []
+        self.places: dict[int, int] = {}
+        self.alive: list[Any] = []  # an identity is taken anew when its object dies
+        self.arguments = arguments
+        self.own = {id(each): number for number, each in enumerate(arguments)}
+
+    def message(self, value: Any, changed: list[int]) -> bytes:
+        root = self.item(value)
+        contents_of = [[number, self.node("list", contents(self.arguments[number]))] for number in changed]
+        table = [root, self.nodes, self.order, contents_of]
+        if isinstance(root, tuple):
+            table = [root[0], *table[1:], True]  # the root is a node's number
+        return "".join(_to_json(table, 0)).encode()
+
+    def item(self, value: Any) -> Any:
+        """An atom as it is; a node's number in a tuple, which no atom is."""
+        kind = type(value)
+        if kind in ATOMS and not (self.careful and (kind is str or kind is int)):
+            return value
+        place = self.places.get(id(value))
+        if place is None:
+            self.alive.append(value)
+            place = self.place(value)
+        return (place,)
+
+    def node(self, kind: str, items: list[Any], value: Any = None) -> int:
+        """A node of ``items``, which may hold anything that crosses."""
+        place = len(self.nodes)
+        self.nodes.append(None)
+        if value is not None:
+            self.places[id(value)] = place
+        if self.careful or not ATOMS.issuperset(map(type, items)):
+            items = [self.item(each) for each in items]
+            places = [number for number, each in enumerate(items) if type(each) is tuple]
+            for number in places:
+                items[number] = items[number][0]
+            self.nodes[place] = [kind, items, places]
+        else:
+            self.nodes[place] = [kind, items]
+        if kind not in MUTABLE:
+            self.order.append(place)
+        return place
+
+    def leaf(self, kind: str, items: list[Any]) -> int:
+        self.nodes.append([kind, items])
+        self.order.append(len(self.nodes) - 1)
+        return len(self.nodes) - 1
+
+    def place(self, value: Any) -> int:
+        """The number of a new node."""
+        if (number := self.own.get(id(value))) is not None:
+            return self.leaf("argument", [number])
+        for name, kind in (*MUTABLE.items(), *IMMUTABLE.items()):
+            if isinstance(value, kind):
+                if isinstance(value, bytearray):
+                    return self.leaf("buffer", [bytes(value).hex()])
+                return self.node(name, contents(value), value)
+        # Subclasses cross as their base: an IntEnum, NumPy's float64.
+        if isinstance(value, str):
+            # Hexadecimal, since two halves of a pair would be read as one letter.
+            return self.leaf("str", [str.encode(value, "utf-32-le", "surrogatepass").hex()])
+        if isinstance(value, int):
+            return self.leaf(
+                "int", [int.__format__(value, "x")]
+            )  # in a time that grows with the digits alone
+        if isinstance(value, float):
+            return self.leaf("float", [float.__pos__(value)])
+        if isinstance(value, complex):
+            return self.leaf("complex", [value.real, value.imag])
+        if isinstance(value, bytes):
+            return self.leaf("bytes", [bytes(value).hex()])
+        if isinstance(value, range):
+            return self.leaf("range", [value.start, value.stop, value.step])
+        if isinstance(value, type) and TYPES.get(value.__name__) is value:
+            return self.leaf("type", [value.__name__])
+        if type(value) is VIEWS.get(view := type(value).__name__):
+            held: list[Any] = list(value)
+            return self.node(
+                view, [part for pair in held for part in pair] if view == "dict_items" else held, value
+            )
+        return self.of_library(value)
+
+    def of_library(self, value: Any) -> int:
+        """What is of a module that need not have been imported."""
+        name, module = type(value).__name__, type(value).__module__
+        if module == "decimal" and name == "Decimal":
+            return self.leaf(name, [str(value)])
+        if module == "fractions" and name == "Fraction":
+            return self.leaf(name, [f"{value.numerator:x}", f"{value.denominator:x}"])
+        if module == "datetime" and name in DATES and getattr(value, "tzinfo", None) is None:
+            return self.leaf(name, _fields_of_date(name, value))
+        if module == "numpy" and value.dtype.kind in NUMBERS | {"U"}:
+            data = value.tobytes().hex()
+            return self.leaf("numpy", [name == "ndarray", value.dtype.str, *value.shape, data])
+        if self.keep is not None and hasattr(type(value), "__next__"):
+            return self.leaf("iterator", [self.keep(value)])
+        kind: Any = type(value)
+        if kind.__eq__ is object.__eq__ and not hasattr(kind, "__bool__") and not hasattr(kind, "__len__"):
+            return self.leaf("opaque", [name])
+        raise TypeError(f"a value of type {name} can't be handed to the tests")
+
+
+def _fields_of_date(name: str, value: Any) -> list[int]:
+    if name == "timedelta":
+        return [value.days, value.seconds, value.microseconds]
+    day = [value.year, value.month, value.day] if name != "time" else []
+    if name == "date":
+        return day
+    return [*day, value.hour, value.minute, value.second, value.microsecond]
+
+
+def _no_other(value: object) -> object:
+    raise TypeError(f"a value of type {type(value).__name__} can't be handed to the tests")
+
+
+_to_json: Any = make_encoder(None, _no_other, encode_basestring, None, ":", ",", False, False, True)

@@ -1,0 +1,317 @@
+"""The server follows one program from outside: output, verdict, limits, and its end with all that it started."""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import time
+
+from codecascade.sandbox.inside.kernel import memory as kernel_memory
+from codecascade.sandbox.inside.kernel import processor_time
+from codecascade.sandbox.inside.verdict import CHANNEL, TOKEN_BYTES
+
+TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    Reply = dict[str, Any]
+
+FORGED = "claimed to have passed before its end"
+# Bytes of stack. A C library's read takes 40 more once there are threads; a call from within the program, which exec
+# runs, is 640 deeper at least (CPython 3.11; 3.12: 704; 3.13: 752), a finaliser without Python code 504.
+_SAME_PLACE = 128
+_FIRST_LOOK, _TICK = 0.02, 0.05  # seconds between two looks at what the processes use
+_MOMENT = 1e-5  # to sleep between two looks at where the program waits costs less than to look at once again
+_PAGE = resource.getpagesize()
+_TICKS = os.sysconf("SC_CLK_TCK")
+_CORES = os.cpu_count() or 1
+_FINAL = {b"F": "failed", b"M": "out_of_memory", b"X": "not_started"}
+
+
+class HarnessGone(Exception):
+    """Nobody waits for an answer any more."""
+
+
+class Watch:
+    """One program while it runs.
+
+    Args:
+        pid: its first process.
+        out, err: where its output comes from.
+        channel: where its verdict comes from.
+        limits: of the job; seconds may be infinite.
+        control: readable or hung up when the harness has gone.
+        others: the processes that belong to the program, its first one included.
+    """
+
+    def __init__(
+        self,
+        pid: int,
+        out: int,
+        err: int,
+        channel: int,
+        limits: dict[str, Any],
+        control: int,
+        others: Callable[[], list[int]],
+    ) -> None:
+        self.pid, self.channel, self.limits, self.others = pid, channel, limits, others
+        self.outputs = {out: bytearray(), err: bytearray()}
+        self.token = b""
+        self.awaited = b""  # the message that is still to be answered
+        self.place = -1  # the descriptor that tells where the program waits; read anew at each look
+        self.stack: int | None = None  # where the stack pointer is as the program begins
+        self.verdict = ""
+        self.exception: str | None = None
+        self.control = control
+        self.poll = select.poll()
+        self.own: dict[int, int] = {}  # ticks of CPU time that a process was last seen to have used itself
+        self.seen = 0  # ticks of all processes, those included whose parent never asked what they used
+
+    def follow(self) -> None:
+        """Until the program has ended, has told its verdict, or is over a limit."""
+        started = time.monotonic()
+        cpu_limit, wall_limit = self.limits["cpu_seconds"], self.limits["wall_seconds"]
+        poll, end = self.poll, os.pidfd_open(self.pid)
+        poll.register(end, select.POLLIN)
+        poll.register(self.channel, select.POLLIN)
+        poll.register(self.control, select.POLLHUP)
+        for descriptor in self.outputs:
+            poll.register(descriptor, select.POLLIN)
+        try:
+            look_at = started + _FIRST_LOOK
+            while True:
+                wait = 0.001 if self.awaited else max(0.001, look_at - time.monotonic())
+                for descriptor, _ in poll.poll(wait * 1000):
+                    if descriptor == self.control:
+                        raise HarnessGone
+                    if descriptor in self.outputs:
+                        self._read(descriptor)
+                    elif descriptor == self.channel:
+                        self._listen()
+                    else:
+                        self._listen_to_the_last()
+                        return
+                if self.awaited:
+                    self._answer_when_it_waits()
+                now = time.monotonic()
+                if now >= look_at and not self.verdict:
+                    cpu = self._look()
+                    if cpu >= cpu_limit:
+                        self._end("timed_out", f"no end after {cpu_limit:g} s of CPU time")
+                    elif now - started > wall_limit:
+                        self._end("timed_out", f"no end after {wall_limit:g} s by the clock")
+                    look_at = now + min(_TICK, max(0.005, (cpu_limit - cpu) / _CORES))
+                if self.verdict:
+                    return
+        finally:
+            os.close(end)
+            if self.place >= 0:
+                os.close(self.place)
+
+    def drain(self) -> None:
+        """What is left in the pipes when all that wrote to them is dead."""
+        for descriptor in self.outputs:
+            os.set_blocking(descriptor, False)
+            try:
+                while self._read(descriptor):
+                    pass
+            except BlockingIOError:
+                pass
+
+    def _end(self, verdict: str, exception: str | None) -> None:
+        if not self.verdict:
+            self.verdict, self.exception = verdict, exception
+
+    def _read(self, descriptor: int) -> bool:
+        """Keep the first bytes of an output, read and drop the rest."""
+        data = os.read(descriptor, 65536)
+        if not data:
+            self._forget(descriptor)
+            return False
+        kept = self.outputs[descriptor]
+        room = self.limits["output_bytes"] - len(kept)
+        if room > 0:
+            kept += data[:room]
+        return True
+
+    def _forget(self, descriptor: int) -> None:
+        try:
+            self.poll.unregister(descriptor)
+        except KeyError:
+            pass  # it ended before
+
+    # --- the verdict ---
+
+    def _listen_to_the_last(self) -> None:
+        """Messages that were sent before the process ended."""
+        os.set_blocking(self.channel, False)
+        try:
+            while not self.verdict and self._listen():
+                pass
+        except BlockingIOError:
+            pass
+
+    def _listen(self) -> bool:
+        """One message from the program's process; see :mod:`codecascade.sandbox.inside.verdict`."""
+        try:
+            message = os.read(self.channel, 8192)
+        except ConnectionResetError:
+            message = b""
+        if not message:
+            self._forget(self.channel)
+            return False
+        kind, text = message[:1], message[1:]
+        if self.awaited:
+            self._end("failed", FORGED)  # whoever waits for an answer says nothing meanwhile
+        elif kind == b"B" if self.stack is None else kind == b"D":
+            self.awaited = kind
+            self._answer_when_it_waits(looks=20)
+        elif kind == b"P" and self.token and text == self.token:
+            self._end("passed", None)
+        elif kind in _FINAL and (kind != b"X" or self.stack is None):  # once begun, it was started
+            self._end(_FINAL[kind], text.decode("utf-8", "replace") or None)
+        else:
+            self._end("failed", FORGED)
+        return True
+
+    def _waits_at(self) -> int | None:
+        """The stack pointer of the program's first thread, which is to wait for an answer.
+
+        None: it does not wait yet. 0: this kernel does not tell.
+        """
+        try:
+            if self.place < 0:
+                self.place = os.open(f"/proc/{self.pid}/syscall", os.O_RDONLY | os.O_CLOEXEC)
+            words = os.pread(self.place, 200, 0).split()
+        except OSError:
+            return 0
+        # number, six arguments, stack pointer, program counter; fewer words while it is in no call
+        if len(words) == 9 and int(words[1], 16) == CHANNEL and int(words[3], 16) == TOKEN_BYTES:
+            return int(words[7], 16)
+        return None
+
+    def _answer_when_it_waits(self, looks: int = 1) -> None:
+        """The token, to whoever waits at the place where the program's beginning did; for a beginning, nothing."""
+        for _ in range(looks):
+            place = self._waits_at()
+            if place is not None:
+                break
+            time.sleep(_MOMENT)
+        else:
+            return  # a busy machine, or other threads of the program: the next turn looks again
+        if self.awaited == b"B":
+            self.stack = place
+            answer = bytes(TOKEN_BYTES)
+        elif 0 <= (self.stack or 0) - place <= _SAME_PLACE:
+            answer = self.token = os.urandom(TOKEN_BYTES)
+        else:
+            self._end("failed", FORGED)
+            return
+        self.awaited = b""
+        try:
+            os.write(self.channel, answer)
+        except OSError:
+            pass  # it has ended meanwhile
+
+    # --- limits ---
+
+    def _look(self) -> float:
+        """CPU seconds of all processes so far; over the limit on memory, the program is at its end."""
+        cpu = usage_of_children()
+        resident = reserved = 0
+        pids = self.others()
+        for pid in pids:
+            try:
+                with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+                    fields = file.read(2048).rpartition(b")")[2].split()
+            except OSError:
+                continue
+            if fields[0] == b"Z" and pid != self.pid:
+                reap(pid)
+                continue
+            cpu += sum(map(int, fields[11:15])) / _TICKS
+            own = int(fields[11]) + int(fields[12])
+            before = self.own.get(pid, 0)
+            self.seen += own - before if own >= before else own
+            self.own[pid] = own
+            reserved += int(fields[20])
+            resident += int(fields[21]) * _PAGE
+        limit = self.limits["memory_mb"] << 20
+        kept = kernel_memory.held(pids, limit - resident)
+        if reserved > limit:
+            kept += kernel_memory.unseen(pids)
+        if resident + kept > limit and (len(pids) == 1 or kept + sum(map(_proportional, pids)) > limit):
+            self._end("out_of_memory", f"more than {self.limits['memory_mb']} MB of memory in use")
+        elif reserved > limit and _shared(pids) > limit:
+            self._end("out_of_memory", f"more than {self.limits['memory_mb']} MB of shared memory")
+        return max(cpu, self.seen / _TICKS, processor_time.seconds())
+
+    def cpu_seconds(self) -> float:
+        """Of all processes, when all have ended and have been waited for."""
+        return max(usage_of_children(), self.seen / _TICKS, processor_time.seconds())
+
+
+def reap(pid: int) -> None:
+    """A dead orphan counts against the limit on processes until it has been waited for."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass  # its own parent lives
+
+
+def _proportional(pid: int) -> int:
+    """Bytes of a process's memory, what it shares with others divided among them."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+            return sum(int(line.split()[1]) * 1024 for line in file if line.startswith(b"Pss:"))
+    except OSError:
+        return _memory(pid, 1)
+
+
+def _memory(pid: int, field: int) -> int:
+    """Bytes that a process has reserved (field 0) or resident (1), all that it shares included; 0: it has ended.
+
+    For one that can't be looked into, as it runs a file that may be executed and not be read.
+    """
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[field]) * _PAGE
+    except OSError:
+        return 0
+
+
+def _shared(pids: list[int]) -> int:
+    """Bytes of the memory that processes share without a file: it is held also where nobody has it resident."""
+    sizes: dict[bytes, int] = {}
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/maps", "rb") as file:
+                for line in file:
+                    place, rights, offset, _, inode, *name = line.split(maxsplit=5)
+                    if rights.endswith(b"s") and name and name[0].startswith((b"/dev/zero", b"/memfd:")):
+                        start, end = (int(part, 16) for part in place.split(b"-"))
+                        sizes[inode] = max(sizes.get(inode, 0), int(offset, 16) + end - start)
+        except PermissionError:
+            sizes[b"of %d" % pid] = _memory(pid, 0)  # it may all be shared
+        except OSError:
+            continue  # it has ended meanwhile
+    return sum(sizes.values())
+
+
+_reaped = 0.0
+
+
+def usage_of_children() -> float:
+    """CPU seconds of the program's processes that have been waited for since :func:`reset_usage`."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime - _reaped
+
+
+def reset_usage() -> None:
+    """Count from here on."""
+    global _reaped
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    _reaped = usage.ru_utime + usage.ru_stime
+    processor_time.reset()

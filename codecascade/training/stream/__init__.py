@@ -1,0 +1,1 @@
+"""The data stream: documents and dialogues into packed rows, as a function of the seed."""

@@ -1,0 +1,63 @@
+"""Settings of the data stream: what is mixed, and how documents become infillings."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from codecascade.ground.settings import Settings
+
+
+class InfillingSettings(Settings):
+    """Infilling as the paper has it (section 2.3), and what departs from it on purpose."""
+
+    rate: float = Field(
+        default=0.9, ge=0, le=1, description="share of the documents that are split, if they fit whole"
+    )
+    spm_share: float = Field(
+        default=0.5, ge=0, le=1, description="share of the split ones in SPM; the others are PSM"
+    )
+    level: Literal["character", "line"] = Field(
+        default="character", description="what the two split points lie between; both are drawn independently"
+    )
+    whole_line_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="share of the split ones whose middle is one whole line that isn't blank",
+    )
+    middle_weight: float = Field(
+        default=1.0, gt=0, description="loss weight of a middle and of the token that ends it"
+    )
+    rest_weight: float = Field(
+        default=1.0, ge=0, description="loss weight of a split document's other tokens"
+    )
+
+
+class MixtureItem(Settings):
+    """One source of a mixture (a row of the paper's Table 1)."""
+
+    source: str = Field(
+        description="code, python, natural_language_code, natural_language, a language, or dialogues"
+    )
+    share: float = Field(gt=0, description="of the tokens, in proportion to the other sources' shares")
+    corpus: str | None = Field(
+        default=None, description="folder of shards, or a file of dialogues; default: the recipe's corpus"
+    )
+    granularity: Literal["document", "function"] = Field(
+        default="document",
+        description="whole documents, or one Python function of each, another in each epoch",
+    )
+    min_characters: int = Field(default=0, ge=0, description="shorter documents or functions are passed over")
+    max_characters: int | None = Field(
+        default=None, gt=0, description="longer documents or functions are passed over"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.max_characters is not None and self.max_characters < self.min_characters:
+            raise ValueError(
+                f"max_characters ({self.max_characters}) is less than min_characters ({self.min_characters})"
+            )
+        return self

@@ -1,0 +1,154 @@
+"""Sources: tables of documents or dialogues, each made into an endless sequence of training items.
+
+Item ``n`` of a source depends on nothing but the seed: epoch ``n // len(table)``, and in it the place that a keyed
+permutation gives to ``n % len(table)``. Whatever is drawn for a document is keyed by seed, epoch and document.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Literal, Protocol
+
+from codecascade.corpus.documents import Document
+from codecascade.corpus.reading.functions import Function, functions_of
+from codecascade.ground.errors import UserError
+from codecascade.tokens.chat import Message
+from codecascade.tokens.tokenizer import Tokenizer
+from codecascade.training.stream.infill import Item, dialogue_item, training_item
+from codecascade.training.stream.settings import InfillingSettings, MixtureItem
+
+
+class Table(Protocol):
+    """Something to draw from: :class:`codecascade.corpus.corpus.DocumentTable`, or a table of dialogues."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the content or its order does."""
+        ...
+
+
+class Dialogue(Protocol):
+    """A row of a table of dialogues."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def messages(self) -> Sequence[Message]: ...
+
+
+@dataclass(frozen=True)
+class StreamSource:
+    """A table, and its part in a mixture. For the last three fields see :class:`MixtureItem`."""
+
+    name: str
+    share: float
+    table: Table
+    kind: Literal["documents", "dialogues"] = "documents"
+    granularity: Literal["document", "function"] = "document"
+    min_characters: int = 0
+    max_characters: int | None = None
+
+    def __post_init__(self) -> None:
+        if not len(self.table):
+            raise UserError(f"the source {self.name!r} is empty; take it out of the mixture, or fill it")
+        if self.kind == "dialogues" and (self.granularity, self.min_characters, self.max_characters) != (
+            "document",
+            0,
+            None,
+        ):
+            raise UserError(
+                f"the source {self.name!r} holds dialogues: granularity, min_characters and max_characters "
+                "are for documents"
+            )
+
+    @classmethod
+    def of(cls, item: MixtureItem, table: Table) -> StreamSource:
+        """A recipe's mixture item with its table."""
+        return cls(
+            item.source,
+            item.share,
+            table,
+            "dialogues" if item.source == "dialogues" else "documents",
+            item.granularity,
+            item.min_characters,
+            item.max_characters,
+        )
+
+
+class ItemSequence:
+    """The endless sequence of a source's items: ``sequence.item(n)`` for any ``n >= 0``, in any order."""
+
+    def __init__(
+        self,
+        source: StreamSource,
+        tokenizer: Tokenizer,
+        *,
+        context: int,
+        seed: int,
+        infilling: InfillingSettings | None,
+    ) -> None:
+        self.source, self._tokenizer = source, tokenizer
+        self._context, self._seed, self._infilling = context, seed, infilling
+
+    def item(self, number: int) -> Item | None:
+        """The item, or None where the draw has nothing to train on and is passed over."""
+        table = self.source.table
+        epoch, position = divmod(number, len(table))
+        row = table[permuted(position, len(table), key=f"{self._seed},{epoch},{self.source.name}")]
+        return self._dialogue(row) if self.source.kind == "dialogues" else self._document(row, epoch)
+
+    def _dialogue(self, dialogue: Dialogue) -> Item | None:
+        item = dialogue_item(
+            self._tokenizer, dialogue.messages, context=self._context, document_id=dialogue.id
+        )
+        return item if item.weights.any() else None
+
+    def _document(self, document: Document, epoch: int) -> Item | None:
+        id_, text = document.id, document.text
+        if self.source.granularity == "function":
+            functions = [f for f in _functions(text) if self._accepts(f.source)]
+            if not functions:
+                return None
+            # each epoch the next one of a shuffled order: none comes twice before all came once
+            random.Random(f"{self._seed},{id_}").shuffle(functions)
+            chosen = functions[epoch % len(functions)]
+            id_, text = f"{id_}/{chosen.qualified_name}", chosen.standalone.rstrip() + "\n"
+        elif not self._accepts(text):
+            return None
+        rng = random.Random(f"{self._seed},{epoch},{id_}")
+        return training_item(
+            self._tokenizer, text, rng, self._infilling, context=self._context, document_id=id_
+        )
+
+    def _accepts(self, text: str) -> bool:
+        longest = self.source.max_characters
+        return self.source.min_characters <= len(text) and (longest is None or len(text) <= longest)
+
+
+def _functions(text: str) -> list[Function]:
+    return functions_of(text) if "def " in text else []  # spares the parser much of what isn't Python
+
+
+def permuted(position: int, size: int, *, key: str) -> int:
+    """The place of ``position`` in a permutation of ``range(size)`` that ``key`` chooses.
+
+    A Feistel network of four rounds over the next even power of two, walked until the result is inside the range:
+    no table of ``size`` numbers has to be shuffled, kept or saved.
+    """
+    half = max(1, ((size - 1).bit_length() + 1) // 2)
+    while True:
+        left, right = position >> half, position & ((1 << half) - 1)
+        for number in range(4):
+            digest = blake2b(f"{key},{number},{right}".encode(), digest_size=8).digest()
+            left, right = right, left ^ (int.from_bytes(digest) & ((1 << half) - 1))
+        position = left << half | right
+        if position < size:
+            return position

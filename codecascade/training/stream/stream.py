@@ -1,0 +1,167 @@
+"""The data stream: a weighted mixture of documents and dialogues, infilled and packed into rows.
+
+The stream is a function of the seed. A step has ``rows`` rows; each is a logical stream of its own, to which the
+sources' items are dealt out like cards. Who computes a row, when, and in how many processes does not matter, so a
+run resumes exactly on any number of ranks; the state of a row is a few integers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from codecascade.ground.errors import UserError
+from codecascade.tokens.tokenizer import Tokenizer
+from codecascade.training.stream.packing import LogicalStream
+from codecascade.training.stream.settings import InfillingSettings
+from codecascade.training.stream.sources import ItemSequence, StreamSource
+
+__all__ = ["Batch", "StreamSource", "TokenStream"]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """``R`` rows of a step; ``T`` is the sequence length.
+
+    ``counts`` are of these rows: ``documents`` (begun here), of them ``fitting`` (no longer than a row),
+    ``infilled``, ``cut`` and ``truncated`` (dialogues); ``passed_over`` (draws without use), ``padding`` (tokens) and
+    ``tokens/<source>``. The effective infilling rate is ``infilled / documents``.
+    """
+
+    tokens: Tensor  # (R, T + 1) int64
+    weights: Tensor  # (R, T) float32: loss weight of predicting tokens[:, 1:]
+    document_ids: Tensor  # (R, T) int32: which piece of the row tokens[:, :-1] belong to
+    documents: list[list[str]]  # ids of the documents of each row
+    counts: dict[str, int]
+
+    @staticmethod
+    def join(parts: Sequence[Batch]) -> Batch:
+        """The rows of all parts, in order."""
+        counts: Counter[str] = Counter()
+        for part in parts:
+            counts.update(part.counts)
+        return Batch(
+            torch.cat([part.tokens for part in parts]),
+            torch.cat([part.weights for part in parts]),
+            torch.cat([part.document_ids for part in parts]),
+            [row for part in parts for row in part.documents],
+            dict(counts),
+        )
+
+
+class TokenStream:
+    """Batches for training.
+
+    Args:
+        sources: what is mixed; shares are of tokens and need not add up to 1.
+        sequence_length: ``T``, tokens predicted a row; a row has ``T + 1`` tokens, and rows don't overlap.
+        rows: logical streams: the rows of a step over all ranks.
+        infilling: None for left-to-right training alone.
+        document_masks: attention stays inside a document, so the label that crosses from one to the next is masked.
+
+    Attributes:
+        identity: everything that decides what the stream gives, by name, for a run that goes on to compare: nested
+            and JSON-able, contents as hashes beside their numbers.
+
+    Raises:
+        UserError: no source, two of one name, or a tokenizer without infilling tokens where they are needed.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[StreamSource],
+        tokenizer: Tokenizer,
+        *,
+        sequence_length: int,
+        rows: int,
+        seed: int,
+        infilling: InfillingSettings | None,
+        document_masks: bool = False,
+    ) -> None:
+        names = [source.name for source in sources]
+        if not names or len(set(names)) < len(names):
+            raise UserError(f"a mixture needs sources of different names (got {', '.join(names) or 'none'})")
+        if infilling is not None and infilling.rate and tokenizer.infilling is None:
+            raise UserError("the tokenizer has no infilling tokens, which this stage's infilling needs")
+        self._length, self._pad_id, self._document_masks = sequence_length, tokenizer.pad_id, document_masks
+        sequences = [
+            ItemSequence(source, tokenizer, context=sequence_length + 1, seed=seed, infilling=infilling)
+            for source in sources
+        ]
+        self._streams = [LogicalStream(row, rows, sequences, sequence_length + 1) for row in range(rows)]
+        self.identity: dict[str, Any] = {
+            "sources": {
+                s.name: {
+                    "share": s.share,
+                    s.kind: len(s.table),
+                    "content": s.table.fingerprint,
+                    "granularity": s.granularity,
+                    "min_characters": s.min_characters,
+                    "max_characters": s.max_characters,
+                }
+                for s in sources
+            },
+            "order": names,
+            "tokenizer": {
+                "ids": tokenizer.vocab_size,
+                "content": _hash([tokenizer.spec, tokenizer.config]),
+            },
+            "sequence_length": sequence_length,
+            "rows": rows,
+            "seed": seed,
+            "document_masks": document_masks,
+            "infilling": None if infilling is None else infilling.model_dump(),
+        }
+
+    def batch(self, rows: range) -> Batch:
+        """The next row of each of these logical streams."""
+        return Batch.join([self._batch_of_one(row) for row in rows])
+
+    def state_dict(self, rows: range) -> dict[str, Any]:
+        """Where these logical streams are, by row: JSON-able, some hundred bytes a row."""
+        return {str(row): self._streams[row].state_dict() for row in rows}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Put the logical streams named in ``state`` where they were; it may name more than this process needs."""
+        for row, of_row in state.items():
+            self._streams[int(row)].load_state_dict(of_row)
+
+    def fingerprint(self) -> str:
+        """Of everything that decides what the stream gives: equal if and only if the batches are."""
+        return _hash(self.identity)
+
+    def _batch_of_one(self, row: int) -> Batch:
+        pieces, counts = self._streams[row].next_row()
+        tokens = np.full(self._length + 1, self._pad_id, np.int64)
+        weights = np.zeros(self._length + 1, np.float32)
+        document_ids = np.full(self._length + 1, len(pieces), np.int32)
+        position = 0
+        for number, piece in enumerate(pieces):
+            here = slice(position, position + piece.end - piece.start)
+            tokens[here] = piece.item.ids[piece.start : piece.end]
+            weights[here] = piece.item.weights[piece.start : piece.end]
+            document_ids[here] = number
+            if (
+                self._document_masks or piece.start
+            ):  # a later piece begins with a token that was a target before
+                weights[position] = 0
+            position = here.stop
+        return Batch(
+            torch.from_numpy(tokens)[None],
+            torch.from_numpy(weights)[None, 1:],
+            torch.from_numpy(document_ids)[None, :-1],
+            [[piece.item.id for piece in pieces]],
+            dict(counts),
+        )
+
+
+def _hash(value: Any) -> str:
+    return blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()

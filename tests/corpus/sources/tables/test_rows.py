@@ -1,0 +1,390 @@
+"""Rows of tables: JSON lines and Parquet, whole, compressed, cut and at a distance."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+import lzma
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import fsspec
+import huggingface_hub.constants
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
+from hub import hub
+from source_trees import Build, module
+
+from codecascade.corpus.output.dropped import Dropped, by_step
+from codecascade.corpus.reading.candidates import Contents
+from codecascade.corpus.reading.encoding import UnreadableError
+from codecascade.corpus.sources.candidates import Candidate
+from codecascade.corpus.sources.table import find
+from codecascade.corpus.sources.tables import rows
+from codecascade.ground.errors import RunFailed, UserError
+
+
+def text(candidate: Candidate, limit: int = 1_000_000) -> str:
+    return Contents().text(candidate, limit)
+
+
+def reasons(dropped: Dropped) -> dict[str, int]:
+    return by_step(dropped.table()).get("find", {})
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [
+        {"text": "a = 1", "path": "/abs/a.py", "repository": "me/a", "license": "MIT"},
+        {"content": "fn main() {}", "language": "Rust", "licenses": ["MIT", "GPL-2.0"]},
+        {"text": "Once upon a time."},
+        {"text": "talk", "kind": "natural_language_code", "language": "markdown"},
+        {"text": 5},
+        {"title": "none"},
+        {"text": "a = 1", "id": "same", "path": "once.py"},
+        {"text": "a = 2", "id": "same", "path": "twice.py"},
+        {"text": "bad \ud800 text", "path": "s.py"},
+    ]
+    path.write_text("\n".join([*map(json.dumps, rows), "{broken", '["list"]', ""]))
+    dropped = Dropped()
+    first, rust, prose, talk, once, twice, surrogate = find(str(path), dropped)
+    assert (first.repository, first.path, first.language, first.kind) == (
+        "me/a",
+        "abs/a.py",
+        "python",
+        "code",
+    )
+    assert (rust.language, rust.license, rust.path) == ("rust", "MIT AND GPL-2.0-only", "rows.jsonl:2")
+    assert (prose.kind, prose.repository, prose.license) == ("natural_language", "rows.jsonl:3", "unknown")
+    assert talk.kind == "natural_language_code" and (once.path, twice.path) == ("once.py", "twice.py")
+    assert [text(c) for c in (first, rust, prose, talk)] == [
+        "a = 1",
+        "fn main() {}",
+        "Once upon a time.",
+        "talk",
+    ]
+    with pytest.raises(UnreadableError, match="not UTF-8"):
+        text(surrogate)
+    assert reasons(dropped) == {"row without text": 4}
+
+
+def test_parquet_in_several_row_groups(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    texts = [f"value = {n} # ß" for n in range(10)] + [None]
+    table = pa.table({"content": texts, "max_stars_repo_name": ["r"] * 11, "lang": ["Python"] * 11})
+    pq.write_table(table, path, row_group_size=3)
+    dropped = Dropped()
+    candidates = list(find(str(path), dropped))
+    contents = Contents()
+    assert [contents.text(c, 1000) for c in candidates] == texts[:10]
+    assert [contents.text(candidates[n], 1000) for n in (9, 0, 5)] == [texts[9], texts[0], texts[5]]
+    assert all(c.repository == "r" and c.language == "python" for c in candidates)
+    assert candidates[0].size == len(texts[0].encode())  # type: ignore[union-attr]
+    assert reasons(dropped) == {"row without text": 1}
+
+
+def test_tables_elsewhere(tmp_path: Path) -> None:
+    """Through fsspec: here its memory and its files stand for a hub or an object store."""
+    memory = fsspec.filesystem("memory")
+    with memory.open("/data/a.jsonl", "wb") as file:
+        file.write(b'{"text": "one = 1", "path": "a.py"}\n')
+    with memory.open("/data/deep/b.parquet", "wb") as file:
+        pq.write_table(pa.table({"content": ["two = 2"], "path": ["b.py"], "license": ["mit"]}), file)
+    with memory.open("/data/readme.txt", "wb") as file:
+        file.write(b"nothing")
+    try:
+        candidates = list(find("memory://data", Dropped()))
+        assert [text(c) for c in candidates] == ["one = 1", "two = 2"] and candidates[1].license == "MIT"
+        assert [text(c) for c in find("memory://data/*.jsonl", Dropped())] == ["one = 1"]
+        with pytest.raises(UserError, match=r"no .jsonl or .parquet file there"):
+            list(find("memory://data/*.csv", Dropped()))
+    finally:
+        memory.rm("/data", recursive=True)
+    with pytest.raises(UserError, match="can't be reached"):
+        list(find("nosuch://place", Dropped()))
+
+
+def zstd(data: bytes) -> bytes:
+    return bytes(pa.compress(data, "zstd", asbytes=True))
+
+
+@pytest.mark.parametrize(
+    ("ending", "compress"),
+    [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress), ("zst", zstd)],
+)
+def test_compressed_json_lines(tmp_path: Path, ending: str, compress: Callable[[bytes], bytes]) -> None:
+    lines = [json.dumps({"text": os.urandom(200).hex(), "path": "x.py"}) for _ in range(200)]
+    whole = compress("\n".join(lines).encode())
+    path = tmp_path / f"rows.jsonl.{ending}"
+    path.write_bytes(whole)
+    candidates = list(find(str(path), Dropped()))
+    texts = [json.loads(line)["text"] for line in lines]
+    contents = Contents()
+    assert [contents.text(candidates[n], 1000) for n in (3, 199, 0)] == [texts[3], texts[199], texts[0]]
+
+    path.write_bytes(whole[: len(whole) // 2])
+    assert len(candidates) == 200
+    outcomes = []
+    for candidate in candidates:  # cut behind our back
+        try:
+            outcomes.append(contents.text(candidate, 1000))
+        except UnreadableError:
+            break
+    assert outcomes == texts[: len(outcomes)] and len(outcomes) < 200
+    dropped = Dropped()
+    rest = list(find(str(path), dropped))
+    assert [text(candidate) for candidate in rest] == texts[: len(rest)] and len(rest) < 200
+    (reason,) = reasons(dropped)
+    assert reason.startswith("damaged table")
+
+
+def test_a_damaged_table_does_not_end_a_build(build: Build, tmp_path: Path) -> None:
+    lines = [
+        json.dumps({"text": module(f"m{n}"), "path": "x.py", "repository": f"r{n % 3}"}) for n in range(9)
+    ]
+    whole = gzip.compress("\n".join(lines).encode())
+    (tmp_path / "cut.jsonl.gz").write_bytes(whole[:-30])
+    (tmp_path / "cut.parquet").write_bytes(b"PAR1 no")
+    (tmp_path / "good.jsonl").write_text("\n".join(lines))
+    names = ("cut.jsonl.gz", "cut.parquet", "good.jsonl")
+    manifest, _ = build(*(tmp_path / name for name in names))
+    assert manifest.total().documents == 9
+    assert sum(n for reason, n in manifest.dropped["find"].items() if reason.startswith("damaged table")) == 2
+    with pytest.raises(UserError, match=r"nothing here can become a document \(1 x damaged table"):
+        build(tmp_path / "cut.parquet")
+
+
+def test_parquet_without_a_column_of_text_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"title": ["x"]}), tmp_path / "titles.parquet")
+    pq.write_table(pa.table({"text": [1]}), tmp_path / "numbers.parquet")
+    for name in ("titles.parquet", "numbers.parquet"):
+        with pytest.raises(UserError, match="no column of text"):
+            list(find(str(tmp_path / name), Dropped()))
+
+
+class Faltering(MemoryFileSystem):  # type: ignore[misc]
+    """A store whose network fails when it is told to."""
+
+    protocol = "faltering"
+    fails = False
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(MemoryFileSystem._strip_protocol(path.removeprefix("faltering://")))
+
+    def _open(self, path: str, mode: str = "rb", **options: object) -> MemoryFile:
+        file = super()._open(path, mode, **options)
+        read = file.read
+
+        def faltering(size: int = -1) -> bytes:
+            if Faltering.fails:
+                raise LookupError("no route to the store")  # as odd an error as any
+            return bytes(read(size))
+
+        if mode == "rb":
+            file.read = faltering
+        return file
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.parquet"])
+def test_a_network_that_fails_ends_a_build_and_drops_nothing(name: str) -> None:
+    fsspec.register_implementation("faltering", Faltering, clobber=True)
+    data = json.dumps({"text": "one = 1", "path": "a.py"}).encode()
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"text": ["one = 1"], "path": ["a.py"]}), sink)
+    content = {"a.jsonl": data, "a.jsonl.gz": gzip.compress(data), "a.parquet": sink.getvalue().to_pybytes()}
+    store = fsspec.filesystem("faltering")
+    store.pipe(f"/shop/{name}", content[name])
+    try:
+        (candidate,) = find(f"faltering://shop/{name}", Dropped())
+        assert text(candidate) == "one = 1"
+        Faltering.fails = True
+        with pytest.raises(
+            RunFailed, match=r"can't be reached any more \(no route to the store\); run again"
+        ):
+            text(candidate)
+        with pytest.raises(RunFailed, match="no route"):
+            list(find(f"faltering://shop/{name}", Dropped()))
+        store.rm("/shop", recursive=True)
+        with pytest.raises(UserError, match="can't be reached"):
+            text(candidate)
+    finally:
+        Faltering.fails = False
+
+
+def test_a_hubs_data_set(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through ``huggingface_hub``, as ``hf://`` goes; the hub is a small server here."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"content": [module(f"m{n}") for n in range(5)], "lang": ["Python"] * 5}), sink)
+    files = {
+        "data/a.parquet": sink.getvalue().to_pybytes(),
+        "data/b.jsonl": json.dumps({"text": module("b"), "path": "b.py"}).encode(),
+        "README.md": b"a data set",
+    }
+    with hub(files) as address:
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setitem(fsspec.config.conf, "hf", {"endpoint": address})
+        assert len(list(find("hf://datasets/owner/name/data/*.parquet", Dropped()))) == 5
+        _, corpus = build("hf://datasets/owner/name")
+        texts = {d.text for split in ("train", "heldout") for d in corpus.documents(split)}  # type: ignore[arg-type]
+        assert texts == {module(name) for name in ("m0", "m1", "m2", "m3", "m4", "b")}
+        for name, reason in {
+            "owner/name/data/none.jsonl": "there is no",
+            "owner/other": "can't be reached",
+        }.items():
+            with pytest.raises(UserError, match=reason):
+                list(find(f"hf://datasets/{name}", Dropped()))
+
+
+def test_folders_that_are_called_like_tables(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").mkdir()
+    (tmp_path / "y.jsonl").write_text('{"text": "a = 1"}')
+    assert len(list(find(f"file://{tmp_path}/*.jsonl", Dropped()))) == 1
+
+
+def test_an_absurdly_long_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "LONGEST_LINE", 1000)
+    lines = [json.dumps({"text": "y" * 5000}), json.dumps({"text": "short", "path": "s.py"})]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    dropped = Dropped()
+    (short,) = find(str(tmp_path / "rows.jsonl"), dropped)
+    assert text(short) == "short" and reasons(dropped) == {"row longer than 0.001 MB": 1}
+    with pytest.raises(UnreadableError, match="larger"):
+        text(short, limit=3)
+
+
+def test_a_parquet_file_damaged_behind_its_footer(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"text": [os.urandom(500).hex() for _ in range(200)]}), path, row_group_size=50)
+    candidates = list(find(str(path), Dropped()))
+    data = bytearray(path.read_bytes())
+    data[3000:60_000] = bytes(57_000)
+    path.write_bytes(bytes(data))
+    contents, bad = Contents(), 0
+    for candidate in candidates:
+        try:
+            contents.text(candidate, 10_000)
+        except UnreadableError:
+            bad += 1
+    assert 0 < bad < 200
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_rows_with_one_id_are_documents_of_their_own(build: Build, tmp_path: Path, kind: str) -> None:
+    """As the answers to one problem have. The corpus is the same, byte for byte, whatever the ids say."""
+    texts = [module(f"m{n}") for n in range(8)]
+    contents = []
+    for ids in ([0] * 4 + [1] * 4, range(8), [None] * 8, ["x"] * 8):
+        rows = [{"id": row, "text": text, "path": "x.py"} for row, text in zip(ids, texts, strict=True)]
+        for name, part in (("a", rows[:4]), ("b", rows[4:])):
+            if kind == "jsonl":
+                (tmp_path / f"{name}.{kind}").write_text("\n".join(map(json.dumps, part)))
+            else:
+                pq.write_table(pa.Table.from_pylist(part), tmp_path / f"{name}.{kind}")
+        manifest, corpus = build(tmp_path / f"a.{kind}", tmp_path / f"b.{kind}")
+        assert manifest.total().documents == 8 and not manifest.dropped
+        contents.append([[d.text for d in corpus.documents(split)] for split in ("train", "heldout")])
+    assert sorted(text for split in contents[0] for text in split) == sorted(texts)
+    assert all(content == contents[0] for content in contents)
+
+
+TEXTS = ["a = 1 # ß", None, "", "b = 2", None, "a = 1 # ß"]
+OTHERS = ["c", "d = 3", "e", None, None, "f"]
+READ = ["a = 1 # ß", "d = 3", "", "b = 2", "a = 1 # ß"]
+STRINGS = [pa.string(), pa.large_string(), pa.string_view()]
+BYTES = [pa.binary(), pa.large_binary(), pa.binary_view()]
+CATEGORIES = [pa.dictionary(pa.int8(), type_) for type_ in (pa.string(), pa.large_string(), pa.binary())]
+
+
+@pytest.mark.parametrize("type_", [*STRINGS, *BYTES, *CATEGORIES], ids=str)
+@pytest.mark.parametrize("group", [2, 1000])
+def test_text_of_every_arrow_type(tmp_path: Path, type_: pa.DataType, group: int) -> None:
+    def column(values: list[str | None]) -> pa.Array:
+        plain = type_.value_type if pa.types.is_dictionary(type_) else type_
+        binary = pa.types.is_binary(plain) or pa.types.is_large_binary(plain) or plain == pa.binary_view()
+        array = pa.array(values, pa.string()).cast(pa.binary()) if binary else pa.array(values, pa.string())
+        return array.dictionary_encode().cast(type_) if pa.types.is_dictionary(type_) else array.cast(type_)
+
+    path = tmp_path / "rows.parquet"
+    table = pa.table({"text": column(TEXTS), "content": column(OTHERS), "language": column(["Python"] * 6)})
+    pq.write_table(table, path, row_group_size=group)
+    dropped = Dropped()
+    candidates = list(find(str(path), dropped))
+    contents = Contents()
+    assert [contents.text(c, 1000) for c in candidates] == READ
+    assert [contents.text(candidates[n], 1000) for n in (4, 0, 3)] == [READ[n] for n in (4, 0, 3)]
+    assert [c.size for c in candidates] == [len(text.encode()) for text in READ]
+    assert {c.language for c in candidates} == {"python"}
+    assert reasons(dropped) == {"row without text": 1}
+
+
+def test_json_lines_and_parquet_go_by_the_same_rule(tmp_path: Path) -> None:
+    lines = [{"text": t, "content": c} for t, c in zip(TEXTS, OTHERS, strict=True)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    pq.write_table(pa.Table.from_pylist(lines), tmp_path / "rows.parquet")
+    for name in ("rows.jsonl", "rows.parquet"):
+        assert [text(c) for c in find(str(tmp_path / name), Dropped())] == READ
+    (tmp_path / "numbers.jsonl").write_text('{"text": 5, "content": "c"}')
+    pq.write_table(pa.table({"text": [5], "content": ["c"]}), tmp_path / "numbers.parquet")
+    for name in ("numbers.jsonl", "numbers.parquet"):
+        assert [text(c) for c in find(str(tmp_path / name), Dropped())] == ["c"]
+
+
+def test_a_long_category_in_many_rows_is_not_copied(tmp_path: Path) -> None:
+    long = "x" * 10_000_000
+    table = pa.table({"text": pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int8()), [long])})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    before = pa.total_allocated_bytes()
+    candidates = list(find(str(tmp_path / "rows.parquet"), Dropped()))
+    assert {c.size for c in candidates} == {len(long)}
+    assert pa.total_allocated_bytes() - before < 100_000_000
+    with pytest.raises(UnreadableError, match="larger"):
+        text(candidates[500])
+
+
+def test_the_bytes_of_a_column_are_read_as_a_files(tmp_path: Path) -> None:
+    values = ["café".encode("utf-16"), "\ufeffnaïve".encode(), b"bin\0ary"]
+    pq.write_table(pa.table({"text": values}), tmp_path / "rows.parquet")
+    latin, marked, binary = find(str(tmp_path / "rows.parquet"), Dropped())
+    assert (text(latin), text(marked)) == ("café", "naïve")
+    with pytest.raises(UnreadableError, match="binary"):
+        text(binary)
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_a_byte_order_mark_before_json_lines(tmp_path: Path, ending: str) -> None:
+    lines = "\n".join(json.dumps({"text": f"\ufeffa = {n}", "path": "a.py"}) for n in range(3))
+    data = lines.encode("utf-8-sig")
+    (tmp_path / f"rows.jsonl{ending}").write_bytes(gzip.compress(data) if ending else data)
+    dropped = Dropped()
+    candidates = list(find(str(tmp_path / f"rows.jsonl{ending}"), dropped))
+    assert [text(c) for c in candidates] == ["a = 0", "a = 1", "a = 2"] and not reasons(dropped)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+def test_json_lines_in_another_unicode_encoding_are_refused(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes('{"text": "a = 1"}\n{"text": "b = 1"}\n'.encode(encoding))
+    with pytest.raises(UserError, match=r"UTF-16 or UTF-32.*iconv"):
+        list(find(str(path), Dropped()))
+
+
+def test_a_column_of_text_that_is_none_is_named_with_its_type(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": [["a"]], "other": ["x"]}), tmp_path / "lists.parquet")
+    with pytest.raises(UserError, match=r"text is of type list<"):
+        list(find(str(tmp_path / "lists.parquet"), Dropped()))
+    pq.write_table(pa.table({"title": ["x"]}), tmp_path / "titles.parquet")
+    with pytest.raises(UserError, match=r"its columns: title"):
+        list(find(str(tmp_path / "titles.parquet"), Dropped()))
+
+
+def test_pointers_in_rows_are_no_texts(tmp_path: Path) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4f' * 32}\nsize 12\n"
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"content": pointer, "path": "a.py"}))
+    (candidate,) = find(str(tmp_path / "rows.jsonl"), Dropped())
+    with pytest.raises(UnreadableError, match="Git LFS pointer"):
+        text(candidate)

@@ -1,0 +1,123 @@
+"""The program in a reply, in the forms in which chat models write it."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+
+from codecascade.evaluation.answers.python_code import sanitized
+from codecascade.evaluation.answers.replies import program_in, without_thoughts
+
+CODE = "from typing import List\n\n\ndef f(v: List[int]) -> List[int]:\n    return [2 * x for x in v]\n"
+DRAFT = "```python\ndef f(v):\n    return None\n```"
+GOOD = f"```python\n{CODE}```"
+
+
+def result(program: str) -> object:
+    names: dict[str, object] = {"__name__": "program"}
+    exec(program, names)
+    return names["f"]([1, 2])  # type: ignore[operator]
+
+
+REPLIES = {
+    "bare": CODE,
+    "mark of the byte order": f"\ufeff{CODE}",
+    "block": GOOD,
+    "four backticks": f"````python\n{CODE}````",
+    "tildes": f"~~~~ python\n{CODE}~~~~~",
+    "attributes": f"``` {{.python .numberLines}}\n{CODE}```",
+    "title": f'```python title="a.py"\n{CODE}```',
+    "line ends of DOS": GOOD.replace("\n", "\r\n"),
+    "in a list": "1. The code:\n\n" + textwrap.indent(GOOD, "   "),
+    "in a list, by tabs": "- The code:\n\n" + textwrap.indent(GOOD, "\t"),
+    "indented without a list": "The code:\n\n" + textwrap.indent(GOOD, "      "),
+    "quoted": textwrap.indent(GOOD, "> ", lambda line: True),
+    "in a tag": f"<answer>\n{GOOD}\n</answer>",
+    "cut off": f"Here:\n```python\n{CODE}",
+    "cut off in the next function": f"Here:\n```python\n{CODE}\ndef g(a:\n  ",
+    "no fence": f"Sure! Here's the code:\n\n{CODE}\nThat's all.",
+    "no fence, indented": "Here's the code:\n\n" + textwrap.indent(CODE, "    ") + "\nThat's all.",
+    "draft first": f"A first try:\n{DRAFT}\nThat is wrong. The answer:\n{GOOD}",
+    "use behind": f"{GOOD}\nUse it:\n```python\nprint(f([1]))\n```\nIt prints:\n```\n[2]\n```",
+    "a test with a stub behind": f"{GOOD}\nTest it:\n```python\ndef f(v):\n    ...\n\n\nassert f([1]) == [2]\n```",
+    "a result of its own name behind": f"{GOOD}\nOr:\n```python\nf = f([1])\n```",
+    "fence in a docstring": GOOD.replace(
+        "]:\n", ']:\n    """For example:\n\n    ```\n    f([1])\n    ```\n    """\n'
+    ),
+    "fence in a docstring, less far in": GOOD.replace(
+        "]:\n", ']:\n  """\n  ```\n  f([1])\n  ```\n  """\n'
+    ).replace("    return", "  return"),
+    "fence in the module's docstring": f'```py\n"""\n```\nf(1)\n```\n"""\n{CODE}```\nUse:\n```py\nf(1)\n```',
+    "fence in a bare program's docstring": f'"""\n```\nf(1)\n```\n"""\n{CODE}',
+    "helper in an earlier block": "```\ndef g(x):\n    return 2 * x\n```\n```\ndef f(v): return [*map(g, v)]\n```",
+    "block opened by the prompt": f"{CODE}```\nUse it:\n```python\nprint(f([1]))\n```",
+    "within a line": "It is ```f = lambda v: [2 * x for x in v]```.",
+    "thoughts": f"<think>\nA draft:\n{DRAFT}\nNo.\n</think>\n{GOOD}",
+    "other thoughts": f"<thinking>{DRAFT}</thinking>{GOOD}",
+    "thoughts behind": f"{GOOD}\n<think>Or is it this?\n{DRAFT}\n</think>\nIt is right.",
+    "thoughts with an open fence": f"<think>```python\ndef f(v): return None\n</think>\n{GOOD}",
+    "opening tag in the prompt": f"A draft:\n{DRAFT}\nNo.\n</think>\n\n{GOOD}",
+    "opening tag in the prompt, open fence": f"```python\ndef f(v): return None\n</think>\n\n{GOOD}",
+    "nested thoughts": f"<think>\na <think>b</think>{DRAFT}</think>{GOOD}",
+    "thoughts on thinking": f"<think>\nI am to use <think>, and then\n{DRAFT}</think>{GOOD}",
+    "brackets": f"[THINK]{DRAFT}[/THINK]{GOOD}",
+    "channels": f"<|channel|>analysis<|message|>{DRAFT}<|end|><|start|>assistant<|channel|>final<|message|>{GOOD}",
+    "tags in the code": GOOD.replace("    return", "    # no <think> here\n    '</think>'\n    return"),
+}
+
+
+@pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES)
+def test_the_answer_is_found(reply: str) -> None:
+    program = program_in(reply, {"f"})
+    assert result(sanitized(program, "f")) == [2, 4]
+    assert program_in(program, {"f"}) == program, "what was taken out is not cut again"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f"<think>{GOOD}",
+        f"<think>\n{GOOD}\nNo <think>",
+        f"<thinking>\n{GOOD}\n</thinking>\nI don't know.",
+        f"[THINK]{CODE}",
+        f"<|channel|>analysis<|message|>{GOOD}",
+    ],
+)
+def test_thoughts_are_never_an_answer(reply: str) -> None:
+    assert "def f" not in program_in(reply, {"f"})
+
+
+def test_a_stub_is_taken_where_there_is_nothing_else() -> None:
+    assert program_in("It is hard.\n```python\ndef f(v):\n    pass\n```", {"f"}) == "def f(v):\n    pass\n"
+    assert "def f(v) return" in program_in("```python\ndef f(v) return\n```\n```python\nf(1)\n```", {"f"})
+    assert program_in("I can't.", {"f"}) == "I can't."
+
+
+READS = "n = int(input())\nprint(2 * n)\n"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        READS,
+        f"```\n{READS}```\nFor the input\n```\n3\n```\nit prints\n```text\n6\n```",
+        f"```sh\npip install x\n```\nthen\n```python\n{READS}```\nThe key is\n```python\nprint(2 * n)\n```",
+        f"The input is\n```\n1 2\n```\n'''no fence\n```python\n{READS}```",
+        f"'''python\n{READS}'''\nDone.",
+    ],
+)
+def test_a_program_without_a_function_is_the_last_that_is_whole(reply: str) -> None:
+    assert program_in(reply, quotes=True) == READS
+
+
+def test_quotes_are_fences_only_where_they_are_asked_for_and_begin_a_line() -> None:
+    program = "def f():\n    '''Text.'''\n    return 1\n"
+    reply = f"Here:\n'''python\n{program}'''\nDone."
+    assert program_in(reply, quotes=True) == program_in(f"'''{program}", quotes=True) == program
+    assert program_in(program, quotes=True) == program
+
+
+def test_text_that_is_no_thought_stays() -> None:
+    for text in ("", "a", "\nThe answer is 7.", "`<think>` is a tag", "x = '<think>'\n"):
+        assert without_thoughts(text) == text

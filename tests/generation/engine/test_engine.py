@@ -1,0 +1,231 @@
+"""The engine against transformers, and against itself in other batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from engine_models import CODE, NEVER, beginning, by_request, prompts, recite, tiny_model
+from torch import Tensor
+
+from codecascade.generation.engine.engine import LocalGenerator, load_generator
+from codecascade.generation.engine.packed import can_pack, pack_weights
+from codecascade.generation.requests import (
+    Generator,
+    Request,
+    Sampling,
+    Scorer,
+    completion_request,
+)
+from codecascade.model.cache import KeyValueCache
+from codecascade.model.folder import save_folder
+from codecascade.model.llama import Llama
+from codecascade.model.presets import build, initialise
+from codecascade.tokens.tokenizer import Tokenizer
+
+
+@pytest.fixture
+def reference(model: Llama, tokenizer: Tokenizer, tmp_path: Path) -> transformers.PreTrainedModel:
+    save_folder(tmp_path / "model", model, model.config, tokenizer)
+    return transformers.LlamaForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 100, 10_000])
+@pytest.mark.parametrize("prefill_tokens", [7, 2048])
+def test_greedy_equals_transformers(
+    model: Llama,
+    tokenizer: Tokenizer,
+    reference: transformers.PreTrainedModel,
+    batch_tokens: int,
+    prefill_tokens: int,
+) -> None:
+    generator = LocalGenerator(model, tokenizer, batch_tokens=batch_tokens, prefill_tokens=prefill_tokens)
+    requests = [Request(ids, Sampling(max_new_tokens=12), stop_ids=NEVER) for ids in prompts(tokenizer)]
+    found = by_request(list(generator.generate(requests)))
+    for place, request in enumerate(requests):
+        expected = reference.generate(
+            torch.tensor([request.ids]),
+            max_new_tokens=12,
+            do_sample=False,
+            eos_token_id=None,
+            pad_token_id=0,
+            suppress_tokens=list(range(tokenizer.vocab_size, model.config.vocab_size)) or None,
+        )
+        assert list(found[place, 0].ids) == expected[0, len(request.ids) :].tolist()
+        assert found[place, 0].finish_reason == "length"
+
+
+def test_log_probabilities_equal_transformers(
+    model: Llama, tokenizer: Tokenizer, reference: transformers.PreTrainedModel
+) -> None:
+    generator = LocalGenerator(model, tokenizer, prefill_tokens=40)
+    assert isinstance(generator, Scorer)
+    sequences = prompts(tokenizer)
+    scores = dict(generator.log_probabilities(sequences))
+    for place, ids in enumerate(sequences):
+        logits = reference(torch.tensor([ids])).logits[0, :-1].log_softmax(-1)
+        expected = logits.gather(-1, torch.tensor(ids[1:], dtype=torch.int64)[:, None])[:, 0]
+        torch.testing.assert_close(torch.tensor(scores[place]), expected.float(), atol=1e-4, rtol=1e-4)
+
+
+def test_long_texts_are_scored_in_chunks_that_shrink(
+    model: Llama, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequences = [tokenizer.encode(CODE, bos=True), tokenizer.encode(CODE)[:30], tokenizer.encode(CODE)[:2]]
+    whole = dict(LocalGenerator(model, tokenizer).log_probabilities(sequences))
+    monkeypatch.setattr("codecascade.generation.engine.engine._SCORED_PAIRS", 300)
+    widths: list[int] = []
+    handle = model.register_forward_pre_hook(lambda module, inputs: widths.append(inputs[0].shape[1]))
+    chunked = dict(LocalGenerator(model, tokenizer, prefill_tokens=16).log_probabilities(sequences))
+    handle.remove()
+    assert max(widths) == 16 and 1 < min(widths[:-3]) < 6  # 300 // tokens so far
+    for place, scores in whole.items():
+        assert chunked[place] == pytest.approx(scores, abs=1e-4)
+
+
+def test_the_log_probability_is_that_of_the_tokens_chosen(model: Llama, tokenizer: Tokenizer) -> None:
+    generator = LocalGenerator(model, tokenizer)
+    sampling = Sampling(max_new_tokens=9, temperature=0.9, top_p=0.8, seed=3)
+    requests = [Request(ids, sampling, stop_ids=NEVER) for ids in prompts(tokenizer)]
+    for completion in generator.generate(requests):
+        ids = requests[completion.request].ids
+        ((_, scores),) = generator.log_probabilities([[*ids, *completion.ids]])
+        assert completion.log_probability == pytest.approx(sum(scores[len(ids) - 1 :]), abs=1e-3)
+
+
+def test_samples_depend_on_seed_and_number_not_on_the_batch(model: Llama, tokenizer: Tokenizer) -> None:
+    def sampled(generator: LocalGenerator, requests: Sequence[Request]) -> list[tuple[int, ...]]:
+        found = by_request(list(generator.generate(requests)))
+        return [found[key].ids for key in sorted(found)]
+
+    def request(ids: tuple[int, ...], seed: int, samples: int) -> Request:
+        return Request(ids, Sampling(10, 1.0, 0.95, seed), samples=samples, stop_ids=NEVER)
+
+    requests = [request(ids, seed, 4) for seed, ids in enumerate(prompts(tokenizer))]
+    together = sampled(LocalGenerator(model, tokenizer), requests)
+    in_waves = sampled(LocalGenerator(model, tokenizer, batch_tokens=30), requests)
+    alone = [ids for one in requests for ids in sampled(LocalGenerator(model, tokenizer), [one])]
+    assert together == in_waves == alone
+    assert len(set(together)) > 20
+    fewer = sampled(LocalGenerator(model, tokenizer), [request(prompts(tokenizer)[2], 2, 2)])
+    assert fewer == together[8:10]
+    other_seed = sampled(LocalGenerator(model, tokenizer), [request(prompts(tokenizer)[2], 7, 2)])
+    assert other_seed != fewer
+
+
+def test_sampling_follows_the_models_distribution(model: Llama, tokenizer: Tokenizer) -> None:
+    ids = prompts(tokenizer)[3]
+    logits = model.logits(model(torch.tensor([ids])))[0, -1, : tokenizer.vocab_size]
+    expected = torch.softmax(logits / 1.5, -1)
+    generator = LocalGenerator(model, tokenizer)
+    completions = generator.generate([Request(ids, Sampling(1, 1.5), samples=600, stop_ids=NEVER)])
+    found = torch.bincount(torch.tensor([one.ids[0] for one in completions]), minlength=len(expected)) / 600
+    assert (found - expected).abs().max() < 0.08
+    assert not found[expected < 1e-5].any()
+
+
+def test_samples_share_a_prefill_and_finished_rows_are_dropped(model: Llama, tokenizer: Tokenizer) -> None:
+    generator = recite(model, tokenizer)
+    long = beginning(tokenizer, 20, sampling=Sampling(max_new_tokens=20), samples=3)
+    short = beginning(tokenizer, 20, sampling=Sampling(max_new_tokens=2), samples=5)
+    assert len(list(generator.generate([long, short]))) == 8
+    assert generator.model.passes == [42, 8, *[3] * 18]
+
+
+def test_memory_is_bounded_whatever_is_asked_for(
+    model: Llama, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allocated = []
+    original = KeyValueCache.__init__
+
+    def counted(
+        cache: KeyValueCache, keys: list[Tensor], values: list[Tensor], lengths: Sequence[int]
+    ) -> None:
+        original(cache, keys, values, lengths)
+        allocated.append(len(lengths) * cache.capacity)
+
+    monkeypatch.setattr(KeyValueCache, "__init__", counted)
+    generator = recite(model, tokenizer, batch_tokens=200, prefill_tokens=32)
+    requests = [
+        beginning(tokenizer, tokens, sampling=Sampling(max_new_tokens=8), samples=samples)
+        for tokens, samples in ((30, 50), (2, 1), (12, 7), (5, 1), (4, 1))
+    ]
+    completions = list(generator.generate(requests))
+    assert sorted((one.request, one.sample) for one in completions) == [
+        (place, sample) for place, request in enumerate(requests) for sample in range(request.samples)
+    ]
+    assert max(generator.model.passes) <= 32
+    assert max(allocated) <= 200
+
+
+def test_rows_beyond_the_vocabulary_are_never_chosen(model: Llama, tokenizer: Tokenizer) -> None:
+    generator = recite(model, tokenizer)
+    assert tokenizer.vocab_size < model.config.vocab_size, "the model has padding rows"
+    generator.model.known = [model.config.vocab_size - 1] * 9
+    requests = [
+        beginning(tokenizer, 2, sampling=Sampling(5, temperature), stop_ids=NEVER)
+        for temperature in (0.0, 0.1)
+    ]
+    for completion in generator.generate(requests):
+        assert max(completion.ids) < tokenizer.vocab_size
+
+
+def test_a_generator_of_a_folder(model: Llama, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    save_folder(tmp_path / "model", model, model.config, tokenizer)
+    generator: Generator = load_generator(str(tmp_path / "model"), precision="fp32")
+    request = completion_request(tokenizer, "def merge(", Sampling(max_new_tokens=8))
+    (expected,) = LocalGenerator(model, tokenizer).generate([request])
+    (found,) = generator.generate([request])
+    assert (found.text, found.ids, found.stopped_by) == (expected.text, expected.ids, expected.stopped_by)
+    assert generator.context_length == model.config.max_position_embeddings
+
+
+def test_a_prompt_beyond_the_configs_positions_is_read_where_it_is_wanted(
+    model: Llama, tokenizer: Tokenizer
+) -> None:
+    length = model.config.max_position_embeddings
+    request = Request(tuple(tokenizer.encode("x = 1\n"))[:1] * (length + 5), Sampling(max_new_tokens=4))
+    generator = LocalGenerator(model, tokenizer)
+    refused, read = (
+        next(iter(generator.generate([replace(request, beyond_context=beyond, stop_ids=NEVER)])))
+        for beyond in (False, True)
+    )
+    assert refused.finish_reason == "context" and read.finish_reason == "length" and len(read.ids) == 4
+
+
+@pytest.mark.smollm2
+def test_the_pretrained_model_writes_python() -> None:
+    generator = load_generator("smollm2-135m-instruct", precision="fp32")
+    request = completion_request(generator.tokenizer, "for i in ran", Sampling(max_new_tokens=6))
+    assert "".join(generator.stream(request)).startswith("ge(")
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_packed_weights_give_the_same_logits(tokenizer: Tokenizer, tied: bool) -> None:
+    config = replace(
+        tiny_model(tokenizer).config,
+        attention_bias=True,
+        attention_output_bias=True,
+        mlp_bias=True,
+        tie_word_embeddings=tied,
+    )
+    plain, packed = build(config, torch.device("cpu")), build(config, torch.device("cpu"))
+    for llama in (plain, packed):
+        initialise(llama, seed=0)
+    with torch.no_grad():
+        for name, parameter in plain.named_parameters():
+            if name.endswith("bias"):
+                torch.nn.init.normal_(parameter)
+        packed.load_state_dict(plain.state_dict())
+    if not can_pack(torch.device("cpu"), torch.float32):
+        pytest.skip("this PyTorch has no such kernels")
+    pack_weights(packed)
+    with torch.inference_mode():
+        for rows, length in ((1, 1), (3, 1), (2, 40)):
+            tokens = torch.arange(rows * length).view(rows, length) % config.vocab_size
+            expected = plain.logits(plain(tokens))
+            torch.testing.assert_close(packed.logits(packed(tokens)), expected, atol=1e-5, rtol=1e-4)

@@ -1,0 +1,70 @@
+"""Measures by a slow model; every answer and every program run is written down. It is there to be killed."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from codecascade.evaluation.running.runner import Inputs, evaluate
+from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.generation.backend import Answer, Question
+from codecascade.sandbox.outcome import Outcome
+from codecascade.sandbox.program import Program
+
+
+class Slow:
+    """Answers one sample after the other, in a shuffled order of samples, as a batch does."""
+
+    name = "slow"
+    context_length = 4096
+    infilling_formats = ()
+    is_chat = False
+
+    def __init__(self, log: Path, seconds: float) -> None:
+        self.log, self.seconds = log, seconds
+
+    def count_tokens(self, text: str) -> int:
+        return len(text)
+
+    def describe(self) -> dict[str, str]:
+        return {"precision": "fp32"}
+
+    def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
+        for place, question in reversed(list(enumerate(questions))):
+            for number in sorted(question.numbers, key=lambda number: number * 7 % 5):
+                time.sleep(self.seconds)
+                note(self.log, f"answered {question.prompt.prompt.split('(')[0]} {number}")
+                yield Answer(place, number, f"    return a + {number}  # {question.sampling.seed}\n")
+
+
+class Counting:
+    """Runs nothing: a program passes if it adds its own function's number."""
+
+    confinement = "none"
+
+    def __init__(self, log: Path, seconds: float) -> None:
+        self.log, self.seconds = log, seconds
+
+    def run_many(self, programs: Iterable[Program]) -> Iterator[Outcome]:
+        for program in programs:
+            name, number = program.source.split("(")[0], program.source.split("a + ")[1].split(" ")[0]
+            time.sleep(self.seconds)
+            note(self.log, f"ran {name} {number}")
+            yield Outcome("passed" if name.endswith(f"_{number}") else "failed")
+
+
+def note(log: Path, line: str) -> None:
+    with open(log, "a") as file:
+        file.write(line + "\n")
+
+
+def measure(folder: Path, log: Path, data: Path, seconds: float = 0.0, **changed: object) -> None:
+    settings = EvaluateSettings(benchmarks=("humaneval",), samples_per_problem=5, **changed)
+    inputs = Inputs(Slow(log, seconds), sandbox=Counting(log, seconds), data={"humaneval": data})
+    evaluate(inputs, settings, folder=folder)
+
+
+if __name__ == "__main__":
+    measure(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4]))
