@@ -167,7 +167,7 @@ def test_deeply_nested_json_is_one_sentence(tmp_path: Path, depth: int) -> None:
 def test_what_is_no_text_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl.gz").write_bytes(b"no gzip")
     (tmp_path / "utf16.jsonl").write_bytes('{"a": 1}\n'.encode("utf-16"))
-    (tmp_path / "digits.jsonl").write_text('{"a": ' + "1" * 5_000 + "}\n")
+    (tmp_path / "digits.jsonl").write_text('{"a": ' + "1" * 200_000 + "}\n")
     for name, message in {
         "x.jsonl.gz": "can't be read",
         "utf16.jsonl": "is not UTF-8 text",

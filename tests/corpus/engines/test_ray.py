@@ -1,4 +1,4 @@
-"""A build on a small local Ray: outside the default suite, ``pytest -m ray tests/corpus/test_ray.py``."""
+"""A build on a small local Ray: outside the default suite, ``pytest -m ray tests/corpus/engines/test_ray.py``."""
 
 from __future__ import annotations
 
