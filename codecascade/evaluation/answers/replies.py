@@ -111,14 +111,15 @@ def _program_in(reply: str, names: Collection[str], stub: str, quotes: bool) -> 
             lambda found: "```" if re.fullmatch(r"\w*[ \t\r]*", found[1]) else f"```\n{found[1]}", text
         )
     blocks = list(_blocks(text))
-    levels = (
+    levels: list[Callable[[], list[_Block]]] = [
         lambda: blocks,
         lambda: list(_opened(text)),
         lambda: list(_spans(text)),
         lambda: list(_unfenced(text)),
-    )
+        lambda: [_Block(_plain(text))],
+    ]
     for enough in (defines, declares) if names else ():
-        for blocks_of_level in (*levels, lambda: [_Block(_plain(text))]):
+        for blocks_of_level in levels:
             level = blocks_of_level()
             for place in range(len(level) - 1, -1, -1):
                 code = _as_far_as_python(level[place].code, names, enough)
@@ -131,8 +132,8 @@ def _program_in(reply: str, names: Collection[str], stub: str, quotes: bool) -> 
                 if code is not None:
                     others = [*level[place + 1 :][::-1], *level[:place]]
                     return with_parts_of(code, [each.code for each in others])
-    if stub and (whole := _with_body(stub, [*blocks, _Block(text)])):
-        return whole
+    if stub and (answer := _with_body(stub, [*blocks, _Block(text)])):
+        return answer
     if not names:
         whole = [each for each in blocks if each.is_python and _is_whole(each.code)]
         some = whole or [each for each in blocks if each.is_python and _is_code(each.code)]
