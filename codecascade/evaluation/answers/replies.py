@@ -123,12 +123,9 @@ def _program_in(reply: str, names: Collection[str], stub: str, quotes: bool) -> 
             level = blocks_of_level()
             for place in range(len(level) - 1, -1, -1):
                 code = _as_far_as_python(level[place].code, names, enough)
-                if (
-                    code is not None
-                    and enough is declares
-                    and (whole := _with_body(code, level[place + 1 :]))
-                ):
-                    return whole
+                body = level[place + 1 :] if enough is declares else []
+                if code is not None and (both := _with_body(code, body)) is not None:
+                    return both
                 if code is not None:
                     others = [*level[place + 1 :][::-1], *level[:place]]
                     return with_parts_of(code, [each.code for each in others])
