@@ -7,15 +7,21 @@ three or more backticks or tildes, indented as the list item that they stand in,
 from __future__ import annotations
 
 import ast
+import doctest
 import re
-from collections.abc import Callable, Collection, Iterator
+import textwrap
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from markdown_it import MarkdownIt
 
 from codecascade.evaluation.answers.python_code import (
+    bounded_work,
     declares,
     defines,
+    is_body,
     is_program,
     lines_of,
     longest_program,
@@ -25,22 +31,39 @@ from codecascade.evaluation.answers.python_code import (
 )
 
 # Replies hold tags of their own (`<answer>`), which are no HTML; the text within paragraphs is not looked at.
-_MARKDOWN = MarkdownIt("commonmark").disable(["html_block", "inline", "reference"])
+_MARKDOWN = MarkdownIt("commonmark").disable(["html_block", "inline", "lheading", "reference"])
 _FENCE = re.compile(r"^[ \t]*(```+|~~~+)", re.MULTILINE)
 _QUOTES = re.compile("^'''(.*)", re.MULTILINE)
-_SPAN = re.compile(r"(`{3,})(?!`)([^`\n]+)\1(?!`)")
+_SPAN = re.compile(r"(?<!`)(`{3,})(?!`)([^`\n]+)\1(?!`)")
 _LANGUAGE = re.compile(r"[\w+#-]+")
-# What reasoning models put around their thoughts: DeepSeek-R1, Qwen and others; Magistral; Seed-OSS; OpenThinker.
-# A tag between quotes or backticks is spoken of, not used.
-_NAME = r"think|thinking|thought|reasoning|seed:think"
+# A fence at the end of a line of code, and one that a tag follows at once: neither closes a block of CommonMark.
+_GLUED = re.compile(
+    r"^(?P<before>[^`\n]+)(?P<fence>```+)[ \t\r]*$|^[ \t]*(?P<closing>```+)(?=[<\[◁])", re.MULTILINE
+)
+# What reasoning models put around their thoughts: DeepSeek-R1, Qwen and others; Magistral; OpenThinker; Seed-OSS;
+# Kimi; Command A; MedGemma. A tag between quotes or backticks is spoken of, not used.
+_NAME = r"think|thinking|thoughts?|reasoning|reflection|scratchpad|seed:think"
+_OPEN = rf"<[ ]?(?:{_NAME})(?:\s[^<>\n]*)?>|\[THINK\]|<\|begin_of_thought\|>|◁think▷|<\|START_THINKING\|>|<unused94>"
+_CLOSE = rf"<[ ]?/[ ]?(?:{_NAME})[ ]?>|\[/THINK\]|<\|end_of_thought\|>|◁/think▷|<\|END_THINKING\|>|<unused95>"
 _TAG = re.compile(
-    rf"(?<![\"'])(?<![^`]`)(?:(?P<open><(?:{_NAME})>|\[THINK\]|<\|begin_of_thought\|>)"
-    rf"|(?P<close></(?:{_NAME})>|\[/THINK\]|<\|end_of_thought\|>))(?![\"'])(?!`[^`])",
-    re.IGNORECASE,
+    rf"(?<![\"'])(?<![^`]`)(?:(?P<open>{_OPEN})|(?P<close>{_CLOSE}))(?![\"'])(?!`[^`])", re.IGNORECASE
 )
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]*<\|message\|>")
+_MOST_GLUED = 8
+"""Fences that are given lines of their own."""
+_LONGEST = 500_000
+"""Characters of a reply that is searched, with its thoughts."""
+_LONGEST_ANSWER = 200_000
+"""Characters of what is left without thoughts."""
+_MOST_READ = 2 * _LONGEST
+"""Characters that are read as Markdown to find out which tags stand in code."""
+_MOST_LINES = 1_000
+"""Lines behind a block that may belong to it."""
+_INDENT = re.compile(r"^([ \t]+)\S", re.MULTILINE)
 _MOST_ENDS = 32
 """Fences behind a block that are tried as its end."""
+_DEEPEST = 4
+"""Blocks of code within blocks of code."""
 
 
 @dataclass(frozen=True)
@@ -54,36 +77,60 @@ class _Block:
         return not self.language or "py" in self.language
 
 
-def program_in(reply: str, names: Collection[str] = (), *, quotes: bool = False) -> str:
+def program_in(reply: str, names: Collection[str] = (), *, stub: str = "", quotes: bool = False) -> str:
     """The program that a reply gives as its answer.
 
     The last block that defines one of the functions ``names`` wins: drafts come before answers, and blocks behind
     the answer show its use, or test it, without defining it again. A definition without a body (``pass``, ``...``)
-    is one only where there is no other. A block that was cut off is taken as far as it is Python. What it lacks is
-    taken from the blocks before it (imports, helpers).
+    is one only where there is no other. A block that was cut off is taken as far as it is Python. What it lacks
+    (imports, helpers) is taken from the blocks before it, or else behind it. Where no block defines the function, the
+    last one that returns something is its body.
     Without ``names`` it is the last block that is a program in itself. A text that is Python as a whole is the
     program, whatever looks like a fence in it, and so is the part that is where a reply has no block.
 
     Args:
+        stub: the function without its body, as it was asked for: what a reply's body stands behind.
         quotes: without other fences, ``'''`` at the beginning of a line is one (the paper's typesetting of APPS).
     """
     reply = reply.removeprefix("\ufeff")
+    with bounded_work():
+        return _program_in(reply, names, stub, quotes)
+
+
+def _program_in(reply: str, names: Collection[str], stub: str, quotes: bool) -> str:
+    if len(reply) > _LONGEST:
+        return reply
     for text in (reply, without_thoughts(reply)):
         tree = parsed(text)
         if tree is not None and (declares(tree, names) if names else is_program(tree)):
             return text
+    if len(text) > _LONGEST_ANSWER:
+        return text
     if quotes and not _FENCE.search(text) and _QUOTES.search(text):
         text = _QUOTES.sub(
             lambda found: "```" if re.fullmatch(r"\w*[ \t\r]*", found[1]) else f"```\n{found[1]}", text
         )
     blocks = list(_blocks(text))
-    levels = [blocks, list(_opened(text)), list(_spans(text)), list(_unfenced(text))]
+    levels: list[Callable[[], list[_Block]]] = [
+        lambda: blocks,
+        lambda: list(_opened(text)),
+        lambda: list(_spans(text)),
+        lambda: list(_unfenced(text)),
+        lambda: [_Block(_plain(text))],
+    ]
     for enough in (defines, declares) if names else ():
-        for level in levels:
+        for blocks_of_level in levels:
+            level = blocks_of_level()
             for place in range(len(level) - 1, -1, -1):
                 code = _as_far_as_python(level[place].code, names, enough)
+                body = level[place + 1 :] if enough is declares else []
+                if code is not None and (both := _with_body(code, body)) is not None:
+                    return both
                 if code is not None:
-                    return with_parts_of(code, [each.code for each in level[:place]])
+                    others = [*level[place + 1 :][::-1], *level[:place]]
+                    return with_parts_of(code, [each.code for each in others])
+    if stub and (answer := _with_body(stub, [*blocks, _Block(text)])):
+        return answer
     if not names:
         whole = [each for each in blocks if each.is_python and _is_whole(each.code)]
         some = whole or [each for each in blocks if each.is_python and _is_code(each.code)]
@@ -91,8 +138,25 @@ def program_in(reply: str, names: Collection[str] = (), *, quotes: bool = False)
             return some[-1].code
     # Nothing is Python: what comes nearest to it fails, and shows a reader why.
     rest = [each for each in blocks if any(f"def {name}" in each.code for name in names)]
-    rest = rest or [each for each in blocks if each.is_python] or blocks or (levels[2] if not names else [])
+    rest = (
+        rest
+        or [each for each in blocks if each.is_python]
+        or blocks
+        or (list(_spans(text)) if not names else [])
+    )
     return rest[-1].code if rest else text
+
+
+def _with_body(stub: str, blocks: Sequence[_Block]) -> str | None:
+    """A function without a body, and the last of the blocks that is one; None if none is."""
+    indent = _INDENT.findall(stub)
+    for block in reversed(blocks):
+        code = textwrap.dedent(block.code)
+        tree = parsed(code)
+        if tree is not None and is_body(tree) and indent:
+            whole = stub.rstrip("\r\n") + "\n" + textwrap.indent(code, indent[-1])
+            return whole if parsed(whole) is not None else None
+    return None
 
 
 def without_thoughts(reply: str) -> str:
@@ -101,12 +165,17 @@ def without_thoughts(reply: str) -> str:
     Where the opening tag is missing, the thoughts are all that comes before the closing one (some templates put the
     opening tag into the prompt). A tag inside a block of code of the answer is code.
     """
+    if len(reply) > _LONGEST:
+        return reply
     if channels := list(_CHANNEL.finditer(reply)):
         last = channels[-1]
         return re.split(r"<\|(?:end|return|start)\|>", reply[last.end() :])[0] if last[1] == "final" else ""
     kept: list[str] = []
-    rest = reply
+    rest, read = reply, 0
     while (tag := next(_tags_outside_code(rest), None)) is not None:
+        read += len(rest)
+        if read > _MOST_READ:
+            return ""
         if tag["close"]:
             kept, rest = [], rest[tag.end() :]
             continue
@@ -133,11 +202,14 @@ def _tags_outside_code(text: str) -> Iterator[re.Match[str]]:
     if not tags:
         return
     spans = _code_lines(text)
+    starts = [span.start for span in spans]
+    ends = [found.start() for found in re.finditer("\n", text)]
     for tag in tags:
-        line = text.count("\n", 0, tag.start())
+        line = bisect_right(ends, tag.start())
+        span = bisect_right(starts, line) - 1
         first, last = text.rfind("\n", 0, tag.start()) + 1, text.find("\n", tag.end())
         alone = text[first : None if last < 0 else last].strip() == tag[0]
-        if not any(line in span for span in spans) or (tag["close"] and alone):
+        if span < 0 or line not in spans[span] or (tag["close"] and alone):
             yield tag
 
 
@@ -146,34 +218,77 @@ def _code_lines(text: str) -> list[range]:
     return [range(*token.map) for token in _MARKDOWN.parse(text) if token.type == "fence" and token.map]
 
 
-def _blocks(text: str) -> Iterator[_Block]:
+def _blocks(text: str, depth: int = 0) -> Iterator[_Block]:
     """Fenced blocks in their order; those that CommonMark takes for indented code, being indented too far, too."""
+    for _ in range(_MOST_GLUED):
+        if (parted := _with_glued_fence_parted(text)) is None:
+            break
+        text = parted
     lines = text.split("\n")
     for token in _MARKDOWN.parse(text):
         if token.type == "fence":
             word = _LANGUAGE.search(token.info)
             language = word[0].lower() if word else ""
-            yield _Block(_whole_block(token.content, token.markup, token.map, lines), language)
+            yield _Block(_plain(_whole_block(token.content, token.markup, token.map, lines)), language)
         elif token.type == "code_block":
-            if _FENCE.search(token.content) and token.content != text:
-                yield from _blocks(token.content)
+            if _FENCE.search(token.content) and depth < _DEEPEST:
+                yield from _blocks(textwrap.dedent(token.content), depth + 1)
             else:
-                yield _Block(token.content)
+                yield _Block(_plain(token.content))
+
+
+def _with_glued_fence_parted(text: str) -> str | None:
+    """A text whose first block that is no Python, but for a fence within a line, ends at that; None if none does."""
+    if not _GLUED.search(text):
+        return None
+    lines = text.split("\n")
+    for token in _MARKDOWN.parse(text):
+        if token.type != "fence" or token.map is None:
+            continue
+        glued = next(
+            (
+                each
+                for each in _GLUED.finditer(token.content)
+                if each["before"] is None or each["before"].strip()
+            ),
+            None,
+        )
+        if glued is None:
+            continue
+        before = token.content[: glued.start()] + (glued["before"] or "")
+        if parsed(token.content) is None and parsed(textwrap.dedent(before)) is not None:
+            line = token.map[0] + 1 + token.content.count("\n", 0, glued.start())
+            head, fence, tail = lines[line].partition(glued["fence"] or glued["closing"])
+            lines[line] = f"{head}\n{fence}{tail}" if glued["fence"] else f"{head}{fence}\n{tail}"
+            return "\n".join(lines)
+    return None
+
+
+def _plain(code: str) -> str:
+    """A block without what stands before all of its lines: spaces, or the prompts of an interpreter's session."""
+    if parsed(code) is not None:
+        return code
+    if (dedented := textwrap.dedent(code)) != code and parsed(dedented) is not None:
+        return dedented
+    if ">>>" in code:
+        try:
+            examples = doctest.DocTestParser().get_examples(code)
+        except ValueError:
+            return code
+        return "".join(each.source for each in examples) or code
+    return code
 
 
 def _whole_block(code: str, fence: str, place: list[int] | None, lines: list[str]) -> str:
     """A block up to the fence behind which it is Python: a docstring in it may hold a fence that seems to end it."""
-    if place is None or parsed(code) is not None:
+    if place is None or not code.strip() or parsed(code) is not None:
         return code
-    opening = lines[place[0]]
-    indent = len(opening) - len(opening.lstrip(" "))
-    more = [line[indent:] if line[:indent].isspace() else line for line in lines[place[0] + 1 :]]
-    ends = [
-        at for at, line in enumerate(more) if line.strip().startswith(fence) and at >= place[1] - place[0] - 2
-    ]
-    for end in ends[:_MOST_ENDS]:
-        longer = "\n".join(more[:end]) + "\n"
-        if parsed(longer) is not None:
+    first = place[0] + 1
+    indent = len(lines[place[0]]) - len(lines[place[0]].lstrip(" "))
+    last = range(max(first, place[1] - 1), min(len(lines), place[1] + _MOST_LINES))
+    for end in islice((at for at in last if lines[at].strip().startswith(fence)), _MOST_ENDS):
+        inner = (line[indent:] if line[:indent].isspace() else line for line in lines[first:end])
+        if parsed(longer := "\n".join(inner) + "\n") is not None:
             return longer
     return code
 

@@ -70,8 +70,8 @@ def edit_similarity(first: str, second: str) -> float:
 def equal_tokens(first: str, second: str) -> bool:
     """Whether two lines of code have the same tokens, whatever white space is between them.
 
-    (LongCoder's evaluator parses both lines for it. Here strings and numbers are one token each, so are operators of
-    several signs, and comments count.)
+    (LongCoder's evaluator parses both lines for it, all languages by the grammar of C#. Here strings and numbers are
+    one token each, and so are operators of several signs. Comments count in both.)
     """
     return _TOKENS.findall(first) == _TOKENS.findall(second)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from codecascade.evaluation.answers.forms import check_form
 from codecascade.evaluation.benchmarks.table import BENCHMARKS, check_names
 from codecascade.evaluation.data import holds, is_here, locate, read_records
 from codecascade.ground.errors import UserError
@@ -99,6 +100,7 @@ def _whose(path: Path, names: Sequence[str]) -> list[str]:
     known = list(names) or [name for name, benchmark in BENCHMARKS.items() if benchmark.samples == 1]
     if (stem := path.name.partition(".")[0]) in known:
         return [stem]
+    check_form(path)
     first = next((str(row.get("task_id")) for _, row in read_records(path)), "")
     fitting = [name for name in known if (ids := BENCHMARKS[name].ids) and re.match(ids, first)]
     if not fitting or (not names and len(fitting) > 1):

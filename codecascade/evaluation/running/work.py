@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from codecascade.evaluation.answers.forms import check_form
 from codecascade.evaluation.data import need, read_records
 from codecascade.evaluation.drawing import seed_for, subset
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
@@ -211,6 +212,7 @@ def _given_rows(
         for name in (task.task_id, *task.aliases):
             by_id.setdefault(name, []).append(index)
     counts: Counter[int] = Counter()
+    check_form(path)
     for place, row in read_records(path):
         name = str(need(row, "task_id", (str, int), place))
         if name not in by_id:
@@ -224,7 +226,7 @@ def _given_rows(
             )
         index = next((i for i in by_id[name] if _agrees(tasks[i], row)), by_id[name][0])
         check_labels(row, tasks[index], benchmark, place)
-        if "completion" not in row and "solution" in row:
+        if row.get("completion") is None and "solution" in row:
             solution = need(row, "solution", str, place)
             try:
                 row["completion"] = tasks[index].from_solution(solution.removeprefix("\ufeff"))

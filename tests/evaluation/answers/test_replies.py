@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import textwrap
+from collections import Counter
 
 import pytest
+from markdown_it.token import Token
 
+from codecascade.evaluation.answers import replies
 from codecascade.evaluation.answers.python_code import sanitized
 from codecascade.evaluation.answers.replies import program_in, without_thoughts
 
@@ -63,6 +67,25 @@ REPLIES = {
     "thoughts on thinking": f"<think>\nI am to use <think>, and then\n{DRAFT}</think>{GOOD}",
     "brackets": f"[THINK]{DRAFT}[/THINK]{GOOD}",
     "channels": f"<|channel|>analysis<|message|>{DRAFT}<|end|><|start|>assistant<|channel|>final<|message|>{GOOD}",
+    "fence at the end of the last line": GOOD.replace(
+        "v]\n```", "v]```\nUse it:\n```python\nprint(f([1]))\n```"
+    ),
+    "tag right behind the fence": f"<scratchpad>\n{DRAFT}</scratchpad>\n{GOOD}</answer>",
+    "tag with attributes": f'<think type="deep">\n{DRAFT}</think >\n{GOOD}',
+    "other marks of thoughts": f"◁think▷{DRAFT}◁/think▷{GOOD}",
+    "marks of thoughts right before the fence": f"<|START_THINKING|>{DRAFT}<|END_THINKING|>{GOOD}",
+    "code indented in a block that is not": f"1. It is\n```python\n{textwrap.indent(CODE, '    ')}```",
+    "interpreter's session": "```pycon\n>>> def f(v):\n...     return [2 * x for x in v]\n...\n>>> f([1])\n[2]\n```",
+    "interpreter's session without a fence": ">>> f = lambda v: [2 * x for x in v]\n>>> f([1])\n[2]\n",
+    "helper in a later block": "```\ndef f(v): return [*map(g, v)]\n```\n"
+    "```\nimport math\ndef g(x):\n    return math.floor(2 * x)\n```",
+    "future import behind an earlier import": "```\nimport math\n```\n```\nfrom __future__ import annotations\n"
+    "def f(v: Any): return [math.floor(2 * x) for x in v]\n```",
+    "input of a parameter's name": GOOD.replace("v]\n```", "v]\nv = eval(input())\nprint(f(v))\n```"),
+    "table that is filled": "```\nT = {}\nfor i in range(9):\n    T[i] = 2 * i\n"
+    "def f(v): return [T[x] for x in v]\n```",
+    "list that grows": "```\nT = [0]\nT.append(2)\nT.append(4)\ndef f(v): return [T[x] for x in v]\n```",
+    "attribute of a function": "```\ndef g(x): return x * g.k\ng.k = 2\ndef f(v): return [g(x) for x in v]\n```",
     "tags in the code": GOOD.replace("    return", "    # no <think> here\n    '</think>'\n    return"),
 }
 
@@ -121,3 +144,55 @@ def test_quotes_are_fences_only_where_they_are_asked_for_and_begin_a_line() -> N
 def test_text_that_is_no_thought_stays() -> None:
     for text in ("", "a", "\nThe answer is 7.", "`<think>` is a tag", "x = '<think>'\n"):
         assert without_thoughts(text) == text
+
+
+STUB = 'def f(v):\n    """Doubles.\n\n    >>> f([1])\n    [2]\n    """\n'
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "    return [2 * x for x in v]\n",
+        "```python\n    return [2 * x for x in v]\n```",
+        "```python\nreturn [2 * x for x in v]\n```\nIt doubles:\n```\nf([1])\n```",
+        f"The function\n```python\n{STUB}```\nhas the body\n```python\nw = [2 * x for x in v]\nreturn w\n```",
+    ],
+)
+def test_a_body_stands_behind_the_stub_that_was_asked_for(reply: str) -> None:
+    assert result(program_in(reply, {"f"}, stub=STUB)) == [2, 4]
+
+
+def test_a_stub_does_not_make_an_answer_of_what_is_none() -> None:
+    for reply in ("I can't.", "```python\nprint(f([1]))\n```", "<think>\n    return [2 * x for x in v]\n"):
+        assert "return" not in program_in(reply, {"f"}, stub=STUB)
+    assert result(program_in(GOOD, {"f"}, stub=STUB)) == [2, 4]
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["`", "```\n", "~", "```a``` ", "it's a text\n", "> ", "<think>\n", "x = 1```\n", "</think>", "- "],
+)
+@pytest.mark.parametrize("names", [{"f"}, set()], ids=["function", "program"])
+def test_a_long_reply_is_read_with_bounded_work(
+    unit: str, names: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is given to the two parsers is counted rather than seconds, which depend on the machine."""
+    read = Counter[str]()
+    parse, markdown = ast.parse, replies._MARKDOWN.parse
+
+    def counted(text: str) -> ast.Module:
+        read["python"] += 1
+        return parse(text)
+
+    def counted_markdown(text: str) -> list[Token]:
+        read["markdown"] += len(text)
+        return markdown(text)
+
+    monkeypatch.setattr(ast, "parse", counted)
+    monkeypatch.setattr(replies._MARKDOWN, "parse", counted_markdown)
+    reply = "```python\n" + unit * (40_000 // len(unit))
+    program_in(reply, names, stub=STUB if names else "")
+    assert read["python"] < 10_000 and read["markdown"] <= 2_000_000
+    read.clear()
+    assert program_in(unit * (10_000_000 // len(unit)), names)[:9] == (unit * 9)[:9]
+    assert not read, "no model's answer is as long as that"

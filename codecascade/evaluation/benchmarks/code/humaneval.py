@@ -123,7 +123,8 @@ def completion_task(
         return whole_program(solution, problem.prompt)
 
     def from_reply(text: str) -> str:
-        return from_solution(sanitized(program_in(text, {problem.entry_point}), problem.entry_point))
+        program = program_in(text, {problem.entry_point}, stub=problem.prompt)
+        return from_solution(sanitized(program, problem.entry_point))
 
     chats = in_chat(settings, context.model)
     return Task(
