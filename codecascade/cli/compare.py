@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codecascade.cli.app import app, stderr, stdout
+from codecascade.ground.format import listed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,9 +61,8 @@ def _print(found: Comparison) -> None:
     for compared in found.benchmarks:
         for word, places in (("gained", compared.gained), ("lost", compared.lost)):
             if places:
-                more = f" and {len(places) - _NAMED:,} more" if len(places) > _NAMED else ""
-                listed = ", ".join(place.name for place in places[:_NAMED])
-                console.print(Text(f"{compared.name}: {len(places):,} {word}: {listed}{more}"))
+                names = listed([place.name for place in places], _NAMED)
+                console.print(Text(f"{compared.name}: {len(places):,} {word}: {names}"))
     for note in remarks_on(found):
         console.print(Text(note, style="dim"))
 
