@@ -16,9 +16,10 @@ from torch import Tensor
 
 from codecascade.generation.engine.detokenizer import TextBuilder
 from codecascade.generation.engine.packed import can_pack, pack_weights
-from codecascade.generation.engine.sampler import choose, uniform
+from codecascade.generation.engine.sampler import choose
 from codecascade.generation.requests import Completion, FinishReason, Request
 from codecascade.ground.errors import UserError
+from codecascade.ground.seeds import uniform
 from codecascade.model.attention import Documents
 from codecascade.model.cache import KeyValueCache
 from codecascade.model.llama import Llama
