@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from codecascade.corpus.settings import CorpusSettings, LanguageFilter
 from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.ground.diff import changes
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import atomic_write
 from codecascade.ground.nearest import nearest
@@ -100,7 +101,7 @@ def difference(old: Recipe, new: Recipe) -> str | None:
             return f"stage[{number}]: {stage['name']!r} is missing in the recipe"
         before[f"stage.{stage['name']}"] = _untimed(stage)
         after[f"stage.{stage['name']}"] = stages[stage["name"]]
-    return next(_differences(before, after), None)
+    return next(changes(before, after, free=FREE), None)
 
 
 def _untimed(stage: Data) -> Data:
@@ -112,17 +113,6 @@ def _untimed(stage: Data) -> Data:
         **{key: value for key, value in stage.items() if key not in gone},
         "minutes": stage["timed_minutes"],
     }
-
-
-def _differences(before: Data, after: Data, prefix: str = "") -> Iterator[str]:
-    for key in [*before, *(key for key in after if key not in before)]:
-        old, new = before.get(key), after.get(key)
-        if key in FREE or old == new:
-            continue
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from _differences(old, new, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}: {reprlib.repr(old)} there, {reprlib.repr(new)} now"
 
 
 # ---- --set ----------------------------------------------------------------------------------------------------

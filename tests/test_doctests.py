@@ -1,0 +1,28 @@
+"""The examples in docstrings say what happens."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+from pathlib import Path
+
+import pytest
+
+import codecascade
+
+ROOT = Path(codecascade.__file__).parent
+MODULES = sorted(
+    ".".join(("codecascade", *path.relative_to(ROOT).with_suffix("").parts))
+    for path in ROOT.rglob("*.py")
+    if ">>> " in path.read_text(encoding="utf-8")
+)
+
+WHOLE = {f"codecascade.ground.{name}" for name in ("diff", "format", "nearest", "seeds")}
+"""Modules whose meaning their examples give."""
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings(name: str) -> None:
+    failed, tried = doctest.testmod(importlib.import_module(name))
+    assert failed == 0
+    assert tried or name not in WHOLE, f"doctest finds no example of {name}"
