@@ -35,5 +35,6 @@ def recipe_file(recipe: str | Path) -> Path:
         return FOLDER / f"{path.name}.toml"
     ordered = difflib.get_close_matches(path.name, names, n=len(names), cutoff=0.0)
     raise UserError(
-        f"there is neither such a file nor a recipe of this name; recipes are {', '.join(ordered)}", file=recipe
+        f"there is neither such a file nor a recipe of this name; recipes are {', '.join(ordered)}",
+        file=recipe,
     )

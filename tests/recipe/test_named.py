@@ -28,7 +28,9 @@ def test_a_name_means_the_recipe_wherever_one_stands(tmp_path: Path, monkeypatch
 
 def test_a_file_wins_over_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "smoke").write_text((FOLDER / "quickstart.toml").read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "smoke").write_text(
+        (FOLDER / "quickstart.toml").read_text(encoding="utf-8"), encoding="utf-8"
+    )
     assert read_recipe("smoke") == read_recipe("quickstart")
 
 
