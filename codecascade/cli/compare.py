@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codecascade.cli import options
 from codecascade.cli.app import app, stderr, stdout
+from codecascade.cli.options import AsJson
 from codecascade.ground.format import listed
 
 if TYPE_CHECKING:
@@ -15,22 +17,26 @@ if TYPE_CHECKING:
 
     from codecascade.evaluation.analysis.compare import Comparison
 
-Folder = Annotated[Path, typer.Argument(help="What `codecascade eval -o` wrote.", show_default=False)]
+Folder = Annotated[
+    Path, typer.Argument(help="A folder that `codecascade eval -o` wrote.", show_default=False)
+]
 
 
-@app.command()
+@app.command(
+    rich_help_panel=options.MEASURE,
+    epilog=options.examples("compare evaluations/base evaluations/code -o comparison"),
+)
 def compare(
     first: Folder,
     second: Folder,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write comparison.md and comparison.html there.")
-    ] = None,
-    benchmark: Annotated[
-        str | None, typer.Option(metavar="NAME,...", help="Only these; default: all that both have.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    output: Annotated[Path | None, options.output("DIR")] = None,
+    benchmark: Annotated[str | None, options.benchmark("A,B", shown="all that both have")] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """What the second evaluation does better or worse, problem by problem, and whether it may be chance."""
+    """Tell what the second evaluation does better or worse than the first, and whether it may be chance.
+
+    Problems are compared in pairs. With -o, comparison.md and comparison.html are written as well.
+    """
     import json
 
     from codecascade.evaluation.analysis.compare import compare as compare_folders

@@ -21,6 +21,7 @@ from codecascade.ground.errors import UserError
 from codecascade.ground.files import atomic_write
 from codecascade.ground.nearest import nearest
 from codecascade.recipe.defaults import with_defaults
+from codecascade.recipe.named import recipe_file, recipe_names
 from codecascade.recipe.settings import FREE, LENGTHS, Data, Recipe, Stage, TokenizerSettings, to_data
 from codecascade.training.stream.settings import InfillingSettings, MixtureItem
 
@@ -43,9 +44,13 @@ _TABLES: dict[str, type[BaseModel]] = {
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe in a TOML file, after ``overrides`` such as ``base=MODEL`` or ``stage.code.tokens=100000``.
 
+    Args:
+        path: the file, or the name of a recipe that comes with codecascade, such as ``quickstart``.
+
     Raises:
         UserError: with the file, the key and what is wrong with it.
     """
+    path = recipe_file(path)
     data = read_toml(path)
     for override in overrides:
         apply_override(data, override)
@@ -81,7 +86,9 @@ def read_toml(path: str | Path) -> Data:
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError("there is no such file", file=path) from None
+        name = Path(path).stem
+        hint = f"; the recipe that comes with codecascade is called {name}" if name in recipe_names() else ""
+        raise UserError(f"there is no such file{hint}", file=path) from None
     except OSError as error:
         raise UserError(f"can't be read ({error.strerror})", file=path) from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
