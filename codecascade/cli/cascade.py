@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,20 +10,7 @@ import typer
 from codecascade.cli import options
 from codecascade.cli.app import app, stderr, stdout
 from codecascade.cli.options import AsJson, Model, RecipeFile
-
-
-class SandboxMode(StrEnum):
-    """``--sandbox``."""
-
-    strict = "strict"
-    weak = "weak"
-
-
-class WeightType(StrEnum):
-    """``--dtype``."""
-
-    f32 = "f32"
-    bf16 = "bf16"
+from codecascade.ground.choices import SandboxMode, WeightType
 
 
 @app.command(
@@ -50,7 +36,7 @@ def run(
     """
     from codecascade.recipe import read_recipe
 
-    extra = [f"sandbox={sandbox.value}"] if sandbox else []
+    extra = [f"sandbox={sandbox}"] if sandbox else []
     settings = read_recipe(recipe, [*(changes or []), *extra])
     from codecascade.cascade.run import run_cascade
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from codecascade.cli import options
 from codecascade.cli.app import app, stderr, stdout
+from codecascade.ground.choices import Licences, TokenizerKind
 from codecascade.ground.errors import Stopped, UserError
 
 if TYPE_CHECKING:
@@ -22,29 +22,8 @@ corpus_app = typer.Typer(help="Make training data from files, and look at it.", 
 app.add_typer(corpus_app, name="corpus", rich_help_panel=options.MAKE)
 
 CorpusFolder = Annotated[Path, typer.Argument(help="The corpus's folder.", metavar="DIR", show_default=False)]
+EngineName = Literal["local", "ray"]
 DEFAULT_TOKENIZER = "smollm2-135m-instruct"
-
-
-class EngineName(StrEnum):
-    """``--engine``."""
-
-    local = "local"
-    ray = "ray"
-
-
-class Licences(StrEnum):
-    """``--licences``."""
-
-    auto = "auto"
-    all = "all"
-    permissive = "permissive"
-
-
-class TokenizerKind(StrEnum):
-    """``--kind``."""
-
-    llama = "llama"
-    bytes = "bytes"
 
 
 _TAKEN = "What is taken"
@@ -81,7 +60,7 @@ def build(
     engine: Annotated[
         EngineName,
         typer.Option(help="Work on this machine (local) or on a Ray cluster (ray).", rich_help_panel=_WORK),
-    ] = EngineName.local,
+    ] = "local",
     workers: Annotated[
         int | None,
         typer.Option(
@@ -120,7 +99,7 @@ def build(
     from codecascade.recipe.corpus import read_corpus_recipe
 
     extra = [f"max_bytes={max_bytes}"] if max_bytes is not None else []
-    extra += [f'licenses="{licences.value}"'] if licences is not None else []
+    extra += [f'licenses="{licences}"'] if licences is not None else []
     made = read_corpus_recipe(recipe, [*(changes or []), *extra])
     sources = sources or list(made.corpus)
     if not sources:
@@ -150,7 +129,7 @@ def build(
 
 
 def _engine(name: EngineName, workers: int | None) -> Engine:
-    if name is EngineName.ray:
+    if name == "ray":
         from codecascade.corpus.engines.ray import RayEngine
 
         return RayEngine(workers=workers)
@@ -229,7 +208,7 @@ def train(
         typer.Option(
             help="llama keeps digits apart and writes rare characters as bytes; bytes is as SmolLM2's is."
         ),
-    ] = TokenizerKind.llama,
+    ] = "llama",
 ) -> None:
     """Train a byte-pair tokenizer on a corpus."""
     from codecascade.corpus.corpus import Corpus, sample_texts
@@ -242,7 +221,7 @@ def train(
     if not texts:
         raise UserError("has no training documents", file=folder)
     try:
-        made = train_tokenizer(texts, vocabulary, kind.value)
+        made = train_tokenizer(texts, vocabulary, kind)
     except UserError as error:
         raise UserError(error.message, key="--vocabulary") from None
     made.save(output)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from codecascade.cli import evaluation_options as of
 from codecascade.cli import options
 from codecascade.cli.app import app, invocation, loading, stderr, stdout
-from codecascade.cli.cascade import SandboxMode
 from codecascade.ground.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,12 +40,12 @@ def evaluate_model(
     temperature: of.Temperatures = None,
     top_p: of.TopP = None,
     seed: of.Seed = 0,
-    chat: of.ChatFormat = of.Chat.auto,
+    chat: of.ChatFormat = "auto",
     heal: of.Heal = True,
     changes: of.Changes = None,
     name: of.Name = None,
     device: of.Device = None,
-    precision: of.WeightPrecision = of.Precision.auto,
+    precision: of.WeightPrecision = "auto",
     endpoint: of.EndpointAddress = None,
     served_model: of.ServedModel = None,
     concurrency: of.Concurrency = 8,
@@ -55,7 +54,7 @@ def evaluate_model(
     skip_unknown: of.SkipUnknown = False,
     require_complete: of.RequireComplete = False,
     output: of.Output = None,
-    sandbox: of.SandboxOption = SandboxMode.strict,
+    sandbox: of.SandboxOption = "strict",
 ) -> None:
     """Measure a model, a server's model or a file of samples by benchmarks.
 
@@ -90,7 +89,7 @@ def evaluate_model(
             "samples_per_problem": samples_per_problem,
             "temperature": temperatures[0],
             "top_p": top_p,
-            "chat": chat.value,
+            "chat": chat,
             "heal": heal,
             "infilling_problems": None,
         },
@@ -110,20 +109,20 @@ def evaluate_model(
     from codecascade.ground.signals import stopped_at_once
     from codecascade.sandbox.sandbox import Sandbox
 
-    with stopped_at_once(), Sandbox(sandbox.value) if needs_sandbox else nullcontext() as box:
+    with stopped_at_once(), Sandbox(sandbox) if needs_sandbox else nullcontext() as box:
         backend: Backend | None = None
         if model is not None:
             from codecascade.generation.loaded import loaded_backend
 
             with loading(model):
-                backend = loaded_backend(model, name=name, device=device, precision=precision.value)
+                backend = loaded_backend(model, name=name, device=device, precision=precision)
         elif endpoint is not None and served_model is not None:
             from codecascade.generation.endpoint import Endpoint
 
             backend = Endpoint(
                 endpoint, served_model, title=name, concurrency=concurrency, timeout=request_timeout
             )
-            if chat is of.Chat.auto and any(BENCHMARKS[each].chats for each in names):
+            if chat == "auto" and any(BENCHMARKS[each].chats for each in names):
                 stderr().print(
                     "an endpoint does not tell whether its model chats, so prompts are continued; --chat always asks "
                     "in the chat format",

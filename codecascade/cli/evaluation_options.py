@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from codecascade.cli import options
-from codecascade.cli.cascade import SandboxMode
-
-
-class Chat(StrEnum):
-    """``--chat``."""
-
-    auto = "auto"
-    always = "always"
-    never = "never"
-
-
-class Precision(StrEnum):
-    """``--precision``."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
+from codecascade.ground.choices import ChatUse, Precision, SandboxMode
 
 
 def _option(*names: str, panel: str, **more: Any) -> Any:
@@ -84,7 +67,7 @@ TopP = Annotated[
 ]
 Seed = Annotated[int, options.seed(_ASKED)]
 ChatFormat = Annotated[
-    Chat,
+    ChatUse,
     _option(
         panel=_ASKED,
         metavar="WHEN",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,7 @@ import typer
 from codecascade.cli import options
 from codecascade.cli.app import app, loading, stderr
 from codecascade.cli.options import Model
+from codecascade.ground.choices import InfillingFormat
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import read_jsonl, write_jsonl
 from codecascade.ground.text_files import read_text
@@ -21,13 +21,6 @@ if TYPE_CHECKING:
     from codecascade.generation.engine.engine import LocalGenerator
     from codecascade.generation.requests import Request
     from codecascade.tokens.tokenizer import Tokenizer
-
-
-class Layout(StrEnum):
-    """``--format`` of an infilling."""
-
-    psm = "psm"
-    spm = "spm"
 
 
 _TEXT = "The text"
@@ -150,7 +143,7 @@ def infill(
         ),
     ] = None,
     layout: Annotated[
-        Layout | None,
+        InfillingFormat | None,
         typer.Option(
             "--format",
             help="Show the model prefix, then suffix (psm), or suffix, then prefix (spm).",
