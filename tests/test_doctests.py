@@ -16,13 +16,12 @@ MODULES = sorted(
     for path in ROOT.rglob("*.py")
     if ">>> " in path.read_text(encoding="utf-8")
 )
-
-WHOLE = {f"codecascade.ground.{name}" for name in ("diff", "format", "nearest", "seeds")}
-"""Modules whose meaning their examples give."""
+WITH_EXAMPLES = ("codecascade.corpus.", "codecascade.ground.")
+"""Elsewhere the sign may stand in a program's text."""
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_in_docstrings(name: str) -> None:
     failed, tried = doctest.testmod(importlib.import_module(name))
     assert failed == 0
-    assert tried or name not in WHOLE, f"doctest finds no example of {name}"
+    assert tried or not name.startswith(WITH_EXAMPLES), f"doctest finds no example of {name}"
