@@ -6,12 +6,14 @@ import doctest
 import importlib
 from collections.abc import Iterable
 from email.message import Message
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codecascade import corpus
 from codecascade.corpus.output.dropped import Dropped, by_step
 from codecascade.corpus.output.split import held_out
 from codecascade.corpus.reading.languages import language_of, language_of_shebang
@@ -59,21 +61,15 @@ def repositories(sizes: dict[str, list[int]]) -> list[Candidate]:
     return [candidate(name, f"{n}.py", size) for name, files in sizes.items() for n, size in enumerate(files)]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "content",
-        "decontaminate",
-        "documents",
-        "languages",
-        "licenses",
-        "members",
-        "page",
-        "redaction",
-        "sampling",
-        "split",
-    ],
-)
+CORPUS = Path(corpus.__file__).parent
+WITH_EXAMPLES = [
+    file.relative_to(CORPUS).with_suffix("").as_posix().replace("/", ".")
+    for file in sorted(CORPUS.rglob("*.py"))
+    if ">>> " in file.read_text()
+]
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples_in_docstrings(name: str) -> None:
     result = doctest.testmod(importlib.import_module(f"codecascade.corpus.{name}"))
     assert result.failed == 0 and result.attempted > 0

@@ -41,11 +41,11 @@ def test_workers_end_with_their_parent(tmp_path: Path) -> None:
 import os, signal, sys
 sys.path[:0] = [{str(Path(__file__).parent)!r}]
 from pathlib import Path
-from test_engines import _wait
-from codecascade.corpus import engines
-engines._JOBS_WORTH_A_WORKER = 1
+from test_local import _wait
+from codecascade.corpus.engines import local
+local._JOBS_WORTH_A_WORKER = 1
 if __name__ == "__main__":
-    for pid in engines.LocalEngine(2).run(_wait, Path("."), range(2)):
+    for pid in local.LocalEngine(2).run(_wait, Path("."), range(2)):
         print(pid, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -78,11 +78,11 @@ import os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what was started in the background
 sys.path[:0] = [{str(Path(__file__).parent)!r}]
 from pathlib import Path
-from test_engines import _interrupt
-from codecascade.corpus import engines
-engines._JOBS_WORTH_A_WORKER = 1
+from test_local import _interrupt
+from codecascade.corpus.engines import local
+local._JOBS_WORTH_A_WORKER = 1
 if __name__ == "__main__":
-    engine = engines.LocalEngine(2)
+    engine = local.LocalEngine(2)
     try:
         list(engine.run(_interrupt, Path("."), range(2)))
     except KeyboardInterrupt:
