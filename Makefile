@@ -6,10 +6,10 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 ENVIRONMENT := $(VENV)/.base
 export PIP_NO_WARN_SCRIPT_LOCATION = 1
 
-.PHONY: quickstart test lint format docs bench clean
+.PHONY: quickstart test lint format docs package bench clean
 
 quickstart: $(VENV)/.quickstart   ## SmolLM2-135M through the whole cascade, on this machine's own Python code
-	$(BIN)/codecascade run recipes/quickstart.toml
+	$(BIN)/codecascade run quickstart
 
 test: $(VENV)/.dev                ## the whole suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -25,6 +25,17 @@ format: $(VENV)/.dev
 
 docs: $(VENV)/.docs               ## the documentation as a site, build/site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+package: $(VENV)/.dev             ## wheel and sdist in dist/, and whether what is installed from the wheel works alone
+	rm -rf dist build/lib build/installed build/elsewhere
+	$(BIN)/python -m build --outdir dist
+	$(PIP) --no-deps --target build/installed dist/*.whl
+	mkdir -p build/elsewhere
+	cd build/elsewhere && export PYTHONPATH=$(CURDIR)/build/installed PYTHONSAFEPATH=1 && \
+	  $(abspath $(BIN))/python -c 'import codecascade, sys; sys.exit("/build/installed/" not in codecascade.__file__)' && \
+	  ../installed/bin/codecascade --version && \
+	  ../installed/bin/codecascade plan code-llama-7b --tflops 312 && \
+	  ../installed/bin/codecascade run smoke
 
 bench: $(VENV)/.dev $(VENV)/.quickstart   ## speed beside peers, in one run each
 	$(BIN)/python benchmarks/stream.py

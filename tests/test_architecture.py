@@ -27,6 +27,7 @@ ORDER = (
     "cascade",
     "cli",
 )
+INFERENCE = ("generation", "instruct", "evaluation", "reports", "server")
 MODULES = sorted(path for path in ROOT.rglob("*.py") if path.name not in ("__main__.py",))
 
 
@@ -59,6 +60,16 @@ def test_imports_go_one_way(path: Path) -> None:
         return
     allowed = {*ORDER[: ORDER.index(room) + 1], "__version__"}
     assert imported_rooms(path) <= allowed, f"{room} may import only {sorted(allowed)}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in MODULES if room_of(path) in INFERENCE],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_inference_never_imports_training(path: Path) -> None:
+    """A model is used, measured and shown without what trains one; rooms before training can't import it either."""
+    assert "training" not in imported_rooms(path)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -12,14 +12,11 @@ from codecascade.cascade.display import Display
 from codecascade.cascade.models import prepare
 from codecascade.evaluation.cost import evaluation_tokens, seconds_of
 from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.ground.format import show_seconds
 from codecascade.model.config import LlamaConfig
 from codecascade.model.precision import choose_precision
 from codecascade.model.sources import load
-from codecascade.plan.plan import (
-    UTILISATION,
-    show_seconds,
-    this_device_flops,
-)
+from codecascade.plan.plan import UTILISATION, this_device_flops
 from codecascade.recipe.reading import with_steps
 from codecascade.recipe.settings import Recipe, Stage, to_data
 from codecascade.training.learner import measure_step_seconds

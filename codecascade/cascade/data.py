@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
-from hashlib import blake2b
 from pathlib import Path
 
 from codecascade.cascade.benchmark_texts import benchmark_texts, in_words
@@ -14,6 +13,7 @@ from codecascade.corpus.build import build_corpus, request_fingerprint
 from codecascade.corpus.corpus import Corpus, DocumentTable, is_corpus
 from codecascade.corpus.engines.local import LocalEngine
 from codecascade.ground.errors import UserError
+from codecascade.ground.seeds import draw
 from codecascade.instruct.dialogues import read_dialogues
 from codecascade.instruct.mine import mine_dialogues
 from codecascade.recipe.settings import Recipe, Stage
@@ -115,7 +115,7 @@ class Mixtures:
             tokenizer,
             sequence_length=stage.sequence_length,
             rows=stage.rows,
-            seed=int.from_bytes(blake2b(f"{stage.seed},{stage.name}".encode(), digest_size=4).digest()),
+            seed=draw(stage.seed, stage.name, size=4),
             infilling=stage.infilling if stage.uses_infilling else None,
             document_masks=stage.document_masks,
         )

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from codecascade.ground.format import show_seconds
 from codecascade.training.logs import StepReport
 from codecascade.training.progress import ProgressBar
 
@@ -40,7 +41,7 @@ class Display:
             if report.step in (1, report.steps) or report.step % max(1, report.steps // LINES) == 0:
                 self.say(
                     f"{stage}: step {report.step:,} of {report.steps:,}, loss {report.loss:.3f}, "
-                    f"{report.tokens_per_second:,.0f} tokens/s, {report.seconds_left / 60:.1f} min left"
+                    f"{report.tokens_per_second:,.0f} tokens/s, {show_seconds(report.seconds_left)} left"
                 )
 
         yield line

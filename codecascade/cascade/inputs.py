@@ -18,6 +18,7 @@ from typing import Any
 
 from codecascade.cascade.folder import RunFolder
 from codecascade.corpus.corpus import Corpus
+from codecascade.ground.diff import changes
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import digest_of, read_json, write_json
 from codecascade.model.sources import files_of
@@ -161,9 +162,7 @@ def _changed_corpus(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
     found = list(documents)
     if before["sources"] != now["sources"]:
         found.append(f"sources {', '.join(before['sources'])}, now {', '.join(now['sources'])}")
-    old, new = before["settings"], now["settings"]
-    different = (key for key in sorted({*old, *new}) if old.get(key) != new.get(key))
-    return [*found, *(f"{key} {old.get(key)!r}, now {new.get(key)!r}" for key in different)]
+    return [*found, *changes(before["settings"], now["settings"])]
 
 
 def _changed_documents(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

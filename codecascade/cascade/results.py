@@ -11,7 +11,7 @@ from codecascade.corpus.manifest import Manifest
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.running.versions import versions
 from codecascade.ground.files import write_json
-from codecascade.plan.plan import show_bytes
+from codecascade.ground.format import listed, show_bytes
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.cascade_data import ModelReport, RunReport
 from codecascade.training.loop import TrainingResult
@@ -78,7 +78,7 @@ def run_report(
             "sources": ", ".join(manifest.sources),
             "training": f"{train.documents:,} documents, {show_bytes(train.bytes)}",
             "held out": f"{heldout.documents:,} documents, {show_bytes(heldout.bytes)}, "
-            f"by {manifest.heldout_by}: {_listed(manifest.heldout)}",
+            f"by {manifest.heldout_by}: {listed(manifest.heldout)}",
         },
         versions=_versions(results),
         command=command,
@@ -138,8 +138,3 @@ def _seconds(results: Results) -> float:
 def _shown(base: str) -> str:
     """A name for others to read: a folder without the way to it."""
     return Path(base).name if Path(base).is_absolute() or base.startswith(("~", "..")) else base
-
-
-def _listed(names: Sequence[str], most: int = 8) -> str:
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

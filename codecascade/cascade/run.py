@@ -30,6 +30,7 @@ from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import FolderLock
+from codecascade.ground.format import show_bytes, show_seconds
 from codecascade.ground.nearest import nearest
 from codecascade.ground.signals import stopped_at_once
 from codecascade.model.folder import save_folder
@@ -179,7 +180,7 @@ class _Cascade:
         self.world.barrier()
         corpus = open_corpus(self.recipe, self.folder, lambda what, done, of: None)
         train = corpus.manifest.splits["train"].total
-        self.display.say(f"corpus: {train.documents:,} documents, {train.bytes / 1e6:,.1f} MB")
+        self.display.say(f"corpus: {train.documents:,} documents, {show_bytes(train.bytes)}")
         return corpus
 
     def _prepare_base(self) -> None:
@@ -259,7 +260,7 @@ class _Cascade:
             shutil.rmtree(checkpoints, ignore_errors=True)
             self.display.say(
                 f"{stage.name}: {cost.steps:,} steps, {cost.tokens:,} tokens, loss {cost.final_loss:.3f}, "
-                f"{cost.seconds / 60:.1f} min, {cost.precision}"
+                f"{show_seconds(cost.seconds)}, {cost.precision}"
             )
         self.world.barrier()
 

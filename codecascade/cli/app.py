@@ -17,19 +17,17 @@ invocation: list[str] = []
 
 app = typer.Typer(
     name="codecascade",
-    help="A Llama-architecture model in, a code model out: train, measure, use.",
+    help="Make a code model of a Llama-architecture model: train it, measure it, use it.",
+    epilog="Each command shows examples: codecascade run --help",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-Model = Annotated[str, typer.Argument(help="A model folder, a GGUF file or a hub name.", show_default=False)]
-
-
 @app.callback(invoke_without_command=True)
 def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version, and end.")] = False,
 ) -> None:
     if version:
         print(codecascade.__version__)

@@ -2,72 +2,75 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from codecascade.cli.app import Model, app, stderr, stdout
+from codecascade.cli import options
+from codecascade.cli.app import app, stderr, stdout
+from codecascade.cli.options import AsJson, Model, RecipeFile
+from codecascade.ground.choices import SandboxMode, WeightType
 
 
-class SandboxMode(StrEnum):
-    """``--sandbox``."""
-
-    strict = "strict"
-    weak = "weak"
-
-
-class WeightType(StrEnum):
-    """``--dtype``."""
-
-    f32 = "f32"
-    bf16 = "bf16"
-
-
-RecipeFile = Annotated[Path, typer.Argument(help="A recipe (TOML).", show_default=False)]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="base=..., corpus=..., stage.code.tokens=100000 (repeatable)"
+@app.command(
+    rich_help_panel=options.MAKE,
+    epilog=options.examples(
+        "run quickstart",
+        "run your-code --set base=MODEL --set corpus=FOLDER",
+        "run mine.toml --until code --set stage.code.tokens=100000",
     ),
-]
-
-
-@app.command()
+)
 def run(
     recipe: RecipeFile,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The run's folder; default runs/<name>.")
+    output: Annotated[Path | None, options.output("DIR", shown="runs/NAME, by the recipe's name")] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="STAGE", help="Stop after this stage of the recipe.")
     ] = None,
-    until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
-    changes: Changes = None,
-    sandbox: Annotated[
-        SandboxMode | None, typer.Option(help="weak: run programs even where they can't be confined.")
-    ] = None,
+    changes: Annotated[list[str] | None, options.changes()] = None,
+    sandbox: Annotated[SandboxMode | None, options.sandbox(shown="the recipe's, else strict")] = None,
 ) -> None:
-    """Run a recipe's stages, measure each, write a report. Goes on where an earlier run stopped."""
+    """Run a recipe's stages, measure the model after each, and write a report.
+
+    Ctrl-C stops it at any time. The same command goes on where an earlier run stopped.
+    """
     from codecascade.recipe import read_recipe
 
-    extra = [f"sandbox={sandbox.value}"] if sandbox else []
+    extra = [f"sandbox={sandbox}"] if sandbox else []
     settings = read_recipe(recipe, [*(changes or []), *extra])
     from codecascade.cascade.run import run_cascade
 
     run_cascade(settings, output or Path("runs") / settings.name, until=until, console=stderr(), file=recipe)
 
 
-@app.command()
+@app.command(
+    rich_help_panel=options.MAKE,
+    epilog=options.examples(
+        "plan code-llama-7b --devices 64 --memory 80GB --tflops 312", "plan quickstart --json"
+    ),
+)
 def plan(
     recipe: RecipeFile,
-    devices: Annotated[int, typer.Option(min=1, help="Devices to share the work.")] = 1,
-    memory: Annotated[str | None, typer.Option(metavar="80GB", help="Of one device.")] = None,
+    devices: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Share the work between so many devices.")
+    ] = 1,
+    memory: Annotated[str | None, options.memory("80GB", shown="not checked")] = None,
     tflops: Annotated[
-        float | None, typer.Option(min=0.0, help="Of one device, in products; default: this one's, timed.")
+        float | None,
+        typer.Option(
+            metavar="N",
+            min=0.0,
+            help="The speed of one device in matrix products, in TFLOP/s.",
+            show_default="this machine's, timed",
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-    changes: Changes = None,
+    as_json: AsJson = False,
+    changes: Annotated[list[str] | None, options.changes()] = None,
 ) -> None:
-    """What a recipe will cost: tokens, steps, FLOPs, memory, time. Needs neither weights nor corpus."""
+    """Tell what a recipe will cost: tokens, steps, FLOPs, memory and time.
+
+    This needs neither the weights nor the corpus.
+    """
     from codecascade.recipe import read_recipe
 
     settings = read_recipe(recipe, changes or [])
@@ -81,14 +84,21 @@ def plan(
         stdout().print(plan_table(made))
 
 
-@app.command()
+@app.command(
+    rich_help_panel=options.MAKE, epilog=options.examples("convert model.gguf FOLDER --to hf --dtype bf16")
+)
 def convert(
     model: Model,
-    out: Annotated[Path, typer.Argument(help="A new folder.", show_default=False)],
-    to: Annotated[str, typer.Option(help="hf: a Hugging Face folder.")] = "hf",
-    dtype: Annotated[WeightType | None, typer.Option(help="Of the weights; default: as they are.")] = None,
+    out: Annotated[Path, typer.Argument(help="The new folder.", show_default=False)],
+    to: Annotated[
+        str, typer.Option(metavar="FORM", help="The form of the result: hf is a Hugging Face folder.")
+    ] = "hf",
+    dtype: Annotated[
+        WeightType | None,
+        typer.Option(help="Write the weights in this type.", show_default="as they are"),
+    ] = None,
 ) -> None:
-    """One form of a model into another."""
+    """Write a model in another form, such as a GGUF file as a Hugging Face folder."""
     from codecascade.model.convert import convert as convert_model
 
     made = convert_model(model, out, to=to, dtype=dtype)

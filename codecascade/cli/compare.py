@@ -7,29 +7,36 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codecascade.cli import options
 from codecascade.cli.app import app, stderr, stdout
+from codecascade.cli.options import AsJson
+from codecascade.ground.format import listed
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from codecascade.evaluation.analysis.compare import Comparison
 
-Folder = Annotated[Path, typer.Argument(help="What `codecascade eval -o` wrote.", show_default=False)]
+Folder = Annotated[
+    Path, typer.Argument(help="A folder that `codecascade eval -o` wrote.", show_default=False)
+]
 
 
-@app.command()
+@app.command(
+    rich_help_panel=options.MEASURE,
+    epilog=options.examples("compare evaluations/base evaluations/code -o comparison"),
+)
 def compare(
     first: Folder,
     second: Folder,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write comparison.md and comparison.html there.")
-    ] = None,
-    benchmark: Annotated[
-        str | None, typer.Option(metavar="NAME,...", help="Only these; default: all that both have.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    output: Annotated[Path | None, options.output("DIR")] = None,
+    benchmark: Annotated[str | None, options.benchmark("A,B", shown="all that both have")] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """What the second evaluation does better or worse, problem by problem, and whether it may be chance."""
+    """Tell what the second evaluation does better or worse than the first, and whether it may be chance.
+
+    Problems are compared in pairs. With -o, comparison.md and comparison.html are written as well.
+    """
     import json
 
     from codecascade.evaluation.analysis.compare import compare as compare_folders
@@ -60,9 +67,8 @@ def _print(found: Comparison) -> None:
     for compared in found.benchmarks:
         for word, places in (("gained", compared.gained), ("lost", compared.lost)):
             if places:
-                more = f" and {len(places) - _NAMED:,} more" if len(places) > _NAMED else ""
-                listed = ", ".join(place.name for place in places[:_NAMED])
-                console.print(Text(f"{compared.name}: {len(places):,} {word}: {listed}{more}"))
+                names = listed([place.name for place in places], _NAMED)
+                console.print(Text(f"{compared.name}: {len(places):,} {word}: {names}"))
     for note in remarks_on(found):
         console.print(Text(note, style="dim"))
 

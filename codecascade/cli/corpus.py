@@ -4,91 +4,102 @@ from __future__ import annotations
 
 import os
 import signal
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from codecascade.cli import options
 from codecascade.cli.app import app, stderr, stdout
+from codecascade.ground.choices import Licences, TokenizerKind
 from codecascade.ground.errors import Stopped, UserError
 
 if TYPE_CHECKING:
     from codecascade.corpus.engines.local import Engine
     from codecascade.tokens.tokenizer import Tokenizer
 
-corpus_app = typer.Typer(help="Training data from files.", no_args_is_help=True)
-app.add_typer(corpus_app, name="corpus")
+corpus_app = typer.Typer(help="Make training data from files, and look at it.", no_args_is_help=True)
+app.add_typer(corpus_app, name="corpus", rich_help_panel=options.MAKE)
 
-CorpusFolder = Annotated[Path, typer.Argument(help="A corpus's folder.", metavar="DIR", show_default=False)]
+CorpusFolder = Annotated[Path, typer.Argument(help="The corpus's folder.", metavar="DIR", show_default=False)]
+EngineName = Literal["local", "ray"]
 DEFAULT_TOKENIZER = "smollm2-135m-instruct"
 
 
-class EngineName(StrEnum):
-    """``--engine``."""
-
-    local = "local"
-    ray = "ray"
+_TAKEN = "What is taken"
+_WORK = "Who works"
 
 
-class Licences(StrEnum):
-    """``--licences``."""
-
-    auto = "auto"
-    all = "all"
-    permissive = "permissive"
-
-
-class TokenizerKind(StrEnum):
-    """``--kind``."""
-
-    llama = "llama"
-    bytes = "bytes"
-
-
-@corpus_app.command("build")
+@corpus_app.command(
+    "build",
+    epilog=options.examples(
+        "corpus build ~/code archives/*.tar.gz stdlib -o corpora/mine",
+        "corpus build ~/code -o corpora/mine --set near_threshold=0.8",
+    ),
+)
 def build(
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The corpus's folder.")],
+    output: Annotated[Path, options.output("DIR")],
     sources: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="SOURCE...",
-            help="Folders, git repositories (also FOLDER@REVISION), archives, .jsonl and .parquet files or their "
-            "fsspec addresses, installed, stdlib. Default: the recipe's.",
-            show_default=False,
+            help="Folders, git repositories (FOLDER@REVISION names a commit), archives, .jsonl and .parquet files, "
+            "or fsspec addresses of these. The words stdlib and installed stand for Python's library and the "
+            "installed packages.",
+            show_default="the recipe's",
         ),
     ] = None,
-    recipe: Annotated[Path | None, typer.Option(help="A TOML file with [corpus_build].")] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RECIPE",
+            help="Read sources and settings from this recipe, a file or a name.",
+            rich_help_panel=_TAKEN,
+        ),
+    ] = None,
     engine: Annotated[
-        EngineName, typer.Option(help="Who works: this machine, or a Ray cluster.")
-    ] = EngineName.local,
+        EngineName,
+        typer.Option(help="Work on this machine (local) or on a Ray cluster (ray).", rich_help_panel=_WORK),
+    ] = "local",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; default: one for each processor.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Work in so many processes.",
+            show_default="one for each processor",
+            rich_help_panel=_WORK,
+        ),
     ] = None,
     decontaminate: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="FILE", help="Benchmark texts to keep out (JSON lines, Parquet, text; repeatable)."
+            metavar="FILE",
+            help="Keep out the benchmark texts that this file holds: JSON lines, Parquet or text (repeatable).",
+            rich_help_panel=_TAKEN,
         ),
     ] = None,
-    max_bytes: Annotated[int | None, typer.Option(min=1, help="Most bytes of text to keep.")] = None,
+    max_bytes: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Keep so many bytes of text at most.", rich_help_panel=_TAKEN),
+    ] = None,
     licences: Annotated[
-        Licences | None, typer.Option(help="auto: permissive ones, but of the user's own folders all.")
-    ] = None,
-    changes: Annotated[
-        list[str] | None,
+        Licences | None,
         typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="A setting of [corpus_build], as near_threshold=0.8 (repeatable).",
+            help="Take text of these licences; auto takes permissive ones, and of your own folders all.",
+            rich_help_panel=_TAKEN,
         ),
     ] = None,
+    changes: Annotated[list[str] | None, options.changes(_TAKEN)] = None,
 ) -> None:
-    """Gather, filter, deduplicate, decontaminate, hold out: sources into a corpus. Goes on where it was stopped."""
+    """Make a corpus of sources: gather, filter, deduplicate, keep benchmarks out, hold some out.
+
+    Ctrl-C stops it at any time. The same command goes on where it was stopped.
+    """
     from codecascade.recipe.corpus import read_corpus_recipe
 
     extra = [f"max_bytes={max_bytes}"] if max_bytes is not None else []
-    extra += [f'licenses="{licences.value}"'] if licences is not None else []
+    extra += [f'licenses="{licences}"'] if licences is not None else []
     made = read_corpus_recipe(recipe, [*(changes or []), *extra])
     sources = sources or list(made.corpus)
     if not sources:
@@ -118,7 +129,7 @@ def build(
 
 
 def _engine(name: EngineName, workers: int | None) -> Engine:
-    if name is EngineName.ray:
+    if name == "ray":
         from codecascade.corpus.engines.ray import RayEngine
 
         return RayEngine(workers=workers)
@@ -127,19 +138,26 @@ def _engine(name: EngineName, workers: int | None) -> Engine:
     return LocalEngine(workers or os.cpu_count() or 1)
 
 
-@corpus_app.command("inspect")
+@corpus_app.command("inspect", epilog=options.examples("corpus inspect corpora/mine --language python"))
 def inspect(
     folder: CorpusFolder,
     tokenizer: Annotated[
         str | None,
         typer.Option(
-            help="Whose tokens: a folder, a GGUF file or a hub name. Default: SmolLM2's, if it is installed."
+            metavar="MODEL",
+            help="Count the tokens of this model: a folder, a GGUF file or a hub name.",
+            show_default="SmolLM2's, if it is installed",
         ),
     ] = None,
-    samples: Annotated[int, typer.Option(min=0, help="Documents to show of each kind.")] = 2,
-    language: Annotated[str | None, typer.Option(help="Only this language, or kind.")] = None,
+    samples: Annotated[
+        int,
+        typer.Option(
+            "--documents", "--samples", metavar="N", min=0, help="Show so many documents of each kind."
+        ),
+    ] = 2,
+    language: Annotated[str | None, options.language(shown="all")] = None,
 ) -> None:
-    """What is in a corpus: languages, documents, bytes, tokens per byte, samples."""
+    """Show what is in a corpus: languages, documents, bytes, tokens per byte, and a few texts."""
     from rich.table import Table
     from rich.text import Text
 
@@ -171,17 +189,26 @@ def inspect(
         console.print("\n".join(document.text.split("\n")[:12]), markup=False, highlight=False)
 
 
-@corpus_app.command("tokenizer")
+@corpus_app.command(
+    "tokenizer",
+    epilog=options.examples("corpus tokenizer corpora/mine -o tokenizers/mine --vocabulary 32000"),
+)
 def train(
     folder: CorpusFolder,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="The tokenizer's folder.")],
-    vocabulary: Annotated[int, typer.Option(min=1, help="Ids, control tokens and bytes included.")] = 32_000,
+    output: Annotated[Path, options.output("DIR")],
+    vocabulary: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Make so many ids, control tokens and bytes included."),
+    ] = 32_000,
     characters: Annotated[
-        int, typer.Option(min=1, help="Of training text to learn from, at most.")
+        int, typer.Option(metavar="N", min=1, help="Learn from so many characters of training text at most.")
     ] = 100_000_000,
     kind: Annotated[
-        TokenizerKind, typer.Option(help="llama: digits apart, bytes for what is rare; bytes: as SmolLM2's.")
-    ] = TokenizerKind.llama,
+        TokenizerKind,
+        typer.Option(
+            help="llama keeps digits apart and writes rare characters as bytes; bytes is as SmolLM2's is."
+        ),
+    ] = "llama",
 ) -> None:
     """Train a byte-pair tokenizer on a corpus."""
     from codecascade.corpus.corpus import Corpus, sample_texts
@@ -194,7 +221,7 @@ def train(
     if not texts:
         raise UserError("has no training documents", file=folder)
     try:
-        made = train_tokenizer(texts, vocabulary, kind.value)
+        made = train_tokenizer(texts, vocabulary, kind)
     except UserError as error:
         raise UserError(error.message, key="--vocabulary") from None
     made.save(output)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 import shlex
 from contextlib import nullcontext
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
+from codecascade.cli import evaluation_options as of
+from codecascade.cli import options
 from codecascade.cli.app import app, invocation, loading, stderr, stdout
-from codecascade.cli.cascade import SandboxMode
 from codecascade.ground.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,141 +19,49 @@ if TYPE_CHECKING:
     from codecascade.generation.backend import Backend
 
 
-class Chat(StrEnum):
-    """``--chat``."""
-
-    auto = "auto"
-    always = "always"
-    never = "never"
-
-
-class Precision(StrEnum):
-    """``--precision``."""
-
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
-
-
-_ASKED = "What is measured"
-_MODEL = "What answers"
-
-
-@app.command("eval")
+@app.command(
+    "eval",
+    rich_help_panel=options.MEASURE,
+    epilog=options.examples(
+        "eval MODEL --benchmark humaneval,mbpp -o DIR",
+        "eval --endpoint http://localhost:8000 --model NAME --benchmark humaneval -o DIR",
+        "eval --samples humaneval=samples.jsonl -o DIR",
+        "eval --list",
+    ),
+)
 def evaluate_model(
-    model: Annotated[
-        str | None,
-        typer.Argument(help="A model folder, a GGUF file or a hub name.", show_default=False),
-    ] = None,
-    benchmark: Annotated[
-        list[str] | None,
-        typer.Option("--benchmark", metavar="A,B", help="Names, see --list.", rich_help_panel=_ASKED),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The folder of the results.", show_default=False)
-    ] = None,
-    data: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]PATH",
-            help="A benchmark's data: a file, or a folder that holds it (repeatable).",
-            rich_help_panel=_ASKED,
-        ),
-    ] = None,
-    samples_per_problem: Annotated[
-        int, typer.Option(min=1, help="One: greedy. More: pass@k.", rich_help_panel=_ASKED)
-    ] = 1,
-    temperature: Annotated[
-        str | None,
-        typer.Option(
-            metavar="T[,T,...]",
-            help="Default: 0, or the paper's for N > 1. Several: a sweep, an evaluation each.",
-            rich_help_panel=_ASKED,
-        ),
-    ] = None,
-    top_p: Annotated[
-        float | None, typer.Option(help="Default: the paper's for N > 1.", rich_help_panel=_ASKED)
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(min=1, help="So many problems, chosen by the seed.", rich_help_panel=_ASKED),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of subsets and draws.", rich_help_panel=_ASKED)] = 0,
-    chat: Annotated[
-        Chat,
-        typer.Option(
-            help="Ask in the chat format; auto: where a model in memory has one.", rich_help_panel=_ASKED
-        ),
-    ] = Chat.auto,
-    heal: Annotated[
-        bool,
-        typer.Option(
-            "--heal/--no-heal",
-            help="A prompt that is continued may end inside a token; the paper's are taken as they are.",
-            rich_help_panel=_ASKED,
-        ),
-    ] = True,
-    corpus: Annotated[
-        Path | None,
-        typer.Option(
-            help="A corpus: held-out text for the benchmarks that need some; its training part is searched for "
-            "the benchmarks' problems.",
-            rich_help_panel=_ASKED,
-        ),
-    ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting.", rich_help_panel=_ASKED),
-    ] = None,
-    samples: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]FILE",
-            help="Score a file's samples (repeatable, one a benchmark); no model is asked.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = None,
-    skip_unknown: Annotated[
-        bool,
-        typer.Option(
-            "--skip-unknown",
-            help="Leave out samples of tasks that the benchmark does not have.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = False,
-    require_complete: Annotated[
-        bool,
-        typer.Option("--require-complete", help="Refuse samples of a part only.", rich_help_panel=_MODEL),
-    ] = False,
-    endpoint: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="An OpenAI-compatible server.", rich_help_panel=_MODEL),
-    ] = None,
-    served_model: Annotated[
-        str | None,
-        typer.Option("--model", metavar="NAME", help="The endpoint's model.", rich_help_panel=_MODEL),
-    ] = None,
-    concurrency: Annotated[
-        int, typer.Option(min=1, help="Requests at a time to the endpoint.", rich_help_panel=_MODEL)
-    ] = 8,
-    request_timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds for a whole answer.", rich_help_panel=_MODEL)
-    ] = 300.0,
-    name: Annotated[
-        str | None, typer.Option(help="What the tables call the model.", rich_help_panel=_MODEL)
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu or cuda; default: cuda if there.", rich_help_panel=_MODEL)
-    ] = None,
-    precision: Annotated[
-        Precision, typer.Option(help="Of weights and cache.", rich_help_panel=_MODEL)
-    ] = Precision.auto,
-    sandbox: Annotated[
-        SandboxMode, typer.Option(help="weak: run programs even where they can't be confined.")
-    ] = SandboxMode.strict,
-    show_list: Annotated[bool, typer.Option("--list", help="Show the benchmarks and end.")] = False,
+    model: of.Model = None,
+    show_list: of.List = False,
+    benchmark: of.Benchmark = None,
+    limit: of.Limit = None,
+    data: of.DataFiles = None,
+    corpus: of.CorpusFolder = None,
+    samples_per_problem: of.SamplesPerProblem = 1,
+    temperature: of.Temperatures = None,
+    top_p: of.TopP = None,
+    seed: of.Seed = 0,
+    chat: of.ChatFormat = "auto",
+    heal: of.Heal = True,
+    changes: of.Changes = None,
+    name: of.Name = None,
+    device: of.Device = None,
+    precision: of.WeightPrecision = "auto",
+    endpoint: of.EndpointAddress = None,
+    served_model: of.ServedModel = None,
+    concurrency: of.Concurrency = 8,
+    request_timeout: of.RequestTimeout = 300.0,
+    samples: of.Samples = None,
+    skip_unknown: of.SkipUnknown = False,
+    require_complete: of.RequireComplete = False,
+    output: of.Output = None,
+    sandbox: of.SandboxOption = "strict",
 ) -> None:
-    """Measure a model, an endpoint's model or a file of samples by benchmarks. Goes on where it was stopped."""
+    """Measure a model, a server's model or a file of samples by benchmarks.
+
+    Ctrl-C stops it at any time. The same command goes on where it was stopped.
+
+    Several temperatures, with commas between, make a sweep.
+    """
     from codecascade.evaluation.benchmarks.choice import assign_data, assign_samples, named_benchmarks
 
     names = named_benchmarks(benchmark or ())
@@ -183,7 +89,7 @@ def evaluate_model(
             "samples_per_problem": samples_per_problem,
             "temperature": temperatures[0],
             "top_p": top_p,
-            "chat": chat.value,
+            "chat": chat,
             "heal": heal,
             "infilling_problems": None,
         },
@@ -203,20 +109,20 @@ def evaluate_model(
     from codecascade.ground.signals import stopped_at_once
     from codecascade.sandbox.sandbox import Sandbox
 
-    with stopped_at_once(), Sandbox(sandbox.value) if needs_sandbox else nullcontext() as box:
+    with stopped_at_once(), Sandbox(sandbox) if needs_sandbox else nullcontext() as box:
         backend: Backend | None = None
         if model is not None:
             from codecascade.generation.loaded import loaded_backend
 
             with loading(model):
-                backend = loaded_backend(model, name=name, device=device, precision=precision.value)
+                backend = loaded_backend(model, name=name, device=device, precision=precision)
         elif endpoint is not None and served_model is not None:
             from codecascade.generation.endpoint import Endpoint
 
             backend = Endpoint(
                 endpoint, served_model, title=name, concurrency=concurrency, timeout=request_timeout
             )
-            if chat is Chat.auto and any(BENCHMARKS[each].chats for each in names):
+            if chat == "auto" and any(BENCHMARKS[each].chats for each in names):
                 stderr().print(
                     "an endpoint does not tell whether its model chats, so prompts are continued; --chat always asks "
                     "in the chat format",

@@ -17,6 +17,7 @@ from codecascade.evaluation.metrics import Metric, left_to_right
 from codecascade.evaluation.notation import is_plain
 from codecascade.evaluation.running import driver
 from codecascade.evaluation.running.result import BenchmarkResult
+from codecascade.ground.format import show_seconds
 
 _LINES = 10
 """Where there is no terminal to draw in, a benchmark is told in about so many lines."""
@@ -88,7 +89,7 @@ class EvaluationDisplay:
                 self._progress.start_task(bar)
                 self._progress.update(bar, total=1, completed=1, count=metric, figure=figure)
             else:
-                self._say(f"{name}: {metric} {figure}, {result.seconds:,.0f} s")
+                self._say(f"{name}: {metric} {figure}, {show_seconds(result.seconds)}")
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

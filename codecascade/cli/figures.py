@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codecascade.cli import options
 from codecascade.cli.app import app, stderr, stdout
+from codecascade.cli.options import AsJson
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,24 +17,27 @@ if TYPE_CHECKING:
     from codecascade.evaluation.analysis.correlations import Correlations
     from codecascade.evaluation.analysis.sweep import Sweep
 
-_Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 
-
-@app.command("correlations")
+@app.command(
+    "correlations",
+    rich_help_panel=options.MEASURE,
+    epilog=options.examples("correlations evaluations/code -o correlations.svg"),
+)
 def correlate_languages(
     evaluations: Annotated[
         list[Path],
         typer.Argument(
-            help="What `codecascade eval -o` wrote, with humaneval and multipl_e_* benchmarks in it.",
+            help="Folders that `codecascade eval -o` wrote, with humaneval and multipl_e_* benchmarks.",
             show_default=False,
         ),
     ],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Draw the matrices there (SVG).")
-    ] = None,
-    as_json: _Json = False,
+    output: Annotated[Path | None, options.output("FILE.svg")] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """How far the problems that a model solves in one language are those it solves in another."""
+    """Tell how far a model solves the same problems in one programming language as in another.
+
+    With -o, the matrices are also drawn.
+    """
     import json
 
     from codecascade.evaluation.analysis.correlations import correlations
@@ -51,15 +56,17 @@ def correlate_languages(
         stdout().print(_matrix(each))
 
 
-@app.command()
+@app.command(rich_help_panel=options.MEASURE, epilog=options.examples("sweep evaluations/sweep"))
 def sweep(
     folder: Annotated[
         Path,
-        typer.Argument(help="What `codecascade eval --temperature A,B,... -o` wrote.", show_default=False),
+        typer.Argument(
+            help="A folder that `codecascade eval --temperature 0.2,0.8 -o` wrote.", show_default=False
+        ),
     ],
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
-    """pass@k by temperature: the table of a sweep; its picture and report are written again."""
+    """Show a sweep's table, pass@k by temperature, and write its picture and report again."""
     import json
 
     from codecascade.reports.sweep import write_sweep_report

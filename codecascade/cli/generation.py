@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codecascade.cli.app import Model, app, loading, stderr
+from codecascade.cli import options
+from codecascade.cli.app import app, loading, stderr
+from codecascade.cli.options import Model
+from codecascade.ground.choices import InfillingFormat
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import read_jsonl, write_jsonl
 from codecascade.ground.text_files import read_text
@@ -21,32 +23,53 @@ if TYPE_CHECKING:
     from codecascade.tokens.tokenizer import Tokenizer
 
 
-class Layout(StrEnum):
-    """``--format`` of an infilling."""
+_TEXT = "The text"
+_WRITING = "How it is written"
+_MANY = "Many at once"
 
-    psm = "psm"
-    spm = "spm"
-
-
-NewTokens = Annotated[int, typer.Option("--max-new-tokens", min=1, help="Tokens to generate, at most.")]
-Temperature = Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token each time.")]
-TopP = Annotated[
-    float, typer.Option("--top-p", min=0.0, max=1.0, help="Draw from the likeliest tokens only.")
+NewTokens = Annotated[
+    int,
+    typer.Option(
+        "--max-new-tokens", metavar="N", min=1, help="Write so many tokens at most.", rich_help_panel=_WRITING
+    ),
 ]
-Seed = Annotated[int, typer.Option(help="Of the draws.")]
-Stops = Annotated[list[str] | None, typer.Option("--stop", help="End before this text (repeatable).")]
-Heal = Annotated[
-    bool, typer.Option("--heal/--no-heal", help="A prompt may end inside a token (token healing).")
+Temperature = Annotated[float, options.temperature(panel=_WRITING, min=0.0)]
+TopP = Annotated[float, options.top_p(panel=_WRITING, min=0.0, max=1.0)]
+Seed = Annotated[int, options.seed(_WRITING)]
+Stops = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--stop", metavar="TEXT", help="End before this text (repeatable).", rich_help_panel=_WRITING
+    ),
 ]
-JsonLines = Annotated[Path | None, typer.Option("--jsonl", help="Many at once: JSON lines in ...")]
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="... and out, with `completion` added.")]
+Heal = Annotated[bool, options.heal(_TEXT)]
+JsonLines = Annotated[
+    Path | None,
+    typer.Option(
+        "--jsonl", metavar="FILE", help="Read many texts, one JSON object a line.", rich_help_panel=_MANY
+    ),
+]
+Output = Annotated[Path | None, options.output("FILE", panel=_MANY)]
 
 
-@app.command()
+@app.command(
+    rich_help_panel=options.USE,
+    epilog=options.examples(
+        'complete MODEL --prompt "def fibonacci(n):"',
+        "complete MODEL --jsonl prompts.jsonl -o completions.jsonl",
+    ),
+)
 def complete(
     model: Model,
-    prompt: Annotated[str | None, typer.Option(help="The text to continue.")] = None,
-    prompt_file: Annotated[Path | None, typer.Option("--prompt-file", help="... or a file of it.")] = None,
+    prompt: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Continue this text.", rich_help_panel=_TEXT)
+    ] = None,
+    prompt_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--prompt-file", metavar="FILE", help="Continue this file's text.", rich_help_panel=_TEXT
+        ),
+    ] = None,
     max_new_tokens: NewTokens = 256,
     temperature: Temperature = 0.0,
     top_p: TopP = 1.0,
@@ -56,7 +79,10 @@ def complete(
     jsonl: JsonLines = None,
     output: Output = None,
 ) -> None:
-    """Continue a text. JSON lines: `prompt` in, `completion` out."""
+    """Continue a text.
+
+    With --jsonl, each object's `prompt` is continued, and the text added as its `completion`.
+    """
     from codecascade.generation.requests import Sampling, completion_request
 
     sampling = Sampling(max_new_tokens, temperature, top_p, seed)
@@ -74,17 +100,57 @@ def complete(
     _stream(model, lambda tokenizer: request(tokenizer, {"prompt": text}))
 
 
-@app.command()
+@app.command(
+    rich_help_panel=options.USE,
+    epilog=options.examples(
+        "infill MODEL --file app.py --line 12 --column 5",
+        "infill MODEL --prefix before.txt --suffix after.txt --format spm",
+    ),
+)
 def infill(
     model: Model,
-    prefix: Annotated[Path | None, typer.Option(help="A file of the text before the gap.")] = None,
-    suffix: Annotated[Path | None, typer.Option(help="A file of the text after it.")] = None,
-    file: Annotated[Path | None, typer.Option(help="... or one file, and a cursor in it:")] = None,
-    line: Annotated[int | None, typer.Option(min=1, help="The cursor's line, from 1.")] = None,
-    column: Annotated[
-        int | None, typer.Option(min=1, help="The cursor's column, from 1: before the first character.")
+    file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Fill in at a cursor in this file.", rich_help_panel=_TEXT),
     ] = None,
-    layout: Annotated[Layout | None, typer.Option("--format", help="Default: the model's first.")] = None,
+    line: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="The cursor is in this line, from 1.", rich_help_panel=_TEXT),
+    ] = None,
+    column: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="The cursor is before this character of the line, from 1.",
+            rich_help_panel=_TEXT,
+        ),
+    ] = None,
+    prefix: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The text before the gap, where it is a file of its own.",
+            rich_help_panel=_TEXT,
+        ),
+    ] = None,
+    suffix: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The text after the gap, where it is a file of its own.",
+            rich_help_panel=_TEXT,
+        ),
+    ] = None,
+    layout: Annotated[
+        InfillingFormat | None,
+        typer.Option(
+            "--format",
+            help="Show the model prefix, then suffix (psm), or suffix, then prefix (spm).",
+            show_default="the model's first",
+            rich_help_panel=_WRITING,
+        ),
+    ] = None,
     max_new_tokens: NewTokens = 128,
     temperature: Temperature = 0.0,
     top_p: TopP = 1.0,
@@ -94,7 +160,10 @@ def infill(
     jsonl: JsonLines = None,
     output: Output = None,
 ) -> None:
-    """Fill a gap in a text. JSON lines: `prefix` and `suffix` in, `completion` out."""
+    """Fill a gap in a text.
+
+    With --jsonl, the gap between each object's `prefix` and `suffix` is filled, and added as its `completion`.
+    """
     from codecascade.generation.requests import Sampling, infilling_request
 
     sampling = Sampling(max_new_tokens, temperature, top_p, seed)
@@ -126,16 +195,22 @@ def infill(
     _stream(model, lambda tokenizer: request(tokenizer, {"prefix": before, "suffix": after}))
 
 
-@app.command()
+@app.command(
+    rich_help_panel=options.USE,
+    epilog=options.examples("chat MODEL", 'chat MODEL --system "Answer in one line." < question.txt'),
+)
 def chat(
     model: Model,
-    system: Annotated[str | None, typer.Option(help="The system message.")] = None,
+    system: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Begin with this system message.", rich_help_panel=_TEXT),
+    ] = None,
     max_new_tokens: NewTokens = 512,
     temperature: Temperature = 0.2,
     top_p: TopP = 0.95,
     seed: Seed = 0,
 ) -> None:
-    """Talk to an instruction-tuned model. Input from a pipe is one message, and is answered once."""
+    """Talk to an instruction-tuned model. Text from a pipe is one message and gets one answer."""
     from codecascade.generation.requests import Sampling, chat_request
     from codecascade.tokens.chat import Message
 

@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codecascade.cli import options
 from codecascade.cli.app import app, stdout
+from codecascade.cli.options import AsJson
 
 if TYPE_CHECKING:
     from codecascade.sandbox.check import Report
     from codecascade.sandbox.languages.table import ToolchainReport
 
-sandbox_app = typer.Typer(help="Programs that nobody vouches for.", no_args_is_help=True)
-app.add_typer(sandbox_app, name="sandbox")
-AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+sandbox_app = typer.Typer(help="Run programs that nobody vouches for, confined.", no_args_is_help=True)
+app.add_typer(sandbox_app, name="sandbox", rich_help_panel=options.CONFINE)
 
 
-@sandbox_app.command()
+@sandbox_app.command(epilog=options.examples("sandbox check"))
 def check(as_json: AsJson = False) -> None:
-    """Attack each layer of the sandbox on this machine and say which held; then which languages it can run."""
+    """Attack each layer of the sandbox on this machine, tell which held, and which languages can be run."""
     from codecascade.sandbox.check import check as check_sandbox
     from codecascade.sandbox.languages.table import toolchains
 
@@ -80,20 +81,20 @@ def _show_languages(languages: list[ToolchainReport]) -> None:
     console.print(table)
 
 
-@sandbox_app.command("run")
+@sandbox_app.command(
+    "run", epilog=options.examples("sandbox run program.py --timeout 5", "sandbox run program.rs --json")
+)
 def run_file(
-    file: Annotated[Path, typer.Argument(help="A program.", show_default=False)],
-    language: Annotated[
-        str | None, typer.Option(help="What it is written in.", show_default="by the file's suffix")
-    ] = None,
-    timeout: Annotated[float, typer.Option(metavar="S", help="CPU seconds.")] = 10.0,
-    memory: Annotated[int, typer.Option(metavar="MB", help="Megabytes.")] = 2048,
+    file: Annotated[Path, typer.Argument(help="The program's source file.", show_default=False)],
+    language: Annotated[str | None, options.language(shown="by the file's suffix")] = None,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="End the program after so much CPU time.")
+    ] = 10.0,
+    memory: Annotated[int, options.memory("MB")] = 2048,
     as_json: AsJson = False,
-    mode: Annotated[
-        str, typer.Option("--sandbox", metavar="strict|weak", help="weak: even where it can't be confined.")
-    ] = "strict",
+    mode: Annotated[str, options.sandbox()] = "strict",
 ) -> None:
-    """Run one program, confined. Exit code 0 whenever there is a verdict."""
+    """Run one program, confined. The exit code is 0 whenever there is a verdict."""
     from codecascade.ground.errors import UserError
     from codecascade.sandbox.languages.table import canonical_name, language_of_file, why_not
     from codecascade.sandbox.program import Program

@@ -30,7 +30,7 @@ import codecascade
 from codecascade.corpus.corpus import is_corpus
 from codecascade.corpus.documents import KINDS
 from codecascade.corpus.engines.local import Engine, LocalEngine
-from codecascade.corpus.engines.parts import Parts, make_part, read_arrow, whole, write_arrow, write_plan
+from codecascade.corpus.engines.parts import Parts, make_part, read_arrow, write_arrow, write_plan
 from codecascade.corpus.manifest import FORMAT, NAME, Count, Manifest, read_manifest
 from codecascade.corpus.output.datasheet import datasheet
 from codecascade.corpus.output.dropped import Dropped, by_step, in_words
@@ -53,7 +53,14 @@ from codecascade.corpus.steps.exact_dedup import exact_duplicates, ranks, resolv
 from codecascade.corpus.steps.near import REMOVED
 from codecascade.corpus.steps.step import Tally
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import FolderLock, atomic_write, disk_errors, publish_folder, write_json
+from codecascade.ground.files import (
+    FolderLock,
+    atomic_file,
+    atomic_write,
+    disk_errors,
+    publish_folder,
+    write_json,
+)
 
 log = logging.getLogger(__name__)
 
@@ -259,7 +266,8 @@ def _finish(
 ) -> None:
     """Everything beside the shards; the manifest comes last, and says that the folder is whole."""
     rows = left_out.drop(["beginning"])
-    whole(folder / "dropped.parquet", lambda name: pq.write_table(rows, name, compression="zstd"))
+    with atomic_file(folder / "dropped.parquet") as temporary:
+        pq.write_table(rows, temporary, compression="zstd")
     atomic_write(folder / "README.md", datasheet(manifest))
     atomic_write(folder / "corpus.html", page(manifest, left_out, staying, parts, removed))
     write_json(folder / NAME, manifest.model_dump(mode="json"))

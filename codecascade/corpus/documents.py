@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple, cast
 
 import pyarrow as pa
 
+from codecascade.ground.seeds import draw
+
 Kind = Literal["code", "natural_language_code", "natural_language"]
 KINDS: tuple[Kind, ...] = ("code", "natural_language_code", "natural_language")
 """Table 1 of the paper: code, natural language related to code, natural language."""
@@ -78,4 +80,4 @@ def documents_of(batch: pa.RecordBatch) -> list[Document]:
 
 def keyed(*parts: str) -> int:
     """A number in [0, 2^64) that depends on ``parts`` alone: every choice in this package is drawn from it."""
-    return int.from_bytes(blake2b("\0".join(parts).encode(errors="surrogatepass"), digest_size=8).digest())
+    return draw(*parts, separator="\0")

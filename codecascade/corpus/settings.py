@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
+from codecascade.ground.choices import Licences
 from codecascade.ground.settings import Settings
 
 
@@ -31,7 +30,7 @@ class CorpusSettings(Settings):
     languages: tuple[str, ...] = Field(
         (), description="programming languages to keep, such as python or c++; empty: all known ones"
     )
-    licenses: Literal["auto", "all", "permissive"] = Field(
+    licenses: Licences = Field(
         "auto",
         description="permissive: only documents of permissive licences and of the user's own; auto: this of "
         "archives and packages, while folders, repositories and tables are kept whole",

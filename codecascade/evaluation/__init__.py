@@ -1,1 +1,1 @@
-"""What a model can do, in numbers with intervals, and the report of it."""
+"""What a model can do, in numbers with intervals: benchmarks, their running, and what finished ones say."""

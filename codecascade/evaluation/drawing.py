@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Sequence
 from typing import TypeVar
+
+from codecascade.ground.seeds import draw
 
 Item = TypeVar("Item")
 
 
 def seed_for(seed: int, name: str) -> int:
     """A seed of its own for each problem."""
-    return int.from_bytes(hashlib.blake2b(f"{seed},{name}".encode(), digest_size=6).digest())
+    return draw(seed, name, size=6)
 
 
 def subset(items: Sequence[Item], count: int | None, seed: int) -> list[Item]:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from codecascade.ground.choices import ChatUse
 from codecascade.ground.settings import Settings
 
 _Count = Annotated[int, Field(gt=0)]
@@ -38,7 +39,7 @@ class EvaluateSettings(Settings):
     top_p: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None, description="of the samples; none: the paper's"
     )
-    chat: Literal["auto", "always", "never"] = Field(
+    chat: ChatUse = Field(
         "never",
         description="ask in the model's chat format, where a benchmark has a form for it; auto: if the model has one",
     )

@@ -20,7 +20,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 
 from codecascade.generation.backend import Answer, Continuation, Dialogue, Gap, Prompt, Question
 from codecascade.generation.replies import (
@@ -39,6 +38,8 @@ from codecascade.generation.replies import (
 )
 from codecascade.generation.transport import NoReplyError, SilentError, Transport, plain
 from codecascade.ground.errors import RunFailed, UserError
+from codecascade.ground.format import listed
+from codecascade.ground.seeds import draw
 
 _PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _MOST_STOPS = 4
@@ -320,13 +321,8 @@ class Endpoint:
         if models is None:
             raise UserError("is no OpenAI-compatible server (its list of models is none)", file=url)
         if self.model not in models:
-            names = [plain(name, 100) for name in list(models)[:_MOST_NAMES]]
-            more = f" and {len(models) - _MOST_NAMES:,} more" if len(models) > _MOST_NAMES else ""
-            raise UserError(
-                f"serves no model {self.model!r}; it has {', '.join(names) or 'none'}{more}",
-                file=url,
-                key="--model",
-            )
+            names = listed([plain(name, 100) for name in models], _MOST_NAMES) or "none"
+            raise UserError(f"serves no model {self.model!r}; it has {names}", file=url, key="--model")
         self.context_length = models[self.model]
 
 
@@ -349,5 +345,4 @@ def _stops_after_text(prompt: Prompt) -> bool:
 
 def _seed(seed: int, number: int) -> int:
     """A seed of each sample's own, as small as servers take."""
-    digest = blake2b(f"{seed},{number}".encode(), digest_size=4).digest()
-    return int.from_bytes(digest) & 0x7FFFFFFF
+    return draw(seed, number, size=4) & 0x7FFFFFFF

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import huggingface_hub
 
 from codecascade.generation.answers import LocalBackend
 from codecascade.generation.engine.engine import load_generator
+from codecascade.ground.choices import Precision
 from codecascade.ground.files import digest_of
 from codecascade.model.gguf import read_gguf_quantisation
 from codecascade.model.sources import resolve
@@ -19,7 +19,7 @@ def loaded_backend(
     *,
     name: str | None = None,
     device: str | None = None,
-    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    precision: Precision = "auto",
 ) -> LocalBackend:
     """The model behind a folder, GGUF file, packaged model or hub name.
 

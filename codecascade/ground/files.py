@@ -51,21 +51,28 @@ def atomic_write(path: str | Path, data: str | bytes) -> None:
 
 
 def _atomic_write(path: Path, parts: Iterable[bytes]) -> None:
+    with atomic_file(path) as temporary, open(temporary, "wb") as file:
+        file.writelines(parts)
+
+
+@contextmanager
+def atomic_file(path: str | Path) -> Iterator[Path]:
+    """An empty file beside ``path`` that becomes it when the block has filled it; if the block fails, it is gone."""
+    path = Path(path)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(descriptor, 0o666 & ~_umask())
-                file.writelines(parts)
-                file.flush()
-                os.fsync(descriptor)
+            os.fchmod(descriptor, 0o666 & ~_umask())
+            os.close(descriptor)
+            yield Path(name)
+            _sync(name)
             os.replace(name, path)
         except BaseException:
             with suppress(FileNotFoundError):
                 os.unlink(name)
             raise
-        _sync_folder(path.parent)
+        _sync(path.parent)
 
 
 def remove_leftovers(folder: str | Path) -> None:
@@ -112,7 +119,7 @@ def _put_in_place(folder: Path, path: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
         os.rename(path, old)
     os.rename(folder, path)
-    _sync_folder(path.parent)
+    _sync(path.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -288,8 +295,9 @@ def _umask() -> int:
     return mask
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: str | Path) -> None:
+    """Have a file, or the names in a folder, on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -299,9 +307,5 @@ def _sync_folder(folder: Path) -> None:
 def _sync_tree(folder: Path) -> None:
     for root, _, names in os.walk(folder):
         for name in names:
-            descriptor = os.open(os.path.join(root, name), os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        _sync_folder(Path(root))
+            _sync(os.path.join(root, name))
+        _sync(root)

@@ -10,10 +10,10 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import torch
 
+from codecascade.ground import choices
 from codecascade.ground.errors import UserError
 
 
@@ -33,7 +33,7 @@ class Precision:
         return f"{'bf16' if self.dtype == torch.bfloat16 else 'fp32'} ({self.reason})"
 
 
-def choose_precision(device: torch.device, requested: Literal["auto", "fp32", "bf16"] = "auto") -> Precision:
+def choose_precision(device: torch.device, requested: choices.Precision = "auto") -> Precision:
     """The precision for ``device``.
 
     Raises:

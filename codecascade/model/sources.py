@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import os
 import re
@@ -14,6 +13,7 @@ import huggingface_hub
 import torch
 
 from codecascade.ground.errors import UserError
+from codecascade.ground.nearest import nearest
 from codecascade.model.config import LlamaConfig
 from codecascade.model.folder import LoadedModel, load_folder, read_config, read_tokenizer
 from codecascade.model.gguf import load_gguf, read_gguf_config, read_gguf_tokenizer
@@ -85,9 +85,10 @@ def resolve(name: str) -> Source:
     if not name.strip():
         raise UserError("a model's name is empty; name a folder, a GGUF file or a model on the hub")
     if source is None:
-        near = difflib.get_close_matches(name, [*_PACKAGES, *PRESETS], n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UserError(f"is no folder, no GGUF file, no name on the hub and no known model{hint}", file=name)
+        hint = nearest(name, [*_PACKAGES, *PRESETS], "check its path")
+        raise UserError(
+            f"is no folder, no GGUF file, no name on the hub and no known model; {hint}", file=name
+        )
     return source
 
 

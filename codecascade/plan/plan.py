@@ -20,6 +20,7 @@ from rich.text import Text
 
 from codecascade.evaluation.cost import Measuring, measuring
 from codecascade.ground.errors import UserError
+from codecascade.ground.format import show_bytes, show_count, show_seconds
 from codecascade.model.config import LlamaConfig
 from codecascade.model.precision import choose_precision, matmul_peak
 from codecascade.recipe.memory import activation_bytes, memory_bytes, remedies, state_bytes
@@ -198,31 +199,6 @@ def parse_bytes(text: str) -> int:
         raise UserError(f"must be a size such as 80GB (got {text!r})", key="--memory")
     unit = found[2].upper()
     return round(float(found[1]) * (_BINARY if found[3] else _UNITS)[unit])
-
-
-def show_bytes(count: float) -> str:
-    """``1.5 GB``."""
-    return f"{_short(count, 'kMGT')}B"
-
-
-def show_count(count: float) -> str:
-    """``500 B``: thousands, millions, billions and trillions, as the field writes them."""
-    return _short(count, "kMBT").rstrip()
-
-
-def show_seconds(seconds: float) -> str:
-    """``45 s``, ``12 min``, ``3.5 h``, ``20 days``, ``3 years``."""
-    for unit, size, limit in (("s", 1, 90), ("min", 60, 5400), ("h", 3600, 172_800), ("days", 86_400, 63e6)):
-        if seconds < limit:
-            return f"{seconds / size:.{0 if seconds >= 10 * size or size < 3600 else 1}f} {unit}"
-    return f"{seconds / 31_557_600:,.0f} years"
-
-
-def _short(value: float, units: str) -> str:
-    for size, unit in zip((1e12, 1e9, 1e6, 1e3), reversed(units), strict=True):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value:.0f} "
 
 
 def plan_json(plan: Plan) -> str:

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field
 
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.ground.settings import Settings
+from codecascade.recipe.named import recipe_file
 from codecascade.recipe.reading import apply_override, read_toml, validated
 
 
@@ -36,9 +37,13 @@ class CorpusRecipe(Settings):
 def read_corpus_recipe(file: Path | None, overrides: Sequence[str] = ()) -> CorpusRecipe:
     """The recipe in a file (none: all defaults), after ``overrides`` such as ``near_threshold=0.8``.
 
+    Args:
+        file: its path, or the name of a recipe that comes with codecascade.
+
     Raises:
         UserError: with the file, the key and what is wrong with it.
     """
+    file = None if file is None else recipe_file(file)
     data = read_toml(file) if file is not None else {}
     if "stage" in data:  # a cascade's
         data = {key: data[key] for key in CorpusRecipe.model_fields if key in data}

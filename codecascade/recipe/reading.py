@@ -16,10 +16,12 @@ from pydantic_core import ErrorDetails
 
 from codecascade.corpus.settings import CorpusSettings, LanguageFilter
 from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.ground.diff import changes
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import atomic_write
 from codecascade.ground.nearest import nearest
 from codecascade.recipe.defaults import with_defaults
+from codecascade.recipe.named import recipe_file, recipe_names
 from codecascade.recipe.settings import FREE, LENGTHS, Data, Recipe, Stage, TokenizerSettings, to_data
 from codecascade.training.stream.settings import InfillingSettings, MixtureItem
 
@@ -42,9 +44,13 @@ _TABLES: dict[str, type[BaseModel]] = {
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe in a TOML file, after ``overrides`` such as ``base=MODEL`` or ``stage.code.tokens=100000``.
 
+    Args:
+        path: the file, or the name of a recipe that comes with codecascade, such as ``quickstart``.
+
     Raises:
         UserError: with the file, the key and what is wrong with it.
     """
+    path = recipe_file(path)
     data = read_toml(path)
     for override in overrides:
         apply_override(data, override)
@@ -80,7 +86,9 @@ def read_toml(path: str | Path) -> Data:
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError("there is no such file", file=path) from None
+        name = Path(path).stem
+        hint = f"; the recipe that comes with codecascade is called {name}" if name in recipe_names() else ""
+        raise UserError(f"there is no such file{hint}", file=path) from None
     except OSError as error:
         raise UserError(f"can't be read ({error.strerror})", file=path) from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -100,7 +108,7 @@ def difference(old: Recipe, new: Recipe) -> str | None:
             return f"stage[{number}]: {stage['name']!r} is missing in the recipe"
         before[f"stage.{stage['name']}"] = _untimed(stage)
         after[f"stage.{stage['name']}"] = stages[stage["name"]]
-    return next(_differences(before, after), None)
+    return next(changes(before, after, free=FREE), None)
 
 
 def _untimed(stage: Data) -> Data:
@@ -112,17 +120,6 @@ def _untimed(stage: Data) -> Data:
         **{key: value for key, value in stage.items() if key not in gone},
         "minutes": stage["timed_minutes"],
     }
-
-
-def _differences(before: Data, after: Data, prefix: str = "") -> Iterator[str]:
-    for key in [*before, *(key for key in after if key not in before)]:
-        old, new = before.get(key), after.get(key)
-        if key in FREE or old == new:
-            continue
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from _differences(old, new, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}: {reprlib.repr(old)} there, {reprlib.repr(new)} now"
 
 
 # ---- --set ----------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.evaluation.benchmarks.table import check_names
 from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.ground.choices import SandboxMode, TokenizerKind, WeightType
 from codecascade.ground.errors import UserError
 from codecascade.ground.nearest import nearest
 from codecascade.ground.settings import Settings
@@ -46,7 +47,7 @@ class TokenizerSettings(Settings):
     """A tokenizer that is trained on the corpus, for a model that starts from scratch."""
 
     vocabulary: int = Field(gt=0, description="ids, control tokens and bytes included")
-    kind: Literal["llama", "bytes"] = Field("llama", description="laid out as Llama 2's, or as SmolLM2's")
+    kind: TokenizerKind = Field("llama", description="laid out as Llama 2's, or as SmolLM2's")
     characters: int = Field(20_000_000, gt=0, description="of training code that it is trained on, at most")
 
 
@@ -113,10 +114,8 @@ class Recipe(Settings):
         description="a folder of shards; or what to build one from: folders, files, stdlib, installed",
     )
     seed: int = Field(0, ge=0, description="of every random draw")
-    dtype: Literal["f32", "bf16"] = Field("f32", description="of the weights in the stages' model folders")
-    sandbox: Literal["strict", "weak"] = Field(
-        "strict", description="weak: run programs even where unconfined"
-    )
+    dtype: WeightType = Field("f32", description="of the weights in the stages' model folders")
+    sandbox: SandboxMode = Field("strict", description="weak: run programs even where unconfined")
     corpus_build: CorpusSettings = Field(CorpusSettings(), description="how sources become a corpus")
     tokenizer: TokenizerSettings | None = Field(
         None, description="for a preset as base, which starts from scratch"

@@ -18,13 +18,13 @@ from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.notation import unit
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import atomic_write
+from codecascade.ground.step_log import read_log
 from codecascade.reports import plots
 from codecascade.reports.cascade_data import ModelReport, RunReport
 from codecascade.reports.columns import COLUMNS, Column
 from codecascade.reports.examples import examples, head, tail
 from codecascade.reports.rendering import render
 from codecascade.reports.tree import tree
-from codecascade.training.logs import read_log
 
 _INSTEAD = "left to right"
 

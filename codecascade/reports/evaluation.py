@@ -18,10 +18,11 @@ from codecascade.evaluation.analysis.significance import is_binary
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT, bootstrap_mean, left_to_right, wilson
 from codecascade.evaluation.notation import bounds, figure, unit
 from codecascade.ground.files import atomic_write
+from codecascade.ground.format import show_count, show_seconds
 from codecascade.reports import pictures
 from codecascade.reports.failure_table import Problems, failure_table
 from codecascade.reports.pages import problems_of, write_pages
-from codecascade.reports.rendering import duration, number, render
+from codecascade.reports.rendering import render
 
 
 def write_evaluation_report(folder: Path, *, pages: bool = True) -> None:
@@ -161,14 +162,14 @@ def _cost(evaluation: Evaluation) -> dict[str, str]:
             found[label.removesuffix(" seconds")] = _amount(label, float(value))
     for measured in evaluation.benchmarks.values():
         if measured.seconds is not None:
-            found[measured.title] = duration(measured.seconds)
+            found[measured.title] = show_seconds(measured.seconds)
     return found
 
 
 def _amount(label: str, value: float) -> str:
     if "seconds" in label:
-        return duration(value)
-    return number(value) if value >= 1000 or value != int(value) else f"{int(value)}"
+        return show_seconds(value)
+    return show_count(value) if value >= 1000 or value != int(value) else f"{int(value)}"
 
 
 def _text(value: Any) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 
+from codecascade.ground.format import show_count
 from codecascade.reports import plots
 from codecascade.reports.cascade_data import ModelReport
-from codecascade.reports.rendering import number
 
 
 def tree(models: Sequence[ModelReport], hues: Mapping[str, str]) -> str:
@@ -35,7 +35,7 @@ def tree(models: Sequence[ModelReport], hues: Mapping[str, str]) -> str:
             )
         line = "the model that came in"
         if model.parent is not None:
-            line = f"{number(model.tokens)} tokens, {model.steps:,} steps"
+            line = f"{show_count(model.tokens)} tokens, {model.steps:,} steps"
         parts.append(
             f'<g transform="translate({x} {y})"><rect width="{width}" height="{height}" rx="8" fill="white" '
             f'stroke="{hues[model.name]}" stroke-width="2"/>'

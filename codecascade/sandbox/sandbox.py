@@ -12,8 +12,8 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Literal
 
+from codecascade.ground.choices import SandboxMode
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.check import best_confinement
 from codecascade.sandbox.host.pool import Zones, check_names
@@ -23,8 +23,6 @@ from codecascade.sandbox.languages.run import Languages
 from codecascade.sandbox.languages.table import PYTHON, canonical_name
 from codecascade.sandbox.outcome import Limits, Outcome
 from codecascade.sandbox.program import Command, Program
-
-Mode = Literal["strict", "weak"]
 
 _REMEMBERED = 4096  # programs whose outcome equal ones share
 _AHEAD = 32  # programs a worker that are held ready, or done and not yet asked for, while an earlier one still runs
@@ -45,7 +43,7 @@ class Sandbox:
 
     def __init__(
         self,
-        mode: Mode = "strict",
+        mode: SandboxMode = "strict",
         *,
         workers: int | None = None,
         confinement: Kind | None = None,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 import tokenizers
 from tokenizers import Regex, models, pre_tokenizers, trainers
 
+from codecascade.ground.choices import TokenizerKind
 from codecascade.ground.errors import UserError
 from codecascade.tokens import pipeline
 from codecascade.tokens.pipeline import SPACE
@@ -24,9 +25,7 @@ _LEAST = 3 + 256 + 1  # control tokens, bytes, and Llama's letter for a space
 _LLAMA_WORDS = rf"\p{{N}}|{SPACE}?\p{{L}}+|{SPACE}+(?={SPACE})|{SPACE}?[^\p{{L}}\p{{N}}{SPACE}\n]+|{SPACE}"
 
 
-def train_tokenizer(
-    texts: Iterable[str], vocabulary: int, kind: Literal["llama", "bytes"] = "llama"
-) -> Tokenizer:
+def train_tokenizer(texts: Iterable[str], vocabulary: int, kind: TokenizerKind = "llama") -> Tokenizer:
     """A byte-pair tokenizer of at most ``vocabulary`` ids, the same on every run.
 
     "llama" is laid out as Llama 2's (``<unk> <s> </s>``, 256 bytes, pieces; dummy prefix, byte fallback, BOS);

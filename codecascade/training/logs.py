@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 
 from codecascade.ground.files import JsonlAppender, atomic_write
+from codecascade.ground.step_log import step_of
 
 
 @dataclass(frozen=True)
@@ -76,25 +76,10 @@ class TrainingLog:
             self._board.close()
 
 
-def read_log(log: Path) -> list[dict[str, Any]]:
-    """The rows of a log; damaged lines are left out."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if _step_of(line) < float("inf")]
-
-
 def _truncate(log: Path, last_step: int) -> None:
     if not log.exists():
         return
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    kept = [line for line in lines if _step_of(line) <= last_step]
+    kept = [line for line in lines if step_of(line) <= last_step]
     if kept != lines:
         atomic_write(log, "".join(kept))
-
-
-def _step_of(line: str) -> float:
-    """The line's step; infinite for a damaged line, and the torn last one of a killed process."""
-    try:
-        row: Any = json.loads(line)
-        return int(row["step"]) if line.endswith("\n") else float("inf")
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return float("inf")

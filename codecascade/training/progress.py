@@ -7,6 +7,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from codecascade.ground.format import show_seconds
 from codecascade.training.logs import StepReport
 
 
@@ -27,7 +28,7 @@ class ProgressBar:
     def __call__(self, report: StepReport) -> None:
         figures = (
             f"loss {report.loss:.3f} · {report.tokens_per_second:,.0f} tok/s · MFU {report.mfu:.0%} · "
-            f"{_duration(report.seconds_left)} left"
+            f"{show_seconds(report.seconds_left)} left"
         )
         self._progress.update(self._task, completed=report.step, total=report.steps, figures=figures)
 
@@ -39,12 +40,3 @@ class ProgressBar:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours:02d} h"
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -10,6 +10,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from codecascade.ground.choices import Precision
 from codecascade.ground.settings import Settings
 from codecascade.model.config import LlamaConfig
 
@@ -50,7 +51,7 @@ class TrainingSettings(OptimizerSettings):
     batch_tokens: int = Field(gt=0, description="tokens per optimiser step over all ranks")
     micro_batch_rows: int = Field(1, gt=0, description="rows in one forward and backward pass of one rank")
     document_masks: bool = Field(False, description="attention stays inside a document of a packed row")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
+    precision: Precision = Field(
         "auto", description="of matrix products; master weights, their sums and the optimiser stay fp32"
     )
     compile: bool = Field(False, description="torch.compile each layer: minutes of compiling, faster steps")

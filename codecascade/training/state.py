@@ -33,6 +33,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
+from codecascade.ground.diff import changes
 from codecascade.ground.errors import RunFailed, UserError
 from codecascade.ground.files import atomic_folder, read_json, recover_folder, write_json
 from codecascade.training.checksums import checksums, damages
@@ -160,10 +161,10 @@ class Checkpoints:
         return state, problem
 
     def _refuse_another_run(self, state: _State) -> None:
-        changes = list(differences(state.fingerprint, self.fingerprint))
-        if changes:
+        changed = list(changes(state.fingerprint, self.fingerprint))
+        if changed:
             raise UserError(
-                f"can't continue, the run has changed: {'; '.join(changes)}. "
+                f"can't continue, the run has changed: {'; '.join(changed)}. "
                 "Restore the old values, or delete this folder to start again",
                 file=self.folder,
             )
@@ -260,19 +261,3 @@ def _readable_errors() -> Iterator[None]:
                     raise cause from None
                 cause = cause.__cause__ or cause.__context__
         raise RunFailed(f"the checkpoint could not be written or read: {error}") from error
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """``key: old -> new`` for every leaf of two nested dictionaries (as JSON has them) that differs."""
-    for key in sorted({*old, *new}):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            yield from differences(before, after, f"{prefix}{key}.")
-        elif _json_form(before) != _json_form(after):
-            yield f"{prefix}{key}: {before!r} -> {after!r}"
-
-
-def _json_form(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _json_form(item) for key, item in value.items()}
-    return [_json_form(item) for item in value] if isinstance(value, list | tuple) else value

@@ -137,8 +137,8 @@ def test_a_corpus_that_was_built_anew_says_how_it_differs(place: Path, sources: 
         run_cascade(recipe_in(place), place / "run")
     told = str(caught.value)
     assert "train had " in told
-    assert "include_docstrings True, now False" in told
-    assert "near_duplicates True, now False" in told
+    assert "include_docstrings true, now false" in told
+    assert "near_duplicates true, now false" in told
     assert "put the old one back; or start anew in another folder with -o" in told
 
 

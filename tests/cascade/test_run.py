@@ -171,9 +171,7 @@ def test_refusals_lose_nothing(data: dict[str, Any], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     run_cascade(make_recipe(data), folder)
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    with pytest.raises(
-        UserError, match=r"holds a run of another recipe \(seed: 0 there, 3 now\); choose another"
-    ):
+    with pytest.raises(UserError, match=r"holds a run of another recipe \(seed 0, now 3\); choose another"):
         run_cascade(make_recipe({**data, "seed": 3}), folder)
     with pytest.raises(UserError, match="--until: there is no stage 'cod'; did you mean 'code'"):
         run_cascade(make_recipe(data), folder, until="cod")

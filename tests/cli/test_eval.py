@@ -421,7 +421,7 @@ SAMPLES = ["--samples", "samples.jsonl", "--data", "HumanEval.jsonl", "-o", "out
         ),
         (
             ["MODEL", "--benchmark", "humanevel", "-o", "out"],
-            "no benchmark 'humanevel'; did you mean humaneval?",
+            "no benchmark 'humanevel'; did you mean 'humaneval'?",
         ),
         (["MODEL", "--benchmark", "humaneval", *SAMPLES], "MODEL and --samples exclude each other"),
         (["--benchmark", "humaneval", "--endpoint", "http://x", "-o", "out"], "--model NAME belong together"),
@@ -441,7 +441,7 @@ SAMPLES = ["--samples", "samples.jsonl", "--data", "HumanEval.jsonl", "-o", "out
             ["MODEL", "--benchmark", "mbpp", "--data", "none", "-o", "out"],
             "none: --data: there is no such file",
         ),
-        (["MODEL", "--benchmark", "mbpp", "--data", "mbqp=.", "-o", "out"], "'mbqp'; did you mean mbpp?"),
+        (["MODEL", "--benchmark", "mbpp", "--data", "mbqp=.", "-o", "out"], "'mbqp'; did you mean 'mbpp'?"),
         (
             ["MODEL", "--benchmark", "mbpp,gsm8k", "--data", "HumanEval.jsonl", "-o", "out"],
             "HumanEval.jsonl: is the data of none of the benchmarks by its name",

@@ -21,11 +21,11 @@ from codecascade.corpus.steps.decontamination import BenchmarkTexts
 from codecascade.ground.errors import UserError
 
 PLACES = {
-    "parts": ("parts.py", "write_arrow(base.with_suffix"),
-    "a part's end": ("parts.py", "atomic_write(done"),
+    "parts": ("engines/parts.py", "write_arrow(base.with_suffix"),
+    "a part's end": ("engines/parts.py", "atomic_write(done"),
     "duplicates": ("build.py", "write_arrow(work / _NEAR"),
     "shards": ("build.py", "left_out = pa.concat_tables"),
-    "a shard": ("writing.py", "writer.write_table(group)"),
+    "a shard": ("output/shards.py", "writer.write_table(group)"),
     "the manifest": ("build.py", "write_json(folder / NAME"),
     "the end": ("build.py", "publish_folder(work"),
     "clearing up": ("build.py", "shutil.rmtree(work)\n    return manifest"),
@@ -101,12 +101,12 @@ def test_killed_anywhere_and_run_again(tree: MakeTree, tmp_path: Path, place: st
     """The result is byte for byte that of a build that was never interrupted."""
     root = tree(many() | {"r0/copy.py": module("r1m1") + "# and one more line\n"})
     name, statement = PLACES[place]
-    source = Path(build_module.__file__).with_name(name)
+    source = Path(build_module.__file__).parent / name
     line = source.read_text()[: source.read_text().index(statement)].count("\n") + 1
     program = f"""
 import os, signal, sys
 from pathlib import Path
-from codecascade.corpus import parts
+from codecascade.corpus.engines import parts
 from codecascade.corpus.build import build_corpus
 from codecascade.corpus.settings import CorpusSettings
 parts.BATCH_BYTES = 2000

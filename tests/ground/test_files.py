@@ -195,3 +195,25 @@ def test_a_lock_leaves_no_folder_where_nothing_was_done(tmp_path: Path) -> None:
     with files.FolderLock(tmp_path / "c"):
         pass
     assert (tmp_path / "c").exists()
+
+
+def test_a_file_that_others_fill_is_whole_or_absent(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "table.parquet"
+    with pytest.raises(ZeroDivisionError), files.atomic_file(path) as temporary:
+        temporary.write_text("half")
+        assert not path.exists()
+        raise ZeroDivisionError
+    assert list(path.parent.iterdir()) == []
+    for text in ("one", "two"):
+        with files.atomic_file(path) as temporary:
+            assert temporary.parent == path.parent and temporary.name.startswith(".table.parquet.")
+            temporary.write_text(text)
+        assert path.read_text() == text
+    assert list(path.parent.iterdir()) == [path]
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask()
+
+
+def umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

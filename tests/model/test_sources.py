@@ -93,7 +93,7 @@ def test_offline_hub_says_so() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("code-lama-7b", "did you mean code-llama-7b?"),
+        ("code-lama-7b", "did you mean 'code-llama-7b'?"),
         ("./models/absent", "is no folder"),
         ("absent.gguf", "no GGUF"),
     ],

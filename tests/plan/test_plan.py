@@ -17,14 +17,12 @@ from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.cost import evaluation_tokens
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.ground.errors import UserError
+from codecascade.ground.format import show_bytes
 from codecascade.plan.plan import (
     make_plan,
     parse_bytes,
     plan_json,
     plan_table,
-    show_bytes,
-    show_count,
-    show_seconds,
 )
 from codecascade.recipe import Recipe, make_recipe, read_recipe
 from codecascade.recipe.settings import to_data
@@ -248,18 +246,6 @@ def test_sizes_that_are_none(text: str) -> None:
         parse_bytes(text)
 
 
-def test_figures_for_people() -> None:
-    assert [show_bytes(n) for n in (10, 28.84e9)] == ["10 B", "28.8 GB"]
-    assert [show_count(n) for n in (77, 6.7e9, 5e11)] == ["77", "6.7 B", "500 B"]
-    assert [show_seconds(s) for s in (45, 720, 12_600, 20 * 86_400, 1e9)] == [
-        "45 s",
-        "12 min",
-        "3.5 h",
-        "20 days",
-        "32 years",
-    ]
-
-
 def shown(recipe: str, **options: Any) -> str:
     console = Console(width=100, record=True, file=StringIO())
     console.print(plan_table(make_plan(read_recipe(RECIPES / recipe), devices=64, **options)))
@@ -312,6 +298,6 @@ def test_the_table_shows_what_measuring_costs() -> None:
     console = Console(width=100, record=True, file=StringIO())
     console.print(plan_table(make_plan(recipe, device_flops=1e12)))
     text = " ".join(console.export_text().split())
-    assert "code 10 k read and 1.5 k written, 10 s" in text
+    assert "code 10k read and 1.5k written, 10 s" in text
     nothing = one_stage(steps=1, evaluate={"benchmarks": []})
     assert [each.read + each.written for each in make_plan(nothing).measured][1:] == [0]

@@ -181,7 +181,7 @@ def test_round_trip_of_any_tree(
         (
             "steps = 100",
             "steps = 100\n[stage.evaluate]\nbenchmarks = ['mbpq']",
-            "stage[2].evaluate.benchmarks: there is no benchmark 'mbpq'; did you mean mbpp?",
+            "stage[2].evaluate.benchmarks: there is no benchmark 'mbpq'; did you mean 'mbpp'?",
         ),
         ("steps = 100", "steps = 100\nmixture = 3", "stage[2].mixture: must be a list (got 3)"),
         ("[[stage]]", "[stage", "is not valid TOML"),
@@ -258,9 +258,9 @@ def test_a_run_may_go_on_only_with_the_same_recipe(recipe_file: Path) -> None:
     assert difference(timed, read_recipe(recipe_file, ["stage.chat.minutes=4"])) is not None
 
     changed = difference(recipe, read_recipe(recipe_file, ["seed=5"]))
-    assert changed == "seed: 0 there, 5 now"
+    assert changed == "seed 0, now 5"
     changed = difference(recipe, read_recipe(recipe_file, ["stage.long.learning_rate=1"]))
-    assert changed == "stage.long.learning_rate: 2e-05 there, 1.0 now"
+    assert changed == "stage.long.learning_rate 2e-05, now 1.0"
     for free in (
         "stage.code.micro_batch_rows=2",
         "stage.code.checkpoint_every=9",

@@ -51,7 +51,7 @@ def test_the_language_is_the_suffix_s(
     assert main_exit(["sandbox", "run", str(program), "--json", "--language", "python"]) == 0
     assert json.loads(capsys.readouterr().out)["exception"].startswith("SyntaxError")
     for arguments, gist in (
-        ([str(program), "--language", "cobol"], "no such language: cobol; there are python, cpp"),
+        ([str(program), "--language", "cobol"], "there is no language 'cobol'; there are python, cpp"),
         ([str(tmp_path / "program.xyz")], "give --language"),
     ):
         assert main_exit(["sandbox", "run", *arguments]) == 2
@@ -137,7 +137,7 @@ def test_run_for_people_and_its_limits(
     [
         (["/no/such/file.py"], "/no/such/file.py: can't be read (No such file"),
         (["/"], "/: can't be read (Is a directory)"),
-        ([__file__, "--language", "klingon"], "no such language: klingon"),
+        ([__file__, "--language", "klingon"], "there is no language 'klingon'"),
         ([__file__, "--sandbox", "maybe"], "--sandbox: must be strict or weak"),
         ([__file__, "--timeout", "0"], "--timeout: must be > 0 (got 0)"),
         ([__file__, "--timeout", "nan"], "--timeout: must be > 0 (got nan)"),

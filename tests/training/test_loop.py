@@ -76,7 +76,7 @@ def test_a_finished_run_does_nothing_and_gives_its_weights(tmp_path: Path) -> No
 
 def test_another_run_is_refused(tmp_path: Path) -> None:
     tiny_train(tmp_path, tiny_settings(steps=3))
-    with pytest.raises(UserError, match=r"settings.learning_rate: 0.01 -> 0.02"):
+    with pytest.raises(UserError, match=r"settings.learning_rate 0.01, now 0.02"):
         tiny_train(tmp_path, tiny_settings(steps=3, learning_rate=0.02))
     assert len(losses(tmp_path)) == 3
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from functools import lru_cache
 from itertools import pairwise
@@ -31,7 +31,7 @@ from codecascade.corpus.steps.filters import filter_step
 from codecascade.corpus.steps.natural_language import natural_language_step
 from codecascade.corpus.steps.redaction.redaction import redaction_step
 from codecascade.corpus.steps.step import Step, Tally, run_steps
-from codecascade.ground.files import atomic_write
+from codecascade.ground.files import atomic_file, atomic_write
 
 BATCH_BYTES, BATCH_ROWS = 8_000_000, 4000
 MOST_PARTS = 20_000
@@ -199,25 +199,10 @@ def write_batches(
     file: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch] | list[pa.RecordBatch]
 ) -> None:
     """The same of batches that are made on the way."""
-
-    def write(temporary: str) -> None:
-        with pa.OSFile(temporary, "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-            for batch in batches:
-                writer.write_batch(batch)
-
-    whole(file, write)
-
-
-def whole(file: Path, write: Callable[[str], None]) -> None:
-    """Let ``write`` fill a file that gets its name when it is on the disk."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        write(str(temporary))
-        descriptor = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        atomic_file(file) as temporary,
+        pa.OSFile(str(temporary), "wb") as sink,
+        pa.ipc.new_file(sink, schema) as writer,
+    ):
+        for batch in batches:
+            writer.write_batch(batch)

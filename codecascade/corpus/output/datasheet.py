@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from codecascade.corpus.documents import KINDS
 from codecascade.corpus.manifest import Count, Manifest
-from codecascade.corpus.output.page import KIND_TITLES, size
+from codecascade.corpus.output.page import KIND_TITLES
+from codecascade.ground.format import show_bytes
 
 _STEPS = {
     "find": "files and rows with a known language",
@@ -28,7 +29,7 @@ def datasheet(manifest: Manifest) -> str:
     lines = [
         f"# {manifest.title()}",
         "",
-        f"{total.documents:,} documents, {size(total.bytes)} of text. Made by codecascade "
+        f"{total.documents:,} documents, {show_bytes(total.bytes)} of text. Made by codecascade "
         f"{manifest.versions['codecascade']}; all figures are in `manifest.json`, what was left out in "
         "`dropped.parquet`, plots and samples in `corpus.html`.",
         "",
@@ -52,7 +53,7 @@ def datasheet(manifest: Manifest) -> str:
         "| step | left | text | left out |",
         "|---|---|---|---|",
         *(
-            f"| {step.step}: {_STEPS.get(step.step, '')} | {step.left.documents:,} | {size(step.left.bytes)} | "
+            f"| {step.step}: {_STEPS.get(step.step, '')} | {step.left.documents:,} | {show_bytes(step.left.bytes)} | "
             f"{sum(step.dropped.values()):,} |"
             for step in manifest.steps
         ),
@@ -85,12 +86,12 @@ def _kind_row(manifest: Manifest, kind: str) -> str:
     cells = []
     for name in ("train", "heldout"):
         count = sum(manifest.splits[name].kinds.get(kind, {}).values(), Count())
-        cells.append(f"{count.documents:,} documents, {size(count.bytes)}")
+        cells.append(f"{count.documents:,} documents, {show_bytes(count.bytes)}")
     return f"| {KIND_TITLES[kind]} | {' | '.join(cells)} |"
 
 
 def _rows(counts: dict[str, Count]) -> list[str]:
-    return [f"| {name} | {count.documents:,} | {size(count.bytes)} |" for name, count in counts.items()]
+    return [f"| {name} | {count.documents:,} | {show_bytes(count.bytes)} |" for name, count in counts.items()]
 
 
 def _replaced(manifest: Manifest) -> str:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from codecascade.corpus.documents import KINDS
 from codecascade.corpus.engines.parts import Parts
 from codecascade.corpus.manifest import Count, Manifest
+from codecascade.ground.format import show_bytes
 
 KIND_TITLES = {
     "code": "code",
@@ -71,28 +72,9 @@ def page(manifest: Manifest, left_out: pa.Table, staying: pa.Table, parts: Parts
         clusters=_clusters(manifest),
         samples=_samples(left_out),
         twins=_twins(parts, removed),
-        size=size,
-        number=number,
+        size=show_bytes,
+        number="{:,}".format,
     )
-
-
-def size(count: int) -> str:
-    """Bytes for people.
-
-    >>> size(12_345_678), size(900)
-    ('12.3 MB', '900 bytes')
-    """
-    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= factor:
-            return (
-                f"{count / factor:.3g} {unit}" if count < 999.5 * factor else f"{count / factor:,.0f} {unit}"
-            )
-    return f"{count} bytes"
-
-
-def number(count: int) -> str:
-    """With separators of thousands."""
-    return f"{count:,}"
 
 
 def _sum(counts: Iterable[Iterable[Count]]) -> Count:
@@ -108,7 +90,7 @@ def _bars(counts: dict[str, Count]) -> list[Bar]:
         shown = [*shown, (f"{len(rest)} others", sum((count for _, count in rest), Count()))]
     longest = max((count.bytes for _, count in shown), default=1) or 1
     return [
-        Bar(name, size(count.bytes), 100 * count.bytes / longest, f"{count.documents:,} documents")
+        Bar(name, show_bytes(count.bytes), 100 * count.bytes / longest, f"{count.documents:,} documents")
         for name, count in shown
     ]
 
@@ -177,7 +159,7 @@ def _samples(left_out: pa.Table) -> list[tuple[str, list[Sample]]]:
         title = reason if step == "filter" else "holds a benchmark text"
         samples = reasons.setdefault(title, [])
         if len(samples) < SAMPLES:
-            note = size(length) if step == "filter" else f"{reason}, {size(length)}"
+            note = show_bytes(length) if step == "filter" else f"{reason}, {show_bytes(length)}"
             samples.append(Sample(f"{repository}/{path}", note, _beginning(text)))
     return sorted(reasons.items())
 

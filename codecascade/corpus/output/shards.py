@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from codecascade.corpus.documents import SCHEMA
-from codecascade.corpus.engines.parts import Parts, part_file, read_arrow, whole, write_batches
+from codecascade.corpus.engines.parts import Parts, part_file, read_arrow, write_batches
+from codecascade.ground.files import atomic_file
 
 GROUP_BYTES = 1_000_000
 """Text in a row group: what a reader must decompress to get at one document."""
@@ -74,16 +75,14 @@ def write_shard(work: str, number: int) -> int:
     if file.exists():
         return 0
     written = 0
-
-    def write(temporary: str) -> None:
-        nonlocal written
-        dictionary = ["repository", "language", "license", "kind", "revision"]
-        with pq.ParquetWriter(temporary, SCHEMA, compression="zstd", use_dictionary=dictionary) as writer:
-            for group, size in row_groups(Path(work), places):
-                writer.write_table(group)
-                written += size
-
-    whole(file, write)
+    dictionary = ["repository", "language", "license", "kind", "revision"]
+    with (
+        atomic_file(file) as temporary,
+        pq.ParquetWriter(temporary, SCHEMA, compression="zstd", use_dictionary=dictionary) as writer,
+    ):
+        for group, size in row_groups(Path(work), places):
+            writer.write_table(group)
+            written += size
     return written
 
 

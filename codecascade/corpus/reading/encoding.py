@@ -16,7 +16,6 @@ class UnreadableError(Exception):
 
 
 _MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -44,10 +43,17 @@ _WIDER = {
 }
 """What is written under an encoding's name holds characters of its successor, as browsers know."""
 
+_SEVEN_BITS = (
+    (re.compile(rb"\x1b\$[@B].*?\x1b\([BJ]", re.DOTALL), "iso2022_jp_2"),
+    (re.compile(rb"\x1b\$\)C"), "iso2022_kr"),
+)
+"""Encodings of ASCII alone, told by how they change over to another alphabet, and back."""
 _ESCAPED = re.compile("[\udc80-\udcff]+")
 _LEAST_WHOLE = 3
 """Characters; two bytes of another encoding may look like one of UTF-8."""
 
+_END_OF_FILE = b"\x1a"
+"""What ends a text of CP/M and DOS."""
 _CONTROL = bytes(byte for byte in range(32) if byte not in b"\t\n\r\f\v\x1b") + b"\x7f"
 _MOST_CONTROL = 0.01
 
@@ -72,7 +78,13 @@ def decoded(data: bytes) -> Decoded:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return _strictly(data, encoding)
-    if is_binary(data):
+    # what follows this mark may still hold odd bytes, as any UTF-8 may
+    data = data.removeprefix(codecs.BOM_UTF8)
+    for sign, encoding in _SEVEN_BITS:
+        if b"\x1b$" in data and sign.search(data):
+            with suppress(UnreadableError):
+                return _strictly(data, encoding)
+    if is_binary(data.removesuffix(_END_OF_FILE)):
         raise UnreadableError("binary")
     try:
         return Decoded(data.decode(), "utf-8")
@@ -126,10 +138,12 @@ def _mostly_utf_8(data: bytes) -> str | None:
     broken = sum("\udc80" <= char <= "\udcff" for char in odd)
     if len(odd) - broken < max(2 * broken, _LEAST_WHOLE):
         return None
-    try:
-        return _ESCAPED.sub(lambda run: run[0].encode("utf-8", "surrogateescape").decode("cp1252"), text)
-    except UnicodeDecodeError:
-        return None
+    return _ESCAPED.sub(_western, text)
+
+
+def _western(run: re.Match[str]) -> str:
+    """Odd bytes as Windows' Western European; of those that it leaves open, the sign for what can't be read."""
+    return run[0].encode("utf-8", "surrogateescape").decode("cp1252", "replace")
 
 
 def _strictly(data: bytes, encoding: str) -> Decoded:
@@ -139,4 +153,4 @@ def _strictly(data: bytes, encoding: str) -> Decoded:
         raise UnreadableError("unknown encoding") from None
     if "\0" in text:
         raise UnreadableError("binary")
-    return Decoded(text, "utf-8" if encoding == "utf-8-sig" else encoding)
+    return Decoded(text, encoding)

@@ -21,7 +21,8 @@ _MOST_NESTED = 10
 
 _CELL_MAGIC = re.compile(r"%%(?!\w+\?)(\S*)")
 _ESCAPED = re.compile(r"[ \t\f]*(?:!(?!=)|%(?!=)|[?,;]|/(?![/=]))")
-_HELP = re.compile(r"%{0,2}(?!\d)[\w*]+(?:\.(?!\d)[\w*]+|\[-?[0-9]+\])*\?{1,2}$")
+_HELP = re.compile(r"(?<![\w*])\d*+(?:[^\W\d]|\*)[\w*]*+(?:\[-?[0-9]++\])*+\?{1,2}$")
+"""IPython's rule for ``a.b[0]?`` by its last name alone: looked for from every name on, long chains take too long."""
 _ASSIGNED = re.compile(r"[ \t\f\\\n]*(?:(!)|%[ \t\f]*[^\W\d])")
 _COMPOUND = re.compile(r"[ \t\f]*(?:if|elif|else|for|while|with|try|except|finally|def|class|async)\b")
 _PROMPTS = (

@@ -9,11 +9,16 @@ from typing import Any, NamedTuple
 from codecascade.corpus.reading.encoding import UnreadableError
 from codecascade.corpus.reading.magics import without_magics
 
-_COMMENTS = {"python": "#", "r": "#", "julia": "#", "ruby": "#", "shell": "#", "javascript": "//", "typescript": "//",
-             "c++": "//", "java": "//", "scala": "//", "kotlin": "//", "rust": "//", "go": "//", "c#": "//",
-             "f#": "//", "swift": "//", "groovy": "//", "php": "//", "dart": "//", "matlab": "%", "octave": "%",
-             "prolog": "%", "erlang": "%", "fortran": "!", "clojure": ";", "scheme": ";",
-             "sql": "--", "haskell": "--", "lua": "--", "ocaml": ""}  # fmt: skip
+_COMMENTS = {"python": "#", "r": "#", "julia": "#", "ruby": "#", "shell": "#", "javascript": "//",
+             "typescript": "//", "c": "//", "c++": "//", "java": "//", "scala": "//", "kotlin": "//",
+             "rust": "//", "go": "//", "c#": "//", "f#": "//", "swift": "//", "groovy": "//", "php": "//",
+             "dart": "//", "matlab": "%", "octave": "%", "prolog": "%", "erlang": "%", "tex": "%",
+             "fortran": "!", "clojure": ";", "scheme": ";", "racket": ";", "common lisp": ";",
+             "emacs lisp": ";", "sql": "--", "haskell": "--", "lua": "--", "ada": "--", "elm": "--",
+             "ocaml": "(*", "mathematica": "(*", "coq": "(*", "standard ml": "(*", "stata": "*",
+             "visual basic": "'"}  # fmt: skip
+_ENDS = {"(*": " *)"}
+"""Of comments that do not end with their line."""
 _NAMES = {
     "bash": "shell",
     "sh": "shell",
@@ -22,7 +27,13 @@ _NAMES = {
     "fsharp": "f#",
     "cpp": "c++",
     "ipython": "python",
+    "common-lisp": "common lisp",
+    "wolfram language": "mathematica",
+    "wolfram": "mathematica",
+    "vb": "visual basic",
 }
+_LONGEST_NUMBER = 1000
+"""Digits."""
 _VERSION = re.compile(r"[ _-]?v?\d[\d.]*$")
 
 
@@ -43,45 +54,65 @@ def read_notebook(text: str) -> Notebook:
         UnreadableError: it is no notebook.
     """
     try:
-        book = json.loads(text)
-        cells = (
-            book["cells"] if "cells" in book else [c for sheet in book["worksheets"] for c in sheet["cells"]]
-        )
-        language = _language(book.get("metadata") or {}, cells)
-        comment = _COMMENTS.get(language, "#")
+        book = json.loads(text, parse_int=_integer)
+        sheets = [book] if "cells" in book else book["worksheets"]
+        given = [cell for sheet in sheets for cell in sheet.get("cells", ())]
+        cells = [cell for cell in given if isinstance(cell, dict)]
+        if given and not cells:
+            raise ValueError("no cell is one")
+        language = _language(book.get("metadata"), cells)
+        mark = _COMMENTS.get(language, "#")
         script, prose = [], []
+        has_code = False
         for cell in cells:
-            source = cell.get("source", cell.get("input", ""))
-            source = ("".join(source) if isinstance(source, list) else str(source)).strip("\n")
+            source = _source(cell)
             if not source.strip():
                 continue
-            if cell["cell_type"] == "code":
+            if cell.get("cell_type") == "code":
                 code = without_magics(source) if language == "python" else source
-                script.append(f"{comment} %%\n{code}")
-            elif cell["cell_type"] in ("markdown", "heading"):
+                script.append(f"{_comment('%%', mark)}\n{code}")
+                has_code = True
+            elif cell.get("cell_type") in ("markdown", "heading"):
                 prose.append(source)
-                script.append(
-                    "\n".join(
-                        [f"{comment} %% [markdown]", *(f"{comment} {line}" for line in source.split("\n"))]
-                    )
-                )
+                lines = ["%% [markdown]", *source.split("\n")]
+                script.append("\n".join(_comment(line, mark) for line in lines))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise UnreadableError("not a notebook") from None
-    has_code = any(not part.startswith(f"{comment} %% [markdown]") for part in script)
     return Notebook(
         "\n\n".join(script) + "\n" if has_code else "", "\n\n".join(prose) + "\n" if prose else "", language
     )
 
 
-def _language(metadata: Any, cells: list[Any]) -> str:
+def _source(cell: dict[str, Any]) -> str:
+    """What stands in a cell; nothing where that is neither text nor a list of it."""
+    source = cell.get("source", cell.get("input"))
+    lines = source if isinstance(source, list) else [source]
+    return "".join(line for line in lines if isinstance(line, str)).strip("\n")
+
+
+def _comment(line: str, mark: str) -> str:
+    end = _ENDS.get(mark, "")
+    return f"{mark} {line.replace(end.strip(), '* )') if end else line}{end}"
+
+
+def _integer(digits: str) -> int:
+    """A number of an output may have more digits than Python reads; none is of interest here."""
+    return int(digits) if len(digits) < _LONGEST_NUMBER else 0
+
+
+def _language(metadata: Any, cells: list[dict[str, Any]]) -> str:
     """What the notebook says, else what its kernel's name does, else (nbformat 3) what its first code cell does."""
-    kernel = metadata.get("kernelspec") or {}
-    said = [(metadata.get("language_info") or {}).get("name"), kernel.get("language")]
+    kernel, info = (_named(_named(metadata).get(key)) for key in ("kernelspec", "language_info"))
+    said = [info.get("name"), kernel.get("language")]
     kernel_name = _bare(kernel.get("name"))
     if kernel_name in _COMMENTS:
         said.append(kernel_name)
     said += [cell.get("language") for cell in cells if cell.get("cell_type") == "code"][:1]
-    return _bare(next((name for name in said if name), "python"))
+    return _bare(next((name for name in said if isinstance(name, str) and name), "python"))
+
+
+def _named(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _bare(name: Any) -> str:

@@ -36,7 +36,7 @@ def expanded(source: str, endings: tuple[str, ...]) -> list[str]:
         if any(sign in path for sign in "*?["):
             found = [name for name, info in filesystem.glob(path, detail=True).items() if _is_file(info)]
         elif filesystem.isdir(path):
-            found = filesystem.find(path)
+            found = [name for name, info in filesystem.find(path, detail=True).items() if _is_file(info)]
         else:
             found = [path] if _is_there(filesystem, path) else []
         names = sorted(str(name) for name in found if str(name).lower().endswith(endings))
@@ -118,11 +118,11 @@ class _Remote(io.RawIOBase):
 
 def _is_there(filesystem: Any, path: str) -> bool:
     try:  # `exists` takes a network that fails for a file that isn't there
-        filesystem.info(path)
+        return _is_file(filesystem.info(path))
     except FileNotFoundError:
         return False
-    return True
 
 
 def _is_file(info: dict[str, object]) -> bool:
-    return info.get("type") != "directory"
+    # "other" is a pipe or a device, at which a reader would wait
+    return info.get("type") not in ("directory", "other")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from codecascade.corpus.reading.languages import NOTEBOOK
 from codecascade.corpus.reading.licenses import is_permissive
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.ground.errors import UserError
+from codecascade.ground.nearest import nearest
 
 NOTEBOOK_BYTES = 20
 """A notebook's file, pictures included, may be so many times larger than what is kept of it."""
@@ -34,11 +34,8 @@ def check_languages(settings: CorpusSettings, listing: pa.Table) -> None:
     for key, names in (("languages", settings.languages), ("filters", settings.filters)):
         for name in names:
             if name not in known:
-                near = difflib.get_close_matches(name, sorted(known), 1)
-                hint = (
-                    f"; did you mean {near[0]!r}?" if near else " (names are in lower case, as c++ or shell)"
-                )
-                raise UserError(f"there is no language {name!r}{hint}", key=f"corpus_build.{key}")
+                hint = nearest(name, sorted(known), "names are in lower case, as c++ or shell")
+                raise UserError(f"there is no language {name!r}; {hint}", key=f"corpus_build.{key}")
 
 
 def choose(listing: pa.Table, settings: CorpusSettings, dropped: Dropped) -> pa.Table:

@@ -39,13 +39,16 @@ def find(source: str, dropped: Dropped) -> Iterator[Candidate]:
     if path.is_dir():
         return commit(path, "HEAD", dropped) if is_bare(path) else folder(path, dropped)
     if not path.exists():
-        before, at, revision = source.rpartition("@")
-        if at and (repository := Path(before).expanduser()).is_dir():
-            return commit(repository, revision, dropped)
+        if (found := _at_commit(source)) is not None:
+            return commit(*found, dropped)
         raise UserError(
             "there is no such source; give a folder, FOLDER@REVISION, an archive, a .jsonl or .parquet file, "
             "stdlib or installed",
             file=source,
+        )
+    if not path.is_file():
+        raise UserError(
+            "is a pipe or a device, which can't be read at any place; write it to a file", file=source
         )
     if is_table(path.name):
         return rows(str(path.resolve()), dropped)
@@ -59,9 +62,16 @@ def is_there(source: str) -> bool:
     if not source.strip():
         return False
     path = Path(source).expanduser()
-    before, at, _ = source.rpartition("@")
-    at_a_commit = bool(at) and Path(before).expanduser().is_dir()
-    return source in NAMED or is_remote(source) or path.exists() or at_a_commit
+    return source in NAMED or is_remote(source) or path.exists() or _at_commit(source) is not None
+
+
+def _at_commit(source: str) -> tuple[Path, str] | None:
+    """The folder and the revision of ``FOLDER@REVISION``; both may hold more signs of this kind (``HEAD@{1}``)."""
+    places = [place for place, char in enumerate(source) if char == "@"]
+    for place in reversed(places):
+        if (folder := Path(source[:place]).expanduser()).is_dir() and place:
+            return folder, source[place + 1 :]
+    return None
 
 
 def title(source: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from codecascade.evaluation.benchmarks.code import apps, humaneval, humaneval_plus, mbpp, multipl_e
@@ -13,6 +12,7 @@ from codecascade.evaluation.benchmarks.long_context import key_retrieval, lcc, p
 from codecascade.evaluation.benchmarks.reasoning import gsm8k
 from codecascade.evaluation.task import Benchmark
 from codecascade.ground.errors import UserError
+from codecascade.ground.nearest import nearest
 
 BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
@@ -46,6 +46,5 @@ def check_names(names: Iterable[str], key: str) -> None:
     """
     for name in names:
         if name not in BENCHMARKS:
-            near = difflib.get_close_matches(name, BENCHMARKS, n=1)
-            hint = f"did you mean {near[0]}?" if near else "codecascade eval --list shows them"
+            hint = nearest(name, BENCHMARKS, "codecascade eval --list shows them")
             raise UserError(f"there is no benchmark {name!r}; {hint}", key=key)

@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from codecascade.ground.diff import changes
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import disk_errors, json_line
 
@@ -164,7 +165,7 @@ class Journal:
                 "its first line is damaged, so what it belongs to is not known; delete it to ask everything again",
                 file=self.path,
             )
-        if found is None or (again and differences(found, header)):
+        if found is None or (again and any(changes(found, header))):
             if first.endswith(b"\n") and found is None:
                 logger.warning("%s: its first line is damaged, so it is begun anew", self.path)
             self._file.truncate(0)
@@ -222,21 +223,9 @@ def check_same(before: Row, now: Row, file: Path) -> None:
     Raises:
         UserError: it names every key that differs, with both values.
     """
-    if changed := differences(before, now):
+    if changed := list(changes(before, now)):
         raise UserError(
             f"was begun with other settings ({'; '.join(changed)}); choose another folder with -o, or the same "
             "settings",
             file=file,
         )
-
-
-def differences(before: Row, now: Row) -> list[str]:
-    """``key: before, now after`` for each key that differs; long values are not shown."""
-    changed = []
-    for key in [*before, *(key for key in now if key not in before)]:
-        old, new = before.get(key), now.get(key)
-        if old != new:
-            shown = [json.dumps(value, ensure_ascii=False) for value in (old, new)]
-            values = f" {shown[0]}, now {shown[1]}" if max(map(len, shown)) <= 80 else ""
-            changed.append(f"{key}{values}")
-    return changed

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,9 +15,11 @@ from torch import Tensor
 
 from codecascade.generation.engine.detokenizer import TextBuilder
 from codecascade.generation.engine.packed import can_pack, pack_weights
-from codecascade.generation.engine.sampler import choose, uniform
+from codecascade.generation.engine.sampler import choose
 from codecascade.generation.requests import Completion, FinishReason, Request
+from codecascade.ground.choices import Precision
 from codecascade.ground.errors import UserError
+from codecascade.ground.seeds import uniform
 from codecascade.model.attention import Documents
 from codecascade.model.cache import KeyValueCache
 from codecascade.model.llama import Llama
@@ -38,7 +39,7 @@ def load_generator(
     name: str,
     *,
     device: str | None = None,
-    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    precision: Precision = "auto",
     batch_tokens: int | None = None,
 ) -> LocalGenerator:
     """A generator for a folder, a GGUF file, a hub name or a preset.

@@ -1,17 +1,9 @@
-"""Choosing tokens. Each row has one random number a step, a function of (seed, sample, step) alone."""
+"""Choosing tokens. Each row has one random number a step, drawn by (seed, sample, step) alone."""
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
 import torch
 from torch import Tensor
-
-
-def uniform(seed: int, sample: int, step: int) -> float:
-    """A number in [0, 1) that depends on its arguments only: the same in every batch, on every machine."""
-    digest = blake2b(f"{seed},{sample},{step}".encode(), digest_size=8).digest()
-    return (int.from_bytes(digest) >> 11) * 2.0**-53
 
 
 def choose(logits: Tensor, temperature: Tensor, top_p: Tensor, uniforms: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codecascade.ground.errors import UserError
+from codecascade.ground.nearest import nearest
 from codecascade.sandbox.languages.language import Language, Toolchain
 from codecascade.sandbox.languages.toolchains.bash import BASH
 from codecascade.sandbox.languages.toolchains.cpp import CPP
@@ -57,8 +58,9 @@ def canonical_name(name: str) -> str:
     if lowered in _PYTHON_NAMES:
         return PYTHON
     if lowered not in _BY_NAME:
-        known = ", ".join([PYTHON, *(language.name for language in LANGUAGES)])
-        raise UserError(f"no such language: {name}; there are {known}")
+        known = [PYTHON, *(language.name for language in LANGUAGES)]
+        hint = nearest(name, known, f"there are {', '.join(known)}")
+        raise UserError(f"there is no language {name!r}; {hint}")
     return _BY_NAME[lowered].name
 
 

@@ -6,15 +6,14 @@ permutation gives to ``n % len(table)``. Whatever is drawn for a document is key
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any, Literal, Protocol
 
 from codecascade.corpus.documents import Document
 from codecascade.corpus.reading.functions import Function, functions_of
 from codecascade.ground.errors import UserError
+from codecascade.ground.seeds import draw, generator
 from codecascade.tokens.chat import Message
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.stream.infill import Item, dialogue_item, training_item
@@ -118,12 +117,12 @@ class ItemSequence:
             if not functions:
                 return None
             # each epoch the next one of a shuffled order: none comes twice before all came once
-            random.Random(f"{self._seed},{id_}").shuffle(functions)
+            generator(self._seed, id_).shuffle(functions)
             chosen = functions[epoch % len(functions)]
             id_, text = f"{id_}/{chosen.qualified_name}", chosen.standalone.rstrip() + "\n"
         elif not self._accepts(text):
             return None
-        rng = random.Random(f"{self._seed},{epoch},{id_}")
+        rng = generator(self._seed, epoch, id_)
         return training_item(
             self._tokenizer, text, rng, self._infilling, context=self._context, document_id=id_
         )
@@ -147,8 +146,7 @@ def permuted(position: int, size: int, *, key: str) -> int:
     while True:
         left, right = position >> half, position & ((1 << half) - 1)
         for number in range(4):
-            digest = blake2b(f"{key},{number},{right}".encode(), digest_size=8).digest()
-            left, right = right, left ^ (int.from_bytes(digest) & ((1 << half) - 1))
+            left, right = right, left ^ (draw(key, number, right) & ((1 << half) - 1))
         position = left << half | right
         if position < size:
             return position

@@ -10,12 +10,16 @@ import time
 from pathlib import Path
 
 import pytest
+import source_trees
 from source_trees import MakeTree, hashes, many, module
 
 from codecascade.corpus.build import build_corpus
 from codecascade.corpus.engines.local import LocalEngine
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.ground.errors import RunFailed
+
+FOLDERS = [str(Path(file).parent) for file in (__file__, source_trees.__file__)]
+"""Where a program of a test finds this module and what it imports."""
 
 
 def test_workers_change_nothing(tree: MakeTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,13 +43,13 @@ def test_a_worker_that_is_killed_is_told(
 def test_workers_end_with_their_parent(tmp_path: Path) -> None:
     program = f"""
 import os, signal, sys
-sys.path[:0] = [{str(Path(__file__).parent)!r}]
+sys.path[:0] = {FOLDERS!r}
 from pathlib import Path
-from test_engines import _wait
-from codecascade.corpus import engines
-engines._JOBS_WORTH_A_WORKER = 1
+from test_local import _wait
+from codecascade.corpus.engines import local
+local._JOBS_WORTH_A_WORKER = 1
 if __name__ == "__main__":
-    for pid in engines.LocalEngine(2).run(_wait, Path("."), range(2)):
+    for pid in local.LocalEngine(2).run(_wait, Path("."), range(2)):
         print(pid, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -76,13 +80,13 @@ def test_ctrl_c_ends_the_workers_at_once(tmp_path: Path) -> None:
     program = f"""
 import os, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what was started in the background
-sys.path[:0] = [{str(Path(__file__).parent)!r}]
+sys.path[:0] = {FOLDERS!r}
 from pathlib import Path
-from test_engines import _interrupt
-from codecascade.corpus import engines
-engines._JOBS_WORTH_A_WORKER = 1
+from test_local import _interrupt
+from codecascade.corpus.engines import local
+local._JOBS_WORTH_A_WORKER = 1
 if __name__ == "__main__":
-    engine = engines.LocalEngine(2)
+    engine = local.LocalEngine(2)
     try:
         list(engine.run(_interrupt, Path("."), range(2)))
     except KeyboardInterrupt:

@@ -226,3 +226,24 @@ def test_installed_packages_by_distribution() -> None:
     assert "Pydantic" in description and "Metadata-Version" not in description
     prefix = str(Path(sys.prefix).resolve())
     assert not any(prefix in name or c.path.startswith(("/", "..")) for name, c in candidates.items())
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.parquet", "code.zip", "code.tar.gz"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_pipes_and_devices_are_refused_before_anything_waits_at_them(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    if kind == "pipe":
+        os.mkfifo(tmp_path / name)
+    else:
+        (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="is a pipe or a device"):
+        list(find(str(tmp_path / name), Dropped()))
+
+
+def test_a_pipe_in_a_folder_of_tables_is_no_table(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    with pytest.raises(UserError, match=r"there is no \.jsonl"):
+        list(find(f"file://{tmp_path}", Dropped()))
+    (tmp_path / "rows.jsonl").write_text('{"text": "a = 1"}')
+    assert len(list(find(f"file://{tmp_path}", Dropped()))) == 1

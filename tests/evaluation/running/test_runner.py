@@ -135,6 +135,6 @@ def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_an_unknown_benchmark_is_named_with_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no benchmark 'humanevil'; did you mean humaneval\?"):
+    with pytest.raises(UserError, match=r"no benchmark 'humanevil'; did you mean 'humaneval'\?"):
         evaluate(Inputs(), EvaluateSettings(benchmarks=("humanevil",)), folder=tmp_path)
     assert not list(tmp_path.iterdir())

@@ -305,7 +305,7 @@ def test_names_and_files() -> None:
     assert canonical_name("C#") == "csharp" and canonical_name("TypeScript") == "typescript"
     assert language_of_file(Path("a/b.cc")) == "cpp" and language_of_file(Path("x.py")) == "python"
     assert {language.name for language in LANGUAGES} == set(SAMPLES)
-    with pytest.raises(UserError, match="no such language: cobol; there are python, cpp"):
+    with pytest.raises(UserError, match="there is no language 'cobol'; there are python, cpp"):
         language_named("cobol")
     with pytest.raises(UserError, match="give --language"):
         language_of_file(Path("program.xyz"))

@@ -150,7 +150,10 @@ def _zip_members(opened: zipfile.ZipFile, path: Path, dropped: Dropped) -> Itera
             except OF_A_FILE:
                 raise UnreadableError("damaged or encrypted") from None
 
-        yield Member(info.filename, info.file_size, str(number), f"{info.CRC:08x}", beginning)
+        # some programs of Windows write its own sign between folders
+        yield Member(
+            info.filename.replace("\\", "/"), info.file_size, str(number), f"{info.CRC:08x}", beginning
+        )
 
 
 class ZipReader:
@@ -172,6 +175,8 @@ class ZipReader:
         try:
             with self._file.open(self._infos[int(locator)]) as stream:
                 data = stream.read(limit + 1)
+        except NotImplementedError:
+            raise UnreadableError("compressed in a way that is not supported") from None
         except OF_A_FILE:
             raise UnreadableError("damaged or encrypted") from None
         if len(data) > limit:

@@ -81,6 +81,14 @@ class ForwardFile:
 class _Header(tarfile.TarInfo):
     """A header that is looked at before what lies behind it is read."""
 
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> _Header:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+            # the archive would be taken for ended, and nobody would hear of the members behind
+            raise tarfile.ReadError(f"a damaged header ({error})") from None
+
     def _proc_member(self, archive: tarfile.TarFile) -> Any:
         if self.size < 0:
             raise tarfile.ReadError("a negative size")

@@ -77,7 +77,8 @@ def commit(repository: Path, revision: str, dropped: Dropped) -> Iterator[Candid
     folder = _git(repository, "has no folder of objects", "--git-path", "objects")
     folder = os.path.realpath(os.path.join(repository, folder))
     objects = Objects(folder, pipes)
-    name = repository.resolve().name.removesuffix(".git")
+    whole = repository.resolve()
+    name = whole.name.removesuffix(".git") or whole.parent.name
     origin = Origin(name, "", OWN, own=True, revision=identity)
     try:
         # a commit begins with `tree` and the name of its root

@@ -14,11 +14,14 @@ _BINARY = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view
 
 def text_columns(schema: pa.Schema, names: Sequence[str]) -> list[str]:
     """Those of ``names``, in their order, that hold text: strings or bytes of any width, as categories or not."""
-    return [name for name in names if name in schema.names and holds_text(schema.field(name).type)]
+    return [name for name in names if schema.names.count(name) == 1 and holds_text(schema.field(name).type)]
 
 
 def what_is_wrong(schema: pa.Schema, names: Sequence[str]) -> str:
     """Why none of ``names`` is a column of text, as the end of a sentence that begins with the file."""
+    twice = next((name for name in names if schema.names.count(name) > 1), None)
+    if twice is not None:
+        return f"has {schema.names.count(twice)} columns called {twice}; keep the one that holds the text"
     found = [f"{name} is of type {schema.field(name).type}" for name in names if name in schema.names]
     missing = f"has no column of text called {' or '.join(names)}"
     if found:
@@ -36,6 +39,30 @@ def holds_text(type_: pa.DataType) -> bool:
     return any(test(type_) for test in (*_PLAIN, *_BINARY))
 
 
+def is_label(schema: pa.Schema, name: str) -> bool:
+    """Whether there is one column of this name whose values may be labels: text, numbers, or lists of text.
+
+    Others, such as times beyond what Python's go to, say nothing here, and reading them may fail.
+    """
+    if schema.names.count(name) != 1:
+        return False
+    type_ = schema.field(name).type
+    if isinstance(type_, pa.BaseExtensionType):
+        type_ = type_.storage_type
+    is_list = pa.types.is_list(type_) or pa.types.is_large_list(type_)
+    return holds_text(type_.value_type) if is_list else holds_text(type_) or pa.types.is_integer(type_)
+
+
+def labels(batch: pa.RecordBatch, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Of each row the values of these columns, for which :func:`is_label` is true."""
+    values = [_values(batch.column(name)) for name in names]
+    return (
+        [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+        if names
+        else [{}] * len(batch)
+    )
+
+
 def sizes(columns: Sequence[pa.Array]) -> Iterator[int | None]:
     """Bytes of each row's text, which is that of the first column that has one; none where no column has."""
     for row in zip(*(_lengths(column).to_pylist() for column in columns), strict=True):
@@ -45,6 +72,25 @@ def sizes(columns: Sequence[pa.Array]) -> Iterator[int | None]:
 def value(columns: Sequence[pa.Array], row: int) -> Any:
     """A row's text, a string or bytes, from the first column that has one."""
     return next((item for column in columns if (item := column[row].as_py()) is not None), None)
+
+
+def _values(column: pa.Array) -> list[Any]:
+    try:
+        return column.to_pylist()  # type: ignore[no-any-return]
+    except UnicodeDecodeError:
+        # bytes that are not UTF-8, whatever their type says
+        return [_sound(item) for item in column]
+
+
+def _sound(item: pa.Scalar) -> Any:
+    try:
+        return item.as_py()
+    except UnicodeDecodeError:
+        return (
+            None
+            if isinstance(item, pa.ListScalar)
+            else item.cast(pa.binary()).as_py().decode(errors="replace")
+        )
 
 
 def _lengths(column: pa.Array) -> pa.Array:

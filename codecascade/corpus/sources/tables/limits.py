@@ -6,7 +6,6 @@ import io
 from typing import IO, Any, cast
 
 from codecascade.corpus.sources.archives.members import MOST_MEMBERS, BombError
-from codecascade.corpus.sources.archives.tars import ForwardFile
 
 MOST_EXPANSION = 200
 """Bytes of content for a byte of file; rows of code reach 20."""
@@ -47,16 +46,22 @@ class TableLimits:
 
 
 class LimitedStream(io.RawIOBase):
-    """A decompressed stream that raises :class:`BombError` where it gives more than it may."""
+    """A decompressed stream that raises :class:`BombError` where it gives more than it may.
+
+    It gives what is there before it goes on, so that what lies before a damage can be had.
+    """
 
     def __init__(self, stream: IO[bytes], allowed: int) -> None:
-        self._file = ForwardFile(stream, allowed)
+        self._stream, self._left = stream, allowed
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        data = self._file.read(len(buffer))
+        data = cast(io.BufferedReader, self._stream).read1(len(buffer))
+        self._left -= len(data)
+        if self._left < 0:
+            raise BombError
         buffer[: len(data)] = data
         return len(data)
 

@@ -7,46 +7,28 @@ names, else the one of its path; a row that tells neither is taken as natural la
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from codecascade.corpus.documents import KINDS, Kind
 from codecascade.corpus.output.dropped import Dropped
 from codecascade.corpus.reading.encoding import UnreadableError, is_utf_16_or_32
 from codecascade.corpus.reading.faults import check_machine
-from codecascade.corpus.reading.languages import kind_of, language_of
-from codecascade.corpus.reading.licenses import UNKNOWN, normalised
 from codecascade.corpus.sources.addresses import expanded, is_remote, opened, stamp
-from codecascade.corpus.sources.archives.members import LONGEST_PATH, BombError, label_path
+from codecascade.corpus.sources.archives.members import BombError
 from codecascade.corpus.sources.candidates import Candidate
 from codecascade.corpus.sources.streams import DAMAGED, ForwardReader, decompressed
 from codecascade.corpus.sources.tables import columns
 from codecascade.corpus.sources.tables.limits import TableLimits, has_too_many_values, limited, size_of
 from codecascade.corpus.sources.tables.parquet_pages import check_group
+from codecascade.corpus.sources.tables.row import COLUMNS, parsed, row_candidate, row_text
 from codecascade.ground.errors import UserError
 
 log = logging.getLogger(__name__)
-
-COLUMNS = {
-    "text": ("text", "content"),
-    "path": ("path", "max_stars_repo_path", "file_path"),
-    "repository": ("repository", "repo", "repo_name", "max_stars_repo_name"),
-    "language": ("language", "lang"),
-    "license": ("license", "licenses", "max_stars_repo_licenses"),
-    "kind": ("kind",),
-    "revision": ("revision", "revision_id", "max_stars_repo_head_hexsha"),
-}
-"""Our column, and the names that it is found under, best first: of a row's values the first that is there counts.
-
-A row's ``id`` is not among them: data sets give the same one to several rows (the id of their problem, say), and what
-is the same text twice is told by the text.
-"""
 
 JSON_LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".jsonl.bz2", ".jsonl.xz", ".ndjson")
 PARQUET = (".parquet",)
@@ -118,17 +100,22 @@ def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
                     line = file.readline(LONGEST_LINE)
                 start += len(line)
                 continue
+            text, reason = None, "row without text"
             try:
-                row: Any = None if has_too_many_values(line) else json.loads(line)
-                text = _text(row) if isinstance(row, dict) else None
+                if has_too_many_values(line):
+                    reason = "row with too many values"
+                elif isinstance(row := parsed(line), dict):
+                    text = row_text(row)
+            except UnicodeDecodeError:
+                reason = "row is not UTF-8"
             except (ValueError, RecursionError):
-                text = None
+                reason = "row is not JSON"
             if text is None:
                 limits.row_without_text()
-                dropped.add("find", "row without text", f"{name}:{number}")
+                dropped.add("find", reason, f"{name}:{number}")
             else:
                 size = len(text) if text.isascii() else len(text.encode(errors="replace"))
-                yield _candidate(
+                yield row_candidate(
                     row, f"{name}:{number}", size, version, reader, address, f"{start}:{len(line)}"
                 )
             start += len(line)
@@ -141,7 +128,9 @@ def _parquet(address: str, dropped: Dropped) -> Iterator[Candidate]:
     of_text = columns.text_columns(schema, COLUMNS["text"])
     if not of_text:
         raise UserError(columns.what_is_wrong(schema, COLUMNS["text"]), file=address)
-    others = [n for key, names in COLUMNS.items() if key != "text" for n in names if n in schema.names]
+    others = [
+        n for key, names in COLUMNS.items() if key != "text" for n in names if columns.is_label(schema, n)
+    ]
     number = 0
     with opened(address) as raw:
         limits = TableLimits(size_of(raw))
@@ -151,7 +140,7 @@ def _parquet(address: str, dropped: Dropped) -> Iterator[Candidate]:
         at_once = _rows_at_once(file, address, group, [*of_text, *others], limits)
         for batch in file.iter_batches(batch_size=at_once, row_groups=[group], columns=[*of_text, *others]):
             sizes = columns.sizes([batch.column(name) for name in of_text])
-            rows = pa.Table.from_batches([batch]).select(others).to_pylist() if others else [{}] * len(batch)
+            rows = columns.labels(batch, others)
             for size, row in zip(sizes, rows, strict=True):
                 number += 1
                 limits.row()
@@ -160,7 +149,7 @@ def _parquet(address: str, dropped: Dropped) -> Iterator[Candidate]:
                     dropped.add("find", "row without text", f"{name}:{number}")
                 else:
                     locator = f"{'+'.join(of_text)}:{group}:{index}"
-                    yield _candidate(row, f"{name}:{number}", size, version, "parquet", address, locator)
+                    yield row_candidate(row, f"{name}:{number}", size, version, "parquet", address, locator)
                 index += 1
 
 
@@ -181,47 +170,6 @@ def _rows_at_once(
 
 def _name(address: str) -> str:
     return address.rstrip("/").rpartition("/")[2]
-
-
-def _candidate(
-    row: Mapping[str, Any], name: str, size: int, stamp: str, reader: str, container: str, locator: str
-) -> Candidate:
-    path = label_path(_first(row, "path"))
-    language = _label(row, "language").lower()[:100] or language_of(path)
-    kind = _first(row, "kind")
-    if kind not in KINDS:
-        kind = kind_of(language) if language else "natural_language"
-    spdx = _first(row, "license")
-    if isinstance(spdx, list):  # The Stack: each of them holds for a part
-        spdx = " AND ".join(map(str, spdx))
-    return Candidate(
-        repository=_label(row, "repository") or name,
-        path=path or name,
-        language=language or "text",
-        kind=cast(Kind, kind),
-        license=normalised(str(spdx or UNKNOWN)[:LONGEST_PATH]),
-        size=size,
-        stamp=stamp,
-        reader=reader,
-        container=container,
-        locator=locator,
-        own=True,
-        revision=_label(row, "revision"),
-    )
-
-
-def _label(row: Mapping[str, Any], column: str) -> str:
-    return str(_first(row, column) or "")[:LONGEST_PATH]
-
-
-def _first(row: Mapping[str, Any], column: str) -> Any:
-    value = next((row[name] for name in COLUMNS[column] if row.get(name) is not None), None)
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-
-
-def _text(row: Mapping[str, Any]) -> str | None:
-    """By the rule that a Parquet file's columns go by: what is null or no text is passed over."""
-    return next((row[name] for name in COLUMNS["text"] if isinstance(row.get(name), str)), None)
 
 
 class JsonLinesReader:
@@ -323,7 +271,7 @@ def _gone(address: str) -> Iterator[None]:
 
 
 def _row_text(line: bytes, limit: int) -> str:
-    return _unicode(_text(json.loads(line)), limit)
+    return _unicode(row_text(parsed(line)), limit)
 
 
 def _unicode(value: Any, limit: int) -> str:

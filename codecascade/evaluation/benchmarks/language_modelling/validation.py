@@ -19,6 +19,7 @@ from codecascade.evaluation.metrics import bootstrap_ratio
 from codecascade.evaluation.task import Benchmark, Context, Scored
 from codecascade.generation.requests import Scorer, start_id
 from codecascade.ground.errors import UserError
+from codecascade.ground.seeds import generator
 from codecascade.tokens.infilling import infilling_example, split_document
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -59,9 +60,7 @@ def score(context: Context) -> Scored:
     middles = []
     if tokenizer.infilling is not None:
         for place, text in enumerate(texts):
-            piece = _infilling(
-                tokenizer, place, text, random.Random(f"{settings.seed},{documents[place].id}")
-            )
+            piece = _infilling(tokenizer, place, text, generator(settings.seed, documents[place].id))
             if len(piece.ids) <= room:
                 middles.append(piece)
 

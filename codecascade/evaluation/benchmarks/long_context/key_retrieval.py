@@ -21,6 +21,7 @@ from codecascade.corpus.reading.functions import functions_of, parse
 from codecascade.evaluation.metrics import Metric, rate
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Row, Task
 from codecascade.ground.errors import UserError
+from codecascade.ground.seeds import generator
 from codecascade.sandbox.outcome import Outcome
 
 _ANSWER_TOKENS = 8
@@ -86,7 +87,7 @@ def key_problems(context: Context) -> Iterator[KeyProblem]:
     blocks = _blocks(context, max(settings.key_retrieval_lengths))
     for length, example in product(settings.key_retrieval_lengths, range(settings.key_retrieval_examples)):
         for position in settings.key_retrieval_positions:
-            rng = random.Random(f"{settings.seed},{length},{example}")
+            rng = generator(settings.seed, length, example)
             value = rng.randint(10, 99)
             key = f'def my_function() -> int:\n    """Return the key."""\n    return {value}\n'
             prompt = _prompt(count, blocks, key, length - _ANSWER_TOKENS, position, rng)

@@ -27,6 +27,7 @@ from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.rates import answers, grouped, mean
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Row, Task
 from codecascade.ground.errors import UserError
+from codecascade.ground.seeds import generator
 from codecascade.sandbox.outcome import Outcome
 
 LANGUAGES = ("python", "java", "csharp")
@@ -69,7 +70,7 @@ def tasks(context: Context) -> list[Task]:
     made = []
     for language, records in _records(context).items():
         lengths = [len(code_tokens(row["context"])) for _, row in records]
-        rng = random.Random(f"{context.seed},{language}")
+        rng = generator(context.seed, language)
         for place in balanced(
             lengths, width=settings.lcc_bucket_tokens, most=settings.lcc_examples_per_bucket, rng=rng
         ):

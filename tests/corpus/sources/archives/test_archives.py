@@ -359,3 +359,38 @@ def test_zstd_is_read(tmp_path: Path) -> None:
     (tmp_path / "t.tar.zst").write_bytes(pa.compress(plain, "zstd", asbytes=True))
     candidates, dropped = found(tmp_path / "t.tar.zst")
     assert [Contents().text(c, 100) for c in candidates.values()] == ["a = 1"] and dropped == {}
+
+
+def test_folders_of_a_zip_file_by_windows_own_sign(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "w.zip", "w") as file:
+        for name in ("pkg\\sub\\a.py", "pkg\\node_modules\\b.py", "pkg\\..\\..\\c.py"):
+            file.writestr(name, "x = 1\n")
+        file.writestr("pkg\\LICENSE", "MIT License")
+    candidates, dropped = found(tmp_path / "w.zip")
+    assert {path: candidate.license for path, candidate in candidates.items()} == {"w:sub/a.py": "MIT"}
+    assert dropped == {"name leads out of the archive": 1}
+
+
+def test_a_member_compressed_in_a_way_of_its_own(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "m.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.py", "x = 1\n")
+    data = (tmp_path / "m.zip").read_bytes()
+    entry = data.index(b"PK\x01\x02")
+    data = data[:8] + b"\x62" + data[9 : entry + 10] + b"\x62" + data[entry + 11 :]
+    (tmp_path / "m.zip").write_bytes(data)
+    (candidate,) = found(tmp_path / "m.zip")[0].values()
+    with pytest.raises(UnreadableError, match="compressed in a way that is not supported"):
+        Contents().text(candidate, 1000)
+
+
+@pytest.mark.parametrize("damage", [b"\xff" * 512, bytes(100) + b"\xff" * 412, b"cut"])
+def test_a_damaged_header_does_not_pass_for_the_end_of_a_tar_file(tmp_path: Path, damage: bytes) -> None:
+    data = tar(tmp_path / "t.tar", {f"d/{n}.py": "x = 1\n" for n in range(9)}, "w:").read_bytes()
+    place = 1024 * 4
+    cut = damage == b"cut"
+    (tmp_path / "t.tar").write_bytes(
+        data[: place + 100] if cut else data[:place] + damage + data[place + 512 :]
+    )
+    assert found(tmp_path / "t.tar") == ({}, {"damaged archive (ReadError)": 1})
+    (tmp_path / "t.tar").write_bytes(data[:place])
+    assert len(found(tmp_path / "t.tar")[0]) == 4

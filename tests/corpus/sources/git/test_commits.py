@@ -373,3 +373,9 @@ def test_git_ends_with_the_build_however_it_ends(repository: Path) -> None:
             time.sleep(0.05)
         else:
             pytest.fail("git lives on")
+
+
+def test_the_folder_git_itself_and_a_revision_of_several_signs(repository: Path) -> None:
+    (candidate, *_) = find(str(repository / ".git"), Dropped())
+    assert candidate.repository == repository.name
+    assert found(f"{repository}@main@{{0}}") == found(f"{repository}@main")

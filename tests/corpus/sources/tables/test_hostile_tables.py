@@ -84,7 +84,7 @@ def test_rows_without_text_fill_the_account_up_to_a_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(table_limits, "MOST_WITHOUT_TEXT", 100)
-    (tmp_path / "t.jsonl").write_bytes(b"x\n" * 5000)
+    (tmp_path / "t.jsonl").write_bytes(b"{}\n" * 5000)
     assert found(tmp_path / "t.jsonl") == (0, {"row without text": 100, **BOMB})
     pq.write_table(pa.table({"text": pa.nulls(5000, pa.string())}), tmp_path / "t.parquet")
     assert found(tmp_path / "t.parquet") == (0, {"row without text": 100, **BOMB})
@@ -96,7 +96,7 @@ def test_a_row_of_millions_of_values(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "t.jsonl").write_text(
         json.dumps({"text": "x", "n": [[]] * 600}) + "\n" + json.dumps({"text": "y = [1, 2]"}) + "\n"
     )
-    assert found(tmp_path / "t.jsonl") == (1, {"row without text": 1})
+    assert found(tmp_path / "t.jsonl") == (1, {"row with too many values": 1})
 
 
 def test_labels_of_any_length_are_cut(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_json_lines(tmp_path: Path) -> None:
     ]
     with pytest.raises(UnreadableError, match="not UTF-8"):
         text(surrogate)
-    assert reasons(dropped) == {"row without text": 4}
+    assert reasons(dropped) == {"row without text": 3, "row is not JSON": 1}
 
 
 def test_parquet_in_several_row_groups(tmp_path: Path) -> None:
@@ -388,3 +388,69 @@ def test_pointers_in_rows_are_no_texts(tmp_path: Path) -> None:
     (candidate,) = find(str(tmp_path / "rows.jsonl"), Dropped())
     with pytest.raises(UnreadableError, match="Git LFS pointer"):
         text(candidate)
+
+
+def test_json_lines_are_left_out_for_what_is_wrong_with_them(tmp_path: Path) -> None:
+    """And for nothing that is not: a number of any length, a byte order mark in the middle."""
+    path = tmp_path / "rows.jsonl"
+    lines = [
+        '{"text": "a = 1", "stars": %s}' % ("9" * 6000),
+        '\ufeff{"text": "b = 1"}',
+        "[" * 100_000,
+        "{'text': 'c'}",
+    ]
+    path.write_bytes("\n".join(lines).encode() + b'\n{"text": "caf\xe9"}\n')
+    dropped = Dropped()
+    assert [text(candidate) for candidate in find(str(path), dropped)] == ["a = 1", "b = 1"]
+    assert reasons(dropped) == {"row is not JSON": 2, "row is not UTF-8": 1}
+
+
+def test_labels_that_are_lists_or_objects_say_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    labels = [
+        {"language": ["Rust"]},
+        {"language": {"name": "Rust"}},
+        {"language": ["Rust", "C"]},
+        {"path": [], "repo": 7},
+    ]
+    path.write_text("\n".join(json.dumps({"text": f"a = {n}", **label}) for n, label in enumerate(labels)))
+    found = list(find(str(path), Dropped()))
+    assert [candidate.language for candidate in found] == ["rust", "text", "text", "text"]
+    assert (found[3].path, found[3].repository) == ("rows.jsonl:4", "7")
+
+
+def test_columns_that_can_hold_no_label_cost_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    offsets = pa.array([0, 6, 10], pa.int32()).buffers()[1]
+    not_utf_8 = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"caf\xe9.pb.py")])
+    dates = pa.array([2**31 - 1, -(2**31)], pa.date32())
+    pq.write_table(
+        pa.table({"text": ["a = 1", "b = 1"], "path": not_utf_8, "repository": dates, "revision": [1, 2]}),
+        path,
+    )
+    dropped = Dropped()
+    found = [(c.path, c.repository, c.revision, text(c)) for c in find(str(path), dropped)]
+    assert found == [
+        ("caf\ufffd.p", "rows.parquet:1", "1", "a = 1"),
+        ("b.py", "rows.parquet:2", "2", "b = 1"),
+    ]
+    assert reasons(dropped) == {}
+
+
+def test_two_columns_of_one_name_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), path)
+    with pytest.raises(UserError, match="has 2 columns called text"):
+        list(find(str(path), Dropped()))
+
+
+@pytest.mark.parametrize("end", [b"garbage", b"\x1f\x8b\x08" + bytes(40)])
+def test_rows_before_a_damage_are_had_whole(tmp_path: Path, end: bytes) -> None:
+    path = tmp_path / "rows.jsonl.gz"
+    whole = b"".join(b'{"text": "a = %d"}\n' % number for number in range(20_000))
+    path.write_bytes(gzip.compress(whole) + end)
+    dropped = Dropped()
+    found = list(find(str(path), dropped))
+    contents = Contents()
+    assert len(found) == 20_000 and contents.text(found[-1], 100) == "a = 19999"
+    assert sum(reasons(dropped).values()) == 1

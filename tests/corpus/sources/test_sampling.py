@@ -1,11 +1,8 @@
-"""Sampling, hold-out, licences, languages: the choices that a build makes by rule."""
+"""Which candidates are read: languages, licences, budgets."""
 
 from __future__ import annotations
 
-import doctest
-import importlib
 from collections.abc import Iterable
-from email.message import Message
 
 import numpy as np
 import pytest
@@ -13,17 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codecascade.corpus.output.dropped import Dropped, by_step
-from codecascade.corpus.output.split import held_out
-from codecascade.corpus.reading.languages import language_of, language_of_shebang
-from codecascade.corpus.reading.licenses import is_permissive, license_of_metadata
 from codecascade.corpus.settings import CorpusSettings, LanguageFilter
 from codecascade.corpus.sources.candidates import Candidate, candidates_of, listed
 from codecascade.corpus.sources.sampling import check_languages, choose, license_refused, spread, water_level
 from codecascade.ground.errors import UserError
-
-SIZES = st.dictionaries(
-    st.text("abcdef", min_size=1, max_size=3), st.integers(1, 10_000), min_size=1, max_size=12
-)
 
 
 def candidate(repository: str, path: str, size: int, **changes: object) -> Candidate:
@@ -57,26 +47,6 @@ def size(candidates: Iterable[Candidate]) -> int:
 
 def repositories(sizes: dict[str, list[int]]) -> list[Candidate]:
     return [candidate(name, f"{n}.py", size) for name, files in sizes.items() for n, size in enumerate(files)]
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "content",
-        "decontaminate",
-        "documents",
-        "languages",
-        "licenses",
-        "members",
-        "page",
-        "redaction",
-        "sampling",
-        "split",
-    ],
-)
-def test_examples_in_docstrings(name: str) -> None:
-    result = doctest.testmod(importlib.import_module(f"codecascade.corpus.{name}"))
-    assert result.failed == 0 and result.attempted > 0
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1), st.integers(0, 5000))
@@ -144,7 +114,7 @@ def test_languages_that_are_none_are_refused() -> None:
     )
     with pytest.raises(UserError, match=r"corpus_build.languages: .*'pyton'; did you mean 'python'"):
         check_languages(CorpusSettings(languages=("pyton",)), listing)
-    with pytest.raises(UserError, match=r"corpus_build.filters: .*'Zzz' \(names are in lower case"):
+    with pytest.raises(UserError, match=r"corpus_build.filters: .*'Zzz'; names are in lower case"):
         check_languages(CorpusSettings.model_validate({"filters": {"Zzz": {"keep": False}}}), listing)
 
 
@@ -161,77 +131,3 @@ def test_languages_that_are_none_are_refused() -> None:
 def test_licences_that_are_refused(spdx: str, own: bool, auto: bool, permissive: bool) -> None:
     refused = [license_refused(spdx, own, setting) for setting in ("all", "auto", "permissive")]
     assert refused == [False, auto, permissive]
-
-
-@given(SIZES, st.floats(0.001, 0.3))
-def test_held_out_is_some_but_not_all(sizes: dict[str, int], share: float) -> None:
-    groups = held_out(sizes, share)
-    assert groups == held_out(dict(reversed(sizes.items())), share)
-    assert groups < set(sizes)
-    assert bool(groups) == (len(sizes) > 1)
-
-
-def test_held_out_is_near_its_share_where_it_can_be() -> None:
-    sizes = {f"repository{n}": 1000 + 7 * n for n in range(1000)}
-    taken = sum(sizes[name] for name in held_out(sizes, 0.01))
-    assert 0.008 <= taken / sum(sizes.values()) <= 0.0101
-    assert held_out(sizes, 0) == frozenset()
-
-
-def test_held_out_is_worth_measuring() -> None:
-    """A repository of a few bytes fits into 1 % but says nothing; the next one is taken too."""
-    assert held_out({"tiny": 50, "a": 1_000_000, "b": 3_000_000, "c": 5_000_000}, 0.01) >= {"a"}
-
-
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        ({"License-Expression": "MIT  OR Apache-2.0"}, "MIT OR Apache-2.0"),
-        ({"License": "BSD 3-Clause License"}, "BSD-3-Clause"),
-        ({"License": "MPL-2.0 AND MIT"}, "MPL-2.0 AND MIT"),
-        ({"License": "GPLv3"}, "GPL-3.0-only"),
-        ({"License": "apache-2.0"}, "Apache-2.0"),
-        ({"Classifier": "License :: OSI Approved :: Apache Software License"}, "Apache-2.0"),
-        ({"License": "Permission is hereby granted,\n free of charge"}, "MIT"),
-        ({"License": "proprietary"}, "unknown"),
-        ({}, "unknown"),
-    ],
-)
-def test_licence_of_metadata(fields: dict[str, str], expected: str) -> None:
-    message = Message()
-    for key, value in fields.items():
-        message[key] = value
-    assert license_of_metadata(message) == expected
-
-
-@pytest.mark.parametrize(
-    ("expression", "permissive"),
-    [
-        ("Apache-2.0 WITH LLVM-exception", True),
-        ("Apache-2.0 AND Apache-2.0 WITH LLVM-exception AND BSD-2-Clause", True),
-        ("(GPL-2.0 OR MIT) AND LGPL-3.0", False),
-        ("GPL-2.0 OR (MIT AND (ISC OR AGPL-3.0))", True),
-        ("MIT MIT", False),
-        ("AND", False),
-        ("", False),
-        ("(", False),
-    ],
-)
-def test_permissive_expressions(expression: str, permissive: bool) -> None:
-    assert is_permissive(expression) is permissive
-
-
-def test_languages_by_name_and_first_line() -> None:
-    names = {
-        "a.PY": "python",
-        "x.hpp": "c++",
-        "CMakeLists.txt": "cmake",
-        "README": "text",
-        "docs/a.rst": "restructuredtext",
-    }
-    assert {name: language_of(name) for name in names} == names
-    for name in ("requirements.txt", "LICENSE.md", "COPYING.txt", "data.json", "x.pyi", "noname"):
-        assert language_of(name) is None
-    assert language_of_shebang("#!/usr/bin/env -S node --flag") == "javascript"
-    assert language_of_shebang("#!/opt/thing") is None
-    assert language_of_shebang("no") is None

@@ -1,0 +1,146 @@
+"""The options of ``eval``, in the groups that its help shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from codecascade.cli import options
+from codecascade.ground.choices import ChatUse, Precision, SandboxMode
+
+
+def _option(*names: str, panel: str, **more: Any) -> Any:
+    return typer.Option(*names, rich_help_panel=panel, **more)
+
+
+Model = Annotated[str | None, typer.Argument(help=options.MODEL, show_default=False)]
+List = Annotated[bool, typer.Option("--list", help="Show the benchmarks and their data, and end.")]
+
+_MEASURED = "What is measured"
+Benchmark = Annotated[list[str] | None, options.benchmark("A,B", panel=_MEASURED)]
+Limit = Annotated[
+    int | None,
+    _option(
+        panel=_MEASURED,
+        metavar="N",
+        min=1,
+        show_default="all",
+        help="Ask only so many problems of each benchmark; the seed chooses them.",
+    ),
+]
+DataFiles = Annotated[
+    list[str] | None,
+    _option(
+        panel=_MEASURED,
+        metavar="PATH",
+        help="Read a benchmark's data here, a file or a folder; NAME=PATH names the benchmark (repeatable).",
+    ),
+]
+CorpusFolder = Annotated[
+    Path | None,
+    _option(
+        panel=_MEASURED,
+        metavar="DIR",
+        help="Take held-out text from this corpus, and search its training part for the benchmarks' problems.",
+    ),
+]
+
+_ASKED = "How it is asked"
+SamplesPerProblem = Annotated[
+    int,
+    _option(
+        panel=_ASKED,
+        metavar="N",
+        min=1,
+        help="Take so many answers to each problem: one is greedy, more give pass@k.",
+    ),
+]
+Temperatures = Annotated[
+    str | None,
+    options.temperature("T,T", shown="0; of several answers, the paper's", panel=_ASKED),
+]
+TopP = Annotated[
+    float | None,
+    options.top_p(shown="1; of several answers, the paper's", panel=_ASKED),
+]
+Seed = Annotated[int, options.seed(_ASKED)]
+ChatFormat = Annotated[
+    ChatUse,
+    _option(
+        panel=_ASKED,
+        metavar="WHEN",
+        help="Ask in the chat format: always, never, or where a model in memory has one (auto).",
+    ),
+]
+
+_OTHER = "Other settings"
+Heal = Annotated[bool, options.heal(_OTHER)]
+Changes = Annotated[list[str] | None, options.changes(_OTHER)]
+
+_MODEL = "What answers: a model in memory"
+Name = Annotated[
+    str | None,
+    _option(
+        panel=_MODEL,
+        metavar="NAME",
+        show_default="its own",
+        help="Call the model by this name in the tables.",
+    ),
+]
+Device = Annotated[
+    str | None,
+    _option(
+        panel=_MODEL,
+        metavar="DEVICE",
+        show_default="cuda where there is one",
+        help="Compute on this device, cpu or cuda.",
+    ),
+]
+WeightPrecision = Annotated[Precision, _option(panel=_MODEL, help="Hold weights and cache in this type.")]
+
+_ENDPOINT = "What answers: a server"
+EndpointAddress = Annotated[
+    str | None, _option(panel=_ENDPOINT, metavar="URL", help="Ask an OpenAI-compatible server.")
+]
+ServedModel = Annotated[
+    str | None,
+    _option("--model", panel=_ENDPOINT, metavar="NAME", help="Ask this one of the server's models."),
+]
+Concurrency = Annotated[
+    int, _option(panel=_ENDPOINT, metavar="N", min=1, help="Ask so many questions at a time.")
+]
+RequestTimeout = Annotated[
+    float, _option(panel=_ENDPOINT, metavar="SECONDS", min=0.1, help="Wait so long for a whole answer.")
+]
+
+_SAMPLES = "What answers: samples in a file"
+Samples = Annotated[
+    list[str] | None,
+    _option(
+        panel=_SAMPLES,
+        metavar="FILE",
+        help="Score this file's samples and ask no model; NAME=FILE names the benchmark (repeatable).",
+    ),
+]
+SkipUnknown = Annotated[
+    bool,
+    _option(
+        "--skip-unknown",
+        panel=_SAMPLES,
+        help="Leave out samples of tasks that the benchmark does not have.",
+    ),
+]
+RequireComplete = Annotated[
+    bool,
+    _option(
+        "--require-complete",
+        panel=_SAMPLES,
+        help="Refuse a file that has samples for some of the problems only.",
+    ),
+]
+
+_RESULTS = "Where it goes, and how programs run"
+Output = Annotated[Path | None, options.output("DIR", panel=_RESULTS)]
+SandboxOption = Annotated[SandboxMode, options.sandbox(panel=_RESULTS)]

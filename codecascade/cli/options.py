@@ -1,0 +1,138 @@
+"""Options that several commands have: the same name, the same words.
+
+Each function gives one option. A command says only what is its own: in which group the option stands, and what its
+default means there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+MAKE, USE, MEASURE, CONFINE = "Make a model", "Use a model", "Measure a model", "Run programs"
+"""The groups of the commands."""
+Shown = str | bool
+"""A default in words, where the value itself (often none) would not tell; true shows the value."""
+
+MODEL = "A model folder, a GGUF file or the name of a model on the hub."
+"""What the argument MODEL may be."""
+Model = Annotated[str, typer.Argument(help=MODEL, show_default=False)]
+RecipeFile = Annotated[
+    Path,
+    typer.Argument(
+        help="A recipe: a TOML file, or the name of a recipe that comes with codecascade, such as quickstart.",
+        show_default=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs, in place of a table.")]
+
+
+def output(metavar: str, shown: Shown = False, panel: str | None = None) -> Any:
+    """``-o``, ``--output``; ``metavar`` tells whether it is a folder or a file."""
+    return typer.Option(
+        "-o",
+        "--output",
+        metavar=metavar,
+        help="Write what comes out to this file or folder.",
+        show_default=shown,
+        rich_help_panel=panel,
+    )
+
+
+def changes(panel: str | None = None) -> Any:
+    """``--set``."""
+    return typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one setting; docs/recipes.md names the keys (repeatable).",
+        rich_help_panel=panel,
+    )
+
+
+def benchmark(metavar: str, shown: Shown = False, panel: str | None = None) -> Any:
+    """``--benchmark``."""
+    return typer.Option(
+        "--benchmark",
+        metavar=metavar,
+        help="Take these benchmarks; `codecascade eval --list` shows their names.",
+        show_default=shown,
+        rich_help_panel=panel,
+    )
+
+
+def sandbox(shown: Shown = True, panel: str | None = None) -> Any:
+    """``--sandbox``."""
+    return typer.Option(
+        "--sandbox",
+        metavar="strict|weak",
+        help="Refuse to run programs where they can't be confined (strict), or run them even so (weak).",
+        show_default=shown,
+        rich_help_panel=panel,
+    )
+
+
+def temperature(metavar: str = "T", shown: Shown = True, panel: str | None = None, **limits: float) -> Any:
+    """``--temperature``."""
+    return typer.Option(
+        "--temperature",
+        metavar=metavar,
+        help="Draw tokens at this temperature; 0 takes the likeliest token each time.",
+        show_default=shown,
+        rich_help_panel=panel,
+        **limits,  # type: ignore[arg-type]
+    )
+
+
+def top_p(shown: Shown = True, panel: str | None = None, **limits: float) -> Any:
+    """``--top-p``."""
+    return typer.Option(
+        "--top-p",
+        metavar="P",
+        help="Draw from the likeliest tokens only, whose probabilities add up to this.",
+        show_default=shown,
+        rich_help_panel=panel,
+        **limits,  # type: ignore[arg-type]
+    )
+
+
+def seed(panel: str | None = None) -> Any:
+    """``--seed``."""
+    return typer.Option(
+        "--seed", metavar="N", help="Start every random draw from this number.", rich_help_panel=panel
+    )
+
+
+def heal(panel: str | None = None) -> Any:
+    """``--heal``, ``--no-heal``."""
+    return typer.Option(
+        "--heal/--no-heal",
+        help="Let a prompt end inside a token (token healing).",
+        rich_help_panel=panel,
+    )
+
+
+def language(shown: Shown) -> Any:
+    """``--language``."""
+    return typer.Option(
+        "--language", metavar="NAME", help="The language, such as python or java.", show_default=shown
+    )
+
+
+def memory(metavar: str, shown: Shown = True, panel: str | None = None) -> Any:
+    """``--memory``."""
+    return typer.Option(
+        "--memory",
+        metavar=metavar,
+        help="The memory there is, for one device or one program.",
+        show_default=shown,
+        rich_help_panel=panel,
+    )
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help: how it is called, a line a command."""
+    heading = "Example:" if len(commands) == 1 else "Examples:"
+    # Square brackets would be read as markup.
+    return "\n".join([heading, *(f"  codecascade {command}".replace("[", "\\[") for command in commands)])

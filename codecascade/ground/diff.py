@@ -1,0 +1,71 @@
+"""How two sets of settings differ: the one diff behind every "this run was begun with other settings"."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+_LONGEST = 80
+"""Characters of a value that a message shows."""
+
+
+def nested_diff(
+    before: Mapping[str, Any], now: Mapping[str, Any], *, free: Collection[str] = ()
+) -> Iterator[tuple[str, Any, Any]]:
+    """``(key, old value, new value)`` of each leaf that differs, in the order of ``before``, new keys last.
+
+    Keys of inner mappings are joined by dots; the mappings of two lists of one length are compared one by one. A key
+    that is missing counts as None, and a tuple as the list that JSON makes of it.
+
+    Args:
+        free: keys that may differ, at any depth.
+
+    >>> list(nested_diff({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}, "d": 4}))
+    [('a.c', 2, 3), ('d', None, 4)]
+    >>> list(nested_diff({"a": [{"b": 1}, {"b": 2}]}, {"a": ({"b": 1}, {"b": 5})}))
+    [('a[1].b', 2, 5)]
+    """
+    for key in [*before, *(key for key in now if key not in before)]:
+        if key not in free:
+            yield from _leaves(key, before.get(key), now.get(key), free)
+
+
+def changes(
+    before: Mapping[str, Any], now: Mapping[str, Any], *, free: Collection[str] = ()
+) -> Iterator[str]:
+    """The same in words, with values as JSON has them; of long values the key alone is named.
+
+    >>> list(changes({"seed": 1, "heal": True}, {"seed": 2, "heal": True, "limit": 3}))
+    ['seed 1, now 2', 'limit null, now 3']
+    """
+    for key, old, new in nested_diff(before, now, free=free):
+        shown = [json.dumps(value, ensure_ascii=False, default=str) for value in (old, new)]
+        yield f"{key} {shown[0]}, now {shown[1]}" if max(map(len, shown)) <= _LONGEST else key
+
+
+def _leaves(key: str, old: Any, new: Any, free: Collection[str]) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name, one, other in nested_diff(old, new, free=free):
+            yield f"{key}.{name}", one, other
+    elif _are_alike(old, new):
+        for place, (one, other) in enumerate(zip(old, new, strict=True)):
+            yield from _leaves(f"{key}[{place}]", one, other, free)
+    elif _json_form(old) != _json_form(new):
+        yield key, old, new
+
+
+def _are_alike(old: Any, new: Any) -> bool:
+    """Whether both are lists of as many mappings."""
+    return (
+        isinstance(old, list | tuple)
+        and isinstance(new, list | tuple)
+        and len(old) == len(new)
+        and all(isinstance(item, Mapping) for item in (*old, *new))
+    )
+
+
+def _json_form(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _json_form(item) for key, item in value.items()}
+    return [_json_form(item) for item in value] if isinstance(value, list | tuple) else value

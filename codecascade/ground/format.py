@@ -1,0 +1,72 @@
+"""How numbers, sizes and times are written for people, the same in every page, table and message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_PERIODS = (("years", 365 * 86_400), ("days", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def show_bytes(count: float) -> str:
+    """Bytes, in powers of ten, with three significant digits at most.
+
+    >>> show_bytes(900), show_bytes(12_345_678), show_bytes(999_999)
+    ('900 bytes', '12.3 MB', '1 MB')
+    """
+    digits, letter = _scaled(count, "kMGT")
+    return f"{digits} {letter}B" if letter else f"{digits} {'byte' if digits == '1' else 'bytes'}"
+
+
+def show_count(value: float) -> str:
+    """A number of tokens, weights or whatever is counted, as the field writes it: three significant digits at most.
+
+    >>> show_count(77), show_count(81_900), show_count(6.74e9), show_count(5e11), show_count(4.1e17)
+    ('77', '81.9k', '6.74B', '500B', '4.1e+17')
+    >>> show_count(0.1234)
+    '0.123'
+    """
+    return "".join(_scaled(value, "kMBT"))
+
+
+def show_seconds(seconds: float) -> str:
+    """A time in its two largest units; the second is left out where it is zero.
+
+    >>> show_seconds(48.4), show_seconds(200), show_seconds(720), show_seconds(7500)
+    ('48 s', '3 min 20 s', '12 min', '2 h 5 min')
+    >>> show_seconds(20 * 86_400), show_seconds(200_000), show_seconds(1e9)
+    ('20 days', '2 days 8 h', '31 years 259 days')
+    """
+    for place, (unit, size) in enumerate(_PERIODS):
+        # Rounded to the smaller unit first, so that no part can be 60 s or 24 h.
+        smaller, step = _PERIODS[min(place + 1, len(_PERIODS) - 1)]
+        whole, rest = divmod(round(seconds / step), size // step)
+        if whole:
+            text = _counted(whole, unit)
+            return f"{text} {_counted(rest, smaller)}" if rest else text
+    return "0 s"
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """The first ``most`` of some names, and how many more there are.
+
+    >>> listed(["a", "b", "c"], 2), listed(["a", "b"], 2)
+    ('a, b and 1 more', 'a, b')
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _counted(count: int, unit: str) -> str:
+    return f"{count:,} {unit[:-1] if count == 1 and unit in ('days', 'years') else unit}"
+
+
+def _scaled(value: float, letters: str) -> tuple[str, str]:
+    """A number below 1,000 with the letter of its thousands; where the letters end, as a power of ten."""
+    factor, letter = 1.0, ""
+    for larger in letters:
+        if float(f"{value / factor:.3g}") < 1000:
+            break
+        factor, letter = factor * 1000, larger
+    if float(f"{value / factor:.3g}") >= 1000:
+        return f"{value:.3g}", ""
+    return f"{value / factor:.3g}", letter

@@ -1,0 +1,22 @@
+"""The log of a training run, as those read it who did not write it: one JSON object a step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def read_log(log: Path) -> list[dict[str, Any]]:
+    """The rows of a log; damaged lines are left out."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if step_of(line) < float("inf")]
+
+
+def step_of(line: str) -> float:
+    """The line's step; infinite for a damaged line, and the torn last one of a killed process."""
+    try:
+        row: Any = json.loads(line)
+        return int(row["step"]) if line.endswith("\n") else float("inf")
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return float("inf")

@@ -1,0 +1,46 @@
+"""Files of an encoding with a few bytes that are not of it, and encodings of seven bits."""
+
+from __future__ import annotations
+
+import codecs
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codecascade.corpus.reading.encoding import UnreadableError, decoded
+
+CODE = "def f(x):\n    return x + 1\n"
+PROSE = ["# это просто текст", "# 这是一个测试文件", "# été à la plage, où ça, œuvre", "# zażółć gęślą jaźń"]
+
+
+@given(st.sampled_from(PROSE), st.integers(0x80, 0xFF), st.booleans())
+def test_no_odd_byte_takes_the_rest_of_a_text_along(prose: str, byte: int, mark: bool) -> None:
+    """Nor a byte that cp1252 leaves open, nor with a byte order mark."""
+    text = f"{prose}\n" * 4 + CODE
+    data = codecs.BOM_UTF8 * mark + text.encode() + b"# " + bytes([byte]) + b" .\n"
+    found, encoding = decoded(data)
+    assert found.startswith(text) and len(found) == len(text) + 6 and encoding == "utf-8 and cp1252"
+    assert found[len(text) + 2] == bytes([byte]).decode("cp1252", "replace")
+
+
+def test_a_byte_order_mark_before_western_text() -> None:
+    assert decoded(codecs.BOM_UTF8 + b"# caf\xe9\n" + CODE.encode()) == ("# café\n" + CODE, "cp1252")
+
+
+@pytest.mark.parametrize("encoding", ["iso2022_jp", "iso2022_kr"])
+@pytest.mark.parametrize("cookie", ["", "# -*- coding: iso-2022-jp -*-\n"])
+def test_encodings_of_seven_bits_are_told_by_their_escapes(encoding: str, cookie: str) -> None:
+    text = f"{cookie}# {'これは日本語です' if encoding.endswith('jp') else '안녕하세요 여러분'}\n{CODE}"
+    assert decoded(text.encode(encoding)).text == text
+
+
+@pytest.mark.parametrize("escapes", ["\x1b[31m red \x1b(B", "\x1b$B", "\x1b$B!!!\x80", "print('\x1b$)')"])
+def test_escapes_of_a_terminal_are_no_encoding(escapes: str) -> None:
+    assert decoded(f"# {escapes}\n{CODE}".encode()) == (f"# {escapes}\n{CODE}", "utf-8")
+
+
+def test_what_ends_a_file_of_dos_makes_it_not_binary() -> None:
+    assert decoded(b"int x;\r\n\x1a") == ("int x;\r\n\x1a", "utf-8")
+    with pytest.raises(UnreadableError, match="binary"):
+        decoded(b"int\x1a x;\x1a\r\n")
