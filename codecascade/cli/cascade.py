@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from codecascade.cli.app import Model, app, stderr, stdout
+from codecascade.ground.signals import stopped_at_once
 
 
 class SandboxMode(StrEnum):
@@ -47,13 +48,16 @@ def run(
     ] = None,
 ) -> None:
     """Run a recipe's stages, measure each, write a report. Goes on where an earlier run stopped."""
-    from codecascade.recipe import read_recipe
-
     extra = [f"sandbox={sandbox.value}"] if sandbox else []
-    settings = read_recipe(recipe, [*(changes or []), *extra])
-    from codecascade.cascade.run import run_cascade
+    # from the first moment on: to import PyTorch and to look at the inputs takes seconds
+    with stopped_at_once():
+        from codecascade.recipe import read_recipe
 
-    run_cascade(settings, output or Path("runs") / settings.name, until=until, console=stderr(), file=recipe)
+        settings = read_recipe(recipe, [*(changes or []), *extra])
+        from codecascade.cascade.run import run_cascade
+
+        folder = output or Path("runs") / settings.name
+        run_cascade(settings, folder, until=until, console=stderr(), file=recipe)
 
 
 @app.command()
