@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,12 +36,13 @@ def find(source: str, dropped: Dropped) -> Iterator[Candidate]:
         return NAMED[source](dropped)
     if is_remote(source):
         return (candidate for file in table_files(source) for candidate in rows(file, dropped))
-    path = Path(source).expanduser()
-    if path.is_dir():
+    # os.path's functions say no, where Path's raise for a name that is too long or of no user
+    path = Path(os.path.expanduser(source))
+    if os.path.isdir(path):
         return commit(path, "HEAD", dropped) if is_bare(path) else folder(path, dropped)
-    if not path.exists():
+    if not os.path.exists(path):
         before, at, revision = source.rpartition("@")
-        if at and (repository := Path(before).expanduser()).is_dir():
+        if at and os.path.isdir(repository := Path(os.path.expanduser(before))):
             return commit(repository, revision, dropped)
         raise UserError(
             "there is no such source; give a folder, FOLDER@REVISION, an archive, a .jsonl or .parquet file, "
@@ -58,10 +60,9 @@ def is_there(source: str) -> bool:
     """Whether a source is there, as far as this machine can tell."""
     if not source.strip():
         return False
-    path = Path(source).expanduser()
     before, at, _ = source.rpartition("@")
-    at_a_commit = bool(at) and Path(before).expanduser().is_dir()
-    return source in NAMED or is_remote(source) or path.exists() or at_a_commit
+    at_a_commit = bool(at) and os.path.isdir(os.path.expanduser(before))
+    return source in NAMED or is_remote(source) or os.path.exists(os.path.expanduser(source)) or at_a_commit
 
 
 def title(source: str) -> str:
