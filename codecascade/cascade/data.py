@@ -33,7 +33,7 @@ Progress = Callable[[str, int, int], None]
 
 def is_built(recipe: Recipe, run: RunFolder) -> bool:
     """Whether the recipe's corpus needs no sources any more: it is shards, or was built in this folder."""
-    if len(recipe.corpus) == 1 and is_corpus(Path(recipe.corpus[0]).expanduser()):
+    if len(recipe.corpus) == 1 and is_corpus(Path(os.path.expanduser(recipe.corpus[0]))):
         return True
     request = request_fingerprint(recipe.corpus, recipe.corpus_build)
     return is_corpus(run.corpus) and Corpus.open(run.corpus).manifest.request == request
@@ -47,7 +47,7 @@ def open_corpus(recipe: Recipe, run: RunFolder, progress: Progress) -> Corpus:
     Raises:
         UserError: a source is missing, or nothing in the sources is usable.
     """
-    folder = Path(recipe.corpus[0]).expanduser()
+    folder = Path(os.path.expanduser(recipe.corpus[0]))
     if len(recipe.corpus) == 1 and is_corpus(folder):
         return Corpus.open(folder)
     if not is_built(recipe, run):
@@ -102,7 +102,7 @@ class Mixtures:
                 if item.source == "dialogues":
                     file = item.corpus or stage.dialogues
                     if file is not None and file != "mined":
-                        dialogues[Path(file).expanduser()] = None
+                        dialogues[Path(os.path.expanduser(file))] = None
                 elif item.corpus is not None:
                     corpora[item.corpus] = self._opened(item.corpus)
         return list(corpora.values()), list(dialogues)
@@ -154,7 +154,7 @@ class Mixtures:
         if item.source == "dialogues":
             file = item.corpus or stage.dialogues
             assert file is not None
-            return read_dialogues(self._mined(stage) if file == "mined" else Path(file).expanduser())
+            return read_dialogues(self._mined(stage) if file == "mined" else Path(os.path.expanduser(file)))
         corpus = self._corpus
         if item.corpus is not None:
             corpus = self._opened(item.corpus)
@@ -162,5 +162,5 @@ class Mixtures:
 
     def _opened(self, name: str) -> Corpus:
         if name not in self._others:
-            self._others[name] = Corpus.open(Path(name).expanduser())
+            self._others[name] = Corpus.open(Path(os.path.expanduser(name)))
         return self._others[name]

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
 from codecascade.cascade.folder import RunFolder
 from codecascade.corpus.corpus import Corpus
 from codecascade.ground.diff import changes
@@ -27,6 +29,33 @@ from codecascade.training.checksums import Sums, changed_files, checksums
 logger = logging.getLogger(__name__)
 
 Content = dict[str, Any]
+
+
+class _File(BaseModel):
+    bytes: int
+
+
+class _Split(BaseModel):
+    documents: int
+    bytes: int
+
+
+class _Corpus(BaseModel):
+    sources: list[str]
+    settings: dict[str, Any]
+    documents: dict[str, _Split]
+    shards: dict[str, _File]
+
+
+class _Account(BaseModel):
+    """``inputs.json``, as far as its values are used and not only compared."""
+
+    base: dict[str, dict[str, _File]] = {}
+    corpus: dict[str, _Corpus] = {}
+    dialogues: dict[str, dict[str, _File]] = {}
+    models: dict[str, dict[str, _File]] = {}
+
+
 _NEW_FOLDER = "or start anew in another folder with -o"
 
 
@@ -91,12 +120,14 @@ class Inputs:
     # ---- the file
 
     def _read(self) -> dict[str, Any]:
+        if not self._file.exists():
+            return {}
         try:
-            known = read_json(self._file) if self._file.exists() else {}
-        except UserError as error:
-            known = str(error)
-        if isinstance(known, dict) and all(isinstance(part, dict) for part in known.values()):
+            known: dict[str, Any] = read_json(self._file)
+            _Account.model_validate(known)
             return known
+        except (UserError, ValidationError):
+            pass
         logger.warning(
             "%s can't be read, so whether the base, the corpus or a model has changed since the run began is not "
             "known; it is begun anew",

@@ -11,6 +11,7 @@ from codecascade.cli import options
 from codecascade.cli.app import app, stderr, stdout
 from codecascade.cli.options import AsJson, Model, RecipeFile
 from codecascade.ground.choices import SandboxMode, WeightType
+from codecascade.ground.signals import stopped_at_once
 
 
 @app.command(
@@ -34,13 +35,16 @@ def run(
 
     Ctrl-C stops it at any time. The same command goes on where an earlier run stopped.
     """
-    from codecascade.recipe import read_recipe
-
     extra = [f"sandbox={sandbox}"] if sandbox else []
-    settings = read_recipe(recipe, [*(changes or []), *extra])
-    from codecascade.cascade.run import run_cascade
+    # from the first moment on: to import PyTorch and to look at the inputs takes seconds
+    with stopped_at_once():
+        from codecascade.recipe import read_recipe
 
-    run_cascade(settings, output or Path("runs") / settings.name, until=until, console=stderr(), file=recipe)
+        settings = read_recipe(recipe, [*(changes or []), *extra])
+        from codecascade.cascade.run import run_cascade
+
+        folder = output or Path("runs") / settings.name
+        run_cascade(settings, folder, until=until, console=stderr(), file=recipe)
 
 
 @app.command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,8 @@ CACHED_GROUPS = 256
 
 def is_corpus(folder: str | Path) -> bool:
     """Whether a folder is a corpus made by :func:`~codecascade.corpus.build.build_corpus` (not source code)."""
-    return Path(folder, NAME).is_file() and Path(folder, "train").is_dir()
+    # these say no to a name that is too long, where Path's raise
+    return os.path.isfile(Path(folder, NAME)) and os.path.isdir(Path(folder, "train"))
 
 
 class Corpus:

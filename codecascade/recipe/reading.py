@@ -20,6 +20,7 @@ from codecascade.ground.diff import changes
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import atomic_write
 from codecascade.ground.nearest import nearest
+from codecascade.ground.text_files import read_text
 from codecascade.recipe.defaults import with_defaults
 from codecascade.recipe.named import recipe_file, recipe_names
 from codecascade.recipe.settings import FREE, LENGTHS, Data, Recipe, Stage, TokenizerSettings, to_data
@@ -81,17 +82,16 @@ def read_toml(path: str | Path) -> Data:
     """The content of a TOML file.
 
     Raises:
-        UserError: it is missing or is not TOML.
+        UserError: it is missing, can't be read or is not TOML.
     """
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        name = Path(path).stem
-        hint = f"; the recipe that comes with codecascade is called {name}" if name in recipe_names() else ""
-        raise UserError(f"there is no such file{hint}", file=path) from None
-    except OSError as error:
-        raise UserError(f"can't be read ({error.strerror})", file=path) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        if not Path(path).exists() and (name := Path(path).stem) in recipe_names():
+            hint = f"; the recipe that comes with codecascade is called {name}"
+            raise UserError(f"there is no such file{hint}", file=path)
+        return tomllib.loads(read_text(path))
+    except RecursionError:
+        raise UserError("is not valid TOML (lists are nested too deeply)", file=path) from None
+    except ValueError as error:  # TOMLDecodeError is one; so is an integer of thousands of digits
         raise UserError(f"is not valid TOML ({error})", file=path) from None
 
 
@@ -160,7 +160,7 @@ def parse_override(text: str) -> tuple[list[str], Any]:
         raise UserError("must be key=value", file=f"--set {text}")
     try:
         read = tomllib.loads(f"value = {value}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, or too many digits or brackets for Python
         read = {}
     return parts, read["value"] if len(read) == 1 else value.strip()
 
@@ -264,5 +264,6 @@ def _sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
         "too_short": "a list that is not empty",
         "literal_error": context.get("expected"),
         "string_pattern_mismatch": "of letters, digits, '.', '_' and '-'",
+        "string_too_long": f"of at most {context.get('max_length')} characters",
     }
     return f"must be {needs[kind]} (got {given})" if kind in needs else f"{error['msg']} (got {given})"

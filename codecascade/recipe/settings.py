@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.evaluation.benchmarks.table import check_names
@@ -24,7 +24,8 @@ BASE = "base"
 """The name, among the models of a cascade, of the one that comes in."""
 
 Kind = Literal["code", "python", "long_context", "instruct"]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+"""Of a folder: file systems take 255 bytes, and some names get an ending."""
 Data = dict[str, Any]
 
 LENGTHS = ("tokens", "steps", "minutes")
@@ -54,11 +55,9 @@ class TokenizerSettings(Settings):
 class Stage(TrainingSettings):
     """One training run of the cascade, from its parent's model folder to its own."""
 
-    model_config = ConfigDict(allow_inf_nan=False)
-
     name: Name = Field(description="of the stage, its model folder and its log")
     kind: Kind = Field(description="chooses the defaults")
-    parent: str = Field(description="an earlier stage, or 'base': the model that it starts from")
+    parent: Name = Field(description="an earlier stage, or 'base': the model that it starts from")
     mixture: tuple[MixtureItem, ...] = Field(
         min_length=1, description="what it is trained on, in which shares"
     )
@@ -104,8 +103,6 @@ class Stage(TrainingSettings):
 
 class Recipe(Settings):
     """A cascade: a base model, a corpus, and a tree of stages in the order in which they are trained."""
-
-    model_config = ConfigDict(allow_inf_nan=False)
 
     name: Name = Field(description="of the run; its folder is runs/<name>")
     base: str = Field(min_length=1, description="a model folder, GGUF file, hub name or preset")

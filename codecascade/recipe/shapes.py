@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -102,7 +103,7 @@ def look_at_base(recipe: Recipe, warnings: list[str]) -> BaseShape | None:
     try:
         source = resolve(recipe.base)
     except UserError as error:
-        if error.key is not None or Path(recipe.base).exists():
+        if error.key is not None or os.path.exists(recipe.base):
             raise  # it is there, and is no model that can be used
         warnings.append(f"base: {error}; its shape is unknown")
         return None

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b, file_digest
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 Sums = dict[str, dict[str, Any]]
@@ -41,8 +42,11 @@ def damages(folder: Path, expected: Mapping[str, Any]) -> list[str]:
     for name, before in expected.items():
         path = folder / name
         try:
-            size = path.stat().st_size
-            if size != before["bytes"]:
+            status = path.stat()
+            size = status.st_size
+            if not S_ISREG(status.st_mode):
+                found.append(f"{name} is no file")
+            elif size != before["bytes"]:
                 found.append(f"{name} has {size:,} bytes instead of {before['bytes']:,}")
             elif _sum(path)["blake2b"] != before["blake2b"]:
                 found.append(f"{name} has another content than was written (its checksum differs)")

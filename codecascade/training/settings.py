@@ -46,7 +46,9 @@ class TrainingSettings(OptimizerSettings):
 
     steps: int | None = Field(None, gt=0, description="optimiser steps")
     tokens: int | None = Field(None, gt=0, description="tokens, rounded up to whole steps")
-    minutes: float | None = Field(None, gt=0, description="of training on this machine, from timed steps")
+    minutes: float | None = Field(
+        None, gt=0, le=1e9, description="of training on this machine, from timed steps"
+    )
     sequence_length: int = Field(gt=0, description="tokens predicted per row")
     batch_tokens: int = Field(gt=0, description="tokens per optimiser step over all ranks")
     micro_batch_rows: int = Field(1, gt=0, description="rows in one forward and backward pass of one rank")
@@ -64,10 +66,12 @@ class TrainingSettings(OptimizerSettings):
     train: Literal["all", "lora"] = Field(
         "all", description="all weights, or low-rank updates of the linear layers"
     )
-    lora_rank: int = Field(16, gt=0)
+    lora_rank: int = Field(16, gt=0, le=65_536)
     lora_alpha: float = Field(32.0, gt=0, description="updates are scaled by lora_alpha / lora_rank")
     checkpoint_every: int = Field(500, gt=0, description="steps between checkpoints (one more at the end)")
-    stream_workers: int = Field(1, ge=0, description="threads that prepare batches ahead of the training")
+    stream_workers: int = Field(
+        1, ge=0, le=1024, description="threads that prepare batches ahead of the training"
+    )
     seed: int = Field(0, ge=0, description="of everything drawn here: LoRA's first matrices")
 
     @model_validator(mode="after")

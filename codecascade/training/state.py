@@ -110,7 +110,7 @@ class Checkpoints:
                 write_json(folder / _SUMS, {name: one for part in parts for name, one in part.items()})
         if self.world.first:
             for old in sorted(self._all())[:-KEPT]:
-                shutil.rmtree(old)
+                _remove(old)
 
     def load(self, model: nn.Module, adamw: torch.optim.Optimizer) -> tuple[Progress, dict[str, Any]] | None:
         """Put the newest whole checkpoint into ``model`` and ``adamw``; returns its progress and all streams' states.
@@ -197,8 +197,7 @@ class Checkpoints:
         for path, problem in damaged.items():
             logger.warning("checkpoint %s is damaged: %s", path, problem)
             aside = path.with_name(_ASIDE + path.name)
-            if aside.is_dir() and not aside.is_symlink():
-                shutil.rmtree(aside)
+            _remove(aside)
             path.rename(aside)
         logger.warning("going on from %s: %d steps are taken again", used.name, lost)
 
@@ -213,6 +212,14 @@ class Checkpoints:
             yield self.world.broadcast(own)
             self.world.barrier()  # all have written: rank 0 may rename it
         self.world.barrier()
+
+
+def _remove(path: Path) -> None:
+    """Whatever it is, if it is there: a person may have put a link or a file in a folder's place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sums(path: Path) -> tuple[dict[str, Any], str | None]:

@@ -154,10 +154,22 @@ def test_dialogues_are_remembered_from_their_first_use(place: Path) -> None:
         run_cascade(recipe_in(place), run)
 
 
-@pytest.mark.parametrize("damage", ["", '{"base": ', "[1]", '{"base": 3}'])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "",
+        '{"base": ',
+        "[1]",
+        '{"base": 3}',
+        '{"base": {"BASE": {"config.json": 3}}}',
+        '{"corpus": {"CORPUS": {"documents": 3}}}',
+        '{"models": {"code": {"config.json": []}}}',
+    ],
+)
 def test_without_its_account_a_run_goes_on_and_says_so(
     place: Path, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
+    damage = damage.replace("BASE", str(place / "base")).replace("CORPUS", str(place / "corpus"))
     (place / "run" / "inputs.json").write_text(damage)
     with caplog.at_level(logging.WARNING):
         assert run_cascade(recipe_in(place), place / "run", until="code") is False

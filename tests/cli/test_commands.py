@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,15 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "infill", "--help")
     assert code == 0
     assert "--column" in out
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_before_a_run_has_begun_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, signum: signal.Signals, code: int
+) -> None:
+    """To import PyTorch and to look at the inputs takes seconds, in which somebody may change their mind."""
+    monkeypatch.setattr("codecascade.recipe.read_recipe", lambda *arguments: signal.raise_signal(signum))
+    assert run(capsys, "run", "x.toml") == (code, "", "stopped; run the same command again to continue\n")
 
 
 def test_help_does_not_wait_for_torch() -> None:

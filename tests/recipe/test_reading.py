@@ -79,7 +79,7 @@ def test_every_value_is_written(recipe_file: Path, tmp_path: Path) -> None:
         min_size=1,
         max_size=5,
     ),
-    st.text(st.characters(blacklist_categories=["Cs"]), min_size=1),
+    st.text(st.characters(blacklist_categories=["Cs"]), min_size=1).filter(str.strip),
 )
 @settings(max_examples=40, deadline=None)
 def test_round_trip_of_any_tree(
@@ -201,9 +201,53 @@ def test_no_file_no_text(tmp_path: Path) -> None:
         read_recipe(tmp_path / "absent.toml")
     with pytest.raises(UserError, match="can't be read"):
         read_recipe(tmp_path)
-    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(UserError, match="is not valid TOML"):
-        read_recipe(tmp_path / "binary.toml")
+    for content, told in {
+        b"\xff\xfe": "is not UTF-8 text",
+        b"a = ": "is not valid TOML",
+        b"a = " + b"9" * 5000: "is not valid TOML",
+        b"a = " + b"[" * 5000: "is not valid TOML",
+    }.items():
+        (tmp_path / "broken.toml").write_bytes(content)
+        with pytest.raises(UserError, match=told):
+            read_recipe(tmp_path / "broken.toml")
+
+
+def test_a_byte_order_mark_is_no_text(recipe_file: Path) -> None:
+    plain = read_recipe(recipe_file)
+    recipe_file.write_bytes(b"\xef\xbb\xbf" + recipe_file.read_bytes())
+    assert read_recipe(recipe_file) == plain
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(
+            f"{key}={value}"
+            for key in ("seed", "stage.code.seed", "evaluate.seed")
+            for value in ("1e30", 2**63)
+        ),
+        "evaluate.seed=-1e30",
+        "evaluate.temperature=inf",
+        "evaluate.key_retrieval_lengths=[4096, 1e30]",
+        "stage.code.steps=1e30",
+        "stage.code.infilling.middle_weight=inf",
+        "stage.code.infilling.rest_weight=nan",
+        "stage.code.minutes=1e300",
+        "stage.code.lora_rank=1e12",
+        "stage.code.stream_workers=1e12",
+        "corpus_build.mean_line=inf",
+        "corpus_build.max_bytes=1e30",
+        f"name={'x' * 101}",
+        f"stage.code.name={'x' * 101}",
+        f"seed={'9' * 5000}",
+        f"seed={'[' * 5000}",
+    ],
+)
+def test_values_beyond_what_anything_takes(recipe_file: Path, change: str) -> None:
+    """They ended in tracebacks of the libraries that they reached, some of them after the training."""
+    with pytest.raises(UserError, match=change.partition("=")[0].rpartition(".")[2]) as caught:
+        read_recipe(recipe_file, [change])
+    assert len(str(caught.value)) < 400
 
 
 def test_set(recipe_file: Path) -> None:

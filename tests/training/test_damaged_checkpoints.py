@@ -73,6 +73,25 @@ def another_models_tensors(checkpoint: Path) -> None:
     (checkpoint.parent / "x" / checkpoint.name).rename(checkpoint)
 
 
+def folder_instead(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def file_instead(checkpoint: Path) -> None:
+    """And something else stands where the damaged one is put aside."""
+    shutil.rmtree(checkpoint)
+    checkpoint.write_text("x")
+    (checkpoint.parent / f"damaged-{checkpoint.name}").mkdir()
+
+
+def link_instead(checkpoint: Path) -> None:
+    checkpoint.rename(checkpoint.parent / "x")
+    checkpoint.symlink_to("x")
+    (checkpoint / "state.json").write_bytes(b"")
+    (checkpoint.parent / f"damaged-{checkpoint.name}").write_text("x")
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "64 flipped bytes": lambda checkpoint: flip(largest(checkpoint)),
     "truncated tensors": lambda checkpoint: cut(largest(checkpoint)),
@@ -89,6 +108,10 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "checksums of nothing": lambda checkpoint: (checkpoint / "checksums.json").write_text("{}"),
     "checksums that are none": lambda checkpoint: (checkpoint / "checksums.json").write_text("[1]"),
     "empty folder": emptied,
+    "a folder for the state": lambda checkpoint: folder_instead(checkpoint / "state.json"),
+    "a folder for the tensors": lambda checkpoint: folder_instead(largest(checkpoint)),
+    "a file for the folder": file_instead,
+    "a link to a damaged one": link_instead,
     "another model's": another_models_tensors,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,10 +36,11 @@ def find(source: str, dropped: Dropped) -> Iterator[Candidate]:
         return NAMED[source](dropped)
     if is_remote(source):
         return (candidate for file in table_files(source) for candidate in rows(file, dropped))
-    path = Path(source).expanduser()
-    if path.is_dir():
+    # os.path's functions say no, where Path's raise for a name that is too long or of no user
+    path = Path(os.path.expanduser(source))
+    if os.path.isdir(path):
         return commit(path, "HEAD", dropped) if is_bare(path) else folder(path, dropped)
-    if not path.exists():
+    if not os.path.exists(path):
         if (found := _at_commit(source)) is not None:
             return commit(*found, dropped)
         raise UserError(
@@ -61,16 +63,17 @@ def is_there(source: str) -> bool:
     """Whether a source is there, as far as this machine can tell."""
     if not source.strip():
         return False
-    path = Path(source).expanduser()
-    return source in NAMED or is_remote(source) or path.exists() or _at_commit(source) is not None
+    there = os.path.exists(os.path.expanduser(source))
+    return source in NAMED or is_remote(source) or there or _at_commit(source) is not None
 
 
 def _at_commit(source: str) -> tuple[Path, str] | None:
     """The folder and the revision of ``FOLDER@REVISION``; both may hold more signs of this kind (``HEAD@{1}``)."""
     places = [place for place, char in enumerate(source) if char == "@"]
     for place in reversed(places):
-        if (folder := Path(source[:place]).expanduser()).is_dir() and place:
-            return folder, source[place + 1 :]
+        folder = os.path.expanduser(source[:place])
+        if place and os.path.isdir(folder):
+            return Path(folder), source[place + 1 :]
     return None
 
 
