@@ -19,8 +19,9 @@ from codecascade.corpus.steps.redaction.top_level_domains import COUNTRIES, GENE
 _ADDRESS = re.compile(
     r"(?<![A-Za-z0-9_.%$@&#}~])(?<![$#]\{)"  # a variable and the middle of something else begin otherwise
     r"(?P<local>[A-Za-z0-9_](?:[A-Za-z0-9_.+-]{0,62}[A-Za-z0-9_])?)\\?@"
-    r"(?P<domain>(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+(?P<top>[A-Za-z]{2,24}))"
-    r"(?![A-Za-z0-9_-]|[A-Za-z0-9_.-]*@|\.[A-Za-z0-9_]|[(\[{$]|::|:[\w/~$.]|/[\w.~-]|\\?@)"
+    r"(?P<domain>(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+(?P<top>[A-Za-z]{2,24}?))"
+    r"(?=E<gt>|(?![A-Za-z]))"  # Perl's documentation writes brackets so
+    r"(?!(?!E<gt>)[A-Za-z0-9_-]|[A-Za-z0-9_.-]*@|\.[A-Za-z0-9_]|[(\[{$]|::|:[\w/~$.]|/[\w.~-]|\\?@)"
 )
 _COMMENT = re.compile(r"(?:mailto:|(?<![:/]))//$")
 """The one way in which a slash stands before an address: others are of paths and of logins (``ftp://user@host``)."""

@@ -81,6 +81,7 @@ ADDRESSES = [
     ("c", " * Signed-off-by: Jane Doe <jane.doe+git@mail.acme.cloud>", ["jane.doe+git@mail.acme.cloud"]),
     ("c", 'puts("mail\\njane@acme.com\\n");', ["jane@acme.com"]),
     ("c", 'puts("c:\\\\njane@acme.com");', ["njane@acme.com"]),
+    ("perl", "Jane, E<lt>jane@acme.comE<gt>, B<jane@cpan.org>", ["jane@acme.com", "jane@cpan.org"]),
     ("perl", 'my $mail = "jane\\@acme.com";', ["jane\\@acme.com"]),
     ("markdown", "[Jane](mailto:jane@acme.link) or `joe@acme.com`.", ["jane@acme.link", "joe@acme.com"]),
     ("markdown", "联系jane@acme.cn。或者 123456@qq.com，谢谢", ["jane@acme.cn", "123456@qq.com"]),
