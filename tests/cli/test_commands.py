@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,19 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "infill", "--help")
     assert code == 0
     assert "--column" in out
+
+
+def test_no_message_moves_the_cursor(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(model: str) -> LocalGenerator:
+        logging.getLogger("codecascade.model").warning("the key \x1b[31m is not known")
+        raise RunFailed("the server says \x1b[32m")
+
+    monkeypatch.setattr(generation, "_load", failing)
+    code, _, err = run(capsys, "complete", "m", "--prompt", "a")
+    assert code == 1 and "\x1b" not in err
+    assert "\\x1b[31m" in err and "\\x1b[32m" in err
 
 
 def test_help_does_not_wait_for_torch() -> None:

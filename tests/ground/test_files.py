@@ -24,6 +24,15 @@ def test_error_names_file_key_and_fix() -> None:
     assert Stopped(signal.SIGTERM).exit_code == 143
 
 
+@pytest.mark.parametrize("sign", ["\x1b", "\x07", "\r", "\x9b", "\u202e", "\u2028", "\udcff"])
+def test_what_an_error_repeats_of_a_file_moves_no_cursor(sign: str) -> None:
+    for error in (UserError(f"a{sign}b"), UserError("b", file=f"a{sign}"), UserError("b", key=f"a{sign}")):
+        escaped = sign.encode("unicode_escape").decode()
+        assert sign not in str(error) and f"a{escaped}" in str(error)
+    assert str(UserError("größer — 大\n\tals")) == "größer — 大\n\tals"
+    assert len(str(UserError("x" * 10**6))) < 5000
+
+
 def test_atomic_write_replaces_or_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "sub" / "file.txt"
     files.atomic_write(path, "first")
