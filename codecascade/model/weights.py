@@ -197,7 +197,7 @@ def check_shapes(config: LlamaConfig, shapes: Mapping[str, tuple[int, ...]], *, 
             count += 1
             missing += [name] * (count <= _NAMED)
         elif left.pop(name) != shape:
-            shapes_ = f"{known[name]}, and by the configuration should have {shape}"
+            shapes_ = f"{short(known[name])}, and by the configuration should have {shape}"
             raise UserError(f"has the shape {shapes_}", file=file, key=name)
     if missing:
         raise UserError(f"lacks {_names(missing, count)}", file=file)
