@@ -82,7 +82,9 @@ def spec_from_pieces(pieces: Sequence[Piece], *, dummy_prefix: bool) -> Spec:
             )
         if math.isnan(piece.score):
             raise UserError(f"the score of piece {token_id} is no number")
-    if sum(len(piece.text) ** 2 for piece in pieces if piece.kind == NORMAL) > _MOST_LETTERS:
+    lengths = sorted({len(piece.text) for piece in pieces if piece.kind == NORMAL})
+    letters = {length: length * cuts for cuts, length in enumerate(lengths)}
+    if sum(letters[len(piece.text)] for piece in pieces if piece.kind == NORMAL) > _MOST_LETTERS:
         raise UserError("has more long pieces than any vocabulary")
     scores = {piece.text: piece.score for piece in pieces if piece.kind == NORMAL}
     added = [
