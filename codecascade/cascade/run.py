@@ -29,7 +29,7 @@ from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import FolderLock
+from codecascade.ground.locks import FolderLock
 from codecascade.ground.nearest import nearest
 from codecascade.ground.signals import stopped_at_once
 from codecascade.model.folder import save_folder

@@ -12,8 +12,8 @@ import typer
 
 from codecascade.cli.app import Model, app, loading, stderr
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import read_jsonl, write_jsonl
-from codecascade.ground.text_files import read_text
+from codecascade.ground.json_lines import read_jsonl, write_jsonl
+from codecascade.ground.reading import read_text
 
 if TYPE_CHECKING:
     from codecascade.generation.engine.engine import LocalGenerator

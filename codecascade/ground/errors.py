@@ -25,7 +25,9 @@ class UserError(Exception):
         self.file = None if file is None else str(file)
         self.key = key
         whole = printable(": ".join(part for part in (self.file, key, message) if part))
-        super().__init__(whole if len(whole) <= _LONGEST else f"{whole[:_LONGEST]} ...")
+        half = _LONGEST // 2
+        # what is wrong stands at the end
+        super().__init__(whole if len(whole) <= _LONGEST else f"{whole[:half]} ... {whole[-half:]}")
 
 
 class RunFailed(Exception):

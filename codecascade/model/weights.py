@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from codecascade.ground.bounded import open_regular
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import read_json, write_json
+from codecascade.ground.files import write_json
+from codecascade.ground.reading import open_regular, read_json
 from codecascade.ground.values import first_words, listed, short
 from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama

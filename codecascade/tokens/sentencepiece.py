@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from codecascade.ground.bounded import read_bytes
 from codecascade.ground.errors import UserError
+from codecascade.ground.reading import read_bytes
 from codecascade.tokens import pipeline
 from codecascade.tokens.checks import MOST_TOKENS
 from codecascade.tokens.pipeline import Spec

@@ -15,7 +15,8 @@ from typing import Any
 import tokenizers
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import atomic_write, read_json, write_json
+from codecascade.ground.files import atomic_write, write_json
+from codecascade.ground.reading import read_json
 from codecascade.ground.values import first_words, listed, short
 from codecascade.tokens import families, pipeline
 from codecascade.tokens.checks import check_spec, without_missing_unknown
