@@ -19,7 +19,7 @@ from rich.table import Table
 
 from codecascade.cascade.run import run_cascade
 from codecascade.evaluation.metrics import Metric, paired_difference, rate
-from codecascade.ground.files import read_jsonl
+from codecascade.ground.json_lines import read_jsonl
 from codecascade.recipe import Recipe, read_recipe
 
 RECIPE = Path("recipes/quickstart.toml")

@@ -15,7 +15,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import read_json, write_json
+from codecascade.ground.files import write_json
+from codecascade.ground.reading import read_json
 from codecascade.recipe.reading import difference, read_recipe, with_steps, write_recipe
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.training.loop import TrainingResult

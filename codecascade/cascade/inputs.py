@@ -22,7 +22,8 @@ from codecascade.cascade.folder import RunFolder
 from codecascade.corpus.corpus import Corpus
 from codecascade.ground.diff import changes
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import digest_of, read_json, write_json
+from codecascade.ground.files import digest_of, write_json
+from codecascade.ground.reading import read_json
 from codecascade.model.sources import files_of
 from codecascade.training.checksums import Sums, changed_files, checksums
 

@@ -29,8 +29,8 @@ from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import FolderLock
 from codecascade.ground.format import show_bytes, show_seconds
+from codecascade.ground.locks import FolderLock
 from codecascade.ground.nearest import nearest
 from codecascade.ground.signals import stopped_at_once
 from codecascade.model.folder import save_folder

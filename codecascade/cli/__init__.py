@@ -25,7 +25,7 @@ from codecascade.cli import (  # noqa: F401  (they bring the commands)
     sandbox,
 )
 from codecascade.cli.app import app, invocation, stderr
-from codecascade.ground.errors import RunFailed, Stopped, UserError
+from codecascade.ground.errors import RunFailed, Stopped, UserError, printable
 
 _LOST = (
     "failed: another rank has ended; if it could, it has told why. The same command goes on from the last "
@@ -89,7 +89,7 @@ def _fail(message: str, code: int, *, consequence: bool = False) -> None:
         sys.exit(before)
     ranks.ends(code)
     if ranks.may_tell(message):
-        print(message, file=sys.stderr)
+        print(printable(message), file=sys.stderr)
     sys.exit(code)
 
 
@@ -104,5 +104,13 @@ def _set_up_messages() -> None:
     from rich.logging import RichHandler
 
     handler = RichHandler(console=stderr(), show_time=False, show_path=False, show_level=False)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+    handler.setFormatter(_Printable("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("codecascade").setLevel(logging.INFO if ranks.is_first() else logging.ERROR)
+
+
+class _Printable(logging.Formatter):
+    """Messages may name what a file holds."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))

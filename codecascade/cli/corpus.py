@@ -12,7 +12,7 @@ import typer
 from codecascade.cli import options
 from codecascade.cli.app import app, stderr, stdout
 from codecascade.ground.choices import Licences, TokenizerKind
-from codecascade.ground.errors import Stopped, UserError
+from codecascade.ground.errors import Stopped, UserError, printable
 
 if TYPE_CHECKING:
     from codecascade.corpus.engines.local import Engine
@@ -183,10 +183,11 @@ def inspect(
     console.print(table)
     for document in seen.samples:
         console.print(
-            Text(f"\n{document.repository}/{document.path}", style="bold"),
-            Text(f"{document.language}, {document.license}"),
+            Text(printable(f"\n{document.repository}/{document.path}"), style="bold"),
+            Text(printable(f"{document.language}, {document.license}")),
         )
-        console.print("\n".join(document.text.split("\n")[:12]), markup=False, highlight=False)
+        shown = printable("\n".join(document.text.split("\n")[:12]))
+        console.print(shown, markup=False, highlight=False)
 
 
 @corpus_app.command(

@@ -187,7 +187,7 @@ def _run(inputs: Inputs, settings: EvaluateSettings, folder: Path, title: str) -
     from codecascade.evaluation.running.envelope import check_folder, write_envelope
     from codecascade.evaluation.running.result import BenchmarkResult
     from codecascade.evaluation.running.runner import evaluate
-    from codecascade.ground.files import FolderLock
+    from codecascade.ground.locks import FolderLock
     from codecascade.reports.evaluation import write_evaluation_report
 
     about = {} if inputs.backend is None else inputs.backend.describe()

@@ -14,8 +14,8 @@ from codecascade.cli.app import app, loading, stderr
 from codecascade.cli.options import Model
 from codecascade.ground.choices import InfillingFormat
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import read_jsonl, write_jsonl
-from codecascade.ground.text_files import read_text
+from codecascade.ground.json_lines import read_jsonl, write_jsonl
+from codecascade.ground.reading import read_text
 
 if TYPE_CHECKING:
     from codecascade.generation.engine.engine import LocalGenerator

@@ -53,14 +53,8 @@ from codecascade.corpus.steps.exact_dedup import exact_duplicates, ranks, resolv
 from codecascade.corpus.steps.near import REMOVED
 from codecascade.corpus.steps.step import Tally
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import (
-    FolderLock,
-    atomic_file,
-    atomic_write,
-    disk_errors,
-    publish_folder,
-    write_json,
-)
+from codecascade.ground.files import atomic_file, atomic_write, disk_errors, publish_folder, write_json
+from codecascade.ground.locks import FolderLock
 
 log = logging.getLogger(__name__)
 

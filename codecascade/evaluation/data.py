@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import digest_of, read_json, read_jsonl
-from codecascade.ground.text_files import json_object
+from codecascade.ground.files import digest_of
+from codecascade.ground.json_lines import read_jsonl
+from codecascade.ground.reading import json_object, read_json
 
 Record = tuple[str, dict[str, Any]]
 """The place of a record (``file:line``), and the record."""

@@ -5,20 +5,29 @@ Library code raises these; only :mod:`codecascade.cli` turns them into text and 
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
+
+# Control characters, those that change the direction of a line, halves of surrogate pairs, and odd line ends.
+_UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_LONGEST = 4000
 
 
 class UserError(Exception):
     """Something that the user can mend: exit code 2, one sentence, no traceback.
 
-    Written as ``file: key: what is wrong; what to do``.
+    Written as ``file: key: what is wrong; what to do``. Any part may come from a file that somebody else wrote: its
+    text is made :func:`printable`, and cut where it is longer than any sentence.
     """
 
     def __init__(self, message: str, *, file: str | Path | None = None, key: str | None = None) -> None:
         self.message = message
         self.file = None if file is None else str(file)
         self.key = key
-        super().__init__(": ".join(part for part in (self.file, key, message) if part))
+        whole = printable(": ".join(part for part in (self.file, key, message) if part))
+        half = _LONGEST // 2
+        # what is wrong stands at the end
+        super().__init__(whole if len(whole) <= _LONGEST else f"{whole[:half]} ... {whole[-half:]}")
 
 
 class RunFailed(Exception):
@@ -35,3 +44,21 @@ class Stopped(Exception):
     @property
     def exit_code(self) -> int:
         return 128 + self.signum
+
+
+def printable(text: str) -> str:
+    """``text`` with escapes for what would change a terminal in place of standing there; line ends and tabs stay.
+
+    >>> print(printable("a\\x1b[31m"))
+    a\\x1b[31m
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign in "\n\t" or unicodedata.category(sign) not in _UNPRINTABLE else _escaped(sign)
+        for sign in text
+    )
+
+
+def _escaped(sign: str) -> str:
+    return sign.encode("unicode_escape").decode()

@@ -19,7 +19,10 @@ from typing import Any
 from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.documents import Document, content_id, keyed
 from codecascade.corpus.reading.licenses import is_permissive
-from codecascade.ground.files import FolderLock, JsonlAppender, read_json, write_json, write_jsonl
+from codecascade.ground.files import write_json
+from codecascade.ground.json_lines import JsonlAppender, write_jsonl
+from codecascade.ground.locks import FolderLock
+from codecascade.ground.reading import read_json
 from codecascade.instruct.exercises import Exercise, exercises_of
 from codecascade.instruct.phrasing import request_for
 from codecascade.sandbox.sandbox import Sandbox

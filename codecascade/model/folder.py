@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from codecascade.ground.bounded import read_object
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import atomic_folder, atomic_write, write_json
+from codecascade.ground.reading import read_object
 from codecascade.ground.values import short
 from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama

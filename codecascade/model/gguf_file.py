@@ -16,8 +16,8 @@ from typing import Any
 import gguf
 import numpy as np
 
-from codecascade.ground.bounded import open_regular
 from codecascade.ground.errors import UserError
+from codecascade.ground.reading import open_regular
 from codecascade.ground.values import integer, short
 
 _VERSIONS = (2, 3)

@@ -13,10 +13,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from codecascade.ground.bounded import open_regular
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import read_json, write_json
-from codecascade.ground.values import first_words, short
+from codecascade.ground.files import write_json
+from codecascade.ground.reading import open_regular, read_json
+from codecascade.ground.values import first_words, listed, short
 from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
 from codecascade.model.presets import build
@@ -27,8 +27,8 @@ _OLD_FREQUENCIES = "rotary_emb.inv_freq"
 _STORED = ("F32", "BF16", "F16", "F64")
 _SHARD = re.compile(r"(?:[\w.-]+/)*[\w-][\w.-]*\.safetensors", re.ASCII)
 _MOST_INDEX = 32 << 20
-# What a message names: so many tensors, so many letters of each.
-_NAMED, _LONGEST_NAME = 5, 100
+# How many tensors a message names.
+_NAMED = 5
 Device = torch.device | str
 
 
@@ -197,7 +197,7 @@ def check_shapes(config: LlamaConfig, shapes: Mapping[str, tuple[int, ...]], *, 
             count += 1
             missing += [name] * (count <= _NAMED)
         elif left.pop(name) != shape:
-            shapes_ = f"{known[name]}, and by the configuration should have {shape}"
+            shapes_ = f"{short(known[name])}, and by the configuration should have {shape}"
             raise UserError(f"has the shape {shapes_}", file=file, key=name)
     if missing:
         raise UserError(f"lacks {_names(missing, count)}", file=file)
@@ -229,4 +229,4 @@ def assemble(config: LlamaConfig, tensors: Mapping[str, Tensor], *, file: str | 
 
 def _names(names: Sequence[str], count: int) -> str:
     more = f" and {count - len(names):,} more" if count > len(names) else ""
-    return f"the tensors {', '.join(name[:_LONGEST_NAME] for name in names)}{more}"
+    return f"the tensors {listed(names)}{more}"

@@ -20,7 +20,7 @@ from codecascade.ground.diff import changes
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import atomic_write
 from codecascade.ground.nearest import nearest
-from codecascade.ground.text_files import read_text
+from codecascade.ground.reading import read_text
 from codecascade.recipe.defaults import with_defaults
 from codecascade.recipe.named import recipe_file, recipe_names
 from codecascade.recipe.settings import FREE, LENGTHS, Data, Recipe, Stage, TokenizerSettings, to_data

@@ -10,8 +10,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import tokenizers
+
 from codecascade.ground.errors import UserError
-from codecascade.ground.values import flag, integer, short
+from codecascade.ground.values import first_words, flag, integer, short
 from codecascade.tokens import pipeline
 from codecascade.tokens.pipeline import Spec
 
@@ -108,6 +110,13 @@ def _check_vocabulary(model: Mapping[str, Any]) -> None:
         if len(_content(model, key, "")) > _LONGEST_AFFIX:
             raise UserError("is longer than any such text", key=f"model.{key}")
     _content(model, "unk_token", "")
+    prefix = _content(model, "continuing_subword_prefix", "")
+    if any(
+        not (merge.split(" ") if isinstance(merge, str) else merge)[1].startswith(prefix) for merge in merges
+    ):
+        raise UserError(
+            "is not what the second half of every merge begins with", key="model.continuing_subword_prefix"
+        )
 
 
 def _growth(step: Spec) -> int:
@@ -116,6 +125,8 @@ def _growth(step: Spec) -> int:
         pattern, content = _object(step.get("pattern"), "normalizer.pattern"), _content(step, "content")
         literal = pattern.get("String")
         if not isinstance(literal, str):
+            if _matches_nothing(pattern.get("Regex")):
+                raise UserError("replaces an empty text", key="normalizer")
             return len(content) + 1
         if not literal:
             raise UserError("replaces an empty text", key="normalizer")
@@ -123,6 +134,18 @@ def _growth(step: Spec) -> int:
     if kind not in _GROWTH:
         raise UserError(f"{short(kind)} is not supported: it may change code", key="normalizer")
     return _GROWTH[kind]
+
+
+def _matches_nothing(pattern: Any) -> bool:
+    """Whether a regular expression matches the empty text between characters, where the library panics."""
+    sign = "\0"
+    try:
+        replace = tokenizers.normalizers.Replace(tokenizers.Regex(pattern), "x")
+    except Exception as error:
+        raise UserError(
+            f"has a pattern that can't be read ({first_words(error)})", key="normalizer"
+        ) from None
+    return len(replace.normalize_str(sign)) > len(sign)
 
 
 def _content(entry: Mapping[str, Any], key: str, default: str | None = None) -> str:

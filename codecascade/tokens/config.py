@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codecascade.ground.bounded import read_object, read_text
 from codecascade.ground.errors import UserError
+from codecascade.ground.reading import decode_text, read_bytes, read_object
 from codecascade.ground.values import flag, short
 from codecascade.tokens import pipeline
 from codecascade.tokens.checks import check_added_token
@@ -37,7 +37,7 @@ def read_tokenizer_config(folder: Path) -> dict[str, Any]:
             config |= values
     template = folder / "chat_template.jinja"
     if os.path.lexists(template):
-        config["chat_template"] = read_text(template, _MOST_TEMPLATE)
+        config["chat_template"] = decode_text(read_bytes(template, _MOST_TEMPLATE), template)
     else:
         config["chat_template"] = _named(folder / _MAIN, lambda: _template(config.get("chat_template")))
     if config["chat_template"] is None:

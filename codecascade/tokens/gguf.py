@@ -142,7 +142,7 @@ def _id(metadata: Mapping[str, Any], name: str, tokens: int) -> int | None:
 
 def _byte_level(tokens: list[str], kinds: list[int], merges: list[str], pre: str) -> Spec:
     if pre not in _PRE:
-        raise UserError(f"{pre!r} is not known; known are {', '.join(_PRE)}", key=f"{_KEY}pre")
+        raise UserError(f"{short(pre)} is not known; known are {', '.join(_PRE)}", key=f"{_KEY}pre")
     added = [
         pipeline.added_token(token, token_id, special=kind != USER_DEFINED)
         for token_id, (token, kind) in enumerate(zip(tokens, kinds, strict=True))

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from codecascade.ground.bounded import read_bytes
 from codecascade.ground.errors import UserError
+from codecascade.ground.reading import read_bytes
 from codecascade.tokens import pipeline
 from codecascade.tokens.checks import MOST_TOKENS
 from codecascade.tokens.pipeline import Spec
@@ -21,6 +21,8 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 _BPE = 2
 _MOST_BYTES = 32 << 20
 _LONGEST_PIECE = 1024
+# Letters of all ways to cut all pieces in two: time and memory grow with them. Llama's vocabulary has a million.
+_MOST_LETTERS = 2**26
 _LONGEST_VARINT = 10
 
 
@@ -71,7 +73,7 @@ def spec_from_pieces(pieces: Sequence[Piece], *, dummy_prefix: bool) -> Spec:
     """The ``tokenizer.json`` of a SentencePiece vocabulary. User-defined pieces are matched whole, as there.
 
     Raises:
-        UserError: a piece is too long or has no score.
+        UserError: a piece is too long or has no score, or there are too many long pieces.
     """
     for token_id, piece in enumerate(pieces):
         if piece.kind == NORMAL and len(piece.text) > _LONGEST_PIECE:
@@ -80,6 +82,10 @@ def spec_from_pieces(pieces: Sequence[Piece], *, dummy_prefix: bool) -> Spec:
             )
         if math.isnan(piece.score):
             raise UserError(f"the score of piece {token_id} is no number")
+    lengths = sorted({len(piece.text) for piece in pieces if piece.kind == NORMAL})
+    letters = {length: length * cuts for cuts, length in enumerate(lengths)}
+    if sum(letters[len(piece.text)] for piece in pieces if piece.kind == NORMAL) > _MOST_LETTERS:
+        raise UserError("has more long pieces than any vocabulary")
     scores = {piece.text: piece.score for piece in pieces if piece.kind == NORMAL}
     added = [
         pipeline.added_token(piece.text, token_id, special=piece.kind != USER_DEFINED)

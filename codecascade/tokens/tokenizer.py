@@ -15,8 +15,9 @@ from typing import Any
 import tokenizers
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import atomic_write, read_json, write_json
-from codecascade.ground.values import first_words
+from codecascade.ground.files import atomic_write, write_json
+from codecascade.ground.reading import read_json
+from codecascade.ground.values import first_words, listed, short
 from codecascade.tokens import families, pipeline
 from codecascade.tokens.checks import check_spec, without_missing_unknown
 from codecascade.tokens.config import (
@@ -33,7 +34,6 @@ from codecascade.tokens.sentencepiece import read_sentencepiece
 
 log = logging.getLogger(__name__)
 _MOST_VOCABULARY = 64 << 20
-_SHOWN = 5
 _GUESSES = {"bos_token": ("<s>",), "eos_token": ("</s>", "<|endoftext|>", "<|end_of_text|>")}
 
 
@@ -74,7 +74,7 @@ class Tokenizer:
         for name, token_id in added.items():  # the library numbers added tokens itself, without gaps
             if self.backend.token_to_id(name) != token_id:
                 raise UserError(
-                    f"added token {name!r} can't have id {token_id}: the ids before it are not all taken"
+                    f"added token {short(name)} can't have id {token_id}: the ids before it are not all taken"
                 )
         self._dummy_prefix = pipeline.dummy_prefix(spec)
 
@@ -114,7 +114,7 @@ class Tokenizer:
         if name is None:
             return None
         if name not in self.vocabulary:
-            raise UserError(f"{name!r} is not in the vocabulary", file="tokenizer_config.json", key=key)
+            raise UserError(f"{short(name)} is not in the vocabulary", file="tokenizer_config.json", key=key)
         return self.vocabulary[name]
 
     # ---------------------------------------------------------------- text to ids
@@ -211,7 +211,7 @@ class Tokenizer:
             log.warning(
                 "%s: eos_token_id: %s is passed over: there are %d tokens",
                 source,
-                ", ".join(map(str, beyond)),
+                listed(beyond),
                 self.vocab_size,
             )
         more = [token_id for token_id in named if 0 <= token_id < self.vocab_size]
@@ -235,17 +235,16 @@ class Tokenizer:
         for key, token_id in {"eos_token": self.eos_id, "bos_token": self.bos_id}.items():
             if token_id is not None and token_id >= rows:
                 raise UserError(
-                    f"{self.config[key]!r} has the id {token_id}, but the model only {rows:,} rows",
+                    f"{short(self.config[key])} has the id {token_id}, but the model only {rows:,} rows",
                     file=source,
                     key=key,
                 )
         log.warning(
-            "%s: %d tokens from id %d on have no row in the model and are left out: %s%s",
+            "%s: %d tokens from id %d on have no row in the model and are left out: %s",
             source,
             len(beyond),
             rows,
-            ", ".join(sorted(beyond, key=beyond.__getitem__)[:_SHOWN]),
-            " ..." * (len(beyond) > _SHOWN),
+            listed(sorted(beyond, key=beyond.__getitem__)),
         )
         return self.with_vocabulary([], drop=beyond.values())
 

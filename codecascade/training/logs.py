@@ -8,7 +8,8 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from codecascade.ground.files import JsonlAppender, atomic_write
+from codecascade.ground.files import atomic_write
+from codecascade.ground.json_lines import JsonlAppender
 from codecascade.ground.step_log import step_of
 
 

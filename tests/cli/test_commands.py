@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import signal
 import subprocess
 import sys
@@ -39,6 +40,19 @@ def test_a_signal_before_a_run_has_begun_is_told(
     """To import PyTorch and to look at the inputs takes seconds, in which somebody may change their mind."""
     monkeypatch.setattr("codecascade.recipe.read_recipe", lambda *arguments: signal.raise_signal(signum))
     assert run(capsys, "run", "x.toml") == (code, "", "stopped; run the same command again to continue\n")
+
+
+def test_no_message_moves_the_cursor(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(model: str) -> LocalGenerator:
+        logging.getLogger("codecascade.model").warning("the key \x1b[31m is not known")
+        raise RunFailed("the server says \x1b[32m")
+
+    monkeypatch.setattr(generation, "_load", failing)
+    code, _, err = run(capsys, "complete", "m", "--prompt", "a")
+    assert code == 1 and "\x1b" not in err
+    assert "\\x1b[31m" in err and "\\x1b[32m" in err
 
 
 def test_help_does_not_wait_for_torch() -> None:

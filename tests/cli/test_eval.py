@@ -16,7 +16,7 @@ from endpoint_server import Server, answered
 from codecascade import cli
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.generation.answers import LocalBackend
-from codecascade.ground.files import write_jsonl
+from codecascade.ground.json_lines import write_jsonl
 
 PROBLEMS = [
     {

@@ -16,7 +16,7 @@ from codecascade.evaluation.running.runner import Inputs, evaluate
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.generation.answers import LocalBackend
 from codecascade.generation.requests import Completion, Request
-from codecascade.ground.files import write_jsonl
+from codecascade.ground.json_lines import write_jsonl
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Program
 from codecascade.tokens.infilling import add_infilling_tokens

@@ -16,7 +16,7 @@ from codecascade.evaluation.benchmarks.choice import assign_data
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.data import Data, is_here, locate, origin, read_records
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import write_jsonl
+from codecascade.ground.json_lines import write_jsonl
 
 APPS = {"problem_id": 1, "question": "?", "difficulty": "interview", "input_output": "{}"}
 GSM8K = {"question": "?", "answer": "#### 1"}

@@ -13,15 +13,24 @@ from pathlib import Path
 
 import pytest
 
-from codecascade.ground import files
+from codecascade.ground import files, json_lines, locks, reading
 from codecascade.ground.errors import Stopped, UserError
-from codecascade.ground.text_files import read_text
+from codecascade.ground.reading import read_text
 
 
 def test_error_names_file_key_and_fix() -> None:
     error = UserError("must be > 0 (got -5)", file="recipes/x.toml", key="stage[1].tokens")
     assert str(error) == "recipes/x.toml: stage[1].tokens: must be > 0 (got -5)"
     assert Stopped(signal.SIGTERM).exit_code == 143
+
+
+@pytest.mark.parametrize("sign", ["\x1b", "\x07", "\r", "\x9b", "\u202e", "\u2028", "\udcff"])
+def test_what_an_error_repeats_of_a_file_moves_no_cursor(sign: str) -> None:
+    for error in (UserError(f"a{sign}b"), UserError("b", file=f"a{sign}"), UserError("b", key=f"a{sign}")):
+        escaped = sign.encode("unicode_escape").decode()
+        assert sign not in str(error) and f"a{escaped}" in str(error)
+    assert str(UserError("größer — 大\n\tals")) == "größer — 大\n\tals"
+    assert len(str(UserError("x" * 10**6))) < 5000
 
 
 def test_atomic_write_replaces_or_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +93,7 @@ def test_killed_between_the_two_renames(tmp_path: Path) -> None:
 def test_lock_is_exclusive_and_dies_with_its_process(tmp_path: Path) -> None:
     program = (
         "import sys, time\n"
-        "from codecascade.ground.files import FolderLock\n"
+        "from codecascade.ground.locks import FolderLock\n"
         "with FolderLock(sys.argv[1]):\n"
         "    print('held', flush=True)\n"
         "    time.sleep(60)\n"
@@ -94,47 +103,47 @@ def test_lock_is_exclusive_and_dies_with_its_process(tmp_path: Path) -> None:
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
-    with pytest.raises(UserError, match="another codecascade process"), files.FolderLock(tmp_path):
+    with pytest.raises(UserError, match="another codecascade process"), locks.FolderLock(tmp_path):
         pass
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    with files.FolderLock(tmp_path):
+    with locks.FolderLock(tmp_path):
         pass
 
 
 def test_json_lines_name_the_bad_line(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    files.write_jsonl(path, [{"a": 1}, {"a": "é"}])
-    assert [row for _, row in files.read_jsonl(path)] == [{"a": 1}, {"a": "é"}]
-    with files.JsonlAppender(path) as appender:
+    json_lines.write_jsonl(path, [{"a": 1}, {"a": "é"}])
+    assert [row for _, row in json_lines.read_jsonl(path)] == [{"a": 1}, {"a": "é"}]
+    with json_lines.JsonlAppender(path) as appender:
         appender.write({"a": 3})
-    assert [number for number, _ in files.read_jsonl(path)] == [1, 2, 3]
+    assert [number for number, _ in json_lines.read_jsonl(path)] == [1, 2, 3]
     path.write_text('{"a": 1}\n\n[2]\n')
     with pytest.raises(UserError, match=r"rows.jsonl:3: must be a JSON object, not list"):
-        list(files.read_jsonl(path))
+        list(json_lines.read_jsonl(path))
     path.write_text('{"a": 1}\n{"a": \n')
     with pytest.raises(UserError, match=r"rows.jsonl:2: is not valid JSON"):
-        list(files.read_jsonl(path))
+        list(json_lines.read_jsonl(path))
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="not UTF-8"):
-        list(files.read_jsonl(path))
+        list(json_lines.read_jsonl(path))
 
 
 def test_json_round_trip_and_errors(tmp_path: Path) -> None:
     path = tmp_path / "value.json"
     files.write_json(path, {"x": [1, 2.5, None, "ü"]})
-    assert files.read_json(path) == json.loads(path.read_text()) == {"x": [1, 2.5, None, "ü"]}
+    assert reading.read_json(path) == json.loads(path.read_text()) == {"x": [1, 2.5, None, "ü"]}
     path.write_text("{")
     with pytest.raises(UserError, match="not valid JSON"):
-        files.read_json(path)
+        reading.read_json(path)
     with pytest.raises(UserError, match="no such file"):
-        files.read_json(tmp_path / "absent.json")
+        reading.read_json(tmp_path / "absent.json")
 
 
 @pytest.mark.parametrize("name", ["file", "file/folder"])
 def test_a_lock_where_no_folder_can_be(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=f"{name}: is no folder"), files.FolderLock(tmp_path / name):
+    with pytest.raises(UserError, match=f"{name}: is no folder"), locks.FolderLock(tmp_path / name):
         pass
 
 
@@ -144,9 +153,9 @@ def test_json_lines_may_begin_with_a_byte_order_mark(tmp_path: Path, end: str) -
     # Two such files put together have a mark inside, too.
     content = '\ufeff{"a": "\ufeff"}\r\n\ufeff\n\ufeff{"a": 2}'.encode()
     path.write_bytes(gzip.compress(content) if end else content)
-    assert list(files.read_jsonl(path)) == [(1, {"a": "\ufeff"}), (3, {"a": 2})]
+    assert list(json_lines.read_jsonl(path)) == [(1, {"a": "\ufeff"}), (3, {"a": 2})]
     (tmp_path / "x.json").write_bytes(b"\xef\xbb\xbf[1]")
-    assert files.read_json(tmp_path / "x.json") == [1]
+    assert reading.read_json(tmp_path / "x.json") == [1]
     (tmp_path / "x.txt").write_bytes(b"\xef\xbb\xbfa\r\nb\r")
     assert read_text(tmp_path / "x.txt") == "a\r\nb\r"
 
@@ -155,13 +164,13 @@ def test_json_lines_may_begin_with_a_byte_order_mark(tmp_path: Path, end: str) -
 def test_deeply_nested_json_is_one_sentence(tmp_path: Path, depth: int) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text(f'{{"a": {"[" * 199}{"]" * 199}}}\n{{"a": {"[" * depth}{"]" * depth}}}\n')
-    rows = files.read_jsonl(path)
+    rows = json_lines.read_jsonl(path)
     assert next(rows)[0] == 1
     with pytest.raises(UserError, match=r"x\.jsonl:2: is nested too deeply"):
         next(rows)
     many = json.dumps({"a": [[]] * 5_000})
     path.write_text(many)
-    assert len(next(files.read_jsonl(path))[1]["a"]) == 5_000
+    assert len(next(json_lines.read_jsonl(path))[1]["a"]) == 5_000
 
 
 def test_what_is_no_text_file_is_one_sentence(tmp_path: Path) -> None:
@@ -176,23 +185,23 @@ def test_what_is_no_text_file_is_one_sentence(tmp_path: Path) -> None:
         "no.jsonl": "there is no such file",
     }.items():
         with pytest.raises(UserError, match=message):
-            list(files.read_jsonl(tmp_path / name))
+            list(json_lines.read_jsonl(tmp_path / name))
 
 
 def test_a_lock_leaves_no_folder_where_nothing_was_done(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
-    with pytest.raises(UserError, match="wrong"), files.FolderLock(folder):
+    with pytest.raises(UserError, match="wrong"), locks.FolderLock(folder):
         raise UserError("wrong")
     assert not list(tmp_path.iterdir())
-    with pytest.raises(UserError), files.FolderLock(folder):
+    with pytest.raises(UserError), locks.FolderLock(folder):
         (folder / "x").touch()
         raise UserError("wrong")
     assert (folder / "x").exists(), "what was written stays"
     (folder / "x").unlink()
-    with pytest.raises(UserError), files.FolderLock(folder):
+    with pytest.raises(UserError), locks.FolderLock(folder):
         raise UserError("wrong")
     assert folder.exists(), "it was there before"
-    with files.FolderLock(tmp_path / "c"):
+    with locks.FolderLock(tmp_path / "c"):
         pass
     assert (tmp_path / "c").exists()
 

@@ -23,6 +23,7 @@ from hostile import (
 )
 
 from codecascade.ground.errors import UserError
+from codecascade.tokens.sentencepiece import NORMAL, Piece, spec_from_pieces
 from codecascade.tokens.tokenizer import load_tokenizer
 
 # ---------------------------------------------------------------- the tokenizer
@@ -103,9 +104,56 @@ def test_a_normalizer_that_makes_much_of_little(folder: Path) -> None:
     assert "normalizer: can make a text more than 256 times as long" in str(use(folder))
     change_at(folder / TOKENIZER, ("normalizer",), {"type": "Sequence", "normalizers": [step] * 2})
     assert use(folder) is None
-    step = {"type": "Replace", "pattern": {"Regex": ""}, "content": "a" * 1000}
+    step = {"type": "Replace", "pattern": {"Regex": "a"}, "content": "a" * 1000}
     change_at(folder / TOKENIZER, ("normalizer",), step)
     assert "normalizer: can make a text" in str(use(folder))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"), [("", "an empty text"), ("a*", "an empty text"), ("(", "be read")]
+)
+def test_a_normalizer_that_replaces_nothing(
+    folder: Path, pattern: str, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The library panics on it, and writes to standard error as it does."""
+    step = {"type": "Replace", "pattern": {"Regex": pattern}, "content": "x"}
+    change_at(folder / TOKENIZER, ("normalizer",), step)
+    message = str(use(folder))
+    assert "normalizer: " in message and words in message
+    assert capfd.readouterr().err == ""
+
+
+def test_a_subword_prefix_that_merges_do_not_have(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    change_at(folder / TOKENIZER, ("model", "continuing_subword_prefix"), "##")
+    assert "model.continuing_subword_prefix: " in str(use(folder))
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["x" * 100_000, "\x1b[31m", "\u202e"])
+def test_names_in_messages_are_short_and_printable(
+    folder: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = json.loads((folder / TOKENIZER_CONFIG).read_text())
+    for key in ("bos_token", "eos_token"):
+        (folder / TOKENIZER_CONFIG).write_text(json.dumps({**before, key: name}))
+        message = use(folder)
+        assert message is not None and f"{TOKENIZER_CONFIG}: {key}: " in message and message.isprintable()
+    (folder / TOKENIZER_CONFIG).write_text(json.dumps(before))
+    whole = json.loads((folder / TOKENIZER).read_text())
+    more = [
+        {**whole["added_tokens"][0], "id": 286 + number, "content": f"{number}{name}"} for number in range(40)
+    ]
+    change(folder / TOKENIZER, added_tokens=[*whole["added_tokens"], *more])
+    assert use(folder) is None
+    assert "6 tokens from id 320 on have no row" in caplog.text and len(caplog.text) < 1000
+
+
+def test_many_ends_beyond_the_vocabulary_are_told_shortly(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    change(folder / "generation_config.json", eos_token_id=list(range(100_000)))
+    assert use(folder) is None
+    assert "286, 287, 288, 289, 290 ... is passed over" in caplog.text
 
 
 def test_what_makes_the_library_panic_is_a_sentence(folder: Path) -> None:
@@ -232,3 +280,11 @@ def test_long_pieces_among_short_ones_take_no_time(tmp_path: Path) -> None:
     (tmp_path / PIECES).write_bytes(pieces_file("▁", *"0123456789x", *long))
     with limited(20):
         assert load_tokenizer(tmp_path).vocab_size == 259 + 12 + 4000
+
+
+def test_pieces_that_can_be_cut_in_too_many_ways() -> None:
+    """Each beginning of a long piece is a piece: a file of some 500 kB would make half a million merges of 1 kB."""
+    pieces = [Piece("a" * length, -float(length), NORMAL) for length in range(1, 1000)]
+    with limited(5), pytest.raises(UserError, match="more long pieces"):
+        spec_from_pieces(pieces, dummy_prefix=True)
+    assert len(spec_from_pieces(pieces[:100], dummy_prefix=True)["model"]["merges"]) == 99 * 100 // 2

@@ -14,7 +14,8 @@ from typing import Any
 from codecascade.evaluation.analysis.stored import checked
 from codecascade.evaluation.metrics import Metric, as_asked
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import read_json, read_jsonl
+from codecascade.ground.json_lines import read_jsonl
+from codecascade.ground.reading import read_json
 
 Row = dict[str, Any]
 Key = tuple[str, str]

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import read_json, read_jsonl
+from codecascade.ground.json_lines import read_jsonl
+from codecascade.ground.reading import read_json
 
 _WANTED = "samples are JSON lines of task_id and completion (or solution, a whole program)"
 

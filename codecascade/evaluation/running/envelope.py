@@ -9,7 +9,8 @@ from typing import Any
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.running.versions import versions
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import read_json, write_json
+from codecascade.ground.files import write_json
+from codecascade.ground.reading import read_json
 
 
 def check_folder(folder: Path, model: str) -> None:

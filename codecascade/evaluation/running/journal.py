@@ -27,7 +27,8 @@ from typing import Any
 
 from codecascade.ground.diff import changes
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import disk_errors, json_line
+from codecascade.ground.files import disk_errors
+from codecascade.ground.json_lines import json_line
 
 logger = logging.getLogger(__name__)
 

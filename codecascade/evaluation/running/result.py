@@ -12,7 +12,8 @@ from typing import Any, overload
 from codecascade.evaluation.metrics import Metric, as_asked
 from codecascade.evaluation.running.journal import check_same
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import disk_errors, read_json, write_json
+from codecascade.ground.files import disk_errors, write_json
+from codecascade.ground.reading import read_json
 
 Row = dict[str, Any]
 _EXAMPLES = 2_000

@@ -39,7 +39,8 @@ from codecascade.generation.answers import LocalBackend
 from codecascade.generation.backend import Backend
 from codecascade.generation.requests import Scorer
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import digest_of, remove_leftovers, write_jsonl
+from codecascade.ground.files import digest_of, remove_leftovers
+from codecascade.ground.json_lines import write_jsonl
 from codecascade.sandbox.sandbox import Sandbox
 
 _log = logging.getLogger(__name__)

@@ -14,7 +14,8 @@ from codecascade.evaluation.running.execution import SHARED
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Context, Continuation, Dialogue, Model
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import write_json, write_jsonl
+from codecascade.ground.files import write_json
+from codecascade.ground.json_lines import write_jsonl
 from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox
 

@@ -20,7 +20,7 @@ from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Continuation, Dialogue, Gap, Message, Model, Task
 from codecascade.generation.answers import LocalBackend
 from codecascade.generation.endpoint import Endpoint
-from codecascade.ground.files import write_jsonl
+from codecascade.ground.json_lines import write_jsonl
 from codecascade.sandbox.program import Program
 from codecascade.tokens.tokenizer import Tokenizer
 

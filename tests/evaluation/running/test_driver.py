@@ -23,7 +23,7 @@ from codecascade.evaluation.running.execution import Execution, judged
 from codecascade.evaluation.running.journal import Journal
 from codecascade.evaluation.task import Continuation, Task
 from codecascade.ground.errors import RunFailed, UserError
-from codecascade.ground.files import write_jsonl
+from codecascade.ground.json_lines import write_jsonl
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Program
 

@@ -35,7 +35,7 @@ from codecascade.evaluation.task import (
     Task,
 )
 from codecascade.ground.errors import UserError
-from codecascade.ground.text_files import parse_json
+from codecascade.ground.reading import parse_json
 from codecascade.sandbox.outcome import Outcome
 
 DIFFICULTIES = ("introductory", "interview", "competition")

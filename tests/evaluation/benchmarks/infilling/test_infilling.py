@@ -24,7 +24,7 @@ from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Context, Continuation, Gap
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import write_jsonl
+from codecascade.ground.json_lines import write_jsonl
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.sandbox.splitting import TOGETHER
 

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from hostile import limited
 
-from codecascade.ground.bounded import open_regular, read_bytes, read_object, read_text
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import read_json
+from codecascade.ground.reading import open_regular, read_bytes, read_json, read_object, read_text
 
 
 def test_what_is_there_is_read(tmp_path: Path) -> None:
@@ -19,7 +18,7 @@ def test_what_is_there_is_read(tmp_path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbf{}")
     (tmp_path / "link").symlink_to("a")
     assert read_bytes(tmp_path / "link", 5) == b"\xef\xbb\xbf{}"
-    assert read_text(path, 5) == "{}" and read_json(path) == read_object(path, 5) == {}
+    assert read_text(path) == "{}" and read_json(path) == read_object(path, 5) == {}
     with open_regular(path) as file:
         assert file.read() == b"\xef\xbb\xbf{}"
     with pytest.raises(UserError, match="a: is larger than 4 bytes"):

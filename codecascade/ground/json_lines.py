@@ -1,0 +1,62 @@
+"""Files of one JSON object a line: read line by line, written whole, or appended to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from codecascade.ground.files import atomic_write_parts, disk_errors
+from codecascade.ground.reading import json_object, parse_json, text_lines
+
+
+def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """``(line number from 1, object)`` for each line of a JSON-lines file, also ``.gz``.
+
+    Empty lines are passed over. Lines may begin with a byte order mark, as files of Notepad, PowerShell and Excel do.
+
+    Raises:
+        UserError: the file is missing, or a line is not a JSON object (file and line are named).
+    """
+    for number, line in enumerate(text_lines(path), 1):
+        line = line.removeprefix("\ufeff")
+        if line.strip():
+            yield number, json_object(parse_json(line, f"{path}:{number}"), f"{path}:{number}")
+
+
+def write_jsonl(path: str | Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write one JSON object a line, atomically; of ``rows`` one is held at a time."""
+    atomic_write_parts(path, (json_line(row) for row in rows))
+
+
+def json_line(row: dict[str, Any]) -> bytes:
+    """An object as a line of a JSON-lines file. Half a surrogate pair, which a model can write, stays an escape."""
+    try:
+        return (json.dumps(row, ensure_ascii=False) + "\n").encode()
+    except UnicodeEncodeError:
+        return (json.dumps(row) + "\n").encode()
+
+
+class JsonlAppender:
+    """Appends JSON objects to a file, each line flushed at once so that a reader can follow."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        with disk_errors(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115  (closed by close)
+
+    def write(self, row: dict[str, Any]) -> None:
+        with disk_errors(self.path):
+            self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> JsonlAppender:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
