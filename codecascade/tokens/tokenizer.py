@@ -239,12 +239,13 @@ class Tokenizer:
                     file=source,
                     key=key,
                 )
+        names = sorted(beyond, key=beyond.__getitem__)
         log.warning(
             "%s: %d tokens from id %d on have no row in the model and are left out: %s",
             source,
             len(beyond),
             rows,
-            listed(sorted(beyond, key=beyond.__getitem__)),
+            listed(names),
         )
         return self.with_vocabulary([], drop=beyond.values())
 
