@@ -197,9 +197,7 @@ class Confinement:
         if self.standard and "argv" in job:
             for descriptor in self.standard:
                 os.close(descriptor)  # so that the ends of the pipes are seen
-        watch = Watch(pid, out, err, ours.fileno(), limits, self.control, self._processes)
-        if link >= 0:
-            watch.poll.register(link, 0)  # its hanging up ends the watch
+        watch = Watch(pid, out, err, ours.fileno(), limits, self.control, self._processes, link)
         try:
             if self.looks_as_user:
                 syscalls.look_as(self.user)

@@ -178,7 +178,8 @@ class _Judge:
     """Runs one program's tests."""
 
     def __init__(self, link: int) -> None:
-        self.link = link
+        self.link, self.arrival = link, frames.arrival(link)
+        self.asked = False
         self.verdict: tuple[str, str, str] | None = None
         self.traces: dict[
             int, tuple[BaseException, str]
@@ -193,15 +194,20 @@ class _Judge:
                 exec(given, names)
             for name in job["calls"]:
                 names[name] = self.stand_in(name, names.get(name))
-            self.answer(bytes(_TAG_BYTES), ())
             exec(tests, names)
+            if not self.asked:
+                self.ask(b"R")
             verdict = ("P", "", "")
-        except MemoryError:
-            verdict = ("M", "MemoryError", "")
         except BaseException as error:
-            verdict = ("F", runner.describe(error).replace("\0", " "), self.traceback(error))
+            verdict = self.verdict_of(error, self.traceback(error))
         names.clear()
         return self.verdict or verdict
+
+    def verdict_of(self, error: BaseException, trace: str) -> tuple[str, str, str]:
+        """What it is that tests, or a program before them, ended in an exception."""
+        if isinstance(error, MemoryError):
+            return "M", "MemoryError", ""
+        return "F", runner.describe(error).replace("\0", " "), trace
 
     def end(self, verdict: str, exception: str = "") -> NoReturn:
         """The verdict, once and for all."""
@@ -236,6 +242,7 @@ class _Judge:
     def ask(self, message: bytes, own: list[Any] | tuple[()] = ()) -> Any:
         if self.verdict is not None:
             raise _Ended
+        self.asked = True
         tag = os.urandom(_TAG_BYTES)
         try:
             frames.write(self.link, tag + message)
@@ -246,6 +253,7 @@ class _Judge:
     def answer(self, tag: bytes, own: list[Any] | tuple[()]) -> Any:
         """What comes back; whatever is no answer to what was asked is the end."""
         try:
+            self.arrival()
             data = frames.read(self.link, _MOST)
             if data is None:
                 self.end("G")
@@ -258,6 +266,9 @@ class _Judge:
             if kind == b"V":
                 return value
             error, trace = _exception(value)
+            if kind == b"X":
+                self.verdict = self.verdict_of(error, trace)
+                raise _Ended
         except OSError:
             self.end("G")
         except (ValueError, MemoryError) as problem:  # Malformed is a ValueError

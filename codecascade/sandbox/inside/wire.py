@@ -9,9 +9,11 @@ from __future__ import annotations
 import _socket
 import marshal
 import os
+import select
 
 TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _AT_ONCE = 4096  # few messages are longer, and what a read may take is allocated first
@@ -64,6 +66,16 @@ def write(descriptor: int, content: bytes) -> None:
     view = memoryview(len(content).to_bytes(8, "little") + content)
     while view:
         view = view[os.write(descriptor, view) :]
+
+
+def arrival(descriptor: int) -> Callable[[], object]:
+    """What waits until there is something to read.
+
+    Who waits in a socket's ``read`` itself is also woken each time that the other end has taken what was written.
+    """
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return poll.poll
 
 
 def read(descriptor: int, most: int = 1 << 62) -> bytes | None:
