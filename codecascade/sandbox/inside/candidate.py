@@ -5,8 +5,8 @@ that the program gave. The process holds no test, and no channel on which a pass
 
 Messages are preceded by their length (8 bytes, little-endian). From the tests, each with 8 random bytes that the
 answer begins with: ``M`` or ``P`` and the marshalled or pickled ``(function, arguments, named arguments, CPU
-seconds)``, ``N`` and the number of an iterator to be asked for its next item, or ``R`` alone: whether the program has
-been run. Answers: ``V`` and a value, ``E`` and an exception, ``S`` at the end of an iterator; to all that is asked of a
+seconds)``, ``N`` and the number of an iterator to be asked for its next item, or ``R`` alone: whether the program was
+run. Answers: ``V`` and a value, ``E`` and an exception, ``S`` at the end of an iterator; to all that is asked of a
 program that did not get to its end ``X`` and its exception.
 """
 

@@ -239,7 +239,8 @@ class _Judge:
         call = (name, arguments, named, seconds)
         return self.ask(_copied(call, name, known), own)
 
-    def ask(self, message: bytes, own: list[Any] | tuple[()] = ()) -> Any:
+    def ask(self, message: bytes, own: list[Any] | tuple[()] = (), *, ends: bool = False) -> Any:
+        """The answer to a message; ``_END`` only where what is asked may be at its end."""
         if self.verdict is not None:
             raise _Ended
         self.asked = True
@@ -248,9 +249,9 @@ class _Judge:
             frames.write(self.link, tag + message)
         except OSError:
             self.end("G")
-        return self.answer(tag, own)
+        return self.answer(tag, own, ends)
 
-    def answer(self, tag: bytes, own: list[Any] | tuple[()]) -> Any:
+    def answer(self, tag: bytes, own: list[Any] | tuple[()], ends: bool) -> Any:
         """What comes back; whatever is no answer to what was asked is the end."""
         try:
             self.arrival()
@@ -260,7 +261,7 @@ class _Judge:
             if data[:_TAG_BYTES] != tag:
                 self.end("F", "answered what was not asked")
             kind, content = data[_TAG_BYTES : _TAG_BYTES + 1], data[_TAG_BYTES + 1 :]
-            if kind == b"S" and not content:
+            if kind == b"S" and not content and ends:
                 return _END
             value = values_in.decode(content, own, lambda number: _Iterator(self, number))
             if kind == b"V":
@@ -308,7 +309,7 @@ class _Iterator:
         return self
 
     def __next__(self) -> Any:
-        item = self._judge.ask(b"N%d" % self._number)
+        item = self._judge.ask(b"N%d" % self._number, ends=True)
         if item is _END:
             raise StopIteration
         return item
