@@ -20,7 +20,6 @@ from __future__ import annotations
 import _io
 import _signal  # type: ignore[import-not-found]
 import _socket
-import builtins
 import ctypes
 import gc
 import marshal
@@ -33,6 +32,7 @@ from codecascade.sandbox.inside import verdict as runner
 from codecascade.sandbox.inside import wire as frames
 from codecascade.sandbox.inside.values import form as values
 from codecascade.sandbox.inside.values import reading as values_in
+from codecascade.sandbox.inside.values.exceptions import SHOWN, exception_of
 
 TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ _MOST_PROGRAMS, _MOST_KILOBYTES = 2_000, 256 << 10  # then a new worker
 _MOST = values.LARGEST + 4096
 _TAG_BYTES = 8
 _FILE = "tests.py"
-_SHOWN = 4_000
 _OVER_TIME = (_signal.SIGPROF, _signal.SIGXCPU)
 
 
@@ -266,7 +265,7 @@ class _Judge:
             value = values_in.decode(content, own, lambda number: _Iterator(self, number))
             if kind == b"V":
                 return value
-            error, trace = _exception(value)
+            error, trace = exception_of(value)
             if kind == b"X":
                 self.verdict = self.verdict_of(error, trace)
                 raise _Ended
@@ -293,7 +292,7 @@ class _Judge:
             pass  # its own text may be hostile
         finally:
             sys.stderr = real
-        return shown.getvalue()[-_SHOWN:]
+        return shown.getvalue()[-SHOWN:]
 
 
 _END = object()
@@ -331,33 +330,3 @@ def _copied(call: tuple[Any, ...], name: str, known: bool) -> bytes:
         return b"P" + pickle.dumps(call)
     except Exception as error:
         raise TypeError(f"an argument of {name}() can't be handed to the program ({error})") from None
-
-
-_EXCEPTIONS = {
-    name: value
-    for name, value in vars(builtins).items()
-    if isinstance(value, type) and issubclass(value, BaseException)
-}
-
-
-def _exception(told: Any) -> tuple[BaseException, str]:
-    """An exception of the type and with the text that the program's has, and the program's traceback."""
-    try:
-        name, bases, text, trace, arguments = told
-        name, text, trace = str(name)[:200].replace("\0", ""), str(text), str(trace)[-_SHOWN:]
-        base = next((_EXCEPTIONS[each] for each in bases if each in _EXCEPTIONS), Exception)
-    except (TypeError, ValueError):
-        raise values_in.Malformed("no exception") from None
-    given = arguments if isinstance(arguments, list) else [text]
-    try:
-        error: BaseException = base(*given)
-        if name == base.__name__ and str(error) == text:
-            return error, trace
-    except Exception:
-        pass  # not made of its arguments alone
-    kind: Any = type(name, (base,), {"__str__": lambda self: text})
-    try:
-        return kind.__new__(kind, *given), trace
-    except Exception:
-        kind = type(name, (Exception,), {"__str__": lambda self: text})
-        return kind(*given), trace

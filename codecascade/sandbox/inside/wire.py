@@ -99,6 +99,18 @@ def read(descriptor: int, most: int = 1 << 62) -> bytes | None:
     return None if rest is None else data[8:] + rest
 
 
+def as_input(content: bytes | None) -> int:
+    """A descriptor to read ``content`` from."""
+    if not content:
+        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.memfd_create("stdin")
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
 def _read(descriptor: int, size: int) -> bytes | None:
     data = os.read(descriptor, size)
     if len(data) == size:
