@@ -166,7 +166,7 @@ class _Encoder:
             return self.leaf("type", [value.__name__])
         # An OrderedDict's are of classes that derive from these.
         if isinstance(value, VIEWS.get(view := type(value).__name__.removeprefix("o"), ())):
-            held: list[Any] = list(value)
+            held: list[Any] = list(value)  # type: ignore[call-overload]
             return self.node(
                 view, [part for pair in held for part in pair] if view == "dict_items" else held, value
             )
