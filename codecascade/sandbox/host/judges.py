@@ -17,7 +17,7 @@ from codecascade.sandbox.inside import wire as frames
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Command
 
-_MODULES = ("wire", "judge", "verdict", "values/form", "values/reading")
+_MODULES = ("wire", "judge", "verdict", "values/form", "values/reading", "values/exceptions")
 _START = (
     "import sys; sys.path.insert(0, '.'); from codecascade.sandbox.inside import judge; judge.main({path!r})"
 )

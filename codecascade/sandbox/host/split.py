@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import functools
 import re
-import select
 import socket
 from typing import Any
 
@@ -119,30 +118,16 @@ def run_split(
     if broken is not None:
         zone.answer(job)  # its program has ended, as its tests have gone
         raise JudgeDied(str(broken))
-    answer, first = None, _first(judge.descriptor, zone.descriptor, limits)
-    if first == zone.descriptor:
-        answer = zone.answer(job)
+    # The program ends when its tests have, so this is one wait and not two.
+    answer = zone.answer(job)
     try:
-        told = judge.answer(None if first == judge.descriptor else _GRACE_SECONDS)
+        told = judge.answer(_GRACE_SECONDS)
     except ZoneDied as error:
-        if answer is None:
-            zone.answer(job)
         # Still at work with what the program answered when that was at its end: such tests have no verdict.
-        if answer is None or not answer["verdict"]:
+        if not answer["verdict"]:
             raise JudgeDied(str(error)) from None
-        told = None
-    answer = answer or zone.answer(job)
-    return _together(answer, told, limits) if told else {**answer, "judge_died": True}
-
-
-def _first(judge: int, zone: int, limits: Limits) -> int | None:
-    """Which of two descriptors has something to read; the judge's if both have, None if none has for very long."""
-    poll = select.poll()
-    poll.register(judge, select.POLLIN)
-    poll.register(zone, select.POLLIN)
-    seconds = 3 * limits.wall_seconds + 60
-    ready = [descriptor for descriptor, _ in poll.poll(seconds * 1000 if seconds < 1e6 else None)]
-    return judge if judge in ready else zone if ready else None
+        return {**answer, "judge_died": True}
+    return _together(answer, told, limits)
 
 
 def _together(answer: dict[str, Any], told: dict[str, Any], limits: Limits) -> dict[str, Any]:

@@ -5,8 +5,9 @@ that the program gave. The process holds no test, and no channel on which a pass
 
 Messages are preceded by their length (8 bytes, little-endian). From the tests, each with 8 random bytes that the
 answer begins with: ``M`` or ``P`` and the marshalled or pickled ``(function, arguments, named arguments, CPU
-seconds)``, or ``N`` and the number of an iterator to be asked for its next item. Answers: ``V`` and a value, ``E``
-and an exception, ``S`` at the end of an iterator. The first message is the program's: ``V`` when it has been run.
+seconds)``, ``N`` and the number of an iterator to be asked for its next item, or ``R`` alone: whether the program was
+run. Answers: ``V`` and a value, ``E`` and an exception, ``S`` at the end of an iterator; to all that is asked of a
+program that did not get to its end ``X`` and its exception.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ NAME_BYTES = 8
 _SHOWN = 2_000  # characters of an exception's text, and of a traceback
 
 
+_RUN = b"V" + values_out.encode(None)
+
+
 class _TooSlow(BaseException):
     """A call has used its CPU time."""
 
@@ -45,14 +49,22 @@ def run_candidate(job: Job, path: list[str]) -> NoReturn:
         sys.path[:] = path
         sys.argv[:] = ["program.py"]
         program = _Program(job["name"], job["source"])
-        answer = _answer(bytes(NAME_BYTES), lambda: program.start(job["source"]), program)
-        while os.getpid() == me:  # a child that the program forked has no say
+        arrival = frames.arrival(runner.CHANNEL)
+        started = _answer(b"", lambda: program.start(job["source"]), program)
+        failure = b"X" + started[1:] if started.startswith(b"E") else b""
+        while True:
             runner.flush()  # it is killed where it waits
-            frames.write(runner.CHANNEL, answer)
+            if os.getpid() != me:
+                break  # a child that the program forked has no say
+            arrival()
             message = frames.read(runner.CHANNEL)
             if message is None:
                 break
-            answer = program.ask(message)
+            answer = message[:NAME_BYTES] + failure if failure else program.ask(message)
+            if os.getpid() != me:
+                break
+            runner.flush()
+            frames.write(runner.CHANNEL, answer)
     finally:
         leave(0)
 
@@ -101,6 +113,8 @@ class _Program:
             message[NAME_BYTES : NAME_BYTES + 1],
             message[NAME_BYTES + 1 :],
         )
+        if kind == b"R":
+            return tag + _RUN
         if kind == b"N":
             iterator = self.iterators[int(body)]
             return _answer(tag, lambda: next(iterator), self, ends=True)

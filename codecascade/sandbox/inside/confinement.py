@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # signal itself would bring enum along
 import _socket
-import atexit
 import builtins
 import gc
 import os
@@ -17,7 +16,7 @@ import resource
 import sys
 import time
 
-from codecascade.sandbox.inside import candidate, scratch
+from codecascade.sandbox.inside import candidate, scratch, warming, wire
 from codecascade.sandbox.inside import verdict as runner
 from codecascade.sandbox.inside.kernel import landlock, processor_time, readable, rights, seccomp, syscalls
 from codecascade.sandbox.inside.kernel import rootfs as world
@@ -35,39 +34,6 @@ SIGKILL = 9
 _MEGABYTE = 1 << 20
 _OPEN_FILES = 256
 _LINK, _ASIDE = runner.CHANNEL + 1, _OPEN_FILES - 1
-_WARM_UP = """
-def add(numbers: list[int], more: int = 1) -> list[int]:
-    return sorted([number + more for number in numbers if number > 0], reverse=True)
-class Box:
-    def __init__(self, x): self.x = x
-assert add([1, 2, -3]) == [3, 2] and str(Box(1.5).x) == "1.5" and {1: 2}.get(1) == 2, "no"
-try:
-    int("x")
-except ValueError as error:
-    message = f"{error}"
-def check(candidate):
-    assert candidate([1], 2) == [3]
-check(add)
-"""
-_WARM_UP_JOB: Job = {
-    "restores": True,
-    "source": _WARM_UP,
-    "tests": "",
-    "name": "__main__",
-    "stdin": None,
-    "files": {},
-    "outputs": [],
-    "limits": {
-        "cpu_seconds": 10.0,
-        "wall_seconds": 30.0,
-        "memory_mb": 2048,
-        "processes": 64,
-        "file_mb": 64,
-        "scratch_mb": 256,
-        "output_bytes": 1_000_000,
-        "address_space": True,
-    },
-}
 
 
 class Confinement:
@@ -96,7 +62,7 @@ class Confinement:
         self.scratch_mb = 0
         self.rules = -1
         self.others_of_user = 0
-        _preload(setup["modules"])
+        warming.preload(setup["modules"])
         # A private root shows nothing but system folders; else the interpreter may lie in root's own home.
         self.reads_all = self.is_root and (
             self.kind != "namespaces" or not world.readable_to_others(self.folders)
@@ -143,12 +109,11 @@ class Confinement:
         self.steps = runner.prepare()
         self.builtins = tuple(vars(builtins).items())
         self.renew_scratch(256)
-        _forget_ourselves(self.path)
-        for _ in range(3):
-            exec(compile(_WARM_UP, "warm-up", "exec"), {"__name__": "warm-up"})
+        warming.forget_ourselves(self.path)
+        warming.rehearse()
         candidate.rehearse()
         for _ in range(2):
-            reply = self.run(_WARM_UP_JOB)
+            reply = self.run(warming.TRIAL)
             if reply["verdict"] != "passed":
                 raise OSError(f"a trial did not pass: {reply}")
         gc.collect()
@@ -180,7 +145,7 @@ class Confinement:
             self.others_of_user, self.limits = tasks_of(self.user), {}
         if limits != self.limits:
             self.limits, self.resources = limits, self._resources(limits)
-        given, out, out_of_it, err, err_of_it = _stdin(job["stdin"]), *os.pipe(), *os.pipe()
+        given, out, out_of_it, err, err_of_it = wire.as_input(job["stdin"]), *os.pipe(), *os.pipe()
         if self.is_root:
             for descriptor in (out_of_it, err_of_it):
                 os.fchown(descriptor, self.user, -1)  # so that /dev/stdout can be opened
@@ -197,9 +162,7 @@ class Confinement:
         if self.standard and "argv" in job:
             for descriptor in self.standard:
                 os.close(descriptor)  # so that the ends of the pipes are seen
-        watch = Watch(pid, out, err, ours.fileno(), limits, self.control, self._processes)
-        if link >= 0:
-            watch.poll.register(link, 0)  # its hanging up ends the watch
+        watch = Watch(pid, out, err, ours.fileno(), limits, self.control, self._processes, link)
         try:
             if self.looks_as_user:
                 syscalls.look_as(self.user)
@@ -365,42 +328,6 @@ def _failed(why: str) -> Reply:
         "files": {},
     }
     return {"verdict": "failed", "exception": why, "cpu_seconds": 0.0, "wall_seconds": 0.0, **nothing}
-
-
-def _stdin(content: bytes | None) -> int:
-    """A descriptor to read ``content`` from."""
-    if not content:
-        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    descriptor = os.memfd_create("stdin")
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
-
-
-def _preload(modules: list[str]) -> None:
-    """Import what programs are likely to; what ``site`` would have put among the builtins."""
-    from _sitebuiltins import Quitter
-
-    for name in ("exit", "quit"):
-        setattr(builtins, name, Quitter(name, "Ctrl-D"))
-    for name in modules:
-        try:
-            __import__(name)
-        except ImportError:
-            continue
-
-
-def _forget_ourselves(path: list[str]) -> None:
-    """Programs are to find an ordinary interpreter."""
-    for name in [name for name in sys.modules if name.split(".")[0] == "codecascade"]:
-        del sys.modules[name]
-    sys.path[:] = path
-    sys.argv[:] = [""]
-    sys.orig_argv[:] = ["python"]
-    sys.dont_write_bytecode = True
-    atexit._clear()
 
 
 _LIMITED = (

@@ -20,7 +20,6 @@ from __future__ import annotations
 import _io
 import _signal  # type: ignore[import-not-found]
 import _socket
-import builtins
 import ctypes
 import gc
 import marshal
@@ -33,6 +32,7 @@ from codecascade.sandbox.inside import verdict as runner
 from codecascade.sandbox.inside import wire as frames
 from codecascade.sandbox.inside.values import form as values
 from codecascade.sandbox.inside.values import reading as values_in
+from codecascade.sandbox.inside.values.exceptions import SHOWN, exception_of
 
 TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ _MOST_PROGRAMS, _MOST_KILOBYTES = 2_000, 256 << 10  # then a new worker
 _MOST = values.LARGEST + 4096
 _TAG_BYTES = 8
 _FILE = "tests.py"
-_SHOWN = 4_000
 _OVER_TIME = (_signal.SIGPROF, _signal.SIGXCPU)
 
 
@@ -178,7 +177,8 @@ class _Judge:
     """Runs one program's tests."""
 
     def __init__(self, link: int) -> None:
-        self.link = link
+        self.link, self.arrival = link, frames.arrival(link)
+        self.asked = False
         self.verdict: tuple[str, str, str] | None = None
         self.traces: dict[
             int, tuple[BaseException, str]
@@ -193,15 +193,20 @@ class _Judge:
                 exec(given, names)
             for name in job["calls"]:
                 names[name] = self.stand_in(name, names.get(name))
-            self.answer(bytes(_TAG_BYTES), ())
             exec(tests, names)
+            if not self.asked:
+                self.ask(b"R")
             verdict = ("P", "", "")
-        except MemoryError:
-            verdict = ("M", "MemoryError", "")
         except BaseException as error:
-            verdict = ("F", runner.describe(error).replace("\0", " "), self.traceback(error))
+            verdict = self.verdict_of(error, self.traceback(error))
         names.clear()
         return self.verdict or verdict
+
+    def verdict_of(self, error: BaseException, trace: str) -> tuple[str, str, str]:
+        """What it is that tests, or a program before them, ended in an exception."""
+        if isinstance(error, MemoryError):
+            return "M", "MemoryError", ""
+        return "F", runner.describe(error).replace("\0", " "), trace
 
     def end(self, verdict: str, exception: str = "") -> NoReturn:
         """The verdict, once and for all."""
@@ -233,31 +238,37 @@ class _Judge:
         call = (name, arguments, named, seconds)
         return self.ask(_copied(call, name, known), own)
 
-    def ask(self, message: bytes, own: list[Any] | tuple[()] = ()) -> Any:
+    def ask(self, message: bytes, own: list[Any] | tuple[()] = (), *, ends: bool = False) -> Any:
+        """The answer to a message; ``_END`` only where what is asked may be at its end."""
         if self.verdict is not None:
             raise _Ended
+        self.asked = True
         tag = os.urandom(_TAG_BYTES)
         try:
             frames.write(self.link, tag + message)
         except OSError:
             self.end("G")
-        return self.answer(tag, own)
+        return self.answer(tag, own, ends)
 
-    def answer(self, tag: bytes, own: list[Any] | tuple[()]) -> Any:
+    def answer(self, tag: bytes, own: list[Any] | tuple[()], ends: bool) -> Any:
         """What comes back; whatever is no answer to what was asked is the end."""
         try:
+            self.arrival()
             data = frames.read(self.link, _MOST)
             if data is None:
                 self.end("G")
             if data[:_TAG_BYTES] != tag:
                 self.end("F", "answered what was not asked")
             kind, content = data[_TAG_BYTES : _TAG_BYTES + 1], data[_TAG_BYTES + 1 :]
-            if kind == b"S" and not content:
+            if kind == b"S" and not content and ends:
                 return _END
             value = values_in.decode(content, own, lambda number: _Iterator(self, number))
             if kind == b"V":
                 return value
-            error, trace = _exception(value)
+            error, trace = exception_of(value)
+            if kind == b"X":
+                self.verdict = self.verdict_of(error, trace)
+                raise _Ended
         except OSError:
             self.end("G")
         except (ValueError, MemoryError) as problem:  # Malformed is a ValueError
@@ -281,7 +292,7 @@ class _Judge:
             pass  # its own text may be hostile
         finally:
             sys.stderr = real
-        return shown.getvalue()[-_SHOWN:]
+        return shown.getvalue()[-SHOWN:]
 
 
 _END = object()
@@ -297,7 +308,7 @@ class _Iterator:
         return self
 
     def __next__(self) -> Any:
-        item = self._judge.ask(b"N%d" % self._number)
+        item = self._judge.ask(b"N%d" % self._number, ends=True)
         if item is _END:
             raise StopIteration
         return item
@@ -319,33 +330,3 @@ def _copied(call: tuple[Any, ...], name: str, known: bool) -> bytes:
         return b"P" + pickle.dumps(call)
     except Exception as error:
         raise TypeError(f"an argument of {name}() can't be handed to the program ({error})") from None
-
-
-_EXCEPTIONS = {
-    name: value
-    for name, value in vars(builtins).items()
-    if isinstance(value, type) and issubclass(value, BaseException)
-}
-
-
-def _exception(told: Any) -> tuple[BaseException, str]:
-    """An exception of the type and with the text that the program's has, and the program's traceback."""
-    try:
-        name, bases, text, trace, arguments = told
-        name, text, trace = str(name)[:200].replace("\0", ""), str(text), str(trace)[-_SHOWN:]
-        base = next((_EXCEPTIONS[each] for each in bases if each in _EXCEPTIONS), Exception)
-    except (TypeError, ValueError):
-        raise values_in.Malformed("no exception") from None
-    given = arguments if isinstance(arguments, list) else [text]
-    try:
-        error: BaseException = base(*given)
-        if name == base.__name__ and str(error) == text:
-            return error, trace
-    except Exception:
-        pass  # not made of its arguments alone
-    kind: Any = type(name, (base,), {"__str__": lambda self: text})
-    try:
-        return kind.__new__(kind, *given), trace
-    except Exception:
-        kind = type(name, (Exception,), {"__str__": lambda self: text})
-        return kind(*given), trace

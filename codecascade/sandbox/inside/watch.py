@@ -43,6 +43,8 @@ class Watch:
         channel: where its verdict comes from.
         limits: of the job; seconds may be infinite.
         control: readable or hung up when the harness has gone.
+        link: of a program whose tests run elsewhere, what leads to them: their hanging up ends the watch. There the
+            channel has nothing to tell but that the program could not start, which is read at its end.
         others: the processes that belong to the program, its first one included.
     """
 
@@ -55,6 +57,7 @@ class Watch:
         limits: dict[str, Any],
         control: int,
         others: Callable[[], list[int]],
+        link: int = -1,
     ) -> None:
         self.pid, self.channel, self.limits, self.others = pid, channel, limits, others
         self.outputs = {out: bytearray(), err: bytearray()}
@@ -66,6 +69,10 @@ class Watch:
         self.exception: str | None = None
         self.control = control
         self.poll = select.poll()
+        if link < 0:
+            self.poll.register(channel, select.POLLIN)
+        else:
+            self.poll.register(link, 0)
         self.own: dict[int, int] = {}  # ticks of CPU time that a process was last seen to have used itself
         self.seen = 0  # ticks of all processes, those included whose parent never asked what they used
 
@@ -75,7 +82,6 @@ class Watch:
         cpu_limit, wall_limit = self.limits["cpu_seconds"], self.limits["wall_seconds"]
         poll, end = self.poll, os.pidfd_open(self.pid)
         poll.register(end, select.POLLIN)
-        poll.register(self.channel, select.POLLIN)
         poll.register(self.control, select.POLLHUP)
         for descriptor in self.outputs:
             poll.register(descriptor, select.POLLIN)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import _socket
 import marshal
 import os
+import select
 
 TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _AT_ONCE = 4096  # few messages are longer, and what a read may take is allocated first
@@ -66,6 +68,16 @@ def write(descriptor: int, content: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+def arrival(descriptor: int) -> Callable[[], object]:
+    """What waits until there is something to read.
+
+    Who waits in a socket's ``read`` itself is also woken each time that the other end has taken what was written.
+    """
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return poll.poll
+
+
 def read(descriptor: int, most: int = 1 << 62) -> bytes | None:
     """Read what :func:`write` wrote, where one message is answered before the next is written; None at the end.
 
@@ -85,6 +97,18 @@ def read(descriptor: int, most: int = 1 << 62) -> bytes | None:
         return data[8:]
     rest = _read(descriptor, size + 8 - len(data))
     return None if rest is None else data[8:] + rest
+
+
+def as_input(content: bytes | None) -> int:
+    """A descriptor to read ``content`` from."""
+    if not content:
+        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.memfd_create("stdin")
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def _read(descriptor: int, size: int) -> bytes | None:

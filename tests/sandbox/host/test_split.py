@@ -73,6 +73,16 @@ def test_outcomes_are_those_of_tests_in_the_program(
             "from collections import Counter\nc = Counter('a')\nassert f(c) is c and c['a'] == 2",
         ),
         (
+            "from collections import OrderedDict\ndef f(d): return OrderedDict(sorted(d.items()))",
+            "from collections import OrderedDict\nd = OrderedDict([(1, 2), (2, 1)])\n"
+            "assert f({2: 1, 1: 2}) == d and f({1: 1, 2: 1}) != OrderedDict([(2, 1), (1, 1)])",
+        ),
+        ("import numpy\ndef f(a): a *= 2", "import numpy\na = numpy.array([1])\nf(a)\nassert a[0] == 2"),
+        (
+            "def f(n):\n    x = None\n    for _ in range(n): x = [x]\n    return x",
+            "x = f(5000)\nn = 0\nwhile x: x, n = x[0], n + 1\nassert n == 5000",
+        ),
+        (
             "def f(a): a.append(1); raise ValueError",
             "a = []\ntry: f(a)\nexcept ValueError: pass\nassert a == [1]",
         ),
@@ -294,6 +304,12 @@ def test_no_attack_passes(sandbox: Sandbox, name: str) -> None:
     outcome = sandbox.run(apart(source, tests, timeout=0.5))
     assert outcome.outcome in ("failed", "timed_out", "killed"), outcome
     assert sandbox.run(apart(ADD, tests)).passed
+
+
+def test_the_end_of_an_iterator_is_no_answer_to_a_call(best: Sandbox) -> None:
+    ends = "import os\ntag = os.read(3, 1000)[8:16]\nos.write(3, (9).to_bytes(8, 'little') + tag + b'S')"
+    outcome = best.run(apart(ends, "assert f(1)"))
+    assert outcome.outcome == "failed" and "what is no value" in (outcome.exception or ""), outcome
 
 
 @pytest.mark.parametrize("kills", ["os.kill(os.getppid(), 9)", "os.kill(-1, 9)", "os._exit(0)", "os.abort()"])

@@ -7,10 +7,11 @@ nodes of immutable kinds, each after those that it holds; ``changed`` pairs the 
 with nodes that hold their new content.
 
 What crosses: None, bool, int, float, complex, str, bytes, bytearray, list, tuple, dict and its views, set,
-frozenset, range, deque, the builtin types themselves, Decimal, Fraction, dates and times, NumPy's arrays and
-scalars, iterators (asked item by item). An instance of a subclass (Counter, namedtuple, IntEnum) crosses as its base,
-whose ``__eq__`` compares it. Of what is true and equals nothing but itself (a regular expression's match) nothing but
-that crosses: an :class:`~codecascade.sandbox.inside.values.reading.Opaque`.
+frozenset, range, deque, OrderedDict and Counter (whose equality is not that of dict), the builtin types themselves,
+Decimal, Fraction, dates and times, arrays of ``array`` and NumPy, NumPy's scalars, iterators (asked item by item). An
+instance of a subclass (namedtuple, defaultdict, IntEnum) crosses as its base, whose ``__eq__`` compares it. Of what
+is true and equals nothing but itself (a regular expression's match) nothing but that crosses: an
+:class:`~codecascade.sandbox.inside.values.reading.Opaque`.
 
 Here is what both sides know. The encoder (:mod:`codecascade.sandbox.inside.values.writing`) runs beside hostile code
 and promises nothing; the decoder (:mod:`codecascade.sandbox.inside.values.reading`) takes any bytes. Standard library
@@ -19,7 +20,8 @@ only, and little of it, as all that a program's process holds.
 
 from __future__ import annotations
 
-from _collections import deque  # type: ignore[import-not-found]
+import sys
+from _collections import OrderedDict, deque  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
 if TYPE_CHECKING:
@@ -30,7 +32,14 @@ LARGEST = 32 << 20
 
 ATOMS = frozenset({type(None), bool, int, float, str})
 _MARSHALLED = frozenset({list, dict, set, tuple, frozenset, bytes, complex})
-MUTABLE: dict[str, type] = {"list": list, "dict": dict, "set": set, "deque": deque, "bytearray": bytearray}
+MUTABLE: dict[str, type] = {
+    "list": list,
+    "OrderedDict": OrderedDict,  # before dict, which it derives from
+    "dict": dict,
+    "set": set,
+    "deque": deque,
+    "bytearray": bytearray,
+}
 IMMUTABLE: dict[str, type] = {"tuple": tuple, "frozenset": frozenset}
 TYPES: dict[str, type] = {
     each.__name__: each
@@ -66,6 +75,9 @@ def survey(positional: tuple[Any, ...], named: dict[str, Any]) -> tuple[list[Any
         known = known and kind in _MARSHALLED
         if isinstance(each, (list, dict, set, deque, bytearray)):
             found.append(each)
+        elif is_array(each):
+            found.append(each)
+            continue
         elif not isinstance(each, tuple):
             continue
         seen.add(id(each))
@@ -73,7 +85,7 @@ def survey(positional: tuple[Any, ...], named: dict[str, Any]) -> tuple[list[Any
         inner = (
             ()
             if isinstance(each, (set, bytearray))
-            else dict.values(each)
+            else _dictionary(each).values(each)
             if isinstance(each, dict)
             else each
         )
@@ -85,8 +97,27 @@ def survey(positional: tuple[Any, ...], named: dict[str, Any]) -> tuple[list[Any
 def contents(container: Any) -> list[Any]:
     """What a container holds now; of a dictionary keys and values in turn."""
     if isinstance(container, dict):
-        return [part for pair in dict.items(container) for part in pair]
-    return list(container)
+        return [part for pair in _dictionary(container).items(container) for part in pair]
+    return [container.tobytes()] if is_array(container) else list(container)
+
+
+def _dictionary(value: Any) -> Any:
+    """Whose methods know the order of a dictionary's items."""
+    return OrderedDict if isinstance(value, OrderedDict) else dict
+
+
+def is_array(value: Any) -> bool:
+    """Whether a value is an array of numbers or texts, of the standard library or of NumPy."""
+    kind = type(value)
+    if kind.__name__ == "array":
+        return kind.__module__ == "array"
+    return kind.__name__ == "ndarray" and kind.__module__ == "numpy" and value.dtype.kind in NUMBERS | {"U"}
+
+
+def is_counter(value: Any) -> bool:
+    """Whether a value is a ``Counter``."""
+    collections = sys.modules.get("collections")
+    return collections is not None and isinstance(value, collections.Counter)
 
 
 def replace(container: Any, items: list[Any]) -> None:
@@ -94,11 +125,19 @@ def replace(container: Any, items: list[Any]) -> None:
     if isinstance(container, (list, bytearray)):
         container[:] = items if isinstance(container, list) else bytes(items)
         return
-    if isinstance(container, dict):
-        dict.clear(container)
-        dict.update(container, zip(items[::2], items[1::2], strict=True))
+    if is_array(container):
+        (data,) = items
+        if type(container).__name__ == "array":
+            container[:] = type(container)(container.typecode, data)
+        else:
+            new = type(container)(container.shape, container.dtype, bytearray(data))
+            container[...] = new
         return
     container.clear()
+    if isinstance(container, dict):
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            container[key] = value
+        return
     if isinstance(container, deque):
         container.extend(items)
     else:

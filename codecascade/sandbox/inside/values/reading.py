@@ -84,7 +84,7 @@ def _built(table: Any, arguments: Any, iterator: Callable[[int], Any] | None) ->
     root, nodes, order, changed, *is_node = table
     if not nodes and type(root) in ATOMS:
         return root
-    values: list[Any] = [MUTABLE[node[0]]() if node[0] in MUTABLE else _NOT_YET for node in nodes]
+    values: list[Any] = [_EMPTY[node[0]]() if node[0] in _EMPTY else _NOT_YET for node in nodes]
 
     def items_of(node: Any) -> list[Any]:
         items: list[Any] = node[1]
@@ -110,7 +110,7 @@ def _built(table: Any, arguments: Any, iterator: Callable[[int], Any] | None) ->
         else:
             values[place] = _LEAVES[kind](items)
     for node, value in zip(nodes, values, strict=True):
-        if node[0] in MUTABLE:
+        if node[0] in _EMPTY:
             replace(value, items_of(node))
     new = [(arguments[_index(number)], list(values[_index(place)])) for number, place in changed]
     for argument, items in new:
@@ -121,6 +121,15 @@ def _built(table: Any, arguments: Any, iterator: Callable[[int], Any] | None) ->
 
 
 _NOT_YET = object()
+
+
+def _counter() -> Any:
+    from collections import Counter
+
+    return Counter()
+
+
+_EMPTY: dict[str, Callable[[], Any]] = {**MUTABLE, "Counter": _counter}
 
 
 def _index(number: Any) -> int:
@@ -157,9 +166,17 @@ def _date(name: str) -> Callable[[list[Any]], Any]:
     def make(items: list[Any]) -> Any:
         import datetime
 
-        return getattr(datetime, name)(*items)
+        # Numbers alone: a text would be taken for a pickled state, which nobody checks.
+        return getattr(datetime, name)(*map(int, items))
 
     return make
+
+
+def _array(items: list[Any]) -> Any:
+    from array import array
+
+    kind, data = items
+    return array(str(kind), bytes.fromhex(data))
 
 
 def _numpy(items: list[Any]) -> Any:
@@ -183,6 +200,7 @@ _LEAVES: dict[str, Callable[[list[Any]], Any]] = {
     "opaque": lambda items: Opaque(str(items[0])),
     "range": lambda items: range(*map(int, items)),
     "type": lambda items: TYPES[items[0]],
+    "array": _array,
     "Decimal": _decimal,
     "Fraction": _fraction,
     "numpy": _numpy,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections import Counter, OrderedDict, deque, namedtuple
+import sys
+from array import array
+from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum
@@ -88,8 +90,7 @@ def test_changed_arguments_are_changed_in_place(new: list[Any]) -> None:
 @pytest.mark.parametrize(
     ("value", "plain"),
     [
-        (Counter("aab"), {"a": 2, "b": 1}),
-        (OrderedDict(a=1), {"a": 1}),
+        (defaultdict(int, {"a": 2}), {"a": 2}),
         (namedtuple("P", "x y")(1, 2), (1, 2)),
         (IntEnum("E", "A").A, 1),  # type: ignore[attr-defined]
         (numpy.float64(1.5), 1.5),
@@ -115,6 +116,9 @@ def test_subclasses_cross_as_their_base(value: Any, plain: Any) -> None:
         timedelta(days=-1, seconds=2),
         {1: 2}.keys(),
         {1: 2}.items(),
+        Counter("aab"),
+        OrderedDict([(2, 1), (1, 2)]),
+        array("d", [1.5, -2]),
         numpy.int32(-3),
         numpy.bool_(True),
     ],
@@ -130,6 +134,76 @@ def test_arrays(dtype: str) -> None:
     found = decode(encode({"x": array}))["x"]
     assert found.dtype == array.dtype and found.shape == (2, 2) and (found == array).all()
     found[0, 0] = found[0, 1]
+
+
+@pytest.mark.parametrize("kind", [OrderedDict, Counter])
+def test_dictionaries_keep_the_equality_of_their_kind(kind: Any) -> None:
+    one, other = kind({1: 1, 2: 0}), kind({2: 0, 1: 1})
+    crossed = decode(encode(one))
+    assert (crossed == other) == (one == other) and (crossed == kind({1: 1})) == (one == kind({1: 1}))
+
+
+def test_views_of_other_dictionaries_cross() -> None:
+    ordered = OrderedDict([(2, "b"), (1, "a")])
+    assert decode(encode(ordered.keys())) == {1, 2} and list(decode(encode(ordered.items()))) == [
+        (2, "b"),
+        (1, "a"),
+    ]
+
+
+def changed_there(mine: Any, change: Any, theirs: Any) -> None:
+    """Have ``change`` made to a copy and brought back."""
+    ours, _ = values.survey((mine,), {})
+    copies, _ = values.survey((theirs,), {})
+    before = [values.contents(each) for each in copies]
+    change(theirs)
+    decode(encode(None, copies, before), ours)
+
+
+def test_the_order_of_an_ordered_dictionary_is_part_of_a_change() -> None:
+    mine = OrderedDict([(1, [1]), (2, [2])])
+    mine.move_to_end(1)
+    inner = mine[1]
+
+    def change(theirs: Any) -> None:
+        theirs.move_to_end(2)
+        theirs[1].append(3)
+
+    changed_there(mine, change, OrderedDict([(2, [2]), (1, [1])]))
+    assert list(mine.items()) == [(1, [1, 3]), (2, [2])] and mine[1] is inner
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: array("i", [1, 2]), lambda: numpy.array([[1, 2]]), lambda: numpy.array(["a", "b"])]
+)
+def test_arrays_are_changed_in_place(make: Any) -> None:
+    mine = make()
+
+    def change(theirs: Any) -> None:
+        theirs[0] = theirs[-1]
+
+    expected = make()
+    change(expected)
+    changed_there(mine, change, make())
+    assert mine.tolist() == expected.tolist()
+    with pytest.raises(Malformed):
+        decode(b'[null,[["bytes",["00"]],["list",[0],[0]]],[0],[[0,1]]]', [mine])
+    assert mine.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("make", [lambda inner: [inner], lambda inner: {"a": (inner,)}])
+def test_values_may_be_nested_deeply(make: Any) -> None:
+    value: Any = None
+    for _ in range(20_000):
+        value = make(value)
+    limit = sys.getrecursionlimit()
+    found = decode(encode(value))
+    assert sys.getrecursionlimit() == limit
+    depth = 0
+    while found:
+        found = found[0] if isinstance(found, (list, tuple)) else found["a"]
+        depth += not isinstance(found, tuple)
+    assert depth == 20_000
 
 
 def test_shared_and_recursive_containers_keep_their_shape() -> None:
@@ -206,6 +280,8 @@ def test_a_changed_message_is_malformed_or_a_plain_value(value: Any, data: st.Da
         b'[0,[["iterator",[0]]],[0],[],true]',
         b'[0,[["numpy",[true,"O",1,"0000000000000000"]]],[0],[],true]',
         b'[0,[["numpy",[true,"<i8",99999999,""]]],[0],[],true]',
+        b'[0,[["date",["\\u0007\\u00e4\\u0001\\u00c8"]]],[0],[],true]',
+        b'[0,[["array",["O","00"]]],[0],[],true]',
         b"[{},[],[],[]]",
         b"\xed\xa0\x80",
     ],

@@ -1,0 +1,78 @@
+"""What a zone's process does before its first program, so that the forks that run programs need not do it anew."""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import sys
+
+TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+if TYPE_CHECKING:
+    from typing import Any
+
+    Job = dict[str, Any]
+
+_WARM_UP = """
+def add(numbers: list[int], more: int = 1) -> list[int]:
+    return sorted([number + more for number in numbers if number > 0], reverse=True)
+class Box:
+    def __init__(self, x): self.x = x
+assert add([1, 2, -3]) == [3, 2] and str(Box(1.5).x) == "1.5" and {1: 2}.get(1) == 2, "no"
+try:
+    int("x")
+except ValueError as error:
+    message = f"{error}"
+def check(candidate):
+    assert candidate([1], 2) == [3]
+check(add)
+"""
+TRIAL: Job = {
+    "restores": True,
+    "source": _WARM_UP,
+    "tests": "",
+    "name": "__main__",
+    "stdin": None,
+    "files": {},
+    "outputs": [],
+    "limits": {
+        "cpu_seconds": 10.0,
+        "wall_seconds": 30.0,
+        "memory_mb": 2048,
+        "processes": 64,
+        "file_mb": 64,
+        "scratch_mb": 256,
+        "output_bytes": 1_000_000,
+        "address_space": True,
+    },
+}
+"""A job that passes in a zone that works."""
+
+
+def rehearse() -> None:
+    """Run what programs consist of: what the interpreter then learns, none of its forks learns anew."""
+    for _ in range(3):
+        exec(compile(_WARM_UP, "warm-up", "exec"), {"__name__": "warm-up"})
+
+
+def preload(modules: list[str]) -> None:
+    """Import what programs are likely to; what ``site`` would have put among the builtins."""
+    from _sitebuiltins import Quitter
+
+    for name in ("exit", "quit"):
+        setattr(builtins, name, Quitter(name, "Ctrl-D"))
+    for name in modules:
+        try:
+            __import__(name)
+        except ImportError:
+            continue
+
+
+def forget_ourselves(path: list[str]) -> None:
+    """Programs are to find an ordinary interpreter."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "codecascade"]:
+        del sys.modules[name]
+    sys.path[:] = path
+    sys.argv[:] = [""]
+    sys.orig_argv[:] = ["python"]
+    sys.dont_write_bytecode = True
+    atexit._clear()
