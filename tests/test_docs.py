@@ -147,3 +147,20 @@ def test_files_that_pages_name_exist(page: Path) -> None:
     for name in re.findall(r"\b((?:benchmarks|examples|recipes|tests|docs)/[\w./-]+\.\w+)", text):
         if Path(name).name != "mine.toml":
             assert (ROOT / name).exists(), f"{page.name} names {name}, which is not there"
+
+
+# Files of other projects, named as theirs.
+_ELSEWHERE = {"eval/testing_util.py"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_modules_that_pages_name_exist(page: Path) -> None:
+    files = [
+        f"/{path.relative_to(ROOT).as_posix()}"
+        for folder in ("codecascade", "benchmarks", "examples", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    for name in set(re.findall(r"`([\w./]+\.py)`", page.read_text(encoding="utf-8"))) - _ELSEWHERE:
+        assert any(file.endswith(f"/{name}") for file in files), (
+            f"{page.name} names {name}, which is not there"
+        )
