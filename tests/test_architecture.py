@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,47 @@ def test_library_needs_no_test_dependency(path: Path) -> None:
         )
     }
     assert not names & {"transformers", "accelerate", "hypothesis", "pytest", "peft"}
+
+
+PAGE = ROOT.parent / "docs" / "architecture.md"
+
+
+def mapped() -> dict[str, set[str]]:
+    """The folders that the map of ``docs/architecture.md`` shows, with the files that it names in each."""
+    block = next(
+        text for text in PAGE.read_text(encoding="utf-8").split("```") if text.startswith("\nground/")
+    )
+    found: dict[str, set[str]] = {}
+    path: list[str] = []
+    for line in block.splitlines():
+        depth = (len(line) - len(line.lstrip())) // 4
+        folders = re.match(r"\s*((?:\w+/\s*)+)", line)
+        if folders is not None:
+            path = path[:depth]
+            for name in folders[1].split():
+                found["/".join([*path, name.rstrip("/")])] = set()
+            path.append(folders[1].split()[-1].rstrip("/"))
+        elif line.strip():
+            path = path[: max(depth, 1)]
+        if path:
+            found["/".join(path)] |= set(re.findall(r"\b\w+\.py\b", line))
+    return found
+
+
+def test_the_map_shows_every_folder_and_no_file_that_is_not_there() -> None:
+    folders = {
+        str(path.parent.relative_to(ROOT))
+        for pattern in ("*/**/*.py", "*/**/*.toml", "*/**/*.jinja")
+        for path in ROOT.glob(pattern)
+    }
+    shown = mapped()
+    assert folders <= shown.keys(), f"not in the map: {sorted(folders - shown.keys())}"
+    assert all((ROOT / folder).is_dir() for folder in shown)
+    missing = {f"{folder}/{name}" for folder, names in shown.items() for name in names} - {
+        str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py")
+    }
+    assert not missing
+    assert sum(map(len, shown.values())) > 100, "the map is not read any more"
+    assert [room for room in shown if "/" not in room and room != "recipes"] == [
+        room for room in ORDER if (ROOT / room).is_dir()
+    ]

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from codecascade.cli import app
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.recipe import recipe_names
 from codecascade.recipe.settings import Recipe, Stage
 
 ROOT = Path(__file__).parent.parent
@@ -95,6 +96,8 @@ def test_commands_and_options_exist(written: Written) -> None:
     options = [word.split("=")[0] for word in words if re.match(r"--?[A-Za-z]", word)]
     unknown = [option for option in options if option not in {*known, "--help", "-h"}]
     assert not unknown, f"no such option of this command: {unknown}"
+    if command.name in ("run", "plan") and words and re.fullmatch(r"[a-z][\w-]*", words[0]):
+        assert words[0] in recipe_names(), f"no recipe of this name comes with codecascade: {words[0]}"
     for before, after in pairwise(words):
         if before == "--set" and "=" in after and not after.startswith("KEY"):
             assert names_a_setting(command.name or "", after.partition("=")[0]), f"no such setting: {after}"
@@ -144,3 +147,20 @@ def test_files_that_pages_name_exist(page: Path) -> None:
     for name in re.findall(r"\b((?:benchmarks|examples|recipes|tests|docs)/[\w./-]+\.\w+)", text):
         if Path(name).name != "mine.toml":
             assert (ROOT / name).exists(), f"{page.name} names {name}, which is not there"
+
+
+# Files of other projects, named as theirs.
+_ELSEWHERE = {"eval/testing_util.py"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_modules_that_pages_name_exist(page: Path) -> None:
+    files = [
+        f"/{path.relative_to(ROOT).as_posix()}"
+        for folder in ("codecascade", "benchmarks", "examples", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    for name in set(re.findall(r"`([\w./]+\.py)`", page.read_text(encoding="utf-8"))) - _ELSEWHERE:
+        assert any(file.endswith(f"/{name}") for file in files), (
+            f"{page.name} names {name}, which is not there"
+        )

@@ -34,6 +34,20 @@ _PYTHON_NAMES = ("python", "py", "python3")
 _BY_NAME = {name: language for language in LANGUAGES for name in (language.name, *language.names)}
 
 
+def add_language(language: Language) -> None:
+    """Make a language known to this process, as a program that brings its own does (``examples/add_language.py``).
+
+    Raises:
+        UserError: one of its names is taken.
+    """
+    global LANGUAGES
+    names = (language.name, *language.names)
+    if taken := [name for name in names if name in (*_BY_NAME, *_PYTHON_NAMES)]:
+        raise UserError(f"there is a language {taken[0]!r} already")
+    LANGUAGES = (*LANGUAGES, language)
+    _BY_NAME.update(dict.fromkeys(names, language))
+
+
 @dataclass(frozen=True)
 class ToolchainReport:
     """Whether a language's programs can be run here: ``version`` is None where not, ``install`` says what to do.
