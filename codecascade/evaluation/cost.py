@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from codecascade.evaluation.benchmarks.code.humaneval import HumanEvalSettings
+from codecascade.evaluation.benchmarks.infilling.problems import InfillingTaskSettings
+from codecascade.evaluation.benchmarks.language_modelling.validation import ValidationSettings
+from codecascade.evaluation.benchmarks.long_context.key_retrieval import KeyRetrievalSettings
+from codecascade.evaluation.benchmarks.long_context.perplexity import PerplexitySettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.running.work import sampling_of
-from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.settings import CommonSettings
 
 DECODING = 0.3
 """Speed of generation, whose products are thin, beside that of training (estimate)."""
@@ -48,7 +53,7 @@ _SIZES = {
 _MULTIPL_E = _Size(159, 250, 250)
 
 
-def evaluation_tokens(settings: EvaluateSettings) -> tuple[int, int]:
+def evaluation_tokens(settings: CommonSettings) -> tuple[int, int]:
     """About how many tokens an evaluation reads and writes. All samples of a prompt share its reading."""
     read = written = 0
     for name in settings.benchmarks:
@@ -57,9 +62,7 @@ def evaluation_tokens(settings: EvaluateSettings) -> tuple[int, int]:
     return read, written
 
 
-def measuring(
-    name: str, settings: EvaluateSettings, parameters: int | None, speed: float | None
-) -> Measuring:
+def measuring(name: str, settings: CommonSettings, parameters: int | None, speed: float | None) -> Measuring:
     """The estimate for the model ``name`` of so many parameters, at ``speed`` FLOP/s in training."""
     read, written = evaluation_tokens(settings)
     if parameters is None or speed is None:
@@ -72,14 +75,17 @@ def seconds_of(parameters: int, read: int, written: int, speed: float) -> float:
     return 2 * parameters * (read + written / DECODING) / speed
 
 
-def _tokens(name: str, settings: EvaluateSettings) -> tuple[int, int]:
+def _tokens(name: str, settings: CommonSettings) -> tuple[int, int]:
     if name == "validation":  # left to right, and split for infilling
-        return 2 * (settings.validation_documents or 1000) * settings.validation_characters // 4, 0
+        validation = settings.of(ValidationSettings)
+        return 2 * (validation.documents or 1000) * validation.characters // 4, 0
     if name == "perplexity":
-        return (settings.perplexity_files or 200) * settings.perplexity_tokens // 2, 0
+        perplexity = settings.of(PerplexitySettings)
+        return (perplexity.files or 200) * perplexity.tokens // 2, 0
     if name == "key_retrieval":
-        cells = len(settings.key_retrieval_positions) * settings.key_retrieval_examples
-        return sum(settings.key_retrieval_lengths) * cells, 8 * len(settings.key_retrieval_lengths) * cells
+        keys = settings.of(KeyRetrievalSettings)
+        cells = len(keys.positions) * keys.examples
+        return sum(keys.lengths) * cells, 8 * len(keys.lengths) * cells
     size = _size(name, settings)
     problems = size.problems * size.layouts
     if settings.limit is not None:
@@ -88,17 +94,19 @@ def _tokens(name: str, settings: EvaluateSettings) -> tuple[int, int]:
     return size.prompt * problems, size.answer * problems * samples
 
 
-def _size(name: str, settings: EvaluateSettings) -> _Size:
+def _size(name: str, settings: CommonSettings) -> _Size:
     plain = name.removesuffix("_sampled")
     if plain.startswith("humaneval"):
-        problems = settings.humaneval_problems or 164
-        return _Size(problems, 150, round(0.7 * settings.humaneval_max_new_tokens))
+        humaneval = settings.of(HumanEvalSettings)
+        problems = humaneval.problems or 164
+        return _Size(problems, 150, round(0.7 * humaneval.max_new_tokens))
+    infilling = settings.of(InfillingTaskSettings)
     if plain in ("infilling_heldout", "infilling_single_line"):
         whole = 1033 if plain == "infilling_single_line" else 500
-        return _Size(settings.infilling_problems or whole, 200, settings.infilling_max_new_tokens // 4, 2)
+        return _Size(infilling.problems or whole, 200, infilling.max_new_tokens // 4, 2)
     if plain.startswith("multipl_e_"):
         return _MULTIPL_E
     size = _SIZES[plain]
-    if plain.startswith("infilling_") and settings.infilling_problems is not None:
-        return _Size(min(size.problems, settings.infilling_problems), size.prompt, size.answer, size.layouts)
+    if plain.startswith("infilling_") and infilling.problems is not None:
+        return _Size(min(size.problems, infilling.problems), size.prompt, size.answer, size.layouts)
     return size

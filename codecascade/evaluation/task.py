@@ -15,7 +15,7 @@ from typing import Any
 from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.data import Data
 from codecascade.evaluation.metrics import Metric
-from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Own
 from codecascade.generation.backend import Continuation, Dialogue, Gap, Prompt
 from codecascade.generation.requests import Scorer
 from codecascade.ground.errors import UserError
@@ -125,7 +125,7 @@ class Context:
         progress: ``(done, of)``, for what is scored rather than generated.
     """
 
-    settings: EvaluateSettings
+    settings: CommonSettings
     model: Model = field(default_factory=Model)
     data: Path | None = None
     corpus: Corpus | None = None
@@ -135,6 +135,10 @@ class Context:
     @property
     def seed(self) -> int:
         return self.settings.seed
+
+    def own(self, kind: type[Own]) -> Own:
+        """The benchmark's own settings."""
+        return self.settings.of(kind)
 
     def needs_corpus(self, benchmark: str) -> Corpus:
         if self.corpus is None:
@@ -180,7 +184,7 @@ class Benchmark:
         samples: of each problem, unless the settings ask for more than one.
         temperature, top_p: the paper's sampling where more than one sample a problem is taken.
         ids: a regular expression of its task ids, as samples files have them.
-        reads: how the settings' names begin that it reads, beside the first word of its own.
+        settings: its own, which those of a family share.
         greedy: there is one greedy sample a problem, whatever is asked for.
         chats: it has a form for the chat format.
     """
@@ -200,7 +204,7 @@ class Benchmark:
     top_p: float = 0.95
     greedy: bool = False
     chats: bool = False
-    reads: tuple[str, ...] = ()
+    settings: type[BenchmarkSettings] | None = None
     ids: str = ""
 
     def sampled(self, samples: int = 200) -> Benchmark:

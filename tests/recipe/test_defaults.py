@@ -90,13 +90,13 @@ def test_evaluation_is_the_recipes_unless_the_stage_says_otherwise() -> None:
             "base": "tiny",
             "corpus": "stdlib",
             "seed": 7,
-            "evaluate": {"benchmarks": ["validation"], "humaneval_problems": "all"},
-            "stage": [CODE | {"steps": 9, "evaluate": {"validation_documents": 3}}],
+            "evaluate": {"benchmarks": ["validation"], "humaneval": {"problems": "all"}},
+            "stage": [CODE | {"steps": 9, "evaluate": {"validation": {"documents": 3}}}],
         }
     )
     assert recipe.evaluate.seed == recipe["code"].evaluate.seed == recipe["code"].seed == 7
     assert recipe["code"].evaluate.benchmarks == ("validation",)
-    assert recipe["code"].evaluate.validation_documents == 3
+    assert recipe["code"].evaluate.validation.documents == 3
 
 
 def test_rehearsal_shares_become_the_mixture() -> None:
@@ -168,7 +168,7 @@ def test_the_papers_recipes_measure_what_the_paper_does(size: str) -> None:
                 }
                 assert names <= set(measured[final[family]].benchmarks), f"{table.number}: {row.model}"
     for settings in measured.values():
-        assert not settings.heal and not settings.infilling_heal and settings.infilling_problems is None
+        assert not settings.heal and not settings.infilling.heal and settings.infilling.problems is None
         assert settings.limit is None and settings.samples_per_problem == 1
     if size in ("7b", "13b"):
         assert {"humaneval_sampled", "mbpp_sampled"} <= set(recipe["code"].evaluate.benchmarks)

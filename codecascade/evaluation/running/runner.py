@@ -33,7 +33,7 @@ from codecascade.evaluation.running.work import (
     rows_of,
     sampling_of,
 )
-from codecascade.evaluation.settings import COMMON, EvaluateSettings
+from codecascade.evaluation.settings import COMMON, CommonSettings
 from codecascade.evaluation.task import Benchmark, Context, Model, Row, Task
 from codecascade.generation.answers import LocalBackend
 from codecascade.generation.backend import Backend
@@ -72,7 +72,7 @@ class Inputs:
 
 def evaluate(
     inputs: Inputs,
-    settings: EvaluateSettings,
+    settings: CommonSettings,
     *,
     folder: Path,
     again: bool = False,
@@ -116,7 +116,7 @@ def evaluate(
 def _measure(
     benchmark: Benchmark,
     inputs: Inputs,
-    settings: EvaluateSettings,
+    settings: CommonSettings,
     folder: Path,
     made_with: Row,
     again: bool,
@@ -157,8 +157,10 @@ def _published(benchmark: Benchmark, context: Context) -> dict[str, Task] | None
     if context.data is None or benchmark.data is None or not is_packaged(benchmark.data):
         return None
     assert benchmark.tasks is not None
-    everything = {"humaneval_problems": None, "infilling_problems": None}
-    settings = context.settings.model_copy(update=everything)
+    settings = context.settings
+    if benchmark.settings is not None and "problems" in benchmark.settings.model_fields:
+        own = settings.of(benchmark.settings)
+        settings = settings.with_own(own.model_copy(update={"problems": None}))
     return {
         task.task_id: task
         for task in benchmark.tasks(dataclasses.replace(context, data=None, settings=settings))
@@ -268,7 +270,7 @@ def _notes(samples: Rows, work: Work, context: Context) -> list[str]:
 def _context(
     benchmark: Benchmark,
     inputs: Inputs,
-    settings: EvaluateSettings,
+    settings: CommonSettings,
     progress: Callable[[Progress], None],
 ) -> Context:
     backend = inputs.backend
@@ -311,7 +313,7 @@ def _remove_journal(folder: Path, name: str) -> None:
 # ---- what a result depends on
 
 
-def _made_with(benchmark: Benchmark, inputs: Inputs, settings: EvaluateSettings) -> dict[str, Any]:
+def _made_with(benchmark: Benchmark, inputs: Inputs, settings: CommonSettings) -> dict[str, Any]:
     """What a stored result depends on: model, settings that concern the benchmark, its data and corpus."""
     backend = inputs.backend
     made_with: dict[str, Any] = {}
@@ -328,28 +330,26 @@ def _made_with(benchmark: Benchmark, inputs: Inputs, settings: EvaluateSettings)
     return made_with
 
 
-def settings_of(benchmark: Benchmark, settings: EvaluateSettings) -> dict[str, Any]:
-    """The settings that concern a benchmark, with the sampling that follows from them."""
-    own = tuple(f"{word}_" for word in (benchmark.name.split("_")[0], *benchmark.reads))
-    values = {
-        key: value
-        for key, value in settings.model_dump(mode="json").items()
-        if key.startswith(own) or (key in COMMON and (key == "seed" or benchmark.score is None))
-    }
+def settings_of(benchmark: Benchmark, settings: CommonSettings) -> dict[str, Any]:
+    """The settings that concern a benchmark, by the names that ``--set`` takes (``seed``, ``humaneval.problems``),
+    with the sampling that follows from them."""
+    common = ("seed",) if benchmark.score is not None else COMMON
+    values = {key: value for key, value in settings.model_dump(mode="json").items() if key in common}
     if benchmark.score is None:
         samples, temperature, top_p = sampling_of(benchmark, settings)
         values |= {"samples_per_problem": samples, "temperature": temperature, "top_p": top_p}
+    if (kind := benchmark.settings) is not None:
+        own = settings.of(kind).model_dump(mode="json")
+        values |= {f"{kind.key}.{name}": value for name, value in own.items()}
     return values
 
 
-def _shown_settings(benchmark: Benchmark, inputs: Inputs, settings: EvaluateSettings) -> dict[str, Any]:
+def _shown_settings(benchmark: Benchmark, inputs: Inputs, settings: CommonSettings) -> dict[str, Any]:
     """:func:`settings_of`, without the sampling where samples are given: how they were made isn't known."""
     values = settings_of(benchmark, settings)
     if benchmark.name not in inputs.samples:
         return values
-    sampling = ("samples_per_problem", "temperature", "top_p", "chat", "heal")
-    return {
-        key: value
-        for key, value in values.items()
-        if key not in sampling and not key.endswith(("_max_new_tokens", "_stops", "_strip", "_heal"))
-    }
+    asking = {"samples_per_problem", "temperature", "top_p", "chat", "heal"}
+    if (kind := benchmark.settings) is not None:
+        asking |= {f"{kind.key}.{name}" for name in kind.asking}
+    return {key: value for key, value in values.items() if key not in asking}

@@ -172,16 +172,16 @@ def _stated(
 
 _OTHERS = _elsewhere("is another infilling benchmark's")
 _INFILLING = {
-    "infilling_problems": _elsewhere("the number of problems is compared"),
-    "infilling_format": _elsewhere("a column is of one layout, by its full name"),
-    "infilling_heal": _elsewhere("matters in SPM alone: protocol.Protocol.unhealed"),
-    "infilling_max_new_tokens": _OTHERS,
-    "infilling_span_max_new_tokens": _OTHERS,
-    "infilling_min_characters": _OTHERS,
-    "infilling_max_characters": _OTHERS,
+    "infilling.problems": _elsewhere("the number of problems is compared"),
+    "infilling.format": _elsewhere("a column is of one layout, by its full name"),
+    "infilling.heal": _elsewhere("matters in SPM alone: protocol.Protocol.unhealed"),
+    "infilling.max_new_tokens": _OTHERS,
+    "infilling.span_max_new_tokens": _OTHERS,
+    "infilling.min_characters": _OTHERS,
+    "infilling.max_characters": _OTHERS,
 }
 _SPANS = _stated(
-    {**_INFILLING, "infilling_span_max_new_tokens": _at_most("a middle")}, silent=(_TEN_SECONDS,)
+    {**_INFILLING, "infilling.span_max_new_tokens": _at_most("a middle")}, silent=(_TEN_SECONDS,)
 )
 
 
@@ -201,12 +201,12 @@ def _which_problems(value: Any, facts: Facts) -> str:
 _STATED: Mapping[str, Stated] = {
     "humaneval": _stated(
         {
-            "humaneval_problems": _elsewhere("the number of problems is compared"),
-            "humaneval_stops": _ours_where_continued(lambda value: f"the stop strings are those of {value}"),
-            "humaneval_strip": _ours_where_continued(
+            "humaneval.problems": _elsewhere("the number of problems is compared"),
+            "humaneval.stops": _ours_where_continued(lambda value: f"the stop strings are those of {value}"),
+            "humaneval.strip": _ours_where_continued(
                 lambda value: "prompts are stripped at their ends" if value else "prompts are not stripped"
             ),
-            "humaneval_max_new_tokens": _at_most("an answer"),
+            "humaneval.max_new_tokens": _at_most("an answer"),
         },
         _chat_is(
             False,
@@ -216,12 +216,12 @@ _STATED: Mapping[str, Stated] = {
         silent=(_TEN_SECONDS,),
     ),
     "mbpp": _stated(
-        {"mbpp_max_new_tokens": _at_most("an answer")},
+        {"mbpp.max_new_tokens": _at_most("an answer")},
         asking=("the shots are the tasks 2, 3 and 4 in the prompt of the data's authors",),
         silent=(_TEN_SECONDS,),
     ),
     "mbpp_zero_shot": _stated(
-        {"mbpp_max_new_tokens": _at_most("an answer")},
+        {"mbpp.max_new_tokens": _at_most("an answer")},
         _chat_is(
             True,
             "asked without a chat format, behind an opened tag; the paper asks its Instruct models in theirs",
@@ -230,18 +230,18 @@ _STATED: Mapping[str, Stated] = {
     ),
     "apps": _stated(
         {
-            "apps_shots": Statement(departs=_shown_problems, silent=_which_problems),
-            "apps_comparison": _is(
+            "apps.shots": Statement(departs=_shown_problems, silent=_which_problems),
+            "apps.comparison": _is(
                 "apps",
                 lambda value: (
                     "outputs are compared token by token, which is stricter than APPS' own comparison"
                 ),
             ),
-            "apps_fence": _is(
+            "apps.fence": _is(
                 "quotes",
                 lambda value: "answers are wrapped in three backticks; the paper's in three single quotes",
             ),
-            "apps_max_new_tokens": _at_most("an answer"),
+            "apps.max_new_tokens": _at_most("an answer"),
         },
         _chat_is(
             False, "asked in the chat format and without shots, as the paper asks its Instruct models alone"
@@ -253,26 +253,26 @@ _STATED: Mapping[str, Stated] = {
     ),
     **{
         f"multipl_e_{language}": _stated(
-            {"multipl_e_max_new_tokens": _at_most("an answer")},
+            {"multipl_e.max_new_tokens": _at_most("an answer")},
             silent=("the language's compiler or interpreter", _TEN_SECONDS),
         )
         for language in ("cpp", "java", "php", "ts", "cs", "sh")
     },
     "infilling_single_line": _stated(
-        {**_INFILLING, "infilling_max_new_tokens": _at_most("a middle")},
+        {**_INFILLING, "infilling.max_new_tokens": _at_most("a middle")},
         asking=("a line that does not end by itself is cut after it",),
         silent=(_TEN_SECONDS,),
     ),
     "infilling_multi_line": _SPANS,
     "infilling_random_span": _SPANS,
-    "multilingual_infilling": _stated({**_INFILLING, "infilling_max_new_tokens": _at_most("a middle")}),
+    "multilingual_infilling": _stated({**_INFILLING, "infilling.max_new_tokens": _at_most("a middle")}),
     "lcc": _stated(
         {
-            "lcc_examples_per_bucket": _ours(lambda value: f"at most {value} examples a language and length"),
-            "lcc_long_context": Statement(
+            "lcc.examples_per_bucket": _ours(lambda value: f"at most {value} examples a language and length"),
+            "lcc.long_context": Statement(
                 elsewhere="chooses between the paper's two ways; a note tells which"
             ),
-            "lcc_bucket_tokens": _ours(lambda value: f"lengths in steps of {value:,} words and signs"),
+            "lcc.bucket_tokens": _ours(lambda value: f"lengths in steps of {value:,} words and signs"),
         },
         {
             "cut_inputs": _none_of(
@@ -284,9 +284,9 @@ _STATED: Mapping[str, Stated] = {
     ),
     "key_retrieval": _stated(
         {
-            "key_retrieval_lengths": _elsewhere("a column is of one length"),
-            "key_retrieval_positions": _elsewhere("a column is of one position"),
-            "key_retrieval_examples": _is(
+            "key_retrieval.lengths": _elsewhere("a column is of one length"),
+            "key_retrieval.positions": _elsewhere("a column is of one position"),
+            "key_retrieval.examples": _is(
                 64, lambda value: f"prompts for each length and position: {value}; the paper has 64"
             ),
         },

@@ -14,7 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import Field
 
 from codecascade.evaluation.answers.replies import program_in
 from codecascade.evaluation.answers.texts import cut, untagged
@@ -23,6 +25,7 @@ from codecascade.evaluation.benchmarks.code.humaneval import in_chat
 from codecascade.evaluation.data import Data, Type, holds, locate, need, read_records
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.rates import mean, pass_rates
+from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.task import (
     Benchmark,
     Context,
@@ -64,6 +67,25 @@ _FIELDS: dict[str, Type] = {
 }
 _SHOWN = 1_000  # characters of a test case
 _MOST_IN_A_SHOT = 2_500  # characters of question and solution: two must fit a context of 4,096 tokens
+
+
+class AppsSettings(BenchmarkSettings):
+    """``[evaluate.apps]``."""
+
+    key = "apps"
+
+    shots: tuple[int, ...] | None = Field(
+        None,
+        description="problems of the train split that are shown; none: a short one of each kind; []: zero-shot",
+    )
+    comparison: Literal["apps", "tokens"] = Field(
+        "apps",
+        description="how answers are compared: as APPS' own runner, which passes some wrong ones, or token by token",
+    )
+    fence: Literal["backticks", "quotes"] = Field(
+        "backticks", description="what an answer is wrapped in: ``` or, as the paper is typeset, '''"
+    )
+    max_new_tokens: Count = Field(512, description="tokens per answer, at most")
 
 
 @dataclass(frozen=True)
@@ -116,11 +138,11 @@ def tasks(context: Context) -> list[Task]:
 
     Problems without test cases can't be judged and are left out.
     """
-    wanted = () if in_chat(context.settings, context.model) else context.settings.apps_shots
+    wanted = () if in_chat(context.settings, context.model) else context.own(AppsSettings).shots
     train, test = problems(context.data, with_train=wanted != ())
     shots = choose_shots(train, wanted)
     shown = {problem.problem_id for problem in shots}
-    fence = _FENCES[context.settings.apps_fence]
+    fence = _FENCES[context.own(AppsSettings).fence]
     examples = "".join(problem.shot(fence) for problem in shots)
     return [
         _task(problem, examples, fence, context)
@@ -159,7 +181,7 @@ def choose_shots(train: Sequence[AppsProblem], ids: Sequence[int] | None) -> lis
     if ids is not None:
         if missing := [str(number) for number in ids if str(number) not in solved]:
             raise UserError(
-                f"{', '.join(missing)}: no such problem with a solution in the train split", key="apps_shots"
+                f"{', '.join(missing)}: no such problem with a solution in the train split", key="apps.shots"
             )
         return [solved[str(number)] for number in ids]
     short = [
@@ -173,7 +195,7 @@ def choose_shots(train: Sequence[AppsProblem], ids: Sequence[int] | None) -> lis
     if len(shots) < 2:
         raise UserError(
             "two solved problems of the train split are shown to the model, and the data holds none; put train.jsonl "
-            "beside test.jsonl, or show none with apps_shots = []",
+            "beside test.jsonl, or show none with apps.shots = []",
             key="apps",
         )
     return shots
@@ -246,7 +268,7 @@ def _parsed(value: Any, place: str, key: str) -> Any:
 
 
 def _task(problem: AppsProblem, examples: str, fence: str, context: Context) -> Task:
-    like_apps = context.settings.apps_comparison == "apps"
+    like_apps = context.own(AppsSettings).comparison == "apps"
 
     def programs(code: str) -> list[Program]:
         return apps_programs.programs(code, problem.cases)
@@ -263,7 +285,7 @@ def _task(problem: AppsProblem, examples: str, fence: str, context: Context) -> 
     return Task(
         f"apps/{problem.problem_id}",
         prompt,
-        context.settings.apps_max_new_tokens,
+        context.own(AppsSettings).max_new_tokens,
         expected=problem.solution,
         test=problem.first_case,
         extract=partial(program_in, names=problem.names, quotes=True) if chat else _base_answer(fence),
@@ -291,6 +313,7 @@ _APPS = Benchmark(
     needs=frozenset({"sandbox"}),
     tasks=tasks,
     metrics=metrics,
+    settings=AppsSettings,
     temperature=0.6,
     chats=True,
     ids="apps/",

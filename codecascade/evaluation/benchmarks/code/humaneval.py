@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
 
 from codecascade.evaluation.answers.python_code import behind, sanitized
 from codecascade.evaluation.answers.replies import program_in
@@ -15,7 +18,7 @@ from codecascade.evaluation.data import Data, Record, load, need
 from codecascade.evaluation.drawing import subset
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.rates import answers, pass_rates
-from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
 from codecascade.evaluation.task import (
     Benchmark,
     Context,
@@ -68,6 +71,22 @@ _PREFILL = (
 )
 
 
+class HumanEvalSettings(BenchmarkSettings):
+    """``[evaluate.humaneval]``."""
+
+    key = "humaneval"
+    asking: ClassVar[frozenset[str]] = frozenset({"max_new_tokens", "stops", "strip"})
+
+    problems: Count | None = Field(None, description="a subset of the 164 problems; none: all")
+    stops: Literal["codex", "bigcode", "evalplus", "none"] = Field(
+        "codex", description="the strings that end a completion: Codex paper's five, or another harness's"
+    )
+    strip: bool = Field(
+        False, description="prompts without white space at their ends (bigcode), rather than as they are"
+    )
+    max_new_tokens: Count = Field(512, description="tokens per completion, at most")
+
+
 @dataclass(frozen=True)
 class HumanEvalProblem:
     """``canonical_solution`` is the function's body only; ``test`` defines ``check(candidate)``."""
@@ -102,9 +121,8 @@ def problems_of(records: Iterable[Record]) -> list[HumanEvalProblem]:
 
 
 def humaneval_tasks(context: Context) -> list[Task]:
-    """All problems, or the subset that ``humaneval_problems`` asks for."""
-    settings = context.settings
-    problems = subset(humaneval_problems(context.data), settings.humaneval_problems, settings.seed)
+    """All problems, or the subset that ``humaneval.problems`` asks for."""
+    problems = subset(humaneval_problems(context.data), context.own(HumanEvalSettings).problems, context.seed)
     return [completion_task(problem, problem.check, context) for problem in problems]
 
 
@@ -112,7 +130,7 @@ def completion_task(
     problem: HumanEvalProblem, check: str, context: Context, *, timeout: float | None = None
 ) -> Task:
     """A function to be completed, and ``check`` to be run after it (with a limit in CPU seconds)."""
-    settings = context.settings
+    settings = context.own(HumanEvalSettings)
     apart = split(check, problem.prompt + problem.canonical_solution, problem.entry_point)
 
     def programs(completion: str) -> Sequence[Program]:
@@ -125,11 +143,11 @@ def completion_task(
     def from_reply(text: str) -> str:
         return from_solution(sanitized(program_in(text, {problem.entry_point}), problem.entry_point))
 
-    chats = in_chat(settings, context.model)
+    chats = in_chat(context.settings, context.model)
     return Task(
         problem.task_id,
         _prompt(problem.prompt, settings, chats),
-        settings.humaneval_max_new_tokens,
+        settings.max_new_tokens,
         expected=problem.canonical_solution,
         test=problem.test,
         extract=from_reply if chats else unchanged,
@@ -138,16 +156,14 @@ def completion_task(
     )
 
 
-def _prompt(prompt: str, settings: EvaluateSettings, chats: bool) -> Prompt:
+def _prompt(prompt: str, settings: HumanEvalSettings, chats: bool) -> Prompt:
     if chats:
         messages = (Message("user", _INSTRUCTION.format(prompt=prompt.strip())),)
         return Dialogue(messages, _PREFILL, ("\n```",))
-    return Continuation(
-        prompt.strip() if settings.humaneval_strip else prompt, STOPS[settings.humaneval_stops]
-    )
+    return Continuation(prompt.strip() if settings.strip else prompt, STOPS[settings.stops])
 
 
-def in_chat(settings: EvaluateSettings, model: Model) -> bool:
+def in_chat(settings: CommonSettings, model: Model) -> bool:
     """Whether the model is to be asked in its chat format."""
     return settings.chat == "always" or (settings.chat == "auto" and model.is_chat)
 
@@ -175,6 +191,7 @@ _HUMANEVAL = Benchmark(
     frozenset({"sandbox"}),
     tasks=humaneval_tasks,
     metrics=pass_metrics,
+    settings=HumanEvalSettings,
     chats=True,
     ids=r"HumanEval/\d+$",
 )

@@ -17,7 +17,11 @@ from functools import partial
 from typing import Any
 
 from codecascade.evaluation.answers.python_code import behind
-from codecascade.evaluation.benchmarks.code.humaneval import HumanEvalProblem, completion_task
+from codecascade.evaluation.benchmarks.code.humaneval import (
+    HumanEvalProblem,
+    HumanEvalSettings,
+    completion_task,
+)
 from codecascade.evaluation.data import Data, load, need
 from codecascade.evaluation.drawing import subset
 from codecascade.evaluation.metrics import Metric
@@ -74,10 +78,9 @@ for __arguments in {inputs}:
 
 
 def plus_tasks(context: Context) -> list[Task]:
-    """All problems, or the subset that ``humaneval_problems`` asks for."""
+    """All problems, or the subset that ``humaneval.problems`` asks for."""
     records = load("humaneval_plus", DATA, context.data, dict.fromkeys(_PROGRAM_FIELDS, str))
-    settings = context.settings
-    chosen = subset(records, settings.humaneval_problems, settings.seed)
+    chosen = subset(records, context.own(HumanEvalSettings).problems, context.seed)
     return [_task(place, row, context) for place, row in chosen]
 
 
@@ -152,6 +155,7 @@ BENCHMARKS = (
         frozenset({"sandbox"}),
         tasks=plus_tasks,
         metrics=plus_metrics,
+        settings=HumanEvalSettings,
         chats=True,
         ids=r"HumanEval/\d+$",
     ),

@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from pydantic import Field
+
 from codecascade.evaluation.answers.python_code import bound_names, declares, names_read, parsed
 from codecascade.evaluation.answers.replies import program_in, without_thoughts
 from codecascade.evaluation.answers.texts import cut
 from codecascade.evaluation.benchmarks.code.humaneval import in_chat, pass_metrics
 from codecascade.evaluation.data import Data, load
+from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.task import (
     Benchmark,
     Context,
@@ -47,6 +50,14 @@ _BLOCK = (
     "{tests}\n"
 )
 _TAGGED = re.compile(r"\[PYTHON\](.*?)(?:\[/PYTHON\]|\Z)", re.DOTALL)
+
+
+class MbppSettings(BenchmarkSettings):
+    """``[evaluate.mbpp]``."""
+
+    key = "mbpp"
+
+    max_new_tokens: Count = Field(512, description="tokens per answer, at most")
 
 
 @dataclass(frozen=True)
@@ -146,7 +157,7 @@ def _task(problem: MbppProblem, prompt: Prompt, context: Context, *, tagged: boo
     return Task(
         problem.task_id,
         prompt,
-        context.settings.mbpp_max_new_tokens,
+        context.own(MbppSettings).max_new_tokens,
         expected=problem.code,
         test=problem.check.strip(),
         extract=partial(tagged_code, names=problem.functions) if tagged else partial(cut, stops=STOPS),
@@ -186,6 +197,7 @@ _MBPP = Benchmark(
     frozenset({"sandbox"}),
     tasks=mbpp_tasks,
     metrics=pass_metrics,
+    settings=MbppSettings,
     ids=r"(MBPP|Mbpp)/\d+$",
 )
 BENCHMARKS = (
@@ -199,6 +211,7 @@ BENCHMARKS = (
         frozenset({"sandbox"}),
         tasks=mbpp_zero_shot_tasks,
         metrics=pass_metrics,
+        settings=MbppSettings,
         ids=r"(MBPP|Mbpp)/\d+$",
         chats=True,
     ),

@@ -13,10 +13,13 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
+from pydantic import Field
+
 from codecascade.evaluation import rates
 from codecascade.evaluation.answers.texts import cut
 from codecascade.evaluation.data import Data, Record, load, need
 from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Program, Row, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
@@ -44,11 +47,19 @@ _FIELD = {"go": "go_test.go"}
 _FIELDS = {"name": str, "language": str, "prompt": str, "tests": str}
 
 
+class MultiplESettings(BenchmarkSettings):
+    """``[evaluate.multipl_e]``."""
+
+    key = "multipl_e"
+
+    max_new_tokens: Count = Field(512, description="tokens per completion, at most")
+
+
 def tasks(language: str, context: Context) -> list[Task]:
     """The problems of one language, 154 to 161 of them."""
     name, data = f"multipl_e_{language}", _data(language)
     return [
-        _task(record, language, context.settings.multipl_e_max_new_tokens)
+        _task(record, language, context.own(MultiplESettings).max_new_tokens)
         for record in load(name, data, context.data, _FIELDS)
     ]
 
@@ -80,6 +91,7 @@ def _benchmark(language: str) -> Benchmark:
         tasks=partial(tasks, language),
         metrics=metrics,
         notes=partial(notes, language),
+        settings=MultiplESettings,
         ids=r"HumanEval_\d+_",
     )
 

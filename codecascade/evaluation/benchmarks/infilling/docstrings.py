@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from pydantic import Field
+
 from codecascade.evaluation.answers.similarity import docstring_bleu
 from codecascade.evaluation.answers.texts import first_line
 from codecascade.evaluation.data import Data, load, need
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric
 from codecascade.evaluation.rates import answers, mean
+from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Gap, Row, Task
 from codecascade.sandbox.outcome import Outcome
 
@@ -28,6 +31,14 @@ _STRING = re.compile(r"\"\"\"|'''|\"|'")
 _SIGNATURE_END = re.compile(r":[ \t]*(?:#[^\n]*)?\n")
 
 
+class DocstringsSettings(BenchmarkSettings):
+    """``[evaluate.docstrings]``."""
+
+    key = "docstrings"
+
+    max_new_tokens: Count = Field(128, description="tokens per docstring, at most")
+
+
 def tasks(context: Context) -> list[Task]:
     """One gap a function; the reference is the first paragraph of its docstring, as tokens."""
     made: list[Task] = []
@@ -40,7 +51,7 @@ def tasks(context: Context) -> list[Task]:
             Task(
                 f"docstrings/{len(made)}",
                 Gap(prefix, suffix, layouts[0]) if layouts else Continuation(prefix),
-                context.settings.docstrings_max_new_tokens,
+                context.own(DocstringsSettings).max_new_tokens,
                 expected=reference,
                 extract=first_line,
                 judge=_judge(reference),
@@ -104,6 +115,7 @@ BENCHMARKS = (
         tasks=tasks,
         metrics=metrics,
         greedy=True,
+        settings=DocstringsSettings,
         ids="docstrings/",
     ),
 )

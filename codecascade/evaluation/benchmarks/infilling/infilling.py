@@ -22,6 +22,7 @@ from codecascade.evaluation.benchmarks.code.humaneval import DATA as HUMANEVAL
 from codecascade.evaluation.benchmarks.code.humaneval import problems_of
 from codecascade.evaluation.benchmarks.infilling.problems import (
     InfillingProblem,
+    InfillingTaskSettings,
     heldout_problems,
     published_problems,
     single_line_problems,
@@ -29,7 +30,6 @@ from codecascade.evaluation.benchmarks.infilling.problems import (
 from codecascade.evaluation.data import Data, load
 from codecascade.evaluation.drawing import subset
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric, rate
-from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import (
     Benchmark,
     Context,
@@ -51,19 +51,24 @@ def single_line_tasks(context: Context) -> list[Task]:
         problems = published_problems(records, "SingleLine")
     else:
         problems = single_line_problems(problems_of(records))
-    return infilling_tasks(chosen(problems, context.settings), context)
+    return infilling_tasks(chosen(problems, context), context)
 
 
 def heldout_tasks(context: Context) -> list[Task]:
     """Of the corpus."""
     name = "infilling_heldout"
-    problems = heldout_problems(context.needs_corpus(name), context.needs_sandbox(name), context.settings)
+    problems = heldout_problems(
+        context.needs_corpus(name),
+        context.needs_sandbox(name),
+        context.own(InfillingTaskSettings),
+        context.seed,
+    )
     return infilling_tasks(problems, context)
 
 
-def chosen(problems: Sequence[InfillingProblem], settings: EvaluateSettings) -> list[InfillingProblem]:
-    """The subset that ``infilling_problems`` asks for."""
-    return subset(problems, settings.infilling_problems, settings.seed)
+def chosen(problems: Sequence[InfillingProblem], context: Context) -> list[InfillingProblem]:
+    """The subset that ``infilling.problems`` asks for."""
+    return subset(problems, context.own(InfillingTaskSettings).problems, context.seed)
 
 
 def infilling_tasks(
@@ -74,14 +79,14 @@ def infilling_tasks(
     Args:
         whole_lines: a middle is one line, so that one which does not end by itself can be cut after it.
     """
-    settings = context.settings
+    settings = context.own(InfillingTaskSettings)
     known = context.model.infilling_formats or (LEFT_TO_RIGHT,)
-    formats = sorted(known, key=lambda layout: layout != settings.infilling_format)
+    formats = sorted(known, key=lambda layout: layout != settings.format)
     return [
         Task(
             problem.task_id,
             _prompt(problem, layout, settings),
-            settings.infilling_max_new_tokens if whole_lines else settings.infilling_span_max_new_tokens,
+            settings.max_new_tokens if whole_lines else settings.span_max_new_tokens,
             expected=problem.middle,
             test=problem.test.strip(),
             finish=partial(finished_middle, layout=layout, whole_lines=whole_lines),
@@ -95,10 +100,10 @@ def infilling_tasks(
     ]
 
 
-def _prompt(problem: InfillingProblem, layout: str, settings: EvaluateSettings) -> Prompt:
+def _prompt(problem: InfillingProblem, layout: str, settings: InfillingTaskSettings) -> Prompt:
     if layout == LEFT_TO_RIGHT:
         return next_line(problem.prefix)
-    return Gap(problem.prefix, problem.suffix, layout, settings.infilling_heal)
+    return Gap(problem.prefix, problem.suffix, layout, settings.heal)
 
 
 def middle_of(solution: str, *, prefix: str, suffix: str) -> str:
@@ -173,7 +178,7 @@ def infilling_notes(rows: Sequence[Row], context: Context) -> list[str]:
     notes = []
     if layout != "psm":
         notes.append(f"exact_match, pass@1 and ended are of the layout {layout.upper()}.")
-    if not context.settings.infilling_heal:
+    if not context.own(InfillingTaskSettings).heal:
         notes.append("SPM is without token healing.")
     return notes
 
@@ -189,7 +194,7 @@ def _published(kind: str) -> Data:
 
 def _published_tasks(kind: str, name: str, data: Data, context: Context) -> list[Task]:
     problems = published_problems(load(name, data, context.data, {}), kind)
-    return infilling_tasks(chosen(problems, context.settings), context, whole_lines=False)
+    return infilling_tasks(chosen(problems, context), context, whole_lines=False)
 
 
 def _benchmark(
@@ -210,6 +215,7 @@ def _benchmark(
         tasks=tasks,
         metrics=infilling_metrics,
         notes=infilling_notes,
+        settings=InfillingTaskSettings,
         greedy=True,
         ids=ids,
     )

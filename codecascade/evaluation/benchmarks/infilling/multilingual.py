@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from codecascade.evaluation.benchmarks.infilling.infilling import middle_of
+from codecascade.evaluation.benchmarks.infilling.problems import InfillingTaskSettings
 from codecascade.evaluation.data import Data, load
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric
 from codecascade.evaluation.rates import answers, grouped, mean
@@ -32,7 +33,7 @@ _FIELDS = {"name": str, "language": str, "prompt": str, "suffix": str, "canonica
 def tasks(context: Context) -> list[Task]:
     """Each line in each layout that the model knows, the one that figures are of first."""
     known = context.model.infilling_formats or (LEFT_TO_RIGHT,)
-    formats = sorted(known, key=lambda layout: layout != context.settings.infilling_format)
+    formats = sorted(known, key=lambda layout: layout != context.own(InfillingTaskSettings).format)
     seen: Counter[tuple[str, str]] = Counter()
     lines: list[tuple[str, str, dict[str, Any]]] = []
     for _, row in load("multilingual_infilling", DATA, context.data, _FIELDS):
@@ -43,7 +44,7 @@ def tasks(context: Context) -> list[Task]:
         Task(
             task_id,
             _prompt(row, layout, context),
-            context.settings.infilling_max_new_tokens,
+            context.own(InfillingTaskSettings).max_new_tokens,
             expected=row["canonical_solution"],
             judge=_judge(row["canonical_solution"]),
             fields={"language": language, "format": layout},
@@ -75,7 +76,7 @@ def _prompt(row: dict[str, Any], layout: str, context: Context) -> Prompt:
         # In most rows the line break before the masked line is in neither the prompt nor the line.
         prompt: str = row["prompt"]
         return Continuation(prompt if prompt.endswith("\n") else f"{prompt}\n", ("\n",))
-    return Gap(row["prompt"], row["suffix"], layout, context.settings.infilling_heal)
+    return Gap(row["prompt"], row["suffix"], layout, context.own(InfillingTaskSettings).heal)
 
 
 def _judge(line: str) -> Callable[[str, Sequence[Outcome]], Row]:
@@ -95,6 +96,6 @@ BENCHMARKS = (
         metrics=metrics,
         greedy=True,
         ids=r"(python|java|javascript)/HumanEval_",
-        reads=("infilling",),
+        settings=InfillingTaskSettings,
     ),
 )

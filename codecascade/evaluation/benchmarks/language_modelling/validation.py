@@ -13,14 +13,25 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from codecascade.evaluation.drawing import subset
 from codecascade.evaluation.metrics import bootstrap_ratio
+from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.task import Benchmark, Context, Scored
 from codecascade.generation.requests import Scorer, start_id
 from codecascade.ground.errors import UserError
 from codecascade.tokens.infilling import infilling_example, split_document
 from codecascade.tokens.tokenizer import Tokenizer
+
+
+class ValidationSettings(BenchmarkSettings):
+    """``[evaluate.validation]``."""
+
+    key = "validation"
+
+    documents: Count | None = Field(500, description="held-out documents whose loss is measured, at most")
+    characters: Count = Field(8000, description="longer documents are cut after this many characters")
 
 
 @dataclass(frozen=True)
@@ -35,19 +46,17 @@ class _Piece:
 def score(context: Context) -> Scored:
     """``loss``, ``bits_per_byte`` and, for a model with infilling tokens, ``infilling_loss``.
 
-    Documents are cut after ``validation_characters``, and into windows of the model's context where that is
+    Documents are cut after ``validation.characters``, and into windows of the model's context where that is
     shorter. For the infilling loss each is split at two random characters, half in PSM and half in SPM (paper,
     section 3); one that does not fit whole is left out of it. Intervals are bootstraps over documents.
     """
-    settings = context.settings
+    settings = context.own(ValidationSettings)
     table = context.needs_corpus("validation").documents("heldout", "code")
     scorer, tokenizer = context.needs_scorer("validation")
-    documents = [
-        table[place] for place in subset(range(len(table)), settings.validation_documents, settings.seed)
-    ]
+    documents = [table[place] for place in subset(range(len(table)), settings.documents, context.seed)]
     if not documents:
         raise UserError("the corpus has no held-out code", key="validation")
-    texts = [document.text[: settings.validation_characters] for document in documents]
+    texts = [document.text[: settings.characters] for document in documents]
     room = context.model.context_length
     assert room is not None
 
@@ -59,21 +68,19 @@ def score(context: Context) -> Scored:
     middles = []
     if tokenizer.infilling is not None:
         for place, text in enumerate(texts):
-            piece = _infilling(
-                tokenizer, place, text, random.Random(f"{settings.seed},{documents[place].id}")
-            )
+            piece = _infilling(tokenizer, place, text, random.Random(f"{context.seed},{documents[place].id}"))
             if len(piece.ids) <= room:
                 middles.append(piece)
 
     nats, tokens = _score(scorer, windows + middles, len(windows), len(texts), context.progress)
     sizes = np.array([len(text.encode()) for text in texts])
     metrics = {
-        "loss": bootstrap_ratio(nats[0], tokens[0], seed=settings.seed),
-        "bits_per_byte": bootstrap_ratio(nats[0] / math.log(2), sizes, seed=settings.seed),
+        "loss": bootstrap_ratio(nats[0], tokens[0], seed=context.seed),
+        "bits_per_byte": bootstrap_ratio(nats[0] / math.log(2), sizes, seed=context.seed),
     }
     scored = tokens[1] > 0
     if scored.any():
-        metrics["infilling_loss"] = bootstrap_ratio(nats[1][scored], tokens[1][scored], seed=settings.seed)
+        metrics["infilling_loss"] = bootstrap_ratio(nats[1][scored], tokens[1][scored], seed=context.seed)
     samples = [
         {
             "task_id": document.id,
@@ -127,6 +134,7 @@ BENCHMARKS = (
         "bits_per_byte",
         needs=frozenset({"corpus", "scores"}),
         higher_is_better=False,
+        settings=ValidationSettings,
         score=score,
     ),
 )

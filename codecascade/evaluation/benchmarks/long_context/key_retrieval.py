@@ -15,10 +15,14 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from codecascade.corpus.corpus import Corpus, is_corpus
 from codecascade.corpus.reading.functions import functions_of, parse
 from codecascade.evaluation.metrics import Metric, rate
+from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Row, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
@@ -27,6 +31,20 @@ _ANSWER_TOKENS = 8
 _LONGEST_BLOCK = 1500  # characters; short blocks come close to every position and length
 _QUESTION = "\nassert my_function() =="
 _TESTS = {"test", "tests", "site-packages", "dist-packages", "idlelib", "lib2to3"}
+
+
+class KeyRetrievalSettings(BenchmarkSettings):
+    """``[evaluate.key_retrieval]``."""
+
+    key = "key_retrieval"
+
+    lengths: tuple[Count, ...] = Field(
+        (4096, 8192, 16384, 24576), description="lengths of the prompts, in tokens"
+    )
+    positions: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(
+        (0.0, 0.2, 0.4), description="where the key is, relative to the prompt's length"
+    )
+    examples: Count = Field(64, description="prompts per length and position")
 
 
 @dataclass(frozen=True)
@@ -69,10 +87,9 @@ def _judge(value: int, completion: str, outcomes: Sequence[Outcome]) -> Row:
 
 def key_metrics(rows: Iterable[Row], context: Context) -> dict[str, Metric]:
     """``accuracy`` over all prompts, and that of each cell ``<length>@<position>``."""
-    settings = context.settings
+    settings = context.own(KeyRetrievalSettings)
     cells: dict[str, list[bool]] = {
-        _cell(*place): []
-        for place in product(settings.key_retrieval_lengths, settings.key_retrieval_positions)
+        _cell(*place): [] for place in product(settings.lengths, settings.positions)
     }
     for row in rows:
         cells.setdefault(row["cell"], []).append(row["passed"])
@@ -81,12 +98,12 @@ def key_metrics(rows: Iterable[Row], context: Context) -> dict[str, Metric]:
 
 
 def key_problems(context: Context) -> Iterator[KeyProblem]:
-    """``key_retrieval_examples`` prompts per length and position; the filler is the same at each position."""
-    settings, count = context.settings, context.model.count_tokens
-    blocks = _blocks(context, max(settings.key_retrieval_lengths))
-    for length, example in product(settings.key_retrieval_lengths, range(settings.key_retrieval_examples)):
-        for position in settings.key_retrieval_positions:
-            rng = random.Random(f"{settings.seed},{length},{example}")
+    """``settings.examples`` prompts per length and position; the filler is the same at each position."""
+    settings, count = context.own(KeyRetrievalSettings), context.model.count_tokens
+    blocks = _blocks(context, max(settings.lengths))
+    for length, example in product(settings.lengths, range(settings.examples)):
+        for position in settings.positions:
+            rng = random.Random(f"{context.seed},{length},{example}")
             value = rng.randint(10, 99)
             key = f'def my_function() -> int:\n    """Return the key."""\n    return {value}\n'
             prompt = _prompt(count, blocks, key, length - _ANSWER_TOKENS, position, rng)
@@ -176,6 +193,7 @@ BENCHMARKS = (
         needs=frozenset({"filler"}),
         tasks=key_tasks,
         metrics=key_metrics,
+        settings=KeyRetrievalSettings,
         greedy=True,
     ),
 )

@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pydantic import Field
+
 from codecascade.evaluation.answers.similarity import (
     code_bleu4,
     code_tokens,
@@ -25,6 +27,7 @@ from codecascade.evaluation.answers.similarity import (
 from codecascade.evaluation.data import Data, Record, holds, locate, read_records
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.rates import answers, grouped, mean
+from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Row, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
@@ -63,15 +66,29 @@ DATA = {language: _data(language) for language in LANGUAGES}
 """Where each language's examples are."""
 
 
+class LccSettings(BenchmarkSettings):
+    """``[evaluate.lcc]``."""
+
+    key = "lcc"
+
+    examples_per_bucket: Count = Field(64, description="examples per language and length, at most")
+    long_context: bool | None = Field(
+        None,
+        description="whether the model had long-context training and sees whole files, else their last 4,000 tokens; "
+        "none: if its config has 16,384 positions or more",
+    )
+    bucket_tokens: Count = Field(1024, description="width of a bucket of lengths, in words and signs")
+
+
 def tasks(context: Context) -> list[Task]:
     """The balanced examples of each language, in the order of the data."""
-    settings = context.settings
+    settings = context.own(LccSettings)
     made = []
     for language, records in _records(context).items():
         lengths = [len(code_tokens(row["context"])) for _, row in records]
         rng = random.Random(f"{context.seed},{language}")
         for place in balanced(
-            lengths, width=settings.lcc_bucket_tokens, most=settings.lcc_examples_per_bucket, rng=rng
+            lengths, width=settings.bucket_tokens, most=settings.examples_per_bucket, rng=rng
         ):
             row = records[place][1]
             made.append(_task(f"{language}/{place}", language, row, lengths[place], context))
@@ -110,8 +127,8 @@ def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
 def notes(rows: Sequence[Row], context: Context) -> list[str]:
     """What the model was taken for, and how many files were seen in part."""
     with_or_without = "with" if _is_long(context) else "without"
-    why = "" if context.settings.lcc_long_context is not None else ", by the positions of its context"
-    found = [f"The model is taken for one {with_or_without} long-context training{why} (lcc_long_context)."]
+    why = "" if context.own(LccSettings).long_context is not None else ", by the positions of its context"
+    found = [f"The model is taken for one {with_or_without} long-context training{why} (lcc.long_context)."]
     cut = sum(bool(row.get("cut")) for row in rows)
     if cut:
         found.append(
@@ -189,7 +206,7 @@ def _judge(line: str) -> Callable[[str, Sequence[Outcome]], Row]:
 
 def _is_long(context: Context) -> bool:
     """Whether the model had long-context training, as far as is known."""
-    said, length = context.settings.lcc_long_context, context.model.context_length
+    said, length = context.own(LccSettings).long_context, context.model.context_length
     return (length is None or length >= _LONG_CONTEXT) if said is None else said
 
 
@@ -233,6 +250,7 @@ BENCHMARKS = (
         metrics=metrics,
         notes=notes,
         greedy=True,
+        settings=LccSettings,
         ids=r"(python|java|csharp)/\d+$",
     ),
 )

@@ -13,15 +13,27 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from codecascade.corpus.reading.languages import kind_of, language_of
 from codecascade.evaluation.drawing import subset
 from codecascade.evaluation.metrics import Metric, bootstrap_ratio
+from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.task import Benchmark, Context, Row, Scored
 from codecascade.generation.requests import start_id
 from codecascade.ground.errors import UserError
 
 _FIRST_EDGE = 1024
+
+
+class PerplexitySettings(BenchmarkSettings):
+    """``[evaluate.perplexity]``."""
+
+    key = "perplexity"
+
+    files: Count | None = Field(50, description="files that are scored, at most; none: all")
+    tokens: Count = Field(100_000, description="longer files are cut after this many tokens")
+    min_bytes: Count = Field(50_000, description="shorter files are left out")
 
 
 class LongFile(NamedTuple):
@@ -46,14 +58,14 @@ def score(context: Context) -> Scored:
 
     Each is the exponential of the mean loss over tokens; intervals are bootstraps over files.
     """
-    settings = context.settings
+    settings = context.own(PerplexitySettings)
     scorer, tokenizer = context.needs_scorer("perplexity")
     files = long_files(context)
-    ends = edges(settings.perplexity_tokens)
+    ends = edges(settings.tokens)
     nats, counts = np.zeros((2, len(files), len(ends)))
     rows: list[Row] = []
     for place, file in enumerate(files):
-        ids = tokenizer.encode(file.text)[: settings.perplexity_tokens]
+        ids = tokenizer.encode(file.text)[: settings.tokens]
         # One at a time: a long file's keys and values fill the memory that there is.
         [(_, scores)] = scorer.log_probabilities([[start_id(tokenizer), *ids]])
         start = 0
@@ -75,25 +87,25 @@ def score(context: Context) -> Scored:
             }
         )
         context.progress(place + 1, len(files))
-    metrics = {"perplexity": _perplexity(nats.sum(1), counts.sum(1), settings.seed)}
+    metrics = {"perplexity": _perplexity(nats.sum(1), counts.sum(1), context.seed)}
     for stretch, end in enumerate(ends):
         if (there := counts[:, stretch] > 0).any():
             metrics[f"perplexity@{end}"] = _perplexity(
-                nats[there, stretch], counts[there, stretch], settings.seed
+                nats[there, stretch], counts[there, stretch], context.seed
             )
     return Scored(metrics, rows, _notes(context, rows))
 
 
 def long_files(context: Context) -> list[LongFile]:
-    """Up to ``perplexity_files`` files of at least ``perplexity_min_bytes``, chosen by the seed, in their order.
+    """Up to ``settings.files`` files of at least ``settings.min_bytes``, chosen by the seed, in their order.
 
     Raises:
         UserError: there is no folder and no corpus, or no file is long enough.
     """
-    settings = context.settings
+    settings = context.own(PerplexitySettings)
     if context.data is not None:
-        paths = _source_files(context.data, settings.perplexity_min_bytes)
-        chosen = subset(paths, settings.perplexity_files, settings.seed)
+        paths = _source_files(context.data, settings.min_bytes)
+        chosen = subset(paths, settings.files, context.seed)
         root = context.data if context.data.is_dir() else context.data.parent
         files = [LongFile(str(path.relative_to(root)), _text(path)) for path in chosen]
         where: str | Path = context.data
@@ -101,17 +113,15 @@ def long_files(context: Context) -> list[LongFile]:
         corpus = context.needs_corpus("perplexity")
         table = corpus.documents("heldout", "code")
         places = [
-            place
-            for place, document in enumerate(table)
-            if len(document.text.encode()) >= settings.perplexity_min_bytes
+            place for place, document in enumerate(table) if len(document.text.encode()) >= settings.min_bytes
         ]
-        documents = (table[place] for place in subset(places, settings.perplexity_files, settings.seed))
+        documents = (table[place] for place in subset(places, settings.files, context.seed))
         files = [LongFile(f"{document.repository}/{document.path}", document.text) for document in documents]
         where = "the corpus"
     if not files:
         raise UserError(
-            f"{where} has no source file of {settings.perplexity_min_bytes:,} bytes or more; name a folder with "
-            "some (--data perplexity=FOLDER) or lower perplexity_min_bytes",
+            f"{where} has no source file of {settings.min_bytes:,} bytes or more; name a folder with "
+            "some (--data perplexity=FOLDER) or lower perplexity.min_bytes",
             key="perplexity",
         )
     return files
@@ -164,6 +174,7 @@ BENCHMARKS = (
         "perplexity",
         needs=frozenset({"scores", "files"}),
         higher_is_better=False,
+        settings=PerplexitySettings,
         score=score,
     ),
 )

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Annotated
+
+from pydantic import Field
 
 from codecascade.evaluation import rates
 from codecascade.evaluation.answers.replies import without_thoughts
@@ -16,6 +19,7 @@ from codecascade.evaluation.answers.texts import last_number
 from codecascade.evaluation.benchmarks.code.humaneval import in_chat
 from codecascade.evaluation.data import Data, load
 from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Dialogue, Message, Prompt, Row, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
@@ -76,6 +80,15 @@ SHOTS = (
 )
 
 
+class Gsm8kSettings(BenchmarkSettings):
+    """``[evaluate.gsm8k]``."""
+
+    key = "gsm8k"
+
+    shots: Annotated[int, Field(ge=0, le=8)] = Field(8, description="worked examples that are shown")
+    max_new_tokens: Count = Field(256, description="tokens per answer, at most")
+
+
 def tasks(context: Context) -> list[Task]:
     """The 1,319 problems of the test set."""
     made: list[Task] = []
@@ -87,7 +100,7 @@ def tasks(context: Context) -> list[Task]:
             Task(
                 f"gsm8k/{len(made)}",
                 _prompt(row["question"], context),
-                context.settings.gsm8k_max_new_tokens,
+                context.own(Gsm8kSettings).max_new_tokens,
                 expected=row["answer"],
                 test=f"the last number is {target}",
                 extract=_first_answer,
@@ -103,7 +116,7 @@ def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
 
 
 def _prompt(question: str, context: Context) -> Prompt:
-    shots = SHOTS[: context.settings.gsm8k_shots]
+    shots = SHOTS[: context.own(Gsm8kSettings).shots]
     if in_chat(context.settings, context.model):
         turns = [
             message
@@ -140,6 +153,7 @@ BENCHMARKS = (
         metrics=metrics,
         greedy=True,
         chats=True,
+        settings=Gsm8kSettings,
         ids="gsm8k/",
     ),
 )

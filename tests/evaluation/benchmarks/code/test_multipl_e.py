@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.code import multipl_e
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.running.driver import unanswerable
 from codecascade.evaluation.running.execution import judged
-from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Context, Continuation, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.languages.table import canonical_name, why_not

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.infilling import docstrings
 from codecascade.evaluation.benchmarks.infilling.docstrings import without_docstring
 from codecascade.evaluation.running.execution import judged
-from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Context, Continuation, Gap, Model
 from codecascade.ground.errors import UserError
 

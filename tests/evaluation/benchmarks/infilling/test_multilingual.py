@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.infilling import multilingual as multilingual_infilling
 from codecascade.evaluation.running.execution import judged
-from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Context, Continuation, Gap, Model
 from codecascade.ground.errors import UserError
 
@@ -32,7 +32,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_each_line_in_each_layout_scored_by_the_stripped_text(data: Path) -> None:
-    context = Context(EvaluateSettings(infilling_format="spm"), data=data)
+    context = Context(EvaluateSettings(infilling={"format": "spm"}), data=data)
     tasks = multilingual_infilling.tasks(context)
     assert [task.task_id for task in tasks[3:]] == [
         "python/HumanEval_900_add/0",
