@@ -15,6 +15,7 @@ from typing import Any
 from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.data import Data
 from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Own
 from codecascade.generation.backend import Continuation, Dialogue, Gap, Prompt
 from codecascade.generation.requests import Scorer
@@ -170,15 +171,16 @@ class Scored:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A line of the table. It has ``tasks`` and ``metrics``, or ``score``.
+    """A line of the table. It has ``tasks``, or ``score``; of either, ``scores``.
 
     Attributes:
         metric: the one that stands for the benchmark; rates are fractions of 1.
         data: where its problems come from; None if it makes them of the corpus.
         needs: what has to be there.
         tasks: all problems, in the benchmark's order (the driver takes the subset that was asked for).
-        metrics: figures with intervals, from the rows in the order of tasks and samples. Rows are read from the
-            disk as they are asked for; go through them as few times as possible.
+        scores: by metric what each problem contributes to it, from the rows in the order of tasks and samples. The
+            figures are made of it, and comparisons read it again from the samples file. Rows are read from the disk
+            as they are asked for; go through them as few times as possible.
         notes: sentences to stand beside the figures.
         score: measures without asking anything (losses).
         samples: of each problem, unless the settings ask for more than one.
@@ -196,7 +198,7 @@ class Benchmark:
     needs: frozenset[Need] = frozenset()
     higher_is_better: bool = True
     tasks: Callable[[Context], list[Task]] | None = None
-    metrics: Callable[[Sequence[Row], Context], dict[str, Metric]] | None = None
+    scores: Callable[[Sequence[Row]], Mapping[str, Scores]] = field(kw_only=True)
     notes: Callable[[Sequence[Row], Context], list[str]] = lambda rows, context: []
     score: Callable[[Context], Scored] | None = None
     samples: int = 1

@@ -11,8 +11,8 @@ import numpy as np
 from codecascade.evaluation.analysis.folder import Evaluation, Measured
 from codecascade.evaluation.analysis.paper import TABLES
 from codecascade.evaluation.analysis.paper.statements import departures
+from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.protocol import Column, PaperTable, belongs, remarks
-from codecascade.evaluation.analysis.scores import scores, slim
 from codecascade.evaluation.benchmarks.code.multipl_e import problem_number
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.notation import bounds, figure
@@ -161,7 +161,7 @@ def _average(columns: list[Column], evaluation: Evaluation, marks: str) -> Cell 
     by_language: list[dict[int | None, float]] = []
     for column in columns:
         measured = evaluation.benchmarks[column.benchmark]
-        found = scores(measured, column.metrics[0], slim(measured.rows()))
+        found = scores_of(measured).get(column.metrics[0])
         if found is None:
             return None
         by_language.append(

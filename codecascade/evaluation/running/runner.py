@@ -33,6 +33,7 @@ from codecascade.evaluation.running.work import (
     rows_of,
     sampling_of,
 )
+from codecascade.evaluation.scores import figures
 from codecascade.evaluation.settings import COMMON, CommonSettings
 from codecascade.evaluation.task import Benchmark, Context, Model, Row, Task
 from codecascade.generation.answers import LocalBackend
@@ -206,7 +207,6 @@ def _summed_up(
     benchmark: Benchmark, context: Context, folder: Path, work: Work, journal: Journal, inputs: Inputs
 ) -> BenchmarkResult:
     """Figures from a journal that is full; the samples file is written on the way."""
-    assert benchmark.metrics is not None
     name = benchmark.name
     write_jsonl(tasks_file(folder, name), rows_of(work.tasks))
     write_jsonl(samples_file(folder, name), rows(work, journal))
@@ -231,7 +231,7 @@ def _summed_up(
         about["tests_in_process"] = in_process
     return BenchmarkResult(
         name,
-        benchmark.metrics(samples, context),
+        figures(benchmark.scores(samples), context.seed),
         examples(folder, name),
         [*benchmark.notes(samples, context), *_notes(samples, work, context)],
         round(journal.seconds, 2),

@@ -23,8 +23,8 @@ from codecascade.evaluation.answers.texts import cut, untagged
 from codecascade.evaluation.benchmarks.code import apps_programs
 from codecascade.evaluation.benchmarks.code.humaneval import in_chat
 from codecascade.evaluation.data import Data, Type, holds, locate, need, read_records
-from codecascade.evaluation.metrics import Metric
-from codecascade.evaluation.rates import mean, pass_rates
+from codecascade.evaluation.rates import Answers, means, passes
+from codecascade.evaluation.scores import Scores, key
 from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.task import (
     Benchmark,
@@ -201,22 +201,20 @@ def choose_shots(train: Sequence[AppsProblem], ids: Sequence[int] | None) -> lis
     return shots
 
 
-def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
+def scores(rows: Sequence[Row]) -> dict[str, Scores]:
     """``pass@1`` (more samples: ``pass@5``, ``@10``, ``@100``) of all problems and of each difficulty
     (``pass@5_introductory``), and ``test_case_average``, the mean share of test cases passed."""
-    levels: dict[str, dict[str, list[float]]] = {}
-    shares: dict[str, list[float]] = {}
+    levels: dict[str, Answers] = {}
+    shares: Answers = {}
     for row in rows:
-        levels.setdefault(row["difficulty"], {}).setdefault(row["task_id"], []).append(row["passed"])
-        shares.setdefault(row["task_id"], []).append(
-            row["cases_passed"] / row["cases"] if row["cases"] else 0.0
-        )
+        levels.setdefault(row["difficulty"], {}).setdefault(key(row), []).append(row["passed"])
+        shares.setdefault(key(row), []).append(row["cases_passed"] / row["cases"] if row["cases"] else 0.0)
     everything = {task: values for level in levels.values() for task, values in level.items()}
-    found = pass_rates(everything, ks=KS, seed=context.seed)
+    found = passes(everything, ks=KS)
     for difficulty in DIFFICULTIES:
         if difficulty in levels:
-            found |= pass_rates(levels[difficulty], ks=KS, seed=context.seed, suffix=f"_{difficulty}")
-    return found | {"test_case_average": mean(shares, seed=context.seed)}
+            found |= passes(levels[difficulty], ks=KS, suffix=f"_{difficulty}")
+    return found | {"test_case_average": means(shares)}
 
 
 def _problem(place: str, row: dict[str, Any]) -> AppsProblem | None:
@@ -312,7 +310,7 @@ _APPS = Benchmark(
     data=DATA,
     needs=frozenset({"sandbox"}),
     tasks=tasks,
-    metrics=metrics,
+    scores=scores,
     settings=AppsSettings,
     temperature=0.6,
     chats=True,

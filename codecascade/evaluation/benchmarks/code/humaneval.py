@@ -16,8 +16,8 @@ from codecascade.evaluation.answers.python_code import behind, sanitized
 from codecascade.evaluation.answers.replies import program_in
 from codecascade.evaluation.data import Data, Record, load, need
 from codecascade.evaluation.drawing import subset
-from codecascade.evaluation.metrics import Metric
-from codecascade.evaluation.rates import answers, pass_rates
+from codecascade.evaluation.rates import answers, passes
+from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
 from codecascade.evaluation.task import (
     Benchmark,
@@ -178,9 +178,9 @@ def whole_program(solution: str, prompt: str) -> str:
     return solution[len(prompt) :] if solution.startswith(prompt) else "\n" + solution
 
 
-def pass_metrics(rows: Iterable[Row], context: Context) -> dict[str, Metric]:
+def pass_scores(rows: Iterable[Row]) -> dict[str, Scores]:
     """``pass@1`` of single samples, or ``pass@1``, ``@10``, ``@100`` (where there are enough)."""
-    return pass_rates(answers(rows, "passed")["passed"], seed=context.seed)
+    return passes(answers(rows, "passed")["passed"])
 
 
 _HUMANEVAL = Benchmark(
@@ -190,7 +190,7 @@ _HUMANEVAL = Benchmark(
     DATA,
     frozenset({"sandbox"}),
     tasks=humaneval_tasks,
-    metrics=pass_metrics,
+    scores=pass_scores,
     settings=HumanEvalSettings,
     chats=True,
     ids=r"HumanEval/\d+$",

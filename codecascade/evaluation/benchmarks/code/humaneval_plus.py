@@ -24,8 +24,8 @@ from codecascade.evaluation.benchmarks.code.humaneval import (
 )
 from codecascade.evaluation.data import Data, load, need
 from codecascade.evaluation.drawing import subset
-from codecascade.evaluation.metrics import Metric
-from codecascade.evaluation.rates import answers, pass_rates
+from codecascade.evaluation.rates import answers, passes
+from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.task import Benchmark, Context, Row, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
@@ -137,13 +137,11 @@ def _judge(completion: str, outcomes: Sequence[Outcome]) -> Row:
     return {"base_passed": bool(outcomes) and outcomes[0].passed}
 
 
-def plus_metrics(rows: Iterable[Row], context: Context) -> dict[str, Metric]:
+def plus_scores(rows: Iterable[Row]) -> dict[str, Scores]:
     """``pass@k`` and, where the data tells the inputs apart, ``pass@k_base``."""
     found = answers(rows, "passed", "base_passed")
-    metrics = pass_rates(found["passed"], seed=context.seed)
-    if found["base_passed"]:
-        metrics |= pass_rates(found["base_passed"], seed=context.seed, suffix="_base")
-    return metrics
+    base = found["base_passed"]
+    return passes(found["passed"]) | (passes(base, suffix="_base") if base else {})
 
 
 BENCHMARKS = (
@@ -154,7 +152,7 @@ BENCHMARKS = (
         DATA,
         frozenset({"sandbox"}),
         tasks=plus_tasks,
-        metrics=plus_metrics,
+        scores=plus_scores,
         settings=HumanEvalSettings,
         chats=True,
         ids=r"HumanEval/\d+$",

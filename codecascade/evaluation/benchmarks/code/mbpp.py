@@ -20,7 +20,7 @@ from pydantic import Field
 from codecascade.evaluation.answers.python_code import bound_names, declares, names_read, parsed
 from codecascade.evaluation.answers.replies import program_in, without_thoughts
 from codecascade.evaluation.answers.texts import cut
-from codecascade.evaluation.benchmarks.code.humaneval import in_chat, pass_metrics
+from codecascade.evaluation.benchmarks.code.humaneval import in_chat, pass_scores
 from codecascade.evaluation.data import Data, load
 from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.task import (
@@ -196,7 +196,7 @@ _MBPP = Benchmark(
     DATA,
     frozenset({"sandbox"}),
     tasks=mbpp_tasks,
-    metrics=pass_metrics,
+    scores=pass_scores,
     settings=MbppSettings,
     ids=r"(MBPP|Mbpp)/\d+$",
 )
@@ -210,7 +210,7 @@ BENCHMARKS = (
         DATA,
         frozenset({"sandbox"}),
         tasks=mbpp_zero_shot_tasks,
-        metrics=pass_metrics,
+        scores=pass_scores,
         settings=MbppSettings,
         ids=r"(MBPP|Mbpp)/\d+$",
         chats=True,

@@ -15,10 +15,10 @@ from functools import partial
 
 from pydantic import Field
 
-from codecascade.evaluation import rates
 from codecascade.evaluation.answers.texts import cut
 from codecascade.evaluation.data import Data, Record, load, need
-from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.rates import answers, passes
+from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Program, Row, Task
 from codecascade.ground.errors import UserError
@@ -64,9 +64,9 @@ def tasks(language: str, context: Context) -> list[Task]:
     ]
 
 
-def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
+def scores(rows: Sequence[Row]) -> dict[str, Scores]:
     """``pass@1`` (more samples: ``pass@10``, ``pass@100``) over the problems whose programs could be run."""
-    return rates.pass_rates(rates.answers(rows, "passed")["passed"], seed=context.seed)
+    return passes(answers(rows, "passed")["passed"])
 
 
 def notes(language: str, rows: Sequence[Row], context: Context) -> list[str]:
@@ -89,7 +89,7 @@ def _benchmark(language: str) -> Benchmark:
         data=_data(language),
         needs=frozenset({"sandbox", f"toolchain:{language}"}),
         tasks=partial(tasks, language),
-        metrics=metrics,
+        scores=scores,
         notes=partial(notes, language),
         settings=MultiplESettings,
         ids=r"HumanEval_\d+_",

@@ -14,8 +14,9 @@ from pydantic import Field
 from codecascade.evaluation.answers.similarity import docstring_bleu
 from codecascade.evaluation.answers.texts import first_line
 from codecascade.evaluation.data import Data, load, need
-from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric
-from codecascade.evaluation.rates import answers, mean
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT
+from codecascade.evaluation.rates import answers, means
+from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Gap, Row, Task
 from codecascade.sandbox.outcome import Outcome
@@ -88,15 +89,13 @@ def _until(code: str, start: int, quotes: str) -> str | None:
     return None if end < 0 or (len(quotes) == 1 and "\n" in body) else body
 
 
-def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
+def scores(rows: Sequence[Row]) -> dict[str, Scores]:
     """``bleu``: the mean over functions, a fraction of 1 (published figures are 100 times this).
 
     (A model without infilling tokens sees the signature only; its figure is ``bleu_left_to_right``.)
     """
-    figure = mean(answers(rows, "bleu")["bleu"], seed=context.seed)
-    if rows[0].get("format") == LEFT_TO_RIGHT:
-        return {f"bleu_{LEFT_TO_RIGHT}": figure}
-    return {"bleu": figure}
+    left_to_right = bool(rows) and rows[0].get("format") == LEFT_TO_RIGHT
+    return {f"bleu_{LEFT_TO_RIGHT}" if left_to_right else "bleu": means(answers(rows, "bleu")["bleu"])}
 
 
 def _judge(reference: str) -> Callable[[str, Sequence[Outcome]], Row]:
@@ -113,7 +112,7 @@ BENCHMARKS = (
         "bleu",
         data=DATA,
         tasks=tasks,
-        metrics=metrics,
+        scores=scores,
         greedy=True,
         settings=DocstringsSettings,
         ids="docstrings/",

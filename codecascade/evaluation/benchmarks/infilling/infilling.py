@@ -29,7 +29,9 @@ from codecascade.evaluation.benchmarks.infilling.problems import (
 )
 from codecascade.evaluation.data import Data, load
 from codecascade.evaluation.drawing import subset
-from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric, rate
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT
+from codecascade.evaluation.rates import Answers, means
+from codecascade.evaluation.scores import Scores, key
 from codecascade.evaluation.task import (
     Benchmark,
     Context,
@@ -147,24 +149,24 @@ def finished_middle(text: str, finish_reason: str, *, layout: str, whole_lines: 
 # ---- scores ---------------------------------------------------------------------------------------------------
 
 
-def infilling_metrics(rows: Iterable[Row], context: Context) -> dict[str, Metric]:
-    """Figures of the first layout, and ``exact_match_<layout>``, ``pass@1_<layout>`` of the others."""
-    found: dict[str, dict[str, list[bool]]] = {}
+def infilling_scores(rows: Iterable[Row]) -> dict[str, Scores]:
+    """Of the first layout, and ``exact_match_<layout>``, ``pass@1_<layout>`` of the others."""
+    layouts: dict[str, dict[str, Answers]] = {}
     for row in rows:
-        of_layout = found.setdefault(row["format"], {"exact_match": [], "pass@1": [], "ended": []})
-        of_layout["exact_match"].append(row["exact_match"])
-        if "ended" in row:
-            of_layout["ended"].append(row["ended"])
-        if row.get("passed") is not None:
-            of_layout["pass@1"].append(row["passed"])
-    first, *others = found
-    metrics = {name: rate(values) for name, values in found[first].items() if values or name != "ended"}
-    if first == LEFT_TO_RIGHT:
-        return {f"{name}_{LEFT_TO_RIGHT}": metric for name, metric in metrics.items() if name != "ended"}
-    for layout in others:
-        for name in ("exact_match", "pass@1"):
-            metrics[f"{name}_{layout}"] = rate(found[layout][name])
-    return metrics
+        of_layout = layouts.setdefault(row["format"], {"exact_match": {}, "pass@1": {}, "ended": {}})
+        for name, value in zip(
+            of_layout, (row["exact_match"], row.get("passed"), row.get("ended")), strict=True
+        ):
+            if value is not None:
+                of_layout[name].setdefault(key(row), []).append(value)
+    found: dict[str, Scores] = {}
+    for layout, answers in layouts.items():
+        first = layout == next(iter(layouts)) and layout != LEFT_TO_RIGHT
+        for name, values in answers.items():
+            if name == "ended" and not (first and values):
+                continue
+            found[name if first else f"{name}_{layout}"] = means(values)
+    return found
 
 
 def infilling_notes(rows: Sequence[Row], context: Context) -> list[str]:
@@ -213,7 +215,7 @@ def _benchmark(
         data,
         frozenset({"sandbox", *needs}),
         tasks=tasks,
-        metrics=infilling_metrics,
+        scores=infilling_scores,
         notes=infilling_notes,
         settings=InfillingTaskSettings,
         greedy=True,

@@ -14,8 +14,9 @@ from typing import Any
 from codecascade.evaluation.benchmarks.infilling.infilling import middle_of
 from codecascade.evaluation.benchmarks.infilling.problems import InfillingTaskSettings
 from codecascade.evaluation.data import Data, load
-from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric
-from codecascade.evaluation.rates import answers, grouped, mean
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT
+from codecascade.evaluation.rates import answers, grouped, means
+from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Gap, Prompt, Row, Task
 from codecascade.sandbox.outcome import Outcome
 
@@ -55,19 +56,19 @@ def tasks(context: Context) -> list[Task]:
     ]
 
 
-def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
+def scores(rows: Sequence[Row]) -> dict[str, Scores]:
     """``exact_match`` of all lines and ``exact_match_<language>`` in the first layout, and the same
     with ``_psm`` or ``_spm`` at the end for each. (A model without infilling tokens has only those that end
     in ``_left_to_right``, as in :mod:`infilling`.)"""
-    found: dict[str, Metric] = {}
+    found: dict[str, Scores] = {}
     layouts = grouped(rows, "format")
     for layout, its in layouts.items():
         for language, some in {"": its, **grouped(its, "language")}.items():
             name = f"exact_match{'_' * bool(language)}{language}"
-            figure = mean(answers(some, "exact_match")["exact_match"], seed=context.seed)
-            found[f"{name}_{layout}"] = figure
+            lines = means(answers(some, "exact_match")["exact_match"])
+            found[f"{name}_{layout}"] = lines
             if layout != LEFT_TO_RIGHT and layout == next(iter(layouts)):
-                found[name] = figure
+                found[name] = lines
     return found
 
 
@@ -93,7 +94,7 @@ BENCHMARKS = (
         "exact_match",
         data=DATA,
         tasks=tasks,
-        metrics=metrics,
+        scores=scores,
         greedy=True,
         ids=r"(python|java|javascript)/HumanEval_",
         settings=InfillingTaskSettings,

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from codecascade.evaluation.drawing import subset
-from codecascade.evaluation.metrics import bootstrap_ratio
+from codecascade.evaluation.rates import ratio
+from codecascade.evaluation.scores import Scores, figures
 from codecascade.evaluation.settings import BenchmarkSettings, Count
-from codecascade.evaluation.task import Benchmark, Context, Scored
+from codecascade.evaluation.task import Benchmark, Context, Row, Scored
 from codecascade.generation.requests import Scorer, start_id
 from codecascade.ground.errors import UserError
 from codecascade.tokens.infilling import infilling_example, split_document
@@ -74,13 +75,7 @@ def score(context: Context) -> Scored:
 
     nats, tokens = _score(scorer, windows + middles, len(windows), len(texts), context.progress)
     sizes = np.array([len(text.encode()) for text in texts])
-    metrics = {
-        "loss": bootstrap_ratio(nats[0], tokens[0], seed=context.seed),
-        "bits_per_byte": bootstrap_ratio(nats[0] / math.log(2), sizes, seed=context.seed),
-    }
     scored = tokens[1] > 0
-    if scored.any():
-        metrics["infilling_loss"] = bootstrap_ratio(nats[1][scored], tokens[1][scored], seed=context.seed)
     samples = [
         {
             "task_id": document.id,
@@ -96,7 +91,19 @@ def score(context: Context) -> Scored:
         f"{len(texts) - int(scored.sum())} of {len(texts)} documents don't fit into the context whole; "
         "infilling_loss leaves them out."
     ]
-    return Scored(metrics, samples, notes if middles and not scored.all() else [])
+    notes = notes if middles and not scored.all() else []
+    return Scored(figures(scores(samples), context.seed), samples, notes)
+
+
+def scores(rows: Sequence[Row]) -> dict[str, Scores]:
+    """Losses per token and per byte, by document."""
+    found = {
+        "loss": ratio(rows, "nats", "tokens"),
+        "bits_per_byte": ratio(rows, "nats", "bytes", math.log(2)),
+    }
+    if filled := [row for row in rows if row.get("middle_tokens")]:
+        found["infilling_loss"] = ratio(filled, "middle_nats", "middle_tokens")
+    return found
 
 
 def _infilling(tokenizer: Tokenizer, place: int, text: str, rng: random.Random) -> _Piece:
@@ -136,5 +143,6 @@ BENCHMARKS = (
         higher_is_better=False,
         settings=ValidationSettings,
         score=score,
+        scores=scores,
     ),
 )

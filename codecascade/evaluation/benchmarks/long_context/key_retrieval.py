@@ -21,7 +21,8 @@ from pydantic import Field
 
 from codecascade.corpus.corpus import Corpus, is_corpus
 from codecascade.corpus.reading.functions import functions_of, parse
-from codecascade.evaluation.metrics import Metric, rate
+from codecascade.evaluation.rates import Answers, means
+from codecascade.evaluation.scores import Scores, key
 from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Row, Task
 from codecascade.ground.errors import UserError
@@ -85,16 +86,13 @@ def _judge(value: int, completion: str, outcomes: Sequence[Outcome]) -> Row:
     return {"passed": _first_number(completion) == value}
 
 
-def key_metrics(rows: Iterable[Row], context: Context) -> dict[str, Metric]:
+def key_scores(rows: Iterable[Row]) -> dict[str, Scores]:
     """``accuracy`` over all prompts, and that of each cell ``<length>@<position>``."""
-    settings = context.own(KeyRetrievalSettings)
-    cells: dict[str, list[bool]] = {
-        _cell(*place): [] for place in product(settings.lengths, settings.positions)
-    }
+    cells: dict[str, Answers] = {}
     for row in rows:
-        cells.setdefault(row["cell"], []).append(row["passed"])
-    everything = [found for cell in cells.values() for found in cell]
-    return {"accuracy": rate(everything)} | {cell: rate(found) for cell, found in cells.items() if found}
+        cells.setdefault(row["cell"], {}).setdefault(key(row), []).append(row["passed"])
+    everything = {prompt: passed for cell in cells.values() for prompt, passed in cell.items()}
+    return {"accuracy": means(everything)} | {cell: means(found, part=True) for cell, found in cells.items()}
 
 
 def key_problems(context: Context) -> Iterator[KeyProblem]:
@@ -192,7 +190,7 @@ BENCHMARKS = (
         "accuracy",
         needs=frozenset({"filler"}),
         tasks=key_tasks,
-        metrics=key_metrics,
+        scores=key_scores,
         settings=KeyRetrievalSettings,
         greedy=True,
     ),

@@ -25,8 +25,8 @@ from codecascade.evaluation.answers.similarity import (
     equal_tokens,
 )
 from codecascade.evaluation.data import Data, Record, holds, locate, read_records
-from codecascade.evaluation.metrics import Metric
-from codecascade.evaluation.rates import answers, grouped, mean
+from codecascade.evaluation.rates import answers, grouped, means
+from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Row, Task
 from codecascade.ground.errors import UserError
@@ -114,13 +114,13 @@ def balanced(lengths: Sequence[int], *, width: int, most: int, rng: random.Rando
     return sorted(chosen)
 
 
-def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
+def scores(rows: Sequence[Row]) -> dict[str, Scores]:
     """``exact_match``, ``bleu`` and ``edit_similarity``, over all examples and by language (``bleu_java``)."""
     found = {}
     for language, some in {"": rows, **grouped(rows, "language")}.items():
-        scores = answers(some, *_SCORES)
+        values = answers(some, *_SCORES)
         for name in _SCORES:
-            found[f"{name}{'_' * bool(language)}{language}"] = mean(scores[name], seed=context.seed)
+            found[f"{name}{'_' * bool(language)}{language}"] = means(values[name])
     return found
 
 
@@ -247,7 +247,7 @@ BENCHMARKS = (
         "exact_match",
         data=replace(DATA["python"], files=tuple(name for each in DATA.values() for name in each.files)),
         tasks=tasks,
-        metrics=metrics,
+        scores=scores,
         notes=notes,
         greedy=True,
         settings=LccSettings,

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from codecascade.corpus.reading.languages import kind_of, language_of
 from codecascade.evaluation.drawing import subset
-from codecascade.evaluation.metrics import Metric, bootstrap_ratio
+from codecascade.evaluation.scores import Scores, figures, key
 from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.task import Benchmark, Context, Row, Scored
 from codecascade.generation.requests import start_id
@@ -67,11 +68,11 @@ def score(context: Context) -> Scored:
     for place, file in enumerate(files):
         ids = tokenizer.encode(file.text)[: settings.tokens]
         # One at a time: a long file's keys and values fill the memory that there is.
-        [(_, scores)] = scorer.log_probabilities([[start_id(tokenizer), *ids]])
+        [(_, found)] = scorer.log_probabilities([[start_id(tokenizer), *ids]])
         start = 0
         for stretch, end in enumerate(ends):
-            nats[place, stretch] = -math.fsum(scores[start:end])
-            counts[place, stretch] = len(scores[start:end])
+            nats[place, stretch] = -math.fsum(found[start:end])
+            counts[place, stretch] = len(found[start:end])
             start = end
         rows.append(
             {
@@ -87,13 +88,28 @@ def score(context: Context) -> Scored:
             }
         )
         context.progress(place + 1, len(files))
-    metrics = {"perplexity": _perplexity(nats.sum(1), counts.sum(1), context.seed)}
-    for stretch, end in enumerate(ends):
-        if (there := counts[:, stretch] > 0).any():
-            metrics[f"perplexity@{end}"] = _perplexity(
-                nats[there, stretch], counts[there, stretch], context.seed
-            )
-    return Scored(metrics, rows, _notes(context, rows))
+    return Scored(figures(scores(rows), context.seed), rows, _notes(context, rows))
+
+
+def scores(rows: Sequence[Row]) -> dict[str, Scores]:
+    """By file, of all positions and of each stretch."""
+    ends = sorted({int(end) for row in rows for end in row["nats"]})
+    nats = np.array([[row["nats"].get(str(end), 0.0) for end in ends] for row in rows], np.float64)
+    tokens = np.array([row["tokens"] for row in rows])
+    counts = np.diff(np.minimum(tokens[:, None], [0, *ends]), axis=1).astype(np.float64)
+    texts = np.array([row["scored_bytes"] for row in rows], np.float64)
+    keys = [key(row) for row in rows]
+
+    def perplexity(nats: NDArray[np.float64], counts: NDArray[np.float64]) -> Scores:
+        there = counts > 0
+        of = tuple(each for each, is_there in zip(keys, there, strict=True) if is_there)
+        return Scores(of, nats[there], counts[there], exponential=True, texts=texts[there])
+
+    found = {"perplexity": perplexity(nats.sum(1), counts.sum(1))}
+    for place, end in enumerate(ends):
+        if counts[:, place].any():
+            found[f"perplexity@{end}"] = perplexity(nats[:, place], counts[:, place])
+    return found
 
 
 def long_files(context: Context) -> list[LongFile]:
@@ -151,11 +167,6 @@ def _ratio(nats: float, count: float) -> float | None:
     return round(nats / count, 4) if count else None
 
 
-def _perplexity(nats: Sequence[float], counts: Sequence[float], seed: int) -> Metric:
-    loss = bootstrap_ratio(nats, counts, seed=seed)
-    return Metric(math.exp(loss.value), math.exp(loss.low), math.exp(loss.high), loss.n)
-
-
 def _notes(context: Context, rows: Sequence[Row]) -> list[str]:
     length = context.model.context_length
     beyond = sum(row["tokens"] > length for row in rows) if length else 0
@@ -176,5 +187,6 @@ BENCHMARKS = (
         higher_is_better=False,
         settings=PerplexitySettings,
         score=score,
+        scores=scores,
     ),
 )

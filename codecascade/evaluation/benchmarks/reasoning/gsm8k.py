@@ -13,12 +13,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from codecascade.evaluation import rates
 from codecascade.evaluation.answers.replies import without_thoughts
 from codecascade.evaluation.answers.texts import last_number
 from codecascade.evaluation.benchmarks.code.humaneval import in_chat
 from codecascade.evaluation.data import Data, load
-from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.rates import answers, means
+from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Dialogue, Message, Prompt, Row, Task
 from codecascade.ground.errors import UserError
@@ -110,9 +110,9 @@ def tasks(context: Context) -> list[Task]:
     return made
 
 
-def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
+def scores(rows: Sequence[Row]) -> dict[str, Scores]:
     """``accuracy``: the share of problems solved (of several samples, the mean)."""
-    return {"accuracy": rates.mean(rates.answers(rows, "passed")["passed"], seed=context.seed)}
+    return {"accuracy": means(answers(rows, "passed")["passed"])}
 
 
 def _prompt(question: str, context: Context) -> Prompt:
@@ -150,7 +150,7 @@ BENCHMARKS = (
         "accuracy",
         data=DATA,
         tasks=tasks,
-        metrics=metrics,
+        scores=scores,
         greedy=True,
         chats=True,
         settings=Gsm8kSettings,

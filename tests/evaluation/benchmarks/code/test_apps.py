@@ -11,6 +11,7 @@ import pytest
 
 from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.code import apps, apps_programs
+from codecascade.evaluation.scores import figures
 from codecascade.evaluation.task import Context, Continuation, Dialogue, Model, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
@@ -258,7 +259,6 @@ def test_without_a_train_split_the_sentence_says_what_to_do(data: Path) -> None:
 
 
 def test_figures_by_difficulty(data: Path) -> None:
-    context = Context(EvaluateSettings())
     rows = [
         {"task_id": task, "difficulty": level, "passed": passed, "cases_passed": share, "cases": 4}
         for task, level, samples in [
@@ -267,7 +267,7 @@ def test_figures_by_difficulty(data: Path) -> None:
         ]
         for passed, share in samples
     ]
-    found = apps.metrics(rows, context)
+    found = figures(apps.scores(rows))
     assert found["pass@1"].value == pytest.approx(0.3) and found["pass@5"].value == pytest.approx(0.5)
     assert found["pass@1_introductory"].value == pytest.approx(0.6) and found["pass@5_interview"].value == 0
     assert found["test_case_average"].value == pytest.approx((14 / 20 + 5 / 20) / 2)

@@ -14,6 +14,7 @@ from codecascade.evaluation.answers.similarity import code_bleu4, edit_similarit
 from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.long_context import lcc
 from codecascade.evaluation.running.execution import judged
+from codecascade.evaluation.scores import figures
 from codecascade.evaluation.task import Context, Continuation, Model
 from codecascade.ground.errors import UserError
 
@@ -176,7 +177,7 @@ def test_the_next_line_by_three_scores(tmp_path: Path) -> None:
         },
     ]
     assert rows[0]["exact_match"] and rows[0]["bleu"] == pytest.approx(1.0) and not rows[1]["exact_match"]
-    found = lcc.metrics(rows, context)
+    found = figures(lcc.scores(rows))
     assert found["exact_match"].value == found["exact_match_python"].value == 0.5
     assert found["bleu"].value == pytest.approx((1 + code_bleu4("return 0 + 2", "return 0")) / 2)
     similarity = (
