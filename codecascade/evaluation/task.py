@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.data import Data
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Own
+from codecascade.evaluation.size import Size, Tokens
 from codecascade.generation.backend import Continuation, Dialogue, Gap, Prompt
 from codecascade.generation.requests import Scorer
 from codecascade.ground.errors import UserError
@@ -170,6 +171,15 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """A figure that a cascade's report shows beside the other models', under its own title."""
+
+    metric: str
+    title: str
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """A line of the table. It has ``tasks``, or ``score``; of either, ``scores``.
 
@@ -187,6 +197,16 @@ class Benchmark:
         temperature, top_p: the paper's sampling where more than one sample a problem is taken.
         ids: a regular expression of its task ids, as samples files have them.
         settings: its own, which those of a family share.
+        size: how much it asks, for ``codecascade plan``; or the tokens that it reads and writes. None: not reckoned.
+        columns: what a cascade's report shows of it, before the figures of the paper's tables (``rank`` below 100) or
+            after them; the lowest rank stands first. The figure called ``metric`` is shown in any case, last.
+        examples: a cascade's report shows some of its answers, unless a benchmark of a lower rank has some.
+        kept_out: whether its texts are kept out of every corpus: also fetched from the hub for that, only if they are
+            on this machine, or never (real code at large, of which a corpus may well hold the rest).
+        picture: what its figures ``<name>@<position>`` are drawn as: a curve over positions, or cells of a length
+            and a position (``<length>@<position>``).
+        translation: the language that it asks HumanEval's problems in; languages are correlated with each other.
+        in_words: its prompts are sentences rather than code.
         greedy: there is one greedy sample a problem, whatever is asked for.
         chats: it has a form for the chat format.
     """
@@ -207,6 +227,14 @@ class Benchmark:
     greedy: bool = False
     chats: bool = False
     settings: type[BenchmarkSettings] | None = None
+    size: Callable[[CommonSettings], Size | Tokens] | None = None
+    columns: tuple[Shown, ...] = ()
+    rank: int = 100
+    examples: bool = False
+    kept_out: Literal["fetched", "here", "never"] = "here"
+    picture: Literal["curve", "cells"] | None = None
+    translation: str = ""
+    in_words: bool = False
     ids: str = ""
 
     def sampled(self, samples: int = 200) -> Benchmark:
@@ -216,7 +244,16 @@ class Benchmark:
         samples is of the benchmark itself, unless the twin is named.
         """
         title = f"{self.title}, {samples} samples"
-        return replace(self, name=f"{self.name}_sampled", title=title, samples=samples)
+        return replace(
+            self,
+            name=f"{self.name}_sampled",
+            title=title,
+            samples=samples,
+            columns=(),
+            examples=False,
+            kept_out="here" if self.kept_out == "fetched" else self.kept_out,
+            translation="",
+        )
 
     @property
     def source(self) -> str:

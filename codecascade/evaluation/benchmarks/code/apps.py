@@ -26,6 +26,7 @@ from codecascade.evaluation.data import Data, Type, holds, locate, need, read_re
 from codecascade.evaluation.rates import Answers, means, passes
 from codecascade.evaluation.scores import Scores, key
 from codecascade.evaluation.settings import BenchmarkSettings, Count
+from codecascade.evaluation.size import Size
 from codecascade.evaluation.task import (
     Benchmark,
     Context,
@@ -312,6 +313,8 @@ _APPS = Benchmark(
     tasks=tasks,
     scores=scores,
     settings=AppsSettings,
+    size=lambda settings: Size(5_000, 1_500, 350),
+    in_words=True,
     temperature=0.6,
     chats=True,
     ids="apps/",

@@ -19,6 +19,7 @@ from codecascade.evaluation.drawing import subset
 from codecascade.evaluation.rates import answers, passes
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
+from codecascade.evaluation.size import Size
 from codecascade.evaluation.task import (
     Benchmark,
     Context,
@@ -29,6 +30,7 @@ from codecascade.evaluation.task import (
     Program,
     Prompt,
     Row,
+    Shown,
     Task,
     unchanged,
 )
@@ -183,6 +185,12 @@ def pass_scores(rows: Iterable[Row]) -> dict[str, Scores]:
     return passes(answers(rows, "passed")["passed"])
 
 
+def humaneval_size(settings: CommonSettings) -> Size:
+    """Answers are 0.7 of their limit, about."""
+    own = settings.of(HumanEvalSettings)
+    return Size(own.problems or 164, 150, round(0.7 * own.max_new_tokens))
+
+
 _HUMANEVAL = Benchmark(
     "humaneval",
     "HumanEval: completion",
@@ -192,6 +200,12 @@ _HUMANEVAL = Benchmark(
     tasks=humaneval_tasks,
     scores=pass_scores,
     settings=HumanEvalSettings,
+    size=humaneval_size,
+    columns=(Shown("pass@1", "HumanEval pass@1"),),
+    rank=50,
+    examples=True,
+    kept_out="fetched",
+    translation="Python",
     chats=True,
     ids=r"HumanEval/\d+$",
 )

@@ -21,6 +21,7 @@ from codecascade.evaluation.benchmarks.code.humaneval import (
     HumanEvalProblem,
     HumanEvalSettings,
     completion_task,
+    humaneval_size,
 )
 from codecascade.evaluation.data import Data, load, need
 from codecascade.evaluation.drawing import subset
@@ -154,6 +155,7 @@ BENCHMARKS = (
         tasks=plus_tasks,
         scores=plus_scores,
         settings=HumanEvalSettings,
+        size=humaneval_size,
         chats=True,
         ids=r"HumanEval/\d+$",
     ),

@@ -23,6 +23,7 @@ from codecascade.evaluation.answers.texts import cut
 from codecascade.evaluation.benchmarks.code.humaneval import in_chat, pass_scores
 from codecascade.evaluation.data import Data, load
 from codecascade.evaluation.settings import BenchmarkSettings, Count
+from codecascade.evaluation.size import Size
 from codecascade.evaluation.task import (
     Benchmark,
     Context,
@@ -198,6 +199,9 @@ _MBPP = Benchmark(
     tasks=mbpp_tasks,
     scores=pass_scores,
     settings=MbppSettings,
+    size=lambda settings: Size(500, 700, 350),
+    kept_out="fetched",
+    in_words=True,
     ids=r"(MBPP|Mbpp)/\d+$",
 )
 BENCHMARKS = (
@@ -212,6 +216,8 @@ BENCHMARKS = (
         tasks=mbpp_zero_shot_tasks,
         scores=pass_scores,
         settings=MbppSettings,
+        size=lambda settings: Size(500, 180, 150),
+        in_words=True,
         ids=r"(MBPP|Mbpp)/\d+$",
         chats=True,
     ),

@@ -20,6 +20,7 @@ from codecascade.evaluation.data import Data, Record, load, need
 from codecascade.evaluation.rates import answers, passes
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, Count
+from codecascade.evaluation.size import Size
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Program, Row, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
@@ -92,6 +93,8 @@ def _benchmark(language: str) -> Benchmark:
         scores=scores,
         notes=partial(notes, language),
         settings=MultiplESettings,
+        size=lambda settings: Size(159, 250, 250),
+        translation=LANGUAGES[language],
         ids=r"HumanEval_\d+_",
     )
 

@@ -18,6 +18,7 @@ from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.rates import answers, means
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, Count
+from codecascade.evaluation.size import Size
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Gap, Row, Task
 from codecascade.sandbox.outcome import Outcome
 
@@ -115,6 +116,8 @@ BENCHMARKS = (
         scores=scores,
         greedy=True,
         settings=DocstringsSettings,
+        size=lambda settings: Size(14_918, 250, 60),
+        kept_out="never",
         ids="docstrings/",
     ),
 )

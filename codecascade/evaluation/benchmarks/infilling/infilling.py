@@ -14,7 +14,7 @@ line that it writes after the prefix.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -32,6 +32,8 @@ from codecascade.evaluation.drawing import subset
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.rates import Answers, means
 from codecascade.evaluation.scores import Scores, key
+from codecascade.evaluation.settings import CommonSettings
+from codecascade.evaluation.size import Size
 from codecascade.evaluation.task import (
     Benchmark,
     Context,
@@ -40,6 +42,7 @@ from codecascade.evaluation.task import (
     Program,
     Prompt,
     Row,
+    Shown,
     Task,
 )
 from codecascade.ground.errors import UserError
@@ -207,6 +210,10 @@ def _benchmark(
     *needs: str,
     metric: str = "pass@1",
     ids: str = "",
+    size: Callable[[CommonSettings], Size],
+    columns: tuple[Shown, ...] = (),
+    rank: int = 100,
+    examples: bool = False,
 ) -> Benchmark:
     return Benchmark(
         name,
@@ -218,19 +225,54 @@ def _benchmark(
         scores=infilling_scores,
         notes=infilling_notes,
         settings=InfillingTaskSettings,
+        size=size,
+        columns=columns,
+        rank=rank,
+        examples=examples,
         greedy=True,
         ids=ids,
     )
 
 
+def _filled(metric: str, title: str) -> Iterator[Shown]:
+    """Of the layout that figures are of, and of the other."""
+    yield Shown(metric, title)
+    for layout in ("psm", "spm"):
+        yield Shown(f"{metric}_{layout}", f"{title}, {layout.upper()}")
+
+
+def _of_lines(problems: int, settings: CommonSettings) -> Size:
+    """A line has a quarter of the tokens that it may have, about."""
+    own = settings.of(InfillingTaskSettings)
+    return Size(own.problems or problems, 200, own.max_new_tokens // 4, 2)
+
+
+def _of_spans(problems: int, settings: CommonSettings) -> Size:
+    return Size(min(problems, settings.of(InfillingTaskSettings).problems or problems), 250, 80, 2)
+
+
 SINGLE_LINE = replace(HUMANEVAL, files=(*_published("SingleLineInfilling").files, *HUMANEVAL.files))
 _PUBLISHED = {
-    "infilling_multi_line": ("HumanEval: multi-line infilling", "MultiLineInfilling", "MultiLine"),
-    "infilling_random_span": ("HumanEval: random-span infilling", "RandomSpanInfilling", "RandomSpan"),
+    "infilling_multi_line": (
+        "HumanEval: multi-line infilling",
+        "MultiLineInfilling",
+        "MultiLine",
+        5_815,
+        "HumanEval, several lines, tests pass",
+    ),
+    "infilling_random_span": (
+        "HumanEval: random-span infilling",
+        "RandomSpanInfilling",
+        "RandomSpan",
+        1_640,
+        "HumanEval, random spans, tests pass",
+    ),
     "infilling_random_span_light": (
         "HumanEval: random-span infilling, light",
         "RandomSpanInfillingLight",
         "RandomSpan",
+        164,
+        "",
     ),
 }
 BENCHMARKS = (
@@ -241,6 +283,14 @@ BENCHMARKS = (
         heldout_tasks,
         "corpus",
         metric="exact_match",
+        size=partial(_of_lines, 500),
+        columns=(
+            *_filled("exact_match", "Held-out lines filled"),
+            Shown("pass@1", "Held-out lines, doctests pass"),
+            Shown("ended", "Fillings that end by themselves"),
+        ),
+        rank=10,
+        examples=True,
     ),
     _benchmark(
         "infilling_single_line",
@@ -249,6 +299,13 @@ BENCHMARKS = (
         single_line_tasks,
         metric="exact_match",
         ids="SingleLineInfilling/",
+        size=partial(_of_lines, 1033),
+        columns=(
+            *_filled("exact_match", "HumanEval lines filled"),
+            *_filled("pass@1", "HumanEval lines, tests pass"),
+        ),
+        rank=20,
+        examples=True,
     ),
     *(
         _benchmark(
@@ -257,7 +314,10 @@ BENCHMARKS = (
             _published(file),
             partial(_published_tasks, kind, name, _published(file)),
             ids=f"{kind}Infilling/",
+            size=partial(_of_spans, problems),
+            columns=tuple(_filled("pass@1", shown)) if shown else (),
+            rank=rank,
         )
-        for name, (title, file, kind) in _PUBLISHED.items()
+        for rank, (name, (title, file, kind, problems, shown)) in enumerate(_PUBLISHED.items(), 30)
     ),
 )

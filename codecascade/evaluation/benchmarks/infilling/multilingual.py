@@ -17,6 +17,7 @@ from codecascade.evaluation.data import Data, load
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.rates import answers, grouped, means
 from codecascade.evaluation.scores import Scores
+from codecascade.evaluation.size import Size
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Gap, Prompt, Row, Task
 from codecascade.sandbox.outcome import Outcome
 
@@ -98,5 +99,6 @@ BENCHMARKS = (
         greedy=True,
         ids=r"(python|java|javascript)/HumanEval_",
         settings=InfillingTaskSettings,
+        size=lambda settings: Size(4_792, 300, 20, 2),
     ),
 )

@@ -18,8 +18,9 @@ from pydantic import Field
 from codecascade.evaluation.drawing import subset
 from codecascade.evaluation.rates import ratio
 from codecascade.evaluation.scores import Scores, figures
-from codecascade.evaluation.settings import BenchmarkSettings, Count
-from codecascade.evaluation.task import Benchmark, Context, Row, Scored
+from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
+from codecascade.evaluation.size import Tokens
+from codecascade.evaluation.task import Benchmark, Context, Row, Scored, Shown
 from codecascade.generation.requests import Scorer, start_id
 from codecascade.ground.errors import UserError
 from codecascade.tokens.infilling import infilling_example, split_document
@@ -134,6 +135,12 @@ def _score(
     return nats, tokens
 
 
+def _size(settings: CommonSettings) -> Tokens:
+    """Each document is read left to right, and split for infilling; a token has four characters, about."""
+    own = settings.of(ValidationSettings)
+    return Tokens(2 * (own.documents or 1000) * own.characters // 4)
+
+
 BENCHMARKS = (
     Benchmark(
         "validation",
@@ -142,6 +149,13 @@ BENCHMARKS = (
         needs=frozenset({"corpus", "scores"}),
         higher_is_better=False,
         settings=ValidationSettings,
+        size=_size,
+        columns=(
+            Shown("loss", "Validation loss", higher_is_better=False),
+            Shown("infilling_loss", "Infilling loss", higher_is_better=False),
+            Shown("bits_per_byte", "Bits per byte", higher_is_better=False),
+        ),
+        rank=120,
         score=score,
         scores=scores,
     ),

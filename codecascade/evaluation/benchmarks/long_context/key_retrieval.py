@@ -23,8 +23,9 @@ from codecascade.corpus.corpus import Corpus, is_corpus
 from codecascade.corpus.reading.functions import functions_of, parse
 from codecascade.evaluation.rates import Answers, means
 from codecascade.evaluation.scores import Scores, key
-from codecascade.evaluation.settings import BenchmarkSettings, Count
-from codecascade.evaluation.task import Benchmark, Context, Continuation, Row, Task
+from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
+from codecascade.evaluation.size import Tokens
+from codecascade.evaluation.task import Benchmark, Context, Continuation, Row, Shown, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
 
@@ -183,6 +184,12 @@ def _first_number(text: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def _size(settings: CommonSettings) -> Tokens:
+    own = settings.of(KeyRetrievalSettings)
+    cells = len(own.positions) * own.examples
+    return Tokens(sum(own.lengths) * cells, _ANSWER_TOKENS * len(own.lengths) * cells)
+
+
 BENCHMARKS = (
     Benchmark(
         "key_retrieval",
@@ -192,6 +199,10 @@ BENCHMARKS = (
         tasks=key_tasks,
         scores=key_scores,
         settings=KeyRetrievalSettings,
+        size=_size,
+        columns=(Shown("accuracy", "Keys retrieved"),),
+        rank=110,
+        picture="cells",
         greedy=True,
     ),
 )

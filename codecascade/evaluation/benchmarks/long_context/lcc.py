@@ -28,6 +28,7 @@ from codecascade.evaluation.data import Data, Record, holds, locate, read_record
 from codecascade.evaluation.rates import answers, grouped, means
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, Count
+from codecascade.evaluation.size import Size
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Row, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
@@ -251,6 +252,8 @@ BENCHMARKS = (
         notes=notes,
         greedy=True,
         settings=LccSettings,
+        size=lambda settings: Size(1_472, 8_000, 20),
+        kept_out="never",
         ids=r"(python|java|csharp)/\d+$",
     ),
 )

@@ -19,7 +19,8 @@ from pydantic import Field
 from codecascade.corpus.reading.languages import kind_of, language_of
 from codecascade.evaluation.drawing import subset
 from codecascade.evaluation.scores import Scores, figures, key
-from codecascade.evaluation.settings import BenchmarkSettings, Count
+from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
+from codecascade.evaluation.size import Tokens
 from codecascade.evaluation.task import Benchmark, Context, Row, Scored
 from codecascade.generation.requests import start_id
 from codecascade.ground.errors import UserError
@@ -178,6 +179,12 @@ def _notes(context: Context, rows: Sequence[Row]) -> list[str]:
     ]
 
 
+def _size(settings: CommonSettings) -> Tokens:
+    """Files are half as long as they may be, about."""
+    own = settings.of(PerplexitySettings)
+    return Tokens((own.files or 200) * own.tokens // 2)
+
+
 BENCHMARKS = (
     Benchmark(
         "perplexity",
@@ -186,6 +193,8 @@ BENCHMARKS = (
         needs=frozenset({"scores", "files"}),
         higher_is_better=False,
         settings=PerplexitySettings,
+        size=_size,
+        picture="curve",
         score=score,
         scores=scores,
     ),

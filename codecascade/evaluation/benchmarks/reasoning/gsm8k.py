@@ -20,6 +20,7 @@ from codecascade.evaluation.data import Data, load
 from codecascade.evaluation.rates import answers, means
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, Count
+from codecascade.evaluation.size import Size
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Dialogue, Message, Prompt, Row, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
@@ -154,6 +155,8 @@ BENCHMARKS = (
         greedy=True,
         chats=True,
         settings=Gsm8kSettings,
+        size=lambda settings: Size(1_319, 1_000, 150),
+        in_words=True,
         ids="gsm8k/",
     ),
 )
