@@ -18,6 +18,7 @@ from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Own
 from codecascade.evaluation.size import Size, Tokens
+from codecascade.evaluation.statements import Stated
 from codecascade.generation.backend import Continuation, Dialogue, Gap, Prompt
 from codecascade.generation.requests import Scorer
 from codecascade.ground.errors import UserError
@@ -207,6 +208,7 @@ class Benchmark:
             and a position (``<length>@<position>``).
         translation: the language that it asks HumanEval's problems in; languages are correlated with each other.
         in_words: its prompts are sentences rather than code.
+        stated: what the paper says of each of its settings, if it stands in a table of the paper.
         greedy: there is one greedy sample a problem, whatever is asked for.
         chats: it has a form for the chat format.
     """
@@ -235,6 +237,7 @@ class Benchmark:
     picture: Literal["curve", "cells"] | None = None
     translation: str = ""
     in_words: bool = False
+    stated: Stated | None = None
     ids: str = ""
 
     def sampled(self, samples: int = 200) -> Benchmark:

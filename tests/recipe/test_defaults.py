@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from codecascade.evaluation.analysis.paper import TABLE_5, TABLE_18, TABLES
-from codecascade.evaluation.analysis.paper.statements import STATEMENTS, departures
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.running.runner import settings_of
+from codecascade.evaluation.statements import departures
 from codecascade.recipe import Recipe, make_recipe, read_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -181,10 +181,10 @@ def test_a_run_by_the_papers_recipe_has_no_mark_that_could_be_helped() -> None:
     recipe = read_recipe(RECIPES / "code-llama-7b.toml")
     for settings in (recipe.evaluate, *(stage.evaluate for stage in recipe.stage)):
         for name in settings.benchmarks:
-            if name in STATEMENTS:
+            if (stated := BENCHMARKS[name].stated) is not None:
                 asked = {"asked_in_chat": name == "mbpp_zero_shot"}
-                found = departures(name, settings_of(BENCHMARKS[name], settings) | asked)
+                found = departures(stated, settings_of(BENCHMARKS[name], settings) | asked)
                 ours = [
                     each for each in found if not each.startswith("our choices, for the paper says nothing")
                 ]
-                assert ours == list(STATEMENTS[name].always), name
+                assert ours == list(stated.always), name

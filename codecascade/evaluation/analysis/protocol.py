@@ -1,7 +1,7 @@
 """What a figure of the paper was measured by, and in what a figure of ours differs from that.
 
 What differs from column to column (samples, temperature, problems) is a :class:`Protocol`; what holds for a whole
-benchmark is in :mod:`codecascade.evaluation.analysis.paper.statements`.
+benchmark is stated beside its tasks (:mod:`codecascade.evaluation.statements`).
 """
 
 from __future__ import annotations

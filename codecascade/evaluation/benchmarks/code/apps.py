@@ -14,18 +14,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import Field
+from typing import Any
 
 from codecascade.evaluation.answers.replies import program_in
 from codecascade.evaluation.answers.texts import cut, untagged
 from codecascade.evaluation.benchmarks.code import apps_programs
+from codecascade.evaluation.benchmarks.code.apps_settings import STATED, AppsSettings
 from codecascade.evaluation.benchmarks.code.humaneval import in_chat
 from codecascade.evaluation.data import Data, Type, holds, locate, need, read_records
 from codecascade.evaluation.rates import Answers, means, passes
 from codecascade.evaluation.scores import Scores, key
-from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.size import Size
 from codecascade.evaluation.task import (
     Benchmark,
@@ -68,25 +66,6 @@ _FIELDS: dict[str, Type] = {
 }
 _SHOWN = 1_000  # characters of a test case
 _MOST_IN_A_SHOT = 2_500  # characters of question and solution: two must fit a context of 4,096 tokens
-
-
-class AppsSettings(BenchmarkSettings):
-    """``[evaluate.apps]``."""
-
-    key = "apps"
-
-    shots: tuple[int, ...] | None = Field(
-        None,
-        description="problems of the train split that are shown; none: a short one of each kind; []: zero-shot",
-    )
-    comparison: Literal["apps", "tokens"] = Field(
-        "apps",
-        description="how answers are compared: as APPS' own runner, which passes some wrong ones, or token by token",
-    )
-    fence: Literal["backticks", "quotes"] = Field(
-        "backticks", description="what an answer is wrapped in: ``` or, as the paper is typeset, '''"
-    )
-    max_new_tokens: Count = Field(512, description="tokens per answer, at most")
 
 
 @dataclass(frozen=True)
@@ -313,6 +292,7 @@ _APPS = Benchmark(
     tasks=tasks,
     scores=scores,
     settings=AppsSettings,
+    stated=STATED,
     size=lambda settings: Size(5_000, 1_500, 350),
     in_words=True,
     temperature=0.6,

@@ -20,6 +20,14 @@ from codecascade.evaluation.rates import answers, passes
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
 from codecascade.evaluation.size import Size
+from codecascade.evaluation.statements import (
+    TEN_SECONDS,
+    at_most,
+    chat_is,
+    elsewhere,
+    ours_where_continued,
+    stated,
+)
 from codecascade.evaluation.task import (
     Benchmark,
     Context,
@@ -191,6 +199,23 @@ def humaneval_size(settings: CommonSettings) -> Size:
     return Size(own.problems or 164, 150, round(0.7 * own.max_new_tokens))
 
 
+_STATED = stated(
+    HumanEvalSettings,
+    {
+        "problems": elsewhere("the number of problems is compared"),
+        "stops": ours_where_continued(lambda value: f"the stop strings are those of {value}"),
+        "strip": ours_where_continued(
+            lambda value: "prompts are stripped at their ends" if value else "prompts are not stripped"
+        ),
+        "max_new_tokens": at_most("an answer"),
+    },
+    chat_is(
+        False,
+        "asked in the chat format for a code block, of which what the function needs is run; the paper's prompt "
+        "is the function's head, continued",
+    ),
+    silent=(TEN_SECONDS,),
+)
 _HUMANEVAL = Benchmark(
     "humaneval",
     "HumanEval: completion",
@@ -206,6 +231,7 @@ _HUMANEVAL = Benchmark(
     examples=True,
     kept_out="fetched",
     translation="Python",
+    stated=_STATED,
     chats=True,
     ids=r"HumanEval/\d+$",
 )

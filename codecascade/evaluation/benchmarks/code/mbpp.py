@@ -24,6 +24,7 @@ from codecascade.evaluation.benchmarks.code.humaneval import in_chat, pass_score
 from codecascade.evaluation.data import Data, load
 from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.size import Size
+from codecascade.evaluation.statements import TEN_SECONDS, at_most, chat_is, stated
 from codecascade.evaluation.task import (
     Benchmark,
     Context,
@@ -200,6 +201,12 @@ _MBPP = Benchmark(
     scores=pass_scores,
     settings=MbppSettings,
     size=lambda settings: Size(500, 700, 350),
+    stated=stated(
+        MbppSettings,
+        {"max_new_tokens": at_most("an answer")},
+        asking=("the shots are the tasks 2, 3 and 4 in the prompt of the data's authors",),
+        silent=(TEN_SECONDS,),
+    ),
     kept_out="fetched",
     in_words=True,
     ids=r"(MBPP|Mbpp)/\d+$",
@@ -217,6 +224,15 @@ BENCHMARKS = (
         scores=pass_scores,
         settings=MbppSettings,
         size=lambda settings: Size(500, 180, 150),
+        stated=stated(
+            MbppSettings,
+            {"max_new_tokens": at_most("an answer")},
+            chat_is(
+                True,
+                "asked without a chat format, behind an opened tag; the paper asks its Instruct models in theirs",
+            ),
+            silent=(TEN_SECONDS,),
+        ),
         in_words=True,
         ids=r"(MBPP|Mbpp)/\d+$",
         chats=True,

@@ -21,6 +21,7 @@ from codecascade.evaluation.rates import answers, passes
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.size import Size
+from codecascade.evaluation.statements import TEN_SECONDS, at_most, stated
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Program, Row, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
@@ -81,6 +82,14 @@ def notes(language: str, rows: Sequence[Row], context: Context) -> list[str]:
     ]
 
 
+_PAPERS = ("cpp", "java", "php", "ts", "cs", "sh")
+_STATED = stated(
+    MultiplESettings,
+    {"max_new_tokens": at_most("an answer")},
+    silent=("the language's compiler or interpreter", TEN_SECONDS),
+)
+
+
 def _benchmark(language: str) -> Benchmark:
     """The table's line of one language."""
     return Benchmark(
@@ -95,6 +104,7 @@ def _benchmark(language: str) -> Benchmark:
         settings=MultiplESettings,
         size=lambda settings: Size(159, 250, 250),
         translation=LANGUAGES[language],
+        stated=_STATED if language in _PAPERS else None,
         ids=r"HumanEval_\d+_",
     )
 

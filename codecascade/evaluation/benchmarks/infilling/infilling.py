@@ -22,10 +22,14 @@ from codecascade.evaluation.benchmarks.code.humaneval import DATA as HUMANEVAL
 from codecascade.evaluation.benchmarks.code.humaneval import problems_of
 from codecascade.evaluation.benchmarks.infilling.problems import (
     InfillingProblem,
-    InfillingTaskSettings,
     heldout_problems,
     published_problems,
     single_line_problems,
+)
+from codecascade.evaluation.benchmarks.infilling.settings import (
+    STATED_OF_LINES,
+    STATED_OF_SPANS,
+    InfillingTaskSettings,
 )
 from codecascade.evaluation.data import Data, load
 from codecascade.evaluation.drawing import subset
@@ -34,6 +38,7 @@ from codecascade.evaluation.rates import Answers, means
 from codecascade.evaluation.scores import Scores, key
 from codecascade.evaluation.settings import CommonSettings
 from codecascade.evaluation.size import Size
+from codecascade.evaluation.statements import Stated
 from codecascade.evaluation.task import (
     Benchmark,
     Context,
@@ -214,6 +219,7 @@ def _benchmark(
     columns: tuple[Shown, ...] = (),
     rank: int = 100,
     examples: bool = False,
+    stated: Stated | None = None,
 ) -> Benchmark:
     return Benchmark(
         name,
@@ -229,6 +235,7 @@ def _benchmark(
         columns=columns,
         rank=rank,
         examples=examples,
+        stated=stated,
         greedy=True,
         ids=ids,
     )
@@ -305,6 +312,7 @@ BENCHMARKS = (
             *_filled("pass@1", "HumanEval lines, tests pass"),
         ),
         rank=20,
+        stated=STATED_OF_LINES,
         examples=True,
     ),
     *(
@@ -317,6 +325,7 @@ BENCHMARKS = (
             size=partial(_of_spans, problems),
             columns=tuple(_filled("pass@1", shown)) if shown else (),
             rank=rank,
+            stated=STATED_OF_SPANS if shown else None,
         )
         for rank, (name, (title, file, kind, problems, shown)) in enumerate(_PUBLISHED.items(), 30)
     ),

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from codecascade.evaluation.benchmarks.infilling.infilling import middle_of
-from codecascade.evaluation.benchmarks.infilling.problems import InfillingTaskSettings
+from codecascade.evaluation.benchmarks.infilling.settings import STATED_OF_LANGUAGES, InfillingTaskSettings
 from codecascade.evaluation.data import Data, load
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.rates import answers, grouped, means
@@ -99,6 +99,7 @@ BENCHMARKS = (
         greedy=True,
         ids=r"(python|java|javascript)/HumanEval_",
         settings=InfillingTaskSettings,
+        stated=STATED_OF_LANGUAGES,
         size=lambda settings: Size(4_792, 300, 20, 2),
     ),
 )

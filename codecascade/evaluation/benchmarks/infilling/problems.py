@@ -11,16 +11,13 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from typing import ClassVar, Literal, Self
-
-from pydantic import Field, model_validator
 
 from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.documents import Document
 from codecascade.corpus.reading.functions import Function, functions_of, parse
 from codecascade.evaluation.benchmarks.code.humaneval import HumanEvalProblem
+from codecascade.evaluation.benchmarks.infilling.settings import InfillingTaskSettings
 from codecascade.evaluation.data import Record, need
-from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.sandbox.splitting import TOGETHER, Split, split
@@ -34,33 +31,6 @@ for _test in _doctest.DocTestFinder().find({name}, {name!r}, False, globals()):
     _runner.run(_test)
 assert _runner.tries and not _runner.failures
 """
-
-
-class InfillingTaskSettings(BenchmarkSettings):
-    """``[evaluate.infilling]``."""
-
-    key = "infilling"
-    asking: ClassVar[frozenset[str]] = frozenset({"max_new_tokens", "span_max_new_tokens", "heal"})
-
-    problems: Count | None = Field(
-        500, description="problems of each infilling benchmark, at most; none: all"
-    )
-    format: Literal["psm", "spm"] = Field(
-        "psm", description="the layout that exact_match and pass@1 are of, where the model's family knows it"
-    )
-    heal: bool = Field(True, description="SPM with token healing (the paper's is without)")
-    max_new_tokens: Count = Field(128, description="tokens per line that is filled in, at most")
-    span_max_new_tokens: Count = Field(
-        512, description="tokens per middle of several lines, or of any span, at most"
-    )
-    min_characters: Count = Field(150, description="shortest held-out function, in characters")
-    max_characters: Count = Field(700, description="longest held-out function, in characters")
-
-    @model_validator(mode="after")
-    def _sizes_in_order(self) -> Self:
-        if self.min_characters > self.max_characters:
-            raise ValueError("min_characters must not exceed max_characters")
-        return self
 
 
 @dataclass(frozen=True)

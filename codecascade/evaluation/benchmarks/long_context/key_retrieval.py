@@ -25,6 +25,7 @@ from codecascade.evaluation.rates import Answers, means
 from codecascade.evaluation.scores import Scores, key
 from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
 from codecascade.evaluation.size import Tokens
+from codecascade.evaluation.statements import elsewhere, is_papers, stated
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Row, Shown, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
@@ -190,6 +191,21 @@ def _size(settings: CommonSettings) -> Tokens:
     return Tokens(sum(own.lengths) * cells, _ANSWER_TOKENS * len(own.lengths) * cells)
 
 
+_STATED = stated(
+    KeyRetrievalSettings,
+    {
+        "lengths": elsewhere("a column is of one length"),
+        "positions": elsewhere("a column is of one position"),
+        "examples": is_papers(
+            64, lambda value: f"prompts for each length and position: {value}; the paper has 64"
+        ),
+    },
+    {
+        "cut_answers": elsewhere("its answers are a number, and end after a few tokens"),
+        "source": elsewhere("the filler is ours in any case"),
+    },
+    always=("our own filler and wording",),
+)
 BENCHMARKS = (
     Benchmark(
         "key_retrieval",
@@ -199,6 +215,7 @@ BENCHMARKS = (
         tasks=key_tasks,
         scores=key_scores,
         settings=KeyRetrievalSettings,
+        stated=_STATED,
         size=_size,
         columns=(Shown("accuracy", "Keys retrieved"),),
         rank=110,

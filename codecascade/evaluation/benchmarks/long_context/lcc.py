@@ -29,6 +29,7 @@ from codecascade.evaluation.rates import answers, grouped, means
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.size import Size
+from codecascade.evaluation.statements import Statement, none_of, ours, stated
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Row, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
@@ -241,6 +242,21 @@ def restored(code: str) -> str:
     )
 
 
+_STATED = stated(
+    LccSettings,
+    {
+        "examples_per_bucket": ours(lambda value: f"at most {value} examples a language and length"),
+        "long_context": Statement(elsewhere="chooses between the paper's two ways; a note tells which"),
+        "bucket_tokens": ours(lambda value: f"lengths in steps of {value:,} words and signs"),
+    },
+    {
+        "cut_inputs": none_of(
+            "files were seen from their end alone, as the paper does it where there was no long-context tuning"
+        )
+    },
+    always=("our own balanced draw from LCC's files; the paper's examples aren't published",),
+    silent=("how BLEU cuts a line into words and is smoothed",),
+)
 BENCHMARKS = (
     Benchmark(
         "lcc",
@@ -252,6 +268,7 @@ BENCHMARKS = (
         notes=notes,
         greedy=True,
         settings=LccSettings,
+        stated=_STATED,
         size=lambda settings: Size(1_472, 8_000, 20),
         kept_out="never",
         ids=r"(python|java|csharp)/\d+$",
