@@ -9,7 +9,7 @@ import pytest
 
 from codecascade.evaluation.analysis.paper import TABLE_5, TABLE_18, TABLES
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.running.runner import settings_of
+from codecascade.evaluation.running.settings_used import settings_of
 from codecascade.evaluation.statements import departures
 from codecascade.recipe import Recipe, make_recipe, read_recipe
 

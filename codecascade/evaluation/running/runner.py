@@ -25,16 +25,16 @@ from codecascade.evaluation.running.result import (
     samples_file,
     tasks_file,
 )
+from codecascade.evaluation.running.settings_used import settings_of, shown_settings
 from codecascade.evaluation.running.work import (
     Work,
     generated_work,
     given_work,
     layouts_of,
     rows_of,
-    sampling_of,
 )
 from codecascade.evaluation.scores import figures
-from codecascade.evaluation.settings import COMMON, CommonSettings
+from codecascade.evaluation.settings import CommonSettings
 from codecascade.evaluation.task import Benchmark, Context, Model, Row, Task
 from codecascade.generation.answers import LocalBackend
 from codecascade.generation.backend import Backend
@@ -136,7 +136,7 @@ def _measure(
         "title": benchmark.title,
         "metric": benchmark.metric,
         "higher_is_better": benchmark.higher_is_better,
-        "settings": _shown_settings(benchmark, inputs, settings),
+        "settings": shown_settings(benchmark, settings, given=benchmark.name in inputs.samples),
         "source": _source(benchmark, inputs.data.get(benchmark.name)),
         "licence": benchmark.licence,
         **result.about,
@@ -328,28 +328,3 @@ def _made_with(benchmark: Benchmark, inputs: Inputs, settings: CommonSettings) -
     if inputs.corpus is not None and benchmark.needs & {"corpus", "files", "filler"}:
         made_with["corpus"] = inputs.corpus.documents("heldout", "code").fingerprint
     return made_with
-
-
-def settings_of(benchmark: Benchmark, settings: CommonSettings) -> dict[str, Any]:
-    """The settings that concern a benchmark, by the names that ``--set`` takes (``seed``, ``humaneval.problems``),
-    with the sampling that follows from them."""
-    common = ("seed",) if benchmark.score is not None else COMMON
-    values = {key: value for key, value in settings.model_dump(mode="json").items() if key in common}
-    if benchmark.score is None:
-        samples, temperature, top_p = sampling_of(benchmark, settings)
-        values |= {"samples_per_problem": samples, "temperature": temperature, "top_p": top_p}
-    if (kind := benchmark.settings) is not None:
-        own = settings.of(kind).model_dump(mode="json")
-        values |= {f"{kind.key}.{name}": value for name, value in own.items()}
-    return values
-
-
-def _shown_settings(benchmark: Benchmark, inputs: Inputs, settings: CommonSettings) -> dict[str, Any]:
-    """:func:`settings_of`, without the sampling where samples are given: how they were made isn't known."""
-    values = settings_of(benchmark, settings)
-    if benchmark.name not in inputs.samples:
-        return values
-    asking = {"samples_per_problem", "temperature", "top_p", "chat", "heal"}
-    if (kind := benchmark.settings) is not None:
-        asking |= {f"{kind.key}.{name}" for name in kind.asking}
-    return {key: value for key, value in values.items() if key not in asking}

@@ -11,7 +11,7 @@ from codecascade.evaluation.analysis.paper import TABLES
 from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS, own_settings
 from codecascade.evaluation.running.conditions import conditions
-from codecascade.evaluation.running.runner import settings_of
+from codecascade.evaluation.running.settings_used import settings_of
 from codecascade.evaluation.running.work import Work
 from codecascade.evaluation.settings import CommonSettings
 from codecascade.evaluation.statements import departures as departures_of
