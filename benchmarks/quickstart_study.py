@@ -56,7 +56,7 @@ def variant(name: str, corpus: str | None, problems: int, single_lines: int, tok
         f"name=study-{name}",
         "evaluate.benchmarks=[]",
         f"stage.code.evaluate.benchmarks={benchmarks}".replace("'", '"'),
-        f"stage.code.evaluate.infilling_problems={max(problems, single_lines)}",
+        f"stage.code.evaluate.infilling.problems={max(problems, single_lines)}",
         *(f"stage.code.{change}" for change in VARIANTS[name]),
     ]
     if tokens:

@@ -17,7 +17,8 @@ from pydantic import BaseModel
 
 from codecascade.cli import app
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.assembled import EvaluateSettings
+from codecascade.evaluation.benchmarks.table import own_settings
 from codecascade.recipe import recipe_names
 from codecascade.recipe.settings import Recipe, Stage
 
@@ -112,6 +113,8 @@ def names_a_setting(command: str, key: str) -> bool:
 
 
 def _leads_somewhere(model: type[BaseModel], parts: list[str]) -> bool:
+    if model is EvaluateSettings and parts[0] in own_settings():
+        return len(parts) == 1 or _leads_somewhere(own_settings()[parts[0]], parts[1:])
     field = model.model_fields.get(parts[0])
     if field is None:
         return False
@@ -125,6 +128,8 @@ def _leads_somewhere(model: type[BaseModel], parts: list[str]) -> bool:
 
 def test_a_setting_that_is_none_is_noticed() -> None:
     assert names_a_setting("run", "evaluate.seed") and names_a_setting("run", "stage.code.infilling.rate")
+    assert names_a_setting("eval", "humaneval.stops") and names_a_setting("run", "evaluate.lcc.long_context")
+    assert not names_a_setting("eval", "humaneval.stop") and not names_a_setting("eval", "humaneval_stops")
     assert not names_a_setting("run", "evaluate.sead") and not names_a_setting(
         "eval", "corpus_build.languages"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import takewhile
 from pathlib import Path
 
 from codecascade.corpus.steps.decontamination import BenchmarkTexts, read_benchmark_file
@@ -11,21 +10,16 @@ from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.data import is_here, locate
 from codecascade.ground.errors import UserError
 
-FETCHED = ("humaneval", "mbpp")
-"""Benchmarks that the hub is asked for; of the others, only what is on this machine already is kept out."""
-_NOT_PROBLEMS = ("docstrings", "lcc")
-"""Their data is real code at large, of which a corpus may well hold the rest."""
-
 
 def benchmark_texts(files: Iterable[Path] = (), in_use: Iterable[str] = ()) -> BenchmarkTexts:
     """The prompts, solutions and tests of all benchmarks whose data can be had, and of ``files``.
 
     A benchmark counts as unchecked if its data is neither on this machine nor, where the hub is asked, to be had
     from there; one of a file's name (``mbpp.jsonl``) counts as checked by that file. Benchmarks of one data set are
-    named once, by what their names have in common (``multipl_e``).
+    named once, by what they have in common (``multipl_e``).
 
     Args:
-        in_use: names of benchmarks that the hub is asked for besides :data:`FETCHED`.
+        in_use: names of benchmarks that the hub is asked for besides those that are fetched in any case.
 
     Raises:
         UserError: one of ``files`` is missing, empty or broken.
@@ -34,11 +28,11 @@ def benchmark_texts(files: Iterable[Path] = (), in_use: Iterable[str] = ()) -> B
     checked: list[str] = []
     missing: dict[str, list[str]] = {}
     files = [file.expanduser() for file in files]
-    wanted = {*FETCHED, *in_use}
+    wanted = {name for name, benchmark in BENCHMARKS.items() if benchmark.kept_out == "fetched"} | {*in_use}
     seen: set[tuple[Path, ...]] = set()
     for name, benchmark in BENCHMARKS.items():
         data = benchmark.data
-        if data is None or name.startswith(_NOT_PROBLEMS):
+        if data is None or benchmark.kept_out == "never":
             continue
         try:
             found = locate(name, data, None) if name in wanted or is_here(data) else []
@@ -59,9 +53,9 @@ def benchmark_texts(files: Iterable[Path] = (), in_use: Iterable[str] = ()) -> B
 
 
 def _family(names: Sequence[str]) -> str:
-    """The words that all begin with, else the first."""
-    words = zip(*(name.split("_") for name in names), strict=False)
-    return "_".join(same[0] for same in takewhile(lambda same: len(set(same)) == 1, words)) or names[0]
+    """What benchmarks of one data set are called together: as their settings are."""
+    settings = BENCHMARKS[names[0]].settings
+    return names[0] if len(names) == 1 or settings is None else settings.key
 
 
 def in_words(benchmarks: BenchmarkTexts) -> str:

@@ -10,8 +10,8 @@ import torch
 
 from codecascade.cascade.display import Display
 from codecascade.cascade.models import prepare
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.cost import evaluation_tokens, seconds_of
-from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.ground.format import show_seconds
 from codecascade.model.config import LlamaConfig
 from codecascade.model.precision import choose_precision

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from codecascade.cascade.display import Display
 from codecascade.corpus.corpus import Corpus
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.data import locate
 from codecascade.evaluation.running.envelope import write_envelope
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.running.runner import Inputs, evaluate
-from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.generation.answers import LocalBackend
 from codecascade.generation.engine.engine import LocalGenerator, load_generator
 from codecascade.generation.loaded import quantisation

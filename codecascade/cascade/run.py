@@ -26,8 +26,8 @@ from codecascade.cascade.measure import measure, sandbox_for
 from codecascade.cascade.models import DTYPES, base_name, check_base, check_tokenizers, make_base, prepare
 from codecascade.cascade.results import run_report, write_results
 from codecascade.corpus.corpus import Corpus
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.running.result import BenchmarkResult
-from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import show_bytes, show_seconds
 from codecascade.ground.locks import FolderLock

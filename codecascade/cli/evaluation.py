@@ -14,8 +14,8 @@ from codecascade.cli.app import app, invocation, loading, stderr, stdout
 from codecascade.ground.errors import UserError
 
 if TYPE_CHECKING:
+    from codecascade.evaluation.assembled import EvaluateSettings
     from codecascade.evaluation.running.runner import Inputs
-    from codecascade.evaluation.settings import EvaluateSettings
     from codecascade.generation.backend import Backend
 
 
@@ -91,7 +91,6 @@ def evaluate_model(
             "top_p": top_p,
             "chat": chat,
             "heal": heal,
-            "infilling_problems": None,
         },
         changes or (),
     )
@@ -236,10 +235,14 @@ def _title(samples: dict[str, Path]) -> str:
 
 
 def _settings(values: dict[str, Any], changes: list[str] | tuple[str, ...]) -> EvaluateSettings:
-    from codecascade.evaluation.settings import EvaluateSettings
-    from codecascade.recipe.reading import parse_override, validated
+    from codecascade.evaluation.assembled import EvaluateSettings
+    from codecascade.evaluation.benchmarks.table import own_settings
+    from codecascade.recipe.reading import apply_override, validated, without_limits
 
+    # All problems, where nothing else is said: a subset is a recipe's wish.
+    values |= {
+        key: {"problems": None} for key, kind in own_settings().items() if "problems" in kind.model_fields
+    }
     for change in changes:
-        path, value = parse_override(change)
-        values[".".join(path)] = None if value == "all" else value
-    return validated(EvaluateSettings, values)
+        apply_override(values, change)
+    return validated(EvaluateSettings, without_limits(values))

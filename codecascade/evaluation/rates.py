@@ -1,13 +1,16 @@
-"""Figures of a benchmark from its rows: shares, means and pass@k over problems, in all and by group."""
+"""Scores of a benchmark's problems from its rows: means over samples and pass@k, in all and by group."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from codecascade.evaluation.metrics import Metric, bootstrap_mean, pass_at_k, wilson
+import numpy as np
+
+from codecascade.evaluation.metrics import pass_at_k
+from codecascade.evaluation.scores import Key, Scores, key
 from codecascade.evaluation.task import Row
 
-Answers = dict[str, list[float]]
+Answers = dict[Key, list[float]]
 """The samples' values of each problem."""
 
 
@@ -17,42 +20,42 @@ def answers(rows: Iterable[Row], *fields: str) -> dict[str, Answers]:
     for row in rows:
         for field in fields:
             if (value := row.get(field)) is not None:
-                found[field].setdefault(row["task_id"], []).append(value)
+                found[field].setdefault(key(row), []).append(value)
     return found
 
 
-def mean(values: Mapping[str, Sequence[float]], *, seed: int) -> Metric:
-    """The mean over problems of the mean over samples.
-
-    A share (yes or no, one sample a problem) has Wilson's interval, all else a bootstrap over the problems.
-    """
-    problems = list(values.values())
-    if all(len(samples) == 1 and isinstance(samples[0], bool) for samples in problems):
-        return wilson(sum(samples[0] > 0 for samples in problems), len(problems))
-    return _over_problems([sum(samples) / len(samples) for samples in problems], seed)
+def means(values: Mapping[Key, Sequence[float]], *, part: bool = False) -> Scores:
+    """The mean over each problem's samples."""
+    one_answer_each = all(len(samples) == 1 and isinstance(samples[0], bool) for samples in values.values())
+    means = [sum(samples) / len(samples) for samples in values.values()]
+    return Scores(tuple(values), np.array(means, np.float64), answers=one_answer_each, part=part)
 
 
-def pass_rates(
-    values: Mapping[str, Sequence[float]], *, seed: int, ks: Sequence[int] = (1, 10, 100), suffix: str = ""
-) -> dict[str, Metric]:
+def passes(
+    values: Mapping[Key, Sequence[float]], *, ks: Sequence[int] = (1, 10, 100), suffix: str = ""
+) -> dict[str, Scores]:
     """``pass@k`` for each k that every problem has samples for; pass@1 also of no problem at all."""
     fewest = min(map(len, values.values()), default=1)
     if fewest == 1:
-        return {f"pass@1{suffix}": mean(values, seed=seed)}
+        return {f"pass@1{suffix}": means(values)}
     return {
-        f"pass@{k}{suffix}": _over_problems(
-            [pass_at_k(len(samples), int(sum(samples)), k) for samples in values.values()], seed
+        f"pass@{k}{suffix}": Scores(
+            tuple(values),
+            np.array([pass_at_k(len(samples), int(sum(samples)), k) for samples in values.values()]),
         )
         for k in ks
         if k <= fewest
     }
 
 
-def _over_problems(values: Sequence[float], seed: int) -> Metric:
-    """The mean with a bootstrap; of problems that are all solved, or none, Wilson's: drawing again tells nothing."""
-    if all(value == values[0] for value in values) and values[0] in (0, 1):
-        return wilson(round(sum(values)), len(values))
-    return bootstrap_mean(values, seed=seed)
+def ratio(rows: Iterable[Row], above: str, below: str, unit: float = 1.0) -> Scores:
+    """``above / (unit * below)`` summed over rows, of those that have both."""
+    there = [row for row in rows if above in row and below in row]
+    return Scores(
+        tuple(map(key, there)),
+        np.array([row[above] for row in there], np.float64) / unit,
+        np.array([row[below] for row in there], np.float64),
+    )
 
 
 def grouped(rows: Iterable[Row], key: str) -> dict[str, list[Row]]:

@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.data import Data
 from codecascade.evaluation.metrics import Metric
-from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.scores import Scores
+from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Own
+from codecascade.evaluation.size import Size, Tokens
+from codecascade.evaluation.statements import Stated
 from codecascade.generation.backend import Continuation, Dialogue, Gap, Prompt
 from codecascade.generation.requests import Scorer
 from codecascade.ground.errors import UserError
@@ -125,7 +128,7 @@ class Context:
         progress: ``(done, of)``, for what is scored rather than generated.
     """
 
-    settings: EvaluateSettings
+    settings: CommonSettings
     model: Model = field(default_factory=Model)
     data: Path | None = None
     corpus: Corpus | None = None
@@ -135,6 +138,10 @@ class Context:
     @property
     def seed(self) -> int:
         return self.settings.seed
+
+    def own(self, kind: type[Own]) -> Own:
+        """The benchmark's own settings."""
+        return self.settings.of(kind)
 
     def needs_corpus(self, benchmark: str) -> Corpus:
         if self.corpus is None:
@@ -165,22 +172,43 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """A figure that a cascade's report shows beside the other models', under its own title."""
+
+    metric: str
+    title: str
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True)
 class Benchmark:
-    """A line of the table. It has ``tasks`` and ``metrics``, or ``score``.
+    """A line of the table. It has ``tasks``, or ``score``; of either, ``scores``.
 
     Attributes:
         metric: the one that stands for the benchmark; rates are fractions of 1.
         data: where its problems come from; None if it makes them of the corpus.
         needs: what has to be there.
         tasks: all problems, in the benchmark's order (the driver takes the subset that was asked for).
-        metrics: figures with intervals, from the rows in the order of tasks and samples. Rows are read from the
-            disk as they are asked for; go through them as few times as possible.
+        scores: by metric what each problem contributes to it, from the rows in the order of tasks and samples. The
+            figures are made of it, and comparisons read it again from the samples file. Rows are read from the disk
+            as they are asked for; go through them as few times as possible.
         notes: sentences to stand beside the figures.
         score: measures without asking anything (losses).
         samples: of each problem, unless the settings ask for more than one.
         temperature, top_p: the paper's sampling where more than one sample a problem is taken.
         ids: a regular expression of its task ids, as samples files have them.
-        reads: how the settings' names begin that it reads, beside the first word of its own.
+        settings: its own, which those of a family share.
+        size: how much it asks, for ``codecascade plan``; or the tokens that it reads and writes. None: not reckoned.
+        columns: what a cascade's report shows of it, before the figures of the paper's tables (``rank`` below 100) or
+            after them; the lowest rank stands first. The figure called ``metric`` is shown in any case, last.
+        examples: a cascade's report shows some of its answers, unless a benchmark of a lower rank has some.
+        kept_out: whether its texts are kept out of every corpus: also fetched from the hub for that, only if they are
+            on this machine, or never (real code at large, of which a corpus may well hold the rest).
+        picture: what its figures ``<name>@<position>`` are drawn as: a curve over positions, or cells of a length
+            and a position (``<length>@<position>``).
+        translation: the language that it asks HumanEval's problems in; languages are correlated with each other.
+        in_words: its prompts are sentences rather than code.
+        stated: what the paper says of each of its settings, if it stands in a table of the paper.
         greedy: there is one greedy sample a problem, whatever is asked for.
         chats: it has a form for the chat format.
     """
@@ -192,7 +220,7 @@ class Benchmark:
     needs: frozenset[Need] = frozenset()
     higher_is_better: bool = True
     tasks: Callable[[Context], list[Task]] | None = None
-    metrics: Callable[[Sequence[Row], Context], dict[str, Metric]] | None = None
+    scores: Callable[[Sequence[Row]], Mapping[str, Scores]] = field(kw_only=True)
     notes: Callable[[Sequence[Row], Context], list[str]] = lambda rows, context: []
     score: Callable[[Context], Scored] | None = None
     samples: int = 1
@@ -200,7 +228,16 @@ class Benchmark:
     top_p: float = 0.95
     greedy: bool = False
     chats: bool = False
-    reads: tuple[str, ...] = ()
+    settings: type[BenchmarkSettings] | None = None
+    size: Callable[[CommonSettings], Size | Tokens] | None = None
+    columns: tuple[Shown, ...] = ()
+    rank: int = 100
+    examples: bool = False
+    kept_out: Literal["fetched", "here", "never"] = "here"
+    picture: Literal["curve", "cells"] | None = None
+    translation: str = ""
+    in_words: bool = False
+    stated: Stated | None = None
     ids: str = ""
 
     def sampled(self, samples: int = 200) -> Benchmark:
@@ -210,7 +247,16 @@ class Benchmark:
         samples is of the benchmark itself, unless the twin is named.
         """
         title = f"{self.title}, {samples} samples"
-        return replace(self, name=f"{self.name}_sampled", title=title, samples=samples)
+        return replace(
+            self,
+            name=f"{self.name}_sampled",
+            title=title,
+            samples=samples,
+            columns=(),
+            examples=False,
+            kept_out="here" if self.kept_out == "fetched" else self.kept_out,
+            translation="",
+        )
 
     @property
     def source(self) -> str:

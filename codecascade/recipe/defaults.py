@@ -109,7 +109,10 @@ def _with_rehearsal(stage: Data) -> Data:
 
 
 def _merged(defaults: Any, table: Any) -> Any:
-    return {**defaults, **table} if isinstance(defaults, dict) and isinstance(table, dict) else table
+    """``table`` with what ``defaults`` says besides, in the tables within it, too."""
+    if not isinstance(defaults, dict) or not isinstance(table, dict):
+        return table
+    return {**defaults, **{key: _merged(defaults.get(key), value) for key, value in table.items()}}
 
 
 def _steps(stage: Data) -> int | None:

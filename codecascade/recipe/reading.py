@@ -6,7 +6,7 @@ import json
 import math
 import reprlib
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from codecascade.corpus.settings import CorpusSettings, LanguageFilter
-from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.assembled import EvaluateSettings, setting_names
 from codecascade.ground.diff import changes
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import atomic_write
@@ -30,7 +30,6 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _TABLES: dict[str, type[BaseModel]] = {
     "stage": Stage,
-    "evaluate": EvaluateSettings,
     "infilling": InfillingSettings,
     "mixture": MixtureItem,
     "corpus_build": CorpusSettings,
@@ -221,7 +220,7 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, Mapping):
         plain = {key: _as_json(item) for key, item in value.items()}
         if isinstance(evaluate := plain.get("evaluate"), dict):
-            plain["evaluate"] = {key: None if item == "all" else item for key, item in evaluate.items()}
+            plain["evaluate"] = without_limits(evaluate)
         return plain
     if isinstance(value, list | tuple):
         return [_as_json(item) for item in value]
@@ -230,18 +229,31 @@ def _as_json(value: Any) -> Any:
     return value if isinstance(value, str | int | float | None) else str(value)
 
 
+def without_limits(evaluate: Any) -> Any:
+    """``[evaluate]`` with None for "all"."""
+    if isinstance(evaluate, Mapping):
+        return {key: without_limits(item) for key, item in evaluate.items()}
+    return None if evaluate == "all" else evaluate
+
+
 def _key(place: Sequence[int | str]) -> str | None:
     """``("stage", 1, "tokens")`` as ``stage[1].tokens``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".") or None
+
+
+def _known(place: Sequence[int | str], model: type[BaseModel]) -> Iterable[str]:
+    """The keys of the table at ``place``."""
+    tables = [part for part in place if isinstance(part, str)]
+    if model is EvaluateSettings or "evaluate" in tables:
+        return setting_names(tables[-1] if tables else "")
+    return next((_TABLES[table] for table in reversed(tables) if table in _TABLES), model).model_fields
 
 
 def _sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
     """What is wrong, in the house's words."""
     kind, context, given = error["type"], error.get("ctx", {}), reprlib.repr(error["input"])
     if kind == "extra_forbidden":
-        tables = [part for part in error["loc"][:-1] if isinstance(part, str)]
-        known = next((_TABLES[table] for table in reversed(tables) if table in _TABLES), model)
-        return f"unknown key; {nearest(str(error['loc'][-1]), known.model_fields)}"
+        return f"unknown key; {nearest(str(error['loc'][-1]), _known(error['loc'][:-1], model))}"
     if kind == "missing":
         return "is missing"
     if kind == "value_error":

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from codecascade.corpus.settings import CorpusSettings
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.table import check_names
-from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.ground.choices import SandboxMode, TokenizerKind, WeightType
 from codecascade.ground.errors import UserError
 from codecascade.ground.nearest import nearest
@@ -207,6 +207,11 @@ def to_data(model: BaseModel) -> Data:
     if isinstance(
         model, Recipe | Stage
     ):  # in [evaluate], None is a word of its own: it asks for all there are
-        evaluate = model.evaluate.model_dump(mode="json")
-        data["evaluate"] = {key: "all" if value is None else value for key, value in evaluate.items()}
+        data["evaluate"] = _all_for_none(model.evaluate.model_dump(mode="json"))
     return data
+
+
+def _all_for_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _all_for_none(item) for key, item in value.items()}
+    return "all" if value is None else value

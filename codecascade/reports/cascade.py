@@ -21,8 +21,9 @@ from codecascade.ground.files import atomic_write
 from codecascade.ground.step_log import read_log
 from codecascade.reports import plots
 from codecascade.reports.cascade_data import ModelReport, RunReport
-from codecascade.reports.columns import COLUMNS, Column
+from codecascade.reports.columns import Column, all_columns
 from codecascade.reports.examples import examples, head, tail
+from codecascade.reports.pictures import has_picture
 from codecascade.reports.rendering import render
 from codecascade.reports.tree import tree
 
@@ -78,7 +79,7 @@ def table_columns(models: Sequence[ModelReport]) -> list[Column]:
     """The columns that at least one model has a figure for, whatever it could be asked."""
     return [
         column
-        for column in COLUMNS
+        for column in all_columns()
         if any(column.of(model) or column.instead(model) for model in models)
         # A model that can't infill has nothing to show by layout, unless another model has.
         and (any(column.of(model) for model in models) or not column.metric.endswith(("_psm", "_spm")))
@@ -217,7 +218,8 @@ def _key_plot(models: Sequence[ModelReport]) -> str:
     found = {
         model.name: plots.key_cells(result.metrics)
         for model in models
-        if (result := model.results.get("key_retrieval")) is not None
+        for name, result in model.results.items()
+        if has_picture(name, "cells")
     }
     cells = {name: of_model for name, of_model in found.items() if of_model}
     return plots.key_retrieval(cells) if cells else ""

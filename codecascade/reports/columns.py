@@ -1,4 +1,4 @@
-"""The figures that a cascade's report shows, each found in every model's results: those of the quick benchmarks, and
+"""The figures that a cascade's report shows, each found in every model's results: those that the benchmarks name, and
 all that stand in the paper's tables."""
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ _BEFORE = {
 """What a table's columns have in common that they don't say."""
 _OTHERWISE_SHOWN = (TABLE_14, TABLE_18)
 """Infillings are named by layout below, and keys have a picture."""
+
+
+_PAPERS = 100
+"""The rank of the paper's figures among the benchmarks' own."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,18 @@ class Column:
         return None if metric is None or metric.n == 0 else metric  # of no problem there is nothing to show
 
 
-def _filled(benchmark: str, metric: str, title: str) -> Iterator[Column]:
-    """Of the layout that figures are of, and of the other."""
-    yield Column(benchmark, metric, title)
-    for layout in ("psm", "spm"):
-        yield Column(benchmark, f"{metric}_{layout}", f"{title}, {layout.upper()}")
+def _own() -> dict[bool, list[Column]]:
+    """What the benchmarks themselves want shown: before (False) and after (True) the paper's figures."""
+    ranked = sorted(BENCHMARKS.values(), key=lambda benchmark: benchmark.rank)
+    return {
+        after: [
+            Column(benchmark.name, shown.metric, shown.title, shown.higher_is_better)
+            for benchmark in ranked
+            if (benchmark.rank > _PAPERS) == after
+            for shown in benchmark.columns
+        ]
+        for after in (False, True)
+    }
 
 
 def _papers() -> Iterator[Column]:
@@ -96,21 +107,7 @@ def _each_once(columns: Iterable[Column]) -> tuple[Column, ...]:
     return tuple(found.values())
 
 
-COLUMNS = _each_once(
-    (
-        *_filled("infilling_heldout", "exact_match", "Held-out lines filled"),
-        Column("infilling_heldout", "pass@1", "Held-out lines, doctests pass"),
-        Column("infilling_heldout", "ended", "Fillings that end by themselves"),
-        *_filled("infilling_single_line", "exact_match", "HumanEval lines filled"),
-        *_filled("infilling_single_line", "pass@1", "HumanEval lines, tests pass"),
-        *_filled("infilling_multi_line", "pass@1", "HumanEval, several lines, tests pass"),
-        *_filled("infilling_random_span", "pass@1", "HumanEval, random spans, tests pass"),
-        Column("humaneval", "pass@1", "HumanEval pass@1"),
-        *_papers(),
-        Column("key_retrieval", "accuracy", "Keys retrieved"),
-        Column("validation", "loss", "Validation loss", higher_is_better=False),
-        Column("validation", "infilling_loss", "Infilling loss", higher_is_better=False),
-        Column("validation", "bits_per_byte", "Bits per byte", higher_is_better=False),
-        *_others(),
-    )
-)
+def all_columns() -> tuple[Column, ...]:
+    """Every figure that a report may show, in their order."""
+    own = _own()
+    return _each_once((*own[False], *_papers(), *own[True], *_others()))

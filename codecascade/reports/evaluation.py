@@ -13,7 +13,7 @@ from typing import Any
 
 from codecascade.evaluation.analysis.beside import tables_beside
 from codecascade.evaluation.analysis.folder import Evaluation, Measured, read_evaluation
-from codecascade.evaluation.analysis.scores import scores, slim
+from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import is_binary
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT, bootstrap_mean, left_to_right, wilson
 from codecascade.evaluation.notation import bounds, figure, unit
@@ -111,7 +111,7 @@ def _contamination(measured: Measured) -> str:
         return text
     otherwise = f"{measured.metric}_{LEFT_TO_RIGHT}"
     metric = otherwise if otherwise in measured.metrics else measured.metric
-    scored = scores(measured, metric, slim(measured.rows()))
+    scored = scores_of(measured).get(metric)
     if scored is None or scored.weights is not None:
         return text
     clean = scored.values[[place[0] not in tasks for place in scored.keys]]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.running.result import Example
 from codecascade.reports.cascade_data import ModelReport
 
 
 def examples(models: Sequence[ModelReport]) -> list[dict[str, Any]]:
     """The same problems before and after: two that the last model gained, one that it still gets wrong."""
-    for benchmark in ("infilling_heldout", "infilling_single_line", "humaneval"):
+    ranked = sorted(BENCHMARKS.values(), key=lambda benchmark: benchmark.rank)
+    for benchmark in (each.name for each in ranked if each.examples):
         measured = [model for model in models if benchmark in model.results]
         if len(measured) < 2:
             continue

@@ -14,6 +14,7 @@ from typing import Any
 
 from codecascade.evaluation.analysis.failures import PASSED, Answer, Problem, gather, ordered
 from codecascade.evaluation.analysis.folder import Evaluation, Key, Measured, Row, key
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.ground.files import atomic_folder
 from codecascade.reports.highlight import highlight
 from codecascade.reports.rendering import render
@@ -26,7 +27,6 @@ _PLAIN = "text"
 _DOCUMENT = re.compile(
     r"^([0-9a-f]{6})[0-9a-f]{26}(?=/)"
 )  # a corpus document's id, too long for a list of links
-_IN_WORDS = ("mbpp", "apps", "gsm8k")  # how the names of those begin whose prompts are natural language
 _TEXTS = frozenset(
     {"task_id", "prompt", "suffix", "messages", "prefill", "expected", "test", "format", "language"}
 )
@@ -150,7 +150,7 @@ def _shown(measured: Measured, problem: Problem, task: Row, overlapping: frozens
     if "messages" in task:
         language = _PLAIN if not task.get("test") else language
     prompt, before = _prompt(task)
-    in_words = measured.name.startswith(_IN_WORDS)
+    in_words = measured.name in BENCHMARKS and BENCHMARKS[measured.name].in_words
     context = "" if in_words else prompt
     suffix = task.get("suffix")
     expected = str(task.get("expected", ""))

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from codecascade.evaluation.analysis.beside import Beside
 from codecascade.evaluation.analysis.correlations import correlate, language_scores
 from codecascade.evaluation.analysis.folder import Evaluation
 from codecascade.evaluation.analysis.paper import TABLE_18
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric
 from codecascade.ground.errors import UserError
 from codecascade.reports import plots
+
+
+def has_picture(name: str, picture: str) -> bool:
+    """Whether a benchmark's figures are drawn so."""
+    return name in BENCHMARKS and BENCHMARKS[name].picture == picture
+
+
+def _figures(evaluation: Evaluation, picture: str) -> Mapping[str, Metric]:
+    """The figures of the first benchmark that are drawn so; none if none are."""
+    found = (each.metrics for name, each in evaluation.benchmarks.items() if has_picture(name, picture))
+    return next(found, {})
 
 
 def strip(found: Beside, model: str) -> str:
@@ -37,8 +51,6 @@ def _family(model: str) -> str:
 
 def correlations(evaluation: Evaluation) -> str:
     """Between the languages that programs were run in (paper, Fig. 3)."""
-    if not any(name.startswith("multipl_e_") for name in evaluation.benchmarks):
-        return ""
     try:
         scored = language_scores(evaluation)
     except UserError:  # fewer than two
@@ -48,11 +60,10 @@ def correlations(evaluation: Evaluation) -> str:
 
 def perplexity(evaluation: Evaluation) -> str:
     """By position in long files (paper, Fig. 4)."""
-    measured = evaluation.benchmarks.get("perplexity")
     curve = {}
-    for name, metric in (measured.metrics if measured else {}).items():
-        kind, _, position = name.partition("@")
-        if kind == "perplexity" and position:
+    for name, metric in _figures(evaluation, "curve").items():
+        _, _, position = name.partition("@")
+        if position.isdecimal():
             curve[int(position)] = metric
     if len(curve) < 2:
         return ""
@@ -61,8 +72,7 @@ def perplexity(evaluation: Evaluation) -> str:
 
 def keys(evaluation: Evaluation) -> str:
     """The model's heat map, and Code Llama 7B's beside it."""
-    measured = evaluation.benchmarks.get("key_retrieval")
-    cells = plots.key_cells(measured.metrics) if measured else {}
+    cells = plots.key_cells(_figures(evaluation, "cells"))
     if not cells:
         return ""
     values = zip(TABLE_18.columns, TABLE_18.rows[-1].values, strict=True)

@@ -91,7 +91,7 @@ def data(sources: Path, dialogues: Path) -> dict[str, Any]:
         "corpus": str(sources),
         "tokenizer": {"vocabulary": 320},
         "corpus_build": {"heldout_share": 0.2},
-        "evaluate": {"benchmarks": ["validation"], "validation_documents": 4, "validation_characters": 300},
+        "evaluate": {"benchmarks": ["validation"], "validation": {"documents": 4, "characters": 300}},
         "stage": [
             {"name": "code", "kind": "code", "parent": "base", "steps": 6, **SMALL},
             {

@@ -159,7 +159,7 @@ def test_a_run_can_grow(data: dict[str, Any], tmp_path: Path) -> None:
     assert "code: step" not in text
     assert (tmp_path / "run" / "models" / "python").exists()
 
-    data["evaluate"] = data["evaluate"] | {"validation_documents": 3}
+    data["evaluate"] = data["evaluate"] | {"validation": {"documents": 3}}
     did, _ = told(make_recipe(data), tmp_path / "run", until="code")
     assert did
     results = json.loads((tmp_path / "run" / "results.json").read_text())

@@ -81,8 +81,8 @@ def test_a_model_is_measured_once(capsys: pytest.CaptureFixture[str], model: str
         "-o",
         "out",
     ]
-    arguments += ["--set", "humaneval_max_new_tokens=4", "--set", "key_retrieval_lengths=[300]"]
-    arguments += ["--set", "key_retrieval_examples=2", "--name", "Tiny"]
+    arguments += ["--set", "humaneval.max_new_tokens=4", "--set", "key_retrieval.lengths=[300]"]
+    arguments += ["--set", "key_retrieval.examples=2", "--name", "Tiny"]
     code, out, err = run(capsys, *arguments)
     assert code == 0, err
     assert "humaneval" in out and "pass@1" in out and "512@0" not in out and "300@0.4" in out
@@ -123,8 +123,8 @@ def test_a_stopped_evaluation_goes_on(
                 os.kill(os.getpid(), signum)
 
     arguments = [model, "--benchmark", "humaneval", "--data", "HumanEval.jsonl", "-o", "out"]
-    arguments += ["--samples-per-problem", "6", "--set", "humaneval_max_new_tokens=3"]
-    whole = [*arguments[:-1], "humaneval_max_new_tokens=3"]
+    arguments += ["--samples-per-problem", "6", "--set", "humaneval.max_new_tokens=3"]
+    whole = [*arguments[:-1], "humaneval.max_new_tokens=3"]
     whole[whole.index("out")] = "undisturbed"
     assert run(capsys, *whole)[0] == 0
     monkeypatch.setattr(LocalBackend, "answer", answer)
@@ -448,8 +448,8 @@ SAMPLES = ["--samples", "samples.jsonl", "--data", "HumanEval.jsonl", "-o", "out
         ),
         (["MODEL", "--benchmark", "mbpp", "--data", "mbpp=.", "-o", "out"], ".: holds no data of mbpp"),
         (
-            ["MODEL", "--benchmark", "humaneval", "--set", "humaneval_stop=x", "-o", "out"],
-            "humaneval_stop: unknown key; did you mean 'humaneval_stops'?",
+            ["MODEL", "--benchmark", "humaneval", "--set", "humaneval.stop=x", "-o", "out"],
+            "humaneval.stop: unknown key; did you mean 'stops'?",
         ),
         (["MODEL", "--benchmark", "humaneval", "--top-p", "2", "-o", "out"], "top_p: must be <= 1"),
         (["MODEL", "--benchmark", "humaneval", "--corpus", ".", "-o", "out"], ".: is not a corpus"),

@@ -37,7 +37,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 def test_several_temperatures_make_a_sweep(
     model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    few = ("--limit", "1", "--samples-per-problem", "2", "--set", "humaneval_max_new_tokens=3")
+    few = ("--limit", "1", "--samples-per-problem", "2", "--set", "humaneval.max_new_tokens=3")
     code, out, _ = run(
         capsys, "eval", model, "--benchmark", "humaneval", *few, "--temperature", "0.8,0.1", "--sandbox", "weak",
         "-o", str(tmp_path), "--name", "tiny",

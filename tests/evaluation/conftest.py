@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from codecascade.corpus.documents import Document, document
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.running.result import BenchmarkResult, Row, Rows, samples_file
 from codecascade.evaluation.running.runner import Inputs, evaluate
-from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.generation.answers import LocalBackend
 from codecascade.generation.requests import Completion, Request
 from codecascade.ground.json_lines import write_jsonl

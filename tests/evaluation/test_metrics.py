@@ -15,7 +15,8 @@ from codecascade.evaluation.metrics import (
     rate,
     wilson,
 )
-from codecascade.evaluation.rates import pass_rates
+from codecascade.evaluation.rates import passes
+from codecascade.evaluation.scores import figures
 
 
 @pytest.mark.parametrize(
@@ -79,6 +80,6 @@ def test_shares_at_the_ends_have_exact_ends(n: int) -> None:
 @pytest.mark.parametrize("passed", [True, False])
 def test_problems_that_are_all_alike_do_not_make_a_figure_certain(passed: bool) -> None:
     """Three problems, each solved by all of its samples: drawing them again gives 100 % each time."""
-    values = {str(problem): [float(passed)] * 5 for problem in range(3)}
-    figures = pass_rates(values, seed=0, ks=(1, 5))
-    assert figures["pass@1"] == figures["pass@5"] == wilson(3 * passed, 3)
+    values = {(str(problem), ""): [float(passed)] * 5 for problem in range(3)}
+    found = figures(passes(values, ks=(1, 5)))
+    assert found["pass@1"] == found["pass@5"] == wilson(3 * passed, 3)

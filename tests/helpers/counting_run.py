@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.running.runner import Inputs, evaluate
-from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.generation.backend import Answer, Question
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Program

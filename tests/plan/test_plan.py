@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.cost import evaluation_tokens
-from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import show_bytes
 from codecascade.plan.plan import (
@@ -268,9 +268,9 @@ def test_the_table_says_which_speed_its_times_are_for() -> None:
 
 
 def test_evaluation_grows_with_its_settings() -> None:
-    small = one_stage(steps=1, evaluate={"benchmarks": ["humaneval"], "humaneval_problems": 10}).evaluate
+    small = one_stage(steps=1, evaluate={"benchmarks": ["humaneval"], "humaneval": {"problems": 10}}).evaluate
     assert evaluation_tokens(small)[1] > 0
-    stage = one_stage(steps=1, evaluate={"benchmarks": ["humaneval"], "humaneval_problems": 20})[
+    stage = one_stage(steps=1, evaluate={"benchmarks": ["humaneval"], "humaneval": {"problems": 20}})[
         "code"
     ].evaluate
     assert evaluation_tokens(stage)[1] == 20 * round(0.7 * 512)

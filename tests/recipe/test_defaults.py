@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from codecascade.evaluation.analysis.paper import TABLE_5, TABLE_18, TABLES
-from codecascade.evaluation.analysis.paper.statements import STATEMENTS, departures
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.running.runner import settings_of
+from codecascade.evaluation.running.settings_used import settings_of
+from codecascade.evaluation.statements import departures
 from codecascade.recipe import Recipe, make_recipe, read_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -90,13 +90,13 @@ def test_evaluation_is_the_recipes_unless_the_stage_says_otherwise() -> None:
             "base": "tiny",
             "corpus": "stdlib",
             "seed": 7,
-            "evaluate": {"benchmarks": ["validation"], "humaneval_problems": "all"},
-            "stage": [CODE | {"steps": 9, "evaluate": {"validation_documents": 3}}],
+            "evaluate": {"benchmarks": ["validation"], "humaneval": {"problems": "all"}},
+            "stage": [CODE | {"steps": 9, "evaluate": {"validation": {"documents": 3}}}],
         }
     )
     assert recipe.evaluate.seed == recipe["code"].evaluate.seed == recipe["code"].seed == 7
     assert recipe["code"].evaluate.benchmarks == ("validation",)
-    assert recipe["code"].evaluate.validation_documents == 3
+    assert recipe["code"].evaluate.validation.documents == 3
 
 
 def test_rehearsal_shares_become_the_mixture() -> None:
@@ -168,7 +168,7 @@ def test_the_papers_recipes_measure_what_the_paper_does(size: str) -> None:
                 }
                 assert names <= set(measured[final[family]].benchmarks), f"{table.number}: {row.model}"
     for settings in measured.values():
-        assert not settings.heal and not settings.infilling_heal and settings.infilling_problems is None
+        assert not settings.heal and not settings.infilling.heal and settings.infilling.problems is None
         assert settings.limit is None and settings.samples_per_problem == 1
     if size in ("7b", "13b"):
         assert {"humaneval_sampled", "mbpp_sampled"} <= set(recipe["code"].evaluate.benchmarks)
@@ -181,10 +181,10 @@ def test_a_run_by_the_papers_recipe_has_no_mark_that_could_be_helped() -> None:
     recipe = read_recipe(RECIPES / "code-llama-7b.toml")
     for settings in (recipe.evaluate, *(stage.evaluate for stage in recipe.stage)):
         for name in settings.benchmarks:
-            if name in STATEMENTS:
+            if (stated := BENCHMARKS[name].stated) is not None:
                 asked = {"asked_in_chat": name == "mbpp_zero_shot"}
-                found = departures(name, settings_of(BENCHMARKS[name], settings) | asked)
+                found = departures(stated, settings_of(BENCHMARKS[name], settings) | asked)
                 ours = [
                     each for each in found if not each.startswith("our choices, for the paper says nothing")
                 ]
-                assert ours == list(STATEMENTS[name].always), name
+                assert ours == list(stated.always), name

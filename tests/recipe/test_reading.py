@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codecascade.evaluation.benchmarks.code.humaneval import HumanEvalSettings
+from codecascade.evaluation.benchmarks.long_context.key_retrieval import KeyRetrievalSettings
 from codecascade.ground.errors import UserError
 from codecascade.recipe import make_recipe, read_recipe, write_recipe
 from codecascade.recipe.reading import difference, with_steps
@@ -61,10 +63,43 @@ def test_every_value_is_written(recipe_file: Path, tmp_path: Path) -> None:
     code, chat, long = tomllib.loads((tmp_path / "recipe.toml").read_text())["stage"]
     assert (code["learning_rate"], code["batch_tokens"], code["sequence_length"]) == (3e-4, 4_194_304, 4096)
     assert [item["share"] for item in code["mixture"]] == [0.85, 0.08, 0.07]
-    assert code["evaluate"]["humaneval_problems"] == "all"
+    assert code["evaluate"]["humaneval"]["problems"] == "all"
     assert code["warmup_steps"] == 1000
     assert chat["mined_dialogues"] == 2000
     assert long["rope_theta"] == 1e6
+
+
+def test_a_benchmarks_settings_stand_in_its_own_table(recipe_file: Path, tmp_path: Path) -> None:
+    """A stage's table changes only what it names of the recipe's; a flat key of earlier versions is told the new."""
+    recipe_file.write_text(
+        RECIPE
+        + "[stage.evaluate.key_retrieval]\nexamples = 2\n[evaluate.key_retrieval]\nlengths = [64]\nexamples = 9\n"
+    )
+    recipe = read_recipe(recipe_file, ["evaluate.humaneval.problems=40"])
+    assert recipe.evaluate.of(KeyRetrievalSettings) == KeyRetrievalSettings(lengths=(64,), examples=9)
+    stage = recipe.stage[-1].evaluate
+    assert stage.of(KeyRetrievalSettings) == KeyRetrievalSettings(lengths=(64,), examples=2)
+    assert stage.of(HumanEvalSettings).problems == 40
+    for wrong, words in (
+        (
+            "evaluate.humaneval_problems=3",
+            "evaluate.humaneval_problems: .* table of their own now: humaneval.problems",
+        ),
+        ("evaluate.infilling_span_max_new_tokens=3", r": infilling\.span_max_new_tokens"),
+        (
+            "stage.code.evaluate.lcc_long_context=true",
+            r"stage\[0\]\.evaluate\.lcc_long_context: .*: lcc\.long_context",
+        ),
+        (
+            "evaluate.humaneval.problem=3",
+            r"evaluate\.humaneval\.problem: unknown key; did you mean 'problems'",
+        ),
+        ("evaluate.humanevil.problems=3", r"evaluate\.humanevil: unknown key; did you mean 'humaneval'"),
+        ("evaluate.humaneval.problems=0", r"evaluate\.humaneval\.problems: must be > 0 \(got 0\)"),
+        ("evaluate.humaneval=3", r"evaluate\.humaneval: must be a table \(got 3\)"),
+    ):
+        with pytest.raises(UserError, match=words):
+            read_recipe(recipe_file, [wrong])
 
 
 @given(
@@ -259,7 +294,7 @@ def test_set(recipe_file: Path) -> None:
             "stage.code.tokens=100000",
             "stage.chat.steps=7",
             "stage.long.infilling.rate=0.25",
-            "stage.long.evaluate.infilling_problems=all",
+            "stage.long.evaluate.infilling.problems=all",
             "evaluate.seed=3",
             "sandbox=weak",
         ],
@@ -269,7 +304,7 @@ def test_set(recipe_file: Path) -> None:
     assert recipe["code"].tokens == 100_000
     assert (recipe["chat"].steps, recipe["chat"].minutes) == (7, None)
     assert recipe["long"].infilling.rate == 0.25
-    assert recipe["long"].evaluate.infilling_problems is None
+    assert recipe["long"].evaluate.infilling.problems is None
     assert recipe["code"].evaluate.seed == recipe.evaluate.seed == 3
     assert recipe.sandbox == "weak"
 
@@ -308,7 +343,7 @@ def test_a_run_may_go_on_only_with_the_same_recipe(recipe_file: Path) -> None:
     for free in (
         "stage.code.micro_batch_rows=2",
         "stage.code.checkpoint_every=9",
-        "evaluate.humaneval_problems=3",
+        "evaluate.humaneval.problems=3",
     ):
         assert difference(recipe, read_recipe(recipe_file, [free])) is None
 

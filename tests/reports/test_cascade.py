@@ -16,7 +16,6 @@ from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric, bootstrap_ratio, wilson
 from codecascade.evaluation.running.result import BenchmarkResult, Example
 from codecascade.reports.cascade import (
-    COLUMNS,
     Changes,
     changed,
     summary,
@@ -24,6 +23,7 @@ from codecascade.reports.cascade import (
     write_report,
 )
 from codecascade.reports.cascade_data import ModelReport, RunReport
+from codecascade.reports.columns import all_columns
 from codecascade.reports.plots import running_mean
 
 HOSTILE = "<script>alert('x')</script> & `code`"
@@ -132,8 +132,8 @@ def test_markdown_table(report: RunReport, tmp_path: Path) -> None:
 
 
 def test_only_separate_intervals_count_as_change() -> None:
-    loss = next(column for column in COLUMNS if column.metric == "loss")
-    exact = next(column for column in COLUMNS if column.metric == "exact_match")
+    loss = next(column for column in all_columns() if column.metric == "loss")
+    exact = next(column for column in all_columns() if column.metric == "exact_match")
     low, overlapping, high = Metric(1, 0.9, 1.1, 9), Metric(1.15, 1.05, 1.25, 9), Metric(2, 1.9, 2.1, 9)
     assert changed(exact, low, high) == "better"
     assert changed(loss, low, high) == "worse"
@@ -154,8 +154,8 @@ def test_a_paired_test_sees_what_intervals_hide(report: RunReport, tmp_path: Pat
         )
 
     base, code, python = report.models
-    loss = next(column for column in COLUMNS if column.metric == "loss")
-    exact = next(column for column in COLUMNS if column.metric == "exact_match")
+    loss = next(column for column in all_columns() if column.metric == "loss")
+    exact = next(column for column in all_columns() if column.metric == "exact_match")
     losses("base", 1.0)
     losses("python", 0.99)
     changes = Changes(tmp_path / "evaluations")
@@ -211,8 +211,8 @@ def test_the_losses_still_make_headlines(cannot_infill: RunReport, tmp_path: Pat
 
 
 def test_the_papers_figures_have_columns() -> None:
-    found = {(column.benchmark, column.metric) for column in COLUMNS}
-    assert len(found) == len(COLUMNS)
+    found = {(column.benchmark, column.metric) for column in all_columns()}
+    assert len(found) == len(all_columns())
     for table in TABLES:
         for column in table.columns:
             # Infillings of HumanEval are shown by layout, and keys in a picture.

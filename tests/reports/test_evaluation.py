@@ -53,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
             "perplexity": {"perplexity": Metric(3, 2.5, 3.5, 9), **curve},
         },
         about={
-            "infilling_single_line": {"settings": {"temperature": 0.0, "infilling_heal": True}},
+            "infilling_single_line": {"settings": {"temperature": 0.0, "infilling.heal": True}},
             "humaneval": {
                 "command": "codecascade eval, before",
                 "tasks": 60,

@@ -10,12 +10,13 @@ import numpy as np
 
 from codecascade.evaluation.analysis.folder import Evaluation, Measured
 from codecascade.evaluation.analysis.paper import TABLES
-from codecascade.evaluation.analysis.paper.statements import departures
+from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.protocol import Column, PaperTable, belongs, remarks
-from codecascade.evaluation.analysis.scores import scores, slim
 from codecascade.evaluation.benchmarks.code.multipl_e import problem_number
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.notation import bounds, figure
+from codecascade.evaluation.statements import departures
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,8 @@ def _cell(metric: Metric, column: Column, measured: Measured, letters: dict[str,
     name = column.metrics[0]
     total = None if measured.missing else measured.tasks_total
     sentences = remarks(column.protocol, measured.settings, measured.tasks, total)
-    sentences += departures(measured.name, {**measured.settings, **measured.conditions})
+    if (stated := BENCHMARKS[measured.name].stated) is not None:
+        sentences += departures(stated, {**measured.settings, **measured.conditions})
     if measured.missing:
         sentences.append(f"{measured.missing:,} problems have no samples and are left out")
     if measured.contamination and measured.contamination.get("tasks"):
@@ -161,7 +163,7 @@ def _average(columns: list[Column], evaluation: Evaluation, marks: str) -> Cell 
     by_language: list[dict[int | None, float]] = []
     for column in columns:
         measured = evaluation.benchmarks[column.benchmark]
-        found = scores(measured, column.metrics[0], slim(measured.rows()))
+        found = scores_of(measured).get(column.metrics[0])
         if found is None:
             return None
         by_language.append(

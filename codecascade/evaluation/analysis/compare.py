@@ -11,9 +11,10 @@ import numpy as np
 
 from codecascade.evaluation.analysis.failures import Problem, gather
 from codecascade.evaluation.analysis.folder import Evaluation, Key, Measured, read_evaluation
-from codecascade.evaluation.analysis.scores import Scores, scores, slim
+from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import paired
 from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.scores import Scores
 from codecascade.ground.errors import UserError
 
 SIGNIFICANT = 0.05
@@ -196,15 +197,17 @@ def _compare(first: Measured, second: Measured) -> Compared:
 
 
 def _differences(first: Measured, second: Measured) -> tuple[list[Difference], list[str]]:
-    rows = slim(first.rows()), slim(second.rows())
+    of_first, of_second = scores_of(first), scores_of(second)
     found, left_out = [], []
     for metric in first.metrics:
-        if metric not in second.metrics or metric[0].isdigit():
-            continue  # cells of a length and a position: their sum is compared
+        if metric not in second.metrics:
+            continue
         if not first.metrics[metric].n or not second.metrics[metric].n:
             left_out.append(f"{metric} (of no problem)")
             continue
-        one, two = scores(first, metric, rows[0]), scores(second, metric, rows[1])
+        one, two = of_first.get(metric), of_second.get(metric)
+        if one is not None and one.part:
+            continue
         reason = "not a mean over problems" if one is None or two is None else _mismatch(one, two)
         if one is None or two is None or reason:
             left_out.append(f"{metric} ({reason})")

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from codecascade.evaluation.analysis.folder import Evaluation, read_evaluation
-from codecascade.evaluation.benchmarks.code.multipl_e import LANGUAGES, problem_number
+from codecascade.evaluation.benchmarks.code.multipl_e import problem_number
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric
 from codecascade.ground.errors import UserError
 
@@ -71,7 +72,7 @@ def language_scores(evaluation: Evaluation) -> dict[str, Scores]:
     Raises:
         UserError: there are fewer than two.
     """
-    names = {"humaneval": "Python"} | {f"multipl_e_{name}": title for name, title in LANGUAGES.items()}
+    names = {name: each.translation for name, each in BENCHMARKS.items() if each.translation}
     found: dict[str, Scores] = {}
     for benchmark, title in names.items():
         if benchmark not in evaluation.benchmarks:

@@ -13,14 +13,14 @@ from typing import Any
 
 from codecascade.evaluation.analysis.stored import checked
 from codecascade.evaluation.metrics import Metric, as_asked
+from codecascade.evaluation.scores import Key, key
 from codecascade.ground.errors import UserError
 from codecascade.ground.json_lines import read_jsonl
 from codecascade.ground.reading import read_json
 
-Row = dict[str, Any]
-Key = tuple[str, str]
-"""What tells problems apart: ``task_id``, and the infilling layout where a problem is asked in several (else "")."""
+__all__ = ["Evaluation", "Key", "Measured", "Row", "is_right", "key", "read_evaluation"]
 
+Row = dict[str, Any]
 _TASK_TEXTS = ("prompt", "suffix", "expected", "test")
 
 
@@ -98,17 +98,12 @@ class Evaluation:
 
 def _full_names(measured: Measured) -> Mapping[str, Metric]:
     """``pass@1`` of an infilling in several layouts is that of the first: ``pass@1_psm``."""
-    first = next(measured.rows(), {}) if measured.name.startswith("infilling_") else {}
+    first: Row = next(measured.rows(), {})
     layout = first.get("format")
     if layout not in ("psm", "spm"):
         return measured.metrics
     named = {f"{name}_{layout}": measured.metrics.get(name) for name in ("pass@1", "exact_match")}
     return {name: metric for name, metric in named.items() if metric is not None} | measured.metrics
-
-
-def key(row: Row) -> Key:
-    """Which problem a sample answers, or a task is."""
-    return row["task_id"], str(row.get("format", ""))
 
 
 def is_right(row: Row) -> bool | None:

@@ -1,7 +1,7 @@
 """What a figure of the paper was measured by, and in what a figure of ours differs from that.
 
 What differs from column to column (samples, temperature, problems) is a :class:`Protocol`; what holds for a whole
-benchmark is in :mod:`codecascade.evaluation.analysis.paper.statements`.
+benchmark is stated beside its tasks (:mod:`codecascade.evaluation.statements`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Protocol:
         samples: a problem; None where the paper does not say.
         temperature, top_p: of its sampling; temperature 0 is greedy.
         problems: of the benchmark; None where the paper does not say, or ours aren't the same ones anyway.
-        unhealed: an infilling without token healing, which ours may have (``infilling_heal``).
+        unhealed: an infilling without token healing, which ours may have (``infilling.heal``).
         only_at_temperature: this column is about that temperature: figures at another one don't belong here.
     """
 
@@ -96,7 +96,7 @@ def remarks(
         total: problems that the benchmark has here.
     """
     found = []
-    if protocol.unhealed and settings.get("infilling_heal"):
+    if protocol.unhealed and settings.get("infilling.heal"):
         found.append(_HEALED)
     if tasks is not None and protocol.problems is not None and tasks != protocol.problems:
         found.append(f"{tasks:,} problems; the paper's benchmark has {protocol.problems:,}")

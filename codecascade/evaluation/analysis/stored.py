@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.assembled import EvaluateSettings, nested
 from codecascade.ground.errors import UserError
 
 _Number = Annotated[int, Field(ge=0)]
@@ -80,8 +80,7 @@ def checked(about: Mapping[str, Any], path: Path, key: str) -> About:
         UserError: a value is of another type, or no such setting can be (file and key are named).
     """
     found = _valid(About, about, path, key)
-    known = {name: value for name, value in found.settings.items() if name in EvaluateSettings.model_fields}
-    _valid(EvaluateSettings, known, path, f"{key}.settings")
+    _valid(EvaluateSettings, nested(found.settings), path, f"{key}.settings")
     return found
 
 

@@ -10,6 +10,7 @@ from codecascade.evaluation.benchmarks.infilling import multilingual as multilin
 from codecascade.evaluation.benchmarks.language_modelling import validation
 from codecascade.evaluation.benchmarks.long_context import key_retrieval, lcc, perplexity
 from codecascade.evaluation.benchmarks.reasoning import gsm8k
+from codecascade.evaluation.settings import BenchmarkSettings
 from codecascade.evaluation.task import Benchmark
 from codecascade.ground.errors import UserError
 from codecascade.ground.nearest import nearest
@@ -33,6 +34,12 @@ BENCHMARKS: dict[str, Benchmark] = {
     )
     for benchmark in family.BENCHMARKS
 }
+
+
+def own_settings() -> dict[str, type[BenchmarkSettings]]:
+    """The benchmarks' own settings by the key of their table; those of a family share one."""
+    kinds = (benchmark.settings for benchmark in BENCHMARKS.values())
+    return {kind.key: kind for kind in kinds if kind is not None}
 
 
 def check_names(names: Iterable[str], key: str) -> None:

@@ -25,15 +25,16 @@ from codecascade.evaluation.running.result import (
     samples_file,
     tasks_file,
 )
+from codecascade.evaluation.running.settings_used import settings_of, shown_settings
 from codecascade.evaluation.running.work import (
     Work,
     generated_work,
     given_work,
     layouts_of,
     rows_of,
-    sampling_of,
 )
-from codecascade.evaluation.settings import COMMON, EvaluateSettings
+from codecascade.evaluation.scores import figures
+from codecascade.evaluation.settings import CommonSettings
 from codecascade.evaluation.task import Benchmark, Context, Model, Row, Task
 from codecascade.generation.answers import LocalBackend
 from codecascade.generation.backend import Backend
@@ -73,7 +74,7 @@ class Inputs:
 
 def evaluate(
     inputs: Inputs,
-    settings: EvaluateSettings,
+    settings: CommonSettings,
     *,
     folder: Path,
     again: bool = False,
@@ -117,7 +118,7 @@ def evaluate(
 def _measure(
     benchmark: Benchmark,
     inputs: Inputs,
-    settings: EvaluateSettings,
+    settings: CommonSettings,
     folder: Path,
     made_with: Row,
     again: bool,
@@ -136,7 +137,7 @@ def _measure(
         "title": benchmark.title,
         "metric": benchmark.metric,
         "higher_is_better": benchmark.higher_is_better,
-        "settings": _shown_settings(benchmark, inputs, settings),
+        "settings": shown_settings(benchmark, settings, given=benchmark.name in inputs.samples),
         "source": _source(benchmark, inputs.data.get(benchmark.name)),
         "licence": benchmark.licence,
         **result.about,
@@ -158,8 +159,10 @@ def _published(benchmark: Benchmark, context: Context) -> dict[str, Task] | None
     if context.data is None or benchmark.data is None or not is_packaged(benchmark.data):
         return None
     assert benchmark.tasks is not None
-    everything = {"humaneval_problems": None, "infilling_problems": None}
-    settings = context.settings.model_copy(update=everything)
+    settings = context.settings
+    if benchmark.settings is not None and "problems" in benchmark.settings.model_fields:
+        own = settings.of(benchmark.settings)
+        settings = settings.with_own(own.model_copy(update={"problems": None}))
     return {
         task.task_id: task
         for task in benchmark.tasks(dataclasses.replace(context, data=None, settings=settings))
@@ -205,7 +208,6 @@ def _summed_up(
     benchmark: Benchmark, context: Context, folder: Path, work: Work, journal: Journal, inputs: Inputs
 ) -> BenchmarkResult:
     """Figures from a journal that is full; the samples file is written on the way."""
-    assert benchmark.metrics is not None
     name = benchmark.name
     write_jsonl(tasks_file(folder, name), rows_of(work.tasks))
     write_jsonl(samples_file(folder, name), rows(work, journal))
@@ -230,7 +232,7 @@ def _summed_up(
         about["tests_in_process"] = in_process
     return BenchmarkResult(
         name,
-        benchmark.metrics(samples, context),
+        figures(benchmark.scores(samples), context.seed),
         examples(folder, name),
         [*benchmark.notes(samples, context), *_notes(samples, work, context)],
         round(journal.seconds, 2),
@@ -269,7 +271,7 @@ def _notes(samples: Rows, work: Work, context: Context) -> list[str]:
 def _context(
     benchmark: Benchmark,
     inputs: Inputs,
-    settings: EvaluateSettings,
+    settings: CommonSettings,
     progress: Callable[[Progress], None],
 ) -> Context:
     backend = inputs.backend
@@ -312,7 +314,7 @@ def _remove_journal(folder: Path, name: str) -> None:
 # ---- what a result depends on
 
 
-def _made_with(benchmark: Benchmark, inputs: Inputs, settings: EvaluateSettings) -> dict[str, Any]:
+def _made_with(benchmark: Benchmark, inputs: Inputs, settings: CommonSettings) -> dict[str, Any]:
     """What a stored result depends on: model, settings that concern the benchmark, its data and corpus."""
     backend = inputs.backend
     made_with: dict[str, Any] = {}
@@ -327,30 +329,3 @@ def _made_with(benchmark: Benchmark, inputs: Inputs, settings: EvaluateSettings)
     if inputs.corpus is not None and benchmark.needs & {"corpus", "files", "filler"}:
         made_with["corpus"] = inputs.corpus.documents("heldout", "code").fingerprint
     return made_with
-
-
-def settings_of(benchmark: Benchmark, settings: EvaluateSettings) -> dict[str, Any]:
-    """The settings that concern a benchmark, with the sampling that follows from them."""
-    own = tuple(f"{word}_" for word in (benchmark.name.split("_")[0], *benchmark.reads))
-    values = {
-        key: value
-        for key, value in settings.model_dump(mode="json").items()
-        if key.startswith(own) or (key in COMMON and (key == "seed" or benchmark.score is None))
-    }
-    if benchmark.score is None:
-        samples, temperature, top_p = sampling_of(benchmark, settings)
-        values |= {"samples_per_problem": samples, "temperature": temperature, "top_p": top_p}
-    return values
-
-
-def _shown_settings(benchmark: Benchmark, inputs: Inputs, settings: EvaluateSettings) -> dict[str, Any]:
-    """:func:`settings_of`, without the sampling where samples are given: how they were made isn't known."""
-    values = settings_of(benchmark, settings)
-    if benchmark.name not in inputs.samples:
-        return values
-    sampling = ("samples_per_problem", "temperature", "top_p", "chat", "heal")
-    return {
-        key: value
-        for key, value in values.items()
-        if key not in sampling and not key.endswith(("_max_new_tokens", "_stops", "_strip", "_heal"))
-    }

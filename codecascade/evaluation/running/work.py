@@ -15,7 +15,7 @@ from codecascade.evaluation.data import need, read_records
 from codecascade.evaluation.drawing import seed_for, subset
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.running.labels import check_labels
-from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.settings import CommonSettings
 from codecascade.evaluation.task import Benchmark, Row, Task
 from codecascade.generation.backend import Continuation, Gap, Question
 from codecascade.generation.requests import Sampling
@@ -105,7 +105,7 @@ class Work:
         return state.hexdigest()
 
 
-def sampling_of(benchmark: Benchmark, settings: EvaluateSettings) -> tuple[int, float, float]:
+def sampling_of(benchmark: Benchmark, settings: CommonSettings) -> tuple[int, float, float]:
     """``(samples, temperature, top_p)``: greedy for one sample, else the paper's, unless the settings say other."""
     samples = settings.samples_per_problem if settings.samples_per_problem > 1 else benchmark.samples
     samples = 1 if benchmark.greedy else samples
@@ -116,7 +116,7 @@ def sampling_of(benchmark: Benchmark, settings: EvaluateSettings) -> tuple[int, 
     return samples, temperature, top_p
 
 
-def generated_work(benchmark: Benchmark, tasks: Sequence[Task], settings: EvaluateSettings) -> Work:
+def generated_work(benchmark: Benchmark, tasks: Sequence[Task], settings: CommonSettings) -> Work:
     """All samples of the tasks, or of those that ``limit`` leaves; prompts are healed if the settings say so."""
     samples, temperature, top_p = sampling_of(benchmark, settings)
     ids = list(dict.fromkeys(task.task_id for task in tasks))
@@ -125,7 +125,7 @@ def generated_work(benchmark: Benchmark, tasks: Sequence[Task], settings: Evalua
     return Work(kept, len(ids), samples, temperature, top_p, settings.seed)
 
 
-def _asked(task: Task, settings: EvaluateSettings) -> Task:
+def _asked(task: Task, settings: CommonSettings) -> Task:
     """With its prompt as it is, where healing is switched off."""
     if settings.heal or not isinstance(task.prompt, Continuation):
         return task

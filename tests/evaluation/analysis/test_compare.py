@@ -13,7 +13,7 @@ from evaluations import Page, sample, write_evaluation
 from codecascade.cli import main
 from codecascade.evaluation.analysis.compare import compare
 from codecascade.evaluation.analysis.folder import read_evaluation
-from codecascade.evaluation.analysis.scores import scores, slim
+from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import MCNEMAR, SIGN_FLIP, mcnemar
 from codecascade.evaluation.metrics import Metric, bootstrap_mean, bootstrap_ratio, pass_at_k, rate
 from codecascade.ground.errors import UserError
@@ -101,7 +101,6 @@ def test_a_metric_finds_its_rows_by_their_fields(tmp_path: Path) -> None:
             "language": language,
             "format": layout,
             "exact_match": bool(rng.random() < share),
-            "edit_similarity": float(rng.random()),
         }
         for language, share in (("python", 0.7), ("java", 0.4))
         for layout in ("psm", "spm")
@@ -115,24 +114,22 @@ def test_a_metric_finds_its_rows_by_their_fields(tmp_path: Path) -> None:
         "exact_match": rate([row["exact_match"] for row in of(format="psm")]),
         "exact_match_java_spm": rate([row["exact_match"] for row in of(language="java", format="spm")]),
         "exact_match_python": rate([row["exact_match"] for row in of(language="python", format="psm")]),
-        "edit_similarity_java": bootstrap_mean(
-            [row["edit_similarity"] for row in of(language="java", format="psm")]
-        ),
         "made_up": Metric(0.5, 0.4, 0.6, 9),
         "pass@1": Metric(0.0, 0.0, 1.0, 0),
         "exact_match_python_spm": Metric(0.123, 0.1, 0.2, 9),  # not what the rows say
     }
-    folder = write_evaluation(tmp_path, {"lcc": rows}, metrics={"lcc": figures})
-    measured = read_evaluation(folder).benchmarks["lcc"]
+    folder = write_evaluation(
+        tmp_path, {"multilingual_infilling": rows}, metrics={"multilingual_infilling": figures}
+    )
+    measured = read_evaluation(folder).benchmarks["multilingual_infilling"]
     counts = {}
     for name in figures:
-        found = scores(measured, name, slim(measured.rows()))
+        found = scores_of(measured).get(name)
         counts[name] = None if found is None else len(found.keys)
     assert counts == {
         "exact_match": 24,
         "exact_match_java_spm": 12,
         "exact_match_python": 12,
-        "edit_similarity_java": 12,
         "made_up": None,
         "pass@1": None,
         "exact_match_python_spm": None,

@@ -13,10 +13,10 @@ from evaluations import sample, write_evaluation
 
 from codecascade.evaluation.analysis.beside import tables_beside
 from codecascade.evaluation.analysis.folder import read_evaluation
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import wilson
-from codecascade.evaluation.running.runner import settings_of
-from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.running.settings_used import settings_of
 from codecascade.ground.errors import UserError
 from codecascade.reports.evaluation import write_evaluation_report
 

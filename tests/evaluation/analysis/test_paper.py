@@ -103,7 +103,7 @@ def test_only_healed_spm_is_told_from_the_papers() -> None:
     psm, spm = (
         next(c for c in TABLE_14.columns if c.metrics == (f"pass@1_{name}",)) for name in ("psm", "spm")
     )
-    healed = {"samples_per_problem": 1, "temperature": 0.0, "infilling_heal": True}
+    healed = {"samples_per_problem": 1, "temperature": 0.0, "infilling.heal": True}
     assert remarks(spm.protocol, healed, 1033) == ["SPM with token healing, which the paper did not have"]
     assert remarks(psm.protocol, healed, 1033) == []
-    assert remarks(spm.protocol, healed | {"infilling_heal": False}, 1033) == []
+    assert remarks(spm.protocol, healed | {"infilling.heal": False}, 1033) == []

@@ -8,20 +8,26 @@ import pytest
 
 from codecascade.evaluation.analysis.beside import letter
 from codecascade.evaluation.analysis.paper import TABLES
-from codecascade.evaluation.analysis.paper.statements import STATEMENTS, departures
-from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.assembled import EvaluateSettings
+from codecascade.evaluation.benchmarks.table import BENCHMARKS, own_settings
 from codecascade.evaluation.running.conditions import conditions
-from codecascade.evaluation.running.runner import settings_of
+from codecascade.evaluation.running.settings_used import settings_of
 from codecascade.evaluation.running.work import Work
-from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.settings import CommonSettings
+from codecascade.evaluation.statements import departures as departures_of
 from codecascade.evaluation.task import Model
 
+STATEMENTS = {name: each.stated for name, each in BENCHMARKS.items() if each.stated is not None}
 COLUMNS = [column for table in TABLES for column in table.columns]
 NAMES = sorted({name for column in COLUMNS for name in (column.benchmark, column.instead) if name})
-PAPERS = EvaluateSettings(apps_fence="quotes", heal=False, infilling_heal=False)
+PAPERS = EvaluateSettings(heal=False, apps={"fence": "quotes"}, infilling={"heal": False})
 CLEAN = conditions(Work([], 0), [], model=Model(), backend=None, sandbox=None, source="data 1") | {
     "confinement": "namespaces"
 }
+
+
+def departures(name: str, found: dict[str, Any]) -> list[str]:
+    return departures_of(STATEMENTS[name], found)
 
 
 def facts(name: str, settings: EvaluateSettings = PAPERS, **changed: Any) -> dict[str, Any]:
@@ -31,10 +37,12 @@ def facts(name: str, settings: EvaluateSettings = PAPERS, **changed: Any) -> dic
 
 def other(key: str, value: Any) -> Any:
     """Another value that the setting may have."""
-    kinds = get_args(EvaluateSettings.model_fields[key].annotation)
+    table, _, name = key.rpartition(".")
+    kind = own_settings()[table] if table else CommonSettings
+    kinds = get_args(kind.model_fields[name].annotation)
     if kinds and all(isinstance(kind, str) for kind in kinds):
         return next(kind for kind in kinds if kind != value)
-    if key == "apps_shots":
+    if key == "apps.shots":
         return [1]
     return not value if isinstance(value, bool) else value + 1
 
@@ -45,7 +53,7 @@ def test_every_benchmark_of_the_tables_is_stated() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setting_and_condition_is_stated(name: str) -> None:
-    """A new setting needs a word on what the paper says of it, in statements.py."""
+    """A new setting needs a word on what the paper says of it, beside the benchmark's tasks."""
     assert set(STATEMENTS[name].settings) == set(settings_of(BENCHMARKS[name], EvaluateSettings()))
     assert set(STATEMENTS[name].conditions) == set(CLEAN)
 
@@ -97,14 +105,14 @@ def test_what_only_some_benchmarks_have() -> None:
     assert "the chat format for a code block" in told("humaneval", asked_in_chat=True)
     assert "asked without a chat format" in told("mbpp_zero_shot", asked_in_chat=False)
     assert "as the paper asks its Instruct models alone" in told("apps", asked_in_chat=True)
-    assert "no solved problems shown" in told("apps", apps_shots=[])
-    assert "shown" not in told("apps", apps_shots=[], asked_in_chat=True).replace("shots", "")
-    assert "three backticks" in told("apps", apps_fence="backticks")
-    assert "stricter than APPS' own" in told("apps", apps_comparison="tokens")
+    assert "no solved problems shown" in told("apps", **{"apps.shots": []})
+    assert "shown" not in told("apps", asked_in_chat=True, **{"apps.shots": []}).replace("shots", "")
+    assert "three backticks" in told("apps", **{"apps.fence": "backticks"})
+    assert "stricter than APPS' own" in told("apps", **{"apps.comparison": "tokens"})
     assert "5 of 9 answers were cut" in told("mbpp", cut_answers={"n": 5, "of": 9})
     assert "cut" not in told("key_retrieval", cut_answers={"n": 5, "of": 9})
     assert "4 of 9 files were seen from their end alone" in told("lcc", cut_inputs={"n": 4, "of": 9})
-    assert "the stop strings are those of evalplus" in told("humaneval", humaneval_stops="evalplus")
+    assert "the stop strings are those of evalplus" in told("humaneval", **{"humaneval.stops": "evalplus"})
 
 
 def test_of_samples_that_were_made_elsewhere_only_what_is_known_is_told() -> None:
@@ -135,7 +143,7 @@ def test_of_an_older_version_it_is_told_that_its_conditions_are_not_known() -> N
 
 @pytest.mark.parametrize("name", ["humaneval", "humaneval_sampled"])
 def test_nothing_is_said_of_settings_that_the_chat_format_does_not_use(name: str) -> None:
-    for changed in ({"humaneval_stops": "evalplus"}, {"humaneval_strip": True}):
+    for changed in ({"humaneval.stops": "evalplus"}, {"humaneval.strip": True}):
         chat = facts(name, asked_in_chat=True)
         assert departures(name, chat | changed) == departures(name, chat)
     told = "; ".join(departures(name, facts(name, asked_in_chat=True)))

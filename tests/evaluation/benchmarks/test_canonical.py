@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.code.humaneval_plus import check
 from codecascade.evaluation.benchmarks.code.mbpp import mbpp_tasks, mbpp_zero_shot_tasks, tagged_code
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.running.execution import SHARED
-from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Context, Continuation, Dialogue, Model
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import write_json
@@ -221,7 +221,9 @@ def test_three_shots_are_two_three_and_four(files: Path) -> None:
         "[BEGIN]\ndef add(a):\n    return a + 2\n[DONE]\n"
     )
     assert tasks[0].max_new_tokens == 512
-    assert mbpp_tasks(Context(EvaluateSettings(mbpp_max_new_tokens=9), data=files))[0].max_new_tokens == 9
+    assert (
+        mbpp_tasks(Context(EvaluateSettings(mbpp={"max_new_tokens": 9}), data=files))[0].max_new_tokens == 9
+    )
     assert prompt.prompt.endswith("assert add(0) == 11\nassert add(1) == 12\n[BEGIN]\n")
     assert [prompt.prompt.count(word) for word in ("[BEGIN]", "[DONE]", "add 3", "add 4")] == [4, 3, 1, 1]
 

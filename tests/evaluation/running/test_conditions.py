@@ -10,13 +10,13 @@ import pytest
 
 from codecascade.evaluation.analysis.beside import tables_beside
 from codecascade.evaluation.analysis.folder import read_evaluation
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.code.humaneval import DATA as HUMANEVAL
 from codecascade.evaluation.data import load
 from codecascade.evaluation.running.conditions import conditions
 from codecascade.evaluation.running.envelope import write_envelope
 from codecascade.evaluation.running.runner import Inputs, evaluate
 from codecascade.evaluation.running.work import Given, Work
-from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Continuation, Dialogue, Gap, Message, Model, Task
 from codecascade.generation.answers import LocalBackend
 from codecascade.generation.endpoint import Endpoint
@@ -100,7 +100,7 @@ def test_a_run_is_marked_in_the_table_beside_the_papers(
     sandbox.confinement = confinement
     backend = LocalBackend(oracle(tokenizer, known.__getitem__), "model", {"quantisation": "Q4_1"})
     inputs = Inputs(backend, sandbox=sandbox, data={"humaneval": file})
-    settings = EvaluateSettings(benchmarks=("humaneval",), humaneval_max_new_tokens=77)
+    settings = EvaluateSettings(benchmarks=("humaneval",), humaneval={"max_new_tokens": 77})
     results = evaluate(inputs, settings, folder=tmp_path / "made")
     write_envelope(tmp_path / "made", "model", results, about={}, command="")
     (table,) = tables_beside(read_evaluation(tmp_path / "made"))
@@ -144,7 +144,7 @@ def test_a_file_of_other_tests_is_told_from_the_published_one(
         {**row, "test": row["test"] + "\n    assert True\n"} if place % 2 else row
         for place, row in enumerate(rows)
     ]
-    settings = EvaluateSettings(benchmarks=(name,), limit=20, humaneval_problems=60)
+    settings = EvaluateSettings(benchmarks=(name,), limit=20, humaneval={"problems": 60})
     for place, content in enumerate((rows, harder)):
         write_jsonl(tmp_path / "HumanEval.jsonl", content)
         inputs = Inputs(

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.assembled import EvaluateSettings
+from codecascade.evaluation.benchmarks.table import BENCHMARKS, own_settings
 from codecascade.evaluation.metrics import rate
 from codecascade.evaluation.running.envelope import write_envelope
 from codecascade.evaluation.running.runner import Inputs, evaluate
-from codecascade.evaluation.settings import COMMON, EvaluateSettings
+from codecascade.evaluation.settings import COMMON, BenchmarkSettings, CommonSettings
 from codecascade.evaluation.task import Scored
 from codecascade.ground.errors import UserError
 
@@ -61,12 +62,15 @@ def test_only_what_a_change_concerns_is_measured_again(ran: list[str], corpus: A
         return ran[1:]
 
     assert run() == ["validation", "key_retrieval"]
-    assert run(humaneval_problems=7, samples_per_problem=3) == []
-    assert run(validation_documents=7) == ["validation"]
-    assert run(validation_documents=7, key_retrieval_lengths=[64]) == ["key_retrieval"]
-    assert run(validation_documents=7, key_retrieval_lengths=[64], seed=1) == ["validation", "key_retrieval"]
+    assert run(humaneval={"problems": 7}, samples_per_problem=3) == []
+    assert run(validation={"documents": 7}) == ["validation"]
+    assert run(validation={"documents": 7}, key_retrieval={"lengths": [64]}) == ["key_retrieval"]
+    assert run(validation={"documents": 7}, key_retrieval={"lengths": [64]}, seed=1) == [
+        "validation",
+        "key_retrieval",
+    ]
     with pytest.raises(UserError, match=r"validation\.json: was begun with other settings \(seed 1, now 0"):
-        evaluate(Inputs(corpus=corpus), settings(validation_documents=7), folder=tmp_path)
+        evaluate(Inputs(corpus=corpus), settings(validation={"documents": 7}), folder=tmp_path)
 
 
 def test_progress_carries_the_name(ran: list[str], corpus: Any, tmp_path: Path) -> None:
@@ -108,25 +112,31 @@ def test_human_eval_reads_the_samples(
 
 def test_the_table_and_the_settings_agree() -> None:
     assert set(EvaluateSettings().benchmarks) <= set(BENCHMARKS)
-    families = {name.split("_")[0] for name in BENCHMARKS}
-    for key, field in EvaluateSettings.model_fields.items():
-        assert key in ("benchmarks", *COMMON) or key.split("_")[0] in families
-        assert field.description
+    assert list(EvaluateSettings().model_dump()) == ["benchmarks", *COMMON, *own_settings()]
+    for kind in (CommonSettings, *own_settings().values()):
+        assert all(field.description for field in kind.model_fields.values())
+    for kind in own_settings().values():
+        assert kind.asking <= kind.model_fields.keys() or kind.asking == BenchmarkSettings.asking
+    # Two benchmarks of one key share the class.
+    assert {benchmark.settings for benchmark in BENCHMARKS.values()} - {None} == set(own_settings().values())
     for name, benchmark in BENCHMARKS.items():
         assert benchmark.name == name and benchmark.source and benchmark.licence
-        assert (benchmark.tasks is None) == (benchmark.metrics is None) == (benchmark.score is not None)
+        assert (benchmark.tasks is None) == (benchmark.score is not None)
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"humaneval_problems": 0},
+        {"humaneval": {"problems": 0}},
         {"samples_per_problem": 0},
         {"temperature": -1},
         {"top_p": 0},
-        {"key_retrieval_positions": [1.0]},
-        {"infilling_min_characters": 900},
+        {"key_retrieval": {"positions": [1.0]}},
+        {"infilling": {"min_characters": 900}},
         {"unknown": 1},
+        {"humaneval": {"unknown": 1}},
+        {"humaneval": 3},
+        {"humaneval_problems": 7},
     ],
 )
 def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:

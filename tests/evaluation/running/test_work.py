@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.running.work import generated_work, sampling_of
-from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Continuation, Dialogue, Gap, Message, Task
 
 
@@ -15,7 +15,7 @@ def test_healing_left_to_right_can_be_switched_off_for_every_benchmark() -> None
         healed = generated_work(benchmark, tasks, EvaluateSettings())
         assert [task.prompt for task in healed.tasks] == [*prompts]
         whole = generated_work(benchmark, tasks, EvaluateSettings(heal=False))
-        # How a gap is healed is infilling_heal's affair, and a dialogue has an end of its own.
+        # How a gap is healed is infilling.heal's affair, and a dialogue has an end of its own.
         assert [task.prompt for task in whole.tasks] == [Continuation("a", ("b",), heal=False), *prompts[1:]]
         assert healed.digest() != whole.digest()
 

@@ -1,10 +1,10 @@
 """The published figures: tables of the Code Llama paper (Rozière et al. 2023, arXiv:2308.12950), as data.
 
 A table's columns name the benchmark and the metric of ours that stand in them, and what each was measured by, so that
-a figure of ours is put beside the paper's only with a mark for whatever differs (:mod:`statements` has what holds for
-a whole benchmark). Values are as printed: percentages (BLEU: on its scale of 100), a loss in nats; None where the
-paper gives none. Not here: other groups' models (Tables 2 and 6), docstrings (Table 10) and what stands in figures
-alone.
+a figure of ours is put beside the paper's only with a mark for whatever differs (what holds for a whole benchmark is
+stated beside its tasks). Values are as printed: percentages (BLEU: on its scale of 100), a loss in nats; None where
+the paper gives none. Not here: other groups' models (Tables 2 and 6), docstrings (Table 10) and what stands in
+figures alone.
 """
 
 from __future__ import annotations

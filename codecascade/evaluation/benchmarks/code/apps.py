@@ -19,10 +19,12 @@ from typing import Any
 from codecascade.evaluation.answers.replies import program_in
 from codecascade.evaluation.answers.texts import cut, untagged
 from codecascade.evaluation.benchmarks.code import apps_programs
+from codecascade.evaluation.benchmarks.code.apps_settings import STATED, AppsSettings
 from codecascade.evaluation.benchmarks.code.humaneval import in_chat
 from codecascade.evaluation.data import Data, Type, holds, locate, need, read_records
-from codecascade.evaluation.metrics import Metric
-from codecascade.evaluation.rates import mean, pass_rates
+from codecascade.evaluation.rates import Answers, means, passes
+from codecascade.evaluation.scores import Scores, key
+from codecascade.evaluation.size import Size
 from codecascade.evaluation.task import (
     Benchmark,
     Context,
@@ -116,11 +118,11 @@ def tasks(context: Context) -> list[Task]:
 
     Problems without test cases can't be judged and are left out.
     """
-    wanted = () if in_chat(context.settings, context.model) else context.settings.apps_shots
+    wanted = () if in_chat(context.settings, context.model) else context.own(AppsSettings).shots
     train, test = problems(context.data, with_train=wanted != ())
     shots = choose_shots(train, wanted)
     shown = {problem.problem_id for problem in shots}
-    fence = _FENCES[context.settings.apps_fence]
+    fence = _FENCES[context.own(AppsSettings).fence]
     examples = "".join(problem.shot(fence) for problem in shots)
     return [
         _task(problem, examples, fence, context)
@@ -159,7 +161,7 @@ def choose_shots(train: Sequence[AppsProblem], ids: Sequence[int] | None) -> lis
     if ids is not None:
         if missing := [str(number) for number in ids if str(number) not in solved]:
             raise UserError(
-                f"{', '.join(missing)}: no such problem with a solution in the train split", key="apps_shots"
+                f"{', '.join(missing)}: no such problem with a solution in the train split", key="apps.shots"
             )
         return [solved[str(number)] for number in ids]
     short = [
@@ -173,28 +175,26 @@ def choose_shots(train: Sequence[AppsProblem], ids: Sequence[int] | None) -> lis
     if len(shots) < 2:
         raise UserError(
             "two solved problems of the train split are shown to the model, and the data holds none; put train.jsonl "
-            "beside test.jsonl, or show none with apps_shots = []",
+            "beside test.jsonl, or show none with apps.shots = []",
             key="apps",
         )
     return shots
 
 
-def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
+def scores(rows: Sequence[Row]) -> dict[str, Scores]:
     """``pass@1`` (more samples: ``pass@5``, ``@10``, ``@100``) of all problems and of each difficulty
     (``pass@5_introductory``), and ``test_case_average``, the mean share of test cases passed."""
-    levels: dict[str, dict[str, list[float]]] = {}
-    shares: dict[str, list[float]] = {}
+    levels: dict[str, Answers] = {}
+    shares: Answers = {}
     for row in rows:
-        levels.setdefault(row["difficulty"], {}).setdefault(row["task_id"], []).append(row["passed"])
-        shares.setdefault(row["task_id"], []).append(
-            row["cases_passed"] / row["cases"] if row["cases"] else 0.0
-        )
+        levels.setdefault(row["difficulty"], {}).setdefault(key(row), []).append(row["passed"])
+        shares.setdefault(key(row), []).append(row["cases_passed"] / row["cases"] if row["cases"] else 0.0)
     everything = {task: values for level in levels.values() for task, values in level.items()}
-    found = pass_rates(everything, ks=KS, seed=context.seed)
+    found = passes(everything, ks=KS)
     for difficulty in DIFFICULTIES:
         if difficulty in levels:
-            found |= pass_rates(levels[difficulty], ks=KS, seed=context.seed, suffix=f"_{difficulty}")
-    return found | {"test_case_average": mean(shares, seed=context.seed)}
+            found |= passes(levels[difficulty], ks=KS, suffix=f"_{difficulty}")
+    return found | {"test_case_average": means(shares)}
 
 
 def _problem(place: str, row: dict[str, Any]) -> AppsProblem | None:
@@ -246,7 +246,7 @@ def _parsed(value: Any, place: str, key: str) -> Any:
 
 
 def _task(problem: AppsProblem, examples: str, fence: str, context: Context) -> Task:
-    like_apps = context.settings.apps_comparison == "apps"
+    like_apps = context.own(AppsSettings).comparison == "apps"
 
     def programs(code: str) -> list[Program]:
         return apps_programs.programs(code, problem.cases)
@@ -263,7 +263,7 @@ def _task(problem: AppsProblem, examples: str, fence: str, context: Context) -> 
     return Task(
         f"apps/{problem.problem_id}",
         prompt,
-        context.settings.apps_max_new_tokens,
+        context.own(AppsSettings).max_new_tokens,
         expected=problem.solution,
         test=problem.first_case,
         extract=partial(program_in, names=problem.names, quotes=True) if chat else _base_answer(fence),
@@ -290,7 +290,11 @@ _APPS = Benchmark(
     data=DATA,
     needs=frozenset({"sandbox"}),
     tasks=tasks,
-    metrics=metrics,
+    scores=scores,
+    settings=AppsSettings,
+    stated=STATED,
+    size=lambda settings: Size(5_000, 1_500, 350),
+    in_words=True,
     temperature=0.6,
     chats=True,
     ids="apps/",

@@ -8,14 +8,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
 
 from codecascade.evaluation.answers.python_code import behind, sanitized
 from codecascade.evaluation.answers.replies import program_in
 from codecascade.evaluation.data import Data, Record, load, need
 from codecascade.evaluation.drawing import subset
-from codecascade.evaluation.metrics import Metric
-from codecascade.evaluation.rates import answers, pass_rates
-from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.rates import answers, passes
+from codecascade.evaluation.scores import Scores
+from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
+from codecascade.evaluation.size import Size
+from codecascade.evaluation.statements import (
+    TEN_SECONDS,
+    at_most,
+    chat_is,
+    elsewhere,
+    ours_where_continued,
+    stated,
+)
 from codecascade.evaluation.task import (
     Benchmark,
     Context,
@@ -26,6 +38,7 @@ from codecascade.evaluation.task import (
     Program,
     Prompt,
     Row,
+    Shown,
     Task,
     unchanged,
 )
@@ -68,6 +81,22 @@ _PREFILL = (
 )
 
 
+class HumanEvalSettings(BenchmarkSettings):
+    """``[evaluate.humaneval]``."""
+
+    key = "humaneval"
+    asking: ClassVar[frozenset[str]] = frozenset({"max_new_tokens", "stops", "strip"})
+
+    problems: Count | None = Field(None, description="a subset of the 164 problems; none: all")
+    stops: Literal["codex", "bigcode", "evalplus", "none"] = Field(
+        "codex", description="the strings that end a completion: Codex paper's five, or another harness's"
+    )
+    strip: bool = Field(
+        False, description="prompts without white space at their ends (bigcode), rather than as they are"
+    )
+    max_new_tokens: Count = Field(512, description="tokens per completion, at most")
+
+
 @dataclass(frozen=True)
 class HumanEvalProblem:
     """``canonical_solution`` is the function's body only; ``test`` defines ``check(candidate)``."""
@@ -102,9 +131,8 @@ def problems_of(records: Iterable[Record]) -> list[HumanEvalProblem]:
 
 
 def humaneval_tasks(context: Context) -> list[Task]:
-    """All problems, or the subset that ``humaneval_problems`` asks for."""
-    settings = context.settings
-    problems = subset(humaneval_problems(context.data), settings.humaneval_problems, settings.seed)
+    """All problems, or the subset that ``humaneval.problems`` asks for."""
+    problems = subset(humaneval_problems(context.data), context.own(HumanEvalSettings).problems, context.seed)
     return [completion_task(problem, problem.check, context) for problem in problems]
 
 
@@ -112,7 +140,7 @@ def completion_task(
     problem: HumanEvalProblem, check: str, context: Context, *, timeout: float | None = None
 ) -> Task:
     """A function to be completed, and ``check`` to be run after it (with a limit in CPU seconds)."""
-    settings = context.settings
+    settings = context.own(HumanEvalSettings)
     apart = split(check, problem.prompt + problem.canonical_solution, problem.entry_point)
 
     def programs(completion: str) -> Sequence[Program]:
@@ -126,11 +154,11 @@ def completion_task(
         program = program_in(text, {problem.entry_point}, stub=problem.prompt)
         return from_solution(sanitized(program, problem.entry_point))
 
-    chats = in_chat(settings, context.model)
+    chats = in_chat(context.settings, context.model)
     return Task(
         problem.task_id,
         _prompt(problem.prompt, settings, chats),
-        settings.humaneval_max_new_tokens,
+        settings.max_new_tokens,
         expected=problem.canonical_solution,
         test=problem.test,
         extract=from_reply if chats else unchanged,
@@ -139,16 +167,14 @@ def completion_task(
     )
 
 
-def _prompt(prompt: str, settings: EvaluateSettings, chats: bool) -> Prompt:
+def _prompt(prompt: str, settings: HumanEvalSettings, chats: bool) -> Prompt:
     if chats:
         messages = (Message("user", _INSTRUCTION.format(prompt=prompt.strip())),)
         return Dialogue(messages, _PREFILL, ("\n```",))
-    return Continuation(
-        prompt.strip() if settings.humaneval_strip else prompt, STOPS[settings.humaneval_stops]
-    )
+    return Continuation(prompt.strip() if settings.strip else prompt, STOPS[settings.stops])
 
 
-def in_chat(settings: EvaluateSettings, model: Model) -> bool:
+def in_chat(settings: CommonSettings, model: Model) -> bool:
     """Whether the model is to be asked in its chat format."""
     return settings.chat == "always" or (settings.chat == "auto" and model.is_chat)
 
@@ -163,11 +189,34 @@ def whole_program(solution: str, prompt: str) -> str:
     return solution[len(prompt) :] if solution.startswith(prompt) else "\n" + solution
 
 
-def pass_metrics(rows: Iterable[Row], context: Context) -> dict[str, Metric]:
+def pass_scores(rows: Iterable[Row]) -> dict[str, Scores]:
     """``pass@1`` of single samples, or ``pass@1``, ``@10``, ``@100`` (where there are enough)."""
-    return pass_rates(answers(rows, "passed")["passed"], seed=context.seed)
+    return passes(answers(rows, "passed")["passed"])
 
 
+def humaneval_size(settings: CommonSettings) -> Size:
+    """Answers are 0.7 of their limit, about."""
+    own = settings.of(HumanEvalSettings)
+    return Size(own.problems or 164, 150, round(0.7 * own.max_new_tokens))
+
+
+_STATED = stated(
+    HumanEvalSettings,
+    {
+        "problems": elsewhere("the number of problems is compared"),
+        "stops": ours_where_continued(lambda value: f"the stop strings are those of {value}"),
+        "strip": ours_where_continued(
+            lambda value: "prompts are stripped at their ends" if value else "prompts are not stripped"
+        ),
+        "max_new_tokens": at_most("an answer"),
+    },
+    chat_is(
+        False,
+        "asked in the chat format for a code block, of which what the function needs is run; the paper's prompt "
+        "is the function's head, continued",
+    ),
+    silent=(TEN_SECONDS,),
+)
 _HUMANEVAL = Benchmark(
     "humaneval",
     "HumanEval: completion",
@@ -175,7 +224,15 @@ _HUMANEVAL = Benchmark(
     DATA,
     frozenset({"sandbox"}),
     tasks=humaneval_tasks,
-    metrics=pass_metrics,
+    scores=pass_scores,
+    settings=HumanEvalSettings,
+    size=humaneval_size,
+    columns=(Shown("pass@1", "HumanEval pass@1"),),
+    rank=50,
+    examples=True,
+    kept_out="fetched",
+    translation="Python",
+    stated=_STATED,
     chats=True,
     ids=r"HumanEval/\d+$",
 )

@@ -17,11 +17,16 @@ from functools import partial
 from typing import Any
 
 from codecascade.evaluation.answers.python_code import behind
-from codecascade.evaluation.benchmarks.code.humaneval import HumanEvalProblem, completion_task
+from codecascade.evaluation.benchmarks.code.humaneval import (
+    HumanEvalProblem,
+    HumanEvalSettings,
+    completion_task,
+    humaneval_size,
+)
 from codecascade.evaluation.data import Data, load, need
 from codecascade.evaluation.drawing import subset
-from codecascade.evaluation.metrics import Metric
-from codecascade.evaluation.rates import answers, pass_rates
+from codecascade.evaluation.rates import answers, passes
+from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.task import Benchmark, Context, Row, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
@@ -74,10 +79,9 @@ for __arguments in {inputs}:
 
 
 def plus_tasks(context: Context) -> list[Task]:
-    """All problems, or the subset that ``humaneval_problems`` asks for."""
+    """All problems, or the subset that ``humaneval.problems`` asks for."""
     records = load("humaneval_plus", DATA, context.data, dict.fromkeys(_PROGRAM_FIELDS, str))
-    settings = context.settings
-    chosen = subset(records, settings.humaneval_problems, settings.seed)
+    chosen = subset(records, context.own(HumanEvalSettings).problems, context.seed)
     return [_task(place, row, context) for place, row in chosen]
 
 
@@ -134,13 +138,11 @@ def _judge(completion: str, outcomes: Sequence[Outcome]) -> Row:
     return {"base_passed": bool(outcomes) and outcomes[0].passed}
 
 
-def plus_metrics(rows: Iterable[Row], context: Context) -> dict[str, Metric]:
+def plus_scores(rows: Iterable[Row]) -> dict[str, Scores]:
     """``pass@k`` and, where the data tells the inputs apart, ``pass@k_base``."""
     found = answers(rows, "passed", "base_passed")
-    metrics = pass_rates(found["passed"], seed=context.seed)
-    if found["base_passed"]:
-        metrics |= pass_rates(found["base_passed"], seed=context.seed, suffix="_base")
-    return metrics
+    base = found["base_passed"]
+    return passes(found["passed"]) | (passes(base, suffix="_base") if base else {})
 
 
 BENCHMARKS = (
@@ -151,7 +153,9 @@ BENCHMARKS = (
         DATA,
         frozenset({"sandbox"}),
         tasks=plus_tasks,
-        metrics=plus_metrics,
+        scores=plus_scores,
+        settings=HumanEvalSettings,
+        size=humaneval_size,
         chats=True,
         ids=r"HumanEval/\d+$",
     ),

@@ -15,11 +15,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from pydantic import Field
+
 from codecascade.evaluation.answers.python_code import bound_names, declares, names_read, parsed
 from codecascade.evaluation.answers.replies import program_in, without_thoughts
 from codecascade.evaluation.answers.texts import cut
-from codecascade.evaluation.benchmarks.code.humaneval import in_chat, pass_metrics
+from codecascade.evaluation.benchmarks.code.humaneval import in_chat, pass_scores
 from codecascade.evaluation.data import Data, load
+from codecascade.evaluation.settings import BenchmarkSettings, Count
+from codecascade.evaluation.size import Size
+from codecascade.evaluation.statements import TEN_SECONDS, at_most, chat_is, stated
 from codecascade.evaluation.task import (
     Benchmark,
     Context,
@@ -47,6 +52,14 @@ _BLOCK = (
     "{tests}\n"
 )
 _TAGGED = re.compile(r"\[PYTHON\](.*?)(?:\[/PYTHON\]|\Z)", re.DOTALL)
+
+
+class MbppSettings(BenchmarkSettings):
+    """``[evaluate.mbpp]``."""
+
+    key = "mbpp"
+
+    max_new_tokens: Count = Field(512, description="tokens per answer, at most")
 
 
 @dataclass(frozen=True)
@@ -146,7 +159,7 @@ def _task(problem: MbppProblem, prompt: Prompt, context: Context, *, tagged: boo
     return Task(
         problem.task_id,
         prompt,
-        context.settings.mbpp_max_new_tokens,
+        context.own(MbppSettings).max_new_tokens,
         expected=problem.code,
         test=problem.check.strip(),
         extract=partial(tagged_code, names=problem.functions) if tagged else partial(cut, stops=STOPS),
@@ -185,7 +198,17 @@ _MBPP = Benchmark(
     DATA,
     frozenset({"sandbox"}),
     tasks=mbpp_tasks,
-    metrics=pass_metrics,
+    scores=pass_scores,
+    settings=MbppSettings,
+    size=lambda settings: Size(500, 700, 350),
+    stated=stated(
+        MbppSettings,
+        {"max_new_tokens": at_most("an answer")},
+        asking=("the shots are the tasks 2, 3 and 4 in the prompt of the data's authors",),
+        silent=(TEN_SECONDS,),
+    ),
+    kept_out="fetched",
+    in_words=True,
     ids=r"(MBPP|Mbpp)/\d+$",
 )
 BENCHMARKS = (
@@ -198,7 +221,19 @@ BENCHMARKS = (
         DATA,
         frozenset({"sandbox"}),
         tasks=mbpp_zero_shot_tasks,
-        metrics=pass_metrics,
+        scores=pass_scores,
+        settings=MbppSettings,
+        size=lambda settings: Size(500, 180, 150),
+        stated=stated(
+            MbppSettings,
+            {"max_new_tokens": at_most("an answer")},
+            chat_is(
+                True,
+                "asked without a chat format, behind an opened tag; the paper asks its Instruct models in theirs",
+            ),
+            silent=(TEN_SECONDS,),
+        ),
+        in_words=True,
         ids=r"(MBPP|Mbpp)/\d+$",
         chats=True,
     ),

@@ -13,10 +13,15 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
-from codecascade.evaluation import rates
+from pydantic import Field
+
 from codecascade.evaluation.answers.texts import cut
 from codecascade.evaluation.data import Data, Record, load, need
-from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.rates import answers, passes
+from codecascade.evaluation.scores import Scores
+from codecascade.evaluation.settings import BenchmarkSettings, Count
+from codecascade.evaluation.size import Size
+from codecascade.evaluation.statements import TEN_SECONDS, at_most, stated
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Program, Row, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
@@ -44,18 +49,26 @@ _FIELD = {"go": "go_test.go"}
 _FIELDS = {"name": str, "language": str, "prompt": str, "tests": str}
 
 
+class MultiplESettings(BenchmarkSettings):
+    """``[evaluate.multipl_e]``."""
+
+    key = "multipl_e"
+
+    max_new_tokens: Count = Field(512, description="tokens per completion, at most")
+
+
 def tasks(language: str, context: Context) -> list[Task]:
     """The problems of one language, 154 to 161 of them."""
     name, data = f"multipl_e_{language}", _data(language)
     return [
-        _task(record, language, context.settings.multipl_e_max_new_tokens)
+        _task(record, language, context.own(MultiplESettings).max_new_tokens)
         for record in load(name, data, context.data, _FIELDS)
     ]
 
 
-def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
+def scores(rows: Sequence[Row]) -> dict[str, Scores]:
     """``pass@1`` (more samples: ``pass@10``, ``pass@100``) over the problems whose programs could be run."""
-    return rates.pass_rates(rates.answers(rows, "passed")["passed"], seed=context.seed)
+    return passes(answers(rows, "passed")["passed"])
 
 
 def notes(language: str, rows: Sequence[Row], context: Context) -> list[str]:
@@ -69,6 +82,14 @@ def notes(language: str, rows: Sequence[Row], context: Context) -> list[str]:
     ]
 
 
+_PAPERS = ("cpp", "java", "php", "ts", "cs", "sh")
+_STATED = stated(
+    MultiplESettings,
+    {"max_new_tokens": at_most("an answer")},
+    silent=("the language's compiler or interpreter", TEN_SECONDS),
+)
+
+
 def _benchmark(language: str) -> Benchmark:
     """The table's line of one language."""
     return Benchmark(
@@ -78,8 +99,12 @@ def _benchmark(language: str) -> Benchmark:
         data=_data(language),
         needs=frozenset({"sandbox", f"toolchain:{language}"}),
         tasks=partial(tasks, language),
-        metrics=metrics,
+        scores=scores,
         notes=partial(notes, language),
+        settings=MultiplESettings,
+        size=lambda settings: Size(159, 250, 250),
+        translation=LANGUAGES[language],
+        stated=_STATED if language in _PAPERS else None,
         ids=r"HumanEval_\d+_",
     )
 

@@ -9,11 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from pydantic import Field
+
 from codecascade.evaluation.answers.similarity import docstring_bleu
 from codecascade.evaluation.answers.texts import first_line
 from codecascade.evaluation.data import Data, load, need
-from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric
-from codecascade.evaluation.rates import answers, mean
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT
+from codecascade.evaluation.rates import answers, means
+from codecascade.evaluation.scores import Scores
+from codecascade.evaluation.settings import BenchmarkSettings, Count
+from codecascade.evaluation.size import Size
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Gap, Row, Task
 from codecascade.sandbox.outcome import Outcome
 
@@ -28,6 +33,14 @@ _STRING = re.compile(r"\"\"\"|'''|\"|'")
 _SIGNATURE_END = re.compile(r":[ \t]*(?:#[^\n]*)?\n")
 
 
+class DocstringsSettings(BenchmarkSettings):
+    """``[evaluate.docstrings]``."""
+
+    key = "docstrings"
+
+    max_new_tokens: Count = Field(128, description="tokens per docstring, at most")
+
+
 def tasks(context: Context) -> list[Task]:
     """One gap a function; the reference is the first paragraph of its docstring, as tokens."""
     made: list[Task] = []
@@ -40,7 +53,7 @@ def tasks(context: Context) -> list[Task]:
             Task(
                 f"docstrings/{len(made)}",
                 Gap(prefix, suffix, layouts[0]) if layouts else Continuation(prefix),
-                context.settings.docstrings_max_new_tokens,
+                context.own(DocstringsSettings).max_new_tokens,
                 expected=reference,
                 extract=first_line,
                 judge=_judge(reference),
@@ -77,15 +90,13 @@ def _until(code: str, start: int, quotes: str) -> str | None:
     return None if end < 0 or (len(quotes) == 1 and "\n" in body) else body
 
 
-def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
+def scores(rows: Sequence[Row]) -> dict[str, Scores]:
     """``bleu``: the mean over functions, a fraction of 1 (published figures are 100 times this).
 
     (A model without infilling tokens sees the signature only; its figure is ``bleu_left_to_right``.)
     """
-    figure = mean(answers(rows, "bleu")["bleu"], seed=context.seed)
-    if rows[0].get("format") == LEFT_TO_RIGHT:
-        return {f"bleu_{LEFT_TO_RIGHT}": figure}
-    return {"bleu": figure}
+    left_to_right = bool(rows) and rows[0].get("format") == LEFT_TO_RIGHT
+    return {f"bleu_{LEFT_TO_RIGHT}" if left_to_right else "bleu": means(answers(rows, "bleu")["bleu"])}
 
 
 def _judge(reference: str) -> Callable[[str, Sequence[Outcome]], Row]:
@@ -102,8 +113,11 @@ BENCHMARKS = (
         "bleu",
         data=DATA,
         tasks=tasks,
-        metrics=metrics,
+        scores=scores,
         greedy=True,
+        settings=DocstringsSettings,
+        size=lambda settings: Size(14_918, 250, 60),
+        kept_out="never",
         ids="docstrings/",
     ),
 )

@@ -14,7 +14,7 @@ line that it writes after the prefix.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -26,10 +26,19 @@ from codecascade.evaluation.benchmarks.infilling.problems import (
     published_problems,
     single_line_problems,
 )
+from codecascade.evaluation.benchmarks.infilling.settings import (
+    STATED_OF_LINES,
+    STATED_OF_SPANS,
+    InfillingTaskSettings,
+)
 from codecascade.evaluation.data import Data, load
 from codecascade.evaluation.drawing import subset
-from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric, rate
-from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT
+from codecascade.evaluation.rates import Answers, means
+from codecascade.evaluation.scores import Scores, key
+from codecascade.evaluation.settings import CommonSettings
+from codecascade.evaluation.size import Size
+from codecascade.evaluation.statements import Stated
 from codecascade.evaluation.task import (
     Benchmark,
     Context,
@@ -38,6 +47,7 @@ from codecascade.evaluation.task import (
     Program,
     Prompt,
     Row,
+    Shown,
     Task,
 )
 from codecascade.ground.errors import UserError
@@ -51,19 +61,24 @@ def single_line_tasks(context: Context) -> list[Task]:
         problems = published_problems(records, "SingleLine")
     else:
         problems = single_line_problems(problems_of(records))
-    return infilling_tasks(chosen(problems, context.settings), context)
+    return infilling_tasks(chosen(problems, context), context)
 
 
 def heldout_tasks(context: Context) -> list[Task]:
     """Of the corpus."""
     name = "infilling_heldout"
-    problems = heldout_problems(context.needs_corpus(name), context.needs_sandbox(name), context.settings)
+    problems = heldout_problems(
+        context.needs_corpus(name),
+        context.needs_sandbox(name),
+        context.own(InfillingTaskSettings),
+        context.seed,
+    )
     return infilling_tasks(problems, context)
 
 
-def chosen(problems: Sequence[InfillingProblem], settings: EvaluateSettings) -> list[InfillingProblem]:
-    """The subset that ``infilling_problems`` asks for."""
-    return subset(problems, settings.infilling_problems, settings.seed)
+def chosen(problems: Sequence[InfillingProblem], context: Context) -> list[InfillingProblem]:
+    """The subset that ``infilling.problems`` asks for."""
+    return subset(problems, context.own(InfillingTaskSettings).problems, context.seed)
 
 
 def infilling_tasks(
@@ -74,14 +89,14 @@ def infilling_tasks(
     Args:
         whole_lines: a middle is one line, so that one which does not end by itself can be cut after it.
     """
-    settings = context.settings
+    settings = context.own(InfillingTaskSettings)
     known = context.model.infilling_formats or (LEFT_TO_RIGHT,)
-    formats = sorted(known, key=lambda layout: layout != settings.infilling_format)
+    formats = sorted(known, key=lambda layout: layout != settings.format)
     return [
         Task(
             problem.task_id,
             _prompt(problem, layout, settings),
-            settings.infilling_max_new_tokens if whole_lines else settings.infilling_span_max_new_tokens,
+            settings.max_new_tokens if whole_lines else settings.span_max_new_tokens,
             expected=problem.middle,
             test=problem.test.strip(),
             finish=partial(finished_middle, layout=layout, whole_lines=whole_lines),
@@ -95,10 +110,10 @@ def infilling_tasks(
     ]
 
 
-def _prompt(problem: InfillingProblem, layout: str, settings: EvaluateSettings) -> Prompt:
+def _prompt(problem: InfillingProblem, layout: str, settings: InfillingTaskSettings) -> Prompt:
     if layout == LEFT_TO_RIGHT:
         return next_line(problem.prefix)
-    return Gap(problem.prefix, problem.suffix, layout, settings.infilling_heal)
+    return Gap(problem.prefix, problem.suffix, layout, settings.heal)
 
 
 def middle_of(solution: str, *, prefix: str, suffix: str) -> str:
@@ -142,24 +157,24 @@ def finished_middle(text: str, finish_reason: str, *, layout: str, whole_lines: 
 # ---- scores ---------------------------------------------------------------------------------------------------
 
 
-def infilling_metrics(rows: Iterable[Row], context: Context) -> dict[str, Metric]:
-    """Figures of the first layout, and ``exact_match_<layout>``, ``pass@1_<layout>`` of the others."""
-    found: dict[str, dict[str, list[bool]]] = {}
+def infilling_scores(rows: Iterable[Row]) -> dict[str, Scores]:
+    """Of the first layout, and ``exact_match_<layout>``, ``pass@1_<layout>`` of the others."""
+    layouts: dict[str, dict[str, Answers]] = {}
     for row in rows:
-        of_layout = found.setdefault(row["format"], {"exact_match": [], "pass@1": [], "ended": []})
-        of_layout["exact_match"].append(row["exact_match"])
-        if "ended" in row:
-            of_layout["ended"].append(row["ended"])
-        if row.get("passed") is not None:
-            of_layout["pass@1"].append(row["passed"])
-    first, *others = found
-    metrics = {name: rate(values) for name, values in found[first].items() if values or name != "ended"}
-    if first == LEFT_TO_RIGHT:
-        return {f"{name}_{LEFT_TO_RIGHT}": metric for name, metric in metrics.items() if name != "ended"}
-    for layout in others:
-        for name in ("exact_match", "pass@1"):
-            metrics[f"{name}_{layout}"] = rate(found[layout][name])
-    return metrics
+        of_layout = layouts.setdefault(row["format"], {"exact_match": {}, "pass@1": {}, "ended": {}})
+        for name, value in zip(
+            of_layout, (row["exact_match"], row.get("passed"), row.get("ended")), strict=True
+        ):
+            if value is not None:
+                of_layout[name].setdefault(key(row), []).append(value)
+    found: dict[str, Scores] = {}
+    for layout, answers in layouts.items():
+        first = layout == next(iter(layouts)) and layout != LEFT_TO_RIGHT
+        for name, values in answers.items():
+            if name == "ended" and not (first and values):
+                continue
+            found[name if first else f"{name}_{layout}"] = means(values)
+    return found
 
 
 def infilling_notes(rows: Sequence[Row], context: Context) -> list[str]:
@@ -173,7 +188,7 @@ def infilling_notes(rows: Sequence[Row], context: Context) -> list[str]:
     notes = []
     if layout != "psm":
         notes.append(f"exact_match, pass@1 and ended are of the layout {layout.upper()}.")
-    if not context.settings.infilling_heal:
+    if not context.own(InfillingTaskSettings).heal:
         notes.append("SPM is without token healing.")
     return notes
 
@@ -189,7 +204,7 @@ def _published(kind: str) -> Data:
 
 def _published_tasks(kind: str, name: str, data: Data, context: Context) -> list[Task]:
     problems = published_problems(load(name, data, context.data, {}), kind)
-    return infilling_tasks(chosen(problems, context.settings), context, whole_lines=False)
+    return infilling_tasks(chosen(problems, context), context, whole_lines=False)
 
 
 def _benchmark(
@@ -200,6 +215,11 @@ def _benchmark(
     *needs: str,
     metric: str = "pass@1",
     ids: str = "",
+    size: Callable[[CommonSettings], Size],
+    columns: tuple[Shown, ...] = (),
+    rank: int = 100,
+    examples: bool = False,
+    stated: Stated | None = None,
 ) -> Benchmark:
     return Benchmark(
         name,
@@ -208,21 +228,58 @@ def _benchmark(
         data,
         frozenset({"sandbox", *needs}),
         tasks=tasks,
-        metrics=infilling_metrics,
+        scores=infilling_scores,
         notes=infilling_notes,
+        settings=InfillingTaskSettings,
+        size=size,
+        columns=columns,
+        rank=rank,
+        examples=examples,
+        stated=stated,
         greedy=True,
         ids=ids,
     )
 
 
+def _filled(metric: str, title: str) -> Iterator[Shown]:
+    """Of the layout that figures are of, and of the other."""
+    yield Shown(metric, title)
+    for layout in ("psm", "spm"):
+        yield Shown(f"{metric}_{layout}", f"{title}, {layout.upper()}")
+
+
+def _of_lines(problems: int, settings: CommonSettings) -> Size:
+    """A line has a quarter of the tokens that it may have, about."""
+    own = settings.of(InfillingTaskSettings)
+    return Size(own.problems or problems, 200, own.max_new_tokens // 4, 2)
+
+
+def _of_spans(problems: int, settings: CommonSettings) -> Size:
+    return Size(min(problems, settings.of(InfillingTaskSettings).problems or problems), 250, 80, 2)
+
+
 SINGLE_LINE = replace(HUMANEVAL, files=(*_published("SingleLineInfilling").files, *HUMANEVAL.files))
 _PUBLISHED = {
-    "infilling_multi_line": ("HumanEval: multi-line infilling", "MultiLineInfilling", "MultiLine"),
-    "infilling_random_span": ("HumanEval: random-span infilling", "RandomSpanInfilling", "RandomSpan"),
+    "infilling_multi_line": (
+        "HumanEval: multi-line infilling",
+        "MultiLineInfilling",
+        "MultiLine",
+        5_815,
+        "HumanEval, several lines, tests pass",
+    ),
+    "infilling_random_span": (
+        "HumanEval: random-span infilling",
+        "RandomSpanInfilling",
+        "RandomSpan",
+        1_640,
+        "HumanEval, random spans, tests pass",
+    ),
     "infilling_random_span_light": (
         "HumanEval: random-span infilling, light",
         "RandomSpanInfillingLight",
         "RandomSpan",
+        164,
+        "",
     ),
 }
 BENCHMARKS = (
@@ -233,6 +290,14 @@ BENCHMARKS = (
         heldout_tasks,
         "corpus",
         metric="exact_match",
+        size=partial(_of_lines, 500),
+        columns=(
+            *_filled("exact_match", "Held-out lines filled"),
+            Shown("pass@1", "Held-out lines, doctests pass"),
+            Shown("ended", "Fillings that end by themselves"),
+        ),
+        rank=10,
+        examples=True,
     ),
     _benchmark(
         "infilling_single_line",
@@ -241,6 +306,14 @@ BENCHMARKS = (
         single_line_tasks,
         metric="exact_match",
         ids="SingleLineInfilling/",
+        size=partial(_of_lines, 1033),
+        columns=(
+            *_filled("exact_match", "HumanEval lines filled"),
+            *_filled("pass@1", "HumanEval lines, tests pass"),
+        ),
+        rank=20,
+        stated=STATED_OF_LINES,
+        examples=True,
     ),
     *(
         _benchmark(
@@ -249,7 +322,11 @@ BENCHMARKS = (
             _published(file),
             partial(_published_tasks, kind, name, _published(file)),
             ids=f"{kind}Infilling/",
+            size=partial(_of_spans, problems),
+            columns=tuple(_filled("pass@1", shown)) if shown else (),
+            rank=rank,
+            stated=STATED_OF_SPANS if shown else None,
         )
-        for name, (title, file, kind) in _PUBLISHED.items()
+        for rank, (name, (title, file, kind, problems, shown)) in enumerate(_PUBLISHED.items(), 30)
     ),
 )

@@ -12,9 +12,12 @@ from functools import partial
 from typing import Any
 
 from codecascade.evaluation.benchmarks.infilling.infilling import middle_of
+from codecascade.evaluation.benchmarks.infilling.settings import STATED_OF_LANGUAGES, InfillingTaskSettings
 from codecascade.evaluation.data import Data, load
-from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric
-from codecascade.evaluation.rates import answers, grouped, mean
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT
+from codecascade.evaluation.rates import answers, grouped, means
+from codecascade.evaluation.scores import Scores
+from codecascade.evaluation.size import Size
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Gap, Prompt, Row, Task
 from codecascade.sandbox.outcome import Outcome
 
@@ -32,7 +35,7 @@ _FIELDS = {"name": str, "language": str, "prompt": str, "suffix": str, "canonica
 def tasks(context: Context) -> list[Task]:
     """Each line in each layout that the model knows, the one that figures are of first."""
     known = context.model.infilling_formats or (LEFT_TO_RIGHT,)
-    formats = sorted(known, key=lambda layout: layout != context.settings.infilling_format)
+    formats = sorted(known, key=lambda layout: layout != context.own(InfillingTaskSettings).format)
     seen: Counter[tuple[str, str]] = Counter()
     lines: list[tuple[str, str, dict[str, Any]]] = []
     for _, row in load("multilingual_infilling", DATA, context.data, _FIELDS):
@@ -43,7 +46,7 @@ def tasks(context: Context) -> list[Task]:
         Task(
             task_id,
             _prompt(row, layout, context),
-            context.settings.infilling_max_new_tokens,
+            context.own(InfillingTaskSettings).max_new_tokens,
             expected=row["canonical_solution"],
             judge=_judge(row["canonical_solution"]),
             fields={"language": language, "format": layout},
@@ -54,19 +57,19 @@ def tasks(context: Context) -> list[Task]:
     ]
 
 
-def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
+def scores(rows: Sequence[Row]) -> dict[str, Scores]:
     """``exact_match`` of all lines and ``exact_match_<language>`` in the first layout, and the same
     with ``_psm`` or ``_spm`` at the end for each. (A model without infilling tokens has only those that end
     in ``_left_to_right``, as in :mod:`infilling`.)"""
-    found: dict[str, Metric] = {}
+    found: dict[str, Scores] = {}
     layouts = grouped(rows, "format")
     for layout, its in layouts.items():
         for language, some in {"": its, **grouped(its, "language")}.items():
             name = f"exact_match{'_' * bool(language)}{language}"
-            figure = mean(answers(some, "exact_match")["exact_match"], seed=context.seed)
-            found[f"{name}_{layout}"] = figure
+            lines = means(answers(some, "exact_match")["exact_match"])
+            found[f"{name}_{layout}"] = lines
             if layout != LEFT_TO_RIGHT and layout == next(iter(layouts)):
-                found[name] = figure
+                found[name] = lines
     return found
 
 
@@ -75,7 +78,7 @@ def _prompt(row: dict[str, Any], layout: str, context: Context) -> Prompt:
         # In most rows the line break before the masked line is in neither the prompt nor the line.
         prompt: str = row["prompt"]
         return Continuation(prompt if prompt.endswith("\n") else f"{prompt}\n", ("\n",))
-    return Gap(row["prompt"], row["suffix"], layout, context.settings.infilling_heal)
+    return Gap(row["prompt"], row["suffix"], layout, context.own(InfillingTaskSettings).heal)
 
 
 def _judge(line: str) -> Callable[[str, Sequence[Outcome]], Row]:
@@ -92,9 +95,11 @@ BENCHMARKS = (
         "exact_match",
         data=DATA,
         tasks=tasks,
-        metrics=metrics,
+        scores=scores,
         greedy=True,
         ids=r"(python|java|javascript)/HumanEval_",
-        reads=("infilling",),
+        settings=InfillingTaskSettings,
+        stated=STATED_OF_LANGUAGES,
+        size=lambda settings: Size(4_792, 300, 20, 2),
     ),
 )

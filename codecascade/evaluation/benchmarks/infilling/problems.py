@@ -16,8 +16,8 @@ from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.documents import Document
 from codecascade.corpus.reading.functions import Function, functions_of, parse
 from codecascade.evaluation.benchmarks.code.humaneval import HumanEvalProblem
+from codecascade.evaluation.benchmarks.infilling.settings import InfillingTaskSettings
 from codecascade.evaluation.data import Record, need
-from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.sandbox.splitting import TOGETHER, Split, split
@@ -80,15 +80,17 @@ def single_line_problems(problems: Iterable[HumanEvalProblem]) -> list[Infilling
     ]
 
 
-def heldout_problems(corpus: Corpus, sandbox: Sandbox, settings: EvaluateSettings) -> list[InfillingProblem]:
-    """A problem for each of ``infilling_problems`` functions of held-out Python documents, chosen by the seed.
+def heldout_problems(
+    corpus: Corpus, sandbox: Sandbox, settings: InfillingTaskSettings, seed: int
+) -> list[InfillingProblem]:
+    """A problem for each of ``settings.problems`` functions of held-out Python documents, chosen by the seed.
 
     Functions are taken from as many documents as possible; the same text counts once. Functions with doctests that
     pass are rare: as far as there are some, they are a quarter of the problems.
     """
-    rng = random.Random(settings.seed)
+    rng = random.Random(seed)
     table = corpus.documents("heldout", "python")
-    wanted = settings.infilling_problems
+    wanted = settings.problems
     places = list(range(len(table)))
     rng.shuffle(places)
     if wanted is not None:
@@ -133,9 +135,9 @@ def _sound(tested: Sequence[InfillingProblem], sandbox: Sandbox) -> Iterator[Inf
 
 
 def _problems_of(
-    document: Document, settings: EvaluateSettings, rng: random.Random
+    document: Document, settings: InfillingTaskSettings, rng: random.Random
 ) -> list[InfillingProblem]:
-    shortest, longest = settings.infilling_min_characters, settings.infilling_max_characters
+    shortest, longest = settings.min_characters, settings.max_characters
     problems = []
     for function in functions_of(document.text):
         source = function.standalone.rstrip() + "\n"

@@ -13,15 +13,28 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from codecascade.evaluation.drawing import subset
-from codecascade.evaluation.metrics import bootstrap_ratio
-from codecascade.evaluation.task import Benchmark, Context, Scored
+from codecascade.evaluation.rates import ratio
+from codecascade.evaluation.scores import Scores, figures
+from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
+from codecascade.evaluation.size import Tokens
+from codecascade.evaluation.task import Benchmark, Context, Row, Scored, Shown
 from codecascade.generation.requests import Scorer, start_id
 from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import generator
 from codecascade.tokens.infilling import infilling_example, split_document
 from codecascade.tokens.tokenizer import Tokenizer
+
+
+class ValidationSettings(BenchmarkSettings):
+    """``[evaluate.validation]``."""
+
+    key = "validation"
+
+    documents: Count | None = Field(500, description="held-out documents whose loss is measured, at most")
+    characters: Count = Field(8000, description="longer documents are cut after this many characters")
 
 
 @dataclass(frozen=True)
@@ -36,19 +49,17 @@ class _Piece:
 def score(context: Context) -> Scored:
     """``loss``, ``bits_per_byte`` and, for a model with infilling tokens, ``infilling_loss``.
 
-    Documents are cut after ``validation_characters``, and into windows of the model's context where that is
+    Documents are cut after ``validation.characters``, and into windows of the model's context where that is
     shorter. For the infilling loss each is split at two random characters, half in PSM and half in SPM (paper,
     section 3); one that does not fit whole is left out of it. Intervals are bootstraps over documents.
     """
-    settings = context.settings
+    settings = context.own(ValidationSettings)
     table = context.needs_corpus("validation").documents("heldout", "code")
     scorer, tokenizer = context.needs_scorer("validation")
-    documents = [
-        table[place] for place in subset(range(len(table)), settings.validation_documents, settings.seed)
-    ]
+    documents = [table[place] for place in subset(range(len(table)), settings.documents, context.seed)]
     if not documents:
         raise UserError("the corpus has no held-out code", key="validation")
-    texts = [document.text[: settings.validation_characters] for document in documents]
+    texts = [document.text[: settings.characters] for document in documents]
     room = context.model.context_length
     assert room is not None
 
@@ -60,19 +71,13 @@ def score(context: Context) -> Scored:
     middles = []
     if tokenizer.infilling is not None:
         for place, text in enumerate(texts):
-            piece = _infilling(tokenizer, place, text, generator(settings.seed, documents[place].id))
+            piece = _infilling(tokenizer, place, text, generator(context.seed, documents[place].id))
             if len(piece.ids) <= room:
                 middles.append(piece)
 
     nats, tokens = _score(scorer, windows + middles, len(windows), len(texts), context.progress)
     sizes = np.array([len(text.encode()) for text in texts])
-    metrics = {
-        "loss": bootstrap_ratio(nats[0], tokens[0], seed=settings.seed),
-        "bits_per_byte": bootstrap_ratio(nats[0] / math.log(2), sizes, seed=settings.seed),
-    }
     scored = tokens[1] > 0
-    if scored.any():
-        metrics["infilling_loss"] = bootstrap_ratio(nats[1][scored], tokens[1][scored], seed=settings.seed)
     samples = [
         {
             "task_id": document.id,
@@ -88,7 +93,19 @@ def score(context: Context) -> Scored:
         f"{len(texts) - int(scored.sum())} of {len(texts)} documents don't fit into the context whole; "
         "infilling_loss leaves them out."
     ]
-    return Scored(metrics, samples, notes if middles and not scored.all() else [])
+    notes = notes if middles and not scored.all() else []
+    return Scored(figures(scores(samples), context.seed), samples, notes)
+
+
+def scores(rows: Sequence[Row]) -> dict[str, Scores]:
+    """Losses per token and per byte, by document."""
+    found = {
+        "loss": ratio(rows, "nats", "tokens"),
+        "bits_per_byte": ratio(rows, "nats", "bytes", math.log(2)),
+    }
+    if filled := [row for row in rows if row.get("middle_tokens")]:
+        found["infilling_loss"] = ratio(filled, "middle_nats", "middle_tokens")
+    return found
 
 
 def _infilling(tokenizer: Tokenizer, place: int, text: str, rng: random.Random) -> _Piece:
@@ -119,6 +136,12 @@ def _score(
     return nats, tokens
 
 
+def _size(settings: CommonSettings) -> Tokens:
+    """Each document is read left to right, and split for infilling; a token has four characters, about."""
+    own = settings.of(ValidationSettings)
+    return Tokens(2 * (own.documents or 1000) * own.characters // 4)
+
+
 BENCHMARKS = (
     Benchmark(
         "validation",
@@ -126,6 +149,15 @@ BENCHMARKS = (
         "bits_per_byte",
         needs=frozenset({"corpus", "scores"}),
         higher_is_better=False,
+        settings=ValidationSettings,
+        size=_size,
+        columns=(
+            Shown("loss", "Validation loss", higher_is_better=False),
+            Shown("infilling_loss", "Infilling loss", higher_is_better=False),
+            Shown("bits_per_byte", "Bits per byte", higher_is_better=False),
+        ),
+        rank=120,
         score=score,
+        scores=scores,
     ),
 )

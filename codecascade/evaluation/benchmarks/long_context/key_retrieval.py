@@ -15,11 +15,18 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from codecascade.corpus.corpus import Corpus, is_corpus
 from codecascade.corpus.reading.functions import functions_of, parse
-from codecascade.evaluation.metrics import Metric, rate
-from codecascade.evaluation.task import Benchmark, Context, Continuation, Row, Task
+from codecascade.evaluation.rates import Answers, means
+from codecascade.evaluation.scores import Scores, key
+from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
+from codecascade.evaluation.size import Tokens
+from codecascade.evaluation.statements import elsewhere, is_papers, stated
+from codecascade.evaluation.task import Benchmark, Context, Continuation, Row, Shown, Task
 from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import generator
 from codecascade.sandbox.outcome import Outcome
@@ -28,6 +35,20 @@ _ANSWER_TOKENS = 8
 _LONGEST_BLOCK = 1500  # characters; short blocks come close to every position and length
 _QUESTION = "\nassert my_function() =="
 _TESTS = {"test", "tests", "site-packages", "dist-packages", "idlelib", "lib2to3"}
+
+
+class KeyRetrievalSettings(BenchmarkSettings):
+    """``[evaluate.key_retrieval]``."""
+
+    key = "key_retrieval"
+
+    lengths: tuple[Count, ...] = Field(
+        (4096, 8192, 16384, 24576), description="lengths of the prompts, in tokens"
+    )
+    positions: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(
+        (0.0, 0.2, 0.4), description="where the key is, relative to the prompt's length"
+    )
+    examples: Count = Field(64, description="prompts per length and position")
 
 
 @dataclass(frozen=True)
@@ -68,26 +89,22 @@ def _judge(value: int, completion: str, outcomes: Sequence[Outcome]) -> Row:
     return {"passed": _first_number(completion) == value}
 
 
-def key_metrics(rows: Iterable[Row], context: Context) -> dict[str, Metric]:
+def key_scores(rows: Iterable[Row]) -> dict[str, Scores]:
     """``accuracy`` over all prompts, and that of each cell ``<length>@<position>``."""
-    settings = context.settings
-    cells: dict[str, list[bool]] = {
-        _cell(*place): []
-        for place in product(settings.key_retrieval_lengths, settings.key_retrieval_positions)
-    }
+    cells: dict[str, Answers] = {}
     for row in rows:
-        cells.setdefault(row["cell"], []).append(row["passed"])
-    everything = [found for cell in cells.values() for found in cell]
-    return {"accuracy": rate(everything)} | {cell: rate(found) for cell, found in cells.items() if found}
+        cells.setdefault(row["cell"], {}).setdefault(key(row), []).append(row["passed"])
+    everything = {prompt: passed for cell in cells.values() for prompt, passed in cell.items()}
+    return {"accuracy": means(everything)} | {cell: means(found, part=True) for cell, found in cells.items()}
 
 
 def key_problems(context: Context) -> Iterator[KeyProblem]:
-    """``key_retrieval_examples`` prompts per length and position; the filler is the same at each position."""
-    settings, count = context.settings, context.model.count_tokens
-    blocks = _blocks(context, max(settings.key_retrieval_lengths))
-    for length, example in product(settings.key_retrieval_lengths, range(settings.key_retrieval_examples)):
-        for position in settings.key_retrieval_positions:
-            rng = generator(settings.seed, length, example)
+    """``settings.examples`` prompts per length and position; the filler is the same at each position."""
+    settings, count = context.own(KeyRetrievalSettings), context.model.count_tokens
+    blocks = _blocks(context, max(settings.lengths))
+    for length, example in product(settings.lengths, range(settings.examples)):
+        for position in settings.positions:
+            rng = generator(context.seed, length, example)
             value = rng.randint(10, 99)
             key = f'def my_function() -> int:\n    """Return the key."""\n    return {value}\n'
             prompt = _prompt(count, blocks, key, length - _ANSWER_TOKENS, position, rng)
@@ -169,6 +186,27 @@ def _first_number(text: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def _size(settings: CommonSettings) -> Tokens:
+    own = settings.of(KeyRetrievalSettings)
+    cells = len(own.positions) * own.examples
+    return Tokens(sum(own.lengths) * cells, _ANSWER_TOKENS * len(own.lengths) * cells)
+
+
+_STATED = stated(
+    KeyRetrievalSettings,
+    {
+        "lengths": elsewhere("a column is of one length"),
+        "positions": elsewhere("a column is of one position"),
+        "examples": is_papers(
+            64, lambda value: f"prompts for each length and position: {value}; the paper has 64"
+        ),
+    },
+    {
+        "cut_answers": elsewhere("its answers are a number, and end after a few tokens"),
+        "source": elsewhere("the filler is ours in any case"),
+    },
+    always=("our own filler and wording",),
+)
 BENCHMARKS = (
     Benchmark(
         "key_retrieval",
@@ -176,7 +214,13 @@ BENCHMARKS = (
         "accuracy",
         needs=frozenset({"filler"}),
         tasks=key_tasks,
-        metrics=key_metrics,
+        scores=key_scores,
+        settings=KeyRetrievalSettings,
+        stated=_STATED,
+        size=_size,
+        columns=(Shown("accuracy", "Keys retrieved"),),
+        rank=110,
+        picture="cells",
         greedy=True,
     ),
 )

@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pydantic import Field
+
 from codecascade.evaluation.answers.similarity import (
     code_bleu4,
     code_tokens,
@@ -23,8 +25,11 @@ from codecascade.evaluation.answers.similarity import (
     equal_tokens,
 )
 from codecascade.evaluation.data import Data, Record, holds, locate, read_records
-from codecascade.evaluation.metrics import Metric
-from codecascade.evaluation.rates import answers, grouped, mean
+from codecascade.evaluation.rates import answers, grouped, means
+from codecascade.evaluation.scores import Scores
+from codecascade.evaluation.settings import BenchmarkSettings, Count
+from codecascade.evaluation.size import Size
+from codecascade.evaluation.statements import Statement, none_of, ours, stated
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Row, Task
 from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import generator
@@ -64,15 +69,29 @@ DATA = {language: _data(language) for language in LANGUAGES}
 """Where each language's examples are."""
 
 
+class LccSettings(BenchmarkSettings):
+    """``[evaluate.lcc]``."""
+
+    key = "lcc"
+
+    examples_per_bucket: Count = Field(64, description="examples per language and length, at most")
+    long_context: bool | None = Field(
+        None,
+        description="whether the model had long-context training and sees whole files, else their last 4,000 tokens; "
+        "none: if its config has 16,384 positions or more",
+    )
+    bucket_tokens: Count = Field(1024, description="width of a bucket of lengths, in words and signs")
+
+
 def tasks(context: Context) -> list[Task]:
     """The balanced examples of each language, in the order of the data."""
-    settings = context.settings
+    settings = context.own(LccSettings)
     made = []
     for language, records in _records(context).items():
         lengths = [len(code_tokens(row["context"])) for _, row in records]
         rng = generator(context.seed, language)
         for place in balanced(
-            lengths, width=settings.lcc_bucket_tokens, most=settings.lcc_examples_per_bucket, rng=rng
+            lengths, width=settings.bucket_tokens, most=settings.examples_per_bucket, rng=rng
         ):
             row = records[place][1]
             made.append(_task(f"{language}/{place}", language, row, lengths[place], context))
@@ -98,21 +117,21 @@ def balanced(lengths: Sequence[int], *, width: int, most: int, rng: random.Rando
     return sorted(chosen)
 
 
-def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
+def scores(rows: Sequence[Row]) -> dict[str, Scores]:
     """``exact_match``, ``bleu`` and ``edit_similarity``, over all examples and by language (``bleu_java``)."""
     found = {}
     for language, some in {"": rows, **grouped(rows, "language")}.items():
-        scores = answers(some, *_SCORES)
+        values = answers(some, *_SCORES)
         for name in _SCORES:
-            found[f"{name}{'_' * bool(language)}{language}"] = mean(scores[name], seed=context.seed)
+            found[f"{name}{'_' * bool(language)}{language}"] = means(values[name])
     return found
 
 
 def notes(rows: Sequence[Row], context: Context) -> list[str]:
     """What the model was taken for, and how many files were seen in part."""
     with_or_without = "with" if _is_long(context) else "without"
-    why = "" if context.settings.lcc_long_context is not None else ", by the positions of its context"
-    found = [f"The model is taken for one {with_or_without} long-context training{why} (lcc_long_context)."]
+    why = "" if context.own(LccSettings).long_context is not None else ", by the positions of its context"
+    found = [f"The model is taken for one {with_or_without} long-context training{why} (lcc.long_context)."]
     cut = sum(bool(row.get("cut")) for row in rows)
     if cut:
         found.append(
@@ -190,7 +209,7 @@ def _judge(line: str) -> Callable[[str, Sequence[Outcome]], Row]:
 
 def _is_long(context: Context) -> bool:
     """Whether the model had long-context training, as far as is known."""
-    said, length = context.settings.lcc_long_context, context.model.context_length
+    said, length = context.own(LccSettings).long_context, context.model.context_length
     return (length is None or length >= _LONG_CONTEXT) if said is None else said
 
 
@@ -224,6 +243,21 @@ def restored(code: str) -> str:
     )
 
 
+_STATED = stated(
+    LccSettings,
+    {
+        "examples_per_bucket": ours(lambda value: f"at most {value} examples a language and length"),
+        "long_context": Statement(elsewhere="chooses between the paper's two ways; a note tells which"),
+        "bucket_tokens": ours(lambda value: f"lengths in steps of {value:,} words and signs"),
+    },
+    {
+        "cut_inputs": none_of(
+            "files were seen from their end alone, as the paper does it where there was no long-context tuning"
+        )
+    },
+    always=("our own balanced draw from LCC's files; the paper's examples aren't published",),
+    silent=("how BLEU cuts a line into words and is smoothed",),
+)
 BENCHMARKS = (
     Benchmark(
         "lcc",
@@ -231,9 +265,13 @@ BENCHMARKS = (
         "exact_match",
         data=replace(DATA["python"], files=tuple(name for each in DATA.values() for name in each.files)),
         tasks=tasks,
-        metrics=metrics,
+        scores=scores,
         notes=notes,
         greedy=True,
+        settings=LccSettings,
+        stated=_STATED,
+        size=lambda settings: Size(1_472, 8_000, 20),
+        kept_out="never",
         ids=r"(python|java|csharp)/\d+$",
     ),
 )

@@ -13,15 +13,29 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
 
 from codecascade.corpus.reading.languages import kind_of, language_of
 from codecascade.evaluation.drawing import subset
-from codecascade.evaluation.metrics import Metric, bootstrap_ratio
+from codecascade.evaluation.scores import Scores, figures, key
+from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
+from codecascade.evaluation.size import Tokens
 from codecascade.evaluation.task import Benchmark, Context, Row, Scored
 from codecascade.generation.requests import start_id
 from codecascade.ground.errors import UserError
 
 _FIRST_EDGE = 1024
+
+
+class PerplexitySettings(BenchmarkSettings):
+    """``[evaluate.perplexity]``."""
+
+    key = "perplexity"
+
+    files: Count | None = Field(50, description="files that are scored, at most; none: all")
+    tokens: Count = Field(100_000, description="longer files are cut after this many tokens")
+    min_bytes: Count = Field(50_000, description="shorter files are left out")
 
 
 class LongFile(NamedTuple):
@@ -46,20 +60,20 @@ def score(context: Context) -> Scored:
 
     Each is the exponential of the mean loss over tokens; intervals are bootstraps over files.
     """
-    settings = context.settings
+    settings = context.own(PerplexitySettings)
     scorer, tokenizer = context.needs_scorer("perplexity")
     files = long_files(context)
-    ends = edges(settings.perplexity_tokens)
+    ends = edges(settings.tokens)
     nats, counts = np.zeros((2, len(files), len(ends)))
     rows: list[Row] = []
     for place, file in enumerate(files):
-        ids = tokenizer.encode(file.text)[: settings.perplexity_tokens]
+        ids = tokenizer.encode(file.text)[: settings.tokens]
         # One at a time: a long file's keys and values fill the memory that there is.
-        [(_, scores)] = scorer.log_probabilities([[start_id(tokenizer), *ids]])
+        [(_, found)] = scorer.log_probabilities([[start_id(tokenizer), *ids]])
         start = 0
         for stretch, end in enumerate(ends):
-            nats[place, stretch] = -math.fsum(scores[start:end])
-            counts[place, stretch] = len(scores[start:end])
+            nats[place, stretch] = -math.fsum(found[start:end])
+            counts[place, stretch] = len(found[start:end])
             start = end
         rows.append(
             {
@@ -75,25 +89,40 @@ def score(context: Context) -> Scored:
             }
         )
         context.progress(place + 1, len(files))
-    metrics = {"perplexity": _perplexity(nats.sum(1), counts.sum(1), settings.seed)}
-    for stretch, end in enumerate(ends):
-        if (there := counts[:, stretch] > 0).any():
-            metrics[f"perplexity@{end}"] = _perplexity(
-                nats[there, stretch], counts[there, stretch], settings.seed
-            )
-    return Scored(metrics, rows, _notes(context, rows))
+    return Scored(figures(scores(rows), context.seed), rows, _notes(context, rows))
+
+
+def scores(rows: Sequence[Row]) -> dict[str, Scores]:
+    """By file, of all positions and of each stretch."""
+    ends = sorted({int(end) for row in rows for end in row["nats"]})
+    nats = np.array([[row["nats"].get(str(end), 0.0) for end in ends] for row in rows], np.float64)
+    tokens = np.array([row["tokens"] for row in rows])
+    counts = np.diff(np.minimum(tokens[:, None], [0, *ends]), axis=1).astype(np.float64)
+    texts = np.array([row["scored_bytes"] for row in rows], np.float64)
+    keys = [key(row) for row in rows]
+
+    def perplexity(nats: NDArray[np.float64], counts: NDArray[np.float64]) -> Scores:
+        there = counts > 0
+        of = tuple(each for each, is_there in zip(keys, there, strict=True) if is_there)
+        return Scores(of, nats[there], counts[there], exponential=True, texts=texts[there])
+
+    found = {"perplexity": perplexity(nats.sum(1), counts.sum(1))}
+    for place, end in enumerate(ends):
+        if counts[:, place].any():
+            found[f"perplexity@{end}"] = perplexity(nats[:, place], counts[:, place])
+    return found
 
 
 def long_files(context: Context) -> list[LongFile]:
-    """Up to ``perplexity_files`` files of at least ``perplexity_min_bytes``, chosen by the seed, in their order.
+    """Up to ``settings.files`` files of at least ``settings.min_bytes``, chosen by the seed, in their order.
 
     Raises:
         UserError: there is no folder and no corpus, or no file is long enough.
     """
-    settings = context.settings
+    settings = context.own(PerplexitySettings)
     if context.data is not None:
-        paths = _source_files(context.data, settings.perplexity_min_bytes)
-        chosen = subset(paths, settings.perplexity_files, settings.seed)
+        paths = _source_files(context.data, settings.min_bytes)
+        chosen = subset(paths, settings.files, context.seed)
         root = context.data if context.data.is_dir() else context.data.parent
         files = [LongFile(str(path.relative_to(root)), _text(path)) for path in chosen]
         where: str | Path = context.data
@@ -101,17 +130,15 @@ def long_files(context: Context) -> list[LongFile]:
         corpus = context.needs_corpus("perplexity")
         table = corpus.documents("heldout", "code")
         places = [
-            place
-            for place, document in enumerate(table)
-            if len(document.text.encode()) >= settings.perplexity_min_bytes
+            place for place, document in enumerate(table) if len(document.text.encode()) >= settings.min_bytes
         ]
-        documents = (table[place] for place in subset(places, settings.perplexity_files, settings.seed))
+        documents = (table[place] for place in subset(places, settings.files, context.seed))
         files = [LongFile(f"{document.repository}/{document.path}", document.text) for document in documents]
         where = "the corpus"
     if not files:
         raise UserError(
-            f"{where} has no source file of {settings.perplexity_min_bytes:,} bytes or more; name a folder with "
-            "some (--data perplexity=FOLDER) or lower perplexity_min_bytes",
+            f"{where} has no source file of {settings.min_bytes:,} bytes or more; name a folder with "
+            "some (--data perplexity=FOLDER) or lower perplexity.min_bytes",
             key="perplexity",
         )
     return files
@@ -141,11 +168,6 @@ def _ratio(nats: float, count: float) -> float | None:
     return round(nats / count, 4) if count else None
 
 
-def _perplexity(nats: Sequence[float], counts: Sequence[float], seed: int) -> Metric:
-    loss = bootstrap_ratio(nats, counts, seed=seed)
-    return Metric(math.exp(loss.value), math.exp(loss.low), math.exp(loss.high), loss.n)
-
-
 def _notes(context: Context, rows: Sequence[Row]) -> list[str]:
     length = context.model.context_length
     beyond = sum(row["tokens"] > length for row in rows) if length else 0
@@ -157,6 +179,12 @@ def _notes(context: Context, rows: Sequence[Row]) -> list[str]:
     ]
 
 
+def _size(settings: CommonSettings) -> Tokens:
+    """Files are half as long as they may be, about."""
+    own = settings.of(PerplexitySettings)
+    return Tokens((own.files or 200) * own.tokens // 2)
+
+
 BENCHMARKS = (
     Benchmark(
         "perplexity",
@@ -164,6 +192,10 @@ BENCHMARKS = (
         "perplexity",
         needs=frozenset({"scores", "files"}),
         higher_is_better=False,
+        settings=PerplexitySettings,
+        size=_size,
+        picture="curve",
         score=score,
+        scores=scores,
     ),
 )

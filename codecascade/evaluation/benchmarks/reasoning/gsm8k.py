@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
-from codecascade.evaluation import rates
+from pydantic import Field
+
 from codecascade.evaluation.answers.replies import without_thoughts
 from codecascade.evaluation.answers.texts import last_number
 from codecascade.evaluation.benchmarks.code.humaneval import in_chat
 from codecascade.evaluation.data import Data, load
-from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.rates import answers, means
+from codecascade.evaluation.scores import Scores
+from codecascade.evaluation.settings import BenchmarkSettings, Count
+from codecascade.evaluation.size import Size
 from codecascade.evaluation.task import Benchmark, Context, Continuation, Dialogue, Message, Prompt, Row, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
@@ -76,6 +81,15 @@ SHOTS = (
 )
 
 
+class Gsm8kSettings(BenchmarkSettings):
+    """``[evaluate.gsm8k]``."""
+
+    key = "gsm8k"
+
+    shots: Annotated[int, Field(ge=0, le=8)] = Field(8, description="worked examples that are shown")
+    max_new_tokens: Count = Field(256, description="tokens per answer, at most")
+
+
 def tasks(context: Context) -> list[Task]:
     """The 1,319 problems of the test set."""
     made: list[Task] = []
@@ -87,7 +101,7 @@ def tasks(context: Context) -> list[Task]:
             Task(
                 f"gsm8k/{len(made)}",
                 _prompt(row["question"], context),
-                context.settings.gsm8k_max_new_tokens,
+                context.own(Gsm8kSettings).max_new_tokens,
                 expected=row["answer"],
                 test=f"the last number is {target}",
                 extract=_first_answer,
@@ -97,13 +111,13 @@ def tasks(context: Context) -> list[Task]:
     return made
 
 
-def metrics(rows: Sequence[Row], context: Context) -> dict[str, Metric]:
+def scores(rows: Sequence[Row]) -> dict[str, Scores]:
     """``accuracy``: the share of problems solved (of several samples, the mean)."""
-    return {"accuracy": rates.mean(rates.answers(rows, "passed")["passed"], seed=context.seed)}
+    return {"accuracy": means(answers(rows, "passed")["passed"])}
 
 
 def _prompt(question: str, context: Context) -> Prompt:
-    shots = SHOTS[: context.settings.gsm8k_shots]
+    shots = SHOTS[: context.own(Gsm8kSettings).shots]
     if in_chat(context.settings, context.model):
         turns = [
             message
@@ -137,9 +151,12 @@ BENCHMARKS = (
         "accuracy",
         data=DATA,
         tasks=tasks,
-        metrics=metrics,
+        scores=scores,
         greedy=True,
         chats=True,
+        settings=Gsm8kSettings,
+        size=lambda settings: Size(1_319, 1_000, 150),
+        in_words=True,
         ids="gsm8k/",
     ),
 )

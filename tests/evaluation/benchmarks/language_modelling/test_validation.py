@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.language_modelling import validation
-from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Context, Model, Scored
 from codecascade.ground.errors import UserError
 
@@ -32,7 +32,7 @@ class Even:
 
 def run(scorer: Even, corpus: Any, **settings: int) -> Scored:
     model = Model("even", scorer.context_length, tokenizer=scorer.tokenizer, scorer=scorer)
-    return validation.score(Context(EvaluateSettings(**settings), model, corpus=corpus))
+    return validation.score(Context(EvaluateSettings(validation=settings), model, corpus=corpus))
 
 
 def nats(ids: Sequence[int]) -> float:
@@ -88,13 +88,13 @@ def test_a_document_too_long_to_fill_is_told(tokenizer: Any, corpus: Any) -> Non
 
 
 def test_a_model_without_infilling_tokens_has_no_infilling_loss(plain_tokenizer: Any, corpus: Any) -> None:
-    result = run(Even(plain_tokenizer), corpus, validation_documents=4)
+    result = run(Even(plain_tokenizer), corpus, documents=4)
     assert result.metrics.keys() == {"loss", "bits_per_byte"}
     assert result.metrics["loss"].n == 4 and result.notes == []
 
 
 def test_documents_are_cut_by_characters(tokenizer: Any, corpus: Any) -> None:
-    result = run(Even(tokenizer), corpus, validation_characters=100)
+    result = run(Even(tokenizer), corpus, characters=100)
     assert {row["bytes"] for row in result.rows} == {100}
 
 

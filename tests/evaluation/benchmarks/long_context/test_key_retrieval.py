@@ -7,15 +7,13 @@ from typing import Any
 
 import pytest
 
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.long_context import key_retrieval
 from codecascade.evaluation.benchmarks.long_context.key_retrieval import key_problems
-from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Context, Model
 from codecascade.ground.errors import UserError
 
-SETTINGS = EvaluateSettings(
-    key_retrieval_lengths=(512, 1024), key_retrieval_positions=(0.0, 0.4), key_retrieval_examples=3
-)
+SETTINGS = EvaluateSettings(key_retrieval={"lengths": (512, 1024), "positions": (0.0, 0.4), "examples": 3})
 KEY = re.compile(r"def my_function\(\).*?return (\d+)", re.DOTALL)
 
 
@@ -81,7 +79,7 @@ def test_prompts_over_the_context_count_as_not_found_and_are_told(
 def test_the_filler_may_be_any_folder_of_code(tmp_path: Path, modules: list[str]) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "one.py").write_text(modules[0])
-    settings = EvaluateSettings(key_retrieval_lengths=(512,), key_retrieval_examples=1)
+    settings = EvaluateSettings(key_retrieval={"lengths": (512,), "examples": 1})
     named = [problem.prompt for problem in key_problems(Context(settings, data=tmp_path / "code"))]
     assert len(named) == 3 and all("double_0" in prompt or "Box_0" in prompt for prompt in named)
     without = [problem.prompt for problem in key_problems(Context(settings))]

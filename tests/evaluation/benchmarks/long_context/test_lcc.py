@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codecascade.evaluation.answers.similarity import code_bleu4, edit_similarity, equal_tokens
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.long_context import lcc
 from codecascade.evaluation.running.execution import judged
-from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.scores import figures
 from codecascade.evaluation.task import Context, Continuation, Model
 from codecascade.ground.errors import UserError
 
@@ -52,7 +53,7 @@ def test_each_length_is_drawn_equally_often(lengths: list[int], most: int, seed:
 
 def test_the_draw_is_the_seeds(tmp_path: Path) -> None:
     write(tmp_path / "python.jsonl", [row(words) for words in range(10, 90)])
-    settings = {"lcc_bucket_tokens": 20, "lcc_examples_per_bucket": 3}
+    settings = {"lcc": {"bucket_tokens": 20, "examples_per_bucket": 3}}
 
     def ids(seed: int) -> list[str]:
         context = Context(EvaluateSettings(seed=seed, **settings), data=tmp_path / "python.jsonl")
@@ -91,7 +92,7 @@ def test_how_much_of_a_file_a_model_sees(tmp_path: Path, context_length: int | N
         return len(text.split())
 
     model = Model(context_length=context_length, count_tokens=words)
-    context = Context(EvaluateSettings(lcc_examples_per_bucket=1), model, tmp_path / "python.jsonl")
+    context = Context(EvaluateSettings(lcc={"examples_per_bucket": 1}), model, tmp_path / "python.jsonl")
     long, short = lcc.tasks(context)
     assert isinstance(long.prompt, Continuation) and isinstance(short.prompt, Continuation)
     assert 0.97 * seen <= words(long.prompt.prompt) <= seen and long.prompt.prompt.endswith("x y\n")
@@ -108,7 +109,7 @@ def test_long_context_training_is_a_setting_and_sees_whole_files(tmp_path: Path,
         model = Model(
             context_length=length, count_tokens=lambda text: len(text.split()), tokenizer=long_tokenizer
         )
-        settings = EvaluateSettings(lcc_examples_per_bucket=1, lcc_long_context=said)
+        settings = EvaluateSettings(lcc={"examples_per_bucket": 1, "long_context": said})
         task, _ = lcc.tasks(Context(settings, model, tmp_path / "python.jsonl"))
         assert isinstance(task.prompt, Continuation)
         return len(task.prompt.prompt.split()), task.prompt.beyond_context
@@ -176,7 +177,7 @@ def test_the_next_line_by_three_scores(tmp_path: Path) -> None:
         },
     ]
     assert rows[0]["exact_match"] and rows[0]["bleu"] == pytest.approx(1.0) and not rows[1]["exact_match"]
-    found = lcc.metrics(rows, context)
+    found = figures(lcc.scores(rows))
     assert found["exact_match"].value == found["exact_match_python"].value == 0.5
     assert found["bleu"].value == pytest.approx((1 + code_bleu4("return 0 + 2", "return 0")) / 2)
     similarity = (

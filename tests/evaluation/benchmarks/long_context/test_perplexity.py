@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.long_context import perplexity
-from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.evaluation.task import Context, Model
 from codecascade.ground.errors import UserError
 
@@ -31,7 +31,7 @@ def context(
     tokenizer: Any, scorer: Any, data: Path | None = None, corpus: Any = None, **settings: Any
 ) -> Context:
     model = Model(context_length=1500, tokenizer=tokenizer, scorer=scorer)
-    return Context(EvaluateSettings(**settings), model, data, corpus)
+    return Context(EvaluateSettings(perplexity=settings), model, data, corpus)
 
 
 @pytest.fixture
@@ -51,9 +51,7 @@ def test_stretches_double() -> None:
 
 def test_by_position(tokenizer: Any, folder: Path) -> None:
     scorer = Halving()
-    scored = perplexity.score(
-        context(tokenizer, scorer, folder, perplexity_min_bytes=10_000, perplexity_tokens=1800)
-    )
+    scored = perplexity.score(context(tokenizer, scorer, folder, min_bytes=10_000, tokens=1800))
     assert scorer.seen == [1801, 1801]  # one by one, each with the token before the text
     assert [row["task_id"] for row in scored.rows] == ["longer.py", "sub/long.py"]
     assert (
@@ -71,9 +69,7 @@ def test_by_position(tokenizer: Any, folder: Path) -> None:
 
 def test_files_that_end_before_a_stretch_are_not_in_it(tokenizer: Any, folder: Path) -> None:
     shorter = len(tokenizer.encode((folder / "sub/long.py").read_text()))
-    scored = perplexity.score(
-        context(tokenizer, Halving(), folder, perplexity_min_bytes=10_000, perplexity_tokens=10 * shorter)
-    )
+    scored = perplexity.score(context(tokenizer, Halving(), folder, min_bytes=10_000, tokens=10 * shorter))
     ends = perplexity.edges(10 * shorter)
     both = [end for start, end in zip([0, *ends], ends, strict=False) if start < shorter]
     one = [end for start, end in itertools.pairwise(ends) if shorter <= start < 3 * shorter]
@@ -83,7 +79,7 @@ def test_files_that_end_before_a_stretch_are_not_in_it(tokenizer: Any, folder: P
 
 def test_from_a_corpus(tokenizer: Any, corpus: Any) -> None:
     corpus.texts.append(corpus.texts[0] * 9)
-    scored = perplexity.score(context(tokenizer, Halving(), corpus=corpus, perplexity_min_bytes=4000))
+    scored = perplexity.score(context(tokenizer, Halving(), corpus=corpus, min_bytes=4000))
     assert [row["task_id"] for row in scored.rows] == ["r/6.py"]
 
 

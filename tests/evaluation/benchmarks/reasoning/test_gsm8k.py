@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from codecascade.evaluation.answers.texts import last_number
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.reasoning import gsm8k
 from codecascade.evaluation.running.execution import judged
-from codecascade.evaluation.settings import EvaluateSettings
+from codecascade.evaluation.scores import figures
 from codecascade.evaluation.task import Context, Continuation, Dialogue, Model, Task
 from codecascade.ground.errors import UserError
 
@@ -36,7 +37,7 @@ def test_eight_examples_and_a_question(data: Path) -> None:
     assert isinstance(boxes.prompt, Continuation) and boxes.prompt.stop == ("\nQ:",)
     assert boxes.prompt.prompt.count("Q: ") == 9 and boxes.prompt.prompt.count("The answer is") == 8
     assert boxes.prompt.prompt.endswith("\n\nQ: How many are 2 boxes of 600?\nA:")
-    (few, _) = gsm8k.tasks(Context(EvaluateSettings(gsm8k_shots=2), data=data))
+    (few, _) = gsm8k.tasks(Context(EvaluateSettings(gsm8k={"shots": 2}), data=data))
     assert isinstance(few.prompt, Continuation) and few.prompt.prompt.count("Q: ") == 3
 
 
@@ -80,7 +81,7 @@ def test_the_references_are_right_answers_and_the_figure_is_a_share(data: Path) 
     tasks = gsm8k.tasks(context)
     assert all(passed(task, task.expected) for task in tasks)
     rows = [{"task_id": task.task_id, "passed": place == 0} for place, task in enumerate(tasks)]
-    assert gsm8k.metrics(rows, context)["accuracy"].value == 0.5
+    assert figures(gsm8k.scores(rows))["accuracy"].value == 0.5
 
 
 def test_an_answer_without_its_mark_is_named(data: Path) -> None:

@@ -1,0 +1,83 @@
+"""The settings of an evaluation: what all benchmarks have in common, and a table for each benchmark's own."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Self
+
+from pydantic import ConfigDict, ValidationError, model_validator
+from pydantic_core import InitErrorDetails
+
+from codecascade.evaluation.benchmarks.table import own_settings
+from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings
+
+
+class EvaluateSettings(CommonSettings):
+    """``[evaluate]`` of a recipe, whose tables are the benchmarks' own: ``[evaluate.humaneval] problems = 40``.
+
+    What a table leaves out has its default, so that nothing is implicit. The tables are looked up when settings are
+    read: a benchmark that is in the table of benchmarks needs no word here.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    @model_validator(mode="after")
+    def _read_tables(self) -> Self:
+        given = self.model_extra
+        assert given is not None
+        known = own_settings()
+        wrong = [_unknown(key, value, known) for key, value in given.items() if key not in known]
+        read: dict[str, BenchmarkSettings] = {}
+        for key, kind in known.items():
+            value = given.get(key, {})
+            try:
+                read[key] = (
+                    value
+                    if isinstance(value, kind)
+                    else kind.model_validate_json(json.dumps(value, default=str), strict=True)
+                )
+            except ValidationError as error:
+                wrong += [
+                    InitErrorDetails(
+                        type=each["type"],
+                        loc=(key, *each["loc"]),
+                        input=each["input"],
+                        ctx=each.get("ctx", {}),
+                    )
+                    for each in error.errors()
+                ]
+        if wrong:
+            raise ValidationError.from_exception_data(type(self).__name__, wrong)
+        given.clear()
+        given.update(read)
+        return self
+
+
+def setting_names(table: str = "") -> list[str]:
+    """The keys of ``[evaluate]``, or of one of its tables."""
+    own = own_settings()
+    return list(own[table].model_fields) if table in own else [*CommonSettings.model_fields, *own]
+
+
+def nested(settings: dict[str, Any]) -> dict[str, Any]:
+    """``{"humaneval.problems": 4}``, as results have it, as :class:`EvaluateSettings` reads it; names that are not
+    known are left out."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        table, _, field = name.rpartition(".")
+        if field in setting_names(table) and (not table or table in own_settings()):
+            place = found.setdefault(table, {}) if table else found
+            place[field] = value
+    return found
+
+
+def _unknown(key: str, value: Any, known: dict[str, type[BenchmarkSettings]]) -> InitErrorDetails:
+    """What is wrong with a key; of one that was flat in earlier versions, where it stands now."""
+    for table, kind in known.items():
+        name = key.removeprefix(f"{table}_")
+        if name != key and name in kind.model_fields:
+            sentence = ValueError(
+                f"the settings of a benchmark have a table of their own now: {table}.{name}"
+            )
+            return InitErrorDetails(type="value_error", loc=(key,), input=value, ctx={"error": sentence})
+    return InitErrorDetails(type="extra_forbidden", loc=(key,), input=value)

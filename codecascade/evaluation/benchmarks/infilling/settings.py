@@ -1,0 +1,59 @@
+"""The settings that the infilling benchmarks share, and what the paper says of them."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from codecascade.evaluation.settings import BenchmarkSettings, Count
+from codecascade.evaluation.statements import TEN_SECONDS, at_most, elsewhere, stated
+
+
+class InfillingTaskSettings(BenchmarkSettings):
+    """``[evaluate.infilling]``."""
+
+    key = "infilling"
+    asking: ClassVar[frozenset[str]] = frozenset({"max_new_tokens", "span_max_new_tokens", "heal"})
+
+    problems: Count | None = Field(
+        500, description="problems of each infilling benchmark, at most; none: all"
+    )
+    format: Literal["psm", "spm"] = Field(
+        "psm", description="the layout that exact_match and pass@1 are of, where the model's family knows it"
+    )
+    heal: bool = Field(True, description="SPM with token healing (the paper's is without)")
+    max_new_tokens: Count = Field(128, description="tokens per line that is filled in, at most")
+    span_max_new_tokens: Count = Field(
+        512, description="tokens per middle of several lines, or of any span, at most"
+    )
+    min_characters: Count = Field(150, description="shortest held-out function, in characters")
+    max_characters: Count = Field(700, description="longest held-out function, in characters")
+
+    @model_validator(mode="after")
+    def _sizes_in_order(self) -> Self:
+        if self.min_characters > self.max_characters:
+            raise ValueError("min_characters must not exceed max_characters")
+        return self
+
+
+_OTHERS = elsewhere("is another infilling benchmark's")
+_SHARED = {
+    "problems": elsewhere("the number of problems is compared"),
+    "format": elsewhere("a column is of one layout, by its full name"),
+    "heal": elsewhere("matters in SPM alone: analysis.protocol.Protocol.unhealed"),
+    "max_new_tokens": _OTHERS,
+    "span_max_new_tokens": _OTHERS,
+    "min_characters": _OTHERS,
+    "max_characters": _OTHERS,
+}
+STATED_OF_LINES = stated(
+    InfillingTaskSettings,
+    {**_SHARED, "max_new_tokens": at_most("a middle")},
+    asking=("a line that does not end by itself is cut after it",),
+    silent=(TEN_SECONDS,),
+)
+STATED_OF_SPANS = stated(
+    InfillingTaskSettings, {**_SHARED, "span_max_new_tokens": at_most("a middle")}, silent=(TEN_SECONDS,)
+)
+STATED_OF_LANGUAGES = stated(InfillingTaskSettings, {**_SHARED, "max_new_tokens": at_most("a middle")})

@@ -1,0 +1,69 @@
+"""What each problem contributes to a figure: figures are made of it, and two models are compared by it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codecascade.evaluation.metrics import Metric, bootstrap_mean, bootstrap_ratio, wilson
+
+Key = tuple[str, str]
+"""What tells problems apart: ``task_id``, and the infilling layout where a problem is asked in several (else "")."""
+
+
+def key(row: Mapping[str, Any]) -> Key:
+    """Which problem a sample answers, or a task is."""
+    return row["task_id"], str(row.get("format", ""))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The score of each problem: ``values[i]`` is that of ``keys[i]``. The figure is their mean.
+
+    Attributes:
+        weights: the figure is ``sum(values) / sum(weights)`` instead (a loss per token).
+        exponential: and of that the exponential (a perplexity).
+        texts: how many bytes of each were scored, where two tokenizers may cut texts at the same number of tokens.
+        answers: each value is one answer, yes or no; their share has Wilson's interval.
+        part: of another figure, which is the one that models are compared by.
+    """
+
+    keys: tuple[Key, ...]
+    values: NDArray[np.float64]
+    weights: NDArray[np.float64] | None = None
+    exponential: bool = False
+    texts: NDArray[np.float64] | None = None
+    answers: bool = False
+    part: bool = False
+
+    @property
+    def figure(self) -> float:
+        if self.weights is None:
+            return float(self.values.mean())
+        ratio = float(self.values.sum() / self.weights.sum())
+        return math.exp(ratio) if self.exponential else ratio
+
+    def metric(self, seed: int) -> Metric:
+        """The figure with its interval; of no problem at all it is 0 of 0."""
+        if not self.keys:
+            return wilson(0, 0)
+        if self.weights is not None:
+            ratio = bootstrap_ratio(self.values, self.weights, seed=seed)
+            if not self.exponential:
+                return ratio
+            return Metric(math.exp(ratio.value), math.exp(ratio.low), math.exp(ratio.high), ratio.n)
+        # Of problems that are all solved, or none, drawing again tells nothing.
+        alike = self.values[0] in (0, 1) and bool((self.values == self.values[0]).all())
+        if self.answers or alike:
+            return wilson(round(float(self.values.sum())), len(self.values))
+        return bootstrap_mean(self.values, seed=seed)
+
+
+def figures(scores: Mapping[str, Scores], seed: int = 0) -> dict[str, Metric]:
+    """The figures of a benchmark. ``seed`` is of the draws behind the intervals."""
+    return {name: found.metric(seed) for name, found in scores.items()}
