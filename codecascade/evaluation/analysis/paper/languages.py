@@ -43,4 +43,5 @@ TABLE_4 = PaperTable(
         """
     ),
     average=True,
+    before="MultiPL-E, ",
 )
