@@ -353,7 +353,7 @@ def test_a_filter_holds_what_an_old_landlock_lets_through(tmp_path: Path) -> Non
     (tmp_path / "mine").chmod(0o644)
     script = f"""
 import os
-from codecascade.sandbox import seccomp, syscalls
+from codecascade.sandbox.inside.kernel import seccomp, syscalls
 syscalls.no_new_privileges()
 seccomp.Filter(seccomp.program(holds_modes=True, holds_times=True, holds_length=True)).install()
 path = {str(tmp_path / "mine")!r}
