@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Reply = dict[str, Any]
 
 FORGED = "claimed to have passed before its end"
+# Versions of CPython on which the distances of the next comment were measured.
+MEASURED = ((3, 11), (3, 12), (3, 13))
 # Bytes of stack. A C library's read takes 40 more once there are threads; a call from within the program, which exec
 # runs, is 640 deeper at least (CPython 3.11; 3.12: 704; 3.13: 752), a finaliser without Python code 504.
 _SAME_PLACE = 128
