@@ -92,7 +92,9 @@ def _kept_from_others(folder: Path) -> Iterator[Path]:
 def claims(sandbox: Runs) -> bool:
     """Whether no program is called passed that says so itself, and one that does pass is."""
     forgeries = (programs.CLAIMS, programs.FINALISES, programs.AUDITS)
-    passed = [sandbox.run(forgery + "assert False", timeout=1).passed for forgery in forgeries]
+    # a thread that has got hold of the token needs a moment to send it
+    tests = "import time\ntime.sleep(0.2)\nassert False"
+    passed = [sandbox.run(Program(forgery, tests=tests), timeout=1).passed for forgery in forgeries]
     return not any(passed) and sandbox.run("pass").passed
 
 
