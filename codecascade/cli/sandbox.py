@@ -60,7 +60,10 @@ def _show(report: Report) -> None:
             reasons.setdefault(finding.why, []).append(finding.name)
     for why, names in reasons.items():
         console.print(f"Not here: {', '.join(names)}: {why}.", markup=False, highlight=False)
-    if reasons:
+    notes = [f"{finding.name}: {finding.note}." for finding in report.layers if finding.note is not None]
+    for note in notes:
+        console.print(note, markup=False, highlight=False)
+    if reasons or notes:
         console.print()
     if report.strict:
         console.print(f"Programs are confined by {report.confinement}; all four promises hold.")

@@ -45,12 +45,15 @@ from codecascade.corpus.output.summary import (
     step_manifests,
 )
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.corpus.sources.candidates import listed
+from codecascade.corpus.sources.candidates import FIND, listed
+from codecascade.corpus.sources.sampling import STEP as CHOOSE
 from codecascade.corpus.sources.sampling import check_languages, choose, total_size
 from codecascade.corpus.sources.table import find, place, title
 from codecascade.corpus.steps.decontamination import NO_BENCHMARKS, Benchmarks, BenchmarkTexts
+from codecascade.corpus.steps.exact_dedup import STEP as EXACT
 from codecascade.corpus.steps.exact_dedup import exact_duplicates, ranks, resolved
 from codecascade.corpus.steps.near import REMOVED
+from codecascade.corpus.steps.near import STEP as NEAR
 from codecascade.corpus.steps.step import Tally
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import atomic_file, atomic_write, disk_errors, publish_folder, write_json
@@ -112,8 +115,8 @@ def build_corpus(
         _begin(work, inputs)
         chosen = choose(candidates, settings, gone)
         tally = Tally()
-        tally.add("find", candidates, candidates["size"])
-        tally.add("choose", chosen, chosen["size"])
+        tally.add(FIND, candidates, candidates["size"])
+        tally.add(CHOOSE, chosen, chosen["size"])
         count = write_plan(work, chosen, settings, dict(benchmarks.texts))
         if not count:
             _nothing_left(work, gone.table(), sources)
@@ -239,7 +242,7 @@ def _duplicates(
     places = ranks(*(documents[name] for name in ("kind", "license", "repository", "path")))
     exact = exact_duplicates(documents["id"], places)
     rest = np.setdiff1d(np.arange(len(documents)), np.asarray(exact["removed"]))
-    tally.add("exact duplicate", documents.take(rest), documents["bytes"].take(rest))
+    tally.add(EXACT, documents.take(rest), documents["bytes"].take(rest))
     near = REMOVED.empty_table()
     if settings.near_duplicates:
         if not (work / _NEAR).exists():
@@ -251,7 +254,7 @@ def _duplicates(
             write_arrow(work / _NEAR, pa.concat_tables(found))
         near = read_arrow(work / _NEAR)
         rest = np.setdiff1d(rest, np.asarray(near["removed"]))
-        tally.add("near duplicate", documents.take(rest), documents["bytes"].take(rest))
+        tally.add(NEAR, documents.take(rest), documents["bytes"].take(rest))
     return resolved(exact, near), len(exact)
 
 

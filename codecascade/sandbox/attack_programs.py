@@ -165,6 +165,27 @@ os.write(3, b"D")
 os.write(3, b"P" + os.read(3, 16))
 os._exit(0)
 """
+# The two that come nearest to where the verdict itself waits on the C stack: no Python code of theirs runs.
+FINALISES = """
+import functools, os, _io, _thread, time
+class E: pass
+token = bytearray(16)
+E.__del__ = functools.partial(_io.FileIO(3, closefd=False).readinto, token)
+def forge(write=os.write, sleep=time.sleep):
+    sleep(0.05)
+    write(3, b"D")
+    while not any(token):
+        sleep(0.001)
+    write(3, b"P" + token)
+_thread.start_new_thread(forge, ())
+globals()["__builtins__"] = E()
+"""
+AUDITS = """
+import collections, functools, itertools, operator, os, sys
+says = itertools.chain([b"D"], map(operator.add, [b"P"], map(os.read, [3], [16])))
+forge = map(os.write, [3, 3], says)
+sys.addaudithook(functools.partial(max, forge, key=collections.deque(maxlen=0).extend))
+"""
 FOOLS = """
 import builtins, ctypes, os, sys
 class Yes(int):

@@ -89,6 +89,15 @@ def _kept_from_others(folder: Path) -> Iterator[Path]:
             continue
 
 
+def claims(sandbox: Runs) -> bool:
+    """Whether no program is called passed that says so itself, and one that does pass is."""
+    forgeries = (programs.CLAIMS, programs.FINALISES, programs.AUDITS)
+    # a thread that has got hold of the token needs a moment to send it
+    tests = "import time\ntime.sleep(0.2)\nassert False"
+    passed = [sandbox.run(Program(forgery, tests=tests), timeout=1).passed for forgery in forgeries]
+    return not any(passed) and sandbox.run("pass").passed
+
+
 def ignored(sandbox: Runs) -> bool:
     """Processor time of short-lived children whose end their parent ignores."""
     outcome = sandbox.run(programs.IGNORED, timeout=0.3)
@@ -177,9 +186,7 @@ TCP = Attack("TCP to the loopback", lambda sandbox: network(sandbox, programs.TC
 SIGNALS = Attack("a signal to a process of the same user", signals)
 PRIVATE = Attack("read what /etc keeps from others; disks", private)
 IGNORED = Attack("children that nobody waits for", ignored)
-VERDICT = Attack(
-    "a claim to have passed before the end", lambda sandbox: not sandbox.run(programs.CLAIMS).passed
-)
+VERDICT = Attack("a claim to have passed before the end", claims)
 TESTS_APART = Attack("patches, __eq__, native code; a search for the tests", tests_apart)
 
 

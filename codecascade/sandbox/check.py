@@ -7,13 +7,15 @@ who say ``--sandbox=weak``.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 
 from codecascade.sandbox import attacks
 from codecascade.sandbox.attacks import PROMISES, Attack
 from codecascade.sandbox.host.pool import Zones
 from codecascade.sandbox.host.worker import Kind
 from codecascade.sandbox.inside.kernel import landlock, processor_time, seccomp
+from codecascade.sandbox.inside.watch import MEASURED
 
 
 @functools.cache
@@ -27,15 +29,38 @@ def best_confinement() -> Kind:
     return "none"
 
 
+def unmeasured_python() -> str | None:
+    """This Python, if nobody measured how deep calls lie on its C stack; else None.
+
+    The verdict of tests in the program's process depends on that (``MEASURED`` of
+    :mod:`codecascade.sandbox.inside.watch`).
+    """
+    name, version = sys.implementation.name, sys.version_info[:2]
+    if name == "cpython" and version in MEASURED:
+        return None
+    return f"{'Python' if name == 'cpython' else name} {version[0]}.{version[1]}"
+
+
+@functools.cache
+def verdict_holds(kind: Kind) -> bool:
+    """Whether programs with tests in their own process that claim to have passed are found out on this machine."""
+    with Zones(kind) as zones:
+        return attacks.VERDICT(zones)
+
+
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. ``held`` is None where the layer is not there to be attacked; ``why`` says why not."""
+    """One line of the report. ``held`` is None where the layer is not there to be attacked; ``why`` says why not.
+
+    ``note``: what a reader must know of a layer that is there.
+    """
 
     name: str
     there: bool
     attack: str
     held: bool | None
     why: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +107,9 @@ def check() -> Report:
         ("verdict, tests apart", best, both, attacks.TESTS_APART),
     ]
     found = [_layer(*layer) for layer in layers]
+    if (python := unmeasured_python()) is not None:
+        note = f"{python} is none of the versions on which this was measured; it is known by the attack alone"
+        found = [replace(one, note=note) if one.name == "verdict" else one for one in found]
     with Zones(best) as zones:
         promises = [Finding(name, True, attack.tried, attack(zones)) for name, attack in PROMISES.items()]
     return Report(best, found, promises)

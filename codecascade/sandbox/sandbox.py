@@ -1,10 +1,31 @@
 """``Sandbox``: programs in, outcomes out.
 
-Each program runs in a process of its own with limits on CPU time, memory, processes, files and output; it can
-write only in its scratch folder and reach no network; everything that it started is dead afterwards. The
-confinement is the kernel's (:mod:`codecascade.sandbox.inside.confinement`): namespaces where an ordinary user may
+**The threat.** A program is any text that a model wrote, and is taken for hostile: it may attack the machine, other
+programs, and its own verdict. Trusted are the kernel, the interpreter, this package and the tests.
+``docs/sandbox.md`` has each point in full, and :mod:`codecascade.sandbox.attacks` tries them.
+
+Holds:
+
+- It reaches no network, and writes only in its scratch folder.
+- Everything that it started is dead afterwards.
+- It has limits on CPU time, memory, processes, files and output.
+- With tests apart (``Program.calls``), it can neither change nor read what judges it.
+- With tests in its process, it can't claim a pass without native code.
+
+Does not hold:
+
+- With tests in its process, it can patch what they use, give back objects that equal everything, and read what they
+  expect. Native code there can forge a pass.
+- A bug in the kernel is a bug here. The kernel's own memory (socket buffers, page tables) is in no limit.
+- Which private files it can read depends on the kind of confinement. Programs of one zone may leave traces in memory
+  for the next.
+- With ``mode="weak"`` on a machine that confines nothing, only the limits hold.
+
+The confinement is the kernel's (:mod:`codecascade.sandbox.inside.confinement`): namespaces where an ordinary user may
 make them or bubblewrap does, else Landlock and seccomp. Where a machine offers none of these, a :class:`Sandbox`
-refuses to start unless it is told ``mode="weak"``."""
+refuses to start unless it is told ``mode="weak"``. So it does on a Python whose C stack was not measured, if a forged
+claim passes there.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +36,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from codecascade.ground.choices import SandboxMode
 from codecascade.ground.errors import UserError
-from codecascade.sandbox.check import best_confinement
+from codecascade.sandbox.check import best_confinement, unmeasured_python, verdict_holds
 from codecascade.sandbox.host.pool import Zones, check_names
 from codecascade.sandbox.host.service import Service
 from codecascade.sandbox.host.worker import Kind
@@ -38,7 +59,8 @@ class Sandbox:
         layers: of a zone's ``layers``, those to put on top; None: all.
 
     Raises:
-        UserError: ``mode`` is strict and this machine offers no confinement.
+        UserError: ``mode`` is strict, and this machine offers no confinement, or this Python was not measured and the
+            attack on the verdict gets through.
     """
 
     def __init__(
@@ -55,6 +77,13 @@ class Sandbox:
                 "programs written by a model can't be kept from the network, from your files or within limits on "
                 "this machine (`codecascade sandbox check` says what is missing); use another machine, or accept "
                 "the risk with --sandbox=weak"
+            )
+        python = unmeasured_python()
+        if python is not None and mode == "strict" and not verdict_holds(self.confinement):
+            raise UserError(
+                f"on {python} a program that only claims to have passed can't be told from one that did "
+                "(`codecascade sandbox check` shows it); use Python 3.11 to 3.13, or accept the risk with "
+                "--sandbox=weak"
             )
         self.workers = workers or len(os.sched_getaffinity(0))
         self._zones = Zones(self.confinement, layers)

@@ -7,14 +7,17 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from codecascade.cli import main
-from codecascade.sandbox import attack_programs, attacks
+from codecascade.ground.errors import UserError
+from codecascade.sandbox import attack_programs, attacks, check
 from codecascade.sandbox.check import best_confinement
 from codecascade.sandbox.languages import table
+from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -163,9 +166,11 @@ def test_a_missing_toolchain_is_a_mistake_that_names_the_package(
 
 AS_A_USER = """
 import sys
+from collections.abc import Iterator
 sys.dont_write_bytecode = True
 from codecascade.sandbox.attacks import IGNORED, PRIVATE, PROCESSES, PROMISES, VERDICT
 from codecascade.sandbox.inside.kernel.processor_time import available
+from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.sandbox.host.pool import Zones
 for kind in ("namespaces", "bubblewrap", "landlock"):
@@ -227,3 +232,51 @@ def as_nobody(command: list[str]) -> subprocess.CompletedProcess[str]:
         )
     except PermissionError:
         return subprocess.CompletedProcess(command, 126, "", "can't be run")
+
+
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """As on a version of Python that came after those that were measured."""
+    check.verdict_holds.cache_clear()
+    monkeypatch.setattr(check, "MEASURED", ())
+    yield monkeypatch
+    check.verdict_holds.cache_clear()
+
+
+def test_a_python_that_was_not_measured_is_attacked_and_works_if_no_claim_passes(
+    unmeasured: pytest.MonkeyPatch, best: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Sandbox("weak" if best.confinement == "none" else "strict") as box:
+        assert box.run("pass").passed
+    assert check.verdict_holds.cache_info().currsize == (best.confinement != "none")
+    main_exit(["sandbox", "check", "--json"])
+    layers = json.loads(capsys.readouterr().out)["layers"]
+    python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
+    assert [layer["name"] for layer in layers if layer["note"]] == ["verdict"]
+    assert any(layer["note"] and python in layer["note"] for layer in layers)
+
+
+def test_a_python_on_which_a_claim_passes_is_refused(unmeasured: pytest.MonkeyPatch) -> None:
+    if best_confinement() == "none":
+        pytest.skip("this machine confines nothing")
+    believing = attacks.Attack("a claim", lambda sandbox: False)
+    unmeasured.setattr(attacks, "VERDICT", believing)
+    with pytest.raises(UserError, match="only claims to have passed"):
+        Sandbox("strict")
+    Sandbox("weak").close()
+
+
+def test_a_measured_python_is_not_attacked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "MEASURED", (sys.version_info[:2],))
+    assert check.unmeasured_python() is None
+    monkeypatch.setattr(sys.implementation, "name", "otherpython")
+    assert check.unmeasured_python() == f"otherpython {sys.version_info.major}.{sys.version_info.minor}"
+
+
+@pytest.mark.parametrize("wrong", ["believes claims", "believes nothing"])
+def test_the_attack_on_the_verdict_sees_both_mistakes(wrong: str) -> None:
+    class Mistaken:
+        def run(self, program: object, /, *, timeout: float = 10, memory_mb: int = 2048) -> Outcome:
+            return Outcome("passed" if wrong == "believes claims" else "failed")
+
+    assert not attacks.VERDICT(Mistaken())

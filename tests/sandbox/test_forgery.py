@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from codecascade.sandbox import attack_programs
 from codecascade.sandbox.inside.watch import FORGED
 from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox
@@ -131,20 +132,8 @@ FORGERIES = {
         "def forge():\n    os.write(3, b'D')\n    os.write(3, b'P' + os.read(3, 16))\n    os._exit(0)\n"
         "atexit.register(forge)\natexit._run_exitfuncs()"
     ),
-    "hides in a finaliser without Python code": (
-        "import functools, os, _thread, time\n"
-        "class E: pass\n"
-        "E.__del__ = functools.partial(os.read, 3, 16)\n"
-        "def forge():\n    time.sleep(0.05)\n    os.write(3, b'D')\n    os.write(3, b'P' + os.read(3, 16))\n"
-        "_thread.start_new_thread(forge, ())\n"
-        "globals()['__builtins__'] = E()"
-    ),
-    "hides in an audit hook without Python code": (
-        "import collections, functools, itertools, operator, os, sys\n"
-        "says = itertools.chain([b'D'], map(operator.add, [b'P'], map(os.read, [3], [16])))\n"
-        "forge = map(os.write, [3, 3], says)\n"
-        "sys.addaudithook(functools.partial(max, forge, key=collections.deque(maxlen=0).extend))"
-    ),
+    "hides in a finaliser without Python code": attack_programs.FINALISES,
+    "hides in an audit hook without Python code": attack_programs.AUDITS,
     "speaks without end": "import os\nwhile True: os.write(3, b'D')",
     "leaves a child that speaks without end": (
         "import os\n"

@@ -23,14 +23,12 @@ from numpy.typing import NDArray
 from codecascade.corpus.documents import SCHEMA, content_id
 from codecascade.corpus.output import dropped
 from codecascade.corpus.reading.candidates import FORWARDS, Contents
+from codecascade.corpus.reading.step import STEP as READ
 from codecascade.corpus.reading.step import read_documents
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.corpus.sources.sampling import derived_share
-from codecascade.corpus.steps.decontamination import Benchmarks, benchmark_step
-from codecascade.corpus.steps.filters import filter_step
-from codecascade.corpus.steps.natural_language import natural_language_step
-from codecascade.corpus.steps.redaction.redaction import redaction_step
+from codecascade.corpus.steps.decontamination import Benchmarks
 from codecascade.corpus.steps.step import Step, Tally, run_steps
+from codecascade.corpus.steps.table import document_steps
 from codecascade.ground.files import atomic_file, atomic_write
 
 BATCH_BYTES, BATCH_ROWS = 8_000_000, 4000
@@ -46,18 +44,6 @@ class Plan(NamedTuple):
     benchmarks: dict[str, str]
     parts: list[list[int]]
     """Of each part, the rows of the listing at which its batches begin, and the row behind the last."""
-
-
-def document_steps(settings: CorpusSettings, benchmarks: Benchmarks) -> list[Step]:
-    """Everything that happens to documents one batch at a time, after reading."""
-    steps = [filter_step(settings)]
-    if settings.redact:
-        steps.append(redaction_step())
-    steps.append(benchmark_step(benchmarks))
-    steps.append(
-        natural_language_step(docstrings=settings.include_docstrings, share_of_code=derived_share(settings))
-    )
-    return steps
 
 
 def identified(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -128,7 +114,7 @@ def make_part(work: str, number: int) -> int:
         for start, end in pairwise(starts):
             candidates = listing[start:end].combine_chunks().to_batches()[0]
             outcome = read_documents(candidates, plan.settings, contents)
-            tally.add("read", outcome.kept)
+            tally.add(READ, outcome.kept)
             tally.decoded.update(outcome.decoded)
             kept, gone = run_steps(outcome.kept, steps, tally)
             account.extend([outcome.dropped, *gone.to_batches()])

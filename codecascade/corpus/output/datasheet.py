@@ -7,19 +7,8 @@ from __future__ import annotations
 from codecascade.corpus.documents import KINDS
 from codecascade.corpus.manifest import Count, Manifest
 from codecascade.corpus.output.page import KIND_TITLES
+from codecascade.corpus.steps.table import leaves
 from codecascade.ground.format import show_bytes
-
-_STEPS = {
-    "find": "files and rows with a known language",
-    "choose": "those that the settings let in",
-    "read": "could be read as text",
-    "filter": "look like code or prose that somebody wrote",
-    "redact": "after keys and addresses were replaced",
-    "benchmark": "hold no benchmark text",
-    "natural language": "with what was made of docstrings and documentation",
-    "exact duplicate": "differ in more than white space",
-    "near duplicate": "have no near-duplicate that stays",
-}
 
 
 def datasheet(manifest: Manifest) -> str:
@@ -53,7 +42,7 @@ def datasheet(manifest: Manifest) -> str:
         "| step | left | text | left out |",
         "|---|---|---|---|",
         *(
-            f"| {step.step}: {_STEPS.get(step.step, '')} | {step.left.documents:,} | {show_bytes(step.left.bytes)} | "
+            f"| {step.step}: {leaves(step.step)} | {step.left.documents:,} | {show_bytes(step.left.bytes)} | "
             f"{sum(step.dropped.values()):,} |"
             for step in manifest.steps
         ),

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from codecascade.corpus.documents import KINDS
 from codecascade.corpus.engines.parts import Parts
 from codecascade.corpus.manifest import Count, Manifest
+from codecascade.corpus.steps.table import REASON, sample_headings
 from codecascade.ground.format import show_bytes
 
 KIND_TITLES = {
@@ -25,7 +26,6 @@ KIND_TITLES = {
 SAMPLES = 3
 """Dropped documents shown for a reason; twins shown in all."""
 TWINS = 6
-_SHOWN = ("filter", "benchmark")
 _MOST_BARS = 16
 _LINES = 14
 
@@ -144,10 +144,11 @@ def _clusters(manifest: Manifest) -> list[Bar]:
 
 
 def _samples(left_out: pa.Table) -> list[tuple[str, list[Sample]]]:
-    """Some of what filters and the comparison with benchmarks left out, by reason."""
+    """Some of what was left out by the steps that have a heading for it."""
+    headings = sample_headings()
     chosen = left_out.filter(
         pc.and_(
-            pc.is_in(left_out["step"], pa.array(_SHOWN)),
+            pc.is_in(left_out["step"], pa.array(headings, pa.string())),
             pc.greater(pc.binary_length(left_out["beginning"]), 0),
         )
     )
@@ -156,10 +157,11 @@ def _samples(left_out: pa.Table) -> list[tuple[str, list[Sample]]]:
         chosen[name].to_pylist() for name in ("step", "reason", "repository", "path", "bytes", "beginning")
     )
     for step, reason, repository, path, length, text in zip(*columns, strict=True):
-        title = reason if step == "filter" else "holds a benchmark text"
+        heading = headings[step]
+        title = heading.replace(REASON, reason)
         samples = reasons.setdefault(title, [])
         if len(samples) < SAMPLES:
-            note = show_bytes(length) if step == "filter" else f"{reason}, {show_bytes(length)}"
+            note = show_bytes(length) if REASON in heading else f"{reason}, {show_bytes(length)}"
             samples.append(Sample(f"{repository}/{path}", note, _beginning(text)))
     return sorted(reasons.items())
 

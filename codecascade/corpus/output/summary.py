@@ -13,18 +13,18 @@ import pyarrow.compute as pc
 from codecascade.corpus.manifest import Count, SplitManifest, StepManifest
 from codecascade.corpus.output import dropped as account
 from codecascade.corpus.steps.decontamination import STEP as BENCHMARK
+from codecascade.corpus.steps.exact_dedup import STEP as EXACT
+from codecascade.corpus.steps.near import STEP as NEAR
 from codecascade.corpus.steps.step import Tally
+from codecascade.corpus.steps.table import step_names
 
-_ORDER = ("find", "choose", "read", "filter", "redact", BENCHMARK, "natural language", "exact duplicate",
-          "near duplicate")  # fmt: skip
-"""Of the steps."""
 _KIND_WORDS = {"code": "code", "natural_language_code": "documentation", "natural_language": "prose"}
 
 
 def removed_rows(documents: pa.Table, removed: pa.Table, exact: int) -> pa.Table:
     """The account's rows of duplicates; the first ``exact`` of them are exact ones."""
     gone, stays = documents.take(removed["removed"]), documents.take(removed["kept"])
-    steps = ["exact duplicate"] * exact + ["near duplicate"] * (len(removed) - exact)
+    steps = [EXACT] * exact + [NEAR] * (len(removed) - exact)
     said = ["the same"] * exact + ["nearly the same"] * (len(removed) - exact)
     kept = pc.binary_join_element_wise(stays["repository"], stays["path"], "/")
     columns = {
@@ -53,7 +53,7 @@ def step_manifests(tally: Tally, reasons: Mapping[str, Mapping[str, int]]) -> li
     """What was there after each step, and what each dropped and why."""
     steps = []
     names = {key[0] for key in tally.documents} | reasons.keys()
-    for name in (name for name in _ORDER if name in names):
+    for name in (name for name in step_names() if name in names):
         keys = sorted(key for key in tally.documents if key[0] == name)
 
         def sums(position: int, keys: list[tuple[str, str, str, str]] = keys) -> dict[str, Count]:

@@ -22,6 +22,8 @@ from codecascade.corpus.sources.candidates import Candidate, candidates_of
 from codecascade.corpus.sources.sampling import NOTEBOOK_BYTES, license_refused
 from codecascade.corpus.steps.step import Outcome
 
+STEP = "read"
+
 _LONGEST_NAME = 100
 """Characters of the name of a language."""
 
@@ -68,7 +70,7 @@ def storable(item: Document) -> Document:
 
 def _drop(dropped: Dropped, candidate: Candidate, reason: str, language: str, license_: str) -> None:
     dropped.add(
-        "read", reason, candidate.path, candidate.repository,
+        STEP, reason, candidate.path, candidate.repository,
         kind=candidate.kind, language=language, license=license_, bytes=candidate.size,
     )  # fmt: skip
 

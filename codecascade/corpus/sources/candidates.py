@@ -17,6 +17,9 @@ from codecascade.corpus.documents import Kind
 from codecascade.corpus.output.dropped import Dropped, sound
 from codecascade.corpus.reading.languages import kind_of, language_of, language_of_shebang
 
+FIND = "find"
+"""The step that lists candidates, as the account names it."""
+
 IGNORED_FOLDERS = frozenset(
     {"__pycache__", "node_modules", "bower_components", "site-packages", "dist-packages"}
 )
@@ -110,7 +113,7 @@ def file_candidate(
     language = language or language_of(name)
 
     def drop(reason: str) -> None:
-        dropped.add("find", reason, path, origin.repository, license=origin.license)
+        dropped.add(FIND, reason, path, origin.repository, license=origin.license)
 
     if not _is_unicode(file):
         return drop("name is not UTF-8")
@@ -148,7 +151,7 @@ def list_folder(folder: str | os.PathLike[str], dropped: Dropped) -> list[os.Dir
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError:
-        dropped.add("find", "unreadable folder", os.path.basename(folder))
+        dropped.add(FIND, "unreadable folder", os.path.basename(folder))
         return []
 
 

@@ -11,6 +11,7 @@ from codecascade.corpus.reading.licenses import OWN, UNKNOWN, combined, license_
 from codecascade.corpus.sources.archives.members import is_license_file
 from codecascade.corpus.sources.candidates import (
     DEEPEST,
+    FIND,
     Candidate,
     Origin,
     file_candidate,
@@ -56,12 +57,12 @@ def folder(root: Path, dropped: Dropped) -> Iterator[Candidate]:
 
     def walk(here: Path, origin: Origin, in_repository: bool, depth: int) -> Iterator[Candidate]:
         if depth > DEEPEST:
-            dropped.add("find", "folders too deep", here.name, origin.repository)
+            dropped.add(FIND, "folders too deep", here.name, origin.repository)
             return
         entries = list_folder(here, dropped)
         names = {entry.name for entry in entries}
         if names >= _CORPUS:
-            dropped.add("find", "a corpus, not its source", here.name, origin.repository)
+            dropped.add(FIND, "a corpus, not its source", here.name, origin.repository)
             return
         spdx = license_of_folder(here, entries) or origin.license
         if ".git" in names or names & METADATA_FILES:
@@ -73,7 +74,7 @@ def folder(root: Path, dropped: Dropped) -> Iterator[Candidate]:
             origin = origin._replace(license=spdx)
         for entry in entries:
             if entry.is_symlink():
-                dropped.add("find", "link", entry.path.removeprefix(origin.base + os.sep), origin.repository)
+                dropped.add(FIND, "link", entry.path.removeprefix(origin.base + os.sep), origin.repository)
             elif entry.is_dir():
                 if not ignored(entry):
                     yield from walk(Path(entry.path), origin, in_repository, depth + 1)

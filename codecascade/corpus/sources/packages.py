@@ -13,7 +13,14 @@ from typing import cast
 
 from codecascade.corpus.output.dropped import Dropped
 from codecascade.corpus.reading.licenses import license_of_metadata
-from codecascade.corpus.sources.candidates import Candidate, Origin, file_candidate, ignored, list_folder
+from codecascade.corpus.sources.candidates import (
+    FIND,
+    Candidate,
+    Origin,
+    file_candidate,
+    ignored,
+    list_folder,
+)
 
 _NOT_LIBRARY = frozenset({"test", "idlelib", "turtledemo", "lib-dynload"})
 
@@ -30,7 +37,7 @@ def standard_library(dropped: Dropped) -> Iterator[Candidate]:
         for entry in list_folder(folder, dropped):
             name = repository or f"stdlib/{entry.name.partition('.')[0]}"
             if entry.is_symlink():
-                dropped.add("find", "link", entry.path.removeprefix(str(root) + os.sep), name)
+                dropped.add(FIND, "link", entry.path.removeprefix(str(root) + os.sep), name)
             elif entry.is_dir():
                 skipped = ignored(entry) or (repository is None and entry.name in _NOT_LIBRARY)
                 if not skipped and not entry.name.startswith("config-"):
@@ -59,7 +66,7 @@ def installed(dropped: Dropped) -> Iterator[Candidate]:
 def _distribution(distribution: Distribution, repository: str, dropped: Dropped) -> Iterator[Candidate]:
     files = distribution.files
     if files is None:
-        dropped.add("find", "distribution without a list of files", repository=repository)
+        dropped.add(FIND, "distribution without a list of files", repository=repository)
         return
     root = os.path.realpath(str(distribution.locate_file("")))
     metadata = cast(Message, distribution.metadata)
@@ -79,7 +86,7 @@ def _distribution(distribution: Distribution, repository: str, dropped: Dropped)
         if folder not in is_real:
             is_real[folder] = os.path.realpath(folder) == folder
         if not is_real[folder] or os.path.islink(file):
-            dropped.add("find", "link", entry, repository)
+            dropped.add(FIND, "link", entry, repository)
         else:
             yield from file_candidate(file, origin, dropped)
 

@@ -20,6 +20,8 @@ from codecascade.corpus.settings import CorpusSettings
 from codecascade.ground.errors import UserError
 from codecascade.ground.nearest import nearest
 
+STEP = "choose"
+
 NOTEBOOK_BYTES = 20
 """A notebook's file, pictures included, may be so many times larger than what is kept of it."""
 
@@ -72,9 +74,7 @@ def _account(listing: pa.Table, reasons: Sequence[str | None], dropped: Dropped)
                for name in ("path", "repository", "kind", "language", "license", "size")]  # fmt: skip
     told = [reason for reason in reasons if reason is not None]
     for reason, path, repository, kind, language, spdx, size in zip(told, *columns, strict=True):
-        dropped.add(
-            "choose", reason, path, repository, kind=kind, language=language, license=spdx, bytes=size
-        )
+        dropped.add(STEP, reason, path, repository, kind=kind, language=language, license=spdx, bytes=size)
 
 
 def derived_share(settings: CorpusSettings) -> float | None:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from codecascade.corpus.sources.streams import DAMAGED, decompressed
-from codecascade.corpus.steps.step import Outcome, Step, drop
+from codecascade.corpus.steps.step import Outcome, Run, drop
 from codecascade.ground.errors import UserError
 
 STEP = "benchmark"
@@ -113,13 +113,13 @@ class Benchmarks:
         return bool(np.convolve(known, np.ones(_RUN), "valid").max() >= _RUN)
 
 
-def benchmark_step(benchmarks: Benchmarks) -> Step:
+def benchmark_step(benchmarks: Benchmarks) -> Run:
     """Drops the documents that contain a benchmark text; the reason is the text's name."""
 
     def run(batch: pa.RecordBatch) -> Outcome:
         return drop(batch, STEP, [benchmarks.match(text) for text in batch.column("text").to_pylist()])
 
-    return Step(STEP, run)
+    return run
 
 
 def read_benchmark_file(path: Path, prefix: str = "") -> dict[str, str]:

@@ -18,6 +18,8 @@ from codecascade.corpus.documents import KINDS
 from codecascade.corpus.reading.licenses import UNKNOWN, is_permissive
 from codecascade.corpus.steps.near import REMOVED
 
+STEP = "exact duplicate"
+
 Numbers = NDArray[np.int64]
 
 

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 
 from codecascade.corpus.settings import CorpusSettings, LanguageFilter
 from codecascade.corpus.steps.natural_language import prose
-from codecascade.corpus.steps.step import Step, drop
+from codecascade.corpus.steps.step import Run, drop
+
+STEP = "filter"
 
 _NONE = 10**9
 _OFF = LanguageFilter(longest_line=_NONE, mean_line=_NONE)
@@ -137,9 +139,9 @@ def thresholds(settings: CorpusSettings) -> dict[str, LanguageFilter]:
     }
 
 
-def filter_step(settings: CorpusSettings) -> Step:
+def filter_step(settings: CorpusSettings) -> Run:
     """Drops what a rule speaks against."""
-    return Step("filter", lambda batch: drop(batch, "filter", reasons(batch, settings)))
+    return lambda batch: drop(batch, STEP, reasons(batch, settings))
 
 
 def reasons(batch: pa.RecordBatch, settings: CorpusSettings) -> list[str | None]:

@@ -20,7 +20,9 @@ import pyarrow as pa
 from codecascade.corpus.documents import Document, batch_of, document, documents_of, size_of
 from codecascade.corpus.output import dropped
 from codecascade.corpus.reading.functions import definitions, parse
-from codecascade.corpus.steps.step import Outcome, Step
+from codecascade.corpus.steps.step import Outcome, Run
+
+STEP = "natural language"
 
 SHORTEST_DOCUMENT = 300
 """Characters of a document made here."""
@@ -34,14 +36,14 @@ RICH = 0.2
 _EMPTY_LINES = re.compile(r"\n(?:[ \t\r]*\n)+")
 
 
-def natural_language_step(*, docstrings: bool, share_of_code: float | None) -> Step:
+def natural_language_step(*, docstrings: bool, share_of_code: float | None) -> Run:
     """Adds, behind every document, what is made of it: of Python its docstrings, of all documentation its prose."""
 
     def run(batch: pa.RecordBatch) -> Outcome:
         made = with_natural_language(documents_of(batch), docstrings=docstrings, share_of_code=share_of_code)
         return Outcome(batch_of(list(made)), dropped.nothing())
 
-    return Step("natural language", run)
+    return run
 
 
 def with_natural_language(

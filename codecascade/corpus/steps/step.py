@@ -32,11 +32,15 @@ class Outcome(NamedTuple):
     """How many files were decoded, by their encoding."""
 
 
+Run = Callable[[pa.RecordBatch], Outcome]
+"""What a step does to a batch."""
+
+
 class Step(NamedTuple):
-    """A step by name."""
+    """A step that is ready to run, and the name that the account and the tally have of it."""
 
     name: str
-    run: Callable[[pa.RecordBatch], Outcome]
+    run: Run
 
 
 def drop(batch: pa.RecordBatch, step: str, reasons: Sequence[str | None]) -> Outcome:

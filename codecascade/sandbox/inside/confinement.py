@@ -21,7 +21,8 @@ from codecascade.sandbox.inside import verdict as runner
 from codecascade.sandbox.inside.kernel import landlock, processor_time, readable, rights, seccomp, syscalls
 from codecascade.sandbox.inside.kernel import rootfs as world
 from codecascade.sandbox.inside.kernel.processes import descendants, kill_descendants, tasks_of
-from codecascade.sandbox.inside.watch import Watch, reset_usage
+from codecascade.sandbox.inside.usage import Usage
+from codecascade.sandbox.inside.watch import Watch
 
 TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ class Confinement:
                 os.fchown(descriptor, self.user, -1)  # so that /dev/stdout can be opened
         ours, its = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         started = time.monotonic()
-        reset_usage()
+        usage = Usage(limits["memory_mb"])
         gc.freeze()  # else the program's first objects start a collection of what the server made since
         pid = os.fork()
         if pid == 0:
@@ -162,7 +163,7 @@ class Confinement:
         if self.standard and "argv" in job:
             for descriptor in self.standard:
                 os.close(descriptor)  # so that the ends of the pipes are seen
-        watch = Watch(pid, out, err, ours.fileno(), limits, self.control, self._processes, link)
+        watch = Watch(pid, out, err, ours.fileno(), limits, self.control, self._processes, usage, link)
         try:
             if self.looks_as_user:
                 syscalls.look_as(self.user)
@@ -185,7 +186,7 @@ class Confinement:
             "exit_status": os.WEXITSTATUS(status) if os.WIFEXITED(status) else -1,
             "stdout": bytes(watch.outputs[out]),
             "stderr": bytes(watch.outputs[err]),
-            "cpu_seconds": watch.cpu_seconds(),
+            "cpu_seconds": usage.cpu_seconds(),
             "wall_seconds": wall,
             "files": {},
             "ended": ended,  # by itself

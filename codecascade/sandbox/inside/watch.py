@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import resource
 import select
 import time
 
-from codecascade.sandbox.inside.kernel import memory as kernel_memory
-from codecascade.sandbox.inside.kernel import processor_time
 from codecascade.sandbox.inside.verdict import CHANNEL, TOKEN_BYTES
 
 TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
@@ -16,16 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from codecascade.sandbox.inside.usage import Usage
+
     Reply = dict[str, Any]
 
 FORGED = "claimed to have passed before its end"
+# Versions of CPython on which the distances of the next comment were measured.
+MEASURED = ((3, 11), (3, 12), (3, 13))
 # Bytes of stack. A C library's read takes 40 more once there are threads; a call from within the program, which exec
 # runs, is 640 deeper at least (CPython 3.11; 3.12: 704; 3.13: 752), a finaliser without Python code 504.
 _SAME_PLACE = 128
 _FIRST_LOOK, _TICK = 0.02, 0.05  # seconds between two looks at what the processes use
 _MOMENT = 1e-5  # to sleep between two looks at where the program waits costs less than to look at once again
-_PAGE = resource.getpagesize()
-_TICKS = os.sysconf("SC_CLK_TCK")
 _CORES = os.cpu_count() or 1
 _FINAL = {b"F": "failed", b"M": "out_of_memory", b"X": "not_started"}
 
@@ -46,6 +45,7 @@ class Watch:
         link: of a program whose tests run elsewhere, what leads to them: their hanging up ends the watch. There the
             channel has nothing to tell but that the program could not start, which is read at its end.
         others: the processes that belong to the program, its first one included.
+        usage: counts what they use.
     """
 
     def __init__(
@@ -57,9 +57,10 @@ class Watch:
         limits: dict[str, Any],
         control: int,
         others: Callable[[], list[int]],
+        usage: Usage,
         link: int = -1,
     ) -> None:
-        self.pid, self.channel, self.limits, self.others = pid, channel, limits, others
+        self.pid, self.channel, self.limits, self.others, self.usage = pid, channel, limits, others, usage
         self.outputs = {out: bytearray(), err: bytearray()}
         self.token = b""
         self.awaited = b""  # the message that is still to be answered
@@ -73,8 +74,6 @@ class Watch:
             self.poll.register(channel, select.POLLIN)
         else:
             self.poll.register(link, 0)
-        self.own: dict[int, int] = {}  # ticks of CPU time that a process was last seen to have used itself
-        self.seen = 0  # ticks of all processes, those included whose parent never asked what they used
 
     def follow(self) -> None:
         """Until the program has ended, has told its verdict, or is over a limit."""
@@ -103,7 +102,9 @@ class Watch:
                     self._answer_when_it_waits()
                 now = time.monotonic()
                 if now >= look_at and not self.verdict:
-                    cpu = self._look()
+                    cpu, excess = self.usage.look(self.pid, self.others())
+                    if excess is not None:
+                        self._end("out_of_memory", excess)
                     if cpu >= cpu_limit:
                         self._end("timed_out", f"no end after {cpu_limit:g} s of CPU time")
                     elif now - started > wall_limit:
@@ -220,104 +221,3 @@ class Watch:
             os.write(self.channel, answer)
         except OSError:
             pass  # it has ended meanwhile
-
-    # --- limits ---
-
-    def _look(self) -> float:
-        """CPU seconds of all processes so far; over the limit on memory, the program is at its end."""
-        cpu = usage_of_children()
-        resident = reserved = 0
-        pids = self.others()
-        for pid in pids:
-            try:
-                with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-                    fields = file.read(2048).rpartition(b")")[2].split()
-            except OSError:
-                continue
-            if fields[0] == b"Z" and pid != self.pid:
-                reap(pid)
-                continue
-            cpu += sum(map(int, fields[11:15])) / _TICKS
-            own = int(fields[11]) + int(fields[12])
-            before = self.own.get(pid, 0)
-            self.seen += own - before if own >= before else own
-            self.own[pid] = own
-            reserved += int(fields[20])
-            resident += int(fields[21]) * _PAGE
-        limit = self.limits["memory_mb"] << 20
-        kept = kernel_memory.held(pids, limit - resident)
-        if reserved > limit:
-            kept += kernel_memory.unseen(pids)
-        if resident + kept > limit and (len(pids) == 1 or kept + sum(map(_proportional, pids)) > limit):
-            self._end("out_of_memory", f"more than {self.limits['memory_mb']} MB of memory in use")
-        elif reserved > limit and _shared(pids) > limit:
-            self._end("out_of_memory", f"more than {self.limits['memory_mb']} MB of shared memory")
-        return max(cpu, self.seen / _TICKS, processor_time.seconds())
-
-    def cpu_seconds(self) -> float:
-        """Of all processes, when all have ended and have been waited for."""
-        return max(usage_of_children(), self.seen / _TICKS, processor_time.seconds())
-
-
-def reap(pid: int) -> None:
-    """A dead orphan counts against the limit on processes until it has been waited for."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass  # its own parent lives
-
-
-def _proportional(pid: int) -> int:
-    """Bytes of a process's memory, what it shares with others divided among them."""
-    try:
-        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
-            return sum(int(line.split()[1]) * 1024 for line in file if line.startswith(b"Pss:"))
-    except OSError:
-        return _memory(pid, 1)
-
-
-def _memory(pid: int, field: int) -> int:
-    """Bytes that a process has reserved (field 0) or resident (1), all that it shares included; 0: it has ended.
-
-    For one that can't be looked into, as it runs a file that may be executed and not be read.
-    """
-    try:
-        with open(f"/proc/{pid}/statm", "rb") as file:
-            return int(file.read().split()[field]) * _PAGE
-    except OSError:
-        return 0
-
-
-def _shared(pids: list[int]) -> int:
-    """Bytes of the memory that processes share without a file: it is held also where nobody has it resident."""
-    sizes: dict[bytes, int] = {}
-    for pid in pids:
-        try:
-            with open(f"/proc/{pid}/maps", "rb") as file:
-                for line in file:
-                    place, rights, offset, _, inode, *name = line.split(maxsplit=5)
-                    if rights.endswith(b"s") and name and name[0].startswith((b"/dev/zero", b"/memfd:")):
-                        start, end = (int(part, 16) for part in place.split(b"-"))
-                        sizes[inode] = max(sizes.get(inode, 0), int(offset, 16) + end - start)
-        except PermissionError:
-            sizes[b"of %d" % pid] = _memory(pid, 0)  # it may all be shared
-        except OSError:
-            continue  # it has ended meanwhile
-    return sum(sizes.values())
-
-
-_reaped = 0.0
-
-
-def usage_of_children() -> float:
-    """CPU seconds of the program's processes that have been waited for since :func:`reset_usage`."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime - _reaped
-
-
-def reset_usage() -> None:
-    """Count from here on."""
-    global _reaped
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    _reaped = usage.ru_utime + usage.ru_stime
-    processor_time.reset()

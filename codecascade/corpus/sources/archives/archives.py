@@ -30,7 +30,7 @@ from codecascade.corpus.sources.archives.members import (
     plain_members,
 )
 from codecascade.corpus.sources.archives.tars import ForwardFile, headers
-from codecascade.corpus.sources.candidates import Candidate, Origin
+from codecascade.corpus.sources.candidates import FIND, Candidate, Origin
 from codecascade.corpus.sources.streams import ForwardReader, decompressed
 
 ZIPS = (".zip", ".whl", ".jar", ".egg")
@@ -65,10 +65,10 @@ def archive(path: Path, dropped: Dropped) -> Iterator[Candidate]:
         else:
             yield from _candidates(_tar_members(path, dropped), path, "tar", dropped)
     except BombError:
-        dropped.add("find", "archive expands beyond reason", path.name)
+        dropped.add(FIND, "archive expands beyond reason", path.name)
     except OF_A_FILE as error:
         check_machine(error)
-        dropped.add("find", f"damaged archive ({type(error).__name__})", path.name)
+        dropped.add(FIND, f"damaged archive ({type(error).__name__})", path.name)
 
 
 def _candidates(members: Iterator[Member], path: Path, reader: str, dropped: Dropped) -> Iterator[Candidate]:
@@ -140,7 +140,7 @@ def _zip_members(opened: zipfile.ZipFile, path: Path, dropped: Dropped) -> Itera
         if info.is_dir():
             continue
         if mode & 0o170000 == 0o120000:
-            dropped.add("find", "link", info.filename, _stem(path.name))
+            dropped.add(FIND, "link", info.filename, _stem(path.name))
             continue
 
         def beginning(info: zipfile.ZipInfo = info) -> bytes:
@@ -203,7 +203,7 @@ def _tar_members(path: Path, dropped: Dropped) -> Iterator[Member]:
                 continue
             if not info.isreg() or info.issparse():
                 kind = "link" if info.issym() or info.islnk() else "not a file"
-                dropped.add("find", kind, info.name[:LONGEST_PATH], _stem(path.name))
+                dropped.add(FIND, kind, info.name[:LONGEST_PATH], _stem(path.name))
                 continue
             # a tar file is read once, forwards: what may be needed is read in passing
             name = posixpath.basename(info.name)

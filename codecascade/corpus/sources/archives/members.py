@@ -12,7 +12,7 @@ from codecascade.corpus.reading.encoding import UnreadableError
 from codecascade.corpus.reading.faults import one_file
 from codecascade.corpus.reading.languages import kind_of, language_of, language_of_shebang
 from codecascade.corpus.reading.licenses import LICENSE_FILES, combined, license_of_text
-from codecascade.corpus.sources.candidates import DEEPEST, Candidate, Origin, ignored_name
+from codecascade.corpus.sources.candidates import DEEPEST, FIND, Candidate, Origin, ignored_name
 
 
 class BombError(Exception):
@@ -82,11 +82,11 @@ def plain_members(
             raise BombError
         path = plain_path(member.path)
         if path is None:
-            dropped.add("find", f"name leads out of the {tree}", member.path[:LONGEST_PATH], repository)
+            dropped.add(FIND, f"name leads out of the {tree}", member.path[:LONGEST_PATH], repository)
         elif not path or "\0" in path:
-            dropped.add("find", "name is no path", member.path[:LONGEST_PATH], repository)
+            dropped.add(FIND, "name is no path", member.path[:LONGEST_PATH], repository)
         elif len(path) > LONGEST_PATH or path.count("/") > DEEPEST:
-            dropped.add("find", "name too long", path[:LONGEST_PATH], repository)
+            dropped.add(FIND, "name too long", path[:LONGEST_PATH], repository)
         else:
             kept.append(member if path == member.path else member._replace(path=path))
     return kept
@@ -116,7 +116,7 @@ def member_candidates(
         if language is None and "." not in name:
             language = language_of_shebang(beginning_of(member)[:200].decode("latin-1"))
         if language is None:
-            dropped.add("find", "not a known language", path, origin.repository, license=origin.license)
+            dropped.add(FIND, "not a known language", path, origin.repository, license=origin.license)
         else:
             wanted.append((member, path, language))
     licenses = {folder: combined(found) for folder, found in texts.items()}

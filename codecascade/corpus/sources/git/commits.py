@@ -25,7 +25,7 @@ from codecascade.corpus.sources.archives.members import (
     member_candidates,
     plain_members,
 )
-from codecascade.corpus.sources.candidates import DEEPEST, Candidate, Origin
+from codecascade.corpus.sources.candidates import DEEPEST, FIND, Candidate, Origin
 from codecascade.corpus.sources.git.files import check_files
 from codecascade.corpus.sources.git.objects import (
     ANSWER_SECONDS,
@@ -95,7 +95,7 @@ def commit(repository: Path, revision: str, dropped: Dropped) -> Iterator[Candid
             dropped, name, tree="commit",
         )  # fmt: skip
     except BombError:
-        dropped.add("find", "commit expands beyond reason", name, name)
+        dropped.add(FIND, "commit expands beyond reason", name, name)
         return iter(())
     return member_candidates(members, origin, "git", folder, dropped)
 
@@ -118,13 +118,13 @@ def _entries(
         if entry.mode != _FOLDER:
             yield entry
         elif len(waiting) > DEEPEST:
-            dropped.add("find", "folders too deep", entry.path, repository)
+            dropped.add(FIND, "folders too deep", entry.path, repository)
         else:
             try:
                 tree = _tree(objects, entry.name, hash_bytes)
                 waiting.append(_parsed(tree, f"{entry.path}/", hash_bytes))
             except UnreadableError as error:
-                dropped.add("find", f"folder {error}", entry.path, repository)
+                dropped.add(FIND, f"folder {error}", entry.path, repository)
 
 
 def _tree(objects: Objects, name: str, hash_bytes: int) -> bytes:
@@ -158,7 +158,7 @@ def _members(
     seen: set[str] = set()
     for entry, info in _known(entries, objects, repository, dropped):
         if info.kind != "blob":
-            dropped.add("find", "missing from the repository", entry.path, repository)
+            dropped.add(FIND, "missing from the repository", entry.path, repository)
             continue
         size += info.size
         if entry.name not in seen:
@@ -184,7 +184,7 @@ def _known(
 
     for entry in entries:
         if entry.mode not in _FILES:
-            dropped.add("find", "link" if entry.mode == _LINK else "not a file", entry.path, repository)
+            dropped.add(FIND, "link" if entry.mode == _LINK else "not a file", entry.path, repository)
             continue
         files.append(entry)
         if len(files) >= _AT_ONCE:

@@ -20,7 +20,7 @@ from codecascade.corpus.reading.encoding import UnreadableError, is_utf_16_or_32
 from codecascade.corpus.reading.faults import check_machine
 from codecascade.corpus.sources.addresses import expanded, is_remote, opened, stamp
 from codecascade.corpus.sources.archives.members import BombError
-from codecascade.corpus.sources.candidates import Candidate
+from codecascade.corpus.sources.candidates import FIND, Candidate
 from codecascade.corpus.sources.streams import DAMAGED, ForwardReader, decompressed
 from codecascade.corpus.sources.tables import columns
 from codecascade.corpus.sources.tables.limits import TableLimits, has_too_many_values, limited, size_of
@@ -65,12 +65,12 @@ def rows(address: str, dropped: Dropped) -> Iterator[Candidate]:
         yield from read(address, dropped)
     except BombError:
         log.warning("%s: expands beyond reason, and what lies behind that is left out", address)
-        dropped.add("find", "table expands beyond reason", _name(address))
+        dropped.add(FIND, "table expands beyond reason", _name(address))
     except DAMAGED as error:
         check_machine(error)
         reason = (str(error).strip() or type(error).__name__).split("\n")[0]
         log.warning("%s: is damaged, and what lies behind the damage is left out (%s)", address, reason)
-        dropped.add("find", f"damaged table ({type(error).__name__})", _name(address))
+        dropped.add(FIND, f"damaged table ({type(error).__name__})", _name(address))
 
 
 def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
@@ -94,7 +94,7 @@ def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
                 continue
             if not line.endswith(b"\n") and len(line) == LONGEST_LINE:
                 reason = f"row longer than {LONGEST_LINE / 1e6:g} MB"
-                dropped.add("find", reason, f"{name}:{number}", bytes=len(line))
+                dropped.add(FIND, reason, f"{name}:{number}", bytes=len(line))
                 while line and not line.endswith(b"\n"):
                     start += len(line)
                     line = file.readline(LONGEST_LINE)
@@ -112,7 +112,7 @@ def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
                 reason = "row is not JSON"
             if text is None:
                 limits.row_without_text()
-                dropped.add("find", reason, f"{name}:{number}")
+                dropped.add(FIND, reason, f"{name}:{number}")
             else:
                 size = len(text) if text.isascii() else len(text.encode(errors="replace"))
                 yield row_candidate(
@@ -146,7 +146,7 @@ def _parquet(address: str, dropped: Dropped) -> Iterator[Candidate]:
                 limits.row()
                 if size is None:
                     limits.row_without_text()
-                    dropped.add("find", "row without text", f"{name}:{number}")
+                    dropped.add(FIND, "row without text", f"{name}:{number}")
                 else:
                     locator = f"{'+'.join(of_text)}:{group}:{index}"
                     yield row_candidate(row, f"{name}:{number}", size, version, "parquet", address, locator)

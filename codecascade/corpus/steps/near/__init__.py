@@ -7,4 +7,6 @@
 
 from codecascade.corpus.steps.near.local import REMOVED, Mode, remove_near_duplicates
 
-__all__ = ["REMOVED", "Mode", "remove_near_duplicates"]
+STEP = "near duplicate"
+
+__all__ = ["REMOVED", "STEP", "Mode", "remove_near_duplicates"]

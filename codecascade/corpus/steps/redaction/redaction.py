@@ -25,7 +25,9 @@ from detect_secrets.plugins.private_key import PrivateKeyDetector
 
 from codecascade.corpus.output import dropped
 from codecascade.corpus.steps.redaction.emails import emails
-from codecascade.corpus.steps.step import Outcome, Step
+from codecascade.corpus.steps.step import Outcome
+
+STEP = "redact"
 
 EMAIL, KEY, PASSWORD, IP_ADDRESS = "<EMAIL>", "<KEY>", "<PASSWORD>", "<IP_ADDRESS>"
 
@@ -82,13 +84,8 @@ _LEAST_ENTROPY = 4.0  # bits a character of what is taken for random
 _entropy = Base64HighEntropyString(limit=4.5).calculate_shannon_entropy
 
 
-def redaction_step() -> Step:
-    """Replaces; drops nothing."""
-    return Step("redact", redacted)
-
-
 def redacted(batch: pa.RecordBatch) -> Outcome:
-    """A batch with its secrets replaced, and how many of which kind."""
+    """A batch with its secrets replaced, and how many of which kind; drops nothing."""
     texts = batch.column("text")
     suspects: dict[int, list[Rule]] = {}
     for rule in RULES:
