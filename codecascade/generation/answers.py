@@ -9,7 +9,7 @@ from codecascade.generation.backend import Answer, Continuation, Dialogue, Gap, 
 from codecascade.generation.requests import (
     Generator,
     Request,
-    Sampling,
+    SamplingParams,
     chat_request,
     completion_request,
     infilling_request,
@@ -78,7 +78,7 @@ def request(tokenizer: Tokenizer, question: Question) -> Request:
     return replace(made, samples=len(question.numbers), numbers=question.numbers)
 
 
-def _request(tokenizer: Tokenizer, prompt: Prompt, sampling: Sampling) -> Request:
+def _request(tokenizer: Tokenizer, prompt: Prompt, sampling: SamplingParams) -> Request:
     if isinstance(prompt, Continuation):
         made = completion_request(
             tokenizer,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from codecascade.generation.requests import Sampling
+from codecascade.generation.requests import SamplingParams
 from codecascade.tokens.chat import Message
 
 
@@ -73,7 +73,7 @@ class Question:
     """
 
     prompt: Prompt
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: SamplingParams = field(default_factory=SamplingParams)
     numbers: tuple[int, ...] = (0,)
 
 

@@ -20,7 +20,7 @@ FinishReason = Literal["stop", "length", "context"]
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SamplingParams:
     """How tokens are chosen: ``temperature`` 0 takes the likeliest, else the nucleus of mass ``top_p`` is sampled.
 
     Equal ``seed`` and sample number give equal draws, whatever else is in the batch.
@@ -63,7 +63,7 @@ class Request:
     """
 
     ids: tuple[int, ...]
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: SamplingParams = field(default_factory=SamplingParams)
     stop: tuple[str, ...] = ()
     samples: int = 1
     required: bytes = b""
@@ -147,7 +147,7 @@ def start_id(tokenizer: Tokenizer) -> int:
 def completion_request(
     tokenizer: Tokenizer,
     prompt: str,
-    sampling: Sampling,
+    sampling: SamplingParams,
     *,
     stop: Sequence[str] = (),
     stop_after_text: bool = False,
@@ -175,7 +175,7 @@ def infilling_request(
     tokenizer: Tokenizer,
     prefix: str,
     suffix: str,
-    sampling: Sampling,
+    sampling: SamplingParams,
     *,
     format: str = "psm",  # noqa: A002  (the command line's name)
     stop: Sequence[str] = (),
@@ -208,7 +208,7 @@ def infilling_request(
 def chat_request(
     tokenizer: Tokenizer,
     messages: Sequence[Message],
-    sampling: Sampling,
+    sampling: SamplingParams,
     *,
     prefill: str = "",
     stop: Sequence[str] = (),

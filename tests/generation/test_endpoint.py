@@ -16,7 +16,7 @@ from endpoint_server import Server, answered
 
 from codecascade.generation.backend import Continuation, Dialogue, Gap, Question
 from codecascade.generation.endpoint import Endpoint
-from codecascade.generation.requests import Sampling
+from codecascade.generation.requests import SamplingParams
 from codecascade.ground.errors import RunFailed, UserError
 from codecascade.tokens.chat import Message
 
@@ -33,7 +33,7 @@ def endpoint(server: Server, model: str = "small", **changed: Any) -> Endpoint:
 
 
 def ask(at: Endpoint, *prompts: Any, **sampling: Any) -> list[Any]:
-    questions = [Question(prompt, Sampling(**sampling)) for prompt in prompts]
+    questions = [Question(prompt, SamplingParams(**sampling)) for prompt in prompts]
     return sorted(at.answer(questions), key=lambda answer: answer.question)
 
 
@@ -70,9 +70,9 @@ def test_who_does_not_count_tokens_is_no_trouble(server: Server, usage: Any) -> 
 
 def test_seeds_are_of_problem_and_sample(server: Server) -> None:
     at = endpoint(server, concurrency=1)
-    list(at.answer([Question(Continuation("x"), Sampling(seed=7), (0, 1, 5))]))
-    list(at.answer([Question(Continuation("x"), Sampling(seed=7), (5,))]))
-    list(at.answer([Question(Continuation("x"), Sampling(seed=8), (5,))]))
+    list(at.answer([Question(Continuation("x"), SamplingParams(seed=7), (0, 1, 5))]))
+    list(at.answer([Question(Continuation("x"), SamplingParams(seed=7), (5,))]))
+    list(at.answer([Question(Continuation("x"), SamplingParams(seed=8), (5,))]))
     seeds = [body["seed"] for _, body in server.requests]
     assert len(set(seeds[:3])) == 3 and seeds[3] == seeds[2] != seeds[4]
     assert all(0 <= seed < 2**31 for seed in seeds)
@@ -352,7 +352,7 @@ def test_llama_cpps_server_answers_as_the_model_in_memory(llama_cpp: str) -> Non
     [there] = ask(at, prompt, max_new_tokens=12)
     [here] = list(
         loaded_backend("smollm2-135m-instruct", precision="fp32").answer(
-            [Question(prompt, Sampling(max_new_tokens=12))]
+            [Question(prompt, SamplingParams(max_new_tokens=12))]
         )
     )
     assert there.text == here.text == " a + b"

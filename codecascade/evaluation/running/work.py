@@ -18,7 +18,7 @@ from codecascade.evaluation.running.labels import check_labels
 from codecascade.evaluation.settings import CommonSettings
 from codecascade.evaluation.task import Benchmark, Row, Task
 from codecascade.generation.backend import Continuation, Gap, Question
-from codecascade.generation.requests import Sampling
+from codecascade.generation.requests import SamplingParams
 from codecascade.ground.errors import UserError
 
 _LAYOUTS = ("psm", "spm", "suffix", LEFT_TO_RIGHT)
@@ -74,7 +74,7 @@ class Work:
             numbers.setdefault(place // self.samples, []).append(place % self.samples)
         for index, wanted in numbers.items():
             task = self.tasks[index]
-            sampling = Sampling(
+            sampling = SamplingParams(
                 task.max_new_tokens,
                 self.temperature,
                 self.top_p if self.temperature > 0 else 1.0,
