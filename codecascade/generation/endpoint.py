@@ -1,4 +1,4 @@
-"""A model behind an OpenAI-compatible HTTP server (vLLM, llama.cpp, OpenAI, our own) answers questions.
+"""A model behind an OpenAI-compatible HTTP server (vLLM, llama.cpp, OpenAI, our own) completes text.
 
 Prompts go as text: a continuation to ``/v1/completions``, a gap there too, with its ``suffix``, a dialogue to
 ``/v1/chat/completions``. One request a sample, several at a time; a server that caches prefixes shares the prefill.
@@ -21,7 +21,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from codecascade.generation.backend import Answer, Continuation, Dialogue, Gap, Prompt, Question
+from codecascade.generation.backend import (
+    ChatPrompt,
+    InfillingPrompt,
+    Prompt,
+    TextCompletion,
+    TextPrompt,
+    TextRequest,
+)
 from codecascade.generation.replies import (
     Body,
     advice_on,
@@ -65,7 +72,7 @@ class _Refused(Exception):
 class _Job:
     place: int
     number: int
-    question: Question
+    request: TextRequest
 
 
 class Endpoint:
@@ -139,7 +146,7 @@ class Endpoint:
         except (NoReplyError, ValueError):
             return None
 
-    def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
+    def complete(self, requests: Sequence[TextRequest]) -> Iterator[TextCompletion]:
         """Samples as they come.
 
         Raises:
@@ -147,11 +154,11 @@ class Endpoint:
         """
         jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         total = 0
-        for place, question in enumerate(questions):
-            for number in question.numbers:
-                jobs.put(_Job(place, number, question))
+        for place, request in enumerate(requests):
+            for number in request.numbers:
+                jobs.put(_Job(place, number, request))
                 total += 1
-        answers: queue.SimpleQueue[Answer | Exception] = queue.SimpleQueue()
+        completions: queue.SimpleQueue[TextCompletion | Exception] = queue.SimpleQueue()
         stopped = threading.Event()
 
         def work() -> None:
@@ -161,9 +168,9 @@ class Endpoint:
                 except queue.Empty:
                     return
                 try:
-                    answers.put(self._ask(job, stopped))
+                    completions.put(self._ask(job, stopped))
                 except Exception as error:
-                    answers.put(error)
+                    completions.put(error)
                     return
 
         for _ in range(min(self._concurrency, total)):
@@ -171,26 +178,26 @@ class Endpoint:
             threading.Thread(target=work, name="endpoint", daemon=True).start()
         try:
             for _ in range(total):
-                answer = answers.get()
-                if isinstance(answer, Exception):
-                    raise answer
-                yield answer
+                completion = completions.get()
+                if isinstance(completion, Exception):
+                    raise completion
+                yield completion
         finally:
             stopped.set()
 
     # ---- one sample
 
-    def _ask(self, job: _Job, stopped: threading.Event) -> Answer:
-        if owed := _owed(job.question.prompt):
-            answer = self._ask_for(owed, job, stopped)
-            if answer is not None:
-                return answer
-        answer = self._ask_for("", job, stopped)
-        assert answer is not None
-        return answer
+    def _ask(self, job: _Job, stopped: threading.Event) -> TextCompletion:
+        if owed := _owed(job.request.prompt):
+            completion = self._ask_for(owed, job, stopped)
+            if completion is not None:
+                return completion
+        completion = self._ask_for("", job, stopped)
+        assert completion is not None
+        return completion
 
-    def _ask_for(self, owed: str, job: _Job, stopped: threading.Event) -> Answer | None:
-        """An answer to the prompt without its end ``owed``, if it begins with that; else None."""
+    def _ask_for(self, owed: str, job: _Job, stopped: threading.Event) -> TextCompletion | None:
+        """A completion of the prompt without its end ``owed``, if it begins with that; else None."""
         path, body, stops = self._request(job, owed)
         while True:
             sent = dict(body)
@@ -204,7 +211,7 @@ class Endpoint:
                 elif is_over_context(refusal.message):
                     room = room_of(refusal.message)
                     if room is None or room < 1 or room >= body["max_tokens"]:
-                        return Answer(job.place, job.number, "", "context")
+                        return TextCompletion(job.place, job.number, "", "context")
                     body["max_tokens"] = room  # as a model in memory does: up to the context's end
                 else:
                     raise RunFailed(
@@ -213,7 +220,7 @@ class Endpoint:
 
     def _request(self, job: _Job, owed: str) -> tuple[str, Body, tuple[str, ...]]:
         """Path, body and the stop strings that end the text; the prompt is sent without ``owed``, its end."""
-        prompt, sampling = job.question.prompt, job.question.sampling
+        prompt, sampling = job.request.prompt, job.request.sampling
         body: Body = {
             "model": self.model,
             "max_tokens": sampling.max_new_tokens + len(owed),
@@ -221,29 +228,29 @@ class Endpoint:
             "top_p": sampling.top_p,
             "seed": _seed(sampling.seed, job.number),
         }
-        if isinstance(prompt, Dialogue):
+        if isinstance(prompt, ChatPrompt):
             messages = [{"role": each.role, "content": each.content} for each in prompt.messages]
             return "/v1/chat/completions", {**body, "messages": messages}, ()
-        if isinstance(prompt, Continuation):
+        if isinstance(prompt, TextPrompt):
             body["prompt"] = prompt.prompt.removesuffix(owed)
         else:
-            assert isinstance(prompt, Gap)
+            assert isinstance(prompt, InfillingPrompt)
             body |= {"prompt": prompt.prefix, "suffix": prompt.suffix}
         if prompt.stop and not _stops_after_text(prompt):
             body["stop"] = list(prompt.stop)
         return "/v1/completions", body, prompt.stop
 
-    def _read(self, job: _Job, content: Body, stops: tuple[str, ...], owed: str) -> Answer | None:
+    def _read(self, job: _Job, content: Body, stops: tuple[str, ...], owed: str) -> TextCompletion | None:
         choice = choice_of(content)
         assert choice is not None
         text = text_of(choice) or ""
         if not text.startswith(owed):
             return None
         text = text.removeprefix(owed)
-        first = len(text) - len(text.lstrip()) if _stops_after_text(job.question.prompt) else 0
+        first = len(text) - len(text.lstrip()) if _stops_after_text(job.request.prompt) else 0
         ends = [at for stop in stops if (at := text.find(stop, first)) >= 0]
         length = choice.get("finish_reason") == "length" and not ends
-        return Answer(
+        return TextCompletion(
             job.place,
             job.number,
             text[: min(ends)] if ends else text,
@@ -327,12 +334,12 @@ class Endpoint:
 
 
 def _owed(prompt: Prompt) -> str:
-    """The white space at the end of a continuation's prompt, which the answer can begin with instead.
+    """The white space at the end of a text prompt, which the completion can begin with instead.
 
-    "" where that would not do: nothing else is there, or a stop string would end the answer in it. Or where the
+    "" where that would not do: nothing else is there, or a stop string would end the completion in it. Or where the
     prompt is to be sent as it is.
     """
-    if not isinstance(prompt, Continuation) or not prompt.heal:
+    if not isinstance(prompt, TextPrompt) or not prompt.heal:
         return ""
     end = prompt.prompt[len(prompt.prompt.rstrip()) :]
     return "" if end == prompt.prompt or any(stop in end for stop in prompt.stop) else end
@@ -340,7 +347,7 @@ def _owed(prompt: Prompt) -> str:
 
 def _stops_after_text(prompt: Prompt) -> bool:
     """Whether stop strings count only behind some text, which no server can be asked for."""
-    return isinstance(prompt, Continuation) and prompt.stop_after_text
+    return isinstance(prompt, TextPrompt) and prompt.stop_after_text
 
 
 def _seed(seed: int, number: int) -> int:

@@ -1,4 +1,4 @@
-"""What a generator is asked and what it answers.
+"""Requests in token ids, how their tokens are sampled, and completions: the interface of a generator.
 
 Prompts are ids, never text: infilling and chat prompts hold control tokens that no text can spell. The three
 builders below make them; everything behind the :class:`Generator` interface is free to batch as it likes.
@@ -92,7 +92,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """One answer; ``request`` is the place of its request in the list that was given.
+    """One sample; ``request`` is the index of its request in the list that was given.
 
     Attributes:
         text: what follows the prompt, without stop string, special tokens and ``required``.
@@ -113,7 +113,7 @@ class Completion:
 
 
 class Generator(Protocol):
-    """Whatever answers requests: the local engine here, an endpoint elsewhere."""
+    """A model that completes requests in token ids, such as the local engine."""
 
     @property
     def tokenizer(self) -> Tokenizer: ...

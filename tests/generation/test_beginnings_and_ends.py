@@ -10,9 +10,9 @@ from engine_models import CODE, NEVER, Parrot, beginning, by_request, prompts, r
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from codecascade.generation.answers import request as asked
-from codecascade.generation.backend import Continuation, Question
+from codecascade.generation.backend import TextPrompt, TextRequest
 from codecascade.generation.engine.engine import LocalGenerator
+from codecascade.generation.local_backend import encode_request
 from codecascade.generation.requests import (
     Request,
     SamplingParams,
@@ -60,7 +60,7 @@ def test_an_empty_prompt_begins_a_document(model: Llama, tokenizer: Tokenizer) -
 
 def test_a_question_says_whether_its_prompt_is_healed(tokenizer: Tokenizer) -> None:
     whole, healed = (
-        asked(tokenizer, Question(Continuation("def mer", heal=heal), SamplingParams()))
+        encode_request(tokenizer, TextRequest(TextPrompt("def mer", heal=heal), SamplingParams()))
         for heal in (False, True)
     )
     unhealed = completion_request(tokenizer, "def mer", SamplingParams(), heal=False)
