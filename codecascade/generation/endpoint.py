@@ -1,12 +1,7 @@
 """A model behind an OpenAI-compatible HTTP server (vLLM, llama.cpp, OpenAI, our own) completes text.
 
-Prompts go as text: a continuation to ``/v1/completions``, a gap there too, with its ``suffix``, a dialogue to
-``/v1/chat/completions``. One request a sample, several at a time; a server that caches prefixes shares the prefill.
+One HTTP request a sample, several at a time; a server that caches prefixes shares the prefill.
 Requests that fail for a passing reason (429, 5xx, dropped connections, silence) are repeated, each time later.
-
-White space at the end of a prompt is a token of its own that models hardly ever saw there (theirs holds the indent,
-too), and no server heals it. So it is not sent: the answer has to begin with it. Where it does not, the prompt is
-sent whole. A prompt that says ``heal=False`` is sent whole at once.
 
 The key of a server that wants one is read from the environment variable ``OPENAI_API_KEY``.
 """
@@ -21,14 +16,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from codecascade.generation.backend import (
-    ChatPrompt,
-    InfillingPrompt,
-    Prompt,
-    TextCompletion,
-    TextPrompt,
-    TextRequest,
-)
+from codecascade.generation.backend import TextCompletion, TextRequest
+from codecascade.generation.bodies import http_request, stops_after_text, trailing_space
 from codecascade.generation.replies import (
     Body,
     advice_on,
@@ -46,7 +35,6 @@ from codecascade.generation.replies import (
 from codecascade.generation.transport import NoReplyError, SilentError, Transport, plain
 from codecascade.ground.errors import RunFailed, UserError
 from codecascade.ground.format import listed
-from codecascade.ground.seeds import draw
 
 _PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _MOST_STOPS = 4
@@ -188,7 +176,7 @@ class Endpoint:
     # ---- one sample
 
     def _ask(self, job: _Job, stopped: threading.Event) -> TextCompletion:
-        if owed := _owed(job.request.prompt):
+        if owed := trailing_space(job.request.prompt):
             completion = self._ask_for(owed, job, stopped)
             if completion is not None:
                 return completion
@@ -198,7 +186,7 @@ class Endpoint:
 
     def _ask_for(self, owed: str, job: _Job, stopped: threading.Event) -> TextCompletion | None:
         """A completion of the prompt without its end ``owed``, if it begins with that; else None."""
-        path, body, stops = self._request(job, owed)
+        path, body, stops = http_request(self.model, job.request, job.number, owed)
         while True:
             sent = dict(body)
             if "stop" in body and self._stops is not None:
@@ -218,28 +206,6 @@ class Endpoint:
                         f"{self.url}{path} refuses a request ({refusal}){advice_on(refusal.status, path)}"
                     ) from None
 
-    def _request(self, job: _Job, owed: str) -> tuple[str, Body, tuple[str, ...]]:
-        """Path, body and the stop strings that end the text; the prompt is sent without ``owed``, its end."""
-        prompt, sampling = job.request.prompt, job.request.sampling
-        body: Body = {
-            "model": self.model,
-            "max_tokens": sampling.max_new_tokens + len(owed),
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": _seed(sampling.seed, job.number),
-        }
-        if isinstance(prompt, ChatPrompt):
-            messages = [{"role": each.role, "content": each.content} for each in prompt.messages]
-            return "/v1/chat/completions", {**body, "messages": messages}, ()
-        if isinstance(prompt, TextPrompt):
-            body["prompt"] = prompt.prompt.removesuffix(owed)
-        else:
-            assert isinstance(prompt, InfillingPrompt)
-            body |= {"prompt": prompt.prefix, "suffix": prompt.suffix}
-        if prompt.stop and not _stops_after_text(prompt):
-            body["stop"] = list(prompt.stop)
-        return "/v1/completions", body, prompt.stop
-
     def _read(self, job: _Job, content: Body, stops: tuple[str, ...], owed: str) -> TextCompletion | None:
         choice = choice_of(content)
         assert choice is not None
@@ -247,7 +213,7 @@ class Endpoint:
         if not text.startswith(owed):
             return None
         text = text.removeprefix(owed)
-        first = len(text) - len(text.lstrip()) if _stops_after_text(job.request.prompt) else 0
+        first = len(text) - len(text.lstrip()) if stops_after_text(job.request.prompt) else 0
         ends = [at for stop in stops if (at := text.find(stop, first)) >= 0]
         length = choice.get("finish_reason") == "length" and not ends
         return TextCompletion(
@@ -331,25 +297,3 @@ class Endpoint:
             names = listed([plain(name, 100) for name in models], _MOST_NAMES) or "none"
             raise UserError(f"serves no model {self.model!r}; it has {names}", file=url, key="--model")
         self.context_length = models[self.model]
-
-
-def _owed(prompt: Prompt) -> str:
-    """The white space at the end of a text prompt, which the completion can begin with instead.
-
-    "" where that would not do: nothing else is there, or a stop string would end the completion in it. Or where the
-    prompt is to be sent as it is.
-    """
-    if not isinstance(prompt, TextPrompt) or not prompt.heal:
-        return ""
-    end = prompt.prompt[len(prompt.prompt.rstrip()) :]
-    return "" if end == prompt.prompt or any(stop in end for stop in prompt.stop) else end
-
-
-def _stops_after_text(prompt: Prompt) -> bool:
-    """Whether stop strings count only behind some text, which no server can be asked for."""
-    return isinstance(prompt, TextPrompt) and prompt.stop_after_text
-
-
-def _seed(seed: int, number: int) -> int:
-    """A seed of each sample's own, as small as servers take."""
-    return draw(seed, number, size=4) & 0x7FFFFFFF
