@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric
-
-PLAIN = ("loss", "infilling_loss", "bits_per_byte", "perplexity")
-"""Metrics that aren't rates."""
 
 
 def is_plain(metric: str) -> bool:
-    """Whether a metric is written as a number rather than in percent."""
-    return metric.partition("@")[0] in PLAIN
+    """Whether a metric is written as a number rather than in percent; its benchmark says so."""
+    name = metric.partition("@")[0]
+    return any(name in benchmark.plain for benchmark in BENCHMARKS.values())
 
 
 def figure(value: float, metric: str) -> str:

@@ -208,6 +208,7 @@ class Benchmark:
             and a position (``<length>@<position>``).
         translation: the language that it asks HumanEval's problems in; languages are correlated with each other.
         in_words: its prompts are sentences rather than code.
+        plain: metrics that are no rates, and so not written in percent (a loss); of ``<name>@<position>`` the name.
         stated: what the paper says of each of its settings, if it stands in a table of the paper.
         greedy: there is one greedy sample a problem, whatever is asked for.
         chats: it has a form for the chat format.
@@ -237,6 +238,7 @@ class Benchmark:
     picture: Literal["curve", "cells"] | None = None
     translation: str = ""
     in_words: bool = False
+    plain: tuple[str, ...] = ()
     stated: Stated | None = None
     ids: str = ""
 

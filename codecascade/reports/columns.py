@@ -7,22 +7,11 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from codecascade.evaluation.analysis.paper import TABLE_14, TABLE_18, TABLES
+from codecascade.evaluation.analysis.paper import TABLES
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric, left_to_right
 from codecascade.evaluation.notation import bounds, figure, is_plain
 from codecascade.reports.cascade_data import ModelReport
-
-_BEFORE = {
-    "Table 3": "APPS, ",
-    "Table 4": "MultiPL-E, ",
-    "Table 6": "Lines filled, ",
-    "Table 7": "LCC, ",
-}
-"""What a table's columns have in common that they don't say."""
-_OTHERWISE_SHOWN = (TABLE_14, TABLE_18)
-"""Infillings are named by layout below, and keys have a picture."""
-
 
 _PAPERS = 100
 """The rank of the paper's figures among the benchmarks' own."""
@@ -85,10 +74,10 @@ def _own() -> dict[bool, list[Column]]:
 def _papers() -> Iterator[Column]:
     """A column of the paper's tables each, in their order."""
     for table in TABLES:
-        if table not in _OTHERWISE_SHOWN:
+        if not table.otherwise_shown:
             for column in table.columns:
                 for benchmark in filter(None, (column.benchmark, column.instead)):
-                    title = f"{_BEFORE.get(table.number, '')}{column.group} {column.title}"
+                    title = f"{table.before}{column.group} {column.title}"
                     if benchmark.endswith("_sampled"):
                         title += " of many samples"
                     yield Column(benchmark, column.metrics[0], title)

@@ -46,7 +46,7 @@ def _family(model: str) -> str:
     for start in ("Llama 2", "Code Llama - Instruct", "Code Llama - Python", "Code Llama"):
         if model.startswith(f"{start} "):
             return start.removeprefix("Code Llama - ")
-    return "Instruct" if model.startswith("Unnatural") else "the paper's"
+    return "Instruct" if model.startswith("Unnatural") else "others"
 
 
 def correlations(evaluation: Evaluation) -> str:

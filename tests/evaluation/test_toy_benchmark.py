@@ -16,6 +16,7 @@ from codecascade.cascade import benchmark_texts as texts_module
 from codecascade.cascade.benchmark_texts import benchmark_texts
 from codecascade.evaluation.analysis.compare import compare
 from codecascade.evaluation.analysis.folder import read_evaluation
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.cost import evaluation_tokens
 from codecascade.evaluation.running.result import BenchmarkResult, examples
@@ -120,6 +121,18 @@ def test_its_result_has_figures_its_own_settings_and_a_report(capsys: pytest.Cap
     assert code == 2 and "toy.level: unknown key" in err
 
 
+def test_a_model_is_asked_by_its_settings(tokenizer: Any, oracle: Any, measure: Any, tmp_path: Path) -> None:
+    known = {each["prompt"]: each["answer"] for each in PROBLEMS}
+    settings = EvaluateSettings(toy={"problems": 5, "max_new_tokens": 3}, seed=1)
+    result, rows = measure(
+        "toy", oracle(tokenizer, known.__getitem__), settings, data={"toy": tmp_path / "toy.jsonl"}
+    )
+    assert len(rows) == 5 and result.metrics["pass@1"].value == 1
+    assert {"toy.problems": 5, "toy.max_new_tokens": 3, "temperature": 0.0}.items() <= result.about[
+        "settings"
+    ].items()
+
+
 def test_two_models_are_compared_by_each_of_its_figures(capsys: pytest.CaptureFixture[str]) -> None:
     measured(capsys, "a", 2)
     measured(capsys, "b", 7)
@@ -142,8 +155,8 @@ def test_a_cascades_report_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
         figures = read_evaluation(Path(name)).benchmarks["toy"].metrics
         result = BenchmarkResult("toy", dict(figures), examples(Path(name), "toy"))
         models.append(ModelReport(name, None if name == "base" else "base", name, results={"toy": result}))
-    columns = [(column.metric, column.title) for column in table_columns(models)]
-    assert columns == [("nearness", "Sums, nearness"), ("pass@1", "Toy: sums")]
+    columns = [(column.metric, column.title, column.percent) for column in table_columns(models)]
+    assert columns == [("nearness", "Sums, nearness", False), ("pass@1", "Toy: sums", True)]
     assert {each["task_id"] for each in shown_examples(models)} <= {each["task_id"] for each in PROBLEMS}
     assert shown_examples(models)
 

@@ -80,6 +80,7 @@ BENCHMARKS = (
         rank=5,
         examples=True,
         in_words=True,
+        plain=("nearness",),
         ids="toy/",
     ),
 )

@@ -25,6 +25,19 @@ HUMANEVAL_AND_MBPP = """
 | Python 70B | 57.3 | 89.3 | 98.4 | 65.6 | 81.5 | 91.9 |
 """
 
+# The same table, other groups' models: HumanEval pass@1 and pass@100, MBPP pass@1.
+OTHERS_HUMANEVAL_AND_MBPP = {
+    "code-cushman-001 12B": (33.5, None, 45.9),
+    "GPT-3.5 (ChatGPT)": (48.1, None, 52.2),
+    "GPT-4": (67.0, None, None),
+    "PaLM 540B": (26.2, None, 36.8),
+    "PaLM-Coder 540B": (35.9, 88.4, 47.0),
+    "PaLM 2-S": (37.6, 88.4, 50.0),
+    "StarCoder Base 15.5B": (30.4, None, 49.0),
+    "StarCoder Python 15.5B": (33.6, None, 52.7),
+    "StarCoder Prompted 15.5B": (40.8, None, 49.5),
+}
+
 # Table 3: introductory, interview, competition; each pass@5, @10, @100.
 APPS = """
 | Code Llama 7B | 10.8 15.6 33.5 | 2.0 3.1 9.4 | 0.8 1.4 7.1 |
@@ -46,6 +59,15 @@ LANGUAGES = """
 | Python | 32.3 / 39.1 / 42.2 / 54.7 | 35.4 / 37.3 / 44.9 / 57.6 | 32.3 / 33.5 / 42.9 / 53.4 | 23.9 / 35.2 / 34.3 / 44.0 | 24.7 / 29.8 / 31.7 / 34.8 | 16.5 / 13.9 / 14.6 / 25.3 | 27.5 / 31.5 / 35.1 / 45.0 |
 """  # noqa: E501
 
+# The same table, other groups' models.
+OTHERS_LANGUAGES = """
+| CodeGen-Multi 16B | 21.0 | 22.2 | 8.4 | 20.1 | 8.2 | 0.6 | 13.4 |
+| CodeGeeX 13B | 16.9 | 19.1 | 13.5 | 10.1 | 8.5 | 2.8 | 11.8 |
+| code-cushman-001 12B | 30.6 | 31.9 | 28.9 | 31.3 | 22.1 | 11.7 | 26.1 |
+| StarCoder Base 15.5B | 30.6 | 28.5 | 26.8 | 32.2 | 20.6 | 11.0 | 25.0 |
+| StarCoder Python 15.5B | 31.6 | 30.2 | 26.1 | 32.3 | 21.0 | 10.5 | 25.3 |
+"""
+
 # Table 5: HumanEval without and with infilling, MBPP without and with; test losses without and with.
 COST_OF_INFILLING = """
 | 7B | 33.2 43.3 49.9 | 33.6 44.0 48.8 | 44.8 52.5 57.1 | 44.2 51.4 55.5 | 0.408 / 0.407 |
@@ -58,6 +80,13 @@ LINES = """
 | 13B | 68.3/74.5 | 77.6/80.0 | 80.7/85.0 |
 """
 
+# The same table, other groups' models: SPM alone.
+OTHERS_LINES = {
+    "InCoder 6B": (31.0, 49.0, 51.0),
+    "SantaCoder 1.1B": (44.0, 62.0, 60.0),
+    "StarCoder 15.5B": (62.0, 73.0, 74.0),
+}
+
 # Table 7: exact match / BLEU in Python, Java, C#.
 LONG_CODE = """
 | 7B without | 36.86/60.16 | 47.82/69.20 | 46.29/67.75 |
@@ -69,7 +98,26 @@ LONG_CODE = """
 """
 
 # Table 8: without -> with; HumanEval, MBPP three-shot, MBPP zero-shot.
-SELF_INSTRUCT = {"7B": ((30.5, 34.8), (43.4, 44.4), None), "13B": ((40.9, 42.7), (46.2, 49.4), (20.4, 40.2))}
+SELF_INSTRUCT = {
+    "7B": ((30.5, 34.8), (43.4, 44.4), (37.6, 37.4)),
+    "13B": ((40.9, 42.7), (46.2, 49.4), (20.4, 40.2)),
+}
+
+# Table 10: without infilling and LCFT, with infilling, with LCFT, with both (34B and Python: without, with LCFT).
+SHORT_PROBLEMS = {
+    "Llama 2 7B": "12.2 25.2 44.4 20.8 41.8 65.5",
+    "Llama 2 13B": "20.1 34.8 61.2 27.6 48.1 69.5",
+    "Llama 2 34B": "22.6 47.0 79.5 33.8 56.9 83.1",
+    "Llama 2 70B": "30.5 59.4 87.0 45.4 66.2 85.5",
+    "Code Llama 7B": """32.3 63.9 88.0 46.2 68.8 85.5  34.1 62.6 87.5 44.6 68.2 84.4
+        34.1 62.5 87.6 42.6 65.4 76.8  33.5 59.6 85.9 41.4 66.7 82.5""",
+    "Code Llama 13B": """36.6 72.9 92.3 48.3 72.0 84.7  36.6 71.9 91.4 48.2 72.8 86.9
+        37.8 70.6 92.4 48.0 71.2 84.1  36.0 69.4 89.8 47.0 71.7 87.1""",
+    "Code Llama 34B": "48.2 77.7 93.3 56.4 76.8 87.7  48.8 76.8 93.0 55.0 76.2 86.6",
+    "Code Llama - Python 7B": "40.2 70.0 90.2 50.2 71.2 85.6  38.4 70.3 90.6 47.6 70.3 84.8",
+    "Code Llama - Python 13B": "45.7 80.0 92.7 52.4 74.5 86.8  43.3 77.4 94.1 49.0 74.0 87.6",
+    "Code Llama - Python 34B": "56.1 82.9 96.4 57.6 77.3 87.6  53.7 82.8 94.7 56.2 76.4 88.2",
+}
 
 # Table 14: PSM / SPM of single lines, several lines, random spans.
 INFILLING = """

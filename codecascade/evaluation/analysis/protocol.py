@@ -75,7 +75,8 @@ class Row:
 @dataclass(frozen=True)
 class PaperTable:
     """``columns`` and ``rows`` of a table; ``note`` is what its caption would say. ``average``: its last column is
-    the mean of the others."""
+    the mean of the others. ``before`` is what its columns have in common and don't say; ``otherwise_shown``: a
+    cascade's report has its figures elsewhere."""
 
     number: str
     title: str
@@ -83,6 +84,8 @@ class PaperTable:
     rows: tuple[Row, ...]
     note: str = ""
     average: bool = False
+    before: str = ""
+    otherwise_shown: bool = False
 
 
 def remarks(

@@ -36,5 +36,6 @@ TABLE_3 = PaperTable(
         Code Llama - Instruct 34B | 31.6 37.8 55.7 | 7.9 11.1 22.8 | 3.2 5.1 16.4
         """
     ),
+    before="APPS, ",
     note="Two-shot (Instruct: zero-shot), raw outputs: no sample is discarded for failing the prompt's examples.",
 )

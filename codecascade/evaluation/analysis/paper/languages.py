@@ -24,6 +24,11 @@ TABLE_4 = PaperTable(
     ),
     rows(
         """
+        CodeGen-Multi 16B | 21.0 22.2 8.4 20.1 8.2 0.6 | 13.4
+        CodeGeeX 13B | 16.9 19.1 13.5 10.1 8.5 2.8 | 11.8
+        code-cushman-001 12B | 30.6 31.9 28.9 31.3 22.1 11.7 | 26.1
+        StarCoder Base 15.5B | 30.6 28.5 26.8 32.2 20.6 11.0 | 25.0
+        StarCoder Python 15.5B | 31.6 30.2 26.1 32.3 21.0 10.5 | 25.3
         Llama 2 7B | 6.8 10.8 9.9 12.6 6.3 3.2 | 8.3
         Llama 2 13B | 13.7 15.8 13.1 13.2 9.5 3.2 | 11.4
         Llama 2 34B | 23.6 22.2 19.9 21.4 17.1 3.8 | 18.0
@@ -43,4 +48,5 @@ TABLE_4 = PaperTable(
         """
     ),
     average=True,
+    before="MultiPL-E, ",
 )

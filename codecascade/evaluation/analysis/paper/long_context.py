@@ -23,6 +23,7 @@ TABLE_7 = PaperTable(
         Code Llama 34B | 44.89/65.99 56.80/73.79 53.71/72.69
         """
     ),
+    before="LCC, ",
     note="Models without long-context tuning see the last 4,000 tokens.",
 )
 
@@ -51,4 +52,6 @@ TABLE_18 = PaperTable(
         7B, long-context tuning, θ 1e6 (Code Llama) | 95.3 95.3 100 | 100 95.3 100 | 54.7 100 98.4 | 3.1 85.9
         """
     ),
+    # In a picture.
+    otherwise_shown=True,
 )

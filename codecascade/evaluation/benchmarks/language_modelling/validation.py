@@ -151,6 +151,7 @@ BENCHMARKS = (
         higher_is_better=False,
         settings=ValidationSettings,
         size=_size,
+        plain=("loss", "infilling_loss", "bits_per_byte"),
         columns=(
             Shown("loss", "Validation loss", higher_is_better=False),
             Shown("infilling_loss", "Infilling loss", higher_is_better=False),

@@ -194,6 +194,7 @@ BENCHMARKS = (
         higher_is_better=False,
         settings=PerplexitySettings,
         size=_size,
+        plain=("perplexity",),
         picture="curve",
         score=score,
         scores=scores,
