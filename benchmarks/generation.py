@@ -30,7 +30,7 @@ from rich.table import Table
 from transformers import AutoModelForCausalLM
 
 from codecascade.generation.engine.engine import LocalGenerator, load_generator
-from codecascade.generation.requests import Request, Sampling
+from codecascade.generation.requests import Request, SamplingParams
 from codecascade.ground.errors import UserError
 from codecascade.model.folder import save_folder
 from codecascade.model.precision import choose_precision
@@ -74,7 +74,7 @@ def prompts_of(work: Work, tokens: Sequence[int]) -> Prompts:
 
 def ours(generator: LocalGenerator) -> Peer:
     def run(prompts: Prompts, new: int) -> None:
-        requests = [Request(ids, Sampling(new), stop_ids=frozenset()) for ids in prompts]
+        requests = [Request(ids, SamplingParams(new), stop_ids=frozenset()) for ids in prompts]
         assert all(len(completion.ids) == new for completion in generator.generate(requests))
 
     return run

@@ -9,12 +9,12 @@ import re
 import sys
 from pathlib import Path
 
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.metrics import rate
+from codecascade.evaluation.rates import answers, means
 from codecascade.evaluation.running.runner import Inputs, evaluate
-from codecascade.evaluation.settings import EvaluateSettings
-from codecascade.evaluation.task import Benchmark, Continuation, Task
-from codecascade.generation.loaded import loaded_backend
+from codecascade.evaluation.task import Benchmark, Task, TextPrompt
+from codecascade.generation.loading import load_backend
 
 
 def sum_task(first, second):
@@ -23,17 +23,17 @@ def sum_task(first, second):
     def judge(completion, outcomes):
         return {"passed": re.findall(r"\d+", completion)[:1] == [str(first + second)]}
 
-    prompt = Continuation(f"assert {first} + {second} ==", ("\n",))
+    prompt = TextPrompt(f"assert {first} + {second} ==", ("\n",))
     return Task(f"sums/{first}+{second}", prompt, max_new_tokens=4, judge=judge)
 
 
-def accuracy(rows, context):
-    """The share of problems that are right, with its interval."""
-    return {"accuracy": rate([row["passed"] for row in rows])}
+def accuracy(rows):
+    """What each problem contributes to the share of right ones, of which the figure and its interval are made."""
+    return {"accuracy": means(answers(rows, "passed")["passed"])}
 
 
 tasks = [sum_task(first, second) for first in (3, 4, 5) for second in (3, 4, 5)]
-BENCHMARKS["sums"] = Benchmark("sums", "Sums", "accuracy", tasks=lambda context: tasks, metrics=accuracy)
+BENCHMARKS["sums"] = Benchmark("sums", "Sums", "accuracy", tasks=lambda context: tasks, scores=accuracy)
 settings = EvaluateSettings(benchmarks=("sums",))
-results = evaluate(Inputs(loaded_backend(sys.argv[1])), settings, folder=Path(sys.argv[2]))
+results = evaluate(Inputs(load_backend(sys.argv[1])), settings, folder=Path(sys.argv[2]))
 print(f"sums: {results['sums'].metrics['accuracy'].value:.0%} of {len(tasks)}")

@@ -9,8 +9,8 @@ missing; `codecascade compare FOLDER OTHER` compares it with another model.
 import sys
 from pathlib import Path
 
+from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.running.runner import Inputs, evaluate
-from codecascade.evaluation.settings import EvaluateSettings
 from codecascade.generation.endpoint import Endpoint
 from codecascade.sandbox.sandbox import Sandbox
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from codecascade.generation.engine.engine import load_generator
-from codecascade.generation.requests import Sampling, infilling_request
+from codecascade.generation.requests import SamplingParams, infilling_request
 
 model, file, *mark = sys.argv[1:]
 prefix, _, suffix = Path(file).read_text(encoding="utf-8").partition(*(mark or ["<FILL>"]))
@@ -20,7 +20,7 @@ if tokenizer.infilling is None:
     sys.exit(f"{model} has no infilling tokens; codecascade run quickstart shows how a model gets them")
 # The first layout of the model's family: for most, prefix, suffix, middle.
 layout = tokenizer.infilling.formats[0]
-request = infilling_request(tokenizer, prefix, suffix, Sampling(max_new_tokens=64), format=layout)
+request = infilling_request(tokenizer, prefix, suffix, SamplingParams(max_new_tokens=64), format=layout)
 
 print(prefix, end="")
 for piece in generator.stream(request):

@@ -111,10 +111,10 @@ def evaluate_model(
     with stopped_at_once(), Sandbox(sandbox) if needs_sandbox else nullcontext() as box:
         backend: Backend | None = None
         if model is not None:
-            from codecascade.generation.loaded import loaded_backend
+            from codecascade.generation.loading import load_backend
 
             with loading(model):
-                backend = loaded_backend(model, name=name, device=device, precision=precision)
+                backend = load_backend(model, name=name, device=device, precision=precision)
         elif endpoint is not None and served_model is not None:
             from codecascade.generation.endpoint import Endpoint
 

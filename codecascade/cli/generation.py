@@ -83,9 +83,9 @@ def complete(
 
     With --jsonl, each object's `prompt` is continued, and the text added as its `completion`.
     """
-    from codecascade.generation.requests import Sampling, completion_request
+    from codecascade.generation.requests import SamplingParams, completion_request
 
-    sampling = Sampling(max_new_tokens, temperature, top_p, seed)
+    sampling = SamplingParams(max_new_tokens, temperature, top_p, seed)
 
     def request(tokenizer: Tokenizer, fields: dict[str, str]) -> Request:
         return completion_request(tokenizer, fields["prompt"], sampling, stop=stop or (), heal=heal)
@@ -164,9 +164,9 @@ def infill(
 
     With --jsonl, the gap between each object's `prefix` and `suffix` is filled, and added as its `completion`.
     """
-    from codecascade.generation.requests import Sampling, infilling_request
+    from codecascade.generation.requests import SamplingParams, infilling_request
 
-    sampling = Sampling(max_new_tokens, temperature, top_p, seed)
+    sampling = SamplingParams(max_new_tokens, temperature, top_p, seed)
 
     def request(tokenizer: Tokenizer, fields: dict[str, str]) -> Request:
         known = tokenizer.infilling.formats if tokenizer.infilling is not None else ("psm",)
@@ -211,11 +211,11 @@ def chat(
     seed: Seed = 0,
 ) -> None:
     """Talk to an instruction-tuned model. Text from a pipe is one message and gets one answer."""
-    from codecascade.generation.requests import Sampling, chat_request
+    from codecascade.generation.requests import SamplingParams, chat_request
     from codecascade.tokens.chat import Message
 
     generator = _load(model)
-    sampling = Sampling(max_new_tokens, temperature, top_p, seed)
+    sampling = SamplingParams(max_new_tokens, temperature, top_p, seed)
     messages = [Message("system", system)] if system else []
 
     def reply(text: str) -> None:

@@ -19,7 +19,7 @@ from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Own
 from codecascade.evaluation.size import Size, Tokens
 from codecascade.evaluation.statements import Stated
-from codecascade.generation.backend import Continuation, Dialogue, Gap, Prompt
+from codecascade.generation.backend import ChatPrompt, InfillingPrompt, Prompt, TextPrompt
 from codecascade.generation.requests import Scorer
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
@@ -30,10 +30,9 @@ from codecascade.tokens.tokenizer import Tokenizer
 
 __all__ = [
     "Benchmark",
-    "Context",
-    "Continuation",
-    "Dialogue",
-    "Gap",
+    "ChatPrompt",
+    "EvaluationContext",
+    "InfillingPrompt",
     "Message",
     "Model",
     "Need",
@@ -42,6 +41,7 @@ __all__ = [
     "Row",
     "Scored",
     "Task",
+    "TextPrompt",
 ]
 
 Row = dict[str, Any]
@@ -120,7 +120,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Context:
+class EvaluationContext:
     """What a benchmark is made with.
 
     Attributes:
@@ -220,10 +220,10 @@ class Benchmark:
     data: Data | None = None
     needs: frozenset[Need] = frozenset()
     higher_is_better: bool = True
-    tasks: Callable[[Context], list[Task]] | None = None
+    tasks: Callable[[EvaluationContext], list[Task]] | None = None
     scores: Callable[[Sequence[Row]], Mapping[str, Scores]] = field(kw_only=True)
-    notes: Callable[[Sequence[Row], Context], list[str]] = lambda rows, context: []
-    score: Callable[[Context], Scored] | None = None
+    notes: Callable[[Sequence[Row], EvaluationContext], list[str]] = lambda rows, context: []
+    score: Callable[[EvaluationContext], Scored] | None = None
     samples: int = 1
     temperature: float = 0.8
     top_p: float = 0.95

@@ -1,30 +1,32 @@
-"""What a model is asked, as text, and what it answers: the interface that evaluation knows.
+"""The backend protocol: requests and completions that are text, which is what evaluation asks a model.
 
-A backend makes token ids of a prompt (a model in memory) or the body of an HTTP request (an endpoint). Control
-tokens of infilling and chat formats are the backend's business: no text spells them.
+Below it, a generator takes requests in token ids (:mod:`~codecascade.generation.requests`). The model in memory is in
+:mod:`~codecascade.generation.local_backend`, the one behind a server in :mod:`~codecascade.generation.endpoint`. A
+backend makes token ids of a prompt (a model in memory) or the body of an HTTP request (an endpoint). Control tokens
+of infilling and chat formats are the backend's business: no text spells them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
-from codecascade.generation.requests import Sampling
+from codecascade.generation.requests import FinishReason, SamplingParams
 from codecascade.tokens.chat import Message
 
 
 @dataclass(frozen=True)
-class Continuation:
-    """Go on after ``prompt``, up to the first of the ``stop`` strings (which is not part of the answer).
+class TextPrompt:
+    """Go on after ``prompt``, up to the first of the ``stop`` strings (which is not part of the completion).
 
     With ``heal`` the prompt may end inside a token (an endpoint: in white space); without it is taken as it is.
 
-    With ``stop_after_text`` white space alone is no answer: a stop string counts behind some text only. So an answer
-    of one line may begin with the line break that the prompt lacks.
+    With ``stop_after_text`` white space alone is no completion: a stop string counts behind some text only. So a
+    completion of one line may begin with the line break that the prompt lacks.
 
     With ``beyond_context`` a model in memory reads a prompt that is longer than its config's positions (RoPE has no
-    last one), rather than to answer nothing.
+    last one), rather than to generate nothing.
     """
 
     prompt: str
@@ -35,7 +37,7 @@ class Continuation:
 
 
 @dataclass(frozen=True)
-class Gap:
+class InfillingPrompt:
     """Fill the place between ``prefix`` and ``suffix``.
 
     ``format`` is the layout, ``psm`` or ``spm``; with ``heal``, SPM's prefix may end inside a token. An endpoint
@@ -50,11 +52,12 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Dialogue:
+class ChatPrompt:
     """Reply to ``messages``, the last of which is the user's, in the model's chat format.
 
-    The reply begins with ``prefill``, which is not part of the answer, and ends before one of the ``stop`` strings.
-    A backend that can't begin a reply (most endpoints) leaves out both: what reads the answer has to expect that.
+    The reply begins with ``prefill``, which is not part of the completion. It ends before one of the ``stop``
+    strings. A backend that can't begin a reply (most endpoints) leaves out both: what reads the completion has to
+    expect that.
     """
 
     messages: tuple[Message, ...]
@@ -62,24 +65,24 @@ class Dialogue:
     stop: tuple[str, ...] = ()
 
 
-Prompt = Continuation | Gap | Dialogue
+Prompt = TextPrompt | InfillingPrompt | ChatPrompt
 
 
 @dataclass(frozen=True)
-class Question:
+class TextRequest:
     """A prompt of which the samples ``numbers`` are wanted; they share its prefill.
 
     A sample depends on ``sampling`` (its seed included) and its own number, not on which others are asked for.
     """
 
     prompt: Prompt
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: SamplingParams = field(default_factory=SamplingParams)
     numbers: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One sample; ``question`` is the place of its question in the list that was given.
+class TextCompletion:
+    """One sample; ``request`` is the index of its request in the list that was given.
 
     Attributes:
         finish_reason: ``stop``, ``length`` (``max_new_tokens`` or the context's end), or ``context``: the prompt
@@ -88,16 +91,16 @@ class Answer:
         tokens: how many were generated, as far as that is known.
     """
 
-    question: int
+    request: int
     sample: int
     text: str
-    finish_reason: Literal["stop", "length", "context"] = "stop"
+    finish_reason: FinishReason = "stop"
     ended: bool = False
     tokens: int = 0
 
 
 class Backend(Protocol):
-    """A model that answers questions: in memory, or behind an endpoint."""
+    """A model that completes text: in memory, or behind an endpoint."""
 
     @property
     def name(self) -> str:
@@ -106,17 +109,17 @@ class Backend(Protocol):
 
     @property
     def context_length(self) -> int | None:
-        """Most tokens of prompt and answer together; None where that is not known."""
+        """Most tokens of prompt and completion together; None where that is not known."""
         ...
 
     @property
     def infilling_formats(self) -> tuple[str, ...]:
-        """The layouts of a :class:`Gap` that it knows; none for a model that can't infill."""
+        """The layouts of an :class:`InfillingPrompt` that it knows; none for a model that can't infill."""
         ...
 
     @property
     def is_chat(self) -> bool:
-        """Whether it has a chat format, so that it can answer a :class:`Dialogue`."""
+        """Whether it has a chat format, so that it can reply to a :class:`ChatPrompt`."""
         ...
 
     def count_tokens(self, text: str) -> int:
@@ -127,6 +130,6 @@ class Backend(Protocol):
         """What a reader has to know to measure the same model again: revision, precision, device, address ..."""
         ...
 
-    def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        """Each sample of each question as soon as it is there, in any order."""
+    def complete(self, requests: Sequence[TextRequest]) -> Iterator[TextCompletion]:
+        """Each sample of each request as soon as it is there, in any order."""
         ...

@@ -1,12 +1,7 @@
-"""A model behind an OpenAI-compatible HTTP server (vLLM, llama.cpp, OpenAI, our own) answers questions.
+"""A model behind an OpenAI-compatible HTTP server (vLLM, llama.cpp, OpenAI, our own) completes text.
 
-Prompts go as text: a continuation to ``/v1/completions``, a gap there too, with its ``suffix``, a dialogue to
-``/v1/chat/completions``. One request a sample, several at a time; a server that caches prefixes shares the prefill.
+One HTTP request a sample, several at a time; a server that caches prefixes shares the prefill.
 Requests that fail for a passing reason (429, 5xx, dropped connections, silence) are repeated, each time later.
-
-White space at the end of a prompt is a token of its own that models hardly ever saw there (theirs holds the indent,
-too), and no server heals it. So it is not sent: the answer has to begin with it. Where it does not, the prompt is
-sent whole. A prompt that says ``heal=False`` is sent whole at once.
 
 The key of a server that wants one is read from the environment variable ``OPENAI_API_KEY``.
 """
@@ -21,7 +16,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from codecascade.generation.backend import Answer, Continuation, Dialogue, Gap, Prompt, Question
+from codecascade.generation.backend import TextCompletion, TextRequest
+from codecascade.generation.bodies import http_request, stops_after_text, trailing_space
 from codecascade.generation.replies import (
     Body,
     advice_on,
@@ -39,7 +35,6 @@ from codecascade.generation.replies import (
 from codecascade.generation.transport import NoReplyError, SilentError, Transport, plain
 from codecascade.ground.errors import RunFailed, UserError
 from codecascade.ground.format import listed
-from codecascade.ground.seeds import draw
 
 _PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _MOST_STOPS = 4
@@ -65,7 +60,7 @@ class _Refused(Exception):
 class _Job:
     place: int
     number: int
-    question: Question
+    request: TextRequest
 
 
 class Endpoint:
@@ -139,7 +134,7 @@ class Endpoint:
         except (NoReplyError, ValueError):
             return None
 
-    def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
+    def complete(self, requests: Sequence[TextRequest]) -> Iterator[TextCompletion]:
         """Samples as they come.
 
         Raises:
@@ -147,11 +142,11 @@ class Endpoint:
         """
         jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         total = 0
-        for place, question in enumerate(questions):
-            for number in question.numbers:
-                jobs.put(_Job(place, number, question))
+        for place, request in enumerate(requests):
+            for number in request.numbers:
+                jobs.put(_Job(place, number, request))
                 total += 1
-        answers: queue.SimpleQueue[Answer | Exception] = queue.SimpleQueue()
+        completions: queue.SimpleQueue[TextCompletion | Exception] = queue.SimpleQueue()
         stopped = threading.Event()
 
         def work() -> None:
@@ -161,9 +156,9 @@ class Endpoint:
                 except queue.Empty:
                     return
                 try:
-                    answers.put(self._ask(job, stopped))
+                    completions.put(self._ask(job, stopped))
                 except Exception as error:
-                    answers.put(error)
+                    completions.put(error)
                     return
 
         for _ in range(min(self._concurrency, total)):
@@ -171,27 +166,27 @@ class Endpoint:
             threading.Thread(target=work, name="endpoint", daemon=True).start()
         try:
             for _ in range(total):
-                answer = answers.get()
-                if isinstance(answer, Exception):
-                    raise answer
-                yield answer
+                completion = completions.get()
+                if isinstance(completion, Exception):
+                    raise completion
+                yield completion
         finally:
             stopped.set()
 
     # ---- one sample
 
-    def _ask(self, job: _Job, stopped: threading.Event) -> Answer:
-        if owed := _owed(job.question.prompt):
-            answer = self._ask_for(owed, job, stopped)
-            if answer is not None:
-                return answer
-        answer = self._ask_for("", job, stopped)
-        assert answer is not None
-        return answer
+    def _ask(self, job: _Job, stopped: threading.Event) -> TextCompletion:
+        if owed := trailing_space(job.request.prompt):
+            completion = self._ask_for(owed, job, stopped)
+            if completion is not None:
+                return completion
+        completion = self._ask_for("", job, stopped)
+        assert completion is not None
+        return completion
 
-    def _ask_for(self, owed: str, job: _Job, stopped: threading.Event) -> Answer | None:
-        """An answer to the prompt without its end ``owed``, if it begins with that; else None."""
-        path, body, stops = self._request(job, owed)
+    def _ask_for(self, owed: str, job: _Job, stopped: threading.Event) -> TextCompletion | None:
+        """A completion of the prompt without its end ``owed``, if it begins with that; else None."""
+        path, body, stops = http_request(self.model, job.request, job.number, owed)
         while True:
             sent = dict(body)
             if "stop" in body and self._stops is not None:
@@ -204,46 +199,24 @@ class Endpoint:
                 elif is_over_context(refusal.message):
                     room = room_of(refusal.message)
                     if room is None or room < 1 or room >= body["max_tokens"]:
-                        return Answer(job.place, job.number, "", "context")
+                        return TextCompletion(job.place, job.number, "", "context")
                     body["max_tokens"] = room  # as a model in memory does: up to the context's end
                 else:
                     raise RunFailed(
                         f"{self.url}{path} refuses a request ({refusal}){advice_on(refusal.status, path)}"
                     ) from None
 
-    def _request(self, job: _Job, owed: str) -> tuple[str, Body, tuple[str, ...]]:
-        """Path, body and the stop strings that end the text; the prompt is sent without ``owed``, its end."""
-        prompt, sampling = job.question.prompt, job.question.sampling
-        body: Body = {
-            "model": self.model,
-            "max_tokens": sampling.max_new_tokens + len(owed),
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": _seed(sampling.seed, job.number),
-        }
-        if isinstance(prompt, Dialogue):
-            messages = [{"role": each.role, "content": each.content} for each in prompt.messages]
-            return "/v1/chat/completions", {**body, "messages": messages}, ()
-        if isinstance(prompt, Continuation):
-            body["prompt"] = prompt.prompt.removesuffix(owed)
-        else:
-            assert isinstance(prompt, Gap)
-            body |= {"prompt": prompt.prefix, "suffix": prompt.suffix}
-        if prompt.stop and not _stops_after_text(prompt):
-            body["stop"] = list(prompt.stop)
-        return "/v1/completions", body, prompt.stop
-
-    def _read(self, job: _Job, content: Body, stops: tuple[str, ...], owed: str) -> Answer | None:
+    def _read(self, job: _Job, content: Body, stops: tuple[str, ...], owed: str) -> TextCompletion | None:
         choice = choice_of(content)
         assert choice is not None
         text = text_of(choice) or ""
         if not text.startswith(owed):
             return None
         text = text.removeprefix(owed)
-        first = len(text) - len(text.lstrip()) if _stops_after_text(job.question.prompt) else 0
+        first = len(text) - len(text.lstrip()) if stops_after_text(job.request.prompt) else 0
         ends = [at for stop in stops if (at := text.find(stop, first)) >= 0]
         length = choice.get("finish_reason") == "length" and not ends
-        return Answer(
+        return TextCompletion(
             job.place,
             job.number,
             text[: min(ends)] if ends else text,
@@ -324,25 +297,3 @@ class Endpoint:
             names = listed([plain(name, 100) for name in models], _MOST_NAMES) or "none"
             raise UserError(f"serves no model {self.model!r}; it has {names}", file=url, key="--model")
         self.context_length = models[self.model]
-
-
-def _owed(prompt: Prompt) -> str:
-    """The white space at the end of a continuation's prompt, which the answer can begin with instead.
-
-    "" where that would not do: nothing else is there, or a stop string would end the answer in it. Or where the
-    prompt is to be sent as it is.
-    """
-    if not isinstance(prompt, Continuation) or not prompt.heal:
-        return ""
-    end = prompt.prompt[len(prompt.prompt.rstrip()) :]
-    return "" if end == prompt.prompt or any(stop in end for stop in prompt.stop) else end
-
-
-def _stops_after_text(prompt: Prompt) -> bool:
-    """Whether stop strings count only behind some text, which no server can be asked for."""
-    return isinstance(prompt, Continuation) and prompt.stop_after_text
-
-
-def _seed(seed: int, number: int) -> int:
-    """A seed of each sample's own, as small as servers take."""
-    return draw(seed, number, size=4) & 0x7FFFFFFF

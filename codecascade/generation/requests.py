@@ -1,4 +1,4 @@
-"""What a generator is asked and what it answers.
+"""Requests in token ids, how their tokens are sampled, and completions: the interface of a generator.
 
 Prompts are ids, never text: infilling and chat prompts hold control tokens that no text can spell. The three
 builders below make them; everything behind the :class:`Generator` interface is free to batch as it likes.
@@ -20,7 +20,7 @@ FinishReason = Literal["stop", "length", "context"]
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SamplingParams:
     """How tokens are chosen: ``temperature`` 0 takes the likeliest, else the nucleus of mass ``top_p`` is sampled.
 
     Equal ``seed`` and sample number give equal draws, whatever else is in the batch.
@@ -63,7 +63,7 @@ class Request:
     """
 
     ids: tuple[int, ...]
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: SamplingParams = field(default_factory=SamplingParams)
     stop: tuple[str, ...] = ()
     samples: int = 1
     required: bytes = b""
@@ -92,7 +92,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """One answer; ``request`` is the place of its request in the list that was given.
+    """One sample; ``request`` is the index of its request in the list that was given.
 
     Attributes:
         text: what follows the prompt, without stop string, special tokens and ``required``.
@@ -113,7 +113,7 @@ class Completion:
 
 
 class Generator(Protocol):
-    """Whatever answers requests: the local engine here, an endpoint elsewhere."""
+    """A model that completes requests in token ids, such as the local engine."""
 
     @property
     def tokenizer(self) -> Tokenizer: ...
@@ -147,7 +147,7 @@ def start_id(tokenizer: Tokenizer) -> int:
 def completion_request(
     tokenizer: Tokenizer,
     prompt: str,
-    sampling: Sampling,
+    sampling: SamplingParams,
     *,
     stop: Sequence[str] = (),
     stop_after_text: bool = False,
@@ -175,7 +175,7 @@ def infilling_request(
     tokenizer: Tokenizer,
     prefix: str,
     suffix: str,
-    sampling: Sampling,
+    sampling: SamplingParams,
     *,
     format: str = "psm",  # noqa: A002  (the command line's name)
     stop: Sequence[str] = (),
@@ -208,7 +208,7 @@ def infilling_request(
 def chat_request(
     tokenizer: Tokenizer,
     messages: Sequence[Message],
-    sampling: Sampling,
+    sampling: SamplingParams,
     *,
     prefill: str = "",
     stop: Sequence[str] = (),

@@ -83,7 +83,7 @@ class _Group:
     hidden: Tensor | None  # (rows, columns) bool: what is beyond the end of a row; None if nothing is
 
 
-class Continuation:
+class AttentionMetadata:
     """The tokens of one pass, as what comes next in the rows of a cache: worked out once, used by each layer."""
 
     def __init__(self, cache: KeyValueCache, documents: Documents) -> None:

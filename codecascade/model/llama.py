@@ -12,14 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from codecascade.model.attention import Continuation, Documents, attend, attend_within, cpu_bf16
+from codecascade.model.attention import AttentionMetadata, Documents, attend, attend_within, cpu_bf16
 from codecascade.model.cache import KeyValueCache
 from codecascade.model.config import LlamaConfig
 from codecascade.model.rope import rotate, rotation
 
 
 @dataclass(frozen=True)
-class Context:
+class ForwardContext:
     """What the layers of one forward pass share.
 
     (An object of its own, because FSDP casts the tensors among a layer's arguments, and the rotation must stay fp32.)
@@ -27,7 +27,7 @@ class Context:
 
     cos: Tensor
     sin: Tensor
-    mask: Tensor | Documents | Continuation | None
+    mask: Tensor | Documents | AttentionMetadata | None
 
 
 class Llama(nn.Module):
@@ -67,17 +67,17 @@ class Llama(nn.Module):
             mask: None for causal attention; packed documents; or, without a cache, (B or 1, 1, T or 1, T) bool,
                 True where a token may attend.
         """
-        new: Continuation | None = None
+        new: AttentionMetadata | None = None
         if cache is not None:
             if isinstance(mask, Tensor):
                 raise ValueError("a mask can't go together with a cache, whose rows have no padding to hide")
-            new = Continuation(cache, mask or Documents((tokens.shape[1],) * tokens.shape[0]))
+            new = AttentionMetadata(cache, mask or Documents((tokens.shape[1],) * tokens.shape[0]))
             if positions is None:
                 positions = new.columns.view_as(tokens)
         if positions is None:
             positions = torch.arange(tokens.shape[1], device=tokens.device)
         x = self.model.embed_tokens(tokens)
-        context = Context(*rotation(self.config, positions), new or mask)
+        context = ForwardContext(*rotation(self.config, positions), new or mask)
         for layer in self.model.layers:
             if self.gradient_checkpointing and torch.is_grad_enabled():
                 x = checkpoint(layer, x, context, use_reentrant=False)
@@ -120,7 +120,7 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor, context: Context) -> Tensor:
+    def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), context)
         out: Tensor = x + self.mlp(self.post_attention_layernorm(x))
         return out
@@ -142,7 +142,7 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(hidden, keys, bias=bias)
         self.o_proj = nn.Linear(queries, hidden, bias=config.attention_output_bias)
 
-    def forward(self, x: Tensor, context: Context) -> Tensor:
+    def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
         heads = (-1, self.head_dim)
         queries = rotate(self.q_proj(x).unflatten(-1, heads), context.cos, context.sin)
         keys = rotate(self.k_proj(x).unflatten(-1, heads), context.cos, context.sin)
@@ -152,7 +152,7 @@ class Attention(nn.Module):
             mask = Documents((x.shape[1],) * x.shape[0])  # the way that is fast there
         if isinstance(mask, Documents):
             attended = attend_within(mask, queries, keys, values)
-        elif isinstance(mask, Continuation):
+        elif isinstance(mask, AttentionMetadata):
             packed = (tensor.flatten(0, 1) for tensor in (queries, keys, values))
             attended = mask.attend(self.index, *packed).view_as(queries)
         else:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from codecascade.evaluation.analysis.failures import PASSED, Answer, Problem, gather, ordered
+from codecascade.evaluation.analysis.failures import PASSED, CountedCompletion, Problem, gather, ordered
 from codecascade.evaluation.analysis.folder import Evaluation, Key, Measured, Row, key
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.ground.files import atomic_folder
@@ -186,11 +186,11 @@ def _suffix(prompt: str, suffix: str, language: str) -> Excerpt:
     return Excerpt(highlight(shown, language, after=f"{prompt}\n"), after=max(0, len(lines) - _SUFFIX_LINES))
 
 
-def _best_first(answers: Sequence[Answer]) -> list[Answer]:
+def _best_first(answers: Sequence[CountedCompletion]) -> list[CountedCompletion]:
     return sorted(answers, key=lambda answer: answer.kind != PASSED)
 
 
-def _answer(answer: Answer, context: str, language: str) -> dict[str, Any]:
+def _answer(answer: CountedCompletion, context: str, language: str) -> dict[str, Any]:
     row = answer.row
     completion = str(row.get("completion", ""))
     scores = {

@@ -15,7 +15,7 @@ from endpoint_server import Server, answered
 
 from codecascade import cli
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.generation.answers import LocalBackend
+from codecascade.generation.local_backend import LocalBackend
 from codecascade.ground.json_lines import write_jsonl
 
 PROBLEMS = [
@@ -113,11 +113,11 @@ def test_a_stopped_evaluation_goes_on(
     capsys: pytest.CaptureFixture[str], model: str, monkeypatch: pytest.MonkeyPatch, signum: int
 ) -> None:
     asked: list[tuple[str, int]] = []
-    original = LocalBackend.answer
+    original = LocalBackend.complete
 
-    def answer(self: LocalBackend, questions: Any) -> Iterator[Any]:
-        for count, found in enumerate(original(self, questions), 1):
-            asked.append((str(questions[found.question].prompt), found.sample))
+    def complete(self: LocalBackend, requests: Any) -> Iterator[Any]:
+        for count, found in enumerate(original(self, requests), 1):
+            asked.append((str(requests[found.request].prompt), found.sample))
             yield found
             if count == 5:
                 os.kill(os.getpid(), signum)
@@ -127,7 +127,7 @@ def test_a_stopped_evaluation_goes_on(
     whole = [*arguments[:-1], "humaneval.max_new_tokens=3"]
     whole[whole.index("out")] = "undisturbed"
     assert run(capsys, *whole)[0] == 0
-    monkeypatch.setattr(LocalBackend, "answer", answer)
+    monkeypatch.setattr(LocalBackend, "complete", complete)
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (128 + signum, "") and "run the same command again to continue" in err
     assert not Path("out/samples").exists() and not Path("out/results.json").exists()

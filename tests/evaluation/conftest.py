@@ -14,7 +14,7 @@ from codecascade.corpus.documents import Document, document
 from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.running.result import BenchmarkResult, Row, Rows, samples_file
 from codecascade.evaluation.running.runner import Inputs, evaluate
-from codecascade.generation.answers import LocalBackend
+from codecascade.generation.local_backend import LocalBackend
 from codecascade.generation.requests import Completion, Request
 from codecascade.ground.json_lines import write_jsonl
 from codecascade.sandbox.outcome import Outcome
@@ -117,7 +117,7 @@ class KnownPrograms:
 
 @dataclass
 class Oracle:
-    """A generator that answers each prompt, given as text, by a function; a text is ended by the end token."""
+    """A generator that completes each prompt, given as text, by a function; a text is ended by the end token."""
 
     tokenizer: Tokenizer
     answer: Callable[[str], str]

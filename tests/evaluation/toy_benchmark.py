@@ -12,7 +12,7 @@ from codecascade.evaluation.rates import answers, grouped, means, passes
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
 from codecascade.evaluation.size import Size
-from codecascade.evaluation.task import Benchmark, Context, Continuation, Row, Shown, Task
+from codecascade.evaluation.task import Benchmark, EvaluationContext, Row, Shown, Task, TextPrompt
 from codecascade.sandbox.outcome import Outcome
 
 DATA = Data(files=("toy.jsonl*",), licence="MIT", hub="somebody/toy", hub_files=("toy.jsonl",))
@@ -27,14 +27,14 @@ class ToySettings(BenchmarkSettings):
     max_new_tokens: Count = Field(16, description="tokens per answer, at most")
 
 
-def tasks(context: Context) -> list[Task]:
+def tasks(context: EvaluationContext) -> list[Task]:
     """A sum each."""
     own = context.own(ToySettings)
     records = load("toy", DATA, context.data, {"task_id": str, "prompt": str, "answer": str, "kind": str})
     return [
         Task(
             row["task_id"],
-            Continuation(row["prompt"], ("\n",)),
+            TextPrompt(row["prompt"], ("\n",)),
             own.max_new_tokens,
             expected=row["answer"],
             extract=str.strip,

@@ -10,12 +10,12 @@ from engine_models import CODE, NEVER, Parrot, beginning, by_request, prompts, r
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from codecascade.generation.answers import request as asked
-from codecascade.generation.backend import Continuation, Question
+from codecascade.generation.backend import TextPrompt, TextRequest
 from codecascade.generation.engine.engine import LocalGenerator
+from codecascade.generation.local_backend import encode_request
 from codecascade.generation.requests import (
     Request,
-    Sampling,
+    SamplingParams,
     completion_request,
     infilling_request,
     start_id,
@@ -33,7 +33,7 @@ def test_a_prompt_cut_inside_a_token_continues_as_if_tokenised_whole(
     model: Llama, tokenizer: Tokenizer, cut: int, limit: int
 ) -> None:
     generator = recite(model, tokenizer)
-    request = completion_request(tokenizer, CODE[:cut], Sampling(max_new_tokens=limit))
+    request = completion_request(tokenizer, CODE[:cut], SamplingParams(max_new_tokens=limit))
     ids = list(request.ids)
     if ids[:1] != [start_id(tokenizer)]:
         generator.model.known = tokenizer.encode(CODE)
@@ -47,12 +47,12 @@ def test_a_prompt_cut_inside_a_token_continues_as_if_tokenised_whole(
 
 
 def test_without_healing_the_prompt_is_taken_as_it_is(tokenizer: Tokenizer) -> None:
-    request = completion_request(tokenizer, "def mer", Sampling(), heal=False)
+    request = completion_request(tokenizer, "def mer", SamplingParams(), heal=False)
     assert (list(request.ids), request.required) == (tokenizer.encode("def mer", bos=True), b"")
 
 
 def test_an_empty_prompt_begins_a_document(model: Llama, tokenizer: Tokenizer) -> None:
-    request = completion_request(tokenizer, "", Sampling(max_new_tokens=4))
+    request = completion_request(tokenizer, "", SamplingParams(max_new_tokens=4))
     assert request.ids == (start_id(tokenizer),)
     (completion,) = recite(model, tokenizer).generate([request])
     assert completion.ids == tuple(tokenizer.encode(CODE)[:4])
@@ -60,18 +60,19 @@ def test_an_empty_prompt_begins_a_document(model: Llama, tokenizer: Tokenizer) -
 
 def test_a_question_says_whether_its_prompt_is_healed(tokenizer: Tokenizer) -> None:
     whole, healed = (
-        asked(tokenizer, Question(Continuation("def mer", heal=heal), Sampling())) for heal in (False, True)
+        encode_request(tokenizer, TextRequest(TextPrompt("def mer", heal=heal), SamplingParams()))
+        for heal in (False, True)
     )
-    unhealed = completion_request(tokenizer, "def mer", Sampling(), heal=False)
+    unhealed = completion_request(tokenizer, "def mer", SamplingParams(), heal=False)
     assert (whole.ids, whole.required) == (unhealed.ids, b"") and healed.required
 
 
 def test_spm_is_healed_and_psm_is_not(tokenizer: Tokenizer) -> None:
     tokens = tokenizer.infilling
-    spm = infilling_request(tokenizer, "def mer", "\n", Sampling(), format="spm")
+    spm = infilling_request(tokenizer, "def mer", "\n", SamplingParams(), format="spm")
     assert spm.required and b"def mer".endswith(spm.required)
     assert spm.ids[: len(tokenizer.bos()) + 2] == (*tokenizer.bos(), tokens.prefix, tokens.suffix)
-    psm = infilling_request(tokenizer, "def mer", "\n", Sampling())
+    psm = infilling_request(tokenizer, "def mer", "\n", SamplingParams())
     assert psm.required == b"" and psm.ids[-1] == tokens.middle
 
 
@@ -82,7 +83,7 @@ def test_a_text_that_must_not_be_empty_is_chosen_among_those_that_are_not(
     requests, expected, plain = [], [], []
     for end in range(3, 250):
         request = infilling_request(
-            tokenizer, CODE[:end], "\n", Sampling(max_new_tokens=1), format="spm", heal=True
+            tokenizer, CODE[:end], "\n", SamplingParams(max_new_tokens=1), format="spm", heal=True
         )
         constraint = HealingConstraint(tokenizer, request.required)
         if not request.required or not (completing := constraint.completing(b"")):
@@ -111,7 +112,7 @@ def test_text_ends_before_a_stop_string(
     model: Llama, tokenizer: Tokenizer, stop: tuple[str, ...], ended_by: str | None
 ) -> None:
     generator = recite(model, tokenizer)
-    request = beginning(tokenizer, 3, sampling=Sampling(max_new_tokens=500), stop=stop)
+    request = beginning(tokenizer, 3, sampling=SamplingParams(max_new_tokens=500), stop=stop)
     begun = tokenizer.decode(request.ids)
     (completion,) = generator.generate([request])
     rest = CODE.removeprefix(begun)
@@ -124,7 +125,7 @@ def test_text_ends_before_a_stop_string(
 
 def test_stop_ids_can_be_replaced(model: Llama, tokenizer: Tokenizer) -> None:
     third = tokenizer.encode(CODE)[5]
-    request = beginning(tokenizer, 3, sampling=Sampling(max_new_tokens=9), stop_ids=frozenset({third}))
+    request = beginning(tokenizer, 3, sampling=SamplingParams(max_new_tokens=9), stop_ids=frozenset({third}))
     (completion,) = recite(model, tokenizer).generate([request])
     assert completion.stopped_by == third and completion.ids == tuple(tokenizer.encode(CODE)[3:5])
 
@@ -148,15 +149,15 @@ def test_impossible_requests_are_refused(tokenizer: Tokenizer) -> None:
         Request((1,), stop=("",))
     without = drop_infilling_tokens(tokenizer)
     with pytest.raises(UserError, match="no infilling tokens"):
-        infilling_request(without, "a", "b", Sampling())
+        infilling_request(without, "a", "b", SamplingParams())
 
 
 def test_a_short_healed_prompt_beside_a_long_one_has_room(model: Llama, tokenizer: Tokenizer) -> None:
     required = b"".join(tokenizer.token_bytes(token) for token in tokenizer.encode("abcdefgh", bos=False))
     long, short = prompts(tokenizer)[4], prompts(tokenizer)[1]
     requests = [
-        Request(long, Sampling(max_new_tokens=2), stop_ids=NEVER),
-        Request(short, Sampling(max_new_tokens=6), required=required, stop_ids=NEVER),
+        Request(long, SamplingParams(max_new_tokens=2), stop_ids=NEVER),
+        Request(short, SamplingParams(max_new_tokens=6), required=required, stop_ids=NEVER),
     ]
     found = by_request(list(LocalGenerator(model, tokenizer).generate(requests)))
     assert found[1, 0].finish_reason == "length"
@@ -170,7 +171,7 @@ def test_a_text_never_goes_on_with_a_mark_of_an_infilling(
     """A model that learnt little but infilling wants one everywhere; only a middle may end with its end."""
     token = getattr(tokenizer.infilling, mark)
     generator = LocalGenerator(Parrot(model, [], token), tokenizer)
-    sampling = Sampling(max_new_tokens=3)
+    sampling = SamplingParams(max_new_tokens=3)
     text, chosen, middle = (
         next(iter(generator.generate([request])))
         for request in (

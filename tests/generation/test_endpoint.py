@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from endpoint_server import Server, answered
 
-from codecascade.generation.backend import Continuation, Dialogue, Gap, Question
+from codecascade.generation.backend import ChatPrompt, InfillingPrompt, TextPrompt, TextRequest
 from codecascade.generation.endpoint import Endpoint
-from codecascade.generation.requests import Sampling
+from codecascade.generation.requests import SamplingParams
 from codecascade.ground.errors import RunFailed, UserError
 from codecascade.tokens.chat import Message
 
@@ -33,16 +33,16 @@ def endpoint(server: Server, model: str = "small", **changed: Any) -> Endpoint:
 
 
 def ask(at: Endpoint, *prompts: Any, **sampling: Any) -> list[Any]:
-    questions = [Question(prompt, Sampling(**sampling)) for prompt in prompts]
-    return sorted(at.answer(questions), key=lambda answer: answer.question)
+    requests = [TextRequest(prompt, SamplingParams(**sampling)) for prompt in prompts]
+    return sorted(at.complete(requests), key=lambda completion: completion.request)
 
 
 def test_each_kind_of_prompt_goes_where_it_belongs(server: Server) -> None:
     at = endpoint(server)
     prompts = (
-        Continuation("def f():", ("\ndef",)),
-        Gap("before ", " after"),
-        Dialogue((Message("system", "be brief"), Message("user", "hi")), "```", ("```",)),
+        TextPrompt("def f():", ("\ndef",)),
+        InfillingPrompt("before ", " after"),
+        ChatPrompt((Message("system", "be brief"), Message("user", "hi")), "```", ("```",)),
     )
     found = [ask(at, prompt, max_new_tokens=9, temperature=0.8, top_p=0.9, seed=3)[0] for prompt in prompts]
     assert [answer.text for answer in found] == ["def f():", "before ", "hi"]
@@ -64,15 +64,15 @@ def test_each_kind_of_prompt_goes_where_it_belongs(server: Server) -> None:
 @pytest.mark.parametrize("usage", [None, "many", {}, {"completion_tokens": "5"}])
 def test_who_does_not_count_tokens_is_no_trouble(server: Server, usage: Any) -> None:
     server.behave = lambda number, body: (200, {**answered(body), "usage": usage})
-    [answer] = ask(endpoint(server), Continuation("x"))
+    [answer] = ask(endpoint(server), TextPrompt("x"))
     assert (answer.text, answer.tokens) == ("x", 0)
 
 
 def test_seeds_are_of_problem_and_sample(server: Server) -> None:
     at = endpoint(server, concurrency=1)
-    list(at.answer([Question(Continuation("x"), Sampling(seed=7), (0, 1, 5))]))
-    list(at.answer([Question(Continuation("x"), Sampling(seed=7), (5,))]))
-    list(at.answer([Question(Continuation("x"), Sampling(seed=8), (5,))]))
+    list(at.complete([TextRequest(TextPrompt("x"), SamplingParams(seed=7), (0, 1, 5))]))
+    list(at.complete([TextRequest(TextPrompt("x"), SamplingParams(seed=7), (5,))]))
+    list(at.complete([TextRequest(TextPrompt("x"), SamplingParams(seed=8), (5,))]))
     seeds = [body["seed"] for _, body in server.requests]
     assert len(set(seeds[:3])) == 3 and seeds[3] == seeds[2] != seeds[4]
     assert all(0 <= seed < 2**31 for seed in seeds)
@@ -89,7 +89,7 @@ def test_texts_are_cut_here_too_and_ends_are_told(server: Server) -> None:
         200,
         answered(body, *texts[body["prompt"]][:1], **texts[body["prompt"]][1]),
     )
-    found = ask(endpoint(server), *(Continuation(name, ("\ndef", "\n#")) for name in texts))
+    found = ask(endpoint(server), *(TextPrompt(name, ("\ndef", "\n#")) for name in texts))
     assert [answer.text for answer in found] == ["x"] * 4
     assert [answer.finish_reason for answer in found] == ["stop", "length", "stop", "stop"]
     assert [answer.ended for answer in found] == [False, False, True, False]
@@ -102,17 +102,17 @@ def test_white_space_at_a_prompts_end_is_owed_by_the_answer(server: Server) -> N
     at = endpoint(server, concurrency=1)
     prompts = ("def f():\n", "x = \n", "line\n", "\n  ")
     stops = (("\ndef",), (), ("\n",), ())
-    found = ask(at, *(Continuation(*each) for each in zip(prompts, stops, strict=True)), max_new_tokens=9)
+    found = ask(at, *(TextPrompt(*each) for each in zip(prompts, stops, strict=True)), max_new_tokens=9)
     assert [answer.text for answer in found] == ["    pass", "2", "plain", "plain\n"]
     asked = [(body["prompt"], body["max_tokens"]) for _, body in server.requests]
     assert asked == [("def f():", 10), ("x =", 11), ("x = \n", 9), ("line\n", 9), ("\n  ", 9)]
-    [whole] = ask(at, Continuation("def f():\n", ("\ndef",), heal=False), max_new_tokens=9)
+    [whole] = ask(at, TextPrompt("def f():\n", ("\ndef",), heal=False), max_new_tokens=9)
     assert whole.text == "plain\n" and server.requests[-1][1]["prompt"] == "def f():\n"
 
 
 def test_a_stop_behind_text_only_is_not_the_servers_affair(server: Server) -> None:
     server.behave = lambda number, body: (200, answered(body, "\n  \n    x = 1\n    y = 2\n"))
-    [answer] = ask(endpoint(server), Continuation("def f():", ("\n",), stop_after_text=True))
+    [answer] = ask(endpoint(server), TextPrompt("def f():", ("\n",), stop_after_text=True))
     assert answer.text == "\n  \n    x = 1" and "stop" not in server.requests[-1][1]
 
 
@@ -122,7 +122,7 @@ def test_several_requests_at_a_time_and_no_more(server: Server) -> None:
         return 200, answered(body)
 
     server.behave = slowly
-    found = ask(endpoint(server, concurrency=3), *(Continuation(str(number)) for number in range(12)))
+    found = ask(endpoint(server, concurrency=3), *(TextPrompt(str(number)) for number in range(12)))
     assert [answer.text for answer in found] == [str(number) for number in range(12)]
     assert 1 < server.most_at_once <= 3
 
@@ -146,19 +146,19 @@ def test_several_requests_at_a_time_and_no_more(server: Server) -> None:
 )
 def test_what_may_pass_is_tried_again(server: Server, trouble: Any) -> None:
     server.behave = lambda number, body: trouble if number <= 2 else (200, answered(body))
-    [answer] = ask(endpoint(server), Continuation("x"))
+    [answer] = ask(endpoint(server), TextPrompt("x"))
     assert answer.text == "x" and len(server.requests) == 3
 
 
 def test_silence_is_tried_again_and_then_given_up(server: Server) -> None:
     server.behave = lambda number, body: "hang" if number == 1 else (200, answered(body))
-    [answer] = ask(endpoint(server, timeout=0.3), Continuation("x"))
+    [answer] = ask(endpoint(server, timeout=0.3), TextPrompt("x"))
     assert answer.text == "x"
     server.behave = lambda number, body: "hang"
     with pytest.raises(
         RunFailed, match=r"no answer in 2 attempts, at last: no answer within 0\.2 s.*continue"
     ):
-        ask(endpoint(server, timeout=0.2, attempts=2), Continuation("x"))
+        ask(endpoint(server, timeout=0.2, attempts=2), TextPrompt("x"))
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_trouble_without_end_ends_the_run(server: Server, trouble: Any, reason: 
     """After what was answered."""
     server.behave = lambda number, body: trouble if body["prompt"] == "bad" else (200, answered(body))
     at = endpoint(server, attempts=3, concurrency=1)
-    answers = at.answer([Question(Continuation("good")), Question(Continuation("bad"))])
+    answers = at.complete([TextRequest(TextPrompt("good")), TextRequest(TextPrompt("bad"))])
     assert next(answers).text == "good"
     with pytest.raises(RunFailed, match=rf"no answer in 3 attempts, at last: .*({reason})"):
         next(answers)
@@ -182,7 +182,7 @@ def test_trouble_without_end_ends_the_run(server: Server, trouble: Any, reason: 
 def test_a_refusal_is_not_repeated(server: Server) -> None:
     server.behave = lambda number, body: (400, {"error": {"message": "unknown parameter seed"}})
     with pytest.raises(RunFailed, match=r"refuses a request .400: unknown parameter seed"):
-        ask(endpoint(server), Continuation("x"))
+        ask(endpoint(server), TextPrompt("x"))
     assert len(server.requests) == 1
 
 
@@ -200,7 +200,7 @@ def test_a_refusal_is_not_repeated(server: Server) -> None:
 def test_a_refusal_says_what_to_do(server: Server, refusal: Any, advice: str) -> None:
     server.behave = lambda number, body: refusal
     with pytest.raises(RunFailed, match=advice):
-        ask(endpoint(server), Continuation("x"))
+        ask(endpoint(server), TextPrompt("x"))
 
 
 TOO_LONG = [
@@ -221,7 +221,7 @@ TOO_LONG = [
 @pytest.mark.parametrize("refusal", TOO_LONG)
 def test_a_prompt_over_the_context_is_told_not_cut(server: Server, refusal: Any) -> None:
     server.behave = lambda number, body: refusal if body["prompt"] == "long" else (200, answered(body))
-    found = ask(endpoint(server), Continuation("long"), Continuation("short"))
+    found = ask(endpoint(server), TextPrompt("long"), TextPrompt("short"))
     assert [(answer.finish_reason, answer.text) for answer in found] == [("context", ""), ("stop", "short")]
 
 
@@ -236,7 +236,7 @@ def test_a_prompt_that_leaves_little_room_is_completed_up_to_the_end(server: Ser
         },
     )
     server.behave = lambda number, body: refusal if body["max_tokens"] > 12 else (200, answered(body))
-    [answer] = ask(endpoint(server), Continuation("x"), max_new_tokens=50)
+    [answer] = ask(endpoint(server), TextPrompt("x"), max_new_tokens=50)
     assert answer.text == "x" and server.requests[-1][1]["max_tokens"] == 12
 
 
@@ -248,7 +248,7 @@ def test_servers_that_take_four_stops_get_four(server: Server) -> None:
 
     server.behave = four
     stops = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
-    found = ask(endpoint(server, concurrency=1), Continuation("a", stops), Continuation("b", stops))
+    found = ask(endpoint(server, concurrency=1), TextPrompt("a", stops), TextPrompt("b", stops))
     assert [answer.text for answer in found] == ["x", "x"] and len(server.requests) == 3
 
 
@@ -345,20 +345,20 @@ def llama_cpp() -> Iterator[str]:
 
 @pytest.mark.smollm2
 def test_llama_cpps_server_answers_as_the_model_in_memory(llama_cpp: str) -> None:
-    from codecascade.generation.loaded import loaded_backend
+    from codecascade.generation.loading import load_backend
 
     at = Endpoint(llama_cpp, "smollm2")
-    prompt = Continuation("def add(a, b):\n    return", ("\n",))
+    prompt = TextPrompt("def add(a, b):\n    return", ("\n",))
     [there] = ask(at, prompt, max_new_tokens=12)
     [here] = list(
-        loaded_backend("smollm2-135m-instruct", precision="fp32").answer(
-            [Question(prompt, Sampling(max_new_tokens=12))]
+        load_backend("smollm2-135m-instruct", precision="fp32").complete(
+            [TextRequest(prompt, SamplingParams(max_new_tokens=12))]
         )
     )
     assert there.text == here.text == " a + b"
-    [healed] = ask(at, Continuation("def add(a, b):\n", ("\n\n",)), max_new_tokens=12)
+    [healed] = ask(at, TextPrompt("def add(a, b):\n", ("\n\n",)), max_new_tokens=12)
     assert healed.text.startswith("    "), "a body, whose indent the line break brings along"
-    [reply] = ask(at, Dialogue((Message("user", "Say hello."),)), max_new_tokens=12)
+    [reply] = ask(at, ChatPrompt((Message("user", "Say hello."),)), max_new_tokens=12)
     assert reply.text.strip()
-    [long] = ask(at, Continuation("word " * 2000), max_new_tokens=12)
+    [long] = ask(at, TextPrompt("word " * 2000), max_new_tokens=12)
     assert long.finish_reason == "context"

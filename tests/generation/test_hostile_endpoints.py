@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codecascade.generation import transport
-from codecascade.generation.backend import Answer, Continuation, Question
+from codecascade.generation.backend import TextCompletion, TextPrompt, TextRequest
 from codecascade.generation.endpoint import Endpoint
 from codecascade.generation.replies import (
     choice_of,
@@ -46,10 +46,10 @@ def endpoint(server: HostileServer, **changed: Any) -> Endpoint:
     return Endpoint(server.url, "small", **{"first_wait": 0.01, "timeout": 0.3, "attempts": 2, **changed})
 
 
-def ask(server: HostileServer, answer: Any, **changed: Any) -> Answer:
+def ask(server: HostileServer, answer: Any, **changed: Any) -> TextCompletion:
     at = endpoint(server, **{"timeout": 5.0, **changed})
     server.answer = answer
-    [found] = at.answer([Question(Continuation("a"))])
+    [found] = at.complete([TextRequest(TextPrompt("a"))])
     return found
 
 
@@ -75,7 +75,7 @@ def test_one_deadline_for_a_whole_answer(server: HostileServer, kind: str) -> No
         RunFailed,
         match=r"no answer in 2 attempts, at last: (no answer within 0\.3 s|can't|.*header|.*large|peer)",
     ):
-        list(at.answer([Question(Continuation("a"))]))
+        list(at.complete([TextRequest(TextPrompt("a"))]))
     assert time.monotonic() - began < 3
 
 
@@ -150,7 +150,7 @@ def test_what_unpacks_without_end_is_left(server: HostileServer, encoding: str) 
     tracemalloc.start()
     try:
         with pytest.raises(RunFailed, match="at last: an answer of more than 8 MB"):
-            list(at.answer([Question(Continuation("a"))]))
+            list(at.complete([TextRequest(TextPrompt("a"))]))
         assert tracemalloc.get_traced_memory()[1] < 5 * transport.LARGEST
     finally:
         tracemalloc.stop()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.running.runner import Inputs, evaluate
-from codecascade.generation.backend import Answer, Question
+from codecascade.generation.backend import TextCompletion, TextRequest
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Program
 
@@ -31,12 +31,12 @@ class Slow:
     def describe(self) -> dict[str, str]:
         return {"precision": "fp32"}
 
-    def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        for place, question in reversed(list(enumerate(questions))):
-            for number in sorted(question.numbers, key=lambda number: number * 7 % 5):
+    def complete(self, requests: Sequence[TextRequest]) -> Iterator[TextCompletion]:
+        for index, request in reversed(list(enumerate(requests))):
+            for number in sorted(request.numbers, key=lambda number: number * 7 % 5):
                 time.sleep(self.seconds)
-                note(self.log, f"answered {question.prompt.prompt.split('(')[0]} {number}")
-                yield Answer(place, number, f"    return a + {number}  # {question.sampling.seed}\n")
+                note(self.log, f"answered {request.prompt.prompt.split('(')[0]} {number}")
+                yield TextCompletion(index, number, f"    return a + {number}  # {request.sampling.seed}\n")
 
 
 class Counting:

@@ -14,7 +14,7 @@ from codecascade.generation.requests import (
     Request,
     start_id,
 )
-from codecascade.model.attention import Continuation, Documents
+from codecascade.model.attention import AttentionMetadata, Documents
 from codecascade.model.cache import KeyValueCache
 from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
@@ -86,7 +86,7 @@ class Parrot(torch.nn.Module):
         self.passes: list[int] = []  # tokens of each
 
     def forward(self, tokens: Tensor, *, cache: KeyValueCache, mask: Documents) -> Tensor:
-        new = Continuation(cache, mask)
+        new = AttentionMetadata(cache, mask)
         self.passes.append(sum(mask.lengths))
         assert tokens.shape == (1, sum(mask.lengths))
         new.finish()

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 from codecascade.generation.engine.engine import LocalGenerator
-from codecascade.generation.requests import Sampling, chat_request, completion_request
+from codecascade.generation.requests import SamplingParams, chat_request, completion_request
 from codecascade.ground.errors import UserError
 from codecascade.model.sources import load, resolve
 from codecascade.tokens.chat import Message
@@ -59,9 +59,9 @@ def use(path: Path, *, seconds: float = 20.0) -> str | None:
             loaded = load(str(path))
             generator = LocalGenerator(loaded.model, loaded.tokenizer)
             text = "def add(first):\n    é = first  # ☃" + "a" * 40
-            requests = [completion_request(loaded.tokenizer, text, Sampling(4))]
+            requests = [completion_request(loaded.tokenizer, text, SamplingParams(4))]
             if loaded.tokenizer.chat_format is not None:
-                requests.append(chat_request(loaded.tokenizer, [Message("user", text)], Sampling(4)))
+                requests.append(chat_request(loaded.tokenizer, [Message("user", text)], SamplingParams(4)))
             assert len(list(generator.generate(requests))) == len(requests)
     except UserError as error:
         message = str(error)

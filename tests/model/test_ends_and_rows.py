@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from codecascade.generation.engine.engine import LocalGenerator
-from codecascade.generation.requests import Request, Sampling, completion_request, infilling_request
+from codecascade.generation.requests import Request, SamplingParams, completion_request, infilling_request
 from codecascade.ground.errors import UserError
 from codecascade.model.convert import convert
 from codecascade.model.folder import LoadedModel, load_folder, read_config, read_tokenizer, save_folder
@@ -54,7 +54,7 @@ def edit(path: Path, **changes: Any) -> None:
 
 
 def written(loaded: LoadedModel, prompt: str = "x") -> tuple[int, ...]:
-    request = completion_request(loaded.tokenizer, prompt, Sampling(6))
+    request = completion_request(loaded.tokenizer, prompt, SamplingParams(6))
     (completion,) = LocalGenerator(loaded.model, loaded.tokenizer).generate([request])
     return completion.ids
 
@@ -135,7 +135,7 @@ def test_an_end_that_is_a_letter_does_not_end_the_prompt(endless: tuple[Path, in
     folder, letter = endless
     edit(folder / "config.json", eos_token_id=letter)
     loaded = load_folder(folder)
-    request = Request((5,), Sampling(6), required=b"A")
+    request = Request((5,), SamplingParams(6), required=b"A")
     (completion,) = LocalGenerator(loaded.model, loaded.tokenizer).generate([request])
     assert completion.ids == (letter,) and completion.text == "" and completion.stopped_by == letter
 
@@ -191,7 +191,7 @@ def test_tokens_without_a_row_are_left_out(narrow: Path, caplog: pytest.LogCaptu
     assert max(tokenizer.encode("a wordless ▁<PRE> text")) < rows
     assert tokenizer.decode(tokenizer.encode("a wordless text")) == "a wordless text"
     with pytest.raises(UserError, match="no infilling tokens"):
-        infilling_request(tokenizer, "a", "b", Sampling(1))
+        infilling_request(tokenizer, "a", "b", SamplingParams(1))
     assert f"5 tokens from id {rows} on have no row in the model and are left out: ▁<PRE>" in caplog.text
     assert not BaseShape.of(read_config(narrow), read_tokenizer(narrow)).infilling
 
@@ -199,7 +199,9 @@ def test_tokens_without_a_row_are_left_out(narrow: Path, caplog: pytest.LogCaptu
 def test_the_model_writes_what_it_does_in_transformers(narrow: Path) -> None:
     loaded = load_folder(narrow)
     prompt = loaded.tokenizer.encode("def add(")
-    (ours,) = LocalGenerator(loaded.model, loaded.tokenizer).generate([Request(tuple(prompt), Sampling(8))])
+    (ours,) = LocalGenerator(loaded.model, loaded.tokenizer).generate(
+        [Request(tuple(prompt), SamplingParams(8))]
+    )
     theirs = AutoModelForCausalLM.from_pretrained(narrow).generate(
         torch.tensor([prompt]), max_new_tokens=8, do_sample=False
     )

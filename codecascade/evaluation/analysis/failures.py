@@ -35,7 +35,7 @@ _ANSWERS = 6  # kept of a problem, for its page
 
 
 @dataclass
-class Answer:
+class CountedCompletion:
     """A completion of a problem, and how often it came: ``kind`` is what became of it."""
 
     row: Row
@@ -52,8 +52,8 @@ class Problem:
     samples: int = 0
     passed: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
-    answers: list[Answer] = field(default_factory=list)
-    _seen: dict[bytes, Answer] = field(default_factory=dict, repr=False)
+    answers: list[CountedCompletion] = field(default_factory=list)
+    _seen: dict[bytes, CountedCompletion] = field(default_factory=dict, repr=False)
 
     @property
     def kind(self) -> str:
@@ -73,7 +73,7 @@ class Problem:
             self._seen[digest].count += 1
         elif len(self.answers) < _ANSWERS or not known:
             number = row.get("sample")  # other tools' files may hold anything there
-            answer = Answer(row, reason, number if isinstance(number, int) else self.samples - 1)
+            answer = CountedCompletion(row, reason, number if isinstance(number, int) else self.samples - 1)
             self._seen[digest] = answer
             if len(self.answers) == _ANSWERS:
                 self._make_room()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codecascade.evaluation.running.work import Work
-from codecascade.evaluation.task import Continuation, Dialogue, Model, Row, Task
+from codecascade.evaluation.task import ChatPrompt, Model, Row, Task, TextPrompt
 from codecascade.generation.backend import Backend
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.tokens.healing import heal
@@ -72,7 +72,7 @@ def conditions(
     for task in work.tasks:
         healed.add(_is_healed(task, model.tokenizer))
     return found | {
-        "asked_in_chat": any(isinstance(task.prompt, Dialogue) for task in work.tasks),
+        "asked_in_chat": any(isinstance(task.prompt, ChatPrompt) for task in work.tasks),
         "healed_prompts": healed.to_json(),
         "unasked": unasked.to_json(),
         "cut_answers": cut_answers.to_json(),
@@ -97,7 +97,7 @@ def _is_healed(task: Task, tokenizer: Tokenizer | None) -> bool:
     """Whether a prompt that is continued does not stay as it is: its last token is chosen again or, on a server, the
     white space at its end is not sent."""
     prompt = task.prompt
-    if not isinstance(prompt, Continuation) or not prompt.heal:
+    if not isinstance(prompt, TextPrompt) or not prompt.heal:
         return False
     if tokenizer is None:
         return prompt.prompt != prompt.prompt.rstrip()

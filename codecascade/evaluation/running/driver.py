@@ -13,7 +13,7 @@ from codecascade.evaluation.running.execution import Execution, judged
 from codecascade.evaluation.running.journal import Journal
 from codecascade.evaluation.running.work import Work
 from codecascade.evaluation.task import Row, Task
-from codecascade.generation.backend import Answer, Backend
+from codecascade.generation.backend import Backend, TextCompletion
 from codecascade.ground.errors import RunFailed
 from codecascade.sandbox.sandbox import Sandbox
 
@@ -92,23 +92,23 @@ def _new_answers(work: Work, journal: Journal, backend: Backend | None) -> Itera
                 yield place, row
     elif missing := list(journal.unanswered()):
         assert backend is not None
-        questions, tasks = work.questions(missing)
-        for answer in backend.answer(questions):
-            index = tasks[answer.question]
-            yield index * work.samples + answer.sample, kept(work.tasks[index], answer)
+        requests, tasks = work.requests(missing)
+        for generated in backend.complete(requests):
+            index = tasks[generated.request]
+            yield index * work.samples + generated.sample, kept(work.tasks[index], generated)
 
 
-def kept(task: Task, answer: Answer) -> Row:
+def kept(task: Task, generated: TextCompletion) -> Row:
     """The fields of a sample's row that tell what was answered; ``text`` where the completion was taken out of it."""
-    completion = task.completion(answer.text, answer.finish_reason)
+    completion = task.completion(generated.text, generated.finish_reason)
     row: Row = {
         "completion": completion,
-        "sample": answer.sample,
-        "finish_reason": answer.finish_reason,
-        "ended": answer.ended,
-        "tokens": answer.tokens,
+        "sample": generated.sample,
+        "finish_reason": generated.finish_reason,
+        "ended": generated.ended,
+        "tokens": generated.tokens,
     }
-    return row if completion == answer.text else {**row, "text": answer.text}
+    return row if completion == generated.text else {**row, "text": generated.text}
 
 
 def unanswerable(task: Task) -> Row:

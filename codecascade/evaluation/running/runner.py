@@ -35,9 +35,9 @@ from codecascade.evaluation.running.work import (
 )
 from codecascade.evaluation.scores import figures
 from codecascade.evaluation.settings import CommonSettings
-from codecascade.evaluation.task import Benchmark, Context, Model, Row, Task
-from codecascade.generation.answers import LocalBackend
+from codecascade.evaluation.task import Benchmark, EvaluationContext, Model, Row, Task
 from codecascade.generation.backend import Backend
+from codecascade.generation.local_backend import LocalBackend
 from codecascade.generation.requests import Scorer
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import digest_of, remove_leftovers
@@ -154,7 +154,7 @@ def _source(benchmark: Benchmark, given: Path | None) -> str:
     return benchmark.source if given is None else given.name
 
 
-def _published(benchmark: Benchmark, context: Context) -> dict[str, Task] | None:
+def _published(benchmark: Benchmark, context: EvaluationContext) -> dict[str, Task] | None:
     """All problems of the package that carries the data, where other data were named; None if that is not known."""
     if context.data is None or benchmark.data is None or not is_packaged(benchmark.data):
         return None
@@ -183,7 +183,7 @@ def _searched(result: BenchmarkResult, corpus: Corpus, folder: Path, made_with: 
     return result
 
 
-def _score(benchmark: Benchmark, context: Context, folder: Path) -> BenchmarkResult:
+def _score(benchmark: Benchmark, context: EvaluationContext, folder: Path) -> BenchmarkResult:
     assert benchmark.score is not None
     started = time.monotonic()
     scored = benchmark.score(context)
@@ -193,7 +193,7 @@ def _score(benchmark: Benchmark, context: Context, folder: Path) -> BenchmarkRes
     return BenchmarkResult(benchmark.name, scored.metrics, notes=scored.notes, seconds=seconds, about=about)
 
 
-def _work(benchmark: Benchmark, context: Context, inputs: Inputs) -> Work:
+def _work(benchmark: Benchmark, context: EvaluationContext, inputs: Inputs) -> Work:
     assert benchmark.tasks is not None
     tasks = benchmark.tasks(context)
     if not tasks:
@@ -205,7 +205,12 @@ def _work(benchmark: Benchmark, context: Context, inputs: Inputs) -> Work:
 
 
 def _summed_up(
-    benchmark: Benchmark, context: Context, folder: Path, work: Work, journal: Journal, inputs: Inputs
+    benchmark: Benchmark,
+    context: EvaluationContext,
+    folder: Path,
+    work: Work,
+    journal: Journal,
+    inputs: Inputs,
 ) -> BenchmarkResult:
     """Figures from a journal that is full; the samples file is written on the way."""
     name = benchmark.name
@@ -240,7 +245,7 @@ def _summed_up(
     )
 
 
-def _notes(samples: Rows, work: Work, context: Context) -> list[str]:
+def _notes(samples: Rows, work: Work, context: EvaluationContext) -> list[str]:
     notes = []
     if missing := work.missing():
         notes.append(
@@ -273,7 +278,7 @@ def _context(
     inputs: Inputs,
     settings: CommonSettings,
     progress: Callable[[Progress], None],
-) -> Context:
+) -> EvaluationContext:
     backend = inputs.backend
     model = Model()
     samples = inputs.samples.get(benchmark.name)
@@ -290,7 +295,7 @@ def _context(
             None if generator is None else generator.tokenizer,
             generator if isinstance(generator, Scorer) else None,
         )
-    return Context(
+    return EvaluationContext(
         settings,
         model,
         inputs.data.get(benchmark.name),

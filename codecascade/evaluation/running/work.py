@@ -17,11 +17,18 @@ from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.running.labels import check_labels
 from codecascade.evaluation.settings import CommonSettings
 from codecascade.evaluation.task import Benchmark, Row, Task
-from codecascade.generation.backend import Continuation, Gap, Question
-from codecascade.generation.requests import Sampling
+from codecascade.generation.backend import ChatPrompt, InfillingPrompt, Prompt, TextPrompt, TextRequest
+from codecascade.generation.requests import SamplingParams
 from codecascade.ground.errors import UserError
 
 _LAYOUTS = ("psm", "spm", "suffix", LEFT_TO_RIGHT)
+_PROMPT_KINDS: dict[type[Prompt], str] = {
+    TextPrompt: "Continuation",
+    InfillingPrompt: "Gap",
+    ChatPrompt: "Dialogue",
+}
+"""How digests name the kinds of prompts. Fixed, so that an unfinished evaluation of an older version can go on."""
+
 _SHOWN = 20_000
 """Characters of a prompt, from its end, that are kept for a reader."""
 
@@ -66,23 +73,23 @@ class Work:
     def task(self, place: int) -> Task:
         return self.tasks[place // self.samples if self.given is None else self.given.tasks[place]]
 
-    def questions(self, places: Sequence[int]) -> tuple[list[Question], list[int]]:
-        """What to ask for the samples of ``places``, in their order, and the index of each question's task."""
-        questions, tasks = [], []
+    def requests(self, places: Sequence[int]) -> tuple[list[TextRequest], list[int]]:
+        """What to ask for the samples of ``places``, in their order, and the index of each request's task."""
+        requests, tasks = [], []
         numbers: dict[int, list[int]] = {}
         for place in places:
             numbers.setdefault(place // self.samples, []).append(place % self.samples)
         for index, wanted in numbers.items():
             task = self.tasks[index]
-            sampling = Sampling(
+            sampling = SamplingParams(
                 task.max_new_tokens,
                 self.temperature,
                 self.top_p if self.temperature > 0 else 1.0,
                 seed_for(self.seed, task.task_id),
             )
-            questions.append(Question(task.prompt, sampling, tuple(wanted)))
+            requests.append(TextRequest(task.prompt, sampling, tuple(wanted)))
             tasks.append(index)
-        return questions, tasks
+        return requests, tasks
 
     def missing(self) -> int:
         """Tasks without a sample among those given."""
@@ -98,7 +105,7 @@ class Work:
         """Of everything that is asked and given: equal for equal work."""
         state = hashlib.blake2b(digest_size=8)
         for task in self.tasks:
-            what = (task.task_id, type(task.prompt).__name__, asdict(task.prompt), task.max_new_tokens)
+            what = (task.task_id, _PROMPT_KINDS[type(task.prompt)], asdict(task.prompt), task.max_new_tokens)
             state.update(json.dumps([*what, task.test, dict(task.fields)], default=str).encode())
         if self.given is not None:
             state.update(self.given.digest.encode())
@@ -127,7 +134,7 @@ def generated_work(benchmark: Benchmark, tasks: Sequence[Task], settings: Common
 
 def _asked(task: Task, settings: CommonSettings) -> Task:
     """With its prompt as it is, where healing is switched off."""
-    if settings.heal or not isinstance(task.prompt, Continuation):
+    if settings.heal or not isinstance(task.prompt, TextPrompt):
         return task
     return replace(task, prompt=replace(task.prompt, heal=False))
 
@@ -247,7 +254,7 @@ def rows_of(tasks: Sequence[Task]) -> Iterator[Row]:
     ``expected``, ``test`` and the task's fields."""
     for task in tasks:
         asked = asdict(task.prompt)
-        row = {"prompt": asked.pop("prefix"), **asked} if isinstance(task.prompt, Gap) else asked
+        row = {"prompt": asked.pop("prefix"), **asked} if isinstance(task.prompt, InfillingPrompt) else asked
         row = {key: row[key] for key in ("prompt", "suffix", "messages", "prefill") if key in row}
         if len(row.get("prompt", "")) > _SHOWN:
             left_out = len(row["prompt"]) - _SHOWN

@@ -1,1 +1,1 @@
-"""The local engine: a model in memory answers requests."""
+"""The local engine: a model in memory completes requests."""

@@ -12,7 +12,7 @@ from codecascade.evaluation.benchmarks.code.humaneval_plus import check
 from codecascade.evaluation.benchmarks.code.mbpp import mbpp_tasks, mbpp_zero_shot_tasks, tagged_code
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.running.execution import SHARED
-from codecascade.evaluation.task import Context, Continuation, Dialogue, Model
+from codecascade.evaluation.task import ChatPrompt, EvaluationContext, Model, TextPrompt
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import write_json
 from codecascade.ground.json_lines import write_jsonl
@@ -69,7 +69,7 @@ def confined() -> Any:
 def test_canonical_solutions_pass_and_broken_ones_do_not(
     name: str, files: Path, ten_problems: Any, measure: Any, confined: Any
 ) -> None:
-    tasks = BENCHMARKS[name].tasks(Context(EvaluateSettings(), data=files))
+    tasks = BENCHMARKS[name].tasks(EvaluationContext(EvaluateSettings(), data=files))
     broken = {
         "humaneval": "    return\n",
         "humaneval_plus": "    return\n",
@@ -125,7 +125,9 @@ def test_the_sample_chooses_no_weaker_judging(files: Path, measure: Any, confine
 def outcomes(row: dict[str, Any], body: str, sandbox: Any, tmp_path: Path) -> list[bool]:
     """Whether the base inputs pass, and the others."""
     write_jsonl(tmp_path / "one.jsonl", [row])
-    [task] = BENCHMARKS["humaneval_plus"].tasks(Context(EvaluateSettings(), data=tmp_path / "one.jsonl"))
+    [task] = BENCHMARKS["humaneval_plus"].tasks(
+        EvaluationContext(EvaluateSettings(), data=tmp_path / "one.jsonl")
+    )
     return [outcome.passed for outcome in sandbox.run_many(task.programs(body))]
 
 
@@ -198,7 +200,9 @@ def test_a_malformed_record_is_named(tmp_path: Path) -> None:
     ):
         write_jsonl(tmp_path / "plus.jsonl", [PLUS[0], {**PLUS[1], **changed}])
         with pytest.raises(UserError, match=rf"plus\.jsonl:2: {said}"):
-            BENCHMARKS["humaneval_plus"].tasks(Context(EvaluateSettings(), data=tmp_path / "plus.jsonl"))
+            BENCHMARKS["humaneval_plus"].tasks(
+                EvaluationContext(EvaluateSettings(), data=tmp_path / "plus.jsonl")
+            )
     assert "float('inf')" in check_of([[float("inf"), float("nan"), [1.5]]])
 
 
@@ -211,10 +215,10 @@ def check_of(inputs: list[list[Any]]) -> str:
 
 
 def test_three_shots_are_two_three_and_four(files: Path) -> None:
-    tasks = mbpp_tasks(Context(EvaluateSettings(), data=files))
+    tasks = mbpp_tasks(EvaluationContext(EvaluateSettings(), data=files))
     assert [task.task_id for task in tasks] == ["MBPP/11", "MBPP/12"]
     prompt = tasks[0].prompt
-    assert isinstance(prompt, Continuation) and prompt.stop == ("[DONE]",)
+    assert isinstance(prompt, TextPrompt) and prompt.stop == ("[DONE]",)
     assert prompt.prompt.startswith(
         "You are an expert Python programmer, and here is your task: Write a function to add 2. Your code should "
         "pass these tests:\n\nassert add(0) == 2\nassert add(1) == 3\n"
@@ -222,7 +226,10 @@ def test_three_shots_are_two_three_and_four(files: Path) -> None:
     )
     assert tasks[0].max_new_tokens == 512
     assert (
-        mbpp_tasks(Context(EvaluateSettings(mbpp={"max_new_tokens": 9}), data=files))[0].max_new_tokens == 9
+        mbpp_tasks(EvaluationContext(EvaluateSettings(mbpp={"max_new_tokens": 9}), data=files))[
+            0
+        ].max_new_tokens
+        == 9
     )
     assert prompt.prompt.endswith("assert add(0) == 11\nassert add(1) == 12\n[BEGIN]\n")
     assert [prompt.prompt.count(word) for word in ("[BEGIN]", "[DONE]", "add 3", "add 4")] == [4, 3, 1, 1]
@@ -230,11 +237,11 @@ def test_three_shots_are_two_three_and_four(files: Path) -> None:
 
 def test_zero_shot_asks_for_tags_in_a_dialogue_where_there_is_a_format(files: Path) -> None:
     def first(chat: str, model: Model) -> Any:
-        context = Context(EvaluateSettings(chat=chat), model, files)
+        context = EvaluationContext(EvaluateSettings(chat=chat), model, files)
         return mbpp_zero_shot_tasks(context)[0].prompt
 
     asked = first("auto", Model(is_chat=True))
-    assert isinstance(asked, Dialogue) and not asked.prefill and asked.stop == ("[/PYTHON]",)
+    assert isinstance(asked, ChatPrompt) and not asked.prefill and asked.stop == ("[/PYTHON]",)
     assert asked.messages[0].content == (  # the paper's Figure 12
         "You are an expert Python programmer, and here is your task: Write a function to add 11.\n"
         "Your code should pass these tests:\n\nassert add(0) == 11\nassert add(1) == 12\n"
@@ -242,7 +249,7 @@ def test_zero_shot_asks_for_tags_in_a_dialogue_where_there_is_a_format(files: Pa
     )
     for plain in (first("auto", Model()), first("never", Model(is_chat=True))):
         assert plain.prompt.endswith("[/PYTHON] tag.\n[PYTHON]\n") and plain.stop == ("[/PYTHON]",)
-    assert isinstance(first("always", Model()), Dialogue)
+    assert isinstance(first("always", Model()), ChatPrompt)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +286,7 @@ def test_other_names_and_the_sanitized_form_are_known(files: Path, measure: Any,
     ]
     write_json(files / "sanitized-mbpp.json", sanitized)
     data = files / "sanitized-mbpp.json"
-    [task, _] = mbpp_tasks(Context(EvaluateSettings(), data=data))
+    [task, _] = mbpp_tasks(EvaluationContext(EvaluateSettings(), data=data))
     [program] = task.programs("x")
     assert isinstance(program, Program) and program.tests.startswith("import math\nassert")
 
@@ -287,7 +294,7 @@ def test_other_names_and_the_sanitized_form_are_known(files: Path, measure: Any,
 def test_mbpp_without_its_shots_is_refused(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "mbpp.jsonl", MBPP[1:])
     with pytest.raises(UserError, match=r"lacks the tasks \[2\]"):
-        mbpp_tasks(Context(EvaluateSettings(), data=tmp_path))
+        mbpp_tasks(EvaluationContext(EvaluateSettings(), data=tmp_path))
     write_jsonl(tmp_path / "mbpp.jsonl", [{**MBPP[0], "test_list": [1]}])
     with pytest.raises(UserError, match=r"mbpp\.jsonl:1: test_list: must be texts"):
-        mbpp_tasks(Context(EvaluateSettings(), data=tmp_path))
+        mbpp_tasks(EvaluationContext(EvaluateSettings(), data=tmp_path))

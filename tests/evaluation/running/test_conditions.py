@@ -17,9 +17,9 @@ from codecascade.evaluation.running.conditions import conditions
 from codecascade.evaluation.running.envelope import write_envelope
 from codecascade.evaluation.running.runner import Inputs, evaluate
 from codecascade.evaluation.running.work import Given, Work
-from codecascade.evaluation.task import Continuation, Dialogue, Gap, Message, Model, Task
-from codecascade.generation.answers import LocalBackend
+from codecascade.evaluation.task import ChatPrompt, InfillingPrompt, Message, Model, Task, TextPrompt
 from codecascade.generation.endpoint import Endpoint
+from codecascade.generation.local_backend import LocalBackend
 from codecascade.ground.json_lines import write_jsonl
 from codecascade.sandbox.program import Program
 from codecascade.tokens.tokenizer import Tokenizer
@@ -43,20 +43,20 @@ def found(
 def test_prompts_that_do_not_stay_as_they_are_are_counted(tokenizer: Tokenizer) -> None:
     longer = next(piece.decode() for piece in tokenizer.pieces if len(piece) > 3 and piece.isalpha())
     tasks = [
-        Task("inside a token", Continuation(longer[:-1]), 1),
-        Task("not healed", Continuation(longer[:-1], heal=False), 1),
-        Task("a gap", Gap(longer[:-1], "", "spm"), 1),
-        Task("a dialogue", Dialogue((Message("user", longer[:-1]),)), 1),
+        Task("inside a token", TextPrompt(longer[:-1]), 1),
+        Task("not healed", TextPrompt(longer[:-1], heal=False), 1),
+        Task("a gap", InfillingPrompt(longer[:-1], "", "spm"), 1),
+        Task("a dialogue", ChatPrompt((Message("user", longer[:-1]),)), 1),
     ]
     counted = found(tasks, model=Model(tokenizer=tokenizer))
     assert counted["healed_prompts"] == {"n": 1, "of": 4} and counted["asked_in_chat"] is True
     # Without its tokenizer a server's prompts are those whose white space is held back.
-    ends = [Task(text, Continuation(text), 1) for text in ("def f():\n", "def f():")]
+    ends = [Task(text, TextPrompt(text), 1) for text in ("def f():\n", "def f():")]
     assert found(ends)["healed_prompts"] == {"n": 1, "of": 2}
 
 
 def test_answers_are_counted_by_what_became_of_them() -> None:
-    task = Task("a", Continuation("x"), 1, programs=lambda text: [Program(text)])
+    task = Task("a", TextPrompt("x"), 1, programs=lambda text: [Program(text)])
     rows: Rows = [
         {"task_id": "a", "finish_reason": "length", "passed": False, "outcome": "failed", "cut": True},
         {"task_id": "a", "finish_reason": "length", "passed": True, "outcome": "passed", "cut": True},
@@ -70,7 +70,7 @@ def test_answers_are_counted_by_what_became_of_them() -> None:
 
 
 def test_of_given_samples_nothing_is_said_of_how_they_were_made() -> None:
-    task = Task("a", Continuation("x "), 1)
+    task = Task("a", TextPrompt("x "), 1)
     work = Work([task], 1, given=Given(array("l", [0]), "", lambda: iter(())))
     counted = conditions(
         work,

@@ -7,7 +7,7 @@ from typing import Any
 from codecascade.corpus.documents import document
 from codecascade.evaluation.running.contamination import contamination
 from codecascade.evaluation.running.work import rows_of
-from codecascade.evaluation.task import Continuation, Dialogue, Gap, Message, Task
+from codecascade.evaluation.task import ChatPrompt, InfillingPrompt, Message, Task, TextPrompt
 
 SHOTS = "Here is a long introduction that every one of the prompts begins with, in the very same words. "
 PROBLEM = "Write a function that finds the seventh smallest element of a list of lists of numbers."
@@ -30,8 +30,8 @@ class MemoryCorpus:
 def tasks() -> list[Task]:
     other = "Write a program that prints the names of all months which have got an even number of days."
     return [
-        Task("a", Continuation(SHOTS + PROBLEM), 1, expected=SOLUTION),
-        Task("b", Continuation(SHOTS + other), 1, expected="x = 1"),
+        Task("a", TextPrompt(SHOTS + PROBLEM), 1, expected=SOLUTION),
+        Task("b", TextPrompt(SHOTS + other), 1, expected="x = 1"),
     ]
 
 
@@ -50,12 +50,12 @@ def test_a_problem_or_its_solution_in_a_document_is_found() -> None:
 
 def test_a_little_overlap_is_none_and_short_texts_are_not_looked_for() -> None:
     assert found([PROBLEM[: len(PROBLEM) // 2 + 20]])["tasks"] == []
-    assert found(["x = 1"], [Task("c", Continuation("short"), 1)])["of"] == 0
+    assert found(["x = 1"], [Task("c", TextPrompt("short"), 1)])["of"] == 0
 
 
 def test_gaps_are_looked_for_whole_and_dialogues_by_their_last_message() -> None:
     lines = SOLUTION.split("\n")
-    gap = Task("gap", Gap(lines[0] + "\n", ""), 1, expected=lines[1])
+    gap = Task("gap", InfillingPrompt(lines[0] + "\n", ""), 1, expected=lines[1])
     assert found([SOLUTION], [gap])["tasks"] == ["gap"]
-    talk = Task("talk", Dialogue((Message("system", "x"), Message("user", PROBLEM))), 1)
+    talk = Task("talk", ChatPrompt((Message("system", "x"), Message("user", PROBLEM))), 1)
     assert found([PROBLEM], [talk])["tasks"] == ["talk"]

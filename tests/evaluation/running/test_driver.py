@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from codecascade.evaluation.running.execution import Execution, judged
 from codecascade.evaluation.running.journal import Journal
-from codecascade.evaluation.task import Continuation, Task
+from codecascade.evaluation.task import Task, TextPrompt
 from codecascade.ground.errors import RunFailed, UserError
 from codecascade.ground.json_lines import write_jsonl
 from codecascade.sandbox.outcome import Outcome
@@ -174,7 +174,7 @@ def test_a_journal_of_something_else_is_refused_or_begun_anew(tmp_path: Path) ->
 
 
 def task(**changed: Any) -> Task:
-    return Task("t", Continuation(""), 1, **{"programs": lambda text: [Program(text)], **changed})
+    return Task("t", TextPrompt(""), 1, **{"programs": lambda text: [Program(text)], **changed})
 
 
 class Recording:

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.running.work import generated_work, sampling_of
-from codecascade.evaluation.task import Continuation, Dialogue, Gap, Message, Task
+from codecascade.evaluation.running.work import Work, generated_work, sampling_of
+from codecascade.evaluation.task import ChatPrompt, InfillingPrompt, Message, Task, TextPrompt
 
 
 def test_healing_left_to_right_can_be_switched_off_for_every_benchmark() -> None:
-    prompts = (Continuation("a", ("b",)), Gap("a", "b", "spm"), Dialogue((Message("user", "a"),)))
+    prompts = (TextPrompt("a", ("b",)), InfillingPrompt("a", "b", "spm"), ChatPrompt((Message("user", "a"),)))
     tasks = [Task(str(number), prompt, 1) for number, prompt in enumerate(prompts)]
     for benchmark in BENCHMARKS.values():
         healed = generated_work(benchmark, tasks, EvaluateSettings())
         assert [task.prompt for task in healed.tasks] == [*prompts]
         whole = generated_work(benchmark, tasks, EvaluateSettings(heal=False))
-        # How a gap is healed is infilling.heal's affair, and a dialogue has an end of its own.
-        assert [task.prompt for task in whole.tasks] == [Continuation("a", ("b",), heal=False), *prompts[1:]]
+        # How an infilling prompt is healed is infilling.heal's affair, and a chat has an end of its own.
+        assert [task.prompt for task in whole.tasks] == [TextPrompt("a", ("b",), heal=False), *prompts[1:]]
         assert healed.digest() != whole.digest()
+
+
+def test_an_evaluation_that_an_older_version_began_can_go_on() -> None:
+    # Journals hold these digests: renaming a kind of prompt or one of its fields must not change them.
+    prompts = {
+        TextPrompt("a", ("b",)): "dfb12538fc610cbc",
+        InfillingPrompt("a", "b", "spm"): "f7c885ff8a87206e",
+        ChatPrompt((Message("user", "a"),)): "b7cbd1121fa7ddb3",
+    }
+    assert {prompt: Work([Task("t", prompt, 3)], 1).digest() for prompt in prompts} == prompts
 
 
 def test_a_sampled_benchmark_draws_the_papers_samples_and_the_others_one() -> None:

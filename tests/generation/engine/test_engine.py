@@ -17,7 +17,7 @@ from codecascade.generation.engine.packed import can_pack, pack_weights
 from codecascade.generation.requests import (
     Generator,
     Request,
-    Sampling,
+    SamplingParams,
     Scorer,
     completion_request,
 )
@@ -44,7 +44,7 @@ def test_greedy_equals_transformers(
     prefill_tokens: int,
 ) -> None:
     generator = LocalGenerator(model, tokenizer, batch_tokens=batch_tokens, prefill_tokens=prefill_tokens)
-    requests = [Request(ids, Sampling(max_new_tokens=12), stop_ids=NEVER) for ids in prompts(tokenizer)]
+    requests = [Request(ids, SamplingParams(max_new_tokens=12), stop_ids=NEVER) for ids in prompts(tokenizer)]
     found = by_request(list(generator.generate(requests)))
     for place, request in enumerate(requests):
         expected = reference.generate(
@@ -89,7 +89,7 @@ def test_long_texts_are_scored_in_chunks_that_shrink(
 
 def test_the_log_probability_is_that_of_the_tokens_chosen(model: Llama, tokenizer: Tokenizer) -> None:
     generator = LocalGenerator(model, tokenizer)
-    sampling = Sampling(max_new_tokens=9, temperature=0.9, top_p=0.8, seed=3)
+    sampling = SamplingParams(max_new_tokens=9, temperature=0.9, top_p=0.8, seed=3)
     requests = [Request(ids, sampling, stop_ids=NEVER) for ids in prompts(tokenizer)]
     for completion in generator.generate(requests):
         ids = requests[completion.request].ids
@@ -103,7 +103,7 @@ def test_samples_depend_on_seed_and_number_not_on_the_batch(model: Llama, tokeni
         return [found[key].ids for key in sorted(found)]
 
     def request(ids: tuple[int, ...], seed: int, samples: int) -> Request:
-        return Request(ids, Sampling(10, 1.0, 0.95, seed), samples=samples, stop_ids=NEVER)
+        return Request(ids, SamplingParams(10, 1.0, 0.95, seed), samples=samples, stop_ids=NEVER)
 
     requests = [request(ids, seed, 4) for seed, ids in enumerate(prompts(tokenizer))]
     together = sampled(LocalGenerator(model, tokenizer), requests)
@@ -122,7 +122,7 @@ def test_sampling_follows_the_models_distribution(model: Llama, tokenizer: Token
     logits = model.logits(model(torch.tensor([ids])))[0, -1, : tokenizer.vocab_size]
     expected = torch.softmax(logits / 1.5, -1)
     generator = LocalGenerator(model, tokenizer)
-    completions = generator.generate([Request(ids, Sampling(1, 1.5), samples=600, stop_ids=NEVER)])
+    completions = generator.generate([Request(ids, SamplingParams(1, 1.5), samples=600, stop_ids=NEVER)])
     found = torch.bincount(torch.tensor([one.ids[0] for one in completions]), minlength=len(expected)) / 600
     assert (found - expected).abs().max() < 0.08
     assert not found[expected < 1e-5].any()
@@ -130,8 +130,8 @@ def test_sampling_follows_the_models_distribution(model: Llama, tokenizer: Token
 
 def test_samples_share_a_prefill_and_finished_rows_are_dropped(model: Llama, tokenizer: Tokenizer) -> None:
     generator = recite(model, tokenizer)
-    long = beginning(tokenizer, 20, sampling=Sampling(max_new_tokens=20), samples=3)
-    short = beginning(tokenizer, 20, sampling=Sampling(max_new_tokens=2), samples=5)
+    long = beginning(tokenizer, 20, sampling=SamplingParams(max_new_tokens=20), samples=3)
+    short = beginning(tokenizer, 20, sampling=SamplingParams(max_new_tokens=2), samples=5)
     assert len(list(generator.generate([long, short]))) == 8
     assert generator.model.passes == [42, 8, *[3] * 18]
 
@@ -151,7 +151,7 @@ def test_memory_is_bounded_whatever_is_asked_for(
     monkeypatch.setattr(KeyValueCache, "__init__", counted)
     generator = recite(model, tokenizer, batch_tokens=200, prefill_tokens=32)
     requests = [
-        beginning(tokenizer, tokens, sampling=Sampling(max_new_tokens=8), samples=samples)
+        beginning(tokenizer, tokens, sampling=SamplingParams(max_new_tokens=8), samples=samples)
         for tokens, samples in ((30, 50), (2, 1), (12, 7), (5, 1), (4, 1))
     ]
     completions = list(generator.generate(requests))
@@ -167,7 +167,7 @@ def test_rows_beyond_the_vocabulary_are_never_chosen(model: Llama, tokenizer: To
     assert tokenizer.vocab_size < model.config.vocab_size, "the model has padding rows"
     generator.model.known = [model.config.vocab_size - 1] * 9
     requests = [
-        beginning(tokenizer, 2, sampling=Sampling(5, temperature), stop_ids=NEVER)
+        beginning(tokenizer, 2, sampling=SamplingParams(5, temperature), stop_ids=NEVER)
         for temperature in (0.0, 0.1)
     ]
     for completion in generator.generate(requests):
@@ -177,7 +177,7 @@ def test_rows_beyond_the_vocabulary_are_never_chosen(model: Llama, tokenizer: To
 def test_a_generator_of_a_folder(model: Llama, tokenizer: Tokenizer, tmp_path: Path) -> None:
     save_folder(tmp_path / "model", model, model.config, tokenizer)
     generator: Generator = load_generator(str(tmp_path / "model"), precision="fp32")
-    request = completion_request(tokenizer, "def merge(", Sampling(max_new_tokens=8))
+    request = completion_request(tokenizer, "def merge(", SamplingParams(max_new_tokens=8))
     (expected,) = LocalGenerator(model, tokenizer).generate([request])
     (found,) = generator.generate([request])
     assert (found.text, found.ids, found.stopped_by) == (expected.text, expected.ids, expected.stopped_by)
@@ -188,7 +188,7 @@ def test_a_prompt_beyond_the_configs_positions_is_read_where_it_is_wanted(
     model: Llama, tokenizer: Tokenizer
 ) -> None:
     length = model.config.max_position_embeddings
-    request = Request(tuple(tokenizer.encode("x = 1\n"))[:1] * (length + 5), Sampling(max_new_tokens=4))
+    request = Request(tuple(tokenizer.encode("x = 1\n"))[:1] * (length + 5), SamplingParams(max_new_tokens=4))
     generator = LocalGenerator(model, tokenizer)
     refused, read = (
         next(iter(generator.generate([replace(request, beyond_context=beyond, stop_ids=NEVER)])))
@@ -200,7 +200,7 @@ def test_a_prompt_beyond_the_configs_positions_is_read_where_it_is_wanted(
 @pytest.mark.smollm2
 def test_the_pretrained_model_writes_python() -> None:
     generator = load_generator("smollm2-135m-instruct", precision="fp32")
-    request = completion_request(generator.tokenizer, "for i in ran", Sampling(max_new_tokens=6))
+    request = completion_request(generator.tokenizer, "for i in ran", SamplingParams(max_new_tokens=6))
     assert "".join(generator.stream(request)).startswith("ge(")
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codecascade.generation.engine.sampler import choose, nucleus
-from codecascade.generation.requests import Sampling
+from codecascade.generation.requests import SamplingParams
 from codecascade.ground.errors import UserError
 
 
@@ -63,4 +63,4 @@ def test_forbidden_tokens_are_never_drawn() -> None:
 )
 def test_impossible_settings_are_refused_by_name(wrong: dict[str, float]) -> None:
     with pytest.raises(UserError, match=next(iter(wrong))):
-        Sampling(**wrong)
+        SamplingParams(**wrong)

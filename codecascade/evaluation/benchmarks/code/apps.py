@@ -27,14 +27,14 @@ from codecascade.evaluation.scores import Scores, key
 from codecascade.evaluation.size import Size
 from codecascade.evaluation.task import (
     Benchmark,
-    Context,
-    Continuation,
-    Dialogue,
+    ChatPrompt,
+    EvaluationContext,
     Message,
     Program,
     Prompt,
     Row,
     Task,
+    TextPrompt,
 )
 from codecascade.ground.errors import UserError
 from codecascade.ground.reading import parse_json
@@ -113,7 +113,7 @@ class AppsProblem:
         return f"Q: {self.instruction(fence)}\nA: {fence}\n{self.solution.strip()}\n{fence}\n"
 
 
-def tasks(context: Context) -> list[Task]:
+def tasks(context: EvaluationContext) -> list[Task]:
     """The problems of the test split (of a file that has none: all but the two that are shown).
 
     Problems without test cases can't be judged and are left out.
@@ -245,7 +245,7 @@ def _parsed(value: Any, place: str, key: str) -> Any:
     return parse_json(value, f"{place}: {key}") if value.strip() else None
 
 
-def _task(problem: AppsProblem, examples: str, fence: str, context: Context) -> Task:
+def _task(problem: AppsProblem, examples: str, fence: str, context: EvaluationContext) -> Task:
     like_apps = context.own(AppsSettings).comparison == "apps"
 
     def programs(code: str) -> list[Program]:
@@ -256,9 +256,9 @@ def _task(problem: AppsProblem, examples: str, fence: str, context: Context) -> 
 
     chat = in_chat(context.settings, context.model)
     prompt: Prompt = (
-        Dialogue((Message("user", problem.instruction(fence)),))
+        ChatPrompt((Message("user", problem.instruction(fence)),))
         if chat
-        else Continuation(f"{examples}Q: {problem.instruction(fence)}\nA: {fence}", (_closing(fence),))
+        else TextPrompt(f"{examples}Q: {problem.instruction(fence)}\nA: {fence}", (_closing(fence),))
     )
     return Task(
         f"apps/{problem.problem_id}",

@@ -30,9 +30,8 @@ from codecascade.evaluation.statements import (
 )
 from codecascade.evaluation.task import (
     Benchmark,
-    Context,
-    Continuation,
-    Dialogue,
+    ChatPrompt,
+    EvaluationContext,
     Message,
     Model,
     Program,
@@ -40,6 +39,7 @@ from codecascade.evaluation.task import (
     Row,
     Shown,
     Task,
+    TextPrompt,
     unchanged,
 )
 from codecascade.sandbox.splitting import split
@@ -130,14 +130,14 @@ def problems_of(records: Iterable[Record]) -> list[HumanEvalProblem]:
     ]
 
 
-def humaneval_tasks(context: Context) -> list[Task]:
+def humaneval_tasks(context: EvaluationContext) -> list[Task]:
     """All problems, or the subset that ``humaneval.problems`` asks for."""
     problems = subset(humaneval_problems(context.data), context.own(HumanEvalSettings).problems, context.seed)
     return [completion_task(problem, problem.check, context) for problem in problems]
 
 
 def completion_task(
-    problem: HumanEvalProblem, check: str, context: Context, *, timeout: float | None = None
+    problem: HumanEvalProblem, check: str, context: EvaluationContext, *, timeout: float | None = None
 ) -> Task:
     """A function to be completed, and ``check`` to be run after it (with a limit in CPU seconds)."""
     settings = context.own(HumanEvalSettings)
@@ -170,8 +170,8 @@ def completion_task(
 def _prompt(prompt: str, settings: HumanEvalSettings, chats: bool) -> Prompt:
     if chats:
         messages = (Message("user", _INSTRUCTION.format(prompt=prompt.strip())),)
-        return Dialogue(messages, _PREFILL, ("\n```",))
-    return Continuation(prompt.strip() if settings.strip else prompt, STOPS[settings.stops])
+        return ChatPrompt(messages, _PREFILL, ("\n```",))
+    return TextPrompt(prompt.strip() if settings.strip else prompt, STOPS[settings.stops])
 
 
 def in_chat(settings: CommonSettings, model: Model) -> bool:

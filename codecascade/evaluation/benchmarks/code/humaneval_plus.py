@@ -27,7 +27,7 @@ from codecascade.evaluation.data import Data, load, need
 from codecascade.evaluation.drawing import subset
 from codecascade.evaluation.rates import answers, passes
 from codecascade.evaluation.scores import Scores
-from codecascade.evaluation.task import Benchmark, Context, Row, Task
+from codecascade.evaluation.task import Benchmark, EvaluationContext, Row, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Program
@@ -78,14 +78,14 @@ for __arguments in {inputs}:
 """
 
 
-def plus_tasks(context: Context) -> list[Task]:
+def plus_tasks(context: EvaluationContext) -> list[Task]:
     """All problems, or the subset that ``humaneval.problems`` asks for."""
     records = load("humaneval_plus", DATA, context.data, dict.fromkeys(_PROGRAM_FIELDS, str))
     chosen = subset(records, context.own(HumanEvalSettings).problems, context.seed)
     return [_task(place, row, context) for place, row in chosen]
 
 
-def _task(place: str, row: dict[str, Any], context: Context) -> Task:
+def _task(place: str, row: dict[str, Any], context: EvaluationContext) -> Task:
     if "plus_input" not in row:
         problem = _problem(row, need(row, "test", str, place))
         return completion_task(problem, problem.check, context, timeout=_TASK_SECONDS)

@@ -27,13 +27,13 @@ from codecascade.evaluation.size import Size
 from codecascade.evaluation.statements import TEN_SECONDS, at_most, chat_is, stated
 from codecascade.evaluation.task import (
     Benchmark,
-    Context,
-    Continuation,
-    Dialogue,
+    ChatPrompt,
+    EvaluationContext,
     Message,
     Program,
     Prompt,
     Task,
+    TextPrompt,
 )
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.splitting import split
@@ -117,7 +117,7 @@ def mbpp_problems(file: Path | None = None, *, benchmark: str = "mbpp") -> list[
     return problems
 
 
-def mbpp_tasks(context: Context) -> list[Task]:
+def mbpp_tasks(context: EvaluationContext) -> list[Task]:
     """``mbpp``: three shots."""
     problems = mbpp_problems(context.data)
     by_number = {problem.number: problem for problem in problems}
@@ -127,13 +127,13 @@ def mbpp_tasks(context: Context) -> list[Task]:
         f"{by_number[number].block()}[BEGIN]\n{by_number[number].code}\n[DONE]\n" for number in SHOTS
     )
     return [
-        _task(problem, Continuation(f"{shots}{problem.block()}[BEGIN]\n", STOPS), context)
+        _task(problem, TextPrompt(f"{shots}{problem.block()}[BEGIN]\n", STOPS), context)
         for problem in problems
         if problem.number in TEST
     ]
 
 
-def mbpp_zero_shot_tasks(context: Context) -> list[Task]:
+def mbpp_zero_shot_tasks(context: EvaluationContext) -> list[Task]:
     """``mbpp_zero_shot``."""
     return [
         _task(problem, _zero_shot(problem, context), context, tagged=True)
@@ -142,15 +142,15 @@ def mbpp_zero_shot_tasks(context: Context) -> list[Task]:
     ]
 
 
-def _zero_shot(problem: MbppProblem, context: Context) -> Prompt:
+def _zero_shot(problem: MbppProblem, context: EvaluationContext) -> Prompt:
     asked = problem.block(then="\n")
     text = f"{asked}Your code should start with a [PYTHON] tag and end with a [/PYTHON] tag."
     if in_chat(context.settings, context.model):
-        return Dialogue((Message("user", text),), stop=("[/PYTHON]",))
-    return Continuation(f"{text}\n[PYTHON]\n", ("[/PYTHON]",))
+        return ChatPrompt((Message("user", text),), stop=("[/PYTHON]",))
+    return TextPrompt(f"{text}\n[PYTHON]\n", ("[/PYTHON]",))
 
 
-def _task(problem: MbppProblem, prompt: Prompt, context: Context, *, tagged: bool = False) -> Task:
+def _task(problem: MbppProblem, prompt: Prompt, context: EvaluationContext, *, tagged: bool = False) -> Task:
     apart = split(problem.check, problem.code)
 
     def programs(completion: str) -> Sequence[Program]:

@@ -22,7 +22,7 @@ from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.size import Size
 from codecascade.evaluation.statements import TEN_SECONDS, at_most, stated
-from codecascade.evaluation.task import Benchmark, Context, Continuation, Program, Row, Task
+from codecascade.evaluation.task import Benchmark, EvaluationContext, Program, Row, Task, TextPrompt
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
 
@@ -57,7 +57,7 @@ class MultiplESettings(BenchmarkSettings):
     max_new_tokens: Count = Field(512, description="tokens per completion, at most")
 
 
-def tasks(language: str, context: Context) -> list[Task]:
+def tasks(language: str, context: EvaluationContext) -> list[Task]:
     """The problems of one language, 154 to 161 of them."""
     name, data = f"multipl_e_{language}", _data(language)
     return [
@@ -71,7 +71,7 @@ def scores(rows: Sequence[Row]) -> dict[str, Scores]:
     return passes(answers(rows, "passed")["passed"])
 
 
-def notes(language: str, rows: Sequence[Row], context: Context) -> list[str]:
+def notes(language: str, rows: Sequence[Row], context: EvaluationContext) -> list[str]:
     """What was not run, and why."""
     reasons: Counter[str] = Counter(str(row.get("detail")) for row in rows if row.get("passed") is None)
     if not reasons:
@@ -139,7 +139,7 @@ def _task(record: Record, language: str, max_new_tokens: int) -> Task:
     prompt, tests = row["prompt"], row["tests"]
     return Task(
         row["name"],
-        Continuation(prompt, tuple(stops)),
+        TextPrompt(prompt, tuple(stops)),
         max_new_tokens,
         test=tests,
         extract=partial(cut, stops=stops),

@@ -19,7 +19,7 @@ from codecascade.evaluation.rates import answers, means
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.size import Size
-from codecascade.evaluation.task import Benchmark, Context, Continuation, Gap, Row, Task
+from codecascade.evaluation.task import Benchmark, EvaluationContext, InfillingPrompt, Row, Task, TextPrompt
 from codecascade.sandbox.outcome import Outcome
 
 DATA = Data(
@@ -41,7 +41,7 @@ class DocstringsSettings(BenchmarkSettings):
     max_new_tokens: Count = Field(128, description="tokens per docstring, at most")
 
 
-def tasks(context: Context) -> list[Task]:
+def tasks(context: EvaluationContext) -> list[Task]:
     """One gap a function; the reference is the first paragraph of its docstring, as tokens."""
     made: list[Task] = []
     layouts = context.model.infilling_formats
@@ -52,7 +52,7 @@ def tasks(context: Context) -> list[Task]:
         made.append(
             Task(
                 f"docstrings/{len(made)}",
-                Gap(prefix, suffix, layouts[0]) if layouts else Continuation(prefix),
+                InfillingPrompt(prefix, suffix, layouts[0]) if layouts else TextPrompt(prefix),
                 context.own(DocstringsSettings).max_new_tokens,
                 expected=reference,
                 extract=first_line,

@@ -41,20 +41,20 @@ from codecascade.evaluation.size import Size
 from codecascade.evaluation.statements import Stated
 from codecascade.evaluation.task import (
     Benchmark,
-    Context,
-    Continuation,
-    Gap,
+    EvaluationContext,
+    InfillingPrompt,
     Program,
     Prompt,
     Row,
     Shown,
     Task,
+    TextPrompt,
 )
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
 
 
-def single_line_tasks(context: Context) -> list[Task]:
+def single_line_tasks(context: EvaluationContext) -> list[Task]:
     """Of the published file if it is named, else made of HumanEval's own data: the problems are the same."""
     records = load("infilling_single_line", SINGLE_LINE, context.data, {})
     if any("suffix" in row for _, row in records):
@@ -64,7 +64,7 @@ def single_line_tasks(context: Context) -> list[Task]:
     return infilling_tasks(chosen(problems, context), context)
 
 
-def heldout_tasks(context: Context) -> list[Task]:
+def heldout_tasks(context: EvaluationContext) -> list[Task]:
     """Of the corpus."""
     name = "infilling_heldout"
     problems = heldout_problems(
@@ -76,13 +76,13 @@ def heldout_tasks(context: Context) -> list[Task]:
     return infilling_tasks(problems, context)
 
 
-def chosen(problems: Sequence[InfillingProblem], context: Context) -> list[InfillingProblem]:
+def chosen(problems: Sequence[InfillingProblem], context: EvaluationContext) -> list[InfillingProblem]:
     """The subset that ``infilling.problems`` asks for."""
     return subset(problems, context.own(InfillingTaskSettings).problems, context.seed)
 
 
 def infilling_tasks(
-    problems: Sequence[InfillingProblem], context: Context, *, whole_lines: bool = True
+    problems: Sequence[InfillingProblem], context: EvaluationContext, *, whole_lines: bool = True
 ) -> list[Task]:
     """Each problem in each layout that the model knows, the one that figures are of first.
 
@@ -113,7 +113,7 @@ def infilling_tasks(
 def _prompt(problem: InfillingProblem, layout: str, settings: InfillingTaskSettings) -> Prompt:
     if layout == LEFT_TO_RIGHT:
         return next_line(problem.prefix)
-    return Gap(problem.prefix, problem.suffix, layout, settings.heal)
+    return InfillingPrompt(problem.prefix, problem.suffix, layout, settings.heal)
 
 
 def middle_of(solution: str, *, prefix: str, suffix: str) -> str:
@@ -127,9 +127,9 @@ def middle_of(solution: str, *, prefix: str, suffix: str) -> str:
     return solution[len(prefix) : len(solution) - len(suffix)]
 
 
-def next_line(prefix: str) -> Continuation:
+def next_line(prefix: str) -> TextPrompt:
     """One line after a prefix. What ends inside a line, or before its end, may go on with a line break first."""
-    return Continuation(prefix, ("\n",), stop_after_text=not prefix.endswith("\n"))
+    return TextPrompt(prefix, ("\n",), stop_after_text=not prefix.endswith("\n"))
 
 
 def _programs(problem: InfillingProblem, middle: str) -> Sequence[Program]:
@@ -177,7 +177,7 @@ def infilling_scores(rows: Iterable[Row]) -> dict[str, Scores]:
     return found
 
 
-def infilling_notes(rows: Sequence[Row], context: Context) -> list[str]:
+def infilling_notes(rows: Sequence[Row], context: EvaluationContext) -> list[str]:
     """What the figures are of."""
     layout = rows[0]["format"]
     if layout == LEFT_TO_RIGHT:
@@ -202,7 +202,7 @@ def _published(kind: str) -> Data:
     )
 
 
-def _published_tasks(kind: str, name: str, data: Data, context: Context) -> list[Task]:
+def _published_tasks(kind: str, name: str, data: Data, context: EvaluationContext) -> list[Task]:
     problems = published_problems(load(name, data, context.data, {}), kind)
     return infilling_tasks(chosen(problems, context), context, whole_lines=False)
 
@@ -211,7 +211,7 @@ def _benchmark(
     name: str,
     title: str,
     data: Data | None,
-    tasks: Callable[[Context], list[Task]],
+    tasks: Callable[[EvaluationContext], list[Task]],
     *needs: str,
     metric: str = "pass@1",
     ids: str = "",

@@ -18,7 +18,15 @@ from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.rates import answers, grouped, means
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.size import Size
-from codecascade.evaluation.task import Benchmark, Context, Continuation, Gap, Prompt, Row, Task
+from codecascade.evaluation.task import (
+    Benchmark,
+    EvaluationContext,
+    InfillingPrompt,
+    Prompt,
+    Row,
+    Task,
+    TextPrompt,
+)
 from codecascade.sandbox.outcome import Outcome
 
 DATA = Data(
@@ -32,7 +40,7 @@ _NAMES = {"py": "python", "js": "javascript"}
 _FIELDS = {"name": str, "language": str, "prompt": str, "suffix": str, "canonical_solution": str}
 
 
-def tasks(context: Context) -> list[Task]:
+def tasks(context: EvaluationContext) -> list[Task]:
     """Each line in each layout that the model knows, the one that figures are of first."""
     known = context.model.infilling_formats or (LEFT_TO_RIGHT,)
     formats = sorted(known, key=lambda layout: layout != context.own(InfillingTaskSettings).format)
@@ -73,12 +81,12 @@ def scores(rows: Sequence[Row]) -> dict[str, Scores]:
     return found
 
 
-def _prompt(row: dict[str, Any], layout: str, context: Context) -> Prompt:
+def _prompt(row: dict[str, Any], layout: str, context: EvaluationContext) -> Prompt:
     if layout == LEFT_TO_RIGHT:
         # In most rows the line break before the masked line is in neither the prompt nor the line.
         prompt: str = row["prompt"]
-        return Continuation(prompt if prompt.endswith("\n") else f"{prompt}\n", ("\n",))
-    return Gap(row["prompt"], row["suffix"], layout, context.own(InfillingTaskSettings).heal)
+        return TextPrompt(prompt if prompt.endswith("\n") else f"{prompt}\n", ("\n",))
+    return InfillingPrompt(row["prompt"], row["suffix"], layout, context.own(InfillingTaskSettings).heal)
 
 
 def _judge(line: str) -> Callable[[str, Sequence[Outcome]], Row]:

@@ -20,7 +20,7 @@ from codecascade.evaluation.rates import ratio
 from codecascade.evaluation.scores import Scores, figures
 from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
 from codecascade.evaluation.size import Tokens
-from codecascade.evaluation.task import Benchmark, Context, Row, Scored, Shown
+from codecascade.evaluation.task import Benchmark, EvaluationContext, Row, Scored, Shown
 from codecascade.generation.requests import Scorer, start_id
 from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import generator
@@ -46,7 +46,7 @@ class _Piece:
     first: int
 
 
-def score(context: Context) -> Scored:
+def score(context: EvaluationContext) -> Scored:
     """``loss``, ``bits_per_byte`` and, for a model with infilling tokens, ``infilling_loss``.
 
     Documents are cut after ``validation.characters``, and into windows of the model's context where that is

@@ -26,7 +26,7 @@ from codecascade.evaluation.scores import Scores, key
 from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
 from codecascade.evaluation.size import Tokens
 from codecascade.evaluation.statements import elsewhere, is_papers, stated
-from codecascade.evaluation.task import Benchmark, Context, Continuation, Row, Shown, Task
+from codecascade.evaluation.task import Benchmark, EvaluationContext, Row, Shown, Task, TextPrompt
 from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import generator
 from codecascade.sandbox.outcome import Outcome
@@ -70,12 +70,12 @@ def _cell(length: int, position: float) -> str:
     return f"{length}@{position:g}"
 
 
-def key_tasks(context: Context) -> list[Task]:
+def key_tasks(context: EvaluationContext) -> list[Task]:
     """A task a prompt."""
     return [
         Task(
             problem.task_id,
-            Continuation(problem.prompt, ("\n",)),
+            TextPrompt(problem.prompt, ("\n",)),
             _ANSWER_TOKENS,
             expected=f" {problem.value}",
             judge=partial(_judge, problem.value),
@@ -98,7 +98,7 @@ def key_scores(rows: Iterable[Row]) -> dict[str, Scores]:
     return {"accuracy": means(everything)} | {cell: means(found, part=True) for cell, found in cells.items()}
 
 
-def key_problems(context: Context) -> Iterator[KeyProblem]:
+def key_problems(context: EvaluationContext) -> Iterator[KeyProblem]:
     """``settings.examples`` prompts per length and position; the filler is the same at each position."""
     settings, count = context.own(KeyRetrievalSettings), context.model.count_tokens
     blocks = _blocks(context, max(settings.lengths))
@@ -111,7 +111,7 @@ def key_problems(context: Context) -> Iterator[KeyProblem]:
             yield KeyProblem(f"{length}@{position:g}/{example}", length, position, prompt, value)
 
 
-def _blocks(context: Context, longest: int) -> list[tuple[str, int]]:
+def _blocks(context: EvaluationContext, longest: int) -> list[tuple[str, int]]:
     """Functions of Python files with their tokens, several times what the longest prompt holds."""
     texts: list[str] = []
     size = 0
@@ -128,7 +128,7 @@ def _blocks(context: Context, longest: int) -> list[tuple[str, int]]:
     return [(text, context.model.count_tokens(text)) for text in texts]
 
 
-def _files(context: Context) -> Iterator[str]:
+def _files(context: EvaluationContext) -> Iterator[str]:
     """Python files: of the folder that was named, else of the corpus, else of the standard library."""
     corpus = context.corpus
     if context.data is not None:

@@ -30,7 +30,7 @@ from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.size import Size
 from codecascade.evaluation.statements import Statement, none_of, ours, stated
-from codecascade.evaluation.task import Benchmark, Context, Continuation, Row, Task
+from codecascade.evaluation.task import Benchmark, EvaluationContext, Row, Task, TextPrompt
 from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import generator
 from codecascade.sandbox.outcome import Outcome
@@ -83,7 +83,7 @@ class LccSettings(BenchmarkSettings):
     bucket_tokens: Count = Field(1024, description="width of a bucket of lengths, in words and signs")
 
 
-def tasks(context: Context) -> list[Task]:
+def tasks(context: EvaluationContext) -> list[Task]:
     """The balanced examples of each language, in the order of the data."""
     settings = context.own(LccSettings)
     made = []
@@ -127,7 +127,7 @@ def scores(rows: Sequence[Row]) -> dict[str, Scores]:
     return found
 
 
-def notes(rows: Sequence[Row], context: Context) -> list[str]:
+def notes(rows: Sequence[Row], context: EvaluationContext) -> list[str]:
     """What the model was taken for, and how many files were seen in part."""
     with_or_without = "with" if _is_long(context) else "without"
     why = "" if context.own(LccSettings).long_context is not None else ", by the positions of its context"
@@ -140,7 +140,7 @@ def notes(rows: Sequence[Row], context: Context) -> list[str]:
     return found
 
 
-def _records(context: Context) -> dict[str, list[Record]]:
+def _records(context: EvaluationContext) -> dict[str, list[Record]]:
     """Examples by language: three data sets, one file that names each example's language, or a folder of some."""
     given = context.data
     if given is not None and given.is_file():
@@ -179,7 +179,7 @@ def _of_one_file(records: list[Record], name: str) -> dict[str, list[Record]]:
     return found
 
 
-def _task(task_id: str, language: str, row: dict[str, Any], length: int, context: Context) -> Task:
+def _task(task_id: str, language: str, row: dict[str, Any], length: int, context: EvaluationContext) -> Task:
     text = restored(row["context"])
     text += "" if text.endswith("\n") else "\n"
     line = restored(row["gt"])
@@ -187,7 +187,7 @@ def _task(task_id: str, language: str, row: dict[str, Any], length: int, context
     seen = text if view is None else last_tokens(text, view, context.model.count_tokens)
     return Task(
         task_id,
-        Continuation(seen, ("\n",), beyond_context=view is None),
+        TextPrompt(seen, ("\n",), beyond_context=view is None),
         _MAX_NEW_TOKENS,
         expected=line,
         extract=lambda completion: restored(completion.partition("\n")[0]),
@@ -207,13 +207,13 @@ def _judge(line: str) -> Callable[[str, Sequence[Outcome]], Row]:
     return judge
 
 
-def _is_long(context: Context) -> bool:
+def _is_long(context: EvaluationContext) -> bool:
     """Whether the model had long-context training, as far as is known."""
     said, length = context.own(LccSettings).long_context, context.model.context_length
     return (length is None or length >= _LONG_CONTEXT) if said is None else said
 
 
-def _view(context: Context) -> int | None:
+def _view(context: EvaluationContext) -> int | None:
     """Tokens of a file that the model may see; None for all.
 
     A server takes no more than its context has room for; one that does not tell is taken for one of 16,384 tokens.

@@ -21,7 +21,7 @@ from codecascade.evaluation.drawing import subset
 from codecascade.evaluation.scores import Scores, figures, key
 from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
 from codecascade.evaluation.size import Tokens
-from codecascade.evaluation.task import Benchmark, Context, Row, Scored
+from codecascade.evaluation.task import Benchmark, EvaluationContext, Row, Scored
 from codecascade.generation.requests import start_id
 from codecascade.ground.errors import UserError
 
@@ -55,7 +55,7 @@ def edges(tokens: int) -> list[int]:
     return [*found, tokens]
 
 
-def score(context: Context) -> Scored:
+def score(context: EvaluationContext) -> Scored:
     """``perplexity`` of all tokens, and ``perplexity@<end>`` of those between a stretch's beginning and its end.
 
     Each is the exponential of the mean loss over tokens; intervals are bootstraps over files.
@@ -113,7 +113,7 @@ def scores(rows: Sequence[Row]) -> dict[str, Scores]:
     return found
 
 
-def long_files(context: Context) -> list[LongFile]:
+def long_files(context: EvaluationContext) -> list[LongFile]:
     """Up to ``settings.files`` files of at least ``settings.min_bytes``, chosen by the seed, in their order.
 
     Raises:
@@ -168,7 +168,7 @@ def _ratio(nats: float, count: float) -> float | None:
     return round(nats / count, 4) if count else None
 
 
-def _notes(context: Context, rows: Sequence[Row]) -> list[str]:
+def _notes(context: EvaluationContext, rows: Sequence[Row]) -> list[str]:
     length = context.model.context_length
     beyond = sum(row["tokens"] > length for row in rows) if length else 0
     if not beyond:

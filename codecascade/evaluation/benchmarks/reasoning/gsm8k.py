@@ -21,7 +21,16 @@ from codecascade.evaluation.rates import answers, means
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.size import Size
-from codecascade.evaluation.task import Benchmark, Context, Continuation, Dialogue, Message, Prompt, Row, Task
+from codecascade.evaluation.task import (
+    Benchmark,
+    ChatPrompt,
+    EvaluationContext,
+    Message,
+    Prompt,
+    Row,
+    Task,
+    TextPrompt,
+)
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
 
@@ -90,7 +99,7 @@ class Gsm8kSettings(BenchmarkSettings):
     max_new_tokens: Count = Field(256, description="tokens per answer, at most")
 
 
-def tasks(context: Context) -> list[Task]:
+def tasks(context: EvaluationContext) -> list[Task]:
     """The 1,319 problems of the test set."""
     made: list[Task] = []
     for place, row in load("gsm8k", DATA, context.data, {"question": str, "answer": str}):
@@ -116,7 +125,7 @@ def scores(rows: Sequence[Row]) -> dict[str, Scores]:
     return {"accuracy": means(answers(rows, "passed")["passed"])}
 
 
-def _prompt(question: str, context: Context) -> Prompt:
+def _prompt(question: str, context: EvaluationContext) -> Prompt:
     shots = SHOTS[: context.own(Gsm8kSettings).shots]
     if in_chat(context.settings, context.model):
         turns = [
@@ -124,9 +133,9 @@ def _prompt(question: str, context: Context) -> Prompt:
             for asked, answered in shots
             for message in (Message("user", asked), Message("assistant", answered))
         ]
-        return Dialogue((*turns, Message("user", question)))
+        return ChatPrompt((*turns, Message("user", question)))
     blocks = [f"Q: {asked}\nA: {answered}\n\n" for asked, answered in shots]
-    return Continuation("".join(blocks) + f"Q: {question}\nA:", (_STOP,))
+    return TextPrompt("".join(blocks) + f"Q: {question}\nA:", (_STOP,))
 
 
 def _first_answer(text: str) -> str:

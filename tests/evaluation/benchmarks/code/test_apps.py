@@ -12,7 +12,7 @@ import pytest
 from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.code import apps, apps_programs
 from codecascade.evaluation.scores import figures
-from codecascade.evaluation.task import Context, Continuation, Dialogue, Model, Task
+from codecascade.evaluation.task import ChatPrompt, EvaluationContext, Model, Task, TextPrompt
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.sandbox import Sandbox
@@ -68,9 +68,9 @@ def solve() -> Solve:
 
 
 def test_two_solved_problems_of_the_train_split_are_shown(data: Path) -> None:
-    reads, calls = apps.tasks(Context(EvaluateSettings(), data=data))
+    reads, calls = apps.tasks(EvaluationContext(EvaluateSettings(), data=data))
     assert (reads.task_id, calls.task_id) == ("apps/7", "apps/8")
-    assert isinstance(reads.prompt, Continuation) and reads.prompt.stop == ("```",)
+    assert isinstance(reads.prompt, TextPrompt) and reads.prompt.stop == ("```",)
     first, second, question = reads.prompt.prompt.split("Q: ")[1:]
     assert (
         "needs to read from and write to standard IO. Please wrap your code answer using ```:\nPrint the sum"
@@ -81,15 +81,15 @@ def test_two_solved_problems_of_the_train_split_are_shown(data: Path) -> None:
     )  # the shortest that is Python
     assert "needs to use the provided function signature" in second and second.endswith("return b, a\n```\n")
     assert question.endswith("of two numbers.\nA: ```")
-    assert isinstance(calls.prompt, Continuation)
+    assert isinstance(calls.prompt, TextPrompt)
     assert calls.prompt.prompt.endswith("other order.\n\nclass Solution:\n    def swap(self, a, b):\nA: ```")
     assert "1 2" in reads.test and reads.fields == {"difficulty": "interview"}
 
 
 def test_the_shots_can_be_named_or_left_out(data: Path) -> None:
     def prompt(**settings: Any) -> str:
-        task, _ = apps.tasks(Context(EvaluateSettings(**settings), data=data))
-        assert isinstance(task.prompt, Continuation)
+        task, _ = apps.tasks(EvaluationContext(EvaluateSettings(**settings), data=data))
+        assert isinstance(task.prompt, TextPrompt)
         return task.prompt.prompt
 
     assert prompt(apps={"shots": [3]}).count("Q: ") == 2 and prompt(apps={"shots": []}).count("Q: ") == 1
@@ -100,18 +100,20 @@ def test_the_shots_can_be_named_or_left_out(data: Path) -> None:
 
 
 def test_the_papers_quotes_are_an_option(data: Path) -> None:
-    task, _ = apps.tasks(Context(EvaluateSettings(apps={"fence": "quotes"}), data=data))
-    assert isinstance(task.prompt, Continuation) and task.prompt.stop == ("\n'''",)
+    task, _ = apps.tasks(EvaluationContext(EvaluateSettings(apps={"fence": "quotes"}), data=data))
+    assert isinstance(task.prompt, TextPrompt) and task.prompt.stop == ("\n'''",)
     assert "answer using ''':\n" in task.prompt.prompt and task.prompt.prompt.endswith("\nA: '''")
     assert task.prompt.prompt.count("'''") == 3 * 2 + 2 and "```" not in task.prompt.prompt
 
 
 def test_a_chat_model_is_asked_without_shots(data: Path) -> None:
-    task, _ = apps.tasks(Context(EvaluateSettings(chat="auto"), Model(is_chat=True), data / "test.jsonl"))
-    assert isinstance(task.prompt, Dialogue) and task.prompt.messages[0].content.startswith(
+    task, _ = apps.tasks(
+        EvaluationContext(EvaluateSettings(chat="auto"), Model(is_chat=True), data / "test.jsonl")
+    )
+    assert isinstance(task.prompt, ChatPrompt) and task.prompt.messages[0].content.startswith(
         "Write a python code"
     )
-    told, _ = apps.tasks(Context(EvaluateSettings(chat="always"), Model(), data / "test.jsonl"))
+    told, _ = apps.tasks(EvaluationContext(EvaluateSettings(chat="always"), Model(), data / "test.jsonl"))
     assert told.prompt == task.prompt, "an endpoint does not say that it can"
     assert task.extract("Sure:\n```python\nprint(1)\n```\nIt prints 1.").strip() == "print(1)"
     assert task.extract("'''\nprint(1)\n'''").strip() == "print(1)"
@@ -133,7 +135,7 @@ def test_a_chat_model_is_asked_without_shots(data: Path) -> None:
 def test_answers_that_read_and_print(
     data: Path, solve: Solve, text: str, passed: bool, cases_passed: int, detail: str | None
 ) -> None:
-    task, _ = apps.tasks(Context(EvaluateSettings(), data=data))
+    task, _ = apps.tasks(EvaluationContext(EvaluateSettings(), data=data))
     row = solve(task, text)
     assert (row["passed"], row["cases_passed"], row["cases"]) == (passed, cases_passed, 2)
     assert row["detail"] is None if detail is None else detail in row["detail"]
@@ -152,7 +154,7 @@ def test_answers_that_read_and_print(
     ],
 )
 def test_answers_that_are_called(data: Path, solve: Solve, text: str, cases_passed: int) -> None:
-    _, task = apps.tasks(Context(EvaluateSettings(), data=data))
+    _, task = apps.tasks(EvaluationContext(EvaluateSettings(), data=data))
     row = solve(task, text)
     assert row["cases_passed"] == cases_passed and row["passed"] is (cases_passed == 2)
 
@@ -170,15 +172,15 @@ def test_a_result_that_the_program_makes_up_is_a_wrong_answer(printed: str) -> N
 def test_tuples_in_lists_are_told_from_lists_as_published(data: Path, solve: Solve) -> None:
     cases = {"fn_name": "f", "inputs": [[1]], "outputs": [[[1, 2], [3, 4]]]}
     (data / "test.jsonl").write_text(json.dumps({**CALLS, "input_output": json.dumps(cases)}))
-    (published,) = apps.tasks(Context(EvaluateSettings(), data=data))
-    (ours,) = apps.tasks(Context(EvaluateSettings(apps={"comparison": "tokens"}), data=data))
+    (published,) = apps.tasks(EvaluationContext(EvaluateSettings(), data=data))
+    (ours,) = apps.tasks(EvaluationContext(EvaluateSettings(apps={"comparison": "tokens"}), data=data))
     tuples, lists = ("def f(a):\n    return [(1, 2), (3, 4)]\n", "def f(a):\n    return [[1, 2], [3, 4]]\n")
     assert not solve(published, tuples)["passed"] and solve(ours, tuples)["passed"]
     assert solve(published, lists)["passed"] and solve(ours, lists)["passed"]
 
 
 def test_what_is_expected_never_enters_the_sandbox(data: Path) -> None:
-    for task in apps.tasks(Context(EvaluateSettings(), data=data)):
+    for task in apps.tasks(EvaluationContext(EvaluateSettings(), data=data)):
         assert task.programs is not None
         for program in task.programs("pass"):
             assert "50" not in program.source and '[3], "x"' not in program.source
@@ -189,7 +191,7 @@ def test_as_published_by_default_and_a_stricter_comparison_is_an_option(data: Pa
     row = {**READS, "input_output": json.dumps(cases)}
     (data / "test.jsonl").write_text(json.dumps(row))
     strict, lenient, default = (
-        apps.tasks(Context(EvaluateSettings(**comparison), data=data))[0]
+        apps.tasks(EvaluationContext(EvaluateSettings(**comparison), data=data))[0]
         for comparison in ({"apps": {"comparison": "tokens"}}, {"apps": {"comparison": "apps"}}, {})
     )
     assert not solve(strict, "print(2, 1)")["passed"]
@@ -199,8 +201,8 @@ def test_as_published_by_default_and_a_stricter_comparison_is_an_option(data: Pa
 def test_values_are_compared_as_published_by_default(data: Path, solve: Solve) -> None:
     cases = {"fn_name": "third", "inputs": [[1]], "outputs": [[1 / 3]]}
     (data / "test.jsonl").write_text(json.dumps({**CALLS, "input_output": json.dumps(cases)}))
-    (published,) = apps.tasks(Context(EvaluateSettings(), data=data))
-    (ours,) = apps.tasks(Context(EvaluateSettings(apps={"comparison": "tokens"}), data=data))
+    (published,) = apps.tasks(EvaluationContext(EvaluateSettings(), data=data))
+    (ours,) = apps.tasks(EvaluationContext(EvaluateSettings(apps={"comparison": "tokens"}), data=data))
     near = "def third(a):\n    return 0.33333333\n"
     assert not solve(published, near)["passed"] and solve(ours, near)["passed"]
     assert solve(published, "def third(a):\n    return a / 3\n")["passed"]
@@ -210,7 +212,7 @@ def test_long_integers_and_numbers_as_keys(data: Path, solve: Solve) -> None:
     long = "7" * 6000
     cases = f'{{"fn_name": "f", "inputs": [[{long}], [{{"1": 2}}]], "outputs": [{long}, [{{"2": 1}}]]}}'
     (data / "test.jsonl").write_text(json.dumps({**READS, "input_output": cases}))
-    (task,) = apps.tasks(Context(EvaluateSettings(), data=data))
+    (task,) = apps.tasks(EvaluationContext(EvaluateSettings(), data=data))
     answer = "def f(x):\n    return {v: k for k, v in x.items()} if isinstance(x, dict) else x\n"
     assert solve(task, answer)["passed"]
 
@@ -219,7 +221,7 @@ def test_lines_as_lists_and_problems_without_cases(data: Path, solve: Solve) -> 
     listed = {**READS, "input_output": {"inputs": [["1", "2"]], "outputs": [["2", "1"]]}, "solutions": ""}
     empty = [{**READS, "input_output": text} for text in ("", "{}", '{"inputs": [], "outputs": []}')]
     (data / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [listed, *empty]))
-    (task,) = apps.tasks(Context(EvaluateSettings(), data=data))
+    (task,) = apps.tasks(EvaluationContext(EvaluateSettings(), data=data))
     assert solve(task, "a = input()\nprint(input())\nprint(a)")["passed"] and not task.expected
 
 
@@ -228,7 +230,7 @@ def test_a_file_of_solved_problems_alone_shows_two_and_asks_the_others(tmp_path:
         {**(CALLS if number % 2 else READS), "problem_id": number, "split": "train"} for number in range(5)
     ]
     (tmp_path / "sample.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    tasks = apps.tasks(Context(EvaluateSettings(), data=tmp_path / "sample.jsonl"))
+    tasks = apps.tasks(EvaluationContext(EvaluateSettings(), data=tmp_path / "sample.jsonl"))
     assert [task.task_id for task in tasks] == ["apps/2", "apps/3", "apps/4"]
 
 
@@ -247,7 +249,7 @@ def test_a_file_of_solved_problems_alone_shows_two_and_asks_the_others(tmp_path:
 def test_malformed_lines_are_named(data: Path, change: dict[str, Any], message: str) -> None:
     (data / "test.jsonl").write_text(f"{json.dumps(READS)}\n{json.dumps({**READS, **change})}\n")
     with pytest.raises(UserError, match=message):
-        apps.tasks(Context(EvaluateSettings(), data=data))
+        apps.tasks(EvaluationContext(EvaluateSettings(), data=data))
 
 
 def test_without_a_train_split_the_sentence_says_what_to_do(data: Path) -> None:
@@ -255,7 +257,7 @@ def test_without_a_train_split_the_sentence_says_what_to_do(data: Path) -> None:
     with pytest.raises(
         UserError, match=r"put train.jsonl beside test.jsonl, or show none with apps.shots = \[\]"
     ):
-        apps.tasks(Context(EvaluateSettings(), data=data))
+        apps.tasks(EvaluationContext(EvaluateSettings(), data=data))
 
 
 def test_figures_by_difficulty(data: Path) -> None:

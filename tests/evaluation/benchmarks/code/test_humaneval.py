@@ -10,7 +10,7 @@ import pytest
 
 from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.code.humaneval import STOPS, humaneval_problems, humaneval_tasks
-from codecascade.evaluation.task import Context, Continuation, Dialogue, Model
+from codecascade.evaluation.task import ChatPrompt, EvaluationContext, Model, TextPrompt
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.sandbox import Sandbox
 
@@ -83,23 +83,23 @@ def test_prompts_are_as_they_are_or_as_other_harnesses_have_them(ten_problems: A
     file, known = ten_problems
 
     def prompt(model: Model | None = None, **settings: Any) -> Any:
-        context = Context(EvaluateSettings(**settings), model or Model(), file)
+        context = EvaluationContext(EvaluateSettings(**settings), model or Model(), file)
         return humaneval_tasks(context)[0].prompt
 
     first = next(iter(known))
-    assert prompt() == Continuation(first, STOPS["codex"])
+    assert prompt() == TextPrompt(first, STOPS["codex"])
     assert prompt(humaneval={"strip": True}).prompt == first.rstrip()
     assert (
         "\n@" in prompt(humaneval={"stops": "bigcode"}).stop
         and prompt(humaneval={"stops": "none"}).stop == ()
     )
     chat = Model(is_chat=True)
-    assert isinstance(prompt(chat), Continuation), "a cascade's stages are all asked alike"
+    assert isinstance(prompt(chat), TextPrompt), "a cascade's stages are all asked alike"
     asked = prompt(chat, chat="auto")
-    assert isinstance(asked, Dialogue)
+    assert isinstance(asked, ChatPrompt)
     assert asked.messages[0].content.endswith(f" in a markdown code block:\n```\n{first.strip()}\n```\n")
-    assert asked.prefill.endswith("```python\n") and isinstance(prompt(chat="always"), Dialogue)
-    assert isinstance(prompt(chat="auto"), Continuation)
+    assert asked.prefill.endswith("```python\n") and isinstance(prompt(chat="always"), ChatPrompt)
+    assert isinstance(prompt(chat="auto"), TextPrompt)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_whole_function_in_a_reply_is_a_completion_that_runs(
     ten_problems: Any, sandbox: Any, around: str
 ) -> None:
     file, known = ten_problems
-    context = Context(EvaluateSettings(chat="always"), Model(is_chat=True), file)
+    context = EvaluationContext(EvaluateSettings(chat="always"), Model(is_chat=True), file)
     task = humaneval_tasks(context)[3]
     completion = task.completion(around.format("def add_3(a):\n    return a + 3\n"), "stop")
     [outcome] = sandbox.run_many(task.programs(completion))

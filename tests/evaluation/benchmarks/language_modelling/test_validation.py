@@ -9,7 +9,7 @@ import pytest
 
 from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.language_modelling import validation
-from codecascade.evaluation.task import Context, Model, Scored
+from codecascade.evaluation.task import EvaluationContext, Model, Scored
 from codecascade.ground.errors import UserError
 
 
@@ -32,7 +32,7 @@ class Even:
 
 def run(scorer: Even, corpus: Any, **settings: int) -> Scored:
     model = Model("even", scorer.context_length, tokenizer=scorer.tokenizer, scorer=scorer)
-    return validation.score(Context(EvaluateSettings(validation=settings), model, corpus=corpus))
+    return validation.score(EvaluationContext(EvaluateSettings(validation=settings), model, corpus=corpus))
 
 
 def nats(ids: Sequence[int]) -> float:

@@ -10,7 +10,7 @@ import pytest
 from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.long_context import key_retrieval
 from codecascade.evaluation.benchmarks.long_context.key_retrieval import key_problems
-from codecascade.evaluation.task import Context, Model
+from codecascade.evaluation.task import EvaluationContext, Model
 from codecascade.ground.errors import UserError
 
 SETTINGS = EvaluateSettings(key_retrieval={"lengths": (512, 1024), "positions": (0.0, 0.4), "examples": 3})
@@ -27,7 +27,7 @@ def model(tokenizer: Any) -> Model:
 
 
 def test_prompts_are_python_with_one_key_in_its_place(tokenizer: Any, corpus: Any) -> None:
-    problems = list(key_problems(Context(SETTINGS, model(tokenizer), corpus=corpus)))
+    problems = list(key_problems(EvaluationContext(SETTINGS, model(tokenizer), corpus=corpus)))
     assert [problem.task_id for problem in problems[:3]] == ["512@0/0", "512@0.4/0", "512@0/1"]
     assert len(problems) == 12
     for problem in problems:
@@ -80,15 +80,15 @@ def test_the_filler_may_be_any_folder_of_code(tmp_path: Path, modules: list[str]
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "one.py").write_text(modules[0])
     settings = EvaluateSettings(key_retrieval={"lengths": (512,), "examples": 1})
-    named = [problem.prompt for problem in key_problems(Context(settings, data=tmp_path / "code"))]
+    named = [problem.prompt for problem in key_problems(EvaluationContext(settings, data=tmp_path / "code"))]
     assert len(named) == 3 and all("double_0" in prompt or "Box_0" in prompt for prompt in named)
-    without = [problem.prompt for problem in key_problems(Context(settings))]
+    without = [problem.prompt for problem in key_problems(EvaluationContext(settings))]
     assert len(without) == 3 and not any("double_0" in prompt for prompt in without), "the standard library"
     with pytest.raises(UserError, match="there is no such file or folder"):
-        list(key_problems(Context(settings, data=tmp_path / "none")))
+        list(key_problems(EvaluationContext(settings, data=tmp_path / "none")))
 
 
 def test_no_filler_is_an_error_of_one_sentence(corpus: Any) -> None:
     corpus.texts = ["x = 1\n"]
     with pytest.raises(UserError, match="there are no Python functions"):
-        list(key_problems(Context(SETTINGS, corpus=corpus)))
+        list(key_problems(EvaluationContext(SETTINGS, corpus=corpus)))

@@ -15,7 +15,7 @@ from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.long_context import lcc
 from codecascade.evaluation.running.execution import judged
 from codecascade.evaluation.scores import figures
-from codecascade.evaluation.task import Context, Continuation, Model
+from codecascade.evaluation.task import EvaluationContext, Model, TextPrompt
 from codecascade.ground.errors import UserError
 
 
@@ -56,7 +56,7 @@ def test_the_draw_is_the_seeds(tmp_path: Path) -> None:
     settings = {"lcc": {"bucket_tokens": 20, "examples_per_bucket": 3}}
 
     def ids(seed: int) -> list[str]:
-        context = Context(EvaluateSettings(seed=seed, **settings), data=tmp_path / "python.jsonl")
+        context = EvaluationContext(EvaluateSettings(seed=seed, **settings), data=tmp_path / "python.jsonl")
         return [task.task_id for task in lcc.tasks(context)]
 
     assert ids(1) == ids(1) != ids(2) and len(ids(1)) == 5 * 3
@@ -66,20 +66,20 @@ def test_three_languages_from_a_folder_and_one_file_that_names_them(tmp_path: Pa
     write(tmp_path / "folder/LCC_python/test.jsonl", [row(9)])
     write(tmp_path / "folder/LCC_python/train.jsonl", [row(9), row(9)])
     write(tmp_path / "folder/java_test.jsonl", [row(9), row(9)])
-    tasks = lcc.tasks(Context(EvaluateSettings(), data=tmp_path / "folder"))
+    tasks = lcc.tasks(EvaluationContext(EvaluateSettings(), data=tmp_path / "folder"))
     assert [task.task_id for task in tasks] == ["python/0", "java/0", "java/1"]
     write(tmp_path / "all.jsonl", [row(9, language="csharp"), row(9, language="java")])
-    tasks = lcc.tasks(Context(EvaluateSettings(), data=tmp_path / "all.jsonl"))
+    tasks = lcc.tasks(EvaluationContext(EvaluateSettings(), data=tmp_path / "all.jsonl"))
     assert [task.fields["language"] for task in tasks] == ["csharp", "java"]
     write(tmp_path / "all.jsonl", [row(9, language="csharp"), row(9)])
     with pytest.raises(UserError, match=r"all\.jsonl:2: language: must be one of python, java, csharp"):
-        lcc.tasks(Context(EvaluateSettings(), data=tmp_path / "all.jsonl"))
+        lcc.tasks(EvaluationContext(EvaluateSettings(), data=tmp_path / "all.jsonl"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no data of lcc"):
-        lcc.tasks(Context(EvaluateSettings(), data=tmp_path / "empty"))
+        lcc.tasks(EvaluationContext(EvaluateSettings(), data=tmp_path / "empty"))
     write(tmp_path / "python.jsonl", [{"context": "x"}])
     with pytest.raises(UserError, match=r"python\.jsonl:1: gt: is missing"):
-        lcc.tasks(Context(EvaluateSettings(), data=tmp_path / "python.jsonl"))
+        lcc.tasks(EvaluationContext(EvaluateSettings(), data=tmp_path / "python.jsonl"))
 
 
 @pytest.mark.parametrize(
@@ -92,9 +92,11 @@ def test_how_much_of_a_file_a_model_sees(tmp_path: Path, context_length: int | N
         return len(text.split())
 
     model = Model(context_length=context_length, count_tokens=words)
-    context = Context(EvaluateSettings(lcc={"examples_per_bucket": 1}), model, tmp_path / "python.jsonl")
+    context = EvaluationContext(
+        EvaluateSettings(lcc={"examples_per_bucket": 1}), model, tmp_path / "python.jsonl"
+    )
     long, short = lcc.tasks(context)
-    assert isinstance(long.prompt, Continuation) and isinstance(short.prompt, Continuation)
+    assert isinstance(long.prompt, TextPrompt) and isinstance(short.prompt, TextPrompt)
     assert 0.97 * seen <= words(long.prompt.prompt) <= seen and long.prompt.prompt.endswith("x y\n")
     assert long.fields["cut"] and not short.fields["cut"] and words(short.prompt.prompt) == 50
     kind, note = lcc.notes([{**long.fields}, {**short.fields}], context)
@@ -110,8 +112,8 @@ def test_long_context_training_is_a_setting_and_sees_whole_files(tmp_path: Path,
             context_length=length, count_tokens=lambda text: len(text.split()), tokenizer=long_tokenizer
         )
         settings = EvaluateSettings(lcc={"examples_per_bucket": 1, "long_context": said})
-        task, _ = lcc.tasks(Context(settings, model, tmp_path / "python.jsonl"))
-        assert isinstance(task.prompt, Continuation)
+        task, _ = lcc.tasks(EvaluationContext(settings, model, tmp_path / "python.jsonl"))
+        assert isinstance(task.prompt, TextPrompt)
         return len(task.prompt.prompt.split()), task.prompt.beyond_context
 
     assert seen(16_384, None) == seen(4096, True) == (20_000, True)
@@ -124,7 +126,7 @@ def test_validation_and_test_sets_are_drawn_from(tmp_path: Path) -> None:
     for name, count in (("test", 2), ("valid", 3), ("train", 9)):
         write(tmp_path / f"LCC_python/{name}.jsonl", [row(9)] * count)
         write(tmp_path / f"java_{name}.jsonl", [row(9)] * count)
-    ids = [task.task_id for task in lcc.tasks(Context(EvaluateSettings(), data=tmp_path))]
+    ids = [task.task_id for task in lcc.tasks(EvaluationContext(EvaluateSettings(), data=tmp_path))]
     assert ids == [f"{language}/{number}" for language in ("python", "java") for number in range(5)]
 
 
@@ -152,8 +154,8 @@ def test_exact_match_is_of_tokens(line: str, same: list[str], other: list[str]) 
 def test_a_context_that_holds_no_more_than_an_answer(tmp_path: Path) -> None:
     write(tmp_path / "python.jsonl", [row(500)])
     model = Model(context_length=100, count_tokens=lambda text: len(text.split()) + 1)
-    (task,) = lcc.tasks(Context(EvaluateSettings(), model, tmp_path / "python.jsonl"))
-    assert isinstance(task.prompt, Continuation) and not task.prompt.prompt.strip() and task.fields["cut"]
+    (task,) = lcc.tasks(EvaluationContext(EvaluateSettings(), model, tmp_path / "python.jsonl"))
+    assert isinstance(task.prompt, TextPrompt) and not task.prompt.prompt.strip() and task.fields["cut"]
 
 
 def test_the_next_line_by_three_scores(tmp_path: Path) -> None:
@@ -161,9 +163,9 @@ def test_the_next_line_by_three_scores(tmp_path: Path) -> None:
         tmp_path / "python.jsonl",
         [{"context": 'a = "<STR_LIT:b>"', "gt": "return  <NUM_LIT> + <NUM_LIT:2>"}] * 2,
     )
-    context = Context(EvaluateSettings(), data=tmp_path / "python.jsonl")
+    context = EvaluationContext(EvaluateSettings(), data=tmp_path / "python.jsonl")
     one, other = lcc.tasks(context)
-    assert one.prompt == Continuation('a = "b"\n', ("\n",)) and one.expected == "return  0 + 2"
+    assert one.prompt == TextPrompt('a = "b"\n', ("\n",)) and one.expected == "return  0 + 2"
     rows = [
         {
             "task_id": one.task_id,

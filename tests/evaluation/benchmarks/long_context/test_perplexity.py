@@ -11,7 +11,7 @@ import pytest
 
 from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.long_context import perplexity
-from codecascade.evaluation.task import Context, Model
+from codecascade.evaluation.task import EvaluationContext, Model
 from codecascade.ground.errors import UserError
 
 
@@ -29,9 +29,9 @@ class Halving:
 
 def context(
     tokenizer: Any, scorer: Any, data: Path | None = None, corpus: Any = None, **settings: Any
-) -> Context:
+) -> EvaluationContext:
     model = Model(context_length=1500, tokenizer=tokenizer, scorer=scorer)
-    return Context(EvaluateSettings(perplexity=settings), model, data, corpus)
+    return EvaluationContext(EvaluateSettings(perplexity=settings), model, data, corpus)
 
 
 @pytest.fixture

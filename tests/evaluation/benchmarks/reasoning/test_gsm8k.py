@@ -11,7 +11,7 @@ from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.reasoning import gsm8k
 from codecascade.evaluation.running.execution import judged
 from codecascade.evaluation.scores import figures
-from codecascade.evaluation.task import Context, Continuation, Dialogue, Model, Task
+from codecascade.evaluation.task import ChatPrompt, EvaluationContext, Model, Task, TextPrompt
 from codecascade.ground.errors import UserError
 
 ROWS = [
@@ -33,12 +33,12 @@ def passed(task: Task, text: str) -> bool:
 
 
 def test_eight_examples_and_a_question(data: Path) -> None:
-    boxes, _ = gsm8k.tasks(Context(EvaluateSettings(), data=data))
-    assert isinstance(boxes.prompt, Continuation) and boxes.prompt.stop == ("\nQ:",)
+    boxes, _ = gsm8k.tasks(EvaluationContext(EvaluateSettings(), data=data))
+    assert isinstance(boxes.prompt, TextPrompt) and boxes.prompt.stop == ("\nQ:",)
     assert boxes.prompt.prompt.count("Q: ") == 9 and boxes.prompt.prompt.count("The answer is") == 8
     assert boxes.prompt.prompt.endswith("\n\nQ: How many are 2 boxes of 600?\nA:")
-    (few, _) = gsm8k.tasks(Context(EvaluateSettings(gsm8k={"shots": 2}), data=data))
-    assert isinstance(few.prompt, Continuation) and few.prompt.prompt.count("Q: ") == 3
+    (few, _) = gsm8k.tasks(EvaluationContext(EvaluateSettings(gsm8k={"shots": 2}), data=data))
+    assert isinstance(few.prompt, TextPrompt) and few.prompt.prompt.count("Q: ") == 3
 
 
 def test_the_examples_are_right() -> None:
@@ -52,9 +52,9 @@ def test_the_examples_are_right() -> None:
 
 
 def test_a_chat_model_gets_the_examples_as_turns(data: Path) -> None:
-    task, _ = gsm8k.tasks(Context(EvaluateSettings(chat="auto"), Model(is_chat=True), data))
-    assert isinstance(task.prompt, Dialogue)
-    told, _ = gsm8k.tasks(Context(EvaluateSettings(chat="always"), Model(), data))
+    task, _ = gsm8k.tasks(EvaluationContext(EvaluateSettings(chat="auto"), Model(is_chat=True), data))
+    assert isinstance(task.prompt, ChatPrompt)
+    told, _ = gsm8k.tasks(EvaluationContext(EvaluateSettings(chat="always"), Model(), data))
     assert told.prompt == task.prompt, "an endpoint does not say that it can"
     assert [message.role for message in task.prompt.messages] == ["user", "assistant"] * 8 + ["user"]
 
@@ -72,12 +72,12 @@ def test_a_chat_model_gets_the_examples_as_turns(data: Path) -> None:
     ],
 )
 def test_answers(data: Path, text: str, right: bool) -> None:
-    task, _ = gsm8k.tasks(Context(EvaluateSettings(), data=data))
+    task, _ = gsm8k.tasks(EvaluationContext(EvaluateSettings(), data=data))
     assert passed(task, text) is right
 
 
 def test_the_references_are_right_answers_and_the_figure_is_a_share(data: Path) -> None:
-    context = Context(EvaluateSettings(), data=data)
+    context = EvaluationContext(EvaluateSettings(), data=data)
     tasks = gsm8k.tasks(context)
     assert all(passed(task, task.expected) for task in tasks)
     rows = [{"task_id": task.task_id, "passed": place == 0} for place, task in enumerate(tasks)]
@@ -88,4 +88,4 @@ def test_an_answer_without_its_mark_is_named(data: Path) -> None:
     with open(data / "test.jsonl", "a") as file:
         file.write(json.dumps({"question": "What?", "answer": "7"}) + "\n")
     with pytest.raises(UserError, match=r"test\.jsonl:3: answer: must end in #### and a number"):
-        gsm8k.tasks(Context(EvaluateSettings(), data=data))
+        gsm8k.tasks(EvaluationContext(EvaluateSettings(), data=data))

@@ -1,27 +1,34 @@
-"""A model in memory answers questions that are text: prompts become ids here, and only here."""
+"""The backend of a model in memory: prompts that are text become token ids here, and only here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from codecascade.generation.backend import Answer, Continuation, Dialogue, Gap, Prompt, Question
+from codecascade.generation.backend import (
+    ChatPrompt,
+    InfillingPrompt,
+    Prompt,
+    TextCompletion,
+    TextPrompt,
+    TextRequest,
+)
 from codecascade.generation.requests import (
     Generator,
     Request,
-    Sampling,
+    SamplingParams,
     chat_request,
     completion_request,
     infilling_request,
 )
 from codecascade.tokens.tokenizer import Tokenizer
 
-_QUESTIONS = 512
+_REQUESTS = 512
 """Prompts held as ids at a time, so that the number of a benchmark's problems bounds nothing."""
 
 
 class LocalBackend:
-    """Answers with a generator; see :class:`~codecascade.generation.backend.Backend`.
+    """Completes text with a generator; see :class:`~codecascade.generation.backend.Backend`.
 
     Args:
         about: what :meth:`describe` tells.
@@ -51,15 +58,15 @@ class LocalBackend:
     def describe(self) -> dict[str, str]:
         return dict(self._about)
 
-    def answer(self, questions: Sequence[Question]) -> Iterator[Answer]:
-        """Samples as they end; prompts of like length are asked together, the longest first."""
-        order = sorted(range(len(questions)), key=lambda place: -_size(questions[place].prompt))
-        for start in range(0, len(order), _QUESTIONS):
-            places = order[start : start + _QUESTIONS]
-            requests = [request(self.generator.tokenizer, questions[place]) for place in places]
-            for completion in self.generator.generate(requests):
-                yield Answer(
-                    places[completion.request],
+    def complete(self, requests: Sequence[TextRequest]) -> Iterator[TextCompletion]:
+        """Samples as they end; prompts of like length are batched together, the longest first."""
+        order = sorted(range(len(requests)), key=lambda index: -_size(requests[index].prompt))
+        for start in range(0, len(order), _REQUESTS):
+            indices = order[start : start + _REQUESTS]
+            encoded = [encode_request(self.generator.tokenizer, requests[index]) for index in indices]
+            for completion in self.generator.generate(encoded):
+                yield TextCompletion(
+                    indices[completion.request],
                     completion.sample,
                     completion.text,
                     completion.finish_reason,
@@ -68,18 +75,18 @@ class LocalBackend:
                 )
 
 
-def request(tokenizer: Tokenizer, question: Question) -> Request:
-    """A question in ids.
+def encode_request(tokenizer: Tokenizer, request: TextRequest) -> Request:
+    """A request that is text, in token ids.
 
     Raises:
         UserError: the model can't infill, or not in this layout, or has no chat format.
     """
-    made = _request(tokenizer, question.prompt, question.sampling)
-    return replace(made, samples=len(question.numbers), numbers=question.numbers)
+    made = _encode_prompt(tokenizer, request.prompt, request.sampling)
+    return replace(made, samples=len(request.numbers), numbers=request.numbers)
 
 
-def _request(tokenizer: Tokenizer, prompt: Prompt, sampling: Sampling) -> Request:
-    if isinstance(prompt, Continuation):
+def _encode_prompt(tokenizer: Tokenizer, prompt: Prompt, sampling: SamplingParams) -> Request:
+    if isinstance(prompt, TextPrompt):
         made = completion_request(
             tokenizer,
             prompt.prompt,
@@ -89,7 +96,7 @@ def _request(tokenizer: Tokenizer, prompt: Prompt, sampling: Sampling) -> Reques
             stop_after_text=prompt.stop_after_text,
         )
         return replace(made, beyond_context=prompt.beyond_context)
-    if isinstance(prompt, Gap):
+    if isinstance(prompt, InfillingPrompt):
         return infilling_request(
             tokenizer,
             prompt.prefix,
@@ -104,10 +111,10 @@ def _request(tokenizer: Tokenizer, prompt: Prompt, sampling: Sampling) -> Reques
 
 def _size(prompt: Prompt) -> int:
     """Characters, for an order."""
-    if isinstance(prompt, Continuation):
+    if isinstance(prompt, TextPrompt):
         return len(prompt.prompt)
-    if isinstance(prompt, Gap):
+    if isinstance(prompt, InfillingPrompt):
         return len(prompt.prefix) + len(prompt.suffix)
-    if isinstance(prompt, Dialogue):
+    if isinstance(prompt, ChatPrompt):
         return sum(len(message.content) for message in prompt.messages)
     raise AssertionError(prompt)

@@ -1,4 +1,4 @@
-"""A model that the user names, loaded to answer questions, with what tells it from another."""
+"""Loads the model that the user names as a backend, with what tells it from another."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from pathlib import Path
 
 import huggingface_hub
 
-from codecascade.generation.answers import LocalBackend
 from codecascade.generation.engine.engine import load_generator
+from codecascade.generation.local_backend import LocalBackend
 from codecascade.ground.choices import Precision
 from codecascade.ground.files import digest_of
 from codecascade.model.gguf import read_gguf_quantisation
 from codecascade.model.sources import resolve
 
 
-def loaded_backend(
+def load_backend(
     model: str,
     *,
     name: str | None = None,

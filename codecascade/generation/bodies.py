@@ -1,0 +1,67 @@
+"""The HTTP requests that ask an OpenAI-compatible server for a sample.
+
+Prompts go as text: a :class:`TextPrompt` to ``/v1/completions``, an :class:`InfillingPrompt` there too, with its
+``suffix``, a :class:`ChatPrompt` to ``/v1/chat/completions``.
+
+White space at the end of a prompt is a token of its own that models hardly ever saw there (theirs holds the indent,
+too), and no server heals it. So it is not sent: the answer has to begin with it. Where it does not, the prompt is
+sent whole. A prompt that says ``heal=False`` is sent whole at once.
+"""
+
+from __future__ import annotations
+
+from codecascade.generation.backend import ChatPrompt, InfillingPrompt, Prompt, TextPrompt, TextRequest
+from codecascade.generation.replies import Body
+from codecascade.ground.seeds import draw
+
+
+def http_request(
+    model: str, request: TextRequest, number: int, owed: str
+) -> tuple[str, Body, tuple[str, ...]]:
+    """Path, body and the stop strings that end the text; the prompt is sent without ``owed``, its end.
+
+    Args:
+        model: the name by which the server knows it.
+        number: of the sample.
+    """
+    prompt, sampling = request.prompt, request.sampling
+    body: Body = {
+        "model": model,
+        "max_tokens": sampling.max_new_tokens + len(owed),
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": _seed(sampling.seed, number),
+    }
+    if isinstance(prompt, ChatPrompt):
+        messages = [{"role": each.role, "content": each.content} for each in prompt.messages]
+        return "/v1/chat/completions", {**body, "messages": messages}, ()
+    if isinstance(prompt, TextPrompt):
+        body["prompt"] = prompt.prompt.removesuffix(owed)
+    else:
+        assert isinstance(prompt, InfillingPrompt)
+        body |= {"prompt": prompt.prefix, "suffix": prompt.suffix}
+    if prompt.stop and not stops_after_text(prompt):
+        body["stop"] = list(prompt.stop)
+    return "/v1/completions", body, prompt.stop
+
+
+def trailing_space(prompt: Prompt) -> str:
+    """The white space at the end of a text prompt, which the completion can begin with instead.
+
+    "" where that would not do: nothing else is there, or a stop string would end the completion in it. Or where the
+    prompt is to be sent as it is.
+    """
+    if not isinstance(prompt, TextPrompt) or not prompt.heal:
+        return ""
+    end = prompt.prompt[len(prompt.prompt.rstrip()) :]
+    return "" if end == prompt.prompt or any(stop in end for stop in prompt.stop) else end
+
+
+def stops_after_text(prompt: Prompt) -> bool:
+    """Whether stop strings count only behind some text, which no server can be asked for."""
+    return isinstance(prompt, TextPrompt) and prompt.stop_after_text
+
+
+def _seed(seed: int, number: int) -> int:
+    """A seed of each sample's own, as small as servers take."""
+    return draw(seed, number, size=4) & 0x7FFFFFFF
