@@ -1,6 +1,7 @@
 """A tiny run of several ranks, of which the first dies after step 7 and is started again by torchrun.
 
-``torchrun --max-restarts 1 restarted_run.py FOLDER``. The newest checkpoint is damaged before the second start.
+``torchrun --max-restarts 3 restarted_run.py FOLDER``. The newest checkpoint is damaged before the second start;
+further starts go on undisturbed.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from tiny_run import tiny_settings, tiny_train
 from codecascade.training.logs import StepReport
 from codecascade.training.parallel import join_world
 
-SECOND = os.environ["TORCHELASTIC_RESTART_COUNT"] == "1"
+ATTEMPT = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
 
 
 def die(report: StepReport) -> None:
-    if report.step == 7 and not SECOND:
+    if report.step == 7 and ATTEMPT == 0:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -30,10 +31,10 @@ def main() -> None:
     torch.set_num_threads(1)
     logging.basicConfig(level=logging.WARNING)
     folder = Path(sys.argv[1])
-    if SECOND and os.environ["RANK"] == "0":
+    if ATTEMPT == 1 and os.environ["RANK"] == "0":
         newest = max((folder / "checkpoints").glob("step-*"))
         (newest / "tensors" / "__1_0.distcp").write_bytes(b"torn")
-    if SECOND and os.environ["RANK"] == "1":
+    if ATTEMPT == 1 and os.environ["RANK"] == "1":
         time.sleep(2)  # so that the first rank looks for its address before it has a new one
     join_world()
     tiny_train(folder, tiny_settings(steps=9), progress=die)
