@@ -10,6 +10,7 @@ import gguf
 import numpy as np
 import pytest
 import torch
+from raw_gguf import gguf_name
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from codecascade.ground.errors import UserError
@@ -116,29 +117,6 @@ def quantised(kind: Type, rows: int, columns: int, seed: int) -> tuple[np.ndarra
 
 
 # ---------------------------------------------------------------- writing a file
-
-NAMES = {
-    "model.embed_tokens": "token_embd",
-    "model.norm": "output_norm",
-    "lm_head": "output",
-    "input_layernorm": "attn_norm",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "post_attention_layernorm": "ffn_norm",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
-
-
-def gguf_name(name: str) -> str:
-    stem, kind = name.rsplit(".", 1)
-    if stem.startswith("model.layers."):
-        _, _, layer, rest = stem.split(".", 3)
-        return f"blk.{layer}.{NAMES[rest]}.{kind}"
-    return f"{NAMES[stem]}.{kind}"
 
 
 def interleaved(weights: np.ndarray, heads: int) -> np.ndarray:

@@ -26,6 +26,7 @@ from raw_gguf import (
     RawGguf,
     RawTensor,
     array,
+    gguf_name,
     plain,
     text,
     value,
@@ -75,25 +76,7 @@ def sound(make_model: Callable[..., Llama], byte_tokenizer: Tokenizer) -> RawGgu
     """A file that loads."""
     model = make_model(vocab_size=300)
     names = sorted(byte_tokenizer.vocabulary, key=byte_tokenizer.vocabulary.__getitem__)
-    tables = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
-    layer = {
-        "input_layernorm": "attn_norm",
-        "self_attn.q_proj": "attn_q",
-        "self_attn.k_proj": "attn_k",
-        "self_attn.v_proj": "attn_v",
-        "self_attn.o_proj": "attn_output",
-        "post_attention_layernorm": "ffn_norm",
-        "mlp.gate_proj": "ffn_gate",
-        "mlp.up_proj": "ffn_up",
-        "mlp.down_proj": "ffn_down",
-    }
-    tensors = []
-    for name, weights in model.state_dict().items():
-        stem = name.removesuffix(".weight")
-        if stem.startswith("model.layers."):
-            _, _, number, rest = stem.split(".", 3)
-            stem = f"blk.{number}.{layer[rest]}"
-        tensors.append(RawTensor.of(f"{tables.get(stem, stem)}.weight", weights.numpy()))
+    tensors = [RawTensor.of(gguf_name(name), weights.numpy()) for name, weights in model.state_dict().items()]
     special = byte_tokenizer.special_ids
     keys: dict[str, Any] = {
         "general.architecture": "llama",
