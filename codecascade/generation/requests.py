@@ -24,16 +24,21 @@ class SamplingParams:
     """How tokens are chosen: ``temperature`` 0 takes the likeliest, else the nucleus of mass ``top_p`` is sampled.
 
     Equal ``seed`` and sample number give equal draws, whatever else is in the batch.
+
+    Attributes:
+        max_new_tokens: 0 reads the prompt only, so that it is in the prefix cache.
+        logprobs: with each token, the log-probabilities of so many of the likeliest; None for none at all.
     """
 
     max_new_tokens: int = 256
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+    logprobs: int | None = None
 
     def __post_init__(self) -> None:
-        if self.max_new_tokens < 1:
-            raise UserError(f"must be at least 1 (got {self.max_new_tokens})", key="max_new_tokens")
+        if self.max_new_tokens < 0:
+            raise UserError(f"must be at least 0 (got {self.max_new_tokens})", key="max_new_tokens")
         if self.temperature < 0:
             raise UserError(f"must be 0 or more (got {self.temperature})", key="temperature")
         if not 0 < self.top_p <= 1:
