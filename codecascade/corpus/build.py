@@ -29,14 +29,14 @@ import pyarrow.parquet as pq
 import codecascade
 from codecascade.corpus.corpus import is_corpus
 from codecascade.corpus.documents import KINDS
-from codecascade.corpus.engines.local import Engine, LocalEngine
-from codecascade.corpus.engines.parts import Parts, make_part, read_arrow, write_arrow, write_plan
-from codecascade.corpus.manifest import FORMAT, NAME, Count, Manifest, read_manifest
+from codecascade.corpus.engines.local import BuildEngine, LocalEngine
+from codecascade.corpus.engines.parts import BuildParts, make_part, read_arrow, write_arrow, write_plan
+from codecascade.corpus.manifest import FORMAT, NAME, DocumentCount, Manifest, read_manifest
 from codecascade.corpus.output.datasheet import datasheet
-from codecascade.corpus.output.dropped import Dropped, by_step, in_words
-from codecascade.corpus.output.page import page
+from codecascade.corpus.output.dropped import Dropped, by_step, frequent_reasons
+from codecascade.corpus.output.heldout import choose_heldout
+from codecascade.corpus.output.page import corpus_page
 from codecascade.corpus.output.shards import write_shard, write_shard_plan
-from codecascade.corpus.output.split import choose_heldout
 from codecascade.corpus.output.summary import (
     benchmark_matches,
     cluster_sizes,
@@ -45,13 +45,13 @@ from codecascade.corpus.output.summary import (
     step_manifests,
 )
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.corpus.sources.candidates import FIND, listed
+from codecascade.corpus.sources.candidates import FIND, candidate_table
+from codecascade.corpus.sources.find import find_candidates, source_address, source_title
 from codecascade.corpus.sources.sampling import STEP as CHOOSE
 from codecascade.corpus.sources.sampling import check_languages, choose, total_size
-from codecascade.corpus.sources.table import find, place, title
-from codecascade.corpus.steps.decontamination import NO_BENCHMARKS, Benchmarks, BenchmarkTexts
+from codecascade.corpus.steps.decontamination import NO_BENCHMARKS, BenchmarkIndex, BenchmarkTexts
 from codecascade.corpus.steps.exact_dedup import STEP as EXACT
-from codecascade.corpus.steps.exact_dedup import exact_duplicates, ranks, resolved
+from codecascade.corpus.steps.exact_dedup import exact_duplicates, preference_ranks, resolve_chains
 from codecascade.corpus.steps.near import REMOVED
 from codecascade.corpus.steps.near import STEP as NEAR
 from codecascade.corpus.steps.step import Tally
@@ -61,7 +61,7 @@ from codecascade.ground.locks import FolderLock
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[str, int, int], None]
+BuildProgress = Callable[[str, int, int], None]
 """Called with a step (``find``, ``read``, ``deduplicate``, ``write``, ``nothing to do``), the bytes done and all."""
 
 _REQUEST, _NEAR = "request.txt", "near.arrow"
@@ -73,8 +73,8 @@ def build_corpus(
     settings: CorpusSettings,
     *,
     benchmarks: BenchmarkTexts = NO_BENCHMARKS,
-    engine: Engine | None = None,
-    progress: Progress | None = None,
+    engine: BuildEngine | None = None,
+    progress: BuildProgress | None = None,
 ) -> Manifest:
     """Make the corpus folder ``out`` of the sources: shards, ``manifest.json``, ``dropped.parquet``, ``README.md``,
     ``corpus.html``.
@@ -83,10 +83,10 @@ def build_corpus(
     and was made of the same input, nothing is done. What a killed build had done is not done again.
 
     Args:
-        sources: see :func:`codecascade.corpus.sources.table.find`.
+        sources: see :func:`codecascade.corpus.sources.find.find_candidates`.
         benchmarks: prompts and solutions to keep out, by the name that the manifest will show.
         engine: who does the work; none: this process alone.
-        progress: see :data:`Progress`.
+        progress: see :data:`BuildProgress`.
 
     Raises:
         UserError: a source is missing, nothing in the sources is usable, ``out`` holds something else, another
@@ -100,7 +100,9 @@ def build_corpus(
     request = request_fingerprint(sources, settings)
     gone = Dropped()
     report("find", 0, 0)
-    candidates = listed(candidate for source in sources for candidate in find(source, gone))
+    candidates = candidate_table(
+        candidate for source in sources for candidate in find_candidates(source, gone)
+    )
     check_languages(settings, candidates)
     inputs = _inputs_fingerprint(request, benchmarks, candidates)
     if (made := _made_before(out)) is not None and made.inputs == inputs:
@@ -121,7 +123,7 @@ def build_corpus(
         if not count:
             _nothing_left(work, gone.table(), sources)
         _reported(engine.run(make_part, work, range(count)), "read", total_size(chosen), report)
-        parts = Parts(work)
+        parts = BuildParts(work)
         tally.update(parts.tally)
         columns = ("path", "repository", "language", "license", "kind", "id")
         documents = pa.table({name: parts.column(name) for name in columns} | {"bytes": _sizes(parts)})
@@ -132,22 +134,22 @@ def build_corpus(
         kept = np.setdiff1d(np.arange(len(documents)), np.asarray(removed["removed"]))
         staying = documents.take(kept)
         split = choose_heldout(staying, settings.heldout_share)
-        heldout = split.holds_out(staying["repository"], staying["path"])
+        heldout = split.is_heldout(staying["repository"], staying["path"])
         sizes = np.asarray(staying["bytes"])
         shards = write_shard_plan(work, parts, kept, heldout, sizes, settings.shard_bytes)
         _reported(engine.run(write_shard, work, range(shards)), "write", int(sizes.sum()), report)
 
         left_out = pa.concat_tables([gone.table(), parts.dropped(), removed_rows(documents, removed, exact)])
         reasons = by_step(left_out)
-        index = Benchmarks(benchmarks.texts, settings.benchmark_overlap)
+        index = BenchmarkIndex(benchmarks.texts, settings.benchmark_overlap)
         manifest = Manifest(
             versions=_versions(),
-            sources=[title(source) for source in sources],
+            sources=[source_title(source) for source in sources],
             settings=settings,
             request=request,
             inputs=inputs,
-            candidates=Count(documents=len(candidates), bytes=total_size(candidates)),
-            chosen=Count(documents=len(chosen), bytes=total_size(chosen)),
+            candidates=DocumentCount(documents=len(candidates), bytes=total_size(candidates)),
+            chosen=DocumentCount(documents=len(chosen), bytes=total_size(chosen)),
             steps=step_manifests(tally, reasons),
             splits={
                 "train": split_manifest(staying.filter(pa.array(~heldout))),
@@ -177,7 +179,7 @@ def request_fingerprint(sources: Sequence[str], settings: CorpusSettings) -> str
     A run that goes on compares it with ``Manifest.request``: its corpus must not change because a package was
     installed, or a benchmark fetched, in between.
     """
-    return _fingerprint([str(FORMAT), settings.model_dump_json(), *map(place, sources)])
+    return _fingerprint([str(FORMAT), settings.model_dump_json(), *map(source_address, sources)])
 
 
 def _free(out: Path) -> Path:
@@ -220,27 +222,34 @@ def _begin(work: Path, inputs: str) -> None:
 
 def _nothing_left(work: Path, left_out: pa.Table, sources: Sequence[str]) -> None:
     shutil.rmtree(work)
-    raise UserError(f"nothing here can become a document ({in_words(left_out)})", file=", ".join(sources))
+    raise UserError(
+        f"nothing here can become a document ({frequent_reasons(left_out)})", file=", ".join(sources)
+    )
 
 
-def _reported(done: Iterable[int], step: str, total: int, report: Progress) -> None:
+def _reported(done: Iterable[int], step: str, total: int, report: BuildProgress) -> None:
     so_far = 0
     for size in done:
         so_far += size
         report(step, so_far, total)
 
 
-def _sizes(parts: Parts) -> pa.Array:
+def _sizes(parts: BuildParts) -> pa.Array:
     return pc.cast(pc.binary_length(parts.column("text")), pa.int64())
 
 
 def _duplicates(
-    work: Path, documents: pa.Table, parts: Parts, settings: CorpusSettings, engine: Engine, tally: Tally
+    work: Path,
+    documents: pa.Table,
+    parts: BuildParts,
+    settings: CorpusSettings,
+    engine: BuildEngine,
+    tally: Tally,
 ) -> tuple[pa.Table, int]:
     """Which documents go for which others (as :data:`codecascade.corpus.steps.near.REMOVED`), and how many first ones
     are exact copies."""
-    places = ranks(*(documents[name] for name in ("kind", "license", "repository", "path")))
-    exact = exact_duplicates(documents["id"], places)
+    ranks = preference_ranks(*(documents[name] for name in ("kind", "license", "repository", "path")))
+    exact = exact_duplicates(documents["id"], ranks)
     rest = np.setdiff1d(np.arange(len(documents)), np.asarray(exact["removed"]))
     tally.add(EXACT, documents.take(rest), documents["bytes"].take(rest))
     near = REMOVED.empty_table()
@@ -250,23 +259,28 @@ def _duplicates(
             found = [near]
             for kind in KINDS:  # prose stays beside the page that it was taken from, as Table 1 wants both
                 own = rest[np.asarray(pc.equal(kinds, kind))]
-                found.append(engine.near_duplicates(parts, own, places[own], settings.near_threshold, work))
+                found.append(engine.near_duplicates(parts, own, ranks[own], settings.near_threshold, work))
             write_arrow(work / _NEAR, pa.concat_tables(found))
         near = read_arrow(work / _NEAR)
         rest = np.setdiff1d(rest, np.asarray(near["removed"]))
         tally.add(NEAR, documents.take(rest), documents["bytes"].take(rest))
-    return resolved(exact, near), len(exact)
+    return resolve_chains(exact, near), len(exact)
 
 
 def _finish(
-    folder: Path, manifest: Manifest, left_out: pa.Table, staying: pa.Table, parts: Parts, removed: pa.Table
+    folder: Path,
+    manifest: Manifest,
+    left_out: pa.Table,
+    staying: pa.Table,
+    parts: BuildParts,
+    removed: pa.Table,
 ) -> None:
     """Everything beside the shards; the manifest comes last, and says that the folder is whole."""
     rows = left_out.drop(["beginning"])
     with atomic_file(folder / "dropped.parquet") as temporary:
         pq.write_table(rows, temporary, compression="zstd")
     atomic_write(folder / "README.md", datasheet(manifest))
-    atomic_write(folder / "corpus.html", page(manifest, left_out, staying, parts, removed))
+    atomic_write(folder / "corpus.html", corpus_page(manifest, left_out, staying, parts, removed))
     write_json(folder / NAME, manifest.model_dump(mode="json"))
 
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from codecascade.corpus.documents import KINDS, Document
-from codecascade.corpus.manifest import NAME, Count, Manifest, read_manifest
+from codecascade.corpus.manifest import NAME, DocumentCount, Manifest, read_manifest
 from codecascade.ground.errors import UserError
 
 SplitName = Literal["train", "heldout"]
@@ -74,7 +74,7 @@ class Corpus:
                 for language, count in languages.items()
                 if source in (kind, language)
             ),
-            Count(),
+            DocumentCount(),
         )
         return DocumentTable(
             sorted(self.path.joinpath(split).glob("*.parquet")),
@@ -134,8 +134,8 @@ class DocumentTable(Sequence[Document]):
             return [self[i] for i in range(*index.indices(len(self)))]
         row = self._rows[index]
         group = int(np.searchsorted(self._starts, row, "right")) - 1
-        place = int(row - self._starts[group])
-        return Document(*(column[place].as_py() for column in self._columns(group)))
+        position = int(row - self._starts[group])
+        return Document(*(column[position].as_py() for column in self._columns(group)))
 
     def __iter__(self) -> Iterator[Document]:
         return (self[index] for index in range(len(self)))
@@ -172,7 +172,7 @@ def sample_texts(corpus: Corpus, kinds: Sequence[str], characters: int) -> list[
     """Training documents of these kinds, evenly from the whole corpus, of about so many characters in all."""
     tables = [corpus.documents("train", kind) for kind in kinds]
     step = max(1, round(sum(table.total_bytes for table in tables) / characters))
-    return [table[place].text for table in tables for place in range(0, len(table), step)]
+    return [table[position].text for table in tables for position in range(0, len(table), step)]
 
 
 @contextmanager

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from codecascade.ground.seeds import draw
 
-Kind = Literal["code", "natural_language_code", "natural_language"]
-KINDS: tuple[Kind, ...] = ("code", "natural_language_code", "natural_language")
+DocumentKind = Literal["code", "natural_language_code", "natural_language"]
+KINDS: tuple[DocumentKind, ...] = ("code", "natural_language_code", "natural_language")
 """Table 1 of the paper: code, natural language related to code, natural language."""
 
 _WHITE_SPACE = b" \t\n\r\f\v"
@@ -29,7 +29,7 @@ class Document(NamedTuple):
     """SPDX expression, ``own`` (a folder of the user's that names none) or ``unknown``."""
     id: str
     """Hash of the content without its white space: unique in a corpus, the same on every machine."""
-    kind: Kind
+    kind: DocumentKind
     revision: str = ""
     """Commit or version of the repository, where its source tells one."""
 
@@ -58,26 +58,28 @@ def document(
     revision: str = "",
 ) -> Document:
     """A document with its id."""
-    return Document(text, path, repository, language, license, content_id(text), cast(Kind, kind), revision)
+    return Document(
+        text, path, repository, language, license, content_id(text), cast(DocumentKind, kind), revision
+    )
 
 
-def size_of(document: Document) -> int:
+def text_bytes(document: Document) -> int:
     """Bytes of its text in UTF-8."""
     return len(document.text) if document.text.isascii() else len(document.text.encode())
 
 
-def batch_of(documents: list[Document]) -> pa.RecordBatch:
+def batch_from_documents(documents: list[Document]) -> pa.RecordBatch:
     """Documents as an Arrow batch with the corpus's columns."""
     columns = zip(*documents, strict=True) if documents else [()] * len(SCHEMA)
     return pa.record_batch([pa.array(column, pa.string()) for column in columns], schema=SCHEMA)
 
 
-def documents_of(batch: pa.RecordBatch) -> list[Document]:
+def documents_from_batch(batch: pa.RecordBatch) -> list[Document]:
     """The other way round."""
     columns = [batch.column(name).to_pylist() for name in SCHEMA.names]
     return [Document(*row) for row in zip(*columns, strict=True)]
 
 
-def keyed(*parts: str) -> int:
+def keyed_draw(*parts: str) -> int:
     """A number in [0, 2^64) that depends on ``parts`` alone: every choice in this package is drawn from it."""
     return draw(*parts, separator="\0")

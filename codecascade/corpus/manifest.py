@@ -16,33 +16,33 @@ FORMAT = 3
 NAME = "manifest.json"
 
 
-class Count(Settings):
+class DocumentCount(Settings):
     """Some documents."""
 
     documents: int = 0
     bytes: int = 0
 
-    def __add__(self, other: Count) -> Count:
-        return Count(documents=self.documents + other.documents, bytes=self.bytes + other.bytes)
+    def __add__(self, other: DocumentCount) -> DocumentCount:
+        return DocumentCount(documents=self.documents + other.documents, bytes=self.bytes + other.bytes)
 
 
 class StepManifest(Settings):
     """What was there after a step."""
 
     step: str
-    left: Count
-    kinds: dict[str, Count]
-    languages: dict[str, Count]
-    licenses: dict[str, Count]
+    left: DocumentCount
+    kinds: dict[str, DocumentCount]
+    languages: dict[str, DocumentCount]
+    licenses: dict[str, DocumentCount]
     dropped: dict[str, int] = Field(description="reason -> files, rows or documents that the step left out")
 
 
 class SplitManifest(Settings):
     """One of the two splits."""
 
-    total: Count
-    kinds: dict[str, dict[str, Count]] = Field(description="kind -> language -> documents")
-    licenses: dict[str, Count]
+    total: DocumentCount
+    kinds: dict[str, dict[str, DocumentCount]] = Field(description="kind -> language -> documents")
+    licenses: dict[str, DocumentCount]
     fingerprint: str = Field(description="hash of the documents' ids, in their order")
 
 
@@ -59,8 +59,8 @@ class Manifest(Settings):
     inputs: str = Field(
         description="hash of the request, the benchmark texts and every candidate's name, size and date"
     )
-    candidates: Count = Field(description="files and rows found, and those of them that were read")
-    chosen: Count
+    candidates: DocumentCount = Field(description="files and rows found, and those of them that were read")
+    chosen: DocumentCount
     steps: list[StepManifest]
     splits: dict[str, SplitManifest]
     heldout_by: str = Field(description="repository, or path where there is only one repository")
@@ -90,9 +90,9 @@ class Manifest(Settings):
         )
         return f"Corpus of {', '.join(named)}"
 
-    def total(self) -> Count:
+    def total(self) -> DocumentCount:
         """Of both splits."""
-        return sum((split.total for split in self.splits.values()), Count())
+        return sum((split.total for split in self.splits.values()), DocumentCount())
 
     def encodings(self) -> str:
         """How many files were decoded as what, the most frequent first, in words."""
@@ -106,22 +106,22 @@ class Manifest(Settings):
         words = [f"{reason} ({count:,})" for count, reason in shown[:5]]
         return ", ".join([*words, f"{len(shown) - 5} other reasons"] if len(shown) > 5 else words)
 
-    def languages(self) -> dict[str, Count]:
+    def languages(self) -> dict[str, DocumentCount]:
         """Of both splits and all kinds."""
         parts = (languages for split in self.splits.values() for languages in split.kinds.values())
         return _added(parts)
 
-    def licenses(self) -> dict[str, Count]:
+    def licenses(self) -> dict[str, DocumentCount]:
         """Of both splits."""
         return _added(split.licenses for split in self.splits.values())
 
 
-def _added(parts: Iterable[Mapping[str, Count]]) -> dict[str, Count]:
+def _added(parts: Iterable[Mapping[str, DocumentCount]]) -> dict[str, DocumentCount]:
     """Counts of the same name together, the most bytes first."""
-    sums: dict[str, Count] = {}
+    sums: dict[str, DocumentCount] = {}
     for part in parts:
         for name, count in part.items():
-            sums[name] = sums.get(name, Count()) + count
+            sums[name] = sums.get(name, DocumentCount()) + count
     return dict(sorted(sums.items(), key=lambda item: (-item[1].bytes, item[0])))
 
 

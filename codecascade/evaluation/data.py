@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import digest_of
+from codecascade.ground.files import content_digest
 from codecascade.ground.json_lines import read_jsonl
 from codecascade.ground.reading import json_object, read_json
 
@@ -130,7 +130,7 @@ def origin(benchmark: str, data: Data, given: Path | None) -> str:
 def files_and_digest(paths: Sequence[Path]) -> str:
     """``HumanEval.jsonl.gz, digest 0f1e2d3c4b5a6978``; of several files the first one's name, and how many more."""
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    digests = [digest_of(path) for path in paths]
+    digests = [content_digest(path) for path in paths]
     digest = digests[0] if len(paths) == 1 else blake2b("".join(digests).encode(), digest_size=8).hexdigest()
     return f"{paths[0].name}{more}, digest {digest}"
 

@@ -49,8 +49,8 @@ def _leaves(key: str, old: Any, new: Any, free: Collection[str]) -> Iterator[tup
         for name, one, other in nested_diff(old, new, free=free):
             yield f"{key}.{name}", one, other
     elif _are_alike(old, new):
-        for place, (one, other) in enumerate(zip(old, new, strict=True)):
-            yield from _leaves(f"{key}[{place}]", one, other, free)
+        for index, (one, other) in enumerate(zip(old, new, strict=True)):
+            yield from _leaves(f"{key}[{index}]", one, other, free)
     elif _json_form(old) != _json_form(new):
         yield key, old, new
 

@@ -24,10 +24,12 @@ class UserError(Exception):
         self.message = message
         self.file = None if file is None else str(file)
         self.key = key
-        whole = printable(": ".join(part for part in (self.file, key, message) if part))
+        sentence = printable(": ".join(part for part in (self.file, key, message) if part))
         half = _LONGEST // 2
         # what is wrong stands at the end
-        super().__init__(whole if len(whole) <= _LONGEST else f"{whole[:half]} ... {whole[-half:]}")
+        super().__init__(
+            sentence if len(sentence) <= _LONGEST else f"{sentence[:half]} ... {sentence[-half:]}"
+        )
 
 
 class RunFailed(Exception):
@@ -55,10 +57,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        sign if sign in "\n\t" or unicodedata.category(sign) not in _UNPRINTABLE else _escaped(sign)
-        for sign in text
+        character
+        if character in "\n\t" or unicodedata.category(character) not in _UNPRINTABLE
+        else _escaped(character)
+        for character in text
     )
 
 
-def _escaped(sign: str) -> str:
-    return sign.encode("unicode_escape").decode()
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()

@@ -139,7 +139,7 @@ def write_json(path: str | Path, value: Any) -> None:
     atomic_write(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def digest_of(path: Path) -> str:
+def content_digest(path: Path) -> str:
     """What tells a file or folder from another: names and contents; of large files size, beginning and end."""
     state = hashlib.blake2b(digest_size=8)
     files = sorted(path.rglob("*")) if path.is_dir() else [path]

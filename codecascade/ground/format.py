@@ -36,12 +36,12 @@ def show_seconds(seconds: float) -> str:
     >>> show_seconds(20 * 86_400), show_seconds(200_000), show_seconds(1e9)
     ('20 days', '2 days 8 h', '31 years 259 days')
     """
-    for place, (unit, size) in enumerate(_PERIODS):
+    for index, (unit, size) in enumerate(_PERIODS):
         # Rounded to the smaller unit first, so that no part can be 60 s or 24 h.
-        smaller, step = _PERIODS[min(place + 1, len(_PERIODS) - 1)]
-        whole, rest = divmod(round(seconds / step), size // step)
-        if whole:
-            text = _counted(whole, unit)
+        smaller, step = _PERIODS[min(index + 1, len(_PERIODS) - 1)]
+        count, rest = divmod(round(seconds / step), size // step)
+        if count:
+            text = _counted(count, unit)
             return f"{text} {_counted(rest, smaller)}" if rest else text
     return "0 s"
 

@@ -62,12 +62,12 @@ class FolderLock:
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         if self._file is not None:
-            if kind is not None and self._made and self._holds_nothing():
+            if kind is not None and self._made and self._is_empty():
                 self._remove()
             self._file.close()
             self._file = None
 
-    def _holds_nothing(self) -> bool:
+    def _is_empty(self) -> bool:
         try:
             return os.listdir(self.folder) == [".lock"]
         except OSError:

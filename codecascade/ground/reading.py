@@ -121,7 +121,7 @@ def decode_json(data: bytes, path: str | Path) -> Any:
     return parse_json(text, path, _DEEPEST_FILE)
 
 
-def parse_json(text: str, place: str | Path, most_nested: int = _DEEPEST) -> Any:
+def parse_json(text: str, where: str | Path, most_nested: int = _DEEPEST) -> Any:
     """The value of a JSON text that somebody else wrote.
 
     Of a key that comes twice the last value counts, as everywhere.
@@ -132,25 +132,25 @@ def parse_json(text: str, place: str | Path, most_nested: int = _DEEPEST) -> Any
     Raises:
         UserError: it is not JSON, or nested so deeply that what handles it would fail (``place`` is named).
     """
-    too_deep = UserError(f"is nested too deeply (more than {most_nested} levels)", file=place)
+    too_deep = UserError(f"is nested too deeply (more than {most_nested} levels)", file=where)
     try:
         value = json.loads(text)
     except RecursionError:
         raise too_deep from None
     except json.JSONDecodeError as error:
-        raise UserError(f"is not valid JSON ({error})", file=place) from None
+        raise UserError(f"is not valid JSON ({error})", file=where) from None
     except ValueError:
-        raise UserError("is not valid JSON (a number has thousands of digits)", file=place) from None
+        raise UserError("is not valid JSON (a number has thousands of digits)", file=where) from None
     # A count of all brackets is quick, and few texts have so many that their depth has to be looked up.
     if text.count("[") + text.count("{") > most_nested and _is_deeper(value, most_nested):
         raise too_deep
     return value
 
 
-def json_object(value: Any, place: str | Path) -> dict[str, Any]:
+def json_object(value: Any, where: str | Path) -> dict[str, Any]:
     """``value``, which has to be a JSON object. Raises UserError if it isn't."""
     if not isinstance(value, dict):
-        raise UserError(f"must be a JSON object, not {type(value).__name__}", file=place)
+        raise UserError(f"must be a JSON object, not {type(value).__name__}", file=where)
     return value
 
 

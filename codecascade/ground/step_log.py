@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 
-def read_log(log: Path) -> list[dict[str, Any]]:
+def read_step_log(log: Path) -> list[dict[str, Any]]:
     """The rows of a log; damaged lines are left out."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if step_of(line) < float("inf")]
+    return [json.loads(line) for line in lines if step_number(line) < float("inf")]
 
 
-def step_of(line: str) -> float:
+def step_number(line: str) -> float:
     """The line's step; infinite for a damaged line, and the torn last one of a killed process."""
     try:
         row: Any = json.loads(line)

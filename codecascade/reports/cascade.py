@@ -18,7 +18,7 @@ from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.notation import unit
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import atomic_write
-from codecascade.ground.step_log import read_log
+from codecascade.ground.step_log import read_step_log
 from codecascade.reports import plots
 from codecascade.reports.cascade_data import ModelReport, RunReport
 from codecascade.reports.columns import Column, all_columns
@@ -207,7 +207,7 @@ def _loss_plot(models: Sequence[ModelReport], hues: dict[str, str]) -> str:
     curves = []
     for model in models:
         if model.log is not None and model.log.exists():
-            rows = [row for row in read_log(model.log) if {"tokens", "loss"} <= row.keys()]
+            rows = [row for row in read_step_log(model.log) if {"tokens", "loss"} <= row.keys()]
             if rows:
                 tokens, losses = [row["tokens"] for row in rows], [row["loss"] for row in rows]
                 curves.append(plots.LossCurve(model.name, tokens, losses))

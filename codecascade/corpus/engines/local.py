@@ -17,26 +17,31 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from codecascade.corpus.engines.parts import Parts
+from codecascade.corpus.engines.parts import BuildParts
 from codecascade.corpus.steps.near import remove_near_duplicates
 from codecascade.ground.errors import RunFailed
 
-Job = Callable[[str, int], int]
+BuildTask = Callable[[str, int], int]
 """A function of a work folder and a number that leaves its result in the folder; returns bytes, for the progress."""
 
 _JOBS_WORTH_A_WORKER = 5
 """A worker takes a second or two to start, as much as three parts of 8 MB take to read."""
 
 
-class Engine(Protocol):
+class BuildEngine(Protocol):
     """What a build needs of whoever works for it."""
 
-    def run(self, job: Job, work: Path, numbers: Sequence[int]) -> Iterator[int]:
+    def run(self, job: BuildTask, work: Path, numbers: Sequence[int]) -> Iterator[int]:
         """Do ``job(work, number)`` for all numbers in any order, and yield what each returns."""
         ...
 
     def near_duplicates(
-        self, parts: Parts, numbers: NDArray[np.int64], ranks: NDArray[np.int64], threshold: float, work: Path
+        self,
+        parts: BuildParts,
+        numbers: NDArray[np.int64],
+        ranks: NDArray[np.int64],
+        threshold: float,
+        work: Path,
     ) -> pa.Table:
         """:func:`codecascade.corpus.steps.near.remove_near_duplicates` of the documents ``numbers`` (ascending)."""
         ...
@@ -53,7 +58,7 @@ class LocalEngine:
         self.workers = workers
         self._pool: ProcessPoolExecutor | None = None
 
-    def run(self, job: Job, work: Path, numbers: Sequence[int]) -> Iterator[int]:
+    def run(self, job: BuildTask, work: Path, numbers: Sequence[int]) -> Iterator[int]:
         if self._pool is None and min(self.workers, len(numbers) // _JOBS_WORTH_A_WORKER) < 2:
             for number in numbers:
                 yield job(str(work), number)
@@ -79,10 +84,19 @@ class LocalEngine:
             self._pool = None
 
     def near_duplicates(
-        self, parts: Parts, numbers: NDArray[np.int64], ranks: NDArray[np.int64], threshold: float, work: Path
+        self,
+        parts: BuildParts,
+        numbers: NDArray[np.int64],
+        ranks: NDArray[np.int64],
+        threshold: float,
+        work: Path,
     ) -> pa.Table:
         found = remove_near_duplicates(
-            texts_of(parts, numbers), pa.array(ranks), threshold=threshold, workers=self.workers, folder=work
+            texts_by_number(parts, numbers),
+            pa.array(ranks),
+            threshold=threshold,
+            workers=self.workers,
+            folder=work,
         )
         return renumbered(found, numbers)
 
@@ -111,7 +125,7 @@ def _follow_the_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def texts_of(parts: Parts, numbers: NDArray[np.int64]) -> Iterator[pa.Array]:
+def texts_by_number(parts: BuildParts, numbers: NDArray[np.int64]) -> Iterator[pa.Array]:
     """The texts of these (ascending) numbers, part by part."""
     for start, table in parts.tables():
         inside = numbers[(numbers >= start) & (numbers < start + len(table))] - start

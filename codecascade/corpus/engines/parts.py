@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from codecascade.corpus.documents import SCHEMA, content_id
 from codecascade.corpus.output import dropped
-from codecascade.corpus.reading.candidates import FORWARDS, Contents
-from codecascade.corpus.reading.step import STEP as READ
-from codecascade.corpus.reading.step import read_documents
+from codecascade.corpus.reading.containers import FORWARD_READERS, CandidateContents
+from codecascade.corpus.reading.read_step import STEP as READ
+from codecascade.corpus.reading.read_step import read_documents
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.corpus.steps.decontamination import Benchmarks
-from codecascade.corpus.steps.step import Step, Tally, run_steps
+from codecascade.corpus.steps.decontamination import BenchmarkIndex
+from codecascade.corpus.steps.step import ReadyStep, Tally, run_steps
 from codecascade.corpus.steps.table import document_steps
 from codecascade.ground.files import atomic_file, atomic_write
 
@@ -37,7 +37,7 @@ MOST_PARTS = 20_000
 LISTING, PLAN, PARTS = "listing.arrow", "plan.json", "parts"
 
 
-class Plan(NamedTuple):
+class PartsPlan(NamedTuple):
     """What the processes that make parts must know besides the listing."""
 
     settings: CorpusSettings
@@ -46,15 +46,15 @@ class Plan(NamedTuple):
     """Of each part, the rows of the listing at which its batches begin, and the row behind the last."""
 
 
-def identified(batch: pa.RecordBatch) -> pa.RecordBatch:
+def with_ids(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The same documents with their ids."""
     ids = pa.array([content_id(text) for text in batch.column("text").to_pylist()], pa.string())
-    place = batch.schema.get_field_index("id")
-    return batch.set_column(place, batch.schema.field(place), ids)
+    column = batch.schema.get_field_index("id")
+    return batch.set_column(column, batch.schema.field(column), ids)
 
 
-def cut(listing: pa.Table) -> list[list[int]]:
-    """The parts of a listing, as :class:`Plan` has them.
+def cut_into_parts(listing: pa.Table) -> list[list[int]]:
+    """The parts of a listing, as :class:`PartsPlan` has them.
 
     What can only be read forwards (a tar file) is never cut into parts, only into batches.
     """
@@ -66,7 +66,7 @@ def cut(listing: pa.Table) -> list[list[int]]:
     batch_bytes = batch_rows = part_size = 0
     for row, size in enumerate(sizes.tolist()):
         if batch_rows and (batch_bytes + size > BATCH_BYTES or batch_rows >= BATCH_ROWS):
-            inside = readers[row] in FORWARDS and containers[row] == containers[row - 1]
+            inside = readers[row] in FORWARD_READERS and containers[row] == containers[row - 1]
             if part_size >= part_bytes // 2 and not inside:
                 parts.append([*starts, row])
                 starts, part_size = [row], 0
@@ -83,19 +83,21 @@ def write_plan(work: Path, listing: pa.Table, settings: CorpusSettings, benchmar
     """Save what :func:`make_part` needs; returns the number of parts."""
     (work / PARTS).mkdir(exist_ok=True)
     write_arrow(work / LISTING, listing)
-    parts = cut(listing)
+    parts = cut_into_parts(listing)
     plan = {"settings": settings.model_dump(mode="json"), "benchmarks": benchmarks, "parts": parts}
     atomic_write(work / PLAN, json.dumps(plan))
     return len(parts)
 
 
 @lru_cache(maxsize=1)
-def _prepared(work: str, stamp: int) -> tuple[Plan, list[Step]]:
+def _prepared(work: str, stamp: int) -> tuple[PartsPlan, list[ReadyStep]]:
     value = json.loads(Path(work, PLAN).read_text())
-    plan = Plan(
+    plan = PartsPlan(
         CorpusSettings.model_validate_json(json.dumps(value["settings"])), value["benchmarks"], value["parts"]
     )
-    return plan, document_steps(plan.settings, Benchmarks(plan.benchmarks, plan.settings.benchmark_overlap))
+    return plan, document_steps(
+        plan.settings, BenchmarkIndex(plan.benchmarks, plan.settings.benchmark_overlap)
+    )
 
 
 def make_part(work: str, number: int) -> int:
@@ -108,7 +110,7 @@ def make_part(work: str, number: int) -> int:
     done = base.with_suffix(".json")
     if done.exists():
         return size
-    tally, account, contents = Tally(), [], Contents()
+    tally, account, contents = Tally(), [], CandidateContents()
 
     def batches() -> Iterator[pa.RecordBatch]:
         for start, end in pairwise(starts):
@@ -118,7 +120,7 @@ def make_part(work: str, number: int) -> int:
             tally.decoded.update(outcome.decoded)
             kept, gone = run_steps(outcome.kept, steps, tally)
             account.extend([outcome.dropped, *gone.to_batches()])
-            yield identified(kept)
+            yield with_ids(kept)
 
     with closing(contents):
         write_batches(base, SCHEMA, batches())
@@ -132,7 +134,7 @@ def part_file(work: Path, number: int) -> Path:
     return work / PARTS / f"{number:06}.arrow"
 
 
-class Parts:
+class BuildParts:
     """What all parts hold, mapped into memory: columns as they are needed."""
 
     def __init__(self, work: Path) -> None:
@@ -141,14 +143,14 @@ class Parts:
         self._dropped = [file.with_suffix(".dropped") for file in files]
         self.tally = Tally()
         for file in files:
-            self.tally.update(Tally.of_json(json.loads(file.read_text())))
+            self.tally.update(Tally.from_json(json.loads(file.read_text())))
         self.rows: NDArray[np.int64] = np.array([read_arrow(file).num_rows for file in self.files], np.int64)
 
     def __len__(self) -> int:
         """Documents."""
         return int(self.rows.sum())
 
-    def places(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def locate(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Of documents by their numbers: the part that each is in, and its row there."""
         ends = np.cumsum(self.rows)
         part = np.searchsorted(ends, numbers, "right")

@@ -20,8 +20,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from codecascade.corpus.engines.local import Job
-from codecascade.corpus.engines.parts import Parts, read_arrow
+from codecascade.corpus.engines.local import BuildTask
+from codecascade.corpus.engines.parts import BuildParts, read_arrow
 from codecascade.corpus.steps.near import REMOVED
 from codecascade.corpus.steps.near.distributed import remove_near_duplicates_on_ray
 from codecascade.ground.errors import RunFailed, UserError
@@ -70,7 +70,7 @@ class RayEngine:
         logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # "progress bars disabled"
         self._ray = ray
 
-    def run(self, job: Job, work: Path, numbers: Sequence[int]) -> Iterator[int]:
+    def run(self, job: BuildTask, work: Path, numbers: Sequence[int]) -> Iterator[int]:
         """Do ``job(work, number)`` for all numbers, and yield what each returns."""
         if not len(numbers):
             return
@@ -86,7 +86,7 @@ class RayEngine:
 
     def near_duplicates(
         self,
-        parts: Parts,
+        parts: BuildParts,
         numbers: NDArray[np.int64],
         ranks: NDArray[np.int64],
         threshold: float,
@@ -131,7 +131,7 @@ def _see_that_it_answers(address: str | None) -> None:
             raise UserError(f"no Ray cluster answers at {address} ({error})", key="engine") from None
 
 
-def _do(batch: pa.Table, job: Job, work: str) -> pa.Table:
+def _do(batch: pa.Table, job: BuildTask, work: str) -> pa.Table:
     sizes: list[int] = []
     errors: list[bytes | None] = []
     for number in batch["number"].to_pylist():
@@ -152,8 +152,8 @@ def _texts(batch: pa.Table) -> pa.Table:
     """What some rows of parts hold: ``number``, ``rank`` and ``text``."""
     tables = []
     for row in batch.to_batches():
-        for file, numbers, places, ranks in zip(*(column for column in row.columns), strict=True):
-            text = read_arrow(Path(file.as_py()))["text"].take(places.values)
+        for file, numbers, positions, ranks in zip(*(column for column in row.columns), strict=True):
+            text = read_arrow(Path(file.as_py()))["text"].take(positions.values)
             tables.append(pa.table({"number": numbers.values, "rank": ranks.values, "text": text}))
     return pa.concat_tables(tables)
 

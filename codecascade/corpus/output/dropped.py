@@ -57,14 +57,14 @@ class Dropped:
     def _flush(self) -> None:
         if self._rows:
             columns = [
-                pa.array([sound(value) for value in column], field.type)
+                pa.array([storable_text(value) for value in column], field.type)
                 for column, field in zip(zip(*self._rows, strict=True), SCHEMA, strict=True)
             ]
             self._batches.append(pa.record_batch(columns, SCHEMA))
             self._rows = []
 
 
-def rows(batch: pa.RecordBatch, step: str, reasons: Iterable[str]) -> pa.RecordBatch:
+def dropped_rows(batch: pa.RecordBatch, step: str, reasons: Iterable[str]) -> pa.RecordBatch:
     """Documents (a batch or a table of :data:`~codecascade.corpus.documents.SCHEMA`) as rows of this account."""
     count = batch.num_rows
     return pa.record_batch(
@@ -85,7 +85,7 @@ def rows(batch: pa.RecordBatch, step: str, reasons: Iterable[str]) -> pa.RecordB
     )
 
 
-def nothing() -> pa.RecordBatch:
+def no_rows() -> pa.RecordBatch:
     """No rows."""
     return pa.RecordBatch.from_pylist([], SCHEMA)
 
@@ -100,7 +100,7 @@ def by_step(dropped: pa.Table) -> dict[str, dict[str, int]]:
     return table
 
 
-def in_words(dropped: pa.Table) -> str:
+def frequent_reasons(dropped: pa.Table) -> str:
     """The five most frequent reasons, for a message."""
     reasons = [(count, reason) for step in by_step(dropped).values() for reason, count in step.items()]
     return (
@@ -109,7 +109,7 @@ def in_words(dropped: pa.Table) -> str:
     )
 
 
-def sound(value: Any) -> Any:
+def storable_text(value: Any) -> Any:
     """Text that can be stored as UTF-8: the names of files may be any bytes."""
     return (
         value.encode(errors="replace").decode() if isinstance(value, str) and not value.isascii() else value

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from codecascade.corpus.corpus import Corpus, DocumentTable
-from codecascade.corpus.documents import KINDS, Document, size_of
-from codecascade.corpus.manifest import Count
+from codecascade.corpus.documents import KINDS, Document, text_bytes
+from codecascade.corpus.manifest import DocumentCount
 from codecascade.tokens.tokenizer import Tokenizer
 
 _BYTES_FOR_A_RATE = 300_000
 """Text that is tokenized of each language: the rate is then known to about 1 %."""
 
 
-class Row(NamedTuple):
+class LanguageRow(NamedTuple):
     """One language of one kind; ``train`` and ``heldout`` are documents."""
 
     kind: str
@@ -28,7 +28,7 @@ class Row(NamedTuple):
 class Inspection(NamedTuple):
     """What :func:`inspect_corpus` saw."""
 
-    rows: list[Row]
+    rows: list[LanguageRow]
     samples: list[Document]
 
 
@@ -51,40 +51,40 @@ def inspect_corpus(
         counts = {name: split.kinds.get(kind, {}) for name, split in corpus.manifest.splits.items()}
         table = corpus.documents("train", kind)
         by_language: dict[str, list[int]] = {}
-        for place, name in enumerate(table.values("language")):
-            by_language.setdefault(name, []).append(place)
+        for index, name in enumerate(table.values("language")):
+            by_language.setdefault(name, []).append(index)
         names = sorted({name for count in counts.values() for name in count})
         for name in names:
             if language is not None and language not in (kind, name):
                 continue
-            train, heldout = (counts[split].get(name, Count()) for split in ("train", "heldout"))
+            train, heldout = (counts[split].get(name, DocumentCount()) for split in ("train", "heldout"))
             rate = _rate(table, by_language.get(name, []), tokenizer) if tokenizer is not None else None
             rows.append(
-                Row(kind, name, train.documents, heldout.documents, train.bytes + heldout.bytes, rate)
+                LanguageRow(kind, name, train.documents, heldout.documents, train.bytes + heldout.bytes, rate)
             )
-        places = [
-            place
+        indexes = [
+            index
             for name, own in sorted(by_language.items())
             if language in (None, kind, name)
-            for place in own
+            for index in own
         ]
-        shown += [table[place] for place in _spread(places, samples)]
+        shown += [table[index] for index in _spread_out(indexes, samples)]
     if language is not None and not rows:
         corpus.documents("train", language)  # says what there is
     return Inspection(sorted(rows, key=lambda row: (KINDS.index(row.kind), -row.bytes)), shown)
 
 
-def _rate(table: DocumentTable, places: list[int], tokenizer: Tokenizer) -> float | None:
+def _rate(table: DocumentTable, indexes: list[int], tokenizer: Tokenizer) -> float | None:
     tokens = size = 0
-    for place in _spread(places, 200):
-        document = table[place]
+    for index in _spread_out(indexes, 200):
+        document = table[index]
         tokens += len(tokenizer.encode(document.text))
-        size += size_of(document)
+        size += text_bytes(document)
         if size >= _BYTES_FOR_A_RATE:
             break
     return tokens / size if size else None
 
 
-def _spread(places: list[int], count: int) -> Iterator[int]:
-    step = max(1, len(places) // max(count, 1))
-    return iter(places[::step][:count])
+def _spread_out(indexes: list[int], count: int) -> Iterator[int]:
+    step = max(1, len(indexes) // max(count, 1))
+    return iter(indexes[::step][:count])

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from codecascade.corpus.documents import KINDS
-from codecascade.corpus.engines.parts import Parts
-from codecascade.corpus.manifest import Count, Manifest
-from codecascade.corpus.steps.table import REASON, sample_headings
+from codecascade.corpus.engines.parts import BuildParts
+from codecascade.corpus.manifest import DocumentCount, Manifest
+from codecascade.corpus.steps.table import REASON_SLOT, sample_headings
 from codecascade.ground.format import show_bytes
 
 KIND_TITLES = {
@@ -39,7 +39,7 @@ class Bar(NamedTuple):
     note: str = ""
 
 
-class Sample(NamedTuple):
+class TextSample(NamedTuple):
     """A text with its origin."""
 
     title: str
@@ -47,7 +47,9 @@ class Sample(NamedTuple):
     text: str
 
 
-def page(manifest: Manifest, left_out: pa.Table, staying: pa.Table, parts: Parts, removed: pa.Table) -> str:
+def corpus_page(
+    manifest: Manifest, left_out: pa.Table, staying: pa.Table, parts: BuildParts, removed: pa.Table
+) -> str:
     """The page.
 
     Args:
@@ -77,17 +79,17 @@ def page(manifest: Manifest, left_out: pa.Table, staying: pa.Table, parts: Parts
     )
 
 
-def _sum(counts: Iterable[Iterable[Count]]) -> Count:
-    return sum((one for some in counts for one in some), Count())
+def _sum(counts: Iterable[Iterable[DocumentCount]]) -> DocumentCount:
+    return sum((one for some in counts for one in some), DocumentCount())
 
 
-def _bars(counts: dict[str, Count]) -> list[Bar]:
+def _bars(counts: dict[str, DocumentCount]) -> list[Bar]:
     """The largest by bytes; what is left in one bar."""
     ordered = list(counts.items())
     shown = ordered if len(ordered) <= _MOST_BARS else ordered[: _MOST_BARS - 1]
     rest = ordered[len(shown) :]
     if rest:
-        shown = [*shown, (f"{len(rest)} others", sum((count for _, count in rest), Count()))]
+        shown = [*shown, (f"{len(rest)} others", sum((count for _, count in rest), DocumentCount()))]
     longest = max((count.bytes for _, count in shown), default=1) or 1
     return [
         Bar(name, show_bytes(count.bytes), 100 * count.bytes / longest, f"{count.documents:,} documents")
@@ -103,9 +105,9 @@ def _lengths(staying: pa.Table) -> list[Bar]:
     first = int(np.flatnonzero(counts)[0])
     longest = counts.max()
     return [
-        Bar(f"from {_power(place)}", f"{count:,}", 100 * count / longest)
-        for place, count in enumerate(counts.tolist())
-        if place >= first
+        Bar(f"from {_power(index)}", f"{count:,}", 100 * count / longest)
+        for index, count in enumerate(counts.tolist())
+        if index >= first
     ]
 
 
@@ -134,16 +136,16 @@ def _clusters(manifest: Manifest) -> list[Bar]:
     """Documents that stay by how many copies they had, a bar for every doubling."""
     bins: dict[int, int] = {}
     for copies, count in manifest.cluster_sizes.items():
-        place = int(copies).bit_length() - 1
-        bins[place] = bins.get(place, 0) + count
+        index = int(copies).bit_length() - 1
+        bins[index] = bins.get(index, 0) + count
     longest = max(bins.values(), default=1)
     return [
-        Bar(f"{2**place} to {2 ** (place + 1) - 1} copies", f"{count:,}", 100 * count / longest)
-        for place, count in sorted(bins.items())
+        Bar(f"{2**index} to {2 ** (index + 1) - 1} copies", f"{count:,}", 100 * count / longest)
+        for index, count in sorted(bins.items())
     ]
 
 
-def _samples(left_out: pa.Table) -> list[tuple[str, list[Sample]]]:
+def _samples(left_out: pa.Table) -> list[tuple[str, list[TextSample]]]:
     """Some of what was left out by the steps that have a heading for it."""
     headings = sample_headings()
     chosen = left_out.filter(
@@ -152,31 +154,31 @@ def _samples(left_out: pa.Table) -> list[tuple[str, list[Sample]]]:
             pc.greater(pc.binary_length(left_out["beginning"]), 0),
         )
     )
-    reasons: dict[str, list[Sample]] = {}
+    reasons: dict[str, list[TextSample]] = {}
     columns = (
         chosen[name].to_pylist() for name in ("step", "reason", "repository", "path", "bytes", "beginning")
     )
     for step, reason, repository, path, length, text in zip(*columns, strict=True):
         heading = headings[step]
-        title = heading.replace(REASON, reason)
+        title = heading.replace(REASON_SLOT, reason)
         samples = reasons.setdefault(title, [])
         if len(samples) < SAMPLES:
-            note = show_bytes(length) if REASON in heading else f"{reason}, {show_bytes(length)}"
-            samples.append(Sample(f"{repository}/{path}", note, _beginning(text)))
+            note = show_bytes(length) if REASON_SLOT in heading else f"{reason}, {show_bytes(length)}"
+            samples.append(TextSample(f"{repository}/{path}", note, _beginning(text)))
     return sorted(reasons.items())
 
 
-def _twins(parts: Parts, removed: pa.Table) -> list[Sample]:
+def _twins(parts: BuildParts, removed: pa.Table) -> list[TextSample]:
     """Near-duplicates from the least to the most alike, as differences."""
     near = removed.filter(pc.less(removed["similarity"], 1.0)).sort_by(
         [("similarity", "ascending"), ("removed", "ascending")]
     )
     if not len(near):
         return []
-    places = np.unique(np.linspace(0, len(near) - 1, TWINS).astype(int))
+    indexes = np.unique(np.linspace(0, len(near) - 1, TWINS).astype(int))
     texts, paths, repositories = (parts.column(name) for name in ("text", "path", "repository"))
     samples = []
-    for row in near.take(places).to_pylist():
+    for row in near.take(indexes).to_pylist():
         gone, stays = row["removed"], row["kept"]
         lines = difflib.unified_diff(
             texts[stays].as_py()[:20_000].splitlines(),
@@ -185,8 +187,8 @@ def _twins(parts: Parts, removed: pa.Table) -> list[Sample]:
             n=1,
         )
         shown = [line[:160] for line in list(lines)[2 : 2 + _LINES]]
-        names = [f"{repositories[place].as_py()}/{paths[place].as_py()}" for place in (gone, stays)]
-        samples.append(Sample(names[0], f"{row['similarity']:.2f} like {names[1]}", "\n".join(shown)))
+        names = [f"{repositories[index].as_py()}/{paths[index].as_py()}" for index in (gone, stays)]
+        samples.append(TextSample(names[0], f"{row['similarity']:.2f} like {names[1]}", "\n".join(shown)))
     return samples
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from codecascade.corpus.reading.languages import EXTENSIONS, INTERPRETERS, NAMES, language_of_shebang
+from codecascade.corpus.reading.languages import EXTENSIONS, FILE_NAMES, INTERPRETERS, language_by_shebang
 
 _EXAMINED = 50_000
 """Characters at the beginning that are looked at."""
@@ -36,7 +36,7 @@ _CPP = (
 )
 _PROLOG = r"^[a-z]\w*\([^)]*\)\s*:-|^:-\s*\w"
 _PERL = r"^\s*(?:use\s+(?:strict|warnings|v?5)|my\s*[$@%(]|sub\s+\w+|package\s+\w)|^#!.*perl"
-SIGNS = _rules(
+CONTENT_RULES = _rules(
     {
         ".as": [("angelscript", r"^\s*(?:shared|interface|#include)\b.*@")],
         ".cl": [
@@ -100,7 +100,9 @@ SIGNS = _rules(
 NOT_CODE = frozenset({"go module", "qt translation", "tiled", "qmake"})
 """What an extension may also mean and a corpus doesn't want."""
 
-POSSIBLE = {extension: {language for language, _ in signs} for extension, signs in SIGNS.items()}
+POSSIBLE_LANGUAGES = {
+    extension: {language for language, _ in signs} for extension, signs in CONTENT_RULES.items()
+}
 
 _LONGEST_MODE_LINE = 500
 _MODE_LINE = re.compile(
@@ -111,12 +113,13 @@ _MODES = {"cpp": "c++", "sh": "shell", "bash": "shell", "js": "javascript", "cpe
           "emacs-lisp": "emacs lisp", "lisp": "common lisp", "rst": "restructuredtext",
           "make": "makefile"}  # fmt: skip
 LANGUAGES = frozenset(
-    {*EXTENSIONS.values(), *NAMES.values(), *INTERPRETERS.values()}.union(*POSSIBLE.values()) - NOT_CODE
+    {*EXTENSIONS.values(), *FILE_NAMES.values(), *INTERPRETERS.values()}.union(*POSSIBLE_LANGUAGES.values())
+    - NOT_CODE
 )
 """All that a file can turn out to be in."""
 
 
-def language_of_text(text: str, extension: str, guess: str) -> str:
+def language_by_content(text: str, extension: str, guess: str) -> str:
     """The language of a text whose extension (lower case, with the dot) suggests ``guess``; "" if none can be told.
 
     >>> language_of_text("namespace a { class B; }", ".h", "c"), language_of_text("int f(void);", ".h", "c")
@@ -125,13 +128,13 @@ def language_of_text(text: str, extension: str, guess: str) -> str:
     'python'
     """
     start = text[:_EXAMINED]
-    for language, sign in SIGNS.get(extension, ()):
+    for language, sign in CONTENT_RULES.get(extension, ()):
         if sign.search(start):
             return "" if language in NOT_CODE else language
-    return guess or language_of_shebang(start[:200]) or mode_of(start) or ""
+    return guess or language_by_shebang(start[:200]) or language_by_mode_line(start) or ""
 
 
-def mode_of(text: str) -> str | None:
+def language_by_mode_line(text: str) -> str | None:
     """The language that a mode line for Emacs or Vim names in the first lines."""
     lines = [line[:_LONGEST_MODE_LINE] for line in text.split("\n", 5)[:5]]
     match = _MODE_LINE.search("\n".join(lines))

@@ -58,14 +58,14 @@ _CONTROL = bytes(byte for byte in range(32) if byte not in b"\t\n\r\f\v\x1b") + 
 _MOST_CONTROL = 0.01
 
 
-class Decoded(NamedTuple):
+class DecodedText(NamedTuple):
     """A text, and what its bytes were taken for."""
 
     text: str
     encoding: str
 
 
-def decoded(data: bytes) -> Decoded:
+def decoded(data: bytes) -> DecodedText:
     """Text by its byte order mark, as UTF-8, by what it says itself, or by what it would be a text of.
 
     UTF-8 with some odd bytes among its characters, as lists of names that grew for long are, is read as such; the odd
@@ -87,11 +87,11 @@ def decoded(data: bytes) -> Decoded:
     if is_binary(data.removesuffix(_END_OF_FILE)):
         raise UnreadableError("binary")
     try:
-        return Decoded(data.decode(), "utf-8")
+        return DecodedText(data.decode(), "utf-8")
     except UnicodeDecodeError:
         pass
     if (text := _mostly_utf_8(data)) is not None:
-        return Decoded(text, "utf-8 and cp1252")
+        return DecodedText(text, "utf-8 and cp1252")
     for encoding in _declared(data):
         with suppress(UnreadableError):
             return _strictly(data, encoding)
@@ -146,11 +146,11 @@ def _western(run: re.Match[str]) -> str:
     return run[0].encode("utf-8", "surrogateescape").decode("cp1252", "replace")
 
 
-def _strictly(data: bytes, encoding: str) -> Decoded:
+def _strictly(data: bytes, encoding: str) -> DecodedText:
     try:
         text = data.decode(encoding)
     except (UnicodeDecodeError, LookupError):
         raise UnreadableError("unknown encoding") from None
     if "\0" in text:
         raise UnreadableError("binary")
-    return Decoded(text, encoding)
+    return DecodedText(text, encoding)

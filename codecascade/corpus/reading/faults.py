@@ -24,7 +24,7 @@ import pyarrow as pa
 from codecascade.corpus.reading.encoding import UnreadableError
 from codecascade.ground.errors import RunFailed, UserError
 
-OF_A_FILE = (
+FILE_ERRORS = (
     OSError,
     EOFError,
     ValueError,
@@ -63,7 +63,7 @@ def check_machine(error: BaseException) -> None:
 
 
 @contextmanager
-def one_file(name: str) -> Iterator[None]:
+def file_errors(name: str) -> Iterator[None]:
     """Around the reading of one file, member or row.
 
     Args:
@@ -78,7 +78,7 @@ def one_file(name: str) -> Iterator[None]:
         yield
     except (UnreadableError, UserError, RunFailed):
         raise
-    except OF_A_FILE as error:
+    except FILE_ERRORS as error:
         check_machine(error)
         raise UnreadableError(f"unreadable ({type(error).__name__})") from error
     except Exception as error:

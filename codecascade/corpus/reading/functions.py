@@ -21,7 +21,7 @@ Definition = FunctionNode | ast.ClassDef
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
+class PythonFunction:
     """A function or a method; ``text[start:end] == source``."""
 
     name: str
@@ -41,27 +41,29 @@ class Function:
         return textwrap.dedent(self.source)
 
 
-def functions_of(text: str) -> list[Function]:
+def python_functions(text: str) -> list[PythonFunction]:
     """Module-level functions and methods in the order of the text; none if it isn't valid Python.
 
     Functions inside functions are part of the outer one. Code under ``if``, ``try`` and ``with`` at the
     level of a module or class counts as that level.
     """
-    tree = parse(text)
+    tree = parse_python(text)
     if tree is None:
         return []
-    places = Places(text)
+    positions = SourcePositions(text)
     functions = []
     for qualified_name, node in definitions(tree.body):
         if not isinstance(node, ast.ClassDef):
-            start, end = places.whole_lines(node)
+            start, end = positions.whole_lines(node)
             functions.append(
-                Function(node.name, text[start:end], qualified_name, ast.get_docstring(node), start, end)
+                PythonFunction(
+                    node.name, text[start:end], qualified_name, ast.get_docstring(node), start, end
+                )
             )
     return functions
 
 
-class Places:
+class SourcePositions:
     """Turns the parser's positions (lines from 1, columns in bytes of UTF-8) into characters of the text."""
 
     def __init__(self, text: str) -> None:
@@ -97,7 +99,7 @@ class Places:
         return start
 
 
-def parse(text: str) -> ast.Module | None:
+def parse_python(text: str) -> ast.Module | None:
     """The syntax tree of a Python file, or none if the parser can't make one of it."""
     try:
         return ast.parse(text, _FILE)

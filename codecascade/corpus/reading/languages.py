@@ -11,7 +11,7 @@ import re
 
 from identify import interpreters
 
-from codecascade.corpus.documents import Kind
+from codecascade.corpus.documents import DocumentKind
 
 NOTEBOOK = "jupyter notebook"
 """Read as two documents: a script and its prose."""
@@ -140,7 +140,7 @@ EXTENSIONS = {
     for extension in extensions.split()
 }
 
-NAMES = {
+FILE_NAMES = {
     "bsdmakefile": "makefile",
     "build": "starlark",
     "build.bazel": "starlark",
@@ -179,20 +179,20 @@ _LEGAL_OR_LIST = re.compile(
 _SHEBANG = re.compile(r"#!\s*(?:\S*/)?([A-Za-z]+)[\d.]*(?:\s+(?:-\S+\s+|\w+=\S*\s+)*([A-Za-z]+))?")
 
 
-def language_of(name: str) -> str | None:
+def language_by_name(name: str) -> str | None:
     """The language of a file by its name, or none: unknown, data, or a legal notice.
 
     >>> language_of("src/main.rs"), language_of("Makefile"), language_of("LICENSE.md"), language_of("a.csv")
     ('rust', 'makefile', None, None)
     """
     name = os.path.basename(name)
-    language = NAMES.get(name.lower()) or EXTENSIONS.get(os.path.splitext(name)[1].lower())
+    language = FILE_NAMES.get(name.lower()) or EXTENSIONS.get(os.path.splitext(name)[1].lower())
     if language in DOCUMENTATION and _LEGAL_OR_LIST.match(name):
         return None
     return language
 
 
-def language_of_shebang(first_line: str) -> str | None:
+def language_by_shebang(first_line: str) -> str | None:
     """The language of a script without an extension.
 
     >>> language_of_shebang("#!/usr/bin/env python3"), language_of_shebang("#!/bin/sh -e")
@@ -205,6 +205,6 @@ def language_of_shebang(first_line: str) -> str | None:
     return INTERPRETERS.get((argument or "") if program == "env" else program)
 
 
-def kind_of(language: str) -> Kind:
+def document_kind(language: str) -> DocumentKind:
     """``natural_language_code`` for a format of documentation, ``code`` for everything else."""
     return "natural_language_code" if language in DOCUMENTATION else "code"

@@ -53,7 +53,7 @@ _FREQUENT_HANZI = frozenset(
 )
 
 
-class Candidate(NamedTuple):
+class EncodingCandidate(NamedTuple):
     """An encoding that a text may be in."""
 
     name: str
@@ -73,7 +73,7 @@ def best_encoding(data: bytes) -> str | None:
     """
     sample = _sample(data)
     found: list[tuple[float, int, str]] = []
-    for place, candidate in enumerate(CANDIDATES):
+    for index, candidate in enumerate(CANDIDATES):
         try:
             text = sample.decode(candidate.name)
             data.decode(candidate.name)
@@ -83,7 +83,7 @@ def best_encoding(data: bytes) -> str | None:
         cost = candidate.cost(text)
         if odd < _LEAST_FOR_DOUBT or cost <= candidate.worst * odd:
             total = cost + _ASCII * (len(text) - odd) + candidate.handicap
-            found.append((total, place, candidate.name))
+            found.append((total, index, candidate.name))
     return min(found)[2] if found else None
 
 
@@ -106,11 +106,11 @@ def _sample(data: bytes) -> bytes:
 def _runs(text: str) -> Iterable[tuple[str, str, str]]:
     """The runs of characters beyond ASCII, each with the characters around it (a space at the ends)."""
     start = None
-    for place, char in enumerate(text):
+    for index, char in enumerate(text):
         if char >= "\x80":
-            start = place if start is None else start
+            start = index if start is None else start
         elif start is not None:
-            yield text[start - 1] if start else " ", text[start:place], char
+            yield text[start - 1] if start else " ", text[start:index], char
             start = None
     if start is not None:
         yield text[start - 1] if start else " ", text[start:], " "
@@ -127,8 +127,8 @@ def _latin(languages: tuple[str, ...], mixed: float) -> Callable[[str], float]:
         letters: list[str] = []
         for before, run, after in _runs(text):
             around = before + run + after
-            for place, char in enumerate(run, 1):
-                left, right = around[place - 1], around[place + 1]
+            for index, char in enumerate(run, 1):
+                left, right = around[index - 1], around[index + 1]
                 if char.isalpha() and char not in "ªºµ":
                     letters.append(char)
                     context += _latin_context(left, char, right)
@@ -168,8 +168,8 @@ def _cyrillic(text: str) -> float:
     cost = 0.0
     for before, run, after in _runs(text):
         around = before + run + after
-        for place, char in enumerate(run, 1):
-            left, right = around[place - 1], around[place + 1]
+        for index, char in enumerate(run, 1):
+            left, right = around[index - 1], around[index + 1]
             if not "\u0400" <= char <= "\u04ff":
                 cost += 4 if char in _SIGNS else 8
                 continue
@@ -249,17 +249,17 @@ def _korean(char: str) -> float:
 
 
 CANDIDATES = (
-    Candidate("cp1252", 0, 8, _latin(_WESTERN, 5.5)),
-    Candidate("cp1250", 3.5, 7, _latin(_CENTRAL, 7)),
-    Candidate("iso8859_2", 4, 7, _latin(_CENTRAL, 7)),
-    Candidate("cp1254", 4, 7, _latin(_TURKISH, 7)),
-    Candidate("cp1251", 5, 5, _cyrillic),
-    Candidate("koi8_r", 5.5, 5, _cyrillic),
-    Candidate("koi8_u", 6, 5, _cyrillic),
-    Candidate("gb18030", 6, 9, _east_asian(_chinese(_ideograph("gb2312", 0xB0A1, 0xD7F9, 6.5)))),
-    Candidate("cp950", 6, 9, _east_asian(_chinese(_ideograph("big5", 0xA440, 0xC67E, 6.5)))),
-    Candidate("cp932", 6, 9, _east_asian(_japanese(_ideograph("shift_jis", 0x889F, 0x9872, 6.5)))),
-    Candidate("euc_jp", 6, 9, _east_asian(_japanese(_ideograph("euc_jp", 0xB0A1, 0xCFD3, 6.5)))),
-    Candidate("cp949", 6, 9, _east_asian(_korean)),
+    EncodingCandidate("cp1252", 0, 8, _latin(_WESTERN, 5.5)),
+    EncodingCandidate("cp1250", 3.5, 7, _latin(_CENTRAL, 7)),
+    EncodingCandidate("iso8859_2", 4, 7, _latin(_CENTRAL, 7)),
+    EncodingCandidate("cp1254", 4, 7, _latin(_TURKISH, 7)),
+    EncodingCandidate("cp1251", 5, 5, _cyrillic),
+    EncodingCandidate("koi8_r", 5.5, 5, _cyrillic),
+    EncodingCandidate("koi8_u", 6, 5, _cyrillic),
+    EncodingCandidate("gb18030", 6, 9, _east_asian(_chinese(_ideograph("gb2312", 0xB0A1, 0xD7F9, 6.5)))),
+    EncodingCandidate("cp950", 6, 9, _east_asian(_chinese(_ideograph("big5", 0xA440, 0xC67E, 6.5)))),
+    EncodingCandidate("cp932", 6, 9, _east_asian(_japanese(_ideograph("shift_jis", 0x889F, 0x9872, 6.5)))),
+    EncodingCandidate("euc_jp", 6, 9, _east_asian(_japanese(_ideograph("euc_jp", 0xB0A1, 0xCFD3, 6.5)))),
+    EncodingCandidate("cp949", 6, 9, _east_asian(_korean)),
 )
 """What source code comes in, where it isn't UTF-8. Each is the widest of its family, as ``cp932`` of Shift JIS."""

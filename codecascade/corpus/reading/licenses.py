@@ -126,7 +126,7 @@ def _permits(node: Any) -> bool:
 
 
 @lru_cache(maxsize=10_000)
-def normalised(expression: str) -> str:
+def normalised_license(expression: str) -> str:
     """An SPDX expression with the identifiers as SPDX spells them; other text by its wording.
 
     >>> normalised("mit or apache-2.0"), normalised("New BSD License")
@@ -138,11 +138,11 @@ def normalised(expression: str) -> str:
     try:
         parsed = _licensing().parse(expression, validate=True)
     except _UNPARSEABLE:
-        return license_of_text(expression)
+        return license_from_text(expression)
     return str(parsed) if parsed is not None else UNKNOWN
 
 
-def combined(licenses: Iterable[str]) -> str:
+def combined_license(licenses: Iterable[str]) -> str:
     """What several licence files of one folder say together: all of those that are known hold.
 
     >>> combined(["unknown", "MIT", "Apache-2.0", "MIT"])
@@ -152,7 +152,7 @@ def combined(licenses: Iterable[str]) -> str:
     return " AND ".join(f"({one})" if " OR " in one else one for one in known) if known else UNKNOWN
 
 
-def license_of_metadata(metadata: Message) -> str:
+def license_from_metadata(metadata: Message) -> str:
     """The licence of a Python distribution (core metadata 2.4 and older).
 
     ``License-Expression`` speaks first, then a one-line ``License``, then the classifiers (several of them are
@@ -160,21 +160,21 @@ def license_of_metadata(metadata: Message) -> str:
     """
     expression = metadata.get("License-Expression")
     if expression:
-        return normalised(str(expression))
+        return normalised_license(str(expression))
     field = str(metadata.get("License") or "").strip()
-    if field and "\n" not in field and (named := normalised(field)) != UNKNOWN:
+    if field and "\n" not in field and (named := normalised_license(field)) != UNKNOWN:
         return named
     classifiers = [str(value) for value in metadata.get_all("Classifier") or ()]
     licenses = {
-        license_of_text(value.rpartition(" :: ")[2])
+        license_from_text(value.rpartition(" :: ")[2])
         for value in classifiers
         if value.startswith("License :: OSI Approved :: ")
     }
-    return " OR ".join(sorted(licenses)) or license_of_text(field)
+    return " OR ".join(sorted(licenses)) or license_from_text(field)
 
 
 @lru_cache(maxsize=10_000)
-def license_of_text(text: str) -> str:
+def license_from_text(text: str) -> str:
     """The licence that a text is (``identify`` compares it with the well-known ones) or, by its beginning, names.
 
     >>> license_of_text("New BSD License"), license_of_text("All rights reserved.")
@@ -186,7 +186,7 @@ def license_of_text(text: str) -> str:
     return next((spdx for spdx, wording in _WORDINGS if wording.search(start)), UNKNOWN)
 
 
-def license_of_header(text: str) -> str | None:
+def license_from_header(text: str) -> str | None:
     """What a source file says of itself in its first lines: an SPDX tag, or a standard notice of the GNU licences.
 
     >>> license_of_header("// SPDX-License-Identifier: Apache-2.0 OR MIT\\nint x;")
@@ -194,7 +194,7 @@ def license_of_header(text: str) -> str | None:
     """
     start = text[:_HEADER]
     if match := _SPDX_TAG.search(start):
-        return normalised(match[1].removesuffix("*/").removesuffix("-->").strip())
+        return normalised_license(match[1].removesuffix("*/").removesuffix("-->").strip())
     if "General Public" in start or "General\n" in start:
         words = " ".join(_COMMENT_SIGNS.sub(" ", start).split())
         if match := _GNU_NOTICE.search(words):

@@ -19,7 +19,7 @@ _ANNEX = re.compile(r"(?:(?:\.\./)*(?:\./)?\.git)?/annex/objects/\S+")
 files."""
 
 
-def pointer(text: str) -> str | None:
+def pointer_kind(text: str) -> str | None:
     """What ``text`` is, as a reason to leave it out, if it is nothing but a pointer.
 
     >>> pointer("version https://git-lfs.github.com/spec/v1\\noid sha256:" + "4f" * 32 + "\\nsize 12\\n")

@@ -15,7 +15,7 @@ import fsspec
 
 from codecascade.ground.errors import RunFailed, UserError
 
-_TOLD = ("size", "mtime", "ETag", "LastModified", "md5Hash", "blob_id", "lfs", "sha", "created")
+_CHANGING_FIELDS = ("size", "mtime", "ETag", "LastModified", "md5Hash", "blob_id", "lfs", "sha", "created")
 """What file systems say of a file that changes with its content."""
 _BUFFER = 1 << 16
 
@@ -25,13 +25,13 @@ def is_remote(address: str) -> bool:
     return "://" in address
 
 
-def expanded(source: str, endings: tuple[str, ...]) -> list[str]:
+def files_at(source: str, endings: tuple[str, ...]) -> list[str]:
     """The files that a fsspec address names: itself, a pattern's matches, or what lies below a folder.
 
     Raises:
         UserError: there are none with one of the ``endings``, or the place can't be reached.
     """
-    with reachable(source):
+    with address_errors(source):
         filesystem, path = fsspec.core.url_to_fs(source)
         if any(sign in path for sign in "*?["):
             found = [name for name, info in filesystem.glob(path, detail=True).items() if _is_file(info)]
@@ -46,32 +46,32 @@ def expanded(source: str, endings: tuple[str, ...]) -> list[str]:
     return addresses
 
 
-def opened(address: str) -> IO[bytes]:
+def open_address(address: str) -> IO[bytes]:
     """A file's bytes as they are, for reading at any place.
 
     Raises:
         UserError: it can't be reached.
         RunFailed: at a later read, it can't be any more.
     """
-    with reachable(address):
+    with address_errors(address):
         file = cast(IO[bytes], fsspec.open(address, "rb").open())
     return io.BufferedReader(_Remote(file, address), _BUFFER) if is_remote(address) else file
 
 
-def stamp(address: str) -> str:
+def address_stamp(address: str) -> str:
     """What changes when a file's content does.
 
     Raises:
         UserError: it can't be reached.
     """
-    with reachable(address):
+    with address_errors(address):
         filesystem, path = fsspec.core.url_to_fs(address)
         info = filesystem.info(path)
-    return " ".join(str(info[key]) for key in _TOLD if info.get(key) is not None)
+    return " ".join(str(info[key]) for key in _CHANGING_FIELDS if info.get(key) is not None)
 
 
 @contextmanager
-def reachable(address: str) -> Iterator[None]:
+def address_errors(address: str) -> Iterator[None]:
     """Turn what goes wrong on the way to a file into one sentence."""
     try:
         yield

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from codecascade.corpus.documents import Kind
-from codecascade.corpus.output.dropped import Dropped, sound
-from codecascade.corpus.reading.languages import kind_of, language_of, language_of_shebang
+from codecascade.corpus.documents import DocumentKind
+from codecascade.corpus.output.dropped import Dropped, storable_text
+from codecascade.corpus.reading.languages import document_kind, language_by_name, language_by_shebang
 
 FIND = "find"
 """The step that lists candidates, as the account names it."""
@@ -34,14 +34,14 @@ class Candidate(NamedTuple):
     repository: str
     path: str
     language: str
-    kind: Kind
+    kind: DocumentKind
     license: str
     size: int
     """Bytes, before reading."""
     stamp: str
     """Changes when the content does."""
     reader: str
-    """The key of :data:`codecascade.corpus.reading.candidates.READERS` that gets its content..."""
+    """The key of :data:`codecascade.corpus.reading.containers.READERS` that gets its content..."""
     container: str
     """... from this file (an archive, a repository, a table; empty for plain files)..."""
     locator: str
@@ -67,7 +67,7 @@ class Origin(NamedTuple):
     revision: str = ""
 
 
-def listed(candidates: Iterable[Candidate]) -> pa.Table:
+def candidate_table(candidates: Iterable[Candidate]) -> pa.Table:
     """Candidates as a table of :data:`SCHEMA`, in bounded chunks."""
     batches: list[pa.RecordBatch] = []
     waiting: list[Candidate] = []
@@ -92,10 +92,10 @@ def _column(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
     try:
         return pa.array(values, type_)
     except UnicodeEncodeError:
-        return pa.array(map(sound, values), type_)
+        return pa.array(map(storable_text, values), type_)
 
 
-def candidates_of(table: pa.Table | pa.RecordBatch) -> Iterator[Candidate]:
+def candidates_from_table(table: pa.Table | pa.RecordBatch) -> Iterator[Candidate]:
     """The other way round."""
     for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
         yield Candidate(*row)
@@ -110,7 +110,7 @@ def file_candidate(
     """
     name = os.path.basename(file)
     path = file.removeprefix(origin.base + os.sep)
-    language = language or language_of(name)
+    language = language or language_by_name(name)
 
     def drop(reason: str) -> None:
         dropped.add(FIND, reason, path, origin.repository, license=origin.license)
@@ -123,7 +123,7 @@ def file_candidate(
         status = os.stat(file)
         if not stat.S_ISREG(status.st_mode):
             return drop("not a file")
-        language = language or language_of_shebang(first_line(file))
+        language = language or language_by_shebang(first_line(file))
     except OSError:
         return drop("unreadable")
     if language is None:
@@ -132,7 +132,7 @@ def file_candidate(
         repository=origin.repository,
         path=path,
         language=language,
-        kind=kind_of(language),
+        kind=document_kind(language),
         license=origin.license,
         size=status.st_size,
         stamp=str(status.st_mtime_ns),
@@ -155,14 +155,14 @@ def list_folder(folder: str | os.PathLike[str], dropped: Dropped) -> list[os.Dir
         return []
 
 
-def ignored_name(name: str) -> bool:
+def is_ignored_name(name: str) -> bool:
     """Hidden folders, dependencies and caches: not the source's own code."""
     return name.startswith(".") or name in IGNORED_FOLDERS or name.endswith(IGNORED_SUFFIXES)
 
 
-def ignored(entry: os.DirEntry[str]) -> bool:
+def is_ignored_folder(entry: os.DirEntry[str]) -> bool:
     """The same of a folder on disk, and virtual environments."""
-    return ignored_name(entry.name) or os.path.lexists(os.path.join(entry.path, "pyvenv.cfg"))
+    return is_ignored_name(entry.name) or os.path.lexists(os.path.join(entry.path, "pyvenv.cfg"))
 
 
 def first_line(file: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from codecascade.corpus.output.dropped import Dropped
-from codecascade.corpus.reading.licenses import OWN, UNKNOWN, combined, license_of_text
+from codecascade.corpus.reading.licenses import OWN, UNKNOWN, combined_license, license_from_text
 from codecascade.corpus.sources.archives.members import is_license_file
 from codecascade.corpus.sources.candidates import (
     DEEPEST,
@@ -15,7 +15,7 @@ from codecascade.corpus.sources.candidates import (
     Candidate,
     Origin,
     file_candidate,
-    ignored,
+    is_ignored_folder,
     list_folder,
 )
 
@@ -45,7 +45,7 @@ _CORPUS = {"manifest.json", "dropped.parquet", "train"}
 """What a folder that was made by a build holds; the next build of the folder above must not read it."""
 
 
-def folder(root: Path, dropped: Dropped) -> Iterator[Candidate]:
+def folder_candidates(root: Path, dropped: Dropped) -> Iterator[Candidate]:
     """Source files below a folder.
 
     A file's repository is the nearest folder above it that holds ``.git`` or package metadata, else the
@@ -64,7 +64,7 @@ def folder(root: Path, dropped: Dropped) -> Iterator[Candidate]:
         if names >= _CORPUS:
             dropped.add(FIND, "a corpus, not its source", here.name, origin.repository)
             return
-        spdx = license_of_folder(here, entries) or origin.license
+        spdx = license_from_folder(here, entries) or origin.license
         if ".git" in names or names & METADATA_FILES:
             in_repository = True
             origin = Origin(Path(root.name, here.relative_to(root)).as_posix(), str(here), spdx, own=True)
@@ -76,7 +76,7 @@ def folder(root: Path, dropped: Dropped) -> Iterator[Candidate]:
             if entry.is_symlink():
                 dropped.add(FIND, "link", entry.path.removeprefix(origin.base + os.sep), origin.repository)
             elif entry.is_dir():
-                if not ignored(entry):
+                if not is_ignored_folder(entry):
                     yield from walk(Path(entry.path), origin, in_repository, depth + 1)
             elif not entry.name.startswith("."):
                 yield from file_candidate(entry.path, origin, dropped)
@@ -84,14 +84,14 @@ def folder(root: Path, dropped: Dropped) -> Iterator[Candidate]:
     return walk(root, Origin(root.name, str(root), OWN, own=True), in_repository=False, depth=0)
 
 
-def license_of_folder(folder: Path, entries: list[os.DirEntry[str]]) -> str | None:
+def license_from_folder(folder: Path, entries: list[os.DirEntry[str]]) -> str | None:
     """What the folder's licence files say; none if there is no such file."""
     found = []
     for entry in entries:
         if is_license_file(entry.name) and entry.is_file(follow_symlinks=False):
             try:
                 with open(folder / entry.name, encoding="utf-8", errors="replace") as file:
-                    found.append(license_of_text(file.read(100_000)))
+                    found.append(license_from_text(file.read(100_000)))
             except OSError:
                 found.append(UNKNOWN)
-    return combined(found) if found else None
+    return combined_license(found) if found else None

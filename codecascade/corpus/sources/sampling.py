@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from codecascade.corpus.documents import keyed
+from codecascade.corpus.documents import keyed_draw
 from codecascade.corpus.output.dropped import Dropped
-from codecascade.corpus.reading.content import LANGUAGES, POSSIBLE
+from codecascade.corpus.reading.content import LANGUAGES, POSSIBLE_LANGUAGES
 from codecascade.corpus.reading.languages import NOTEBOOK
 from codecascade.corpus.reading.licenses import is_permissive
 from codecascade.corpus.settings import CorpusSettings
@@ -72,8 +72,8 @@ def _account(listing: pa.Table, reasons: Sequence[str | None], dropped: Dropped)
     refused = np.array([reason is not None for reason in reasons], bool)
     columns = [listing.filter(pa.array(refused))[name].to_pylist()
                for name in ("path", "repository", "kind", "language", "license", "size")]  # fmt: skip
-    told = [reason for reason in reasons if reason is not None]
-    for reason, path, repository, kind, language, spdx, size in zip(told, *columns, strict=True):
+    given = [reason for reason in reasons if reason is not None]
+    for reason, path, repository, kind, language, spdx, size in zip(given, *columns, strict=True):
         dropped.add(STEP, reason, path, repository, kind=kind, language=language, license=spdx, bytes=size)
 
 
@@ -102,7 +102,9 @@ def refusals(listing: pa.Table, settings: CorpusSettings) -> list[str | None]:
 
 def _may_be(path: str, language: str, wanted: frozenset[str]) -> bool:
     """Whether the text may turn out to be in a wanted language: a notebook, or an extension that several share."""
-    return language == NOTEBOOK or not wanted.isdisjoint(POSSIBLE.get(os.path.splitext(path)[1].lower(), ()))
+    return language == NOTEBOOK or not wanted.isdisjoint(
+        POSSIBLE_LANGUAGES.get(os.path.splitext(path)[1].lower(), ())
+    )
 
 
 def license_refused(spdx: str, own: bool, licenses: str) -> bool:
@@ -134,7 +136,7 @@ def spread(
             chosen += own
             continue
         left = level
-        for row in sorted(own, key=lambda row: (keyed(name, paths[row]), row)):
+        for row in sorted(own, key=lambda row: (keyed_draw(name, paths[row]), row)):
             if sizes[row] <= left:
                 left -= sizes[row]
                 chosen.append(row)

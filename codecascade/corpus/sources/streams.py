@@ -12,9 +12,9 @@ from typing import IO, cast
 import pyarrow as pa
 
 from codecascade.corpus.reading.encoding import UnreadableError
-from codecascade.corpus.reading.faults import OF_A_FILE
+from codecascade.corpus.reading.faults import FILE_ERRORS
 
-DAMAGED = OF_A_FILE
+DAMAGED = FILE_ERRORS
 """What the libraries raise of a file that is cut, damaged or not of its kind."""
 
 
@@ -44,7 +44,7 @@ class ForwardReader:
         self._open_file = open_file
         self._file: IO[bytes] | None = None
         self._stream: IO[bytes] | None = None
-        self._place = 0
+        self._position = 0
         self._damaged_from: int | None = None
 
     def read(self, start: int, size: int) -> bytes:
@@ -56,15 +56,15 @@ class ForwardReader:
         if self._damaged_from is not None and start + size > self._damaged_from:
             raise UnreadableError("damaged or encrypted")
         try:
-            if self._stream is None or start < self._place:
+            if self._stream is None or start < self._position:
                 self.close()
                 self._file = self._open_file()
-                self._stream, self._place = decompressed(self._file), 0
-            while self._place < start:
-                passed = len(self._stream.read(min(1 << 20, start - self._place)))
+                self._stream, self._position = decompressed(self._file), 0
+            while self._position < start:
+                passed = len(self._stream.read(min(1 << 20, start - self._position)))
                 if not passed:
                     raise EOFError
-                self._place += passed
+                self._position += passed
             data = self._stream.read(size)
             if len(data) < size:
                 raise EOFError
@@ -73,7 +73,7 @@ class ForwardReader:
             self._damaged_from = start + size
             self.close()
             raise UnreadableError("damaged or encrypted") from None
-        self._place += size
+        self._position += size
         return data
 
     def close(self) -> None:

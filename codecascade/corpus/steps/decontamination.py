@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from codecascade.corpus.sources.streams import DAMAGED, decompressed
-from codecascade.corpus.steps.step import Outcome, Run, drop
+from codecascade.corpus.steps.step import BatchFunction, StepOutcome, drop_documents
 from codecascade.ground.errors import UserError
 
 STEP = "benchmark"
@@ -53,7 +53,7 @@ class BenchmarkTexts:
 NO_BENCHMARKS = BenchmarkTexts()
 
 
-class Benchmarks:
+class BenchmarkIndex:
     """An index over benchmark texts: 12 bytes of memory a character.
 
     Args:
@@ -70,7 +70,7 @@ class Benchmarks:
         blocks: set[bytes] = set()
         for name, text in texts.items():
             squeezed = squeeze(text)
-            found = grams(squeezed)
+            found = ngram_hashes(squeezed)
             if not len(found):
                 self.too_short.append(name)
                 continue
@@ -90,11 +90,11 @@ class Benchmarks:
         squeezed = squeeze(text)
         if not self._names or not self._may_share(squeezed):
             return {}
-        found = grams(squeezed)
+        found = ngram_hashes(squeezed)
         first = np.searchsorted(self._grams, found, "left")
         times = np.searchsorted(self._grams, found, "right") - first
-        places = np.repeat(first - np.cumsum(times) + times, times) + np.arange(times.sum())
-        shared = np.bincount(self._owners[places], minlength=len(self._names))
+        positions = np.repeat(first - np.cumsum(times) + times, times) + np.arange(times.sum())
+        shared = np.bincount(self._owners[positions], minlength=len(self._names))
         return {self._names[i]: float(shared[i] / self._sizes[i]) for i in np.flatnonzero(shared).tolist()}
 
     def match(self, text: str) -> str | None:
@@ -108,16 +108,18 @@ class Benchmarks:
         blocks = _as_integers(squeezed[: len(squeezed) // _BLOCK * _BLOCK])
         if len(blocks) < _RUN:
             return False
-        places = np.minimum(np.searchsorted(self._blocks, blocks), len(self._blocks) - 1)
-        known = self._blocks[places] == blocks
+        positions = np.minimum(np.searchsorted(self._blocks, blocks), len(self._blocks) - 1)
+        known = self._blocks[positions] == blocks
         return bool(np.convolve(known, np.ones(_RUN), "valid").max() >= _RUN)
 
 
-def benchmark_step(benchmarks: Benchmarks) -> Run:
+def benchmark_step(benchmarks: BenchmarkIndex) -> BatchFunction:
     """Drops the documents that contain a benchmark text; the reason is the text's name."""
 
-    def run(batch: pa.RecordBatch) -> Outcome:
-        return drop(batch, STEP, [benchmarks.match(text) for text in batch.column("text").to_pylist()])
+    def run(batch: pa.RecordBatch) -> StepOutcome:
+        return drop_documents(
+            batch, STEP, [benchmarks.match(text) for text in batch.column("text").to_pylist()]
+        )
 
     return run
 
@@ -178,20 +180,20 @@ def _fields(row: Any) -> Iterator[tuple[str, str]]:
             yield key, text
 
 
-def grams(squeezed: bytes) -> NDArray[np.uint64]:
+def ngram_hashes(squeezed: bytes) -> NDArray[np.uint64]:
     """The hashes of the distinct n-grams of a squeezed text, ascending (polynomials modulo 2^64)."""
     windows = {1: np.frombuffer(squeezed, np.uint8).astype(np.uint64)}
     length = 1
     while 2 * length <= LENGTH:
         windows[2 * length] = _joined(windows[length], windows[length], length)
         length *= 2
-    whole, rest = windows[length], LENGTH - length
+    joined, missing = windows[length], LENGTH - length
     done = length
     for size in sorted(windows, reverse=True):
-        if size <= rest:
-            whole, rest = _joined(whole, windows[size], done), rest - size
+        if size <= missing:
+            joined, missing = _joined(joined, windows[size], done), missing - size
             done += size
-    return np.unique(whole)
+    return np.unique(joined)
 
 
 def _joined(one: NDArray[np.uint64], other: NDArray[np.uint64], length: int) -> NDArray[np.uint64]:

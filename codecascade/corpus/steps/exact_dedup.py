@@ -23,7 +23,7 @@ STEP = "exact duplicate"
 Numbers = NDArray[np.int64]
 
 
-def ranks(
+def preference_ranks(
     kind: pa.ChunkedArray, spdx: pa.ChunkedArray, repository: pa.ChunkedArray, path: pa.ChunkedArray
 ) -> Numbers:
     """(n,) the place of every document in the order of preference; the smallest of a group stays."""
@@ -42,9 +42,9 @@ def ranks(
         }
     )
     order = np.asarray(pc.sort_indices(table, [(name, "ascending") for name in table.column_names]), np.int64)
-    places = np.empty(len(order), np.int64)
-    places[order] = np.arange(len(order))
-    return places
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.arange(len(order))
+    return ranks
 
 
 def _by_value(column: pa.ChunkedArray, value_of: Any) -> Numbers:
@@ -69,7 +69,7 @@ def exact_duplicates(ids: pa.ChunkedArray, ranks: Numbers) -> pa.Table:
     return pa.table([removed, kept[removed], np.ones(len(removed))], schema=REMOVED)
 
 
-def resolved(exact: pa.Table, near: pa.Table) -> pa.Table:
+def resolve_chains(exact: pa.Table, near: pa.Table) -> pa.Table:
     """Both tables in one, where each removed document points to one that stays.
 
     The kept copy of an exact duplicate may itself have gone for a near-duplicate; then so does the copy's pointer.

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from codecascade.corpus.settings import CorpusSettings, LanguageFilter
 from codecascade.corpus.steps.natural_language import prose
-from codecascade.corpus.steps.step import Run, drop
+from codecascade.corpus.steps.step import BatchFunction, drop_documents
 
 STEP = "filter"
 
@@ -68,7 +68,7 @@ _HTML_TEXT = re.compile(r"(?is)<(script|style)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>")
 _LEAST_VISIBLE_SHARE, _LEAST_VISIBLE = 0.2, 100
 
 
-class Shape(NamedTuple):
+class TextMeasures(NamedTuple):
     """Measures of a batch's texts, one row each: characters and shares of characters."""
 
     longest_line: NDArray[np.int64]
@@ -86,10 +86,10 @@ for _character in range(128):
     _CLASS[_character] |= 2 * chr(_character).isalpha() | 4 * chr(_character).isdigit()
 
 
-def shape_of(texts: pa.Array) -> Shape:
+def measure_texts(texts: pa.Array) -> TextMeasures:
     """Measure texts; an empty one has no lines and no letters."""
     count = len(texts)
-    data, offsets = buffer_of(texts)
+    data, offsets = bytes_and_offsets(texts)
     kinds = _CLASS[data]
     starts = kinds & 1
     ends = np.flatnonzero(data == 10)
@@ -107,19 +107,21 @@ def shape_of(texts: pa.Array) -> Shape:
     characters = _sums(starts, offsets)
     letters = _sums((kinds >> 1) & 1, offsets)
     digits = _sums(kinds >> 2, offsets)
-    whole = np.maximum(characters, 1)
-    return Shape(longest, characters / lines, (letters + digits) / whole, letters / whole)
+    at_least_one = np.maximum(characters, 1)
+    return TextMeasures(
+        longest, characters / lines, (letters + digits) / at_least_one, letters / at_least_one
+    )
 
 
-def buffer_of(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def bytes_and_offsets(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """The bytes of all texts in a row, and where each begins (one more than there are texts)."""
     texts = texts.cast(pa.large_string()) if not pa.types.is_large_string(texts.type) else texts
     _, offsets, data = texts.buffers()
-    places = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    bounds = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
     content = (
-        np.frombuffer(data, np.uint8)[places[0] : places[-1]] if data is not None else np.empty(0, np.uint8)
+        np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]] if data is not None else np.empty(0, np.uint8)
     )
-    return content, places - places[0]
+    return content, bounds - bounds[0]
 
 
 def _sums(values: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -139,16 +141,16 @@ def thresholds(settings: CorpusSettings) -> dict[str, LanguageFilter]:
     }
 
 
-def filter_step(settings: CorpusSettings) -> Run:
+def filter_step(settings: CorpusSettings) -> BatchFunction:
     """Drops what a rule speaks against."""
-    return lambda batch: drop(batch, STEP, reasons(batch, settings))
+    return lambda batch: drop_documents(batch, STEP, filter_reasons(batch, settings))
 
 
-def reasons(batch: pa.RecordBatch, settings: CorpusSettings) -> list[str | None]:
+def filter_reasons(batch: pa.RecordBatch, settings: CorpusSettings) -> list[str | None]:
     """Why each document is left out; none if it isn't."""
     overrides = thresholds(settings)
     texts = batch.column("text")
-    shape = shape_of(texts)
+    shape = measure_texts(texts)
     generated = _matches(first_lines(texts), _GENERATED) if settings.drop_generated else [False] * len(texts)
     machine_made = _matches(batch.column("path"), f"{_MINIFIED_NAME}|{_VENDORED}")
     maybe_encoded = _matches(texts, _MAY_HOLD_ENCODED)
@@ -190,7 +192,7 @@ def reasons(batch: pa.RecordBatch, settings: CorpusSettings) -> list[str | None]
 
 
 def _reason_by_shape(
-    shape: Shape, row: int, settings: CorpusSettings, own: LanguageFilter | None
+    shape: TextMeasures, row: int, settings: CorpusSettings, own: LanguageFilter | None
 ) -> str | None:
     def limit(name: str) -> Any:
         special = getattr(own, name) if own is not None else None

@@ -17,10 +17,16 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-from codecascade.corpus.documents import Document, batch_of, document, documents_of, size_of
+from codecascade.corpus.documents import (
+    Document,
+    batch_from_documents,
+    document,
+    documents_from_batch,
+    text_bytes,
+)
 from codecascade.corpus.output import dropped
-from codecascade.corpus.reading.functions import definitions, parse
-from codecascade.corpus.steps.step import Outcome, Run
+from codecascade.corpus.reading.functions import definitions, parse_python
+from codecascade.corpus.steps.step import BatchFunction, StepOutcome
 
 STEP = "natural language"
 
@@ -36,12 +42,14 @@ RICH = 0.2
 _EMPTY_LINES = re.compile(r"\n(?:[ \t\r]*\n)+")
 
 
-def natural_language_step(*, docstrings: bool, share_of_code: float | None) -> Run:
+def natural_language_step(*, docstrings: bool, share_of_code: float | None) -> BatchFunction:
     """Adds, behind every document, what is made of it: of Python its docstrings, of all documentation its prose."""
 
-    def run(batch: pa.RecordBatch) -> Outcome:
-        made = with_natural_language(documents_of(batch), docstrings=docstrings, share_of_code=share_of_code)
-        return Outcome(batch_of(list(made)), dropped.nothing())
+    def run(batch: pa.RecordBatch) -> StepOutcome:
+        made = with_natural_language(
+            documents_from_batch(batch), docstrings=docstrings, share_of_code=share_of_code
+        )
+        return StepOutcome(batch_from_documents(list(made)), dropped.no_rows())
 
     return run
 
@@ -62,24 +70,24 @@ def with_natural_language(
         yield source
         allowed = math.inf
         if source.kind == "code":
-            seen += size_of(source)
-            if not docstrings or (share_of_code is not None and quoted_share(source.text) < RICH):
+            seen += text_bytes(source)
+            if not docstrings or (share_of_code is not None and docstring_share(source.text) < RICH):
                 continue
         if share_of_code is not None:
             allowed = share_of_code * seen
         if made < allowed:
-            for derived in natural_language_of(source):
-                if made + size_of(derived) <= allowed:
-                    made += size_of(derived)
+            for derived in derived_documents(source):
+                if made + text_bytes(derived) <= allowed:
+                    made += text_bytes(derived)
                     yield derived
 
 
-def quoted_share(text: str) -> float:
+def docstring_share(text: str) -> float:
     """Roughly the share of a Python file that is docstrings."""
     return sum(map(len, text.split('"""')[1::2])) / len(text)
 
 
-def natural_language_of(source: Document) -> Iterator[Document]:
+def derived_documents(source: Document) -> Iterator[Document]:
     """The documents of natural language that one document gives: none, one or two."""
     described = source.text if source.kind == "natural_language_code" else ""
     if source.kind == "code" and source.language == "python":
@@ -108,7 +116,7 @@ def docstring_page(text: str, path: str) -> str:
 
     Empty if there are none or the file isn't valid Python.
     """
-    tree = parse(text) if '"""' in text or "'''" in text else None
+    tree = parse_python(text) if '"""' in text or "'''" in text else None
     if tree is None:
         return ""
     parts = []

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from codecascade.corpus.output import dropped
 
 
-class Outcome(NamedTuple):
+class StepOutcome(NamedTuple):
     """What a step leaves and what it leaves out."""
 
     kept: pa.RecordBatch
@@ -32,25 +32,27 @@ class Outcome(NamedTuple):
     """How many files were decoded, by their encoding."""
 
 
-Run = Callable[[pa.RecordBatch], Outcome]
+BatchFunction = Callable[[pa.RecordBatch], StepOutcome]
 """What a step does to a batch."""
 
 
-class Step(NamedTuple):
+class ReadyStep(NamedTuple):
     """A step that is ready to run, and the name that the account and the tally have of it."""
 
     name: str
-    run: Run
+    run: BatchFunction
 
 
-def drop(batch: pa.RecordBatch, step: str, reasons: Sequence[str | None]) -> Outcome:
+def drop_documents(batch: pa.RecordBatch, step: str, reasons: Sequence[str | None]) -> StepOutcome:
     """The outcome of a step that drops what has a reason."""
     staying = pa.array([reason is None for reason in reasons], pa.bool_())
     leaving = batch.filter(pc.invert(staying))
-    return Outcome(batch.filter(staying), dropped.rows(leaving, step, [r for r in reasons if r is not None]))
+    return StepOutcome(
+        batch.filter(staying), dropped.dropped_rows(leaving, step, [r for r in reasons if r is not None])
+    )
 
 
-Key = tuple[str, str, str, str]
+TallyKey = tuple[str, str, str, str]
 """Step, kind, language, licence."""
 
 
@@ -58,8 +60,8 @@ Key = tuple[str, str, str, str]
 class Tally:
     """Documents and bytes that are left after each step, by kind, language and licence."""
 
-    documents: Counter[Key] = field(default_factory=Counter)
-    bytes: Counter[Key] = field(default_factory=Counter)
+    documents: Counter[TallyKey] = field(default_factory=Counter)
+    bytes: Counter[TallyKey] = field(default_factory=Counter)
     replaced: Counter[str] = field(default_factory=Counter)
     decoded: Counter[str] = field(default_factory=Counter)
 
@@ -87,7 +89,7 @@ class Tally:
         }
 
     @classmethod
-    def of_json(cls, value: dict[str, Any]) -> Tally:
+    def from_json(cls, value: dict[str, Any]) -> Tally:
         tally = cls()
         for step, kind, language, spdx, documents, size in value["left"]:
             tally.documents[step, kind, language, spdx] = documents
@@ -97,7 +99,9 @@ class Tally:
         return tally
 
 
-def run_steps(batch: pa.RecordBatch, steps: Iterable[Step], tally: Tally) -> tuple[pa.RecordBatch, pa.Table]:
+def run_steps(
+    batch: pa.RecordBatch, steps: Iterable[ReadyStep], tally: Tally
+) -> tuple[pa.RecordBatch, pa.Table]:
     """A batch through all steps: what stays, and the account of what doesn't."""
     account = []
     for step in steps:

@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from codecascade.corpus.reading import step as reading
+from codecascade.corpus.reading import read_step as reading
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.corpus.sources import candidates, sampling
 from codecascade.corpus.steps import decontamination, exact_dedup, filters, natural_language, near
-from codecascade.corpus.steps.decontamination import Benchmarks
+from codecascade.corpus.steps.decontamination import BenchmarkIndex
 from codecascade.corpus.steps.redaction import redaction
-from codecascade.corpus.steps.step import Run, Step
+from codecascade.corpus.steps.step import BatchFunction, ReadyStep
 
-Make = Callable[[CorpusSettings, Benchmarks], Run | None]
+BatchFunctionFactory = Callable[[CorpusSettings, BenchmarkIndex], BatchFunction | None]
 """What a step does to a batch under these settings; None: they switch it off."""
 
-REASON = "{reason}"
+REASON_SLOT = "{reason}"
 
 
 class CorpusStep(NamedTuple):
@@ -29,14 +29,14 @@ class CorpusStep(NamedTuple):
 
     name: str
     """For the account, the manifest and the page; for people, and unique."""
-    leaves: str
+    result: str
     """What there is after it, as the datasheet says it behind the step's name."""
-    make: Make | None = None
+    factory: BatchFunctionFactory | None = None
     """Of a step over batches; None: the build calls it."""
     samples: str | None = None
     """The heading under which the page shows some texts that the step left out; None: it shows none.
 
-    :data:`REASON` in it stands for the reason, so that each gets a heading of its own; without it, the reason stands
+    :data:`REASON_SLOT` in it stands for the reason, so that each gets a heading of its own; without it, the reason stands
     beside each text.
     """
 
@@ -49,12 +49,12 @@ STEPS: tuple[CorpusStep, ...] = (
         filters.STEP,
         "look like code or prose that somebody wrote",
         lambda settings, _: filters.filter_step(settings),
-        samples=REASON,
+        samples=REASON_SLOT,
     ),
     CorpusStep(
         redaction.STEP,
         "after keys and addresses were replaced",
-        lambda settings, _: redaction.redacted if settings.redact else None,
+        lambda settings, _: redaction.redact_batch if settings.redact else None,
     ),
     CorpusStep(
         decontamination.STEP,
@@ -74,10 +74,10 @@ STEPS: tuple[CorpusStep, ...] = (
 )
 
 
-def document_steps(settings: CorpusSettings, benchmarks: Benchmarks) -> list[Step]:
+def document_steps(settings: CorpusSettings, benchmarks: BenchmarkIndex) -> list[ReadyStep]:
     """Everything that happens to documents one batch at a time, after reading."""
-    made = [(step.name, step.make(settings, benchmarks)) for step in STEPS if step.make is not None]
-    return [Step(name, run) for name, run in made if run is not None]
+    made = [(step.name, step.factory(settings, benchmarks)) for step in STEPS if step.factory is not None]
+    return [ReadyStep(name, run) for name, run in made if run is not None]
 
 
 def step_names() -> tuple[str, ...]:
@@ -85,9 +85,9 @@ def step_names() -> tuple[str, ...]:
     return tuple(step.name for step in STEPS)
 
 
-def leaves(name: str) -> str:
+def step_result(name: str) -> str:
     """What there is after a step; nothing of a step that this version does not have."""
-    return next((step.leaves for step in STEPS if step.name == name), "")
+    return next((step.result for step in STEPS if step.name == name), "")
 
 
 def sample_headings() -> dict[str, str]:

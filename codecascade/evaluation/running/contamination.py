@@ -12,7 +12,7 @@ from typing import Any
 
 from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.corpus.steps.decontamination import LENGTH, Benchmarks
+from codecascade.corpus.steps.decontamination import LENGTH, BenchmarkIndex
 
 Row = dict[str, Any]
 
@@ -31,7 +31,7 @@ def contamination(
     """
     texts = _texts(list(tasks))
     settings = CorpusSettings()
-    index = Benchmarks(texts, settings.benchmark_overlap)
+    index = BenchmarkIndex(texts, settings.benchmark_overlap)
     table = corpus.documents("train", "code")
     found = set()
     for number, document in enumerate(table, 1):

@@ -40,7 +40,7 @@ from codecascade.generation.backend import Backend
 from codecascade.generation.local_backend import LocalBackend
 from codecascade.generation.requests import Scorer
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import digest_of, remove_leftovers
+from codecascade.ground.files import content_digest, remove_leftovers
 from codecascade.ground.json_lines import write_jsonl
 from codecascade.sandbox.sandbox import Sandbox
 
@@ -327,10 +327,10 @@ def _made_with(benchmark: Benchmark, inputs: Inputs, settings: CommonSettings) -
         made_with["model"] = backend.name
         made_with |= {key: value for key, value in backend.describe().items() if key not in _PLACES}
     elif (samples := inputs.samples.get(benchmark.name)) is not None:
-        made_with["samples"] = digest_of(samples)
+        made_with["samples"] = content_digest(samples)
     made_with |= settings_of(benchmark, settings)
     if (path := inputs.data.get(benchmark.name)) is not None:
-        made_with["data"] = digest_of(path)
+        made_with["data"] = content_digest(path)
     if inputs.corpus is not None and benchmark.needs & {"corpus", "files", "filler"}:
         made_with["corpus"] = inputs.corpus.documents("heldout", "code").fingerprint
     return made_with

@@ -17,14 +17,14 @@ from typing import Any
 
 from codecascade.corpus.output.dropped import Dropped
 from codecascade.corpus.reading.encoding import UnreadableError
-from codecascade.corpus.reading.faults import OF_A_FILE, check_machine
-from codecascade.corpus.reading.licenses import UNKNOWN, license_of_metadata, normalised
+from codecascade.corpus.reading.faults import FILE_ERRORS, check_machine
+from codecascade.corpus.reading.licenses import UNKNOWN, license_from_metadata, normalised_license
 from codecascade.corpus.sources.archives.members import (
     LONGEST_PATH,
     MOST_MEMBERS,
     BombError,
     Member,
-    beginning_of,
+    first_bytes,
     is_license_file,
     member_candidates,
     plain_members,
@@ -54,7 +54,7 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith((*ZIPS, *TARS))
 
 
-def archive(path: Path, dropped: Dropped) -> Iterator[Candidate]:
+def archive_candidates(path: Path, dropped: Dropped) -> Iterator[Candidate]:
     """The source files of an archive, in their order."""
     is_zip = path.name.lower().endswith(ZIPS)
     try:
@@ -66,7 +66,7 @@ def archive(path: Path, dropped: Dropped) -> Iterator[Candidate]:
             yield from _candidates(_tar_members(path, dropped), path, "tar", dropped)
     except BombError:
         dropped.add(FIND, "archive expands beyond reason", path.name)
-    except OF_A_FILE as error:
+    except FILE_ERRORS as error:
         check_machine(error)
         dropped.add(FIND, f"damaged archive ({type(error).__name__})", path.name)
 
@@ -83,18 +83,18 @@ def _origin(members: Iterable[Member], path: Path) -> Origin:
     for member in members:
         name = member.path.removeprefix(base)
         if name == "PKG-INFO" or (name.count("/") == 1 and name.endswith(".dist-info/METADATA")):
-            metadata = BytesParser().parsebytes(beginning_of(member), headersonly=True)
+            metadata = BytesParser().parsebytes(first_bytes(member), headersonly=True)
             if metadata.get("Name"):
                 project = str(metadata["Name"]).lower().replace("_", "-")
                 return Origin(
-                    project, base, license_of_metadata(metadata), False, str(metadata.get("Version") or "")
+                    project, base, license_from_metadata(metadata), False, str(metadata.get("Version") or "")
                 )
         if name == "package.json":
-            package = _json(beginning_of(member))
+            package = _json(first_bytes(member))
             if isinstance(package.get("name"), str):
                 spdx = package.get("license")
                 spdx = spdx.get("type") if isinstance(spdx, dict) else spdx  # the form before 2015
-                return Origin(package["name"], base, normalised(str(spdx or UNKNOWN)), False,
+                return Origin(package["name"], base, normalised_license(str(spdx or UNKNOWN)), False,
                               str(package.get("version") or ""))  # fmt: skip
     return Origin(_stem(path.name), base, UNKNOWN, own=False)
 
@@ -147,7 +147,7 @@ def _zip_members(opened: zipfile.ZipFile, path: Path, dropped: Dropped) -> Itera
             try:
                 with opened.open(info) as stream:
                     return stream.read(_BEGINNING)
-            except OF_A_FILE:
+            except FILE_ERRORS:
                 raise UnreadableError("damaged or encrypted") from None
 
         # some programs of Windows write its own sign between folders
@@ -162,7 +162,7 @@ class ZipReader:
     def __init__(self, path: str) -> None:
         try:
             self._file = zipfile.ZipFile(path)
-        except OF_A_FILE:
+        except FILE_ERRORS:
             raise UnreadableError("unreadable") from None
         self._infos = self._file.infolist()
 
@@ -177,7 +177,7 @@ class ZipReader:
                 data = stream.read(limit + 1)
         except NotImplementedError:
             raise UnreadableError("compressed in a way that is not supported") from None
-        except OF_A_FILE:
+        except FILE_ERRORS:
             raise UnreadableError("damaged or encrypted") from None
         if len(data) > limit:
             raise UnreadableError("longer than the archive says")

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from codecascade.corpus.output.dropped import Dropped
 from codecascade.corpus.reading.encoding import UnreadableError
-from codecascade.corpus.reading.faults import one_file
-from codecascade.corpus.reading.languages import kind_of, language_of, language_of_shebang
-from codecascade.corpus.reading.licenses import LICENSE_FILES, combined, license_of_text
-from codecascade.corpus.sources.candidates import DEEPEST, FIND, Candidate, Origin, ignored_name
+from codecascade.corpus.reading.faults import file_errors
+from codecascade.corpus.reading.languages import document_kind, language_by_name, language_by_shebang
+from codecascade.corpus.reading.licenses import LICENSE_FILES, combined_license, license_from_text
+from codecascade.corpus.sources.candidates import DEEPEST, FIND, Candidate, Origin, is_ignored_name
 
 
 class BombError(Exception):
@@ -30,10 +30,10 @@ class Member(NamedTuple):
     """Gives its first bytes (8 kB are enough), for a shebang or a licence; raises UnreadableError."""
 
 
-def beginning_of(member: Member) -> bytes:
+def first_bytes(member: Member) -> bytes:
     """A member's first bytes; nothing if they can't be read, which is counted when the whole of it is wanted."""
     try:
-        with one_file(member.path):
+        with file_errors(member.path):
             return member.beginning()
     except UnreadableError:
         return b""
@@ -107,25 +107,25 @@ def member_candidates(
         if is_license_file(name):
             # the expression in a package's metadata was written for machines: the root's text adds nothing
             if folder or origin.license in ("own", "unknown"):
-                text = beginning_of(member).decode("utf-8", "replace")
-                texts.setdefault(folder, []).append(license_of_text(text))
+                text = first_bytes(member).decode("utf-8", "replace")
+                texts.setdefault(folder, []).append(license_from_text(text))
             continue
-        if name.startswith(".") or any(map(ignored_name, folder.split("/") if folder else ())):
+        if name.startswith(".") or any(map(is_ignored_name, folder.split("/") if folder else ())):
             continue
-        language = language_of(name)
+        language = language_by_name(name)
         if language is None and "." not in name:
-            language = language_of_shebang(beginning_of(member)[:200].decode("latin-1"))
+            language = language_by_shebang(first_bytes(member)[:200].decode("latin-1"))
         if language is None:
             dropped.add(FIND, "not a known language", path, origin.repository, license=origin.license)
         else:
             wanted.append((member, path, language))
-    licenses = {folder: combined(found) for folder, found in texts.items()}
+    licenses = {folder: combined_license(found) for folder, found in texts.items()}
     for member, path, language in wanted:
         yield Candidate(
             repository=origin.repository,
             path=path,
             language=language,
-            kind=kind_of(language),
+            kind=document_kind(language),
             license=_nearest(licenses, posixpath.dirname(path)) or origin.license,
             size=member.size,
             stamp=member.stamp,
@@ -151,7 +151,7 @@ def is_license_file(name: str) -> bool:
     """By its name: ``LICENSE``, ``COPYING.txt``... but not ``license.py``."""
     stem, extension = posixpath.splitext(name.lower())
     return stem.startswith(LICENSE_FILES) and (
-        extension in ("", ".txt", ".md", ".rst") or not language_of(name)
+        extension in ("", ".txt", ".md", ".rst") or not language_by_name(name)
     )
 
 

@@ -32,7 +32,7 @@ class ForwardFile:
     def __init__(self, stream: IO[bytes], allowed: int) -> None:
         self._stream, self._left = stream, allowed
         self._ahead = b""
-        self._place = 0
+        self._position = 0
 
     def read(self, size: int) -> bytes:
         """So many bytes, fewer at the end.
@@ -42,7 +42,7 @@ class ForwardFile:
         """
         data = self.peek(size)[:size]
         self._ahead = self._ahead[size:]
-        self._place += len(data)
+        self._position += len(data)
         return data
 
     def peek(self, size: int) -> bytes:
@@ -62,20 +62,20 @@ class ForwardFile:
         return self._ahead
 
     def tell(self) -> int:
-        return self._place
+        return self._position
 
-    def seek(self, place: int) -> int:
+    def seek(self, position: int) -> int:
         """Go forwards to a place.
 
         Raises:
             tarfile.ReadError: it lies behind, or beyond the end.
         """
-        if place < self._place:
+        if position < self._position:
             raise tarfile.ReadError("a member ends before it begins")
-        while self._place < place:
-            if not self.read(min(_PIECE, place - self._place)):
+        while self._position < position:
+            if not self.read(min(_PIECE, position - self._position)):
                 raise tarfile.ReadError("a member is longer than the archive")
-        return self._place
+        return self._position
 
 
 class _Header(tarfile.TarInfo):
@@ -108,19 +108,19 @@ def is_pax(data: bytes) -> bool:
     >>> is_pax(b"11 path=ab\\n" + bytes(9)), is_pax(b"111111"), is_pax(b"12 path=ab\\n"), is_pax(b"")
     (True, False, False, True)
     """
-    place = 0
-    while place < len(data) and data[place]:
-        space = data.find(b" ", place, place + 12)
-        if space < 0 or not data[place:space].isdigit():
+    position = 0
+    while position < len(data) and data[position]:
+        space = data.find(b" ", position, position + 12)
+        if space < 0 or not data[position:space].isdigit():
             return False
-        end = place + int(data[place:space])
+        end = position + int(data[position:space])
         if not space < end - 1 < len(data) or data[end - 1 : end] != b"\n":
             return False
         key, equals, value = data[space + 1 : end - 1].partition(b"=")
         if not equals or (key == b"size" and not value.isdigit()):
             return False
-        place = end
-    return not data[place:].strip(b"\0") and _LONG_NUMBER.search(data) is None
+        position = end
+    return not data[position:].strip(b"\0") and _LONG_NUMBER.search(data) is None
 
 
 def headers(file: ForwardFile) -> Iterator[tarfile.TarInfo]:

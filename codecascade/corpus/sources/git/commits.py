@@ -29,8 +29,8 @@ from codecascade.corpus.sources.candidates import DEEPEST, FIND, Candidate, Orig
 from codecascade.corpus.sources.git.files import check_files
 from codecascade.corpus.sources.git.objects import (
     ANSWER_SECONDS,
-    Info,
-    Objects,
+    GitObjects,
+    ObjectInfo,
     command,
     environment,
     follow_the_parent,
@@ -61,7 +61,7 @@ def is_bare(path: Path) -> bool:
     return (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
 
 
-def commit(repository: Path, revision: str, dropped: Dropped) -> Iterator[Candidate]:
+def commit_candidates(repository: Path, revision: str, dropped: Dropped) -> Iterator[Candidate]:
     """The files of one commit, as one repository of the user's own.
 
     Raises:
@@ -76,9 +76,9 @@ def commit(repository: Path, revision: str, dropped: Dropped) -> Iterator[Candid
     )  # fmt: skip
     folder = _git(repository, "has no folder of objects", "--git-path", "objects")
     folder = os.path.realpath(os.path.join(repository, folder))
-    objects = Objects(folder, pipes)
-    whole = repository.resolve()
-    name = whole.name.removesuffix(".git") or whole.parent.name
+    objects = GitObjects(folder, pipes)
+    full_path = repository.resolve()
+    name = full_path.name.removesuffix(".git") or full_path.parent.name
     origin = Origin(name, "", OWN, own=True, revision=identity)
     try:
         # a commit begins with `tree` and the name of its root
@@ -101,7 +101,7 @@ def commit(repository: Path, revision: str, dropped: Dropped) -> Iterator[Candid
 
 
 def _entries(
-    objects: Objects, root: bytes, hash_bytes: int, repository: str, dropped: Dropped
+    objects: GitObjects, root: bytes, hash_bytes: int, repository: str, dropped: Dropped
 ) -> Iterator[_Entry]:
     """All below a tree that is no folder, in git's order."""
     waiting = [_parsed(root, "", hash_bytes)]
@@ -127,7 +127,7 @@ def _entries(
                 dropped.add(FIND, f"folder {error}", entry.path, repository)
 
 
-def _tree(objects: Objects, name: str, hash_bytes: int) -> bytes:
+def _tree(objects: GitObjects, name: str, hash_bytes: int) -> bytes:
     """The list that a folder is. Raises :class:`UnreadableError`."""
     tree = objects.read(name, _LARGEST_TREE)
     # read once for its faults, so that half of a folder is never taken for all of it
@@ -138,21 +138,21 @@ def _tree(objects: Objects, name: str, hash_bytes: int) -> bytes:
 
 def _parsed(tree: bytes, before: str, hash_bytes: int) -> Iterator[_Entry]:
     """The entries of a tree object: mode, space, name, NUL, hash. Raises :class:`UnreadableError`."""
-    place = 0
-    while place < len(tree):
-        space = tree.find(b" ", place, place + 8)
-        end = tree.find(b"\0", place)
+    offset = 0
+    while offset < len(tree):
+        space = tree.find(b" ", offset, offset + 8)
+        end = tree.find(b"\0", offset)
         after = end + 1 + hash_bytes
-        if not place < space < end or after > len(tree):
+        if not offset < space < end or after > len(tree):
             raise UnreadableError("damaged")
-        mode = tree[place:space].decode("ascii", "replace")
+        mode = tree[offset:space].decode("ascii", "replace")
         name = tree[space + 1 : end].decode(errors="replace")
         yield _Entry(mode, before + name, tree[end + 1 : after].hex())
-        place = after
+        offset = after
 
 
 def _members(
-    entries: Iterator[_Entry], objects: Objects, repository: str, dropped: Dropped
+    entries: Iterator[_Entry], objects: GitObjects, repository: str, dropped: Dropped
 ) -> Iterator[Member]:
     size = stored = 0
     seen: set[str] = set()
@@ -173,12 +173,12 @@ def _members(
 
 
 def _known(
-    entries: Iterator[_Entry], objects: Objects, repository: str, dropped: Dropped
-) -> Iterator[tuple[_Entry, Info]]:
+    entries: Iterator[_Entry], objects: GitObjects, repository: str, dropped: Dropped
+) -> Iterator[tuple[_Entry, ObjectInfo]]:
     """The files among the entries with what is known of their objects, which is asked for many at a time."""
     files: list[_Entry] = []
 
-    def known() -> Iterator[tuple[_Entry, Info]]:
+    def known() -> Iterator[tuple[_Entry, ObjectInfo]]:
         yield from zip(files, objects.infos([entry.name for entry in files]), strict=True)
         files.clear()
 

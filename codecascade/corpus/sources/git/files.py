@@ -37,17 +37,18 @@ def check_files(repository: Path) -> frozenset[str]:
     for count, (path, status) in enumerate(_files(root)):
         if count > _MOST:
             break
-        place = path.removeprefix(f"{root}{os.sep}")
+        relative_path = path.removeprefix(f"{root}{os.sep}")
         kind = stat.S_IFMT(status.st_mode)
         if kind in (stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK):
-            if (name := _loose_object(place)) is None:
-                raise _refusal(repository, place)
+            if (name := _loose_object(relative_path)) is None:
+                raise _refusal(repository, relative_path)
             unreadable.add(name)
         elif status.st_size > _LARGEST and (
-            place.startswith("refs/") or ("/" not in place and place != "index")
+            relative_path.startswith("refs/") or ("/" not in relative_path and relative_path != "index")
         ):
             raise UserError(
-                f"has a file {place} of {status.st_size:,} bytes, which no repository needs", file=repository
+                f"has a file {relative_path} of {status.st_size:,} bytes, which no repository needs",
+                file=repository,
             )
     return frozenset(unreadable)
 
@@ -70,14 +71,15 @@ def _files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
             continue
 
 
-def _loose_object(place: str) -> str | None:
-    parts = place.split("/")
+def _loose_object(relative_path: str) -> str | None:
+    parts = relative_path.split("/")
     if len(parts) == 3 and parts[0] == "objects" and len(parts[1]) == 2 and len(parts[2]) in (38, 62):
         return parts[1] + parts[2]
     return None
 
 
-def _refusal(repository: Path, place: str) -> UserError:
+def _refusal(repository: Path, relative_path: str) -> UserError:
     return UserError(
-        f"holds {place}, which is a pipe or a device, so git would wait at it; remove it", file=repository
+        f"holds {relative_path}, which is a pipe or a device, so git would wait at it; remove it",
+        file=repository,
     )

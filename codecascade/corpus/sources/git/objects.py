@@ -46,7 +46,7 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-class Info(NamedTuple):
+class ObjectInfo(NamedTuple):
     """What is known of an object without reading it."""
 
     kind: str
@@ -56,14 +56,14 @@ class Info(NamedTuple):
     """Bytes that it takes in the repository."""
 
 
-NO_OBJECT = Info("")
+NO_OBJECT = ObjectInfo("")
 
 
 class GitEndedError(Exception):
     """The process ended in the middle of an answer."""
 
 
-class Cat:
+class CatFile:
     """One ``git cat-file`` over the objects of a folder, started when it is first asked.
 
     Args:
@@ -193,7 +193,7 @@ def _make_empty_repository(folder: Path, sha256: bool) -> None:
     (folder / "config").write_text(f"[core]\nrepositoryformatversion = {version}\nbare = true\n{extension}")
 
 
-class Objects:
+class GitObjects:
     """A repository's objects; those of a commit are the files that a candidate's locator names.
 
     Args:
@@ -203,8 +203,8 @@ class Objects:
 
     def __init__(self, objects: str, never: frozenset[str] = frozenset()) -> None:
         self._folder, self._never = objects, never
-        self._contents: Cat | None = None
-        self._facts: Cat | None = None
+        self._contents: CatFile | None = None
+        self._facts: CatFile | None = None
 
     def read(self, locator: str, limit: int) -> bytes:
         """An object's content.
@@ -215,21 +215,21 @@ class Objects:
         if locator in self._never:
             raise UnreadableError("unreadable")
         if self._contents is None:
-            self._contents = Cat(self._folder, "--batch", sha256=len(locator) > _SHA1)
+            self._contents = CatFile(self._folder, "--batch", sha256=len(locator) > _SHA1)
         try:
             return _content(self._contents, locator, limit)
         except GitEndedError:
             return self._once_more(self._contents, locator, limit)
 
-    def infos(self, names: Sequence[str]) -> Iterator[Info]:
+    def infos(self, names: Sequence[str]) -> Iterator[ObjectInfo]:
         """What is known of each of these objects, in their order."""
         if self._facts is None and names:
             form = "--batch-check=%(objectname) %(objecttype) %(objectsize) %(objectsize:disk)"
-            self._facts = Cat(self._folder, form, sha256=len(names[0]) > _SHA1)
+            self._facts = CatFile(self._folder, form, sha256=len(names[0]) > _SHA1)
         for start in range(0, len(names), _AT_ONCE):
             yield from self._some_infos(names[start : start + _AT_ONCE])
 
-    def _some_infos(self, names: Sequence[str]) -> list[Info]:
+    def _some_infos(self, names: Sequence[str]) -> list[ObjectInfo]:
         assert self._facts is not None
         asked = [name for name in names if name not in self._never]
         try:
@@ -244,7 +244,7 @@ class Objects:
         return [known.get(name, NO_OBJECT) for name in names]
 
     @staticmethod
-    def _once_more(cat: Cat, locator: str, limit: int) -> bytes:
+    def _once_more(cat: CatFile, locator: str, limit: int) -> bytes:
         """A process that somebody killed is no fault of the object."""
         try:
             return _content(cat, locator, limit)
@@ -261,7 +261,7 @@ class Objects:
         self.close()
 
 
-def _content(cat: Cat, name: str, limit: int) -> bytes:
+def _content(cat: CatFile, name: str, limit: int) -> bytes:
     size = int(cat.ask_whole(name)[2])
     if size > limit:
         # its content would have to be read
@@ -270,11 +270,11 @@ def _content(cat: Cat, name: str, limit: int) -> bytes:
     return cat.content(size)
 
 
-def _infos(cat: Cat, names: Sequence[str]) -> list[Info]:
+def _infos(cat: CatFile, names: Sequence[str]) -> list[ObjectInfo]:
     cat.ask(names)
     answers = [cat.line() for _ in names]
     return [
-        Info(words[1], int(words[2]), int(words[3]))
+        ObjectInfo(words[1], int(words[2]), int(words[3]))
         if len(words) == 4 and words[2].isdecimal() and words[3].isdecimal()
         else NO_OBJECT
         for words in answers

@@ -17,7 +17,7 @@ def text_columns(schema: pa.Schema, names: Sequence[str]) -> list[str]:
     return [name for name in names if schema.names.count(name) == 1 and holds_text(schema.field(name).type)]
 
 
-def what_is_wrong(schema: pa.Schema, names: Sequence[str]) -> str:
+def why_no_text(schema: pa.Schema, names: Sequence[str]) -> str:
     """Why none of ``names`` is a column of text, as the end of a sentence that begins with the file."""
     twice = next((name for name in names if schema.names.count(name) > 1), None)
     if twice is not None:
@@ -53,7 +53,7 @@ def is_label(schema: pa.Schema, name: str) -> bool:
     return holds_text(type_.value_type) if is_list else holds_text(type_) or pa.types.is_integer(type_)
 
 
-def labels(batch: pa.RecordBatch, names: Sequence[str]) -> list[dict[str, Any]]:
+def label_rows(batch: pa.RecordBatch, names: Sequence[str]) -> list[dict[str, Any]]:
     """Of each row the values of these columns, for which :func:`is_label` is true."""
     values = [_values(batch.column(name)) for name in names]
     return (
@@ -63,13 +63,13 @@ def labels(batch: pa.RecordBatch, names: Sequence[str]) -> list[dict[str, Any]]:
     )
 
 
-def sizes(columns: Sequence[pa.Array]) -> Iterator[int | None]:
+def text_sizes(columns: Sequence[pa.Array]) -> Iterator[int | None]:
     """Bytes of each row's text, which is that of the first column that has one; none where no column has."""
     for row in zip(*(_lengths(column).to_pylist() for column in columns), strict=True):
         yield next((size for size in row if size is not None), None)
 
 
-def value(columns: Sequence[pa.Array], row: int) -> Any:
+def row_value(columns: Sequence[pa.Array], row: int) -> Any:
     """A row's text, a string or bytes, from the first column that has one."""
     return next((item for column in columns if (item := column[row].as_py()) is not None), None)
 
@@ -79,10 +79,10 @@ def _values(column: pa.Array) -> list[Any]:
         return column.to_pylist()  # type: ignore[no-any-return]
     except UnicodeDecodeError:
         # bytes that are not UTF-8, whatever their type says
-        return [_sound(item) for item in column]
+        return [_decoded(item) for item in column]
 
 
-def _sound(item: pa.Scalar) -> Any:
+def _decoded(item: pa.Scalar) -> Any:
     try:
         return item.as_py()
     except UnicodeDecodeError:

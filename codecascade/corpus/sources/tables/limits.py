@@ -76,7 +76,7 @@ def has_too_many_values(line: bytes) -> bool:
     return len(line) > _SHORT and sum(line.count(sign) for sign in (b",", b"[", b"{")) > MOST_VALUES
 
 
-def size_of(file: IO[bytes]) -> int:
+def file_size(file: IO[bytes]) -> int:
     """Of an open file, in bytes; it stands at its beginning afterwards."""
     size = file.seek(0, io.SEEK_END)
     file.seek(0)

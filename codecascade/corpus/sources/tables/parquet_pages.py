@@ -70,13 +70,17 @@ def check_group(
 
 
 def _pages(file: IO[bytes], column: Any) -> Pages:
-    place = column.data_page_offset
-    if column.has_dictionary_page and column.dictionary_page_offset and column.dictionary_page_offset < place:
-        place = column.dictionary_page_offset
-    end = place + column.total_compressed_size
+    offset = column.data_page_offset
+    if (
+        column.has_dictionary_page
+        and column.dictionary_page_offset
+        and column.dictionary_page_offset < offset
+    ):
+        offset = column.dictionary_page_offset
+    end = offset + column.total_compressed_size
     unpacked = values = longest = 0
-    while place < end and values < column.num_values:
-        header, size = _header(file, place)
+    while offset < end and values < column.num_values:
+        header, size = _header(file, offset)
         page, packed = header.get(_UNPACKED), header.get(_PACKED)
         if not isinstance(page, int) or not isinstance(packed, int) or page < 0 or packed < 0:
             raise ValueError("a page without a size")
@@ -89,19 +93,19 @@ def _pages(file: IO[bytes], column: Any) -> Pages:
             about = header.get(kind)
             if isinstance(about, dict):
                 values += max(0, about.get(1) or 0)
-        place += size + packed
+        offset += size + packed
     return Pages(unpacked, values, longest)
 
 
-def _header(file: IO[bytes], place: int) -> tuple[dict[int, Any], int]:
+def _header(file: IO[bytes], offset: int) -> tuple[dict[int, Any], int]:
     """The fields of the header there, and its length."""
     size = _FIRST_GUESS
     while True:
-        file.seek(place)
+        file.seek(offset)
         data = file.read(size)
         try:
             reader = _Compact(data)
-            return reader.struct(), reader.place
+            return reader.struct(), reader.offset
         except IndexError:
             # it may only be longer: it can hold the least and greatest value of its page
             if len(data) < size or size >= _LARGEST_HEADER:
@@ -119,7 +123,7 @@ class _Compact:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self.place = 0
+        self.offset = 0
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
         if depth > _DEEPEST:
@@ -154,8 +158,8 @@ class _Compact:
         return None
 
     def _byte(self) -> int:
-        byte = self._data[self.place]
-        self.place += 1
+        byte = self._data[self.offset]
+        self.offset += 1
         return byte
 
     def _varint(self) -> int:
@@ -174,6 +178,6 @@ class _Compact:
         return (value >> 1) ^ -(value & 1)
 
     def _pass(self, size: int) -> None:
-        self.place += size
-        if self.place > len(self._data):
+        self.offset += size
+        if self.offset > len(self._data):
             raise IndexError

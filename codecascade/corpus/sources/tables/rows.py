@@ -18,14 +18,14 @@ import pyarrow.parquet as pq
 from codecascade.corpus.output.dropped import Dropped
 from codecascade.corpus.reading.encoding import UnreadableError, is_utf_16_or_32
 from codecascade.corpus.reading.faults import check_machine
-from codecascade.corpus.sources.addresses import expanded, is_remote, opened, stamp
+from codecascade.corpus.sources.addresses import address_stamp, files_at, is_remote, open_address
 from codecascade.corpus.sources.archives.members import BombError
 from codecascade.corpus.sources.candidates import FIND, Candidate
 from codecascade.corpus.sources.streams import DAMAGED, ForwardReader, decompressed
 from codecascade.corpus.sources.tables import columns
-from codecascade.corpus.sources.tables.limits import TableLimits, has_too_many_values, limited, size_of
+from codecascade.corpus.sources.tables.limits import TableLimits, file_size, has_too_many_values, limited
 from codecascade.corpus.sources.tables.parquet_pages import check_group
-from codecascade.corpus.sources.tables.row import COLUMNS, parsed, row_candidate, row_text
+from codecascade.corpus.sources.tables.row_fields import COLUMNS, parse_row, row_candidate, row_text
 from codecascade.ground.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -49,10 +49,10 @@ def table_files(source: str) -> list[str]:
     Raises:
         UserError: there are none, or the place can't be reached.
     """
-    return expanded(source, (*JSON_LINES, *PARQUET))
+    return files_at(source, (*JSON_LINES, *PARQUET))
 
 
-def rows(address: str, dropped: Dropped) -> Iterator[Candidate]:
+def table_candidates(address: str, dropped: Dropped) -> Iterator[Candidate]:
     """The rows of a file of either kind; ``address`` is a local path or a fsspec address.
 
     Of a file that is cut or damaged come the rows before the damage.
@@ -65,18 +65,18 @@ def rows(address: str, dropped: Dropped) -> Iterator[Candidate]:
         yield from read(address, dropped)
     except BombError:
         log.warning("%s: expands beyond reason, and what lies behind that is left out", address)
-        dropped.add(FIND, "table expands beyond reason", _name(address))
+        dropped.add(FIND, "table expands beyond reason", _file_name(address))
     except DAMAGED as error:
         check_machine(error)
         reason = (str(error).strip() or type(error).__name__).split("\n")[0]
         log.warning("%s: is damaged, and what lies behind the damage is left out (%s)", address, reason)
-        dropped.add(FIND, f"damaged table ({type(error).__name__})", _name(address))
+        dropped.add(FIND, f"damaged table ({type(error).__name__})", _file_name(address))
 
 
 def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
-    version, name = stamp(address), _name(address)
-    with opened(address) as raw, decompressed(raw) as content:
-        limits = TableLimits(size_of(raw))
+    version, name = address_stamp(address), _file_name(address)
+    with open_address(address) as raw, decompressed(raw) as content:
+        limits = TableLimits(file_size(raw))
         reader = "jsonl" if content is raw else "compressed jsonl"
         file = content if content is raw else limited(content, limits.content)
         start = number = 0
@@ -104,7 +104,7 @@ def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
             try:
                 if has_too_many_values(line):
                     reason = "row with too many values"
-                elif isinstance(row := parsed(line), dict):
+                elif isinstance(row := parse_row(line), dict):
                     text = row_text(row)
             except UnicodeDecodeError:
                 reason = "row is not UTF-8"
@@ -122,25 +122,25 @@ def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
 
 
 def _parquet(address: str, dropped: Dropped) -> Iterator[Candidate]:
-    version, name = stamp(address), _name(address)
+    version, name = address_stamp(address), _file_name(address)
     file = _parquet_file(address)
     schema = file.schema_arrow
     of_text = columns.text_columns(schema, COLUMNS["text"])
     if not of_text:
-        raise UserError(columns.what_is_wrong(schema, COLUMNS["text"]), file=address)
+        raise UserError(columns.why_no_text(schema, COLUMNS["text"]), file=address)
     others = [
         n for key, names in COLUMNS.items() if key != "text" for n in names if columns.is_label(schema, n)
     ]
     number = 0
-    with opened(address) as raw:
-        limits = TableLimits(size_of(raw))
+    with open_address(address) as raw:
+        limits = TableLimits(file_size(raw))
     for group in range(file.num_row_groups):
         index = 0
         # a row group of a hub's data set may hold a gigabyte: never more than some rows of it at once
         at_once = _rows_at_once(file, address, group, [*of_text, *others], limits)
         for batch in file.iter_batches(batch_size=at_once, row_groups=[group], columns=[*of_text, *others]):
-            sizes = columns.sizes([batch.column(name) for name in of_text])
-            rows = columns.labels(batch, others)
+            sizes = columns.text_sizes([batch.column(name) for name in of_text])
+            rows = columns.label_rows(batch, others)
             for size, row in zip(sizes, rows, strict=True):
                 number += 1
                 limits.row()
@@ -154,21 +154,25 @@ def _parquet(address: str, dropped: Dropped) -> Iterator[Candidate]:
 
 
 def _parquet_file(address: str) -> pq.ParquetFile:
-    return pq.ParquetFile(opened(address)) if is_remote(address) else pq.ParquetFile(address, memory_map=True)
+    return (
+        pq.ParquetFile(open_address(address))
+        if is_remote(address)
+        else pq.ParquetFile(address, memory_map=True)
+    )
 
 
 def _rows_at_once(
     file: pq.ParquetFile, address: str, group: int, wanted: list[str], limits: TableLimits
 ) -> int:
     """How many rows of a group can be held. Raises :class:`BombError` if it claims more than the file may hold."""
-    with opened(address) as raw:
-        size = size_of(raw)
+    with open_address(address) as raw:
+        size = file_size(raw)
         if is_remote(address) and size > _LARGEST_LOOKED_AT:
             return 1000
         return check_group(raw, file.metadata, group, wanted, limits.content)
 
 
-def _name(address: str) -> str:
+def _file_name(address: str) -> str:
     return address.rstrip("/").rpartition("/")[2]
 
 
@@ -176,14 +180,14 @@ class JsonLinesReader:
     """An open file of JSON lines."""
 
     def __init__(self, address: str) -> None:
-        with _gone(address):
-            self._file = opened(address)
+        with _unreadable_errors(address):
+            self._file = open_address(address)
         self._address = address
 
     def read(self, locator: str, limit: int) -> str:
         """The text of a row. Raises :class:`UnreadableError`."""
         start, length = map(int, locator.split(":"))
-        with _gone(self._address):
+        with _unreadable_errors(self._address):
             self._file.seek(start)
             return _row_text(self._file.read(length), limit)
 
@@ -196,12 +200,12 @@ class CompressedJsonLinesReader:
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._stream = ForwardReader(lambda: opened(address))
+        self._stream = ForwardReader(lambda: open_address(address))
 
     def read(self, locator: str, limit: int) -> str:
         """The text of a row. Raises :class:`UnreadableError`."""
         start, length = map(int, locator.split(":"))
-        with _gone(self._address):
+        with _unreadable_errors(self._address):
             return _row_text(self._stream.read(start, length), limit)
 
     def close(self) -> None:
@@ -213,7 +217,7 @@ class ParquetReader:
 
     def __init__(self, address: str) -> None:
         self._address = address
-        with _gone(address):
+        with _unreadable_errors(address):
             self._file = _parquet_file(address)
         self._limits: TableLimits | None = None
         self._group = self._start = -1
@@ -229,7 +233,7 @@ class ParquetReader:
         names, group_, index_ = locator.split(":")
         group, index = int(group_), int(index_)
         try:
-            with _gone(self._address):
+            with _unreadable_errors(self._address):
                 text = self._row(names.split("+"), group, index)
         except UnreadableError:
             self._group = -1
@@ -243,22 +247,22 @@ class ParquetReader:
     def _row(self, names: list[str], group: int, index: int) -> Any:
         if group != self._group or index < self._start:
             if self._limits is None:
-                with opened(self._address) as raw:
-                    self._limits = TableLimits(size_of(raw))
+                with open_address(self._address) as raw:
+                    self._limits = TableLimits(file_size(raw))
             at_once = _rows_at_once(self._file, self._address, group, names, self._limits)
             self._batches = self._file.iter_batches(batch_size=at_once, row_groups=[group], columns=names)
             self._group, self._start, self._batch = group, 0, None
         while self._batch is None or index >= self._start + len(self._batch):
             self._start += len(self._batch) if self._batch is not None else 0
             self._batch = next(self._batches)
-        return columns.value([self._batch.column(name) for name in names], index - self._start)
+        return columns.row_value([self._batch.column(name) for name in names], index - self._start)
 
     def close(self) -> None:
         self._file.close()
 
 
 @contextmanager
-def _gone(address: str) -> Iterator[None]:
+def _unreadable_errors(address: str) -> Iterator[None]:
     """A row that was there when the file was listed and can't be read now."""
     try:
         yield
@@ -271,7 +275,7 @@ def _gone(address: str) -> Iterator[None]:
 
 
 def _row_text(line: bytes, limit: int) -> str:
-    return _unicode(row_text(parsed(line)), limit)
+    return _unicode(row_text(parse_row(line)), limit)
 
 
 def _unicode(value: Any, limit: int) -> str:

@@ -72,7 +72,9 @@ def remove_near_duplicates_on_ray(
             zero_copy_batch=True,
         )
         .repartition(partitions, keys=["component"])
-        .map_batches(partial(removed_of, threshold=threshold), batch_format="pyarrow", batch_size=None)
+        .map_batches(
+            partial(remove_in_partition, threshold=threshold), batch_format="pyarrow", batch_size=None
+        )
     )
     tables = [
         pa.table(batch).cast(REMOVED)
@@ -113,12 +115,12 @@ def in_components(batch: pa.Table, table: pa.Table) -> pa.Table:
     """The rows whose ``number`` is in ``table`` (ascending), with its ``component``."""
     members, components = (column.to_numpy() for column in table.columns)
     numbers = batch.column("number").to_numpy()
-    place = np.minimum(np.searchsorted(members, numbers), len(members) - 1)
-    inside = np.flatnonzero(members[place] == numbers) if len(members) else np.empty(0, np.int64)
-    return batch.take(inside).append_column("component", pa.array(components[place[inside]], pa.int64()))
+    position = np.minimum(np.searchsorted(members, numbers), len(members) - 1)
+    inside = np.flatnonzero(members[position] == numbers) if len(members) else np.empty(0, np.int64)
+    return batch.take(inside).append_column("component", pa.array(components[position[inside]], pa.int64()))
 
 
-def removed_of(batch: pa.Table, threshold: float) -> pa.Table:
+def remove_in_partition(batch: pa.Table, threshold: float) -> pa.Table:
     """The rule over one part of the components."""
     batch = batch.sort_by("number")
     table = remove_near_duplicates(batch.column("text").chunks, batch.column("rank"), threshold=threshold)
@@ -133,8 +135,8 @@ def connected(pairs: Numbers) -> tuple[Numbers, Numbers]:
     Each root is hung below the smallest root that it has an edge to, and all paths are halved to their ends: a few
     rounds whatever the shape (after Shiloach and Vishkin, 1982).
     """
-    numbers, places = np.unique(pairs, return_inverse=True)
-    one, other = places.reshape(2, -1)
+    numbers, positions = np.unique(pairs, return_inverse=True)
+    one, other = positions.reshape(2, -1)
     parent = np.arange(len(numbers))
     while True:
         low, high = np.minimum(parent[one], parent[other]), np.maximum(parent[one], parent[other])

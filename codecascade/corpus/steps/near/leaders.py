@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codecascade.corpus.steps.near.shingles import Hashes, Positions
-from codecascade.corpus.steps.near.signatures import Marks
+from codecascade.corpus.steps.near.signatures import SignatureBytes
 
 log = logging.getLogger(__name__)
 
@@ -64,13 +64,13 @@ def buckets(keys: Iterable[Hashes], items: Iterable[Positions], count: int) -> B
     return Buckets(offsets, number[order])
 
 
-def removals(
+def find_removals(
     table: Buckets,
     shingles: Callable[[int], Hashes],
     sizes: NDArray[np.int64],
     threshold: float,
     *,
-    marks: Marks | None = None,
+    marks: SignatureBytes | None = None,
     most_leaders: int | None = MOST_LEADERS,
 ) -> Iterator[Removal]:
     """What goes, in the items' order.
@@ -108,7 +108,7 @@ def _nearest(
     shingles: Callable[[int], Hashes],
     sizes: NDArray[np.int64],
     threshold: float,
-    marks: Marks | None,
+    marks: SignatureBytes | None,
 ) -> Removal | None:
     others = np.array(sorted(near))
     size = sizes[item]

@@ -16,9 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from codecascade.corpus.steps.near.leaders import MOST_LEADERS, Buckets, buckets, removals
+from codecascade.corpus.steps.near.leaders import MOST_LEADERS, Buckets, buckets, find_removals
 from codecascade.corpus.steps.near.shingles import Bytes, Hashes, Positions, ShingleSets, blocks, shingle_sets
-from codecascade.corpus.steps.near.signatures import BANDS, BINS, Marks, bands, marks, signatures
+from codecascade.corpus.steps.near.signatures import (
+    BANDS,
+    BINS,
+    SignatureBytes,
+    bands,
+    signature_bytes,
+    signatures,
+)
 from codecascade.ground.errors import UserError
 
 Mode = Literal["minhash", "exact"]
@@ -34,7 +41,7 @@ class Sketch(NamedTuple):
     """(n,) of the shingles: equal sets have equal sums, and others don't (one chance in 2^64 a pair)."""
     bands: Hashes
     """(n, bands)."""
-    marks: Marks
+    marks: SignatureBytes
     """(n, bins)."""
 
 
@@ -96,7 +103,7 @@ def removed_table(
     else:
         table, compared = _band_buckets(sketch, items), sketch.marks[items]
     goes_to, similarity = np.arange(len(first)), np.ones(len(first))
-    for removal in removals(
+    for removal in find_removals(
         table,
         lambda item: store[items[item]],
         sizes,
@@ -132,7 +139,7 @@ def sketched(data: Bytes, offsets: Positions) -> tuple[ShingleSets, Sketch]:
     if len(sets.hashes):
         sums[sizes > 0] = np.add.reduceat(sets.hashes, sets.offsets[:-1][sizes > 0])
     values = signatures(sets)
-    return sets, Sketch(sizes, sums, bands(values), marks(values))
+    return sets, Sketch(sizes, sums, bands(values), signature_bytes(values))
 
 
 class ShingleStore:
@@ -201,8 +208,8 @@ def _sketch(done: Iterable[tuple[ShingleSets, Sketch]], store: ShingleStore) -> 
 def _first_with_equal_shingles(sketch: Sketch, order: Positions) -> Positions:
     """(n,): for each text of ``order`` the first of it that has the same shingles, for the others themselves."""
     first = np.arange(len(sketch.sizes))
-    _, place, group = np.unique(sketch.sums[order], return_index=True, return_inverse=True)
-    first[order] = order[place[group]]
+    _, position, group = np.unique(sketch.sums[order], return_index=True, return_inverse=True)
+    first[order] = order[position[group]]
     return first
 
 
@@ -223,9 +230,9 @@ def prefix_buckets(
     owner = np.repeat(np.arange(len(items)), sizes)
     _, kind, times = np.unique(hashes, return_inverse=True, return_counts=True)
     order = np.lexsort((hashes, times[kind], owner))
-    place = np.arange(len(hashes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    position = np.arange(len(hashes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     prefix = sizes - np.ceil(sizes * threshold - 1e-9).astype(np.int64) + 1
-    used = order[place < np.repeat(prefix, sizes)]
+    used = order[position < np.repeat(prefix, sizes)]
     return buckets([hashes[used]], [owner[used]], len(items))
 
 

@@ -127,11 +127,11 @@ def _words(data: Bytes, offsets: Positions) -> tuple[Hashes, Positions]:
     hashes = eight_bytes_at[starts] & _MASKS.take(lengths, mode="clip")
     _stir(hashes)
     longer = np.flatnonzero(lengths > 8)
-    for place in range(8, LONGEST_WORD, 8):
+    for position in range(8, LONGEST_WORD, 8):
         if not len(longer):
             break
-        left = lengths[longer] - place
-        part = hashes[longer] ^ (eight_bytes_at[starts[longer] + place] & _MASKS.take(left, mode="clip"))
+        left = lengths[longer] - position
+        part = hashes[longer] ^ (eight_bytes_at[starts[longer] + position] & _MASKS.take(left, mode="clip"))
         hashes[longer] = _stir(part)
         longer = longer[left > 8]
     return hashes, np.searchsorted(starts, offsets)
@@ -154,23 +154,23 @@ def _shingles(words: Hashes, first: Positions) -> tuple[Hashes, Positions]:
     """Hashes of the runs of words, and the number of runs before each text (n + 1,)."""
     counts = np.diff(first)
     runs = words[: max(0, len(words) - WORDS + 1)].copy()
-    for place in range(1, WORDS):
+    for position in range(1, WORDS):
         runs *= _MULTIPLIER
-        runs += words[place : place + len(runs)]
-    whole = np.ones(len(runs), bool)
-    for place in range(1, WORDS):  # runs that would go on in the next text
-        across = first[1:] - place
-        whole[across[(across >= 0) & (across < len(runs))]] = False
-    runs = runs[whole]
+        runs += words[position : position + len(runs)]
+    inside_one_text = np.ones(len(runs), bool)
+    for position in range(1, WORDS):  # runs that would go on in the next text
+        across = first[1:] - position
+        inside_one_text[across[(across >= 0) & (across < len(runs))]] = False
+    runs = runs[inside_one_text]
     offsets = np.zeros(len(first), np.int64)
     np.cumsum(np.maximum(counts - WORDS + 1, 0), out=offsets[1:])
 
     short = np.flatnonzero((counts > 0) & (counts < WORDS))
     if len(short):
         only = words[first[short]].copy()
-        for place in range(1, WORDS - 1):
-            more = np.flatnonzero(counts[short] > place)
-            only[more] = only[more] * _MULTIPLIER + words[first[short[more]] + place]
+        for position in range(1, WORDS - 1):
+            more = np.flatnonzero(counts[short] > position)
+            only[more] = only[more] * _MULTIPLIER + words[first[short[more]] + position]
         runs = np.insert(runs, offsets[short], only)
         offsets[1:] += np.cumsum((counts > 0) & (counts < WORDS))
     return mixed(runs), offsets

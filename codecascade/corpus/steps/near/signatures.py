@@ -21,7 +21,7 @@ BANDS, ROWS = 42, 6
 BINS = BANDS * ROWS
 
 Signatures = NDArray[np.uint32]
-Marks = NDArray[np.uint8]
+SignatureBytes = NDArray[np.uint8]
 
 
 def signatures(sets: ShingleSets) -> Signatures:
@@ -32,22 +32,22 @@ def signatures(sets: ShingleSets) -> Signatures:
     bins += np.repeat(np.arange(0, count * BINS, BINS), np.diff(offsets))
     first = np.ones(len(bins), bool)
     np.not_equal(bins[1:], bins[:-1], out=first[1:])
-    places = bins[first]
+    positions = bins[first]
     values = np.zeros(count * BINS, np.uint32)
-    values[places] = hashes[first].astype(np.uint32)
+    values[positions] = hashes[first].astype(np.uint32)
     occupied = np.zeros(count * BINS, bool)
-    occupied[places] = True
+    occupied[positions] = True
     has_shingles = np.diff(offsets) > 0
     empty = np.flatnonzero(~occupied & np.repeat(has_shingles, BINS))
-    row, place = empty - empty % BINS, empty % BINS
+    row, position = empty - empty % BINS, empty % BINS
     for step in _STEPS:
         if not len(empty):
             break
-        source = row + step[place]
+        source = row + step[position]
         found = occupied[source]
         values[empty[found]] = values[source[found]]
         missing = ~found
-        empty, row, place = empty[missing], row[missing], place[missing]
+        empty, row, position = empty[missing], row[missing], position[missing]
     return values.reshape(count, BINS)
 
 
@@ -61,7 +61,7 @@ def bands(values: Signatures) -> Hashes:
     return mixed(keys)
 
 
-def marks(values: Signatures) -> Marks:
+def signature_bytes(values: Signatures) -> SignatureBytes:
     """(n, BINS): a byte of each value, enough to estimate similarities by.
 
     Of sets with similarity J, a share of J + (1 - J) / 256 of these are equal, with a standard deviation of at most

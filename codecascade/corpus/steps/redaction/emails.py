@@ -59,7 +59,7 @@ _UNMISTAKABLE = frozenset({"com", "edu", "gov", "int", "mil", "org"}) | (COUNTRI
 _SECOND_LEVEL = frozenset({"ac", "co", "com", "edu", "gov", "net", "org"})
 
 
-def emails(text: str, language: str = "") -> Iterator[tuple[int, int]]:
+def find_emails(text: str, language: str = "") -> Iterator[tuple[int, int]]:
     """Where the addresses are.
 
     Args:

@@ -24,8 +24,8 @@ from detect_secrets.plugins.ip_public import IPPublicDetector
 from detect_secrets.plugins.private_key import PrivateKeyDetector
 
 from codecascade.corpus.output import dropped
-from codecascade.corpus.steps.redaction.emails import emails
-from codecascade.corpus.steps.step import Outcome
+from codecascade.corpus.steps.redaction.emails import find_emails
+from codecascade.corpus.steps.step import StepOutcome
 
 STEP = "redact"
 
@@ -84,10 +84,10 @@ _LEAST_ENTROPY = 4.0  # bits a character of what is taken for random
 _entropy = Base64HighEntropyString(limit=4.5).calculate_shannon_entropy
 
 
-def redacted(batch: pa.RecordBatch) -> Outcome:
+def redact_batch(batch: pa.RecordBatch) -> StepOutcome:
     """A batch with its secrets replaced, and how many of which kind; drops nothing."""
     texts = batch.column("text")
-    suspects: dict[int, list[Rule]] = {}
+    suspects: dict[int, list[RedactionRule]] = {}
     for rule in RULES:
         for row in np.flatnonzero(np.asarray(pc.match_substring_regex(texts, rule.hint))).tolist():
             suspects.setdefault(row, []).append(rule)
@@ -104,13 +104,13 @@ def redacted(batch: pa.RecordBatch) -> Outcome:
         for row, clean in changed.items():
             values[row] = clean
         batch = batch.set_column(0, batch.schema.field(0), pa.array(values, pa.string()))
-    return Outcome(batch, dropped.nothing(), replaced)
+    return StepOutcome(batch, dropped.no_rows(), replaced)
 
 
 Span = tuple[int, int, str]
 
 
-class Rule(NamedTuple):
+class RedactionRule(NamedTuple):
     """One way to find secrets."""
 
     hint: str
@@ -119,7 +119,9 @@ class Rule(NamedTuple):
     """Where they are in a text of a language, and what to put there."""
 
 
-def redact(text: str, rules: Iterable[Rule] | None = None, language: str = "") -> tuple[str, Counter[str]]:
+def redact(
+    text: str, rules: Iterable[RedactionRule] | None = None, language: str = ""
+) -> tuple[str, Counter[str]]:
     """A text with placeholders, and how many there are of each.
 
     Args:
@@ -130,15 +132,15 @@ def redact(text: str, rules: Iterable[Rule] | None = None, language: str = "") -
     'mail <EMAIL> from <IP_ADDRESS>'
     """
     counts: Counter[str] = Counter()
-    pieces, place = [], 0
-    for start, end, placeholder in spans_of(text, RULES if rules is None else rules, language):
-        pieces += [text[place:start], placeholder]
-        place = end
+    pieces, done = [], 0
+    for start, end, placeholder in find_spans(text, RULES if rules is None else rules, language):
+        pieces += [text[done:start], placeholder]
+        done = end
         counts[placeholder] += 1
-    return ("".join([*pieces, text[place:]]), counts) if counts else (text, counts)
+    return ("".join([*pieces, text[done:]]), counts) if counts else (text, counts)
 
 
-def spans_of(text: str, rules: Iterable[Rule], language: str) -> list[Span]:
+def find_spans(text: str, rules: Iterable[RedactionRule], language: str) -> list[Span]:
     """What is to be replaced in a text, in its order; none begins inside of another."""
     spans: list[Span] = []
     for span in sorted({span for rule in rules for span in rule.spans(text, language)}):
@@ -200,7 +202,7 @@ def _matches(text: str, patterns: Iterable[re.Pattern[str]]) -> Iterator[Span]:
 
 
 def _emails(text: str, language: str) -> Iterator[Span]:
-    return ((start, end, EMAIL) for start, end in emails(text, language))
+    return ((start, end, EMAIL) for start, end in find_emails(text, language))
 
 
 def _ip_addresses(text: str, language: str) -> Iterator[Span]:
@@ -211,22 +213,22 @@ def _ip_addresses(text: str, language: str) -> Iterator[Span]:
 
 
 RULES = (
-    Rule(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY", _private_keys),
-    Rule(r"://[^/\s:@]{1,200}:[^/\s:@]{1,200}@", _passwords),
-    Rule(
+    RedactionRule(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY", _private_keys),
+    RedactionRule(r"://[^/\s:@]{1,200}:[^/\s:@]{1,200}@", _passwords),
+    RedactionRule(
         r"AKC[a-zA-Z0-9]{10}|A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA|(?i:aws.{0,20}(?:key|pwd|pw|pass|token))|AccountKey="
         r"|cloudant\.com|[MNO][a-zA-Z\d_-]{23,25}\.[a-zA-Z\d_-]{6}\.|gh[pousr]_|gl[a-z]{2,6}-|GR1348941|eyJ[A-Za-z0-9_=-]+\."
         r"|[0-9a-z]{32}-us\d|_authToken|T3BlbkFJ|pypi-Ag|SG\.|xox[abposr]-|hooks\.slack|softlayer\.com|sq0csp-|[rs]k_live_"
         r"|\d{8}:[\w-]{35}|AC[a-z0-9]{32}|SK[a-z0-9]{32}",
         _known_keys,
     ),
-    Rule(
+    RedactionRule(
         r"(?i)(?:key|pwd|pw|pass|token)[\"']?\]?[ =:>]{1,8}[\"']?[\w-]{24}"
         r"|(?:key|secret|token|passw(?:or)?d|auth|credential)[\w-]{0,20}[\"']?\s{0,3}[=:]{1,2}>?\s{0,3}[\"'][\w+/=.~-]{20}",
         _assigned_keys,
     ),
-    Rule(r"[A-Za-z0-9_]\\?@[A-Za-z0-9-]+\.", _emails),
-    Rule(r"\d\.\d{1,3}\.\d{1,3}\.\d", _ip_addresses),
+    RedactionRule(r"[A-Za-z0-9_]\\?@[A-Za-z0-9-]+\.", _emails),
+    RedactionRule(r"\d\.\d{1,3}\.\d{1,3}\.\d", _ip_addresses),
 )
 
 

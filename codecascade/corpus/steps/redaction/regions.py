@@ -57,12 +57,12 @@ class Regions:
         self._starts: list[int] | None = None
         self._ends: list[int] = []
 
-    def expression_at(self, place: int) -> bool:
+    def expression_at(self, position: int) -> bool:
         """Whether code stands there in which ``a@b.c`` is an expression."""
         if self._pattern is None:
             return False
         if self._starts is None:
             spans = [match.span() for match in self._pattern.finditer(self._text)]
             self._starts, self._ends = [start for start, _ in spans], [end for _, end in spans]
-        before = bisect_right(self._starts, place) - 1
-        return before < 0 or place >= self._ends[before]
+        before = bisect_right(self._starts, position) - 1
+        return before < 0 or position >= self._ends[before]

@@ -42,7 +42,7 @@ from codecascade.evaluation.task import (
     TextPrompt,
     unchanged,
 )
-from codecascade.sandbox.splitting import split
+from codecascade.sandbox.splitting import split_tests
 
 DATA = Data(
     files=("HumanEval.jsonl*", "HumanEval.parquet"),
@@ -141,7 +141,7 @@ def completion_task(
 ) -> Task:
     """A function to be completed, and ``check`` to be run after it (with a limit in CPU seconds)."""
     settings = context.own(HumanEvalSettings)
-    apart = split(check, problem.prompt + problem.canonical_solution, problem.entry_point)
+    apart = split_tests(check, problem.prompt + problem.canonical_solution, problem.entry_point)
 
     def programs(completion: str) -> Sequence[Program]:
         source = behind(problem.prompt, completion)

@@ -36,7 +36,7 @@ from codecascade.evaluation.task import (
     TextPrompt,
 )
 from codecascade.ground.errors import UserError
-from codecascade.sandbox.splitting import split
+from codecascade.sandbox.splitting import split_tests
 
 DATA = Data(
     files=("mbpp.jsonl*", "sanitized-mbpp.json*"),
@@ -151,7 +151,7 @@ def _zero_shot(problem: MbppProblem, context: EvaluationContext) -> Prompt:
 
 
 def _task(problem: MbppProblem, prompt: Prompt, context: EvaluationContext, *, tagged: bool = False) -> Task:
-    apart = split(problem.check, problem.code)
+    apart = split_tests(problem.check, problem.code)
 
     def programs(completion: str) -> Sequence[Program]:
         return [Program(completion, tests=problem.check, calls=apart.calls, given=apart.given)]

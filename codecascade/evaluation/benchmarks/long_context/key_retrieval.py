@@ -20,7 +20,7 @@ from typing import Annotated
 from pydantic import Field
 
 from codecascade.corpus.corpus import Corpus, is_corpus
-from codecascade.corpus.reading.functions import functions_of, parse
+from codecascade.corpus.reading.functions import parse_python, python_functions
 from codecascade.evaluation.rates import Answers, means
 from codecascade.evaluation.scores import Scores, key
 from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
@@ -116,9 +116,9 @@ def _blocks(context: EvaluationContext, longest: int) -> list[tuple[str, int]]:
     texts: list[str] = []
     size = 0
     for text in _files(context):
-        for function in functions_of(text):
+        for function in python_functions(text):
             source = function.standalone.rstrip() + "\n"
-            if len(source) <= _LONGEST_BLOCK and "my_function" not in source and parse(source):
+            if len(source) <= _LONGEST_BLOCK and "my_function" not in source and parse_python(source):
                 texts.append(source)
                 size += len(source)
         if size > 32 * longest:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from codecascade.corpus.reading.languages import kind_of, language_of
+from codecascade.corpus.reading.languages import document_kind, language_by_name
 from codecascade.evaluation.drawing import subset
 from codecascade.evaluation.scores import Scores, figures, key
 from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
@@ -154,8 +154,8 @@ def _source_files(root: Path, least: int) -> list[Path]:
 
 def _long_source_files(root: Path, least: int) -> Iterator[Path]:
     for path in root.rglob("*"):
-        language = language_of(path.name)
-        is_code = language is not None and kind_of(language) == "code"
+        language = language_by_name(path.name)
+        is_code = language is not None and document_kind(language) == "code"
         if is_code and path.is_file() and not path.is_symlink() and path.stat().st_size >= least:
             yield path
 

@@ -16,7 +16,7 @@ from codecascade.evaluation.running.execution import judged
 from codecascade.evaluation.scores import figures
 from codecascade.evaluation.task import EvaluationContext, Task, TextPrompt
 from codecascade.ground.errors import UserError
-from codecascade.sandbox.languages.table import canonical_name, why_not
+from codecascade.sandbox.languages.table import canonical_name, why_unusable
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.sandbox import Sandbox
 
@@ -75,7 +75,7 @@ def test_what_was_not_run_is_neither_failed_nor_counted(tmp_path: Path) -> None:
     assert not multipl_e.notes("cpp", rows[:2], EvaluationContext(EvaluateSettings()))
 
 
-@pytest.mark.skipif(why_not("cpp") is not None, reason="needs g++")
+@pytest.mark.skipif(why_unusable("cpp") is not None, reason="needs g++")
 def test_answers_whose_binaries_can_not_start_are_wrong_ones(tmp_path: Path) -> None:
     row = {**ROW, "stop_tokens": ["\n}"]}
     (task,) = tasks(tmp_path, row)
@@ -95,7 +95,7 @@ def test_answers_whose_binaries_can_not_start_are_wrong_ones(tmp_path: Path) -> 
     assert all("can't be executed" in row["detail"] for row in rows[1:])
 
 
-@pytest.mark.skipif(why_not("bash") is not None, reason="needs bash")
+@pytest.mark.skipif(why_unusable("bash") is not None, reason="needs bash")
 @pytest.mark.parametrize(
     ("completion", "passed"),
     [

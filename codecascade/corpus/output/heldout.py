@@ -16,17 +16,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from codecascade.corpus.documents import keyed
+from codecascade.corpus.documents import keyed_draw
 
 
 @dataclass(frozen=True)
-class Split:
+class HeldoutSplit:
     """Which groups of documents are held out."""
 
     by: Literal["repository", "path"]
     groups: frozenset[str]
 
-    def holds_out(self, repository: pa.ChunkedArray, path: pa.ChunkedArray) -> NDArray[np.bool_]:
+    def is_heldout(self, repository: pa.ChunkedArray, path: pa.ChunkedArray) -> NDArray[np.bool_]:
         """(n,) of each document."""
         column = repository if self.by == "repository" else path
         if not len(column):
@@ -34,7 +34,7 @@ class Split:
         return np.asarray(pc.is_in(column, value_set=pa.array(sorted(self.groups), pa.string())))
 
 
-def choose_heldout(documents: pa.Table, share: float) -> Split:
+def choose_heldout(documents: pa.Table, share: float) -> HeldoutSplit:
     """Groups of about ``share`` of the bytes, the same ones for the same corpus.
 
     Code decides: text counts only where a corpus has no code, so that what is held out has functions to be
@@ -49,10 +49,10 @@ def choose_heldout(documents: pa.Table, share: float) -> Split:
     by = "repository" if len(counted["repository"].unique()) > 1 else "path"
     sums = counted.group_by(by, use_threads=False).aggregate([("bytes", "sum")])
     sizes = dict(zip(sums[by].to_pylist(), sums["bytes_sum"].to_pylist(), strict=True))
-    return Split(by, held_out(sizes, share))
+    return HeldoutSplit(by, choose_groups(sizes, share))
 
 
-def held_out(sizes: Mapping[str, int], share: float) -> frozenset[str]:
+def choose_groups(sizes: Mapping[str, int], share: float) -> frozenset[str]:
     """Groups in the order of a hash, each taken if it still fits into ``share`` of the bytes.
 
     Where that leaves less than half of it, one larger group is added if the sum comes nearer (in proportion):
@@ -67,7 +67,7 @@ def held_out(sizes: Mapping[str, int], share: float) -> frozenset[str]:
     target = share * sum(sizes.values())
     chosen: set[str] = set()
     taken = 0
-    for name in sorted(sizes, key=lambda name: (keyed("held out", name), name)):
+    for name in sorted(sizes, key=lambda name: (keyed_draw("held out", name), name)):
         if taken + sizes[name] <= target:
             chosen.add(name)
             taken += sizes[name]

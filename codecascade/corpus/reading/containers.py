@@ -7,15 +7,15 @@ import stat
 from collections.abc import Callable
 from typing import Protocol
 
-from codecascade.corpus.reading.encoding import Decoded, UnreadableError, decoded
-from codecascade.corpus.reading.pointers import pointer
+from codecascade.corpus.reading.encoding import DecodedText, UnreadableError, decoded
+from codecascade.corpus.reading.pointers import pointer_kind
 from codecascade.corpus.sources.archives.archives import TarReader, ZipReader
 from codecascade.corpus.sources.candidates import Candidate
-from codecascade.corpus.sources.git.objects import Objects
+from codecascade.corpus.sources.git.objects import GitObjects
 from codecascade.corpus.sources.tables.rows import CompressedJsonLinesReader, JsonLinesReader, ParquetReader
 
 
-class Reader(Protocol):
+class ContainerReader(Protocol):
     """An open container."""
 
     def read(self, locator: str, limit: int) -> bytes | str:
@@ -63,34 +63,34 @@ class MetadataReader(FileReader):
         return description
 
 
-READERS: dict[str, Callable[[str], Reader]] = {
+READERS: dict[str, Callable[[str], ContainerReader]] = {
     "compressed jsonl": CompressedJsonLinesReader,
     "file": FileReader,
-    "git": Objects,
+    "git": GitObjects,
     "jsonl": JsonLinesReader,
     "metadata": MetadataReader,
     "parquet": ParquetReader,
     "tar": TarReader,
     "zip": ZipReader,
 }
-TABLES = frozenset({"compressed jsonl", "jsonl", "parquet"})
+TABLE_READERS = frozenset({"compressed jsonl", "jsonl", "parquet"})
 """Those that read rows, whose language a column tells."""
-FORWARDS = frozenset({"compressed jsonl", "tar"})
+FORWARD_READERS = frozenset({"compressed jsonl", "tar"})
 """Those whose containers are read from the beginning whatever is wanted of them."""
 
 
-class Contents:
+class CandidateContents:
     """Reads candidates; the container of the last one stays open, for the next one is mostly in it too."""
 
     def __init__(self) -> None:
         self._key: tuple[str, str] | None = None
-        self._reader: Reader | None = None
+        self._reader: ContainerReader | None = None
 
     def text(self, candidate: Candidate, limit: int) -> str:
         """The text of :meth:`decoded`."""
         return self.decoded(candidate, limit).text
 
-    def decoded(self, candidate: Candidate, limit: int) -> Decoded:
+    def decoded(self, candidate: Candidate, limit: int) -> DecodedText:
         """A candidate's text, and what it was decoded as; of a row that is text already, no encoding.
 
         Raises:
@@ -102,8 +102,8 @@ class Contents:
             self._reader = READERS[candidate.reader](candidate.container)
             self._key = key
         content = self._reader.read(candidate.locator, limit)
-        found = decoded(content) if isinstance(content, bytes) else Decoded(content, "")
-        if (reason := pointer(found.text)) is not None:
+        found = decoded(content) if isinstance(content, bytes) else DecodedText(content, "")
+        if (reason := pointer_kind(found.text)) is not None:
             raise UnreadableError(reason)
         return found
 

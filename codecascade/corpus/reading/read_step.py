@@ -8,19 +8,19 @@ from collections.abc import Collection
 
 import pyarrow as pa
 
-from codecascade.corpus.documents import Document, batch_of
-from codecascade.corpus.output.dropped import Dropped, nothing, sound
-from codecascade.corpus.reading.candidates import TABLES, Contents
-from codecascade.corpus.reading.content import NOT_CODE, language_of_text
+from codecascade.corpus.documents import Document, batch_from_documents
+from codecascade.corpus.output.dropped import Dropped, no_rows, storable_text
+from codecascade.corpus.reading.containers import TABLE_READERS, CandidateContents
+from codecascade.corpus.reading.content import NOT_CODE, language_by_content
 from codecascade.corpus.reading.encoding import UnreadableError
-from codecascade.corpus.reading.faults import one_file
-from codecascade.corpus.reading.languages import NOTEBOOK, kind_of
-from codecascade.corpus.reading.licenses import license_of_header
+from codecascade.corpus.reading.faults import file_errors
+from codecascade.corpus.reading.languages import NOTEBOOK, document_kind
+from codecascade.corpus.reading.licenses import license_from_header
 from codecascade.corpus.reading.notebooks import read_notebook
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.corpus.sources.candidates import Candidate, candidates_of
+from codecascade.corpus.sources.candidates import Candidate, candidates_from_table
 from codecascade.corpus.sources.sampling import NOTEBOOK_BYTES, license_refused
-from codecascade.corpus.steps.step import Outcome
+from codecascade.corpus.steps.step import StepOutcome
 
 STEP = "read"
 
@@ -28,14 +28,16 @@ _LONGEST_NAME = 100
 """Characters of the name of a language."""
 
 
-def read_documents(candidates: pa.RecordBatch, settings: CorpusSettings, contents: Contents) -> Outcome:
+def read_documents(
+    candidates: pa.RecordBatch, settings: CorpusSettings, contents: CandidateContents
+) -> StepOutcome:
     """The candidates' documents, without ids yet; what can't be read or isn't wanted is accounted for."""
     documents: list[Document] = []
     dropped = Dropped()
     encodings: Counter[str] = Counter()
-    for candidate in candidates_of(candidates):
+    for candidate in candidates_from_table(candidates):
         try:
-            with one_file(candidate.path):
+            with file_errors(candidate.path):
                 items, encoding = _documents(candidate, settings, contents)
                 found = [storable(item) for item in items]
             encodings[encoding] += 1
@@ -49,7 +51,9 @@ def read_documents(candidates: pa.RecordBatch, settings: CorpusSettings, content
             _drop(dropped, candidate, str(error), candidate.language, candidate.license)
     account = dropped.table().combine_chunks().to_batches()
     del encodings[""]
-    return Outcome(batch_of(documents), account[0] if account else nothing(), decoded=encodings)
+    return StepOutcome(
+        batch_from_documents(documents), account[0] if account else no_rows(), decoded=encodings
+    )
 
 
 def storable(item: Document) -> Document:
@@ -65,7 +69,9 @@ def storable(item: Document) -> Document:
             raise UnreadableError("not UTF-8") from None
     if "\0" in item.text:
         raise UnreadableError("binary")
-    return item._replace(language=sound(item.language)[:_LONGEST_NAME], license=sound(item.license))
+    return item._replace(
+        language=storable_text(item.language)[:_LONGEST_NAME], license=storable_text(item.license)
+    )
 
 
 def _drop(dropped: Dropped, candidate: Candidate, reason: str, language: str, license_: str) -> None:
@@ -76,7 +82,7 @@ def _drop(dropped: Dropped, candidate: Candidate, reason: str, language: str, li
 
 
 def _documents(
-    candidate: Candidate, settings: CorpusSettings, contents: Contents
+    candidate: Candidate, settings: CorpusSettings, contents: CandidateContents
 ) -> tuple[list[Document], str]:
     """What a candidate makes, and what it was decoded as."""
     notebook = candidate.language == NOTEBOOK
@@ -90,10 +96,10 @@ def _documents(
         if max(len(part) for part, _ in parts) > settings.max_file_bytes:
             raise UnreadableError("larger than max_file_bytes")
         return [_document(candidate, part, language) for part, language in parts if part], encoding
-    if candidate.reader in TABLES:  # the table has said
+    if candidate.reader in TABLE_READERS:  # the table has said
         return [_document(candidate, text, candidate.language)], encoding
     extension = os.path.splitext(candidate.path)[1].lower()
-    language = language_of_text(text, extension, candidate.language)
+    language = language_by_content(text, extension, candidate.language)
     if not language:
         raise UnreadableError("not a known language")
     return [_document(candidate, text, language)], encoding
@@ -101,7 +107,7 @@ def _documents(
 
 def _document(candidate: Candidate, text: str, language: str) -> Document:
     same = language == candidate.language
-    spdx = license_of_header(text) if candidate.kind == "code" else None
+    spdx = license_from_header(text) if candidate.kind == "code" else None
     return Document(
         text,
         candidate.path,
@@ -109,7 +115,7 @@ def _document(candidate: Candidate, text: str, language: str) -> Document:
         language,
         spdx or candidate.license,
         "",
-        candidate.kind if same else kind_of(language),
+        candidate.kind if same else document_kind(language),
         candidate.revision,
     )
 

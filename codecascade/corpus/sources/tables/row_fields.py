@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from codecascade.corpus.documents import KINDS, Kind
-from codecascade.corpus.reading.languages import kind_of, language_of
-from codecascade.corpus.reading.licenses import UNKNOWN, normalised
+from codecascade.corpus.documents import KINDS, DocumentKind
+from codecascade.corpus.reading.languages import document_kind, language_by_name
+from codecascade.corpus.reading.licenses import UNKNOWN, normalised_license
 from codecascade.corpus.sources.archives.members import LONGEST_PATH, label_path
 from codecascade.corpus.sources.candidates import Candidate
 
@@ -39,10 +39,10 @@ def row_candidate(
         size: bytes of its text.
     """
     path = label_path(_first(row, "path"))
-    language = _label(row, "language").lower()[:100] or language_of(path)
+    language = _label(row, "language").lower()[:100] or language_by_name(path)
     kind = _first(row, "kind")
     if kind not in KINDS:
-        kind = kind_of(language) if language else "natural_language"
+        kind = document_kind(language) if language else "natural_language"
     spdx = _first(row, "license")
     if isinstance(spdx, list):  # The Stack: each of them holds for a part
         spdx = " AND ".join(map(str, spdx))
@@ -50,8 +50,8 @@ def row_candidate(
         repository=_label(row, "repository") or name,
         path=path or name,
         language=language or "text",
-        kind=cast(Kind, kind),
-        license=normalised(str(spdx or UNKNOWN)[:LONGEST_PATH]),
+        kind=cast(DocumentKind, kind),
+        license=normalised_license(str(spdx or UNKNOWN)[:LONGEST_PATH]),
         size=size,
         stamp=stamp,
         reader=reader,
@@ -76,7 +76,7 @@ def _first(row: Mapping[str, Any], column: str) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-def parsed(line: bytes) -> Any:
+def parse_row(line: bytes) -> Any:
     """A line of JSON; of a number with more digits than Python reads, which no column here needs, as a text.
 
     Raises:

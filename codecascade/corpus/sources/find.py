@@ -8,18 +8,18 @@ from pathlib import Path
 
 from codecascade.corpus.output.dropped import Dropped
 from codecascade.corpus.sources.addresses import is_remote
-from codecascade.corpus.sources.archives.archives import archive, is_archive
+from codecascade.corpus.sources.archives.archives import archive_candidates, is_archive
 from codecascade.corpus.sources.candidates import Candidate
-from codecascade.corpus.sources.folders import folder
-from codecascade.corpus.sources.git.commits import commit, is_bare
-from codecascade.corpus.sources.packages import installed, standard_library
-from codecascade.corpus.sources.tables.rows import is_table, rows, table_files
+from codecascade.corpus.sources.folders import folder_candidates
+from codecascade.corpus.sources.git.commits import commit_candidates, is_bare
+from codecascade.corpus.sources.packages import installed_candidates, standard_library_candidates
+from codecascade.corpus.sources.tables.rows import is_table, table_candidates, table_files
 from codecascade.ground.errors import UserError
 
-NAMED = {"stdlib": standard_library, "installed": installed}
+NAMED = {"stdlib": standard_library_candidates, "installed": installed_candidates}
 
 
-def find(source: str, dropped: Dropped) -> Iterator[Candidate]:
+def find_candidates(source: str, dropped: Dropped) -> Iterator[Candidate]:
     """All candidates of one source, in the same order on every call.
 
     Args:
@@ -35,14 +35,14 @@ def find(source: str, dropped: Dropped) -> Iterator[Candidate]:
     if source in NAMED:
         return NAMED[source](dropped)
     if is_remote(source):
-        return (candidate for file in table_files(source) for candidate in rows(file, dropped))
+        return (candidate for file in table_files(source) for candidate in table_candidates(file, dropped))
     # os.path's functions say no, where Path's raise for a name that is too long or of no user
     path = Path(os.path.expanduser(source))
     if os.path.isdir(path):
-        return commit(path, "HEAD", dropped) if is_bare(path) else folder(path, dropped)
+        return commit_candidates(path, "HEAD", dropped) if is_bare(path) else folder_candidates(path, dropped)
     if not os.path.exists(path):
         if (found := _at_commit(source)) is not None:
-            return commit(*found, dropped)
+            return commit_candidates(*found, dropped)
         raise UserError(
             "there is no such source; give a folder, FOLDER@REVISION, an archive, a .jsonl or .parquet file, "
             "stdlib or installed",
@@ -53,13 +53,13 @@ def find(source: str, dropped: Dropped) -> Iterator[Candidate]:
             "is a pipe or a device, which can't be read at any place; write it to a file", file=source
         )
     if is_table(path.name):
-        return rows(str(path.resolve()), dropped)
+        return table_candidates(str(path.resolve()), dropped)
     if is_archive(path.name):
-        return archive(path, dropped)
+        return archive_candidates(path, dropped)
     raise UserError("is neither a folder nor an archive nor a .jsonl or .parquet file", file=source)
 
 
-def is_there(source: str) -> bool:
+def source_exists(source: str) -> bool:
     """Whether a source is there, as far as this machine can tell."""
     if not source.strip():
         return False
@@ -69,19 +69,19 @@ def is_there(source: str) -> bool:
 
 def _at_commit(source: str) -> tuple[Path, str] | None:
     """The folder and the revision of ``FOLDER@REVISION``; both may hold more signs of this kind (``HEAD@{1}``)."""
-    places = [place for place, char in enumerate(source) if char == "@"]
-    for place in reversed(places):
-        folder = os.path.expanduser(source[:place])
-        if place and os.path.isdir(folder):
-            return Path(folder), source[place + 1 :]
+    indexes = [index for index, char in enumerate(source) if char == "@"]
+    for index in reversed(indexes):
+        folder = os.path.expanduser(source[:index])
+        if index and os.path.isdir(folder):
+            return Path(folder), source[index + 1 :]
     return None
 
 
-def title(source: str) -> str:
+def source_title(source: str) -> str:
     """A source's name without the way to it, for the manifest."""
     return source if source in NAMED or is_remote(source) else Path(source).expanduser().resolve().name
 
 
-def place(source: str) -> str:
+def source_address(source: str) -> str:
     """A source's name with the whole way to it, for a fingerprint."""
     return source if source in NAMED or is_remote(source) else str(Path(source).expanduser().resolve())
