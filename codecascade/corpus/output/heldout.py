@@ -58,7 +58,7 @@ def choose_groups(sizes: Mapping[str, int], share: float) -> frozenset[str]:
     Where that leaves less than half of it, one larger group is added if the sum comes nearer (in proportion):
     two groups or more always leave one held out that is worth measuring; one group is never held out.
 
-    >>> sorted(held_out({"a": 2_000, "b": 90_000, "c": 5}, 0.01))
+    >>> sorted(choose_groups({"a": 2_000, "b": 90_000, "c": 5}, 0.01))
     ['a', 'c']
     """
     sizes = {name: size for name, size in sizes.items() if size}

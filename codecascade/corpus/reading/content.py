@@ -122,9 +122,9 @@ LANGUAGES = frozenset(
 def language_by_content(text: str, extension: str, guess: str) -> str:
     """The language of a text whose extension (lower case, with the dot) suggests ``guess``; "" if none can be told.
 
-    >>> language_of_text("namespace a { class B; }", ".h", "c"), language_of_text("int f(void);", ".h", "c")
+    >>> language_by_content("namespace a { class B; }", ".h", "c"), language_by_content("int f(void);", ".h", "c")
     ('c++', 'c')
-    >>> language_of_text("#!/usr/bin/env python3", "", "")
+    >>> language_by_content("#!/usr/bin/env python3", "", "")
     'python'
     """
     start = text[:_EXAMINED]

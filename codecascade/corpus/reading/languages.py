@@ -182,8 +182,8 @@ _SHEBANG = re.compile(r"#!\s*(?:\S*/)?([A-Za-z]+)[\d.]*(?:\s+(?:-\S+\s+|\w+=\S*\
 def language_by_name(name: str) -> str | None:
     """The language of a file by its name, or none: unknown, data, or a legal notice.
 
-    >>> language_of("src/main.rs"), language_of("Makefile"), language_of("LICENSE.md"), language_of("a.csv")
-    ('rust', 'makefile', None, None)
+    >>> [language_by_name(name) for name in ("src/main.rs", "Makefile", "LICENSE.md", "a.csv")]
+    ['rust', 'makefile', None, None]
     """
     name = os.path.basename(name)
     language = FILE_NAMES.get(name.lower()) or EXTENSIONS.get(os.path.splitext(name)[1].lower())
@@ -195,7 +195,7 @@ def language_by_name(name: str) -> str | None:
 def language_by_shebang(first_line: str) -> str | None:
     """The language of a script without an extension.
 
-    >>> language_of_shebang("#!/usr/bin/env python3"), language_of_shebang("#!/bin/sh -e")
+    >>> language_by_shebang("#!/usr/bin/env python3"), language_by_shebang("#!/bin/sh -e")
     ('python', 'shell')
     """
     match = _SHEBANG.match(first_line)

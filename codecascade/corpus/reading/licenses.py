@@ -129,7 +129,7 @@ def _permits(node: Any) -> bool:
 def normalised_license(expression: str) -> str:
     """An SPDX expression with the identifiers as SPDX spells them; other text by its wording.
 
-    >>> normalised("mit or apache-2.0"), normalised("New BSD License")
+    >>> normalised_license("mit or apache-2.0"), normalised_license("New BSD License")
     ('MIT OR Apache-2.0', 'BSD-3-Clause')
     """
     expression = " ".join(expression.split())
@@ -145,7 +145,7 @@ def normalised_license(expression: str) -> str:
 def combined_license(licenses: Iterable[str]) -> str:
     """What several licence files of one folder say together: all of those that are known hold.
 
-    >>> combined(["unknown", "MIT", "Apache-2.0", "MIT"])
+    >>> combined_license(["unknown", "MIT", "Apache-2.0", "MIT"])
     'Apache-2.0 AND MIT'
     """
     known = sorted(set(licenses) - {UNKNOWN})
@@ -177,7 +177,7 @@ def license_from_metadata(metadata: Message) -> str:
 def license_from_text(text: str) -> str:
     """The licence that a text is (``identify`` compares it with the well-known ones) or, by its beginning, names.
 
-    >>> license_of_text("New BSD License"), license_of_text("All rights reserved.")
+    >>> license_from_text("New BSD License"), license_from_text("All rights reserved.")
     ('BSD-3-Clause', 'unknown')
     """
     if _SHORTEST_LICENSE <= len(text) <= _LONGEST_LICENSE and (known := _known_text(text)):
@@ -189,7 +189,7 @@ def license_from_text(text: str) -> str:
 def license_from_header(text: str) -> str | None:
     """What a source file says of itself in its first lines: an SPDX tag, or a standard notice of the GNU licences.
 
-    >>> license_of_header("// SPDX-License-Identifier: Apache-2.0 OR MIT\\nint x;")
+    >>> license_from_header("// SPDX-License-Identifier: Apache-2.0 OR MIT\\nint x;")
     'Apache-2.0 OR MIT'
     """
     start = text[:_HEADER]

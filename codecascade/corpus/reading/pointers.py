@@ -22,9 +22,9 @@ files."""
 def pointer_kind(text: str) -> str | None:
     """What ``text`` is, as a reason to leave it out, if it is nothing but a pointer.
 
-    >>> pointer("version https://git-lfs.github.com/spec/v1\\noid sha256:" + "4f" * 32 + "\\nsize 12\\n")
+    >>> pointer_kind("version https://git-lfs.github.com/spec/v1\\noid sha256:" + "4f" * 32 + "\\nsize 12\\n")
     'Git LFS pointer'
-    >>> pointer("def f(): ...")
+    >>> pointer_kind("def f(): ...")
     """
     if text.startswith("version ") and len(text) < _LONGEST_LFS:
         return LFS if _LFS.fullmatch(text.strip().replace("\r\n", "\n")) else None

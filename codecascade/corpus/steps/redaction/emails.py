@@ -65,7 +65,7 @@ def find_emails(text: str, language: str = "") -> Iterator[tuple[int, int]]:
     Args:
         language: the text's, as a corpus names it; of a few, strings and comments are told from expressions.
 
-    >>> [text[a:b] for text in ("mail jo@corp.io", "this@Main.name", "x@y.data") for a, b in emails(text)]
+    >>> [text[a:b] for text in ("mail jo@corp.io", "this@Main.name", "x@y.data") for a, b in find_emails(text)]
     ['jo@corp.io']
     """
     regions = Regions(text, language)
