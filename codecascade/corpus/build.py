@@ -1,12 +1,11 @@
-"""Sources in, a corpus folder out.
+"""Builds a corpus folder from sources.
 
-The stages, each of which leaves its result in a work folder beside the corpus, so that a build that was killed goes
-on where it was::
+Each stage saves its result in a work folder beside the corpus, so that a killed build continues where it stopped::
 
     find and choose -> parts (read, filter, redact, benchmarks, natural language, ids: see parts.py)
-                    -> exact and near duplicates -> split -> shards -> manifest, account, page
+                    -> exact and near duplicates -> split -> shards -> manifest, datasheet, page
 
-No result depends on how often the build was interrupted, nor on who did the work.
+The result is the same however often the build was interrupted, and whichever engine did the work.
 """
 
 from __future__ import annotations
@@ -62,7 +61,8 @@ from codecascade.ground.locks import FolderLock
 log = logging.getLogger(__name__)
 
 BuildProgress = Callable[[str, int, int], None]
-"""Called with a step (``find``, ``read``, ``deduplicate``, ``write``, ``nothing to do``), the bytes done and all."""
+"""Called with a stage (``find``, ``read``, ``deduplicate``, ``write``, ``nothing to do``), bytes done, bytes in
+all."""
 
 _REQUEST, _NEAR = "request.txt", "near.arrow"
 
@@ -76,20 +76,20 @@ def build_corpus(
     engine: BuildEngine | None = None,
     progress: BuildProgress | None = None,
 ) -> Manifest:
-    """Make the corpus folder ``out`` of the sources: shards, ``manifest.json``, ``dropped.parquet``, ``README.md``,
-    ``corpus.html``.
+    """Build the corpus folder ``out`` from the sources: shards, ``manifest.json``, ``dropped.parquet``,
+    ``README.md``, ``corpus.html``.
 
-    The folder appears whole or not at all, and is byte for byte the same for the same input. When it is there
-    and was made of the same input, nothing is done. What a killed build had done is not done again.
+    The folder appears complete or not at all, and is byte for byte the same for the same input. If it already
+    exists and was built from the same input, nothing is done. A killed build continues where it stopped.
 
     Args:
         sources: see :func:`codecascade.corpus.sources.find.find_candidates`.
-        benchmarks: prompts and solutions to keep out, by the name that the manifest will show.
-        engine: who does the work; none: this process alone.
+        benchmarks: texts to keep out, by the name that the manifest shows for each.
+        engine: runs the work; None: this process alone.
         progress: see :data:`BuildProgress`.
 
     Raises:
-        UserError: a source is missing, nothing in the sources is usable, ``out`` holds something else, another
+        UserError: a source is missing, the sources contain nothing usable, ``out`` contains something else, another
             process is building it, or the disk is full.
         RunFailed: a worker process was killed.
     """
@@ -108,7 +108,8 @@ def build_corpus(
     if (made := _made_before(out)) is not None and made.inputs == inputs:
         log.info("%s: made of the same input already, nothing to do", out)
         report("nothing to do", made.chosen.bytes, made.chosen.bytes)
-        if work.exists():  # killed when all was done
+        # An earlier build was killed after its last step.
+        if work.exists():
             with FolderLock(work):
                 shutil.rmtree(work)
         return made
@@ -174,16 +175,16 @@ def build_corpus(
 
 
 def request_fingerprint(sources: Sequence[str], settings: CorpusSettings) -> str:
-    """What :func:`build_corpus` is asked for, whatever the sources and benchmarks hold by now.
+    """A hash of what :func:`build_corpus` was asked for: source names and settings, not the content of the sources.
 
-    A run that goes on compares it with ``Manifest.request``: its corpus must not change because a package was
-    installed, or a benchmark fetched, in between.
+    A resumed run compares it with ``Manifest.request``, so that its corpus doesn't change because a package was
+    installed, or a benchmark downloaded, in the meantime.
     """
     return _fingerprint([str(FORMAT), settings.model_dump_json(), *map(source_address, sources)])
 
 
 def _free(out: Path) -> Path:
-    """The whole way to a folder that a corpus may be put in the place of."""
+    """The absolute path of ``out``, if a corpus may be written there. Raises UserError otherwise."""
     whole_way = Path(os.path.abspath(out))
     if Path.cwd().is_relative_to(whole_way):
         raise UserError("is the folder that you are in, which can't be replaced; name another", file=out)
@@ -205,12 +206,13 @@ def _make_parent(out: Path) -> None:
 
 
 def _begin(work: Path, inputs: str) -> None:
-    """An empty work folder, or that of an earlier build of the same input by the same versions."""
+    """Prepare the work folder: keep that of an interrupted build of the same input and versions, else empty it."""
     mark = f"{inputs} {_versions()}"
     file = work / _REQUEST
     if file.is_file() and file.read_text() == mark:
         log.info("an earlier build was interrupted; it goes on")
-        for entry in work.rglob(".*"):  # files that were being written
+        # Remove the temporary files that were being written.
+        for entry in work.rglob(".*"):
             if entry.is_file() and entry.name != ".lock":
                 entry.unlink()
         return
@@ -246,8 +248,9 @@ def _duplicates(
     engine: BuildEngine,
     tally: Tally,
 ) -> tuple[pa.Table, int]:
-    """Which documents go for which others (as :data:`codecascade.corpus.steps.near.REMOVED`), and how many first ones
-    are exact copies."""
+    """Which documents are removed as duplicates of which (:data:`codecascade.corpus.steps.near.REMOVED`), and how
+    many of them, at the beginning of the table, are exact duplicates.
+    """
     ranks = preference_ranks(*(documents[name] for name in ("kind", "license", "repository", "path")))
     exact = exact_duplicates(documents["id"], ranks)
     rest = np.setdiff1d(np.arange(len(documents)), np.asarray(exact["removed"]))
@@ -257,7 +260,9 @@ def _duplicates(
         if not (work / _NEAR).exists():
             kinds = documents["kind"].take(rest)
             found = [near]
-            for kind in KINDS:  # prose stays beside the page that it was taken from, as Table 1 wants both
+            # Kinds are compared separately: prose stays beside the documentation it was extracted from (Table 1
+            # wants both).
+            for kind in KINDS:
                 own = rest[np.asarray(pc.equal(kinds, kind))]
                 found.append(engine.near_duplicates(parts, own, ranks[own], settings.near_threshold, work))
             write_arrow(work / _NEAR, pa.concat_tables(found))
@@ -275,7 +280,7 @@ def _finish(
     parts: BuildParts,
     removed: pa.Table,
 ) -> None:
-    """Everything beside the shards; the manifest comes last, and says that the folder is whole."""
+    """Write all files except the shards. The manifest comes last, because it marks the folder as complete."""
     rows = left_out.drop(["beginning"])
     with atomic_file(folder / "dropped.parquet") as temporary:
         pq.write_table(rows, temporary, compression="zstd")
@@ -296,7 +301,8 @@ def _versions() -> dict[str, str]:
 def _made_before(out: Path) -> Manifest | None:
     try:
         return read_manifest(out) if is_corpus(out) else None
-    except UserError:  # of another version of the format: made anew
+    # Written by another version: the corpus is built again.
+    except UserError:
         return None
 
 
@@ -317,6 +323,6 @@ def _inputs_fingerprint(request: str, benchmarks: BenchmarkTexts, candidates: pa
 def _fingerprint(parts: Iterable[str]) -> str:
     digest = blake2b(digest_size=16)
     for part in parts:
-        # no two lists of parts run together
+        # Each part is hashed separately, so that no two lists of parts give the same input.
         digest.update(blake2b(part.encode(errors="surrogatepass")).digest())
     return digest.hexdigest()

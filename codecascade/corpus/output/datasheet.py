@@ -1,5 +1,6 @@
-"""``README.md``: what is in a corpus, where it is from and what was done to it (after Gebru et al., "Datasheets for
-datasets", as far as a program can know).
+"""``README.md``: what a corpus contains, where it comes from and how it was processed.
+
+After Gebru et al., "Datasheets for Datasets", as far as a program can know the answers.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from codecascade.ground.format import show_bytes
 
 
 def datasheet(manifest: Manifest) -> str:
-    """The text in Markdown."""
+    """The datasheet in Markdown."""
     settings = manifest.settings
     total = manifest.total()
     lines = [

@@ -1,4 +1,4 @@
-"""A look into a corpus."""
+"""Looks into a finished corpus: counts, tokens per byte, samples."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from codecascade.corpus.manifest import DocumentCount
 from codecascade.tokens.tokenizer import Tokenizer
 
 _BYTES_FOR_A_RATE = 300_000
-"""Text that is tokenized of each language: the rate is then known to about 1 %."""
+"""Bytes of text that are tokenized for each language; that gives the rate to about 1 %."""
 
 
 class LanguageRow(NamedTuple):
-    """One language of one kind; ``train`` and ``heldout`` are documents."""
+    """The counts of one language of one kind; ``train`` and ``heldout`` count documents."""
 
     kind: str
     language: str
@@ -26,7 +26,7 @@ class LanguageRow(NamedTuple):
 
 
 class Inspection(NamedTuple):
-    """What :func:`inspect_corpus` saw."""
+    """The result of :func:`inspect_corpus`."""
 
     rows: list[LanguageRow]
     samples: list[Document]
@@ -35,11 +35,11 @@ class Inspection(NamedTuple):
 def inspect_corpus(
     corpus: Corpus, tokenizer: Tokenizer | None, *, language: str | None = None, samples: int = 2
 ) -> Inspection:
-    """Counts from the manifest, tokens per byte (of training documents spread over each language), sample documents.
+    """Counts from the manifest, tokens per byte of each language (on a sample of training documents), and samples.
 
     Args:
-        language: a language or a kind that all rows and samples are of.
-        samples: documents of each kind.
+        language: only rows and samples of this language or kind.
+        samples: the number of sample documents of each kind.
 
     Raises:
         UserError: the corpus has no such language, or a shard is broken.
@@ -70,7 +70,8 @@ def inspect_corpus(
         ]
         shown += [table[index] for index in _spread_out(indexes, samples)]
     if language is not None and not rows:
-        corpus.documents("train", language)  # says what there is
+        # Raises an error that lists the languages of the corpus.
+        corpus.documents("train", language)
     return Inspection(sorted(rows, key=lambda row: (KINDS.index(row.kind), -row.bytes)), shown)
 
 

@@ -1,4 +1,4 @@
-"""``corpus.html``: a corpus to look at, in one file that needs no network."""
+"""``corpus.html``: one page about a corpus, a single file that needs no network."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ KIND_TITLES = {
     "natural_language": "natural language",
 }
 SAMPLES = 3
-"""Dropped documents shown for a reason; twins shown in all."""
+"""Dropped documents shown for each reason."""
 TWINS = 6
+"""Pairs of near-duplicates shown in total."""
 _MOST_BARS = 16
 _LINES = 14
 
 
 class Bar(NamedTuple):
-    """One bar of a chart: ``share`` of the longest one, in percent."""
+    """One bar of a chart; ``share`` is its length in percent of the longest bar."""
 
     name: str
     value: str
@@ -40,7 +41,7 @@ class Bar(NamedTuple):
 
 
 class TextSample(NamedTuple):
-    """A text with its origin."""
+    """A text and where it comes from."""
 
     title: str
     note: str
@@ -50,12 +51,12 @@ class TextSample(NamedTuple):
 def corpus_page(
     manifest: Manifest, left_out: pa.Table, staying: pa.Table, parts: BuildParts, removed: pa.Table
 ) -> str:
-    """The page.
+    """The HTML of the page.
 
     Args:
         left_out: rows of :data:`codecascade.corpus.output.dropped.SCHEMA`.
-        staying: ``bytes`` and the origin of the documents that stay.
-        removed: which documents went for which, of :data:`codecascade.corpus.steps.near.REMOVED`.
+        staying: ``bytes`` and the origin of the documents that are kept.
+        removed: which documents were removed as duplicates of which (:data:`codecascade.corpus.steps.near.REMOVED`).
     """
     return _template().render(
         manifest=manifest,
@@ -84,7 +85,7 @@ def _sum(counts: Iterable[Iterable[DocumentCount]]) -> DocumentCount:
 
 
 def _bars(counts: dict[str, DocumentCount]) -> list[Bar]:
-    """The largest by bytes; what is left in one bar."""
+    """A bar for each name, the largest first; those beyond the limit are added up in one bar."""
     ordered = list(counts.items())
     shown = ordered if len(ordered) <= _MOST_BARS else ordered[: _MOST_BARS - 1]
     rest = ordered[len(shown) :]
@@ -98,7 +99,7 @@ def _bars(counts: dict[str, DocumentCount]) -> list[Bar]:
 
 
 def _lengths(staying: pa.Table) -> list[Bar]:
-    """Documents by their bytes, a bar for every doubling."""
+    """The number of documents by size in bytes, one bar for each power of two."""
     sizes = np.asarray(staying["bytes"])
     doublings = np.floor(np.log2(np.maximum(sizes, 1))).astype(int)
     counts = np.bincount(doublings)
@@ -117,7 +118,7 @@ def _power(exponent: int) -> str:
 
 
 def _steps(manifest: Manifest) -> list[dict[str, Any]]:
-    """What each step left, and its most frequent reasons."""
+    """The documents left after each step, and its most frequent reasons for dropping some."""
     widest = max((step.left.documents for step in manifest.steps), default=1) or 1
     return [
         {
@@ -133,7 +134,7 @@ def _steps(manifest: Manifest) -> list[dict[str, Any]]:
 
 
 def _clusters(manifest: Manifest) -> list[Bar]:
-    """Documents that stay by how many copies they had, a bar for every doubling."""
+    """The number of kept documents by how many copies they had, one bar for each power of two."""
     bins: dict[int, int] = {}
     for copies, count in manifest.cluster_sizes.items():
         index = int(copies).bit_length() - 1
@@ -146,7 +147,7 @@ def _clusters(manifest: Manifest) -> list[Bar]:
 
 
 def _samples(left_out: pa.Table) -> list[tuple[str, list[TextSample]]]:
-    """Some of what was left out by the steps that have a heading for it."""
+    """Sample texts that were left out, for the steps that define a heading."""
     headings = sample_headings()
     chosen = left_out.filter(
         pc.and_(
@@ -169,7 +170,7 @@ def _samples(left_out: pa.Table) -> list[tuple[str, list[TextSample]]]:
 
 
 def _twins(parts: BuildParts, removed: pa.Table) -> list[TextSample]:
-    """Near-duplicates from the least to the most alike, as differences."""
+    """Some near-duplicates from the least to the most similar, each as a diff against the copy that is kept."""
     near = removed.filter(pc.less(removed["similarity"], 1.0)).sort_by(
         [("similarity", "ascending"), ("removed", "ascending")]
     )

@@ -1,4 +1,4 @@
-"""Parquet shards: which document goes into which, and their making."""
+"""Parquet shards: assigns documents to shards, and writes them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from codecascade.corpus.engines.parts import BuildParts, part_file, read_arrow, 
 from codecascade.ground.files import atomic_file
 
 GROUP_BYTES = 1_000_000
-"""Text in a row group: what a reader must decompress to get at one document."""
+"""Bytes of text in a row group: a reader must decompress that much to read one document."""
 
 SHARDS = "shards.arrow"
 SPLITS = ("train", "heldout")
@@ -31,19 +31,19 @@ def write_shard_plan(
     sizes: NDArray[np.int64],
     shard_bytes: int,
 ) -> int:
-    """Save which document goes into which shard, a batch of places for each; returns how many shards there are.
+    """Save which documents each shard contains, as one batch of locations per shard; returns the number of shards.
 
     Args:
-        kept: (m,) numbers of the documents, in their order.
-        heldout: (m,) which split each belongs to.
-        sizes: (m,) bytes of text.
+        kept: (m,) the document numbers, ascending.
+        heldout: (m,) whether each document is held out.
+        sizes: (m,) bytes of each text.
     """
     part, row = parts.locate(kept)
     batches: list[pa.RecordBatch] = []
     names: list[str] = []
     for split, inside in zip(SPLITS, (~heldout, heldout), strict=True):
         members = np.flatnonzero(inside)
-        # an empty split has one shard without rows
+        # An empty split gets one shard without rows.
         for index, rows in enumerate(np.split(members, _ends(sizes[members], shard_bytes))):
             columns = [pa.array(part[rows], pa.int32()), pa.array(row[rows], pa.int32())]
             batches.append(pa.record_batch(columns, _LOCATIONS))
@@ -54,7 +54,8 @@ def write_shard_plan(
 
 
 def _ends(sizes: NDArray[np.int64], limit: int) -> list[int]:
-    """Where runs of documents end but the last: as soon as one holds ``limit`` bytes."""
+    """The indexes at which a new shard begins: after the document that fills the current one up to ``limit``
+    bytes."""
     ends = []
     filled = 0
     for index, size in enumerate(sizes.tolist(), 1):
@@ -66,7 +67,7 @@ def _ends(sizes: NDArray[np.int64], limit: int) -> list[int]:
 
 
 def write_shard(work: str, number: int) -> int:
-    """Write one shard, unless that is done; returns its bytes of text."""
+    """Write one shard, unless it exists; returns its bytes of text."""
     with pa.memory_map(str(Path(work, SHARDS))) as source:
         plan = pa.ipc.open_file(source)
         name = plan.schema.metadata[b"names"].decode().split(" ")[number]
@@ -87,7 +88,7 @@ def write_shard(work: str, number: int) -> int:
 
 
 def row_groups(work: Path, locations: pa.RecordBatch) -> Iterator[tuple[pa.Table, int]]:
-    """The documents at these (ascending) places in tables of about ``GROUP_BYTES`` of text, with their bytes."""
+    """The documents at these (ascending) locations, in tables of about ``GROUP_BYTES`` of text, with their bytes."""
     waiting: list[pa.Table] = []
     size = 0
     empty = True

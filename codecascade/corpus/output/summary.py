@@ -1,4 +1,4 @@
-"""What a build counts for its manifest and its account."""
+"""Counts for the manifest, and the rows of removed duplicates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KIND_WORDS = {"code": "code", "natural_language_code": "documentation", "natura
 
 
 def removed_rows(documents: pa.Table, removed: pa.Table, exact: int) -> pa.Table:
-    """The account's rows of duplicates; the first ``exact`` of them are exact ones."""
+    """The rows of ``dropped.parquet`` for duplicates; the first ``exact`` of them are exact duplicates."""
     gone, stays = documents.take(removed["removed"]), documents.take(removed["kept"])
     steps = [EXACT] * exact + [NEAR] * (len(removed) - exact)
     words = ["the same"] * exact + ["nearly the same"] * (len(removed) - exact)
@@ -50,7 +50,7 @@ def _kind_words(kinds: pa.ChunkedArray) -> pa.Array:
 
 
 def step_manifests(tally: Tally, reasons: Mapping[str, Mapping[str, int]]) -> list[StepManifest]:
-    """What was there after each step, and what each dropped and why."""
+    """For each step: the documents left after it, and how many it dropped for which reason."""
     steps = []
     names = {key[0] for key in tally.documents} | reasons.keys()
     for name in (name for name in step_names() if name in names):
@@ -77,14 +77,14 @@ def step_manifests(tally: Tally, reasons: Mapping[str, Mapping[str, int]]) -> li
 
 
 def cluster_sizes(removed: pa.Table) -> dict[str, int]:
-    """How many documents stay that had so many copies, themselves included."""
+    """How many kept documents had how many copies, the kept one included."""
     _, copies = np.unique(np.asarray(removed["kept"]), return_counts=True)
     sizes, times = np.unique(copies + 1, return_counts=True)
     return {str(size): int(count) for size, count in zip(sizes, times, strict=True)}
 
 
 def benchmark_matches(left_out: pa.Table) -> list[dict[str, str]]:
-    """The documents that went for a benchmark text, for somebody to look at."""
+    """The documents that were removed because they contain a benchmark text."""
     found = left_out.filter(pc.equal(left_out["step"], BENCHMARK))
     columns = (found[name].to_pylist() for name in ("path", "repository", "reason"))
     return [
@@ -94,7 +94,7 @@ def benchmark_matches(left_out: pa.Table) -> list[dict[str, str]]:
 
 
 def split_manifest(documents: pa.Table) -> SplitManifest:
-    """Counts of one split of documents, given ``kind``, ``language``, ``license``, ``bytes`` and ``id`` of each."""
+    """The counts of one split; ``documents`` has ``kind``, ``language``, ``license``, ``bytes`` and ``id``."""
     groups = documents.group_by(["kind", "language", "license"], use_threads=False)
     kinds: dict[str, dict[str, DocumentCount]] = {}
     licenses: dict[str, DocumentCount] = {}

@@ -1,7 +1,7 @@
-"""The language of a text whose name leaves it open: shared extensions, and files without one.
+"""Tells the language of a text if its file name is ambiguous: shared extensions, and files without an extension.
 
-Each rule is a sign that one language has and the others of the same extension lack; where none is met, the language
-that the extension mostly means stays.
+Each rule is a pattern that occurs in one language and not in the others of the same extension. If no rule matches,
+the usual language of the extension is taken.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from codecascade.corpus.reading.languages import EXTENSIONS, FILE_NAMES, INTERPRETERS, language_by_shebang
 
 _EXAMINED = 50_000
-"""Characters at the beginning that are looked at."""
+"""Characters at the beginning of a text that the rules look at."""
 
 
 def _rules(rules: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, list[tuple[str, re.Pattern[str]]]]:
-    # `^` is at every line, so white space need not be followed over lines: that takes quadratic time on empty ones
+    # `^\s*` would also cross empty lines, and take quadratic time on many of them; one line is enough.
     return {
         extension: [
             (language, re.compile(sign.replace(r"^\s*", r"^[^\S\n]*+"), re.MULTILINE))
@@ -98,7 +98,7 @@ CONTENT_RULES = _rules(
     }
 )
 NOT_CODE = frozenset({"go module", "qt translation", "tiled", "qmake"})
-"""What an extension may also mean and a corpus doesn't want."""
+"""Other meanings of these extensions, which a corpus does not want."""
 
 POSSIBLE_LANGUAGES = {
     extension: {language for language, _ in signs} for extension, signs in CONTENT_RULES.items()
@@ -116,11 +116,11 @@ LANGUAGES = frozenset(
     {*EXTENSIONS.values(), *FILE_NAMES.values(), *INTERPRETERS.values()}.union(*POSSIBLE_LANGUAGES.values())
     - NOT_CODE
 )
-"""All that a file can turn out to be in."""
+"""All languages that a file may turn out to be in."""
 
 
 def language_by_content(text: str, extension: str, guess: str) -> str:
-    """The language of a text whose extension (lower case, with the dot) suggests ``guess``; "" if none can be told.
+    """The language of a text whose extension (lower case, with the dot) suggests ``guess``; "" if it is unknown.
 
     >>> language_by_content("namespace a { class B; }", ".h", "c"), language_by_content("int f(void);", ".h", "c")
     ('c++', 'c')
@@ -135,7 +135,7 @@ def language_by_content(text: str, extension: str, guess: str) -> str:
 
 
 def language_by_mode_line(text: str) -> str | None:
-    """The language that a mode line for Emacs or Vim names in the first lines."""
+    """The language that an Emacs or Vim mode line names in the first five lines."""
     lines = [line[:_LONGEST_MODE_LINE] for line in text.split("\n", 5)[:5]]
     match = _MODE_LINE.search("\n".join(lines))
     if match is None:

@@ -1,7 +1,7 @@
-"""What goes wrong in one file, and what is the machine's or the program's.
+"""Separates the faults of one file from those of the machine and of this program.
 
-A file that can't be read is left out with its reason, and the build goes on. A full disk would make another corpus of
-the same sources, and so would a mistake in this program: both end the build, with a sentence.
+An unreadable file is left out with a reason, and the build continues. A full disk, or a bug in this program, would
+silently produce a different corpus from the same sources, so both end the build with an error.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ FILE_ERRORS = (
     LookupError,
     ArithmeticError,
     MemoryError,
-    RuntimeError,  # RecursionError, NotImplementedError, and what zipfile says of a password
+    # RuntimeError includes RecursionError, NotImplementedError and zipfile's complaint about a password.
+    RuntimeError,
     SyntaxError,
     binascii.Error,
     csv.Error,
@@ -43,7 +44,7 @@ FILE_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What Python and the libraries raise of content that is cut, damaged, hostile or not of its kind."""
+"""What Python and the libraries raise for content that is truncated, damaged, hostile or of another type."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _TOO_MANY_OPEN = (errno.EMFILE, errno.ENFILE)
@@ -64,15 +65,15 @@ def check_machine(error: BaseException) -> None:
 
 @contextmanager
 def file_errors(name: str) -> Iterator[None]:
-    """Around the reading of one file, member or row.
+    """Turns the errors of reading one file, member or row into :class:`UnreadableError`.
 
     Args:
-        name: what a sentence calls it.
+        name: the file's name for messages.
 
     Raises:
-        UnreadableError: the file can't be read; with the reason that gets counted.
+        UnreadableError: the file can't be read; the message is the reason for ``dropped.parquet``.
         UserError: the machine is at fault.
-        RunFailed: this program is.
+        RunFailed: this program has a bug.
     """
     try:
         yield

@@ -1,7 +1,7 @@
-"""Which language a file is written in, by its name; what its name leaves open is for :mod:`.content`.
+"""Tells the language of a file by its name. Ambiguous names are resolved by :mod:`.content`.
 
-The names follow GitHub's linguist in lower case. Data formats (JSON, CSV, XML...) and type
-stubs are left out on purpose: they are not what a code model should learn to write.
+The names are those of GitHub's linguist in lower case. Data formats (JSON, CSV, XML, ...) and type stubs are left
+out on purpose, because a code model should not learn to write them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from identify import interpreters
 from codecascade.corpus.documents import DocumentKind
 
 NOTEBOOK = "jupyter notebook"
-"""Read as two documents: a script and its prose."""
+"""A notebook becomes two documents: a script and its prose."""
 
 EXTENSIONS = {
     extension: language
@@ -166,10 +166,10 @@ INTERPRETERS = {
     for program, tags in interpreters.INTERPRETERS.items()
     for tag in sorted(tags & _TAGS.keys())
 } | {"awk": "awk", "gawk": "awk", "lua": "lua", "Rscript": "r", "julia": "julia", "groovy": "groovy"}
-"""The language of a program in a first line: ``identify``'s table under our names, and what it lacks."""
+"""The language of an interpreter in a ``#!`` line: ``identify``'s table with our names, and some additions."""
 
 DOCUMENTATION = frozenset({"asciidoc", "markdown", "restructuredtext", "text"})
-"""Languages whose documents are natural language related to code."""
+"""Languages whose documents count as natural language related to code."""
 
 _LEGAL_OR_LIST = re.compile(
     r"(licen[cs]e|copying|notice|copyright|authors|contributors|third.?party|patents"
@@ -180,7 +180,7 @@ _SHEBANG = re.compile(r"#!\s*(?:\S*/)?([A-Za-z]+)[\d.]*(?:\s+(?:-\S+\s+|\w+=\S*\
 
 
 def language_by_name(name: str) -> str | None:
-    """The language of a file by its name, or none: unknown, data, or a legal notice.
+    """The language of a file by its name; None if it is unknown, data, or a legal notice.
 
     >>> [language_by_name(name) for name in ("src/main.rs", "Makefile", "LICENSE.md", "a.csv")]
     ['rust', 'makefile', None, None]
@@ -193,7 +193,7 @@ def language_by_name(name: str) -> str | None:
 
 
 def language_by_shebang(first_line: str) -> str | None:
-    """The language of a script without an extension.
+    """The language of a script by its ``#!`` line; None if the line has none.
 
     >>> language_by_shebang("#!/usr/bin/env python3"), language_by_shebang("#!/bin/sh -e")
     ('python', 'shell')
@@ -206,5 +206,5 @@ def language_by_shebang(first_line: str) -> str | None:
 
 
 def document_kind(language: str) -> DocumentKind:
-    """``natural_language_code`` for a format of documentation, ``code`` for everything else."""
+    """``natural_language_code`` for documentation formats, ``code`` for everything else."""
     return "natural_language_code" if language in DOCUMENTATION else "code"

@@ -1,7 +1,8 @@
-"""Names of licences, as SPDX expressions, and which of them are permissive.
+"""Normalises the names of licences to SPDX expressions, and tells which ones are permissive.
 
-From a distribution's metadata, a repository's licence file and the first lines of a source file. Expressions are read
-by ``license-expression``, whole licence texts by ``identify``; what neither knows, by its wording.
+Licences come from a package's metadata, a repository's licence file and the first lines of a source file.
+Expressions are parsed by ``license-expression``, full licence texts are recognised by ``identify``. If neither
+knows the licence, its wording decides.
 """
 
 from __future__ import annotations
@@ -60,9 +61,9 @@ PERMISSIVE = frozenset(
         "Zlib",
     ]
 )
-"""SPDX identifiers, of Blue Oak's list where it has them: no copyleft of any strength."""
+"""SPDX identifiers of permissive licences, from the Blue Oak list where it has them: no copyleft of any strength."""
 
-# The first that is found decides, so what restricts comes before what permits.
+# The first match decides, so restrictive licences come before permissive ones.
 _WORDINGS = tuple(
     (spdx, re.compile(pattern, re.IGNORECASE))
     for spdx, pattern in (
@@ -94,7 +95,7 @@ _SHORTEST_LICENSE, _LONGEST_LICENSE = 400, 100_000
 _UNPARSEABLE = (ExpressionError, ParseError)
 
 LICENSE_FILES = ("license", "licence", "copying", "unlicense")
-"""How the names of licence files begin."""
+"""How the names of licence files begin, in lower case."""
 
 
 _licensing = cache(get_spdx_licensing)
@@ -102,7 +103,7 @@ _licensing = cache(get_spdx_licensing)
 
 @lru_cache(maxsize=10_000)
 def is_permissive(expression: str) -> bool:
-    """Whether all of it may be used under a permissive licence; ``own`` counts, ``unknown`` doesn't.
+    """Whether a work may be used under a permissive licence; ``own`` counts as permissive, ``unknown`` does not.
 
     >>> is_permissive("MIT"), is_permissive("GPL-3.0-only OR (MIT AND 0BSD)"), is_permissive("MIT AND MPL-2.0")
     (True, True, False)
@@ -117,7 +118,8 @@ def is_permissive(expression: str) -> bool:
 
 
 def _permits(node: Any) -> bool:
-    if isinstance(node, LicenseWithExceptionSymbol):  # an exception only gives more freedom
+    # An exception only grants more freedom.
+    if isinstance(node, LicenseWithExceptionSymbol):
         return node.license_symbol.key in PERMISSIVE
     if isinstance(node, LicenseSymbol):
         return node.key in PERMISSIVE or node.key == OWN
@@ -127,7 +129,7 @@ def _permits(node: Any) -> bool:
 
 @lru_cache(maxsize=10_000)
 def normalised_license(expression: str) -> str:
-    """An SPDX expression with the identifiers as SPDX spells them; other text by its wording.
+    """An SPDX expression with identifiers as SPDX spells them; any other text is recognised by its wording.
 
     >>> normalised_license("mit or apache-2.0"), normalised_license("New BSD License")
     ('MIT OR Apache-2.0', 'BSD-3-Clause')
@@ -143,7 +145,7 @@ def normalised_license(expression: str) -> str:
 
 
 def combined_license(licenses: Iterable[str]) -> str:
-    """What several licence files of one folder say together: all of those that are known hold.
+    """The licence of a folder with several licence files: all known ones apply.
 
     >>> combined_license(["unknown", "MIT", "Apache-2.0", "MIT"])
     'Apache-2.0 AND MIT'
@@ -155,8 +157,8 @@ def combined_license(licenses: Iterable[str]) -> str:
 def license_from_metadata(metadata: Message) -> str:
     """The licence of a Python distribution (core metadata 2.4 and older).
 
-    ``License-Expression`` speaks first, then a one-line ``License``, then the classifiers (several of them are
-    a choice), then the wording of a ``License`` that holds the whole text.
+    In this order: ``License-Expression``, a one-line ``License``, the classifiers (several are alternatives), the
+    wording of a ``License`` field that contains a full text.
     """
     expression = metadata.get("License-Expression")
     if expression:
@@ -175,19 +177,21 @@ def license_from_metadata(metadata: Message) -> str:
 
 @lru_cache(maxsize=10_000)
 def license_from_text(text: str) -> str:
-    """The licence that a text is (``identify`` compares it with the well-known ones) or, by its beginning, names.
+    """The licence of a licence text: a well-known text by comparison (``identify``), else by the words at its
+    beginning.
 
     >>> license_from_text("New BSD License"), license_from_text("All rights reserved.")
     ('BSD-3-Clause', 'unknown')
     """
     if _SHORTEST_LICENSE <= len(text) <= _LONGEST_LICENSE and (known := _known_text(text)):
         return known
-    start = " ".join(text[:2000].split())  # wordings may be broken into lines
+    # Phrases may be broken into lines.
+    start = " ".join(text[:2000].split())
     return next((spdx for spdx, wording in _WORDINGS if wording.search(start)), UNKNOWN)
 
 
 def license_from_header(text: str) -> str | None:
-    """What a source file says of itself in its first lines: an SPDX tag, or a standard notice of the GNU licences.
+    """The licence that a source file states in its first lines: an SPDX tag, or a standard GNU notice.
 
     >>> license_from_header("// SPDX-License-Identifier: Apache-2.0 OR MIT\\nint x;")
     'Apache-2.0 OR MIT'
@@ -205,8 +209,8 @@ def license_from_header(text: str) -> str | None:
 
 
 def _known_text(text: str) -> str | None:
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:  # it takes files only
-        # white space means nothing to it, but empty lines would take it quadratic time
+    # `identify` only takes files. Empty lines mean nothing to it, but would take it quadratic time.
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:
         file.write("\n".join(line for line in text.split("\n") if line.strip()))
         file.flush()
         found: str | None = license_id(file.name)

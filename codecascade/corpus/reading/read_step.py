@@ -1,4 +1,4 @@
-"""The first steps: candidates become documents, in the language that their text shows, under the licence it names."""
+"""The ``read`` step: turns candidates into documents, with the language and licence that their text shows."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from codecascade.corpus.steps.step import StepOutcome
 STEP = "read"
 
 _LONGEST_NAME = 100
-"""Characters of the name of a language."""
+"""Most characters of a language's name."""
 
 
 def read_documents(
     candidates: pa.RecordBatch, settings: CorpusSettings, contents: CandidateContents
 ) -> StepOutcome:
-    """The candidates' documents, without ids yet; what can't be read or isn't wanted is accounted for."""
+    """The documents of the candidates, without ids; what is unreadable or unwanted becomes rows of ``dropped``."""
     documents: list[Document] = []
     dropped = Dropped()
     encodings: Counter[str] = Counter()
@@ -57,10 +57,10 @@ def read_documents(
 
 
 def storable(item: Document) -> Document:
-    """The document, if a shard can hold it; what a file says of itself may be any text.
+    """The document with its fields made valid for a shard; a file may declare any text as its language or licence.
 
     Raises:
-        UnreadableError: its text can't be written as UTF-8, or is none.
+        UnreadableError: its text can't be encoded as UTF-8, or is binary.
     """
     if not item.text.isascii():
         try:
@@ -96,7 +96,8 @@ def _documents(
         if max(len(part) for part, _ in parts) > settings.max_file_bytes:
             raise UnreadableError("larger than max_file_bytes")
         return [_document(candidate, part, language) for part, language in parts if part], encoding
-    if candidate.reader in TABLE_READERS:  # the table has said
+    # A column of the table states the language.
+    if candidate.reader in TABLE_READERS:
         return [_document(candidate, text, candidate.language)], encoding
     extension = os.path.splitext(candidate.path)[1].lower()
     language = language_by_content(text, extension, candidate.language)
@@ -121,7 +122,7 @@ def _document(candidate: Candidate, text: str, language: str) -> Document:
 
 
 def _refusal(item: Document, candidate: Candidate, languages: Collection[str], licenses: str) -> str | None:
-    """What only the text could tell against it."""
+    """Why a document is left out after its text was read; None if it is kept."""
     if item.language in NOT_CODE:
         return "not a known language"
     if item.kind == "code" and languages and item.language not in languages:
