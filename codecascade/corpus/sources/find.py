@@ -1,4 +1,4 @@
-"""Where documents come from: a source's name in, candidates out."""
+"""Finds the candidates of a source by the source's name."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ NAMED = {"stdlib": standard_library_candidates, "installed": installed_candidate
 
 
 def find_candidates(source: str, dropped: Dropped) -> Iterator[Candidate]:
-    """All candidates of one source, in the same order on every call.
+    """All candidates of one source, in the same order at every call.
 
     Args:
-        source: ``stdlib``, ``installed``; a folder, a bare git repository, ``FOLDER@REVISION``; an archive; a
-            ``.jsonl`` or ``.parquet`` file, or a fsspec address of some. A folder of one of the two special
-            names is written ``./stdlib``.
+        source: ``stdlib`` or ``installed``; a folder, a bare git repository or ``FOLDER@REVISION``; an archive; a
+            ``.jsonl`` or ``.parquet`` file, or an fsspec address. A folder with one of the two special names is written
+            ``./stdlib``.
 
     Raises:
-        UserError: there is no such source, or it is not of one of these kinds.
+        UserError: there is no such source, or it is of another type.
     """
     if not source.strip():
         raise UserError("a source's name is empty; the current folder is written '.'", key="corpus")
@@ -36,7 +36,7 @@ def find_candidates(source: str, dropped: Dropped) -> Iterator[Candidate]:
         return NAMED[source](dropped)
     if is_remote(source):
         return (candidate for file in table_files(source) for candidate in table_candidates(file, dropped))
-    # os.path's functions say no, where Path's raise for a name that is too long or of no user
+    # os.path returns False for a name that is too long or of an unknown user; Path methods raise.
     path = Path(os.path.expanduser(source))
     if os.path.isdir(path):
         return commit_candidates(path, "HEAD", dropped) if is_bare(path) else folder_candidates(path, dropped)
@@ -60,7 +60,7 @@ def find_candidates(source: str, dropped: Dropped) -> Iterator[Candidate]:
 
 
 def source_exists(source: str) -> bool:
-    """Whether a source is there, as far as this machine can tell."""
+    """Whether a source exists, as far as this machine can tell."""
     if not source.strip():
         return False
     there = os.path.exists(os.path.expanduser(source))
@@ -68,7 +68,7 @@ def source_exists(source: str) -> bool:
 
 
 def _at_commit(source: str) -> tuple[Path, str] | None:
-    """The folder and the revision of ``FOLDER@REVISION``; both may hold more signs of this kind (``HEAD@{1}``)."""
+    """The folder and the revision of ``FOLDER@REVISION``; both may contain further ``@`` (``HEAD@{1}``)."""
     indexes = [index for index, char in enumerate(source) if char == "@"]
     for index in reversed(indexes):
         folder = os.path.expanduser(source[:index])
@@ -78,10 +78,10 @@ def _at_commit(source: str) -> tuple[Path, str] | None:
 
 
 def source_title(source: str) -> str:
-    """A source's name without the way to it, for the manifest."""
+    """The name of a source without its folders, for the manifest."""
     return source if source in NAMED or is_remote(source) else Path(source).expanduser().resolve().name
 
 
 def source_address(source: str) -> str:
-    """A source's name with the whole way to it, for a fingerprint."""
+    """The absolute path or address of a source, for a fingerprint."""
     return source if source in NAMED or is_remote(source) else str(Path(source).expanduser().resolve())

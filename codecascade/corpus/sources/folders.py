@@ -1,4 +1,4 @@
-"""Folders of source code, told apart into repositories."""
+"""Lists folders of source code, and divides them into repositories."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ METADATA_FILES = frozenset(
         "CMakeLists.txt",
     ]
 )
-"""A folder with one of these, or with ``.git``, is a repository."""
+"""A folder that contains one of these, or ``.git``, is a repository."""
 
 _CORPUS = {"manifest.json", "dropped.parquet", "train"}
-"""What a folder that was made by a build holds; the next build of the folder above must not read it."""
+"""Files of a corpus folder. A build of the folder above must not read its own earlier result."""
 
 
 def folder_candidates(root: Path, dropped: Dropped) -> Iterator[Candidate]:
-    """Source files below a folder.
+    """The source files below a folder.
 
-    A file's repository is the nearest folder above it that holds ``.git`` or package metadata, else the
-    first-level folder, else the source itself; its licence is that of the repository's licence file, else
-    of the one above. Links are not followed: one that stays in the tree leads to a file that is met anyway,
-    and one that leaves the tree must not be read.
+    The repository of a file is the nearest folder above it with ``.git`` or package metadata, else the first-level
+    folder, else the source itself. Its licence is that of the repository's licence file, else of the nearest one
+    above. Links are not followed: one inside the tree leads to a file that is listed anyway, and one out of the
+    tree must not be read.
     """
     root = root.resolve()
 
@@ -85,7 +85,7 @@ def folder_candidates(root: Path, dropped: Dropped) -> Iterator[Candidate]:
 
 
 def license_from_folder(folder: Path, entries: list[os.DirEntry[str]]) -> str | None:
-    """What the folder's licence files say; none if there is no such file."""
+    """The licence that the licence files of a folder state; None if there is none."""
     found = []
     for entry in entries:
         if is_license_file(entry.name) and entry.is_file(follow_symlinks=False):

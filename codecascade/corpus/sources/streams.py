@@ -1,4 +1,4 @@
-"""Compressed files: decompressed by what they begin with, read forwards, and what goes wrong in them."""
+"""Decompresses files by their magic numbers, and reads them forwards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DAMAGED = FILE_ERRORS
 
 
 def decompressed(file: IO[bytes]) -> IO[bytes]:
-    """The content of a gzip, bzip2, xz or zstd file; of any other file, the file itself."""
+    """The content of a gzip, bzip2, xz or zstd file; any other file unchanged."""
     magic = file.read(6)
     file.seek(0)
     if magic.startswith(b"\x1f\x8b"):
@@ -34,10 +34,10 @@ def decompressed(file: IO[bytes]) -> IO[bytes]:
 
 
 class ForwardReader:
-    """Pieces of a file's content by their places; going back begins anew.
+    """Reads pieces of a file's content by position; going back restarts from the beginning.
 
     Args:
-        open_file: opens the file as it is, compressed or not.
+        open_file: opens the raw file, compressed or not.
     """
 
     def __init__(self, open_file: Callable[[], IO[bytes]]) -> None:
@@ -48,10 +48,10 @@ class ForwardReader:
         self._damaged_from: int | None = None
 
     def read(self, start: int, size: int) -> bytes:
-        """The bytes ``start`` to ``start + size``.
+        """The bytes from ``start`` to ``start + size``.
 
         Raises:
-            UnreadableError: the file can't be opened, is damaged before, or ends before.
+            UnreadableError: the file can't be opened, or is damaged or ends before that.
         """
         if self._damaged_from is not None and start + size > self._damaged_from:
             raise UnreadableError("damaged or encrypted")
@@ -69,7 +69,7 @@ class ForwardReader:
             if len(data) < size:
                 raise EOFError
         except DAMAGED:
-            # where the stream stands now nobody knows; what begins behind this place can't be had either
+            # The state of the stream is unknown now, so nothing after this position can be read either.
             self._damaged_from = start + size
             self.close()
             raise UnreadableError("damaged or encrypted") from None
@@ -77,7 +77,8 @@ class ForwardReader:
         return data
 
     def close(self) -> None:
-        for stream in (self._stream, self._file):  # gzip and bzip2 leave the file open
+        # gzip and bzip2 streams leave the file open.
+        for stream in (self._stream, self._file):
             if stream is not None:
                 stream.close()
         self._stream = self._file = None

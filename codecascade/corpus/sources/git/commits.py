@@ -1,8 +1,8 @@
-"""Git repositories at a commit: bare ones, and any others with ``FOLDER@REVISION``.
+"""Lists the files of a git repository at a commit: of a bare one, or of any other as ``FOLDER@REVISION``.
 
-Nothing is checked out. git itself looks the revision up; the trees below it are walked here, so that a file, a folder
-or half of the repository may be missing, as in a partial clone, and a tree that was made to have no end is left. No
-hook, filter or anything else that a repository's configuration could name runs.
+Nothing is checked out. git only resolves the revision; this module walks the trees itself. So it copes with missing
+files and folders, as in a partial clone, and with endless trees. Hooks, filters and other programs that a
+repository's configuration can name are never run.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ from codecascade.ground.errors import UserError
 
 _FOLDER, _LINK, _FILES = "40000", "120000", ("100644", "100755", "100664")
 _LONGEST_LICENSE = 1_000_000
-"""Bytes of a file that is read for its licence or first line."""
+"""Most bytes of a file that is read for its licence or first line."""
 _LARGEST_TREE = 1 << 26
-"""Bytes of one folder's list, of about 40 for a file."""
+"""Most bytes of one tree object, of about 40 for each entry."""
 MOST_EXPANSION = 1000
-"""Bytes of files for a byte of their objects: an old version of a file may be stored as a line of difference."""
+"""Most bytes of files for each byte of stored objects; an old version may be stored as a one-line delta."""
 FREE_BYTES = 1_000_000_000
-"""Bytes of files that a commit may have, however small its objects are."""
+"""Bytes of files that every commit may have, however small its objects are."""
 _AT_ONCE = 400
 
 
@@ -53,11 +53,11 @@ class _Entry(NamedTuple):
     mode: str
     path: str
     name: str
-    """Of the object."""
+    """The name (hash) of the object."""
 
 
 def is_bare(path: Path) -> bool:
-    """Whether a folder is a repository without a working tree (``NAME.git``)."""
+    """Whether a folder is a bare repository, without a working tree (``NAME.git``)."""
     return (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
 
 
@@ -65,7 +65,7 @@ def commit_candidates(repository: Path, revision: str, dropped: Dropped) -> Iter
     """The files of one commit, as one repository of the user's own.
 
     Raises:
-        UserError: git is not installed or does not answer, the folder is no repository, or it has no such revision.
+        UserError: git is missing or does not answer, the folder is not a repository, or there is no such revision.
     """
     if revision.startswith("-"):
         raise UserError(f"there is no revision {revision!r}", file=repository)
@@ -81,7 +81,7 @@ def commit_candidates(repository: Path, revision: str, dropped: Dropped) -> Iter
     name = full_path.name.removesuffix(".git") or full_path.parent.name
     origin = Origin(name, "", OWN, own=True, revision=identity)
     try:
-        # a commit begins with `tree` and the name of its root
+        # A commit object begins with `tree` and the name of its root tree.
         tree = objects.read(identity, _LARGEST_TREE).partition(b"\n")[0].removeprefix(b"tree ")
         root = _tree(objects, tree.decode("ascii", "replace"), len(identity) // 2)
     except UnreadableError as error:
@@ -103,7 +103,7 @@ def commit_candidates(repository: Path, revision: str, dropped: Dropped) -> Iter
 def _entries(
     objects: GitObjects, root: bytes, hash_bytes: int, repository: str, dropped: Dropped
 ) -> Iterator[_Entry]:
-    """All below a tree that is no folder, in git's order."""
+    """All entries below a tree that are not trees themselves, in git's order."""
     waiting = [_parsed(root, "", hash_bytes)]
     count = names = 0
     while waiting:
@@ -128,9 +128,9 @@ def _entries(
 
 
 def _tree(objects: GitObjects, name: str, hash_bytes: int) -> bytes:
-    """The list that a folder is. Raises :class:`UnreadableError`."""
+    """The content of a tree object. Raises :class:`UnreadableError` if it is missing or damaged."""
     tree = objects.read(name, _LARGEST_TREE)
-    # read once for its faults, so that half of a folder is never taken for all of it
+    # Parsed once completely, so that a damaged tree is never used in part.
     for _ in _parsed(tree, "", hash_bytes):
         pass
     return tree
@@ -175,7 +175,7 @@ def _members(
 def _known(
     entries: Iterator[_Entry], objects: GitObjects, repository: str, dropped: Dropped
 ) -> Iterator[tuple[_Entry, ObjectInfo]]:
-    """The files among the entries with what is known of their objects, which is asked for many at a time."""
+    """The files among the entries with information about their objects, which is requested in batches."""
     files: list[_Entry] = []
 
     def known() -> Iterator[tuple[_Entry, ObjectInfo]]:
@@ -193,10 +193,10 @@ def _known(
 
 
 def _git(repository: Path, otherwise: str, *arguments: str) -> str:
-    """What ``git rev-parse`` answers.
+    """The output of ``git rev-parse``.
 
     Raises:
-        UserError: git is not installed, does not answer, or says what is wrong (if nothing: ``otherwise``).
+        UserError: git is missing, does not answer, or fails; the message is git's own, else ``otherwise``.
     """
     try:
         done = subprocess.run(

@@ -1,8 +1,8 @@
-"""Rows of JSON lines and Parquet files as candidates, under the column names that public data sets use.
+"""Lists and reads the rows of JSON lines and Parquet files.
 
-The files are local or anywhere that fsspec reaches (``hf://datasets/OWNER/NAME/data/*.parquet``, ``s3://``...). A row
-without a repository is a repository of its own, so that hold-out goes row by row. Its language is the one that it
-names, else the one of its path; a row that tells neither is taken as natural language.
+The files are local, or at any address that fsspec supports (``hf://datasets/OWNER/NAME/data/*.parquet``, ``s3://``,
+...). A row without a repository is a repository of its own, so that hold-out goes row by row. Its language is the
+one that it states, else that of its path; a row with neither is natural language.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ log = logging.getLogger(__name__)
 JSON_LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".jsonl.bz2", ".jsonl.xz", ".ndjson")
 PARQUET = (".parquet",)
 _LARGEST_LOOKED_AT = 1 << 28
-"""Bytes of a file at a distance whose pages are looked at before they are read, which takes as long as reading it."""
+"""A larger remote file is not checked for hostile pages, because reading them takes as long as reading the file."""
 LONGEST_LINE = 64_000_000
-"""Bytes of one JSON object. Read, it may take eight times as much."""
+"""Most bytes of one JSON object. Parsed, it may take eight times as much memory."""
 
 
 def is_table(name: str) -> bool:
-    """Whether a name is that of JSON lines or of Parquet."""
+    """Whether a name is that of a JSON lines or Parquet file."""
     return name.lower().endswith((*JSON_LINES, *PARQUET))
 
 
 def table_files(source: str) -> list[str]:
-    """The files that a fsspec address names: itself, a pattern's matches, or the tables below a folder.
+    """The files that an fsspec address names: itself, the matches of a pattern, or the tables below a folder.
 
     Raises:
-        UserError: there are none, or the place can't be reached.
+        UserError: there is none, or the address can't be reached.
     """
     return files_at(source, (*JSON_LINES, *PARQUET))
 
 
 def table_candidates(address: str, dropped: Dropped) -> Iterator[Candidate]:
-    """The rows of a file of either kind; ``address`` is a local path or a fsspec address.
+    """The rows of a table file; ``address`` is a local path or an fsspec address.
 
-    Of a file that is cut or damaged come the rows before the damage.
+    Of a truncated or damaged file, the rows before the damage are returned.
 
     Raises:
-        UserError: a file can't be reached, or a Parquet file has no column of text.
+        UserError: the file can't be reached, or a Parquet file has no column of text.
     """
     read = _parquet if address.lower().endswith(PARQUET) else _json_lines
     try:
@@ -136,7 +136,7 @@ def _parquet(address: str, dropped: Dropped) -> Iterator[Candidate]:
         limits = TableLimits(file_size(raw))
     for group in range(file.num_row_groups):
         index = 0
-        # a row group of a hub's data set may hold a gigabyte: never more than some rows of it at once
+        # A row group may hold a gigabyte, so only some rows of it are read at once.
         at_once = _rows_at_once(file, address, group, [*of_text, *others], limits)
         for batch in file.iter_batches(batch_size=at_once, row_groups=[group], columns=[*of_text, *others]):
             sizes = columns.text_sizes([batch.column(name) for name in of_text])
@@ -164,7 +164,7 @@ def _parquet_file(address: str) -> pq.ParquetFile:
 def _rows_at_once(
     file: pq.ParquetFile, address: str, group: int, wanted: list[str], limits: TableLimits
 ) -> int:
-    """How many rows of a group can be held. Raises :class:`BombError` if it claims more than the file may hold."""
+    """How many rows of a group may be read at once. Raises :class:`BombError` if the group claims too much."""
     with open_address(address) as raw:
         size = file_size(raw)
         if is_remote(address) and size > _LARGEST_LOOKED_AT:
@@ -177,7 +177,7 @@ def _file_name(address: str) -> str:
 
 
 class JsonLinesReader:
-    """An open file of JSON lines."""
+    """An open JSON lines file."""
 
     def __init__(self, address: str) -> None:
         with _unreadable_errors(address):
@@ -196,7 +196,7 @@ class JsonLinesReader:
 
 
 class CompressedJsonLinesReader:
-    """An open file of JSON lines that has to be read forwards."""
+    """An open compressed JSON lines file, which must be read forwards."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -213,7 +213,7 @@ class CompressedJsonLinesReader:
 
 
 class ParquetReader:
-    """An open Parquet file; its rows are read forwards, some at a time."""
+    """An open Parquet file; rows are read forwards, in small batches."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -225,10 +225,10 @@ class ParquetReader:
         self._batch: pa.RecordBatch | None = None
 
     def read(self, locator: str, limit: int) -> bytes | str:
-        """The text of a row; the bytes of a binary column, whose encoding is told as a file's is.
+        """The text of a row; the bytes of a binary column, whose encoding is detected as that of a file.
 
         Raises:
-            UnreadableError: the file changed, or the text is too long.
+            UnreadableError: the file has changed, or the text is too long.
         """
         names, group_, index_ = locator.split(":")
         group, index = int(group_), int(index_)
@@ -263,7 +263,7 @@ class ParquetReader:
 
 @contextmanager
 def _unreadable_errors(address: str) -> Iterator[None]:
-    """A row that was there when the file was listed and can't be read now."""
+    """Turns the errors of reading a row that was listed earlier into :class:`UnreadableError`."""
     try:
         yield
     except UserError:
@@ -279,7 +279,7 @@ def _row_text(line: bytes, limit: int) -> str:
 
 
 def _unicode(value: Any, limit: int) -> str:
-    """``value`` without its byte order mark, if it can be written as UTF-8: JSON may spell lone surrogates."""
+    """``value`` without its byte order mark, if it is valid Unicode; JSON may contain lone surrogates."""
     if not isinstance(value, str):
         raise UnreadableError("unreadable")
     text = value.removeprefix("\ufeff")
