@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -61,9 +62,9 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
-            os.fchmod(descriptor, 0o666 & ~_umask())
             os.close(descriptor)
             yield Path(name)
+            _obey_umask(name)
             _sync(name)
             os.replace(name, path)
         except BaseException:
@@ -93,7 +94,6 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         recover_folder(path)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.new-", dir=path.parent))
         try:
-            os.chmod(temporary, 0o777 & ~_umask())
             yield temporary
             _put_in_place(temporary, path)
         except BaseException:
@@ -111,7 +111,9 @@ def publish_folder(folder: str | Path, path: str | Path) -> None:
 
 
 def _put_in_place(folder: Path, path: Path) -> None:
-    _sync_tree(folder)
+    for name in _tree(folder):
+        _obey_umask(name)
+        _sync(name)
     old = path.with_name(f".{path.name}.old")
     if path.exists():
         shutil.rmtree(old, ignore_errors=True)
@@ -156,8 +158,23 @@ def content_digest(path: Path) -> str:
     return state.hexdigest()
 
 
+def _obey_umask(path: str | Path) -> None:
+    """Give a file or folder the permissions that the user's umask allows: some libraries make files of mode 0600."""
+    if os.path.islink(path):
+        return
+    mode = stat.S_IMODE(os.stat(path).st_mode)
+    wanted = mode | ((0o777 if os.path.isdir(path) else 0o666) & ~_umask())
+    if mode != wanted:
+        os.chmod(path, wanted)
+
+
 def _umask() -> int:
-    mask = os.umask(0)
+    # os.umask can only be asked by setting it, and other threads would make files meanwhile
+    with suppress(OSError), open("/proc/self/status", "rb") as status:
+        for line in status:
+            if line.startswith(b"Umask:"):
+                return int(line.split()[1], 8)
+    mask = os.umask(0o077)
     os.umask(mask)
     return mask
 
@@ -171,8 +188,8 @@ def _sync(path: str | Path) -> None:
         os.close(descriptor)
 
 
-def _sync_tree(folder: Path) -> None:
-    for root, _, names in os.walk(folder):
-        for name in names:
-            _sync(os.path.join(root, name))
-        _sync(root)
+def _tree(folder: Path) -> Iterator[str]:
+    """The files and folders of ``folder``, what is inside before what it is in, and ``folder`` itself."""
+    for root, _, names in os.walk(folder, topdown=False):
+        yield from (os.path.join(root, name) for name in names)
+        yield root
