@@ -14,7 +14,7 @@ from codecascade.cli.app import stdout
 from codecascade.evaluation.benchmarks.choice import where
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric, left_to_right
-from codecascade.evaluation.notation import is_plain
+from codecascade.evaluation.notation import NOT_RUN, is_plain
 from codecascade.evaluation.running import driver
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.ground.format import show_seconds
@@ -115,9 +115,9 @@ def results_table(model: str, results: Mapping[str, BenchmarkResult]) -> Table:
             first = -1  # the benchmark's name stands there
         for place, (metric, figure) in enumerate(result.metrics.items()):
             bounds = f"{_number(metric, figure.low)} to {_number(metric, figure.high)}"
-            table.add_row(
-                name if place == first else "", metric, _number(metric, figure.value), bounds, f"{figure.n:,}"
-            )
+            value = _number(metric, figure.value) if figure.is_measured else NOT_RUN
+            cells = value, bounds if figure.is_measured else "–", f"{figure.n:,}"
+            table.add_row(name if place == first else "", metric, *cells)
         missing = result.about.get("missing", 0)
         if missing:
             table.add_row("", "missing tasks", f"{missing:,}", "", f"{result.about['tasks_total']:,}")
@@ -145,6 +145,8 @@ def benchmarks_table(given: Mapping[str, Path], corpus: bool, width: int) -> Tab
 
 def shown(metric: str, figure: Metric) -> str:
     """A figure with its interval, in the unit of its metric."""
+    if not figure.is_measured:
+        return NOT_RUN
     low, high = _number(metric, figure.low), _number(metric, figure.high)
     return f"{_number(metric, figure.value)} ({low} to {high})"
 

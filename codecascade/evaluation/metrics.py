@@ -24,6 +24,11 @@ class Metric:
     high: float
     n: int
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether there was any observation. Without one there is no figure, whatever ``value`` holds."""
+        return self.n > 0
+
     def to_json(self) -> dict[str, float | int]:
         return asdict(self)
 

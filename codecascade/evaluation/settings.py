@@ -43,7 +43,7 @@ class CommonSettings(Settings):
         ("validation", "humaneval", "infilling_heldout", "infilling_single_line", "key_retrieval"),
         description="what to measure, in this order",
     )
-    seed: int = Field(0, description="chooses subsets, splits and draws")
+    seed: int = Field(0, ge=0, description="chooses subsets, splits and draws")
     limit: Count | None = Field(None, description="problems of each benchmark, at most; none: all")
     samples_per_problem: Count = Field(
         1,

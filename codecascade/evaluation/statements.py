@@ -158,6 +158,10 @@ _CONDITIONS = {
     ),
     "source": ours(lambda value: f"the data's version ({value})"),
 }
+UNASKED_ARE_LEFT_OUT = none_of(
+    "samples could not be made, for the prompt does not fit the context; they are in no figure"
+)
+"""The condition ``unasked`` of a benchmark whose figures are over the prompts that were asked."""
 TEN_SECONDS = "10 s of CPU time a program"
 
 

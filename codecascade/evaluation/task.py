@@ -42,6 +42,7 @@ __all__ = [
     "Scored",
     "Task",
     "TextPrompt",
+    "was_asked",
 ]
 
 Row = dict[str, Any]
@@ -51,6 +52,11 @@ task's own fields, and what the verdict adds (``passed``, ``outcome``, ``detail`
 Need = str
 """``corpus``; ``files`` (a folder, or a corpus), ``filler`` (the same, and it does without); ``sandbox``; ``scores``
 (log-probabilities); ``toolchain:<language>``."""
+
+
+def was_asked(row: Row) -> bool:
+    """Whether a sample's prompt fitted the model's context."""
+    return bool(row.get("finish_reason") != "context")
 
 
 def unchanged(text: str) -> str:
@@ -210,6 +216,7 @@ class Benchmark:
         in_words: its prompts are sentences rather than code.
         plain: metrics that are no rates, and so not written in percent (a loss); of ``<name>@<position>`` the name.
         stated: what the paper says of each of its settings, if it stands in a table of the paper.
+        unasked_fail: a prompt that does not fit the model's context counts as failed; else it is in no figure.
         greedy: there is one greedy sample a problem, whatever is asked for.
         chats: it has a form for the chat format.
     """
@@ -227,6 +234,7 @@ class Benchmark:
     samples: int = 1
     temperature: float = 0.8
     top_p: float = 0.95
+    unasked_fail: bool = True
     greedy: bool = False
     chats: bool = False
     settings: type[BenchmarkSettings] | None = None

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from codecascade.evaluation.analysis.compare import compare
 from codecascade.evaluation.metrics import Metric
-from codecascade.evaluation.notation import unit
+from codecascade.evaluation.notation import NOT_RUN, format_metric
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import atomic_write
 from codecascade.ground.step_log import read_log
@@ -165,7 +165,9 @@ def _cell(column: Column, base: ModelReport, model: ModelReport, changes: Change
     metric, instead = column.of(model), column.instead(model)
     shown = metric or instead
     if shown is None:
-        return None
+        if not column.not_run(model):
+            return None
+        return {"text": NOT_RUN, "interval": "–", "n": 0, "note": "", "change": ""}
     return {
         "text": column.text(shown),
         "interval": column.interval(shown),
@@ -194,8 +196,8 @@ def _headlines(
             found.append(
                 {
                     "title": column.title,
-                    "before": column.text(before) + unit(column.metric),
-                    "after": column.text(after) + unit(column.metric),
+                    "before": format_metric(before, column.metric, with_unit=True),
+                    "after": format_metric(after, column.metric, with_unit=True),
                     "between": f"{first.name} → {last.name}",
                     "direction": direction,
                 }

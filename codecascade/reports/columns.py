@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from codecascade.evaluation.analysis.paper import TABLES
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric, left_to_right
-from codecascade.evaluation.notation import bounds, figure, is_plain
+from codecascade.evaluation.notation import format_interval, format_metric, is_plain
 from codecascade.reports.cascade_data import ModelReport
 
 _PAPERS = 100
@@ -32,29 +32,34 @@ class Column:
 
     def of(self, model: ModelReport) -> Metric | None:
         """The model's figure; None where it was not measured, or could not be asked (see :meth:`instead`)."""
-        return None if self.asked_otherwise(model) else self._figure(model, self.metric)
+        found = None if self.asked_otherwise(model) else self._stored(model)
+        return found if found is not None and found.is_measured else None
 
     def instead(self, model: ModelReport) -> Metric | None:
         """Of a model that can't infill, what it does left to right, the suffix unseen: that is no figure of 0."""
         result = model.results.get(self.benchmark)
         found = left_to_right(result.metrics, re.sub("_(psm|spm)$", "", self.metric)) if result else None
-        return found if found is not None and found.n else None
+        return found if found is not None and found.is_measured else None
 
     def text(self, metric: Metric) -> str:
-        return figure(metric.value, self.metric)
+        return format_metric(metric, self.metric)
 
     def interval(self, metric: Metric) -> str:
-        return bounds(metric, self.metric)
+        return format_interval(metric, self.metric)
 
     def asked_otherwise(self, model: ModelReport) -> bool:
         """Whether the model has no infilling tokens, and so continued the prefix instead of filling in."""
         result = model.results.get(self.benchmark)
         return result is not None and any(name.endswith(LEFT_TO_RIGHT) for name in result.metrics)
 
-    def _figure(self, model: ModelReport, name: str) -> Metric | None:
+    def not_run(self, model: ModelReport) -> bool:
+        """Whether the benchmark was measured, but this figure of it is over no problems."""
+        found = self._stored(model)
+        return found is not None and not found.is_measured
+
+    def _stored(self, model: ModelReport) -> Metric | None:
         result = model.results.get(self.benchmark)
-        metric = None if result is None else result.metrics.get(name)
-        return None if metric is None or metric.n == 0 else metric  # of no problem there is nothing to show
+        return None if result is None else result.metrics.get(self.metric)
 
 
 def _own() -> dict[bool, list[Column]]:

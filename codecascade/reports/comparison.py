@@ -8,7 +8,13 @@ from typing import Any
 
 from codecascade.evaluation.analysis.compare import SIGNIFICANT, Compared, Comparison, Difference, Place
 from codecascade.evaluation.metrics import Metric
-from codecascade.evaluation.notation import bounds, figure, is_plain, p_value, signed
+from codecascade.evaluation.notation import (
+    format_interval,
+    format_metric,
+    format_p_value,
+    format_signed,
+    is_plain,
+)
 from codecascade.ground.files import atomic_write
 from codecascade.reports.pages import address
 from codecascade.reports.rendering import render
@@ -32,13 +38,13 @@ def row_of(row: Difference) -> dict[str, str]:
     name = row.metric
     return {
         "metric": name.replace("_", " "),
-        "first": figure(row.first.value, name),
-        "first_interval": bounds(row.first, name),
-        "second": figure(row.second.value, name),
-        "second_interval": bounds(row.second, name),
-        "difference": signed(row.difference.value, name),
-        "interval": f"{signed(row.difference.low, name)} to {signed(row.difference.high, name)}",
-        "p": p_value(row.p_value),
+        "first": format_metric(row.first, name),
+        "first_interval": format_interval(row.first, name),
+        "second": format_metric(row.second, name),
+        "second_interval": format_interval(row.second, name),
+        "difference": format_signed(row.difference.value, name),
+        "interval": f"{format_signed(row.difference.low, name)} to {format_signed(row.difference.high, name)}",
+        "p": format_p_value(row.p_value),
         "test": row.test,
         "verdict": row.verdict,
         "problems": f"{row.difference.n:,}",

@@ -16,7 +16,7 @@ from codecascade.evaluation.analysis.folder import Evaluation, Measured, read_ev
 from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import is_binary
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT, bootstrap_mean, left_to_right, wilson
-from codecascade.evaluation.notation import bounds, figure, unit
+from codecascade.evaluation.notation import format_interval, format_metric
 from codecascade.ground.files import atomic_write
 from codecascade.ground.format import show_count, show_seconds
 from codecascade.reports import pictures
@@ -77,8 +77,8 @@ def _headline(measured: Measured) -> dict[str, str] | None:
         "benchmark": measured.name,
         "title": measured.title,
         "metric": name if instead is None else f"{name} left to right, for it has no infilling tokens",
-        "value": figure(metric.value, measured.metric) + unit(measured.metric),
-        "interval": bounds(metric, measured.metric),
+        "value": format_metric(metric, measured.metric, with_unit=True),
+        "interval": format_interval(metric, measured.metric),
         "n": f"{metric.n:,}",
         "share": _share(measured),
         "contamination": _contamination(measured),
@@ -118,7 +118,7 @@ def _contamination(measured: Measured) -> str:
     if not len(clean):
         return text
     rest = wilson(int(clean.sum()), len(clean)) if is_binary(clean) else bootstrap_mean(clean)
-    return f"{text}; the others: {figure(rest.value, measured.metric)} ({bounds(rest, measured.metric)})"
+    return f"{text}; the others: {format_metric(rest, measured.metric)} ({format_interval(rest, measured.metric)})"
 
 
 def _figures(evaluation: Evaluation) -> list[dict[str, Any]]:
@@ -130,8 +130,8 @@ def _figures(evaluation: Evaluation) -> list[dict[str, Any]]:
             "rows": [
                 {
                     "metric": name,
-                    "value": figure(metric.value, name) + unit(name),
-                    "interval": bounds(metric, name),
+                    "value": format_metric(metric, name, with_unit=True),
+                    "interval": format_interval(metric, name),
                     "n": f"{metric.n:,}",
                 }
                 for name, metric in measured.metrics.items()

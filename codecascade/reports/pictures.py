@@ -13,6 +13,9 @@ from codecascade.evaluation.metrics import Metric
 from codecascade.ground.errors import UserError
 from codecascade.reports import plots
 
+_PAPER_EXAMPLES = 64
+"""Prompts of each cell of the paper's key retrieval."""
+
 
 def has_picture(name: str, picture: str) -> bool:
     """Whether a benchmark's figures are drawn so."""
@@ -31,7 +34,7 @@ def strip(found: Beside, model: str) -> str:
         return ""
     rows = []
     for place, (label, cell) in enumerate(zip(found.labels, found.own, strict=True)):
-        if cell is None:
+        if cell is None or not cell.metric.is_measured:
             continue
         others: dict[str, list[float]] = {}
         for name, values in found.rows:
@@ -77,7 +80,7 @@ def keys(evaluation: Evaluation) -> str:
         return ""
     values = zip(TABLE_18.columns, TABLE_18.rows[-1].values, strict=True)
     published = {
-        column.metrics[0]: Metric(value / 100, value / 100, value / 100, 0)
+        column.metrics[0]: Metric(value / 100, value / 100, value / 100, _PAPER_EXAMPLES)
         for column, value in values
         if value is not None
     }

@@ -96,6 +96,20 @@ def test_what_was_measured_on_nothing_is_not_shown(report: RunReport) -> None:
     assert table_columns([model]) == []
 
 
+def test_a_figure_over_no_problems_is_not_run_beside_one_that_was_measured(
+    report: RunReport, tmp_path: Path
+) -> None:
+    measured, unmeasured = (
+        replace(model, results={"humaneval": BenchmarkResult("humaneval", {"pass@1": metric})})
+        for model, metric in zip(report.models[:2], (wilson(3, 4), wilson(0, 0)), strict=True)
+    )
+    write_report(replace(report, models=(measured, unmeasured)), tmp_path)
+    (line,) = [
+        line for line in (tmp_path / "report.md").read_text().splitlines() if "HumanEval pass@1" in line
+    ]
+    assert "75.0 (" in line and "not run" in line and "0.0" not in line.replace("75.0", "")
+
+
 def test_page_is_whole_and_inert(report: RunReport, tmp_path: Path) -> None:
     write_report(report, tmp_path)
     page = Page((tmp_path / "report.html").read_text())

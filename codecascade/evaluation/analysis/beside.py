@@ -15,7 +15,7 @@ from codecascade.evaluation.analysis.protocol import Column, PaperTable, belongs
 from codecascade.evaluation.benchmarks.code.multipl_e import problem_number
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric
-from codecascade.evaluation.notation import bounds, figure
+from codecascade.evaluation.notation import format_interval, format_metric
 from codecascade.evaluation.statements import departures
 
 
@@ -140,7 +140,7 @@ def _cell(metric: Metric, column: Column, measured: Measured, letters: dict[str,
     for sentence in sentences:
         letters.setdefault(sentence, letter(len(letters)))
     marks = [mark for sentence, mark in letters.items() if sentence in sentences]
-    return Cell(metric, figure(metric.value, name), bounds(metric, name), " ".join(marks))
+    return Cell(metric, format_metric(metric, name), format_interval(metric, name), " ".join(marks))
 
 
 def letter(place: int) -> str:
@@ -175,4 +175,4 @@ def _average(columns: list[Column], evaluation: Evaluation, marks: str) -> Cell 
     means = [np.nanmean(values[:, draw], axis=1).mean() for draw in draws]
     low, high = np.quantile(means, [0.025, 0.975])
     metric = Metric(float(np.nanmean(values, axis=1).mean()), float(low), float(high), len(problems))
-    return Cell(metric, figure(metric.value, "pass@1"), bounds(metric, "pass@1"), marks)
+    return Cell(metric, format_metric(metric, "pass@1"), format_interval(metric, "pass@1"), marks)

@@ -14,6 +14,7 @@ from codecascade.evaluation.analysis.folder import Evaluation, Key, Measured, re
 from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import paired
 from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.notation import NOT_RUN
 from codecascade.evaluation.scores import Scores
 from codecascade.ground.errors import UserError
 
@@ -202,8 +203,8 @@ def _differences(first: Measured, second: Measured) -> tuple[list[Difference], l
     for metric in first.metrics:
         if metric not in second.metrics:
             continue
-        if not first.metrics[metric].n or not second.metrics[metric].n:
-            left_out.append(f"{metric} (of no problem)")
+        if not (first.metrics[metric].is_measured and second.metrics[metric].is_measured):
+            left_out.append(f"{metric} ({NOT_RUN})")
             continue
         one, two = of_first.get(metric), of_second.get(metric)
         if one is not None and one.part:

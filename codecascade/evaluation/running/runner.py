@@ -35,7 +35,7 @@ from codecascade.evaluation.running.work import (
 )
 from codecascade.evaluation.scores import figures
 from codecascade.evaluation.settings import CommonSettings
-from codecascade.evaluation.task import Benchmark, EvaluationContext, Model, Row, Task
+from codecascade.evaluation.task import Benchmark, EvaluationContext, Model, Row, Task, was_asked
 from codecascade.generation.backend import Backend
 from codecascade.generation.local_backend import LocalBackend
 from codecascade.generation.requests import Scorer
@@ -239,13 +239,13 @@ def _summed_up(
         name,
         figures(benchmark.scores(samples), context.seed),
         examples(folder, name),
-        [*benchmark.notes(samples, context), *_notes(samples, work, context)],
+        [*benchmark.notes(samples, context), *_notes(benchmark, samples, work, context)],
         round(journal.seconds, 2),
         about,
     )
 
 
-def _notes(samples: Rows, work: Work, context: EvaluationContext) -> list[str]:
+def _notes(benchmark: Benchmark, samples: Rows, work: Work, context: EvaluationContext) -> list[str]:
     notes = []
     if missing := work.missing():
         notes.append(
@@ -255,14 +255,14 @@ def _notes(samples: Rows, work: Work, context: EvaluationContext) -> list[str]:
         notes.append(
             f"{work.given.skipped} samples of the file are of tasks that the benchmark does not have: skipped."
         )
-    too_long = sum(row.get("finish_reason") == "context" for row in samples)
+    too_long = sum(not was_asked(row) for row in samples)
     if too_long:
         size = context.model.context_length
         of = f" of {size:,} tokens" if size else ""
         what = "sample" if too_long == 1 else "samples"
         notes.append(
             f"{too_long:,} {what} could not be made, for the prompt does not fit into the model's context{of}; "
-            "they count as failed."
+            f"they {'count as failed' if benchmark.unasked_fail else 'are in no figure'}."
         )
     shared = {row["task_id"] for row in samples if row.get("tests") == SHARED}
     if shared:

@@ -135,7 +135,7 @@ def test_a_metric_finds_its_rows_by_their_fields(tmp_path: Path) -> None:
         "exact_match_python_spm": None,
     }
     compared = compare(folder, folder).benchmarks[0]
-    assert len(compared.left_out) == 3 and "pass@1 (of no problem)" in compared.left_out
+    assert len(compared.left_out) == 3 and "pass@1 (not run)" in compared.left_out
     assert "made_up (not a mean over problems)" in compared.left_out
 
 

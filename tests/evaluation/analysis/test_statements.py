@@ -110,6 +110,8 @@ def test_what_only_some_benchmarks_have() -> None:
     assert "three backticks" in told("apps", **{"apps.fence": "backticks"})
     assert "stricter than APPS' own" in told("apps", **{"apps.comparison": "tokens"})
     assert "5 of 9 answers were cut" in told("mbpp", cut_answers={"n": 5, "of": 9})
+    assert "are in no figure" in told("key_retrieval", unasked={"n": 5, "of": 9})
+    assert "count as failed" in told("humaneval", unasked={"n": 5, "of": 9})
     assert "cut" not in told("key_retrieval", cut_answers={"n": 5, "of": 9})
     assert "4 of 9 files were seen from their end alone" in told("lcc", cut_inputs={"n": 4, "of": 9})
     assert "the stop strings are those of evalplus" in told("humaneval", **{"humaneval.stops": "evalplus"})

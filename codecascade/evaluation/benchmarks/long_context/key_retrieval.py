@@ -17,7 +17,7 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from codecascade.corpus.corpus import Corpus, is_corpus
 from codecascade.corpus.reading.functions import functions_of, parse
@@ -25,8 +25,8 @@ from codecascade.evaluation.rates import Answers, means
 from codecascade.evaluation.scores import Scores, key
 from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
 from codecascade.evaluation.size import Tokens
-from codecascade.evaluation.statements import elsewhere, is_papers, stated
-from codecascade.evaluation.task import Benchmark, EvaluationContext, Row, Shown, Task, TextPrompt
+from codecascade.evaluation.statements import UNASKED_ARE_LEFT_OUT, elsewhere, is_papers, stated
+from codecascade.evaluation.task import Benchmark, EvaluationContext, Row, Shown, Task, TextPrompt, was_asked
 from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import generator
 from codecascade.sandbox.outcome import Outcome
@@ -49,6 +49,13 @@ class KeyRetrievalSettings(BenchmarkSettings):
         (0.0, 0.2, 0.4), description="where the key is, relative to the prompt's length"
     )
     examples: Count = Field(64, description="prompts per length and position")
+
+    @field_validator("lengths", "positions")
+    @classmethod
+    def _at_least_one(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if not values:
+            raise ValueError("must have at least one value")
+        return values
 
 
 @dataclass(frozen=True)
@@ -90,10 +97,16 @@ def _judge(value: int, completion: str, outcomes: Sequence[Outcome]) -> Row:
 
 
 def key_scores(rows: Iterable[Row]) -> dict[str, Scores]:
-    """``accuracy`` over all prompts, and that of each cell ``<length>@<position>``."""
+    """``accuracy`` over all prompts that were asked, and that of each cell ``<length>@<position>``.
+
+    A prompt that does not fit the model's context was not asked. A cell without any prompt that was asked is over no
+    prompts (not run), which is not an accuracy of 0.
+    """
     cells: dict[str, Answers] = {}
     for row in rows:
-        cells.setdefault(row["cell"], {}).setdefault(key(row), []).append(row["passed"])
+        cell = cells.setdefault(row["cell"], {})
+        if was_asked(row):
+            cell.setdefault(key(row), []).append(row["passed"])
     everything = {prompt: passed for cell in cells.values() for prompt, passed in cell.items()}
     return {"accuracy": means(everything)} | {cell: means(found, part=True) for cell, found in cells.items()}
 
@@ -203,6 +216,7 @@ _STATED = stated(
     },
     {
         "cut_answers": elsewhere("its answers are a number, and end after a few tokens"),
+        "unasked": UNASKED_ARE_LEFT_OUT,
         "source": elsewhere("the filler is ours in any case"),
     },
     always=("our own filler and wording",),
@@ -220,6 +234,7 @@ BENCHMARKS = (
         size=_size,
         columns=(Shown("accuracy", "Keys retrieved"),),
         rank=110,
+        unasked_fail=False,
         picture="cells",
         greedy=True,
     ),

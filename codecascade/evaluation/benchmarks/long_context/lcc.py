@@ -29,8 +29,8 @@ from codecascade.evaluation.rates import answers, grouped, means
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.settings import BenchmarkSettings, Count
 from codecascade.evaluation.size import Size
-from codecascade.evaluation.statements import Statement, none_of, ours, stated
-from codecascade.evaluation.task import Benchmark, EvaluationContext, Row, Task, TextPrompt
+from codecascade.evaluation.statements import UNASKED_ARE_LEFT_OUT, Statement, none_of, ours, stated
+from codecascade.evaluation.task import Benchmark, EvaluationContext, Row, Task, TextPrompt, was_asked
 from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import generator
 from codecascade.sandbox.outcome import Outcome
@@ -121,7 +121,7 @@ def scores(rows: Sequence[Row]) -> dict[str, Scores]:
     """``exact_match``, ``bleu`` and ``edit_similarity``, over all examples and by language (``bleu_java``)."""
     found = {}
     for language, some in {"": rows, **grouped(rows, "language")}.items():
-        values = answers(some, *_SCORES)
+        values = answers(filter(was_asked, some), *_SCORES)
         for name in _SCORES:
             found[f"{name}{'_' * bool(language)}{language}"] = means(values[name])
     return found
@@ -251,9 +251,10 @@ _STATED = stated(
         "bucket_tokens": ours(lambda value: f"lengths in steps of {value:,} words and signs"),
     },
     {
+        "unasked": UNASKED_ARE_LEFT_OUT,
         "cut_inputs": none_of(
             "files were seen from their end alone, as the paper does it where there was no long-context tuning"
-        )
+        ),
     },
     always=("our own balanced draw from LCC's files; the paper's examples aren't published",),
     silent=("how BLEU cuts a line into words and is smoothed",),
@@ -270,6 +271,7 @@ BENCHMARKS = (
         greedy=True,
         settings=LccSettings,
         stated=_STATED,
+        unasked_fail=False,
         size=lambda settings: Size(1_472, 8_000, 20),
         kept_out="never",
         ids=r"(python|java|csharp)/\d+$",
