@@ -38,7 +38,7 @@ def left_to_right(metrics: Mapping[str, Metric], name: str) -> Metric | None:
     return metrics.get(f"{name}_{LEFT_TO_RIGHT}")
 
 
-def as_asked(metrics: dict[str, Metric]) -> dict[str, Metric]:
+def without_unasked(metrics: dict[str, Metric]) -> dict[str, Metric]:
     """Without the figures of 0 that older versions kept of a model that could not be asked to infill."""
     return {name: found for name, found in metrics.items() if name.endswith(LEFT_TO_RIGHT)} or metrics
 

@@ -12,7 +12,7 @@ NOT_RUN = "not run"
 def is_plain(metric: str) -> bool:
     """Whether a metric is written as a plain number instead of in percent. Its benchmark decides."""
     name = metric.partition("@")[0]
-    return any(name in benchmark.plain for benchmark in BENCHMARKS.values())
+    return any(name in benchmark.plain_metrics for benchmark in BENCHMARKS.values())
 
 
 def format_value(value: float, metric: str) -> str:

@@ -16,7 +16,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from codecascade.evaluation.analysis.correlations import Correlations
+from codecascade.evaluation.analysis.correlations import LanguageCorrelations
 from codecascade.evaluation.analysis.sweep import Sweep
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.notation import NOT_RUN
@@ -164,7 +164,7 @@ def key_retrieval(cells: Mapping[str, Mapping[tuple[int, float], Metric]]) -> st
         return _svg(figure)
 
 
-def beside(rows: Sequence[tuple[str, Metric, Mapping[str, Sequence[float]]]], name: str) -> str:
+def paper_strip(rows: Sequence[tuple[str, Metric, Mapping[str, Sequence[float]]]], name: str) -> str:
     """Where a model stands among others: a line a figure, its dot and 95 % interval over the others' ticks.
 
     Args:
@@ -232,7 +232,7 @@ def perplexity(curves: Mapping[str, Mapping[int, Metric]], hues: Mapping[str, st
         return _svg(figure)
 
 
-def correlations(matrices: Sequence[Correlations]) -> str:
+def correlations(matrices: Sequence[LanguageCorrelations]) -> str:
     """A matrix per model: Pearson's coefficient of each two languages' scores; empty where there is none."""
     with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
         widest = max(len(matrix.languages) for matrix in matrices)

@@ -18,7 +18,7 @@ from codecascade.evaluation.analysis.significance import MCNEMAR, SIGN_FLIP, mcn
 from codecascade.evaluation.metrics import Metric, bootstrap_mean, bootstrap_ratio, pass_at_k, rate
 from codecascade.ground.errors import UserError
 from codecascade.reports.comparison import remarks_on, write_comparison
-from codecascade.reports.evaluation import write_evaluation_report
+from codecascade.reports.evaluation.report import write_evaluation_report
 
 FIRST, SECOND = {0, 1, 2, 3}, {2, 3, 4, 5, 6, 7, 8, 9}
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.long_context import key_retrieval
 from codecascade.evaluation.benchmarks.long_context.key_retrieval import key_problems
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.notation import format_metric
-from codecascade.evaluation.task import EvaluationContext, Model
+from codecascade.evaluation.task import EvaluatedModel, EvaluationContext
 from codecascade.ground.errors import UserError
 from codecascade.reports.plots import key_cells
 from codecascade.reports.plots import key_retrieval as key_retrieval_picture
@@ -25,8 +25,8 @@ def find(prompt: str) -> str:
     return f" {found[1]}\n\n"
 
 
-def model(tokenizer: Any) -> Model:
-    return Model(count_tokens=lambda text: len(tokenizer.encode(text)))
+def model(tokenizer: Any) -> EvaluatedModel:
+    return EvaluatedModel(count_tokens=lambda text: len(tokenizer.encode(text)))
 
 
 def test_prompts_are_python_with_one_key_in_its_place(tokenizer: Any, corpus: Any) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from codecascade.evaluation.analysis.beside import Beside
 from codecascade.evaluation.analysis.correlations import correlate, language_scores
 from codecascade.evaluation.analysis.folder import Evaluation
 from codecascade.evaluation.analysis.paper import TABLE_18
+from codecascade.evaluation.analysis.paper_comparison import PaperComparison
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric
 from codecascade.ground.errors import UserError
@@ -28,7 +28,7 @@ def _figures(evaluation: Evaluation, picture: str) -> Mapping[str, Metric]:
     return next(found, {})
 
 
-def strip(found: Beside, model: str) -> str:
+def strip(found: PaperComparison, model: str) -> str:
     """The model's dot among the paper's models, for tables of rates that aren't a heat map already."""
     if found.number == TABLE_18.number:
         return ""
@@ -42,7 +42,7 @@ def strip(found: Beside, model: str) -> str:
             if value is not None:
                 others.setdefault(_family(name), []).append(value)
         rows.append((label, cell.metric, others))
-    return plots.beside(rows, model) if rows else ""
+    return plots.paper_strip(rows, model) if rows else ""
 
 
 def _family(model: str) -> str:
