@@ -17,7 +17,7 @@ from codecascade.corpus.documents import Document
 from codecascade.corpus.reading.functions import PythonFunction, parse_python, python_functions
 from codecascade.evaluation.benchmarks.code.humaneval import HumanEvalProblem
 from codecascade.evaluation.benchmarks.infilling.settings import InfillingTaskSettings
-from codecascade.evaluation.data import Record, need
+from codecascade.evaluation.data import Record, require_field
 from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.sandbox.splitting import TOGETHER, SplitDecision, split_tests
@@ -197,7 +197,7 @@ def published_problems(records: Iterable[Record], kind: str) -> list[InfillingPr
     records = list(records)
     for place, row in records:
         for field in fields:
-            need(row, field, str, place)
+            require_field(row, field, str, place)
     return [
         InfillingProblem(
             row["task_id"],
