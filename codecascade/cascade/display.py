@@ -10,20 +10,20 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from codecascade.ground.format import show_seconds
 from codecascade.training.logs import StepReport
-from codecascade.training.progress import ProgressBar
+from codecascade.training.progress_bar import ProgressBar
 
 LINES = 20
 """Where there is no terminal to draw a bar in, a stage's training is told in about so many lines."""
 
 
-class Display:
+class RunDisplay:
     """Writes to ``console``; without one it is silent."""
 
     def __init__(self, console: Console | None) -> None:
         self.console = console or Console(quiet=True)
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def show(self, part: RenderableType) -> None:
         """A table, or a text with colours."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from codecascade.cascade.folder import RunFolder
+from codecascade.cascade.run_folder import RunFolder
 from codecascade.corpus.manifest import Manifest
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.running.versions import versions

@@ -87,7 +87,7 @@ def _fail(message: str, code: int, *, consequence: bool = False) -> None:
     before = ranks.other_end() if consequence else None
     if before is not None:
         sys.exit(before)
-    ranks.ends(code)
+    ranks.announce_end(code)
     if ranks.may_tell(message):
         print(printable(message), file=sys.stderr)
     sys.exit(code)

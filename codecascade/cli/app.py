@@ -35,10 +35,10 @@ def _root(
 
 
 def stderr() -> Console:
-    """Where progress and messages go. Square brackets are text: names and paths may hold some."""
+    """Where progress and messages go. Square brackets and ``:names:`` are text: paths may hold some."""
     from rich.console import Console
 
-    return Console(stderr=True, markup=False)
+    return Console(stderr=True, markup=False, emoji=False)
 
 
 def loading(model: str) -> Status:
@@ -52,4 +52,4 @@ def stdout() -> Console:
     """Where tables go; see :func:`stderr` for brackets."""
     from rich.console import Console
 
-    return Console(markup=False)
+    return Console(markup=False, emoji=False)

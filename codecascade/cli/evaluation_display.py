@@ -92,13 +92,15 @@ class EvaluationDisplay:
                 self._say(f"{name}: {metric} {figure}, {show_seconds(result.seconds)}")
 
     def _say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def output() -> Console:
     """Standard output; wide enough for whole names where it is no terminal."""
     console = stdout()
-    return console if console.is_terminal else Console(markup=False, width=max(160, console.width))
+    if not console.is_terminal:
+        console.width = max(160, console.width)
+    return console
 
 
 def results_table(model: str, results: Mapping[str, BenchmarkResult]) -> Table:

@@ -39,7 +39,7 @@ def is_first() -> bool:
     return int(os.environ.get("RANK", 0)) == 0 or not several()
 
 
-def ends(code: int) -> None:
+def announce_end(code: int) -> None:
     """Let the other ranks know that this one ends for a reason that it tells, with this exit code."""
     store = _store() if several() else None
     if store is not None:

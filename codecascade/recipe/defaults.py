@@ -6,18 +6,18 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from codecascade.recipe.settings import Data
+from codecascade.recipe.settings import RecipeData
 from codecascade.training.schedule import default_warmup
 
 
-def _mixture(**shares: float) -> list[Data]:
+def _mixture(**shares: float) -> list[RecipeData]:
     return [{"source": source, "share": share} for source, share in shares.items() if share]
 
 
 _CODE = _mixture(code=0.85, natural_language_code=0.08, natural_language=0.07)
 _PYTHON = _mixture(python=0.75, code=0.10, natural_language_code=0.10, natural_language=0.05)
 
-DEFAULTS: dict[str, Data] = {
+DEFAULTS: dict[str, RecipeData] = {
     "code": {
         "learning_rate": 3e-4,
         "batch_tokens": 2**22,
@@ -57,7 +57,7 @@ REHEARSAL = {"rehearsal_code": 0.06, "rehearsal_natural_language": 0.02}
 """Shares of an instruct stage's tokens (paper, section 2.5); the others are dialogues'."""
 
 
-def with_defaults(data: Mapping[str, Any]) -> Data:
+def with_defaults(data: Mapping[str, Any]) -> RecipeData:
     """A recipe's data, as TOML has it, with all that depends on a stage's kind, parent or length written out.
 
     What has a wrong type is left alone: validation will name it.
@@ -74,7 +74,7 @@ def with_defaults(data: Mapping[str, Any]) -> Data:
     return data
 
 
-def _stage(stage: Data, before: Sequence[Any], recipe: Data) -> Data:
+def _stage(stage: RecipeData, before: Sequence[Any], recipe: RecipeData) -> RecipeData:
     kind = stage["kind"] if isinstance(stage.get("kind"), str) else ""
     defaults = {"seed": recipe["seed"], "evaluate": recipe["evaluate"], **DEFAULTS.get(kind, {})}
     parent = next(
@@ -95,7 +95,7 @@ def _stage(stage: Data, before: Sequence[Any], recipe: Data) -> Data:
     return full
 
 
-def _with_rehearsal(stage: Data) -> Data:
+def _with_rehearsal(stage: RecipeData) -> RecipeData:
     """The two shares of rehearsal turned into a mixture; wrong ones stay where they are, for validation."""
     shares = {key: stage.get(key, default) for key, default in REHEARSAL.items()}
     if not all(isinstance(share, int | float) and 0 <= share < 0.5 for share in shares.values()):
@@ -115,7 +115,7 @@ def _merged(defaults: Any, table: Any) -> Any:
     return {**defaults, **{key: _merged(defaults.get(key), value) for key, value in table.items()}}
 
 
-def _steps(stage: Data) -> int | None:
+def _steps(stage: RecipeData) -> int | None:
     steps, tokens, batch = (stage.get(key) for key in ("steps", "tokens", "batch_tokens"))
     if isinstance(tokens, int) and isinstance(batch, int) and batch > 0:
         return math.ceil(tokens / batch)

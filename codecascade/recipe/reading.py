@@ -23,10 +23,18 @@ from codecascade.ground.nearest import nearest
 from codecascade.ground.reading import read_text
 from codecascade.recipe.defaults import with_defaults
 from codecascade.recipe.named import recipe_file, recipe_names
-from codecascade.recipe.settings import FREE, LENGTHS, Data, Recipe, Stage, TokenizerSettings, to_data
+from codecascade.recipe.settings import (
+    CHANGEABLE_KEYS,
+    LENGTH_KEYS,
+    Recipe,
+    RecipeData,
+    Stage,
+    TokenizerSettings,
+    to_data,
+)
 from codecascade.training.stream.settings import InfillingSettings, MixtureItem
 
-Model = TypeVar("Model", bound=BaseModel)
+SettingsModel = TypeVar("SettingsModel", bound=BaseModel)
 
 _TABLES: dict[str, type[BaseModel]] = {
     "stage": Stage,
@@ -77,7 +85,7 @@ def with_steps(recipe: Recipe, name: str, steps: int) -> Recipe:
     return make_recipe(data)
 
 
-def read_toml(path: str | Path) -> Data:
+def read_toml(path: str | Path) -> RecipeData:
     """The content of a TOML file.
 
     Raises:
@@ -97,8 +105,8 @@ def read_toml(path: str | Path) -> Data:
 def difference(old: Recipe, new: Recipe) -> str | None:
     """The first key that a run of ``old`` can't go on with in ``new``, with both values; None if it can.
 
-    Stages may be added, a budget in minutes may have been turned into steps, and the keys in :data:`FREE` may
-    change: they don't touch what was trained.
+    Stages may be added, a budget in minutes may have been turned into steps, and the keys in :data:`CHANGEABLE_KEYS`
+    may change: they don't touch what was trained.
     """
     before, after = to_data(old), to_data(new)
     stages = {stage["name"]: _untimed(stage) for stage in after.pop("stage")}
@@ -107,10 +115,10 @@ def difference(old: Recipe, new: Recipe) -> str | None:
             return f"stage[{number}]: {stage['name']!r} is missing in the recipe"
         before[f"stage.{stage['name']}"] = _untimed(stage)
         after[f"stage.{stage['name']}"] = stages[stage["name"]]
-    return next(changes(before, after, free=FREE), None)
+    return next(changes(before, after, free=CHANGEABLE_KEYS), None)
 
 
-def _untimed(stage: Data) -> Data:
+def _untimed(stage: RecipeData) -> RecipeData:
     """A stage whose steps were timed, as it was before."""
     if "timed_minutes" not in stage:
         return {key: value for key, value in stage.items() if "minutes" not in stage or key != "warmup_steps"}
@@ -124,7 +132,7 @@ def _untimed(stage: Data) -> Data:
 # ---- --set ----------------------------------------------------------------------------------------------------
 
 
-def apply_override(data: Data, text: str) -> None:
+def apply_override(data: RecipeData, text: str) -> None:
     """Put ``key=value`` into a recipe's data; stages are named, as in ``stage.code.tokens=100000``.
 
     The value is read as TOML; what is not TOML is a string. One of ``tokens``, ``steps`` and ``minutes`` replaces
@@ -137,8 +145,8 @@ def apply_override(data: Data, text: str) -> None:
     place: Any = data
     if parts[0] == "stage":
         place, parts = _stage_called(data, parts), parts[2:]
-        if parts[0] in LENGTHS:
-            for length in LENGTHS:
+        if parts[0] in LENGTH_KEYS:
+            for length in LENGTH_KEYS:
                 place.pop(length, None)
     for part in parts[:-1]:
         place = place.setdefault(part, {})
@@ -164,7 +172,7 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     return parts, read["value"] if len(read) == 1 else value.strip()
 
 
-def _stage_called(data: Data, parts: Sequence[str]) -> Data:
+def _stage_called(data: RecipeData, parts: Sequence[str]) -> RecipeData:
     place = f"--set {'.'.join(parts)}"
     listed = data.get("stage")
     stages = (
@@ -182,7 +190,9 @@ def _stage_called(data: Data, parts: Sequence[str]) -> Data:
 # ---- validation -----------------------------------------------------------------------------------------------
 
 
-def validated(model: type[Model], data: Mapping[str, Any], file: str | Path | None = None) -> Model:
+def validated(
+    model: type[SettingsModel], data: Mapping[str, Any], file: str | Path | None = None
+) -> SettingsModel:
     """``data`` as settings, without any change of type (a quoted number is no number).
 
     Raises:

@@ -23,13 +23,13 @@ from codecascade.training.stream.settings import InfillingSettings, MixtureItem
 BASE = "base"
 """The name, among the models of a cascade, of the one that comes in."""
 
-Kind = Literal["code", "python", "long_context", "instruct"]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+StageKind = Literal["code", "python", "long_context", "instruct"]
+FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
 """Of a folder: file systems take 255 bytes, and some names get an ending."""
-Data = dict[str, Any]
+RecipeData = dict[str, Any]
 
-LENGTHS = ("tokens", "steps", "minutes")
-FREE = frozenset(
+LENGTH_KEYS = ("tokens", "steps", "minutes")
+CHANGEABLE_KEYS = frozenset(
     {
         "activation_checkpointing",
         "checkpoint_every",
@@ -55,9 +55,9 @@ class TokenizerSettings(Settings):
 class Stage(TrainingSettings):
     """One training run of the cascade, from its parent's model folder to its own."""
 
-    name: Name = Field(description="of the stage, its model folder and its log")
-    kind: Kind = Field(description="chooses the defaults")
-    parent: Name = Field(description="an earlier stage, or 'base': the model that it starts from")
+    name: FolderName = Field(description="of the stage, its model folder and its log")
+    kind: StageKind = Field(description="chooses the defaults")
+    parent: FolderName = Field(description="an earlier stage, or 'base': the model that it starts from")
     mixture: tuple[MixtureItem, ...] = Field(
         min_length=1, description="what it is trained on, in which shares"
     )
@@ -104,7 +104,7 @@ class Stage(TrainingSettings):
 class Recipe(Settings):
     """A cascade: a base model, a corpus, and a tree of stages in the order in which they are trained."""
 
-    name: Name = Field(description="of the run; its folder is runs/<name>")
+    name: FolderName = Field(description="of the run; its folder is runs/<name>")
     base: str = Field(min_length=1, description="a model folder, GGUF file, hub name or preset")
     corpus: tuple[str, ...] = Field(
         min_length=1,
@@ -147,12 +147,12 @@ class Recipe(Settings):
         above = [] if stage.parent == BASE else self.line(self[stage.parent])
         return [*above, stage]
 
-    def identity(self, stage: Stage) -> Data:
+    def identity(self, stage: Stage) -> RecipeData:
         """All that decides what ``stage`` becomes: nested and JSON-able, to compare."""
         data = to_data(self)
-        of_run = {key: value for key, value in data.items() if key not in {*FREE, "name", "stage"}}
+        of_run = {key: value for key, value in data.items() if key not in {*CHANGEABLE_KEYS, "name", "stage"}}
         line = {
-            one.name: {key: value for key, value in to_data(one).items() if key not in FREE}
+            one.name: {key: value for key, value in to_data(one).items() if key not in CHANGEABLE_KEYS}
             for one in self.line(stage)
         }
         return {**of_run, "stage": line}
@@ -196,13 +196,13 @@ def _check(stage: Stage, key: str) -> None:
         )
 
 
-def to_data(model: BaseModel) -> Data:
+def to_data(model: BaseModel) -> RecipeData:
     """The settings as plain data, as TOML has them; what is None is left out."""
     data = model.model_dump(mode="json", exclude_none=True)
     if isinstance(model, Recipe):
         data["stage"] = [to_data(stage) for stage in model.stage]
     if isinstance(model, Stage):
-        first = [key for key in ("name", "kind", "parent", *LENGTHS) if key in data]
+        first = [key for key in ("name", "kind", "parent", *LENGTH_KEYS) if key in data]
         data = {key: data[key] for key in [*first, *(key for key in data if key not in first)]}
     if isinstance(
         model, Recipe | Stage

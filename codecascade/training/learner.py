@@ -35,7 +35,7 @@ class Stream(Protocol):
 
 
 @dataclass(frozen=True)
-class Step:
+class StepResult:
     """What an optimiser step did: the global batch's loss, the L2 norm of its gradient before clipping, the rate."""
 
     loss: float
@@ -69,7 +69,7 @@ class Learner:
         parallelize(self.model, world, settings, self.precision)
         self.optimizer = Optimizer(self.model, settings, steps, new_token_ids)
 
-    def step(self, batch: Batch, step: int) -> Step:
+    def step(self, batch: Batch, step: int) -> StepResult:
         """Take step ``step`` of 1 to ``steps`` on this rank's rows of the global batch.
 
         Raises:
@@ -80,9 +80,9 @@ class Learner:
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise RunFailed(
                 f"step {step}: the loss is {loss} and the norm of its gradient {norm}, so the step was not taken; "
-                f"{documents_of(batch, self.world)}. Lower the learning rate, or look at these documents"
+                f"{documents_in(batch, self.world)}. Lower the learning rate, or look at these documents"
             )
-        return Step(loss, norm, self.optimizer.step(step))
+        return StepResult(loss, norm, self.optimizer.step(step))
 
     def _accumulate_gradients(self, batch: Batch) -> float:
         """Add up the gradient of the global batch's mean loss; returns that loss (nats per unit of weight).
@@ -133,13 +133,13 @@ class Learner:
             )
 
 
-def documents_of(batch: Batch, world: World) -> str:
+def documents_in(batch: Batch, world: World) -> str:
     """``its documents are a, b ...`` of the global batch."""
     names = [name for rows in world.gather(batch.documents) for row in rows for name in row]
     return f"the batch's documents: {', '.join(dict.fromkeys(names))}"
 
 
-def rows_of(world: World, settings: TrainingSettings) -> range:
+def rows_of_rank(world: World, settings: TrainingSettings) -> range:
     """The logical streams (rows of every step) that this rank trains on.
 
     Raises:
@@ -165,7 +165,7 @@ def measure_step_seconds(
     state is put back.
     """
     world = join_world()
-    rows = rows_of(world, settings)
+    rows = rows_of_rank(world, settings)
     state = stream.state_dict(rows)
     batch = stream.batch(rows)
     stream.load_state_dict(state)

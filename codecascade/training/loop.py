@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from codecascade.ground.errors import Stopped
+from codecascade.ground.paths import check_file_path, check_folder_path
 from codecascade.ground.signals import StopRequest
 from codecascade.model.llama import Llama
 from codecascade.model.precision import matmul_peak
-from codecascade.training.learner import Learner, Stream, documents_of, rows_of
+from codecascade.training.checkpoints import Checkpoints, TrainingProgress
+from codecascade.training.learner import Learner, Stream, documents_in, rows_of_rank
 from codecascade.training.logs import StepReport, TrainingLog
 from codecascade.training.parallel import join_world
 from codecascade.training.settings import TrainingSettings
-from codecascade.training.state import Checkpoints, Progress
 from codecascade.training.stream.prefetch import Prefetcher
 
 logger = logging.getLogger(__name__)
@@ -66,23 +67,28 @@ def train(
     Raises:
         Stopped: SIGTERM or SIGINT came; the state is saved.
         RunFailed: the loss or its gradient is not finite; the weights on disk are of before.
-        UserError: the folder is another run's, or the batch can't be shared out over the ranks.
+        UserError: the folder is another run's, the batch can't be shared out over the ranks, or a file is where a
+            folder is needed (or the other way round).
     """
     steps = settings.total_steps
     if steps is None:
         raise ValueError("a budget in minutes must be resolved: settings.with_step_seconds(...)")
     world = join_world()
+    world.from_first(lambda: _check_paths(folder, log, tensorboard))
     learner = Learner(model, settings, steps, world, new_token_ids)
     logger.info("precision: %s", learner.precision)
     checkpoints = Checkpoints(folder, world, fingerprint)
-    done, stream_state = checkpoints.load(learner.model, learner.optimizer.adamw) or (Progress(), None)
+    done, stream_state = checkpoints.load(learner.model, learner.optimizer.adamw) or (
+        TrainingProgress(),
+        None,
+    )
     if stream_state is not None:
         stream.load_state_dict(stream_state)
 
     flops_per_token = settings.flops_per_token(model.config)
     peak = matmul_peak(world.device, learner.precision.dtype) * world.size
     writer = TrainingLog(log, tensorboard, last_step=done.step) if world.first else None
-    batches = Prefetcher(stream, rows_of(world, settings), workers=settings.stream_workers)
+    batches = Prefetcher(stream, rows_of_rank(world, settings), workers=settings.stream_workers)
     try:
         with StopRequest() as stop:
             while done.step < steps:
@@ -94,7 +100,7 @@ def train(
                         "step %d: loss %.3f is a spike; %s",
                         done.step + 1,
                         taken.loss,
-                        documents_of(batch, world),
+                        documents_in(batch, world),
                     )
                 gathered = world.gather((batch.counts, stop.signum))
                 seconds = time.perf_counter() - start
@@ -140,6 +146,12 @@ def train(
         final_loss=statistics.median(done.losses[-10:]),
         precision=str(learner.precision),
     )
+
+
+def _check_paths(folder: Path, log: Path, tensorboard: Path | None) -> None:
+    for path in (folder, log.parent, *([] if tensorboard is None else [tensorboard])):
+        check_folder_path(path)
+    check_file_path(log)
 
 
 def is_spike(loss: float, before: Sequence[float]) -> bool:

@@ -6,6 +6,7 @@ One process without torchrun goes the same way with a world of one and needs no 
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from codecascade.training.lora import merge_lora
 from codecascade.training.settings import TrainingSettings
 
 Decision = TypeVar("Decision")
+
+_meshes: list[DeviceMesh] = []
+"""The mesh of all ranks, once they have joined; :func:`_leave_world` takes the process group out of it."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +97,10 @@ def join_world() -> World:
         return World(0, 1, device, None)
     if not dist.is_initialized():
         _join_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
-        # its threads must be gone before the interpreter, or the process aborts
         atexit.register(_leave_world)
-    return World(dist.get_rank(), size, device, init_device_mesh(device.type, (size,)))
+    if not _meshes:
+        _meshes.append(init_device_mesh(device.type, (size,)))
+    return World(dist.get_rank(), size, device, _meshes[0])
 
 
 def _join_group(backends: str) -> None:
@@ -110,8 +115,18 @@ def _join_group(backends: str) -> None:
 
 
 def _leave_world() -> None:
+    """End the process group and its threads while the interpreter still works.
+
+    A thread of the group that outlives the interpreter may still ask for Python's lock, and C++ then aborts the
+    process ("terminate called without an active exception"). The threads end with the last reference to the group.
+    ``destroy_process_group`` drops torch's own. The device mesh has another, and the mesh itself stays, because
+    DTensor's caches refer to it. Models that are sharded over the mesh have more, and refer to themselves in circles.
+    """
     if dist.is_initialized():
         dist.destroy_process_group()
+        # A table that tracing of compiled models uses, of no use any more. Other versions of PyTorch have none.
+        getattr(_meshes.pop(), "_pg_registry", {}).clear()
+        gc.collect()
 
 
 def parallelize(model: nn.Module, world: World, settings: TrainingSettings, precision: Precision) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from codecascade.cascade.folder import RunFolder
+from codecascade.cascade.run_folder import RunFolder
 from codecascade.corpus.corpus import Corpus
 from codecascade.ground.diff import changes
 from codecascade.ground.errors import UserError
@@ -60,7 +60,7 @@ class _Account(BaseModel):
 _NEW_FOLDER = "or start anew in another folder with -o"
 
 
-class Inputs:
+class RunInputs:
     """The account of one run's inputs; the first rank alone keeps it.
 
     Each method compares what it is given with what was written down under the same name, or writes it down.
@@ -68,7 +68,7 @@ class Inputs:
 
     def __init__(self, run: RunFolder) -> None:
         self._run = run
-        self._file = run.path / "inputs.json"
+        self._file = run.inputs
         self._known = self._read()
         self._models: dict[str, Sums] = {}
 

@@ -49,7 +49,7 @@ _OPTIONS = StateDictOptions(ignore_frozen_params=True, strict=False)
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """How far a run is: what changes from step to step beside the weights."""
 
     step: int = 0
@@ -82,7 +82,11 @@ class Checkpoints:
         return max(self._all(), default=None)
 
     def save(
-        self, progress: Progress, model: nn.Module, adamw: torch.optim.Optimizer, stream: Mapping[str, Any]
+        self,
+        progress: TrainingProgress,
+        model: nn.Module,
+        adamw: torch.optim.Optimizer,
+        stream: Mapping[str, Any],
     ) -> None:
         """Write the checkpoint of ``progress.step``, then delete all but the newest two.
 
@@ -113,7 +117,9 @@ class Checkpoints:
             for old in sorted(self._all())[:-KEPT]:
                 _remove(old)
 
-    def load(self, model: nn.Module, adamw: torch.optim.Optimizer) -> tuple[Progress, dict[str, Any]] | None:
+    def load(
+        self, model: nn.Module, adamw: torch.optim.Optimizer
+    ) -> tuple[TrainingProgress, dict[str, Any]] | None:
         """Put the newest whole checkpoint into ``model`` and ``adamw``; returns its progress and all streams' states.
 
         Those that are damaged are named in a warning and put aside, as ``damaged-step-...``.
@@ -133,7 +139,7 @@ class Checkpoints:
                 problem = self._read(path, model, adamw)
             if state is not None and problem is None:
                 self._put_aside(damaged, path)
-                progress = Progress(state.step, state.tokens, state.seconds, state.losses)
+                progress = TrainingProgress(state.step, state.tokens, state.seconds, state.losses)
                 logger.info("continuing after step %d (%s)", progress.step, path)
                 return progress, state.stream
             damaged[path] = problem or "can't be used"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from codecascade.cascade.folder import RunFolder
+from codecascade.cascade.run_folder import RunFolder
 from codecascade.corpus.corpus import Corpus, sample_texts
 from codecascade.ground.errors import UserError
 from codecascade.model.folder import LoadedModel, resize_embeddings, save_folder
@@ -58,7 +58,7 @@ def make_base(recipe: Recipe, run: RunFolder, corpus: Corpus) -> None:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedModel:
     """What a stage trains. ``new_token_ids`` are infilling tokens that the model has not seen before."""
 
     model: Llama
@@ -92,7 +92,7 @@ def check_tokenizers(recipe: Recipe, stages: Sequence[Stage], tokenizer: Tokeniz
             raise UserError(error.message, file=error.file, key=f"stage[{index}].chat_format") from None
 
 
-def prepare(parent: LoadedModel, stage: Stage) -> Prepared:
+def prepare(parent: LoadedModel, stage: Stage) -> PreparedModel:
     """Give the parent's model the stage's tokens and RoPE, in place."""
     model, before = parent.model, parent.tokenizer
     tokenizer = tokenizer_for(stage, before)
@@ -107,7 +107,7 @@ def prepare(parent: LoadedModel, stage: Stage) -> Prepared:
     if stage.kind == "long_context":
         model.config = long_context_shape(model.config, stage)
     added = () if tokenizer.infilling is None else _ids(tokenizer)
-    return Prepared(model, tokenizer, tuple(token_id for token_id in added if token_id in new))
+    return PreparedModel(model, tokenizer, tuple(token_id for token_id in added if token_id in new))
 
 
 def _ids(tokenizer: Tokenizer) -> tuple[int, ...]:

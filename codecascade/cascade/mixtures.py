@@ -1,17 +1,13 @@
-"""What a cascade is trained on: its corpus, opened or built, and each stage's mixture of it."""
+"""What each stage of a cascade is trained on: documents of the run's corpus or of others, and dialogues."""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from codecascade.cascade.benchmark_texts import benchmark_texts, in_words
-from codecascade.cascade.folder import RunFolder
-from codecascade.corpus.build import build_corpus, request_fingerprint
-from codecascade.corpus.corpus import Corpus, DocumentTable, is_corpus
-from codecascade.corpus.engines.local import LocalEngine
+from codecascade.cascade.run_folder import RunFolder
+from codecascade.corpus.corpus import Corpus, DocumentTable
 from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import draw
 from codecascade.instruct.dialogues import read_dialogues
@@ -20,51 +16,13 @@ from codecascade.recipe.settings import Recipe, Stage
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.stream.settings import MixtureItem
-from codecascade.training.stream.sources import StreamSource, Table
 from codecascade.training.stream.stream import TokenStream
+from codecascade.training.stream.stream_sources import ExampleTable, StreamSource
 
-logger = logging.getLogger(__name__)
-
-BYTES_PER_TOKEN = 3.5  # of code, about
+BYTES_PER_TOKEN = 3.5
+"""Of code, about."""
 MANY_PASSES = 10
-
-Progress = Callable[[str, int, int], None]
-
-
-def is_built(recipe: Recipe, run: RunFolder) -> bool:
-    """Whether the recipe's corpus needs no sources any more: it is shards, or was built in this folder."""
-    if len(recipe.corpus) == 1 and is_corpus(Path(os.path.expanduser(recipe.corpus[0]))):
-        return True
-    request = request_fingerprint(recipe.corpus, recipe.corpus_build)
-    return is_corpus(run.corpus) and Corpus.open(run.corpus).manifest.request == request
-
-
-def open_corpus(recipe: Recipe, run: RunFolder, progress: Progress) -> Corpus:
-    """The recipe's corpus: a folder of shards as it is, or ``RUN/corpus``, built if it is not there.
-
-    A corpus that this run has built stays as it is, whatever became of its sources since.
-
-    Raises:
-        UserError: a source is missing, or nothing in the sources is usable.
-    """
-    folder = Path(os.path.expanduser(recipe.corpus[0]))
-    if len(recipe.corpus) == 1 and is_corpus(folder):
-        return Corpus.open(folder)
-    if not is_built(recipe, run):
-        settings = [recipe.evaluate, *(stage.evaluate for stage in recipe.stage)]
-        benchmarks = benchmark_texts(in_use=[name for one in settings for name in one.benchmarks])
-        if said := in_words(benchmarks):
-            logger.warning("corpus: %s", said)
-        engine = LocalEngine(os.cpu_count() or 1)
-        build_corpus(
-            recipe.corpus,
-            run.corpus,
-            recipe.corpus_build,
-            benchmarks=benchmarks,
-            engine=engine,
-            progress=progress,
-        )
-    return Corpus.open(run.corpus)
+"""A stage that reads a source more often is warned of."""
 
 
 class Mixtures:
@@ -148,9 +106,9 @@ class Mixtures:
         ).dialogues
 
     def _mined(self, stage: Stage) -> Path:
-        return self._run.path / "dialogues" / stage.name / "dialogues.jsonl"
+        return self._run.mined_dialogues(stage.name)
 
-    def _table(self, stage: Stage, item: MixtureItem) -> Table:
+    def _table(self, stage: Stage, item: MixtureItem) -> ExampleTable:
         if item.source == "dialogues":
             file = item.corpus or stage.dialogues
             assert file is not None

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import write_json
+from codecascade.ground.paths import check_file_path, check_folder_path
 from codecascade.ground.reading import read_json
 from codecascade.recipe.reading import difference, read_recipe, with_steps, write_recipe
 from codecascade.recipe.settings import BASE, Recipe, Stage
@@ -46,9 +47,45 @@ class RunFolder:
     def corpus(self) -> Path:
         return self.path / "corpus"
 
+    def checkpoints(self, stage: str) -> Path:
+        return self.path / "checkpoints" / stage
+
+    def tensorboard(self, stage: str) -> Path:
+        return self.path / "tensorboard" / stage
+
+    def mined_dialogues(self, stage: str) -> Path:
+        return self.path / "dialogues" / stage / "dialogues.jsonl"
+
+    @property
+    def inputs(self) -> Path:
+        return self.path / "inputs.json"
+
     @property
     def reports(self) -> tuple[Path, ...]:
         return tuple(self.path / name for name in ("results.json", "report.md", "report.html"))
+
+    def _check_paths(self, recipe: Recipe) -> None:
+        """See that every path that the run will use is of the right type, or free.
+
+        Raises:
+            UserError: a file is where a folder is needed, or the other way round.
+        """
+        folders = [self.corpus, self.model(BASE), self.evaluation(BASE)]
+        files = [self.path / "recipe.toml", self.inputs, *self.reports]
+        for stage in recipe.stage:
+            folders += [
+                self.mined_dialogues(stage.name).parent,
+                self.checkpoints(stage.name),
+                self.tensorboard(stage.name),
+                self.model(stage.name),
+                self.evaluation(stage.name),
+            ]
+            files += [self.log(stage.name), self.mined_dialogues(stage.name)]
+        # a file in the place of checkpoints/ is named before the checkpoints/STAGE in it
+        for folder in sorted({*folders, *(path.parent for path in [*folders, *files])}):
+            check_folder_path(folder)
+        for file in files:
+            check_file_path(file)
 
     # ---- the recipe
 
@@ -64,6 +101,7 @@ class RunFolder:
             if self.path.is_file() or set(held) - {".lock"}:
                 raise UserError("is there already and holds no run; choose another with -o", file=self.path)
             return recipe
+        self._check_paths(recipe)
         before = read_recipe(path)
         if (changed := difference(before, recipe)) is not None:
             raise UserError(
@@ -107,14 +145,8 @@ class RunFolder:
         except UserError:  # damaged: what is measured is looked for anew, and found
             return False
 
-    def is_finished(self, recipe: Recipe, stages: Sequence[Stage]) -> bool:
-        """Whether these stages are trained, they and the base are measured, and it is all written down."""
-        trained = all(self.cost(stage) is not None for stage in stages)
-        measured = all(
-            self.is_measured(name, settings.model_dump(mode="json"))
-            for name, settings in (
-                (BASE, recipe.evaluate),
-                *((stage.name, stage.evaluate) for stage in stages),
-            )
-        )
-        return trained and measured and all(path.exists() for path in self.reports)
+    def is_reported(self, recipe: Recipe, stages: Sequence[Stage]) -> bool:
+        """Whether the base and the models of these stages are measured, and the run's reports are written."""
+        models = [(BASE, recipe.evaluate), *((stage.name, stage.evaluate) for stage in stages)]
+        measured = all(self.is_measured(name, settings.model_dump(mode="json")) for name, settings in models)
+        return measured and all(path.exists() for path in self.reports)
