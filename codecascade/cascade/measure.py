@@ -1,4 +1,4 @@
-"""Measuring a cascade's models: each by its own settings, a result kept as soon as it is there."""
+"""Measuring the models of a cascade, each by its own settings. Each result is written as soon as it is known."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from codecascade.tokens.tokenizer import Tokenizer
 
 
 class LazyGenerator:
-    """A model's generator that is loaded when it is first asked: what is measured already needs none."""
+    """A generator whose model is loaded at the first request. A model that is measured already is never loaded."""
 
     def __init__(self, name: str, precision: Precision) -> None:
         self._name, self._precision = name, precision
@@ -54,7 +54,7 @@ def sandbox_for(recipe: Recipe, stages: Sequence[Stage]) -> Sandbox | None:
     """The sandbox that the benchmarks and the mining of dialogues need; None if they need none.
 
     Raises:
-        UserError: programs can't be confined on this machine, or a benchmark's data is nowhere.
+        UserError: programs can't be confined on this machine, or a benchmark's data can't be found.
     """
     names = {
         name for settings in (recipe.evaluate, *(s.evaluate for s in stages)) for name in settings.benchmarks
@@ -92,10 +92,14 @@ def measure(
     command: str,
     after_each: Callable[[dict[str, BenchmarkResult]], None],
 ) -> None:
-    """Measure ``model`` (what a generator can be loaded from); ``after_each`` gets the results so far.
+    """Measure a model and write its report.
 
-    ``folder`` is then what ``codecascade eval`` leaves, with its report and a page for every problem, so that stages
-    can be compared problem by problem.
+    Args:
+        model: what the generator loads.
+        precision: of its weights and products.
+        title: what the reports call it.
+        folder: gets the files that ``codecascade eval -o`` writes, so that models can be compared by problem.
+        after_each: gets the results so far after each benchmark.
     """
 
     def keep(results: dict[str, BenchmarkResult]) -> None:

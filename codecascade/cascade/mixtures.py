@@ -26,14 +26,14 @@ MANY_PASSES = 10
 
 
 class Mixtures:
-    """The stages' sources; each corpus is opened once."""
+    """The sources of all stages. Each corpus is opened once."""
 
     def __init__(self, corpus: Corpus, run: RunFolder) -> None:
         self._corpus, self._run = corpus, run
         self._others: dict[str, Corpus] = {}
 
     def check(self, recipe: Recipe, stages: Sequence[Stage]) -> None:
-        """Look at everything that ``stages`` of ``recipe`` read and that is there, before training begins.
+        """Open everything that ``stages`` of ``recipe`` read, before training begins; not what is still to be mined.
 
         Raises:
             UserError: a source is empty or unknown, or a file of dialogues is broken.
@@ -52,7 +52,7 @@ class Mixtures:
                     raise UserError(error.message, file=error.file, key=key) from None
 
     def others(self, stages: Sequence[Stage]) -> tuple[list[Corpus], list[Path]]:
-        """The corpora besides the run's own, and the files of dialogues, that ``stages`` read; not what is mined."""
+        """What ``stages`` read: corpora other than the run's, and files of dialogues other than mined ones."""
         corpora: dict[str, Corpus] = {}
         dialogues: dict[Path, None] = {}
         for stage in stages:
@@ -66,7 +66,7 @@ class Mixtures:
         return list(corpora.values()), list(dialogues)
 
     def stream(self, stage: Stage, tokenizer: Tokenizer) -> TokenStream:
-        """The stage's data stream. Stages of one seed draw differently, for the key is the stage's name too."""
+        """The stage's data stream. Its draws are keyed by the stage's seed and name."""
         sources = [StreamSource.of(item, self._table(stage, item)) for item in stage.mixture]
         return TokenStream(
             sources,
@@ -94,7 +94,11 @@ class Mixtures:
         return stage.dialogues == "mined" and not self._mined(stage).exists()
 
     def mine(self, stage: Stage, sandbox: Sandbox, progress: Callable[[int, int], None]) -> int:
-        """Make the stage's dialogues of the corpus; returns their number."""
+        """Mine the stage's dialogues from the corpus; returns their number.
+
+        Args:
+            progress: gets the numbers of docstrings tried and of dialogues kept.
+        """
         assert stage.mined_dialogues is not None
         return mine_dialogues(
             self._corpus,

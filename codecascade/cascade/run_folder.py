@@ -1,4 +1,4 @@
-"""A run's folder: where everything is, and how a later run knows what is done.
+"""A run's folder: where everything is in it, and what of the run is done.
 
 ``recipe.toml``, ``inputs.json``, ``corpus/``, ``base/`` (a model from scratch), ``dialogues/<stage>/``,
 ``checkpoints/<stage>/`` (while it trains), ``logs/<stage>.jsonl``, ``tensorboard/<stage>/``, ``models/<stage>/``,
@@ -30,7 +30,7 @@ LINEAGE = "codecascade.json"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The places in one run's folder."""
+    """The paths in one run's folder, and its state."""
 
     path: Path
 
@@ -90,15 +90,15 @@ class RunFolder:
     # ---- the recipe
 
     def adopt(self, recipe: Recipe) -> Recipe:
-        """``recipe`` with the steps that an earlier run here has timed.
+        """``recipe`` with the steps that an earlier run in this folder has timed.
 
         Raises:
-            UserError: the folder is of another recipe's run, or holds something else.
+            UserError: the folder is of another recipe's run, or of no run, or what is in it can't be used.
         """
         path = self.path / "recipe.toml"
         if not path.exists():
-            held = [entry.name for entry in self.path.iterdir()] if self.path.is_dir() else []
-            if self.path.is_file() or set(held) - {".lock"}:
+            names = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
+            if self.path.is_file() or names - {".lock"}:
                 raise UserError("is there already and holds no run; choose another with -o", file=self.path)
             return recipe
         self._check_paths(recipe)
@@ -113,13 +113,13 @@ class RunFolder:
         return recipe
 
     def write(self, recipe: Recipe) -> None:
-        """Keep the recipe as it is used."""
+        """Write the recipe, with the values that the run uses, to ``recipe.toml``."""
         write_recipe(recipe, self.path / "recipe.toml")
 
     # ---- what is done
 
     def cost(self, stage: Stage) -> TrainingResult | None:
-        """What training the stage took, if it is done."""
+        """What the stage's training took; None if it is not trained yet."""
         path = self.model(stage.name) / LINEAGE
         if not path.exists():
             return None
@@ -135,14 +135,15 @@ class RunFolder:
         return {"run": recipe.name, "training": asdict(cost), "recipe": recipe.identity(stage)}
 
     def note_measured(self, name: str, settings: dict[str, Any]) -> None:
-        """A model has been measured by all benchmarks of these settings."""
+        """Note that a model has been measured by all benchmarks of these settings."""
         write_json(self.evaluation(name) / "measured.json", settings)
 
     def is_measured(self, name: str, settings: dict[str, Any]) -> bool:
         path = self.evaluation(name) / "measured.json"
         try:
             return path.exists() and bool(read_json(path) == settings)
-        except UserError:  # damaged: what is measured is looked for anew, and found
+        except UserError:
+            # It is damaged. The run then looks for each result, finds it, and writes this file again.
             return False
 
     def is_reported(self, recipe: Recipe, stages: Sequence[Stage]) -> bool:

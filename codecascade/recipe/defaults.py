@@ -1,4 +1,4 @@
-"""What a recipe leaves out: defaults by a stage's kind, from its parent, and from its length."""
+"""The values that a recipe may leave out. They depend on a stage's kind, its parent and its length."""
 
 from __future__ import annotations
 
@@ -47,20 +47,21 @@ DEFAULTS: dict[str, RecipeData] = {
         "infilling": {"rate": 0.0},
     },
 }
-"""What a stage's kind stands for: Table 1 and sections 2.2 to 2.6 of the paper (ours where it is silent: the batch of
-the Python stage, the rate and sequence length of the instruct stage)."""
+"""The defaults of each kind of stage: Table 1 and sections 2.2 to 2.6 of the paper. It does not state the batch of
+the Python stage, nor the learning rate and sequence length of the instruct stage; those are ours."""
 
 FROM_PARENT = {"long_context": ("mixture", "infilling"), "instruct": ("infilling",)}
-"""What is the parent stage's where the parent is a stage (ours; rehearsed code is infilled as it was learnt)."""
+"""Keys whose default is the parent's value, where the parent is a stage. This is ours: code that is rehearsed is
+infilled as it was when it was learnt."""
 
 REHEARSAL = {"rehearsal_code": 0.06, "rehearsal_natural_language": 0.02}
-"""Shares of an instruct stage's tokens (paper, section 2.5); the others are dialogues'."""
+"""Shares of an instruct stage's tokens (paper, section 2.5). The other tokens are of dialogues."""
 
 
 def with_defaults(data: Mapping[str, Any]) -> RecipeData:
-    """A recipe's data, as TOML has it, with all that depends on a stage's kind, parent or length written out.
+    """A recipe's data, as TOML has it, with the defaults of all stages filled in.
 
-    What has a wrong type is left alone: validation will name it.
+    A value of a wrong type is left as it is, and validation then names it.
     """
     data = {"seed": 0, "evaluate": {}, **data}
     if isinstance(data.get("corpus"), str):
@@ -78,7 +79,8 @@ def _stage(stage: RecipeData, before: Sequence[Any], recipe: RecipeData) -> Reci
     kind = stage["kind"] if isinstance(stage.get("kind"), str) else ""
     defaults = {"seed": recipe["seed"], "evaluate": recipe["evaluate"], **DEFAULTS.get(kind, {})}
     parent = next(
-        (one for one in before if isinstance(one, dict) and one.get("name") == stage.get("parent")), {}
+        (other for other in before if isinstance(other, dict) and other.get("name") == stage.get("parent")),
+        {},
     )
     defaults |= {key: parent[key] for key in FROM_PARENT.get(kind, ()) if key in parent}
     full = {**defaults, **stage}
@@ -90,13 +92,14 @@ def _stage(stage: RecipeData, before: Sequence[Any], recipe: RecipeData) -> Reci
     if full.get("dialogues") == "mined":
         full.setdefault("mined_dialogues", 2000)
     steps = _steps(full)
-    if steps is not None:  # in code training 1,000 (paper), unless they were much of a short run
+    if steps is not None:
+        # in code training 1,000 (paper), but at most a tenth of a short run
         full.setdefault("warmup_steps", min(1000, steps // 10) if kind == "code" else default_warmup(steps))
     return full
 
 
 def _with_rehearsal(stage: RecipeData) -> RecipeData:
-    """The two shares of rehearsal turned into a mixture; wrong ones stay where they are, for validation."""
+    """The stage with a mixture in place of the two shares of rehearsal. Wrong shares are left for validation."""
     shares = {key: stage.get(key, default) for key, default in REHEARSAL.items()}
     if not all(isinstance(share, int | float) and 0 <= share < 0.5 for share in shares.values()):
         return {**stage, "mixture": _mixture(dialogues=1.0)}
@@ -109,7 +112,7 @@ def _with_rehearsal(stage: RecipeData) -> RecipeData:
 
 
 def _merged(defaults: Any, table: Any) -> Any:
-    """``table`` with what ``defaults`` says besides, in the tables within it, too."""
+    """``table`` with the missing keys of ``defaults``, in nested tables too."""
     if not isinstance(defaults, dict) or not isinstance(table, dict):
         return table
     return {**defaults, **{key: _merged(defaults.get(key), value) for key, value in table.items()}}

@@ -1,4 +1,4 @@
-"""The training loop: steps, checkpoints, a log, and a clean end whatever happens."""
+"""The training loop: steps, checkpoints and a log. A stopped or killed run goes on exactly where it was."""
 
 from __future__ import annotations
 
@@ -26,18 +26,25 @@ from codecascade.training.stream.prefetch import Prefetcher
 logger = logging.getLogger(__name__)
 
 REMEMBERED_LOSSES = 64
+"""The number of last losses that a spike is compared with."""
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a run did, all its processes together."""
+    """What a training run did, over all the processes that it took.
+
+    Attributes:
+        flops: floating-point operations of the model's products, without those that checkpointing does again.
+        final_loss: median of the losses of the last steps, in nats.
+        precision: of the products, with the reason for it.
+    """
 
     steps: int
     tokens: int
     seconds: float
-    flops: float  # floating-point operations of the model's products (not those done again by checkpointing)
-    final_loss: float  # median of the last steps' losses
-    precision: str  # with the reason for it
+    flops: float
+    final_loss: float
+    precision: str
 
 
 def train(
@@ -52,21 +59,24 @@ def train(
     new_token_ids: Sequence[int] = (),
     progress: Callable[[StepReport], None] | None = None,
 ) -> TrainingResult:
-    """Train ``model`` in place, or go on from the newest checkpoint in ``folder``; then it is as after the last step.
+    """Train ``model`` in place to the last step, from the newest checkpoint in ``folder`` if there is one.
 
-    Under torchrun every rank calls this with the same arguments; ``progress`` and the logs are the first rank's.
-    :func:`codecascade.training.parallel.final_state_dict` then gives the weights.
+    Under torchrun every rank calls this with the same arguments. Only the first rank logs and calls ``progress``.
+    Afterwards :func:`codecascade.training.parallel.final_state_dict` gives the weights.
 
     Args:
-        model: whole, on any device; every rank has the same weights.
+        model: all of it, on any device. Every rank has the same weights.
         settings: with a length in ``steps`` or ``tokens``.
-        folder: of this run's checkpoints.
-        fingerprint: whatever must not change between two processes of one run, nested, JSON-able.
+        folder: for this run's checkpoints.
+        log: the JSON lines of the steps.
+        tensorboard: a folder for the same figures; None: none.
+        fingerprint: whatever must not change between two processes of one run, nested and JSON-able.
         new_token_ids: rows that learn at ``new_token_learning_rate``.
+        progress: called after each step.
 
     Raises:
         Stopped: SIGTERM or SIGINT came; the state is saved.
-        RunFailed: the loss or its gradient is not finite; the weights on disk are of before.
+        RunFailed: the loss or its gradient is not finite. The checkpoints are from earlier steps.
         UserError: the folder is another run's, the batch can't be shared out over the ranks, or a file is where a
             folder is needed (or the other way round).
     """
@@ -128,7 +138,7 @@ def train(
                 if progress is not None and world.first:
                     progress(report)
 
-                # the signal may have reached some ranks only: all end at the same step
+                # a signal may reach some ranks only, but all must end at the same step
                 signum = next((signum for _, signum in gathered if signum is not None), None)
                 if signum is not None or done.step % settings.checkpoint_every == 0 or done.step == steps:
                     checkpoints.save(done, learner.model, learner.optimizer.adamw, batches.state_dict())
@@ -155,7 +165,7 @@ def _check_paths(folder: Path, log: Path, tensorboard: Path | None) -> None:
 
 
 def is_spike(loss: float, before: Sequence[float]) -> bool:
-    """Whether ``loss`` lies far above the running median: over 6 robust standard deviations and over 10 %."""
+    """Whether ``loss`` is above the median of ``before`` by over 6 robust standard deviations and over 10 %."""
     if len(before) < 16:
         return False
     median = statistics.median(before)
