@@ -42,14 +42,14 @@ def stderr() -> Console:
 
 
 def loading(model: str) -> Status:
-    """A context in which a terminal shows that a model is being loaded."""
+    """A context in which the terminal shows that a model is being loaded."""
     from rich.text import Text
 
     return stderr().status(Text(f"loading {model}"))
 
 
 def stdout() -> Console:
-    """Where tables go; see :func:`stderr` for brackets."""
+    """Where tables go. Text is treated as in :func:`stderr`."""
     from rich.console import Console
 
     return Console(markup=False, emoji=False)

@@ -1,4 +1,4 @@
-"""``run``, ``plan`` and ``convert``: a model is made."""
+"""``run``, ``plan`` and ``convert``: the commands that make a model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(
     Ctrl-C stops it at any time. The same command goes on where an earlier run stopped.
     """
     extra = [f"sandbox={sandbox}"] if sandbox else []
-    # from the first moment on: to import PyTorch and to look at the inputs takes seconds
+    # Signals are handled from here on, because importing PyTorch and looking at the inputs takes seconds.
     with stopped_at_once():
         from codecascade.recipe import read_recipe
 

@@ -1,4 +1,4 @@
-"""``corpus build``, ``corpus inspect``, ``corpus tokenizer``: training data is made and looked at."""
+"""``corpus build``, ``corpus inspect`` and ``corpus tokenizer``: make training data, and look at it."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def inspect(
 
 
 def languages_table(rows: Iterable[Row]) -> Table:
-    """A line for each language of each kind. A language's name is whatever the corpus has, so it is shown as text."""
+    """A line for each language of each kind. A corpus that others made may have any name, so names are plain text."""
     from rich.table import Table
     from rich.text import Text
 
@@ -237,7 +237,7 @@ def train(
 
 
 def _tokenizer(name: str | None) -> Tokenizer | None:
-    """The named tokenizer, or the default one if it is here."""
+    """The named tokenizer, or the default one if it is installed."""
     from codecascade.model.sources import resolve, tokenizer_of
 
     if name is None and resolve(DEFAULT_TOKENIZER).path is None:
