@@ -71,7 +71,7 @@ class Optimizer:
         return (parameter for group in self.adamw.param_groups for parameter in group["params"])
 
     def clip(self) -> float:
-        """Scale the gradient down to the largest allowed L2 norm. Returns its norm before, which may not be finite."""
+        """Scale the gradient down to the largest allowed L2 norm. Returns its norm before, maybe inf or nan."""
         norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.gradient_clip)
         return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
