@@ -31,8 +31,8 @@ from codecascade.ground.errors import UserError
 from codecascade.model.sources import load
 from codecascade.tokens.infilling import add_infilling_tokens
 from codecascade.training.stream.settings import InfillingSettings, MixtureItem
-from codecascade.training.stream.sources import StreamSource
 from codecascade.training.stream.stream import TokenStream
+from codecascade.training.stream.stream_sources import StreamSource
 
 FUNCTIONS = MixtureItem(
     source="python", share=1, granularity="function", min_characters=80, max_characters=700

@@ -1,4 +1,4 @@
-"""A progress bar for a terminal: loss, speed, MFU and the time left."""
+"""A progress bar for one training run in a terminal, with loss, speed, MFU and the time left."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Sources: tables of documents or dialogues, each made into an endless sequence of training items.
+"""The sources of a stream: each is a table of documents or dialogues, read as an endless sequence of examples.
 
-Item ``n`` of a source depends on nothing but the seed: epoch ``n // len(table)``, and in it the place that a keyed
-permutation gives to ``n % len(table)``. Whatever is drawn for a document is keyed by seed, epoch and document.
+Example ``n`` depends on nothing but the seed. Its epoch is ``n // len(table)``; its row in the table is what a keyed
+permutation makes of ``n % len(table)``. Every draw for a document is keyed by seed, epoch and document.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from codecascade.corpus.documents import Document
-from codecascade.corpus.reading.functions import PythonFunction, python_functions
 from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import draw, generator
 from codecascade.tokens.chat import Message
 from codecascade.tokens.tokenizer import Tokenizer
-from codecascade.training.stream.infill import Item, dialogue_item, training_item
+from codecascade.training.stream.examples import TrainingExample, dialogue_example, training_example
 from codecascade.training.stream.settings import InfillingSettings, MixtureItem
 
 
-class Table(Protocol):
-    """Something to draw from: :class:`codecascade.corpus.corpus.DocumentTable`, or a table of dialogues."""
+class ExampleTable(Protocol):
+    """What examples are made of: :class:`codecascade.corpus.corpus.DocumentTable`, or a table of dialogues."""
 
     def __len__(self) -> int: ...
 
@@ -29,7 +28,7 @@ class Table(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Changes when the content or its order does."""
+        """Another one if the content or its order is another."""
         ...
 
 
@@ -45,11 +44,11 @@ class Dialogue(Protocol):
 
 @dataclass(frozen=True)
 class StreamSource:
-    """A table, and its part in a mixture. For the last three fields see :class:`MixtureItem`."""
+    """A table, and its share of a mixture. The last three fields are those of :class:`MixtureItem`."""
 
     name: str
     share: float
-    table: Table
+    table: ExampleTable
     kind: Literal["documents", "dialogues"] = "documents"
     granularity: Literal["document", "function"] = "document"
     min_characters: int = 0
@@ -69,7 +68,7 @@ class StreamSource:
             )
 
     @classmethod
-    def of(cls, item: MixtureItem, table: Table) -> StreamSource:
+    def of(cls, item: MixtureItem, table: ExampleTable) -> StreamSource:
         """A recipe's mixture item with its table."""
         return cls(
             item.source,
@@ -82,8 +81,8 @@ class StreamSource:
         )
 
 
-class ItemSequence:
-    """The endless sequence of a source's items: ``sequence.item(n)`` for any ``n >= 0``, in any order."""
+class ExampleSequence:
+    """The endless sequence of a source's examples: ``sequence.example(n)`` for any ``n >= 0``, in any order."""
 
     def __init__(
         self,
@@ -97,33 +96,33 @@ class ItemSequence:
         self.source, self._tokenizer = source, tokenizer
         self._context, self._seed, self._infilling = context, seed, infilling
 
-    def item(self, number: int) -> Item | None:
-        """The item, or None where the draw has nothing to train on and is passed over."""
+    def example(self, number: int) -> TrainingExample | None:
+        """The example, or None where there is nothing to train on."""
         table = self.source.table
         epoch, position = divmod(number, len(table))
         row = table[permuted(position, len(table), key=f"{self._seed},{epoch},{self.source.name}")]
         return self._dialogue(row) if self.source.kind == "dialogues" else self._document(row, epoch)
 
-    def _dialogue(self, dialogue: Dialogue) -> Item | None:
-        item = dialogue_item(
+    def _dialogue(self, dialogue: Dialogue) -> TrainingExample | None:
+        example = dialogue_example(
             self._tokenizer, dialogue.messages, context=self._context, document_id=dialogue.id
         )
-        return item if item.weights.any() else None
+        return example if example.weights.any() else None
 
-    def _document(self, document: Document, epoch: int) -> Item | None:
+    def _document(self, document: Document, epoch: int) -> TrainingExample | None:
         id_, text = document.id, document.text
         if self.source.granularity == "function":
             functions = [f for f in _functions(text) if self._accepts(f.source)]
             if not functions:
                 return None
-            # each epoch the next one of a shuffled order: none comes twice before all came once
+            # each epoch takes the next one of a shuffled order, so that all come before one comes again
             generator(self._seed, id_).shuffle(functions)
             chosen = functions[epoch % len(functions)]
             id_, text = f"{id_}/{chosen.qualified_name}", chosen.standalone.rstrip() + "\n"
         elif not self._accepts(text):
             return None
         rng = generator(self._seed, epoch, id_)
-        return training_item(
+        return training_example(
             self._tokenizer, text, rng, self._infilling, context=self._context, document_id=id_
         )
 
@@ -133,14 +132,15 @@ class ItemSequence:
 
 
 def _functions(text: str) -> list[PythonFunction]:
-    return python_functions(text) if "def " in text else []  # spares the parser much of what isn't Python
+    # the parser is slow, and much text is not Python
+    return python_functions(text) if "def " in text else []
 
 
 def permuted(position: int, size: int, *, key: str) -> int:
-    """The place of ``position`` in a permutation of ``range(size)`` that ``key`` chooses.
+    """Where a permutation of ``range(size)``, chosen by ``key``, puts ``position``.
 
-    A Feistel network of four rounds over the next even power of two, walked until the result is inside the range:
-    no table of ``size`` numbers has to be shuffled, kept or saved.
+    No table of ``size`` numbers has to be shuffled, kept or saved. A Feistel network of four rounds permutes the
+    numbers below the next even power of two; it is applied again until the result is below ``size``.
     """
     half = max(1, ((size - 1).bit_length() + 1) // 2)
     while True:

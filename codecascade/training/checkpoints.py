@@ -1,16 +1,16 @@
 """Checkpoints: everything that a run needs to go on as if it had never stopped.
 
-A checkpoint is a folder ``step-00000040`` that appears whole or not at all:
+A checkpoint is a folder such as ``step-00000040``. It is written beside its name and then renamed, so it is never
+half-written. It has:
 
 - the trainable weights and AdamW's moments, in torch.distributed.checkpoint's format: each rank writes its shards,
   and any other number of ranks can read them;
 - ``state.json``: step, tokens, seconds, the last losses, the fingerprint of the run, and the state of every logical
-  stream (all rows, so that the rows can be shared out anew);
+  stream (of all rows, so that the rows can be shared out anew);
 - ``checksums.json``: of every other file, written last.
 
-The newest two are kept. Nothing is taken from a checkpoint before all its files have been compared with their
-checksums: a run goes on from the one before a damaged one, on all ranks. The older one is also for a person who
-deletes the newer, say after a spike in the loss.
+The newest two are kept. Before a checkpoint is used, all its files are compared with their checksums. If it is
+damaged, all ranks go on from the one before. A person may also delete the newest, say after a spike in the loss.
 """
 
 from __future__ import annotations
@@ -49,13 +49,18 @@ _OPTIONS = StateDictOptions(ignore_frozen_params=True, strict=False)
 
 
 @dataclass
-class Progress:
-    """How far a run is: what changes from step to step beside the weights."""
+class TrainingProgress:
+    """How far a run is.
+
+    Attributes:
+        seconds: of training, without pauses.
+        losses: the last ones, for the detection of spikes.
+    """
 
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
-    losses: list[float] = field(default_factory=list)  # the latest, for the detection of spikes
+    losses: list[float] = field(default_factory=list)
 
 
 class _State(BaseModel):
@@ -72,17 +77,21 @@ class _State(BaseModel):
 
 
 class Checkpoints:
-    """The checkpoints of one run in ``folder`` (on a file system that all ranks share)."""
+    """The checkpoints of one run in ``folder``, which must be on a file system that all ranks share."""
 
     def __init__(self, folder: Path, world: World, fingerprint: Mapping[str, Any]) -> None:
         self.folder, self.world, self.fingerprint = folder, world, fingerprint
 
     def latest(self) -> Path | None:
-        """The newest, whole or not."""
+        """The newest, which may be damaged; None if there is none."""
         return max(self._all(), default=None)
 
     def save(
-        self, progress: Progress, model: nn.Module, adamw: torch.optim.Optimizer, stream: Mapping[str, Any]
+        self,
+        progress: TrainingProgress,
+        model: nn.Module,
+        adamw: torch.optim.Optimizer,
+        stream: Mapping[str, Any],
     ) -> None:
         """Write the checkpoint of ``progress.step``, then delete all but the newest two.
 
@@ -95,7 +104,7 @@ class Checkpoints:
         with self._shared_folder(self.folder / f"step-{progress.step:08d}") as folder:
             with _readable_errors():
                 save(_tensors(model, adamw), checkpoint_id=folder / _TENSORS, no_dist=self.world.mesh is None)
-            # each rank those that it has just written, which are still in its memory
+            # each rank hashes the files that it has just written, which are still in its machine's memory
             own = (folder / _TENSORS).glob(f"__{self.world.rank}_*")
             sums = checksums(folder, [f"{_TENSORS}/{path.name}" for path in own])
             parts = self.world.gather(sums)
@@ -113,15 +122,21 @@ class Checkpoints:
             for old in sorted(self._all())[:-KEPT]:
                 _remove(old)
 
-    def load(self, model: nn.Module, adamw: torch.optim.Optimizer) -> tuple[Progress, dict[str, Any]] | None:
-        """Put the newest whole checkpoint into ``model`` and ``adamw``; returns its progress and all streams' states.
+    def load(
+        self, model: nn.Module, adamw: torch.optim.Optimizer
+    ) -> tuple[TrainingProgress, dict[str, Any]] | None:
+        """Load the newest undamaged checkpoint into ``model`` and ``adamw``; None if there is no checkpoint.
 
-        Those that are damaged are named in a warning and put aside, as ``damaged-step-...``.
+        Damaged ones are named in a warning and renamed to ``damaged-step-...``.
+
+        Returns:
+            The progress, and the states of all logical streams by row.
 
         Raises:
-            UserError: it is of another run: the settings, the data or the base have changed; or none is whole.
+            UserError: the settings, the data or the base have changed since it was written, or all are damaged.
         """
-        if self.world.first:  # what a process left that died while saving
+        if self.world.first:
+            # a process that died while saving may have left something
             for left_over in self.folder.glob(".step-*"):
                 recover_folder(self.folder / left_over.name.split(".")[1])
         paths = self.world.broadcast(sorted(self._all(), reverse=True))
@@ -133,28 +148,30 @@ class Checkpoints:
                 problem = self._read(path, model, adamw)
             if state is not None and problem is None:
                 self._put_aside(damaged, path)
-                progress = Progress(state.step, state.tokens, state.seconds, state.losses)
+                progress = TrainingProgress(state.step, state.tokens, state.seconds, state.losses)
                 logger.info("continuing after step %d (%s)", progress.step, path)
                 return progress, state.stream
             damaged[path] = problem or "can't be used"
         if damaged:
-            told = "; ".join(f"{path.name}: {problem}" for path, problem in damaged.items())
+            problems = "; ".join(f"{path.name}: {problem}" for path, problem in damaged.items())
             raise UserError(
-                f"holds no checkpoint that can be used ({told}). Put back a copy of one, or delete this folder to "
-                "train from the first step",
+                f"holds no checkpoint that can be used ({problems}). Put back a copy of one, or delete this "
+                "folder to train from the first step",
                 file=self.folder,
             )
         return None
 
     def _examine(self, path: Path) -> tuple[_State | None, str | None]:
-        """A checkpoint's state if all its files are what was written, else what is wrong; the same on all ranks.
+        """A checkpoint's state if all its files are undamaged, else what is wrong; the same on all ranks.
 
-        The ranks share the files out, for reading them takes minutes where they are large.
+        Each rank checks a share of the files, because to read large ones takes minutes.
         """
         expected, problem = self.world.broadcast(_sums(path) if self.world.first else None)
         if problem is None:
             share = dict(sorted(expected.items())[self.world.rank :: self.world.size])
-            found = [one for of_rank in self.world.gather(damages(path, share)) for one in of_rank]
+            found = [
+                one for found_by_rank in self.world.gather(damages(path, share)) for one in found_by_rank
+            ]
             problem = "; ".join(found) or None
         state: _State | None = None
         if problem is None:
@@ -171,7 +188,7 @@ class Checkpoints:
             )
 
     def _read(self, path: Path, model: nn.Module, adamw: torch.optim.Optimizer) -> str | None:
-        """Take the tensors; what is wrong with them, on all ranks, if they are not this model's."""
+        """Load the tensors; returns what is wrong with them, the same on all ranks, or None."""
         problem = None
         try:
             tensors = _tensors(model, adamw)
@@ -190,7 +207,7 @@ class Checkpoints:
         return next((one for one in self.world.gather(problem) if one is not None), None)
 
     def _put_aside(self, damaged: Mapping[Path, str], used: Path) -> None:
-        """Say what is damaged and what that costs; out of the way of the checkpoints to come."""
+        """Rename the damaged checkpoints, and say what is damaged and how many steps are lost."""
         if not self.world.first or not damaged:
             return
         newest = max(damaged)
@@ -211,12 +228,13 @@ class Checkpoints:
         with ExitStack() as stack:
             own = stack.enter_context(atomic_folder(path)) if self.world.first else None
             yield self.world.broadcast(own)
-            self.world.barrier()  # all have written: rank 0 may rename it
+            # rank 0 renames it, once all have written
+            self.world.barrier()
         self.world.barrier()
 
 
 def _remove(path: Path) -> None:
-    """Whatever it is, if it is there: a person may have put a link or a file in a folder's place."""
+    """Remove a folder, or a link or file in its place; nothing if nothing is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -256,7 +274,7 @@ def _tensors(model: nn.Module, adamw: torch.optim.Optimizer) -> dict[str, Any]:
 
 @contextmanager
 def _readable_errors() -> Iterator[None]:
-    """Bring to light the OSError (a full disk, say) that torch.distributed.checkpoint wraps many times."""
+    """Raise the OSError (of a full disk, say) that torch.distributed.checkpoint wraps in its own exceptions."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="torch.distributed is disabled")

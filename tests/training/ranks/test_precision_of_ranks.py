@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import rank_steps
 import torch
 from rank_steps import CASES, STEPS, Taken, all_steps
 
 from codecascade.training.parallel import World
 
-SCRIPT = Path(__file__).with_name("rank_steps.py")
+SCRIPT = Path(rank_steps.__file__)
 
 NORM = 1e-4
 """Relative. A product in bf16 is rounded by up to 2 ** -9 = 0.002, but at step 1 both sides make the very same

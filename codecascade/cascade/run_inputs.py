@@ -1,12 +1,13 @@
 """What a run has read, by content: ``RUN/inputs.json``.
 
-A recipe names a base, a corpus and files of dialogues, but a name says nothing of what is behind it when a run goes
-on a week later. So their contents are written down when they are first used, and compared whenever the run goes on.
-The stages' models are kept account of in the same way, for each is the base of the next ones.
+A recipe names a base, a corpus and files of dialogues. When a run goes on a week later, the names may stand for other
+contents. So checksums of the contents are written down when they are first used, and are compared whenever the run
+goes on. The same is done with the stages' models, because later stages start from them.
 
-Weights are hashed whole: two of the same shape have equal headers and sizes. A run reads them anyway, so that at most
-doubles the time to load them. Of a corpus' shards, which may be terabytes, the size, the first and the last megabyte
-count: a Parquet file ends in the sizes and limits of all its columns, so that another text shows there.
+All bytes of the weights are hashed, because two models of the same shape have equal headers and sizes. That at most
+doubles the time to load them. The shards of a corpus may be terabytes, so only their size, first megabyte and last
+megabyte are hashed. A Parquet file ends with the sizes and value ranges of all its columns, so a change of text
+shows.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from codecascade.cascade.folder import RunFolder
+from codecascade.cascade.run_folder import RunFolder
 from codecascade.corpus.corpus import Corpus
 from codecascade.ground.diff import changes
 from codecascade.ground.errors import UserError
@@ -48,8 +49,8 @@ class _Corpus(BaseModel):
     shards: dict[str, _File]
 
 
-class _Account(BaseModel):
-    """``inputs.json``, as far as its values are used and not only compared."""
+class _InputsFile(BaseModel):
+    """``inputs.json``: the values that are used here, beside those that are only compared."""
 
     base: dict[str, dict[str, _File]] = {}
     corpus: dict[str, _Corpus] = {}
@@ -58,25 +59,27 @@ class _Account(BaseModel):
 
 
 _NEW_FOLDER = "or start anew in another folder with -o"
+_OWN = "its own"
+"""The name, in ``inputs.json``, of the corpus that the run has built."""
 
 
-class Inputs:
-    """The account of one run's inputs; the first rank alone keeps it.
+class RunInputs:
+    """The checksums of one run's inputs. Only the first rank may use this.
 
-    Each method compares what it is given with what was written down under the same name, or writes it down.
+    Each method compares an input with what was written down under the same name. The first time it writes it down.
     """
 
     def __init__(self, run: RunFolder) -> None:
         self._run = run
-        self._file = run.path / "inputs.json"
+        self._file = run.inputs
         self._known = self._read()
         self._models: dict[str, Sums] = {}
 
     def base(self, name: str) -> Sums:
-        """The files of the model that comes in.
+        """Compare the files of the base model; returns their checksums.
 
         Raises:
-            UserError: they are others than when the run began.
+            UserError: they have changed since the run began.
         """
         folder, files = files_of(name)
         now = checksums(folder, files)
@@ -84,20 +87,20 @@ class Inputs:
         return now
 
     def corpus(self, corpus: Corpus) -> None:
-        """A corpus that stages are trained on. Raises as :meth:`base`."""
-        place = "its own" if corpus.path == self._run.corpus else str(corpus.path)
-        self._compare("corpus", place, _content_of(corpus), "put the old one back", _changed_corpus)
+        """Compare a corpus that stages are trained on. Raises as :meth:`base`."""
+        name = _OWN if corpus.path == self._run.corpus else str(corpus.path)
+        self._compare("corpus", name, _content_of(corpus), "put the old one back", _changed_corpus)
 
     def dialogues(self, path: Path) -> None:
-        """A file of dialogues. Raises as :meth:`base`."""
+        """Compare a file of dialogues. Raises as :meth:`base`."""
         now = checksums(path.parent, [path.name])
         self._compare("dialogues", str(path), now, "put the old file back", changed_files)
 
     def model(self, stage: str) -> Sums:
-        """The model of a stage that is done, before something is made of it.
+        """Compare the model of a trained stage, before it is measured or trained further; returns its checksums.
 
         Raises:
-            UserError: its files are others than when it was trained.
+            UserError: its files have changed since it was trained.
         """
         if stage not in self._models:
             folder = self._run.model(stage)
@@ -114,7 +117,7 @@ class Inputs:
         return self._models[stage]
 
     def trained(self, stage: str) -> None:
-        """A stage's model has just been written."""
+        """Write down a stage's model, which has just been trained."""
         self._models[stage] = _model_files(self._run.model(stage))
         self._write("models", stage, self._models[stage])
 
@@ -125,7 +128,7 @@ class Inputs:
             return {}
         try:
             known: dict[str, Any] = read_json(self._file)
-            _Account.model_validate(known)
+            _InputsFile.model_validate(known)
             return known
         except (UserError, ValidationError):
             pass
@@ -151,7 +154,7 @@ class Inputs:
         before = self._known.get(kind, {}).get(name)
         if isinstance(before, dict):
             if changed := changes(before, now):
-                shown = "" if name == "its own" else f" {name}"
+                shown = "" if name == _OWN else f" {name}"
                 have = "have" if kind == "dialogues" else "has"
                 raise UserError(
                     f"the {kind}{shown} {have} changed since this run began: {'; '.join(changed)}. "
@@ -187,9 +190,9 @@ def _content_of(corpus: Corpus) -> Content:
 
 
 def _changed_corpus(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """How two corpora differ, in words; empty if the same documents are in the same files.
+    """How two corpora differ, a phrase each; empty if the same documents are in the same files.
 
-    Settings and sources that made no difference to the documents are none.
+    Other sources or settings are only named if the documents differ too.
     """
     documents, shards = list(_changed_documents(before, now)), changed_files(before["shards"], now["shards"])
     if not documents:

@@ -1,4 +1,4 @@
-"""The models of a cascade: the one that comes in, and how a stage's parent becomes what the stage trains."""
+"""The base model of a cascade, and how the model of a stage's parent becomes the one that the stage trains."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from codecascade.cascade.folder import RunFolder
+from codecascade.cascade.run_folder import RunFolder
 from codecascade.corpus.corpus import Corpus, sample_texts
 from codecascade.ground.errors import UserError
 from codecascade.model.folder import LoadedModel, resize_embeddings, save_folder
@@ -26,10 +26,10 @@ DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 
 
 def check_base(recipe: Recipe) -> None:
-    """See that the base is there, as far as that is known without loading it.
+    """See that the base can be used, without loading its weights.
 
     Raises:
-        UserError: it is not, or it is a shape without weights and the recipe does not say to start from scratch.
+        UserError: it is not there, or it is a shape without weights and the recipe has no ``[tokenizer]``.
     """
     source = resolve(recipe.base)
     if recipe.tokenizer is not None and source.kind != "preset":
@@ -37,16 +37,17 @@ def check_base(recipe: Recipe) -> None:
             f"is for a preset as base, which has no weights; {recipe.base} has some", key="tokenizer"
         )
     if source.path is None and source.kind != "hub" and recipe.tokenizer is None:
-        load(recipe.base)  # says what is missing, and how to get it
+        # raises the error that says what is missing, and how to get it
+        load(recipe.base)
 
 
 def base_name(recipe: Recipe, run: RunFolder) -> str:
-    """What :func:`codecascade.model.sources.load` takes for the model that comes in."""
+    """What :func:`codecascade.model.sources.load` takes for the base model."""
     return recipe.base if recipe.tokenizer is None else str(run.model(BASE))
 
 
 def make_base(recipe: Recipe, run: RunFolder, corpus: Corpus) -> None:
-    """``RUN/base``: a preset's shape, weights drawn by the seed, a tokenizer trained on the corpus's code."""
+    """Write ``RUN/base``: a preset's shape, random weights by the seed, a tokenizer trained on the corpus's code."""
     config = resolve(recipe.base).config
     assert config is not None
     assert recipe.tokenizer is not None
@@ -58,8 +59,12 @@ def make_base(recipe: Recipe, run: RunFolder, corpus: Corpus) -> None:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What a stage trains. ``new_token_ids`` are infilling tokens that the model has not seen before."""
+class PreparedModel:
+    """What a stage trains.
+
+    Attributes:
+        new_token_ids: the infilling tokens that the parent did not have.
+    """
 
     model: Llama
     tokenizer: Tokenizer
@@ -67,7 +72,7 @@ class Prepared:
 
 
 def tokenizer_for(stage: Stage, tokenizer: Tokenizer) -> Tokenizer:
-    """The stage's tokenizer, made of its parent's.
+    """The stage's tokenizer, made from its parent's ``tokenizer``.
 
     Raises:
         UserError: the stage's chat format needs control tokens that are not there.
@@ -82,7 +87,7 @@ def tokenizer_for(stage: Stage, tokenizer: Tokenizer) -> Tokenizer:
 
 
 def check_tokenizers(recipe: Recipe, stages: Sequence[Stage], tokenizer: Tokenizer) -> None:
-    """See that each of ``stages`` can have the tokens that it needs. Raises as :func:`tokenizer_for`."""
+    """See that the tokenizer of each stage can be made, given the base's. Raises as :func:`tokenizer_for`."""
     tokenizers = {BASE: tokenizer}
     for stage in stages:
         index = recipe.stage.index(recipe[stage.name])
@@ -92,7 +97,7 @@ def check_tokenizers(recipe: Recipe, stages: Sequence[Stage], tokenizer: Tokeniz
             raise UserError(error.message, file=error.file, key=f"stage[{index}].chat_format") from None
 
 
-def prepare(parent: LoadedModel, stage: Stage) -> Prepared:
+def prepare(parent: LoadedModel, stage: Stage) -> PreparedModel:
     """Give the parent's model the stage's tokens and RoPE, in place."""
     model, before = parent.model, parent.tokenizer
     tokenizer = tokenizer_for(stage, before)
@@ -107,7 +112,7 @@ def prepare(parent: LoadedModel, stage: Stage) -> Prepared:
     if stage.kind == "long_context":
         model.config = long_context_shape(model.config, stage)
     added = () if tokenizer.infilling is None else _ids(tokenizer)
-    return Prepared(model, tokenizer, tuple(token_id for token_id in added if token_id in new))
+    return PreparedModel(model, tokenizer, tuple(token_id for token_id in added if token_id in new))
 
 
 def _ids(tokenizer: Tokenizer) -> tuple[int, ...]:

@@ -1,17 +1,13 @@
-"""What a cascade is trained on: its corpus, opened or built, and each stage's mixture of it."""
+"""What each stage of a cascade is trained on: documents of the run's corpus or of others, and dialogues."""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from codecascade.cascade.benchmark_texts import benchmark_texts, in_words
-from codecascade.cascade.folder import RunFolder
-from codecascade.corpus.build import build_corpus, request_fingerprint
-from codecascade.corpus.corpus import Corpus, DocumentTable, is_corpus
-from codecascade.corpus.engines.local import LocalEngine
+from codecascade.cascade.run_folder import RunFolder
+from codecascade.corpus.corpus import Corpus, DocumentTable
 from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import draw
 from codecascade.instruct.dialogues import read_dialogues
@@ -20,62 +16,24 @@ from codecascade.recipe.settings import Recipe, Stage
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.stream.settings import MixtureItem
-from codecascade.training.stream.sources import StreamSource, Table
 from codecascade.training.stream.stream import TokenStream
+from codecascade.training.stream.stream_sources import ExampleTable, StreamSource
 
-logger = logging.getLogger(__name__)
-
-BYTES_PER_TOKEN = 3.5  # of code, about
+BYTES_PER_TOKEN = 3.5
+"""Of code, about."""
 MANY_PASSES = 10
-
-Progress = Callable[[str, int, int], None]
-
-
-def is_built(recipe: Recipe, run: RunFolder) -> bool:
-    """Whether the recipe's corpus needs no sources any more: it is shards, or was built in this folder."""
-    if len(recipe.corpus) == 1 and is_corpus(Path(os.path.expanduser(recipe.corpus[0]))):
-        return True
-    request = request_fingerprint(recipe.corpus, recipe.corpus_build)
-    return is_corpus(run.corpus) and Corpus.open(run.corpus).manifest.request == request
-
-
-def open_corpus(recipe: Recipe, run: RunFolder, progress: Progress) -> Corpus:
-    """The recipe's corpus: a folder of shards as it is, or ``RUN/corpus``, built if it is not there.
-
-    A corpus that this run has built stays as it is, whatever became of its sources since.
-
-    Raises:
-        UserError: a source is missing, or nothing in the sources is usable.
-    """
-    folder = Path(os.path.expanduser(recipe.corpus[0]))
-    if len(recipe.corpus) == 1 and is_corpus(folder):
-        return Corpus.open(folder)
-    if not is_built(recipe, run):
-        settings = [recipe.evaluate, *(stage.evaluate for stage in recipe.stage)]
-        benchmarks = benchmark_texts(in_use=[name for one in settings for name in one.benchmarks])
-        if said := in_words(benchmarks):
-            logger.warning("corpus: %s", said)
-        engine = LocalEngine(os.cpu_count() or 1)
-        build_corpus(
-            recipe.corpus,
-            run.corpus,
-            recipe.corpus_build,
-            benchmarks=benchmarks,
-            engine=engine,
-            progress=progress,
-        )
-    return Corpus.open(run.corpus)
+"""A stage that reads a source more often is warned of."""
 
 
 class Mixtures:
-    """The stages' sources; each corpus is opened once."""
+    """The sources of all stages. Each corpus is opened once."""
 
     def __init__(self, corpus: Corpus, run: RunFolder) -> None:
         self._corpus, self._run = corpus, run
         self._others: dict[str, Corpus] = {}
 
     def check(self, recipe: Recipe, stages: Sequence[Stage]) -> None:
-        """Look at everything that ``stages`` of ``recipe`` read and that is there, before training begins.
+        """Open everything that ``stages`` of ``recipe`` read, before training begins; not what is still to be mined.
 
         Raises:
             UserError: a source is empty or unknown, or a file of dialogues is broken.
@@ -94,7 +52,7 @@ class Mixtures:
                     raise UserError(error.message, file=error.file, key=key) from None
 
     def others(self, stages: Sequence[Stage]) -> tuple[list[Corpus], list[Path]]:
-        """The corpora besides the run's own, and the files of dialogues, that ``stages`` read; not what is mined."""
+        """What ``stages`` read: corpora other than the run's, and files of dialogues other than mined ones."""
         corpora: dict[str, Corpus] = {}
         dialogues: dict[Path, None] = {}
         for stage in stages:
@@ -108,7 +66,7 @@ class Mixtures:
         return list(corpora.values()), list(dialogues)
 
     def stream(self, stage: Stage, tokenizer: Tokenizer) -> TokenStream:
-        """The stage's data stream. Stages of one seed draw differently, for the key is the stage's name too."""
+        """The stage's data stream. Its draws are keyed by the stage's seed and name."""
         sources = [StreamSource.of(item, self._table(stage, item)) for item in stage.mixture]
         return TokenStream(
             sources,
@@ -136,7 +94,11 @@ class Mixtures:
         return stage.dialogues == "mined" and not self._mined(stage).exists()
 
     def mine(self, stage: Stage, sandbox: Sandbox, progress: Callable[[int, int], None]) -> int:
-        """Make the stage's dialogues of the corpus; returns their number."""
+        """Mine the stage's dialogues from the corpus; returns their number.
+
+        Args:
+            progress: gets the numbers of docstrings tried and of dialogues kept.
+        """
         assert stage.mined_dialogues is not None
         return mine_dialogues(
             self._corpus,
@@ -148,9 +110,9 @@ class Mixtures:
         ).dialogues
 
     def _mined(self, stage: Stage) -> Path:
-        return self._run.path / "dialogues" / stage.name / "dialogues.jsonl"
+        return self._run.mined_dialogues(stage.name)
 
-    def _table(self, stage: Stage, item: MixtureItem) -> Table:
+    def _table(self, stage: Stage, item: MixtureItem) -> ExampleTable:
         if item.source == "dialogues":
             file = item.corpus or stage.dialogues
             assert file is not None

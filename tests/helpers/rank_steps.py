@@ -15,7 +15,7 @@ from tiny_run import LENGTH, CountingStream, tiny_model, tiny_settings
 from torch import Tensor, nn
 
 from codecascade.model import precision
-from codecascade.training.learner import Learner, rows_of
+from codecascade.training.learner import Learner, rows_of_rank
 from codecascade.training.parallel import World, final_state_dict, join_world
 
 ROWS, STEPS = 8, 3
@@ -62,7 +62,7 @@ def _steps(world: World, changes: dict[str, Any]) -> Taken:
     # after the learner has rounded what it freezes
     before = {name: tensor.clone() for name, tensor in final_state_dict(model, settings).items()}
     # as many rows in a micro-batch, so that every product is made of the same numbers
-    stream, rows = CountingStream(), rows_of(world, settings)
+    stream, rows = CountingStream(), rows_of_rank(world, settings)
     norms = [learner.step(stream.batch(rows), step).grad_norm for step in range(1, STEPS + 1)]
     after = final_state_dict(model, settings)
     return Taken(norms, {name: after[name] - before[name] for name in after})

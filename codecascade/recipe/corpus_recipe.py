@@ -1,6 +1,6 @@
-"""A corpus's recipe: what a TOML file says about its making.
+"""The recipe of a corpus: a TOML file with its sources and settings.
 
-A cascade's recipe is one too: of it, ``corpus`` and ``[corpus_build]`` are read.
+A cascade's recipe serves too; only its ``corpus`` and ``[corpus_build]`` are read.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from codecascade.recipe.reading import apply_override, read_toml, validated
 
 
 def _listed(value: Any) -> Any:
-    """A single source as a list of one; a list as what strict validation of Python's values wants."""
+    """A single source, or a list of sources, as the tuple that strict validation wants."""
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
@@ -35,17 +35,18 @@ class CorpusRecipe(Settings):
 
 
 def read_corpus_recipe(file: Path | None, overrides: Sequence[str] = ()) -> CorpusRecipe:
-    """The recipe in a file (none: all defaults), after ``overrides`` such as ``near_threshold=0.8``.
+    """The recipe in a file, after ``overrides`` such as ``near_threshold=0.8``.
 
     Args:
-        file: its path, or the name of a recipe that comes with codecascade.
+        file: its path, or the name of a recipe that comes with codecascade. None gives all defaults.
 
     Raises:
         UserError: with the file, the key and what is wrong with it.
     """
     file = None if file is None else recipe_file(file)
     data = read_toml(file) if file is not None else {}
-    if "stage" in data:  # a cascade's
+    is_cascade = "stage" in data
+    if is_cascade:
         data = {key: data[key] for key in CorpusRecipe.model_fields if key in data}
     for override in overrides:
         apply_override(data, f"corpus_build.{override}")
