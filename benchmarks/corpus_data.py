@@ -50,7 +50,8 @@ def synthetic_files(count: int, seed: int = 0) -> Iterator[str]:
         f"{draw.choice('abcdefgh')}{draw.getrandbits(40):x}"[: draw.randint(2, 11)] for _ in range(30_000)
     ]
 
-    def line() -> str:  # the square makes some names much more frequent than others
+    # The square makes some names much more frequent than others.
+    def line() -> str:
         used = [names[int(len(names) * draw.random() ** 2)] for _ in range(draw.randint(2, 7))]
         return "    " * draw.randint(0, 3) + " ".join(used)
 

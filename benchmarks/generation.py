@@ -42,7 +42,8 @@ from codecascade.tokens.training import train_tokenizer
 BASE = "smollm2-135m-instruct"
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 Prompts = list[tuple[int, ...]]
-Peer = Callable[[Prompts, int], None]  # writes so many tokens to each prompt
+# Writes so many tokens to each prompt.
+Peer = Callable[[Prompts, int], None]
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Work:
 
 
 WORK = {
-    "completion": Work(16, 60, 300, 96),  # HumanEval's prompts are of these lengths
+    # HumanEval's prompts are of these lengths.
+    "completion": Work(16, 60, 300, 96),
     "infilling": Work(32, 150, 350, 16),
     "long": Work(4, 1900, 2000, 24),
 }
@@ -140,7 +142,8 @@ def measure(kind: str, peers: dict[str, Peer], tokens: Sequence[int], rounds: in
     first: dict[str, list[float]] = {name: [] for name in peers}
     whole: dict[str, list[float]] = {name: [] for name in peers}
     for peer in peers.values():
-        peer(prompts, 2)  # warms up
+        # Warms up.
+        peer(prompts, 2)
     for turn in range(rounds):
         for name in list(peers) if turn % 2 == 0 else list(peers)[::-1]:
             first[name].append(timed(peers[name], prompts, 1))

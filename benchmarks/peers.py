@@ -96,8 +96,10 @@ def datatrove(file: Path) -> list[int]:
         reader = ParquetReader(str(file.parent), glob_pattern=file.name, id_key="number")
         _datatrove_minhash(reader, JsonlWriter(str(work / "out"), compression=None), work)
         stay = {
-            int(json.loads(line).get("id", 0)) for line in _lines(work / "out")
-        }  # an id of 0 is not written
+            int(json.loads(line).get("id", 0))
+            for line in _lines(work / "out")
+            # An id of 0 is not written.
+        }
     return [number for number in _numbers(file) if number not in stay]
 
 

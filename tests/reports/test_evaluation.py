@@ -81,7 +81,8 @@ def folder(tmp_path: Path) -> Path:
 def test_page_is_whole_and_inert_and_its_links_lead_somewhere(folder: Path) -> None:
     write_evaluation_report(folder)
     pages = [folder / "report.html", *sorted(folder.glob("problems/*/*.html"))]
-    assert len(pages) == 1 + 3 + 2  # 60 and 2 x 10 problems, and their indexes
+    # 60 and 2 x 10 problems, and their indexes.
+    assert len(pages) == 1 + 3 + 2
     parsed = {path.resolve(): Page(path.read_text()) for path in pages}
     for path, page in parsed.items():
         assert page.open == []
@@ -98,15 +99,19 @@ def test_own_row_beside_the_papers(folder: Path) -> None:
     assert not (folder / "problems").exists()
     lines = (folder / "report.md").read_text().splitlines()
     own = [line for line in lines if line.startswith("| **a <model>**")]
-    assert "**33.3** (22.7–45.9) [a b] | – | – |" in own[0]  # HumanEval: pass@1 only
+    # HumanEval: pass@1 only.
+    assert "**33.3** (22.7–45.9) [a b] | – | – |" in own[0]
     assert "| Code Llama 7B | 33.5 | 59.6 | 85.9 |" in lines
     assert "- [a] 60 problems; the paper's benchmark has 164." in lines
     assert "- [b] 2 of 60 problems share text with the training corpus." in lines
-    assert any("**50.0** (23.7–76.3) | **50.0** (23.7–76.3) [a]" in line for line in own)  # infilling
-    assert not any("MBPP, 3-shot" in line for line in lines)  # not measured, so not shown
+    # Infilling.
+    assert any("**50.0** (23.7–76.3) | **50.0** (23.7–76.3) [a]" in line for line in own)
+    # Not measured, so not shown.
+    assert not any("MBPP, 3-shot" in line for line in lines)
     text = "\n".join(lines)
     assert "60 of 164 problems" in text
-    assert "the others: 32.8" in text  # 19 of 58
+    # 19 of 58.
+    assert "the others: 32.8" in text
     assert "something to know" in text
     assert "| INFILLING_SINGLE_LINE (PSM and SPM) | 20 |" in text
     assert "command codecascade eval, before" in text and "revision: 0123" in text
@@ -116,7 +121,8 @@ def test_own_row_beside_the_papers(folder: Path) -> None:
 def test_every_picture_is_there(folder: Path) -> None:
     write_evaluation_report(folder, pages=False)
     page = Page((folder / "report.html").read_text())
-    assert page.seen.count("svg") == 4  # two tables of rates, perplexity, keys
+    # Two tables of rates, perplexity, keys.
+    assert page.seen.count("svg") == 4
     for words in (
         "position in the file",
         "Code Llama 7B (paper)",
@@ -149,7 +155,8 @@ def test_average_over_all_languages(tmp_path: Path) -> None:
     text = (tmp_path / "report.md").read_text()
     own = next(line for line in text.splitlines() if line.startswith("| **tiny**"))
     assert own.count("|") == 9
-    assert "**32.5** (" in own.split("|")[-2]  # the mean of 20, 25, ... 45 %
+    # The mean of 20, 25, ... 45 %.
+    assert "**32.5** (" in own.split("|")[-2]
 
 
 def test_an_average_has_the_letters_of_every_language(tmp_path: Path) -> None:

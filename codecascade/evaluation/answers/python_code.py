@@ -13,7 +13,8 @@ from contextvars import ContextVar
 
 _LINE = re.compile(
     r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+"
-)  # as Python counts: str.splitlines knows more line ends
+    # As Python counts: str.splitlines knows more line ends.
+)
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
 _LONGEST = 1_000_000
 """Characters of the longest program that is parsed."""
@@ -75,7 +76,8 @@ def _tree_or_line(program: str) -> ast.Module | int:
     """The tree, or the number of the line (from 1) that can't go on the lines before it; 0 where that isn't known."""
     if len(program) > _LONGEST or _is_used_up():
         return 0
-    with warnings.catch_warnings(action="ignore"):  # of escapes that are none
+    # Of escapes that are none.
+    with warnings.catch_warnings(action="ignore"):
         try:
             tree = ast.parse(program)
         except SyntaxError as error:
@@ -289,7 +291,7 @@ def split_future_imports(program: str) -> tuple[str, str]:
         return "", program
     lines = [line.encode() for line in lines_of(program)]
     future = []
-    for place, statement in enumerate(tree.body):
+    for index, statement in enumerate(tree.body):
         if isinstance(statement, ast.ImportFrom) and statement.module == "__future__" and not statement.level:
             first, last = statement.lineno - 1, (statement.end_lineno or statement.lineno) - 1
             after = lines[last][statement.end_col_offset :]
@@ -302,9 +304,10 @@ def split_future_imports(program: str) -> tuple[str, str]:
                 lines[last] = after if after.strip() in (b"",) else after.lstrip(b" ;")
             future.append(ast.unparse(statement) + "\n")
         elif not (
-            place == 0 and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+            index == 0 and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
         ):
-            break  # what comes later is a mistake in the program by itself, too
+            # What comes later is a mistake in the program by itself, too.
+            break
     return "".join(future), b"".join(lines).decode()
 
 

@@ -121,13 +121,13 @@ def _program_in(reply: str, names: Collection[str], stub: str, quotes: bool) -> 
     for enough in (defines, declares) if names else ():
         for blocks_of_level in levels:
             level = blocks_of_level()
-            for place in range(len(level) - 1, -1, -1):
-                code = _as_far_as_python(level[place].code, names, enough)
-                body = level[place + 1 :] if enough is declares else []
+            for index in range(len(level) - 1, -1, -1):
+                code = _as_far_as_python(level[index].code, names, enough)
+                body = level[index + 1 :] if enough is declares else []
                 if code is not None and (both := _with_body(code, body)) is not None:
                     return both
                 if code is not None:
-                    others = [*level[place + 1 :][::-1], *level[:place]]
+                    others = [*level[index + 1 :][::-1], *level[:index]]
                     return with_needed_definitions(code, [each.code for each in others])
     if stub and (answer := _with_body(stub, [*blocks, _Block(text)])):
         return answer
@@ -279,13 +279,13 @@ def _plain(code: str) -> str:
     return code
 
 
-def _whole_block(code: str, fence: str, place: list[int] | None, lines: list[str]) -> str:
+def _whole_block(code: str, fence: str, line_range: list[int] | None, lines: list[str]) -> str:
     """A block up to the fence behind which it is Python: a docstring in it may hold a fence that seems to end it."""
-    if place is None or not code.strip() or parse_python(code) is not None:
+    if line_range is None or not code.strip() or parse_python(code) is not None:
         return code
-    first = place[0] + 1
-    indent = len(lines[place[0]]) - len(lines[place[0]].lstrip(" "))
-    last = range(max(first, place[1] - 1), min(len(lines), place[1] + _MOST_LINES))
+    first = line_range[0] + 1
+    indent = len(lines[line_range[0]]) - len(lines[line_range[0]].lstrip(" "))
+    last = range(max(first, line_range[1] - 1), min(len(lines), line_range[1] + _MOST_LINES))
     for end in islice((at for at in last if lines[at].strip().startswith(fence)), _MOST_ENDS):
         inner = (line[indent:] if line[:indent].isspace() else line for line in lines[first:end])
         if parse_python(longer := "\n".join(inner) + "\n") is not None:

@@ -78,12 +78,12 @@ def equal_tokens(first: str, second: str) -> bool:
 
 def _common_subsequence(first: str, second: str) -> int:
     """Length of the longest common subsequence; a row of the table is the bits of one integer (Hyyrö 2004)."""
-    places: dict[str, int] = {}
-    for place, letter in enumerate(first):
-        places[letter] = places.get(letter, 0) | 1 << place
+    letter_positions: dict[str, int] = {}
+    for index, letter in enumerate(first):
+        letter_positions[letter] = letter_positions.get(letter, 0) | 1 << index
     mask = row = (1 << len(first)) - 1
     for letter in second:
-        matches = row & places.get(letter, 0)
+        matches = row & letter_positions.get(letter, 0)
         row = (row + matches | row - matches) & mask
     return len(first) - row.bit_count()
 

@@ -17,7 +17,7 @@ def without_language_tag(code: str) -> str:
 
 def cut_at_stops(text: str, stops: Sequence[str]) -> str:
     """A text up to the first of the stop strings, as a model's own is; what is cut already stays as it is."""
-    return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
+    return text[: min((position for stop in stops if (position := text.find(stop)) >= 0), default=len(text))]
 
 
 def first_line(text: str) -> str:

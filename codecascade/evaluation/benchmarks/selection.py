@@ -34,10 +34,10 @@ def assign_data(given: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     unnamed = []
     for text in given:
-        name, equals, place = text.partition("=")
+        name, equals, path_text = text.partition("=")
         if equals and "/" not in name:
             check_names([name], "--data")
-            found[name] = _there(place)
+            found[name] = _there(path_text)
         else:
             unnamed.append(_there(text))
     for path in unnamed:
@@ -68,10 +68,10 @@ def assign_samples(given: Sequence[str], names: Sequence[str]) -> dict[str, Path
     """
     found: dict[str, Path] = {}
     for text in given:
-        name, equals, place = text.partition("=")
+        name, equals, path_text = text.partition("=")
         if equals and "/" not in name and not Path(text).exists():
             check_names([name], "--samples")
-            path, fitting = _samples_file(place), [name]
+            path, fitting = _samples_file(path_text), [name]
         else:
             path = _samples_file(text)
             fitting = list(names) if len(names) == len(given) == 1 else _whose(path, names)

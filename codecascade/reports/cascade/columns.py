@@ -31,7 +31,9 @@ class ReportColumn:
         return not is_plain(self.metric)
 
     def metric_of(self, model: ModelReport) -> Metric | None:
-        """The model's figure; None where it was not measured, or could not be asked (see :meth:`left_to_right_of`)."""
+        """The model's figure; None where it was not measured, or could not be asked (see
+        :meth:`left_to_right_of`).
+        """
         found = None if self.asked_otherwise(model) else self._stored(model)
         return found if found is not None and found.is_measured else None
 

@@ -28,7 +28,8 @@ def chosen_examples(models: Sequence[ModelReport]) -> list[dict[str, Any]]:
             {
                 "task_id": task,
                 "before": tail(by_task[-1][task].prompt, 14),
-                "after": head(by_task[-1][task].suffix, 8),  # a base that can't infill was not shown it
+                # A base that can't infill was not shown it.
+                "after": head(by_task[-1][task].suffix, 8),
                 "expected": by_task[-1][task].expected,
                 "answers": [
                     {"model": model, "text": answers[task].completion, "correct": answers[task].correct}

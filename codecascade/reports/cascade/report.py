@@ -122,7 +122,8 @@ class ModelChanges:
     def _compared(self, first: str, second: str) -> dict[tuple[str, str], str]:
         try:
             found = compare(self._evaluations / first, self._evaluations / second)
-        except UserError:  # nothing that both were asked
+        # Nothing that both were asked.
+        except UserError:
             return {}
         return {
             (compared.name, difference.metric): difference.verdict
@@ -134,7 +135,7 @@ class ModelChanges:
 def _view(report: RunReport, changes: ModelChanges) -> dict[str, Any]:
     models = report.models
     base = models[0]
-    hues = {model.name: plots.hue(place) for place, model in enumerate(models)}
+    hues = {model.name: plots.hue(index) for index, model in enumerate(models)}
     columns = table_columns(models)
     return {
         "report": report,

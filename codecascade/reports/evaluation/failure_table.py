@@ -35,7 +35,8 @@ _COLOURS = {
     NOT_RUN: "#e4e7eb",
     _OTHER: "#f3dcc3",
 }
-_EXCEPTIONS = ("#d9822b", "#e39f5c", "#ecbb8a", "#f0cba6")  # the commonest have a colour of their own
+# The commonest have a colour of their own.
+_EXCEPTIONS = ("#d9822b", "#e39f5c", "#ecbb8a", "#f0cba6")
 
 
 def failure_table(evaluation: Evaluation, problems: Mapping[str, OutcomesByProblem]) -> dict[str, Any] | None:

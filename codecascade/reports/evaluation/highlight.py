@@ -28,7 +28,8 @@ _COLOURS = (
     (Token.Operator.Word, "k"),
     (Token.Keyword, "k"),
 )
-_LONGEST = 20_000  # characters; longer texts stay plain
+# Characters; longer texts stay plain.
+_LONGEST = 20_000
 
 
 def highlight(code: str, language: str = "python", *, after: str = "") -> str:
@@ -51,11 +52,11 @@ def highlight(code: str, language: str = "python", *, after: str = "") -> str:
 
 def _pieces(code: str, language: str, start: int) -> Iterator[tuple[str, str]]:
     """What stands from ``start`` on, in pieces with their colours."""
-    place = 0
+    position = 0
     for text, colour in _lexed(code, language):
-        place += len(text)
-        if place > start:
-            yield text[-(place - start) :], colour
+        position += len(text)
+        if position > start:
+            yield text[-(position - start) :], colour
 
 
 @lru_cache(maxsize=256)

@@ -33,12 +33,12 @@ def strip(found: PaperComparison, model: str) -> str:
     if found.number == TABLE_18.number:
         return ""
     rows = []
-    for place, (label, cell) in enumerate(zip(found.labels, found.own, strict=True)):
+    for index, (label, cell) in enumerate(zip(found.labels, found.own, strict=True)):
         if cell is None or not cell.metric.is_measured:
             continue
         others: dict[str, list[float]] = {}
         for name, values in found.rows:
-            value = values[place]
+            value = values[index]
             if value is not None:
                 others.setdefault(_family(name), []).append(value)
         rows.append((label, cell.metric, others))
@@ -56,7 +56,8 @@ def correlations(evaluation: Evaluation) -> str:
     """Between the languages that programs were run in (paper, Fig. 3)."""
     try:
         scored = language_scores(evaluation)
-    except UserError:  # fewer than two
+    # Fewer than two.
+    except UserError:
         return ""
     return plots.correlations([correlate(evaluation.model, scored)])
 

@@ -114,7 +114,7 @@ def _contamination(measured: MeasuredBenchmark) -> str:
     scored = scores_of(measured).get(metric)
     if scored is None or scored.weights is not None:
         return text
-    clean = scored.values[[place[0] not in tasks for place in scored.keys]]
+    clean = scored.values[[index[0] not in tasks for index in scored.keys]]
     if not len(clean):
         return text
     rest = wilson(int(clean.sum()), len(clean)) if is_binary(clean) else bootstrap_mean(clean)

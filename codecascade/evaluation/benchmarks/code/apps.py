@@ -71,8 +71,10 @@ _FIELDS: dict[str, FieldType] = {
     "difficulty": str,
     "input_output": (str, dict),
 }
-_SHOWN = 1_000  # characters of a test case
-_MOST_IN_A_SHOT = 2_500  # characters of question and solution: two must fit a context of 4,096 tokens
+# Characters of a test case.
+_SHOWN = 1_000
+# Characters of question and solution: two must fit a context of 4,096 tokens.
+_MOST_IN_A_SHOT = 2_500
 
 
 @dataclass(frozen=True)
@@ -206,18 +208,20 @@ def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     return found | {"test_case_average": mean_scores(shares)}
 
 
-def _problem(place: str, row: dict[str, Any]) -> AppsProblem | None:
-    cases = _parsed(row["input_output"], place, "input_output")
+def _problem(location: str, row: dict[str, Any]) -> AppsProblem | None:
+    cases = _parsed(row["input_output"], location, "input_output")
     if not cases:
         return None
     if not isinstance(cases, dict):
-        raise UserError("must be a JSON object", file=place, key="input_output")
+        raise UserError("must be a JSON object", file=location, key="input_output")
     inputs, outputs = (
-        require_field(cases, key, list, f"{place}: input_output") for key in ("inputs", "outputs")
+        require_field(cases, key, list, f"{location}: input_output") for key in ("inputs", "outputs")
     )
     if len(inputs) != len(outputs):
-        raise UserError(f"{len(inputs)} inputs, but {len(outputs)} outputs", file=place, key="input_output")
-    solutions = _parsed(row.get("solutions") or "[]", place, "solutions")
+        raise UserError(
+            f"{len(inputs)} inputs, but {len(outputs)} outputs", file=location, key="input_output"
+        )
+    solutions = _parsed(row.get("solutions") or "[]", location, "solutions")
     if not inputs:
         return None
     return AppsProblem(
@@ -249,11 +253,11 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
 
 
-def _parsed(value: Any, place: str, key: str) -> Any:
+def _parsed(value: Any, location: str, key: str) -> Any:
     """Both fields are JSON in a text, in some copies plain JSON."""
     if not isinstance(value, str):
         return value
-    return parse_json(value, f"{place}: {key}") if value.strip() else None
+    return parse_json(value, f"{location}: {key}") if value.strip() else None
 
 
 def _task(problem: AppsProblem, examples: str, fence: str, context: EvaluationContext) -> Task:

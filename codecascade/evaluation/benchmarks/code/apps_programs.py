@@ -22,7 +22,8 @@ from codecascade.evaluation.benchmarks.code.outputs import (
 from codecascade.evaluation.task import Program, SampleRow
 from codecascade.sandbox.outcome import Outcome
 
-_CPU_SECONDS = 4.0  # a test case, as in APPS' own runner (there by the clock)
+# A test case, as in APPS' own runner (there by the clock)
+_CPU_SECONDS = 4.0
 _RESULT = "result of the call: "
 # What APPS' own runner imports before an answer; each line is only put there where the answer has one of its names.
 _IMPORTS = {
@@ -103,7 +104,8 @@ def verdict(cases: dict[str, Any], outcomes: Sequence[Outcome], *, like_apps: bo
         like_apps: compare as APPS' own runner does (of what is printed it lets some wrong answers pass), rather than
             token by token with a tolerance.
     """
-    if not outcomes:  # nothing was answered
+    # Nothing was answered.
+    if not outcomes:
         return {"cases_passed": 0, "cases": len(cases["outputs"])}
     same = apps_same_output if like_apps else same_output
     failures: list[tuple[str, str | None]] = []
@@ -155,7 +157,8 @@ def _returned(expected: Any, stdout: str, *, like_apps: bool) -> bool:
         if same_value(expected, plain):
             return True
         return isinstance(expected, list) and bool(expected) and same_value(expected[0], plain)
-    except (ValueError, TypeError, KeyError, RecursionError):  # the line may be the program's own
+    # The line may be the program's own.
+    except (ValueError, TypeError, KeyError, RecursionError):
         return False
 
 

@@ -126,8 +126,8 @@ def parse_problems(records: Iterable[Record]) -> list[HumanEvalProblem]:
     """Records as problems. Raises UserError for one that is malformed."""
     names = tuple(HumanEvalProblem.__dataclass_fields__)
     return [
-        HumanEvalProblem(**{name: require_field(row, name, str, place) for name in names})
-        for place, row in records
+        HumanEvalProblem(**{name: require_field(row, name, str, location) for name in names})
+        for location, row in records
     ]
 
 

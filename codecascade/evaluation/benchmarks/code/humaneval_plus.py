@@ -82,18 +82,18 @@ def plus_tasks(context: EvaluationContext) -> list[Task]:
     """All problems, or the subset that ``humaneval.problems`` asks for."""
     records = load_records("humaneval_plus", DATA, context.data, dict.fromkeys(_PROGRAM_FIELDS, str))
     chosen = subset(records, context.own(HumanEvalSettings).problems, context.seed)
-    return [_task(place, row, context) for place, row in chosen]
+    return [_task(location, row, context) for location, row in chosen]
 
 
-def _task(place: str, row: dict[str, Any], context: EvaluationContext) -> Task:
+def _task(location: str, row: dict[str, Any], context: EvaluationContext) -> Task:
     if "plus_input" not in row:
-        problem = _problem(row, require_field(row, "test", str, place))
+        problem = _problem(row, require_field(row, "test", str, location))
         return completion_task(problem, problem.check, context, timeout=_TASK_SECONDS)
-    groups = {key: require_field(row, key, list, place) for key in ("base_input", "plus_input")}
+    groups = {key: require_field(row, key, list, location) for key in ("base_input", "plus_input")}
     for key, inputs in groups.items():
         if not all(isinstance(arguments, list) for arguments in inputs):
-            raise UserError("must be lists of arguments", file=place, key=key)
-    atol = float(require_field(row, "atol", (int, float), place)) if "atol" in row else 0.0
+            raise UserError("must be lists of arguments", file=location, key=key)
+    atol = float(require_field(row, "atol", (int, float), location)) if "atol" in row else 0.0
     problem = _problem(row, "")
     checks = tuple(check(problem, inputs, atol) for inputs in groups.values())
     counts = " and ".join(f"{len(inputs)} inputs ({key})" for key, inputs in groups.items())

@@ -102,12 +102,12 @@ def mbpp_problems(file: Path | None = None, *, benchmark: str = "mbpp") -> list[
     """
     records = load_records(benchmark, DATA, file, {"task_id": int, "code": str, "test_list": list})
     problems = []
-    for place, row in records:
+    for location, row in records:
         text = row.get("text", row.get("prompt"))
         if not isinstance(text, str):
-            raise UserError("is missing, or no text", file=place, key="text")
+            raise UserError("is missing, or no text", file=location, key="text")
         if not all(isinstance(test, str) for test in row["test_list"]):
-            raise UserError("must be texts", file=place, key="test_list")
+            raise UserError("must be texts", file=location, key="test_list")
         setup = row.get("test_setup_code") or "\n".join(row.get("test_imports") or ())
         problems.append(
             MbppProblem(

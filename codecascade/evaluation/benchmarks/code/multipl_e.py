@@ -126,16 +126,16 @@ def _data(language: str) -> BenchmarkData:
 
 
 def _task(record: Record, language: str, max_new_tokens: int) -> Task:
-    place, row = record
+    location, row = record
     if row["language"] not in (language, _FIELD.get(language)):
         raise UserError(
             f"is a problem in {row['language']!r}, not in {language!r}; name each language's own file",
-            file=place,
+            file=location,
             key="language",
         )
-    stops = require_field(row, "stop_tokens", list, place)
+    stops = require_field(row, "stop_tokens", list, location)
     if not all(isinstance(stop, str) and stop for stop in stops):
-        raise UserError("must be a list of texts", file=place, key="stop_tokens")
+        raise UserError("must be a list of texts", file=location, key="stop_tokens")
     prompt, tests = row["prompt"], row["tests"]
     return Task(
         row["name"],

@@ -13,7 +13,8 @@ _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|[+-]?inf(?:inity)?|nan", re.IGNORECASE
 )
-_ROUNDED = 3  # decimals that the last step of APPS' comparison keeps
+# Decimals that the last step of APPS' comparison keeps.
+_ROUNDED = 3
 
 
 def same_output(expected: str, printed: str) -> bool:
@@ -106,7 +107,8 @@ def _same_token(expected: str, given: str) -> bool:
         return False
     try:
         wanted, number = Decimal(expected), Decimal(given)
-    except InvalidOperation:  # an exponent beyond all bounds
+    # An exponent beyond all bounds.
+    except InvalidOperation:
         return False
     if wanted.is_nan() or number.is_nan():
         return wanted.is_nan() and number.is_nan()
@@ -120,7 +122,8 @@ def _same_token(expected: str, given: str) -> bool:
 def _near(expected: float, given: float) -> bool:
     try:
         return math.isclose(expected, given, rel_tol=0, abs_tol=_TOLERANCE * max(1.0, abs(expected)))
-    except OverflowError:  # a whole number that no float can hold
+    # A whole number that no float can hold.
+    except OverflowError:
         return False
 
 

@@ -52,8 +52,8 @@ def tasks(context: EvaluationContext) -> list[Task]:
     """One gap a function; the reference is the first paragraph of its docstring, as tokens."""
     made: list[Task] = []
     layouts = context.model.infilling_formats
-    for place, row in load_records("docstrings", DATA, context.data, {"code": str, "docstring": str}):
-        tokens = require_field(row, "docstring_tokens", list, place)
+    for location, row in load_records("docstrings", DATA, context.data, {"code": str, "docstring": str}):
+        tokens = require_field(row, "docstring_tokens", list, location)
         reference = " ".join(map(str, tokens))
         prefix, suffix = without_docstring(row["code"], row["docstring"])
         made.append(

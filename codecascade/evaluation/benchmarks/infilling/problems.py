@@ -91,11 +91,11 @@ def heldout_problems(
     rng = random.Random(seed)
     table = corpus.documents("heldout", "python")
     wanted = settings.problems
-    places = list(range(len(table)))
-    rng.shuffle(places)
+    document_indices = list(range(len(table)))
+    rng.shuffle(document_indices)
     if wanted is not None:
-        places = places[: 4 * wanted]
-    by_document = [_problems_of(table[place], settings, rng) for place in places]
+        document_indices = document_indices[: 4 * wanted]
+    by_document = [_problems_of(table[index], settings, rng) for index in document_indices]
     rounds = (
         problem for one_each in zip_longest(*by_document) for problem in one_each if problem is not None
     )
@@ -193,9 +193,9 @@ def published_problems(records: Iterable[Record], kind: str) -> list[InfillingPr
     """
     fields = ("task_id", "prompt", "suffix", "canonical_solution", "test", "entry_point")
     records = list(records)
-    for place, row in records:
+    for location, row in records:
         for field in fields:
-            require_field(row, field, str, place)
+            require_field(row, field, str, location)
     return [
         InfillingProblem(
             row["task_id"],

@@ -58,7 +58,7 @@ def score(context: EvaluationContext) -> ScoredTexts:
     settings = context.own(ValidationSettings)
     table = context.needs_corpus("validation").documents("heldout", "code")
     scorer, tokenizer = context.needs_scorer("validation")
-    documents = [table[place] for place in subset(range(len(table)), settings.documents, context.seed)]
+    documents = [table[index] for index in subset(range(len(table)), settings.documents, context.seed)]
     if not documents:
         raise UserError("the corpus has no held-out code", key="validation")
     texts = [document.text[: settings.characters] for document in documents]
@@ -66,14 +66,14 @@ def score(context: EvaluationContext) -> ScoredTexts:
     assert room is not None
 
     windows = [
-        _Piece(place, [start_id(tokenizer), *ids[start : start + room - 1]], 1)
-        for place, ids in enumerate(tokenizer.encode_batch(texts))
+        _Piece(index, [start_id(tokenizer), *ids[start : start + room - 1]], 1)
+        for index, ids in enumerate(tokenizer.encode_batch(texts))
         for start in range(0, len(ids), room - 1)
     ]
     middles = []
     if tokenizer.infilling is not None:
-        for place, text in enumerate(texts):
-            piece = _infilling(tokenizer, place, text, generator(context.seed, documents[place].id))
+        for index, text in enumerate(texts):
+            piece = _infilling(tokenizer, index, text, generator(context.seed, documents[index].id))
             if len(piece.ids) <= room:
                 middles.append(piece)
 
@@ -83,13 +83,13 @@ def score(context: EvaluationContext) -> ScoredTexts:
     samples = [
         {
             "task_id": document.id,
-            "bytes": int(sizes[place]),
-            "tokens": int(tokens[0][place]),
-            "nats": float(nats[0][place]),
-            "middle_tokens": int(tokens[1][place]),
-            "middle_nats": float(nats[1][place]),
+            "bytes": int(sizes[index]),
+            "tokens": int(tokens[0][index]),
+            "nats": float(nats[0][index]),
+            "middle_tokens": int(tokens[1][index]),
+            "middle_nats": float(nats[1][index]),
         }
-        for place, document in enumerate(documents)
+        for index, document in enumerate(documents)
     ]
     notes = [
         f"{len(texts) - int(scored.sum())} of {len(texts)} documents don't fit into the context whole; "
@@ -110,13 +110,13 @@ def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     return found
 
 
-def _infilling(tokenizer: Tokenizer, place: int, text: str, rng: random.Random) -> _Piece:
+def _infilling(tokenizer: Tokenizer, index: int, text: str, rng: random.Random) -> _Piece:
     assert tokenizer.infilling is not None
     prefix, middle, suffix = split_document(text, rng)
     example = infilling_example(
         tokenizer, prefix, middle, suffix, format=rng.choice(tokenizer.infilling.formats)
     )
-    return _Piece(place, example.ids, example.middle_start)
+    return _Piece(index, example.ids, example.middle_start)
 
 
 def _score(
@@ -129,9 +129,10 @@ def _score(
     """Nats and tokens, each (2, documents): of the first ``windows`` pieces, and of the others."""
     nats, tokens = np.zeros((2, documents)), np.zeros((2, documents))
     scores = scorer.log_probabilities([piece.ids for piece in pieces])
-    for done, (place, log_probabilities) in enumerate(scores, 1):
-        piece, kind = pieces[place], int(place >= windows)
-        predicted = log_probabilities[piece.first - 1 :]  # entry i is that of ids[i + 1]
+    for done, (index, log_probabilities) in enumerate(scores, 1):
+        piece, kind = pieces[index], int(index >= windows)
+        # Entry i is that of ids[i + 1].
+        predicted = log_probabilities[piece.first - 1 :]
         nats[kind, piece.document] -= sum(predicted)
         tokens[kind, piece.document] += len(predicted)
         progress(done, len(pieces))

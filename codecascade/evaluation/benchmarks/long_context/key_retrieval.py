@@ -45,7 +45,8 @@ from codecascade.ground.seeds import generator
 from codecascade.sandbox.outcome import Outcome
 
 _ANSWER_TOKENS = 8
-_LONGEST_BLOCK = 1500  # characters; short blocks come close to every position and length
+# Characters; short blocks come close to every position and length.
+_LONGEST_BLOCK = 1500
 _QUESTION = "\nassert my_function() =="
 _TESTS = {"test", "tests", "site-packages", "dist-packages", "idlelib", "lib2to3"}
 
@@ -187,18 +188,21 @@ def _prompt(
 
     The key stands between two blocks, as near to its ``position`` as they allow.
     """
-    budget -= 1  # for the token before the text
+    # For the token before the text.
+    budget -= 1
     room = budget - count(f"{key}\n{_QUESTION}")
     filler: list[str] = []
-    starts = [0]  # of each block, in tokens, and of what follows the last
+    # Of each block, in tokens, and of what follows the last.
+    starts = [0]
     for text, size in _endless(blocks, rng):
         if starts[-1] + size + 1 > room:
             break
         filler.append(text)
         starts.append(starts[-1] + size + 1)
-    place = min(range(len(starts)), key=lambda place: abs(starts[place] - position * budget))
-    while True:  # tokens merge or split between blocks: their sum is an estimate
-        prompt = "\n".join([*filler[:place], key, *filler[place:]]) + _QUESTION
+    index = min(range(len(starts)), key=lambda index: abs(starts[index] - position * budget))
+    # Tokens merge or split between blocks: their sum is an estimate.
+    while True:
+        prompt = "\n".join([*filler[:index], key, *filler[index:]]) + _QUESTION
         if not filler or count(prompt) <= budget:
             return prompt
         filler.pop()

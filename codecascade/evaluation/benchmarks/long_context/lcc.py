@@ -43,8 +43,10 @@ from codecascade.sandbox.outcome import Outcome
 
 LANGUAGES = ("python", "java", "csharp")
 _FIELDS = {"context": str, "gt": str}
-_MAX_NEW_TOKENS = 128  # LongCoder's
-_LONG_CONTEXT = 16_384  # tokens; the paper's long-context models have this many
+# LongCoder's.
+_MAX_NEW_TOKENS = 128
+# Tokens; the paper's long-context models have this many.
+_LONG_CONTEXT = 16_384
 _SHORT_VIEW = 4_000
 _SCORES = ("exact_match", "bleu", "edit_similarity")
 _LITERAL = re.compile(r"<(STR|NUM|CHAR)_LIT(?::(.*?))?>", re.DOTALL)
@@ -96,11 +98,11 @@ def tasks(context: EvaluationContext) -> list[Task]:
     for language, records in _records(context).items():
         lengths = [len(code_tokens(row["context"])) for _, row in records]
         rng = generator(context.seed, language)
-        for place in balanced(
+        for index in balanced(
             lengths, width=settings.bucket_tokens, most=settings.examples_per_bucket, rng=rng
         ):
-            row = records[place][1]
-            made.append(_task(f"{language}/{place}", language, row, lengths[place], context))
+            row = records[index][1]
+            made.append(_task(f"{language}/{index}", language, row, lengths[index], context))
     return made
 
 
@@ -110,15 +112,15 @@ def balanced(lengths: Sequence[int], *, width: int, most: int, rng: random.Rando
     Buckets that can't give that many are left out: to keep one that holds two examples would leave two of each.
     """
     buckets: dict[int, list[int]] = {}
-    for place, length in enumerate(lengths):
-        buckets.setdefault(length // width, []).append(place)
-    sizes = sorted((min(most, len(places)) for places in buckets.values()), reverse=True)
+    for index, length in enumerate(lengths):
+        buckets.setdefault(length // width, []).append(index)
+    sizes = sorted((min(most, len(indices)) for indices in buckets.values()), reverse=True)
     each = max(sizes, key=lambda size: (size * sum(other >= size for other in sizes), size), default=0)
     chosen = [
-        place
-        for _, places in sorted(buckets.items())
-        if len(places) >= each
-        for place in rng.sample(places, each)
+        index
+        for _, indices in sorted(buckets.items())
+        if len(indices) >= each
+        for index in rng.sample(indices, each)
     ]
     return sorted(chosen)
 
@@ -173,15 +175,15 @@ def _records(context: EvaluationContext) -> dict[str, list[Record]]:
 def _of_one_file(records: list[Record], name: str) -> dict[str, list[Record]]:
     default = next((language for language in LANGUAGES if language in name.lower()), None)
     found: dict[str, list[Record]] = {}
-    for place, row in records:
+    for location, row in records:
         language = row.get("language", default)
         if language not in LANGUAGES:
             raise UserError(
                 f"must be one of {', '.join(LANGUAGES)} (or be in the file's name)",
-                file=place,
+                file=location,
                 key="language",
             )
-        found.setdefault(language, []).append((place, row))
+        found.setdefault(language, []).append((location, row))
     return found
 
 

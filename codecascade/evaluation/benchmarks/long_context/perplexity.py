@@ -66,14 +66,14 @@ def score(context: EvaluationContext) -> ScoredTexts:
     ends = edges(settings.tokens)
     nats, counts = np.zeros((2, len(files), len(ends)))
     rows: list[SampleRow] = []
-    for place, file in enumerate(files):
+    for index, file in enumerate(files):
         ids = tokenizer.encode(file.text)[: settings.tokens]
         # One at a time: a long file's keys and values fill the memory that there is.
         [(_, found)] = scorer.log_probabilities([[start_id(tokenizer), *ids]])
         start = 0
         for stretch, end in enumerate(ends):
-            nats[place, stretch] = -math.fsum(found[start:end])
-            counts[place, stretch] = len(found[start:end])
+            nats[index, stretch] = -math.fsum(found[start:end])
+            counts[index, stretch] = len(found[start:end])
             start = end
         rows.append(
             {
@@ -81,14 +81,14 @@ def score(context: EvaluationContext) -> ScoredTexts:
                 "bytes": len(file.text.encode()),
                 "scored_bytes": len(tokenizer.decode(ids).encode()),
                 "tokens": len(ids),
-                "nats": {str(end): nats[place, stretch] for stretch, end in enumerate(ends)},
+                "nats": {str(end): nats[index, stretch] for stretch, end in enumerate(ends)},
                 "loss": {
-                    str(end): _ratio(nats[place, stretch], counts[place, stretch])
+                    str(end): _ratio(nats[index, stretch], counts[index, stretch])
                     for stretch, end in enumerate(ends)
                 },
             }
         )
-        context.progress(place + 1, len(files))
+        context.progress(index + 1, len(files))
     return ScoredTexts(metrics_of(scores(rows), context.seed), rows, _notes(context, rows))
 
 
@@ -107,9 +107,9 @@ def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
         return Scores(of, nats[there], counts[there], exponential=True, scored_bytes=texts[there])
 
     found = {"perplexity": perplexity(nats.sum(1), counts.sum(1))}
-    for place, end in enumerate(ends):
-        if counts[:, place].any():
-            found[f"perplexity@{end}"] = perplexity(nats[:, place], counts[:, place])
+    for index, end in enumerate(ends):
+        if counts[:, index].any():
+            found[f"perplexity@{end}"] = perplexity(nats[:, index], counts[:, index])
     return found
 
 
@@ -129,10 +129,10 @@ def long_files(context: EvaluationContext) -> list[LongFile]:
     else:
         corpus = context.needs_corpus("perplexity")
         table = corpus.documents("heldout", "code")
-        places = [
-            place for place, document in enumerate(table) if len(document.text.encode()) >= settings.min_bytes
+        indices = [
+            index for index, document in enumerate(table) if len(document.text.encode()) >= settings.min_bytes
         ]
-        documents = (table[place] for place in subset(places, settings.files, context.seed))
+        documents = (table[index] for index in subset(indices, settings.files, context.seed))
         files = [LongFile(f"{document.repository}/{document.path}", document.text) for document in documents]
         where = "the corpus"
     if not files:

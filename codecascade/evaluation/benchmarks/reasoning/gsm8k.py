@@ -102,10 +102,10 @@ class Gsm8kSettings(BenchmarkSettings):
 def tasks(context: EvaluationContext) -> list[Task]:
     """The 1,319 problems of the test set."""
     made: list[Task] = []
-    for place, row in load_records("gsm8k", DATA, context.data, {"question": str, "answer": str}):
+    for location, row in load_records("gsm8k", DATA, context.data, {"question": str, "answer": str}):
         target = last_number(row["answer"].rpartition(_MARK)[2]) if _MARK in row["answer"] else None
         if target is None:
-            raise UserError(f"must end in {_MARK} and a number", file=place, key="answer")
+            raise UserError(f"must end in {_MARK} and a number", file=location, key="answer")
         made.append(
             Task(
                 f"gsm8k/{len(made)}",
