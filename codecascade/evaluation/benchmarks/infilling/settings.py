@@ -1,4 +1,4 @@
-"""The settings that the infilling benchmarks share, and what the paper says of them."""
+"""The settings that the infilling benchmarks share, and what the paper says about each."""
 
 from __future__ import annotations
 

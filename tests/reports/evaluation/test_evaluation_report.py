@@ -6,31 +6,18 @@ import re
 from pathlib import Path
 
 import pytest
-from evaluations import Page, sample, write_evaluation, write_lines
+from evaluations import HOSTILE, Page, humaneval_samples, sample, write_evaluation
 
 from codecascade.evaluation.analysis.compare import compare
 from codecascade.evaluation.analysis.folder import read_evaluation
 from codecascade.evaluation.analysis.paper_comparison import paper_comparisons
-from codecascade.evaluation.analysis.sweep import folder_of, read_sweep
 from codecascade.evaluation.metrics import Metric, wilson
-from codecascade.ground.errors import UserError
 from codecascade.reports.evaluation.report import write_evaluation_report
-from codecascade.reports.sweep import write_sweep_report
-
-HOSTILE = "<script>alert('x')</script> & `code` | \x1b"
-DETAILS = ["AssertionError", "NameError: name 'x' is not defined", "SyntaxError: bad", "KeyError: 1"]
-
-
-def humaneval(passed: int = 20, of: int = 60) -> list[dict[str, object]]:
-    return [
-        sample(f"HumanEval/{n}", n < passed, DETAILS[n % 4], stderr=HOSTILE, completion=f"    return {n}\n")
-        for n in range(of)
-    ]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    rows = humaneval()
+    rows = humaneval_samples()
     spm = [
         sample(f"L{n}", n % 2 == 0, exact_match=n % 2 == 0, format=layout)
         for layout in ("psm", "spm")
@@ -174,9 +161,11 @@ def test_an_average_has_the_letters_of_every_language(tmp_path: Path) -> None:
 
 def test_cold_samples_stand_in_the_table_that_is_about_them(tmp_path: Path) -> None:
     about = {"humaneval": {"settings": {"samples_per_problem": 1, "temperature": 0.1}}}
-    write_evaluation_report(write_evaluation(tmp_path, {"humaneval": humaneval()}, about=about), pages=False)
+    write_evaluation_report(
+        write_evaluation(tmp_path, {"humaneval": humaneval_samples()}, about=about), pages=False
+    )
     assert "Table 5" in (tmp_path / "report.md").read_text()
-    write_evaluation_report(write_evaluation(tmp_path, {"humaneval": humaneval()}), pages=False)
+    write_evaluation_report(write_evaluation(tmp_path, {"humaneval": humaneval_samples()}), pages=False)
     assert "Table 5" not in (tmp_path / "report.md").read_text()
 
 
@@ -186,7 +175,7 @@ def test_many_samples_stand_beside_the_greedy_one(tmp_path: Path) -> None:
     settings = {"samples_per_problem": 200, "temperature": 0.8, "top_p": 0.95}
     folder = write_evaluation(
         tmp_path,
-        {"humaneval": humaneval(), "humaneval_sampled": humaneval()},
+        {"humaneval": humaneval_samples(), "humaneval_sampled": humaneval_samples()},
         metrics={"humaneval": {"pass@1": wilson(10, 164)}, "humaneval_sampled": many},
         about={"humaneval_sampled": {"settings": settings, "tasks": 164}},
     )
@@ -197,7 +186,7 @@ def test_many_samples_stand_beside_the_greedy_one(tmp_path: Path) -> None:
     assert "[" not in own, "each was measured as the paper says"
     alone = write_evaluation(
         tmp_path / "alone",
-        {"humaneval_sampled": humaneval()},
+        {"humaneval_sampled": humaneval_samples()},
         metrics={"humaneval_sampled": many},
         about={"humaneval_sampled": {"settings": settings, "tasks": 164}},
     )
@@ -228,7 +217,7 @@ def test_a_model_that_can_not_infill_is_not_called_0(tmp_path: Path, older: dict
 def test_no_figure_of_ours_stands_beside_the_papers_losses(tmp_path: Path) -> None:
     about = {"humaneval": {"settings": {"samples_per_problem": 1, "temperature": 0.1}}}
     metrics = {"validation": {"loss": Metric(1.5, 1.4, 1.6, 9)}}
-    rows = {"humaneval": humaneval(), "validation": []}
+    rows = {"humaneval": humaneval_samples(), "validation": []}
     write_evaluation_report(write_evaluation(tmp_path, rows, about=about, metrics=metrics), pages=False)
     lines = (tmp_path / "report.md").read_text().splitlines()
     at = next(place for place, line in enumerate(lines) if "Table 5" in line)
@@ -241,7 +230,7 @@ def test_no_figure_of_ours_stands_beside_the_papers_losses(tmp_path: Path) -> No
 
 
 def test_self_instruct_table_only_for_what_it_alone_has(tmp_path: Path) -> None:
-    write_evaluation_report(write_evaluation(tmp_path, {"mbpp_zero_shot": humaneval()}), pages=False)
+    write_evaluation_report(write_evaluation(tmp_path, {"mbpp_zero_shot": humaneval_samples()}), pages=False)
     text = (tmp_path / "report.md").read_text()
     assert "Table 8" in text
     assert "Table 2" not in text
@@ -292,83 +281,3 @@ def test_gaps_dialogues_long_prompts_and_many_samples(tmp_path: Path) -> None:
         "bleu 0.25",
     ):
         assert words in page.text, words
-
-
-def test_sweep_has_a_report_of_its_own(tmp_path: Path) -> None:
-    for temperature, passed in ((0.1, 20), (0.8, 10)):
-        folder = write_evaluation(tmp_path / f"temperature_{temperature}", {"humaneval": humaneval(passed)})
-        write_evaluation_report(folder, pages=False)
-    write_sweep_report(tmp_path)
-    page = Page((tmp_path / "report.html").read_text())
-    assert page.open == []
-    assert page.seen.count("svg") == 1
-    assert "temperature_0.1/report.html" in page.links
-    text = (tmp_path / "report.md").read_text()
-    assert "| 0.1 | **33.3** (22.7–45.9) |" in text
-    assert "| 0.8 | 16.7 (9.3–28.0) |" in text
-    same = write_evaluation(tmp_path / "temperature_0.8", {"humaneval": humaneval(20)})
-    write_evaluation_report(same, pages=False)
-    write_sweep_report(tmp_path)
-    assert "**" not in (tmp_path / "report.md").read_text(), "no temperature is the best"
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (None, "is not an evaluation"),
-        ("{", "not valid JSON"),
-        ("[]", "must be an object"),
-        ("{}", "models"),
-        ('{"models": {"a": {}, "b": {}}}', "2 models"),
-        ('{"models": {"a": {"humaneval": {"pass@1": {"value": 1}}}}}', "humaneval.pass@1"),
-        ('{"models": {"a": {"humaneval": 3}}}', "humaneval: must be an object"),
-    ],
-)
-def test_broken_results_are_named(tmp_path: Path, content: str | None, words: str) -> None:
-    if content is not None:
-        (tmp_path / "results.json").write_text(content)
-    with pytest.raises(UserError, match=words):
-        write_evaluation_report(tmp_path)
-
-
-def test_a_run_of_several_models_says_where_theirs_are(tmp_path: Path) -> None:
-    write_evaluation(tmp_path / "evaluations" / "base", {"humaneval": humaneval()})
-    (tmp_path / "results.json").write_text('{"models": {"base": {}, "code": {}}}')
-    with pytest.raises(UserError, match="evaluations/base"):
-        read_evaluation(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("{", r"humaneval\.jsonl:3: is not valid JSON"),
-        ("[1]", r"humaneval\.jsonl:3: must be a JSON object"),
-        ('{"completion": "x"}', r"humaneval\.jsonl:3: task_id: is missing"),
-        ('{"task_id": 7}', r"humaneval\.jsonl:3: task_id: must be a text"),
-        ('{"task_id": "a", "completion": null}', r"humaneval\.jsonl:3: completion: must be a text"),
-    ],
-)
-def test_broken_samples_are_named_by_line(tmp_path: Path, line: str, words: str) -> None:
-    write_evaluation(tmp_path, {"humaneval": humaneval(1, 2)})
-    path = tmp_path / "samples" / "humaneval.jsonl"
-    path.write_text(path.read_text() + line + "\n")
-    with pytest.raises(UserError, match=words):
-        write_evaluation_report(tmp_path)
-
-
-def test_a_folder_that_says_nothing_but_figures(tmp_path: Path) -> None:
-    half = wilson(1, 2).to_json()
-    content = {"models": {"m": {"humaneval": {"pass@1": half}, "mine": {"loss": half}}}}
-    write_lines(tmp_path / "results.json", [content])
-    write_evaluation_report(tmp_path)
-    text = (tmp_path / "report.md").read_text()
-    assert "| humaneval | pass@1 | 50.0 % |" in text
-    assert "| mine | loss | 0.500 |" in text
-
-
-def test_a_sweep_reads_the_folders_that_it_names_and_no_others(tmp_path: Path) -> None:
-    for temperature in (0.00001, 0.8, 1.0):
-        write_evaluation(folder_of(tmp_path, temperature), {"humaneval": humaneval()})
-    for name in ("temperature_1.2.3", "temperature_.", "temperature_hot"):
-        write_evaluation(tmp_path / name, {"humaneval": humaneval()})
-    assert list(read_sweep(tmp_path).figures["humaneval"]["pass@1"]) == [0.00001, 0.8, 1.0]
