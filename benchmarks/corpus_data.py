@@ -50,7 +50,7 @@ def synthetic_files(count: int, seed: int = 0) -> Iterator[str]:
         f"{draw.choice('abcdefgh')}{draw.getrandbits(40):x}"[: draw.randint(2, 11)] for _ in range(30_000)
     ]
 
-    # The square makes some names much more frequent than others.
+    # Squaring the random number makes some names much more frequent than others.
     def line() -> str:
         used = [names[int(len(names) * draw.random() ** 2)] for _ in range(draw.randint(2, 7))]
         return "    " * draw.randint(0, 3) + " ".join(used)
@@ -85,8 +85,8 @@ def write_texts(texts: Iterable[str], file: Path) -> tuple[int, int]:
     waiting: list[dict[str, int | str]] = []
     with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
         for text in texts:
-            place = {"path": f"file_{done}.py", "repository": f"repository_{done % 50}"}
-            waiting.append({"number": done, "text": text, "language": "python", "license": "MIT", **place})
+            origin = {"path": f"file_{done}.py", "repository": f"repository_{done % 50}"}
+            waiting.append({"number": done, "text": text, "language": "python", "license": "MIT", **origin})
             done, size = done + 1, size + len(text.encode())
             if len(waiting) == GROUP_ROWS:
                 writer.write_table(pa.Table.from_pylist(waiting, SCHEMA))
@@ -108,8 +108,8 @@ def near_pairs(texts: Sequence[str], threshold: float) -> Pairs:
     table = prefix_buckets(store, items, size[items], threshold)
     members: dict[int, list[int]] = {}
     pairs: Pairs = set()
-    for place, item in enumerate(items.tolist()):
-        mine = table.numbers[table.offsets[place] : table.offsets[place + 1]].tolist()
+    for index, item in enumerate(items.tolist()):
+        mine = table.numbers[table.offsets[index] : table.offsets[index + 1]].tolist()
         for other in {earlier for bucket in mine for earlier in members.get(bucket, ())}:
             alike = min(size[item], size[other]) >= threshold * max(size[item], size[other])
             if alike and jaccard(store[item], store[other]) >= threshold:

@@ -51,10 +51,10 @@ def program(messages: list[str], characters: int, rng: random.Random) -> str:
     lines: list[str] = []
     while characters:
         message = rng.choice(messages).replace("\n", " ")
-        for place, char in enumerate(message):
+        for index, char in enumerate(message):
             if not char.isascii():
                 if not characters:
-                    message = message[:place]
+                    message = message[:index]
                     break
                 characters -= 1
         lines += [f"# {message}" if rng.random() < 0.5 else f'print("{message}")', rng.choice(CODE)]
@@ -66,18 +66,18 @@ def wrong(
 ) -> dict[int, list[int]]:
     """By length: how many programs weren't read as they were written, and of how many."""
     rng = random.Random(7)
-    counts = {place: [0, 0] for place in range(len(LENGTHS))}
+    counts = {index: [0, 0] for index in range(len(LENGTHS))}
     known = [text for text in messages if text.encode(encoding, "replace").decode(encoding) == text]
-    for place, (least, most) in enumerate(LENGTHS):
+    for index, (least, most) in enumerate(LENGTHS):
         for _ in range(times if known else 0):
             text = program(known, rng.randint(least, most), rng)
-            counts[place][0] += read(text.encode(encoding)) != text
-            counts[place][1] += 1
+            counts[index][0] += read(text.encode(encoding)) != text
+            counts[index][1] += 1
     return counts
 
 
 def ours(data: bytes) -> str:
-    """What a corpus takes it for."""
+    """The text as a corpus build decodes it; empty if it is refused."""
     try:
         return decoded(data).text
     except UnreadableError:
@@ -85,7 +85,7 @@ def ours(data: bytes) -> str:
 
 
 def theirs(data: bytes) -> str:
-    """What charset-normalizer takes it for."""
+    """The text as charset-normalizer decodes it."""
     from charset_normalizer import from_bytes
 
     best = from_bytes(data, cp_isolation=FEW, steps=3).best()
@@ -110,10 +110,10 @@ def main() -> None:
         for language, encodings in languages.items():
             messages = translations(given.folder, language)
             for encoding in encodings:
-                for place, (bad, all_) in wrong(messages, encoding, read, given.times).items():
-                    sums[place][0] += bad
-                    sums[place][1] += all_
-        cells = (f"{sums[place][0] / max(sums[place][1], 1):.1%}" for place in range(len(LENGTHS)))
+                for index, (bad, all_) in wrong(messages, encoding, read, given.times).items():
+                    sums[index][0] += bad
+                    sums[index][1] += all_
+        cells = (f"{sums[index][0] / max(sums[index][1], 1):.1%}" for index in range(len(LENGTHS)))
         print(family.ljust(30) + "".join(cell.rjust(9) for cell in cells), flush=True)
 
 
