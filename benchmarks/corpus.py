@@ -91,7 +91,7 @@ def interpreters(tools: list[str], candidates: list[str]) -> dict[str, str]:
 
 
 def near(arguments: argparse.Namespace, folder: Path) -> Table:
-    """Our tool and the peers over the same files."""
+    """Our tool and the peers on the same files."""
     file = folder / "texts.parquet"
     count, size = write_in_process(write_real_files, arguments.documents, file)
     runs = {

@@ -51,7 +51,7 @@ VARIANTS: dict[str, list[str]] = {
 
 
 def variant(name: str, corpus: str | None, problems: int, single_lines: int, tokens: int | None) -> Recipe:
-    """The quickstart's recipe with the variant's changes, measured on infilling alone."""
+    """The quickstart's recipe with the variant's changes, measured on infilling only."""
     benchmarks = ["infilling_heldout"] + (["infilling_single_line"] if single_lines else [])
     changes = [
         f"name=study-{name}",

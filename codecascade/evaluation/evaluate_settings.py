@@ -55,7 +55,7 @@ class EvaluateSettings(CommonSettings):
 
 
 def setting_names(table: str = "") -> list[str]:
-    """The keys of ``[evaluate]``, or of one of its tables."""
+    """The names of the settings of ``[evaluate]``, or of one of its tables."""
     own = own_settings()
     return list(own[table].model_fields) if table in own else [*CommonSettings.model_fields, *own]
 

@@ -61,7 +61,7 @@ def wilson(successes: int, n: int) -> Metric:
 
 
 def rate(answers: Sequence[bool]) -> Metric:
-    """:func:`wilson` of a list of answers."""
+    """The share of true answers, with Wilson's interval."""
     return wilson(sum(answers), len(answers))
 
 

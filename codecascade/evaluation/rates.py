@@ -58,9 +58,9 @@ def ratio_scores(rows: Iterable[SampleRow], above: str, below: str, unit: float 
     )
 
 
-def rows_by_field(rows: Iterable[SampleRow], key: str) -> dict[str, list[SampleRow]]:
-    """The rows of each value of ``key``, in the order of their first appearance."""
+def rows_by_field(rows: Iterable[SampleRow], name: str) -> dict[str, list[SampleRow]]:
+    """The rows with each value of the field ``name``, in the order in which the values appear."""
     groups: dict[str, list[SampleRow]] = {}
     for row in rows:
-        groups.setdefault(str(row.get(key)), []).append(row)
+        groups.setdefault(str(row.get(name)), []).append(row)
     return groups

@@ -73,7 +73,7 @@ class CommonSettings(Settings):
         return found if isinstance(found, kind) else kind()
 
     def with_own(self, own: BenchmarkSettings) -> Self:
-        """The same with other settings of one benchmark."""
+        """These settings, with one benchmark's own settings replaced."""
         return self.model_copy(update={own.key: own})
 
 

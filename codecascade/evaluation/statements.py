@@ -122,7 +122,7 @@ def token_limit(text: str) -> Statement:
 
 # ---- what all benchmarks have ---------------------------------------------------------------------------------
 
-_BY_COLUMN = compared_elsewhere("differs from column to column: analysis.protocol.Protocol")
+_BY_COLUMN = compared_elsewhere("differs from column to column: analysis.protocol.ColumnProtocol")
 _COMMON = {
     "seed": compared_elsewhere("chooses problems and draws; no protocol has one"),
     "limit": compared_elsewhere("the number of problems is compared"),

@@ -110,7 +110,7 @@ class Comparison:
         return _folders(self.first.folder, self.second.folder)
 
     def to_json(self) -> dict[str, Any]:
-        """For programs; rates are fractions of 1."""
+        """The comparison as JSON, for other programs. Rates are fractions of 1."""
         return {
             "first": {"folder": str(self.first.folder), "model": self.first.model},
             "second": {"folder": str(self.second.folder), "model": self.second.model},

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from codecascade.evaluation.analysis.complaints import is_syntax_complaint
 from codecascade.evaluation.analysis.folder import ProblemKey, SampleRow, is_right, problem_key
+from codecascade.evaluation.rows import was_asked
 
 PASSED, WRONG = "passed", "wrong answer"
 SYNTAX, COMPILE = "syntax error", "compile error"
@@ -114,7 +115,7 @@ def outcome_kind(row: SampleRow) -> str:
     right, outcome = is_right(row), row.get("outcome")
     if right:
         return PASSED
-    if row.get("finish_reason") == "context":
+    if not was_asked(row):
         return TOO_LONG
     if outcome in _OUTCOMES:
         return _OUTCOMES[outcome]

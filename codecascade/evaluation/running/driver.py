@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from codecascade.evaluation.running.execution import Execution, verdict_on
 from codecascade.evaluation.running.journal import Journal
 from codecascade.evaluation.running.work import BenchmarkWork
-from codecascade.evaluation.task import SampleRow, Task
+from codecascade.evaluation.task import SampleRow, Task, was_asked
 from codecascade.generation.backend import Backend, TextCompletion
 from codecascade.ground.errors import RunFailed
 from codecascade.sandbox.sandbox import Sandbox
@@ -62,16 +62,16 @@ def fill_journal(
 
     def judge(sample_index: int, execution: Execution, answer: SampleRow) -> None:
         nonlocal too_long
-        if answer.get("finish_reason") == "context":
+        if was_asked(answer):
+            execution.add(sample_index, work.task(sample_index), answer["completion"])
+        else:
             too_long += 1
             keep(sample_index, verdict_on_unasked(work.task(sample_index)))
-        else:
-            execution.add(sample_index, work.task(sample_index), answer["completion"])
 
     for sample_index in range(len(work)):
         if journal.has_verdict(sample_index):
             right += is_right(journal.verdict_at(sample_index))
-            too_long += journal.answer_at(sample_index).get("finish_reason") == "context"
+            too_long += not was_asked(journal.answer_at(sample_index))
     report()
     with Execution(sandbox, keep) as execution:
         for sample_index in list(journal.unjudged()):

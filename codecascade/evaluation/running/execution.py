@@ -29,7 +29,7 @@ SHARED = "in the program's process"
 """The field ``tests`` of a row whose tests ran in the process of the program. A hostile program could fool them."""
 
 _SHOWN = 2_000
-"""Characters of a failed program's standard error, from its end, that are kept for a reader."""
+"""How many characters of a failed program's standard error, counted from its end, are kept for a reader."""
 
 _Key = tuple[int, bytes]
 
@@ -77,7 +77,7 @@ class Execution:
             self._check()
 
     def add(self, sample_index: int, task: Task, completion: str) -> None:
-        """Judge a completion, at once if it needs no program, else as soon as the sandbox has run it."""
+        """Judge a completion: at once if nothing is run, else when the sandbox has run its programs."""
         self._check()
         if task.programs is None:
             self._keep(sample_index, verdict_on(task, completion, []))
@@ -156,7 +156,7 @@ class Execution:
 
 
 def verdict_on(task: Task, completion: str, outcomes: Sequence[Outcome]) -> SampleRow:
-    """What the verdict adds to a sample's row."""
+    """The verdict on a completion: the fields that it adds to the sample's row."""
     row: dict[str, Any] = {}
     if outcomes:
         first = next((outcome for outcome in outcomes if not outcome.passed), outcomes[0])

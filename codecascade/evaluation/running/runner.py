@@ -1,7 +1,7 @@
 """Measures one model by several benchmarks, one after the other, and keeps each result as soon as it is there.
 
 For each benchmark the way is: the settings that concern it, what its result depends on, the stored result if there is
-one; else its tasks (:mod:`work`), their answers and verdicts (:mod:`driver`), and the figures (:mod:`summary`).
+one; else its tasks (:mod:`.work`), their answers and verdicts (:mod:`.driver`), and the figures (:mod:`.summary`).
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ def evaluate(
     for name in settings.benchmarks:
         benchmark = BENCHMARKS[name]
         used = used_settings(benchmark, settings)
+        shown = shown_settings(benchmark, used, given=name in inputs.samples)
         header = made_with(benchmark, inputs, used)
         result = BenchmarkResult.load(folder, name, made_with=header, again=again)
         if result is None:
@@ -75,7 +76,7 @@ def evaluate(
                 "title": benchmark.title,
                 "metric": benchmark.metric,
                 "higher_is_better": benchmark.higher_is_better,
-                "settings": shown_settings(benchmark, used, given=name in inputs.samples),
+                "settings": shown,
                 "licence": benchmark.licence,
                 **result.about,
             }

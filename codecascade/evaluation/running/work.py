@@ -17,6 +17,7 @@ from pathlib import Path
 from codecascade.evaluation.answers.forms import check_form
 from codecascade.evaluation.data import read_records, require_field
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
+from codecascade.evaluation.rows import TaskRow
 from codecascade.evaluation.running.labels import check_labels
 from codecascade.evaluation.settings import CommonSettings
 from codecascade.evaluation.subsets import problem_seed, subset
@@ -269,7 +270,7 @@ def _agrees(task: Task, row: SampleRow) -> bool:
     return all(row[key] == value for key, value in task.fields.items() if key in row)
 
 
-def task_rows(tasks: Sequence[Task]) -> Iterator[SampleRow]:
+def task_rows(tasks: Sequence[Task]) -> Iterator[TaskRow]:
     """The rows of ``tasks/<benchmark>.jsonl``. The beginning of a very long prompt is left out."""
     for task in tasks:
         asked = asdict(task.prompt)

@@ -104,6 +104,6 @@ def _each_once(columns: Iterable[ReportColumn]) -> tuple[ReportColumn, ...]:
 
 
 def all_columns() -> tuple[ReportColumn, ...]:
-    """Every figure that a report may show, in their order."""
+    """All columns that a report may show, in their order."""
     own = _own()
     return _each_once((*own[False], *_papers(), *own[True], *_others()))

@@ -112,7 +112,7 @@ class ModelChanges:
         self._verdicts: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
 
     def between(self, first: ModelReport, second: ModelReport, column: ReportColumn) -> str:
-        """``better``, ``worse`` or an empty string."""
+        """Whether the second model is ``better`` or ``worse`` in a column; empty if neither is shown."""
         before, after = column.metric_of(first), column.metric_of(second)
         if before is None or after is None:
             return ""
@@ -125,8 +125,8 @@ class ModelChanges:
     def _compared(self, first: str, second: str) -> dict[tuple[str, str], str]:
         try:
             found = compare(self._evaluations / first, self._evaluations / second)
-        # They have no benchmark in common that can be compared.
         except UserError:
+            # They have no benchmark in common that can be compared.
             return {}
         return {
             (compared.name, difference.metric): difference.verdict

@@ -1,4 +1,4 @@
-"""The tree of a cascade's models as a picture."""
+"""Draws the tree of a run's models."""
 
 from __future__ import annotations
 

@@ -56,8 +56,8 @@ def correlations(evaluation: Evaluation) -> str:
     """The correlations between the languages in which programs were run (paper, Fig. 3)."""
     try:
         scored = language_scores(evaluation)
-    # There are fewer than two languages.
     except UserError:
+        # There are fewer than two languages.
         return ""
     return plots.correlations([correlate(evaluation.model, scored)])
 

@@ -158,8 +158,8 @@ def _returned(expected: Any, stdout: str, *, like_apps: bool) -> bool:
         if same_value(expected, plain):
             return True
         return isinstance(expected, list) and bool(expected) and same_value(expected[0], plain)
-    # The program may have printed this line itself.
     except (ValueError, TypeError, KeyError, RecursionError):
+        # The program may have printed this line itself.
         return False
 
 

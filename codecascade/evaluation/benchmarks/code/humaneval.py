@@ -100,7 +100,7 @@ class HumanEvalSettings(BenchmarkSettings):
 
 @dataclass(frozen=True)
 class HumanEvalProblem:
-    """``canonical_solution`` is the function's body only; ``test`` defines ``check(candidate)``."""
+    """A problem. ``canonical_solution`` is the function's body only, and ``test`` defines ``check(candidate)``."""
 
     task_id: str
     prompt: str
@@ -124,7 +124,7 @@ def humaneval_problems(file: Path | None = None) -> list[HumanEvalProblem]:
 
 
 def parse_problems(records: Iterable[Record]) -> list[HumanEvalProblem]:
-    """Records as problems. Raises UserError for one that is malformed."""
+    """Make problems of records. Raises UserError for a malformed record."""
     names = tuple(HumanEvalProblem.__dataclass_fields__)
     return [
         HumanEvalProblem(**{name: require_field(row, name, str, location) for name in names})

@@ -113,8 +113,8 @@ def _same_token(expected: str, given: str) -> bool:
         return False
     try:
         wanted, number = Decimal(expected), Decimal(given)
-    # The exponent is too large.
     except InvalidOperation:
+        # The exponent is too large.
         return False
     if wanted.is_nan() or number.is_nan():
         return wanted.is_nan() and number.is_nan()
@@ -128,8 +128,8 @@ def _same_token(expected: str, given: str) -> bool:
 def _near(expected: float, given: float) -> bool:
     try:
         return math.isclose(expected, given, rel_tol=0, abs_tol=_TOLERANCE * max(1.0, abs(expected)))
-    # The whole number is too large for a float.
     except OverflowError:
+        # The whole number is too large for a float.
         return False
 
 

@@ -101,7 +101,7 @@ def score(context: EvaluationContext) -> ScoredTexts:
 
 
 def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
-    """Losses per token and per byte, by document."""
+    """The losses of each document, per token and per byte."""
     found = {
         "loss": ratio_scores(rows, "nats", "tokens"),
         "bits_per_byte": ratio_scores(rows, "nats", "bytes", math.log(2)),

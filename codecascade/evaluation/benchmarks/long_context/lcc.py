@@ -251,7 +251,7 @@ def last_tokens(text: str, most: int, count_tokens: Callable[[str], int]) -> str
     """An end of ``text`` with at most ``most`` tokens, nearly the longest one."""
     seen = text
     while seen and (tokens := count_tokens(seen)) > most:
-        # A little less than in proportion, so that few rounds are needed.
+        # Cut a little more than in proportion, so that few rounds are needed.
         seen = seen[len(seen) - int(0.99 * len(seen) * most / tokens) :]
     return seen
 

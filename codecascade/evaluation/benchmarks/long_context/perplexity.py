@@ -39,7 +39,7 @@ class PerplexitySettings(BenchmarkSettings):
 
 
 class LongFile(NamedTuple):
-    """A file by name, and its text."""
+    """A file: its name and its text."""
 
     name: str
     text: str
