@@ -7,6 +7,7 @@ from pathlib import Path
 
 from codecascade.corpus.steps.decontamination import BenchmarkTexts, read_benchmark_file
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.data import is_available_offline, locate_data
 from codecascade.ground.errors import UserError
 
 

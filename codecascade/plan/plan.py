@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from codecascade.evaluation.cost import EvaluationCost, evaluation_cost
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import show_bytes
 from codecascade.model.config import LlamaConfig

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from codecascade.corpus.documents import Document
+from codecascade.corpus.reading.functions import PythonFunction, python_functions
 from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import draw, generator
 from codecascade.tokens.chat import Message

@@ -6,31 +6,18 @@ import re
 from pathlib import Path
 
 import pytest
-from evaluations import Page, sample, write_evaluation, write_lines
+from evaluations import HOSTILE, Page, humaneval_samples, sample, write_evaluation
 
 from codecascade.evaluation.analysis.compare import compare
 from codecascade.evaluation.analysis.folder import read_evaluation
 from codecascade.evaluation.analysis.paper_comparison import paper_comparisons
-from codecascade.evaluation.analysis.sweep import folder_of, read_sweep
 from codecascade.evaluation.metrics import Metric, wilson
-from codecascade.ground.errors import UserError
 from codecascade.reports.evaluation.report import write_evaluation_report
-from codecascade.reports.sweep import write_sweep_report
-
-HOSTILE = "<script>alert('x')</script> & `code` | \x1b"
-DETAILS = ["AssertionError", "NameError: name 'x' is not defined", "SyntaxError: bad", "KeyError: 1"]
-
-
-def humaneval(passed: int = 20, of: int = 60) -> list[dict[str, object]]:
-    return [
-        sample(f"HumanEval/{n}", n < passed, DETAILS[n % 4], stderr=HOSTILE, completion=f"    return {n}\n")
-        for n in range(of)
-    ]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    rows = humaneval()
+    rows = humaneval_samples()
     spm = [
         sample(f"L{n}", n % 2 == 0, exact_match=n % 2 == 0, format=layout)
         for layout in ("psm", "spm")
@@ -81,7 +68,8 @@ def folder(tmp_path: Path) -> Path:
 def test_page_is_whole_and_inert_and_its_links_lead_somewhere(folder: Path) -> None:
     write_evaluation_report(folder)
     pages = [folder / "report.html", *sorted(folder.glob("problems/*/*.html"))]
-    assert len(pages) == 1 + 3 + 2  # 60 and 2 x 10 problems, and their indexes
+    # 60 and 2 x 10 problems, and their indexes.
+    assert len(pages) == 1 + 3 + 2
     parsed = {path.resolve(): Page(path.read_text()) for path in pages}
     for path, page in parsed.items():
         assert page.open == []
@@ -98,15 +86,19 @@ def test_own_row_beside_the_papers(folder: Path) -> None:
     assert not (folder / "problems").exists()
     lines = (folder / "report.md").read_text().splitlines()
     own = [line for line in lines if line.startswith("| **a <model>**")]
-    assert "**33.3** (22.7–45.9) [a b] | – | – |" in own[0]  # HumanEval: pass@1 only
+    # HumanEval: pass@1 only.
+    assert "**33.3** (22.7–45.9) [a b] | – | – |" in own[0]
     assert "| Code Llama 7B | 33.5 | 59.6 | 85.9 |" in lines
     assert "- [a] 60 problems; the paper's benchmark has 164." in lines
     assert "- [b] 2 of 60 problems share text with the training corpus." in lines
-    assert any("**50.0** (23.7–76.3) | **50.0** (23.7–76.3) [a]" in line for line in own)  # infilling
-    assert not any("MBPP, 3-shot" in line for line in lines)  # not measured, so not shown
+    # Infilling.
+    assert any("**50.0** (23.7–76.3) | **50.0** (23.7–76.3) [a]" in line for line in own)
+    # Not measured, so not shown.
+    assert not any("MBPP, 3-shot" in line for line in lines)
     text = "\n".join(lines)
     assert "60 of 164 problems" in text
-    assert "the others: 32.8" in text  # 19 of 58
+    # 19 of 58.
+    assert "the others: 32.8" in text
     assert "something to know" in text
     assert "| INFILLING_SINGLE_LINE (PSM and SPM) | 20 |" in text
     assert "command codecascade eval, before" in text and "revision: 0123" in text
@@ -116,7 +108,8 @@ def test_own_row_beside_the_papers(folder: Path) -> None:
 def test_every_picture_is_there(folder: Path) -> None:
     write_evaluation_report(folder, pages=False)
     page = Page((folder / "report.html").read_text())
-    assert page.seen.count("svg") == 4  # two tables of rates, perplexity, keys
+    # Two tables of rates, perplexity, keys.
+    assert page.seen.count("svg") == 4
     for words in (
         "position in the file",
         "Code Llama 7B (paper)",
@@ -149,7 +142,8 @@ def test_average_over_all_languages(tmp_path: Path) -> None:
     text = (tmp_path / "report.md").read_text()
     own = next(line for line in text.splitlines() if line.startswith("| **tiny**"))
     assert own.count("|") == 9
-    assert "**32.5** (" in own.split("|")[-2]  # the mean of 20, 25, ... 45 %
+    # The mean of 20, 25, ... 45 %.
+    assert "**32.5** (" in own.split("|")[-2]
 
 
 def test_an_average_has_the_letters_of_every_language(tmp_path: Path) -> None:
@@ -167,9 +161,11 @@ def test_an_average_has_the_letters_of_every_language(tmp_path: Path) -> None:
 
 def test_cold_samples_stand_in_the_table_that_is_about_them(tmp_path: Path) -> None:
     about = {"humaneval": {"settings": {"samples_per_problem": 1, "temperature": 0.1}}}
-    write_evaluation_report(write_evaluation(tmp_path, {"humaneval": humaneval()}, about=about), pages=False)
+    write_evaluation_report(
+        write_evaluation(tmp_path, {"humaneval": humaneval_samples()}, about=about), pages=False
+    )
     assert "Table 5" in (tmp_path / "report.md").read_text()
-    write_evaluation_report(write_evaluation(tmp_path, {"humaneval": humaneval()}), pages=False)
+    write_evaluation_report(write_evaluation(tmp_path, {"humaneval": humaneval_samples()}), pages=False)
     assert "Table 5" not in (tmp_path / "report.md").read_text()
 
 
@@ -179,7 +175,7 @@ def test_many_samples_stand_beside_the_greedy_one(tmp_path: Path) -> None:
     settings = {"samples_per_problem": 200, "temperature": 0.8, "top_p": 0.95}
     folder = write_evaluation(
         tmp_path,
-        {"humaneval": humaneval(), "humaneval_sampled": humaneval()},
+        {"humaneval": humaneval_samples(), "humaneval_sampled": humaneval_samples()},
         metrics={"humaneval": {"pass@1": wilson(10, 164)}, "humaneval_sampled": many},
         about={"humaneval_sampled": {"settings": settings, "tasks": 164}},
     )
@@ -190,7 +186,7 @@ def test_many_samples_stand_beside_the_greedy_one(tmp_path: Path) -> None:
     assert "[" not in own, "each was measured as the paper says"
     alone = write_evaluation(
         tmp_path / "alone",
-        {"humaneval_sampled": humaneval()},
+        {"humaneval_sampled": humaneval_samples()},
         metrics={"humaneval_sampled": many},
         about={"humaneval_sampled": {"settings": settings, "tasks": 164}},
     )
@@ -221,7 +217,7 @@ def test_a_model_that_can_not_infill_is_not_called_0(tmp_path: Path, older: dict
 def test_no_figure_of_ours_stands_beside_the_papers_losses(tmp_path: Path) -> None:
     about = {"humaneval": {"settings": {"samples_per_problem": 1, "temperature": 0.1}}}
     metrics = {"validation": {"loss": Metric(1.5, 1.4, 1.6, 9)}}
-    rows = {"humaneval": humaneval(), "validation": []}
+    rows = {"humaneval": humaneval_samples(), "validation": []}
     write_evaluation_report(write_evaluation(tmp_path, rows, about=about, metrics=metrics), pages=False)
     lines = (tmp_path / "report.md").read_text().splitlines()
     at = next(place for place, line in enumerate(lines) if "Table 5" in line)
@@ -234,7 +230,7 @@ def test_no_figure_of_ours_stands_beside_the_papers_losses(tmp_path: Path) -> No
 
 
 def test_self_instruct_table_only_for_what_it_alone_has(tmp_path: Path) -> None:
-    write_evaluation_report(write_evaluation(tmp_path, {"mbpp_zero_shot": humaneval()}), pages=False)
+    write_evaluation_report(write_evaluation(tmp_path, {"mbpp_zero_shot": humaneval_samples()}), pages=False)
     text = (tmp_path / "report.md").read_text()
     assert "Table 8" in text
     assert "Table 2" not in text
@@ -285,83 +281,3 @@ def test_gaps_dialogues_long_prompts_and_many_samples(tmp_path: Path) -> None:
         "bleu 0.25",
     ):
         assert words in page.text, words
-
-
-def test_sweep_has_a_report_of_its_own(tmp_path: Path) -> None:
-    for temperature, passed in ((0.1, 20), (0.8, 10)):
-        folder = write_evaluation(tmp_path / f"temperature_{temperature}", {"humaneval": humaneval(passed)})
-        write_evaluation_report(folder, pages=False)
-    write_sweep_report(tmp_path)
-    page = Page((tmp_path / "report.html").read_text())
-    assert page.open == []
-    assert page.seen.count("svg") == 1
-    assert "temperature_0.1/report.html" in page.links
-    text = (tmp_path / "report.md").read_text()
-    assert "| 0.1 | **33.3** (22.7–45.9) |" in text
-    assert "| 0.8 | 16.7 (9.3–28.0) |" in text
-    same = write_evaluation(tmp_path / "temperature_0.8", {"humaneval": humaneval(20)})
-    write_evaluation_report(same, pages=False)
-    write_sweep_report(tmp_path)
-    assert "**" not in (tmp_path / "report.md").read_text(), "no temperature is the best"
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (None, "is not an evaluation"),
-        ("{", "not valid JSON"),
-        ("[]", "must be an object"),
-        ("{}", "models"),
-        ('{"models": {"a": {}, "b": {}}}', "2 models"),
-        ('{"models": {"a": {"humaneval": {"pass@1": {"value": 1}}}}}', "humaneval.pass@1"),
-        ('{"models": {"a": {"humaneval": 3}}}', "humaneval: must be an object"),
-    ],
-)
-def test_broken_results_are_named(tmp_path: Path, content: str | None, words: str) -> None:
-    if content is not None:
-        (tmp_path / "results.json").write_text(content)
-    with pytest.raises(UserError, match=words):
-        write_evaluation_report(tmp_path)
-
-
-def test_a_run_of_several_models_says_where_theirs_are(tmp_path: Path) -> None:
-    write_evaluation(tmp_path / "evaluations" / "base", {"humaneval": humaneval()})
-    (tmp_path / "results.json").write_text('{"models": {"base": {}, "code": {}}}')
-    with pytest.raises(UserError, match="evaluations/base"):
-        read_evaluation(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("{", r"humaneval\.jsonl:3: is not valid JSON"),
-        ("[1]", r"humaneval\.jsonl:3: must be a JSON object"),
-        ('{"completion": "x"}', r"humaneval\.jsonl:3: task_id: is missing"),
-        ('{"task_id": 7}', r"humaneval\.jsonl:3: task_id: must be a text"),
-        ('{"task_id": "a", "completion": null}', r"humaneval\.jsonl:3: completion: must be a text"),
-    ],
-)
-def test_broken_samples_are_named_by_line(tmp_path: Path, line: str, words: str) -> None:
-    write_evaluation(tmp_path, {"humaneval": humaneval(1, 2)})
-    path = tmp_path / "samples" / "humaneval.jsonl"
-    path.write_text(path.read_text() + line + "\n")
-    with pytest.raises(UserError, match=words):
-        write_evaluation_report(tmp_path)
-
-
-def test_a_folder_that_says_nothing_but_figures(tmp_path: Path) -> None:
-    half = wilson(1, 2).to_json()
-    content = {"models": {"m": {"humaneval": {"pass@1": half}, "mine": {"loss": half}}}}
-    write_lines(tmp_path / "results.json", [content])
-    write_evaluation_report(tmp_path)
-    text = (tmp_path / "report.md").read_text()
-    assert "| humaneval | pass@1 | 50.0 % |" in text
-    assert "| mine | loss | 0.500 |" in text
-
-
-def test_a_sweep_reads_the_folders_that_it_names_and_no_others(tmp_path: Path) -> None:
-    for temperature in (0.00001, 0.8, 1.0):
-        write_evaluation(folder_of(tmp_path, temperature), {"humaneval": humaneval()})
-    for name in ("temperature_1.2.3", "temperature_.", "temperature_hot"):
-        write_evaluation(tmp_path / name, {"humaneval": humaneval()})
-    assert list(read_sweep(tmp_path).figures["humaneval"]["pass@1"]) == [0.00001, 0.8, 1.0]

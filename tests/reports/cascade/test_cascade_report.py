@@ -125,7 +125,8 @@ def test_page_is_whole_and_inert(report: RunReport, tmp_path: Path) -> None:
         "1 min 1 s",
     ):
         assert fact in page.text, fact
-    assert page.seen.count("svg") >= 4  # tree, intervals, losses, keys
+    # Tree, intervals, losses, keys.
+    assert page.seen.count("svg") >= 4
 
 
 def test_markdown_table(report: RunReport, tmp_path: Path) -> None:
@@ -174,8 +175,10 @@ def test_a_paired_test_sees_what_intervals_hide(report: RunReport, tmp_path: Pat
     losses("python", 0.99)
     changes = ModelChanges(tmp_path / "evaluations")
     assert changes.between(base, python, loss) == "better"
-    assert changes.between(base, code, loss) == "better"  # no folder of its own: by the intervals
-    assert changes.between(base, python, exact) == "better"  # not compared: by the intervals
+    # No folder of its own: by the intervals.
+    assert changes.between(base, code, loss) == "better"
+    # Not compared: by the intervals.
+    assert changes.between(base, python, exact) == "better"
     assert ModelChanges(tmp_path / "nowhere").between(base, python, loss) == ""
 
 
@@ -200,7 +203,8 @@ def test_a_base_that_can_not_be_asked_is_not_called_0(cannot_infill: RunReport, 
     (filled,) = [line for line in lines if line.startswith("| Held-out lines filled, % |")]
     assert [part.strip() for part in filled.split("|")[2:4]] == [
         "25.0 (17.5–34.3) left to right",
-        "40.0 (30.9–49.8)",  # not bold: not better than a base that could not be asked
+        # Not bold: not better than a base that could not be asked.
+        "40.0 (30.9–49.8)",
     ]
     (psm,) = [line for line in lines if line.startswith("| Held-out lines filled, PSM, % |")]
     assert psm.split("|")[2].strip() == "25.0 (17.5–34.3) left to right"
