@@ -45,7 +45,7 @@ from codecascade.corpus.output.summary import (
 )
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.corpus.sources.candidates import FIND, candidate_table
-from codecascade.corpus.sources.find import find_candidates, source_address, source_title
+from codecascade.corpus.sources.find import find_candidates, source_address, source_names, source_titles
 from codecascade.corpus.sources.sampling import STEP as CHOOSE
 from codecascade.corpus.sources.sampling import check_languages, choose, total_size
 from codecascade.corpus.steps.decontamination import NO_BENCHMARKS, BenchmarkIndex, BenchmarkTexts
@@ -101,7 +101,9 @@ def build_corpus(
     gone = Dropped()
     report("find", 0, 0)
     candidates = candidate_table(
-        candidate for source in sources for candidate in find_candidates(source, gone)
+        candidate
+        for source, name in zip(sources, source_names(sources), strict=True)
+        for candidate in find_candidates(source, gone, name)
     )
     check_languages(settings, candidates)
     inputs = _inputs_fingerprint(request, benchmarks, candidates)
@@ -145,7 +147,7 @@ def build_corpus(
         index = BenchmarkIndex(benchmarks.texts, settings.benchmark_overlap)
         manifest = Manifest(
             versions=_versions(),
-            sources=[source_title(source) for source in sources],
+            sources=source_titles(sources),
             settings=settings,
             request=request,
             inputs=inputs,

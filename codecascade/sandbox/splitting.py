@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from codecascade.sandbox.inside.values.form import TEXTUAL
+
 _BINDINGS = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.NamedExpr, ast.For, ast.comprehension)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _PLAIN = (int, float, complex, str, bytes, list, tuple, dict, set, frozenset, range, deque)
@@ -47,7 +49,8 @@ _KINDS = {kind.__name__ for kind in (*_PLAIN, bool, bytearray, object, type)} | 
     "Counter",
     "array",
 }
-_KINDS |= {"Decimal", "Fraction", "date", "datetime", "timedelta", "ndarray"}
+_KINDS |= {"Decimal", "Fraction", "date", "datetime", "time", "timedelta", "timezone", "tzinfo", "ndarray"}
+_KINDS |= {"Path", "PurePath", *(name for names in TEXTUAL.values() for name in names)}
 _STREAMS = {"stdin", "stdout", "stderr", "modules", "setattr"}
 
 

@@ -197,3 +197,22 @@ def test_the_account_is_complete(tree: MakeTree, build: Build, tmp_path: Path) -
     text = (tmp_path / "corpus/README.md").read_text() + (tmp_path / "corpus/corpus.html").read_text()
     assert "exact duplicate" in text and "&lt;KEY&gt;" in text and "larger than max_file_bytes" in text
     assert str(tmp_path) not in text
+
+
+def test_folders_of_one_name_are_repositories_of_their_own(
+    tmp_path: Path, tree: MakeTree, build: Build
+) -> None:
+    names = ("one/lib/src", "two/lib/src", "two/other/src")
+    root = tree(
+        {f"{name}/{n}.py": module(f"{name}{n}".replace("/", "_")) for name in names for n in range(2)}
+    )
+    manifest, corpus = build(*(root / name for name in names), heldout_share=0.3)
+    repositories = {
+        document.repository for split in ("train", "heldout") for document in corpus.documents(split)
+    }
+    assert repositories == {"one/lib/src", "two/lib/src", "other/src"}
+    assert manifest.heldout_by == "repository" and manifest.sources == [
+        "one/lib/src",
+        "two/lib/src",
+        "other/src",
+    ]

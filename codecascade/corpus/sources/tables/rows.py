@@ -52,7 +52,7 @@ def table_files(source: str) -> list[str]:
     return files_at(source, (*JSON_LINES, *PARQUET))
 
 
-def table_candidates(address: str, dropped: Dropped) -> Iterator[Candidate]:
+def table_candidates(address: str, dropped: Dropped, name: str | None = None) -> Iterator[Candidate]:
     """The rows of a table file; ``address`` is a local path or an fsspec address.
 
     Of a truncated or damaged file, the rows before the damage are returned.
@@ -62,7 +62,7 @@ def table_candidates(address: str, dropped: Dropped) -> Iterator[Candidate]:
     """
     read = _parquet if address.lower().endswith(PARQUET) else _json_lines
     try:
-        yield from read(address, dropped)
+        yield from read(address, name or _file_name(address), dropped)
     except BombError:
         log.warning("%s: expands beyond reason, and what lies behind that is left out", address)
         dropped.add(FIND, "table expands beyond reason", _file_name(address))
@@ -73,8 +73,8 @@ def table_candidates(address: str, dropped: Dropped) -> Iterator[Candidate]:
         dropped.add(FIND, f"damaged table ({type(error).__name__})", _file_name(address))
 
 
-def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
-    version, name = address_stamp(address), _file_name(address)
+def _json_lines(address: str, name: str, dropped: Dropped) -> Iterator[Candidate]:
+    version = address_stamp(address)
     with open_address(address) as raw, decompressed(raw) as content:
         limits = TableLimits(file_size(raw))
         reader = "jsonl" if content is raw else "compressed jsonl"
@@ -121,8 +121,8 @@ def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
             start += len(line)
 
 
-def _parquet(address: str, dropped: Dropped) -> Iterator[Candidate]:
-    version, name = address_stamp(address), _file_name(address)
+def _parquet(address: str, name: str, dropped: Dropped) -> Iterator[Candidate]:
+    version = address_stamp(address)
     file = _parquet_file(address)
     schema = file.schema_arrow
     of_text = columns.text_columns(schema, COLUMNS["text"])

@@ -10,9 +10,10 @@ from _json import make_scanner
 from codecascade.sandbox.inside.values.form import (
     ATOMS,
     DATES,
+    FLAT_DTYPES,
     IMMUTABLE,
     MUTABLE,
-    NUMBERS,
+    TEXTUAL,
     TYPES,
     VIEWS,
     replace_content,
@@ -166,10 +167,38 @@ def _date(name: str) -> Callable[[list[Any]], Any]:
     def make(items: list[Any]) -> Any:
         import datetime
 
-        # Numbers alone: a text would be taken for a pickled state, which nobody checks.
-        return getattr(datetime, name)(*map(int, items))
+        # Numbers only: datetime takes a text for a pickled state, which it doesn't check.
+        fields, zone = items[: _DATE_FIELDS[name]], items[_DATE_FIELDS[name] :]
+        made = getattr(datetime, name)
+        if not zone:
+            return made(*map(int, fields))
+        fold, kind, *rest = zone
+        if kind not in ("ZoneInfo", "timezone"):
+            raise Malformed("no time zone")
+        tzinfo = _timezone(rest) if kind == "timezone" else _textual(["zoneinfo", kind, *rest])
+        return made(*map(int, fields), tzinfo=tzinfo, fold=int(fold))
 
     return make
+
+
+_DATE_FIELDS = {"date": 3, "datetime": 7, "time": 4, "timedelta": 3}
+
+
+def _timezone(items: list[Any]) -> Any:
+    from datetime import timedelta, timezone
+
+    days, seconds, microseconds, name = items
+    offset = timedelta(int(days), int(seconds), int(microseconds))
+    if name is None or (name == "UTC" and not offset):
+        return timezone(offset)
+    return timezone(offset, str(name))
+
+
+def _textual(items: list[Any]) -> Any:
+    module, name, text = items
+    if name not in TEXTUAL.get(module, ()):
+        raise Malformed("a type that no text makes")
+    return getattr(__import__(module), name)(str(text))
 
 
 def _array(items: list[Any]) -> Any:
@@ -184,10 +213,21 @@ def _numpy(items: list[Any]) -> Any:
 
     is_array, kind, *shape, data = items
     dtype = numpy.dtype(str(kind))
-    if dtype.kind not in NUMBERS | {"U"}:
+    if dtype.kind not in FLAT_DTYPES:
         raise Malformed("an array of no numbers")
     array = numpy.frombuffer(bytearray.fromhex(data), dtype).reshape(list(map(_index, shape)))
     return array if is_array else array[()]
+
+
+def _objects(items: list[Any]) -> Any:
+    import numpy
+
+    dimensions = _index(items[0])
+    shape, elements = items[1 : 1 + dimensions], items[1 + dimensions :]
+    array = numpy.empty(len(elements), object)
+    for index, element in enumerate(elements):
+        array[index] = element
+    return array.reshape(list(map(_index, shape)))
 
 
 _LEAVES: dict[str, Callable[[list[Any]], Any]] = {
@@ -204,5 +244,8 @@ _LEAVES: dict[str, Callable[[list[Any]], Any]] = {
     "Decimal": _decimal,
     "Fraction": _fraction,
     "numpy": _numpy,
+    "objects": _objects,
+    "textual": _textual,
+    "timezone": _timezone,
     **{name: _date(name) for name in DATES},
 }

@@ -13,15 +13,17 @@ from codecascade.sandbox.inside.values.form import (
     ATOMS,
     DATES,
     DIGITS,
+    FLAT_DTYPES,
     IMMUTABLE,
     LARGEST,
     MUTABLE,
-    NUMBERS,
+    TEXTUAL,
     TYPES,
     VIEWS,
     contents,
     is_array,
     is_counter,
+    is_object_array,
 )
 
 TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
@@ -179,11 +181,17 @@ class _Encoder:
             return self.leaf(name, [str(value)])
         if module == "fractions" and name == "Fraction":
             return self.leaf(name, [f"{value.numerator:x}", f"{value.denominator:x}"])
-        if module == "datetime" and name in DATES and getattr(value, "tzinfo", None) is None:
-            return self.leaf(name, _fields_of_date(name, value))
+        if module == "datetime" and name in DATES:
+            return self.leaf(name, [*_date_fields(name, value), *_zone_fields(value)])
+        if module == "datetime" and name == "timezone":
+            return self.leaf(name, _offset_fields(value.utcoffset(None), value.tzname(None)))
+        if name in TEXTUAL.get(top := module.partition(".")[0], ()):
+            return self.leaf("textual", [top, name, str(value)])
         if module == "array" and name == "array":
             return self.leaf(name, [value.typecode, value.tobytes().hex()])
-        if module == "numpy" and value.dtype.kind in NUMBERS | {"U"}:
+        if is_object_array(value):
+            return self.node("objects", [value.ndim, *value.shape, *value.flat], value)
+        if module == "numpy" and value.dtype.kind in FLAT_DTYPES:
             data = value.tobytes().hex()
             return self.leaf("numpy", [name == "ndarray", value.dtype.str, *value.shape, data])
         if self.keep is not None and hasattr(type(value), "__next__"):
@@ -194,13 +202,28 @@ class _Encoder:
         raise TypeError(f"a value of type {name} can't be handed to the tests")
 
 
-def _fields_of_date(name: str, value: Any) -> list[int]:
+def _date_fields(name: str, value: Any) -> list[int]:
     if name == "timedelta":
         return [value.days, value.seconds, value.microseconds]
     day = [value.year, value.month, value.day] if name != "time" else []
     if name == "date":
         return day
     return [*day, value.hour, value.minute, value.second, value.microsecond]
+
+
+def _zone_fields(value: Any) -> list[Any]:
+    """The fold and the time zone of a date or time; [] where it has none."""
+    zone = getattr(value, "tzinfo", None)
+    if zone is None:
+        return []
+    if type(zone).__module__ == "zoneinfo" and zone.key is not None:
+        return [value.fold, "ZoneInfo", zone.key]
+    offset = value.utcoffset()
+    return [] if offset is None else [value.fold, "timezone", *_offset_fields(offset, value.tzname())]
+
+
+def _offset_fields(offset: Any, name: str | None) -> list[Any]:
+    return [offset.days, offset.seconds, offset.microseconds, name]
 
 
 def _no_other(value: object) -> object:
