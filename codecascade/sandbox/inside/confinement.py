@@ -158,9 +158,10 @@ class ConfinedServer:
         if limits != self.limits:
             self.limits, self.resources = limits, self._resources(limits)
         given, out, out_of_it, err, err_of_it = wire.as_input(job["stdin"]), *os.pipe(), *os.pipe()
-        # So that the program can open /dev/stdout.
-        for descriptor in (out_of_it, err_of_it):
-            os.fchown(descriptor, self.user, -1)
+        if self.is_root:
+            # So that the program can open /dev/stdout.
+            for descriptor in (out_of_it, err_of_it):
+                os.fchown(descriptor, self.user, -1)
         ours, its = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         started = time.monotonic()
         usage = Usage(limits["memory_mb"])

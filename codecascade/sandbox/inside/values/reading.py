@@ -1,6 +1,6 @@
-"""Reads the bytes in which a program's answers reach the tests (:mod:`codecascade.sandbox.inside.values.form`).
+"""Reads the bytes of a program's answers (:mod:`codecascade.sandbox.inside.values.form`).
 
-Whatever the bytes are: a value of the types that cross, or :class:`Malformed`.
+Whatever the bytes are, the result is a value of the supported types, or :class:`Malformed`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _CONSTANTS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float(
 
 
 class Malformed(ValueError):
-    """Bytes that no encoder made."""
+    """Bytes that no encoder wrote."""
 
 
 class Opaque:
-    """Something that is true, and equal to nothing else."""
+    """An object that is true, and equal to nothing else."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -42,7 +42,7 @@ class Opaque:
 
 
 class _Context:
-    """What the scanner asks for."""
+    """The options that the JSON scanner reads."""
 
     strict = True
     object_hook = None
@@ -61,13 +61,13 @@ def decode(
     arguments: list[Any] | tuple[Any, ...] = (),
     iterator: Callable[[int], Any] | None = None,
 ) -> Any:
-    """The value; ``arguments`` that the program changed are changed.
+    """The value in ``data``; ``arguments`` that the program changed get their new content.
 
     Args:
-        iterator: makes one of the number that :func:`encode`'s ``keep`` gave.
+        iterator: makes an iterator from the number that :func:`encode`'s ``keep`` returned.
 
     Raises:
-        Malformed: whatever is wrong with the bytes.
+        Malformed: the bytes are invalid in any way.
     """
     try:
         text = data.decode()
