@@ -60,7 +60,8 @@ def document(
     path: str,
     repository: str,
     language: str,
-    license: str,  # noqa: A002  (the column's name)
+    # The column's name.
+    license: str,  # noqa: A002
     kind: str,
     revision: str = "",
 ) -> Document:

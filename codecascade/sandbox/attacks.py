@@ -141,7 +141,8 @@ def limits(sandbox: ProgramRunner) -> bool:
         prints.outcome == "timed_out"
         and len(prints.stdout) <= 1_000_000
         and spins.outcome == "timed_out"
-        and spins.cpu_seconds < 4  # that of one process alone is limited as well, to 2
+        # That of one process alone is limited as well, to 2.
+        and spins.cpu_seconds < 4
         and not fills.passed
         and hoards.outcome == "out_of_memory"
         and sends.outcome == "out_of_memory"

@@ -111,7 +111,8 @@ def split_tests(tests: str, reference: str, entry_point: str | None = None) -> S
 
 
 def _parsed(text: str) -> ast.Module | None:
-    with warnings.catch_warnings(action="ignore"):  # of escapes that are none
+    # Of escapes that are none.
+    with warnings.catch_warnings(action="ignore"):
         try:
             return ast.parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -72,7 +72,8 @@ def test_natural_language_comes_along_and_stays_on_its_side(tree: MakeTree, buil
         sentence = (
             f"People of {name} write to {name} about the code of {name}, and a model of {name} learns it. "
         )
-        items = "".join(f"- {name} item {n}\n" for n in range(60))  # so that page and prose differ
+        # So that page and prose differ.
+        items = "".join(f"- {name} item {n}\n" for n in range(60))
         files[f"r{r}/m.py"] = f'"""About {name}.\n\n{items}\n{sentence * 4}\n"""\n' + module(name, 90)
     files["r0/README.md"] = "# R\n\n" + "Somebody wrote another page, which has words of its own. " * 6
     _, corpus = build(tree(files))

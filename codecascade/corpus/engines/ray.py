@@ -146,7 +146,8 @@ def _do(batch: pa.Table, job: BuildTask, work: str) -> pa.Table:
             UserError,
             RunFailed,
             OSError,
-        ) as error:  # as data: Ray would make text of it, with a traceback
+            # As data: Ray would make text of it, with a traceback.
+        ) as error:
             sizes.append(0)
             errors.append(pickle.dumps(error))
     return pa.table({"bytes": sizes, "error": pa.array(errors, pa.binary())})

@@ -102,7 +102,8 @@ def _benchmarks(manifest: Manifest) -> str:
         return sentence
     return (
         f"{sentence} **Not checked**, because their data was not at hand: "
-        f"{', '.join(manifest.benchmarks_unchecked)}; `codecascade corpus build --decontaminate FILE` keeps out what a file holds."
+        f"{', '.join(manifest.benchmarks_unchecked)}; "
+        "`codecascade corpus build --decontaminate FILE` keeps out what a file holds."
     )
 
 

@@ -53,8 +53,7 @@ class ConfinedServer:
         setup: ``kind`` (``namespaces``; ``bubblewrap``: it has made them around this process; ``landlock``;
             ``none``), ``layers`` (of ``seccomp`` and ``landlock``), ``control`` (descriptor), ``folders`` (readable),
             ``path`` (to import from), ``modules`` (imported in advance), ``scratch`` (a folder), ``base`` (see
-            rootfs.build), ``search`` (``PATH``), ``standard`` (descriptors of a service's standard input and output, or
-            None).
+            rootfs.build), ``search`` (``PATH``), ``standard`` (a service's descriptors of standard input and output, or None).
         user: the user that programs run as if this process is root.
 
     Raises:
@@ -82,8 +81,7 @@ class ConfinedServer:
             rootfs.build(self.folders, setup["base"])
         if self.kind != "namespaces" and not self.is_root and not landlock.version():
             # Nothing else keeps a program from inspecting this process of the same user. The price: this process
-            # can't inspect
-            # its programs either.
+            # can't inspect its programs either.
             syscalls.hide_memory()
         syscalls.bound_capabilities(self.kept)
         syscalls.no_new_privileges()
@@ -149,8 +147,7 @@ class ConfinedServer:
                 scratch.put(self.scratch, job["files"], self.user)
             except (OSError, ValueError, RecursionError) as error:
                 # Too many bytes, or impossible names. They may come from a hostile text through a compiler, so it
-                # is a failure
-                # of the program and not "not started", which isn't counted.
+                # is a failure of the program and not "not started", which isn't counted.
                 self.renew_scratch(limits["scratch_mb"])
                 return _failed(f"its files can't be written: {error}")
         if not self.is_root and self.kind in ("landlock", "none"):

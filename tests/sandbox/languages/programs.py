@@ -139,7 +139,8 @@ test();""",
         right="return x + y;",
         wrong="return x - y;",
         leaves='globalThis["process"].exit(0); return 1;',
-        broken='return "3";',  # wrong in its type only
+        # Wrong in its type only.
+        broken='return "3";',
         endless="while (true);",
         flood="while (true) require('fs').writeSync(1, '0123456789abcdef\\n');",
         hungry="const all: number[][] = []; while (true) all.push(new Array(1 << 17).fill(x));",

@@ -230,7 +230,8 @@ class TarReader:
     """An open tar file."""
 
     def __init__(self, path: str) -> None:
-        self._stream = ForwardReader(lambda: open(path, "rb"))  # noqa: SIM115  (closed by close)
+        # Closed by close.
+        self._stream = ForwardReader(lambda: open(path, "rb"))  # noqa: SIM115
 
     def read(self, locator: str, limit: int) -> bytes:
         """The content of a member; ``locator`` is its offset and size in the decompressed archive.

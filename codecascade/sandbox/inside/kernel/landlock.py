@@ -11,7 +11,8 @@ import struct
 
 from codecascade.sandbox.inside.kernel import syscalls
 
-TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+# See candidate.py.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 

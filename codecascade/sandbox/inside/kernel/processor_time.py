@@ -16,7 +16,8 @@ import struct
 
 from codecascade.sandbox.inside.kernel import syscalls
 
-_OPEN: tuple[int, int] = (298, 241)  # perf_event_open
+# perf_event_open.
+_OPEN: tuple[int, int] = (298, 241)
 _SOFTWARE, _TASK_CLOCK = 1, 1
 # Ordinary users must exclude the kernel and the hypervisor.
 _INHERIT, _EXCLUDE_KERNEL, _EXCLUDE_HYPERVISOR = 1 << 1, 1 << 5, 1 << 6

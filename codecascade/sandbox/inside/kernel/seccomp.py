@@ -155,8 +155,10 @@ def program(*, holds_modes: bool = False, holds_times: bool = False, holds_lengt
         instructions += [(_JUMP_GREATER_EQUAL, 0, 1, 0x40000000), (_RETURN, 0, 0, _KILL)]
     instructions += _if(NUMBERS["clone"], [_argument(0), (_JUMP_SET, 0, 1, ALL_NAMESPACES), _REFUSE, _LET])
     instructions += _if(
-        NUMBERS["prlimit64"], [_argument(0), (_JUMP_EQUAL, 1, 0, 0), _REFUSE, _LET]
-    )  # 0: the caller's own
+        NUMBERS["prlimit64"],
+        [_argument(0), (_JUMP_EQUAL, 1, 0, 0), _REFUSE, _LET],
+        # 0: the caller's own.
+    )
     # A process that hides from its own user also hides from the watch on its memory.
     instructions += _if(_PRCTL, [_argument(0), *_refuse_any(_PR_SET_DUMPABLE)])
     instructions += _if(_FCNTL, [_argument(1), *_refuse_any(_F_SETLEASE, _F_NOTIFY)])
@@ -177,7 +179,8 @@ def program(*, holds_modes: bool = False, holds_times: bool = False, holds_lengt
     errors = dict.fromkeys(refused_calls(), _EPERM) | dict.fromkeys(absent_calls(), _ENOSYS)
     if holds_length:
         for call, flags in _OPENINGS:
-            may_write = (_JUMP_SET, 2, 0, _O_ACCMODE)  # then Landlock is asked
+            # Then Landlock is asked.
+            may_write = (_JUMP_SET, 2, 0, _O_ACCMODE)
             instructions += _if(
                 call, [_argument(flags), may_write, (_JUMP_SET, 0, 1, _O_TRUNC), _REFUSE, _LET]
             )

@@ -19,7 +19,8 @@ from codecascade.sandbox.inside.values.form import (
     replace_content,
 )
 
-TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+# See candidate.py.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any

@@ -26,7 +26,8 @@ from codecascade.sandbox.inside.values.form import (
     is_object_array,
 )
 
-TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+# See candidate.py.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -157,8 +158,10 @@ class _Encoder:
             return self.leaf("str", [str.encode(value, "utf-32-le", "surrogatepass").hex()])
         if isinstance(value, int):
             return self.leaf(
-                "int", [int.__format__(value, "x")]
-            )  # in a time that grows with the digits alone
+                "int",
+                [int.__format__(value, "x")],
+                # In a time that grows with the digits alone.
+            )
         if isinstance(value, float):
             return self.leaf("float", [float.__pos__(value)])
         if isinstance(value, complex):

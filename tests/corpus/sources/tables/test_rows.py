@@ -121,7 +121,8 @@ def test_compressed_json_lines(tmp_path: Path, ending: str, compress: Callable[[
     path.write_bytes(whole[: len(whole) // 2])
     assert len(candidates) == 200
     outcomes = []
-    for candidate in candidates:  # cut behind our back
+    # Cut behind our back.
+    for candidate in candidates:
         try:
             outcomes.append(contents.text(candidate, 1000))
         except UnreadableError:
@@ -174,7 +175,8 @@ class Faltering(MemoryFileSystem):  # type: ignore[misc]
 
         def faltering(size: int = -1) -> bytes:
             if Faltering.fails:
-                raise LookupError("no route to the store")  # as odd an error as any
+                # As odd an error as any.
+                raise LookupError("no route to the store")
             return bytes(read(size))
 
         if mode == "rb":
