@@ -9,9 +9,10 @@ from pathlib import Path
 
 from codecascade.cascade.benchmark_texts import benchmark_texts, in_words
 from codecascade.cascade.folder import RunFolder
-from codecascade.corpus.build import build_corpus, request_fingerprint
+from codecascade.corpus.build import build_corpus
 from codecascade.corpus.corpus import Corpus, DocumentTable, is_corpus
 from codecascade.corpus.engines.local import LocalEngine
+from codecascade.corpus.fingerprints import request_fingerprint
 from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import draw
 from codecascade.instruct.dialogues import read_dialogues

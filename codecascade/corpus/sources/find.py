@@ -117,13 +117,12 @@ def _location(source: str) -> tuple[Path, str] | None:
     return Path(os.path.abspath(path)), archive_name(path.name) if is_archive(path.name) else path.name
 
 
-def source_titles(sources: Sequence[str]) -> list[str]:
-    """The names of sources for the manifest, without their folders unless two names would be equal."""
+def source_titles(sources: Sequence[str], names: Sequence[str | None]) -> list[str]:
+    """The names of sources for the manifest, without their folders; where two would be equal, their ``names``."""
     titles = [
         source if source in NAMED or is_remote(source) else Path(source).expanduser().resolve().name
         for source in sources
     ]
-    names = source_names(sources)
     return [
         name if name is not None and titles.count(title) > 1 else title
         for title, name in zip(titles, names, strict=True)

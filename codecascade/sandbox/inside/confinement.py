@@ -53,7 +53,8 @@ class ConfinedServer:
         setup: ``kind`` (``namespaces``; ``bubblewrap``: it has made them around this process; ``landlock``;
             ``none``), ``layers`` (of ``seccomp`` and ``landlock``), ``control`` (descriptor), ``folders`` (readable),
             ``path`` (to import from), ``modules`` (imported in advance), ``scratch`` (a folder), ``base`` (see
-            rootfs.build), ``search`` (``PATH``), ``standard`` (a service's descriptors of standard input and output, or None).
+            rootfs.build), ``search`` (``PATH``), ``standard`` (descriptors of a service's
+            standard input and output, or None).
         user: the user that programs run as if this process is root.
 
     Raises:

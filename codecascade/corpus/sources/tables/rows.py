@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 
 from codecascade.corpus.output.dropped import Dropped
 from codecascade.corpus.reading.encoding import UnreadableError, is_utf_16_or_32
-from codecascade.corpus.reading.faults import check_machine
+from codecascade.corpus.reading.faults import FILE_ERRORS, check_machine
 from codecascade.corpus.sources.addresses import address_stamp, files_at, is_remote, open_address
 from codecascade.corpus.sources.archives.members import BombError
 from codecascade.corpus.sources.candidates import FIND, Candidate
-from codecascade.corpus.sources.streams import DAMAGED, ForwardReader, decompressed
+from codecascade.corpus.sources.streams import ForwardReader, decompressed
 from codecascade.corpus.sources.tables import columns
 from codecascade.corpus.sources.tables.limits import TableLimits, file_size, has_too_many_values, limited
 from codecascade.corpus.sources.tables.parquet_pages import check_group
@@ -66,7 +66,7 @@ def table_candidates(address: str, dropped: Dropped, name: str | None = None) ->
     except BombError:
         log.warning("%s: expands beyond reason, and what lies behind that is left out", address)
         dropped.add(FIND, "table expands beyond reason", _file_name(address))
-    except DAMAGED as error:
+    except FILE_ERRORS as error:
         check_machine(error)
         reason = (str(error).strip() or type(error).__name__).split("\n")[0]
         log.warning("%s: is damaged, and what lies behind the damage is left out (%s)", address, reason)
@@ -270,7 +270,7 @@ def _unreadable_errors(address: str) -> Iterator[None]:
         if is_remote(address):
             raise
         raise UnreadableError("unreadable") from None
-    except (*DAMAGED, BombError, AttributeError, StopIteration):
+    except (*FILE_ERRORS, BombError, AttributeError, StopIteration):
         raise UnreadableError("unreadable") from None
 
 

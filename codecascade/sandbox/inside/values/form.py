@@ -1,10 +1,10 @@
 """The format in which a program's answers reach the tests: copies of plain values, and nothing else.
 
 A value is a table of nodes in JSON: ``[root, nodes, order, changed]``. So shared and recursive containers keep their
-structure, and the decoder needs no recursion. A node is ``[kind, items]`` or ``[kind, items, places]``. An item is
-null, a truth value, a number or a text; at each index in ``places`` it is the number of another node. ``order`` lists
-the nodes of immutable kinds, each after the nodes that it contains. ``changed`` pairs the numbers of the caller's own
-containers with nodes of their new content.
+structure, and the decoder needs no recursion. A node is ``[kind, items]`` or ``[kind, items, references]``. An item
+is null, a truth value, a number or a text; at each index in ``references`` it is the number of another node.
+``order`` lists the nodes of immutable kinds, each after the nodes that it contains. ``changed`` pairs the numbers of
+the caller's own containers with nodes of their new content.
 
 Supported are: None, bool, int, float, complex, str, bytes, bytearray, list, tuple, dict and its views, set,
 frozenset, range, deque, OrderedDict and Counter (whose equality differs from dict's), the builtin types themselves,
