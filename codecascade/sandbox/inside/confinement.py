@@ -348,9 +348,4 @@ def _failed(why: str) -> Reply:
     return {"verdict": "failed", "exception": why, "cpu_seconds": 0.0, "wall_seconds": 0.0, **nothing}
 
 
-_LIMITED = (
-    resource.RLIMIT_AS,
-    resource.RLIMIT_FSIZE,
-    resource.RLIMIT_CPU,
-    resource.RLIMIT_NPROC,
-)
+_LIMITED = (resource.RLIMIT_AS, resource.RLIMIT_FSIZE, resource.RLIMIT_CPU, resource.RLIMIT_NPROC)
