@@ -41,8 +41,7 @@ if TYPE_CHECKING:
     Reply = dict[str, Any]
 
 SIGKILL = 9
-_MEGABYTE = 1 << 20
-_OPEN_FILES = 256
+_MEGABYTE, _OPEN_FILES = 1 << 20, 256
 _LINK, _ASIDE = runner.CHANNEL + 1, _OPEN_FILES - 1
 
 
