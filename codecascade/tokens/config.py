@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,7 +37,7 @@ def read_tokenizer_config(folder: Path) -> dict[str, Any]:
     for name in (_SPECIAL_TOKENS_FILE, _CONFIG_FILE):
         if os.path.lexists(folder / name):
             values = read_object(folder / name, _MOST_CONFIG)
-            _with_file_named(folder / name, lambda values=values: _check_named_tokens(values))
+            _with_file_named(folder / name, partial(_check_named_tokens, values))
             config |= values
     template = _read_template(folder, config.pop("chat_template", None))
     if template is not None:
