@@ -115,9 +115,9 @@ class RenderedDialogue:
             spans = [span for span in rendered.spans if span[0] < span[1]]
         if not spans:
             raise UserError(
-                "the template does not tell where an answer begins and ends: its prompt for an answer is not how "
-                "the finished dialogue goes on, or no token that ends a turn follows the answer. Mark the answers "
-                "in it by {% generation %} and {% endgeneration %}, or name another format in the recipe "
+                "the tokenizer's chat template does not tell where an answer begins and ends: its prompt for an "
+                "answer is not how the finished dialogue goes on, or no token that ends a turn follows it. Mark "
+                "answers in it by {% generation %} and {% endgeneration %}, or name another format in the recipe "
                 "(chat_format)",
                 key="chat_template",
             )
@@ -162,9 +162,11 @@ class RenderedDialogue:
     def _accepted(self, rendered: Rendered) -> str:
         if rendered.error is not None:
             reason = first_words(Exception(self._disguise.show(rendered.error)))
-            raise UserError(f"the model's chat template refuses them: {reason}", key="messages")
+            raise UserError(f"the tokenizer's chat template refuses them: {reason}", key="messages")
         if not rendered.text:
-            raise UserError("the template writes nothing for this dialogue", key="chat_template")
+            raise UserError(
+                "the tokenizer's chat template writes nothing for this dialogue", key="chat_template"
+            )
         return rendered.text
 
     def _encoded(
