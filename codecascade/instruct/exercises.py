@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
 
-from codecascade.corpus.reading.functions import FunctionNode, Places, parse
+from codecascade.corpus.reading.functions import FunctionNode, SourcePositions, parse_python
 from codecascade.instruct.docstrings import DoctestExample, describe, own_examples, summary_of
 
 LONGEST_ANSWER = 2500
@@ -69,7 +69,7 @@ class Exercise:
 
 def exercises_of(text: str) -> list[Exercise]:
     """The exercises in a module's functions with doctests; none if it isn't valid Python."""
-    tree = parse(text) if ">>> " in text else None
+    tree = parse_python(text) if ">>> " in text else None
     if tree is None:
         return []
     module = _Module(text, tree)
@@ -81,7 +81,7 @@ class _Module:
     """A module's top-level statements, found by the names that they bind."""
 
     def __init__(self, text: str, tree: ast.Module) -> None:
-        self.text, self.body, self.places = text, tree.body, Places(text)
+        self.text, self.body, self.positions = text, tree.body, SourcePositions(text)
         self.bound: dict[str, list[ast.stmt]] = {}
         for statement in tree.body:
             for name in _names_bound(statement):
@@ -106,7 +106,7 @@ class _Module:
         context, names = self.needed(in_examples, besides=[node])
         context = [each for each in context if each not in helpers or isinstance(each, _Import)]
         relative = any("." in _imported_packages(statement) for statement in (function, *helpers, *context))
-        if relative or len(answer) > LONGEST_ANSWER or "```" in answer or parse(answer) is None:
+        if relative or len(answer) > LONGEST_ANSWER or "```" in answer or parse_python(answer) is None:
             return None
         returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
         kind = "async def" if isinstance(node, ast.AsyncFunctionDef) else "def"
@@ -147,10 +147,10 @@ class _Module:
         parts = ["\n".join(imports) + "\n"] if imports else []
         for statement in statements:
             if isinstance(statement, FunctionNode | ast.ClassDef):
-                start, end = self.places.whole_lines(statement)
+                start, end = self.positions.whole_lines(statement)
                 parts.append(f"\n\n{self.text[start:end]}\n\n")
             elif not isinstance(statement, _Import):
-                start, end = self.places.span(statement)
+                start, end = self.positions.span(statement)
                 parts.append(self.text[start:end])
         return re.sub("\n{4,}", "\n\n\n", "\n".join(parts)).strip("\n")
 
@@ -158,8 +158,8 @@ class _Module:
         """A function's source with the decorators of the node and its docstring cut to the summary."""
         decorators = "".join(f"@{ast.unparse(decorator)}\n" for decorator in node.decorator_list)
         # a function's span begins at `def`, behind its decorators
-        start, end = self.places.span(node)
-        docstring_start, docstring_end = self.places.span(node.body[0])
+        start, end = self.positions.span(node)
+        docstring_start, docstring_end = self.positions.span(node.body[0])
         return f'{decorators}{self.text[start:docstring_start]}"""{summary}"""{self.text[docstring_end:end]}'
 
 
