@@ -41,7 +41,7 @@ def load_backend(
     if (kind := quantisation(model)) is not None:
         about["quantisation"] = kind
     shown = None
-    if source.path is not None and source.kind in ("folder", "gguf"):
+    if source.path is not None and source.kind in ("folder", "meta", "gguf"):
         shown = source.path.resolve().name.removesuffix(".gguf")
     return LocalBackend(generator, name or shown or model, about)
 

@@ -12,6 +12,7 @@ import re
 from torch import Tensor
 
 from codecascade.model.config import LlamaConfig
+from codecascade.model.rope import halves_of_neighbours, neighbours_of_halves
 
 # By llama.cpp's name; a mistral model is a llama there.
 ARCHITECTURES = ("llama", "qwen2", "qwen3", "granite", "smollm3")
@@ -58,20 +59,13 @@ def gguf_name(name: str) -> str:
 def rows_to_hf(name: str, weights: Tensor, config: LlamaConfig) -> Tensor:
     """A GGUF tensor's rows in Hugging Face's order; ``name`` is Hugging Face's."""
     heads = _permuted_heads(name, config)
-    return weights if heads is None else neighbours_to_halves(weights, heads)
+    return weights if heads is None else halves_of_neighbours(weights, heads)
 
 
 def rows_to_gguf(name: str, weights: Tensor, config: LlamaConfig) -> Tensor:
     """The inverse of :func:`rows_to_hf`."""
     heads = _permuted_heads(name, config)
-    if heads is None:
-        return weights
-    return weights.view(heads, 2, -1, *weights.shape[1:]).transpose(1, 2).reshape(weights.shape)
-
-
-def neighbours_to_halves(weights: Tensor, heads: int) -> Tensor:
-    """(heads x D, ...) with each head's rows 0, 1, 2, 3 ... as 0, 2, 4 ... 1, 3, 5 ..."""
-    return weights.view(heads, -1, 2, *weights.shape[1:]).transpose(1, 2).reshape(weights.shape)
+    return weights if heads is None else neighbours_of_halves(weights, heads)
 
 
 def _permuted_heads(name: str, config: LlamaConfig) -> int | None:
