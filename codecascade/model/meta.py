@@ -1,8 +1,8 @@
 """Reads models as Meta publishes them: ``params.json``, ``consolidated.NN.pth`` and ``tokenizer.model``.
 
-Each ``.pth`` file is what one process of a model-parallel group had: a part of each matrix, cut by rows or by columns,
-and all of each norm. Queries and keys are ordered for a rotation of neighbours. Source: ``llama/model.py`` of
-meta-llama/llama and ``convert_llama_weights_to_hf.py`` of transformers.
+Each ``.pth`` file is what one process of a model-parallel group had: a part of each matrix, cut by rows or by
+columns, and all of each norm. Queries and keys are ordered for a rotation of neighbours. Source: ``llama/model.py``
+of meta-llama/llama and ``convert_llama_weights_to_hf.py`` of transformers.
 """
 
 from __future__ import annotations

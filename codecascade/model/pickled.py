@@ -1,8 +1,8 @@
 """Reads files of ``torch.save`` that hold tensors by name, and nothing else.
 
 A pickle is a program. Here it may only call what rebuilds tensors: its instructions are looked through before one of
-them is carried out, and ``torch.load`` with ``weights_only`` looks again. So no code of the file's runs, and its tensors
-take at most twice the file's length. This is no protection from errors in PyTorch's own reading of a tensor.
+them is carried out, and ``torch.load`` with ``weights_only`` looks again. So no code of the file's runs, and its
+tensors take at most twice the file's length. This is no protection from errors in PyTorch's own reading of a tensor.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import gguf
 import numpy as np
 import torch
+from gguf import GGMLQuantizationType as Kind
 from torch import Tensor
 
 from codecascade.ground.errors import UserError
@@ -25,15 +26,14 @@ from codecascade.tokens.tokenizer import Tokenizer
 log = logging.getLogger(__name__)
 
 GgufDtype = Literal["f32", "f16", "bf16", "q8_0"]
-_Kind = gguf.GGMLQuantizationType
-_KINDS: dict[str, _Kind] = {"f32": _Kind.F32, "f16": _Kind.F16, "bf16": _Kind.BF16, "q8_0": _Kind.Q8_0}
+_KINDS: dict[str, Kind] = {"f32": Kind.F32, "f16": Kind.F16, "bf16": Kind.BF16, "q8_0": Kind.Q8_0}
 _FILE_TYPES = {
-    _Kind.F32: gguf.LlamaFileType.ALL_F32,
-    _Kind.F16: gguf.LlamaFileType.MOSTLY_F16,
-    _Kind.BF16: gguf.LlamaFileType.MOSTLY_BF16,
-    _Kind.Q8_0: gguf.LlamaFileType.MOSTLY_Q8_0,
+    Kind.F32: gguf.LlamaFileType.ALL_F32,
+    Kind.F16: gguf.LlamaFileType.MOSTLY_F16,
+    Kind.BF16: gguf.LlamaFileType.MOSTLY_BF16,
+    Kind.Q8_0: gguf.LlamaFileType.MOSTLY_Q8_0,
 }
-_STORED = {torch.float32: _Kind.F32, torch.float16: _Kind.F16, torch.bfloat16: _Kind.BF16}
+_STORED = {torch.float32: Kind.F32, torch.float16: Kind.F16, torch.bfloat16: Kind.BF16}
 
 
 def save_gguf(
@@ -60,7 +60,7 @@ def save_gguf(
             file can't be written.
     """
     shapes = dict(expected_shapes(config))
-    kind = _STORED.get(next(iter(tensors.values())).dtype, _Kind.F32) if dtype is None else _KINDS[dtype]
+    kind = _STORED.get(next(iter(tensors.values())).dtype, Kind.F32) if dtype is None else _KINDS[dtype]
     metadata: dict[str, Any] = config_to_gguf(config)
     metadata |= {
         "general.name": name or Path(path).stem,
@@ -90,35 +90,35 @@ def save_gguf(
             writer.close()
 
 
-def _kind_of(shape: tuple[int, ...], kind: _Kind) -> _Kind:
+def _kind_of(shape: tuple[int, ...], kind: Kind) -> Kind:
     if len(shape) == 1:
-        return _Kind.F32
-    if kind == _Kind.Q8_0 and shape[-1] % gguf.GGML_QUANT_SIZES[kind][0]:
-        return _Kind.F16
+        return Kind.F32
+    if kind == Kind.Q8_0 and shape[-1] % gguf.GGML_QUANT_SIZES[kind][0]:
+        return Kind.F16
     return kind
 
 
-def _announce(writer: gguf.GGUFWriter, name: str, shape: tuple[int, ...], kind: _Kind) -> None:
+def _announce(writer: gguf.GGUFWriter, name: str, shape: tuple[int, ...], kind: Kind) -> None:
     per_block, width = gguf.GGML_QUANT_SIZES[kind]
     size = int(np.prod(shape)) // per_block * width
     # the writer takes the shape in bytes where the type is not NumPy's own
-    raw = kind in (_Kind.BF16, _Kind.Q8_0)
+    raw = kind in (Kind.BF16, Kind.Q8_0)
     announced = (*shape[:-1], shape[-1] // per_block * width) if raw else shape
-    dtype = np.dtype(np.uint8 if raw else np.float16 if kind == _Kind.F16 else np.float32)
+    dtype = np.dtype(np.uint8 if raw else np.float16 if kind == Kind.F16 else np.float32)
     writer.add_tensor_info(name, announced, dtype, size, raw_dtype=kind)
 
 
-def _encoded(name: str, tensor: Tensor, kind: _Kind) -> np.ndarray:
+def _encoded(name: str, tensor: Tensor, kind: Kind) -> np.ndarray:
     tensor = tensor.detach().cpu().contiguous()
-    if kind == _Kind.BF16:
+    if kind == Kind.BF16:
         return tensor.bfloat16().view(torch.uint8).numpy()
-    if kind == _Kind.F16:
+    if kind == Kind.F16:
         half = tensor.half()
         if not half.isfinite().all() and tensor.isfinite().all():
             raise UserError("holds weights too large for f16; choose bf16 or f32", key=name)
         return half.numpy()
     array = tensor.float().numpy()
-    encoded: np.ndarray = gguf.quants.quantize(array, kind) if kind == _Kind.Q8_0 else array
+    encoded: np.ndarray = gguf.quants.quantize(array, kind) if kind == Kind.Q8_0 else array
     return encoded
 
 
