@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from codecascade.corpus.sources.table import is_there
+from codecascade.corpus.sources.find import source_exists
 from codecascade.ground.errors import UserError
 from codecascade.model.config import LlamaConfig
 from codecascade.model.folder import read_tokenizer
@@ -149,4 +149,4 @@ def missing_texts(recipe: Recipe, stages: Sequence[Stage] | None = None) -> list
         named += [(stage.name, item.corpus) for item in stage.mixture if item.corpus]
         if stage.dialogues is not None and stage.dialogues != "mined":
             named.append((stage.name, stage.dialogues))
-    return [f"{place}: there is no {source}" for place, source in named if not is_there(source)]
+    return [f"{place}: there is no {source}" for place, source in named if not source_exists(source)]
