@@ -105,7 +105,7 @@ def read_tokenizer(folder: str | Path) -> Tokenizer:
     """The tokenizer of a folder, with what its model's files add: which tokens have a row, which end a generation.
 
     The ends are those of the tokenizer, of ``config.json`` and of ``generation_config.json`` together. A folder
-    without a ``config.json`` holds a tokenizer alone.
+    without a ``config.json`` is taken for a tokenizer alone.
 
     Raises:
         UserError: a file can't be read, or a value in it is wrong.
@@ -144,7 +144,7 @@ def save_folder(
     quantisation: str | None = None,
     extra_files: Mapping[str, str | bytes] | None = None,
 ) -> None:
-    """Write a folder that transformers 4 and 5, vLLM and llama.cpp's converter read; whole or not at all.
+    """Write a folder that transformers 4 and 5, vLLM and llama.cpp's converter read, completely or not at all.
 
     A model folder of that name is replaced. ``eos_token_id`` of ``generation_config.json`` lists every token that
     ends a generation.
@@ -191,8 +191,8 @@ def save_folder(
 def resize_embeddings(model: Llama, rows: int) -> None:
     """Give the vocabulary tables (both, if the head is untied) ``rows`` rows, in place.
 
-    The last rows are cut off, or new ones added that are the mean of the old: the least harm until they are
-    initialised for what they stand for.
+    The last rows are cut off, or new ones are added that are the mean of the old ones. The mean does the least harm
+    until the rows are initialised for their tokens.
     """
     for table in (model.model.embed_tokens, *(() if model.config.tie_word_embeddings else (model.lm_head,))):
         old = table.weight

@@ -52,7 +52,8 @@ _KNOWN_ON_HUB = {
     "HuggingFaceTB/SmolLM2-135M": "smollm2-135m",
     "HuggingFaceTB/SmolLM2-135M-Instruct": "smollm2-135m",
 }
-_ON_HUB = {name.lower(): preset for name, preset in _KNOWN_ON_HUB.items()}  # the hub minds no case
+# The hub ignores upper and lower case.
+_ON_HUB = {name.lower(): preset for name, preset in _KNOWN_ON_HUB.items()}
 _HUB_FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.jinja"]
 _READ = (
     *("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model"),
@@ -64,7 +65,7 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model is: nothing has been read or fetched but a shape.
+    """Where a model is. Only its shape has been read so far.
 
     Attributes:
         path: of a folder or a file; None for a preset, a model on the hub, and a package that is not installed.
@@ -136,7 +137,7 @@ def config_of(name: str) -> LlamaConfig | None:
 
 
 def tokenizer_of(name: str) -> Tokenizer:
-    """The tokenizer of what ``name`` stands for; a folder needs to hold nothing else.
+    """The tokenizer of what ``name`` stands for. A folder may contain a tokenizer alone.
 
     Raises:
         UserError: it is not there or can't be read.
@@ -152,7 +153,7 @@ def tokenizer_of(name: str) -> Tokenizer:
 
 
 def files_of(name: str) -> tuple[Path, list[str]]:
-    """The folder that :func:`load` reads what ``name`` stands for from, and the names of the files that it reads.
+    """The folder that :func:`load` would read ``name`` from, and the names of the files that it would read.
 
     Raises:
         UserError: it is not there.
@@ -169,7 +170,7 @@ def _find(name: str) -> Source | None:
     if not name.strip():
         return None
     path = Path(os.path.expanduser(name))
-    # os.path's functions say no, where Path's raise for a name that is too long or of no user
+    # for a name that is too long, or of an unknown user, these functions return False while Path's methods raise
     if os.path.isdir(path):
         if is_meta_folder(path):
             return Source("meta", name, path, read_meta_config(path))

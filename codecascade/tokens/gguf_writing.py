@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.values import listed, short
+from codecascade.ground.values import short
 from codecascade.tokens import families, pipeline, pre_tokenizers
 from codecascade.tokens.sentencepiece import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED
 from codecascade.tokens.tokenizer import Tokenizer
@@ -170,7 +170,8 @@ def _ends(ids: Sequence[int], control: Mapping[str, int], infilling: int | None)
     eot = next(iter(places), message if message in ids else None)
     others = [token_id for token_id in unnamed if token_id != eot]
     if len(others) > 1:
-        log.warning("a GGUF file has no place for all ends of a generation; left out: %s", listed(others[1:]))
+        left_out = ", ".join(map(str, others[1:]))
+        log.warning("a GGUF file has no place for all ends of a generation; left out: %s", left_out)
     if others:
         return {"eot": eot, "eom": others[0]}
     return {"eot": eot, "eom": message if message in ids and message != eot else None}
