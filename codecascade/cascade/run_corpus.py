@@ -9,9 +9,10 @@ from pathlib import Path
 
 from codecascade.cascade.benchmark_texts import benchmark_texts, in_words
 from codecascade.cascade.run_folder import RunFolder
-from codecascade.corpus.build import build_corpus, request_fingerprint
+from codecascade.corpus.build import build_corpus
 from codecascade.corpus.corpus import Corpus, is_corpus
 from codecascade.corpus.engines.local import LocalEngine
+from codecascade.corpus.fingerprints import request_fingerprint
 from codecascade.recipe.settings import Recipe
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from codecascade.corpus.sources.find import source_exists
 from codecascade.ground.errors import UserError
 from codecascade.model.config import LlamaConfig
 from codecascade.model.folder import read_tokenizer
-from codecascade.model.sources import Source, config_of, resolve
+from codecascade.model.sources import Source, config_of, resolve, tokenizer_of
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.tokens.infilling import add_infilling_tokens, drop_infilling_tokens, rows_for
 from codecascade.tokens.tokenizer import Tokenizer
@@ -126,6 +126,8 @@ def look_at_base(recipe: Recipe, warnings: list[str]) -> BaseShape | None:
         return BaseShape.guess(replace(config, vocab_size=rows_for(ids)), ids)
     if source.path is None:
         warnings.append(f"base: the weights of {recipe.base} are not here{_where(source)}")
+    if source.kind == "meta":
+        return BaseShape.of(config, tokenizer_of(recipe.base))
     if source.kind != "folder" or source.path is None:
         return BaseShape.guess(config)
     if not any(source.path.glob("*.safetensors")):

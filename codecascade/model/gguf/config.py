@@ -1,4 +1,4 @@
-"""The shape of a model from the keys of a GGUF file, as llama.cpp's loader understands them.
+"""The shape of a model from and to the keys of a GGUF file, as llama.cpp's loader understands them.
 
 A key that changes what the model computes is taken into account, or refused by its name; none is passed over.
 """
@@ -6,7 +6,7 @@ A key that changes what the model computes is taken into account, or refused by 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import gguf
@@ -14,15 +14,15 @@ import numpy as np
 import torch
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.values import integer, number, short, text
-from codecascade.model.config import LIMITS, LlamaConfig
-from codecascade.model.gguf_file import GgufFile
+from codecascade.ground.values import flag, integer, number, short, text
+from codecascade.model.config import LIMITS, LlamaConfig, every_fourth_layer_unrotated
+from codecascade.model.gguf.container import GgufFile
+from codecascade.model.gguf.names import ARCHITECTURES
 from codecascade.model.rope import frequencies
 from codecascade.model.rope_scaling import RopeScaling
 
 log = logging.getLogger(__name__)
 
-_ARCHITECTURES = ("llama", "qwen2")
 ROPE_DIVISORS = "rope_freqs.weight"
 _THETA = 10_000.0
 _MOST_FACTOR = 1e6
@@ -50,6 +50,16 @@ _READ = {
     "embedding_length_out",
     "rope.scaling.original_context_length",
     "rope.scaling.finetuned",
+    # ours, beside the divisors that they were made with; llama.cpp passes over them
+    "rope.scaling.low_freq_factor",
+    "rope.scaling.high_freq_factor",
+}
+# By our names; 0 stands for "not set", but for the logits' divisor.
+GRANITE_MULTIPLIERS = {
+    "embedding_scale": "embedding_multiplier",
+    "residual_scale": "residual_multiplier",
+    "logit_scale": "logits_scaling",
+    "attention.scale": "attention_multiplier",
 }
 # Where these have one of these values, they change nothing. Of other keys only 0 does (llama.cpp's "not set").
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
@@ -79,26 +89,28 @@ def config_from_gguf(file: GgufFile) -> LlamaConfig:
             wrong.
     """
     architecture = text(file.metadata, "general.architecture")
-    if architecture is None or architecture not in _ARCHITECTURES:
-        known = " and ".join(_ARCHITECTURES)
+    if architecture is None or architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
         raise UserError(
             f"{short(architecture)} is not supported; supported are {known}", key="general.architecture"
         )
     prefix = f"{architecture}."
     keys = {key.removeprefix(prefix): value for key, value in file.metadata.items() if key.startswith(prefix)}
     try:
-        _check_keys(keys)
+        _check_keys(keys, _READ | (GRANITE_MULTIPLIERS.keys() if architecture == "granite" else set()))
         return _config(file, architecture, keys)
     except UserError as error:
-        ours = error.key is not None and (error.key in keys or error.key in _READ)
+        ours = error.key is not None and (
+            error.key in keys or error.key in _READ or error.key in GRANITE_MULTIPLIERS
+        )
         raise UserError(error.message, key=f"{prefix}{error.key}" if ours else error.key) from None
 
 
-def _check_keys(keys: Mapping[str, Any]) -> None:
+def _check_keys(keys: Mapping[str, Any], read: Set[str]) -> None:
     if integer(keys, "expert_count", 0, least=0, most=2**20):
         raise UserError("mixtures of experts are not supported", key="expert_count")
     for key, value in keys.items():
-        if key in _READ:
+        if key in read:
             continue
         if key not in _KNOWN | _NEUTRAL.keys():
             log.warning("the key %s is not known, and is passed over", key)
@@ -126,6 +138,10 @@ def _config(file: GgufFile, architecture: str, keys: Mapping[str, Any]) -> Llama
     head_dim = _head_dim(keys, hidden_size, heads)
     positions = _size(keys, "context_length", "max_position_embeddings")
     _check_attention(keys, head_dim, hidden_size, positions)
+    multipliers = _multipliers(keys, head_dim) if architecture == "granite" else {}
+    if not multipliers:
+        _check_scale(keys, head_dim)
+    unrotated = every_fourth_layer_unrotated(layers) if architecture == "smollm3" else (1,)
     theta = number(keys, "rope.freq_base", _THETA, least=1e-30, most=LIMITS["rope_theta"])
     eps = number(keys, "attention.layer_norm_rms_epsilon", least=1e-30, most=LIMITS["rms_norm_eps"])
     return LlamaConfig(
@@ -145,7 +161,37 @@ def _config(file: GgufFile, architecture: str, keys: Mapping[str, Any]) -> Llama
         attention_bias="blk.0.attn_q.bias" in file.tensors,
         attention_output_bias="blk.0.attn_output.bias" in file.tensors,
         mlp_bias="blk.0.ffn_up.bias" in file.tensors,
+        **multipliers,
+        no_rope_layers=unrotated if 0 in unrotated else None,
     )
+
+
+def _multipliers(keys: Mapping[str, Any], head_dim: int) -> dict[str, Any]:
+    """Granite's, by our names."""
+    if not flag(keys, "rope.scaling.finetuned", default=True):
+        raise UserError(
+            "is false, which leaves out rotary positions; not supported", key="rope.scaling.finetuned"
+        )
+    values: dict[str, Any] = {}
+    for key, name in GRANITE_MULTIPLIERS.items():
+        needed = name == "logits_scaling"
+        value = number(keys, key, None if needed else 0.0, least=1e-30 if needed else 0.0, most=LIMITS[name])
+        if value:
+            values[name] = _shortest(value)
+    usual = "attention_multiplier" in values and _is_usual(values["attention_multiplier"], head_dim)
+    return values | ({"attention_multiplier": None} if usual else {})
+
+
+def _is_usual(scale: float, head_dim: int) -> bool:
+    return bool(np.isclose(scale, head_dim**-0.5, rtol=1e-6))
+
+
+def _check_scale(keys: Mapping[str, Any], head_dim: int) -> None:
+    scale = number(keys, "attention.scale", 0.0, least=-1e30, most=1e30)
+    if scale and not _is_usual(scale, head_dim):
+        raise UserError(
+            f"a scale of the scores is not supported (got {_shortest(scale)})", key="attention.scale"
+        )
 
 
 def _head_dim(keys: Mapping[str, Any], hidden_size: int, heads: int) -> int:
@@ -170,11 +216,6 @@ def _check_attention(keys: Mapping[str, Any], head_dim: int, hidden_size: int, p
             f"sliding-window attention is not supported (a window of {window} in {positions} positions)",
             key="attention.sliding_window",
         )
-    scale = number(keys, "attention.scale", 0.0, least=-1e30, most=1e30)
-    if scale and not np.isclose(scale, head_dim**-0.5, rtol=1e-5):
-        raise UserError(
-            f"a scale of the scores is not supported (got {_shortest(scale)})", key="attention.scale"
-        )
 
 
 def _rope_scaling(file: GgufFile, keys: Mapping[str, Any], head_dim: int, theta: float) -> RopeScaling | None:
@@ -189,12 +230,12 @@ def _rope_scaling(file: GgufFile, keys: Mapping[str, Any], head_dim: int, theta:
     if divisors is not None:
         if linear:
             raise UserError(f"can't go together with {key}", key=ROPE_DIVISORS)
-        return _llama3(file, head_dim, theta)
+        return _llama3(file, keys, head_dim, theta)
     return RopeScaling("linear", _shortest(factor)) if linear else None
 
 
-def _llama3(file: GgufFile, head_dim: int, theta: float) -> RopeScaling | None:
-    """Llama 3's scaling from its divisors: all files that have them were made with the same but for the factor."""
+def _llama3(file: GgufFile, keys: Mapping[str, Any], head_dim: int, theta: float) -> RopeScaling | None:
+    """Llama 3's scaling from its divisors; where no keys say otherwise, all but the factor are as in Llama 3.1."""
     tensor = file.tensors[ROPE_DIVISORS]
     problem = UserError("holds rotary scaling that is not Llama 3's", key=ROPE_DIVISORS)
     if tensor.shape != (head_dim // 2,):
@@ -204,12 +245,24 @@ def _llama3(file: GgufFile, head_dim: int, theta: float) -> RopeScaling | None:
         raise problem
     if np.allclose(divisors, 1.0):
         return None
-    scaling = RopeScaling("llama3", float(np.round(divisors.max(), 3)))
-    cpu = torch.device("cpu")
-    ours = frequencies(head_dim, theta, None, cpu) / frequencies(head_dim, theta, scaling, cpu)
-    if not np.allclose(ours.numpy(), divisors, rtol=1e-3):
+    low, high = (
+        _shortest(number(keys, f"rope.scaling.{name}_freq_factor", default, least=1e-30, most=_MOST_FACTOR))
+        for name, default in (("low", 1.0), ("high", 4.0))
+    )
+    most = int(LIMITS["max_position_embeddings"])
+    original = integer(keys, "rope.scaling.original_context_length", 8192, least=1, most=most)
+    scaling = RopeScaling("llama3", float(np.round(divisors.max(), 3)), low, high, original)
+    if not np.allclose(rope_divisors(head_dim, theta, scaling), divisors, rtol=1e-3):
         raise problem
     return scaling
+
+
+def rope_divisors(head_dim: int, theta: float, scaling: RopeScaling) -> np.ndarray:
+    """What each of ``head_dim / 2`` rotary frequencies is divided by: the tensor ``rope_freqs.weight``, fp32."""
+    cpu = torch.device("cpu")
+    divisors = frequencies(head_dim, theta, None, cpu) / frequencies(head_dim, theta, scaling, cpu)
+    array: np.ndarray = divisors.numpy().astype(np.float32)
+    return array
 
 
 def _size(keys: Mapping[str, Any], key: str, limit: str, default: int | None = None) -> int:

@@ -10,6 +10,7 @@ import gguf
 import numpy as np
 import pytest
 import torch
+from model_variants import MULTIPLIERS, VARIANTS
 from raw_gguf import gguf_name
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -174,7 +175,7 @@ def write(
             (".q_proj.", config.num_attention_heads),
             (".k_proj.", config.num_key_value_heads),
         ):
-            if part in name and architecture == "llama":
+            if part in name and architecture in ("llama", "granite", "smollm3"):
                 tensor = interleaved(tensor, heads)
         writer.add_tensor(gguf_name(name), np.ascontiguousarray(tensor), raw_dtype=(types or {}).get(name))
     for name, tensor in (extra or {}).items():
@@ -241,15 +242,30 @@ def test_float_types(
         {"model_type": "qwen2", "attention_bias": True},
         {"rope_scaling": RopeScaling("linear", 4.0)},
         {"rope_scaling": RopeScaling("llama3", 32.0), "rope_theta": 5e5, "head_dim": 64},
+        VARIANTS["qwen3"],
+        VARIANTS["granite"],
+        VARIANTS["granite_biases"],
+        VARIANTS["smollm3"],
     ],
-    ids=["tied", "head_dim", "biases", "qwen2", "linear", "llama3"],
+    ids=[
+        *("tied", "head_dim", "biases", "qwen2", "linear", "llama3"),
+        *("qwen3", "granite", "granite_biases", "smollm3"),
+    ],
 )
 def test_the_same_model_as_was_written(
     changes: dict[str, Any], make_model: MakeModel, byte_tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     model = make_model(**changes)
-    keys, extra = {}, {}
+    keys: dict[str, Any] = {}
+    extra: dict[str, np.ndarray] = {}
     scaling = model.config.rope_scaling
+    if model.config.model_type == "granite":
+        keys = {
+            "granite.embedding_scale": MULTIPLIERS["embedding_multiplier"],
+            "granite.residual_scale": MULTIPLIERS["residual_multiplier"],
+            "granite.attention.scale": MULTIPLIERS["attention_multiplier"],
+            "granite.logit_scale": MULTIPLIERS["logits_scaling"],
+        }
     if scaling and scaling.kind == "linear":
         keys = {"llama.rope.scaling.type": "linear", "llama.rope.scaling.factor": scaling.factor}
     elif scaling:
@@ -300,7 +316,7 @@ def llama3_divisors(theta: float, head_dim: int, factor: float) -> np.ndarray:
             {"extra": {"rope_freqs.weight": np.array([1, 2, 3, 9], dtype=np.float32)}},
             "rope_freqs.weight: holds rotary",
         ),
-        ({"extra": {"blk.0.attn_q_norm.weight": np.ones(8, dtype=np.float32)}}, "attn_q_norm"),
+        ({"extra": {"blk.0.attn_q_norm.weight": np.ones(8, dtype=np.float32)}}, "self_attn.q_norm"),
     ],
 )
 def test_refused(

@@ -73,14 +73,14 @@ class GgufFile:
             try:
                 self._memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             except (ValueError, OSError) as error:
-                raise _not_whole(path, str(error)) from None
+                raise _truncated(path, str(error)) from None
         self.metadata: dict[str, Any] = {}
         self.tensors: dict[str, GgufTensor] = {}
         self._at = self._strings = 0
         try:
             self._read()
-        except _CutShort as error:
-            raise _not_whole(path, str(error)) from None
+        except _Truncated as error:
+            raise _truncated(path, str(error)) from None
         except UnicodeDecodeError:
             raise UserError(f"holds text that is not UTF-8, near byte {self._at:,}", file=path) from None
         except UserError as error:
@@ -106,7 +106,7 @@ class GgufFile:
 
     def _read(self) -> None:
         if len(self._memory) < _HEADER or self._memory[:4] != b"GGUF":
-            raise _CutShort("it does not begin as one")
+            raise _Truncated("it does not begin as one")
         self._at = 4
         version = self._number("<I")
         if version not in _VERSIONS:
@@ -129,9 +129,9 @@ class GgufFile:
             raise UserError(f"must be a power of two (got {alignment})", key="general.alignment")
         begin = -(-self._at // alignment) * alignment
         for name, shape, kind, offset in found:
-            self._place(name, shape, kind, begin + offset)
+            self._locate(name, shape, kind, begin + offset)
 
-    def _place(self, name: str, shape: tuple[int, ...], number: int, start: int) -> None:
+    def _locate(self, name: str, shape: tuple[int, ...], number: int, start: int) -> None:
         if name in self.tensors:
             raise UserError("is there twice", key=name)
         try:
@@ -146,7 +146,7 @@ class GgufFile:
             )
         size = math.prod(shape) // per_block * width
         if start + size > len(self._memory):
-            raise _CutShort(f"{name} goes on after its end")
+            raise _Truncated(f"{name} goes on after its end")
         self.tensors[name] = GgufTensor(name, shape, kind, start, size)
 
     def _tensor(self) -> tuple[str, tuple[int, ...], int, int]:
@@ -175,23 +175,23 @@ class GgufFile:
         self._strings += count
         # a text takes 8 bytes for its length at least
         if count * 8 > len(self._memory) - self._at:
-            raise _CutShort(f"{key} goes on after its end")
+            raise _Truncated(f"{key} goes on after its end")
         if self._strings > _MOST_STRINGS:
             raise UserError(f"is the {self._strings:,}th text; at most {_MOST_STRINGS:,} are read", key=key)
         return self._texts(count, key)
 
     def _texts(self, count: int, key: str) -> list[str]:
-        """As :meth:`_text` does, in one loop: a vocabulary holds hundreds of thousands."""
+        """As :meth:`_text` does, in one loop, because a vocabulary has hundreds of thousands of tokens."""
         memory, end, at = self._memory, len(self._memory), self._at
         length_at = struct.Struct("<Q").unpack_from
         texts = []
         for _ in range(count):
             if at + 8 > end:
-                raise _CutShort(f"{key} goes on after its end")
+                raise _Truncated(f"{key} goes on after its end")
             start = at + 8
             at = start + length_at(memory, at)[0]
             if at > end:
-                raise _CutShort(f"{key} goes on after its end")
+                raise _Truncated(f"{key} goes on after its end")
             texts.append(memory[start:at].decode())
         self._at = at
         return texts
@@ -221,14 +221,14 @@ class GgufFile:
         """Where the next ``size`` bytes begin; the reader goes on after them."""
         start = self._at
         if start + size > len(self._memory):
-            raise _CutShort(f"it ends within {short(size)} bytes from byte {start:,}")
+            raise _Truncated(f"it ends within {short(size)} bytes from byte {start:,}")
         self._at += size
         return start
 
 
-class _CutShort(Exception):
-    """The file ends before what it says it holds."""
+class _Truncated(Exception):
+    """The file ends before something that it says it contains."""
 
 
-def _not_whole(path: Path, cause: str) -> UserError:
+def _truncated(path: Path, cause: str) -> UserError:
     return UserError(f"is not a whole GGUF file ({cause}); fetch it again", file=path)

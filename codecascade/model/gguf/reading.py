@@ -1,14 +1,12 @@
 """Reads GGUF files (llama.cpp's format): weights, shape and tokenizer in one.
 
-What differs from a Hugging Face folder: tensors have other names and may be quantised in blocks; the rows of the
-query and key projections of architecture ``llama`` are ordered for a rotation of neighbours (2i with 2i + 1) in place
-of halves (i with i + D/2); and Llama 3's rotary scaling is stored as a tensor of divisors.
+What differs from a Hugging Face folder: tensors have other names and may be quantised in blocks, some rows are in
+another order (``names.py``), and Llama 3's rotary scaling is stored as a tensor of divisors.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,29 +19,14 @@ from torch import Tensor
 from codecascade.ground.errors import UserError
 from codecascade.model.config import LlamaConfig
 from codecascade.model.folder import LoadedModel
-from codecascade.model.gguf_config import ROPE_DIVISORS, config_from_gguf
-from codecascade.model.gguf_file import GgufFile
+from codecascade.model.gguf.config import ROPE_DIVISORS, config_from_gguf
+from codecascade.model.gguf.container import GgufFile
+from codecascade.model.gguf.names import hf_name, rows_to_hf
 from codecascade.model.weights import Device, assemble, check_shapes
 from codecascade.tokens.gguf import tokenizer_from_gguf
 from codecascade.tokens.tokenizer import Tokenizer
 
-_TABLES = {
-    "token_embd": "model.embed_tokens",
-    "output_norm": "model.norm",
-    "output": "lm_head",
-}
-_LAYER = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
-_WHOLE = ("F16", "F32", "F64", "BF16")
+_UNQUANTISED = ("F16", "F32", "F64", "BF16")
 
 
 def load_gguf(path: str | Path, *, dtype: torch.dtype | None = None, device: Device = "cpu") -> LoadedModel:
@@ -58,12 +41,13 @@ def load_gguf(path: str | Path, *, dtype: torch.dtype | None = None, device: Dev
     file = GgufFile(Path(path))
     with _naming(path):
         config = config_from_gguf(file)
-    shapes = {_name(name): tensor.shape for name, tensor in file.tensors.items() if name != ROPE_DIVISORS}
+    shapes = {hf_name(name): tensor.shape for name, tensor in file.tensors.items() if name != ROPE_DIVISORS}
     check_shapes(config, shapes, file=path)
     with _naming(path):
         tokenizer = tokenizer_from_gguf(file.metadata).within(config.vocab_size, path)
         tensors = dict(_tensors(file, config, dtype or torch.float32, device))
-    return LoadedModel(assemble(config, tensors, file=path), tokenizer, str(path))
+    model = assemble(config, tensors, file=path)
+    return LoadedModel(model, tokenizer, str(path), quantisation=_quantisation(file))
 
 
 def read_gguf_config(path: str | Path) -> LlamaConfig:
@@ -83,13 +67,17 @@ def read_gguf_tokenizer(path: str | Path) -> Tokenizer:
 
 
 def read_gguf_quantisation(path: str | Path) -> str | None:
-    """How a GGUF file's weights are quantised, most of those that are (``Q4_1``); None if all are whole.
+    """How a GGUF file's weights are quantised, most of those that are (``Q4_1``); None if none is.
 
     Raises as :func:`load_gguf`.
     """
+    return _quantisation(GgufFile(Path(path)))
+
+
+def _quantisation(file: GgufFile) -> str | None:
     counts: Counter[str] = Counter()
-    for tensor in GgufFile(Path(path)).tensors.values():
-        if tensor.kind.name not in _WHOLE:
+    for tensor in file.tensors.values():
+        if tensor.kind.name not in _UNQUANTISED:
             counts[tensor.kind.name] += math.prod(tensor.shape)
     return max(counts, key=counts.__getitem__, default=None)
 
@@ -112,20 +100,5 @@ def _tensors(
             continue
         # a copy: the file's memory is read-only
         weights = torch.from_numpy(np.array(file.values(tensor), dtype=np.float32))
-        name = _name(tensor.name)
-        if config.model_type == "llama" and (match := re.search(r"\.([qk])_proj\.", name)):
-            heads = config.num_attention_heads if match[1] == "q" else config.num_key_value_heads
-            weights = _halves(weights, heads)
-        yield name, weights.to(device=device, dtype=dtype)
-
-
-def _name(name: str) -> str:
-    stem, _, kind = name.rpartition(".")
-    if match := re.fullmatch(r"blk\.(\d+)\.(\w+)", stem):
-        return f"model.layers.{match[1]}.{_LAYER.get(match[2], match[2])}.{kind}"
-    return f"{_TABLES.get(stem, stem)}.{kind}"
-
-
-def _halves(weights: Tensor, heads: int) -> Tensor:
-    """(heads x D, ...) with each head's rows 0, 1, 2, 3 ... as 0, 2, 4 ... 1, 3, 5 ..."""
-    return weights.view(heads, -1, 2, *weights.shape[1:]).transpose(1, 2).reshape(weights.shape)
+        name = hf_name(tensor.name)
+        yield name, rows_to_hf(name, weights, config).to(device=device, dtype=dtype)
