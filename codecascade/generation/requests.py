@@ -6,10 +6,13 @@ builders below make them; everything behind the :class:`Generator` interface is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
+from codecascade.generation.editor_stops import EditorStops
+from codecascade.generation.grammar import Grammar
 from codecascade.ground.errors import UserError
 from codecascade.tokens.chat import Message, encode_chat
 from codecascade.tokens.healing import heal as heal_prompt
@@ -21,13 +24,23 @@ FinishReason = Literal["stop", "length", "context"]
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How tokens are chosen: ``temperature`` 0 takes the likeliest, else the nucleus of mass ``top_p`` is sampled.
+    """How tokens are chosen: ``temperature`` 0 takes the likeliest, else one is drawn.
 
-    Equal ``seed`` and sample number give equal draws, whatever else is in the batch.
+    Equal ``seed`` and sample number give equal draws, whatever else is in the batch. In this order: the bias is added
+    to the logits, then come the penalties, the temperature, ``top_k``, ``top_p`` and ``min_p``, each of the
+    probabilities that the one before left over (as in transformers).
 
     Attributes:
         max_new_tokens: 0 reads the prompt only, so that it is in the prefix cache.
+        top_p: draw among the likeliest tokens whose probabilities add up to this.
         logprobs: with each token, the log-probabilities of so many of the likeliest; None for none at all.
+        top_k: draw among so many of the likeliest tokens; 0 for all.
+        min_p: draw among the tokens that are at least so many times as likely as the likeliest.
+        repetition_penalty: divides the positive logits of tokens that the prompt or the text has, and multiplies
+            the negative ones (Keskar et al. 2019).
+        presence_penalty: subtracted from the logits of tokens that the text has.
+        frequency_penalty: subtracted once for each time that the text has the token.
+        logit_bias: ``(token id, what is added to its logit)``; minus infinity rules a token out.
     """
 
     max_new_tokens: int = 256
@@ -35,14 +48,39 @@ class SamplingParams:
     top_p: float = 1.0
     seed: int = 0
     logprobs: int | None = None
+    top_k: int = 0
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.max_new_tokens < 0:
-            raise UserError(f"must be at least 0 (got {self.max_new_tokens})", key="max_new_tokens")
-        if self.temperature < 0:
+        for key, least in (("max_new_tokens", 0), ("logprobs", 0), ("top_k", 0)):
+            if (getattr(self, key) or 0) < least:
+                raise UserError(f"must be at least {least} (got {getattr(self, key)})", key=key)
+        # Each condition says what is right, so that NaN is wrong.
+        if not 0 <= self.temperature < math.inf:
             raise UserError(f"must be 0 or more (got {self.temperature})", key="temperature")
         if not 0 < self.top_p <= 1:
             raise UserError(f"must be over 0 and at most 1 (got {self.top_p})", key="top_p")
+        if not 0 <= self.min_p <= 1:
+            raise UserError(f"must be from 0 to 1 (got {self.min_p})", key="min_p")
+        if not 0 < self.repetition_penalty < math.inf:
+            raise UserError(f"must be over 0 (got {self.repetition_penalty})", key="repetition_penalty")
+        for key in ("presence_penalty", "frequency_penalty"):
+            if not math.isfinite(getattr(self, key)):
+                raise UserError(f"must be a number (got {getattr(self, key)})", key=key)
+        for token, bias in self.logit_bias:
+            if token < 0:
+                raise UserError(f"no token has the id {token}", key="logit_bias")
+            if not bias < math.inf:
+                raise UserError(f"must be a number for token {token} (got {bias})", key="logit_bias")
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether the tokens so far change what comes next, beyond what the model makes of them."""
+        return (self.repetition_penalty, self.presence_penalty, self.frequency_penalty) != (1.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -62,6 +100,8 @@ class Request:
         stop_ids: tokens that end the text; None for all that the tokenizer names.
         stop_after_text: stop strings count only behind something other than white space.
         beyond_context: positions beyond those of the model's config are no end.
+        editor: what an editor wants of the text at its cursor; it ends where they say.
+        grammar: what the text must be an instance of; it can't be healed then, as it begins anew.
         nonempty: the text may not end before it began.
         forbidden: tokens that are never chosen. The builders name those that mark the parts of an infilling: a
             model that learnt little but infilling puts them where no infilling was asked for.
@@ -79,10 +119,14 @@ class Request:
     forbidden: frozenset[int] = frozenset()
     stop_after_text: bool = False
     beyond_context: bool = False
+    editor: EditorStops | None = None
+    grammar: Grammar | None = None
 
     def __post_init__(self) -> None:
         if not self.ids:
             raise ValueError("a prompt needs at least one token")
+        if self.grammar is not None and self.required:
+            raise ValueError("a text under a grammar can't begin with the end of the prompt")
         if self.samples < 1:
             raise UserError(f"must be at least 1 (got {self.samples})", key="samples")
         if "" in self.stop:

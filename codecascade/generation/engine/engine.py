@@ -6,7 +6,7 @@ samples of a prompt share its prefill. Rows that ended cost nothing, and are dro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import torch
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from codecascade.generation.engine.detokenizer import TextBuilder
 from codecascade.generation.engine.packed import can_pack, pack_weights
-from codecascade.generation.engine.sampler import choose
+from codecascade.generation.engine.sampler import SamplingRow, choose
+from codecascade.generation.engine.token_counts import TokenCounts
 from codecascade.generation.requests import Completion, FinishReason, Request
 from codecascade.ground.choices import Precision
 from codecascade.ground.errors import UserError
@@ -268,28 +269,22 @@ class LocalGenerator:
         Args:
             endings: see :meth:`_endings`.
         """
-        logits = logits.float()
-        total = logits.logsumexp(-1)
-        permitted = logits[:, : self.tokenizer.vocab_size]  # the rows beyond are padding, no tokens
-        healing = [(place, ids) for place, row in enumerate(rows) if (ids := row.allowed()) is not None]
-        forbidden = [(place, token) for place, row in enumerate(rows) for token in row.forbidden()]
-        if forbidden:  # where they stand: of none of them the logit is asked again
-            permitted[tuple(torch.tensor(forbidden, device=self._device).T)] = -torch.inf
-        if healing:
-            permitted = permitted.clone()
-            for place, ids in healing:
-                permitted[place] = -torch.inf
-                permitted[place, ids] = logits[place, ids]
-            for place, token, going_on in endings:
-                permitted[place, token] += going_on
-        samplings = [row.request.sampling for row in rows]
-        tokens = choose(
-            permitted,
-            torch.tensor([sampling.temperature for sampling in samplings], device=self._device),
-            torch.tensor([sampling.top_p for sampling in samplings], device=self._device),
-            torch.tensor([row.draw() for row in rows], dtype=torch.float64, device=self._device),
-        )
-        return tokens, logits.gather(-1, tokens[:, None])[:, 0] - total
+        added: list[list[tuple[int, float]]] = [[] for _ in rows]
+        for number, token, going_on in endings:
+            added[number].append((token, going_on))
+        sampling = [
+            SamplingRow(
+                row.request.sampling,
+                row.draw(),
+                allowed=row.allowed(),
+                forbidden=row.forbidden(),
+                added=added[number],
+                counts=row.counts,
+            )
+            for number, row in enumerate(rows)
+        ]
+        choice = choose(logits, sampling, self.tokenizer.vocab_size)
+        return choice.tokens, choice.logprobs
 
     @torch.inference_mode()
     def _score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
@@ -334,6 +329,7 @@ class _Row:
         self.request = request
         self.finish_reason: FinishReason | None = None
         self._index, self._sample, self._room = index, sample, room
+        self.counts = TokenCounts.of(request.sampling, request.ids)
         self._ids: list[int] = []
         self._counted = 0  # tokens of new text; those that only give required bytes again are not
         self._log_probability = 0.0
@@ -359,7 +355,7 @@ class _Row:
             return None
         return self._constraint.allowed(self._text.generated)
 
-    def forbidden(self) -> Iterable[int]:
+    def forbidden(self) -> frozenset[int]:
         """The tokens that the request forbids, and those that would end a text which must not be empty."""
         if self.request.nonempty and self._text.empty:
             return self.request.forbidden.union(self.stop_ids)
@@ -380,6 +376,8 @@ class _Row:
             return self._text.finish()
         self._counted += not self._text.constrained
         self._ids.append(token)
+        if self.counts is not None:
+            self.counts.add(token)
         piece = self._text.push(token)
         if self._text.stopped_by is not None:
             self.finish_reason, self._stopped_by = "stop", self._text.stopped_by

@@ -2,34 +2,182 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from codecascade.generation.engine.token_counts import TokenCounts, penalise
+from codecascade.generation.requests import SamplingParams
 
-def choose(logits: Tensor, temperature: Tensor, top_p: Tensor, uniforms: Tensor) -> Tensor:
+Top = tuple[tuple[int, float], ...]
+
+
+@dataclass(slots=True)
+class SamplingRow:
+    """What decides the next token of one row, beside its logits.
+
+    Attributes:
+        uniform: the draw in [0, 1); not used at temperature 0.
+        counts: the tokens so far, for penalties; None where the settings have none.
+        allowed: the only tokens that may come; None for all.
+        forbidden: tokens that may not come.
+        added: ``(token, what is added to its logit)``, beside the bias that the settings name.
+        grammar_mask: (vocab_size / 32, rounded up) bits of the tokens that a grammar allows, the lowest first; None
+            for all.
+    """
+
+    params: SamplingParams
+    uniform: float = 0.0
+    counts: TokenCounts | None = None
+    allowed: Sequence[int] | None = None
+    forbidden: Collection[int] = ()
+    added: Sequence[tuple[int, float]] = ()
+    grammar_mask: NDArray[np.int32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
     """The next token of each row.
+
+    Attributes:
+        tokens: (rows,) int64.
+        logprobs: (rows,) float32, natural logarithms of the model's own probabilities of ``tokens``: temperature 1,
+            nothing added, nothing ruled out.
+        top: of each row the ``(token, logprob)`` that its settings ask for, likeliest first.
+    """
+
+    tokens: Tensor
+    logprobs: Tensor
+    top: list[Top]
+
+
+@torch.inference_mode()
+def choose(logits: Tensor, rows: Sequence[SamplingRow], vocab_size: int) -> Choice:
+    """The next token of each row.
+
+    Args:
+        logits: (rows, at least ``vocab_size``), any float dtype. They may be overwritten.
+        vocab_size: columns from here on are padding, which no row chooses.
+    """
+    logits = logits.float()
+    total = logits.logsumexp(-1)
+    top = _top(logits[:, :vocab_size], total, rows)
+    scores = _permitted(logits[:, :vocab_size], rows)
+    tokens = scores.argmax(-1)
+    sampled = [index for index, row in enumerate(rows) if row.params.temperature > 0]
+    if len(sampled) == len(rows):
+        tokens = _sample(scores, rows, tokens)
+    elif sampled:
+        tokens[sampled] = _sample(scores[sampled], [rows[index] for index in sampled], tokens[sampled])
+    return Choice(tokens, logits.gather(-1, tokens[:, None])[:, 0] - total, top)
+
+
+def _top(logits: Tensor, total: Tensor, rows: Sequence[SamplingRow]) -> list[Top]:
+    """The likeliest tokens of each row that asks for some."""
+    found: list[Top] = [()] * len(rows)
+    wanted = [index for index, row in enumerate(rows) if row.params.logprobs]
+    if not wanted:
+        return found
+    most = max(rows[index].params.logprobs or 0 for index in wanted)
+    likeliest = logits[wanted].topk(min(most, logits.shape[-1]))
+    values = likeliest.values - total[wanted, None]
+    for index, ids, scores in zip(wanted, likeliest.indices.tolist(), values.tolist(), strict=True):
+        found[index] = tuple(zip(ids, scores, strict=True))[: rows[index].params.logprobs]
+    return found
+
+
+def _permitted(logits: Tensor, rows: Sequence[SamplingRow]) -> Tensor:
+    """The logits (rows, vocab_size) with bias and penalties; minus infinity for the tokens that may not come.
+
+    In place where no logit that can still be chosen changes: the model's own probability of it is asked for later.
+    """
+    added = [
+        (index, token, bias)
+        for index, row in enumerate(rows)
+        if row.added or row.params.logit_bias
+        for token, bias in (*row.added, *row.params.logit_bias)
+        if token < logits.shape[-1]
+    ]
+    counted = [(index, row.params, row.counts) for index, row in enumerate(rows) if row.counts is not None]
+    if added or counted:
+        logits = logits.clone()
+    if added:
+        indices, tokens, biases = zip(*added, strict=True)
+        where = (_tensor(indices, logits), _tensor(tokens, logits))
+        logits.index_put_(
+            where, torch.tensor(biases, dtype=torch.float32, device=logits.device), accumulate=True
+        )
+    if counted:
+        penalise(logits, counted)
+    forbidden = [(index, token) for index, row in enumerate(rows) for token in row.forbidden]
+    if forbidden:
+        logits[tuple(_tensor(forbidden, logits).T)] = -torch.inf
+    for index, row in enumerate(rows):
+        if row.allowed is not None:
+            values = logits[index, row.allowed]
+            logits[index] = -torch.inf
+            logits[index, row.allowed] = values
+    masked = [(index, row.grammar_mask) for index, row in enumerate(rows) if row.grammar_mask is not None]
+    if masked:
+        bits = np.stack([mask for _, mask in masked]).view(np.uint8)
+        allowed = np.unpackbits(bits, axis=-1, bitorder="little")[:, : logits.shape[-1]].astype(bool)
+        indices = [index for index, _ in masked]
+        logits[indices] = logits[indices].masked_fill_(
+            torch.from_numpy(~allowed).to(logits.device), -torch.inf
+        )
+    return logits
+
+
+def _sample(logits: Tensor, rows: Sequence[SamplingRow], likeliest: Tensor) -> Tensor:
+    """A token of each row, drawn.
 
     The inverse of the distribution function, in the order of the vocabulary: one draw a row, and a small change of
     the logits (another batch shape rounds differently) moves the borders between tokens only a little.
+    """
+
+    def of_rows(value: Callable[[SamplingRow], float], dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.tensor([value(row) for row in rows], dtype=dtype, device=logits.device)
+
+    probabilities = torch.softmax(logits / of_rows(lambda row: row.params.temperature)[:, None], -1)
+    if any(row.params.top_k for row in rows):
+        probabilities = among_top_k(
+            probabilities, of_rows(lambda row: row.params.top_k or logits.shape[-1], torch.int64)
+        )
+    probabilities = nucleus(probabilities, of_rows(lambda row: row.params.top_p))
+    if any(row.params.min_p for row in rows):
+        least = of_rows(lambda row: row.params.min_p) * probabilities.amax(-1)
+        probabilities = probabilities.masked_fill(probabilities < least[:, None], 0.0)
+    cumulative = probabilities.double().cumsum(-1)
+    mass = cumulative[:, -1]
+    # Below the mass even where the product is rounded up to it: a token without probability is never drawn.
+    draws = torch.minimum(
+        of_rows(lambda row: row.uniform, torch.float64) * mass, mass.nextafter(torch.zeros_like(mass))
+    )
+    drawn = torch.searchsorted(cumulative, draws[:, None], right=True)[:, 0]
+    # Infinite logits (a temperature or a bias at the end of what float32 holds) have no distribution.
+    return torch.where(mass > 0, drawn, likeliest)
+
+
+def among_top_k(probabilities: Tensor, top_k: Tensor) -> Tensor:
+    """The distribution of the ``top_k`` likeliest tokens, and of those as likely as the last one; rows add up to 1.
 
     Args:
-        logits: (rows, vocabulary) float32.
-        temperature: (rows,); 0 takes the likeliest token.
-        top_p: (rows,) in (0, 1].
-        uniforms: (rows,) float64 in [0, 1).
-
-    Returns:
-        (rows,) int64.
+        probabilities: (rows, vocabulary).
+        top_k: (rows,) int64, from 1; at least the size of the vocabulary for no limit.
     """
-    likeliest = logits.argmax(-1)
-    sampled = temperature > 0
-    if not sampled.any():
-        return likeliest
-    probabilities = torch.softmax(logits / torch.where(sampled, temperature, 1.0)[:, None], -1)
-    probabilities = nucleus(probabilities, torch.where(sampled, top_p, 1.0))
-    cumulative = probabilities.double().cumsum(-1)
-    drawn = torch.searchsorted(cumulative, (uniforms * cumulative[:, -1])[:, None], right=True)[:, 0]
-    return torch.where(sampled, drawn, likeliest)
+    size = probabilities.shape[-1]
+    limited = top_k < size
+    if not limited.any():
+        return probabilities
+    likeliest = probabilities.topk(int(top_k[limited].max())).values
+    last = (top_k.clamp(max=likeliest.shape[-1]) - 1)[:, None]
+    outside = (probabilities < likeliest.gather(-1, last)) & limited[:, None]
+    kept = probabilities.masked_fill(outside, 0.0)
+    return kept / kept.sum(-1, keepdim=True)
 
 
 def nucleus(probabilities: Tensor, top_p: Tensor) -> Tensor:
@@ -44,8 +192,13 @@ def nucleus(probabilities: Tensor, top_p: Tensor) -> Tensor:
     # Tokens below this hold less than 1 - top_p together, so they are outside: the sort can leave them out.
     negligible = (1 - top_p) / probabilities.shape[-1]
     candidates = int((probabilities >= negligible[:, None])[limited].sum(-1).max())
-    likeliest = probabilities.topk(candidates).values
+    likeliest = probabilities.topk(max(candidates, 1)).values
     before = likeliest.cumsum(-1) - likeliest
-    crossing = (before <= top_p[:, None]).sum(-1, keepdim=True) - 1
+    # Nothing is before the first token, except in a row without a distribution (NaN).
+    crossing = ((before <= top_p[:, None]).sum(-1, keepdim=True) - 1).clamp(min=0)
     least = likeliest.gather(-1, crossing)
     return probabilities.masked_fill((probabilities < least) & limited[:, None], 0.0)
+
+
+def _tensor(values: Sequence[int] | Sequence[tuple[int, int]], like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=torch.int64, device=like.device)
