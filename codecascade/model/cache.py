@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -49,8 +51,7 @@ class KeyValueCache:
         # zeros, because what is beyond the end of a row is hidden by a weight of 0, and 0 times nan is nan
         shape = (config.num_key_value_heads, blocks, block_size, config.head_dim)
         keys, values = (
-            [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.num_hidden_layers)]
-            for _ in range(2)
+            [_zeros(shape, dtype, device) for _ in range(config.num_hidden_layers)] for _ in range(2)
         )
         return cls(keys, values, [], [])
 
@@ -103,3 +104,10 @@ class KeyValueCache:
     def advance(self, new: Sequence[int]) -> None:
         """Count ``new`` tokens of each row, which have been stored."""
         self.lengths = [length + more for length, more in zip(self.lengths, new, strict=True)]
+
+
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros that on a CPU take memory only as they are first written to, as fresh pages of the system do."""
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    return torch.from_numpy(np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)).view(dtype).view(shape)

@@ -2,8 +2,8 @@
 
 Shapes: N tokens of several rows, packed without padding; B rows, S keys, G key-value heads, D head_dim.
 
-Two ways lead to a row's keys. Blocks that are neighbours are a slice of the cache. Others are gathered, whole blocks at
-a time, into one tensor of several rows, which on a CPU in bf16 costs nothing beside the products that follow.
+Two ways lead to a row's keys. Blocks that are neighbours are a slice of the cache. Others are gathered, whole blocks
+at a time, into one tensor of several rows, which on a CPU in bf16 costs nothing beside the products that follow.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class _Together:
 
     def of(self, memory: Tensor) -> Tensor:
         """(B, G, S, D)."""
-        heads, _, size, width = memory.shape
+        heads, width = memory.shape[0], memory.shape[-1]
         found = memory.flatten(2).flatten(0, 1).index_select(0, self.blocks)
         return found.view(len(self.hidden), heads, -1, width)
 

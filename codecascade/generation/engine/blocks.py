@@ -132,4 +132,6 @@ class BlockManager:
 def digest(key: BlockKey) -> bytes:
     """Of all tokens up to the end of a block."""
     before, tokens = key
-    return blake2b(before + b"".join(token.to_bytes(8, "little") for token in tokens), digest_size=16).digest()
+    return blake2b(
+        before + b"".join(token.to_bytes(8, "little") for token in tokens), digest_size=16
+    ).digest()
