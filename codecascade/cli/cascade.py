@@ -1,4 +1,4 @@
-"""``run``, ``plan`` and ``convert``: a model is made."""
+"""``run``, ``plan`` and ``convert``: the commands that make a model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def run(
     Ctrl-C stops it at any time. The same command goes on where an earlier run stopped.
     """
     extra = [f"sandbox={sandbox}"] if sandbox else []
-    # from the first moment on: to import PyTorch and to look at the inputs takes seconds
+    # Signals are handled from here on, because importing PyTorch and looking at the inputs takes seconds.
     with stopped_at_once():
         from codecascade.recipe import read_recipe
 
@@ -78,7 +78,8 @@ def plan(
     from codecascade.recipe import read_recipe
 
     settings = read_recipe(recipe, changes or [])
-    from codecascade.plan.plan import make_plan, plan_json, plan_table, this_device_flops
+    from codecascade.plan.plan import make_plan, this_device_flops
+    from codecascade.plan.table import plan_json, plan_table
 
     flops = tflops * 1e12 if tflops else None if as_json else this_device_flops()
     made = make_plan(settings, devices=devices, memory=memory, device_flops=flops, file=recipe)
