@@ -19,8 +19,13 @@ from codecascade.tokens.infilling import rows_for
 from codecascade.tokens.tokenizer import Tokenizer
 
 SHAPE = {
-    **{"hidden_size": 32, "intermediate_size": 80, "num_hidden_layers": 2, "max_position_embeddings": 128},
-    **{"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8},
+    "hidden_size": 32,
+    "intermediate_size": 80,
+    "num_hidden_layers": 2,
+    "max_position_embeddings": 128,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
 }
 
 
