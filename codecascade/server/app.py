@@ -18,6 +18,7 @@ from codecascade.generation.streaming import StreamingGenerator
 from codecascade.server.disconnect import CancelOnDisconnect
 from codecascade.server.errors import ApiError, error_response
 from codecascade.server.logs import RequestLog, note
+from codecascade.server.openapi import describe
 from codecascade.server.protocols.table import PROTOCOLS, protocol_of
 from codecascade.server.security import Guard, Keys, origin_pattern
 from codecascade.server.service import Service
@@ -52,6 +53,7 @@ def create_app(generator: StreamingGenerator, settings: ServerSettings) -> FastA
     app.state.service = service
     for protocol in PROTOCOLS:
         app.include_router(protocol.routes(service), tags=[protocol.name])
+    describe(app)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(RequestValidationError, _wrong_body)
     app.add_exception_handler(HTTPException, _http_error)

@@ -24,8 +24,11 @@ from codecascade.tokens.healing import heal as heal_prompt
 from codecascade.tokens.infilling import marks
 from codecascade.tokens.tokenizer import Tokenizer
 
-_MOST_BIASES = 1024
+_MOST_BIASES, _MOST_BIAS = 1024, 1e4
 _MOST_MESSAGES = 10_000
+_MOST_BITS = 2**31 - 1
+_COLDEST = 1e-5
+"""A temperature below is 0, for logits over it would not be numbers any more."""
 _INLINE = 20_000
 """Characters that are encoded at once; what is longer is encoded in a thread, while other requests go on."""
 
@@ -55,13 +58,16 @@ async def prepared(size: int, make: Callable[[], Prompt]) -> Prompt:
 
 
 def sampling(max_new_tokens: int, **values: Any) -> SamplingParams:
-    """Sampling parameters; a seed of None is drawn.
+    """Sampling parameters; a seed of None is drawn, and a temperature next to 0 is 0.
 
     Raises:
         ApiError: a value is out of range.
     """
     if values.get("seed") is None:
         values["seed"] = secrets.randbits(31)
+    if 0 < values.get("temperature", 0.0) < _COLDEST:
+        values["temperature"] = 0.0
+    values["top_k"] = min(values.get("top_k", 0), _MOST_BITS)
     try:
         return SamplingParams(max_new_tokens, **values)
     except UserError as error:
@@ -104,8 +110,13 @@ def logit_bias(service: Service, biases: Mapping[str, float]) -> tuple[tuple[int
             key.isascii() and key.isdigit() and len(key) < 10 and int(key) < service.tokenizer.vocab_size
         ):
             raise ApiError(400, f"{key[:20]!r} is not the id of a token", "logit_bias")
-        found.append((int(key), bias))
+        found.append((int(key), bounded_bias(bias)))
     return tuple(found)
+
+
+def bounded_bias(bias: float) -> float:
+    """A bias that is as good as the one asked for, and which float32 can add to any logit."""
+    return max(-_MOST_BIAS, min(_MOST_BIAS, bias))
 
 
 def grammar(form: ResponseFormat | None) -> Grammar | None:

@@ -204,6 +204,11 @@ class Answer:
         if self._service.settings.log_prompts:
             tokenizer = self._service.tokenizer
             note(
-                prompt_texts=[tokenizer.decode_continuation(request.ids) for request in self._requests],
+                prompt_texts=[shown_prompt(tokenizer, request) for request in self._requests],
                 completion_texts=[sample.text for sample in self.samples],
             )
+
+
+def shown_prompt(tokenizer: Tokenizer, request: Request) -> str:
+    """A prompt as text, without its special tokens."""
+    return tokenizer.decode(request.ids) + request.required.decode(errors="replace")

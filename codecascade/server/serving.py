@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import math
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import uvicorn
 from fastapi import FastAPI
 
+from codecascade.generation.streaming import StreamingGenerator
 from codecascade.ground.errors import UserError
+from codecascade.server.app import create_app
 from codecascade.server.http import bounded_protocol
 from codecascade.server.service import Service
 from codecascade.server.settings import ServerSettings
@@ -105,8 +109,27 @@ def make_server(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=round(limits.keep_alive_seconds),
-        timeout_graceful_shutdown=round(limits.drain_seconds),
+        timeout_keep_alive=math.ceil(limits.keep_alive_seconds),
+        timeout_graceful_shutdown=math.ceil(limits.drain_seconds),
         backlog=_BACKLOG,
     )
     return _Server(config, app.state.service, ready)
+
+
+def serve(
+    make: Callable[[], Awaitable[StreamingGenerator]],
+    settings: ServerSettings,
+    listener: socket.socket,
+    ready: Callable[[], None],
+) -> None:
+    """Serve a generator until SIGTERM or Ctrl-C; returns when running requests have ended, or their time is over.
+
+    Args:
+        make: makes the generator within the event loop that it serves.
+    """
+
+    async def run() -> None:
+        server = make_server(create_app(await make(), settings), settings, ready)
+        await server.serve(sockets=[listener])
+
+    asyncio.run(run())

@@ -11,7 +11,7 @@ from codecascade.server.compact_json import event
 from codecascade.server.prompts import Prompt
 from codecascade.server.protocols.llama_bodies import Sampled
 from codecascade.server.samples import Sample
-from codecascade.server.service import Answer, Service
+from codecascade.server.service import Answer, Service, shown_prompt
 
 
 class Form:
@@ -64,7 +64,7 @@ class Form:
             "tokens_predicted": usage.completion_tokens,
             "tokens_evaluated": evaluated,
             "generation_settings": _settings(request),
-            "prompt": self._service.tokenizer.decode_continuation(request.ids),
+            "prompt": shown_prompt(self._service.tokenizer, request),
             "has_new_line": "\n" in sample.text,
             "truncated": prompt.truncated,
             **_stop(request, sample),

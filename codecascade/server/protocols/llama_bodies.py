@@ -11,7 +11,7 @@ from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import SamplingParams
 from codecascade.server.body import Body, ChatMessage, Stop, TokenIds
 from codecascade.server.errors import ApiError
-from codecascade.server.prompts import made_grammar, sampling
+from codecascade.server.prompts import bounded_bias, made_grammar, sampling
 from codecascade.server.service import Service
 
 _RULED_OUT = float("-inf")
@@ -27,13 +27,13 @@ class Sampled(Body):
 
     n_predict: int = Field(-1, ge=-2)
     n_cmpl: int = 1
-    temperature: float = 0.8
+    temperature: float = Field(0.8, le=100)
     top_k: int = 40
     top_p: float = Field(0.95, ge=0, le=1)
     min_p: float = Field(0.05, ge=0, le=1)
-    repeat_penalty: float = Field(1.0, gt=0)
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
+    repeat_penalty: float = Field(1.0, gt=0, le=100)
+    presence_penalty: float = Field(0.0, ge=-100, le=100)
+    frequency_penalty: float = Field(0.0, ge=-100, le=100)
     logit_bias: list[list[int | float | bool | str]] | dict[str, float] = Field(default_factory=list)
     seed: int = -1
     stop: Stop = Field(default_factory=list)
@@ -64,7 +64,7 @@ class Extra(Body):
 class InfillBody(Sampled):
     """The body of ``/infill``. ``prompt`` stands between the prefix and the cursor; ``editor_stops`` is ours."""
 
-    temperature: float = 0.0
+    temperature: float = Field(0.0, le=100)
     input_prefix: str = ""
     input_suffix: str = ""
     input_extra: list[Extra] = Field([], max_length=_MOST_SNIPPETS)
@@ -145,9 +145,7 @@ def _biases(service: Service, given: Any) -> tuple[tuple[int, float], ...]:
             token = int(token)
         if type(token) is not int or not 0 <= token < service.tokenizer.vocab_size:
             raise ApiError(400, f"{str(token)[:20]!r} is not the id of a token", "logit_bias")
-        if bias is False:
-            bias = _RULED_OUT
-        if isinstance(bias, bool | str):
+        if bias is True or isinstance(bias, str):
             raise ApiError(400, "a bias must be a number, or false", "logit_bias")
-        found.append((token, float(bias)))
+        found.append((token, _RULED_OUT if bias is False else bounded_bias(bias)))
     return tuple(found)

@@ -13,9 +13,8 @@ def routes(service: Service) -> APIRouter:
     """``/health`` needs no key."""
     router = APIRouter()
 
-    @router.api_route(
-        "/health", methods=["GET", "HEAD"], summary="Whether requests are taken", response_model=None
-    )
+    @router.get("/health", summary="Whether requests are taken", response_model=None)
+    @router.head("/health", include_in_schema=False, response_model=None)
     async def health() -> Response:
         if service.draining:
             raise ApiError(503, "the server is shutting down")

@@ -39,13 +39,13 @@ class Options(Body):
     """Sampling; -1 and -2 tokens are as many as there is room for."""
 
     num_predict: int = Field(-1, ge=-2)
-    temperature: float | None = Field(None, ge=0)
+    temperature: float | None = Field(None, ge=0, le=100)
     top_k: int = Field(40, ge=0)
     top_p: float = Field(0.9, gt=0, le=1)
     min_p: float = Field(0.0, ge=0, le=1)
-    repeat_penalty: float = Field(1.0, gt=0)
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
+    repeat_penalty: float = Field(1.0, gt=0, le=100)
+    presence_penalty: float = Field(0.0, ge=-100, le=100)
+    frequency_penalty: float = Field(0.0, ge=-100, le=100)
     seed: int | None = None
     stop: Stop = Field(default_factory=list)
 

@@ -44,7 +44,7 @@ class ChatBody(Body):
     tool_choice: str | dict[str, Any] = "auto"
     top_k: int = Field(0, ge=-1)
     min_p: float = Field(0.0, ge=0, le=1)
-    repetition_penalty: float = Field(1.0, gt=0)
+    repetition_penalty: float = Field(1.0, gt=0, le=100)
 
 
 def routes(service: Service) -> APIRouter:

@@ -36,4 +36,8 @@ def _model(service: Service, name: str) -> dict[str, Any]:
         "owned_by": "codecascade",
         "root": service.name,
         "max_model_len": service.context_length,
+        # Mistral's clients read these.
+        "type": "base",
+        "max_context_length": service.context_length,
+        "capabilities": {"completion_chat": service.can_chat, "completion_fim": service.can_infill},
     }

@@ -16,7 +16,7 @@ from codecascade.server.compact_json import json_response
 from codecascade.server.errors import ApiError
 from codecascade.server.gaps import Gap, Snippet, gap_prompt
 from codecascade.server.prompts import prepared, sampling
-from codecascade.server.service import Service
+from codecascade.server.service import Service, shown_prompt
 
 _TOKENS, _TEMPERATURE = 256, 0.1
 _MOST_SNIPPETS = 256
@@ -54,7 +54,7 @@ class TabbyFields(Body):
     language: str | None = None
     mode: str = "standard"
     debug_options: DebugOptions = DebugOptions()
-    temperature: float = Field(_TEMPERATURE, ge=0)
+    temperature: float = Field(_TEMPERATURE, ge=0, le=2)
     seed: int | None = None
 
 
@@ -76,7 +76,7 @@ async def complete(service: Service, body: TabbyFields) -> Response:
     if prompt.truncated:
         shown["truncated"] = True
     if body.debug_options.return_prompt:
-        shown["debug_data"] = {"prompt": service.tokenizer.decode_continuation(prompt.request.ids)}
+        shown["debug_data"] = {"prompt": shown_prompt(service.tokenizer, prompt.request)}
     return json_response(shown)
 
 
@@ -84,7 +84,8 @@ def routes(service: Service) -> APIRouter:
     """The addresses that the plug-ins ask beside completions."""
     router = APIRouter()
 
-    @router.api_route("/v1/health", methods=["GET", "POST"], summary="What is served", response_model=None)
+    @router.get("/v1/health", summary="What is served", response_model=None)
+    @router.post("/v1/health", include_in_schema=False, response_model=None)
     async def health() -> Response:
         version = f"v{codecascade.__version__}"
         return json_response(

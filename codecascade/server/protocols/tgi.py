@@ -28,11 +28,11 @@ class Parameters(Body):
 
     max_new_tokens: int | None = Field(None, ge=0)
     do_sample: bool = False
-    temperature: float | None = Field(None, ge=0)
+    temperature: float | None = Field(None, ge=0, le=100)
     top_k: int = Field(0, ge=0)
     top_p: float = Field(1.0, gt=0, le=1)
-    repetition_penalty: float = Field(1.0, gt=0)
-    frequency_penalty: float = 0.0
+    repetition_penalty: float = Field(1.0, gt=0, le=100)
+    frequency_penalty: float = Field(0.0, ge=-100, le=100)
     seed: int | None = None
     stop: list[str] = Field(default_factory=list)
     truncate: int | None = Field(None, ge=1)
