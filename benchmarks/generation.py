@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import AutoModelForCausalLM
 
-from codecascade.generation.engine.engine import LocalGenerator, load_generator
+from codecascade.generation.engine.generator import LocalGenerator, load_generator
 from codecascade.generation.requests import Request, SamplingParams
 from codecascade.ground.errors import UserError
 from codecascade.model.folder import save_folder

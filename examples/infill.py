@@ -8,7 +8,7 @@ The text before and after MARK (by default <FILL>) is shown to the model; the fi
 import sys
 from pathlib import Path
 
-from codecascade.generation.engine.engine import load_generator
+from codecascade.generation.engine.generator import load_generator
 from codecascade.generation.requests import SamplingParams, infilling_request
 
 model, file, *mark = sys.argv[1:]

@@ -14,7 +14,7 @@ from codecascade.evaluation.data import locate
 from codecascade.evaluation.running.envelope import write_envelope
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.running.runner import Inputs, evaluate
-from codecascade.generation.engine.engine import LocalGenerator, load_generator
+from codecascade.generation.engine.generator import LocalGenerator, load_generator
 from codecascade.generation.loading import quantisation
 from codecascade.generation.local_backend import LocalBackend
 from codecascade.generation.requests import Completion, Request

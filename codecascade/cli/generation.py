@@ -18,7 +18,7 @@ from codecascade.ground.json_lines import read_jsonl, write_jsonl
 from codecascade.ground.reading import read_text
 
 if TYPE_CHECKING:
-    from codecascade.generation.engine.engine import LocalGenerator
+    from codecascade.generation.engine.generator import LocalGenerator
     from codecascade.generation.requests import Request
     from codecascade.tokens.tokenizer import Tokenizer
 
@@ -244,7 +244,7 @@ def chat(
 
 
 def _load(model: str) -> LocalGenerator:
-    from codecascade.generation.engine.engine import load_generator
+    from codecascade.generation.engine.generator import load_generator
 
     with loading(model):
         return load_generator(model)

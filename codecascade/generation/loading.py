@@ -6,7 +6,7 @@ from pathlib import Path
 
 import huggingface_hub
 
-from codecascade.generation.engine.engine import load_generator
+from codecascade.generation.engine.generator import load_generator
 from codecascade.generation.local_backend import LocalBackend
 from codecascade.ground.choices import Precision
 from codecascade.ground.files import digest_of

@@ -1,4 +1,4 @@
-"""Attention in the shapes that training and generation meet: whole rows, packed documents, tokens after a cache.
+"""Attention in the shapes that training and generation meet: whole rows, packed documents, the last tokens of a row.
 
 Shapes: B rows, T queries, S keys, G key-value heads, D head_dim; N tokens of several rows, packed without padding.
 Grouped-query attention: each key-value head serves ``heads / G`` query heads in a row.
@@ -14,8 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
-
-from codecascade.model.cache import KeyValueCache
 
 _BLOCK = 64  # queries at a time: their scores stay in a core's own cache
 
@@ -71,102 +69,6 @@ def attend_last(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     if length < total:
         mask = torch.ones(length, total, dtype=torch.bool, device=queries.device).tril(total - length)
     return attend(queries[None], keys[None], values[None], mask)[0]
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Neighbouring rows of like length, one token each."""
-
-    tokens: slice  # of the pass
-    rows: slice  # of the cache
-    columns: int  # of the longest
-    hidden: Tensor | None  # (rows, columns) bool: what is beyond the end of a row; None if nothing is
-
-
-class AttentionMetadata:
-    """The tokens of one pass, as what comes next in the rows of a cache: worked out once, used by each layer."""
-
-    def __init__(self, cache: KeyValueCache, documents: Documents) -> None:
-        self.cache, self.documents = cache, documents
-        cache.check(documents.lengths)
-        self._pieces = [
-            (row, past, past + new)
-            for row, (past, new) in enumerate(zip(cache.lengths, documents.lengths, strict=True))
-            if new
-        ]
-        device = cache.keys[0].device
-        spans = [torch.arange(past, end) for _, past, end in self._pieces]
-        self.columns = torch.cat(spans).to(device)  # (N,) of each token, its position too
-        self._single = max(documents.lengths) == 1
-        if self._single:
-            self._rows = torch.tensor([row for row, _, _ in self._pieces], device=device)
-            self._groups = list(self._grouped(device))
-
-    def _grouped(self, device: torch.device) -> Iterator[_Group]:
-        """Rows whose common width wastes little more than another call of a kernel costs."""
-        first = 0
-        while first < len(self._pieces):
-            row, _, longest = self._pieces[first]
-            last, total = first, longest
-            while last + 1 < len(self._pieces):
-                following, _, length = self._pieces[last + 1]
-                count, wider = last + 2 - first, max(longest, length)
-                enough = count * wider - total - length > 512 + 0.1 * (total + length)
-                if following != row + count - 1 or (enough and device.type == "cpu"):
-                    break
-                last, longest, total = last + 1, wider, total + length
-            count = last + 1 - first
-            ends = torch.tensor([end for _, _, end in self._pieces[first : last + 1]], device=device)
-            hidden = (
-                torch.arange(longest, device=device) >= ends[:, None] if total < count * longest else None
-            )
-            yield _Group(slice(first, last + 1), slice(row, row + count), longest, hidden)
-            first = last + 1
-
-    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Add (N, G, D) keys and values to the cache; attention of (N, heads, D) queries on their rows of it."""
-        kept, held = self.cache.keys[layer], self.cache.values[layer]
-        if self._single:
-            kept[self._rows, :, self.columns] = keys
-            held[self._rows, :, self.columns] = values
-            return torch.cat(
-                [
-                    attend_once(
-                        queries[group.tokens],
-                        kept[group.rows, :, : group.columns],
-                        held[group.rows, :, : group.columns],
-                        group.hidden,
-                    )
-                    for group in self._groups
-                ]
-            )
-        attended = []
-        lengths = [end - past for _, past, end in self._pieces]
-        split = (torch.split(tensor.transpose(0, 1), lengths, 1) for tensor in (queries, keys, values))
-        for (row, past, end), query, key, value in zip(self._pieces, *split, strict=True):
-            kept[row, :, past:end] = key
-            held[row, :, past:end] = value
-            attended.append(attend_last(query, kept[row, :, :end], held[row, :, :end]).transpose(0, 1))
-        return torch.cat(attended)
-
-    def finish(self) -> None:
-        """The cache holds the tokens of this pass, in every layer."""
-        self.cache.advance(self.documents.lengths)
-
-
-def attend_once(queries: Tensor, keys: Tensor, values: Tensor, hidden: Tensor | None) -> Tensor:
-    """One (B, heads, D) query of each row on (B, G, S, D) keys and values; not where ``hidden`` (B, S)."""
-    # a group's heads become the rows of one product
-    grouped = queries.view(*keys.shape[:2], -1, keys.shape[-1])
-    if not cpu_bf16(queries):
-        mask = None if hidden is None else ~hidden[:, None, None]
-        return F.scaled_dot_product_attention(grouped, keys, values, mask).view_as(queries)
-    # keys on the left: a bf16 product whose left side is thin takes three times as long
-    scaled = grouped * queries.shape[-1] ** -0.5
-    scores = torch.matmul(keys, scaled.transpose(-1, -2)).transpose(-1, -2)
-    if hidden is not None:
-        scores = scores.masked_fill(hidden[:, None, None], -torch.inf)
-    return torch.matmul(scores.softmax(-1), values).view_as(queries)
 
 
 class _Blocks(Function):

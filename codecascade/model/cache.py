@@ -1,76 +1,113 @@
-"""The keys and values of tokens that were already seen."""
+"""The keys and values of tokens that were already seen, in blocks."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from codecascade.model.config import LlamaConfig
 
+BLOCK_SIZE = 16
+"""Tokens of a block."""
+
 
 class KeyValueCache:
-    """Keys (rotated) and values of the rows of a batch, of every layer, in memory for ``capacity`` tokens a row.
+    """Keys (rotated) and values of every layer, in blocks of tokens that rows are made of (Kwon et al. 2023).
 
-    Rows begin at column 0 and have lengths of their own: there is no padding to hide.
+    A row is a list of blocks. Rows may share blocks, have lengths of their own and grow block by block, so nothing
+    is padded and nothing is copied to be shared. The heads come first in memory: the keys of a row whose blocks are
+    neighbours are a slice of it, and those of other rows can be gathered block by block.
 
     Attributes:
-        keys, values: a tensor (B, num_key_value_heads, capacity, head_dim) for each layer.
+        keys, values: a tensor (num_key_value_heads, blocks, block_size, head_dim) for each layer.
+        tables: the blocks of each row, in the order of its tokens.
         lengths: tokens of each row.
     """
 
-    def __init__(self, keys: list[Tensor], values: list[Tensor], lengths: Sequence[int]) -> None:
-        self.keys, self.values, self.lengths = keys, values, list(lengths)
+    def __init__(
+        self,
+        keys: Sequence[Tensor],
+        values: Sequence[Tensor],
+        tables: Sequence[Sequence[int]],
+        lengths: Sequence[int],
+    ) -> None:
+        self.keys, self.values, self.tables, self.lengths = keys, values, tables, list(lengths)
+
+    @classmethod
+    def allocate_blocks(
+        cls,
+        config: LlamaConfig,
+        blocks: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        block_size: int = BLOCK_SIZE,
+    ) -> KeyValueCache:
+        """The memory of ``blocks`` blocks, and no rows yet; see :meth:`rows`."""
+        # zeros, because what is beyond the end of a row is hidden by a weight of 0, and 0 times nan is nan
+        shape = (config.num_key_value_heads, blocks, block_size, config.head_dim)
+        keys, values = (
+            [_zeros(shape, dtype, device) for _ in range(config.num_hidden_layers)] for _ in range(2)
+        )
+        return cls(keys, values, [], [])
 
     @classmethod
     def allocate(
         cls, config: LlamaConfig, batch: int, capacity: int, dtype: torch.dtype, device: torch.device
     ) -> KeyValueCache:
-        """An empty cache for ``batch`` rows of up to ``capacity`` tokens."""
-        # zeros, because what is beyond the end of a row is hidden by a weight of 0, and 0 times nan is nan
-        shape = (batch, config.num_key_value_heads, capacity, config.head_dim)
-        keys, values = (
-            [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.num_hidden_layers)]
-            for _ in range(2)
-        )
-        return cls(keys, values, [0] * batch)
+        """An empty cache for ``batch`` rows of up to ``capacity`` tokens, none of which share anything."""
+        size = min(BLOCK_SIZE, capacity)
+        each = -(-capacity // size)
+        cache = cls.allocate_blocks(config, batch * each, dtype, device, block_size=size)
+        return cache.rows([range(row * each, (row + 1) * each) for row in range(batch)], [0] * batch)
 
     @property
-    def capacity(self) -> int:
-        """Tokens of a row that there is memory for."""
+    def block_size(self) -> int:
+        """Tokens of a block."""
         return self.keys[0].shape[2]
 
+    def rows(self, tables: Sequence[Sequence[int]], lengths: Sequence[int]) -> KeyValueCache:
+        """A cache of other rows in the same memory."""
+        return KeyValueCache(self.keys, self.values, tables, lengths)
+
+    def copy_blocks(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+        """What the blocks ``sources`` hold, into ``targets``."""
+        if not sources:
+            return
+        device = self.keys[0].device
+        index, to = (torch.tensor(list(blocks), device=device) for blocks in (sources, targets))
+        for memory in (*self.keys, *self.values):
+            memory[:, to] = memory[:, index]
+
+    def clear_blocks(self, blocks: Sequence[int]) -> None:
+        """Zeros into ``blocks``, which hold what is no number."""
+        index = torch.tensor(list(blocks), device=self.keys[0].device)
+        for memory in (*self.keys, *self.values):
+            memory[:, index] = 0
+
     def check(self, new: Sequence[int]) -> None:
-        """Whether ``new`` tokens fit into the rows.
+        """Whether ``new`` tokens fit into the blocks of the rows.
 
         Raises:
             ValueError: they do not, or are not as many as there are rows.
         """
         if len(new) != len(self.lengths):
             raise ValueError(f"{len(new)} documents for the {len(self.lengths)} rows of a cache")
-        longest = max(length + more for length, more in zip(self.lengths, new, strict=True))
-        if longest > self.capacity:
-            raise ValueError(f"{longest} tokens do not fit into the {self.capacity} columns of a cache")
+        for table, length, more in zip(self.tables, self.lengths, new, strict=True):
+            if length + more > len(table) * self.block_size:
+                raise ValueError(f"{length + more} tokens do not fit into the {len(table)} blocks of a row")
 
     def advance(self, new: Sequence[int]) -> None:
         """Count ``new`` tokens of each row, which have been stored."""
         self.lengths = [length + more for length, more in zip(self.lengths, new, strict=True)]
 
-    def retract(self, rows: Sequence[int]) -> None:
-        """Forget the last token of these rows."""
-        for row in rows:
-            self.lengths[row] -= 1
 
-    def expand(self, rows: Sequence[int]) -> KeyValueCache:
-        """A cache whose row i is a copy of this one's row ``rows[i]``: rows repeated, reordered or left out."""
-        index = torch.as_tensor(rows, device=self.keys[0].device)
-        lengths = [self.lengths[row] for row in rows]
-        filled = max(lengths)
-
-        def pick(source: Tensor) -> Tensor:
-            target = source.new_zeros((len(index), *source.shape[1:]))
-            target[:, :, :filled] = source[index, :, :filled]
-            return target
-
-        return KeyValueCache(list(map(pick, self.keys)), list(map(pick, self.values)), lengths)
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros that on a CPU take memory only as they are first written to, as fresh pages of the system do."""
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    return torch.from_numpy(np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)).view(dtype).view(shape)

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from codecascade.model.attention import AttentionMetadata, Documents, attend, attend_within, cpu_bf16
+from codecascade.model.attention import Documents, attend, attend_within, cpu_bf16
 from codecascade.model.cache import KeyValueCache
 from codecascade.model.config import LlamaConfig
+from codecascade.model.paged_attention import AttentionMetadata
 from codecascade.model.rope import rotate, rotation
 
 
@@ -73,7 +74,7 @@ class Llama(nn.Module):
                 raise ValueError("a mask can't go together with a cache, whose rows have no padding to hide")
             new = AttentionMetadata(cache, mask or Documents((tokens.shape[1],) * tokens.shape[0]))
             if positions is None:
-                positions = new.columns.view_as(tokens)
+                positions = new.positions.view_as(tokens)
         if positions is None:
             positions = torch.arange(tokens.shape[1], device=tokens.device)
         x = self.model.embed_tokens(tokens)

@@ -14,7 +14,7 @@ import pytest
 
 from codecascade import cli
 from codecascade.cli import generation
-from codecascade.generation.engine.engine import LocalGenerator
+from codecascade.generation.engine.generator import LocalGenerator
 from codecascade.ground.errors import RunFailed, Stopped, UserError
 
 

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from codecascade.generation.backend import TextPrompt, TextRequest
-from codecascade.generation.engine.engine import LocalGenerator
+from codecascade.generation.engine.generator import LocalGenerator
 from codecascade.generation.local_backend import encode_request
 from codecascade.generation.requests import (
     Request,

@@ -8,16 +8,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from codecascade.generation.engine.engine import LocalGenerator
+from codecascade.generation.engine.generator import LocalGenerator
 from codecascade.generation.requests import (
     Completion,
     Request,
     start_id,
 )
-from codecascade.model.attention import AttentionMetadata, Documents
+from codecascade.model.attention import Documents
 from codecascade.model.cache import KeyValueCache
 from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
+from codecascade.model.paged_attention import AttentionMetadata
 from codecascade.model.presets import build, initialise
 from codecascade.tokens.infilling import rows_for
 from codecascade.tokens.tokenizer import Tokenizer
@@ -77,7 +78,7 @@ def by_request(completions: Sequence[Completion]) -> dict[tuple[int, int], Compl
 
 
 class Parrot(torch.nn.Module):
-    """A model that knows one text by heart, by the place of each token; then it writes the pad token."""
+    """A model that knows one text by heart, by the position of each token; then it writes the pad token."""
 
     def __init__(self, like: Llama, known: Sequence[int], after: int) -> None:
         super().__init__()
@@ -90,11 +91,11 @@ class Parrot(torch.nn.Module):
         self.passes.append(sum(mask.lengths))
         assert tokens.shape == (1, sum(mask.lengths))
         new.finish()
-        return new.columns[None, :, None].float().expand(-1, -1, self.config.hidden_size)
+        return new.positions[None, :, None].float().expand(-1, -1, self.config.hidden_size)
 
     def logits(self, hidden: Tensor) -> Tensor:
         following = [*self.known[1:], *[self.after] * 300]
-        tokens = torch.tensor([following[place] for place in hidden[..., 0].long().flatten().tolist()])
+        tokens = torch.tensor([following[index] for index in hidden[..., 0].long().flatten().tolist()])
         return torch.nn.functional.one_hot(tokens.view(hidden.shape[:-1]), self.config.vocab_size).float()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from codecascade.generation.engine.engine import LocalGenerator
+from codecascade.generation.engine.generator import LocalGenerator
 from codecascade.generation.requests import SamplingParams, chat_request, completion_request
 from codecascade.ground.errors import UserError
 from codecascade.model.sources import load, resolve

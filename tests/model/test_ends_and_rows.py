@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from codecascade.generation.engine.engine import LocalGenerator
+from codecascade.generation.engine.generator import LocalGenerator
 from codecascade.generation.requests import Request, SamplingParams, completion_request, infilling_request
 from codecascade.ground.errors import UserError
 from codecascade.model.convert import convert

@@ -10,10 +10,11 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from codecascade.model.attention import Documents, attend_last, attend_once, attend_within
+from codecascade.model.attention import Documents, attend_last, attend_within
 from codecascade.model.cache import KeyValueCache
 from codecascade.model.config import RopeScaling
 from codecascade.model.llama import Llama, document_mask
+from codecascade.model.paged_attention import attend_once
 from codecascade.model.presets import build, initialise
 
 MakeModel = Callable[..., Llama]
@@ -191,19 +192,31 @@ def test_the_cpus_bf16_gradients_are_those_of_attention() -> None:
         assert (found.float() - exact).norm() / exact.norm() < 0.02
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @torch.no_grad()
-def test_cache_rows_can_be_repeated_reordered_and_cut(make_model: MakeModel) -> None:
-    model = make_model()
-    tokens = random_tokens(model, 3, 12)
-    cache = empty_cache(model, 3)
-    model(tokens[:, :10], cache=cache)
-    picked = cache.expand([2, 0, 0, 2])
-    assert (picked.lengths, picked.capacity, cache.lengths) == ([10] * 4, cache.capacity, [10] * 3)
-    rows = tokens[[2, 0, 0, 2]]
-    torch.testing.assert_close(model(rows[:, 10:], cache=picked), model(rows)[:, 10:], atol=1e-4, rtol=1e-4)
-    cache.retract([0, 1, 2])
-    assert cache.lengths == [9] * 3
-    torch.testing.assert_close(model(tokens[:, 9:], cache=cache), model(tokens)[:, 9:], atol=1e-4, rtol=1e-4)
+def test_rows_share_blocks_and_need_no_neighbours(make_model: MakeModel, dtype: torch.dtype) -> None:
+    """Rows repeated, reordered and cut, on blocks in any order, some of them filled in the very same pass."""
+    model = make_model().to(dtype)
+    accuracy = {"atol": 1e-4, "rtol": 1e-4} if dtype == torch.float32 else {"atol": 0.1, "rtol": 0.1}
+    tokens = random_tokens(model, 2, 23)
+    cache = KeyValueCache.allocate_blocks(model.config, 12, dtype, tokens.device, block_size=4)
+    tables = [[7, 2, 11, 0, 5, 1], [7, 2, 11, 9, 3, 4]]
+    same = torch.cat((tokens[0, :12], tokens[1, 12:]))
+    cache = cache.rows(tables, [0, 12])
+    packed = torch.cat((tokens[0, :20], same[12:20]))[None]
+    found = model(packed, cache=cache, mask=Documents((20, 8)))[0]
+    alone = [model(row[None])[0] for row in (tokens[0], same)]
+    torch.testing.assert_close(found[:20], alone[0][:20], **accuracy)
+    torch.testing.assert_close(found[20:], alone[1][12:20], **accuracy)
+    picked = cache.rows([tables[1], tables[0]], [20, 19])
+    found = model(torch.stack((same[20], tokens[0, 19]))[None], cache=picked, mask=Documents((1, 1)))[0]
+    torch.testing.assert_close(found, torch.stack((alone[1][20], alone[0][19])), **accuracy)
+    copied = picked.rows([[*tables[1][:5], 8]], [22])
+    model(same[21][None, None], cache=picked.rows([tables[1]], [21]), mask=Documents((1,)))
+    copied.copy_blocks([4], [8])
+    copied.clear_blocks([4])
+    found = model(same[22][None, None], cache=copied, mask=Documents((1,)))[0]
+    torch.testing.assert_close(found, alone[1][22:], **accuracy)
 
 
 def test_cache_refuses_what_does_not_fit(make_model: MakeModel) -> None:

@@ -1,75 +1,66 @@
-"""The local engine: static batches of prompts of like length, on one device.
+"""Continuous batching: requests come and go between the passes of a model, which all that run share.
 
-Prompts are packed for the prefill and rows of the cache have lengths of their own, so nothing is ever padded. The
-samples of a prompt share its prefill. Rows that ended cost nothing, and are dropped from the cache.
+One :meth:`Engine.step` packs the next tokens of many sequences into one forward pass, chunks of prompts beside single
+tokens of texts, and chooses what follows. There are no threads here: :mod:`~codecascade.generation.engine.service`
+serves coroutines, :mod:`~codecascade.generation.engine.generator` lists of requests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import chain
+import time
+from collections.abc import Iterator
+from collections.abc import Sequence as SequenceOf
+from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from codecascade.generation.engine.detokenizer import TextBuilder
-from codecascade.generation.engine.packed import can_pack, pack_weights
-from codecascade.generation.engine.sampler import SamplingRow, choose
-from codecascade.generation.engine.token_counts import TokenCounts
-from codecascade.generation.requests import Completion, FinishReason, Request
-from codecascade.ground.choices import Precision
+from codecascade.generation.engine.blocks import BlockManager
+from codecascade.generation.engine.drafts import Drafter
+from codecascade.generation.engine.model_runner import ModelRunner
+from codecascade.generation.engine.scheduler import Scheduled, Scheduler
+from codecascade.generation.engine.selection import Chosen, select
+from codecascade.generation.engine.sequence import RequestState, Sequence
+from codecascade.generation.requests import Completion, Request
+from codecascade.generation.streaming import Delta, Load
 from codecascade.ground.errors import UserError
-from codecascade.ground.seeds import uniform
-from codecascade.model.attention import Documents
-from codecascade.model.cache import KeyValueCache
+from codecascade.model.cache import BLOCK_SIZE
 from codecascade.model.llama import Llama
-from codecascade.model.precision import choose_precision
-from codecascade.model.sources import load
-from codecascade.tokens.healing import HealingConstraint
 from codecascade.tokens.tokenizer import Tokenizer
 
-_LOGIT_ROWS = 64  # positions whose logits exist at a time when texts are scored: few stay in the CPU's caches
-_CACHE_BYTES, _LEAST_PLACES = 2**30, 16_384
-# Tokens of a chunk of a long text times those before it: bounds the attention's memory.
-_SCORED_PAIRS = 1 << 23
-_COMPACT_AT = 0.75  # the share of living rows at which the cache is copied without the dead ones
+_CACHE_BYTES, _LEAST_TOKENS = 2**30, 16_384
 
 
-def load_generator(
-    name: str,
-    *,
-    device: str | None = None,
-    precision: Precision = "auto",
-    batch_tokens: int | None = None,
-) -> LocalGenerator:
-    """A generator for a folder, a GGUF file, a hub name or a preset.
+@dataclass(frozen=True)
+class Output:
+    """What a step gave to one sample.
 
-    Args:
-        device: ``cpu`` or ``cuda``; None takes CUDA where it is there.
-        precision: of weights and cache; ``auto`` takes bf16 where the hardware has instructions for it, else fp32.
-
-    Raises:
-        UserError: there is no such model, or it can't be used.
+    Attributes:
+        request: the id that :meth:`Engine.add_request` gave.
+        completion: the whole sample, with its last delta.
+        error: why the pass failed that the sample was in; it is its last output.
     """
-    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    loaded = load(name, dtype=choose_precision(target, precision).dtype, device=target)
-    if can_pack(target, loaded.model.head_weight.dtype):
-        pack_weights(loaded.model)
-    return LocalGenerator(loaded.model, loaded.tokenizer, batch_tokens=batch_tokens)
+
+    request: int
+    delta: Delta
+    completion: Completion | None = None
+    error: Exception | None = None
 
 
-class LocalGenerator:
-    """Generates with a model in memory, in the model's own dtype and on its device.
+class Engine:
+    """Completes requests with a model in memory, many at a time.
 
-    Results depend on the batch only as far as rounding does: a kernel for another number of rows may round
+    Results depend on what else runs only as far as rounding does: a kernel for another number of rows may round
     differently, which can turn a near tie (seldom in fp32, now and then in bf16).
 
     Args:
-        batch_tokens: places in the cache of a batch, rows times prompt and completion: bounds the memory, whatever
-            is asked for. One prompt with more samples than fit is prefilled once and sampled in several waves.
-            None: 1 GiB, but at least 16,384 places.
-        prefill_tokens: tokens in one forward pass; longer prompts are prefilled in chunks.
+        cache_tokens: tokens that the cache has memory for, of all sequences together. None: 1 GiB, but at least
+            16,384 tokens and what one request of the whole context needs.
+        chunk_tokens: most tokens of a pass; longer prompts are read in chunks. A cancel acts after one pass.
+        max_running: most sequences that run at a time.
+        max_waiting: most requests that wait; None for any number.
+        context: most tokens of prompt and completion together; None: the model's own ``max_position_embeddings``.
+        speculate: guess the next tokens from what the text repeats, where that is faster. The text stays the same.
     """
 
     def __init__(
@@ -77,329 +68,223 @@ class LocalGenerator:
         model: Llama,
         tokenizer: Tokenizer,
         *,
-        batch_tokens: int | None = None,
-        prefill_tokens: int = 2_048,
+        cache_tokens: int | None = None,
+        chunk_tokens: int = 2_048,
+        max_running: int = 256,
+        max_waiting: int | None = None,
+        context: int | None = None,
+        speculate: bool = False,
     ) -> None:
-        self.model = model.eval()
-        self.tokenizer = tokenizer
-        self.prefill_tokens = prefill_tokens
-        weight = next(model.parameters())
-        self._device, self._dtype = weight.device, weight.dtype
-        config = model.config
-        of_token = (
-            2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * weight.itemsize
+        self.model, self.tokenizer = model.eval(), tokenizer
+        self.context_length = context or model.config.max_position_embeddings
+        self._drafter = Drafter() if speculate else None
+        self._states: dict[int, RequestState] = {}
+        self._next = 0
+        self._load = Load()
+        self._in_pass: list[Sequence] = []
+        self._runner = ModelRunner(model, max(1, (cache_tokens or self._default_tokens()) // BLOCK_SIZE))
+        self._blocks = BlockManager(self._runner.cache.keys[0].shape[1], BLOCK_SIZE)
+        self._scheduler = Scheduler(
+            self._blocks,
+            tokenizer,
+            chunk_tokens=chunk_tokens,
+            max_running=max_running,
+            max_waiting=max_waiting,
         )
-        self.batch_tokens = batch_tokens or max(_LEAST_PLACES, _CACHE_BYTES // of_token)
 
     @property
-    def context_length(self) -> int:
-        """Most tokens of prompt and completion together."""
-        return self.model.config.max_position_embeddings
+    def cache_tokens(self) -> int:
+        """Tokens that there is memory for."""
+        return self._blocks.count * BLOCK_SIZE
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Completions as they end; see :class:`~codecascade.generation.requests.Generator`."""
-        waiting: list[tuple[int, Request]] = []
-        for index, request in enumerate(requests):
-            if request.beyond_context or len(request.ids) < self.context_length:
-                waiting.append((index, request))
-            else:
-                yield from (Completion(index, sample, "", (), "context") for sample in request.sample_numbers)
-        waiting.sort(key=lambda item: -len(item[1].ids))  # the largest first: what does not fit fails at once
-        for batch in self._batches(waiting):
-            for row, _ in self._decode(batch):
-                if row.finish_reason is not None:
-                    yield row.completion()
+    @property
+    def has_work(self) -> bool:
+        return self._scheduler.has_work
 
-    def stream(self, request: Request) -> Iterator[str]:
-        """The text of one completion in pieces, each as soon as it is certain.
+    def load(self) -> Load:
+        """How busy the engine is."""
+        scheduler = self._scheduler
+        return replace(
+            self._load,
+            running=len(scheduler.running),
+            waiting=scheduler.queued,
+            cache_used=self._blocks.used / self._blocks.count,
+        )
+
+    def reserve(self, tokens: int) -> None:
+        """Have memory for one sequence of so many tokens, whatever the cache was given at first.
+
+        What runs is computed again, for the memory is another.
+        """
+        # one block more, for the copy of a prompt's last block that each of its samples takes
+        blocks = self._blocks_for(tokens) + 1
+        if blocks <= self._blocks.count:
+            return
+        self._scheduler.preempt_all()
+        self._runner = ModelRunner(self.model, blocks)
+        self._blocks = self._scheduler.blocks = BlockManager(blocks, BLOCK_SIZE)
+
+    def room(self, request: Request) -> int:
+        """Tokens of a completion at most: those that only give required bytes again come on top.
 
         Raises:
             UserError: the prompt leaves no room in the context.
         """
-        if len(request.ids) >= self.context_length:
+        left = self.context_length - len(request.ids)
+        if left <= 0 and not request.beyond_context:
             raise UserError(
                 f"the prompt has {len(request.ids):,} tokens, the model's context {self.context_length:,}; shorten it"
             )
-        if request.samples != 1:
-            raise ValueError("one sample can be streamed")
-        for _, piece in self._decode([(0, request)]):
-            if piece:
-                yield piece
+        most = request.sampling.max_new_tokens
+        if most > 0:
+            most += len(request.required)
+        return most if request.beyond_context else min(most, left)
 
-    def log_probabilities(self, sequences: Sequence[Sequence[int]]) -> Iterator[tuple[int, list[float]]]:
-        """See :class:`~codecascade.generation.requests.Scorer`."""
-        places: list[int] = []
-        tokens = 0
-        for place, sequence in enumerate(sequences):
-            if len(sequence) > self.prefill_tokens:
-                yield place, self._score_long(sequence)
-                continue
-            if places and tokens + len(sequence) > self.prefill_tokens:
-                yield from zip(places, self._score([sequences[place] for place in places]), strict=True)
-                places, tokens = [], 0
-            places.append(place)
-            tokens += len(sequence)
-        if places:
-            yield from zip(places, self._score([sequences[place] for place in places]), strict=True)
+    def add_request(self, request: Request) -> int:
+        """Let a request wait for its turn; returns its id.
 
-    # ---------------------------------------------------------------- batches
-
-    def _room(self, request: Request) -> int:
-        """Tokens that may be generated: those that only give required bytes again come on top."""
-        most = request.sampling.max_new_tokens + len(request.required)
-        return most if request.beyond_context else min(most, self.context_length - len(request.ids))
-
-    def _batches(self, waiting: Sequence[tuple[int, Request]]) -> Iterator[list[tuple[int, Request]]]:
-        batch: list[tuple[int, Request]] = []
-        rows = 0
-        for index, request in waiting:
-            rows += request.samples
-            if batch and rows * self._capacity([*batch, (index, request)]) > self.batch_tokens:
-                yield batch
-                batch, rows = [], request.samples
-            batch.append((index, request))
-        if batch:
-            yield batch
-
-    def _capacity(self, batch: Sequence[tuple[int, Request]]) -> int:
-        """Columns for the longest prompt and, beside each other after it, the longest completion."""
-        return max(len(request.ids) for _, request in batch) + max(
-            self._room(request) for _, request in batch
-        )
-
-    def _decode(self, batch: Sequence[tuple[int, Request]]) -> Iterator[tuple[_Row, str]]:
-        """Each row after each of its tokens, with the text that became certain."""
-        rows: list[_Row] = []
-        prompts: list[int] = []
-        for place, (index, request) in enumerate(batch):
-            for sample in request.sample_numbers:
-                rows.append(_Row(self.tokenizer, index, sample, request, self._room(request)))
-                prompts.append(place)
-        capacity = self._capacity(batch)
-        cache, logits = self._prefill([request.ids for _, request in batch], capacity)
-        wave = max(1, self.batch_tokens // capacity)
-        if len(rows) == len(batch) <= wave:  # nothing is shared
-            yield from self._decode_wave(rows, cache, logits)
-            return
-        for start in range(0, len(rows), wave):
-            of = prompts[start : start + wave]
-            yield from self._decode_wave(rows[start : start + wave], cache.expand(of), logits[of])
-
-    def _decode_wave(
-        self, rows: list[_Row], cache: KeyValueCache, logits: Tensor
-    ) -> Iterator[tuple[_Row, str]]:
-        places = list(range(len(rows)))  # in the cache, of the rows that go on
-        while True:
-            endings = self._endings(rows, logits, places, cache)
-            tokens, log_probabilities = self._choose(rows, logits, endings)
-            for row, token, value in zip(rows, tokens.tolist(), log_probabilities.tolist(), strict=True):
-                yield row, row.push(token, value)
-            living = [number for number, row in enumerate(rows) if row.finish_reason is None]
-            if not living:
-                return
-            rows, tokens = [rows[number] for number in living], tokens[living]
-            places = [places[number] for number in living]
-            if len(places) <= _COMPACT_AT * len(cache.lengths):
-                cache, places = cache.expand(places), list(range(len(places)))
-            logits = self._step(tokens, places, cache)
-
-    # ---------------------------------------------------------------- the model
-
-    @torch.inference_mode()
-    def _prefill(self, prompts: Sequence[Sequence[int]], capacity: int) -> tuple[KeyValueCache, Tensor]:
-        """The cache of all prompts and the logits (prompts, vocabulary) after the last token of each."""
-        cache = KeyValueCache.allocate(self.model.config, len(prompts), capacity, self._dtype, self._device)
-        ends = torch.empty(
-            len(prompts), self.model.config.hidden_size, dtype=self._dtype, device=self._device
-        )
-        for lengths in _passes([len(prompt) for prompt in prompts], self.prefill_tokens):
-            parts = [
-                prompt[done : done + new]
-                for prompt, done, new in zip(prompts, cache.lengths, lengths, strict=True)
-            ]
-            hidden = self.model(self._packed(parts), cache=cache, mask=Documents(tuple(lengths)))[0]
-            last = torch.tensor(lengths, device=self._device).cumsum(0) - 1
-            there = [
-                row for row, new in enumerate(lengths) if new
-            ]  # a prompt that goes on is filled in again
-            ends[there] = hidden[last[there]]
-        return cache, self.model.logits(ends)
-
-    @torch.inference_mode()
-    def _step(self, tokens: Tensor, places: Sequence[int], cache: KeyValueCache) -> Tensor:
-        """The logits (rows, vocabulary) after one more token of each row, which are at ``places`` in the cache."""
-        new = [0] * len(cache.lengths)
-        for place in places:
-            new[place] = 1
-        return self.model.logits(self.model(tokens[None], cache=cache, mask=Documents(tuple(new)))[0])
-
-    def _packed(self, sequences: Sequence[Sequence[int]]) -> Tensor:
-        return torch.tensor([[*chain.from_iterable(sequences)]], dtype=torch.int64, device=self._device)
-
-    @torch.inference_mode()
-    def _endings(
-        self, rows: Sequence[_Row], logits: Tensor, places: Sequence[int], cache: KeyValueCache
-    ) -> list[tuple[int, int, float]]:
-        """``(row, token, log-probability)`` that the text would not end right after the token, leaving it empty.
-
-        For texts that must not be empty. A healed prompt's last bytes, as a token of their own, may well be how the
-        model ends: in SPM nothing marks where the prefix ends, so the line break that is owed can be the one that
-        ends a middle. What the model thinks of such a token is then mostly of the empty text, which is ruled out:
-        one step ahead tells how much.
+        Raises:
+            QueueFull: too many requests wait.
+            UserError: the prompt leaves no room in the context, or the cache has no memory for it.
         """
-        found = [(number, ids) for number, row in enumerate(rows) if (ids := row.may_leave_empty())]
-        if not found:
-            return []
-        tokens = [max(ids, key=lambda token: float(logits[number, token])) for number, ids in found]
-        ahead = [places[number] for number, _ in found]
-        after = self._step(torch.tensor(tokens, device=self._device), ahead, cache).float()
-        cache.retract(ahead)
-        endings = []
-        for (number, _), token, following in zip(found, tokens, after.log_softmax(-1), strict=True):
-            following[rows[number].stop_ids] = -torch.inf
-            endings.append((number, token, float(following.logsumexp(-1))))
-        return endings
-
-    @torch.inference_mode()
-    def _choose(
-        self, rows: Sequence[_Row], logits: Tensor, endings: Sequence[tuple[int, int, float]]
-    ) -> tuple[Tensor, Tensor]:
-        """The next token of each row, and the model's own log-probability of it; each (rows,).
-
-        Args:
-            endings: see :meth:`_endings`.
-        """
-        added: list[list[tuple[int, float]]] = [[] for _ in rows]
-        for number, token, going_on in endings:
-            added[number].append((token, going_on))
-        sampling = [
-            SamplingRow(
-                row.request.sampling,
-                row.draw(),
-                allowed=row.allowed(),
-                forbidden=row.forbidden(),
-                added=added[number],
-                counts=row.counts,
+        room = self.room(request)
+        needed = len(request.ids) + room
+        if self._blocks_for(needed) > self._blocks.count:
+            raise UserError(
+                f"the prompt's {len(request.ids):,} tokens and up to {room:,} new ones do not fit into the cache, "
+                f"which holds {self.cache_tokens:,}; ask for fewer tokens"
             )
-            for number, row in enumerate(rows)
-        ]
-        choice = choose(logits, sampling, self.tokenizer.vocab_size)
-        return choice.tokens, choice.logprobs
-
-    @torch.inference_mode()
-    def _score(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
-        """Of packed sequences, each by itself."""
-        sizes = [len(sequence) for sequence in sequences]
-        tokens = self._packed(sequences)
-        positions = torch.cat([torch.arange(size, device=self._device) for size in sizes])
-        hidden = self.model(tokens, positions=positions[None], mask=Documents(tuple(sizes)))[0]
-        predicted = (positions > 0).nonzero()[:, 0]
-        scores = self._scores(hidden[predicted - 1], tokens[0, predicted])
-        return [part.tolist() for part in torch.split(scores, [size - 1 for size in sizes])]
-
-    @torch.inference_mode()
-    def _score_long(self, sequence: Sequence[int]) -> list[float]:
-        """In chunks, so that memory grows with the text by its keys and values only."""
-        tokens = torch.tensor(sequence, device=self._device)
-        last = len(sequence) - 1
-        cache = KeyValueCache.allocate(self.model.config, 1, last, self._dtype, self._device)
-        scores: list[float] = []
-        while (start := len(scores)) < last:
-            end = min(last, start + self.prefill_tokens, start + max(1, _SCORED_PAIRS // (start + 1)))
-            hidden = self.model(tokens[None, start:end], cache=cache, mask=Documents((end - start,)))[0]
-            scores += self._scores(hidden, tokens[start + 1 : end + 1]).tolist()
-        return scores
-
-    def _scores(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """(tokens, hidden_size) and the tokens that follow, to the log-probability of each."""
-        return torch.cat(
-            [
-                -F.cross_entropy(self.model.logits(part).float(), those, reduction="none")
-                for part, those in zip(
-                    torch.split(hidden, _LOGIT_ROWS), torch.split(targets, _LOGIT_ROWS), strict=True
-                )
-            ]
+        state = RequestState(
+            self._next, request, room, arrival=time.perf_counter(), unfinished=request.samples
         )
+        self._scheduler.add(state)
+        self._states[state.id] = state
+        self._next += 1
+        return state.id
 
+    def abort(self, request: int) -> None:
+        """Take a request out, in whatever state it is; its blocks are free at once. Unknown ones are passed over."""
+        if (state := self._states.pop(request, None)) is not None:
+            self._scheduler.abort(state)
 
-class _Row:
-    """A completion in the making; ``room`` bounds its tokens."""
+    def step(self) -> list[Output]:
+        """One forward pass; what it gave to the samples that were in it."""
+        if self._drafter is not None:
+            self._drafter.draft([sequence for sequence in self._scheduler.running if sequence.left == 1])
+        batch = self._scheduler.schedule()
+        start = time.perf_counter()
+        self._in_pass = [entry.sequence for entry in batch]
+        try:
+            outputs = self._compute(batch)
+        except Exception as error:
+            return self._fail(error)
+        self._count(batch, outputs, time.perf_counter() - start)
+        return outputs
 
-    def __init__(self, tokenizer: Tokenizer, index: int, sample: int, request: Request, room: int) -> None:
-        self.request = request
-        self.finish_reason: FinishReason | None = None
-        self._index, self._sample, self._room = index, sample, room
-        self.counts = TokenCounts.of(request.sampling, request.ids)
-        self._ids: list[int] = []
-        self._counted = 0  # tokens of new text; those that only give required bytes again are not
-        self._log_probability = 0.0
-        self._stopped_by: str | int | None = None
-        stop_ids = tokenizer.stop_ids if request.stop_ids is None else request.stop_ids
-        self.stop_ids = sorted(set(stop_ids))
-        self._constraint = HealingConstraint(tokenizer, request.required) if request.required else None
-        self._text = TextBuilder(
-            tokenizer,
-            required=request.required,
-            stop=request.stop,
-            stop_after_text=request.stop_after_text,
-            continuation=request.continuation,
+    def _blocks_for(self, tokens: int) -> int:
+        return -(-tokens // BLOCK_SIZE)
+
+    def _default_tokens(self) -> int:
+        config, weight = self.model.config, next(self.model.parameters())
+        of_token = (
+            2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * weight.itemsize
         )
+        return max(_LEAST_TOKENS, _CACHE_BYTES // of_token, self.context_length + BLOCK_SIZE)
 
-    def draw(self) -> float:
-        sampling = self.request.sampling
-        return uniform(sampling.seed, self._sample, len(self._ids)) if sampling.temperature > 0 else 0.0
+    # ---------------------------------------------------------------- one pass
 
-    def allowed(self) -> list[int] | None:
-        """The tokens that agree with the required bytes; None for all."""
-        if self._constraint is None or not self._text.constrained:
-            return None
-        return self._constraint.allowed(self._text.generated)
+    def _compute(self, batch: SequenceOf[Scheduled]) -> list[Output]:
+        chosen: list[tuple[Sequence, list[Chosen]]] = []
+        if batch:
+            logits = self._runner.run(batch)
+            choosing = [entry.sequence for entry in batch if entry.chooses]
+            first = 0
+            for entry in batch:
+                entry.sequence.computed += entry.count - len(entry.sequence.draft)
+                state = entry.sequence.state
+                if entry.chooses and not state.read:
+                    state.read = True
+                    self._add(prompt_tokens=len(state.request.ids), cached_tokens=state.cached_tokens)
+                if entry.chooses and state.pending and state.logits is None and not entry.sequence.generated:
+                    state.logits = logits[first].clone()
+                    self._scheduler.hold(entry.sequence)
+                first += entry.chooses
+            chosen += self._select(choosing, logits)
+        forks, copies = self._scheduler.fork()
+        if forks:
+            self._in_pass += [sequence for sequence, _ in forks]
+            self._runner.cache.copy_blocks([source for source, _ in copies], [target for _, target in copies])
+            after = torch.stack([logits for _, logits in forks])
+            chosen += self._select([sequence for sequence, _ in forks], after)
+        outputs = []
+        for sequence, tokens in chosen:
+            outputs += self._push(sequence, tokens)
+        return outputs
 
-    def forbidden(self) -> frozenset[int]:
-        """The tokens that the request forbids, and those that would end a text which must not be empty."""
-        if self.request.nonempty and self._text.empty:
-            return self.request.forbidden.union(self.stop_ids)
-        return self.request.forbidden
-
-    def may_leave_empty(self) -> list[int]:
-        """The tokens that complete the required bytes and no more, if the text must not be empty."""
-        if not self.request.nonempty or self._constraint is None or not self._text.constrained:
+    def _select(self, sequences: list[Sequence], logits: Tensor) -> list[tuple[Sequence, list[Chosen]]]:
+        if not sequences:
             return []
-        return self._constraint.completing(self._text.generated)
+        found = select(self._runner, sequences, logits, self.tokenizer.vocab_size)
+        return list(zip(sequences, found, strict=True))
 
-    def push(self, token: int, log_probability: float) -> str:
-        """Add a token; the text that became certain by it."""
-        self._log_probability += log_probability
-        # what only gives required bytes again is the prompt's, even where a model ends on an ordinary token
-        if token in self.stop_ids and not self._text.constrained:
-            self.finish_reason, self._stopped_by = "stop", token
-            return self._text.finish()
-        self._counted += not self._text.constrained
-        self._ids.append(token)
-        if self.counts is not None:
-            self.counts.add(token)
-        piece = self._text.push(token)
-        if self._text.stopped_by is not None:
-            self.finish_reason, self._stopped_by = "stop", self._text.stopped_by
-        elif self._counted == self.request.sampling.max_new_tokens or len(self._ids) == self._room:
-            self.finish_reason = "length"
-            piece += self._text.finish()
-        return piece
+    def _push(self, sequence: Sequence, tokens: SequenceOf[Chosen]) -> Iterator[Output]:
+        """Give a sequence what was chosen, up to the token that ends it."""
+        state = sequence.state
+        drafted, sequence.draft = len(sequence.draft), []
+        if drafted and self._drafter is not None:
+            self._drafter.learn(sequence, drafted, len(tokens) - 1)
+            self._add(accepted_tokens=len(tokens) - 1)
+        if state.room == 0:
+            yield self._finish(sequence, sequence.end_without_text())
+            return
+        for chosen in tokens:
+            delta = sequence.push(chosen.token, chosen.logprob, chosen.top)
+            if delta.finish_reason is not None:
+                yield self._finish(sequence, delta)
+                return
+            yield Output(state.id, delta)
+        # the right tokens of the draft were computed as well
+        sequence.computed += len(tokens) - 1
 
-    def completion(self) -> Completion:
-        assert self.finish_reason is not None
-        ids = tuple(self._ids)
-        how = (self.finish_reason, self._stopped_by, self._log_probability)
-        return Completion(self._index, self._sample, self._text.text, ids, *how)
+    def _finish(self, sequence: Sequence, delta: Delta) -> Output:
+        released = self._scheduler.finish(sequence, forget=not sequence.healthy)
+        if released and not sequence.healthy:
+            # hidden by a weight of 0 they would still turn the next user's text into nothing
+            self._runner.cache.clear_blocks(released)
+        if self._drafter is not None:
+            self._drafter.forget(sequence)
+        sequence.state.unfinished -= 1
+        if not sequence.state.unfinished:
+            del self._states[sequence.state.id]
+        return Output(sequence.state.id, delta, sequence.completion())
 
+    def _fail(self, error: Exception) -> list[Output]:
+        """End the requests of this pass with an error, and let the others be computed again."""
+        failed = {sequence.state.id: sequence.sample for sequence in self._in_pass}
+        for request in failed:
+            self.abort(request)
+        # what the failed pass was to fill does not hold what was said of it
+        self._scheduler.preempt_all()
+        self._blocks.clear()
+        return [Output(request, Delta(sample), error=error) for request, sample in failed.items()]
 
-def _passes(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
-    """Passes of at most ``most`` tokens through rows of ``lengths``: how many of each row are in it."""
-    left = list(lengths)
-    while any(left):
-        room, taken = most, []
-        for row, tokens in enumerate(left):
-            taken.append(min(tokens, room))
-            room -= taken[row]
-            left[row] -= taken[row]
-        yield taken
+    def _count(self, batch: SequenceOf[Scheduled], outputs: SequenceOf[Output], seconds: float) -> None:
+        """Learn from the time of a pass, and add it to the load, shared out by tokens."""
+        decoding = [entry for entry in batch if entry.decodes]
+        tokens, decoded = sum(entry.count for entry in batch), sum(entry.count for entry in decoding)
+        drafted = decoded - len(decoding)
+        chosen = sum(len(output.delta.ids) or isinstance(output.delta.stopped_by, int) for output in outputs)
+        if self._drafter is not None and decoding and decoded == tokens:
+            self._drafter.observe(len(decoding), drafted > 0, chosen, seconds)
+        share = decoded / tokens if tokens else 1.0
+        self._add(
+            completion_tokens=chosen,
+            drafted_tokens=drafted,
+            prefill_seconds=seconds * (1 - share),
+            decode_seconds=seconds * share,
+            decode_steps=int(decoded > 0),
+        )
+
+    def _add(self, **counts: float) -> None:
+        sums = {key: getattr(self._load, key) + value for key, value in counts.items()}
+        self._load = replace(self._load, **sums)

@@ -1,0 +1,150 @@
+"""Lists of requests, completed by an engine: the generator of evaluation, self-instruct and the commands."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from collections.abc import Sequence as SequenceOf
+
+import torch
+
+from codecascade.generation.engine.engine import Engine, Output
+from codecascade.generation.engine.packed import can_pack, pack_weights
+from codecascade.generation.engine.scoring import log_probabilities
+from codecascade.generation.requests import Completion, Request
+from codecascade.ground.choices import Precision
+from codecascade.model.llama import Llama
+from codecascade.model.precision import choose_precision
+from codecascade.model.sources import load
+from codecascade.tokens.tokenizer import Tokenizer
+
+
+def load_generator(
+    name: str,
+    *,
+    device: str | None = None,
+    precision: Precision = "auto",
+    batch_tokens: int | None = None,
+    context: int | None = None,
+) -> LocalGenerator:
+    """A generator for a folder, a GGUF file, a hub name or a preset.
+
+    Args:
+        device: ``cpu`` or ``cuda``; None takes CUDA where it is there.
+        precision: of weights and cache; ``auto`` takes bf16 where the hardware has instructions for it, else fp32.
+        batch_tokens: see :class:`LocalGenerator`.
+        context: most tokens of prompt and completion together, which may be more than the model was made for;
+            None: the model's own ``max_position_embeddings``.
+
+    Raises:
+        UserError: there is no such model, or it can't be used.
+    """
+    target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    loaded = load(name, dtype=choose_precision(target, precision).dtype, device=target)
+    if can_pack(target, loaded.model.head_weight.dtype):
+        pack_weights(loaded.model)
+    return LocalGenerator(loaded.model, loaded.tokenizer, batch_tokens=batch_tokens, context=context)
+
+
+class LocalGenerator:
+    """Generates with a model in memory, in the model's own dtype and on its device.
+
+    Results depend on the batch only as far as rounding does, as those of the engine behind it.
+
+    Args:
+        batch_tokens: tokens that the cache has memory for, of all samples that run at a time: bounds the memory,
+            whatever is asked for, unless a single sample needs more. None: 1 GiB, but at least 16,384 tokens.
+        prefill_tokens: tokens in one forward pass; longer prompts are read in chunks.
+        context: most tokens of prompt and completion together; None: the model's own.
+    """
+
+    def __init__(
+        self,
+        model: Llama,
+        tokenizer: Tokenizer,
+        *,
+        batch_tokens: int | None = None,
+        prefill_tokens: int = 2_048,
+        context: int | None = None,
+    ) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.prefill_tokens = prefill_tokens
+        # No speculation: whether it pays depends on the machine's load, and where bf16 rounds another way for another
+        # number of rows an evaluation would not give the same twice.
+        self.engine = Engine(
+            model, tokenizer, cache_tokens=batch_tokens, chunk_tokens=prefill_tokens, context=context
+        )
+        # outputs of requests that another iterator waits for
+        self._outputs: dict[int, deque[Output]] = defaultdict(deque)
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens of prompt and completion together."""
+        return self.engine.context_length
+
+    def generate(self, requests: SequenceOf[Request]) -> Iterator[Completion]:
+        """Completions as they end; see :class:`~codecascade.generation.requests.Generator`."""
+        waiting: list[tuple[int, Request]] = []
+        for index, request in enumerate(requests):
+            if request.beyond_context or len(request.ids) < self.context_length:
+                waiting.append((index, request))
+            else:
+                yield from (Completion(index, sample, "", (), "context") for sample in request.sample_numbers)
+        # the longest first: what does not fit fails at once
+        waiting.sort(key=lambda item: -len(item[1].ids))
+        for index, output in self._run(waiting):
+            if (done := output.completion) is not None:
+                yield Completion(
+                    index,
+                    done.sample,
+                    done.text,
+                    done.ids,
+                    done.finish_reason,
+                    done.stopped_by,
+                    done.log_probability,
+                )
+
+    def stream(self, request: Request) -> Iterator[str]:
+        """The text of one completion in pieces, each as soon as it is certain.
+
+        Raises:
+            UserError: the prompt leaves no room in the context.
+        """
+        self.engine.room(request)
+        if request.samples != 1:
+            raise ValueError("one sample can be streamed")
+        for _, output in self._run([(0, request)]):
+            if output.delta.text:
+                yield output.delta.text
+
+    def log_probabilities(self, sequences: SequenceOf[SequenceOf[int]]) -> Iterator[tuple[int, list[float]]]:
+        """See :class:`~codecascade.generation.requests.Scorer`."""
+        return log_probabilities(self.model, sequences, self.prefill_tokens)
+
+    def _run(self, requests: SequenceOf[tuple[int, Request]]) -> Iterator[tuple[int, Output]]:
+        """What the engine gives to these requests, until all have ended; those left over are taken out."""
+        engine = self.engine
+        for _, request in requests:
+            engine.reserve(len(request.ids) + engine.room(request))
+        indices: dict[int, int] = {}
+        left = {}
+        try:
+            for index, request in requests:
+                number = engine.add_request(request)
+                indices[number], left[number] = index, request.samples
+            while left:
+                for output in engine.step():
+                    self._outputs[output.request].append(output)
+                for number in list(left):
+                    for output in self._outputs.pop(number, ()):
+                        if output.error is not None:
+                            raise output.error
+                        left[number] -= output.completion is not None
+                        yield indices[number], output
+                    if not left[number]:
+                        del left[number]
+        finally:
+            for number in left:
+                engine.abort(number)
+                self._outputs.pop(number, None)

@@ -1,0 +1,82 @@
+"""How likely given texts are: packed passes without a cache, and long texts in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from codecascade.model.attention import Documents
+from codecascade.model.cache import KeyValueCache
+from codecascade.model.llama import Llama
+
+# Positions whose logits exist at a time: few stay in the CPU's caches.
+_LOGIT_ROWS = 64
+# Tokens of a chunk of a long text times those before it: bounds the attention's memory.
+_SCORED_PAIRS = 1 << 23
+
+
+def log_probabilities(
+    model: Llama, sequences: Sequence[Sequence[int]], pass_tokens: int
+) -> Iterator[tuple[int, list[float]]]:
+    """``(index, scores)`` of each sequence; see :class:`~codecascade.generation.requests.Scorer`.
+
+    Args:
+        pass_tokens: tokens in one forward pass; longer sequences are read in chunks.
+    """
+    packed: list[int] = []
+    tokens = 0
+    for index, sequence in enumerate(sequences):
+        if len(sequence) > pass_tokens:
+            yield index, _score_long(model, sequence, pass_tokens)
+            continue
+        if packed and tokens + len(sequence) > pass_tokens:
+            yield from zip(packed, _score(model, [sequences[each] for each in packed]), strict=True)
+            packed, tokens = [], 0
+        packed.append(index)
+        tokens += len(sequence)
+    if packed:
+        yield from zip(packed, _score(model, [sequences[each] for each in packed]), strict=True)
+
+
+@torch.inference_mode()
+def _score(model: Llama, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+    """Of packed sequences, each by itself."""
+    device = next(model.parameters()).device
+    sizes = [len(sequence) for sequence in sequences]
+    tokens = torch.tensor([[*chain.from_iterable(sequences)]], dtype=torch.int64, device=device)
+    positions = torch.cat([torch.arange(size, device=device) for size in sizes])
+    hidden = model(tokens, positions=positions[None], mask=Documents(tuple(sizes)))[0]
+    predicted = (positions > 0).nonzero()[:, 0]
+    scores = _scores(model, hidden[predicted - 1], tokens[0, predicted])
+    return [part.tolist() for part in torch.split(scores, [size - 1 for size in sizes])]
+
+
+@torch.inference_mode()
+def _score_long(model: Llama, sequence: Sequence[int], pass_tokens: int) -> list[float]:
+    """In chunks, so that memory grows with the text by its keys and values only."""
+    weight = next(model.parameters())
+    tokens = torch.tensor(sequence, device=weight.device)
+    last = len(sequence) - 1
+    cache = KeyValueCache.allocate(model.config, 1, last, weight.dtype, weight.device)
+    scores: list[float] = []
+    while (start := len(scores)) < last:
+        end = min(last, start + pass_tokens, start + max(1, _SCORED_PAIRS // (start + 1)))
+        hidden = model(tokens[None, start:end], cache=cache, mask=Documents((end - start,)))[0]
+        scores += _scores(model, hidden, tokens[start + 1 : end + 1]).tolist()
+    return scores
+
+
+def _scores(model: Llama, hidden: Tensor, targets: Tensor) -> Tensor:
+    """(tokens, hidden_size) and the tokens that follow, to the log-probability of each."""
+    return torch.cat(
+        [
+            -F.cross_entropy(model.logits(part).float(), those, reduction="none")
+            for part, those in zip(
+                torch.split(hidden, _LOGIT_ROWS), torch.split(targets, _LOGIT_ROWS), strict=True
+            )
+        ]
+    )

@@ -1,0 +1,232 @@
+"""One sample in the making: its tokens, its blocks of the cache, and the rules that its text obeys."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from codecascade.generation.engine.blocks import BlockKey
+from codecascade.generation.engine.detokenizer import TextBuilder
+from codecascade.generation.engine.sampler import SamplingRow, Top
+from codecascade.generation.engine.token_counts import TokenCounts
+from codecascade.generation.requests import Completion, FinishReason, Request
+from codecascade.generation.streaming import Delta, TokenLogprobs, Usage
+from codecascade.ground.seeds import uniform
+from codecascade.tokens.healing import HealingConstraint
+from codecascade.tokens.tokenizer import Tokenizer
+
+
+@dataclass(eq=False)
+class RequestState:
+    """A request, and what its samples share.
+
+    Attributes:
+        id: requests count up as they arrive, so the smaller one is served first.
+        unfinished: samples that have not ended.
+        read: whether the prompt has been read once.
+        room: tokens of each sample at most; those that only give required bytes again come on top.
+        pending: numbers of the samples that wait for the first one to read the prompt.
+        logits: (vocabulary) after the prompt, as long as samples are pending.
+        blocks, keys: the prompt's, as long as samples are pending.
+    """
+
+    id: int
+    request: Request
+    room: int
+    arrival: float
+    unfinished: int = 0
+    read: bool = False
+    started: float | None = None
+    cached_tokens: int = 0
+    pending: deque[int] = field(default_factory=deque)
+    logits: Tensor | None = None
+    blocks: list[int] = field(default_factory=list)
+    keys: list[BlockKey] = field(default_factory=list)
+
+
+class Sequence:
+    """One sample of a request.
+
+    Attributes:
+        ids: the tokens of prompt and completion.
+        computed: how many of them have their keys and values in the cache.
+        blocks: of the cache, for the computed tokens and those of the pass that is being made.
+        keys: what the full blocks among them hold, as far as that was registered.
+        draft: tokens that are guessed to come next, for the pass that is being made.
+    """
+
+    def __init__(self, state: RequestState, sample: int, tokenizer: Tokenizer) -> None:
+        request = state.request
+        self.state, self.sample = state, sample
+        self.ids = list(request.ids)
+        self.computed = 0
+        self.blocks: list[int] = []
+        self.keys: list[BlockKey] = []
+        self.draft: list[int] = []
+        self.finish_reason: FinishReason | None = None
+        self.stopped_by: str | int | None = None
+        self.log_probability = 0.0
+        self.counts = TokenCounts.of(request.sampling, request.ids)
+        self.stop_ids = sorted(set(tokenizer.stop_ids if request.stop_ids is None else request.stop_ids))
+        self._first: float | None = None
+        self._last = 0.0
+        # tokens of new text; those that only give required bytes again are not
+        self._counted = 0
+        self._text_so_far: list[str] = []
+        self._constraint = HealingConstraint(tokenizer, request.required) if request.required else None
+        self._text = TextBuilder(
+            tokenizer,
+            required=request.required,
+            stop=request.stop,
+            stop_after_text=request.stop_after_text,
+            continuation=request.continuation,
+        )
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Who comes first."""
+        return (self.state.id, self.sample)
+
+    @property
+    def request(self) -> Request:
+        return self.state.request
+
+    @property
+    def left(self) -> int:
+        """Tokens that are not in the cache."""
+        return len(self.ids) - self.computed
+
+    @property
+    def generated(self) -> int:
+        """Tokens of the completion."""
+        return len(self.ids) - len(self.request.ids)
+
+    @property
+    def room(self) -> int:
+        """Tokens that may still come."""
+        return self.state.room - self.generated
+
+    # ---------------------------------------------------------------- what may come next
+
+    @property
+    def can_be_drafted(self) -> bool:
+        """Whether the choice of a token depends on the tokens before it through the model alone."""
+        return (
+            self.counts is None
+            and self.request.grammar is None
+            and not self._text.constrained
+            and not (self.request.nonempty and self._text.empty)
+        )
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether a token may be tried that does not become part of the text; see :mod:`selection`."""
+        return self.request.nonempty and self._text.constrained
+
+    def sampling_row(self, ahead: int = 0) -> SamplingRow:
+        """What decides the token that comes ``ahead`` tokens after the next.
+
+        Each token's draw is a function of the request's seed, the sample and the token's number, so that nothing
+        else that is in a batch, and no recomputation, can change it.
+        """
+        params = self.request.sampling
+        draw = 0.0
+        if params.temperature > 0:
+            draw = uniform(params.seed, self.sample, self.generated + ahead)
+        return SamplingRow(params, draw, self.counts, self._allowed(), self._forbidden())
+
+    def _allowed(self) -> list[int] | None:
+        """The tokens that agree with the required bytes; None for all."""
+        if self._constraint is None or not self._text.constrained:
+            return None
+        return self._constraint.allowed(self._text.generated)
+
+    def _forbidden(self) -> frozenset[int]:
+        """The tokens that the request forbids, and those that would end a text which must not be empty."""
+        if self.request.nonempty and self._text.empty:
+            return self.request.forbidden.union(self.stop_ids)
+        return self.request.forbidden
+
+    def may_leave_empty(self) -> list[int]:
+        """The tokens that complete the required bytes and no more, if the text must not be empty."""
+        if self._constraint is None or not self.looks_ahead:
+            return []
+        return self._constraint.completing(self._text.generated)
+
+    # ---------------------------------------------------------------- what came
+
+    def push(self, token: int, log_probability: float, top: Top = ()) -> Delta:
+        """Add the token that was chosen; what became certain by it."""
+        self._last = time.perf_counter()
+        if self._first is None:
+            self._first = self._last
+        self.log_probability += log_probability
+        # what only gives required bytes again is the prompt's, even where a model ends on an ordinary token
+        if token in self.stop_ids and not self._text.constrained:
+            return self._end("stop", token)
+        self._counted += not self._text.constrained
+        self.ids.append(token)
+        if self.counts is not None:
+            self.counts.add(token)
+        logprobs: tuple[TokenLogprobs, ...] = ()
+        if self.request.sampling.logprobs is not None:
+            logprobs = (TokenLogprobs(token, log_probability, top),)
+        text = self._text.push(token)
+        if self._text.stopped_by is not None:
+            return self._end("stop", self._text.stopped_by, text, (token,), logprobs)
+        if self._counted >= self.request.sampling.max_new_tokens or self.room <= 0:
+            return self._end("length", None, text, (token,), logprobs)
+        self._text_so_far.append(text)
+        return Delta(self.sample, text, (token,), logprobs)
+
+    def end_without_text(self) -> Delta:
+        """Where no token is wanted, only the prompt read."""
+        return self._end("length", None)
+
+    def _end(
+        self,
+        reason: FinishReason,
+        stopped_by: str | int | None,
+        text: str = "",
+        ids: tuple[int, ...] = (),
+        logprobs: tuple[TokenLogprobs, ...] = (),
+    ) -> Delta:
+        self.finish_reason, self.stopped_by = reason, stopped_by
+        text += self._text.finish()
+        self._text_so_far.append(text)
+        return Delta(self.sample, text, ids, logprobs, reason, stopped_by, self._usage())
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the model gave numbers."""
+        return math.isfinite(self.log_probability)
+
+    def _usage(self) -> Usage:
+        state = self.state
+        started = state.started if state.started is not None else state.arrival
+        first = self._first if self._first is not None else time.perf_counter()
+        return Usage(
+            prompt_tokens=len(self.request.ids),
+            cached_tokens=state.cached_tokens,
+            completion_tokens=self.generated + isinstance(self.stopped_by, int),
+            queue_seconds=started - state.arrival,
+            prefill_seconds=first - started,
+            decode_seconds=self._last - first if self._first is not None else 0.0,
+        )
+
+    def completion(self) -> Completion:
+        """The whole sample, once it has ended."""
+        assert self.finish_reason is not None
+        return Completion(
+            self.state.id,
+            self.sample,
+            "".join(self._text_so_far),
+            tuple(self.ids[len(self.request.ids) :]),
+            self.finish_reason,
+            self.stopped_by,
+            self.log_probability,
+        )
