@@ -45,14 +45,17 @@ class Prompt:
     truncated: bool = False
 
 
-async def prepared(size: int, make: Callable[[], Prompt]) -> Prompt:
-    """Make a prompt of so many characters.
+async def prepared(size: int | None, make: Callable[[], Prompt]) -> Prompt:
+    """Make a prompt.
+
+    Args:
+        size: characters; None: not known to be quick, such as a chat template.
 
     Raises:
         ApiError: it is too long, or has a part that the model can't be told.
     """
     try:
-        return await asyncio.to_thread(make) if size > _INLINE else make()
+        return await asyncio.to_thread(make) if size is None or size > _INLINE else make()
     except UserError as error:
         raise ApiError(400, str(error), error.key) from None
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import ipaddress
 import math
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 from fastapi import FastAPI
@@ -47,6 +47,14 @@ def taken_port(host: str, port: int) -> socket.socket:
             key=f"{host}:{port}",
         ) from None
     return listener
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def address_of(listener: socket.socket) -> str:
@@ -117,19 +125,10 @@ def make_server(
 
 
 def serve(
-    make: Callable[[], Awaitable[StreamingGenerator]],
+    generator: StreamingGenerator,
     settings: ServerSettings,
     listener: socket.socket,
     ready: Callable[[], None],
 ) -> None:
-    """Serve a generator until SIGTERM or Ctrl-C; returns when running requests have ended, or their time is over.
-
-    Args:
-        make: makes the generator within the event loop that it serves.
-    """
-
-    async def run() -> None:
-        server = make_server(create_app(await make(), settings), settings, ready)
-        await server.serve(sockets=[listener])
-
-    asyncio.run(run())
+    """Serve a generator until SIGTERM or Ctrl-C; returns when running requests have ended, or their time is over."""
+    make_server(create_app(generator, settings), settings, ready).run(sockets=[listener])

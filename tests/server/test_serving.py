@@ -40,8 +40,9 @@ settings = ServerSettings(
 )
 set_up_logs()
 
-async def make():
-    generator = ScriptedGenerator(tokenizer, hold="decode")
+generator = ScriptedGenerator(tokenizer, hold="decode")
+
+def ready():
     loop = asyncio.get_running_loop()
 
     def go_on():
@@ -49,9 +50,9 @@ async def make():
         generator.release.set()
 
     loop.add_reader(sys.stdin, go_on)
-    return generator
+    print(address_of(listener), flush=True)
 
-serve(make, settings, listener, lambda: print(address_of(listener), flush=True))
+serve(generator, settings, listener, ready)
 print("over")
 """
 

@@ -99,7 +99,7 @@ def routes(service: Service) -> APIRouter:
     @router.post("/apply-template", summary="A dialogue as the model is shown it", response_model=None)
     async def apply_template(body: TemplateBody) -> Response:
         wanted = sampling(0)
-        prompt = await prepared(0, lambda: chat_prompt(service, body.messages, wanted))
+        prompt = await prepared(None, lambda: chat_prompt(service, body.messages, wanted))
         return json_response({"prompt": spelled(service, prompt.request.ids)})
 
     @router.get("/props", summary="What is served", response_model=None)

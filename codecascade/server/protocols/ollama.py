@@ -20,7 +20,6 @@ from codecascade.server.gaps import Gap, gap_prompt, template_prompt
 from codecascade.server.prompts import (
     Prompt,
     chat_prompt,
-    content_of,
     made_grammar,
     prepared,
     sampling,
@@ -111,7 +110,7 @@ def routes(service: Service) -> APIRouter:
             _grammar(body),
         )
         prompt = await prepared(
-            sum(len(content_of(message)) for message in body.messages),
+            None,
             lambda: chat_prompt(
                 service, body.messages, wanted, stop=stop, grammar=grammar, truncate=body.truncate
             ),
@@ -186,7 +185,7 @@ async def _generate_prompt(service: Service, body: GenerateBody) -> Prompt:
     system = [ChatMessage(role="system", content=body.system)] if body.system else []
     messages = [*system, ChatMessage(role="user", content=body.prompt)]
     return await prepared(
-        len(body.prompt),
+        None,
         lambda: chat_prompt(service, messages, wanted, stop=stop, grammar=grammar, truncate=body.truncate),
     )
 

@@ -14,7 +14,7 @@ from codecascade.generation.streaming import TokenLogprobs
 from codecascade.server.body import Body, ChatMessage, LogitBias, ResponseFormat, Stop, StreamOptions
 from codecascade.server.compact_json import DONE, event, json_response
 from codecascade.server.errors import ApiError, openai
-from codecascade.server.prompts import chat_prompt, content_of, grammar, logit_bias, prepared, sampling, stops
+from codecascade.server.prompts import chat_prompt, grammar, logit_bias, prepared, sampling, stops
 from codecascade.server.protocols import openai_logprobs
 from codecascade.server.samples import Sample, total
 from codecascade.server.service import Answer, Service
@@ -73,7 +73,7 @@ def routes(service: Service) -> APIRouter:
         )
         form, stop = grammar(body.response_format), stops(service, body.stop)
         prompt = await prepared(
-            sum(len(content_of(message)) for message in body.messages),
+            None,
             lambda: chat_prompt(service, body.messages, wanted, stop=stop, samples=body.n, grammar=form),
         )
         answer = await service.answer([prompt.request])
