@@ -72,14 +72,15 @@ def is_control(name: str) -> bool:
     return name in _CONTROL_NAMES or _CONTROL_SHAPE.fullmatch(name) is not None
 
 
-def infilling_names(vocabulary: Mapping[str, int]) -> set[str]:
-    """The names of infilling tokens in ``vocabulary``, also those that no ``added_tokens`` list mentions."""
-    return {
-        name
-        for tokens, _ in _INFILLING.values()
-        for name in tokens
-        if name is not None and name in vocabulary
-    }
+def control_pieces(vocabulary: Mapping[str, int]) -> set[str]:
+    """Control tokens in ``vocabulary``, also those that no ``added_tokens`` list mentions.
+
+    Code Llama's ``tokenizer.model`` has its infilling tokens, and 70B's end of a turn, among its ordinary pieces.
+    """
+    names = {name for tokens, _ in _INFILLING.values() for name in tokens if name is not None}
+    if all(name in vocabulary for name in CODE_LLAMA_TOKENS):
+        names.add("<step>")
+    return {name for name in names if name in vocabulary}
 
 
 def end_of_document(vocabulary: Mapping[str, int], eos: str | None) -> int | None:

@@ -98,10 +98,7 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
             # what llama.cpp takes where a file is silent
             token_id = default if kinds[default] in (CONTROL, UNKNOWN) else None
         config[f"{name}_token"] = None if token_id is None else tokens[token_id]
-    template = text(metadata, "tokenizer.chat_template")
-    if template is not None:
-        if len(template) > _MOST_TEMPLATE:
-            raise UserError(f"is longer than {_MOST_TEMPLATE:,} characters", key="tokenizer.chat_template")
+    if (template := _chat_template(metadata)) is not None:
         config["chat_template"] = template
     check_spec(spec)
     ends = [_id(metadata, key, len(tokens)) for key in _ENDS]
@@ -123,6 +120,19 @@ def _tokens(metadata: Mapping[str, Any]) -> list[str]:
         twice = next(token for token, count in Counter(tokens).items() if count > 1)
         raise UserError(f"holds {short(twice)} twice", key=f"{_KEY}tokens")
     return tokens
+
+
+def _chat_template(metadata: Mapping[str, Any]) -> str | None:
+    """The file's template; where it has only named ones, the default among them, or the only one."""
+    key = "tokenizer.chat_template"
+    template = text(metadata, key)
+    if template is None:
+        named = {name.removeprefix(f"{key}."): name for name in metadata if name.startswith(f"{key}.")}
+        key = named.get("default") or (next(iter(named.values())) if len(named) == 1 else key)
+        template = text(metadata, key)
+    if template is not None and len(template) > _MOST_TEMPLATE:
+        raise UserError(f"is longer than {_MOST_TEMPLATE:,} characters", key=key)
+    return template
 
 
 def _id(metadata: Mapping[str, Any], name: str, tokens: int) -> int | None:

@@ -126,7 +126,7 @@ class Tokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """:meth:`encode` of many texts, on all the library's threads."""
-        prefixed = [_sound(self._with_prefix(text)) for text in texts]
+        prefixed = [well_formed(self._with_prefix(text)) for text in texts]
         try:
             encodings = self.backend.encode_batch_fast(prefixed, add_special_tokens=False)
         except BaseException as error:
@@ -136,7 +136,7 @@ class Tokenizer:
     def encode_continuation(self, text: str) -> list[int]:
         """The ids of a text that continues another: no dummy prefix (an infilling's suffix and middle)."""
         try:
-            ids: list[int] = self.backend.encode(_sound(text), add_special_tokens=False).ids
+            ids: list[int] = self.backend.encode(well_formed(text), add_special_tokens=False).ids
         except BaseException as error:
             raise library_error(error, "the tokenizer can't encode this text") from None
         return ids
@@ -333,11 +333,11 @@ def _control_tokens(spec: Spec, vocabulary: Mapping[str, int], named: Iterable[s
         for token in spec["added_tokens"]
         if token["special"] or families.is_control(token["content"])
     }
-    known = families.infilling_names(vocabulary)
+    known = families.control_pieces(vocabulary)
     return {name: vocabulary[name] for name in (*added, *known, *named) if name in vocabulary}
 
 
-def _sound(text: str) -> str:
+def well_formed(text: str) -> str:
     """``text`` with U+FFFD for lone surrogates: JSON and command lines can hold them, UTF-8 can't."""
     try:
         text.encode()
