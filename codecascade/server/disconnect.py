@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,8 +23,20 @@ logger = logging.getLogger("codecascade.server")
 Refuse = Callable[[Scope, Send, ApiError], Awaitable[None]]
 """Answers a request with an error in the form of its protocol."""
 
+Close = Callable[[], Awaitable[None]]
+_closed_at_end: ContextVar[list[Close] | None] = ContextVar("closed_at_end", default=None)
+
 _GRACE = 5.0
 """Seconds beyond the request's time in which an error may still be sent."""
+
+
+def close_at_end(close: Close) -> None:
+    """Have ``close`` called when the request that runs ends, however it ends.
+
+    A cancel may come between any two steps, also where nobody holds what was opened.
+    """
+    if (closing := _closed_at_end.get()) is not None:
+        closing.append(close)
 
 
 class Disconnected(Exception):
@@ -102,6 +115,8 @@ class CancelOnDisconnect:
             await send(message)
 
         async def application() -> None:
+            closing: list[Close] = []
+            _closed_at_end.set(closing)
             try:
                 await self._app(scope, replay, sending)
             except Exception:
@@ -111,6 +126,9 @@ class CancelOnDisconnect:
                 else:
                     error = ApiError(500, "the server failed to answer; its log has the reason")
                     await self._refuse(scope, sending, error)
+            finally:
+                for close in closing:
+                    await close()
 
         _name_as_json(scope)
         work = asyncio.create_task(application())

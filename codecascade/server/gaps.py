@@ -9,9 +9,14 @@ from codecascade.generation.editor_stops import EditorStops
 from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import SamplingParams, infilling_request
 from codecascade.server.errors import ApiError
-from codecascade.server.prompts import Prompt, checked, text_prompt
+from codecascade.server.fitting import fitted
+from codecascade.server.prompts import Prompt, checked, prompt_limit, text_prompt
 from codecascade.server.service import Service
 from codecascade.server.templates import recognise
+from codecascade.tokens.infilling import infilling_prompt
+
+_SLACK = 8
+"""Tokens that a text may have more once it is cut, for it is encoded anew."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +74,16 @@ def gap_prompt(
         raise ApiError(
             501, "this model was not trained for infilling, so it takes no suffix", kind="not_supported_error"
         )
+    layout = tokens.formats[0]
+    prefix, suffix = gap.prefix, gap.suffix
+    if truncate:
+        # What is to be written needs room, too, but never more than a quarter.
+        reserved = min(sampling.max_new_tokens, service.context_length // 4)
+        control = len(infilling_prompt(service.tokenizer, "", "", format=layout)) + _SLACK
+        room = prompt_limit(service) - reserved - control
+        prefix, suffix = fitted(service.tokenizer, prefix, suffix, room)
     request = infilling_request(
-        service.tokenizer,
-        gap.prefix,
-        gap.suffix,
-        sampling,
-        format=tokens.formats[0],
-        stop=stop,
-        samples=samples,
+        service.tokenizer, prefix, suffix, sampling, format=layout, stop=stop, samples=samples
     )
     editor = (
         EditorStops(
@@ -89,7 +96,8 @@ def gap_prompt(
         if gap.editor_stops
         else None
     )
-    return checked(service, replace(request, editor=editor))
+    cut = (prefix, suffix) != (gap.prefix, gap.suffix)
+    return checked(service, replace(request, editor=editor), truncated=cut)
 
 
 def template_prompt(

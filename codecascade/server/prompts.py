@@ -324,7 +324,7 @@ def _within_characters(service: Service, text: str, room: int, *, keep: bool = F
         The text, or (with ``keep``) an end of it that is surely long enough, and whether it was cut.
     """
     # A normalizer may make a text shorter, but hardly to a quarter.
-    of_token = 4 * _longest_piece(service.tokenizer)
+    of_token = 4 * longest_piece(service.tokenizer)
     most = of_token * (room + 1)
     if len(text) <= most:
         return text, False
@@ -334,5 +334,6 @@ def _within_characters(service: Service, text: str, room: int, *, keep: bool = F
 
 
 @lru_cache(maxsize=4)
-def _longest_piece(tokenizer: Tokenizer) -> int:
+def longest_piece(tokenizer: Tokenizer) -> int:
+    """The bytes of the longest token."""
     return max(map(len, tokenizer.pieces))

@@ -11,6 +11,7 @@ from types import TracebackType
 from codecascade.generation.requests import Request
 from codecascade.generation.streaming import Delta, QueueFull, StreamingGenerator
 from codecascade.ground.errors import UserError
+from codecascade.server.disconnect import close_at_end
 from codecascade.server.errors import ApiError
 from codecascade.server.logs import note
 from codecascade.server.merging import merged
@@ -91,6 +92,7 @@ class Service:
         if self.running >= self.limits.clients:
             raise ApiError(429, f"{self.running} requests are being answered; try again")
         answer = Answer(self, requests)
+        close_at_end(answer.aclose)
         try:
             await answer.start()
         except BaseException:

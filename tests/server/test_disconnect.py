@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import struct
 from collections.abc import Callable
@@ -9,8 +10,13 @@ from typing import Any
 
 import pytest
 from live_server import Live, soon
+from scripted_generator import ScriptedGenerator
 
+from codecascade.generation.requests import Request
+from codecascade.server import disconnect
+from codecascade.server.app import create_app
 from codecascade.server.settings import Limits, ServerSettings
+from codecascade.tokens.tokenizer import Tokenizer
 
 Serve = Callable[..., Live]
 
@@ -84,24 +90,18 @@ def test_a_keep_alive_connection_is_not_cut(served: Serve) -> None:
     assert server.generator.cancelled == []
 
 
-def test_a_client_that_does_not_read_is_dropped(served: Serve) -> None:
+def test_a_client_that_does_not_read_is_dropped(served: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its answer fills the sockets' buffers; the request's time ends it."""
     limits = Limits(request_seconds=0.3)
     server = served(
         ServerSettings(names=("tiny",), limits=limits), text="abc " * 40_000, context_length=10**6
     )
-    import codecascade.server.disconnect as disconnect
-
-    before = disconnect._GRACE
-    disconnect._GRACE = 0.2
-    try:
-        body = {"prompt": "x", "stream": True, "max_tokens": 500_000, "logprobs": 1}
-        connection = server.raw("/v1/completions", body)
-        assert soon(lambda: server.generator.running == 1)
-        assert soon(lambda: server.generator.running == 0)
-        connection.close()
-    finally:
-        disconnect._GRACE = before
+    monkeypatch.setattr(disconnect, "_GRACE", 0.2)
+    body = {"prompt": "x", "stream": True, "max_tokens": 500_000, "logprobs": 1}
+    connection = server.raw("/v1/completions", body)
+    assert soon(lambda: server.generator.running == 1)
+    assert soon(lambda: server.generator.running == 0)
+    connection.close()
 
 
 def test_a_request_that_takes_too_long_is_ended_with_an_error(served: Serve) -> None:
@@ -128,3 +128,50 @@ def test_a_generation_that_fails_is_told_and_the_server_goes_on(served: Serve, p
         assert "[DONE]" not in streamed.text
     server.generator.raises = None
     assert server.post(path, body).status_code == 200
+
+
+def test_what_a_handler_opened_is_closed_wherever_it_is_cancelled(tokenizer: Tokenizer) -> None:
+    """Between two steps nobody may hold an answer yet."""
+
+    async def run() -> tuple[ScriptedGenerator, int]:
+        generator = ScriptedGenerator(tokenizer, hold="decode")
+        app = create_app(generator, ServerSettings(names=("tiny",)))
+        service = app.state.service
+        opened = asyncio.Event()
+
+        @app.post("/odd")
+        async def odd() -> None:
+            await service.answer([Request((5,))])
+            opened.set()
+            await asyncio.sleep(60)
+
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "POST",
+            "path": "/odd",
+            "raw_path": b"/odd",
+            "query_string": b"",
+            "root_path": "",
+            "scheme": "http",
+            "headers": [(b"host", b"localhost")],
+            "client": ("127.0.0.1", 5),
+            "server": ("127.0.0.1", 80),
+        }
+        messages = [{"type": "http.request", "body": b"{}", "more_body": False}]
+
+        async def receive() -> dict[str, Any]:
+            if messages:
+                return messages.pop()
+            await opened.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            raise AssertionError(message)
+
+        await app(scope, receive, send)
+        return generator, service.running
+
+    generator, running = asyncio.run(run())
+    assert generator.cancelled == ["decode"] and generator.running == running == 0

@@ -180,6 +180,19 @@ def test_errors_have_llama_cpps_form(client: TestClient) -> None:
         assert error["code"] == 400 and error["type"] == "invalid_request_error" and error["message"]
 
 
+def test_an_editors_long_file_is_cut_and_said_so(client: TestClient, generator: ScriptedGenerator) -> None:
+    lines = "".join(f"first_{number} = {number}\n" for number in range(300))
+    body = VIM | {"input_prefix": lines, "input_suffix": "\n" + lines, "response_fields": []}
+    answer = client.post("/infill", json=body)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["truncated"] is True
+    request = generator.requests[0]
+    assert len(request.ids) < 128
+    prompt = generator.tokenizer.decode_continuation(request.ids) + request.required.decode()
+    # What is near the cursor stays.
+    assert "first_299 = 299\n    return" in prompt and "first_0 = 0" in prompt
+
+
 def test_a_model_that_can_not_infill_says_so(plain_tokenizer: Tokenizer) -> None:
     app = create_app(ScriptedGenerator(plain_tokenizer), ServerSettings(names=("plain",)))
     with TestClient(app) as client:

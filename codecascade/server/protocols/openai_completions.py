@@ -97,7 +97,7 @@ async def _complete(service: Service, body: CompletionBody) -> Response:
     return json_response(form.whole(await answer.collect()))
 
 
-def _prompts(prompt: str | Sequence[Any]) -> list[str | list[int]]:
+def _prompts(prompt: Any) -> list[str | list[int]]:
     """One or several prompts; ids alone are one."""
     if isinstance(prompt, str):
         return [prompt]
