@@ -8,6 +8,7 @@ off while it does not pay (Saxena 2023, prompt lookup decoding).
 from __future__ import annotations
 
 from collections.abc import Sequence as SequenceOf
+from weakref import WeakKeyDictionary
 
 from codecascade.generation.engine.sequence import Sequence
 
@@ -86,7 +87,7 @@ class Drafter:
     """Gives sequences drafts where that was measured to be faster, apart for each size of a batch."""
 
     def __init__(self) -> None:
-        self._lookups: dict[Sequence, PromptLookup] = {}
+        self._lookups = WeakKeyDictionary[Sequence, PromptLookup]()
         self._gains: dict[int, _Gain] = {}
 
     def draft(self, sequences: SequenceOf[Sequence]) -> None:
@@ -116,10 +117,6 @@ class Drafter:
         """Whether the draft of a sequence was right."""
         if (lookup := self._lookups.get(sequence)) is not None:
             lookup.learn(drafted, accepted)
-
-    def forget(self, sequence: Sequence) -> None:
-        """The sequence has ended."""
-        self._lookups.pop(sequence, None)
 
     def _gain(self, rows: int) -> _Gain:
         return self._gains.setdefault(rows.bit_length(), _Gain())

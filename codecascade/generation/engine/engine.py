@@ -22,7 +22,7 @@ from codecascade.generation.engine.scheduler import Scheduled, Scheduler
 from codecascade.generation.engine.selection import Chosen, select
 from codecascade.generation.engine.sequence import RequestState, Sequence
 from codecascade.generation.requests import Completion, Request
-from codecascade.generation.streaming import Delta, Load
+from codecascade.generation.streaming import Delta, Load, QueueFull
 from codecascade.ground.errors import UserError
 from codecascade.model.cache import BLOCK_SIZE
 from codecascade.model.llama import Llama
@@ -78,6 +78,7 @@ class Engine:
         self.model, self.tokenizer = model.eval(), tokenizer
         self.context_length = context or model.config.max_position_embeddings
         self._drafter = Drafter() if speculate else None
+        self._max_waiting = max_waiting
         self._states: dict[int, RequestState] = {}
         self._next = 0
         self._load = Load()
@@ -89,7 +90,6 @@ class Engine:
             tokenizer,
             chunk_tokens=chunk_tokens,
             max_running=max_running,
-            max_waiting=max_waiting,
         )
 
     @property
@@ -121,8 +121,7 @@ class Engine:
         if blocks <= self._blocks.count:
             return
         self._scheduler.preempt_all()
-        self._runner = ModelRunner(self.model, blocks)
-        self._blocks = self._scheduler.blocks = BlockManager(blocks, BLOCK_SIZE)
+        self._resize(blocks)
 
     def room(self, request: Request) -> int:
         """Tokens of a completion at most: those that only give required bytes again come on top.
@@ -140,6 +139,31 @@ class Engine:
             most += len(request.required)
         return most if request.beyond_context else min(most, left)
 
+    def check(self, request: Request) -> int:
+        """The :meth:`room` of a request that can be answered.
+
+        Raises:
+            UserError: the prompt leaves no room in the context, or the cache has no memory for it.
+        """
+        room = self.room(request)
+        if self._blocks_for(len(request.ids) + room) > self._blocks.count:
+            raise UserError(
+                f"the prompt's {len(request.ids):,} tokens and up to {room:,} new ones do not fit into the cache, "
+                f"which holds {self.cache_tokens:,}; ask for fewer tokens"
+            )
+        return room
+
+    def check_queue(self, running: int, waiting: int) -> None:
+        """Whether one more request may come where so many sequences run and so many requests wait.
+
+        Raises:
+            QueueFull: it may not.
+        """
+        # those that will run with the next pass do not really wait
+        free = max(0, self._scheduler.max_running - running)
+        if self._max_waiting is not None and waiting >= self._max_waiting + free:
+            raise QueueFull(f"{waiting:,} requests wait, which is as many as may")
+
     def add_request(self, request: Request) -> int:
         """Let a request wait for its turn; returns its id.
 
@@ -147,13 +171,8 @@ class Engine:
             QueueFull: too many requests wait.
             UserError: the prompt leaves no room in the context, or the cache has no memory for it.
         """
-        room = self.room(request)
-        needed = len(request.ids) + room
-        if self._blocks_for(needed) > self._blocks.count:
-            raise UserError(
-                f"the prompt's {len(request.ids):,} tokens and up to {room:,} new ones do not fit into the cache, "
-                f"which holds {self.cache_tokens:,}; ask for fewer tokens"
-            )
+        room = self.check(request)
+        self.check_queue(len(self._scheduler.running), self._scheduler.queued)
         state = RequestState(
             self._next, request, room, arrival=time.perf_counter(), unfinished=request.samples
         )
@@ -167,6 +186,12 @@ class Engine:
         if (state := self._states.pop(request, None)) is not None:
             self._scheduler.abort(state)
 
+    def close(self) -> None:
+        """Take all requests out, and give the cache's memory back."""
+        for request in list(self._states):
+            self.abort(request)
+        self._resize(1)
+
     def step(self) -> list[Output]:
         """One forward pass; what it gave to the samples that were in it."""
         if self._drafter is not None:
@@ -177,9 +202,16 @@ class Engine:
         try:
             outputs = self._compute(batch)
         except Exception as error:
-            return self._fail(error)
+            return self._fail(sorted({sequence.state.id for sequence in self._in_pass}), error)
+        finally:
+            self._in_pass = []
         self._count(batch, outputs, time.perf_counter() - start)
         return outputs
+
+    def _resize(self, blocks: int) -> None:
+        del self._runner
+        self._runner = ModelRunner(self.model, blocks)
+        self._blocks = self._scheduler.blocks = BlockManager(blocks, BLOCK_SIZE)
 
     def _blocks_for(self, tokens: int) -> int:
         return -(-tokens // BLOCK_SIZE)
@@ -251,22 +283,23 @@ class Engine:
         if released and not sequence.healthy:
             # hidden by a weight of 0 they would still turn the next user's text into nothing
             self._runner.cache.clear_blocks(released)
-        if self._drafter is not None:
-            self._drafter.forget(sequence)
         sequence.state.unfinished -= 1
         if not sequence.state.unfinished:
             del self._states[sequence.state.id]
         return Output(sequence.state.id, delta, sequence.completion())
 
-    def _fail(self, error: Exception) -> list[Output]:
-        """End the requests of this pass with an error, and let the others be computed again."""
-        failed = {sequence.state.id: sequence.sample for sequence in self._in_pass}
-        for request in failed:
+    def fail(self, error: Exception) -> list[Output]:
+        """End all requests with an error."""
+        return self._fail(list(self._states), error)
+
+    def _fail(self, requests: SequenceOf[int], error: Exception) -> list[Output]:
+        """End requests with an error, and let all others be computed again."""
+        for request in requests:
             self.abort(request)
         # what the failed pass was to fill does not hold what was said of it
         self._scheduler.preempt_all()
         self._blocks.clear()
-        return [Output(request, Delta(sample), error=error) for request, sample in failed.items()]
+        return [Output(request, Delta(sample=0), error=error) for request in requests]
 
     def _count(self, batch: SequenceOf[Scheduled], outputs: SequenceOf[Output], seconds: float) -> None:
         """Learn from the time of a pass, and add it to the load, shared out by tokens."""

@@ -40,6 +40,8 @@ class ModelRunner:
         wanted = [
             index for entry, end in zip(batch, ends, strict=True) for index in range(end - entry.chooses, end)
         ]
+        if not wanted:
+            return hidden.new_empty(0, self.model.config.vocab_size)
         if len(wanted) < len(tokens):
             hidden = hidden[torch.tensor(wanted, dtype=torch.int64, device=self.device)]
         return self.model.logits(hidden)

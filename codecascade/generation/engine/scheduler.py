@@ -19,7 +19,6 @@ from torch import Tensor
 
 from codecascade.generation.engine.blocks import BlockManager, CacheFull
 from codecascade.generation.engine.sequence import RequestState, Sequence
-from codecascade.generation.streaming import QueueFull
 from codecascade.tokens.tokenizer import Tokenizer
 
 # Queries of a chunk times the keys before them: bounds the memory of attention on long prompts.
@@ -49,7 +48,6 @@ class Scheduler:
     Args:
         chunk_tokens: most tokens of a pass.
         max_running: most sequences that hold blocks at a time.
-        max_waiting: most requests that wait; None for any number.
     """
 
     def __init__(
@@ -59,12 +57,10 @@ class Scheduler:
         *,
         chunk_tokens: int,
         max_running: int,
-        max_waiting: int | None = None,
     ) -> None:
         self.blocks = blocks
         self.chunk_tokens = chunk_tokens
         self.max_running = max(1, min(max_running, chunk_tokens * 3 // 4))
-        self.max_waiting = max_waiting
         self.waiting: list[Sequence] = []
         self.running: list[Sequence] = []
         # requests whose prompt is read and that have samples which were not begun
@@ -82,13 +78,7 @@ class Scheduler:
         return sum(sequence.state.started is None for sequence in self.waiting)
 
     def add(self, state: RequestState) -> None:
-        """Let a request wait for its turn.
-
-        Raises:
-            QueueFull: as many as may wait do.
-        """
-        if self.max_waiting is not None and self.queued >= self.max_waiting:
-            raise QueueFull(f"{self.queued:,} requests wait, which is as many as may")
+        """Let a request wait for its turn."""
         state.pending.extend(state.request.sample_numbers)
         insort(self.waiting, self._begin(state), key=lambda sequence: sequence.order)
 
