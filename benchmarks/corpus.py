@@ -153,7 +153,7 @@ def cluster(arguments: argparse.Namespace, folder: Path) -> Table:
         connected,
         in_components,
         linked,
-        removed_of,
+        remove_in_partition,
     )
 
     file = folder / "texts.parquet"
@@ -183,7 +183,7 @@ def cluster(arguments: argparse.Namespace, folder: Path) -> Table:
     members = in_components(texts, components)
     row("their texts (to the second shuffle)", start, members)
     start = time.process_time()
-    row("the rule (the result)", start, removed_of(members, THRESHOLD))
+    row("the rule (the result)", start, remove_in_partition(members, THRESHOLD))
     sizes = np.unique(members["component"].to_numpy(), return_counts=True)[1]
     table.caption = f"{len(members):,} documents in {len(sizes):,} components, the largest of {sizes.max():,}"
     return table

@@ -23,10 +23,10 @@ from typing import NamedTuple
 
 import pyarrow.compute as pc
 
-from codecascade.corpus.documents import keyed
+from codecascade.corpus.documents import keyed_draw
 from codecascade.corpus.reading.encoding import UnreadableError, decoded
-from codecascade.corpus.reading.languages import language_of
-from codecascade.corpus.steps.redaction.redaction import RULES, spans_of
+from codecascade.corpus.reading.languages import language_by_name
+from codecascade.corpus.steps.redaction.redaction import RULES, find_spans
 
 WIDE = {
     "<EMAIL>": re.compile(r"[\w.+%'=-]{1,64}\\?@[\w-]+(?:\.[\w-]+)*\.[A-Za-z][\w-]*"),
@@ -54,7 +54,7 @@ def finds(folder: Path) -> Iterator[Find]:
     """All of a repository."""
     for root, _, names in os.walk(folder):
         for name in sorted(names):
-            path, language = Path(root, name), language_of(name)
+            path, language = Path(root, name), language_by_name(name)
             if language is None or path.is_symlink() or path.stat().st_size > 1_000_000:
                 continue
             try:
@@ -62,7 +62,7 @@ def finds(folder: Path) -> Iterator[Find]:
             except UnreadableError:
                 continue
             rules = [rule for rule in RULES if pc.match_substring_regex(text, rule.hint).as_py()]
-            replaced = spans_of(text, rules, language)
+            replaced = find_spans(text, rules, language)
             for kind, start, end, is_replaced in _places(text, replaced):
                 before = text[max(start - AROUND, 0) : start].rpartition("\n")[2]
                 around = before, text[end : end + AROUND].partition("\n")[0]
@@ -94,7 +94,7 @@ def sheet(folders: list[Path], out: Path, sample: int) -> None:
         for replaced in (True, False):
             found = groups[kind, language, replaced]
             counts.append(len(found))
-            drawn = sorted(found, key=lambda find: keyed(*map(str, find)))[:sample]
+            drawn = sorted(found, key=lambda find: keyed_draw(*map(str, find)))[:sample]
             for find in drawn:
                 said = (find.before, find.found, find.after)
                 words = [re.sub(r"\s+", " ", word) for word in said]

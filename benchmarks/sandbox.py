@@ -29,7 +29,7 @@ from rich.table import Table
 
 from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox
-from codecascade.sandbox.splitting import split
+from codecascade.sandbox.splitting import split_tests
 
 Problem = dict[str, Any]
 AT_ONCE: list[Problem] = [
@@ -66,7 +66,7 @@ def _program(problem: Problem) -> Program:
     """As the benchmarks make it: the tests run apart from it."""
     source = problem["prompt"] + problem["canonical_solution"]
     tests = f"{problem['test']}\ncheck({problem['entry_point']})"
-    apart = split(tests, source, problem["entry_point"])
+    apart = split_tests(tests, source, problem["entry_point"])
     return Program(source, tests=tests, calls=apart.calls, given=apart.given)
 
 

@@ -9,9 +9,9 @@ import re
 import sys
 from pathlib import Path
 
-from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.rates import answers, means
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
+from codecascade.evaluation.rates import mean_scores, values_by_problem
 from codecascade.evaluation.running.runner import Inputs, evaluate
 from codecascade.evaluation.task import Benchmark, Task, TextPrompt
 from codecascade.generation.loading import load_backend
@@ -29,7 +29,7 @@ def sum_task(first, second):
 
 def accuracy(rows):
     """What each problem contributes to the share of right ones, of which the figure and its interval are made."""
-    return {"accuracy": means(answers(rows, "passed")["passed"])}
+    return {"accuracy": mean_scores(values_by_problem(rows, "passed")["passed"])}
 
 
 tasks = [sum_task(first, second) for first in (3, 4, 5) for second in (3, 4, 5)]

@@ -8,8 +8,8 @@ In the package a language is a file in codecascade/sandbox/languages/toolchains/
 import sys
 from pathlib import Path
 
-from codecascade.sandbox.languages.language import Language, Plan, find_tools
-from codecascade.sandbox.languages.table import add_language, why_not
+from codecascade.sandbox.languages.language import Language, ProgramPlan, find_tools
+from codecascade.sandbox.languages.table import add_language, why_unusable
 from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox
 
@@ -23,10 +23,10 @@ AWK = Language(
     find=lambda: find_tools("awk", version=("-W", "version")),
     # An END rule runs even after `exit 1`: no last line can prove that all tests ran, so the exit status decides.
     finish=lambda text, token: None,
-    plan=lambda text, tools, limits: Plan("program.awk", (tools.paths["awk"], "-f", "program.awk")),
+    plan=lambda text, tools, limits: ProgramPlan("program.awk", (tools.paths["awk"], "-f", "program.awk")),
 )
 add_language(AWK)
-if (missing := why_not("awk")) is not None:
+if (missing := why_unusable("awk")) is not None:
     sys.exit(missing)
 
 text = Path(sys.argv[1]).read_text(encoding="utf-8")

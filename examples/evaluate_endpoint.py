@@ -9,7 +9,7 @@ missing; `codecascade compare FOLDER OTHER` compares it with another model.
 import sys
 from pathlib import Path
 
-from codecascade.evaluation.assembled import EvaluateSettings
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.runner import Inputs, evaluate
 from codecascade.generation.endpoint import Endpoint
 from codecascade.sandbox.sandbox import Sandbox

@@ -17,8 +17,8 @@ from pydantic import BaseModel
 
 from codecascade.cli import app
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.table import own_settings
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.recipe import recipe_names
 from codecascade.recipe.settings import Recipe, Stage
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from codecascade.corpus.steps.decontamination import BenchmarkTexts, read_benchmark_file
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.data import is_here, locate
+from codecascade.evaluation.data import is_available_offline, locate_data
 from codecascade.ground.errors import UserError
 
 
@@ -35,7 +35,7 @@ def benchmark_texts(files: Iterable[Path] = (), in_use: Iterable[str] = ()) -> B
         if data is None or benchmark.kept_out == "never":
             continue
         try:
-            found = locate(name, data, None) if name in wanted or is_here(data) else []
+            found = locate_data(name, data, None) if name in wanted or is_available_offline(data) else []
         except UserError:  # the sentence says how to name it to an evaluation, not to a corpus
             found = []
         if not found:

@@ -10,8 +10,8 @@ import torch
 
 from codecascade.cascade.display import Display
 from codecascade.cascade.models import prepare
-from codecascade.evaluation.assembled import EvaluateSettings
-from codecascade.evaluation.cost import evaluation_tokens, seconds_of
+from codecascade.evaluation.cost import evaluation_seconds, evaluation_tokens
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.ground.format import show_seconds
 from codecascade.model.config import LlamaConfig
 from codecascade.model.precision import choose_precision
@@ -120,7 +120,7 @@ def say_how_long(
             training += (stage.total_steps or 0) * stage.batch_tokens * of_token / speed
     parameters = shapes[stages[0].name].num_parameters()
     read, written = (sum(counts) for counts in zip(*map(evaluation_tokens, evaluations), strict=True))
-    measuring = seconds_of(parameters, read, written, speed)
+    measuring = evaluation_seconds(parameters, read, written, speed)
     display.say(
         f"ahead: about {show_seconds(training)} of training ({', '.join(stage.name for stage in stages)}) and "
         f"{show_seconds(measuring)} of measuring; stop at any time, the same command goes on"

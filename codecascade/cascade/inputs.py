@@ -22,7 +22,7 @@ from codecascade.cascade.folder import RunFolder
 from codecascade.corpus.corpus import Corpus
 from codecascade.ground.diff import changes
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import digest_of, write_json
+from codecascade.ground.files import content_digest, write_json
 from codecascade.ground.reading import read_json
 from codecascade.model.sources import files_of
 from codecascade.training.checksums import Sums, changed_files, checksums
@@ -177,7 +177,10 @@ def _content_of(corpus: Corpus) -> Content:
             for name, split in manifest.splits.items()
         },
         "shards": {
-            str(shard.relative_to(corpus.path)): {"bytes": shard.stat().st_size, "ends": digest_of(shard)}
+            str(shard.relative_to(corpus.path)): {
+                "bytes": shard.stat().st_size,
+                "ends": content_digest(shard),
+            }
             for shard in shards
         },
     }

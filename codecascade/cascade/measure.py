@@ -8,18 +8,18 @@ from pathlib import Path
 
 from codecascade.cascade.display import Display
 from codecascade.corpus.corpus import Corpus
-from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.data import locate
-from codecascade.evaluation.running.envelope import write_envelope
+from codecascade.evaluation.data import locate_data
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.result import BenchmarkResult
+from codecascade.evaluation.running.results_file import write_results
 from codecascade.evaluation.running.runner import Inputs, evaluate
 from codecascade.generation.engine.generator import LocalGenerator, load_generator
 from codecascade.generation.loading import quantisation
 from codecascade.generation.local_backend import LocalBackend
 from codecascade.generation.requests import Completion, Request
 from codecascade.recipe.settings import Recipe, Stage
-from codecascade.reports.evaluation import write_evaluation_report
+from codecascade.reports.evaluation.report import write_evaluation_report
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -61,7 +61,7 @@ def sandbox_for(recipe: Recipe, stages: Sequence[Stage]) -> Sandbox | None:
     needs = {need for name in names for need in BENCHMARKS[name].needs}
     for name in sorted(names):
         if (data := BENCHMARKS[name].data) is not None:
-            locate(name, data, None)
+            locate_data(name, data, None)
     mining = any(stage.dialogues == "mined" for stage in stages)
     return Sandbox(recipe.sandbox) if mining or "sandbox" in needs else None
 
@@ -85,7 +85,7 @@ def measure(
     """
 
     def keep(results: dict[str, BenchmarkResult]) -> None:
-        write_envelope(folder, title, results, about=about, command=command)
+        write_results(folder, title, results, about=about, command=command)
         after_each(results)
 
     kind = quantisation(model)
@@ -96,7 +96,7 @@ def measure(
             settings,
             folder=folder,
             again=True,
-            progress=lambda at: progress(at.benchmark, at.judged, at.of),
+            progress=lambda at: progress(at.benchmark, at.judged, at.total),
             after_each=keep,
         )
         if settings.benchmarks:

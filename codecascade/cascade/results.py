@@ -13,7 +13,7 @@ from codecascade.evaluation.running.versions import versions
 from codecascade.ground.files import write_json
 from codecascade.ground.format import listed, show_bytes
 from codecascade.recipe.settings import BASE, Recipe, Stage
-from codecascade.reports.cascade_data import ModelReport, RunReport
+from codecascade.reports.cascade.data import ModelReport, RunReport
 from codecascade.training.loop import TrainingResult
 
 Results = Mapping[str, BenchmarkResult]
@@ -52,7 +52,7 @@ def run_report(
     instruct_base: bool,
     command: str,
 ) -> RunReport:
-    """The run so far, for :func:`codecascade.reports.cascade.write_report`."""
+    """The run so far, for :func:`codecascade.reports.cascade.report.write_report`."""
     base_notes = ("This base is an instruct model already.",) if instruct_base else ()
     models = [
         ModelReport(

@@ -26,7 +26,7 @@ from codecascade.cascade.measure import measure, sandbox_for
 from codecascade.cascade.models import DTYPES, base_name, check_base, check_tokenizers, make_base, prepare
 from codecascade.cascade.results import run_report, write_results
 from codecascade.corpus.corpus import Corpus
-from codecascade.evaluation.assembled import EvaluateSettings
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import show_bytes, show_seconds
@@ -38,7 +38,7 @@ from codecascade.model.sources import load
 from codecascade.plan.plan import make_plan
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.recipe.shapes import look_at_base, missing_texts, model_shapes
-from codecascade.reports.cascade import summary, write_report
+from codecascade.reports.cascade.report import summary, write_report
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.training.loop import train
 from codecascade.training.parallel import World, final_state_dict, join_world

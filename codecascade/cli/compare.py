@@ -82,7 +82,7 @@ def _table(found: Comparison) -> Table:
     from rich.text import Text
 
     from codecascade.evaluation.analysis.significance import SIGN_FLIP
-    from codecascade.reports.comparison import row_of
+    from codecascade.reports.comparison import difference_row
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column("benchmark, metric", no_wrap=True)
@@ -92,7 +92,7 @@ def _table(found: Comparison) -> Table:
     for compared in found.benchmarks:
         table.add_row(Text(compared.name, style="bold"))
         for difference in compared.differences:
-            row = row_of(difference)
+            row = difference_row(difference)
             table.add_row(
                 f"  {row['metric']}",
                 row["first"],

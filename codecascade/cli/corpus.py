@@ -15,7 +15,7 @@ from codecascade.ground.choices import Licences, TokenizerKind
 from codecascade.ground.errors import Stopped, UserError, printable
 
 if TYPE_CHECKING:
-    from codecascade.corpus.engines.local import Engine
+    from codecascade.corpus.engines.local import BuildEngine
     from codecascade.tokens.tokenizer import Tokenizer
 
 corpus_app = typer.Typer(help="Make training data from files, and look at it.", no_args_is_help=True)
@@ -128,7 +128,7 @@ def build(
     stderr().print(f"{output / 'corpus.html'} shows what is in it and what was left out")
 
 
-def _engine(name: EngineName, workers: int | None) -> Engine:
+def _engine(name: EngineName, workers: int | None) -> BuildEngine:
     if name == "ray":
         from codecascade.corpus.engines.ray import RayEngine
 

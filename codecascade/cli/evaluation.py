@@ -14,7 +14,7 @@ from codecascade.cli.app import app, invocation, loading, stderr, stdout
 from codecascade.ground.errors import UserError
 
 if TYPE_CHECKING:
-    from codecascade.evaluation.assembled import EvaluateSettings
+    from codecascade.evaluation.evaluate_settings import EvaluateSettings
     from codecascade.evaluation.running.runner import Inputs
     from codecascade.generation.backend import Backend
 
@@ -62,7 +62,7 @@ def evaluate_model(
 
     Several temperatures, with commas between, make a sweep.
     """
-    from codecascade.evaluation.benchmarks.choice import assign_data, assign_samples, named_benchmarks
+    from codecascade.evaluation.benchmarks.selection import assign_data, assign_samples, named_benchmarks
 
     names = named_benchmarks(benchmark or ())
     scored = assign_samples(samples or (), names)
@@ -99,7 +99,7 @@ def evaluate_model(
             if value is not None:
                 raise UserError(f"{option} and --samples exclude each other")
     from codecascade.corpus.corpus import Corpus
-    from codecascade.evaluation.benchmarks.choice import check_needs
+    from codecascade.evaluation.benchmarks.selection import check_needs
     from codecascade.evaluation.benchmarks.table import BENCHMARKS
     from codecascade.evaluation.running.runner import Inputs
 
@@ -183,20 +183,20 @@ def _temperatures(text: str | None, names: list[str]) -> list[float | None]:
 def _run(inputs: Inputs, settings: EvaluateSettings, folder: Path, title: str) -> None:
     from codecascade.cli.evaluation_display import EvaluationDisplay, output, results_table
     from codecascade.evaluation.benchmarks.table import BENCHMARKS
-    from codecascade.evaluation.running.envelope import check_folder, write_envelope
     from codecascade.evaluation.running.result import BenchmarkResult
+    from codecascade.evaluation.running.results_file import check_results_folder, write_results
     from codecascade.evaluation.running.runner import evaluate
     from codecascade.ground.locks import FolderLock
-    from codecascade.reports.evaluation import write_evaluation_report
+    from codecascade.reports.evaluation.report import write_evaluation_report
 
     about = {} if inputs.backend is None else inputs.backend.describe()
     command = shlex.join(["codecascade", *invocation])
     with FolderLock(folder):
-        check_folder(folder, title)
+        check_results_folder(folder, title)
         with EvaluationDisplay(stderr(), settings.benchmarks, title) as display:
 
             def keep(results: dict[str, BenchmarkResult]) -> None:
-                write_envelope(folder, title, results, about=about, command=command)
+                write_results(folder, title, results, about=about, command=command)
                 display.done(results)
 
             results = evaluate(inputs, settings, folder=folder, progress=display.progress, after_each=keep)
@@ -235,8 +235,8 @@ def _title(samples: dict[str, Path]) -> str:
 
 
 def _settings(values: dict[str, Any], changes: list[str] | tuple[str, ...]) -> EvaluateSettings:
-    from codecascade.evaluation.assembled import EvaluateSettings
     from codecascade.evaluation.benchmarks.table import own_settings
+    from codecascade.evaluation.evaluate_settings import EvaluateSettings
     from codecascade.recipe.reading import apply_override, validated, without_limits
 
     # All problems, where nothing else is said: a subset is a recipe's wish.

@@ -11,10 +11,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 
 from codecascade.cli.app import stdout
-from codecascade.evaluation.benchmarks.choice import where
+from codecascade.evaluation.benchmarks.selection import data_location
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric, left_to_right
-from codecascade.evaluation.notation import is_plain
+from codecascade.evaluation.notation import NOT_RUN, is_plain
 from codecascade.evaluation.running import driver
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.ground.format import show_seconds
@@ -56,9 +56,9 @@ class EvaluationDisplay:
     ) -> None:
         self._progress.stop()
 
-    def progress(self, at: driver.Progress) -> None:
+    def progress(self, at: driver.EvaluationProgress) -> None:
         """A sample was answered or judged."""
-        count = f"{at.judged:,} of {at.of:,}"
+        count = f"{at.judged:,} of {at.total:,}"
         if at.answered > at.judged:
             count += f" (+{at.answered - at.judged:,} to be run)"
         figure = f"{at.right / at.judged:.1%} right" if at.right else ""
@@ -67,10 +67,10 @@ class EvaluationDisplay:
         if self._drawn:
             bar = self._bars[at.benchmark]
             self._progress.start_task(bar)
-            self._progress.update(bar, total=at.of, completed=at.judged, count=count, figure=figure)
+            self._progress.update(bar, total=at.total, completed=at.judged, count=count, figure=figure)
             return
-        step = at.judged * _LINES // max(1, at.of)
-        if step > self._told.get(at.benchmark, 0) and at.judged < at.of:
+        step = at.judged * _LINES // max(1, at.total)
+        if step > self._told.get(at.benchmark, 0) and at.judged < at.total:
             self._told[at.benchmark] = step
             self._say(f"{at.benchmark}: {count}" + f", {figure}" * bool(figure))
 
@@ -115,9 +115,9 @@ def results_table(model: str, results: Mapping[str, BenchmarkResult]) -> Table:
             first = -1  # the benchmark's name stands there
         for place, (metric, figure) in enumerate(result.metrics.items()):
             bounds = f"{_number(metric, figure.low)} to {_number(metric, figure.high)}"
-            table.add_row(
-                name if place == first else "", metric, _number(metric, figure.value), bounds, f"{figure.n:,}"
-            )
+            value = _number(metric, figure.value) if figure.is_measured else NOT_RUN
+            cells = value, bounds if figure.is_measured else "–", f"{figure.n:,}"
+            table.add_row(name if place == first else "", metric, *cells)
         missing = result.about.get("missing", 0)
         if missing:
             table.add_row("", "missing tasks", f"{missing:,}", "", f"{result.about['tasks_total']:,}")
@@ -137,7 +137,7 @@ def benchmarks_table(given: Mapping[str, Path], corpus: bool, width: int) -> Tab
     if width >= _WIDE:
         table.add_column("what")
     for name, benchmark in BENCHMARKS.items():
-        here = where(name, given, corpus=corpus)
+        here = data_location(name, given, corpus=corpus)
         row = (name, here, benchmark.source, benchmark.licence, benchmark.title)
         table.add_row(*row[: len(table.columns)])
     return table
@@ -145,6 +145,8 @@ def benchmarks_table(given: Mapping[str, Path], corpus: bool, width: int) -> Tab
 
 def shown(metric: str, figure: Metric) -> str:
     """A figure with its interval, in the unit of its metric."""
+    if not figure.is_measured:
+        return NOT_RUN
     low, high = _number(metric, figure.low), _number(metric, figure.high)
     return f"{_number(metric, figure.value)} ({low} to {high})"
 

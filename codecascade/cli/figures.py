@@ -14,7 +14,7 @@ from codecascade.cli.options import AsJson
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from codecascade.evaluation.analysis.correlations import Correlations
+    from codecascade.evaluation.analysis.correlations import LanguageCorrelations
     from codecascade.evaluation.analysis.sweep import Sweep
 
 
@@ -99,7 +99,7 @@ def sweep_table(found: Sweep) -> Table:
     return table
 
 
-def _matrix(found: Correlations) -> Table:
+def _matrix(found: LanguageCorrelations) -> Table:
     table = _table(f"{found.name}, Pearson's coefficient of problems' scores")
     table.add_column("")
     for language in found.languages:

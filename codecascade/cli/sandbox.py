@@ -14,7 +14,7 @@ from codecascade.cli.app import app, stdout
 from codecascade.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from codecascade.sandbox.check import Report
+    from codecascade.sandbox.check import SandboxReport
     from codecascade.sandbox.languages.table import ToolchainReport
 
 sandbox_app = typer.Typer(help="Run programs that nobody vouches for, confined.", no_args_is_help=True)
@@ -24,7 +24,7 @@ app.add_typer(sandbox_app, name="sandbox", rich_help_panel=options.CONFINE)
 @sandbox_app.command(epilog=options.examples("sandbox check"))
 def check(as_json: AsJson = False) -> None:
     """Attack each layer of the sandbox on this machine, tell which held, and which languages can be run."""
-    from codecascade.sandbox.check import check as check_sandbox
+    from codecascade.sandbox.check import check_sandbox
     from codecascade.sandbox.languages.table import toolchains
 
     report = check_sandbox()
@@ -41,7 +41,7 @@ def check(as_json: AsJson = False) -> None:
         _show_languages(languages)
 
 
-def _show(report: Report) -> None:
+def _show(report: SandboxReport) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -99,7 +99,7 @@ def run_file(
 ) -> None:
     """Run one program, confined. The exit code is 0 whenever there is a verdict."""
     from codecascade.ground.errors import UserError
-    from codecascade.sandbox.languages.table import canonical_name, language_of_file, why_not
+    from codecascade.sandbox.languages.table import canonical_name, language_of_file, why_unusable
     from codecascade.sandbox.program import Program
     from codecascade.sandbox.reading import read_program
     from codecascade.sandbox.sandbox import Sandbox
@@ -112,7 +112,7 @@ def run_file(
         raise UserError(f"must be at least 16 (got {memory})", key="--memory")
     name = language_of_file(file) if language is None else canonical_name(language)
     source = read_program(file, name)
-    if (missing := why_not(name)) is not None:
+    if (missing := why_unusable(name)) is not None:
         raise UserError(missing)
     with Sandbox("weak" if mode == "weak" else "strict", workers=1) as sandbox:
         outcome = sandbox.run(Program(source, language=name), timeout=timeout, memory_mb=memory)

@@ -1,1 +1,1 @@
-"""From files to training documents: reading, filtering, deduplication, hold-out, shards."""
+"""Turns source files into training documents: reading, filtering, deduplication, hold-out, shards."""

@@ -1,12 +1,11 @@
-"""Sources in, a corpus folder out.
+"""Builds a corpus folder from sources.
 
-The stages, each of which leaves its result in a work folder beside the corpus, so that a build that was killed goes
-on where it was::
+Each stage saves its result in a work folder beside the corpus, so that a killed build continues where it stopped::
 
     find and choose -> parts (read, filter, redact, benchmarks, natural language, ids: see parts.py)
-                    -> exact and near duplicates -> split -> shards -> manifest, account, page
+                    -> exact and near duplicates -> split -> shards -> manifest, datasheet, page
 
-No result depends on how often the build was interrupted, nor on who did the work.
+The result is the same however often the build was interrupted, and whichever engine did the work.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ import pyarrow.parquet as pq
 import codecascade
 from codecascade.corpus.corpus import is_corpus
 from codecascade.corpus.documents import KINDS
-from codecascade.corpus.engines.local import Engine, LocalEngine
-from codecascade.corpus.engines.parts import Parts, make_part, read_arrow, write_arrow, write_plan
-from codecascade.corpus.manifest import FORMAT, NAME, Count, Manifest, read_manifest
+from codecascade.corpus.engines.local import BuildEngine, LocalEngine
+from codecascade.corpus.engines.parts import BuildParts, make_part, read_arrow, write_arrow, write_plan
+from codecascade.corpus.manifest import FORMAT, NAME, DocumentCount, Manifest, read_manifest
 from codecascade.corpus.output.datasheet import datasheet
-from codecascade.corpus.output.dropped import Dropped, by_step, in_words
-from codecascade.corpus.output.page import page
+from codecascade.corpus.output.dropped import Dropped, by_step, frequent_reasons
+from codecascade.corpus.output.heldout import choose_heldout
+from codecascade.corpus.output.page import corpus_page
 from codecascade.corpus.output.shards import write_shard, write_shard_plan
-from codecascade.corpus.output.split import choose_heldout
 from codecascade.corpus.output.summary import (
     benchmark_matches,
     cluster_sizes,
@@ -45,13 +44,13 @@ from codecascade.corpus.output.summary import (
     step_manifests,
 )
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.corpus.sources.candidates import FIND, listed
+from codecascade.corpus.sources.candidates import FIND, candidate_table
+from codecascade.corpus.sources.find import find_candidates, source_address, source_title
 from codecascade.corpus.sources.sampling import STEP as CHOOSE
 from codecascade.corpus.sources.sampling import check_languages, choose, total_size
-from codecascade.corpus.sources.table import find, place, title
-from codecascade.corpus.steps.decontamination import NO_BENCHMARKS, Benchmarks, BenchmarkTexts
+from codecascade.corpus.steps.decontamination import NO_BENCHMARKS, BenchmarkIndex, BenchmarkTexts
 from codecascade.corpus.steps.exact_dedup import STEP as EXACT
-from codecascade.corpus.steps.exact_dedup import exact_duplicates, ranks, resolved
+from codecascade.corpus.steps.exact_dedup import exact_duplicates, preference_ranks, resolve_chains
 from codecascade.corpus.steps.near import REMOVED
 from codecascade.corpus.steps.near import STEP as NEAR
 from codecascade.corpus.steps.step import Tally
@@ -61,8 +60,9 @@ from codecascade.ground.locks import FolderLock
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[str, int, int], None]
-"""Called with a step (``find``, ``read``, ``deduplicate``, ``write``, ``nothing to do``), the bytes done and all."""
+BuildProgress = Callable[[str, int, int], None]
+"""Called with a stage (``find``, ``read``, ``deduplicate``, ``write``, ``nothing to do``), bytes done, bytes in
+all."""
 
 _REQUEST, _NEAR = "request.txt", "near.arrow"
 
@@ -73,23 +73,23 @@ def build_corpus(
     settings: CorpusSettings,
     *,
     benchmarks: BenchmarkTexts = NO_BENCHMARKS,
-    engine: Engine | None = None,
-    progress: Progress | None = None,
+    engine: BuildEngine | None = None,
+    progress: BuildProgress | None = None,
 ) -> Manifest:
-    """Make the corpus folder ``out`` of the sources: shards, ``manifest.json``, ``dropped.parquet``, ``README.md``,
-    ``corpus.html``.
+    """Build the corpus folder ``out`` from the sources: shards, ``manifest.json``, ``dropped.parquet``,
+    ``README.md``, ``corpus.html``.
 
-    The folder appears whole or not at all, and is byte for byte the same for the same input. When it is there
-    and was made of the same input, nothing is done. What a killed build had done is not done again.
+    The folder appears complete or not at all, and is byte for byte the same for the same input. If it already
+    exists and was built from the same input, nothing is done. A killed build continues where it stopped.
 
     Args:
-        sources: see :func:`codecascade.corpus.sources.table.find`.
-        benchmarks: prompts and solutions to keep out, by the name that the manifest will show.
-        engine: who does the work; none: this process alone.
-        progress: see :data:`Progress`.
+        sources: see :func:`codecascade.corpus.sources.find.find_candidates`.
+        benchmarks: texts to keep out, by the name that the manifest shows for each.
+        engine: runs the work; None: this process alone.
+        progress: see :data:`BuildProgress`.
 
     Raises:
-        UserError: a source is missing, nothing in the sources is usable, ``out`` holds something else, another
+        UserError: a source is missing, the sources contain nothing usable, ``out`` contains something else, another
             process is building it, or the disk is full.
         RunFailed: a worker process was killed.
     """
@@ -100,13 +100,16 @@ def build_corpus(
     request = request_fingerprint(sources, settings)
     gone = Dropped()
     report("find", 0, 0)
-    candidates = listed(candidate for source in sources for candidate in find(source, gone))
+    candidates = candidate_table(
+        candidate for source in sources for candidate in find_candidates(source, gone)
+    )
     check_languages(settings, candidates)
     inputs = _inputs_fingerprint(request, benchmarks, candidates)
     if (made := _made_before(out)) is not None and made.inputs == inputs:
         log.info("%s: made of the same input already, nothing to do", out)
         report("nothing to do", made.chosen.bytes, made.chosen.bytes)
-        if work.exists():  # killed when all was done
+        # An earlier build was killed after its last step.
+        if work.exists():
             with FolderLock(work):
                 shutil.rmtree(work)
         return made
@@ -121,7 +124,7 @@ def build_corpus(
         if not count:
             _nothing_left(work, gone.table(), sources)
         _reported(engine.run(make_part, work, range(count)), "read", total_size(chosen), report)
-        parts = Parts(work)
+        parts = BuildParts(work)
         tally.update(parts.tally)
         columns = ("path", "repository", "language", "license", "kind", "id")
         documents = pa.table({name: parts.column(name) for name in columns} | {"bytes": _sizes(parts)})
@@ -132,22 +135,22 @@ def build_corpus(
         kept = np.setdiff1d(np.arange(len(documents)), np.asarray(removed["removed"]))
         staying = documents.take(kept)
         split = choose_heldout(staying, settings.heldout_share)
-        heldout = split.holds_out(staying["repository"], staying["path"])
+        heldout = split.is_heldout(staying["repository"], staying["path"])
         sizes = np.asarray(staying["bytes"])
         shards = write_shard_plan(work, parts, kept, heldout, sizes, settings.shard_bytes)
         _reported(engine.run(write_shard, work, range(shards)), "write", int(sizes.sum()), report)
 
         left_out = pa.concat_tables([gone.table(), parts.dropped(), removed_rows(documents, removed, exact)])
         reasons = by_step(left_out)
-        index = Benchmarks(benchmarks.texts, settings.benchmark_overlap)
+        index = BenchmarkIndex(benchmarks.texts, settings.benchmark_overlap)
         manifest = Manifest(
             versions=_versions(),
-            sources=[title(source) for source in sources],
+            sources=[source_title(source) for source in sources],
             settings=settings,
             request=request,
             inputs=inputs,
-            candidates=Count(documents=len(candidates), bytes=total_size(candidates)),
-            chosen=Count(documents=len(chosen), bytes=total_size(chosen)),
+            candidates=DocumentCount(documents=len(candidates), bytes=total_size(candidates)),
+            chosen=DocumentCount(documents=len(chosen), bytes=total_size(chosen)),
             steps=step_manifests(tally, reasons),
             splits={
                 "train": split_manifest(staying.filter(pa.array(~heldout))),
@@ -172,16 +175,16 @@ def build_corpus(
 
 
 def request_fingerprint(sources: Sequence[str], settings: CorpusSettings) -> str:
-    """What :func:`build_corpus` is asked for, whatever the sources and benchmarks hold by now.
+    """A hash of what :func:`build_corpus` was asked for: source names and settings, not the content of the sources.
 
-    A run that goes on compares it with ``Manifest.request``: its corpus must not change because a package was
-    installed, or a benchmark fetched, in between.
+    A resumed run compares it with ``Manifest.request``, so that its corpus doesn't change because a package was
+    installed, or a benchmark downloaded, in the meantime.
     """
-    return _fingerprint([str(FORMAT), settings.model_dump_json(), *map(place, sources)])
+    return _fingerprint([str(FORMAT), settings.model_dump_json(), *map(source_address, sources)])
 
 
 def _free(out: Path) -> Path:
-    """The whole way to a folder that a corpus may be put in the place of."""
+    """The absolute path of ``out``, if a corpus may be written there. Raises UserError otherwise."""
     whole_way = Path(os.path.abspath(out))
     if Path.cwd().is_relative_to(whole_way):
         raise UserError("is the folder that you are in, which can't be replaced; name another", file=out)
@@ -203,12 +206,13 @@ def _make_parent(out: Path) -> None:
 
 
 def _begin(work: Path, inputs: str) -> None:
-    """An empty work folder, or that of an earlier build of the same input by the same versions."""
+    """Prepare the work folder: keep that of an interrupted build of the same input and versions, else empty it."""
     mark = f"{inputs} {_versions()}"
     file = work / _REQUEST
     if file.is_file() and file.read_text() == mark:
         log.info("an earlier build was interrupted; it goes on")
-        for entry in work.rglob(".*"):  # files that were being written
+        # Remove the temporary files that were being written.
+        for entry in work.rglob(".*"):
             if entry.is_file() and entry.name != ".lock":
                 entry.unlink()
         return
@@ -220,27 +224,35 @@ def _begin(work: Path, inputs: str) -> None:
 
 def _nothing_left(work: Path, left_out: pa.Table, sources: Sequence[str]) -> None:
     shutil.rmtree(work)
-    raise UserError(f"nothing here can become a document ({in_words(left_out)})", file=", ".join(sources))
+    raise UserError(
+        f"nothing here can become a document ({frequent_reasons(left_out)})", file=", ".join(sources)
+    )
 
 
-def _reported(done: Iterable[int], step: str, total: int, report: Progress) -> None:
+def _reported(done: Iterable[int], step: str, total: int, report: BuildProgress) -> None:
     so_far = 0
     for size in done:
         so_far += size
         report(step, so_far, total)
 
 
-def _sizes(parts: Parts) -> pa.Array:
+def _sizes(parts: BuildParts) -> pa.Array:
     return pc.cast(pc.binary_length(parts.column("text")), pa.int64())
 
 
 def _duplicates(
-    work: Path, documents: pa.Table, parts: Parts, settings: CorpusSettings, engine: Engine, tally: Tally
+    work: Path,
+    documents: pa.Table,
+    parts: BuildParts,
+    settings: CorpusSettings,
+    engine: BuildEngine,
+    tally: Tally,
 ) -> tuple[pa.Table, int]:
-    """Which documents go for which others (as :data:`codecascade.corpus.steps.near.REMOVED`), and how many first ones
-    are exact copies."""
-    places = ranks(*(documents[name] for name in ("kind", "license", "repository", "path")))
-    exact = exact_duplicates(documents["id"], places)
+    """Which documents are removed as duplicates of which (:data:`codecascade.corpus.steps.near.REMOVED`), and how
+    many of them, at the beginning of the table, are exact duplicates.
+    """
+    ranks = preference_ranks(*(documents[name] for name in ("kind", "license", "repository", "path")))
+    exact = exact_duplicates(documents["id"], ranks)
     rest = np.setdiff1d(np.arange(len(documents)), np.asarray(exact["removed"]))
     tally.add(EXACT, documents.take(rest), documents["bytes"].take(rest))
     near = REMOVED.empty_table()
@@ -248,25 +260,32 @@ def _duplicates(
         if not (work / _NEAR).exists():
             kinds = documents["kind"].take(rest)
             found = [near]
-            for kind in KINDS:  # prose stays beside the page that it was taken from, as Table 1 wants both
+            # Kinds are compared separately: prose stays beside the documentation it was extracted from (Table 1
+            # wants both).
+            for kind in KINDS:
                 own = rest[np.asarray(pc.equal(kinds, kind))]
-                found.append(engine.near_duplicates(parts, own, places[own], settings.near_threshold, work))
+                found.append(engine.near_duplicates(parts, own, ranks[own], settings.near_threshold, work))
             write_arrow(work / _NEAR, pa.concat_tables(found))
         near = read_arrow(work / _NEAR)
         rest = np.setdiff1d(rest, np.asarray(near["removed"]))
         tally.add(NEAR, documents.take(rest), documents["bytes"].take(rest))
-    return resolved(exact, near), len(exact)
+    return resolve_chains(exact, near), len(exact)
 
 
 def _finish(
-    folder: Path, manifest: Manifest, left_out: pa.Table, staying: pa.Table, parts: Parts, removed: pa.Table
+    folder: Path,
+    manifest: Manifest,
+    left_out: pa.Table,
+    staying: pa.Table,
+    parts: BuildParts,
+    removed: pa.Table,
 ) -> None:
-    """Everything beside the shards; the manifest comes last, and says that the folder is whole."""
+    """Write all files except the shards. The manifest comes last, because it marks the folder as complete."""
     rows = left_out.drop(["beginning"])
     with atomic_file(folder / "dropped.parquet") as temporary:
         pq.write_table(rows, temporary, compression="zstd")
     atomic_write(folder / "README.md", datasheet(manifest))
-    atomic_write(folder / "corpus.html", page(manifest, left_out, staying, parts, removed))
+    atomic_write(folder / "corpus.html", corpus_page(manifest, left_out, staying, parts, removed))
     write_json(folder / NAME, manifest.model_dump(mode="json"))
 
 
@@ -282,7 +301,8 @@ def _versions() -> dict[str, str]:
 def _made_before(out: Path) -> Manifest | None:
     try:
         return read_manifest(out) if is_corpus(out) else None
-    except UserError:  # of another version of the format: made anew
+    # Written by another version: the corpus is built again.
+    except UserError:
         return None
 
 
@@ -303,6 +323,6 @@ def _inputs_fingerprint(request: str, benchmarks: BenchmarkTexts, candidates: pa
 def _fingerprint(parts: Iterable[str]) -> str:
     digest = blake2b(digest_size=16)
     for part in parts:
-        # no two lists of parts run together
+        # Each part is hashed separately, so that no two lists of parts give the same input.
         digest.update(blake2b(part.encode(errors="surrogatepass")).digest())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""A corpus on disk, read as needed."""
+"""Opens a corpus folder and reads its documents on demand."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from codecascade.corpus.documents import KINDS, Document
-from codecascade.corpus.manifest import NAME, Count, Manifest, read_manifest
+from codecascade.corpus.manifest import NAME, DocumentCount, Manifest, read_manifest
 from codecascade.ground.errors import UserError
 
 SplitName = Literal["train", "heldout"]
 CACHED_GROUPS = 256
-"""Row groups kept decompressed: about 256 MB, so that a small corpus is read from the disk once."""
+"""Row groups kept decompressed in memory: about 256 MB, so that a small corpus is read from the disk once."""
 
 
 def is_corpus(folder: str | Path) -> bool:
-    """Whether a folder is a corpus made by :func:`~codecascade.corpus.build.build_corpus` (not source code)."""
-    # these say no to a name that is too long, where Path's raise
+    """Whether a folder is a corpus that :func:`~codecascade.corpus.build.build_corpus` made, not source code."""
+    # os.path returns False for a path that is too long; Path methods raise.
     return os.path.isfile(Path(folder, NAME)) and os.path.isdir(Path(folder, "train"))
 
 
 class Corpus:
-    """A folder of shards with its manifest."""
+    """A corpus folder: its shards and its manifest."""
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
         self.path = path
@@ -41,10 +41,10 @@ class Corpus:
 
     @classmethod
     def open(cls, path: str | Path) -> Corpus:
-        """The corpus in a folder.
+        """Open the corpus in a folder.
 
         Raises:
-            UserError: the folder isn't one.
+            UserError: the folder is not a corpus.
         """
         path = Path(path)
         if not is_corpus(path):
@@ -55,7 +55,7 @@ class Corpus:
         return cls(path, read_manifest(path))
 
     def documents(self, split: SplitName = "train", source: str = "code") -> DocumentTable:
-        """The documents of one split that are of one kind (``code``...) or in one language (``python``...).
+        """The documents of one split of one kind (``code``, ...) or in one language (``python``, ...).
 
         Raises:
             UserError: the corpus has no such kind or language in either split, or a shard is broken.
@@ -74,7 +74,7 @@ class Corpus:
                 for language, count in languages.items()
                 if source in (kind, language)
             ),
-            Count(),
+            DocumentCount(),
         )
         return DocumentTable(
             sorted(self.path.joinpath(split).glob("*.parquet")),
@@ -85,21 +85,21 @@ class Corpus:
         )
 
     def languages(self) -> list[str]:
-        """The languages of all documents of both splits, by name."""
+        """The languages of the documents of both splits, sorted by name."""
         return sorted(
             {name for part in self.manifest.splits.values() for kind in part.kinds.values() for name in kind}
         )
 
 
 class DocumentTable(Sequence[Document]):
-    """The documents of some shards whose ``column`` holds ``value``; only what is asked for is read.
+    """The documents of some shards in which ``column`` equals ``value``; texts are read on demand.
 
-    The shards are mapped into memory; of a document's shard, its row group is decompressed (1 to 2 ms) and
-    kept. Threads may share a table, and it can be pickled.
+    The shards are memory-mapped. When a document is read, its row group is decompressed (1 to 2 ms) and cached. A
+    table can be shared between threads, and can be pickled.
 
     Attributes:
-        total_bytes: of the texts, in UTF-8.
-        fingerprint: equal for tables of the same documents in the same order.
+        total_bytes: bytes of all texts in UTF-8.
+        fingerprint: equal for tables with the same documents in the same order.
     """
 
     def __init__(
@@ -134,8 +134,8 @@ class DocumentTable(Sequence[Document]):
             return [self[i] for i in range(*index.indices(len(self)))]
         row = self._rows[index]
         group = int(np.searchsorted(self._starts, row, "right")) - 1
-        place = int(row - self._starts[group])
-        return Document(*(column[place].as_py() for column in self._columns(group)))
+        position = int(row - self._starts[group])
+        return Document(*(column[position].as_py() for column in self._columns(group)))
 
     def __iter__(self) -> Iterator[Document]:
         return (self[index] for index in range(len(self)))
@@ -169,10 +169,11 @@ class DocumentTable(Sequence[Document]):
 
 
 def sample_texts(corpus: Corpus, kinds: Sequence[str], characters: int) -> list[str]:
-    """Training documents of these kinds, evenly from the whole corpus, of about so many characters in all."""
+    """Training documents of these kinds, evenly spaced over the corpus, of about ``characters`` characters in
+    total."""
     tables = [corpus.documents("train", kind) for kind in kinds]
     step = max(1, round(sum(table.total_bytes for table in tables) / characters))
-    return [table[place].text for table in tables for place in range(0, len(table), step)]
+    return [table[position].text for table in tables for position in range(0, len(table), step)]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a corpus says about itself, in ``manifest.json``."""
+"""``manifest.json``: the description that a corpus carries of itself."""
 
 from __future__ import annotations
 
@@ -16,38 +16,39 @@ FORMAT = 3
 NAME = "manifest.json"
 
 
-class Count(Settings):
-    """Some documents."""
+class DocumentCount(Settings):
+    """A number of documents and the bytes of their texts."""
 
     documents: int = 0
     bytes: int = 0
 
-    def __add__(self, other: Count) -> Count:
-        return Count(documents=self.documents + other.documents, bytes=self.bytes + other.bytes)
+    def __add__(self, other: DocumentCount) -> DocumentCount:
+        return DocumentCount(documents=self.documents + other.documents, bytes=self.bytes + other.bytes)
 
 
 class StepManifest(Settings):
-    """What was there after a step."""
+    """The documents left after one step, and what the step dropped."""
 
     step: str
-    left: Count
-    kinds: dict[str, Count]
-    languages: dict[str, Count]
-    licenses: dict[str, Count]
+    left: DocumentCount
+    kinds: dict[str, DocumentCount]
+    languages: dict[str, DocumentCount]
+    licenses: dict[str, DocumentCount]
     dropped: dict[str, int] = Field(description="reason -> files, rows or documents that the step left out")
 
 
 class SplitManifest(Settings):
-    """One of the two splits."""
+    """The documents of one split."""
 
-    total: Count
-    kinds: dict[str, dict[str, Count]] = Field(description="kind -> language -> documents")
-    licenses: dict[str, Count]
+    total: DocumentCount
+    kinds: dict[str, dict[str, DocumentCount]] = Field(description="kind -> language -> documents")
+    licenses: dict[str, DocumentCount]
     fingerprint: str = Field(description="hash of the documents' ids, in their order")
 
 
 class Manifest(Settings):
-    """``manifest.json``: counts, what was dropped and why, and how it was made (no times, no machine's paths)."""
+    """``manifest.json``: counts, dropped documents with reasons, and how it was built (no dates, no absolute
+    paths)."""
 
     format: int = FORMAT
     versions: dict[str, str] = Field(
@@ -59,8 +60,8 @@ class Manifest(Settings):
     inputs: str = Field(
         description="hash of the request, the benchmark texts and every candidate's name, size and date"
     )
-    candidates: Count = Field(description="files and rows found, and those of them that were read")
-    chosen: Count
+    candidates: DocumentCount = Field(description="files and rows found, and those of them that were read")
+    chosen: DocumentCount
     steps: list[StepManifest]
     splits: dict[str, SplitManifest]
     heldout_by: str = Field(description="repository, or path where there is only one repository")
@@ -84,49 +85,49 @@ class Manifest(Settings):
     benchmarks_too_short: list[str] = Field(description="benchmark texts too short to be looked for")
 
     def title(self) -> str:
-        """What the corpus is of, in a line."""
+        """One line that names the sources."""
         named = (
             self.sources if len(self.sources) <= 4 else [*self.sources[:3], f"{len(self.sources) - 3} others"]
         )
         return f"Corpus of {', '.join(named)}"
 
-    def total(self) -> Count:
-        """Of both splits."""
-        return sum((split.total for split in self.splits.values()), Count())
+    def total(self) -> DocumentCount:
+        """The documents of both splits together."""
+        return sum((split.total for split in self.splits.values()), DocumentCount())
 
     def encodings(self) -> str:
-        """How many files were decoded as what, the most frequent first, in words."""
+        """The number of files for each encoding, the most frequent first, as a sentence part."""
         counts = sorted(self.decoded.items(), key=lambda item: (-item[1], item[0]))
         return ", ".join(f"{name} ({count:,})" for name, count in counts)
 
     def left_out(self) -> str:
-        """The five most frequent reasons for which something was left out, in words."""
+        """The five most frequent reasons for dropping something, as a sentence part."""
         reasons = [(count, reason) for step in self.dropped.values() for reason, count in step.items()]
         shown = sorted(reasons, key=lambda item: (-item[0], item[1]))
         words = [f"{reason} ({count:,})" for count, reason in shown[:5]]
         return ", ".join([*words, f"{len(shown) - 5} other reasons"] if len(shown) > 5 else words)
 
-    def languages(self) -> dict[str, Count]:
-        """Of both splits and all kinds."""
+    def languages(self) -> dict[str, DocumentCount]:
+        """Documents by language, over both splits and all kinds."""
         parts = (languages for split in self.splits.values() for languages in split.kinds.values())
         return _added(parts)
 
-    def licenses(self) -> dict[str, Count]:
-        """Of both splits."""
+    def licenses(self) -> dict[str, DocumentCount]:
+        """Documents by licence, over both splits."""
         return _added(split.licenses for split in self.splits.values())
 
 
-def _added(parts: Iterable[Mapping[str, Count]]) -> dict[str, Count]:
-    """Counts of the same name together, the most bytes first."""
-    sums: dict[str, Count] = {}
+def _added(parts: Iterable[Mapping[str, DocumentCount]]) -> dict[str, DocumentCount]:
+    """The sums of counts with the same name, the most bytes first."""
+    sums: dict[str, DocumentCount] = {}
     for part in parts:
         for name, count in part.items():
-            sums[name] = sums.get(name, Count()) + count
+            sums[name] = sums.get(name, DocumentCount()) + count
     return dict(sorted(sums.items(), key=lambda item: (-item[1].bytes, item[0])))
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a corpus folder.
+    """Read the manifest of a corpus folder.
 
     Raises:
         UserError: there is none, or another version of codecascade wrote it.

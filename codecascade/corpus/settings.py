@@ -1,4 +1,4 @@
-"""What a user can say about the making of a corpus."""
+"""The settings of a corpus build (``[corpus_build]`` of a recipe)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from codecascade.ground.settings import Settings
 
 
 class LanguageFilter(Settings):
-    """Thresholds of one language that differ from those of all (``[corpus_build.filters.markdown]``)."""
+    """Thresholds of one language that override the general ones (``[corpus_build.filters.markdown]``)."""
 
     longest_line: int | None = Field(None, gt=0, description="characters")
     mean_line: float | None = Field(None, gt=0, description="characters")

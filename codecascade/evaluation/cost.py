@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.running.work import sampling_of
+from codecascade.evaluation.running.work import sampling_for
 from codecascade.evaluation.settings import CommonSettings
-from codecascade.evaluation.size import Tokens
+from codecascade.evaluation.size import TokenEstimate
 
 DECODING = 0.3
 """Speed of generation, whose products are thin, beside that of training (estimate)."""
 
 
 @dataclass(frozen=True)
-class Measuring:
+class EvaluationCost:
     """What measuring a model costs: tokens ``read`` and ``written``; ``seconds`` where size and speed are known."""
 
     name: str
@@ -32,23 +32,25 @@ def evaluation_tokens(settings: CommonSettings) -> tuple[int, int]:
     return read, written
 
 
-def measuring(name: str, settings: CommonSettings, parameters: int | None, speed: float | None) -> Measuring:
+def evaluation_cost(
+    name: str, settings: CommonSettings, parameters: int | None, speed: float | None
+) -> EvaluationCost:
     """The estimate for the model ``name`` of so many parameters, at ``speed`` FLOP/s in training."""
     read, written = evaluation_tokens(settings)
     if parameters is None or speed is None:
-        return Measuring(name, read, written)
-    return Measuring(name, read, written, seconds_of(parameters, read, written, speed))
+        return EvaluationCost(name, read, written)
+    return EvaluationCost(name, read, written, evaluation_seconds(parameters, read, written, speed))
 
 
-def seconds_of(parameters: int, read: int, written: int, speed: float) -> float:
+def evaluation_seconds(parameters: int, read: int, written: int, speed: float) -> float:
     """Seconds in which a model reads and writes tokens, at ``speed`` FLOP/s in training."""
     return 2 * parameters * (read + written / DECODING) / speed
 
 
-def _tokens(name: str, settings: CommonSettings) -> Tokens:
+def _tokens(name: str, settings: CommonSettings) -> TokenEstimate:
     benchmark = BENCHMARKS[name]
-    size = Tokens(0) if benchmark.size is None else benchmark.size(settings)
-    if isinstance(size, Tokens):
+    size = TokenEstimate(0) if benchmark.size is None else benchmark.size(settings)
+    if isinstance(size, TokenEstimate):
         return size
-    samples, _, _ = sampling_of(benchmark, settings)
+    samples, _, _ = sampling_for(benchmark, settings)
     return size.tokens(settings.limit, samples)

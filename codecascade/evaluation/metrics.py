@@ -24,6 +24,11 @@ class Metric:
     high: float
     n: int
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether there was any observation. Without one there is no figure, whatever ``value`` holds."""
+        return self.n > 0
+
     def to_json(self) -> dict[str, float | int]:
         return asdict(self)
 
@@ -33,7 +38,7 @@ def left_to_right(metrics: Mapping[str, Metric], name: str) -> Metric | None:
     return metrics.get(f"{name}_{LEFT_TO_RIGHT}")
 
 
-def as_asked(metrics: dict[str, Metric]) -> dict[str, Metric]:
+def without_unasked(metrics: dict[str, Metric]) -> dict[str, Metric]:
     """Without the figures of 0 that older versions kept of a model that could not be asked to infill."""
     return {name: found for name, found in metrics.items() if name.endswith(LEFT_TO_RIGHT)} or metrics
 

@@ -1,42 +1,54 @@
-"""How figures are written: rates in percent, losses and the like as they are."""
+"""How figures are written: rates in percent, losses as plain numbers, and "not run" where nothing was measured."""
 
 from __future__ import annotations
 
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric
 
+NOT_RUN = "not run"
+"""Written in place of a figure that is over no problems: it is not a zero."""
+
 
 def is_plain(metric: str) -> bool:
-    """Whether a metric is written as a number rather than in percent; its benchmark says so."""
+    """Whether a metric is written as a plain number instead of in percent. Its benchmark decides."""
     name = metric.partition("@")[0]
-    return any(name in benchmark.plain for benchmark in BENCHMARKS.values())
+    return any(name in benchmark.plain_metrics for benchmark in BENCHMARKS.values())
 
 
-def figure(value: float, metric: str) -> str:
-    """A rate in percent, anything else as it is."""
+def format_value(value: float, metric: str) -> str:
+    """``12.3`` for a rate of 0.123; ``1.234`` for a loss."""
     return f"{value:.3f}" if is_plain(metric) else f"{100 * value:.1f}"
 
 
-def bounds(found: Metric, metric: str) -> str:
-    """``12.3–15.6``."""
-    return f"{figure(found.low, metric)}–{figure(found.high, metric)}"
+def format_metric(found: Metric, metric: str, *, with_unit: bool = False) -> str:
+    """The value of a figure, or :data:`NOT_RUN`. ``with_unit`` adds the percent sign of a rate."""
+    if not found.is_measured:
+        return NOT_RUN
+    return format_value(found.value, metric) + (unit_of(metric) if with_unit else "")
 
 
-def signed(value: float, metric: str) -> str:
-    """With its sign, a true minus: ``+1.2``, ``−0.3``."""
-    text = figure(abs(value), metric)
+def format_interval(found: Metric, metric: str) -> str:
+    """``12.3–15.6``; a dash where nothing was measured."""
+    if not found.is_measured:
+        return "–"
+    return f"{format_value(found.low, metric)}–{format_value(found.high, metric)}"
+
+
+def format_signed(value: float, metric: str) -> str:
+    """A difference with its sign, as ``+1.2`` or ``−0.3`` (the minus sign, not a hyphen)."""
+    text = format_value(abs(value), metric)
     if float(text) == 0:
         return text
     return ("+" if value > 0 else "−") + text
 
 
-def p_value(value: float) -> str:
+def format_p_value(value: float) -> str:
     """Two significant digits, or ``< 0.001``."""
     if value < 0.001:
         return "< 0.001"
     return f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
 
 
-def unit(metric: str) -> str:
-    """What follows a figure of ``metric``."""
+def unit_of(metric: str) -> str:
+    """What is written after a figure: a percent sign after a rate."""
     return "" if is_plain(metric) else " %"

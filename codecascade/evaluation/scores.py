@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from codecascade.evaluation.metrics import Metric, bootstrap_mean, bootstrap_ratio, wilson
 
-Key = tuple[str, str]
+ProblemKey = tuple[str, str]
 """What tells problems apart: ``task_id``, and the infilling layout where a problem is asked in several (else "")."""
 
 
-def key(row: Mapping[str, Any]) -> Key:
+def problem_key(row: Mapping[str, Any]) -> ProblemKey:
     """Which problem a sample answers, or a task is."""
     return row["task_id"], str(row.get("format", ""))
 
@@ -28,18 +28,19 @@ class Scores:
     Attributes:
         weights: the figure is ``sum(values) / sum(weights)`` instead (a loss per token).
         exponential: and of that the exponential (a perplexity).
-        texts: how many bytes of each were scored, where two tokenizers may cut texts at the same number of tokens.
-        answers: each value is one answer, yes or no; their share has Wilson's interval.
-        part: of another figure, which is the one that models are compared by.
+        scored_bytes: how many bytes of each text were scored. Two tokenizers cut a text at the same number of tokens
+            in different places, and such figures must not be compared.
+        binary: each value is 0 or 1, of a single sample; the figure is a share with Wilson's interval.
+        is_part: the figure is over some of another figure's problems, and models are compared by that one.
     """
 
-    keys: tuple[Key, ...]
+    keys: tuple[ProblemKey, ...]
     values: NDArray[np.float64]
     weights: NDArray[np.float64] | None = None
     exponential: bool = False
-    texts: NDArray[np.float64] | None = None
-    answers: bool = False
-    part: bool = False
+    scored_bytes: NDArray[np.float64] | None = None
+    binary: bool = False
+    is_part: bool = False
 
     @property
     def figure(self) -> float:
@@ -59,11 +60,11 @@ class Scores:
             return Metric(math.exp(ratio.value), math.exp(ratio.low), math.exp(ratio.high), ratio.n)
         # Of problems that are all solved, or none, drawing again tells nothing.
         alike = self.values[0] in (0, 1) and bool((self.values == self.values[0]).all())
-        if self.answers or alike:
+        if self.binary or alike:
             return wilson(round(float(self.values.sum())), len(self.values))
         return bootstrap_mean(self.values, seed=seed)
 
 
-def figures(scores: Mapping[str, Scores], seed: int = 0) -> dict[str, Metric]:
+def metrics_of(scores: Mapping[str, Scores], seed: int = 0) -> dict[str, Metric]:
     """The figures of a benchmark. ``seed`` is of the draws behind the intervals."""
     return {name: found.metric(seed) for name, found in scores.items()}

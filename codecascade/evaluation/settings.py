@@ -1,6 +1,6 @@
 """What every benchmark's settings have in common, and what a benchmark's own settings are.
 
-All together they are :class:`codecascade.evaluation.assembled.EvaluateSettings`, which asks the table of benchmarks.
+All together they are :class:`codecascade.evaluation.evaluate_settings.EvaluateSettings`, which asks the table of benchmarks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pydantic import Field
 from codecascade.ground.choices import ChatUse
 from codecascade.ground.settings import Settings
 
-Count = Annotated[int, Field(gt=0)]
+PositiveInt = Annotated[int, Field(gt=0)]
 
 
 class BenchmarkSettings(Settings):
@@ -29,7 +29,7 @@ class BenchmarkSettings(Settings):
     asking: ClassVar[frozenset[str]] = frozenset({"max_new_tokens"})
 
 
-Own = TypeVar("Own", bound=BenchmarkSettings)
+OwnSettings = TypeVar("OwnSettings", bound=BenchmarkSettings)
 
 
 class CommonSettings(Settings):
@@ -43,9 +43,9 @@ class CommonSettings(Settings):
         ("validation", "humaneval", "infilling_heldout", "infilling_single_line", "key_retrieval"),
         description="what to measure, in this order",
     )
-    seed: int = Field(0, description="chooses subsets, splits and draws")
-    limit: Count | None = Field(None, description="problems of each benchmark, at most; none: all")
-    samples_per_problem: Count = Field(
+    seed: int = Field(0, ge=0, description="chooses subsets, splits and draws")
+    limit: PositiveInt | None = Field(None, description="problems of each benchmark, at most; none: all")
+    samples_per_problem: PositiveInt = Field(
         1,
         description="one: greedy, and 200 in the benchmarks named ..._sampled; more: in all that have pass@k, at the "
         "paper's temperature and top_p",
@@ -66,7 +66,7 @@ class CommonSettings(Settings):
         "infilling.heal is about infilling",
     )
 
-    def of(self, kind: type[Own]) -> Own:
+    def own(self, kind: type[OwnSettings]) -> OwnSettings:
         """A benchmark's own settings; its defaults where nothing was said."""
         found = (self.model_extra or {}).get(kind.key)
         return found if isinstance(found, kind) else kind()

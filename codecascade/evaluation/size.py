@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Tokens:
+class TokenEstimate:
     """Tokens that a model reads and writes."""
 
     read: int
@@ -14,7 +14,7 @@ class Tokens:
 
 
 @dataclass(frozen=True)
-class Size:
+class BenchmarkSize:
     """A benchmark's ``problems``; tokens that a prompt has and that an answer of the usual length has; and how many
     layouts a problem is asked in."""
 
@@ -23,8 +23,8 @@ class Size:
     answer: int
     layouts: int = 1
 
-    def tokens(self, limit: int | None, samples: int) -> Tokens:
+    def tokens(self, limit: int | None, samples: int) -> TokenEstimate:
         """Of so many samples of each of ``limit`` problems (None: all). The samples of a prompt share its reading."""
         problems = self.problems if limit is None else min(self.problems, limit)
         asked = problems * self.layouts
-        return Tokens(self.prompt * asked, self.answer * asked * samples)
+        return TokenEstimate(self.prompt * asked, self.answer * asked * samples)

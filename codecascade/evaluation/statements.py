@@ -17,7 +17,7 @@ from codecascade.evaluation.settings import BenchmarkSettings
 Facts = Mapping[str, Any]
 """Settings and conditions of a run, by name."""
 
-Say = Callable[[Any, Facts], str]
+Remark = Callable[[Any, Facts], str]
 """A sentence on a value and the other facts; empty where there is nothing to say."""
 
 
@@ -35,13 +35,13 @@ class Statement:
         elsewhere: why neither is told here.
     """
 
-    departs: Say = _nothing
-    silent: Say = _nothing
+    departs: Remark = _nothing
+    silent: Remark = _nothing
     elsewhere: str = ""
 
 
 @dataclass(frozen=True)
-class Stated:
+class BenchmarkProtocol:
     """The paper's protocol of one benchmark.
 
     Attributes:
@@ -63,7 +63,7 @@ _OLDER = (
 )
 
 
-def departures(stated: Stated, facts: Facts) -> list[str]:
+def departures(stated: BenchmarkProtocol, facts: Facts) -> list[str]:
     """Sentences on what differs from the paper's protocol, and one on what the paper does not say.
 
     A fact that is not there (of samples that were made elsewhere; of an older run) says nothing.
@@ -84,27 +84,27 @@ def departures(stated: Stated, facts: Facts) -> list[str]:
 # ---- kinds of statements --------------------------------------------------------------------------------------
 
 
-def is_papers(paper: Any, sentence: Callable[[Any], str]) -> Statement:
+def paper_value(paper: Any, sentence: Callable[[Any], str]) -> Statement:
     """The paper's value; ``sentence`` tells another one."""
     return Statement(departs=lambda value, facts: "" if value == paper else sentence(value))
 
 
-def ours(words: Callable[[Any], str]) -> Statement:
+def our_choice(words: Callable[[Any], str]) -> Statement:
     """Of what the paper is silent about; ``words`` tell our choice."""
     return Statement(silent=lambda value, facts: words(value))
 
 
-def ours_where_continued(words: Callable[[Any], str]) -> Statement:
+def our_choice_unless_chat(words: Callable[[Any], str]) -> Statement:
     """Of a setting that has no effect in the chat format."""
     return Statement(silent=lambda value, facts: "" if facts.get("asked_in_chat") else words(value))
 
 
-def elsewhere(why: str) -> Statement:
+def compared_elsewhere(why: str) -> Statement:
     """Of what is compared in another place, or matters to no protocol."""
     return Statement(elsewhere=why)
 
 
-def none_of(words: str) -> Statement:
+def none_in_paper(words: str) -> Statement:
     """A condition ``{"n": ..., "of": ...}``, of which the paper has none."""
 
     def departs(value: Any, facts: Facts) -> str:
@@ -113,35 +113,37 @@ def none_of(words: str) -> Statement:
     return Statement(departs=departs)
 
 
-def at_most(what: str) -> Statement:
+def token_limit(what: str) -> Statement:
     """Of a limit of tokens."""
-    return ours(lambda tokens: f"at most {tokens:,} tokens {what}")
+    return our_choice(lambda tokens: f"at most {tokens:,} tokens {what}")
 
 
 # ---- what all benchmarks have ---------------------------------------------------------------------------------
 
-_BY_COLUMN = elsewhere("differs from column to column: analysis.protocol.Protocol")
+_BY_COLUMN = compared_elsewhere("differs from column to column: analysis.protocol.Protocol")
 _COMMON = {
-    "seed": elsewhere("chooses problems and draws; no protocol has one"),
-    "limit": elsewhere("the number of problems is compared"),
+    "seed": compared_elsewhere("chooses problems and draws; no protocol has one"),
+    "limit": compared_elsewhere("the number of problems is compared"),
     "samples_per_problem": _BY_COLUMN,
     "temperature": _BY_COLUMN,
     "top_p": _BY_COLUMN,
-    "chat": elsewhere("whether it was asked in the chat format is compared"),
-    "heal": elsewhere("whether a prompt was healed is compared"),
+    "chat": compared_elsewhere("whether it was asked in the chat format is compared"),
+    "heal": compared_elsewhere("whether a prompt was healed is compared"),
 }
 _CONDITIONS = {
-    "asked_in_chat": elsewhere("it has no form for the chat format"),
-    "healed_prompts": none_of(
+    "asked_in_chat": compared_elsewhere("it has no form for the chat format"),
+    "healed_prompts": none_in_paper(
         "prompts end where a longer token could stand and are healed there; the paper takes prompts as they are"
     ),
-    "unasked": none_of(
+    "unasked": none_in_paper(
         "samples could not be made, for the prompt does not fit the context; they count as failed"
     ),
-    "cut_answers": none_of("answers were cut at the limit of tokens"),
-    "cut_inputs": none_of("prompts were cut at their beginning"),
-    "other_problems": none_of("problems are not the published ones: they have other tests or solutions"),
-    "unrun": none_of("programs were not run and are left out"),
+    "cut_answers": none_in_paper("answers were cut at the limit of tokens"),
+    "cut_inputs": none_in_paper("prompts were cut at their beginning"),
+    "other_problems": none_in_paper(
+        "problems are not the published ones: they have other tests or solutions"
+    ),
+    "unrun": none_in_paper("programs were not run and are left out"),
     "confinement": Statement(
         departs=lambda value, facts: (
             "programs were not confined, so that an answer could reach what judges it"
@@ -149,29 +151,33 @@ _CONDITIONS = {
             else ""
         )
     ),
-    "quantisation": is_papers(
+    "quantisation": paper_value(
         None, lambda value: f"the model's weights are quantised ({value}); the paper's are not"
     ),
-    "endpoint": is_papers(
+    "endpoint": paper_value(
         False,
         lambda value: "asked of a server, which does not tell the precision or quantisation of its model",
     ),
-    "source": ours(lambda value: f"the data's version ({value})"),
+    "source": our_choice(lambda value: f"the data's version ({value})"),
 }
+UNASKED_ARE_LEFT_OUT = none_in_paper(
+    "samples could not be made, for the prompt does not fit the context; they are in no figure"
+)
+"""The condition ``unasked`` of a benchmark whose figures are over the prompts that were asked."""
 TEN_SECONDS = "10 s of CPU time a program"
 
 
-def chat_is(paper: bool, sentence: str) -> dict[str, Statement]:
+def chat_condition(paper: bool, sentence: str) -> dict[str, Statement]:
     """The condition of being asked in the chat format, which the paper does or does not."""
-    return {"asked_in_chat": is_papers(paper, lambda value: sentence)}
+    return {"asked_in_chat": paper_value(paper, lambda value: sentence)}
 
 
-def stated(
+def benchmark_protocol(
     kind: type[BenchmarkSettings],
     settings: Mapping[str, Statement],
     conditions: Mapping[str, Statement] | None = None,
     **more: tuple[str, ...],
-) -> Stated:
+) -> BenchmarkProtocol:
     """The protocol of a benchmark: ``settings`` are its own, by their names in ``kind``."""
     own = {f"{kind.key}.{name}": statement for name, statement in settings.items()}
-    return Stated({**_COMMON, **own}, {**_CONDITIONS, **(conditions or {})}, **more)
+    return BenchmarkProtocol({**_COMMON, **own}, {**_CONDITIONS, **(conditions or {})}, **more)

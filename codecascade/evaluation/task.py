@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from codecascade.corpus.corpus import Corpus
-from codecascade.evaluation.data import Data
+from codecascade.evaluation.data import BenchmarkData
 from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.rows import SampleRow, was_asked
 from codecascade.evaluation.scores import Scores
-from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Own
-from codecascade.evaluation.size import Size, Tokens
-from codecascade.evaluation.statements import Stated
+from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, OwnSettings
+from codecascade.evaluation.size import BenchmarkSize, TokenEstimate
+from codecascade.evaluation.statements import BenchmarkProtocol
 from codecascade.generation.backend import ChatPrompt, InfillingPrompt, Prompt, TextPrompt
 from codecascade.generation.requests import Scorer
 from codecascade.ground.errors import UserError
@@ -31,22 +32,19 @@ from codecascade.tokens.tokenizer import Tokenizer
 __all__ = [
     "Benchmark",
     "ChatPrompt",
+    "EvaluatedModel",
     "EvaluationContext",
     "InfillingPrompt",
     "Message",
-    "Model",
     "Need",
     "Program",
     "Prompt",
-    "Row",
-    "Scored",
+    "SampleRow",
+    "ScoredTexts",
     "Task",
     "TextPrompt",
+    "was_asked",
 ]
-
-Row = dict[str, Any]
-"""A line of ``samples/<benchmark>.jsonl``: ``task_id``, ``sample``, ``completion``, ``finish_reason``, ``ended``, the
-task's own fields, and what the verdict adds (``passed``, ``outcome``, ``detail``, or what ``judge`` says)."""
 
 Need = str
 """``corpus``; ``files`` (a folder, or a corpus), ``filler`` (the same, and it does without); ``sandbox``; ``scores``
@@ -89,7 +87,7 @@ class Task:
     extract: Callable[[str], str] = unchanged
     finish: Callable[[str, str], str] | None = None
     programs: Callable[[str], Sequence[Program]] | None = None
-    judge: Callable[[str, Sequence[Outcome]], Row] | None = None
+    judge: Callable[[str, Sequence[Outcome]], SampleRow] | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     from_solution: Callable[[str], str] = unchanged
@@ -107,7 +105,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Model:
+class EvaluatedModel:
     """What tasks may depend on. Without a model (given samples are scored) these defaults hold."""
 
     name: str = "samples"
@@ -129,7 +127,7 @@ class EvaluationContext:
     """
 
     settings: CommonSettings
-    model: Model = field(default_factory=Model)
+    model: EvaluatedModel = field(default_factory=EvaluatedModel)
     data: Path | None = None
     corpus: Corpus | None = None
     sandbox: Sandbox | None = None
@@ -139,9 +137,9 @@ class EvaluationContext:
     def seed(self) -> int:
         return self.settings.seed
 
-    def own(self, kind: type[Own]) -> Own:
+    def own(self, kind: type[OwnSettings]) -> OwnSettings:
         """The benchmark's own settings."""
-        return self.settings.of(kind)
+        return self.settings.own(kind)
 
     def needs_corpus(self, benchmark: str) -> Corpus:
         if self.corpus is None:
@@ -163,16 +161,16 @@ class EvaluationContext:
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredTexts:
     """What a benchmark that scores texts itself comes to: its figures, and a row a text."""
 
     metrics: dict[str, Metric]
-    rows: list[Row]
+    rows: list[SampleRow]
     notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Shown:
+class ReportedFigure:
     """A figure that a cascade's report shows beside the other models', under its own title."""
 
     metric: str
@@ -196,7 +194,7 @@ class Benchmark:
         score: measures without asking anything (losses).
         samples: of each problem, unless the settings ask for more than one.
         temperature, top_p: the paper's sampling where more than one sample a problem is taken.
-        ids: a regular expression of its task ids, as samples files have them.
+        task_ids: a regular expression that its task ids in samples files match.
         settings: its own, which those of a family share.
         size: how much it asks, for ``codecascade plan``; or the tokens that it reads and writes. None: not reckoned.
         columns: what a cascade's report shows of it, before the figures of the paper's tables (``rank`` below 100) or
@@ -208,8 +206,9 @@ class Benchmark:
             and a position (``<length>@<position>``).
         translation: the language that it asks HumanEval's problems in; languages are correlated with each other.
         in_words: its prompts are sentences rather than code.
-        plain: metrics that are no rates, and so not written in percent (a loss); of ``<name>@<position>`` the name.
-        stated: what the paper says of each of its settings, if it stands in a table of the paper.
+        plain_metrics: metrics that are not written in percent (a loss); of ``<name>@<position>`` the name.
+        paper_protocol: what the paper says of each of its settings, if the benchmark is in a table of the paper.
+        unasked_fail: a prompt that does not fit the model's context counts as failed; else it is in no figure.
         greedy: there is one greedy sample a problem, whatever is asked for.
         chats: it has a form for the chat format.
     """
@@ -217,30 +216,31 @@ class Benchmark:
     name: str
     title: str
     metric: str
-    data: Data | None = None
+    data: BenchmarkData | None = None
     needs: frozenset[Need] = frozenset()
     higher_is_better: bool = True
     tasks: Callable[[EvaluationContext], list[Task]] | None = None
-    scores: Callable[[Sequence[Row]], Mapping[str, Scores]] = field(kw_only=True)
-    notes: Callable[[Sequence[Row], EvaluationContext], list[str]] = lambda rows, context: []
-    score: Callable[[EvaluationContext], Scored] | None = None
+    scores: Callable[[Sequence[SampleRow]], Mapping[str, Scores]] = field(kw_only=True)
+    notes: Callable[[Sequence[SampleRow], EvaluationContext], list[str]] = lambda rows, context: []
+    score: Callable[[EvaluationContext], ScoredTexts] | None = None
     samples: int = 1
     temperature: float = 0.8
     top_p: float = 0.95
+    unasked_fail: bool = True
     greedy: bool = False
     chats: bool = False
     settings: type[BenchmarkSettings] | None = None
-    size: Callable[[CommonSettings], Size | Tokens] | None = None
-    columns: tuple[Shown, ...] = ()
+    size: Callable[[CommonSettings], BenchmarkSize | TokenEstimate] | None = None
+    columns: tuple[ReportedFigure, ...] = ()
     rank: int = 100
     examples: bool = False
     kept_out: Literal["fetched", "here", "never"] = "here"
     picture: Literal["curve", "cells"] | None = None
     translation: str = ""
     in_words: bool = False
-    plain: tuple[str, ...] = ()
-    stated: Stated | None = None
-    ids: str = ""
+    plain_metrics: tuple[str, ...] = ()
+    paper_protocol: BenchmarkProtocol | None = None
+    task_ids: str = ""
 
     def sampled(self, samples: int = 200) -> Benchmark:
         """The same, of many samples a problem: what pass@10 and pass@100 are of, where pass@1 is of a greedy one.

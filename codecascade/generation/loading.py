@@ -9,7 +9,7 @@ import huggingface_hub
 from codecascade.generation.engine.generator import load_generator
 from codecascade.generation.local_backend import LocalBackend
 from codecascade.ground.choices import Precision
-from codecascade.ground.files import digest_of
+from codecascade.ground.files import content_digest
 from codecascade.model.gguf import read_gguf_quantisation
 from codecascade.model.sources import resolve
 
@@ -58,5 +58,5 @@ def quantisation(model: str) -> str | None:
 def _revision(model: str, path: Path | None) -> str:
     """The hub's commit, or a digest of the local files."""
     if path is not None:
-        return digest_of(path)
+        return content_digest(path)
     return Path(huggingface_hub.hf_hub_download(model, "config.json")).parent.name

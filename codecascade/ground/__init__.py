@@ -1,1 +1,1 @@
-"""What every package may use: errors, whole files, locks, checked input, typed settings, formats."""
+"""What every package may use: errors, atomic files, locks, checked input, typed settings and formats."""

@@ -1,6 +1,6 @@
-"""Settings of a few values that commands, recipes and functions share: each is spelled out here, once.
+"""The allowed values of settings that commands, recipes and functions share.
 
-They stand apart from what they choose between, so that the command line can name them before torch is imported.
+They have a module of their own so that the command line can name them before torch is imported.
 """
 
 from __future__ import annotations
@@ -8,22 +8,22 @@ from __future__ import annotations
 from typing import Literal
 
 Precision = Literal["auto", "fp32", "bf16"]
-"""What is computed in; ``auto`` tries both on the device and takes the faster."""
+"""The number format of computation; ``auto`` tries both on the device and takes the faster one."""
 
 WeightType = Literal["f32", "bf16"]
-"""What the weights of a model folder are stored as."""
+"""The number format in which a model folder stores its weights."""
 
 SandboxMode = Literal["strict", "weak"]
-"""Whether programs run where the machine can't confine them: never, or even so."""
+"""Whether programs run on a machine that can't confine them: ``strict`` refuses, ``weak`` runs them anyway."""
 
 ChatUse = Literal["auto", "always", "never"]
-"""When a model is asked in its chat format; ``auto``: where it has one."""
+"""When a model is asked in its chat format; ``auto``: if it has one."""
 
 InfillingFormat = Literal["psm", "spm"]
-"""What a model sees first of a gap: the text before it, or the text behind it."""
+"""The order of an infilling prompt: prefix first (PSM) or suffix first (SPM)."""
 
 Licences = Literal["auto", "all", "permissive"]
-"""Which files a corpus takes; ``auto``: permissive ones, but all of the user's own folders."""
+"""Which files a corpus takes; ``auto``: only permissive ones, except that a user's own folders are taken whole."""
 
 TokenizerKind = Literal["llama", "bytes"]
-"""How a new tokenizer is laid out: as Llama 2's, or as SmolLM2's."""
+"""The layout of a new tokenizer: like Llama 2's, or byte-level like SmolLM2's."""

@@ -7,16 +7,16 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 _LONGEST = 80
-"""Characters of a value that a message shows."""
+"""The most characters of a value that a message shows."""
 
 
 def nested_diff(
     before: Mapping[str, Any], now: Mapping[str, Any], *, free: Collection[str] = ()
 ) -> Iterator[tuple[str, Any, Any]]:
-    """``(key, old value, new value)`` of each leaf that differs, in the order of ``before``, new keys last.
+    """``(key, old value, new value)`` for each leaf that differs, in the order of ``before``; new keys come last.
 
-    Keys of inner mappings are joined by dots; the mappings of two lists of one length are compared one by one. A key
-    that is missing counts as None, and a tuple as the list that JSON makes of it.
+    Keys of inner mappings are joined by dots. Two lists of mappings are compared item by item if they have the same
+    length. A missing key counts as None, and a tuple counts as a list, because JSON makes a list of it.
 
     Args:
         free: keys that may differ, at any depth.
@@ -34,7 +34,8 @@ def nested_diff(
 def changes(
     before: Mapping[str, Any], now: Mapping[str, Any], *, free: Collection[str] = ()
 ) -> Iterator[str]:
-    """The same in words, with values as JSON has them; of long values the key alone is named.
+    """:func:`nested_diff` in words, with values as JSON writes them. A long value is left out and only its key is
+    named.
 
     >>> list(changes({"seed": 1, "heal": True}, {"seed": 2, "heal": True, "limit": 3}))
     ['seed 1, now 2', 'limit null, now 3']
@@ -49,14 +50,14 @@ def _leaves(key: str, old: Any, new: Any, free: Collection[str]) -> Iterator[tup
         for name, one, other in nested_diff(old, new, free=free):
             yield f"{key}.{name}", one, other
     elif _are_alike(old, new):
-        for place, (one, other) in enumerate(zip(old, new, strict=True)):
-            yield from _leaves(f"{key}[{place}]", one, other, free)
+        for index, (one, other) in enumerate(zip(old, new, strict=True)):
+            yield from _leaves(f"{key}[{index}]", one, other, free)
     elif _json_form(old) != _json_form(new):
         yield key, old, new
 
 
 def _are_alike(old: Any, new: Any) -> bool:
-    """Whether both are lists of as many mappings."""
+    """Whether both are lists of mappings of the same length."""
     return (
         isinstance(old, list | tuple)
         and isinstance(new, list | tuple)

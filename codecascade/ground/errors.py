@@ -1,6 +1,6 @@
 """The three ways in which a command can end early, and the exit code of each.
 
-Library code raises these; only :mod:`codecascade.cli` turns them into text and exit codes.
+Library code raises these exceptions. Only :mod:`codecascade.cli` turns them into text and exit codes.
 """
 
 from __future__ import annotations
@@ -8,34 +8,36 @@ from __future__ import annotations
 import unicodedata
 from pathlib import Path
 
-# Control characters, those that change the direction of a line, halves of surrogate pairs, and odd line ends.
+# Unicode categories: controls, format characters (they can reverse a line), lone surrogates, line separators.
 _UNPRINTABLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _LONGEST = 4000
 
 
 class UserError(Exception):
-    """Something that the user can mend: exit code 2, one sentence, no traceback.
+    """A mistake that the user can correct: exit code 2, one sentence, no traceback.
 
-    Written as ``file: key: what is wrong; what to do``. Any part may come from a file that somebody else wrote: its
-    text is made :func:`printable`, and cut where it is longer than any sentence.
+    The text is ``file: key: what is wrong; what to do``. Any part of it may come from a file that somebody else
+    wrote, so it is made :func:`printable` and a very long text is shortened.
     """
 
     def __init__(self, message: str, *, file: str | Path | None = None, key: str | None = None) -> None:
         self.message = message
         self.file = None if file is None else str(file)
         self.key = key
-        whole = printable(": ".join(part for part in (self.file, key, message) if part))
+        sentence = printable(": ".join(part for part in (self.file, key, message) if part))
         half = _LONGEST // 2
-        # what is wrong stands at the end
-        super().__init__(whole if len(whole) <= _LONGEST else f"{whole[:half]} ... {whole[-half:]}")
+        # The end of a long message says what is wrong, so the middle is cut out.
+        super().__init__(
+            sentence if len(sentence) <= _LONGEST else f"{sentence[:half]} ... {sentence[-half:]}"
+        )
 
 
 class RunFailed(Exception):
-    """The work ran and failed for a reason that is not a mistake of the user's: exit code 1."""
+    """The work started and failed for a reason that is not the user's mistake: exit code 1."""
 
 
 class Stopped(Exception):
-    """A signal asked the work to stop, and its state is saved: exit code 128 + ``signum``."""
+    """A signal stopped the work, and its state was saved: exit code 128 + ``signum``."""
 
     def __init__(self, signum: int, message: str = "stopped; run the same command again to continue") -> None:
         self.signum = signum
@@ -47,7 +49,7 @@ class Stopped(Exception):
 
 
 def printable(text: str) -> str:
-    """``text`` with escapes for what would change a terminal in place of standing there; line ends and tabs stay.
+    """``text`` with escapes in place of characters that would change a terminal; line ends and tabs are kept.
 
     >>> print(printable("a\\x1b[31m"))
     a\\x1b[31m
@@ -55,10 +57,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        sign if sign in "\n\t" or unicodedata.category(sign) not in _UNPRINTABLE else _escaped(sign)
-        for sign in text
+        character
+        if character in "\n\t" or unicodedata.category(character) not in _UNPRINTABLE
+        else _escaped(character)
+        for character in text
     )
 
 
-def _escaped(sign: str) -> str:
-    return sign.encode("unicode_escape").decode()
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()

@@ -1,7 +1,7 @@
-"""Files and folders that are whole or absent.
+"""Files and folders that are written completely or not at all.
 
-Everything is written beside its final name, flushed to the disk and renamed into place, so that a
-reader (or a resumed run) never meets half a file. A full disk becomes a :class:`UserError`.
+Everything is written to a temporary name beside the final one, flushed to the disk and then renamed. So a reader,
+or a run that is resumed, never sees half a file. A full disk becomes a :class:`UserError`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -43,27 +44,27 @@ def disk_errors(path: str | Path) -> Iterator[None]:
 
 
 def atomic_write(path: str | Path, data: str | bytes) -> None:
-    """Replace ``path`` by ``data`` (text is written as UTF-8), or leave it as it was."""
+    """Replace the content of ``path`` by ``data`` (text is written as UTF-8); if that fails, the old file is kept."""
     atomic_write_parts(path, [data.encode() if isinstance(data, str) else data])
 
 
 def atomic_write_parts(path: str | Path, parts: Iterable[bytes]) -> None:
-    """:func:`atomic_write` of what comes piece by piece; one is held at a time."""
+    """:func:`atomic_write` for data in chunks; only one chunk is in memory at a time."""
     with atomic_file(path) as temporary, open(temporary, "wb") as file:
         file.writelines(parts)
 
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
-    """An empty file beside ``path`` that becomes it when the block has filled it; if the block fails, it is gone."""
+    """An empty temporary file that is renamed to ``path`` after the block; if the block fails, it is removed."""
     path = Path(path)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
-            os.fchmod(descriptor, 0o666 & ~_umask())
             os.close(descriptor)
             yield Path(name)
+            _obey_umask(name)
             _sync(name)
             os.replace(name, path)
         except BaseException:
@@ -74,7 +75,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: str | Path) -> None:
-    """Remove what killed processes left of files that they were writing into a folder; nobody must be writing now."""
+    """Remove the temporary files that killed processes left in a folder. No other process may be writing there."""
     for path in Path(folder).glob(".*.????????"):
         if _TEMPORARY.fullmatch(path.name) and path.is_file():
             path.unlink(missing_ok=True)
@@ -82,10 +83,10 @@ def remove_leftovers(folder: str | Path) -> None:
 
 @contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """A new empty folder that becomes ``path`` when the block ends without an exception.
+    """A new empty folder that is renamed to ``path`` when the block ends without an exception.
 
-    An old folder of that name is replaced as a whole. If the process dies midway, ``path`` is as it was,
-    save for the instant between two renames, which :func:`recover_folder` mends.
+    An old folder of that name is replaced. If the process dies midway, ``path`` is unchanged, except between the
+    two renames; :func:`recover_folder` repairs that case.
     """
     path = Path(path)
     with disk_errors(path):
@@ -93,7 +94,6 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         recover_folder(path)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.new-", dir=path.parent))
         try:
-            os.chmod(temporary, 0o777 & ~_umask())
             yield temporary
             _put_in_place(temporary, path)
         except BaseException:
@@ -103,7 +103,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 
 def publish_folder(folder: str | Path, path: str | Path) -> None:
-    """Make a finished ``folder`` (of the same file system) the new ``path``, as :func:`atomic_folder` does."""
+    """Rename a finished ``folder`` (on the same file system) to ``path``, as :func:`atomic_folder` does."""
     folder, path = Path(folder), Path(path)
     with disk_errors(path):
         recover_folder(path)
@@ -111,7 +111,9 @@ def publish_folder(folder: str | Path, path: str | Path) -> None:
 
 
 def _put_in_place(folder: Path, path: Path) -> None:
-    _sync_tree(folder)
+    for name in _tree(folder):
+        _obey_umask(name)
+        _sync(name)
     old = path.with_name(f".{path.name}.old")
     if path.exists():
         shutil.rmtree(old, ignore_errors=True)
@@ -139,8 +141,9 @@ def write_json(path: str | Path, value: Any) -> None:
     atomic_write(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def digest_of(path: Path) -> str:
-    """What tells a file or folder from another: names and contents; of large files size, beginning and end."""
+def content_digest(path: Path) -> str:
+    """A hash of a file, or of all files of a folder: names, sizes and contents (of large files the first and last
+    MB)."""
     state = hashlib.blake2b(digest_size=8)
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     for file in files:
@@ -155,14 +158,29 @@ def digest_of(path: Path) -> str:
     return state.hexdigest()
 
 
+def _obey_umask(path: str | Path) -> None:
+    """Give a file or folder the permissions that the user's umask allows: some libraries make files of mode 0600."""
+    if os.path.islink(path):
+        return
+    mode = stat.S_IMODE(os.stat(path).st_mode)
+    wanted = mode | ((0o777 if os.path.isdir(path) else 0o666) & ~_umask())
+    if mode != wanted:
+        os.chmod(path, wanted)
+
+
 def _umask() -> int:
-    mask = os.umask(0)
+    # os.umask can only be asked by setting it, and other threads would make files meanwhile
+    with suppress(OSError), open("/proc/self/status", "rb") as status:
+        for line in status:
+            if line.startswith(b"Umask:"):
+                return int(line.split()[1], 8)
+    mask = os.umask(0o077)
     os.umask(mask)
     return mask
 
 
 def _sync(path: str | Path) -> None:
-    """Have a file, or the names in a folder, on the disk."""
+    """Flush a file, or the entries of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -170,8 +188,8 @@ def _sync(path: str | Path) -> None:
         os.close(descriptor)
 
 
-def _sync_tree(folder: Path) -> None:
-    for root, _, names in os.walk(folder):
-        for name in names:
-            _sync(os.path.join(root, name))
-        _sync(root)
+def _tree(folder: Path) -> Iterator[str]:
+    """The files and folders of ``folder``, what is inside before what it is in, and ``folder`` itself."""
+    for root, _, names in os.walk(folder, topdown=False):
+        yield from (os.path.join(root, name) for name in names)
+        yield root

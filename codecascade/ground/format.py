@@ -1,4 +1,4 @@
-"""How numbers, sizes and times are written for people, the same in every page, table and message."""
+"""The one way in which numbers, sizes and times are written for people, in pages, tables and messages."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def show_count(value: float) -> str:
 
 
 def show_seconds(seconds: float) -> str:
-    """A time in its two largest units; the second is left out where it is zero.
+    """A duration in its two largest units; the second unit is left out if it is zero.
 
     >>> show_seconds(48.4), show_seconds(200), show_seconds(720), show_seconds(7500)
     ('48 s', '3 min 20 s', '12 min', '2 h 5 min')
     >>> show_seconds(20 * 86_400), show_seconds(200_000), show_seconds(1e9)
     ('20 days', '2 days 8 h', '31 years 259 days')
     """
-    for place, (unit, size) in enumerate(_PERIODS):
-        # Rounded to the smaller unit first, so that no part can be 60 s or 24 h.
-        smaller, step = _PERIODS[min(place + 1, len(_PERIODS) - 1)]
-        whole, rest = divmod(round(seconds / step), size // step)
-        if whole:
-            text = _counted(whole, unit)
+    for index, (unit, size) in enumerate(_PERIODS):
+        # Rounding to the smaller unit comes first, so that the result never shows 60 s or 24 h.
+        smaller, step = _PERIODS[min(index + 1, len(_PERIODS) - 1)]
+        count, rest = divmod(round(seconds / step), size // step)
+        if count:
+            text = _counted(count, unit)
             return f"{text} {_counted(rest, smaller)}" if rest else text
     return "0 s"
 
@@ -61,7 +61,7 @@ def _counted(count: int, unit: str) -> str:
 
 
 def _scaled(value: float, letters: str) -> tuple[str, str]:
-    """A number below 1,000 with the letter of its thousands; where the letters end, as a power of ten."""
+    """``value`` scaled below 1,000, and the letter of that power of 1,000; larger values use exponent notation."""
     factor, letter = 1.0, ""
     for larger in letters:
         if float(f"{value / factor:.3g}") < 1000:

@@ -1,4 +1,4 @@
-"""Files of one JSON object a line: read line by line, written whole, or appended to."""
+"""JSON lines files: one JSON object a line, read line by line, written atomically, or appended to."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from codecascade.ground.reading import json_object, parse_json, text_lines
 
 
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """``(line number from 1, object)`` for each line of a JSON-lines file, also ``.gz``.
+    """``(line number, object)`` for each line of a JSON lines file, also ``.gz``; lines count from 1.
 
-    Empty lines are passed over. Lines may begin with a byte order mark, as files of Notepad, PowerShell and Excel do.
+    Empty lines are skipped. A line may begin with a byte order mark, as Notepad, PowerShell and Excel write it.
 
     Raises:
         UserError: the file is missing, or a line is not a JSON object (file and line are named).
@@ -26,12 +26,12 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def write_jsonl(path: str | Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write one JSON object a line, atomically; of ``rows`` one is held at a time."""
+    """Write one JSON object a line, atomically; only one of ``rows`` is in memory at a time."""
     atomic_write_parts(path, (json_line(row) for row in rows))
 
 
 def json_line(row: dict[str, Any]) -> bytes:
-    """An object as a line of a JSON-lines file. Half a surrogate pair, which a model can write, stays an escape."""
+    """An object as one line of JSON. A lone surrogate, which a model can generate, is written as an escape."""
     try:
         return (json.dumps(row, ensure_ascii=False) + "\n").encode()
     except UnicodeEncodeError:
@@ -39,7 +39,7 @@ def json_line(row: dict[str, Any]) -> bytes:
 
 
 class JsonlAppender:
-    """Appends JSON objects to a file, each line flushed at once so that a reader can follow."""
+    """Appends JSON objects to a file; each line is flushed at once, so that another process can follow the file."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)

@@ -1,4 +1,4 @@
-"""A lock on a folder that the kernel lets go when its process is gone, however it died."""
+"""A lock on a folder; the kernel releases it when its process ends, for whatever reason."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from codecascade.ground.files import disk_errors
 class FolderLock:
     """At most one process works in a folder: ``with FolderLock(folder): ...``.
 
-    The lock is the kernel's (``flock`` on ``folder/.lock``): it is gone when the process is, however it died.
+    It is a ``flock`` on ``folder/.lock``, so the kernel releases it when the process ends, for whatever reason.
 
     Raises:
-        UserError: another process holds it, or no folder can be made there.
+        UserError: another process has the lock, or the folder can't be created.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -49,12 +49,13 @@ class FolderLock:
         with disk_errors(self.folder):
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                return open(self.folder / ".lock", "a")  # held open: closing it lets the lock go
+                # The file stays open, because closing it releases the lock.
+                return open(self.folder / ".lock", "a")
             except (FileExistsError, FileNotFoundError, NotADirectoryError):
                 raise UserError("is no folder, and none can be made there", file=self.folder) from None
 
     def _is_in_place(self, file: IO[str]) -> bool:
-        """Whether nobody has removed the file between its opening and its locking."""
+        """Whether the locked file is still the one at its path: another process may have removed it in between."""
         try:
             return os.path.samestat(os.fstat(file.fileno()), os.stat(self.folder / ".lock"))
         except FileNotFoundError:
@@ -62,20 +63,20 @@ class FolderLock:
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         if self._file is not None:
-            if kind is not None and self._made and self._holds_nothing():
+            if kind is not None and self._made and self._is_empty():
                 self._remove()
             self._file.close()
             self._file = None
 
-    def _holds_nothing(self) -> bool:
+    def _is_empty(self) -> bool:
         try:
             return os.listdir(self.folder) == [".lock"]
         except OSError:
-            # whoever works in the folder has removed or published it
+            # The process that works in the folder has removed or published it.
             return False
 
     def _remove(self) -> None:
-        """Work that ended before it wrote anything leaves no folder behind, and none above that was made for it."""
+        """Remove the folders that were created for work that ended before it wrote anything."""
         with suppress(OSError):
             (self.folder / ".lock").unlink()
             for folder in self._made:

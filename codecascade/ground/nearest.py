@@ -1,4 +1,4 @@
-"""Helping with a misspelt name."""
+"""Suggests the intended name for a misspelt one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 
 def nearest(name: str, known: Iterable[str], otherwise: str | None = None) -> str:
-    """The end of a sentence about a name that is unknown: which of ``known`` was meant.
+    """The end of an error message about an unknown name: the similar name that was probably meant.
 
     Args:
         known: at least one name.
-        otherwise: what is said where none looks like it; left out, the most similar is named all the same.
+        otherwise: the text if no known name is similar; None: always suggest the most similar one.
 
     >>> nearest("humanevl", ["gsm8k", "humaneval"]), nearest("PYTHON", ["c", "python"])
     ("did you mean 'humaneval'?", "did you mean 'python'?")

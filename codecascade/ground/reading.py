@@ -1,8 +1,8 @@
-"""Files that somebody else wrote: bounded in size, never a wait on what is no file, mistakes told with their place.
+"""Reading files that somebody else wrote: sizes are bounded, nothing blocks, errors name the file.
 
-What stands in a folder that somebody made (a model's, a run's) has to be a regular file: :func:`read_bytes` and what
-builds on it. A file that the user names for its text or lines may be a pipe: :func:`text_lines`, :func:`read_text`.
-The content of files that are named ``.gz`` is unpacked.
+A file inside a folder (of a model, of a run) must be a regular file: :func:`read_bytes` and the functions that use
+it. A file that the user names directly may be a pipe: :func:`text_lines`, :func:`read_text`. Files named ``.gz``
+are decompressed.
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ _LONGEST_LINE = 256 << 20
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _DEEPEST_FILE = 64
 _DEEPEST = 200
-"""Levels of JSON. Python's own limit depends on how deep the caller is, so a text read here could fail elsewhere."""
+"""Most levels of nested JSON. Python's own limit depends on the depth of the caller, so it can't be relied on."""
 
 
 def open_regular(path: str | Path) -> IO[bytes]:
-    """Open a file that somebody else wrote, for reading bytes. Never waits, as on a pipe, and starts no device.
+    """Open a file for reading bytes. Never blocks on a pipe, and refuses devices.
 
     Raises:
-        UserError: it is not there, can't be opened, is no regular file, or is a Git LFS pointer in the file's place.
+        UserError: it is missing, can't be opened, is not a regular file, or is only a Git LFS pointer.
     """
     return _open(path, pipes=False)
 
 
 def read_bytes(path: str | Path, most: int) -> bytes:
-    """The content of a file of at most ``most`` bytes, unpacked. Raises as :func:`open_regular`, and for more."""
+    """The decompressed content of a file of at most ``most`` bytes. Raises as :func:`open_regular`, and if it is
+    larger."""
     with open_regular(path) as file, _reading_errors(path):
         data = _unpacked(file, path).read(most + 1)
     if len(data) > most:
@@ -62,12 +63,13 @@ def decode_text(data: bytes, path: str | Path) -> str:
 
 
 def read_text(path: str | Path) -> str:
-    """A text file of a user's, with its own line ends and without a byte order mark. Raises as :func:`text_lines`."""
+    """A text file that the user names; line ends are kept, a byte order mark is removed. Raises as
+    :func:`text_lines`."""
     return "".join(text_lines(path)).removeprefix("\ufeff")
 
 
 def text_lines(path: str | Path) -> Iterator[str]:
-    """Lines that end in a line feed, one by one: some files are larger than what a machine should hold twice.
+    """The lines of a file, one by one, split only at line feeds. The file is never in memory as a whole.
 
     Raises:
         UserError: the file is missing, can't be read, is not UTF-8, or has a line of more than 2^28 characters.
@@ -90,10 +92,10 @@ def read_json(path: str | Path, most: int = MOST_JSON) -> Any:
 
 
 def read_object(path: str | Path, most: int) -> dict[str, Any]:
-    """The object in a JSON file of at most ``most`` bytes, whose texts can be written again.
+    """The object in a JSON file of at most ``most`` bytes; its strings can be encoded as UTF-8 again.
 
     Raises:
-        UserError: the file can't be read, is no JSON (see :func:`decode_json`), or holds something else.
+        UserError: the file can't be read, is not JSON (see :func:`decode_json`), or contains something else.
     """
     value = read_json(path, most)
     if not isinstance(value, dict):
@@ -106,7 +108,7 @@ def read_object(path: str | Path, most: int) -> dict[str, Any]:
 
 
 def decode_json(data: bytes, path: str | Path) -> Any:
-    """What JSON says: in UTF-8 with or without a byte order mark, and not deeper than 64 levels.
+    """The value of a JSON text in UTF-8, with or without a byte order mark, nested at most 64 levels deep.
 
     Args:
         path: where it comes from, for messages.
@@ -121,36 +123,36 @@ def decode_json(data: bytes, path: str | Path) -> Any:
     return parse_json(text, path, _DEEPEST_FILE)
 
 
-def parse_json(text: str, place: str | Path, most_nested: int = _DEEPEST) -> Any:
+def parse_json(text: str, where: str | Path, most_nested: int = _DEEPEST) -> Any:
     """The value of a JSON text that somebody else wrote.
 
-    Of a key that comes twice the last value counts, as everywhere.
+    Of a duplicate key the last value counts, as in other parsers.
 
     Args:
-        most_nested: levels of lists and objects in each other.
+        most_nested: most levels of lists and objects inside each other.
 
     Raises:
-        UserError: it is not JSON, or nested so deeply that what handles it would fail (``place`` is named).
+        UserError: it is not JSON, or is nested so deeply that other code would fail on it (``where`` is named).
     """
-    too_deep = UserError(f"is nested too deeply (more than {most_nested} levels)", file=place)
+    too_deep = UserError(f"is nested too deeply (more than {most_nested} levels)", file=where)
     try:
         value = json.loads(text)
     except RecursionError:
         raise too_deep from None
     except json.JSONDecodeError as error:
-        raise UserError(f"is not valid JSON ({error})", file=place) from None
+        raise UserError(f"is not valid JSON ({error})", file=where) from None
     except ValueError:
-        raise UserError("is not valid JSON (a number has thousands of digits)", file=place) from None
-    # A count of all brackets is quick, and few texts have so many that their depth has to be looked up.
+        raise UserError("is not valid JSON (a number has thousands of digits)", file=where) from None
+    # Counting all brackets is fast. Only texts with many brackets need the slower check of their depth.
     if text.count("[") + text.count("{") > most_nested and _is_deeper(value, most_nested):
         raise too_deep
     return value
 
 
-def json_object(value: Any, place: str | Path) -> dict[str, Any]:
-    """``value``, which has to be a JSON object. Raises UserError if it isn't."""
+def json_object(value: Any, where: str | Path) -> dict[str, Any]:
+    """``value``, which must be a JSON object. Raises UserError if it isn't."""
     if not isinstance(value, dict):
-        raise UserError(f"must be a JSON object, not {type(value).__name__}", file=place)
+        raise UserError(f"must be a JSON object, not {type(value).__name__}", file=where)
     return value
 
 
@@ -188,7 +190,7 @@ def _refuse_pointer(file: IO[bytes], path: str | Path) -> None:
 
 
 def _unpacked(file: IO[bytes], path: str | Path) -> IO[bytes]:
-    # GzipFile reads ahead in pieces, and holds no more than is asked for
+    # GzipFile reads in chunks, and never holds more than was asked for.
     return gzip.GzipFile(fileobj=file) if str(path).endswith(".gz") else file  # type: ignore[return-value]
 
 
@@ -205,7 +207,7 @@ def _reading_errors(path: str | Path) -> Iterator[None]:
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
-    """Whether lists and objects lie in each other more than so deep; level by level, without recursion."""
+    """Whether lists and objects are nested more than ``levels`` deep. Goes level by level, without recursion."""
     containers = [value] if isinstance(value, dict | list) else []
     for _ in range(levels):
         containers = [

@@ -1,4 +1,4 @@
-"""Random draws by a key, never from a shared generator: the same whatever was drawn, or resumed, before."""
+"""Random numbers that depend only on a key, so that a resumed run draws the same ones."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from hashlib import blake2b
 
 
 def draw(*key: object, size: int = 8, separator: str = ",") -> int:
-    """A number in [0, 256^size) that depends on ``key`` alone, on every machine.
+    """A number in [0, 256^size) that depends only on ``key``, on every machine.
 
-    The parts of the key are written as text and joined by ``separator``: name one that no part holds where parts
-    are free text. Results, corpora and training streams depend on the values, so they never change.
+    The parts of the key are written as text and joined by ``separator``. If parts are free text, give a separator
+    that none of them contains. Corpora, training streams and results depend on these values, so they never change.
 
     Args:
         size: bytes of the number, from 1 to 64.
@@ -23,10 +23,10 @@ def draw(*key: object, size: int = 8, separator: str = ",") -> int:
 
 
 def uniform(*key: object) -> float:
-    """A number in [0, 1) of 53 bits that depends on ``key`` alone."""
+    """A number in [0, 1) with 53 random bits that depends only on ``key``."""
     return (draw(*key) >> 11) * 2.0**-53
 
 
 def generator(*key: object) -> random.Random:
-    """A generator of its own for whatever ``key`` names, for draws that are many or of other shapes."""
+    """A new random generator for ``key``, for many draws or for other distributions."""
     return random.Random(",".join(map(str, key)))

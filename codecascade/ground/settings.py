@@ -7,11 +7,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, field_validator
 
 _MOST = 2**63 - 1
-"""TOML's integers have 64 bits; so do torch's, which seeds and sizes end up in."""
+"""TOML integers have 64 bits, and so do the torch integers that seeds and sizes end up in."""
 
 
 class Settings(BaseModel):
-    """Immutable settings. Unknown keys are refused (a misspelt key must never be ignored), infinities and NaN too."""
+    """Immutable settings. Unknown keys are refused, because a misspelt key must not be ignored; so are inf and
+    NaN."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 

@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: noted now and obeyed after the step, or obeyed at once."""
+"""Signals that stop a run: after the current step, or immediately."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ logger = logging.getLogger(__name__)
 
 
 class StopRequest:
-    """While open, SIGTERM and SIGINT (Ctrl-C) only set ``signum``.
+    """While the context is open, SIGTERM and SIGINT (Ctrl-C) only set ``signum``.
 
-    Repeated signals change nothing: torchrun sends one after the terminal has, and neither may cost the checkpoint.
-    Outside the main thread, where Python can't handle signals, it stays unset.
+    Further signals change nothing: torchrun sends a second one after the terminal's, and the checkpoint must still
+    be saved. Outside the main thread, where Python handles no signals, ``signum`` stays None.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class StopRequest:
 
 @contextmanager
 def stopped_at_once() -> Iterator[None]:
-    """While open, SIGTERM and SIGINT end the work where it is: what is finished is on the disk.
+    """While the context is open, SIGTERM and SIGINT raise :class:`Stopped`. Finished work is already on the disk.
 
     Raises:
         Stopped: a signal came.

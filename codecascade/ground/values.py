@@ -1,4 +1,4 @@
-"""Values of a file that somebody else wrote: each is checked for its type and range before anything is made of it."""
+"""Checks the type and range of values from files that somebody else wrote."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHORT.maxlist = _SHORT.maxdict = 4
 
 
 def short(value: Any) -> str:
-    """A value as a message shows it: never longer than a few lines, however long or deep it is."""
+    """A value as a message shows it: at most a few lines, however long or deep it is."""
     shown = _SHORT.repr(value)
     return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]} ..."
 
@@ -30,13 +30,13 @@ def listed(values: Sequence[object]) -> str:
 
 
 def first_words(error: BaseException) -> str:
-    """What a library says, on one line and not longer: it may repeat what a file holds."""
+    """The message of a library's exception, on one line and shortened: it may quote the content of a file."""
     words = " ".join(str(error).split())
     return words if len(words) <= _LONGEST else f"{words[:_LONGEST]} ..."
 
 
 def integer(data: Mapping[str, Any], key: str, default: int | None = None, *, least: int, most: int) -> int:
-    """A whole number from ``least`` to ``most``; 4.0 counts as one.
+    """An integer from ``least`` to ``most``; 4.0 counts as one.
 
     Raises:
         UserError: the key is missing (or null) and there is no default, or the value is something else.

@@ -7,7 +7,7 @@ import doctest
 import re
 from typing import NamedTuple
 
-from codecascade.corpus.reading.functions import Places
+from codecascade.corpus.reading.functions import SourcePositions
 
 LONGEST_SUMMARY = 200
 LONGEST_DESCRIPTION = 800
@@ -119,7 +119,7 @@ def _without_import(tree: ast.Module, source: str, name: str) -> str | None:
 
 def _called_by_name(source: str, name: str, modules: set[str]) -> str:
     """An example with ``module.name`` written as ``name``."""
-    places = Places(source)
+    places = SourcePositions(source)
     spans = [
         places.span(node)
         for node in ast.walk(ast.parse(source))

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
 
-from codecascade.corpus.reading.functions import FunctionNode, Places, parse
+from codecascade.corpus.reading.functions import FunctionNode, SourcePositions, parse_python
 from codecascade.instruct.docstrings import DoctestExample, describe, own_examples, summary_of
 
 LONGEST_ANSWER = 2500
@@ -68,7 +68,7 @@ class Exercise:
 
 def exercises_of(text: str) -> list[Exercise]:
     """The exercises in a module's functions with doctests; none if it isn't valid Python."""
-    tree = parse(text) if ">>> " in text else None
+    tree = parse_python(text) if ">>> " in text else None
     if tree is None:
         return []
     module = _Module(text, tree)
@@ -80,7 +80,7 @@ class _Module:
     """A module's top-level statements, found by the names that they bind."""
 
     def __init__(self, text: str, tree: ast.Module) -> None:
-        self.text, self.body, self.places = text, tree.body, Places(text)
+        self.text, self.body, self.places = text, tree.body, SourcePositions(text)
         self.bound: dict[str, list[ast.stmt]] = {}
         for statement in tree.body:
             for name in _bound(statement):
@@ -105,7 +105,7 @@ class _Module:
         context, names = self.needed(in_examples, besides=[node])
         context = [each for each in context if each not in helpers or isinstance(each, _Import)]
         relative = any("." in _imported(statement) for statement in (function, *helpers, *context))
-        if relative or len(answer) > LONGEST_ANSWER or "```" in answer or parse(answer) is None:
+        if relative or len(answer) > LONGEST_ANSWER or "```" in answer or parse_python(answer) is None:
             return None
         returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
         kind = "async def" if isinstance(node, ast.AsyncFunctionDef) else "def"

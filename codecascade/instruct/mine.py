@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from codecascade.corpus.corpus import Corpus
-from codecascade.corpus.documents import Document, content_id, keyed
+from codecascade.corpus.documents import Document, content_id, keyed_draw
 from codecascade.corpus.reading.licenses import is_permissive
 from codecascade.ground.files import write_json
 from codecascade.ground.json_lines import JsonlAppender, write_jsonl
@@ -100,7 +100,7 @@ def find_exercises(corpus: Corpus, seed: int) -> list[Found]:
 
     def place(item: Found) -> tuple[bool, int, str]:
         document, exercise = item
-        return bool(exercise.packages), keyed(str(seed), document.id, exercise.name), exercise.answer
+        return bool(exercise.packages), keyed_draw(str(seed), document.id, exercise.name), exercise.answer
 
     seen: set[str] = set()
     distinct = []
@@ -141,7 +141,7 @@ def _read_journal(path: Path) -> dict[str, str]:
 
 def dialogue_row(document: Document, exercise: Exercise, seed: int) -> dict[str, Any]:
     """An exercise as a line of ``dialogues.jsonl``."""
-    rng = random.Random(keyed(str(seed), document.id, exercise.name))
+    rng = random.Random(keyed_draw(str(seed), document.id, exercise.name))
     return {
         "messages": [
             {"role": "user", "content": request_for(exercise, rng)},

@@ -5,21 +5,50 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.values import flag, integer, number, short
+from codecascade.model.rope_scaling import (
+    DEFAULT_THETA,
+    MOST_POSITIONS,
+    MOST_THETA,
+    RopeScaling,
+    read_rope,
+    write_rope,
+)
 
 _ARCHITECTURES = {
     "llama": "LlamaForCausalLM",
     "mistral": "MistralForCausalLM",
     "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "granite": "GraniteForCausalLM",
+    "smollm3": "SmolLM3ForCausalLM",
 }
-# what transformers takes where a config.json is silent
-_POSITIONS = {"llama": 2048, "mistral": 131_072, "qwen2": 32_768}
+# What transformers takes where a config.json is silent.
+_POSITIONS = {
+    "llama": 2048,
+    "mistral": 131_072,
+    "qwen2": 32_768,
+    "qwen3": 32_768,
+    "granite": 2048,
+    "smollm3": 32_768,
+}
+_KEY_VALUE_HEADS = {"qwen3": 32, "smollm3": 4}
+_HEAD_DIM = {"qwen3": 128}
+_THETA = {"smollm3": 2_000_000.0}
+_TIED = ("smollm3",)
+_ROPE_INTERVAL = 4
 _EPS = 1e-6
-_THETA = 10_000.0
 _MISTRAL_WINDOW = 4096
+
+# What each type can have at all; Qwen 2 has biases of queries, keys and values always.
+_TYPES_WITH_ATTENTION_BIAS = ("llama", "qwen3", "granite", "smollm3")
+_TYPES_WITH_MLP_BIAS = ("llama", "granite", "smollm3")
+_TYPES_WITH_WINDOW = ("mistral", "qwen2", "qwen3", "smollm3")
+_MULTIPLIERS = ("embedding_multiplier", "residual_multiplier", "attention_multiplier", "logits_scaling")
+_MOST_MULTIPLIER = 1e6
 # The most of each value: far beyond any model, and small enough that nothing overflows or takes for ever.
 LIMITS: dict[str, float] = {
     "vocab_size": 2**22,
@@ -29,35 +58,13 @@ LIMITS: dict[str, float] = {
     "num_attention_heads": 2**14,
     "num_key_value_heads": 2**14,
     "head_dim": 2**14,
-    "max_position_embeddings": 2**31,
+    "max_position_embeddings": MOST_POSITIONS,
     "rms_norm_eps": 1.0,
-    "rope_theta": 1e15,
+    "rope_theta": MOST_THETA,
+    **dict.fromkeys(_MULTIPLIERS, _MOST_MULTIPLIER),
 }
 _MOST_PARAMETERS = 2**45
-_MOST_FACTOR = 1e6
 _SMALLEST = 1e-30
-
-
-@dataclass(frozen=True)
-class RopeScaling:
-    """A change of the rotary frequencies after pre-training.
-
-    ``linear`` divides all by ``factor`` (position interpolation); ``llama3`` divides the slow ones only and blends in
-    between (Llama 3.1): the last three fields are its own.
-    """
-
-    kind: Literal["linear", "llama3"]
-    factor: float
-    low_freq_factor: float = 1.0
-    high_freq_factor: float = 4.0
-    original_max_position_embeddings: int = 8192
-
-    def __post_init__(self) -> None:
-        if self.kind == "llama3" and self.high_freq_factor <= self.low_freq_factor:
-            raise UserError(
-                f"must be larger than low_freq_factor, {self.low_freq_factor} (got {self.high_freq_factor})",
-                key="high_freq_factor",
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +74,15 @@ class LlamaConfig:
     Attributes:
         attention_bias: of the query, key and value projections.
         attention_output_bias: of the projection after attention.
+        embedding_multiplier: of the embedded tokens (Granite).
+        residual_multiplier: of what each half of a layer adds to the residual stream (Granite).
+        attention_multiplier: of the scores, in the place of ``head_dim ** -0.5`` (Granite); None for just that.
+        logits_scaling: what the logits are divided by (Granite).
+        no_rope_layers: for each layer 1 if its queries and keys are rotated, else 0 (SmolLM3, whose name it is);
+            None if all are.
 
     Raises:
-        UserError: the numbers do not fit together, or the model type can't have these biases.
+        UserError: the numbers do not fit together, or the model type can't have these biases, multipliers or layers.
     """
 
     model_type: str = "llama"
@@ -82,16 +95,23 @@ class LlamaConfig:
     head_dim: int
     max_position_embeddings: int
     rms_norm_eps: float = 1e-5
-    rope_theta: float = _THETA
+    rope_theta: float = DEFAULT_THETA
     rope_scaling: RopeScaling | None = None
     tie_word_embeddings: bool = False
     attention_bias: bool = False
     attention_output_bias: bool = False
     mlp_bias: bool = False
+    embedding_multiplier: float = 1.0
+    residual_multiplier: float = 1.0
+    attention_multiplier: float | None = None
+    logits_scaling: float = 1.0
+    no_rope_layers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         for key, value in vars(self).items():
-            if isinstance(value, int | float) and not isinstance(value, bool) and not value > 0:
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                continue
+            if not value > 0:
                 raise UserError(f"must be > 0 (got {value})", key=key)
             if key in LIMITS and value > LIMITS[key]:
                 raise UserError(f"must be at most {LIMITS[key]:,} (got {short(value)})", key=key)
@@ -102,13 +122,7 @@ class LlamaConfig:
             )
         if self.head_dim % 2:
             raise UserError(f"must be even, for rotary positions (got {self.head_dim})", key="head_dim")
-        possible = {
-            "llama": self.attention_bias == self.attention_output_bias,
-            "mistral": not (self.attention_bias or self.attention_output_bias or self.mlp_bias),
-            "qwen2": self.attention_bias and not (self.attention_output_bias or self.mlp_bias),
-        }
-        if not possible.get(self.model_type):
-            raise UserError(f"a {self.model_type} model can't have these biases", key="attention_bias")
+        _check_model_type(self)
         if self.num_parameters() > _MOST_PARAMETERS:
             raise UserError(
                 f"the shape has {self.num_parameters():,} parameters, more than any model; see vocab_size, "
@@ -133,28 +147,46 @@ class LlamaConfig:
             raise UserError(error.message, file=file, key=error.key) from None
 
     def to_hf(self) -> dict[str, Any]:
-        """The content of a ``config.json``, but for token ids and dtype.
-
-        RoPE is written twice: as ``rope_theta`` and ``rope_scaling`` for transformers 4, vLLM and llama.cpp's
-        converter, and as ``rope_parameters`` for transformers 5; each of them reads one or both.
-        """
+        """The content of a ``config.json``, but for token ids and dtype."""
         data = asdict(self)
         del data["attention_output_bias"]
-        scaling = None if self.rope_scaling is None else _write_scaling(self.rope_scaling)
         data |= {
             "architectures": [_ARCHITECTURES[self.model_type]],
             "hidden_act": "silu",
             "initializer_range": 0.02,
             "use_cache": True,
-            "rope_scaling": scaling,
-            "rope_parameters": {"rope_theta": self.rope_theta, **(scaling or {"rope_type": "default"})},
+            **write_rope(self.rope_theta, self.rope_scaling),
+            "attention_multiplier": self.attention_scale,
+            "no_rope_layers": [int(self.rotates(layer)) for layer in range(self.num_hidden_layers)],
         }
-        if self.model_type != "llama":
-            del data["attention_bias"], data["mlp_bias"]
+        if self.model_type not in _TYPES_WITH_ATTENTION_BIAS:
+            del data["attention_bias"]
+        if self.model_type not in _TYPES_WITH_MLP_BIAS:
+            del data["mlp_bias"]
+        if self.model_type != "granite":
+            for key in _MULTIPLIERS:
+                del data[key]
+        if self.model_type != "smollm3":
+            del data["no_rope_layers"]
+        if self.model_type in _TYPES_WITH_WINDOW:
             data["sliding_window"] = None
-        if self.model_type == "qwen2":
-            data["use_sliding_window"] = False
+            if self.model_type != "mistral":
+                data["use_sliding_window"] = False
         return data
+
+    @property
+    def query_key_norm(self) -> bool:
+        """Whether the queries and keys of each head are normed before they are rotated (Qwen 3)."""
+        return self.model_type == "qwen3"
+
+    @property
+    def attention_scale(self) -> float:
+        """What the products of queries and keys are multiplied by."""
+        return self.head_dim**-0.5 if self.attention_multiplier is None else self.attention_multiplier
+
+    def rotates(self, layer: int) -> bool:
+        """Whether a layer's queries and keys are rotated to their positions."""
+        return self.no_rope_layers is None or self.no_rope_layers[layer] == 1
 
     def num_parameters(self) -> int:
         """All parameters; a tied head counts once."""
@@ -165,7 +197,8 @@ class LlamaConfig:
             + self.attention_output_bias * hidden
             + self.mlp_bias * (2 * ffn + hidden)
         )
-        layer = 2 * hidden * (query + key_value) + 3 * hidden * ffn + 2 * hidden + biases
+        norms = 2 * hidden + self.query_key_norm * 2 * self.head_dim
+        layer = 2 * hidden * (query + key_value) + 3 * hidden * ffn + norms + biases
         tables = (2 - self.tie_word_embeddings) * self.vocab_size * hidden
         return tables + self.num_hidden_layers * layer + hidden
 
@@ -181,38 +214,100 @@ class LlamaConfig:
         return 6.0 * (self.num_parameters() - looked_up + attention)
 
 
+def _check_model_type(config: LlamaConfig) -> None:
+    """Whether transformers' model of this type can compute what ``config`` says."""
+    model_type = config.model_type
+    if model_type not in _ARCHITECTURES:
+        raise _unknown(model_type)
+    both = config.attention_bias == config.attention_output_bias
+    if model_type == "qwen2":
+        possible = config.attention_bias and not config.attention_output_bias
+    else:
+        possible = both and (model_type in _TYPES_WITH_ATTENTION_BIAS or not config.attention_bias)
+    if not possible or (config.mlp_bias and model_type not in _TYPES_WITH_MLP_BIAS):
+        raise UserError(f"a {model_type} model can't have these biases", key="attention_bias")
+    multipliers = {key: getattr(config, key) for key in _MULTIPLIERS}
+    for key, value in multipliers.items():
+        if model_type != "granite" and value not in (None, 1.0):
+            raise UserError(f"a {model_type} model can't have it; only a granite model can", key=key)
+    if config.no_rope_layers is not None:
+        if model_type != "smollm3":
+            raise UserError(
+                f"a {model_type} model can't have it; only a smollm3 model can", key="no_rope_layers"
+            )
+        _check_rope_layers(config.no_rope_layers, config.num_hidden_layers)
+
+
+def _check_rope_layers(values: Any, layers: int) -> None:
+    if not isinstance(values, list | tuple) or any(type(value) is not int for value in values):
+        raise UserError(f"must be a list of 0 and 1 (got {short(values)})", key="no_rope_layers")
+    if len(values) < layers or not set(values) <= {0, 1}:
+        raise UserError(
+            f"must hold 1 (rotated) or 0 for each of {layers:,} layers (got {short(list(values))})",
+            key="no_rope_layers",
+        )
+
+
 def _read(data: Mapping[str, Any]) -> LlamaConfig:
     model_type = data.get("model_type")
     if not isinstance(model_type, str) or model_type not in _ARCHITECTURES:
-        known = ", ".join(_ARCHITECTURES)
-        raise UserError(
-            f"{short(model_type)} models are not supported; supported are {known}", key="model_type"
-        )
+        raise _unknown(model_type)
     positions = _size(data, "max_position_embeddings", _POSITIONS[model_type])
     _refuse_unsupported(model_type, positions, data)
-    theta, scaling = _read_rope(data, positions)
+    theta, scaling = read_rope(data, positions, _THETA.get(model_type, DEFAULT_THETA))
     hidden_size, heads = _size(data, "hidden_size"), _size(data, "num_attention_heads")
-    if data.get("head_dim") is None and hidden_size % heads:
+    layers = _size(data, "num_hidden_layers")
+    if data.get("head_dim") is None and model_type not in _HEAD_DIM and hidden_size % heads:
         raise UserError(f"must divide hidden_size, {hidden_size} (got {heads})", key="num_attention_heads")
-    bias = model_type == "qwen2" or (model_type == "llama" and flag(data, "attention_bias"))
+    head_dim = _size(data, "head_dim", _HEAD_DIM.get(model_type, hidden_size // heads))
+    # null stands for as many as there are query heads, a missing key for the type's own number
+    key_value_heads = heads if "num_key_value_heads" in data else _KEY_VALUE_HEADS.get(model_type, heads)
+    bias = model_type in _TYPES_WITH_ATTENTION_BIAS and flag(data, "attention_bias")
     return LlamaConfig(
         model_type=model_type,
         vocab_size=_size(data, "vocab_size"),
         hidden_size=hidden_size,
         intermediate_size=_size(data, "intermediate_size"),
-        num_hidden_layers=_size(data, "num_hidden_layers"),
+        num_hidden_layers=layers,
         num_attention_heads=heads,
-        num_key_value_heads=_size(data, "num_key_value_heads", heads),
-        head_dim=_size(data, "head_dim", hidden_size // heads),
+        num_key_value_heads=_size(data, "num_key_value_heads", key_value_heads),
+        head_dim=head_dim,
         max_position_embeddings=positions,
-        rms_norm_eps=_positive(data, "rms_norm_eps", _EPS, most=LIMITS["rms_norm_eps"]),
+        rms_norm_eps=_positive(data, "rms_norm_eps", _EPS),
         rope_theta=theta,
         rope_scaling=scaling,
-        tie_word_embeddings=flag(data, "tie_word_embeddings"),
-        attention_bias=bias,
-        attention_output_bias=bias and model_type == "llama",
-        mlp_bias=model_type == "llama" and flag(data, "mlp_bias"),
+        tie_word_embeddings=flag(data, "tie_word_embeddings", default=model_type in _TIED),
+        attention_bias=bias or model_type == "qwen2",
+        attention_output_bias=bias,
+        mlp_bias=model_type in _TYPES_WITH_MLP_BIAS and flag(data, "mlp_bias"),
+        **(_read_multipliers(data, head_dim) if model_type == "granite" else {}),
+        no_rope_layers=_read_rope_layers(data, layers) if model_type == "smollm3" else None,
     )
+
+
+def _read_multipliers(data: Mapping[str, Any], head_dim: int) -> dict[str, Any]:
+    values = {key: _positive(data, key, 1.0) for key in _MULTIPLIERS}
+    plain = values["attention_multiplier"] == head_dim**-0.5
+    return values | ({"attention_multiplier": None} if plain else {})
+
+
+def _read_rope_layers(data: Mapping[str, Any], layers: int) -> tuple[int, ...] | None:
+    values = data.get("no_rope_layers")
+    if values is None:
+        interval = integer(data, "no_rope_layer_interval", _ROPE_INTERVAL, least=1, most=2**31)
+        values = every_fourth_layer_unrotated(layers, interval)
+    _check_rope_layers(values, layers)
+    return tuple(values[:layers]) if 0 in values[:layers] else None
+
+
+def every_fourth_layer_unrotated(layers: int, interval: int = _ROPE_INTERVAL) -> tuple[int, ...]:
+    """SmolLM3's ``no_rope_layers`` where nothing else is said: every ``interval``-th layer is not rotated."""
+    return tuple(int((layer + 1) % interval != 0) for layer in range(layers))
+
+
+def _unknown(model_type: Any) -> UserError:
+    known = ", ".join(_ARCHITECTURES)
+    return UserError(f"{short(model_type)} models are not supported; supported are {known}", key="model_type")
 
 
 def _refuse_unsupported(model_type: str, positions: int, data: Mapping[str, Any]) -> None:
@@ -238,66 +333,9 @@ def _refuse_unsupported(model_type: str, positions: int, data: Mapping[str, Any]
         raise UserError("attention must be full in every layer", key="layer_types")
 
 
-def _read_rope(data: Mapping[str, Any], positions: int) -> tuple[float, RopeScaling | None]:
-    """Theta and scaling from transformers 4's two keys and transformers 5's one; where both are, they must agree."""
-    entries = {key: data[key] for key in ("rope_parameters", "rope_scaling") if data.get(key)}
-    for key, entry in entries.items():
-        if not isinstance(entry, Mapping) or any(isinstance(value, Mapping) for value in entry.values()):
-            raise UserError("must be one object for all layers", key=key)
-    places = (data, *entries.values())
-    if any(place.get("partial_rotary_factor") not in (None, 1) for place in places):
-        raise UserError("partial rotary embeddings are not supported", key="partial_rotary_factor")
-    most = LIMITS["rope_theta"]
-    thetas = {
-        _positive(place, "rope_theta", most=most) for place in places if place.get("rope_theta") is not None
-    }
-    scalings = {_read_scaling(entry, key, positions) for key, entry in entries.items()}
-    if len(thetas) > 1:
-        raise UserError(
-            f"is given as {' and as '.join(map(str, sorted(thetas)))}; keep one", key="rope_theta"
-        )
-    if len(scalings) > 1:
-        raise UserError("differs from rope_parameters; keep one", key="rope_scaling")
-    return next(iter(thetas), _THETA), next(iter(scalings), None)
-
-
-def _read_scaling(entry: Mapping[str, Any], key: str, positions: int) -> RopeScaling | None:
-    kind = entry.get("rope_type", entry.get("type", "default"))
-    if kind == "default":
-        return None
-    try:
-        if kind == "linear":
-            return RopeScaling("linear", _positive(entry, "factor", most=_MOST_FACTOR))
-        if kind == "llama3":
-            return RopeScaling(
-                "llama3",
-                _positive(entry, "factor", most=_MOST_FACTOR),
-                _positive(entry, "low_freq_factor", most=_MOST_FACTOR),
-                _positive(entry, "high_freq_factor", most=_MOST_FACTOR),
-                _size(entry, "original_max_position_embeddings", positions, limit="max_position_embeddings"),
-            )
-    except UserError as error:
-        raise UserError(error.message, key=f"{key}.{error.key}") from None
-    raise UserError(
-        f"{short(kind)} is not supported; supported are linear and llama3", key=f"{key}.rope_type"
-    )
-
-
-def _write_scaling(scaling: RopeScaling) -> dict[str, Any]:
-    # old readers look for "type", new ones for "rope_type"
-    data: dict[str, Any] = {"rope_type": scaling.kind, "type": scaling.kind, "factor": scaling.factor}
-    if scaling.kind == "llama3":
-        data |= {
-            "low_freq_factor": scaling.low_freq_factor,
-            "high_freq_factor": scaling.high_freq_factor,
-            "original_max_position_embeddings": scaling.original_max_position_embeddings,
-        }
-    return data
-
-
 def _size(data: Mapping[str, Any], key: str, default: int | None = None, *, limit: str | None = None) -> int:
     return integer(data, key, default, least=1, most=int(LIMITS[limit or key]))
 
 
-def _positive(data: Mapping[str, Any], key: str, default: float | None = None, *, most: float) -> float:
-    return number(data, key, default, least=_SMALLEST, most=most)
+def _positive(data: Mapping[str, Any], key: str, default: float | None = None) -> float:
+    return number(data, key, default, least=_SMALLEST, most=LIMITS[key])

@@ -15,9 +15,10 @@ import torch
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.values import integer, number, short, text
-from codecascade.model.config import LIMITS, LlamaConfig, RopeScaling
+from codecascade.model.config import LIMITS, LlamaConfig
 from codecascade.model.gguf_file import GgufFile
 from codecascade.model.rope import frequencies
+from codecascade.model.rope_scaling import RopeScaling
 
 log = logging.getLogger(__name__)
 

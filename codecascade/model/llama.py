@@ -1,6 +1,10 @@
 """The Llama architecture (Touvron et al. 2023), with the parameter names and layouts of Hugging Face's folders.
 
-Shapes: B rows, T tokens of this pass, S tokens with those in the cache, H hidden_size, D head_dim, V vocab_size.
+The types of model that differ from it in a few settings are computed, too: Mistral, Qwen 2 (biases), Qwen 3 (norms of
+queries and keys), Granite (multipliers) and SmolLM3 (layers without rotary positions).
+
+Shapes: B rows, T tokens of this pass, S tokens with those in the cache, H hidden_size, D head_dim, G key-value heads,
+V vocab_size.
 """
 
 from __future__ import annotations
@@ -58,7 +62,8 @@ class Llama(nn.Module):
         cache: KeyValueCache | None = None,
         mask: Tensor | Documents | None = None,
     ) -> Tensor:
-        """Hidden states (B, T, H) after the final norm, for :meth:`logits`.
+        """Hidden states (B, T, H) after the final norm, divided by ``logits_scaling``: the head's products with them
+        are the logits.
 
         Args:
             tokens: (B, T) int64.
@@ -78,6 +83,8 @@ class Llama(nn.Module):
         if positions is None:
             positions = torch.arange(tokens.shape[1], device=tokens.device)
         x = self.model.embed_tokens(tokens)
+        if self.config.embedding_multiplier != 1:
+            x = x * self.config.embedding_multiplier
         context = ForwardContext(*rotation(self.config, positions), new or mask)
         for layer in self.model.layers:
             if self.gradient_checkpointing and torch.is_grad_enabled():
@@ -87,7 +94,8 @@ class Llama(nn.Module):
         if new is not None:
             new.finish()
         hidden: Tensor = self.model.norm(x)
-        return hidden
+        # here and not behind the head, because losses and engines multiply with the head by themselves
+        return hidden if self.config.logits_scaling == 1 else hidden / self.config.logits_scaling
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., H) to (..., V)."""
@@ -108,7 +116,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Layer(config, index) for index in range(config.num_hidden_layers))
-        self.norm = RMSNorm(config)
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
 
 class Layer(nn.Module):
@@ -116,15 +124,17 @@ class Layer(nn.Module):
 
     def __init__(self, config: LlamaConfig, index: int) -> None:
         super().__init__()
-        self.input_layernorm = RMSNorm(config)
+        self.residual_multiplier = config.residual_multiplier
+        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.self_attn = Attention(config, index)
-        self.post_attention_layernorm = RMSNorm(config)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = MLP(config)
 
     def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
-        x = x + self.self_attn(self.input_layernorm(x), context)
-        out: Tensor = x + self.mlp(self.post_attention_layernorm(x))
-        return out
+        # (B, T, H) throughout
+        multiplier = self.residual_multiplier
+        x = torch.add(x, self.self_attn(self.input_layernorm(x), context), alpha=multiplier)
+        return torch.add(x, self.mlp(self.post_attention_layernorm(x)), alpha=multiplier)
 
 
 class Attention(nn.Module):
@@ -134,6 +144,9 @@ class Attention(nn.Module):
         super().__init__()
         self.index = index
         self.head_dim = config.head_dim
+        self.rotates = config.rotates(index)
+        # the kernels multiply the scores by head_dim ** -0.5; the rest goes into the queries
+        self.query_scale = config.attention_scale * self.head_dim**0.5 if config.attention_multiplier else 1.0
         hidden, bias = config.hidden_size, config.attention_bias
         queries, keys = (
             heads * self.head_dim for heads in (config.num_attention_heads, config.num_key_value_heads)
@@ -142,25 +155,47 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(hidden, keys, bias=bias)
         self.v_proj = nn.Linear(hidden, keys, bias=bias)
         self.o_proj = nn.Linear(queries, hidden, bias=config.attention_output_bias)
+        if config.query_key_norm:
+            self.q_norm = RMSNorm(self.head_dim, config.rms_norm_eps)
+            self.k_norm = RMSNorm(self.head_dim, config.rms_norm_eps)
 
     def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
-        heads = (-1, self.head_dim)
-        queries = rotate(self.q_proj(x).unflatten(-1, heads), context.cos, context.sin)
-        keys = rotate(self.k_proj(x).unflatten(-1, heads), context.cos, context.sin)
-        values = self.v_proj(x).unflatten(-1, heads)
+        queries, keys, values = self._project(x, context)
         mask = context.mask
         if mask is None and cpu_bf16(queries) and not torch.compiler.is_compiling():
-            mask = Documents((x.shape[1],) * x.shape[0])  # the way that is fast there
+            # the way that is fast there
+            mask = Documents((x.shape[1],) * x.shape[0])
         if isinstance(mask, Documents):
             attended = attend_within(mask, queries, keys, values)
         elif isinstance(mask, AttentionMetadata):
+            # (B x T, heads or G, D)
             packed = (tensor.flatten(0, 1) for tensor in (queries, keys, values))
             attended = mask.attend(self.index, *packed).view_as(queries)
         else:
+            # (B, heads or G, T, D)
             queries, keys, values = (tensor.transpose(1, 2) for tensor in (queries, keys, values))
             attended = attend(queries, keys, values, mask).transpose(1, 2)
+        # (B, T, heads, D) to (B, T, H)
         out: Tensor = self.o_proj(attended.flatten(2))
         return out
+
+    def _project(self, x: Tensor, context: ForwardContext) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, T, H) to queries (B, T, heads, D), rotated and scaled, keys (B, T, G, D), rotated, and values."""
+        heads = (-1, self.head_dim)
+        queries: Tensor = self.q_proj(x).unflatten(-1, heads)
+        keys: Tensor = self.k_proj(x).unflatten(-1, heads)
+        values: Tensor = self.v_proj(x).unflatten(-1, heads)
+        if hasattr(self, "q_norm"):
+            queries, keys = self.q_norm(queries), self.k_norm(keys)
+        scale = self.query_scale
+        if self.rotates:
+            cos, sin = context.cos, context.sin
+            # scaled with the rotation, which rounds once
+            queries = rotate(queries, cos, sin) if scale == 1 else rotate(queries, cos * scale, sin * scale)
+            keys = rotate(keys, cos, sin)
+        elif scale != 1:
+            queries = queries * scale
+        return queries, keys, values
 
 
 class MLP(nn.Module):
@@ -181,10 +216,10 @@ class MLP(nn.Module):
 class RMSNorm(nn.Module):
     """Root-mean-square norm (Zhang and Sennrich 2019), in fp32 within one kernel."""
 
-    def __init__(self, config: LlamaConfig) -> None:
+    def __init__(self, size: int, eps: float) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(config.hidden_size))
-        self.eps = config.rms_norm_eps
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
         # the kernel wants one dtype, and autocast makes x another than the weight

@@ -8,7 +8,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from codecascade.model.config import LlamaConfig, RopeScaling
+from codecascade.model.config import LlamaConfig
+from codecascade.model.rope_scaling import RopeScaling
 
 
 @lru_cache(maxsize=16)

@@ -175,6 +175,9 @@ def expected_shapes(config: LlamaConfig) -> Iterator[tuple[str, tuple[int, ...]]
             yield f"{prefix}{name}.weight", (rows, columns)
             if bias:
                 yield f"{prefix}{name}.bias", (rows,)
+        if config.query_key_norm:
+            yield f"{prefix}self_attn.q_norm.weight", (config.head_dim,)
+            yield f"{prefix}self_attn.k_norm.weight", (config.head_dim,)
 
 
 def check_shapes(config: LlamaConfig, shapes: Mapping[str, tuple[int, ...]], *, file: str | Path) -> None:

@@ -18,7 +18,7 @@ import torch
 from rich.table import Table
 from rich.text import Text
 
-from codecascade.evaluation.cost import Measuring, measuring
+from codecascade.evaluation.cost import EvaluationCost, evaluation_cost
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import show_bytes, show_count, show_seconds
 from codecascade.model.config import LlamaConfig
@@ -69,7 +69,7 @@ class Plan:
     stages: tuple[StagePlan, ...]
     warnings: tuple[str, ...]
     device_flops: float | None = None
-    measured: tuple[Measuring, ...] = ()
+    measured: tuple[EvaluationCost, ...] = ()
 
 
 def make_plan(
@@ -117,9 +117,9 @@ def make_plan(
             warnings.extend(_memory_warnings(stage, shapes[stage.name], devices, available, shared))
     speed = None if device_flops is None else device_flops * devices * UTILISATION
     size = None if base is None else base.config.num_parameters()
-    measured = [measuring(BASE, recipe.evaluate, size, speed)]
+    measured = [evaluation_cost(BASE, recipe.evaluate, size, speed)]
     for stage, planned in zip(recipe.stage, stages, strict=True):
-        measured.append(measuring(stage.name, stage.evaluate, planned.parameters, speed))
+        measured.append(evaluation_cost(stage.name, stage.evaluate, planned.parameters, speed))
     return Plan(recipe.name, devices, tuple(stages), tuple(warnings), device_flops, tuple(measured))
 
 
@@ -245,7 +245,7 @@ def plan_table(plan: Plan) -> Table:
     return table
 
 
-def _measuring(model: Measuring) -> str:
+def _measuring(model: EvaluationCost) -> str:
     time = "" if model.seconds is None else f", {show_seconds(model.seconds)}"
     return f"{model.name} {show_count(model.read)} read and {show_count(model.written)} written{time}"
 

@@ -43,6 +43,8 @@ def activation_bytes(config: LlamaConfig, stage: Stage, devices: int) -> int:
     queries = config.num_attention_heads * config.head_dim
     keys = 2 * config.num_key_value_heads * config.head_dim
     layer = 8 * hidden + width * (2 * hidden + 3 * queries + 2 * keys + 4 * config.intermediate_size)
+    if config.query_key_norm:
+        layer += width * (queries + keys // 2)
     kept = 4 * hidden * config.num_hidden_layers + layer
     if not stage.activation_checkpointing:
         kept = layer * config.num_hidden_layers

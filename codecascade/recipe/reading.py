@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from codecascade.corpus.settings import CorpusSettings, LanguageFilter
-from codecascade.evaluation.assembled import EvaluateSettings, setting_names
+from codecascade.evaluation.evaluate_settings import EvaluateSettings, setting_names
 from codecascade.ground.diff import changes
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import atomic_write

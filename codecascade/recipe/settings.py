@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.table import check_names
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.ground.choices import SandboxMode, TokenizerKind, WeightType
 from codecascade.ground.errors import UserError
 from codecascade.ground.nearest import nearest

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from codecascade.corpus.sources.table import is_there
+from codecascade.corpus.sources.find import source_exists
 from codecascade.ground.errors import UserError
 from codecascade.model.config import LlamaConfig
 from codecascade.model.folder import read_tokenizer
@@ -17,6 +17,7 @@ from codecascade.tokens.infilling import add_infilling_tokens, drop_infilling_to
 from codecascade.tokens.tokenizer import Tokenizer
 
 _PIECES, _CODE_LLAMA_IDS, _CODE_LLAMA_ROWS = 32_000, 32_011, 32_016  # of Llama 2, and with infilling tokens
+_OWN_INFILLING_TOKENS = ("qwen2", "qwen3", "granite")
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,13 @@ class BaseShape:
 
     @classmethod
     def guess(cls, config: LlamaConfig, ids: int | None = None) -> BaseShape:
-        """What the shape alone tells: Llama 2's and Code Llama's rows, Qwen's own tokens, else a full vocabulary."""
+        """What the shape alone tells: Llama 2's and Code Llama's rows, or that its type's vocabularies have their own
+        infilling tokens; else it is a full vocabulary."""
         rows = config.vocab_size
         if config.model_type == "llama" and ids is None and rows in (_PIECES, _CODE_LLAMA_ROWS):
             return cls(config, rows == _CODE_LLAMA_ROWS, False, _PIECES, _CODE_LLAMA_IDS)
-        qwen = config.model_type == "qwen2"
-        return cls(config, qwen, qwen, ids or rows, (ids or rows) + 4)
+        own = config.model_type in _OWN_INFILLING_TOKENS
+        return cls(config, own, own, ids or rows, (ids or rows) + 4)
 
     @classmethod
     def of(cls, config: LlamaConfig, tokenizer: Tokenizer) -> BaseShape:
@@ -145,4 +147,4 @@ def missing_texts(recipe: Recipe, stages: Sequence[Stage] | None = None) -> list
         named += [(stage.name, item.corpus) for item in stage.mixture if item.corpus]
         if stage.dialogues is not None and stage.dialogues != "mined":
             named.append((stage.name, stage.dialogues))
-    return [f"{place}: there is no {source}" for place, source in named if not is_there(source)]
+    return [f"{place}: there is no {source}" for place, source in named if not source_exists(source)]

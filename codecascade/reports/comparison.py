@@ -6,11 +6,23 @@ import os
 from pathlib import Path
 from typing import Any
 
-from codecascade.evaluation.analysis.compare import SIGNIFICANT, Compared, Comparison, Difference, Place
+from codecascade.evaluation.analysis.compare import (
+    SIGNIFICANT,
+    BenchmarkComparison,
+    ComparedProblem,
+    Comparison,
+    MetricDifference,
+)
 from codecascade.evaluation.metrics import Metric
-from codecascade.evaluation.notation import bounds, figure, is_plain, p_value, signed
+from codecascade.evaluation.notation import (
+    format_interval,
+    format_metric,
+    format_p_value,
+    format_signed,
+    is_plain,
+)
 from codecascade.ground.files import atomic_write
-from codecascade.reports.pages import address
+from codecascade.reports.evaluation.problem_pages import problem_address
 from codecascade.reports.rendering import render
 
 _WIDTH, _HEIGHT = 150, 20
@@ -27,18 +39,18 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
         atomic_write(folder / f"comparison.{name}", render(f"comparison.{name}", view))
 
 
-def row_of(row: Difference) -> dict[str, str]:
+def difference_row(row: MetricDifference) -> dict[str, str]:
     """A difference in words; rates in percent."""
     name = row.metric
     return {
         "metric": name.replace("_", " "),
-        "first": figure(row.first.value, name),
-        "first_interval": bounds(row.first, name),
-        "second": figure(row.second.value, name),
-        "second_interval": bounds(row.second, name),
-        "difference": signed(row.difference.value, name),
-        "interval": f"{signed(row.difference.low, name)} to {signed(row.difference.high, name)}",
-        "p": p_value(row.p_value),
+        "first": format_metric(row.first, name),
+        "first_interval": format_interval(row.first, name),
+        "second": format_metric(row.second, name),
+        "second_interval": format_interval(row.second, name),
+        "difference": format_signed(row.difference.value, name),
+        "interval": f"{format_signed(row.difference.low, name)} to {format_signed(row.difference.high, name)}",
+        "p": format_p_value(row.p_value),
         "test": row.test,
         "verdict": row.verdict,
         "problems": f"{row.difference.n:,}",
@@ -51,7 +63,7 @@ def remarks_on(comparison: Comparison) -> list[str]:
     notes = [f"Only {first} has {name}." for name in comparison.only_first]
     notes += [f"Only {second} has {name}." for name in comparison.only_second]
     notes += [f"{name}: not compared: {why}." for name, why in comparison.not_compared.items()]
-    notes += [f"{each.title}: {what}." for each in comparison.benchmarks for what in each.unlike]
+    notes += [f"{each.title}: {what}." for each in comparison.benchmarks for what in each.run_differences]
     return notes + [
         f"{compared.title}: not compared: {', '.join(compared.left_out)}."
         for compared in comparison.benchmarks
@@ -81,8 +93,10 @@ def _view(comparison: Comparison, folder: Path) -> dict[str, Any]:
     }
 
 
-def _benchmark(comparison: Comparison, compared: Compared, folder: Path, widest: float) -> dict[str, Any]:
-    def places(found: tuple[Place, ...]) -> list[dict[str, Any]]:
+def _benchmark(
+    comparison: Comparison, compared: BenchmarkComparison, folder: Path, widest: float
+) -> dict[str, Any]:
+    def places(found: tuple[ComparedProblem, ...]) -> list[dict[str, Any]]:
         return [
             {"name": place.name, "links": _links(comparison, compared.name, place, folder)} for place in found
         ]
@@ -92,7 +106,7 @@ def _benchmark(comparison: Comparison, compared: Compared, folder: Path, widest:
         "title": compared.title,
         "rows": [
             {
-                **row_of(row),
+                **difference_row(row),
                 "picture": _picture(row, _reach(row.difference) if is_plain(row.metric) else widest),
             }
             for row in compared.differences
@@ -102,14 +116,16 @@ def _benchmark(comparison: Comparison, compared: Compared, folder: Path, widest:
     }
 
 
-def _links(comparison: Comparison, benchmark: str, place: Place, folder: Path) -> list[tuple[str, str]]:
+def _links(
+    comparison: Comparison, benchmark: str, place: ComparedProblem, folder: Path
+) -> list[tuple[str, str]]:
     links = []
     sides = (
         ("first", comparison.first.folder, place.first),
         ("second", comparison.second.folder, place.second),
     )
     for name, evaluation, number in sides:
-        page, _, anchor = address(number).partition("#")
+        page, _, anchor = problem_address(number).partition("#")
         path = evaluation / "problems" / benchmark / page
         if path.exists():
             links.append((name, f"{os.path.relpath(path, folder)}#{anchor}"))
@@ -120,7 +136,7 @@ def _reach(metric: Metric) -> float:
     return max(abs(metric.low), abs(metric.high))
 
 
-def _picture(row: Difference, reach: float) -> str:
+def _picture(row: MetricDifference, reach: float) -> str:
     """Zero in the middle, the interval as a bar, the difference as a dot."""
     if reach == 0:
         return ""

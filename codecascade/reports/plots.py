@@ -16,9 +16,10 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from codecascade.evaluation.analysis.correlations import Correlations
+from codecascade.evaluation.analysis.correlations import LanguageCorrelations
 from codecascade.evaluation.analysis.sweep import Sweep
 from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.notation import NOT_RUN
 
 INK, QUIET, RULE = "#1f2933", "#7b8794", "#e4e7eb"
 HUES = ("#9aa5b1", "#2f6fb0", "#d9822b", "#1f9d78", "#8a5fbf", "#c2417c", "#5c7a29", "#b5483a")
@@ -149,6 +150,10 @@ def key_retrieval(cells: Mapping[str, Mapping[tuple[int, float], Metric]]) -> st
             )
             axes.imshow(values, cmap=_HEAT, vmin=0, vmax=1, aspect="auto")
             _numbers(axes, values, lambda value: f"{100 * value:.0f}")
+            for (length, position), metric in model.items():
+                if not metric.is_measured:
+                    cell = lengths.index(length), positions.index(position)
+                    axes.text(*cell, NOT_RUN, ha="center", va="center", color=QUIET, fontsize=7)
             axes.set_xticks(range(len(lengths)), [f"{length:,}" for length in lengths])
             axes.set_yticks(range(len(positions)), [f"{position:g}" for position in positions])
             axes.tick_params(length=0)
@@ -159,7 +164,7 @@ def key_retrieval(cells: Mapping[str, Mapping[tuple[int, float], Metric]]) -> st
         return _svg(figure)
 
 
-def beside(rows: Sequence[tuple[str, Metric, Mapping[str, Sequence[float]]]], name: str) -> str:
+def paper_strip(rows: Sequence[tuple[str, Metric, Mapping[str, Sequence[float]]]], name: str) -> str:
     """Where a model stands among others: a line a figure, its dot and 95 % interval over the others' ticks.
 
     Args:
@@ -227,7 +232,7 @@ def perplexity(curves: Mapping[str, Mapping[int, Metric]], hues: Mapping[str, st
         return _svg(figure)
 
 
-def correlations(matrices: Sequence[Correlations]) -> str:
+def correlations(matrices: Sequence[LanguageCorrelations]) -> str:
     """A matrix per model: Pearson's coefficient of each two languages' scores; empty where there is none."""
     with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
         widest = max(len(matrix.languages) for matrix in matrices)
@@ -295,7 +300,7 @@ def _without_frame(axes: Any) -> None:
 
 
 def _value(metric: Metric | None) -> float:
-    return float("nan") if metric is None else metric.value
+    return metric.value if metric is not None and metric.is_measured else float("nan")
 
 
 def _svg(figure: Any, top: float = 1.0) -> str:

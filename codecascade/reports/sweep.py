@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from codecascade.evaluation.analysis.sweep import Sweep, folder_of, read_sweep
-from codecascade.evaluation.notation import bounds, figure
+from codecascade.evaluation.notation import format_interval, format_metric
 from codecascade.ground.files import atomic_write, write_json
 from codecascade.reports import plots
 from codecascade.reports.rendering import render
@@ -41,8 +41,8 @@ def _benchmark(sweep: Sweep, name: str, root: Path) -> dict[str, Any]:
     for temperature in temperatures:
         cells = [
             {
-                "text": figure(found.value, metric),
-                "interval": bounds(found, metric),
+                "text": format_metric(found, metric),
+                "interval": format_interval(found, metric),
                 "best": temperature in sweep.best(name, metric),
             }
             if (found := by.get(temperature))

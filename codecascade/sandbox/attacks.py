@@ -1,6 +1,6 @@
 """Attacks on a sandbox's promises: each says whether the sandbox held.
 
-An attack needs only something that runs programs (:class:`Runs`), so that what chooses a sandbox's confinement can
+An attack needs only something that runs programs (:class:`ProgramRunner`), so that what chooses a sandbox's confinement can
 attack too.
 """
 
@@ -23,7 +23,7 @@ from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Program
 
 
-class Runs(Protocol):
+class ProgramRunner(Protocol):
     """Whatever runs Python programs."""
 
     def run(self, program: str | Program, /, *, timeout: float = ..., memory_mb: int = ...) -> Outcome: ...
@@ -34,19 +34,19 @@ class Attack:
     """Attributes: ``tried``, for people; ``attack``: whether the sandbox held."""
 
     tried: str
-    attack: Callable[[Runs], bool]
+    attack: Callable[[ProgramRunner], bool]
 
-    def __call__(self, sandbox: Runs) -> bool:
+    def __call__(self, sandbox: ProgramRunner) -> bool:
         return self.attack(sandbox)
 
 
-def network(sandbox: Runs, program: str = programs.NETWORK) -> bool:
+def network(sandbox: ProgramRunner, program: str = programs.NETWORK) -> bool:
     """To a listener on this machine, and out."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return _held(sandbox, program, port=server.getsockname()[1])
 
 
-def words(sandbox: Runs) -> bool:
+def network_and_sockets(sandbox: ProgramRunner) -> bool:
     """As :func:`network`; and to sockets of this machine's own, by their path and by their abstract name."""
     abstract = f"\0codecascade-{uuid.uuid4().hex}"
     with _open_folder() as outside, ExitStack() as stack:
@@ -68,7 +68,7 @@ def _has_heard(listener: socket.socket) -> bool:
         return False
 
 
-def private(sandbox: Runs) -> bool:
+def private_files(sandbox: ProgramRunner) -> bool:
     """What ``/etc`` keeps from others, at any depth, and disks; as root, who could read them all."""
     paths = [str(path) for path in _kept_from_others(Path("/etc")) if not path.is_symlink()]
     paths += [str(path) for path in Path("/dev").iterdir() if path.is_block_device() or path.name == "kmsg"]
@@ -89,7 +89,7 @@ def _kept_from_others(folder: Path) -> Iterator[Path]:
             continue
 
 
-def claims(sandbox: Runs) -> bool:
+def forged_claims(sandbox: ProgramRunner) -> bool:
     """Whether no program is called passed that says so itself, and one that does pass is."""
     forgeries = (programs.CLAIMS, programs.FINALISES, programs.AUDITS)
     # a thread that has got hold of the token needs a moment to send it
@@ -98,13 +98,13 @@ def claims(sandbox: Runs) -> bool:
     return not any(passed) and sandbox.run("pass").passed
 
 
-def ignored(sandbox: Runs) -> bool:
+def unawaited_children(sandbox: ProgramRunner) -> bool:
     """Processor time of short-lived children whose end their parent ignores."""
     outcome = sandbox.run(programs.IGNORED, timeout=0.3)
     return outcome.outcome == "timed_out" and outcome.wall_seconds < 5
 
 
-def writes(sandbox: Runs, program: str = programs.WRITES + programs.CHANGES) -> bool:
+def writes(sandbox: ProgramRunner, program: str = programs.WRITES + programs.CHANGES) -> bool:
     """To a folder that anybody may write, through a link, to the folder for temporary files and above its own."""
     temporary = Path(tempfile.gettempdir()) / f"codecascade-{uuid.uuid4().hex}"
     with _open_folder() as outside:
@@ -121,7 +121,7 @@ def writes(sandbox: Runs, program: str = programs.WRITES + programs.CHANGES) -> 
     return held and untouched
 
 
-def leftovers(sandbox: Runs) -> bool:
+def leftovers(sandbox: ProgramRunner) -> bool:
     """A process and a file, looked for when the program has ended."""
     marker = f"codecascade-{uuid.uuid4().hex}"
     started = _held(sandbox, programs.DAEMON, marker=marker)
@@ -129,7 +129,7 @@ def leftovers(sandbox: Runs) -> bool:
     return started and empty and not _runs(marker)
 
 
-def limits(sandbox: Runs) -> bool:
+def limits(sandbox: ProgramRunner) -> bool:
     """More than allowed of everything."""
     prints = sandbox.run("while True: print('x' * 100_000)", timeout=0.1)
     spins = sandbox.run(programs.CHILDREN, timeout=0.2)
@@ -148,30 +148,30 @@ def limits(sandbox: Runs) -> bool:
     )
 
 
-def tests_apart(sandbox: Runs) -> bool:
+def tests_apart(sandbox: ProgramRunner) -> bool:
     """By patching, by a value that equals everything, by native code; by reading the tests in memory."""
     right = sandbox.run(Program("def f(x): return x + 1", tests="assert f(6) == 7", calls=("f",)))
     fooled = sandbox.run(
         Program(programs.FOOLS, tests="assert f(6) == 7 and abs(f(6) - 7) < 1", calls=("f",))
     )
-    told = "# marker-4711\n" * 50 + "assert f(0) < 50"
-    unread = all(sandbox.run(Program(programs.SEARCHES, tests=told, calls=("f",))).passed for _ in range(2))
+    tests = "# marker-4711\n" * 50 + "assert f(0) < 50"
+    unread = all(sandbox.run(Program(programs.SEARCHES, tests=tests, calls=("f",))).passed for _ in range(2))
     return right.passed and not fooled.passed and unread
 
 
-def signals(sandbox: Runs) -> bool:
+def signals(sandbox: ProgramRunner) -> bool:
     """A signal to a process of the same user."""
     with _of_same_user(sandbox) as other:
         return _held(sandbox, "assert refused(os.kill, {pid}, 0)", pid=other)
 
 
-def processes(sandbox: Runs) -> bool:
+def processes(sandbox: ProgramRunner) -> bool:
     """What is this process's, or another's of the same user."""
     with _of_same_user(sandbox) as other:
         return all(_held(sandbox, programs.PROCESSES, pid=pid) for pid in (os.getpid(), other))
 
 
-NETWORK = Attack("TCP, UDP to the loopback; UDP out; host sockets", words)
+NETWORK = Attack("TCP, UDP to the loopback; UDP out; host sockets", network_and_sockets)
 WRITES = Attack("write, delete, rename, chmod outside, by a link", writes)
 FILES = Attack(
     "write, delete, rename outside, also by a link", lambda sandbox: writes(sandbox, programs.WRITES)
@@ -184,9 +184,9 @@ CALLS = Attack(
 )
 TCP = Attack("TCP to the loopback", lambda sandbox: network(sandbox, programs.TCP))
 SIGNALS = Attack("a signal to a process of the same user", signals)
-PRIVATE = Attack("read what /etc keeps from others; disks", private)
-IGNORED = Attack("children that nobody waits for", ignored)
-VERDICT = Attack("a claim to have passed before the end", claims)
+PRIVATE = Attack("read what /etc keeps from others; disks", private_files)
+IGNORED = Attack("children that nobody waits for", unawaited_children)
+VERDICT = Attack("a claim to have passed before the end", forged_claims)
 TESTS_APART = Attack("patches, __eq__, native code; a search for the tests", tests_apart)
 
 
@@ -198,7 +198,7 @@ PROMISES = {
 }
 
 
-def _held(sandbox: Runs, program: str, **values: object) -> bool:
+def _held(sandbox: ProgramRunner, program: str, **values: object) -> bool:
     return sandbox.run(programs.REFUSED + program.format(**values), timeout=5).passed
 
 
@@ -214,7 +214,7 @@ def _runs(marker: str) -> bool:
 
 
 @contextmanager
-def _of_same_user(sandbox: Runs) -> Iterator[int]:
+def _of_same_user(sandbox: ProgramRunner) -> Iterator[int]:
     """A process of ours that runs as who programs run as: else their not being root is all that keeps them off."""
     user = int(sandbox.run("import os\nprint(os.getuid())").stdout)
     with subprocess.Popen(["sleep", "60"], user=user if os.getuid() == 0 else None) as other:

@@ -12,19 +12,19 @@ from dataclasses import dataclass, replace
 
 from codecascade.sandbox import attacks
 from codecascade.sandbox.attacks import PROMISES, Attack
-from codecascade.sandbox.host.pool import Zones
-from codecascade.sandbox.host.worker import Kind
+from codecascade.sandbox.host.pool import WorkerPool
+from codecascade.sandbox.host.worker import Confinement
 from codecascade.sandbox.inside.kernel import landlock, processor_time, seccomp
-from codecascade.sandbox.inside.watch import MEASURED
+from codecascade.sandbox.inside.watch import MEASURED_PYTHONS
 
 
 @functools.cache
-def best_confinement() -> Kind:
+def best_confinement() -> Confinement:
     """The strongest confinement that keeps all promises on this machine; ``none`` if none does."""
-    kinds: tuple[Kind, ...] = ("namespaces", "bubblewrap", "landlock")
+    kinds: tuple[Confinement, ...] = ("namespaces", "bubblewrap", "landlock")
     for kind in kinds:
-        with Zones(kind) as zones:
-            if all(attack(zones) for attack in PROMISES.values()):
+        with WorkerPool(kind) as pool:
+            if all(attack(pool) for attack in PROMISES.values()):
                 return kind
     return "none"
 
@@ -36,16 +36,16 @@ def unmeasured_python() -> str | None:
     :mod:`codecascade.sandbox.inside.watch`).
     """
     name, version = sys.implementation.name, sys.version_info[:2]
-    if name == "cpython" and version in MEASURED:
+    if name == "cpython" and version in MEASURED_PYTHONS:
         return None
     return f"{'Python' if name == 'cpython' else name} {version[0]}.{version[1]}"
 
 
 @functools.cache
-def verdict_holds(kind: Kind) -> bool:
+def verdict_holds(kind: Confinement) -> bool:
     """Whether programs with tests in their own process that claim to have passed are found out on this machine."""
-    with Zones(kind) as zones:
-        return attacks.VERDICT(zones)
+    with WorkerPool(kind) as pool:
+        return attacks.VERDICT(pool)
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Report:
+class SandboxReport:
     """What ``codecascade sandbox check`` shows.
 
     Attributes:
@@ -73,7 +73,7 @@ class Report:
         promises: what the best kind must hold.
     """
 
-    confinement: Kind
+    confinement: Confinement
     layers: list[Finding]
     promises: list[Finding]
 
@@ -83,12 +83,12 @@ class Report:
         return all(finding.held for finding in self.promises)
 
 
-def check() -> Report:
+def check_sandbox() -> SandboxReport:
     """Attack each layer alone, then the best confinement as a whole. Takes some seconds."""
     best, version = best_confinement(), landlock.version()
     both = ("seccomp", "landlock")
     filtered = ("seccomp",) if seccomp.supported() else None
-    layers: list[tuple[str, Kind, tuple[str, ...] | None, Attack]] = [
+    layers: list[tuple[str, Confinement, tuple[str, ...] | None, Attack]] = [
         ("network namespace", "namespaces", (), attacks.NETWORK),
         ("read-only root", "namespaces", (), attacks.WRITES),
         ("PID namespace", "namespaces", (), attacks.LEFTOVERS),
@@ -110,16 +110,16 @@ def check() -> Report:
     if (python := unmeasured_python()) is not None:
         note = f"{python} is none of the versions on which this was measured; it is known by the attack alone"
         found = [replace(one, note=note) if one.name == "verdict" else one for one in found]
-    with Zones(best) as zones:
-        promises = [Finding(name, True, attack.tried, attack(zones)) for name, attack in PROMISES.items()]
-    return Report(best, found, promises)
+    with WorkerPool(best) as pool:
+        promises = [Finding(name, True, attack.tried, attack(pool)) for name, attack in PROMISES.items()]
+    return SandboxReport(best, found, promises)
 
 
-def _layer(name: str, kind: Kind, layers: tuple[str, ...] | None, attack: Attack) -> Finding:
+def _layer(name: str, kind: Confinement, layers: tuple[str, ...] | None, attack: Attack) -> Finding:
     if layers is None:
         return Finding(name, False, attack.tried, None, "this kernel doesn't offer it")
-    with Zones(kind, layers) as zones:
-        tried = zones.run("pass")
+    with WorkerPool(kind, layers) as pool:
+        tried = pool.run("pass")
         if tried.outcome == "not_started":
             return Finding(name, False, attack.tried, None, tried.exception)
-        return Finding(name, True, attack.tried, attack(zones))
+        return Finding(name, True, attack.tried, attack(pool))

@@ -37,10 +37,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from codecascade.ground.choices import SandboxMode
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.check import best_confinement, unmeasured_python, verdict_holds
-from codecascade.sandbox.host.pool import Zones, check_names
+from codecascade.sandbox.host.pool import WorkerPool, check_names
 from codecascade.sandbox.host.service import Service
-from codecascade.sandbox.host.worker import Kind
-from codecascade.sandbox.languages.run import Languages
+from codecascade.sandbox.host.worker import Confinement
+from codecascade.sandbox.languages.run import LanguageRunner
 from codecascade.sandbox.languages.table import PYTHON, canonical_name
 from codecascade.sandbox.outcome import Limits, Outcome
 from codecascade.sandbox.program import Command, Program
@@ -68,10 +68,10 @@ class Sandbox:
         mode: SandboxMode = "strict",
         *,
         workers: int | None = None,
-        confinement: Kind | None = None,
+        confinement: Confinement | None = None,
         layers: tuple[str, ...] | None = None,
     ) -> None:
-        self.confinement: Kind = confinement or best_confinement()
+        self.confinement: Confinement = confinement or best_confinement()
         if self.confinement == "none" and mode == "strict":
             raise UserError(
                 "programs written by a model can't be kept from the network, from your files or within limits on "
@@ -86,8 +86,8 @@ class Sandbox:
                 "--sandbox=weak"
             )
         self.workers = workers or len(os.sched_getaffinity(0))
-        self._zones = Zones(self.confinement, layers)
-        self._languages = Languages(self.run_command, self.start, self.workers)
+        self._pool = WorkerPool(self.confinement, layers)
+        self._languages = LanguageRunner(self.run_command, self.start, self.workers)
 
     def __enter__(self) -> Sandbox:
         return self
@@ -97,7 +97,7 @@ class Sandbox:
 
     def close(self) -> None:
         """End the sandbox's processes; it starts others if it is used again."""
-        self._zones.close()
+        self._pool.close()
         self._languages.close()
 
     def run(self, program: str | Program, *, timeout: float = 10.0, memory_mb: int = 2048) -> Outcome:
@@ -108,7 +108,7 @@ class Sandbox:
                 given no time or memory.
         """
         if isinstance(program, str) or canonical_name(program.language) == PYTHON:
-            return self._zones.run(program, timeout=timeout, memory_mb=memory_mb)
+            return self._pool.run(program, timeout=timeout, memory_mb=memory_mb)
         limits = Limits(timeout if program.timeout is None else program.timeout, memory_mb)
         return self._languages.run(program, limits)
 
@@ -118,7 +118,7 @@ class Sandbox:
         Raises:
             UserError: one of its files or outputs has a name that leads out of its folder.
         """
-        return self._zones.run_command(command)
+        return self._pool.run_command(command)
 
     def start(self, command: Command) -> Service:
         """Start a confined command that stays, such as a compiler that is warm after its first use, and talk to it.

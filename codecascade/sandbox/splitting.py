@@ -52,7 +52,7 @@ _STREAMS = {"stdin", "stdout", "stderr", "modules", "setattr"}
 
 
 @dataclass(frozen=True)
-class Split:
+class SplitDecision:
     """How tests run apart; ``calls`` is empty where they can't.
 
     Attributes:
@@ -64,12 +64,12 @@ class Split:
     given: str = ""
 
 
-TOGETHER = Split()
+TOGETHER = SplitDecision()
 """Tests that run in the program's process."""
 
 
 @functools.lru_cache(4096)
-def split(tests: str, reference: str, entry_point: str | None = None) -> Split:
+def split_tests(tests: str, reference: str, entry_point: str | None = None) -> SplitDecision:
     """How ``tests`` of a program like ``reference`` run apart from it.
 
     Tests can't where more than calls with plain values and their results would have to cross: classes, functions
@@ -104,7 +104,7 @@ def split(tests: str, reference: str, entry_point: str | None = None) -> Split:
         return TOGETHER
     if not names.only_plain(calls):
         return TOGETHER
-    return Split(tuple(sorted(calls)), _needed(known, given, calls))
+    return SplitDecision(tuple(sorted(calls)), _needed(known, given, calls))
 
 
 def _parsed(text: str) -> ast.Module | None:

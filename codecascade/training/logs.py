@@ -10,7 +10,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from codecascade.ground.files import atomic_write
 from codecascade.ground.json_lines import JsonlAppender
-from codecascade.ground.step_log import step_of
+from codecascade.ground.step_log import step_number
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,6 @@ def _truncate(log: Path, last_step: int) -> None:
     if not log.exists():
         return
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-    kept = [line for line in lines if step_of(line) <= last_step]
+    kept = [line for line in lines if step_number(line) <= last_step]
     if kept != lines:
         atomic_write(log, "".join(kept))

@@ -9,18 +9,18 @@ import pytest
 
 from codecascade.cascade import benchmark_texts as module
 from codecascade.cascade.benchmark_texts import benchmark_texts, in_words
-from codecascade.evaluation.data import Data
+from codecascade.evaluation.data import BenchmarkData
 from codecascade.ground.errors import UserError
 
 
-def nowhere(name: str, data: Data, given: Path | None) -> list[Path]:
+def nowhere(name: str, data: BenchmarkData, given: Path | None) -> list[Path]:
     raise UserError("the hub can't be reached")
 
 
 @pytest.fixture(autouse=True)
 def nothing_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "locate", nowhere)
-    monkeypatch.setattr(module, "is_here", lambda data: False)
+    monkeypatch.setattr(module, "locate_data", nowhere)
+    monkeypatch.setattr(module, "is_available_offline", lambda data: False)
 
 
 def test_what_is_not_here_is_said_once_for_each_data_set() -> None:
@@ -38,11 +38,11 @@ def test_what_is_here_or_can_be_fetched_is_kept_out(monkeypatch: pytest.MonkeyPa
     )
     asked = []
 
-    def locate(name: str, data: Data, given: Path | None) -> list[Path]:
+    def locate(name: str, data: BenchmarkData, given: Path | None) -> list[Path]:
         asked.append(name)
         return [file] if name.startswith("mbpp") else nowhere(name, data, given)
 
-    monkeypatch.setattr(module, "locate", locate)
+    monkeypatch.setattr(module, "locate_data", locate)
     found = benchmark_texts(in_use=["apps", "mbpp_zero_shot"])
     assert set(asked) == {"humaneval", "mbpp", "mbpp_zero_shot", "apps"}
     assert found.texts == {

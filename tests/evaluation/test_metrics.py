@@ -15,8 +15,8 @@ from codecascade.evaluation.metrics import (
     rate,
     wilson,
 )
-from codecascade.evaluation.rates import passes
-from codecascade.evaluation.scores import figures
+from codecascade.evaluation.rates import pass_at_k_scores
+from codecascade.evaluation.scores import metrics_of
 
 
 @pytest.mark.parametrize(
@@ -81,5 +81,5 @@ def test_shares_at_the_ends_have_exact_ends(n: int) -> None:
 def test_problems_that_are_all_alike_do_not_make_a_figure_certain(passed: bool) -> None:
     """Three problems, each solved by all of its samples: drawing them again gives 100 % each time."""
     values = {(str(problem), ""): [float(passed)] * 5 for problem in range(3)}
-    found = figures(passes(values, ks=(1, 5)))
+    found = metrics_of(pass_at_k_scores(values, ks=(1, 5)))
     assert found["pass@1"] == found["pass@5"] == wilson(3 * passed, 3)

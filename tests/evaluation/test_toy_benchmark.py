@@ -16,17 +16,17 @@ from codecascade.cascade import benchmark_texts as texts_module
 from codecascade.cascade.benchmark_texts import benchmark_texts
 from codecascade.evaluation.analysis.compare import compare
 from codecascade.evaluation.analysis.folder import read_evaluation
-from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.cost import evaluation_tokens
-from codecascade.evaluation.running.result import BenchmarkResult, examples
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
+from codecascade.evaluation.running.result import BenchmarkResult, answered_problems
 from codecascade.ground.errors import UserError
 from codecascade.ground.json_lines import write_jsonl
 from codecascade.recipe import make_recipe, read_recipe, write_recipe
 from codecascade.recipe.settings import to_data
-from codecascade.reports.cascade import table_columns
-from codecascade.reports.cascade_data import ModelReport
-from codecascade.reports.examples import examples as shown_examples
+from codecascade.reports.cascade.data import ModelReport
+from codecascade.reports.cascade.examples import chosen_examples as shown_examples
+from codecascade.reports.cascade.report import table_columns
 
 PROBLEMS = [
     {"task_id": f"toy/{n}", "prompt": f"{n}+{n}=", "answer": str(2 * n), "kind": "even" if n % 2 else "odd"}
@@ -88,8 +88,8 @@ def test_its_settings_are_read_from_a_recipe_and_written_back(tmp_path: Path) ->
     path = tmp_path / "toy.toml"
     path.write_text(RECIPE)
     recipe = read_recipe(path, ["stage.code.evaluate.toy.problems=all"])
-    assert recipe.evaluate.of(ToySettings) == ToySettings(problems=6)
-    assert recipe.stage[0].evaluate.of(ToySettings) == ToySettings(problems=None, max_new_tokens=4)
+    assert recipe.evaluate.own(ToySettings) == ToySettings(problems=6)
+    assert recipe.stage[0].evaluate.own(ToySettings) == ToySettings(problems=None, max_new_tokens=4)
     write_recipe(recipe, tmp_path / "written.toml")
     assert read_recipe(tmp_path / "written.toml") == recipe == make_recipe(to_data(recipe))
     with pytest.raises(UserError, match=r"evaluate\.toy\.problem: unknown key; did you mean 'problems'"):
@@ -153,7 +153,7 @@ def test_a_cascades_report_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
     for name, right in (("base", 2), ("code", 7)):
         measured(capsys, name, right)
         figures = read_evaluation(Path(name)).benchmarks["toy"].metrics
-        result = BenchmarkResult("toy", dict(figures), examples(Path(name), "toy"))
+        result = BenchmarkResult("toy", dict(figures), answered_problems(Path(name), "toy"))
         models.append(ModelReport(name, None if name == "base" else "base", name, results={"toy": result}))
     columns = [(column.metric, column.title, column.percent) for column in table_columns(models)]
     assert columns == [("nearness", "Sums, nearness", False), ("pass@1", "Toy: sums", True)]
@@ -167,7 +167,7 @@ def test_its_texts_are_kept_out_of_corpora(monkeypatch: pytest.MonkeyPatch, tmp_
             raise UserError("is not here")
         return [tmp_path / "toy.jsonl"]
 
-    monkeypatch.setattr(texts_module, "locate", locate)
-    monkeypatch.setattr(texts_module, "is_here", lambda data: data is toy_benchmark.DATA)
+    monkeypatch.setattr(texts_module, "locate_data", locate)
+    monkeypatch.setattr(texts_module, "is_available_offline", lambda data: data is toy_benchmark.DATA)
     found = benchmark_texts()
     assert "toy" in found.checked and "toy/3/prompt" in found.texts

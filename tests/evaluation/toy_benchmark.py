@@ -6,16 +6,23 @@ from collections.abc import Callable, Sequence
 
 from pydantic import Field
 
-from codecascade.evaluation.data import Data, load
-from codecascade.evaluation.drawing import subset
-from codecascade.evaluation.rates import answers, grouped, means, passes
+from codecascade.evaluation.data import BenchmarkData, load_records
+from codecascade.evaluation.rates import mean_scores, pass_at_k_scores, rows_by_field, values_by_problem
 from codecascade.evaluation.scores import Scores
-from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
-from codecascade.evaluation.size import Size
-from codecascade.evaluation.task import Benchmark, EvaluationContext, Row, Shown, Task, TextPrompt
+from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, PositiveInt
+from codecascade.evaluation.size import BenchmarkSize
+from codecascade.evaluation.subsets import subset
+from codecascade.evaluation.task import (
+    Benchmark,
+    EvaluationContext,
+    ReportedFigure,
+    SampleRow,
+    Task,
+    TextPrompt,
+)
 from codecascade.sandbox.outcome import Outcome
 
-DATA = Data(files=("toy.jsonl*",), licence="MIT", hub="somebody/toy", hub_files=("toy.jsonl",))
+DATA = BenchmarkData(files=("toy.jsonl*",), licence="MIT", hub="somebody/toy", hub_files=("toy.jsonl",))
 
 
 class ToySettings(BenchmarkSettings):
@@ -23,14 +30,16 @@ class ToySettings(BenchmarkSettings):
 
     key = "toy"
 
-    problems: Count | None = Field(None, description="a subset; none: all")
-    max_new_tokens: Count = Field(16, description="tokens per answer, at most")
+    problems: PositiveInt | None = Field(None, description="a subset; none: all")
+    max_new_tokens: PositiveInt = Field(16, description="tokens per answer, at most")
 
 
 def tasks(context: EvaluationContext) -> list[Task]:
     """A sum each."""
     own = context.own(ToySettings)
-    records = load("toy", DATA, context.data, {"task_id": str, "prompt": str, "answer": str, "kind": str})
+    records = load_records(
+        "toy", DATA, context.data, {"task_id": str, "prompt": str, "answer": str, "kind": str}
+    )
     return [
         Task(
             row["task_id"],
@@ -45,25 +54,27 @@ def tasks(context: EvaluationContext) -> list[Task]:
     ]
 
 
-def _judge(answer: str) -> Callable[[str, Sequence[Outcome]], Row]:
+def _judge(answer: str) -> Callable[[str, Sequence[Outcome]], SampleRow]:
     return lambda completion, outcomes: {
         "passed": completion == answer,
         "nearness": 1 / (1 + abs(int(completion) - int(answer))),
     }
 
 
-def scores(rows: Sequence[Row]) -> dict[str, Scores]:
+def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     """``pass@1``, and ``nearness`` in all and of each kind."""
-    found = passes(answers(rows, "passed")["passed"])
-    for kind, some in {"": rows, **grouped(rows, "kind")}.items():
-        found[f"nearness{'_' * bool(kind)}{kind}"] = means(answers(some, "nearness")["nearness"])
+    found = pass_at_k_scores(values_by_problem(rows, "passed")["passed"])
+    for kind, some in {"": rows, **rows_by_field(rows, "kind")}.items():
+        found[f"nearness{'_' * bool(kind)}{kind}"] = mean_scores(
+            values_by_problem(some, "nearness")["nearness"]
+        )
     return found
 
 
-def size(settings: CommonSettings) -> Size:
+def size(settings: CommonSettings) -> BenchmarkSize:
     """Of eight problems, unless fewer are asked for."""
-    own = settings.of(ToySettings)
-    return Size(own.problems or 8, 5, own.max_new_tokens // 2)
+    own = settings.own(ToySettings)
+    return BenchmarkSize(own.problems or 8, 5, own.max_new_tokens // 2)
 
 
 BENCHMARKS = (
@@ -76,11 +87,11 @@ BENCHMARKS = (
         scores=scores,
         settings=ToySettings,
         size=size,
-        columns=(Shown("nearness", "Sums, nearness"),),
+        columns=(ReportedFigure("nearness", "Sums, nearness"),),
         rank=5,
         examples=True,
         in_words=True,
-        plain=("nearness",),
-        ids="toy/",
+        plain_metrics=("nearness",),
+        task_ids="toy/",
     ),
 )

@@ -222,6 +222,36 @@ def test_a_file_that_others_fill_is_whole_or_absent(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o666 & ~umask()
 
 
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o002])
+def test_permissions_are_the_umask_s_whatever_a_library_made(mask: int, tmp_path: Path) -> None:
+    """Some write files of mode 0600, in place of ours or in our folder; what can be executed stays so."""
+    before = os.umask(mask)
+    try:
+        with files.atomic_file(tmp_path / "alone") as temporary:
+            temporary.unlink()
+            os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))
+        with files.atomic_folder(tmp_path / "model") as folder:
+            (folder / "inner").mkdir(mode=0o700)
+            for name in ("weights", "inner/weights"):
+                os.close(os.open(folder / name, os.O_CREAT | os.O_WRONLY, 0o600))
+            (folder / "program").touch()
+            (folder / "program").chmod(0o700)
+            (tmp_path / "private").touch(mode=0o600)
+            (folder / "link").symlink_to(tmp_path / "private")
+    finally:
+        os.umask(before)
+    for name in ("alone", "model/weights", "model/inner/weights"):
+        assert mode(tmp_path / name) == 0o666 & ~mask, name
+    for name in ("model", "model/inner"):
+        assert mode(tmp_path / name) == 0o777 & ~mask, name
+    assert mode(tmp_path / "model/program") == 0o700 | 0o666 & ~mask
+    assert mode(tmp_path / "private") == 0o600
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
 def umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from codecascade.corpus.documents import keyed
-from codecascade.evaluation.drawing import seed_for
+from codecascade.corpus.documents import keyed_draw
+from codecascade.evaluation.subsets import problem_seed
 from codecascade.ground.seeds import draw, generator, uniform
 from codecascade.training.stream.sources import permuted
 
@@ -21,10 +21,10 @@ def test_draws_depend_on_their_keys_alone_and_never_change() -> None:
 
 
 def test_the_draws_of_each_package_never_change() -> None:
-    assert keyed("7", "repo", "a.py") == 17203900398607648775
-    assert keyed("\ud800") == 4758185216457903464
+    assert keyed_draw("7", "repo", "a.py") == 17203900398607648775
+    assert keyed_draw("\ud800") == 4758185216457903464
     assert draw(5, 2, size=4) & 0x7FFFFFFF == 1008567817
-    assert seed_for(1, "HumanEval/7") == 24114446393416
+    assert problem_seed(1, "HumanEval/7") == 24114446393416
     assert [permuted(place, 11, key="0,1,corpus") for place in range(11)] == [
         2,
         7,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from codecascade.evaluation.assembled import EvaluateSettings
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.runner import Inputs, evaluate
 from codecascade.generation.backend import TextCompletion, TextRequest
 from codecascade.sandbox.outcome import Outcome

@@ -9,30 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from model_variants import VARIANTS
 
-from codecascade.model.config import LlamaConfig, RopeScaling
+from codecascade.model.config import LlamaConfig
 from codecascade.model.folder import save_folder
 from codecascade.model.llama import Llama
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.tokens.training import train_tokenizer
-
-LLAMA3 = RopeScaling("llama3", 8.0, 1.0, 4.0, 64)
-
-VARIANTS: dict[str, dict[str, Any]] = {
-    "multi_head": {"num_key_value_heads": 4},
-    "grouped": {},
-    "multi_query": {"num_key_value_heads": 1},
-    "tied": {"tie_word_embeddings": True},
-    "head_dim": {"head_dim": 12},
-    "attention_bias": {"attention_bias": True, "attention_output_bias": True},
-    "mlp_bias": {"mlp_bias": True},
-    "eps": {"rms_norm_eps": 1e-3},
-    "theta": {"rope_theta": 1e6},
-    "linear": {"rope_scaling": RopeScaling("linear", 4.0), "rope_theta": 1e6},
-    "llama3": {"rope_scaling": LLAMA3, "rope_theta": 500_000.0},
-    "mistral": {"model_type": "mistral", "head_dim": 16},
-    "qwen2": {"model_type": "qwen2", "attention_bias": True, "tie_word_embeddings": True},
-}
 
 
 def tiny_config(**changes: Any) -> LlamaConfig:

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoConfig, MistralConfig, Qwen2Config
+from transformers import AutoConfig, GraniteConfig, MistralConfig, Qwen2Config, Qwen3Config, SmolLM3Config
 from transformers import LlamaConfig as TheirLlama
 
 from codecascade.ground.errors import UserError
-from codecascade.model.config import LlamaConfig, RopeScaling
+from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
 from codecascade.model.presets import PRESETS, build
+from codecascade.model.rope_scaling import RopeScaling
 
 MakeConfig = Callable[..., LlamaConfig]
 LLAMA3 = RopeScaling("llama3", 32.0, 1.0, 4.0, 8192)
@@ -113,8 +114,26 @@ def test_rope_is_written_for_all_readers(
         TheirLlama(hidden_size=64, num_attention_heads=4, attention_bias=True, tie_word_embeddings=True),
         MistralConfig(hidden_size=64, num_attention_heads=4, num_key_value_heads=2, sliding_window=None),
         Qwen2Config(hidden_size=64, num_attention_heads=4, num_key_value_heads=2),
+        Qwen3Config(hidden_size=64, num_attention_heads=4, num_key_value_heads=2, attention_bias=True),
+        GraniteConfig(
+            hidden_size=64,
+            num_attention_heads=4,
+            attention_bias=True,
+            embedding_multiplier=12,
+            residual_multiplier=0.22,
+            attention_multiplier=0.015625,
+            logits_scaling=8.0,
+        ),
+        SmolLM3Config(hidden_size=64, num_attention_heads=4, no_rope_layer_interval=3),
+        SmolLM3Config(
+            hidden_size=64,
+            num_attention_heads=4,
+            tie_word_embeddings=False,
+            mlp_bias=True,
+            num_hidden_layers=8,
+        ),
     ],
-    ids=["head_dim", "biases", "mistral", "qwen2"],
+    ids=["head_dim", "biases", "mistral", "qwen2", "qwen3", "granite", "smollm3", "smollm3_untied"],
 )
 def test_what_transformers_writes_is_understood(theirs: Any, tmp_path: Path) -> None:
     theirs.save_pretrained(tmp_path)
@@ -127,6 +146,46 @@ def test_what_transformers_writes_is_understood(theirs: Any, tmp_path: Path) -> 
     assert config.attention_bias == (theirs.model_type == "qwen2" or getattr(theirs, "attention_bias", False))
     assert config.attention_output_bias == getattr(theirs, "attention_bias", False)
     assert config.mlp_bias == getattr(theirs, "mlp_bias", False)
+    assert config.num_key_value_heads == theirs.num_key_value_heads
+    assert config.rope_theta == theirs.rope_parameters["rope_theta"]
+    for key in ("embedding_multiplier", "residual_multiplier", "logits_scaling"):
+        assert getattr(config, key) == getattr(theirs, key, 1.0), key
+    assert config.attention_scale == getattr(theirs, "attention_multiplier", config.head_dim**-0.5)
+    layers = range(config.num_hidden_layers)
+    assert [config.rotates(layer) for layer in layers] == [
+        bool(getattr(theirs, "no_rope_layers", None) is None or theirs.no_rope_layers[layer])
+        for layer in layers
+    ]
+
+
+@pytest.mark.parametrize("model_type", ["qwen3", "granite", "smollm3"])
+def test_what_a_silent_config_means_is_what_transformers_takes(model_type: str) -> None:
+    sizes = {"hidden_size": 128, "intermediate_size": 80, "num_hidden_layers": 8, "num_attention_heads": 32}
+    theirs = AutoConfig.for_model(model_type, **sizes)
+    config = LlamaConfig.from_hf({"model_type": model_type, "vocab_size": 320, **sizes})
+    written = AutoConfig.for_model(**config.to_hf(), pad_token_id=None)
+    keys = ["num_key_value_heads", "tie_word_embeddings", "max_position_embeddings", "rms_norm_eps"]
+    keys += ["attention_bias", "mlp_bias", "no_rope_layers", "attention_multiplier", "logits_scaling"]
+    for key in keys:
+        expected = getattr(theirs, key, None)
+        assert getattr(written, key, None) == expected, key
+    assert config.rope_theta == theirs.rope_parameters["rope_theta"]
+    assert config.head_dim == getattr(theirs, "head_dim", 128 // 32)
+
+
+@pytest.mark.parametrize("layers", [[1, 0, 1, 0], [1, 0, 1, 0, 1, 1]])
+def test_a_list_of_layers_may_be_longer_than_the_model(layers: list[int]) -> None:
+    config = LlamaConfig.from_hf(
+        {**MINIMAL, "model_type": "smollm3", "num_hidden_layers": 4, "no_rope_layers": layers}
+    )
+    assert config.no_rope_layers == (1, 0, 1, 0)
+
+
+def test_a_scale_of_the_scores_that_is_the_usual_one_is_none() -> None:
+    values = {**MINIMAL, "model_type": "granite", "attention_multiplier": 8**-0.5}
+    assert LlamaConfig.from_hf(values).attention_multiplier is None
+    # where the file is silent, transformers multiplies by one
+    assert LlamaConfig.from_hf({**MINIMAL, "model_type": "granite"}).attention_multiplier == 1.0
 
 
 @pytest.mark.parametrize(
@@ -142,6 +201,20 @@ def test_what_transformers_writes_is_understood(theirs: Any, tmp_path: Path) -> 
         ({"model_type": "mistral"}, "sliding_window", "4096"),
         ({"model_type": "qwen2", "use_sliding_window": True}, "use_sliding_window", "not supported"),
         ({"model_type": "qwen2", "layer_types": ["sliding_attention"]}, "layer_types", "full"),
+        ({"model_type": "granitemoe"}, "model_type", "'granitemoe' models are not supported"),
+        ({"model_type": "qwen3_moe"}, "model_type", "'qwen3_moe'"),
+        ({"model_type": "qwen3", "use_sliding_window": True}, "use_sliding_window", "not supported"),
+        ({"model_type": "qwen3", "layer_types": ["sliding_attention"]}, "layer_types", "full"),
+        ({"model_type": "smollm3", "use_sliding_window": True}, "use_sliding_window", "not supported"),
+        ({"model_type": "smollm3", "no_rope_layers": [1]}, "no_rope_layers", "each of 2 layers (got [1])"),
+        ({"model_type": "smollm3", "no_rope_layers": [1, 2]}, "no_rope_layers", "0 for each"),
+        ({"model_type": "smollm3", "no_rope_layers": [1, "0"]}, "no_rope_layers", "a list of 0 and 1"),
+        ({"model_type": "smollm3", "no_rope_layers": 4}, "no_rope_layers", "a list of 0 and 1"),
+        ({"model_type": "smollm3", "no_rope_layer_interval": 0}, "no_rope_layer_interval", "> 0"),
+        ({"model_type": "granite", "logits_scaling": 0}, "logits_scaling", "at least 1e-30"),
+        ({"model_type": "granite", "residual_multiplier": -1}, "residual_multiplier", "at least"),
+        ({"model_type": "granite", "embedding_multiplier": "12"}, "embedding_multiplier", "number"),
+        ({"model_type": "granite", "attention_multiplier": 1e9}, "attention_multiplier", "at most"),
         ({"hidden_act": "gelu"}, "hidden_act", "'gelu'"),
         ({"quantization_config": {"bits": 4}}, "quantization_config", "GGUF"),
         ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "rope_scaling.rope_type", "'dynamic'"),
@@ -184,12 +257,19 @@ def test_a_window_that_never_cuts_is_no_window(window: int | None) -> None:
     assert LlamaConfig.from_hf({**MINIMAL, **changes}).model_type == "mistral"
 
 
-def test_biases_that_a_model_type_can_not_have(make_config: MakeConfig) -> None:
+def test_settings_that_a_model_type_can_not_have(make_config: MakeConfig) -> None:
     for changes in (
         {"attention_bias": True},
         {"model_type": "mistral", "mlp_bias": True},
         {"model_type": "qwen2"},
         {"model_type": "gpt2"},
+        {"model_type": "qwen3", "attention_bias": True},
+        {"model_type": "qwen3", "mlp_bias": True},
+        {"model_type": "smollm3", "attention_output_bias": True},
+        {"logits_scaling": 8.0},
+        {"attention_multiplier": 0.1},
+        {"no_rope_layers": (1, 0)},
+        {"model_type": "smollm3", "no_rope_layers": (1,)},
     ):
         with pytest.raises(UserError):
             make_config(**changes)

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM
 from codecascade.generation.engine.generator import LocalGenerator
 from codecascade.generation.requests import Request, SamplingParams, completion_request, infilling_request
 from codecascade.ground.errors import UserError
+from codecascade.model.config import LlamaConfig
 from codecascade.model.convert import convert
 from codecascade.model.folder import LoadedModel, load_folder, read_config, read_tokenizer, save_folder
 from codecascade.model.llama import Llama
@@ -271,3 +272,11 @@ def test_an_untied_folder_needs_both(
     save_file(tensors, tmp_path / "m" / "model.safetensors")
     with pytest.raises(UserError, match=f"lacks the tensors {missing}"):
         load_folder(tmp_path / "m")
+
+
+@pytest.mark.parametrize("model_type", ["llama", "mistral", "qwen2", "qwen3", "granite", "smollm3"])
+def test_a_shape_without_a_tokenizer_tells_whether_its_family_infills(
+    make_config: Callable[..., LlamaConfig], model_type: str
+) -> None:
+    guessed = BaseShape.guess(make_config(model_type=model_type, attention_bias=model_type == "qwen2"))
+    assert guessed.infilling == guessed.own == (model_type in ("qwen2", "qwen3", "granite"))

@@ -14,12 +14,13 @@ from raw_gguf import gguf_name
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from codecascade.ground.errors import UserError
-from codecascade.model.config import LlamaConfig, RopeScaling
+from codecascade.model.config import LlamaConfig
 from codecascade.model.convert import convert
 from codecascade.model.folder import load_folder
 from codecascade.model.gguf import load_gguf, read_gguf_config, read_gguf_quantisation
 from codecascade.model.llama import Llama
 from codecascade.model.presets import PRESETS
+from codecascade.model.rope_scaling import RopeScaling
 from codecascade.model.sources import load, resolve
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.tokens.training import train_tokenizer

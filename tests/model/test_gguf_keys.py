@@ -11,9 +11,10 @@ import pytest
 from raw_gguf import I32, Raw, RawGguf, RawTensor, array, plain
 
 from codecascade.ground.errors import UserError
-from codecascade.model.config import LlamaConfig, RopeScaling
+from codecascade.model.config import LlamaConfig
 from codecascade.model.gguf_config import _KNOWN, _READ, config_from_gguf
 from codecascade.model.gguf_file import GgufFile
+from codecascade.model.rope_scaling import RopeScaling
 
 ConfigOf = Callable[..., LlamaConfig]
 SHAPE: dict[str, Any] = {

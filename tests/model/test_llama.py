@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from model_variants import VARIANTS
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from codecascade.model.attention import Documents, attend_last, attend_within
 from codecascade.model.cache import KeyValueCache
-from codecascade.model.config import RopeScaling
 from codecascade.model.llama import Llama, document_mask
+from codecascade.model.loss import next_token_loss
 from codecascade.model.paged_attention import attend_once
 from codecascade.model.presets import build, initialise
+from codecascade.model.rope_scaling import RopeScaling
 
 MakeModel = Callable[..., Llama]
 
@@ -23,7 +25,7 @@ MakeModel = Callable[..., Llama]
 def reference(model: Llama) -> Any:
     """transformers' model with the same weights."""
     values = model.config.to_hf()
-    config = AutoConfig.for_model(values.pop("model_type"), **values)
+    config = AutoConfig.for_model(values.pop("model_type"), **values, pad_token_id=None)
     theirs = AutoModelForCausalLM.from_config(config, attn_implementation="eager")
     missing, unexpected = theirs.load_state_dict(model.state_dict(), strict=False)
     assert not unexpected and set(missing) <= {"lm_head.weight"}
@@ -48,6 +50,53 @@ def test_logits_are_those_of_transformers(make_model: MakeModel, variant: dict[s
     theirs = reference(model)(tokens).logits
     assert theirs.std() > 0.5
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_bf16_logits_are_as_near_to_the_exact_ones_as_transformers_are(
+    make_model: MakeModel, variant: dict[str, Any]
+) -> None:
+    model = make_model(**variant)
+    tokens = random_tokens(model, 2, 60)
+    exact = model.logits(model(tokens))
+    model.bfloat16()
+    theirs = reference(model).bfloat16()(tokens).logits.float()
+    ours = model.logits(model(tokens)).float()
+    assert (ours - exact).norm() < 1.2 * (theirs - exact).norm()
+    assert (ours - exact).norm() / exact.norm() < 0.1
+
+
+OTHER_VALUES: dict[str, dict[str, Any]] = {
+    "granite": dict.fromkeys(
+        ("embedding_multiplier", "residual_multiplier", "attention_multiplier", "logits_scaling"), 1.0
+    ),
+    "smollm3": {"no_rope_layers": (1, 0, 1, 1)},
+}
+
+
+@pytest.mark.parametrize(
+    ("model_type", "change"), [(kind, change) for kind, changes in OTHER_VALUES.items() for change in changes]
+)
+@torch.no_grad()
+def test_every_setting_of_a_model_type_changes_the_logits(
+    make_model: MakeModel, model_type: str, change: str
+) -> None:
+    model = make_model(**VARIANTS[model_type])
+    changed = Llama(replace(model.config, **{change: OTHER_VALUES[model_type][change]}))
+    changed.load_state_dict(model.state_dict())
+    tokens = random_tokens(model, 1, 60)
+    assert (model.logits(model(tokens)) - changed.logits(changed(tokens))).abs().max() > 1e-2
+
+
+@torch.no_grad()
+def test_the_norms_of_queries_and_keys_change_the_logits(make_model: MakeModel) -> None:
+    model = make_model(model_type="qwen3")
+    tokens = random_tokens(model, 1, 60)
+    before = model(tokens)
+    for name in ("q_norm", "k_norm"):
+        changed = make_model(model_type="qwen3")
+        getattr(changed.model.layers[0].self_attn, name).weight.mul_(torch.linspace(0.5, 2, 8))
+        assert (changed(tokens) - before).abs().max() > 1e-2
 
 
 @pytest.mark.parametrize("change", ["rope_theta", "rope_scaling", "rms_norm_eps", "num_key_value_heads"])
@@ -227,14 +276,32 @@ def test_cache_refuses_what_does_not_fit(make_model: MakeModel) -> None:
 
 @pytest.mark.parametrize("by_length", [True, False])
 @torch.no_grad()
-def test_packed_documents_do_not_see_each_other(make_model: MakeModel, by_length: bool) -> None:
-    model = make_model()
+def test_packed_documents_do_not_see_each_other(
+    make_model: MakeModel, variant: dict[str, Any], by_length: bool
+) -> None:
+    model = make_model(**variant)
     tokens = random_tokens(model, 2, 30)
     ids = torch.tensor([[4] * 11 + [9] * 19, [1] * 30])
     packed = model(tokens, mask=Documents.of(ids) if by_length else document_mask(ids))
     for row, part in ((0, slice(0, 11)), (0, slice(11, 30)), (1, slice(0, 30))):
         alone = model(tokens[row : row + 1, part])[0]  # positions differ: only distances matter
         torch.testing.assert_close(packed[row, part], alone, atol=1e-4, rtol=1e-4)
+
+
+def test_gradients_are_those_of_transformers(make_model: MakeModel, variant: dict[str, Any]) -> None:
+    model = make_model(**variant)
+    theirs = reference(model)
+    tokens = random_tokens(model, 2, 24)
+    targets, weights = tokens.roll(-1, 1), torch.ones(2, 24)
+    loss = next_token_loss(model, model(tokens), targets, weights)
+    logits = theirs(tokens).logits
+    expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
+    torch.testing.assert_close(loss, expected, atol=1e-3, rtol=1e-5)
+    loss.backward()
+    expected.backward()
+    others = dict(theirs.named_parameters())
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, others[name].grad, atol=1e-3, rtol=1e-3, msg=name)
 
 
 def test_documents_by_length_and_by_mask_have_the_same_gradients(make_model: MakeModel) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.cost import evaluation_tokens
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import show_bytes
 from codecascade.plan.plan import (

@@ -9,7 +9,7 @@ import pytest
 
 from codecascade.evaluation.analysis.paper import TABLE_5, TABLE_18, TABLES
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.running.settings_used import settings_of
+from codecascade.evaluation.running.settings_used import used_settings
 from codecascade.evaluation.statements import departures
 from codecascade.recipe import Recipe, make_recipe, read_recipe
 
@@ -181,9 +181,9 @@ def test_a_run_by_the_papers_recipe_has_no_mark_that_could_be_helped() -> None:
     recipe = read_recipe(RECIPES / "code-llama-7b.toml")
     for settings in (recipe.evaluate, *(stage.evaluate for stage in recipe.stage)):
         for name in settings.benchmarks:
-            if (stated := BENCHMARKS[name].stated) is not None:
+            if (stated := BENCHMARKS[name].paper_protocol) is not None:
                 asked = {"asked_in_chat": name == "mbpp_zero_shot"}
-                found = departures(stated, settings_of(BENCHMARKS[name], settings) | asked)
+                found = departures(stated, used_settings(BENCHMARKS[name], settings) | asked)
                 ours = [
                     each for each in found if not each.startswith("our choices, for the paper says nothing")
                 ]

@@ -76,10 +76,10 @@ def test_a_benchmarks_settings_stand_in_its_own_table(recipe_file: Path, tmp_pat
         + "[stage.evaluate.key_retrieval]\nexamples = 2\n[evaluate.key_retrieval]\nlengths = [64]\nexamples = 9\n"
     )
     recipe = read_recipe(recipe_file, ["evaluate.humaneval.problems=40"])
-    assert recipe.evaluate.of(KeyRetrievalSettings) == KeyRetrievalSettings(lengths=(64,), examples=9)
+    assert recipe.evaluate.own(KeyRetrievalSettings) == KeyRetrievalSettings(lengths=(64,), examples=9)
     stage = recipe.stage[-1].evaluate
-    assert stage.of(KeyRetrievalSettings) == KeyRetrievalSettings(lengths=(64,), examples=2)
-    assert stage.of(HumanEvalSettings).problems == 40
+    assert stage.own(KeyRetrievalSettings) == KeyRetrievalSettings(lengths=(64,), examples=2)
+    assert stage.own(HumanEvalSettings).problems == 40
     for wrong, words in (
         (
             "evaluate.humaneval_problems=3",

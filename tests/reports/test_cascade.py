@@ -14,16 +14,16 @@ from rich.console import Console
 from codecascade.evaluation.analysis.paper import TABLE_14, TABLE_18, TABLES
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric, bootstrap_ratio, wilson
-from codecascade.evaluation.running.result import BenchmarkResult, Example
-from codecascade.reports.cascade import (
-    Changes,
-    changed,
+from codecascade.evaluation.running.result import AnsweredProblem, BenchmarkResult
+from codecascade.reports.cascade.columns import all_columns
+from codecascade.reports.cascade.data import ModelReport, RunReport
+from codecascade.reports.cascade.report import (
+    ModelChanges,
+    interval_verdict,
     summary,
     table_columns,
     write_report,
 )
-from codecascade.reports.cascade_data import ModelReport, RunReport
-from codecascade.reports.columns import all_columns
 from codecascade.reports.plots import running_mean
 
 HOSTILE = "<script>alert('x')</script> & `code`"
@@ -31,7 +31,7 @@ HOSTILE = "<script>alert('x')</script> & `code`"
 
 def results(filled: int, loss: float, suffix: str = "    return x\n") -> dict[str, BenchmarkResult]:
     examples = [
-        Example(f"heldout/{n}", f"def f{n}():\n", HOSTILE, n < filled, suffix, "    x = 1\n")
+        AnsweredProblem(f"heldout/{n}", f"def f{n}():\n", HOSTILE, n < filled, suffix, "    x = 1\n")
         for n in range(8)
     ]
     exact = {"exact_match": wilson(filled, 100), "ended": wilson(90, 100)}
@@ -96,6 +96,20 @@ def test_what_was_measured_on_nothing_is_not_shown(report: RunReport) -> None:
     assert table_columns([model]) == []
 
 
+def test_a_figure_over_no_problems_is_not_run_beside_one_that_was_measured(
+    report: RunReport, tmp_path: Path
+) -> None:
+    measured, unmeasured = (
+        replace(model, results={"humaneval": BenchmarkResult("humaneval", {"pass@1": metric})})
+        for model, metric in zip(report.models[:2], (wilson(3, 4), wilson(0, 0)), strict=True)
+    )
+    write_report(replace(report, models=(measured, unmeasured)), tmp_path)
+    (line,) = [
+        line for line in (tmp_path / "report.md").read_text().splitlines() if "HumanEval pass@1" in line
+    ]
+    assert "75.0 (" in line and "not run" in line and "0.0" not in line.replace("75.0", "")
+
+
 def test_page_is_whole_and_inert(report: RunReport, tmp_path: Path) -> None:
     write_report(report, tmp_path)
     page = Page((tmp_path / "report.html").read_text())
@@ -135,10 +149,10 @@ def test_only_separate_intervals_count_as_change() -> None:
     loss = next(column for column in all_columns() if column.metric == "loss")
     exact = next(column for column in all_columns() if column.metric == "exact_match")
     low, overlapping, high = Metric(1, 0.9, 1.1, 9), Metric(1.15, 1.05, 1.25, 9), Metric(2, 1.9, 2.1, 9)
-    assert changed(exact, low, high) == "better"
-    assert changed(loss, low, high) == "worse"
-    assert changed(exact, high, low) == "worse"
-    assert changed(exact, low, overlapping) == ""
+    assert interval_verdict(exact, low, high) == "better"
+    assert interval_verdict(loss, low, high) == "worse"
+    assert interval_verdict(exact, high, low) == "worse"
+    assert interval_verdict(exact, low, overlapping) == ""
 
 
 def test_a_paired_test_sees_what_intervals_hide(report: RunReport, tmp_path: Path) -> None:
@@ -158,11 +172,11 @@ def test_a_paired_test_sees_what_intervals_hide(report: RunReport, tmp_path: Pat
     exact = next(column for column in all_columns() if column.metric == "exact_match")
     losses("base", 1.0)
     losses("python", 0.99)
-    changes = Changes(tmp_path / "evaluations")
+    changes = ModelChanges(tmp_path / "evaluations")
     assert changes.between(base, python, loss) == "better"
     assert changes.between(base, code, loss) == "better"  # no folder of its own: by the intervals
     assert changes.between(base, python, exact) == "better"  # not compared: by the intervals
-    assert Changes(tmp_path / "nowhere").between(base, python, loss) == ""
+    assert ModelChanges(tmp_path / "nowhere").between(base, python, loss) == ""
 
 
 @pytest.fixture

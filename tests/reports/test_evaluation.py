@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from evaluations import Page, sample, write_evaluation, write_lines
 
-from codecascade.evaluation.analysis.beside import tables_beside
 from codecascade.evaluation.analysis.compare import compare
 from codecascade.evaluation.analysis.folder import read_evaluation
+from codecascade.evaluation.analysis.paper_comparison import paper_comparisons
 from codecascade.evaluation.analysis.sweep import folder_of, read_sweep
 from codecascade.evaluation.metrics import Metric, wilson
 from codecascade.ground.errors import UserError
-from codecascade.reports.evaluation import write_evaluation_report
+from codecascade.reports.evaluation.report import write_evaluation_report
 from codecascade.reports.sweep import write_sweep_report
 
 HOSTILE = "<script>alert('x')</script> & `code` | \x1b"
@@ -159,7 +159,7 @@ def test_an_average_has_the_letters_of_every_language(tmp_path: Path) -> None:
         "multipl_e_java": {"conditions": {"asked_in_chat": False, "quantisation": "Q4_1"}},
         "multipl_e_sh": {"conditions": {"asked_in_chat": False, "endpoint": True}},
     }
-    (table,) = tables_beside(read_evaluation(write_evaluation(tmp_path, rows, about=about)))
+    (table,) = paper_comparisons(read_evaluation(write_evaluation(tmp_path, rows, about=about)))
     marks = [cell.marks for cell in table.own if cell is not None]
     assert marks[-1].split() == list(table.remarks) == sorted({m for each in marks for m in each.split()})
     assert sum("quantised" in sentence or "a server" in sentence for sentence in table.remarks.values()) == 2

@@ -76,7 +76,7 @@ def test_datagrams_changes_and_locks_succeed_where_nothing_confines(monkeypatch:
     """Each alone, without what else an attack tries."""
     with Sandbox("weak", workers=1, confinement="none") as open_door:
         monkeypatch.setattr(attacks, "network", lambda sandbox: True)
-        assert not attacks.words(open_door)
+        assert not attacks.network_and_sockets(open_door)
         assert not attacks.writes(open_door, attack_programs.CHANGES)
 
 
@@ -172,7 +172,7 @@ from codecascade.sandbox.attacks import IGNORED, PRIVATE, PROCESSES, PROMISES, V
 from codecascade.sandbox.inside.kernel.processor_time import available
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.sandbox import Sandbox
-from codecascade.sandbox.host.pool import Zones
+from codecascade.sandbox.host.pool import WorkerPool
 for kind in ("namespaces", "bubblewrap", "landlock"):
     with Sandbox("weak", workers=1, confinement=kind) as box:
         if box.run("pass").outcome == "not_started":
@@ -187,7 +187,7 @@ for kind in ("namespaces", "bubblewrap", "landlock"):
         held["full folder"] = kind == "landlock" or not box.run(fill).passed
         held["spoilt folder"] = box.run("import os\\nassert os.listdir('.') == []").passed
         print(kind, [name for name, there in held.items() if not there])
-with Zones("namespaces", layers=()) as bare:  # without Landlock, signals reach the zone's own process
+with WorkerPool("namespaces", layers=()) as bare:  # without Landlock, signals reach the zone's own process
     interrupts = bare.run("import os, time\\nos.kill(1, 2)\\ntime.sleep(0.1)")
     print("interrupts", [] if interrupts.outcome in ("passed", "not_started") else interrupts)
 """
@@ -238,7 +238,7 @@ def as_nobody(command: list[str]) -> subprocess.CompletedProcess[str]:
 def unmeasured(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """As on a version of Python that came after those that were measured."""
     check.verdict_holds.cache_clear()
-    monkeypatch.setattr(check, "MEASURED", ())
+    monkeypatch.setattr(check, "MEASURED_PYTHONS", ())
     yield monkeypatch
     check.verdict_holds.cache_clear()
 
@@ -267,7 +267,7 @@ def test_a_python_on_which_a_claim_passes_is_refused(unmeasured: pytest.MonkeyPa
 
 
 def test_a_measured_python_is_not_attacked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check, "MEASURED", (sys.version_info[:2],))
+    monkeypatch.setattr(check, "MEASURED_PYTHONS", (sys.version_info[:2],))
     assert check.unmeasured_python() is None
     monkeypatch.setattr(sys.implementation, "name", "otherpython")
     assert check.unmeasured_python() == f"otherpython {sys.version_info.major}.{sys.version_info.minor}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from codecascade.sandbox.host.split import leaves_nothing
-from codecascade.sandbox.splitting import Split, split
+from codecascade.sandbox.host.split import can_share_process
+from codecascade.sandbox.splitting import SplitDecision, split_tests
 
 REFERENCE = "import math\nLIMIT = 3\ndef g(x): return x\ndef f(x): return g(x)\nclass Node: pass\n"
 
@@ -52,17 +52,17 @@ REFERENCE = "import math\nLIMIT = 3\ndef g(x): return x\ndef f(x): return g(x)\n
     ],
 )
 def test_what_tests_call(tests: str, calls: tuple[str, ...]) -> None:
-    assert split(tests, REFERENCE).calls == calls
+    assert split_tests(tests, REFERENCE).calls == calls
 
 
 def test_helpers_come_from_the_reference() -> None:
-    found = split("assert f(g(1)) == LIMIT + math.pi", REFERENCE, "f")
-    assert found == Split(("f",), "import math\nLIMIT = 3\ndef g(x):\n    return x")
-    assert split("assert f(1) == helper(1)", REFERENCE, "f") == Split()
+    found = split_tests("assert f(g(1)) == LIMIT + math.pi", REFERENCE, "f")
+    assert found == SplitDecision(("f",), "import math\nLIMIT = 3\ndef g(x):\n    return x")
+    assert split_tests("assert f(1) == helper(1)", REFERENCE, "f") == SplitDecision()
 
 
 def test_a_function_with_the_name_of_a_builtin_is_the_programs() -> None:
-    assert split("assert sum(1, 2) == 3", "def sum(a, b): return a + b").calls == ("sum",)
+    assert split_tests("assert sum(1, 2) == 3", "def sum(a, b): return a + b").calls == ("sum",)
 
 
 @pytest.mark.parametrize(
@@ -81,4 +81,4 @@ def test_a_function_with_the_name_of_a_builtin_is_the_programs() -> None:
     ],
 )
 def test_which_tests_leave_nothing_behind(text: str, nothing: bool) -> None:
-    assert leaves_nothing(text) is nothing
+    assert can_share_process(text) is nothing

@@ -1,1 +1,1 @@
-"""Who does a build's work, part by part: this machine's processes, or a Ray cluster."""
+"""Engines that run the parts of a build: processes of this machine, or a Ray cluster."""

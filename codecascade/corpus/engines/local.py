@@ -1,4 +1,4 @@
-"""Who does the work: this process and its worker processes, or a Ray cluster. The result is the same."""
+"""Runs the work of a build in this process and in worker processes. Every engine gives the same result."""
 
 from __future__ import annotations
 
@@ -17,49 +17,54 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from codecascade.corpus.engines.parts import Parts
+from codecascade.corpus.engines.parts import BuildParts
 from codecascade.corpus.steps.near import remove_near_duplicates
 from codecascade.ground.errors import RunFailed
 
-Job = Callable[[str, int], int]
-"""A function of a work folder and a number that leaves its result in the folder; returns bytes, for the progress."""
+BuildTask = Callable[[str, int], int]
+"""A function of a work folder and a task number. It writes its result to the folder and returns bytes of progress."""
 
 _JOBS_WORTH_A_WORKER = 5
-"""A worker takes a second or two to start, as much as three parts of 8 MB take to read."""
+"""A worker needs one or two seconds to start, as long as reading three parts of 8 MB takes."""
 
 
-class Engine(Protocol):
-    """What a build needs of whoever works for it."""
+class BuildEngine(Protocol):
+    """What a build needs from an engine."""
 
-    def run(self, job: Job, work: Path, numbers: Sequence[int]) -> Iterator[int]:
-        """Do ``job(work, number)`` for all numbers in any order, and yield what each returns."""
+    def run(self, job: BuildTask, work: Path, numbers: Sequence[int]) -> Iterator[int]:
+        """Run ``job(work, number)`` for all numbers, in any order, and yield each return value."""
         ...
 
     def near_duplicates(
-        self, parts: Parts, numbers: NDArray[np.int64], ranks: NDArray[np.int64], threshold: float, work: Path
+        self,
+        parts: BuildParts,
+        numbers: NDArray[np.int64],
+        ranks: NDArray[np.int64],
+        threshold: float,
+        work: Path,
     ) -> pa.Table:
         """:func:`codecascade.corpus.steps.near.remove_near_duplicates` of the documents ``numbers`` (ascending)."""
         ...
 
     def close(self) -> None:
-        """Let the workers go."""
+        """Stop the workers."""
         ...
 
 
 class LocalEngine:
-    """This process and, for many jobs, worker processes, which live until :meth:`close`."""
+    """This process, and worker processes if there are many tasks; they live until :meth:`close`."""
 
     def __init__(self, workers: int = 1) -> None:
         self.workers = workers
         self._pool: ProcessPoolExecutor | None = None
 
-    def run(self, job: Job, work: Path, numbers: Sequence[int]) -> Iterator[int]:
+    def run(self, job: BuildTask, work: Path, numbers: Sequence[int]) -> Iterator[int]:
         if self._pool is None and min(self.workers, len(numbers) // _JOBS_WORTH_A_WORKER) < 2:
             for number in numbers:
                 yield job(str(work), number)
             return
         if self._pool is None:
-            # not forked: what this process holds (torch, threads) must not be copied into them
+            # Spawned, not forked: the workers must not inherit torch and the threads of this process.
             self._pool = ProcessPoolExecutor(
                 self.workers, mp_context=multiprocessing.get_context("spawn"), initializer=_follow_the_parent
             )
@@ -79,17 +84,26 @@ class LocalEngine:
             self._pool = None
 
     def near_duplicates(
-        self, parts: Parts, numbers: NDArray[np.int64], ranks: NDArray[np.int64], threshold: float, work: Path
+        self,
+        parts: BuildParts,
+        numbers: NDArray[np.int64],
+        ranks: NDArray[np.int64],
+        threshold: float,
+        work: Path,
     ) -> pa.Table:
         found = remove_near_duplicates(
-            texts_of(parts, numbers), pa.array(ranks), threshold=threshold, workers=self.workers, folder=work
+            texts_by_number(parts, numbers),
+            pa.array(ranks),
+            threshold=threshold,
+            workers=self.workers,
+            folder=work,
         )
         return renumbered(found, numbers)
 
 
 @contextmanager
 def _interrupts_later() -> Iterator[None]:
-    """Hold Ctrl-C back: a process that starts meanwhile would tell of it in a traceback."""
+    """Block Ctrl-C in the meantime: a process that is just starting would answer it with a traceback."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -98,7 +112,8 @@ def _interrupts_later() -> Iterator[None]:
 
 
 def _follow_the_parent() -> None:
-    """In a worker: end when the parent does, however it ends, and at once at Ctrl-C (a part is whole or absent)."""
+    """In a worker: exit when the parent exits, for whatever reason, and immediately at Ctrl-C (parts are written
+    atomically)."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     parent = multiprocessing.parent_process()
@@ -111,8 +126,8 @@ def _follow_the_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def texts_of(parts: Parts, numbers: NDArray[np.int64]) -> Iterator[pa.Array]:
-    """The texts of these (ascending) numbers, part by part."""
+def texts_by_number(parts: BuildParts, numbers: NDArray[np.int64]) -> Iterator[pa.Array]:
+    """The texts of the documents with these (ascending) numbers, one part after the other."""
     for start, table in parts.tables():
         inside = numbers[(numbers >= start) & (numbers < start + len(table))] - start
         texts = table["text"] if len(inside) == len(table) else table["text"].take(inside)
@@ -120,6 +135,6 @@ def texts_of(parts: Parts, numbers: NDArray[np.int64]) -> Iterator[pa.Array]:
 
 
 def renumbered(found: pa.Table, numbers: NDArray[np.int64]) -> pa.Table:
-    """Places among ``numbers`` as the numbers that stand there."""
+    """The table with each index into ``numbers`` replaced by the document number at that index."""
     removed, kept = (numbers[np.asarray(found[name])] for name in ("removed", "kept"))
     return pa.table([removed, kept, found["similarity"]], schema=found.schema)

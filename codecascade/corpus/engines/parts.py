@@ -1,8 +1,8 @@
-"""The per-document steps over the whole of what was chosen, part by part.
+"""Runs the per-document steps over all chosen candidates, part by part.
 
-A part is a run of candidates with some 8 MB of text. What its steps leave is written to a file of its own, so that
-parts can be made in any order, by any number of processes, and a build that was killed makes only those that lack.
-Neither their number nor their content depends on who makes them.
+A part is a run of consecutive candidates with about 8 MB of text. Its result is written to a file of its own. So
+parts can be made in any order by any number of processes, and a resumed build makes only the missing ones. The
+number and content of the parts don't depend on who makes them.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 
 from codecascade.corpus.documents import SCHEMA, content_id
 from codecascade.corpus.output import dropped
-from codecascade.corpus.reading.candidates import FORWARDS, Contents
-from codecascade.corpus.reading.step import STEP as READ
-from codecascade.corpus.reading.step import read_documents
+from codecascade.corpus.reading.containers import FORWARD_READERS, CandidateContents
+from codecascade.corpus.reading.read_step import STEP as READ
+from codecascade.corpus.reading.read_step import read_documents
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.corpus.steps.decontamination import Benchmarks
-from codecascade.corpus.steps.step import Step, Tally, run_steps
+from codecascade.corpus.steps.decontamination import BenchmarkIndex
+from codecascade.corpus.steps.step import ReadyStep, Tally, run_steps
 from codecascade.corpus.steps.table import document_steps
 from codecascade.ground.files import atomic_file, atomic_write
 
@@ -37,26 +37,26 @@ MOST_PARTS = 20_000
 LISTING, PLAN, PARTS = "listing.arrow", "plan.json", "parts"
 
 
-class Plan(NamedTuple):
-    """What the processes that make parts must know besides the listing."""
+class PartsPlan(NamedTuple):
+    """What the processes that make parts need, besides the table of candidates."""
 
     settings: CorpusSettings
     benchmarks: dict[str, str]
     parts: list[list[int]]
-    """Of each part, the rows of the listing at which its batches begin, and the row behind the last."""
+    """For each part: the rows of the listing at which its batches begin, then the row after its last one."""
 
 
-def identified(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The same documents with their ids."""
+def with_ids(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The same documents with their ids set."""
     ids = pa.array([content_id(text) for text in batch.column("text").to_pylist()], pa.string())
-    place = batch.schema.get_field_index("id")
-    return batch.set_column(place, batch.schema.field(place), ids)
+    column = batch.schema.get_field_index("id")
+    return batch.set_column(column, batch.schema.field(column), ids)
 
 
-def cut(listing: pa.Table) -> list[list[int]]:
-    """The parts of a listing, as :class:`Plan` has them.
+def cut_into_parts(listing: pa.Table) -> list[list[int]]:
+    """Divide the listing into parts, in the form of :attr:`PartsPlan.parts`.
 
-    What can only be read forwards (a tar file) is never cut into parts, only into batches.
+    A container that can only be read forwards (a tar file) is never divided between parts, only between batches.
     """
     sizes = np.asarray(listing["size"])
     containers, readers = (listing[name].to_pylist() for name in ("container", "reader"))
@@ -66,7 +66,7 @@ def cut(listing: pa.Table) -> list[list[int]]:
     batch_bytes = batch_rows = part_size = 0
     for row, size in enumerate(sizes.tolist()):
         if batch_rows and (batch_bytes + size > BATCH_BYTES or batch_rows >= BATCH_ROWS):
-            inside = readers[row] in FORWARDS and containers[row] == containers[row - 1]
+            inside = readers[row] in FORWARD_READERS and containers[row] == containers[row - 1]
             if part_size >= part_bytes // 2 and not inside:
                 parts.append([*starts, row])
                 starts, part_size = [row], 0
@@ -83,23 +83,25 @@ def write_plan(work: Path, listing: pa.Table, settings: CorpusSettings, benchmar
     """Save what :func:`make_part` needs; returns the number of parts."""
     (work / PARTS).mkdir(exist_ok=True)
     write_arrow(work / LISTING, listing)
-    parts = cut(listing)
+    parts = cut_into_parts(listing)
     plan = {"settings": settings.model_dump(mode="json"), "benchmarks": benchmarks, "parts": parts}
     atomic_write(work / PLAN, json.dumps(plan))
     return len(parts)
 
 
 @lru_cache(maxsize=1)
-def _prepared(work: str, stamp: int) -> tuple[Plan, list[Step]]:
+def _prepared(work: str, stamp: int) -> tuple[PartsPlan, list[ReadyStep]]:
     value = json.loads(Path(work, PLAN).read_text())
-    plan = Plan(
+    plan = PartsPlan(
         CorpusSettings.model_validate_json(json.dumps(value["settings"])), value["benchmarks"], value["parts"]
     )
-    return plan, document_steps(plan.settings, Benchmarks(plan.benchmarks, plan.settings.benchmark_overlap))
+    return plan, document_steps(
+        plan.settings, BenchmarkIndex(plan.benchmarks, plan.settings.benchmark_overlap)
+    )
 
 
 def make_part(work: str, number: int) -> int:
-    """Run the steps over one part, unless that is done; returns the bytes of its candidates."""
+    """Run the steps over one part, unless its result exists; returns the bytes of its candidates."""
     plan, steps = _prepared(work, os.stat(Path(work, PLAN)).st_mtime_ns)
     starts = plan.parts[number]
     listing = read_arrow(Path(work, LISTING))
@@ -108,7 +110,7 @@ def make_part(work: str, number: int) -> int:
     done = base.with_suffix(".json")
     if done.exists():
         return size
-    tally, account, contents = Tally(), [], Contents()
+    tally, account, contents = Tally(), [], CandidateContents()
 
     def batches() -> Iterator[pa.RecordBatch]:
         for start, end in pairwise(starts):
@@ -118,22 +120,23 @@ def make_part(work: str, number: int) -> int:
             tally.decoded.update(outcome.decoded)
             kept, gone = run_steps(outcome.kept, steps, tally)
             account.extend([outcome.dropped, *gone.to_batches()])
-            yield identified(kept)
+            yield with_ids(kept)
 
     with closing(contents):
         write_batches(base, SCHEMA, batches())
     write_arrow(base.with_suffix(".dropped"), pa.Table.from_batches(account, dropped.SCHEMA))
-    atomic_write(done, json.dumps(tally.as_json()))  # last: says that the part is whole
+    # Written last, because it marks the part as complete.
+    atomic_write(done, json.dumps(tally.as_json()))
     return size
 
 
 def part_file(work: Path, number: int) -> Path:
-    """The documents of a part."""
+    """The file with the documents of a part."""
     return work / PARTS / f"{number:06}.arrow"
 
 
-class Parts:
-    """What all parts hold, mapped into memory: columns as they are needed."""
+class BuildParts:
+    """The results of all parts, memory-mapped; columns are read on demand."""
 
     def __init__(self, work: Path) -> None:
         files = sorted((work / PARTS).glob("*.json"))
@@ -141,26 +144,26 @@ class Parts:
         self._dropped = [file.with_suffix(".dropped") for file in files]
         self.tally = Tally()
         for file in files:
-            self.tally.update(Tally.of_json(json.loads(file.read_text())))
+            self.tally.update(Tally.from_json(json.loads(file.read_text())))
         self.rows: NDArray[np.int64] = np.array([read_arrow(file).num_rows for file in self.files], np.int64)
 
     def __len__(self) -> int:
-        """Documents."""
+        """The number of documents."""
         return int(self.rows.sum())
 
-    def places(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Of documents by their numbers: the part that each is in, and its row there."""
+    def locate(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """For each document number: the index of its part, and its row in that part."""
         ends = np.cumsum(self.rows)
         part = np.searchsorted(ends, numbers, "right")
         return part, numbers - (ends - self.rows)[part]
 
     def column(self, name: str) -> pa.ChunkedArray:
-        """A column of all documents."""
+        """One column of all documents."""
         chunks = [chunk for file in self.files for chunk in read_arrow(file)[name].chunks]
         return pa.chunked_array(chunks, pa.string())
 
     def tables(self) -> Iterator[tuple[int, pa.Table]]:
-        """Each part's documents, and the number of the first."""
+        """Each part's documents, with the number of the first one."""
         start = 0
         for file, rows in zip(self.files, self.rows.tolist(), strict=True):
             yield start, read_arrow(file)
@@ -171,20 +174,20 @@ class Parts:
 
 
 def read_arrow(file: Path) -> pa.Table:
-    """An Arrow file, mapped into memory."""
+    """Read an Arrow file, memory-mapped."""
     with pa.memory_map(str(file)) as source:
         return pa.ipc.open_file(source).read_all()
 
 
 def write_arrow(file: Path, table: pa.Table) -> None:
-    """An Arrow file, whole or not at all."""
+    """Write an Arrow file atomically."""
     write_batches(file, table.schema, table.to_batches())
 
 
 def write_batches(
     file: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch] | list[pa.RecordBatch]
 ) -> None:
-    """The same of batches that are made on the way."""
+    """Write an Arrow file atomically from batches that are produced one by one."""
     with (
         atomic_file(file) as temporary,
         pa.OSFile(str(temporary), "wb") as sink,

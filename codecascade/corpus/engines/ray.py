@@ -1,7 +1,8 @@
-"""A build's engine on a Ray cluster: the same jobs over the same parts, as data sets of Ray Data.
+"""Runs a build on a Ray cluster: the same tasks over the same parts, as Ray Data datasets.
 
-All machines see the sources and the work folder at the same paths (a network file system): jobs leave their results
-there, and what travels through Ray is numbers, bands and the texts that may have a near-duplicate.
+All machines must see the sources and the work folder under the same paths (a network file system). Tasks write
+their results to the work folder. Only numbers, band keys and the texts of possible near-duplicates are sent through
+Ray.
 """
 
 from __future__ import annotations
@@ -20,26 +21,27 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from codecascade.corpus.engines.local import Job
-from codecascade.corpus.engines.parts import Parts, read_arrow
+from codecascade.corpus.engines.local import BuildTask
+from codecascade.corpus.engines.parts import BuildParts, read_arrow
 from codecascade.corpus.steps.near import REMOVED
 from codecascade.corpus.steps.near.distributed import remove_near_duplicates_on_ray
 from codecascade.ground.errors import RunFailed, UserError
 
 _TASKS_PER_CPU = 10
-"""Jobs are grouped into so many tasks at most: a task of Ray Data costs some milliseconds."""
+"""Tasks are grouped into at most this many Ray tasks per CPU, because each Ray task costs some milliseconds."""
 
 
 class RayEngine:
     """Ray Data on the cluster at ``address`` (``auto``, ``HOST:6379``) or ``RAY_ADDRESS``, else on this machine.
 
-    A cluster that this process is connected to already is used as it is.
+    If this process is already connected to a cluster, that one is used.
 
     Args:
+        workers: CPUs of this machine to use; None: all. Not allowed with an existing cluster.
         workers: processors of this machine to use; none: all. A cluster has its own.
 
     Raises:
-        UserError: Ray isn't installed, or no cluster answers.
+        UserError: Ray is not installed, or no cluster answers.
     """
 
     def __init__(self, address: str | None = None, workers: int | None = None) -> None:
@@ -67,11 +69,12 @@ class RayEngine:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.WARNING)
-        logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)  # "progress bars disabled"
+        # Silences "progress bars disabled".
+        logging.getLogger("ray.data._internal.progress").setLevel(logging.ERROR)
         self._ray = ray
 
-    def run(self, job: Job, work: Path, numbers: Sequence[int]) -> Iterator[int]:
-        """Do ``job(work, number)`` for all numbers, and yield what each returns."""
+    def run(self, job: BuildTask, work: Path, numbers: Sequence[int]) -> Iterator[int]:
+        """Run ``job(work, number)`` for all numbers, and yield each return value."""
         if not len(numbers):
             return
         jobs = self._data_set(pa.table({"number": pa.array(numbers, pa.int64())}))
@@ -86,14 +89,15 @@ class RayEngine:
 
     def near_duplicates(
         self,
-        parts: Parts,
+        parts: BuildParts,
         numbers: NDArray[np.int64],
         ranks: NDArray[np.int64],
         threshold: float,
         work: Path,
     ) -> pa.Table:
         """:func:`codecascade.corpus.steps.near.remove_near_duplicates` of the documents ``numbers`` (ascending)."""
-        del work  # Ray spills to its own folder
+        # Ray spills to a folder of its own.
+        del work
         rows = []
         start = 0
         for file, count in zip(parts.files, parts.rows.tolist(), strict=True):
@@ -111,7 +115,7 @@ class RayEngine:
             return remove_near_duplicates_on_ray(documents, threshold=threshold)
 
     def close(self) -> None:
-        """Leave the cluster, if this engine joined or started it."""
+        """Disconnect from the cluster, if this engine connected to it or started it."""
         if self._started:
             self._ray.shutdown()
 
@@ -122,7 +126,7 @@ class RayEngine:
 
 
 def _see_that_it_answers(address: str | None) -> None:
-    """Ray itself would try for minutes."""
+    """Fail early if nothing listens at ``address``: Ray itself would try for minutes."""
     host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
     if colon and port.isdigit():
         try:
@@ -131,7 +135,7 @@ def _see_that_it_answers(address: str | None) -> None:
             raise UserError(f"no Ray cluster answers at {address} ({error})", key="engine") from None
 
 
-def _do(batch: pa.Table, job: Job, work: str) -> pa.Table:
+def _do(batch: pa.Table, job: BuildTask, work: str) -> pa.Table:
     sizes: list[int] = []
     errors: list[bytes | None] = []
     for number in batch["number"].to_pylist():
@@ -149,11 +153,11 @@ def _do(batch: pa.Table, job: Job, work: str) -> pa.Table:
 
 
 def _texts(batch: pa.Table) -> pa.Table:
-    """What some rows of parts hold: ``number``, ``rank`` and ``text``."""
+    """The texts of some rows of parts, as a table of ``number``, ``rank`` and ``text``."""
     tables = []
     for row in batch.to_batches():
-        for file, numbers, places, ranks in zip(*(column for column in row.columns), strict=True):
-            text = read_arrow(Path(file.as_py()))["text"].take(places.values)
+        for file, numbers, positions, ranks in zip(*(column for column in row.columns), strict=True):
+            text = read_arrow(Path(file.as_py()))["text"].take(positions.values)
             tables.append(pa.table({"number": numbers.values, "rank": ranks.values, "text": text}))
     return pa.concat_tables(tables)
 

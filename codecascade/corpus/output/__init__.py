@@ -1,1 +1,1 @@
-"""What a build leaves: shards, the split, the account of what was left out, a datasheet, a page."""
+"""The output of a build: shards, hold-out, dropped rows, datasheet, page."""

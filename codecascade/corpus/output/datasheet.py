@@ -1,18 +1,19 @@
-"""``README.md``: what is in a corpus, where it is from and what was done to it (after Gebru et al., "Datasheets for
-datasets", as far as a program can know).
+"""``README.md``: what a corpus contains, where it comes from and how it was processed.
+
+After Gebru et al., "Datasheets for Datasets", as far as a program can know the answers.
 """
 
 from __future__ import annotations
 
 from codecascade.corpus.documents import KINDS
-from codecascade.corpus.manifest import Count, Manifest
+from codecascade.corpus.manifest import DocumentCount, Manifest
 from codecascade.corpus.output.page import KIND_TITLES
-from codecascade.corpus.steps.table import leaves
+from codecascade.corpus.steps.table import step_result
 from codecascade.ground.format import show_bytes
 
 
 def datasheet(manifest: Manifest) -> str:
-    """The text in Markdown."""
+    """The datasheet in Markdown."""
     settings = manifest.settings
     total = manifest.total()
     lines = [
@@ -42,7 +43,7 @@ def datasheet(manifest: Manifest) -> str:
         "| step | left | text | left out |",
         "|---|---|---|---|",
         *(
-            f"| {step.step}: {leaves(step.step)} | {step.left.documents:,} | {show_bytes(step.left.bytes)} | "
+            f"| {step.step}: {step_result(step.step)} | {step.left.documents:,} | {show_bytes(step.left.bytes)} | "
             f"{sum(step.dropped.values()):,} |"
             for step in manifest.steps
         ),
@@ -74,24 +75,24 @@ def datasheet(manifest: Manifest) -> str:
 def _kind_row(manifest: Manifest, kind: str) -> str:
     cells = []
     for name in ("train", "heldout"):
-        count = sum(manifest.splits[name].kinds.get(kind, {}).values(), Count())
+        count = sum(manifest.splits[name].kinds.get(kind, {}).values(), DocumentCount())
         cells.append(f"{count.documents:,} documents, {show_bytes(count.bytes)}")
     return f"| {KIND_TITLES[kind]} | {' | '.join(cells)} |"
 
 
-def _rows(counts: dict[str, Count]) -> list[str]:
+def _rows(counts: dict[str, DocumentCount]) -> list[str]:
     return [f"| {name} | {count.documents:,} | {show_bytes(count.bytes)} |" for name, count in counts.items()]
 
 
 def _replaced(manifest: Manifest) -> str:
     if not manifest.settings.redact:
         return "nothing (switched off)"
-    told = [f"{count:,} by `{name}`" for name, count in manifest.replaced.items()]
-    return ", ".join(told) or "nothing was found"
+    counts = [f"{count:,} by `{name}`" for name, count in manifest.replaced.items()]
+    return ", ".join(counts) or "nothing was found"
 
 
 def _benchmarks(manifest: Manifest) -> str:
-    said = (
+    sentence = (
         f"Kept free of {', '.join(manifest.benchmarks)}: {manifest.benchmark_texts:,} texts were looked for "
         f"({len(manifest.benchmarks_too_short):,} others are too short); documents removed for them: "
         f"{len(manifest.benchmark_matches):,}."
@@ -99,9 +100,9 @@ def _benchmarks(manifest: Manifest) -> str:
         else "Benchmarks were **not** looked for."
     )
     if not manifest.benchmarks_unchecked:
-        return said
+        return sentence
     return (
-        f"{said} **Not checked**, because their data was not at hand: {', '.join(manifest.benchmarks_unchecked)}; "
+        f"{sentence} **Not checked**, because their data was not at hand: {', '.join(manifest.benchmarks_unchecked)}; "
         "`codecascade corpus build --decontaminate FILE` keeps out what a file holds."
     )
 

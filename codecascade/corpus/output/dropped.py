@@ -1,4 +1,4 @@
-"""The account of everything that a build left out, row by row (``dropped.parquet``)."""
+"""The rows of ``dropped.parquet``: everything that a build left out, with the reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BEGINNING = 800
 
 
 class Dropped:
-    """Collects rows of :data:`SCHEMA`; one row for every file, row or document that a step left out."""
+    """Collects rows of :data:`SCHEMA`, one for each file, row or document that a step left out."""
 
     def __init__(self) -> None:
         self._rows: list[tuple[Any, ...]] = []
@@ -57,15 +57,15 @@ class Dropped:
     def _flush(self) -> None:
         if self._rows:
             columns = [
-                pa.array([sound(value) for value in column], field.type)
+                pa.array([storable_text(value) for value in column], field.type)
                 for column, field in zip(zip(*self._rows, strict=True), SCHEMA, strict=True)
             ]
             self._batches.append(pa.record_batch(columns, SCHEMA))
             self._rows = []
 
 
-def rows(batch: pa.RecordBatch, step: str, reasons: Iterable[str]) -> pa.RecordBatch:
-    """Documents (a batch or a table of :data:`~codecascade.corpus.documents.SCHEMA`) as rows of this account."""
+def dropped_rows(batch: pa.RecordBatch, step: str, reasons: Iterable[str]) -> pa.RecordBatch:
+    """Rows of :data:`SCHEMA` for documents (a batch or a table of :data:`~codecascade.corpus.documents.SCHEMA`)."""
     count = batch.num_rows
     return pa.record_batch(
         [
@@ -85,13 +85,13 @@ def rows(batch: pa.RecordBatch, step: str, reasons: Iterable[str]) -> pa.RecordB
     )
 
 
-def nothing() -> pa.RecordBatch:
-    """No rows."""
+def no_rows() -> pa.RecordBatch:
+    """An empty batch of :data:`SCHEMA`."""
     return pa.RecordBatch.from_pylist([], SCHEMA)
 
 
 def by_step(dropped: pa.Table) -> dict[str, dict[str, int]]:
-    """``{step: {reason: documents}}``, most frequent reasons first."""
+    """``{step: {reason: number of rows}}``, the most frequent reasons first."""
     groups = dropped.group_by(["step", "reason"], use_threads=False).aggregate([([], "count_all")])
     counted = [(row["step"], -row["count_all"], row["reason"]) for row in groups.to_pylist()]
     table: dict[str, dict[str, int]] = {}
@@ -100,7 +100,7 @@ def by_step(dropped: pa.Table) -> dict[str, dict[str, int]]:
     return table
 
 
-def in_words(dropped: pa.Table) -> str:
+def frequent_reasons(dropped: pa.Table) -> str:
     """The five most frequent reasons, for a message."""
     reasons = [(count, reason) for step in by_step(dropped).values() for reason, count in step.items()]
     return (
@@ -109,8 +109,8 @@ def in_words(dropped: pa.Table) -> str:
     )
 
 
-def sound(value: Any) -> Any:
-    """Text that can be stored as UTF-8: the names of files may be any bytes."""
+def storable_text(value: Any) -> Any:
+    """``value`` with text made valid UTF-8, because file names may contain any bytes."""
     return (
         value.encode(errors="replace").decode() if isinstance(value, str) and not value.isascii() else value
     )

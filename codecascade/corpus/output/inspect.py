@@ -1,4 +1,4 @@
-"""A look into a corpus."""
+"""Looks into a finished corpus: counts, tokens per byte, samples."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from codecascade.corpus.corpus import Corpus, DocumentTable
-from codecascade.corpus.documents import KINDS, Document, size_of
-from codecascade.corpus.manifest import Count
+from codecascade.corpus.documents import KINDS, Document, text_bytes
+from codecascade.corpus.manifest import DocumentCount
 from codecascade.tokens.tokenizer import Tokenizer
 
 _BYTES_FOR_A_RATE = 300_000
-"""Text that is tokenized of each language: the rate is then known to about 1 %."""
+"""Bytes of text that are tokenized for each language; that gives the rate to about 1 %."""
 
 
-class Row(NamedTuple):
-    """One language of one kind; ``train`` and ``heldout`` are documents."""
+class LanguageRow(NamedTuple):
+    """The counts of one language of one kind; ``train`` and ``heldout`` count documents."""
 
     kind: str
     language: str
@@ -26,20 +26,20 @@ class Row(NamedTuple):
 
 
 class Inspection(NamedTuple):
-    """What :func:`inspect_corpus` saw."""
+    """The result of :func:`inspect_corpus`."""
 
-    rows: list[Row]
+    rows: list[LanguageRow]
     samples: list[Document]
 
 
 def inspect_corpus(
     corpus: Corpus, tokenizer: Tokenizer | None, *, language: str | None = None, samples: int = 2
 ) -> Inspection:
-    """Counts from the manifest, tokens per byte (of training documents spread over each language), sample documents.
+    """Counts from the manifest, tokens per byte of each language (on a sample of training documents), and samples.
 
     Args:
-        language: a language or a kind that all rows and samples are of.
-        samples: documents of each kind.
+        language: only rows and samples of this language or kind.
+        samples: the number of sample documents of each kind.
 
     Raises:
         UserError: the corpus has no such language, or a shard is broken.
@@ -51,40 +51,41 @@ def inspect_corpus(
         counts = {name: split.kinds.get(kind, {}) for name, split in corpus.manifest.splits.items()}
         table = corpus.documents("train", kind)
         by_language: dict[str, list[int]] = {}
-        for place, name in enumerate(table.values("language")):
-            by_language.setdefault(name, []).append(place)
+        for index, name in enumerate(table.values("language")):
+            by_language.setdefault(name, []).append(index)
         names = sorted({name for count in counts.values() for name in count})
         for name in names:
             if language is not None and language not in (kind, name):
                 continue
-            train, heldout = (counts[split].get(name, Count()) for split in ("train", "heldout"))
+            train, heldout = (counts[split].get(name, DocumentCount()) for split in ("train", "heldout"))
             rate = _rate(table, by_language.get(name, []), tokenizer) if tokenizer is not None else None
             rows.append(
-                Row(kind, name, train.documents, heldout.documents, train.bytes + heldout.bytes, rate)
+                LanguageRow(kind, name, train.documents, heldout.documents, train.bytes + heldout.bytes, rate)
             )
-        places = [
-            place
+        indexes = [
+            index
             for name, own in sorted(by_language.items())
             if language in (None, kind, name)
-            for place in own
+            for index in own
         ]
-        shown += [table[place] for place in _spread(places, samples)]
+        shown += [table[index] for index in _spread_out(indexes, samples)]
     if language is not None and not rows:
-        corpus.documents("train", language)  # says what there is
+        # Raises an error that lists the languages of the corpus.
+        corpus.documents("train", language)
     return Inspection(sorted(rows, key=lambda row: (KINDS.index(row.kind), -row.bytes)), shown)
 
 
-def _rate(table: DocumentTable, places: list[int], tokenizer: Tokenizer) -> float | None:
+def _rate(table: DocumentTable, indexes: list[int], tokenizer: Tokenizer) -> float | None:
     tokens = size = 0
-    for place in _spread(places, 200):
-        document = table[place]
+    for index in _spread_out(indexes, 200):
+        document = table[index]
         tokens += len(tokenizer.encode(document.text))
-        size += size_of(document)
+        size += text_bytes(document)
         if size >= _BYTES_FOR_A_RATE:
             break
     return tokens / size if size else None
 
 
-def _spread(places: list[int], count: int) -> Iterator[int]:
-    step = max(1, len(places) // max(count, 1))
-    return iter(places[::step][:count])
+def _spread_out(indexes: list[int], count: int) -> Iterator[int]:
+    step = max(1, len(indexes) // max(count, 1))
+    return iter(indexes[::step][:count])

@@ -1,4 +1,4 @@
-"""``corpus.html``: a corpus to look at, in one file that needs no network."""
+"""``corpus.html``: one page about a corpus, a single file that needs no network."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from codecascade.corpus.documents import KINDS
-from codecascade.corpus.engines.parts import Parts
-from codecascade.corpus.manifest import Count, Manifest
-from codecascade.corpus.steps.table import REASON, sample_headings
+from codecascade.corpus.engines.parts import BuildParts
+from codecascade.corpus.manifest import DocumentCount, Manifest
+from codecascade.corpus.steps.table import REASON_SLOT, sample_headings
 from codecascade.ground.format import show_bytes
 
 KIND_TITLES = {
@@ -24,14 +24,15 @@ KIND_TITLES = {
     "natural_language": "natural language",
 }
 SAMPLES = 3
-"""Dropped documents shown for a reason; twins shown in all."""
+"""Dropped documents shown for each reason."""
 TWINS = 6
+"""Pairs of near-duplicates shown in total."""
 _MOST_BARS = 16
 _LINES = 14
 
 
 class Bar(NamedTuple):
-    """One bar of a chart: ``share`` of the longest one, in percent."""
+    """One bar of a chart; ``share`` is its length in percent of the longest bar."""
 
     name: str
     value: str
@@ -39,21 +40,23 @@ class Bar(NamedTuple):
     note: str = ""
 
 
-class Sample(NamedTuple):
-    """A text with its origin."""
+class TextSample(NamedTuple):
+    """A text and where it comes from."""
 
     title: str
     note: str
     text: str
 
 
-def page(manifest: Manifest, left_out: pa.Table, staying: pa.Table, parts: Parts, removed: pa.Table) -> str:
-    """The page.
+def corpus_page(
+    manifest: Manifest, left_out: pa.Table, staying: pa.Table, parts: BuildParts, removed: pa.Table
+) -> str:
+    """The HTML of the page.
 
     Args:
         left_out: rows of :data:`codecascade.corpus.output.dropped.SCHEMA`.
-        staying: ``bytes`` and the origin of the documents that stay.
-        removed: which documents went for which, of :data:`codecascade.corpus.steps.near.REMOVED`.
+        staying: ``bytes`` and the origin of the documents that are kept.
+        removed: which documents were removed as duplicates of which (:data:`codecascade.corpus.steps.near.REMOVED`).
     """
     return _template().render(
         manifest=manifest,
@@ -77,17 +80,17 @@ def page(manifest: Manifest, left_out: pa.Table, staying: pa.Table, parts: Parts
     )
 
 
-def _sum(counts: Iterable[Iterable[Count]]) -> Count:
-    return sum((one for some in counts for one in some), Count())
+def _sum(counts: Iterable[Iterable[DocumentCount]]) -> DocumentCount:
+    return sum((one for some in counts for one in some), DocumentCount())
 
 
-def _bars(counts: dict[str, Count]) -> list[Bar]:
-    """The largest by bytes; what is left in one bar."""
+def _bars(counts: dict[str, DocumentCount]) -> list[Bar]:
+    """A bar for each name, the largest first; those beyond the limit are added up in one bar."""
     ordered = list(counts.items())
     shown = ordered if len(ordered) <= _MOST_BARS else ordered[: _MOST_BARS - 1]
     rest = ordered[len(shown) :]
     if rest:
-        shown = [*shown, (f"{len(rest)} others", sum((count for _, count in rest), Count()))]
+        shown = [*shown, (f"{len(rest)} others", sum((count for _, count in rest), DocumentCount()))]
     longest = max((count.bytes for _, count in shown), default=1) or 1
     return [
         Bar(name, show_bytes(count.bytes), 100 * count.bytes / longest, f"{count.documents:,} documents")
@@ -96,16 +99,16 @@ def _bars(counts: dict[str, Count]) -> list[Bar]:
 
 
 def _lengths(staying: pa.Table) -> list[Bar]:
-    """Documents by their bytes, a bar for every doubling."""
+    """The number of documents by size in bytes, one bar for each power of two."""
     sizes = np.asarray(staying["bytes"])
     doublings = np.floor(np.log2(np.maximum(sizes, 1))).astype(int)
     counts = np.bincount(doublings)
     first = int(np.flatnonzero(counts)[0])
     longest = counts.max()
     return [
-        Bar(f"from {_power(place)}", f"{count:,}", 100 * count / longest)
-        for place, count in enumerate(counts.tolist())
-        if place >= first
+        Bar(f"from {_power(index)}", f"{count:,}", 100 * count / longest)
+        for index, count in enumerate(counts.tolist())
+        if index >= first
     ]
 
 
@@ -115,7 +118,7 @@ def _power(exponent: int) -> str:
 
 
 def _steps(manifest: Manifest) -> list[dict[str, Any]]:
-    """What each step left, and its most frequent reasons."""
+    """The documents left after each step, and its most frequent reasons for dropping some."""
     widest = max((step.left.documents for step in manifest.steps), default=1) or 1
     return [
         {
@@ -131,20 +134,20 @@ def _steps(manifest: Manifest) -> list[dict[str, Any]]:
 
 
 def _clusters(manifest: Manifest) -> list[Bar]:
-    """Documents that stay by how many copies they had, a bar for every doubling."""
+    """The number of kept documents by how many copies they had, one bar for each power of two."""
     bins: dict[int, int] = {}
     for copies, count in manifest.cluster_sizes.items():
-        place = int(copies).bit_length() - 1
-        bins[place] = bins.get(place, 0) + count
+        index = int(copies).bit_length() - 1
+        bins[index] = bins.get(index, 0) + count
     longest = max(bins.values(), default=1)
     return [
-        Bar(f"{2**place} to {2 ** (place + 1) - 1} copies", f"{count:,}", 100 * count / longest)
-        for place, count in sorted(bins.items())
+        Bar(f"{2**index} to {2 ** (index + 1) - 1} copies", f"{count:,}", 100 * count / longest)
+        for index, count in sorted(bins.items())
     ]
 
 
-def _samples(left_out: pa.Table) -> list[tuple[str, list[Sample]]]:
-    """Some of what was left out by the steps that have a heading for it."""
+def _samples(left_out: pa.Table) -> list[tuple[str, list[TextSample]]]:
+    """Sample texts that were left out, for the steps that define a heading."""
     headings = sample_headings()
     chosen = left_out.filter(
         pc.and_(
@@ -152,31 +155,31 @@ def _samples(left_out: pa.Table) -> list[tuple[str, list[Sample]]]:
             pc.greater(pc.binary_length(left_out["beginning"]), 0),
         )
     )
-    reasons: dict[str, list[Sample]] = {}
+    reasons: dict[str, list[TextSample]] = {}
     columns = (
         chosen[name].to_pylist() for name in ("step", "reason", "repository", "path", "bytes", "beginning")
     )
     for step, reason, repository, path, length, text in zip(*columns, strict=True):
         heading = headings[step]
-        title = heading.replace(REASON, reason)
+        title = heading.replace(REASON_SLOT, reason)
         samples = reasons.setdefault(title, [])
         if len(samples) < SAMPLES:
-            note = show_bytes(length) if REASON in heading else f"{reason}, {show_bytes(length)}"
-            samples.append(Sample(f"{repository}/{path}", note, _beginning(text)))
+            note = show_bytes(length) if REASON_SLOT in heading else f"{reason}, {show_bytes(length)}"
+            samples.append(TextSample(f"{repository}/{path}", note, _beginning(text)))
     return sorted(reasons.items())
 
 
-def _twins(parts: Parts, removed: pa.Table) -> list[Sample]:
-    """Near-duplicates from the least to the most alike, as differences."""
+def _twins(parts: BuildParts, removed: pa.Table) -> list[TextSample]:
+    """Some near-duplicates from the least to the most similar, each as a diff against the copy that is kept."""
     near = removed.filter(pc.less(removed["similarity"], 1.0)).sort_by(
         [("similarity", "ascending"), ("removed", "ascending")]
     )
     if not len(near):
         return []
-    places = np.unique(np.linspace(0, len(near) - 1, TWINS).astype(int))
+    indexes = np.unique(np.linspace(0, len(near) - 1, TWINS).astype(int))
     texts, paths, repositories = (parts.column(name) for name in ("text", "path", "repository"))
     samples = []
-    for row in near.take(places).to_pylist():
+    for row in near.take(indexes).to_pylist():
         gone, stays = row["removed"], row["kept"]
         lines = difflib.unified_diff(
             texts[stays].as_py()[:20_000].splitlines(),
@@ -185,8 +188,8 @@ def _twins(parts: Parts, removed: pa.Table) -> list[Sample]:
             n=1,
         )
         shown = [line[:160] for line in list(lines)[2 : 2 + _LINES]]
-        names = [f"{repositories[place].as_py()}/{paths[place].as_py()}" for place in (gone, stays)]
-        samples.append(Sample(names[0], f"{row['similarity']:.2f} like {names[1]}", "\n".join(shown)))
+        names = [f"{repositories[index].as_py()}/{paths[index].as_py()}" for index in (gone, stays)]
+        samples.append(TextSample(names[0], f"{row['similarity']:.2f} like {names[1]}", "\n".join(shown)))
     return samples
 
 

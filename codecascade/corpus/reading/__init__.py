@@ -1,1 +1,1 @@
-"""From a candidate's bytes to a document: encoding, language, licence, notebooks."""
+"""Turns the bytes of a candidate into documents: encoding, language, licence, notebooks."""

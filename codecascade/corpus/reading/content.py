@@ -1,7 +1,7 @@
-"""The language of a text whose name leaves it open: shared extensions, and files without one.
+"""Tells the language of a text if its file name is ambiguous: shared extensions, and files without an extension.
 
-Each rule is a sign that one language has and the others of the same extension lack; where none is met, the language
-that the extension mostly means stays.
+Each rule is a pattern that occurs in one language and not in the others of the same extension. If no rule matches,
+the usual language of the extension is taken.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from codecascade.corpus.reading.languages import EXTENSIONS, INTERPRETERS, NAMES, language_of_shebang
+from codecascade.corpus.reading.languages import EXTENSIONS, FILE_NAMES, INTERPRETERS, language_by_shebang
 
 _EXAMINED = 50_000
-"""Characters at the beginning that are looked at."""
+"""Characters at the beginning of a text that the rules look at."""
 
 
 def _rules(rules: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, list[tuple[str, re.Pattern[str]]]]:
-    # `^` is at every line, so white space need not be followed over lines: that takes quadratic time on empty ones
+    # `^\s*` would also cross empty lines, and take quadratic time on many of them; one line is enough.
     return {
         extension: [
             (language, re.compile(sign.replace(r"^\s*", r"^[^\S\n]*+"), re.MULTILINE))
@@ -36,7 +36,7 @@ _CPP = (
 )
 _PROLOG = r"^[a-z]\w*\([^)]*\)\s*:-|^:-\s*\w"
 _PERL = r"^\s*(?:use\s+(?:strict|warnings|v?5)|my\s*[$@%(]|sub\s+\w+|package\s+\w)|^#!.*perl"
-SIGNS = _rules(
+CONTENT_RULES = _rules(
     {
         ".as": [("angelscript", r"^\s*(?:shared|interface|#include)\b.*@")],
         ".cl": [
@@ -98,9 +98,11 @@ SIGNS = _rules(
     }
 )
 NOT_CODE = frozenset({"go module", "qt translation", "tiled", "qmake"})
-"""What an extension may also mean and a corpus doesn't want."""
+"""Other meanings of these extensions, which a corpus does not want."""
 
-POSSIBLE = {extension: {language for language, _ in signs} for extension, signs in SIGNS.items()}
+POSSIBLE_LANGUAGES = {
+    extension: {language for language, _ in signs} for extension, signs in CONTENT_RULES.items()
+}
 
 _LONGEST_MODE_LINE = 500
 _MODE_LINE = re.compile(
@@ -111,28 +113,29 @@ _MODES = {"cpp": "c++", "sh": "shell", "bash": "shell", "js": "javascript", "cpe
           "emacs-lisp": "emacs lisp", "lisp": "common lisp", "rst": "restructuredtext",
           "make": "makefile"}  # fmt: skip
 LANGUAGES = frozenset(
-    {*EXTENSIONS.values(), *NAMES.values(), *INTERPRETERS.values()}.union(*POSSIBLE.values()) - NOT_CODE
+    {*EXTENSIONS.values(), *FILE_NAMES.values(), *INTERPRETERS.values()}.union(*POSSIBLE_LANGUAGES.values())
+    - NOT_CODE
 )
-"""All that a file can turn out to be in."""
+"""All languages that a file may turn out to be in."""
 
 
-def language_of_text(text: str, extension: str, guess: str) -> str:
-    """The language of a text whose extension (lower case, with the dot) suggests ``guess``; "" if none can be told.
+def language_by_content(text: str, extension: str, guess: str) -> str:
+    """The language of a text whose extension (lower case, with the dot) suggests ``guess``; "" if it is unknown.
 
-    >>> language_of_text("namespace a { class B; }", ".h", "c"), language_of_text("int f(void);", ".h", "c")
+    >>> language_by_content("namespace a { class B; }", ".h", "c"), language_by_content("int f(void);", ".h", "c")
     ('c++', 'c')
-    >>> language_of_text("#!/usr/bin/env python3", "", "")
+    >>> language_by_content("#!/usr/bin/env python3", "", "")
     'python'
     """
     start = text[:_EXAMINED]
-    for language, sign in SIGNS.get(extension, ()):
+    for language, sign in CONTENT_RULES.get(extension, ()):
         if sign.search(start):
             return "" if language in NOT_CODE else language
-    return guess or language_of_shebang(start[:200]) or mode_of(start) or ""
+    return guess or language_by_shebang(start[:200]) or language_by_mode_line(start) or ""
 
 
-def mode_of(text: str) -> str | None:
-    """The language that a mode line for Emacs or Vim names in the first lines."""
+def language_by_mode_line(text: str) -> str | None:
+    """The language that an Emacs or Vim mode line names in the first five lines."""
     lines = [line[:_LONGEST_MODE_LINE] for line in text.split("\n", 5)[:5]]
     match = _MODE_LINE.search("\n".join(lines))
     if match is None:

@@ -1,4 +1,4 @@
-"""Bytes to text."""
+"""Decodes bytes to text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from codecascade.corpus.reading.legacy_encodings import best_encoding
 
 
 class UnreadableError(Exception):
-    """Something whose text can't be had; the message is the reason that gets counted."""
+    """Content that can't be read as text; the message is the reason for ``dropped.parquet``."""
 
 
 _MARKS = (
@@ -22,16 +22,16 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _COOKIE = re.compile(rb"[^\w\n]+[^\n]*?coding[:=][ \t]*[\"']?([-\w.]+)")
-"""Of the first two lines, where they are comments: PEP 263, Ruby, Emacs."""
+"""A coding comment in the first two lines: PEP 263, Ruby, Emacs."""
 _VIM = re.compile(rb"\b(?:vim?|ex):[^\n]*\bf(?:ile)?enc(?:oding)?=([-\w.]+)")
 _MARKUP = re.compile(rb"(?i)(?:charset|encoding)\s*=?\s*[\"']?\s*([-\w.:]+)")
-"""XML, HTML, CSS."""
+"""A declaration in XML, HTML or CSS."""
 _LOOKED_THROUGH = 2048
-"""Bytes at the beginning and at the end where a declaration may stand."""
+"""Bytes at the beginning and at the end of a file that are searched for a declaration."""
 _LEGACY = re.compile(
     r"(?:iso8859|iso2022|cp\d|koi8|mac[_-]|gb|big5|shift_jis|euc_|johab|tis_620|hz|ptcp154|kz1048)"
 )
-"""Python's names of what a declaration may name; others (``undefined``, ``punycode``, ``utf-7``) say nothing."""
+"""Python names of the encodings that a declaration is trusted for; others (``undefined``, ``utf-7``) are ignored."""
 _WIDER = {
     "iso8859-1": "cp1252",
     "iso8859-9": "cp1254",
@@ -41,44 +41,44 @@ _WIDER = {
     "euc_kr": "cp949",
     "big5": "cp950",
 }
-"""What is written under an encoding's name holds characters of its successor, as browsers know."""
+"""Encodings whose files often contain characters of a larger encoding; it is used instead, as browsers do."""
 
 _SEVEN_BITS = (
     (re.compile(rb"\x1b\$[@B].*?\x1b\([BJ]", re.DOTALL), "iso2022_jp_2"),
     (re.compile(rb"\x1b\$\)C"), "iso2022_kr"),
 )
-"""Encodings of ASCII alone, told by how they change over to another alphabet, and back."""
+"""Encodings that use ASCII bytes only; they are known by their escape sequences."""
 _ESCAPED = re.compile("[\udc80-\udcff]+")
 _LEAST_WHOLE = 3
-"""Characters; two bytes of another encoding may look like one of UTF-8."""
+"""Characters of valid UTF-8 needed for :func:`_mostly_utf_8`; two bytes of another encoding may look like one."""
 
 _END_OF_FILE = b"\x1a"
-"""What ends a text of CP/M and DOS."""
+"""The byte that ends a text file in CP/M and DOS."""
 _CONTROL = bytes(byte for byte in range(32) if byte not in b"\t\n\r\f\v\x1b") + b"\x7f"
 _MOST_CONTROL = 0.01
 
 
-class Decoded(NamedTuple):
-    """A text, and what its bytes were taken for."""
+class DecodedText(NamedTuple):
+    """A text, and the encoding it was decoded from."""
 
     text: str
     encoding: str
 
 
-def decoded(data: bytes) -> Decoded:
-    """Text by its byte order mark, as UTF-8, by what it says itself, or by what it would be a text of.
+def decoded(data: bytes) -> DecodedText:
+    """Decode a file: by its byte order mark, as UTF-8, by the encoding it declares, or by the most plausible one.
 
-    UTF-8 with some odd bytes among its characters, as lists of names that grew for long are, is read as such; the odd
-    bytes are Windows' Western European. The rest is
-    :func:`codecascade.corpus.reading.legacy_encodings.best_encoding`'s.
+    UTF-8 with a few invalid bytes, as in lists of names that grew over years, is read as UTF-8; the invalid bytes
+    are read as Windows-1252. Other texts without a declaration are decoded by
+    :func:`codecascade.corpus.reading.legacy_encodings.best_encoding`.
 
     Raises:
-        UnreadableError: binary, or in no encoding that can be told.
+        UnreadableError: it is binary, or no encoding fits.
     """
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return _strictly(data, encoding)
-    # what follows this mark may still hold odd bytes, as any UTF-8 may
+    # A file with this mark may still contain invalid bytes.
     data = data.removeprefix(codecs.BOM_UTF8)
     for sign, encoding in _SEVEN_BITS:
         if b"\x1b$" in data and sign.search(data):
@@ -87,11 +87,11 @@ def decoded(data: bytes) -> Decoded:
     if is_binary(data.removesuffix(_END_OF_FILE)):
         raise UnreadableError("binary")
     try:
-        return Decoded(data.decode(), "utf-8")
+        return DecodedText(data.decode(), "utf-8")
     except UnicodeDecodeError:
         pass
     if (text := _mostly_utf_8(data)) is not None:
-        return Decoded(text, "utf-8 and cp1252")
+        return DecodedText(text, "utf-8 and cp1252")
     for encoding in _declared(data):
         with suppress(UnreadableError):
             return _strictly(data, encoding)
@@ -102,21 +102,21 @@ def decoded(data: bytes) -> Decoded:
 
 
 def is_binary(data: bytes) -> bool:
-    """Whether it holds a NUL, or more than one control character in a hundred bytes."""
+    """Whether the data contains a NUL byte, or more than 1 % control characters."""
     if b"\0" in data:
         return True
     return len(data) - len(data.translate(None, _CONTROL)) > _MOST_CONTROL * len(data)
 
 
 def is_utf_16_or_32(beginning: bytes) -> bool:
-    """Whether a file of ASCII at its beginning, as JSON is, is written in one of these: by its mark or its zeros."""
+    """Whether a file that begins with ASCII, as JSON does, is UTF-16 or UTF-32: by its mark or its zero bytes."""
     return beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)) or (
         b"\0" in beginning[:4]
     )
 
 
 def _declared(data: bytes) -> Iterator[str]:
-    """The encodings that a text says it is in, as far as they are older ones."""
+    """The legacy encodings that a text declares."""
     head, tail = data[:_LOOKED_THROUGH], data[-_LOOKED_THROUGH:]
     cookies = (_COOKIE.match(line) for line in head.split(b"\n", 2)[:2] if not line[:1].isalnum())
     said = [*cookies, _VIM.search(head), _VIM.search(tail)]
@@ -132,7 +132,7 @@ def _declared(data: bytes) -> Iterator[str]:
 
 
 def _mostly_utf_8(data: bytes) -> str | None:
-    """UTF-8 in which at least two thirds of what is beyond ASCII is whole; none if it isn't."""
+    """The text, if at least two thirds of its non-ASCII characters are valid UTF-8; None otherwise."""
     text = data.decode("utf-8", "surrogateescape")
     odd = [char for char in text if char >= "\x80"] if not text.isascii() else []
     broken = sum("\udc80" <= char <= "\udcff" for char in odd)
@@ -142,15 +142,15 @@ def _mostly_utf_8(data: bytes) -> str | None:
 
 
 def _western(run: re.Match[str]) -> str:
-    """Odd bytes as Windows' Western European; of those that it leaves open, the sign for what can't be read."""
+    """Invalid bytes read as Windows-1252; undefined ones become the replacement character."""
     return run[0].encode("utf-8", "surrogateescape").decode("cp1252", "replace")
 
 
-def _strictly(data: bytes, encoding: str) -> Decoded:
+def _strictly(data: bytes, encoding: str) -> DecodedText:
     try:
         text = data.decode(encoding)
     except (UnicodeDecodeError, LookupError):
         raise UnreadableError("unknown encoding") from None
     if "\0" in text:
         raise UnreadableError("binary")
-    return Decoded(text, encoding)
+    return DecodedText(text, encoding)

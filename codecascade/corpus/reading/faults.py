@@ -1,7 +1,7 @@
-"""What goes wrong in one file, and what is the machine's or the program's.
+"""Separates the faults of one file from those of the machine and of this program.
 
-A file that can't be read is left out with its reason, and the build goes on. A full disk would make another corpus of
-the same sources, and so would a mistake in this program: both end the build, with a sentence.
+An unreadable file is left out with a reason, and the build continues. A full disk, or a bug in this program, would
+silently produce a different corpus from the same sources, so both end the build with an error.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ import pyarrow as pa
 from codecascade.corpus.reading.encoding import UnreadableError
 from codecascade.ground.errors import RunFailed, UserError
 
-OF_A_FILE = (
+FILE_ERRORS = (
     OSError,
     EOFError,
     ValueError,
     LookupError,
     ArithmeticError,
     MemoryError,
-    RuntimeError,  # RecursionError, NotImplementedError, and what zipfile says of a password
+    # RuntimeError includes RecursionError, NotImplementedError and zipfile's complaint about a password.
+    RuntimeError,
     SyntaxError,
     binascii.Error,
     csv.Error,
@@ -43,7 +44,7 @@ OF_A_FILE = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What Python and the libraries raise of content that is cut, damaged, hostile or not of its kind."""
+"""What Python and the libraries raise for content that is truncated, damaged, hostile or of another type."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _TOO_MANY_OPEN = (errno.EMFILE, errno.ENFILE)
@@ -63,22 +64,22 @@ def check_machine(error: BaseException) -> None:
 
 
 @contextmanager
-def one_file(name: str) -> Iterator[None]:
-    """Around the reading of one file, member or row.
+def file_errors(name: str) -> Iterator[None]:
+    """Turns the errors of reading one file, member or row into :class:`UnreadableError`.
 
     Args:
-        name: what a sentence calls it.
+        name: the file's name for messages.
 
     Raises:
-        UnreadableError: the file can't be read; with the reason that gets counted.
+        UnreadableError: the file can't be read; the message is the reason for ``dropped.parquet``.
         UserError: the machine is at fault.
-        RunFailed: this program is.
+        RunFailed: this program has a bug.
     """
     try:
         yield
     except (UnreadableError, UserError, RunFailed):
         raise
-    except OF_A_FILE as error:
+    except FILE_ERRORS as error:
         check_machine(error)
         raise UnreadableError(f"unreadable ({type(error).__name__})") from error
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The functions of a Python file, with their exact place in the text."""
+"""Finds the functions of a Python file, with their exact positions in the text."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _FILE = "<corpus>"
-# Code of others holds invalid escapes and the like. A filter for this one name, and not catch_warnings, since
+# Other people's code contains invalid escapes. A filter by file name, and not catch_warnings, because several
+# threads of the stream parse at the same time.
 # the stream parses in several threads.
 warnings.filterwarnings("ignore", module=_FILE)
 
-_LINE_END = re.compile("\r\n|\r|\n")  # what the parser counts as one; str.splitlines knows more
+# The line ends that Python's parser counts; str.splitlines knows more.
+_LINE_END = re.compile("\r\n|\r|\n")
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = FunctionNode | ast.ClassDef
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
+class PythonFunction:
     """A function or a method; ``text[start:end] == source``."""
 
     name: str
@@ -41,28 +43,30 @@ class Function:
         return textwrap.dedent(self.source)
 
 
-def functions_of(text: str) -> list[Function]:
-    """Module-level functions and methods in the order of the text; none if it isn't valid Python.
+def python_functions(text: str) -> list[PythonFunction]:
+    """The module-level functions and the methods of a Python file, in text order; [] if it isn't valid Python.
 
-    Functions inside functions are part of the outer one. Code under ``if``, ``try`` and ``with`` at the
-    level of a module or class counts as that level.
+    A nested function is part of the outer one. Code under ``if``, ``try`` and ``with`` at the level of a module or
+    class counts as that level.
     """
-    tree = parse(text)
+    tree = parse_python(text)
     if tree is None:
         return []
-    places = Places(text)
+    positions = SourcePositions(text)
     functions = []
     for qualified_name, node in definitions(tree.body):
         if not isinstance(node, ast.ClassDef):
-            start, end = places.whole_lines(node)
+            start, end = positions.whole_lines(node)
             functions.append(
-                Function(node.name, text[start:end], qualified_name, ast.get_docstring(node), start, end)
+                PythonFunction(
+                    node.name, text[start:end], qualified_name, ast.get_docstring(node), start, end
+                )
             )
     return functions
 
 
-class Places:
-    """Turns the parser's positions (lines from 1, columns in bytes of UTF-8) into characters of the text."""
+class SourcePositions:
+    """Converts the parser's positions (lines from 1, columns in UTF-8 bytes) into character positions."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -76,17 +80,18 @@ class Places:
         return start + column
 
     def span(self, node: ast.stmt | ast.expr) -> tuple[int, int]:
-        """The first character of a node, and the one after its last."""
+        """The position of a node's first character, and the one after its last."""
         assert node.end_lineno is not None and node.end_col_offset is not None  # set by the parser
         return self.character(node.lineno, node.col_offset), self.character(
             node.end_lineno, node.end_col_offset
         )
 
     def whole_lines(self, node: Definition) -> tuple[int, int]:
-        """The same, from the beginning of the line of the first decorator."""
+        """The span of a definition, from the beginning of the line of its first decorator."""
         line = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
         if node.decorator_list:
-            while not self.text.startswith("@", self._indented(line)):  # `@(` and its expression below it
+            # The expression of a decorator `@(` may begin on a later line.
+            while not self.text.startswith("@", self._indented(line)):
                 line -= 1
         return self.line_starts[line - 1], self.span(node)[1]
 
@@ -97,8 +102,8 @@ class Places:
         return start
 
 
-def parse(text: str) -> ast.Module | None:
-    """The syntax tree of a Python file, or none if the parser can't make one of it."""
+def parse_python(text: str) -> ast.Module | None:
+    """The syntax tree of a Python file; None if it can't be parsed."""
     try:
         return ast.parse(text, _FILE)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -106,7 +111,7 @@ def parse(text: str) -> ast.Module | None:
 
 
 def definitions(body: Sequence[ast.stmt], prefix: str = "") -> Iterator[tuple[str, Definition]]:
-    """``(qualified name, node)`` of the classes and functions of a body, classes before their members."""
+    """``(qualified name, node)`` of the classes and functions of a body; a class comes before its members."""
     for node in body:
         if isinstance(node, FunctionNode):
             yield prefix + node.name, node

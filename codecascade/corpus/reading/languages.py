@@ -1,7 +1,7 @@
-"""Which language a file is written in, by its name; what its name leaves open is for :mod:`.content`.
+"""Tells the language of a file by its name. Ambiguous names are resolved by :mod:`.content`.
 
-The names follow GitHub's linguist in lower case. Data formats (JSON, CSV, XML...) and type
-stubs are left out on purpose: they are not what a code model should learn to write.
+The names are those of GitHub's linguist in lower case. Data formats (JSON, CSV, XML, ...) and type stubs are left
+out on purpose, because a code model should not learn to write them.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import re
 
 from identify import interpreters
 
-from codecascade.corpus.documents import Kind
+from codecascade.corpus.documents import DocumentKind
 
 NOTEBOOK = "jupyter notebook"
-"""Read as two documents: a script and its prose."""
+"""A notebook becomes two documents: a script and its prose."""
 
 EXTENSIONS = {
     extension: language
@@ -140,7 +140,7 @@ EXTENSIONS = {
     for extension in extensions.split()
 }
 
-NAMES = {
+FILE_NAMES = {
     "bsdmakefile": "makefile",
     "build": "starlark",
     "build.bazel": "starlark",
@@ -166,10 +166,10 @@ INTERPRETERS = {
     for program, tags in interpreters.INTERPRETERS.items()
     for tag in sorted(tags & _TAGS.keys())
 } | {"awk": "awk", "gawk": "awk", "lua": "lua", "Rscript": "r", "julia": "julia", "groovy": "groovy"}
-"""The language of a program in a first line: ``identify``'s table under our names, and what it lacks."""
+"""The language of an interpreter in a ``#!`` line: ``identify``'s table with our names, and some additions."""
 
 DOCUMENTATION = frozenset({"asciidoc", "markdown", "restructuredtext", "text"})
-"""Languages whose documents are natural language related to code."""
+"""Languages whose documents count as natural language related to code."""
 
 _LEGAL_OR_LIST = re.compile(
     r"(licen[cs]e|copying|notice|copyright|authors|contributors|third.?party|patents"
@@ -179,23 +179,23 @@ _LEGAL_OR_LIST = re.compile(
 _SHEBANG = re.compile(r"#!\s*(?:\S*/)?([A-Za-z]+)[\d.]*(?:\s+(?:-\S+\s+|\w+=\S*\s+)*([A-Za-z]+))?")
 
 
-def language_of(name: str) -> str | None:
-    """The language of a file by its name, or none: unknown, data, or a legal notice.
+def language_by_name(name: str) -> str | None:
+    """The language of a file by its name; None if it is unknown, data, or a legal notice.
 
-    >>> language_of("src/main.rs"), language_of("Makefile"), language_of("LICENSE.md"), language_of("a.csv")
-    ('rust', 'makefile', None, None)
+    >>> [language_by_name(name) for name in ("src/main.rs", "Makefile", "LICENSE.md", "a.csv")]
+    ['rust', 'makefile', None, None]
     """
     name = os.path.basename(name)
-    language = NAMES.get(name.lower()) or EXTENSIONS.get(os.path.splitext(name)[1].lower())
+    language = FILE_NAMES.get(name.lower()) or EXTENSIONS.get(os.path.splitext(name)[1].lower())
     if language in DOCUMENTATION and _LEGAL_OR_LIST.match(name):
         return None
     return language
 
 
-def language_of_shebang(first_line: str) -> str | None:
-    """The language of a script without an extension.
+def language_by_shebang(first_line: str) -> str | None:
+    """The language of a script by its ``#!`` line; None if the line has none.
 
-    >>> language_of_shebang("#!/usr/bin/env python3"), language_of_shebang("#!/bin/sh -e")
+    >>> language_by_shebang("#!/usr/bin/env python3"), language_by_shebang("#!/bin/sh -e")
     ('python', 'shell')
     """
     match = _SHEBANG.match(first_line)
@@ -205,6 +205,6 @@ def language_of_shebang(first_line: str) -> str | None:
     return INTERPRETERS.get((argument or "") if program == "env" else program)
 
 
-def kind_of(language: str) -> Kind:
-    """``natural_language_code`` for a format of documentation, ``code`` for everything else."""
+def document_kind(language: str) -> DocumentKind:
+    """``natural_language_code`` for documentation formats, ``code`` for everything else."""
     return "natural_language_code" if language in DOCUMENTATION else "code"

@@ -1,9 +1,9 @@
-"""Which of the encodings before UTF-8 a text is in, where nothing says so.
+"""Guesses the legacy encoding of a text that is not UTF-8 and declares no encoding.
 
-Every candidate that can decode the text gives its characters a cost: how unlikely each is in the languages that use
-the encoding, beside its neighbours. The cheapest wins, and every other must beat Windows' Western
-European one by more than a word's worth: a lone odd byte is a copyright sign, a degree or a name, and never evidence
-of Japanese. ``docs/corpus.md`` has how often that is right.
+Each candidate encoding that can decode the text gets a cost: how unlikely its characters and their neighbours are
+in the languages that use the encoding. The lowest cost wins. Windows-1252 has a head start of about one word over
+the others, because a lone non-ASCII byte is usually a copyright sign, a degree sign or a letter of a name, not
+evidence of Japanese. ``docs/corpus.md`` has the measured accuracy.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from functools import cache
 from typing import NamedTuple
 
 EXAMINED = 8192
-"""Bytes of distinct lines with odd bytes that are looked at."""
+"""Bytes of distinct non-ASCII lines that are examined."""
 
-_ASCII = 3.0  # nats, as all costs here
-_LEAST_FOR_DOUBT = 12  # characters; of fewer, even a poor explanation is the best that can be had
+# The unit of all costs here is nats.
+_ASCII = 3.0
+# With fewer non-ASCII characters even a poor fit is accepted, because no better evidence exists.
+_LEAST_FOR_DOUBT = 12
 
-# Letters of a language beyond ASCII. Those of one language cost less together than a mixture of several, as lists
-# of names are, mostly of Western ones.
+# The non-ASCII letters of each language. Letters of one language cost less together than a mixture of languages,
+# which lists of names are; those are mostly Western.
 _WESTERN = (
     "äöüßÄÖÜ", "éèêëàâçùûôîïœæÉÈÊÀÂÇÙÛÔÎ", "áéíóúñüÁÉÍÓÚÑ", "áâãàçéêíóôõúÁÂÃÀÇÉÊÍÓÔÕÚ", "àèéìòùÀÈÉÌÒÙ",
     "åäöæøéÅÄÖÆØÉ", "áðéíóúýþæöÁÐÉÍÓÚÝÞÆÖ", "àçèéíïòóúüÀÇÈÉÍÏÒÓÚÜ",
@@ -53,27 +55,28 @@ _FREQUENT_HANZI = frozenset(
 )
 
 
-class Candidate(NamedTuple):
+class EncodingCandidate(NamedTuple):
     """An encoding that a text may be in."""
 
     name: str
-    """Python's."""
+    """Python's name of the encoding."""
     handicap: float
+    """Added to the cost of every text, so that a rarer encoding needs more evidence."""
     worst: float
-    """Cost of a character on average above which the text is in no language of the encoding."""
+    """The highest average cost per non-ASCII character; above it the text is in no language of the encoding."""
     cost: Callable[[str], float]
-    """Of the characters beyond ASCII of a text that was decoded by it."""
+    """The cost of the non-ASCII characters of a decoded text."""
 
 
 def best_encoding(data: bytes) -> str | None:
-    """The name of the encoding that explains ``data`` best, which is not UTF-8; none if none does.
+    """The name of the encoding that fits ``data`` best; None if none fits. ``data`` is not UTF-8.
 
     >>> best_encoding(b"in \\xb0C, \\xa9 2003"), best_encoding("это просто текст".encode("koi8-r"))
     ('cp1252', 'koi8_r')
     """
     sample = _sample(data)
     found: list[tuple[float, int, str]] = []
-    for place, candidate in enumerate(CANDIDATES):
+    for index, candidate in enumerate(CANDIDATES):
         try:
             text = sample.decode(candidate.name)
             data.decode(candidate.name)
@@ -83,17 +86,17 @@ def best_encoding(data: bytes) -> str | None:
         cost = candidate.cost(text)
         if odd < _LEAST_FOR_DOUBT or cost <= candidate.worst * odd:
             total = cost + _ASCII * (len(text) - odd) + candidate.handicap
-            found.append((total, place, candidate.name))
+            found.append((total, index, candidate.name))
     return min(found)[2] if found else None
 
 
 def _sample(data: bytes) -> bytes:
-    """The distinct lines that aren't ASCII, as far as they are needed."""
+    """The distinct non-ASCII lines, up to :data:`EXAMINED` bytes."""
     lines: dict[bytes, None] = {}
     size = 0
     for line in data.splitlines():
         if not line.isascii() and line not in lines:
-            # no character of any candidate holds a byte below 0x30, so that a cut at a space splits none
+            # No character of any candidate encoding contains a byte below 0x30, so a cut at a space splits none.
             lines[line[:EXAMINED] if len(line) <= EXAMINED else line[: line.rfind(b" ", 0, EXAMINED) + 1]] = (
                 None
             )
@@ -104,13 +107,13 @@ def _sample(data: bytes) -> bytes:
 
 
 def _runs(text: str) -> Iterable[tuple[str, str, str]]:
-    """The runs of characters beyond ASCII, each with the characters around it (a space at the ends)."""
+    """The runs of non-ASCII characters, each with its neighbours (a space at the ends of the text)."""
     start = None
-    for place, char in enumerate(text):
+    for index, char in enumerate(text):
         if char >= "\x80":
-            start = place if start is None else start
+            start = index if start is None else start
         elif start is not None:
-            yield text[start - 1] if start else " ", text[start:place], char
+            yield text[start - 1] if start else " ", text[start:index], char
             start = None
     if start is not None:
         yield text[start - 1] if start else " ", text[start:], " "
@@ -127,8 +130,8 @@ def _latin(languages: tuple[str, ...], mixed: float) -> Callable[[str], float]:
         letters: list[str] = []
         for before, run, after in _runs(text):
             around = before + run + after
-            for place, char in enumerate(run, 1):
-                left, right = around[place - 1], around[place + 1]
+            for index, char in enumerate(run, 1):
+                left, right = around[index - 1], around[index + 1]
                 if char.isalpha() and char not in "ªºµ":
                     letters.append(char)
                     context += _latin_context(left, char, right)
@@ -154,9 +157,8 @@ def _latin_context(left: str, char: str, right: str) -> float:
         cost += 6
     if left >= "\x80" and left.isalpha():
         cost += 1.5
-    if (
-        char == "õ" and right != "e"
-    ):  # in Portuguese it stands before an e; elsewhere it is rather a Hungarian ő
+    # In Portuguese an õ stands before an e. Elsewhere it is more likely a Hungarian ő.
+    if char == "õ" and right != "e":
         cost += 3
     return cost
 
@@ -168,8 +170,8 @@ def _cyrillic(text: str) -> float:
     cost = 0.0
     for before, run, after in _runs(text):
         around = before + run + after
-        for place, char in enumerate(run, 1):
-            left, right = around[place - 1], around[place + 1]
+        for index, char in enumerate(run, 1):
+            left, right = around[index - 1], around[index + 1]
             if not "\u0400" <= char <= "\u04ff":
                 cost += 4 if char in _SIGNS else 8
                 continue
@@ -205,7 +207,7 @@ def _east_asian(of_character: Callable[[str], float]) -> Callable[[str], float]:
 
 
 def _ideograph(encoding: str, first: int, last: int, base: float) -> Callable[[str], float]:
-    """The cost of an ideograph: those of an encoding's first level are what most texts are made of."""
+    """A cost function for ideographs: those of the encoding's first level, which most texts use, are cheap."""
 
     def cost(char: str) -> float:
         code = char.encode(encoding, "replace")
@@ -249,17 +251,17 @@ def _korean(char: str) -> float:
 
 
 CANDIDATES = (
-    Candidate("cp1252", 0, 8, _latin(_WESTERN, 5.5)),
-    Candidate("cp1250", 3.5, 7, _latin(_CENTRAL, 7)),
-    Candidate("iso8859_2", 4, 7, _latin(_CENTRAL, 7)),
-    Candidate("cp1254", 4, 7, _latin(_TURKISH, 7)),
-    Candidate("cp1251", 5, 5, _cyrillic),
-    Candidate("koi8_r", 5.5, 5, _cyrillic),
-    Candidate("koi8_u", 6, 5, _cyrillic),
-    Candidate("gb18030", 6, 9, _east_asian(_chinese(_ideograph("gb2312", 0xB0A1, 0xD7F9, 6.5)))),
-    Candidate("cp950", 6, 9, _east_asian(_chinese(_ideograph("big5", 0xA440, 0xC67E, 6.5)))),
-    Candidate("cp932", 6, 9, _east_asian(_japanese(_ideograph("shift_jis", 0x889F, 0x9872, 6.5)))),
-    Candidate("euc_jp", 6, 9, _east_asian(_japanese(_ideograph("euc_jp", 0xB0A1, 0xCFD3, 6.5)))),
-    Candidate("cp949", 6, 9, _east_asian(_korean)),
+    EncodingCandidate("cp1252", 0, 8, _latin(_WESTERN, 5.5)),
+    EncodingCandidate("cp1250", 3.5, 7, _latin(_CENTRAL, 7)),
+    EncodingCandidate("iso8859_2", 4, 7, _latin(_CENTRAL, 7)),
+    EncodingCandidate("cp1254", 4, 7, _latin(_TURKISH, 7)),
+    EncodingCandidate("cp1251", 5, 5, _cyrillic),
+    EncodingCandidate("koi8_r", 5.5, 5, _cyrillic),
+    EncodingCandidate("koi8_u", 6, 5, _cyrillic),
+    EncodingCandidate("gb18030", 6, 9, _east_asian(_chinese(_ideograph("gb2312", 0xB0A1, 0xD7F9, 6.5)))),
+    EncodingCandidate("cp950", 6, 9, _east_asian(_chinese(_ideograph("big5", 0xA440, 0xC67E, 6.5)))),
+    EncodingCandidate("cp932", 6, 9, _east_asian(_japanese(_ideograph("shift_jis", 0x889F, 0x9872, 6.5)))),
+    EncodingCandidate("euc_jp", 6, 9, _east_asian(_japanese(_ideograph("euc_jp", 0xB0A1, 0xCFD3, 6.5)))),
+    EncodingCandidate("cp949", 6, 9, _east_asian(_korean)),
 )
-"""What source code comes in, where it isn't UTF-8. Each is the widest of its family, as ``cp932`` of Shift JIS."""
+"""Encodings that non-UTF-8 source code uses. Each is the largest of its family, as ``cp932`` is of Shift JIS."""

@@ -1,7 +1,8 @@
-"""Names of licences, as SPDX expressions, and which of them are permissive.
+"""Normalises the names of licences to SPDX expressions, and tells which ones are permissive.
 
-From a distribution's metadata, a repository's licence file and the first lines of a source file. Expressions are read
-by ``license-expression``, whole licence texts by ``identify``; what neither knows, by its wording.
+Licences come from a package's metadata, a repository's licence file and the first lines of a source file.
+Expressions are parsed by ``license-expression``, full licence texts are recognised by ``identify``. If neither
+knows the licence, its wording decides.
 """
 
 from __future__ import annotations
@@ -60,9 +61,9 @@ PERMISSIVE = frozenset(
         "Zlib",
     ]
 )
-"""SPDX identifiers, of Blue Oak's list where it has them: no copyleft of any strength."""
+"""SPDX identifiers of permissive licences, from the Blue Oak list where it has them: no copyleft of any strength."""
 
-# The first that is found decides, so what restricts comes before what permits.
+# The first match decides, so restrictive licences come before permissive ones.
 _WORDINGS = tuple(
     (spdx, re.compile(pattern, re.IGNORECASE))
     for spdx, pattern in (
@@ -94,7 +95,7 @@ _SHORTEST_LICENSE, _LONGEST_LICENSE = 400, 100_000
 _UNPARSEABLE = (ExpressionError, ParseError)
 
 LICENSE_FILES = ("license", "licence", "copying", "unlicense")
-"""How the names of licence files begin."""
+"""How the names of licence files begin, in lower case."""
 
 
 _licensing = cache(get_spdx_licensing)
@@ -102,7 +103,7 @@ _licensing = cache(get_spdx_licensing)
 
 @lru_cache(maxsize=10_000)
 def is_permissive(expression: str) -> bool:
-    """Whether all of it may be used under a permissive licence; ``own`` counts, ``unknown`` doesn't.
+    """Whether a work may be used under a permissive licence; ``own`` counts as permissive, ``unknown`` does not.
 
     >>> is_permissive("MIT"), is_permissive("GPL-3.0-only OR (MIT AND 0BSD)"), is_permissive("MIT AND MPL-2.0")
     (True, True, False)
@@ -117,7 +118,8 @@ def is_permissive(expression: str) -> bool:
 
 
 def _permits(node: Any) -> bool:
-    if isinstance(node, LicenseWithExceptionSymbol):  # an exception only gives more freedom
+    # An exception only grants more freedom.
+    if isinstance(node, LicenseWithExceptionSymbol):
         return node.license_symbol.key in PERMISSIVE
     if isinstance(node, LicenseSymbol):
         return node.key in PERMISSIVE or node.key == OWN
@@ -126,10 +128,10 @@ def _permits(node: Any) -> bool:
 
 
 @lru_cache(maxsize=10_000)
-def normalised(expression: str) -> str:
-    """An SPDX expression with the identifiers as SPDX spells them; other text by its wording.
+def normalised_license(expression: str) -> str:
+    """An SPDX expression with identifiers as SPDX spells them; any other text is recognised by its wording.
 
-    >>> normalised("mit or apache-2.0"), normalised("New BSD License")
+    >>> normalised_license("mit or apache-2.0"), normalised_license("New BSD License")
     ('MIT OR Apache-2.0', 'BSD-3-Clause')
     """
     expression = " ".join(expression.split())
@@ -138,63 +140,65 @@ def normalised(expression: str) -> str:
     try:
         parsed = _licensing().parse(expression, validate=True)
     except _UNPARSEABLE:
-        return license_of_text(expression)
+        return license_from_text(expression)
     return str(parsed) if parsed is not None else UNKNOWN
 
 
-def combined(licenses: Iterable[str]) -> str:
-    """What several licence files of one folder say together: all of those that are known hold.
+def combined_license(licenses: Iterable[str]) -> str:
+    """The licence of a folder with several licence files: all known ones apply.
 
-    >>> combined(["unknown", "MIT", "Apache-2.0", "MIT"])
+    >>> combined_license(["unknown", "MIT", "Apache-2.0", "MIT"])
     'Apache-2.0 AND MIT'
     """
     known = sorted(set(licenses) - {UNKNOWN})
     return " AND ".join(f"({one})" if " OR " in one else one for one in known) if known else UNKNOWN
 
 
-def license_of_metadata(metadata: Message) -> str:
+def license_from_metadata(metadata: Message) -> str:
     """The licence of a Python distribution (core metadata 2.4 and older).
 
-    ``License-Expression`` speaks first, then a one-line ``License``, then the classifiers (several of them are
-    a choice), then the wording of a ``License`` that holds the whole text.
+    In this order: ``License-Expression``, a one-line ``License``, the classifiers (several are alternatives), the
+    wording of a ``License`` field that contains a full text.
     """
     expression = metadata.get("License-Expression")
     if expression:
-        return normalised(str(expression))
+        return normalised_license(str(expression))
     field = str(metadata.get("License") or "").strip()
-    if field and "\n" not in field and (named := normalised(field)) != UNKNOWN:
+    if field and "\n" not in field and (named := normalised_license(field)) != UNKNOWN:
         return named
     classifiers = [str(value) for value in metadata.get_all("Classifier") or ()]
     licenses = {
-        license_of_text(value.rpartition(" :: ")[2])
+        license_from_text(value.rpartition(" :: ")[2])
         for value in classifiers
         if value.startswith("License :: OSI Approved :: ")
     }
-    return " OR ".join(sorted(licenses)) or license_of_text(field)
+    return " OR ".join(sorted(licenses)) or license_from_text(field)
 
 
 @lru_cache(maxsize=10_000)
-def license_of_text(text: str) -> str:
-    """The licence that a text is (``identify`` compares it with the well-known ones) or, by its beginning, names.
+def license_from_text(text: str) -> str:
+    """The licence of a licence text: a well-known text by comparison (``identify``), else by the words at its
+    beginning.
 
-    >>> license_of_text("New BSD License"), license_of_text("All rights reserved.")
+    >>> license_from_text("New BSD License"), license_from_text("All rights reserved.")
     ('BSD-3-Clause', 'unknown')
     """
     if _SHORTEST_LICENSE <= len(text) <= _LONGEST_LICENSE and (known := _known_text(text)):
         return known
-    start = " ".join(text[:2000].split())  # wordings may be broken into lines
+    # Phrases may be broken into lines.
+    start = " ".join(text[:2000].split())
     return next((spdx for spdx, wording in _WORDINGS if wording.search(start)), UNKNOWN)
 
 
-def license_of_header(text: str) -> str | None:
-    """What a source file says of itself in its first lines: an SPDX tag, or a standard notice of the GNU licences.
+def license_from_header(text: str) -> str | None:
+    """The licence that a source file states in its first lines: an SPDX tag, or a standard GNU notice.
 
-    >>> license_of_header("// SPDX-License-Identifier: Apache-2.0 OR MIT\\nint x;")
+    >>> license_from_header("// SPDX-License-Identifier: Apache-2.0 OR MIT\\nint x;")
     'Apache-2.0 OR MIT'
     """
     start = text[:_HEADER]
     if match := _SPDX_TAG.search(start):
-        return normalised(match[1].removesuffix("*/").removesuffix("-->").strip())
+        return normalised_license(match[1].removesuffix("*/").removesuffix("-->").strip())
     if "General Public" in start or "General\n" in start:
         words = " ".join(_COMMENT_SIGNS.sub(" ", start).split())
         if match := _GNU_NOTICE.search(words):
@@ -205,8 +209,8 @@ def license_of_header(text: str) -> str | None:
 
 
 def _known_text(text: str) -> str | None:
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:  # it takes files only
-        # white space means nothing to it, but empty lines would take it quadratic time
+    # `identify` only takes files. Empty lines mean nothing to it, but would take it quadratic time.
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as file:
         file.write("\n".join(line for line in text.split("\n") if line.strip()))
         file.flush()
         found: str | None = license_id(file.name)

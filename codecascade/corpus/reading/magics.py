@@ -1,9 +1,9 @@
-"""What IPython understands in a cell and Python doesn't: magics, shell commands and help become comments.
+"""Turns IPython syntax in notebook cells into comments: magics, shell commands and help requests.
 
-A magic is one only where IPython's own rules see it (``IPython/core/inputtransformer2.py``, version 9): at the
-beginning of a logical line, or behind its first ``=``. A line that continues an expression, or that stands in a
-string, is none. Everything else comes out as it was written, so that a cell which IPython can parse parses as Python;
-the one exception is ``await`` outside of a function.
+The rules are IPython's own (``IPython/core/inputtransformer2.py``, version 9): a magic is one only at the beginning
+of a logical line, or after its first ``=``. A line that continues an expression, or that is part of a string, is
+none. Everything else is left unchanged. So a cell that IPython can parse becomes valid Python; the only exception
+is ``await`` outside of a function.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import NamedTuple
 PYTHON_CELLS = frozenset(
     {"time", "timeit", "capture", "prun", "memit", "mprun", "snakeviz", "scalene", "heat", "wandb", "local"}
 )
-"""Cell magics whose cells are Python of the notebook's own namespace."""
+"""Cell magics after which the cell is still Python of the notebook's own namespace."""
 _MOST_NESTED = 10
-"""Cell magics over one another that are told apart from magics of a line."""
+"""Most cell magics on top of each other; further ones are treated as line magics."""
 
 _CELL_MAGIC = re.compile(r"%%(?!\w+\?)(\S*)")
 _ESCAPED = re.compile(r"[ \t\f]*(?:!(?!=)|%(?!=)|[?,;]|/(?![/=]))")
 _HELP = re.compile(r"(?<![\w*])\d*+(?:[^\W\d]|\*)[\w*]*+(?:\[-?[0-9]++\])*+\?{1,2}$")
-"""IPython's rule for ``a.b[0]?`` by its last name alone: looked for from every name on, long chains take too long."""
+"""IPython's rule for ``a.b[0]?``, applied to the last name only: matching whole chains takes too long."""
 _ASSIGNED = re.compile(r"[ \t\f\\\n]*(?:(!)|%[ \t\f]*[^\W\d])")
 _COMPOUND = re.compile(r"[ \t\f]*(?:if|elif|else|for|while|with|try|except|finally|def|class|async)\b")
 _PROMPTS = (
     (re.compile(r">>>(?: |$)"), re.compile(r"(?:>>>|\.\.\.)(?: |$)")),
     (re.compile(r"In \[\d+\]: "), re.compile(r"In \[\d+\]: |\s*\.{3,}: ?")),
 )
-"""How a pasted session begins, and what its lines begin with."""
+"""How a pasted interactive session begins, and the prompts at the beginning of its lines."""
 
 _PIECE = re.compile(
     r"(?P<comment>#.*)|(?P<quote>'''|\"\"\"|'|\")|(?P<open>[(\[{])|(?P<close>[)\]}])"
@@ -44,7 +44,7 @@ _ENDS = {
 
 
 def without_magics(cell: str) -> str:
-    """A cell of Python with what only IPython understands as comments.
+    """A Python cell with IPython syntax turned into comments.
 
     >>> print(without_magics("files = !ls\\nmath.sqrt?\\nif files:\\n    %time f()\\nprint('%s'\\n      % x)"))
     # files = !ls
@@ -73,7 +73,7 @@ def without_magics(cell: str) -> str:
             if statement.is_help:
                 out += _commented(lines[row:end])
             elif statement.equals is not None and _assigns_magic(text, statement.equals):
-                # what follows the magic may be anything: quotes and brackets mean nothing there
+                # The text after a magic may be anything: quotes and brackets have no meaning there.
                 end = _continued(lines, row + text.count("\n", 0, statement.assigned))
                 out += _commented(lines[row:end], statement.colon)
             else:
@@ -83,7 +83,7 @@ def without_magics(cell: str) -> str:
 
 
 def _as_ipython_sees(cell: list[str]) -> list[str]:
-    """The lines without empty ones before them, without a common indentation and without the prompts of a session."""
+    """The lines as IPython sees them: without leading empty lines, common indentation and session prompts."""
     begin = next((row for row, line in enumerate(cell) if line.strip()), 0)
     lines = _dedented(cell[begin:])
     for initial, prompt in _PROMPTS:
@@ -97,18 +97,18 @@ def _dedented(lines: list[str]) -> list[str]:
 
 
 class _Statement(NamedTuple):
-    """A logical line."""
+    """A logical line of a cell. Positions are character offsets in its text."""
 
     end: int
-    """The number of the physical line behind it."""
+    """The number of the physical line after it."""
     equals: int | None
-    """Where in its text the first ``=`` outside of brackets ends."""
+    """The position after the first ``=`` outside of brackets."""
     assigned: int
-    """Where in its text what follows that begins."""
+    """The position of the value that is assigned."""
     colon: int | None
-    """Where in its text, if it is a compound statement on one line, its last colon before that ends."""
+    """For a compound statement on one line: the position after its last colon before that ``=``."""
     is_help: bool
-    """Whether it asks for help: ``name?``."""
+    """Whether it is a help request: ``name?``."""
 
 
 def _statement(lines: list[str], start: int) -> _Statement:
@@ -138,7 +138,8 @@ def _statement(lines: list[str], start: int) -> _Statement:
             last = last if kind == "space" else "#" if kind == "comment" else piece[0]
         offset += len(lines[row]) + 1 if row < len(lines) else 0
         row, column = row + 1, 0
-        if not depth and (last == "#" or not line.endswith("\\")):  # a comment's backslash adds nothing
+        # A backslash at the end of a comment does not continue the line.
+        if not depth and (last == "#" or not line.endswith("\\")):
             break
     row = min(row, len(lines))
     text = "\n".join(lines[start:row])
@@ -150,11 +151,12 @@ def _statement(lines: list[str], start: int) -> _Statement:
 
 
 def _behind_string(lines: list[str], row: int, column: int, offset: int, quote: str) -> tuple[int, int, int]:
-    """Row, column and offset of the row behind a string's end, or behind a quote that begins none."""
+    """Row, column and row offset after the end of a string, or after a quote character that begins no string."""
     begin = row, column, offset
     while row < len(lines):
         line = lines[row]
-        column = _ENDS[quote].match(line, column).end()  # type: ignore[union-attr]  # matches also nothing
+        # The pattern also matches an empty string.
+        column = _ENDS[quote].match(line, column).end()  # type: ignore[union-attr]
         if line.startswith(quote, column):
             return row, column + len(quote), offset
         if len(quote) == 1 and not line.removesuffix("\r").endswith("\\"):
@@ -171,14 +173,14 @@ def _assigns_magic(text: str, equals: int) -> bool:
 
 
 def _continued(lines: list[str], row: int) -> int:
-    """The number of the line behind a line and those that its backslash adds."""
+    """The number of the line after ``row`` and its backslash continuations."""
     while row < len(lines) and lines[row].removesuffix("\r").endswith("\\"):
         row += 1
     return min(row + 1, len(lines))
 
 
 def _commented(lines: list[str], colon: int | None = None) -> list[str]:
-    """Lines as comments; where a block might otherwise be empty, behind a statement that does nothing."""
+    """Lines as comments. An indented one gets a ``pass``, because the block might be empty otherwise."""
     first = lines[0]
     if colon is not None:
         head, rest = first[:colon], first[colon:]

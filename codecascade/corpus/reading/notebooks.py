@@ -1,4 +1,4 @@
-"""Jupyter notebooks as a script and as prose (nbformat 3 and 4)."""
+"""Reads Jupyter notebooks (nbformat 3 and 4) as a script and as prose."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COMMENTS = {"python": "#", "r": "#", "julia": "#", "ruby": "#", "shell": "#", "
              "ocaml": "(*", "mathematica": "(*", "coq": "(*", "standard ml": "(*", "stata": "*",
              "visual basic": "'"}  # fmt: skip
 _ENDS = {"(*": " *)"}
-"""Of comments that do not end with their line."""
+"""The closing marks of comments that do not end at the line end."""
 _NAMES = {
     "bash": "shell",
     "sh": "shell",
@@ -33,25 +33,25 @@ _NAMES = {
     "vb": "visual basic",
 }
 _LONGEST_NUMBER = 1000
-"""Digits."""
+"""Most digits of a number that is converted."""
 _VERSION = re.compile(r"[ _-]?v?\d[\d.]*$")
 
 
 class Notebook(NamedTuple):
-    """What a notebook holds, without its outputs."""
+    """The content of a notebook without its outputs."""
 
     script: str
-    """Its code cells, with the prose between them as comments (the "percent" layout: ``# %%``)."""
+    """The code cells, with the Markdown between them as comments (the "percent" format: ``# %%``)."""
     prose: str
-    """Its Markdown cells."""
+    """The Markdown cells."""
     language: str
 
 
 def read_notebook(text: str) -> Notebook:
-    """The two documents that a notebook makes.
+    """The script and the prose of a notebook.
 
     Raises:
-        UnreadableError: it is no notebook.
+        UnreadableError: it is not a notebook.
     """
     try:
         book = json.loads(text, parse_int=_integer)
@@ -84,7 +84,7 @@ def read_notebook(text: str) -> Notebook:
 
 
 def _source(cell: dict[str, Any]) -> str:
-    """What stands in a cell; nothing where that is neither text nor a list of it."""
+    """The source of a cell; "" if it is neither text nor a list of texts."""
     source = cell.get("source", cell.get("input"))
     lines = source if isinstance(source, list) else [source]
     return "".join(line for line in lines if isinstance(line, str)).strip("\n")
@@ -96,12 +96,12 @@ def _comment(line: str, mark: str) -> str:
 
 
 def _integer(digits: str) -> int:
-    """A number of an output may have more digits than Python reads; none is of interest here."""
+    """An integer of a JSON text; 0 for one that is too long for Python, because no such number is needed here."""
     return int(digits) if len(digits) < _LONGEST_NUMBER else 0
 
 
 def _language(metadata: Any, cells: list[dict[str, Any]]) -> str:
-    """What the notebook says, else what its kernel's name does, else (nbformat 3) what its first code cell does."""
+    """The language: by the notebook's metadata, else its kernel's name, else (nbformat 3) its first code cell."""
     kernel, info = (_named(_named(metadata).get(key)) for key in ("kernelspec", "language_info"))
     said = [info.get("name"), kernel.get("language")]
     kernel_name = _bare(kernel.get("name"))
@@ -116,7 +116,7 @@ def _named(value: Any) -> dict[str, Any]:
 
 
 def _bare(name: Any) -> str:
-    """A language's name as ours are, without a version: ``python3``, ``julia-1.10``."""
+    """A language name as this package writes it, without a version: ``python3``, ``julia-1.10``."""
     whole = str(name or "").lower()
     bare = _VERSION.sub("", whole) or whole
     return _NAMES.get(bare, bare)

@@ -1,4 +1,4 @@
-"""Files that only point at their content: what Git LFS and git-annex put in its place where it was not fetched."""
+"""Recognises pointer files, which Git LFS and git-annex leave in place of content that was not downloaded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 LFS, ANNEX = "Git LFS pointer", "git-annex pointer"
 
 _LONGEST_LFS = 1024
-"""Characters; the specification wants less."""
+"""Most characters of an LFS pointer; the specification demands fewer."""
 _LFS = re.compile(
     r"version https?://(?:(?:git-lfs|hawser)\.github\.com/spec/v|git-media\.io/v/)\d+\n"
     r"(?:[a-z0-9.-]+ [^\n]*\n)*oid \w+:[0-9a-f]{32,128}\n(?:[a-z0-9.-]+ [^\n]*\n)*size \d+(?:\n[a-z0-9.-]+ [^\n]*)*"
@@ -15,16 +15,16 @@ _LFS = re.compile(
 """https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: lines of a key and a value, the version first. The
 other two addresses are those of the years before the specification had its name."""
 _ANNEX = re.compile(r"(?:(?:\.\./)*(?:\./)?\.git)?/annex/objects/\S+")
-"""https://git-annex.branchable.com/internals/pointer_file/, and the link to a locked file where links are written as
-files."""
+"""https://git-annex.branchable.com/internals/pointer_file/, and links to locked files on systems that write links
+as files."""
 
 
-def pointer(text: str) -> str | None:
-    """What ``text`` is, as a reason to leave it out, if it is nothing but a pointer.
+def pointer_kind(text: str) -> str | None:
+    """The kind of pointer that ``text`` is, as a reason to leave it out; None if it is no pointer.
 
-    >>> pointer("version https://git-lfs.github.com/spec/v1\\noid sha256:" + "4f" * 32 + "\\nsize 12\\n")
+    >>> pointer_kind("version https://git-lfs.github.com/spec/v1\\noid sha256:" + "4f" * 32 + "\\nsize 12\\n")
     'Git LFS pointer'
-    >>> pointer("def f(): ...")
+    >>> pointer_kind("def f(): ...")
     """
     if text.startswith("version ") and len(text) < _LONGEST_LFS:
         return LFS if _LFS.fullmatch(text.strip().replace("\r\n", "\n")) else None

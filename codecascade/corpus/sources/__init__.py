@@ -1,1 +1,1 @@
-"""Where documents come from: folders, git repositories, archives, tables, packages."""
+"""Where documents come from: folders, git repositories, archives, tables, installed packages."""

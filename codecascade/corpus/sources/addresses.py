@@ -1,7 +1,7 @@
-"""Files of rows wherever they lie: on this machine, or at an address that fsspec reaches.
+"""Opens files of rows on this machine or at a remote address that fsspec supports.
 
 ``hf://datasets/OWNER/NAME/data/*.parquet`` goes through ``huggingface_hub``; ``s3://``, ``gs://`` and others need
-the package that fsspec names for them (``s3fs``, ``gcsfs``...).
+the package that fsspec uses for them (``s3fs``, ``gcsfs``, ...).
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import fsspec
 
 from codecascade.ground.errors import RunFailed, UserError
 
-_TOLD = ("size", "mtime", "ETag", "LastModified", "md5Hash", "blob_id", "lfs", "sha", "created")
-"""What file systems say of a file that changes with its content."""
+_CHANGING_FIELDS = ("size", "mtime", "ETag", "LastModified", "md5Hash", "blob_id", "lfs", "sha", "created")
+"""Fields of a file system's file information that change with the file's content."""
 _BUFFER = 1 << 16
 
 
 def is_remote(address: str) -> bool:
-    """Whether an address is for fsspec, not the path of a file."""
+    """Whether an address is a URL for fsspec, not the path of a local file."""
     return "://" in address
 
 
-def expanded(source: str, endings: tuple[str, ...]) -> list[str]:
-    """The files that a fsspec address names: itself, a pattern's matches, or what lies below a folder.
+def files_at(source: str, endings: tuple[str, ...]) -> list[str]:
+    """The files that an fsspec address names: itself, the matches of a pattern, or the files below a folder.
 
     Raises:
-        UserError: there are none with one of the ``endings``, or the place can't be reached.
+        UserError: there is none with one of the ``endings``, or the address can't be reached.
     """
-    with reachable(source):
+    with address_errors(source):
         filesystem, path = fsspec.core.url_to_fs(source)
         if any(sign in path for sign in "*?["):
             found = [name for name, info in filesystem.glob(path, detail=True).items() if _is_file(info)]
@@ -46,43 +46,46 @@ def expanded(source: str, endings: tuple[str, ...]) -> list[str]:
     return addresses
 
 
-def opened(address: str) -> IO[bytes]:
-    """A file's bytes as they are, for reading at any place.
+def open_address(address: str) -> IO[bytes]:
+    """Open the raw bytes of a file for random access.
 
     Raises:
-        UserError: it can't be reached.
-        RunFailed: at a later read, it can't be any more.
+        UserError: the address can't be reached.
+        RunFailed: a later read fails.
     """
-    with reachable(address):
+    with address_errors(address):
         file = cast(IO[bytes], fsspec.open(address, "rb").open())
     return io.BufferedReader(_Remote(file, address), _BUFFER) if is_remote(address) else file
 
 
-def stamp(address: str) -> str:
-    """What changes when a file's content does.
+def address_stamp(address: str) -> str:
+    """A text that changes when the file's content does.
 
     Raises:
-        UserError: it can't be reached.
+        UserError: the address can't be reached.
     """
-    with reachable(address):
+    with address_errors(address):
         filesystem, path = fsspec.core.url_to_fs(address)
         info = filesystem.info(path)
-    return " ".join(str(info[key]) for key in _TOLD if info.get(key) is not None)
+    return " ".join(str(info[key]) for key in _CHANGING_FIELDS if info.get(key) is not None)
 
 
 @contextmanager
-def reachable(address: str) -> Iterator[None]:
-    """Turn what goes wrong on the way to a file into one sentence."""
+def address_errors(address: str) -> Iterator[None]:
+    """Turn any error of a file system into one sentence."""
     try:
         yield
-    except Exception as error:  # every file system of fsspec raises what its own library does
+    # Each file system of fsspec raises the errors of its own library.
+    except Exception as error:
         reason = (str(error).strip() or type(error).__name__).split("\n")[0]
         raise UserError(f"can't be reached ({reason})", file=address) from None
 
 
 class _Remote(io.RawIOBase):
-    """A file at a distance. A network that fails must end the build, which can go on later: to count what it doesn't
-    give as unreadable would make another corpus.
+    """A remote file.
+
+    A network failure must end the build, which can be resumed later. Counting the missing content as unreadable
+    would give a different corpus.
     """
 
     def __init__(self, file: IO[bytes], address: str) -> None:
@@ -103,7 +106,8 @@ class _Remote(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         try:
             data = self._file.read(len(buffer))
-        except Exception as error:  # whatever the file system's library raises
+        # Whatever the file system's library raises.
+        except Exception as error:
             raise RunFailed(
                 f"{self._address}: can't be reached any more ({error}); run again to go on"
             ) from None
@@ -117,12 +121,13 @@ class _Remote(io.RawIOBase):
 
 
 def _is_there(filesystem: Any, path: str) -> bool:
-    try:  # `exists` takes a network that fails for a file that isn't there
+    # `exists` treats a network failure as a missing file.
+    try:
         return _is_file(filesystem.info(path))
     except FileNotFoundError:
         return False
 
 
 def _is_file(info: dict[str, object]) -> bool:
-    # "other" is a pipe or a device, at which a reader would wait
+    # The type "other" is a pipe or a device, on which a reader would block.
     return info.get("type") not in ("directory", "other")

@@ -1,7 +1,7 @@
-"""Candidates: what may become a document, known by its name and size before its text is read.
+"""Candidates: files and rows that may become documents; their text has not been read yet.
 
-So a build with a byte limit chooses among everything and reads only what it chose. Millions of them fit into
-memory: they are kept as Arrow columns.
+A build with a byte limit chooses among all candidates by name and size, and reads only the chosen ones. They are
+kept as Arrow columns, so that millions of them fit in memory.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from codecascade.corpus.documents import Kind
-from codecascade.corpus.output.dropped import Dropped, sound
-from codecascade.corpus.reading.languages import kind_of, language_of, language_of_shebang
+from codecascade.corpus.documents import DocumentKind
+from codecascade.corpus.output.dropped import Dropped, storable_text
+from codecascade.corpus.reading.languages import document_kind, language_by_name, language_by_shebang
 
 FIND = "find"
-"""The step that lists candidates, as the account names it."""
+"""The name of the step that lists candidates."""
 
 IGNORED_FOLDERS = frozenset(
     {"__pycache__", "node_modules", "bower_components", "site-packages", "dist-packages"}
 )
 IGNORED_SUFFIXES = (".egg-info", ".dist-info")
 DEEPEST = 200
-"""Folders inside folders; below, a tree is taken for one that was made to exhaust whoever walks it."""
+"""Most levels of folders; a deeper tree was probably made to exhaust whoever walks it."""
 
 
 class Candidate(NamedTuple):
@@ -34,20 +34,20 @@ class Candidate(NamedTuple):
     repository: str
     path: str
     language: str
-    kind: Kind
+    kind: DocumentKind
     license: str
     size: int
-    """Bytes, before reading."""
+    """Size in bytes, known before reading."""
     stamp: str
-    """Changes when the content does."""
+    """A text that changes when the content does."""
     reader: str
-    """The key of :data:`codecascade.corpus.reading.candidates.READERS` that gets its content..."""
+    """The key in :data:`codecascade.corpus.reading.containers.READERS` of the reader for its content."""
     container: str
-    """... from this file (an archive, a repository, a table; empty for plain files)..."""
+    """The archive, repository or table that contains it; "" for a plain file."""
     locator: str
-    """... at this place in it."""
+    """Where it is in the container; the format depends on the reader."""
     own: bool
-    """Of a folder or table of the user's, not of a package that was downloaded."""
+    """Whether it is the user's own file or table, not a downloaded package."""
     revision: str = ""
 
 
@@ -57,18 +57,18 @@ SCHEMA = pa.schema(
 
 
 class Origin(NamedTuple):
-    """What the files of one repository share."""
+    """The common properties of the files of one repository."""
 
     repository: str
     base: str
-    """The folder that paths are relative to."""
+    """The folder that their paths are relative to."""
     license: str
     own: bool
     revision: str = ""
 
 
-def listed(candidates: Iterable[Candidate]) -> pa.Table:
-    """Candidates as a table of :data:`SCHEMA`, in bounded chunks."""
+def candidate_table(candidates: Iterable[Candidate]) -> pa.Table:
+    """Candidates as a table of :data:`SCHEMA`, built in bounded chunks."""
     batches: list[pa.RecordBatch] = []
     waiting: list[Candidate] = []
 
@@ -92,11 +92,11 @@ def _column(values: Sequence[Any], type_: pa.DataType) -> pa.Array:
     try:
         return pa.array(values, type_)
     except UnicodeEncodeError:
-        return pa.array(map(sound, values), type_)
+        return pa.array(map(storable_text, values), type_)
 
 
-def candidates_of(table: pa.Table | pa.RecordBatch) -> Iterator[Candidate]:
-    """The other way round."""
+def candidates_from_table(table: pa.Table | pa.RecordBatch) -> Iterator[Candidate]:
+    """The candidates of a table; the inverse of :func:`candidate_table`."""
     for row in zip(*(column.to_pylist() for column in table.columns), strict=True):
         yield Candidate(*row)
 
@@ -104,13 +104,13 @@ def candidates_of(table: pa.Table | pa.RecordBatch) -> Iterator[Candidate]:
 def file_candidate(
     file: str, origin: Origin, dropped: Dropped, *, language: str | None = None, reader: str = "file"
 ) -> Iterator[Candidate]:
-    """The candidate that a file is, if it is one (in the named language, else in the one its name tells).
+    """The candidate for a file, if the file can be one; the language is ``language``, else told from the name.
 
-    Paths are plain strings here: this runs for every file of a machine, and ``pathlib`` would take most of the time.
+    Paths are plain strings: this runs for every file of a machine, and ``pathlib`` would take most of the time.
     """
     name = os.path.basename(file)
     path = file.removeprefix(origin.base + os.sep)
-    language = language or language_of(name)
+    language = language or language_by_name(name)
 
     def drop(reason: str) -> None:
         dropped.add(FIND, reason, path, origin.repository, license=origin.license)
@@ -123,7 +123,7 @@ def file_candidate(
         status = os.stat(file)
         if not stat.S_ISREG(status.st_mode):
             return drop("not a file")
-        language = language or language_of_shebang(first_line(file))
+        language = language or language_by_shebang(first_line(file))
     except OSError:
         return drop("unreadable")
     if language is None:
@@ -132,7 +132,7 @@ def file_candidate(
         repository=origin.repository,
         path=path,
         language=language,
-        kind=kind_of(language),
+        kind=document_kind(language),
         license=origin.license,
         size=status.st_size,
         stamp=str(status.st_mtime_ns),
@@ -146,7 +146,7 @@ def file_candidate(
 
 
 def list_folder(folder: str | os.PathLike[str], dropped: Dropped) -> list[os.DirEntry[str]]:
-    """What is in a folder, by name; nothing if it can't be listed."""
+    """The entries of a folder, sorted by name; [] if it can't be listed."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)
@@ -155,18 +155,18 @@ def list_folder(folder: str | os.PathLike[str], dropped: Dropped) -> list[os.Dir
         return []
 
 
-def ignored_name(name: str) -> bool:
-    """Hidden folders, dependencies and caches: not the source's own code."""
+def is_ignored_name(name: str) -> bool:
+    """Whether a folder of this name is skipped: hidden folders, dependencies and caches."""
     return name.startswith(".") or name in IGNORED_FOLDERS or name.endswith(IGNORED_SUFFIXES)
 
 
-def ignored(entry: os.DirEntry[str]) -> bool:
-    """The same of a folder on disk, and virtual environments."""
-    return ignored_name(entry.name) or os.path.lexists(os.path.join(entry.path, "pyvenv.cfg"))
+def is_ignored_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether a folder on the disk is skipped: by its name, or as a virtual environment."""
+    return is_ignored_name(entry.name) or os.path.lexists(os.path.join(entry.path, "pyvenv.cfg"))
 
 
 def first_line(file: str) -> str:
-    """The beginning of a file, for its shebang."""
+    """The first line of a file, at most 200 bytes."""
     with open(file, "rb") as stream:
         return stream.readline(200).decode("latin-1")
 

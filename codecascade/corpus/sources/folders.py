@@ -1,4 +1,4 @@
-"""Folders of source code, told apart into repositories."""
+"""Lists folders of source code, and divides them into repositories."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from codecascade.corpus.output.dropped import Dropped
-from codecascade.corpus.reading.licenses import OWN, UNKNOWN, combined, license_of_text
+from codecascade.corpus.reading.licenses import OWN, UNKNOWN, combined_license, license_from_text
 from codecascade.corpus.sources.archives.members import is_license_file
 from codecascade.corpus.sources.candidates import (
     DEEPEST,
@@ -15,7 +15,7 @@ from codecascade.corpus.sources.candidates import (
     Candidate,
     Origin,
     file_candidate,
-    ignored,
+    is_ignored_folder,
     list_folder,
 )
 
@@ -39,19 +39,19 @@ METADATA_FILES = frozenset(
         "CMakeLists.txt",
     ]
 )
-"""A folder with one of these, or with ``.git``, is a repository."""
+"""A folder that contains one of these, or ``.git``, is a repository."""
 
 _CORPUS = {"manifest.json", "dropped.parquet", "train"}
-"""What a folder that was made by a build holds; the next build of the folder above must not read it."""
+"""Files of a corpus folder. A build of the folder above must not read its own earlier result."""
 
 
-def folder(root: Path, dropped: Dropped) -> Iterator[Candidate]:
-    """Source files below a folder.
+def folder_candidates(root: Path, dropped: Dropped) -> Iterator[Candidate]:
+    """The source files below a folder.
 
-    A file's repository is the nearest folder above it that holds ``.git`` or package metadata, else the
-    first-level folder, else the source itself; its licence is that of the repository's licence file, else
-    of the one above. Links are not followed: one that stays in the tree leads to a file that is met anyway,
-    and one that leaves the tree must not be read.
+    The repository of a file is the nearest folder above it with ``.git`` or package metadata, else the first-level
+    folder, else the source itself. Its licence is that of the repository's licence file, else of the nearest one
+    above. Links are not followed: one inside the tree leads to a file that is listed anyway, and one out of the
+    tree must not be read.
     """
     root = root.resolve()
 
@@ -64,7 +64,7 @@ def folder(root: Path, dropped: Dropped) -> Iterator[Candidate]:
         if names >= _CORPUS:
             dropped.add(FIND, "a corpus, not its source", here.name, origin.repository)
             return
-        spdx = license_of_folder(here, entries) or origin.license
+        spdx = license_from_folder(here, entries) or origin.license
         if ".git" in names or names & METADATA_FILES:
             in_repository = True
             origin = Origin(Path(root.name, here.relative_to(root)).as_posix(), str(here), spdx, own=True)
@@ -76,7 +76,7 @@ def folder(root: Path, dropped: Dropped) -> Iterator[Candidate]:
             if entry.is_symlink():
                 dropped.add(FIND, "link", entry.path.removeprefix(origin.base + os.sep), origin.repository)
             elif entry.is_dir():
-                if not ignored(entry):
+                if not is_ignored_folder(entry):
                     yield from walk(Path(entry.path), origin, in_repository, depth + 1)
             elif not entry.name.startswith("."):
                 yield from file_candidate(entry.path, origin, dropped)
@@ -84,14 +84,14 @@ def folder(root: Path, dropped: Dropped) -> Iterator[Candidate]:
     return walk(root, Origin(root.name, str(root), OWN, own=True), in_repository=False, depth=0)
 
 
-def license_of_folder(folder: Path, entries: list[os.DirEntry[str]]) -> str | None:
-    """What the folder's licence files say; none if there is no such file."""
+def license_from_folder(folder: Path, entries: list[os.DirEntry[str]]) -> str | None:
+    """The licence that the licence files of a folder state; None if there is none."""
     found = []
     for entry in entries:
         if is_license_file(entry.name) and entry.is_file(follow_symlinks=False):
             try:
                 with open(folder / entry.name, encoding="utf-8", errors="replace") as file:
-                    found.append(license_of_text(file.read(100_000)))
+                    found.append(license_from_text(file.read(100_000)))
             except OSError:
                 found.append(UNKNOWN)
-    return combined(found) if found else None
+    return combined_license(found) if found else None

@@ -1,4 +1,4 @@
-"""The Python code that every machine with Python has: the standard library and installed packages."""
+"""Lists Python code that is on every machine: the standard library and the installed packages."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import cast
 
 from codecascade.corpus.output.dropped import Dropped
-from codecascade.corpus.reading.licenses import license_of_metadata
+from codecascade.corpus.reading.licenses import license_from_metadata
 from codecascade.corpus.sources.candidates import (
     FIND,
     Candidate,
     Origin,
     file_candidate,
-    ignored,
+    is_ignored_folder,
     list_folder,
 )
 
 _NOT_LIBRARY = frozenset({"test", "idlelib", "turtledemo", "lib-dynload"})
 
 
-def standard_library(dropped: Dropped) -> Iterator[Candidate]:
-    """The interpreter's own modules, without its test suite.
+def standard_library_candidates(dropped: Dropped) -> Iterator[Candidate]:
+    """The modules of the running interpreter's standard library, without its test suite.
 
     Each top-level module or package is a repository (``stdlib/json``), so that whole modules can be held out.
     """
@@ -39,7 +39,7 @@ def standard_library(dropped: Dropped) -> Iterator[Candidate]:
             if entry.is_symlink():
                 dropped.add(FIND, "link", entry.path.removeprefix(str(root) + os.sep), name)
             elif entry.is_dir():
-                skipped = ignored(entry) or (repository is None and entry.name in _NOT_LIBRARY)
+                skipped = is_ignored_folder(entry) or (repository is None and entry.name in _NOT_LIBRARY)
                 if not skipped and not entry.name.startswith("config-"):
                     yield from walk(Path(entry.path), name)
             else:
@@ -49,11 +49,11 @@ def standard_library(dropped: Dropped) -> Iterator[Candidate]:
     return walk(root, None)
 
 
-def installed(dropped: Dropped) -> Iterator[Candidate]:
-    """The files of this interpreter's distributions, each a repository (``installed/numpy``).
+def installed_candidates(dropped: Dropped) -> Iterator[Candidate]:
+    """The files of the installed distributions, each of which is a repository (``installed/numpy``).
 
-    A distribution's long description (its README) is documentation. Editable installs, and distributions
-    that don't list their files, bring nothing.
+    The long description (README) of a distribution is documentation. Editable installs, and distributions without a
+    list of files, are skipped.
     """
     seen: set[str] = set()
     for distribution in sorted(distributions(), key=lambda item: str(item.metadata["Name"]).lower()):
@@ -71,11 +71,13 @@ def _distribution(distribution: Distribution, repository: str, dropped: Dropped)
     root = os.path.realpath(str(distribution.locate_file("")))
     metadata = cast(Message, distribution.metadata)
     version = str(metadata.get("Version") or "")
-    origin = Origin(repository, root, license_of_metadata(metadata), own=False, revision=version)
-    is_real: dict[str, bool] = {}  # folder -> neither a link nor below one
+    origin = Origin(repository, root, license_from_metadata(metadata), own=False, revision=version)
+    # folder -> whether neither it nor a folder above it is a link
+    is_real: dict[str, bool] = {}
     for entry in sorted(map(str, files)):
         top, _, rest = entry.partition("/")
-        if entry.endswith(".pyc") or top == "..":  # `..`: scripts beside the library
+        # `..` are scripts outside of the library.
+        if entry.endswith(".pyc") or top == "..":
             continue
         file = os.path.join(root, entry)
         if top.endswith((".dist-info", ".egg-info")):

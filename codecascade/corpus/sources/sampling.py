@@ -1,4 +1,4 @@
-"""Which candidates are read: what the settings let in, cut down to a number of bytes."""
+"""Chooses the candidates to read: applies the settings, then the limit of bytes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from codecascade.corpus.documents import keyed
+from codecascade.corpus.documents import keyed_draw
 from codecascade.corpus.output.dropped import Dropped
-from codecascade.corpus.reading.content import LANGUAGES, POSSIBLE
+from codecascade.corpus.reading.content import LANGUAGES, POSSIBLE_LANGUAGES
 from codecascade.corpus.reading.languages import NOTEBOOK
 from codecascade.corpus.reading.licenses import is_permissive
 from codecascade.corpus.settings import CorpusSettings
@@ -23,14 +23,14 @@ from codecascade.ground.nearest import nearest
 STEP = "choose"
 
 NOTEBOOK_BYTES = 20
-"""A notebook's file, pictures included, may be so many times larger than what is kept of it."""
+"""A notebook file, with its pictures, may be this many times larger than the text that is kept of it."""
 
 
 def check_languages(settings: CorpusSettings, listing: pa.Table) -> None:
-    """See that every language that the settings name is one.
+    """Check that every language in the settings exists.
 
     Raises:
-        UserError: neither this package nor a row of the sources knows it; the nearest is named.
+        UserError: neither this package nor a row of the sources knows it; the most similar name is suggested.
     """
     known = LANGUAGES | {*listing["language"].unique().to_pylist()}
     for key, names in (("languages", settings.languages), ("filters", settings.filters)):
@@ -41,10 +41,10 @@ def check_languages(settings: CorpusSettings, listing: pa.Table) -> None:
 
 
 def choose(listing: pa.Table, settings: CorpusSettings, dropped: Dropped) -> pa.Table:
-    """The candidates to read, in their old order.
+    """The candidates to read, in their order.
 
-    Of ``max_bytes``, text gets its share and what the code doesn't need; of the rest, code leaves the same
-    share free for the natural language that is made of it (:func:`derived_share`).
+    Of ``max_bytes``, text gets its share and whatever the code doesn't need. Code gets the rest, minus the same
+    share for natural language that will be derived from it (:func:`derived_share`).
     """
     reasons = refusals(listing, settings)
     chosen = np.array([reason is None for reason in reasons], bool)
@@ -72,19 +72,19 @@ def _account(listing: pa.Table, reasons: Sequence[str | None], dropped: Dropped)
     refused = np.array([reason is not None for reason in reasons], bool)
     columns = [listing.filter(pa.array(refused))[name].to_pylist()
                for name in ("path", "repository", "kind", "language", "license", "size")]  # fmt: skip
-    told = [reason for reason in reasons if reason is not None]
-    for reason, path, repository, kind, language, spdx, size in zip(told, *columns, strict=True):
+    given = [reason for reason in reasons if reason is not None]
+    for reason, path, repository, kind, language, spdx, size in zip(given, *columns, strict=True):
         dropped.add(STEP, reason, path, repository, kind=kind, language=language, license=spdx, bytes=size)
 
 
 def derived_share(settings: CorpusSettings) -> float | None:
-    """Bytes of natural language that may be made of a byte of code; none where there is no limit of bytes."""
+    """Most bytes of natural language derived from each byte of code; None if there is no byte limit."""
     share = settings.natural_language_share
     return None if settings.max_bytes is None else share / (1 - share)
 
 
 def refusals(listing: pa.Table, settings: CorpusSettings) -> list[str | None]:
-    """Why each candidate is not for this corpus; none if it is."""
+    """Why each candidate is left out; None if it is kept."""
     wanted = frozenset(settings.languages)
     found: list[str | None] = []
     columns = (listing[name].to_pylist() for name in ("path", "kind", "language", "license", "size", "own"))
@@ -101,12 +101,14 @@ def refusals(listing: pa.Table, settings: CorpusSettings) -> list[str | None]:
 
 
 def _may_be(path: str, language: str, wanted: frozenset[str]) -> bool:
-    """Whether the text may turn out to be in a wanted language: a notebook, or an extension that several share."""
-    return language == NOTEBOOK or not wanted.isdisjoint(POSSIBLE.get(os.path.splitext(path)[1].lower(), ()))
+    """Whether the text may turn out to be in a wanted language: a notebook, or an ambiguous extension."""
+    return language == NOTEBOOK or not wanted.isdisjoint(
+        POSSIBLE_LANGUAGES.get(os.path.splitext(path)[1].lower(), ())
+    )
 
 
 def license_refused(spdx: str, own: bool, licenses: str) -> bool:
-    """Whether the setting ``licenses`` keeps a licence out."""
+    """Whether the setting ``licenses`` excludes a licence."""
     applies = licenses == "permissive" or (licenses == "auto" and not own)
     return applies and not is_permissive(spdx)
 
@@ -118,10 +120,11 @@ def spread(
     sizes: NDArray[np.int64],
     budget: int,
 ) -> NDArray[np.int64]:
-    """Those of the candidates ``rows`` that make at most ``budget`` bytes together.
+    """A choice of the candidates ``rows`` with at most ``budget`` bytes in total.
 
-    Every repository gives all it has up to one common level of bytes (as water fills vessels); one that has
-    more gives the files that the hash of their path puts first, so a growing repository keeps its choice.
+    All repositories get the same limit of bytes (as water fills connected vessels). A smaller repository is taken
+    completely. A larger one gives the files whose path hashes come first, so that it keeps its choice when it
+    grows.
     """
     members: dict[str, list[int]] = {}
     for row in rows.tolist():
@@ -134,7 +137,7 @@ def spread(
             chosen += own
             continue
         left = level
-        for row in sorted(own, key=lambda row: (keyed(name, paths[row]), row)):
+        for row in sorted(own, key=lambda row: (keyed_draw(name, paths[row]), row)):
             if sizes[row] <= left:
                 left -= sizes[row]
                 chosen.append(row)
@@ -142,7 +145,7 @@ def spread(
 
 
 def water_level(sizes: Iterable[int], budget: int) -> float:
-    """The level L for which the sum of ``min(size, L)`` is ``budget``; infinite when all fit.
+    """The level L at which the sum of ``min(size, L)`` equals ``budget``; infinite if everything fits.
 
     >>> water_level([10, 100, 100], 70)
     30.0
@@ -158,6 +161,6 @@ def water_level(sizes: Iterable[int], budget: int) -> float:
 
 
 def total_size(listing: pa.Table) -> int:
-    """Bytes of all candidates."""
+    """The bytes of all candidates together."""
     value: Any = pc.sum(listing["size"]).as_py()
     return int(value or 0)

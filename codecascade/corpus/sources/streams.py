@@ -1,4 +1,4 @@
-"""Compressed files: decompressed by what they begin with, read forwards, and what goes wrong in them."""
+"""Decompresses files by their magic numbers, and reads them forwards."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import IO, cast
 import pyarrow as pa
 
 from codecascade.corpus.reading.encoding import UnreadableError
-from codecascade.corpus.reading.faults import OF_A_FILE
+from codecascade.corpus.reading.faults import FILE_ERRORS
 
-DAMAGED = OF_A_FILE
+DAMAGED = FILE_ERRORS
 """What the libraries raise of a file that is cut, damaged or not of its kind."""
 
 
 def decompressed(file: IO[bytes]) -> IO[bytes]:
-    """The content of a gzip, bzip2, xz or zstd file; of any other file, the file itself."""
+    """The content of a gzip, bzip2, xz or zstd file; any other file unchanged."""
     magic = file.read(6)
     file.seek(0)
     if magic.startswith(b"\x1f\x8b"):
@@ -34,50 +34,51 @@ def decompressed(file: IO[bytes]) -> IO[bytes]:
 
 
 class ForwardReader:
-    """Pieces of a file's content by their places; going back begins anew.
+    """Reads pieces of a file's content by position; going back restarts from the beginning.
 
     Args:
-        open_file: opens the file as it is, compressed or not.
+        open_file: opens the raw file, compressed or not.
     """
 
     def __init__(self, open_file: Callable[[], IO[bytes]]) -> None:
         self._open_file = open_file
         self._file: IO[bytes] | None = None
         self._stream: IO[bytes] | None = None
-        self._place = 0
+        self._position = 0
         self._damaged_from: int | None = None
 
     def read(self, start: int, size: int) -> bytes:
-        """The bytes ``start`` to ``start + size``.
+        """The bytes from ``start`` to ``start + size``.
 
         Raises:
-            UnreadableError: the file can't be opened, is damaged before, or ends before.
+            UnreadableError: the file can't be opened, or is damaged or ends before that.
         """
         if self._damaged_from is not None and start + size > self._damaged_from:
             raise UnreadableError("damaged or encrypted")
         try:
-            if self._stream is None or start < self._place:
+            if self._stream is None or start < self._position:
                 self.close()
                 self._file = self._open_file()
-                self._stream, self._place = decompressed(self._file), 0
-            while self._place < start:
-                passed = len(self._stream.read(min(1 << 20, start - self._place)))
+                self._stream, self._position = decompressed(self._file), 0
+            while self._position < start:
+                passed = len(self._stream.read(min(1 << 20, start - self._position)))
                 if not passed:
                     raise EOFError
-                self._place += passed
+                self._position += passed
             data = self._stream.read(size)
             if len(data) < size:
                 raise EOFError
         except DAMAGED:
-            # where the stream stands now nobody knows; what begins behind this place can't be had either
+            # The state of the stream is unknown now, so nothing after this position can be read either.
             self._damaged_from = start + size
             self.close()
             raise UnreadableError("damaged or encrypted") from None
-        self._place += size
+        self._position += size
         return data
 
     def close(self) -> None:
-        for stream in (self._stream, self._file):  # gzip and bzip2 leave the file open
+        # gzip and bzip2 streams leave the file open.
+        for stream in (self._stream, self._file):
             if stream is not None:
                 stream.close()
         self._stream = self._file = None

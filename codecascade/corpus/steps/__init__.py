@@ -1,1 +1,1 @@
-"""What is done with documents: filtering, redaction, decontamination, deduplication."""
+"""The steps over documents: filtering, redaction, decontamination, deduplication."""

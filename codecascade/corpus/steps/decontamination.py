@@ -1,8 +1,8 @@
-"""Benchmark texts are kept out of the corpus: their problems must be new to a model that is measured on them.
+"""Keeps benchmark texts out of the corpus, so that the problems are new to a model that is evaluated on them.
 
-Texts are compared as runs of lower-case letters and digits, so that spacing, case, punctuation and quoting make no
-difference, by their n-grams of characters: 50 of them are about ten words, the length that published
-decontaminations use. A document goes when it holds a set share of one benchmark text's n-grams.
+Texts are reduced to lower-case letters and digits, so that spacing, case, punctuation and quoting make no
+difference, and compared by character n-grams. 50 characters are about ten words, the length that published
+decontaminations use. A document is removed if it contains a given share of the n-grams of one benchmark text.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from codecascade.corpus.sources.streams import DAMAGED, decompressed
-from codecascade.corpus.steps.step import Outcome, Run, drop
+from codecascade.corpus.steps.step import BatchFunction, StepOutcome, drop_documents
 from codecascade.ground.errors import UserError
 
 STEP = "benchmark"
 _NAMES = frozenset({"task_id", "entry_point", "name", "language", "id", "source_file"})
 
 LENGTH = 50
-"""Characters of an n-gram. A benchmark text without so many (``return x + y``) can't be told from any code."""
+"""Characters of an n-gram. A shorter benchmark text (``return x + y``) can't be told from ordinary code."""
 
 _BLOCK = 8
 _RUN = (LENGTH - _BLOCK + 1) // _BLOCK
-"""So many aligned blocks in a row of any document that shares an n-gram lie within it."""
+"""Every document that shares an n-gram has at least this many consecutive aligned blocks inside of it."""
 
 _FACTOR = 0x9E3779B97F4A7C15
 _LOWER = bytes(range(256)).lower()
@@ -40,24 +40,24 @@ _NOT_ALPHANUMERIC = bytes(byte for byte in range(256) if byte >= 128 or not chr(
 
 @dataclass(frozen=True)
 class BenchmarkTexts:
-    """What is kept out of a corpus, and what a reader must know of it."""
+    """The texts to keep out of a corpus, and which benchmarks they cover."""
 
     texts: Mapping[str, str] = field(default_factory=dict)
-    """By the name that the account will show of a document that goes for one."""
+    """Texts by the name that ``dropped.parquet`` shows for a removed document."""
     checked: tuple[str, ...] = ()
-    """Names of the benchmarks and files that these are of."""
+    """Names of the benchmarks and files that the texts come from."""
     unchecked: tuple[str, ...] = ()
-    """Names of benchmarks whose texts could not be had."""
+    """Names of benchmarks whose texts were not available."""
 
 
 NO_BENCHMARKS = BenchmarkTexts()
 
 
-class Benchmarks:
-    """An index over benchmark texts: 12 bytes of memory a character.
+class BenchmarkIndex:
+    """An index of benchmark texts; it needs 12 bytes of memory for each character.
 
     Args:
-        texts: ``{name: text}``; a name is what the manifest will say of a removed document.
+        texts: ``{name: text}``; the name appears in the manifest for each removed document.
         overlap: the share of a text's n-grams from which a document counts as containing it.
     """
 
@@ -70,7 +70,7 @@ class Benchmarks:
         blocks: set[bytes] = set()
         for name, text in texts.items():
             squeezed = squeeze(text)
-            found = grams(squeezed)
+            found = ngram_hashes(squeezed)
             if not len(found):
                 self.too_short.append(name)
                 continue
@@ -86,53 +86,56 @@ class Benchmarks:
         self._blocks = np.sort(_as_integers(b"".join(blocks)))
 
     def shares(self, text: str) -> dict[str, float]:
-        """Of each benchmark text that ``text`` shares n-grams with, the share of its n-grams that it holds."""
+        """For each benchmark text that shares n-grams with ``text``: the share of its n-grams that ``text``
+        contains."""
         squeezed = squeeze(text)
         if not self._names or not self._may_share(squeezed):
             return {}
-        found = grams(squeezed)
+        found = ngram_hashes(squeezed)
         first = np.searchsorted(self._grams, found, "left")
         times = np.searchsorted(self._grams, found, "right") - first
-        places = np.repeat(first - np.cumsum(times) + times, times) + np.arange(times.sum())
-        shared = np.bincount(self._owners[places], minlength=len(self._names))
+        positions = np.repeat(first - np.cumsum(times) + times, times) + np.arange(times.sum())
+        shared = np.bincount(self._owners[positions], minlength=len(self._names))
         return {self._names[i]: float(shared[i] / self._sizes[i]) for i in np.flatnonzero(shared).tolist()}
 
     def match(self, text: str) -> str | None:
-        """The benchmark text that ``text`` contains most of, if that is enough to drop it."""
+        """The benchmark text that ``text`` contains most of, if it is enough to remove the document; else None."""
         shares = self.shares(text)
         best = max(shares, key=lambda name: (shares[name], name), default=None)
         return best if best is not None and shares[best] >= self.overlap else None
 
     def _may_share(self, squeezed: bytes) -> bool:
-        """Whether enough neighbouring blocks are known: lets nearly every document off at memory speed."""
+        """Whether enough consecutive blocks are known. This quick test dismisses nearly all documents."""
         blocks = _as_integers(squeezed[: len(squeezed) // _BLOCK * _BLOCK])
         if len(blocks) < _RUN:
             return False
-        places = np.minimum(np.searchsorted(self._blocks, blocks), len(self._blocks) - 1)
-        known = self._blocks[places] == blocks
+        positions = np.minimum(np.searchsorted(self._blocks, blocks), len(self._blocks) - 1)
+        known = self._blocks[positions] == blocks
         return bool(np.convolve(known, np.ones(_RUN), "valid").max() >= _RUN)
 
 
-def benchmark_step(benchmarks: Benchmarks) -> Run:
-    """Drops the documents that contain a benchmark text; the reason is the text's name."""
+def benchmark_step(benchmarks: BenchmarkIndex) -> BatchFunction:
+    """Drops the documents that contain a benchmark text; the reason is the name of that text."""
 
-    def run(batch: pa.RecordBatch) -> Outcome:
-        return drop(batch, STEP, [benchmarks.match(text) for text in batch.column("text").to_pylist()])
+    def run(batch: pa.RecordBatch) -> StepOutcome:
+        return drop_documents(
+            batch, STEP, [benchmarks.match(text) for text in batch.column("text").to_pylist()]
+        )
 
     return run
 
 
 def read_benchmark_file(path: Path, prefix: str = "") -> dict[str, str]:
-    """The texts of a file to keep out of a corpus, by names that tell where they stand.
+    """The texts of a file to keep out of a corpus, by names that say where each text is.
 
-    Every field of text of JSON lines and of a JSON list of objects (both also compressed) and every column of text of
-    Parquet counts; any other file is one text.
+    Of JSON lines, JSON lists of objects (both also compressed) and Parquet, every text field counts. Any other file
+    is one text.
 
     Args:
-        prefix: how the names begin, where records have no ``task_id`` of text; none: with the file's name.
+        prefix: how the names begin, for records without a textual ``task_id``; "": the file's name.
 
     Raises:
-        UserError: it is missing, empty or broken.
+        UserError: the file is missing, empty or broken.
     """
     prefix = prefix or path.name
     try:
@@ -163,7 +166,8 @@ def _texts_of(path: Path, prefix: str) -> Iterator[tuple[str, str]]:
     for number, record in enumerate(records, 1):
         identity = record.get("task_id") if isinstance(record, dict) else None
         name = identity if isinstance(identity, str) else f"{prefix}/{identity or number}"
-        if name in names:  # several answers to one problem: all of them are looked for
+        # Several answers to one problem: all of them are kept out.
+        if name in names:
             name = f"{name}#{number}"
         names.add(name)
         for key, value in _fields(record):
@@ -171,31 +175,31 @@ def _texts_of(path: Path, prefix: str) -> Iterator[tuple[str, str]]:
 
 
 def _fields(row: Any) -> Iterator[tuple[str, str]]:
-    """Names and texts of a row; of lists (MBPP's tests) all entries as one text."""
+    """The names and texts of the text fields of a row; a list (MBPP's tests) becomes one text."""
     for key, value in row.items() if isinstance(row, dict) else ():
         text = "\n".join(map(str, value)) if isinstance(value, list) else value
         if isinstance(text, str) and key not in _NAMES:
             yield key, text
 
 
-def grams(squeezed: bytes) -> NDArray[np.uint64]:
+def ngram_hashes(squeezed: bytes) -> NDArray[np.uint64]:
     """The hashes of the distinct n-grams of a squeezed text, ascending (polynomials modulo 2^64)."""
     windows = {1: np.frombuffer(squeezed, np.uint8).astype(np.uint64)}
     length = 1
     while 2 * length <= LENGTH:
         windows[2 * length] = _joined(windows[length], windows[length], length)
         length *= 2
-    whole, rest = windows[length], LENGTH - length
+    joined, missing = windows[length], LENGTH - length
     done = length
     for size in sorted(windows, reverse=True):
-        if size <= rest:
-            whole, rest = _joined(whole, windows[size], done), rest - size
+        if size <= missing:
+            joined, missing = _joined(joined, windows[size], done), missing - size
             done += size
-    return np.unique(whole)
+    return np.unique(joined)
 
 
 def _joined(one: NDArray[np.uint64], other: NDArray[np.uint64], length: int) -> NDArray[np.uint64]:
-    """Hashes of runs of ``length`` characters, each with the hash of the run behind it."""
+    """Hashes of runs of ``length`` characters, each combined with the hash of the following run."""
     count = max(0, len(other) - length)
     return one[:count] * np.uint64(pow(_FACTOR, length, 1 << 64)) + other[length : length + count]
 

@@ -1,8 +1,8 @@
-"""Which copy of a document stays: the rule, and its use on exact copies. Near-duplicates are in :mod:`.near`.
+"""Finds exact duplicates, and ranks documents by which copy is kept. Near-duplicates are in :mod:`.near`.
 
-Of several copies, the one of the kind that comes first in Table 1 stays (code before prose that was made of it), then
-the one under a permissive licence, then the one of the more complete repository (more of its documents came this
-far), then the first by repository and path. A rule about repositories keeps whole ones together.
+Of several copies, the one of the kind that comes first in Table 1 is kept (code before prose derived from it). Then
+a permissive licence decides, then the more complete repository (the one with more documents left), then repository
+and path. A rule about repositories keeps the files of one repository together.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ STEP = "exact duplicate"
 Numbers = NDArray[np.int64]
 
 
-def ranks(
+def preference_ranks(
     kind: pa.ChunkedArray, spdx: pa.ChunkedArray, repository: pa.ChunkedArray, path: pa.ChunkedArray
 ) -> Numbers:
-    """(n,) the place of every document in the order of preference; the smallest of a group stays."""
+    """(n,) the rank of every document; of a group of copies the lowest rank is kept."""
     kinds = _by_value(kind, lambda value: KINDS.index(value))
     licences = _by_value(spdx, lambda value: 0 if is_permissive(value) else 1 if value == UNKNOWN else 2)
     codes = repository.combine_chunks().dictionary_encode()
@@ -42,9 +42,9 @@ def ranks(
         }
     )
     order = np.asarray(pc.sort_indices(table, [(name, "ascending") for name in table.column_names]), np.int64)
-    places = np.empty(len(order), np.int64)
-    places[order] = np.arange(len(order))
-    return places
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.arange(len(order))
+    return ranks
 
 
 def _by_value(column: pa.ChunkedArray, value_of: Any) -> Numbers:
@@ -54,25 +54,26 @@ def _by_value(column: pa.ChunkedArray, value_of: Any) -> Numbers:
 
 
 def exact_duplicates(ids: pa.ChunkedArray, ranks: Numbers) -> pa.Table:
-    """The documents that equal a better ranked one but for white space, told as near-duplicates are.
+    """The documents that differ from a better ranked one only in white space, as a table of ``REMOVED``.
 
     Args:
-        ids: (n,) hashes of content.
-        ranks: (n,) all different.
+        ids: (n,) content hashes.
+        ranks: (n,) distinct.
     """
     codes = ids.combine_chunks().dictionary_encode().indices.to_numpy()
     best = np.full(codes.max(initial=-1) + 1, -1, np.int64)
     descending = np.argsort(-ranks, kind="stable")
-    best[codes[descending]] = descending  # of equal places the last one written, thus the best rank, stays
+    # Later writes win, so the best rank of each group remains.
+    best[codes[descending]] = descending
     kept = best[codes]
     removed = np.flatnonzero(kept != np.arange(len(codes)))
     return pa.table([removed, kept[removed], np.ones(len(removed))], schema=REMOVED)
 
 
-def resolved(exact: pa.Table, near: pa.Table) -> pa.Table:
-    """Both tables in one, where each removed document points to one that stays.
+def resolve_chains(exact: pa.Table, near: pa.Table) -> pa.Table:
+    """Both tables in one, in which each removed document points to one that is kept.
 
-    The kept copy of an exact duplicate may itself have gone for a near-duplicate; then so does the copy's pointer.
+    The kept copy of an exact duplicate may itself be removed as a near-duplicate; then the pointer is moved on.
     """
     goes_to = dict(
         zip(

@@ -1,8 +1,8 @@
-"""Which texts are not worth learning from: The Stack's and StarCoder's published rules.
+"""Filters out texts that are not worth learning from, by the published rules of The Stack and StarCoder.
 
-Thresholds are in :class:`~codecascade.corpus.settings.CorpusSettings`. Each rule tells data and generated
-or minified code by its shape; of prose only lists without a paragraph are left out. The measures are taken over the
-whole batch at once, as arrays of bytes: a loop over the characters of a corpus would take hours.
+Thresholds are in :class:`~codecascade.corpus.settings.CorpusSettings`. The rules recognise data and generated or
+minified code by shape. Of prose, only lists without a paragraph are removed. The measures are computed over a whole
+batch at once, as byte arrays: a Python loop over the characters of a corpus would take hours.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from codecascade.corpus.settings import CorpusSettings, LanguageFilter
 from codecascade.corpus.steps.natural_language import prose
-from codecascade.corpus.steps.step import Run, drop
+from codecascade.corpus.steps.step import BatchFunction, drop_documents
 
 STEP = "filter"
 
@@ -29,7 +29,7 @@ _OFF = LanguageFilter(longest_line=_NONE, mean_line=_NONE)
 _LONG_LINES = LanguageFilter(longest_line=_NONE)
 _DATA_HIDES = LanguageFilter(alphabetic_share=0.25)
 EXCEPTIONS: Mapping[str, LanguageFilter] = {
-    # StarCoder looked at samples of 300 extensions: where long lines are usual, and where data hides in code
+    # From StarCoder's inspection of 300 extensions: where long lines are usual, and where data hides in code.
     "ada": _DATA_HIDES,
     "cmake": _LONG_LINES,
     "html": LanguageFilter(longest_line=10_000, mean_line=1000),
@@ -38,7 +38,7 @@ EXCEPTIONS: Mapping[str, LanguageFilter] = {
     "tex": _OFF,
     "xslt": _OFF,
 }
-"""Per-language thresholds where StarCoder's differ from its defaults (or, for TeX, where a line is a paragraph)."""
+"""Thresholds by language where StarCoder differs from its defaults (in TeX, a line is a paragraph)."""
 
 _GENERATED = (
     r"(?im)(?:^[^\w\n]*(?:auto-?matically |auto-?|machine )?generated "
@@ -48,7 +48,7 @@ _GENERATED = (
     r"|\bdo not (?:edit|modify|change) (?:this file|by hand|manually|directly)"
     r"|generated .{0,80}\bdo not (?:edit|modify))"
 )
-"""What programs write into the first lines of files that they make."""
+"""Phrases that programs write into the first lines of files that they generate."""
 
 _FIRST_LINES, _FIRST_CHARACTERS = r"^(?P<first>(?:[^\n]*\n){0,4}[^\n]*)", 2000
 _MINIFIED_NAME = (
@@ -68,8 +68,8 @@ _HTML_TEXT = re.compile(r"(?is)<(script|style)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>")
 _LEAST_VISIBLE_SHARE, _LEAST_VISIBLE = 0.2, 100
 
 
-class Shape(NamedTuple):
-    """Measures of a batch's texts, one row each: characters and shares of characters."""
+class TextMeasures(NamedTuple):
+    """Measures of the texts of a batch, one row each, in characters and shares of characters."""
 
     longest_line: NDArray[np.int64]
     mean_line: NDArray[np.float64]
@@ -77,61 +77,64 @@ class Shape(NamedTuple):
     alphabetic: NDArray[np.float64]
 
 
-_CLASS = np.zeros(
-    256, np.uint8
-)  # 1: begins a character, 2: letter, 4: digit. Letters beyond ASCII count by their first byte.
+# Bits: 1 begins a character, 2 letter, 4 digit. Non-ASCII letters count by their first byte.
+_CLASS = np.zeros(256, np.uint8)
 _CLASS[:128] = 1
 _CLASS[192:] = 1 | 2
 for _character in range(128):
     _CLASS[_character] |= 2 * chr(_character).isalpha() | 4 * chr(_character).isdigit()
 
 
-def shape_of(texts: pa.Array) -> Shape:
-    """Measure texts; an empty one has no lines and no letters."""
+def measure_texts(texts: pa.Array) -> TextMeasures:
+    """Measure texts. An empty text has no lines and no letters."""
     count = len(texts)
-    data, offsets = buffer_of(texts)
+    data, offsets = bytes_and_offsets(texts)
     kinds = _CLASS[data]
     starts = kinds & 1
     ends = np.flatnonzero(data == 10)
-    # lines of all texts: each begins at a text's start or behind a newline; two sorted lists are merged at once
+    # A line begins at the start of a text or after a newline; both lists are sorted, so sorting merges them.
     line_starts = np.sort(np.concatenate([offsets[:-1], ends + 1]), kind="stable")
     line_starts = line_starts[line_starts < len(data)]
     line_starts = line_starts[np.diff(line_starts, prepend=-1) > 0]
     longest = np.zeros(count, np.int64)
     if len(line_starts):
         lengths = np.add.reduceat(starts, line_starts, dtype=np.int64)
-        lengths[np.searchsorted(line_starts, ends, "right") - 1] -= 1  # the newline itself
+        # The newline itself does not count.
+        lengths[np.searchsorted(line_starts, ends, "right") - 1] -= 1
         filled = np.flatnonzero(offsets[1:] > offsets[:-1])
         longest[filled] = np.maximum.reduceat(lengths, np.searchsorted(line_starts, offsets[filled]))
     lines = np.bincount(np.searchsorted(offsets, ends, "right") - 1, minlength=count)[:count] + 1
     characters = _sums(starts, offsets)
     letters = _sums((kinds >> 1) & 1, offsets)
     digits = _sums(kinds >> 2, offsets)
-    whole = np.maximum(characters, 1)
-    return Shape(longest, characters / lines, (letters + digits) / whole, letters / whole)
+    at_least_one = np.maximum(characters, 1)
+    return TextMeasures(
+        longest, characters / lines, (letters + digits) / at_least_one, letters / at_least_one
+    )
 
 
-def buffer_of(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The bytes of all texts in a row, and where each begins (one more than there are texts)."""
+def bytes_and_offsets(texts: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The bytes of all texts in one array, and the offset of each text (n + 1,)."""
     texts = texts.cast(pa.large_string()) if not pa.types.is_large_string(texts.type) else texts
     _, offsets, data = texts.buffers()
-    places = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    bounds = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
     content = (
-        np.frombuffer(data, np.uint8)[places[0] : places[-1]] if data is not None else np.empty(0, np.uint8)
+        np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]] if data is not None else np.empty(0, np.uint8)
     )
-    return content, places - places[0]
+    return content, bounds - bounds[0]
 
 
 def _sums(values: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
     sums = np.zeros(len(offsets) - 1, np.int64)
-    filled = offsets[1:] > offsets[:-1]  # reduceat has no empty sums
+    # reduceat can't sum an empty range.
+    filled = offsets[1:] > offsets[:-1]
     if filled.any():
         sums[filled] = np.add.reduceat(values, offsets[:-1][filled], dtype=np.int64)
     return sums
 
 
 def thresholds(settings: CorpusSettings) -> dict[str, LanguageFilter]:
-    """Of each language that has its own: StarCoder's exceptions, and over them what the settings say."""
+    """The thresholds of each language that has its own: StarCoder's exceptions, overridden by the settings."""
     own = {name: filter_.model_dump(exclude_defaults=True) for name, filter_ in settings.filters.items()}
     return {
         name: EXCEPTIONS.get(name, LanguageFilter()).model_copy(update=own.get(name, {}))
@@ -139,16 +142,16 @@ def thresholds(settings: CorpusSettings) -> dict[str, LanguageFilter]:
     }
 
 
-def filter_step(settings: CorpusSettings) -> Run:
-    """Drops what a rule speaks against."""
-    return lambda batch: drop(batch, STEP, reasons(batch, settings))
+def filter_step(settings: CorpusSettings) -> BatchFunction:
+    """Drops the documents that a filter rule excludes."""
+    return lambda batch: drop_documents(batch, STEP, filter_reasons(batch, settings))
 
 
-def reasons(batch: pa.RecordBatch, settings: CorpusSettings) -> list[str | None]:
-    """Why each document is left out; none if it isn't."""
+def filter_reasons(batch: pa.RecordBatch, settings: CorpusSettings) -> list[str | None]:
+    """Why each document is dropped; None if it is kept."""
     overrides = thresholds(settings)
     texts = batch.column("text")
-    shape = shape_of(texts)
+    shape = measure_texts(texts)
     generated = _matches(first_lines(texts), _GENERATED) if settings.drop_generated else [False] * len(texts)
     machine_made = _matches(batch.column("path"), f"{_MINIFIED_NAME}|{_VENDORED}")
     maybe_encoded = _matches(texts, _MAY_HOLD_ENCODED)
@@ -190,7 +193,7 @@ def reasons(batch: pa.RecordBatch, settings: CorpusSettings) -> list[str | None]
 
 
 def _reason_by_shape(
-    shape: Shape, row: int, settings: CorpusSettings, own: LanguageFilter | None
+    shape: TextMeasures, row: int, settings: CorpusSettings, own: LanguageFilter | None
 ) -> str | None:
     def limit(name: str) -> Any:
         special = getattr(own, name) if own is not None else None
@@ -221,31 +224,32 @@ def first_lines(texts: pa.Array) -> pa.Array:
 
 
 def _matches(texts: pa.Array, pattern: str) -> NDArray[np.bool_]:
-    """Which texts match, by Arrow's regular expressions (RE2), which read memory at some hundred MB/s."""
+    """Which texts match, by Arrow's regular expressions (RE2), at some hundred MB/s."""
     return np.asarray(pc.match_substring_regex(texts, pattern))
 
 
 def is_encoded(text: str, most: float) -> bool:
-    """Whether base64, hexadecimal bytes or escapes make up more than ``most`` of a text, or 1024 characters in a row
-    (StarCoder2's rule). A long identifier or a table of numbers is none of these.
+    """Whether more than ``most`` of a text, or 1024 characters in a row, is base64, hexadecimal bytes or escapes.
+
+    This is StarCoder2's rule. A long identifier or a table of numbers does not count.
     """
     lengths = [len(match[0]) for match in _ENCODED.finditer(text) if _is_mixed(match[0])]
     return bool(lengths) and (max(lengths) > _LONGEST_ENCODED or sum(lengths) > most * len(text))
 
 
 def _is_mixed(run: str) -> bool:
-    """Told from ``=====`` and ``AAAA``: rulers and padding hold few different characters."""
+    """Whether a run has many different characters, unlike ``=====`` and ``AAAA`` (rulers and padding)."""
     return len(set(run[:2000])) >= 8
 
 
 def has_visible_text(html: str) -> bool:
-    """Whether a page shows something: 20 % of the file and 100 characters (The Stack's rule)."""
+    """Whether a page shows enough text: 20 % of the file and 100 characters (The Stack's rule)."""
     visible = len(" ".join(_HTML_TEXT.sub(" ", html).split()))
     return visible >= _LEAST_VISIBLE and visible >= _LEAST_VISIBLE_SHARE * len(html)
 
 
 def parses(text: str) -> bool:
-    """Whether Python can read it."""
+    """Whether a text is valid Python."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,10 +1,10 @@
-"""Natural language for the mixture (Table 1), found in the code itself.
+"""Derives natural language for the mixture (Table 1) from code and documentation.
 
-``natural_language_code`` is documentation as it is (READMEs, ``.md``, ``.rst``, ``.txt``) and the docstrings
-of Python modules. ``natural_language`` is a **stand-in**: the paper's is general text of the web, and what is made
-here is only the running prose of that same documentation, paragraph by paragraph, without code,
-lists, tables and headings. It keeps a model used to whole sentences; it teaches no facts about the world.
-Give a corpus of real prose as a source (rows of ``kind`` ``natural_language``) for a training that matters.
+``natural_language_code`` is documentation as it is (READMEs, ``.md``, ``.rst``, ``.txt``) and the docstrings of
+Python modules. ``natural_language`` is a **substitute**: the paper uses general web text, and here it is only the
+prose of the same documentation, paragraph by paragraph, without code, lists, tables and headings. It keeps a model
+used to complete sentences; it teaches no facts about the world. For serious training, add real prose as a source
+(rows of ``kind`` ``natural_language``).
 """
 
 from __future__ import annotations
@@ -17,31 +17,39 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-from codecascade.corpus.documents import Document, batch_of, document, documents_of, size_of
+from codecascade.corpus.documents import (
+    Document,
+    batch_from_documents,
+    document,
+    documents_from_batch,
+    text_bytes,
+)
 from codecascade.corpus.output import dropped
-from codecascade.corpus.reading.functions import definitions, parse
-from codecascade.corpus.steps.step import Outcome, Run
+from codecascade.corpus.reading.functions import definitions, parse_python
+from codecascade.corpus.steps.step import BatchFunction, StepOutcome
 
 STEP = "natural language"
 
 SHORTEST_DOCUMENT = 300
-"""Characters of a document made here."""
+"""Fewest characters of a derived document."""
 SHORTEST_PARAGRAPH = 200
 LEAST_LETTERS = 0.92
-"""Share of letters and blanks in running prose; code, formulas and lists of parameters stay below."""
+"""Least share of letters and blanks in prose; code, formulas and parameter lists have less."""
 
 RICH = 0.2
-"""Share of docstrings from which a file is rich in them; the mean is 0.15."""
+"""Least share of docstrings in a file that counts as rich in them; the mean is 0.15."""
 
 _EMPTY_LINES = re.compile(r"\n(?:[ \t\r]*\n)+")
 
 
-def natural_language_step(*, docstrings: bool, share_of_code: float | None) -> Run:
-    """Adds, behind every document, what is made of it: of Python its docstrings, of all documentation its prose."""
+def natural_language_step(*, docstrings: bool, share_of_code: float | None) -> BatchFunction:
+    """Adds derived documents after each document: the docstrings of Python code, the prose of documentation."""
 
-    def run(batch: pa.RecordBatch) -> Outcome:
-        made = with_natural_language(documents_of(batch), docstrings=docstrings, share_of_code=share_of_code)
-        return Outcome(batch_of(list(made)), dropped.nothing())
+    def run(batch: pa.RecordBatch) -> StepOutcome:
+        made = with_natural_language(
+            documents_from_batch(batch), docstrings=docstrings, share_of_code=share_of_code
+        )
+        return StepOutcome(batch_from_documents(list(made)), dropped.no_rows())
 
     return run
 
@@ -49,38 +57,38 @@ def natural_language_step(*, docstrings: bool, share_of_code: float | None) -> R
 def with_natural_language(
     documents: Iterable[Document], *, docstrings: bool, share_of_code: float | None
 ) -> Iterator[Document]:
-    """Every document, followed by what is made of it: of Python its docstrings, of all documentation its prose.
+    """Every document, followed by those derived from it: docstrings of Python code, prose of documentation.
 
     Args:
         docstrings: whether to look into Python code.
-        share_of_code: most bytes made, as a share of the bytes of code of the batch seen so far, so that what is made
-            is spread over the whole corpus; none means no limit. With a limit only files rich in docstrings are used,
-            since parsing (3 MB/s) is by far the slowest step of a build.
+        share_of_code: most bytes of derived text, as a share of the bytes of code of the batch so far, so that
+            derived text is spread over the corpus; None: no limit. With a limit only files rich in docstrings are
+            parsed, because parsing (3 MB/s) is by far the slowest step of a build.
     """
     seen = made = 0
     for source in documents:
         yield source
         allowed = math.inf
         if source.kind == "code":
-            seen += size_of(source)
-            if not docstrings or (share_of_code is not None and quoted_share(source.text) < RICH):
+            seen += text_bytes(source)
+            if not docstrings or (share_of_code is not None and docstring_share(source.text) < RICH):
                 continue
         if share_of_code is not None:
             allowed = share_of_code * seen
         if made < allowed:
-            for derived in natural_language_of(source):
-                if made + size_of(derived) <= allowed:
-                    made += size_of(derived)
+            for derived in derived_documents(source):
+                if made + text_bytes(derived) <= allowed:
+                    made += text_bytes(derived)
                     yield derived
 
 
-def quoted_share(text: str) -> float:
-    """Roughly the share of a Python file that is docstrings."""
+def docstring_share(text: str) -> float:
+    """The approximate share of a Python file that is docstrings."""
     return sum(map(len, text.split('"""')[1::2])) / len(text)
 
 
-def natural_language_of(source: Document) -> Iterator[Document]:
-    """The documents of natural language that one document gives: none, one or two."""
+def derived_documents(source: Document) -> Iterator[Document]:
+    """The natural-language documents derived from one document: none, one or two."""
     described = source.text if source.kind == "natural_language_code" else ""
     if source.kind == "code" and source.language == "python":
         described = docstring_page(source.text, source.path)
@@ -104,11 +112,12 @@ def _derived(source: Document, text: str, kind: str) -> Document:
 
 
 def docstring_page(text: str, path: str) -> str:
-    """The docstrings of a Python file as one page: the module's, then every class's and function's under its name.
+    """The docstrings of a Python file as one page: the module's, then those of classes and functions with their
+    names.
 
-    Empty if there are none or the file isn't valid Python.
+    Empty if there are none, or the file isn't valid Python.
     """
-    tree = parse(text) if '"""' in text or "'''" in text else None
+    tree = parse_python(text) if '"""' in text or "'''" in text else None
     if tree is None:
         return ""
     parts = []
@@ -123,13 +132,13 @@ def docstring_page(text: str, path: str) -> str:
 
 
 def prose(text: str) -> str:
-    """The paragraphs of running prose in a text, each as one line; empty if there are none."""
+    """The paragraphs of prose in a text, each as one line; "" if there are none."""
     paragraphs = (" ".join(block.split()) for block in _EMPTY_LINES.split(text) if _is_even(block))
     return "\n\n".join(paragraph for paragraph in paragraphs if _is_prose(paragraph))
 
 
 def _is_even(block: str) -> bool:
-    """Whether all lines begin at the same column: lists and descriptions of parameters don't."""
+    """Whether all lines are indented equally, unlike those of lists and parameter descriptions."""
     return len({len(line) - len(line.lstrip()) for line in block.splitlines()}) == 1
 
 

@@ -1,8 +1,8 @@
-"""The shape of a step, and what a build counts between two of them.
+"""The interface of a step, and the counts between two steps.
 
-A step takes a batch of documents and gives two: those that stay, and a row of the account
-(:mod:`codecascade.corpus.output.dropped`) for each that doesn't. It sees one batch at a time and knows of no other,
-so it runs in this process, in any number of workers or on a cluster with the same result.
+A step takes a batch of documents and returns two: the documents that are kept, and a row of
+:mod:`codecascade.corpus.output.dropped` for each of the others. It sees one batch at a time, so it gives the same
+result in this process, in any number of workers, and on a cluster.
 """
 
 from __future__ import annotations
@@ -19,47 +19,49 @@ import pyarrow.compute as pc
 from codecascade.corpus.output import dropped
 
 
-class Outcome(NamedTuple):
-    """What a step leaves and what it leaves out."""
+class StepOutcome(NamedTuple):
+    """The result of a step for one batch."""
 
     kept: pa.RecordBatch
-    """Of :data:`codecascade.corpus.documents.SCHEMA`."""
+    """Columns of :data:`codecascade.corpus.documents.SCHEMA`."""
     dropped: pa.RecordBatch
-    """Of :data:`codecascade.corpus.output.dropped.SCHEMA`."""
+    """Columns of :data:`codecascade.corpus.output.dropped.SCHEMA`."""
     replaced: Mapping[str, int] = MappingProxyType({})
-    """How many pieces of text were replaced, by what they were."""
+    """The number of replacements by placeholder."""
     decoded: Mapping[str, int] = MappingProxyType({})
-    """How many files were decoded, by their encoding."""
+    """The number of decoded files by encoding."""
 
 
-Run = Callable[[pa.RecordBatch], Outcome]
-"""What a step does to a batch."""
+BatchFunction = Callable[[pa.RecordBatch], StepOutcome]
+"""The function of a step: a batch in, its outcome out."""
 
 
-class Step(NamedTuple):
-    """A step that is ready to run, and the name that the account and the tally have of it."""
+class ReadyStep(NamedTuple):
+    """A step with its settings applied, and its name in the tally and in ``dropped.parquet``."""
 
     name: str
-    run: Run
+    run: BatchFunction
 
 
-def drop(batch: pa.RecordBatch, step: str, reasons: Sequence[str | None]) -> Outcome:
-    """The outcome of a step that drops what has a reason."""
+def drop_documents(batch: pa.RecordBatch, step: str, reasons: Sequence[str | None]) -> StepOutcome:
+    """The outcome of a step that drops the documents with a reason."""
     staying = pa.array([reason is None for reason in reasons], pa.bool_())
     leaving = batch.filter(pc.invert(staying))
-    return Outcome(batch.filter(staying), dropped.rows(leaving, step, [r for r in reasons if r is not None]))
+    return StepOutcome(
+        batch.filter(staying), dropped.dropped_rows(leaving, step, [r for r in reasons if r is not None])
+    )
 
 
-Key = tuple[str, str, str, str]
+TallyKey = tuple[str, str, str, str]
 """Step, kind, language, licence."""
 
 
 @dataclass
 class Tally:
-    """Documents and bytes that are left after each step, by kind, language and licence."""
+    """The documents and bytes left after each step, by kind, language and licence."""
 
-    documents: Counter[Key] = field(default_factory=Counter)
-    bytes: Counter[Key] = field(default_factory=Counter)
+    documents: Counter[TallyKey] = field(default_factory=Counter)
+    bytes: Counter[TallyKey] = field(default_factory=Counter)
     replaced: Counter[str] = field(default_factory=Counter)
     decoded: Counter[str] = field(default_factory=Counter)
 
@@ -87,7 +89,7 @@ class Tally:
         }
 
     @classmethod
-    def of_json(cls, value: dict[str, Any]) -> Tally:
+    def from_json(cls, value: dict[str, Any]) -> Tally:
         tally = cls()
         for step, kind, language, spdx, documents, size in value["left"]:
             tally.documents[step, kind, language, spdx] = documents
@@ -97,8 +99,10 @@ class Tally:
         return tally
 
 
-def run_steps(batch: pa.RecordBatch, steps: Iterable[Step], tally: Tally) -> tuple[pa.RecordBatch, pa.Table]:
-    """A batch through all steps: what stays, and the account of what doesn't."""
+def run_steps(
+    batch: pa.RecordBatch, steps: Iterable[ReadyStep], tally: Tally
+) -> tuple[pa.RecordBatch, pa.Table]:
+    """Run all steps on a batch: the documents that are kept, and the rows of those that are dropped."""
     account = []
     for step in steps:
         outcome = step.run(batch)

@@ -1,8 +1,8 @@
-"""The steps of a build, in their order: whoever names, runs, counts or shows them asks here.
+"""The table of all steps of a build, in order. Whatever names, runs, counts or shows steps uses this table.
 
-Steps over batches see one batch of documents at a time; their entry has what makes them. The others see all
-candidates or all documents at once, and :func:`codecascade.corpus.build.build_corpus` calls them where they belong.
-A step's name is what ``dropped.parquet``, ``manifest.json`` and the page have of it.
+A step over batches sees one batch of documents at a time; its entry has the function that creates it. The other
+steps see all candidates or all documents at once, and :func:`codecascade.corpus.build.build_corpus` calls them. The
+name of a step appears in ``dropped.parquet``, ``manifest.json`` and on the page.
 """
 
 from __future__ import annotations
@@ -10,34 +10,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from codecascade.corpus.reading import step as reading
+from codecascade.corpus.reading import read_step as reading
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.corpus.sources import candidates, sampling
 from codecascade.corpus.steps import decontamination, exact_dedup, filters, natural_language, near
-from codecascade.corpus.steps.decontamination import Benchmarks
+from codecascade.corpus.steps.decontamination import BenchmarkIndex
 from codecascade.corpus.steps.redaction import redaction
-from codecascade.corpus.steps.step import Run, Step
+from codecascade.corpus.steps.step import BatchFunction, ReadyStep
 
-Make = Callable[[CorpusSettings, Benchmarks], Run | None]
-"""What a step does to a batch under these settings; None: they switch it off."""
+BatchFunctionFactory = Callable[[CorpusSettings, BenchmarkIndex], BatchFunction | None]
+"""Creates the function of a step from the settings; None: they switch the step off."""
 
-REASON = "{reason}"
+REASON_SLOT = "{reason}"
 
 
 class CorpusStep(NamedTuple):
-    """What the rest of the package knows of one step."""
+    """An entry of the table of steps."""
 
     name: str
-    """For the account, the manifest and the page; for people, and unique."""
-    leaves: str
-    """What there is after it, as the datasheet says it behind the step's name."""
-    make: Make | None = None
-    """Of a step over batches; None: the build calls it."""
+    """Unique; for ``dropped.parquet``, the manifest and the page."""
+    result: str
+    """What is left after the step, as the datasheet says it after the step's name."""
+    factory: BatchFunctionFactory | None = None
+    """For a step over batches; None: the build calls the step."""
     samples: str | None = None
-    """The heading under which the page shows some texts that the step left out; None: it shows none.
+    """The heading under which the page shows samples that the step dropped; None: it shows none.
 
-    :data:`REASON` in it stands for the reason, so that each gets a heading of its own; without it, the reason stands
-    beside each text.
+    :data:`REASON_SLOT` in it is replaced by the reason, so that each reason has a heading of its own. Without it,
+    the reason is shown beside each sample.
     """
 
 
@@ -49,12 +49,12 @@ STEPS: tuple[CorpusStep, ...] = (
         filters.STEP,
         "look like code or prose that somebody wrote",
         lambda settings, _: filters.filter_step(settings),
-        samples=REASON,
+        samples=REASON_SLOT,
     ),
     CorpusStep(
         redaction.STEP,
         "after keys and addresses were replaced",
-        lambda settings, _: redaction.redacted if settings.redact else None,
+        lambda settings, _: redaction.redact_batch if settings.redact else None,
     ),
     CorpusStep(
         decontamination.STEP,
@@ -74,22 +74,22 @@ STEPS: tuple[CorpusStep, ...] = (
 )
 
 
-def document_steps(settings: CorpusSettings, benchmarks: Benchmarks) -> list[Step]:
-    """Everything that happens to documents one batch at a time, after reading."""
-    made = [(step.name, step.make(settings, benchmarks)) for step in STEPS if step.make is not None]
-    return [Step(name, run) for name, run in made if run is not None]
+def document_steps(settings: CorpusSettings, benchmarks: BenchmarkIndex) -> list[ReadyStep]:
+    """The steps over batches, in order, created from the settings; they run after reading."""
+    made = [(step.name, step.factory(settings, benchmarks)) for step in STEPS if step.factory is not None]
+    return [ReadyStep(name, run) for name, run in made if run is not None]
 
 
 def step_names() -> tuple[str, ...]:
-    """Of all steps, in their order."""
+    """The names of all steps, in order."""
     return tuple(step.name for step in STEPS)
 
 
-def leaves(name: str) -> str:
-    """What there is after a step; nothing of a step that this version does not have."""
-    return next((step.leaves for step in STEPS if step.name == name), "")
+def step_result(name: str) -> str:
+    """What is left after a step, in words; "" for a step that this version does not have."""
+    return next((step.result for step in STEPS if step.name == name), "")
 
 
 def sample_headings() -> dict[str, str]:
-    """By the name of each step that has some of what it left out on the page: the heading for that."""
+    """The heading of the samples for each step that shows dropped samples on the page."""
     return {step.name: step.samples for step in STEPS if step.samples is not None}

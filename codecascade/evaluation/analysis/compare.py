@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from codecascade.evaluation.analysis.failures import Problem, gather
-from codecascade.evaluation.analysis.folder import Evaluation, Key, Measured, read_evaluation
+from codecascade.evaluation.analysis.failures import ProblemOutcomes, outcomes_by_problem
+from codecascade.evaluation.analysis.folder import Evaluation, MeasuredBenchmark, ProblemKey, read_evaluation
 from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import paired
 from codecascade.evaluation.metrics import Metric
+from codecascade.evaluation.notation import NOT_RUN
 from codecascade.evaluation.scores import Scores
 from codecascade.ground.errors import UserError
 
@@ -21,12 +22,12 @@ SIGNIFICANT = 0.05
 _FREE = frozenset({"seed"})  # may differ: the problems are compared themselves
 
 
-class Unlike(UserError):
+class NotComparable(UserError):
     """A benchmark was measured on other problems, or by other settings."""
 
 
 @dataclass(frozen=True)
-class Difference:
+class MetricDifference:
     """``second - first`` of one metric over ``difference.n`` problems that both answered."""
 
     metric: str
@@ -46,10 +47,10 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Place:
+class ComparedProblem:
     """A problem and where it stands in the order of the samples (its page is found by that)."""
 
-    key: Key
+    key: ProblemKey
     first: int
     second: int
 
@@ -60,22 +61,22 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Compared:
+class BenchmarkComparison:
     """One benchmark: differences, and the problems that one of the two solved (by any sample) and the other not.
 
-    ``left_out`` are metrics that aren't means over problems, or of different ones. ``unlike`` says in what the two
-    runs differed although their settings are the same.
+    ``left_out`` are metrics that aren't means over problems, or of different ones. ``run_differences`` says in what the
+    two runs differed although their settings are the same.
     """
 
     name: str
     title: str
     metric: str
     problems: int
-    differences: tuple[Difference, ...]
-    gained: tuple[Place, ...] = ()
-    lost: tuple[Place, ...] = ()
+    differences: tuple[MetricDifference, ...]
+    gained: tuple[ComparedProblem, ...] = ()
+    lost: tuple[ComparedProblem, ...] = ()
     left_out: tuple[str, ...] = ()
-    unlike: tuple[str, ...] = ()
+    run_differences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Comparison:
 
     first: Evaluation
     second: Evaluation
-    benchmarks: tuple[Compared, ...]
+    benchmarks: tuple[BenchmarkComparison, ...]
     only_first: tuple[str, ...] = ()
     only_second: tuple[str, ...] = ()
     not_compared: Mapping[str, str] = field(default_factory=dict)
@@ -119,7 +120,7 @@ class Comparison:
                     "gained": [_named(place.key) for place in compared.gained],
                     "lost": [_named(place.key) for place in compared.lost],
                     "left_out": list(compared.left_out),
-                    "unlike": list(compared.unlike),
+                    "unlike": list(compared.run_differences),
                 }
                 for compared in self.benchmarks
             },
@@ -151,12 +152,12 @@ def compare(first: Path, second: Path, benchmarks: Collection[str] = ()) -> Comp
         raise UserError(
             f"nothing to compare: {one.folder} has {_listed(one)}, and {two.folder} has {_listed(two)}",
         )
-    compared: list[Compared] = []
+    compared: list[BenchmarkComparison] = []
     refused: dict[str, UserError] = {}
     for name in shared:
         try:
             compared.append(_compare(one.benchmarks[name], two.benchmarks[name]))
-        except Unlike as error:
+        except NotComparable as error:
             refused[name] = error
     if refused and (benchmarks or not compared):
         raise next(iter(refused.values()))
@@ -170,20 +171,24 @@ def compare(first: Path, second: Path, benchmarks: Collection[str] = ()) -> Comp
     )
 
 
-def _compare(first: Measured, second: Measured) -> Compared:
+def _compare(first: MeasuredBenchmark, second: MeasuredBenchmark) -> BenchmarkComparison:
     _refuse_other_settings(first, second)
-    of_first, of_second = gather(first.rows()), gather(second.rows())
+    of_first, of_second = outcomes_by_problem(first.rows()), outcomes_by_problem(second.rows())
     if not (of_first or of_second):
-        return Compared(first.name, first.title, first.metric, 0, (), left_out=("there are no samples",))
+        return BenchmarkComparison(
+            first.name, first.title, first.metric, 0, (), left_out=("there are no samples",)
+        )
     _refuse_other_problems(first.name, first, second, set(of_first), set(of_second))
     order = {place: number for number, place in enumerate(of_second)}
-    places = [Place(place, number, order[place]) for number, place in enumerate(of_first)]
+    places = [ComparedProblem(place, number, order[place]) for number, place in enumerate(of_first)]
 
-    def solved_only_by(winner: dict[Key, Problem], loser: dict[Key, Problem]) -> tuple[Place, ...]:
+    def solved_only_by(
+        winner: dict[ProblemKey, ProblemOutcomes], loser: dict[ProblemKey, ProblemOutcomes]
+    ) -> tuple[ComparedProblem, ...]:
         return tuple(p for p in places if winner[p.key].passed and not loser[p.key].passed)
 
     differences, left_out = _differences(first, second)
-    return Compared(
+    return BenchmarkComparison(
         first.name,
         first.title,
         first.metric,
@@ -196,17 +201,19 @@ def _compare(first: Measured, second: Measured) -> Compared:
     )
 
 
-def _differences(first: Measured, second: Measured) -> tuple[list[Difference], list[str]]:
+def _differences(
+    first: MeasuredBenchmark, second: MeasuredBenchmark
+) -> tuple[list[MetricDifference], list[str]]:
     of_first, of_second = scores_of(first), scores_of(second)
     found, left_out = [], []
     for metric in first.metrics:
         if metric not in second.metrics:
             continue
-        if not first.metrics[metric].n or not second.metrics[metric].n:
-            left_out.append(f"{metric} (of no problem)")
+        if not (first.metrics[metric].is_measured and second.metrics[metric].is_measured):
+            left_out.append(f"{metric} ({NOT_RUN})")
             continue
         one, two = of_first.get(metric), of_second.get(metric)
-        if one is not None and one.part:
+        if one is not None and one.is_part:
             continue
         reason = "not a mean over problems" if one is None or two is None else _mismatch(one, two)
         if one is None or two is None or reason:
@@ -218,7 +225,7 @@ def _differences(first: Measured, second: Measured) -> tuple[list[Difference], l
         )
         better = first.higher_is_better if metric == first.metric else one.weights is None
         found.append(
-            Difference(
+            MetricDifference(
                 metric, first.metrics[metric], second.metrics[metric], difference, p_value, test, better
             )
         )
@@ -229,17 +236,21 @@ def _mismatch(first: Scores, second: Scores) -> str:
     if set(first.keys) != set(second.keys):
         return "of different problems"
     matched = _in_order(second, first.keys)
-    for one, two in ((first.weights, matched.weights), (first.texts, matched.texts)):
+    for one, two in ((first.weights, matched.weights), (first.scored_bytes, matched.scored_bytes)):
         if one is not None and two is not None and not np.array_equal(one, two):
             return "losses per token of different tokenizers can't be compared"
     return ""
 
 
-def _in_order(found: Scores, keys: Sequence[Key]) -> Scores:
+def _in_order(found: Scores, keys: Sequence[ProblemKey]) -> Scores:
     place = {key: number for number, key in enumerate(found.keys)}
     order = [place[key] for key in keys]
-    weights, texts = (None if each is None else each[order] for each in (found.weights, found.texts))
-    return replace(found, keys=tuple(keys), values=found.values[order], weights=weights, texts=texts)
+    weights, scored_bytes = (
+        None if each is None else each[order] for each in (found.weights, found.scored_bytes)
+    )
+    return replace(
+        found, keys=tuple(keys), values=found.values[order], weights=weights, scored_bytes=scored_bytes
+    )
 
 
 def _unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[str]:
@@ -256,7 +267,7 @@ def _unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[str
         yield "the programs of one were not confined"
 
 
-def _refuse_other_settings(first: Measured, second: Measured) -> None:
+def _refuse_other_settings(first: MeasuredBenchmark, second: MeasuredBenchmark) -> None:
     other = {
         name: (first.settings[name], second.settings[name])
         for name in first.settings
@@ -264,31 +275,35 @@ def _refuse_other_settings(first: Measured, second: Measured) -> None:
     }
     if other:
         listed = ", ".join(f"{name} {one!r} and {two!r}" for name, (one, two) in other.items())
-        raise Unlike(f"measured by other settings: {listed}; measure both alike", key=first.name)
+        raise NotComparable(f"measured by other settings: {listed}; measure both alike", key=first.name)
 
 
 def _refuse_other_problems(
-    name: str, first: Measured, second: Measured, ones: set[Key], twos: set[Key]
+    name: str,
+    first: MeasuredBenchmark,
+    second: MeasuredBenchmark,
+    ones: set[ProblemKey],
+    twos: set[ProblemKey],
 ) -> None:
     if ones == twos:
         return
     if {task_id for task_id, _ in ones} == {task_id for task_id, _ in twos}:
         layouts = [" and ".join(sorted({layout for _, layout in each})) or "none" for each in (ones, twos)]
-        raise Unlike(
+        raise NotComparable(
             f"asked in other layouts ({layouts[0]}; {layouts[1]}): a model without infilling tokens continues the "
             "prefix, which is another task",
             key=name,
         )
     example = sorted(ones ^ twos)[0][0]
     folders = first.samples_file.parent.parent, second.samples_file.parent.parent
-    raise Unlike(
+    raise NotComparable(
         f"not the same problems: {folders[0]} has {len(ones):,}, {folders[1]} has {len(twos):,}, and "
         f"{len(ones & twos):,} are in both (only one has {example}); measure both with the same --limit and --seed",
         key=name,
     )
 
 
-def _named(key: Key) -> str:
+def _named(key: ProblemKey) -> str:
     return " ".join(part for part in key if part)
 
 

@@ -40,6 +40,6 @@ _SYNTAX = re.compile(
 )
 
 
-def says_that_it_does_not_parse(complaint: str) -> bool:
+def is_syntax_complaint(complaint: str) -> bool:
     """Whether a compiler's first complaint is about the text's form, not about what it means."""
     return _SYNTAX.search(complaint) is not None

@@ -20,14 +20,14 @@ from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric
 from codecascade.ground.errors import UserError
 
-Scores = Mapping[int, float]
+LanguageScores = Mapping[int, float]
 """Of a language: the number of the problem, and its score."""
 
 _RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
-class Correlations:
+class LanguageCorrelations:
     """Of one model, or of several taken together.
 
     Attributes:
@@ -48,7 +48,7 @@ class Correlations:
         return {"name": self.name, "languages": list(self.languages), "pairs": pairs}
 
 
-def correlations(folders: Sequence[Path]) -> list[Correlations]:
+def correlations(folders: Sequence[Path]) -> list[LanguageCorrelations]:
     """One for each evaluation, by its model's name, and of several one more in which a problem's score is the mean of
     theirs.
 
@@ -66,14 +66,14 @@ def correlations(folders: Sequence[Path]) -> list[Correlations]:
     return found
 
 
-def language_scores(evaluation: Evaluation) -> dict[str, Scores]:
+def language_scores(evaluation: Evaluation) -> dict[str, LanguageScores]:
     """The scores in each language that the evaluation has samples in; Python's are those of HumanEval itself.
 
     Raises:
         UserError: there are fewer than two.
     """
     names = {name: each.translation for name, each in BENCHMARKS.items() if each.translation}
-    found: dict[str, Scores] = {}
+    found: dict[str, LanguageScores] = {}
     for benchmark, title in names.items():
         if benchmark not in evaluation.benchmarks:
             continue
@@ -93,7 +93,7 @@ def language_scores(evaluation: Evaluation) -> dict[str, Scores]:
     return found
 
 
-def correlate(name: str, scores: Mapping[str, Scores], *, seed: int = 0) -> Correlations:
+def correlate(name: str, scores: Mapping[str, LanguageScores], *, seed: int = 0) -> LanguageCorrelations:
     """Each two languages, over the problems that both have."""
     pairs = {}
     for first, second in combinations(scores, 2):
@@ -101,7 +101,7 @@ def correlate(name: str, scores: Mapping[str, Scores], *, seed: int = 0) -> Corr
         values = np.array([[scores[language][number] for number in both] for language in (first, second)])
         if (metric := _pearson(values, seed)) is not None:
             pairs[first, second] = metric
-    return Correlations(name, tuple(scores), pairs)
+    return LanguageCorrelations(name, tuple(scores), pairs)
 
 
 def _pearson(values: np.ndarray[Any, np.dtype[np.float64]], seed: int) -> Metric | None:
@@ -128,7 +128,7 @@ def _coefficients(
     return coefficients
 
 
-def _mean_of(scores: Sequence[Mapping[str, Scores]]) -> dict[str, Scores]:
+def _mean_of(scores: Sequence[Mapping[str, LanguageScores]]) -> dict[str, LanguageScores]:
     """By language and problem the mean over models, of the languages that all of them have."""
     languages = [name for name in scores[0] if all(name in each for each in scores)]
     return {

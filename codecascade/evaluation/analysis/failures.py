@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from codecascade.evaluation.analysis.complaints import says_that_it_does_not_parse
-from codecascade.evaluation.analysis.folder import Key, Row, is_right, key
+from codecascade.evaluation.analysis.complaints import is_syntax_complaint
+from codecascade.evaluation.analysis.folder import ProblemKey, SampleRow, is_right, problem_key
 
 PASSED, WRONG = "passed", "wrong answer"
 SYNTAX, COMPILE = "syntax error", "compile error"
@@ -38,17 +38,17 @@ _ANSWERS = 6  # kept of a problem, for its page
 class CountedCompletion:
     """A completion of a problem, and how often it came: ``kind`` is what became of it."""
 
-    row: Row
+    row: SampleRow
     kind: str
     number: int
     count: int = 1
 
 
 @dataclass
-class Problem:
+class ProblemOutcomes:
     """What became of one problem. ``answers`` are different ones, those of a new kind before others of a known."""
 
-    key: Key
+    key: ProblemKey
     samples: int = 0
     passed: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
@@ -60,9 +60,9 @@ class Problem:
         """``passed`` if any sample did, else the commonest reason."""
         return PASSED if self.passed else self.kinds.most_common(1)[0][0]
 
-    def add(self, row: Row) -> None:
+    def add(self, row: SampleRow) -> None:
         """One more sample."""
-        reason = kind(row)
+        reason = outcome_kind(row)
         known = reason in self.kinds
         self.samples += 1
         self.passed += reason == PASSED
@@ -88,19 +88,19 @@ class Problem:
                 return
 
 
-def gather(rows: Iterable[Row]) -> dict[Key, Problem]:
+def outcomes_by_problem(rows: Iterable[SampleRow]) -> dict[ProblemKey, ProblemOutcomes]:
     """By problem, in the order of the rows; memory grows with the problems, not with the samples.
 
     Rows that are neither right nor wrong (a loss, a similarity) have the kind ``""``.
     """
-    problems: dict[Key, Problem] = {}
+    problems: dict[ProblemKey, ProblemOutcomes] = {}
     for row in rows:
-        place = key(row)
-        problems.setdefault(place, Problem(place)).add(row)
+        place = problem_key(row)
+        problems.setdefault(place, ProblemOutcomes(place)).add(row)
     return problems
 
 
-def kind(row: Row) -> str:
+def outcome_kind(row: SampleRow) -> str:
     """Why a sample failed, in the words of the report; ``""`` where it is neither right nor wrong.
 
     ``wrong answer`` is a failed assertion (or a text that isn't the true one), ``syntax error`` what does not parse,
@@ -124,7 +124,7 @@ def kind(row: Row) -> str:
 
 def _failure(detail: str) -> str:
     if detail.startswith(_COMPILER):
-        return SYNTAX if says_that_it_does_not_parse(detail.removeprefix(_COMPILER)) else COMPILE
+        return SYNTAX if is_syntax_complaint(detail.removeprefix(_COMPILER)) else COMPILE
     if _SYNTAX.search(detail):
         return SYNTAX
     if _WRONG.search(detail):
@@ -135,7 +135,7 @@ def _failure(detail: str) -> str:
     return "left early" if detail.startswith("left") else "other failure"
 
 
-def table(problems: Iterable[Problem]) -> Counter[str]:
+def count_kinds(problems: Iterable[ProblemOutcomes]) -> Counter[str]:
     """How many samples of each kind; what was neither right nor wrong is left out."""
     total: Counter[str] = Counter()
     for problem in problems:
@@ -144,7 +144,7 @@ def table(problems: Iterable[Problem]) -> Counter[str]:
     return total
 
 
-def ordered(kinds: Iterable[str]) -> list[str]:
+def ordered_kinds(kinds: Iterable[str]) -> list[str]:
     """Passed, wrong answers, what does not parse or compile, exceptions by name, what was stopped or never ran."""
     ends = [*_OUTCOMES.values(), TOO_LONG]
     starts = [PASSED, WRONG, SYNTAX, COMPILE]

@@ -11,21 +11,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from codecascade.evaluation.analysis.stored import checked
-from codecascade.evaluation.metrics import Metric, as_asked
-from codecascade.evaluation.scores import Key, key
+from codecascade.evaluation.analysis.stored import checked_benchmark
+from codecascade.evaluation.metrics import Metric, without_unasked
+from codecascade.evaluation.rows import SampleRow, TaskRow
+from codecascade.evaluation.scores import ProblemKey, problem_key
 from codecascade.ground.errors import UserError
 from codecascade.ground.json_lines import read_jsonl
 from codecascade.ground.reading import read_json
 
-__all__ = ["Evaluation", "Key", "Measured", "Row", "is_right", "key", "read_evaluation"]
+__all__ = [
+    "Evaluation",
+    "MeasuredBenchmark",
+    "ProblemKey",
+    "SampleRow",
+    "TaskRow",
+    "is_right",
+    "problem_key",
+    "read_evaluation",
+]
 
-Row = dict[str, Any]
 _TASK_TEXTS = ("prompt", "suffix", "expected", "test")
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredBenchmark:
     """One benchmark of an evaluation.
 
     Attributes:
@@ -59,7 +68,7 @@ class Measured:
     samples_file: Path = Path()
     tasks_file: Path = Path()
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[SampleRow]:
         """The samples, in their order; none if they aren't there.
 
         Raises:
@@ -67,7 +76,7 @@ class Measured:
         """
         return _rows(self.samples_file, completions=True)
 
-    def asked(self) -> Iterator[Row]:
+    def asked(self) -> Iterator[TaskRow]:
         """The tasks as a reader sees them (``prompt``, ``expected``, ``test``); none if they aren't there."""
         return _rows(self.tasks_file, completions=False)
 
@@ -84,7 +93,7 @@ class Evaluation:
 
     folder: Path
     model: str
-    benchmarks: dict[str, Measured]
+    benchmarks: dict[str, MeasuredBenchmark]
     command: str = ""
     about: dict[str, Any] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
@@ -96,9 +105,9 @@ class Evaluation:
         return {name: _full_names(measured) for name, measured in self.benchmarks.items()}
 
 
-def _full_names(measured: Measured) -> Mapping[str, Metric]:
+def _full_names(measured: MeasuredBenchmark) -> Mapping[str, Metric]:
     """``pass@1`` of an infilling in several layouts is that of the first: ``pass@1_psm``."""
-    first: Row = next(measured.rows(), {})
+    first: SampleRow = next(measured.rows(), {})
     layout = first.get("format")
     if layout not in ("psm", "spm"):
         return measured.metrics
@@ -106,7 +115,7 @@ def _full_names(measured: Measured) -> Mapping[str, Metric]:
     return {name: metric for name, metric in named.items() if metric is not None} | measured.metrics
 
 
-def is_right(row: Row) -> bool | None:
+def is_right(row: SampleRow) -> bool | None:
     """Whether a sample is right: its tests passed or, where none ran, it is the true text; None if unknown."""
     for name in ("passed", "exact_match"):
         if isinstance(row.get(name), bool):
@@ -153,20 +162,20 @@ def read_evaluation(folder: Path) -> Evaluation:
     )
 
 
-def _costs(cost: Row, model: str, path: Path) -> Row:
+def _costs(cost: SampleRow, model: str, path: Path) -> SampleRow:
     """Of this model, where the file tells them by model."""
     return _object(cost[model], path, f"cost.{model}") if model in cost else cost
 
 
-def _measured(name: str, metrics: Any, about: Row, folder: Path, path: Path) -> Measured:
-    figures = as_asked(
+def _measured(name: str, metrics: Any, about: SampleRow, folder: Path, path: Path) -> MeasuredBenchmark:
+    figures = without_unasked(
         {
             metric: _metric(value, path, f"{name}.{metric}")
             for metric, value in _object(metrics, path, name).items()
         }
     )
-    said = checked(about, path, f"benchmarks.{name}")
-    return Measured(
+    said = checked_benchmark(about, path, f"benchmarks.{name}")
+    return MeasuredBenchmark(
         name,
         name if said.title is None else said.title,
         next(iter(figures), "") if said.metric is None else said.metric,
@@ -201,7 +210,7 @@ def _object(value: Any, path: Path, key: str) -> dict[str, Any]:
     return value
 
 
-def _rows(path: Path, *, completions: bool) -> Iterator[Row]:
+def _rows(path: Path, *, completions: bool) -> Iterator[SampleRow]:
     if not path.exists():
         return
     for number, row in read_jsonl(path):

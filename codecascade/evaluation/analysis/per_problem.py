@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 
-from codecascade.evaluation.analysis.folder import Measured
+from codecascade.evaluation.analysis.folder import MeasuredBenchmark
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.scores import Scores
 
 _TEXTS = frozenset({"completion", "text", "detail", "stderr", "stdout"})
 
 
-def scores_of(measured: Measured) -> dict[str, Scores]:
+def scores_of(measured: MeasuredBenchmark) -> dict[str, Scores]:
     """By metric what each problem contributed.
 
     A figure is not there if the rows give another one than ``results.json`` has: one of the two was edited, or is of
@@ -29,7 +29,7 @@ def scores_of(measured: Measured) -> dict[str, Scores]:
     return {name: scores for name, scores in found.items() if _agrees(scores, measured, name)}
 
 
-def _agrees(scores: Scores, measured: Measured, name: str) -> bool:
+def _agrees(scores: Scores, measured: MeasuredBenchmark, name: str) -> bool:
     stored = measured.metrics.get(name)
     return (
         stored is not None

@@ -16,7 +16,7 @@ _HEALED = "SPM with token healing, which the paper did not have"
 
 
 @dataclass(frozen=True)
-class Protocol:
+class ColumnProtocol:
     """How the paper measured a column.
 
     Attributes:
@@ -36,7 +36,7 @@ class Protocol:
 
 
 @dataclass(frozen=True)
-class Column:
+class PaperColumn:
     """One figure a model: ``group`` is what several columns have in common (a benchmark, a language).
 
     ``benchmark`` is empty where no figure of ours can stand beside the paper's. ``instead`` is another benchmark that
@@ -47,7 +47,7 @@ class Column:
     metrics: tuple[str, ...]
     group: str
     title: str
-    protocol: Protocol
+    protocol: ColumnProtocol
     instead: str = ""
 
     def find(self, figures: Mapping[str, Mapping[str, Metric]]) -> tuple[str, Metric] | None:
@@ -65,7 +65,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Row:
+class PaperRow:
     """A model of the paper with its value in each column, as printed: percentages, save losses."""
 
     model: str
@@ -80,8 +80,8 @@ class PaperTable:
 
     number: str
     title: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    columns: tuple[PaperColumn, ...]
+    rows: tuple[PaperRow, ...]
     note: str = ""
     average: bool = False
     before: str = ""
@@ -89,7 +89,7 @@ class PaperTable:
 
 
 def remarks(
-    protocol: Protocol, settings: Mapping[str, Any], tasks: int | None, total: int | None = None
+    protocol: ColumnProtocol, settings: Mapping[str, Any], tasks: int | None, total: int | None = None
 ) -> list[str]:
     """What differs between ``protocol`` and the ``settings`` that ``tasks`` problems were measured by, in sentences.
 
@@ -118,7 +118,7 @@ def remarks(
     return found
 
 
-def belongs(protocol: Protocol, settings: Mapping[str, Any]) -> bool:
+def belongs(protocol: ColumnProtocol, settings: Mapping[str, Any]) -> bool:
     """Whether a figure measured by ``settings`` can stand in a column of ``protocol`` at all."""
     return not protocol.only_at_temperature or settings.get("temperature") == protocol.temperature
 

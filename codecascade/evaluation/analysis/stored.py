@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from codecascade.evaluation.assembled import EvaluateSettings, nested
+from codecascade.evaluation.evaluate_settings import EvaluateSettings, nest_settings
 from codecascade.ground.errors import UserError
 
 _Number = Annotated[int, Field(ge=0)]
@@ -24,7 +24,7 @@ class _Stored(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Count(_Stored):
+class Tally(_Stored):
     """``n`` of ``of``."""
 
     n: _Number
@@ -35,12 +35,12 @@ class Conditions(_Stored):
     """See :mod:`codecascade.evaluation.running.conditions`."""
 
     asked_in_chat: bool = False
-    healed_prompts: Count | None = None
-    unasked: Count | None = None
-    cut_answers: Count | None = None
-    cut_inputs: Count | None = None
-    unrun: Count | None = None
-    other_problems: Count | None = None
+    healed_prompts: Tally | None = None
+    unasked: Tally | None = None
+    cut_answers: Tally | None = None
+    cut_inputs: Tally | None = None
+    unrun: Tally | None = None
+    other_problems: Tally | None = None
     confinement: str = ""
     quantisation: str | None = None
     endpoint: bool = False
@@ -54,7 +54,7 @@ class Contamination(_Stored):
     of: _Number | None = None
 
 
-class About(_Stored):
+class StoredBenchmark(_Stored):
     """Beside a benchmark's figures."""
 
     title: str | None = None
@@ -73,14 +73,14 @@ class About(_Stored):
     contamination: Contamination | None = None
 
 
-def checked(about: Mapping[str, Any], path: Path, key: str) -> About:
+def checked_benchmark(about: Mapping[str, Any], path: Path, key: str) -> StoredBenchmark:
     """What the file says of a benchmark at ``key``.
 
     Raises:
         UserError: a value is of another type, or no such setting can be (file and key are named).
     """
-    found = _valid(About, about, path, key)
-    _valid(EvaluateSettings, nested(found.settings), path, f"{key}.settings")
+    found = _valid(StoredBenchmark, about, path, key)
+    _valid(EvaluateSettings, nest_settings(found.settings), path, f"{key}.settings")
     return found
 
 

@@ -53,11 +53,6 @@ def folder_of(root: Path, temperature: float) -> Path:
     return root / f"temperature_{temperature:g}"
 
 
-def is_sweep(root: Path) -> bool:
-    """Whether evaluations of several temperatures are below a folder."""
-    return bool(_folders(root))
-
-
 def read_sweep(root: Path) -> Sweep:
     """What the evaluations below ``root`` come to.
 
@@ -78,7 +73,7 @@ def read_sweep(root: Path) -> Sweep:
         models = {**models, evaluation.model: None}
         for benchmark, measured in evaluation.benchmarks.items():
             for metric, figure in measured.metrics.items():
-                if _PASS.fullmatch(metric):
+                if _PASS.fullmatch(metric) and figure.is_measured:
                     figures.setdefault(benchmark, {}).setdefault(metric, {})[temperature] = figure
     if len(models) > 1:
         raise UserError(f"is of several models ({', '.join(models)}), which is no sweep", file=root)

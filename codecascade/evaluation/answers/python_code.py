@@ -53,7 +53,7 @@ def _count_work(characters: int) -> None:
         left[0] -= characters
 
 
-def parsed(program: str) -> ast.Module | None:
+def parse_python(program: str) -> ast.Module | None:
     """The syntax tree; None of what is no Python, or nothing."""
     tree = _tree_or_line(program)
     return tree if isinstance(tree, ast.Module) else None
@@ -128,7 +128,7 @@ def _is_stub(node: ast.stmt) -> bool:
     )
 
 
-def is_body(tree: ast.Module) -> bool:
+def is_function_body(tree: ast.Module) -> bool:
     """Whether it is what stands in a function rather than a module: it returns something."""
     return any(isinstance(node, ast.Return | ast.Yield) for each in tree.body for node in _in_module(each))
 
@@ -181,9 +181,9 @@ def sanitized(program: str, entry_point: str) -> str:
     return _text_of(lines, [*imports, *_reached(body, {entry_point})])
 
 
-def with_parts_of(program: str, others: Sequence[str]) -> str:
+def with_needed_definitions(program: str, others: Sequence[str]) -> str:
     """A program behind those imports and definitions that it needs and lacks, of others, of which the last win."""
-    tree = parsed(program)
+    tree = parse_python(program)
     missing = missing_names(tree) if tree is not None else set()
     parts: list[str] = []
     for other in reversed(others):
@@ -197,7 +197,7 @@ def with_parts_of(program: str, others: Sequence[str]) -> str:
             missing |= _names_outside(statement) - _BUILTINS - _bound_in(found[1])
         if text := _text_of(lines, statements):
             parts.append(text if text.endswith("\n") else text + "\n")
-    return behind("".join(reversed(parts)), program)
+    return append_program("".join(reversed(parts)), program)
 
 
 def _bound_in(tree: ast.Module) -> set[str]:
@@ -272,19 +272,19 @@ def _text_of(lines: Sequence[str], statements: Iterable[ast.stmt]) -> str:
     return "".join(line for number, line in enumerate(lines, 1) if number in numbers)
 
 
-def behind(prompt: str, program: str) -> str:
+def append_program(prompt: str, program: str) -> str:
     """``program`` behind ``prompt``, as one program.
 
     A whole program may begin with ``from __future__ import ...``, which Python takes at a file's beginning only: that
     is put before the prompt.
     """
-    future, rest = without_future(program)
+    future, rest = split_future_imports(program)
     return f"{future}{prompt}{rest}"
 
 
-def without_future(program: str) -> tuple[str, str]:
+def split_future_imports(program: str) -> tuple[str, str]:
     """A program's ``from __future__`` imports as lines of their own, and the program without them, line by line."""
-    tree = parsed(program) if "__future__" in program else None
+    tree = parse_python(program) if "__future__" in program else None
     if tree is None:
         return "", program
     lines = [line.encode() for line in lines_of(program)]

@@ -21,13 +21,13 @@ from codecascade.evaluation.answers.python_code import (
     bounded_work,
     declares,
     defines,
-    is_body,
+    is_function_body,
     is_program,
     lines_of,
     longest_program,
     missing_names,
-    parsed,
-    with_parts_of,
+    parse_python,
+    with_needed_definitions,
 )
 
 # Replies hold tags of their own (`<answer>`), which are no HTML; the text within paragraphs is not looked at.
@@ -101,7 +101,7 @@ def _program_in(reply: str, names: Collection[str], stub: str, quotes: bool) -> 
     if len(reply) > _LONGEST:
         return reply
     for text in (reply, without_thoughts(reply)):
-        tree = parsed(text)
+        tree = parse_python(text)
         if tree is not None and (declares(tree, names) if names else is_program(tree)):
             return text
     if len(text) > _LONGEST_ANSWER:
@@ -128,7 +128,7 @@ def _program_in(reply: str, names: Collection[str], stub: str, quotes: bool) -> 
                     return both
                 if code is not None:
                     others = [*level[place + 1 :][::-1], *level[:place]]
-                    return with_parts_of(code, [each.code for each in others])
+                    return with_needed_definitions(code, [each.code for each in others])
     if stub and (answer := _with_body(stub, [*blocks, _Block(text)])):
         return answer
     if not names:
@@ -152,10 +152,10 @@ def _with_body(stub: str, blocks: Sequence[_Block]) -> str | None:
     indent = _INDENT.findall(stub)
     for block in reversed(blocks):
         code = textwrap.dedent(block.code)
-        tree = parsed(code)
-        if tree is not None and is_body(tree) and indent:
+        tree = parse_python(code)
+        if tree is not None and is_function_body(tree) and indent:
             whole = stub.rstrip("\r\n") + "\n" + textwrap.indent(code, indent[-1])
-            return whole if parsed(whole) is not None else None
+            return whole if parse_python(whole) is not None else None
     return None
 
 
@@ -256,7 +256,7 @@ def _with_glued_fence_parted(text: str) -> str | None:
         if glued is None:
             continue
         before = token.content[: glued.start()] + (glued["before"] or "")
-        if parsed(token.content) is None and parsed(textwrap.dedent(before)) is not None:
+        if parse_python(token.content) is None and parse_python(textwrap.dedent(before)) is not None:
             line = token.map[0] + 1 + token.content.count("\n", 0, glued.start())
             head, fence, tail = lines[line].partition(glued["fence"] or glued["closing"])
             lines[line] = f"{head}\n{fence}{tail}" if glued["fence"] else f"{head}{fence}\n{tail}"
@@ -266,9 +266,9 @@ def _with_glued_fence_parted(text: str) -> str | None:
 
 def _plain(code: str) -> str:
     """A block without what stands before all of its lines: spaces, or the prompts of an interpreter's session."""
-    if parsed(code) is not None:
+    if parse_python(code) is not None:
         return code
-    if (dedented := textwrap.dedent(code)) != code and parsed(dedented) is not None:
+    if (dedented := textwrap.dedent(code)) != code and parse_python(dedented) is not None:
         return dedented
     if ">>>" in code:
         try:
@@ -281,14 +281,14 @@ def _plain(code: str) -> str:
 
 def _whole_block(code: str, fence: str, place: list[int] | None, lines: list[str]) -> str:
     """A block up to the fence behind which it is Python: a docstring in it may hold a fence that seems to end it."""
-    if place is None or not code.strip() or parsed(code) is not None:
+    if place is None or not code.strip() or parse_python(code) is not None:
         return code
     first = place[0] + 1
     indent = len(lines[place[0]]) - len(lines[place[0]].lstrip(" "))
     last = range(max(first, place[1] - 1), min(len(lines), place[1] + _MOST_LINES))
     for end in islice((at for at in last if lines[at].strip().startswith(fence)), _MOST_ENDS):
         inner = (line[indent:] if line[:indent].isspace() else line for line in lines[first:end])
-        if parsed(longer := "\n".join(inner) + "\n") is not None:
+        if parse_python(longer := "\n".join(inner) + "\n") is not None:
             return longer
     return code
 
@@ -326,10 +326,10 @@ def _as_far_as_python(
 
 
 def _is_code(code: str) -> bool:
-    tree = parsed(code)
+    tree = parse_python(code)
     return tree is not None and is_program(tree)
 
 
 def _is_whole(code: str) -> bool:
-    tree = parsed(code)
+    tree = parse_python(code)
     return tree is not None and is_program(tree) and not missing_names(tree)

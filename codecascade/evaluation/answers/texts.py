@@ -9,13 +9,13 @@ _TAG = re.compile(r"(?:python3?|py)?[ \t]*\r?\n", re.IGNORECASE)
 _NUMBER = re.compile(r"(?:(?<!\d)-)?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
 
 
-def untagged(code: str) -> str:
+def without_language_tag(code: str) -> str:
     """What follows an opening fence, without the language's name and the line break after it."""
     tag = _TAG.match(code)
     return code[tag.end() :] if tag else code
 
 
-def cut(text: str, stops: Sequence[str]) -> str:
+def cut_at_stops(text: str, stops: Sequence[str]) -> str:
     """A text up to the first of the stop strings, as a model's own is; what is cut already stays as it is."""
     return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
 

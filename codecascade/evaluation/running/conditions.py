@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from codecascade.evaluation.running.work import Work
-from codecascade.evaluation.task import ChatPrompt, Model, Row, Task, TextPrompt
+from codecascade.evaluation.running.work import BenchmarkWork
+from codecascade.evaluation.task import ChatPrompt, EvaluatedModel, SampleRow, Task, TextPrompt
 from codecascade.generation.backend import Backend
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.tokens.healing import heal
@@ -34,10 +34,10 @@ class _Count:
 
 
 def conditions(
-    work: Work,
-    rows: Iterable[Row],
+    work: BenchmarkWork,
+    rows: Iterable[SampleRow],
     *,
-    model: Model,
+    model: EvaluatedModel,
     backend: Backend | None,
     sandbox: Sandbox | None,
     source: str,
@@ -82,7 +82,7 @@ def conditions(
     }
 
 
-def _other_problems(work: Work, published: Mapping[str, Task] | None) -> dict[str, int] | None:
+def _other_problems(work: BenchmarkWork, published: Mapping[str, Task] | None) -> dict[str, int] | None:
     """How many problems are not among those published, or have another solution or test than there."""
     if published is None:
         return None

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.corpus.steps.decontamination import LENGTH, Benchmarks
-
-Row = dict[str, Any]
+from codecascade.corpus.steps.decontamination import LENGTH, BenchmarkIndex
+from codecascade.evaluation.rows import TaskRow
 
 
 def contamination(
-    tasks: Iterable[Row], corpus: Corpus, progress: Callable[[int, int], None] = lambda done, of: None
-) -> Row:
+    tasks: Iterable[TaskRow], corpus: Corpus, progress: Callable[[int, int], None] = lambda done, of: None
+) -> TaskRow:
     """What of a benchmark a corpus's training documents hold.
 
     Args:
@@ -31,7 +29,7 @@ def contamination(
     """
     texts = _texts(list(tasks))
     settings = CorpusSettings()
-    index = Benchmarks(texts, settings.benchmark_overlap)
+    index = BenchmarkIndex(texts, settings.benchmark_overlap)
     table = corpus.documents("train", "code")
     found = set()
     for number, document in enumerate(table, 1):
@@ -49,7 +47,7 @@ def contamination(
     }
 
 
-def _texts(tasks: list[Row]) -> dict[str, str]:
+def _texts(tasks: list[TaskRow]) -> dict[str, str]:
     """``{task_id#part: text}``: what is asked, without what is the same in all prompts, and the solution."""
     asked = [_asked(row) for row in tasks]
     shared = len(os.path.commonprefix(asked)) if len(asked) > 1 else 0  # noqa: RUF071  (of any texts)
@@ -60,7 +58,7 @@ def _texts(tasks: list[Row]) -> dict[str, str]:
     return texts
 
 
-def _asked(row: Row) -> str:
+def _asked(row: TaskRow) -> str:
     if "messages" in row:
         return str(row["messages"][-1]["content"])
     if "suffix" in row:  # a gap, with the text that is missing

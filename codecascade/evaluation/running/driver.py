@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from codecascade.evaluation.running.execution import Execution, judged
+from codecascade.evaluation.running.execution import Execution, verdict_on
 from codecascade.evaluation.running.journal import Journal
-from codecascade.evaluation.running.work import Work
-from codecascade.evaluation.task import Row, Task
+from codecascade.evaluation.running.work import BenchmarkWork
+from codecascade.evaluation.task import SampleRow, Task
 from codecascade.generation.backend import Backend, TextCompletion
 from codecascade.ground.errors import RunFailed
 from codecascade.sandbox.sandbox import Sandbox
@@ -20,28 +20,28 @@ from codecascade.sandbox.sandbox import Sandbox
 TOO_LONG = "the prompt does not fit into the model's context"
 
 
-_UNKNOWN: Row = {"passed": None, "outcome": None, "detail": None}  # where nothing is run
+_UNKNOWN: SampleRow = {"passed": None, "outcome": None, "detail": None}  # where nothing is run
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a benchmark is: samples answered and judged ``of`` all, and how many of those judged are right."""
+class EvaluationProgress:
+    """How far a benchmark is: samples answered and judged, of ``total``, and how many of those judged are right."""
 
     benchmark: str
     answered: int
     judged: int
-    of: int
+    total: int
     right: int = 0
     too_long: int = 0
 
 
-def carry_out(
+def fill_journal(
     name: str,
-    work: Work,
+    work: BenchmarkWork,
     journal: Journal,
     backend: Backend | None,
     sandbox: Sandbox | None,
-    progress: Callable[[Progress], None] = lambda progress: None,
+    progress: Callable[[EvaluationProgress], None] = lambda progress: None,
 ) -> None:
     """Fill the journal: an answer and a verdict at every place.
 
@@ -52,19 +52,19 @@ def carry_out(
     right = too_long = 0
 
     def tell() -> None:
-        progress(Progress(name, journal.answered, journal.judged, len(work), right, too_long))
+        progress(EvaluationProgress(name, journal.answered, journal.judged, len(work), right, too_long))
 
-    def keep(place: int, verdict: Row) -> None:
+    def keep(place: int, verdict: SampleRow) -> None:
         nonlocal right
         journal.verdict(place, verdict)
         right += is_right(verdict)
         tell()
 
-    def judge(place: int, execution: Execution, answer: Row) -> None:
+    def judge(place: int, execution: Execution, answer: SampleRow) -> None:
         nonlocal too_long
         if answer.get("finish_reason") == "context":
             too_long += 1
-            keep(place, unanswerable(work.task(place)))
+            keep(place, verdict_on_unasked(work.task(place)))
         else:
             execution.add(place, work.task(place), answer["completion"])
 
@@ -84,7 +84,9 @@ def carry_out(
         raise RunFailed(f"{name}: {len(journal) - journal.judged} samples were not answered; run it again")
 
 
-def _new_answers(work: Work, journal: Journal, backend: Backend | None) -> Iterator[tuple[int, Row]]:
+def _new_answers(
+    work: BenchmarkWork, journal: Journal, backend: Backend | None
+) -> Iterator[tuple[int, SampleRow]]:
     """``(place, answer)`` for all that is not in the journal, in any order."""
     if work.given is not None:
         for place, row in enumerate(work.given.rows()):
@@ -95,13 +97,13 @@ def _new_answers(work: Work, journal: Journal, backend: Backend | None) -> Itera
         requests, tasks = work.requests(missing)
         for generated in backend.complete(requests):
             index = tasks[generated.request]
-            yield index * work.samples + generated.sample, kept(work.tasks[index], generated)
+            yield index * work.samples + generated.sample, answer_row(work.tasks[index], generated)
 
 
-def kept(task: Task, generated: TextCompletion) -> Row:
+def answer_row(task: Task, generated: TextCompletion) -> SampleRow:
     """The fields of a sample's row that tell what was answered; ``text`` where the completion was taken out of it."""
     completion = task.completion(generated.text, generated.finish_reason)
-    row: Row = {
+    row: SampleRow = {
         "completion": completion,
         "sample": generated.sample,
         "finish_reason": generated.finish_reason,
@@ -111,19 +113,19 @@ def kept(task: Task, generated: TextCompletion) -> Row:
     return row if completion == generated.text else {**row, "text": generated.text}
 
 
-def unanswerable(task: Task) -> Row:
+def verdict_on_unasked(task: Task) -> SampleRow:
     """The verdict on a prompt that was too long."""
-    row = judged(task, "", [])
+    row = verdict_on(task, "", [])
     return {**row, "passed": False, "outcome": "not_started", "detail": TOO_LONG}
 
 
-def is_right(verdict: Row) -> bool:
+def is_right(verdict: SampleRow) -> bool:
     """Whether a sample counts as right: its tests passed or, where nothing was run, its text is the true one."""
     passed = verdict.get("passed")
     return bool(verdict.get("exact_match") if passed is None else passed)
 
 
-def rows(work: Work, journal: Journal) -> Iterator[Row]:
+def sample_rows(work: BenchmarkWork, journal: Journal) -> Iterator[SampleRow]:
     """The samples file: one row a place, in the order of places; fields of given samples are kept."""
     for place in range(len(work)):
         task, answer, verdict = work.task(place), journal.answer_at(place), journal.verdict_at(place)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from codecascade.evaluation.task import Row, Task
+from codecascade.evaluation.task import SampleRow, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Program
@@ -42,7 +42,7 @@ class _Job:
     places: list[int]
     programs: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
-    verdict: Row | None = None
+    verdict: SampleRow | None = None
 
 
 class Execution:
@@ -53,7 +53,7 @@ class Execution:
         keep: called with a place and its verdict, from this thread or the caller's.
     """
 
-    def __init__(self, sandbox: Sandbox | None, keep: Callable[[int, Row], None]) -> None:
+    def __init__(self, sandbox: Sandbox | None, keep: Callable[[int, SampleRow], None]) -> None:
         self._sandbox = sandbox
         self._keep = keep
         self._jobs: queue.Queue[_Job | None] = queue.Queue(_WAITING)
@@ -79,7 +79,7 @@ class Execution:
         """Judge a completion, at once if it needs no program, else as soon as the sandbox has run it."""
         self._check()
         if task.programs is None:
-            self._keep(place, judged(task, completion, []))
+            self._keep(place, verdict_on(task, completion, []))
             return
         if self._sandbox is None:
             raise UserError("runs programs; needs a sandbox", key=task.task_id)
@@ -144,7 +144,7 @@ class Execution:
             self._jobs.put(None)  # the end, to be met again outside
 
     def _finish(self, job: _Job) -> None:
-        verdict = judged(job.task, job.completion, job.outcomes)
+        verdict = verdict_on(job.task, job.completion, job.outcomes)
         with self._lock:
             job.verdict = verdict
         job.completion, job.outcomes = "", []
@@ -152,7 +152,7 @@ class Execution:
             self._keep(place, verdict)
 
 
-def judged(task: Task, completion: str, outcomes: Sequence[Outcome]) -> Row:
+def verdict_on(task: Task, completion: str, outcomes: Sequence[Outcome]) -> SampleRow:
     """What the verdict adds to a sample's row."""
     row: dict[str, Any] = {}
     if outcomes:

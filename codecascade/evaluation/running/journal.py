@@ -32,7 +32,7 @@ from codecascade.ground.json_lines import json_line
 
 logger = logging.getLogger(__name__)
 
-Row = dict[str, Any]
+JournalRow = dict[str, Any]
 _SYNC_SECONDS = 5.0
 _NOWHERE = -1
 
@@ -52,7 +52,7 @@ class Journal:
         UserError: the file was made with something else (and not ``again``); the sentence says what differs.
     """
 
-    def __init__(self, path: Path, places: int, header: Row, *, again: bool = False) -> None:
+    def __init__(self, path: Path, places: int, header: JournalRow, *, again: bool = False) -> None:
         self.path = path
         self._seconds = 0.0
         self._answers = array("q", [_NOWHERE]) * places
@@ -88,19 +88,19 @@ class Journal:
 
     # ---- writing
 
-    def answer(self, place: int, answer: Row) -> None:
+    def answer(self, place: int, answer: JournalRow) -> None:
         """Keep what was answered (or given) at a place."""
         with self._lock:
             self._append(self._answers, place, {"place": place, "answer": answer})
             self.answered += 1
 
-    def verdict(self, place: int, verdict: Row) -> None:
+    def verdict(self, place: int, verdict: JournalRow) -> None:
         """Keep what it came to."""
         with self._lock:
             self._append(self._verdicts, place, {"place": place, "verdict": verdict})
             self.judged += 1
 
-    def _append(self, positions: array[int], place: int, line: Row) -> None:
+    def _append(self, positions: array[int], place: int, line: JournalRow) -> None:
         with disk_errors(self.path):
             position = self._file.seek(0, os.SEEK_END)
             self._file.write(_checked(line))
@@ -141,21 +141,21 @@ class Journal:
             if answer != _NOWHERE and verdict == _NOWHERE
         )
 
-    def answer_at(self, place: int) -> Row:
-        answer: Row = self._at(self._answers[place])["answer"]
+    def answer_at(self, place: int) -> JournalRow:
+        answer: JournalRow = self._at(self._answers[place])["answer"]
         return answer
 
-    def verdict_at(self, place: int) -> Row:
-        verdict: Row = self._at(self._verdicts[place])["verdict"]
+    def verdict_at(self, place: int) -> JournalRow:
+        verdict: JournalRow = self._at(self._verdicts[place])["verdict"]
         return verdict
 
-    def _at(self, position: int) -> Row:
+    def _at(self, position: int) -> JournalRow:
         with self._lock:
             self._file.seek(position)
-            line: Row = json.loads(self._file.readline())
+            line: JournalRow = json.loads(self._file.readline())
             return line
 
-    def _read(self, header: Row, again: bool) -> None:
+    def _read(self, header: JournalRow, again: bool) -> None:
         """Find every line's position; cut off what is torn, pass over what is damaged."""
         self._file.seek(0)
         first = self._file.readline()
@@ -173,7 +173,7 @@ class Journal:
             self._file.write(json_line(header))
             self._file.flush()
             return
-        check_same(found, header, self.path)
+        refuse_changes(found, header, self.path)
         position, damaged = self._file.tell(), 0
         for line in iter(self._file.readline, b""):
             if not line.endswith(b"\n"):
@@ -205,11 +205,11 @@ class Journal:
         return True
 
 
-def _checked(row: Row) -> bytes:
+def _checked(row: JournalRow) -> bytes:
     return json_line({**row, "crc": zlib.crc32(json_line(row))})
 
 
-def _object(line: bytes) -> Row | None:
+def _object(line: bytes) -> JournalRow | None:
     """The JSON object of a whole line; None if it is none."""
     try:
         value = json.loads(line) if line.endswith(b"\n") else None
@@ -218,7 +218,7 @@ def _object(line: bytes) -> Row | None:
     return value if isinstance(value, dict) else None
 
 
-def check_same(before: Row, now: Row, file: Path) -> None:
+def refuse_changes(before: JournalRow, now: JournalRow, file: Path) -> None:
     """Refuse to go on with what was made with something else.
 
     Raises:

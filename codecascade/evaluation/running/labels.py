@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.task import Benchmark, Row, Task
+from codecascade.evaluation.task import Benchmark, SampleRow, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.languages.table import canonical_name
 
@@ -19,7 +19,7 @@ _COMMON = {"test", "train"}
 """Names of files that say nothing."""
 
 
-def check_labels(row: Row, task: Task, benchmark: Benchmark, place: str) -> None:
+def check_labels(row: SampleRow, task: Task, benchmark: Benchmark, place: str) -> None:
     """See that a row is no other language's, benchmark's or data set's.
 
     Raises:

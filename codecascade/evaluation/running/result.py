@@ -9,19 +9,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
-from codecascade.evaluation.metrics import Metric, as_asked
-from codecascade.evaluation.running.journal import check_same
+from codecascade.evaluation.metrics import Metric, without_unasked
+from codecascade.evaluation.rows import SampleRow
+from codecascade.evaluation.running.journal import refuse_changes
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import disk_errors, write_json
 from codecascade.ground.reading import read_json
 
-Row = dict[str, Any]
 _EXAMPLES = 2_000
 _DAMAGED = "is damaged; delete the evaluation's folder, or put the file back"
 
 
 @dataclass(frozen=True)
-class Example:
+class AnsweredProblem:
     """One problem and its answer, for a reader."""
 
     task_id: str
@@ -47,18 +47,18 @@ class BenchmarkResult:
 
     name: str
     metrics: dict[str, Metric]
-    examples: list[Example] = field(default_factory=list)
+    examples: list[AnsweredProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     about: dict[str, Any] = field(default_factory=dict)
 
-    def save(self, folder: Path, *, made_with: Row) -> None:
+    def save(self, folder: Path, *, made_with: SampleRow) -> None:
         """``folder/<name>.json``: the last thing that is written of a benchmark."""
         content = {key: value for key, value in asdict(self).items() if key != "examples"}
         write_json(folder / f"{self.name}.json", {**content, "made_with": made_with})
 
     @classmethod
-    def load(cls, folder: Path, name: str, *, made_with: Row, again: bool) -> BenchmarkResult | None:
+    def load(cls, folder: Path, name: str, *, made_with: SampleRow, again: bool) -> BenchmarkResult | None:
         """What :meth:`save` wrote; None if nothing was.
 
         Args:
@@ -78,15 +78,17 @@ class BenchmarkResult:
         if before != made_with:
             if again:
                 return None
-            check_same(before, made_with, path)
+            refuse_changes(before, made_with, path)
         try:
-            content["metrics"] = as_asked({key: Metric(**value) for key, value in content["metrics"].items()})
-            return cls(examples=examples(folder, name), **content)
+            content["metrics"] = without_unasked(
+                {key: Metric(**value) for key, value in content["metrics"].items()}
+            )
+            return cls(examples=answered_problems(folder, name), **content)
         except (AttributeError, KeyError, TypeError):
             raise UserError(_DAMAGED, file=path) from None
 
 
-class Rows(Sequence[Row]):
+class StoredRows(Sequence[SampleRow]):
     """The rows of a file of JSON lines, read as they are asked for."""
 
     def __init__(self, path: Path) -> None:
@@ -101,23 +103,23 @@ class Rows(Sequence[Row]):
     def __len__(self) -> int:
         return len(self._positions)
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[SampleRow]:
         with open(self.path, "rb") as file:
             for number, line in enumerate(file, 1):
                 yield self._row(line, number)
 
     @overload
-    def __getitem__(self, index: int) -> Row: ...
+    def __getitem__(self, index: int) -> SampleRow: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Row]: ...
-    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+    def __getitem__(self, index: slice) -> list[SampleRow]: ...
+    def __getitem__(self, index: int | slice) -> SampleRow | list[SampleRow]:
         if isinstance(index, slice):
             return [self[place] for place in range(*index.indices(len(self)))]
         with open(self.path, "rb") as file:
             file.seek(self._positions[index])
             return self._row(file.readline(), index + 1)
 
-    def _row(self, line: bytes, number: int) -> Row:
+    def _row(self, line: bytes, number: int) -> SampleRow:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
@@ -137,23 +139,23 @@ def tasks_file(folder: Path, name: str) -> Path:
     return folder / "tasks" / f"{name}.jsonl"
 
 
-def examples(folder: Path, name: str) -> list[Example]:
+def answered_problems(folder: Path, name: str) -> list[AnsweredProblem]:
     """From the samples and tasks of a benchmark that is done; none where it asked nothing."""
     if not tasks_file(folder, name).exists():
         return []
-    found: list[Example] = []
-    asked = Rows(tasks_file(folder, name))
+    found: list[AnsweredProblem] = []
+    asked = StoredRows(tasks_file(folder, name))
     places: dict[str, int] = {}  # of the first layout's tasks, taken out when they have an example
     for place, task in enumerate(asked):
         places.setdefault(task["task_id"], place)
-    for row in Rows(samples_file(folder, name)):
+    for row in StoredRows(samples_file(folder, name)):
         if row["task_id"] not in places:
             continue
         task = asked[places.pop(row["task_id"])]
         prompt = task.get("prompt") or "\n\n".join(each["content"] for each in task.get("messages", ()))
         passed = row.get("exact_match", row.get("passed"))
         found.append(
-            Example(
+            AnsweredProblem(
                 row["task_id"],
                 prompt,
                 row["completion"],

@@ -12,35 +12,42 @@ from typing import Any
 
 from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.benchmarks.table import BENCHMARKS, check_names
-from codecascade.evaluation.data import is_packaged, origin
+from codecascade.evaluation.data import data_origin, is_packaged
 from codecascade.evaluation.running.conditions import conditions
 from codecascade.evaluation.running.contamination import contamination
-from codecascade.evaluation.running.driver import Progress, carry_out, rows
+from codecascade.evaluation.running.driver import EvaluationProgress, fill_journal, sample_rows
 from codecascade.evaluation.running.execution import SHARED
 from codecascade.evaluation.running.journal import Journal
 from codecascade.evaluation.running.result import (
     BenchmarkResult,
-    Rows,
-    examples,
+    StoredRows,
+    answered_problems,
     samples_file,
     tasks_file,
 )
-from codecascade.evaluation.running.settings_used import settings_of, shown_settings
+from codecascade.evaluation.running.settings_used import shown_settings, used_settings
 from codecascade.evaluation.running.work import (
-    Work,
+    BenchmarkWork,
     generated_work,
     given_work,
-    layouts_of,
-    rows_of,
+    layouts_in,
+    task_rows,
 )
-from codecascade.evaluation.scores import figures
+from codecascade.evaluation.scores import metrics_of
 from codecascade.evaluation.settings import CommonSettings
-from codecascade.evaluation.task import Benchmark, EvaluationContext, Model, Row, Task
+from codecascade.evaluation.task import (
+    Benchmark,
+    EvaluatedModel,
+    EvaluationContext,
+    SampleRow,
+    Task,
+    was_asked,
+)
 from codecascade.generation.backend import Backend
 from codecascade.generation.local_backend import LocalBackend
 from codecascade.generation.requests import Scorer
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import digest_of, remove_leftovers
+from codecascade.ground.files import content_digest, remove_leftovers
 from codecascade.ground.json_lines import write_jsonl
 from codecascade.sandbox.sandbox import Sandbox
 
@@ -78,7 +85,7 @@ def evaluate(
     *,
     folder: Path,
     again: bool = False,
-    progress: Callable[[Progress], None] = lambda progress: None,
+    progress: Callable[[EvaluationProgress], None] = lambda progress: None,
     after_each: Callable[[dict[str, BenchmarkResult]], None] = lambda results: None,
 ) -> dict[str, BenchmarkResult]:
     """Measure one model by every benchmark of ``settings``.
@@ -120,9 +127,9 @@ def _measure(
     inputs: Inputs,
     settings: CommonSettings,
     folder: Path,
-    made_with: Row,
+    made_with: SampleRow,
     again: bool,
-    progress: Callable[[Progress], None],
+    progress: Callable[[EvaluationProgress], None],
 ) -> BenchmarkResult:
     context = _context(benchmark, inputs, settings, progress)
     if benchmark.score is not None:
@@ -131,7 +138,7 @@ def _measure(
         work = _work(benchmark, context, inputs)
         header = {**made_with, "problems": work.digest()}
         with Journal(_journal_file(folder, benchmark.name), len(work), header, again=again) as journal:
-            carry_out(benchmark.name, work, journal, inputs.backend, inputs.sandbox, progress)
+            fill_journal(benchmark.name, work, journal, inputs.backend, inputs.sandbox, progress)
             result = _summed_up(benchmark, context, folder, work, journal, inputs)
     about = {
         "title": benchmark.title,
@@ -150,7 +157,7 @@ def _measure(
 def _source(benchmark: Benchmark, given: Path | None) -> str:
     """Where the problems come from, in this very run."""
     if benchmark.data is not None:
-        return origin(benchmark.name, benchmark.data, given)
+        return data_origin(benchmark.name, benchmark.data, given)
     return benchmark.source if given is None else given.name
 
 
@@ -161,7 +168,7 @@ def _published(benchmark: Benchmark, context: EvaluationContext) -> dict[str, Ta
     assert benchmark.tasks is not None
     settings = context.settings
     if benchmark.settings is not None and "problems" in benchmark.settings.model_fields:
-        own = settings.of(benchmark.settings)
+        own = settings.own(benchmark.settings)
         settings = settings.with_own(own.model_copy(update={"problems": None}))
     return {
         task.task_id: task
@@ -169,7 +176,7 @@ def _published(benchmark: Benchmark, context: EvaluationContext) -> dict[str, Ta
     }
 
 
-def _searched(result: BenchmarkResult, corpus: Corpus, folder: Path, made_with: Row) -> BenchmarkResult:
+def _searched(result: BenchmarkResult, corpus: Corpus, folder: Path, made_with: SampleRow) -> BenchmarkResult:
     """With what of the benchmark the corpus's training documents hold, looked up if it is not known yet."""
     searched = corpus.documents("train", "code").fingerprint
     known = result.about.get("contamination")
@@ -177,7 +184,7 @@ def _searched(result: BenchmarkResult, corpus: Corpus, folder: Path, made_with: 
     if (known is not None and known["fingerprint"] == searched) or not path.exists():
         return result
     _log.info("looking for %s in the corpus", result.name)
-    found = {**contamination(Rows(path), corpus), "fingerprint": searched}
+    found = {**contamination(StoredRows(path), corpus), "fingerprint": searched}
     result = dataclasses.replace(result, about={**result.about, "contamination": found})
     result.save(folder, made_with=made_with)
     return result
@@ -193,7 +200,7 @@ def _score(benchmark: Benchmark, context: EvaluationContext, folder: Path) -> Be
     return BenchmarkResult(benchmark.name, scored.metrics, notes=scored.notes, seconds=seconds, about=about)
 
 
-def _work(benchmark: Benchmark, context: EvaluationContext, inputs: Inputs) -> Work:
+def _work(benchmark: Benchmark, context: EvaluationContext, inputs: Inputs) -> BenchmarkWork:
     assert benchmark.tasks is not None
     tasks = benchmark.tasks(context)
     if not tasks:
@@ -208,18 +215,18 @@ def _summed_up(
     benchmark: Benchmark,
     context: EvaluationContext,
     folder: Path,
-    work: Work,
+    work: BenchmarkWork,
     journal: Journal,
     inputs: Inputs,
 ) -> BenchmarkResult:
     """Figures from a journal that is full; the samples file is written on the way."""
     name = benchmark.name
-    write_jsonl(tasks_file(folder, name), rows_of(work.tasks))
-    write_jsonl(samples_file(folder, name), rows(work, journal))
-    samples = Rows(samples_file(folder, name))
+    write_jsonl(tasks_file(folder, name), task_rows(work.tasks))
+    write_jsonl(samples_file(folder, name), sample_rows(work, journal))
+    samples = StoredRows(samples_file(folder, name))
     about = {
         "tasks": len({task.task_id for task in work.tasks}) - work.missing(),
-        "tasks_total": work.of,
+        "tasks_total": work.tasks_total,
         "missing": work.missing(),
         "samples": len(work),
         "conditions": conditions(
@@ -237,32 +244,34 @@ def _summed_up(
         about["tests_in_process"] = in_process
     return BenchmarkResult(
         name,
-        figures(benchmark.scores(samples), context.seed),
-        examples(folder, name),
-        [*benchmark.notes(samples, context), *_notes(samples, work, context)],
+        metrics_of(benchmark.scores(samples), context.seed),
+        answered_problems(folder, name),
+        [*benchmark.notes(samples, context), *_notes(benchmark, samples, work, context)],
         round(journal.seconds, 2),
         about,
     )
 
 
-def _notes(samples: Rows, work: Work, context: EvaluationContext) -> list[str]:
+def _notes(
+    benchmark: Benchmark, samples: StoredRows, work: BenchmarkWork, context: EvaluationContext
+) -> list[str]:
     notes = []
     if missing := work.missing():
         notes.append(
-            f"{missing} of {work.of} tasks have no sample in the file; the figures are over the others."
+            f"{missing} of {work.tasks_total} tasks have no sample in the file; the figures are over the others."
         )
     if work.given is not None and work.given.skipped:
         notes.append(
             f"{work.given.skipped} samples of the file are of tasks that the benchmark does not have: skipped."
         )
-    too_long = sum(row.get("finish_reason") == "context" for row in samples)
+    too_long = sum(not was_asked(row) for row in samples)
     if too_long:
         size = context.model.context_length
         of = f" of {size:,} tokens" if size else ""
         what = "sample" if too_long == 1 else "samples"
         notes.append(
             f"{too_long:,} {what} could not be made, for the prompt does not fit into the model's context{of}; "
-            "they count as failed."
+            f"they {'count as failed' if benchmark.unasked_fail else 'are in no figure'}."
         )
     shared = {row["task_id"] for row in samples if row.get("tests") == SHARED}
     if shared:
@@ -277,16 +286,16 @@ def _context(
     benchmark: Benchmark,
     inputs: Inputs,
     settings: CommonSettings,
-    progress: Callable[[Progress], None],
+    progress: Callable[[EvaluationProgress], None],
 ) -> EvaluationContext:
     backend = inputs.backend
-    model = Model()
+    model = EvaluatedModel()
     samples = inputs.samples.get(benchmark.name)
-    if samples is not None and (layouts := layouts_of(samples)) is not None:
-        model = Model(infilling_formats=layouts)
+    if samples is not None and (layouts := layouts_in(samples)) is not None:
+        model = EvaluatedModel(infilling_formats=layouts)
     if backend is not None:
         generator = backend.generator if isinstance(backend, LocalBackend) else None
-        model = Model(
+        model = EvaluatedModel(
             backend.name,
             backend.context_length,
             backend.infilling_formats,
@@ -301,7 +310,7 @@ def _context(
         inputs.data.get(benchmark.name),
         inputs.corpus,
         inputs.sandbox,
-        lambda done, of: progress(Progress(benchmark.name, done, done, of)),
+        lambda done, of: progress(EvaluationProgress(benchmark.name, done, done, of)),
     )
 
 
@@ -327,10 +336,10 @@ def _made_with(benchmark: Benchmark, inputs: Inputs, settings: CommonSettings) -
         made_with["model"] = backend.name
         made_with |= {key: value for key, value in backend.describe().items() if key not in _PLACES}
     elif (samples := inputs.samples.get(benchmark.name)) is not None:
-        made_with["samples"] = digest_of(samples)
-    made_with |= settings_of(benchmark, settings)
+        made_with["samples"] = content_digest(samples)
+    made_with |= used_settings(benchmark, settings)
     if (path := inputs.data.get(benchmark.name)) is not None:
-        made_with["data"] = digest_of(path)
+        made_with["data"] = content_digest(path)
     if inputs.corpus is not None and benchmark.needs & {"corpus", "files", "filler"}:
         made_with["corpus"] = inputs.corpus.documents("heldout", "code").fingerprint
     return made_with

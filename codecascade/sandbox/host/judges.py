@@ -12,8 +12,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from codecascade.sandbox.host.worker import Kind, Zone, ZoneDied, command_job, import_path
-from codecascade.sandbox.inside import wire as frames
+from codecascade.sandbox.host.worker import Confinement, SandboxWorker, WorkerDied, command_job, import_path
+from codecascade.sandbox.inside import wire
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Command
 
@@ -24,23 +24,23 @@ _START = (
 _LIMITS = Limits(cpu_seconds=math.inf, memory_mb=4096, address_space=True)
 
 
-class Judge:
+class JudgeProcess:
     """A process that judges programs one after the other, confined in a zone of its own.
 
     Args:
         kind: how it is confined.
-        layers: as :class:`Zone`'s.
+        layers: as :class:`SandboxWorker`'s.
 
     Raises:
         ZoneDied: it can't be started.
     """
 
-    def __init__(self, kind: Kind, layers: tuple[str, ...] | None) -> None:
+    def __init__(self, kind: Confinement, layers: tuple[str, ...] | None) -> None:
         self._socket, its = socket.socketpair()
         also = its.dup()  # as standard output, which the process replaces
         try:
-            self._zone = Zone(kind, (), (), (its.fileno(), also.fileno()), layers)
-        except ZoneDied:
+            self._worker = SandboxWorker(kind, (), (), (its.fileno(), also.fileno()), layers)
+        except WorkerDied:
             self._socket.close()
             raise
         finally:
@@ -50,9 +50,9 @@ class Judge:
         self._waiter.start()
 
     def _wait(self) -> None:
-        with contextlib.suppress(ZoneDied):
-            self._zone.run(command_job(_command()))
-        self._zone.close()
+        with contextlib.suppress(WorkerDied):
+            self._worker.run(command_job(_command()))
+        self._worker.close()
 
     @property
     def descriptor(self) -> int:
@@ -66,9 +66,9 @@ class Judge:
             ZoneDied: the process has gone.
         """
         try:
-            frames.send_job(self._socket, job, link)
+            wire.send_job(self._socket, job, link)
         except OSError as error:
-            raise ZoneDied(str(error)) from None
+            raise WorkerDied(str(error)) from None
 
     def answer(self, seconds: float | None) -> dict[str, Any]:
         """How it went; ``seconds`` is None where the answer is known to be there.
@@ -80,19 +80,19 @@ class Judge:
             poll = select.poll()
             poll.register(self._socket, select.POLLIN)
             if not poll.poll(seconds * 1000):
-                raise ZoneDied(f"no answer in {seconds:g} s")
+                raise WorkerDied(f"no answer in {seconds:g} s")
         try:
-            answer = frames.receive(self._socket.fileno())
+            answer = wire.receive(self._socket.fileno())
         except OSError as error:
-            raise ZoneDied(str(error)) from None
+            raise WorkerDied(str(error)) from None
         if answer is None:
-            raise ZoneDied("its process has gone")
+            raise WorkerDied("its process has gone")
         return answer
 
     def close(self) -> None:
         """End it."""
         self._socket.close()
-        self._zone.close()
+        self._worker.close()
         self._waiter.join()
 
 

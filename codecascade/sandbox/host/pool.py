@@ -10,9 +10,9 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from codecascade.ground.errors import UserError
-from codecascade.sandbox.host.judges import Judge
-from codecascade.sandbox.host.split import JudgeDied, run_split, tests_job
-from codecascade.sandbox.host.worker import Kind, Zone, ZoneDied, command_job, python_job
+from codecascade.sandbox.host.judges import JudgeProcess
+from codecascade.sandbox.host.split import JudgeDied, run_tests_apart, tests_job
+from codecascade.sandbox.host.worker import Confinement, SandboxWorker, WorkerDied, command_job, python_job
 from codecascade.sandbox.outcome import Limits, Outcome, Verdict
 from codecascade.sandbox.program import Command, Program
 
@@ -25,7 +25,7 @@ _PRELOADED = {
 }
 
 
-class Zones:
+class WorkerPool:
     """As many zones of one kind as are in use at the same time; started when they are first needed.
 
     Args:
@@ -33,13 +33,13 @@ class Zones:
         layers: of a zone's ``layers``, those to put on top; None: all.
     """
 
-    def __init__(self, kind: Kind, layers: tuple[str, ...] | None = None) -> None:
+    def __init__(self, kind: Confinement, layers: tuple[str, ...] | None = None) -> None:
         self.kind, self._layers = kind, layers
-        self._idle: dict[tuple[str, ...], list[Zone]] = {}
-        self._judges: list[Judge] = []  # that are idle
+        self._idle: dict[tuple[str, ...], list[SandboxWorker]] = {}
+        self._judges: list[JudgeProcess] = []  # that are idle
         self._lock = threading.Lock()
 
-    def __enter__(self) -> Zones:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -48,8 +48,8 @@ class Zones:
     def close(self) -> None:
         """End the idle ones; others are started if there are more jobs."""
         with self._lock:
-            ended: list[Zone | Judge] = [
-                *(zone for idle in self._idle.values() for zone in idle),
+            ended: list[SandboxWorker | JudgeProcess] = [
+                *(worker for idle in self._idle.values() for worker in idle),
                 *self._judges,
             ]
             self._idle.clear()
@@ -98,38 +98,38 @@ class Zones:
         for attempt in (1, 2):
             with self._lock:
                 idle = self._idle.get(key)
-                zone = idle.pop() if idle else None
+                worker = idle.pop() if idle else None
             try:
-                if zone is None:
-                    zone = Zone(
+                if worker is None:
+                    worker = SandboxWorker(
                         self.kind, modules, folders, layers=self._layers, scratch_mb=limits.scratch_mb
                     )
-            except ZoneDied as error:
+            except WorkerDied as error:
                 return Outcome("not_started", str(error))
             try:
-                answer = zone.run(job) if tests is None else self._run_split(zone, job, tests, limits)
-            except ZoneDied as error:
+                answer = worker.run(job) if tests is None else self._run_split(worker, job, tests, limits)
+            except WorkerDied as error:
                 # Perhaps for lack of memory, perhaps the program's doing: once more, in a zone of its own.
-                zone.close()
+                worker.close()
                 if attempt == 2:
                     return Outcome("killed", f"the sandbox's process died under it twice ({error})")
                 continue
             with self._lock:
-                self._idle.setdefault(key, []).append(zone)
-            return outcome_of(answer, limits, is_command="argv" in job)
+                self._idle.setdefault(key, []).append(worker)
+            return outcome_from_answer(answer, limits, is_command="argv" in job)
         raise AssertionError("unreachable")
 
     def _run_split(
-        self, zone: Zone, job: dict[str, Any], tests: dict[str, Any], limits: Limits
+        self, worker: SandboxWorker, job: dict[str, Any], tests: dict[str, Any], limits: Limits
     ) -> dict[str, Any]:
         """A program here, its tests in a judging process."""
         for _ in (1, 2):
             with self._lock:
                 judge = self._judges.pop() if self._judges else None
             if judge is None:
-                judge = Judge(self.kind, self._layers)
+                judge = JudgeProcess(self.kind, self._layers)
             try:
-                answer = run_split(zone, judge, job, tests, limits)
+                answer = run_tests_apart(worker, judge, job, tests, limits)
             except JudgeDied:
                 judge.close()
                 continue
@@ -143,10 +143,10 @@ class Zones:
                     self._judges.append(judge)
             return answer
         why = "its answers brought the judging process down twice"
-        return {**NOTHING, "verdict": "failed", "exception": why}
+        return {**NO_OUTPUT, "verdict": "failed", "exception": why}
 
 
-NOTHING: dict[str, Any] = {
+NO_OUTPUT: dict[str, Any] = {
     "signal": 0,
     "exit_status": -1,
     "stdout": b"",
@@ -169,7 +169,7 @@ def check_names(names: Iterable[str]) -> None:
             raise UserError(f"{name!r}: must be a relative name that stays in the program's folder")
 
 
-def outcome_of(answer: dict[str, Any], limits: Limits, *, is_command: bool) -> Outcome:
+def outcome_from_answer(answer: dict[str, Any], limits: Limits, *, is_command: bool) -> Outcome:
     """A server's answer in words."""
     verdict, exception = _verdict(answer, limits, is_command)
     return Outcome(
@@ -187,12 +187,12 @@ def outcome_of(answer: dict[str, Any], limits: Limits, *, is_command: bool) -> O
 
 
 def _verdict(answer: dict[str, Any], limits: Limits, is_command: bool) -> tuple[Verdict, str | None]:
-    told: Verdict | Literal[""] = answer["verdict"]
+    stated: Verdict | Literal[""] = answer["verdict"]
     # Also of a program that got to its end between two looks at its clock.
-    if answer["cpu_seconds"] > limits.cpu_seconds and told in ("", "passed"):
+    if answer["cpu_seconds"] > limits.cpu_seconds and stated in ("", "passed"):
         return "timed_out", f"no end after {limits.cpu_seconds:g} s of CPU time"
-    if told:
-        return told, answer["exception"]
+    if stated:
+        return stated, answer["exception"]
     if answer["signal"]:
         return "killed", f"killed by signal {answer['signal']}"
     if is_command:

@@ -7,7 +7,7 @@ import os
 import threading
 from typing import Any, BinaryIO
 
-from codecascade.sandbox.host.worker import Kind, Zone, ZoneDied, command_job
+from codecascade.sandbox.host.worker import Confinement, SandboxWorker, WorkerDied, command_job
 from codecascade.sandbox.program import Command
 
 
@@ -22,14 +22,16 @@ class Service:
         stdout: what it writes.
     """
 
-    def __init__(self, kind: Kind, command: Command) -> None:
+    def __init__(self, kind: Confinement, command: Command) -> None:
         given, self_stdin = os.pipe()
         self_stdout, out = os.pipe()
         self.stdin: BinaryIO = os.fdopen(self_stdin, "wb")
         self.stdout: BinaryIO = os.fdopen(self_stdout, "rb")
         try:
-            self._zone = Zone(kind, (), command.folders, (given, out), scratch_mb=command.limits.scratch_mb)
-        except ZoneDied:
+            self._worker = SandboxWorker(
+                kind, (), command.folders, (given, out), scratch_mb=command.limits.scratch_mb
+            )
+        except WorkerDied:
             self.stdin.close()
             self.stdout.close()
             raise
@@ -41,9 +43,9 @@ class Service:
         self._waiter.start()
 
     def _wait(self, job: dict[str, Any]) -> None:
-        with contextlib.suppress(ZoneDied):
-            self._answer = self._zone.run(job)
-        self._zone.close()  # the last to hold its end of the pipes
+        with contextlib.suppress(WorkerDied):
+            self._answer = self._worker.run(job)
+        self._worker.close()  # the last to hold its end of the pipes
 
     @property
     def alive(self) -> bool:
@@ -63,7 +65,7 @@ class Service:
         """Kill it and all that it started."""
         with contextlib.suppress(OSError):
             self.stdin.close()
-        self._zone.close()
+        self._worker.close()
         self._waiter.join()
         self.stdout.close()
 

@@ -8,8 +8,8 @@ import re
 import socket
 from typing import Any
 
-from codecascade.sandbox.host.judges import Judge
-from codecascade.sandbox.host.worker import Zone, ZoneDied
+from codecascade.sandbox.host.judges import JudgeProcess
+from codecascade.sandbox.host.worker import SandboxWorker, WorkerDied
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Program
 
@@ -59,7 +59,7 @@ def tests_job(program: Program, limits: Limits) -> dict[str, Any]:
         "tests": program.tests,
         "calls": program.calls,
         "modules": _modules(text),
-        "leaves_nothing": leaves_nothing(text),
+        "leaves_nothing": can_share_process(text),
         "cpu_seconds": min(limits.cpu_seconds, 1e6),
     }
 
@@ -71,7 +71,7 @@ def _modules(text: str) -> tuple[str, ...]:
 
 
 @functools.lru_cache(4096)
-def leaves_nothing(text: str) -> bool:
+def can_share_process(text: str) -> bool:
     """Whether tests can change nothing but what they make themselves, so that others may follow in their process.
 
     As their text is trusted, this keeps accidents apart, not attacks; what a program can do to them is to change
@@ -97,8 +97,8 @@ def leaves_nothing(text: str) -> bool:
     return True
 
 
-def run_split(
-    zone: Zone, judge: Judge, job: dict[str, Any], tests: dict[str, Any], limits: Limits
+def run_tests_apart(
+    worker: SandboxWorker, judge: JudgeProcess, job: dict[str, Any], tests: dict[str, Any], limits: Limits
 ) -> dict[str, Any]:
     """A server's answer, with the verdict of the tests.
 
@@ -108,34 +108,34 @@ def run_split(
     """
     its, of_tests = socket.socketpair()
     with its, of_tests:
-        zone.ask(job, its.fileno())
+        worker.ask(job, its.fileno())
         try:
             judge.ask(tests, of_tests.fileno())
-        except ZoneDied as error:
-            broken: ZoneDied | None = error
+        except WorkerDied as error:
+            broken: WorkerDied | None = error
         else:
             broken = None
     if broken is not None:
-        zone.answer(job)  # its program has ended, as its tests have gone
+        worker.answer(job)  # its program has ended, as its tests have gone
         raise JudgeDied(str(broken))
     # The program ends when its tests have, so this is one wait and not two.
-    answer = zone.answer(job)
+    answer = worker.answer(job)
     try:
-        told = judge.answer(_GRACE_SECONDS)
-    except ZoneDied as error:
+        judged = judge.answer(_GRACE_SECONDS)
+    except WorkerDied as error:
         # Still at work with what the program answered when that was at its end: such tests have no verdict.
         if not answer["verdict"]:
             raise JudgeDied(str(error)) from None
         return {**answer, "judge_died": True}
-    return _together(answer, told, limits)
+    return _together(answer, judged, limits)
 
 
-def _together(answer: dict[str, Any], told: dict[str, Any], limits: Limits) -> dict[str, Any]:
-    answer["cpu_seconds"] += told["cpu_seconds"]
-    verdict = told["verdict"]
+def _together(answer: dict[str, Any], judged: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    answer["cpu_seconds"] += judged["cpu_seconds"]
+    verdict = judged["verdict"]
     if verdict in _VERDICTS:
-        answer["verdict"], answer["exception"] = _VERDICTS[verdict], told["exception"]
-        answer["stderr"] += told["stderr"].encode("utf-8", "replace")
+        answer["verdict"], answer["exception"] = _VERDICTS[verdict], judged["exception"]
+        answer["stderr"] += judged["stderr"].encode("utf-8", "replace")
         if verdict == "T":
             answer["exception"] = f"no end after {limits.cpu_seconds:g} s of CPU time"
     elif not answer["verdict"] and not answer["ended"]:

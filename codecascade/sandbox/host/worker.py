@@ -23,18 +23,18 @@ from codecascade.sandbox.inside.wire import receive, send, send_job
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Command, Program
 
-Kind = Literal["namespaces", "bubblewrap", "landlock", "none"]
+Confinement = Literal["namespaces", "bubblewrap", "landlock", "none"]
 LAYERS = ("seccomp", "landlock")
 _SERVER = Path(__file__).parent.parent / "inside" / "server.py"
 _START_SECONDS = 120
 _BASES = ("/tmp", "/var/tmp", "/mnt", "/media", "/srv")
 
 
-class ZoneDied(Exception):
+class WorkerDied(Exception):
     """The zone's process has gone, or does not answer: start another."""
 
 
-class Zone:
+class SandboxWorker:
     """One process that runs jobs one after the other.
 
     Args:
@@ -52,7 +52,7 @@ class Zone:
 
     def __init__(
         self,
-        kind: Kind,
+        kind: Confinement,
         modules: tuple[str, ...] = (),
         folders: tuple[str, ...] = (),
         standard: tuple[int, int] | None = None,
@@ -60,8 +60,8 @@ class Zone:
         scratch_mb: int = 256,
     ) -> None:
         self.kind = kind
-        if kind == "bubblewrap" and not bubblewrap():
-            raise ZoneDied("bubblewrap is not installed, or this is root")
+        if kind == "bubblewrap" and not bubblewrap_path():
+            raise WorkerDied("bubblewrap is not installed, or this is root")
         self.scratch = (
             None if kind in ("namespaces", "bubblewrap") else tempfile.mkdtemp(prefix="codecascade-")
         )
@@ -101,20 +101,20 @@ class Zone:
                 )
             except OSError as error:
                 _remove(self.scratch)
-                raise ZoneDied(str(error)) from None
+                raise WorkerDied(str(error)) from None
             finally:
                 its.close()
             self._end = weakref.finalize(self, _end, ours, process, self.scratch, os.getpid())
             try:
                 answer = self._receive(_START_SECONDS)
-            except ZoneDied as error:
+            except WorkerDied as error:
                 self.close()
                 messages.seek(0)
                 lines = messages.read().decode("utf-8", "replace").split("\n")
-                raise ZoneDied(next((line for line in reversed(lines) if line), str(error))) from None
+                raise WorkerDied(next((line for line in reversed(lines) if line), str(error))) from None
         if "error" in answer:
             self.close()
-            raise ZoneDied(answer["error"])
+            raise WorkerDied(answer["error"])
 
     def run(self, job: Mapping[str, Any]) -> dict[str, Any]:
         """The server's answer to one job.
@@ -125,7 +125,7 @@ class Zone:
         try:
             send(self._socket.fileno(), dict(job))
         except OSError as error:
-            raise ZoneDied(str(error)) from None
+            raise WorkerDied(str(error)) from None
         return self.answer(job)
 
     def ask(self, job: Mapping[str, Any], link: int) -> None:
@@ -137,7 +137,7 @@ class Zone:
         try:
             send_job(self._socket, dict(job), link)
         except OSError as error:
-            raise ZoneDied(str(error)) from None
+            raise WorkerDied(str(error)) from None
 
     @property
     def descriptor(self) -> int:
@@ -153,13 +153,13 @@ class Zone:
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         if not poll.poll(seconds * 1000 if seconds < 1e6 else None):
-            raise ZoneDied(f"no answer in {seconds:g} s")
+            raise WorkerDied(f"no answer in {seconds:g} s")
         try:
             answer = receive(descriptor)
         except OSError as error:
-            raise ZoneDied(str(error)) from None
+            raise WorkerDied(str(error)) from None
         if answer is None:
-            raise ZoneDied("its process has gone")
+            raise WorkerDied("its process has gone")
         return answer
 
     def close(self) -> None:
@@ -236,7 +236,7 @@ def _interpreter_folders() -> list[str]:
     return sorted({path for link in links for path in (link, os.path.realpath(link)) if path != "/"})
 
 
-def bubblewrap() -> str | None:
+def bubblewrap_path() -> str | None:
     """Where the command ``bwrap`` is; None where it isn't installed, or gives us nothing that we haven't.
 
     Root makes namespaces without it or not at all, and the kernel counts no process of root's.
@@ -246,7 +246,7 @@ def bubblewrap() -> str | None:
 
 def _bubblewrap(folders: list[str], scratch_mb: int) -> list[str]:
     """A command line that starts what follows in namespaces of its own, as an ordinary user where we are none."""
-    command = [bubblewrap() or "bwrap", "--unshare-all", "--as-pid-1", "--cap-drop", "ALL"]
+    command = [bubblewrap_path() or "bwrap", "--unshare-all", "--as-pid-1", "--cap-drop", "ALL"]
     for path in ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"):
         if os.path.islink(path):
             command += ["--symlink", os.readlink(path), path]

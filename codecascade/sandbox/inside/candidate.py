@@ -21,9 +21,8 @@ import sys
 import time
 
 from codecascade.sandbox.inside import verdict as runner
-from codecascade.sandbox.inside import wire as frames
-from codecascade.sandbox.inside.values import form as values
-from codecascade.sandbox.inside.values import writing as values_out
+from codecascade.sandbox.inside import wire
+from codecascade.sandbox.inside.values import form, writing
 
 TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ NAME_BYTES = 8
 _SHOWN = 2_000  # characters of an exception's text, and of a traceback
 
 
-_RUN = b"V" + values_out.encode(None)
+_RUN = b"V" + writing.encode(None)
 
 
 class _TooSlow(BaseException):
@@ -49,7 +48,7 @@ def run_candidate(job: Job, path: list[str]) -> NoReturn:
         sys.path[:] = path
         sys.argv[:] = ["program.py"]
         program = _Program(job["name"], job["source"])
-        arrival = frames.arrival(runner.CHANNEL)
+        arrival = wire.arrival(runner.CHANNEL)
         started = _answer(b"", lambda: program.start(job["source"]), program)
         failure = b"X" + started[1:] if started.startswith(b"E") else b""
         while True:
@@ -57,14 +56,14 @@ def run_candidate(job: Job, path: list[str]) -> NoReturn:
             if os.getpid() != me:
                 break  # a child that the program forked has no say
             arrival()
-            message = frames.read(runner.CHANNEL)
+            message = wire.read(runner.CHANNEL)
             if message is None:
                 break
             answer = message[:NAME_BYTES] + failure if failure else program.ask(message)
             if os.getpid() != me:
                 break
             runner.flush()
-            frames.write(runner.CHANNEL, answer)
+            wire.write(runner.CHANNEL, answer)
     finally:
         leave(0)
 
@@ -119,8 +118,8 @@ class _Program:
             iterator = self.iterators[int(body)]
             return _answer(tag, lambda: next(iterator), self, ends=True)
         name, positional, named, seconds = _load(kind, body)
-        arguments, _ = values.survey(positional, named)
-        before = [values.contents(each) for each in arguments]
+        arguments, _ = form.mutable_arguments(positional, named)
+        before = [form.contents(each) for each in arguments]
 
         def call() -> Any:
             return self.function(name)(*positional, **named)
@@ -151,7 +150,7 @@ def _answer(
 ) -> bytes:
     try:
         try:
-            return tag + b"V" + values_out.encode(call(), arguments, before, program.keep)
+            return tag + b"V" + writing.encode(call(), arguments, before, program.keep)
         except StopIteration:
             if ends:
                 return tag + b"S"
@@ -169,9 +168,9 @@ def _exception(error: BaseException, arguments: Any, before: Any) -> bytes:
         bases, text = ["Exception"], ""
     head = [type(error).__name__, bases, text, _traceback(error)]
     try:
-        return values_out.encode([*head, list(error.args)], arguments, before)
+        return writing.encode([*head, list(error.args)], arguments, before)
     except BaseException:
-        return values_out.encode([*head, None])
+        return writing.encode([*head, None])
 
 
 def _traceback(error: BaseException) -> str:
@@ -179,7 +178,7 @@ def _traceback(error: BaseException) -> str:
     shown, real = _io.StringIO(), sys.stderr
     try:
         trace = error.__traceback__
-        while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, values_out.__file__):
+        while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, writing.__file__):
             trace = trace.tb_next
         error.__traceback__ = trace
         sys.stderr = shown

@@ -18,11 +18,18 @@ import time
 
 from codecascade.sandbox.inside import candidate, scratch, warming, wire
 from codecascade.sandbox.inside import verdict as runner
-from codecascade.sandbox.inside.kernel import landlock, processor_time, readable, rights, seccomp, syscalls
-from codecascade.sandbox.inside.kernel import rootfs as world
+from codecascade.sandbox.inside.kernel import (
+    landlock,
+    processor_time,
+    readable,
+    rights,
+    rootfs,
+    seccomp,
+    syscalls,
+)
 from codecascade.sandbox.inside.kernel.processes import descendants, kill_descendants, tasks_of
 from codecascade.sandbox.inside.usage import Usage
-from codecascade.sandbox.inside.watch import Watch
+from codecascade.sandbox.inside.watch import ProgramWatch
 
 TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
 if TYPE_CHECKING:
@@ -37,7 +44,7 @@ _OPEN_FILES = 256
 _LINK, _ASIDE = runner.CHANNEL + 1, _OPEN_FILES - 1
 
 
-class Confinement:
+class ConfinedServer:
     """A zone, confined as ``setup["kind"]`` says.
 
     Args:
@@ -66,11 +73,11 @@ class Confinement:
         warming.preload(setup["modules"])
         # A private root shows nothing but system folders; else the interpreter may lie in root's own home.
         self.reads_all = self.is_root and (
-            self.kind != "namespaces" or not world.readable_to_others(self.folders)
+            self.kind != "namespaces" or not rootfs.readable_to_others(self.folders)
         )
         self.kept = rights.reading_capability(self.kind) if self.reads_all else None
         if self.kind == "namespaces":
-            world.build(self.folders, setup["base"])
+            rootfs.build(self.folders, setup["base"])
         if self.kind != "namespaces" and not self.is_root and not landlock.version():
             # Nothing else keeps a program from looking into this process of its own user; this process can't
             # look at its programs either then.
@@ -163,7 +170,7 @@ class Confinement:
         if self.standard and "argv" in job:
             for descriptor in self.standard:
                 os.close(descriptor)  # so that the ends of the pipes are seen
-        watch = Watch(pid, out, err, ours.fileno(), limits, self.control, self._processes, usage, link)
+        watch = ProgramWatch(pid, out, err, ours.fileno(), limits, self.control, self._processes, usage, link)
         try:
             if self.looks_as_user:
                 syscalls.look_as(self.user)
@@ -215,14 +222,14 @@ class Confinement:
             if self.rules >= 0:
                 os.close(self.rules)
             private = self.reads_all or self.user == 0
-            folders = readable.shown(
-                self.folders, whole=self.kind == "namespaces" and not private, private=private
+            folders = readable.readable_paths(
+                self.folders, all_open=self.kind == "namespaces" and not private, private=private
             )
             self.rules = landlock.ruleset(folders, [self.scratch])
 
     def _become(self, job: Job, given: int, out: int, err: int, channel: int, link: int) -> NoReturn:
         """In the fork: from the server's copy to the confined program. Never returns."""
-        leave, told = os._exit, channel
+        leave, report_to = os._exit, channel
         try:
             gc.enable()
             # Whatever this process inherited: one that was started in the background ignores it.
@@ -234,11 +241,11 @@ class Confinement:
                 given, out = self.standard
             if link >= 0:
                 os.dup2(link, _ASIDE)  # it may have the number of one of those that come
-            for descriptor, place in ((given, 0), (out, 1), (err, 2)):
-                os.dup2(descriptor, place)
+            for descriptor, target in ((given, 0), (out, 1), (err, 2)):
+                os.dup2(descriptor, target)
             if channel != runner.CHANNEL:
                 os.dup2(channel, runner.CHANNEL, inheritable=False)
-            told = runner.CHANNEL
+            report_to = runner.CHANNEL
             if link >= 0:
                 os.dup2(_ASIDE, _LINK, inheritable=False)
             os.closerange(_LINK if link < 0 else _LINK + 1, _OPEN_FILES)
@@ -261,7 +268,7 @@ class Confinement:
                 candidate.run_candidate(job, path)
             runner.run_python(self.steps, job, path, self.builtins)
         except BaseException as error:
-            os.write(told, f"Xcan't be confined: {error}".encode())
+            os.write(report_to, f"Xcan't be confined: {error}".encode())
         finally:
             leave(1)
 

@@ -29,10 +29,9 @@ import sys
 import time
 
 from codecascade.sandbox.inside import verdict as runner
-from codecascade.sandbox.inside import wire as frames
-from codecascade.sandbox.inside.values import form as values
-from codecascade.sandbox.inside.values import reading as values_in
-from codecascade.sandbox.inside.values.exceptions import SHOWN, exception_of
+from codecascade.sandbox.inside import wire
+from codecascade.sandbox.inside.values import form, reading
+from codecascade.sandbox.inside.values.exceptions import SHOWN, rebuilt_exception
 
 TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
 _PR_SET_DUMPABLE = 4
 _REMEMBERED = 512  # tests that are kept compiled
 _MOST_PROGRAMS, _MOST_KILOBYTES = 2_000, 256 << 10  # then a new worker
-_MOST = values.LARGEST + 4096
+_MOST = form.LARGEST + 4096
 _TAG_BYTES = 8
 _FILE = "tests.py"
 _OVER_TIME = (_signal.SIGPROF, _signal.SIGXCPU)
@@ -65,12 +64,12 @@ def main(path: list[str]) -> None:
     while True:
         pid = os.fork()
         if pid == 0:
-            _Worker(control).work()
+            _TestRunner(control).work()
         _, status, usage = os.wait4(pid, 0)
         if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
             return
         if os.WIFSIGNALED(status) or os.WEXITSTATUS(status) != _WORN_OUT:
-            frames.send(control.fileno(), _died(status, usage))
+            wire.send(control.fileno(), _died(status, usage))
 
 
 _WORN_OUT = 3
@@ -84,7 +83,7 @@ def _died(status: int, usage: resource.struct_rusage) -> dict[str, Any]:
     return {"verdict": "T" if over else "F", "exception": exception, "stderr": "", "cpu_seconds": seconds}
 
 
-class _Worker:
+class _TestRunner:
     """Runs tests until it is worn out."""
 
     def __init__(self, control: _socket.socket) -> None:
@@ -95,10 +94,10 @@ class _Worker:
         leave = os._exit
         try:
             for _ in range(_MOST_PROGRAMS):
-                job, link = frames.receive_job(self.control)
+                job, link = wire.receive_job(self.control)
                 if job is None:
                     leave(0)
-                frames.send(self.control.fileno(), self.answer(job, link))
+                wire.send(self.control.fileno(), self.answer(job, link))
                 if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > _MOST_KILOBYTES:
                     break
             leave(_WORN_OUT)
@@ -141,7 +140,7 @@ class _Worker:
 
 def _forked(job: Job, code: Code, link: int, control: _socket.socket) -> dict[str, Any]:
     """What a fork says that runs the tests."""
-    answer, told = os.pipe()
+    answer, answer_in = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
@@ -152,10 +151,10 @@ def _forked(job: Job, code: Code, link: int, control: _socket.socket) -> dict[st
             resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))  # they start no process, so none is left over
             text = "\0".join(_Judge(link).run(job, code)).encode("utf-8", "backslashreplace")
             while text:
-                text = text[os.write(told, text) :]
+                text = text[os.write(answer_in, text) :]
         finally:
             os._exit(0)
-    os.close(told)
+    os.close(answer_in)
     os.close(link)
     parts = []
     while data := os.read(answer, 65536):
@@ -177,7 +176,7 @@ class _Judge:
     """Runs one program's tests."""
 
     def __init__(self, link: int) -> None:
-        self.link, self.arrival = link, frames.arrival(link)
+        self.link, self.arrival = link, wire.arrival(link)
         self.asked = False
         self.verdict: tuple[str, str, str] | None = None
         self.traces: dict[
@@ -234,7 +233,7 @@ class _Judge:
         self, name: str, arguments: tuple[Any, ...], named: dict[str, Any], seconds: float | None
     ) -> Any:
         """What the program's function gives back, or an exception that it raised."""
-        own, known = values.survey(arguments, named)
+        own, known = form.mutable_arguments(arguments, named)
         call = (name, arguments, named, seconds)
         return self.ask(_copied(call, name, known), own)
 
@@ -245,7 +244,7 @@ class _Judge:
         self.asked = True
         tag = os.urandom(_TAG_BYTES)
         try:
-            frames.write(self.link, tag + message)
+            wire.write(self.link, tag + message)
         except OSError:
             self.end("G")
         return self.answer(tag, own, ends)
@@ -254,7 +253,7 @@ class _Judge:
         """What comes back; whatever is no answer to what was asked is the end."""
         try:
             self.arrival()
-            data = frames.read(self.link, _MOST)
+            data = wire.read(self.link, _MOST)
             if data is None:
                 self.end("G")
             if data[:_TAG_BYTES] != tag:
@@ -262,10 +261,10 @@ class _Judge:
             kind, content = data[_TAG_BYTES : _TAG_BYTES + 1], data[_TAG_BYTES + 1 :]
             if kind == b"S" and not content and ends:
                 return _END
-            value = values_in.decode(content, own, lambda number: _Iterator(self, number))
+            value = reading.decode(content, own, lambda number: _Iterator(self, number))
             if kind == b"V":
                 return value
-            error, trace = exception_of(value)
+            error, trace = rebuilt_exception(value)
             if kind == b"X":
                 self.verdict = self.verdict_of(error, trace)
                 raise _Ended

@@ -22,9 +22,8 @@ import sys
 sys.path.insert(0, os.path.abspath(f"{__file__}/../../../.."))
 
 from codecascade.sandbox.inside import scratch
-from codecascade.sandbox.inside.confinement import Confinement
-from codecascade.sandbox.inside.kernel import rights, syscalls
-from codecascade.sandbox.inside.kernel import rootfs as world
+from codecascade.sandbox.inside.confinement import ConfinedServer
+from codecascade.sandbox.inside.kernel import rights, rootfs, syscalls
 from codecascade.sandbox.inside.kernel.processes import end_descendants
 from codecascade.sandbox.inside.watch import HarnessGone
 from codecascade.sandbox.inside.wire import receive_job, send
@@ -51,16 +50,16 @@ def main() -> None:
     try:
         if setup["kind"] == "namespaces":
             try:
-                world.enter_namespaces()
+                rootfs.enter_namespaces()
             except OSError as error:
                 raise OSError(f"{rights.why_no_namespaces()} ({error.strerror or error})") from None
         else:
             syscalls.become_subreaper()
-        server = os.fork()
+        server_pid = os.fork()
     except OSError as error:
         send(setup["control"], {"error": f"can't be confined: {error}"})
         return
-    if server == 0:
+    if server_pid == 0:
         os.close(harness)
         try:
             syscalls.die_with_parent()
@@ -74,9 +73,9 @@ def main() -> None:
         os.close(descriptor)
     poll = select.poll()
     poll.register(harness, select.POLLIN)
-    poll.register(os.pidfd_open(server), select.POLLIN)
+    poll.register(os.pidfd_open(server_pid), select.POLLIN)
     poll.poll()
-    os.kill(server, SIGKILL)
+    os.kill(server_pid, SIGKILL)
     end_descendants()
     if setup["kind"] != "namespaces":
         scratch.remove(setup["scratch"])  # the harness may not live to do it
@@ -107,7 +106,7 @@ def serve(setup: dict[str, Any], user: int) -> None:
     """Set the zone up, then answer jobs until nobody asks any more."""
     control = setup["control"]
     try:
-        zone = Confinement(setup, user)
+        server = ConfinedServer(setup, user)
     except OSError as error:
         send(control, {"error": f"can't be confined: {error}"})
         return
@@ -118,7 +117,7 @@ def serve(setup: dict[str, Any], user: int) -> None:
         if job is None:
             return
         try:
-            reply = zone.run(job, link)
+            reply = server.run(job, link)
         except HarnessGone:
             return  # the confinement has killed the program
         if link >= 0:

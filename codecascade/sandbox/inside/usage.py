@@ -64,9 +64,9 @@ class Usage:
             resident: bytes of it that are in memory, what they share counted for each.
         """
         limit = self.memory_mb << 20
-        kept = kernel_memory.held(pids, limit - resident)
+        kept = kernel_memory.descriptor_bytes(pids, limit - resident)
         if reserved > limit:
-            kept += kernel_memory.unseen(pids)
+            kept += kernel_memory.hidden_bytes(pids)
         if resident + kept > limit and (len(pids) == 1 or kept + sum(map(_proportional, pids)) > limit):
             return f"more than {self.memory_mb} MB of memory in use"
         if reserved > limit and _shared(pids) > limit:
@@ -120,9 +120,9 @@ def _shared(pids: list[int]) -> int:
         try:
             with open(f"/proc/{pid}/maps", "rb") as file:
                 for line in file:
-                    place, rights, offset, _, inode, *name = line.split(maxsplit=5)
+                    addresses, rights, offset, _, inode, *name = line.split(maxsplit=5)
                     if rights.endswith(b"s") and name and name[0].startswith((b"/dev/zero", b"/memfd:")):
-                        start, end = (int(part, 16) for part in place.split(b"-"))
+                        start, end = (int(part, 16) for part in addresses.split(b"-"))
                         sizes[inode] = max(sizes.get(inode, 0), int(offset, 16) + end - start)
         except PermissionError:
             sizes[b"of %d" % pid] = _memory(pid, 0)  # it may all be shared

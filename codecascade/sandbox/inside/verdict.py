@@ -152,11 +152,11 @@ def module(name: str, source: str) -> dict[str, object]:
     sys.modules[name] = module
     names = vars(module)
     names["__builtins__"] = builtins
-    names["__loader__"] = _Text(source)  # where tracebacks and inspect find the lines
+    names["__loader__"] = _SourceLoader(source)  # where tracebacks and inspect find the lines
     return names
 
 
-class _Text:
+class _SourceLoader:
     """Just enough of a loader for ``linecache``."""
 
     def __init__(self, source: str) -> None:

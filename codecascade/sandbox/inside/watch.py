@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 FORGED = "claimed to have passed before its end"
 # Versions of CPython on which the distances of the next comment were measured.
-MEASURED = ((3, 11), (3, 12), (3, 13))
+MEASURED_PYTHONS = ((3, 11), (3, 12), (3, 13))
 # Bytes of stack. A C library's read takes 40 more once there are threads; a call from within the program, which exec
 # runs, is 640 deeper at least (CPython 3.11; 3.12: 704; 3.13: 752), a finaliser without Python code 504.
-_SAME_PLACE = 128
+_SAME_DEPTH = 128
 _FIRST_LOOK, _TICK = 0.02, 0.05  # seconds between two looks at what the processes use
 _MOMENT = 1e-5  # to sleep between two looks at where the program waits costs less than to look at once again
 _CORES = os.cpu_count() or 1
@@ -33,7 +33,7 @@ class HarnessGone(Exception):
     """Nobody waits for an answer any more."""
 
 
-class Watch:
+class ProgramWatch:
     """One program while it runs.
 
     Args:
@@ -60,11 +60,11 @@ class Watch:
         usage: Usage,
         link: int = -1,
     ) -> None:
-        self.pid, self.channel, self.limits, self.others, self.usage = pid, channel, limits, others, usage
+        self.pid, self.channel, self.limits, self.processes, self.usage = pid, channel, limits, others, usage
         self.outputs = {out: bytearray(), err: bytearray()}
         self.token = b""
         self.awaited = b""  # the message that is still to be answered
-        self.place = -1  # the descriptor that tells where the program waits; read anew at each look
+        self.syscall_file = -1  # the descriptor that tells where the program waits; read anew at each look
         self.stack: int | None = None  # where the stack pointer is as the program begins
         self.verdict = ""
         self.exception: str | None = None
@@ -102,7 +102,7 @@ class Watch:
                     self._answer_when_it_waits()
                 now = time.monotonic()
                 if now >= look_at and not self.verdict:
-                    cpu, excess = self.usage.look(self.pid, self.others())
+                    cpu, excess = self.usage.look(self.pid, self.processes())
                     if excess is not None:
                         self._end("out_of_memory", excess)
                     if cpu >= cpu_limit:
@@ -114,8 +114,8 @@ class Watch:
                     return
         finally:
             os.close(end)
-            if self.place >= 0:
-                os.close(self.place)
+            if self.syscall_file >= 0:
+                os.close(self.syscall_file)
 
     def drain(self) -> None:
         """What is left in the pipes when all that wrote to them is dead."""
@@ -189,9 +189,9 @@ class Watch:
         None: it does not wait yet. 0: this kernel does not tell.
         """
         try:
-            if self.place < 0:
-                self.place = os.open(f"/proc/{self.pid}/syscall", os.O_RDONLY | os.O_CLOEXEC)
-            words = os.pread(self.place, 200, 0).split()
+            if self.syscall_file < 0:
+                self.syscall_file = os.open(f"/proc/{self.pid}/syscall", os.O_RDONLY | os.O_CLOEXEC)
+            words = os.pread(self.syscall_file, 200, 0).split()
         except OSError:
             return 0
         # number, six arguments, stack pointer, program counter; fewer words while it is in no call
@@ -202,16 +202,16 @@ class Watch:
     def _answer_when_it_waits(self, looks: int = 1) -> None:
         """The token, to whoever waits at the place where the program's beginning did; for a beginning, nothing."""
         for _ in range(looks):
-            place = self._waits_at()
-            if place is not None:
+            stack_pointer = self._waits_at()
+            if stack_pointer is not None:
                 break
             time.sleep(_MOMENT)
         else:
             return  # a busy machine, or other threads of the program: the next turn looks again
         if self.awaited == b"B":
-            self.stack = place
+            self.stack = stack_pointer
             answer = bytes(TOKEN_BYTES)
-        elif 0 <= (self.stack or 0) - place <= _SAME_PLACE:
+        elif 0 <= (self.stack or 0) - stack_pointer <= _SAME_DEPTH:
             answer = self.token = os.urandom(TOKEN_BYTES)
         else:
             self._end("failed", FORGED)

@@ -23,7 +23,7 @@ from codecascade.sandbox.program import Command
 _lock = threading.Lock()  # of one process; two processes that build the same make the same
 
 
-def built(
+def build_once(
     name: str, version: str, command: Command, run: Callable[[Command], Outcome]
 ) -> tuple[str, str | None]:
     """``(folder, None)`` of what ``command`` makes, or ``("", why it could not be made)``."""
@@ -37,8 +37,8 @@ def built(
             output for output in command.outputs if not any(name.startswith(output) for name in outcome.files)
         ]
         if not outcome.passed or missing:
-            said = (outcome.stderr or outcome.stdout).strip().splitlines()
-            return "", said[0] if said else outcome.exception or f"{missing} not made"
+            lines = (outcome.stderr or outcome.stdout).strip().splitlines()
+            return "", lines[0] if lines else outcome.exception or f"{missing} not made"
         with atomic_folder(folder) as temporary:
             for output, content in outcome.files.items():
                 path = temporary / output

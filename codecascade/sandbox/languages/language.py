@@ -32,16 +32,16 @@ class Toolchain:
 
 
 @dataclass(frozen=True)
-class Extra:
+class OptionalTool:
     """What programs of a language often call beside its toolchain: its name, Debian's package, whether it is here."""
 
     name: str
     package: str
-    there: Callable[[], bool]
+    is_installed: Callable[[], bool]
 
 
 @dataclass(frozen=True)
-class Plan:
+class ProgramPlan:
     """How one program is built and run; every command is confined and starts in an empty folder.
 
     Attributes:
@@ -96,10 +96,10 @@ class Language:
     trial: str
     find: Callable[[], Toolchain | None]
     finish: Callable[[str, str], str | None]
-    plan: Callable[[str, Toolchain, Limits], Plan]
+    plan: Callable[[str, Toolchain, Limits], ProgramPlan]
     environment: Callable[[Limits], Mapping[str, str]] = lambda limits: {}
     unusable: Callable[[], str | None] = lambda: None
-    extras: tuple[Extra, ...] = ()
+    extras: tuple[OptionalTool, ...] = ()
     build: Callable[[Toolchain], Command] | None = None
     server: Callable[[Toolchain], Command] | None = None
     address_space: bool = True
@@ -117,14 +117,16 @@ def find_tools(*names: str, version: tuple[str, ...]) -> Toolchain | None:
     found = {name: path for name, path in paths.items() if path is not None}
     if len(found) < len(names):
         return None
-    said = first_line((found[names[0]], *version))
-    return None if said is None else Toolchain(said, found, _folders_of(found.values()))
+    version_line = first_line((found[names[0]], *version))
+    return None if version_line is None else Toolchain(version_line, found, _folders_of(found.values()))
 
 
 def _folders_of(paths: Iterable[str]) -> tuple[str, ...]:
     """Where tools lie that are not the system's: ``PREFIX/bin/tool`` needs ``PREFIX``, link and target alike."""
     prefixes = [
-        os.path.dirname(os.path.dirname(place)) for path in paths for place in (path, os.path.realpath(path))
+        os.path.dirname(os.path.dirname(location))
+        for path in paths
+        for location in (path, os.path.realpath(path))
     ]
     return tuple(
         dict.fromkeys(folder for folder in prefixes if folder not in ("", "/", "/usr", "/usr/local"))

@@ -14,12 +14,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from codecascade.sandbox.host.worker import ZoneDied
-from codecascade.sandbox.languages.builds import built
+from codecascade.sandbox.host.worker import WorkerDied
+from codecascade.sandbox.languages.builds import build_once
 from codecascade.sandbox.languages.cache import Compiled, CompiledPrograms
-from codecascade.sandbox.languages.language import Language, Plan, Toolchain
-from codecascade.sandbox.languages.table import language_named, toolchain, why_not
-from codecascade.sandbox.languages.warm import CompilerEnded, Session, WarmCompilers
+from codecascade.sandbox.languages.language import Language, ProgramPlan, Toolchain
+from codecascade.sandbox.languages.table import language_named, toolchain, why_unusable
+from codecascade.sandbox.languages.warm import CompilerEnded, ConfinedProcess, WarmCompilers
 from codecascade.sandbox.outcome import Limits, Outcome
 from codecascade.sandbox.program import Command, Program
 
@@ -29,7 +29,7 @@ _OUTPUT_BYTES = 16 << 20
 _SERVER_LIMITS = Limits(cpu_seconds=math.inf, memory_mb=3072, processes=128, file_mb=64, address_space=False)
 
 
-class Languages:
+class LanguageRunner:
     """Programs of all languages, with what is kept between them: compilers that stay, compiled programs.
 
     Args:
@@ -39,7 +39,10 @@ class Languages:
     """
 
     def __init__(
-        self, run_command: Callable[[Command], Outcome], start: Callable[[Command], Session], workers: int
+        self,
+        run_command: Callable[[Command], Outcome],
+        start: Callable[[Command], ConfinedProcess],
+        workers: int,
     ) -> None:
         self._run_command, self._start = run_command, start
         # A compilation takes less than the run that follows it, once a compiler is warm.
@@ -98,7 +101,7 @@ class Languages:
         )
         # What is given an input is compared by its output, outside: there every good end is one.
         needed = finished is not None and program.stdin is None
-        return _cut(judge(language, ended, token, needed=needed), limits.output_bytes)
+        return _cut(verdict_of_command(language, ended, token, needed=needed), limits.output_bytes)
 
     def _tools(self, language: Language) -> Toolchain | str:
         """The toolchain with what is built for it, or why programs can't be run."""
@@ -110,9 +113,11 @@ class Languages:
     def _prepare(self, language: Language) -> Toolchain | str:
         tools = toolchain(language.name)
         if tools is None:
-            return why_not(language.name) or ""
+            return why_unusable(language.name) or ""
         if language.build is not None:
-            folder, problem = built(language.name, tools.version, language.build(tools), self._run_command)
+            folder, problem = build_once(
+                language.name, tools.version, language.build(tools), self._run_command
+            )
             if problem is not None:
                 return f"{language.title} programs can't be run: preparing the toolchain failed: {problem}"
             tools = replace(tools, built=folder)
@@ -129,15 +134,15 @@ class Languages:
             )
         return tools
 
-    def _compile(self, language: Language, tools: Toolchain, plan: Plan, text: str) -> Compiled:
+    def _compile(self, language: Language, tools: Toolchain, plan: ProgramPlan, text: str) -> Compiled:
         if plan.warm:
             try:
                 answer = self._compilers[language.name].compile(plan.file, text)
             except CompilerEnded as error:
                 return Outcome("failed", f"compile: the compiler did not survive the program: {error}")
-            except ZoneDied as error:
+            except WorkerDied as error:
                 return Outcome("not_started", f"the compiler can't be started: {error}")
-            return complaint(answer) if isinstance(answer, str) else answer
+            return compile_failure(answer) if isinstance(answer, str) else answer
         outcome = self._run_command(
             Command(
                 plan.compile,
@@ -149,27 +154,27 @@ class Languages:
             )
         )
         if outcome.outcome == "failed":
-            return complaint(outcome.stderr or outcome.stdout or outcome.exception or "")
+            return compile_failure(outcome.stderr or outcome.stdout or outcome.exception or "")
         if not outcome.passed:
             return replace(outcome, exception=f"compile: {outcome.exception}", exit_status=None)
         if missing := [name for name in plan.outputs if name not in outcome.files]:
-            return complaint(f"the compiler made no {missing[0]} that can be run")
+            return compile_failure(f"the compiler made no {missing[0]} that can be run")
         return outcome.files
 
 
-def complaint(text: str) -> Outcome:
+def compile_failure(text: str) -> Outcome:
     """The outcome of a program that does not compile: the first complaint stands for all."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("# ")]
     errors = [line for line in lines if "error" in line.lower()] or lines
     return Outcome("failed", f"compile: {errors[0] if errors else 'failed'}"[:2000], stderr=text[:100_000])
 
 
-def judge(language: Language, ended: Outcome, token: str, *, needed: bool) -> Outcome:
+def verdict_of_command(language: Language, ended: Outcome, token: str, *, needed: bool) -> Outcome:
     """The verdict on a command that ran a program; the token does not stay in its output."""
     line = f"\n{token}\n"
     reached = line in ended.stdout or line in ended.stderr
     ended = replace(ended, stdout=ended.stdout.replace(line, "", 1), stderr=ended.stderr.replace(line, "", 1))
-    said = f"{ended.stderr}\n{ended.stdout}"
+    output = f"{ended.stderr}\n{ended.stdout}"
     complained = language.fails is not None and language.fails.search(ended.stderr) is not None
     if ended.passed and not complained:
         return (
@@ -179,17 +184,17 @@ def judge(language: Language, ended: Outcome, token: str, *, needed: bool) -> Ou
         )
     if ended.outcome not in ("passed", "failed", "killed"):
         return ended
-    if language.memory is not None and (found := language.memory.search(said)):
+    if language.memory is not None and (found := language.memory.search(output)):
         return replace(ended, outcome="out_of_memory", exception=found[0])
     aborted = ended.outcome == "killed" and (ended.exception or "").endswith("signal 6")
     if ended.outcome == "killed" and not aborted:
         return ended
-    return replace(ended, outcome="failed", exception=_error(language, ended, said))
+    return replace(ended, outcome="failed", exception=_error(language, ended, output))
 
 
-def _error(language: Language, ended: Outcome, said: str) -> str:
+def _error(language: Language, ended: Outcome, output: str) -> str:
     """One line that says what went wrong: the language's own, the last of standard error, or the exit status."""
-    found = list(language.error.finditer(said)) if language.error is not None else []
+    found = list(language.error.finditer(output)) if language.error is not None else []
     if found:
         groups = [group for group in found[-1].groups() if group] or [found[-1][0]]
         return " ".join(groups[0].split())[:2000]

@@ -107,7 +107,7 @@ def toolchain(language: str) -> Toolchain | None:
     return _BY_NAME[language].find()
 
 
-def why_not(language: str) -> str | None:
+def why_unusable(language: str) -> str | None:
     """Why a language's programs can't be run here, and what to install; None where they can."""
     name = canonical_name(language)
     if name == PYTHON or toolchain(name) is not None:
@@ -124,7 +124,9 @@ def toolchains() -> list[ToolchainReport]:
 def _report(language: Language, tools: Toolchain | None) -> ToolchainReport:
     version = None if tools is None else tools.version
     wrong = language.unusable() if tools is None else None
-    missing = [f"{each.name} (apt install {each.package})" for each in language.extras if not each.there()]
+    missing = [
+        f"{each.name} (apt install {each.package})" for each in language.extras if not each.is_installed()
+    ]
     lacks = (*([wrong] if wrong else []), *(missing if tools is not None else []))
     return ToolchainReport(language.name, language.title, version, language.install, lacks)
 

@@ -25,7 +25,7 @@ _PATIENCE = 60.0  # seconds by the clock for one program; then one that is start
 _LARGEST = 64 << 20  # bytes of an answer's part; more is no answer
 
 
-class Session(Protocol):
+class ConfinedProcess(Protocol):
     """A confined process that stays, such as a :class:`codecascade.sandbox.host.service.Service`."""
 
     stdin: BinaryIO
@@ -50,7 +50,7 @@ class WarmCompilers:
     """
 
     def __init__(
-        self, start: Callable[[Command], Session], command: Command, alone: Limits, most: int
+        self, start: Callable[[Command], ConfinedProcess], command: Command, alone: Limits, most: int
     ) -> None:
         self._start, self._command, self._alone = start, command, alone
         self._idle: list[_Compiler] = []
@@ -102,7 +102,7 @@ class WarmCompilers:
 class _Compiler:
     """One compiler that stays."""
 
-    def __init__(self, session: Session, programs: int, patience: float) -> None:
+    def __init__(self, session: ConfinedProcess, programs: int, patience: float) -> None:
         self.session = session
         self.programs_left = programs
         self._patience = patience

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from codecascade.corpus.documents import Document
-from codecascade.corpus.reading.functions import Function, functions_of
+from codecascade.corpus.reading.functions import PythonFunction, python_functions
 from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import draw, generator
 from codecascade.tokens.chat import Message
@@ -132,8 +132,8 @@ class ItemSequence:
         return self.source.min_characters <= len(text) and (longest is None or len(text) <= longest)
 
 
-def _functions(text: str) -> list[Function]:
-    return functions_of(text) if "def " in text else []  # spares the parser much of what isn't Python
+def _functions(text: str) -> list[PythonFunction]:
+    return python_functions(text) if "def " in text else []  # spares the parser much of what isn't Python
 
 
 def permuted(position: int, size: int, *, key: str) -> int:

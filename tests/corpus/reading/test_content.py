@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from codecascade.corpus.reading.content import language_of_text
+from codecascade.corpus.reading.content import language_by_content
 
 
 @pytest.mark.parametrize(
@@ -31,4 +31,4 @@ from codecascade.corpus.reading.content import language_of_text
     ],
 )
 def test_language_of_text(extension: str, guess: str, text: str, language: str) -> None:
-    assert language_of_text(text, extension, guess) == language
+    assert language_by_content(text, extension, guess) == language

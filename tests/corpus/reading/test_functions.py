@@ -8,7 +8,7 @@ import textwrap
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codecascade.corpus.reading.functions import Places, functions_of
+from codecascade.corpus.reading.functions import SourcePositions, python_functions
 
 TEXT = '''\
 import os
@@ -48,7 +48,7 @@ if os.name == "nt":
 
 
 def test_names_docstrings_and_text_of_every_function() -> None:
-    functions = functions_of(TEXT)
+    functions = python_functions(TEXT)
     assert [function.qualified_name for function in functions] == [
         "first",
         "Ünïcode.method",
@@ -68,14 +68,14 @@ def test_names_docstrings_and_text_of_every_function() -> None:
 
 
 def test_standalone_of_a_method_is_a_function() -> None:
-    method = functions_of("class A:\n    @property\n    def f(self):\n        return 1\n")[0]
+    method = python_functions("class A:\n    @property\n    def f(self):\n        return 1\n")[0]
     assert ast.parse(method.standalone).body[0].name == "f"  # type: ignore[attr-defined]
 
 
 def test_what_is_not_python_has_no_functions() -> None:
     for text in ("def f(:\n", "def f():\0", "print 'a'", "((((" * 300, "\ud800"):
-        assert functions_of(text) == []
-    assert functions_of("") == []
+        assert python_functions(text) == []
+    assert python_functions("") == []
 
 
 LINE_ENDS = st.sampled_from(["\n", "\r\n", "\r"])
@@ -91,7 +91,7 @@ def test_places_agree_with_the_parser(parts: list[tuple[str, bool]], line_end: s
         for number, (word, decorated) in enumerate(parts)
     ]
     text = "\n".join(definitions).replace("\n", line_end)
-    functions = functions_of(text)
+    functions = python_functions(text)
     assert [function.name for function in functions] == [f"f{number}" for number in range(len(parts))]
     nodes = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
     for function, node in zip(functions, nodes, strict=True):
@@ -101,7 +101,7 @@ def test_places_agree_with_the_parser(parts: list[tuple[str, bool]], line_end: s
 
 @given(st.text("aß漢😀\n", max_size=20))
 def test_character_of_byte_columns(text: str) -> None:
-    places = Places(text)
+    places = SourcePositions(text)
     for number, line in enumerate(text.split("\n"), 1):
         for column in range(len(line) + 1):
             place = places.character(number, len(line[:column].encode()))
@@ -110,4 +110,4 @@ def test_character_of_byte_columns(text: str) -> None:
 
 def test_dedent_keeps_inner_structure() -> None:
     text = textwrap.dedent(TEXT)
-    assert functions_of(text)[0].standalone == functions_of(text)[0].source
+    assert python_functions(text)[0].standalone == python_functions(text)[0].source

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from codecascade.corpus.reading.languages import language_of, language_of_shebang
+from codecascade.corpus.reading.languages import language_by_name, language_by_shebang
 
 
 def test_languages_by_name_and_first_line() -> None:
@@ -13,9 +13,9 @@ def test_languages_by_name_and_first_line() -> None:
         "README": "text",
         "docs/a.rst": "restructuredtext",
     }
-    assert {name: language_of(name) for name in names} == names
+    assert {name: language_by_name(name) for name in names} == names
     for name in ("requirements.txt", "LICENSE.md", "COPYING.txt", "data.json", "x.pyi", "noname"):
-        assert language_of(name) is None
-    assert language_of_shebang("#!/usr/bin/env -S node --flag") == "javascript"
-    assert language_of_shebang("#!/opt/thing") is None
-    assert language_of_shebang("no") is None
+        assert language_by_name(name) is None
+    assert language_by_shebang("#!/usr/bin/env -S node --flag") == "javascript"
+    assert language_by_shebang("#!/opt/thing") is None
+    assert language_by_shebang("no") is None

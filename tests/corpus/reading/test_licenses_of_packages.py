@@ -6,7 +6,7 @@ from email.message import Message
 
 import pytest
 
-from codecascade.corpus.reading.licenses import is_permissive, license_of_metadata
+from codecascade.corpus.reading.licenses import is_permissive, license_from_metadata
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_licence_of_metadata(fields: dict[str, str], expected: str) -> None:
     message = Message()
     for key, value in fields.items():
         message[key] = value
-    assert license_of_metadata(message) == expected
+    assert license_from_metadata(message) == expected
 
 
 @pytest.mark.parametrize(

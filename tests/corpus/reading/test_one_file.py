@@ -15,10 +15,10 @@ import pyarrow as pa
 import pytest
 from source_trees import Build, MakeTree, module
 
-from codecascade.corpus.reading import step as reading_step
-from codecascade.corpus.reading.candidates import FileReader
+from codecascade.corpus.reading import read_step as reading_step
+from codecascade.corpus.reading.containers import FileReader
 from codecascade.corpus.reading.encoding import UnreadableError
-from codecascade.corpus.reading.faults import one_file
+from codecascade.corpus.reading.faults import file_errors
 from codecascade.corpus.sources.archives.members import label_path
 from codecascade.ground.errors import RunFailed, UserError
 
@@ -138,11 +138,11 @@ def test_what_is_no_files_fault_ends_the_build(
     def failing(*arguments: Any) -> str:
         raise error
 
-    monkeypatch.setattr(reading_step, "language_of_text", failing)
+    monkeypatch.setattr(reading_step, "language_by_content", failing)
     with pytest.raises(kind, match=sentence):
         build(tree({"bad.py": module("bad")}))
 
 
 def test_reasons_of_readers_stay() -> None:
-    with pytest.raises(UnreadableError, match=r"^binary$"), one_file("x"):
+    with pytest.raises(UnreadableError, match=r"^binary$"), file_errors("x"):
         raise UnreadableError("binary")

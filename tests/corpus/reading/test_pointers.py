@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from source_trees import Build, MakeTree, module
 
-from codecascade.corpus.reading.pointers import ANNEX, LFS, pointer
+from codecascade.corpus.reading.pointers import ANNEX, LFS, pointer_kind
 
 OID = "sha256:" + "4f" * 32
 LFS_TEXT = f"version https://git-lfs.github.com/spec/v1\noid {OID}\nsize 116060\n"
@@ -40,12 +40,12 @@ ANNEX_TEXT = "/annex/objects/SHA256E-s116060--" + "4f" * 32 + ".py\n"
     ],
 )
 def test_what_is_a_pointer(text: str, reason: str | None) -> None:
-    assert pointer(text) == reason
+    assert pointer_kind(text) == reason
 
 
 @given(st.text())
 def test_other_texts_are_none(text: str) -> None:
-    assert pointer(text) is None
+    assert pointer_kind(text) is None
 
 
 @pytest.mark.parametrize("source", ["folder", "git"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from codecascade.corpus.output.dropped import Dropped, by_step
 from codecascade.corpus.settings import CorpusSettings, LanguageFilter
-from codecascade.corpus.sources.candidates import Candidate, candidates_of, listed
+from codecascade.corpus.sources.candidates import Candidate, candidate_table, candidates_from_table
 from codecascade.corpus.sources.sampling import check_languages, choose, license_refused, spread, water_level
 from codecascade.ground.errors import UserError
 
@@ -37,7 +37,7 @@ def chosen_of(
     candidates: list[Candidate], settings: CorpusSettings
 ) -> tuple[list[Candidate], dict[str, int]]:
     dropped = Dropped()
-    chosen = list(candidates_of(choose(listed(candidates), settings, dropped)))
+    chosen = list(candidates_from_table(choose(candidate_table(candidates), settings, dropped)))
     return chosen, by_step(dropped.table()).get("choose", {})
 
 
@@ -108,7 +108,7 @@ def test_choose_filters_by_licence_language_and_size() -> None:
 
 
 def test_languages_that_are_none_are_refused() -> None:
-    listing = listed([candidate("a", "1.x", 10, language="klingon")])
+    listing = candidate_table([candidate("a", "1.x", 10, language="klingon")])
     check_languages(
         CorpusSettings(languages=("python", "klingon", "hack"), filters={"c": LanguageFilter()}), listing
     )

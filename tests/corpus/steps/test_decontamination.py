@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codecascade.corpus.steps.decontamination import LENGTH, Benchmarks, read_benchmark_file, squeeze
+from codecascade.corpus.steps.decontamination import LENGTH, BenchmarkIndex, read_benchmark_file, squeeze
 
 PROMPT = '''def has_close_elements(numbers, threshold):
     """ Check if in given list of numbers, are any two numbers closer to each other than the threshold. """
@@ -16,7 +16,7 @@ PROMPT = '''def has_close_elements(numbers, threshold):
 
 
 def test_a_planted_problem_is_found_in_any_dress() -> None:
-    index = Benchmarks({"HumanEval/0": PROMPT}, overlap=0.5)
+    index = BenchmarkIndex({"HumanEval/0": PROMPT}, overlap=0.5)
     filler = "import os\n\n\ndef other():\n    return os.getcwd()\n\n" * 40
     assert index.match(filler + PROMPT + filler) == "HumanEval/0"
     assert index.match(PROMPT.replace(" ", "\n\t ").upper().replace('"""', "'''")) == "HumanEval/0"
@@ -26,15 +26,15 @@ def test_a_planted_problem_is_found_in_any_dress() -> None:
 
 def test_the_share_decides() -> None:
     half = PROMPT[: int(len(PROMPT) * 0.8)]
-    assert Benchmarks({"a": PROMPT}, overlap=0.9).match(half) is None
-    assert Benchmarks({"a": PROMPT}, overlap=0.4).match(half) == "a"
+    assert BenchmarkIndex({"a": PROMPT}, overlap=0.9).match(half) is None
+    assert BenchmarkIndex({"a": PROMPT}, overlap=0.4).match(half) == "a"
 
 
 def test_short_texts_are_named_and_never_match() -> None:
-    index = Benchmarks({"short": "return x + y", "long": PROMPT}, overlap=0.5)
+    index = BenchmarkIndex({"short": "return x + y", "long": PROMPT}, overlap=0.5)
     assert index.too_short == ["short"]
     assert index.match("def add(x, y):\n    return x + y\n") is None
-    assert Benchmarks({}, overlap=0.5).match(PROMPT) is None
+    assert BenchmarkIndex({}, overlap=0.5).match(PROMPT) is None
 
 
 LETTERS = st.text("ab1", min_size=LENGTH - 10, max_size=120)
@@ -50,7 +50,7 @@ LETTERS = st.text("ab1", min_size=LENGTH - 10, max_size=120)
 )
 def test_the_fast_filter_changes_nothing(text: str, before: str, after: str, start: int, length: int) -> None:
     """The verdict is that of counting shared n-grams, for any part of the text at any alignment."""
-    index = Benchmarks({"it": text}, overlap=0.3)
+    index = BenchmarkIndex({"it": text}, overlap=0.3)
     document = before + text[start : start + length] + after
 
     def grams(string: str) -> set[bytes]:

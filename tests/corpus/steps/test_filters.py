@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codecascade.corpus.documents import batch_of, document
+from codecascade.corpus.documents import batch_from_documents, document
 from codecascade.corpus.settings import CorpusSettings, LanguageFilter
-from codecascade.corpus.steps.filters import reasons, shape_of
+from codecascade.corpus.steps.filters import filter_reasons, measure_texts
 
 CODE = "def add(first, second):\n    return first + second\n"
 
@@ -19,8 +19,10 @@ CODE = "def add(first, second):\n    return first + second\n"
 def reason(
     text: str, language: str = "python", path: str = "a.py", kind: str = "code", **settings: object
 ) -> str | None:
-    batch = batch_of([document(text, path=path, repository="r", language=language, license="MIT", kind=kind)])
-    (found,) = reasons(batch, CorpusSettings.model_validate(settings))
+    batch = batch_from_documents(
+        [document(text, path=path, repository="r", language=language, license="MIT", kind=kind)]
+    )
+    (found,) = filter_reasons(batch, CorpusSettings.model_validate(settings))
     return found
 
 
@@ -29,7 +31,7 @@ TEXTS = st.lists(st.text(st.sampled_from("ab1 \n_é漢😀("), max_size=40), min
 
 @given(TEXTS)
 def test_shapes_are_those_of_pythons_strings(texts: list[str]) -> None:
-    shape = shape_of(pa.array(texts, pa.string()))
+    shape = measure_texts(pa.array(texts, pa.string()))
     for row, text in enumerate(texts):
         lines = text.split("\n")
         assert shape.longest_line[row] == max(map(len, lines))
@@ -46,8 +48,8 @@ def test_shapes_are_those_of_pythons_strings(texts: list[str]) -> None:
 @given(TEXTS, st.integers(0, 7), st.integers(0, 8))
 def test_shapes_of_a_slice(texts: list[str], start: int, length: int) -> None:
     whole, part = (
-        shape_of(pa.array(texts, pa.string())),
-        shape_of(pa.array(texts, pa.string()).slice(start, length)),
+        measure_texts(pa.array(texts, pa.string())),
+        measure_texts(pa.array(texts, pa.string()).slice(start, length)),
     )
     for one, other in zip(whole, part, strict=True):
         assert one[start : start + length].tolist() == other.tolist()

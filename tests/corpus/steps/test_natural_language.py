@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from source_trees import module
 
-from codecascade.corpus.documents import document, size_of
+from codecascade.corpus.documents import document, text_bytes
 from codecascade.corpus.steps.natural_language import (
+    derived_documents,
     docstring_page,
-    natural_language_of,
     prose,
     with_natural_language,
 )
@@ -41,7 +41,7 @@ class Door:
 
 def python(text: str, path: str = "house/door.py") -> list[str]:
     source = document(text, path=path, repository="r", language="python", license="MIT", kind="code")
-    return [item.kind for item in natural_language_of(source)]
+    return [item.kind for item in derived_documents(source)]
 
 
 def test_docstrings_become_a_page() -> None:
@@ -73,7 +73,7 @@ def test_kinds_made_of_a_document() -> None:
         f"# T\n\n{SENTENCES}\n{SENTENCES[:-1]} Twice.\n", path="README.md", repository="r", language="markdown",
         license="MIT", kind="natural_language_code",
     )  # fmt: skip
-    assert [item.kind for item in natural_language_of(readme)] == ["natural_language"]
+    assert [item.kind for item in derived_documents(readme)] == ["natural_language"]
 
 
 def test_a_limit_is_kept_at_every_point() -> None:
@@ -91,9 +91,9 @@ def test_a_limit_is_kept_at_every_point() -> None:
     code = made = 0
     for item in with_natural_language(sources, docstrings=True, share_of_code=0.1):
         if item.kind == "code":
-            code += size_of(item)
+            code += text_bytes(item)
         else:
-            made += size_of(item)
+            made += text_bytes(item)
         assert made <= 0.1 * code
     assert made > 0.05 * code
     kinds = {item.kind for item in with_natural_language(sources, docstrings=False, share_of_code=None)}

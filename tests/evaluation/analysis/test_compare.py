@@ -18,7 +18,7 @@ from codecascade.evaluation.analysis.significance import MCNEMAR, SIGN_FLIP, mcn
 from codecascade.evaluation.metrics import Metric, bootstrap_mean, bootstrap_ratio, pass_at_k, rate
 from codecascade.ground.errors import UserError
 from codecascade.reports.comparison import remarks_on, write_comparison
-from codecascade.reports.evaluation import write_evaluation_report
+from codecascade.reports.evaluation.report import write_evaluation_report
 
 FIRST, SECOND = {0, 1, 2, 3}, {2, 3, 4, 5, 6, 7, 8, 9}
 
@@ -135,7 +135,7 @@ def test_a_metric_finds_its_rows_by_their_fields(tmp_path: Path) -> None:
         "exact_match_python_spm": None,
     }
     compared = compare(folder, folder).benchmarks[0]
-    assert len(compared.left_out) == 3 and "pass@1 (of no problem)" in compared.left_out
+    assert len(compared.left_out) == 3 and "pass@1 (not run)" in compared.left_out
     assert "made_up (not a mean over problems)" in compared.left_out
 
 

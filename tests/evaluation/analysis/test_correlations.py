@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from codecascade.evaluation.analysis.correlations import correlate, correlations
-from codecascade.evaluation.analysis.sweep import folder_of, is_sweep, read_sweep
+from codecascade.evaluation.analysis.sweep import folder_of, read_sweep
 from codecascade.ground.errors import UserError
 from codecascade.reports import plots
 
@@ -87,12 +87,11 @@ def test_one_language_is_not_enough(tmp_path: Path) -> None:
 def test_a_sweep_is_read_from_the_evaluations_below(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no sweep"):
         read_sweep(tmp_path)
-    assert not is_sweep(tmp_path)
     for temperature, passed in ((0.8, [True, False]), (0.1, [True, True])):
         folder = folder_of(tmp_path, temperature)
         evaluation(folder, "m", {"humaneval": {0: passed}, "gsm8k": {0: [True]}})
     sweep = read_sweep(tmp_path)
-    assert is_sweep(tmp_path) and list(sweep.figures["humaneval"]["pass@1"]) == [0.1, 0.8]
+    assert list(sweep.figures["humaneval"]["pass@1"]) == [0.1, 0.8]
     assert sweep.best("humaneval", "pass@1") == {0.1}
     assert sweep.figures["humaneval"]["pass@1"][0.8].value == 0.5
     assert "temperature" in plots.temperature_sweep(sweep)

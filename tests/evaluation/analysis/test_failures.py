@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from evaluations import sample
 
-from codecascade.evaluation.analysis.failures import gather, kind, ordered, table
+from codecascade.evaluation.analysis.failures import (
+    count_kinds,
+    ordered_kinds,
+    outcome_kind,
+    outcomes_by_problem,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +36,7 @@ from codecascade.evaluation.analysis.failures import gather, kind, ordered, tabl
     ],
 )
 def test_kinds(row: dict[str, object], expected: str) -> None:
-    assert kind(row) == expected
+    assert outcome_kind(row) == expected
 
 
 @pytest.mark.parametrize(
@@ -59,7 +64,7 @@ def test_kinds(row: dict[str, object], expected: str) -> None:
     ],
 )
 def test_kinds_in_other_languages(detail: str, expected: str) -> None:
-    assert kind({"passed": False, "outcome": "failed", "detail": detail}) == expected
+    assert outcome_kind({"passed": False, "outcome": "failed", "detail": detail}) == expected
 
 
 @pytest.mark.parametrize(
@@ -102,13 +107,13 @@ def test_kinds_in_other_languages(detail: str, expected: str) -> None:
     ],
 )
 def test_a_compile_error_is_no_syntax_error(complaint: str, expected: str) -> None:
-    assert kind({"passed": False, "outcome": "failed", "detail": f"compile: {complaint}"}) == expected
+    assert outcome_kind({"passed": False, "outcome": "failed", "detail": f"compile: {complaint}"}) == expected
 
 
 def test_problems_are_counted_and_equal_answers_shown_once() -> None:
     rows = [sample("a", n == 150, completion=f"x = {n // 50}\n", sample=n) for n in range(200)]
     rows += [sample("b", False, "NameError: x", format=layout) for layout in ("psm", "spm")]
-    problems = gather(rows)
+    problems = outcomes_by_problem(rows)
     assert list(problems) == [("a", ""), ("b", "psm"), ("b", "spm")]
     first = problems["a", ""]
     assert (first.samples, first.passed, first.kind) == (200, 1, "passed")
@@ -119,13 +124,13 @@ def test_problems_are_counted_and_equal_answers_shown_once() -> None:
         ("passed", 1),
         ("wrong answer", 49),
     ]
-    assert table(problems.values()) == {"wrong answer": 199, "passed": 1, "NameError": 2}
+    assert count_kinds(problems.values()) == {"wrong answer": 199, "passed": 1, "NameError": 2}
 
 
 def test_a_new_kind_of_answer_is_kept_however_late() -> None:
     rows = [sample("a", False, completion=f"x = {n}\n") for n in range(50)]
     rows += [sample("a", False, "NameError: x"), sample("a", True)]
-    answers = gather(rows)["a", ""].answers
+    answers = outcomes_by_problem(rows)["a", ""].answers
     assert len(answers) == 6
     assert {answer.kind for answer in answers} == {"wrong answer", "NameError", "passed"}
 
@@ -141,7 +146,7 @@ def test_order_of_kinds() -> None:
         "syntax error",
         "wrong answer",
     ]
-    assert ordered(kinds) == [
+    assert ordered_kinds(kinds) == [
         "passed",
         "wrong answer",
         "syntax error",

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from evaluations import sample, write_evaluation
 
-from codecascade.evaluation.analysis.beside import tables_beside
 from codecascade.evaluation.analysis.folder import read_evaluation
-from codecascade.evaluation.assembled import EvaluateSettings
+from codecascade.evaluation.analysis.paper_comparison import paper_comparisons
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.metrics import wilson
-from codecascade.evaluation.running.settings_used import settings_of
+from codecascade.evaluation.running.settings_used import used_settings
 from codecascade.ground.errors import UserError
-from codecascade.reports.evaluation import write_evaluation_report
+from codecascade.reports.evaluation.report import write_evaluation_report
 
 COUNT = {"n": 1, "of": 3}
 CONDITIONS = {
@@ -32,7 +32,7 @@ CONDITIONS = {
 ABOUT = {
     "title": "HumanEval",
     "metric": "pass@1",
-    "settings": settings_of(BENCHMARKS["humaneval"], EvaluateSettings()),
+    "settings": used_settings(BENCHMARKS["humaneval"], EvaluateSettings()),
     "conditions": CONDITIONS,
     "tasks": 3,
     "tasks_total": 9,
@@ -80,7 +80,7 @@ def test_whatever_stands_in_a_place_is_read_or_refused_with_a_sentence(folder: P
         for value in VALUES:
             file.write_text(json.dumps(changed(content, path, value)))
             try:
-                tables_beside(read_evaluation(folder))
+                paper_comparisons(read_evaluation(folder))
             except UserError as error:
                 refused += 1
                 assert "results.json" in str(error) or "made" in str(error)
@@ -124,7 +124,7 @@ def test_names_of_other_versions_are_left_alone(folder: Path) -> None:
     about["settings"]["a_setting_of_the_future"] = about["unknown"] = ["x"]
     about["conditions"]["a_condition_of_the_future"] = 1
     file.write_text(json.dumps(content))
-    (table,) = tables_beside(read_evaluation(folder))
+    (table,) = paper_comparisons(read_evaluation(folder))
     assert table.own[0] is not None
 
 

@@ -19,7 +19,7 @@ from codecascade.evaluation.analysis.paper import (
     TABLE_18,
     TABLES,
 )
-from codecascade.evaluation.analysis.protocol import Protocol, belongs, remarks
+from codecascade.evaluation.analysis.protocol import ColumnProtocol, belongs, remarks
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.number)
@@ -94,21 +94,21 @@ def test_what_infilling_costs_on_average_is_what_the_paper_says(size: str, cost:
 
 
 def test_remarks_name_each_difference() -> None:
-    greedy = Protocol(problems=164)
+    greedy = ColumnProtocol(problems=164)
     assert remarks(greedy, {"samples_per_problem": 1, "temperature": 0.0, "top_p": 1.0}, 164) == []
-    sampled = Protocol(samples=200, temperature=0.8, top_p=0.95, problems=164)
+    sampled = ColumnProtocol(samples=200, temperature=0.8, top_p=0.95, problems=164)
     found = remarks(sampled, {"samples_per_problem": 20, "temperature": 0.2, "top_p": 0.9}, 40)
     for words, sentence in zip(("40 problems", "0.2", "20 samples", "0.9"), found, strict=True):
         assert words in sentence
-    assert remarks(Protocol(), {"temperature": 0.0}, 40, 90) == ["40 of the 90 problems"]
+    assert remarks(ColumnProtocol(), {"temperature": 0.0}, 40, 90) == ["40 of the 90 problems"]
     assert remarks(greedy, {}, None) == ["how the samples were made is not known"]
 
 
 def test_a_column_about_one_temperature_takes_no_other() -> None:
-    cold = Protocol(None, 0.1, only_at_temperature=True)
+    cold = ColumnProtocol(None, 0.1, only_at_temperature=True)
     assert belongs(cold, {"temperature": 0.1})
     assert not belongs(cold, {"temperature": 0.0})
-    assert belongs(Protocol(), {"temperature": 0.8})
+    assert belongs(ColumnProtocol(), {"temperature": 0.8})
 
 
 def test_only_healed_spm_is_told_from_the_papers() -> None:

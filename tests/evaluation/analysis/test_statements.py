@@ -6,24 +6,26 @@ from typing import Any, get_args
 
 import pytest
 
-from codecascade.evaluation.analysis.beside import letter
 from codecascade.evaluation.analysis.paper import TABLES
-from codecascade.evaluation.assembled import EvaluateSettings
+from codecascade.evaluation.analysis.paper_comparison import mark_letter
 from codecascade.evaluation.benchmarks.table import BENCHMARKS, own_settings
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.conditions import conditions
-from codecascade.evaluation.running.settings_used import settings_of
-from codecascade.evaluation.running.work import Work
+from codecascade.evaluation.running.settings_used import used_settings
+from codecascade.evaluation.running.work import BenchmarkWork
 from codecascade.evaluation.settings import CommonSettings
 from codecascade.evaluation.statements import departures as departures_of
-from codecascade.evaluation.task import Model
+from codecascade.evaluation.task import EvaluatedModel
 
-STATEMENTS = {name: each.stated for name, each in BENCHMARKS.items() if each.stated is not None}
+STATEMENTS = {
+    name: each.paper_protocol for name, each in BENCHMARKS.items() if each.paper_protocol is not None
+}
 COLUMNS = [column for table in TABLES for column in table.columns]
 NAMES = sorted({name for column in COLUMNS for name in (column.benchmark, column.instead) if name})
 PAPERS = EvaluateSettings(heal=False, apps={"fence": "quotes"}, infilling={"heal": False})
-CLEAN = conditions(Work([], 0), [], model=Model(), backend=None, sandbox=None, source="data 1") | {
-    "confinement": "namespaces"
-}
+CLEAN = conditions(
+    BenchmarkWork([], 0), [], model=EvaluatedModel(), backend=None, sandbox=None, source="data 1"
+) | {"confinement": "namespaces"}
 
 
 def departures(name: str, found: dict[str, Any]) -> list[str]:
@@ -32,7 +34,7 @@ def departures(name: str, found: dict[str, Any]) -> list[str]:
 
 def facts(name: str, settings: EvaluateSettings = PAPERS, **changed: Any) -> dict[str, Any]:
     chat = {"asked_in_chat": name == "mbpp_zero_shot"}
-    return settings_of(BENCHMARKS[name], settings) | CLEAN | chat | changed
+    return used_settings(BENCHMARKS[name], settings) | CLEAN | chat | changed
 
 
 def other(key: str, value: Any) -> Any:
@@ -54,7 +56,7 @@ def test_every_benchmark_of_the_tables_is_stated() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setting_and_condition_is_stated(name: str) -> None:
     """A new setting needs a word on what the paper says of it, beside the benchmark's tasks."""
-    assert set(STATEMENTS[name].settings) == set(settings_of(BENCHMARKS[name], EvaluateSettings()))
+    assert set(STATEMENTS[name].settings) == set(used_settings(BENCHMARKS[name], EvaluateSettings()))
     assert set(STATEMENTS[name].conditions) == set(CLEAN)
 
 
@@ -110,6 +112,8 @@ def test_what_only_some_benchmarks_have() -> None:
     assert "three backticks" in told("apps", **{"apps.fence": "backticks"})
     assert "stricter than APPS' own" in told("apps", **{"apps.comparison": "tokens"})
     assert "5 of 9 answers were cut" in told("mbpp", cut_answers={"n": 5, "of": 9})
+    assert "are in no figure" in told("key_retrieval", unasked={"n": 5, "of": 9})
+    assert "count as failed" in told("humaneval", unasked={"n": 5, "of": 9})
     assert "cut" not in told("key_retrieval", cut_answers={"n": 5, "of": 9})
     assert "4 of 9 files were seen from their end alone" in told("lcc", cut_inputs={"n": 4, "of": 9})
     assert "the stop strings are those of evalplus" in told("humaneval", **{"humaneval.stops": "evalplus"})
@@ -134,7 +138,7 @@ def test_how_a_model_is_asked_is_not_said_of_samples_that_were_made_elsewhere() 
 
 def test_of_an_older_version_it_is_told_that_its_conditions_are_not_known() -> None:
     for name in NAMES:
-        generated = settings_of(BENCHMARKS[name], PAPERS)
+        generated = used_settings(BENCHMARKS[name], PAPERS)
         assert any("an older version" in sentence for sentence in departures(name, generated))
         assert not any("an older version" in sentence for sentence in departures(name, facts(name)))
         given = {key: value for key, value in generated.items() if key != "temperature"}
@@ -151,7 +155,7 @@ def test_nothing_is_said_of_settings_that_the_chat_format_does_not_use(name: str
 
 
 def test_letters_go_on_after_z() -> None:
-    assert [letter(place) for place in (0, 1, 25, 26, 27, 51, 52, 701, 702)] == (
+    assert [mark_letter(place) for place in (0, 1, 25, 26, 27, 51, 52, 701, 702)] == (
         ["a", "b", "z", "aa", "ab", "az", "ba", "zz", "aaa"]
     )
-    assert len({letter(place) for place in range(2000)}) == 2000
+    assert len({mark_letter(place) for place in range(2000)}) == 2000

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codecascade.evaluation.answers.replies import program_in, without_thoughts
-from codecascade.evaluation.answers.texts import cut, first_line
+from codecascade.evaluation.answers.texts import cut_at_stops, first_line
 
 _PIECES = [
     "def f(v):\n    return v\n",
@@ -25,8 +25,12 @@ _replies = st.lists(st.sampled_from(_PIECES), max_size=8).map("".join)
 
 @given(st.text("ab\n}", max_size=30), st.lists(st.text("ab\n}", min_size=1, max_size=3), max_size=4))
 def test_a_text_is_cut_once(text: str, stops: list[str]) -> None:
-    once = cut(text, stops)
-    assert cut(once, stops) == once and text.startswith(once) and not any(stop in once for stop in stops)
+    once = cut_at_stops(text, stops)
+    assert (
+        cut_at_stops(once, stops) == once
+        and text.startswith(once)
+        and not any(stop in once for stop in stops)
+    )
     assert first_line(first_line(text)) == first_line(text)
 
 

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codecascade.evaluation.answers.python_code import (
-    behind,
+    append_program,
     lines_of,
     longest_program,
     missing_names,
     sanitized,
-    with_parts_of,
-    without_future,
+    split_future_imports,
+    with_needed_definitions,
 )
 
 
@@ -126,13 +126,13 @@ def test_a_long_text_that_is_no_program_is_read_in_no_time(monkeypatch: pytest.M
 )
 def test_a_whole_program_runs_behind_a_prompt(program: str, future: str) -> None:
     prompt = 'import re\n\ndef f():\n    """Text."""\n'
-    text = behind(prompt, program)
+    text = append_program(prompt, program)
     names: dict[str, object] = {}
     exec(compile(text, "p.py", "exec", dont_inherit=True), names)
     assert names["x"] == 1 and "re" in names and text.startswith(f"from __future__ import {future}")
-    _, rest = without_future(program)
+    _, rest = split_future_imports(program)
     assert len(lines_of(rest)) == len(lines_of(program)), "mistakes keep their lines"
-    assert without_future(rest) == ("", rest)
+    assert split_future_imports(rest) == ("", rest)
 
 
 def test_what_is_no_program_by_itself_is_left_as_it_is() -> None:
@@ -142,7 +142,7 @@ def test_what_is_no_program_by_itself_is_left_as_it_is() -> None:
         "from __future__ import (",
         "__future__",
     ):
-        assert behind("prompt\n", program) == "prompt\n" + program
+        assert append_program("prompt\n", program) == "prompt\n" + program
 
 
 def test_missing_names_and_where_they_are() -> None:
@@ -156,6 +156,6 @@ def test_missing_names_and_where_they_are() -> None:
         "import math, sys\nH = 1\n\ndef f(a): pass\n",
         "import os\n\ndef g(x):\n    return x + H\n\nH = 2\nprint(g(1))\n",
     ]
-    whole = with_parts_of(program, earlier)
+    whole = with_needed_definitions(program, earlier)
     assert missing_names(ast.parse(whole)) == set() and "print" not in whole and "os" not in whole
     assert whole.count("def f") == 1 and whole.endswith(program) and "H = 2" in whole and "H = 1" not in whole

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from codecascade.evaluation.answers.texts import cut, first_line, last_number
+from codecascade.evaluation.answers.texts import cut_at_stops, first_line, last_number
 
 
 @pytest.mark.parametrize(
@@ -29,5 +29,10 @@ def test_the_first_line_that_is_not_blank() -> None:
 
 @pytest.mark.parametrize("text", ["", "a\n}\n", "a\n} b", "a\n\n}\nb\n}"])
 def test_what_is_cut_stays_as_it_is(text: str) -> None:
-    once = cut(text, ("\n}", "b"))
-    assert cut(once, ("\n}", "b")) == once and text.startswith(once) and "b" not in once and "\n}" not in once
+    once = cut_at_stops(text, ("\n}", "b"))
+    assert (
+        cut_at_stops(once, ("\n}", "b")) == once
+        and text.startswith(once)
+        and "b" not in once
+        and "\n}" not in once
+    )

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.code.humaneval_plus import check
 from codecascade.evaluation.benchmarks.code.mbpp import mbpp_tasks, mbpp_zero_shot_tasks, tagged_code
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.execution import SHARED
-from codecascade.evaluation.task import ChatPrompt, EvaluationContext, Model, TextPrompt
+from codecascade.evaluation.task import ChatPrompt, EvaluatedModel, EvaluationContext, TextPrompt
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import write_json
 from codecascade.ground.json_lines import write_jsonl
@@ -236,20 +236,20 @@ def test_three_shots_are_two_three_and_four(files: Path) -> None:
 
 
 def test_zero_shot_asks_for_tags_in_a_dialogue_where_there_is_a_format(files: Path) -> None:
-    def first(chat: str, model: Model) -> Any:
+    def first(chat: str, model: EvaluatedModel) -> Any:
         context = EvaluationContext(EvaluateSettings(chat=chat), model, files)
         return mbpp_zero_shot_tasks(context)[0].prompt
 
-    asked = first("auto", Model(is_chat=True))
+    asked = first("auto", EvaluatedModel(is_chat=True))
     assert isinstance(asked, ChatPrompt) and not asked.prefill and asked.stop == ("[/PYTHON]",)
     assert asked.messages[0].content == (  # the paper's Figure 12
         "You are an expert Python programmer, and here is your task: Write a function to add 11.\n"
         "Your code should pass these tests:\n\nassert add(0) == 11\nassert add(1) == 12\n"
         "Your code should start with a [PYTHON] tag and end with a [/PYTHON] tag."
     )
-    for plain in (first("auto", Model()), first("never", Model(is_chat=True))):
+    for plain in (first("auto", EvaluatedModel()), first("never", EvaluatedModel(is_chat=True))):
         assert plain.prompt.endswith("[/PYTHON] tag.\n[PYTHON]\n") and plain.stop == ("[/PYTHON]",)
-    assert isinstance(first("always", Model()), ChatPrompt)
+    assert isinstance(first("always", EvaluatedModel()), ChatPrompt)
 
 
 @pytest.mark.parametrize(

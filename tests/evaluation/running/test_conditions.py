@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from codecascade.evaluation.analysis.beside import tables_beside
 from codecascade.evaluation.analysis.folder import read_evaluation
-from codecascade.evaluation.assembled import EvaluateSettings
+from codecascade.evaluation.analysis.paper_comparison import paper_comparisons
 from codecascade.evaluation.benchmarks.code.humaneval import DATA as HUMANEVAL
-from codecascade.evaluation.data import load
+from codecascade.evaluation.data import load_records
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.conditions import conditions
-from codecascade.evaluation.running.envelope import write_envelope
+from codecascade.evaluation.running.results_file import write_results
 from codecascade.evaluation.running.runner import Inputs, evaluate
-from codecascade.evaluation.running.work import Given, Work
-from codecascade.evaluation.task import ChatPrompt, InfillingPrompt, Message, Model, Task, TextPrompt
+from codecascade.evaluation.running.work import BenchmarkWork, GivenSamples
+from codecascade.evaluation.task import ChatPrompt, EvaluatedModel, InfillingPrompt, Message, Task, TextPrompt
 from codecascade.generation.endpoint import Endpoint
 from codecascade.generation.local_backend import LocalBackend
 from codecascade.ground.json_lines import write_jsonl
@@ -28,12 +28,12 @@ Rows = list[dict[str, Any]]
 
 
 def found(
-    tasks: list[Task], rows: Rows | None = None, *, model: Model | None = None, backend: Any = None
+    tasks: list[Task], rows: Rows | None = None, *, model: EvaluatedModel | None = None, backend: Any = None
 ) -> dict[str, Any]:
     return conditions(
-        Work(tasks, len(tasks)),
+        BenchmarkWork(tasks, len(tasks)),
         rows or [],
-        model=model or Model(),
+        model=model or EvaluatedModel(),
         backend=backend,
         sandbox=None,
         source="data",
@@ -48,7 +48,7 @@ def test_prompts_that_do_not_stay_as_they_are_are_counted(tokenizer: Tokenizer) 
         Task("a gap", InfillingPrompt(longer[:-1], "", "spm"), 1),
         Task("a dialogue", ChatPrompt((Message("user", longer[:-1]),)), 1),
     ]
-    counted = found(tasks, model=Model(tokenizer=tokenizer))
+    counted = found(tasks, model=EvaluatedModel(tokenizer=tokenizer))
     assert counted["healed_prompts"] == {"n": 1, "of": 4} and counted["asked_in_chat"] is True
     # Without its tokenizer a server's prompts are those whose white space is held back.
     ends = [Task(text, TextPrompt(text), 1) for text in ("def f():\n", "def f():")]
@@ -71,11 +71,11 @@ def test_answers_are_counted_by_what_became_of_them() -> None:
 
 def test_of_given_samples_nothing_is_said_of_how_they_were_made() -> None:
     task = Task("a", TextPrompt("x "), 1)
-    work = Work([task], 1, given=Given(array("l", [0]), "", lambda: iter(())))
+    work = BenchmarkWork([task], 1, given=GivenSamples(array("l", [0]), "", lambda: iter(())))
     counted = conditions(
         work,
         [{"task_id": "a", "finish_reason": "length", "passed": None, "outcome": "not_started"}],
-        model=Model(),
+        model=EvaluatedModel(),
         backend=None,
         sandbox=None,
         source="data",
@@ -102,8 +102,8 @@ def test_a_run_is_marked_in_the_table_beside_the_papers(
     inputs = Inputs(backend, sandbox=sandbox, data={"humaneval": file})
     settings = EvaluateSettings(benchmarks=("humaneval",), humaneval={"max_new_tokens": 77})
     results = evaluate(inputs, settings, folder=tmp_path / "made")
-    write_envelope(tmp_path / "made", "model", results, about={}, command="")
-    (table,) = tables_beside(read_evaluation(tmp_path / "made"))
+    write_results(tmp_path / "made", "model", results, about={}, command="")
+    (table,) = paper_comparisons(read_evaluation(tmp_path / "made"))
     said = list(table.remarks.values())
     assert said[0] == "10 problems; the paper's benchmark has 164"
     assert any(sentence.startswith("10 of 10 problems are not the published ones") for sentence in said)
@@ -127,8 +127,8 @@ def test_given_samples_are_marked_as_of_unknown_making(
         samples={"humaneval": tmp_path / "samples.jsonl"}, sandbox=sandbox, data={"humaneval": file}
     )
     results = evaluate(inputs, EvaluateSettings(benchmarks=("humaneval",)), folder=tmp_path / "made")
-    write_envelope(tmp_path / "made", "samples", results, about={}, command="")
-    (table,) = tables_beside(read_evaluation(tmp_path / "made"))
+    write_results(tmp_path / "made", "samples", results, about={}, command="")
+    (table,) = paper_comparisons(read_evaluation(tmp_path / "made"))
     said = " ".join(table.remarks.values())
     assert "how the samples were made is not known" in said
     assert "tokens" not in said and "stop strings" not in said and "stripped" not in said
@@ -139,7 +139,7 @@ def test_a_file_of_other_tests_is_told_from_the_published_one(
     tokenizer: Tokenizer, oracle: Any, sandbox: Any, tmp_path: Path, name: str
 ) -> None:
     """Both have 164 problems of the same names; some other sets of HumanEval's problems have harder tests."""
-    rows = [row for _, row in load(name, HUMANEVAL, None, {})]
+    rows = [row for _, row in load_records(name, HUMANEVAL, None, {})]
     harder = [
         {**row, "test": row["test"] + "\n    assert True\n"} if place % 2 else row
         for place, row in enumerate(rows)

@@ -6,7 +6,7 @@ from typing import Any
 
 from codecascade.corpus.documents import document
 from codecascade.evaluation.running.contamination import contamination
-from codecascade.evaluation.running.work import rows_of
+from codecascade.evaluation.running.work import task_rows
 from codecascade.evaluation.task import ChatPrompt, InfillingPrompt, Message, Task, TextPrompt
 
 SHOTS = "Here is a long introduction that every one of the prompts begins with, in the very same words. "
@@ -36,7 +36,7 @@ def tasks() -> list[Task]:
 
 
 def found(texts: list[str], of: list[Task] | None = None) -> Any:
-    return contamination(rows_of(of or tasks()), MemoryCorpus(texts))
+    return contamination(task_rows(of or tasks()), MemoryCorpus(texts))
 
 
 def test_a_problem_or_its_solution_in_a_document_is_found() -> None:

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codecascade.evaluation.running.execution import Execution, judged
+from codecascade.evaluation.running.execution import Execution, verdict_on
 from codecascade.evaluation.running.journal import Journal
 from codecascade.evaluation.task import Task, TextPrompt
 from codecascade.ground.errors import RunFailed, UserError
@@ -223,7 +223,7 @@ def test_all_programs_of_a_completion_must_pass_and_a_judge_may_say_more() -> No
     assert kept[0] == {"passed": True, "outcome": "passed", "detail": "good", "share": 2, "size": 9}
     assert kept[1] == {"passed": False, "outcome": "failed", "detail": "bad", "share": 2, "size": 13}
     assert kept[2] == {"share": 0, "size": 0}
-    assert judged(task(programs=None), "text", []) == {}
+    assert verdict_on(task(programs=None), "text", []) == {}
 
 
 def test_verdicts_come_while_more_is_generated() -> None:

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS, own_settings
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.metrics import rate
-from codecascade.evaluation.running.envelope import write_envelope
+from codecascade.evaluation.running.results_file import write_results
 from codecascade.evaluation.running.runner import Inputs, evaluate
 from codecascade.evaluation.settings import COMMON, BenchmarkSettings, CommonSettings
-from codecascade.evaluation.task import Scored
+from codecascade.evaluation.task import ScoredTexts
 from codecascade.ground.errors import UserError
 
 
@@ -24,12 +24,12 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
 
     def fake(name: str) -> Any:
-        def score(context: Any) -> Scored:
+        def score(context: Any) -> ScoredTexts:
             names.append(name)
             context.progress(1, 2)
             if name == "key_retrieval" and names.count(name) == 1:
                 raise KeyboardInterrupt
-            return Scored({"rate": rate([True, False])}, [{"task_id": "a", "loss": 1.0}], ["a note"])
+            return ScoredTexts({"rate": rate([True, False])}, [{"task_id": "a", "loss": 1.0}], ["a note"])
 
         return score
 
@@ -79,7 +79,7 @@ def test_progress_carries_the_name(ran: list[str], corpus: Any, tmp_path: Path) 
         Inputs(corpus=corpus),
         EvaluateSettings(benchmarks=("validation",)),
         folder=tmp_path,
-        progress=lambda at: seen.append((at.benchmark, at.judged, at.of)),
+        progress=lambda at: seen.append((at.benchmark, at.judged, at.total)),
     )
     assert seen == [("validation", 1, 2)]
 
@@ -90,7 +90,7 @@ def test_the_envelope_keeps_what_earlier_calls_measured(ran: list[str], corpus: 
             results = evaluate(Inputs(corpus=corpus), EvaluateSettings(benchmarks=(name,)), folder=tmp_path)
         except KeyboardInterrupt:
             continue
-        write_envelope(tmp_path, "model", results, about={"precision": "fp32"}, command="codecascade eval")
+        write_results(tmp_path, "model", results, about={"precision": "fp32"}, command="codecascade eval")
     content = json.loads((tmp_path / "results.json").read_text())
     assert set(content["models"]["model"]) == {"validation", "key_retrieval"}
     assert content["models"]["model"]["validation"]["rate"].keys() == {"value", "low", "high", "n"}
@@ -131,7 +131,10 @@ def test_the_table_and_the_settings_agree() -> None:
         {"samples_per_problem": 0},
         {"temperature": -1},
         {"top_p": 0},
+        {"seed": -1},
         {"key_retrieval": {"positions": [1.0]}},
+        {"key_retrieval": {"positions": []}},
+        {"key_retrieval": {"lengths": []}},
         {"infilling": {"min_characters": 900}},
         {"unknown": 1},
         {"humaneval": {"unknown": 1}},

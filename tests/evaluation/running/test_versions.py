@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from codecascade.evaluation.running.envelope import write_envelope
 from codecascade.evaluation.running.result import BenchmarkResult
+from codecascade.evaluation.running.results_file import write_results
 from codecascade.evaluation.running.versions import versions
 from codecascade.sandbox.languages import table
 from codecascade.sandbox.languages.language import Toolchain
@@ -35,7 +35,7 @@ def test_the_toolchains_of_what_was_measured(tools: None) -> None:
 def test_earlier_calls_toolchains_stay(tools: None, tmp_path: Path) -> None:
     for name in ("multipl_e_cpp", "multipl_e_go"):
         result = BenchmarkResult(name, {}, seconds=1.0)
-        write_envelope(tmp_path, "model", {name: result}, about={}, command="codecascade eval")
+        write_results(tmp_path, "model", {name: result}, about={}, command="codecascade eval")
     content = json.loads((tmp_path / "results.json").read_text())
     assert content["versions"]["toolchain:cpp"] == "g++ 12"
     assert content["versions"]["toolchain:go"] == "go 1.19"

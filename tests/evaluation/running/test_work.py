@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.running.work import Work, generated_work, sampling_of
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
+from codecascade.evaluation.running.work import BenchmarkWork, generated_work, sampling_for
 from codecascade.evaluation.task import ChatPrompt, InfillingPrompt, Message, Task, TextPrompt
 
 
@@ -27,12 +27,12 @@ def test_an_evaluation_that_an_older_version_began_can_go_on() -> None:
         InfillingPrompt("a", "b", "spm"): "f7c885ff8a87206e",
         ChatPrompt((Message("user", "a"),)): "b7cbd1121fa7ddb3",
     }
-    assert {prompt: Work([Task("t", prompt, 3)], 1).digest() for prompt in prompts} == prompts
+    assert {prompt: BenchmarkWork([Task("t", prompt, 3)], 1).digest() for prompt in prompts} == prompts
 
 
 def test_a_sampled_benchmark_draws_the_papers_samples_and_the_others_one() -> None:
     def drawn(name: str, **settings: object) -> tuple[int, float, float]:
-        return sampling_of(BENCHMARKS[name], EvaluateSettings.model_validate(settings))
+        return sampling_for(BENCHMARKS[name], EvaluateSettings.model_validate(settings))
 
     assert drawn("humaneval_sampled") == drawn("mbpp_sampled") == (200, 0.8, 0.95)
     assert drawn("apps_sampled") == (200, 0.6, 0.95)

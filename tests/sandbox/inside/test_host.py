@@ -190,7 +190,7 @@ def test_a_harness_that_ignores_its_children_changes_nothing(sandbox: Sandbox) -
         signal.signal(signal.SIGCHLD, before)
 
 
-@pytest.mark.parametrize("attack", ["words", "writes", "private"])
+@pytest.mark.parametrize("attack", ["network_and_sockets", "writes", "private_files"])
 def test_attacks_from_every_kind(sandbox: Sandbox, attack: str) -> None:
     assert getattr(attacks, attack)(sandbox)
 

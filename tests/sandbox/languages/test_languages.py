@@ -11,14 +11,14 @@ from codecascade.ground.errors import UserError
 from codecascade.sandbox.check import best_confinement
 from codecascade.sandbox.host.service import Service
 from codecascade.sandbox.languages import builds, table
-from codecascade.sandbox.languages.run import Languages
+from codecascade.sandbox.languages.run import LanguageRunner
 from codecascade.sandbox.languages.table import (
     LANGUAGES,
     canonical_name,
     language_named,
     language_of_file,
     toolchains,
-    why_not,
+    why_unusable,
 )
 from codecascade.sandbox.outcome import Limits, Outcome
 from codecascade.sandbox.program import Command, Program
@@ -37,7 +37,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 def needs(language: str) -> None:
     """Skip where the toolchain is missing."""
-    if reason := why_not(language):
+    if reason := why_unusable(language):
         pytest.skip(reason)
 
 
@@ -167,7 +167,7 @@ def test_a_program_that_spoils_its_own_binary_has_failed(sandbox: Sandbox, langu
 
 def test_a_compiler_that_makes_nothing_fails_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
     tools = table.Toolchain("1", {"rustc": "rustc"})
-    monkeypatch.setattr(Languages, "_prepare", lambda self, language: tools)
+    monkeypatch.setattr(LanguageRunner, "_prepare", lambda self, language: tools)
     commands: list[Command] = []
 
     def silent(command: Command) -> Outcome:
@@ -177,7 +177,7 @@ def test_a_compiler_that_makes_nothing_fails_the_program(monkeypatch: pytest.Mon
     def start(command: Command) -> Service:
         raise AssertionError("rustc does not stay")
 
-    outcome = Languages(silent, start, 1).run(Program("fn main() {}", "rust"), Limits())
+    outcome = LanguageRunner(silent, start, 1).run(Program("fn main() {}", "rust"), Limits())
     assert outcome.outcome == "failed" and "made no program" in (outcome.exception or ""), outcome
     assert len(commands) == 1
 
@@ -260,7 +260,7 @@ def test_a_compiler_is_limited_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     def start(command: Command) -> Service:
         raise AssertionError("C++ has no compiler that stays")
 
-    outcome = Languages(late, start, 1).run(Program("int main() {}", "cpp"), Limits(cpu_seconds=3))
+    outcome = LanguageRunner(late, start, 1).run(Program("int main() {}", "cpp"), Limits(cpu_seconds=3))
     assert given[-1].limits.cpu_seconds == 30
     # The trial of the toolchain ran into it: no program is failed for that.
     assert outcome.outcome == "not_started"

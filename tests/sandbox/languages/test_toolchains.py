@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from codecascade.sandbox.languages import table
-from codecascade.sandbox.languages.table import toolchains, why_not
+from codecascade.sandbox.languages.table import toolchains, why_unusable
 from codecascade.sandbox.languages.toolchains import typescript
 
 
@@ -49,19 +49,19 @@ def package(path: Path, version: str, *, callable_: bool) -> None:
 
 
 def test_typescript_7_is_told_from_none(path: Path) -> None:
-    assert why_not("ts") == (
+    assert why_unusable("ts") == (
         "TypeScript programs can't be run: the toolchain is missing; "
         "apt install nodejs npm && npm install -g typescript@5"
     )
     package(path, "7.0.2", callable_=False)
-    told = why_not("ts") or ""
+    told = why_unusable("ts") or ""
     assert "TypeScript 7.0.2 has no lib/typescript.js" in told and "typescript@5" in told
     assert report("typescript").version is None and "7.0.2" in report("typescript").lacks[0]
 
 
 def test_typescript_5_is_used(path: Path) -> None:
     package(path, "5.9.3", callable_=True)
-    assert why_not("ts") is None
+    assert why_unusable("ts") is None
     assert (report("typescript").version, report("typescript").lacks) == ("TypeScript 5.9.3, node v20", ())
 
 
@@ -80,7 +80,7 @@ def test_a_part_that_lacks_is_named(path: Path, language: str, name: str, gist: 
     assert report(language).lacks == ()
     tool(path, name, 'case "$*" in *Test::Deep*|*luaunit*) exit 1;; esac; echo 5')
     assert report(language).version is None and gist in report(language).lacks[0]
-    assert gist in (why_not(language) or "")
+    assert gist in (why_unusable(language) or "")
 
 
 @pytest.mark.skipif(shutil.which("perl") is None, reason="needs perl")

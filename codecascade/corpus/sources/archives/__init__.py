@@ -1,1 +1,1 @@
-"""Zip and tar archives, and what they may hold."""
+"""Zip and tar archives, and the checks against hostile ones."""

@@ -1,7 +1,7 @@
-"""Archives: zip files and wheels, tar files, source distributions and npm tarballs.
+"""Lists and reads archives: zip files and wheels, tar files, source distributions and npm tarballs.
 
-An archive is one repository. Nothing is unpacked to the disk: members are read where they lie. An archive that is
-broken, or was made to harm whoever unpacks it, is left out with a reason.
+An archive is one repository. Nothing is unpacked to the disk. An archive that is broken, or was made to harm
+whoever unpacks it, is left out with a reason.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any
 
 from codecascade.corpus.output.dropped import Dropped
 from codecascade.corpus.reading.encoding import UnreadableError
-from codecascade.corpus.reading.faults import OF_A_FILE, check_machine
-from codecascade.corpus.reading.licenses import UNKNOWN, license_of_metadata, normalised
+from codecascade.corpus.reading.faults import FILE_ERRORS, check_machine
+from codecascade.corpus.reading.licenses import UNKNOWN, license_from_metadata, normalised_license
 from codecascade.corpus.sources.archives.members import (
     LONGEST_PATH,
     MOST_MEMBERS,
     BombError,
     Member,
-    beginning_of,
+    first_bytes,
     is_license_file,
     member_candidates,
     plain_members,
@@ -37,25 +37,26 @@ ZIPS = (".zip", ".whl", ".jar", ".egg")
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".crate")
 
 MOST_EXPANSION = 200
-"""Bytes of content for a byte of archive; source code reaches 20."""
+"""Most bytes of content for each byte of archive; source code reaches 20."""
 FREE_BYTES = 100_000_000
-"""Content that an archive may expand to, however small it is."""
+"""Bytes of content that every archive may expand to, however small it is."""
 
 _METADATA = ("PKG-INFO", "METADATA", "package.json")
-_BEGINNING, _FIRST_LINE = 100_000, 200  # bytes
+# Bytes.
+_BEGINNING, _FIRST_LINE = 100_000, 200
 _MOST_KEPT = 50_000_000
-"""Bytes of licences and metadata of a tar file that are kept until all its names are known."""
+"""Bytes of licences and metadata of a tar file that are kept in memory until all its names are known."""
 _LARGEST_DIRECTORY = 100_000_000
-"""Bytes of the list of a zip file, of some hundred for a member; each takes several times as much in memory."""
+"""Most bytes of a zip file's directory, of some hundred for a member; in memory it takes several times as much."""
 
 
 def is_archive(name: str) -> bool:
-    """By its extension."""
+    """Whether a file name has the extension of an archive."""
     return name.lower().endswith((*ZIPS, *TARS))
 
 
-def archive(path: Path, dropped: Dropped) -> Iterator[Candidate]:
-    """The source files of an archive, in their order."""
+def archive_candidates(path: Path, dropped: Dropped) -> Iterator[Candidate]:
+    """The source files of an archive, in the archive's order."""
     is_zip = path.name.lower().endswith(ZIPS)
     try:
         if is_zip:
@@ -66,7 +67,7 @@ def archive(path: Path, dropped: Dropped) -> Iterator[Candidate]:
             yield from _candidates(_tar_members(path, dropped), path, "tar", dropped)
     except BombError:
         dropped.add(FIND, "archive expands beyond reason", path.name)
-    except OF_A_FILE as error:
+    except FILE_ERRORS as error:
         check_machine(error)
         dropped.add(FIND, f"damaged archive ({type(error).__name__})", path.name)
 
@@ -77,30 +78,31 @@ def _candidates(members: Iterator[Member], path: Path, reader: str, dropped: Dro
 
 
 def _origin(members: Iterable[Member], path: Path) -> Origin:
-    """Name, version and licence from a package's own metadata, else the archive's name."""
+    """The name, version and licence of a package from its metadata; else the archive's name."""
     members = list(members)
     base = _common_folder(member.path for member in members)
     for member in members:
         name = member.path.removeprefix(base)
         if name == "PKG-INFO" or (name.count("/") == 1 and name.endswith(".dist-info/METADATA")):
-            metadata = BytesParser().parsebytes(beginning_of(member), headersonly=True)
+            metadata = BytesParser().parsebytes(first_bytes(member), headersonly=True)
             if metadata.get("Name"):
                 project = str(metadata["Name"]).lower().replace("_", "-")
                 return Origin(
-                    project, base, license_of_metadata(metadata), False, str(metadata.get("Version") or "")
+                    project, base, license_from_metadata(metadata), False, str(metadata.get("Version") or "")
                 )
         if name == "package.json":
-            package = _json(beginning_of(member))
+            package = _json(first_bytes(member))
             if isinstance(package.get("name"), str):
                 spdx = package.get("license")
-                spdx = spdx.get("type") if isinstance(spdx, dict) else spdx  # the form before 2015
-                return Origin(package["name"], base, normalised(str(spdx or UNKNOWN)), False,
+                # The object form was used until 2015.
+                spdx = spdx.get("type") if isinstance(spdx, dict) else spdx
+                return Origin(package["name"], base, normalised_license(str(spdx or UNKNOWN)), False,
                               str(package.get("version") or ""))  # fmt: skip
     return Origin(_stem(path.name), base, UNKNOWN, own=False)
 
 
 def _common_folder(paths: Iterable[str]) -> str:
-    """``name-1.0/`` where every member lies in it; empty otherwise."""
+    """The folder (``name-1.0/``) that contains all members; "" if there is none."""
     tops = {path.partition("/")[0] if "/" in path else "" for path in paths}
     top = next(iter(tops)) if len(tops) == 1 else ""
     return f"{top}/" if top else ""
@@ -123,7 +125,7 @@ def _json(data: bytes) -> dict[str, Any]:
 
 
 def _check_directory(path: Path) -> None:
-    """See that the list of a zip file can be held. Raises :class:`BombError`."""
+    """Check that the directory of a zip file fits in memory. Raises :class:`BombError`."""
     with open(path, "rb") as file:
         end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
     if end is not None and end[zipfile._ECD_SIZE] > _LARGEST_DIRECTORY:  # type: ignore[attr-defined]
@@ -147,10 +149,10 @@ def _zip_members(opened: zipfile.ZipFile, path: Path, dropped: Dropped) -> Itera
             try:
                 with opened.open(info) as stream:
                     return stream.read(_BEGINNING)
-            except OF_A_FILE:
+            except FILE_ERRORS:
                 raise UnreadableError("damaged or encrypted") from None
 
-        # some programs of Windows write its own sign between folders
+        # Some Windows programs write backslashes between folders.
         yield Member(
             info.filename.replace("\\", "/"), info.file_size, str(number), f"{info.CRC:08x}", beginning
         )
@@ -162,22 +164,22 @@ class ZipReader:
     def __init__(self, path: str) -> None:
         try:
             self._file = zipfile.ZipFile(path)
-        except OF_A_FILE:
+        except FILE_ERRORS:
             raise UnreadableError("unreadable") from None
         self._infos = self._file.infolist()
 
     def read(self, locator: str, limit: int) -> bytes:
-        """A member's content.
+        """The content of a member; ``locator`` is its index.
 
         Raises:
-            UnreadableError: it is damaged or encrypted, or longer than ``limit`` bytes, whatever the list says.
+            UnreadableError: it is damaged or encrypted, or longer than ``limit`` bytes, whatever the directory says.
         """
         try:
             with self._file.open(self._infos[int(locator)]) as stream:
                 data = stream.read(limit + 1)
         except NotImplementedError:
             raise UnreadableError("compressed in a way that is not supported") from None
-        except OF_A_FILE:
+        except FILE_ERRORS:
             raise UnreadableError("damaged or encrypted") from None
         if len(data) > limit:
             raise UnreadableError("longer than the archive says")
@@ -205,7 +207,7 @@ def _tar_members(path: Path, dropped: Dropped) -> Iterator[Member]:
                 kind = "link" if info.issym() or info.islnk() else "not a file"
                 dropped.add(FIND, kind, info.name[:LONGEST_PATH], _stem(path.name))
                 continue
-            # a tar file is read once, forwards: what may be needed is read in passing
+            # A tar file is read once, forwards, so what may be needed later is kept now.
             name = posixpath.basename(info.name)
             kept = b""
             if name in _METADATA or is_license_file(name):
@@ -226,10 +228,10 @@ class TarReader:
         self._stream = ForwardReader(lambda: open(path, "rb"))  # noqa: SIM115  (closed by close)
 
     def read(self, locator: str, limit: int) -> bytes:
-        """A member's content, by its place and length in the decompressed archive.
+        """The content of a member; ``locator`` is its offset and size in the decompressed archive.
 
         Raises:
-            UnreadableError: the archive is damaged or ends before, or the member is longer than ``limit``.
+            UnreadableError: the archive is damaged or ends too early, or the member is longer than ``limit``.
         """
         start, size = map(int, locator.split(":"))
         if size > limit:

@@ -1,4 +1,4 @@
-"""Trees that are not on disk (archives, commits): their files as candidates of one repository."""
+"""Turns the files of an archive or commit into the candidates of one repository."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 from codecascade.corpus.output.dropped import Dropped
 from codecascade.corpus.reading.encoding import UnreadableError
-from codecascade.corpus.reading.faults import one_file
-from codecascade.corpus.reading.languages import kind_of, language_of, language_of_shebang
-from codecascade.corpus.reading.licenses import LICENSE_FILES, combined, license_of_text
-from codecascade.corpus.sources.candidates import DEEPEST, FIND, Candidate, Origin, ignored_name
+from codecascade.corpus.reading.faults import file_errors
+from codecascade.corpus.reading.languages import document_kind, language_by_name, language_by_shebang
+from codecascade.corpus.reading.licenses import LICENSE_FILES, combined_license, license_from_text
+from codecascade.corpus.sources.candidates import DEEPEST, FIND, Candidate, Origin, is_ignored_name
 
 
 class BombError(Exception):
-    """An archive or commit that holds far more than its size promises."""
+    """An archive, commit or table that contains far more than its size allows."""
 
 
 class Member(NamedTuple):
@@ -27,13 +27,13 @@ class Member(NamedTuple):
     locator: str
     stamp: str
     beginning: Callable[[], bytes]
-    """Gives its first bytes (8 kB are enough), for a shebang or a licence; raises UnreadableError."""
+    """Returns the first bytes (at least 8 kB), for a ``#!`` line or a licence; raises UnreadableError."""
 
 
-def beginning_of(member: Member) -> bytes:
-    """A member's first bytes; nothing if they can't be read, which is counted when the whole of it is wanted."""
+def first_bytes(member: Member) -> bytes:
+    """The first bytes of a member; b"" if they can't be read: the error is counted when the whole member is read."""
     try:
-        with one_file(member.path):
+        with file_errors(member.path):
             return member.beginning()
     except UnreadableError:
         return b""
@@ -41,16 +41,17 @@ def beginning_of(member: Member) -> bytes:
 
 MOST_MEMBERS = 2_000_000
 MOST_NAME_BYTES = 500_000_000
-"""Of all names of an archive or commit together."""
+"""Most bytes of all names of an archive or commit together."""
 LONGEST_PATH = 4096
-"""Bytes, as in Linux: a longer name is none of a source file."""
+"""Bytes, as in Linux: no source file has a longer path."""
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def plain_path(path: str) -> str | None:
-    """A member's name as a relative path without empty parts and ``.``; None where it leads out of its tree.
+    """A member's name as a relative path without empty parts and ``.``; None if it leads out of its tree.
 
-    Whatever walks over such a path, or up from it, ends. (Nothing is unpacked: a name that leads out is hostile.)
+    Code that walks along such a path is sure to end. Nothing is unpacked, so a name that leads out can only be
+    hostile.
 
     >>> [plain_path(path) for path in ("a/b.py", "./a//b.py", "a/./b.py/")]
     ['a/b.py', 'a/b.py', 'a/b.py']
@@ -58,7 +59,7 @@ def plain_path(path: str) -> str | None:
     [None, None, None, None, None]
     """
     plain = "/".join(part for part in path.split("/") if part not in ("", "."))
-    # with and without what was left out: "./\\x" has become a path from the root
+    # The result is checked, too: "./\x" has become a path from the root.
     for each in (path, plain):
         slashes = each.replace("\\", "/")
         if slashes.startswith("/") or _DRIVE.match(each) or ".." in slashes.split("/"):
@@ -69,10 +70,10 @@ def plain_path(path: str) -> str | None:
 def plain_members(
     members: Iterable[Member], dropped: Dropped, repository: str, tree: str = "archive"
 ) -> list[Member]:
-    """The members whose names are of use, under their :func:`plain_path`; the others are accounted for.
+    """The members with usable names, as their :func:`plain_path`; the others become rows of ``dropped``.
 
     Raises:
-        BombError: they are too many.
+        BombError: there are too many.
     """
     kept = []
     names = 0
@@ -95,9 +96,9 @@ def plain_members(
 def member_candidates(
     members: Iterable[Member], origin: Origin, reader: str, container: str, dropped: Dropped
 ) -> Iterator[Candidate]:
-    """The candidates among the :func:`plain_members`, in their order. ``origin.base`` is the folder inside.
+    """The candidates among the members, in their order; ``origin.base`` is the folder inside the tree.
 
-    A file's licence is that of the nearest folder above it with a licence file, else the origin's.
+    The licence of a file is that of the nearest folder above it with a licence file, else the origin's.
     """
     wanted: list[tuple[Member, str, str]] = []
     texts: dict[str, list[str]] = {}
@@ -105,27 +106,28 @@ def member_candidates(
         path = member.path.removeprefix(origin.base)
         folder, name = posixpath.split(path)
         if is_license_file(name):
-            # the expression in a package's metadata was written for machines: the root's text adds nothing
+            # The metadata of a package states the licence in machine-readable form, so the root's licence file adds
+            # nothing.
             if folder or origin.license in ("own", "unknown"):
-                text = beginning_of(member).decode("utf-8", "replace")
-                texts.setdefault(folder, []).append(license_of_text(text))
+                text = first_bytes(member).decode("utf-8", "replace")
+                texts.setdefault(folder, []).append(license_from_text(text))
             continue
-        if name.startswith(".") or any(map(ignored_name, folder.split("/") if folder else ())):
+        if name.startswith(".") or any(map(is_ignored_name, folder.split("/") if folder else ())):
             continue
-        language = language_of(name)
+        language = language_by_name(name)
         if language is None and "." not in name:
-            language = language_of_shebang(beginning_of(member)[:200].decode("latin-1"))
+            language = language_by_shebang(first_bytes(member)[:200].decode("latin-1"))
         if language is None:
             dropped.add(FIND, "not a known language", path, origin.repository, license=origin.license)
         else:
             wanted.append((member, path, language))
-    licenses = {folder: combined(found) for folder, found in texts.items()}
+    licenses = {folder: combined_license(found) for folder, found in texts.items()}
     for member, path, language in wanted:
         yield Candidate(
             repository=origin.repository,
             path=path,
             language=language,
-            kind=kind_of(language),
+            kind=document_kind(language),
             license=_nearest(licenses, posixpath.dirname(path)) or origin.license,
             size=member.size,
             stamp=member.stamp,
@@ -138,7 +140,7 @@ def member_candidates(
 
 
 def label_path(value: object) -> str:
-    """The path that a row of a table names, as a relative one: a row is taken for its text, whatever it is called.
+    """The path in a table row as a plain relative path: a row is taken for its text, whatever its path is.
 
     >>> label_path("//a\\\\b/../c.py"), label_path(None)
     ('a/b/c.py', '')
@@ -148,15 +150,15 @@ def label_path(value: object) -> str:
 
 
 def is_license_file(name: str) -> bool:
-    """By its name: ``LICENSE``, ``COPYING.txt``... but not ``license.py``."""
+    """Whether a file is a licence file by its name: ``LICENSE``, ``COPYING.txt``, ... but not ``license.py``."""
     stem, extension = posixpath.splitext(name.lower())
     return stem.startswith(LICENSE_FILES) and (
-        extension in ("", ".txt", ".md", ".rst") or not language_of(name)
+        extension in ("", ".txt", ".md", ".rst") or not language_by_name(name)
     )
 
 
 def _nearest(licenses: Mapping[str, str], folder: str) -> str | None:
     while folder and folder not in licenses:
-        # shorter each time, which `dirname` is not for every text
+        # `dirname` would not get shorter for every text; this does.
         folder = folder.rpartition("/")[0]
     return licenses.get(folder)

@@ -1,7 +1,8 @@
-"""The headers of a tar file, read forwards, none of which may take much memory or time.
+"""Reads the headers of a tar file forwards, with limits on memory and time.
 
-``tarfile`` reads an extended header whole, however long it says it is, and looks through some contents in quadratic
-time; at a size that is negative or beyond the end it goes round in circles. So each is checked before it sees it.
+``tarfile`` reads an extended header of any length into memory, and searches some contents in quadratic time. A
+negative size, or one beyond the end, sends it into an endless loop. So each header is checked before ``tarfile``
+uses it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import IO, Any, Self, cast
 from codecascade.corpus.sources.archives.members import BombError
 
 LONGEST_HEADER = 256_000
-"""Bytes of an extended header or a long name. Names have some hundred, attributes of files some thousand."""
+"""Most bytes of an extended header or a long name. Real names need some hundred, file attributes some thousand."""
 _LONG_NUMBER = re.compile(rb"[0-9]{200}")
 _EXTENDED = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 _LONG_NAMES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
@@ -22,31 +23,31 @@ _PIECE = 1 << 20
 
 
 class ForwardFile:
-    """A stream that only goes forwards and gives no more than it may, with what ``tarfile`` asks of a file.
+    """A forward-only stream with a limit on its total size, and the methods that ``tarfile`` needs.
 
     Args:
-        stream: decompressed already.
-        allowed: bytes.
+        stream: decompressed data.
+        allowed: most bytes it may give.
     """
 
     def __init__(self, stream: IO[bytes], allowed: int) -> None:
         self._stream, self._left = stream, allowed
         self._ahead = b""
-        self._place = 0
+        self._position = 0
 
     def read(self, size: int) -> bytes:
-        """So many bytes, fewer at the end.
+        """The next ``size`` bytes, fewer at the end.
 
         Raises:
-            BombError: the stream gives more than it may.
+            BombError: the stream is longer than allowed.
         """
         data = self.peek(size)[:size]
         self._ahead = self._ahead[size:]
-        self._place += len(data)
+        self._position += len(data)
         return data
 
     def peek(self, size: int) -> bytes:
-        """The same bytes, or more, which the next :meth:`read` gives again."""
+        """The next ``size`` bytes or more, without consuming them."""
         pieces = [self._ahead]
         missing = size - len(self._ahead)
         while missing > 0:
@@ -62,31 +63,31 @@ class ForwardFile:
         return self._ahead
 
     def tell(self) -> int:
-        return self._place
+        return self._position
 
-    def seek(self, place: int) -> int:
-        """Go forwards to a place.
+    def seek(self, position: int) -> int:
+        """Skip forwards to a position.
 
         Raises:
-            tarfile.ReadError: it lies behind, or beyond the end.
+            tarfile.ReadError: it lies behind the current position, or beyond the end.
         """
-        if place < self._place:
+        if position < self._position:
             raise tarfile.ReadError("a member ends before it begins")
-        while self._place < place:
-            if not self.read(min(_PIECE, place - self._place)):
+        while self._position < position:
+            if not self.read(min(_PIECE, position - self._position)):
                 raise tarfile.ReadError("a member is longer than the archive")
-        return self._place
+        return self._position
 
 
 class _Header(tarfile.TarInfo):
-    """A header that is looked at before what lies behind it is read."""
+    """A header that is checked before ``tarfile`` reads what follows it."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         try:
             return super().frombuf(buf, encoding, errors)
         except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
-            # the archive would be taken for ended, and nobody would hear of the members behind
+            # tarfile would take the archive for ended, and silently skip the members after this one.
             raise tarfile.ReadError(f"a damaged header ({error})") from None
 
     def _proc_member(self, archive: tarfile.TarFile) -> Any:
@@ -103,36 +104,36 @@ class _Header(tarfile.TarInfo):
 
 
 def is_pax(data: bytes) -> bool:
-    """Whether an extended header is records of ``LENGTH KEY=VALUE`` and a line break, and nothing but zeros behind.
+    """Whether the data of an extended header is valid: records ``LENGTH KEY=VALUE`` with a newline, then only zeros.
 
     >>> is_pax(b"11 path=ab\\n" + bytes(9)), is_pax(b"111111"), is_pax(b"12 path=ab\\n"), is_pax(b"")
     (True, False, False, True)
     """
-    place = 0
-    while place < len(data) and data[place]:
-        space = data.find(b" ", place, place + 12)
-        if space < 0 or not data[place:space].isdigit():
+    position = 0
+    while position < len(data) and data[position]:
+        space = data.find(b" ", position, position + 12)
+        if space < 0 or not data[position:space].isdigit():
             return False
-        end = place + int(data[place:space])
+        end = position + int(data[position:space])
         if not space < end - 1 < len(data) or data[end - 1 : end] != b"\n":
             return False
         key, equals, value = data[space + 1 : end - 1].partition(b"=")
         if not equals or (key == b"size" and not value.isdigit()):
             return False
-        place = end
-    return not data[place:].strip(b"\0") and _LONG_NUMBER.search(data) is None
+        position = end
+    return not data[position:].strip(b"\0") and _LONG_NUMBER.search(data) is None
 
 
 def headers(file: ForwardFile) -> Iterator[tarfile.TarInfo]:
-    """The members of a tar file; at each, the file stands where its content begins.
+    """The members of a tar file; at each, the stream is at the beginning of its content.
 
     Raises:
-        tarfile.TarError: it is damaged.
+        tarfile.TarError: the archive is damaged.
         BombError: it is too long.
     """
     with tarfile.open(fileobj=cast(IO[bytes], file), mode="r:", tarinfo=_Header) as opened:
         while (info := opened.next()) is not None:
-            # it would remember all of them
+            # tarfile would keep all of them in memory.
             opened.members.clear()  # type: ignore[attr-defined]
             if info.size < 0:
                 raise tarfile.ReadError("a negative size")

@@ -1,1 +1,1 @@
-"""Git repositories at a commit, read object by object."""
+"""Reads git repositories at a commit, object by object."""

@@ -1,8 +1,8 @@
-"""Git repositories at a commit: bare ones, and any others with ``FOLDER@REVISION``.
+"""Lists the files of a git repository at a commit: of a bare one, or of any other as ``FOLDER@REVISION``.
 
-Nothing is checked out. git itself looks the revision up; the trees below it are walked here, so that a file, a folder
-or half of the repository may be missing, as in a partial clone, and a tree that was made to have no end is left. No
-hook, filter or anything else that a repository's configuration could name runs.
+Nothing is checked out. git only resolves the revision; this module walks the trees itself. So it copes with missing
+files and folders, as in a partial clone, and with endless trees. Hooks, filters and other programs that a
+repository's configuration can name are never run.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from codecascade.corpus.sources.candidates import DEEPEST, FIND, Candidate, Orig
 from codecascade.corpus.sources.git.files import check_files
 from codecascade.corpus.sources.git.objects import (
     ANSWER_SECONDS,
-    Info,
-    Objects,
+    GitObjects,
+    ObjectInfo,
     command,
     environment,
     follow_the_parent,
@@ -39,13 +39,13 @@ from codecascade.ground.errors import UserError
 
 _FOLDER, _LINK, _FILES = "40000", "120000", ("100644", "100755", "100664")
 _LONGEST_LICENSE = 1_000_000
-"""Bytes of a file that is read for its licence or first line."""
+"""Most bytes of a file that is read for its licence or first line."""
 _LARGEST_TREE = 1 << 26
-"""Bytes of one folder's list, of about 40 for a file."""
+"""Most bytes of one tree object, of about 40 for each entry."""
 MOST_EXPANSION = 1000
-"""Bytes of files for a byte of their objects: an old version of a file may be stored as a line of difference."""
+"""Most bytes of files for each byte of stored objects; an old version may be stored as a one-line delta."""
 FREE_BYTES = 1_000_000_000
-"""Bytes of files that a commit may have, however small its objects are."""
+"""Bytes of files that every commit may have, however small its objects are."""
 _AT_ONCE = 400
 
 
@@ -53,19 +53,19 @@ class _Entry(NamedTuple):
     mode: str
     path: str
     name: str
-    """Of the object."""
+    """The name (hash) of the object."""
 
 
 def is_bare(path: Path) -> bool:
-    """Whether a folder is a repository without a working tree (``NAME.git``)."""
+    """Whether a folder is a bare repository, without a working tree (``NAME.git``)."""
     return (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
 
 
-def commit(repository: Path, revision: str, dropped: Dropped) -> Iterator[Candidate]:
+def commit_candidates(repository: Path, revision: str, dropped: Dropped) -> Iterator[Candidate]:
     """The files of one commit, as one repository of the user's own.
 
     Raises:
-        UserError: git is not installed or does not answer, the folder is no repository, or it has no such revision.
+        UserError: git is missing or does not answer, the folder is not a repository, or there is no such revision.
     """
     if revision.startswith("-"):
         raise UserError(f"there is no revision {revision!r}", file=repository)
@@ -76,12 +76,12 @@ def commit(repository: Path, revision: str, dropped: Dropped) -> Iterator[Candid
     )  # fmt: skip
     folder = _git(repository, "has no folder of objects", "--git-path", "objects")
     folder = os.path.realpath(os.path.join(repository, folder))
-    objects = Objects(folder, pipes)
-    whole = repository.resolve()
-    name = whole.name.removesuffix(".git") or whole.parent.name
+    objects = GitObjects(folder, pipes)
+    full_path = repository.resolve()
+    name = full_path.name.removesuffix(".git") or full_path.parent.name
     origin = Origin(name, "", OWN, own=True, revision=identity)
     try:
-        # a commit begins with `tree` and the name of its root
+        # A commit object begins with `tree` and the name of its root tree.
         tree = objects.read(identity, _LARGEST_TREE).partition(b"\n")[0].removeprefix(b"tree ")
         root = _tree(objects, tree.decode("ascii", "replace"), len(identity) // 2)
     except UnreadableError as error:
@@ -101,9 +101,9 @@ def commit(repository: Path, revision: str, dropped: Dropped) -> Iterator[Candid
 
 
 def _entries(
-    objects: Objects, root: bytes, hash_bytes: int, repository: str, dropped: Dropped
+    objects: GitObjects, root: bytes, hash_bytes: int, repository: str, dropped: Dropped
 ) -> Iterator[_Entry]:
-    """All below a tree that is no folder, in git's order."""
+    """All entries below a tree that are not trees themselves, in git's order."""
     waiting = [_parsed(root, "", hash_bytes)]
     count = names = 0
     while waiting:
@@ -127,10 +127,10 @@ def _entries(
                 dropped.add(FIND, f"folder {error}", entry.path, repository)
 
 
-def _tree(objects: Objects, name: str, hash_bytes: int) -> bytes:
-    """The list that a folder is. Raises :class:`UnreadableError`."""
+def _tree(objects: GitObjects, name: str, hash_bytes: int) -> bytes:
+    """The content of a tree object. Raises :class:`UnreadableError` if it is missing or damaged."""
     tree = objects.read(name, _LARGEST_TREE)
-    # read once for its faults, so that half of a folder is never taken for all of it
+    # Parsed once completely, so that a damaged tree is never used in part.
     for _ in _parsed(tree, "", hash_bytes):
         pass
     return tree
@@ -138,21 +138,21 @@ def _tree(objects: Objects, name: str, hash_bytes: int) -> bytes:
 
 def _parsed(tree: bytes, before: str, hash_bytes: int) -> Iterator[_Entry]:
     """The entries of a tree object: mode, space, name, NUL, hash. Raises :class:`UnreadableError`."""
-    place = 0
-    while place < len(tree):
-        space = tree.find(b" ", place, place + 8)
-        end = tree.find(b"\0", place)
+    offset = 0
+    while offset < len(tree):
+        space = tree.find(b" ", offset, offset + 8)
+        end = tree.find(b"\0", offset)
         after = end + 1 + hash_bytes
-        if not place < space < end or after > len(tree):
+        if not offset < space < end or after > len(tree):
             raise UnreadableError("damaged")
-        mode = tree[place:space].decode("ascii", "replace")
+        mode = tree[offset:space].decode("ascii", "replace")
         name = tree[space + 1 : end].decode(errors="replace")
         yield _Entry(mode, before + name, tree[end + 1 : after].hex())
-        place = after
+        offset = after
 
 
 def _members(
-    entries: Iterator[_Entry], objects: Objects, repository: str, dropped: Dropped
+    entries: Iterator[_Entry], objects: GitObjects, repository: str, dropped: Dropped
 ) -> Iterator[Member]:
     size = stored = 0
     seen: set[str] = set()
@@ -173,12 +173,12 @@ def _members(
 
 
 def _known(
-    entries: Iterator[_Entry], objects: Objects, repository: str, dropped: Dropped
-) -> Iterator[tuple[_Entry, Info]]:
-    """The files among the entries with what is known of their objects, which is asked for many at a time."""
+    entries: Iterator[_Entry], objects: GitObjects, repository: str, dropped: Dropped
+) -> Iterator[tuple[_Entry, ObjectInfo]]:
+    """The files among the entries with information about their objects, which is requested in batches."""
     files: list[_Entry] = []
 
-    def known() -> Iterator[tuple[_Entry, Info]]:
+    def known() -> Iterator[tuple[_Entry, ObjectInfo]]:
         yield from zip(files, objects.infos([entry.name for entry in files]), strict=True)
         files.clear()
 
@@ -193,10 +193,10 @@ def _known(
 
 
 def _git(repository: Path, otherwise: str, *arguments: str) -> str:
-    """What ``git rev-parse`` answers.
+    """The output of ``git rev-parse``.
 
     Raises:
-        UserError: git is not installed, does not answer, or says what is wrong (if nothing: ``otherwise``).
+        UserError: git is missing, does not answer, or fails; the message is git's own, else ``otherwise``.
     """
     try:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The files of a repository itself, looked at before git is: at a pipe or a device it would wait for ever."""
+"""Checks the files of a git folder before git opens them: git would block on a pipe or device."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from pathlib import Path
 from codecascade.ground.errors import UserError
 
 _LARGEST = 256 << 20
-"""Bytes of a reference, a list of them or a configuration, which git reads as a whole."""
+"""Most bytes of a reference, a list of references or a configuration file; git reads them as a whole."""
 _MOST = 3_000_000
-"""Files that are looked at. Of more there is no end; git has its time limit."""
+"""Most files that are checked. With more, git's own time limit must do."""
 _ANYTHING = frozenset({"lfs", "modules", "annex", "hooks", "logs", "rr-cache"})
-"""Folders of other programs and what is not read here."""
+"""Folders of other programs, and folders that are not used here."""
 
 
 def check_files(repository: Path) -> frozenset[str]:
-    """See that git can open the files of a repository.
+    """Check that git can open the files of a repository.
 
     Returns:
-        The names of loose objects that are none: pipes, devices.
+        The names of loose objects that are pipes or devices.
 
     Raises:
-        UserError: one that git needs is a pipe or a device, or far too large.
+        UserError: a file that git needs is a pipe, a device, or far too large.
     """
     inside = repository / ".git"
     root = inside if os.path.lexists(inside) else repository
     if not root.is_dir():
-        # of a worktree, which has a file that names the folder; git follows it
+        # A worktree has a file `.git` that names the folder; git follows it.
         if os.path.lexists(inside) and not inside.is_file():
             raise _refusal(repository, ".git")
         return frozenset()
@@ -37,23 +37,24 @@ def check_files(repository: Path) -> frozenset[str]:
     for count, (path, status) in enumerate(_files(root)):
         if count > _MOST:
             break
-        place = path.removeprefix(f"{root}{os.sep}")
+        relative_path = path.removeprefix(f"{root}{os.sep}")
         kind = stat.S_IFMT(status.st_mode)
         if kind in (stat.S_IFIFO, stat.S_IFCHR, stat.S_IFBLK):
-            if (name := _loose_object(place)) is None:
-                raise _refusal(repository, place)
+            if (name := _loose_object(relative_path)) is None:
+                raise _refusal(repository, relative_path)
             unreadable.add(name)
         elif status.st_size > _LARGEST and (
-            place.startswith("refs/") or ("/" not in place and place != "index")
+            relative_path.startswith("refs/") or ("/" not in relative_path and relative_path != "index")
         ):
             raise UserError(
-                f"has a file {place} of {status.st_size:,} bytes, which no repository needs", file=repository
+                f"has a file {relative_path} of {status.st_size:,} bytes, which no repository needs",
+                file=repository,
             )
     return frozenset(unreadable)
 
 
 def _files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
-    """What is no folder below a repository's own folder; of links, what they lead to."""
+    """The files (and targets of links) below a git folder, with their status."""
     waiting = [str(root)]
     while waiting:
         folder = waiting.pop()
@@ -66,18 +67,19 @@ def _files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
                     else:
                         yield entry.path, entry.stat()
         except OSError:
-            # what can't be listed or leads nowhere, git will tell of
+            # git reports what can't be listed.
             continue
 
 
-def _loose_object(place: str) -> str | None:
-    parts = place.split("/")
+def _loose_object(relative_path: str) -> str | None:
+    parts = relative_path.split("/")
     if len(parts) == 3 and parts[0] == "objects" and len(parts[1]) == 2 and len(parts[2]) in (38, 62):
         return parts[1] + parts[2]
     return None
 
 
-def _refusal(repository: Path, place: str) -> UserError:
+def _refusal(repository: Path, relative_path: str) -> UserError:
     return UserError(
-        f"holds {place}, which is a pipe or a device, so git would wait at it; remove it", file=repository
+        f"holds {relative_path}, which is a pipe or a device, so git would wait at it; remove it",
+        file=repository,
     )

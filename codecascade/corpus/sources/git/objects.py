@@ -1,8 +1,9 @@
-"""A repository's objects by their names, through running ``git cat-file`` processes that are held on a short lead.
+"""Reads a repository's objects by name, through ``git cat-file`` processes that are closely limited.
 
-The processes work in an empty repository of their own that only borrows the objects: so no configuration, reference,
-hook or remote of the repository is looked at, and an object that a partial clone lacks is missing instead of fetched.
-An answer that does not come in time, and an object that is too large, end the process; it ends with this one, too.
+The processes run in an empty repository of their own that only borrows the objects. So the configuration,
+references, hooks and remotes of the repository are not used, and an object that a partial clone lacks counts as
+missing instead of being downloaded. A process is killed if an answer is late, if an object is too large, and when
+this process ends.
 """
 
 from __future__ import annotations
@@ -24,52 +25,52 @@ from codecascade.corpus.reading.encoding import UnreadableError
 from codecascade.ground.errors import UserError
 
 ANSWER_SECONDS = 10.0
-"""In which git must have said something more; what keeps it is a pipe, a device or a disk that hangs."""
+"""Seconds in which git must answer; a longer silence means a pipe, a device or a disk that hangs."""
 MEMORY = 4 << 30
-"""Bytes of address space for a git process. Packs are mapped by pieces; the rest is indexes and one object."""
+"""Most bytes of address space of a git process. It maps packs in pieces; the rest is indexes and one object."""
 _MODEST = ("core.packedGitWindowSize=32m", "core.packedGitLimit=512m", "core.deltaBaseCacheLimit=96m",
            "core.fsmonitor=false", "core.hooksPath=/dev/null", "protocol.allow=never")  # fmt: skip
 _PIECE = 1 << 16
 _AT_ONCE = 400
-"""Questions before the answers are read; both fit into a pipe."""
+"""Requests sent before the answers are read; both must fit into a pipe."""
 _LONGEST_LINE = 10_000
 _MOST_SILENCES = 3
-"""After so many a repository is given up."""
+"""A repository is given up after this many missing answers."""
 _EMPTY_TREES = {
     False: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
     True: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
 }
-"""An object that git knows without looking for it, by whether the longer hash names it."""
+"""The empty tree, which every git knows without a look-up; the key says whether names are SHA-256."""
 _SHA1 = 40
-"""Hexadecimal digits of the shorter hash."""
+"""Hexadecimal digits of a SHA-1 name."""
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-class Info(NamedTuple):
-    """What is known of an object without reading it."""
+class ObjectInfo(NamedTuple):
+    """The facts about an object that are known without reading it."""
 
     kind: str
-    """``blob``, ``tree``... or "" if the object is missing or damaged."""
+    """``blob``, ``tree``, ...; "" if the object is missing or damaged."""
     size: int = 0
     stored: int = 0
-    """Bytes that it takes in the repository."""
+    """Bytes that it occupies in the repository."""
 
 
-NO_OBJECT = Info("")
+NO_OBJECT = ObjectInfo("")
 
 
 class GitEndedError(Exception):
-    """The process ended in the middle of an answer."""
+    """The git process ended in the middle of an answer."""
 
 
-class Cat:
-    """One ``git cat-file`` over the objects of a folder, started when it is first asked.
+class CatFile:
+    """One ``git cat-file`` process on a folder of objects; it starts at the first request.
 
     Args:
         objects: the folder ``objects`` of a repository.
         mode: the option: ``--batch``, or ``--batch-check`` with a format.
-        sha256: whether the names are of the longer hash.
+        sha256: whether object names are SHA-256.
     """
 
     def __init__(self, objects: str, mode: str, *, sha256: bool = False) -> None:
@@ -80,11 +81,11 @@ class Cat:
         self._nothing = _EMPTY_TREES[sha256]
 
     def ask(self, questions: Sequence[str]) -> None:
-        """Send names of objects, no more than :data:`_AT_ONCE`.
+        """Send object names, at most :data:`_AT_ONCE`.
 
         Raises:
             GitEndedError: git ended.
-            UnreadableError: git does not answer; it is not asked again.
+            UnreadableError: git did not answer several times, and is not asked again.
         """
         if self._silences >= _MOST_SILENCES:
             raise UnreadableError("unreadable (git does not answer)")
@@ -101,7 +102,7 @@ class Cat:
             self._failed()
 
     def line(self) -> list[str]:
-        """The words of an answer's next line. Raises as :meth:`ask`."""
+        """The words of the next line of an answer. Raises as :meth:`ask`."""
         while b"\n" not in self._buffer:
             if len(self._buffer) > _LONGEST_LINE:
                 self._failed()
@@ -111,10 +112,10 @@ class Cat:
         return line.decode("ascii", "replace").split()
 
     def content(self, size: int) -> bytes:
-        """The content of an object, behind its line; the end of questions was asked for after it.
+        """The content of an object, which follows its header line. :meth:`ask_whole` was called before.
 
         Raises as :meth:`ask`, and:
-            UnreadableError: it is not as long as its line said.
+            UnreadableError: the content is not as long as the header line says.
         """
         end = f"\n{self._nothing} tree 0\n\n".encode()
         while len(self._buffer) < size + len(end) and not self._buffer.endswith(end):
@@ -127,9 +128,9 @@ class Cat:
         return content
 
     def ask_whole(self, question: str) -> list[str]:
-        """Ask for an object and what comes behind it; returns the words of its line.
+        """Request an object and, after it, the empty tree; returns the words of the object's header line.
 
-        An object that is shorter than its line says is told by what follows: git would be silent.
+        The empty tree marks the end: without it, git's silence after a short object could not be told from slowness.
         """
         self.ask([question, self._nothing])
         words = self.line()
@@ -144,7 +145,7 @@ class Cat:
             process.kill()
             for stream in (process.stdin, process.stdout):
                 if stream is not None:
-                    # git may not have taken yet what was written
+                    # git may not have read all that was written.
                     with suppress(OSError):
                         stream.close()
             process.wait()
@@ -178,7 +179,7 @@ class Cat:
             except FileNotFoundError:
                 raise UserError("git is not installed, so this repository can't be read") from None
             self._buffer = bytearray()
-            # the first answer tells that git has read what is removed now
+            # The answer shows that git has read its setup, so the temporary repository can be removed.
             self._send([self._nothing])
             self.line()
             if self._mode == "--batch":
@@ -193,21 +194,21 @@ def _make_empty_repository(folder: Path, sha256: bool) -> None:
     (folder / "config").write_text(f"[core]\nrepositoryformatversion = {version}\nbare = true\n{extension}")
 
 
-class Objects:
-    """A repository's objects; those of a commit are the files that a candidate's locator names.
+class GitObjects:
+    """The objects of a repository; a candidate's locator is the name of one of them.
 
     Args:
         objects: the folder of that name in the repository.
-        never: names of objects that git is never asked for.
+        never: names of objects that git must not open.
     """
 
     def __init__(self, objects: str, never: frozenset[str] = frozenset()) -> None:
         self._folder, self._never = objects, never
-        self._contents: Cat | None = None
-        self._facts: Cat | None = None
+        self._contents: CatFile | None = None
+        self._facts: CatFile | None = None
 
     def read(self, locator: str, limit: int) -> bytes:
-        """An object's content.
+        """The content of an object.
 
         Raises:
             UnreadableError: it is missing or damaged, or larger than ``limit`` bytes.
@@ -215,27 +216,27 @@ class Objects:
         if locator in self._never:
             raise UnreadableError("unreadable")
         if self._contents is None:
-            self._contents = Cat(self._folder, "--batch", sha256=len(locator) > _SHA1)
+            self._contents = CatFile(self._folder, "--batch", sha256=len(locator) > _SHA1)
         try:
             return _content(self._contents, locator, limit)
         except GitEndedError:
             return self._once_more(self._contents, locator, limit)
 
-    def infos(self, names: Sequence[str]) -> Iterator[Info]:
-        """What is known of each of these objects, in their order."""
+    def infos(self, names: Sequence[str]) -> Iterator[ObjectInfo]:
+        """Facts about each of these objects, in their order."""
         if self._facts is None and names:
             form = "--batch-check=%(objectname) %(objecttype) %(objectsize) %(objectsize:disk)"
-            self._facts = Cat(self._folder, form, sha256=len(names[0]) > _SHA1)
+            self._facts = CatFile(self._folder, form, sha256=len(names[0]) > _SHA1)
         for start in range(0, len(names), _AT_ONCE):
             yield from self._some_infos(names[start : start + _AT_ONCE])
 
-    def _some_infos(self, names: Sequence[str]) -> list[Info]:
+    def _some_infos(self, names: Sequence[str]) -> list[ObjectInfo]:
         assert self._facts is not None
         asked = [name for name in names if name not in self._never]
         try:
             known = dict(zip(asked, _infos(self._facts, asked), strict=True)) if asked else {}
         except GitEndedError:
-            # one of them is damaged so that git gave up
+            # git gave up at one damaged object: ask for each alone.
             known = {}
             if len(names) > 1:
                 return [info for name in names for info in self._some_infos([name])]
@@ -244,8 +245,8 @@ class Objects:
         return [known.get(name, NO_OBJECT) for name in names]
 
     @staticmethod
-    def _once_more(cat: Cat, locator: str, limit: int) -> bytes:
-        """A process that somebody killed is no fault of the object."""
+    def _once_more(cat: CatFile, locator: str, limit: int) -> bytes:
+        """Ask again: a process that somebody killed is not the object's fault."""
         try:
             return _content(cat, locator, limit)
         except GitEndedError:
@@ -261,20 +262,20 @@ class Objects:
         self.close()
 
 
-def _content(cat: Cat, name: str, limit: int) -> bytes:
+def _content(cat: CatFile, name: str, limit: int) -> bytes:
     size = int(cat.ask_whole(name)[2])
     if size > limit:
-        # its content would have to be read
+        # git would send its content next, and it would have to be read.
         cat.close()
         raise UnreadableError("larger than max_file_bytes")
     return cat.content(size)
 
 
-def _infos(cat: Cat, names: Sequence[str]) -> list[Info]:
+def _infos(cat: CatFile, names: Sequence[str]) -> list[ObjectInfo]:
     cat.ask(names)
     answers = [cat.line() for _ in names]
     return [
-        Info(words[1], int(words[2]), int(words[3]))
+        ObjectInfo(words[1], int(words[2]), int(words[3]))
         if len(words) == 4 and words[2].isdecimal() and words[3].isdecimal()
         else NO_OBJECT
         for words in answers
@@ -282,13 +283,13 @@ def _infos(cat: Cat, names: Sequence[str]) -> list[Info]:
 
 
 def command(*arguments: str) -> list[str]:
-    """git with what it may not do, whatever a repository's configuration says."""
+    """A git command line with restrictions that a repository's configuration can't override."""
     settings = [word for setting in _MODEST for word in ("-c", setting)]
     return ["git", "--no-replace-objects", *settings, *arguments]
 
 
 def environment() -> dict[str, str]:
-    """Of a git process: nothing of the user's own git variables, no network, no questions."""
+    """The environment of a git process: no git variables of the user, no network, no prompts."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     return kept | {
         "GIT_NO_LAZY_FETCH": "1",
@@ -300,7 +301,7 @@ def environment() -> dict[str, str]:
 
 
 def follow_the_parent() -> None:
-    """In a new process: end when the one that started it does, however it ends, and never hold much memory."""
+    """In a new process: be killed when the parent ends, for whatever reason, and limit the memory."""
     if _LIBC is not None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The columns of a Parquet file that can hold a row's text, of whatever Arrow type text is written as."""
+"""Finds and reads the text columns of a Parquet file, whichever Arrow type they have."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _BINARY = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view
 
 
 def text_columns(schema: pa.Schema, names: Sequence[str]) -> list[str]:
-    """Those of ``names``, in their order, that hold text: strings or bytes of any width, as categories or not."""
+    """Those of ``names`` that are columns of text: strings or bytes of any width, dictionary-encoded or not."""
     return [name for name in names if schema.names.count(name) == 1 and holds_text(schema.field(name).type)]
 
 
-def what_is_wrong(schema: pa.Schema, names: Sequence[str]) -> str:
-    """Why none of ``names`` is a column of text, as the end of a sentence that begins with the file."""
+def why_no_text(schema: pa.Schema, names: Sequence[str]) -> str:
+    """Why none of ``names`` is a column of text, as the end of an error message."""
     twice = next((name for name in names if schema.names.count(name) > 1), None)
     if twice is not None:
         return f"has {schema.names.count(twice)} columns called {twice}; keep the one that holds the text"
@@ -31,7 +31,7 @@ def what_is_wrong(schema: pa.Schema, names: Sequence[str]) -> str:
 
 
 def holds_text(type_: pa.DataType) -> bool:
-    """Whether the values of a type are strings or bytes."""
+    """Whether the values of an Arrow type are strings or bytes."""
     if isinstance(type_, pa.BaseExtensionType):
         return holds_text(type_.storage_type)
     if pa.types.is_dictionary(type_):
@@ -40,9 +40,9 @@ def holds_text(type_: pa.DataType) -> bool:
 
 
 def is_label(schema: pa.Schema, name: str) -> bool:
-    """Whether there is one column of this name whose values may be labels: text, numbers, or lists of text.
+    """Whether there is exactly one column of this name and its type is usable: text, integers, or lists of text.
 
-    Others, such as times beyond what Python's go to, say nothing here, and reading them may fail.
+    Other types carry no label, and reading some of them fails (times outside of Python's range).
     """
     if schema.names.count(name) != 1:
         return False
@@ -53,8 +53,8 @@ def is_label(schema: pa.Schema, name: str) -> bool:
     return holds_text(type_.value_type) if is_list else holds_text(type_) or pa.types.is_integer(type_)
 
 
-def labels(batch: pa.RecordBatch, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Of each row the values of these columns, for which :func:`is_label` is true."""
+def label_rows(batch: pa.RecordBatch, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The values of these columns for each row; :func:`is_label` must be true for them."""
     values = [_values(batch.column(name)) for name in names]
     return (
         [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
@@ -63,14 +63,14 @@ def labels(batch: pa.RecordBatch, names: Sequence[str]) -> list[dict[str, Any]]:
     )
 
 
-def sizes(columns: Sequence[pa.Array]) -> Iterator[int | None]:
-    """Bytes of each row's text, which is that of the first column that has one; none where no column has."""
+def text_sizes(columns: Sequence[pa.Array]) -> Iterator[int | None]:
+    """The bytes of each row's text, which is in the first column that is not null; None if all are null."""
     for row in zip(*(_lengths(column).to_pylist() for column in columns), strict=True):
         yield next((size for size in row if size is not None), None)
 
 
-def value(columns: Sequence[pa.Array], row: int) -> Any:
-    """A row's text, a string or bytes, from the first column that has one."""
+def row_value(columns: Sequence[pa.Array], row: int) -> Any:
+    """The text of a row, a string or bytes, from the first column that is not null."""
     return next((item for column in columns if (item := column[row].as_py()) is not None), None)
 
 
@@ -78,11 +78,11 @@ def _values(column: pa.Array) -> list[Any]:
     try:
         return column.to_pylist()  # type: ignore[no-any-return]
     except UnicodeDecodeError:
-        # bytes that are not UTF-8, whatever their type says
-        return [_sound(item) for item in column]
+        # The bytes are not UTF-8, although the type says so.
+        return [_decoded(item) for item in column]
 
 
-def _sound(item: pa.Scalar) -> Any:
+def _decoded(item: pa.Scalar) -> Any:
     try:
         return item.as_py()
     except UnicodeDecodeError:
@@ -97,7 +97,7 @@ def _lengths(column: pa.Array) -> pa.Array:
     if isinstance(column, pa.ExtensionArray):
         return _lengths(column.storage)
     if pa.types.is_dictionary(column.type):
-        # never decoded as a whole: a long value may stand in every row
+        # Not decoded as a whole: one long dictionary value may occur in every row.
         return _lengths(column.dictionary).take(column.indices)
     if pa.types.is_string_view(column.type) or pa.types.is_binary_view(column.type):
         column = column.cast(pa.large_binary())

@@ -1,4 +1,4 @@
-"""How much a table may hold for its size, and a row for its own."""
+"""Limits on the content of a table relative to its file size."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import IO, Any, cast
 from codecascade.corpus.sources.archives.members import MOST_MEMBERS, BombError
 
 MOST_EXPANSION = 200
-"""Bytes of content for a byte of file; rows of code reach 20."""
+"""Most bytes of content for each byte of file; rows of code reach 20."""
 FREE_BYTES = 100_000_000
-"""Content that a table may expand to, however small it is."""
+"""Bytes of content that every table may expand to, however small it is."""
 BYTES_OF_A_ROW = 10
-"""That a row takes in a file at least, where there are millions."""
+"""The least bytes of a file for each row, if it has millions of them."""
 MOST_WITHOUT_TEXT = 1_000_000
-"""Rows without a text, each of which stands in the account; a table of more is none."""
+"""Most rows without a text. Each becomes a row of ``dropped``, so there must be a limit."""
 MOST_VALUES = 5_000_000
-"""Values of a row, each of which takes some sixty bytes when it is read."""
+"""Most values in one row; each takes about sixty bytes when it is parsed."""
 _SHORT = 10_000_000
 
 
 class TableLimits:
-    """What is left of what a table may hold.
+    """The remaining allowance of a table.
 
     Args:
         size: of its file, in bytes.
@@ -33,22 +33,22 @@ class TableLimits:
         self._without_text = MOST_WITHOUT_TEXT
 
     def row(self) -> None:
-        """Count a row. Raises :class:`BombError`."""
+        """Count a row. Raises :class:`BombError` if there are too many."""
         self._rows -= 1
         if self._rows < 0:
             raise BombError
 
     def row_without_text(self) -> None:
-        """Count a row that goes to the account. Raises :class:`BombError`."""
+        """Count a row without text. Raises :class:`BombError` if there are too many."""
         self._without_text -= 1
         if self._without_text < 0:
             raise BombError
 
 
 class LimitedStream(io.RawIOBase):
-    """A decompressed stream that raises :class:`BombError` where it gives more than it may.
+    """A decompressed stream that raises :class:`BombError` when it gives more than it may.
 
-    It gives what is there before it goes on, so that what lies before a damage can be had.
+    It returns available data before it continues, so that the rows before a damage can be read.
     """
 
     def __init__(self, stream: IO[bytes], allowed: int) -> None:
@@ -67,17 +67,17 @@ class LimitedStream(io.RawIOBase):
 
 
 def limited(stream: IO[bytes], allowed: int) -> IO[bytes]:
-    """The same stream with a limit, for reading by lines."""
+    """The stream with a limit, and with buffered reading of lines."""
     return cast(IO[bytes], io.BufferedReader(LimitedStream(stream, allowed), 1 << 16))
 
 
 def has_too_many_values(line: bytes) -> bool:
-    """Whether a line of JSON may hold so many values that reading it takes many times its length in memory."""
+    """Whether a line of JSON may contain so many values that parsing it would need many times its size in memory."""
     return len(line) > _SHORT and sum(line.count(sign) for sign in (b",", b"[", b"{")) > MOST_VALUES
 
 
-def size_of(file: IO[bytes]) -> int:
-    """Of an open file, in bytes; it stands at its beginning afterwards."""
+def file_size(file: IO[bytes]) -> int:
+    """The size of an open file in bytes; its position is 0 afterwards."""
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     return size

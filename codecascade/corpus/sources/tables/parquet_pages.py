@@ -1,7 +1,7 @@
-"""What the pages of a Parquet file claim to unpack to, read from their headers before anything is unpacked.
+"""Reads from the page headers of a Parquet file what its pages claim to unpack to.
 
-Arrow takes a page's header at its word and allocates what it says; a dictionary of one long value and a few bytes of
-references make a column of any size. The file format: https://parquet.apache.org/docs/file-format/ (page headers are
+Arrow trusts a page header and allocates what it says. A dictionary of one long value and a few bytes of references
+can unpack to a column of any size. The file format: https://parquet.apache.org/docs/file-format/ (page headers use
 Thrift's compact protocol).
 """
 
@@ -14,46 +14,47 @@ import pyarrow.parquet as pq
 from codecascade.corpus.sources.archives.members import BombError
 
 LARGEST_PAGE = 256 << 20
-"""Bytes, unpacked. Writers make pages of one megabyte; a page can't be smaller than its longest value."""
+"""Most bytes of an unpacked page. Writers make pages of about 1 MB; a page can't be smaller than its longest
+value."""
 AT_ONCE = 64 << 20
-"""Bytes of values that are held at once, about."""
+"""Most bytes of values in memory at once, approximately."""
 _MOST_ROWS = 1000
 _MOST_VALUES = 2_000_000
 _LARGEST_HEADER = 1 << 24
 _FIRST_GUESS = 4096
 _DEEPEST = 10
 _DICTIONARY_PAGE = 2
-# fields of a page's header: type, sizes, and the kinds of pages that count values
+# Field numbers of a page header: type, sizes, and the page types that count values.
 _TYPE, _UNPACKED, _PACKED, _DATA, _DICTIONARY, _DATA_V2 = 1, 2, 3, 5, 7, 8
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = 1, 2, 3, 7, 8, 9, 10, 12
 _INTEGERS = (4, 5, 6)
 
 
 class Pages(NamedTuple):
-    """What the pages of one column in one row group claim."""
+    """What the pages of one column chunk claim."""
 
     unpacked: int
-    """Bytes of all."""
+    """Unpacked bytes of all pages."""
     values: int
     longest: int
-    """Bytes that one value can have at most, where it can stand for many; else 0."""
+    """Most bytes of one value that can be repeated (dictionary, delta); else 0."""
 
 
 def check_group(
     file: IO[bytes], metadata: pq.FileMetaData, group: int, columns: list[str], allowed: int
 ) -> int:
-    """See that a row group can be unpacked.
+    """Check that a row group can be unpacked.
 
     Args:
-        columns: that will be read, by the first part of their path.
+        columns: the first path components of the columns that will be read.
         allowed: bytes that they may unpack to.
 
     Returns:
-        The number of rows that can be read at once.
+        The number of rows that may be read at once.
 
     Raises:
-        BombError: they claim more than they may.
-        ValueError: a page's header is none.
+        BombError: the pages claim more than is allowed.
+        ValueError: a page header is invalid.
     """
     about = metadata.row_group(group)
     longest = unpacked = 0
@@ -70,13 +71,17 @@ def check_group(
 
 
 def _pages(file: IO[bytes], column: Any) -> Pages:
-    place = column.data_page_offset
-    if column.has_dictionary_page and column.dictionary_page_offset and column.dictionary_page_offset < place:
-        place = column.dictionary_page_offset
-    end = place + column.total_compressed_size
+    offset = column.data_page_offset
+    if (
+        column.has_dictionary_page
+        and column.dictionary_page_offset
+        and column.dictionary_page_offset < offset
+    ):
+        offset = column.dictionary_page_offset
+    end = offset + column.total_compressed_size
     unpacked = values = longest = 0
-    while place < end and values < column.num_values:
-        header, size = _header(file, place)
+    while offset < end and values < column.num_values:
+        header, size = _header(file, offset)
         page, packed = header.get(_UNPACKED), header.get(_PACKED)
         if not isinstance(page, int) or not isinstance(packed, int) or page < 0 or packed < 0:
             raise ValueError("a page without a size")
@@ -89,37 +94,37 @@ def _pages(file: IO[bytes], column: Any) -> Pages:
             about = header.get(kind)
             if isinstance(about, dict):
                 values += max(0, about.get(1) or 0)
-        place += size + packed
+        offset += size + packed
     return Pages(unpacked, values, longest)
 
 
-def _header(file: IO[bytes], place: int) -> tuple[dict[int, Any], int]:
-    """The fields of the header there, and its length."""
+def _header(file: IO[bytes], offset: int) -> tuple[dict[int, Any], int]:
+    """The fields of the page header at an offset, and its length."""
     size = _FIRST_GUESS
     while True:
-        file.seek(place)
+        file.seek(offset)
         data = file.read(size)
         try:
             reader = _Compact(data)
-            return reader.struct(), reader.place
+            return reader.struct(), reader.offset
         except IndexError:
-            # it may only be longer: it can hold the least and greatest value of its page
+            # The header may be longer: it can contain the smallest and largest value of its page.
             if len(data) < size or size >= _LARGEST_HEADER:
                 raise ValueError("a page's header is cut") from None
             size *= 16
 
 
 class _Compact:
-    """Thrift's compact protocol, as far as a header needs it: integers and structures, the rest passed over.
+    """A parser of Thrift's compact protocol, for integers and structures; other values are skipped.
 
     Raises:
-        IndexError: the data ends.
-        ValueError: it is none.
+        IndexError: the data ends too early.
+        ValueError: it is invalid.
     """
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self.place = 0
+        self.offset = 0
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
         if depth > _DEEPEST:
@@ -147,15 +152,15 @@ class _Compact:
             first = self._byte()
             count = first >> 4 if first >> 4 < 15 else self._varint()
             for _ in range(count):
-                # the values of a list of truths take a byte
+                # A boolean in a list takes one byte.
                 self._value(_BYTE if first & 15 in (_TRUE, _FALSE) else first & 15, depth + 1)
         else:
             raise ValueError("no page's header")
         return None
 
     def _byte(self) -> int:
-        byte = self._data[self.place]
-        self.place += 1
+        byte = self._data[self.offset]
+        self.offset += 1
         return byte
 
     def _varint(self) -> int:
@@ -174,6 +179,6 @@ class _Compact:
         return (value >> 1) ^ -(value & 1)
 
     def _pass(self, size: int) -> None:
-        self.place += size
-        if self.place > len(self._data):
+        self.offset += size
+        if self.offset > len(self._data):
             raise IndexError

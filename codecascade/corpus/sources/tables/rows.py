@@ -1,8 +1,8 @@
-"""Rows of JSON lines and Parquet files as candidates, under the column names that public data sets use.
+"""Lists and reads the rows of JSON lines and Parquet files.
 
-The files are local or anywhere that fsspec reaches (``hf://datasets/OWNER/NAME/data/*.parquet``, ``s3://``...). A row
-without a repository is a repository of its own, so that hold-out goes row by row. Its language is the one that it
-names, else the one of its path; a row that tells neither is taken as natural language.
+The files are local, or at any address that fsspec supports (``hf://datasets/OWNER/NAME/data/*.parquet``, ``s3://``,
+...). A row without a repository is a repository of its own, so that hold-out goes row by row. Its language is the
+one that it states, else that of its path; a row with neither is natural language.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import pyarrow.parquet as pq
 from codecascade.corpus.output.dropped import Dropped
 from codecascade.corpus.reading.encoding import UnreadableError, is_utf_16_or_32
 from codecascade.corpus.reading.faults import check_machine
-from codecascade.corpus.sources.addresses import expanded, is_remote, opened, stamp
+from codecascade.corpus.sources.addresses import address_stamp, files_at, is_remote, open_address
 from codecascade.corpus.sources.archives.members import BombError
 from codecascade.corpus.sources.candidates import FIND, Candidate
 from codecascade.corpus.sources.streams import DAMAGED, ForwardReader, decompressed
 from codecascade.corpus.sources.tables import columns
-from codecascade.corpus.sources.tables.limits import TableLimits, has_too_many_values, limited, size_of
+from codecascade.corpus.sources.tables.limits import TableLimits, file_size, has_too_many_values, limited
 from codecascade.corpus.sources.tables.parquet_pages import check_group
-from codecascade.corpus.sources.tables.row import COLUMNS, parsed, row_candidate, row_text
+from codecascade.corpus.sources.tables.row_fields import COLUMNS, parse_row, row_candidate, row_text
 from codecascade.ground.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -33,50 +33,50 @@ log = logging.getLogger(__name__)
 JSON_LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".jsonl.bz2", ".jsonl.xz", ".ndjson")
 PARQUET = (".parquet",)
 _LARGEST_LOOKED_AT = 1 << 28
-"""Bytes of a file at a distance whose pages are looked at before they are read, which takes as long as reading it."""
+"""A larger remote file is not checked for hostile pages, because reading them takes as long as reading the file."""
 LONGEST_LINE = 64_000_000
-"""Bytes of one JSON object. Read, it may take eight times as much."""
+"""Most bytes of one JSON object. Parsed, it may take eight times as much memory."""
 
 
 def is_table(name: str) -> bool:
-    """Whether a name is that of JSON lines or of Parquet."""
+    """Whether a name is that of a JSON lines or Parquet file."""
     return name.lower().endswith((*JSON_LINES, *PARQUET))
 
 
 def table_files(source: str) -> list[str]:
-    """The files that a fsspec address names: itself, a pattern's matches, or the tables below a folder.
+    """The files that an fsspec address names: itself, the matches of a pattern, or the tables below a folder.
 
     Raises:
-        UserError: there are none, or the place can't be reached.
+        UserError: there is none, or the address can't be reached.
     """
-    return expanded(source, (*JSON_LINES, *PARQUET))
+    return files_at(source, (*JSON_LINES, *PARQUET))
 
 
-def rows(address: str, dropped: Dropped) -> Iterator[Candidate]:
-    """The rows of a file of either kind; ``address`` is a local path or a fsspec address.
+def table_candidates(address: str, dropped: Dropped) -> Iterator[Candidate]:
+    """The rows of a table file; ``address`` is a local path or an fsspec address.
 
-    Of a file that is cut or damaged come the rows before the damage.
+    Of a truncated or damaged file, the rows before the damage are returned.
 
     Raises:
-        UserError: a file can't be reached, or a Parquet file has no column of text.
+        UserError: the file can't be reached, or a Parquet file has no column of text.
     """
     read = _parquet if address.lower().endswith(PARQUET) else _json_lines
     try:
         yield from read(address, dropped)
     except BombError:
         log.warning("%s: expands beyond reason, and what lies behind that is left out", address)
-        dropped.add(FIND, "table expands beyond reason", _name(address))
+        dropped.add(FIND, "table expands beyond reason", _file_name(address))
     except DAMAGED as error:
         check_machine(error)
         reason = (str(error).strip() or type(error).__name__).split("\n")[0]
         log.warning("%s: is damaged, and what lies behind the damage is left out (%s)", address, reason)
-        dropped.add(FIND, f"damaged table ({type(error).__name__})", _name(address))
+        dropped.add(FIND, f"damaged table ({type(error).__name__})", _file_name(address))
 
 
 def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
-    version, name = stamp(address), _name(address)
-    with opened(address) as raw, decompressed(raw) as content:
-        limits = TableLimits(size_of(raw))
+    version, name = address_stamp(address), _file_name(address)
+    with open_address(address) as raw, decompressed(raw) as content:
+        limits = TableLimits(file_size(raw))
         reader = "jsonl" if content is raw else "compressed jsonl"
         file = content if content is raw else limited(content, limits.content)
         start = number = 0
@@ -104,7 +104,7 @@ def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
             try:
                 if has_too_many_values(line):
                     reason = "row with too many values"
-                elif isinstance(row := parsed(line), dict):
+                elif isinstance(row := parse_row(line), dict):
                     text = row_text(row)
             except UnicodeDecodeError:
                 reason = "row is not UTF-8"
@@ -122,25 +122,25 @@ def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
 
 
 def _parquet(address: str, dropped: Dropped) -> Iterator[Candidate]:
-    version, name = stamp(address), _name(address)
+    version, name = address_stamp(address), _file_name(address)
     file = _parquet_file(address)
     schema = file.schema_arrow
     of_text = columns.text_columns(schema, COLUMNS["text"])
     if not of_text:
-        raise UserError(columns.what_is_wrong(schema, COLUMNS["text"]), file=address)
+        raise UserError(columns.why_no_text(schema, COLUMNS["text"]), file=address)
     others = [
         n for key, names in COLUMNS.items() if key != "text" for n in names if columns.is_label(schema, n)
     ]
     number = 0
-    with opened(address) as raw:
-        limits = TableLimits(size_of(raw))
+    with open_address(address) as raw:
+        limits = TableLimits(file_size(raw))
     for group in range(file.num_row_groups):
         index = 0
-        # a row group of a hub's data set may hold a gigabyte: never more than some rows of it at once
+        # A row group may hold a gigabyte, so only some rows of it are read at once.
         at_once = _rows_at_once(file, address, group, [*of_text, *others], limits)
         for batch in file.iter_batches(batch_size=at_once, row_groups=[group], columns=[*of_text, *others]):
-            sizes = columns.sizes([batch.column(name) for name in of_text])
-            rows = columns.labels(batch, others)
+            sizes = columns.text_sizes([batch.column(name) for name in of_text])
+            rows = columns.label_rows(batch, others)
             for size, row in zip(sizes, rows, strict=True):
                 number += 1
                 limits.row()
@@ -154,36 +154,40 @@ def _parquet(address: str, dropped: Dropped) -> Iterator[Candidate]:
 
 
 def _parquet_file(address: str) -> pq.ParquetFile:
-    return pq.ParquetFile(opened(address)) if is_remote(address) else pq.ParquetFile(address, memory_map=True)
+    return (
+        pq.ParquetFile(open_address(address))
+        if is_remote(address)
+        else pq.ParquetFile(address, memory_map=True)
+    )
 
 
 def _rows_at_once(
     file: pq.ParquetFile, address: str, group: int, wanted: list[str], limits: TableLimits
 ) -> int:
-    """How many rows of a group can be held. Raises :class:`BombError` if it claims more than the file may hold."""
-    with opened(address) as raw:
-        size = size_of(raw)
+    """How many rows of a group may be read at once. Raises :class:`BombError` if the group claims too much."""
+    with open_address(address) as raw:
+        size = file_size(raw)
         if is_remote(address) and size > _LARGEST_LOOKED_AT:
             return 1000
         return check_group(raw, file.metadata, group, wanted, limits.content)
 
 
-def _name(address: str) -> str:
+def _file_name(address: str) -> str:
     return address.rstrip("/").rpartition("/")[2]
 
 
 class JsonLinesReader:
-    """An open file of JSON lines."""
+    """An open JSON lines file."""
 
     def __init__(self, address: str) -> None:
-        with _gone(address):
-            self._file = opened(address)
+        with _unreadable_errors(address):
+            self._file = open_address(address)
         self._address = address
 
     def read(self, locator: str, limit: int) -> str:
         """The text of a row. Raises :class:`UnreadableError`."""
         start, length = map(int, locator.split(":"))
-        with _gone(self._address):
+        with _unreadable_errors(self._address):
             self._file.seek(start)
             return _row_text(self._file.read(length), limit)
 
@@ -192,16 +196,16 @@ class JsonLinesReader:
 
 
 class CompressedJsonLinesReader:
-    """An open file of JSON lines that has to be read forwards."""
+    """An open compressed JSON lines file, which must be read forwards."""
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._stream = ForwardReader(lambda: opened(address))
+        self._stream = ForwardReader(lambda: open_address(address))
 
     def read(self, locator: str, limit: int) -> str:
         """The text of a row. Raises :class:`UnreadableError`."""
         start, length = map(int, locator.split(":"))
-        with _gone(self._address):
+        with _unreadable_errors(self._address):
             return _row_text(self._stream.read(start, length), limit)
 
     def close(self) -> None:
@@ -209,11 +213,11 @@ class CompressedJsonLinesReader:
 
 
 class ParquetReader:
-    """An open Parquet file; its rows are read forwards, some at a time."""
+    """An open Parquet file; rows are read forwards, in small batches."""
 
     def __init__(self, address: str) -> None:
         self._address = address
-        with _gone(address):
+        with _unreadable_errors(address):
             self._file = _parquet_file(address)
         self._limits: TableLimits | None = None
         self._group = self._start = -1
@@ -221,15 +225,15 @@ class ParquetReader:
         self._batch: pa.RecordBatch | None = None
 
     def read(self, locator: str, limit: int) -> bytes | str:
-        """The text of a row; the bytes of a binary column, whose encoding is told as a file's is.
+        """The text of a row; the bytes of a binary column, whose encoding is detected as that of a file.
 
         Raises:
-            UnreadableError: the file changed, or the text is too long.
+            UnreadableError: the file has changed, or the text is too long.
         """
         names, group_, index_ = locator.split(":")
         group, index = int(group_), int(index_)
         try:
-            with _gone(self._address):
+            with _unreadable_errors(self._address):
                 text = self._row(names.split("+"), group, index)
         except UnreadableError:
             self._group = -1
@@ -243,23 +247,23 @@ class ParquetReader:
     def _row(self, names: list[str], group: int, index: int) -> Any:
         if group != self._group or index < self._start:
             if self._limits is None:
-                with opened(self._address) as raw:
-                    self._limits = TableLimits(size_of(raw))
+                with open_address(self._address) as raw:
+                    self._limits = TableLimits(file_size(raw))
             at_once = _rows_at_once(self._file, self._address, group, names, self._limits)
             self._batches = self._file.iter_batches(batch_size=at_once, row_groups=[group], columns=names)
             self._group, self._start, self._batch = group, 0, None
         while self._batch is None or index >= self._start + len(self._batch):
             self._start += len(self._batch) if self._batch is not None else 0
             self._batch = next(self._batches)
-        return columns.value([self._batch.column(name) for name in names], index - self._start)
+        return columns.row_value([self._batch.column(name) for name in names], index - self._start)
 
     def close(self) -> None:
         self._file.close()
 
 
 @contextmanager
-def _gone(address: str) -> Iterator[None]:
-    """A row that was there when the file was listed and can't be read now."""
+def _unreadable_errors(address: str) -> Iterator[None]:
+    """Turns the errors of reading a row that was listed earlier into :class:`UnreadableError`."""
     try:
         yield
     except UserError:
@@ -271,11 +275,11 @@ def _gone(address: str) -> Iterator[None]:
 
 
 def _row_text(line: bytes, limit: int) -> str:
-    return _unicode(row_text(parsed(line)), limit)
+    return _unicode(row_text(parse_row(line)), limit)
 
 
 def _unicode(value: Any, limit: int) -> str:
-    """``value`` without its byte order mark, if it can be written as UTF-8: JSON may spell lone surrogates."""
+    """``value`` without its byte order mark, if it is valid Unicode; JSON may contain lone surrogates."""
     if not isinstance(value, str):
         raise UnreadableError("unreadable")
     text = value.removeprefix("\ufeff")

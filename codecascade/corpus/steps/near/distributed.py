@@ -1,13 +1,14 @@
-"""Near-deduplication on Ray Data, with the same result as on one machine, text for text.
+"""Near-deduplication on Ray Data, with exactly the same result as on one machine.
 
-Bands and rule come from :mod:`codecascade.corpus.steps.near`; what is distributed is who meets whom::
+Bands and rule come from :mod:`codecascade.corpus.steps.near`. Only the search for texts with common bands is
+distributed::
 
     texts -> (band key, number) -> shuffle by key -> which numbers belong together -> components
     texts of components of two or more -> shuffle by component -> remove_near_duplicates on each part
 
-Texts of different components share no band, so that the rule within components is the rule over all. Numbers and
-ranks are given before the first shuffle and each choice is made by them: neither the order of blocks nor the number
-of workers or partitions changes anything.
+Texts of different components share no band, so applying the rule within components gives the same result as over
+all texts. Numbers and ranks are assigned before the first shuffle, and every choice depends on them. So the order
+of blocks and the number of workers and partitions change nothing.
 """
 
 from __future__ import annotations
@@ -29,23 +30,23 @@ if TYPE_CHECKING:
 
 Numbers = NDArray[np.int64]
 PARTITIONS_PER_CPU = 2
-"""Ray's own default of 200 partitions takes longer to schedule than small data takes to process."""
+"""Ray's default of 200 partitions takes longer to schedule than small data takes to process."""
 
 
 def remove_near_duplicates_on_ray(
     documents: Dataset, *, threshold: float = 0.7, partitions: int | None = None
 ) -> pa.Table:
-    """As :func:`~codecascade.corpus.steps.near.remove_near_duplicates`, of a data set with ``number, rank, text``.
+    """:func:`~codecascade.corpus.steps.near.remove_near_duplicates` for a data set with ``number, rank, text``.
 
     Args:
-        documents: ``number`` (int64) is unique, and decides between equal ranks; ``rank`` is of any type that Arrow
-            can sort. Read twice.
+        documents: ``number`` (int64) is unique, and decides between equal ranks; ``rank`` has any type that Arrow
+            can sort. The data set is read twice.
         threshold: in (0, 1].
-        partitions: of both shuffles; none: two for each processor of the cluster. One component's texts must fit
-            into a worker's memory.
+        partitions: of both shuffles; None: two for each CPU of the cluster. The texts of one component must fit
+            into the memory of a worker.
 
     Returns:
-        As the local function, with numbers.
+        The same table as the local function, with numbers.
 
     Raises:
         UserError: the threshold is out of range.
@@ -72,7 +73,9 @@ def remove_near_duplicates_on_ray(
             zero_copy_batch=True,
         )
         .repartition(partitions, keys=["component"])
-        .map_batches(partial(removed_of, threshold=threshold), batch_format="pyarrow", batch_size=None)
+        .map_batches(
+            partial(remove_in_partition, threshold=threshold), batch_format="pyarrow", batch_size=None
+        )
     )
     tables = [
         pa.table(batch).cast(REMOVED)
@@ -82,7 +85,7 @@ def remove_near_duplicates_on_ray(
 
 
 def band_rows(batch: pa.Table) -> pa.Table:
-    """A row of ``key`` and ``number`` for each band of each text that has words."""
+    """A row of ``key`` and ``number`` for each band of each text that contains words."""
     keys, kept = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
     numbers = batch.column("number").to_numpy()
     done = 0
@@ -97,7 +100,7 @@ def band_rows(batch: pa.Table) -> pa.Table:
 
 
 def linked(batch: pa.Table) -> pa.Table:
-    """The numbers that share keys: ``number`` with ``other``, the smallest that it is linked with in this part."""
+    """Connects numbers with equal keys: ``number``, and as ``other`` the smallest number that it is connected to."""
     keys, numbers = batch.column("key").to_numpy(), batch.column("number").to_numpy()
     order = np.lexsort((numbers, keys))
     keys, numbers = keys[order], numbers[order]
@@ -110,16 +113,16 @@ def linked(batch: pa.Table) -> pa.Table:
 
 
 def in_components(batch: pa.Table, table: pa.Table) -> pa.Table:
-    """The rows whose ``number`` is in ``table`` (ascending), with its ``component``."""
+    """The rows whose ``number`` is in ``table`` (ascending), with the matching ``component``."""
     members, components = (column.to_numpy() for column in table.columns)
     numbers = batch.column("number").to_numpy()
-    place = np.minimum(np.searchsorted(members, numbers), len(members) - 1)
-    inside = np.flatnonzero(members[place] == numbers) if len(members) else np.empty(0, np.int64)
-    return batch.take(inside).append_column("component", pa.array(components[place[inside]], pa.int64()))
+    position = np.minimum(np.searchsorted(members, numbers), len(members) - 1)
+    inside = np.flatnonzero(members[position] == numbers) if len(members) else np.empty(0, np.int64)
+    return batch.take(inside).append_column("component", pa.array(components[position[inside]], pa.int64()))
 
 
-def removed_of(batch: pa.Table, threshold: float) -> pa.Table:
-    """The rule over one part of the components."""
+def remove_in_partition(batch: pa.Table, threshold: float) -> pa.Table:
+    """The near-duplicates within one partition of components."""
     batch = batch.sort_by("number")
     table = remove_near_duplicates(batch.column("text").chunks, batch.column("rank"), threshold=threshold)
     numbers = batch.column("number").to_numpy()
@@ -128,13 +131,14 @@ def removed_of(batch: pa.Table, threshold: float) -> pa.Table:
 
 
 def connected(pairs: Numbers) -> tuple[Numbers, Numbers]:
-    """Connected components: all numbers of ``pairs`` (2, m), ascending, and the smallest that each is linked with.
+    """Connected components: all numbers of ``pairs`` (2, m), ascending, and the smallest number of each one's
+    component.
 
-    Each root is hung below the smallest root that it has an edge to, and all paths are halved to their ends: a few
-    rounds whatever the shape (after Shiloach and Vishkin, 1982).
+    Each root is attached to the smallest root that it has an edge to, and all paths are compressed. A few rounds
+    are enough for any shape (after Shiloach and Vishkin, 1982).
     """
-    numbers, places = np.unique(pairs, return_inverse=True)
-    one, other = places.reshape(2, -1)
+    numbers, positions = np.unique(pairs, return_inverse=True)
+    one, other = positions.reshape(2, -1)
     parent = np.arange(len(numbers))
     while True:
         low, high = np.minimum(parent[one], parent[other]), np.maximum(parent[one], parent[other])

@@ -1,8 +1,8 @@
-"""The rule: in the order of its items, an item goes if one that stays is near enough, else it stays.
+"""The removal rule: in the order of rank, an item is removed if a kept item is near enough; else it is kept.
 
-Only items that stay are compared with, so that a cluster of 50,000 copies costs 50,000 comparisons. A union of
-overlapping pairs, as deduplicators mostly take it, chains texts together that have little in common and removes texts
-that nothing near stays of.
+Items are compared only with kept ones, so a cluster of 50,000 copies costs 50,000 comparisons. Most deduplicators
+take the union of overlapping pairs instead: that chains together texts with little in common, and removes texts
+although no similar one is kept.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codecascade.corpus.steps.near.shingles import Hashes, Positions
-from codecascade.corpus.steps.near.signatures import Marks
+from codecascade.corpus.steps.near.signatures import SignatureBytes
 
 log = logging.getLogger(__name__)
 
 MOST_LEADERS = 100
-"""Items that one bucket brings up for comparison: many texts of one template, all below the threshold, would
-else take quadratic time."""
+"""Most kept items of one bucket that an item is compared with. Many texts of one template, all below the threshold,
+would take quadratic time otherwise."""
 
 _ESTIMATE_BELOW = 0.2
-"""An estimate from 252 marks is within six standard deviations of the similarity."""
+"""Margin of the estimate: with 252 bytes it is within six standard deviations of the similarity."""
 
 
 class Buckets(NamedTuple):
-    """Which items may be near each other: those that share a bucket."""
+    """Which items may be near-duplicates: those that share a bucket."""
 
     offsets: Positions
-    """(n + 1,): item i is in ``numbers[offsets[i]:offsets[i + 1]]``."""
+    """(n + 1,): item i is in the buckets ``numbers[offsets[i]:offsets[i + 1]]``."""
     numbers: Positions
 
 
 class Removal(NamedTuple):
-    """An item that goes, and the nearest of those that stay."""
+    """An item that is removed, and the most similar kept one."""
 
     item: int
     kept: int
@@ -44,7 +44,8 @@ class Removal(NamedTuple):
 
 
 def buckets(keys: Iterable[Hashes], items: Iterable[Positions], count: int) -> Buckets:
-    """Buckets of ``count`` items, from columns of keys and whose they are; a key that one item has is none."""
+    """Buckets of ``count`` items, from columns of keys and the items they belong to; keys of one item only are
+    dropped."""
     members, numbers, used = [], [], 0
     for column, owners in zip(keys, items, strict=True):
         order = np.argsort(column, kind="stable")
@@ -64,23 +65,23 @@ def buckets(keys: Iterable[Hashes], items: Iterable[Positions], count: int) -> B
     return Buckets(offsets, number[order])
 
 
-def removals(
+def find_removals(
     table: Buckets,
     shingles: Callable[[int], Hashes],
     sizes: NDArray[np.int64],
     threshold: float,
     *,
-    marks: Marks | None = None,
+    marks: SignatureBytes | None = None,
     most_leaders: int | None = MOST_LEADERS,
 ) -> Iterator[Removal]:
-    """What goes, in the items' order.
+    """The items that are removed, in order.
 
     Args:
-        table: the items' buckets; the items come best first.
-        shingles: an item's distinct shingles.
-        sizes: (n,) how many these are.
-        marks: (n, bins) of the items' signatures: pairs whose estimate is far below the threshold aren't compared.
-        most_leaders: of the items that stay, so many of a bucket are compared with, the best; none: all.
+        table: the buckets of the items; items are in order of rank, best first.
+        shingles: gives the distinct shingles of an item.
+        sizes: (n,) the number of shingles of each item.
+        marks: (n, bins) signature bytes; pairs whose estimated similarity is far below the threshold aren't compared.
+        most_leaders: most kept items of a bucket to compare with, the best ones; None: all.
     """
     stayed: dict[int, list[int]] = {}
     crowded: set[int] = set()
@@ -108,7 +109,7 @@ def _nearest(
     shingles: Callable[[int], Hashes],
     sizes: NDArray[np.int64],
     threshold: float,
-    marks: Marks | None,
+    marks: SignatureBytes | None,
 ) -> Removal | None:
     others = np.array(sorted(near))
     size = sizes[item]
@@ -127,7 +128,7 @@ def _nearest(
 
 
 def jaccard(one: Hashes, other: Hashes) -> float:
-    """Shared shingles of all of two sets' (each distinct; not both empty)."""
+    """The Jaccard similarity of two sets of shingles (each without repetition, not both empty)."""
     both = np.concatenate([one, other])
     both.sort()
     shared = int(np.count_nonzero(both[1:] == both[:-1]))

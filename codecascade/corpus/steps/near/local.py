@@ -16,9 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from codecascade.corpus.steps.near.leaders import MOST_LEADERS, Buckets, buckets, removals
+from codecascade.corpus.steps.near.leaders import MOST_LEADERS, Buckets, buckets, find_removals
 from codecascade.corpus.steps.near.shingles import Bytes, Hashes, Positions, ShingleSets, blocks, shingle_sets
-from codecascade.corpus.steps.near.signatures import BANDS, BINS, Marks, bands, marks, signatures
+from codecascade.corpus.steps.near.signatures import (
+    BANDS,
+    BINS,
+    SignatureBytes,
+    bands,
+    signature_bytes,
+    signatures,
+)
 from codecascade.ground.errors import UserError
 
 Mode = Literal["minhash", "exact"]
@@ -26,16 +33,16 @@ REMOVED = pa.schema([("removed", pa.int64()), ("kept", pa.int64()), ("similarity
 
 
 class Sketch(NamedTuple):
-    """What is remembered of n texts, about 600 bytes each, besides their shingles."""
+    """What is kept in memory of n texts besides their shingles, about 600 bytes for each text."""
 
     sizes: NDArray[np.int64]
-    """(n,) distinct shingles."""
+    """(n,) the number of distinct shingles."""
     sums: Hashes
-    """(n,) of the shingles: equal sets have equal sums, and others don't (one chance in 2^64 a pair)."""
+    """(n,) the sum of the shingles. Equal sets have equal sums; a collision has a chance of one in 2^64 per pair."""
     bands: Hashes
-    """(n, bands)."""
-    marks: Marks
-    """(n, bins)."""
+    """(n, bands) band keys."""
+    marks: SignatureBytes
+    """(n, bins) signature bytes."""
 
 
 def remove_near_duplicates(
@@ -47,29 +54,29 @@ def remove_near_duplicates(
     workers: int = 1,
     folder: Path | None = None,
 ) -> pa.Table:
-    """Which texts go because a better copy stays.
+    """Finds the texts to remove because a similar text of better rank is kept.
 
-    In the order of their ranks, a text goes when its shingles have a Jaccard similarity of at least
-    ``threshold`` with those of a text that stays, else it stays. Texts of equal shingles count as one, of the
-    best rank among them. A text without words is never a duplicate.
+    In the order of rank, a text is removed if its shingles have a Jaccard similarity of at least ``threshold`` with
+    those of a kept text; else it is kept. Texts with equal shingles count as one, with the best of their ranks. A
+    text without words is never a duplicate.
 
     Args:
-        texts: chunks of strings (``table["text"].chunks``, or a generator that reads them one by one: each is
-            let go before the next but a few); together n texts, numbered from 0.
-        ranks: (n,) of any type that Arrow can sort (integers, strings, binary): the smallest of a group of
-            near-duplicates stays. Equal ranks, and none at all: the earlier text.
+        texts: chunks of strings (``table["text"].chunks``, or a generator that reads them one by one; only a few
+            are in memory at a time); together n texts, numbered from 0.
+        ranks: (n,) of any type that Arrow can sort (integers, strings, binary): of a group of near-duplicates the
+            lowest is kept. Of equal ranks, and without ranks, the earlier text is kept.
         threshold: in (0, 1].
-        mode: ``minhash`` compares texts that share a band of their MinHash signatures; ``exact`` misses nothing
+        mode: ``minhash`` compares texts that share a band of their MinHash signatures; ``exact`` misses nothing,
             and is for small sets and for tests.
         workers: threads.
-        folder: for a temporary file of shingles (0.7 bytes a byte of text); none: they stay in memory.
+        folder: for a temporary file of shingles (0.7 bytes for each byte of text); None: they stay in memory.
 
     Returns:
-        ``removed`` (int64, ascending), ``kept`` (int64, a text that stays, the nearest), ``similarity`` (float64).
+        ``removed`` (int64, ascending), ``kept`` (int64, the most similar kept text), ``similarity`` (float64).
 
     Raises:
         UserError: the threshold is out of range.
-        ValueError: there are more or fewer ranks than texts.
+        ValueError: the number of ranks is not the number of texts.
     """
     check_threshold(threshold)
     with ExitStack() as stack:
@@ -86,7 +93,7 @@ def remove_near_duplicates(
 def removed_table(
     sketch: Sketch, store: ShingleStore, order: Positions, threshold: float, mode: Mode
 ) -> pa.Table:
-    """The table of :func:`remove_near_duplicates`, of texts that come best first in ``order``."""
+    """The table of :func:`remove_near_duplicates`, for texts in the order of rank ``order``."""
     order = order[sketch.sizes[order] > 0]
     first = _first_with_equal_shingles(sketch, order)
     items = order[first[order] == order]
@@ -96,7 +103,7 @@ def removed_table(
     else:
         table, compared = _band_buckets(sketch, items), sketch.marks[items]
     goes_to, similarity = np.arange(len(first)), np.ones(len(first))
-    for removal in removals(
+    for removal in find_removals(
         table,
         lambda item: store[items[item]],
         sizes,
@@ -112,7 +119,7 @@ def removed_table(
 
 
 def check_threshold(threshold: float) -> None:
-    """Raise :class:`~codecascade.ground.errors.UserError` unless it is in (0, 1]."""
+    """Raise :class:`~codecascade.ground.errors.UserError` unless the threshold is in (0, 1]."""
     if not 0 < threshold <= 1:
         raise UserError(
             f"must be more than 0 and at most 1 (got {threshold})", key="near-duplicate threshold"
@@ -120,28 +127,29 @@ def check_threshold(threshold: float) -> None:
 
 
 def sorted_by(ranks: pa.Array | pa.ChunkedArray) -> Positions:
-    """The texts, best first; of equal ranks the earlier first."""
+    """The indexes of the texts in the order of rank; of equal ranks the earlier text comes first."""
     return np.asarray(pc.sort_indices(ranks), np.int64)
 
 
 def sketched(data: Bytes, offsets: Positions) -> tuple[ShingleSets, Sketch]:
-    """One block of texts (:func:`~codecascade.corpus.steps.near.shingles.blocks`): its shingles and its sketch."""
+    """The shingles and the sketch of one block (:func:`~codecascade.corpus.steps.near.shingles.blocks`)."""
     sets = shingle_sets(data, offsets)
     sizes = np.diff(sets.offsets)
     sums = np.zeros(len(sizes), np.uint64)
     if len(sets.hashes):
         sums[sizes > 0] = np.add.reduceat(sets.hashes, sets.offsets[:-1][sizes > 0])
     values = signatures(sets)
-    return sets, Sketch(sizes, sums, bands(values), marks(values))
+    return sets, Sketch(sizes, sums, bands(values), signature_bytes(values))
 
 
 class ShingleStore:
-    """The shingles of texts that are added block by block, in a file or in memory."""
+    """The shingles of texts, added block by block, in a file or in memory."""
 
     def __init__(self, file: BinaryIO | None) -> None:
         self._file = file
         self._blocks: list[Hashes] = []
-        self._starts: list[int] = []  # the hashes before each block
+        # The number of hashes before each block.
+        self._starts: list[int] = []
         self._offsets: list[Positions] = [np.zeros(1, np.int64)]
         self._total = 0
 
@@ -155,15 +163,16 @@ class ShingleStore:
         self._total += len(sets.hashes)
 
     def finish(self) -> None:
-        """To be called between the last :meth:`add` and the first look-up."""
+        """Must be called between the last :meth:`add` and the first look-up."""
         self._offsets = [np.concatenate(self._offsets)]
 
     def __getitem__(self, text: int) -> Hashes:
-        """A text's shingles, ascending."""
+        """The shingles of a text, ascending."""
         start, end = self._offsets[0][text : text + 2].tolist()
         if start == end:
             return np.empty(0, np.uint64)
-        if self._file:  # read, not mapped: what is looked at must not stay in memory
+        # Read, not memory-mapped, so that it does not stay in memory.
+        if self._file:
             self._file.seek(8 * start)
             return np.frombuffer(self._file.read(8 * (end - start)), np.uint64)
         block = bisect_right(self._starts, start) - 1
@@ -174,7 +183,7 @@ class ShingleStore:
 def _sketched(
     texts: Iterable[pa.Array], pool: ThreadPoolExecutor, ahead: int
 ) -> Iterator[tuple[ShingleSets, Sketch]]:
-    """The blocks of all texts, in their order; at most ``ahead`` are under way."""
+    """The sketches of all blocks, in their order; at most ``ahead`` are computed in advance."""
     waiting: deque[Future[tuple[ShingleSets, Sketch]]] = deque()
     for chunk in texts:
         for block in blocks(chunk):
@@ -186,7 +195,7 @@ def _sketched(
 
 
 def _sketch(done: Iterable[tuple[ShingleSets, Sketch]], store: ShingleStore) -> Sketch:
-    """One sketch of all blocks, whose shingles go to the store."""
+    """One sketch for all blocks; their shingles are added to the store."""
     parts = [_NOTHING]
     for sets, sketch in done:
         store.add(sets)
@@ -194,15 +203,15 @@ def _sketch(done: Iterable[tuple[ShingleSets, Sketch]], store: ShingleStore) -> 
     store.finish()
     columns = list(zip(*parts, strict=True))
     parts.clear()
-    # of which one at a time is there twice
+    # Column by column, so that only one of them is in memory twice.
     return Sketch(*(np.concatenate(columns.pop(0)) for _ in Sketch._fields))
 
 
 def _first_with_equal_shingles(sketch: Sketch, order: Positions) -> Positions:
-    """(n,): for each text of ``order`` the first of it that has the same shingles, for the others themselves."""
+    """(n,): for each text of ``order`` the first text with the same shingles; for the others themselves."""
     first = np.arange(len(sketch.sizes))
-    _, place, group = np.unique(sketch.sums[order], return_index=True, return_inverse=True)
-    first[order] = order[place[group]]
+    _, position, group = np.unique(sketch.sums[order], return_index=True, return_inverse=True)
+    first[order] = order[position[group]]
     return first
 
 
@@ -214,18 +223,19 @@ def _band_buckets(sketch: Sketch, items: Positions) -> Buckets:
 def prefix_buckets(
     store: ShingleStore, items: Positions, sizes: NDArray[np.int64], threshold: float
 ) -> Buckets:
-    """Buckets that bring every pair together: a shingle each, of the rarest ones of an item.
+    """Buckets that are sure to bring every similar pair together: one for each of the rarest shingles of an item.
 
-    Two sets with a Jaccard similarity of t share at least t of the larger one's n shingles, thus one at least of
-    the first n - tn + 1 of both, in any common order (Chaudhuri et al. 2006). The rarest first make small buckets.
+    Two sets with a Jaccard similarity of t share at least t of the larger one's n shingles. So they share at least
+    one of the first n - tn + 1 shingles of both, in any common order (Chaudhuri et al. 2006). Rare shingles come
+    first, because they give small buckets.
     """
     hashes = np.concatenate([np.empty(0, np.uint64), *(store[item] for item in items.tolist())])
     owner = np.repeat(np.arange(len(items)), sizes)
     _, kind, times = np.unique(hashes, return_inverse=True, return_counts=True)
     order = np.lexsort((hashes, times[kind], owner))
-    place = np.arange(len(hashes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    position = np.arange(len(hashes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     prefix = sizes - np.ceil(sizes * threshold - 1e-9).astype(np.int64) + 1
-    used = order[place < np.repeat(prefix, sizes)]
+    used = order[position < np.repeat(prefix, sizes)]
     return buckets([hashes[used]], [owner[used]], len(items))
 
 

@@ -1,12 +1,12 @@
-"""Texts as sets of shingles: runs of five words, each a 64-bit hash.
+"""Turns texts into sets of shingles: runs of five words, each a 64-bit hash.
 
-A word is a run of ASCII letters, digits, ``_`` and two-byte characters (accented Latin, Greek, Cyrillic, Arabic...);
-each character from U+0800 on (Chinese, Japanese...), whose scripts mostly write no spaces, is a word of its own. A
-run longer than 64 bytes (encoded data) is cut into words of 64. A text of fewer than five words is one shingle; a
-text without words has none.
+A word is a run of ASCII letters, digits, ``_`` and two-byte characters (accented Latin, Greek, Cyrillic, Arabic,
+...). Each character from U+0800 on (Chinese, Japanese, ...) is a word of its own, because most of these scripts
+write no spaces. A run longer than 64 bytes (encoded data) is cut into words of 64. A text of fewer than five words
+is one shingle; a text without words has none.
 
-Whole blocks of texts pass through NumPy: half a million bytes at a time, so that what is computed stays in the
-processor's cache. No word and no shingle becomes a Python object.
+NumPy processes whole blocks of texts, half a million bytes at a time, so that the data stays in the processor's
+cache. No word and no shingle becomes a Python object.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 _FINAL = (np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53))
 _HALF = np.uint64(32)
 _MASKS = np.array([(1 << 8 * count) - 1 for count in range(9)], np.uint64)
-"""The low bytes of a 64-bit integer, by their number."""
+"""Masks of the lowest n bytes of a 64-bit integer, indexed by n."""
 _OFFSETS = {
     pa.string(): np.int32,
     pa.binary(): np.int32,
@@ -40,16 +40,16 @@ _OFFSETS = {
 
 
 class ShingleSets(NamedTuple):
-    """The shingles of n texts, each text's distinct and ascending."""
+    """The shingles of n texts; those of each text are distinct and ascending."""
 
     hashes: Hashes
-    """All texts' after each other."""
+    """The shingles of all texts, one text after the other."""
     offsets: Positions
     """(n + 1,): text i has ``hashes[offsets[i]:offsets[i + 1]]``."""
 
 
 def mixed(values: Hashes) -> Hashes:
-    """Every bit depends on every other (MurmurHash3's finaliser); changes and returns ``values``."""
+    """Mix the bits of each value (MurmurHash3's finaliser), in place; returns ``values``."""
     for factor in _FINAL:
         values ^= values >> np.uint64(33)
         values *= factor
@@ -58,9 +58,9 @@ def mixed(values: Hashes) -> Hashes:
 
 
 def blocks(texts: pa.Array) -> Iterator[tuple[Bytes, Positions]]:
-    """Texts in blocks of about ``BLOCK_BYTES``: bytes, and where each text begins and ends (n + 1,).
+    """Blocks of about ``BLOCK_BYTES`` of text: the bytes, and the offsets of the texts (n + 1,).
 
-    The bytes go on a word beyond the last text, so that eight can be read anywhere.
+    The bytes have eight more at the end, so that eight bytes can be read at any position.
 
     Raises:
         TypeError: ``texts`` holds neither strings nor bytes.
@@ -85,7 +85,7 @@ def blocks(texts: pa.Array) -> Iterator[tuple[Bytes, Positions]]:
 
 
 def shingle_sets(data: Bytes, offsets: Positions) -> ShingleSets:
-    """The sets of one block of :func:`blocks`."""
+    """The shingle sets of one block of :func:`blocks`."""
     hashes, offsets = _shingles(*_words(data, offsets))
     for start, end in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
         hashes[start:end].sort()
@@ -109,7 +109,8 @@ def _words(data: Bytes, offsets: Positions) -> tuple[Hashes, Positions]:
     np.greater(inside[1:], inside[:-1], out=begins[1:])
     edges = offsets[offsets < size]
     begins[edges] = inside[edges]
-    wide = np.flatnonzero(body >= 0xE0)  # first bytes of characters of three bytes and (from 0xF0) of four
+    # The first bytes of characters of three bytes and (from 0xF0) of four.
+    wide = np.flatnonzero(body >= 0xE0)
     if len(wide):
         begins[wide] = True
         after = wide + np.where(body[wide] >= 0xF0, 4, 3)
@@ -127,11 +128,11 @@ def _words(data: Bytes, offsets: Positions) -> tuple[Hashes, Positions]:
     hashes = eight_bytes_at[starts] & _MASKS.take(lengths, mode="clip")
     _stir(hashes)
     longer = np.flatnonzero(lengths > 8)
-    for place in range(8, LONGEST_WORD, 8):
+    for position in range(8, LONGEST_WORD, 8):
         if not len(longer):
             break
-        left = lengths[longer] - place
-        part = hashes[longer] ^ (eight_bytes_at[starts[longer] + place] & _MASKS.take(left, mode="clip"))
+        left = lengths[longer] - position
+        part = hashes[longer] ^ (eight_bytes_at[starts[longer] + position] & _MASKS.take(left, mode="clip"))
         hashes[longer] = _stir(part)
         longer = longer[left > 8]
     return hashes, np.searchsorted(starts, offsets)
@@ -151,26 +152,27 @@ def _stir(values: Hashes) -> Hashes:
 
 
 def _shingles(words: Hashes, first: Positions) -> tuple[Hashes, Positions]:
-    """Hashes of the runs of words, and the number of runs before each text (n + 1,)."""
+    """The hashes of the runs of words, and the number of runs before each text (n + 1,)."""
     counts = np.diff(first)
     runs = words[: max(0, len(words) - WORDS + 1)].copy()
-    for place in range(1, WORDS):
+    for position in range(1, WORDS):
         runs *= _MULTIPLIER
-        runs += words[place : place + len(runs)]
-    whole = np.ones(len(runs), bool)
-    for place in range(1, WORDS):  # runs that would go on in the next text
-        across = first[1:] - place
-        whole[across[(across >= 0) & (across < len(runs))]] = False
-    runs = runs[whole]
+        runs += words[position : position + len(runs)]
+    inside_one_text = np.ones(len(runs), bool)
+    # Remove the runs that would continue into the next text.
+    for position in range(1, WORDS):
+        across = first[1:] - position
+        inside_one_text[across[(across >= 0) & (across < len(runs))]] = False
+    runs = runs[inside_one_text]
     offsets = np.zeros(len(first), np.int64)
     np.cumsum(np.maximum(counts - WORDS + 1, 0), out=offsets[1:])
 
     short = np.flatnonzero((counts > 0) & (counts < WORDS))
     if len(short):
         only = words[first[short]].copy()
-        for place in range(1, WORDS - 1):
-            more = np.flatnonzero(counts[short] > place)
-            only[more] = only[more] * _MULTIPLIER + words[first[short[more]] + place]
+        for position in range(1, WORDS - 1):
+            more = np.flatnonzero(counts[short] > position)
+            only[more] = only[more] * _MULTIPLIER + words[first[short[more]] + position]
         runs = np.insert(runs, offsets[short], only)
         offsets[1:] += np.cumsum((counts > 0) & (counts < WORDS))
     return mixed(runs), offsets

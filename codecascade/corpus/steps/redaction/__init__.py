@@ -1,1 +1,1 @@
-"""Secrets and personal data out of the texts."""
+"""Replaces secrets and personal data in texts."""

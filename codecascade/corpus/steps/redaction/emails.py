@@ -1,11 +1,11 @@
-"""E-mail addresses, told from code that looks like them.
+"""Finds e-mail addresses, and tells them from code that looks like them.
 
-``this@Activity.name``, ``cells@meta.data``, ``x@layer.weight``, ``logo@2x.png``, ``getty@tty1.service`` and
-``git@github.com:owner/name`` are no addresses. An address ends in a known top-level domain, nothing about it says
-code, and where code may hold such an expression it stands in a string or a comment. For domains that are also words
-for members or endings of files (``.name``, ``.data``, ``.py``), something besides must say mail: brackets,
-``mailto:``, a word such as ``author`` before it. Addresses of hosts (``git@``, ``ssh user@host``) and names of
-ciphers (``zlib@openssh.com``) stay: they name no person's mailbox.
+Not addresses are ``this@Activity.name``, ``cells@meta.data``, ``x@layer.weight``, ``logo@2x.png``,
+``getty@tty1.service`` and ``git@github.com:owner/name``. An address ends in a known top-level domain, and nothing
+around it indicates code. In languages where such an expression is code, it must be in a string or a comment. Some
+domains are also member names or file extensions (``.name``, ``.data``, ``.py``); they need further evidence:
+brackets, ``mailto:``, a word such as ``author`` before the address. Host logins (``git@``, ``ssh user@host``) and
+names of ciphers (``zlib@openssh.com``) are kept, because they name no person's mailbox.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _ADDRESS = re.compile(
     r"(?!(?!E<gt>)[A-Za-z0-9_-]|[A-Za-z0-9_.-]*@|\.[A-Za-z0-9_]|[(\[{$]|::|:[\w/~$.]|/[\w.~-]|\\?@)"
 )
 _COMMENT = re.compile(r"(?:mailto:|(?<![:/]))//$")
-"""The one way in which a slash stands before an address: others are of paths and of logins (``ftp://user@host``)."""
+"""The only valid slash before an address; other slashes belong to paths and logins (``ftp://user@host``)."""
 _ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\$")
 _EXAMPLE = re.compile(r"(?i)(?:^|\.)(?:example\.(?:com|org|net|edu)|test|example|invalid|localhost)$")
 _NO_DOMAIN = re.compile(r"\d\.?\d*x\.|v?\d+\.\d|(?:self|this|super)\.")
-"""A picture's scale, a version, a member."""
+"""The scale of a picture, a version, a member."""
 _NO_MAILBOX = re.compile(r"(?i)(?:git|this|super|self|hg|svn|gitlab|gitea)$")
 _CIPHERS = re.compile(r"(?:^|\.)(?:openssh\.com|libssh\.org)$")
 _CIPHER = re.compile(r"(?:[a-z]+\d*-)*(?:aes|cbc|chacha20|des|hmac|rijndael|seed|umac)\b")
@@ -47,32 +47,33 @@ app as bar box cab cc do dot foo gd java la link lk map md mk ml mm mov ms pm pr
 tab tc tf tm vi win zip
 """
 _ENDINGS = frozenset(_FILES.split())
-"""Top-level domains that are also endings of files; ``.com`` and ``.pl`` are mostly domains, and lack."""
+"""Top-level domains that are also file extensions. ``.com`` and ``.pl`` are left out: they are mostly domains."""
 _OWN_WORDS = frozenset({"id", "im", "in", "is", "re", "to", "ax", "mu", "net", "info", "name"})
-"""Top-level domains that are words for members: outside of strings and comments they are that."""
+"""Top-level domains that are common member names: outside of strings and comments they count as members."""
 _MAIL_DOMAINS = """
 aero asia berlin biz cat com coop dev edu email eu gov info int jobs mil mobi museum net online org tech travel xyz
 """
 _PLAIN = frozenset(_MAIL_DOMAINS.split())
-"""Those of more than two letters that people have had mailboxes in for long, and that no member is called by."""
+"""Longer top-level domains with many mailboxes that no member is named after."""
 _UNMISTAKABLE = frozenset({"com", "edu", "gov", "int", "mil", "org"}) | (COUNTRIES - _ENDINGS - _OWN_WORDS)
 _SECOND_LEVEL = frozenset({"ac", "co", "com", "edu", "gov", "net", "org"})
 
 
-def emails(text: str, language: str = "") -> Iterator[tuple[int, int]]:
-    """Where the addresses are.
+def find_emails(text: str, language: str = "") -> Iterator[tuple[int, int]]:
+    """The spans of the addresses in a text.
 
     Args:
-        language: the text's, as a corpus names it; of a few, strings and comments are told from expressions.
+        language: of the text; in some languages, strings and comments are told from expressions.
 
-    >>> [text[a:b] for text in ("mail jo@corp.io", "this@Main.name", "x@y.data") for a, b in emails(text)]
+    >>> [text[a:b] for text in ("mail jo@corp.io", "this@Main.name", "x@y.data") for a, b in find_emails(text)]
     ['jo@corp.io']
     """
     regions = Regions(text, language)
     for match in _ADDRESS.finditer(text):
         start = match.start()
         if text[start - 1 : start] == "\\" and _ESCAPE.search(text[max(start - 40, 0) : start]):
-            start += 1  # the n of "\njo@corp.io"
+            # The n of "\njo@corp.io" belongs to the escape.
+            start += 1
         if start < match.end("local") and _is_address(text, match, start, regions):
             yield start, match.end()
 

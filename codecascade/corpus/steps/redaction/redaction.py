@@ -1,8 +1,8 @@
-"""Secrets and personal data out of the texts: keys, passwords, e-mail and IP addresses become placeholders.
+"""Replaces secrets and personal data by placeholders: keys, passwords, e-mail and IP addresses.
 
-Keys are what ``detect-secrets`` knows the look of (its plugins' patterns, over whole texts), private key blocks, and
-quoted strings without pattern that are assigned to something called a key, secret, token or password. Names of people
-are not looked for: that takes a model. Placeholders are StarCoder's.
+Keys are found by the patterns of ``detect-secrets`` (applied to whole texts), as private key blocks, and as
+random-looking strings that are assigned to a name like key, secret, token or password. Names of people are not
+looked for, because that takes a model. The placeholders are StarCoder's.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from detect_secrets.plugins.ip_public import IPPublicDetector
 from detect_secrets.plugins.private_key import PrivateKeyDetector
 
 from codecascade.corpus.output import dropped
-from codecascade.corpus.steps.redaction.emails import emails
-from codecascade.corpus.steps.step import Outcome
+from codecascade.corpus.steps.redaction.emails import find_emails
+from codecascade.corpus.steps.step import StepOutcome
 
 STEP = "redact"
 
@@ -33,7 +33,7 @@ EMAIL, KEY, PASSWORD, IP_ADDRESS = "<EMAIL>", "<KEY>", "<PASSWORD>", "<IP_ADDRES
 
 _NO_KEYS = (IPPublicDetector, PrivateKeyDetector, BasicAuthDetector)
 _VAGUE = ("ArtifactoryDetector",)
-"""A detector that fires on any word of eleven characters beginning with AP and a digit or A to F."""
+"""This detector matches any word of eleven characters that begins with AP and a digit or A to F."""
 
 _IP = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)(?!\w)")
 _VERSION_BEFORE = re.compile(
@@ -64,30 +64,34 @@ _PRIVATE_KEY = re.compile(
     r"(?P<body>(?:(?:Proc-Type|DEK-Info|Version|Comment): [^\n\\]*|\\n|[A-Za-z0-9+/= \t\r\"'`,;#*()]+|[\n\\])*)"
     r"(?P<end>-----END (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----)?"
 )
-"""The body may be quoted, escaped and commented line by line; what else code holds ends it."""
+"""The body may be quoted, escaped and commented line by line; any other character ends it."""
 _KEY_LINE = re.compile(r"[A-Za-z0-9+/=]{16,}")
-_LEAST_KEY_LINE = 40  # characters; code that only names the marks has no such line
+# Code that only contains the markers has no such line.
+_LEAST_KEY_LINE = 40
 _BASIC_AUTH = BasicAuthDetector.denylist[0]
 _NO_PASSWORD = re.compile(r"(?i)passw|\*\*|^(?:pass|pwd|pw|secret|token|key)$")
-"""What stands for one in examples."""
+"""Words that stand for a password in examples."""
 _ASSIGNED = re.compile(
     r"(?i)(?:api_?-?key|secret|token|passw(?:or)?d|auth(?!or)|credential|access_?-?key)[\w-]{0,20}[\"']?"
     r"\s{0,3}(?::|=>?|:=)\s{0,3}[\"']([A-Za-z0-9+/=_\-.~]{20,200})[\"']"
 )
-_REST = re.compile(r"[\w+/=-]*")  # of a key that goes on behind what a pattern wants to see
+# The rest of a key that is longer than its pattern.
+_REST = re.compile(r"[\w+/=-]*")
 _WORD, _DIGIT, _ESCAPE = re.compile(r"\w"), re.compile(r"\d"), re.compile(r"(?<!\\)\\[nrtbf]$")
 _OF_FIXED_LENGTH = re.compile(r"(?:A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA)[A-Z0-9]{16}[\w+/=]")
-"""What begins like a key of Amazon's and goes on: a piece of encoded data."""
+"""A longer text that begins like an Amazon key is a part of encoded data."""
 _SHORTEST_KEY, _AROUND = 8, " \t\"'=:"
-_LARGEST_SECTION = 10  # what begins with less is rather a version or a section of a standard than an address
-_LEAST_ENTROPY = 4.0  # bits a character of what is taken for random
+# An address that begins with a smaller number is probably a version or a section number.
+_LARGEST_SECTION = 10
+# Bits per character of a text that counts as random.
+_LEAST_ENTROPY = 4.0
 _entropy = Base64HighEntropyString(limit=4.5).calculate_shannon_entropy
 
 
-def redacted(batch: pa.RecordBatch) -> Outcome:
-    """A batch with its secrets replaced, and how many of which kind; drops nothing."""
+def redact_batch(batch: pa.RecordBatch) -> StepOutcome:
+    """A batch with its secrets replaced, and how many of each kind; no document is dropped."""
     texts = batch.column("text")
-    suspects: dict[int, list[Rule]] = {}
+    suspects: dict[int, list[RedactionRule]] = {}
     for rule in RULES:
         for row in np.flatnonzero(np.asarray(pc.match_substring_regex(texts, rule.hint))).tolist():
             suspects.setdefault(row, []).append(rule)
@@ -104,42 +108,44 @@ def redacted(batch: pa.RecordBatch) -> Outcome:
         for row, clean in changed.items():
             values[row] = clean
         batch = batch.set_column(0, batch.schema.field(0), pa.array(values, pa.string()))
-    return Outcome(batch, dropped.nothing(), replaced)
+    return StepOutcome(batch, dropped.no_rows(), replaced)
 
 
 Span = tuple[int, int, str]
 
 
-class Rule(NamedTuple):
-    """One way to find secrets."""
+class RedactionRule(NamedTuple):
+    """A way to find one type of secret."""
 
     hint: str
-    """What every match holds, as Arrow's regular expression (RE2): most texts are passed over at memory speed."""
+    """A pattern that every match contains, for Arrow's regular expressions (RE2); it quickly skips most texts."""
     spans: Callable[[str, str], Iterator[Span]]
-    """Where they are in a text of a language, and what to put there."""
+    """Finds the spans in a text of a language, with the placeholder for each."""
 
 
-def redact(text: str, rules: Iterable[Rule] | None = None, language: str = "") -> tuple[str, Counter[str]]:
-    """A text with placeholders, and how many there are of each.
+def redact(
+    text: str, rules: Iterable[RedactionRule] | None = None, language: str = ""
+) -> tuple[str, Counter[str]]:
+    """A text with placeholders, and how many of each.
 
     Args:
-        rules: the only ones to use; none: all.
-        language: the text's, as a corpus names it: what is an address elsewhere may be an expression in it.
+        rules: the rules to apply; None: all.
+        language: of the text; an address in one language may be an expression in another.
 
     >>> redact("mail jo@corp.io from 93.184.216.34")[0]
     'mail <EMAIL> from <IP_ADDRESS>'
     """
     counts: Counter[str] = Counter()
-    pieces, place = [], 0
-    for start, end, placeholder in spans_of(text, RULES if rules is None else rules, language):
-        pieces += [text[place:start], placeholder]
-        place = end
+    pieces, done = [], 0
+    for start, end, placeholder in find_spans(text, RULES if rules is None else rules, language):
+        pieces += [text[done:start], placeholder]
+        done = end
         counts[placeholder] += 1
-    return ("".join([*pieces, text[place:]]), counts) if counts else (text, counts)
+    return ("".join([*pieces, text[done:]]), counts) if counts else (text, counts)
 
 
-def spans_of(text: str, rules: Iterable[Rule], language: str) -> list[Span]:
-    """What is to be replaced in a text, in its order; none begins inside of another."""
+def find_spans(text: str, rules: Iterable[RedactionRule], language: str) -> list[Span]:
+    """The spans to replace, in order and without overlap."""
     spans: list[Span] = []
     for span in sorted({span for rule in rules for span in rule.spans(text, language)}):
         if not spans or span[0] >= spans[-1][1]:
@@ -181,13 +187,15 @@ def _matches(text: str, patterns: Iterable[re.Pattern[str]]) -> Iterator[Span]:
             start, end = match.span(
                 next((n for n in groups if match[n] and len(match[n]) > _SHORTEST_KEY), 0)
             )
-            # a match may carry the signs around it
+            # A match may include surrounding characters.
             start += len(text[start:end]) - len(text[start:end].lstrip(_AROUND))
             end -= len(text[start:end]) - len(text[start:end].rstrip(_AROUND))
-            end += len(_REST.match(text, end)[0])  # type: ignore[index]  # matches anything, also nothing
+            # The pattern also matches an empty string.
+            end += len(_REST.match(text, end)[0])  # type: ignore[index]
             if end - start <= _SHORTEST_KEY or _is_placeholder(text[start:end]):
                 continue
-            # keys begin and end where words do, and an identifier such as ghs_written_by_somebody holds no digit
+            # A key begins and ends at word boundaries. An identifier such as ghs_written_by_somebody contains no
+            # digit.
             inside = _WORD.match(text[start - 1 : start]) and not _ESCAPE.search(
                 text[max(start - 9, 0) : start]
             )
@@ -200,7 +208,7 @@ def _matches(text: str, patterns: Iterable[re.Pattern[str]]) -> Iterator[Span]:
 
 
 def _emails(text: str, language: str) -> Iterator[Span]:
-    return ((start, end, EMAIL) for start, end in emails(text, language))
+    return ((start, end, EMAIL) for start, end in find_emails(text, language))
 
 
 def _ip_addresses(text: str, language: str) -> Iterator[Span]:
@@ -211,27 +219,27 @@ def _ip_addresses(text: str, language: str) -> Iterator[Span]:
 
 
 RULES = (
-    Rule(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY", _private_keys),
-    Rule(r"://[^/\s:@]{1,200}:[^/\s:@]{1,200}@", _passwords),
-    Rule(
+    RedactionRule(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY", _private_keys),
+    RedactionRule(r"://[^/\s:@]{1,200}:[^/\s:@]{1,200}@", _passwords),
+    RedactionRule(
         r"AKC[a-zA-Z0-9]{10}|A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA|(?i:aws.{0,20}(?:key|pwd|pw|pass|token))|AccountKey="
         r"|cloudant\.com|[MNO][a-zA-Z\d_-]{23,25}\.[a-zA-Z\d_-]{6}\.|gh[pousr]_|gl[a-z]{2,6}-|GR1348941|eyJ[A-Za-z0-9_=-]+\."
         r"|[0-9a-z]{32}-us\d|_authToken|T3BlbkFJ|pypi-Ag|SG\.|xox[abposr]-|hooks\.slack|softlayer\.com|sq0csp-|[rs]k_live_"
         r"|\d{8}:[\w-]{35}|AC[a-z0-9]{32}|SK[a-z0-9]{32}",
         _known_keys,
     ),
-    Rule(
+    RedactionRule(
         r"(?i)(?:key|pwd|pw|pass|token)[\"']?\]?[ =:>]{1,8}[\"']?[\w-]{24}"
         r"|(?:key|secret|token|passw(?:or)?d|auth|credential)[\w-]{0,20}[\"']?\s{0,3}[=:]{1,2}>?\s{0,3}[\"'][\w+/=.~-]{20}",
         _assigned_keys,
     ),
-    Rule(r"[A-Za-z0-9_]\\?@[A-Za-z0-9-]+\.", _emails),
-    Rule(r"\d\.\d{1,3}\.\d{1,3}\.\d", _ip_addresses),
+    RedactionRule(r"[A-Za-z0-9_]\\?@[A-Za-z0-9-]+\.", _emails),
+    RedactionRule(r"\d\.\d{1,3}\.\d{1,3}\.\d", _ip_addresses),
 )
 
 
 def _is_personal(address: str) -> bool:
-    """Whether an address may be somebody's: public, no name server, not like a version or a section (``4.2.1.7``)."""
+    """Whether an address may belong to somebody: public, not a known name server, not a version or section number."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -265,12 +273,13 @@ def _looks_random(text: str) -> bool:
 
 @cache
 def key_patterns() -> tuple[list[re.Pattern[str]], list[re.Pattern[str]]]:
-    """The patterns of detect-secrets' plugins: keys of known make, and keys that are assigned to a telling name."""
+    """The patterns of detect-secrets: known formats of keys, and keys that are assigned to a telling name."""
     plugins: Iterable[Any] = get_mapping_from_secret_type_to_class().values()
     known: list[re.Pattern[str]] = []
     assigned: list[re.Pattern[str]] = []
     for plugin in plugins:
-        patterns = getattr(plugin, "denylist", None)  # a property of those that need an object
+        # A property on plugins that need an instance.
+        patterns = getattr(plugin, "denylist", None)
         if plugin in _NO_KEYS or plugin.__name__ in _VAGUE or not isinstance(patterns, (list, tuple)):
             continue
         for pattern in patterns:

@@ -1,4 +1,4 @@
-"""Where the strings and comments of a text are, for the languages in which ``a@b.c`` is an expression elsewhere."""
+"""Finds strings and comments, for languages in which ``a@b.c`` is an expression outside of them."""
 
 from __future__ import annotations
 
@@ -46,23 +46,23 @@ REGIONS = {
         "standard ml": _ML,
     }.items()
 }
-"""Of each language, what a string or a comment looks like."""
+"""For each language, the pattern of a string or a comment."""
 
 
 class Regions:
-    """The strings and comments of a text; found when first asked for."""
+    """The strings and comments of a text, located at the first request."""
 
     def __init__(self, text: str, language: str) -> None:
         self._text, self._pattern = text, REGIONS.get(language)
         self._starts: list[int] | None = None
         self._ends: list[int] = []
 
-    def expression_at(self, place: int) -> bool:
-        """Whether code stands there in which ``a@b.c`` is an expression."""
+    def expression_at(self, position: int) -> bool:
+        """Whether a position is code in which ``a@b.c`` is an expression."""
         if self._pattern is None:
             return False
         if self._starts is None:
             spans = [match.span() for match in self._pattern.finditer(self._text)]
             self._starts, self._ends = [start for start, _ in spans], [end for _, end in spans]
-        before = bisect_right(self._starts, place) - 1
-        return before < 0 or place >= self._ends[before]
+        before = bisect_right(self._starts, position) - 1
+        return before < 0 or position >= self._ends[before]

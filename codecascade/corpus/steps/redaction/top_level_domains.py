@@ -1,7 +1,7 @@
-"""The top-level domains of the internet, as data: what ends otherwise is no address.
+"""The top-level domains of the internet, as data. A name with another ending is not an address.
 
-All whose names are ASCII, from the ICANN part of the Public Suffix List of 2026-10-22 (https://publicsuffix.org), a
-list of what IANA assigned.
+The list has all ASCII names from the ICANN part of the Public Suffix List of 2026-10-22 (https://publicsuffix.org),
+which lists what IANA assigned.
 """
 
 from __future__ import annotations
@@ -81,6 +81,6 @@ yun zappos zara zero zip zone zuerich
 """
 
 COUNTRIES = frozenset(_COUNTRIES.split())
-"""Of two letters."""
+"""Top-level domains of two letters."""
 GENERIC = frozenset(_GENERIC.split())
-"""Of three letters and more; hundreds of them are words that code uses for members."""
+"""Top-level domains of three letters and more; hundreds of them are common member names in code."""

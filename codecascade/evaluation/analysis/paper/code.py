@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from codecascade.evaluation.analysis.paper.rows import cold, rows, sampled
-from codecascade.evaluation.analysis.protocol import Column, PaperTable, Protocol
+from codecascade.evaluation.analysis.paper.table_parts import (
+    low_temperature_columns,
+    parse_rows,
+    pass_at_k_columns,
+)
+from codecascade.evaluation.analysis.protocol import ColumnProtocol, PaperColumn, PaperTable
 
 TABLE_2 = PaperTable(
     "Table 2",
     "HumanEval and MBPP",
-    (*sampled("humaneval", "HumanEval", 164), *sampled("mbpp", "MBPP, 3-shot", 500)),
-    rows(
+    (*pass_at_k_columns("humaneval", "HumanEval", 164), *pass_at_k_columns("mbpp", "MBPP, 3-shot", 500)),
+    parse_rows(
         """
         code-cushman-001 12B | 33.5 - - | 45.9 - -
         GPT-3.5 (ChatGPT) | 48.1 - - | 52.2 - -
@@ -46,12 +50,12 @@ TABLE_5 = PaperTable(
     "Table 5",
     "What training for infilling costs left-to-right completion (temperature 0.1)",
     (
-        *cold("humaneval", "HumanEval", 164),
-        *cold("mbpp", "MBPP, 3-shot", 500),
+        *low_temperature_columns("humaneval", "HumanEval", 164),
+        *low_temperature_columns("mbpp", "MBPP, 3-shot", 500),
         # Of the paper's own held-out data: no figure of ours is of the same text, so none stands in this column.
-        Column("", ("loss",), "Test loss", "nats a token", Protocol()),
+        PaperColumn("", ("loss",), "Test loss", "nats a token", ColumnProtocol()),
     ),
-    rows(
+    parse_rows(
         """
         7B without infilling | 33.2 43.3 49.9 | 44.8 52.5 57.1 | 0.408
         7B with infilling | 33.6 44.0 48.8 | 44.2 51.4 55.5 | 0.407
@@ -66,11 +70,11 @@ TABLE_8 = PaperTable(
     "Table 8",
     "What self-instruct data add",
     (
-        Column("humaneval", ("pass@1",), "HumanEval", "pass@1", Protocol(problems=164)),
-        Column("mbpp", ("pass@1",), "MBPP, 3-shot", "pass@1", Protocol(problems=500)),
-        Column("mbpp_zero_shot", ("pass@1",), "MBPP, zero-shot", "pass@1", Protocol(problems=500)),
+        PaperColumn("humaneval", ("pass@1",), "HumanEval", "pass@1", ColumnProtocol(problems=164)),
+        PaperColumn("mbpp", ("pass@1",), "MBPP, 3-shot", "pass@1", ColumnProtocol(problems=500)),
+        PaperColumn("mbpp_zero_shot", ("pass@1",), "MBPP, zero-shot", "pass@1", ColumnProtocol(problems=500)),
     ),
-    rows(
+    parse_rows(
         """
         Code Llama - Instruct 7B without self-instruct | 30.5 43.4 37.6
         Code Llama - Instruct 7B | 34.8 44.4 37.4
@@ -84,7 +88,7 @@ TABLE_10 = PaperTable(
     "Table 10",
     "What infilling (FIM) and long-context fine-tuning (LCFT) cost on short problems",
     TABLE_2.columns,
-    rows(
+    parse_rows(
         """
         Llama 2 7B | 12.2 25.2 44.4 | 20.8 41.8 65.5
         Llama 2 13B | 20.1 34.8 61.2 | 27.6 48.1 69.5

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from codecascade.evaluation.analysis.paper.rows import rows
-from codecascade.evaluation.analysis.protocol import Column, PaperTable, Protocol
+from codecascade.evaluation.analysis.paper.table_parts import parse_rows
+from codecascade.evaluation.analysis.protocol import ColumnProtocol, PaperColumn, PaperTable
 
 # Problems of the test split.
 _LEVELS = {"introductory": 1000, "interview": 3000, "competition": 1000}
@@ -12,18 +12,18 @@ TABLE_3 = PaperTable(
     "Table 3",
     "APPS",
     tuple(
-        Column(
+        PaperColumn(
             "apps_sampled",
             (f"pass@{k}_{level}",),
             level.capitalize(),
             f"pass@{k}",
-            Protocol(None, 0.6, top_p=0.95, problems=sum(_LEVELS.values())),
+            ColumnProtocol(None, 0.6, top_p=0.95, problems=sum(_LEVELS.values())),
             "apps",
         )
         for level in _LEVELS
         for k in (5, 10, 100)
     ),
-    rows(
+    parse_rows(
         """
         Code Llama 7B | 10.8 15.6 33.5 | 2.0 3.1 9.4 | 0.8 1.4 7.1
         Code Llama 13B | 23.7 30.2 49.0 | 5.6 8.1 18.4 | 2.1 3.4 12.0

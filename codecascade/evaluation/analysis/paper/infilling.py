@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from codecascade.evaluation.analysis.paper.rows import layouts, rows
+from codecascade.evaluation.analysis.paper.table_parts import layout_columns, parse_rows
 from codecascade.evaluation.analysis.protocol import PaperTable
 
 TABLE_6 = PaperTable(
@@ -11,9 +11,9 @@ TABLE_6 = PaperTable(
     tuple(
         column
         for name, title in (("python", "Python"), ("java", "Java"), ("javascript", "JavaScript"))
-        for column in layouts("multilingual_infilling", f"exact_match_{name}", title)
+        for column in layout_columns("multilingual_infilling", f"exact_match_{name}", title)
     ),
-    rows(
+    parse_rows(
         """
         InCoder 6B | -/31.0 -/49.0 -/51.0
         SantaCoder 1.1B | -/44.0 -/62.0 -/60.0
@@ -36,9 +36,9 @@ TABLE_14 = PaperTable(
             ("infilling_multi_line", "Multi-line", 5815),
             ("infilling_random_span", "Random span", 1640),
         )
-        for column in layouts(name, "pass@1", title, problems)
+        for column in layout_columns(name, "pass@1", title, problems)
     ),
-    rows(
+    parse_rows(
         """
         Code Llama 7B before long-context tuning | 77.0/83.3 49.7/51.2 60.7/39.6
         Code Llama 7B | 74.1/83.3 48.2/50.8 59.7/39.0

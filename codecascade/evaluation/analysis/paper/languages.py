@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from codecascade.evaluation.analysis.paper.rows import rows
-from codecascade.evaluation.analysis.protocol import Column, PaperTable, Protocol
+from codecascade.evaluation.analysis.paper.table_parts import parse_rows
+from codecascade.evaluation.analysis.protocol import ColumnProtocol, PaperColumn, PaperTable
 
 # Problems a language in the published translations.
 _LANGUAGES = {
@@ -19,10 +19,10 @@ TABLE_4 = PaperTable(
     "Table 4",
     "MultiPL-E: HumanEval in other languages",
     tuple(
-        Column(f"multipl_e_{name}", ("pass@1",), title, "pass@1", Protocol(problems=problems))
+        PaperColumn(f"multipl_e_{name}", ("pass@1",), title, "pass@1", ColumnProtocol(problems=problems))
         for name, (title, problems) in _LANGUAGES.items()
     ),
-    rows(
+    parse_rows(
         """
         CodeGen-Multi 16B | 21.0 22.2 8.4 20.1 8.2 0.6 | 13.4
         CodeGeeX 13B | 16.9 19.1 13.5 10.1 8.5 2.8 | 11.8

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from codecascade.evaluation.analysis.paper.rows import rows
-from codecascade.evaluation.analysis.protocol import Column, PaperTable, Protocol
+from codecascade.evaluation.analysis.paper.table_parts import parse_rows
+from codecascade.evaluation.analysis.protocol import ColumnProtocol, PaperColumn, PaperTable
 
 TABLE_7 = PaperTable(
     "Table 7",
     "Long code completion (LCC-balanced)",
     tuple(
-        Column("lcc", (f"{metric}_{name}",), title, short, Protocol())
+        PaperColumn("lcc", (f"{metric}_{name}",), title, short, ColumnProtocol())
         for name, title in (("python", "Python"), ("java", "Java"), ("csharp", "C#"))
         for metric, short in (("exact_match", "EM"), ("bleu", "BLEU"))
     ),
-    rows(
+    parse_rows(
         """
         Code Llama 7B without long-context tuning | 36.86/60.16 47.82/69.20 46.29/67.75
         Code Llama 7B | 39.23/61.84 51.94/71.89 50.20/70.22
@@ -33,17 +33,17 @@ TABLE_18 = PaperTable(
     "Table 18",
     "Key retrieval: accuracy by length and position of the key",
     tuple(
-        Column(
+        PaperColumn(
             "key_retrieval",
             tuple(f"{length}@{position:g}" for length in lengths),
             f"{name} tokens",
             f"{position:g}",
-            Protocol(),
+            ColumnProtocol(),
         )
         for name, lengths in _LENGTHS.items()
         for position in ((0.0, 0.2) if name == "24k" else (0.0, 0.2, 0.4))
     ),
-    rows(
+    parse_rows(
         """
         7B, no long-context tuning, θ 1e4 | 95.3 100 100 | 0 0 0 | 0 0 0 | 0 0
         7B, no long-context tuning, θ 1e6 | 95.3 100 100 | 0 0 0 | 0 0 0 | 0 0

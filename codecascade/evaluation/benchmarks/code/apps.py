@@ -17,14 +17,21 @@ from pathlib import Path
 from typing import Any
 
 from codecascade.evaluation.answers.replies import program_in
-from codecascade.evaluation.answers.texts import cut, untagged
+from codecascade.evaluation.answers.texts import cut_at_stops, without_language_tag
 from codecascade.evaluation.benchmarks.code import apps_programs
 from codecascade.evaluation.benchmarks.code.apps_settings import STATED, AppsSettings
 from codecascade.evaluation.benchmarks.code.humaneval import in_chat
-from codecascade.evaluation.data import Data, Type, holds, locate, need, read_records
-from codecascade.evaluation.rates import Answers, means, passes
-from codecascade.evaluation.scores import Scores, key
-from codecascade.evaluation.size import Size
+from codecascade.evaluation.data import (
+    BenchmarkData,
+    FieldType,
+    holds_data,
+    locate_data,
+    read_records,
+    require_field,
+)
+from codecascade.evaluation.rates import ProblemValues, mean_scores, pass_at_k_scores
+from codecascade.evaluation.scores import Scores, problem_key
+from codecascade.evaluation.size import BenchmarkSize
 from codecascade.evaluation.task import (
     Benchmark,
     ChatPrompt,
@@ -32,7 +39,7 @@ from codecascade.evaluation.task import (
     Message,
     Program,
     Prompt,
-    Row,
+    SampleRow,
     Task,
     TextPrompt,
 )
@@ -50,7 +57,7 @@ _STANDARD_IO = "read from and write to standard IO"
 _CALL_BASED = "use the provided function signature"
 _FENCES = {"backticks": "```", "quotes": "'''"}
 
-DATA = Data(
+DATA = BenchmarkData(
     files=("test.jsonl*", "apps*.jsonl*"),
     licence="MIT; texts: their sites'",
     hub="codeparrot/apps",
@@ -58,7 +65,7 @@ DATA = Data(
     fields=("problem_id", "input_output"),
 )
 _TRAIN = replace(DATA, files=("train.jsonl*",), hub_files=("train.jsonl",))
-_FIELDS: dict[str, Type] = {
+_FIELDS: dict[str, FieldType] = {
     "problem_id": (int, str),
     "question": str,
     "difficulty": str,
@@ -140,9 +147,9 @@ def problems(given: Path | None, *, with_train: bool = True) -> tuple[list[AppsP
     """
     apps_programs.allow_long_integers()
     splits: tuple[list[AppsProblem], list[AppsProblem]] = ([], [])
-    paths = locate("apps", DATA, given)
-    if with_train and (given is None or (given.is_dir() and holds(_TRAIN, given))):
-        paths += locate("apps", _TRAIN, given)
+    paths = locate_data("apps", DATA, given)
+    if with_train and (given is None or (given.is_dir() and holds_data(_TRAIN, given))):
+        paths += locate_data("apps", _TRAIN, given)
     for path in paths:
         for record in read_records(path, required=_FIELDS):
             in_train = record[1].get("split", "train" if "train" in path.name else "test") == "train"
@@ -181,20 +188,22 @@ def choose_shots(train: Sequence[AppsProblem], ids: Sequence[int] | None) -> lis
     return shots
 
 
-def scores(rows: Sequence[Row]) -> dict[str, Scores]:
+def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     """``pass@1`` (more samples: ``pass@5``, ``@10``, ``@100``) of all problems and of each difficulty
     (``pass@5_introductory``), and ``test_case_average``, the mean share of test cases passed."""
-    levels: dict[str, Answers] = {}
-    shares: Answers = {}
+    levels: dict[str, ProblemValues] = {}
+    shares: ProblemValues = {}
     for row in rows:
-        levels.setdefault(row["difficulty"], {}).setdefault(key(row), []).append(row["passed"])
-        shares.setdefault(key(row), []).append(row["cases_passed"] / row["cases"] if row["cases"] else 0.0)
+        levels.setdefault(row["difficulty"], {}).setdefault(problem_key(row), []).append(row["passed"])
+        shares.setdefault(problem_key(row), []).append(
+            row["cases_passed"] / row["cases"] if row["cases"] else 0.0
+        )
     everything = {task: values for level in levels.values() for task, values in level.items()}
-    found = passes(everything, ks=KS)
+    found = pass_at_k_scores(everything, ks=KS)
     for difficulty in DIFFICULTIES:
         if difficulty in levels:
-            found |= passes(levels[difficulty], ks=KS, suffix=f"_{difficulty}")
-    return found | {"test_case_average": means(shares)}
+            found |= pass_at_k_scores(levels[difficulty], ks=KS, suffix=f"_{difficulty}")
+    return found | {"test_case_average": mean_scores(shares)}
 
 
 def _problem(place: str, row: dict[str, Any]) -> AppsProblem | None:
@@ -203,7 +212,9 @@ def _problem(place: str, row: dict[str, Any]) -> AppsProblem | None:
         return None
     if not isinstance(cases, dict):
         raise UserError("must be a JSON object", file=place, key="input_output")
-    inputs, outputs = (need(cases, key, list, f"{place}: input_output") for key in ("inputs", "outputs"))
+    inputs, outputs = (
+        require_field(cases, key, list, f"{place}: input_output") for key in ("inputs", "outputs")
+    )
     if len(inputs) != len(outputs):
         raise UserError(f"{len(inputs)} inputs, but {len(outputs)} outputs", file=place, key="input_output")
     solutions = _parsed(row.get("solutions") or "[]", place, "solutions")
@@ -251,7 +262,7 @@ def _task(problem: AppsProblem, examples: str, fence: str, context: EvaluationCo
     def programs(code: str) -> list[Program]:
         return apps_programs.programs(code, problem.cases)
 
-    def judge(code: str, outcomes: Sequence[Outcome]) -> Row:
+    def judge(code: str, outcomes: Sequence[Outcome]) -> SampleRow:
         return apps_programs.verdict(problem.cases, outcomes, like_apps=like_apps)
 
     chat = in_chat(context.settings, context.model)
@@ -275,7 +286,7 @@ def _task(problem: AppsProblem, examples: str, fence: str, context: EvaluationCo
 
 def _base_answer(fence: str) -> Callable[[str], str]:
     """What a block holds that the prompt opened, up to where it is closed."""
-    return lambda text: untagged(cut(text, (_closing(fence),)))
+    return lambda text: without_language_tag(cut_at_stops(text, (_closing(fence),)))
 
 
 def _closing(fence: str) -> str:
@@ -292,11 +303,11 @@ _APPS = Benchmark(
     tasks=tasks,
     scores=scores,
     settings=AppsSettings,
-    stated=STATED,
-    size=lambda settings: Size(5_000, 1_500, 350),
+    paper_protocol=STATED,
+    size=lambda settings: BenchmarkSize(5_000, 1_500, 350),
     in_words=True,
     temperature=0.6,
     chats=True,
-    ids="apps/",
+    task_ids="apps/",
 )
 BENCHMARKS = (_APPS, _APPS.sampled())

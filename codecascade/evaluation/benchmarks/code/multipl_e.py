@@ -15,14 +15,14 @@ from functools import partial
 
 from pydantic import Field
 
-from codecascade.evaluation.answers.texts import cut
-from codecascade.evaluation.data import Data, Record, load, need
-from codecascade.evaluation.rates import answers, passes
+from codecascade.evaluation.answers.texts import cut_at_stops
+from codecascade.evaluation.data import BenchmarkData, Record, load_records, require_field
+from codecascade.evaluation.rates import pass_at_k_scores, values_by_problem
 from codecascade.evaluation.scores import Scores
-from codecascade.evaluation.settings import BenchmarkSettings, Count
-from codecascade.evaluation.size import Size
-from codecascade.evaluation.statements import TEN_SECONDS, at_most, stated
-from codecascade.evaluation.task import Benchmark, EvaluationContext, Program, Row, Task, TextPrompt
+from codecascade.evaluation.settings import BenchmarkSettings, PositiveInt
+from codecascade.evaluation.size import BenchmarkSize
+from codecascade.evaluation.statements import TEN_SECONDS, benchmark_protocol, token_limit
+from codecascade.evaluation.task import Benchmark, EvaluationContext, Program, SampleRow, Task, TextPrompt
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
 
@@ -54,7 +54,7 @@ class MultiplESettings(BenchmarkSettings):
 
     key = "multipl_e"
 
-    max_new_tokens: Count = Field(512, description="tokens per completion, at most")
+    max_new_tokens: PositiveInt = Field(512, description="tokens per completion, at most")
 
 
 def tasks(language: str, context: EvaluationContext) -> list[Task]:
@@ -62,16 +62,16 @@ def tasks(language: str, context: EvaluationContext) -> list[Task]:
     name, data = f"multipl_e_{language}", _data(language)
     return [
         _task(record, language, context.own(MultiplESettings).max_new_tokens)
-        for record in load(name, data, context.data, _FIELDS)
+        for record in load_records(name, data, context.data, _FIELDS)
     ]
 
 
-def scores(rows: Sequence[Row]) -> dict[str, Scores]:
+def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     """``pass@1`` (more samples: ``pass@10``, ``pass@100``) over the problems whose programs could be run."""
-    return passes(answers(rows, "passed")["passed"])
+    return pass_at_k_scores(values_by_problem(rows, "passed")["passed"])
 
 
-def notes(language: str, rows: Sequence[Row], context: EvaluationContext) -> list[str]:
+def notes(language: str, rows: Sequence[SampleRow], context: EvaluationContext) -> list[str]:
     """What was not run, and why."""
     reasons: Counter[str] = Counter(str(row.get("detail")) for row in rows if row.get("passed") is None)
     if not reasons:
@@ -83,9 +83,9 @@ def notes(language: str, rows: Sequence[Row], context: EvaluationContext) -> lis
 
 
 _PAPERS = ("cpp", "java", "php", "ts", "cs", "sh")
-_STATED = stated(
+_STATED = benchmark_protocol(
     MultiplESettings,
-    {"max_new_tokens": at_most("an answer")},
+    {"max_new_tokens": token_limit("an answer")},
     silent=("the language's compiler or interpreter", TEN_SECONDS),
 )
 
@@ -102,10 +102,10 @@ def _benchmark(language: str) -> Benchmark:
         scores=scores,
         notes=partial(notes, language),
         settings=MultiplESettings,
-        size=lambda settings: Size(159, 250, 250),
+        size=lambda settings: BenchmarkSize(159, 250, 250),
         translation=LANGUAGES[language],
-        stated=_STATED if language in _PAPERS else None,
-        ids=r"HumanEval_\d+_",
+        paper_protocol=_STATED if language in _PAPERS else None,
+        task_ids=r"HumanEval_\d+_",
     )
 
 
@@ -115,8 +115,8 @@ def problem_number(task_id: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def _data(language: str) -> Data:
-    return Data(
+def _data(language: str) -> BenchmarkData:
+    return BenchmarkData(
         files=(f"humaneval-{language}.jsonl*", f"*-{language}.jsonl*"),
         licence="BSD-3-Clause, no training",
         hub="nuprl/MultiPL-E",
@@ -133,7 +133,7 @@ def _task(record: Record, language: str, max_new_tokens: int) -> Task:
             file=place,
             key="language",
         )
-    stops = need(row, "stop_tokens", list, place)
+    stops = require_field(row, "stop_tokens", list, place)
     if not all(isinstance(stop, str) and stop for stop in stops):
         raise UserError("must be a list of texts", file=place, key="stop_tokens")
     prompt, tests = row["prompt"], row["tests"]
@@ -142,7 +142,7 @@ def _task(record: Record, language: str, max_new_tokens: int) -> Task:
         TextPrompt(prompt, tuple(stops)),
         max_new_tokens,
         test=tests,
-        extract=partial(cut, stops=stops),
+        extract=partial(cut_at_stops, stops=stops),
         from_solution=lambda solution: solution.removeprefix(prompt),
         programs=lambda completion: [Program(f"{prompt}{completion}\n{tests}", language)],
         judge=verdict,
@@ -150,7 +150,7 @@ def _task(record: Record, language: str, max_new_tokens: int) -> Task:
     )
 
 
-def verdict(completion: str, outcomes: Sequence[Outcome]) -> Row:
+def verdict(completion: str, outcomes: Sequence[Outcome]) -> SampleRow:
     """``passed`` is None where nothing could be run: a missing toolchain is no fault of the answer."""
     if outcomes and outcomes[0].outcome == "not_started":
         return {"passed": None}

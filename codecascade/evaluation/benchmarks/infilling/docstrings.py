@@ -13,16 +13,23 @@ from pydantic import Field
 
 from codecascade.evaluation.answers.similarity import docstring_bleu
 from codecascade.evaluation.answers.texts import first_line
-from codecascade.evaluation.data import Data, load, need
+from codecascade.evaluation.data import BenchmarkData, load_records, require_field
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
-from codecascade.evaluation.rates import answers, means
+from codecascade.evaluation.rates import mean_scores, values_by_problem
 from codecascade.evaluation.scores import Scores
-from codecascade.evaluation.settings import BenchmarkSettings, Count
-from codecascade.evaluation.size import Size
-from codecascade.evaluation.task import Benchmark, EvaluationContext, InfillingPrompt, Row, Task, TextPrompt
+from codecascade.evaluation.settings import BenchmarkSettings, PositiveInt
+from codecascade.evaluation.size import BenchmarkSize
+from codecascade.evaluation.task import (
+    Benchmark,
+    EvaluationContext,
+    InfillingPrompt,
+    SampleRow,
+    Task,
+    TextPrompt,
+)
 from codecascade.sandbox.outcome import Outcome
 
-DATA = Data(
+DATA = BenchmarkData(
     files=("python/test.jsonl*", "*/python/test.jsonl*", "test.jsonl*"),
     licence="C-UDA",
     hub="google/code_x_glue_ct_code_to_text",
@@ -38,15 +45,15 @@ class DocstringsSettings(BenchmarkSettings):
 
     key = "docstrings"
 
-    max_new_tokens: Count = Field(128, description="tokens per docstring, at most")
+    max_new_tokens: PositiveInt = Field(128, description="tokens per docstring, at most")
 
 
 def tasks(context: EvaluationContext) -> list[Task]:
     """One gap a function; the reference is the first paragraph of its docstring, as tokens."""
     made: list[Task] = []
     layouts = context.model.infilling_formats
-    for place, row in load("docstrings", DATA, context.data, {"code": str, "docstring": str}):
-        tokens = need(row, "docstring_tokens", list, place)
+    for place, row in load_records("docstrings", DATA, context.data, {"code": str, "docstring": str}):
+        tokens = require_field(row, "docstring_tokens", list, place)
         reference = " ".join(map(str, tokens))
         prefix, suffix = without_docstring(row["code"], row["docstring"])
         made.append(
@@ -90,17 +97,21 @@ def _until(code: str, start: int, quotes: str) -> str | None:
     return None if end < 0 or (len(quotes) == 1 and "\n" in body) else body
 
 
-def scores(rows: Sequence[Row]) -> dict[str, Scores]:
+def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     """``bleu``: the mean over functions, a fraction of 1 (published figures are 100 times this).
 
     (A model without infilling tokens sees the signature only; its figure is ``bleu_left_to_right``.)
     """
     left_to_right = bool(rows) and rows[0].get("format") == LEFT_TO_RIGHT
-    return {f"bleu_{LEFT_TO_RIGHT}" if left_to_right else "bleu": means(answers(rows, "bleu")["bleu"])}
+    return {
+        f"bleu_{LEFT_TO_RIGHT}" if left_to_right else "bleu": mean_scores(
+            values_by_problem(rows, "bleu")["bleu"]
+        )
+    }
 
 
-def _judge(reference: str) -> Callable[[str, Sequence[Outcome]], Row]:
-    def judge(completion: str, outcomes: Sequence[Outcome]) -> Row:
+def _judge(reference: str) -> Callable[[str, Sequence[Outcome]], SampleRow]:
+    def judge(completion: str, outcomes: Sequence[Outcome]) -> SampleRow:
         return {"bleu": docstring_bleu(reference, completion)}
 
     return judge
@@ -116,8 +127,8 @@ BENCHMARKS = (
         scores=scores,
         greedy=True,
         settings=DocstringsSettings,
-        size=lambda settings: Size(14_918, 250, 60),
+        size=lambda settings: BenchmarkSize(14_918, 250, 60),
         kept_out="never",
-        ids="docstrings/",
+        task_ids="docstrings/",
     ),
 )

@@ -19,7 +19,7 @@ from dataclasses import replace
 from functools import partial
 
 from codecascade.evaluation.benchmarks.code.humaneval import DATA as HUMANEVAL
-from codecascade.evaluation.benchmarks.code.humaneval import problems_of
+from codecascade.evaluation.benchmarks.code.humaneval import parse_problems
 from codecascade.evaluation.benchmarks.infilling.problems import (
     InfillingProblem,
     heldout_problems,
@@ -31,22 +31,22 @@ from codecascade.evaluation.benchmarks.infilling.settings import (
     STATED_OF_SPANS,
     InfillingTaskSettings,
 )
-from codecascade.evaluation.data import Data, load
-from codecascade.evaluation.drawing import subset
+from codecascade.evaluation.data import BenchmarkData, load_records
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
-from codecascade.evaluation.rates import Answers, means
-from codecascade.evaluation.scores import Scores, key
+from codecascade.evaluation.rates import ProblemValues, mean_scores
+from codecascade.evaluation.scores import Scores, problem_key
 from codecascade.evaluation.settings import CommonSettings
-from codecascade.evaluation.size import Size
-from codecascade.evaluation.statements import Stated
+from codecascade.evaluation.size import BenchmarkSize
+from codecascade.evaluation.statements import BenchmarkProtocol
+from codecascade.evaluation.subsets import subset
 from codecascade.evaluation.task import (
     Benchmark,
     EvaluationContext,
     InfillingPrompt,
     Program,
     Prompt,
-    Row,
-    Shown,
+    ReportedFigure,
+    SampleRow,
     Task,
     TextPrompt,
 )
@@ -56,12 +56,12 @@ from codecascade.sandbox.outcome import Outcome
 
 def single_line_tasks(context: EvaluationContext) -> list[Task]:
     """Of the published file if it is named, else made of HumanEval's own data: the problems are the same."""
-    records = load("infilling_single_line", SINGLE_LINE, context.data, {})
+    records = load_records("infilling_single_line", SINGLE_LINE, context.data, {})
     if any("suffix" in row for _, row in records):
         problems = published_problems(records, "SingleLine")
     else:
-        problems = single_line_problems(problems_of(records))
-    return infilling_tasks(chosen(problems, context), context)
+        problems = single_line_problems(parse_problems(records))
+    return infilling_tasks(chosen_problems(problems, context), context)
 
 
 def heldout_tasks(context: EvaluationContext) -> list[Task]:
@@ -76,7 +76,9 @@ def heldout_tasks(context: EvaluationContext) -> list[Task]:
     return infilling_tasks(problems, context)
 
 
-def chosen(problems: Sequence[InfillingProblem], context: EvaluationContext) -> list[InfillingProblem]:
+def chosen_problems(
+    problems: Sequence[InfillingProblem], context: EvaluationContext
+) -> list[InfillingProblem]:
     """The subset that ``infilling.problems`` asks for."""
     return subset(problems, context.own(InfillingTaskSettings).problems, context.seed)
 
@@ -112,7 +114,7 @@ def infilling_tasks(
 
 def _prompt(problem: InfillingProblem, layout: str, settings: InfillingTaskSettings) -> Prompt:
     if layout == LEFT_TO_RIGHT:
-        return next_line(problem.prefix)
+        return next_line_prompt(problem.prefix)
     return InfillingPrompt(problem.prefix, problem.suffix, layout, settings.heal)
 
 
@@ -127,7 +129,7 @@ def middle_of(solution: str, *, prefix: str, suffix: str) -> str:
     return solution[len(prefix) : len(solution) - len(suffix)]
 
 
-def next_line(prefix: str) -> TextPrompt:
+def next_line_prompt(prefix: str) -> TextPrompt:
     """One line after a prefix. What ends inside a line, or before its end, may go on with a line break first."""
     return TextPrompt(prefix, ("\n",), stop_after_text=not prefix.endswith("\n"))
 
@@ -136,7 +138,7 @@ def _programs(problem: InfillingProblem, middle: str) -> Sequence[Program]:
     return [problem.program(middle)]
 
 
-def _judge(expected: str, middle: str, outcomes: Sequence[Outcome]) -> Row:
+def _judge(expected: str, middle: str, outcomes: Sequence[Outcome]) -> SampleRow:
     return {"exact_match": middle.rstrip() == expected.rstrip()}
 
 
@@ -157,27 +159,27 @@ def finished_middle(text: str, finish_reason: str, *, layout: str, whole_lines: 
 # ---- scores ---------------------------------------------------------------------------------------------------
 
 
-def infilling_scores(rows: Iterable[Row]) -> dict[str, Scores]:
+def infilling_scores(rows: Iterable[SampleRow]) -> dict[str, Scores]:
     """Of the first layout, and ``exact_match_<layout>``, ``pass@1_<layout>`` of the others."""
-    layouts: dict[str, dict[str, Answers]] = {}
+    layouts: dict[str, dict[str, ProblemValues]] = {}
     for row in rows:
         of_layout = layouts.setdefault(row["format"], {"exact_match": {}, "pass@1": {}, "ended": {}})
         for name, value in zip(
             of_layout, (row["exact_match"], row.get("passed"), row.get("ended")), strict=True
         ):
             if value is not None:
-                of_layout[name].setdefault(key(row), []).append(value)
+                of_layout[name].setdefault(problem_key(row), []).append(value)
     found: dict[str, Scores] = {}
     for layout, answers in layouts.items():
         first = layout == next(iter(layouts)) and layout != LEFT_TO_RIGHT
         for name, values in answers.items():
             if name == "ended" and not (first and values):
                 continue
-            found[name if first else f"{name}_{layout}"] = means(values)
+            found[name if first else f"{name}_{layout}"] = mean_scores(values)
     return found
 
 
-def infilling_notes(rows: Sequence[Row], context: EvaluationContext) -> list[str]:
+def infilling_notes(rows: Sequence[SampleRow], context: EvaluationContext) -> list[str]:
     """What the figures are of."""
     layout = rows[0]["format"]
     if layout == LEFT_TO_RIGHT:
@@ -193,8 +195,8 @@ def infilling_notes(rows: Sequence[Row], context: EvaluationContext) -> list[str
     return notes
 
 
-def _published(kind: str) -> Data:
-    return Data(
+def _published(kind: str) -> BenchmarkData:
+    return BenchmarkData(
         files=(f"HumanEval-{kind}.jsonl*",),
         licence="MIT",
         hub="loubnabnl/humaneval_infilling",
@@ -202,24 +204,24 @@ def _published(kind: str) -> Data:
     )
 
 
-def _published_tasks(kind: str, name: str, data: Data, context: EvaluationContext) -> list[Task]:
-    problems = published_problems(load(name, data, context.data, {}), kind)
-    return infilling_tasks(chosen(problems, context), context, whole_lines=False)
+def _published_tasks(kind: str, name: str, data: BenchmarkData, context: EvaluationContext) -> list[Task]:
+    problems = published_problems(load_records(name, data, context.data, {}), kind)
+    return infilling_tasks(chosen_problems(problems, context), context, whole_lines=False)
 
 
 def _benchmark(
     name: str,
     title: str,
-    data: Data | None,
+    data: BenchmarkData | None,
     tasks: Callable[[EvaluationContext], list[Task]],
     *needs: str,
     metric: str = "pass@1",
-    ids: str = "",
-    size: Callable[[CommonSettings], Size],
-    columns: tuple[Shown, ...] = (),
+    task_ids: str = "",
+    size: Callable[[CommonSettings], BenchmarkSize],
+    columns: tuple[ReportedFigure, ...] = (),
     rank: int = 100,
     examples: bool = False,
-    stated: Stated | None = None,
+    paper_protocol: BenchmarkProtocol | None = None,
 ) -> Benchmark:
     return Benchmark(
         name,
@@ -235,27 +237,27 @@ def _benchmark(
         columns=columns,
         rank=rank,
         examples=examples,
-        stated=stated,
+        paper_protocol=paper_protocol,
         greedy=True,
-        ids=ids,
+        task_ids=task_ids,
     )
 
 
-def _filled(metric: str, title: str) -> Iterator[Shown]:
+def _filled(metric: str, title: str) -> Iterator[ReportedFigure]:
     """Of the layout that figures are of, and of the other."""
-    yield Shown(metric, title)
+    yield ReportedFigure(metric, title)
     for layout in ("psm", "spm"):
-        yield Shown(f"{metric}_{layout}", f"{title}, {layout.upper()}")
+        yield ReportedFigure(f"{metric}_{layout}", f"{title}, {layout.upper()}")
 
 
-def _of_lines(problems: int, settings: CommonSettings) -> Size:
+def _of_lines(problems: int, settings: CommonSettings) -> BenchmarkSize:
     """A line has a quarter of the tokens that it may have, about."""
-    own = settings.of(InfillingTaskSettings)
-    return Size(own.problems or problems, 200, own.max_new_tokens // 4, 2)
+    own = settings.own(InfillingTaskSettings)
+    return BenchmarkSize(own.problems or problems, 200, own.max_new_tokens // 4, 2)
 
 
-def _of_spans(problems: int, settings: CommonSettings) -> Size:
-    return Size(min(problems, settings.of(InfillingTaskSettings).problems or problems), 250, 80, 2)
+def _of_spans(problems: int, settings: CommonSettings) -> BenchmarkSize:
+    return BenchmarkSize(min(problems, settings.own(InfillingTaskSettings).problems or problems), 250, 80, 2)
 
 
 SINGLE_LINE = replace(HUMANEVAL, files=(*_published("SingleLineInfilling").files, *HUMANEVAL.files))
@@ -293,8 +295,8 @@ BENCHMARKS = (
         size=partial(_of_lines, 500),
         columns=(
             *_filled("exact_match", "Held-out lines filled"),
-            Shown("pass@1", "Held-out lines, doctests pass"),
-            Shown("ended", "Fillings that end by themselves"),
+            ReportedFigure("pass@1", "Held-out lines, doctests pass"),
+            ReportedFigure("ended", "Fillings that end by themselves"),
         ),
         rank=10,
         examples=True,
@@ -305,14 +307,14 @@ BENCHMARKS = (
         SINGLE_LINE,
         single_line_tasks,
         metric="exact_match",
-        ids="SingleLineInfilling/",
+        task_ids="SingleLineInfilling/",
         size=partial(_of_lines, 1033),
         columns=(
             *_filled("exact_match", "HumanEval lines filled"),
             *_filled("pass@1", "HumanEval lines, tests pass"),
         ),
         rank=20,
-        stated=STATED_OF_LINES,
+        paper_protocol=STATED_OF_LINES,
         examples=True,
     ),
     *(
@@ -321,11 +323,11 @@ BENCHMARKS = (
             title,
             _published(file),
             partial(_published_tasks, kind, name, _published(file)),
-            ids=f"{kind}Infilling/",
+            task_ids=f"{kind}Infilling/",
             size=partial(_of_spans, problems),
             columns=tuple(_filled("pass@1", shown)) if shown else (),
             rank=rank,
-            stated=STATED_OF_SPANS if shown else None,
+            paper_protocol=STATED_OF_SPANS if shown else None,
         )
         for rank, (name, (title, file, kind, problems, shown)) in enumerate(_PUBLISHED.items(), 30)
     ),

@@ -13,23 +13,23 @@ from typing import Any
 
 from codecascade.evaluation.benchmarks.infilling.infilling import middle_of
 from codecascade.evaluation.benchmarks.infilling.settings import STATED_OF_LANGUAGES, InfillingTaskSettings
-from codecascade.evaluation.data import Data, load
+from codecascade.evaluation.data import BenchmarkData, load_records
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
-from codecascade.evaluation.rates import answers, grouped, means
+from codecascade.evaluation.rates import mean_scores, rows_by_field, values_by_problem
 from codecascade.evaluation.scores import Scores
-from codecascade.evaluation.size import Size
+from codecascade.evaluation.size import BenchmarkSize
 from codecascade.evaluation.task import (
     Benchmark,
     EvaluationContext,
     InfillingPrompt,
     Prompt,
-    Row,
+    SampleRow,
     Task,
     TextPrompt,
 )
 from codecascade.sandbox.outcome import Outcome
 
-DATA = Data(
+DATA = BenchmarkData(
     files=("santacoder-fim-task.jsonl*", "*fim*.jsonl*", "*fim*.parquet"),
     licence="OpenRAIL",
     hub="bigcode/santacoder-fim-task",
@@ -46,7 +46,7 @@ def tasks(context: EvaluationContext) -> list[Task]:
     formats = sorted(known, key=lambda layout: layout != context.own(InfillingTaskSettings).format)
     seen: Counter[tuple[str, str]] = Counter()
     lines: list[tuple[str, str, dict[str, Any]]] = []
-    for _, row in load("multilingual_infilling", DATA, context.data, _FIELDS):
+    for _, row in load_records("multilingual_infilling", DATA, context.data, _FIELDS):
         language: str = _NAMES.get(row["language"]) or row["language"]
         lines.append((f"{language}/{row['name']}/{seen[language, row['name']]}", language, row))
         seen[language, row["name"]] += 1
@@ -65,16 +65,16 @@ def tasks(context: EvaluationContext) -> list[Task]:
     ]
 
 
-def scores(rows: Sequence[Row]) -> dict[str, Scores]:
+def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     """``exact_match`` of all lines and ``exact_match_<language>`` in the first layout, and the same
     with ``_psm`` or ``_spm`` at the end for each. (A model without infilling tokens has only those that end
     in ``_left_to_right``, as in :mod:`infilling`.)"""
     found: dict[str, Scores] = {}
-    layouts = grouped(rows, "format")
+    layouts = rows_by_field(rows, "format")
     for layout, its in layouts.items():
-        for language, some in {"": its, **grouped(its, "language")}.items():
+        for language, some in {"": its, **rows_by_field(its, "language")}.items():
             name = f"exact_match{'_' * bool(language)}{language}"
-            lines = means(answers(some, "exact_match")["exact_match"])
+            lines = mean_scores(values_by_problem(some, "exact_match")["exact_match"])
             found[f"{name}_{layout}"] = lines
             if layout != LEFT_TO_RIGHT and layout == next(iter(layouts)):
                 found[name] = lines
@@ -89,8 +89,8 @@ def _prompt(row: dict[str, Any], layout: str, context: EvaluationContext) -> Pro
     return InfillingPrompt(row["prompt"], row["suffix"], layout, context.own(InfillingTaskSettings).heal)
 
 
-def _judge(line: str) -> Callable[[str, Sequence[Outcome]], Row]:
-    def judge(completion: str, outcomes: Sequence[Outcome]) -> Row:
+def _judge(line: str) -> Callable[[str, Sequence[Outcome]], SampleRow]:
+    def judge(completion: str, outcomes: Sequence[Outcome]) -> SampleRow:
         return {"exact_match": completion.strip() == line.strip()}
 
     return judge
@@ -105,9 +105,9 @@ BENCHMARKS = (
         tasks=tasks,
         scores=scores,
         greedy=True,
-        ids=r"(python|java|javascript)/HumanEval_",
+        task_ids=r"(python|java|javascript)/HumanEval_",
         settings=InfillingTaskSettings,
-        stated=STATED_OF_LANGUAGES,
-        size=lambda settings: Size(4_792, 300, 20, 2),
+        paper_protocol=STATED_OF_LANGUAGES,
+        size=lambda settings: BenchmarkSize(4_792, 300, 20, 2),
     ),
 )

@@ -14,13 +14,13 @@ from itertools import zip_longest
 
 from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.documents import Document
-from codecascade.corpus.reading.functions import Function, functions_of, parse
+from codecascade.corpus.reading.functions import PythonFunction, parse_python, python_functions
 from codecascade.evaluation.benchmarks.code.humaneval import HumanEvalProblem
 from codecascade.evaluation.benchmarks.infilling.settings import InfillingTaskSettings
-from codecascade.evaluation.data import Record, need
+from codecascade.evaluation.data import Record, require_field
 from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox
-from codecascade.sandbox.splitting import TOGETHER, Split, split
+from codecascade.sandbox.splitting import TOGETHER, SplitDecision, split_tests
 
 _DOCTESTS = """
 import doctest as _doctest
@@ -46,14 +46,16 @@ class InfillingProblem:
     test: str = ""
     setup: str = ""
     entry_point: str | None = None
-    apart: Split = TOGETHER
+    apart: SplitDecision = TOGETHER
 
     @property
     def text(self) -> str:
         return self.prefix + self.middle + self.suffix
 
     def program(self, middle: str) -> Program:
-        apart = self.apart if self.entry_point is None else split(self.test, self.text, self.entry_point)
+        apart = (
+            self.apart if self.entry_point is None else split_tests(self.test, self.text, self.entry_point)
+        )
         source = self.setup + self.prefix + middle + self.suffix
         return Program(source, tests=self.test, calls=apart.calls, given=apart.given)
 
@@ -139,7 +141,7 @@ def _problems_of(
 ) -> list[InfillingProblem]:
     shortest, longest = settings.min_characters, settings.max_characters
     problems = []
-    for function in functions_of(document.text):
+    for function in python_functions(document.text):
         source = function.standalone.rstrip() + "\n"
         if shortest <= len(source) <= longest and (numbers := body_lines(source)):
             lines = source.splitlines(keepends=True)
@@ -149,7 +151,7 @@ def _problems_of(
             test = _doctests(function)
             # The function's module, for the imports and helpers that it needs; its own definition comes after.
             setup = f"exec(compile({document.text!r}, 'module', 'exec'), globals())\n" if test else ""
-            apart = Split((function.name,), setup + source) if test else TOGETHER
+            apart = SplitDecision((function.name,), setup + source) if test else TOGETHER
             problems.append(
                 InfillingProblem(task_id, prefix, lines[number], suffix, test, setup, apart=apart)
             )
@@ -159,7 +161,7 @@ def _problems_of(
 
 def body_lines(source: str) -> list[int]:
     """Numbers (from 0) of the lines of a function's body, after its docstring, that hold more than a comment."""
-    tree = parse(source)
+    tree = parse_python(source)
     if tree is None or not isinstance(node := tree.body[0], ast.FunctionDef | ast.AsyncFunctionDef):
         return []
     first = node.body[0]
@@ -178,7 +180,7 @@ def _first_line(statement: ast.stmt) -> int:
     return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
 
 
-def _doctests(function: Function) -> str:
+def _doctests(function: PythonFunction) -> str:
     """A program's end that runs the doctests of a top-level function; it fails unless there are some and all pass."""
     if not function.docstring or ">>>" not in function.docstring or "." in function.qualified_name:
         return ""
@@ -195,7 +197,7 @@ def published_problems(records: Iterable[Record], kind: str) -> list[InfillingPr
     records = list(records)
     for place, row in records:
         for field in fields:
-            need(row, field, str, place)
+            require_field(row, field, str, place)
     return [
         InfillingProblem(
             row["task_id"],

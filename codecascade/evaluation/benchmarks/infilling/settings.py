@@ -6,8 +6,8 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from codecascade.evaluation.settings import BenchmarkSettings, Count
-from codecascade.evaluation.statements import TEN_SECONDS, at_most, elsewhere, stated
+from codecascade.evaluation.settings import BenchmarkSettings, PositiveInt
+from codecascade.evaluation.statements import TEN_SECONDS, benchmark_protocol, compared_elsewhere, token_limit
 
 
 class InfillingTaskSettings(BenchmarkSettings):
@@ -16,19 +16,19 @@ class InfillingTaskSettings(BenchmarkSettings):
     key = "infilling"
     asking: ClassVar[frozenset[str]] = frozenset({"max_new_tokens", "span_max_new_tokens", "heal"})
 
-    problems: Count | None = Field(
+    problems: PositiveInt | None = Field(
         500, description="problems of each infilling benchmark, at most; none: all"
     )
     format: Literal["psm", "spm"] = Field(
         "psm", description="the layout that exact_match and pass@1 are of, where the model's family knows it"
     )
     heal: bool = Field(True, description="SPM with token healing (the paper's is without)")
-    max_new_tokens: Count = Field(128, description="tokens per line that is filled in, at most")
-    span_max_new_tokens: Count = Field(
+    max_new_tokens: PositiveInt = Field(128, description="tokens per line that is filled in, at most")
+    span_max_new_tokens: PositiveInt = Field(
         512, description="tokens per middle of several lines, or of any span, at most"
     )
-    min_characters: Count = Field(150, description="shortest held-out function, in characters")
-    max_characters: Count = Field(700, description="longest held-out function, in characters")
+    min_characters: PositiveInt = Field(150, description="shortest held-out function, in characters")
+    max_characters: PositiveInt = Field(700, description="longest held-out function, in characters")
 
     @model_validator(mode="after")
     def _sizes_in_order(self) -> Self:
@@ -37,23 +37,25 @@ class InfillingTaskSettings(BenchmarkSettings):
         return self
 
 
-_OTHERS = elsewhere("is another infilling benchmark's")
+_OTHERS = compared_elsewhere("is another infilling benchmark's")
 _SHARED = {
-    "problems": elsewhere("the number of problems is compared"),
-    "format": elsewhere("a column is of one layout, by its full name"),
-    "heal": elsewhere("matters in SPM alone: analysis.protocol.Protocol.unhealed"),
+    "problems": compared_elsewhere("the number of problems is compared"),
+    "format": compared_elsewhere("a column is of one layout, by its full name"),
+    "heal": compared_elsewhere("matters in SPM alone: analysis.protocol.Protocol.unhealed"),
     "max_new_tokens": _OTHERS,
     "span_max_new_tokens": _OTHERS,
     "min_characters": _OTHERS,
     "max_characters": _OTHERS,
 }
-STATED_OF_LINES = stated(
+STATED_OF_LINES = benchmark_protocol(
     InfillingTaskSettings,
-    {**_SHARED, "max_new_tokens": at_most("a middle")},
+    {**_SHARED, "max_new_tokens": token_limit("a middle")},
     asking=("a line that does not end by itself is cut after it",),
     silent=(TEN_SECONDS,),
 )
-STATED_OF_SPANS = stated(
-    InfillingTaskSettings, {**_SHARED, "span_max_new_tokens": at_most("a middle")}, silent=(TEN_SECONDS,)
+STATED_OF_SPANS = benchmark_protocol(
+    InfillingTaskSettings, {**_SHARED, "span_max_new_tokens": token_limit("a middle")}, silent=(TEN_SECONDS,)
 )
-STATED_OF_LANGUAGES = stated(InfillingTaskSettings, {**_SHARED, "max_new_tokens": at_most("a middle")})
+STATED_OF_LANGUAGES = benchmark_protocol(
+    InfillingTaskSettings, {**_SHARED, "max_new_tokens": token_limit("a middle")}
+)

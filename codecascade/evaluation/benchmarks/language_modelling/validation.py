@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from codecascade.evaluation.drawing import subset
-from codecascade.evaluation.rates import ratio
-from codecascade.evaluation.scores import Scores, figures
-from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
-from codecascade.evaluation.size import Tokens
-from codecascade.evaluation.task import Benchmark, EvaluationContext, Row, Scored, Shown
+from codecascade.evaluation.rates import ratio_scores
+from codecascade.evaluation.scores import Scores, metrics_of
+from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, PositiveInt
+from codecascade.evaluation.size import TokenEstimate
+from codecascade.evaluation.subsets import subset
+from codecascade.evaluation.task import Benchmark, EvaluationContext, ReportedFigure, SampleRow, ScoredTexts
 from codecascade.generation.requests import Scorer, start_id
 from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import generator
@@ -33,8 +33,10 @@ class ValidationSettings(BenchmarkSettings):
 
     key = "validation"
 
-    documents: Count | None = Field(500, description="held-out documents whose loss is measured, at most")
-    characters: Count = Field(8000, description="longer documents are cut after this many characters")
+    documents: PositiveInt | None = Field(
+        500, description="held-out documents whose loss is measured, at most"
+    )
+    characters: PositiveInt = Field(8000, description="longer documents are cut after this many characters")
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class _Piece:
     first: int
 
 
-def score(context: EvaluationContext) -> Scored:
+def score(context: EvaluationContext) -> ScoredTexts:
     """``loss``, ``bits_per_byte`` and, for a model with infilling tokens, ``infilling_loss``.
 
     Documents are cut after ``validation.characters``, and into windows of the model's context where that is
@@ -94,17 +96,17 @@ def score(context: EvaluationContext) -> Scored:
         "infilling_loss leaves them out."
     ]
     notes = notes if middles and not scored.all() else []
-    return Scored(figures(scores(samples), context.seed), samples, notes)
+    return ScoredTexts(metrics_of(scores(samples), context.seed), samples, notes)
 
 
-def scores(rows: Sequence[Row]) -> dict[str, Scores]:
+def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     """Losses per token and per byte, by document."""
     found = {
-        "loss": ratio(rows, "nats", "tokens"),
-        "bits_per_byte": ratio(rows, "nats", "bytes", math.log(2)),
+        "loss": ratio_scores(rows, "nats", "tokens"),
+        "bits_per_byte": ratio_scores(rows, "nats", "bytes", math.log(2)),
     }
     if filled := [row for row in rows if row.get("middle_tokens")]:
-        found["infilling_loss"] = ratio(filled, "middle_nats", "middle_tokens")
+        found["infilling_loss"] = ratio_scores(filled, "middle_nats", "middle_tokens")
     return found
 
 
@@ -136,10 +138,10 @@ def _score(
     return nats, tokens
 
 
-def _size(settings: CommonSettings) -> Tokens:
+def _size(settings: CommonSettings) -> TokenEstimate:
     """Each document is read left to right, and split for infilling; a token has four characters, about."""
-    own = settings.of(ValidationSettings)
-    return Tokens(2 * (own.documents or 1000) * own.characters // 4)
+    own = settings.own(ValidationSettings)
+    return TokenEstimate(2 * (own.documents or 1000) * own.characters // 4)
 
 
 BENCHMARKS = (
@@ -151,11 +153,11 @@ BENCHMARKS = (
         higher_is_better=False,
         settings=ValidationSettings,
         size=_size,
-        plain=("loss", "infilling_loss", "bits_per_byte"),
+        plain_metrics=("loss", "infilling_loss", "bits_per_byte"),
         columns=(
-            Shown("loss", "Validation loss", higher_is_better=False),
-            Shown("infilling_loss", "Infilling loss", higher_is_better=False),
-            Shown("bits_per_byte", "Bits per byte", higher_is_better=False),
+            ReportedFigure("loss", "Validation loss", higher_is_better=False),
+            ReportedFigure("infilling_loss", "Infilling loss", higher_is_better=False),
+            ReportedFigure("bits_per_byte", "Bits per byte", higher_is_better=False),
         ),
         rank=120,
         score=score,

@@ -17,16 +17,29 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from codecascade.corpus.corpus import Corpus, is_corpus
-from codecascade.corpus.reading.functions import functions_of, parse
-from codecascade.evaluation.rates import Answers, means
-from codecascade.evaluation.scores import Scores, key
-from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
-from codecascade.evaluation.size import Tokens
-from codecascade.evaluation.statements import elsewhere, is_papers, stated
-from codecascade.evaluation.task import Benchmark, EvaluationContext, Row, Shown, Task, TextPrompt
+from codecascade.corpus.reading.functions import parse_python, python_functions
+from codecascade.evaluation.rates import ProblemValues, mean_scores
+from codecascade.evaluation.scores import Scores, problem_key
+from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, PositiveInt
+from codecascade.evaluation.size import TokenEstimate
+from codecascade.evaluation.statements import (
+    UNASKED_ARE_LEFT_OUT,
+    benchmark_protocol,
+    compared_elsewhere,
+    paper_value,
+)
+from codecascade.evaluation.task import (
+    Benchmark,
+    EvaluationContext,
+    ReportedFigure,
+    SampleRow,
+    Task,
+    TextPrompt,
+    was_asked,
+)
 from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import generator
 from codecascade.sandbox.outcome import Outcome
@@ -42,13 +55,20 @@ class KeyRetrievalSettings(BenchmarkSettings):
 
     key = "key_retrieval"
 
-    lengths: tuple[Count, ...] = Field(
+    lengths: tuple[PositiveInt, ...] = Field(
         (4096, 8192, 16384, 24576), description="lengths of the prompts, in tokens"
     )
     positions: tuple[Annotated[float, Field(ge=0, lt=1)], ...] = Field(
         (0.0, 0.2, 0.4), description="where the key is, relative to the prompt's length"
     )
-    examples: Count = Field(64, description="prompts per length and position")
+    examples: PositiveInt = Field(64, description="prompts per length and position")
+
+    @field_validator("lengths", "positions")
+    @classmethod
+    def _at_least_one(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if not values:
+            raise ValueError("must have at least one value")
+        return values
 
 
 @dataclass(frozen=True)
@@ -85,17 +105,25 @@ def key_tasks(context: EvaluationContext) -> list[Task]:
     ]
 
 
-def _judge(value: int, completion: str, outcomes: Sequence[Outcome]) -> Row:
+def _judge(value: int, completion: str, outcomes: Sequence[Outcome]) -> SampleRow:
     return {"passed": _first_number(completion) == value}
 
 
-def key_scores(rows: Iterable[Row]) -> dict[str, Scores]:
-    """``accuracy`` over all prompts, and that of each cell ``<length>@<position>``."""
-    cells: dict[str, Answers] = {}
+def key_scores(rows: Iterable[SampleRow]) -> dict[str, Scores]:
+    """``accuracy`` over all prompts that were asked, and that of each cell ``<length>@<position>``.
+
+    A prompt that does not fit the model's context was not asked. A cell without any prompt that was asked is over no
+    prompts (not run), which is not an accuracy of 0.
+    """
+    cells: dict[str, ProblemValues] = {}
     for row in rows:
-        cells.setdefault(row["cell"], {}).setdefault(key(row), []).append(row["passed"])
+        cell = cells.setdefault(row["cell"], {})
+        if was_asked(row):
+            cell.setdefault(problem_key(row), []).append(row["passed"])
     everything = {prompt: passed for cell in cells.values() for prompt, passed in cell.items()}
-    return {"accuracy": means(everything)} | {cell: means(found, part=True) for cell, found in cells.items()}
+    return {"accuracy": mean_scores(everything)} | {
+        cell: mean_scores(found, is_part=True) for cell, found in cells.items()
+    }
 
 
 def key_problems(context: EvaluationContext) -> Iterator[KeyProblem]:
@@ -116,9 +144,9 @@ def _blocks(context: EvaluationContext, longest: int) -> list[tuple[str, int]]:
     texts: list[str] = []
     size = 0
     for text in _files(context):
-        for function in functions_of(text):
+        for function in python_functions(text):
             source = function.standalone.rstrip() + "\n"
-            if len(source) <= _LONGEST_BLOCK and "my_function" not in source and parse(source):
+            if len(source) <= _LONGEST_BLOCK and "my_function" not in source and parse_python(source):
                 texts.append(source)
                 size += len(source)
         if size > 32 * longest:
@@ -186,24 +214,25 @@ def _first_number(text: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def _size(settings: CommonSettings) -> Tokens:
-    own = settings.of(KeyRetrievalSettings)
+def _size(settings: CommonSettings) -> TokenEstimate:
+    own = settings.own(KeyRetrievalSettings)
     cells = len(own.positions) * own.examples
-    return Tokens(sum(own.lengths) * cells, _ANSWER_TOKENS * len(own.lengths) * cells)
+    return TokenEstimate(sum(own.lengths) * cells, _ANSWER_TOKENS * len(own.lengths) * cells)
 
 
-_STATED = stated(
+_STATED = benchmark_protocol(
     KeyRetrievalSettings,
     {
-        "lengths": elsewhere("a column is of one length"),
-        "positions": elsewhere("a column is of one position"),
-        "examples": is_papers(
+        "lengths": compared_elsewhere("a column is of one length"),
+        "positions": compared_elsewhere("a column is of one position"),
+        "examples": paper_value(
             64, lambda value: f"prompts for each length and position: {value}; the paper has 64"
         ),
     },
     {
-        "cut_answers": elsewhere("its answers are a number, and end after a few tokens"),
-        "source": elsewhere("the filler is ours in any case"),
+        "cut_answers": compared_elsewhere("its answers are a number, and end after a few tokens"),
+        "unasked": UNASKED_ARE_LEFT_OUT,
+        "source": compared_elsewhere("the filler is ours in any case"),
     },
     always=("our own filler and wording",),
 )
@@ -216,10 +245,11 @@ BENCHMARKS = (
         tasks=key_tasks,
         scores=key_scores,
         settings=KeyRetrievalSettings,
-        stated=_STATED,
+        paper_protocol=_STATED,
         size=_size,
-        columns=(Shown("accuracy", "Keys retrieved"),),
+        columns=(ReportedFigure("accuracy", "Keys retrieved"),),
         rank=110,
+        unasked_fail=False,
         picture="cells",
         greedy=True,
     ),

@@ -24,13 +24,19 @@ from codecascade.evaluation.answers.similarity import (
     edit_similarity,
     equal_tokens,
 )
-from codecascade.evaluation.data import Data, Record, holds, locate, read_records
-from codecascade.evaluation.rates import answers, grouped, means
+from codecascade.evaluation.data import BenchmarkData, Record, holds_data, locate_data, read_records
+from codecascade.evaluation.rates import mean_scores, rows_by_field, values_by_problem
 from codecascade.evaluation.scores import Scores
-from codecascade.evaluation.settings import BenchmarkSettings, Count
-from codecascade.evaluation.size import Size
-from codecascade.evaluation.statements import Statement, none_of, ours, stated
-from codecascade.evaluation.task import Benchmark, EvaluationContext, Row, Task, TextPrompt
+from codecascade.evaluation.settings import BenchmarkSettings, PositiveInt
+from codecascade.evaluation.size import BenchmarkSize
+from codecascade.evaluation.statements import (
+    UNASKED_ARE_LEFT_OUT,
+    Statement,
+    benchmark_protocol,
+    none_in_paper,
+    our_choice,
+)
+from codecascade.evaluation.task import Benchmark, EvaluationContext, SampleRow, Task, TextPrompt, was_asked
 from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import generator
 from codecascade.sandbox.outcome import Outcome
@@ -44,8 +50,8 @@ _SCORES = ("exact_match", "bleu", "edit_similarity")
 _LITERAL = re.compile(r"<(STR|NUM|CHAR)_LIT(?::(.*?))?>", re.DOTALL)
 
 
-def _data(language: str) -> Data:
-    return Data(
+def _data(language: str) -> BenchmarkData:
+    return BenchmarkData(
         files=(
             f"LCC_{language}/test.jsonl*",
             f"LCC_{language}/*test*",
@@ -59,7 +65,7 @@ def _data(language: str) -> Data:
     )
 
 
-def _validation(language: str) -> Data:
+def _validation(language: str) -> BenchmarkData:
     """The other half of a local copy, where the first is found by a name with ``test``."""
     files = tuple(f"{folder}LCC_{language}/*{name}*" for folder in ("", "*/") for name in ("valid", "dev"))
     return replace(DATA[language], files=files, hub_files=("data/validation-*.parquet",))
@@ -74,13 +80,13 @@ class LccSettings(BenchmarkSettings):
 
     key = "lcc"
 
-    examples_per_bucket: Count = Field(64, description="examples per language and length, at most")
+    examples_per_bucket: PositiveInt = Field(64, description="examples per language and length, at most")
     long_context: bool | None = Field(
         None,
         description="whether the model had long-context training and sees whole files, else their last 4,000 tokens; "
         "none: if its config has 16,384 positions or more",
     )
-    bucket_tokens: Count = Field(1024, description="width of a bucket of lengths, in words and signs")
+    bucket_tokens: PositiveInt = Field(1024, description="width of a bucket of lengths, in words and signs")
 
 
 def tasks(context: EvaluationContext) -> list[Task]:
@@ -117,17 +123,17 @@ def balanced(lengths: Sequence[int], *, width: int, most: int, rng: random.Rando
     return sorted(chosen)
 
 
-def scores(rows: Sequence[Row]) -> dict[str, Scores]:
+def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     """``exact_match``, ``bleu`` and ``edit_similarity``, over all examples and by language (``bleu_java``)."""
     found = {}
-    for language, some in {"": rows, **grouped(rows, "language")}.items():
-        values = answers(some, *_SCORES)
+    for language, some in {"": rows, **rows_by_field(rows, "language")}.items():
+        values = values_by_problem(filter(was_asked, some), *_SCORES)
         for name in _SCORES:
-            found[f"{name}{'_' * bool(language)}{language}"] = means(values[name])
+            found[f"{name}{'_' * bool(language)}{language}"] = mean_scores(values[name])
     return found
 
 
-def notes(rows: Sequence[Row], context: EvaluationContext) -> list[str]:
+def notes(rows: Sequence[SampleRow], context: EvaluationContext) -> list[str]:
     """What the model was taken for, and how many files were seen in part."""
     with_or_without = "with" if _is_long(context) else "without"
     why = "" if context.own(LccSettings).long_context is not None else ", by the positions of its context"
@@ -149,14 +155,14 @@ def _records(context: EvaluationContext) -> dict[str, list[Record]]:
     missing: UserError | None = None
     for language in LANGUAGES:
         try:
-            paths = locate("lcc", DATA[language], given)
+            paths = locate_data("lcc", DATA[language], given)
         except UserError as error:
             if given is None or not given.is_dir():
                 raise
             missing = error
             continue
-        if given is not None and holds(other := _validation(language), given):
-            paths += [path for path in locate("lcc", other, given) if path not in paths]
+        if given is not None and holds_data(other := _validation(language), given):
+            paths += [path for path in locate_data("lcc", other, given) if path not in paths]
         paths = [path for path in paths if "train" not in path.name] or paths
         found[language] = [record for path in paths for record in read_records(path, required=_FIELDS)]
     if not found and missing is not None:
@@ -196,8 +202,8 @@ def _task(task_id: str, language: str, row: dict[str, Any], length: int, context
     )
 
 
-def _judge(line: str) -> Callable[[str, Sequence[Outcome]], Row]:
-    def judge(completion: str, outcomes: Sequence[Outcome]) -> Row:
+def _judge(line: str) -> Callable[[str, Sequence[Outcome]], SampleRow]:
+    def judge(completion: str, outcomes: Sequence[Outcome]) -> SampleRow:
         return {
             "exact_match": equal_tokens(line, completion),
             "bleu": code_bleu4(line, completion),
@@ -243,17 +249,18 @@ def restored(code: str) -> str:
     )
 
 
-_STATED = stated(
+_STATED = benchmark_protocol(
     LccSettings,
     {
-        "examples_per_bucket": ours(lambda value: f"at most {value} examples a language and length"),
+        "examples_per_bucket": our_choice(lambda value: f"at most {value} examples a language and length"),
         "long_context": Statement(elsewhere="chooses between the paper's two ways; a note tells which"),
-        "bucket_tokens": ours(lambda value: f"lengths in steps of {value:,} words and signs"),
+        "bucket_tokens": our_choice(lambda value: f"lengths in steps of {value:,} words and signs"),
     },
     {
-        "cut_inputs": none_of(
+        "unasked": UNASKED_ARE_LEFT_OUT,
+        "cut_inputs": none_in_paper(
             "files were seen from their end alone, as the paper does it where there was no long-context tuning"
-        )
+        ),
     },
     always=("our own balanced draw from LCC's files; the paper's examples aren't published",),
     silent=("how BLEU cuts a line into words and is smoothed",),
@@ -269,9 +276,10 @@ BENCHMARKS = (
         notes=notes,
         greedy=True,
         settings=LccSettings,
-        stated=_STATED,
-        size=lambda settings: Size(1_472, 8_000, 20),
+        paper_protocol=_STATED,
+        unasked_fail=False,
+        size=lambda settings: BenchmarkSize(1_472, 8_000, 20),
         kept_out="never",
-        ids=r"(python|java|csharp)/\d+$",
+        task_ids=r"(python|java|csharp)/\d+$",
     ),
 )

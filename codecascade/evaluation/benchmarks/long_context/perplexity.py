@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from codecascade.corpus.reading.languages import kind_of, language_of
-from codecascade.evaluation.drawing import subset
-from codecascade.evaluation.scores import Scores, figures, key
-from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, Count
-from codecascade.evaluation.size import Tokens
-from codecascade.evaluation.task import Benchmark, EvaluationContext, Row, Scored
+from codecascade.corpus.reading.languages import document_kind, language_by_name
+from codecascade.evaluation.scores import Scores, metrics_of, problem_key
+from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, PositiveInt
+from codecascade.evaluation.size import TokenEstimate
+from codecascade.evaluation.subsets import subset
+from codecascade.evaluation.task import Benchmark, EvaluationContext, SampleRow, ScoredTexts
 from codecascade.generation.requests import start_id
 from codecascade.ground.errors import UserError
 
@@ -33,9 +33,9 @@ class PerplexitySettings(BenchmarkSettings):
 
     key = "perplexity"
 
-    files: Count | None = Field(50, description="files that are scored, at most; none: all")
-    tokens: Count = Field(100_000, description="longer files are cut after this many tokens")
-    min_bytes: Count = Field(50_000, description="shorter files are left out")
+    files: PositiveInt | None = Field(50, description="files that are scored, at most; none: all")
+    tokens: PositiveInt = Field(100_000, description="longer files are cut after this many tokens")
+    min_bytes: PositiveInt = Field(50_000, description="shorter files are left out")
 
 
 class LongFile(NamedTuple):
@@ -55,7 +55,7 @@ def edges(tokens: int) -> list[int]:
     return [*found, tokens]
 
 
-def score(context: EvaluationContext) -> Scored:
+def score(context: EvaluationContext) -> ScoredTexts:
     """``perplexity`` of all tokens, and ``perplexity@<end>`` of those between a stretch's beginning and its end.
 
     Each is the exponential of the mean loss over tokens; intervals are bootstraps over files.
@@ -65,7 +65,7 @@ def score(context: EvaluationContext) -> Scored:
     files = long_files(context)
     ends = edges(settings.tokens)
     nats, counts = np.zeros((2, len(files), len(ends)))
-    rows: list[Row] = []
+    rows: list[SampleRow] = []
     for place, file in enumerate(files):
         ids = tokenizer.encode(file.text)[: settings.tokens]
         # One at a time: a long file's keys and values fill the memory that there is.
@@ -89,22 +89,22 @@ def score(context: EvaluationContext) -> Scored:
             }
         )
         context.progress(place + 1, len(files))
-    return Scored(figures(scores(rows), context.seed), rows, _notes(context, rows))
+    return ScoredTexts(metrics_of(scores(rows), context.seed), rows, _notes(context, rows))
 
 
-def scores(rows: Sequence[Row]) -> dict[str, Scores]:
+def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     """By file, of all positions and of each stretch."""
     ends = sorted({int(end) for row in rows for end in row["nats"]})
     nats = np.array([[row["nats"].get(str(end), 0.0) for end in ends] for row in rows], np.float64)
     tokens = np.array([row["tokens"] for row in rows])
     counts = np.diff(np.minimum(tokens[:, None], [0, *ends]), axis=1).astype(np.float64)
     texts = np.array([row["scored_bytes"] for row in rows], np.float64)
-    keys = [key(row) for row in rows]
+    keys = [problem_key(row) for row in rows]
 
     def perplexity(nats: NDArray[np.float64], counts: NDArray[np.float64]) -> Scores:
         there = counts > 0
         of = tuple(each for each, is_there in zip(keys, there, strict=True) if is_there)
-        return Scores(of, nats[there], counts[there], exponential=True, texts=texts[there])
+        return Scores(of, nats[there], counts[there], exponential=True, scored_bytes=texts[there])
 
     found = {"perplexity": perplexity(nats.sum(1), counts.sum(1))}
     for place, end in enumerate(ends):
@@ -154,8 +154,8 @@ def _source_files(root: Path, least: int) -> list[Path]:
 
 def _long_source_files(root: Path, least: int) -> Iterator[Path]:
     for path in root.rglob("*"):
-        language = language_of(path.name)
-        is_code = language is not None and kind_of(language) == "code"
+        language = language_by_name(path.name)
+        is_code = language is not None and document_kind(language) == "code"
         if is_code and path.is_file() and not path.is_symlink() and path.stat().st_size >= least:
             yield path
 
@@ -168,7 +168,7 @@ def _ratio(nats: float, count: float) -> float | None:
     return round(nats / count, 4) if count else None
 
 
-def _notes(context: EvaluationContext, rows: Sequence[Row]) -> list[str]:
+def _notes(context: EvaluationContext, rows: Sequence[SampleRow]) -> list[str]:
     length = context.model.context_length
     beyond = sum(row["tokens"] > length for row in rows) if length else 0
     if not beyond:
@@ -179,10 +179,10 @@ def _notes(context: EvaluationContext, rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _size(settings: CommonSettings) -> Tokens:
+def _size(settings: CommonSettings) -> TokenEstimate:
     """Files are half as long as they may be, about."""
-    own = settings.of(PerplexitySettings)
-    return Tokens((own.files or 200) * own.tokens // 2)
+    own = settings.own(PerplexitySettings)
+    return TokenEstimate((own.files or 200) * own.tokens // 2)
 
 
 BENCHMARKS = (
@@ -194,7 +194,7 @@ BENCHMARKS = (
         higher_is_better=False,
         settings=PerplexitySettings,
         size=_size,
-        plain=("perplexity",),
+        plain_metrics=("perplexity",),
         picture="curve",
         score=score,
         scores=scores,

@@ -16,25 +16,25 @@ from pydantic import Field
 from codecascade.evaluation.answers.replies import without_thoughts
 from codecascade.evaluation.answers.texts import last_number
 from codecascade.evaluation.benchmarks.code.humaneval import in_chat
-from codecascade.evaluation.data import Data, load
-from codecascade.evaluation.rates import answers, means
+from codecascade.evaluation.data import BenchmarkData, load_records
+from codecascade.evaluation.rates import mean_scores, values_by_problem
 from codecascade.evaluation.scores import Scores
-from codecascade.evaluation.settings import BenchmarkSettings, Count
-from codecascade.evaluation.size import Size
+from codecascade.evaluation.settings import BenchmarkSettings, PositiveInt
+from codecascade.evaluation.size import BenchmarkSize
 from codecascade.evaluation.task import (
     Benchmark,
     ChatPrompt,
     EvaluationContext,
     Message,
     Prompt,
-    Row,
+    SampleRow,
     Task,
     TextPrompt,
 )
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
 
-DATA = Data(
+DATA = BenchmarkData(
     files=("gsm8k/test.jsonl*", "gsm8k*.jsonl*", "test.jsonl*"),
     licence="MIT",
     hub="openai/gsm8k",
@@ -96,13 +96,13 @@ class Gsm8kSettings(BenchmarkSettings):
     key = "gsm8k"
 
     shots: Annotated[int, Field(ge=0, le=8)] = Field(8, description="worked examples that are shown")
-    max_new_tokens: Count = Field(256, description="tokens per answer, at most")
+    max_new_tokens: PositiveInt = Field(256, description="tokens per answer, at most")
 
 
 def tasks(context: EvaluationContext) -> list[Task]:
     """The 1,319 problems of the test set."""
     made: list[Task] = []
-    for place, row in load("gsm8k", DATA, context.data, {"question": str, "answer": str}):
+    for place, row in load_records("gsm8k", DATA, context.data, {"question": str, "answer": str}):
         target = last_number(row["answer"].rpartition(_MARK)[2]) if _MARK in row["answer"] else None
         if target is None:
             raise UserError(f"must end in {_MARK} and a number", file=place, key="answer")
@@ -120,9 +120,9 @@ def tasks(context: EvaluationContext) -> list[Task]:
     return made
 
 
-def scores(rows: Sequence[Row]) -> dict[str, Scores]:
+def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     """``accuracy``: the share of problems solved (of several samples, the mean)."""
-    return {"accuracy": means(answers(rows, "passed")["passed"])}
+    return {"accuracy": mean_scores(values_by_problem(rows, "passed")["passed"])}
 
 
 def _prompt(question: str, context: EvaluationContext) -> Prompt:
@@ -145,8 +145,8 @@ def _first_answer(text: str) -> str:
     return answer[: said.end()] if said else answer
 
 
-def _judge(target: str) -> Callable[[str, Sequence[Outcome]], Row]:
-    def judge(completion: str, outcomes: Sequence[Outcome]) -> Row:
+def _judge(target: str) -> Callable[[str, Sequence[Outcome]], SampleRow]:
+    def judge(completion: str, outcomes: Sequence[Outcome]) -> SampleRow:
         number = last_number(completion)
         return {"passed": number == target, "answer": number}
 
@@ -164,8 +164,8 @@ BENCHMARKS = (
         greedy=True,
         chats=True,
         settings=Gsm8kSettings,
-        size=lambda settings: Size(1_319, 1_000, 150),
+        size=lambda settings: BenchmarkSize(1_319, 1_000, 150),
         in_words=True,
-        ids="gsm8k/",
+        task_ids="gsm8k/",
     ),
 )

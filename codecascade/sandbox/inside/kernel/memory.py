@@ -33,7 +33,7 @@ _SOCKET = _sent_at_most()
 _PIPE = 16 * _PAGE
 
 
-def held(pids: Iterable[int], room: int) -> int:
+def descriptor_bytes(pids: Iterable[int], room: int) -> int:
     """Bytes that the kernel may hold in the descriptors of processes; 0 where it is less than ``room``.
 
     Descriptors that are under way in a message are in nobody's list: the kernel lets a user have some 500 of them.
@@ -48,7 +48,7 @@ def held(pids: Iterable[int], room: int) -> int:
     return sockets * _SOCKET + min(pipes * _PIPE, (64 << 20) + pipes * 2 * _PAGE)
 
 
-def unseen(pids: Iterable[int]) -> int:
+def hidden_bytes(pids: Iterable[int]) -> int:
     """Bytes of the processes' page tables and of what of them is in swap."""
     total = 0
     for pid in pids:
@@ -84,7 +84,7 @@ def _opened(pid: int) -> set[str]:
             except OSError:
                 continue
     except PermissionError:
-        found = {f"socket:{pid}:{place}" for place in range(_MOST_OPEN)}
+        found = {f"socket:{pid}:{number}" for number in range(_MOST_OPEN)}
     except OSError:
         pass  # it has ended meanwhile
     return found

@@ -114,7 +114,7 @@ _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _EPERM, _ENOSYS = 1, 38
 _LOAD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _JUMP_SET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _AND = 0x54
-_Row = tuple[int, int, int, int]
+_Instruction = tuple[int, int, int, int]
 _ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 
@@ -139,23 +139,23 @@ def program(*, holds_modes: bool = False, holds_times: bool = False, holds_lengt
         holds_times: times and extended attributes stay as they are.
         holds_length: refuses to cut a file off by its name, which Landlock knows from its third version on.
     """
-    rows: list[_Row] = [
+    instructions: list[_Instruction] = [
         (_LOAD, 0, 0, 4),  # the architecture
         (_JUMP_EQUAL, 1, 0, _ARCHITECTURE[MACHINE]),
         (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, 0),  # the number of the call
     ]
     if MACHINE == "x86_64":  # the x32 interface numbers the same calls differently
-        rows += [(_JUMP_GREATER_EQUAL, 0, 1, 0x40000000), (_RETURN, 0, 0, _KILL)]
-    rows += _if(NUMBERS["clone"], [_argument(0), (_JUMP_SET, 0, 1, ALL_NAMESPACES), _REFUSE, _LET])
-    rows += _if(
+        instructions += [(_JUMP_GREATER_EQUAL, 0, 1, 0x40000000), (_RETURN, 0, 0, _KILL)]
+    instructions += _if(NUMBERS["clone"], [_argument(0), (_JUMP_SET, 0, 1, ALL_NAMESPACES), _REFUSE, _LET])
+    instructions += _if(
         NUMBERS["prlimit64"], [_argument(0), (_JUMP_EQUAL, 1, 0, 0), _REFUSE, _LET]
     )  # 0: the caller's own
     # What hides from its own user hides from the watch on its memory.
-    rows += _if(_PRCTL, [_argument(0), *_refuse_any(_PR_SET_DUMPABLE)])
-    rows += _if(_FCNTL, [_argument(1), *_refuse_any(_F_SETLEASE, _F_NOTIFY)])
-    rows += _if(_SETSOCKOPT, [_argument(2), *_refuse_any(_SO_SNDBUF, _SO_SNDBUFFORCE)])
-    rows += _if(
+    instructions += _if(_PRCTL, [_argument(0), *_refuse_any(_PR_SET_DUMPABLE)])
+    instructions += _if(_FCNTL, [_argument(1), *_refuse_any(_F_SETLEASE, _F_NOTIFY)])
+    instructions += _if(_SETSOCKOPT, [_argument(2), *_refuse_any(_SO_SNDBUF, _SO_SNDBUFFORCE)])
+    instructions += _if(
         _SOCKETPAIR,
         [
             _argument(0),
@@ -172,12 +172,14 @@ def program(*, holds_modes: bool = False, holds_times: bool = False, holds_lengt
     if holds_length:
         for call, flags in _OPENINGS:
             may_write = (_JUMP_SET, 2, 0, _O_ACCMODE)  # then Landlock is asked
-            rows += _if(call, [_argument(flags), may_write, (_JUMP_SET, 0, 1, _O_TRUNC), _REFUSE, _LET])
+            instructions += _if(
+                call, [_argument(flags), may_write, (_JUMP_SET, 0, 1, _O_TRUNC), _REFUSE, _LET]
+            )
         errors |= {_here(_TRUNCATE): _EPERM, _here(_OPENAT2): _ENOSYS}
     held = (*(_MODES.values() if holds_modes else ()), *(_TIMES.values() if holds_times else ()))
     errors |= dict.fromkeys((call for call in map(_here, held) if call >= 0), 0)
-    rows += _search(sorted(errors.items()))
-    return b"".join(struct.pack("=HBBI", *row) for row in rows)
+    instructions += _search(sorted(errors.items()))
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in instructions)
 
 
 def refused_calls() -> list[int]:
@@ -190,40 +192,40 @@ def absent_calls() -> list[int]:
     return sorted(map(_here, _ABSENT.values()))
 
 
-_REFUSE: _Row = (_RETURN, 0, 0, _ERRNO | _EPERM)
-_LET: _Row = (_RETURN, 0, 0, _ALLOW)
+_REFUSE: _Instruction = (_RETURN, 0, 0, _ERRNO | _EPERM)
+_LET: _Instruction = (_RETURN, 0, 0, _ALLOW)
 
 
 def _here(numbers: tuple[int, int]) -> int:
     return numbers[0 if MACHINE == "x86_64" else 1]
 
 
-def _argument(place: int) -> _Row:
+def _argument(index: int) -> _Instruction:
     """Look at an argument; at its lower half, which is all that the kernel takes of an int."""
-    return (_LOAD, 0, 0, 16 + 8 * place)
+    return (_LOAD, 0, 0, 16 + 8 * index)
 
 
-def _refuse_any(*values: int) -> list[_Row]:
+def _refuse_any(*values: int) -> list[_Instruction]:
     """Rows that refuse a call whose argument that was looked at is one of ``values``."""
-    rows = [(_JUMP_EQUAL, len(values) - place, 0, value) for place, value in enumerate(values)]
-    return [*rows, _LET, _REFUSE]
+    instructions = [(_JUMP_EQUAL, len(values) - index, 0, value) for index, value in enumerate(values)]
+    return [*instructions, _LET, _REFUSE]
 
 
-def _if(call: tuple[int, int], rows: list[_Row]) -> list[_Row]:
+def _if(call: tuple[int, int], instructions: list[_Instruction]) -> list[_Instruction]:
     """``rows``, which all end in a return, for one call; none where this processor hasn't got it."""
-    return [] if _here(call) < 0 else [(_JUMP_EQUAL, 0, len(rows), _here(call)), *rows]
+    return [] if _here(call) < 0 else [(_JUMP_EQUAL, 0, len(instructions), _here(call)), *instructions]
 
 
-def _search(errors: list[tuple[int, int]]) -> list[_Row]:
+def _search(errors: list[tuple[int, int]]) -> list[_Instruction]:
     """Rows that answer the calls in ``errors`` (sorted) with their error and let the others through.
 
     By halves: the kernel tries every call on a filter that is installed, and one is for each program.
     """
     if len(errors) <= 2:
-        rows: list[_Row] = []
+        instructions: list[_Instruction] = []
         for refused, error in errors:
-            rows += [(_JUMP_EQUAL, 0, 1, refused), (_RETURN, 0, 0, _ERRNO | error)]
-        return [*rows, _LET]
+            instructions += [(_JUMP_EQUAL, 0, 1, refused), (_RETURN, 0, 0, _ERRNO | error)]
+        return [*instructions, _LET]
     middle = len(errors) // 2
     lower, upper = _search(errors[:middle]), _search(errors[middle:])
     return [(_JUMP_GREATER_EQUAL, len(lower), 0, errors[middle][0]), *lower, *upper]
@@ -232,10 +234,10 @@ def _search(errors: list[tuple[int, int]]) -> list[_Row]:
 class Filter:
     """A filter of :func:`program`, laid out in memory once for many processes to install."""
 
-    def __init__(self, rows: bytes) -> None:
-        self._rows = ctypes.create_string_buffer(rows, len(rows))
+    def __init__(self, instructions: bytes) -> None:
+        self._instructions = ctypes.create_string_buffer(instructions, len(instructions))
         self._header = ctypes.create_string_buffer(
-            struct.pack("@HP", len(rows) // 8, ctypes.addressof(self._rows))
+            struct.pack("@HP", len(instructions) // 8, ctypes.addressof(self._instructions))
         )
         self._address = ctypes.c_ulong(ctypes.addressof(self._header))
 

@@ -20,7 +20,7 @@ _EXCEPTIONS = {
 }
 
 
-def exception_of(told: Any) -> tuple[BaseException, str]:
+def rebuilt_exception(parts: Any) -> tuple[BaseException, str]:
     """An exception of the type and with the text that the program's has, and the program's traceback.
 
     Args:
@@ -30,7 +30,7 @@ def exception_of(told: Any) -> tuple[BaseException, str]:
         Malformed: it is nothing of the kind.
     """
     try:
-        name, bases, text, trace, arguments = told
+        name, bases, text, trace, arguments = parts
         name, text, trace = str(name)[:200].replace("\0", ""), str(text), str(trace)[-SHOWN:]
         base = next((_EXCEPTIONS[each] for each in bases if each in _EXCEPTIONS), Exception)
     except (TypeError, ValueError):

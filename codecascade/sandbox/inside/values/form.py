@@ -58,7 +58,7 @@ DIGITS = 4300
 NUMBERS = frozenset("biufc")  # kinds of NumPy's types that hold nothing but numbers
 
 
-def survey(positional: tuple[Any, ...], named: dict[str, Any]) -> tuple[list[Any], bool]:
+def mutable_arguments(positional: tuple[Any, ...], named: dict[str, Any]) -> tuple[list[Any], bool]:
     """The containers that can be changed in a call's arguments, each once, in an order that a copy has as well.
 
     And whether ``marshal`` copies the arguments as they are: what it does not know it may take for bytes.
@@ -120,7 +120,7 @@ def is_counter(value: Any) -> bool:
     return collections is not None and isinstance(value, collections.Counter)
 
 
-def replace(container: Any, items: list[Any]) -> None:
+def replace_content(container: Any, items: list[Any]) -> None:
     """Give a container of the caller's another content."""
     if isinstance(container, (list, bytearray)):
         container[:] = items if isinstance(container, list) else bytes(items)

@@ -15,7 +15,7 @@ from codecascade.sandbox.inside.values.form import (
     NUMBERS,
     TYPES,
     VIEWS,
-    replace,
+    replace_content,
 )
 
 TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
@@ -89,32 +89,32 @@ def _built(table: Any, arguments: Any, iterator: Callable[[int], Any] | None) ->
     def items_of(node: Any) -> list[Any]:
         items: list[Any] = node[1]
         if len(node) > 2:
-            for place in node[2]:
-                if (value := values[_index(items[place])]) is _NOT_YET:
+            for index in node[2]:
+                if (value := values[_index(items[index])]) is _NOT_YET:
                     raise Malformed("a node before what it holds")
-                items[place] = value
+                items[index] = value
         elif not ATOMS.issuperset(map(type, items)):
             raise Malformed("an item that is no atom")
         return items
 
-    for place in order:
-        kind, items = nodes[_index(place)][0], items_of(nodes[place])
+    for index in order:
+        kind, items = nodes[_index(index)][0], items_of(nodes[index])
         if kind in IMMUTABLE:
-            values[place] = IMMUTABLE[kind](items)
+            values[index] = IMMUTABLE[kind](items)
         elif kind == "argument":
-            values[place] = arguments[_index(items[0])]
+            values[index] = arguments[_index(items[0])]
         elif kind == "iterator" and iterator is not None:
-            values[place] = iterator(_index(items[0]))
+            values[index] = iterator(_index(items[0]))
         elif kind in VIEWS:
-            values[place] = _view(kind, items)
+            values[index] = _view(kind, items)
         else:
-            values[place] = _LEAVES[kind](items)
+            values[index] = _LEAVES[kind](items)
     for node, value in zip(nodes, values, strict=True):
         if node[0] in _EMPTY:
-            replace(value, items_of(node))
-    new = [(arguments[_index(number)], list(values[_index(place)])) for number, place in changed]
+            replace_content(value, items_of(node))
+    new = [(arguments[_index(number)], list(values[_index(index)])) for number, index in changed]
     for argument, items in new:
-        replace(argument, items)
+        replace_content(argument, items)
     if not is_node and type(root) not in ATOMS:
         raise Malformed("a root that is no atom")
     return values[_index(root)] if is_node else root

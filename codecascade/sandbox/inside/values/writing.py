@@ -88,7 +88,7 @@ class _Encoder:
         self.keep, self.careful = keep, careful
         self.nodes: list[Any] = []
         self.order: list[int] = []
-        self.places: dict[int, int] = {}
+        self.indexes: dict[int, int] = {}
         self.alive: list[Any] = []  # an identity is taken anew when its object dies
         self.arguments = arguments
         self.own = {id(each): number for number, each in enumerate(arguments)}
@@ -106,36 +106,36 @@ class _Encoder:
         kind = type(value)
         if kind in ATOMS and not (self.careful and (kind is str or kind is int)):
             return value
-        place = self.places.get(id(value))
-        if place is None:
+        index = self.indexes.get(id(value))
+        if index is None:
             self.alive.append(value)
-            place = self.place(value)
-        return (place,)
+            index = self.index(value)
+        return (index,)
 
     def node(self, kind: str, items: list[Any], value: Any = None) -> int:
         """A node of ``items``, which may hold anything that crosses."""
-        place = len(self.nodes)
+        index = len(self.nodes)
         self.nodes.append(None)
         if value is not None:
-            self.places[id(value)] = place
+            self.indexes[id(value)] = index
         if self.careful or not ATOMS.issuperset(map(type, items)):
             items = [self.item(each) for each in items]
-            places = [number for number, each in enumerate(items) if type(each) is tuple]
-            for number in places:
+            indexes = [number for number, each in enumerate(items) if type(each) is tuple]
+            for number in indexes:
                 items[number] = items[number][0]
-            self.nodes[place] = [kind, items, places]
+            self.nodes[index] = [kind, items, indexes]
         else:
-            self.nodes[place] = [kind, items]
+            self.nodes[index] = [kind, items]
         if kind not in MUTABLE and kind != "Counter":
-            self.order.append(place)
-        return place
+            self.order.append(index)
+        return index
 
     def leaf(self, kind: str, items: list[Any]) -> int:
         self.nodes.append([kind, items])
         self.order.append(len(self.nodes) - 1)
         return len(self.nodes) - 1
 
-    def place(self, value: Any) -> int:
+    def index(self, value: Any) -> int:
         """The number of a new node."""
         if (number := self.own.get(id(value))) is not None:
             return self.leaf("argument", [number])

@@ -6,7 +6,7 @@ import re
 import shutil
 
 from codecascade.sandbox.languages.ending import at_end, halves
-from codecascade.sandbox.languages.language import Extra, Language, Plan, Toolchain, find_tools
+from codecascade.sandbox.languages.language import Language, OptionalTool, ProgramPlan, Toolchain, find_tools
 from codecascade.sandbox.outcome import Limits
 
 
@@ -15,8 +15,8 @@ def _finish(text: str, token: str) -> str:
     return at_end(text, f"builtin printf '\\n%s%s\\n' {first} {second}")
 
 
-def _plan(text: str, toolchain: Toolchain, limits: Limits) -> Plan:
-    return Plan("program.sh", (toolchain.paths["bash"], "program.sh"))
+def _plan(text: str, toolchain: Toolchain, limits: Limits) -> ProgramPlan:
+    return ProgramPlan("program.sh", (toolchain.paths["bash"], "program.sh"))
 
 
 BASH = Language(
@@ -27,7 +27,7 @@ BASH = Language(
     install="apt install bash",
     trial=":",
     find=lambda: find_tools("bash", version=("--version",)),
-    extras=(Extra("bc", "bc", lambda: shutil.which("bc") is not None),),
+    extras=(OptionalTool("bc", "bc", lambda: shutil.which("bc") is not None),),
     finish=_finish,
     plan=_plan,
     memory=re.compile(r"cannot allocate"),

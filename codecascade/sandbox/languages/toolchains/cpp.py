@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from codecascade.sandbox.languages.ending import halves, in_main
-from codecascade.sandbox.languages.language import Language, Plan, Toolchain, find_tools
+from codecascade.sandbox.languages.language import Language, ProgramPlan, Toolchain, find_tools
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Command
 
@@ -37,10 +37,10 @@ def _finish(text: str, token: str) -> str | None:
     return in_main(text, r"\bmain\s*\(", f'__builtin_printf("\\n%s%s\\n", "{first}", "{second}");')
 
 
-def _plan(text: str, toolchain: Toolchain, limits: Limits) -> Plan:
+def _plan(text: str, toolchain: Toolchain, limits: Limits) -> ProgramPlan:
     header = ("-I", toolchain.built, "-include", _OURS) if header_comes_first(text) else ()
     command = (toolchain.paths["g++"], _STANDARD, *header, "program.cpp", "-o", "program")
-    return Plan("program.cpp", ("./program",), command, outputs=("program",))
+    return ProgramPlan("program.cpp", ("./program",), command, outputs=("program",))
 
 
 def _build(toolchain: Toolchain) -> Command:

@@ -6,7 +6,13 @@ import os
 import re
 
 from codecascade.sandbox.languages.ending import halves, in_main
-from codecascade.sandbox.languages.language import Language, Plan, Toolchain, compiler_texts, find_tools
+from codecascade.sandbox.languages.language import (
+    Language,
+    ProgramPlan,
+    Toolchain,
+    compiler_texts,
+    find_tools,
+)
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Command
 
@@ -31,8 +37,8 @@ def _finish(text: str, token: str) -> str | None:
     return in_main(text, r"\b(?:void|int|Task)\s+Main\s*\(", line)
 
 
-def _plan(text: str, toolchain: Toolchain, limits: Limits) -> Plan:
-    return Plan("program.cs", (toolchain.paths["mono"], "program.exe"), warm=True)
+def _plan(text: str, toolchain: Toolchain, limits: Limits) -> ProgramPlan:
+    return ProgramPlan("program.cs", (toolchain.paths["mono"], "program.exe"), warm=True)
 
 
 def _build(toolchain: Toolchain) -> Command:

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from codecascade.sandbox.languages.ending import halves, in_main
-from codecascade.sandbox.languages.language import Language, Plan, Toolchain, find_tools, first_line
+from codecascade.sandbox.languages.language import Language, ProgramPlan, Toolchain, find_tools, first_line
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Command
 
@@ -45,13 +45,13 @@ def _finish(text: str, token: str) -> str | None:
     return in_main(text, header, f'print("\\n", "{first}", "{second}", "\\n")')
 
 
-def _plan(text: str, toolchain: Toolchain, limits: Limits) -> Plan:
+def _plan(text: str, toolchain: Toolchain, limits: Limits) -> ProgramPlan:
     go, cache = toolchain.paths["go"], f"export GOCACHE='{toolchain.built}/{_CACHE}'"
     if _IS_PROGRAM.search(text):
         script = f"{cache}; exec '{go}' build -o program program.go"
-        return Plan("program.go", ("./program",), ("/bin/sh", "-c", script), ("program",))
+        return ProgramPlan("program.go", ("./program",), ("/bin/sh", "-c", script), ("program",))
     script = f"{cache}; '{go}' vet {_VET} program_test.go && exec '{go}' test -c -o program program_test.go"
-    return Plan("program_test.go", ("./program",), ("/bin/sh", "-c", script), ("program",))
+    return ProgramPlan("program_test.go", ("./program",), ("/bin/sh", "-c", script), ("program",))
 
 
 def _build(toolchain: Toolchain) -> Command:

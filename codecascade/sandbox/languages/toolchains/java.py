@@ -8,7 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from codecascade.sandbox.languages.ending import halves, in_main
-from codecascade.sandbox.languages.language import Language, Plan, Toolchain, compiler_texts, find_tools
+from codecascade.sandbox.languages.language import (
+    Language,
+    ProgramPlan,
+    Toolchain,
+    compiler_texts,
+    find_tools,
+)
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Command
 
@@ -53,11 +59,11 @@ def main_class(text: str) -> str:
     return f"{package[1]}.{name}" if package else name
 
 
-def _plan(text: str, toolchain: Toolchain, limits: Limits) -> Plan:
+def _plan(text: str, toolchain: Toolchain, limits: Limits) -> ProgramPlan:
     public = _PUBLIC.search(text)
     name = main_class(text)
     heap = max(16, limits.memory_mb * 3 // 4)
-    return Plan(
+    return ProgramPlan(
         # The compiler wants a public class in a file of its name.
         f"{public[1] if public else name.rpartition('.')[2]}.java",
         (toolchain.paths["java"], *_SMALL, f"-Xmx{heap}m", "-ea", "-cp", f".:{_JAR}", name),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from codecascade.sandbox.languages.ending import at_end, halves
-from codecascade.sandbox.languages.language import Language, Plan, Toolchain, find_tools
+from codecascade.sandbox.languages.language import Language, ProgramPlan, Toolchain, find_tools
 from codecascade.sandbox.outcome import Limits
 
 ERROR = re.compile(
@@ -25,8 +25,8 @@ def run(node: str, file: str, limits: Limits) -> tuple[str, ...]:
     return (node, f"--max-old-space-size={max(16, limits.memory_mb * 3 // 4)}", file)
 
 
-def _plan(text: str, toolchain: Toolchain, limits: Limits) -> Plan:
-    return Plan("program.js", run(toolchain.paths["node"], "program.js", limits))
+def _plan(text: str, toolchain: Toolchain, limits: Limits) -> ProgramPlan:
+    return ProgramPlan("program.js", run(toolchain.paths["node"], "program.js", limits))
 
 
 JAVASCRIPT = Language(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from codecascade.sandbox.languages.ending import at_end, halves
-from codecascade.sandbox.languages.language import Language, Plan, Toolchain, find_tools, first_line
+from codecascade.sandbox.languages.language import Language, ProgramPlan, Toolchain, find_tools, first_line
 from codecascade.sandbox.outcome import Limits
 
 _EXIT = re.compile(r"\bos\.exit\((?P<status>[^\n]*)\)\s*\Z")
@@ -34,8 +34,8 @@ def _finish(text: str, token: str) -> str:
     return at_end(f"{text[: last.start()]}{tests}{line}", "os.exit(codecascade_status)")
 
 
-def _plan(text: str, toolchain: Toolchain, limits: Limits) -> Plan:
-    return Plan("program.lua", (toolchain.paths["lua"], "program.lua"))
+def _plan(text: str, toolchain: Toolchain, limits: Limits) -> ProgramPlan:
+    return ProgramPlan("program.lua", (toolchain.paths["lua"], "program.lua"))
 
 
 LUA = Language(

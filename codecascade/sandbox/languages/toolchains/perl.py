@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from codecascade.sandbox.languages.ending import at_end, halves
-from codecascade.sandbox.languages.language import Language, Plan, Toolchain, find_tools, first_line
+from codecascade.sandbox.languages.language import Language, ProgramPlan, Toolchain, find_tools, first_line
 from codecascade.sandbox.outcome import Limits
 
 
@@ -37,8 +37,8 @@ def _finish(text: str, token: str) -> str:
     return at_end(text, f'print STDOUT "\\n{first}" . "{second}\\n";')
 
 
-def _plan(text: str, toolchain: Toolchain, limits: Limits) -> Plan:
-    return Plan("program.pl", (toolchain.paths["perl"], "program.pl"))
+def _plan(text: str, toolchain: Toolchain, limits: Limits) -> ProgramPlan:
+    return ProgramPlan("program.pl", (toolchain.paths["perl"], "program.pl"))
 
 
 PERL = Language(

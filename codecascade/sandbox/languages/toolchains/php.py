@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from codecascade.sandbox.languages.ending import at_end, halves
-from codecascade.sandbox.languages.language import Language, Plan, Toolchain, find_tools
+from codecascade.sandbox.languages.language import Language, ProgramPlan, Toolchain, find_tools
 from codecascade.sandbox.outcome import Limits
 
 
@@ -16,7 +16,7 @@ def _finish(text: str, token: str) -> str:
     return at_end(text, f"<?php {line}" if text.rstrip().endswith("?>") else line)
 
 
-def _plan(text: str, toolchain: Toolchain, limits: Limits) -> Plan:
+def _plan(text: str, toolchain: Toolchain, limits: Limits) -> ProgramPlan:
     settings = {
         "memory_limit": f"{max(16, limits.memory_mb * 7 // 8)}M",
         "display_errors": "1",
@@ -24,7 +24,7 @@ def _plan(text: str, toolchain: Toolchain, limits: Limits) -> Plan:
         "html_errors": "0",
     }
     options = [part for name, value in settings.items() for part in ("-d", f"{name}={value}")]
-    return Plan("program.php", (toolchain.paths["php"], *options, "program.php"))
+    return ProgramPlan("program.php", (toolchain.paths["php"], *options, "program.php"))
 
 
 PHP = Language(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from codecascade.sandbox.languages.ending import at_end, halves
-from codecascade.sandbox.languages.language import Language, Plan, Toolchain, find_tools
+from codecascade.sandbox.languages.language import Language, ProgramPlan, Toolchain, find_tools
 from codecascade.sandbox.outcome import Limits
 
 
@@ -14,8 +14,8 @@ def _finish(text: str, token: str) -> str:
     return at_end(text, f'base::cat("\\n", "{first}", "{second}", "\\n", sep = "")')
 
 
-def _plan(text: str, toolchain: Toolchain, limits: Limits) -> Plan:
-    return Plan("program.R", (toolchain.paths["Rscript"], "--vanilla", "program.R"))
+def _plan(text: str, toolchain: Toolchain, limits: Limits) -> ProgramPlan:
+    return ProgramPlan("program.R", (toolchain.paths["Rscript"], "--vanilla", "program.R"))
 
 
 R = Language(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from codecascade.sandbox.languages.ending import at_end, halves
-from codecascade.sandbox.languages.language import Language, Plan, Toolchain, find_tools, first_line
+from codecascade.sandbox.languages.language import Language, ProgramPlan, Toolchain, find_tools, first_line
 from codecascade.sandbox.outcome import Limits
 
 
@@ -29,8 +29,8 @@ def _finish(text: str, token: str) -> str:
     return at_end(text, f'{tests}\nSTDOUT.write("\\n{first}" + "{second}\\n")')
 
 
-def _plan(text: str, toolchain: Toolchain, limits: Limits) -> Plan:
-    return Plan("program.rb", (toolchain.paths["ruby"], "program.rb"))
+def _plan(text: str, toolchain: Toolchain, limits: Limits) -> ProgramPlan:
+    return ProgramPlan("program.rb", (toolchain.paths["ruby"], "program.rb"))
 
 
 RUBY = Language(

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import replace
 
 from codecascade.sandbox.languages.ending import halves, in_main
-from codecascade.sandbox.languages.language import Language, Plan, Toolchain, find_tools, first_line
+from codecascade.sandbox.languages.language import Language, ProgramPlan, Toolchain, find_tools, first_line
 from codecascade.sandbox.outcome import Limits
 
 
@@ -33,9 +33,9 @@ def _finish(text: str, token: str) -> str | None:
     return in_main(text, r"\bfn\s+main\s*\(", f'::std::println!("\\n{{}}{{}}", "{first}", "{second}");')
 
 
-def _plan(text: str, toolchain: Toolchain, limits: Limits) -> Plan:
+def _plan(text: str, toolchain: Toolchain, limits: Limits) -> ProgramPlan:
     command = (toolchain.paths["rustc"], "program.rs", "-o", "program")
-    return Plan("program.rs", ("./program",), command, outputs=("program",))
+    return ProgramPlan("program.rs", ("./program",), command, outputs=("program",))
 
 
 RUST = Language(

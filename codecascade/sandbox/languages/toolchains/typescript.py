@@ -6,7 +6,13 @@ import json
 import os
 import shutil
 
-from codecascade.sandbox.languages.language import Language, Plan, Toolchain, compiler_texts, find_tools
+from codecascade.sandbox.languages.language import (
+    Language,
+    ProgramPlan,
+    Toolchain,
+    compiler_texts,
+    find_tools,
+)
 from codecascade.sandbox.languages.toolchains import javascript
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Command
@@ -60,8 +66,8 @@ def _unusable() -> str | None:
     )
 
 
-def _plan(text: str, toolchain: Toolchain, limits: Limits) -> Plan:
-    return Plan("program.ts", javascript.run(toolchain.paths["node"], "program.js", limits), warm=True)
+def _plan(text: str, toolchain: Toolchain, limits: Limits) -> ProgramPlan:
+    return ProgramPlan("program.ts", javascript.run(toolchain.paths["node"], "program.js", limits), warm=True)
 
 
 def _server(toolchain: Toolchain) -> Command:

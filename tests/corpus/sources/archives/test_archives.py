@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from source_trees import Build, MakeTree, module
 
 from codecascade.corpus.output.dropped import Dropped, by_step
-from codecascade.corpus.reading.candidates import Contents
+from codecascade.corpus.reading.containers import CandidateContents
 from codecascade.corpus.reading.encoding import UnreadableError
 from codecascade.corpus.sources.archives import archives, members
 from codecascade.corpus.sources.archives.members import Member, member_candidates, plain_members, plain_path
 from codecascade.corpus.sources.candidates import Candidate, Origin
-from codecascade.corpus.sources.table import find
+from codecascade.corpus.sources.find import find_candidates
 from codecascade.ground.errors import UserError
 
 MIT = "MIT License\n\nPermission is hereby granted, free of charge, to any person"
@@ -31,7 +31,7 @@ MIT = "MIT License\n\nPermission is hereby granted, free of charge, to any perso
 
 def found(source: Path | str) -> tuple[dict[str, Candidate], dict[str, int]]:
     dropped = Dropped()
-    candidates = {f"{c.repository}:{c.path}": c for c in find(str(source), dropped)}
+    candidates = {f"{c.repository}:{c.path}": c for c in find_candidates(str(source), dropped)}
     return candidates, by_step(dropped.table()).get("find", {})
 
 
@@ -73,7 +73,7 @@ def test_a_wheel(tmp_path: Path) -> None:
     }
     assert dropped == {}
     one = candidates["some-thing:some_thing/__init__.py"]
-    assert (one.revision, one.own, Contents().text(one, 100)) == ("2.0", False, "a = 1")
+    assert (one.revision, one.own, CandidateContents().text(one, 100)) == ("2.0", False, "a = 1")
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
@@ -85,7 +85,7 @@ def test_a_source_distribution_in_every_compression(tmp_path: Path, mode: str) -
     assert {name: c.license for name, c in candidates.items()} == {
         f"thing:src/m{n}.py": "Apache-2.0" for n in range(5)
     }
-    contents = Contents()
+    contents = CandidateContents()
     ordered = list(candidates.values())
     assert [contents.text(ordered[n], 100) for n in (0, 3, 1, 4)] == ["x = 0", "x = 3", "x = 1", "x = 4"]
 
@@ -207,7 +207,7 @@ def test_a_member_longer_than_the_archive_says(tmp_path: Path) -> None:
     path = zipped(tmp_path / "z.zip", {"a.py": "x = 1\n" * 100, "b.py": "y"})
     (candidate, *_) = found(path)[0].values()
     with pytest.raises(UnreadableError, match="longer"):
-        Contents().text(candidate, 50)
+        CandidateContents().text(candidate, 50)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_archives_cut_in_half_give_what_is_whole(tmp_path: Path) -> None:
     whole = tar(tmp_path / "u.tar.gz", files)
     candidates, _ = found(whole)
     whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    contents, read = Contents(), []
+    contents, read = CandidateContents(), []
     for candidate in candidates.values():
         try:
             read.append(contents.text(candidate, 10_000))
@@ -247,7 +247,7 @@ def test_a_zip_whose_content_is_damaged(tmp_path: Path) -> None:
     path.write_bytes(bytes(data))
     for candidate in found(path)[0].values():
         with pytest.raises(UnreadableError, match="damaged"):
-            Contents().text(candidate, 10_000)
+            CandidateContents().text(candidate, 10_000)
 
 
 def test_licences_of_archives_are_filtered_those_of_folders_are_not(
@@ -309,7 +309,7 @@ def repository(tree: MakeTree) -> Path:
 
 
 def test_a_commit_and_a_bare_repository(repository: Path, tmp_path: Path) -> None:
-    contents = Contents()
+    contents = CandidateContents()
     candidates, dropped = found(f"{repository}@v1")
     assert {name: contents.text(c, 100) for name, c in candidates.items()} == {
         "code:src/a.py": "old = 1",
@@ -358,7 +358,7 @@ def test_zstd_is_read(tmp_path: Path) -> None:
     plain = tar(tmp_path / "t.tar", {"t/a.py": "a = 1"}, "w").read_bytes()
     (tmp_path / "t.tar.zst").write_bytes(pa.compress(plain, "zstd", asbytes=True))
     candidates, dropped = found(tmp_path / "t.tar.zst")
-    assert [Contents().text(c, 100) for c in candidates.values()] == ["a = 1"] and dropped == {}
+    assert [CandidateContents().text(c, 100) for c in candidates.values()] == ["a = 1"] and dropped == {}
 
 
 def test_folders_of_a_zip_file_by_windows_own_sign(tmp_path: Path) -> None:
@@ -380,7 +380,7 @@ def test_a_member_compressed_in_a_way_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "m.zip").write_bytes(data)
     (candidate,) = found(tmp_path / "m.zip")[0].values()
     with pytest.raises(UnreadableError, match="compressed in a way that is not supported"):
-        Contents().text(candidate, 1000)
+        CandidateContents().text(candidate, 1000)
 
 
 @pytest.mark.parametrize("damage", [b"\xff" * 512, bytes(100) + b"\xff" * 412, b"cut"])

@@ -19,7 +19,7 @@ from codecascade.corpus.output.dropped import Dropped, by_step
 from codecascade.corpus.sources.archives import archives
 from codecascade.corpus.sources.archives.members import BombError
 from codecascade.corpus.sources.archives.tars import ForwardFile, headers, is_pax
-from codecascade.corpus.sources.table import find
+from codecascade.corpus.sources.find import find_candidates
 
 
 def octal(number: int) -> bytes:
@@ -98,7 +98,7 @@ def test_headers_that_lie_make_a_damaged_archive(tmp_path: Path, lie: str, packe
     began = time.monotonic()
     tracemalloc.start()
     try:
-        candidates = list(find(str(path), dropped))
+        candidates = list(find_candidates(str(path), dropped))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -114,7 +114,7 @@ def test_long_declared_headers_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "t.tar.gz").write_bytes(gzip.compress(data, 1))
     tracemalloc.start()
     try:
-        assert list(find(str(tmp_path / "t.tar.gz"), Dropped())) == []
+        assert list(find_candidates(str(tmp_path / "t.tar.gz"), Dropped())) == []
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()
@@ -129,7 +129,7 @@ def test_honest_long_names_and_attributes_are_read(tmp_path: Path, form: int) ->
         if form == tarfile.PAX_FORMAT:
             info.pax_headers = {"SCHILY.xattr.user.note": "x" * 60_000, "comment": "a\nb=c"}
         archive.addfile(info, io.BytesIO(b"x = 1"))
-    [candidate] = find(str(tmp_path / "t.tar"), Dropped())
+    [candidate] = find_candidates(str(tmp_path / "t.tar"), Dropped())
     assert candidate.path == name.removeprefix("top/") and candidate.size == 5
 
 
@@ -189,7 +189,7 @@ def test_licences_are_kept_up_to_a_number(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "t.tar").write_bytes(data)
     tracemalloc.start()
     try:
-        assert [c.path for c in find(str(tmp_path / "t.tar"), Dropped())] == ["good.py"]
+        assert [c.path for c in find_candidates(str(tmp_path / "t.tar"), Dropped())] == ["good.py"]
         assert tracemalloc.get_traced_memory()[1] < 1_500_000
     finally:
         tracemalloc.stop()
@@ -201,7 +201,7 @@ def test_a_zip_file_with_a_list_without_end(tmp_path: Path, monkeypatch: pytest.
             archive.writestr(f"{number}.py", "")
     monkeypatch.setattr(archives, "_LARGEST_DIRECTORY", 5000)
     dropped = Dropped()
-    assert list(find(str(tmp_path / "z.zip"), dropped)) == []
+    assert list(find_candidates(str(tmp_path / "z.zip"), dropped)) == []
     assert by_step(dropped.table())["find"] == {"archive expands beyond reason": 1}
 
 
@@ -212,5 +212,5 @@ def test_an_archive_in_an_archive_is_not_opened(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
         archive.writestr("inner.zip", inner.getvalue())
     dropped = Dropped()
-    assert list(find(str(tmp_path / "z.zip"), dropped)) == []
+    assert list(find_candidates(str(tmp_path / "z.zip"), dropped)) == []
     assert by_step(dropped.table())["find"] == {"not a known language": 1}

@@ -15,13 +15,13 @@ import pytest
 from source_trees import Build, MakeTree, module
 
 from codecascade.corpus.output.dropped import Dropped, by_step
-from codecascade.corpus.reading.candidates import Contents
+from codecascade.corpus.reading.containers import CandidateContents
 from codecascade.corpus.reading.encoding import UnreadableError
+from codecascade.corpus.sources.find import find_candidates
 from codecascade.corpus.sources.git import commits as git
 from codecascade.corpus.sources.git import files as git_files
 from codecascade.corpus.sources.git import objects as git_objects
-from codecascade.corpus.sources.git.objects import Cat, GitEndedError, Objects
-from codecascade.corpus.sources.table import find
+from codecascade.corpus.sources.git.objects import CatFile, GitEndedError, GitObjects
 from codecascade.ground.errors import UserError
 
 PEOPLE = {f"GIT_{who}_{what}": "a@b.c" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
@@ -37,8 +37,8 @@ def run(folder: Path, *arguments: str, data: bytes | None = None) -> str:
 
 def found(source: Path | str) -> tuple[dict[str, str], dict[str, int]]:
     """Texts by path, and what was left out."""
-    dropped, contents = Dropped(), Contents()
-    texts = {c.path: contents.text(c, 1000) for c in find(str(source), dropped)}
+    dropped, contents = Dropped(), CandidateContents()
+    texts = {c.path: contents.text(c, 1000) for c in find_candidates(str(source), dropped)}
     contents.close()
     return texts, by_step(dropped.table()).get("find", {})
 
@@ -100,8 +100,8 @@ def test_a_damaged_object_is_counted_and_the_rest_is_read(repository: Path, dama
     path = loose(repository, run(repository, "rev-parse", "HEAD:a/x.py"))
     path.chmod(0o600)
     path.write_bytes(damage)
-    dropped, contents, texts, unreadable = Dropped(), Contents(), [], 0
-    for candidate in find(f"{repository}@main", dropped):
+    dropped, contents, texts, unreadable = Dropped(), CandidateContents(), [], 0
+    for candidate in find_candidates(f"{repository}@main", dropped):
         try:
             texts.append(contents.text(candidate, 100))
         except UnreadableError:
@@ -216,7 +216,7 @@ def test_content_beyond_reason(repository: Path, monkeypatch: pytest.MonkeyPatch
     few = store(repository, "tree", b"".join(entry("100644", b"f%d.txt" % n, blob) for n in range(2)))
     many = store(repository, "tree", b"".join(entry("100644", b"f%d.txt" % n, blob) for n in range(3)))
     dropped = Dropped()
-    assert len(list(find(f"{repository}@{commit_of(repository, few)}", dropped))) == 2
+    assert len(list(find_candidates(f"{repository}@{commit_of(repository, few)}", dropped))) == 2
     assert found(f"{repository}@{commit_of(repository, many)}") == ({}, {"commit expands beyond reason": 1})
 
 
@@ -323,7 +323,7 @@ def test_nothing_that_a_configuration_names_is_run(repository: Path, tmp_path: P
 
 
 def test_a_killed_process_is_started_again(repository: Path) -> None:
-    objects = Objects(str(repository / ".git/objects"))
+    objects = GitObjects(str(repository / ".git/objects"))
     name = run(repository, "rev-parse", "HEAD:z.py")
     assert objects.read(name, 100) == b"z = 3"
     assert objects._contents is not None and objects._contents._process is not None
@@ -341,7 +341,7 @@ def test_a_process_holds_no_more_than_its_memory(repository: Path, monkeypatch: 
     """What is no file is held by git as a whole."""
     name = store(repository, "commit", b"0" * 100_000_000)
     monkeypatch.setattr(git_objects, "MEMORY", 60 << 20)
-    cat = Cat(str(repository / ".git/objects"), "--batch")
+    cat = CatFile(str(repository / ".git/objects"), "--batch")
     with pytest.raises(GitEndedError):
         cat.ask_whole(name)
         cat.content(100_000_000)
@@ -351,8 +351,8 @@ def test_a_process_holds_no_more_than_its_memory(repository: Path, monkeypatch: 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux ends the processes")
 def test_git_ends_with_the_build_however_it_ends(repository: Path) -> None:
     script = (
-        "import sys, time; from codecascade.corpus.sources.git.objects import Objects;"
-        "objects = Objects(sys.argv[1]); objects.read(sys.argv[2], 100);"
+        "import sys, time; from codecascade.corpus.sources.git.objects import GitObjects;"
+        "objects = GitObjects(sys.argv[1]); objects.read(sys.argv[2], 100);"
         "print(objects._contents._process.pid, flush=True); time.sleep(60)"
     )
     arguments = [str(repository / ".git/objects"), run(repository, "rev-parse", "HEAD:z.py")]
@@ -376,6 +376,6 @@ def test_git_ends_with_the_build_however_it_ends(repository: Path) -> None:
 
 
 def test_the_folder_git_itself_and_a_revision_of_several_signs(repository: Path) -> None:
-    (candidate, *_) = find(str(repository / ".git"), Dropped())
+    (candidate, *_) = find_candidates(str(repository / ".git"), Dropped())
     assert candidate.repository == repository.name
     assert found(f"{repository}@main@{{0}}") == found(f"{repository}@main")

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from codecascade.corpus.output.dropped import Dropped, by_step
-from codecascade.corpus.reading.candidates import Contents
+from codecascade.corpus.reading.containers import CandidateContents
 from codecascade.corpus.sources.archives.members import BombError
-from codecascade.corpus.sources.table import find
+from codecascade.corpus.sources.find import find_candidates
 from codecascade.corpus.sources.tables import limits as table_limits
 from codecascade.corpus.sources.tables import parquet_pages, rows
 from codecascade.corpus.sources.tables.parquet_pages import check_group
@@ -36,7 +36,7 @@ BOMB = {"table expands beyond reason": 1}
 
 def found(path: Path) -> tuple[int, dict[str, int]]:
     dropped = Dropped()
-    return sum(1 for _ in find(str(path), dropped)), by_step(dropped.table()).get("find", {})
+    return sum(1 for _ in find_candidates(str(path), dropped)), by_step(dropped.table()).get("find", {})
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_a_row_of_millions_of_values(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_labels_of_any_length_are_cut(tmp_path: Path) -> None:
     row = dict.fromkeys(("repository", "path", "language", "license", "revision"), "é" * 1000000)
     (tmp_path / "t.jsonl").write_text(json.dumps({"text": "x", **row}) + "\n")
-    [candidate] = find(str(tmp_path / "t.jsonl"), Dropped())
+    [candidate] = find_candidates(str(tmp_path / "t.jsonl"), Dropped())
     assert max(len(str(value)) for value in candidate) <= 4096
 
 
@@ -167,10 +167,10 @@ def test_one_long_value_in_many_rows_is_read_a_few_at_a_time(
     monkeypatch.setattr(parquet_pages, "AT_ONCE", 2_000_000)
     path = table(tmp_path / "t.parquet", ["x" * 100_000] * 3000, **form)
     before, most = pa.total_allocated_bytes(), 0
-    dropped, contents = Dropped(), Contents()
+    dropped, contents = Dropped(), CandidateContents()
     sizes = []
     candidates = []
-    for candidate in find(str(path), dropped):
+    for candidate in find_candidates(str(path), dropped):
         most = max(most, pa.total_allocated_bytes() - before)
         sizes.append(candidate.size)
         candidates.append(candidate)

@@ -20,16 +20,16 @@ from hub import hub
 from source_trees import Build, module
 
 from codecascade.corpus.output.dropped import Dropped, by_step
-from codecascade.corpus.reading.candidates import Contents
+from codecascade.corpus.reading.containers import CandidateContents
 from codecascade.corpus.reading.encoding import UnreadableError
 from codecascade.corpus.sources.candidates import Candidate
-from codecascade.corpus.sources.table import find
+from codecascade.corpus.sources.find import find_candidates
 from codecascade.corpus.sources.tables import rows
 from codecascade.ground.errors import RunFailed, UserError
 
 
 def text(candidate: Candidate, limit: int = 1_000_000) -> str:
-    return Contents().text(candidate, limit)
+    return CandidateContents().text(candidate, limit)
 
 
 def reasons(dropped: Dropped) -> dict[str, int]:
@@ -51,7 +51,7 @@ def test_json_lines(tmp_path: Path) -> None:
     ]
     path.write_text("\n".join([*map(json.dumps, rows), "{broken", '["list"]', ""]))
     dropped = Dropped()
-    first, rust, prose, talk, once, twice, surrogate = find(str(path), dropped)
+    first, rust, prose, talk, once, twice, surrogate = find_candidates(str(path), dropped)
     assert (first.repository, first.path, first.language, first.kind) == (
         "me/a",
         "abs/a.py",
@@ -78,8 +78,8 @@ def test_parquet_in_several_row_groups(tmp_path: Path) -> None:
     table = pa.table({"content": texts, "max_stars_repo_name": ["r"] * 11, "lang": ["Python"] * 11})
     pq.write_table(table, path, row_group_size=3)
     dropped = Dropped()
-    candidates = list(find(str(path), dropped))
-    contents = Contents()
+    candidates = list(find_candidates(str(path), dropped))
+    contents = CandidateContents()
     assert [contents.text(c, 1000) for c in candidates] == texts[:10]
     assert [contents.text(candidates[n], 1000) for n in (9, 0, 5)] == [texts[9], texts[0], texts[5]]
     assert all(c.repository == "r" and c.language == "python" for c in candidates)
@@ -97,15 +97,15 @@ def test_tables_elsewhere(tmp_path: Path) -> None:
     with memory.open("/data/readme.txt", "wb") as file:
         file.write(b"nothing")
     try:
-        candidates = list(find("memory://data", Dropped()))
+        candidates = list(find_candidates("memory://data", Dropped()))
         assert [text(c) for c in candidates] == ["one = 1", "two = 2"] and candidates[1].license == "MIT"
-        assert [text(c) for c in find("memory://data/*.jsonl", Dropped())] == ["one = 1"]
+        assert [text(c) for c in find_candidates("memory://data/*.jsonl", Dropped())] == ["one = 1"]
         with pytest.raises(UserError, match=r"no .jsonl or .parquet file there"):
-            list(find("memory://data/*.csv", Dropped()))
+            list(find_candidates("memory://data/*.csv", Dropped()))
     finally:
         memory.rm("/data", recursive=True)
     with pytest.raises(UserError, match="can't be reached"):
-        list(find("nosuch://place", Dropped()))
+        list(find_candidates("nosuch://place", Dropped()))
 
 
 def zstd(data: bytes) -> bytes:
@@ -121,9 +121,9 @@ def test_compressed_json_lines(tmp_path: Path, ending: str, compress: Callable[[
     whole = compress("\n".join(lines).encode())
     path = tmp_path / f"rows.jsonl.{ending}"
     path.write_bytes(whole)
-    candidates = list(find(str(path), Dropped()))
+    candidates = list(find_candidates(str(path), Dropped()))
     texts = [json.loads(line)["text"] for line in lines]
-    contents = Contents()
+    contents = CandidateContents()
     assert [contents.text(candidates[n], 1000) for n in (3, 199, 0)] == [texts[3], texts[199], texts[0]]
 
     path.write_bytes(whole[: len(whole) // 2])
@@ -136,7 +136,7 @@ def test_compressed_json_lines(tmp_path: Path, ending: str, compress: Callable[[
             break
     assert outcomes == texts[: len(outcomes)] and len(outcomes) < 200
     dropped = Dropped()
-    rest = list(find(str(path), dropped))
+    rest = list(find_candidates(str(path), dropped))
     assert [text(candidate) for candidate in rest] == texts[: len(rest)] and len(rest) < 200
     (reason,) = reasons(dropped)
     assert reason.startswith("damaged table")
@@ -163,7 +163,7 @@ def test_parquet_without_a_column_of_text_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": [1]}), tmp_path / "numbers.parquet")
     for name in ("titles.parquet", "numbers.parquet"):
         with pytest.raises(UserError, match="no column of text"):
-            list(find(str(tmp_path / name), Dropped()))
+            list(find_candidates(str(tmp_path / name), Dropped()))
 
 
 class Faltering(MemoryFileSystem):  # type: ignore[misc]
@@ -200,7 +200,7 @@ def test_a_network_that_fails_ends_a_build_and_drops_nothing(name: str) -> None:
     store = fsspec.filesystem("faltering")
     store.pipe(f"/shop/{name}", content[name])
     try:
-        (candidate,) = find(f"faltering://shop/{name}", Dropped())
+        (candidate,) = find_candidates(f"faltering://shop/{name}", Dropped())
         assert text(candidate) == "one = 1"
         Faltering.fails = True
         with pytest.raises(
@@ -208,7 +208,7 @@ def test_a_network_that_fails_ends_a_build_and_drops_nothing(name: str) -> None:
         ):
             text(candidate)
         with pytest.raises(RunFailed, match="no route"):
-            list(find(f"faltering://shop/{name}", Dropped()))
+            list(find_candidates(f"faltering://shop/{name}", Dropped()))
         store.rm("/shop", recursive=True)
         with pytest.raises(UserError, match="can't be reached"):
             text(candidate)
@@ -228,7 +228,7 @@ def test_a_hubs_data_set(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     with hub(files) as address:
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setitem(fsspec.config.conf, "hf", {"endpoint": address})
-        assert len(list(find("hf://datasets/owner/name/data/*.parquet", Dropped()))) == 5
+        assert len(list(find_candidates("hf://datasets/owner/name/data/*.parquet", Dropped()))) == 5
         _, corpus = build("hf://datasets/owner/name")
         texts = {d.text for split in ("train", "heldout") for d in corpus.documents(split)}  # type: ignore[arg-type]
         assert texts == {module(name) for name in ("m0", "m1", "m2", "m3", "m4", "b")}
@@ -237,13 +237,13 @@ def test_a_hubs_data_set(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
             "owner/other": "can't be reached",
         }.items():
             with pytest.raises(UserError, match=reason):
-                list(find(f"hf://datasets/{name}", Dropped()))
+                list(find_candidates(f"hf://datasets/{name}", Dropped()))
 
 
 def test_folders_that_are_called_like_tables(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").mkdir()
     (tmp_path / "y.jsonl").write_text('{"text": "a = 1"}')
-    assert len(list(find(f"file://{tmp_path}/*.jsonl", Dropped()))) == 1
+    assert len(list(find_candidates(f"file://{tmp_path}/*.jsonl", Dropped()))) == 1
 
 
 def test_an_absurdly_long_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,7 +251,7 @@ def test_an_absurdly_long_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     lines = [json.dumps({"text": "y" * 5000}), json.dumps({"text": "short", "path": "s.py"})]
     (tmp_path / "rows.jsonl").write_text("\n".join(lines))
     dropped = Dropped()
-    (short,) = find(str(tmp_path / "rows.jsonl"), dropped)
+    (short,) = find_candidates(str(tmp_path / "rows.jsonl"), dropped)
     assert text(short) == "short" and reasons(dropped) == {"row longer than 0.001 MB": 1}
     with pytest.raises(UnreadableError, match="larger"):
         text(short, limit=3)
@@ -260,11 +260,11 @@ def test_an_absurdly_long_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_parquet_file_damaged_behind_its_footer(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"text": [os.urandom(500).hex() for _ in range(200)]}), path, row_group_size=50)
-    candidates = list(find(str(path), Dropped()))
+    candidates = list(find_candidates(str(path), Dropped()))
     data = bytearray(path.read_bytes())
     data[3000:60_000] = bytes(57_000)
     path.write_bytes(bytes(data))
-    contents, bad = Contents(), 0
+    contents, bad = CandidateContents(), 0
     for candidate in candidates:
         try:
             contents.text(candidate, 10_000)
@@ -313,8 +313,8 @@ def test_text_of_every_arrow_type(tmp_path: Path, type_: pa.DataType, group: int
     table = pa.table({"text": column(TEXTS), "content": column(OTHERS), "language": column(["Python"] * 6)})
     pq.write_table(table, path, row_group_size=group)
     dropped = Dropped()
-    candidates = list(find(str(path), dropped))
-    contents = Contents()
+    candidates = list(find_candidates(str(path), dropped))
+    contents = CandidateContents()
     assert [contents.text(c, 1000) for c in candidates] == READ
     assert [contents.text(candidates[n], 1000) for n in (4, 0, 3)] == [READ[n] for n in (4, 0, 3)]
     assert [c.size for c in candidates] == [len(text.encode()) for text in READ]
@@ -327,11 +327,11 @@ def test_json_lines_and_parquet_go_by_the_same_rule(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)))
     pq.write_table(pa.Table.from_pylist(lines), tmp_path / "rows.parquet")
     for name in ("rows.jsonl", "rows.parquet"):
-        assert [text(c) for c in find(str(tmp_path / name), Dropped())] == READ
+        assert [text(c) for c in find_candidates(str(tmp_path / name), Dropped())] == READ
     (tmp_path / "numbers.jsonl").write_text('{"text": 5, "content": "c"}')
     pq.write_table(pa.table({"text": [5], "content": ["c"]}), tmp_path / "numbers.parquet")
     for name in ("numbers.jsonl", "numbers.parquet"):
-        assert [text(c) for c in find(str(tmp_path / name), Dropped())] == ["c"]
+        assert [text(c) for c in find_candidates(str(tmp_path / name), Dropped())] == ["c"]
 
 
 def test_a_long_category_in_many_rows_is_not_copied(tmp_path: Path) -> None:
@@ -339,7 +339,7 @@ def test_a_long_category_in_many_rows_is_not_copied(tmp_path: Path) -> None:
     table = pa.table({"text": pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int8()), [long])})
     pq.write_table(table, tmp_path / "rows.parquet")
     before = pa.total_allocated_bytes()
-    candidates = list(find(str(tmp_path / "rows.parquet"), Dropped()))
+    candidates = list(find_candidates(str(tmp_path / "rows.parquet"), Dropped()))
     assert {c.size for c in candidates} == {len(long)}
     assert pa.total_allocated_bytes() - before < 100_000_000
     with pytest.raises(UnreadableError, match="larger"):
@@ -349,7 +349,7 @@ def test_a_long_category_in_many_rows_is_not_copied(tmp_path: Path) -> None:
 def test_the_bytes_of_a_column_are_read_as_a_files(tmp_path: Path) -> None:
     values = ["café".encode("utf-16"), "\ufeffnaïve".encode(), b"bin\0ary"]
     pq.write_table(pa.table({"text": values}), tmp_path / "rows.parquet")
-    latin, marked, binary = find(str(tmp_path / "rows.parquet"), Dropped())
+    latin, marked, binary = find_candidates(str(tmp_path / "rows.parquet"), Dropped())
     assert (text(latin), text(marked)) == ("café", "naïve")
     with pytest.raises(UnreadableError, match="binary"):
         text(binary)
@@ -361,7 +361,7 @@ def test_a_byte_order_mark_before_json_lines(tmp_path: Path, ending: str) -> Non
     data = lines.encode("utf-8-sig")
     (tmp_path / f"rows.jsonl{ending}").write_bytes(gzip.compress(data) if ending else data)
     dropped = Dropped()
-    candidates = list(find(str(tmp_path / f"rows.jsonl{ending}"), dropped))
+    candidates = list(find_candidates(str(tmp_path / f"rows.jsonl{ending}"), dropped))
     assert [text(c) for c in candidates] == ["a = 0", "a = 1", "a = 2"] and not reasons(dropped)
 
 
@@ -370,22 +370,22 @@ def test_json_lines_in_another_unicode_encoding_are_refused(tmp_path: Path, enco
     path = tmp_path / "rows.jsonl"
     path.write_bytes('{"text": "a = 1"}\n{"text": "b = 1"}\n'.encode(encoding))
     with pytest.raises(UserError, match=r"UTF-16 or UTF-32.*iconv"):
-        list(find(str(path), Dropped()))
+        list(find_candidates(str(path), Dropped()))
 
 
 def test_a_column_of_text_that_is_none_is_named_with_its_type(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": [["a"]], "other": ["x"]}), tmp_path / "lists.parquet")
     with pytest.raises(UserError, match=r"text is of type list<"):
-        list(find(str(tmp_path / "lists.parquet"), Dropped()))
+        list(find_candidates(str(tmp_path / "lists.parquet"), Dropped()))
     pq.write_table(pa.table({"title": ["x"]}), tmp_path / "titles.parquet")
     with pytest.raises(UserError, match=r"its columns: title"):
-        list(find(str(tmp_path / "titles.parquet"), Dropped()))
+        list(find_candidates(str(tmp_path / "titles.parquet"), Dropped()))
 
 
 def test_pointers_in_rows_are_no_texts(tmp_path: Path) -> None:
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4f' * 32}\nsize 12\n"
     (tmp_path / "rows.jsonl").write_text(json.dumps({"content": pointer, "path": "a.py"}))
-    (candidate,) = find(str(tmp_path / "rows.jsonl"), Dropped())
+    (candidate,) = find_candidates(str(tmp_path / "rows.jsonl"), Dropped())
     with pytest.raises(UnreadableError, match="Git LFS pointer"):
         text(candidate)
 
@@ -401,7 +401,7 @@ def test_json_lines_are_left_out_for_what_is_wrong_with_them(tmp_path: Path) -> 
     ]
     path.write_bytes("\n".join(lines).encode() + b'\n{"text": "caf\xe9"}\n')
     dropped = Dropped()
-    assert [text(candidate) for candidate in find(str(path), dropped)] == ["a = 1", "b = 1"]
+    assert [text(candidate) for candidate in find_candidates(str(path), dropped)] == ["a = 1", "b = 1"]
     assert reasons(dropped) == {"row is not JSON": 2, "row is not UTF-8": 1}
 
 
@@ -414,7 +414,7 @@ def test_labels_that_are_lists_or_objects_say_nothing(tmp_path: Path) -> None:
         {"path": [], "repo": 7},
     ]
     path.write_text("\n".join(json.dumps({"text": f"a = {n}", **label}) for n, label in enumerate(labels)))
-    found = list(find(str(path), Dropped()))
+    found = list(find_candidates(str(path), Dropped()))
     assert [candidate.language for candidate in found] == ["rust", "text", "text", "text"]
     assert (found[3].path, found[3].repository) == ("rows.jsonl:4", "7")
 
@@ -429,7 +429,7 @@ def test_columns_that_can_hold_no_label_cost_no_row(tmp_path: Path) -> None:
         path,
     )
     dropped = Dropped()
-    found = [(c.path, c.repository, c.revision, text(c)) for c in find(str(path), dropped)]
+    found = [(c.path, c.repository, c.revision, text(c)) for c in find_candidates(str(path), dropped)]
     assert found == [
         ("caf\ufffd.p", "rows.parquet:1", "1", "a = 1"),
         ("b.py", "rows.parquet:2", "2", "b = 1"),
@@ -441,7 +441,7 @@ def test_two_columns_of_one_name_are_told(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), path)
     with pytest.raises(UserError, match="has 2 columns called text"):
-        list(find(str(path), Dropped()))
+        list(find_candidates(str(path), Dropped()))
 
 
 @pytest.mark.parametrize("end", [b"garbage", b"\x1f\x8b\x08" + bytes(40)])
@@ -450,7 +450,7 @@ def test_rows_before_a_damage_are_had_whole(tmp_path: Path, end: bytes) -> None:
     whole = b"".join(b'{"text": "a = %d"}\n' % number for number in range(20_000))
     path.write_bytes(gzip.compress(whole) + end)
     dropped = Dropped()
-    found = list(find(str(path), dropped))
-    contents = Contents()
+    found = list(find_candidates(str(path), dropped))
+    contents = CandidateContents()
     assert len(found) == 20_000 and contents.text(found[-1], 100) == "a = 19999"
     assert sum(reasons(dropped).values()) == 1

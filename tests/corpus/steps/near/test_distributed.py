@@ -11,7 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codecascade.corpus.steps.near import REMOVED, remove_near_duplicates
-from codecascade.corpus.steps.near.distributed import band_rows, connected, in_components, linked, removed_of
+from codecascade.corpus.steps.near.distributed import (
+    band_rows,
+    connected,
+    in_components,
+    linked,
+    remove_in_partition,
+)
 
 
 def shuffled(tables: list[pa.Table], key: str, parts: int) -> list[pa.Table]:
@@ -75,7 +81,7 @@ def test_parts_give_the_local_result(parts: int) -> None:
 
 
 def removed_of_default(part: pa.Table) -> pa.Table:
-    return removed_of(part, 0.7)
+    return remove_in_partition(part, 0.7)
 
 
 def test_nothing_near_is_no_component() -> None:
@@ -83,4 +89,4 @@ def test_nothing_near_is_no_component() -> None:
     nothing = pa.table({"number": pa.array([], pa.int64()), "component": pa.array([], pa.int64())})
     assert linked(band_rows(batch)).num_rows == 0
     assert in_components(batch, nothing).num_rows == 0
-    assert removed_of(in_components(batch, nothing), 0.7).equals(REMOVED.empty_table())
+    assert remove_in_partition(in_components(batch, nothing), 0.7).equals(REMOVED.empty_table())

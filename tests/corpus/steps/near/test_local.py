@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from codecascade.corpus.steps.near import remove_near_duplicates
 from codecascade.corpus.steps.near.leaders import MOST_LEADERS
 from codecascade.corpus.steps.near.shingles import blocks, shingle_sets
-from codecascade.corpus.steps.near.signatures import BINS, marks, signatures
+from codecascade.corpus.steps.near.signatures import BINS, signature_bytes, signatures
 from codecascade.ground.errors import UserError
 
 Gone = dict[int, tuple[int, float]]
@@ -192,7 +192,7 @@ def test_an_estimate_is_never_far_from_the_similarity() -> None:
     for common in (20, 100, 200, 290):
         pair = [" ".join(base), " ".join(base[:common] + words(300 - common, 1))]
         ((data, offsets),) = blocks(pa.array(pair))
-        one, other = marks(signatures(shingle_sets(data, offsets)))
+        one, other = signature_bytes(signatures(shingle_sets(data, offsets)))
         similarity = near_oracle.jaccard(*map(near_oracle.shingles, pair))
         assert abs(np.count_nonzero(one == other) / BINS - similarity) < 0.15
 

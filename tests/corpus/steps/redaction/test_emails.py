@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codecascade.corpus.documents import batch_of, document
-from codecascade.corpus.steps.redaction.emails import emails
-from codecascade.corpus.steps.redaction.redaction import redact, redacted
+from codecascade.corpus.documents import batch_from_documents, document
+from codecascade.corpus.steps.redaction.emails import find_emails
+from codecascade.corpus.steps.redaction.redaction import redact, redact_batch
 from codecascade.corpus.steps.redaction.regions import REGIONS, Regions
 
 CODE = [
@@ -101,24 +101,24 @@ ADDRESSES = [
 
 @pytest.mark.parametrize(("language", "text"), CODE)
 def test_code_stays_code(language: str, text: str) -> None:
-    assert [text[start:end] for start, end in emails(text, language)] == []
+    assert [text[start:end] for start, end in find_emails(text, language)] == []
 
 
 @pytest.mark.parametrize(("language", "text", "expected"), ADDRESSES)
 def test_addresses_are_found(language: str, text: str, expected: list[str]) -> None:
-    found = [text[start:end] for start, end in emails(text, language)]
+    found = [text[start:end] for start, end in find_emails(text, language)]
     assert list(dict.fromkeys(found)) == expected
 
 
 def test_a_batch_knows_its_languages() -> None:
     texts = {"r": "x <- fit@var.net", "html": "<p>fit@var.net</p>"}
-    batch = batch_of(
+    batch = batch_from_documents(
         [
             document(text, path="a", repository="r", language=language, license="MIT", kind="code")
             for language, text in texts.items()
         ]
     )
-    outcome = redacted(batch)
+    outcome = redact_batch(batch)
     assert outcome.kept["text"].to_pylist() == ["x <- fit@var.net", "<p><EMAIL></p>"]
     assert outcome.replaced == {"<EMAIL>": 1}
 
@@ -147,4 +147,4 @@ def test_what_is_left_holds_no_address(text: str) -> None:
     ids=lambda text: text[:6],
 )  # fmt: skip
 def test_hostile_texts_take_no_longer_than_their_length(language: str, text: str) -> None:
-    list(emails(text + " jane@acme.com", language))
+    list(find_emails(text + " jane@acme.com", language))

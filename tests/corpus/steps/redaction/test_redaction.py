@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codecascade.corpus.documents import batch_of, document
-from codecascade.corpus.steps.redaction.redaction import redact, redacted
+from codecascade.corpus.documents import batch_from_documents, document
+from codecascade.corpus.steps.redaction.redaction import redact, redact_batch
 
 CODE = "def add(first, second):\n    return first + second\n"
 
@@ -48,10 +48,10 @@ def test_secrets_are_replaced(secret: str) -> None:
 def test_every_rule_has_a_hint(secret: str) -> None:
     """A batch is searched by hints first; none of them may hide a secret."""
     texts = [CODE, f"x = {secret}\n", CODE, f"é漢 {secret}"]
-    batch = batch_of(
+    batch = batch_from_documents(
         [document(t, path="a", repository="r", language="python", license="MIT", kind="code") for t in texts]
     )
-    outcome = redacted(batch)
+    outcome = redact_batch(batch)
     assert outcome.kept["text"].to_pylist() == [redact(text)[0] for text in texts]
     assert sum(outcome.replaced.values()) == 2 and outcome.dropped.num_rows == 0
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.code import apps, apps_programs
-from codecascade.evaluation.scores import figures
-from codecascade.evaluation.task import ChatPrompt, EvaluationContext, Model, Task, TextPrompt
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
+from codecascade.evaluation.scores import metrics_of
+from codecascade.evaluation.task import ChatPrompt, EvaluatedModel, EvaluationContext, Task, TextPrompt
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.sandbox import Sandbox
@@ -108,12 +108,14 @@ def test_the_papers_quotes_are_an_option(data: Path) -> None:
 
 def test_a_chat_model_is_asked_without_shots(data: Path) -> None:
     task, _ = apps.tasks(
-        EvaluationContext(EvaluateSettings(chat="auto"), Model(is_chat=True), data / "test.jsonl")
+        EvaluationContext(EvaluateSettings(chat="auto"), EvaluatedModel(is_chat=True), data / "test.jsonl")
     )
     assert isinstance(task.prompt, ChatPrompt) and task.prompt.messages[0].content.startswith(
         "Write a python code"
     )
-    told, _ = apps.tasks(EvaluationContext(EvaluateSettings(chat="always"), Model(), data / "test.jsonl"))
+    told, _ = apps.tasks(
+        EvaluationContext(EvaluateSettings(chat="always"), EvaluatedModel(), data / "test.jsonl")
+    )
     assert told.prompt == task.prompt, "an endpoint does not say that it can"
     assert task.extract("Sure:\n```python\nprint(1)\n```\nIt prints 1.").strip() == "print(1)"
     assert task.extract("'''\nprint(1)\n'''").strip() == "print(1)"
@@ -269,7 +271,7 @@ def test_figures_by_difficulty(data: Path) -> None:
         ]
         for passed, share in samples
     ]
-    found = figures(apps.scores(rows))
+    found = metrics_of(apps.scores(rows))
     assert found["pass@1"].value == pytest.approx(0.3) and found["pass@5"].value == pytest.approx(0.5)
     assert found["pass@1_introductory"].value == pytest.approx(0.6) and found["pass@5_interview"].value == 0
     assert found["test_case_average"].value == pytest.approx((14 / 20 + 5 / 20) / 2)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.code.humaneval import STOPS, humaneval_problems, humaneval_tasks
-from codecascade.evaluation.task import ChatPrompt, EvaluationContext, Model, TextPrompt
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
+from codecascade.evaluation.task import ChatPrompt, EvaluatedModel, EvaluationContext, TextPrompt
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.sandbox import Sandbox
 
@@ -82,8 +82,8 @@ def test_many_samples_give_pass_at_k(
 def test_prompts_are_as_they_are_or_as_other_harnesses_have_them(ten_problems: Any) -> None:
     file, known = ten_problems
 
-    def prompt(model: Model | None = None, **settings: Any) -> Any:
-        context = EvaluationContext(EvaluateSettings(**settings), model or Model(), file)
+    def prompt(model: EvaluatedModel | None = None, **settings: Any) -> Any:
+        context = EvaluationContext(EvaluateSettings(**settings), model or EvaluatedModel(), file)
         return humaneval_tasks(context)[0].prompt
 
     first = next(iter(known))
@@ -93,7 +93,7 @@ def test_prompts_are_as_they_are_or_as_other_harnesses_have_them(ten_problems: A
         "\n@" in prompt(humaneval={"stops": "bigcode"}).stop
         and prompt(humaneval={"stops": "none"}).stop == ()
     )
-    chat = Model(is_chat=True)
+    chat = EvaluatedModel(is_chat=True)
     assert isinstance(prompt(chat), TextPrompt), "a cascade's stages are all asked alike"
     asked = prompt(chat, chat="auto")
     assert isinstance(asked, ChatPrompt)
@@ -115,7 +115,7 @@ def test_a_whole_function_in_a_reply_is_a_completion_that_runs(
     ten_problems: Any, sandbox: Any, around: str
 ) -> None:
     file, known = ten_problems
-    context = EvaluationContext(EvaluateSettings(chat="always"), Model(is_chat=True), file)
+    context = EvaluationContext(EvaluateSettings(chat="always"), EvaluatedModel(is_chat=True), file)
     task = humaneval_tasks(context)[3]
     completion = task.completion(around.format("def add_3(a):\n    return a + 3\n"), "stop")
     [outcome] = sandbox.run_many(task.programs(completion))

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.code import multipl_e
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.running.driver import unanswerable
-from codecascade.evaluation.running.execution import judged
-from codecascade.evaluation.scores import figures
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
+from codecascade.evaluation.running.driver import verdict_on_unasked
+from codecascade.evaluation.running.execution import verdict_on
+from codecascade.evaluation.scores import metrics_of
 from codecascade.evaluation.task import EvaluationContext, Task, TextPrompt
 from codecascade.ground.errors import UserError
-from codecascade.sandbox.languages.table import canonical_name, why_not
+from codecascade.sandbox.languages.table import canonical_name, why_unusable
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.sandbox import Sandbox
 
@@ -62,20 +62,20 @@ def test_what_was_not_run_is_neither_failed_nor_counted(tmp_path: Path) -> None:
     (task,) = tasks(tmp_path, ROW)
     missing = Outcome("not_started", "there is no g++; install the package g++")
     rows = [
-        {"task_id": "a", **judged(task, "", [Outcome("passed")])},
-        {"task_id": "b", **judged(task, "", [Outcome("failed", "exit status 1")])},
-        {"task_id": "c", **judged(task, "", [missing])},
-        {"task_id": "d", **unanswerable(task)},
+        {"task_id": "a", **verdict_on(task, "", [Outcome("passed")])},
+        {"task_id": "b", **verdict_on(task, "", [Outcome("failed", "exit status 1")])},
+        {"task_id": "c", **verdict_on(task, "", [missing])},
+        {"task_id": "d", **verdict_on_unasked(task)},
     ]
     assert [row["passed"] for row in rows] == [True, False, None, False]
-    figure = figures(multipl_e.scores(rows))["pass@1"]
+    figure = metrics_of(multipl_e.scores(rows))["pass@1"]
     assert (figure.value, figure.n) == (pytest.approx(1 / 3), 3)
     (note,) = multipl_e.notes("cpp", rows, EvaluationContext(EvaluateSettings()))
     assert note.startswith("1 programs in C++ were not run") and "install the package g++" in note
     assert not multipl_e.notes("cpp", rows[:2], EvaluationContext(EvaluateSettings()))
 
 
-@pytest.mark.skipif(why_not("cpp") is not None, reason="needs g++")
+@pytest.mark.skipif(why_unusable("cpp") is not None, reason="needs g++")
 def test_answers_whose_binaries_can_not_start_are_wrong_ones(tmp_path: Path) -> None:
     row = {**ROW, "stop_tokens": ["\n}"]}
     (task,) = tasks(tmp_path, row)
@@ -86,16 +86,16 @@ def test_answers_whose_binaries_can_not_start_are_wrong_ones(tmp_path: Path) -> 
         rows = [
             {
                 "task_id": f"problem {number}",
-                **judged(task, completion, list(sandbox.run_many(task.programs(completion)))),
+                **verdict_on(task, completion, list(sandbox.run_many(task.programs(completion)))),
             }
             for number, completion in enumerate(completions)
         ]
-    figure = figures(multipl_e.scores(rows))["pass@1"]
+    figure = metrics_of(multipl_e.scores(rows))["pass@1"]
     assert (figure.value, figure.n) == (pytest.approx(1 / 6), 6), rows
     assert all("can't be executed" in row["detail"] for row in rows[1:])
 
 
-@pytest.mark.skipif(why_not("bash") is not None, reason="needs bash")
+@pytest.mark.skipif(why_unusable("bash") is not None, reason="needs bash")
 @pytest.mark.parametrize(
     ("completion", "passed"),
     [
@@ -123,14 +123,14 @@ run_test
     completion = task.completion(completion, "stop")
     assert task.programs is not None
     with Sandbox("weak") as sandbox:
-        verdict = judged(task, completion, list(sandbox.run_many(task.programs(completion))))
+        verdict = verdict_on(task, completion, list(sandbox.run_many(task.programs(completion))))
     assert verdict["passed"] is passed
 
 
 def test_several_samples(tmp_path: Path) -> None:
     rows = [{"task_id": "a", "passed": number < 3} for number in range(10)]
     rows += [{"task_id": "b", "passed": None}] * 10
-    found = figures(multipl_e.scores(rows))
+    found = metrics_of(multipl_e.scores(rows))
     assert (
         found["pass@1"].value == pytest.approx(0.3)
         and found["pass@10"].value == 1.0

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.infilling import docstrings
 from codecascade.evaluation.benchmarks.infilling.docstrings import without_docstring
-from codecascade.evaluation.running.execution import judged
-from codecascade.evaluation.scores import figures
-from codecascade.evaluation.task import EvaluationContext, InfillingPrompt, Model, TextPrompt
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
+from codecascade.evaluation.running.execution import verdict_on
+from codecascade.evaluation.scores import metrics_of
+from codecascade.evaluation.task import EvaluatedModel, EvaluationContext, InfillingPrompt, TextPrompt
 from codecascade.ground.errors import UserError
 
 CODE = 'def twice(value):\n    """Return twice the value.\n\n    More.\n    """\n    return 2 * value\n'
@@ -40,18 +40,18 @@ def test_the_docstring_is_cut_out_and_its_first_line_scored(data: Path) -> None:
     assert task.expected == "Return twice the value ."
     completion = task.completion("\n    Return twice the value.\n\n    And more of it.", "stop")
     assert completion == "Return twice the value."
-    row = {"task_id": task.task_id, **task.fields, **judged(task, completion, [])}
+    row = {"task_id": task.task_id, **task.fields, **verdict_on(task, completion, [])}
     assert row["bleu"] == pytest.approx(1.0)
-    other = {"task_id": "other", **task.fields, **judged(task, "Halve it.", [])}
-    found = figures(docstrings.scores([row, other]))
+    other = {"task_id": "other", **task.fields, **verdict_on(task, "Halve it.", [])}
+    found = metrics_of(docstrings.scores([row, other]))
     assert found["bleu"].value == pytest.approx((1 + other["bleu"]) / 2) and 0 <= other["bleu"] < 0.3
 
 
 def test_a_model_that_can_not_infill_is_measured_left_to_right(data: Path) -> None:
-    context = EvaluationContext(EvaluateSettings(), Model(infilling_formats=()), data)
+    context = EvaluationContext(EvaluateSettings(), EvaluatedModel(infilling_formats=()), data)
     (task,) = docstrings.tasks(context)
     assert task.prompt == TextPrompt('def twice(value):\n    """')
-    found = figures(docstrings.scores([{"task_id": "a", **task.fields, "bleu": 0.5}]))
+    found = metrics_of(docstrings.scores([{"task_id": "a", **task.fields, "bleu": 0.5}]))
     assert {name: figure.value for name, figure in found.items()} == {"bleu_left_to_right": 0.5}
 
 

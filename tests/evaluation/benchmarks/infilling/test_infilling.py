@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.code.humaneval import HumanEvalProblem, humaneval_problems
 from codecascade.evaluation.benchmarks.infilling.infilling import (
     finished_middle,
     infilling_tasks,
     middle_of,
-    next_line,
+    next_line_prompt,
     single_line_tasks,
 )
 from codecascade.evaluation.benchmarks.infilling.problems import (
@@ -23,6 +22,7 @@ from codecascade.evaluation.benchmarks.infilling.problems import (
     single_line_problems,
 )
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.task import EvaluationContext, InfillingPrompt, TextPrompt
 from codecascade.ground.errors import UserError
 from codecascade.ground.json_lines import write_jsonl
@@ -295,7 +295,7 @@ def test_single_lines_come_of_humaneval_or_of_the_published_file(tmp_path: Any) 
 
 @pytest.mark.parametrize(("prefix", "waits"), [("def f(x):\n", False), ("def f(x):", True), ("x = ", True)])
 def test_left_to_right_a_prefix_may_end_before_its_lines_end(prefix: str, waits: bool) -> None:
-    assert next_line(prefix) == TextPrompt(prefix, ("\n",), stop_after_text=waits)
+    assert next_line_prompt(prefix) == TextPrompt(prefix, ("\n",), stop_after_text=waits)
 
 
 def test_the_middle_of_a_whole_solution() -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.infilling import multilingual as multilingual_infilling
-from codecascade.evaluation.running.execution import judged
-from codecascade.evaluation.scores import figures
-from codecascade.evaluation.task import EvaluationContext, InfillingPrompt, Model, TextPrompt
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
+from codecascade.evaluation.running.execution import verdict_on
+from codecascade.evaluation.scores import metrics_of
+from codecascade.evaluation.task import EvaluatedModel, EvaluationContext, InfillingPrompt, TextPrompt
 from codecascade.ground.errors import UserError
 
 ROWS: list[dict[str, Any]] = [
@@ -45,8 +45,8 @@ def test_each_line_in_each_layout_scored_by_the_stripped_text(data: Path) -> Non
     for place, task in enumerate(tasks):
         # SPM comes first: its first line is right, the others have a line too many; in PSM all are right
         text = f"{task.expected.strip()}\n" + "}\n" * (place in (1, 2))
-        rows.append({"task_id": task.task_id, **task.fields, **judged(task, text, [])})
-    found = figures(multilingual_infilling.scores(rows))
+        rows.append({"task_id": task.task_id, **task.fields, **verdict_on(task, text, [])})
+    found = metrics_of(multilingual_infilling.scores(rows))
     assert found["exact_match_psm"].value == 1.0 and found["exact_match_java_psm"].n == 1
     assert found["exact_match"] == found["exact_match_spm"] and found["exact_match"].value == pytest.approx(
         1 / 3
@@ -55,11 +55,11 @@ def test_each_line_in_each_layout_scored_by_the_stripped_text(data: Path) -> Non
 
 
 def test_without_infilling_tokens_there_are_figures_left_to_right_alone(data: Path) -> None:
-    context = EvaluationContext(EvaluateSettings(), Model(infilling_formats=()), data)
+    context = EvaluationContext(EvaluateSettings(), EvaluatedModel(infilling_formats=()), data)
     task, *_ = multilingual_infilling.tasks(context)
     assert task.prompt == TextPrompt(ROWS[0]["prompt"], ("\n",))
-    row = {"task_id": task.task_id, **task.fields, **judged(task, "return a + b", [])}
-    found = figures(multilingual_infilling.scores([row]))
+    row = {"task_id": task.task_id, **task.fields, **verdict_on(task, "return a + b", [])}
+    found = metrics_of(multilingual_infilling.scores([row]))
     assert set(found) == {"exact_match_left_to_right", "exact_match_python_left_to_right"}
     assert found["exact_match_python_left_to_right"].value == 1
 
@@ -69,22 +69,22 @@ def test_a_line_is_asked_for_where_the_prompt_lacks_the_line_break_before_it(dat
     row = {**ROWS[0], "prompt": "def add(a, b):", "suffix": "\n"}
     (data / "fim.jsonl").write_text(json.dumps(row))
     [task] = multilingual_infilling.tasks(
-        EvaluationContext(EvaluateSettings(), Model(infilling_formats=()), data)
+        EvaluationContext(EvaluateSettings(), EvaluatedModel(infilling_formats=()), data)
     )
     assert task.prompt == TextPrompt("def add(a, b):\n", ("\n",))
     [task] = multilingual_infilling.tasks(
-        EvaluationContext(EvaluateSettings(), Model(infilling_formats=("psm",)), data)
+        EvaluationContext(EvaluateSettings(), EvaluatedModel(infilling_formats=("psm",)), data)
     )
     assert isinstance(task.prompt, InfillingPrompt) and task.prompt.prefix == "def add(a, b):"
 
 
 def test_a_model_with_one_layout_has_its_figures_in_that(data: Path) -> None:
-    context = EvaluationContext(EvaluateSettings(), Model(infilling_formats=("spm",)), data)
+    context = EvaluationContext(EvaluateSettings(), EvaluatedModel(infilling_formats=("spm",)), data)
     rows = [
-        {"task_id": task.task_id, **task.fields, **judged(task, task.expected, [])}
+        {"task_id": task.task_id, **task.fields, **verdict_on(task, task.expected, [])}
         for task in multilingual_infilling.tasks(context)
     ]
-    assert figures(multilingual_infilling.scores(rows))["exact_match"].value == 1
+    assert metrics_of(multilingual_infilling.scores(rows))["exact_match"].value == 1
 
 
 def test_a_malformed_row_is_named(data: Path) -> None:

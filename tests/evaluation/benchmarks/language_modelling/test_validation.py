@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.language_modelling import validation
-from codecascade.evaluation.task import EvaluationContext, Model, Scored
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
+from codecascade.evaluation.task import EvaluatedModel, EvaluationContext, ScoredTexts
 from codecascade.ground.errors import UserError
 
 
@@ -30,8 +30,8 @@ class Even:
             yield place, [-math.log(token) for token in ids[1:]]
 
 
-def run(scorer: Even, corpus: Any, **settings: int) -> Scored:
-    model = Model("even", scorer.context_length, tokenizer=scorer.tokenizer, scorer=scorer)
+def run(scorer: Even, corpus: Any, **settings: int) -> ScoredTexts:
+    model = EvaluatedModel("even", scorer.context_length, tokenizer=scorer.tokenizer, scorer=scorer)
     return validation.score(EvaluationContext(EvaluateSettings(validation=settings), model, corpus=corpus))
 
 

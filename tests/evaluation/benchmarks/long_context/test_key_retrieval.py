@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
-from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.long_context import key_retrieval
 from codecascade.evaluation.benchmarks.long_context.key_retrieval import key_problems
-from codecascade.evaluation.task import EvaluationContext, Model
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
+from codecascade.evaluation.notation import format_metric
+from codecascade.evaluation.task import EvaluatedModel, EvaluationContext
 from codecascade.ground.errors import UserError
+from codecascade.reports.plots import key_cells
+from codecascade.reports.plots import key_retrieval as key_retrieval_picture
 
 SETTINGS = EvaluateSettings(key_retrieval={"lengths": (512, 1024), "positions": (0.0, 0.4), "examples": 3})
 KEY = re.compile(r"def my_function\(\).*?return (\d+)", re.DOTALL)
@@ -22,8 +25,8 @@ def find(prompt: str) -> str:
     return f" {found[1]}\n\n"
 
 
-def model(tokenizer: Any) -> Model:
-    return Model(count_tokens=lambda text: len(tokenizer.encode(text)))
+def model(tokenizer: Any) -> EvaluatedModel:
+    return EvaluatedModel(count_tokens=lambda text: len(tokenizer.encode(text)))
 
 
 def test_prompts_are_python_with_one_key_in_its_place(tokenizer: Any, corpus: Any) -> None:
@@ -63,15 +66,18 @@ def test_the_first_number_is_the_answer(answer: str, right: bool) -> None:
     assert (key_retrieval._first_number(answer) == 42) is right
 
 
-def test_prompts_over_the_context_count_as_not_found_and_are_told(
+def test_prompts_over_the_context_are_not_run_and_are_told(
     tokenizer: Any, oracle: Any, corpus: Any, measure: Any
 ) -> None:
     generator = oracle(tokenizer, find, context_length=600)
     result, rows = measure("key_retrieval", generator, SETTINGS, corpus=corpus)
-    assert result.metrics["512@0"].value == 1.0 and result.metrics["1024@0"].value == 0.0
+    assert result.metrics["512@0"].value == 1.0 and not result.metrics["1024@0"].is_measured
+    assert (result.metrics["accuracy"].value, result.metrics["accuracy"].n) == (1.0, 6)
+    assert format_metric(result.metrics["1024@0"], "1024@0") == "not run"
+    assert key_retrieval_picture({"m": key_cells(result.metrics)}).count("not run") == 2
     assert result.notes == [
         "6 samples could not be made, for the prompt does not fit into the model's context of 600 tokens; they "
-        "count as failed."
+        "are in no figure."
     ]
     assert {row["outcome"] for row in rows if row["cell"].startswith("1024")} == {"not_started"}
 

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codecascade.evaluation.answers.similarity import code_bleu4, edit_similarity, equal_tokens
-from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.long_context import lcc
-from codecascade.evaluation.running.execution import judged
-from codecascade.evaluation.scores import figures
-from codecascade.evaluation.task import EvaluationContext, Model, TextPrompt
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
+from codecascade.evaluation.running.execution import verdict_on
+from codecascade.evaluation.scores import metrics_of
+from codecascade.evaluation.task import EvaluatedModel, EvaluationContext, TextPrompt
 from codecascade.ground.errors import UserError
 
 
@@ -91,7 +91,7 @@ def test_how_much_of_a_file_a_model_sees(tmp_path: Path, context_length: int | N
     def words(text: str) -> int:
         return len(text.split())
 
-    model = Model(context_length=context_length, count_tokens=words)
+    model = EvaluatedModel(context_length=context_length, count_tokens=words)
     context = EvaluationContext(
         EvaluateSettings(lcc={"examples_per_bucket": 1}), model, tmp_path / "python.jsonl"
     )
@@ -108,7 +108,7 @@ def test_long_context_training_is_a_setting_and_sees_whole_files(tmp_path: Path,
     write(tmp_path / "python.jsonl", [row(20_000), row(50)])
 
     def seen(length: int, said: bool | None) -> tuple[int, bool]:
-        model = Model(
+        model = EvaluatedModel(
             context_length=length, count_tokens=lambda text: len(text.split()), tokenizer=long_tokenizer
         )
         settings = EvaluateSettings(lcc={"examples_per_bucket": 1, "long_context": said})
@@ -153,7 +153,7 @@ def test_exact_match_is_of_tokens(line: str, same: list[str], other: list[str]) 
 
 def test_a_context_that_holds_no_more_than_an_answer(tmp_path: Path) -> None:
     write(tmp_path / "python.jsonl", [row(500)])
-    model = Model(context_length=100, count_tokens=lambda text: len(text.split()) + 1)
+    model = EvaluatedModel(context_length=100, count_tokens=lambda text: len(text.split()) + 1)
     (task,) = lcc.tasks(EvaluationContext(EvaluateSettings(), model, tmp_path / "python.jsonl"))
     assert isinstance(task.prompt, TextPrompt) and not task.prompt.prompt.strip() and task.fields["cut"]
 
@@ -170,16 +170,16 @@ def test_the_next_line_by_three_scores(tmp_path: Path) -> None:
         {
             "task_id": one.task_id,
             **one.fields,
-            **judged(one, one.completion("    return 0 + 2\nmore", "length"), []),
+            **verdict_on(one, one.completion("    return 0 + 2\nmore", "length"), []),
         },
         {
             "task_id": other.task_id,
             **other.fields,
-            **judged(other, other.completion("    return <NUM_LIT:0>", "stop"), []),
+            **verdict_on(other, other.completion("    return <NUM_LIT:0>", "stop"), []),
         },
     ]
     assert rows[0]["exact_match"] and rows[0]["bleu"] == pytest.approx(1.0) and not rows[1]["exact_match"]
-    found = figures(lcc.scores(rows))
+    found = metrics_of(lcc.scores(rows))
     assert found["exact_match"].value == found["exact_match_python"].value == 0.5
     assert found["bleu"].value == pytest.approx((1 + code_bleu4("return 0 + 2", "return 0")) / 2)
     similarity = (

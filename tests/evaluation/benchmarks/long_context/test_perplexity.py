@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.long_context import perplexity
-from codecascade.evaluation.task import EvaluationContext, Model
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
+from codecascade.evaluation.task import EvaluatedModel, EvaluationContext
 from codecascade.ground.errors import UserError
 
 
@@ -30,7 +30,7 @@ class Halving:
 def context(
     tokenizer: Any, scorer: Any, data: Path | None = None, corpus: Any = None, **settings: Any
 ) -> EvaluationContext:
-    model = Model(context_length=1500, tokenizer=tokenizer, scorer=scorer)
+    model = EvaluatedModel(context_length=1500, tokenizer=tokenizer, scorer=scorer)
     return EvaluationContext(EvaluateSettings(perplexity=settings), model, data, corpus)
 
 

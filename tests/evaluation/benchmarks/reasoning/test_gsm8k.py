@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from codecascade.evaluation.answers.texts import last_number
-from codecascade.evaluation.assembled import EvaluateSettings
 from codecascade.evaluation.benchmarks.reasoning import gsm8k
-from codecascade.evaluation.running.execution import judged
-from codecascade.evaluation.scores import figures
-from codecascade.evaluation.task import ChatPrompt, EvaluationContext, Model, Task, TextPrompt
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
+from codecascade.evaluation.running.execution import verdict_on
+from codecascade.evaluation.scores import metrics_of
+from codecascade.evaluation.task import ChatPrompt, EvaluatedModel, EvaluationContext, Task, TextPrompt
 from codecascade.ground.errors import UserError
 
 ROWS = [
@@ -27,7 +27,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def passed(task: Task, text: str) -> bool:
-    right = judged(task, task.completion(text, "stop"), [])["passed"]
+    right = verdict_on(task, task.completion(text, "stop"), [])["passed"]
     assert isinstance(right, bool)
     return right
 
@@ -52,9 +52,11 @@ def test_the_examples_are_right() -> None:
 
 
 def test_a_chat_model_gets_the_examples_as_turns(data: Path) -> None:
-    task, _ = gsm8k.tasks(EvaluationContext(EvaluateSettings(chat="auto"), Model(is_chat=True), data))
+    task, _ = gsm8k.tasks(
+        EvaluationContext(EvaluateSettings(chat="auto"), EvaluatedModel(is_chat=True), data)
+    )
     assert isinstance(task.prompt, ChatPrompt)
-    told, _ = gsm8k.tasks(EvaluationContext(EvaluateSettings(chat="always"), Model(), data))
+    told, _ = gsm8k.tasks(EvaluationContext(EvaluateSettings(chat="always"), EvaluatedModel(), data))
     assert told.prompt == task.prompt, "an endpoint does not say that it can"
     assert [message.role for message in task.prompt.messages] == ["user", "assistant"] * 8 + ["user"]
 
@@ -81,7 +83,7 @@ def test_the_references_are_right_answers_and_the_figure_is_a_share(data: Path) 
     tasks = gsm8k.tasks(context)
     assert all(passed(task, task.expected) for task in tasks)
     rows = [{"task_id": task.task_id, "passed": place == 0} for place, task in enumerate(tasks)]
-    assert figures(gsm8k.scores(rows))["accuracy"].value == 0.5
+    assert metrics_of(gsm8k.scores(rows))["accuracy"].value == 0.5
 
 
 def test_an_answer_without_its_mark_is_named(data: Path) -> None:

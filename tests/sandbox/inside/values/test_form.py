@@ -75,9 +75,9 @@ def test_what_crosses_is_the_same(value: Any) -> None:
 def test_changed_arguments_are_changed_in_place(new: list[Any]) -> None:
     mine: list[Any] = [1, [2], {"a": 3}]
     _, inner, named = mine
-    ours, _ = values.survey((mine,), {})
+    ours, _ = values.mutable_arguments((mine,), {})
     theirs = decode(encode(mine))
-    copies, _ = values.survey((theirs,), {})
+    copies, _ = values.mutable_arguments((theirs,), {})
     before = [values.contents(each) for each in copies]
     theirs[1][:] = new
     theirs[2]["b"] = theirs
@@ -153,8 +153,8 @@ def test_views_of_other_dictionaries_cross() -> None:
 
 def changed_there(mine: Any, change: Any, theirs: Any) -> None:
     """Have ``change`` made to a copy and brought back."""
-    ours, _ = values.survey((mine,), {})
-    copies, _ = values.survey((theirs,), {})
+    ours, _ = values.mutable_arguments((mine,), {})
+    copies, _ = values.mutable_arguments((theirs,), {})
     before = [values.contents(each) for each in copies]
     change(theirs)
     decode(encode(None, copies, before), ours)

@@ -13,7 +13,7 @@ from codecascade.ground.files import write_json
 from codecascade.ground.reading import read_json
 
 
-def check_folder(folder: Path, model: str) -> None:
+def check_results_folder(folder: Path, model: str) -> None:
     """See that a folder is free for this model's evaluation, or has it already.
 
     Raises:
@@ -45,7 +45,7 @@ def _is_envelope(content: Any, model: str) -> bool:
     )
 
 
-def write_envelope(
+def write_results(
     folder: Path,
     model: str,
     results: Mapping[str, BenchmarkResult],

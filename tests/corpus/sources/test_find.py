@@ -11,21 +11,21 @@ import pytest
 from source_trees import MakeTree
 
 from codecascade.corpus.output.dropped import Dropped, by_step
-from codecascade.corpus.reading.candidates import Contents
+from codecascade.corpus.reading.containers import CandidateContents
 from codecascade.corpus.reading.encoding import UnreadableError
 from codecascade.corpus.reading.licenses import is_permissive
 from codecascade.corpus.sources import folders
 from codecascade.corpus.sources.candidates import Candidate
-from codecascade.corpus.sources.table import find
+from codecascade.corpus.sources.find import find_candidates
 from codecascade.ground.errors import UserError
 
 
 def found(source: Path | str, dropped: Dropped | None = None) -> dict[str, Candidate]:
-    return {f"{c.repository}:{c.path}": c for c in find(str(source), dropped or Dropped())}
+    return {f"{c.repository}:{c.path}": c for c in find_candidates(str(source), dropped or Dropped())}
 
 
 def text(candidate: Candidate, limit: int = 1_000_000) -> str:
-    return Contents().text(candidate, limit)
+    return CandidateContents().text(candidate, limit)
 
 
 def reasons(dropped: Dropped) -> dict[str, int]:
@@ -187,7 +187,7 @@ def test_what_is_no_source_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")
     for name, reason in {"nowhere": "no such source", "a.txt": "neither a folder nor an archive"}.items():
         with pytest.raises(UserError, match=reason):
-            list(find(str(tmp_path / name), Dropped()))
+            list(find_candidates(str(tmp_path / name), Dropped()))
 
 
 def test_folders_without_end(tree: MakeTree, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,12 +238,12 @@ def test_pipes_and_devices_are_refused_before_anything_waits_at_them(
     else:
         (tmp_path / name).symlink_to("/dev/zero")
     with pytest.raises(UserError, match="is a pipe or a device"):
-        list(find(str(tmp_path / name), Dropped()))
+        list(find_candidates(str(tmp_path / name), Dropped()))
 
 
 def test_a_pipe_in_a_folder_of_tables_is_no_table(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jsonl")
     with pytest.raises(UserError, match=r"there is no \.jsonl"):
-        list(find(f"file://{tmp_path}", Dropped()))
+        list(find_candidates(f"file://{tmp_path}", Dropped()))
     (tmp_path / "rows.jsonl").write_text('{"text": "a = 1"}')
-    assert len(list(find(f"file://{tmp_path}", Dropped()))) == 1
+    assert len(list(find_candidates(f"file://{tmp_path}", Dropped()))) == 1

@@ -1,7 +1,7 @@
-"""Hold-out: which documents are never trained on.
+"""Hold-out: chooses the documents that are never trained on.
 
-Whole repositories go, because files of one repository resemble each other: a model that trained on one has
-half seen the other. A corpus of a single repository is split by file, the best that it allows.
+Whole repositories are held out, because the files of one repository resemble each other: a model that was trained
+on one file has half seen the others. Only a corpus of a single repository is split by file.
 """
 
 from __future__ import annotations
@@ -16,32 +16,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from codecascade.corpus.documents import keyed
+from codecascade.corpus.documents import keyed_draw
 
 
 @dataclass(frozen=True)
-class Split:
-    """Which groups of documents are held out."""
+class HeldoutSplit:
+    """Which repositories (or, in a corpus of one repository, paths) are held out."""
 
     by: Literal["repository", "path"]
     groups: frozenset[str]
 
-    def holds_out(self, repository: pa.ChunkedArray, path: pa.ChunkedArray) -> NDArray[np.bool_]:
-        """(n,) of each document."""
+    def is_heldout(self, repository: pa.ChunkedArray, path: pa.ChunkedArray) -> NDArray[np.bool_]:
+        """(n,) whether each document is held out."""
         column = repository if self.by == "repository" else path
         if not len(column):
             return np.empty(0, bool)
         return np.asarray(pc.is_in(column, value_set=pa.array(sorted(self.groups), pa.string())))
 
 
-def choose_heldout(documents: pa.Table, share: float) -> Split:
-    """Groups of about ``share`` of the bytes, the same ones for the same corpus.
+def choose_heldout(documents: pa.Table, share: float) -> HeldoutSplit:
+    """Choose repositories with about ``share`` of the bytes; the same ones for the same corpus.
 
-    Code decides: text counts only where a corpus has no code, so that what is held out has functions to be
-    measured on.
+    Only code is counted, so that the held-out part contains functions to evaluate on. Text is counted only in a
+    corpus without code.
 
     Args:
-        documents: ``repository``, ``path``, ``kind`` and ``bytes`` of each.
+        documents: a table with ``repository``, ``path``, ``kind`` and ``bytes``.
+        share: of the bytes.
     """
     code = documents.filter(pc.equal(documents["kind"], "code"))
     counted = code if len(code) else documents
@@ -49,16 +50,17 @@ def choose_heldout(documents: pa.Table, share: float) -> Split:
     by = "repository" if len(counted["repository"].unique()) > 1 else "path"
     sums = counted.group_by(by, use_threads=False).aggregate([("bytes", "sum")])
     sizes = dict(zip(sums[by].to_pylist(), sums["bytes_sum"].to_pylist(), strict=True))
-    return Split(by, held_out(sizes, share))
+    return HeldoutSplit(by, choose_groups(sizes, share))
 
 
-def held_out(sizes: Mapping[str, int], share: float) -> frozenset[str]:
-    """Groups in the order of a hash, each taken if it still fits into ``share`` of the bytes.
+def choose_groups(sizes: Mapping[str, int], share: float) -> frozenset[str]:
+    """Choose names whose sizes add up to about ``share`` of the total.
 
-    Where that leaves less than half of it, one larger group is added if the sum comes nearer (in proportion):
-    two groups or more always leave one held out that is worth measuring; one group is never held out.
+    The names are visited in the order of a hash, and each is taken if it still fits. If less than half of the
+    target was reached, one more name is added, if that brings the sum nearer to the target (in proportion). So of
+    two or more names at least one is usually held out; a single name never is.
 
-    >>> sorted(held_out({"a": 2_000, "b": 90_000, "c": 5}, 0.01))
+    >>> sorted(choose_groups({"a": 2_000, "b": 90_000, "c": 5}, 0.01))
     ['a', 'c']
     """
     sizes = {name: size for name, size in sizes.items() if size}
@@ -67,7 +69,7 @@ def held_out(sizes: Mapping[str, int], share: float) -> frozenset[str]:
     target = share * sum(sizes.values())
     chosen: set[str] = set()
     taken = 0
-    for name in sorted(sizes, key=lambda name: (keyed("held out", name), name)):
+    for name in sorted(sizes, key=lambda name: (keyed_draw("held out", name), name)):
         if taken + sizes[name] <= target:
             chosen.add(name)
             taken += sizes[name]

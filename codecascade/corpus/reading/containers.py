@@ -1,4 +1,4 @@
-"""The content of candidates, wherever they lie."""
+"""Reads the content of candidates from their containers."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import stat
 from collections.abc import Callable
 from typing import Protocol
 
-from codecascade.corpus.reading.encoding import Decoded, UnreadableError, decoded
-from codecascade.corpus.reading.pointers import pointer
+from codecascade.corpus.reading.encoding import DecodedText, UnreadableError, decoded
+from codecascade.corpus.reading.pointers import pointer_kind
 from codecascade.corpus.sources.archives.archives import TarReader, ZipReader
 from codecascade.corpus.sources.candidates import Candidate
-from codecascade.corpus.sources.git.objects import Objects
+from codecascade.corpus.sources.git.objects import GitObjects
 from codecascade.corpus.sources.tables.rows import CompressedJsonLinesReader, JsonLinesReader, ParquetReader
 
 
-class Reader(Protocol):
-    """An open container."""
+class ContainerReader(Protocol):
+    """An open container of candidates."""
 
     def read(self, locator: str, limit: int) -> bytes | str:
-        """A member's content: bytes of a file, or the text of a row.
+        """The content of one candidate: the bytes of a file, or the text of a row.
 
         Raises:
-            UnreadableError: it can't be had, or is longer than ``limit`` bytes.
+            UnreadableError: it can't be read, or is longer than ``limit`` bytes.
         """
         ...
 
@@ -30,14 +30,14 @@ class Reader(Protocol):
 
 
 class FileReader:
-    """Plain files; ``locator`` is the way to one."""
+    """Plain files; ``locator`` is the path."""
 
     def __init__(self, container: str) -> None:
         pass
 
     def read(self, locator: str, limit: int) -> bytes:
         try:
-            # what was a file when it was listed may be a link or a pipe by now
+            # What was a file when it was listed may be a link or a pipe by now.
             descriptor = os.open(locator, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             with os.fdopen(descriptor, "rb") as file:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -54,7 +54,7 @@ class FileReader:
 
 
 class MetadataReader(FileReader):
-    """The description in a core metadata file: everything after the first empty line."""
+    """The description in a Python core metadata file: everything after the first empty line."""
 
     def read(self, locator: str, limit: int) -> bytes:
         description = super().read(locator, limit).replace(b"\r\n", b"\n").partition(b"\n\n")[2]
@@ -63,38 +63,38 @@ class MetadataReader(FileReader):
         return description
 
 
-READERS: dict[str, Callable[[str], Reader]] = {
+READERS: dict[str, Callable[[str], ContainerReader]] = {
     "compressed jsonl": CompressedJsonLinesReader,
     "file": FileReader,
-    "git": Objects,
+    "git": GitObjects,
     "jsonl": JsonLinesReader,
     "metadata": MetadataReader,
     "parquet": ParquetReader,
     "tar": TarReader,
     "zip": ZipReader,
 }
-TABLES = frozenset({"compressed jsonl", "jsonl", "parquet"})
-"""Those that read rows, whose language a column tells."""
-FORWARDS = frozenset({"compressed jsonl", "tar"})
-"""Those whose containers are read from the beginning whatever is wanted of them."""
+TABLE_READERS = frozenset({"compressed jsonl", "jsonl", "parquet"})
+"""Readers of table rows; a column states their language."""
+FORWARD_READERS = frozenset({"compressed jsonl", "tar"})
+"""Readers of containers that are always read from the beginning."""
 
 
-class Contents:
-    """Reads candidates; the container of the last one stays open, for the next one is mostly in it too."""
+class CandidateContents:
+    """Reads candidates. The last container stays open, because the next candidate is usually in it, too."""
 
     def __init__(self) -> None:
         self._key: tuple[str, str] | None = None
-        self._reader: Reader | None = None
+        self._reader: ContainerReader | None = None
 
     def text(self, candidate: Candidate, limit: int) -> str:
-        """The text of :meth:`decoded`."""
+        """The decoded text of a candidate. Raises as :meth:`decoded`."""
         return self.decoded(candidate, limit).text
 
-    def decoded(self, candidate: Candidate, limit: int) -> Decoded:
-        """A candidate's text, and what it was decoded as; of a row that is text already, no encoding.
+    def decoded(self, candidate: Candidate, limit: int) -> DecodedText:
+        """A candidate's text and the encoding it was decoded from ("" for a row, which is text already).
 
         Raises:
-            UnreadableError: with the reason that gets counted.
+            UnreadableError: it can't be read; the message is the reason for ``dropped.parquet``.
         """
         key = candidate.reader, candidate.container
         if key != self._key or self._reader is None:
@@ -102,8 +102,8 @@ class Contents:
             self._reader = READERS[candidate.reader](candidate.container)
             self._key = key
         content = self._reader.read(candidate.locator, limit)
-        found = decoded(content) if isinstance(content, bytes) else Decoded(content, "")
-        if (reason := pointer(found.text)) is not None:
+        found = decoded(content) if isinstance(content, bytes) else DecodedText(content, "")
+        if (reason := pointer_kind(found.text)) is not None:
             raise UnreadableError(reason)
         return found
 

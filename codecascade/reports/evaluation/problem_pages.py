@@ -12,11 +12,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from codecascade.evaluation.analysis.failures import PASSED, CountedCompletion, Problem, gather, ordered
-from codecascade.evaluation.analysis.folder import Evaluation, Key, Measured, Row, key
+from codecascade.evaluation.analysis.failures import (
+    PASSED,
+    CountedCompletion,
+    ProblemOutcomes,
+    ordered_kinds,
+    outcomes_by_problem,
+)
+from codecascade.evaluation.analysis.folder import (
+    Evaluation,
+    MeasuredBenchmark,
+    ProblemKey,
+    SampleRow,
+    problem_key,
+)
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.ground.files import atomic_folder
-from codecascade.reports.highlight import highlight
+from codecascade.reports.evaluation.highlight import highlight
 from codecascade.reports.rendering import render
 
 PER_PAGE = 40
@@ -41,27 +53,34 @@ class Excerpt:
     after: int = 0
 
 
-def address(place: int) -> str:
+def problem_address(place: int) -> str:
     """Where the problem number ``place`` of the samples' order stands, relative to its benchmark's folder."""
     return f"{place // PER_PAGE + 1:03d}.html#p{place + 1}"
 
 
-def anchor(kind: str) -> str:
+def kind_anchor(kind: str) -> str:
     """Of a kind's section in the index."""
     return (kind or "scored").replace(" ", "-")
 
 
-def problems_of(measured: Measured) -> dict[Key, Problem]:
+def problem_outcomes(measured: MeasuredBenchmark) -> dict[ProblemKey, ProblemOutcomes]:
     """What became of the benchmark's problems; empty where nothing was generated (losses)."""
-    return gather(row for row in measured.rows() if "completion" in row)
+    return outcomes_by_problem(row for row in measured.rows() if "completion" in row)
 
 
-def write_pages(evaluation: Evaluation, measured: Measured, problems: Mapping[Key, Problem]) -> None:
+def write_pages(
+    evaluation: Evaluation, measured: MeasuredBenchmark, problems: Mapping[ProblemKey, ProblemOutcomes]
+) -> None:
     """Write ``problems/<benchmark>`` anew, whole or not at all."""
     asked = _asked(measured)
     overlapping = frozenset((measured.contamination or {}).get("tasks", ()))
     places = {place: number for number, place in enumerate(problems)}
-    common = {"evaluation": evaluation, "measured": measured, "address": address, "anchor": anchor}
+    common = {
+        "evaluation": evaluation,
+        "measured": measured,
+        "address": problem_address,
+        "anchor": kind_anchor,
+    }
     with atomic_folder(evaluation.folder / "problems" / measured.name) as folder:
         start = _common_start([place[0] for place in problems])
         sections = _sections(problems, places, overlapping, len(start))
@@ -92,9 +111,9 @@ def _say_tests_once(shown: list[dict[str, Any]]) -> None:
         item["test_of"] = said.setdefault(item["test"], place)
 
 
-def _asked(measured: Measured) -> dict[Key, Row]:
+def _asked(measured: MeasuredBenchmark) -> dict[ProblemKey, SampleRow]:
     """The tasks; of a long prompt only what a page shows."""
-    return {key(row): row | {"prompt": _end(row.get("prompt", ""))} for row in measured.asked()}
+    return {problem_key(row): row | {"prompt": _end(row.get("prompt", ""))} for row in measured.asked()}
 
 
 def _end(prompt: str) -> str:
@@ -106,20 +125,23 @@ def _end(prompt: str) -> str:
 
 
 def _sections(
-    problems: Mapping[Key, Problem], places: Mapping[Key, int], overlapping: frozenset[str], start: int
+    problems: Mapping[ProblemKey, ProblemOutcomes],
+    places: Mapping[ProblemKey, int],
+    overlapping: frozenset[str],
+    start: int,
 ) -> list[dict[str, Any]]:
     """By kind, those that failed first."""
-    kinds = ordered(problem.kind for problem in problems.values())
+    kinds = ordered_kinds(problem.kind for problem in problems.values())
     if PASSED in kinds:
         kinds = [*(kind for kind in kinds if kind != PASSED), PASSED]
     return [
         {
             "kind": kind or "scored",
-            "anchor": anchor(kind),
+            "anchor": kind_anchor(kind),
             "problems": [
                 {
                     "name": _DOCUMENT.sub(r"\1…", _name(problem)[start:]),
-                    "address": address(places[problem.key]),
+                    "address": problem_address(places[problem.key]),
                     "share": f"{problem.passed}/{problem.samples}" if problem.samples > 1 and kind else "",
                     "overlaps": problem.key[0] in overlapping,
                 }
@@ -141,11 +163,13 @@ def _common_start(names: Sequence[str]) -> str:
     return shared[: 1 + max(shared.rfind("/"), shared.rfind("_"))]
 
 
-def _name(problem: Problem) -> str:
+def _name(problem: ProblemOutcomes) -> str:
     return " · ".join(part for part in (problem.key[0], problem.key[1].replace("_", " ")) if part)
 
 
-def _shown(measured: Measured, problem: Problem, task: Row, overlapping: frozenset[str]) -> dict[str, Any]:
+def _shown(
+    measured: MeasuredBenchmark, problem: ProblemOutcomes, task: SampleRow, overlapping: frozenset[str]
+) -> dict[str, Any]:
     language = str(task.get("language", "python"))
     if "messages" in task:
         language = _PLAIN if not task.get("test") else language
@@ -172,7 +196,7 @@ def _shown(measured: Measured, problem: Problem, task: Row, overlapping: frozens
     }
 
 
-def _prompt(task: Row) -> tuple[str, int]:
+def _prompt(task: SampleRow) -> tuple[str, int]:
     prompt = str(task.get("prompt", ""))
     if not prompt.startswith("\0"):
         return prompt, 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from codecascade.evaluation.answers.forms import check_form
 from codecascade.evaluation.benchmarks.table import BENCHMARKS, check_names
-from codecascade.evaluation.data import holds, is_here, locate, read_records
+from codecascade.evaluation.data import holds_data, is_available_offline, locate_data, read_records
 from codecascade.ground.errors import UserError
 
 
@@ -44,7 +44,7 @@ def assign_data(given: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
         fitting = [
             name
             for name in names or BENCHMARKS
-            if name not in found and (data := BENCHMARKS[name].data) is not None and holds(data, path)
+            if name not in found and (data := BENCHMARKS[name].data) is not None and holds_data(data, path)
         ]
         if len(names) == 1 and names[0] not in found:
             fitting = [names[0]]
@@ -102,7 +102,7 @@ def _whose(path: Path, names: Sequence[str]) -> list[str]:
         return [stem]
     check_form(path)
     first = next((str(row.get("task_id")) for _, row in read_records(path)), "")
-    fitting = [name for name in known if (ids := BENCHMARKS[name].ids) and re.match(ids, first)]
+    fitting = [name for name in known if (ids := BENCHMARKS[name].task_ids) and re.match(ids, first)]
     if not fitting or (not names and len(fitting) > 1):
         which = (
             f"may be of {', '.join(fitting)}" if fitting else "is of none of the benchmarks by its task ids"
@@ -133,12 +133,12 @@ def check_needs(names: Iterable[str], data: Mapping[str, Path], *, corpus: bool,
                 key=name,
             )
         if benchmark.data is not None:
-            locate(name, benchmark.data, data.get(name))
+            locate_data(name, benchmark.data, data.get(name))
         sandbox |= any(need == "sandbox" or need.startswith("toolchain") for need in benchmark.needs)
     return sandbox
 
 
-def where(name: str, given: Mapping[str, Path], *, corpus: bool) -> str:
+def data_location(name: str, given: Mapping[str, Path], *, corpus: bool) -> str:
     """Whether a benchmark's data is here, in a word or two, or which option names it."""
     benchmark = BENCHMARKS[name]
     if name in given:
@@ -146,7 +146,7 @@ def where(name: str, given: Mapping[str, Path], *, corpus: bool) -> str:
     if benchmark.needs & {"corpus", "files"}:
         without = "--data" if "files" in benchmark.needs else "--corpus"
         return "yes, the corpus" if corpus else without
-    if benchmark.data is None or is_here(benchmark.data):
+    if benchmark.data is None or is_available_offline(benchmark.data):
         return "yes"
     return "on the hub" if benchmark.data.hub else "--data"
 

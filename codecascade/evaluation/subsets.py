@@ -11,7 +11,7 @@ from codecascade.ground.seeds import draw
 Item = TypeVar("Item")
 
 
-def seed_for(seed: int, name: str) -> int:
+def problem_seed(seed: int, name: str) -> int:
     """A seed of its own for each problem."""
     return draw(seed, name, size=6)
 

@@ -15,17 +15,17 @@ from rich.text import Text
 
 from codecascade.evaluation.analysis.compare import compare
 from codecascade.evaluation.metrics import Metric
-from codecascade.evaluation.notation import unit
+from codecascade.evaluation.notation import NOT_RUN, format_metric
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import atomic_write
-from codecascade.ground.step_log import read_log
+from codecascade.ground.step_log import read_step_log
 from codecascade.reports import plots
-from codecascade.reports.cascade_data import ModelReport, RunReport
-from codecascade.reports.columns import Column, all_columns
-from codecascade.reports.examples import examples, head, tail
-from codecascade.reports.pictures import has_picture
+from codecascade.reports.cascade.columns import ReportColumn, all_columns
+from codecascade.reports.cascade.data import ModelReport, RunReport
+from codecascade.reports.cascade.examples import chosen_examples, head, tail
+from codecascade.reports.cascade.tree import tree
+from codecascade.reports.evaluation.pictures import has_picture
 from codecascade.reports.rendering import render
-from codecascade.reports.tree import tree
 
 _INSTEAD = "left to right"
 
@@ -35,7 +35,7 @@ def write_report(report: RunReport, folder: Path) -> None:
 
     A model's own report is linked where it is there: ``evaluations/<model>/report.html``.
     """
-    changes = Changes(folder / "evaluations")
+    changes = ModelChanges(folder / "evaluations")
     own = {model.name: f"evaluations/{model.name}/report.html" for model in report.models}
     pages = {name: page for name, page in own.items() if (folder / page).exists()}
     view = {**_view(report, changes), "pages": pages}
@@ -53,16 +53,16 @@ def summary(report: RunReport) -> list[RenderableType]:
     for column in table_columns(models):
         cells = []
         for model in models:
-            metric = column.of(model)
+            metric = column.metric_of(model)
             if metric is not None:
                 cells.append(Text.assemble(column.text(metric), "\n", (column.interval(metric), "dim")))
-            elif (metric := column.instead(model)) is not None:
+            elif (metric := column.left_to_right_of(model)) is not None:
                 cells.append(Text.assemble((_INSTEAD, "dim"), "\n", column.text(metric)))
             else:
                 cells.append(Text())
         table.add_row(column.title + (", %" if column.percent else ""), *cells)
     shown: list[RenderableType] = [table]
-    shared = examples(models)
+    shared = chosen_examples(models)
     if shared:
         example = shared[0]
         answer = example["answers"][-1]
@@ -75,18 +75,18 @@ def summary(report: RunReport) -> list[RenderableType]:
     return shown
 
 
-def table_columns(models: Sequence[ModelReport]) -> list[Column]:
+def table_columns(models: Sequence[ModelReport]) -> list[ReportColumn]:
     """The columns that at least one model has a figure for, whatever it could be asked."""
     return [
         column
         for column in all_columns()
-        if any(column.of(model) or column.instead(model) for model in models)
+        if any(column.metric_of(model) or column.left_to_right_of(model) for model in models)
         # A model that can't infill has nothing to show by layout, unless another model has.
-        and (any(column.of(model) for model in models) or not column.metric.endswith(("_psm", "_spm")))
+        and (any(column.metric_of(model) for model in models) or not column.metric.endswith(("_psm", "_spm")))
     ]
 
 
-def changed(column: Column, before: Metric, after: Metric) -> str:
+def interval_verdict(column: ReportColumn, before: Metric, after: Metric) -> str:
     """``better`` or ``worse`` where the intervals of the two don't overlap, else an empty string."""
     if after.low > before.high:
         return "better" if column.higher_is_better else "worse"
@@ -95,7 +95,7 @@ def changed(column: Column, before: Metric, after: Metric) -> str:
     return ""
 
 
-class Changes:
+class ModelChanges:
     """What differs between two models of a run, by the paired test of their answers (:mod:`..analysis.compare`) or,
     where they were not asked the same, by intervals that don't overlap. Nothing is said of a model that could not be
     asked at all (a base without infilling tokens).
@@ -108,16 +108,16 @@ class Changes:
         self._evaluations = evaluations
         self._verdicts: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
 
-    def between(self, first: ModelReport, second: ModelReport, column: Column) -> str:
+    def between(self, first: ModelReport, second: ModelReport, column: ReportColumn) -> str:
         """``better``, ``worse`` or an empty string."""
-        before, after = column.of(first), column.of(second)
+        before, after = column.metric_of(first), column.metric_of(second)
         if before is None or after is None:
             return ""
         names = first.name, second.name
         if names not in self._verdicts:
             self._verdicts[names] = self._compared(*names)
         verdict = self._verdicts[names].get((column.benchmark, column.metric))
-        return changed(column, before, after) if verdict is None else verdict
+        return interval_verdict(column, before, after) if verdict is None else verdict
 
     def _compared(self, first: str, second: str) -> dict[tuple[str, str], str]:
         try:
@@ -131,7 +131,7 @@ class Changes:
         }
 
 
-def _view(report: RunReport, changes: Changes) -> dict[str, Any]:
+def _view(report: RunReport, changes: ModelChanges) -> dict[str, Any]:
     models = report.models
     base = models[0]
     hues = {model.name: plots.hue(place) for place, model in enumerate(models)}
@@ -146,26 +146,30 @@ def _view(report: RunReport, changes: Changes) -> dict[str, Any]:
         "interval_plots": [
             plots.intervals(
                 column.title,
-                {model.name: metric for model in models if (metric := column.of(model))},
+                {model.name: metric for model in models if (metric := column.metric_of(model))},
                 hues,
                 percent=column.percent,
             )
             for column in columns
-            if sum(column.of(model) is not None for model in models) > 1
+            if sum(column.metric_of(model) is not None for model in models) > 1
         ],
         "loss_plot": _loss_plot(models, hues),
         "key_plot": _key_plot(models),
-        "examples": examples(models),
+        "examples": chosen_examples(models),
         "notes": [*report.notes, *_result_notes(models)],
         "cost": _cost(models),
     }
 
 
-def _cell(column: Column, base: ModelReport, model: ModelReport, changes: Changes) -> dict[str, Any] | None:
-    metric, instead = column.of(model), column.instead(model)
+def _cell(
+    column: ReportColumn, base: ModelReport, model: ModelReport, changes: ModelChanges
+) -> dict[str, Any] | None:
+    metric, instead = column.metric_of(model), column.left_to_right_of(model)
     shown = metric or instead
     if shown is None:
-        return None
+        if not column.not_run(model):
+            return None
+        return {"text": NOT_RUN, "interval": "–", "n": 0, "note": "", "change": ""}
     return {
         "text": column.text(shown),
         "interval": column.interval(shown),
@@ -176,7 +180,7 @@ def _cell(column: Column, base: ModelReport, model: ModelReport, changes: Change
 
 
 def _headlines(
-    columns: Sequence[Column], models: Sequence[ModelReport], changes: Changes
+    columns: Sequence[ReportColumn], models: Sequence[ModelReport], changes: ModelChanges
 ) -> list[dict[str, str]]:
     """Base -> last stage for the figures that moved by more than chance, the best news first.
 
@@ -186,7 +190,7 @@ def _headlines(
     for column in columns:
         if column.asked_otherwise(models[0]):
             continue
-        measured = [(model, metric) for model in models if (metric := column.of(model))]
+        measured = [(model, metric) for model in models if (metric := column.metric_of(model))]
         if len(measured) < 2:
             continue
         (first, before), (last, after) = measured[0], measured[-1]
@@ -194,8 +198,8 @@ def _headlines(
             found.append(
                 {
                     "title": column.title,
-                    "before": column.text(before) + unit(column.metric),
-                    "after": column.text(after) + unit(column.metric),
+                    "before": format_metric(before, column.metric, with_unit=True),
+                    "after": format_metric(after, column.metric, with_unit=True),
                     "between": f"{first.name} → {last.name}",
                     "direction": direction,
                 }
@@ -207,7 +211,7 @@ def _loss_plot(models: Sequence[ModelReport], hues: dict[str, str]) -> str:
     curves = []
     for model in models:
         if model.log is not None and model.log.exists():
-            rows = [row for row in read_log(model.log) if {"tokens", "loss"} <= row.keys()]
+            rows = [row for row in read_step_log(model.log) if {"tokens", "loss"} <= row.keys()]
             if rows:
                 tokens, losses = [row["tokens"] for row in rows], [row["loss"] for row in rows]
                 curves.append(plots.LossCurve(model.name, tokens, losses))

@@ -11,17 +11,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codecascade.evaluation.analysis.beside import tables_beside
-from codecascade.evaluation.analysis.folder import Evaluation, Measured, read_evaluation
+from codecascade.evaluation.analysis.folder import Evaluation, MeasuredBenchmark, read_evaluation
+from codecascade.evaluation.analysis.paper_comparison import paper_comparisons
 from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import is_binary
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT, bootstrap_mean, left_to_right, wilson
-from codecascade.evaluation.notation import bounds, figure, unit
+from codecascade.evaluation.notation import format_interval, format_metric
 from codecascade.ground.files import atomic_write
 from codecascade.ground.format import show_count, show_seconds
-from codecascade.reports import pictures
-from codecascade.reports.failure_table import Problems, failure_table
-from codecascade.reports.pages import problems_of, write_pages
+from codecascade.reports.evaluation import pictures
+from codecascade.reports.evaluation.failure_table import OutcomesByProblem, failure_table
+from codecascade.reports.evaluation.problem_pages import problem_outcomes, write_pages
 from codecascade.reports.rendering import render
 
 
@@ -32,7 +32,7 @@ def write_evaluation_report(folder: Path, *, pages: bool = True) -> None:
         UserError: there is no evaluation, or a file of it is broken (file and line are named).
     """
     evaluation = read_evaluation(folder)
-    problems = {name: problems_of(measured) for name, measured in evaluation.benchmarks.items()}
+    problems = {name: problem_outcomes(measured) for name, measured in evaluation.benchmarks.items()}
     if pages:
         for name, of_benchmark in problems.items():
             if of_benchmark:
@@ -42,8 +42,8 @@ def write_evaluation_report(folder: Path, *, pages: bool = True) -> None:
         atomic_write(folder / f"report.{name}", render(f"evaluation.{name}", view))
 
 
-def _view(evaluation: Evaluation, problems: Mapping[str, Problems]) -> dict[str, Any]:
-    tables = tables_beside(evaluation)
+def _view(evaluation: Evaluation, problems: Mapping[str, OutcomesByProblem]) -> dict[str, Any]:
+    tables = paper_comparisons(evaluation)
     return {
         "evaluation": evaluation,
         "headlines": [found for each in evaluation.benchmarks.values() if (found := _headline(each))],
@@ -66,7 +66,7 @@ def _view(evaluation: Evaluation, problems: Mapping[str, Problems]) -> dict[str,
     }
 
 
-def _headline(measured: Measured) -> dict[str, str] | None:
+def _headline(measured: MeasuredBenchmark) -> dict[str, str] | None:
     """The figure that stands for the benchmark; of a model that can't infill, what it does left to right."""
     instead = left_to_right(measured.metrics, measured.metric)
     metric = instead or measured.main
@@ -77,15 +77,15 @@ def _headline(measured: Measured) -> dict[str, str] | None:
         "benchmark": measured.name,
         "title": measured.title,
         "metric": name if instead is None else f"{name} left to right, for it has no infilling tokens",
-        "value": figure(metric.value, measured.metric) + unit(measured.metric),
-        "interval": bounds(metric, measured.metric),
+        "value": format_metric(metric, measured.metric, with_unit=True),
+        "interval": format_interval(metric, measured.metric),
         "n": f"{metric.n:,}",
         "share": _share(measured),
         "contamination": _contamination(measured),
     }
 
 
-def _share(measured: Measured) -> str:
+def _share(measured: MeasuredBenchmark) -> str:
     """How much of the benchmark was measured, where it was not all of it."""
     if measured.missing:
         return f"{measured.missing:,} problems have no samples"
@@ -98,7 +98,7 @@ def _share(measured: Measured) -> str:
     return ""
 
 
-def _contamination(measured: Measured) -> str:
+def _contamination(measured: MeasuredBenchmark) -> str:
     """What share of the benchmark is in the training corpus, and the score on the rest."""
     found = measured.contamination
     if not found:
@@ -118,7 +118,7 @@ def _contamination(measured: Measured) -> str:
     if not len(clean):
         return text
     rest = wilson(int(clean.sum()), len(clean)) if is_binary(clean) else bootstrap_mean(clean)
-    return f"{text}; the others: {figure(rest.value, measured.metric)} ({bounds(rest, measured.metric)})"
+    return f"{text}; the others: {format_metric(rest, measured.metric)} ({format_interval(rest, measured.metric)})"
 
 
 def _figures(evaluation: Evaluation) -> list[dict[str, Any]]:
@@ -130,8 +130,8 @@ def _figures(evaluation: Evaluation) -> list[dict[str, Any]]:
             "rows": [
                 {
                     "metric": name,
-                    "value": figure(metric.value, name) + unit(name),
-                    "interval": bounds(metric, name),
+                    "value": format_metric(metric, name, with_unit=True),
+                    "interval": format_interval(metric, name),
                     "n": f"{metric.n:,}",
                 }
                 for name, metric in measured.metrics.items()
@@ -147,7 +147,7 @@ def _notes(evaluation: Evaluation) -> list[str]:
     ]
 
 
-def _settings(evaluation: Evaluation, measured: Measured) -> dict[str, str]:
+def _settings(evaluation: Evaluation, measured: MeasuredBenchmark) -> dict[str, str]:
     """With the command, where several measured what is in the folder."""
     found = {name: _text(value) for name, value in measured.settings.items()}
     return found if measured.command in ("", evaluation.command) else found | {"command": measured.command}

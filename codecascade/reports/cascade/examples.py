@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.running.result import Example
-from codecascade.reports.cascade_data import ModelReport
+from codecascade.evaluation.running.result import AnsweredProblem
+from codecascade.reports.cascade.data import ModelReport
 
 
-def examples(models: Sequence[ModelReport]) -> list[dict[str, Any]]:
+def chosen_examples(models: Sequence[ModelReport]) -> list[dict[str, Any]]:
     """The same problems before and after: two that the last model gained, one that it still gets wrong."""
     ranked = sorted(BENCHMARKS.values(), key=lambda benchmark: benchmark.rank)
     for benchmark in (each.name for each in ranked if each.examples):
@@ -40,7 +40,7 @@ def examples(models: Sequence[ModelReport]) -> list[dict[str, Any]]:
     return []
 
 
-def _effort(example: Example) -> int:
+def _effort(example: AnsweredProblem) -> int:
     """Longer lines are better examples, up to what fits a line of the page."""
     length = len(example.expected.strip())
     return length if length <= 70 else 0

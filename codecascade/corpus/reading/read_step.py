@@ -1,4 +1,4 @@
-"""The first steps: candidates become documents, in the language that their text shows, under the licence it names."""
+"""The ``read`` step: turns candidates into documents, with the language and licence that their text shows."""
 
 from __future__ import annotations
 
@@ -8,34 +8,36 @@ from collections.abc import Collection
 
 import pyarrow as pa
 
-from codecascade.corpus.documents import Document, batch_of
-from codecascade.corpus.output.dropped import Dropped, nothing, sound
-from codecascade.corpus.reading.candidates import TABLES, Contents
-from codecascade.corpus.reading.content import NOT_CODE, language_of_text
+from codecascade.corpus.documents import Document, batch_from_documents
+from codecascade.corpus.output.dropped import Dropped, no_rows, storable_text
+from codecascade.corpus.reading.containers import TABLE_READERS, CandidateContents
+from codecascade.corpus.reading.content import NOT_CODE, language_by_content
 from codecascade.corpus.reading.encoding import UnreadableError
-from codecascade.corpus.reading.faults import one_file
-from codecascade.corpus.reading.languages import NOTEBOOK, kind_of
-from codecascade.corpus.reading.licenses import license_of_header
+from codecascade.corpus.reading.faults import file_errors
+from codecascade.corpus.reading.languages import NOTEBOOK, document_kind
+from codecascade.corpus.reading.licenses import license_from_header
 from codecascade.corpus.reading.notebooks import read_notebook
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.corpus.sources.candidates import Candidate, candidates_of
+from codecascade.corpus.sources.candidates import Candidate, candidates_from_table
 from codecascade.corpus.sources.sampling import NOTEBOOK_BYTES, license_refused
-from codecascade.corpus.steps.step import Outcome
+from codecascade.corpus.steps.step import StepOutcome
 
 STEP = "read"
 
 _LONGEST_NAME = 100
-"""Characters of the name of a language."""
+"""Most characters of a language's name."""
 
 
-def read_documents(candidates: pa.RecordBatch, settings: CorpusSettings, contents: Contents) -> Outcome:
-    """The candidates' documents, without ids yet; what can't be read or isn't wanted is accounted for."""
+def read_documents(
+    candidates: pa.RecordBatch, settings: CorpusSettings, contents: CandidateContents
+) -> StepOutcome:
+    """The documents of the candidates, without ids; what is unreadable or unwanted becomes rows of ``dropped``."""
     documents: list[Document] = []
     dropped = Dropped()
     encodings: Counter[str] = Counter()
-    for candidate in candidates_of(candidates):
+    for candidate in candidates_from_table(candidates):
         try:
-            with one_file(candidate.path):
+            with file_errors(candidate.path):
                 items, encoding = _documents(candidate, settings, contents)
                 found = [storable(item) for item in items]
             encodings[encoding] += 1
@@ -49,14 +51,16 @@ def read_documents(candidates: pa.RecordBatch, settings: CorpusSettings, content
             _drop(dropped, candidate, str(error), candidate.language, candidate.license)
     account = dropped.table().combine_chunks().to_batches()
     del encodings[""]
-    return Outcome(batch_of(documents), account[0] if account else nothing(), decoded=encodings)
+    return StepOutcome(
+        batch_from_documents(documents), account[0] if account else no_rows(), decoded=encodings
+    )
 
 
 def storable(item: Document) -> Document:
-    """The document, if a shard can hold it; what a file says of itself may be any text.
+    """The document with its fields made valid for a shard; a file may declare any text as its language or licence.
 
     Raises:
-        UnreadableError: its text can't be written as UTF-8, or is none.
+        UnreadableError: its text can't be encoded as UTF-8, or is binary.
     """
     if not item.text.isascii():
         try:
@@ -65,7 +69,9 @@ def storable(item: Document) -> Document:
             raise UnreadableError("not UTF-8") from None
     if "\0" in item.text:
         raise UnreadableError("binary")
-    return item._replace(language=sound(item.language)[:_LONGEST_NAME], license=sound(item.license))
+    return item._replace(
+        language=storable_text(item.language)[:_LONGEST_NAME], license=storable_text(item.license)
+    )
 
 
 def _drop(dropped: Dropped, candidate: Candidate, reason: str, language: str, license_: str) -> None:
@@ -76,7 +82,7 @@ def _drop(dropped: Dropped, candidate: Candidate, reason: str, language: str, li
 
 
 def _documents(
-    candidate: Candidate, settings: CorpusSettings, contents: Contents
+    candidate: Candidate, settings: CorpusSettings, contents: CandidateContents
 ) -> tuple[list[Document], str]:
     """What a candidate makes, and what it was decoded as."""
     notebook = candidate.language == NOTEBOOK
@@ -90,10 +96,11 @@ def _documents(
         if max(len(part) for part, _ in parts) > settings.max_file_bytes:
             raise UnreadableError("larger than max_file_bytes")
         return [_document(candidate, part, language) for part, language in parts if part], encoding
-    if candidate.reader in TABLES:  # the table has said
+    # A column of the table states the language.
+    if candidate.reader in TABLE_READERS:
         return [_document(candidate, text, candidate.language)], encoding
     extension = os.path.splitext(candidate.path)[1].lower()
-    language = language_of_text(text, extension, candidate.language)
+    language = language_by_content(text, extension, candidate.language)
     if not language:
         raise UnreadableError("not a known language")
     return [_document(candidate, text, language)], encoding
@@ -101,7 +108,7 @@ def _documents(
 
 def _document(candidate: Candidate, text: str, language: str) -> Document:
     same = language == candidate.language
-    spdx = license_of_header(text) if candidate.kind == "code" else None
+    spdx = license_from_header(text) if candidate.kind == "code" else None
     return Document(
         text,
         candidate.path,
@@ -109,13 +116,13 @@ def _document(candidate: Candidate, text: str, language: str) -> Document:
         language,
         spdx or candidate.license,
         "",
-        candidate.kind if same else kind_of(language),
+        candidate.kind if same else document_kind(language),
         candidate.revision,
     )
 
 
 def _refusal(item: Document, candidate: Candidate, languages: Collection[str], licenses: str) -> str | None:
-    """What only the text could tell against it."""
+    """Why a document is left out after its text was read; None if it is kept."""
     if item.language in NOT_CODE:
         return "not a known language"
     if item.kind == "code" and languages and item.language not in languages:

@@ -8,19 +8,19 @@ from itertools import groupby
 
 import numpy as np
 
-from codecascade.evaluation.analysis.folder import Evaluation, Measured
+from codecascade.evaluation.analysis.folder import Evaluation, MeasuredBenchmark
 from codecascade.evaluation.analysis.paper import TABLES
 from codecascade.evaluation.analysis.per_problem import scores_of
-from codecascade.evaluation.analysis.protocol import Column, PaperTable, belongs, remarks
+from codecascade.evaluation.analysis.protocol import PaperColumn, PaperTable, belongs, remarks
 from codecascade.evaluation.benchmarks.code.multipl_e import problem_number
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric
-from codecascade.evaluation.notation import bounds, figure
+from codecascade.evaluation.notation import format_interval, format_metric
 from codecascade.evaluation.statements import departures
 
 
 @dataclass(frozen=True)
-class Cell:
+class OwnFigure:
     """One of the model's own figures; ``marks`` are the letters of the remarks on it, with spaces between."""
 
     metric: Metric
@@ -30,7 +30,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Beside:
+class PaperComparison:
     """A table of the paper as far as the model was measured by it.
 
     Attributes:
@@ -46,7 +46,7 @@ class Beside:
     note: str
     groups: tuple[tuple[str, int], ...]
     titles: tuple[str, ...]
-    own: tuple[Cell | None, ...]
+    own: tuple[OwnFigure | None, ...]
     rows: tuple[tuple[str, tuple[float | None, ...]], ...]
     remarks: Mapping[str, str]
 
@@ -60,12 +60,12 @@ class Beside:
         )
 
 
-def tables_beside(evaluation: Evaluation) -> list[Beside]:
+def paper_comparisons(evaluation: Evaluation) -> list[PaperComparison]:
     """The paper's tables in which the evaluation has a figure."""
     return [found for table in TABLES if (found := _beside(table, evaluation)) is not None]
 
 
-def _beside(table: PaperTable, evaluation: Evaluation) -> Beside | None:
+def _beside(table: PaperTable, evaluation: Evaluation) -> PaperComparison | None:
     figures = evaluation.figures
     comparable = {column: _comparable(column, evaluation) for column in table.columns}
     measured = [column for column, names in comparable.items() if names]
@@ -88,7 +88,7 @@ def _beside(table: PaperTable, evaluation: Evaluation) -> Beside | None:
         groups = (*groups, ("Average", 1))
         titles.append(titles[-1])
         own.append(_average(columns, evaluation, _marks(own)))
-    return Beside(
+    return PaperComparison(
         table.number,
         table.title,
         table.note,
@@ -100,7 +100,7 @@ def _beside(table: PaperTable, evaluation: Evaluation) -> Beside | None:
     )
 
 
-def _comparable(column: Column, evaluation: Evaluation) -> list[str]:
+def _comparable(column: PaperColumn, evaluation: Evaluation) -> list[str]:
     """The benchmarks whose figures may stand in the column, the one that it is of first."""
     return [
         name
@@ -110,7 +110,7 @@ def _comparable(column: Column, evaluation: Evaluation) -> list[str]:
     ]
 
 
-def _says_more(table: PaperTable, columns: list[Column]) -> bool:
+def _says_more(table: PaperTable, columns: list[PaperColumn]) -> bool:
     """Whether a column is not in an earlier table already, or of a protocol of its own."""
     earlier = {
         (column.benchmark, column.metrics)
@@ -123,11 +123,13 @@ def _says_more(table: PaperTable, columns: list[Column]) -> bool:
     )
 
 
-def _cell(metric: Metric, column: Column, measured: Measured, letters: dict[str, str]) -> Cell:
+def _cell(
+    metric: Metric, column: PaperColumn, measured: MeasuredBenchmark, letters: dict[str, str]
+) -> OwnFigure:
     name = column.metrics[0]
     total = None if measured.missing else measured.tasks_total
     sentences = remarks(column.protocol, measured.settings, measured.tasks, total)
-    if (stated := BENCHMARKS[measured.name].stated) is not None:
+    if (stated := BENCHMARKS[measured.name].paper_protocol) is not None:
         sentences += departures(stated, {**measured.settings, **measured.conditions})
     if measured.missing:
         sentences.append(f"{measured.missing:,} problems have no samples and are left out")
@@ -138,24 +140,24 @@ def _cell(metric: Metric, column: Column, measured: Measured, letters: dict[str,
             "training corpus"
         )
     for sentence in sentences:
-        letters.setdefault(sentence, letter(len(letters)))
+        letters.setdefault(sentence, mark_letter(len(letters)))
     marks = [mark for sentence, mark in letters.items() if sentence in sentences]
-    return Cell(metric, figure(metric.value, name), bounds(metric, name), " ".join(marks))
+    return OwnFigure(metric, format_metric(metric, name), format_interval(metric, name), " ".join(marks))
 
 
-def letter(place: int) -> str:
+def mark_letter(place: int) -> str:
     """``a`` to ``z``, then ``aa``, ``ab`` and so on."""
     before, last = divmod(place, 26)
-    return (letter(before - 1) if before else "") + chr(ord("a") + last)
+    return (mark_letter(before - 1) if before else "") + chr(ord("a") + last)
 
 
-def _marks(cells: Sequence[Cell | None]) -> str:
+def _marks(cells: Sequence[OwnFigure | None]) -> str:
     """The letters of all cells, each once, in their order."""
     marks = {mark for cell in cells if cell is not None for mark in cell.marks.split()}
     return " ".join(sorted(marks, key=lambda mark: (len(mark), mark)))
 
 
-def _average(columns: list[Column], evaluation: Evaluation, marks: str) -> Cell | None:
+def _average(columns: list[PaperColumn], evaluation: Evaluation, marks: str) -> OwnFigure | None:
     """The mean over languages, with a bootstrap over the problems that the languages share.
 
     Whatever differs in one of them differs in the mean: it has the ``marks`` of all.
@@ -175,4 +177,4 @@ def _average(columns: list[Column], evaluation: Evaluation, marks: str) -> Cell 
     means = [np.nanmean(values[:, draw], axis=1).mean() for draw in draws]
     low, high = np.quantile(means, [0.025, 0.975])
     metric = Metric(float(np.nanmean(values, axis=1).mean()), float(low), float(high), len(problems))
-    return Cell(metric, figure(metric.value, "pass@1"), bounds(metric, "pass@1"), marks)
+    return OwnFigure(metric, format_metric(metric, "pass@1"), format_interval(metric, "pass@1"), marks)

@@ -13,14 +13,14 @@ from codecascade.evaluation.analysis.failures import (
     SYNTAX,
     TOO_LONG,
     WRONG,
-    Problem,
-    ordered,
-    table,
+    ProblemOutcomes,
+    count_kinds,
+    ordered_kinds,
 )
-from codecascade.evaluation.analysis.folder import Evaluation, Key, Measured
-from codecascade.reports.pages import anchor
+from codecascade.evaluation.analysis.folder import Evaluation, MeasuredBenchmark, ProblemKey
+from codecascade.reports.evaluation.problem_pages import kind_anchor
 
-Problems = Mapping[Key, Problem]
+OutcomesByProblem = Mapping[ProblemKey, ProblemOutcomes]
 
 _OTHER = "other exceptions"
 _COLOURS = {
@@ -38,9 +38,9 @@ _COLOURS = {
 _EXCEPTIONS = ("#d9822b", "#e39f5c", "#ecbb8a", "#f0cba6")  # the commonest have a colour of their own
 
 
-def failure_table(evaluation: Evaluation, problems: Mapping[str, Problems]) -> dict[str, Any] | None:
+def failure_table(evaluation: Evaluation, problems: Mapping[str, OutcomesByProblem]) -> dict[str, Any] | None:
     """By benchmark: the bar's parts, the counts of the kinds that all have, and exceptions by type."""
-    counts = {name: table(of_benchmark.values()) for name, of_benchmark in problems.items()}
+    counts = {name: count_kinds(of_benchmark.values()) for name, of_benchmark in problems.items()}
     counts = {name: count for name, count in counts.items() if count}
     if not counts:
         return None
@@ -51,7 +51,7 @@ def failure_table(evaluation: Evaluation, problems: Mapping[str, Problems]) -> d
         **dict.fromkeys(exceptions[len(_EXCEPTIONS) :], _COLOURS[_OTHER]),
         **_COLOURS,
     }
-    kinds = ordered(total)
+    kinds = ordered_kinds(total)
     columns = [kind for kind in kinds if kind in _COLOURS]
     own_colour = set(exceptions[: len(_EXCEPTIONS)])
     shown = [kind for kind in kinds if kind in _COLOURS or kind in own_colour]
@@ -69,9 +69,9 @@ def failure_table(evaluation: Evaluation, problems: Mapping[str, Problems]) -> d
 
 
 def _failure_row(
-    measured: Measured,
+    measured: MeasuredBenchmark,
     count: Counter[str],
-    problems: Problems,
+    problems: OutcomesByProblem,
     columns: Sequence[str],
     exceptions: Sequence[str],
     colours: Mapping[str, str],
@@ -80,7 +80,7 @@ def _failure_row(
     sections = {problem.kind for problem in problems.values()}
 
     def item(kind: str) -> dict[str, Any]:
-        href = f"problems/{measured.name}/index.html#{anchor(kind)}" if kind in sections else ""
+        href = f"problems/{measured.name}/index.html#{kind_anchor(kind)}" if kind in sections else ""
         return {"kind": kind, "count": count[kind], "share": count[kind] / total, "href": href}
 
     return {
@@ -98,7 +98,7 @@ def _failure_row(
                 "percent": 100 * count[kind] / total,
                 "colour": colours[kind],
             }
-            for kind in ordered(count)
+            for kind in ordered_kinds(count)
         ],
         "cells": [item(kind) for kind in columns],
         "exceptions": [item(kind) for kind in exceptions if count[kind]],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codecascade.corpus.output.split import held_out
+from codecascade.corpus.output.heldout import choose_groups
 
 SIZES = st.dictionaries(
     st.text("abcdef", min_size=1, max_size=3), st.integers(1, 10_000), min_size=1, max_size=12
@@ -14,19 +14,19 @@ SIZES = st.dictionaries(
 
 @given(SIZES, st.floats(0.001, 0.3))
 def test_held_out_is_some_but_not_all(sizes: dict[str, int], share: float) -> None:
-    groups = held_out(sizes, share)
-    assert groups == held_out(dict(reversed(sizes.items())), share)
+    groups = choose_groups(sizes, share)
+    assert groups == choose_groups(dict(reversed(sizes.items())), share)
     assert groups < set(sizes)
     assert bool(groups) == (len(sizes) > 1)
 
 
 def test_held_out_is_near_its_share_where_it_can_be() -> None:
     sizes = {f"repository{n}": 1000 + 7 * n for n in range(1000)}
-    taken = sum(sizes[name] for name in held_out(sizes, 0.01))
+    taken = sum(sizes[name] for name in choose_groups(sizes, 0.01))
     assert 0.008 <= taken / sum(sizes.values()) <= 0.0101
-    assert held_out(sizes, 0) == frozenset()
+    assert choose_groups(sizes, 0) == frozenset()
 
 
 def test_held_out_is_worth_measuring() -> None:
     """A repository of a few bytes fits into 1 % but says nothing; the next one is taken too."""
-    assert held_out({"tiny": 50, "a": 1_000_000, "b": 3_000_000, "c": 5_000_000}, 0.01) >= {"a"}
+    assert choose_groups({"tiny": 50, "a": 1_000_000, "b": 3_000_000, "c": 5_000_000}, 0.01) >= {"a"}

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from codecascade.evaluation.analysis.paper import TABLES
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric, left_to_right
-from codecascade.evaluation.notation import bounds, figure, is_plain
-from codecascade.reports.cascade_data import ModelReport
+from codecascade.evaluation.notation import format_interval, format_metric, is_plain
+from codecascade.reports.cascade.data import ModelReport
 
 _PAPERS = 100
 """The rank of the paper's figures among the benchmarks' own."""
 
 
 @dataclass(frozen=True)
-class Column:
+class ReportColumn:
     """A figure that the report shows: where it is found, and what it is called."""
 
     benchmark: str
@@ -30,39 +30,44 @@ class Column:
     def percent(self) -> bool:
         return not is_plain(self.metric)
 
-    def of(self, model: ModelReport) -> Metric | None:
-        """The model's figure; None where it was not measured, or could not be asked (see :meth:`instead`)."""
-        return None if self.asked_otherwise(model) else self._figure(model, self.metric)
+    def metric_of(self, model: ModelReport) -> Metric | None:
+        """The model's figure; None where it was not measured, or could not be asked (see :meth:`left_to_right_of`)."""
+        found = None if self.asked_otherwise(model) else self._stored(model)
+        return found if found is not None and found.is_measured else None
 
-    def instead(self, model: ModelReport) -> Metric | None:
+    def left_to_right_of(self, model: ModelReport) -> Metric | None:
         """Of a model that can't infill, what it does left to right, the suffix unseen: that is no figure of 0."""
         result = model.results.get(self.benchmark)
         found = left_to_right(result.metrics, re.sub("_(psm|spm)$", "", self.metric)) if result else None
-        return found if found is not None and found.n else None
+        return found if found is not None and found.is_measured else None
 
     def text(self, metric: Metric) -> str:
-        return figure(metric.value, self.metric)
+        return format_metric(metric, self.metric)
 
     def interval(self, metric: Metric) -> str:
-        return bounds(metric, self.metric)
+        return format_interval(metric, self.metric)
 
     def asked_otherwise(self, model: ModelReport) -> bool:
         """Whether the model has no infilling tokens, and so continued the prefix instead of filling in."""
         result = model.results.get(self.benchmark)
         return result is not None and any(name.endswith(LEFT_TO_RIGHT) for name in result.metrics)
 
-    def _figure(self, model: ModelReport, name: str) -> Metric | None:
+    def not_run(self, model: ModelReport) -> bool:
+        """Whether the benchmark was measured, but this figure of it is over no problems."""
+        found = self._stored(model)
+        return found is not None and not found.is_measured
+
+    def _stored(self, model: ModelReport) -> Metric | None:
         result = model.results.get(self.benchmark)
-        metric = None if result is None else result.metrics.get(name)
-        return None if metric is None or metric.n == 0 else metric  # of no problem there is nothing to show
+        return None if result is None else result.metrics.get(self.metric)
 
 
-def _own() -> dict[bool, list[Column]]:
+def _own() -> dict[bool, list[ReportColumn]]:
     """What the benchmarks themselves want shown: before (False) and after (True) the paper's figures."""
     ranked = sorted(BENCHMARKS.values(), key=lambda benchmark: benchmark.rank)
     return {
         after: [
-            Column(benchmark.name, shown.metric, shown.title, shown.higher_is_better)
+            ReportColumn(benchmark.name, shown.metric, shown.title, shown.higher_is_better)
             for benchmark in ranked
             if (benchmark.rank > _PAPERS) == after
             for shown in benchmark.columns
@@ -71,7 +76,7 @@ def _own() -> dict[bool, list[Column]]:
     }
 
 
-def _papers() -> Iterator[Column]:
+def _papers() -> Iterator[ReportColumn]:
     """A column of the paper's tables each, in their order."""
     for table in TABLES:
         if not table.otherwise_shown:
@@ -80,23 +85,23 @@ def _papers() -> Iterator[Column]:
                     title = f"{table.before}{column.group} {column.title}"
                     if benchmark.endswith("_sampled"):
                         title += " of many samples"
-                    yield Column(benchmark, column.metrics[0], title)
+                    yield ReportColumn(benchmark, column.metrics[0], title)
 
 
-def _others() -> Iterator[Column]:
+def _others() -> Iterator[ReportColumn]:
     """The figure that stands for each benchmark."""
     for name, benchmark in BENCHMARKS.items():
-        yield Column(name, benchmark.metric, benchmark.title, benchmark.higher_is_better)
+        yield ReportColumn(name, benchmark.metric, benchmark.title, benchmark.higher_is_better)
 
 
-def _each_once(columns: Iterable[Column]) -> tuple[Column, ...]:
-    found: dict[tuple[str, str], Column] = {}
+def _each_once(columns: Iterable[ReportColumn]) -> tuple[ReportColumn, ...]:
+    found: dict[tuple[str, str], ReportColumn] = {}
     for column in columns:
         found.setdefault((column.benchmark, column.metric), column)
     return tuple(found.values())
 
 
-def all_columns() -> tuple[Column, ...]:
+def all_columns() -> tuple[ReportColumn, ...]:
     """Every figure that a report may show, in their order."""
     own = _own()
     return _each_once((*own[False], *_papers(), *own[True], *_others()))

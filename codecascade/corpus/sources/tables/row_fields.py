@@ -1,4 +1,4 @@
-"""What a row of a table says, under the names that public data sets use."""
+"""Maps the fields of a table row to a candidate, under the column names that public data sets use."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from codecascade.corpus.documents import KINDS, Kind
-from codecascade.corpus.reading.languages import kind_of, language_of
-from codecascade.corpus.reading.licenses import UNKNOWN, normalised
+from codecascade.corpus.documents import KINDS, DocumentKind
+from codecascade.corpus.reading.languages import document_kind, language_by_name
+from codecascade.corpus.reading.licenses import UNKNOWN, normalised_license
 from codecascade.corpus.sources.archives.members import LONGEST_PATH, label_path
 from codecascade.corpus.sources.candidates import Candidate
 
@@ -21,37 +21,38 @@ COLUMNS = {
     "kind": ("kind",),
     "revision": ("revision", "revision_id", "max_stars_repo_head_hexsha"),
 }
-"""Our column, and the names that it is found under, best first: of a row's values the first that is there counts.
+"""Our column, and the names that data sets use for it, best first: the first one with a value counts.
 
-A row's ``id`` is not among them: data sets give the same one to several rows (the id of their problem, say), and what
-is the same text twice is told by the text.
+A row's ``id`` is not used: some data sets give the same id to several rows (the id of their problem, for example),
+and duplicates are recognised by their text.
 """
 
 
 def row_candidate(
     row: Mapping[str, Any], name: str, size: int, stamp: str, reader: str, container: str, locator: str
 ) -> Candidate:
-    """The candidate that a row is.
+    """The candidate for a row.
 
     Args:
-        row: values by the names of their columns.
-        name: of the row, where it gives no path or repository.
+        row: values by column name.
+        name: used if the row has no path or repository.
         size: bytes of its text.
     """
     path = label_path(_first(row, "path"))
-    language = _label(row, "language").lower()[:100] or language_of(path)
+    language = _label(row, "language").lower()[:100] or language_by_name(path)
     kind = _first(row, "kind")
     if kind not in KINDS:
-        kind = kind_of(language) if language else "natural_language"
+        kind = document_kind(language) if language else "natural_language"
     spdx = _first(row, "license")
-    if isinstance(spdx, list):  # The Stack: each of them holds for a part
+    # In The Stack, each licence of the list applies to a part of the repository.
+    if isinstance(spdx, list):
         spdx = " AND ".join(map(str, spdx))
     return Candidate(
         repository=_label(row, "repository") or name,
         path=path or name,
         language=language or "text",
-        kind=cast(Kind, kind),
-        license=normalised(str(spdx or UNKNOWN)[:LONGEST_PATH]),
+        kind=cast(DocumentKind, kind),
+        license=normalised_license(str(spdx or UNKNOWN)[:LONGEST_PATH]),
         size=size,
         stamp=stamp,
         reader=reader,
@@ -67,7 +68,7 @@ def _label(row: Mapping[str, Any], column: str) -> str:
 
 
 def _first(row: Mapping[str, Any], column: str) -> Any:
-    """The first value that can be a label: text, a number, or of licences a list."""
+    """The first usable value of a column: text or a number; for licences, also a list."""
     values: Iterator[Any] = (row[name] for name in COLUMNS[column] if row.get(name) is not None)
     if column != "license":
         values = (value[0] if isinstance(value, list) and len(value) == 1 else value for value in values)
@@ -76,8 +77,8 @@ def _first(row: Mapping[str, Any], column: str) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-def parsed(line: bytes) -> Any:
-    """A line of JSON; of a number with more digits than Python reads, which no column here needs, as a text.
+def parse_row(line: bytes) -> Any:
+    """A line of JSON. Integers with too many digits for Python are read as text, because no column here needs them.
 
     Raises:
         UnicodeDecodeError: it is not UTF-8.
@@ -95,5 +96,5 @@ def parsed(line: bytes) -> Any:
 
 
 def row_text(row: Mapping[str, Any]) -> str | None:
-    """By the rule that a Parquet file's columns go by: what is null or no text is passed over."""
+    """The text of a row, by the same rule as for Parquet columns: the first text column that is a string."""
     return next((row[name] for name in COLUMNS["text"] if isinstance(row.get(name), str)), None)

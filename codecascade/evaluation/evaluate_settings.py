@@ -59,7 +59,7 @@ def setting_names(table: str = "") -> list[str]:
     return list(own[table].model_fields) if table in own else [*CommonSettings.model_fields, *own]
 
 
-def nested(settings: dict[str, Any]) -> dict[str, Any]:
+def nest_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """``{"humaneval.problems": 4}``, as results have it, as :class:`EvaluateSettings` reads it; names that are not
     known are left out."""
     found: dict[str, Any] = {}

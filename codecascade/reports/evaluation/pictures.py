@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from codecascade.evaluation.analysis.beside import Beside
 from codecascade.evaluation.analysis.correlations import correlate, language_scores
 from codecascade.evaluation.analysis.folder import Evaluation
 from codecascade.evaluation.analysis.paper import TABLE_18
+from codecascade.evaluation.analysis.paper_comparison import PaperComparison
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric
 from codecascade.ground.errors import UserError
 from codecascade.reports import plots
+
+_PAPER_EXAMPLES = 64
+"""Prompts of each cell of the paper's key retrieval."""
 
 
 def has_picture(name: str, picture: str) -> bool:
@@ -25,13 +28,13 @@ def _figures(evaluation: Evaluation, picture: str) -> Mapping[str, Metric]:
     return next(found, {})
 
 
-def strip(found: Beside, model: str) -> str:
+def strip(found: PaperComparison, model: str) -> str:
     """The model's dot among the paper's models, for tables of rates that aren't a heat map already."""
     if found.number == TABLE_18.number:
         return ""
     rows = []
     for place, (label, cell) in enumerate(zip(found.labels, found.own, strict=True)):
-        if cell is None:
+        if cell is None or not cell.metric.is_measured:
             continue
         others: dict[str, list[float]] = {}
         for name, values in found.rows:
@@ -39,7 +42,7 @@ def strip(found: Beside, model: str) -> str:
             if value is not None:
                 others.setdefault(_family(name), []).append(value)
         rows.append((label, cell.metric, others))
-    return plots.beside(rows, model) if rows else ""
+    return plots.paper_strip(rows, model) if rows else ""
 
 
 def _family(model: str) -> str:
@@ -77,7 +80,7 @@ def keys(evaluation: Evaluation) -> str:
         return ""
     values = zip(TABLE_18.columns, TABLE_18.rows[-1].values, strict=True)
     published = {
-        column.metrics[0]: Metric(value / 100, value / 100, value / 100, 0)
+        column.metrics[0]: Metric(value / 100, value / 100, value / 100, _PAPER_EXAMPLES)
         for column, value in values
         if value is not None
     }

@@ -1,0 +1,1 @@
+"""The report of a cascade: what each stage changed."""
