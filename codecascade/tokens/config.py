@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +16,9 @@ from codecascade.tokens.checks import check_added_token
 from codecascade.tokens.pipeline import Spec
 
 NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
-_MAIN, _MAP, _ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+_CONFIG_FILE = "tokenizer_config.json"
+_SPECIAL_TOKENS_FILE = "special_tokens_map.json"
+_ADDED_TOKENS_FILE = "added_tokens.json"
 _MOST_CONFIG = 16 << 20
 _MOST_TEMPLATE = 1 << 20
 _LONGEST_ID = 9
@@ -31,21 +34,23 @@ def read_tokenizer_config(folder: Path) -> dict[str, Any]:
         UserError: a file can't be read, or a value that counts here is of another type; file and key are named.
     """
     config: dict[str, Any] = {}
-    for name in (_MAP, _MAIN):
+    for name in (_SPECIAL_TOKENS_FILE, _CONFIG_FILE):
         if os.path.lexists(folder / name):
             values = read_object(folder / name, _MOST_CONFIG)
-            _named(folder / name, lambda values=values: _check(values))
+            _with_file_named(folder / name, partial(_check_named_tokens, values))
             config |= values
     template = _read_template(folder, config.pop("chat_template", None))
     if template is not None:
         config["chat_template"] = template
     if "added_tokens_decoder" in config:
-        config["added_tokens_decoder"] = _named(
-            folder / _MAIN, lambda: _decoder(config["added_tokens_decoder"])
+        config["added_tokens_decoder"] = _with_file_named(
+            folder / _CONFIG_FILE, lambda: _tokens_by_id(config["added_tokens_decoder"])
         )
-    elif os.path.lexists(folder / _ADDED):
-        added = read_object(folder / _ADDED, _MOST_CONFIG)
-        config["added_tokens_decoder"] = _named(folder / _ADDED, lambda: _added(added))
+    elif os.path.lexists(folder / _ADDED_TOKENS_FILE):
+        added = read_object(folder / _ADDED_TOKENS_FILE, _MOST_CONFIG)
+        config["added_tokens_decoder"] = _with_file_named(
+            folder / _ADDED_TOKENS_FILE, lambda: _tokens_by_name(added)
+        )
     return config
 
 
@@ -94,7 +99,7 @@ def chat_format(template: str | None, control: Mapping[str, int]) -> str | None:
     return "chatml" if "<|im_start|>" in template else "template"
 
 
-def _check(values: Mapping[str, Any]) -> None:
+def _check_named_tokens(values: Mapping[str, Any]) -> None:
     for key in NAMED_TOKENS:
         value = values.get(key)
         name = value.get("content", 0) if isinstance(value, dict) else value
@@ -109,12 +114,12 @@ def _read_template(folder: Path, value: Any) -> str | None:
     if os.path.lexists(file):
         return decode_text(read_bytes(file, _MOST_TEMPLATE), file)
     if value is not None:
-        return _named(folder / _MAIN, lambda: named_template(value))
+        return _with_file_named(folder / _CONFIG_FILE, lambda: named_template(value))
     # transformers 4 wrote it there for models that also read images
     file = folder / "chat_template.json"
     if os.path.lexists(file):
         content = read_object(file, _MOST_CONFIG).get("chat_template")
-        return _named(file, lambda: named_template(content))
+        return _with_file_named(file, lambda: named_template(content))
     return None
 
 
@@ -143,7 +148,7 @@ def named_template(value: Any) -> str | None:
     return value
 
 
-def _decoder(value: Any) -> list[Spec]:
+def _tokens_by_id(value: Any) -> list[Spec]:
     if not isinstance(value, dict):
         raise UserError("must be an object", key="added_tokens_decoder")
     tokens = []
@@ -159,13 +164,13 @@ def _decoder(value: Any) -> list[Spec]:
     return tokens
 
 
-def _added(values: Mapping[str, Any]) -> list[Spec]:
+def _tokens_by_name(values: Mapping[str, Any]) -> list[Spec]:
     for name, token_id in values.items():
         check_added_token({"content": name, "id": token_id}, short(name))
     return [pipeline.added_token(name, int(token_id)) for name, token_id in values.items()]
 
 
-def _named(file: Path, read: Callable[[], _Value]) -> _Value:
+def _with_file_named(file: Path, read: Callable[[], _Value]) -> _Value:
     """What ``read`` gives; its errors name the file."""
     try:
         return read()

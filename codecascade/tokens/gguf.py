@@ -20,7 +20,7 @@ from codecascade.tokens.sentencepiece import (
     UNKNOWN,
     UNUSED,
     USER_DEFINED,
-    Piece,
+    SentencePiece,
     spec_from_pieces,
 )
 from codecascade.tokens.tokenizer import Tokenizer, library_error
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 _KEY = "tokenizer.ggml."
 _DIGITS = {"type": "Digits", "individual_digits": True}
 _MOST_TEMPLATE = 1 << 20
-_NONE = (-1, 2**32 - 1)
+_NO_TOKEN = (-1, 2**32 - 1)
 # Our names, the file's, and the ids that llama.cpp takes for SentencePiece vocabularies where a file names none.
 _NAMED: dict[str, tuple[str, int | None]] = {
     "bos": ("bos", 1),
@@ -55,7 +55,7 @@ def _words(digits: str) -> Spec:
 
 
 # What a file's "pre" stands for: how text is cut into words before the merges.
-_PRE: dict[str, tuple[Spec, ...]] = {
+_PRE_TOKENIZERS: dict[str, tuple[Spec, ...]] = {
     **dict.fromkeys(("default", "gpt-2"), ()),
     **dict.fromkeys(("smollm", "starcoder", "refact", "codeshell"), (_DIGITS,)),
     **dict.fromkeys(_LLAMA3, (_words(r"\p{N}{1,3}"),)),
@@ -83,17 +83,17 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
     pre = text(metadata, f"{_KEY}pre") or "default"
     kinds = _numbers(metadata, "token_type", len(tokens)) or [NORMAL] * len(tokens)
     if model == "llama":
-        _need(metadata, "scores")
-        pieces = list(map(Piece, tokens, _numbers(metadata, "scores", len(tokens)), kinds))
+        _required(metadata, "scores")
+        pieces = list(map(SentencePiece, tokens, _numbers(metadata, "scores", len(tokens)), kinds))
         spec = spec_from_pieces(pieces, dummy_prefix=flag(metadata, f"{_KEY}add_space_prefix", default=True))
     else:
-        spec = _byte_level(tokens, kinds, _texts(metadata, "merges"), pre)
+        spec = _byte_level_spec(tokens, kinds, _texts(metadata, "merges"), pre)
 
     config: dict[str, Any] = {
         "add_bos_token": flag(metadata, f"{_KEY}add_bos_token", default=model == "llama" or pre in _LLAMA3)
     }
     for name, (key, default) in _NAMED.items():
-        token_id = _id(metadata, key, len(tokens))
+        token_id = _token_id(metadata, key, len(tokens))
         if token_id is None and model == "llama" and default is not None and default < len(tokens):
             # what llama.cpp takes where a file is silent
             token_id = default if kinds[default] in (CONTROL, UNKNOWN) else None
@@ -101,7 +101,7 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
     if (template := _chat_template(metadata)) is not None:
         config["chat_template"] = template
     check_spec(spec)
-    ends = [_id(metadata, key, len(tokens)) for key in _ENDS]
+    ends = [_token_id(metadata, key, len(tokens)) for key in _ENDS]
     try:
         return Tokenizer(spec, config, [token_id for token_id in ends if token_id is not None])
     except UserError:
@@ -135,7 +135,7 @@ def _chat_template(metadata: Mapping[str, Any]) -> str | None:
     return template
 
 
-def _id(metadata: Mapping[str, Any], name: str, tokens: int) -> int | None:
+def _token_id(metadata: Mapping[str, Any], name: str, tokens: int) -> int | None:
     """The id that a key names; None where it names none that is possible, as converters write -1 for "none"."""
     key = f"{_KEY}{name}_token_id"
     value = metadata.get(key)
@@ -145,14 +145,16 @@ def _id(metadata: Mapping[str, Any], name: str, tokens: int) -> int | None:
         raise UserError(f"must be an integer (got {short(value)})", key=key)
     if 0 <= value < tokens:
         return value
-    if value not in _NONE:
+    if value not in _NO_TOKEN:
         log.warning("%s is %d, but there are %d tokens; it is passed over", key, value, tokens)
     return None
 
 
-def _byte_level(tokens: list[str], kinds: list[int], merges: list[str], pre: str) -> Spec:
-    if pre not in _PRE:
-        raise UserError(f"{short(pre)} is not known; known are {', '.join(_PRE)}", key=f"{_KEY}pre")
+def _byte_level_spec(tokens: list[str], kinds: list[int], merges: list[str], pre: str) -> Spec:
+    if pre not in _PRE_TOKENIZERS:
+        raise UserError(
+            f"{short(pre)} is not known; known are {', '.join(_PRE_TOKENIZERS)}", key=f"{_KEY}pre"
+        )
     added = [
         pipeline.added_token(token, token_id, special=kind != USER_DEFINED)
         for token_id, (token, kind) in enumerate(zip(tokens, kinds, strict=True))
@@ -162,13 +164,13 @@ def _byte_level(tokens: list[str], kinds: list[int], merges: list[str], pre: str
         {token: token_id for token_id, token in enumerate(tokens)},
         merges,
         added,
-        splits=_PRE[pre],
+        splits=_PRE_TOKENIZERS[pre],
         normalizer={"type": "NFC"} if "qwen" in pre else None,
         whole_words=pre in _LLAMA3,
     )
 
 
-def _need(metadata: Mapping[str, Any], name: str) -> Any:
+def _required(metadata: Mapping[str, Any], name: str) -> Any:
     key = _KEY + name
     if key not in metadata:
         raise UserError("is missing: the file has no complete tokenizer", key=key)
@@ -176,7 +178,7 @@ def _need(metadata: Mapping[str, Any], name: str) -> Any:
 
 
 def _texts(metadata: Mapping[str, Any], name: str) -> list[str]:
-    values = _need(metadata, name)
+    values = _required(metadata, name)
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise UserError("must be an array of texts", key=_KEY + name)
     return values

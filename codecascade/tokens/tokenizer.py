@@ -70,8 +70,10 @@ class Tokenizer:
                 names[key] = next((name for name in guesses if name in control), None)
         self.special_ids = frozenset(control.values())
         self.backend = tokenizers.Tokenizer.from_str(json.dumps(pipeline.for_encoding(spec, control)))
-        self.backend.encode_special_tokens = True  # what spells a special token is text
-        for name, token_id in added.items():  # the library numbers added tokens itself, without gaps
+        # what spells a special token is text
+        self.backend.encode_special_tokens = True
+        # the library numbers added tokens itself, without gaps
+        for name, token_id in added.items():
             if self.backend.token_to_id(name) != token_id:
                 raise UserError(
                     f"added token {short(name)} can't have id {token_id}: the ids before it are not all taken"
@@ -97,7 +99,7 @@ class Tokenizer:
             )
         )
 
-        first = pipeline.beginning(spec.get("post_processor"))
+        first = pipeline.token_put_first(spec.get("post_processor"))
         template_adds_bos = first is not None and first == self.bos_id
         wanted = config.get("add_bos_token")
         self.adds_bos: bool = self.bos_id is not None and (
@@ -179,7 +181,8 @@ class Tokenizer:
         literal = {token["id"] for token in self.spec["added_tokens"]} if byte_level else set()
         pieces = [b""] * self.vocab_size
         for piece, token_id in self.vocabulary.items():
-            if token_id in literal:  # an added token is written as it is, not in the byte alphabet
+            # an added token is written as it is, not in the byte alphabet
+            if token_id in literal:
                 pieces[token_id] = piece.encode()
             else:
                 pieces[token_id] = pipeline.piece_bytes(piece, byte_level=byte_level)

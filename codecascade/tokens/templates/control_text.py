@@ -25,6 +25,7 @@ from functools import lru_cache
 from itertools import islice
 
 from codecascade.ground.errors import UserError
+from codecascade.tokens import pipeline
 from codecascade.tokens.pipeline import SPACE
 from codecascade.tokens.templates.renderer import RENDERER
 from codecascade.tokens.templates.spelling import letters_of
@@ -118,8 +119,10 @@ def control_text(tokenizer: Tokenizer) -> ControlText:
     Raises:
         UserError: the template can't be rendered at all.
     """
+    # SentencePiece's letter for a space stands for one in text
+    space = SPACE if pipeline.is_byte_level(tokenizer.spec) else " "
     names = {
-        name.replace(SPACE, " ")
+        name.replace(SPACE, space)
         for name, token_id in tokenizer.vocabulary.items()
         if token_id in tokenizer.special_ids
     }
@@ -166,14 +169,14 @@ def _tags(tokenizer: Tokenizer, names: set[str]) -> tuple[set[str], set[str], se
 def _unlike(strings: Iterable[str], control: Iterable[str], guarded: set[str]) -> Iterator[str]:
     """The strings with guarded characters that neither hold, touch nor are part of any control text."""
     control = [text.strip() for text in control]
-    whole = "\0".join(control)
+    all_control = "\0".join(control)
     beginnings = {text[:end] for text in control for end in range(1, len(text) + 1)}
     endings = {text[start:] for text in control for start in range(len(text))}
     for string in strings:
         cuts = range(len(string))
         if (
             guarded & set(string)
-            and string not in whole
+            and string not in all_control
             and not any(string[cut:] in beginnings for cut in cuts)
             and not any(string[: cut + 1] in endings for cut in cuts)
             and not any(text in string for text in control)

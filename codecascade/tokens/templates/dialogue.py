@@ -32,7 +32,7 @@ _MARK = "\U00100000"
 
 
 @dataclass(frozen=True)
-class _Piece:
+class _EncodedText:
     """Ids of the characters from ``start`` on: one control token, or text between two."""
 
     start: int
@@ -72,7 +72,7 @@ class RenderedDialogue:
         text = self._accepted(rendered)
         cuts = [len(each.text) for each in prompts if _begins(text, each)]
         tokens = control_tokens(self._tokenizer, text)
-        return [token_id for piece in self._pieces(text, tokens, cuts) for token_id in piece.ids]
+        return [token_id for piece in self._encoded(text, tokens, cuts) for token_id in piece.ids]
 
     def reply_start(self) -> list[int]:
         """The ids of the beginning of a reply: what the template writes before every answer, and ``prefill``."""
@@ -88,7 +88,7 @@ class RenderedDialogue:
         frame = start + (before if found else "")
         # looked for before the prefill is there: a token that takes the white space after it must leave the prefill's
         tokens = control_tokens(self._tokenizer, frame)
-        pieces = self._pieces(frame + self._disguise.hide(self._prefill), tokens, [len(start)])
+        pieces = self._encoded(frame + self._disguise.hide(self._prefill), tokens, [len(start)])
         return [token_id for piece in pieces if piece.start >= len(start) for token_id in piece.ids]
 
     def training(self) -> tuple[list[int], list[bool]]:
@@ -115,9 +115,9 @@ class RenderedDialogue:
             spans = [span for span in rendered.spans if span[0] < span[1]]
         if not spans:
             raise UserError(
-                "the template does not tell where an answer begins and ends: its prompt for an answer is not how "
-                "the finished dialogue goes on, or no token that ends a turn follows the answer. Mark the answers "
-                "in it by {% generation %} and {% endgeneration %}, or name another format in the recipe "
+                "the tokenizer's chat template does not tell where an answer begins and ends: its prompt for an "
+                "answer is not how the finished dialogue goes on, or no token that ends a turn follows it. Mark "
+                "answers in it by {% generation %} and {% endgeneration %}, or name another format in the recipe "
                 "(chat_format)",
                 key="chat_template",
             )
@@ -125,7 +125,7 @@ class RenderedDialogue:
         ids: list[int] = []
         is_answer: list[bool] = []
         cuts += [cut for span in spans for cut in span]
-        for piece in self._pieces(text, tokens, cuts):
+        for piece in self._encoded(text, tokens, cuts):
             ids += piece.ids
             inside = any(start <= piece.start < end for start, end in spans)
             is_answer += [inside] * len(piece.ids)
@@ -162,21 +162,25 @@ class RenderedDialogue:
     def _accepted(self, rendered: Rendered) -> str:
         if rendered.error is not None:
             reason = first_words(Exception(self._disguise.show(rendered.error)))
-            raise UserError(f"the model's chat template refuses them: {reason}", key="messages")
+            raise UserError(f"the tokenizer's chat template refuses them: {reason}", key="messages")
         if not rendered.text:
-            raise UserError("the template writes nothing for this dialogue", key="chat_template")
+            raise UserError(
+                "the tokenizer's chat template writes nothing for this dialogue", key="chat_template"
+            )
         return rendered.text
 
-    def _pieces(self, text: str, tokens: Sequence[ControlToken], cuts: Sequence[int]) -> Iterator[_Piece]:
+    def _encoded(
+        self, text: str, tokens: Sequence[ControlToken], cuts: Sequence[int]
+    ) -> Iterator[_EncodedText]:
         """``text`` in ids, in order; no token reaches over one of the ``cuts``, unless it is one of ``tokens``."""
         start = 0
         for token in tokens:
             yield from self._text(text, start, token.start, cuts)
-            yield _Piece(token.start, [token.id])
+            yield _EncodedText(token.start, [token.id])
             start = token.end
         yield from self._text(text, start, len(text), cuts)
 
-    def _text(self, text: str, start: int, end: int, cuts: Sequence[int]) -> Iterator[_Piece]:
+    def _text(self, text: str, start: int, end: int, cuts: Sequence[int]) -> Iterator[_EncodedText]:
         """Text between control tokens, in ids."""
         borders = [start, *sorted({cut for cut in cuts if start < cut < end}), end]
         for left, right in pairwise(borders):
@@ -190,7 +194,7 @@ class RenderedDialogue:
             for part in rest:
                 ids += self._tokenizer.encode_continuation(part)
             if ids:
-                yield _Piece(left, ids)
+                yield _EncodedText(left, ids)
 
 
 def _common_start(first: str, second: str) -> int:

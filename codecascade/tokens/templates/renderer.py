@@ -163,4 +163,4 @@ def _size(variables: Mapping[str, Any]) -> int:
 
 
 def _refused(reason: str) -> UserError:
-    return UserError(f"the template {first_words(Exception(reason))}", key="chat_template")
+    return UserError(f"the tokenizer's chat template {first_words(Exception(reason))}", key="chat_template")

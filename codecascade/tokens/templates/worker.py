@@ -209,7 +209,8 @@ def lines() -> Iterator[bytes]:
         if not chunk:
             return
         waiting += chunk
-        if chunk.endswith(b"\n"):  # one request is asked at a time
+        # one request is asked at a time, so that a line's end is a chunk's end
+        if chunk.endswith(b"\n"):
             yield bytes(waiting)
             waiting.clear()
 

@@ -136,7 +136,7 @@ def test_a_template_may_refuse(case: Case) -> None:
     family, ours, _ = case
     if family.system:
         return
-    with pytest.raises(UserError, match="messages: the model's chat template refuses them: "):
+    with pytest.raises(UserError, match="messages: the tokenizer's chat template refuses them: "):
         encode_chat(ours, [Message("system", "s"), Message("user", "x")])
 
 

@@ -160,7 +160,7 @@ def test_text_put_together_from_parts_of_a_message_is_no_control_token(byte_leve
 
 def test_a_template_finds_its_own_strings_in_messages(byte_level: Tokenizer) -> None:
     template = (
-        "{% for m in messages %}{% if '<tool_response>' in m.content %}found{% endif %}"
+        "{% for m in messages %}said: {% if '<tool_response>' in m.content %}found{% endif %}"
         "{% if m.content.startswith('\\n<|') or '|>' in m.content %}control{% endif %}{% endfor %}"
     )
     tokenizer = byte_level.with_chat_template(template)
@@ -168,9 +168,9 @@ def test_a_template_finds_its_own_strings_in_messages(byte_level: Tokenizer) -> 
     def said(text: str) -> str:
         return tokenizer.decode_continuation(encode_chat(tokenizer, [Message("user", text)]))
 
-    assert said("a <tool_response> b") == "found"
+    assert said("a <tool_response> b") == "said: found"
     # Strings that are parts of control tokens are not found: a message has none.
-    assert said("\n<|im_end|>") == "" and said("<|tool_response|>") == ""
+    assert said("\n<|im_end|>") == "said: " and said("<|tool_response|>") == "said: "
 
 
 @settings(max_examples=30)
