@@ -12,8 +12,8 @@ from codecascade.server.errors import ApiError
 from codecascade.server.fitting import fitted
 from codecascade.server.prompts import Prompt, checked, prompt_limit, text_prompt
 from codecascade.server.service import Service
-from codecascade.server.templates import recognise
 from codecascade.tokens.infilling import infilling_prompt
+from codecascade.tokens.infilling_text import recognise
 
 _SLACK = 8
 """Tokens that a text may have more once it is cut, for it is encoded anew."""
@@ -118,7 +118,7 @@ def template_prompt(
     """
     found = recognise(prompt) if isinstance(prompt, str) and service.can_infill and grammar is None else None
     if found is not None:
-        gap = Gap(*found, editor_stops=editor_stops)
+        gap = Gap(found.prefix, found.suffix, editor_stops=editor_stops)
         return gap_prompt(service, gap, sampling, stop=stop, samples=samples, truncate=truncate is not None)
     return text_prompt(
         service,

@@ -25,7 +25,6 @@ HELPERS = Path(__file__).parent.parent / "helpers"
 SCRIPT = f"""
 import asyncio, sys
 sys.path.insert(0, {str(HELPERS)!r})
-from engine_models import CODE
 from scripted_generator import ScriptedGenerator
 from codecascade.server.app import create_app
 from codecascade.server.logs import set_up_logs
@@ -33,7 +32,7 @@ from codecascade.server.serving import address_of, serve, taken_port
 from codecascade.server.settings import Limits, ServerSettings
 from codecascade.tokens.training import train_tokenizer
 
-tokenizer = train_tokenizer([CODE], 400, kind="llama")
+tokenizer = train_tokenizer(["total = secret + words"] * 4, 300, kind="llama")
 listener = taken_port("127.0.0.1", 0)
 settings = ServerSettings(
     names=("tiny",), log_prompts="--log-prompts" in sys.argv, limits=Limits(drain_seconds=float(sys.argv[1]))

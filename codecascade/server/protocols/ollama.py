@@ -28,7 +28,7 @@ from codecascade.server.prompts import (
 from codecascade.server.samples import Sample
 from codecascade.server.service import Answer, Service
 from codecascade.server.streams import lines
-from codecascade.server.templates import recognise
+from codecascade.tokens.infilling_text import recognise
 
 _VERSION = "0.12.0"
 """Of the API; clients compare it with what they need."""
