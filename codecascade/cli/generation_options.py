@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 TEXT = "The text"
 WRITING = "How it is written"
+ENDING = "Where it ends"
 MANY = "Many at once"
 
 NewTokens = Annotated[
     int,
     typer.Option(
-        "--max-new-tokens", metavar="N", min=1, help="Write so many tokens at most.", rich_help_panel=WRITING
+        "--max-new-tokens", metavar="N", min=1, help="Write so many tokens at most.", rich_help_panel=ENDING
     ),
 ]
 Temperature = Annotated[float, options.temperature(panel=WRITING, min=0.0)]
@@ -29,9 +30,7 @@ TopP = Annotated[float, options.top_p(panel=WRITING, min=0.0, max=1.0)]
 Seed = Annotated[int, options.seed(WRITING)]
 Stops = Annotated[
     list[str] | None,
-    typer.Option(
-        "--stop", metavar="TEXT", help="End before this text (repeatable).", rich_help_panel=WRITING
-    ),
+    typer.Option("--stop", metavar="TEXT", help="End before this text (repeatable).", rich_help_panel=ENDING),
 ]
 Heal = Annotated[bool, options.heal(TEXT)]
 JsonLines = Annotated[
@@ -79,18 +78,18 @@ Context = Annotated[
         min=1,
         help="Read and write so many tokens at most, even if the model was made for fewer.",
         show_default="the model's own",
-        rich_help_panel=WRITING,
+        rich_help_panel=ENDING,
     ),
 ]
 SingleLine = Annotated[
-    bool, typer.Option("--single-line", help="End with the cursor's line.", rich_help_panel=WRITING)
+    bool, typer.Option("--single-line", help="End with the cursor's line.", rich_help_panel=ENDING)
 ]
 Block = Annotated[
     bool,
     typer.Option(
         "--block",
         help="End with the block that the cursor is in; this is what is done anyway.",
-        rich_help_panel=WRITING,
+        rich_help_panel=ENDING,
     ),
 ]
 NoEditorStops = Annotated[
@@ -98,7 +97,7 @@ NoEditorStops = Annotated[
     typer.Option(
         "--no-editor-stops",
         help="End only where the model does, even if it types what stands after the gap.",
-        rich_help_panel=WRITING,
+        rich_help_panel=ENDING,
     ),
 ]
 
