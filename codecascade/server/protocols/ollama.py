@@ -117,6 +117,11 @@ def routes(service: Service) -> APIRouter:
         )
         return await _answer(service, body, prompt, lambda text: {"message": empty | {"content": text}})
 
+    @router.head("/", include_in_schema=False, response_model=None)
+    async def ping() -> Response:
+        """Ollama's command looks here for a server."""
+        return Response()
+
     @router.get("/api/tags", summary="The models, of which there is one", response_model=None)
     async def tags() -> Response:
         return json_response({"models": [_model(service)]})
