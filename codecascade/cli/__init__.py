@@ -23,6 +23,7 @@ from codecascade.cli import (  # noqa: F401  (importing them adds the commands)
     generation,
     ranks,
     sandbox,
+    serve,
 )
 from codecascade.cli.app import app, invocation, stderr
 from codecascade.ground.errors import RunFailed, Stopped, UserError, printable

@@ -1,0 +1,1 @@
+"""The protocols, one file each; ``table.py`` names them all."""

@@ -1,0 +1,76 @@
+"""Infilling prompts that clients write as text are filled as gaps, in the served model's own layout."""
+
+from __future__ import annotations
+
+import pytest
+from fastapi.testclient import TestClient
+from scripted_generator import ScriptedGenerator
+
+from codecascade.tokens.infilling import infilling_prompt
+from codecascade.tokens.tokenizer import Tokenizer
+
+PREFIX, SUFFIX = "def f(a):\n    return ", "\n\nprint(f(1))\n"
+TEMPLATES = {
+    "Code Llama": f"<PRE> {PREFIX} <SUF>{SUFFIX} <MID>",
+    "Code Llama, SPM": f"<PRE> <SUF>{SUFFIX} <MID> {PREFIX}",
+    "StarCoder": f"<fim_prefix>{PREFIX}<fim_suffix>{SUFFIX}<fim_middle>",
+    "Qwen": f"<|fim_prefix|>{PREFIX}<|fim_suffix|>{SUFFIX}<|fim_middle|>",
+    "DeepSeek": f"<｜fim▁begin｜>{PREFIX}<｜fim▁hole｜>{SUFFIX}<｜fim▁end｜>",
+    "Codestral": f"[SUFFIX]{SUFFIX}[PREFIX]{PREFIX}",
+}
+
+
+@pytest.mark.parametrize("template", TEMPLATES.values(), ids=TEMPLATES)
+@pytest.mark.parametrize("path", ["/v1/completions", "/completion", "/api/generate", "/generate"])
+@pytest.mark.parametrize("raw", [True, False])
+def test_each_familys_template_becomes_the_models_own(
+    client: TestClient,
+    generator: ScriptedGenerator,
+    tokenizer: Tokenizer,
+    template: str,
+    path: str,
+    raw: bool,
+) -> None:
+    # Continue's stop strings
+    stop = ["<PRE>", "<SUF>", "<MID>", "<EOT>"]
+    body = {
+        "model": "tiny",
+        "prompt": template,
+        "inputs": template,
+        "stop": stop,
+        "raw": raw,
+        "stream": False,
+    }
+    assert client.post(path, json=body).status_code == 200
+    request = generator.requests[0]
+    assert list(request.ids) == infilling_prompt(tokenizer, PREFIX, SUFFIX)
+    assert request.editor is not None
+    assert (request.editor.prefix, request.editor.suffix) == (PREFIX, SUFFIX)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"# <PRE> x\n{PREFIX}",
+        f"<PRE> {PREFIX}",
+        f"<PRE> {PREFIX} <SUF>{SUFFIX}",
+        f"{TEMPLATES['StarCoder']}\nmore",
+    ],
+)
+def test_a_text_that_merely_holds_a_mark_is_a_text(
+    client: TestClient, generator: ScriptedGenerator, tokenizer: Tokenizer, text: str
+) -> None:
+    client.post("/v1/completions", json={"prompt": text})
+    (request,) = generator.requests
+    assert request.editor is None
+    assert set(request.ids) & tokenizer.special_ids == {tokenizer.bos_id}
+
+
+def test_a_model_that_can_not_infill_goes_on_with_the_text(plain_tokenizer: Tokenizer) -> None:
+    from codecascade.server.app import create_app
+    from codecascade.server.settings import ServerSettings
+
+    generator = ScriptedGenerator(plain_tokenizer)
+    with TestClient(create_app(generator, ServerSettings(names=("plain",)))) as client:
+        assert client.post("/v1/completions", json={"prompt": TEMPLATES["Code Llama"]}).status_code == 200
+    assert generator.requests[0].editor is None

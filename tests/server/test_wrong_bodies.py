@@ -1,0 +1,147 @@
+"""Bodies that are nearly right: whatever is wrong, the answer is an error in the protocol's form, and no crash."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scripted_generator import ScriptedGenerator
+
+from codecascade.server.errors import ApiError
+from codecascade.server.protocols.table import protocol_of
+
+MESSAGES = [{"role": "system", "content": "a"}, {"role": "user", "content": [{"type": "text", "text": "b"}]}]
+COMMON = {
+    "max_tokens": 5,
+    "temperature": 0.5,
+    "top_p": 0.9,
+    "stop": ["x"],
+    "seed": 3,
+    "n": 1,
+    "stream": False,
+}
+BODIES: dict[str, dict[str, Any]] = {
+    "/v1/completions": COMMON
+    | {
+        "prompt": "a",
+        "suffix": "b",
+        "logprobs": 1,
+        "best_of": 1,
+        "logit_bias": {"5": 1},
+        "stream_options": {},
+    },
+    "/v1/chat/completions": COMMON
+    | {"messages": MESSAGES, "logprobs": True, "top_logprobs": 1, "response_format": {"type": "text"}},
+    "/v1/fim/completions": {"prompt": "a", "suffix": "b", "max_tokens": 5, "random_seed": 1, "stop": "x"},
+    "/infill": {
+        "input_prefix": "a",
+        "input_suffix": "b",
+        "input_extra": [{"text": "c", "filename": "d"}],
+        "prompt": "e",
+        "n_predict": 3,
+        "n_cmpl": 2,
+        "n_indent": 4,
+        "t_max_predict_ms": 10,
+        "response_fields": ["content"],
+        "logit_bias": [[5, 1.0]],
+        "samplers": ["infill"],
+    },
+    "/completion": {
+        "prompt": [1, "a"],
+        "n_predict": 3,
+        "n_probs": 1,
+        "seed": -1,
+        "stop": [],
+        "json_schema": {},
+    },
+    "/tokenize": {"content": "a", "add_special": True, "with_pieces": False},
+    "/detokenize": {"tokens": [1, 2]},
+    "/apply-template": {"messages": MESSAGES},
+    "/api/generate": {
+        "model": "tiny",
+        "prompt": "a",
+        "suffix": "b",
+        "system": "c",
+        "raw": False,
+        "stream": False,
+        "format": "",
+        "options": {"num_predict": 3, "temperature": 0.1, "stop": ["x"], "seed": 1, "top_k": 4},
+    },
+    "/api/chat": {"model": "tiny", "messages": MESSAGES, "stream": False, "options": {}},
+    "/api/show": {"model": "tiny"},
+    "/generate": {"inputs": "a", "parameters": {"max_new_tokens": 3, "stop": ["x"], "truncate": 5}},
+    "/generate_stream": {"inputs": "a", "parameters": {"max_new_tokens": 3, "temperature": 0.5}},
+}
+SEGMENTS = {
+    "language": "python",
+    "segments": {
+        "prefix": "a",
+        "suffix": "b",
+        "declarations": [{"filepath": "c", "body": "d", "score": 1.0}],
+    },
+}
+CASES = [*BODIES.items(), ("/v1/completions", SEGMENTS)]
+
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.sampled_from([-1, 0, 1, 2**31, 2**63, 10**30, -(10**30)]),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=5),
+    st.sampled_from(["", "\ud800", "\x00", "</s>", "▁<PRE>", "a" * 3000, "tiny", "json"]),
+    st.lists(
+        st.one_of(st.integers(), st.text(max_size=3), st.none(), st.lists(st.integers(), max_size=2)),
+        max_size=3,
+    ),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+    st.recursive(st.none(), lambda inner: st.lists(inner, max_size=2), max_leaves=3),
+)
+
+
+def paths(value: Any, start: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a body, itself included."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [start, *(path for key, part in inner for path in paths(part, (*start, key)))]
+
+
+def put(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    if not path:
+        return new
+    changed = dict(value) if isinstance(value, dict) else list(value)
+    changed[path[0]] = put(value[path[0]], path[1:], new)
+    return changed
+
+
+@pytest.mark.parametrize(("path", "body"), CASES, ids=lambda value: value if isinstance(value, str) else "")
+def test_the_body_as_it_is_is_right(client: TestClient, path: str, body: dict[str, Any]) -> None:
+    response = client.post(path, json=body)
+    assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize(("path", "body"), CASES, ids=lambda value: value if isinstance(value, str) else "")
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_changed_body_is_answered_or_refused(
+    client: TestClient, generator: ScriptedGenerator, path: str, body: dict[str, Any], data: st.DataObject
+) -> None:
+    for _ in range(data.draw(st.integers(1, 2))):
+        where = data.draw(st.sampled_from(paths(body)))
+        body = put(body, where, data.draw(ODD))
+        if not isinstance(body, dict):
+            break
+    generator.requests.clear()
+    response = client.post(path, content=json.dumps(body))
+    assert response.status_code in (200, 400, 404, 422, 501), response.text
+    if response.status_code == 200:
+        assert all(0 <= token < generator.tokenizer.vocab_size for r in generator.requests for token in r.ids)
+        return
+    assert not generator.requests
+    shape = protocol_of(path).error
+    wanted = shape(ApiError(response.status_code, "", details=response.json().get("detail", ())))
+    assert response.json().keys() >= wanted.keys()
+    assert len(response.content) < 10_000
