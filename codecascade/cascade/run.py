@@ -14,16 +14,16 @@ from pathlib import Path
 from rich.console import Console
 
 from codecascade.cascade.budget import StepTimer, resolve_minutes, say_how_long
-from codecascade.cascade.checks import WorkAhead, look_ahead
 from codecascade.cascade.display import RunDisplay
 from codecascade.cascade.measure import measure, measuring_precision, sandbox_for
 from codecascade.cascade.mixtures import MANY_PASSES, Mixtures
-from codecascade.cascade.results import run_report, write_results
+from codecascade.cascade.results import make_run_report, write_run_results
 from codecascade.cascade.run_corpus import build_run_corpus, corpus_folder, needs_sources
 from codecascade.cascade.run_folder import RunFolder
 from codecascade.cascade.run_inputs import RunInputs
 from codecascade.cascade.stage_models import base_name, check_tokenizers, make_base
 from codecascade.cascade.stage_training import train_stage
+from codecascade.cascade.work_ahead import WorkAhead, look_ahead
 from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.result import BenchmarkResult
@@ -158,13 +158,13 @@ class _Cascade:
 
         def compare() -> None:
             self.inputs = RunInputs(self.folder)
-            self.base_files = self.inputs.base(self.base)
-            self.inputs.corpus(self.corpus)
+            self.base_files = self.inputs.check_base(self.base)
+            self.inputs.check_corpus(self.corpus)
             corpora, dialogues = self.mixtures.others(self.untrained)
             for corpus in corpora:
-                self.inputs.corpus(corpus)
+                self.inputs.check_corpus(corpus)
             for path in dialogues:
-                self.inputs.dialogues(path)
+                self.inputs.check_dialogues(path)
 
         self.world.from_first(compare)
 
@@ -191,13 +191,13 @@ class _Cascade:
             self._mine(stage)
         parent = self.base if stage.parent == BASE else str(self.folder.model(stage.parent))
         parent_files = self.world.from_first(
-            lambda: self.base_files if stage.parent == BASE else self.inputs.model(stage.parent)
+            lambda: self.base_files if stage.parent == BASE else self.inputs.check_model(stage.parent)
         )
         train_stage(
             self.recipe, stage, parent, parent_files, self.mixtures, self.folder, self.world, self.display
         )
         if self.world.first:
-            self.inputs.trained(stage.name)
+            self.inputs.record_model(stage.name)
         self.world.barrier()
 
     def _mine(self, stage: Stage) -> None:
@@ -217,10 +217,10 @@ class _Cascade:
 
             def keep(results: dict[str, BenchmarkResult]) -> None:
                 self.results[name] = dict(results)
-                write_results(self.folder, self.stages, self.results)
+                write_run_results(self.folder, self.stages, self.results)
 
             if name != BASE:
-                self.inputs.model(name)
+                self.inputs.check_model(name)
             self.results[name] = {}
             measure(
                 model,
@@ -240,7 +240,7 @@ class _Cascade:
         self.world.barrier()
 
     def _report(self) -> None:
-        self.report = run_report(
+        self.report = make_run_report(
             self.recipe,
             self.folder,
             self.stages,

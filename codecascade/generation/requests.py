@@ -16,7 +16,7 @@ from codecascade.generation.grammar import Grammar
 from codecascade.ground.errors import UserError
 from codecascade.tokens.chat import Message, chat_stop_ids, encode_chat, encode_reply_start
 from codecascade.tokens.healing import heal as heal_prompt
-from codecascade.tokens.infilling import infilling_prompt, marks
+from codecascade.tokens.infilling import forbidden_tokens, infilling_prompt
 from codecascade.tokens.tokenizer import Tokenizer
 
 FinishReason = Literal["stop", "length", "context"]
@@ -215,7 +215,7 @@ def completion_request(
         samples,
         required,
         continuation=bool(prompt),
-        forbidden=marks(tokenizer, end=True),
+        forbidden=forbidden_tokens(tokenizer, end=True),
         stop_after_text=stop_after_text,
     )
 
@@ -251,7 +251,7 @@ def infilling_request(
         samples,
         required,
         nonempty=bool(required),
-        forbidden=marks(tokenizer, end=False),
+        forbidden=forbidden_tokens(tokenizer, end=False),
         editor=editor,
     )
 
@@ -270,7 +270,7 @@ def chat_request(
     Raises:
         UserError: the model has no chat format, or it does not allow the messages in this order.
     """
-    ids, forbidden = encode_chat(tokenizer, messages), marks(tokenizer, end=True)
+    ids, forbidden = encode_chat(tokenizer, messages), forbidden_tokens(tokenizer, end=True)
     stop_ids = chat_stop_ids(tokenizer)
     if not prefill:
         return Request(

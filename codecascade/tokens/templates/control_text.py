@@ -25,8 +25,8 @@ from functools import lru_cache
 from itertools import islice
 
 from codecascade.ground.errors import UserError
-from codecascade.tokens import pipeline
-from codecascade.tokens.pipeline import SPACE
+from codecascade.tokens.files import tokenizer_json
+from codecascade.tokens.files.tokenizer_json import SPACE
 from codecascade.tokens.templates.renderer import RENDERER
 from codecascade.tokens.templates.spelling import letters_of
 from codecascade.tokens.templates.variables import template_variables
@@ -120,7 +120,7 @@ def control_text(tokenizer: Tokenizer) -> ControlText:
         UserError: the template can't be rendered at all.
     """
     # SentencePiece's letter for a space stands for one in text
-    space = SPACE if pipeline.is_byte_level(tokenizer.spec) else " "
+    space = SPACE if tokenizer_json.is_byte_level(tokenizer.spec) else " "
     names = {
         name.replace(SPACE, space)
         for name, token_id in tokenizer.vocabulary.items()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from codecascade.tokens import pipeline
+from codecascade.tokens.files import tokenizer_json
 from codecascade.tokens.tokenizer import Tokenizer
 
 TURNS = (
@@ -263,7 +263,7 @@ def tokenizer_of(family: Family, plain: Tokenizer) -> Tokenizer:
     names = [name for name in (*family.tokens, *family.plain) if name not in plain.vocabulary]
     added: list[dict[str, Any]] = [
         {
-            **pipeline.added_token(name, token_id, special=name not in family.plain),
+            **tokenizer_json.added_token(name, token_id, special=name not in family.plain),
             "rstrip": name in family.takes_space,
         }
         for token_id, name in enumerate(names, first)

@@ -12,9 +12,9 @@ from codecascade.ground.errors import UserError
 from codecascade.ground.format import listed
 from codecascade.ground.reading import decode_text, read_bytes, read_object
 from codecascade.ground.values import flag, short
-from codecascade.tokens import pipeline
-from codecascade.tokens.checks import check_added_token
-from codecascade.tokens.pipeline import Spec
+from codecascade.tokens.files import tokenizer_json
+from codecascade.tokens.files.checks import check_added_token
+from codecascade.tokens.files.tokenizer_json import Spec
 
 NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
 _CONFIG_FILE = "tokenizer_config.json"
@@ -161,14 +161,14 @@ def _tokens_by_id(value: Any) -> list[Spec]:
             raise UserError("must be an object", key=key)
         check_added_token({**entry, "id": int(token_id)}, key)
         special = flag(entry, "special")
-        tokens.append(pipeline.added_token(entry["content"], int(token_id), special=special))
+        tokens.append(tokenizer_json.added_token(entry["content"], int(token_id), special=special))
     return tokens
 
 
 def _tokens_by_name(values: Mapping[str, Any]) -> list[Spec]:
     for name, token_id in values.items():
         check_added_token({"content": name, "id": token_id}, short(name))
-    return [pipeline.added_token(name, int(token_id)) for name, token_id in values.items()]
+    return [tokenizer_json.added_token(name, int(token_id)) for name, token_id in values.items()]
 
 
 def _with_file_named(file: Path, read: Callable[[], _Value]) -> _Value:

@@ -11,7 +11,7 @@ from codecascade.sandbox.host.worker import Confinement, SandboxWorker, WorkerDi
 from codecascade.sandbox.program import Command
 
 
-class Service:
+class RunningCommand:
     """A running confined command; ``close`` it, or use it in ``with``.
 
     Its limits are those of its :class:`Command`, over its whole life. Use ``Limits(cpu_seconds=math.inf)``, and
@@ -70,7 +70,7 @@ class Service:
         self._waiter.join()
         self.stdout.close()
 
-    def __enter__(self) -> Service:
+    def __enter__(self) -> RunningCommand:
         return self
 
     def __exit__(self, *exception: object) -> None:

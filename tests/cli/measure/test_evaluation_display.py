@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from codecascade.cli.evaluation_display import EvaluationDisplay, benchmarks_table, results_table
+from codecascade.cli.measure.evaluation_display import EvaluationDisplay, benchmarks_table, results_table
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import wilson
 from codecascade.evaluation.running.driver import EvaluationProgress

@@ -47,7 +47,7 @@ def plan_table(plan: RecipePlan) -> Table:
             _figure(stage.seconds, show_estimate),
         )
     notes = ["memory is of each device; it and time are estimates"]
-    if measured := [_measuring(model) for model in plan.measured if model.read or model.written]:
+    if measured := [_measuring(model) for model in plan.evaluations if model.read or model.written]:
         notes.append(f"measuring takes, in tokens (estimates): {'; '.join(measured)}")
     if plan.device_flops is not None:
         notes.append(

@@ -10,8 +10,8 @@ import json
 
 import tokenizers
 
-from codecascade.tokens import pipeline
-from codecascade.tokens.pipeline import Spec
+from codecascade.tokens.files import tokenizer_json
+from codecascade.tokens.files.tokenizer_json import Spec
 
 LLAMA3 = ("llama-bpe", "llama3", "llama-v3")
 _DIGITS = {"type": "Digits", "individual_digits": True}
@@ -61,7 +61,7 @@ def name_of(spec: Spec) -> str | None:
     whole_words = bool(spec["model"].get("ignore_merges"))
     cut = _cuts(spec)
     for name in _WRITTEN:
-        own = pipeline.byte_level_spec({}, [], [], splits=PRE_TOKENIZERS[name])
+        own = tokenizer_json.byte_level_spec({}, [], [], splits=PRE_TOKENIZERS[name])
         if whole_words == (name in LLAMA3) and _cuts(own) == cut:
             return name
     return None

@@ -16,7 +16,7 @@ from codecascade.corpus.output import dropped as account
 from codecascade.corpus.steps.decontamination import STEP as BENCHMARK
 from codecascade.corpus.steps.exact_dedup import STEP as EXACT
 from codecascade.corpus.steps.near import STEP as NEAR
-from codecascade.corpus.steps.step import Tally
+from codecascade.corpus.steps.step import StepTally
 from codecascade.corpus.steps.table import step_names
 
 
@@ -48,7 +48,7 @@ def _kind_words(kinds: pa.ChunkedArray) -> pa.Array:
     return pa.array(words, pa.string()).take(codes.indices)
 
 
-def step_manifests(tally: Tally, reasons: Mapping[str, Mapping[str, int]]) -> list[StepManifest]:
+def step_manifests(tally: StepTally, reasons: Mapping[str, Mapping[str, int]]) -> list[StepManifest]:
     """For each step: the documents left after it, and how many it dropped for which reason."""
     steps = []
     names = {key[0] for key in tally.documents} | reasons.keys()

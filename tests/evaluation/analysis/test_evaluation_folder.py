@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from evaluations import sample, write_evaluation
 
-from codecascade.evaluation.analysis.folder import read_evaluation
+from codecascade.evaluation.analysis.evaluation_folder import read_evaluation
 from codecascade.evaluation.analysis.paper_comparison import paper_comparisons
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.evaluate_settings import EvaluateSettings

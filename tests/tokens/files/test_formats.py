@@ -12,11 +12,11 @@ from hypothesis import given
 
 from codecascade.ground.errors import UserError
 from codecascade.tokens.chat import Message, encode_chat
-from codecascade.tokens.gguf import tokenizer_from_gguf
+from codecascade.tokens.files.gguf import tokenizer_from_gguf
 from codecascade.tokens.infilling import add_infilling_tokens, rows_for
 from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
 
-from .conftest import CODE, texts
+from ..conftest import CODE, texts
 
 # ------------------------------------------------------------------------------------ SentencePiece
 

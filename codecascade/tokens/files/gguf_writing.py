@@ -9,8 +9,9 @@ from typing import Any
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.values import short
-from codecascade.tokens import families, pipeline, pre_tokenizers
-from codecascade.tokens.sentencepiece import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED
+from codecascade.tokens import families
+from codecascade.tokens.files import pre_tokenizers, tokenizer_json
+from codecascade.tokens.files.sentencepiece import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED
 from codecascade.tokens.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def tokenizer_to_gguf(tokenizer: Tokenizer, rows: int) -> dict[str, Any]:
         UserError: the tokenizer does something that llama.cpp has no name for.
     """
     spec = tokenizer.spec
-    byte_level = pipeline.is_byte_level(spec)
+    byte_level = tokenizer_json.is_byte_level(spec)
     names = _names(tokenizer.vocabulary, rows)
     values: dict[str, Any] = {
         "tokens": names,
@@ -52,7 +53,7 @@ def tokenizer_to_gguf(tokenizer: Tokenizer, rows: int) -> dict[str, Any]:
             "model": "llama",
             "pre": "default",
             "scores": _scores(tokenizer, names, values["token_type"]),
-            "add_space_prefix": pipeline.dummy_prefix(spec) is not None,
+            "add_space_prefix": tokenizer_json.dummy_prefix(spec) is not None,
         }
     values |= {f"{key}_token_id": token_id for key, token_id in _special_ids(tokenizer).items()}
     metadata = {_KEY + key: value for key, value in values.items()}
@@ -94,8 +95,8 @@ def _kinds(tokenizer: Tokenizer, names: list[str], *, byte_level: bool) -> list[
 
 def _check_normalizer(tokenizer: Tokenizer) -> None:
     """Refuse what changes texts before they are cut; llama.cpp leaves out NFC, which code hardly ever needs."""
-    for step in pipeline.steps(tokenizer.spec["normalizer"]):
-        spaces = step["type"] == "Replace" and step.get("content") == pipeline.SPACE
+    for step in tokenizer_json.steps(tokenizer.spec["normalizer"]):
+        spaces = step["type"] == "Replace" and step.get("content") == tokenizer_json.SPACE
         if step["type"] not in ("Prepend", "NFC") and not spaces:
             raise UserError(
                 f"the tokenizer changes texts by {short(step['type'])}, which llama.cpp does not",
@@ -130,7 +131,7 @@ def _scores(tokenizer: Tokenizer, names: list[str], kinds: list[int]) -> list[fl
     for pair in pairs:
         ranks.setdefault("".join(pair), len(ranks))
     scores = {name: -float(ranks.get(name, len(ranks))) for name in normal}
-    ours = pipeline.merges_from_scores(scores)
+    ours = tokenizer_json.merges_from_scores(scores)
     if {tuple(merge.split(" ")) for merge in ours} != set(pairs):
         log.warning(
             "the vocabulary lists which pairs are merged; llama.cpp merges all pairs that make a token, "

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from codecascade.ground.errors import UserError
-from codecascade.sandbox.reading import read_program
+from codecascade.sandbox.program_file import read_program
 from codecascade.sandbox.sandbox import Sandbox
 
 

@@ -11,11 +11,10 @@ import numpy as np
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.values import flag, short, text
-from codecascade.tokens import pipeline
-from codecascade.tokens.checks import MOST_TOKENS, check_spec
-from codecascade.tokens.pipeline import Spec
-from codecascade.tokens.pre_tokenizers import LLAMA3, PRE_TOKENIZERS
-from codecascade.tokens.sentencepiece import (
+from codecascade.tokens.files import tokenizer_json
+from codecascade.tokens.files.checks import MOST_TOKENS, check_spec
+from codecascade.tokens.files.pre_tokenizers import LLAMA3, PRE_TOKENIZERS
+from codecascade.tokens.files.sentencepiece import (
     CONTROL,
     NORMAL,
     UNKNOWN,
@@ -24,6 +23,7 @@ from codecascade.tokens.sentencepiece import (
     SentencePiece,
     spec_from_pieces,
 )
+from codecascade.tokens.files.tokenizer_json import Spec
 from codecascade.tokens.tokenizer import Tokenizer, library_error
 
 log = logging.getLogger(__name__)
@@ -128,11 +128,11 @@ def _byte_level_spec(tokens: list[str], kinds: list[int], merges: list[str], pre
     if pre not in PRE_TOKENIZERS:
         raise UserError(f"{short(pre)} is not known; known are {', '.join(PRE_TOKENIZERS)}", key=f"{_KEY}pre")
     added = [
-        pipeline.added_token(token, token_id, special=kind != USER_DEFINED)
+        tokenizer_json.added_token(token, token_id, special=kind != USER_DEFINED)
         for token_id, (token, kind) in enumerate(zip(tokens, kinds, strict=True))
         if kind in (UNKNOWN, CONTROL, USER_DEFINED, UNUSED)
     ]
-    return pipeline.byte_level_spec(
+    return tokenizer_json.byte_level_spec(
         {token: token_id for token_id, token in enumerate(tokens)},
         merges,
         added,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from codecascade.corpus.reading.content import language_by_content
+from codecascade.corpus.reading.content_rules import language_by_content
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.reading import read_bytes
-from codecascade.tokens import pipeline
-from codecascade.tokens.checks import MOST_TOKENS
-from codecascade.tokens.pipeline import Spec
+from codecascade.tokens.files import tokenizer_json
+from codecascade.tokens.files.checks import MOST_TOKENS
+from codecascade.tokens.files.tokenizer_json import Spec
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 _BPE = 2
@@ -88,13 +88,13 @@ def spec_from_pieces(pieces: Sequence[SentencePiece], *, dummy_prefix: bool) -> 
         raise UserError("has more long pieces than any vocabulary")
     scores = {piece.text: piece.score for piece in pieces if piece.kind == NORMAL}
     added = [
-        pipeline.added_token(piece.text, token_id, special=piece.kind != USER_DEFINED)
+        tokenizer_json.added_token(piece.text, token_id, special=piece.kind != USER_DEFINED)
         for token_id, piece in enumerate(pieces)
         if piece.kind in (UNKNOWN, CONTROL, USER_DEFINED)
     ]
-    return pipeline.sentencepiece_spec(
+    return tokenizer_json.sentencepiece_spec(
         {piece.text: token_id for token_id, piece in enumerate(pieces)},
-        pipeline.merges_from_scores(scores),
+        tokenizer_json.merges_from_scores(scores),
         added,
         unknown=next((piece.text for piece in pieces if piece.kind == UNKNOWN), "<unk>"),
         dummy_prefix=dummy_prefix,

@@ -8,9 +8,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codecascade.cli import evaluation_options as eval_options
 from codecascade.cli import options
 from codecascade.cli.app import app, invocation, loading, stderr, stdout
+from codecascade.cli.measure import evaluation_options as eval_options
 from codecascade.ground.errors import UserError
 
 if TYPE_CHECKING:
@@ -69,10 +69,9 @@ def evaluate_model(
     names = names or list(scored)
     given = assign_data(data or (), names)
     if show_list:
-        from codecascade.cli.evaluation_display import benchmarks_table
-        from codecascade.cli.evaluation_display import output as standard_output
+        from codecascade.cli.measure.evaluation_display import benchmarks_table, wide_stdout
 
-        console = standard_output()
+        console = wide_stdout()
         console.print(benchmarks_table(given, corpus is not None, console.width))
         return
     if not names:
@@ -147,7 +146,7 @@ def evaluate_model(
 def _sweep(
     inputs: Inputs, settings: EvaluateSettings, temperatures: list[float], folder: Path, title: str
 ) -> None:
-    from codecascade.cli.figures import sweep_table
+    from codecascade.cli.measure.sweep import sweep_table
     from codecascade.evaluation.analysis.sweep import folder_of
     from codecascade.reports.sweep import write_sweep_report
 
@@ -181,7 +180,7 @@ def _temperatures(text: str | None, names: list[str]) -> list[float | None]:
 
 
 def _run(inputs: Inputs, settings: EvaluateSettings, folder: Path, title: str) -> None:
-    from codecascade.cli.evaluation_display import EvaluationDisplay, output, results_table
+    from codecascade.cli.measure.evaluation_display import EvaluationDisplay, results_table, wide_stdout
     from codecascade.evaluation.benchmarks.table import BENCHMARKS
     from codecascade.evaluation.running.result import BenchmarkResult
     from codecascade.evaluation.running.results_file import check_results_folder, write_results
@@ -201,7 +200,7 @@ def _run(inputs: Inputs, settings: EvaluateSettings, folder: Path, title: str) -
 
             results = evaluate(inputs, settings, folder=folder, progress=display.progress, after_each=keep)
         write_evaluation_report(folder)
-    output().print(results_table(title, results))
+    wide_stdout().print(results_table(title, results))
     for name, result in results.items():
         for note in result.notes:
             stderr().print(f"{BENCHMARKS[name].name}: {note}", markup=False, highlight=False)

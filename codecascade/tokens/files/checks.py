@@ -14,8 +14,8 @@ import tokenizers
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.values import first_words, flag, integer, short
-from codecascade.tokens import pipeline
-from codecascade.tokens.pipeline import Spec
+from codecascade.tokens.files import tokenizer_json
+from codecascade.tokens.files.tokenizer_json import Spec
 
 MOST_TOKENS = 2**21
 _MOST_GROWTH = 256
@@ -51,10 +51,10 @@ def check_spec(spec: Any) -> None:
         raise UserError("must be a list", key="added_tokens")
     for index, token in enumerate(added):
         check_added_token(token, f"added_tokens[{index}]")
-    for step in pipeline.steps(spec.get("normalizer")):
+    for step in tokenizer_json.steps(spec.get("normalizer")):
         if step["type"] == "Prepend" and len(_content(step, "prepend")) > _LONGEST_AFFIX:
             raise UserError("prepends more than a few characters", key="normalizer")
-    if math.prod(map(_growth, pipeline.steps(spec.get("normalizer")))) > _MOST_GROWTH:
+    if math.prod(map(_growth, tokenizer_json.steps(spec.get("normalizer")))) > _MOST_GROWTH:
         raise UserError(f"can make a text more than {_MOST_GROWTH} times as long", key="normalizer")
 
 
@@ -85,7 +85,7 @@ def without_missing_unknown(model: Spec) -> Spec:
     if unknown is None or unknown in model["vocab"]:
         return model
     complete = model.get("byte_fallback") and all(f"<0x{byte:02X}>" in model["vocab"] for byte in range(256))
-    if not complete and not all(letter in model["vocab"] for letter in pipeline.byte_alphabet()):
+    if not complete and not all(letter in model["vocab"] for letter in tokenizer_json.byte_alphabet()):
         raise UserError(f"{short(unknown)} is not in the vocabulary", key="model.unk_token")
     return {**model, "unk_token": None}
 

@@ -95,7 +95,7 @@ class EvaluationDisplay:
         self._console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
-def output() -> Console:
+def wide_stdout() -> Console:
     """Standard output. Where it is no terminal it is at least 160 columns wide, so that names are not cut."""
     console = stdout()
     if not console.is_terminal:

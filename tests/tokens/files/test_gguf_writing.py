@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 
 from codecascade.ground.errors import UserError
-from codecascade.tokens import pipeline, pre_tokenizers
 from codecascade.tokens.chat import with_chat_format
-from codecascade.tokens.gguf import tokenizer_from_gguf
-from codecascade.tokens.gguf_writing import tokenizer_to_gguf
+from codecascade.tokens.files import pre_tokenizers, tokenizer_json
+from codecascade.tokens.files.gguf import tokenizer_from_gguf
+from codecascade.tokens.files.gguf_writing import tokenizer_to_gguf
 from codecascade.tokens.infilling import add_infilling_tokens
 from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
 
-from .conftest import CODE, texts
+from ..conftest import CODE, texts
 from .test_formats import train_sentencepiece
 
 # Control tokens as the families have them, added to a small vocabulary.
@@ -33,7 +33,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 def with_tokens(tokenizer: Tokenizer, names: tuple[str, ...]) -> Tokenizer:
     new = [name for name in names if name not in tokenizer.vocabulary]
     return tokenizer.with_vocabulary(
-        [pipeline.added_token(name, tokenizer.vocab_size + number) for number, name in enumerate(new)]
+        [tokenizer_json.added_token(name, tokenizer.vocab_size + number) for number, name in enumerate(new)]
     )
 
 
@@ -127,7 +127,7 @@ def test_a_vocabulary_that_lists_its_pairs_is_told(
     """A tokenizer.json may leave out pairs that make a token; llama.cpp merges them all the same."""
     merges = llama.spec["model"]["merges"]
     pairs = [merge if isinstance(merge, str) else " ".join(merge) for merge in merges]
-    every = pipeline.merges_from_scores(
+    every = tokenizer_json.merges_from_scores(
         {
             name: -float(rank)
             for rank, name in enumerate(dict.fromkeys(pair.replace(" ", "") for pair in pairs))
@@ -189,7 +189,7 @@ def test_rows_without_a_token_are_marked_as_unused(tokenizer: Tokenizer) -> None
 @pytest.mark.parametrize("name", ["gpt-2", "smollm", "llama-bpe", "smaug-bpe", "qwen2", "deepseek-coder"])
 def test_the_pre_tokenizer_is_named(name: str, byte_level: Tokenizer) -> None:
     vocabulary = byte_level.spec["model"]["vocab"]
-    spec = pipeline.byte_level_spec(
+    spec = tokenizer_json.byte_level_spec(
         vocabulary,
         byte_level.spec["model"]["merges"],
         byte_level.spec["added_tokens"],
