@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from codecascade.generation.editor_stops import EditorStopper
 from codecascade.generation.engine.blocks import BlockKey
 from codecascade.generation.engine.detokenizer import TextBuilder
 from codecascade.generation.engine.sampler import SamplingRow, Top
@@ -78,6 +79,7 @@ class Sequence:
         self._counted = 0
         self._text_so_far: list[str] = []
         self._constraint = HealingConstraint(tokenizer, request.required) if request.required else None
+        self._editor = EditorStopper(request.editor) if request.editor is not None else None
         self._text = TextBuilder(
             tokenizer,
             required=request.required,
@@ -176,8 +178,12 @@ class Sequence:
         if self.request.sampling.logprobs is not None:
             logprobs = (TokenLogprobs(token, log_probability, top),)
         text = self._text.push(token)
+        if self._editor is not None:
+            text = self._editor.push(text)
         if self._text.stopped_by is not None:
             return self._end("stop", self._text.stopped_by, text, (token,), logprobs)
+        if self._editor is not None and self._editor.stopped_by is not None:
+            return self._end("stop", self._editor.stopped_by, text, (token,), logprobs)
         if self._counted >= self.request.sampling.max_new_tokens or self.room <= 0:
             return self._end("length", None, text, (token,), logprobs)
         self._text_so_far.append(text)
@@ -196,7 +202,10 @@ class Sequence:
         logprobs: tuple[TokenLogprobs, ...] = (),
     ) -> Delta:
         self.finish_reason, self.stopped_by = reason, stopped_by
-        text += self._text.finish()
+        if self._editor is None:
+            text += self._text.finish()
+        elif self._editor.stopped_by is None:
+            text += self._editor.push(self._text.finish()) + self._editor.finish()
         self._text_so_far.append(text)
         return Delta(self.sample, text, ids, logprobs, reason, stopped_by, self._usage())
 
