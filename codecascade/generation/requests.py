@@ -14,7 +14,7 @@ from typing import Literal, Protocol, runtime_checkable
 from codecascade.generation.editor_stops import EditorStops
 from codecascade.generation.grammar import Grammar
 from codecascade.ground.errors import UserError
-from codecascade.tokens.chat import Message, encode_chat
+from codecascade.tokens.chat import Message, chat_stop_ids, encode_chat, encode_reply_start
 from codecascade.tokens.healing import heal as heal_prompt
 from codecascade.tokens.infilling import infilling_prompt, marks
 from codecascade.tokens.tokenizer import Tokenizer
@@ -266,11 +266,21 @@ def chat_request(
     """Reply to a dialogue in the tokenizer's chat format; the reply begins with ``prefill``, healed at its end.
 
     Raises:
-        UserError: the model has no chat format, or the roles do not alternate.
+        UserError: the model has no chat format, or it does not allow the messages in this order.
     """
     ids, forbidden = encode_chat(tokenizer, messages), marks(tokenizer, end=True)
+    stop_ids = chat_stop_ids(tokenizer)
     if not prefill:
-        return Request(tuple(ids), sampling, tuple(stop), samples, continuation=False, forbidden=forbidden)
-    space = " " if tokenizer.chat_format == "llama2" else ""  # between [/INST] and every reply
-    begun, required = heal_prompt(tokenizer, tokenizer.encode_continuation(space + prefill))
-    return Request((*ids, *begun), sampling, tuple(stop), samples, required, forbidden=forbidden)
+        return Request(
+            tuple(ids),
+            sampling,
+            tuple(stop),
+            samples,
+            continuation=False,
+            stop_ids=stop_ids,
+            forbidden=forbidden,
+        )
+    begun, required = heal_prompt(tokenizer, encode_reply_start(tokenizer, messages, prefill))
+    return Request(
+        (*ids, *begun), sampling, tuple(stop), samples, required, stop_ids=stop_ids, forbidden=forbidden
+    )

@@ -63,32 +63,34 @@ def read_dialogues(path: str | Path) -> DialogueTable:
     return DialogueTable(dialogues)
 
 
-def _messages(row: dict[str, Any], place: str) -> list[Message]:
+def _messages(row: dict[str, Any], location: str) -> list[Message]:
     entries = row.get("messages")
     if not isinstance(entries, list) or not entries:
-        raise UserError("must be a list of messages, each with role and content", file=place, key="messages")
-    messages = [_message(entry, place, f"messages[{index}]") for index, entry in enumerate(entries)]
+        raise UserError(
+            "must be a list of messages, each with role and content", file=location, key="messages"
+        )
+    messages = [_message(entry, location, f"messages[{index}]") for index, entry in enumerate(entries)]
     turns = messages[1:] if messages[0].role == "system" else messages
     for index, message in enumerate(turns, len(messages) - len(turns)):
         expected = "assistant" if (index - (len(messages) - len(turns))) % 2 else "user"
         if message.role != expected:
             raise UserError(
                 f"must be {expected!r}, not {message.role!r}: user and assistant take turns, the user first",
-                file=place,
+                file=location,
                 key=f"messages[{index}].role",
             )
     if messages[-1].role != "assistant":
-        raise UserError("must end with an answer of the assistant", file=place, key="messages")
+        raise UserError("must end with an answer of the assistant", file=location, key="messages")
     return messages
 
 
-def _message(entry: Any, place: str, key: str) -> Message:
+def _message(entry: Any, location: str, key: str) -> Message:
     if not isinstance(entry, dict):
-        raise UserError(f"must be an object, not {type(entry).__name__}", file=place, key=key)
+        raise UserError(f"must be an object, not {type(entry).__name__}", file=location, key=key)
     for field in ("role", "content"):
         if not isinstance(entry.get(field), str):
             found = type(entry[field]).__name__ if field in entry else "nothing"
-            raise UserError(f"must be a string, not {found}", file=place, key=f"{key}.{field}")
+            raise UserError(f"must be a string, not {found}", file=location, key=f"{key}.{field}")
     if not entry["content"].strip():
-        raise UserError("must not be empty", file=place, key=f"{key}.content")
+        raise UserError("must not be empty", file=location, key=f"{key}.content")
     return Message(entry["role"], entry["content"])

@@ -43,7 +43,8 @@ def describe(docstring: str) -> str:
         if sum(map(len, kept)) > LONGEST_DESCRIPTION:
             kept.pop()
             break
-    while kept and kept[-1].endswith(":"):  # announces what was cut off
+    # what ends in a colon announces what was cut off
+    while kept and kept[-1].endswith(":"):
         kept.pop()
     return "\n\n".join(kept)
 
@@ -86,7 +87,10 @@ def own_examples(docstring: str, name: str, modules: set[str]) -> list[DoctestEx
     except (SyntaxError, ValueError):
         return []
     names = [
-        node for example in examples for node in ast.walk(ast.parse(example.source)) if _names(node, name)
+        node
+        for example in examples
+        for node in ast.walk(ast.parse(example.source))
+        if _uses_or_binds(node, name)
     ]
     if (
         not checked
@@ -97,7 +101,7 @@ def own_examples(docstring: str, name: str, modules: set[str]) -> list[DoctestEx
     return examples
 
 
-def _names(node: ast.AST, name: str) -> bool:
+def _uses_or_binds(node: ast.AST, name: str) -> bool:
     """Whether a node uses or binds ``name``."""
     if isinstance(node, ast.Name):
         return node.id == name
@@ -119,9 +123,9 @@ def _without_import(tree: ast.Module, source: str, name: str) -> str | None:
 
 def _called_by_name(source: str, name: str, modules: set[str]) -> str:
     """An example with ``module.name`` written as ``name``."""
-    places = SourcePositions(source)
+    positions = SourcePositions(source)
     spans = [
-        places.span(node)
+        positions.span(node)
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Attribute) and node.attr == name and _module_name(node.value) in modules
     ]

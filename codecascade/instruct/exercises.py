@@ -57,13 +57,14 @@ class Exercise:
         """Runs to its end if the answer passes its examples, at least one of them having run."""
         check = _CHECK.format(examples=[tuple(example) for example in self.examples], name=self.name)
         answer = self.answer.removeprefix(_FUTURE)
-        future = _FUTURE if answer != self.answer else ""  # must stay the first statement
+        # the import of annotations must stay the first statement
+        future = _FUTURE if answer != self.answer else ""
         return f"{future}\n{self.context}\n{answer}\n{check}"
 
     @property
     def packages(self) -> list[str]:
         """What the answer imports besides the standard library."""
-        return sorted(root for root in _imported(ast.parse(self.answer)) if not _is_standard(root))
+        return sorted(root for root in _imported_packages(ast.parse(self.answer)) if not _is_standard(root))
 
 
 def exercises_of(text: str) -> list[Exercise]:
@@ -80,10 +81,10 @@ class _Module:
     """A module's top-level statements, found by the names that they bind."""
 
     def __init__(self, text: str, tree: ast.Module) -> None:
-        self.text, self.body, self.places = text, tree.body, SourcePositions(text)
+        self.text, self.body, self.positions = text, tree.body, SourcePositions(text)
         self.bound: dict[str, list[ast.stmt]] = {}
         for statement in tree.body:
-            for name in _bound(statement):
+            for name in _names_bound(statement):
                 self.bound.setdefault(name, []).append(statement)
 
     def exercise(self, node: FunctionNode) -> Exercise | None:
@@ -104,7 +105,7 @@ class _Module:
         in_examples = {name for example in examples for name in names_used(ast.parse(example.source))}
         context, names = self.needed(in_examples, besides=[node])
         context = [each for each in context if each not in helpers or isinstance(each, _Import)]
-        relative = any("." in _imported(statement) for statement in (function, *helpers, *context))
+        relative = any("." in _imported_packages(statement) for statement in (function, *helpers, *context))
         if relative or len(answer) > LONGEST_ANSWER or "```" in answer or parse_python(answer) is None:
             return None
         returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
@@ -125,7 +126,7 @@ class _Module:
         without them.
         """
         statements, _ = self.needed(names_used(decorator), besides=[node])
-        return all(_is_standard(root) for statement in statements for root in _imported(statement))
+        return all(_is_standard(root) for statement in statements for root in _imported_packages(statement))
 
     def needed(self, names: Iterable[str], besides: list[ast.stmt]) -> tuple[list[ast.stmt], set[str]]:
         """The module's statements that bind ``names``, and what those use, in their order; and all the names."""
@@ -142,29 +143,30 @@ class _Module:
 
     def source(self, statements: list[ast.stmt], names: set[str]) -> str:
         """Statements as they are written, after their imports; of these only ``names``."""
-        imports = [ast.unparse(_only(each, names)) for each in statements if isinstance(each, _Import)]
+        imports = [ast.unparse(_import_of(each, names)) for each in statements if isinstance(each, _Import)]
         parts = ["\n".join(imports) + "\n"] if imports else []
         for statement in statements:
             if isinstance(statement, FunctionNode | ast.ClassDef):
-                start, end = self.places.whole_lines(statement)
+                start, end = self.positions.whole_lines(statement)
                 parts.append(f"\n\n{self.text[start:end]}\n\n")
             elif not isinstance(statement, _Import):
-                start, end = self.places.span(statement)
+                start, end = self.positions.span(statement)
                 parts.append(self.text[start:end])
         return re.sub("\n{4,}", "\n\n\n", "\n".join(parts)).strip("\n")
 
     def shortened(self, node: FunctionNode, summary: str) -> str:
         """A function's source with the decorators of the node and its docstring cut to the summary."""
         decorators = "".join(f"@{ast.unparse(decorator)}\n" for decorator in node.decorator_list)
-        start, end = self.places.span(node)  # begins at `def`
-        docstring_start, docstring_end = self.places.span(node.body[0])
+        # a function's span begins at `def`, behind its decorators
+        start, end = self.positions.span(node)
+        docstring_start, docstring_end = self.positions.span(node.body[0])
         return f'{decorators}{self.text[start:docstring_start]}"""{summary}"""{self.text[docstring_end:end]}'
 
 
-def _bound(statement: ast.stmt) -> set[str]:
+def _names_bound(statement: ast.stmt) -> set[str]:
     """The names that a top-level statement binds; what is there for type checkers only binds nothing."""
     if isinstance(statement, _Import):
-        return {_bound_by(alias) for alias in statement.names}
+        return {_name_bound_by(alias) for alias in statement.names}
     if isinstance(statement, FunctionNode | ast.ClassDef):
         return {statement.name}
     if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
@@ -173,7 +175,7 @@ def _bound(statement: ast.stmt) -> set[str]:
         }
     if isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.unparse(statement.test):
         return set()
-    return {name for inner in _inner_statements(statement) for name in _bound(inner)}
+    return {name for inner in _inner_statements(statement) for name in _names_bound(inner)}
 
 
 def _inner_statements(statement: ast.stmt) -> Iterator[ast.stmt]:
@@ -184,15 +186,15 @@ def _inner_statements(statement: ast.stmt) -> Iterator[ast.stmt]:
             yield from handler.body
 
 
-def _only(statement: _Import, names: set[str]) -> ast.stmt:
+def _import_of(statement: _Import, names: set[str]) -> ast.stmt:
     """An import of nothing but ``names``."""
-    aliases = [alias for alias in statement.names if _bound_by(alias) in names]
+    aliases = [alias for alias in statement.names if _name_bound_by(alias) in names]
     if isinstance(statement, ast.Import):
         return ast.Import(aliases)
     return ast.ImportFrom(statement.module, aliases, statement.level)
 
 
-def _bound_by(alias: ast.alias) -> str:
+def _name_bound_by(alias: ast.alias) -> str:
     return alias.asname or alias.name.partition(".")[0]
 
 
@@ -205,7 +207,7 @@ def names_used(tree: ast.AST) -> set[str]:
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and _is_loaded(node)}
 
 
-def _imported(tree: ast.AST) -> set[str]:
+def _imported_packages(tree: ast.AST) -> set[str]:
     """Top-level names of the packages that are imported anywhere; ``.`` for a module's own package."""
     roots: set[str] = set()
     for node in ast.walk(tree):

@@ -31,7 +31,7 @@ FORMAT = 1
 CPU_SECONDS = 5.0
 _AT_ONCE = 32
 
-Progress = Callable[[int, int], None]
+MiningProgress = Callable[[int, int], None]
 """Called with the exercises tried so far and the dialogues kept of them."""
 
 
@@ -53,7 +53,7 @@ def mine_dialogues(
     *,
     limit: int = 1000,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: MiningProgress | None = None,
 ) -> Mined:
     """Make ``out/dialogues.jsonl`` of the corpus's training documents.
 
@@ -83,28 +83,29 @@ def mine_dialogues(
             if len(rows) >= limit:
                 break
         write_jsonl(path, rows)
-        if "not_started" not in outcomes:  # else the next run tries those again
+        # what could not be started is tried again by the next run, so the mining is not finished
+        if "not_started" not in outcomes:
             write_json(summary, {"request": request, "dialogues": len(rows), "outcomes": dict(outcomes)})
     return Mined(path, len(rows), dict(outcomes))
 
 
-Found = tuple[Document, Exercise]
+FoundExercise = tuple[Document, Exercise]
 
 
-def find_exercises(corpus: Corpus, seed: int) -> list[Found]:
+def find_exercises(corpus: Corpus, seed: int) -> list[FoundExercise]:
     """The corpus's exercises that may be used, each answer and each description once, in the order to try them."""
-    found: list[Found] = []
+    found: list[FoundExercise] = []
     for document in corpus.documents("train", "python") if "python" in corpus.languages() else ():
         if is_permissive(document.license):
             found += [(document, exercise) for exercise in exercises_of(document.text)]
 
-    def place(item: Found) -> tuple[bool, int, str]:
+    def trial_order(item: FoundExercise) -> tuple[bool, int, str]:
         document, exercise = item
         return bool(exercise.packages), keyed_draw(str(seed), document.id, exercise.name), exercise.answer
 
     seen: set[str] = set()
     distinct = []
-    for document, exercise in sorted(found, key=place):
+    for document, exercise in sorted(found, key=trial_order):
         contents = {content_id(exercise.answer), content_id(exercise.description)}
         if not contents & seen:
             distinct.append((document, exercise))
@@ -112,7 +113,9 @@ def find_exercises(corpus: Corpus, seed: int) -> list[Found]:
     return distinct
 
 
-def try_out(found: Iterable[Found], sandbox: Sandbox, journal: Path) -> Iterator[tuple[Found, str]]:
+def try_out(
+    found: Iterable[FoundExercise], sandbox: Sandbox, journal: Path
+) -> Iterator[tuple[FoundExercise, str]]:
     """Each exercise with the sandbox's verdict, from the journal where it is there."""
     known = _read_journal(journal)
     write_jsonl(journal, [{"program": key, "verdict": verdict} for key, verdict in known.items()])

@@ -25,32 +25,34 @@ def request_for(exercise: Exercise, rng: random.Random) -> str:
     return f"{request}\n\nUse {packages}." if packages else request
 
 
-def _plain(exercise: Exercise, shown: list[DoctestExample]) -> str:
-    return f"Write a Python function `{exercise.signature}`.\n\n{exercise.description}{_sentences(shown)}"
+def _as_an_order(exercise: Exercise, shown: list[DoctestExample]) -> str:
+    return f"Write a Python function `{exercise.signature}`.\n\n{exercise.description}{_examples_in_words(shown)}"
 
 
-def _need(exercise: Exercise, shown: list[DoctestExample]) -> str:
+def _as_a_need(exercise: Exercise, shown: list[DoctestExample]) -> str:
     return (
         f"I need a Python function called `{exercise.name}`. This is what it should do:\n\n"
-        f"{exercise.description}\n\nIts signature is `{exercise.signature}`.{_sentences(shown)}"
+        f"{exercise.description}\n\nIts signature is `{exercise.signature}`.{_examples_in_words(shown)}"
     )
 
 
-def _stub(exercise: Exercise, shown: list[DoctestExample]) -> str:
-    docstring = "\n\n".join(filter(None, [exercise.description, _session(shown)]))
+def _as_a_stub_to_complete(exercise: Exercise, shown: list[DoctestExample]) -> str:
+    docstring = "\n\n".join(filter(None, [exercise.description, _examples_as_a_session(shown)]))
     body = textwrap.indent(f'"""{docstring}\n"""', "    ")
     return f"Complete this function.\n\n```python\n{exercise.signature}:\n{body}\n```"
 
 
-def _question(exercise: Exercise, shown: list[DoctestExample]) -> str:
-    session = f"\n\nIt should behave like this:\n\n```python\n{_session(shown)}\n```" if shown else ""
+def _as_a_question(exercise: Exercise, shown: list[DoctestExample]) -> str:
+    session = (
+        f"\n\nIt should behave like this:\n\n```python\n{_examples_as_a_session(shown)}\n```" if shown else ""
+    )
     return (
         f"{exercise.description}\n\nHow can I write this in Python, as a function that starts with "
         f"`{exercise.signature}:`?{session}"
     )
 
 
-_PHRASINGS = (_plain, _need, _stub, _question)
+_PHRASINGS = (_as_an_order, _as_a_need, _as_a_stub_to_complete, _as_a_question)
 
 
 def _is_short(example: DoctestExample, name: str) -> bool:
@@ -68,10 +70,10 @@ def _is_short(example: DoctestExample, name: str) -> bool:
     )
 
 
-def _sentences(examples: list[DoctestExample]) -> str:
-    said = " and ".join(f"`{e.source.strip()}` gives `{e.want.strip()}`" for e in examples)
-    return f"\n\nFor example, {said}." if said else ""
+def _examples_in_words(examples: list[DoctestExample]) -> str:
+    in_words = " and ".join(f"`{e.source.strip()}` gives `{e.want.strip()}`" for e in examples)
+    return f"\n\nFor example, {in_words}." if in_words else ""
 
 
-def _session(examples: list[DoctestExample]) -> str:
+def _examples_as_a_session(examples: list[DoctestExample]) -> str:
     return "\n".join(f">>> {e.source.strip()}\n{e.want.strip()}" for e in examples)

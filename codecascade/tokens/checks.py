@@ -42,15 +42,15 @@ def check_spec(spec: Any) -> None:
     Raises:
         UserError: it can't, or its model is not a byte-pair encoding. The key is named.
     """
-    model = _object(_object(spec, "the whole").get("model"), "model")
+    model = _object(_object(spec, "the file").get("model"), "model")
     if model.get("type", "BPE") != "BPE":
         raise UserError(f"is a {short(model['type'])} model; only byte-pair encodings are supported")
     _check_vocabulary(model)
     added = spec.get("added_tokens")
     if not isinstance(added, list):
         raise UserError("must be a list", key="added_tokens")
-    for place, token in enumerate(added):
-        check_added_token(token, f"added_tokens[{place}]")
+    for index, token in enumerate(added):
+        check_added_token(token, f"added_tokens[{index}]")
     for step in pipeline.steps(spec.get("normalizer")):
         if step["type"] == "Prepend" and len(_content(step, "prepend")) > _LONGEST_AFFIX:
             raise UserError("prepends more than a few characters", key="normalizer")
@@ -102,10 +102,10 @@ def _check_vocabulary(model: Mapping[str, Any]) -> None:
             )
     if not isinstance(merges, list):
         raise UserError("must be a list", key="model.merges")
-    for place, merge in enumerate(merges):
+    for index, merge in enumerate(merges):
         pair = merge.split(" ") if isinstance(merge, str) else merge
         if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
-            raise UserError(f"must be two pieces (got {short(merge)})", key=f"model.merges[{place}]")
+            raise UserError(f"must be two pieces (got {short(merge)})", key=f"model.merges[{index}]")
     for key in ("continuing_subword_prefix", "end_of_word_suffix"):
         if len(_content(model, key, "")) > _LONGEST_AFFIX:
             raise UserError("is longer than any such text", key=f"model.{key}")

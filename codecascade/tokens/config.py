@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from codecascade.ground.errors import UserError
+from codecascade.ground.format import listed
 from codecascade.ground.reading import decode_text, read_bytes, read_object
 from codecascade.ground.values import flag, short
 from codecascade.tokens import pipeline
@@ -15,10 +17,13 @@ from codecascade.tokens.checks import check_added_token
 from codecascade.tokens.pipeline import Spec
 
 NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
-_MAIN, _MAP, _ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+_CONFIG_FILE = "tokenizer_config.json"
+_SPECIAL_TOKENS_FILE = "special_tokens_map.json"
+_ADDED_TOKENS_FILE = "added_tokens.json"
 _MOST_CONFIG = 16 << 20
 _MOST_TEMPLATE = 1 << 20
 _LONGEST_ID = 9
+_Value = TypeVar("_Value")
 
 
 def read_tokenizer_config(folder: Path) -> dict[str, Any]:
@@ -30,25 +35,23 @@ def read_tokenizer_config(folder: Path) -> dict[str, Any]:
         UserError: a file can't be read, or a value that counts here is of another type; file and key are named.
     """
     config: dict[str, Any] = {}
-    for name in (_MAP, _MAIN):
+    for name in (_SPECIAL_TOKENS_FILE, _CONFIG_FILE):
         if os.path.lexists(folder / name):
             values = read_object(folder / name, _MOST_CONFIG)
-            _named(folder / name, lambda values=values: _check(values))
+            _with_file_named(folder / name, partial(_check_named_tokens, values))
             config |= values
-    template = folder / "chat_template.jinja"
-    if os.path.lexists(template):
-        config["chat_template"] = decode_text(read_bytes(template, _MOST_TEMPLATE), template)
-    else:
-        config["chat_template"] = _named(folder / _MAIN, lambda: _template(config.get("chat_template")))
-    if config["chat_template"] is None:
-        del config["chat_template"]
+    template = _read_template(folder, config.pop("chat_template", None))
+    if template is not None:
+        config["chat_template"] = template
     if "added_tokens_decoder" in config:
-        config["added_tokens_decoder"] = _named(
-            folder / _MAIN, lambda: _decoder(config["added_tokens_decoder"])
+        config["added_tokens_decoder"] = _with_file_named(
+            folder / _CONFIG_FILE, lambda: _tokens_by_id(config["added_tokens_decoder"])
         )
-    elif os.path.lexists(folder / _ADDED):
-        added = read_object(folder / _ADDED, _MOST_CONFIG)
-        config["added_tokens_decoder"] = _named(folder / _ADDED, lambda: _added(added))
+    elif os.path.lexists(folder / _ADDED_TOKENS_FILE):
+        added = read_object(folder / _ADDED_TOKENS_FILE, _MOST_CONFIG)
+        config["added_tokens_decoder"] = _with_file_named(
+            folder / _ADDED_TOKENS_FILE, lambda: _tokens_by_name(added)
+        )
     return config
 
 
@@ -84,15 +87,20 @@ def saved_config(
 
 
 def chat_format(template: str | None, control: Mapping[str, int]) -> str | None:
-    """The dialogue format that a folder's template, or else its control tokens, speak of."""
+    """The dialogue format that a folder's template, or else its control tokens, speak of.
+
+    "llama2", "chatml", "step" (Code Llama 70B's) or, for a template of any other kind, "template"; None without any.
+    """
     if template is None:
+        if "<step>" in control:
+            return "step"
         return "chatml" if "<|im_start|>" in control and "<|im_end|>" in control else None
     if "<<SYS>>" in template and "[INST]" in template:
         return "llama2"
-    return "chatml" if "<|im_start|>" in template else None
+    return "chatml" if "<|im_start|>" in template else "template"
 
 
-def _check(values: Mapping[str, Any]) -> None:
+def _check_named_tokens(values: Mapping[str, Any]) -> None:
     for key in NAMED_TOKENS:
         value = values.get(key)
         name = value.get("content", 0) if isinstance(value, dict) else value
@@ -101,12 +109,39 @@ def _check(values: Mapping[str, Any]) -> None:
     flag(values, "add_bos_token")
 
 
-def _template(value: Any) -> str | None:
-    """The template itself, or the one named "default" among several."""
+def _read_template(folder: Path, value: Any) -> str | None:
+    """The folder's chat template: a file of its own, or what ``tokenizer_config.json`` says (``value``)."""
+    file = folder / "chat_template.jinja"
+    if os.path.lexists(file):
+        return decode_text(read_bytes(file, _MOST_TEMPLATE), file)
+    if value is not None:
+        return _with_file_named(folder / _CONFIG_FILE, lambda: named_template(value))
+    # transformers 4 wrote it there for models that also read images
+    file = folder / "chat_template.json"
+    if os.path.lexists(file):
+        content = read_object(file, _MOST_CONFIG).get("chat_template")
+        return _with_file_named(file, lambda: named_template(content))
+    return None
+
+
+def named_template(value: Any) -> str | None:
+    """A chat template that is given as text or as a list of named ones: the one named "default", or the only one.
+
+    Raises:
+        UserError: it is neither, too long, or none of several is the default.
+    """
+    if isinstance(value, dict):
+        value = [{"name": name, "template": template} for name, template in value.items()]
     if isinstance(value, list):
         if not all(isinstance(entry, dict) for entry in value):
             raise UserError("must be text, or a list of named templates", key="chat_template")
-        value = next((entry.get("template") for entry in value if entry.get("name") == "default"), None)
+        named = [entry.get("template") for entry in value if entry.get("name") == "default"] or [
+            entry.get("template") for entry in value
+        ]
+        if len(named) > 1:
+            names = listed([short(entry.get("name")) for entry in value])
+            raise UserError(f"must have one template named 'default' (has {names})", key="chat_template")
+        value = named[0] if named else None
     if not isinstance(value, str | None):
         raise UserError(f"must be text (got {short(value)})", key="chat_template")
     if value is not None and len(value) > _MOST_TEMPLATE:
@@ -114,7 +149,7 @@ def _template(value: Any) -> str | None:
     return value
 
 
-def _decoder(value: Any) -> list[Spec]:
+def _tokens_by_id(value: Any) -> list[Spec]:
     if not isinstance(value, dict):
         raise UserError("must be an object", key="added_tokens_decoder")
     tokens = []
@@ -130,13 +165,14 @@ def _decoder(value: Any) -> list[Spec]:
     return tokens
 
 
-def _added(values: Mapping[str, Any]) -> list[Spec]:
+def _tokens_by_name(values: Mapping[str, Any]) -> list[Spec]:
     for name, token_id in values.items():
         check_added_token({"content": name, "id": token_id}, short(name))
     return [pipeline.added_token(name, int(token_id)) for name, token_id in values.items()]
 
 
-def _named(file: Path, read: Any) -> Any:
+def _with_file_named(file: Path, read: Callable[[], _Value]) -> _Value:
+    """What ``read`` gives; its errors name the file."""
     try:
         return read()
     except UserError as error:

@@ -14,22 +14,22 @@ from codecascade.ground.values import flag, short, text
 from codecascade.tokens import pipeline
 from codecascade.tokens.checks import MOST_TOKENS, check_spec
 from codecascade.tokens.pipeline import Spec
+from codecascade.tokens.pre_tokenizers import LLAMA3, PRE_TOKENIZERS
 from codecascade.tokens.sentencepiece import (
     CONTROL,
     NORMAL,
     UNKNOWN,
     UNUSED,
     USER_DEFINED,
-    Piece,
+    SentencePiece,
     spec_from_pieces,
 )
 from codecascade.tokens.tokenizer import Tokenizer, library_error
 
 log = logging.getLogger(__name__)
 _KEY = "tokenizer.ggml."
-_DIGITS = {"type": "Digits", "individual_digits": True}
 _MOST_TEMPLATE = 1 << 20
-_NONE = (-1, 2**32 - 1)
+_NO_TOKEN = (-1, 2**32 - 1)
 # Our names, the file's, and the ids that llama.cpp takes for SentencePiece vocabularies where a file names none.
 _NAMED: dict[str, tuple[str, int | None]] = {
     "bos": ("bos", 1),
@@ -39,32 +39,6 @@ _NAMED: dict[str, tuple[str, int | None]] = {
 }
 # Beside eos, the tokens on which llama.cpp ends a generation.
 _ENDS = ("eot", "eom", "fim_pad", "fim_rep", "fim_sep")
-_LLAMA3 = ("llama-bpe", "llama3", "llama-v3")
-
-
-def _split(pattern: str) -> Spec:
-    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-
-
-def _words(digits: str) -> Spec:
-    """The pattern that Llama 3 and Qwen 2 share but for the length of a run of digits."""
-    return _split(
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|" + digits + r"| ?[^\s\p{L}\p{N}]+[\r\n]*"
-        r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-    )
-
-
-# What a file's "pre" stands for: how text is cut into words before the merges.
-_PRE: dict[str, tuple[Spec, ...]] = {
-    **dict.fromkeys(("default", "gpt-2"), ()),
-    **dict.fromkeys(("smollm", "starcoder", "refact", "codeshell"), (_DIGITS,)),
-    **dict.fromkeys(_LLAMA3, (_words(r"\p{N}{1,3}"),)),
-    **dict.fromkeys(("qwen2", "deepseek-r1-qwen"), (_words(r"\p{N}"),)),
-    "deepseek-coder": (
-        *map(_split, (r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+")),
-        _DIGITS,
-    ),
-}
 
 
 def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
@@ -83,28 +57,25 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
     pre = text(metadata, f"{_KEY}pre") or "default"
     kinds = _numbers(metadata, "token_type", len(tokens)) or [NORMAL] * len(tokens)
     if model == "llama":
-        _need(metadata, "scores")
-        pieces = list(map(Piece, tokens, _numbers(metadata, "scores", len(tokens)), kinds))
+        _required(metadata, "scores")
+        pieces = list(map(SentencePiece, tokens, _numbers(metadata, "scores", len(tokens)), kinds))
         spec = spec_from_pieces(pieces, dummy_prefix=flag(metadata, f"{_KEY}add_space_prefix", default=True))
     else:
-        spec = _byte_level(tokens, kinds, _texts(metadata, "merges"), pre)
+        spec = _byte_level_spec(tokens, kinds, _texts(metadata, "merges"), pre)
 
     config: dict[str, Any] = {
-        "add_bos_token": flag(metadata, f"{_KEY}add_bos_token", default=model == "llama" or pre in _LLAMA3)
+        "add_bos_token": flag(metadata, f"{_KEY}add_bos_token", default=model == "llama" or pre in LLAMA3)
     }
     for name, (key, default) in _NAMED.items():
-        token_id = _id(metadata, key, len(tokens))
+        token_id = _token_id(metadata, key, len(tokens))
         if token_id is None and model == "llama" and default is not None and default < len(tokens):
             # what llama.cpp takes where a file is silent
             token_id = default if kinds[default] in (CONTROL, UNKNOWN) else None
         config[f"{name}_token"] = None if token_id is None else tokens[token_id]
-    template = text(metadata, "tokenizer.chat_template")
-    if template is not None:
-        if len(template) > _MOST_TEMPLATE:
-            raise UserError(f"is longer than {_MOST_TEMPLATE:,} characters", key="tokenizer.chat_template")
+    if (template := _chat_template(metadata)) is not None:
         config["chat_template"] = template
     check_spec(spec)
-    ends = [_id(metadata, key, len(tokens)) for key in _ENDS]
+    ends = [_token_id(metadata, key, len(tokens)) for key in _ENDS]
     try:
         return Tokenizer(spec, config, [token_id for token_id in ends if token_id is not None])
     except UserError:
@@ -125,7 +96,20 @@ def _tokens(metadata: Mapping[str, Any]) -> list[str]:
     return tokens
 
 
-def _id(metadata: Mapping[str, Any], name: str, tokens: int) -> int | None:
+def _chat_template(metadata: Mapping[str, Any]) -> str | None:
+    """The file's template; where it has only named ones, the default among them, or the only one."""
+    key = "tokenizer.chat_template"
+    template = text(metadata, key)
+    if template is None:
+        named = {name.removeprefix(f"{key}."): name for name in metadata if name.startswith(f"{key}.")}
+        key = named.get("default") or (next(iter(named.values())) if len(named) == 1 else key)
+        template = text(metadata, key)
+    if template is not None and len(template) > _MOST_TEMPLATE:
+        raise UserError(f"is longer than {_MOST_TEMPLATE:,} characters", key=key)
+    return template
+
+
+def _token_id(metadata: Mapping[str, Any], name: str, tokens: int) -> int | None:
     """The id that a key names; None where it names none that is possible, as converters write -1 for "none"."""
     key = f"{_KEY}{name}_token_id"
     value = metadata.get(key)
@@ -135,14 +119,14 @@ def _id(metadata: Mapping[str, Any], name: str, tokens: int) -> int | None:
         raise UserError(f"must be an integer (got {short(value)})", key=key)
     if 0 <= value < tokens:
         return value
-    if value not in _NONE:
+    if value not in _NO_TOKEN:
         log.warning("%s is %d, but there are %d tokens; it is passed over", key, value, tokens)
     return None
 
 
-def _byte_level(tokens: list[str], kinds: list[int], merges: list[str], pre: str) -> Spec:
-    if pre not in _PRE:
-        raise UserError(f"{short(pre)} is not known; known are {', '.join(_PRE)}", key=f"{_KEY}pre")
+def _byte_level_spec(tokens: list[str], kinds: list[int], merges: list[str], pre: str) -> Spec:
+    if pre not in PRE_TOKENIZERS:
+        raise UserError(f"{short(pre)} is not known; known are {', '.join(PRE_TOKENIZERS)}", key=f"{_KEY}pre")
     added = [
         pipeline.added_token(token, token_id, special=kind != USER_DEFINED)
         for token_id, (token, kind) in enumerate(zip(tokens, kinds, strict=True))
@@ -152,13 +136,13 @@ def _byte_level(tokens: list[str], kinds: list[int], merges: list[str], pre: str
         {token: token_id for token_id, token in enumerate(tokens)},
         merges,
         added,
-        splits=_PRE[pre],
+        splits=PRE_TOKENIZERS[pre],
         normalizer={"type": "NFC"} if "qwen" in pre else None,
-        whole_words=pre in _LLAMA3,
+        whole_words=pre in LLAMA3,
     )
 
 
-def _need(metadata: Mapping[str, Any], name: str) -> Any:
+def _required(metadata: Mapping[str, Any], name: str) -> Any:
     key = _KEY + name
     if key not in metadata:
         raise UserError("is missing: the file has no complete tokenizer", key=key)
@@ -166,7 +150,7 @@ def _need(metadata: Mapping[str, Any], name: str) -> Any:
 
 
 def _texts(metadata: Mapping[str, Any], name: str) -> list[str]:
-    values = _need(metadata, name)
+    values = _required(metadata, name)
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise UserError("must be an array of texts", key=_KEY + name)
     return values

@@ -34,7 +34,8 @@ __all__ = [
 ]
 
 _LLAMA2_PIECES = 32_000
-_LLAMA2_FIRST = 32_007  # Code Llama's ▁<PRE>; 32000 to 32006 are pieces that its models never see
+# The id of Code Llama's ▁<PRE>; 32000 to 32006 are pieces that its models never see.
+_LLAMA2_FIRST = 32_007
 _LLAMA2_ROWS = 32_016
 
 
@@ -75,11 +76,11 @@ def infilling_example(
 ) -> InfillingExample:
     """A training example: the prompt, the middle and the end of infilling. Raises as :func:`infilling_prompt`."""
     ids, text = _layout(tokenizer, prefix, suffix, format)
-    end = _tokens(tokenizer, format).end
+    end = _infilling_tokens(tokenizer, format).end
     if format == "psm":
         return InfillingExample([*ids, *tokenizer.encode_continuation(middle), end], len(ids))
     joined = tokenizer.encode(text + middle)
-    start = _token_at_byte(tokenizer, joined, _length(tokenizer, tokenizer.encode(text)))
+    start = _token_at_byte(tokenizer, joined, _length_in_bytes(tokenizer, tokenizer.encode(text)))
     return InfillingExample([*ids, *joined, end], len(ids) + start)
 
 
@@ -99,7 +100,7 @@ def marks(tokenizer: Tokenizer, *, end: bool) -> frozenset[int]:
 
 def _layout(tokenizer: Tokenizer, prefix: str, suffix: str, layout: str) -> tuple[list[int], str]:
     """The control tokens and what stands between them, and the text (SPM: the prefix) that the middle continues."""
-    tokens = _tokens(tokenizer, layout)
+    tokens = _infilling_tokens(tokenizer, layout)
     bos, after = tokenizer.bos(), tokenizer.encode_continuation(suffix)
     if tokens.middle is None:
         return [*bos, tokens.suffix, *after, tokens.prefix], prefix
@@ -108,7 +109,7 @@ def _layout(tokenizer: Tokenizer, prefix: str, suffix: str, layout: str) -> tupl
     return [*bos, tokens.prefix, tokens.suffix, *after, tokens.middle], prefix
 
 
-def _tokens(tokenizer: Tokenizer, layout: str) -> InfillingTokens:
+def _infilling_tokens(tokenizer: Tokenizer, layout: str) -> InfillingTokens:
     tokens = tokenizer.infilling
     if tokens is None:
         raise UserError("the tokenizer has no infilling tokens; train an infilling stage first")
@@ -119,7 +120,7 @@ def _tokens(tokenizer: Tokenizer, layout: str) -> InfillingTokens:
     return tokens
 
 
-def _length(tokenizer: Tokenizer, ids: list[int]) -> int:
+def _length_in_bytes(tokenizer: Tokenizer, ids: list[int]) -> int:
     return sum(len(tokenizer.token_bytes(token_id)) for token_id in ids)
 
 
@@ -133,7 +134,7 @@ def _token_at_byte(tokenizer: Tokenizer, ids: list[int], offset: int) -> int:
 
 
 def split_document(text: str, rng: random.Random) -> tuple[str, str, str]:
-    """``(prefix, middle, suffix)`` at two independent uniform places between characters; any may be empty."""
+    """``(prefix, middle, suffix)`` at two independent uniform cuts between characters; any may be empty."""
     first, second = sorted((rng.randint(0, len(text)), rng.randint(0, len(text))))
     return text[:first], text[first:second], text[second:]
 
@@ -166,7 +167,8 @@ def drop_infilling_tokens(tokenizer: Tokenizer) -> Tokenizer:
         *(_placeholder(token_id) for token_id in range(tokenizer.vocab_size)),
     }
     drop = {token_id for name, token_id in tokenizer.vocabulary.items() if name in names}
-    if _is_llama2(tokenizer):  # Code Llama's released vocabulary has parts of the four names among its pieces
+    if _is_llama2(tokenizer):
+        # Code Llama's released vocabulary has parts of the four names among its pieces
         drop |= {
             token_id for token_id in tokenizer.spec["model"]["vocab"].values() if token_id >= _LLAMA2_PIECES
         }

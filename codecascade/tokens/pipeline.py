@@ -112,7 +112,7 @@ def bos_template(bos: str, token_id: int) -> Spec:
     }
 
 
-def beginning(post_processor: Spec | None) -> int | None:
+def token_put_first(post_processor: Spec | None) -> int | None:
     """The id of the token that a post-processor puts before a text; None if it puts none there.
 
     Raises:
@@ -169,7 +169,7 @@ def for_encoding(spec: Spec, control: Iterable[str]) -> Spec:
         for token in spec["added_tokens"]
     ]
     model = spec["model"]
-    merges = [merge for merge in model["merges"] if _merged(merge) not in names]
+    merges = [merge for merge in model["merges"] if _merge_result(merge) not in names]
     return {
         **_without_dummy_prefix(spec),
         "truncation": None,
@@ -185,12 +185,12 @@ def merges_within(merges: Sequence[str | list[str]], vocab: Mapping[str, int]) -
     return [
         merge
         for merge in merges
-        if _merged(merge) in vocab
+        if _merge_result(merge) in vocab
         and all(part in vocab for part in (merge.split(" ") if isinstance(merge, str) else merge))
     ]
 
 
-def _merged(merge: str | Sequence[str]) -> str:
+def _merge_result(merge: str | Sequence[str]) -> str:
     return merge.replace(" ", "") if isinstance(merge, str) else "".join(merge)
 
 

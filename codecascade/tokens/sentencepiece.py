@@ -26,7 +26,7 @@ _MOST_LETTERS = 2**26
 _LONGEST_VARINT = 10
 
 
-class Piece(NamedTuple):
+class SentencePiece(NamedTuple):
     """A piece of the vocabulary; its id is its place in the list. GGUF files use the same ``kind`` numbers."""
 
     text: str
@@ -69,7 +69,7 @@ def read_sentencepiece(path: str | Path) -> tuple[Spec, dict[str, Any]]:
     return spec, {**config, "add_bos_token": "bos_token" in config}
 
 
-def spec_from_pieces(pieces: Sequence[Piece], *, dummy_prefix: bool) -> Spec:
+def spec_from_pieces(pieces: Sequence[SentencePiece], *, dummy_prefix: bool) -> Spec:
     """The ``tokenizer.json`` of a SentencePiece vocabulary. User-defined pieces are matched whole, as there.
 
     Raises:
@@ -102,12 +102,12 @@ def spec_from_pieces(pieces: Sequence[Piece], *, dummy_prefix: bool) -> Spec:
     )
 
 
-def _piece(message: bytes) -> Piece:
+def _piece(message: bytes) -> SentencePiece:
     fields = dict(_fields(message))
     kind = fields.get(3, NORMAL)
     if not isinstance(kind, int):
         raise TypeError("a piece's type is no number")
-    return Piece(fields[1].decode(), struct.unpack("<f", fields[2])[0] if 2 in fields else 0.0, kind)
+    return SentencePiece(fields[1].decode(), struct.unpack("<f", fields[2])[0] if 2 in fields else 0.0, kind)
 
 
 def _last(message: list[tuple[int, Any]], number: int, default: Any) -> Any:

@@ -16,8 +16,9 @@ import tokenizers
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import atomic_write, write_json
+from codecascade.ground.format import listed
 from codecascade.ground.reading import read_json
-from codecascade.ground.values import first_words, listed, short
+from codecascade.ground.values import first_words, short
 from codecascade.tokens import families, pipeline
 from codecascade.tokens.checks import check_spec, without_missing_unknown
 from codecascade.tokens.config import (
@@ -70,8 +71,10 @@ class Tokenizer:
                 names[key] = next((name for name in guesses if name in control), None)
         self.special_ids = frozenset(control.values())
         self.backend = tokenizers.Tokenizer.from_str(json.dumps(pipeline.for_encoding(spec, control)))
-        self.backend.encode_special_tokens = True  # what spells a special token is text
-        for name, token_id in added.items():  # the library numbers added tokens itself, without gaps
+        # what spells a special token is text
+        self.backend.encode_special_tokens = True
+        # the library numbers added tokens itself, without gaps
+        for name, token_id in added.items():
             if self.backend.token_to_id(name) != token_id:
                 raise UserError(
                     f"added token {short(name)} can't have id {token_id}: the ids before it are not all taken"
@@ -97,7 +100,7 @@ class Tokenizer:
             )
         )
 
-        first = pipeline.beginning(spec.get("post_processor"))
+        first = pipeline.token_put_first(spec.get("post_processor"))
         template_adds_bos = first is not None and first == self.bos_id
         wanted = config.get("add_bos_token")
         self.adds_bos: bool = self.bos_id is not None and (
@@ -126,7 +129,7 @@ class Tokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """:meth:`encode` of many texts, on all the library's threads."""
-        prefixed = [_sound(self._with_prefix(text)) for text in texts]
+        prefixed = [well_formed(self._with_prefix(text)) for text in texts]
         try:
             encodings = self.backend.encode_batch_fast(prefixed, add_special_tokens=False)
         except BaseException as error:
@@ -136,7 +139,7 @@ class Tokenizer:
     def encode_continuation(self, text: str) -> list[int]:
         """The ids of a text that continues another: no dummy prefix (an infilling's suffix and middle)."""
         try:
-            ids: list[int] = self.backend.encode(_sound(text), add_special_tokens=False).ids
+            ids: list[int] = self.backend.encode(well_formed(text), add_special_tokens=False).ids
         except BaseException as error:
             raise library_error(error, "the tokenizer can't encode this text") from None
         return ids
@@ -179,7 +182,8 @@ class Tokenizer:
         literal = {token["id"] for token in self.spec["added_tokens"]} if byte_level else set()
         pieces = [b""] * self.vocab_size
         for piece, token_id in self.vocabulary.items():
-            if token_id in literal:  # an added token is written as it is, not in the byte alphabet
+            # an added token is written as it is, not in the byte alphabet
+            if token_id in literal:
                 pieces[token_id] = piece.encode()
             else:
                 pieces[token_id] = pipeline.piece_bytes(piece, byte_level=byte_level)
@@ -333,11 +337,11 @@ def _control_tokens(spec: Spec, vocabulary: Mapping[str, int], named: Iterable[s
         for token in spec["added_tokens"]
         if token["special"] or families.is_control(token["content"])
     }
-    known = families.infilling_names(vocabulary)
+    known = families.control_pieces(vocabulary)
     return {name: vocabulary[name] for name in (*added, *known, *named) if name in vocabulary}
 
 
-def _sound(text: str) -> str:
+def well_formed(text: str) -> str:
     """``text`` with U+FFFD for lone surrogates: JSON and command lines can hold them, UTF-8 can't."""
     try:
         text.encode()

@@ -19,7 +19,8 @@ from codecascade.tokens.tokenizer import Tokenizer
 _LLAMA_CONTROL = ("<unk>", "<s>", "</s>")
 _BYTES_CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _BYTE_PIECES = tuple(f"<0x{byte:02X}>" for byte in range(256))
-_LEAST = 3 + 256 + 1  # control tokens, bytes, and Llama's letter for a space
+# Control tokens, bytes, and Llama's letter for a space.
+_SMALLEST_VOCABULARY = 3 + 256 + 1
 # Llama's pieces: a word with the space before it, single digits, runs of other signs, runs of spaces. No piece
 # spans words, and a newline is always the piece of its byte.
 _LLAMA_WORDS = rf"\p{{N}}|{SPACE}?\p{{L}}+|{SPACE}+(?={SPACE})|{SPACE}?[^\p{{L}}\p{{N}}{SPACE}\n]+|{SPACE}"
@@ -34,8 +35,10 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, kind: TokenizerKind =
     Raises:
         UserError: ``vocabulary`` has no room for control tokens, bytes and the space.
     """
-    if vocabulary < _LEAST:
-        raise UserError(f"must be at least {_LEAST} (got {vocabulary})", key="tokenizer.vocabulary")
+    if vocabulary < _SMALLEST_VOCABULARY:
+        raise UserError(
+            f"must be at least {_SMALLEST_VOCABULARY} (got {vocabulary})", key="tokenizer.vocabulary"
+        )
     return (_train_llama if kind == "llama" else _train_bytes)(list(texts), vocabulary)
 
 
@@ -45,7 +48,7 @@ def _train_llama(texts: list[str], vocabulary: int) -> Tokenizer:
     for text in texts:
         counts.update(text)
     pieces = sorted(counts.keys() - {" ", "\n", SPACE}, key=lambda character: (-counts[character], character))
-    frequent = pieces[: (vocabulary - _LEAST) // 2]
+    frequent = pieces[: (vocabulary - _SMALLEST_VOCABULARY) // 2]
     model = _train(
         texts=(text.replace(" ", SPACE) for text in texts),
         pre_tokenizer=pre_tokenizers.Split(Regex(_LLAMA_WORDS), behavior="removed", invert=True),
@@ -55,7 +58,7 @@ def _train_llama(texts: list[str], vocabulary: int) -> Tokenizer:
     )
     added = [pipeline.added_token(name, token_id) for token_id, name in enumerate(_LLAMA_CONTROL)]
     # Words come before runs of spaces, as in Llama: the last space of an indent belongs to the word after it.
-    merges = sorted(_strings(model["merges"]), key=lambda merge: set(merge) == {SPACE, " "})
+    merges = sorted(_merges_as_text(model["merges"]), key=lambda merge: set(merge) == {SPACE, " "})
     spec = pipeline.sentencepiece_spec(model["vocab"], merges, added, unknown="<unk>")
     names = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
     return Tokenizer(spec, {**names, "add_bos_token": True})
@@ -73,7 +76,7 @@ def _train_bytes(texts: list[str], vocabulary: int) -> Tokenizer:
         alphabet=sorted(pipeline.byte_alphabet()),
     )
     added = [pipeline.added_token(name, token_id) for token_id, name in enumerate(_BYTES_CONTROL)]
-    spec = pipeline.byte_level_spec(model["vocab"], _strings(model["merges"]), added, splits=[digits])
+    spec = pipeline.byte_level_spec(model["vocab"], _merges_as_text(model["merges"]), added, splits=[digits])
     return Tokenizer(spec, {"eos_token": "<|endoftext|>", "add_bos_token": False})
 
 
@@ -100,5 +103,5 @@ def _train(
     return model
 
 
-def _strings(merges: list[list[str]]) -> list[str]:
+def _merges_as_text(merges: list[list[str]]) -> list[str]:
     return [" ".join(merge) for merge in merges]

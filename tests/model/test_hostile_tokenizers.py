@@ -23,7 +23,7 @@ from hostile import (
 )
 
 from codecascade.ground.errors import UserError
-from codecascade.tokens.sentencepiece import NORMAL, Piece, spec_from_pieces
+from codecascade.tokens.sentencepiece import NORMAL, SentencePiece, spec_from_pieces
 from codecascade.tokens.tokenizer import load_tokenizer
 
 # ---------------------------------------------------------------- the tokenizer
@@ -284,7 +284,7 @@ def test_long_pieces_among_short_ones_take_no_time(tmp_path: Path) -> None:
 
 def test_pieces_that_can_be_cut_in_too_many_ways() -> None:
     """Each beginning of a long piece is a piece: a file of some 500 kB would make half a million merges of 1 kB."""
-    pieces = [Piece("a" * length, -float(length), NORMAL) for length in range(1, 1000)]
+    pieces = [SentencePiece("a" * length, -float(length), NORMAL) for length in range(1, 1000)]
     with limited(5), pytest.raises(UserError, match="more long pieces"):
         spec_from_pieces(pieces, dummy_prefix=True)
     assert len(spec_from_pieces(pieces[:100], dummy_prefix=True)["model"]["merges"]) == 99 * 100 // 2

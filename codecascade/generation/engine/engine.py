@@ -17,6 +17,7 @@ from torch import Tensor
 
 from codecascade.generation.engine.blocks import BlockManager
 from codecascade.generation.engine.drafts import Drafter
+from codecascade.generation.engine.grammar_matcher import GrammarCompiler
 from codecascade.generation.engine.model_runner import ModelRunner
 from codecascade.generation.engine.scheduler import Scheduled, Scheduler
 from codecascade.generation.engine.selection import Chosen, select
@@ -78,6 +79,7 @@ class Engine:
         self.model, self.tokenizer = model.eval(), tokenizer
         self.context_length = context or model.config.max_position_embeddings
         self._drafter = Drafter() if speculate else None
+        self._grammars = GrammarCompiler(tokenizer)
         self._max_waiting = max_waiting
         self._states: dict[int, RequestState] = {}
         self._next = 0
@@ -143,9 +145,12 @@ class Engine:
         """The :meth:`room` of a request that can be answered.
 
         Raises:
-            UserError: the prompt leaves no room in the context, or the cache has no memory for it.
+            UserError: the prompt leaves no room in the context, the cache has no memory for it, or its grammar can't
+                be used.
         """
         room = self.room(request)
+        if request.grammar is not None:
+            self._grammars.matcher(request.grammar)
         if self._blocks_for(len(request.ids) + room) > self._blocks.count:
             raise UserError(
                 f"the prompt's {len(request.ids):,} tokens and up to {room:,} new ones do not fit into the cache, "
@@ -176,6 +181,8 @@ class Engine:
         state = RequestState(
             self._next, request, room, arrival=time.perf_counter(), unfinished=request.samples
         )
+        if request.grammar is not None:
+            state.grammar = self._grammars.matcher(request.grammar)
         self._scheduler.add(state)
         self._states[state.id] = state
         self._next += 1

@@ -12,6 +12,7 @@ from torch import Tensor
 from codecascade.generation.editor_stops import EditorStopper
 from codecascade.generation.engine.blocks import BlockKey
 from codecascade.generation.engine.detokenizer import TextBuilder
+from codecascade.generation.engine.grammar_matcher import GrammarMatcher
 from codecascade.generation.engine.sampler import SamplingRow, Top
 from codecascade.generation.engine.token_counts import TokenCounts
 from codecascade.generation.requests import Completion, FinishReason, Request
@@ -32,6 +33,7 @@ class RequestState:
         room: tokens of each sample at most; those that only give required bytes again come on top.
         pending: numbers of the samples that wait for the first one to read the prompt.
         logits: (vocabulary) after the prompt, as long as samples are pending.
+        grammar: what the text of each sample must be an instance of.
         blocks, keys: the prompt's, as long as samples are pending.
     """
 
@@ -45,6 +47,7 @@ class RequestState:
     cached_tokens: int = 0
     pending: deque[int] = field(default_factory=deque)
     logits: Tensor | None = None
+    grammar: GrammarMatcher | None = None
     blocks: list[int] = field(default_factory=list)
     keys: list[BlockKey] = field(default_factory=list)
 
@@ -72,6 +75,8 @@ class Sequence:
         self.stopped_by: str | int | None = None
         self.log_probability = 0.0
         self.counts = TokenCounts.of(request.sampling, request.ids)
+        self.grammar = None if state.grammar is None else state.grammar.copy()
+        self._editor = None if request.editor is None else EditorStopper(request.editor)
         self.stop_ids = sorted(set(tokenizer.stop_ids if request.stop_ids is None else request.stop_ids))
         self._first: float | None = None
         self._last = 0.0
@@ -139,7 +144,8 @@ class Sequence:
         draw = 0.0
         if params.temperature > 0:
             draw = uniform(params.seed, self.sample, self.generated + ahead)
-        return SamplingRow(params, draw, self.counts, self._allowed(), self._forbidden())
+        mask = None if self.grammar is None else self.grammar.mask(self.stop_ids)
+        return SamplingRow(params, draw, self.counts, self._allowed(), self._forbidden(), grammar_mask=mask)
 
     def _allowed(self) -> list[int] | None:
         """The tokens that agree with the required bytes; None for all."""
@@ -180,10 +186,17 @@ class Sequence:
         text = self._text.push(token)
         if self._editor is not None:
             text = self._editor.push(text)
+            if self._editor.stopped_by is not None:
+                return self._end("stop", self._editor.stopped_by, text, (token,), logprobs)
         if self._text.stopped_by is not None:
             return self._end("stop", self._text.stopped_by, text, (token,), logprobs)
-        if self._editor is not None and self._editor.stopped_by is not None:
-            return self._end("stop", self._editor.stopped_by, text, (token,), logprobs)
+        if self.grammar is not None:
+            self.grammar.push(token)
+            if self.grammar.is_broken:
+                # Beyond what the grammar's library works on: the text stays unfinished, as at any other limit.
+                return self._end("length", None, text, (token,), logprobs)
+            if self.grammar.is_finished:
+                return self._end("stop", None, text, (token,), logprobs)
         if self._counted >= self.request.sampling.max_new_tokens or self.room <= 0:
             return self._end("length", None, text, (token,), logprobs)
         self._text_so_far.append(text)
@@ -201,11 +214,13 @@ class Sequence:
         ids: tuple[int, ...] = (),
         logprobs: tuple[TokenLogprobs, ...] = (),
     ) -> Delta:
+        rest = self._text.finish()
+        if self._editor is not None:
+            rest = self._editor.push(rest) + self._editor.finish()
+            if reason == "length" and self._editor.stopped_by is not None:
+                reason, stopped_by = "stop", self._editor.stopped_by
         self.finish_reason, self.stopped_by = reason, stopped_by
-        if self._editor is None:
-            text += self._text.finish()
-        elif self._editor.stopped_by is None:
-            text += self._editor.push(self._text.finish()) + self._editor.finish()
+        text += rest
         self._text_so_far.append(text)
         return Delta(self.sample, text, ids, logprobs, reason, stopped_by, self._usage())
 

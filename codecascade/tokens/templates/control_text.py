@@ -1,0 +1,192 @@
+"""Control text of a chat template, and messages disguised so that they hold none.
+
+A template puts the messages between its control text, and the whole is encoded: a message that says ``<|im_end|>``
+would end its turn. transformers marks the control tokens that it finds in a message; this is stricter, since a
+template may take a text apart and put it together (``<|im_<x>end|>`` with ``<x>`` taken out). The rule: the first and
+the last character of every control token and tag is replaced, wherever it stands in a message, by a character that
+stands for it and that nothing else holds. What a template makes of a message can't hold control text then; after
+rendering the characters are put back, and text from a message is encoded as text.
+
+A stand-in changes neither length nor white space, so ``trim``, slices, ``length`` and searches for other text work as
+ever. A template may search for strings with such characters, such as ``</think>``: those that share nothing with
+control text stay as they are.
+
+Two kinds of control text: *control tokens* of the vocabulary, and *tags* that are ordinary text (Llama 2's
+``[INST]``, Zephyr's ``<|user|>``, DeepSeek-Coder's ``### Instruction:``). Tags are found in what the template writes
+around a few dialogues; a message's own are spelled letter by letter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+
+from codecascade.ground.errors import UserError
+from codecascade.tokens import pipeline
+from codecascade.tokens.pipeline import SPACE
+from codecascade.tokens.templates.renderer import RENDERER
+from codecascade.tokens.templates.spelling import letters_of
+from codecascade.tokens.templates.variables import template_variables
+from codecascade.tokens.tokenizer import Tokenizer
+
+# Private use of Unicode's plane 15: 65,534 characters that no text of people has.
+_STAND_INS = range(0xF0000, 0xFFFFE)
+_CONTENT = "\U00100000"
+_ROLES = "user|assistant|system"
+_BRACKETED = re.compile(r"\[/?[A-Za-z_][\w ]{0,40}\]|<{1,2}/?\|?[A-Za-z_][\w .\-]{0,40}\|?>{1,2}")
+_HEADING = re.compile(r"#{2,6} ?[A-Za-z][\w ]{0,40}:?")
+_SPEAKER = re.compile(r"\b[A-Z]{4,20}:")
+# A line of its own, such as Granite's "Question:" and Code Llama 70B's "Source: user".
+_LINE = re.compile(rf"(?m)^[ \t]*([A-Z][a-z]{{2,19}}:(?: (?:{_ROLES}))?)(?=[ \t]*$)")
+# The beginning of a line, such as "Human: " before the message.
+_BEGINNING = re.compile(rf"(?m)^[ \t]*([A-Z][a-z]{{2,19}}:)(?=[ \t]*{_CONTENT})")
+_PROBES = (("user",), ("user", "assistant"), ("system", "user", "assistant", "user"))
+
+
+@dataclass(frozen=True)
+class ControlText:
+    """What must not come out of a message.
+
+    Attributes:
+        tags: matches each tag that is ordinary text.
+        guarded: the characters that get stand-ins wherever they stand.
+        kept: matches strings that a template searches for, in which nothing is replaced.
+        exact: matches control text that has no character to guard; the first one of a match is replaced.
+    """
+
+    tags: re.Pattern[str]
+    guarded: frozenset[str]
+    kept: re.Pattern[str]
+    exact: re.Pattern[str]
+
+
+class Disguise:
+    """Puts stand-ins into the texts of one dialogue, and takes them out again.
+
+    Args:
+        texts: all texts that are to be disguised; none of the stand-ins is in them.
+
+    Raises:
+        UserError: the texts hold so many private-use characters that none is left.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, control: ControlText, texts: Sequence[str]) -> None:
+        self._tokenizer, self._control = tokenizer, control
+        found = {match[0][0] for text in texts for match in control.exact.finditer(text)}
+        originals = sorted(control.guarded | found)
+        used = set().union(*texts)
+        free = (chr(code) for code in _STAND_INS if chr(code) not in used)
+        stand_ins = list(islice(free, len(originals)))
+        if len(stand_ins) < len(originals):
+            raise UserError("hold every private-use character of Unicode", key="messages")
+        self._stand_in = dict(zip(originals, stand_ins, strict=True))
+        self._guards = str.maketrans({sign: self._stand_in[sign] for sign in control.guarded})
+        self._originals = str.maketrans(dict(zip(stand_ins, originals, strict=True)))
+
+    def hide(self, text: str) -> str:
+        """``text`` with stand-ins, as long as before."""
+        text = self._control.exact.sub(lambda match: self._stand_in[match[0][0]] + match[0][1:], text)
+        hidden, start = [], 0
+        for match in self._control.kept.finditer(text):
+            hidden += [text[start : match.start()].translate(self._guards), match[0]]
+            start = match.end()
+        return "".join([*hidden, text[start:].translate(self._guards)])
+
+    def show(self, text: str) -> str:
+        """``text`` without stand-ins."""
+        return text.translate(self._originals)
+
+    def texts(self, rendered: str) -> list[str]:
+        """Rendered text without stand-ins, in strings to be encoded one by one: a message's tags are spelled out."""
+        shown = self.show(rendered)
+        texts, start = [""], 0
+        for match in self._control.tags.finditer(shown):
+            if rendered[match.start() : match.end()] != match[0]:
+                texts[-1] += shown[start : match.start()]
+                start = match.end()
+                texts += [*letters_of(self._tokenizer, match[0]), ""]
+        texts[-1] += shown[start:]
+        return texts
+
+
+@lru_cache(maxsize=8)
+def control_text(tokenizer: Tokenizer) -> ControlText:
+    """The control text of a tokenizer's vocabulary and chat template.
+
+    Raises:
+        UserError: the template can't be rendered at all.
+    """
+    # SentencePiece's letter for a space stands for one in text
+    space = SPACE if pipeline.is_byte_level(tokenizer.spec) else " "
+    names = {
+        name.replace(SPACE, space)
+        for name, token_id in tokenizer.vocabulary.items()
+        if token_id in tokenizer.special_ids
+    }
+    anywhere, lines, beginnings = _tags(tokenizer, names)
+    guarded, exact = set(), []
+    for text in names | anywhere:
+        ends = {text.strip()[:1], text.strip()[-1:]}
+        if any(end.isalnum() for end in ends):
+            exact.append(text)
+        guarded |= {end for end in ends if end and not end.isalnum()}
+    tags = [
+        *map(re.escape, sorted(anywhere, key=len, reverse=True)),
+        *(rf"(?m:^){re.escape(text)}(?=[ \t]*(?m:$))" for text in sorted(lines)),
+        *(rf"(?m:^){re.escape(text)}" for text in sorted(beginnings)),
+    ]
+    exact += sorted(lines | beginnings)
+    template = tokenizer.config["chat_template"]
+    kept = set(_unlike(RENDERER.literals(template), names | anywhere, guarded))
+    return ControlText(_any_of(tags), frozenset(guarded), _longest(kept), _longest(exact))
+
+
+def _tags(tokenizer: Tokenizer, names: set[str]) -> tuple[set[str], set[str], set[str]]:
+    """Tags that are ordinary text: those that count anywhere, as a line of their own, and at a line's beginning."""
+    template = tokenizer.config["chat_template"]
+    renders = [
+        template_variables(tokenizer, [(role, _CONTENT) for role in roles], prompt=roles[-1] == "user")
+        for roles in _PROBES
+    ]
+    control = re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))) or "(?!)")
+    frames = [control.sub("\n", each.text) for each in RENDERER.render(template, renders)]
+    anywhere = {
+        match[0]
+        for frame in frames
+        for shape in (_BRACKETED, _HEADING, _SPEAKER)
+        for match in shape.finditer(frame)
+        # what is a token of its own is the model's way to write it, such as <think>
+        if match[0] not in tokenizer.vocabulary
+    }
+    lines = {match[1] for frame in frames for match in _LINE.finditer(frame)}
+    beginnings = {match[1] for frame in frames for match in _BEGINNING.finditer(frame)}
+    return anywhere, lines, beginnings
+
+
+def _unlike(strings: Iterable[str], control: Iterable[str], guarded: set[str]) -> Iterator[str]:
+    """The strings with guarded characters that neither hold, touch nor are part of any control text."""
+    control = [text.strip() for text in control]
+    all_control = "\0".join(control)
+    beginnings = {text[:end] for text in control for end in range(1, len(text) + 1)}
+    endings = {text[start:] for text in control for start in range(len(text))}
+    for string in strings:
+        cuts = range(len(string))
+        if (
+            guarded & set(string)
+            and string not in all_control
+            and not any(string[cut:] in beginnings for cut in cuts)
+            and not any(string[: cut + 1] in endings for cut in cuts)
+            and not any(text in string for text in control)
+        ):
+            yield string
+
+
+def _longest(texts: Iterable[str]) -> re.Pattern[str]:
+    return _any_of(map(re.escape, sorted(texts, key=len, reverse=True)))
+
+
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    return re.compile("|".join(patterns) or "(?!)")

@@ -1,0 +1,174 @@
+"""Texts drawn at temperature 1 from a random model are instances of their grammar."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import json
+import re
+import time
+
+import pytest
+
+from codecascade.generation.engine.generator import LocalGenerator
+from codecascade.generation.engine.grammar_matcher import GrammarCompiler
+from codecascade.generation.grammar import Grammar
+from codecascade.generation.requests import Completion, Request, SamplingParams
+from codecascade.ground.errors import UserError
+from codecascade.model.llama import Llama
+from codecascade.tokens.tokenizer import Tokenizer
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "maxLength": 5},
+        "size": {"type": "integer", "minimum": 3, "maximum": 40},
+        "kind": {"enum": ["a", "bc"]},
+        "tags": {"type": "array", "items": {"type": "boolean"}, "maxItems": 2},
+    },
+    "required": ["name", "size", "kind", "tags"],
+    "additionalProperties": False,
+}
+
+
+def sampled(
+    model: Llama, tokenizer: Tokenizer, grammar: Grammar, samples: int = 8, tokens: int = 80
+) -> list[Completion]:
+    sampling = SamplingParams(max_new_tokens=tokens, temperature=1.0, seed=3)
+    request = Request(
+        tuple(tokenizer.encode("x = ", bos=True)),
+        sampling,
+        samples=samples,
+        grammar=grammar,
+        beyond_context=True,
+    )
+    return list(LocalGenerator(model, tokenizer).generate([request, request]))
+
+
+def test_json_of_a_schema(model: Llama, tokenizer: Tokenizer) -> None:
+    completions = sampled(model, tokenizer, Grammar("json_schema", json.dumps(SCHEMA)), tokens=300)
+    ended = [one for one in completions if one.finish_reason == "stop"]
+    assert len(ended) > 2
+    for one in ended:
+        value = json.loads(one.text)
+        assert set(value) == {"name", "size", "kind", "tags"}
+        assert isinstance(value["name"], str) and len(value["name"]) <= 5
+        assert value["kind"] in ("a", "bc") and 3 <= value["size"] <= 40
+        assert len(value["tags"]) <= 2 and all(isinstance(tag, bool) for tag in value["tags"])
+    assert len({one.text for one in ended}) > 1
+
+
+def test_json_objects(model: Llama, tokenizer: Tokenizer) -> None:
+    completions = sampled(model, tokenizer, Grammar("json_object"), tokens=100)
+    texts = [one.text for one in completions if one.finish_reason == "stop"]
+    assert texts
+    for text in texts:
+        assert isinstance(json.loads(text), dict)
+    assert all(one.text.lstrip().startswith("{") for one in completions)
+
+
+@pytest.mark.parametrize("pattern", [r"[a-c]{2,5}-(\d\d|é)", r"x", r"(ab)*c?"])
+def test_regular_expressions(model: Llama, tokenizer: Tokenizer, pattern: str) -> None:
+    for one in sampled(model, tokenizer, Grammar("regex", pattern)):
+        assert one.finish_reason == "length" or re.fullmatch(pattern, one.text)
+
+
+def test_grammars_in_larks_notation(model: Llama, tokenizer: Tokenizer) -> None:
+    grammar = Grammar("lark", 'start: pair ("," pair)* "!"\npair: NAME "=" NAME\nNAME: /[xy]{1,2}/')
+    texts = {one.text for one in sampled(model, tokenizer, grammar) if one.finish_reason == "stop"}
+    assert texts
+    for text in texts:
+        assert re.fullmatch(r"[xy]{1,2}=[xy]{1,2}(,[xy]{1,2}=[xy]{1,2})*!", text)
+
+
+def test_a_text_that_may_end_ends_on_any_stop_token_of_its_request(
+    model: Llama, tokenizer: Tokenizer
+) -> None:
+    matcher = GrammarCompiler(tokenizer).matcher(Grammar("regex", "a?b*"))
+    stop_ids = sorted(tokenizer.stop_ids)
+    mask = matcher.mask(stop_ids)
+    allowed = {token for token in range(tokenizer.vocab_size) if int(mask[token // 32]) >> token % 32 & 1}
+    assert set(stop_ids) <= allowed and not allowed & (tokenizer.special_ids - set(stop_ids))
+    matcher.push(tokenizer.encode_continuation("b")[0])
+    assert not matcher.is_finished
+    assert not int(matcher.mask(())[stop_ids[0] // 32]) >> stop_ids[0] % 32 & 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("json_schema", "{no"),
+        ("json_schema", '"text"'),
+        ("json_schema", '{"type": "unheard"}'),
+        ("json_schema", '{"$ref": "http://example.com/schema"}'),
+        ("json_schema", "[" * 100_000),
+        ("json_schema", '{"not": ' * 2000 + "{}" + "}" * 2000),
+        ("regex", "(a"),
+        ("lark", "start: missing"),
+    ],
+    ids=range(8),
+)
+def test_what_cannot_be_used_is_refused_in_one_sentence(tokenizer: Tokenizer, kind: str, text: str) -> None:
+    with pytest.raises(UserError, match=f"grammar {kind}") as error:
+        GrammarCompiler(tokenizer).matcher(Grammar(kind, text))
+    assert len(str(error.value)) < 1000 and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("regex", "(((a{1000}){1000}){1000})"),
+        ("regex", "(a|aa|aaa|b*)*" * 30 + "c"),
+        ("lark", 'start: a a a a a a a a\na: a a | "x" |'),
+        ("json_schema", '{"anyOf": [' + ",".join(f'{{"const": "{n:0200}"}}' for n in range(4000)) + "]}"),
+        ("json_schema", json.dumps({"type": "array", "items": {"$ref": "#"}, "maxItems": 10**9})),
+    ],
+    ids=range(5),
+)
+def test_hostile_grammars_cost_a_bounded_work(tokenizer: Tokenizer, kind: str, text: str) -> None:
+    start = time.process_time()
+    with contextlib.suppress(UserError):
+        matcher = GrammarCompiler(tokenizer).matcher(Grammar(kind, text))
+        for _ in range(5):
+            mask = matcher.mask(())
+            allowed = [
+                token for token in range(tokenizer.vocab_size) if int(mask[token // 32]) >> token % 32 & 1
+            ]
+            if not allowed or matcher.is_broken or matcher.is_finished:
+                break
+            matcher.push(allowed[-1])
+    assert time.process_time() - start < 20
+
+
+def test_the_engine_refuses_a_request_with_a_broken_grammar(model: Llama, tokenizer: Tokenizer) -> None:
+    with pytest.raises(UserError, match="grammar regex"):
+        sampled(model, tokenizer, Grammar("regex", "(a"))
+
+
+def test_the_library_is_named_where_it_is_missing(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = builtins.__import__
+
+    def without(name: str, *rest: object) -> object:
+        if name == "llguidance":
+            raise ImportError(name)
+        return original(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(UserError, match=r"codecascade\[grammar\]"):
+        GrammarCompiler(tokenizer).matcher(Grammar("json_object"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [("json_object", "{}"), ("regex", ""), ("lark", " "), ("gbnf", "x"), ("regex", "a" * 2_000_000)],
+)
+def test_grammars_that_say_nothing_are_refused(kind: str, text: str) -> None:
+    with pytest.raises(UserError, match="grammar"):
+        Grammar(kind, text)
+
+
+def test_a_grammar_and_healing_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match="grammar"):
+        Request((1,), required=b"x", grammar=Grammar("json_object"))
