@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +11,29 @@ import typer
 
 from codecascade.cli import options
 from codecascade.cli.app import app, loading, stderr
+from codecascade.cli.generation_options import (
+    TEXT,
+    WRITING,
+    Block,
+    Context,
+    Heal,
+    JsonLines,
+    MinP,
+    NewTokens,
+    NoEditorStops,
+    Output,
+    RepetitionPenalty,
+    Seed,
+    SingleLine,
+    Stops,
+    Temperature,
+    TopK,
+    TopP,
+    at_cursor,
+    editor_lines,
+    language_of,
+    refuse,
+)
 from codecascade.cli.options import Model
 from codecascade.ground.choices import InfillingFormat
 from codecascade.ground.errors import UserError
@@ -19,37 +42,8 @@ from codecascade.ground.reading import read_text
 
 if TYPE_CHECKING:
     from codecascade.generation.engine.generator import LocalGenerator
-    from codecascade.generation.requests import Request
+    from codecascade.generation.requests import Completion, Request
     from codecascade.tokens.tokenizer import Tokenizer
-
-
-_TEXT = "The text"
-_WRITING = "How it is written"
-_MANY = "Many at once"
-
-NewTokens = Annotated[
-    int,
-    typer.Option(
-        "--max-new-tokens", metavar="N", min=1, help="Write so many tokens at most.", rich_help_panel=_WRITING
-    ),
-]
-Temperature = Annotated[float, options.temperature(panel=_WRITING, min=0.0)]
-TopP = Annotated[float, options.top_p(panel=_WRITING, min=0.0, max=1.0)]
-Seed = Annotated[int, options.seed(_WRITING)]
-Stops = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--stop", metavar="TEXT", help="End before this text (repeatable).", rich_help_panel=_WRITING
-    ),
-]
-Heal = Annotated[bool, options.heal(_TEXT)]
-JsonLines = Annotated[
-    Path | None,
-    typer.Option(
-        "--jsonl", metavar="FILE", help="Read many texts, one JSON object a line.", rich_help_panel=_MANY
-    ),
-]
-Output = Annotated[Path | None, options.output("FILE", panel=_MANY)]
 
 
 @app.command(
@@ -62,20 +56,24 @@ Output = Annotated[Path | None, options.output("FILE", panel=_MANY)]
 def complete(
     model: Model,
     prompt: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Continue this text.", rich_help_panel=_TEXT)
+        str | None, typer.Option(metavar="TEXT", help="Continue this text.", rich_help_panel=TEXT)
     ] = None,
     prompt_file: Annotated[
         Path | None,
         typer.Option(
-            "--prompt-file", metavar="FILE", help="Continue this file's text.", rich_help_panel=_TEXT
+            "--prompt-file", metavar="FILE", help="Continue this file's text.", rich_help_panel=TEXT
         ),
     ] = None,
     max_new_tokens: NewTokens = 256,
     temperature: Temperature = 0.0,
     top_p: TopP = 1.0,
+    top_k: TopK = 0,
+    min_p: MinP = 0.0,
+    repetition_penalty: RepetitionPenalty = 1.0,
     seed: Seed = 0,
     stop: Stops = None,
     heal: Heal = True,
+    context: Context = None,
     jsonl: JsonLines = None,
     output: Output = None,
 ) -> None:
@@ -85,19 +83,21 @@ def complete(
     """
     from codecascade.generation.requests import SamplingParams, completion_request
 
-    sampling = SamplingParams(max_new_tokens, temperature, top_p, seed)
+    sampling = SamplingParams(
+        max_new_tokens, temperature, top_p, seed, None, top_k, min_p, repetition_penalty
+    )
 
     def request(tokenizer: Tokenizer, fields: dict[str, str]) -> Request:
         return completion_request(tokenizer, fields["prompt"], sampling, stop=stop or (), heal=heal)
 
     if jsonl is not None or output is not None:
-        _refuse({"--prompt": prompt, "--prompt-file": prompt_file}, with_="--jsonl")
-        _batch(model, jsonl, output, ("prompt",), request)
+        refuse({"--prompt": prompt, "--prompt-file": prompt_file}, with_="--jsonl")
+        _batch(model, jsonl, output, ("prompt",), request, context)
         return
     if (prompt is None) == (prompt_file is None):
         raise UserError("give exactly one of --prompt, --prompt-file and --jsonl")
     text = read_text(prompt_file) if prompt_file is not None else prompt or ""
-    _stream(model, lambda tokenizer: request(tokenizer, {"prompt": text}))
+    _stream(model, lambda tokenizer: request(tokenizer, {"prompt": text}), context)
 
 
 @app.command(
@@ -111,11 +111,11 @@ def infill(
     model: Model,
     file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Fill in at a cursor in this file.", rich_help_panel=_TEXT),
+        typer.Option(metavar="FILE", help="Fill in at a cursor in this file.", rich_help_panel=TEXT),
     ] = None,
     line: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="The cursor is in this line, from 1.", rich_help_panel=_TEXT),
+        typer.Option(metavar="N", min=1, help="The cursor is in this line, from 1.", rich_help_panel=TEXT),
     ] = None,
     column: Annotated[
         int | None,
@@ -123,7 +123,7 @@ def infill(
             metavar="N",
             min=1,
             help="The cursor is before this character of the line, from 1.",
-            rich_help_panel=_TEXT,
+            rich_help_panel=TEXT,
         ),
     ] = None,
     prefix: Annotated[
@@ -131,7 +131,7 @@ def infill(
         typer.Option(
             metavar="FILE",
             help="The text before the gap, where it is a file of its own.",
-            rich_help_panel=_TEXT,
+            rich_help_panel=TEXT,
         ),
     ] = None,
     suffix: Annotated[
@@ -139,7 +139,7 @@ def infill(
         typer.Option(
             metavar="FILE",
             help="The text after the gap, where it is a file of its own.",
-            rich_help_panel=_TEXT,
+            rich_help_panel=TEXT,
         ),
     ] = None,
     layout: Annotated[
@@ -148,51 +148,68 @@ def infill(
             "--format",
             help="Show the model prefix, then suffix (psm), or suffix, then prefix (spm).",
             show_default="the model's first",
-            rich_help_panel=_WRITING,
+            rich_help_panel=WRITING,
         ),
     ] = None,
+    single_line: SingleLine = False,
+    block: Block = False,
+    no_editor_stops: NoEditorStops = False,
     max_new_tokens: NewTokens = 128,
     temperature: Temperature = 0.0,
     top_p: TopP = 1.0,
+    top_k: TopK = 0,
+    min_p: MinP = 0.0,
+    repetition_penalty: RepetitionPenalty = 1.0,
     seed: Seed = 0,
     stop: Stops = None,
     heal: Heal = True,
+    context: Context = None,
     jsonl: JsonLines = None,
     output: Output = None,
 ) -> None:
     """Fill a gap in a text.
 
+    It ends with the block that the gap is in, or where the model begins to type what stands after the gap.
+
     With --jsonl, the gap between each object's `prefix` and `suffix` is filled, and added as its `completion`.
     """
+    from codecascade.generation.editor_stops import EditorStops
     from codecascade.generation.requests import SamplingParams, infilling_request
 
-    sampling = SamplingParams(max_new_tokens, temperature, top_p, seed)
+    lines = editor_lines(single_line=single_line, block=block, no_editor_stops=no_editor_stops)
+    language = language_of(file)
+
+    sampling = SamplingParams(
+        max_new_tokens, temperature, top_p, seed, None, top_k, min_p, repetition_penalty
+    )
 
     def request(tokenizer: Tokenizer, fields: dict[str, str]) -> Request:
         known = tokenizer.infilling.formats if tokenizer.infilling is not None else ("psm",)
+        prefix, suffix = fields["prefix"], fields["suffix"]
         return infilling_request(
             tokenizer,
-            fields["prefix"],
-            fields["suffix"],
+            prefix,
+            suffix,
             sampling,
             format=layout or known[0],
             stop=stop or (),
             heal=heal,
+            editor=None if lines is None else EditorStops(prefix, suffix, language, lines),
         )
 
     if jsonl is not None or output is not None:
-        _refuse({"--prefix": prefix, "--suffix": suffix, "--file": file}, with_="--jsonl")
-        _batch(model, jsonl, output, ("prefix", "suffix"), request)
+        refuse({"--prefix": prefix, "--suffix": suffix, "--file": file}, with_="--jsonl")
+        _batch(model, jsonl, output, ("prefix", "suffix"), request, context)
         return
     if file is not None:
-        _refuse({"--prefix": prefix, "--suffix": suffix}, with_="--file")
-        before, after = _at_cursor(file, line, column)
+        refuse({"--prefix": prefix, "--suffix": suffix}, with_="--file")
+        before, after = at_cursor(file, line, column)
     elif prefix is not None and suffix is not None:
-        _refuse({"--line": line, "--column": column}, with_="--prefix")
+        refuse({"--line": line, "--column": column}, with_="--prefix")
         before, after = read_text(prefix), read_text(suffix)
     else:
         raise UserError("give --prefix and --suffix, or --file with --line and --column, or --jsonl")
-    _stream(model, lambda tokenizer: request(tokenizer, {"prefix": before, "suffix": after}))
+    _stream(model, lambda tokenizer: request(tokenizer, {"prefix": before, "suffix": after}), context)
 
 
 @app.command(
@@ -203,19 +220,25 @@ def chat(
     model: Model,
     system: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="Begin with this system message.", rich_help_panel=_TEXT),
+        typer.Option(metavar="TEXT", help="Begin with this system message.", rich_help_panel=TEXT),
     ] = None,
     max_new_tokens: NewTokens = 512,
     temperature: Temperature = 0.2,
     top_p: TopP = 0.95,
+    top_k: TopK = 0,
+    min_p: MinP = 0.0,
+    repetition_penalty: RepetitionPenalty = 1.0,
     seed: Seed = 0,
+    context: Context = None,
 ) -> None:
     """Talk to an instruction-tuned model. Text from a pipe is one message and gets one answer."""
     from codecascade.generation.requests import SamplingParams, chat_request
     from codecascade.tokens.chat import Message
 
-    generator = _load(model)
-    sampling = SamplingParams(max_new_tokens, temperature, top_p, seed)
+    generator = _load(model, context)
+    sampling = SamplingParams(
+        max_new_tokens, temperature, top_p, seed, None, top_k, min_p, repetition_penalty
+    )
     messages = [Message("system", system)] if system else []
 
     def reply(text: str) -> None:
@@ -243,16 +266,16 @@ def chat(
             _write("\n")
 
 
-def _load(model: str) -> LocalGenerator:
+def _load(model: str, context: int | None = None) -> LocalGenerator:
     from codecascade.generation.engine.generator import load_generator
 
     with loading(model):
-        return load_generator(model)
+        return load_generator(model, context=context)
 
 
-def _stream(model: str, request: Callable[[Tokenizer], Request]) -> None:
+def _stream(model: str, request: Callable[[Tokenizer], Request], context: int | None) -> None:
     """Write one completion to standard output as it comes."""
-    generator = _load(model)
+    generator = _load(model, context)
     for piece in generator.stream(request(generator.tokenizer)):
         _write(piece)
 
@@ -263,6 +286,7 @@ def _batch(
     target: Path | None,
     fields: Sequence[str],
     request: Callable[[Tokenizer, dict[str, str]], Request],
+    context: int | None,
 ) -> None:
     """Answer every row of ``source``; ``target`` has the same rows with ``completion``, in the same order."""
     if source is None or target is None:
@@ -275,16 +299,11 @@ def _batch(
             if not isinstance(row.get(field), str):
                 raise UserError("must be there and be text", file=f"{source}:{number}", key=field)
         rows.append(row)
-    generator = _load(model)
+    generator = _load(model, context)
     requests = [request(generator.tokenizer, row) for row in rows]
 
-    from rich.progress import track
-
-    answers = track(
-        generator.generate(requests), "generating", len(requests), console=stderr(), transient=True
-    )
     too_long = 0
-    for answer in answers:
+    for answer in _shown(generator.generate(requests), len(requests)):
         rows[answer.request] |= {"completion": answer.text, "finish_reason": answer.finish_reason}
         too_long += answer.finish_reason == "context"
     write_jsonl(target, rows)
@@ -294,29 +313,20 @@ def _batch(
         )
 
 
-def _at_cursor(file: Path, line: int | None, column: int | None) -> tuple[str, str]:
-    """The text before and after a cursor."""
-    if line is None or column is None:
-        raise UserError("--file needs --line and --column")
-    lines = read_text(file).split("\n")
-    if line > len(lines):
-        raise UserError(f"has {len(lines)} lines (got {line})", file=file, key="--line")
-    if column > len(lines[line - 1]) + 1:
-        raise UserError(
-            f"line {line} has {len(lines[line - 1])} characters, so the last column is "
-            f"{len(lines[line - 1]) + 1} (got {column})",
-            file=file,
-            key="--column",
-        )
-    offset = sum(len(text) + 1 for text in lines[: line - 1]) + column - 1
-    whole = "\n".join(lines)
-    return whole[:offset], whole[offset:]
+def _shown(completions: Iterable[Completion], total: int) -> Iterator[Completion]:
+    """Completions as they come, with a bar, or with lines where there is no terminal."""
+    from codecascade.generation.progress_lines import ProgressLines
 
+    console = stderr()
+    if console.is_terminal:
+        from rich.progress import track
 
-def _refuse(given: dict[str, object], *, with_: str) -> None:
-    for name, value in given.items():
-        if value is not None:
-            raise UserError(f"{name} and {with_} exclude each other")
+        yield from track(completions, "generating", total, console=console, transient=True)
+        return
+    with ProgressLines("generating", total, lambda line: console.print(line, soft_wrap=True)) as progress:
+        for completion in completions:
+            progress.advance()
+            yield completion
 
 
 def _write(text: str) -> None:

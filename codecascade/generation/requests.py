@@ -230,8 +230,9 @@ def infilling_request(
     stop: Sequence[str] = (),
     samples: int = 1,
     heal: bool = True,
+    editor: EditorStops | None = None,
 ) -> Request:
-    """Fill the place between ``prefix`` and ``suffix``.
+    """Fill the gap between ``prefix`` and ``suffix``; ``editor`` says where the filling ends.
 
     In SPM the prompt ends in the prefix, so it is healed; in PSM the middle starts a token of its own, as in
     training (paper, section 3). A healed middle must not be empty: where the required bytes are a line break, the
@@ -251,6 +252,7 @@ def infilling_request(
         required,
         nonempty=bool(required),
         forbidden=marks(tokenizer, end=False),
+        editor=editor,
     )
 
 

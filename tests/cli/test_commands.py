@@ -8,13 +8,17 @@ import logging
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from codecascade import cli
-from codecascade.cli import generation
+from codecascade.cli import generation, generation_options
+from codecascade.generation.editor_stops import EditorStops
 from codecascade.generation.engine.generator import LocalGenerator
+from codecascade.generation.requests import Request
 from codecascade.ground.errors import RunFailed, Stopped, UserError
 
 
@@ -45,7 +49,7 @@ def test_a_signal_before_a_run_has_begun_is_told(
 def test_no_message_moves_the_cursor(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(model: str) -> LocalGenerator:
+    def failing(model: str, *context: object) -> LocalGenerator:
         logging.getLogger("codecascade.model").warning("the key \x1b[31m is not known")
         raise RunFailed("the server says \x1b[32m")
 
@@ -253,7 +257,7 @@ def test_files_with_a_byte_order_mark(capsys: pytest.CaptureFixture[str], model:
     (tmp_path / "with.py").write_bytes(mark + b"def area(w, h):\r\n    return w\r\n")
     (tmp_path / "without.py").write_bytes(b"def area(w, h):\r\n    return w\r\n")
     for line, column, before in ((1, 5, "def "), (2, 1, "def area(w, h):\r\n"), (1, 1, "")):
-        assert generation._at_cursor(tmp_path / "with.py", line, column)[0] == before
+        assert generation_options.at_cursor(tmp_path / "with.py", line, column)[0] == before
         arguments = ["--line", str(line), "--column", str(column), "--max-new-tokens", "6"]
         found = [
             run(capsys, "infill", model, "--file", str(tmp_path / name), *arguments)
@@ -300,3 +304,32 @@ def test_wrong_inputs_are_told_before_a_model_is_loaded(
         code, out, err = run(capsys, *arguments)
         assert (code, out) == (2, "") and said in err and "Traceback" not in err, err
         assert not Path("out").exists()
+
+
+def test_infilling_ends_as_an_editor_wants_it_unless_told_otherwise(
+    capsys: pytest.CaptureFixture[str], model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the request asks for; the rules themselves have tests of their own."""
+    asked: list[EditorStops | None] = []
+
+    def stream(self: LocalGenerator, request: Request) -> Iterator[str]:
+        asked.append(request.editor)
+        return iter(())
+
+    monkeypatch.setattr(LocalGenerator, "stream", stream)
+    (tmp_path / "app.js").write_text("f(\n)\n")
+    at = ["infill", model, "--file", str(tmp_path / "app.js"), "--line", "1", "--column", "3"]
+    for flags in ([], ["--block"], ["--single-line"], ["--no-editor-stops"]):
+        assert run(capsys, *at, *flags)[0] == 0
+    wanted = EditorStops("f(", "\n)\n", "javascript")
+    assert asked == [wanted, wanted, replace(wanted, lines="single"), None]
+    code, _, error = run(capsys, *at, "--block", "--single-line")
+    assert code == 2 and "exclude each other" in error
+
+
+def test_context_is_a_setting(capsys: pytest.CaptureFixture[str], model: str) -> None:
+    prompt = "x = 1\n" * 200
+    code, _, error = run(capsys, "complete", model, "--prompt", prompt, "--context", "20")
+    assert code == 2 and "context 20;" in error
+    most = ["--max-new-tokens", "2", "--context", "100000"]
+    assert run(capsys, "complete", model, "--prompt", prompt, *most)[0] == 0
