@@ -88,14 +88,16 @@ class _Shared:
         grouped = (queries * queries.shape[-1] ** -0.5).view(batch, groups, -1, queries.shape[-1])
         # (G, S, B * heads / G), then (B, G, heads / G, S)
         scores = torch.matmul(shared, grouped.transpose(0, 1).flatten(1, 2).transpose(-1, -2))
-        before = scores.unflatten(-1, (batch, -1)).permute(2, 0, 3, 1)
+        before = scores.view(*scores.shape[:2], batch, -1).permute(2, 0, 3, 1)
         after = torch.matmul(own, grouped.transpose(-1, -2)).transpose(-1, -2)
         after = after.masked_fill(self.rest.hidden[:, None, None], -torch.inf)
         chances = torch.cat((before, after), -1).softmax(-1)
         length = self.prefix.length
         of_shared = chances[..., :length].transpose(0, 1).flatten(1, 2)
-        attended = torch.matmul(of_shared, self.prefix.of(values)).unflatten(1, (batch, -1)).transpose(0, 1)
-        return (attended + torch.matmul(chances[..., length:], self.rest.of(values))).reshape(queries.shape)
+        attended = torch.matmul(of_shared, self.prefix.of(values))
+        attended = attended.view(groups, batch, -1, queries.shape[-1]).transpose(0, 1)
+        attended = attended + torch.matmul(chances[..., length:], self.rest.of(values))
+        return attended.reshape(queries.shape)
 
 
 class AttentionMetadata:

@@ -84,7 +84,6 @@ class Sequence:
         self._counted = 0
         self._text_so_far: list[str] = []
         self._constraint = HealingConstraint(tokenizer, request.required) if request.required else None
-        self._editor = EditorStopper(request.editor) if request.editor is not None else None
         self._text = TextBuilder(
             tokenizer,
             required=request.required,
