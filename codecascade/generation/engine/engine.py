@@ -193,6 +193,10 @@ class Engine:
         if (state := self._states.pop(request, None)) is not None:
             self._scheduler.abort(state)
 
+    def forget_prefixes(self) -> None:
+        """Read every prompt anew from now on, as for a measurement."""
+        self._blocks.clear()
+
     def close(self) -> None:
         """Take all requests out, and give the cache's memory back."""
         for request in list(self._states):
@@ -255,7 +259,7 @@ class Engine:
             self._runner.cache.copy_blocks([source for source, _ in copies], [target for _, target in copies])
             after = torch.stack([logits for _, logits in forks])
             chosen += self._select([sequence for sequence, _ in forks], after)
-        outputs = []
+        outputs: list[Output] = []
         for sequence, tokens in chosen:
             outputs += self._push(sequence, tokens)
         return outputs
