@@ -19,7 +19,7 @@ from codecascade.server.fitting import fitted
 from codecascade.server.prompts import Prompt, checked, prompt_limit, text_prompt, within_characters
 from codecascade.server.service import Service
 from codecascade.tokens.healing import heal as heal_prompt
-from codecascade.tokens.infilling import infilling_prompt, marks
+from codecascade.tokens.infilling import forbidden_tokens, infilling_prompt
 from codecascade.tokens.infilling_text import recognise
 
 
@@ -102,7 +102,7 @@ def gap_prompt(
         samples,
         required,
         nonempty=bool(required),
-        forbidden=marks(tokenizer, end=False),
+        forbidden=forbidden_tokens(tokenizer, end=False),
         editor=editor if gap.editor_stops else None,
     )
     return checked(service, request, truncated=cut)
