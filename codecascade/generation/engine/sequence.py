@@ -149,6 +149,11 @@ class Sequence:
         return self._text.empty
 
     @property
+    def has_untold_text(self) -> bool:
+        """Whether text came whose tokens nobody told."""
+        return self._untold > 0
+
+    @property
     def owed(self) -> bytes:
         """The required bytes that are missing."""
         return self.request.required[len(self._text.generated) :] if self.constrained else b""
