@@ -4,66 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from engine_models import CODE
+from gateways import GREEDY, ask, gateway, texts
 from vllm_server import VllmServer, event
 
 from codecascade.generation.editor_stops import EditorStops
 from codecascade.generation.engine.engine import Engine
 from codecascade.generation.engine.service import EngineService
-from codecascade.generation.gateway.gateway import Gateway
 from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import Request, SamplingParams, completion_request, infilling_request
-from codecascade.generation.streaming import Delta, StreamingGenerator
 from codecascade.ground.errors import UserError
 from codecascade.model.llama import Llama
 from codecascade.tokens.tokenizer import Tokenizer
-
-GREEDY = SamplingParams(10)
-
-
-@pytest.fixture
-def server(model: Llama, tokenizer: Tokenizer) -> Iterator[VllmServer]:
-    made = VllmServer(model, tokenizer)
-    yield made
-    made.stop()
 
 
 @pytest.fixture
 def ours(model: Llama, tokenizer: Tokenizer) -> EngineService:
     return EngineService(Engine(model, tokenizer, cache_tokens=2048), "ours")
-
-
-def gateway(server: VllmServer, **changed: Any) -> Gateway:
-    settings = {"first_wait": 0.01, "timeout": 5.0, "silence": 5.0, **changed}
-    return Gateway(server.url, "small", server.tokenizer, **settings)
-
-
-def ask(generator: StreamingGenerator, request: Request) -> list[Delta]:
-    async def read() -> list[Delta]:
-        found = [delta async for delta in generator.stream(request)]
-        await generator.close()
-        return found
-
-    return asyncio.run(read())
-
-
-def texts(deltas: list[Delta]) -> list[tuple[str, tuple[int, ...], str | None, Any]]:
-    """Of each sample the text, the tokens and how it ended."""
-    found = []
-    for sample in range(max(delta.sample for delta in deltas) + 1):
-        own = [delta for delta in deltas if delta.sample == sample]
-        assert [delta.finish_reason is None for delta in own] == [True] * (len(own) - 1) + [False]
-        assert own[-1].usage is not None
-        ids = tuple(token for delta in own for token in delta.ids)
-        ending = (own[-1].finish_reason, own[-1].stopped_by)
-        found.append(("".join(delta.text for delta in own), ids, *ending))
-    return found
 
 
 PROMPTS: dict[str, Callable[[Tokenizer], Request]] = {

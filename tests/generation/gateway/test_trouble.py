@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from test_gateway import GREEDY, ask, gateway, texts
+from gateways import GREEDY, ask, gateway, texts
 from vllm_server import VllmServer, event
 
 from codecascade.generation.engine.engine import Engine
@@ -25,13 +25,6 @@ from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
 from codecascade.tokens.training import train_tokenizer
 
 REQUEST = Request((5, 6, 7), GREEDY, stop_ids=frozenset({2}))
-
-
-@pytest.fixture
-def server(model: Llama, tokenizer: Tokenizer) -> Iterator[VllmServer]:
-    made = VllmServer(model, tokenizer)
-    yield made
-    made.stop()
 
 
 @pytest.fixture
