@@ -21,7 +21,7 @@ from codecascade.generation.engine.grammar_matcher import GrammarCompiler
 from codecascade.generation.engine.model_runner import ModelRunner
 from codecascade.generation.engine.scheduler import Scheduled, Scheduler
 from codecascade.generation.engine.selection import Chosen, select
-from codecascade.generation.engine.sequence import RequestState, Sequence
+from codecascade.generation.engine.sequence import RequestState, Sequence, room_for
 from codecascade.generation.requests import Completion, Request
 from codecascade.generation.streaming import Delta, Load, QueueFull
 from codecascade.ground.errors import UserError
@@ -126,20 +126,12 @@ class Engine:
         self._resize(blocks)
 
     def room(self, request: Request) -> int:
-        """Tokens of a completion at most: those that only give required bytes again come on top.
+        """Tokens of a completion at most.
 
         Raises:
             UserError: the prompt leaves no room in the context.
         """
-        left = self.context_length - len(request.ids)
-        if left <= 0 and not request.beyond_context:
-            raise UserError(
-                f"the prompt has {len(request.ids):,} tokens, the model's context {self.context_length:,}; shorten it"
-            )
-        most = request.sampling.max_new_tokens
-        if most > 0:
-            most += len(request.required)
-        return most if request.beyond_context else min(most, left)
+        return room_for(request, self.context_length)
 
     def check(self, request: Request) -> int:
         """The :meth:`room` of a request that can be answered.

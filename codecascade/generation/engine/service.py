@@ -12,14 +12,44 @@ import queue
 import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from codecascade.generation.engine.engine import Engine, Output
+from codecascade.generation.engine.engine import Output
 from codecascade.generation.requests import Request
 from codecascade.generation.streaming import Delta, Load, QueueFull
 from codecascade.ground.errors import RunFailed
 from codecascade.tokens.tokenizer import Tokenizer
 
 _log = logging.getLogger(__name__)
+
+
+class PassEngine(Protocol):
+    """What works in passes; :class:`~codecascade.generation.engine.engine.Engine` says what each method does."""
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    @property
+    def context_length(self) -> int: ...
+
+    @property
+    def has_work(self) -> bool: ...
+
+    def load(self) -> Load: ...
+
+    def check(self, request: Request) -> int: ...
+
+    def check_queue(self, running: int, waiting: int) -> None: ...
+
+    def add_request(self, request: Request) -> int: ...
+
+    def abort(self, request: int) -> None: ...
+
+    def step(self) -> list[Output]: ...
+
+    def fail(self, error: Exception) -> list[Output]: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(eq=False)
@@ -53,7 +83,7 @@ class EngineService:
         name: what clients call the model.
     """
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, engine: PassEngine, name: str) -> None:
         self._engine, self._name = engine, name
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         # only the engine's thread touches these two
