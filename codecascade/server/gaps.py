@@ -36,6 +36,7 @@ class Gap:
         language: as in ``python``.
         min_indent, time_limit: see :class:`~codecascade.generation.editor_stops.EditorStops`.
         editor_stops: end where an editor wants the text to end; False: where the model ends it.
+        format: the layout of the prompt; None: the first that the model knows.
     """
 
     prefix: str
@@ -45,6 +46,7 @@ class Gap:
     min_indent: int | None = None
     time_limit: float | None = None
     editor_stops: bool = True
+    format: str | None = None
 
     @property
     def size(self) -> int:
@@ -74,7 +76,9 @@ def gap_prompt(
         raise ApiError(
             501, "this model was not trained for infilling, so it takes no suffix", kind="not_supported_error"
         )
-    layout = tokens.formats[0]
+    layout = gap.format or tokens.formats[0]
+    if layout not in tokens.formats:
+        raise ApiError(400, f"must be {' or '.join(tokens.formats)} (got {layout[:20]!r})", "format")
     prefix, suffix = gap.prefix, gap.suffix
     if truncate:
         # What is to be written needs room, too, but never more than a quarter.
