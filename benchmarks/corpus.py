@@ -1,4 +1,4 @@
-"""Speed of making a corpus, beside the tools that people use for it, in one run on the same real files.
+"""How fast a corpus is made, beside other tools for it, in one run on the same real files.
 
     python benchmarks/corpus.py near                              # near-deduplication alone
     python benchmarks/corpus.py near --peers VENV/bin/python      # with peers that are installed elsewhere
@@ -6,11 +6,11 @@
     python benchmarks/corpus.py cluster                           # what a cluster computes and moves
     python benchmarks/corpus.py scaling                           # 10k, 30k and 100k synthetic documents
 
-``near`` and ``build`` take Python files of the standard library and the installed packages. Each tool runs in a
-process of its own, from reading a Parquet file to naming what it removes, so that imports and compiling count. CPU
-seconds are of that process and its children, memory is that of the largest. What a tool removes is held against the
-exact similarity of all pairs: *no twin* counts removed documents that no kept one is near (0.7 or more), *left* kept
-documents that a kept one before them is near.
+``near`` and ``build`` take Python files of the standard library and the installed packages. Each tool runs in its own
+process, from reading a Parquet file to naming what it removes, so that imports and compilation count. CPU seconds are
+those of the process and its children; memory is that of the largest process. What a tool removes is checked against
+the exact similarity of all pairs. *No twin* counts removed documents without a similar document among those kept (0.7
+or more). *Left* counts kept documents that are similar to an earlier kept one.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from rich.table import Table
 
 THRESHOLD = 0.7
 PEERS = {"rensa": "rensa", "datasketch": "datasketch", "text-dedup": "text_dedup", "datatrove": "datatrove"}
-"""Tools, and the module that tells whether an interpreter has one."""
+"""The peers, each with the module by which an interpreter is known to have it."""
 
 
-class Run(NamedTuple):
-    """One tool's run over one file."""
+class ToolRun(NamedTuple):
+    """The run of one tool on one file."""
 
     seconds: float
     cpu: float
@@ -49,8 +49,8 @@ class Run(NamedTuple):
     removed: list[int]
 
 
-def run_tool(tool: str, python: str, file: Path) -> Run:
-    """Run one tool of ``peers.py`` and measure its process."""
+def run_tool(tool: str, python: str, file: Path) -> ToolRun:
+    """ToolRun one tool of ``peers.py`` and measure its process."""
     result, complaints = file.with_suffix(f".{tool}.json"), file.with_suffix(f".{tool}.err")
     command = [python, str(Path(__file__).with_name("peers.py")), tool, str(file), str(result)]
     paths = [path for path in (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")) if path]
@@ -63,17 +63,22 @@ def run_tool(tool: str, python: str, file: Path) -> Run:
     if status:
         sys.exit(f"{tool} failed:\n{complaints.read_text()[-3000:]}")
     removed = json.loads(result.read_text())
-    return Run(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024, removed)
+    return ToolRun(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024, removed)
 
 
-def elsewhere(write: Callable[[int, Path], tuple[int, int]], count: int, file: Path) -> tuple[int, int]:
-    """Write a file in another process: Linux counts this one's memory among that of each tool that it starts."""
+def write_in_process(
+    write: Callable[[int, Path], tuple[int, int]], count: int, file: Path
+) -> tuple[int, int]:
+    """Write a file in another process.
+
+    The peak memory that Linux reports for a tool includes the memory of this process, so it must stay small.
+    """
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(write, count, file).result()
 
 
 def interpreters(tools: list[str], candidates: list[str]) -> dict[str, str]:
-    """Of each tool the first interpreter that has it."""
+    """For each tool the first interpreter that has it installed."""
     found = {}
     for tool in tools:
         for python in candidates:
@@ -86,9 +91,9 @@ def interpreters(tools: list[str], candidates: list[str]) -> dict[str, str]:
 
 
 def near(arguments: argparse.Namespace, folder: Path) -> Table:
-    """Our tool and the peers over the same files."""
+    """Our tool and the peers on the same files."""
     file = folder / "texts.parquet"
-    count, size = elsewhere(write_real_files, arguments.documents, file)
+    count, size = write_in_process(write_real_files, arguments.documents, file)
     runs = {
         tool: run_tool(tool, sys.executable, file)
         for tool in ("codecascade", "codecascade-file", "codecascade-exact")
@@ -113,9 +118,9 @@ def near(arguments: argparse.Namespace, folder: Path) -> Table:
 
 
 def build(arguments: argparse.Namespace, folder: Path) -> Table:
-    """A whole build, beside datatrove's nearest pipeline, on one processor each."""
+    """A complete build beside the most similar pipeline of datatrove, each on one processor."""
     file = folder / "texts.parquet"
-    count, size = elsewhere(write_real_files, arguments.documents, file)
+    count, size = write_in_process(write_real_files, arguments.documents, file)
     table = Table(title=f"From {count:,} rows of Python code, {size / 1e6:,.0f} MB, to a corpus")
     for name in ("", "s", "CPU s", "documents/CPU s", "MB/CPU s", "peak MB"):
         table.add_column(name, justify="right" if name else "left")
@@ -132,13 +137,13 @@ def build(arguments: argparse.Namespace, folder: Path) -> Table:
 
 
 def scaling(arguments: argparse.Namespace, folder: Path) -> Table:
-    """Time and memory of growing synthetic data, with the shingles in a file."""
+    """Time and memory on synthetic data of growing size, with the shingles in a file."""
     table = Table(title="Near-deduplication of synthetic documents, shingles in a temporary file")
     for name in ("documents", "MB", "s", "CPU s", "MB/CPU s", "peak MB", "removed"):
         table.add_column(name, justify="right")
     for wanted in arguments.sizes:
         file = folder / f"{wanted}.parquet"
-        count, size = elsewhere(write_synthetic_files, wanted, file)
+        count, size = write_in_process(write_synthetic_files, wanted, file)
         run = run_tool("codecascade-file", sys.executable, file)
         file.unlink()
         rates = f"{size / 1e6 / run.cpu:,.1f}", f"{run.peak_bytes / 1e6:,.0f}", f"{len(run.removed):,}"
@@ -147,7 +152,7 @@ def scaling(arguments: argparse.Namespace, folder: Path) -> Table:
 
 
 def cluster(arguments: argparse.Namespace, folder: Path) -> Table:
-    """The stages of near-deduplication on a cluster: what each computes and hands on, here without one."""
+    """The stages of near-deduplication on a cluster, run here on one machine: their CPU time and their output."""
     from codecascade.corpus.steps.near.distributed import (
         band_rows,
         connected,
@@ -157,7 +162,7 @@ def cluster(arguments: argparse.Namespace, folder: Path) -> Table:
     )
 
     file = folder / "texts.parquet"
-    count, size = elsewhere(write_real_files, arguments.documents, file)
+    count, size = write_in_process(write_real_files, arguments.documents, file)
     texts = pq.read_table(file, columns=["number", "text"])
     texts = texts.append_column("rank", texts["number"])
     table = Table(title=f"Near-deduplication of {count:,} Python files, {size / 1e6:,.0f} MB, stage by stage")

@@ -1,4 +1,4 @@
-"""What benchmarks/corpus.py measures on: real files, synthetic ones, and which of them are near each other."""
+"""The data of benchmarks/corpus.py: real files, synthetic files, and which pairs of them are near-duplicates."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Pairs = set[tuple[int, int]]
 
 
 def real_files(count: int) -> list[str]:
-    """Python files of 300 bytes to 60 kB of the standard library and the installed packages, drawn by a hash."""
+    """Python files of 300 bytes to 60 kB of the standard library and the installed packages, chosen by a hash."""
     folders = {Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")}
     files = {file for folder in folders for file in folder.rglob("*.py")}
     texts: list[str] = []
@@ -44,13 +44,14 @@ def real_files(count: int) -> list[str]:
 
 
 def synthetic_files(count: int, seed: int = 0) -> Iterator[str]:
-    """Texts of 5 kB in the mean, a quarter of them copies of earlier ones with up to 30 % of the lines changed."""
+    """Texts of 5 kB on average. A quarter are copies of earlier ones, with up to 30 % of the lines changed."""
     draw = random.Random(seed)
     names = [
         f"{draw.choice('abcdefgh')}{draw.getrandbits(40):x}"[: draw.randint(2, 11)] for _ in range(30_000)
     ]
 
-    def line() -> str:  # the square makes some names much more frequent than others
+    # Squaring the random number makes some names much more frequent than others.
+    def line() -> str:
         used = [names[int(len(names) * draw.random() ** 2)] for _ in range(draw.randint(2, 7))]
         return "    " * draw.randint(0, 3) + " ".join(used)
 
@@ -69,23 +70,23 @@ def synthetic_files(count: int, seed: int = 0) -> Iterator[str]:
 
 
 def write_real_files(count: int, file: Path) -> tuple[int, int]:
-    """:func:`real_files` as a Parquet file; returns how many, and their bytes."""
+    """Write :func:`real_files` as Parquet. Returns the number of files and their bytes."""
     return write_texts(real_files(count), file)
 
 
 def write_synthetic_files(count: int, file: Path) -> tuple[int, int]:
-    """:func:`synthetic_files` as a Parquet file; returns how many, and their bytes."""
+    """Write :func:`synthetic_files` as Parquet. Returns the number of files and their bytes."""
     return write_texts(synthetic_files(count), file)
 
 
 def write_texts(texts: Iterable[str], file: Path) -> tuple[int, int]:
-    """Texts as rows with what a build asks of one; returns how many, and their bytes."""
+    """Write texts as rows with all fields that a build needs. Returns the number of texts and their bytes."""
     done = size = 0
     waiting: list[dict[str, int | str]] = []
     with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
         for text in texts:
-            place = {"path": f"file_{done}.py", "repository": f"repository_{done % 50}"}
-            waiting.append({"number": done, "text": text, "language": "python", "license": "MIT", **place})
+            origin = {"path": f"file_{done}.py", "repository": f"repository_{done % 50}"}
+            waiting.append({"number": done, "text": text, "language": "python", "license": "MIT", **origin})
             done, size = done + 1, size + len(text.encode())
             if len(waiting) == GROUP_ROWS:
                 writer.write_table(pa.Table.from_pylist(waiting, SCHEMA))
@@ -95,7 +96,7 @@ def write_texts(texts: Iterable[str], file: Path) -> tuple[int, int]:
 
 
 def near_pairs(texts: Sequence[str], threshold: float) -> Pairs:
-    """All pairs (i, j), i < j, of at least this Jaccard similarity, none missed."""
+    """All pairs (i, j), i < j, with at least this Jaccard similarity, by an exact search."""
     store, sizes = ShingleStore(None), []
     for block in blocks(pa.array(texts, pa.large_string())):
         sets, sketch = sketched(*block)
@@ -107,8 +108,8 @@ def near_pairs(texts: Sequence[str], threshold: float) -> Pairs:
     table = prefix_buckets(store, items, size[items], threshold)
     members: dict[int, list[int]] = {}
     pairs: Pairs = set()
-    for place, item in enumerate(items.tolist()):
-        mine = table.numbers[table.offsets[place] : table.offsets[place + 1]].tolist()
+    for index, item in enumerate(items.tolist()):
+        mine = table.numbers[table.offsets[index] : table.offsets[index + 1]].tolist()
         for other in {earlier for bucket in mine for earlier in members.get(bucket, ())}:
             alike = min(size[item], size[other]) >= threshold * max(size[item], size[other])
             if alike and jaccard(store[item], store[other]) >= threshold:
@@ -119,7 +120,8 @@ def near_pairs(texts: Sequence[str], threshold: float) -> Pairs:
 
 
 def quality(removed: Sequence[int], pairs: Pairs) -> tuple[int, int]:
-    """Removed documents without a near one that is kept, and kept documents with an earlier near one that is kept."""
+    """Two counts of mistakes: removed documents without a near-duplicate that is kept, and kept ones with an earlier
+    near-duplicate that is kept."""
     gone = set(removed)
     with_twin, left = set(), set()
     for one, other in pairs:

@@ -1,12 +1,12 @@
-"""How often a file's encoding is told right, by how much of it is beyond ASCII::
+"""How often a file's encoding is recognised, by the number of characters beyond ASCII::
 
     pip download --no-deps django && unzip -q -d django django-*.whl
     python benchmarks/encodings.py django [--charset-normalizer]
 
-Takes the translations that the gettext catalogues (``*.mo``) below a folder hold, in the languages of the table, puts
-them among lines of code as comments and strings, encodes that as people used to, and counts what is not read as it
-was written. ``--charset-normalizer`` asks that library instead, with eight candidates: with more of
-them it gets more of the Western files wrong.
+Takes the translations in the gettext catalogues (``*.mo``) below a folder, in the languages of the table. They are
+put among lines of code as comments and strings, and encoded in the languages' older encodings. A text that is not
+decoded to what was written counts as wrong. ``--charset-normalizer`` measures that library instead, with eight
+candidate encodings: with more candidates it gets more of the Western files wrong.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CODE = ("x = 1", "for i in range(10):", "    return value", "", "    call(a, b)"
 
 
 def translations(folder: Path, language: str) -> list[str]:
-    """The translated messages of a language that aren't ASCII."""
+    """The translated messages of a language that have characters beyond ASCII."""
     found: set[str] = set()
     for path in sorted(folder.glob(f"**/{language}/LC_MESSAGES/*.mo")):
         with open(path, "rb") as file:
@@ -47,14 +47,14 @@ def translations(folder: Path, language: str) -> list[str]:
 
 
 def program(messages: list[str], characters: int, rng: random.Random) -> str:
-    """Code with so many characters beyond ASCII."""
+    """Code with this number of characters beyond ASCII."""
     lines: list[str] = []
     while characters:
         message = rng.choice(messages).replace("\n", " ")
-        for place, char in enumerate(message):
+        for index, char in enumerate(message):
             if not char.isascii():
                 if not characters:
-                    message = message[:place]
+                    message = message[:index]
                     break
                 characters -= 1
         lines += [f"# {message}" if rng.random() < 0.5 else f'print("{message}")', rng.choice(CODE)]
@@ -64,20 +64,20 @@ def program(messages: list[str], characters: int, rng: random.Random) -> str:
 def wrong(
     messages: list[str], encoding: str, read: Callable[[bytes], str], times: int
 ) -> dict[int, list[int]]:
-    """By length: how many programs weren't read as they were written, and of how many."""
+    """For each range of lengths: how many programs were decoded wrongly, and how many there were."""
     rng = random.Random(7)
-    counts = {place: [0, 0] for place in range(len(LENGTHS))}
+    counts = {index: [0, 0] for index in range(len(LENGTHS))}
     known = [text for text in messages if text.encode(encoding, "replace").decode(encoding) == text]
-    for place, (least, most) in enumerate(LENGTHS):
+    for index, (least, most) in enumerate(LENGTHS):
         for _ in range(times if known else 0):
             text = program(known, rng.randint(least, most), rng)
-            counts[place][0] += read(text.encode(encoding)) != text
-            counts[place][1] += 1
+            counts[index][0] += read(text.encode(encoding)) != text
+            counts[index][1] += 1
     return counts
 
 
 def ours(data: bytes) -> str:
-    """What a corpus takes it for."""
+    """The text as a corpus build decodes it; empty if it is refused."""
     try:
         return decoded(data).text
     except UnreadableError:
@@ -85,7 +85,7 @@ def ours(data: bytes) -> str:
 
 
 def theirs(data: bytes) -> str:
-    """What charset-normalizer takes it for."""
+    """The text as charset-normalizer decodes it."""
     from charset_normalizer import from_bytes
 
     best = from_bytes(data, cp_isolation=FEW, steps=3).best()
@@ -93,7 +93,7 @@ def theirs(data: bytes) -> str:
 
 
 def main() -> None:
-    """Parse, count, print a row for each family."""
+    """Parse the arguments, count, and print a row for each family of languages."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -110,10 +110,10 @@ def main() -> None:
         for language, encodings in languages.items():
             messages = translations(given.folder, language)
             for encoding in encodings:
-                for place, (bad, all_) in wrong(messages, encoding, read, given.times).items():
-                    sums[place][0] += bad
-                    sums[place][1] += all_
-        cells = (f"{sums[place][0] / max(sums[place][1], 1):.1%}" for place in range(len(LENGTHS)))
+                for index, (bad, all_) in wrong(messages, encoding, read, given.times).items():
+                    sums[index][0] += bad
+                    sums[index][1] += all_
+        cells = (f"{sums[index][0] / max(sums[index][1], 1):.1%}" for index in range(len(LENGTHS)))
         print(family.ljust(30) + "".join(cell.rjust(9) for cell in cells), flush=True)
 
 

@@ -3,10 +3,11 @@
     python benchmarks/generation.py                      # three kinds of work; some minutes on two quiet cores
     python benchmarks/generation.py --work completion --rounds 2
 
-Both take all prompts of a kind as one batch, choose greedily and write the same number of tokens to each, whatever
-they are: codecascade as evaluation calls it, transformers' ``generate`` on prompts padded on the left. Times with one
-new token are the prefill's, the rest is decoding. The weights are SmolLM2-135M's (``make quickstart`` installs them)
-or, where they are not, random ones of its shape. Read the ratios of one run, never seconds of two.
+Both take all prompts of a workload as one batch, decode greedily, and write the same number of tokens to each prompt.
+codecascade is called as evaluation calls it; transformers' ``generate`` gets prompts padded on the left. The time
+with one new token is that of the prefill; the rest is decoding. The weights are those of SmolLM2-135M (``make
+quickstart`` installs them); if they are missing, random ones of the same shape. Compare the ratios of one run, never
+the seconds of two runs.
 """
 
 from __future__ import annotations
@@ -42,12 +43,13 @@ from codecascade.tokens.training import train_tokenizer
 BASE = "smollm2-135m-instruct"
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 Prompts = list[tuple[int, ...]]
-Peer = Callable[[Prompts, int], None]  # writes so many tokens to each prompt
+# Takes prompts and the number of tokens to write to each.
+Peer = Callable[[Prompts, int], None]
 
 
 @dataclass(frozen=True)
-class Work:
-    """So many prompts of ``shortest`` to ``longest`` tokens, each continued by ``new``."""
+class Workload:
+    """``prompts`` prompts of ``shortest`` to ``longest`` tokens, each continued by ``new`` tokens."""
 
     prompts: int
     shortest: int
@@ -56,19 +58,20 @@ class Work:
 
 
 WORK = {
-    "completion": Work(16, 60, 300, 96),  # HumanEval's prompts are of these lengths
-    "infilling": Work(32, 150, 350, 16),
-    "long": Work(4, 1900, 2000, 24),
+    # HumanEval's prompts have these lengths.
+    "completion": Workload(16, 60, 300, 96),
+    "infilling": Workload(32, 150, 350, 16),
+    "long": Workload(4, 1900, 2000, 24),
 }
 
 
-def prompts_of(work: Work, tokens: Sequence[int]) -> Prompts:
-    """Prompts of evenly spread lengths, each another part of a text."""
+def make_prompts(work: Workload, tokens: Sequence[int]) -> Prompts:
+    """Prompts of evenly spaced lengths, each from another part of a text."""
     span = (work.longest - work.shortest) / max(1, work.prompts - 1)
-    lengths = [work.shortest + round(place * span) for place in range(work.prompts)]
+    lengths = [work.shortest + round(index * span) for index in range(work.prompts)]
     return [
-        tuple(tokens[place * work.longest : place * work.longest + length])
-        for place, length in enumerate(lengths)
+        tuple(tokens[index * work.longest : index * work.longest + length])
+        for index, length in enumerate(lengths)
     ]
 
 
@@ -107,7 +110,7 @@ def python_text() -> str:
 
 
 def save_model(folder: Path, text: str) -> Tokenizer:
-    """A model folder that both can load."""
+    """Save a model folder that both can load, and return its tokenizer."""
     try:
         loaded = load(BASE, dtype=torch.float32, device=torch.device("cpu"))
         model, tokenizer = loaded.model, loaded.tokenizer
@@ -135,12 +138,13 @@ def synchronize() -> None:
 
 def measure(kind: str, peers: dict[str, Peer], tokens: Sequence[int], rounds: int) -> dict[str, Any]:
     work = WORK[kind]
-    prompts = prompts_of(work, tokens)
+    prompts = make_prompts(work, tokens)
     read, written = sum(map(len, prompts)), work.prompts * work.new
     first: dict[str, list[float]] = {name: [] for name in peers}
     whole: dict[str, list[float]] = {name: [] for name in peers}
     for peer in peers.values():
-        peer(prompts, 2)  # warms up
+        # The first call warms up.
+        peer(prompts, 2)
     for turn in range(rounds):
         for name in list(peers) if turn % 2 == 0 else list(peers)[::-1]:
             first[name].append(timed(peers[name], prompts, 1))

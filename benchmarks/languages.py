@@ -1,12 +1,13 @@
-"""Seconds a program in each language: the plain commands, unconfined, beside ours, confined, in one run.
+"""Seconds for a program in each language: plain commands without confinement, beside our sandbox, in one run.
 
     python benchmarks/languages.py                          # every language whose toolchain is here, a few minutes
     python benchmarks/languages.py --languages cpp,java --programs 8
 
-The plain side is what MultiPL-E's runner starts for each program (its compiler, then the program). Ours is
-``Sandbox.run``: the same verdict with a precompiled header or a compiler that stays. Every program is another one, so
-that nothing is found compiled; the two sides take turns. ``first`` is our first program, which starts the compiler
-(and, on a new machine, prepares the toolchain: run twice). Both sides must come to the same verdicts.
+The plain side runs the commands that MultiPL-E's runner starts for each program: its compiler, then the program. Ours
+is ``Sandbox.run``, which gives the same verdict with a precompiled header or a compiler that keeps running. Every
+program differs from all others, so that no compilation is found in a cache. The two sides take turns. ``first`` is
+our first program, which starts the compiler; on a new machine it also prepares the toolchain, so run the benchmark
+twice. Both sides must give the same verdicts.
 """
 
 from __future__ import annotations
@@ -31,8 +32,11 @@ from codecascade.sandbox.sandbox import Sandbox
 
 
 @dataclass(frozen=True)
-class Case:
-    """A program with ``SEED`` for a number that makes it new, and the commands that a plain runner starts."""
+class LanguageCase:
+    """A program in one language, and the commands that a plain runner starts.
+
+    In ``text``, ``SEED`` is replaced by a number that makes each program a new one.
+    """
 
     file: str
     commands: tuple[tuple[str, ...], ...]
@@ -40,7 +44,7 @@ class Case:
 
 
 CASES = {
-    "cpp": Case(
+    "cpp": LanguageCase(
         "program.cpp",
         (("g++", "-std=c++17", "program.cpp", "-o", "program"), ("./program",)),
         """#include<assert.h>
@@ -59,7 +63,7 @@ int main() {
 }
 """,
     ),
-    "java": Case(
+    "java": LanguageCase(
         "Problem.java",
         (("javac", "-encoding", "UTF8", "-d", ".", "Problem.java"), ("java", "-ea", "-cp", ".", "Problem")),
         """import java.util.*;
@@ -79,7 +83,7 @@ class Problem {
 }
 """,
     ),
-    "typescript": Case(
+    "typescript": LanguageCase(
         "program.ts",
         (("tsc", "--target", "esnext", "program.ts"), ("node", "program.js")),
         """//The numbers above a bound, sorted, each once.
@@ -98,7 +102,7 @@ function test() {
 
 test();""",
     ),
-    "javascript": Case(
+    "javascript": LanguageCase(
         "program.js",
         (("node", "program.js"),),
         """//The numbers above a bound, sorted, each once.
@@ -116,7 +120,7 @@ function test() {
 
 test();""",
     ),
-    "csharp": Case(
+    "csharp": LanguageCase(
         "program.cs",
         (("mcs", "-d:DEBUG", "-r:System.Numerics.dll", "program.cs"), ("mono", "program.exe")),
         """using System;
@@ -138,7 +142,7 @@ class Problem {
 }
 """,
     ),
-    "php": Case(
+    "php": LanguageCase(
         "program.php",
         (("php", "program.php"),),
         """<?php
@@ -160,7 +164,7 @@ function test(): void {
 
 test();""",
     ),
-    "bash": Case(
+    "bash": LanguageCase(
         "program.sh",
         (("bash", "program.sh"),),
         """#!/bin/bash
@@ -181,7 +185,7 @@ run_test() {
 
 run_test""",
     ),
-    "rust": Case(
+    "rust": LanguageCase(
         "program.rs",
         (("rustc", "program.rs", "-o", "program"), ("./program",)),
         """// The numbers above a bound, sorted, each once.
@@ -200,8 +204,8 @@ fn main() {
 }
 
 
-def plainly(case: Case, text: str) -> bool:
-    """Whether a program passes by its exit status, as the plain commands have it."""
+def passes_plain(case: LanguageCase, text: str) -> bool:
+    """Whether a program passes, by the exit status of the plain commands."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, case.file).write_text(text)
         environment = {**os.environ, "MONO_TRACE_LISTENER": "Console.Error"}
@@ -219,7 +223,7 @@ def timed(run: Callable[[], bool]) -> tuple[float, bool]:
 
 
 def measure(name: str, programs: int) -> dict[str, float | int]:
-    """Medians of ``programs`` programs, every fourth of them a wrong one."""
+    """Median times over ``programs`` programs. Every fourth program is wrong."""
     case = CASES[name]
     plain: list[float] = []
     ours: list[float] = []
@@ -234,7 +238,7 @@ def measure(name: str, programs: int) -> dict[str, float | int]:
                     "(long)9, (long)9", "(long)9, (long)8"
                 )
                 text = text.replace("3 9 9 ", "3 9 8 ")
-            seconds, expected = timed(lambda text=text: plainly(case, text))  # type: ignore[misc]
+            seconds, expected = timed(lambda text=text: passes_plain(case, text))  # type: ignore[misc]
             plain.append(seconds)
             seconds, passed = timed(lambda text=text: sandbox.run(Program(text, name)).passed)  # type: ignore[misc]
             ours.append(seconds)

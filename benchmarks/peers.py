@@ -1,13 +1,13 @@
-"""One tool over one Parquet file, in a process of its own; benchmarks/corpus.py starts it.
+"""Runs one tool on one Parquet file. benchmarks/corpus.py starts it in a process of its own.
 
     python benchmarks/peers.py TOOL TEXTS.parquet NUMBERS.json
 
-Reads ``number`` and ``text``, writes the numbers that it removes. All near-deduplicators have the bands of
-codecascade, 42 of 6 rows, so that each finds a pair of similarity J with the same probability, and the settings that
-make them fast; those that take shingles from Python get those of codecascade. The libraries that keep one copy by
-themselves do so; of the others (datasketch, rensa) a text goes when the estimated similarity to one that stays is 0.7
-or more, as their documentation has it. Needs codecascade for its own measurement only: peers may be in another
-environment.
+Reads ``number`` and ``text``, and writes the numbers of the texts that the tool removes. All tools use the bands of
+codecascade, 42 with 6 rows each, so that each finds a pair of similarity J with the same probability. They have the
+settings that make them fast. Tools that take shingles from Python get those of codecascade. Some libraries decide
+themselves which copy to keep. With the others (datasketch, rensa), a text is removed if its estimated similarity to a
+kept text is 0.7 or more, as in their documentation. codecascade is imported for its own measurement only, so peers
+may be in another environment.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def codecascade(file: Path) -> list[int]:
 
 
 def codecascade_file(file: Path) -> list[int]:
-    """With the shingles in a temporary file: memory grows by some 600 bytes a text."""
+    """With the shingles in a temporary file: memory grows by about 600 bytes for each text."""
     from codecascade.corpus.steps.near import remove_near_duplicates
 
     removed: list[int] = remove_near_duplicates(_chunks(file), folder=file.parent)["removed"].to_pylist()
@@ -74,7 +74,7 @@ def datasketch(file: Path) -> list[int]:
 
 
 def _checked(file: Path, sketch: Callable[[list[str]], Any], index: Any) -> list[int]:
-    """The texts whose estimated similarity to one that stays is high enough."""
+    """The texts whose estimated similarity to a kept text reaches the threshold."""
     stay: dict[int, Any] = {}
     removed = []
     for number, shingles in _shingles(file):
@@ -95,9 +95,8 @@ def datatrove(file: Path) -> list[int]:
         work = Path(folder)
         reader = ParquetReader(str(file.parent), glob_pattern=file.name, id_key="number")
         _datatrove_minhash(reader, JsonlWriter(str(work / "out"), compression=None), work)
-        stay = {
-            int(json.loads(line).get("id", 0)) for line in _lines(work / "out")
-        }  # an id of 0 is not written
+        # datatrove does not write an id of 0.
+        stay = {int(json.loads(line).get("id", 0)) for line in _lines(work / "out")}
     return [number for number in _numbers(file) if number not in stay]
 
 
@@ -124,7 +123,7 @@ def _datatrove_minhash(reader: Any, writer: Any, work: Path) -> None:
 
 
 def codecascade_build(file: Path) -> list[int]:
-    """All of ``corpus build``: filters, licences, redaction, docstrings, duplicates, hold-out, shards, page."""
+    """A complete ``corpus build``: filters, licences, redaction, docstrings, duplicates, hold-out, shards, page."""
     from codecascade.corpus.build import build_corpus
     from codecascade.corpus.settings import CorpusSettings
 
@@ -134,7 +133,7 @@ def codecascade_build(file: Path) -> list[int]:
 
 
 def datatrove_build(file: Path) -> list[int]:
-    """The same in outline: line lengths and letters, e-mail and IP addresses, near-duplicates, Parquet."""
+    """The most similar pipeline: line lengths and letters, e-mail and IP addresses, near-duplicates, Parquet."""
     from datatrove.executor import LocalPipelineExecutor
     from datatrove.pipeline.filters import LambdaFilter
     from datatrove.pipeline.formatters import PIIFormatter
@@ -173,9 +172,9 @@ def text_dedup(file: Path) -> list[int]:
             THRESHOLD,
         ]
         hashes = ["--hash_func", "xxh3", "--hash_bits", 32, "--num_proc", 1, "--batch_size", 10_000]
-        place = ["--path", "parquet", "--data_files", file, "--split", "train", "--column", "text"]
+        data = ["--path", "parquet", "--data_files", file, "--split", "train", "--column", "text"]
         output = ["--cache_dir", f"{folder}/cache", "--output", f"{folder}/out"]
-        words = [str(word) for word in (*bands, *hashes, *place, *output)]
+        words = [str(word) for word in (*bands, *hashes, *data, *output)]
         subprocess.run(
             [sys.executable, "-m", "text_dedup.minhash", *words], check=True, stdout=subprocess.DEVNULL
         )
@@ -207,7 +206,7 @@ def _shingles(file: Path) -> Iterator[tuple[int, list[str]]]:
         for batch in table.iter_batches(1000, columns=["number", "text"]):
             for number, text in zip(batch["number"].to_pylist(), batch["text"].to_pylist(), strict=True):
                 words = WORD.findall(text)
-                runs = zip(*(words[place:] for place in range(5)), strict=False)
+                runs = zip(*(words[start:] for start in range(5)), strict=False)
                 yield number, list({" ".join(run) for run in runs} or {text})
 
 

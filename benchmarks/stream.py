@@ -3,9 +3,9 @@
     python benchmarks/stream.py                        # under a minute
     python benchmarks/stream.py --corpus FOLDER --base MODEL --consumption 12000
 
-The stream should give at least 20 times what training consumes. Rates are per second of the process's CPU time (a
-neighbour on the core does not change them) and per second of the clock. ``--consumption`` is what to compare with;
-its default is about what SmolLM2-135M takes in training on two quiet cores with bf16 instructions
+The stream should deliver at least 20 times what training consumes. Rates are per second of the process's CPU time,
+which other processes do not change, and per second of wall-clock time. ``--consumption`` is the rate to compare with.
+Its default is about the rate of training SmolLM2-135M on two quiet cores with bf16 instructions
 (``benchmarks/training.py`` measures yours).
 """
 
@@ -31,8 +31,8 @@ from codecascade.ground.errors import UserError
 from codecascade.model.sources import load
 from codecascade.tokens.infilling import add_infilling_tokens
 from codecascade.training.stream.settings import InfillingSettings, MixtureItem
-from codecascade.training.stream.sources import StreamSource
 from codecascade.training.stream.stream import TokenStream
+from codecascade.training.stream.stream_sources import StreamSource
 
 FUNCTIONS = MixtureItem(
     source="python", share=1, granularity="function", min_characters=80, max_characters=700
@@ -55,7 +55,7 @@ CASES: dict[str, tuple[tuple[MixtureItem, ...], dict[str, Any]]] = {
 
 
 def measure(stream: TokenStream, rows: int, tokens: int) -> dict[str, float]:
-    """Figures of about ``tokens`` tokens, of a stream that has started."""
+    """Measure about ``tokens`` tokens of a stream, after a first batch."""
     stream.batch(range(rows))
     counts: Counter[str] = Counter()
     made = 0

@@ -3,10 +3,10 @@
     python benchmarks/training.py                      # both shapes; some minutes on two quiet cores
     python benchmarks/training.py --shapes 30m --rounds 2 --steps 1
 
-Peers: codecascade's step, transformers' Trainer, and a plain loop around transformers' LlamaForCausalLM. All train
-random weights on one random batch with fused AdamW, clipping at 1.0 and fp32 master weights, the products in the
-precision that the hardware does best. Other processes disturb all peers alike because the rounds alternate; so read
-the ratios of one run, never seconds of two.
+The peers are codecascade's step, transformers' Trainer, and a plain loop around transformers' LlamaForCausalLM. All
+train random weights on one random batch with fused AdamW, gradient clipping at 1.0 and fp32 master weights. The
+matrix products are in the precision in which the hardware is fastest. Rounds alternate, so that other processes
+disturb all peers equally. Compare the ratios of one run, never the seconds of two runs.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ SHAPES = {
     ),
 }
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-Peer = Callable[[int], list[float]]  # takes so many steps, gives the seconds of each
+# Takes a number of steps, and returns the seconds of each.
+Peer = Callable[[int], list[float]]
 
 
 def ours(config: LlamaConfig, settings: TrainingSettings, tokens: torch.Tensor) -> Peer:
@@ -117,7 +118,7 @@ def trainer(
 
 
 class StepClock(TrainerCallback):  # type: ignore[misc]
-    """Seconds of each of Trainer's steps, its set-up left out."""
+    """Records the seconds of each step of Trainer, without its set-up."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -171,7 +172,8 @@ def measure(shape: str, arguments: argparse.Namespace) -> dict[str, Any]:
         peaks.append(matmul_peak(DEVICE, precision.dtype))
         names = list(peers) if turn % 2 == 0 else list(peers)[::-1]
         for name in names:
-            seconds[name].append(peers[name](arguments.steps + 1)[1:])  # the first warms up
+            # The first step warms up.
+            seconds[name].append(peers[name](arguments.steps + 1)[1:])
     speeds = {
         name: [settings.batch_tokens / statistics.median(taken) for taken in rounds]
         for name, rounds in seconds.items()

@@ -1,1 +1,1 @@
-"""Runs a recipe: its corpus, its stages in order, what is measured after each, and the report."""
+"""Runs a recipe: start at run.py."""

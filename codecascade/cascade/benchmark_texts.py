@@ -1,4 +1,4 @@
-"""The texts of the benchmarks in use: what every corpus is kept free of, whoever builds it."""
+"""The texts of benchmarks, which are kept out of every corpus that a run or ``corpus build`` makes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from codecascade.ground.errors import UserError
 
 
 def benchmark_texts(files: Iterable[Path] = (), in_use: Iterable[str] = ()) -> BenchmarkTexts:
-    """The prompts, solutions and tests of all benchmarks whose data can be had, and of ``files``.
+    """The prompts, solutions and tests of all benchmarks whose data is at hand, and the texts in ``files``.
 
-    A benchmark counts as unchecked if its data is neither on this machine nor, where the hub is asked, to be had
-    from there; one of a file's name (``mbpp.jsonl``) counts as checked by that file. Benchmarks of one data set are
-    named once, by what they have in common (``multipl_e``).
+    A benchmark is unchecked if its data is not on this machine and can't be fetched from the hub. If one of ``files``
+    has the name of its data (``mbpp.jsonl``), it counts as checked. Benchmarks with the same data are named once, by
+    what they have in common (``multipl_e``).
 
     Args:
-        in_use: names of benchmarks that the hub is asked for besides those that are fetched in any case.
+        in_use: names of benchmarks whose data may be fetched. Some benchmarks' data is fetched in any case.
 
     Raises:
         UserError: one of ``files`` is missing, empty or broken.
@@ -36,7 +36,8 @@ def benchmark_texts(files: Iterable[Path] = (), in_use: Iterable[str] = ()) -> B
             continue
         try:
             found = locate_data(name, data, None) if name in wanted or is_available_offline(data) else []
-        except UserError:  # the sentence says how to name it to an evaluation, not to a corpus
+        except UserError:
+            # its message is for an evaluation; of a corpus the benchmark is named as unchecked
             found = []
         if not found:
             if not any(file.match(pattern) for file in files for pattern in data.files):
@@ -53,13 +54,13 @@ def benchmark_texts(files: Iterable[Path] = (), in_use: Iterable[str] = ()) -> B
 
 
 def _family(names: Sequence[str]) -> str:
-    """What benchmarks of one data set are called together: as their settings are."""
+    """The common name of benchmarks with the same data: the key of their settings."""
     settings = BENCHMARKS[names[0]].settings
     return names[0] if len(names) == 1 or settings is None else settings.key
 
 
 def in_words(benchmarks: BenchmarkTexts) -> str:
-    """What a corpus is not kept free of, as a sentence; empty if there is nothing to say."""
+    """A sentence that names the unchecked benchmarks; empty if there are none."""
     if not benchmarks.unchecked:
         return ""
     names = ", ".join(benchmarks.unchecked)

@@ -1,4 +1,4 @@
-"""How long a run will take, and budgets in minutes turned into steps, before anything starts."""
+"""How long a run will take, and budgets in minutes turned into steps: known before the first stage starts."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 
 import torch
 
-from codecascade.cascade.display import Display
-from codecascade.cascade.models import prepare
-from codecascade.evaluation.cost import evaluation_seconds, evaluation_tokens
-from codecascade.evaluation.evaluate_settings import EvaluateSettings
+from codecascade.cascade.display import RunDisplay
+from codecascade.cascade.stage_models import prepare
+from codecascade.evaluation.cost import evaluation_seconds
 from codecascade.ground.format import show_seconds
-from codecascade.model.config import LlamaConfig
 from codecascade.model.precision import choose_precision
 from codecascade.model.sources import load
-from codecascade.plan.plan import UTILISATION, this_device_flops
+from codecascade.plan.plan import UTILISATION, RecipePlan, this_device_flops
 from codecascade.recipe.reading import with_steps
-from codecascade.recipe.settings import Recipe, Stage, to_data
+from codecascade.recipe.settings import BASE, Recipe, Stage, to_data
 from codecascade.training.learner import measure_step_seconds
 from codecascade.training.parallel import join_world
 from codecascade.training.stream.stream import Batch
 
 DOCUMENTS_PER_ROW = 4
-_OF_A_STEP = (
+SHORT_STEP = 1.0
+"""Seconds. A step that is estimated to be shorter is timed instead: small models use a device badly."""
+_STEP_KEYS = (
     "sequence_length",
     "batch_tokens",
     "micro_batch_rows",
@@ -36,10 +36,11 @@ _OF_A_STEP = (
     "train",
     "lora_rank",
 )
+"""The settings that decide how long a step takes."""
 
 
 class RandomStream:
-    """Batches of random tokens with a stage's shape: the time of a step depends on nothing else."""
+    """Batches of random tokens in a stage's shape. The time of a step depends on nothing else."""
 
     def __init__(self, stage: Stage, vocabulary: int) -> None:
         self._stage, self._vocabulary = stage, vocabulary
@@ -60,33 +61,34 @@ class RandomStream:
         pass
 
 
-class Clock:
-    """Times steps of stages that are still to be trained, once for each shape of a step."""
+class StepTimer:
+    """Times steps of stages that are still to be trained, once for each shape of a step.
+
+    Args:
+        base: what the base model is loaded from. Every stage is timed in its shape.
+    """
 
     def __init__(self, base: str) -> None:
         self._base = base
         self._seconds: dict[str, float] = {}
 
     def step_seconds(self, stage: Stage) -> float:
-        """Seconds of a step: two of them on random tokens, in the base's shape with the stage's vocabulary."""
+        """Seconds of one step of the stage: the median of two on random tokens. All ranks must call this."""
         data = to_data(stage)
-        shape = json.dumps([data.get(key) for key in _OF_A_STEP])
+        shape = json.dumps([data.get(key) for key in _STEP_KEYS])
         if shape not in self._seconds:
             prepared = prepare(load(self._base, dtype=torch.float32), stage)
             stream = RandomStream(stage, prepared.tokenizer.vocab_size)
-            one_step = stage.model_copy(
-                update={"steps": 3, "tokens": None, "minutes": None, "warmup_steps": 0}
-            )
-            self._seconds[shape] = measure_step_seconds(prepared.model, stream, one_step)
+            short = stage.model_copy(update={"steps": 3, "tokens": None, "minutes": None, "warmup_steps": 0})
+            self._seconds[shape] = measure_step_seconds(prepared.model, stream, short)
         return self._seconds[shape]
 
 
-def resolve_minutes(recipe: Recipe, stages: Sequence[Stage], base: str, display: Display) -> Recipe:
-    """``recipe`` with the budgets in minutes of ``stages`` turned into steps, which are timed for it."""
-    clock = Clock(base)
+def resolve_minutes(recipe: Recipe, stages: Sequence[Stage], timer: StepTimer, display: RunDisplay) -> Recipe:
+    """``recipe`` with the budgets in minutes of ``stages`` turned into steps, for which a step is timed."""
     for stage in stages:
         if stage.minutes is not None:
-            seconds = clock.step_seconds(stage)
+            seconds = timer.step_seconds(stage)
             minutes = budget_minutes(stage, stage.minutes)
             steps = stage.model_copy(update={"minutes": minutes}).with_step_seconds(seconds).steps
             assert steps is not None
@@ -96,32 +98,49 @@ def resolve_minutes(recipe: Recipe, stages: Sequence[Stage], base: str, display:
 
 
 def budget_minutes(stage: Stage, minutes: float) -> float:
-    """The stage's budget on this machine: ``minutes``, or its own for machines where products are slow."""
+    """``minutes``, or on a machine without bf16 instructions the stage's own budget for it, if it has one."""
     precision = choose_precision(join_world().device, stage.precision)
     return stage.minutes_fp32 or minutes if precision.dtype == torch.float32 else minutes
 
 
-def say_how_long(
-    stages: Sequence[Stage],
-    shapes: Mapping[str, LlamaConfig],
-    evaluations: Sequence[EvaluateSettings],
-    display: Display,
-) -> None:
-    """Tell what is ahead: training of ``stages``, and measuring by ``evaluations``."""
-    if not stages or any(stage.name not in shapes for stage in stages):
+def say_how_long(stages: Sequence[Stage], plan: RecipePlan, timer: StepTimer, display: RunDisplay) -> None:
+    """Say how long the training of ``stages`` will take, and the measuring of all models of ``plan``.
+
+    Nothing is said where the shape of the models is unknown, or where no stage is left to be trained.
+    """
+    step_flops = {stage.name: plan[stage.name].step_flops for stage in stages}
+    known = {name: flops for name, flops in step_flops.items() if flops is not None}
+    if not stages or len(known) < len(stages):
         return
-    speed = this_device_flops() * join_world().size * UTILISATION
+    speed = _speed(stages, known, timer)
     training = 0.0
     for stage in stages:
-        of_token = stage.flops_per_token(shapes[stage.name])
         if stage.timed_minutes is not None:
             training += 60 * budget_minutes(stage, stage.timed_minutes)
         else:
-            training += (stage.total_steps or 0) * stage.batch_tokens * of_token / speed
-    parameters = shapes[stages[0].name].num_parameters()
-    read, written = (sum(counts) for counts in zip(*map(evaluation_tokens, evaluations), strict=True))
-    measuring = evaluation_seconds(parameters, read, written, speed)
-    display.say(
-        f"ahead: about {show_seconds(training)} of training ({', '.join(stage.name for stage in stages)}) and "
-        f"{show_seconds(measuring)} of measuring; stop at any time, the same command goes on"
+            training += (stage.total_steps or 0) * known[stage.name] / speed
+    parameters = {stage.name: stage.parameters for stage in plan.stages} | {BASE: plan.base_parameters}
+    measuring = sum(
+        evaluation_seconds(parameters[model.name] or 0, model.read, model.written, speed)
+        for model in plan.measured
     )
+    display.say(
+        f"ahead: about {_at_least_a_minute(training)} of training ({', '.join(stage.name for stage in stages)}) "
+        f"and {_at_least_a_minute(measuring)} of measuring; stop at any time, the same command goes on"
+    )
+
+
+def _speed(stages: Sequence[Stage], step_flops: Mapping[str, float], timer: StepTimer) -> float:
+    """FLOP/s of all ranks in training: usually an estimate, and where steps are short by it, a measurement."""
+    ranks = join_world()
+    # all ranks must decide alike, and each would time another speed
+    estimate = ranks.from_first(this_device_flops) * ranks.size * UTILISATION
+    shortest = min(stages, key=lambda stage: step_flops[stage.name])
+    if step_flops[shortest.name] / estimate >= SHORT_STEP:
+        return estimate
+    return min(estimate, step_flops[shortest.name] / timer.step_seconds(shortest))
+
+
+def _at_least_a_minute(seconds: float) -> str:
+    """An estimated time. Below a minute, what is not counted (loading, starting, writing) is the larger part."""
+    return "a minute or less" if seconds < 60 else show_seconds(seconds)

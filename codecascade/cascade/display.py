@@ -1,4 +1,4 @@
-"""What a run tells the person who started it: lines, and a bar for what takes long."""
+"""What a run prints: lines, and a progress bar for what takes long."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from codecascade.ground.format import show_seconds
 from codecascade.training.logs import StepReport
-from codecascade.training.progress import ProgressBar
+from codecascade.training.progress_bar import ProgressBar
 
 LINES = 20
-"""Where there is no terminal to draw a bar in, a stage's training is told in about so many lines."""
+"""Without a terminal there is no bar; a stage's training then prints about so many lines."""
 
 
-class Display:
-    """Writes to ``console``; without one it is silent."""
+class RunDisplay:
+    """Prints to ``console``, or nothing if it is None."""
 
     def __init__(self, console: Console | None) -> None:
         self.console = console or Console(quiet=True)
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def show(self, part: RenderableType) -> None:
-        """A table, or a text with colours."""
+        """Print a table, or a text with colours."""
         self.console.print(part)
 
     @contextmanager
     def training(self, stage: str) -> Iterator[Callable[[StepReport], None]]:
-        """What a stage's training reports to after each step."""
+        """Gives the function to call after each step of a stage's training."""
         if self.console.is_terminal:
             with ProgressBar(stage, self.console) as bar:
                 yield bar
@@ -48,9 +48,9 @@ class Display:
 
     @contextmanager
     def task(self, title: str) -> Iterator[Callable[[str, int, int], None]]:
-        """What reports ``(what, done, of)``, in any unit."""
+        """Gives the function to call with ``(description, done, total)``, in any unit; total 0: not known."""
         if not self.console.is_terminal:
-            yield lambda what, done, of: None
+            yield lambda description, done, total: None
             return
         columns = (
             TextColumn("{task.description}", style="bold", markup=False),
@@ -61,7 +61,9 @@ class Display:
         with Progress(*columns, console=self.console, transient=True) as progress:
             bar = progress.add_task(title, total=None)
 
-            def update(what: str, done: int, of: int) -> None:
-                progress.update(bar, description=f"{title}: {what}", completed=done, total=of or None)
+            def update(description: str, done: int, total: int) -> None:
+                progress.update(
+                    bar, description=f"{title}: {description}", completed=done, total=total or None
+                )
 
             yield update

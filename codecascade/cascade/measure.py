@@ -1,4 +1,4 @@
-"""Measuring a cascade's models: each by its own settings, a result kept as soon as it is there."""
+"""Measuring the models of a cascade, each by its own settings. Each result is written as soon as it is known."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from codecascade.cascade.display import Display
+from codecascade.cascade.display import RunDisplay
 from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.data import locate_data
@@ -18,21 +18,22 @@ from codecascade.generation.engine.generator import LocalGenerator, load_generat
 from codecascade.generation.loading import quantisation
 from codecascade.generation.local_backend import LocalBackend
 from codecascade.generation.requests import Completion, Request
-from codecascade.recipe.settings import Recipe, Stage
+from codecascade.ground.choices import Precision
+from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.evaluation.report import write_evaluation_report
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.tokens.tokenizer import Tokenizer
 
 
 class LazyGenerator:
-    """A model's generator that is loaded when it is first asked: what is measured already needs none."""
+    """A generator whose model is loaded at the first request. A model that is measured already is never loaded."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, precision: Precision) -> None:
+        self._name, self._precision = name, precision
 
     @cached_property
     def _generator(self) -> LocalGenerator:
-        return load_generator(self._name)
+        return load_generator(self._name, precision=self._precision)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -53,7 +54,7 @@ def sandbox_for(recipe: Recipe, stages: Sequence[Stage]) -> Sandbox | None:
     """The sandbox that the benchmarks and the mining of dialogues need; None if they need none.
 
     Raises:
-        UserError: programs can't be confined on this machine, or a benchmark's data is nowhere.
+        UserError: programs can't be confined on this machine, or a benchmark's data can't be found.
     """
     names = {
         name for settings in (recipe.evaluate, *(s.evaluate for s in stages)) for name in settings.benchmarks
@@ -66,22 +67,39 @@ def sandbox_for(recipe: Recipe, stages: Sequence[Stage]) -> Sandbox | None:
     return Sandbox(recipe.sandbox) if mining or "sandbox" in needs else None
 
 
+def measuring_precision(recipe: Recipe, name: str) -> Precision:
+    """The precision in which a model of the cascade is measured: a stage's own.
+
+    The base is measured as the stages that start from it are, if they agree; so the difference between them comes
+    from training alone.
+    """
+    if name != BASE:
+        return recipe[name].precision
+    of_children = {stage.precision for stage in recipe.stage if stage.parent == BASE}
+    return of_children.pop() if len(of_children) == 1 else "auto"
+
+
 def measure(
     model: str,
     settings: EvaluateSettings,
     *,
+    precision: Precision,
     title: str,
     folder: Path,
     corpus: Corpus,
     sandbox: Sandbox | None,
-    display: Display,
+    display: RunDisplay,
     command: str,
     after_each: Callable[[dict[str, BenchmarkResult]], None],
 ) -> None:
-    """Measure ``model`` (what a generator can be loaded from); ``after_each`` gets the results so far.
+    """Measure a model and write its report.
 
-    ``folder`` is then what ``codecascade eval`` leaves, with its report and a page for every problem, so that stages
-    can be compared problem by problem.
+    Args:
+        model: what the generator loads.
+        precision: of its weights and products.
+        title: what the reports call it.
+        folder: gets the files that ``codecascade eval -o`` writes, so that models can be compared by problem.
+        after_each: gets the results so far after each benchmark.
     """
 
     def keep(results: dict[str, BenchmarkResult]) -> None:
@@ -92,7 +110,9 @@ def measure(
     about = {} if kind is None else {"quantisation": kind}
     with display.task(f"measuring {title}") as progress:
         evaluate(
-            Inputs(LocalBackend(LazyGenerator(model), title, about), corpus=corpus, sandbox=sandbox),
+            Inputs(
+                LocalBackend(LazyGenerator(model, precision), title, about), corpus=corpus, sandbox=sandbox
+            ),
             settings,
             folder=folder,
             again=True,

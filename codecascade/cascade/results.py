@@ -1,4 +1,4 @@
-"""What a run writes down of its models: ``results.json``, and the data of the report."""
+"""The results of a run: ``results.json``, and the data of the report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from codecascade.cascade.folder import RunFolder
+from codecascade.cascade.run_folder import RunFolder
 from codecascade.corpus.manifest import Manifest
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.running.versions import versions
@@ -22,9 +22,9 @@ DEMONSTRATION = 100
 
 
 def write_results(run: RunFolder, stages: Sequence[Stage], results: Mapping[str, Results]) -> None:
-    """``RUN/results.json``: the figures of all models measured so far, what they cost, and with what they were made.
+    """Write ``RUN/results.json``: ``models`` (the figures of all that are measured), ``cost`` and ``versions``.
 
-    ``cost`` has, by stage, ``tokens``, ``steps``, ``seconds`` (training), ``flops``, ``evaluation_seconds`` ...
+    ``cost`` has by stage ``tokens``, ``steps``, ``seconds`` (training), ``flops``, ``evaluation_seconds`` and more.
     """
     cost: dict[str, Any] = {}
     for name in (BASE, *(stage.name for stage in stages)):
@@ -35,9 +35,9 @@ def write_results(run: RunFolder, stages: Sequence[Stage], results: Mapping[str,
     models = {
         name: {
             benchmark: {metric: figure.to_json() for metric, figure in result.metrics.items()}
-            for benchmark, result in of_model.items()
+            for benchmark, result in model_results.items()
         }
-        for name, of_model in results.items()
+        for name, model_results in results.items()
     }
     write_json(run.path / "results.json", {"models": models, "cost": cost, "versions": _versions(results)})
 
@@ -52,7 +52,7 @@ def run_report(
     instruct_base: bool,
     command: str,
 ) -> RunReport:
-    """The run so far, for :func:`codecascade.reports.cascade.report.write_report`."""
+    """The data of the run so far, for :func:`codecascade.reports.cascade.report.write_report`."""
     base_notes = ("This base is an instruct model already.",) if instruct_base else ()
     models = [
         ModelReport(
@@ -72,7 +72,7 @@ def run_report(
     train, heldout = manifest.splits["train"].total, manifest.splits["heldout"].total
     return RunReport(
         name=recipe.name,
-        base=_shown(recipe.base),
+        base=_without_path(recipe.base),
         models=tuple(models),
         corpus={
             "sources": ", ".join(manifest.sources),
@@ -86,7 +86,7 @@ def run_report(
 
 
 def _versions(results: Mapping[str, Results]) -> dict[str, str]:
-    return versions({benchmark for of_model in results.values() for benchmark in of_model})
+    return versions({benchmark for model_results in results.values() for benchmark in model_results})
 
 
 def _stage_report(run: RunFolder, stage: Stage, cost: TrainingResult, results: Results) -> ModelReport:
@@ -135,6 +135,6 @@ def _seconds(results: Results) -> float:
     return round(sum(result.seconds for result in results.values()), 2)
 
 
-def _shown(base: str) -> str:
-    """A name for others to read: a folder without the way to it."""
+def _without_path(base: str) -> str:
+    """The base's name for the report: of a folder on this machine only the last part of its path."""
     return Path(base).name if Path(base).is_absolute() or base.startswith(("~", "..")) else base

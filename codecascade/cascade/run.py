@@ -1,47 +1,40 @@
 """Runs a recipe: ``codecascade run``.
 
-Everything that is finished is on the disk and is never done again; whatever is not goes on where it stopped. Under
-torchrun every rank runs this; the first one writes, measures and reports, and the others wait for it.
+What is finished is on the disk and is never done again. What is not finished goes on where it stopped. Under torchrun
+every rank runs this: the first rank writes, measures and reports, and the others wait for it.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import torch
 from rich.console import Console
 
-from codecascade.cascade.budget import resolve_minutes, say_how_long
-from codecascade.cascade.data import MANY_PASSES, Mixtures, is_built, open_corpus
-from codecascade.cascade.display import Display
-from codecascade.cascade.folder import LINEAGE, RunFolder
-from codecascade.cascade.inputs import Inputs
-from codecascade.cascade.measure import measure, sandbox_for
-from codecascade.cascade.models import DTYPES, base_name, check_base, check_tokenizers, make_base, prepare
+from codecascade.cascade.budget import StepTimer, resolve_minutes, say_how_long
+from codecascade.cascade.checks import WorkAhead, look_ahead
+from codecascade.cascade.display import RunDisplay
+from codecascade.cascade.measure import measure, measuring_precision, sandbox_for
+from codecascade.cascade.mixtures import MANY_PASSES, Mixtures
 from codecascade.cascade.results import run_report, write_results
+from codecascade.cascade.run_corpus import build_run_corpus, corpus_folder, needs_sources
+from codecascade.cascade.run_folder import RunFolder
+from codecascade.cascade.run_inputs import RunInputs
+from codecascade.cascade.stage_models import base_name, check_tokenizers, make_base
+from codecascade.cascade.stage_training import train_stage
 from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.result import BenchmarkResult
-from codecascade.ground.errors import UserError
-from codecascade.ground.format import show_bytes, show_seconds
+from codecascade.ground.format import show_bytes
 from codecascade.ground.locks import FolderLock
-from codecascade.ground.nearest import nearest
 from codecascade.ground.signals import stopped_at_once
-from codecascade.model.folder import save_folder
 from codecascade.model.sources import load
-from codecascade.plan.plan import make_plan
 from codecascade.recipe.settings import BASE, Recipe, Stage
-from codecascade.recipe.shapes import look_at_base, missing_texts, model_shapes
 from codecascade.reports.cascade.report import summary, write_report
 from codecascade.sandbox.sandbox import Sandbox
-from codecascade.training.loop import train
-from codecascade.training.parallel import World, final_state_dict, join_world
+from codecascade.training.parallel import World, join_world
 
 logger = logging.getLogger(__name__)
 
@@ -58,66 +51,32 @@ def run_cascade(
 
     Args:
         until: the last stage to run, in the order of the recipe; None runs all.
-        console: what is told goes there.
+        console: messages and progress go there; None: nowhere.
         file: the recipe's, for messages and the report.
 
     Raises:
-        UserError: something is missing or wrong. What can be seen before the work starts is seen then.
+        UserError: something is missing or wrong. What can be found before the work starts is found then.
         RunFailed: training went wrong.
         Stopped: a signal came; the same call goes on.
     """
-    wanted = _stages_until(recipe, until)
     world = join_world()
-    display = Display(console if world.first else None)
+    display = RunDisplay(console if world.first else None)
     run = RunFolder(folder)
-
-    def look() -> tuple[Recipe, list[Stage], bool]:
-        adopted = run.adopt(recipe)
-        # and what is done already, so that no result leaves the report
-        names = {stage.name for stage in wanted}
-        stages = [stage for stage in adopted.stage if stage.name in names or run.cost(stage) is not None]
-        finished = run.is_finished(adopted, stages)
-        if not finished:
-            _check(adopted, stages, run, world, file)
-        return adopted, stages, finished
-
-    recipe, stages, finished = world.from_first(look)  # before it writes: another rank may come late
-    if finished:
-        display.say(f"{folder}: nothing to do, all {len(stages)} stages are trained and measured")
+    # The first rank looks for all: another rank may come so late that the first has written already.
+    ahead = world.from_first(
+        lambda: look_ahead(recipe, run, until=until, devices=world.size, file=file),
+    )
+    if ahead.plan is None:
+        display.say(f"{folder}: nothing to do, all {len(ahead.stages)} stages are trained and measured")
         return False
-    sandbox = sandbox_for(recipe, stages)
+    sandbox = sandbox_for(ahead.recipe, [ahead.recipe[name] for name in ahead.stages])
     with stopped_at_once(), _locked(folder, world):
         if world.first:
-            run.write(recipe)
+            run.write(ahead.recipe)
         world.barrier()
-        cascade = _Cascade(recipe, run, stages, sandbox, world, display, file)
-        cascade.run()
+        _Cascade(ahead, run, sandbox, world, display, file).run()
     display.say(f"{folder}: finished; see {folder / 'report.html'}")
     return True
-
-
-def _stages_until(recipe: Recipe, until: str | None) -> list[Stage]:
-    names = [stage.name for stage in recipe.stage]
-    if until is None:
-        return list(recipe.stage)
-    if until not in names:
-        raise UserError(f"there is no stage {until!r}; {nearest(until, names)}", key="--until")
-    return list(recipe.stage[: names.index(until) + 1])
-
-
-def _check(recipe: Recipe, stages: Sequence[Stage], run: RunFolder, world: World, file: Path | None) -> None:
-    """Find what would stop ``stages`` later; what only others need may come later, too."""
-    waiting = [stage for stage in stages if run.cost(stage) is None]
-    recipe = recipe.model_copy(update={"stage": tuple(stages)})
-    try:
-        check_base(recipe)
-        missing = missing_texts(recipe, waiting)
-        if missing and not (is_built(recipe, run) and all(text.startswith("corpus:") for text in missing)):
-            place, _, what = missing[0].partition(": ")
-            raise UserError(what, key=place)
-        make_plan(recipe, devices=world.size, file=file)
-    except UserError as error:
-        raise UserError(error.message, file=error.file or file, key=error.key) from None
 
 
 @contextmanager
@@ -130,41 +89,42 @@ def _locked(folder: Path, world: World) -> Iterator[None]:
 
 
 class _Cascade:
-    """One call's work: what is the same for all stages."""
+    """One call's work, in the order of :meth:`run`."""
 
     def __init__(
         self,
-        recipe: Recipe,
+        ahead: WorkAhead,
         run: RunFolder,
-        stages: Sequence[Stage],
         sandbox: Sandbox | None,
         world: World,
-        display: Display,
+        display: RunDisplay,
         file: Path | None,
     ) -> None:
-        self.recipe, self.folder, self.world, self.display = recipe, run, world, display
-        self.sandbox, self.file = sandbox, file
+        self.ahead, self.recipe = ahead, ahead.recipe
+        self.folder, self.sandbox, self.world, self.display = run, sandbox, world, display
         self.command = f"codecascade run {file or 'RECIPE'}"
-        self.names = [stage.name for stage in stages]
-        self.base = base_name(recipe, run)
+        self.base = base_name(self.recipe, run)
         self.results: dict[str, dict[str, BenchmarkResult]] = {}
         self.instruct_base = False
 
     @property
     def stages(self) -> list[Stage]:
-        return [self.recipe[name] for name in self.names]
+        """The stages of this call, with steps in place of minutes once :meth:`_budget` is done."""
+        return [self.recipe[name] for name in self.ahead.stages]
+
+    @property
+    def untrained(self) -> list[Stage]:
+        """Those that were not trained when this call began."""
+        return [self.recipe[name] for name in self.ahead.untrained]
 
     def run(self) -> None:
-        self.corpus = self._corpus()
-        self.mixtures = Mixtures(self.corpus, self.folder)
-        waiting = [stage for stage in self.stages if self.folder.cost(stage) is None]
-        self.mixtures.check(self.recipe, waiting)
+        self._open_corpus()
         self._prepare_base()
-        self.world.from_first(lambda: self._compare_inputs(waiting))
-        self._budget(waiting)
+        self._compare_inputs()
+        self._budget()
         self._measure(BASE, self.base, self.recipe.evaluate)
         for stage in self.stages:
-            if self.folder.cost(stage) is None:
+            if stage.name in self.ahead.untrained:
                 self._train(stage)
             self._measure(stage.name, str(self.folder.model(stage.name)), stage.evaluate)
         if self.world.first:
@@ -173,52 +133,56 @@ class _Cascade:
 
     # ---- before the stages
 
-    def _corpus(self) -> Corpus:
-        if self.world.first:
+    def _open_corpus(self) -> None:
+        if self.world.first and needs_sources(self.recipe, self.folder):
             with self.display.task("corpus") as progress:
-                open_corpus(self.recipe, self.folder, progress)
+                build_run_corpus(self.recipe, self.folder, progress)
         self.world.barrier()
-        corpus = open_corpus(self.recipe, self.folder, lambda what, done, of: None)
-        train = corpus.manifest.splits["train"].total
+        self.corpus = Corpus.open(corpus_folder(self.recipe, self.folder))
+        train = self.corpus.manifest.splits["train"].total
         self.display.say(f"corpus: {train.documents:,} documents, {show_bytes(train.bytes)}")
-        return corpus
+        self.mixtures = Mixtures(self.corpus, self.folder)
+        self.mixtures.check(self.recipe, self.untrained)
 
     def _prepare_base(self) -> None:
         if self.recipe.tokenizer is not None and self.world.first and not self.folder.model(BASE).exists():
             self.display.say(f"base: {self.recipe.base} from scratch, with a tokenizer trained on the corpus")
             make_base(self.recipe, self.folder, self.corpus)
         self.world.barrier()
-        base = load(self.base)
-        self.instruct_base = base.tokenizer.chat_format is not None
-        check_tokenizers(self.recipe, self.stages, base.tokenizer)
+        tokenizer = load(self.base).tokenizer
+        self.instruct_base = tokenizer.chat_format is not None
+        check_tokenizers(self.recipe, self.stages, tokenizer)
 
-    def _compare_inputs(self, waiting: Sequence[Stage]) -> None:
-        """See that nothing that the run has read is another by now."""
-        self.inputs = Inputs(self.folder)
-        self.base_files = self.inputs.base(self.base)
-        self.inputs.corpus(self.corpus)
-        corpora, dialogues = self.mixtures.others(waiting)
-        for corpus in corpora:
-            self.inputs.corpus(corpus)
-        for path in dialogues:
-            self.inputs.dialogues(path)
+    def _compare_inputs(self) -> None:
+        """See that nothing that the run has read has changed since; on the first rank, for all."""
 
-    def _budget(self, waiting: Sequence[Stage]) -> None:
+        def compare() -> None:
+            self.inputs = RunInputs(self.folder)
+            self.base_files = self.inputs.base(self.base)
+            self.inputs.corpus(self.corpus)
+            corpora, dialogues = self.mixtures.others(self.untrained)
+            for corpus in corpora:
+                self.inputs.corpus(corpus)
+            for path in dialogues:
+                self.inputs.dialogues(path)
+
+        self.world.from_first(compare)
+
+    def _budget(self) -> None:
         """Settle the stages' lengths, and say how long the run will take."""
-        self.recipe = resolve_minutes(self.recipe, waiting, self.base, self.display)
+        timer = StepTimer(self.base)
+        self.recipe = resolve_minutes(self.recipe, self.untrained, timer, self.display)
         if self.world.first:
             self.folder.write(self.recipe)
         self.world.barrier()
-        for stage in (self.recipe[stage.name] for stage in waiting):
+        for stage in self.untrained:
             passes, source = self.mixtures.passes(stage)
             if passes > MANY_PASSES:
                 self.display.say(
                     f"{stage.name}: its tokens are about {passes:.0f} passes over {source!r}; fewer may do better"
                 )
-        evaluations = [self.recipe.evaluate, *(stage.evaluate for stage in self.stages)]
-        base = look_at_base(self.recipe, [])
-        shapes = {} if base is None else model_shapes(self.recipe, base, self.file)
-        say_how_long([self.recipe[stage.name] for stage in waiting], shapes, evaluations, self.display)
+        assert self.ahead.plan is not None
+        say_how_long(self.untrained, self.ahead.plan, timer, self.display)
 
     # ---- a stage
 
@@ -226,42 +190,14 @@ class _Cascade:
         if self.mixtures.needs_mining(stage):
             self._mine(stage)
         parent = self.base if stage.parent == BASE else str(self.folder.model(stage.parent))
-        files = self.world.from_first(
+        parent_files = self.world.from_first(
             lambda: self.base_files if stage.parent == BASE else self.inputs.model(stage.parent)
         )
-        loaded = load(parent, dtype=torch.float32)
-        prepared = prepare(loaded, stage)
-        stream = self.mixtures.stream(stage, prepared.tokenizer)
-        checkpoints = self.folder.path / "checkpoints" / stage.name
-        with self.display.training(stage.name) as progress:
-            cost = train(
-                prepared.model,
-                stream,
-                stage,
-                checkpoints,
-                log=self.folder.log(stage.name),
-                tensorboard=self.folder.path / "tensorboard" / stage.name,
-                fingerprint={**self.recipe.identity(stage), "parent": files, "stream": stream.identity},
-                new_token_ids=prepared.new_token_ids,
-                progress=progress,
-            )
-        weights = final_state_dict(prepared.model, stage)
+        train_stage(
+            self.recipe, stage, parent, parent_files, self.mixtures, self.folder, self.world, self.display
+        )
         if self.world.first:
-            save_folder(
-                self.folder.model(stage.name),
-                weights,
-                prepared.model.config,
-                prepared.tokenizer,
-                dtype=DTYPES[self.recipe.dtype],
-                generation=loaded.generation,
-                extra_files={LINEAGE: _json(self.folder.lineage(self.recipe, stage, cost))},
-            )
             self.inputs.trained(stage.name)
-            shutil.rmtree(checkpoints, ignore_errors=True)
-            self.display.say(
-                f"{stage.name}: {cost.steps:,} steps, {cost.tokens:,} tokens, loss {cost.final_loss:.3f}, "
-                f"{show_seconds(cost.seconds)}, {cost.precision}"
-            )
         self.world.barrier()
 
     def _mine(self, stage: Stage) -> None:
@@ -274,7 +210,7 @@ class _Cascade:
             self.display.say(f"{stage.name}: {count:,} dialogues, whose doctests pass")
         self.world.barrier()
 
-    # ---- after it
+    # ---- a model
 
     def _measure(self, name: str, model: str, settings: EvaluateSettings) -> None:
         if self.world.first:
@@ -289,6 +225,7 @@ class _Cascade:
             measure(
                 model,
                 settings,
+                precision=measuring_precision(self.recipe, name),
                 title=name,
                 folder=self.folder.evaluation(name),
                 corpus=self.corpus,
@@ -313,7 +250,3 @@ class _Cascade:
             command=self.command,
         )
         write_report(self.report, self.folder.path)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -1,10 +1,10 @@
-"""The commands: they parse, call and print; what they do is in the packages.
+"""The commands. They parse their arguments, call the packages, which do the work, and print.
 
-Standard output carries what was asked for and nothing else; progress and messages go to standard error. Exit codes:
-0 done, 1 ran and failed, 2 the user's mistake, 130 and 143 stopped by Ctrl-C and SIGTERM with the state saved.
+Results go to standard output; progress and messages go to standard error. Exit codes: 0 done, 1 failed, 2 the user's
+mistake, 130 and 143 stopped by Ctrl-C and SIGTERM with the state saved.
 """
 
-# PyTorch takes seconds to import: the commands import what they need, so that --help and mistakes answer at once.
+# Each command imports what it needs itself. PyTorch takes seconds to import, and --help and mistakes need none of it.
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from itertools import pairwise
 
-from codecascade.cli import (  # noqa: F401  (they bring the commands)
+from codecascade.cli import (  # noqa: F401  (importing them adds the commands)
     cascade,
     compare,
     corpus,
@@ -36,7 +36,7 @@ _LOST = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; the process ends with its exit code."""
-    _write_what_can_be_written()
+    _replace_unencodable()
     _set_up_messages()
     invocation[:] = sys.argv[1:] if arguments is None else arguments
     try:
@@ -49,20 +49,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except RunFailed as error:
         _fail(f"failed: {error}", 1, consequence=True)
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone; there is nobody to tell
+        # the program that read our output has ended, and maybe the reader of our messages too
+        sys.stderr.close()
         sys.exit(1)
     except Exception as error:
-        if not ranks.is_loss(error):
+        if not ranks.is_lost_connection(error):
             raise
         _fail(_LOST, 1, consequence=True)
 
 
 _MAY_BE_EMPTY = ("--prompt", "--system", "--set", "--data")
-"""Options whose value is text as it is, or is read with more words for what is wrong with it."""
+"""Options whose value may be empty, or whose own error for an empty value says more."""
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:
-    """An empty path would stand for the current folder: a script's variable that is not set must not do that."""
+    """Refuse empty values. A script's unset variable would give an empty path, which means the current folder."""
     for before, argument in pairwise(["", *arguments]):
         if before in _MAY_BE_EMPTY:
             continue
@@ -80,22 +81,22 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
 
 
 def _fail(message: str, code: int, *, consequence: bool = False) -> None:
-    """End with ``message``; of several ranks one prints it.
+    """Print ``message`` and end. Of several ranks only one prints it.
 
     Args:
-        consequence: it may come of another rank's end, which is told then in its place.
+        consequence: the cause may be that another rank has ended. Then only that rank prints its message.
     """
-    before = ranks.other_end() if consequence else None
+    before = ranks.announced_end() if consequence else None
     if before is not None:
         sys.exit(before)
-    ranks.ends(code)
-    if ranks.may_tell(message):
+    ranks.announce_end(code)
+    if ranks.may_print(message):
         print(printable(message), file=sys.stderr)
     sys.exit(code)
 
 
-def _write_what_can_be_written() -> None:
-    """A model may write any character: one that a terminal's encoding lacks is written as a question mark."""
+def _replace_unencodable() -> None:
+    """Have a question mark printed in place of a character that the terminal's encoding lacks."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="replace")
@@ -111,7 +112,7 @@ def _set_up_messages() -> None:
 
 
 class _Printable(logging.Formatter):
-    """Messages may name what a file holds."""
+    """Escapes control characters, which a message may have from a file's content."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))

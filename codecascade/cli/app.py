@@ -35,21 +35,21 @@ def _root(
 
 
 def stderr() -> Console:
-    """Where progress and messages go. Square brackets are text: names and paths may hold some."""
+    """Where progress and messages go. Square brackets and ``:names:`` are text: paths may hold some."""
     from rich.console import Console
 
-    return Console(stderr=True, markup=False)
+    return Console(stderr=True, markup=False, emoji=False)
 
 
 def loading(model: str) -> Status:
-    """A context in which a terminal shows that a model is being loaded."""
+    """A context in which the terminal shows that a model is being loaded."""
     from rich.text import Text
 
     return stderr().status(Text(f"loading {model}"))
 
 
 def stdout() -> Console:
-    """Where tables go; see :func:`stderr` for brackets."""
+    """Where tables go. Text is treated as in :func:`stderr`."""
     from rich.console import Console
 
-    return Console(markup=False)
+    return Console(markup=False, emoji=False)

@@ -1,4 +1,4 @@
-"""``run``, ``plan`` and ``convert``: a model is made."""
+"""``run``, ``plan`` and ``convert``: the commands that make a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from codecascade.cli import options
 from codecascade.cli.app import app, stderr, stdout
 from codecascade.cli.options import AsJson, Model, RecipeFile
-from codecascade.ground.choices import SandboxMode, WeightType
+from codecascade.ground.choices import ConvertedWeightType, ModelFormat, SandboxMode
 from codecascade.ground.signals import stopped_at_once
 
 
@@ -36,7 +36,7 @@ def run(
     Ctrl-C stops it at any time. The same command goes on where an earlier run stopped.
     """
     extra = [f"sandbox={sandbox}"] if sandbox else []
-    # from the first moment on: to import PyTorch and to look at the inputs takes seconds
+    # Signals are handled from here on, because importing PyTorch and looking at the inputs takes seconds.
     with stopped_at_once():
         from codecascade.recipe import read_recipe
 
@@ -78,7 +78,8 @@ def plan(
     from codecascade.recipe import read_recipe
 
     settings = read_recipe(recipe, changes or [])
-    from codecascade.plan.plan import make_plan, plan_json, plan_table, this_device_flops
+    from codecascade.plan.plan import make_plan, this_device_flops
+    from codecascade.plan.table import plan_json, plan_table
 
     flops = tflops * 1e12 if tflops else None if as_json else this_device_flops()
     made = make_plan(settings, devices=devices, memory=memory, device_flops=flops, file=recipe)
@@ -89,20 +90,26 @@ def plan(
 
 
 @app.command(
-    rich_help_panel=options.MAKE, epilog=options.examples("convert model.gguf FOLDER --to hf --dtype bf16")
+    rich_help_panel=options.MAKE,
+    epilog=options.examples(
+        "convert model.gguf FOLDER --to hf --dtype bf16", "convert FOLDER model.gguf --to gguf --dtype q8_0"
+    ),
 )
 def convert(
     model: Model,
-    out: Annotated[Path, typer.Argument(help="The new folder.", show_default=False)],
+    out: Annotated[Path, typer.Argument(help="The new folder or GGUF file.", show_default=False)],
     to: Annotated[
-        str, typer.Option(metavar="FORM", help="The form of the result: hf is a Hugging Face folder.")
+        ModelFormat, typer.Option(help="The form of the result: a Hugging Face folder or a GGUF file.")
     ] = "hf",
     dtype: Annotated[
-        WeightType | None,
+        ConvertedWeightType | None,
         typer.Option(help="Write the weights in this type.", show_default="as they are"),
     ] = None,
 ) -> None:
-    """Write a model in another form, such as a GGUF file as a Hugging Face folder."""
+    """Write a model in another form: as a Hugging Face folder, or as a GGUF file for llama.cpp.
+
+    It is read from a Hugging Face folder, a GGUF file or a folder of Meta's files.
+    """
     from codecascade.model.convert import convert as convert_model
 
     made = convert_model(model, out, to=to, dtype=dtype)

@@ -1,4 +1,4 @@
-"""``compare``: two evaluations of the same problems."""
+"""``compare``: compares two evaluations of the same problems."""
 
 from __future__ import annotations
 
@@ -60,20 +60,21 @@ def _print(found: Comparison) -> None:
     from codecascade.reports.comparison import remarks_on
 
     console = stdout()
-    for word, name in zip(("first", "second"), found.names, strict=True):
-        console.print(Text(f"{word:>6}: {name}"))
+    for ordinal, name in zip(("first", "second"), found.names, strict=True):
+        console.print(Text(f"{ordinal:>6}: {name}"))
     console.print(_table(found))
     console.print(Text("p: exact McNemar for yes and no; ~ sign-flip permutation for all else", style="dim"))
     for compared in found.benchmarks:
-        for word, places in (("gained", compared.gained), ("lost", compared.lost)):
-            if places:
-                names = listed([place.name for place in places], _NAMED)
-                console.print(Text(f"{compared.name}: {len(places):,} {word}: {names}"))
+        for verb, problems in (("gained", compared.gained), ("lost", compared.lost)):
+            if problems:
+                names = listed([problem.name for problem in problems], _MOST_NAMES)
+                console.print(Text(f"{compared.name}: {len(problems):,} {verb}: {names}"))
     for note in remarks_on(found):
         console.print(Text(note, style="dim"))
 
 
-_NAMED = 6
+_MOST_NAMES = 6
+"""Problems that are named; of the others only the number is printed."""
 
 
 def _table(found: Comparison) -> Table:

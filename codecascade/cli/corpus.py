@@ -1,9 +1,10 @@
-"""``corpus build``, ``corpus inspect``, ``corpus tokenizer``: training data is made and looked at."""
+"""``corpus build``, ``corpus inspect`` and ``corpus tokenizer``: make training data, and look at it."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,7 +16,10 @@ from codecascade.ground.choices import Licences, TokenizerKind
 from codecascade.ground.errors import Stopped, UserError, printable
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from codecascade.corpus.engines.local import BuildEngine
+    from codecascade.corpus.output.inspect import LanguageRow
     from codecascade.tokens.tokenizer import Tokenizer
 
 corpus_app = typer.Typer(help="Make training data from files, and look at it.", no_args_is_help=True)
@@ -96,7 +100,7 @@ def build(
 
     Ctrl-C stops it at any time. The same command goes on where it was stopped.
     """
-    from codecascade.recipe.corpus import read_corpus_recipe
+    from codecascade.recipe.corpus_recipe import read_corpus_recipe
 
     extra = [f"max_bytes={max_bytes}"] if max_bytes is not None else []
     extra += [f'licenses="{licences}"'] if licences is not None else []
@@ -105,13 +109,13 @@ def build(
     if not sources:
         raise UserError("name at least one source, or a recipe with some (corpus = [...])")
     from codecascade.cascade.benchmark_texts import benchmark_texts, in_words
-    from codecascade.cascade.display import Display
+    from codecascade.cascade.display import RunDisplay
     from codecascade.corpus.build import build_corpus
 
     benchmarks = benchmark_texts([*(decontaminate or []), *map(Path, made.decontaminate)])
     chosen = _engine(engine, workers)
     try:
-        with Display(stderr()).task("corpus") as progress:
+        with RunDisplay(stderr()).task("corpus") as progress:
             manifest = build_corpus(
                 sources, output, made.corpus_build, benchmarks=benchmarks, engine=chosen, progress=progress
             )
@@ -122,7 +126,7 @@ def build(
     if manifest.decoded.keys() - {"utf-8"}:
         stderr().print(f"files were read as {manifest.encodings()}", highlight=False)
     if manifest.dropped:
-        stderr().print(f"left out: {manifest.left_out()}", highlight=False, markup=False)
+        stderr().print(f"left out: {manifest.left_out()}", highlight=False)
     if said := in_words(benchmarks):
         stderr().print(f"{said} (--decontaminate FILE keeps out what a file holds)", highlight=False)
     stderr().print(f"{output / 'corpus.html'} shows what is in it and what was left out")
@@ -158,7 +162,6 @@ def inspect(
     language: Annotated[str | None, options.language(shown="all")] = None,
 ) -> None:
     """Show what is in a corpus: languages, documents, bytes, tokens per byte, and a few texts."""
-    from rich.table import Table
     from rich.text import Text
 
     from codecascade.corpus.corpus import Corpus
@@ -166,21 +169,8 @@ def inspect(
 
     corpus = Corpus.open(folder)
     seen = inspect_corpus(corpus, _tokenizer(tokenizer), language=language, samples=samples)
-    table = Table(
-        "kind",
-        "language",
-        *(("train", "held out", "bytes")),
-        "tokens per byte",
-        box=None,
-        header_style="bold",
-    )
-    for column in table.columns[2:]:
-        column.justify = "right"
-    for row in seen.rows:
-        rate = f"{row.tokens_per_byte:.3f}" if row.tokens_per_byte is not None else "–"
-        table.add_row(row.kind, row.language, f"{row.train:,}", f"{row.heldout:,}", f"{row.bytes:,}", rate)
     console = stdout()
-    console.print(table)
+    console.print(languages_table(seen.rows))
     for document in seen.samples:
         console.print(
             Text(printable(f"\n{document.repository}/{document.path}"), style="bold"),
@@ -188,6 +178,23 @@ def inspect(
         )
         shown = printable("\n".join(document.text.split("\n")[:12]))
         console.print(shown, markup=False, highlight=False)
+
+
+def languages_table(rows: Iterable[LanguageRow]) -> Table:
+    """A line for each language of each kind. A corpus that others made may have any name, so names are plain text."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold")
+    for column in ("kind", "language"):
+        table.add_column(column)
+    for column in ("train", "held out", "bytes", "tokens per byte"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        rate = f"{row.tokens_per_byte:.3f}" if row.tokens_per_byte is not None else "–"
+        language = Text(printable(row.language))
+        table.add_row(row.kind, language, f"{row.train:,}", f"{row.heldout:,}", f"{row.bytes:,}", rate)
+    return table
 
 
 @corpus_app.command(
@@ -230,7 +237,7 @@ def train(
 
 
 def _tokenizer(name: str | None) -> Tokenizer | None:
-    """The named tokenizer, or the default one if it is here."""
+    """The named tokenizer, or the default one if it is installed."""
     from codecascade.model.sources import resolve, tokenizer_of
 
     if name is None and resolve(DEFAULT_TOKENIZER).path is None:

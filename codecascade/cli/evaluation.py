@@ -1,4 +1,4 @@
-"""``eval``: a model is measured."""
+"""``eval``: measures a model, a server's model, or a file of samples."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codecascade.cli import evaluation_options as of
+from codecascade.cli import evaluation_options as eval_options
 from codecascade.cli import options
 from codecascade.cli.app import app, invocation, loading, stderr, stdout
 from codecascade.ground.errors import UserError
@@ -30,31 +30,31 @@ if TYPE_CHECKING:
     ),
 )
 def evaluate_model(
-    model: of.Model = None,
-    show_list: of.List = False,
-    benchmark: of.Benchmark = None,
-    limit: of.Limit = None,
-    data: of.DataFiles = None,
-    corpus: of.CorpusFolder = None,
-    samples_per_problem: of.SamplesPerProblem = 1,
-    temperature: of.Temperatures = None,
-    top_p: of.TopP = None,
-    seed: of.Seed = 0,
-    chat: of.ChatFormat = "auto",
-    heal: of.Heal = True,
-    changes: of.Changes = None,
-    name: of.Name = None,
-    device: of.Device = None,
-    precision: of.WeightPrecision = "auto",
-    endpoint: of.EndpointAddress = None,
-    served_model: of.ServedModel = None,
-    concurrency: of.Concurrency = 8,
-    request_timeout: of.RequestTimeout = 300.0,
-    samples: of.Samples = None,
-    skip_unknown: of.SkipUnknown = False,
-    require_complete: of.RequireComplete = False,
-    output: of.Output = None,
-    sandbox: of.SandboxOption = "strict",
+    model: eval_options.Model = None,
+    show_list: eval_options.List = False,
+    benchmark: eval_options.Benchmark = None,
+    limit: eval_options.Limit = None,
+    data: eval_options.DataFiles = None,
+    corpus: eval_options.CorpusFolder = None,
+    samples_per_problem: eval_options.SamplesPerProblem = 1,
+    temperature: eval_options.Temperatures = None,
+    top_p: eval_options.TopP = None,
+    seed: eval_options.Seed = 0,
+    chat: eval_options.ChatFormat = "auto",
+    heal: eval_options.Heal = True,
+    changes: eval_options.Changes = None,
+    name: eval_options.Name = None,
+    device: eval_options.Device = None,
+    precision: eval_options.WeightPrecision = "auto",
+    endpoint: eval_options.EndpointAddress = None,
+    served_model: eval_options.ServedModel = None,
+    concurrency: eval_options.Concurrency = 8,
+    request_timeout: eval_options.RequestTimeout = 300.0,
+    samples: eval_options.Samples = None,
+    skip_unknown: eval_options.SkipUnknown = False,
+    require_complete: eval_options.RequireComplete = False,
+    output: eval_options.Output = None,
+    sandbox: eval_options.SandboxOption = "strict",
 ) -> None:
     """Measure a model, a server's model or a file of samples by benchmarks.
 
@@ -158,7 +158,7 @@ def _sweep(
 
 
 def _temperatures(text: str | None, names: list[str]) -> list[float | None]:
-    """One for an evaluation (None: the benchmark's own), several for a sweep."""
+    """The temperatures to measure at: one for an evaluation (None: each benchmark's own), several for a sweep."""
     from codecascade.evaluation.benchmarks.table import BENCHMARKS
 
     if text is None:
@@ -211,7 +211,7 @@ def _run(inputs: Inputs, settings: EvaluateSettings, folder: Path, title: str) -
 def _one_source(
     model: str | None, endpoint: str | None, served: str | None, samples: dict[str, Path]
 ) -> None:
-    """A model, an endpoint or files of samples, and only one of them."""
+    """See that exactly one of a model, an endpoint and files of samples is given."""
     given = [
         what
         for what, value in (("MODEL", model), ("--endpoint", endpoint), ("--samples", samples or None))
@@ -229,7 +229,7 @@ def _one_source(
 
 
 def _title(samples: dict[str, Path]) -> str:
-    """What the tables call whose samples they are."""
+    """The name, in tables, of what made the samples."""
     files = set(samples.values())
     return files.pop().stem if len(files) == 1 else "samples"
 
@@ -239,7 +239,7 @@ def _settings(values: dict[str, Any], changes: list[str] | tuple[str, ...]) -> E
     from codecascade.evaluation.evaluate_settings import EvaluateSettings
     from codecascade.recipe.reading import apply_override, validated, without_limits
 
-    # All problems, where nothing else is said: a subset is a recipe's wish.
+    # All problems are the default here. In a recipe it is a subset.
     values |= {
         key: {"problems": None} for key, kind in own_settings().items() if "problems" in kind.model_fields
     }

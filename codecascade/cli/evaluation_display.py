@@ -1,4 +1,4 @@
-"""What ``eval`` shows: a bar for each benchmark while it runs, and tables."""
+"""What ``eval`` prints: a progress bar for each benchmark, and tables."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.ground.format import show_seconds
 
 _LINES = 10
-"""Where there is no terminal to draw in, a benchmark is told in about so many lines."""
+"""Without a terminal there are no bars; each benchmark then prints about so many lines."""
 
 _WIDE = 145
-"""Columns of a terminal in which every line of the list of benchmarks has room for a title."""
+"""The width in columns from which the list of benchmarks also shows their titles."""
 
 
 class EvaluationDisplay:
-    """A table with a bar for each benchmark; where there is no terminal, some lines of each."""
+    """A progress bar for each benchmark, or some lines of each where there is no terminal."""
 
     def __init__(self, console: Console, names: Sequence[str], model: str) -> None:
         self._console = console
         self._drawn = console.is_terminal
-        self._told: dict[str, int] = {}
+        self._printed_lines: dict[str, int] = {}
         self._done: set[str] = set()
         self._bars: dict[str, TaskID] = {}
         self._progress = Progress(
@@ -57,7 +57,7 @@ class EvaluationDisplay:
         self._progress.stop()
 
     def progress(self, at: driver.EvaluationProgress) -> None:
-        """A sample was answered or judged."""
+        """Show that a sample was answered or judged."""
         count = f"{at.judged:,} of {at.total:,}"
         if at.answered > at.judged:
             count += f" (+{at.answered - at.judged:,} to be run)"
@@ -70,12 +70,12 @@ class EvaluationDisplay:
             self._progress.update(bar, total=at.total, completed=at.judged, count=count, figure=figure)
             return
         step = at.judged * _LINES // max(1, at.total)
-        if step > self._told.get(at.benchmark, 0) and at.judged < at.total:
-            self._told[at.benchmark] = step
+        if step > self._printed_lines.get(at.benchmark, 0) and at.judged < at.total:
+            self._printed_lines[at.benchmark] = step
             self._say(f"{at.benchmark}: {count}" + f", {figure}" * bool(figure))
 
     def done(self, results: Mapping[str, BenchmarkResult]) -> None:
-        """Benchmarks that have ended."""
+        """Show the figures of benchmarks that have ended."""
         for name, result in results.items():
             if name in self._done:
                 continue
@@ -92,17 +92,19 @@ class EvaluationDisplay:
                 self._say(f"{name}: {metric} {figure}, {show_seconds(result.seconds)}")
 
     def _say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def output() -> Console:
-    """Standard output; wide enough for whole names where it is no terminal."""
+    """Standard output. Where it is no terminal it is at least 160 columns wide, so that names are not cut."""
     console = stdout()
-    return console if console.is_terminal else Console(markup=False, width=max(160, console.width))
+    if not console.is_terminal:
+        console.width = max(160, console.width)
+    return console
 
 
 def results_table(model: str, results: Mapping[str, BenchmarkResult]) -> Table:
-    """All figures with their intervals."""
+    """All figures with their 95 % intervals."""
     table = Table(title=model, title_justify="left")
     for column in ("benchmark", "metric"):
         table.add_column(column, no_wrap=True)
@@ -112,12 +114,13 @@ def results_table(model: str, results: Mapping[str, BenchmarkResult]) -> Table:
         first = 0
         if left_to_right(result.metrics, BENCHMARKS[name].metric) is not None:
             table.add_row(name, BENCHMARKS[name].metric, "—", "can't be asked to infill", "")
-            first = -1  # the benchmark's name stands there
-        for place, (metric, figure) in enumerate(result.metrics.items()):
+            # the line above has the benchmark's name already
+            first = -1
+        for index, (metric, figure) in enumerate(result.metrics.items()):
             bounds = f"{_number(metric, figure.low)} to {_number(metric, figure.high)}"
-            value = _number(metric, figure.value) if figure.is_measured else NOT_RUN
-            cells = value, bounds if figure.is_measured else "–", f"{figure.n:,}"
-            table.add_row(name if place == first else "", metric, *cells)
+            table.add_row(
+                name if index == first else "", metric, _number(metric, figure.value), bounds, f"{figure.n:,}"
+            )
         missing = result.about.get("missing", 0)
         if missing:
             table.add_row("", "missing tasks", f"{missing:,}", "", f"{result.about['tasks_total']:,}")
@@ -128,7 +131,7 @@ def results_table(model: str, results: Mapping[str, BenchmarkResult]) -> Table:
 
 
 def benchmarks_table(given: Mapping[str, Path], corpus: bool, width: int) -> Table:
-    """``--list``, for a terminal of ``width`` columns: a narrow one has no room for titles."""
+    """The table of ``--list``, for a terminal of ``width`` columns. A narrow one gets no titles."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("benchmark", no_wrap=True)
     table.add_column("data here", no_wrap=True)
@@ -137,8 +140,8 @@ def benchmarks_table(given: Mapping[str, Path], corpus: bool, width: int) -> Tab
     if width >= _WIDE:
         table.add_column("what")
     for name, benchmark in BENCHMARKS.items():
-        here = data_location(name, given, corpus=corpus)
-        row = (name, here, benchmark.source, benchmark.licence, benchmark.title)
+        data = data_location(name, given, corpus=corpus)
+        row = (name, data, benchmark.source, benchmark.licence, benchmark.title)
         table.add_row(*row[: len(table.columns)])
     return table
 

@@ -1,4 +1,4 @@
-"""The options of ``eval``, in the groups that its help shows."""
+"""The options of ``eval``, by the groups of its help."""
 
 from __future__ import annotations
 

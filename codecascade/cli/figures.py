@@ -1,4 +1,4 @@
-"""``correlations`` and ``sweep``: figures that are drawn from several evaluations."""
+"""``correlations`` and ``sweep``: figures from several evaluations."""
 
 from __future__ import annotations
 
@@ -79,20 +79,25 @@ def sweep(
 
 
 def sweep_table(found: Sweep) -> Table:
-    """A line for each benchmark and k, a column for each temperature; the best of a line is marked."""
+    """A line for each benchmark and metric, a column for each temperature. The best of each line is bold."""
     from rich.text import Text
 
-    temperatures = sorted({t for metrics in found.figures.values() for by in metrics.values() for t in by})
+    metrics_of_all = (by_metric.values() for by_metric in found.figures.values())
+    temperatures = sorted(
+        {t for values in metrics_of_all for by_temperature in values for t in by_temperature}
+    )
     table = _table(f"{found.model}, percent by temperature")
     for name in ("benchmark", "metric"):
         table.add_column(name)
     for temperature in temperatures:
         table.add_column(f"{temperature:g}", justify="right")
     for benchmark, metrics in found.figures.items():
-        for metric, by in metrics.items():
+        for metric, by_temperature in metrics.items():
             best = found.best(benchmark, metric)
             cells = [
-                "" if t not in by else Text(f"{100 * by[t].value:.1f}", style="bold" if t in best else "")
+                Text(f"{100 * by_temperature[t].value:.1f}", style="bold" if t in best else "")
+                if t in by_temperature
+                else ""
                 for t in temperatures
             ]
             table.add_row(benchmark, metric, *cells)

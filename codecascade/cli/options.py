@@ -1,7 +1,7 @@
-"""Options that several commands have: the same name, the same words.
+"""Options that several commands have, with the same name and help in each.
 
-Each function gives one option. A command says only what is its own: in which group the option stands, and what its
-default means there.
+Each function makes one option. Its arguments are what differs between commands: the group in the help, and the
+default as the help shows it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import typer
 MAKE, USE, MEASURE, CONFINE = "Make a model", "Use a model", "Measure a model", "Run programs"
 """The groups of the commands."""
 Shown = str | bool
-"""A default in words, where the value itself (often none) would not tell; true shows the value."""
+"""The default as the help shows it: a text, or whether to show the value itself."""
 
 MODEL = "A model folder, a GGUF file or the name of a model on the hub."
-"""What the argument MODEL may be."""
+"""The help of the argument MODEL."""
 Model = Annotated[str, typer.Argument(help=MODEL, show_default=False)]
 RecipeFile = Annotated[
     Path,
@@ -30,7 +30,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs, 
 
 
 def output(metavar: str, shown: Shown = False, panel: str | None = None) -> Any:
-    """``-o``, ``--output``; ``metavar`` tells whether it is a folder or a file."""
+    """``-o``, ``--output``. ``metavar`` shows whether it is a folder or a file."""
     return typer.Option(
         "-o",
         "--output",
@@ -132,7 +132,7 @@ def memory(metavar: str, shown: Shown = True, panel: str | None = None) -> Any:
 
 
 def examples(*commands: str) -> str:
-    """The end of a command's help: how it is called, a line a command."""
+    """The end of a command's help: example calls, a line each."""
     heading = "Example:" if len(commands) == 1 else "Examples:"
     # Square brackets would be read as markup.
     return "\n".join([heading, *(f"  codecascade {command}".replace("[", "\\[") for command in commands)])

@@ -1,8 +1,8 @@
-"""What several ranks tell: a sentence that all of them have is printed once, by the first rank if it has it.
+"""Messages of several ranks: one that all ranks have is printed once, by the first rank if it has it.
 
-Under torchrun a mistake of the user's is found by every rank, or by one while the others wait for it and lose their
-connection when it ends. The ranks settle who speaks in the store of torchrun's agent, which outlives them: so a group
-that is started again (``--max-restarts``) does not repeat itself either. Without torchrun all of this is empty.
+Under torchrun every rank may find a user's mistake. Or one finds it and ends, and the others, which wait for it, lose
+their connections. The ranks agree on who prints in the store of torchrun's agent. This store outlives the ranks, so a
+group that is started again (``--max-restarts``) does not repeat a message. Without torchrun every message is printed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch.distributed import Store  # type: ignore[attr-defined]
 
 _PATIENCE = timedelta(seconds=3)
-"""How long another rank waits for the first one to say the same."""
+"""How long another rank waits for the first one to print the same message."""
 _LOST = (
     "connection closed by peer",
     "connection reset by peer",
@@ -26,51 +26,52 @@ _LOST = (
     "gloo",
     "nccl",
 )
-"""Words of the errors that a rank gets whose neighbour has gone."""
+"""Words in the errors of a rank that has lost the connection to another."""
 
 
-def several() -> bool:
-    """Whether torchrun started this process as one of several."""
+def is_one_of_several() -> bool:
+    """Whether torchrun has started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", 1)) > 1 and "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def is_first() -> bool:
-    """Whether this is the first rank; a process on its own is."""
-    return int(os.environ.get("RANK", 0)) == 0 or not several()
+    """Whether this is the first rank, or the only process."""
+    return int(os.environ.get("RANK", 0)) == 0 or not is_one_of_several()
 
 
-def ends(code: int) -> None:
-    """Let the other ranks know that this one ends for a reason that it tells, with this exit code."""
-    store = _store() if several() else None
+def announce_end(code: int) -> None:
+    """Tell the other ranks that this one ends with a message and this exit code."""
+    store = _store() if is_one_of_several() else None
     if store is not None:
         store.set(_end_key(), str(code))
 
 
-def other_end() -> int | None:
-    """The exit code of a rank of this group that has ended for a reason that it tells; None if none has."""
-    store = _store() if several() else None
+def announced_end() -> int | None:
+    """The exit code of a rank of this group that has ended with a message; None if none has."""
+    store = _store() if is_one_of_several() else None
     if store is None or not store.check([_end_key()]):
         return None
     return int(store.get(_end_key()))
 
 
-def may_tell(message: str) -> bool:
-    """Whether this rank is the one to print ``message``: no other has, in this group or the ones before it."""
-    if not several():
+def may_print(message: str) -> bool:
+    """Whether this rank is to print ``message``: no other has printed it, in this group or an earlier one."""
+    if not is_one_of_several():
         return True
     store = _store()
     if store is None:
         return int(os.environ.get("LOCAL_RANK", 0)) == 0
     key = f"codecascade/told/{blake2b(message.encode(errors='replace'), digest_size=16).hexdigest()}"
     if not is_first():
-        with suppress(RuntimeError):  # the wait was in vain
+        # it raises RuntimeError if the first rank does not print the message in time
+        with suppress(RuntimeError):
             store.wait([key], _PATIENCE)
     return bool(store.add(key, 1) == 1)
 
 
-def is_loss(error: BaseException) -> bool:
-    """Whether ``error`` comes of another rank that has gone."""
-    return several() and any(word in str(error).lower() for word in _LOST)
+def is_lost_connection(error: BaseException) -> bool:
+    """Whether ``error`` is the loss of a connection to another rank."""
+    return is_one_of_several() and any(word in str(error).lower() for word in _LOST)
 
 
 def _end_key() -> str:

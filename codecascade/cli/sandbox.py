@@ -1,4 +1,4 @@
-"""``sandbox check`` and ``sandbox run``: what this machine confines, and one program confined."""
+"""``sandbox check`` and ``sandbox run``: test how this machine confines programs, and run one program confined."""
 
 from __future__ import annotations
 
@@ -122,6 +122,6 @@ def run_file(
         return
     print(outcome.stdout, end="", flush=True)
     print(outcome.stderr, end="", file=sys.stderr)
-    told = f"{outcome.outcome}: {outcome.exception}" if outcome.exception else outcome.outcome
+    result = f"{outcome.outcome}: {outcome.exception}" if outcome.exception else outcome.outcome
     seconds = f"{outcome.cpu_seconds:.3f} s of CPU, {outcome.wall_seconds:.3f} s"
-    print(f"{told} ({seconds})", file=sys.stderr)
+    print(f"{result} ({seconds})", file=sys.stderr)

@@ -12,12 +12,9 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from hashlib import blake2b
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +22,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-import codecascade
 from codecascade.corpus.corpus import is_corpus
-from codecascade.corpus.documents import KINDS
+from codecascade.corpus.engines.duplicates import find_duplicates
 from codecascade.corpus.engines.local import BuildEngine, LocalEngine
-from codecascade.corpus.engines.parts import BuildParts, make_part, read_arrow, write_arrow, write_plan
-from codecascade.corpus.manifest import FORMAT, NAME, DocumentCount, Manifest, read_manifest
+from codecascade.corpus.engines.parts import BuildParts, make_part, write_plan
+from codecascade.corpus.fingerprints import inputs_fingerprint, library_versions, request_fingerprint
+from codecascade.corpus.manifest import NAME, DocumentCount, Manifest, read_manifest
 from codecascade.corpus.output.datasheet import datasheet
 from codecascade.corpus.output.dropped import Dropped, by_step, frequent_reasons
 from codecascade.corpus.output.heldout import choose_heldout
@@ -45,14 +42,10 @@ from codecascade.corpus.output.summary import (
 )
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.corpus.sources.candidates import FIND, candidate_table
-from codecascade.corpus.sources.find import find_candidates, source_address, source_title
+from codecascade.corpus.sources.find import find_candidates, source_names, source_titles
 from codecascade.corpus.sources.sampling import STEP as CHOOSE
 from codecascade.corpus.sources.sampling import check_languages, choose, total_size
-from codecascade.corpus.steps.decontamination import NO_BENCHMARKS, BenchmarkIndex, BenchmarkTexts
-from codecascade.corpus.steps.exact_dedup import STEP as EXACT
-from codecascade.corpus.steps.exact_dedup import exact_duplicates, preference_ranks, resolve_chains
-from codecascade.corpus.steps.near import REMOVED
-from codecascade.corpus.steps.near import STEP as NEAR
+from codecascade.corpus.steps.decontamination import NO_BENCHMARKS, BenchmarkTexts, too_short_texts
 from codecascade.corpus.steps.step import Tally
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import atomic_file, atomic_write, disk_errors, publish_folder, write_json
@@ -64,7 +57,7 @@ BuildProgress = Callable[[str, int, int], None]
 """Called with a stage (``find``, ``read``, ``deduplicate``, ``write``, ``nothing to do``), bytes done, bytes in
 all."""
 
-_REQUEST, _NEAR = "request.txt", "near.arrow"
+_REQUEST = "request.txt"
 
 
 def build_corpus(
@@ -99,12 +92,15 @@ def build_corpus(
     work = out.with_name(f".{out.name}.work")
     request = request_fingerprint(sources, settings)
     gone = Dropped()
+    names = source_names(sources)
     report("find", 0, 0)
     candidates = candidate_table(
-        candidate for source in sources for candidate in find_candidates(source, gone)
+        candidate
+        for source, name in zip(sources, names, strict=True)
+        for candidate in find_candidates(source, gone, name)
     )
     check_languages(settings, candidates)
-    inputs = _inputs_fingerprint(request, benchmarks, candidates)
+    inputs = inputs_fingerprint(request, benchmarks, candidates)
     if (made := _made_before(out)) is not None and made.inputs == inputs:
         log.info("%s: made of the same input already, nothing to do", out)
         report("nothing to do", made.chosen.bytes, made.chosen.bytes)
@@ -131,7 +127,7 @@ def build_corpus(
         if not len(documents):
             _nothing_left(work, pa.concat_tables([gone.table(), parts.dropped()]), sources)
         report("deduplicate", 0, 0)
-        removed, exact = _duplicates(work, documents, parts, settings, engine, tally)
+        removed, exact = find_duplicates(work, documents, parts, settings, engine, tally)
         kept = np.setdiff1d(np.arange(len(documents)), np.asarray(removed["removed"]))
         staying = documents.take(kept)
         split = choose_heldout(staying, settings.heldout_share)
@@ -142,10 +138,10 @@ def build_corpus(
 
         left_out = pa.concat_tables([gone.table(), parts.dropped(), removed_rows(documents, removed, exact)])
         reasons = by_step(left_out)
-        index = BenchmarkIndex(benchmarks.texts, settings.benchmark_overlap)
+        too_short = too_short_texts(benchmarks.texts)
         manifest = Manifest(
-            versions=_versions(),
-            sources=[source_title(source) for source in sources],
+            versions=library_versions(),
+            sources=source_titles(sources, names),
             settings=settings,
             request=request,
             inputs=inputs,
@@ -165,22 +161,13 @@ def build_corpus(
             benchmark_matches=benchmark_matches(left_out),
             benchmarks=list(benchmarks.checked),
             benchmarks_unchecked=list(benchmarks.unchecked),
-            benchmark_texts=len(benchmarks.texts) - len(index.too_short),
-            benchmarks_too_short=index.too_short,
+            benchmark_texts=len(benchmarks.texts) - len(too_short),
+            benchmarks_too_short=too_short,
         )
         _finish(work / "out", manifest, left_out, staying, parts, removed)
         publish_folder(work / "out", out)
         shutil.rmtree(work)
     return manifest
-
-
-def request_fingerprint(sources: Sequence[str], settings: CorpusSettings) -> str:
-    """A hash of what :func:`build_corpus` was asked for: source names and settings, not the content of the sources.
-
-    A resumed run compares it with ``Manifest.request``, so that its corpus doesn't change because a package was
-    installed, or a benchmark downloaded, in the meantime.
-    """
-    return _fingerprint([str(FORMAT), settings.model_dump_json(), *map(source_address, sources)])
 
 
 def _free(out: Path) -> Path:
@@ -207,7 +194,7 @@ def _make_parent(out: Path) -> None:
 
 def _begin(work: Path, inputs: str) -> None:
     """Prepare the work folder: keep that of an interrupted build of the same input and versions, else empty it."""
-    mark = f"{inputs} {_versions()}"
+    mark = f"{inputs} {library_versions()}"
     file = work / _REQUEST
     if file.is_file() and file.read_text() == mark:
         log.info("an earlier build was interrupted; it goes on")
@@ -240,38 +227,6 @@ def _sizes(parts: BuildParts) -> pa.Array:
     return pc.cast(pc.binary_length(parts.column("text")), pa.int64())
 
 
-def _duplicates(
-    work: Path,
-    documents: pa.Table,
-    parts: BuildParts,
-    settings: CorpusSettings,
-    engine: BuildEngine,
-    tally: Tally,
-) -> tuple[pa.Table, int]:
-    """Which documents are removed as duplicates of which (:data:`codecascade.corpus.steps.near.REMOVED`), and how
-    many of them, at the beginning of the table, are exact duplicates.
-    """
-    ranks = preference_ranks(*(documents[name] for name in ("kind", "license", "repository", "path")))
-    exact = exact_duplicates(documents["id"], ranks)
-    rest = np.setdiff1d(np.arange(len(documents)), np.asarray(exact["removed"]))
-    tally.add(EXACT, documents.take(rest), documents["bytes"].take(rest))
-    near = REMOVED.empty_table()
-    if settings.near_duplicates:
-        if not (work / _NEAR).exists():
-            kinds = documents["kind"].take(rest)
-            found = [near]
-            # Kinds are compared separately: prose stays beside the documentation it was extracted from (Table 1
-            # wants both).
-            for kind in KINDS:
-                own = rest[np.asarray(pc.equal(kinds, kind))]
-                found.append(engine.near_duplicates(parts, own, ranks[own], settings.near_threshold, work))
-            write_arrow(work / _NEAR, pa.concat_tables(found))
-        near = read_arrow(work / _NEAR)
-        rest = np.setdiff1d(rest, np.asarray(near["removed"]))
-        tally.add(NEAR, documents.take(rest), documents["bytes"].take(rest))
-    return resolve_chains(exact, near), len(exact)
-
-
 def _finish(
     folder: Path,
     manifest: Manifest,
@@ -289,15 +244,6 @@ def _finish(
     write_json(folder / NAME, manifest.model_dump(mode="json"))
 
 
-# ---- fingerprints -----------------------------------------------------------------------------------------
-
-
-def _versions() -> dict[str, str]:
-    libraries = ("detect-secrets", "identify", "license-expression", "numpy", "pyarrow")
-    own = {"codecascade": codecascade.__version__, "python": platform.python_version()}
-    return own | {name: version(name) for name in libraries}
-
-
 def _made_before(out: Path) -> Manifest | None:
     try:
         return read_manifest(out) if is_corpus(out) else None
@@ -308,21 +254,3 @@ def _made_before(out: Path) -> Manifest | None:
 
 def _silent(step: str, done: int, total: int) -> None:
     pass
-
-
-def _inputs_fingerprint(request: str, benchmarks: BenchmarkTexts, candidates: pa.Table) -> str:
-    texts = [part for item in sorted(benchmarks.texts.items()) for part in item]
-    columns = (
-        candidates[name].to_pylist()
-        for name in ("repository", "path", "size", "stamp", "license", "revision")
-    )
-    known = [*benchmarks.checked, "", *benchmarks.unchecked, "", *texts]
-    return _fingerprint([request, *known, *("\0".join(map(str, row)) for row in zip(*columns, strict=True))])
-
-
-def _fingerprint(parts: Iterable[str]) -> str:
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        # Each part is hashed separately, so that no two lists of parts give the same input.
-        digest.update(blake2b(part.encode(errors="surrogatepass")).digest())
-    return digest.hexdigest()

@@ -13,6 +13,13 @@ DocumentKind = Literal["code", "natural_language_code", "natural_language"]
 KINDS: tuple[DocumentKind, ...] = ("code", "natural_language_code", "natural_language")
 """Table 1 of the paper: code, natural language related to code, natural language."""
 
+KIND_TITLES: dict[str, str] = {
+    "code": "code",
+    "natural_language_code": "natural language related to code",
+    "natural_language": "natural language",
+}
+"""The kinds in words, as pages, tables and reasons name them."""
+
 _WHITE_SPACE = b" \t\n\r\f\v"
 
 
@@ -53,7 +60,8 @@ def document(
     path: str,
     repository: str,
     language: str,
-    license: str,  # noqa: A002  (the column's name)
+    # The column's name.
+    license: str,  # noqa: A002
     kind: str,
     revision: str = "",
 ) -> Document:

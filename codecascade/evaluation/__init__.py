@@ -1,1 +1,1 @@
-"""What a model can do, in numbers with intervals: benchmarks, their running, and what finished ones say."""
+"""Measures what a model can do: benchmarks, how they are run, and comparisons of the results."""

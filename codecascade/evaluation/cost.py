@@ -1,4 +1,4 @@
-"""About how many tokens an evaluation reads and writes, known from its settings before anything is loaded."""
+"""An estimate of the tokens that an evaluation reads and writes. It needs the settings only, no model and no data."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from codecascade.evaluation.settings import CommonSettings
 from codecascade.evaluation.size import TokenEstimate
 
 DECODING = 0.3
-"""Speed of generation, whose products are thin, beside that of training (estimate)."""
+"""The speed of generation as a share of that of training, in FLOP/s (an estimate: its matrix products are narrow)."""
 
 
 @dataclass(frozen=True)
 class EvaluationCost:
-    """What measuring a model costs: tokens ``read`` and ``written``; ``seconds`` where size and speed are known."""
+    """What the evaluation of a model costs, in tokens; in ``seconds`` too, if its size and the speed are known."""
 
     name: str
     read: int
@@ -24,7 +24,7 @@ class EvaluationCost:
 
 
 def evaluation_tokens(settings: CommonSettings) -> tuple[int, int]:
-    """About how many tokens an evaluation reads and writes. All samples of a prompt share its reading."""
+    """The tokens that an evaluation reads and writes, estimated. All samples of a prompt share its reading."""
     read = written = 0
     for name in settings.benchmarks:
         tokens = _tokens(name, settings)
@@ -35,7 +35,7 @@ def evaluation_tokens(settings: CommonSettings) -> tuple[int, int]:
 def evaluation_cost(
     name: str, settings: CommonSettings, parameters: int | None, speed: float | None
 ) -> EvaluationCost:
-    """The estimate for the model ``name`` of so many parameters, at ``speed`` FLOP/s in training."""
+    """The estimate for the model ``name`` with this number of parameters, at ``speed`` FLOP/s in training."""
     read, written = evaluation_tokens(settings)
     if parameters is None or speed is None:
         return EvaluationCost(name, read, written)
@@ -43,7 +43,7 @@ def evaluation_cost(
 
 
 def evaluation_seconds(parameters: int, read: int, written: int, speed: float) -> float:
-    """Seconds in which a model reads and writes tokens, at ``speed`` FLOP/s in training."""
+    """Seconds that a model takes to read and write tokens, at ``speed`` FLOP/s in training."""
     return 2 * parameters * (read + written / DECODING) / speed
 
 

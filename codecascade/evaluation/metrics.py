@@ -1,4 +1,4 @@
-"""Rates with 95 % intervals, pass@k, and what two models' answers to the same problems differ by."""
+"""Figures with 95 % intervals, pass@k, and the difference between two models' scores on the same problems."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 LEFT_TO_RIGHT = "left_to_right"
-"""How the figures of a model without infilling tokens end. It can't be asked to infill, so it has no others."""
+"""The suffix of the figures of a model without infilling tokens.
 
-_Z = 1.959963984540054  # the normal distribution's 97.5 % quantile
+Such a model can't be asked to infill. Its figures say how well it continues the prefix, without the suffix.
+"""
+
+# The normal distribution's 97.5 % quantile.
+_Z = 1.959963984540054
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure with its 95 % interval over ``n`` observations; a rate is a fraction of 1."""
+    """A figure with its 95 % interval, over ``n`` observations. A rate is a fraction of 1."""
 
     value: float
     low: float
@@ -34,44 +38,48 @@ class Metric:
 
 
 def left_to_right(metrics: Mapping[str, Metric], name: str) -> Metric | None:
-    """What stands in the place of ``name`` for a model that can't infill: what it writes after the prefix."""
+    """The figure that a model without infilling tokens has in place of ``name`` (:data:`LEFT_TO_RIGHT`)."""
     return metrics.get(f"{name}_{LEFT_TO_RIGHT}")
 
 
 def without_unasked(metrics: dict[str, Metric]) -> dict[str, Metric]:
-    """Without the figures of 0 that older versions kept of a model that could not be asked to infill."""
+    """Leave out the zeros that older versions stored for a model that could not be asked to infill."""
     return {name: found for name, found in metrics.items() if name.endswith(LEFT_TO_RIGHT)} or metrics
 
 
 def wilson(successes: int, n: int) -> Metric:
-    """A share of ``n`` independent yes/no answers (Wilson 1927); with ``n`` 0 the interval is all of [0, 1]."""
+    """The share of successes in ``n`` independent trials (Wilson 1927). With ``n`` 0 the interval is [0, 1]."""
     if n == 0:
         return Metric(0.0, 0.0, 1.0, 0)
     share, square = successes / n, _Z * _Z
     centre = (share + square / (2 * n)) / (1 + square / n)
     half = _Z * math.sqrt(share * (1 - share) / n + square / (4 * n * n)) / (1 + square / n)
-    low = centre - half if successes > 0 else 0.0  # as it is but for rounding
+    # Wilson's bounds are exactly 0 and 1 in these cases; the formula gives them with a rounding error.
+    low = centre - half if successes > 0 else 0.0
     high = centre + half if successes < n else 1.0
     return Metric(share, low, high, n)
 
 
 def rate(answers: Sequence[bool]) -> Metric:
-    """:func:`wilson` of a list of answers."""
+    """The share of true answers, with Wilson's interval."""
     return wilson(sum(answers), len(answers))
 
 
 def bootstrap_ratio(
     numerators: ArrayLike, denominators: ArrayLike, *, seed: int = 0, resamples: int = 2000
 ) -> Metric:
-    """``sum(numerators) / sum(denominators)``, such as a loss per token, with the observations (documents,
-    problems) drawn again with replacement for the interval (percentile bootstrap)."""
+    """``sum(numerators) / sum(denominators)``, such as a loss per token, with a percentile bootstrap interval.
+
+    The bootstrap draws observations (documents, problems) with replacement.
+    """
     above, below = np.asarray(numerators, np.float64), np.asarray(denominators, np.float64)
     n = len(above)
     if n == 0:
         raise ValueError("nothing was observed")
     generator = np.random.default_rng(seed)
     ratios = np.empty(resamples)
-    for start in range(0, resamples, 100):  # bounded memory, whatever n is
+    # In batches, so that memory is bounded for any n.
+    for start in range(0, resamples, 100):
         rows = generator.integers(n, size=(min(100, resamples - start), n))
         ratios[start : start + len(rows)] = above[rows].sum(1) / below[rows].sum(1)
     low, high = np.quantile(ratios, [0.025, 0.975])
@@ -79,13 +87,13 @@ def bootstrap_ratio(
 
 
 def bootstrap_mean(values: ArrayLike, *, seed: int = 0, resamples: int = 2000) -> Metric:
-    """The mean, with a percentile bootstrap over the observations."""
+    """The mean, with a percentile bootstrap interval over the observations."""
     values = np.asarray(values, np.float64)
     return bootstrap_ratio(values, np.ones_like(values), seed=seed, resamples=resamples)
 
 
 def paired_difference(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> Metric:
-    """The mean of ``second - first`` over problems that both answered, with a bootstrap over the problems."""
+    """The mean of ``second - first`` over the same problems, with a bootstrap interval over the problems."""
     first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if first.shape != second.shape:
         raise ValueError(f"not the same problems: {first.shape[0]} and {second.shape[0]}")
@@ -93,7 +101,10 @@ def paired_difference(first: ArrayLike, second: ArrayLike, *, seed: int = 0) -> 
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
-    """The chance that one of ``k`` of the ``n`` samples passes, ``correct`` of which do (Chen et al. 2021)."""
+    """The probability that at least one of ``k`` samples passes, drawn from ``n`` of which ``correct`` pass.
+
+    This is the unbiased estimator of Chen et al. 2021.
+    """
     if not 0 <= correct <= n or not 1 <= k <= n:
         raise ValueError(f"pass@{k} of {correct} in {n}")
     return 1.0 - math.prod(1.0 - k / i for i in range(n - correct + 1, n + 1))

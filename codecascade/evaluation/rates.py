@@ -1,4 +1,4 @@
-"""Scores of a benchmark's problems from its rows: means over samples and pass@k, in all and by group."""
+"""Makes scores of a benchmark's rows: means over samples, pass@k, ratios; and groups rows by a field."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from codecascade.evaluation.rows import SampleRow
 from codecascade.evaluation.scores import ProblemKey, Scores, problem_key
 
 ProblemValues = dict[ProblemKey, list[float]]
-"""The samples' values of each problem."""
+"""For each problem the values of its samples."""
 
 
 def values_by_problem(rows: Iterable[SampleRow], *fields: str) -> dict[str, ProblemValues]:
-    """For each of ``fields`` the values by problem, in one pass; rows without a value (None) are left out."""
+    """For each of ``fields`` the values by problem, in one pass. Rows without a value (None) are left out."""
     found: dict[str, ProblemValues] = {field: {} for field in fields}
     for row in rows:
         for field in fields:
@@ -25,7 +25,7 @@ def values_by_problem(rows: Iterable[SampleRow], *fields: str) -> dict[str, Prob
 
 
 def mean_scores(values: Mapping[ProblemKey, Sequence[float]], *, is_part: bool = False) -> Scores:
-    """The mean over each problem's samples."""
+    """The mean over the samples of each problem."""
     one_answer_each = all(len(samples) == 1 and isinstance(samples[0], bool) for samples in values.values())
     means = [sum(samples) / len(samples) for samples in values.values()]
     return Scores(tuple(values), np.array(means, np.float64), binary=one_answer_each, is_part=is_part)
@@ -34,7 +34,7 @@ def mean_scores(values: Mapping[ProblemKey, Sequence[float]], *, is_part: bool =
 def pass_at_k_scores(
     values: Mapping[ProblemKey, Sequence[float]], *, ks: Sequence[int] = (1, 10, 100), suffix: str = ""
 ) -> dict[str, Scores]:
-    """``pass@k`` for each k that every problem has samples for; pass@1 also of no problem at all."""
+    """``pass@k`` for each k of which every problem has enough samples; pass@1 also if there are no problems."""
     fewest = min(map(len, values.values()), default=1)
     if fewest == 1:
         return {f"pass@1{suffix}": mean_scores(values)}
@@ -49,18 +49,18 @@ def pass_at_k_scores(
 
 
 def ratio_scores(rows: Iterable[SampleRow], above: str, below: str, unit: float = 1.0) -> Scores:
-    """``above / (unit * below)`` summed over rows, of those that have both."""
-    there = [row for row in rows if above in row and below in row]
+    """``sum(above) / (unit * sum(below))`` over the rows that have both fields."""
+    complete = [row for row in rows if above in row and below in row]
     return Scores(
-        tuple(map(problem_key, there)),
-        np.array([row[above] for row in there], np.float64) / unit,
-        np.array([row[below] for row in there], np.float64),
+        tuple(map(problem_key, complete)),
+        np.array([row[above] for row in complete], np.float64) / unit,
+        np.array([row[below] for row in complete], np.float64),
     )
 
 
-def rows_by_field(rows: Iterable[SampleRow], key: str) -> dict[str, list[SampleRow]]:
-    """The rows of each value of ``key``, in the order of their first appearance."""
+def rows_by_field(rows: Iterable[SampleRow], name: str) -> dict[str, list[SampleRow]]:
+    """The rows with each value of the field ``name``, in the order in which the values appear."""
     groups: dict[str, list[SampleRow]] = {}
     for row in rows:
-        groups.setdefault(str(row.get(key)), []).append(row)
+        groups.setdefault(str(row.get(name)), []).append(row)
     return groups

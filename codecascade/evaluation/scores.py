@@ -1,4 +1,4 @@
-"""What each problem contributes to a figure: figures are made of it, and two models are compared by it."""
+"""What each problem contributes to a figure. Figures are made of these scores, and models are compared by them."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from numpy.typing import NDArray
 from codecascade.evaluation.metrics import Metric, bootstrap_mean, bootstrap_ratio, wilson
 
 ProblemKey = tuple[str, str]
-"""What tells problems apart: ``task_id``, and the infilling layout where a problem is asked in several (else "")."""
+"""Identifies a problem: its ``task_id``, and its infilling layout if it is asked in several (else "")."""
 
 
 def problem_key(row: Mapping[str, Any]) -> ProblemKey:
-    """Which problem a sample answers, or a task is."""
+    """The problem of a sample's row, or of a task's."""
     return row["task_id"], str(row.get("format", ""))
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The score of each problem: ``values[i]`` is that of ``keys[i]``. The figure is their mean.
+    """The score of each problem: ``values[i]`` belongs to ``keys[i]``. The figure is the mean of the values.
 
     Attributes:
-        weights: the figure is ``sum(values) / sum(weights)`` instead (a loss per token).
-        exponential: and of that the exponential (a perplexity).
+        weights: if given, the figure is ``sum(values) / sum(weights)`` (a loss per token).
+        exponential: the figure is the exponential of that ratio (a perplexity).
         scored_bytes: how many bytes of each text were scored. Two tokenizers cut a text at the same number of tokens
             in different places, and such figures must not be compared.
         binary: each value is 0 or 1, of a single sample; the figure is a share with Wilson's interval.
@@ -50,7 +50,7 @@ class Scores:
         return math.exp(ratio) if self.exponential else ratio
 
     def metric(self, seed: int) -> Metric:
-        """The figure with its interval; of no problem at all it is 0 of 0."""
+        """The figure with its interval. Without any problem it is not measured (``n`` is 0)."""
         if not self.keys:
             return wilson(0, 0)
         if self.weights is not None:
@@ -58,7 +58,7 @@ class Scores:
             if not self.exponential:
                 return ratio
             return Metric(math.exp(ratio.value), math.exp(ratio.low), math.exp(ratio.high), ratio.n)
-        # Of problems that are all solved, or none, drawing again tells nothing.
+        # A bootstrap over problems that are all solved, or none, would give an interval of no width.
         alike = self.values[0] in (0, 1) and bool((self.values == self.values[0]).all())
         if self.binary or alike:
             return wilson(round(float(self.values.sum())), len(self.values))
@@ -66,5 +66,5 @@ class Scores:
 
 
 def metrics_of(scores: Mapping[str, Scores], seed: int = 0) -> dict[str, Metric]:
-    """The figures of a benchmark. ``seed`` is of the draws behind the intervals."""
+    """The figures of a benchmark. The ``seed`` is that of the bootstraps."""
     return {name: found.metric(seed) for name, found in scores.items()}

@@ -1,6 +1,7 @@
-"""What every benchmark's settings have in common, and what a benchmark's own settings are.
+"""The settings that all benchmarks share, and the base of a benchmark's own settings.
 
-All together they are :class:`codecascade.evaluation.evaluate_settings.EvaluateSettings`, which asks the table of benchmarks.
+All together they are :class:`codecascade.evaluation.evaluate_settings.EvaluateSettings`, which asks the table of
+benchmarks.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class BenchmarkSettings(Settings):
 
     Attributes:
         key: the name of the table.
-        asking: fields that say how a model is asked, and so nothing of samples that were made elsewhere.
+        asking: the fields that say how a model is asked. They do not concern samples that were made elsewhere.
     """
 
     key: ClassVar[str]
@@ -35,8 +36,8 @@ OwnSettings = TypeVar("OwnSettings", bound=BenchmarkSettings)
 class CommonSettings(Settings):
     """Settings of an evaluation that concern every benchmark.
 
-    Defaults are for models that are compared with each other: five benchmarks, of infillings 500 problems each.
-    Reports mark what differs from the paper's protocol.
+    The defaults serve to compare models with each other: five benchmarks, of infilling 500 problems each. Reports
+    mark what differs from the paper's protocol.
     """
 
     benchmarks: tuple[str, ...] = Field(
@@ -67,14 +68,14 @@ class CommonSettings(Settings):
     )
 
     def own(self, kind: type[OwnSettings]) -> OwnSettings:
-        """A benchmark's own settings; its defaults where nothing was said."""
+        """A benchmark's own settings; the defaults if none were given."""
         found = (self.model_extra or {}).get(kind.key)
         return found if isinstance(found, kind) else kind()
 
     def with_own(self, own: BenchmarkSettings) -> Self:
-        """The same with other settings of one benchmark."""
+        """These settings, with one benchmark's own settings replaced."""
         return self.model_copy(update={own.key: own})
 
 
 COMMON = tuple(name for name in CommonSettings.model_fields if name != "benchmarks")
-"""Settings that a result depends on, whatever the benchmark is."""
+"""The shared settings that every result depends on."""

@@ -1,4 +1,4 @@
-"""How much a benchmark asks, about: what ``codecascade plan`` reckons with before anything is loaded."""
+"""How much a benchmark asks: the estimates that ``codecascade plan`` uses before anything is loaded."""
 
 from __future__ import annotations
 
@@ -15,8 +15,13 @@ class TokenEstimate:
 
 @dataclass(frozen=True)
 class BenchmarkSize:
-    """A benchmark's ``problems``; tokens that a prompt has and that an answer of the usual length has; and how many
-    layouts a problem is asked in."""
+    """The size of a benchmark.
+
+    Attributes:
+        problems: how many there are.
+        prompt, answer: the usual length of each, in tokens.
+        layouts: in how many layouts each problem is asked.
+    """
 
     problems: int
     prompt: int
@@ -24,7 +29,7 @@ class BenchmarkSize:
     layouts: int = 1
 
     def tokens(self, limit: int | None, samples: int) -> TokenEstimate:
-        """Of so many samples of each of ``limit`` problems (None: all). The samples of a prompt share its reading."""
+        """The tokens of ``samples`` samples of each of ``limit`` problems (None: all). A prompt is read once."""
         problems = self.problems if limit is None else min(self.problems, limit)
         asked = problems * self.layouts
         return TokenEstimate(self.prompt * asked, self.answer * asked * samples)

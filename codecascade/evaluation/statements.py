@@ -1,9 +1,9 @@
-"""The words in which a benchmark states what the paper says of its settings, so that figures can be told apart.
+"""How a benchmark states what the paper says of each of its settings, so that reports can mark what differs.
 
-A benchmark of ours has settings, and what is found when it is run (conditions: answers that were cut, prompts that
-did not fit, a model that is quantised). Each is stated once: the paper's value, or that the paper is silent, or where
-else it is compared. A benchmark in the paper's tables has its statements beside its settings; a setting without one
-fails a test.
+A benchmark has settings, and its run has conditions (answers that were cut, prompts that did not fit, a quantised
+model). For each of them a statement says one of three things: the paper's value; that the paper does not give one; or
+that it is compared elsewhere. Every benchmark in the paper's tables has a statement for each setting and condition. A
+test fails if one is missing.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 from codecascade.evaluation.settings import BenchmarkSettings
 
 Facts = Mapping[str, Any]
-"""Settings and conditions of a run, by name."""
+"""The settings and conditions of a run, by name."""
 
 Remark = Callable[[Any, Facts], str]
-"""A sentence on a value and the other facts; empty where there is nothing to say."""
+"""Makes a sentence from a value and all facts; an empty one if there is nothing to say."""
 
 
 def _nothing(value: Any, facts: Facts) -> str:
@@ -30,9 +30,9 @@ class Statement:
     """What the paper says of one setting or condition.
 
     Attributes:
-        departs: in what a value differs from the paper's.
-        silent: what the value is, where the paper says nothing.
-        elsewhere: why neither is told here.
+        departs: says how a value differs from the paper's.
+        silent: says what our value is, if the paper gives none.
+        elsewhere: why neither is said here.
     """
 
     departs: Remark = _nothing
@@ -46,9 +46,9 @@ class BenchmarkProtocol:
 
     Attributes:
         settings, conditions: a statement for each.
-        always: in what every figure of ours differs.
-        silent: choices that hold for every figure of ours, and that the paper says nothing of.
-        asking: such choices in how a model is asked: they say nothing of samples that were made elsewhere.
+        always: differences that every figure of ours has.
+        silent: our choices behind every figure, on which the paper says nothing.
+        asking: such choices in how a model is asked. They do not concern samples that were made elsewhere.
     """
 
     settings: Mapping[str, Statement]
@@ -66,12 +66,12 @@ _OLDER = (
 def departures(stated: BenchmarkProtocol, facts: Facts) -> list[str]:
     """Sentences on what differs from the paper's protocol, and one on what the paper does not say.
 
-    A fact that is not there (of samples that were made elsewhere; of an older run) says nothing.
+    Nothing is said of a fact that is missing (samples that were made elsewhere, a run of an older version).
     """
     statements = {**stated.settings, **stated.conditions}
-    there = [(statements[name], value) for name, value in facts.items() if name in statements]
-    found = [sentence for statement, value in there if (sentence := statement.departs(value, facts))]
-    unsaid = [words for statement, value in there if (words := statement.silent(value, facts))]
+    known = [(statements[name], value) for name, value in facts.items() if name in statements]
+    found = [sentence for statement, value in known if (sentence := statement.departs(value, facts))]
+    unsaid = [words for statement, value in known if (words := statement.silent(value, facts))]
     found += stated.always
     if facts.get("temperature") is not None and "asked_in_chat" not in facts:
         found.append(_OLDER)
@@ -85,27 +85,29 @@ def departures(stated: BenchmarkProtocol, facts: Facts) -> list[str]:
 
 
 def paper_value(paper: Any, sentence: Callable[[Any], str]) -> Statement:
-    """The paper's value; ``sentence`` tells another one."""
+    """The paper gives this value; ``sentence`` describes another one."""
     return Statement(departs=lambda value, facts: "" if value == paper else sentence(value))
 
 
 def our_choice(words: Callable[[Any], str]) -> Statement:
-    """Of what the paper is silent about; ``words`` tell our choice."""
+    """The paper gives no value; ``words`` describe our choice."""
     return Statement(silent=lambda value, facts: words(value))
 
 
 def our_choice_unless_chat(words: Callable[[Any], str]) -> Statement:
-    """Of a setting that has no effect in the chat format."""
+    """:func:`our_choice` for a setting that has no effect in the chat format."""
     return Statement(silent=lambda value, facts: "" if facts.get("asked_in_chat") else words(value))
 
 
 def compared_elsewhere(why: str) -> Statement:
-    """Of what is compared in another place, or matters to no protocol."""
+    """The value is compared in another place, or no protocol depends on it."""
     return Statement(elsewhere=why)
 
 
 def none_in_paper(words: str) -> Statement:
-    """A condition ``{"n": ..., "of": ...}``, of which the paper has none."""
+    """A condition ``{"n": ..., "of": ...}`` that the paper's figures do not have: any ``n`` above 0 is a
+    difference.
+    """
 
     def departs(value: Any, facts: Facts) -> str:
         return f"{value['n']:,} of {value['of']:,} {words}" if value and value["n"] else ""
@@ -113,14 +115,14 @@ def none_in_paper(words: str) -> Statement:
     return Statement(departs=departs)
 
 
-def token_limit(what: str) -> Statement:
-    """Of a limit of tokens."""
-    return our_choice(lambda tokens: f"at most {tokens:,} tokens {what}")
+def token_limit(text: str) -> Statement:
+    """:func:`our_choice` for a limit of tokens."""
+    return our_choice(lambda tokens: f"at most {tokens:,} tokens {text}")
 
 
 # ---- what all benchmarks have ---------------------------------------------------------------------------------
 
-_BY_COLUMN = compared_elsewhere("differs from column to column: analysis.protocol.Protocol")
+_BY_COLUMN = compared_elsewhere("differs from column to column: analysis.protocol.ColumnProtocol")
 _COMMON = {
     "seed": compared_elsewhere("chooses problems and draws; no protocol has one"),
     "limit": compared_elsewhere("the number of problems is compared"),
@@ -168,7 +170,7 @@ TEN_SECONDS = "10 s of CPU time a program"
 
 
 def chat_condition(paper: bool, sentence: str) -> dict[str, Statement]:
-    """The condition of being asked in the chat format, which the paper does or does not."""
+    """Whether the paper asks in the chat format; ``sentence`` describes the other way."""
     return {"asked_in_chat": paper_value(paper, lambda value: sentence)}
 
 
@@ -178,6 +180,8 @@ def benchmark_protocol(
     conditions: Mapping[str, Statement] | None = None,
     **more: tuple[str, ...],
 ) -> BenchmarkProtocol:
-    """The protocol of a benchmark: ``settings`` are its own, by their names in ``kind``."""
+    """The protocol of a benchmark. ``settings`` has a statement for each of its own settings, by their name in
+    ``kind``.
+    """
     own = {f"{kind.key}.{name}": statement for name, statement in settings.items()}
     return BenchmarkProtocol({**_COMMON, **own}, {**_CONDITIONS, **(conditions or {})}, **more)

@@ -1,4 +1,4 @@
-"""What the seed draws: which problems are asked, and what each of their samples starts from."""
+"""What the seed decides: which problems are asked, and the seed of each problem's samples."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Item = TypeVar("Item")
 
 
 def problem_seed(seed: int, name: str) -> int:
-    """A seed of its own for each problem."""
+    """The seed of one problem's samples."""
     return draw(seed, name, size=6)
 
 
 def subset(items: Sequence[Item], count: int | None, seed: int) -> list[Item]:
-    """``count`` of ``items`` (all, if None or fewer there), chosen by the seed, in their own order."""
+    """``count`` of the items, chosen by the seed, in their own order; all if ``count`` is None or larger."""
     if count is None or count >= len(items):
         return list(items)
-    return [items[place] for place in sorted(random.Random(seed).sample(range(len(items)), count))]
+    return [items[index] for index in sorted(random.Random(seed).sample(range(len(items)), count))]

@@ -1,8 +1,8 @@
-"""What a benchmark consists of: tasks, and figures made of what became of them.
+"""What a benchmark is: tasks, and figures made of the samples that answer them.
 
-A benchmark says what is asked, what is run and how an answer is judged; the driver (:mod:`driver`) does the asking,
-the running and the keeping. So every benchmark can be stopped and continued, scored from a file of samples, and
-asked of a model in memory as of an endpoint.
+A benchmark says what is asked, what is run and how an answer is judged. The asking, running and storing is done by
+the driver (:mod:`codecascade.evaluation.running.driver`). So every benchmark can be stopped and continued, can be
+scored from a file of samples, and works with a model in memory and with an endpoint.
 """
 
 from __future__ import annotations
@@ -47,12 +47,16 @@ __all__ = [
 ]
 
 Need = str
-"""``corpus``; ``files`` (a folder, or a corpus), ``filler`` (the same, and it does without); ``sandbox``; ``scores``
-(log-probabilities); ``toolchain:<language>``."""
+"""What a benchmark needs beside a model.
+
+``corpus``; ``files`` (a folder of ``--data``, or a corpus); ``filler`` (the same, but the standard library serves if
+there is neither); ``sandbox``; ``scores`` (log-probabilities, which only a model in memory gives);
+``toolchain:<language>``.
+"""
 
 
 def unchanged(text: str) -> str:
-    """The answer as it is."""
+    """The text as it is."""
     return text
 
 
@@ -61,22 +65,22 @@ class Task:
     """One problem.
 
     Attributes:
-        task_id: as in the benchmark's own files.
+        task_id: its id in the benchmark's own files.
         prompt: what the model is asked.
-        max_new_tokens: the answer's length, at most.
-        expected: the reference answer in the form of a ``completion``; empty where there is none.
-        test: what it is tested with, for a reader.
-        extract: makes the ``completion`` of the samples file of what the model wrote. Applied to its own result
-            it changes nothing, so that given samples may have been cut or not.
-        finish: called instead of ``extract``, with the reason for the text's end, where that matters (a middle
-            that did not end by itself is cut after its line).
-        programs: what is run to judge a completion (usually one program); None where nothing is run.
-        judge: the fields that the verdict adds to the row, from the completion and the outcomes of ``programs`` in
-            their order; None for the usual ones, of which ``passed`` is that every outcome passed.
-        fields: kept in every row of the task (``difficulty``, ``language``, ``format``). They also tell apart tasks
+        max_new_tokens: the longest answer, in tokens.
+        expected: the reference answer, in the form of a ``completion``; empty if there is none.
+        test: what the answer is tested with, for a reader.
+        extract: makes a ``completion`` of what the model wrote. It must leave its own result unchanged, because given
+            samples may have been extracted before.
+        finish: called in place of ``extract``, with the finish reason, if that matters (a middle that did not end by
+            itself is cut after its line).
+        programs: the programs that are run to judge a completion, usually one; None if nothing is run.
+        judge: from the completion and the outcomes of ``programs`` in their order, the fields that the verdict adds
+            to the row. None for the usual fields, in which ``passed`` means that every outcome passed.
+        fields: kept in every row of the task (``difficulty``, ``language``, ``format``). They also distinguish tasks
             of the same ``task_id`` (an infilling in two layouts).
-        aliases: other tools' names for it, in samples files.
-        from_solution: makes a completion of a whole program, as EvalPlus' samples files hold (``solution``).
+        aliases: names that other tools' samples files have for the task.
+        from_solution: makes a completion of a whole program, which EvalPlus' samples files have (``solution``).
     """
 
     task_id: str
@@ -93,20 +97,20 @@ class Task:
     from_solution: Callable[[str], str] = unchanged
 
     def given(self, completion: str) -> str:
-        """A completion of a samples file, made of it as of an answer of the model's.
+        """The completion of a samples file, extracted like an answer of the model.
 
-        A middle is kept as it is: whether its end is its own isn't known.
+        The middle of an infilling is kept as it is, because it is not known whether it ended by itself.
         """
         return completion if self.finish is not None else self.extract(completion)
 
     def completion(self, text: str, finish_reason: str) -> str:
-        """What the samples file keeps of ``text``."""
+        """What the samples file keeps of a ``text`` that the model wrote."""
         return self.finish(text, finish_reason) if self.finish is not None else self.extract(text)
 
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """What tasks may depend on. Without a model (given samples are scored) these defaults hold."""
+    """What tasks may depend on of the model. The defaults are for given samples, whose model is not known."""
 
     name: str = "samples"
     context_length: int | None = None
@@ -119,11 +123,11 @@ class EvaluatedModel:
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """What a benchmark is made with.
+    """What a benchmark makes its tasks with.
 
     Attributes:
-        data: what ``--data`` named for this benchmark: a file, or a folder that holds it.
-        progress: ``(done, of)``, for what is scored rather than generated.
+        data: the file or folder that ``--data`` names for this benchmark.
+        progress: called with ``(done, total)`` by a benchmark that scores texts.
     """
 
     settings: CommonSettings
@@ -131,7 +135,7 @@ class EvaluationContext:
     data: Path | None = None
     corpus: Corpus | None = None
     sandbox: Sandbox | None = None
-    progress: Callable[[int, int], None] = lambda done, of: None
+    progress: Callable[[int, int], None] = lambda done, total: None
 
     @property
     def seed(self) -> int:
@@ -162,7 +166,7 @@ class EvaluationContext:
 
 @dataclass(frozen=True)
 class ScoredTexts:
-    """What a benchmark that scores texts itself comes to: its figures, and a row a text."""
+    """The result of a benchmark that scores texts itself: its figures, and a row for each text."""
 
     metrics: dict[str, Metric]
     rows: list[SampleRow]
@@ -171,7 +175,7 @@ class ScoredTexts:
 
 @dataclass(frozen=True)
 class ReportedFigure:
-    """A figure that a cascade's report shows beside the other models', under its own title."""
+    """A figure that the report of a cascade shows for every model, under ``title``."""
 
     metric: str
     title: str
@@ -180,37 +184,37 @@ class ReportedFigure:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A line of the table. It has ``tasks``, or ``score``; of either, ``scores``.
+    """One benchmark. It has ``tasks`` that are asked, or it has ``score`` and measures texts itself.
 
     Attributes:
-        metric: the one that stands for the benchmark; rates are fractions of 1.
-        data: where its problems come from; None if it makes them of the corpus.
-        needs: what has to be there.
-        tasks: all problems, in the benchmark's order (the driver takes the subset that was asked for).
-        scores: by metric what each problem contributes to it, from the rows in the order of tasks and samples. The
-            figures are made of it, and comparisons read it again from the samples file. Rows are read from the disk
-            as they are asked for; go through them as few times as possible.
-        notes: sentences to stand beside the figures.
-        score: measures without asking anything (losses).
-        samples: of each problem, unless the settings ask for more than one.
-        temperature, top_p: the paper's sampling where more than one sample a problem is taken.
+        metric: the one that represents the benchmark. Rates are fractions of 1.
+        data: where its problems come from; None if they are made from the corpus.
+        needs: what must be available (:data:`Need`).
+        tasks: makes all problems, in the benchmark's order. ``--limit`` is applied to them afterwards.
+        scores: from the rows, in the order of tasks and samples, what each problem contributes to each metric. The
+            figures are made of it, and comparisons make it again from the samples file. Each pass over the rows reads
+            them from disk, so few passes are best.
+        notes: sentences to be shown beside the figures.
+        score: measures texts without asking anything (losses).
+        samples: how many of each problem, unless the settings ask for more than one.
+        temperature, top_p: the paper's sampling, used if there is more than one sample a problem.
         task_ids: a regular expression that its task ids in samples files match.
-        settings: its own, which those of a family share.
-        size: how much it asks, for ``codecascade plan``; or the tokens that it reads and writes. None: not reckoned.
-        columns: what a cascade's report shows of it, before the figures of the paper's tables (``rank`` below 100) or
-            after them; the lowest rank stands first. The figure called ``metric`` is shown in any case, last.
-        examples: a cascade's report shows some of its answers, unless a benchmark of a lower rank has some.
-        kept_out: whether its texts are kept out of every corpus: also fetched from the hub for that, only if they are
-            on this machine, or never (real code at large, of which a corpus may well hold the rest).
-        picture: what its figures ``<name>@<position>`` are drawn as: a curve over positions, or cells of a length
-            and a position (``<length>@<position>``).
-        translation: the language that it asks HumanEval's problems in; languages are correlated with each other.
-        in_words: its prompts are sentences rather than code.
+        settings: the class of its own settings. Related benchmarks may share one.
+        size: how much it asks, or how many tokens it reads and writes, for ``codecascade plan``. None: no estimate.
+        columns: the figures that the report of a cascade shows, before those of the paper's tables (``rank`` below
+            100) or after them. The lowest rank comes first. The figure of ``metric`` is shown in any case, last.
+        examples: the report of a cascade may show some of its answers. It shows those of the lowest rank.
+        kept_out: whether its texts are kept out of every corpus: ``fetched`` from the hub if need be; only if they
+            are ``here``; or ``never``, because they are ordinary code whose files a corpus may contain.
+        picture: how its figures ``<name>@<position>`` are drawn: as a ``curve`` over positions, or as ``cells`` of a
+            length and a position (``<length>@<position>``).
+        translation: the language in which it asks HumanEval's problems. Languages are correlated with each other.
+        in_words: its prompts are sentences, not code.
         plain_metrics: metrics that are not written in percent (a loss); of ``<name>@<position>`` the name.
         paper_protocol: what the paper says of each of its settings, if the benchmark is in a table of the paper.
-        unasked_fail: a prompt that does not fit the model's context counts as failed; else it is in no figure.
-        greedy: there is one greedy sample a problem, whatever is asked for.
-        chats: it has a form for the chat format.
+        unasked_fail: a prompt that does not fit the model's context counts as failed. If False, it is in no figure.
+        greedy: there is one greedy sample a problem, whatever the settings say.
+        chats: it has a prompt for the chat format.
     """
 
     name: str
@@ -243,10 +247,10 @@ class Benchmark:
     task_ids: str = ""
 
     def sampled(self, samples: int = 200) -> Benchmark:
-        """The same, of many samples a problem: what pass@10 and pass@100 are of, where pass@1 is of a greedy one.
+        """The same benchmark with many samples a problem, for pass@10 and pass@100 (pass@1 is of a greedy sample).
 
-        It is a benchmark of its own, ``<name>_sampled``, so that both can be measured in one evaluation. A file of
-        samples is of the benchmark itself, unless the twin is named.
+        It is a benchmark of its own, ``<name>_sampled``, so that both can be measured in one evaluation. A samples
+        file is taken to be of the benchmark itself, unless ``<name>_sampled`` is named.
         """
         title = f"{self.title}, {samples} samples"
         return replace(

@@ -19,20 +19,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from codecascade.generation.editing.blocks import Block, is_comment
-from codecascade.generation.editing.brackets import BracketBudget
-from codecascade.generation.editing.indentation import indent_of
-from codecascade.generation.editing.line import Line
-from codecascade.generation.editing.repeats import Suffix
-from codecascade.generation.editing.syntax import syntax_of
+from codecascade.generation.editing.cutter import FENCE, Cutter
 from codecascade.ground.errors import UserError
 
 EditorLines = Literal["single", "block", "any"]
 StopReason = Literal["suffix", "indentation", "block", "blank", "brackets", "line", "fence", "time"]
-
-_FENCE = "```"
-_LOOKED_AT = 4096
-"""Letters on each side of the cursor by which an unknown language is guessed."""
 
 
 @dataclass(frozen=True)
@@ -69,42 +60,20 @@ class EditorStopper:
 
     The texts of all :meth:`push` calls and of :meth:`finish`, put together, are the completion. They are the same
     however the text is split, but for the time limit.
-
-    Attributes:
-        stopped_by: why the completion is over; None as long as it goes on.
     """
 
     def __init__(self, stops: EditorStops, clock: Callable[[], float] = time.monotonic) -> None:
-        self.stopped_by: StopReason | None = None
-        self._stops, self._clock = stops, clock
+        self._cutter = Cutter(stops)
+        self._limit, self._clock = stops.time_limit, clock
         self._first_text: float | None = None
-        prefix, suffix = stops.prefix, stops.suffix
-        cursor_line = prefix[prefix.rfind("\n") + 1 :]
-        syntax = syntax_of(stops.language, prefix[-_LOOKED_AT:] + suffix[:_LOOKED_AT])
-        self._suffix = Suffix(suffix, at_line_start=not cursor_line)
-        self._brackets = BracketBudget(prefix, suffix, syntax)
-        self._block = Block(cursor_line, syntax) if stops.lines == "block" else None
-        self._behind_text = bool(cursor_line.strip())
-        self._stops_at_brackets = stops.lines != "any" and syntax.indents
-        # A file with fences, such as a page of documentation, may have more of them.
-        self._fences = _FENCE not in prefix and _FENCE not in suffix
+        self._is_late = False
         # The first letters, as long as they may be a fence before the code; then None.
-        self._opening: str | None = "" if self._fences else None
+        self._opening: str | None = "" if self._cutter.has_fences else None
 
-        self._kept: list[str] = []  # letters that were not given out
-        self._given = 0
-        self._lines = 0  # complete lines
-        self._line = self._new_line(0, indent_of(cursor_line))
-        # Line breaks behind the last letter that is none: where each begins and ends.
-        self._breaks: list[tuple[int, int]] = []
-        self._any_text = False
-        self._ending: StopReason | None = None  # decided, but not yet how many blank lines stay
-        self._word: str | None = None  # as far as it is read, where it decides whether the block is over
-        self._line_decides = False  # whether the block is over depends on the whole line
-        self._in_text = False  # the line began in a string or comment of several lines
-        # The length before a bracket that is not the completion's to close, unless its line opens another one.
-        self._bracket_cut: int | None = None
-        self._comment_cut: int | None = None  # the length before comments that may belong to what follows
+    @property
+    def stopped_by(self) -> StopReason | None:
+        """Why the completion is over; None as long as it goes on."""
+        return self._cutter.stopped_by or ("time" if self._is_late else None)
 
     def push(self, text: str) -> str:
         """Read more text; what of the completion is certain now."""
@@ -112,299 +81,33 @@ class EditorStopper:
             return ""
         if self._first_text is None and text:
             self._first_text = self._clock()
-        given = []
-        for letter in text:
-            self._read(letter)
-            if self.stopped_by is not None:
-                break
-        if self.stopped_by is None and self._is_late():
-            given.append(self.finish())
-            self.stopped_by = self.stopped_by or "time"
-        given.append(self._give())
-        return "".join(given)
+        given = self._cutter.push(self._without_opening(text))
+        if self._limit is not None and self._cutter.has_line_break and self.stopped_by is None:
+            self._is_late = self._clock() - (self._first_text or 0.0) > self._limit
+            if self._is_late:
+                given += self._cutter.finish()
+        return given
 
     def finish(self) -> str:
         """What was held back, cut where it has to be, once no more text comes."""
         if self.stopped_by is not None:
             return ""
-        if self._opening is not None:
-            opening, self._opening = self._opening, None
-            for letter in "" if opening.lstrip().startswith(_FENCE[:2]) else opening:
-                self._read(letter)
-        if self.stopped_by is None and self._word is not None:
-            self._decide_word()
-        if self.stopped_by is None:
-            self._finish()
-        return self._give(everything=True)
+        opening, self._opening = self._opening or "", None
+        given = "" if opening.lstrip().startswith(FENCE[:2]) else self._cutter.push(opening)
+        return given + self._cutter.finish()
 
-    def _is_late(self) -> bool:
-        limit = self._stops.time_limit
-        if limit is None or not self._lines:
-            return False
-        return self._clock() - (self._first_text or 0.0) > limit
-
-    # ---------------------------------------------------------------- letters
-
-    @property
-    def _size(self) -> int:
-        return self._given + len(self._kept)
-
-    def _new_line(self, start: int, indent: int = 0) -> Line:
-        return Line(start, indent, self._suffix.rest, self._suffix.rest_table)
-
-    def _read(self, letter: str) -> None:
-        if self._opening is not None:
-            self._read_opening(letter)
-            return
-        if self._word is not None and not (letter.isalnum() or letter == "_"):
-            self._decide_word()
-            if self.stopped_by is not None:
-                return
-        self._kept.append(letter)
-        if letter == "\n":
-            self._end_line()
-            self._brackets.push(letter)
-            return
-        line = self._line
-        begins = line.is_blank and not letter.isspace()
-        line.add(letter, self._size - 1)
-        if begins and self._lines:
-            self._begin_line(letter)
-        if self._word is not None:
-            self._word += letter
-        if self.stopped_by is not None or self._ending is not None:
-            if self._ending is not None and not self._line_matters():
-                self._stop(self._ending, self._cut(seam=False))
-            return
-        if self._fences and line.ticks == len(_FENCE) and (line.text == _FENCE or self._brackets.in_code):
-            self._stop("fence", self._cut(seam=False) if line.text == _FENCE else self._size - len(_FENCE))
-        else:
-            self._brackets.push(letter)
-            if not self._brackets.is_overdrawn or not self._stops_at_brackets:
-                self._bracket_cut = None
-            elif self._bracket_cut is None:
-                self._bracket_cut = self._cut_at_bracket()
-
-    def _read_opening(self, letter: str) -> None:
+    def _without_opening(self, text: str) -> str:
         """A fence before the code is no part of the completion."""
-        assert self._opening is not None
-        self._opening += letter
+        if self._opening is None:
+            return text
+        self._opening += text
         begun = self._opening.lstrip()
-        if begun.startswith(_FENCE):
-            if letter == "\n":
+        if begun.startswith(FENCE):
+            _, line_break, text = begun.partition("\n")
+            if line_break:
                 self._opening = None
-        elif not _FENCE.startswith(begun):
-            opening, self._opening = self._opening, None
-            for each in opening:
-                self._read(each)
-                if self.stopped_by is not None:
-                    return
-
-    def _cut_at_bracket(self) -> int:
-        """Where the completion ends, if the bracket that was read is not opened again in this line."""
-        line, rest, first = self._line, self._suffix.rest, self._suffix.first
-        if (self._lines or not self._behind_text) and (
-            line.is_one_letter or self._suffix.goes_on_with(line.text)
-        ):
-            return self._cut(seam=first.startswith(line.text))
-        if line.matched and rest[: line.matched].endswith(line.text[-1]):
-            return line.offset_of_last(line.matched)
-        return self._size - 1
-
-    # ---------------------------------------------------------------- lines
-
-    @property
-    def _blank_lines(self) -> int:
-        """Before the current line."""
-        return max(0, len(self._breaks) - 1)
-
-    def _cut(self, *, seam: bool) -> int:
-        """The length of the completion without the current line.
-
-        Args:
-            seam: the line is the suffix's first. Blank lines before it stay but for those that the suffix has, too.
-        """
-        if seam and self._suffix.at_line_start:
-            return self._line.start
-        keep = max(0, self._blank_lines - self._suffix.blank_lines) if seam else 0
-        if not self._breaks or not (keep or self._any_text):
-            return 0
-        # A completion before a line that stands there needs its line break.
-        return self._breaks[keep][1 if self._suffix.at_line_start else 0]
-
-    def _begin_line(self, letter: str) -> None:
-        """The first letter of a line but the cursor's own."""
-        line, block = self._line, self._block
-        self._in_text = self._brackets.in_text
-        if self._stops.min_indent is not None and line.spaces < self._stops.min_indent:
-            self._end("indentation")
-        elif block is not None and not self._in_text:
-            verdict = block.begins(line.indent, letter, self._brackets.depth)
-            if verdict == "ends":
-                self._end("indentation")
-            elif verdict == "depends on the word":
-                self._word = ""
-            else:
-                blank_lines = self._blank_lines or int(self._comment_cut is not None)
-                self._line_decides = block.may_be_over(line.indent, blank_lines)
-
-    def _decide_word(self) -> None:
-        assert self._block is not None and self._word is not None
-        word, self._word = self._word, None
-        if not self._block.continues_with(word):
-            self._end("block")
-
-    def _end(self, reason: StopReason) -> None:
-        """The completion ends before this line, with more or less of the blank lines before it."""
-        if self._line_matters():
-            self._ending = reason
-        else:
-            self._stop(reason, self._cut(seam=False))
-
-    def _line_matters(self) -> bool:
-        """Whether the rest of the line that ends the completion may tell how much of what is before it stays."""
-        line, suffix = self._line.text, self._suffix
-        if suffix.first.startswith(line) and self._cut(seam=True) != self._cut(seam=False):
-            return True
-        return suffix.depends_on(line)
-
-    def _end_line(self) -> None:
-        line = self._line
-        end = self._size - 1
-        if self._ending is not None:
-            self._stop(self._ending, self._cut(seam=line.text == self._suffix.first))
-            return
-        if not line.is_blank:
-            self._end_line_of_text()
-            if self.stopped_by is None and self._bracket_cut is not None:
-                self._stop("brackets", self._bracket_cut)
-            if self.stopped_by is None and self._stops.lines == "single":
-                self._stop(
-                    "line", self._size if self._suffix.at_line_start else end - line.raw.endswith("\r")
-                )
-            if self.stopped_by is not None:
-                return
-            self._breaks.clear()
-            self._any_text = True
-        self._breaks.append((end - line.raw.endswith("\r"), self._size))
-        if self._block is not None and self._blank_lines > self._block.most_blank_lines:
-            self._stop("blank", self._cut(seam=False))
-            return
-        self._lines += 1
-        self._line = self._new_line(self._size)
-        self._line_decides = False
-
-    def _end_line_of_text(self) -> None:
-        line, suffix = self._line, self._suffix
-        plain, seam = self._cut(seam=False), self._cut(seam=True)
-        if self._lines or not self._behind_text:
-            proved = suffix.push(line.text, line.indent, seam, plain)
-            if proved is not None:
-                self._stop("suffix", proved.cut)
-                return
-        if self._rest_is_typed():
-            suffix.push_rest(self._rest_cut(), joins_words=line.joins_words(len(suffix.rest)))
-        if self._block is None:
-            return
-        if not self._lines:
-            self._block.first_line(line.raw)
-        elif self._line_decides and not self._in_text:
-            cut = self._comment_cut
-            if cut is None:
-                cut = seam if line.text == suffix.first else plain
-            if is_comment(line.raw):
-                self._comment_cut = cut
-                return
-            if self._block.is_over(line.raw, self._blank_lines):
-                self._stop("blank", cut)
-                return
-        elif not self._in_text:
-            self._block.see(line.raw)
-        self._comment_cut = None
-
-    def _rest_is_typed(self) -> bool:
-        """Whether the line ends as the cursor's does."""
-        line, suffix = self._line, self._suffix
-        if suffix.at_line_start and line.text == suffix.rest:
-            return False  # it is a line of its own
-        return bool(suffix.rest) and line.matched == len(suffix.rest)
-
-    def _rest_cut(self) -> int:
-        line, exact = self._line, self._suffix.exact_rest
-        if line.raw.endswith(exact):
-            return line.start + len(line.raw) - len(exact)
-        return line.offset_of_last(len(self._suffix.rest))
-
-    # ---------------------------------------------------------------- the end
-
-    def _stop(self, reason: StopReason, cut: int) -> None:
-        """End the completion at the length ``cut``, or before what was typed of the suffix until there."""
-        run = self._suffix.at_the_end(self._line.text)
-        if run is not None:
-            cut = min(cut, run.cut)
-        del self._kept[max(0, cut - self._given) :]
-        self.stopped_by = reason
-
-    def _finish(self) -> None:
-        line, suffix = self._line, self._suffix
-        if self._ending is not None:
-            self._stop(self._ending, self._cut(seam=suffix.first.startswith(line.text)))
-            return
-        if line.is_blank:
-            cut = self._finish_blank()
-        elif self._fences and line.text == _FENCE[:2]:
-            cut = self._cut(seam=False)
-        else:
-            cut = self._finish_line()
-        if cut is not None:
-            self._stop("suffix", cut)
-
-    def _finish_blank(self) -> int | None:
-        run = self._suffix.at_the_end()
-        if run is not None:
-            return run.cut
-        if not self._suffix.is_blank or not self._breaks:
-            return None
-        # The line breaks at the end of the file may be typed again, too.
-        keep = max(0, len(self._breaks) - self._suffix.breaks)
-        return self._breaks[keep][0] if keep < len(self._breaks) else None
-
-    def _finish_line(self) -> int | None:
-        """The last line, which may be half of one."""
-        line, suffix = self._line, self._suffix
-        half = suffix.at_the_end(line.text, whole=True)
-        if half is not None:
-            return half.cut
-        self._end_line_of_text()
-        if self.stopped_by is None and self._bracket_cut is not None:
-            self._stop("brackets", self._bracket_cut)
-        if self.stopped_by is not None:
-            return None
-        run = suffix.at_the_end()
-        return None if run is None else run.cut
-
-    def _give(self, *, everything: bool = False) -> str:
-        """Take what is certain off the letters that are kept."""
-        size = len(self._kept)
-        if self.stopped_by is None and not everything:
-            size = max(0, self._certain() - self._given)
-        text = "".join(self._kept[:size])
-        del self._kept[:size]
-        self._given += size
+            return text
+        if FENCE.startswith(begun):
+            return ""
+        text, self._opening = self._opening, None
         return text
-
-    def _certain(self) -> int:
-        """The length of the completion that nothing to come can cut."""
-        line, suffix = self._line, self._suffix
-        before = self._breaks[0][0] if self._breaks else 0
-        undecided = self._ending is not None or self._word is not None or self._line_decides
-        first_is_own = self._behind_text and not self._lines
-        if line.is_blank or undecided or (not first_is_own and suffix.may_begin(line.text)):
-            size = before
-        else:
-            size = line.text_end - line.ticks
-            if line.matched:
-                size = min(size, line.space_before_last(line.matched))
-        held = [run.cut for run in suffix.runs]
-        held += [cut for cut in (self._comment_cut, self._bracket_cut) if cut is not None]
-        return min([size, *held])

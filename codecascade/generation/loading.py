@@ -10,6 +10,7 @@ from codecascade.generation.engine.generator import load_generator
 from codecascade.generation.local_backend import LocalBackend
 from codecascade.ground.choices import Precision
 from codecascade.ground.files import content_digest
+from codecascade.model.folder import read_quantisation
 from codecascade.model.gguf import read_gguf_quantisation
 from codecascade.model.sources import resolve
 
@@ -40,19 +41,25 @@ def load_backend(
     if (kind := quantisation(model)) is not None:
         about["quantisation"] = kind
     shown = None
-    if source.path is not None and source.kind in ("folder", "gguf"):
+    if source.path is not None and source.kind in ("folder", "meta", "gguf"):
         shown = source.path.resolve().name.removesuffix(".gguf")
     return LocalBackend(generator, name or shown or model, about)
 
 
 def quantisation(model: str) -> str | None:
-    """How the weights behind a name are quantised (``Q4_1``); None if they are whole, or not here.
+    """How the weights behind a name are quantised, or were before they were converted (``Q4_1``).
+
+    None if they never were, or if they are not here.
 
     Raises:
         UserError: there is no such model, or its file is broken.
     """
-    path = resolve(model).path
-    return read_gguf_quantisation(path) if path is not None and path.suffix == ".gguf" else None
+    source = resolve(model)
+    if source.path is None:
+        return None
+    if source.kind == "folder":
+        return read_quantisation(source.path)
+    return read_gguf_quantisation(source.path) if source.path.suffix == ".gguf" else None
 
 
 def _revision(model: str, path: Path | None) -> str:

@@ -268,7 +268,7 @@ def chat_request(
     """Reply to a dialogue in the tokenizer's chat format; the reply begins with ``prefill``, healed at its end.
 
     Raises:
-        UserError: the model has no chat format, or the roles do not alternate.
+        UserError: the model has no chat format, or it does not allow the messages in this order.
     """
     ids, forbidden = encode_chat(tokenizer, messages), marks(tokenizer, end=True)
     stop_ids = chat_stop_ids(tokenizer)

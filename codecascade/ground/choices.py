@@ -13,6 +13,12 @@ Precision = Literal["auto", "fp32", "bf16"]
 WeightType = Literal["f32", "bf16"]
 """The number format in which a model folder stores its weights."""
 
+ConvertedWeightType = Literal["f32", "f16", "bf16", "q8_0"]
+"""What the weights of a converted model are stored as; ``q8_0``: quantised to 8 bits, in GGUF files alone."""
+
+ModelFormat = Literal["hf", "gguf"]
+"""How a model is stored: as a Hugging Face folder, or as a GGUF file."""
+
 SandboxMode = Literal["strict", "weak"]
 """Whether programs run on a machine that can't confine them: ``strict`` refuses, ``weak`` runs them anyway."""
 

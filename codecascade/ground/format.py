@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+_LONGEST_NAME = 100
 _PERIODS = (("years", 365 * 86_400), ("days", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -46,14 +47,14 @@ def show_seconds(seconds: float) -> str:
     return "0 s"
 
 
-def listed(names: Sequence[str], most: int = 8) -> str:
-    """The first ``most`` of some names, and how many more there are.
+def listed(names: Sequence[object], most: int = 8) -> str:
+    """The first ``most`` of some names, each cut to 100 characters, and how many more there are.
 
-    >>> listed(["a", "b", "c"], 2), listed(["a", "b"], 2)
-    ('a, b and 1 more', 'a, b')
+    >>> listed(["a", "b", "c"], 2), listed([1, 2], 2)
+    ('a, b and 1 more', '1, 2')
     """
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(str(name)[:_LONGEST_NAME] for name in names[:most]) + more
 
 
 def _counted(count: int, unit: str) -> str:

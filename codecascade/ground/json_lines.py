@@ -45,7 +45,8 @@ class JsonlAppender:
         self.path = Path(path)
         with disk_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115  (closed by close)
+            # Closed by close.
+            self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115
 
     def write(self, row: dict[str, Any]) -> None:
         with disk_errors(self.path):

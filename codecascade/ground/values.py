@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from codecascade.ground.errors import UserError
 
 _LONGEST = 200
-_LISTED, _LONGEST_LISTED = 5, 100
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 _SHORT.maxlevel = 2
@@ -21,12 +20,6 @@ def short(value: Any) -> str:
     """A value as a message shows it: at most a few lines, however long or deep it is."""
     shown = _SHORT.repr(value)
     return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]} ..."
-
-
-def listed(values: Sequence[object]) -> str:
-    """Values as a message lists them: the first few, none of them long."""
-    shown = (each[:_LONGEST_LISTED] for each in map(str, values[:_LISTED]))
-    return ", ".join(shown) + " ..." * (len(values) > _LISTED)
 
 
 def first_words(error: BaseException) -> str:

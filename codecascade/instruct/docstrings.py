@@ -123,9 +123,9 @@ def _without_import(tree: ast.Module, source: str, name: str) -> str | None:
 
 def _called_by_name(source: str, name: str, modules: set[str]) -> str:
     """An example with ``module.name`` written as ``name``."""
-    places = SourcePositions(source)
+    positions = SourcePositions(source)
     spans = [
-        places.span(node)
+        positions.span(node)
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Attribute) and node.attr == name and _module_name(node.value) in modules
     ]

@@ -81,7 +81,7 @@ class _Module:
     """A module's top-level statements, found by the names that they bind."""
 
     def __init__(self, text: str, tree: ast.Module) -> None:
-        self.text, self.body, self.places = text, tree.body, SourcePositions(text)
+        self.text, self.body, self.positions = text, tree.body, SourcePositions(text)
         self.bound: dict[str, list[ast.stmt]] = {}
         for statement in tree.body:
             for name in _names_bound(statement):
@@ -147,10 +147,10 @@ class _Module:
         parts = ["\n".join(imports) + "\n"] if imports else []
         for statement in statements:
             if isinstance(statement, FunctionNode | ast.ClassDef):
-                start, end = self.places.whole_lines(statement)
+                start, end = self.positions.whole_lines(statement)
                 parts.append(f"\n\n{self.text[start:end]}\n\n")
             elif not isinstance(statement, _Import):
-                start, end = self.places.span(statement)
+                start, end = self.positions.span(statement)
                 parts.append(self.text[start:end])
         return re.sub("\n{4,}", "\n\n\n", "\n".join(parts)).strip("\n")
 
@@ -158,8 +158,8 @@ class _Module:
         """A function's source with the decorators of the node and its docstring cut to the summary."""
         decorators = "".join(f"@{ast.unparse(decorator)}\n" for decorator in node.decorator_list)
         # a function's span begins at `def`, behind its decorators
-        start, end = self.places.span(node)
-        docstring_start, docstring_end = self.places.span(node.body[0])
+        start, end = self.positions.span(node)
+        docstring_start, docstring_end = self.positions.span(node.body[0])
         return f'{decorators}{self.text[start:docstring_start]}"""{summary}"""{self.text[docstring_end:end]}'
 
 

@@ -3,35 +3,63 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import torch
 
+from codecascade.ground.choices import ConvertedWeightType, ModelFormat
 from codecascade.ground.errors import UserError
 from codecascade.model.folder import LoadedModel, save_folder
+from codecascade.model.gguf.writing import save_gguf
 from codecascade.model.sources import load
 
-FORMATS = ("hf",)
-DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+_DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+_GGUF = ".gguf"
 
 
-def convert(name: str, out: str | Path, *, to: str = "hf", dtype: str | None = None) -> LoadedModel:
-    """Write the model that ``name`` stands for as a Hugging Face folder ``out``, and return it.
+def convert(
+    name: str, out: str | Path, *, to: ModelFormat = "hf", dtype: ConvertedWeightType | None = None
+) -> LoadedModel:
+    """Write the model that ``name`` stands for as a Hugging Face folder or a GGUF file ``out``, and return it.
 
     Args:
         name: anything that :func:`~codecascade.model.sources.load` takes.
-        out: a folder that is not there yet, or is empty.
-        dtype: ``f32``, ``bf16`` or ``f16``; None leaves the weights as they are stored (fp32 for a GGUF file).
+        out: what is not there yet: a folder (an empty one is fine), or a file whose name ends in ``.gguf``.
+        dtype: of the weights; None leaves them as they are stored (fp32 for a quantised GGUF file).
 
     Raises:
-        UserError: the model can't be loaded, ``out`` is there already, or format or dtype is unknown.
+        UserError: the model can't be loaded, ``out`` is there already, the format or the dtype is unknown, or the
+            format can't hold the model.
     """
     out = Path(out)
-    if to not in FORMATS:
-        raise UserError(f"must be one of {', '.join(FORMATS)} (got {to!r})", key="to")
-    if dtype is not None and dtype not in DTYPES:
-        raise UserError(f"must be one of {', '.join(DTYPES)} (got {dtype!r})", key="dtype")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    for key, value, choices in (
+        ("to", to, get_args(ModelFormat)),
+        ("dtype", dtype, get_args(ConvertedWeightType)),
+    ):
+        if value is not None and value not in choices:
+            raise UserError(f"must be one of {', '.join(choices)} (got {value!r})", key=key)
+    if dtype == "q8_0" and to == "hf":
+        raise UserError(
+            "q8_0 is a type of GGUF files; choose f32, f16 or bf16, or add --to gguf", key="dtype"
+        )
+    if to == "gguf" and out.suffix != _GGUF:
+        raise UserError(f"must end in {_GGUF}, or no command will take it for a GGUF file", file=out)
+    if out.exists() and (to == "gguf" or not out.is_dir() or any(out.iterdir())):
         raise UserError("is there already; choose another name", file=out)
-    loaded = load(name, dtype=DTYPES[dtype] if dtype else None)
-    save_folder(out, loaded.model, loaded.config, loaded.tokenizer, generation=loaded.generation)
+    if to == "gguf":
+        # each tensor is converted as it is written
+        loaded = load(name)
+        save_gguf(
+            out, loaded.model.state_dict(), loaded.config, loaded.tokenizer, dtype=dtype, name=Path(name).stem
+        )
+        return loaded
+    loaded = load(name, dtype=_DTYPES[dtype] if dtype else None)
+    save_folder(
+        out,
+        loaded.model,
+        loaded.config,
+        loaded.tokenizer,
+        generation=loaded.generation,
+        quantisation=loaded.quantisation,
+    )
     return loaded

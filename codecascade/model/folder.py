@@ -14,13 +14,15 @@ from torch import Tensor, nn
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import atomic_folder, atomic_write, write_json
 from codecascade.ground.reading import read_object
-from codecascade.ground.values import short
+from codecascade.ground.values import short, text
 from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
 from codecascade.model.weights import Device, assemble, read_weights, write_weights
 from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
 
 _CONFIG, _GENERATION = "config.json", "generation_config.json"
+# Our entry of config.json: how the weights were quantised in the file that they were converted from.
+_QUANTISATION = "codecascade_quantisation"
 _MOST_CONFIG = 4 << 20
 
 
@@ -31,12 +33,14 @@ class LoadedModel:
     Attributes:
         source: what it was loaded from, as the user named it.
         generation: the content of ``generation_config.json``; empty if there is none.
+        quantisation: how the weights are, or were before they were converted, quantised (``Q4_1``); None if never.
     """
 
     model: Llama
     tokenizer: Tokenizer
     source: str
     generation: dict[str, Any] = field(default_factory=dict)
+    quantisation: str | None = None
 
     @property
     def config(self) -> LlamaConfig:
@@ -54,6 +58,21 @@ def read_config(folder: str | Path) -> LlamaConfig:
     if not os.path.lexists(file):
         raise UserError(f"is no model folder: it holds no {_CONFIG}", file=folder)
     return LlamaConfig.from_hf(read_object(file, _MOST_CONFIG), file)
+
+
+def read_quantisation(folder: str | Path) -> str | None:
+    """How the weights of a folder were quantised before :func:`~codecascade.model.convert.convert` made it; None if
+    they were not.
+
+    Raises:
+        UserError: ``config.json`` can't be read, or its entry is no text.
+    """
+    file = Path(folder) / _CONFIG
+    try:
+        value = text(read_object(file, _MOST_CONFIG), _QUANTISATION)
+    except UserError as error:
+        raise UserError(error.message, file=file, key=error.key) from None
+    return None if value is None else short(value).strip("'")
 
 
 def load_folder(path: str | Path, *, dtype: torch.dtype | None = None, device: Device = "cpu") -> LoadedModel:
@@ -78,14 +97,15 @@ def load_folder(path: str | Path, *, dtype: torch.dtype | None = None, device: D
     generation = (
         read_object(folder / _GENERATION, _MOST_CONFIG) if os.path.lexists(folder / _GENERATION) else {}
     )
-    return LoadedModel(assemble(config, tensors, file=folder), tokenizer, str(path), generation)
+    model = assemble(config, tensors, file=folder)
+    return LoadedModel(model, tokenizer, str(path), generation, read_quantisation(folder))
 
 
 def read_tokenizer(folder: str | Path) -> Tokenizer:
     """The tokenizer of a folder, with what its model's files add: which tokens have a row, which end a generation.
 
     The ends are those of the tokenizer, of ``config.json`` and of ``generation_config.json`` together. A folder
-    without a ``config.json`` holds a tokenizer alone.
+    without a ``config.json`` is taken for a tokenizer alone.
 
     Raises:
         UserError: a file can't be read, or a value in it is wrong.
@@ -121,9 +141,10 @@ def save_folder(
     shard_bytes: float = 5e9,
     dtype: torch.dtype | None = None,
     generation: Mapping[str, Any] | None = None,
+    quantisation: str | None = None,
     extra_files: Mapping[str, str | bytes] | None = None,
 ) -> None:
-    """Write a folder that transformers 4 and 5, vLLM and llama.cpp's converter read; whole or not at all.
+    """Write a folder that transformers 4 and 5, vLLM and llama.cpp's converter read, completely or not at all.
 
     A model folder of that name is replaced. ``eos_token_id`` of ``generation_config.json`` lists every token that
     ends a generation.
@@ -133,6 +154,7 @@ def save_folder(
         shard_bytes: the most bytes of a weights file.
         dtype: of the weights; None leaves them as they are.
         generation: more entries of ``generation_config.json``.
+        quantisation: how the weights were quantised before; it is noted in ``config.json``.
         extra_files: more files, by name.
 
     Raises:
@@ -156,7 +178,8 @@ def save_folder(
         end = tokenizer.end_of_document_id if tokenizer.eos_id is None else tokenizer.eos_id
         # transformers 4 knows torch_dtype, transformers 5 dtype
         dtypes = {"torch_dtype": stored, "dtype": stored}
-        write_json(folder / _CONFIG, {**config.to_hf(), **ids, "eos_token_id": end, **dtypes})
+        note = {} if quantisation is None else {_QUANTISATION: quantisation}
+        write_json(folder / _CONFIG, {**config.to_hf(), **ids, "eos_token_id": end, **dtypes, **note})
         stops = {"eos_token_id": list(tokenizer.stop_ids)}
         write_json(folder / _GENERATION, {**(generation or {}), **ids, **stops})
         tokenizer.save(folder)
@@ -168,8 +191,8 @@ def save_folder(
 def resize_embeddings(model: Llama, rows: int) -> None:
     """Give the vocabulary tables (both, if the head is untied) ``rows`` rows, in place.
 
-    The last rows are cut off, or new ones added that are the mean of the old: the least harm until they are
-    initialised for what they stand for.
+    The last rows are cut off, or new ones are added that are the mean of the old ones. The mean does the least harm
+    until the rows are initialised for their tokens.
     """
     for table in (model.model.embed_tokens, *(() if model.config.tie_word_embeddings else (model.lm_head,))):
         old = table.weight

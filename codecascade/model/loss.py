@@ -13,7 +13,8 @@ from codecascade.model.llama import Llama
 
 # Adding up the head's gradient over chunks costs a CPU more than the memory of these logits: 2 or 4 bytes each.
 _CPU_CHUNK_TOKENS, _CHUNK_TOKENS = 4096, 1024
-_SOFTMAX_TOKENS = 64  # their probabilities in fp32 stay in a CPU's caches, and their memory is used again
+# The fp32 probabilities of so many tokens stay in a CPU's caches, and their memory is used again.
+_SOFTMAX_TOKENS = 64
 
 
 def next_token_loss(
@@ -88,7 +89,8 @@ class _ChunkedLoss(Function):
             if ctx.needs_input_grad[1]:
                 found = logits[:, learns].T @ hidden[part]
                 head_gradient = found if head_gradient is None else head_gradient.float().add_(found)
-        if ctx.needs_input_grad[1] and head_gradient is None:  # no position has a weight
+        if ctx.needs_input_grad[1] and head_gradient is None:
+            # no position has a weight
             head_gradient = torch.zeros_like(head[learns])
         ctx.gradients = hidden_gradient, head_gradient, head.shape, head.dtype, rows
         return total

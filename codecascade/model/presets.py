@@ -39,7 +39,8 @@ def _code_llama(size: str, variant: str) -> LlamaConfig:
     """As released: infilling tokens have rows in all but 34B and the small Python models (paper, section 2)."""
     rows = 32_000 if size == "34b" or (variant == "python" and size != "70b") else 32_016
     config = replace(_LLAMA_2[size], vocab_size=rows)
-    if size == "70b" and variant:  # only the base went through long-context fine-tuning
+    if size == "70b" and variant:
+        # only the base went through long-context fine-tuning
         return config
     return replace(config, rope_theta=1e6, max_position_embeddings=16_384)
 
@@ -82,14 +83,14 @@ PRESETS: dict[str, LlamaConfig] = {
 
 
 def build(config: LlamaConfig, device: torch.device | str = "cpu") -> Llama:
-    """A model whose weights are memory that nothing was written to; without memory on the device ``meta``."""
+    """A model with uninitialised weights. On the device ``meta`` they take no memory."""
     with torch.device("meta"), _NoInitialisation():
         model = Llama(config)
     return model if torch.device(device).type == "meta" else model.to_empty(device=device)
 
 
 class _NoInitialisation(TorchFunctionMode):
-    """Within it modules leave their weights as they are: drawing them on ``meta`` would import half of torch."""
+    """A context in which modules do not initialise their weights: on ``meta`` that would import half of torch."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

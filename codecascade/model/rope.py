@@ -46,3 +46,16 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """
     swapped = x.roll(x.shape[-1] // 2, -1)
     return torch.addcmul(x * cos, swapped, sin).to(x.dtype)
+
+
+def halves_of_neighbours(weights: Tensor, heads: int) -> Tensor:
+    """Rows (heads x D, ...) of a projection that rotates neighbours (2i with 2i + 1), for a rotation of halves.
+
+    Each head's rows 0, 1, 2, 3 ... become 0, 2, 4 ... 1, 3, 5 ... Meta's files and llama.cpp rotate neighbours.
+    """
+    return weights.reshape(heads, -1, 2, *weights.shape[1:]).transpose(1, 2).reshape(weights.shape)
+
+
+def neighbours_of_halves(weights: Tensor, heads: int) -> Tensor:
+    """The inverse of :func:`halves_of_neighbours`."""
+    return weights.reshape(heads, 2, -1, *weights.shape[1:]).transpose(1, 2).reshape(weights.shape)

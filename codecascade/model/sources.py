@@ -17,6 +17,7 @@ from codecascade.ground.nearest import nearest
 from codecascade.model.config import LlamaConfig
 from codecascade.model.folder import LoadedModel, load_folder, read_config, read_tokenizer
 from codecascade.model.gguf import load_gguf, read_gguf_config, read_gguf_tokenizer
+from codecascade.model.meta import is_meta_folder, load_meta, read_meta_config, read_meta_tokenizer
 from codecascade.model.presets import PRESETS
 from codecascade.model.weights import Device
 from codecascade.tokens.tokenizer import Tokenizer
@@ -51,25 +52,27 @@ _KNOWN_ON_HUB = {
     "HuggingFaceTB/SmolLM2-135M": "smollm2-135m",
     "HuggingFaceTB/SmolLM2-135M-Instruct": "smollm2-135m",
 }
-_ON_HUB = {name.lower(): preset for name, preset in _KNOWN_ON_HUB.items()}  # the hub minds no case
+# The hub ignores upper and lower case.
+_ON_HUB = {name.lower(): preset for name, preset in _KNOWN_ON_HUB.items()}
 _HUB_FILES = ["*.json", "*.safetensors", "tokenizer.model", "*.jinja"]
 _READ = (
     *("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model"),
     *("special_tokens_map.json", "chat_template.jinja", "*.safetensors", "*.safetensors.index.json"),
+    *("params.json", "consolidated*.pth"),
 )
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a model is: nothing has been read or fetched but a shape.
+    """Where a model is. Only its shape has been read so far.
 
     Attributes:
         path: of a folder or a file; None for a preset, a model on the hub, and a package that is not installed.
         config: the shape, if it is known without the network.
     """
 
-    kind: Literal["folder", "gguf", "hub", "preset", "package"]
+    kind: Literal["folder", "gguf", "meta", "hub", "preset", "package"]
     name: str
     path: Path | None
     config: LlamaConfig | None
@@ -77,6 +80,8 @@ class Source:
 
 def resolve(name: str) -> Source:
     """What ``name`` stands for: folder, GGUF file, packaged model, preset or name on the hub, in this order.
+
+    A folder is in Hugging Face's form, or in Meta's ("meta").
 
     Raises:
         UserError: none of them, or the model is of a kind that is not supported.
@@ -109,7 +114,7 @@ def load(name: str, *, dtype: torch.dtype | None = None, device: Device = "cpu")
     if source.kind == "package" and source.path is None:
         raise UserError(f"is not installed; run: {_PACKAGES[name].command}", file=name)
     path = source.path or _fetch(name)
-    loader = load_folder if path.is_dir() else load_gguf
+    loader = load_meta if source.kind == "meta" else load_folder if path.is_dir() else load_gguf
     return replace(loader(path, dtype=dtype, device=device), source=name)
 
 
@@ -132,14 +137,14 @@ def config_of(name: str) -> LlamaConfig | None:
 
 
 def tokenizer_of(name: str) -> Tokenizer:
-    """The tokenizer of what ``name`` stands for; a folder needs to hold nothing else.
+    """The tokenizer of what ``name`` stands for. A folder may contain a tokenizer alone.
 
     Raises:
         UserError: it is not there or can't be read.
     """
     path = Path(os.path.expanduser(name))
     if name.strip() and os.path.isdir(path):
-        return read_tokenizer(path)
+        return read_meta_tokenizer(path) if is_meta_folder(path) else read_tokenizer(path)
     source = resolve(name)
     if source.kind == "preset" or (source.kind == "package" and source.path is None):
         raise UserError("has no tokenizer here", file=name)
@@ -148,7 +153,7 @@ def tokenizer_of(name: str) -> Tokenizer:
 
 
 def files_of(name: str) -> tuple[Path, list[str]]:
-    """The folder that :func:`load` reads what ``name`` stands for from, and the names of the files that it reads.
+    """The folder that :func:`load` would read ``name`` from, and the names of the files that it would read.
 
     Raises:
         UserError: it is not there.
@@ -165,8 +170,10 @@ def _find(name: str) -> Source | None:
     if not name.strip():
         return None
     path = Path(os.path.expanduser(name))
-    # os.path's functions say no, where Path's raise for a name that is too long or of no user
+    # for a name that is too long, or of an unknown user, these functions return False while Path's methods raise
     if os.path.isdir(path):
+        if is_meta_folder(path):
+            return Source("meta", name, path, read_meta_config(path))
         return Source("folder", name, path, read_config(path))
     if os.path.lexists(path):
         if path.suffix != ".gguf":

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import write_json
+from codecascade.ground.format import listed
 from codecascade.ground.reading import open_regular, read_json
-from codecascade.ground.values import first_words, listed, short
+from codecascade.ground.values import first_words, short
 from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
 from codecascade.model.presets import build
@@ -35,16 +36,16 @@ Device = torch.device | str
 def read_weights(
     folder: Path, config: LlamaConfig, *, dtype: torch.dtype | None = None, device: Device = "cpu"
 ) -> dict[str, Tensor]:
-    """All tensors of a folder; those whose dtype and device stay are memory-mapped, not read.
+    """All tensors of a folder. A tensor whose dtype and device stay the same is memory-mapped, not read.
 
-    The files' headers are compared with ``config`` first, so that nothing is read that is not wanted.
+    The files' headers are compared with ``config`` first, before any weight is read.
 
     Args:
         dtype: to turn them to; None keeps each as it is.
 
     Raises:
-        UserError: no safetensors are there, a file is missing or broken, its tensors are quantised, or they are not
-            those that ``config`` speaks of.
+        UserError: no safetensors are there, a file is missing or broken, its tensors are quantised, or their names or
+            shapes are not those of ``config``.
     """
     files = _files(folder)
     shapes: dict[str, tuple[int, ...]] = {}
@@ -142,7 +143,8 @@ def write_weights(
 
 def _write(file: Path, tensors: dict[str, Tensor]) -> None:
     try:
-        save_file(tensors, file, metadata={"format": "pt"})  # transformers wants the entry
+        # transformers refuses a file without this entry
+        save_file(tensors, file, metadata={"format": "pt"})
     except SafetensorError as error:
         if number := re.search(r"os error (\d+)", str(error)):
             raise OSError(int(number[1]), str(error), str(file)) from error
@@ -181,10 +183,10 @@ def expected_shapes(config: LlamaConfig) -> Iterator[tuple[str, tuple[int, ...]]
 
 
 def check_shapes(config: LlamaConfig, shapes: Mapping[str, tuple[int, ...]], *, file: str | Path) -> None:
-    """See that tensors are those that ``config`` speaks of, before anything is made for either.
+    """Compare tensors with what a model of this shape has, before memory is taken for either.
 
     Args:
-        shapes: by name; of a tied model the head may stand in the table's place, or beside it.
+        shapes: by name; a tied model may have the head instead of the table, or both.
         file: where they come from, for messages.
 
     Raises:
@@ -206,13 +208,13 @@ def check_shapes(config: LlamaConfig, shapes: Mapping[str, tuple[int, ...]], *, 
         raise UserError(f"lacks {_names(missing, count)}", file=file)
     if left:
         raise UserError(
-            f"holds {_names(sorted(left)[:_NAMED], len(left))}, for which {config.model_type} has no place",
+            f"holds {_names(sorted(left)[:_NAMED], len(left))}, for which a {config.model_type} model has no place",
             file=file,
         )
 
 
 def assemble(config: LlamaConfig, tensors: Mapping[str, Tensor], *, file: str | Path) -> Llama:
-    """A model that holds these very tensors.
+    """A model whose parameters are these tensors themselves, not copies.
 
     Args:
         file: where they come from, for messages.
@@ -221,7 +223,7 @@ def assemble(config: LlamaConfig, tensors: Mapping[str, Tensor], *, file: str | 
         UserError: tensors are missing, too many, or of another shape than ``config`` says.
     """
     check_shapes(config, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, file=file)
-    # old folders hold the rotary frequencies; tied ones the head in the table's place, or once more
+    # old folders also have the rotary frequencies; tied ones may have the head instead of the table, or both
     known = {name: tensor for name, tensor in tensors.items() if not name.endswith(_OLD_FREQUENCIES)}
     if config.tie_word_embeddings and _HEAD in known:
         known.setdefault(_TABLE, known.pop(_HEAD))

@@ -1,1 +1,1 @@
-"""What a recipe will cost, and whether it can run at all."""
+"""What a recipe will cost: start at plan.py. Memory is counted in memory.py, the plan is shown by table.py."""

@@ -1,4 +1,4 @@
-"""Recipes: what a cascade is made of, read from TOML and written back with every value explicit."""
+"""Recipes: what a cascade is made of. They are read from TOML, and written back with every value explicit."""
 
 from codecascade.recipe.named import recipe_names
 from codecascade.recipe.reading import make_recipe, read_recipe, write_recipe

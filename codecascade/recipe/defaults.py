@@ -1,4 +1,4 @@
-"""What a recipe leaves out: defaults by a stage's kind, from its parent, and from its length."""
+"""The values that a recipe may leave out. They depend on a stage's kind, its parent and its length."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from codecascade.recipe.settings import Data
+from codecascade.recipe.settings import RecipeData
 from codecascade.training.schedule import default_warmup
 
 
-def _mixture(**shares: float) -> list[Data]:
+def _mixture(**shares: float) -> list[RecipeData]:
     return [{"source": source, "share": share} for source, share in shares.items() if share]
 
 
 _CODE = _mixture(code=0.85, natural_language_code=0.08, natural_language=0.07)
 _PYTHON = _mixture(python=0.75, code=0.10, natural_language_code=0.10, natural_language=0.05)
 
-DEFAULTS: dict[str, Data] = {
+DEFAULTS: dict[str, RecipeData] = {
     "code": {
         "learning_rate": 3e-4,
         "batch_tokens": 2**22,
@@ -47,20 +47,21 @@ DEFAULTS: dict[str, Data] = {
         "infilling": {"rate": 0.0},
     },
 }
-"""What a stage's kind stands for: Table 1 and sections 2.2 to 2.6 of the paper (ours where it is silent: the batch of
-the Python stage, the rate and sequence length of the instruct stage)."""
+"""The defaults of each kind of stage: Table 1 and sections 2.2 to 2.6 of the paper. It does not state the batch of
+the Python stage, nor the learning rate and sequence length of the instruct stage; those are ours."""
 
 FROM_PARENT = {"long_context": ("mixture", "infilling"), "instruct": ("infilling",)}
-"""What is the parent stage's where the parent is a stage (ours; rehearsed code is infilled as it was learnt)."""
+"""Keys whose default is the parent's value, where the parent is a stage. This is ours: code that is rehearsed is
+infilled as it was when it was learnt."""
 
 REHEARSAL = {"rehearsal_code": 0.06, "rehearsal_natural_language": 0.02}
-"""Shares of an instruct stage's tokens (paper, section 2.5); the others are dialogues'."""
+"""Shares of an instruct stage's tokens (paper, section 2.5). The other tokens are of dialogues."""
 
 
-def with_defaults(data: Mapping[str, Any]) -> Data:
-    """A recipe's data, as TOML has it, with all that depends on a stage's kind, parent or length written out.
+def with_defaults(data: Mapping[str, Any]) -> RecipeData:
+    """A recipe's data, as TOML has it, with the defaults of all stages filled in.
 
-    What has a wrong type is left alone: validation will name it.
+    A value of a wrong type is left as it is, and validation then names it.
     """
     data = {"seed": 0, "evaluate": {}, **data}
     if isinstance(data.get("corpus"), str):
@@ -74,11 +75,12 @@ def with_defaults(data: Mapping[str, Any]) -> Data:
     return data
 
 
-def _stage(stage: Data, before: Sequence[Any], recipe: Data) -> Data:
+def _stage(stage: RecipeData, before: Sequence[Any], recipe: RecipeData) -> RecipeData:
     kind = stage["kind"] if isinstance(stage.get("kind"), str) else ""
     defaults = {"seed": recipe["seed"], "evaluate": recipe["evaluate"], **DEFAULTS.get(kind, {})}
     parent = next(
-        (one for one in before if isinstance(one, dict) and one.get("name") == stage.get("parent")), {}
+        (other for other in before if isinstance(other, dict) and other.get("name") == stage.get("parent")),
+        {},
     )
     defaults |= {key: parent[key] for key in FROM_PARENT.get(kind, ()) if key in parent}
     full = {**defaults, **stage}
@@ -90,13 +92,14 @@ def _stage(stage: Data, before: Sequence[Any], recipe: Data) -> Data:
     if full.get("dialogues") == "mined":
         full.setdefault("mined_dialogues", 2000)
     steps = _steps(full)
-    if steps is not None:  # in code training 1,000 (paper), unless they were much of a short run
+    if steps is not None:
+        # in code training 1,000 (paper), but at most a tenth of a short run
         full.setdefault("warmup_steps", min(1000, steps // 10) if kind == "code" else default_warmup(steps))
     return full
 
 
-def _with_rehearsal(stage: Data) -> Data:
-    """The two shares of rehearsal turned into a mixture; wrong ones stay where they are, for validation."""
+def _with_rehearsal(stage: RecipeData) -> RecipeData:
+    """The stage with a mixture in place of the two shares of rehearsal. Wrong shares are left for validation."""
     shares = {key: stage.get(key, default) for key, default in REHEARSAL.items()}
     if not all(isinstance(share, int | float) and 0 <= share < 0.5 for share in shares.values()):
         return {**stage, "mixture": _mixture(dialogues=1.0)}
@@ -109,13 +112,13 @@ def _with_rehearsal(stage: Data) -> Data:
 
 
 def _merged(defaults: Any, table: Any) -> Any:
-    """``table`` with what ``defaults`` says besides, in the tables within it, too."""
+    """``table`` with the missing keys of ``defaults``, in nested tables too."""
     if not isinstance(defaults, dict) or not isinstance(table, dict):
         return table
     return {**defaults, **{key: _merged(defaults.get(key), value) for key, value in table.items()}}
 
 
-def _steps(stage: Data) -> int | None:
+def _steps(stage: RecipeData) -> int | None:
     steps, tokens, batch = (stage.get(key) for key in ("steps", "tokens", "batch_tokens"))
     if isinstance(tokens, int) and isinstance(batch, int) and batch > 0:
         return math.ceil(tokens / batch)

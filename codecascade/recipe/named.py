@@ -1,4 +1,4 @@
-"""The recipes that come with codecascade, called by their names."""
+"""The recipes that come with codecascade, and are called by their names."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ FOLDER = Path(codecascade.__file__).parent / "recipes"
 
 
 def recipe_names() -> list[str]:
-    """The names of the recipes that come with codecascade, in the order of the alphabet."""
+    """The names of the recipes that come with codecascade, sorted."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
 def recipe_file(recipe: str | Path) -> Path:
-    """The file of a recipe that is given by its path or, if it comes with codecascade, by its name.
+    """The file of a recipe that is given by its path, or by its name if it comes with codecascade.
 
-    A file that exists always wins, so a name can't hide one of the user's. A path that leads to a file that isn't
-    there comes back as it is: whoever reads it has the words for that.
+    A file that exists comes before a recipe of the same name. A path to a file that is not there is returned as it
+    is, and raises the error when it is read.
 
     Raises:
-        UserError: ``recipe`` is a plain word that names neither a file nor a recipe. Says which names there are,
-            the nearest first.
+        UserError: ``recipe`` is a plain word that names neither a file nor a recipe. The error lists the names of all
+            recipes, the most similar first.
     """
     path = Path(recipe)
     if path.is_file() or path.name != str(recipe) or path.suffix == ".toml":

@@ -1,4 +1,4 @@
-"""Recipes from TOML and back, with every mistake named by file and key."""
+"""Reads recipes from TOML and writes them. Every mistake is named by file and key."""
 
 from __future__ import annotations
 
@@ -23,10 +23,18 @@ from codecascade.ground.nearest import nearest
 from codecascade.ground.reading import read_text
 from codecascade.recipe.defaults import with_defaults
 from codecascade.recipe.named import recipe_file, recipe_names
-from codecascade.recipe.settings import FREE, LENGTHS, Data, Recipe, Stage, TokenizerSettings, to_data
+from codecascade.recipe.settings import (
+    CHANGEABLE_KEYS,
+    LENGTH_KEYS,
+    Recipe,
+    RecipeData,
+    Stage,
+    TokenizerSettings,
+    to_data,
+)
 from codecascade.training.stream.settings import InfillingSettings, MixtureItem
 
-Model = TypeVar("Model", bound=BaseModel)
+SettingsModel = TypeVar("SettingsModel", bound=BaseModel)
 
 _TABLES: dict[str, type[BaseModel]] = {
     "stage": Stage,
@@ -63,12 +71,12 @@ def make_recipe(data: Mapping[str, Any], file: str | Path | None = None) -> Reci
 
 
 def write_recipe(recipe: Recipe, path: Path) -> None:
-    """Write ``recipe`` with all its values; :func:`read_recipe` gives an equal one back."""
+    """Write ``recipe`` with all its values; :func:`read_recipe` then gives an equal one."""
     atomic_write(path, "# The recipe as it was used: nothing is implicit.\n" + tomli_w.dumps(to_data(recipe)))
 
 
 def with_steps(recipe: Recipe, name: str, steps: int) -> Recipe:
-    """``recipe`` with the ``minutes`` of a stage turned into ``steps``; ``timed_minutes`` remembers them."""
+    """``recipe`` with ``steps`` in place of a stage's ``minutes``, which are kept as ``timed_minutes``."""
     data = to_data(recipe)
     stage = next(stage for stage in data["stage"] if stage["name"] == name)
     stage |= {"steps": steps, "timed_minutes": stage.pop("minutes")}
@@ -77,7 +85,7 @@ def with_steps(recipe: Recipe, name: str, steps: int) -> Recipe:
     return make_recipe(data)
 
 
-def read_toml(path: str | Path) -> Data:
+def read_toml(path: str | Path) -> RecipeData:
     """The content of a TOML file.
 
     Raises:
@@ -90,15 +98,16 @@ def read_toml(path: str | Path) -> Data:
         return tomllib.loads(read_text(path))
     except RecursionError:
         raise UserError("is not valid TOML (lists are nested too deeply)", file=path) from None
-    except ValueError as error:  # TOMLDecodeError is one; so is an integer of thousands of digits
+    except ValueError as error:
+        # a TOMLDecodeError, or an integer of thousands of digits
         raise UserError(f"is not valid TOML ({error})", file=path) from None
 
 
 def difference(old: Recipe, new: Recipe) -> str | None:
     """The first key that a run of ``old`` can't go on with in ``new``, with both values; None if it can.
 
-    Stages may be added, a budget in minutes may have been turned into steps, and the keys in :data:`FREE` may
-    change: they don't touch what was trained.
+    Stages may be added, a budget in minutes may have been turned into steps, and the keys in :data:`CHANGEABLE_KEYS`
+    may change: they don't touch what was trained.
     """
     before, after = to_data(old), to_data(new)
     stages = {stage["name"]: _untimed(stage) for stage in after.pop("stage")}
@@ -107,11 +116,11 @@ def difference(old: Recipe, new: Recipe) -> str | None:
             return f"stage[{number}]: {stage['name']!r} is missing in the recipe"
         before[f"stage.{stage['name']}"] = _untimed(stage)
         after[f"stage.{stage['name']}"] = stages[stage["name"]]
-    return next(changes(before, after, free=FREE), None)
+    return next(changes(before, after, free=CHANGEABLE_KEYS), None)
 
 
-def _untimed(stage: Data) -> Data:
-    """A stage whose steps were timed, as it was before."""
+def _untimed(stage: RecipeData) -> RecipeData:
+    """A stage as it was before its steps were timed."""
     if "timed_minutes" not in stage:
         return {key: value for key, value in stage.items() if "minutes" not in stage or key != "warmup_steps"}
     gone = ("steps", "timed_minutes", "warmup_steps")
@@ -124,27 +133,27 @@ def _untimed(stage: Data) -> Data:
 # ---- --set ----------------------------------------------------------------------------------------------------
 
 
-def apply_override(data: Data, text: str) -> None:
+def apply_override(data: RecipeData, text: str) -> None:
     """Put ``key=value`` into a recipe's data; stages are named, as in ``stage.code.tokens=100000``.
 
     The value is read as TOML; what is not TOML is a string. One of ``tokens``, ``steps`` and ``minutes`` replaces
     the others.
 
     Raises:
-        UserError: it is not ``key=value``, or names a stage that is not there.
+        UserError: it is not ``key=value``, or the recipe has no such stage.
     """
     parts, value = parse_override(text)
-    place: Any = data
+    table: Any = data
     if parts[0] == "stage":
-        place, parts = _stage_called(data, parts), parts[2:]
-        if parts[0] in LENGTHS:
-            for length in LENGTHS:
-                place.pop(length, None)
+        table, parts = _stage_called(data, parts), parts[2:]
+        if parts[0] in LENGTH_KEYS:
+            for length in LENGTH_KEYS:
+                table.pop(length, None)
     for part in parts[:-1]:
-        place = place.setdefault(part, {})
-        if not isinstance(place, dict):
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
             raise UserError(f"{part!r} is not a table with keys of its own", file=f"--set {text}")
-    place[parts[-1]] = value
+    table[parts[-1]] = value
 
 
 def parse_override(text: str) -> tuple[list[str], Any]:
@@ -159,13 +168,14 @@ def parse_override(text: str) -> tuple[list[str], Any]:
         raise UserError("must be key=value", file=f"--set {text}")
     try:
         read = tomllib.loads(f"value = {value}")
-    except (ValueError, RecursionError):  # no TOML, or too many digits or brackets for Python
+    except (ValueError, RecursionError):
+        # no TOML, or too many digits or brackets for Python
         read = {}
     return parts, read["value"] if len(read) == 1 else value.strip()
 
 
-def _stage_called(data: Data, parts: Sequence[str]) -> Data:
-    place = f"--set {'.'.join(parts)}"
+def _stage_called(data: RecipeData, parts: Sequence[str]) -> RecipeData:
+    option = f"--set {'.'.join(parts)}"
     listed = data.get("stage")
     stages = (
         {str(one.get("name")): one for one in listed if isinstance(one, dict)}
@@ -173,25 +183,27 @@ def _stage_called(data: Data, parts: Sequence[str]) -> Data:
         else {}
     )
     if len(parts) < 3 or not stages:
-        raise UserError("must be stage.NAME.KEY, with the name of a stage of the recipe", file=place)
+        raise UserError("must be stage.NAME.KEY, with the name of a stage of the recipe", file=option)
     if parts[1] not in stages:
-        raise UserError(f"there is no stage {parts[1]!r}; {nearest(parts[1], stages)}", file=place)
+        raise UserError(f"there is no stage {parts[1]!r}; {nearest(parts[1], stages)}", file=option)
     return stages[parts[1]]
 
 
 # ---- validation -----------------------------------------------------------------------------------------------
 
 
-def validated(model: type[Model], data: Mapping[str, Any], file: str | Path | None = None) -> Model:
-    """``data`` as settings, without any change of type (a quoted number is no number).
+def validated(
+    model: type[SettingsModel], data: Mapping[str, Any], file: str | Path | None = None
+) -> SettingsModel:
+    """``data`` as settings. Types are not converted: a quoted number is no number.
 
     Raises:
-        UserError: for the first mistake, an unknown key before any other.
+        UserError: names the first mistake. An unknown key comes before all others.
     """
     try:
         made = model.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
-        # what is missing is often the consequence of another mistake: a misspelt key, a kind that is none
+        # a key is often missing because of another mistake, such as a misspelt key or an unknown kind
         order = {"extra_forbidden": 0, "missing": 2}
         first = min(error.errors(), key=lambda one: order.get(one["type"], 1))
         raise UserError(_sentence(first, model), file=file, key=_key(first["loc"])) from None
@@ -202,21 +214,21 @@ def validated(model: type[Model], data: Mapping[str, Any], file: str | Path | No
     return made
 
 
-def _empty_texts(value: Any, place: tuple[int | str, ...] = ()) -> Iterator[tuple[int | str, ...]]:
-    """Where a text is empty. None may be: an empty path would stand for the current folder."""
+def _empty_texts(value: Any, keys: tuple[int | str, ...] = ()) -> Iterator[tuple[int | str, ...]]:
+    """The keys of empty texts. They are refused, because an empty path would mean the current folder."""
     if isinstance(value, str):
         if not value.strip():
-            yield place
+            yield keys
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _empty_texts(item, (*place, key))
+            yield from _empty_texts(item, (*keys, key))
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            yield from _empty_texts(item, (*place, index))
+            yield from _empty_texts(item, (*keys, index))
 
 
 def _as_json(value: Any) -> Any:
-    """TOML's values as JSON's: whole floats such as 500e9 are integers; "all" in [evaluate] is written null."""
+    """TOML's values as JSON's: floats such as 500e9 as integers, dates as text, "all" in [evaluate] as null."""
     if isinstance(value, Mapping):
         plain = {key: _as_json(item) for key, item in value.items()}
         if isinstance(evaluate := plain.get("evaluate"), dict):
@@ -230,27 +242,27 @@ def _as_json(value: Any) -> Any:
 
 
 def without_limits(evaluate: Any) -> Any:
-    """``[evaluate]`` with None for "all"."""
+    """``[evaluate]`` with None in place of "all"."""
     if isinstance(evaluate, Mapping):
         return {key: without_limits(item) for key, item in evaluate.items()}
     return None if evaluate == "all" else evaluate
 
 
-def _key(place: Sequence[int | str]) -> str | None:
+def _key(keys: Sequence[int | str]) -> str | None:
     """``("stage", 1, "tokens")`` as ``stage[1].tokens``."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".") or None
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in keys).lstrip(".") or None
 
 
-def _known(place: Sequence[int | str], model: type[BaseModel]) -> Iterable[str]:
-    """The keys of the table at ``place``."""
-    tables = [part for part in place if isinstance(part, str)]
+def _known(keys: Sequence[int | str], model: type[BaseModel]) -> Iterable[str]:
+    """The known keys of the table at ``keys``."""
+    tables = [part for part in keys if isinstance(part, str)]
     if model is EvaluateSettings or "evaluate" in tables:
         return setting_names(tables[-1] if tables else "")
     return next((_TABLES[table] for table in reversed(tables) if table in _TABLES), model).model_fields
 
 
 def _sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
-    """What is wrong, in the house's words."""
+    """What is wrong, as a sentence of ours."""
     kind, context, given = error["type"], error.get("ctx", {}), reprlib.repr(error["input"])
     if kind == "extra_forbidden":
         return f"unknown key; {nearest(str(error['loc'][-1]), _known(error['loc'][:-1], model))}"

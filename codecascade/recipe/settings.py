@@ -1,7 +1,7 @@
 """A recipe's typed settings.
 
-A recipe is flat: no expressions, no inclusion of other files. What a file leaves out is filled in when it is read
-(:mod:`codecascade.recipe.defaults`), so nothing in a :class:`Recipe` is implicit.
+A recipe has no expressions, and includes no other files. What its file leaves out is filled in when it is read
+(:mod:`codecascade.recipe.defaults`), so every value of a :class:`Recipe` is explicit.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from codecascade.training.settings import TrainingSettings
 from codecascade.training.stream.settings import InfillingSettings, MixtureItem
 
 BASE = "base"
-"""The name, among the models of a cascade, of the one that comes in."""
+"""The name, among a cascade's models, of the one that it starts from."""
 
-Kind = Literal["code", "python", "long_context", "instruct"]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-"""Of a folder: file systems take 255 bytes, and some names get an ending."""
-Data = dict[str, Any]
+StageKind = Literal["code", "python", "long_context", "instruct"]
+FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+"""The name of a folder. File systems allow 255 bytes, and some names get an ending."""
+RecipeData = dict[str, Any]
 
-LENGTHS = ("tokens", "steps", "minutes")
-FREE = frozenset(
+LENGTH_KEYS = ("tokens", "steps", "minutes")
+CHANGEABLE_KEYS = frozenset(
     {
         "activation_checkpointing",
         "checkpoint_every",
@@ -41,11 +41,11 @@ FREE = frozenset(
         "stream_workers",
     }
 )
-"""What may change between two runs in one folder: how the work is done and what is measured, not what is trained."""
+"""Keys that may change when a run goes on: how the work is done and what is measured, but not what is trained."""
 
 
 class TokenizerSettings(Settings):
-    """A tokenizer that is trained on the corpus, for a model that starts from scratch."""
+    """A tokenizer to be trained on the corpus, for a model that starts from scratch."""
 
     vocabulary: int = Field(gt=0, description="ids, control tokens and bytes included")
     kind: TokenizerKind = Field("llama", description="laid out as Llama 2's, or as SmolLM2's")
@@ -53,11 +53,11 @@ class TokenizerSettings(Settings):
 
 
 class Stage(TrainingSettings):
-    """One training run of the cascade, from its parent's model folder to its own."""
+    """One training run of a cascade, which makes a model folder from its parent's."""
 
-    name: Name = Field(description="of the stage, its model folder and its log")
-    kind: Kind = Field(description="chooses the defaults")
-    parent: Name = Field(description="an earlier stage, or 'base': the model that it starts from")
+    name: FolderName = Field(description="of the stage, its model folder and its log")
+    kind: StageKind = Field(description="chooses the defaults")
+    parent: FolderName = Field(description="an earlier stage, or 'base': the model that it starts from")
     mixture: tuple[MixtureItem, ...] = Field(
         min_length=1, description="what it is trained on, in which shares"
     )
@@ -97,14 +97,14 @@ class Stage(TrainingSettings):
 
     @property
     def uses_infilling(self) -> bool:
-        """Whether documents are filled in, so that the tokenizer must have infilling tokens."""
+        """Whether documents are infilled, so that the tokenizer must have infilling tokens."""
         return self.infilling.rate > 0 and any(item.source != "dialogues" for item in self.mixture)
 
 
 class Recipe(Settings):
-    """A cascade: a base model, a corpus, and a tree of stages in the order in which they are trained."""
+    """A cascade: a base model, a corpus, and a tree of stages in the order of their training."""
 
-    name: Name = Field(description="of the run; its folder is runs/<name>")
+    name: FolderName = Field(description="of the run; its folder is runs/<name>")
     base: str = Field(min_length=1, description="a model folder, GGUF file, hub name or preset")
     corpus: tuple[str, ...] = Field(
         min_length=1,
@@ -147,15 +147,15 @@ class Recipe(Settings):
         above = [] if stage.parent == BASE else self.line(self[stage.parent])
         return [*above, stage]
 
-    def identity(self, stage: Stage) -> Data:
-        """All that decides what ``stage`` becomes: nested and JSON-able, to compare."""
+    def identity(self, stage: Stage) -> RecipeData:
+        """Everything that decides what ``stage`` becomes: nested and JSON-able, to be compared."""
         data = to_data(self)
-        of_run = {key: value for key, value in data.items() if key not in {*FREE, "name", "stage"}}
+        run = {key: value for key, value in data.items() if key not in {*CHANGEABLE_KEYS, "name", "stage"}}
         line = {
-            one.name: {key: value for key, value in to_data(one).items() if key not in FREE}
-            for one in self.line(stage)
+            each.name: {key: value for key, value in to_data(each).items() if key not in CHANGEABLE_KEYS}
+            for each in self.line(stage)
         }
-        return {**of_run, "stage": line}
+        return {**run, "stage": line}
 
 
 def _check(stage: Stage, key: str) -> None:
@@ -196,17 +196,16 @@ def _check(stage: Stage, key: str) -> None:
         )
 
 
-def to_data(model: BaseModel) -> Data:
-    """The settings as plain data, as TOML has them; what is None is left out."""
+def to_data(model: BaseModel) -> RecipeData:
+    """The settings as plain data for TOML, without those that are None."""
     data = model.model_dump(mode="json", exclude_none=True)
     if isinstance(model, Recipe):
         data["stage"] = [to_data(stage) for stage in model.stage]
     if isinstance(model, Stage):
-        first = [key for key in ("name", "kind", "parent", *LENGTHS) if key in data]
+        first = [key for key in ("name", "kind", "parent", *LENGTH_KEYS) if key in data]
         data = {key: data[key] for key in [*first, *(key for key in data if key not in first)]}
-    if isinstance(
-        model, Recipe | Stage
-    ):  # in [evaluate], None is a word of its own: it asks for all there are
+    if isinstance(model, Recipe | Stage):
+        # in [evaluate] None means "all", and must be written
         data["evaluate"] = _all_for_none(model.evaluate.model_dump(mode="json"))
     return data
 

@@ -11,23 +11,24 @@ from codecascade.corpus.sources.find import source_exists
 from codecascade.ground.errors import UserError
 from codecascade.model.config import LlamaConfig
 from codecascade.model.folder import read_tokenizer
-from codecascade.model.sources import Source, config_of, resolve
+from codecascade.model.sources import Source, config_of, resolve, tokenizer_of
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.tokens.infilling import add_infilling_tokens, drop_infilling_tokens, rows_for
 from codecascade.tokens.tokenizer import Tokenizer
 
-_PIECES, _CODE_LLAMA_IDS, _CODE_LLAMA_ROWS = 32_000, 32_011, 32_016  # of Llama 2, and with infilling tokens
+_LLAMA_2_IDS, _CODE_LLAMA_IDS, _CODE_LLAMA_ROWS = 32_000, 32_011, 32_016
 _OWN_INFILLING_TOKENS = ("qwen2", "qwen3", "granite")
 
 
 @dataclass(frozen=True)
 class BaseShape:
-    """The model that comes in, as far as its shape decides its descendants'.
+    """What of the base model decides the shapes of the stages' models.
 
     Attributes:
-        infilling: it has infilling tokens.
-        own: they are its family's own, not Code Llama's, so no stage drops them.
-        plain_ids, infilling_ids: size of its vocabulary without Code Llama's infilling tokens, and with them.
+        infilling: whether it has infilling tokens.
+        own: whether these are its family's own and not Code Llama's. No stage drops them.
+        plain_ids: number of token ids without Code Llama's infilling tokens.
+        infilling_ids: number of token ids with them.
     """
 
     config: LlamaConfig
@@ -38,17 +39,20 @@ class BaseShape:
 
     @classmethod
     def guess(cls, config: LlamaConfig, ids: int | None = None) -> BaseShape:
-        """What the shape alone tells: Llama 2's and Code Llama's rows, or that its type's vocabularies have their own
-        infilling tokens; else it is a full vocabulary."""
+        """What can be known without the tokenizer.
+
+        Llama 2 and Code Llama are known by their number of rows. The vocabularies of some model types have infilling
+        tokens of their own. Of any other model every row is taken to be a token's.
+        """
         rows = config.vocab_size
-        if config.model_type == "llama" and ids is None and rows in (_PIECES, _CODE_LLAMA_ROWS):
-            return cls(config, rows == _CODE_LLAMA_ROWS, False, _PIECES, _CODE_LLAMA_IDS)
+        if config.model_type == "llama" and ids is None and rows in (_LLAMA_2_IDS, _CODE_LLAMA_ROWS):
+            return cls(config, rows == _CODE_LLAMA_ROWS, False, _LLAMA_2_IDS, _CODE_LLAMA_IDS)
         own = config.model_type in _OWN_INFILLING_TOKENS
         return cls(config, own, own, ids or rows, (ids or rows) + 4)
 
     @classmethod
     def of(cls, config: LlamaConfig, tokenizer: Tokenizer) -> BaseShape:
-        """What its tokenizer tells."""
+        """What the tokenizer shows."""
         plain = drop_infilling_tokens(tokenizer)
         return cls(
             config,
@@ -60,15 +64,15 @@ class BaseShape:
 
 
 def rows_with(rows: int, ids: int) -> int:
-    """Rows of a model of ``rows`` rows once its tokenizer has ``ids`` ids: a padded vocabulary may have room."""
+    """Rows that a model of ``rows`` rows needs for ``ids`` token ids. A padded vocabulary may have enough."""
     return rows if ids <= rows else rows_for(ids)
 
 
 def model_shapes(recipe: Recipe, base: BaseShape, file: str | Path | None = None) -> dict[str, LlamaConfig]:
-    """The shape of each stage's model.
+    """The shape of each stage's model, by the stage's name.
 
     Raises:
-        UserError: a stage's sequences are longer than its model can take.
+        UserError: a stage's sequences are longer than its model allows.
     """
     models = {BASE: base}
     for index, stage in enumerate(recipe.stage):
@@ -101,12 +105,16 @@ def long_context_shape(config: LlamaConfig, stage: Stage) -> LlamaConfig:
 
 
 def look_at_base(recipe: Recipe, warnings: list[str]) -> BaseShape | None:
-    """The base's shape, with what is missing of it added to ``warnings``."""
+    """The base's shape, or None if it is not known. A warning for each missing part is added to ``warnings``.
+
+    Raises:
+        UserError: the base is there, but it is no model that can be used.
+    """
     try:
         source = resolve(recipe.base)
     except UserError as error:
         if error.key is not None or os.path.exists(recipe.base):
-            raise  # it is there, and is no model that can be used
+            raise
         warnings.append(f"base: {error}; its shape is unknown")
         return None
     config = source.config or config_of(recipe.base)
@@ -118,6 +126,8 @@ def look_at_base(recipe: Recipe, warnings: list[str]) -> BaseShape | None:
         return BaseShape.guess(replace(config, vocab_size=rows_for(ids)), ids)
     if source.path is None:
         warnings.append(f"base: the weights of {recipe.base} are not here{_where(source)}")
+    if source.kind == "meta":
+        return BaseShape.of(config, tokenizer_of(recipe.base))
     if source.kind != "folder" or source.path is None:
         return BaseShape.guess(config)
     if not any(source.path.glob("*.safetensors")):
@@ -137,14 +147,14 @@ def _where(source: Source) -> str:
 
 
 def missing_texts(recipe: Recipe, stages: Sequence[Stage] | None = None) -> list[str]:
-    """A sentence for each corpus, source and file of dialogues that is not there.
+    """A sentence, after its key, for each corpus, source and file of dialogues that is not there.
 
     Args:
-        stages: whose files are looked for; None: all.
+        stages: those whose files are looked for; None: all.
     """
     named = [("corpus", source) for source in recipe.corpus]
     for stage in recipe.stage if stages is None else stages:
         named += [(stage.name, item.corpus) for item in stage.mixture if item.corpus]
         if stage.dialogues is not None and stage.dialogues != "mined":
             named.append((stage.name, stage.dialogues))
-    return [f"{place}: there is no {source}" for place, source in named if not source_exists(source)]
+    return [f"{key}: there is no {source}" for key, source in named if not source_exists(source)]

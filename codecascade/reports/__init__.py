@@ -1,1 +1,1 @@
-"""Pages and pictures for readers."""
+"""Reports for readers: pages and pictures of runs, evaluations, comparisons and sweeps."""

@@ -1,4 +1,4 @@
-"""A comparison for readers: ``comparison.md`` and ``comparison.html``, in the look of the reports."""
+"""The report of a comparison of two evaluations: ``comparison.md`` and ``comparison.html``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TONES = {"better": "#14735f", "worse": "#b5483a", "": "#7b8794"}
 def write_comparison(comparison: Comparison, folder: Path) -> None:
     """Write ``comparison.md`` and ``comparison.html`` into ``folder``.
 
-    Problems lead to the pages of both evaluations, where these have been written.
+    Each problem has links to its pages in both evaluations, if these pages exist.
     """
     view = _view(comparison, folder)
     for name in ("md", "html"):
@@ -40,7 +40,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> None:
 
 
 def difference_row(row: MetricDifference) -> dict[str, str]:
-    """A difference in words; rates in percent."""
+    """A difference as texts for a table. Rates are in percent."""
     name = row.metric
     return {
         "metric": name.replace("_", " "),
@@ -58,12 +58,16 @@ def difference_row(row: MetricDifference) -> dict[str, str]:
 
 
 def remarks_on(comparison: Comparison) -> list[str]:
-    """What was not compared, and why; and in what the runs differed."""
+    """Sentences on what was not compared, and on how the runs differed."""
     first, second = comparison.names
     notes = [f"Only {first} has {name}." for name in comparison.only_first]
     notes += [f"Only {second} has {name}." for name in comparison.only_second]
     notes += [f"{name}: not compared: {why}." for name, why in comparison.not_compared.items()]
-    notes += [f"{each.title}: {what}." for each in comparison.benchmarks for what in each.run_differences]
+    notes += [
+        f"{each.title}: {difference}."
+        for each in comparison.benchmarks
+        for difference in each.run_differences
+    ]
     return notes + [
         f"{compared.title}: not compared: {', '.join(compared.left_out)}."
         for compared in comparison.benchmarks
@@ -79,7 +83,8 @@ def _view(comparison: Comparison, folder: Path) -> dict[str, Any]:
         for row in compared.differences
         if not is_plain(row.metric)
     ]
-    widest = max(map(_reach, rates), default=0.0)  # one scale for all rates
+    # All rates are drawn on one scale.
+    widest = max(map(_reach, rates), default=0.0)
     tests = sum(len(compared.differences) for compared in comparison.benchmarks)
     return {
         "first": first,
@@ -96,9 +101,10 @@ def _view(comparison: Comparison, folder: Path) -> dict[str, Any]:
 def _benchmark(
     comparison: Comparison, compared: BenchmarkComparison, folder: Path, widest: float
 ) -> dict[str, Any]:
-    def places(found: tuple[ComparedProblem, ...]) -> list[dict[str, Any]]:
+    def problems(found: tuple[ComparedProblem, ...]) -> list[dict[str, Any]]:
         return [
-            {"name": place.name, "links": _links(comparison, compared.name, place, folder)} for place in found
+            {"name": problem.name, "links": _links(comparison, compared.name, problem, folder)}
+            for problem in found
         ]
 
     return {
@@ -111,18 +117,18 @@ def _benchmark(
             }
             for row in compared.differences
         ],
-        "gained": places(compared.gained),
-        "lost": places(compared.lost),
+        "gained": problems(compared.gained),
+        "lost": problems(compared.lost),
     }
 
 
 def _links(
-    comparison: Comparison, benchmark: str, place: ComparedProblem, folder: Path
+    comparison: Comparison, benchmark: str, problem: ComparedProblem, folder: Path
 ) -> list[tuple[str, str]]:
     links = []
     sides = (
-        ("first", comparison.first.folder, place.first),
-        ("second", comparison.second.folder, place.second),
+        ("first", comparison.first.folder, problem.first),
+        ("second", comparison.second.folder, problem.second),
     )
     for name, evaluation, number in sides:
         page, _, anchor = problem_address(number).partition("#")
@@ -137,7 +143,7 @@ def _reach(metric: Metric) -> float:
 
 
 def _picture(row: MetricDifference, reach: float) -> str:
-    """Zero in the middle, the interval as a bar, the difference as a dot."""
+    """An SVG picture: zero in the middle, the interval as a bar, the difference as a dot."""
     if reach == 0:
         return ""
     scale, middle = (_WIDTH / 2 - 6) / reach, _WIDTH / 2

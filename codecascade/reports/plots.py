@@ -1,6 +1,6 @@
-"""The report's pictures, as SVG text that stands inside a page.
+"""The pictures of all reports, as SVG text for the inside of a page.
 
-One hue per model, in the order of the tree; intervals are drawn wherever a figure has one.
+Each model has a hue, in the order of the models. Intervals are drawn for every figure that has one.
 """
 
 from __future__ import annotations
@@ -51,20 +51,20 @@ _STYLE = {
 
 @dataclass(frozen=True)
 class LossCurve:
-    """The loss of a stage: ``losses[i]`` nats a token after ``tokens[i]`` training tokens."""
+    """The loss of a stage: ``losses[i]`` nats per token, after ``tokens[i]`` training tokens."""
 
     name: str
     tokens: Sequence[float]
     losses: Sequence[float]
 
 
-def hue(place: int) -> str:
-    """The colour of the model at ``place`` of the tree's order."""
-    return HUES[place % len(HUES)]
+def hue(index: int) -> str:
+    """The colour of the model with this index in the order of models."""
+    return HUES[index % len(HUES)]
 
 
 def intervals(title: str, metrics: Mapping[str, Metric], hues: Mapping[str, str], *, percent: bool) -> str:
-    """A dot and its 95 % interval for each model, one under the other."""
+    """A dot with its 95 % interval for each model, one below the other."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(4.1, 0.62 + 0.3 * len(metrics)))
         axes = figure.subplots()
@@ -96,7 +96,7 @@ def intervals(title: str, metrics: Mapping[str, Metric], hues: Mapping[str, str]
 
 
 def loss_curves(curves: Sequence[LossCurve], hues: Mapping[str, str]) -> str:
-    """A small picture per stage, all on the same scale of losses: thin each step, thick their running mean."""
+    """A small picture for each stage, all on the same scale: a thin line for the loss, a thick one for its mean."""
     with matplotlib.rc_context(_STYLE):
         columns = min(len(curves), 4)
         rows = -(-len(curves) // columns)
@@ -117,7 +117,7 @@ def loss_curves(curves: Sequence[LossCurve], hues: Mapping[str, str]) -> str:
 
 
 def running_mean(values: Sequence[float], share: float = 0.1) -> list[float]:
-    """An exponential mean over about ``share`` of the values, corrected for its start."""
+    """An exponential moving average over about ``share`` of the values, corrected for its start."""
     decay = 1 - 1 / max(1.0, share * len(values))
     mean, weight, means = 0.0, 0.0, []
     for value in values:
@@ -127,7 +127,7 @@ def running_mean(values: Sequence[float], share: float = 0.1) -> list[float]:
 
 
 def key_cells(metrics: Mapping[str, Metric]) -> dict[tuple[int, float], Metric]:
-    """The metrics named ``<length>@<position>``, by these."""
+    """The metrics named ``<length>@<position>``, by length and position."""
     found = {}
     for name, metric in metrics.items():
         length, at, position = name.partition("@")
@@ -137,7 +137,10 @@ def key_cells(metrics: Mapping[str, Metric]) -> dict[tuple[int, float], Metric]:
 
 
 def key_retrieval(cells: Mapping[str, Mapping[tuple[int, float], Metric]]) -> str:
-    """A heat map per model: lengths to the right, positions downwards, the share of keys found in each cell."""
+    """A heat map for each model: lengths to the right, positions downwards, in each cell the share of keys found.
+
+    A cell whose prompts were not asked says so. A cell that is not in ``cells`` stays empty.
+    """
     with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
         lengths_of = [sorted({length for length, _ in model}) for model in cells.values()]
         positions = sorted({position for model in cells.values() for _, position in model})
@@ -165,10 +168,10 @@ def key_retrieval(cells: Mapping[str, Mapping[tuple[int, float], Metric]]) -> st
 
 
 def paper_strip(rows: Sequence[tuple[str, Metric, Mapping[str, Sequence[float]]]], name: str) -> str:
-    """Where a model stands among others: a line a figure, its dot and 95 % interval over the others' ticks.
+    """A model among the paper's models: for each figure a dot with its 95 % interval, over ticks for the others.
 
     Args:
-        rows: what the figure is called, the model's rate, and the others' in percent by their family.
+        rows: the label of the figure, the model's rate, and the rates of others in percent, by their family.
     """
     families = list(dict.fromkeys(family for _, _, others in rows for family in others))
     with matplotlib.rc_context(_STYLE):
@@ -184,9 +187,9 @@ def paper_strip(rows: Sequence[tuple[str, Metric, Mapping[str, Sequence[float]]]
         handles = [Line2D([], [], color=INK, marker="o", linewidth=3, markersize=6.5, label=_short(name))]
         handles += [
             Line2D(
-                [], [], color=HUES[place % len(HUES)], marker="|", linestyle="", markersize=10, label=family
+                [], [], color=HUES[index % len(HUES)], marker="|", linestyle="", markersize=10, label=family
             )
-            for place, family in enumerate(families)
+            for index, family in enumerate(families)
         ]
         figure.legend(
             handles=handles,
@@ -206,7 +209,7 @@ def paper_strip(rows: Sequence[tuple[str, Metric, Mapping[str, Sequence[float]]]
 
 
 def perplexity(curves: Mapping[str, Mapping[int, Metric]], hues: Mapping[str, str]) -> str:
-    """Perplexity by position in the file, in tokens: a line a model with its 95 % interval (paper, Fig. 4)."""
+    """Perplexity by position in the file, in tokens: a line with its 95 % interval for each model (paper, Fig. 4)."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(7.2, 3.0))
         axes = figure.subplots()
@@ -233,7 +236,7 @@ def perplexity(curves: Mapping[str, Mapping[int, Metric]], hues: Mapping[str, st
 
 
 def correlations(matrices: Sequence[LanguageCorrelations]) -> str:
-    """A matrix per model: Pearson's coefficient of each two languages' scores; empty where there is none."""
+    """A matrix for each model with Pearson's coefficient of every two languages; a cell without one is empty."""
     with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
         widest = max(len(matrix.languages) for matrix in matrices)
         size = 0.46 * widest + 1.1
@@ -259,19 +262,19 @@ def correlations(matrices: Sequence[LanguageCorrelations]) -> str:
 
 
 def temperature_sweep(sweep: Sweep) -> str:
-    """A picture per benchmark: temperature to the right, a line with its intervals for each pass@k."""
+    """A picture for each benchmark: temperature to the right, a line with its interval for each pass@k."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(3.6 * len(sweep.figures), 2.9))
         grid = figure.subplots(1, len(sweep.figures), squeeze=False)[0]
         for axes, (benchmark, metrics) in zip(grid, sweep.figures.items(), strict=True):
-            for place, (name, by_temperature) in enumerate(metrics.items(), 1):
+            for index, (name, by_temperature) in enumerate(metrics.items(), 1):
                 temperatures = list(by_temperature)
                 low, value, high = (
                     [100 * getattr(metric, bound) for metric in by_temperature.values()]
                     for bound in ("low", "value", "high")
                 )
-                axes.fill_between(temperatures, low, high, color=hue(place), alpha=0.15, linewidth=0)
-                axes.plot(temperatures, value, "o-", color=hue(place), markersize=4, label=name)
+                axes.fill_between(temperatures, low, high, color=hue(index), alpha=0.15, linewidth=0)
+                axes.plot(temperatures, value, "o-", color=hue(index), markersize=4, label=name)
             axes.set_title(f"{benchmark}, %")
             axes.set_xlabel("temperature")
             axes.set_ylim(0, max(1.0, axes.get_ylim()[1]))
@@ -280,12 +283,12 @@ def temperature_sweep(sweep: Sweep) -> str:
 
 
 def _short(name: str, most: int = 32) -> str:
-    """A name that leaves room for others in a legend."""
+    """A name, shortened for a legend."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _numbers(axes: Any, values: Any, text: Callable[[float], str]) -> None:
-    """Each cell's value in it, light on dark and dark on light; NaN stays empty."""
+    """Write the value into each cell, in a colour that contrasts with it. A cell with NaN stays empty."""
     for row, column in np.ndindex(values.shape):
         if not np.isnan(values[row, column]):
             shade = "white" if values[row, column] > 0.55 else INK

@@ -1,4 +1,4 @@
-"""What all pages share: the templates' environment, and how figures are written in them."""
+"""Renders the templates of all reports."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def _environment() -> jinja2.Environment:
 
 
 def render(template: str, view: Mapping[str, Any]) -> str:
-    """``template`` without its ``.jinja``; those of ``.html`` escape what they are given.
+    """Render the template ``<template>.jinja``. HTML templates escape the values that they insert.
 
-    Half a surrogate pair, which JSON can hold and UTF-8 can't, is spelled out.
+    A lone surrogate, which JSON may have and UTF-8 may not, is written as an escape sequence.
     """
     text = _environment().get_template(f"{template}.jinja").render(view)
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def cell(text: str) -> str:
-    """A text inside a Markdown table."""
+    """A text for a cell of a Markdown table."""
     return text.replace("|", "\\|").replace("\n", " ")
 
 
 def published(value: float) -> str:
-    """A percentage with one decimal, or with the two or three that the paper gives."""
+    """A published percentage with as many decimals as it has, one to three."""
     decimals = next((few for few in (1, 2) if round(value, few) == value), 3)
     return f"{value:.{decimals}f}"

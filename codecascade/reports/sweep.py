@@ -1,4 +1,4 @@
-"""The report of a temperature sweep (paper, Fig. 6), above its evaluations: a page, a picture and plain data."""
+"""The report of a temperature sweep (paper, Fig. 6): pages, a picture and JSON, in the folder of its evaluations."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from codecascade.reports.rendering import render
 
 
 def write_sweep_report(root: Path) -> Sweep:
-    """Write ``report.md``, ``report.html``, ``sweep.json`` and ``sweep.svg`` of the evaluations ``temperature_<T>``
-    below ``root``, and return what they come to.
+    """Write ``report.md``, ``report.html``, ``sweep.json`` and ``sweep.svg`` into the folder of a sweep.
+
+    Args:
+        root: has the evaluations, in folders ``temperature_<T>``.
 
     Raises:
         UserError: there are none, or they are of different models.
@@ -36,7 +38,9 @@ def write_sweep_report(root: Path) -> Sweep:
 
 def _benchmark(sweep: Sweep, name: str, root: Path) -> dict[str, Any]:
     metrics = sweep.figures[name]
-    temperatures = sorted({temperature for by in metrics.values() for temperature in by})
+    temperatures = sorted(
+        {temperature for by_temperature in metrics.values() for temperature in by_temperature}
+    )
     rows = []
     for temperature in temperatures:
         cells = [
@@ -45,9 +49,9 @@ def _benchmark(sweep: Sweep, name: str, root: Path) -> dict[str, Any]:
                 "interval": format_interval(found, metric),
                 "best": temperature in sweep.best(name, metric),
             }
-            if (found := by.get(temperature))
+            if (found := by_temperature.get(temperature))
             else None
-            for metric, by in metrics.items()
+            for metric, by_temperature in metrics.items()
         ]
         report = folder_of(root, temperature) / "report.html"
         href = f"{report.parent.name}/{report.name}" if report.exists() else ""

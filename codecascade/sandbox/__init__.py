@@ -1,4 +1,4 @@
-"""Runs programs that nobody vouches for, confined and under limits.
+"""Runs untrusted programs, confined and with limits.
 
-What holds against a hostile program, and what does not, stands at the top of :mod:`codecascade.sandbox.sandbox`.
+The threat model is at the top of :mod:`codecascade.sandbox.sandbox`.
 """

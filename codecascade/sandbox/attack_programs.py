@@ -1,4 +1,4 @@
-"""The texts of programs that attack; what stands in braces is filled in by :mod:`codecascade.sandbox.attacks`."""
+"""The source texts of attack programs; :mod:`codecascade.sandbox.attacks` fills in the braces."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Attacks on a sandbox's promises: each says whether the sandbox held.
+"""Attacks on the promises of a sandbox: each tells whether the sandbox withstood it.
 
-An attack needs only something that runs programs (:class:`ProgramRunner`), so that what chooses a sandbox's confinement can
-attack too.
+An attack only needs something that runs programs (:class:`ProgramRunner`), so that the choice of a confinement can
+use attacks, too.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from codecascade.sandbox.program import Program
 
 
 class ProgramRunner(Protocol):
-    """Whatever runs Python programs."""
+    """Anything that runs Python programs."""
 
     def run(self, program: str | Program, /, *, timeout: float = ..., memory_mb: int = ...) -> Outcome: ...
 
 
 @dataclass(frozen=True)
 class Attack:
-    """Attributes: ``tried``, for people; ``attack``: whether the sandbox held."""
+    """An attack: ``tried`` describes it for people, ``attack`` returns whether the sandbox withstood it."""
 
     tried: str
     attack: Callable[[ProgramRunner], bool]
@@ -41,13 +41,13 @@ class Attack:
 
 
 def network(sandbox: ProgramRunner, program: str = programs.NETWORK) -> bool:
-    """To a listener on this machine, and out."""
+    """Connections to a listener on this machine, and to another host."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return _held(sandbox, program, port=server.getsockname()[1])
 
 
 def network_and_sockets(sandbox: ProgramRunner) -> bool:
-    """As :func:`network`; and to sockets of this machine's own, by their path and by their abstract name."""
+    """:func:`network`, and messages to Unix sockets of this machine by path and by abstract name."""
     abstract = f"\0codecascade-{uuid.uuid4().hex}"
     with _open_folder() as outside, ExitStack() as stack:
         path = str(outside / "socket")
@@ -69,7 +69,7 @@ def _has_heard(listener: socket.socket) -> bool:
 
 
 def private_files(sandbox: ProgramRunner) -> bool:
-    """What ``/etc`` keeps from others, at any depth, and disks; as root, who could read them all."""
+    """Reading private files of ``/etc`` at any depth, and disks; run as root, who could read them all."""
     paths = [str(path) for path in _kept_from_others(Path("/etc")) if not path.is_symlink()]
     paths += [str(path) for path in Path("/dev").iterdir() if path.is_block_device() or path.name == "kmsg"]
     if os.getuid() != 0:
@@ -90,22 +90,23 @@ def _kept_from_others(folder: Path) -> Iterator[Path]:
 
 
 def forged_claims(sandbox: ProgramRunner) -> bool:
-    """Whether no program is called passed that says so itself, and one that does pass is."""
+    """Whether no program that only claims to have passed is called passed, and one that does pass is."""
     forgeries = (programs.CLAIMS, programs.FINALISES, programs.AUDITS)
-    # a thread that has got hold of the token needs a moment to send it
+    # A thread that has got the token needs a moment to send it.
     tests = "import time\ntime.sleep(0.2)\nassert False"
     passed = [sandbox.run(Program(forgery, tests=tests), timeout=1).passed for forgery in forgeries]
     return not any(passed) and sandbox.run("pass").passed
 
 
 def unawaited_children(sandbox: ProgramRunner) -> bool:
-    """Processor time of short-lived children whose end their parent ignores."""
+    """Processor time of short-lived children whose exit their parent ignores."""
     outcome = sandbox.run(programs.IGNORED, timeout=0.3)
     return outcome.outcome == "timed_out" and outcome.wall_seconds < 5
 
 
 def writes(sandbox: ProgramRunner, program: str = programs.WRITES + programs.CHANGES) -> bool:
-    """To a folder that anybody may write, through a link, to the folder for temporary files and above its own."""
+    """Writing to a folder that is writable for all, through a link, to the temporary folder, and above its own
+    folder."""
     temporary = Path(tempfile.gettempdir()) / f"codecascade-{uuid.uuid4().hex}"
     with _open_folder() as outside:
         (outside / "there").write_text("still here")
@@ -122,7 +123,7 @@ def writes(sandbox: ProgramRunner, program: str = programs.WRITES + programs.CHA
 
 
 def leftovers(sandbox: ProgramRunner) -> bool:
-    """A process and a file, looked for when the program has ended."""
+    """A process and a file that are left after the program's end."""
     marker = f"codecascade-{uuid.uuid4().hex}"
     started = _held(sandbox, programs.DAEMON, marker=marker)
     empty = sandbox.run("import os\nassert not os.listdir('.')").passed
@@ -130,7 +131,7 @@ def leftovers(sandbox: ProgramRunner) -> bool:
 
 
 def limits(sandbox: ProgramRunner) -> bool:
-    """More than allowed of everything."""
+    """Using more of each resource than allowed."""
     prints = sandbox.run("while True: print('x' * 100_000)", timeout=0.1)
     spins = sandbox.run(programs.CHILDREN, timeout=0.2)
     fills = sandbox.run("import os\nos.posix_fallocate(os.open('f', os.O_CREAT | os.O_RDWR), 0, 1 << 30)")
@@ -140,7 +141,8 @@ def limits(sandbox: ProgramRunner) -> bool:
         prints.outcome == "timed_out"
         and len(prints.stdout) <= 1_000_000
         and spins.outcome == "timed_out"
-        and spins.cpu_seconds < 4  # that of one process alone is limited as well, to 2
+        # That of one process alone is limited as well, to 2.
+        and spins.cpu_seconds < 4
         and not fills.passed
         and hoards.outcome == "out_of_memory"
         and sends.outcome == "out_of_memory"
@@ -149,7 +151,7 @@ def limits(sandbox: ProgramRunner) -> bool:
 
 
 def tests_apart(sandbox: ProgramRunner) -> bool:
-    """By patching, by a value that equals everything, by native code; by reading the tests in memory."""
+    """Patched builtins, a value that equals everything, native code, and a search for the tests in memory."""
     right = sandbox.run(Program("def f(x): return x + 1", tests="assert f(6) == 7", calls=("f",)))
     fooled = sandbox.run(
         Program(programs.FOOLS, tests="assert f(6) == 7 and abs(f(6) - 7) < 1", calls=("f",))
@@ -166,7 +168,7 @@ def signals(sandbox: ProgramRunner) -> bool:
 
 
 def processes(sandbox: ProgramRunner) -> bool:
-    """What is this process's, or another's of the same user."""
+    """Access to processes of this one, and of the same user."""
     with _of_same_user(sandbox) as other:
         return all(_held(sandbox, programs.PROCESSES, pid=pid) for pid in (os.getpid(), other))
 
@@ -203,7 +205,7 @@ def _held(sandbox: ProgramRunner, program: str, **values: object) -> bool:
 
 
 def _runs(marker: str) -> bool:
-    """Whether a process with this argument lives."""
+    """Whether a process with this argument is running."""
     for name in os.listdir("/proc"):
         try:
             if name.isdigit() and marker.encode() in Path(f"/proc/{name}/cmdline").read_bytes():
@@ -215,7 +217,7 @@ def _runs(marker: str) -> bool:
 
 @contextmanager
 def _of_same_user(sandbox: ProgramRunner) -> Iterator[int]:
-    """A process of ours that runs as who programs run as: else their not being root is all that keeps them off."""
+    """A process that runs as the same user as the programs, so that only the confinement protects it."""
     user = int(sandbox.run("import os\nprint(os.getuid())").stdout)
     with subprocess.Popen(["sleep", "60"], user=user if os.getuid() == 0 else None) as other:
         try:
@@ -226,7 +228,7 @@ def _of_same_user(sandbox: ProgramRunner) -> Iterator[int]:
 
 @contextmanager
 def _open_folder() -> Iterator[Path]:
-    """A folder that file permissions protect from nobody."""
+    """A folder that everybody may write to."""
     folder = Path(tempfile.mkdtemp(prefix="codecascade-"))
     try:
         folder.chmod(0o777)

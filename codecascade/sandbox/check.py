@@ -1,7 +1,7 @@
-"""What this machine confines, found out by attacking it: each layer alone, then all of them together.
+"""Finds out what this machine can confine, by attacking each layer alone and then all together.
 
-Four promises are asked for (:data:`codecascade.sandbox.attacks.PROMISES`); with less, programs run only for those
-who say ``--sandbox=weak``.
+Four promises must hold (:data:`codecascade.sandbox.attacks.PROMISES`). Otherwise programs run only with
+``--sandbox=weak``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from codecascade.sandbox.inside.watch import MEASURED_PYTHONS
 
 @functools.cache
 def best_confinement() -> Confinement:
-    """The strongest confinement that keeps all promises on this machine; ``none`` if none does."""
+    """The strongest confinement on this machine that keeps all promises; ``none`` if there is none."""
     kinds: tuple[Confinement, ...] = ("namespaces", "bubblewrap", "landlock")
     for kind in kinds:
         with WorkerPool(kind) as pool:
@@ -30,10 +30,10 @@ def best_confinement() -> Confinement:
 
 
 def unmeasured_python() -> str | None:
-    """This Python, if nobody measured how deep calls lie on its C stack; else None.
+    """The name of this Python if the depth of its C stack was never measured; else None.
 
-    The verdict of tests in the program's process depends on that (``MEASURED`` of
-    :mod:`codecascade.sandbox.inside.watch`).
+    The verdict of tests inside the program's process depends on it
+    (:data:`codecascade.sandbox.inside.watch.MEASURED_PYTHONS`).
     """
     name, version = sys.implementation.name, sys.version_info[:2]
     if name == "cpython" and version in MEASURED_PYTHONS:
@@ -43,16 +43,20 @@ def unmeasured_python() -> str | None:
 
 @functools.cache
 def verdict_holds(kind: Confinement) -> bool:
-    """Whether programs with tests in their own process that claim to have passed are found out on this machine."""
+    """Whether this machine detects programs that only claim to have passed, with their tests in the same process."""
     with WorkerPool(kind) as pool:
         return attacks.VERDICT(pool)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. ``held`` is None where the layer is not there to be attacked; ``why`` says why not.
+    """One line of the report.
 
-    ``note``: what a reader must know of a layer that is there.
+    Attributes:
+        there: whether the layer exists on this machine.
+        held: whether it withstood the attack; None if it does not exist.
+        why: why it does not exist.
+        note: what a reader must know about an existing layer.
     """
 
     name: str
@@ -65,12 +69,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class SandboxReport:
-    """What ``codecascade sandbox check`` shows.
+    """The result of ``codecascade sandbox check``.
 
     Attributes:
-        confinement: the best kind.
-        layers: each alone, and what the best kind holds beside the promises.
-        promises: what the best kind must hold.
+        confinement: the strongest one.
+        layers: each layer alone, and what the strongest confinement withstands besides the promises.
+        promises: what the strongest confinement must withstand.
     """
 
     confinement: Confinement
@@ -84,7 +88,7 @@ class SandboxReport:
 
 
 def check_sandbox() -> SandboxReport:
-    """Attack each layer alone, then the best confinement as a whole. Takes some seconds."""
+    """Attack each layer alone, then the strongest confinement as a whole. Takes some seconds."""
     best, version = best_confinement(), landlock.version()
     both = ("seccomp", "landlock")
     filtered = ("seccomp",) if seccomp.supported() else None

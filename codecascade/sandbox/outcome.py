@@ -1,4 +1,4 @@
-"""What a program may use, and what became of it."""
+"""The limits of a program, and its outcome."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ Verdict = Literal["passed", "failed", "timed_out", "out_of_memory", "killed", "n
 
 @dataclass(frozen=True)
 class Limits:
-    """What one program may use, all its processes together where nothing else is said.
+    """Limits of one program; they apply to all its processes together, unless stated otherwise.
 
-    CPU time decides whether a program took too long; the wall clock (``2 * cpu_seconds + 10``) is only a backstop
+    CPU time decides whether a program took too long. The wall clock (``2 * cpu_seconds + 10``) is only a backstop
     for programs that sleep, so that a busy machine does not change a verdict.
 
     Attributes:
-        cpu_seconds: of CPU time.
-        memory_mb: of memory.
+        cpu_seconds: CPU time.
+        memory_mb: memory.
         processes: processes and threads at a time.
-        file_mb: of each file.
-        scratch_mb: of its folder.
-        output_bytes: kept of each of standard output and standard error; the rest is read and dropped.
-        address_space: whether each process may also only reserve ``memory_mb``. False for runtimes that reserve far
-            more than they use (the JVM, node): then only what is resident counts.
+        file_mb: size of each file.
+        scratch_mb: size of the program's folder.
+        output_bytes: kept bytes of standard output and of standard error; the rest is read and dropped.
+        address_space: whether to limit the reserved memory of each process to ``memory_mb``, too. False for
+            runtimes that reserve far more than they use (the JVM, node): then only resident memory counts.
 
     Raises:
-        UserError: no time, or a memory that no machine has.
+        UserError: the time is not positive, or the memory is impossible.
     """
 
     cpu_seconds: float = 10.0
@@ -55,11 +55,11 @@ class Limits:
 class Outcome:
     """What became of a program.
 
-    ``passed`` means that it ran to its last line; leaving early, with whatever exit status, is ``failed`` (of a
-    command it means exit status 0). ``exception`` is the last line of a traceback (``AssertionError: ...``), or
-    what else ended the program. ``stdout`` and ``stderr`` hold at most ``Limits.output_bytes`` bytes each.
-    ``tests_apart`` is whether its tests ran in a process of their own; None where it has none.
-    ``exit_status`` (None if a signal ended it) and ``files`` are a command's.
+    ``passed`` means that it ran to its last line; an early exit is ``failed``, whatever the exit status (for a
+    command, ``passed`` means exit status 0). ``exception`` is the last line of a traceback (``AssertionError:
+    ...``), or what else ended the program. ``stdout`` and ``stderr`` have at most ``Limits.output_bytes`` bytes
+    each. ``tests_apart`` says whether its tests ran in a process of their own; None if it has no tests.
+    ``exit_status`` (None if a signal ended it) and ``files`` are set for commands.
     """
 
     outcome: Verdict

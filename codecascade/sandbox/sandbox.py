@@ -1,30 +1,30 @@
-"""``Sandbox``: programs in, outcomes out.
+"""``Sandbox``: runs programs and returns their outcomes.
 
-**The threat.** A program is any text that a model wrote, and is taken for hostile: it may attack the machine, other
-programs, and its own verdict. Trusted are the kernel, the interpreter, this package and the tests.
-``docs/sandbox.md`` has each point in full, and :mod:`codecascade.sandbox.attacks` tries them.
+**The threat.** A program is any text that a model wrote. It is assumed to be hostile: it may attack the machine,
+other programs, and its own verdict. The kernel, the interpreter, this package and the tests are trusted.
+``docs/sandbox.md`` explains each point, and :mod:`codecascade.sandbox.attacks` tests them.
 
-Holds:
+What is ensured:
 
-- It reaches no network, and writes only in its scratch folder.
+- A program reaches no network, and writes only in its scratch folder.
 - Everything that it started is dead afterwards.
 - It has limits on CPU time, memory, processes, files and output.
 - With tests apart (``Program.calls``), it can neither change nor read what judges it.
 - With tests in its process, it can't claim a pass without native code.
 
-Does not hold:
+What is not ensured:
 
-- With tests in its process, it can patch what they use, give back objects that equal everything, and read what they
-  expect. Native code there can forge a pass.
-- A bug in the kernel is a bug here. The kernel's own memory (socket buffers, page tables) is in no limit.
-- Which private files it can read depends on the kind of confinement. Programs of one zone may leave traces in memory
-  for the next.
-- With ``mode="weak"`` on a machine that confines nothing, only the limits hold.
+- With tests in its process, a program can patch what they use, return objects that equal everything, and read what
+they expect. Native code there can forge a pass.
+- A bug in the kernel is a bug here. The kernel's own memory (socket buffers, page tables) is not limited directly.
+- Which private files it can read depends on the kind of confinement. Programs of one worker may leave traces in
+memory for the next one.
+- With ``mode="weak"`` on a machine that confines nothing, only the limits apply.
 
-The confinement is the kernel's (:mod:`codecascade.sandbox.inside.confinement`): namespaces where an ordinary user may
-make them or bubblewrap does, else Landlock and seccomp. Where a machine offers none of these, a :class:`Sandbox`
-refuses to start unless it is told ``mode="weak"``. So it does on a Python whose C stack was not measured, if a forged
-claim passes there.
+The kernel does the confinement (:mod:`codecascade.sandbox.inside.confinement`): with namespaces, where an ordinary
+user or bubblewrap may make them; else with Landlock and seccomp. On a machine without any of these, a
+:class:`Sandbox` refuses to start, unless ``mode="weak"`` is set. It also refuses on a Python whose C stack was not
+measured, if a forged pass succeeds there.
 """
 
 from __future__ import annotations
@@ -45,22 +45,24 @@ from codecascade.sandbox.languages.table import PYTHON, canonical_name
 from codecascade.sandbox.outcome import Limits, Outcome
 from codecascade.sandbox.program import Command, Program
 
-_REMEMBERED = 4096  # programs whose outcome equal ones share
-_AHEAD = 32  # programs a worker that are held ready, or done and not yet asked for, while an earlier one still runs
+# Programs whose outcome is reused for equal ones.
+_REMEMBERED = 4096
+# Programs for each worker that are prepared in advance, or done and waiting for an earlier one.
+_AHEAD = 32
 
 
 class Sandbox:
-    """Runs programs confined, ``workers`` at a time. Its processes start when they are first needed.
+    """Runs programs confined, ``workers`` at a time. Its processes start when first needed.
 
     Args:
-        mode: ``"strict"`` refuses to work where the machine can't confine; ``"weak"`` then works with limits only.
-        workers: programs that run at the same time in :meth:`run_many`; None: one a core.
-        confinement: a kind to insist on, whatever it gives; None: the best that holds.
-        layers: of a zone's ``layers``, those to put on top; None: all.
+        mode: ``"strict"`` refuses to work if the machine can't confine; ``"weak"`` then works with limits only.
+        workers: programs that run at the same time in :meth:`run_many`; None: one for each core.
+        confinement: a kind to use in any case; None: the strongest one that works.
+        layers: the extra layers of each worker; None: all.
 
     Raises:
-        UserError: ``mode`` is strict, and this machine offers no confinement, or this Python was not measured and the
-            attack on the verdict gets through.
+        UserError: ``mode`` is strict, and this machine offers no confinement, or this Python was not measured and a
+            forged pass succeeds.
     """
 
     def __init__(
@@ -96,7 +98,7 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """End the sandbox's processes; it starts others if it is used again."""
+        """End the sandbox's processes; new ones start if it is used again."""
         self._pool.close()
         self._languages.close()
 
@@ -104,8 +106,8 @@ class Sandbox:
         """Run one program; ``timeout`` is in CPU seconds. Never raises for what the program does.
 
         Raises:
-            UserError: its language is unknown, one of its files has a name that leads out of its folder, or it is
-                given no time or memory.
+            UserError: its language is unknown, a file name leads out of its folder, or the time or memory is not
+                positive.
         """
         if isinstance(program, str) or canonical_name(program.language) == PYTHON:
             return self._pool.run(program, timeout=timeout, memory_mb=memory_mb)
@@ -113,15 +115,15 @@ class Sandbox:
         return self._languages.run(program, limits)
 
     def run_command(self, command: Command) -> Outcome:
-        """Run one command. Never raises for what it does; ``not_started`` where the machine has no such program.
+        """Run one command. Never raises for what it does; ``not_started`` if the machine has no such program.
 
         Raises:
-            UserError: one of its files or outputs has a name that leads out of its folder.
+            UserError: the name of a file or an output leads out of its folder.
         """
         return self._pool.run_command(command)
 
     def start(self, command: Command) -> Service:
-        """Start a confined command that stays, such as a compiler that is warm after its first use, and talk to it.
+        """Start a confined command that keeps running, such as a compiler, and communicate with it.
 
         Raises:
             UserError: as :meth:`run_command`.
@@ -138,9 +140,9 @@ class Sandbox:
         memory_mb: int = 2048,
         share: bool = True,
     ) -> Iterator[Outcome]:
-        """The outcomes of ``programs``, in their order; a bounded number is held ready at a time.
+        """The outcomes of ``programs``, in their order; a limited number is prepared in advance.
 
-        ``share``: a program that equals an earlier one of this call gets its outcome, without another run.
+        ``share``: a program that equals an earlier one of this call gets the same outcome without another run.
         """
         waiting: deque[Future[Outcome]] = deque()
         known: dict[tuple[object, ...], Future[Outcome]] = {}
@@ -165,9 +167,9 @@ class Sandbox:
 
 
 def _some_outcomes(waiting: deque[Future[Outcome]]) -> Iterator[Outcome]:
-    """The outcomes that are there, in order, after a moment in which several should come.
+    """The finished outcomes, in order, after a short wait in which several should finish.
 
-    To wake up for each single one would cost a tenth of a short program's time.
+    Waking up for each single outcome would cost a tenth of a short program's time.
     """
     if not waiting[0].done():
         wait([waiting[min(len(waiting), _AHEAD) // 2]], timeout=0.02)

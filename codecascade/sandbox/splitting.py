@@ -1,7 +1,7 @@
-"""Whether tests can run apart from the program that they test, told from their text.
+"""Decides from the text of tests whether they can run apart from the program that they test.
 
-Only trusted text is read: the tests, and a reference program that passes them. What a program does or says has no
-part in it, since it would ask for the weaker judging.
+Only trusted text is used: the tests, and a reference program that passes them. The tested program has no influence,
+because it would ask for the weaker judging.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from codecascade.sandbox.inside.values.form import TEXTUAL
+
 _BINDINGS = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.NamedExpr, ast.For, ast.comprehension)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _PLAIN = (int, float, complex, str, bytes, list, tuple, dict, set, frozenset, range, deque)
-# Of NumPy's arrays and scalars, decimals and dates: what tests ask of results.
+# The attributes of NumPy's arrays and scalars, decimals and dates that tests ask results for.
 _ATTRIBUTES = {name for kind in _PLAIN for name in dir(kind)} | {
     "tolist",
     "shape",
@@ -27,7 +29,7 @@ _ATTRIBUTES = {name for kind in _PLAIN for name in dir(kind)} | {
     "item",
 }
 _ATTRIBUTES -= {name for name in dir(object) if name not in ("__eq__", "__len__")}
-# Ways to names that the syntax does not show, and to what a program prints or reads.
+# Ways to reach names that the syntax does not show, or what a program prints and reads.
 _BLIND = {
     "globals",
     "locals",
@@ -41,23 +43,24 @@ _BLIND = {
     "unittest",
 }
 _BLIND |= {"inspect", "redirect_stdout", "redirect_stderr", "threading", "multiprocessing", "mock", "patch"}
-# What an object of the program still is when it has crossed.
+# Types that a result still has after it was copied.
 _KINDS = {kind.__name__ for kind in (*_PLAIN, bool, bytearray, object, type)} | {
     "OrderedDict",
     "Counter",
     "array",
 }
-_KINDS |= {"Decimal", "Fraction", "date", "datetime", "timedelta", "ndarray"}
+_KINDS |= {"Decimal", "Fraction", "date", "datetime", "time", "timedelta", "timezone", "tzinfo", "ndarray"}
+_KINDS |= {"Path", "PurePath", *(name for names in TEXTUAL.values() for name in names)}
 _STREAMS = {"stdin", "stdout", "stderr", "modules", "setattr"}
 
 
 @dataclass(frozen=True)
 class SplitDecision:
-    """How tests run apart; ``calls`` is empty where they can't.
+    """How tests run apart; ``calls`` is empty if they can't.
 
     Attributes:
-        calls: the functions of the program that they call.
-        given: trusted text that they need before them.
+        calls: the functions of the program that the tests call.
+        given: trusted text that must run before the tests.
     """
 
     calls: tuple[str, ...] = ()
@@ -65,19 +68,19 @@ class SplitDecision:
 
 
 TOGETHER = SplitDecision()
-"""Tests that run in the program's process."""
+"""The decision for tests that must run in the program's process."""
 
 
 @functools.lru_cache(4096)
 def split_tests(tests: str, reference: str, entry_point: str | None = None) -> SplitDecision:
-    """How ``tests`` of a program like ``reference`` run apart from it.
+    """Decide whether and how ``tests`` of a program like ``reference`` can run apart from it.
 
-    Tests can't where more than calls with plain values and their results would have to cross: classes, functions
-    that are handed over, attributes of results that no plain value has, what is printed or read.
+    They can't if more is exchanged than calls with plain values and their results: classes, functions as arguments,
+    attributes of results that no plain value has, printed output or input.
 
     Args:
-        entry_point: the function that is tested. Others of the reference are helpers that are given to the tests;
-            without it, all functions of the reference that the tests name are the program's.
+        entry_point: the tested function. Other functions of the reference are helpers that are given to the tests.
+            None: all functions of the reference that the tests name belong to the program.
     """
     tree, known = _parsed(tests), _parsed(reference)
     if tree is None or known is None:
@@ -108,7 +111,8 @@ def split_tests(tests: str, reference: str, entry_point: str | None = None) -> S
 
 
 def _parsed(text: str) -> ast.Module | None:
-    with warnings.catch_warnings(action="ignore"):  # of escapes that are none
+    # Of escapes that are none.
+    with warnings.catch_warnings(action="ignore"):
         try:
             return ast.parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -116,7 +120,7 @@ def _parsed(text: str) -> ast.Module | None:
 
 
 class _Names:
-    """The names of tests, and what is done with them."""
+    """The names in tests, and how they are used."""
 
     def __init__(self, tree: ast.Module) -> None:
         self.tree = tree
@@ -147,14 +151,13 @@ class _Names:
         }
 
     def only_plain(self, calls: set[str]) -> bool:
-        """Whether nothing but calls with plain values and their results would cross."""
+        """Whether only calls with plain values and their results are exchanged."""
         if self.free & _BLIND or self.imported & _BLIND:
             return False
         stand_ins = calls | self._parameters_that_are(calls)
         results = self._holders_of(stand_ins)
-        allowed: set[int] = (
-            set()
-        )  # the mentions of stand-ins in which they are called, or handed to a test's function
+        # The uses of stand-ins that are allowed: being called, or passed to a function of the tests.
+        allowed: set[int] = set()
         for node in ast.walk(self.tree):
             if isinstance(node, (ast.ClassDef, ast.AsyncFunctionDef, ast.Await)):
                 return False
@@ -163,7 +166,8 @@ class _Names:
             if not isinstance(node, ast.Call) or isinstance(node.func, ast.Attribute):
                 continue
             if not isinstance(node.func, ast.Name) or node.func.id in results - stand_ins:
-                return False  # a result is called
+                # A result is called.
+                return False
             if self._asks_for_a_kind(node, stand_ins, results):
                 return False
             allowed.add(id(node.func))
@@ -176,7 +180,7 @@ class _Names:
         return all(id(node) in allowed for node in self.loaded if node.id in stand_ins)
 
     def _asks_for_a_kind(self, call: ast.Call, stand_ins: set[str], results: set[str]) -> bool:
-        """Whether a test asks whether a result is of a kind that is lost on its way: a function, a generator."""
+        """Whether a test asks for a type that a copied result has lost: a function, a generator."""
         asked = call.func.id if isinstance(call.func, ast.Name) else ""
         if asked not in ("callable", "isinstance") or not call.args:
             return False
@@ -187,13 +191,13 @@ class _Names:
         return bool(_names_in(of) & (stand_ins | results)) and not _ends_of_names(call.args[1:]) <= _KINDS
 
     def _is_plain(self, node: ast.Attribute, foreign: set[str]) -> bool:
-        """Whether an attribute is one of plain values, or of what has nothing to do with the program."""
+        """Whether an attribute belongs to plain values, or to an object unrelated to the program."""
         if node.attr in _ATTRIBUTES:
             return True
         return node.attr not in _STREAMS and not _names_in(node.value) & foreign
 
     def _holders_of(self, names: set[str]) -> set[str]:
-        """Variables and parameters that may hold results of ``names``."""
+        """Variables and parameters that may contain results of ``names``."""
         found = {each.arg for each in ast.walk(self.tree) if isinstance(each, ast.arg)}
         bindings = [node for node in ast.walk(self.tree) if isinstance(node, _BINDINGS)]
         while True:
@@ -207,7 +211,7 @@ class _Names:
                 return found
 
     def _parameters_that_are(self, calls: set[str]) -> set[str]:
-        """Parameters of the tests' functions that are handed one of ``calls``."""
+        """Parameters of the tests' functions that get one of ``calls`` as an argument."""
         found = set()
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -246,7 +250,7 @@ def _definitions(tree: ast.Module) -> dict[str, ast.stmt]:
 
 
 def _bound(statement: ast.stmt) -> Iterator[str]:
-    """The names that a statement of a module defines."""
+    """The names that a module-level statement defines."""
     if isinstance(statement, (*_FUNCTIONS, ast.ClassDef)):
         yield statement.name
         return
@@ -260,7 +264,7 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
 
 
 def _needed(tree: ast.Module, names: set[str], calls: set[str]) -> str:
-    """The statements that define ``names``, and what those use; but nothing that is the program's."""
+    """The statements that define ``names``, and what they use; but nothing that belongs to the program."""
     kept: set[int] = set()
     wanted, seen = list(names), set(names) | calls
     while wanted:

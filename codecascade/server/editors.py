@@ -19,7 +19,11 @@ def editor_settings(address: str, model: str, *, with_key: bool) -> str:
         else ("",) * 5
     )
     lines = [
-        ("llama.vim", f"let g:llama_config = {{'endpoint_fim': '{address}/infill'{vim}}}"),
+        (
+            "llama.vim",
+            f"let g:llama_config = {{'endpoint_fim': '{address}/infill', "
+            f"'endpoint_inst': '{address}/v1/chat/completions'{vim}}}",
+        ),
         ("llama.vscode", f'"llama-vscode.endpoint": "{address}"{vscode}'),
         (
             "Continue",

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from codecascade.ground.errors import UserError
+from codecascade.ground.format import listed
 from codecascade.ground.reading import decode_text, read_bytes, read_object
-from codecascade.ground.values import flag, listed, short
+from codecascade.ground.values import flag, short
 from codecascade.tokens import pipeline
 from codecascade.tokens.checks import check_added_token
 from codecascade.tokens.pipeline import Spec

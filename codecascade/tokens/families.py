@@ -16,14 +16,14 @@ _INFILLING: dict[str, tuple[tuple[str, str, str | None, str | None], tuple[str, 
     "deepseek": (("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>", None), ("psm",)),
     "codestral": (("[PREFIX]", "[SUFFIX]", None, None), ("spm",)),
 }
-_DOCUMENT_ENDS = ("<|endoftext|>", "<|end_of_text|>", "<｜end▁of▁sentence｜>", "</s>")
+DOCUMENT_ENDS = ("<|endoftext|>", "<|end_of_text|>", "<｜end▁of▁sentence｜>", "</s>")
 _TURN_ENDS = ("<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<|EOT|>", "<end_of_turn>", "<step>")
 _NEXT_FILE = ("<file_sep>", "<|file_sep|>", "<filename>", "<repo_name>", "<reponame>", "<|repo_name|>")
 _PADDING = ("<fim_pad>", "<|fim_pad|>")
 _CONTROL_SHAPE = re.compile(r"<\|.+\|>|<｜.+｜>", re.DOTALL)
 _CONTROL_NAMES = {
     *(name for tokens, _ in _INFILLING.values() for name in tokens if name),
-    *_DOCUMENT_ENDS,
+    *DOCUMENT_ENDS,
     *_TURN_ENDS,
     *_NEXT_FILE,
     *_PADDING,
@@ -87,7 +87,7 @@ def end_of_document(vocabulary: Mapping[str, int], eos: str | None) -> int | Non
     """What ends a plain document: EOS, unless EOS ends a turn of a dialogue (SmolLM2, Qwen Instruct)."""
     if eos is not None and eos not in _TURN_ENDS:
         return vocabulary[eos]
-    return next(iter(ids_of((*_DOCUMENT_ENDS, *([eos] if eos else [])), vocabulary)), None)
+    return next(iter(ids_of((*DOCUMENT_ENDS, *([eos] if eos else [])), vocabulary)), None)
 
 
 def stop_ids(vocabulary: Mapping[str, int]) -> tuple[int, ...]:

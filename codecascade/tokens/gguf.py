@@ -14,6 +14,7 @@ from codecascade.ground.values import flag, short, text
 from codecascade.tokens import pipeline
 from codecascade.tokens.checks import MOST_TOKENS, check_spec
 from codecascade.tokens.pipeline import Spec
+from codecascade.tokens.pre_tokenizers import LLAMA3, PRE_TOKENIZERS
 from codecascade.tokens.sentencepiece import (
     CONTROL,
     NORMAL,
@@ -27,7 +28,6 @@ from codecascade.tokens.tokenizer import Tokenizer, library_error
 
 log = logging.getLogger(__name__)
 _KEY = "tokenizer.ggml."
-_DIGITS = {"type": "Digits", "individual_digits": True}
 _MOST_TEMPLATE = 1 << 20
 _NO_TOKEN = (-1, 2**32 - 1)
 # Our names, the file's, and the ids that llama.cpp takes for SentencePiece vocabularies where a file names none.
@@ -39,32 +39,6 @@ _NAMED: dict[str, tuple[str, int | None]] = {
 }
 # Beside eos, the tokens on which llama.cpp ends a generation.
 _ENDS = ("eot", "eom", "fim_pad", "fim_rep", "fim_sep")
-_LLAMA3 = ("llama-bpe", "llama3", "llama-v3")
-
-
-def _split(pattern: str) -> Spec:
-    return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-
-
-def _words(digits: str) -> Spec:
-    """The pattern that Llama 3 and Qwen 2 share but for the length of a run of digits."""
-    return _split(
-        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|" + digits + r"| ?[^\s\p{L}\p{N}]+[\r\n]*"
-        r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-    )
-
-
-# What a file's "pre" stands for: how text is cut into words before the merges.
-_PRE_TOKENIZERS: dict[str, tuple[Spec, ...]] = {
-    **dict.fromkeys(("default", "gpt-2"), ()),
-    **dict.fromkeys(("smollm", "starcoder", "refact", "codeshell"), (_DIGITS,)),
-    **dict.fromkeys(_LLAMA3, (_words(r"\p{N}{1,3}"),)),
-    **dict.fromkeys(("qwen2", "deepseek-r1-qwen"), (_words(r"\p{N}"),)),
-    "deepseek-coder": (
-        *map(_split, (r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+")),
-        _DIGITS,
-    ),
-}
 
 
 def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
@@ -90,7 +64,7 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer:
         spec = _byte_level_spec(tokens, kinds, _texts(metadata, "merges"), pre)
 
     config: dict[str, Any] = {
-        "add_bos_token": flag(metadata, f"{_KEY}add_bos_token", default=model == "llama" or pre in _LLAMA3)
+        "add_bos_token": flag(metadata, f"{_KEY}add_bos_token", default=model == "llama" or pre in LLAMA3)
     }
     for name, (key, default) in _NAMED.items():
         token_id = _token_id(metadata, key, len(tokens))
@@ -151,10 +125,8 @@ def _token_id(metadata: Mapping[str, Any], name: str, tokens: int) -> int | None
 
 
 def _byte_level_spec(tokens: list[str], kinds: list[int], merges: list[str], pre: str) -> Spec:
-    if pre not in _PRE_TOKENIZERS:
-        raise UserError(
-            f"{short(pre)} is not known; known are {', '.join(_PRE_TOKENIZERS)}", key=f"{_KEY}pre"
-        )
+    if pre not in PRE_TOKENIZERS:
+        raise UserError(f"{short(pre)} is not known; known are {', '.join(PRE_TOKENIZERS)}", key=f"{_KEY}pre")
     added = [
         pipeline.added_token(token, token_id, special=kind != USER_DEFINED)
         for token_id, (token, kind) in enumerate(zip(tokens, kinds, strict=True))
@@ -164,9 +136,9 @@ def _byte_level_spec(tokens: list[str], kinds: list[int], merges: list[str], pre
         {token: token_id for token_id, token in enumerate(tokens)},
         merges,
         added,
-        splits=_PRE_TOKENIZERS[pre],
+        splits=PRE_TOKENIZERS[pre],
         normalizer={"type": "NFC"} if "qwen" in pre else None,
-        whole_words=pre in _LLAMA3,
+        whole_words=pre in LLAMA3,
     )
 
 

@@ -16,8 +16,9 @@ import tokenizers
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import atomic_write, write_json
+from codecascade.ground.format import listed
 from codecascade.ground.reading import read_json
-from codecascade.ground.values import first_words, listed, short
+from codecascade.ground.values import first_words, short
 from codecascade.tokens import families, pipeline
 from codecascade.tokens.checks import check_spec, without_missing_unknown
 from codecascade.tokens.config import (

@@ -1,1 +1,1 @@
-"""The stream of training batches and the loop that consumes it."""
+"""Training: the loop, what it needs, and the stream of batches that it consumes. Start at loop.py."""

@@ -1,8 +1,8 @@
-"""Checksums of files: whether each is still what it was when it was written, or read.
+"""Checksums of files: whether the content of each is still what it was.
 
-Whole files are hashed (BLAKE2b, about 1 GB/s a thread, several files at a time), not samples of them: 64 flipped
-bytes among gigabytes must not pass. That is never more than a part of the time that reading and using the same files
-takes, so it is done again each time, and nothing has to be remembered that could be out of date.
+All bytes are hashed, because 64 flipped bytes among gigabytes must be found. BLAKE2b hashes about 1 GB/s a thread,
+and several files are hashed at a time. That takes less time than to use the same files, so it is done anew each time,
+and no result is kept that could be out of date.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from stat import S_ISREG
 from typing import Any
 
 Sums = dict[str, dict[str, Any]]
-"""By a file's name in its folder: ``bytes`` and ``blake2b``. JSON-able."""
+"""By a file's path in its folder: ``bytes`` and ``blake2b``. JSON-able."""
 
 
 def checksums(folder: Path, names: Iterable[str]) -> Sums:
-    """Of the files ``names`` in ``folder``.
+    """The checksums of the files ``names`` in ``folder``.
 
     Raises:
         OSError: one can't be read.
@@ -37,7 +37,7 @@ def _sum(path: Path) -> dict[str, Any]:
 
 
 def damages(folder: Path, expected: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the files of ``folder`` that ``expected`` (see :data:`Sums`) names; empty if nothing is."""
+    """What is wrong with the files in ``folder``, by the :data:`Sums` that they should have; empty if nothing is."""
     found = []
     for name, before in expected.items():
         path = folder / name
@@ -60,7 +60,7 @@ def damages(folder: Path, expected: Mapping[str, Any]) -> list[str]:
 
 
 def changed_files(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """How the files of two :data:`Sums` differ, a phrase a file."""
+    """How the files of two :data:`Sums` differ, a phrase for each file."""
     found = []
     for name in sorted({*before, *now}):
         old, new = before.get(name), now.get(name)

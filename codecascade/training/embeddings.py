@@ -1,18 +1,16 @@
-"""Where the rows of new tokens start.
+"""The first values of new tokens' rows in the vocabulary tables.
 
-What matters, and what follows from it:
-
-- An untrained row of small random numbers has logits near 0, where a trained table's are far below: the model would
-  give the new tokens most of the probability. A mean of trained rows bounds the harm: the old model's distribution
-  changes by at most log(1 + new / old) (Hewitt 2021).
-- Equal rows are a trap: with the same input and (tied) the same output, prefix, suffix and middle could only be told
-  apart after their gradients have drifted apart. So each gets its own noise.
-- The end of an infilling means what the end of a document means: its row is copied, and the model knows from
-  the first step where such a token goes. This is the fastest start there is; it has no noise, since nothing
-  has to be told apart but by its use.
-- The other three open a part of a structured input, as a model's own control tokens do. Where the vocabulary has
-  enough of those, their mean is the start; else (Llama 2 has but two) the mean of all rows.
-- Rows that only pad the table to a multiple of 64 get the mean of all rows and are never seen.
+- New rows are means of trained rows. A row of small random numbers would have logits near 0, far above those of
+  trained rows, so the model would give the new tokens most of the probability. With a mean of trained rows the old
+  model's distribution changes by at most log(1 + new / old) (Hewitt 2021).
+- The rows of prefix, suffix and middle start from the mean of the model's own control tokens, because these too begin
+  parts of a structured input. Where there are too few of them (Llama 2 has two), the mean is of all rows.
+- Each of the three gets its own noise. Equal rows would have equal gradients at first, so the model would need long
+  to
+  distinguish the tokens.
+- The row of the end of an infilling is a copy of the row of the end of a document, because both tokens mean the same.
+  So the model predicts it from the first step. It needs no noise.
+- Rows that only pad the table to a multiple of 64 are the mean of all rows. No token has them.
 """
 
 from __future__ import annotations
@@ -25,17 +23,18 @@ from torch import Tensor
 from codecascade.model.llama import Llama
 from codecascade.tokens.tokenizer import Tokenizer
 
-NOISE = 0.05  # of the standard deviation of the table's values
+NOISE = 0.05
+"""As a part of the standard deviation of the table's values."""
 ENOUGH_CONTROL_TOKENS = 4
 
 
 @torch.no_grad()
 def initialise_new_rows(model: Llama, tokenizer: Tokenizer, new_ids: Sequence[int], seed: int) -> None:
-    """Fill rows ``new_ids`` of the embedding, and of the head if it is untied, in place.
+    """Fill the rows ``new_ids`` of the embedding, and of the head if it is untied, in place.
 
     Args:
-        tokenizer: with its infilling tokens.
-        new_ids: rows that have not been trained: the added tokens and what pads the table.
+        tokenizer: with the new infilling tokens.
+        new_ids: the rows that are not trained: of added tokens, and those that pad the table.
         seed: of the noise.
     """
     infilling = tokenizer.infilling

@@ -27,7 +27,7 @@ from codecascade.training.stream.stream import Batch
 
 
 class Stream(Protocol):
-    """What training needs of a :class:`codecascade.training.stream.stream.TokenStream`."""
+    """What training uses of a :class:`codecascade.training.stream.stream.TokenStream`."""
 
     def batch(self, rows: range) -> Batch: ...
     def state_dict(self, rows: range) -> dict[Any, Any]: ...
@@ -35,8 +35,14 @@ class Stream(Protocol):
 
 
 @dataclass(frozen=True)
-class Step:
-    """What an optimiser step did: the global batch's loss, the L2 norm of its gradient before clipping, the rate."""
+class StepResult:
+    """What an optimiser step did.
+
+    Attributes:
+        loss: of the global batch, in nats.
+        grad_norm: L2 norm of its gradient, before clipping.
+        lr: the learning rate.
+    """
 
     loss: float
     grad_norm: float
@@ -44,7 +50,7 @@ class Step:
 
 
 class Learner:
-    """A model with all that changes it. Takes ``model`` over: moves it, adds LoRA, shards it."""
+    """A model, its optimiser and its precision. The given ``model`` is changed: moved, given LoRA, sharded."""
 
     def __init__(
         self,
@@ -69,20 +75,20 @@ class Learner:
         parallelize(self.model, world, settings, self.precision)
         self.optimizer = Optimizer(self.model, settings, steps, new_token_ids)
 
-    def step(self, batch: Batch, step: int) -> Step:
+    def step(self, batch: Batch, step: int) -> StepResult:
         """Take step ``step`` of 1 to ``steps`` on this rank's rows of the global batch.
 
         Raises:
-            RunFailed: the loss or the gradient is not finite. The weights are as before.
+            RunFailed: the loss or the gradient is not finite. The weights are unchanged.
         """
         loss = self._accumulate_gradients(batch)
         norm = self.optimizer.clip()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise RunFailed(
                 f"step {step}: the loss is {loss} and the norm of its gradient {norm}, so the step was not taken; "
-                f"{documents_of(batch, self.world)}. Lower the learning rate, or look at these documents"
+                f"{documents_in(batch, self.world)}. Lower the learning rate, or look at these documents"
             )
-        return Step(loss, norm, self.optimizer.step(step))
+        return StepResult(loss, norm, self.optimizer.step(step))
 
     def _accumulate_gradients(self, batch: Batch) -> float:
         """Add up the gradient of the global batch's mean loss; returns that loss (nats per unit of weight).
@@ -91,7 +97,7 @@ class Learner:
         nor the number of ranks changes the gradient.
         """
         (total,) = self.world.sum(float(batch.weights.sum()))
-        # FSDP takes the mean over the ranks of what is a sum
+        # FSDP averages gradients over the ranks, but they are to be summed
         scale = self.world.size / max(total, 1e-8)
         loss = torch.zeros((), device=self.world.device)
         with self._kept_casts():
@@ -104,10 +110,10 @@ class Learner:
         return loss_sum / max(total, 1e-8)
 
     def _kept_casts(self) -> AbstractContextManager[object]:
-        """What spans a step: autocast keeps its casts of the weights until the outermost context ends.
+        """A context around all micro-batches of a step, in which autocast casts each weight only once.
 
-        One process casts each weight once a step by it. Several ranks must not: FSDP gathers the weights anew for
-        each micro-batch and has taken the gradient of the ones before, so a cast that is kept leads to neither.
+        Autocast keeps the cast weights until its outermost context ends. Several ranks can't use that: FSDP gathers
+        the weights anew for each micro-batch, and a kept cast would belong to weights that are gone.
         """
         if self.world.mesh is not None:
             return nullcontext()
@@ -118,7 +124,7 @@ class Learner:
         device = self.world.device
         mask: Documents | Tensor | None = None
         if self.settings.document_masks and bool((document_ids != document_ids[:, :1]).any()):
-            # lengths are a tenth of a mask's work, but a compiled layer would be compiled again for each batch's
+            # lengths take a tenth of the time of a mask, but each new list of lengths would be compiled anew
             compiled = self.settings.compile
             mask = document_mask(document_ids.to(device)) if compiled else Documents.of(document_ids)
         tokens = tokens.to(device, non_blocking=True)
@@ -133,13 +139,13 @@ class Learner:
             )
 
 
-def documents_of(batch: Batch, world: World) -> str:
-    """``its documents are a, b ...`` of the global batch."""
+def documents_in(batch: Batch, world: World) -> str:
+    """A phrase that names the documents of the global batch. All ranks must call this."""
     names = [name for rows in world.gather(batch.documents) for row in rows for name in row]
     return f"the batch's documents: {', '.join(dict.fromkeys(names))}"
 
 
-def rows_of(world: World, settings: TrainingSettings) -> range:
+def rows_of_rank(world: World, settings: TrainingSettings) -> range:
     """The logical streams (rows of every step) that this rank trains on.
 
     Raises:
@@ -159,13 +165,13 @@ def rows_of(world: World, settings: TrainingSettings) -> range:
 def measure_step_seconds(
     model: Llama, stream: Stream, settings: TrainingSettings, *, steps: int = 2
 ) -> float:
-    """Median seconds of ``steps`` optimiser steps, after one to warm up; of the slowest rank.
+    """Median seconds of ``steps`` optimiser steps of the slowest rank, after one step to warm up.
 
-    Neither changes: a copy of the model is trained and thrown away (at the price of its memory), and the stream's
-    state is put back.
+    Neither model nor stream changes. A copy of the model is trained, which takes its memory again, and the stream's
+    state is restored.
     """
     world = join_world()
-    rows = rows_of(world, settings)
+    rows = rows_of_rank(world, settings)
     state = stream.state_dict(rows)
     batch = stream.batch(rows)
     stream.load_state_dict(state)

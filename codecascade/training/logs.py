@@ -1,4 +1,4 @@
-"""What a run writes down: one JSON object a step, and TensorBoard's scalars."""
+"""The log of a training run: one JSON object for each step, and TensorBoard's scalars."""
 
 from __future__ import annotations
 
@@ -15,43 +15,54 @@ from codecascade.ground.step_log import step_number
 
 @dataclass(frozen=True)
 class StepReport:
-    """One finished step."""
+    """One finished step.
+
+    Attributes:
+        step: its number, from 1.
+        steps: of the run.
+        tokens: trained on so far, with this step.
+        loss: weighted mean of the tokens' cross entropy, in nats.
+        seconds: of training so far, without pauses between two processes.
+        mfu: model FLOPs utilisation: the fraction of the speed of a large matrix product on the same machine.
+        grad_norm: L2 norm of the gradient before clipping.
+        counts: the batch's: documents, infilled, cut, tokens of each source and more.
+    """
 
     step: int
-    steps: int  # of the whole run
-    tokens: int  # trained on so far, this step included
-    loss: float  # weighted mean of the tokens' cross entropy, in nats
+    steps: int
+    tokens: int
+    loss: float
     lr: float
-    seconds: float  # spent in training so far; pauses between two processes don't count
+    seconds: float
     step_seconds: float
     tokens_per_second: float
-    mfu: float  # fraction of the speed of a large matrix product on the same machine
-    grad_norm: float  # before clipping
-    counts: dict[str, int]  # the stream's: documents, infilled, cut, tokens of each source ...
+    mfu: float
+    grad_norm: float
+    counts: dict[str, int]
 
     @property
     def seconds_left(self) -> float:
-        """At this step's speed."""
+        """Until the end of the run, at the speed of this step."""
         return (self.steps - self.step) * self.step_seconds
 
     @property
     def infilling_rate(self) -> float | None:
-        """Share of the documents begun in this step that were filled; None if none was begun."""
+        """The share of documents that are infilled, among those begun in this step; None if none was begun."""
         documents = self.counts.get("documents", 0)
         return self.counts.get("infilled", 0) / documents if documents else None
 
-    def row(self) -> dict[str, Any]:
-        """The report as the log has it."""
+    def to_json(self) -> dict[str, Any]:
+        """The step's object in the log."""
         row = asdict(self)
         del row["steps"]
         return {**row, "infilling_rate": self.infilling_rate}
 
 
 class TrainingLog:
-    """Writes ``log`` (JSON lines) and, if wanted, a TensorBoard folder.
+    """Writes ``log`` (JSON lines) and, if there is to be one, a TensorBoard folder.
 
-    Rows after ``last_step`` are dropped first: a killed run has logged steps that its last checkpoint doesn't hold,
-    and they will be taken again. So there is one object a step, whatever happened.
+    Lines of steps after ``last_step`` are removed first. A killed run may have logged steps after its last
+    checkpoint, and these are taken again. So the log has one object for each step.
     """
 
     def __init__(self, log: Path, tensorboard: Path | None, *, last_step: int) -> None:
@@ -62,7 +73,7 @@ class TrainingLog:
         )
 
     def write(self, report: StepReport) -> None:
-        row = report.row()
+        row = report.to_json()
         self._rows.write(row)
         if self._board is not None:
             for name in ("loss", "lr", "grad_norm", "tokens_per_second", "mfu", "infilling_rate"):

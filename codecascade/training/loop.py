@@ -1,4 +1,4 @@
-"""The training loop: steps, checkpoints, a log, and a clean end whatever happens."""
+"""The training loop: steps, checkpoints and a log. A stopped or killed run goes on exactly where it was."""
 
 from __future__ import annotations
 
@@ -12,31 +12,39 @@ from pathlib import Path
 from typing import Any
 
 from codecascade.ground.errors import Stopped
+from codecascade.ground.paths import check_file_path, check_folder_path
 from codecascade.ground.signals import StopRequest
 from codecascade.model.llama import Llama
 from codecascade.model.precision import matmul_peak
-from codecascade.training.learner import Learner, Stream, documents_of, rows_of
+from codecascade.training.checkpoints import Checkpoints, TrainingProgress
+from codecascade.training.learner import Learner, Stream, documents_in, rows_of_rank
 from codecascade.training.logs import StepReport, TrainingLog
 from codecascade.training.parallel import join_world
 from codecascade.training.settings import TrainingSettings
-from codecascade.training.state import Checkpoints, Progress
 from codecascade.training.stream.prefetch import Prefetcher
 
 logger = logging.getLogger(__name__)
 
 REMEMBERED_LOSSES = 64
+"""The number of last losses that a spike is compared with."""
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a run did, all its processes together."""
+    """What a training run did, over all the processes that it took.
+
+    Attributes:
+        flops: floating-point operations of the model's products, without those that checkpointing does again.
+        final_loss: median of the losses of the last steps, in nats.
+        precision: of the products, with the reason for it.
+    """
 
     steps: int
     tokens: int
     seconds: float
-    flops: float  # floating-point operations of the model's products (not those done again by checkpointing)
-    final_loss: float  # median of the last steps' losses
-    precision: str  # with the reason for it
+    flops: float
+    final_loss: float
+    precision: str
 
 
 def train(
@@ -51,38 +59,46 @@ def train(
     new_token_ids: Sequence[int] = (),
     progress: Callable[[StepReport], None] | None = None,
 ) -> TrainingResult:
-    """Train ``model`` in place, or go on from the newest checkpoint in ``folder``; then it is as after the last step.
+    """Train ``model`` in place to the last step, from the newest checkpoint in ``folder`` if there is one.
 
-    Under torchrun every rank calls this with the same arguments; ``progress`` and the logs are the first rank's.
-    :func:`codecascade.training.parallel.final_state_dict` then gives the weights.
+    Under torchrun every rank calls this with the same arguments. Only the first rank logs and calls ``progress``.
+    Afterwards :func:`codecascade.training.parallel.final_state_dict` gives the weights.
 
     Args:
-        model: whole, on any device; every rank has the same weights.
+        model: all of it, on any device. Every rank has the same weights.
         settings: with a length in ``steps`` or ``tokens``.
-        folder: of this run's checkpoints.
-        fingerprint: whatever must not change between two processes of one run, nested, JSON-able.
+        folder: for this run's checkpoints.
+        log: the JSON lines of the steps.
+        tensorboard: a folder for the same figures; None: none.
+        fingerprint: whatever must not change between two processes of one run, nested and JSON-able.
         new_token_ids: rows that learn at ``new_token_learning_rate``.
+        progress: called after each step.
 
     Raises:
         Stopped: SIGTERM or SIGINT came; the state is saved.
-        RunFailed: the loss or its gradient is not finite; the weights on disk are of before.
-        UserError: the folder is another run's, or the batch can't be shared out over the ranks.
+        RunFailed: the loss or its gradient is not finite. The checkpoints are from earlier steps.
+        UserError: the folder is another run's, the batch can't be shared out over the ranks, or a file is where a
+            folder is needed (or the other way round).
     """
     steps = settings.total_steps
     if steps is None:
         raise ValueError("a budget in minutes must be resolved: settings.with_step_seconds(...)")
     world = join_world()
+    world.from_first(lambda: _check_paths(folder, log, tensorboard))
     learner = Learner(model, settings, steps, world, new_token_ids)
     logger.info("precision: %s", learner.precision)
     checkpoints = Checkpoints(folder, world, fingerprint)
-    done, stream_state = checkpoints.load(learner.model, learner.optimizer.adamw) or (Progress(), None)
+    done, stream_state = checkpoints.load(learner.model, learner.optimizer.adamw) or (
+        TrainingProgress(),
+        None,
+    )
     if stream_state is not None:
         stream.load_state_dict(stream_state)
 
     flops_per_token = settings.flops_per_token(model.config)
     peak = matmul_peak(world.device, learner.precision.dtype) * world.size
     writer = TrainingLog(log, tensorboard, last_step=done.step) if world.first else None
-    batches = Prefetcher(stream, rows_of(world, settings), workers=settings.stream_workers)
+    batches = Prefetcher(stream, rows_of_rank(world, settings), workers=settings.stream_workers)
     try:
         with StopRequest() as stop:
             while done.step < steps:
@@ -94,7 +110,7 @@ def train(
                         "step %d: loss %.3f is a spike; %s",
                         done.step + 1,
                         taken.loss,
-                        documents_of(batch, world),
+                        documents_in(batch, world),
                     )
                 gathered = world.gather((batch.counts, stop.signum))
                 seconds = time.perf_counter() - start
@@ -122,7 +138,7 @@ def train(
                 if progress is not None and world.first:
                     progress(report)
 
-                # the signal may have reached some ranks only: all end at the same step
+                # a signal may reach some ranks only, but all must end at the same step
                 signum = next((signum for _, signum in gathered if signum is not None), None)
                 if signum is not None or done.step % settings.checkpoint_every == 0 or done.step == steps:
                     checkpoints.save(done, learner.model, learner.optimizer.adamw, batches.state_dict())
@@ -142,8 +158,14 @@ def train(
     )
 
 
+def _check_paths(folder: Path, log: Path, tensorboard: Path | None) -> None:
+    for path in (folder, log.parent, *([] if tensorboard is None else [tensorboard])):
+        check_folder_path(path)
+    check_file_path(log)
+
+
 def is_spike(loss: float, before: Sequence[float]) -> bool:
-    """Whether ``loss`` lies far above the running median: over 6 robust standard deviations and over 10 %."""
+    """Whether ``loss`` is above the median of ``before`` by over 6 robust standard deviations and over 10 %."""
     if len(before) < 16:
         return False
     median = statistics.median(before)

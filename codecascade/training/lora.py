@@ -1,10 +1,10 @@
 """Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685): ``W + alpha / rank * B A`` with ``W`` frozen.
 
-A frozen matrix has no gradient (a third of the work of a training step), no optimiser state, no fp32 master copy,
-and no place in a checkpoint. New tokens can't learn through low-rank updates of other matrices alone, so their rows
-of the vocabulary tables train fully, as small parameters beside the frozen table.
+A frozen matrix needs no gradient (a third of the work of a training step), no optimiser state and no fp32 master
+copy, and it is not in the checkpoints. New tokens can't learn through low-rank updates of other matrices alone. So
+their rows of the vocabulary tables are trained fully, as small parameters beside the frozen table.
 
-At the end :func:`merge_lora` turns a state dict back into an ordinary model's.
+At the end :func:`merge_lora` makes an ordinary model's state dict.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ORIGINAL, _ROWS = "parametrizations.weight.original", "parametrizations.weight.
 
 
 class LoRALinear(nn.Module):
-    """A linear layer (out, in) whose frozen weight gets an update of rank ``rank``, zero at the start."""
+    """A linear layer (out, in) with a frozen weight, plus an update of rank ``rank`` that is zero at first."""
 
     def __init__(self, linear: nn.Linear, rank: int, scale: float, generator: torch.Generator) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class LoRALinear(nn.Module):
 
 
 class NewRows(nn.Module):
-    """Makes ``table.weight`` the frozen table with rows ``ids`` replaced by a trainable parameter (n, H)."""
+    """A parametrization of a frozen table: its rows ``ids`` are replaced by a trainable parameter (n, H)."""
 
     def __init__(self, table: Tensor, ids: Sequence[int]) -> None:
         super().__init__()
@@ -61,10 +61,10 @@ def add_lora(
     dtype: torch.dtype,
     new_token_ids: Sequence[int] = (),
 ) -> None:
-    """Freeze ``model`` and give each linear layer but the head an update; in place.
+    """Freeze ``model`` and give each linear layer except the head an update, in place.
 
-    Frozen matrices are kept in ``dtype``, the format of the products: the updates are trained against exactly what
-    they will be merged into, and nothing is cast again in each step.
+    Frozen matrices are stored in ``dtype``, the format of the products, so that no step casts them. The weights that
+    the updates are merged into are then exactly those that they were trained with.
 
     Args:
         new_token_ids: rows of the vocabulary tables (both, if untied) that train fully.
@@ -85,10 +85,10 @@ def add_lora(
 
 
 def merge_lora(state: dict[str, Tensor], scale: float) -> dict[str, Tensor]:
-    """The ordinary state dict (fp32) of a model with LoRA; one without comes back as it is.
+    """The ordinary state dict (fp32) of a model with LoRA. One without LoRA is returned unchanged.
 
     Args:
-        state: whole tensors by name, as of a model after :func:`add_lora`.
+        state: unsharded tensors by name, of a model after :func:`add_lora`.
         scale: alpha / rank.
     """
     merged = {}

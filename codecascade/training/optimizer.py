@@ -1,10 +1,10 @@
 """AdamW with the groups this project needs: matrices, vectors, vocabulary tables, and the rows of new tokens.
 
-New rows live inside the vocabulary table, so they can't be a parameter group of their own; and a multiple of
-their gradient would change nothing, because Adam divides it out. But an AdamW update is element by element and
-proportional to its learning rate, and tables have no weight decay. So a row has the rate ``r * lr`` exactly if the
-update that the table's rate ``lr`` gave it is stretched by ``r`` after the step: :class:`StretchedRows` does that. It
-knows nothing of Adam's state, leaves the model as it is, and works on a table sharded over ranks.
+The rows of new tokens have a learning rate of their own. They are a part of the vocabulary table, so they can't be a
+parameter group. To scale their gradient would have no effect, because Adam divides by its size. But AdamW updates
+each element for itself, in proportion to the learning rate, and tables have no weight decay. So :class:`ScaledRows`
+multiplies the update of these rows by the ratio of the two rates after the step, which is exact. It needs neither
+Adam's state nor a change of the model, and works on a table that is sharded over ranks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from codecascade.training.schedule import default_warmup, learning_rate_factor
 from codecascade.training.settings import OptimizerSettings
 
 TABLES = ("embed_tokens.weight", "lm_head.weight")
-NEW_ROWS = "new_rows"  # LoRA's parameter of new rows: beside the frozen table, see lora.py
+NEW_ROWS = "new_rows"
+"""The name of LoRA's parameter for the rows of new tokens, see lora.py."""
 
 
 class Optimizer:
@@ -62,7 +63,7 @@ class Optimizer:
         self.warmup = default_warmup(steps) if settings.warmup_steps is None else settings.warmup_steps
         ratio = row_rate / table_rate
         self.new_rows = [
-            StretchedRows(table, new_token_ids, ratio) for table in tables if new_token_ids and ratio != 1
+            ScaledRows(table, new_token_ids, ratio) for table in tables if new_token_ids and ratio != 1
         ]
 
     @property
@@ -70,7 +71,7 @@ class Optimizer:
         return (parameter for group in self.adamw.param_groups for parameter in group["params"])
 
     def clip(self) -> float:
-        """Scale the gradient down to the largest norm allowed; returns its L2 norm before (may be inf or nan)."""
+        """Scale the gradient down to the largest allowed L2 norm. Returns its norm before, maybe inf or nan."""
         norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.gradient_clip)
         return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
@@ -82,18 +83,19 @@ class Optimizer:
         before = [rows.read() for rows in self.new_rows]
         self.adamw.step()
         for rows, old in zip(self.new_rows, before, strict=True):
-            rows.stretch(old)
+            rows.scale_update(old)
         self.adamw.zero_grad(set_to_none=True)
         return factor * self.settings.learning_rate
 
 
-class StretchedRows:
-    """Rows ``ids`` of a table (V, H), whose updates are ``ratio`` times those of the other rows."""
+class ScaledRows:
+    """Rows ``ids`` of a table (V, H), whose learning rate is ``ratio`` times that of the other rows."""
 
     def __init__(self, table: nn.Parameter, ids: Sequence[int], ratio: float) -> None:
         self.table, self.ratio = table, ratio
         first = 0
-        if isinstance(table, DTensor):  # rank r of n holds rows r * ceil(V / n) and following
+        if isinstance(table, DTensor):
+            # rank r of n has the rows from r * ceil(V / n) on
             mesh = table.device_mesh
             first = mesh.get_local_rank() * -(-table.shape[0] // mesh.size())
         end = first + len(self._local())
@@ -108,6 +110,6 @@ class StretchedRows:
     def read(self) -> Tensor:
         return self._local()[self.index]
 
-    def stretch(self, old: Tensor) -> None:
+    def scale_update(self, old: Tensor) -> None:
         local = self._local()
         local[self.index] = torch.lerp(old, local[self.index], self.ratio)

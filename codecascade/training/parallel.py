@@ -1,11 +1,13 @@
-"""Ranks: who this process is among those that ``torchrun`` started, and how a finished model is shared out to them.
+"""The ranks that ``torchrun`` started: what they exchange, and how a model is sharded over them.
 
-One process without torchrun goes the same way with a world of one and needs no process group.
+The name World is torch.distributed's, whose default process group it wraps. A process without torchrun is a world of
+one, and needs no process group.
 """
 
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +28,9 @@ from codecascade.training.lora import merge_lora
 from codecascade.training.settings import TrainingSettings
 
 Decision = TypeVar("Decision")
+
+_meshes: list[DeviceMesh] = []
+"""The mesh of all ranks, once they have joined; :func:`_leave_world` takes the process group out of it."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +63,13 @@ class World:
         return values
 
     def broadcast(self, value: Any) -> Any:
-        """Rank 0's value, on all ranks."""
+        """Rank 0's value, returned on all ranks."""
         return self.gather(value)[0]
 
     def from_first(self, decide: Callable[[], Decision]) -> Decision:
-        """What rank 0 decides, on all ranks: whatever looks at files that rank 0 is about to change belongs here.
+        """What ``decide`` returns on rank 0, returned on all ranks. Only rank 0 calls it.
+
+        Whatever looks at files that rank 0 will change must be decided here.
 
         Raises:
             UserError: rank 0's, on every rank.
@@ -83,7 +90,7 @@ class World:
 
 
 def join_world() -> World:
-    """The world that torchrun's environment describes, joined on the first call; else a world of one."""
+    """The world that torchrun's environment describes, joined at the first call. Without torchrun, a world of one."""
     size = int(os.environ.get("WORLD_SIZE", 1))
     local = int(os.environ.get("LOCAL_RANK", 0))
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
@@ -93,33 +100,44 @@ def join_world() -> World:
         return World(0, 1, device, None)
     if not dist.is_initialized():
         _join_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
-        # its threads must be gone before the interpreter, or the process aborts
         atexit.register(_leave_world)
-    return World(dist.get_rank(), size, device, init_device_mesh(device.type, (size,)))
+    if not _meshes:
+        _meshes.append(init_device_mesh(device.type, (size,)))
+    return World(dist.get_rank(), size, device, _meshes[0])
 
 
 def _join_group(backends: str) -> None:
-    # hours, because the ranks wait while the first one evaluates and writes reports
+    # hours, because the other ranks wait while the first one evaluates and writes reports
     timeout = timedelta(hours=12)
     store, rank, size = next(rendezvous("env://", timeout=timeout))
     store.set_timeout(timeout)
-    # torchrun's store outlives the ranks: those that it has started again must not find their predecessors' addresses
+    # torchrun's store outlives the ranks. Ranks that are started again must not find the addresses of earlier ones.
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     store = dist.PrefixStore(f"attempt {attempt}", store)  # type: ignore[attr-defined]
     dist.init_process_group(backends, store=store, rank=rank, world_size=size, timeout=timeout)
 
 
 def _leave_world() -> None:
+    """End the process group and its threads while the interpreter still works.
+
+    A thread of the group that outlives the interpreter may still ask for Python's lock, and C++ then aborts the
+    process ("terminate called without an active exception"). The threads end with the last reference to the group.
+    ``destroy_process_group`` drops torch's own. The device mesh has another, and the mesh itself stays, because
+    DTensor's caches refer to it. Models that are sharded over the mesh have more, and refer to themselves in circles.
+    """
     if dist.is_initialized():
         dist.destroy_process_group()
+        # A table that tracing of compiled models uses, of no use any more. Other versions of PyTorch have none.
+        getattr(_meshes.pop(), "_pg_registry", {}).clear()
+        gc.collect()
 
 
 def parallelize(model: nn.Module, world: World, settings: TrainingSettings, precision: Precision) -> None:
     """Apply activation checkpointing, compilation and FSDP2, in this order, to a plain model on ``world.device``.
 
-    The order matters: a compiled layer is recomputed as a whole, and its weights must be gathered before it starts.
-    Every layer is a unit of its own, so that one layer's weights are whole at a time. The root holds the vocabulary
-    table, which stays gathered between the forward and the backward pass because the loss uses it in between.
+    The order matters: checkpointing recomputes a compiled layer as one piece, and FSDP gathers its weights before it
+    starts. Every layer is an FSDP unit, so that the weights of one layer are gathered at a time. The root unit has
+    the vocabulary table. It stays gathered between the forward and the backward pass, because the loss uses it there.
     """
     layers = list(model.model.layers)  # type: ignore[union-attr, arg-type]
     model.gradient_checkpointing = settings.activation_checkpointing  # type: ignore[assignment]
@@ -127,26 +145,25 @@ def parallelize(model: nn.Module, world: World, settings: TrainingSettings, prec
         for layer in layers:
             layer.compile()
     if world.mesh is not None:
-        # On GPUs weights travel in the products' format, for the network's sake; the residual stream then has it too.
-        # On CPUs they travel in fp32 and autocast casts them, so that any number of ranks computes the same numbers.
-        travel = precision.dtype if world.device.type == "cuda" else None
-        policy = MixedPrecisionPolicy(
-            param_dtype=travel, reduce_dtype=torch.float32, cast_forward_inputs=False
-        )
+        # On GPUs weights are sent in the format of the products, to load the network less. The residual stream then
+        # has that format too. On CPUs they are sent in fp32 and cast by autocast, so that any number of ranks
+        # computes the same numbers.
+        sent = precision.dtype if world.device.type == "cuda" else None
+        policy = MixedPrecisionPolicy(param_dtype=sent, reduce_dtype=torch.float32, cast_forward_inputs=False)
         for layer in layers:
             fully_shard(layer, mesh=world.mesh, mp_policy=policy)
         fully_shard(model, mesh=world.mesh, mp_policy=policy)
 
 
 def final_state_dict(model: nn.Module, settings: TrainingSettings) -> dict[str, Tensor]:
-    """The trained weights as an ordinary model's: whole tensors on the CPU, LoRA merged; on rank 0, empty elsewhere.
+    """The trained weights as an ordinary model's, on rank 0: unsharded, on the CPU, LoRA merged. Elsewhere empty.
 
-    Tensors may share the model's memory. With several ranks all must call it, because each tensor is gathered.
+    Tensors may share the model's memory. All ranks must call this, because each tensor is gathered.
     """
     first = not dist.is_initialized() or dist.get_rank() == 0
     state = {}
     for name, tensor in model.state_dict().items():
-        whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
         if first:
-            state[name] = whole.detach().cpu()
+            state[name] = full.detach().cpu()
     return merge_lora(state, settings.lora_alpha / settings.lora_rank)

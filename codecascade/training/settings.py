@@ -1,6 +1,6 @@
 """Settings of a training run: the optimiser's, and the loop's.
 
-Defaults are the paper's (section 2.6) where it states them, Llama 2's (weight decay, clipping) where it is silent.
+Defaults are the paper's (section 2.6). Weight decay and clipping, which it does not state, are Llama 2's.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class TrainingSettings(OptimizerSettings):
 
     @property
     def rows(self) -> int:
-        """Rows of a step over all ranks."""
+        """Rows of one step, over all ranks."""
         return self.batch_tokens // self.sequence_length
 
     @property
@@ -106,7 +106,7 @@ class TrainingSettings(OptimizerSettings):
         return self.steps
 
     def flops_per_token(self, config: LlamaConfig) -> float:
-        """Floating-point operations of a token's forward and backward products; frozen weights have no gradient."""
+        """FLOPs of one token's products, forward and backward. Frozen weights need no gradient."""
         share = 2 / 3 if self.train == "lora" else 1
         return share * config.flops_per_token(self.sequence_length)
 

@@ -147,6 +147,12 @@ def test_convert(capsys: pytest.CaptureFixture[str], model: str, tmp_path: Path)
     code, _, err = run(capsys, "convert", model, str(out))
     assert code == 2
     assert "is there already" in err
+    file = tmp_path / "copy.gguf"
+    assert run(capsys, "convert", model, str(file), "--to", "gguf", "--dtype", "q8_0")[0] == 0
+    assert file.read_bytes()[:4] == b"GGUF"
+    code, _, err = run(capsys, "convert", model, str(tmp_path / "other"), "--dtype", "q8_0")
+    assert code == 2
+    assert "q8_0 is a type of GGUF files" in err
 
 
 @pytest.mark.parametrize(

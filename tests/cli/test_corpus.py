@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from codecascade import cli
 from codecascade.cli import corpus as corpus_commands
+from codecascade.cli.app import stderr, stdout
+from codecascade.cli.evaluation_display import output as standard_output
 from codecascade.tokens.tokenizer import load_tokenizer
 
 PROBLEM = (
@@ -160,3 +166,19 @@ def test_without_a_tokenizer_tokens_are_not_counted(
     monkeypatch.setattr(corpus_commands, "DEFAULT_TOKENIZER", "tiny")
     status, out, err = run(capsys, "inspect", str(tmp_path / "corpus"), "--samples", "0")
     assert status == 0 and "–" in out and "tokens are not counted" in err
+
+
+@pytest.mark.parametrize("name", ["[red]x[/red]", "a :smile: b", "c[/]", "x\x1b[31my"])
+def test_a_language_s_name_is_text(name: str) -> None:
+    """Whatever console it is shown on: a corpus that others have made may hold any name."""
+    row: Any = SimpleNamespace(kind="code", language=name, train=1, heldout=2, bytes=3, tokens_per_byte=None)
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(corpus_commands.languages_table([row]))
+    assert name.replace("\x1b", "\\x1b") in console.export_text()
+
+
+def test_what_is_printed_is_text(capsys: pytest.CaptureFixture[str]) -> None:
+    for console in (stderr(), stdout(), standard_output()):
+        console.print("[red]runs/:smile:[/red]", highlight=False)
+    out, err = capsys.readouterr()
+    assert (out + err).split() == ["[red]runs/:smile:[/red]"] * 3

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for source_trees and near_oracle
+# For source_trees and near_oracle.
+sys.path.insert(0, str(Path(__file__).parent))
 
 from source_trees import Build, MakeTree
 

@@ -72,7 +72,8 @@ def test_natural_language_comes_along_and_stays_on_its_side(tree: MakeTree, buil
         sentence = (
             f"People of {name} write to {name} about the code of {name}, and a model of {name} learns it. "
         )
-        items = "".join(f"- {name} item {n}\n" for n in range(60))  # so that page and prose differ
+        # So that page and prose differ.
+        items = "".join(f"- {name} item {n}\n" for n in range(60))
         files[f"r{r}/m.py"] = f'"""About {name}.\n\n{items}\n{sentence * 4}\n"""\n' + module(name, 90)
     files["r0/README.md"] = "# R\n\n" + "Somebody wrote another page, which has words of its own. " * 6
     _, corpus = build(tree(files))
@@ -197,3 +198,22 @@ def test_the_account_is_complete(tree: MakeTree, build: Build, tmp_path: Path) -
     text = (tmp_path / "corpus/README.md").read_text() + (tmp_path / "corpus/corpus.html").read_text()
     assert "exact duplicate" in text and "&lt;KEY&gt;" in text and "larger than max_file_bytes" in text
     assert str(tmp_path) not in text
+
+
+def test_folders_of_one_name_are_repositories_of_their_own(
+    tmp_path: Path, tree: MakeTree, build: Build
+) -> None:
+    names = ("one/lib/src", "two/lib/src", "two/other/src")
+    root = tree(
+        {f"{name}/{n}.py": module(f"{name}{n}".replace("/", "_")) for name in names for n in range(2)}
+    )
+    manifest, corpus = build(*(root / name for name in names), heldout_share=0.3)
+    repositories = {
+        document.repository for split in ("train", "heldout") for document in corpus.documents(split)
+    }
+    assert repositories == {"one/lib/src", "two/lib/src", "other/src"}
+    assert manifest.heldout_by == "repository" and manifest.sources == [
+        "one/lib/src",
+        "two/lib/src",
+        "other/src",
+    ]

@@ -13,17 +13,18 @@ import pytest
 from source_trees import FILES, PROBLEM, Build, MakeTree, hashes, many, module
 
 from codecascade.corpus import build as build_module
-from codecascade.corpus.build import build_corpus, request_fingerprint
+from codecascade.corpus.build import build_corpus
 from codecascade.corpus.engines import parts as parts_module
 from codecascade.corpus.engines.local import LocalEngine
+from codecascade.corpus.fingerprints import request_fingerprint
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.corpus.steps.decontamination import BenchmarkTexts
 from codecascade.ground.errors import UserError
 
-PLACES = {
+KILL_POINTS = {
     "parts": ("engines/parts.py", "write_arrow(base.with_suffix"),
     "a part's end": ("engines/parts.py", "atomic_write(done"),
-    "duplicates": ("build.py", "write_arrow(work / _NEAR"),
+    "duplicates": ("engines/duplicates.py", "write_arrow(work / _NEAR"),
     "shards": ("build.py", "left_out = pa.concat_tables"),
     "a shard": ("output/shards.py", "writer.write_table(group)"),
     "the manifest": ("build.py", "write_json(folder / NAME"),
@@ -96,11 +97,11 @@ def test_a_full_disk_leaves_the_old_corpus(
     assert set(hashes(tmp_path / "corpus")) == FILES
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_killed_anywhere_and_run_again(tree: MakeTree, tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("point", KILL_POINTS)
+def test_killed_anywhere_and_run_again(tree: MakeTree, tmp_path: Path, point: str) -> None:
     """The result is byte for byte that of a build that was never interrupted."""
     root = tree(many() | {"r0/copy.py": module("r1m1") + "# and one more line\n"})
-    name, statement = PLACES[place]
+    name, statement = KILL_POINTS[point]
     source = Path(build_module.__file__).parent / name
     line = source.read_text()[: source.read_text().index(statement)].count("\n") + 1
     program = f"""
@@ -121,7 +122,7 @@ build_corpus([{str(root)!r}], Path({str(tmp_path / "corpus")!r}), CorpusSettings
 """
     killed = subprocess.run([sys.executable, "-c", program], env={**os.environ}, check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert (tmp_path / "corpus").exists() == (place == "clearing up")
+    assert (tmp_path / "corpus").exists() == (point == "clearing up")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parts_module, "BATCH_BYTES", 2000)
         build_corpus([str(root)], tmp_path / "corpus", CorpusSettings())

@@ -23,7 +23,8 @@ from codecascade.tokens.infilling import add_infilling_tokens
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.tokens.training import train_tokenizer
 
-sys.path.insert(0, str(Path(__file__).parent))  # modules that several test files share
+# Modules that several test files share.
+sys.path.insert(0, str(Path(__file__).parent))
 
 MODULES = [
     f'''"""Module {number}."""

@@ -30,7 +30,8 @@ DOCSTRINGS = {"code": "", "docstring": "", "docstring_tokens": []}
 
 
 def test_a_file_of_a_common_name_is_told_by_its_fields(tmp_path: Path) -> None:
-    names = [name for name in BENCHMARKS if not name.endswith("_sampled")]  # of the same files
+    # Of the same files.
+    names = [name for name in BENCHMARKS if not name.endswith("_sampled")]
     for name, row in (("apps", APPS), ("gsm8k", GSM8K), ("docstrings", DOCSTRINGS)):
         write_jsonl(tmp_path / name / "test.jsonl", [row])
         assert list(assign_data([str(tmp_path / name / "test.jsonl")], names)) == [name]

@@ -64,7 +64,8 @@ def test_a_ratio_weighs_by_size_and_keeps_its_interval_by_seed() -> None:
 def test_pairs_find_what_separate_intervals_miss() -> None:
     draw = np.random.default_rng(0)
     hardness = draw.uniform(size=300)
-    worse, better = hardness < 0.3, hardness < 0.36  # the same problems and some more
+    # The same problems and some more.
+    worse, better = hardness < 0.3, hardness < 0.36
     assert rate(worse.tolist()).high > rate(better.tolist()).low
     difference = paired_difference(worse, better)
     assert difference.low > 0 and difference.value == pytest.approx((better.sum() - worse.sum()) / 300)

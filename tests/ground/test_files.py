@@ -56,7 +56,8 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(
         (tmp_path / name).touch()
 
     with monkeypatch.context() as killed:
-        killed.setattr(os, "unlink", lambda path: None)  # a killed process tidies nothing up
+        # A killed process tidies nothing up.
+        killed.setattr(os, "unlink", lambda path: None)
         killed.setattr(os, "replace", lambda name, path: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             files.write_json(tmp_path / "results.json", {})

@@ -7,7 +7,7 @@ import random
 from codecascade.corpus.documents import keyed_draw
 from codecascade.evaluation.subsets import problem_seed
 from codecascade.ground.seeds import draw, generator, uniform
-from codecascade.training.stream.sources import permuted
+from codecascade.training.stream.stream_sources import permuted
 
 
 def test_draws_depend_on_their_keys_alone_and_never_change() -> None:

@@ -107,3 +107,15 @@ def write_lines(path: Path, rows: Rows) -> None:
     """JSON lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+HOSTILE = "<script>alert('x')</script> & `code` | \x1b"
+DETAILS = ["AssertionError", "NameError: name 'x' is not defined", "SyntaxError: bad", "KeyError: 1"]
+
+
+def humaneval_samples(passed: int = 20, problems: int = 60) -> list[dict[str, object]]:
+    """One sample of each problem, of which the first ``passed`` pass; the others fail in four ways."""
+    return [
+        sample(f"HumanEval/{n}", n < passed, DETAILS[n % 4], stderr=HOSTILE, completion=f"    return {n}\n")
+        for n in range(problems)
+    ]

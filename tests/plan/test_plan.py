@@ -18,12 +18,9 @@ from codecascade.evaluation.cost import evaluation_tokens
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import show_bytes
-from codecascade.plan.plan import (
-    make_plan,
-    parse_bytes,
-    plan_json,
-    plan_table,
-)
+from codecascade.plan.plan import make_plan
+from codecascade.plan.sizes import parse_bytes
+from codecascade.plan.table import plan_json, plan_table
 from codecascade.recipe import Recipe, make_recipe, read_recipe
 from codecascade.recipe.settings import to_data
 
@@ -265,6 +262,14 @@ def test_table_shows_tree_and_warnings() -> None:
 def test_the_table_says_which_speed_its_times_are_for() -> None:
     assert "312 TFLOP/s a device" in shown("code-llama-7b.toml", device_flops=312e12)
     assert "TFLOP/s" not in shown("code-llama-7b.toml")
+
+
+def test_no_time_is_shown_as_nothing() -> None:
+    console = Console(width=100, record=True, file=StringIO())
+    console.print(plan_table(make_plan(read_recipe(RECIPES / "smoke.toml"), device_flops=1e15)))
+    text = console.export_text()
+    assert "< 1 s" in text
+    assert " 0 s" not in text
 
 
 def test_evaluation_grows_with_its_settings() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from codecascade.ground.errors import UserError
 from codecascade.recipe import read_recipe, recipe_names
-from codecascade.recipe.corpus import read_corpus_recipe
+from codecascade.recipe.corpus_recipe import read_corpus_recipe
 from codecascade.recipe.named import FOLDER, recipe_file
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trial_recipe import RECIPE
 
 from codecascade.evaluation.benchmarks.code.humaneval import HumanEvalSettings
 from codecascade.evaluation.benchmarks.long_context.key_retrieval import KeyRetrievalSettings
@@ -15,38 +16,6 @@ from codecascade.ground.errors import UserError
 from codecascade.recipe import make_recipe, read_recipe, write_recipe
 from codecascade.recipe.reading import difference, with_steps
 from codecascade.recipe.settings import to_data
-
-RECIPE = """
-name = "trial"
-base = "tiny"
-corpus = "stdlib"
-
-[[stage]]
-name = "code"
-kind = "code"
-parent = "base"
-tokens = 500e9
-
-[[stage]]
-name = "chat"
-kind = "instruct"
-parent = "code"
-minutes = 3
-dialogues = "mined"
-
-[[stage]]
-name = "long"
-kind = "long_context"
-parent = "code"
-steps = 100
-"""
-
-
-@pytest.fixture
-def recipe_file(tmp_path: Path) -> Path:
-    path = tmp_path / "x.toml"
-    path.write_text(RECIPE)
-    return path
 
 
 @pytest.mark.parametrize(
@@ -283,49 +252,6 @@ def test_values_beyond_what_anything_takes(recipe_file: Path, change: str) -> No
     with pytest.raises(UserError, match=change.partition("=")[0].rpartition(".")[2]) as caught:
         read_recipe(recipe_file, [change])
     assert len(str(caught.value)) < 400
-
-
-def test_set(recipe_file: Path) -> None:
-    recipe = read_recipe(
-        recipe_file,
-        [
-            "base=models/my model",
-            'corpus=["stdlib", "installed"]',
-            "stage.code.tokens=100000",
-            "stage.chat.steps=7",
-            "stage.long.infilling.rate=0.25",
-            "stage.long.evaluate.infilling.problems=all",
-            "evaluate.seed=3",
-            "sandbox=weak",
-        ],
-    )
-    assert recipe.base == "models/my model"
-    assert recipe.corpus == ("stdlib", "installed")
-    assert recipe["code"].tokens == 100_000
-    assert (recipe["chat"].steps, recipe["chat"].minutes) == (7, None)
-    assert recipe["long"].infilling.rate == 0.25
-    assert recipe["long"].evaluate.infilling.problems is None
-    assert recipe["code"].evaluate.seed == recipe.evaluate.seed == 3
-    assert recipe.sandbox == "weak"
-
-
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("seed", "--set seed: must be key=value"),
-        ("=3", "--set =3: must be key=value"),
-        ("stage.cde.steps=3", "there is no stage 'cde'; did you mean 'code'?"),
-        ("stage.code=3", "must be stage.NAME.KEY"),
-        ("seed.x=3", ": seed.x: unknown key; did you mean"),
-        ("sede=3", "sede: unknown key; did you mean 'seed'?"),
-        ("stage.code.tokens=-1", "stage[0].tokens: must be > 0 (got -1)"),
-    ],
-)
-def test_set_mistakes(recipe_file: Path, override: str, message: str) -> None:
-    with pytest.raises(UserError) as caught:
-        read_recipe(recipe_file, [override])
-    expected = message if override != "seed.x=3" else "seed"
-    assert expected in str(caught.value)
 
 
 def test_a_run_may_go_on_only_with_the_same_recipe(recipe_file: Path) -> None:

@@ -189,7 +189,8 @@ def test_signals_do_not_reach_outside(best: Sandbox) -> None:
 
 
 def test_a_folder_as_deep_as_it_goes_is_removed(sandbox: Sandbox) -> None:
-    name = "d" * 200  # 6,000 bytes of path, more than the kernel takes in one call
+    # 6,000 bytes of path, more than the kernel takes in one call.
+    name = "d" * 200
     program = (
         f"import os\nfor _ in range(30):\n    os.mkdir('{name}')\n    os.chdir('{name}')\nos.chmod('.', 0)"
     )

@@ -65,10 +65,12 @@ def test_the_attacks_succeed_where_nothing_confines() -> None:
     """An attack that can't succeed proves nothing by failing."""
     with Sandbox("weak", workers=1, confinement="none") as open_door:
         held = {name for name, attack in attacks.PROMISES.items() if attack(open_door)}
-        assert held == {"no leftovers", "limits"}  # what needs no help of the kernel's
+        # What needs no help of the kernel's.
+        assert held == {"no leftovers", "limits"}
         for attack in (attacks.TCP, attacks.FILES, attacks.SIGNALS, attacks.PROCESSES, attacks.CALLS):
             assert not attack(open_door), attack.tried
-        if os.getuid() == 0:  # another user can't read it anyway
+        # Another user can't read it anyway.
+        if os.getuid() == 0:
             assert not attacks.PRIVATE(open_door)
 
 

@@ -51,8 +51,10 @@ def test_commands_are_held_to_the_limits(sandbox: Sandbox, monkeypatch: pytest.M
     )
     assert hoard.outcome != "passed"
     reserve = Command(
-        ("sh", "-c", "ulimit -v"), limits=Limits(memory_mb=100, address_space=False)
-    )  # runtimes that only reserve are let be
+        ("sh", "-c", "ulimit -v"),
+        limits=Limits(memory_mb=100, address_space=False),
+        # Runtimes that only reserve are let be.
+    )
     assert int(sandbox.run_command(reserve).stdout.replace("unlimited", "999999999")) > 200_000
 
 
@@ -89,7 +91,8 @@ def test_a_product_that_can_not_be_executed_has_failed(sandbox: Sandbox, files: 
     outcome = sandbox.run_command(Command(("./program",), files=files))
     assert outcome.outcome == "failed" and "can't be executed" in (outcome.exception or ""), outcome
     alien = bytearray(Path("/bin/true").read_bytes())
-    alien[18:20] = b"\xff\x00"  # the processor that it is for
+    # The processor that it is for.
+    alien[18:20] = b"\xff\x00"
     assert sandbox.run_command(Command(("./program",), files={"program": bytes(alien)})).outcome == "failed"
 
 

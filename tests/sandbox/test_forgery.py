@@ -183,7 +183,8 @@ def test_a_forged_claim_is_called_one(best: Sandbox) -> None:
 
 
 def test_whoever_speaks_without_end_does_not_keep_the_server(best: Sandbox) -> None:
-    for _ in range(5):  # which of the two is seen first is chance
+    # Which of the two is seen first is chance.
+    for _ in range(5):
         outcome = best.run(FORGERIES["leaves a child that speaks without end"])
         assert outcome.exception in (FORGED, "left before its end"), outcome
 

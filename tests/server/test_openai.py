@@ -172,6 +172,14 @@ def test_a_chats_logprobs(client: TestClient) -> None:
     assert all(entry["top_logprobs"][0]["token"] == entry["token"] for entry in entries)
 
 
+def test_llama_vim_reads_a_dialogue_ahead(client: TestClient, generator: ScriptedGenerator) -> None:
+    body = {"messages": [{"role": "user", "content": "Hello"}], "n_predict": 0, "samplers": [], "id_slot": 1}
+    answer = client.post("/v1/chat/completions", json=body).json()
+    assert answer["choices"][0]["message"]["content"] == "" and generator.tokens == 0
+    client.post("/v1/chat/completions", json=body | {"n_predict": -1})
+    assert generator.requests[-1].sampling.max_new_tokens == 128
+
+
 def test_a_reply_that_was_begun_is_gone_on_with(client: TestClient, generator: ScriptedGenerator) -> None:
     messages = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "def f("}]
     assert client.post("/v1/chat/completions", json={"messages": messages}).status_code == 200

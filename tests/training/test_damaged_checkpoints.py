@@ -13,10 +13,10 @@ import torch
 from tiny_run import tiny_model, tiny_settings
 
 from codecascade.ground.errors import UserError
+from codecascade.training.checkpoints import Checkpoints, TrainingProgress
 from codecascade.training.checksums import checksums
 from codecascade.training.learner import Learner
 from codecascade.training.parallel import World
-from codecascade.training.state import Checkpoints, Progress
 
 ALONE = World(0, 1, torch.device("cpu"), None)
 
@@ -28,7 +28,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for step in (3, 6):
         learner = Learner(tiny_model(seed=step), tiny_settings(), 20, ALONE)
         Checkpoints(folder, ALONE, {"a": 1}).save(
-            Progress(step, 96 * step, 1.0, [4.0]), learner.model, learner.optimizer.adamw, {"0": step}
+            TrainingProgress(step, 96 * step, 1.0, [4.0]), learner.model, learner.optimizer.adamw, {"0": step}
         )
     return folder
 
@@ -68,7 +68,7 @@ def another_models_tensors(checkpoint: Path) -> None:
     shutil.rmtree(checkpoint)
     learner = Learner(tiny_model(), tiny_settings(train="lora", lora_rank=2), 20, ALONE)
     Checkpoints(checkpoint.parent / "x", ALONE, {"a": 1}).save(
-        Progress(6), learner.model, learner.optimizer.adamw, {}
+        TrainingProgress(6), learner.model, learner.optimizer.adamw, {}
     )
     (checkpoint.parent / "x" / checkpoint.name).rename(checkpoint)
 
@@ -125,7 +125,7 @@ def test_the_checkpoint_before_is_taken(
     learner = Learner(tiny_model(seed=0), tiny_settings(), 20, ALONE)
     with caplog.at_level(logging.WARNING):
         loaded = Checkpoints(folder, ALONE, {"a": 1}).load(learner.model, learner.optimizer.adamw)
-    assert loaded == (Progress(3, 288, 1.0, [4.0]), {"0": 3})
+    assert loaded == (TrainingProgress(3, 288, 1.0, [4.0]), {"0": 3})
     expected = tiny_model(seed=3).state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in learner.model.state_dict().items())
     told = " ".join(record.getMessage() for record in caplog.records)

@@ -12,7 +12,7 @@ from torch import Tensor
 from codecascade.ground.errors import RunFailed, UserError
 from codecascade.model.llama import Llama
 from codecascade.model.precision import choose_precision, matmul_peak
-from codecascade.training.learner import Learner, measure_step_seconds, rows_of
+from codecascade.training.learner import Learner, measure_step_seconds, rows_of_rank
 from codecascade.training.parallel import World
 
 CPU = torch.device("cpu")
@@ -120,10 +120,10 @@ def test_a_batch_without_weight_is_no_accident() -> None:
 
 def test_rows_are_shared_out_evenly_or_refused() -> None:
     settings = tiny_settings(batch_tokens=6 * LENGTH)
-    shares = [rows_of(World(rank, 3, CPU, None), settings) for rank in range(3)]
+    shares = [rows_of_rank(World(rank, 3, CPU, None), settings) for rank in range(3)]
     assert [row for share in shares for row in share] == list(range(6))
     with pytest.raises(UserError, match=f"multiple of {4 * LENGTH}"):
-        rows_of(World(0, 4, CPU, None), settings)
+        rows_of_rank(World(0, 4, CPU, None), settings)
 
 
 @pytest.mark.parametrize("train", ["all", "lora"])

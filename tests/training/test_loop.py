@@ -15,7 +15,7 @@ from tiny_run import LENGTH, CountingStream, losses, read_log, tiny_model, tiny_
 from codecascade.ground.errors import RunFailed, UserError
 from codecascade.training.logs import StepReport
 from codecascade.training.loop import is_spike
-from codecascade.training.progress import ProgressBar
+from codecascade.training.progress_bar import ProgressBar
 from codecascade.training.stream.stream import Batch
 
 
@@ -135,3 +135,18 @@ def test_progress_bar_shows_loss_speed_and_time_left(tmp_path: Path) -> None:
         tiny_train(tmp_path, tiny_settings(steps=3), progress=bar)
     shown = text.getvalue()
     assert all(part in shown for part in ("code", "3/3", "loss", "tok/s", "MFU", "left"))
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "log.jsonl", "logs/log.jsonl", "tensorboard"])
+def test_what_is_in_the_way_is_named_before_the_first_step(tmp_path: Path, name: str) -> None:
+    paths = {"log": tmp_path / name} if "log" in name else {"tensorboard": tmp_path / "tensorboard"}
+    if name == "log.jsonl":
+        (tmp_path / name).mkdir()
+        wrong = tmp_path / name
+    else:
+        wrong = tmp_path / name.split("/")[0]
+        wrong.write_text("mine")
+    with pytest.raises(UserError, match="is needed here; move it away") as caught:
+        tiny_train(tmp_path, tiny_settings(steps=1), **paths)
+    assert caught.value.file == str(wrong)
+    assert not (tmp_path / "checkpoints").is_dir()

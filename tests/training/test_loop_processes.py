@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_run
 from tiny_run import losses, read_log, tiny_settings, tiny_train
 
-SCRIPT = Path(__file__).with_name("tiny_run.py")
+SCRIPT = Path(tiny_run.__file__)
 
 
 def start(folder: Path, *options: str, ranks: int = 1, **settings: Any) -> subprocess.Popen[bytes]:

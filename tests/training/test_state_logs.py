@@ -14,10 +14,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_run import CountingStream, tiny_model, tiny_settings
 
 from codecascade.ground.errors import UserError
+from codecascade.training.checkpoints import Checkpoints, TrainingProgress
 from codecascade.training.learner import Learner
 from codecascade.training.logs import StepReport, TrainingLog
 from codecascade.training.parallel import World
-from codecascade.training.state import Checkpoints, Progress
 
 ALONE = World(0, 1, torch.device("cpu"), None)
 STREAM_STATE = {"0": {"cursor": 3, "left": [1, 2]}, "1": {"cursor": 4, "left": []}}
@@ -32,7 +32,7 @@ def trained(steps: int = 2, seed: int = 0, **changes: Any) -> Learner:
 
 
 def test_round_trip_is_exact(tmp_path: Path) -> None:
-    learner, progress = trained(), Progress(2, 192, 1.5, [4.0, 3.5])
+    learner, progress = trained(), TrainingProgress(2, 192, 1.5, [4.0, 3.5])
     checkpoints = Checkpoints(tmp_path, ALONE, {"a": 1})
     checkpoints.save(progress, learner.model, learner.optimizer.adamw, STREAM_STATE)
     expected_random = torch.rand(3)
@@ -56,7 +56,7 @@ def test_nothing_to_load(tmp_path: Path) -> None:
 def test_newest_two_are_kept(tmp_path: Path) -> None:
     learner, checkpoints = trained(1), Checkpoints(tmp_path, ALONE, {})
     for step in (9, 10, 11):
-        checkpoints.save(Progress(step), learner.model, learner.optimizer.adamw, {})
+        checkpoints.save(TrainingProgress(step), learner.model, learner.optimizer.adamw, {})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000010", "step-00000011"]
     latest = checkpoints.latest()
     assert latest is not None
@@ -65,7 +65,7 @@ def test_newest_two_are_kept(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
     learner, checkpoints = trained(1), Checkpoints(tmp_path, ALONE, {})
-    checkpoints.save(Progress(3), learner.model, learner.optimizer.adamw, {})
+    checkpoints.save(TrainingProgress(3), learner.model, learner.optimizer.adamw, {})
     (tmp_path / ".step-00000004.new-abc" / "tensors").mkdir(parents=True)
     loaded = checkpoints.load(learner.model, learner.optimizer.adamw)
     assert loaded is not None
@@ -77,7 +77,7 @@ def test_another_run_is_refused_and_told_apart(tmp_path: Path) -> None:
     learner = trained(1)
     old = {"settings": {"learning_rate": 0.1, "rows": (1, 2), "steps": 3}, "base": "a"}
     new = {"settings": {"learning_rate": 0.2, "rows": [1, 2]}, "base": "a", "more": None}
-    Checkpoints(tmp_path, ALONE, old).save(Progress(1), learner.model, learner.optimizer.adamw, {})
+    Checkpoints(tmp_path, ALONE, old).save(TrainingProgress(1), learner.model, learner.optimizer.adamw, {})
     with pytest.raises(UserError) as error:
         Checkpoints(tmp_path, ALONE, new).load(learner.model, learner.optimizer.adamw)
     assert "settings.learning_rate 0.1, now 0.2; settings.steps 3, now null." in str(error.value)
@@ -88,21 +88,21 @@ def test_a_full_disk_costs_nothing_but_the_new_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learner, checkpoints = trained(1), Checkpoints(tmp_path, ALONE, {})
-    checkpoints.save(Progress(1), learner.model, learner.optimizer.adamw, {})
+    checkpoints.save(TrainingProgress(1), learner.model, learner.optimizer.adamw, {})
 
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("torch.distributed.checkpoint.filesystem._write_item", full)
     with pytest.raises(UserError, match="disk is full"):
-        checkpoints.save(Progress(2), learner.model, learner.optimizer.adamw, {})
+        checkpoints.save(TrainingProgress(2), learner.model, learner.optimizer.adamw, {})
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]
     assert checkpoints.load(learner.model, learner.optimizer.adamw) is not None
 
 
 def test_lora_checkpoints_hold_only_what_trains(tmp_path: Path) -> None:
     learner = trained(1, train="lora", lora_rank=2)
-    Checkpoints(tmp_path, ALONE, {}).save(Progress(1), learner.model, learner.optimizer.adamw, {})
+    Checkpoints(tmp_path, ALONE, {}).save(TrainingProgress(1), learner.model, learner.optimizer.adamw, {})
     stored = dcp.FileSystemReader(tmp_path / "step-00000001" / "tensors").read_metadata().state_dict_metadata
     weights = {name for name in stored if name.startswith("model.") and "lora_" not in name}
     assert any("lora_a" in name for name in stored)

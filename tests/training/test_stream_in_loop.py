@@ -13,8 +13,8 @@ from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
 from codecascade.model.presets import initialise
 from codecascade.training.logs import StepReport
-from codecascade.training.stream.sources import StreamSource
 from codecascade.training.stream.stream import TokenStream
+from codecascade.training.stream.stream_sources import StreamSource
 
 
 def model() -> Llama:

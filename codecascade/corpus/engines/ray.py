@@ -108,7 +108,7 @@ class RayEngine:
             start += count
         if not rows:
             return REMOVED.empty_table()
-        names = ("file", "numbers", "places", "ranks")
+        names = ("file", "numbers", "rows", "ranks")
         texts = self._data_set(pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))))
         documents = texts.map_batches(_texts, batch_format="pyarrow", batch_size=1)
         with _run_fails(self._ray):
@@ -146,7 +146,8 @@ def _do(batch: pa.Table, job: BuildTask, work: str) -> pa.Table:
             UserError,
             RunFailed,
             OSError,
-        ) as error:  # as data: Ray would make text of it, with a traceback
+            # As data: Ray would make text of it, with a traceback.
+        ) as error:
             sizes.append(0)
             errors.append(pickle.dumps(error))
     return pa.table({"bytes": sizes, "error": pa.array(errors, pa.binary())})

@@ -5,9 +5,8 @@ After Gebru et al., "Datasheets for Datasets", as far as a program can know the 
 
 from __future__ import annotations
 
-from codecascade.corpus.documents import KINDS
+from codecascade.corpus.documents import KIND_TITLES, KINDS
 from codecascade.corpus.manifest import DocumentCount, Manifest
-from codecascade.corpus.output.page import KIND_TITLES
 from codecascade.corpus.steps.table import step_result
 from codecascade.ground.format import show_bytes
 
@@ -102,7 +101,8 @@ def _benchmarks(manifest: Manifest) -> str:
     if not manifest.benchmarks_unchecked:
         return sentence
     return (
-        f"{sentence} **Not checked**, because their data was not at hand: {', '.join(manifest.benchmarks_unchecked)}; "
+        f"{sentence} **Not checked**, because their data was not at hand: "
+        f"{', '.join(manifest.benchmarks_unchecked)}; "
         "`codecascade corpus build --decontaminate FILE` keeps out what a file holds."
     )
 

@@ -14,13 +14,16 @@ SCHEMA = pa.schema(
         ("repository", pa.string()),
         ("step", pa.string()),
         ("reason", pa.string()),
-        ("kept", pa.string()),  # of a duplicate: the repository and path of the copy that stays
-        ("similarity", pa.float32()),  # ... and its Jaccard similarity to that copy
+        # Of a duplicate: repository and path of the kept copy.
+        ("kept", pa.string()),
+        # Of a duplicate: the Jaccard similarity to that copy.
+        ("similarity", pa.float32()),
         ("kind", pa.string()),
         ("language", pa.string()),
         ("license", pa.string()),
         ("bytes", pa.int64()),
-        ("beginning", pa.string()),  # of the text, for the page of samples; not in dropped.parquet
+        # The beginning of the text, for the page's samples; not in dropped.parquet.
+        ("beginning", pa.string()),
     ]
 )
 BEGINNING = 800
@@ -43,7 +46,8 @@ class Dropped:
         *,
         kind: str = "",
         language: str = "",
-        license: str = "",  # noqa: A002  (the column's name)
+        # The column's name.
+        license: str = "",  # noqa: A002
         bytes: int = 0,  # noqa: A002
     ) -> None:
         self._rows.append((path, repository, step, reason, None, None, kind, language, license, bytes, None))

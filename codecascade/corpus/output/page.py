@@ -12,17 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from codecascade.corpus.documents import KINDS
+from codecascade.corpus.documents import KIND_TITLES, KINDS
 from codecascade.corpus.engines.parts import BuildParts
 from codecascade.corpus.manifest import DocumentCount, Manifest
 from codecascade.corpus.steps.table import REASON_SLOT, sample_headings
 from codecascade.ground.format import show_bytes
 
-KIND_TITLES = {
-    "code": "code",
-    "natural_language_code": "natural language related to code",
-    "natural_language": "natural language",
-}
 SAMPLES = 3
 """Dropped documents shown for each reason."""
 TWINS = 6

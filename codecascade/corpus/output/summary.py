@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from codecascade.corpus.documents import KIND_TITLES
 from codecascade.corpus.manifest import DocumentCount, SplitManifest, StepManifest
 from codecascade.corpus.output import dropped as account
 from codecascade.corpus.steps.decontamination import STEP as BENCHMARK
@@ -17,8 +18,6 @@ from codecascade.corpus.steps.exact_dedup import STEP as EXACT
 from codecascade.corpus.steps.near import STEP as NEAR
 from codecascade.corpus.steps.step import Tally
 from codecascade.corpus.steps.table import step_names
-
-_KIND_WORDS = {"code": "code", "natural_language_code": "documentation", "natural_language": "prose"}
 
 
 def removed_rows(documents: pa.Table, removed: pa.Table, exact: int) -> pa.Table:
@@ -45,7 +44,7 @@ def removed_rows(documents: pa.Table, removed: pa.Table, exact: int) -> pa.Table
 
 def _kind_words(kinds: pa.ChunkedArray) -> pa.Array:
     codes = kinds.combine_chunks().dictionary_encode()
-    words = [_KIND_WORDS[kind] for kind in codes.dictionary.to_pylist()]
+    words = [KIND_TITLES[kind] for kind in codes.dictionary.to_pylist()]
     return pa.array(words, pa.string()).take(codes.indices)
 
 

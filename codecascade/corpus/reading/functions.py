@@ -81,7 +81,8 @@ class SourcePositions:
 
     def span(self, node: ast.stmt | ast.expr) -> tuple[int, int]:
         """The position of a node's first character, and the one after its last."""
-        assert node.end_lineno is not None and node.end_col_offset is not None  # set by the parser
+        # Set by the parser.
+        assert node.end_lineno is not None and node.end_col_offset is not None
         return self.character(node.lineno, node.col_offset), self.character(
             node.end_lineno, node.end_col_offset
         )

@@ -45,7 +45,7 @@ _CORPUS = {"manifest.json", "dropped.parquet", "train"}
 """Files of a corpus folder. A build of the folder above must not read its own earlier result."""
 
 
-def folder_candidates(root: Path, dropped: Dropped) -> Iterator[Candidate]:
+def folder_candidates(root: Path, dropped: Dropped, name: str | None = None) -> Iterator[Candidate]:
     """The source files below a folder.
 
     The repository of a file is the nearest folder above it with ``.git`` or package metadata, else the first-level
@@ -54,6 +54,7 @@ def folder_candidates(root: Path, dropped: Dropped) -> Iterator[Candidate]:
     tree must not be read.
     """
     root = root.resolve()
+    name = name or root.name
 
     def walk(here: Path, origin: Origin, in_repository: bool, depth: int) -> Iterator[Candidate]:
         if depth > DEEPEST:
@@ -67,9 +68,9 @@ def folder_candidates(root: Path, dropped: Dropped) -> Iterator[Candidate]:
         spdx = license_from_folder(here, entries) or origin.license
         if ".git" in names or names & METADATA_FILES:
             in_repository = True
-            origin = Origin(Path(root.name, here.relative_to(root)).as_posix(), str(here), spdx, own=True)
+            origin = Origin(Path(name, here.relative_to(root)).as_posix(), str(here), spdx, own=True)
         elif not in_repository and (here == root or here.parent == root):
-            origin = Origin(Path(root.name, here.relative_to(root)).as_posix(), str(here), spdx, own=True)
+            origin = Origin(Path(name, here.relative_to(root)).as_posix(), str(here), spdx, own=True)
         else:
             origin = origin._replace(license=spdx)
         for entry in entries:
@@ -81,7 +82,7 @@ def folder_candidates(root: Path, dropped: Dropped) -> Iterator[Candidate]:
             elif not entry.name.startswith("."):
                 yield from file_candidate(entry.path, origin, dropped)
 
-    return walk(root, Origin(root.name, str(root), OWN, own=True), in_repository=False, depth=0)
+    return walk(root, Origin(name, str(root), OWN, own=True), in_repository=False, depth=0)
 
 
 def license_from_folder(folder: Path, entries: list[os.DirEntry[str]]) -> str | None:

@@ -14,9 +14,6 @@ import pyarrow as pa
 from codecascade.corpus.reading.encoding import UnreadableError
 from codecascade.corpus.reading.faults import FILE_ERRORS
 
-DAMAGED = FILE_ERRORS
-"""What the libraries raise of a file that is cut, damaged or not of its kind."""
-
 
 def decompressed(file: IO[bytes]) -> IO[bytes]:
     """The content of a gzip, bzip2, xz or zstd file; any other file unchanged."""
@@ -68,7 +65,7 @@ class ForwardReader:
             data = self._stream.read(size)
             if len(data) < size:
                 raise EOFError
-        except DAMAGED:
+        except FILE_ERRORS:
             # The state of the stream is unknown now, so nothing after this position can be read either.
             self._damaged_from = start + size
             self.close()

@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from codecascade.corpus.sources.streams import DAMAGED, decompressed
+from codecascade.corpus.reading.faults import FILE_ERRORS
+from codecascade.corpus.sources.streams import decompressed
 from codecascade.corpus.steps.step import BatchFunction, StepOutcome, drop_documents
 from codecascade.ground.errors import UserError
 
@@ -63,7 +64,7 @@ class BenchmarkIndex:
 
     def __init__(self, texts: Mapping[str, str], overlap: float) -> None:
         self.overlap = overlap
-        self.too_short: list[str] = []
+        self.too_short = too_short_texts(texts)
         self._names: list[str] = []
         sizes: list[int] = []
         own: list[NDArray[np.uint64]] = [np.empty(0, np.uint64)]
@@ -72,7 +73,6 @@ class BenchmarkIndex:
             squeezed = squeeze(text)
             found = ngram_hashes(squeezed)
             if not len(found):
-                self.too_short.append(name)
                 continue
             self._names.append(name)
             sizes.append(len(found))
@@ -114,6 +114,11 @@ class BenchmarkIndex:
         return bool(np.convolve(known, np.ones(_RUN), "valid").max() >= _RUN)
 
 
+def too_short_texts(texts: Mapping[str, str]) -> list[str]:
+    """The names of the texts without a single n-gram, which can't be looked for."""
+    return [name for name, text in texts.items() if len(squeeze(text)) < LENGTH]
+
+
 def benchmark_step(benchmarks: BenchmarkIndex) -> BatchFunction:
     """Drops the documents that contain a benchmark text; the reason is the name of that text."""
 
@@ -142,7 +147,7 @@ def read_benchmark_file(path: Path, prefix: str = "") -> dict[str, str]:
         found = {key: value for key, value in _texts_of(path, prefix) if value.strip()}
     except FileNotFoundError:
         raise UserError("there is no such file to decontaminate against", file=path) from None
-    except DAMAGED as error:
+    except FILE_ERRORS as error:
         raise UserError(f"can't be read as benchmark texts ({error})", file=path) from None
     if not found:
         raise UserError("holds no text to decontaminate against", file=path)

@@ -1,1 +1,1 @@
-"""What finished evaluations say, beside each other and beside the paper's figures."""
+"""Comparisons of finished evaluations: with each other, and with the paper's figures."""

@@ -1,4 +1,4 @@
-"""Two evaluations of the same problems, problem by problem: what differs, whether by more than chance, and where."""
+"""Compares two evaluations problem by problem: what differs, whether by more than chance, and on which problems."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from codecascade.evaluation.scores import Scores
 from codecascade.ground.errors import UserError
 
 SIGNIFICANT = 0.05
-_FREE = frozenset({"seed"})  # may differ: the problems are compared themselves
+# Settings that may differ. Whether the problems are the same is checked on the problems themselves.
+_MAY_DIFFER = frozenset({"seed"})
 
 
 class NotComparable(UserError):
-    """A benchmark was measured on other problems, or by other settings."""
+    """The two models were measured on different problems, or with different settings."""
 
 
 @dataclass(frozen=True)
 class MetricDifference:
-    """``second - first`` of one metric over ``difference.n`` problems that both answered."""
+    """The difference ``second - first`` of one metric, over the ``difference.n`` problems that both answered."""
 
     metric: str
     first: Metric
@@ -40,7 +41,7 @@ class MetricDifference:
 
     @property
     def verdict(self) -> str:
-        """``better`` or ``worse`` where the test says so at the 5 % level, else ``""``."""
+        """``better`` or ``worse`` if the test is significant at the 5 % level, else ``""``."""
         if self.p_value >= SIGNIFICANT or self.difference.value == 0:
             return ""
         return "better" if (self.difference.value > 0) == self.higher_is_better else "worse"
@@ -48,7 +49,7 @@ class MetricDifference:
 
 @dataclass(frozen=True)
 class ComparedProblem:
-    """A problem and where it stands in the order of the samples (its page is found by that)."""
+    """A problem, and its index in the order of each evaluation's samples (by which its page is found)."""
 
     key: ProblemKey
     first: int
@@ -56,16 +57,21 @@ class ComparedProblem:
 
     @property
     def name(self) -> str:
-        """The task id, with the layout where there are several."""
+        """The task id, with the layout if there are several."""
         return " ".join(part for part in self.key if part)
 
 
 @dataclass(frozen=True)
 class BenchmarkComparison:
-    """One benchmark: differences, and the problems that one of the two solved (by any sample) and the other not.
+    """The comparison of one benchmark.
 
-    ``left_out`` are metrics that aren't means over problems, or of different ones. ``run_differences`` says in what the
-    two runs differed although their settings are the same.
+    Attributes:
+        problems: how many both answered.
+        differences: one for each metric that could be compared.
+        gained: problems that the second model solved (by any sample) and the first did not.
+        lost: problems that the first model solved and the second did not.
+        left_out: metrics that could not be compared, with the reason.
+        run_differences: how the two runs differed although their settings are the same.
     """
 
     name: str
@@ -81,8 +87,13 @@ class BenchmarkComparison:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``only_first`` and ``only_second`` name benchmarks that the other doesn't have; ``not_compared`` are those that
-    were measured on other problems or by other settings, with the sentence that says so."""
+    """The comparison of two evaluations.
+
+    Attributes:
+        only_first, only_second: benchmarks that the other evaluation does not have.
+        not_compared: benchmarks that were measured on different problems or with different settings, with a sentence
+            that says which.
+    """
 
     first: Evaluation
     second: Evaluation
@@ -93,13 +104,13 @@ class Comparison:
 
     @property
     def names(self) -> tuple[str, str]:
-        """The models' names, or the folders' where the models have the same."""
+        """The names of the models, or of the folders if the models have the same name."""
         if self.first.model != self.second.model:
             return self.first.model, self.second.model
         return _folders(self.first.folder, self.second.folder)
 
     def to_json(self) -> dict[str, Any]:
-        """For programs; rates are fractions of 1."""
+        """The comparison as JSON, for other programs. Rates are fractions of 1."""
         return {
             "first": {"folder": str(self.first.folder), "model": self.first.model},
             "second": {"folder": str(self.second.folder), "model": self.second.model},
@@ -117,8 +128,8 @@ class Comparison:
                         }
                         for row in compared.differences
                     },
-                    "gained": [_named(place.key) for place in compared.gained],
-                    "lost": [_named(place.key) for place in compared.lost],
+                    "gained": [_named(problem.key) for problem in compared.gained],
+                    "lost": [_named(problem.key) for problem in compared.lost],
                     "left_out": list(compared.left_out),
                     "unlike": list(compared.run_differences),
                 }
@@ -131,11 +142,11 @@ class Comparison:
 
 
 def compare(first: Path, second: Path, benchmarks: Collection[str] = ()) -> Comparison:
-    """Compare two evaluation folders by the benchmarks that both have (or only those named).
+    """Compare two evaluation folders on the benchmarks that both have, or on the ``benchmarks`` that are named.
 
     Raises:
-        UserError: nothing in common; or a benchmark that was named (or all) was measured on other problems or by
-            other settings.
+        UserError: they have no benchmark in common; or a benchmark that was named, or every benchmark, was measured
+            on different problems or with different settings.
     """
     one, two = read_evaluation(first), read_evaluation(second)
     for name in benchmarks:
@@ -179,25 +190,25 @@ def _compare(first: MeasuredBenchmark, second: MeasuredBenchmark) -> BenchmarkCo
             first.name, first.title, first.metric, 0, (), left_out=("there are no samples",)
         )
     _refuse_other_problems(first.name, first, second, set(of_first), set(of_second))
-    order = {place: number for number, place in enumerate(of_second)}
-    places = [ComparedProblem(place, number, order[place]) for number, place in enumerate(of_first)]
+    index_in_second = {key: index for index, key in enumerate(of_second)}
+    problems = [ComparedProblem(key, index, index_in_second[key]) for index, key in enumerate(of_first)]
 
     def solved_only_by(
         winner: dict[ProblemKey, ProblemOutcomes], loser: dict[ProblemKey, ProblemOutcomes]
     ) -> tuple[ComparedProblem, ...]:
-        return tuple(p for p in places if winner[p.key].passed and not loser[p.key].passed)
+        return tuple(p for p in problems if winner[p.key].passed and not loser[p.key].passed)
 
     differences, left_out = _differences(first, second)
     return BenchmarkComparison(
         first.name,
         first.title,
         first.metric,
-        len(places),
+        len(problems),
         tuple(differences),
         solved_only_by(of_second, of_first),
         solved_only_by(of_first, of_second),
         tuple(left_out),
-        tuple(_unlike(first.conditions, second.conditions)),
+        tuple(_run_differences(first.conditions, second.conditions)),
     )
 
 
@@ -243,8 +254,8 @@ def _mismatch(first: Scores, second: Scores) -> str:
 
 
 def _in_order(found: Scores, keys: Sequence[ProblemKey]) -> Scores:
-    place = {key: number for number, key in enumerate(found.keys)}
-    order = [place[key] for key in keys]
+    index_of = {key: index for index, key in enumerate(found.keys)}
+    order = [index_of[key] for key in keys]
     weights, scored_bytes = (
         None if each is None else each[order] for each in (found.weights, found.scored_bytes)
     )
@@ -253,8 +264,8 @@ def _in_order(found: Scores, keys: Sequence[ProblemKey]) -> Scores:
     )
 
 
-def _unlike(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[str]:
-    """What a reader has to know before the figures are laid to the models' charge."""
+def _run_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[str]:
+    """Differences between the runs, which may be the cause of differences between the figures."""
 
     def differ(name: str) -> bool:
         return name in first and name in second and first[name] != second[name]
@@ -271,7 +282,9 @@ def _refuse_other_settings(first: MeasuredBenchmark, second: MeasuredBenchmark) 
     other = {
         name: (first.settings[name], second.settings[name])
         for name in first.settings
-        if name in second.settings and name not in _FREE and first.settings[name] != second.settings[name]
+        if name in second.settings
+        and name not in _MAY_DIFFER
+        and first.settings[name] != second.settings[name]
     }
     if other:
         listed = ", ".join(f"{name} {one!r} and {two!r}" for name, (one, two) in other.items())
@@ -312,7 +325,7 @@ def _listed(evaluation: Evaluation) -> str:
 
 
 def _folders(first: Path, second: Path) -> tuple[str, str]:
-    """The shortest ends of two paths that tell them apart."""
+    """The shortest ends of two paths that differ."""
     ones, twos = first.absolute().parts, second.absolute().parts
     for length in range(1, max(len(ones), len(twos)) + 1):
         if ones[-length:] != twos[-length:]:

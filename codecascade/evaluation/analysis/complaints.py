@@ -1,7 +1,6 @@
-"""Compilers' complaints: which say that a text does not parse, and which that it parses and is wrong.
+"""Recognises syntax errors among the messages of compilers: g++, javac, mcs, tsc, go and rustc.
 
-The words are g++'s, javac's, mcs's, tsc's, go's and rustc's. A complaint of another kind (a type, a missing return, a
-name, the borrow checker, a linker) is no syntax error.
+Other errors are of programs that parse: a wrong type, a missing return, an unknown name, a borrow, a linker.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _SYNTAX = re.compile(
     # Go: the words of its parser, which `go vet` reports before the compiler is asked
     | :\d+:\d+:[ ](?:expected\b.*\bfound\b | missing[ ].*\bbefore\b | .*\bnot[ ]terminated\b | illegal[ ]
                | invalid[ ]character\b)
-    # Rust: what has a number (E0382) was parsed
+    # Rust: an error with a number (E0382) is of a program that was parsed
     | ^error:[ ](?:expected\b | unexpected\b | this[ ]file[ ]contains[ ]an[ ]unclosed | mismatched[ ]closing
                | unclosed\b | unterminated\b | unknown[ ](?:start[ ]of[ ]token|character[ ]escape|prefix)
                | character[ ]literal[ ]may | empty[ ]character[ ]literal | missing[ ](?!lifetime) | invalid[ ]suffix
@@ -41,5 +40,5 @@ _SYNTAX = re.compile(
 
 
 def is_syntax_complaint(complaint: str) -> bool:
-    """Whether a compiler's first complaint is about the text's form, not about what it means."""
+    """Whether a compiler's first message is a syntax error."""
     return _SYNTAX.search(complaint) is not None

@@ -1,7 +1,7 @@
-"""Correlations between languages (paper, Fig. 3): are the problems that a model solves in C++ those it solves in PHP?
+"""Correlations between languages (paper, Fig. 3): does a model solve the same problems in C++ and in PHP?
 
-A problem's score in a language is the share of its samples that passed (0 or 1 where there is one). Two languages are
-correlated over the problems of HumanEval that both have: Pearson's coefficient, with a bootstrap over the problems.
+A problem's score in a language is the share of its samples that passed. Two languages are correlated over the
+problems of HumanEval that both have, by Pearson's coefficient with a bootstrap interval over the problems.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from codecascade.evaluation.metrics import Metric
 from codecascade.ground.errors import UserError
 
 LanguageScores = Mapping[int, float]
-"""Of a language: the number of the problem, and its score."""
+"""The scores in one language, by the number of the problem."""
 
 _RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class LanguageCorrelations:
-    """Of one model, or of several taken together.
+    """The correlations of one model, or of the mean of several.
 
     Attributes:
-        languages: in the order of the table.
-        pairs: the coefficient of each two of them, a pair once; those that have none (no problem in common, or one of
-            the languages solves all or none of them) are not there.
+        languages: in the order of the table of benchmarks.
+        pairs: the coefficient of each pair of languages. A pair is missing if it has no coefficient: the languages
+            have no problem in common, or in one of them all problems or none are solved.
     """
 
     name: str
@@ -49,8 +49,7 @@ class LanguageCorrelations:
 
 
 def correlations(folders: Sequence[Path]) -> list[LanguageCorrelations]:
-    """One for each evaluation, by its model's name, and of several one more in which a problem's score is the mean of
-    theirs.
+    """The correlations of each evaluation. If there are several, also those of the mean scores over all models.
 
     Raises:
         UserError: a folder is no evaluation, or has samples in fewer than two languages.
@@ -67,7 +66,7 @@ def correlations(folders: Sequence[Path]) -> list[LanguageCorrelations]:
 
 
 def language_scores(evaluation: Evaluation) -> dict[str, LanguageScores]:
-    """The scores in each language that the evaluation has samples in; Python's are those of HumanEval itself.
+    """The scores in each language of which the evaluation has samples. Python's are those of HumanEval itself.
 
     Raises:
         UserError: there are fewer than two.
@@ -94,7 +93,7 @@ def language_scores(evaluation: Evaluation) -> dict[str, LanguageScores]:
 
 
 def correlate(name: str, scores: Mapping[str, LanguageScores], *, seed: int = 0) -> LanguageCorrelations:
-    """Each two languages, over the problems that both have."""
+    """Correlate every two languages, over the problems that both have."""
     pairs = {}
     for first, second in combinations(scores, 2):
         both = sorted(scores[first].keys() & scores[second].keys())
@@ -105,7 +104,7 @@ def correlate(name: str, scores: Mapping[str, LanguageScores], *, seed: int = 0)
 
 
 def _pearson(values: np.ndarray[Any, np.dtype[np.float64]], seed: int) -> Metric | None:
-    """Of two rows; None where one of them is constant. Resamples with a constant row say nothing and are left out."""
+    """Pearson's coefficient of two rows; None if one of them is constant. Constant resamples are left out."""
     n = values.shape[1]
     if n < 2 or (values.max(1) == values.min(1)).any():
         return None
@@ -120,7 +119,7 @@ def _pearson(values: np.ndarray[Any, np.dtype[np.float64]], seed: int) -> Metric
 def _coefficients(
     first: np.ndarray[Any, np.dtype[np.float64]], second: np.ndarray[Any, np.dtype[np.float64]]
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Pearson's coefficient of each two rows of (resamples, problems); NaN where one is constant."""
+    """Pearson's coefficients of matching rows of two (resamples, problems) arrays; NaN if a row is constant."""
     one, other = (rows - rows.mean(1, keepdims=True) for rows in (first, second))
     scale = np.sqrt((one * one).sum(1) * (other * other).sum(1))
     scale[scale < 1e-12] = np.nan
@@ -129,7 +128,7 @@ def _coefficients(
 
 
 def _mean_of(scores: Sequence[Mapping[str, LanguageScores]]) -> dict[str, LanguageScores]:
-    """By language and problem the mean over models, of the languages that all of them have."""
+    """The mean scores over models, for the languages and problems that all models have."""
     languages = [name for name in scores[0] if all(name in each for each in scores)]
     return {
         name: {

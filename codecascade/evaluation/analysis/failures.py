@@ -1,4 +1,4 @@
-"""What became of each problem, gathered in one pass over the samples: how many passed, and why the others did not."""
+"""The outcomes of each problem's samples, collected in one pass: how many passed, and why the others failed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from codecascade.evaluation.analysis.complaints import is_syntax_complaint
 from codecascade.evaluation.analysis.folder import ProblemKey, SampleRow, is_right, problem_key
+from codecascade.evaluation.rows import was_asked
 
 PASSED, WRONG = "passed", "wrong answer"
 SYNTAX, COMPILE = "syntax error", "compile error"
@@ -20,7 +21,7 @@ _OUTCOMES = {
     "killed": "killed",
     "not_started": NOT_RUN,
 }
-# How languages say it: C++'s, Java's and C#'s assertions, PHP's and R's tests; Bash's failed test is an exit status.
+# A failed test in the words of the languages: assertions of C++, Java and C#, tests of PHP and R, Bash's exit status.
 _WRONG = re.compile(r"AssertionError|Assertion `|Debug\.Assert|Test failed|is not TRUE|^exit status 1$")
 _COMPILER = "compile: "
 _SYNTAX = re.compile(
@@ -31,12 +32,13 @@ _EXCEPTION = re.compile(
     r"(?!program\.)(?:.*\bUncaught |terminate called after throwing an instance of ')?"
     r"(?:[A-Za-z_]\w*(?:\.|::))*([A-Za-z_]\w*)(?::| \[|'|$)"
 )
-_ANSWERS = 6  # kept of a problem, for its page
+# How many different answers to a problem are kept for its page.
+_ANSWERS = 6
 
 
 @dataclass
 class CountedCompletion:
-    """A completion of a problem, and how often it came: ``kind`` is what became of it."""
+    """A completion of a problem, its outcome, and how many samples are equal to it (``count``)."""
 
     row: SampleRow
     kind: str
@@ -46,7 +48,7 @@ class CountedCompletion:
 
 @dataclass
 class ProblemOutcomes:
-    """What became of one problem. ``answers`` are different ones, those of a new kind before others of a known."""
+    """The outcomes of one problem. ``answers`` are examples of different answers, of as many outcomes as possible."""
 
     key: ProblemKey
     samples: int = 0
@@ -57,11 +59,11 @@ class ProblemOutcomes:
 
     @property
     def kind(self) -> str:
-        """``passed`` if any sample did, else the commonest reason."""
+        """``passed`` if any sample passed, else the most frequent outcome."""
         return PASSED if self.passed else self.kinds.most_common(1)[0][0]
 
     def add(self, row: SampleRow) -> None:
-        """One more sample."""
+        """Count one more sample."""
         reason = outcome_kind(row)
         known = reason in self.kinds
         self.samples += 1
@@ -72,7 +74,8 @@ class ProblemOutcomes:
         if digest in self._seen:
             self._seen[digest].count += 1
         elif len(self.answers) < _ANSWERS or not known:
-            number = row.get("sample")  # other tools' files may hold anything there
+            # Files of other tools may have anything in this field.
+            number = row.get("sample")
             answer = CountedCompletion(row, reason, number if isinstance(number, int) else self.samples - 1)
             self._seen[digest] = answer
             if len(self.answers) == _ANSWERS:
@@ -80,38 +83,39 @@ class ProblemOutcomes:
             self.answers.append(answer)
 
     def _make_room(self) -> None:
-        """Drop the last answer of a kind that has several."""
+        """Drop the last answer whose outcome has several."""
         counted = Counter(answer.kind for answer in self.answers)
-        for place in reversed(range(len(self.answers))):
-            if counted[self.answers[place].kind] > 1:
-                del self.answers[place]
+        for index in reversed(range(len(self.answers))):
+            if counted[self.answers[index].kind] > 1:
+                del self.answers[index]
                 return
 
 
 def outcomes_by_problem(rows: Iterable[SampleRow]) -> dict[ProblemKey, ProblemOutcomes]:
-    """By problem, in the order of the rows; memory grows with the problems, not with the samples.
+    """The outcomes of each problem, in the order of the rows. Memory grows with the problems, not with the samples.
 
-    Rows that are neither right nor wrong (a loss, a similarity) have the kind ``""``.
+    Rows that are neither right nor wrong (a loss, a similarity) have the outcome ``""``.
     """
     problems: dict[ProblemKey, ProblemOutcomes] = {}
     for row in rows:
-        place = problem_key(row)
-        problems.setdefault(place, ProblemOutcomes(place)).add(row)
+        key = problem_key(row)
+        problems.setdefault(key, ProblemOutcomes(key)).add(row)
     return problems
 
 
 def outcome_kind(row: SampleRow) -> str:
-    """Why a sample failed, in the words of the report; ``""`` where it is neither right nor wrong.
+    """The outcome of a sample in the words of the report; ``""`` if it is neither right nor wrong.
 
-    ``wrong answer`` is a failed assertion (or a text that isn't the true one), ``syntax error`` what does not parse,
-    ``compile error`` what parses and does not compile (a type, a missing return; MultiPL-E's harness calls both
-    ``SyntaxError``), else it is the exception's type; ``time-out``, ``out of memory``, ``killed`` and ``not run``
-    are the sandbox's words.
+    - ``wrong answer``: a failed assertion, or a text that differs from the reference;
+    - ``syntax error``: the program does not parse;
+    - ``compile error``: it parses and does not compile (MultiPL-E's harness calls both ``SyntaxError``);
+    - ``time-out``, ``out of memory``, ``killed``, ``not run``: the outcomes of the sandbox;
+    - else the type of the exception.
     """
     right, outcome = is_right(row), row.get("outcome")
     if right:
         return PASSED
-    if row.get("finish_reason") == "context":
+    if not was_asked(row):
         return TOO_LONG
     if outcome in _OUTCOMES:
         return _OUTCOMES[outcome]
@@ -136,7 +140,7 @@ def _failure(detail: str) -> str:
 
 
 def count_kinds(problems: Iterable[ProblemOutcomes]) -> Counter[str]:
-    """How many samples of each kind; what was neither right nor wrong is left out."""
+    """How many samples have each outcome. Those that are neither right nor wrong are left out."""
     total: Counter[str] = Counter()
     for problem in problems:
         total.update(problem.kinds)
@@ -145,13 +149,17 @@ def count_kinds(problems: Iterable[ProblemOutcomes]) -> Counter[str]:
 
 
 def ordered_kinds(kinds: Iterable[str]) -> list[str]:
-    """Passed, wrong answers, what does not parse or compile, exceptions by name, what was stopped or never ran."""
+    """The outcomes in the order of the report.
+
+    Passed, wrong answers, programs that do not parse or compile, exceptions by name, programs that were stopped or
+    did not run.
+    """
     ends = [*_OUTCOMES.values(), TOO_LONG]
     starts = [PASSED, WRONG, SYNTAX, COMPILE]
 
-    def place(name: str) -> tuple[int, int, str]:
+    def rank(name: str) -> tuple[int, int, str]:
         if name in starts:
             return 0, starts.index(name), ""
         return (2, ends.index(name), "") if name in ends else (1, 0, name)
 
-    return sorted(set(kinds), key=place)
+    return sorted(set(kinds), key=rank)

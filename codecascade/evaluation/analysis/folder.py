@@ -1,7 +1,7 @@
-"""The folder that an evaluation leaves: reading ``results.json``, ``samples/*.jsonl`` and ``tasks/*.jsonl``.
+"""Reads the folder of a finished evaluation.
 
-``results.json`` holds figures, settings and cost; ``samples/<benchmark>.jsonl`` a line a sample;
-``tasks/<benchmark>.jsonl`` what each problem asked, for a reader. Only the first has to be there.
+``results.json`` has figures, settings and cost; ``samples/<benchmark>.jsonl`` has a line for each sample;
+``tasks/<benchmark>.jsonl`` has a line for each task, which says what was asked. Only the first must be there.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ class MeasuredBenchmark:
     """One benchmark of an evaluation.
 
     Attributes:
-        metric: the one that stands for the benchmark.
-        metrics: all figures; rates are fractions of 1.
-        command: that measured it.
-        settings: what it was measured by (``samples_per_problem``, ``temperature``, ``limit``, ...).
-        conditions: what was found when it was (:mod:`..running.conditions`).
-        tasks: how many were measured, of ``tasks_total``; None where the folder does not say.
-        missing: tasks without samples, of a samples file that was scored.
-        contamination: ``{"corpus", "n", "tasks", "of"}`` where a corpus was searched for the benchmark's texts.
-        samples_file, tasks_file: may be absent.
+        metric: the one that represents the benchmark.
+        metrics: all figures. Rates are fractions of 1.
+        command: the command that measured it.
+        settings: the settings that it was measured with (``samples_per_problem``, ``temperature``, ``limit``, ...).
+        conditions: the conditions of the run (:mod:`..running.conditions`).
+        tasks: how many of ``tasks_total`` were measured; None if the folder does not say.
+        missing: how many tasks have no sample, if a samples file was scored.
+        contamination: ``{"tasks", "of"}`` if a corpus was searched for the benchmark's texts.
+        samples_file, tasks_file: paths of files that may be missing.
     """
 
     name: str
@@ -69,7 +69,7 @@ class MeasuredBenchmark:
     tasks_file: Path = Path()
 
     def rows(self) -> Iterator[SampleRow]:
-        """The samples, in their order; none if they aren't there.
+        """The samples in their order; none if there is no samples file.
 
         Raises:
             UserError: a row is malformed (file and line are named).
@@ -77,19 +77,22 @@ class MeasuredBenchmark:
         return _rows(self.samples_file, completions=True)
 
     def asked(self) -> Iterator[TaskRow]:
-        """The tasks as a reader sees them (``prompt``, ``expected``, ``test``); none if they aren't there."""
+        """The tasks as a reader sees them; none if there is no tasks file."""
         return _rows(self.tasks_file, completions=False)
 
     @property
     def main(self) -> Metric | None:
-        """The figure that stands for the benchmark."""
+        """The figure that represents the benchmark."""
         return self.metrics.get(self.metric)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one model was measured by. ``about`` (the model's revision, precision, device), ``cost`` and ``versions``
-    are as the evaluation wrote them; ``command`` is the last one."""
+    """The evaluation of one model.
+
+    ``about`` (the model's revision, precision, device), ``cost`` and ``versions`` are as the evaluation wrote them.
+    ``command`` is the last one that wrote to the folder.
+    """
 
     folder: Path
     model: str
@@ -101,12 +104,12 @@ class Evaluation:
 
     @property
     def figures(self) -> dict[str, Mapping[str, Metric]]:
-        """``figures[benchmark][metric]``; those of an infilling's first layout by their full names too."""
+        """``figures[benchmark][metric]``. Figures of an infilling's first layout have their full names too."""
         return {name: _full_names(measured) for name, measured in self.benchmarks.items()}
 
 
 def _full_names(measured: MeasuredBenchmark) -> Mapping[str, Metric]:
-    """``pass@1`` of an infilling in several layouts is that of the first: ``pass@1_psm``."""
+    """``pass@1`` of an infilling in several layouts is that of the first layout, and is ``pass@1_psm`` too."""
     first: SampleRow = next(measured.rows(), {})
     layout = first.get("format")
     if layout not in ("psm", "spm"):
@@ -116,7 +119,7 @@ def _full_names(measured: MeasuredBenchmark) -> Mapping[str, Metric]:
 
 
 def is_right(row: SampleRow) -> bool | None:
-    """Whether a sample is right: its tests passed or, where none ran, it is the true text; None if unknown."""
+    """Whether a sample is right: its tests passed or, without tests, it equals the reference. None if unknown."""
     for name in ("passed", "exact_match"):
         if isinstance(row.get(name), bool):
             return bool(row[name])
@@ -127,7 +130,7 @@ def read_evaluation(folder: Path) -> Evaluation:
     """The evaluation in ``folder``.
 
     Raises:
-        UserError: there is none, ``results.json`` is broken, or it holds several models (a cascade's run does).
+        UserError: there is none, ``results.json`` is malformed, or it has several models (that of a cascade does).
     """
     path = folder / "results.json"
     if not path.exists():
@@ -163,7 +166,7 @@ def read_evaluation(folder: Path) -> Evaluation:
 
 
 def _costs(cost: SampleRow, model: str, path: Path) -> SampleRow:
-    """Of this model, where the file tells them by model."""
+    """The costs of this model, if the file has costs by model."""
     return _object(cost[model], path, f"cost.{model}") if model in cost else cost
 
 
@@ -214,14 +217,16 @@ def _rows(path: Path, *, completions: bool) -> Iterator[SampleRow]:
     if not path.exists():
         return
     for number, row in read_jsonl(path):
-        place = f"{path}:{number}"
+        location = f"{path}:{number}"
         if not isinstance(row.get("task_id"), str):
-            raise UserError("must be a text" if "task_id" in row else "is missing", file=place, key="task_id")
+            raise UserError(
+                "must be a text" if "task_id" in row else "is missing", file=location, key="task_id"
+            )
         for name in ("completion",) if completions else _TASK_TEXTS:
             if not isinstance(row.get(name, ""), str):
-                raise UserError("must be a text", file=place, key=name)
+                raise UserError("must be a text", file=location, key=name)
         if not completions and not _are_messages(row.get("messages", [])):
-            raise UserError("must be a list of objects with role and content", file=place, key="messages")
+            raise UserError("must be a list of objects with role and content", file=location, key="messages")
         yield row
 
 

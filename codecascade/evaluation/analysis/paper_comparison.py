@@ -1,4 +1,4 @@
-"""A model's figures in the paper's tables: its own row above the paper's, with a remark on whatever differs."""
+"""A model's figures in the paper's tables: its own row above the paper's, with remarks on all that differs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from codecascade.evaluation.statements import departures
 
 @dataclass(frozen=True)
 class OwnFigure:
-    """One of the model's own figures; ``marks`` are the letters of the remarks on it, with spaces between."""
+    """One of the model's own figures. ``marks`` are the letters of its remarks, separated by spaces."""
 
     metric: Metric
     text: str
@@ -31,14 +31,14 @@ class OwnFigure:
 
 @dataclass(frozen=True)
 class PaperComparison:
-    """A table of the paper as far as the model was measured by it.
+    """The columns of a table of the paper in which the model was measured.
 
     Attributes:
-        groups: what columns have in common, and how many these are.
-        titles: of the columns, one by one.
-        own: the model's row; None where it has no figure.
-        rows: the paper's models, with each column's value in percent.
-        remarks: letter -> sentence.
+        groups: headings over several columns, each with its number of columns.
+        titles: the heading of each column.
+        own: the model's row; None for a column in which it has no figure.
+        rows: the paper's models, each with its value in every column, in percent.
+        remarks: the sentence of each letter.
     """
 
     number: str
@@ -52,7 +52,7 @@ class PaperComparison:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """``HumanEval pass@1``: a column's whole name."""
+        """The full names of the columns (``HumanEval pass@1``)."""
         groups = [group for group, span in self.groups for _ in range(span)]
         return tuple(
             group if title in ("", group) else f"{group} {title}"
@@ -61,19 +61,19 @@ class PaperComparison:
 
 
 def paper_comparisons(evaluation: Evaluation) -> list[PaperComparison]:
-    """The paper's tables in which the evaluation has a figure."""
-    return [found for table in TABLES if (found := _beside(table, evaluation)) is not None]
+    """One comparison for each of the paper's tables in which the evaluation has a figure."""
+    return [found for table in TABLES if (found := _compared(table, evaluation)) is not None]
 
 
-def _beside(table: PaperTable, evaluation: Evaluation) -> PaperComparison | None:
+def _compared(table: PaperTable, evaluation: Evaluation) -> PaperComparison | None:
     figures = evaluation.figures
     comparable = {column: _comparable(column, evaluation) for column in table.columns}
     measured = [column for column, names in comparable.items() if names]
     found = {column: column.find({name: figures[name] for name in comparable[column]}) for column in measured}
     if not any(found.values()) or not _says_more(table, measured):
         return None
-    places = [place for place, column in enumerate(table.columns) if column in found or not column.benchmark]
-    columns = [table.columns[place] for place in places]
+    indices = [index for index, column in enumerate(table.columns) if column in found or not column.benchmark]
+    columns = [table.columns[index] for index in indices]
     letters: dict[str, str] = {}
     own = [
         _cell(figure_of[1], column, evaluation.benchmarks[figure_of[0]], letters)
@@ -84,7 +84,7 @@ def _beside(table: PaperTable, evaluation: Evaluation) -> PaperComparison | None
     groups = tuple((name, len(list(same))) for name, same in groupby(column.group for column in columns))
     titles = [column.title for column in columns]
     if table.average and len(columns) == len(table.columns) and all(own):
-        places.append(len(table.columns))
+        indices.append(len(table.columns))
         groups = (*groups, ("Average", 1))
         titles.append(titles[-1])
         own.append(_average(columns, evaluation, _marks(own)))
@@ -95,13 +95,13 @@ def _beside(table: PaperTable, evaluation: Evaluation) -> PaperComparison | None
         groups,
         tuple(titles),
         tuple(own),
-        tuple((row.model, tuple(row.values[place] for place in places)) for row in table.rows),
+        tuple((row.model, tuple(row.values[index] for index in indices)) for row in table.rows),
         {letter: sentence for sentence, letter in letters.items()},
     )
 
 
 def _comparable(column: PaperColumn, evaluation: Evaluation) -> list[str]:
-    """The benchmarks whose figures may stand in the column, the one that it is of first."""
+    """The benchmarks whose figures may stand in the column, the column's own benchmark first."""
     return [
         name
         for name in (column.benchmark, column.instead)
@@ -111,7 +111,7 @@ def _comparable(column: PaperColumn, evaluation: Evaluation) -> list[str]:
 
 
 def _says_more(table: PaperTable, columns: list[PaperColumn]) -> bool:
-    """Whether a column is not in an earlier table already, or of a protocol of its own."""
+    """Whether a column is in no earlier table, or has a protocol of its own."""
     earlier = {
         (column.benchmark, column.metrics)
         for table in TABLES[: TABLES.index(table)]
@@ -145,14 +145,14 @@ def _cell(
     return OwnFigure(metric, format_metric(metric, name), format_interval(metric, name), " ".join(marks))
 
 
-def mark_letter(place: int) -> str:
-    """``a`` to ``z``, then ``aa``, ``ab`` and so on."""
-    before, last = divmod(place, 26)
+def mark_letter(index: int) -> str:
+    """The letter of the remark with this index: ``a`` to ``z``, then ``aa``, ``ab`` and so on."""
+    before, last = divmod(index, 26)
     return (mark_letter(before - 1) if before else "") + chr(ord("a") + last)
 
 
 def _marks(cells: Sequence[OwnFigure | None]) -> str:
-    """The letters of all cells, each once, in their order."""
+    """The letters of all cells, each once, in alphabetical order (``z`` before ``aa``)."""
     marks = {mark for cell in cells if cell is not None for mark in cell.marks.split()}
     return " ".join(sorted(marks, key=lambda mark: (len(mark), mark)))
 
@@ -160,7 +160,7 @@ def _marks(cells: Sequence[OwnFigure | None]) -> str:
 def _average(columns: list[PaperColumn], evaluation: Evaluation, marks: str) -> OwnFigure | None:
     """The mean over languages, with a bootstrap over the problems that the languages share.
 
-    Whatever differs in one of them differs in the mean: it has the ``marks`` of all.
+    It has the ``marks`` of all languages: what differs in one of them differs in the mean.
     """
     by_language: list[dict[int | None, float]] = []
     for column in columns:

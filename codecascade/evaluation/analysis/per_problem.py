@@ -1,4 +1,4 @@
-"""The scores behind a finished evaluation's figures, which its benchmarks make again of the samples' rows."""
+"""The scores behind a finished evaluation's figures. Its benchmarks make them again from the samples' rows."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ _TEXTS = frozenset({"completion", "text", "detail", "stderr", "stdout"})
 
 
 def scores_of(measured: MeasuredBenchmark) -> dict[str, Scores]:
-    """By metric what each problem contributed.
+    """For each metric what each problem contributed.
 
-    A figure is not there if the rows give another one than ``results.json`` has: one of the two was edited, or is of
-    another measurement. Nothing is there of a benchmark that this version does not have.
+    A metric is left out if the rows give another figure than ``results.json`` has: one of the two was edited, or is
+    of another measurement. All are left out of a benchmark that this version does not know.
     """
     benchmark = BENCHMARKS.get(measured.name)
-    # Long texts are left out, for all rows are held at once.
+    # Long texts are left out, because all rows are in memory at once.
     rows = [{name: value for name, value in row.items() if name not in _TEXTS} for row in measured.rows()]
     if benchmark is None or not rows:
         return {}
     try:
         found = benchmark.scores(rows)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-        return {}  # a field is missing or of another type: rows of another tool, or of an older version
+        # A field is missing or of another type: rows of another tool, or of an older version.
+        return {}
     return {name: scores for name, scores in found.items() if _agrees(scores, measured, name)}
 
 

@@ -1,7 +1,7 @@
-"""What a figure of the paper was measured by, and in what a figure of ours differs from that.
+"""How the paper measured each column of its tables, and how a figure of ours differs from that.
 
-What differs from column to column (samples, temperature, problems) is a :class:`Protocol`; what holds for a whole
-benchmark is stated beside its tasks (:mod:`codecascade.evaluation.statements`).
+A :class:`ColumnProtocol` has what differs from column to column: samples, temperature, problems. What holds for a
+whole benchmark is stated in the benchmark's file (:mod:`codecascade.evaluation.statements`).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ class ColumnProtocol:
     """How the paper measured a column.
 
     Attributes:
-        samples: a problem; None where the paper does not say.
-        temperature, top_p: of its sampling; temperature 0 is greedy.
-        problems: of the benchmark; None where the paper does not say, or ours aren't the same ones anyway.
-        unhealed: an infilling without token healing, which ours may have (``infilling.heal``).
-        only_at_temperature: this column is about that temperature: figures at another one don't belong here.
+        samples: how many of each problem; None if the paper does not say.
+        temperature, top_p: of the sampling. Temperature 0 is greedy.
+        problems: how many the benchmark has; None if the paper does not say, or if ours are other problems anyway.
+        unhealed: an infilling without token healing. Ours may have it (``infilling.heal``).
+        only_at_temperature: the column is about this temperature, so figures at another one do not belong in it.
     """
 
     samples: int | None = 1
@@ -37,10 +37,16 @@ class ColumnProtocol:
 
 @dataclass(frozen=True)
 class PaperColumn:
-    """One figure a model: ``group`` is what several columns have in common (a benchmark, a language).
+    """A column of the paper's tables, which has one figure for each model.
 
-    ``benchmark`` is empty where no figure of ours can stand beside the paper's. ``instead`` is another benchmark that
-    the figure is taken from where that one has none (of many samples rather than of a greedy one, or the reverse).
+    Attributes:
+        benchmark: the benchmark of ours whose figure stands in it; empty if none can be compared.
+        metrics: names of the metric; the first that the benchmark has is taken.
+        group: what neighbouring columns have in common (a benchmark, a language).
+        title: the heading of this column.
+        protocol: how the paper measured it.
+        instead: the benchmark to take the figure from if ``benchmark`` has none (with many samples a problem in place
+            of a greedy one, or the other way round).
     """
 
     benchmark: str
@@ -51,10 +57,7 @@ class PaperColumn:
     instead: str = ""
 
     def find(self, figures: Mapping[str, Mapping[str, Metric]]) -> tuple[str, Metric] | None:
-        """The figure of this column among ``figures[benchmark][metric]``, and the benchmark that it is of.
-
-        Of ``metrics`` it is the first that is there.
-        """
+        """The benchmark that has a figure for this column, and the figure; ``figures[benchmark][metric]`` has all."""
         for benchmark in (self.benchmark, self.instead):
             measured = figures.get(benchmark, {})
             if (
@@ -66,7 +69,7 @@ class PaperColumn:
 
 @dataclass(frozen=True)
 class PaperRow:
-    """A model of the paper with its value in each column, as printed: percentages, save losses."""
+    """A model of the paper with its value in each column, as printed: percentages, except for losses."""
 
     model: str
     values: tuple[float | None, ...]
@@ -74,9 +77,14 @@ class PaperRow:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """``columns`` and ``rows`` of a table; ``note`` is what its caption would say. ``average``: its last column is
-    the mean of the others. ``before`` is what its columns have in common and don't say; ``otherwise_shown``: a
-    cascade's report has its figures elsewhere."""
+    """A table of the paper.
+
+    Attributes:
+        note: what a reader must know, as in a caption.
+        average: the rows have one value more than there are columns, the mean of the others.
+        before: what is written before the columns' names where the table's title is not shown.
+        otherwise_shown: the report of a cascade shows these figures elsewhere, and not as columns.
+    """
 
     number: str
     title: str
@@ -91,12 +99,12 @@ class PaperTable:
 def remarks(
     protocol: ColumnProtocol, settings: Mapping[str, Any], tasks: int | None, total: int | None = None
 ) -> list[str]:
-    """What differs between ``protocol`` and the ``settings`` that ``tasks`` problems were measured by, in sentences.
-
-    Of samples that were made elsewhere the settings aren't known, and that is what is said.
+    """Sentences on how a measurement differs from a column's protocol.
 
     Args:
-        total: problems that the benchmark has here.
+        settings: what it was measured with. If the sampling is missing, the samples were made elsewhere.
+        tasks: how many problems were measured; None if it is not known.
+        total: how many problems the benchmark has here.
     """
     found = []
     if protocol.unhealed and settings.get("infilling.heal"):
@@ -119,7 +127,7 @@ def remarks(
 
 
 def belongs(protocol: ColumnProtocol, settings: Mapping[str, Any]) -> bool:
-    """Whether a figure measured by ``settings`` can stand in a column of ``protocol`` at all."""
+    """Whether a figure measured with these settings can stand in a column of this protocol."""
     return not protocol.only_at_temperature or settings.get("temperature") == protocol.temperature
 
 

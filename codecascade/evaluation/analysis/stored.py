@@ -1,6 +1,6 @@
-"""What ``results.json`` says of a benchmark, checked: the file may be edited by hand, or another version's.
+"""Checks what ``results.json`` says of a benchmark. The file may be edited by hand, or of another version.
 
-Names that are not known are left as they are; those that are known have their type, so that no reader of them fails.
+Unknown names are ignored. Values of known names have the right type afterwards, so that no reader of them fails.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _Stored(BaseModel):
 
 
 class Tally(_Stored):
-    """``n`` of ``of``."""
+    """``n`` out of ``of``."""
 
     n: _Number
     of: _Number
@@ -48,14 +48,14 @@ class Conditions(_Stored):
 
 
 class Contamination(_Stored):
-    """The ``tasks`` whose text is in a corpus, ``of`` so many."""
+    """The ids of the ``tasks`` whose text is in a corpus, out of ``of`` that were looked for."""
 
     tasks: tuple[str, ...] = ()
     of: _Number | None = None
 
 
 class StoredBenchmark(_Stored):
-    """Beside a benchmark's figures."""
+    """What ``results.json`` has beside a benchmark's figures."""
 
     title: str | None = None
     metric: str | None = None
@@ -74,10 +74,13 @@ class StoredBenchmark(_Stored):
 
 
 def checked_benchmark(about: Mapping[str, Any], path: Path, key: str) -> StoredBenchmark:
-    """What the file says of a benchmark at ``key``.
+    """What the file says of a benchmark.
+
+    Args:
+        key: the benchmark's key in the file, for errors.
 
     Raises:
-        UserError: a value is of another type, or no such setting can be (file and key are named).
+        UserError: a value has another type, or a setting has an impossible value (file and key are named).
     """
     found = _valid(StoredBenchmark, about, path, key)
     _valid(EvaluateSettings, nest_settings(found.settings), path, f"{key}.settings")
@@ -89,5 +92,5 @@ def _valid(model: type[_Model], value: Mapping[str, Any], path: Path, key: str) 
         return model.model_validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join([key, *map(str, first["loc"])])
-        raise UserError(f"{first['msg'][0].lower()}{first['msg'][1:]}", file=path, key=place) from None
+        key_path = ".".join([key, *map(str, first["loc"])])
+        raise UserError(f"{first['msg'][0].lower()}{first['msg'][1:]}", file=path, key=key_path) from None

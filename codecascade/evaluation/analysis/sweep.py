@@ -1,6 +1,7 @@
-"""The temperature sweep (paper, Fig. 6): pass@1 wants a low temperature, pass@100 a high one.
+"""The temperature sweep (paper, Fig. 6): pass@1 is best at a low temperature, pass@100 at a high one.
 
-A sweep is one evaluation a temperature, each an ordinary folder (``temperature_0.1`` ...) below the sweep's own.
+A sweep is one evaluation for each temperature. Each is an ordinary folder, ``temperature_0.1`` and so on, in the
+folder of the sweep.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from codecascade.evaluation.metrics import Metric
 from codecascade.ground.errors import UserError
 
 TEMPERATURES = (0.1, 0.4, 0.6, 0.8)
-"""The paper's."""
+"""The temperatures of the paper."""
 
 _FOLDER = re.compile(r"temperature_(\d+(?:\.\d+)?(?:e-?\d+)?)", re.ASCII)
 _PASS = re.compile(r"pass@(\d+)")
@@ -24,7 +25,7 @@ _PASS = re.compile(r"pass@(\d+)")
 
 @dataclass(frozen=True)
 class Sweep:
-    """``figures[benchmark][metric][temperature]`` of ``model``, for metrics named pass@k; temperatures ascend."""
+    """``figures[benchmark][metric][temperature]`` of ``model``, for metrics named pass@k, by rising temperature."""
 
     model: str
     figures: dict[str, dict[str, dict[float, Metric]]]
@@ -42,19 +43,21 @@ class Sweep:
         }
 
     def best(self, benchmark: str, metric: str) -> set[float]:
-        """The temperatures that give the highest figure; none where all give the same."""
-        by = self.figures[benchmark][metric]
-        values = {metric.value for metric in by.values()}
-        return {t for t, metric in by.items() if metric.value == max(values)} if len(values) > 1 else set()
+        """The temperatures with the highest figure; none if all figures are equal."""
+        by_temperature = self.figures[benchmark][metric]
+        values = {metric.value for metric in by_temperature.values()}
+        if len(values) < 2:
+            return set()
+        return {t for t, metric in by_temperature.items() if metric.value == max(values)}
 
 
 def folder_of(root: Path, temperature: float) -> Path:
-    """Where the evaluation at one temperature is."""
+    """The folder of the evaluation at one temperature."""
     return root / f"temperature_{temperature:g}"
 
 
 def read_sweep(root: Path) -> Sweep:
-    """What the evaluations below ``root`` come to.
+    """Read the evaluations in the folder ``root``.
 
     Raises:
         UserError: there are none, or they are of different models.

@@ -1,1 +1,1 @@
-"""What of an answer is scored: replies read as Markdown, programs as Python, texts as they are alike."""
+"""Extracts the answer from what a model wrote: programs from replies and texts; and compares texts."""

@@ -1,4 +1,4 @@
-"""Files of samples in the forms of other harnesses, which are not read: told by name, with what makes them ours."""
+"""Recognises samples files in the forms of other harnesses that are not read, so that the error can say so."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WANTED = "samples are JSON lines of task_id and completion (or solution, a whol
 
 
 def check_form(path: Path) -> None:
-    """See that a file of samples is in none of the forms that are known and not read.
+    """Refuse a samples file in a known form that is not read.
 
     Raises:
         UserError: it is bigcode's ``generations.json``, a problem's file of MultiPL-E, or lm-eval's log of samples.

@@ -1,4 +1,4 @@
-"""Python programs out of answers: what of a text is Python, what it defines, and what of it a function needs."""
+"""Python programs in answers: which part of a text is Python, what it defines, and what a function of it needs."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_LINE = re.compile(
-    r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+"
-)  # as Python counts: str.splitlines knows more line ends
+# Lines as Python counts them. str.splitlines also splits at other characters, such as form feeds.
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__doc__"}
 _LONGEST = 1_000_000
-"""Characters of the longest program that is parsed."""
+"""A longer program, in characters, is not parsed."""
 _MOST_WORK = 1_000_000
-"""Characters that are parsed for one answer, all tries together."""
-_FAILED_SHARE = 20
-"""A try that fails at its beginning costs so much less than one that reads all of it."""
+"""How many characters are parsed for one answer, in all attempts together."""
+_READ_COST = 20
+"""An attempt costs this many units for a character that is read, and 1 for a character after a syntax error."""
 _work_left: ContextVar[list[int] | None] = ContextVar("_work_left", default=None)
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -28,14 +27,14 @@ _Import = ast.Import | ast.ImportFrom
 
 
 def lines_of(text: str) -> list[str]:
-    """Lines with their ends, as Python counts them."""
+    """The lines of a text with their line ends, as Python counts lines."""
     return _LINE.findall(text)
 
 
 @contextmanager
 def bounded_work() -> Generator[None]:
-    """Within it, what is parsed is bounded: of what would take too long, the rest counts as no Python."""
-    token = None if _work_left.get() is not None else _work_left.set([_MOST_WORK * _FAILED_SHARE])
+    """Bound what is parsed inside the ``with`` block. When it is used up, further texts count as not Python."""
+    token = None if _work_left.get() is not None else _work_left.set([_MOST_WORK * _READ_COST])
     try:
         yield
     finally:
@@ -54,61 +53,64 @@ def _count_work(characters: int) -> None:
 
 
 def parse_python(program: str) -> ast.Module | None:
-    """The syntax tree; None of what is no Python, or nothing."""
+    """The syntax tree; None if the text is not Python or has no statement."""
     tree = _tree_or_line(program)
     return tree if isinstance(tree, ast.Module) else None
 
 
 def longest_program(lines: Sequence[str], start: int = 0) -> tuple[int, ast.Module] | None:
-    """Where the longest run of lines from ``start`` on that is Python ends, and its tree; None if there is none."""
+    """The end and the tree of the longest run of lines from ``start`` that is Python; None if there is none."""
     end = len(lines)
     while end > start and not _is_used_up():
         found = _tree_or_line("".join(lines[start:end]))
         if isinstance(found, ast.Module):
             return end, found
-        # No shorter run that still holds the line of the mistake is Python, save where the line is not known.
+        # A shorter run that still contains the line of the syntax error is not Python either, so it is not tried.
         end = min(end - 1, start + found - 1) if found else end - 1
     return None
 
 
 def _tree_or_line(program: str) -> ast.Module | int:
-    """The tree, or the number of the line (from 1) that can't go on the lines before it; 0 where that isn't known."""
+    """The tree, or the number (from 1) of the line with the syntax error; 0 if that line is not known."""
     if len(program) > _LONGEST or _is_used_up():
         return 0
-    with warnings.catch_warnings(action="ignore"):  # of escapes that are none
+    # Invalid escape sequences give warnings, which say nothing of interest here.
+    with warnings.catch_warnings(action="ignore"):
         try:
             tree = ast.parse(program)
         except SyntaxError as error:
             line = max(0, error.lineno or 0)
             read = sum(map(len, program.split("\n", line)[:line])) if line else len(program)
-            _count_work(len(program) + _FAILED_SHARE * (read + 100))
+            _count_work(len(program) + _READ_COST * (read + 100))
             return line
         except (ValueError, RecursionError, MemoryError):
-            _count_work(_FAILED_SHARE * (len(program) + 100))
+            _count_work(_READ_COST * (len(program) + 100))
             return 0
-    _count_work(_FAILED_SHARE * (len(program) + 100))
+    _count_work(_READ_COST * (len(program) + 100))
     return tree if tree.body else 0
 
 
 def defines(tree: ast.Module, names: Collection[str]) -> bool:
-    """Whether a module defines one of the functions (or classes), with a body that does something."""
+    """Whether a module defines one of the functions or classes, with a body that does something."""
     return any(name in names and not _is_stub(node) for name, node in _definitions(tree.body))
 
 
 def declares(tree: ast.Module, names: Collection[str]) -> bool:
-    """:func:`defines`, or only says that there is such a function."""
+    """Whether a module defines one of the functions or classes, even if only as a stub."""
     return any(name in names for name, _ in _definitions(tree.body))
 
 
 def _definitions(body: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
-    """Names of functions and classes, and names that something else is assigned to; within ``if`` and ``try`` too."""
+    """The names that definitions and assignments bind, with their statements; within ``if``, ``try`` and ``with``
+    too.
+    """
     for statement in body:
         if isinstance(statement, _Definition):
             yield statement.name, statement
         elif isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
             targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
             for target in targets:
-                # `f = f(1)` shows a function's use.
+                # `f = f(1)` uses a function and does not define it.
                 if isinstance(target, ast.Name) and target.id not in names_read(statement.value):
                     yield target.id, statement
         elif isinstance(statement, ast.If | ast.Try | ast.With):
@@ -117,7 +119,7 @@ def _definitions(body: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
 
 
 def _is_stub(node: ast.stmt) -> bool:
-    """A function without a body of its own: ``pass``, ``...``, a docstring, ``raise NotImplementedError``."""
+    """Whether a function does nothing: ``pass``, ``...``, a docstring, ``raise NotImplementedError``."""
     if not isinstance(node, _Function):
         return False
     return all(
@@ -129,12 +131,12 @@ def _is_stub(node: ast.stmt) -> bool:
 
 
 def is_function_body(tree: ast.Module) -> bool:
-    """Whether it is what stands in a function rather than a module: it returns something."""
+    """Whether the statements are the body of a function: they return or yield something."""
     return any(isinstance(node, ast.Return | ast.Yield) for each in tree.body for node in _in_module(each))
 
 
 def missing_names(tree: ast.Module) -> set[str]:
-    """Names that a program reads and nothing in it binds; none if it imports ``*``."""
+    """The names that a program reads and does not bind; empty if it imports ``*``."""
     if any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in ast.walk(tree)):
         return set()
     known = _bound_in(tree)
@@ -143,7 +145,7 @@ def missing_names(tree: ast.Module) -> set[str]:
 
 
 def _names_outside(node: ast.Module | ast.stmt) -> set[str]:
-    """The module's names that a statement (or a module) uses, without its functions' own variables."""
+    """The module's names that a statement or module uses, without the local variables of its functions."""
     with warnings.catch_warnings(action="ignore"):
         try:
             tables = [symtable.symtable(ast.unparse(node), "program", "exec")]
@@ -158,7 +160,7 @@ def _names_outside(node: ast.Module | ast.stmt) -> set[str]:
 
 
 def is_program(tree: ast.Module) -> bool:
-    """Whether it does more than name constants, as sample inputs and outputs do that happen to be Python."""
+    """Whether the program does more than name constants. Sample inputs and outputs may be Python by accident."""
     return any(
         not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant | ast.Name | ast.Tuple))
         for each in tree.body
@@ -166,10 +168,11 @@ def is_program(tree: ast.Module) -> bool:
 
 
 def sanitized(program: str, entry_point: str) -> str:
-    """A program without what ``entry_point`` does not need, such as calls that show its use (EvalPlus, sanitize.py).
+    """A program without what ``entry_point`` does not need, such as examples of its use (EvalPlus, sanitize.py).
 
-    What stays: imports, and the definitions and assignments that the function reaches by name. A program that was cut
-    off is taken as far as it is Python; one that is none from its first line on is returned as it is.
+    Imports stay, and the definitions and assignments that the function needs, directly or through others. Of a
+    program that was cut off, the part that is Python is taken. A text whose first line is not Python is returned
+    unchanged.
     """
     lines = lines_of(program)
     with bounded_work():
@@ -182,7 +185,7 @@ def sanitized(program: str, entry_point: str) -> str:
 
 
 def with_needed_definitions(program: str, others: Sequence[str]) -> str:
-    """A program behind those imports and definitions that it needs and lacks, of others, of which the last win."""
+    """A program, preceded by the imports and definitions of ``others`` that it needs and lacks. Later ones win."""
     tree = parse_python(program)
     missing = missing_names(tree) if tree is not None else set()
     parts: list[str] = []
@@ -205,7 +208,7 @@ def _bound_in(tree: ast.Module) -> set[str]:
 
 
 def _reached(body: Sequence[ast.stmt], names: Iterable[str]) -> list[ast.stmt]:
-    """The statements that bind the names or change what they stand for, and what those use in turn."""
+    """The statements that bind the names or change their values, and those that these statements need in turn."""
     body = [statement for statement in body if not _is_for_scripts(statement)]
     variables = {
         name
@@ -230,14 +233,14 @@ def _reached(body: Sequence[ast.stmt], names: Iterable[str]) -> list[ast.stmt]:
 
 
 def _is_for_scripts(statement: ast.stmt) -> bool:
-    """``if __name__ == "__main__":``, which does nothing in a program that is called."""
+    """Whether a statement is ``if __name__ == "__main__":``, which a function does not need."""
     return isinstance(statement, ast.If) and "__name__" in names_read(statement.test)
 
 
 def _changed_names(statement: ast.stmt, variables: Collection[str]) -> Iterator[str]:
-    """Names whose value a statement of a module changes in place: ``a[0] = 1``, ``f.cache = {}``, ``a.append(1)``.
+    """The names whose value a statement changes in place: ``a[0] = 1``, ``f.cache = {}``, ``a.append(1)``.
 
-    Calls change ``variables`` only: that of a function's or module's attribute shows its use.
+    Calls count for ``variables`` only: a call of an attribute of a function or module is an example of its use.
     """
     for node in _in_module(statement):
         if isinstance(node, ast.Subscript | ast.Attribute) and not isinstance(node.ctx, ast.Load):
@@ -258,7 +261,7 @@ def _root(node: ast.expr) -> Iterator[str]:
 
 
 def _in_module(statement: ast.AST) -> Iterator[ast.AST]:
-    """A statement's parts, without what is in the functions and classes that it defines."""
+    """The nodes of a statement, without those inside the functions and classes that it defines."""
     waiting = [statement]
     while waiting:
         node = waiting.pop()
@@ -273,23 +276,23 @@ def _text_of(lines: Sequence[str], statements: Iterable[ast.stmt]) -> str:
 
 
 def append_program(prompt: str, program: str) -> str:
-    """``program`` behind ``prompt``, as one program.
+    """``prompt`` followed by ``program``, as one program.
 
-    A whole program may begin with ``from __future__ import ...``, which Python takes at a file's beginning only: that
-    is put before the prompt.
+    A program may begin with ``from __future__ import ...``, which Python accepts at the beginning of a file only.
+    Such imports are moved before the prompt.
     """
     future, rest = split_future_imports(program)
     return f"{future}{prompt}{rest}"
 
 
 def split_future_imports(program: str) -> tuple[str, str]:
-    """A program's ``from __future__`` imports as lines of their own, and the program without them, line by line."""
+    """A program's ``from __future__`` imports, and the program without them. Its other lines keep their numbers."""
     tree = parse_python(program) if "__future__" in program else None
     if tree is None:
         return "", program
     lines = [line.encode() for line in lines_of(program)]
     future = []
-    for place, statement in enumerate(tree.body):
+    for index, statement in enumerate(tree.body):
         if isinstance(statement, ast.ImportFrom) and statement.module == "__future__" and not statement.level:
             first, last = statement.lineno - 1, (statement.end_lineno or statement.lineno) - 1
             after = lines[last][statement.end_col_offset :]
@@ -302,14 +305,15 @@ def split_future_imports(program: str) -> tuple[str, str]:
                 lines[last] = after if after.strip() in (b"",) else after.lstrip(b" ;")
             future.append(ast.unparse(statement) + "\n")
         elif not (
-            place == 0 and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+            index == 0 and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
         ):
-            break  # what comes later is a mistake in the program by itself, too
+            # Python refuses a later import of this kind in any case.
+            break
     return "".join(future), b"".join(lines).decode()
 
 
 def bound_names(statement: ast.AST) -> Iterator[str]:
-    """The names that a statement of a module defines."""
+    """The names that a statement of a module binds."""
     for node in _in_module(statement):
         if isinstance(node, _Definition):
             yield node.name
@@ -322,13 +326,13 @@ def bound_names(statement: ast.AST) -> Iterator[str]:
 
 
 def names_read(tree: ast.AST) -> set[str]:
-    """Names that are read anywhere in it."""
+    """The names that are read anywhere in the tree."""
     return {
         node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
     }
 
 
 def _lines(statement: ast.stmt) -> range:
-    """The numbers of a statement's lines, its decorators' too."""
+    """The line numbers of a statement, with its decorators."""
     first = min(node.lineno for node in (statement, *getattr(statement, "decorator_list", ())))
     return range(first, (statement.end_lineno or first) + 1)

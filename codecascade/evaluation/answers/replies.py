@@ -1,7 +1,7 @@
-"""The program in a chat model's reply: Markdown with blocks of code, after thoughts that are no part of the answer.
+"""Finds the program in a chat model's reply: Markdown with blocks of code, perhaps after thoughts.
 
-One way for every benchmark that is asked in a chat format. Replies are CommonMark (read by markdown-it-py): fences of
-three or more backticks or tildes, indented as the list item that they stand in, with any info string.
+All benchmarks that are asked in a chat format use it. Replies are read as CommonMark by markdown-it-py: fences are
+three or more backticks or tildes, may be indented in a list item, and may have any info string.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from codecascade.evaluation.answers.python_code import (
     with_needed_definitions,
 )
 
-# Replies hold tags of their own (`<answer>`), which are no HTML; the text within paragraphs is not looked at.
+# Tags in replies (`<answer>`) are not HTML. Only blocks are needed, so the text of paragraphs is not parsed.
 _MARKDOWN = MarkdownIt("commonmark").disable(["html_block", "inline", "lheading", "reference"])
 _FENCE = re.compile(r"^[ \t]*(```+|~~~+)", re.MULTILINE)
 _QUOTES = re.compile("^'''(.*)", re.MULTILINE)
 _SPAN = re.compile(r"(?<!`)(`{3,})(?!`)([^`\n]+)\1(?!`)")
 _LANGUAGE = re.compile(r"[\w+#-]+")
-# A fence at the end of a line of code, and one that a tag follows at once: neither closes a block of CommonMark.
+# A fence at the end of a line of code, or followed by a tag. In CommonMark neither closes a block.
 _GLUED = re.compile(
     r"^(?P<before>[^`\n]+)(?P<fence>```+)[ \t\r]*$|^[ \t]*(?P<closing>```+)(?=[<\[◁])", re.MULTILINE
 )
-# What reasoning models put around their thoughts: DeepSeek-R1, Qwen and others; Magistral; OpenThinker; Seed-OSS;
-# Kimi; Command A; MedGemma. A tag between quotes or backticks is spoken of, not used.
+# The tags that reasoning models put around their thoughts: DeepSeek-R1, Qwen and others; Magistral; OpenThinker;
+# Seed-OSS; Kimi; Command A; MedGemma. A tag between quotes or backticks is mentioned, not used.
 _NAME = r"think|thinking|thoughts?|reasoning|reflection|scratchpad|seed:think"
 _OPEN = rf"<[ ]?(?:{_NAME})(?:\s[^<>\n]*)?>|\[THINK\]|<\|begin_of_thought\|>|◁think▷|<\|START_THINKING\|>|<unused94>"
 _CLOSE = rf"<[ ]?/[ ]?(?:{_NAME})[ ]?>|\[/THINK\]|<\|end_of_thought\|>|◁/think▷|<\|END_THINKING\|>|<unused95>"
@@ -50,20 +50,20 @@ _TAG = re.compile(
 )
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)[^<]*<\|message\|>")
 _MOST_GLUED = 8
-"""Fences that are given lines of their own."""
+"""How many fences are moved to a line of their own, at most."""
 _LONGEST = 500_000
-"""Characters of a reply that is searched, with its thoughts."""
+"""A longer reply with thoughts, in characters, is not searched."""
 _LONGEST_ANSWER = 200_000
-"""Characters of what is left without thoughts."""
+"""A longer reply without thoughts, in characters, is not searched."""
 _MOST_READ = 2 * _LONGEST
-"""Characters that are read as Markdown to find out which tags stand in code."""
+"""How many characters are parsed as Markdown to find the tags outside code."""
 _MOST_LINES = 1_000
-"""Lines behind a block that may belong to it."""
+"""How many lines after a block may belong to it."""
 _INDENT = re.compile(r"^([ \t]+)\S", re.MULTILINE)
 _MOST_ENDS = 32
-"""Fences behind a block that are tried as its end."""
+"""How many fences after a block are tried as its end."""
 _DEEPEST = 4
-"""Blocks of code within blocks of code."""
+"""How deep blocks of code inside blocks of code are read."""
 
 
 @dataclass(frozen=True)
@@ -73,24 +73,27 @@ class _Block:
 
     @property
     def is_python(self) -> bool:
-        """By its info string, which often says nothing."""
+        """Whether it may be Python by its info string, which is often empty."""
         return not self.language or "py" in self.language
 
 
 def program_in(reply: str, names: Collection[str] = (), *, stub: str = "", quotes: bool = False) -> str:
     """The program that a reply gives as its answer.
 
-    The last block that defines one of the functions ``names`` wins: drafts come before answers, and blocks behind
-    the answer show its use, or test it, without defining it again. A definition without a body (``pass``, ``...``)
-    is one only where there is no other. A block that was cut off is taken as far as it is Python. What it lacks
-    (imports, helpers) is taken from the blocks before it, or else behind it. Where no block defines the function, the
-    last one that returns something is its body.
-    Without ``names`` it is the last block that is a program in itself. A text that is Python as a whole is the
-    program, whatever looks like a fence in it, and so is the part that is where a reply has no block.
+    With ``names``, it is the last block that defines one of these functions. Drafts come before the answer, and
+    blocks after it use or test the function without defining it again. A stub (``pass``, ``...``) counts only if
+    there is no other definition. Of a block that was cut off, the part that is Python is taken. Imports and helpers
+    that it lacks are taken from the blocks before it, else from those after it. If no block defines the function, the
+    last block that returns something is taken as its body.
+
+    Without ``names``, it is the last block that is a program by itself.
+
+    A reply that is Python as a whole is the program, even if something in it looks like a fence. In a reply without
+    blocks, the lines that are Python are the program.
 
     Args:
-        stub: the function without its body, as it was asked for: what a reply's body stands behind.
-        quotes: without other fences, ``'''`` at the beginning of a line is one (the paper's typesetting of APPS).
+        stub: the function without its body, as it was asked for. A body in a reply is put after it.
+        quotes: if there are no other fences, ``'''`` at the beginning of a line is one (the paper's form for APPS).
     """
     reply = reply.removeprefix("\ufeff")
     with bounded_work():
@@ -121,13 +124,13 @@ def _program_in(reply: str, names: Collection[str], stub: str, quotes: bool) -> 
     for enough in (defines, declares) if names else ():
         for blocks_of_level in levels:
             level = blocks_of_level()
-            for place in range(len(level) - 1, -1, -1):
-                code = _as_far_as_python(level[place].code, names, enough)
-                body = level[place + 1 :] if enough is declares else []
+            for index in range(len(level) - 1, -1, -1):
+                code = _as_far_as_python(level[index].code, names, enough)
+                body = level[index + 1 :] if enough is declares else []
                 if code is not None and (both := _with_body(code, body)) is not None:
                     return both
                 if code is not None:
-                    others = [*level[place + 1 :][::-1], *level[:place]]
+                    others = [*level[index + 1 :][::-1], *level[:index]]
                     return with_needed_definitions(code, [each.code for each in others])
     if stub and (answer := _with_body(stub, [*blocks, _Block(text)])):
         return answer
@@ -136,7 +139,7 @@ def _program_in(reply: str, names: Collection[str], stub: str, quotes: bool) -> 
         some = whole or [each for each in blocks if each.is_python and _is_code(each.code)]
         if some:
             return some[-1].code
-    # Nothing is Python: what comes nearest to it fails, and shows a reader why.
+    # Nothing is Python. What is most like a program is taken; it will fail and show the reader why.
     rest = [each for each in blocks if any(f"def {name}" in each.code for name in names)]
     rest = (
         rest
@@ -148,7 +151,7 @@ def _program_in(reply: str, names: Collection[str], stub: str, quotes: bool) -> 
 
 
 def _with_body(stub: str, blocks: Sequence[_Block]) -> str | None:
-    """A function without a body, and the last of the blocks that is one; None if none is."""
+    """A function stub with the last block that is a function body as its body; None if no block is."""
     indent = _INDENT.findall(stub)
     for block in reversed(blocks):
         code = textwrap.dedent(block.code)
@@ -160,10 +163,10 @@ def _with_body(stub: str, blocks: Sequence[_Block]) -> str | None:
 
 
 def without_thoughts(reply: str) -> str:
-    """A reply without what the model thought: ``<think>...</think>`` and its like, nested ones and unclosed ones too.
+    """A reply without the model's thoughts: ``<think>...</think>`` and similar tags, nested or unclosed too.
 
-    Where the opening tag is missing, the thoughts are all that comes before the closing one (some templates put the
-    opening tag into the prompt). A tag inside a block of code of the answer is code.
+    If the opening tag is missing, all text before the closing tag is thoughts, because some templates put the opening
+    tag into the prompt. A tag inside a block of code of the answer is code.
     """
     if len(reply) > _LONGEST:
         return reply
@@ -192,12 +195,12 @@ def _end_of_thoughts(text: str, start: int) -> int:
             last = tag.end()
         if depth == 0:
             return tag.end()
-    # Thoughts may speak of the tag that opens them; without a closing one, the answer never came.
+    # Thoughts may mention their opening tag. Without any closing tag there is no answer.
     return len(text) if last is None else last
 
 
 def _tags_outside_code(text: str) -> Iterator[re.Match[str]]:
-    """Tags that open thoughts outside of blocks of code, and those that close them: also alone on a line of one."""
+    """The tags of thoughts that are outside blocks of code. A closing tag alone on a line counts inside one, too."""
     tags = list(_TAG.finditer(text))
     if not tags:
         return
@@ -214,12 +217,14 @@ def _tags_outside_code(text: str) -> Iterator[re.Match[str]]:
 
 
 def _code_lines(text: str) -> list[range]:
-    """Line numbers (from 0) of blocks between fences."""
+    """The line numbers (from 0) of each fenced block."""
     return [range(*token.map) for token in _MARKDOWN.parse(text) if token.type == "fence" and token.map]
 
 
 def _blocks(text: str, depth: int = 0) -> Iterator[_Block]:
-    """Fenced blocks in their order; those that CommonMark takes for indented code, being indented too far, too."""
+    """The blocks of code in their order. A fenced block that is indented so far that it is indented code is read
+    too.
+    """
     for _ in range(_MOST_GLUED):
         if (parted := _with_glued_fence_parted(text)) is None:
             break
@@ -238,7 +243,10 @@ def _blocks(text: str, depth: int = 0) -> Iterator[_Block]:
 
 
 def _with_glued_fence_parted(text: str) -> str | None:
-    """A text whose first block that is no Python, but for a fence within a line, ends at that; None if none does."""
+    """Put a fence that ends a line of code on a line of its own, in the first block that is Python up to this fence.
+
+    None if there is no such block.
+    """
     if not _GLUED.search(text):
         return None
     lines = text.split("\n")
@@ -265,7 +273,7 @@ def _with_glued_fence_parted(text: str) -> str | None:
 
 
 def _plain(code: str) -> str:
-    """A block without what stands before all of its lines: spaces, or the prompts of an interpreter's session."""
+    """A block without common indentation, or without the prompts (``>>>``) of an interpreter's session."""
     if parse_python(code) is not None:
         return code
     if (dedented := textwrap.dedent(code)) != code and parse_python(dedented) is not None:
@@ -279,13 +287,13 @@ def _plain(code: str) -> str:
     return code
 
 
-def _whole_block(code: str, fence: str, place: list[int] | None, lines: list[str]) -> str:
-    """A block up to the fence behind which it is Python: a docstring in it may hold a fence that seems to end it."""
-    if place is None or not code.strip() or parse_python(code) is not None:
+def _whole_block(code: str, fence: str, line_range: list[int] | None, lines: list[str]) -> str:
+    """A block extended to a later fence, if it is Python only then: a docstring in it may contain a fence."""
+    if line_range is None or not code.strip() or parse_python(code) is not None:
         return code
-    first = place[0] + 1
-    indent = len(lines[place[0]]) - len(lines[place[0]].lstrip(" "))
-    last = range(max(first, place[1] - 1), min(len(lines), place[1] + _MOST_LINES))
+    first = line_range[0] + 1
+    indent = len(lines[line_range[0]]) - len(lines[line_range[0]].lstrip(" "))
+    last = range(max(first, line_range[1] - 1), min(len(lines), line_range[1] + _MOST_LINES))
     for end in islice((at for at in last if lines[at].strip().startswith(fence)), _MOST_ENDS):
         inner = (line[indent:] if line[:indent].isspace() else line for line in lines[first:end])
         if parse_python(longer := "\n".join(inner) + "\n") is not None:
@@ -294,7 +302,7 @@ def _whole_block(code: str, fence: str, place: list[int] | None, lines: list[str
 
 
 def _opened(text: str) -> Iterator[_Block]:
-    """What stands before the first fence: the prompt may have opened the block."""
+    """The text before the first fence: the prompt may have opened the block."""
     fence = _FENCE.search(text)
     before = text[: fence.start()] if fence else text.partition("```")[0]
     if before != text:
@@ -302,13 +310,13 @@ def _opened(text: str) -> Iterator[_Block]:
 
 
 def _spans(text: str) -> Iterator[_Block]:
-    """Code between three backticks within a line."""
+    """Code between three backticks inside a line."""
     for span in _SPAN.finditer(text):
         yield _Block(span[2])
 
 
 def _unfenced(text: str) -> Iterator[_Block]:
-    """The runs of lines of a text that are Python, each as long as can be."""
+    """The longest runs of lines that are Python, in their order."""
     lines, start = lines_of(text), 0
     while start < len(lines):
         found = longest_program(lines, start) if lines[start].strip() else None

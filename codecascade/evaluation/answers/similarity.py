@@ -1,4 +1,4 @@
-"""How alike two texts are: smoothed BLEU-4, edit similarity, equality up to white space; each in [0, 1]."""
+"""How similar two texts are: smoothed BLEU-4, edit similarity, equality up to white space. All are in [0, 1]."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 _ORDER = 4
-# The evaluator splits words from punctuation and then applies mteval-v11a's rules, which at that point can only
-# part underscores from words.
+# CodeXGLUE's evaluator splits words from punctuation and then applies the rules of mteval-v11a. After the first step,
+# all that these rules can do is to split off underscores.
 _WORDS = re.compile(r"[^\W_]+|_|[^\w\s]")
-# Of Python, Java and C#: strings as they are, operators of several signs, words and numbers, any other sign.
+# Tokens of Python, Java and C#: strings, operators of several characters, words and numbers, other characters.
 _TOKENS = re.compile(
     r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|>>>=|\*\*=|//=|<<=|>>=|\?\?=|\.\.\.|->|=>|:=|::|\?\?|\?\."
     r"|\+\+|--|&&|\|\||\*\*|//|<<|[-+*/%&|^=!<>@]=|\d+\.\d\w*|\w+|[^\w\s]"
@@ -20,26 +20,26 @@ _CODE = re.compile(r"\w+|[^\w\s]")
 
 
 def sentence_bleu(reference: Sequence[str], hypothesis: Sequence[str]) -> float:
-    """Smoothed BLEU-4 of one pair of token lists, as the docstring task of CodeXGLUE has it (Lin and Och 2004).
+    """Smoothed BLEU-4 of one pair of token lists, as in CodeXGLUE's docstring task (Lin and Och 2004).
 
-    n-gram precisions are smoothed by one above and below for n of 2 to 4 only; the brevity penalty adds one token
-    to either length. An empty hypothesis scores ``exp(-len(reference))``, as there.
+    For n of 2 to 4, one is added to the numerator and denominator of the n-gram precision. The brevity penalty adds
+    one token to both lengths. An empty hypothesis scores ``exp(-len(reference))``, as it does there.
     """
     log_score = 0.0
     for n in range(1, _ORDER + 1):
-        there, said = _ngrams(reference, n), _ngrams(hypothesis, n)
-        right, smoothing = sum((there & said).values()), int(n > 1)
+        expected, found = _ngrams(reference, n), _ngrams(hypothesis, n)
+        right, smoothing = sum((expected & found).values()), int(n > 1)
         if not right + smoothing:
-            if said:
+            if found:
                 return 0.0
             continue
-        log_score += math.log(right + smoothing) - math.log(sum(said.values()) + smoothing)
+        log_score += math.log(right + smoothing) - math.log(sum(found.values()) + smoothing)
     penalty = min(0.0, 1 - (len(reference) + 1) / (len(hypothesis) + 1))
     return math.exp(log_score / _ORDER + penalty)
 
 
 def docstring_bleu(reference: str, hypothesis: str) -> float:
-    """:func:`sentence_bleu` of natural language: lower case, punctuation and underscores are words of their own.
+    """:func:`sentence_bleu` of natural language in lower case. Punctuation and underscores are words of their own.
 
     The figure of a benchmark is the mean over its pairs (CodeXGLUE, Code-Text/code-to-text, evaluator).
     """
@@ -47,20 +47,20 @@ def docstring_bleu(reference: str, hypothesis: str) -> float:
 
 
 def code_tokens(text: str) -> list[str]:
-    """Words, and each other sign by itself."""
+    """Words, and every other character that is not white space by itself."""
     return _CODE.findall(text)
 
 
 def code_bleu4(reference: str, hypothesis: str) -> float:
-    """:func:`sentence_bleu` of a line of code, whose case counts."""
+    """:func:`sentence_bleu` of a line of code. Case counts."""
     return sentence_bleu(code_tokens(reference), code_tokens(hypothesis))
 
 
 def edit_similarity(first: str, second: str) -> float:
     """fuzzywuzzy's ``ratio`` over 100, in whole percents: twice the longest common subsequence over both lengths.
 
-    (As with python-Levenshtein, or rapidfuzz, installed; without them fuzzywuzzy falls back to difflib's blocks,
-    which depend on the order of the two.)
+    fuzzywuzzy gives this value if python-Levenshtein or rapidfuzz is installed. Without them it uses difflib, whose
+    value depends on the order of the two texts.
     """
     if first == second:
         return 1.0
@@ -70,20 +70,20 @@ def edit_similarity(first: str, second: str) -> float:
 def equal_tokens(first: str, second: str) -> bool:
     """Whether two lines of code have the same tokens, whatever white space is between them.
 
-    (LongCoder's evaluator parses both lines for it, all languages by the grammar of C#. Here strings and numbers are
-    one token each, and so are operators of several signs. Comments count in both.)
+    LongCoder's evaluator parses both lines with the grammar of C#, whatever their language. Here a string, a number,
+    and an operator of several characters is one token each. Comments count in both.
     """
     return _TOKENS.findall(first) == _TOKENS.findall(second)
 
 
 def _common_subsequence(first: str, second: str) -> int:
-    """Length of the longest common subsequence; a row of the table is the bits of one integer (Hyyrö 2004)."""
-    places: dict[str, int] = {}
-    for place, letter in enumerate(first):
-        places[letter] = places.get(letter, 0) | 1 << place
+    """The length of the longest common subsequence. The bits of one integer are a row of the table (Hyyrö 2004)."""
+    letter_positions: dict[str, int] = {}
+    for index, letter in enumerate(first):
+        letter_positions[letter] = letter_positions.get(letter, 0) | 1 << index
     mask = row = (1 << len(first)) - 1
     for letter in second:
-        matches = row & places.get(letter, 0)
+        matches = row & letter_positions.get(letter, 0)
         row = (row + matches | row - matches) & mask
     return len(first) - row.bit_count()
 

@@ -1,4 +1,4 @@
-"""Takes the answer out of what a model wrote."""
+"""Extracts an answer from text that a model wrote."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ _NUMBER = re.compile(r"(?:(?<!\d)-)?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?")
 
 
 def without_language_tag(code: str) -> str:
-    """What follows an opening fence, without the language's name and the line break after it."""
+    """The text after an opening fence, without the language's name and the line break after it."""
     tag = _TAG.match(code)
     return code[tag.end() :] if tag else code
 
 
 def cut_at_stops(text: str, stops: Sequence[str]) -> str:
-    """A text up to the first of the stop strings, as a model's own is; what is cut already stays as it is."""
-    return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
+    """A text up to the first of the stop strings. A text that was cut before stays as it is."""
+    return text[: min((position for stop in stops if (position := text.find(stop)) >= 0), default=len(text))]
 
 
 def first_line(text: str) -> str:
-    """The first line that is not blank, without the white space around it; "" if there is none."""
+    """The first line that is not blank, without white space around it; "" if there is none."""
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
 def last_number(text: str) -> str | None:
-    """The last number of a text as plain digits: no ``$``, no thousands separators, no zeros after the point."""
+    """The last number of a text as plain digits: without ``$``, thousands separators, and zeros at a fraction's
+    end.
+    """
     numbers: list[str] = _NUMBER.findall(text)
     if not numbers:
         return None

@@ -1,1 +1,1 @@
-"""The benchmarks: one file each, one table."""
+"""The benchmarks: a file for each, and a table of all."""

@@ -1,4 +1,4 @@
-"""Which benchmarks, and what they are measured on: what the command line names, checked before anything is loaded."""
+"""The benchmarks, data and samples files that the command line names, checked before anything is loaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from codecascade.ground.errors import UserError
 
 
 def named_benchmarks(lists: Iterable[str]) -> list[str]:
-    """The names in ``a,b`` lists, each once.
+    """The benchmark names in lists such as ``a,b``, each once.
 
     Raises:
         UserError: there is no such benchmark.
@@ -26,20 +26,21 @@ def named_benchmarks(lists: Iterable[str]) -> list[str]:
 def assign_data(given: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
     """``[NAME=]PATH`` by benchmark.
 
-    A path without a name is for the one benchmark that is named; of several, for those whose public files it holds.
+    A path without ``NAME=`` is for the only benchmark in ``names``; if there are several, for those whose public
+    files it has.
 
     Raises:
-        UserError: there is no such benchmark or path, or a path is for none of the benchmarks.
+        UserError: there is no such benchmark or path, or a path fits none of the benchmarks.
     """
     found: dict[str, Path] = {}
     unnamed = []
     for text in given:
-        name, equals, place = text.partition("=")
+        name, equals, path_text = text.partition("=")
         if equals and "/" not in name:
             check_names([name], "--data")
-            found[name] = _there(place)
+            found[name] = _existing_path(path_text)
         else:
-            unnamed.append(_there(text))
+            unnamed.append(_existing_path(text))
     for path in unnamed:
         fitting = [
             name
@@ -58,23 +59,24 @@ def assign_data(given: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
 
 
 def assign_samples(given: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
-    """``[NAME=]PATH`` by benchmark, for files of samples.
+    """``[NAME=]PATH`` by benchmark, for samples files.
 
-    A path without a name is for the one benchmark that is named; else for the benchmark that it is called after, or
-    for those whose task ids its first row has. Without ``names`` every benchmark is one.
+    A path without ``NAME=`` is for the only benchmark in ``names``; else for the benchmark that the file is named
+    after; else for those with the task ids of its first row. Without ``names`` all benchmarks are considered.
 
     Raises:
-        UserError: there is no such benchmark or file, a file is for none of the benchmarks, or one has none or two.
+        UserError: there is no such benchmark or file, a file fits none of the benchmarks, or a benchmark has no file
+            or two.
     """
     found: dict[str, Path] = {}
     for text in given:
-        name, equals, place = text.partition("=")
+        name, equals, path_text = text.partition("=")
         if equals and "/" not in name and not Path(text).exists():
             check_names([name], "--samples")
-            path, fitting = _samples_file(place), [name]
+            path, fitting = _samples_file(path_text), [name]
         else:
             path = _samples_file(text)
-            fitting = list(names) if len(names) == len(given) == 1 else _whose(path, names)
+            fitting = list(names) if len(names) == len(given) == 1 else _benchmarks_of(path, names)
         for name in fitting:
             if names and name not in names:
                 raise UserError(f"is of {name}, which --benchmark does not name", file=path, key="--samples")
@@ -95,8 +97,8 @@ def _samples_file(text: str) -> Path:
     return path
 
 
-def _whose(path: Path, names: Sequence[str]) -> list[str]:
-    """The benchmarks that a file's samples are of, by its name or the first row's task id."""
+def _benchmarks_of(path: Path, names: Sequence[str]) -> list[str]:
+    """The benchmarks of a file's samples, by the name of the file or the task id of its first row."""
     known = list(names) or [name for name, benchmark in BENCHMARKS.items() if benchmark.samples == 1]
     if (stem := path.name.partition(".")[0]) in known:
         return [stem]
@@ -112,13 +114,13 @@ def _whose(path: Path, names: Sequence[str]) -> list[str]:
 
 
 def check_needs(names: Iterable[str], data: Mapping[str, Path], *, corpus: bool, model: bool) -> bool:
-    """See that benchmarks have what they need; returns whether programs are to be run.
+    """Refuse benchmarks that lack something. Returns whether any of them runs programs.
 
     Args:
         corpus, model: whether there is a corpus, and a model in memory.
 
     Raises:
-        UserError: something is missing.
+        UserError: a corpus, files, a model in memory or the benchmark's data is missing.
     """
     sandbox = False
     for name in names:
@@ -139,7 +141,7 @@ def check_needs(names: Iterable[str], data: Mapping[str, Path], *, corpus: bool,
 
 
 def data_location(name: str, given: Mapping[str, Path], *, corpus: bool) -> str:
-    """Whether a benchmark's data is here, in a word or two, or which option names it."""
+    """Whether a benchmark's data is available, in a few words; else the option that names it."""
     benchmark = BENCHMARKS[name]
     if name in given:
         return "yes, as named"
@@ -151,7 +153,7 @@ def data_location(name: str, given: Mapping[str, Path], *, corpus: bool) -> str:
     return "on the hub" if benchmark.data.hub else "--data"
 
 
-def _there(path: str) -> Path:
+def _existing_path(path: str) -> Path:
     if not path.strip():
         raise UserError("names no file or folder; the current folder is written '.'", key="--data")
     found = Path(path).expanduser()

@@ -1,4 +1,4 @@
-"""The one table of benchmarks: a new one is a file that ends in ``BENCHMARKS``, and a line here."""
+"""The table of benchmarks. A new benchmark is a file that defines ``BENCHMARKS``, and a line here."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ BENCHMARKS: dict[str, Benchmark] = {
 
 
 def own_settings() -> dict[str, type[BenchmarkSettings]]:
-    """The benchmarks' own settings by the key of their table; those of a family share one."""
+    """The classes of the benchmarks' own settings, by the key of their table in ``[evaluate]``."""
     kinds = (benchmark.settings for benchmark in BENCHMARKS.values())
     return {kind.key: kind for kind in kinds if kind is not None}
 
 
 def check_names(names: Iterable[str], key: str) -> None:
-    """See that the table has each of ``names``.
+    """Refuse a name that is no benchmark.
 
     Args:
-        key: where a reader wrote them: an option, a key of a recipe.
+        key: where the user wrote the names: an option, a key of a recipe.
 
     Raises:
-        UserError: there is no such benchmark; it names the nearest.
+        UserError: there is no such benchmark. The sentence suggests the nearest name.
     """
     for name in names:
         if name not in BENCHMARKS:

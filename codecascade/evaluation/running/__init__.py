@@ -1,1 +1,1 @@
-"""Asking, running and keeping: from a benchmark's tasks to its figures, across stops."""
+"""Runs benchmarks, from the settings to the figures. A run that was stopped continues where it was."""

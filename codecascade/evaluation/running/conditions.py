@@ -1,6 +1,7 @@
-"""What was found when a benchmark was run, beside its settings: all that can make its figures unlike others'.
+"""The conditions of a run: what was found when a benchmark was run and can make its figures differ from others'.
 
-``results.json`` keeps it (``benchmarks.<name>.conditions``), and tables beside published figures mark it.
+Settings say what was asked for; conditions say what happened (answers that were cut, programs that did not run).
+``results.json`` keeps them as ``benchmarks.<name>.conditions``, and the tables beside published figures mark them.
 """
 
 from __future__ import annotations
@@ -10,18 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from codecascade.evaluation.running.work import BenchmarkWork
-from codecascade.evaluation.task import ChatPrompt, EvaluatedModel, SampleRow, Task, TextPrompt
+from codecascade.evaluation.task import ChatPrompt, EvaluatedModel, SampleRow, Task, TextPrompt, was_asked
 from codecascade.generation.backend import Backend
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.tokens.healing import heal
 from codecascade.tokens.tokenizer import Tokenizer
 
-_LOOKED_AT = 2_000
-"""Characters at a prompt's end whose tokens are looked at: what stands before them is healed in no case."""
+_HEALED_END = 2_000
+"""Healing concerns the last token of a prompt, so only this many characters at its end are encoded."""
 
 
 @dataclass
-class _Count:
+class _Tally:
     n: int = 0
     of: int = 0
 
@@ -43,18 +44,20 @@ def conditions(
     source: str,
     published: Mapping[str, Task] | None = None,
 ) -> dict[str, Any]:
-    """The conditions of a run, by name. Of samples that were given only what does not depend on how they were made.
+    """The conditions of a run, by name. Counts are ``{"n": ..., "of": ...}``.
 
-    ``asked_in_chat``, ``healed_prompts``, ``unasked`` (prompts that do not fit the context), ``cut_answers`` (at the
-    limit of tokens), ``cut_inputs``, ``unrun`` (programs that nothing could run), ``confinement`` (of the sandbox:
-    ``none`` if it is weak), ``quantisation`` (of the weights), ``endpoint`` (whether a server was asked), ``source``
-    (of the data), ``other_problems`` (that are not those ``published``, None where that is not known). Counts are
-    ``{"n": ..., "of": ...}``.
+    Of every run: ``unrun`` (programs that could not be run), ``source`` (of the data), ``other_problems`` (problems
+    that differ from the ``published`` ones; None if these are not known) and, where programs were run,
+    ``confinement`` (of the sandbox; ``none`` if it is weak).
+
+    Of samples that this run generated, also: ``asked_in_chat``, ``healed_prompts``, ``unasked`` (prompts that do not
+    fit the context), ``cut_answers`` (at the limit of tokens), ``cut_inputs``, ``quantisation`` (of the weights) and
+    ``endpoint`` (whether a server was asked).
     """
-    unasked, cut_answers, unrun = _Count(), _Count(), _Count()
+    unasked, cut_answers, unrun = _Tally(), _Tally(), _Tally()
     cut_inputs: dict[str, bool] = {}
     for row in rows:
-        unasked.add(row.get("finish_reason") == "context")
+        unasked.add(not was_asked(row))
         cut_answers.add(row.get("finish_reason") == "length")
         unrun.add(row.get("outcome") == "not_started" and row.get("passed") is None)
         cut_inputs[row["task_id"]] = bool(row.get("cut"))
@@ -68,7 +71,7 @@ def conditions(
         found["confinement"] = sandbox.confinement
     if work.given is not None:
         return found
-    healed = _Count()
+    healed = _Tally()
     for task in work.tasks:
         healed.add(_is_healed(task, model.tokenizer))
     return found | {
@@ -76,17 +79,17 @@ def conditions(
         "healed_prompts": healed.to_json(),
         "unasked": unasked.to_json(),
         "cut_answers": cut_answers.to_json(),
-        "cut_inputs": _Count(sum(cut_inputs.values()), len(cut_inputs)).to_json(),
+        "cut_inputs": _Tally(sum(cut_inputs.values()), len(cut_inputs)).to_json(),
         "quantisation": about.get("quantisation"),
         "endpoint": "endpoint" in about,
     }
 
 
 def _other_problems(work: BenchmarkWork, published: Mapping[str, Task] | None) -> dict[str, int] | None:
-    """How many problems are not among those published, or have another solution or test than there."""
+    """How many problems are not among the published ones, or have another solution or test."""
     if published is None:
         return None
-    counted = _Count()
+    counted = _Tally()
     for task in {task.task_id: task for task in work.tasks}.values():
         known = published.get(task.task_id)
         counted.add(known is None or (task.expected, task.test) != (known.expected, known.test))
@@ -94,11 +97,13 @@ def _other_problems(work: BenchmarkWork, published: Mapping[str, Task] | None) -
 
 
 def _is_healed(task: Task, tokenizer: Tokenizer | None) -> bool:
-    """Whether a prompt that is continued does not stay as it is: its last token is chosen again or, on a server, the
-    white space at its end is not sent."""
+    """Whether a prompt that the model continues is changed by token healing.
+
+    A model in memory chooses the last token again. A server is not sent the white space at the prompt's end.
+    """
     prompt = task.prompt
     if not isinstance(prompt, TextPrompt) or not prompt.heal:
         return False
     if tokenizer is None:
         return prompt.prompt != prompt.prompt.rstrip()
-    return bool(heal(tokenizer, tokenizer.encode(prompt.prompt[-_LOOKED_AT:]))[1])
+    return bool(heal(tokenizer, tokenizer.encode(prompt.prompt[-_HEALED_END:]))[1])

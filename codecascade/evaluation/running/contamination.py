@@ -1,13 +1,14 @@
-"""Was the benchmark in the training corpus? N-grams of its problems, looked for in the corpus's documents.
+"""Was the benchmark in the training corpus? The n-grams of its problems are looked up in the corpus's documents.
 
-A problem counts as contained if a document holds a set share of the n-grams of its text or of its solution, in the
-measure by which a corpus is kept clean (:mod:`codecascade.corpus.steps.decontamination`).
+A problem counts as contained if one document has a set share of the n-grams of its text, or of those of its solution.
+The decontamination of a corpus uses the same measure (:mod:`codecascade.corpus.steps.decontamination`).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.settings import CorpusSettings
@@ -17,15 +18,13 @@ from codecascade.evaluation.rows import TaskRow
 
 def contamination(
     tasks: Iterable[TaskRow], corpus: Corpus, progress: Callable[[int, int], None] = lambda done, of: None
-) -> TaskRow:
-    """What of a benchmark a corpus's training documents hold.
-
-    Args:
-        tasks: rows of ``tasks/<benchmark>.jsonl``.
+) -> dict[str, Any]:
+    """Which problems of a benchmark a corpus's training documents contain.
 
     Returns:
-        ``corpus`` (its name), ``n`` (characters of an n-gram), ``overlap`` (the share from which a problem counts),
-        ``of`` (problems that are long enough to be looked for) and ``tasks`` (the ids of those that are contained).
+        ``corpus`` (its name), ``n`` (characters of an n-gram), ``overlap`` (the share from which a problem counts as
+        contained), ``of`` (the number of problems that are long enough to be looked for) and ``tasks`` (the ids of
+        those that are contained).
     """
     texts = _texts(list(tasks))
     settings = CorpusSettings()
@@ -48,7 +47,9 @@ def contamination(
 
 
 def _texts(tasks: list[TaskRow]) -> dict[str, str]:
-    """``{task_id#part: text}``: what is asked, without what is the same in all prompts, and the solution."""
+    """``{task_id#problem: text, task_id#solution: text}``. What all prompts begin with is left out of the
+    problems.
+    """
     asked = [_asked(row) for row in tasks]
     shared = len(os.path.commonprefix(asked)) if len(asked) > 1 else 0  # noqa: RUF071  (of any texts)
     texts = {}
@@ -61,6 +62,7 @@ def _texts(tasks: list[TaskRow]) -> dict[str, str]:
 def _asked(row: TaskRow) -> str:
     if "messages" in row:
         return str(row["messages"][-1]["content"])
-    if "suffix" in row:  # a gap, with the text that is missing
+    # An infilling: the text that was masked goes between prefix and suffix.
+    if "suffix" in row:
         return f"{row.get('prompt', '')}{row.get('expected', '')}{row['suffix']}"
     return str(row.get("prompt", ""))

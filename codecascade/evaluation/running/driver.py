@@ -1,7 +1,7 @@
-"""Does a benchmark's work: asks for the samples that are not there yet, runs their programs, keeps what comes.
+"""Fills a benchmark's journal: asks for the samples that are missing, runs their programs, keeps the verdicts.
 
-Nothing is done twice. An answer is in the journal before its program runs, and a verdict as soon as it is known; a
-run that was killed at any moment goes on behind them. Programs run while other answers are generated.
+Nothing is done twice. An answer is written to the journal before its program runs, and a verdict as soon as it is
+known. A run that was killed at any moment continues from there. Programs run while other answers are generated.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from dataclasses import dataclass
 from codecascade.evaluation.running.execution import Execution, verdict_on
 from codecascade.evaluation.running.journal import Journal
 from codecascade.evaluation.running.work import BenchmarkWork
-from codecascade.evaluation.task import SampleRow, Task
+from codecascade.evaluation.task import SampleRow, Task, was_asked
 from codecascade.generation.backend import Backend, TextCompletion
 from codecascade.ground.errors import RunFailed
 from codecascade.sandbox.sandbox import Sandbox
 
 TOO_LONG = "the prompt does not fit into the model's context"
 
-
-_UNKNOWN: SampleRow = {"passed": None, "outcome": None, "detail": None}  # where nothing is run
+# The fields of a verdict that every row has, also where nothing is run.
+_UNKNOWN: SampleRow = {"passed": None, "outcome": None, "detail": None}
 
 
 @dataclass(frozen=True)
 class EvaluationProgress:
-    """How far a benchmark is: samples answered and judged, of ``total``, and how many of those judged are right."""
+    """How far a benchmark is: how many of ``total`` samples are answered, judged, right, and not asked (too long)."""
 
     benchmark: str
     answered: int
@@ -43,43 +43,43 @@ def fill_journal(
     sandbox: Sandbox | None,
     progress: Callable[[EvaluationProgress], None] = lambda progress: None,
 ) -> None:
-    """Fill the journal: an answer and a verdict at every place.
+    """Give every sample of the journal an answer and a verdict.
 
     Raises:
-        UserError: programs are to be run and there is no sandbox, or the model can't be asked in this way.
+        UserError: there are programs to run and no sandbox, or the model can't be asked in this way.
         RunFailed: the backend does not answer any more.
     """
     right = too_long = 0
 
-    def tell() -> None:
+    def report() -> None:
         progress(EvaluationProgress(name, journal.answered, journal.judged, len(work), right, too_long))
 
-    def keep(place: int, verdict: SampleRow) -> None:
+    def keep(sample_index: int, verdict: SampleRow) -> None:
         nonlocal right
-        journal.verdict(place, verdict)
+        journal.verdict(sample_index, verdict)
         right += is_right(verdict)
-        tell()
+        report()
 
-    def judge(place: int, execution: Execution, answer: SampleRow) -> None:
+    def judge(sample_index: int, execution: Execution, answer: SampleRow) -> None:
         nonlocal too_long
-        if answer.get("finish_reason") == "context":
-            too_long += 1
-            keep(place, verdict_on_unasked(work.task(place)))
+        if was_asked(answer):
+            execution.add(sample_index, work.task(sample_index), answer["completion"])
         else:
-            execution.add(place, work.task(place), answer["completion"])
+            too_long += 1
+            keep(sample_index, verdict_on_unasked(work.task(sample_index)))
 
-    for place in range(len(work)):
-        if journal.has_verdict(place):
-            right += is_right(journal.verdict_at(place))
-            too_long += journal.answer_at(place).get("finish_reason") == "context"
-    tell()
+    for sample_index in range(len(work)):
+        if journal.has_verdict(sample_index):
+            right += is_right(journal.verdict_at(sample_index))
+            too_long += not was_asked(journal.answer_at(sample_index))
+    report()
     with Execution(sandbox, keep) as execution:
-        for place in list(journal.unjudged()):
-            judge(place, execution, journal.answer_at(place))
-        for place, answer in _new_answers(work, journal, backend):
-            journal.answer(place, answer)
-            tell()
-            judge(place, execution, answer)
+        for sample_index in list(journal.unjudged()):
+            judge(sample_index, execution, journal.answer_at(sample_index))
+        for sample_index, answer in _new_answers(work, journal, backend):
+            journal.answer(sample_index, answer)
+            report()
+            judge(sample_index, execution, answer)
     if journal.judged != len(journal):
         raise RunFailed(f"{name}: {len(journal) - journal.judged} samples were not answered; run it again")
 
@@ -87,11 +87,11 @@ def fill_journal(
 def _new_answers(
     work: BenchmarkWork, journal: Journal, backend: Backend | None
 ) -> Iterator[tuple[int, SampleRow]]:
-    """``(place, answer)`` for all that is not in the journal, in any order."""
+    """``(sample_index, answer)`` for every sample without an answer in the journal, in any order."""
     if work.given is not None:
-        for place, row in enumerate(work.given.rows()):
-            if not journal.has_answer(place):
-                yield place, row
+        for sample_index, row in enumerate(work.given.rows()):
+            if not journal.has_answer(sample_index):
+                yield sample_index, row
     elif missing := list(journal.unanswered()):
         assert backend is not None
         requests, tasks = work.requests(missing)
@@ -101,7 +101,9 @@ def _new_answers(
 
 
 def answer_row(task: Task, generated: TextCompletion) -> SampleRow:
-    """The fields of a sample's row that tell what was answered; ``text`` where the completion was taken out of it."""
+    """The fields of a sample's row that record the answer. ``text`` is what the model wrote, if it is not the
+    completion.
+    """
     completion = task.completion(generated.text, generated.finish_reason)
     row: SampleRow = {
         "completion": completion,
@@ -114,20 +116,21 @@ def answer_row(task: Task, generated: TextCompletion) -> SampleRow:
 
 
 def verdict_on_unasked(task: Task) -> SampleRow:
-    """The verdict on a prompt that was too long."""
+    """The verdict on a prompt that does not fit the model's context."""
     row = verdict_on(task, "", [])
     return {**row, "passed": False, "outcome": "not_started", "detail": TOO_LONG}
 
 
 def is_right(verdict: SampleRow) -> bool:
-    """Whether a sample counts as right: its tests passed or, where nothing was run, its text is the true one."""
+    """Whether a sample counts as right: its tests passed or, if there were none, its text equals the reference."""
     passed = verdict.get("passed")
     return bool(verdict.get("exact_match") if passed is None else passed)
 
 
 def sample_rows(work: BenchmarkWork, journal: Journal) -> Iterator[SampleRow]:
-    """The samples file: one row a place, in the order of places; fields of given samples are kept."""
-    for place in range(len(work)):
-        task, answer, verdict = work.task(place), journal.answer_at(place), journal.verdict_at(place)
+    """The rows of the samples file, in the order of samples. The fields of given samples are kept."""
+    for sample_index in range(len(work)):
+        task = work.task(sample_index)
+        answer, verdict = journal.answer_at(sample_index), journal.verdict_at(sample_index)
         first = {"task_id": task.task_id, "completion": answer["completion"]}
         yield {**first, **_UNKNOWN, **answer, **task.fields, **verdict}

@@ -1,4 +1,4 @@
-"""Runs the programs of answers while others are generated, and judges the answers by what became of them."""
+"""Runs the programs of answers while other answers are generated, and judges the answers by their outcomes."""
 
 from __future__ import annotations
 
@@ -17,47 +17,48 @@ from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox
 
 _WAITING = 256
-"""Answers that wait to be run; then whoever makes them waits."""
+"""How many answers may wait to be run. If there are more, generation waits."""
 
 _IDLE_SECONDS = 0.5
-"""After so long without a new answer, what the sandbox still holds is waited for."""
-
+"""After this time without a new answer, the programs that are in the sandbox are waited for."""
 
 _RECENT = 20_000
-"""Verdicts that are remembered: the same completion of the same task is run once."""
+"""How many verdicts are remembered, so that the same completion of the same task is run once."""
 
 SHARED = "in the program's process"
-"""``tests`` of a row whose tests could not run apart from the program, which a hostile one may then fool."""
+"""The field ``tests`` of a row whose tests ran in the process of the program. A hostile program could fool them."""
 
 _SHOWN = 2_000
-"""Characters of a failed program's standard error, from its end, that are kept for a reader."""
+"""How many characters of a failed program's standard error, counted from its end, are kept for a reader."""
 
 _Key = tuple[int, bytes]
 
 
 @dataclass
-class _Job:
+class _PendingAnswer:
+    """An answer that is to be judged, and the samples that have this same answer."""
+
     task: Task
     completion: str
-    places: list[int]
+    sample_indices: list[int]
     programs: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
     verdict: SampleRow | None = None
 
 
 class Execution:
-    """A thread that feeds the sandbox.
+    """A thread that gives programs to the sandbox.
 
     Args:
-        sandbox: None if nothing is to be run; then only answers without programs can be judged.
-        keep: called with a place and its verdict, from this thread or the caller's.
+        sandbox: None if nothing is to be run. Then only answers without programs can be judged.
+        keep: called with a sample's index and its verdict, from this thread or from the caller's.
     """
 
     def __init__(self, sandbox: Sandbox | None, keep: Callable[[int, SampleRow], None]) -> None:
         self._sandbox = sandbox
         self._keep = keep
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(_WAITING)
-        self._recent: OrderedDict[_Key, _Job] = OrderedDict()
+        self._queue: queue.Queue[_PendingAnswer | None] = queue.Queue(_WAITING)
+        self._recent: OrderedDict[_Key, _PendingAnswer] = OrderedDict()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -67,19 +68,19 @@ class Execution:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
-        """Wait for all verdicts; after an exception, only for the programs that run."""
+        """Wait for all verdicts; after an exception, only for the programs that are running."""
         self._stopped = kind is not None
         if self._thread is not None:
-            self._jobs.put(None)
+            self._queue.put(None)
             self._thread.join()
         if kind is None:
             self._check()
 
-    def add(self, place: int, task: Task, completion: str) -> None:
-        """Judge a completion, at once if it needs no program, else as soon as the sandbox has run it."""
+    def add(self, sample_index: int, task: Task, completion: str) -> None:
+        """Judge a completion: at once if nothing is run, else when the sandbox has run its programs."""
         self._check()
         if task.programs is None:
-            self._keep(place, verdict_on(task, completion, []))
+            self._keep(sample_index, verdict_on(task, completion, []))
             return
         if self._sandbox is None:
             raise UserError("runs programs; needs a sandbox", key=task.task_id)
@@ -87,20 +88,20 @@ class Execution:
         with self._lock:
             before = self._recent.get(key)
             if before is not None and before.verdict is None:
-                before.places.append(place)
+                before.sample_indices.append(sample_index)
                 return
         if before is not None and before.verdict is not None:
-            self._keep(place, before.verdict)
+            self._keep(sample_index, before.verdict)
             return
-        job = _Job(task, completion, [place])
+        answer = _PendingAnswer(task, completion, [sample_index])
         with self._lock:
-            self._recent[key] = job
+            self._recent[key] = answer
             if len(self._recent) > _RECENT:
                 self._recent.popitem(last=False)
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="execution", daemon=True)
             self._thread.start()
-        self._jobs.put(job)
+        self._queue.put(answer)
 
     def _check(self) -> None:
         if self._error is not None:
@@ -109,51 +110,53 @@ class Execution:
     # ---- in the thread
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while (answer := self._queue.get()) is not None:
             if self._stopped or self._error is not None:
-                continue  # whoever waits for room in the queue must not wait for ever
+                # The queue is emptied, because a caller may wait for room in it.
+                continue
             try:
-                self._burst(job)
+                self._run_from(answer)
             except BaseException as error:
                 self._error = error
 
-    def _burst(self, job: _Job) -> None:
-        """Run what comes, until nothing comes for a moment."""
+    def _run_from(self, answer: _PendingAnswer) -> None:
+        """Run this answer's programs and those of the answers that follow, until none follows for a moment."""
         assert self._sandbox is not None
-        running: deque[_Job] = deque()
-        for outcome in self._sandbox.run_many(self._programs(job, running)):
+        running: deque[_PendingAnswer] = deque()
+        for outcome in self._sandbox.run_many(self._programs(answer, running)):
             running[0].outcomes.append(outcome)
             if len(running[0].outcomes) == running[0].programs:
                 self._finish(running.popleft())
 
-    def _programs(self, job: _Job | None, running: deque[_Job]) -> Iterator[Program]:
-        while job is not None and not self._stopped:
-            assert job.task.programs is not None
-            programs = list(job.task.programs(job.completion))
-            job.programs = len(programs)
+    def _programs(self, answer: _PendingAnswer | None, running: deque[_PendingAnswer]) -> Iterator[Program]:
+        while answer is not None and not self._stopped:
+            assert answer.task.programs is not None
+            programs = list(answer.task.programs(answer.completion))
+            answer.programs = len(programs)
             if programs:
-                running.append(job)
+                running.append(answer)
                 yield from programs
             else:
-                self._finish(job)
+                self._finish(answer)
             try:
-                job = self._jobs.get(timeout=_IDLE_SECONDS)
+                answer = self._queue.get(timeout=_IDLE_SECONDS)
             except queue.Empty:
                 return
-        if job is None:
-            self._jobs.put(None)  # the end, to be met again outside
+        if answer is None:
+            # The end of the queue is put back for the loop in `_work`.
+            self._queue.put(None)
 
-    def _finish(self, job: _Job) -> None:
-        verdict = verdict_on(job.task, job.completion, job.outcomes)
+    def _finish(self, answer: _PendingAnswer) -> None:
+        verdict = verdict_on(answer.task, answer.completion, answer.outcomes)
         with self._lock:
-            job.verdict = verdict
-        job.completion, job.outcomes = "", []
-        for place in job.places:
-            self._keep(place, verdict)
+            answer.verdict = verdict
+        answer.completion, answer.outcomes = "", []
+        for sample_index in answer.sample_indices:
+            self._keep(sample_index, verdict)
 
 
 def verdict_on(task: Task, completion: str, outcomes: Sequence[Outcome]) -> SampleRow:
-    """What the verdict adds to a sample's row."""
+    """The verdict on a completion: the fields that it adds to the sample's row."""
     row: dict[str, Any] = {}
     if outcomes:
         first = next((outcome for outcome in outcomes if not outcome.passed), outcomes[0])

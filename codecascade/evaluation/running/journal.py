@@ -1,15 +1,17 @@
-"""What a benchmark's samples came to, kept as it comes: a process that is killed loses nothing that it had finished.
+"""The journal of a benchmark: answers and verdicts on disk as they come, so that a killed process loses none.
 
-A journal is a file of JSON lines. The first says what it belongs to. Then each sample, known by its place in the
-order of tasks and samples, has a line for its answer and one for its verdict::
+A journal is a file of JSON lines. The first says what the samples depend on. Then each sample has a line for its
+answer
+and a line for its verdict. A sample is known by its index in the order of tasks and samples (``place``)::
 
     {"place": 7, "answer": {"completion": ..., "finish_reason": ..., ...}, "crc": 2774315023}
     {"place": 7, "verdict": {"passed": true, ...}, "crc": 1040203417}
 
-Lines are flushed as they are written (so a killed process loses none) and synchronised with the disk every few
-seconds (so a machine that loses power loses few). A last line that is torn is cut off. ``crc`` is the CRC-32 of the
-line without it: a line that is damaged is passed over with a warning, and its sample is asked for again. Only the
-lines' positions are held in memory: 16 bytes a sample.
+Lines are flushed as they are written, so that a killed process loses none. They are synchronised with the disk every
+few seconds, so that a machine that loses power loses few. An incomplete last line is cut off. ``crc`` is the CRC-32
+of
+the line without it: a damaged line is skipped with a warning, and its sample is asked for again. Only the positions
+of the lines are kept in memory, 16 bytes a sample.
 """
 
 from __future__ import annotations
@@ -34,29 +36,29 @@ logger = logging.getLogger(__name__)
 
 JournalRow = dict[str, Any]
 _SYNC_SECONDS = 5.0
-_NOWHERE = -1
+_ABSENT = -1
 
 
 class Journal:
-    """The journal of ``places`` samples; threads may share it.
+    """The journal of ``samples`` samples. Threads may share it.
 
     Args:
-        header: what the samples depend on; a file that begins with another is not this benchmark's.
-        again: such a file is begun anew.
+        header: what the samples depend on. A file with another header belongs to another measurement.
+        again: replace such a file, instead of refusing it.
 
     Attributes:
-        answered, judged: how many places have an answer, and a verdict.
-        seconds: for how long the journal was open, all in all.
+        answered, judged: how many samples have an answer, and how many a verdict.
+        seconds: for how long the journal was open, over all runs.
 
     Raises:
-        UserError: the file was made with something else (and not ``again``); the sentence says what differs.
+        UserError: the file has another header (and not ``again``). The sentence says what differs.
     """
 
-    def __init__(self, path: Path, places: int, header: JournalRow, *, again: bool = False) -> None:
+    def __init__(self, path: Path, samples: int, header: JournalRow, *, again: bool = False) -> None:
         self.path = path
         self._seconds = 0.0
-        self._answers = array("q", [_NOWHERE]) * places
-        self._verdicts = array("q", [_NOWHERE]) * places
+        self._answers = array("q", [_ABSENT]) * samples
+        self._verdicts = array("q", [_ABSENT]) * samples
         self._lock = threading.Lock()
         self._synchronised = time.monotonic()
         with disk_errors(path):
@@ -67,8 +69,8 @@ class Journal:
         except BaseException:
             self._file.close()
             raise
-        self.answered = sum(position != _NOWHERE for position in self._answers)
-        self.judged = sum(position != _NOWHERE for position in self._verdicts)
+        self.answered = sum(position != _ABSENT for position in self._answers)
+        self.judged = sum(position != _ABSENT for position in self._verdicts)
 
     def __enter__(self) -> Journal:
         return self
@@ -77,7 +79,7 @@ class Journal:
         self.close()
 
     def __len__(self) -> int:
-        """The number of places."""
+        """The number of samples."""
         return len(self._answers)
 
     def close(self) -> None:
@@ -88,31 +90,31 @@ class Journal:
 
     # ---- writing
 
-    def answer(self, place: int, answer: JournalRow) -> None:
-        """Keep what was answered (or given) at a place."""
+    def answer(self, sample_index: int, answer: JournalRow) -> None:
+        """Keep a sample's answer."""
         with self._lock:
-            self._append(self._answers, place, {"place": place, "answer": answer})
+            self._append(self._answers, sample_index, {"place": sample_index, "answer": answer})
             self.answered += 1
 
-    def verdict(self, place: int, verdict: JournalRow) -> None:
-        """Keep what it came to."""
+    def verdict(self, sample_index: int, verdict: JournalRow) -> None:
+        """Keep a sample's verdict."""
         with self._lock:
-            self._append(self._verdicts, place, {"place": place, "verdict": verdict})
+            self._append(self._verdicts, sample_index, {"place": sample_index, "verdict": verdict})
             self.judged += 1
 
-    def _append(self, positions: array[int], place: int, line: JournalRow) -> None:
+    def _append(self, positions: array[int], sample_index: int, line: JournalRow) -> None:
         with disk_errors(self.path):
             position = self._file.seek(0, os.SEEK_END)
-            self._file.write(_checked(line))
+            self._file.write(_with_checksum(line))
             self._file.flush()
-            positions[place] = position
+            positions[sample_index] = position
             if time.monotonic() - self._synchronised > _SYNC_SECONDS:
                 self._synchronise()
 
     def _synchronise(self) -> None:
         now = time.monotonic()
         self._file.seek(0, os.SEEK_END)
-        self._file.write(_checked({"seconds": round(now - self._synchronised, 3)}))
+        self._file.write(_with_checksum({"seconds": round(now - self._synchronised, 3)}))
         self._file.flush()
         os.fsync(self._file.fileno())
         self._seconds += now - self._synchronised
@@ -124,29 +126,29 @@ class Journal:
 
     # ---- reading
 
-    def has_answer(self, place: int) -> bool:
-        return self._answers[place] != _NOWHERE
+    def has_answer(self, sample_index: int) -> bool:
+        return self._answers[sample_index] != _ABSENT
 
-    def has_verdict(self, place: int) -> bool:
-        return self._verdicts[place] != _NOWHERE
+    def has_verdict(self, sample_index: int) -> bool:
+        return self._verdicts[sample_index] != _ABSENT
 
     def unanswered(self) -> Iterator[int]:
-        return (place for place, position in enumerate(self._answers) if position == _NOWHERE)
+        return (sample_index for sample_index, position in enumerate(self._answers) if position == _ABSENT)
 
     def unjudged(self) -> Iterator[int]:
-        """Places that have an answer and no verdict."""
+        """Samples that have an answer and no verdict."""
         return (
-            place
-            for place, (answer, verdict) in enumerate(zip(self._answers, self._verdicts, strict=True))
-            if answer != _NOWHERE and verdict == _NOWHERE
+            sample_index
+            for sample_index, (answer, verdict) in enumerate(zip(self._answers, self._verdicts, strict=True))
+            if answer != _ABSENT and verdict == _ABSENT
         )
 
-    def answer_at(self, place: int) -> JournalRow:
-        answer: JournalRow = self._at(self._answers[place])["answer"]
+    def answer_at(self, sample_index: int) -> JournalRow:
+        answer: JournalRow = self._at(self._answers[sample_index])["answer"]
         return answer
 
-    def verdict_at(self, place: int) -> JournalRow:
-        verdict: JournalRow = self._at(self._verdicts[place])["verdict"]
+    def verdict_at(self, sample_index: int) -> JournalRow:
+        verdict: JournalRow = self._at(self._verdicts[sample_index])["verdict"]
         return verdict
 
     def _at(self, position: int) -> JournalRow:
@@ -156,7 +158,7 @@ class Journal:
             return line
 
     def _read(self, header: JournalRow, again: bool) -> None:
-        """Find every line's position; cut off what is torn, pass over what is damaged."""
+        """Find the position of every line. An incomplete last line is cut off, damaged lines are skipped."""
         self._file.seek(0)
         first = self._file.readline()
         header = json.loads(json_line(header))
@@ -181,36 +183,36 @@ class Journal:
                 break
             damaged += not self._note(line, position)
             position += len(line)
-        for place, answer in enumerate(self._answers):
-            # a verdict that came before the answer, or without one, is that of an answer that was damaged
-            if self._verdicts[place] < answer or answer == _NOWHERE:
-                self._verdicts[place] = _NOWHERE
+        for sample_index, answer in enumerate(self._answers):
+            # A verdict that stands before its answer, or without one, is that of an answer whose line is damaged.
+            if self._verdicts[sample_index] < answer or answer == _ABSENT:
+                self._verdicts[sample_index] = _ABSENT
         if damaged:
             logger.warning(
                 "%s: %d damaged lines are passed over; their samples are made again", self.path, damaged
             )
 
     def _note(self, line: bytes, position: int) -> bool:
-        """Remember where a line is; False if it is damaged."""
+        """Remember the position of a line. False if it is damaged."""
         entry = _object(line)
         if entry is None or entry.pop("crc", None) != zlib.crc32(json_line(entry)):
             return False
         if "seconds" in entry:
             self._seconds += entry["seconds"]
             return True
-        place = entry.get("place")
-        if not isinstance(place, int) or not 0 <= place < len(self):
+        sample_index = entry.get("place")
+        if not isinstance(sample_index, int) or not 0 <= sample_index < len(self):
             return False
-        (self._answers if "answer" in entry else self._verdicts)[place] = position
+        (self._answers if "answer" in entry else self._verdicts)[sample_index] = position
         return True
 
 
-def _checked(row: JournalRow) -> bytes:
+def _with_checksum(row: JournalRow) -> bytes:
     return json_line({**row, "crc": zlib.crc32(json_line(row))})
 
 
 def _object(line: bytes) -> JournalRow | None:
-    """The JSON object of a whole line; None if it is none."""
+    """The JSON object of a complete line; None if the line is incomplete or is no JSON object."""
     try:
         value = json.loads(line) if line.endswith(b"\n") else None
     except (ValueError, RecursionError):
@@ -219,10 +221,10 @@ def _object(line: bytes) -> JournalRow | None:
 
 
 def refuse_changes(before: JournalRow, now: JournalRow, file: Path) -> None:
-    """Refuse to go on with what was made with something else.
+    """Refuse to continue a file that was made with something else.
 
     Raises:
-        UserError: it names every key that differs, with both values.
+        UserError: a key differs. The sentence names every key that does, with both values.
     """
     if changed := list(changes(before, now)):
         raise UserError(

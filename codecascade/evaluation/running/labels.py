@@ -1,6 +1,6 @@
-"""What a sample's row says of itself: its language, benchmark and data set have to be those it is scored as.
+"""The labels of a given sample (language, benchmark, data set) must agree with the benchmark that it is scored by.
 
-Task ids don't tell: MultiPL-E's are the same in all languages.
+Task ids alone can't show a mistake: MultiPL-E's are the same in all languages.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from codecascade.sandbox.languages.table import canonical_name
 
 _TOOLCHAIN = "toolchain:"
 _COMMON = {"test", "train"}
-"""Names of files that say nothing."""
+"""Names of files that do not identify a benchmark."""
 
 
-def check_labels(row: SampleRow, task: Task, benchmark: Benchmark, place: str) -> None:
-    """See that a row is no other language's, benchmark's or data set's.
+def check_labels(row: SampleRow, task: Task, benchmark: Benchmark, location: str) -> None:
+    """Refuse a row that names another language, benchmark or data set.
 
     Raises:
-        UserError: it says so (``file:line: key``).
+        UserError: it does (``file:line: key``).
     """
     said, own = row.get("language"), _language(task, benchmark)
     if isinstance(said, str) and own and _canonical(said) != _canonical(own):
         raise UserError(
             f"is {said!r}, and {benchmark.name} is in {own!r}; give each language its own file",
-            file=place,
+            file=location,
             key="language",
         )
     for key in ("benchmark", "dataset"):
@@ -40,13 +40,13 @@ def check_labels(row: SampleRow, task: Task, benchmark: Benchmark, place: str) -
         ):
             raise UserError(
                 f"is {said!r}, which is not {benchmark.name}; score the row as what it says",
-                file=place,
+                file=location,
                 key=key,
             )
 
 
 def benchmarks_called(text: str) -> set[str]:
-    """The benchmarks of the table that a name means (``openai_humaneval``, ``HumanEval+``); none if it means none."""
+    """The benchmarks that a name stands for (``openai_humaneval``, ``HumanEval+``); empty if it is no such name."""
     wanted = _plain(text)
     names = [(alias, benchmark.name) for benchmark in BENCHMARKS.values() for alias in _aliases(benchmark)]
     found = {alias for alias, _ in names if alias == wanted} or {
@@ -57,7 +57,7 @@ def benchmarks_called(text: str) -> set[str]:
 
 
 def _aliases(benchmark: Benchmark) -> Iterator[str]:
-    """A benchmark's name, its data set's, and those of its public files, in plain letters."""
+    """A benchmark's name, that of its data set, and those of its public files, in lower-case letters and digits."""
     yield _plain(benchmark.name)
     if benchmark.data is not None:
         files = [PurePath(re.split(r"[*.]", name)[0]).name for name in benchmark.data.files]
@@ -76,7 +76,7 @@ def _plain(name: str) -> str:
 
 
 def _language(task: Task, benchmark: Benchmark) -> str | None:
-    """What a task's answer is written in; None where that is no programming language."""
+    """The programming language of a task's answer; None if it is not a program."""
     own = task.fields.get("language")
     if isinstance(own, str):
         return own
@@ -85,7 +85,7 @@ def _language(task: Task, benchmark: Benchmark) -> str | None:
 
 
 def _canonical(language: str) -> str:
-    # MultiPL-E's Go is called after a file.
+    # MultiPL-E names Go after a file: go_test.go.
     name = language.strip().lower().partition("_test.")[0]
     try:
         return canonical_name(name)

@@ -1,4 +1,4 @@
-"""What a benchmark comes to, and how it is kept."""
+"""The result of one benchmark, and the files that it is stored in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DAMAGED = "is damaged; delete the evaluation's folder, or put the file back"
 
 @dataclass(frozen=True)
 class AnsweredProblem:
-    """One problem and its answer, for a reader."""
+    """One problem and the first answer to it, for a reader."""
 
     task_id: str
     prompt: str
@@ -37,12 +37,12 @@ class BenchmarkResult:
     """The figures of one benchmark on one model.
 
     Attributes:
-        examples: the first sample of each task (of several layouts, in the first), at most some thousands.
-        notes: sentences that belong beside the figures.
-        seconds: of the wall clock, over all runs that it took.
-        about: what it was measured by, for a reader of ``results.json``: ``title``, ``metric``, ``higher_is_better``,
-            ``settings``, ``tasks`` (measured), ``tasks_total``, ``missing`` (of a samples file), ``source``,
-            ``licence``, ``tokens`` (generated).
+        examples: the first sample of each task (in the first layout, if there are several), at most 2,000.
+        notes: sentences to be shown beside the figures.
+        seconds: wall-clock time over all runs that the benchmark took.
+        about: how it was measured, for a reader of ``results.json``: ``title``, ``metric``, ``higher_is_better``,
+            ``settings``, ``tasks`` (measured), ``tasks_total``, ``missing`` (tasks without a sample in a samples
+            file), ``source``, ``licence``, ``tokens`` (generated).
     """
 
     name: str
@@ -53,16 +53,17 @@ class BenchmarkResult:
     about: dict[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path, *, made_with: SampleRow) -> None:
-        """``folder/<name>.json``: the last thing that is written of a benchmark."""
+        """Write ``folder/<name>.json``. It is written after all other files of the benchmark."""
         content = {key: value for key, value in asdict(self).items() if key != "examples"}
         write_json(folder / f"{self.name}.json", {**content, "made_with": made_with})
 
     @classmethod
     def load(cls, folder: Path, name: str, *, made_with: SampleRow, again: bool) -> BenchmarkResult | None:
-        """What :meth:`save` wrote; None if nothing was.
+        """Read what :meth:`save` wrote; None if there is no such file.
 
         Args:
-            again: None also if it was made with something else.
+            made_with: what the result must have been made with.
+            again: a result that was made with something else is None, instead of an error.
 
         Raises:
             UserError: it was made with something else, or is damaged.
@@ -89,7 +90,7 @@ class BenchmarkResult:
 
 
 class StoredRows(Sequence[SampleRow]):
-    """The rows of a file of JSON lines, read as they are asked for."""
+    """The rows of a file of JSON lines. Only their positions are in memory; a row is read when it is used."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -114,7 +115,7 @@ class StoredRows(Sequence[SampleRow]):
     def __getitem__(self, index: slice) -> list[SampleRow]: ...
     def __getitem__(self, index: int | slice) -> SampleRow | list[SampleRow]:
         if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
+            return [self[line_index] for line_index in range(*index.indices(len(self)))]
         with open(self.path, "rb") as file:
             file.seek(self._positions[index])
             return self._row(file.readline(), index + 1)
@@ -130,28 +131,29 @@ class StoredRows(Sequence[SampleRow]):
 
 
 def samples_file(folder: Path, name: str) -> Path:
-    """One row a sample."""
+    """The file with a row for each sample."""
     return folder / "samples" / f"{name}.jsonl"
 
 
 def tasks_file(folder: Path, name: str) -> Path:
-    """One row a task: what was asked."""
+    """The file with a row for each task: what was asked."""
     return folder / "tasks" / f"{name}.jsonl"
 
 
 def answered_problems(folder: Path, name: str) -> list[AnsweredProblem]:
-    """From the samples and tasks of a benchmark that is done; none where it asked nothing."""
+    """The first answer to each task of a benchmark that is done; none if it scores texts and has no tasks."""
     if not tasks_file(folder, name).exists():
         return []
     found: list[AnsweredProblem] = []
     asked = StoredRows(tasks_file(folder, name))
-    places: dict[str, int] = {}  # of the first layout's tasks, taken out when they have an example
-    for place, task in enumerate(asked):
-        places.setdefault(task["task_id"], place)
+    # The line of each task in its first layout. A task is removed when it has an example.
+    first_of_task: dict[str, int] = {}
+    for line_index, task in enumerate(asked):
+        first_of_task.setdefault(task["task_id"], line_index)
     for row in StoredRows(samples_file(folder, name)):
-        if row["task_id"] not in places:
+        if row["task_id"] not in first_of_task:
             continue
-        task = asked[places.pop(row["task_id"])]
+        task = asked[first_of_task.pop(row["task_id"])]
         prompt = task.get("prompt") or "\n\n".join(each["content"] for each in task.get("messages", ()))
         passed = row.get("exact_match", row.get("passed"))
         found.append(

@@ -1,4 +1,4 @@
-"""``results.json`` of an evaluation: one model's figures by every benchmark so far, and what they were made with."""
+"""``results.json`` of an evaluation: one model's figures on every benchmark so far, and how they were measured."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from codecascade.ground.reading import read_json
 
 
 def check_results_folder(folder: Path, model: str) -> None:
-    """See that a folder is free for this model's evaluation, or has it already.
+    """Refuse a folder whose ``results.json`` is not of this model.
 
     Raises:
-        UserError: it holds another model's, or something else.
+        UserError: it has the results of another model, or something else.
     """
     path = folder / "results.json"
     if not path.exists():
@@ -32,8 +32,8 @@ def check_results_folder(folder: Path, model: str) -> None:
         )
 
 
-def _is_envelope(content: Any, model: str) -> bool:
-    """Whether what was read is what :func:`write_envelope` writes, as far as it reads it again."""
+def _is_readable(content: Any, model: str) -> bool:
+    """Whether the content has the form that :func:`write_results` writes, as far as it is read again."""
     if not isinstance(content, dict):
         return False
     models, described = content.get("models", {}), content.get("benchmarks", {})
@@ -53,13 +53,15 @@ def write_results(
     about: Mapping[str, str],
     command: str,
 ) -> None:
-    """``models`` (figures), ``cost``, ``versions``; for a reader ``benchmarks`` (titles, settings, notes, numbers of
-    tasks, the ``command`` that measured each first, ...), ``model`` (revision, precision, ...) and the last
-    ``command``. Benchmarks that earlier calls measured stay.
+    """Write ``results.json``. Benchmarks that earlier calls measured stay in it.
+
+    It has ``models`` (the figures), ``cost`` and ``versions``. For a reader it has ``benchmarks`` (titles, settings,
+    notes, numbers of tasks, the ``command`` that measured each first, ...), ``model`` (revision, precision, ...) and
+    the last ``command``.
     """
     path = folder / "results.json"
     before = read_json(path) if path.exists() else {}
-    if not _is_envelope(before, model):
+    if not _is_readable(before, model):
         raise UserError(
             "is damaged; delete it: it is written again from the benchmarks' own files", file=path
         )
@@ -87,7 +89,7 @@ def write_results(
         {
             "models": {model: models},
             "cost": {model: cost},
-            # What measured the benchmarks of earlier calls stays.
+            # The versions that measured the benchmarks of earlier calls stay.
             "versions": before.get("versions", {}) | versions(results),
             "model": dict(about),
             "benchmarks": benchmarks,

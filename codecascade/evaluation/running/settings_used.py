@@ -1,7 +1,8 @@
-"""Of all settings of an evaluation those that concern one benchmark: what its result depends on, and shows."""
+"""Of all settings of an evaluation, those that concern one benchmark: its result depends on them and shows them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from codecascade.evaluation.running.work import sampling_for
@@ -10,10 +11,12 @@ from codecascade.evaluation.task import Benchmark
 
 
 def used_settings(benchmark: Benchmark, settings: CommonSettings) -> dict[str, Any]:
-    """The settings that concern a benchmark, by the names that ``--set`` takes (``seed``, ``humaneval.problems``),
-    with the sampling that follows from them."""
+    """The settings that concern a benchmark, by the names that ``--set`` takes (``seed``, ``humaneval.problems``).
+
+    The sampling is the one that follows from the settings and the benchmark (:func:`..work.sampling_for`).
+    """
     common = ("seed",) if benchmark.score is not None else COMMON
-    values = {key: value for key, value in settings.model_dump(mode="json").items() if key in common}
+    values = {name: value for name, value in settings.model_dump(mode="json").items() if name in common}
     if benchmark.score is None:
         samples, temperature, top_p = sampling_for(benchmark, settings)
         values |= {"samples_per_problem": samples, "temperature": temperature, "top_p": top_p}
@@ -23,12 +26,16 @@ def used_settings(benchmark: Benchmark, settings: CommonSettings) -> dict[str, A
     return values
 
 
-def shown_settings(benchmark: Benchmark, settings: CommonSettings, *, given: bool) -> dict[str, Any]:
-    """:func:`settings_of`, without the sampling where samples are given: how they were made isn't known."""
-    values = used_settings(benchmark, settings)
+def shown_settings(benchmark: Benchmark, used: Mapping[str, Any], *, given: bool) -> dict[str, Any]:
+    """Those of the ``used`` settings that a reader of the result is shown.
+
+    Args:
+        given: the samples come from a file. How they were made is not known, so the settings that say how a model is
+            asked are left out.
+    """
     if not given:
-        return values
+        return dict(used)
     asking = {"samples_per_problem", "temperature", "top_p", "chat", "heal"}
     if (kind := benchmark.settings) is not None:
         asking |= {f"{kind.key}.{name}" for name in kind.asking}
-    return {key: value for key, value in values.items() if key not in asking}
+    return {name: value for name, value in used.items() if name not in asking}

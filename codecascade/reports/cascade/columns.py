@@ -1,5 +1,4 @@
-"""The figures that a cascade's report shows, each found in every model's results: those that the benchmarks name, and
-all that stand in the paper's tables."""
+"""The columns of a cascade's report: the figures that benchmarks name, and those in the paper's tables."""
 
 from __future__ import annotations
 
@@ -14,12 +13,12 @@ from codecascade.evaluation.notation import format_interval, format_metric, is_p
 from codecascade.reports.cascade.data import ModelReport
 
 _PAPERS = 100
-"""The rank of the paper's figures among the benchmarks' own."""
+"""The rank of the paper's figures. Benchmarks of a lower rank come before them, those of a higher rank after them."""
 
 
 @dataclass(frozen=True)
 class ReportColumn:
-    """A figure that the report shows: where it is found, and what it is called."""
+    """A figure that the report shows for every model: its benchmark, its metric, and its title."""
 
     benchmark: str
     metric: str
@@ -31,12 +30,15 @@ class ReportColumn:
         return not is_plain(self.metric)
 
     def metric_of(self, model: ModelReport) -> Metric | None:
-        """The model's figure; None where it was not measured, or could not be asked (see :meth:`left_to_right_of`)."""
+        """The model's figure; None if it was not measured, or the model can't infill (:meth:`left_to_right_of`)."""
         found = None if self.asked_otherwise(model) else self._stored(model)
         return found if found is not None and found.is_measured else None
 
     def left_to_right_of(self, model: ModelReport) -> Metric | None:
-        """Of a model that can't infill, what it does left to right, the suffix unseen: that is no figure of 0."""
+        """The figure of a model that can't infill: how well it continues the prefix, without the suffix.
+
+        It is shown in place of the figure that the model does not have.
+        """
         result = model.results.get(self.benchmark)
         found = left_to_right(result.metrics, re.sub("_(psm|spm)$", "", self.metric)) if result else None
         return found if found is not None and found.is_measured else None
@@ -48,7 +50,7 @@ class ReportColumn:
         return format_interval(metric, self.metric)
 
     def asked_otherwise(self, model: ModelReport) -> bool:
-        """Whether the model has no infilling tokens, and so continued the prefix instead of filling in."""
+        """Whether the model has no infilling tokens, so that it continued the prefix instead of filling in."""
         result = model.results.get(self.benchmark)
         return result is not None and any(name.endswith(LEFT_TO_RIGHT) for name in result.metrics)
 
@@ -63,7 +65,7 @@ class ReportColumn:
 
 
 def _own() -> dict[bool, list[ReportColumn]]:
-    """What the benchmarks themselves want shown: before (False) and after (True) the paper's figures."""
+    """The benchmarks' own columns: those before the paper's figures (False), and those after them (True)."""
     ranked = sorted(BENCHMARKS.values(), key=lambda benchmark: benchmark.rank)
     return {
         after: [
@@ -77,7 +79,7 @@ def _own() -> dict[bool, list[ReportColumn]]:
 
 
 def _papers() -> Iterator[ReportColumn]:
-    """A column of the paper's tables each, in their order."""
+    """A column for each column of the paper's tables, in their order."""
     for table in TABLES:
         if not table.otherwise_shown:
             for column in table.columns:
@@ -89,7 +91,7 @@ def _papers() -> Iterator[ReportColumn]:
 
 
 def _others() -> Iterator[ReportColumn]:
-    """The figure that stands for each benchmark."""
+    """The main figure of each benchmark."""
     for name, benchmark in BENCHMARKS.items():
         yield ReportColumn(name, benchmark.metric, benchmark.title, benchmark.higher_is_better)
 
@@ -102,6 +104,6 @@ def _each_once(columns: Iterable[ReportColumn]) -> tuple[ReportColumn, ...]:
 
 
 def all_columns() -> tuple[ReportColumn, ...]:
-    """Every figure that a report may show, in their order."""
+    """All columns that a report may show, in their order."""
     own = _own()
     return _each_once((*own[False], *_papers(), *own[True], *_others()))

@@ -1,4 +1,4 @@
-"""What a run's report is made of: plain data, put together by the cascade, drawn by :mod:`report`."""
+"""The data of a run's report. The cascade fills it in, and :mod:`codecascade.reports.cascade.report` shows it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from codecascade.evaluation.running.result import BenchmarkResult
 
 @dataclass(frozen=True)
 class ModelReport:
-    """A model of the tree: the base that came in, or what a stage made.
+    """A model of the run: the base, or the result of a stage.
 
     Attributes:
-        name: ``base`` or the stage's name.
-        parent: the model that it was made from; None for the base.
+        name: ``base``, or the name of the stage.
+        parent: the model that it was trained from; None for the base.
         kind: ``base``, ``code``, ``python``, ``long_context`` or ``instruct``.
-        settings: what a reader wants to see of the stage's settings, in words (``{"learning rate": "1e-4"}``).
-        notes: sentences that belong to this model ("a demonstration of a few steps").
-        results: by benchmark; empty while it was not measured.
-        log: the stage's JSON lines (``step``, ``loss``, ...); None for the base.
-        tokens, steps, seconds, flops: what the stage's training cost (seconds are of the wall clock).
-        evaluation_seconds: what measuring it took.
+        settings: the stage's settings that a reader is shown, in words (``{"learning rate": "1e-4"}``).
+        notes: sentences about this model ("a demonstration of a few steps").
+        results: by benchmark; empty until it is measured.
+        log: the training log in JSON lines (``step``, ``loss``, ...); None for the base.
+        tokens, steps, seconds, flops: the cost of the stage's training (wall-clock seconds).
+        evaluation_seconds: the cost of its evaluation.
     """
 
     name: str
@@ -44,11 +44,11 @@ class RunReport:
 
     Attributes:
         name: the recipe's name.
-        base: what the base is called (a folder, a hub name, ...), never an absolute path.
-        models: the base first, then the stages in the order of the recipe.
-        corpus: what it was trained on, in words (``{"documents": "12,345", "licences": ...}``).
-        notes: sentences about the run as a whole.
-        versions: of the tools, and the machine (``{"torch": ..., "processor": ...}``).
+        base: the name of the base (a folder, a hub name, ...), never an absolute path.
+        models: the base, then the stages in the order of the recipe.
+        corpus: facts about the corpus, in words (``{"documents": "12,345", "licences": ...}``).
+        notes: sentences about the whole run.
+        versions: versions of the tools, and facts of the machine (``{"torch": ..., "processor": ...}``).
         command: the command that made the run.
     """
 

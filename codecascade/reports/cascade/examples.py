@@ -1,4 +1,4 @@
-"""Problems that a cascade's models answered, chosen to show what changed."""
+"""Chooses problems, with the answers of all models of a run, that show what changed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from codecascade.reports.cascade.data import ModelReport
 
 
 def chosen_examples(models: Sequence[ModelReport]) -> list[dict[str, Any]]:
-    """The same problems before and after: two that the last model gained, one that it still gets wrong."""
+    """Problems that all models answered: two that only the last model solves, not the first; one that it does not."""
     ranked = sorted(BENCHMARKS.values(), key=lambda benchmark: benchmark.rank)
     for benchmark in (each.name for each in ranked if each.examples):
         measured = [model for model in models if benchmark in model.results]
@@ -28,7 +28,8 @@ def chosen_examples(models: Sequence[ModelReport]) -> list[dict[str, Any]]:
             {
                 "task_id": task,
                 "before": tail(by_task[-1][task].prompt, 14),
-                "after": head(by_task[-1][task].suffix, 8),  # a base that can't infill was not shown it
+                # Shown to the reader, although a base that can't infill did not see it.
+                "after": head(by_task[-1][task].suffix, 8),
                 "expected": by_task[-1][task].expected,
                 "answers": [
                     {"model": model, "text": answers[task].completion, "correct": answers[task].correct}
@@ -41,16 +42,16 @@ def chosen_examples(models: Sequence[ModelReport]) -> list[dict[str, Any]]:
 
 
 def _effort(example: AnsweredProblem) -> int:
-    """Longer lines are better examples, up to what fits a line of the page."""
+    """How good an example is: longer lines are better, up to what fits a line of the page."""
     length = len(example.expected.strip())
     return length if length <= 70 else 0
 
 
 def tail(text: str, lines: int) -> str:
-    """The last ``lines`` of a text."""
+    """The last lines of a text."""
     return "\n".join(text.split("\n")[-lines:])
 
 
 def head(text: str, lines: int) -> str:
-    """The first ``lines`` of a text."""
+    """The first lines of a text."""
     return "\n".join(text.split("\n")[:lines])

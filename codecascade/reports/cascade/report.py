@@ -1,6 +1,7 @@
-"""``report.md`` and ``report.html``: what a run's stages changed, with intervals, pictures, examples and cost.
+"""``report.md`` and ``report.html`` of a run: what each stage changed, with intervals, pictures, examples and cost.
 
-The page is one file without scripts or outside parts: it can be sent, printed and opened anywhere.
+The page is one file without scripts or links to other files' contents, so that it can be sent, printed and opened
+anywhere.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ _INSTEAD = "left to right"
 
 
 def write_report(report: RunReport, folder: Path) -> None:
-    """Write ``report.md`` and ``report.html`` into ``folder``, each whole or not at all.
+    """Write ``report.md`` and ``report.html`` into ``folder``. An interrupted call leaves no incomplete file.
 
-    A model's own report is linked where it is there: ``evaluations/<model>/report.html``.
+    A model's own report is linked if it exists: ``evaluations/<model>/report.html``.
     """
     changes = ModelChanges(folder / "evaluations")
     own = {model.name: f"evaluations/{model.name}/report.html" for model in report.models}
@@ -44,7 +45,7 @@ def write_report(report: RunReport, folder: Path) -> None:
 
 
 def summary(report: RunReport) -> list[RenderableType]:
-    """What a terminal shows at the end: a table of the figures, and one text that the last model filled in."""
+    """What the terminal shows at the end of a run: a table of the figures, and one answer of the last model."""
     models = report.models
     table = Table(
         "", *(model.name for model in models), title="below each figure its 95 % interval", box=None
@@ -76,18 +77,18 @@ def summary(report: RunReport) -> list[RenderableType]:
 
 
 def table_columns(models: Sequence[ModelReport]) -> list[ReportColumn]:
-    """The columns that at least one model has a figure for, whatever it could be asked."""
+    """The columns in which at least one model has a figure."""
     return [
         column
         for column in all_columns()
         if any(column.metric_of(model) or column.left_to_right_of(model) for model in models)
-        # A model that can't infill has nothing to show by layout, unless another model has.
+        # Columns by layout are left out if no model can infill.
         and (any(column.metric_of(model) for model in models) or not column.metric.endswith(("_psm", "_spm")))
     ]
 
 
 def interval_verdict(column: ReportColumn, before: Metric, after: Metric) -> str:
-    """``better`` or ``worse`` where the intervals of the two don't overlap, else an empty string."""
+    """``better`` or ``worse`` if the two intervals do not overlap, else an empty string."""
     if after.low > before.high:
         return "better" if column.higher_is_better else "worse"
     if after.high < before.low:
@@ -96,12 +97,14 @@ def interval_verdict(column: ReportColumn, before: Metric, after: Metric) -> str
 
 
 class ModelChanges:
-    """What differs between two models of a run, by the paired test of their answers (:mod:`..analysis.compare`) or,
-    where they were not asked the same, by intervals that don't overlap. Nothing is said of a model that could not be
-    asked at all (a base without infilling tokens).
+    """Whether a figure differs between two models of a run.
+
+    The paired test of their answers decides (:mod:`codecascade.evaluation.analysis.compare`). If the models were not
+    asked the same, intervals that do not overlap decide. A model that could not be asked (a base without infilling
+    tokens) has no verdict.
 
     Args:
-        evaluations: the folder that has a folder of each model.
+        evaluations: the folder with the evaluation of each model.
     """
 
     def __init__(self, evaluations: Path) -> None:
@@ -109,7 +112,7 @@ class ModelChanges:
         self._verdicts: dict[tuple[str, str], dict[tuple[str, str], str]] = {}
 
     def between(self, first: ModelReport, second: ModelReport, column: ReportColumn) -> str:
-        """``better``, ``worse`` or an empty string."""
+        """Whether the second model is ``better`` or ``worse`` in a column; empty if neither is shown."""
         before, after = column.metric_of(first), column.metric_of(second)
         if before is None or after is None:
             return ""
@@ -122,7 +125,8 @@ class ModelChanges:
     def _compared(self, first: str, second: str) -> dict[tuple[str, str], str]:
         try:
             found = compare(self._evaluations / first, self._evaluations / second)
-        except UserError:  # nothing that both were asked
+        except UserError:
+            # They have no benchmark in common that can be compared.
             return {}
         return {
             (compared.name, difference.metric): difference.verdict
@@ -134,7 +138,7 @@ class ModelChanges:
 def _view(report: RunReport, changes: ModelChanges) -> dict[str, Any]:
     models = report.models
     base = models[0]
-    hues = {model.name: plots.hue(place) for place, model in enumerate(models)}
+    hues = {model.name: plots.hue(index) for index, model in enumerate(models)}
     columns = table_columns(models)
     return {
         "report": report,
@@ -182,9 +186,9 @@ def _cell(
 def _headlines(
     columns: Sequence[ReportColumn], models: Sequence[ModelReport], changes: ModelChanges
 ) -> list[dict[str, str]]:
-    """Base -> last stage for the figures that moved by more than chance, the best news first.
+    """The figures that differ between the base and the last stage by more than chance, improvements first.
 
-    Nothing is a gain over a base that could not be asked.
+    Figures for which the base could not be asked are left out.
     """
     found = []
     for column in columns:
@@ -230,7 +234,7 @@ def _key_plot(models: Sequence[ModelReport]) -> str:
 
 
 def _result_notes(models: Sequence[ModelReport]) -> list[str]:
-    """Notes of stages and benchmarks, each once, with the models that it is about."""
+    """The notes of stages and benchmarks, each once, with the models that it concerns."""
     about: dict[str, list[str]] = {}
     for model in models:
         for note in model.notes:

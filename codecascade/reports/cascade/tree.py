@@ -1,4 +1,4 @@
-"""The tree of a cascade's models as a picture."""
+"""Draws the tree of a run's models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from codecascade.reports.cascade.data import ModelReport
 
 
 def tree(models: Sequence[ModelReport], hues: Mapping[str, str]) -> str:
-    """The tree of models from left to right, as SVG: a box each, with what made it."""
+    """The tree of models from left to right, as SVG. Each model is a box with its name and its training."""
     width, height, gap_x, gap_y = 168, 62, 46, 16
     column: dict[str, int] = {}
     row: dict[str, int] = {}

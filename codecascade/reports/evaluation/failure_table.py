@@ -1,4 +1,4 @@
-"""The table of what became of the answers: a bar a benchmark, counts that lead to the problems."""
+"""The table of the answers' outcomes: a bar for each benchmark, and counts with links to the problems."""
 
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ _COLOURS = {
     NOT_RUN: "#e4e7eb",
     _OTHER: "#f3dcc3",
 }
-_EXCEPTIONS = ("#d9822b", "#e39f5c", "#ecbb8a", "#f0cba6")  # the commonest have a colour of their own
+# The most frequent exceptions have a colour of their own.
+_EXCEPTIONS = ("#d9822b", "#e39f5c", "#ecbb8a", "#f0cba6")
 
 
 def failure_table(evaluation: Evaluation, problems: Mapping[str, OutcomesByProblem]) -> dict[str, Any] | None:
-    """By benchmark: the bar's parts, the counts of the kinds that all have, and exceptions by type."""
+    """For each benchmark the parts of its bar, the counts of the common outcomes, and the exceptions by type."""
     counts = {name: count_kinds(of_benchmark.values()) for name, of_benchmark in problems.items()}
     counts = {name: count for name, count in counts.items() if count}
     if not counts:

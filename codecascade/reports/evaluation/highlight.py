@@ -1,7 +1,7 @@
-"""Code as HTML with a few colours, small enough for thousands of problems: ``<i class=k>def</i> f():``.
+"""Highlights code as HTML that is small enough for thousands of problems: ``<i class=k>def</i> f():``.
 
-Only what the page's style colours is marked (keywords, strings, comments, numbers, defined names), and
-neighbours of one colour share a mark.
+Only keywords, strings, comments, numbers and defined names are marked. Neighbouring tokens of one colour share a
+mark.
 """
 
 from __future__ import annotations
@@ -28,20 +28,21 @@ _COLOURS = (
     (Token.Operator.Word, "k"),
     (Token.Keyword, "k"),
 )
-_LONGEST = 20_000  # characters; longer texts stay plain
+# Longer texts, in characters, are not highlighted.
+_LONGEST = 20_000
 
 
 def highlight(code: str, language: str = "python", *, after: str = "") -> str:
-    """``code`` as HTML, to stand inside ``<pre>``; plain where the language isn't known or the text is long.
+    """``code`` as HTML for the inside of ``<pre>``; without marks if the language is unknown or the text is long.
 
     Args:
-        after: what comes before it on the page. It matters only where it ends inside a string (a prompt in the midst
-            of a docstring), which then goes on in ``code``.
+        after: the text that comes before ``code``. If it ends inside a string (a prompt that ends in a docstring),
+            the string continues in ``code``.
     """
     before = after if after and _ends_inside_string(after, language) else ""
     runs: list[str] = []
     run, colour = "", ""
-    for text, kind in _pieces(before + code, language, len(before)):
+    for text, kind in _tokens(before + code, language, len(before)):
         if kind != colour and text.strip():
             runs.append(_run(run, colour))
             run, colour = "", kind
@@ -49,13 +50,13 @@ def highlight(code: str, language: str = "python", *, after: str = "") -> str:
     return "".join([*runs, _run(run, colour)])
 
 
-def _pieces(code: str, language: str, start: int) -> Iterator[tuple[str, str]]:
-    """What stands from ``start`` on, in pieces with their colours."""
-    place = 0
+def _tokens(code: str, language: str, start: int) -> Iterator[tuple[str, str]]:
+    """The tokens of the code from position ``start`` on, with their colours."""
+    position = 0
     for text, colour in _lexed(code, language):
-        place += len(text)
-        if place > start:
-            yield text[-(place - start) :], colour
+        position += len(text)
+        if position > start:
+            yield text[-(position - start) :], colour
 
 
 @lru_cache(maxsize=256)
@@ -67,12 +68,12 @@ def _lexed(code: str, language: str) -> tuple[tuple[str, str], ...]:
 
 
 def _ends_inside_string(code: str, language: str) -> bool:
-    pieces = _lexed(code, language)
-    return bool(pieces) and pieces[-1][1] in ("s", "c")
+    tokens = _lexed(code, language)
+    return bool(tokens) and tokens[-1][1] in ("s", "c")
 
 
 def _run(text: str, colour: str) -> str:
-    """Blank ends stay outside of the mark."""
+    """Mark a text with a colour. White space at its end stays outside the mark."""
     escaped = html.escape(text, quote=False)
     if not colour or not text:
         return escaped

@@ -1,4 +1,4 @@
-"""The pictures of an evaluation's report: each from what the folder holds, empty where that says nothing."""
+"""The pictures of an evaluation's report, made from the folder. A picture without data is an empty text."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from codecascade.ground.errors import UserError
 from codecascade.reports import plots
 
 _PAPER_EXAMPLES = 64
-"""Prompts of each cell of the paper's key retrieval."""
+"""How many prompts each cell of the paper's key retrieval has."""
 
 
 def has_picture(name: str, picture: str) -> bool:
-    """Whether a benchmark's figures are drawn so."""
+    """Whether a benchmark's figures are drawn as this kind of picture (``curve`` or ``cells``)."""
     return name in BENCHMARKS and BENCHMARKS[name].picture == picture
 
 
 def _figures(evaluation: Evaluation, picture: str) -> Mapping[str, Metric]:
-    """The figures of the first benchmark that are drawn so; none if none are."""
+    """The figures of the first benchmark with this kind of picture; empty if there is none."""
     found = (each.metrics for name, each in evaluation.benchmarks.items() if has_picture(name, picture))
     return next(found, {})
 
 
 def strip(found: PaperComparison, model: str) -> str:
-    """The model's dot among the paper's models, for tables of rates that aren't a heat map already."""
+    """The model's figures among those of the paper's models. Key retrieval is left out: it has a heat map."""
     if found.number == TABLE_18.number:
         return ""
     rows = []
-    for place, (label, cell) in enumerate(zip(found.labels, found.own, strict=True)):
+    for index, (label, cell) in enumerate(zip(found.labels, found.own, strict=True)):
         if cell is None or not cell.metric.is_measured:
             continue
         others: dict[str, list[float]] = {}
         for name, values in found.rows:
-            value = values[place]
+            value = values[index]
             if value is not None:
                 others.setdefault(_family(name), []).append(value)
         rows.append((label, cell.metric, others))
@@ -53,16 +53,17 @@ def _family(model: str) -> str:
 
 
 def correlations(evaluation: Evaluation) -> str:
-    """Between the languages that programs were run in (paper, Fig. 3)."""
+    """The correlations between the languages in which programs were run (paper, Fig. 3)."""
     try:
         scored = language_scores(evaluation)
-    except UserError:  # fewer than two
+    except UserError:
+        # There are fewer than two languages.
         return ""
     return plots.correlations([correlate(evaluation.model, scored)])
 
 
 def perplexity(evaluation: Evaluation) -> str:
-    """By position in long files (paper, Fig. 4)."""
+    """Perplexity by position in long files (paper, Fig. 4)."""
     curve = {}
     for name, metric in _figures(evaluation, "curve").items():
         _, _, position = name.partition("@")
@@ -74,7 +75,7 @@ def perplexity(evaluation: Evaluation) -> str:
 
 
 def keys(evaluation: Evaluation) -> str:
-    """The model's heat map, and Code Llama 7B's beside it."""
+    """The heat map of the model's key retrieval, beside that of Code Llama 7B."""
     cells = plots.key_cells(_figures(evaluation, "cells"))
     if not cells:
         return ""

@@ -1,8 +1,7 @@
-"""A benchmark's problems to look at: ``problems/<benchmark>/index.html`` and pages of 40 problems each.
+"""Pages with a benchmark's problems and answers: ``problems/<benchmark>/index.html`` and pages of 40 problems each.
 
-Not a file a problem: multi-line infilling has 5,815 of them in two layouts, and as many small files are slow to copy
-and to pack. Not one page a benchmark: that would be 20 MB. The index is a list of links, by what became of the
-problems; each page opens at once.
+Multi-line infilling has 5,815 problems in two layouts. A file for each would be slow to copy and to pack; one page
+for all would have 20 MB. The index lists links to the problems, grouped by their outcome.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from codecascade.evaluation.analysis.folder import (
     Evaluation,
     MeasuredBenchmark,
     ProblemKey,
-    SampleRow,
+    TaskRow,
     problem_key,
 )
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
@@ -34,11 +33,11 @@ from codecascade.reports.rendering import render
 PER_PAGE = 40
 _PROMPT_LINES = 40
 _SUFFIX_LINES = 24
-_LONGEST = 6000  # characters of an answer or a test
+# Characters of an answer or a test.
+_LONGEST = 6000
 _PLAIN = "text"
-_DOCUMENT = re.compile(
-    r"^([0-9a-f]{6})[0-9a-f]{26}(?=/)"
-)  # a corpus document's id, too long for a list of links
+# The id of a corpus document, which is too long for a list of links.
+_DOCUMENT = re.compile(r"^([0-9a-f]{6})[0-9a-f]{26}(?=/)")
 _TEXTS = frozenset(
     {"task_id", "prompt", "suffix", "messages", "prefill", "expected", "test", "format", "language"}
 )
@@ -46,35 +45,39 @@ _TEXTS = frozenset(
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A text cut for the page: ``html``, and how many lines before and after it are not shown."""
+    """A text that is cut for the page: ``html``, and how many lines before and after it are left out."""
 
     html: str
     before: int = 0
     after: int = 0
 
 
-def problem_address(place: int) -> str:
-    """Where the problem number ``place`` of the samples' order stands, relative to its benchmark's folder."""
-    return f"{place // PER_PAGE + 1:03d}.html#p{place + 1}"
+def problem_address(index: int) -> str:
+    """The page and anchor of a problem, relative to its benchmark's folder.
+
+    Args:
+        index: the problem's index in the order of the samples, from 0.
+    """
+    return f"{index // PER_PAGE + 1:03d}.html#p{index + 1}"
 
 
 def kind_anchor(kind: str) -> str:
-    """Of a kind's section in the index."""
+    """The anchor of an outcome's section in the index."""
     return (kind or "scored").replace(" ", "-")
 
 
 def problem_outcomes(measured: MeasuredBenchmark) -> dict[ProblemKey, ProblemOutcomes]:
-    """What became of the benchmark's problems; empty where nothing was generated (losses)."""
+    """The outcomes of the benchmark's problems; empty if nothing was generated (losses)."""
     return outcomes_by_problem(row for row in measured.rows() if "completion" in row)
 
 
 def write_pages(
     evaluation: Evaluation, measured: MeasuredBenchmark, problems: Mapping[ProblemKey, ProblemOutcomes]
 ) -> None:
-    """Write ``problems/<benchmark>`` anew, whole or not at all."""
+    """Write ``problems/<benchmark>`` anew. An interrupted call leaves the folder as it was."""
     asked = _asked(measured)
     overlapping = frozenset((measured.contamination or {}).get("tasks", ()))
-    places = {place: number for number, place in enumerate(problems)}
+    index_of = {key: index for index, key in enumerate(problems)}
     common = {
         "evaluation": evaluation,
         "measured": measured,
@@ -82,11 +85,12 @@ def write_pages(
         "anchor": kind_anchor,
     }
     with atomic_folder(evaluation.folder / "problems" / measured.name) as folder:
-        start = _common_start([place[0] for place in problems])
-        sections = _sections(problems, places, overlapping, len(start))
+        start = _common_start([task_id for task_id, _ in problems])
+        sections = _sections(problems, index_of, overlapping, len(start))
         index = {**common, "sections": sections, "problems": len(problems), "start": start}
         longest = max(len(item["name"]) for section in sections for item in section["problems"])
-        index["width"] = min(320, 60 + 7 * longest)  # so that few names need a second line
+        # Wide enough that few names need a second line.
+        index["width"] = min(320, 60 + 7 * longest)
         index["several"] = any(problem.samples > 1 for problem in problems.values())
         (folder / "index.html").write_text(render("problems.html", index), encoding="utf-8")
         ordered_problems = list(problems.values())
@@ -99,25 +103,27 @@ def write_pages(
                 "shown": shown,
                 "number": number,
                 "pages": len(pages),
-                "first": places[group[0].key],
+                "first": index_of[group[0].key],
             }
             (folder / f"{number:03d}.html").write_text(render("problem_page.html", view), encoding="utf-8")
 
 
 def _say_tests_once(shown: list[dict[str, Any]]) -> None:
-    """Problems made of the same program have the same test: half of an infilling page would be that."""
+    """Show a test once on a page. Infilling problems made of the same program share it, and it would fill the
+    page.
+    """
     said: dict[str, int] = {}
-    for place, item in enumerate(shown):
-        item["test_of"] = said.setdefault(item["test"], place)
+    for number, item in enumerate(shown):
+        item["test_of"] = said.setdefault(item["test"], number)
 
 
-def _asked(measured: MeasuredBenchmark) -> dict[ProblemKey, SampleRow]:
-    """The tasks; of a long prompt only what a page shows."""
+def _asked(measured: MeasuredBenchmark) -> dict[ProblemKey, TaskRow]:
+    """The tasks. Of a long prompt only the lines that a page shows are kept."""
     return {problem_key(row): row | {"prompt": _end(row.get("prompt", ""))} for row in measured.asked()}
 
 
 def _end(prompt: str) -> str:
-    """The lines that a page shows, and one more line that says how many came before."""
+    """The last lines of a prompt. A prefix ``\\0<number>\\0`` says how many lines before them are left out."""
     lines = prompt.split("\n")
     if len(lines) <= _PROMPT_LINES:
         return prompt[-4 * _LONGEST :]
@@ -126,11 +132,11 @@ def _end(prompt: str) -> str:
 
 def _sections(
     problems: Mapping[ProblemKey, ProblemOutcomes],
-    places: Mapping[ProblemKey, int],
+    index_of: Mapping[ProblemKey, int],
     overlapping: frozenset[str],
     start: int,
 ) -> list[dict[str, Any]]:
-    """By kind, those that failed first."""
+    """The problems grouped by outcome, those that failed first."""
     kinds = ordered_kinds(problem.kind for problem in problems.values())
     if PASSED in kinds:
         kinds = [*(kind for kind in kinds if kind != PASSED), PASSED]
@@ -141,7 +147,7 @@ def _sections(
             "problems": [
                 {
                     "name": _DOCUMENT.sub(r"\1…", _name(problem)[start:]),
-                    "address": problem_address(places[problem.key]),
+                    "address": problem_address(index_of[problem.key]),
                     "share": f"{problem.passed}/{problem.samples}" if problem.samples > 1 and kind else "",
                     "overlaps": problem.key[0] in overlapping,
                 }
@@ -154,10 +160,11 @@ def _sections(
 
 
 def _common_start(names: Sequence[str]) -> str:
-    """Whole parts (up to a slash or an underscore) that all names begin with: links need not repeat them."""
+    """What all names begin with, up to a slash or an underscore. The links leave it out."""
     if len(names) < 2:
         return ""
-    first, last = min(names), max(names)  # what these two share, all share
+    # A prefix of the first and the last name in sorted order is a prefix of all.
+    first, last = min(names), max(names)
     length = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
     shared = first[:length]
     return shared[: 1 + max(shared.rfind("/"), shared.rfind("_"))]
@@ -168,7 +175,7 @@ def _name(problem: ProblemOutcomes) -> str:
 
 
 def _shown(
-    measured: MeasuredBenchmark, problem: ProblemOutcomes, task: SampleRow, overlapping: frozenset[str]
+    measured: MeasuredBenchmark, problem: ProblemOutcomes, task: TaskRow, overlapping: frozenset[str]
 ) -> dict[str, Any]:
     language = str(task.get("language", "python"))
     if "messages" in task:
@@ -196,7 +203,7 @@ def _shown(
     }
 
 
-def _prompt(task: SampleRow) -> tuple[str, int]:
+def _prompt(task: TaskRow) -> tuple[str, int]:
     prompt = str(task.get("prompt", ""))
     if not prompt.startswith("\0"):
         return prompt, 0

@@ -1,7 +1,7 @@
 """The report of one evaluation folder: ``report.md``, ``report.html`` and ``problems/``.
 
-Everything comes from the folder itself (``results.json``, ``samples/``, ``tasks/``), so that a report can be written
-again at any time, and after each benchmark while an evaluation is under way.
+All of it is made from the folder (``results.json``, ``samples/``, ``tasks/``). So a report can be written again at
+any time, and after each benchmark while an evaluation is running.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def write_evaluation_report(folder: Path, *, pages: bool = True) -> None:
     """Write the report of the evaluation in ``folder``, and a page for every 40 problems of each benchmark.
 
     Raises:
-        UserError: there is no evaluation, or a file of it is broken (file and line are named).
+        UserError: there is no evaluation, or a file of it is malformed (file and line are named).
     """
     evaluation = read_evaluation(folder)
     problems = {name: problem_outcomes(measured) for name, measured in evaluation.benchmarks.items()}
@@ -67,7 +67,7 @@ def _view(evaluation: Evaluation, problems: Mapping[str, OutcomesByProblem]) -> 
 
 
 def _headline(measured: MeasuredBenchmark) -> dict[str, str] | None:
-    """The figure that stands for the benchmark; of a model that can't infill, what it does left to right."""
+    """The main figure of the benchmark. For a model that can't infill it is the left-to-right figure."""
     instead = left_to_right(measured.metrics, measured.metric)
     metric = instead or measured.main
     if metric is None:
@@ -86,7 +86,7 @@ def _headline(measured: MeasuredBenchmark) -> dict[str, str] | None:
 
 
 def _share(measured: MeasuredBenchmark) -> str:
-    """How much of the benchmark was measured, where it was not all of it."""
+    """How much of the benchmark was measured; empty if all of it was."""
     if measured.missing:
         return f"{measured.missing:,} problems have no samples"
     if (
@@ -99,7 +99,7 @@ def _share(measured: MeasuredBenchmark) -> str:
 
 
 def _contamination(measured: MeasuredBenchmark) -> str:
-    """What share of the benchmark is in the training corpus, and the score on the rest."""
+    """How many problems are in the training corpus, and the score on the others."""
     found = measured.contamination
     if not found:
         return ""
@@ -114,7 +114,7 @@ def _contamination(measured: MeasuredBenchmark) -> str:
     scored = scores_of(measured).get(metric)
     if scored is None or scored.weights is not None:
         return text
-    clean = scored.values[[place[0] not in tasks for place in scored.keys]]
+    clean = scored.values[[task_id not in tasks for task_id, _ in scored.keys]]
     if not len(clean):
         return text
     rest = wilson(int(clean.sum()), len(clean)) if is_binary(clean) else bootstrap_mean(clean)
@@ -122,7 +122,7 @@ def _contamination(measured: MeasuredBenchmark) -> str:
 
 
 def _figures(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """Every figure in words."""
+    """Every figure as texts for a table."""
     return [
         {
             "title": measured.title,
@@ -148,13 +148,13 @@ def _notes(evaluation: Evaluation) -> list[str]:
 
 
 def _settings(evaluation: Evaluation, measured: MeasuredBenchmark) -> dict[str, str]:
-    """With the command, where several measured what is in the folder."""
+    """The settings of a benchmark; with its command, if that is not the last command of the folder."""
     found = {name: _text(value) for name, value in measured.settings.items()}
     return found if measured.command in ("", evaluation.command) else found | {"command": measured.command}
 
 
 def _cost(evaluation: Evaluation) -> dict[str, str]:
-    """Totals, and the seconds of each benchmark."""
+    """The totals of the evaluation, and the time of each benchmark."""
     found: dict[str, str] = {}
     for name, value in evaluation.cost.items():
         label = str(name).replace("_", " ")
@@ -173,7 +173,7 @@ def _amount(label: str, value: float) -> str:
 
 
 def _text(value: Any) -> str:
-    """A setting for a reader."""
+    """The value of a setting as text for a reader."""
     if value is None:
         return "none"
     if isinstance(value, bool):

@@ -1,1 +1,1 @@
-"""Our side of the sandbox: starts confined processes, asks them, ends them."""
+"""The host side of the sandbox: starts confined processes, sends them jobs, ends them."""

@@ -1,4 +1,4 @@
-"""Our side of the judges (:mod:`codecascade.sandbox.inside.judge`): starts one, hands it tests, ends it."""
+"""The host side of the judging processes (:mod:`codecascade.sandbox.inside.judge`)."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ _LIMITS = Limits(cpu_seconds=math.inf, memory_mb=4096, address_space=True)
 
 
 class JudgeProcess:
-    """A process that judges programs one after the other, confined in a zone of its own.
+    """A confined process that runs the tests of one program after the other.
 
     Args:
-        kind: how it is confined.
-        layers: as :class:`SandboxWorker`'s.
+        kind: its confinement.
+        layers: as for :class:`SandboxWorker`.
 
     Raises:
-        ZoneDied: it can't be started.
+        WorkerDied: it can't be started.
     """
 
     def __init__(self, kind: Confinement, layers: tuple[str, ...] | None) -> None:
         self._socket, its = socket.socketpair()
-        also = its.dup()  # as standard output, which the process replaces
+        # Also used as standard output, which the process replaces.
+        also = its.dup()
         try:
             self._worker = SandboxWorker(kind, (), (), (its.fileno(), also.fileno()), layers)
         except WorkerDied:
@@ -60,10 +61,10 @@ class JudgeProcess:
         return self._socket.fileno()
 
     def ask(self, job: dict[str, Any], link: int) -> None:
-        """Have one program judged, which ``link`` leads to.
+        """Have the tests of one program run; ``link`` is the descriptor that leads to the program.
 
         Raises:
-            ZoneDied: the process has gone.
+            WorkerDied: the process has ended.
         """
         try:
             wire.send_job(self._socket, job, link)
@@ -71,10 +72,10 @@ class JudgeProcess:
             raise WorkerDied(str(error)) from None
 
     def answer(self, seconds: float | None) -> dict[str, Any]:
-        """How it went; ``seconds`` is None where the answer is known to be there.
+        """The verdict; ``seconds`` is None if the answer is known to be there.
 
         Raises:
-            ZoneDied: the process has gone, or says nothing for so long.
+            WorkerDied: the process has ended, or does not answer in time.
         """
         if seconds is not None:
             poll = select.poll()
@@ -90,7 +91,7 @@ class JudgeProcess:
         return answer
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         self._socket.close()
         self._worker.close()
         self._waiter.join()

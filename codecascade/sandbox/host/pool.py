@@ -1,4 +1,4 @@
-"""The zones of a sandbox: a job goes to one that suits it and is idle, or to a new one."""
+"""A pool of sandbox workers: each job goes to a suitable idle worker, or to a new one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from codecascade.sandbox.host.worker import Confinement, SandboxWorker, WorkerDi
 from codecascade.sandbox.outcome import Limits, Outcome, Verdict
 from codecascade.sandbox.program import Command, Program
 
-# Imports that cost many times what a short program does: a zone that made them serves the programs that name them.
+# These imports cost much more than a short program, so a worker that made them is reused for programs that need them.
 _COMMON = ("typing", "collections", "functools", "re", "string", "heapq", "bisect")
 _PRELOADED = {
     "common": re.compile(rf"^\s*(?:import|from)\s+(?:{'|'.join(_COMMON)})\b", re.MULTILINE),
@@ -26,17 +26,18 @@ _PRELOADED = {
 
 
 class WorkerPool:
-    """As many zones of one kind as are in use at the same time; started when they are first needed.
+    """As many workers of one confinement as are in use at the same time; they start when first needed.
 
     Args:
-        kind: of confinement.
-        layers: of a zone's ``layers``, those to put on top; None: all.
+        kind: the confinement.
+        layers: the extra layers (see :class:`SandboxWorker`); None: all.
     """
 
     def __init__(self, kind: Confinement, layers: tuple[str, ...] | None = None) -> None:
         self.kind, self._layers = kind, layers
         self._idle: dict[tuple[str, ...], list[SandboxWorker]] = {}
-        self._judges: list[JudgeProcess] = []  # that are idle
+        # Idle ones.
+        self._judges: list[JudgeProcess] = []
         self._lock = threading.Lock()
 
     def __enter__(self) -> WorkerPool:
@@ -46,7 +47,7 @@ class WorkerPool:
         self.close()
 
     def close(self) -> None:
-        """End the idle ones; others are started if there are more jobs."""
+        """End the idle workers; new ones are started if more jobs come."""
         with self._lock:
             ended: list[SandboxWorker | JudgeProcess] = [
                 *(worker for idle in self._idle.values() for worker in idle),
@@ -61,7 +62,7 @@ class WorkerPool:
         """Run one Python program; ``timeout`` is in CPU seconds.
 
         Raises:
-            UserError: one of its files has a name that leads out of its folder, or it is given no time or memory.
+            UserError: a file name leads out of the program's folder, or the time or memory is not positive.
         """
         if isinstance(program, str):
             program = Program(program)
@@ -77,10 +78,10 @@ class WorkerPool:
         return replace(outcome, tests_apart=tests is not None) if program.tests else outcome
 
     def run_command(self, command: Command) -> Outcome:
-        """Run one command; ``not_started`` where the machine has no such program.
+        """Run one command; the outcome is ``not_started`` if the machine has no such program.
 
         Raises:
-            UserError: one of its files or outputs has a name that leads out of its folder.
+            UserError: the name of a file or an output leads out of the program's folder.
         """
         check_names([*command.files, *command.outputs])
         return self._run(command_job(command), command.limits, (), command.folders)
@@ -109,7 +110,7 @@ class WorkerPool:
             try:
                 answer = worker.run(job) if tests is None else self._run_split(worker, job, tests, limits)
             except WorkerDied as error:
-                # Perhaps for lack of memory, perhaps the program's doing: once more, in a zone of its own.
+                # Maybe for lack of memory, maybe because of the program: try once more with a new worker.
                 worker.close()
                 if attempt == 2:
                     return Outcome("killed", f"the sandbox's process died under it twice ({error})")
@@ -122,7 +123,7 @@ class WorkerPool:
     def _run_split(
         self, worker: SandboxWorker, job: dict[str, Any], tests: dict[str, Any], limits: Limits
     ) -> dict[str, Any]:
-        """A program here, its tests in a judging process."""
+        """Run a program in a worker and its tests in a judging process."""
         for _ in (1, 2):
             with self._lock:
                 judge = self._judges.pop() if self._judges else None
@@ -158,10 +159,10 @@ NO_OUTPUT: dict[str, Any] = {
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Names of files in a program's folder.
+    """Check the names of files in a program's folder.
 
     Raises:
-        UserError: one leads out of it.
+        UserError: one leads out of the folder.
     """
     for name in names:
         path = PurePosixPath(name)
@@ -170,7 +171,7 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def outcome_from_answer(answer: dict[str, Any], limits: Limits, *, is_command: bool) -> Outcome:
-    """A server's answer in words."""
+    """The :class:`Outcome` for a server's answer."""
     verdict, exception = _verdict(answer, limits, is_command)
     return Outcome(
         verdict,
@@ -188,7 +189,7 @@ def outcome_from_answer(answer: dict[str, Any], limits: Limits, *, is_command: b
 
 def _verdict(answer: dict[str, Any], limits: Limits, is_command: bool) -> tuple[Verdict, str | None]:
     stated: Verdict | Literal[""] = answer["verdict"]
-    # Also of a program that got to its end between two looks at its clock.
+    # Also for a program that ended between two checks of its CPU time.
     if answer["cpu_seconds"] > limits.cpu_seconds and stated in ("", "passed"):
         return "timed_out", f"no end after {limits.cpu_seconds:g} s of CPU time"
     if stated:

@@ -1,4 +1,4 @@
-"""A confined command that stays: a compiler that is warm after its first use."""
+"""A confined command that keeps running: a compiler that is warm after its first use."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from codecascade.sandbox.program import Command
 
 
 class Service:
-    """A running command in a zone of its own; ``close`` it, or use it in ``with``.
+    """A running confined command; ``close`` it, or use it in ``with``.
 
-    Its limits are those of its :class:`Command`, over its whole life: give it ``Limits(cpu_seconds=math.inf)`` and
-    bound what it is asked by the clock.
+    Its limits are those of its :class:`Command`, over its whole life. Use ``Limits(cpu_seconds=math.inf)``, and
+    limit each request by the clock.
 
     Attributes:
-        stdin: what is written here (and flushed) it reads.
-        stdout: what it writes.
+        stdin: what is written and flushed here is the command's input.
+        stdout: the command's output.
     """
 
     def __init__(self, kind: Confinement, command: Command) -> None:
@@ -45,24 +45,25 @@ class Service:
     def _wait(self, job: dict[str, Any]) -> None:
         with contextlib.suppress(WorkerDied):
             self._answer = self._worker.run(job)
-        self._worker.close()  # the last to hold its end of the pipes
+        # It has the last open end of the pipes.
+        self._worker.close()
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs."""
+        """Whether it is still running."""
         return self._waiter.is_alive()
 
     @property
     def stderr(self) -> str:
-        """What it wrote to standard error, once it has ended by itself."""
+        """Its standard error, once it has ended by itself."""
         return self._answer["stderr"].decode("utf-8", "replace") if self._answer else ""
 
     def wait(self, seconds: float) -> None:
-        """Until it has ended by itself, for at most so long."""
+        """Wait until it has ended by itself, for at most ``seconds``."""
         self._waiter.join(seconds)
 
     def close(self) -> None:
-        """Kill it and all that it started."""
+        """Kill it and everything that it started."""
         with contextlib.suppress(OSError):
             self.stdin.close()
         self._worker.close()

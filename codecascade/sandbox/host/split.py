@@ -1,4 +1,4 @@
-"""One program and its tests in two zones: the program's answers to what the tests call, the tests their verdict."""
+"""Runs a program and its tests in two separate workers: one answers the calls, the other decides the verdict."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from codecascade.sandbox.host.worker import SandboxWorker, WorkerDied
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Program
 
-_GRACE_SECONDS = 2.0  # for the tests to notice that the program has gone
+# Seconds for the tests to notice that the program has ended.
+_GRACE_SECONDS = 2.0
 _VERDICTS = {"P": "passed", "F": "failed", "M": "out_of_memory", "T": "timed_out"}
-# Imported once in the judging process, where tests name them.
+# Imported once in the judging process if tests name them.
 _KNOWN = {
     "bisect",
     "collections",
@@ -28,7 +29,7 @@ _KNOWN = {
     "heapq",
 }
 _KNOWN |= {"itertools", "json", "math", "operator", "random", "re", "statistics", "string", "time", "typing"}
-# They hold no container that a test could hand to a program to be changed.
+# Modules without a container that a test could pass to a program.
 _HARMLESS = {"copy", "math", "random", "string", "time"}
 _REACHING = {
     "exec",
@@ -48,11 +49,11 @@ _IMPORT = re.compile(r"^\s*(?:import|from)\s+([\w, ]+)", re.MULTILINE)
 
 
 class JudgeDied(Exception):
-    """The judging process has gone, or says nothing: start another."""
+    """The judging process has ended or does not answer: start another one."""
 
 
 def tests_job(program: Program, limits: Limits) -> dict[str, Any]:
-    """What the judging process is told."""
+    """The job for the judging process."""
     text = f"{program.given}\n{program.tests}"
     return {
         "given": program.given,
@@ -72,15 +73,16 @@ def _modules(text: str) -> tuple[str, ...]:
 
 @functools.lru_cache(4096)
 def can_share_process(text: str) -> bool:
-    """Whether tests can change nothing but what they make themselves, so that others may follow in their process.
+    """Whether tests can change nothing except what they create, so that other tests may follow in the same process.
 
-    As their text is trusted, this keeps accidents apart, not attacks; what a program can do to them is to change
-    containers that they hand to it, so they must have none but their own.
+    The text of tests is trusted, so this prevents accidents, not attacks. A program can only change the containers
+    that the tests pass to it, so these must be the tests' own.
     """
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return True  # nothing is run
+        # Such a text is never run.
+        return True
     for node in ast.walk(tree):
         if isinstance(node, ast.Import) and not {alias.name for alias in node.names} <= _HARMLESS:
             return False
@@ -100,11 +102,11 @@ def can_share_process(text: str) -> bool:
 def run_tests_apart(
     worker: SandboxWorker, judge: JudgeProcess, job: dict[str, Any], tests: dict[str, Any], limits: Limits
 ) -> dict[str, Any]:
-    """A server's answer, with the verdict of the tests.
+    """The server's answer, with the verdict of the tests.
 
     Raises:
-        ZoneDied: the program's zone has gone.
-        JudgeDied: the judging process has.
+        WorkerDied: the program's worker has ended.
+        JudgeDied: the judging process has ended.
     """
     its, of_tests = socket.socketpair()
     with its, of_tests:
@@ -116,14 +118,15 @@ def run_tests_apart(
         else:
             broken = None
     if broken is not None:
-        worker.answer(job)  # its program has ended, as its tests have gone
+        # The program ends, because the process of its tests has ended.
+        worker.answer(job)
         raise JudgeDied(str(broken))
-    # The program ends when its tests have, so this is one wait and not two.
+    # The program ends when its tests have ended, so waiting for it is enough.
     answer = worker.answer(job)
     try:
         judged = judge.answer(_GRACE_SECONDS)
     except WorkerDied as error:
-        # Still at work with what the program answered when that was at its end: such tests have no verdict.
+        # The judging process is still busy with the answers of a program that has ended: there is no verdict.
         if not answer["verdict"]:
             raise JudgeDied(str(error)) from None
         return {**answer, "judge_died": True}
@@ -139,6 +142,6 @@ def _together(answer: dict[str, Any], judged: dict[str, Any], limits: Limits) ->
         if verdict == "T":
             answer["exception"] = f"no end after {limits.cpu_seconds:g} s of CPU time"
     elif not answer["verdict"] and not answer["ended"]:
-        # It hung up and went on.
+        # It closed the connection and kept running.
         answer["verdict"], answer["exception"] = "failed", "left before its end"
     return answer

@@ -1,4 +1,4 @@
-"""The harness's side of one zone: starts its process, hands it jobs, ends it."""
+"""The host side of one confined worker: starts its process, sends it jobs, ends it."""
 
 from __future__ import annotations
 
@@ -31,23 +31,24 @@ _BASES = ("/tmp", "/var/tmp", "/mnt", "/media", "/srv")
 
 
 class WorkerDied(Exception):
-    """The zone's process has gone, or does not answer: start another."""
+    """The worker's process has ended or does not answer: start another one."""
 
 
 class SandboxWorker:
-    """One process that runs jobs one after the other.
+    """A confined server process that runs jobs one after the other.
 
     Args:
-        kind: how it is confined.
+        kind: its confinement.
         modules: imported in advance.
-        folders: to be read beside the system's and the interpreter's.
-        layers: of ``seccomp`` and ``landlock`` those to put on top where the kernel has them; None: both, except
-            that ``none`` has none.
-        standard: descriptors ``(stdin, stdout)`` of the one program of a zone that is a service.
-        scratch_mb: what the scratch folder may hold; under other kinds than bubblewrap each job's limits say so.
+        folders: readable for programs, besides those of the system and the interpreter.
+        standard: the descriptors ``(stdin, stdout)`` of the only program of a worker that is a service.
+        layers: those of ``seccomp`` and ``landlock`` to add where the kernel has them; None: both, except that
+            ``none`` has none.
+        scratch_mb: size of the scratch folder; only bubblewrap needs it here, otherwise the limits of each job say
+            it.
 
     Raises:
-        ZoneDied: it can't be started; the text says why.
+        WorkerDied: it can't be started; the message says why.
     """
 
     def __init__(
@@ -86,14 +87,16 @@ class SandboxWorker:
         if kind == "bubblewrap":
             command = [*_bubblewrap([*interpreter, *folders], scratch_mb), *command]
         environment = {"PATH": search, "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
-        environment["LD_BIND_NOW"] = "1"  # once here, not in each fork
+        # Once here, not in each fork.
+        environment["LD_BIND_NOW"] = "1"
         environment |= {f"{name}_NUM_THREADS": "1" for name in ("OPENBLAS", "OMP", "MKL")}
         with tempfile.TemporaryFile() as messages:
             try:
                 process = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,  # not a file: programs inherit the stream, and write it to a pipe
+                    # A pipe and not a file: programs inherit the stream.
+                    stdout=subprocess.PIPE,
                     stderr=messages,
                     pass_fds=[its.fileno(), *(standard or ())],
                     env=environment,
@@ -117,10 +120,10 @@ class SandboxWorker:
             raise WorkerDied(answer["error"])
 
     def run(self, job: Mapping[str, Any]) -> dict[str, Any]:
-        """The server's answer to one job.
+        """Run one job; returns the server's answer.
 
         Raises:
-            ZoneDied: it has gone, or has not answered in several times the job's wall-clock limit.
+            WorkerDied: the server has ended, or has not answered in several times the job's wall-clock limit.
         """
         try:
             send(self._socket.fileno(), dict(job))
@@ -129,10 +132,10 @@ class SandboxWorker:
         return self.answer(job)
 
     def ask(self, job: Mapping[str, Any], link: int) -> None:
-        """Hand over a job whose tests run elsewhere, and the descriptor that leads to them; then :meth:`answer`.
+        """Send a job whose tests run elsewhere, and the descriptor that leads to them. :meth:`answer` comes next.
 
         Raises:
-            ZoneDied: the server has gone.
+            WorkerDied: the server has ended.
         """
         try:
             send_job(self._socket, dict(job), link)
@@ -145,7 +148,7 @@ class SandboxWorker:
         return self._socket.fileno()
 
     def answer(self, job: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to what was asked. Raises ZoneDied as :meth:`run` does."""
+        """The answer to the last request. Raises WorkerDied as :meth:`run` does."""
         return self._receive(3 * job["limits"]["wall_seconds"] + 60)
 
     def _receive(self, seconds: float) -> dict[str, Any]:
@@ -163,22 +166,26 @@ class SandboxWorker:
         return answer
 
     def close(self) -> None:
-        """End it and whatever runs in it."""
+        """End the server and everything that runs in it."""
         self._end()
 
 
 def _end(control: socket.socket, process: subprocess.Popen[bytes], scratch: str | None, owner: int) -> None:
     if os.getpid() != owner:
-        return  # a fork of the harness has no say
+        # A fork of the host process must not end the worker.
+        return
     with contextlib.suppress(OSError):
-        control.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for an answer
-    control.close()  # the server ends when it reads to the end, or hangs up on the program that it watches
+        # Wakes a thread that waits for an answer.
+        control.shutdown(socket.SHUT_RDWR)
+    # The server ends when this connection is closed, even while it watches a program.
+    control.close()
     if process.stdout:
         process.stdout.close()
     try:
         process.wait(10)
     except subprocess.TimeoutExpired:
-        process.kill()  # and the kernel, told so by the server, kills that
+        # Then the kernel kills the server, as the server has requested.
+        process.kill()
         process.wait()
     _remove(scratch)
 
@@ -189,10 +196,10 @@ def _remove(scratch: str | None) -> None:
 
 
 def python_job(program: Program, limits: Limits) -> dict[str, Any]:
-    """What the server is told of a Python program."""
+    """The server's job for a Python program."""
     return {
         "source": program.source,
-        # Where they run elsewhere, no process of the program's zone ever holds them.
+        # If tests run elsewhere, no process of the program's worker ever contains them.
         "tests": "" if program.calls else program.tests,
         "restores": bool(program.tests) and not program.calls,
         "name": program.name,
@@ -204,7 +211,7 @@ def python_job(program: Program, limits: Limits) -> dict[str, Any]:
 
 
 def command_job(command: Command) -> dict[str, Any]:
-    """What the server is told of a command."""
+    """The server's job for a command."""
     return {
         "argv": list(command.argv),
         "environment": dict(command.environment),
@@ -224,28 +231,29 @@ def _limits(limits: Limits) -> dict[str, Any]:
 
 
 def import_path() -> list[str]:
-    """Where programs may import from: the standard library and the installed packages, never our own folder."""
+    """Where programs import from: the standard library and the installed packages, but not this project's folder."""
     paths = sysconfig.get_paths()
     library = paths["stdlib"]
     return list(dict.fromkeys([library, f"{library}/lib-dynload", paths["purelib"], paths["platlib"]]))
 
 
 def _interpreter_folders() -> list[str]:
-    """What the interpreter needs of the file system."""
+    """The folders that the interpreter needs."""
     links = [sys.prefix, sys.base_prefix, sys.exec_prefix, *import_path(), str(Path(sys.executable).parent)]
     return sorted({path for link in links for path in (link, os.path.realpath(link)) if path != "/"})
 
 
 def bubblewrap_path() -> str | None:
-    """Where the command ``bwrap`` is; None where it isn't installed, or gives us nothing that we haven't.
+    """The path of the command ``bwrap``; None if it is missing or useless.
 
-    Root makes namespaces without it or not at all, and the kernel counts no process of root's.
+    For root it is useless: root either makes namespaces itself or not at all, and the kernel doesn't count root's
+    processes.
     """
     return shutil.which("bwrap") if os.getuid() else None
 
 
 def _bubblewrap(folders: list[str], scratch_mb: int) -> list[str]:
-    """A command line that starts what follows in namespaces of its own, as an ordinary user where we are none."""
+    """A command line that starts the following words in new namespaces, as an ordinary user."""
     command = [bubblewrap_path() or "bwrap", "--unshare-all", "--as-pid-1", "--cap-drop", "ALL"]
     for path in ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"):
         if os.path.islink(path):
@@ -260,7 +268,7 @@ def _bubblewrap(folders: list[str], scratch_mb: int) -> list[str]:
         ("/proc/self/fd/0", "/dev/stdin"),
     ):
         command += ["--symlink", target, link]
-    # The server's own code lies outside what programs see; it is read before the first of them starts.
+    # The server's own code is outside of what programs see; it is loaded before the first program starts.
     package = str(_SERVER.parent.parent.parent)
     command += ["--ro-bind", package, package, "--proc", "/proc", "--dir", "/tmp"]
     command += ["--perms", "0700", "--size", str(scratch_mb << 20), "--tmpfs", SCRATCH]

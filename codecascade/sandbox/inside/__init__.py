@@ -1,1 +1,1 @@
-"""What runs inside a zone: the server, the programs' own processes, the judge. Standard library only, and small."""
+"""What runs confined: the server, the programs' processes, the judge. Standard library only, and small."""

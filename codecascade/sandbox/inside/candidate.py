@@ -1,13 +1,14 @@
-"""A program's process whose tests run in another (:mod:`codecascade.sandbox.inside.judge`): it answers their calls.
+"""The process of a program whose tests run in another process (:mod:`codecascade.sandbox.inside.judge`).
 
-What stands here shares its interpreter with the program and proves nothing. Whatever is sent is taken for a value
-that the program gave. The process holds no test, and no channel on which a pass could be claimed.
+It answers the calls of the tests. The program controls this interpreter, so nothing here can be trusted: every
+answer is treated as a value of the program's choice. The process contains no test, and has no channel on which it
+could claim a pass.
 
-Messages are preceded by their length (8 bytes, little-endian). From the tests, each with 8 random bytes that the
-answer begins with: ``M`` or ``P`` and the marshalled or pickled ``(function, arguments, named arguments, CPU
-seconds)``, ``N`` and the number of an iterator to be asked for its next item, or ``R`` alone: whether the program was
-run. Answers: ``V`` and a value, ``E`` and an exception, ``S`` at the end of an iterator; to all that is asked of a
-program that did not get to its end ``X`` and its exception.
+Messages begin with their length (8 bytes, little-endian). Each request has 8 random bytes, which its answer must
+repeat. Requests: ``M`` or ``P`` and the marshalled or pickled ``(function, arguments, named arguments, CPU
+seconds)``; ``N`` and the number of an iterator whose next item is wanted; ``R`` alone: whether the program has run.
+Answers: ``V`` and a value, ``E`` and an exception, ``S`` at the end of an iterator. If the program itself failed,
+every answer is ``X`` and its exception.
 """
 
 from __future__ import annotations
@@ -24,25 +25,27 @@ from codecascade.sandbox.inside import verdict as runner
 from codecascade.sandbox.inside import wire
 from codecascade.sandbox.inside.values import form, writing
 
-TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+# Defined here, because importing typing would cost memory in every program's process.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     Job = dict[str, Any]
 
 NAME_BYTES = 8
-_SHOWN = 2_000  # characters of an exception's text, and of a traceback
+# Characters of an exception's text, and of a traceback.
+_SHOWN = 2_000
 
 
 _RUN = b"V" + writing.encode(None)
 
 
 class _TooSlow(BaseException):
-    """A call has used its CPU time."""
+    """A call has used up its CPU time."""
 
 
 def run_candidate(job: Job, path: list[str]) -> NoReturn:
-    """Run a job's source, then answer calls until nobody is there any more. Never returns."""
+    """Run a job's source, then answer calls until the connection is closed. Never returns."""
     leave, me = os._exit, os.getpid()
     try:
         sys.path[:] = path
@@ -52,9 +55,11 @@ def run_candidate(job: Job, path: list[str]) -> NoReturn:
         started = _answer(b"", lambda: program.start(job["source"]), program)
         failure = b"X" + started[1:] if started.startswith(b"E") else b""
         while True:
-            runner.flush()  # it is killed where it waits
+            # The process may be killed while it waits.
+            runner.flush()
             if os.getpid() != me:
-                break  # a child that the program forked has no say
+                # A child that the program forked must not answer.
+                break
             arrival()
             message = wire.read(runner.CHANNEL)
             if message is None:
@@ -78,7 +83,7 @@ def g(n):
 
 
 def rehearse() -> None:
-    """Let the server do what its forks will: what the interpreter then learns, none of them learns anew."""
+    """Let the server do once what its forks will do, so that they inherit the interpreter's caches."""
     program = _Program("rehearsal", _REHEARSAL)
     _answer(bytes(NAME_BYTES), lambda: program.start(_REHEARSAL), program)
     calls: list[Any] = [
@@ -92,7 +97,7 @@ def rehearse() -> None:
 
 
 class _Program:
-    """The program's namespace, and the iterators that it gave away."""
+    """The program's namespace, and the iterators that it returned."""
 
     def __init__(self, name: str, source: str) -> None:
         self.names = runner.module(name, source)
@@ -106,7 +111,7 @@ class _Program:
         return len(self.iterators) - 1
 
     def ask(self, message: bytes) -> bytes:
-        """The answer to one message."""
+        """The answer to one request."""
         tag, kind, body = (
             message[:NAME_BYTES],
             message[NAME_BYTES : NAME_BYTES + 1],
@@ -129,7 +134,7 @@ class _Program:
         )
 
     def function(self, name: str) -> Any:
-        """What a name stands for in the program."""
+        """The object that a name of the program refers to."""
         if name in self.names:
             return self.names[name]
         if hasattr(builtins, name):
@@ -160,11 +165,12 @@ def _answer(
 
 
 def _exception(error: BaseException, arguments: Any, before: Any) -> bytes:
-    """Type, the builtin types that it derives from, arguments, text, traceback."""
+    """An exception as a value: type, builtin base types, text, traceback, arguments."""
     try:
         bases = [each.__name__ for each in type(error).__mro__ if each.__module__ == "builtins"]
         text = str(error)[:_SHOWN]
-    except BaseException:  # its own text may be hostile
+    # The text of an exception may be hostile code.
+    except BaseException:
         bases, text = ["Exception"], ""
     head = [type(error).__name__, bases, text, _traceback(error)]
     try:
@@ -174,7 +180,7 @@ def _exception(error: BaseException, arguments: Any, before: Any) -> bytes:
 
 
 def _traceback(error: BaseException) -> str:
-    """As Python shows it, of the program's own lines."""
+    """The traceback as Python shows it, with the program's own lines only."""
     shown, real = _io.StringIO(), sys.stderr
     try:
         trace = error.__traceback__
@@ -191,7 +197,7 @@ def _traceback(error: BaseException) -> str:
 
 
 def _within(seconds: float, call: Any) -> Any:
-    """Call with a limit on CPU time. A hostile program can evade it; the whole program's limit it can't."""
+    """Call with a limit on CPU time. A hostile program can evade this limit, but not that of the whole program."""
 
     def stop(*_: object) -> None:
         raise _TooSlow(f"a call takes longer than {seconds:g} s of CPU time")

@@ -1,13 +1,14 @@
-"""The server's side of one zone: what is made once, and what is done for each program.
+"""Confines a worker: what the server does once, and what it does for each program.
 
-A program is a fork of the warmed server that takes everything from itself before its code begins: other descriptors,
-its user (as root), capabilities, Landlock, limits, seccomp. When it has ended, the server kills whatever else lives
-in the zone, and makes the scratch folder new if anything was left in it.
+A program is a fork of the warmed-up server. Before its code begins, the fork gives up other descriptors, its user
+(as root), capabilities and system calls. After its end the server kills all other processes of the worker, and
+replaces the scratch folder if anything is left in it.
 """
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # signal itself would bring enum along
+# Importing signal would import enum, too.
+import _signal  # type: ignore[import-not-found]
 import _socket
 import builtins
 import gc
@@ -31,7 +32,8 @@ from codecascade.sandbox.inside.kernel.processes import descendants, kill_descen
 from codecascade.sandbox.inside.usage import Usage
 from codecascade.sandbox.inside.watch import ProgramWatch
 
-TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+# See candidate.py.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
@@ -39,24 +41,23 @@ if TYPE_CHECKING:
     Reply = dict[str, Any]
 
 SIGKILL = 9
-_MEGABYTE = 1 << 20
-_OPEN_FILES = 256
+_MEGABYTE, _OPEN_FILES = 1 << 20, 256
 _LINK, _ASIDE = runner.CHANNEL + 1, _OPEN_FILES - 1
 
 
 class ConfinedServer:
-    """A zone, confined as ``setup["kind"]`` says.
+    """The server process of a worker, confined as ``setup["kind"]`` says.
 
     Args:
         setup: ``kind`` (``namespaces``; ``bubblewrap``: it has made them around this process; ``landlock``;
-            ``none``), ``layers`` (of ``seccomp`` and ``landlock``), ``control`` (descriptor), ``folders`` (to be
-            read), ``path`` (to import from), ``modules`` (imported in advance), ``scratch`` (a folder), ``base``
-            (see world.build), ``search`` (``PATH``), ``standard`` (descriptors of a service's standard input and
-            output, or None).
-        user: who programs run as if this is root.
+            ``none``), ``layers`` (of ``seccomp`` and ``landlock``), ``control`` (descriptor), ``folders`` (readable),
+            ``path`` (to import from), ``modules`` (imported in advance), ``scratch`` (a folder), ``base`` (see
+            rootfs.build), ``search`` (``PATH``), ``standard`` (descriptors of a service's
+            standard input and output, or None).
+        user: the user that programs run as if this process is root.
 
     Raises:
-        OSError: the kernel refuses a part of it.
+        OSError: the kernel refuses a part of the confinement.
     """
 
     def __init__(self, setup: dict[str, Any], user: int) -> None:
@@ -64,14 +65,14 @@ class ConfinedServer:
         self.path, self.folders = setup["path"], setup["folders"]
         self.is_root = os.getuid() == 0 and self.kind != "bubblewrap" and rights.can_become_another(self.kind)
         self.user = user if self.is_root else os.getuid()
-        # Else this process can't look into programs of another user but as that user.
+        # Without this capability, the server must become the programs' user to inspect their processes.
         self.looks_as_user = self.is_root and not rights.has(rights.SYS_PTRACE)
         self.scratch, self.standard = setup["scratch"], setup["standard"]
         self.scratch_mb = 0
         self.rules = -1
         self.others_of_user = 0
         warming.preload(setup["modules"])
-        # A private root shows nothing but system folders; else the interpreter may lie in root's own home.
+        # A private root shows only system folders. Without one, the interpreter may be in root's own home.
         self.reads_all = self.is_root and (
             self.kind != "namespaces" or not rootfs.readable_to_others(self.folders)
         )
@@ -79,8 +80,8 @@ class ConfinedServer:
         if self.kind == "namespaces":
             rootfs.build(self.folders, setup["base"])
         if self.kind != "namespaces" and not self.is_root and not landlock.version():
-            # Nothing else keeps a program from looking into this process of its own user; this process can't
-            # look at its programs either then.
+            # Nothing else keeps a program from inspecting this process of the same user. The price: this process
+            # can't inspect its programs either.
             syscalls.hide_memory()
         syscalls.bound_capabilities(self.kept)
         syscalls.no_new_privileges()
@@ -100,7 +101,7 @@ class ConfinedServer:
             if confines
             else None
         )
-        # Of the server, too: so a program has few to close.
+        # Applies to the server, too, so that a program has few descriptors to close.
         resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         self.hard = {name: resource.getrlimit(name)[1] for name in _LIMITED}
@@ -129,14 +130,14 @@ class ConfinedServer:
         gc.disable()
 
     def run(self, job: Job, link: int = -1) -> Reply:
-        """Run one job and leave nothing of it.
+        """Run one job and remove everything that it leaves.
 
         Args:
-            link: of a program whose tests run elsewhere, the descriptor that leads to them; it is closed. When its
-                other end is, the program is at its end.
+            link: for a program whose tests run elsewhere, the descriptor that leads to them; it is closed. The
+                program is ended when the other end closes.
 
         Raises:
-            HarnessGone: the other end of ``control`` was closed; the program is dead.
+            HarnessGone: the other end of ``control`` was closed; the program has been killed.
         """
         limits = job["limits"]
         if limits["scratch_mb"] != self.scratch_mb:
@@ -145,8 +146,8 @@ class ConfinedServer:
             try:
                 scratch.put(self.scratch, job["files"], self.user)
             except (OSError, ValueError, RecursionError) as error:
-                # Too much for its folder, or names that no folder can hold. They may come from a hostile text by way
-                # of a compiler: a failure, not "not started", which nobody counts.
+                # Too many bytes, or impossible names. They may come from a hostile text through a compiler, so it
+                # is a failure of the program and not "not started", which isn't counted.
                 self.renew_scratch(limits["scratch_mb"])
                 return _failed(f"its files can't be written: {error}")
         if not self.is_root and self.kind in ("landlock", "none"):
@@ -155,12 +156,14 @@ class ConfinedServer:
             self.limits, self.resources = limits, self._resources(limits)
         given, out, out_of_it, err, err_of_it = wire.as_input(job["stdin"]), *os.pipe(), *os.pipe()
         if self.is_root:
+            # So that the program can open /dev/stdout.
             for descriptor in (out_of_it, err_of_it):
-                os.fchown(descriptor, self.user, -1)  # so that /dev/stdout can be opened
+                os.fchown(descriptor, self.user, -1)
         ours, its = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         started = time.monotonic()
         usage = Usage(limits["memory_mb"])
-        gc.freeze()  # else the program's first objects start a collection of what the server made since
+        # Otherwise the program's first objects trigger a collection of the server's garbage.
+        gc.freeze()
         pid = os.fork()
         if pid == 0:
             self._become(job, given, out_of_it, err_of_it, its.fileno(), link)
@@ -169,7 +172,8 @@ class ConfinedServer:
         its.close()
         if self.standard and "argv" in job:
             for descriptor in self.standard:
-                os.close(descriptor)  # so that the ends of the pipes are seen
+                # So that the ends of the pipes are seen.
+                os.close(descriptor)
         watch = ProgramWatch(pid, out, err, ours.fileno(), limits, self.control, self._processes, usage, link)
         try:
             if self.looks_as_user:
@@ -196,7 +200,8 @@ class ConfinedServer:
             "cpu_seconds": usage.cpu_seconds(),
             "wall_seconds": wall,
             "files": {},
-            "ended": ended,  # by itself
+            # Whether it ended by itself.
+            "ended": ended,
         }
         if job["outputs"]:
             reply["files"] = scratch.collect(self.scratch, job["outputs"], limits["file_mb"] * _MEGABYTE)
@@ -205,7 +210,7 @@ class ConfinedServer:
         return reply
 
     def renew_scratch(self, megabytes: int) -> None:
-        """An empty scratch folder, and Landlock's rules that name it."""
+        """Make the scratch folder empty, and Landlock rules that name it."""
         if self.kind == "namespaces":
             if self.scratch_mb:
                 syscalls.unmount(self.scratch)
@@ -217,7 +222,8 @@ class ConfinedServer:
             for name in os.listxattr(self.scratch):
                 os.removexattr(self.scratch, name)
         self.scratch_mb = megabytes
-        os.chdir(self.scratch)  # where programs start
+        # Programs start there.
+        os.chdir(self.scratch)
         if self.has_landlock and (self.rules < 0 or self.kind == "namespaces"):
             if self.rules >= 0:
                 os.close(self.rules)
@@ -228,11 +234,11 @@ class ConfinedServer:
             self.rules = landlock.ruleset(folders, [self.scratch])
 
     def _become(self, job: Job, given: int, out: int, err: int, channel: int, link: int) -> NoReturn:
-        """In the fork: from the server's copy to the confined program. Never returns."""
+        """In the fork: turn the server's copy into the confined program. Never returns."""
         leave, report_to = os._exit, channel
         try:
             gc.enable()
-            # Whatever this process inherited: one that was started in the background ignores it.
+            # The host may have been started in the background, where SIGINT is ignored.
             _signal.signal(_signal.SIGINT, _signal.default_int_handler)
             os.setsid()
             if self.rules >= 0:
@@ -240,7 +246,8 @@ class ConfinedServer:
             if self.standard and "argv" in job:
                 given, out = self.standard
             if link >= 0:
-                os.dup2(link, _ASIDE)  # it may have the number of one of those that come
+                # Its number may be that of one of the following descriptors.
+                os.dup2(link, _ASIDE)
             for descriptor, target in ((given, 0), (out, 1), (err, 2)):
                 os.dup2(descriptor, target)
             if channel != runner.CHANNEL:
@@ -263,7 +270,8 @@ class ConfinedServer:
                 runner.run_command(job)
             path = [self.scratch, *self.path] if job["files"] else self.path
             if link >= 0:
-                os.dup2(_LINK, runner.CHANNEL, inheritable=False)  # the program can tell the server nothing
+                # The program has no connection to the server.
+                os.dup2(_LINK, runner.CHANNEL, inheritable=False)
                 os.close(_LINK)
                 candidate.run_candidate(job, path)
             runner.run_python(self.steps, job, path, self.builtins)
@@ -273,13 +281,14 @@ class ConfinedServer:
             leave(1)
 
     def _resources(self, limits: dict[str, Any]) -> list[tuple[int, tuple[int, int]]]:
-        """Resource limits, as far as the ones in force allow; of open files and core dumps the server's own stay."""
+        """The resource limits, as far as current hard limits allow; those of open files and core dumps are the
+        server's."""
         space = limits["memory_mb"] * _MEGABYTE if limits["address_space"] else resource.RLIM_INFINITY
-        # The watch counts CPU time more finely; this is for the case that it is late.
+        # The watch measures CPU time more precisely; this limit applies if the watch is late.
         seconds = limits["cpu_seconds"]
         cpu = int(seconds) + 2 if seconds < 1e9 else resource.RLIM_INFINITY
         file = limits["file_mb"] * _MEGABYTE
-        # An ordinary user's other processes count as well; in a user namespace, the server does.
+        # An ordinary user's other processes are counted, too; in a user namespace also the server.
         processes = limits["processes"] + self.others_of_user + (0 if self.is_root else 1)
         found = []
         for name, value in zip(_LIMITED, (space, file, cpu, processes), strict=True):
@@ -290,18 +299,18 @@ class ConfinedServer:
         return found
 
     def _processes(self) -> list[int]:
-        """The processes of the program."""
+        """The process ids of the program."""
         if self.kind in ("namespaces", "bubblewrap"):
             return [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
         return descendants()
 
     def _end_all(self, pid: int) -> int:
-        """Kill all that the program started; the wait status of its first process."""
+        """Kill everything that the program started; returns the wait status of its first process."""
         status = None
         try:
             os.kill(pid, SIGKILL)
             while True:
-                # Process 1 that has no child is alone in its namespace: all others would be its descendants.
+                # If process 1 of a namespace has no child, no other process exists: all would be its descendants.
                 done, ended = os.waitpid(-1, os.WNOHANG)
                 if done == pid:
                     status = ended
@@ -316,7 +325,7 @@ class ConfinedServer:
 
     def _kill_others(self) -> None:
         if self.kind in ("namespaces", "bubblewrap"):
-            # Reaches all other processes of the namespace in one go, forks in progress too.
+            # Kills all other processes of the namespace at once, including forks in progress.
             try:
                 os.kill(-1, SIGKILL)
             except ProcessLookupError:
@@ -326,7 +335,7 @@ class ConfinedServer:
 
 
 def _failed(why: str) -> Reply:
-    """The reply to a job whose program is not run."""
+    """The answer for a job whose program is not run."""
     nothing: Reply = {
         "ended": True,
         "signal": 0,
@@ -338,9 +347,4 @@ def _failed(why: str) -> Reply:
     return {"verdict": "failed", "exception": why, "cpu_seconds": 0.0, "wall_seconds": 0.0, **nothing}
 
 
-_LIMITED = (
-    resource.RLIMIT_AS,
-    resource.RLIMIT_FSIZE,
-    resource.RLIMIT_CPU,
-    resource.RLIMIT_NPROC,
-)
+_LIMITED = (resource.RLIMIT_AS, resource.RLIMIT_FSIZE, resource.RLIMIT_CPU, resource.RLIMIT_NPROC)

@@ -1,18 +1,18 @@
-"""A process that runs tests and never holds the code that they test.
+"""A process that runs tests and never contains the code that they test.
 
-It is a confined command (:mod:`codecascade.sandbox.host.judges` starts it) in a zone of its own. Each of the
-functions that tests call is a stand-in that sends its arguments to the program's process
-(:mod:`codecascade.sandbox.inside.candidate`) and gives back what comes, as plain values. Nothing that a program
-can do to its interpreter, its memory or its process is done to this one::
+It is a confined command in a worker of its own (:mod:`codecascade.sandbox.host.judges` starts it). Each function
+that the tests call is a stand-in that sends its arguments to the program's process
+(:mod:`codecascade.sandbox.inside.candidate`) and returns the answer as plain values. So nothing that a program does
+to its interpreter, memory or process affects the tests::
 
-    main      starts a worker again when it has died, and says so of the program that it died at
-      worker    runs tests that can leave nothing behind (``leaves_nothing``), one program's after the other's
-        fork      runs other tests, of one program
+    main       restarts the test runner when it dies, and gives the program that it died at a verdict
+      runner   runs tests without side effects (``leaves_nothing``), those of one program after another's
+        fork   runs other tests, of one program only
 
-Jobs come on descriptor 0, each with the descriptor that leads to the program: ``given`` (trusted text that is run
-first), ``tests``, ``calls`` (names of the program's functions), ``modules`` (to be imported in advance),
-``leaves_nothing``, ``cpu_seconds``. The answer holds ``verdict`` (``P`` passed, ``F`` failed, ``M`` out of memory,
-``G``: the program has gone, ``T`` timed out), ``exception``, ``stderr``, ``cpu_seconds``.
+Jobs arrive on descriptor 0, each with the descriptor that leads to the program: ``given`` (trusted text to run
+first), ``tests``, ``calls`` (names of the program's functions), ``modules`` (to import in advance),
+``leaves_nothing``, ``cpu_seconds``. The answer has ``verdict`` (``P`` passed, ``F`` failed, ``M`` out of memory,
+``G`` the program has ended, ``T`` timed out), ``exception``, ``stderr``, ``cpu_seconds``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ from codecascade.sandbox.inside import wire
 from codecascade.sandbox.inside.values import form, reading
 from codecascade.sandbox.inside.values.exceptions import SHOWN, rebuilt_exception
 
-TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+# See candidate.py.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType
@@ -43,8 +44,10 @@ if TYPE_CHECKING:
     Code = tuple[CodeType, CodeType]
 
 _PR_SET_DUMPABLE = 4
-_REMEMBERED = 512  # tests that are kept compiled
-_MOST_PROGRAMS, _MOST_KILOBYTES = 2_000, 256 << 10  # then a new worker
+# Tests that are kept compiled.
+_REMEMBERED = 512
+# After so many programs, or with so much memory, a new test runner is started.
+_MOST_PROGRAMS, _MOST_KILOBYTES = 2_000, 256 << 10
 _MOST = form.LARGEST + 4096
 _TAG_BYTES = 8
 _FILE = "tests.py"
@@ -52,12 +55,13 @@ _OVER_TIME = (_signal.SIGPROF, _signal.SIGXCPU)
 
 
 def main(path: list[str]) -> None:
-    """Answer jobs until nobody asks any more."""
-    # No process without capabilities can look into this one or its forks.
+    """Answer jobs until the connection is closed."""
+    # Only processes with capabilities can inspect this one and its forks.
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     control = _socket.socket(fileno=os.dup(0))
     os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
-    os.dup2(2, 1)  # so that what tests print is no answer
+    # So that the output of tests is not taken for an answer.
+    os.dup2(2, 1)
     sys.path[:] = path
     sys.argv[:] = [_FILE]
     gc.freeze()
@@ -76,7 +80,7 @@ _WORN_OUT = 3
 
 
 def _died(status: int, usage: resource.struct_rusage) -> dict[str, Any]:
-    """The answer where the process that ran the tests died of them."""
+    """The answer if the process that ran the tests died."""
     over = os.WIFSIGNALED(status) and os.WTERMSIG(status) in _OVER_TIME
     exception = None if over else "the tests left before their end"
     seconds = usage.ru_utime + usage.ru_stime
@@ -84,7 +88,7 @@ def _died(status: int, usage: resource.struct_rusage) -> dict[str, Any]:
 
 
 class _TestRunner:
-    """Runs tests until it is worn out."""
+    """Runs the tests of many programs, until it is worn out."""
 
     def __init__(self, control: _socket.socket) -> None:
         self.control = control
@@ -130,7 +134,8 @@ class _TestRunner:
         key = (job["given"], job["tests"])
         if key not in self.compiled:
             for name in job["modules"]:
-                __import__(name)  # once here, not in each fork
+                # Once here, not in each fork.
+                __import__(name)
             if len(self.compiled) == _REMEMBERED:
                 del self.compiled[next(iter(self.compiled))]
             given = compile(job["given"], "given.py", "exec", dont_inherit=True)
@@ -139,7 +144,7 @@ class _TestRunner:
 
 
 def _forked(job: Job, code: Code, link: int, control: _socket.socket) -> dict[str, Any]:
-    """What a fork says that runs the tests."""
+    """Run the tests in a fork; returns its answer."""
     answer, answer_in = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -148,7 +153,8 @@ def _forked(job: Job, code: Code, link: int, control: _socket.socket) -> dict[st
             os.close(answer)
             seconds = int(job["cpu_seconds"]) + 1
             resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-            resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))  # they start no process, so none is left over
+            # Tests can start no process, so none can be left over.
+            resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
             text = "\0".join(_Judge(link).run(job, code)).encode("utf-8", "backslashreplace")
             while text:
                 text = text[os.write(answer_in, text) :]
@@ -169,19 +175,18 @@ def _forked(job: Job, code: Code, link: int, control: _socket.socket) -> dict[st
 
 
 class _Ended(BaseException):
-    """The verdict is there, whatever the tests make of this."""
+    """Ends the tests once the verdict is known; tests can't change it by catching this."""
 
 
 class _Judge:
-    """Runs one program's tests."""
+    """Runs the tests of one program."""
 
     def __init__(self, link: int) -> None:
         self.link, self.arrival = link, wire.arrival(link)
         self.asked = False
         self.verdict: tuple[str, str, str] | None = None
-        self.traces: dict[
-            int, tuple[BaseException, str]
-        ] = {}  # of the program, by the exceptions made of its own
+        # Tracebacks of the program, by the identity of the exception that was rebuilt from it.
+        self.traces: dict[int, tuple[BaseException, str]] = {}
 
     def run(self, job: Job, code: Code) -> tuple[str, str, str]:
         """Verdict, exception, traceback."""
@@ -202,20 +207,20 @@ class _Judge:
         return self.verdict or verdict
 
     def verdict_of(self, error: BaseException, trace: str) -> tuple[str, str, str]:
-        """What it is that tests, or a program before them, ended in an exception."""
+        """The verdict for an exception of the tests, or of the program before them."""
         if isinstance(error, MemoryError):
             return "M", "MemoryError", ""
         return "F", runner.describe(error).replace("\0", " "), trace
 
     def end(self, verdict: str, exception: str = "") -> NoReturn:
-        """The verdict, once and for all."""
+        """Set the verdict; it can't be changed afterwards."""
         self.verdict = self.verdict or (verdict, exception, "")
         raise _Ended
 
     def stand_in(self, name: str, reference: object) -> Any:
-        """What the tests call instead of one of the program's functions; with the docstring of what was given.
+        """The function that tests call instead of the program's; it has the docstring of ``reference``.
 
-        ``stand_in.within(seconds)`` is the same with a limit on the CPU time of each call.
+        ``stand_in.within(seconds)`` is the same with a CPU time limit for each call.
         """
 
         def function(*arguments: Any, **named: Any) -> Any:
@@ -232,13 +237,13 @@ class _Judge:
     def call(
         self, name: str, arguments: tuple[Any, ...], named: dict[str, Any], seconds: float | None
     ) -> Any:
-        """What the program's function gives back, or an exception that it raised."""
+        """Call the program's function; returns its result or raises its exception."""
         own, known = form.mutable_arguments(arguments, named)
         call = (name, arguments, named, seconds)
         return self.ask(_copied(call, name, known), own)
 
     def ask(self, message: bytes, own: list[Any] | tuple[()] = (), *, ends: bool = False) -> Any:
-        """The answer to a message; ``_END`` only where what is asked may be at its end."""
+        """The answer to a request; ``_END`` only if an iterator may be at its end."""
         if self.verdict is not None:
             raise _Ended
         self.asked = True
@@ -250,7 +255,7 @@ class _Judge:
         return self.answer(tag, own, ends)
 
     def answer(self, tag: bytes, own: list[Any] | tuple[()], ends: bool) -> Any:
-        """What comes back; whatever is no answer to what was asked is the end."""
+        """Receive an answer. Anything that does not fit the request ends the tests."""
         try:
             self.arrival()
             data = wire.read(self.link, _MOST)
@@ -270,13 +275,14 @@ class _Judge:
                 raise _Ended
         except OSError:
             self.end("G")
-        except (ValueError, MemoryError) as problem:  # Malformed is a ValueError
+        # Malformed is a ValueError.
+        except (ValueError, MemoryError) as problem:
             self.end("F", f"answered with what is no value ({problem})")
         self.traces[id(error)] = error, trace
         raise error
 
     def traceback(self, error: BaseException) -> str:
-        """As Python shows it; of an exception of the program, the program's."""
+        """The traceback as Python shows it; for an exception of the program, the program's traceback."""
         if id(error) in self.traces:
             return self.traces[id(error)][1]
         shown, real = _io.StringIO(), sys.stderr
@@ -288,7 +294,8 @@ class _Judge:
             sys.stderr = shown
             sys.__excepthook__(type(error), error, trace)
         except BaseException:
-            pass  # its own text may be hostile
+            # The text of an exception may be hostile code.
+            pass
         finally:
             sys.stderr = real
         return shown.getvalue()[-SHOWN:]
@@ -298,7 +305,7 @@ _END = object()
 
 
 class _Iterator:
-    """An iterator of the program's, asked for an item at a time."""
+    """An iterator of the program; items are requested one by one."""
 
     def __init__(self, judge: _Judge, number: int) -> None:
         self._judge, self._number = judge, number
@@ -317,12 +324,13 @@ class _Iterator:
 
 
 def _copied(call: tuple[Any, ...], name: str, known: bool) -> bytes:
-    """A call in the one direction in which marshal, and pickle for types of libraries, are safe."""
+    """A call as bytes. marshal and pickle are safe in this direction: the tests are trusted."""
     if known:
         try:
             return b"M" + marshal.dumps(call)
         except ValueError:
-            pass  # a set of what marshal does not know
+            # A set of a type that marshal does not know.
+            pass
     import pickle
 
     try:

@@ -1,6 +1,6 @@
-"""The one folder that a program may write: filled before it starts, searched and emptied when it is dead.
+"""The scratch folder, the only one that a program may write: filled before it starts, emptied after its end.
 
-What lies in it then was made by a hostile program: nothing here follows a link or trusts a depth.
+Its content was made by a hostile program, so nothing here follows links or trusts a depth.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ import stat
 
 from codecascade.sandbox.inside.kernel import syscalls
 
-_INODES = 20_000  # files and folders: each costs the kernel about a kilobyte
+# Files and folders; each costs the kernel about a kilobyte.
+_INODES = 20_000
 _MOST_OUTPUTS = 2_000
 
 
 def mount(folder: str, megabytes: int, user: int) -> None:
-    """Mount an empty folder in memory that ``user`` may write."""
+    """Mount an empty in-memory folder that ``user`` may write."""
     options = f"size={megabytes}m,nr_inodes={_INODES},mode=700,uid={user}"
     syscalls.mount("tmpfs", folder, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, options)
 
 
 def put(folder: str, files: dict[str, bytes], user: int) -> None:
-    """Write ``files`` (relative names) into an empty folder and give them to ``user``."""
+    """Write ``files`` (relative names) into an empty folder, with ``user`` as their owner."""
     made = set()
     for name, content in files.items():
         path = os.path.join(folder, name)
@@ -39,7 +40,7 @@ def put(folder: str, files: dict[str, bytes], user: int) -> None:
 
 
 def collect(folder: str, names: list[str], most: int) -> dict[str, bytes]:
-    """The regular files among ``names`` (and in folders among them), of at most ``most`` bytes in all."""
+    """The regular files among ``names``, and in folders among them, of at most ``most`` bytes in total."""
     found: dict[str, bytes] = {}
     for name in names:
         here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -53,7 +54,8 @@ def collect(folder: str, names: list[str], most: int) -> dict[str, bytes]:
                 here = inner
             most -= _collect(here, last, name.strip("/"), found, most)
         except OSError:
-            continue  # it did not make that one, or not as a file
+            # The program made no such file.
+            continue
         finally:
             os.close(here)
     return found
@@ -62,7 +64,7 @@ def collect(folder: str, names: list[str], most: int) -> dict[str, bytes]:
 def _collect(
     folder: int, name: str, known_as: str, found: dict[str, bytes], most: int, depth: int = 0
 ) -> int:
-    """Add what ``name`` in ``folder`` holds to ``found``; the bytes that it was."""
+    """Add the content of ``name`` in ``folder`` to ``found``; returns its bytes."""
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     try:
         status = os.fstat(descriptor)
@@ -83,7 +85,7 @@ def _collect(
 
 
 def is_clean(folder: str, user: int) -> bool:
-    """Whether a scratch folder is as it was made."""
+    """Whether a scratch folder is still as it was created."""
     status = os.stat(folder)
     return (
         status.st_mode & 0o7777 == 0o700
@@ -94,10 +96,10 @@ def is_clean(folder: str, user: int) -> bool:
 
 
 def empty(folder: str) -> None:
-    """Remove all in a folder that a hostile program filled: links are not followed, any depth is walked.
+    """Remove everything in a folder that a hostile program filled, at any depth, without following links.
 
-    Folders are lifted to the top one level at a time, so that neither the paths nor the open descriptors grow with
-    the depth.
+    Folders are moved up to the top level one level at a time. So neither paths nor open descriptors grow with the
+    depth.
     """
     os.chmod(folder, 0o700)
     top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -114,14 +116,14 @@ def empty(folder: str) -> None:
 
 
 def remove(folder: str) -> None:
-    """Remove a folder as :func:`empty` empties it."""
+    """Empty a folder as :func:`empty` does, and remove it."""
     empty(folder)
     os.rmdir(folder)
 
 
 def _dissolve(top: int, name: str, lifted: int) -> int:
-    """Remove the folder ``name`` in ``top``; its folders move up into ``top`` under new names."""
-    # Not through a link: what was a folder a moment ago stays one, as nothing of the program lives any more.
+    """Remove the folder ``name`` in ``top``; its subfolders move up into ``top`` under new names."""
+    # It can't become a link now, because no process of the program is alive.
     try:
         os.chmod(name, 0o700, dir_fd=top)
     except OSError:
@@ -133,7 +135,8 @@ def _dissolve(top: int, name: str, lifted: int) -> int:
                 os.unlink(entry, dir_fd=inner)
             except (IsADirectoryError, PermissionError):
                 lifted += 1
-                os.chmod(entry, 0o700, dir_fd=inner)  # to be moved, a folder must be writable
+                # A folder must be writable to be moved.
+                os.chmod(entry, 0o700, dir_fd=inner)
                 os.rename(entry, f".lifted-{os.getpid()}-{lifted}", src_dir_fd=inner, dst_dir_fd=top)
     finally:
         os.close(inner)

@@ -1,18 +1,19 @@
-"""The zone's process: confined once, warmed once, then a fork a program.
+"""The process of a worker: confined once, warmed up once, then one fork for each program.
 
-``python -s -S -P server.py SETUP`` where SETUP is marshalled and in hexadecimal. Three kinds of processes::
+``python -s -S -P server.py SETUP``, where SETUP is marshalled and hexadecimal. There are three types of processes::
 
-    launcher   enters the namespaces; when the harness dies, it kills the server, and with it everything
-      server   process 1 of the zone: answers jobs one after the other; to kill "all other processes" is its way
-               to end whatever a program started
-        program   a fork of the server, confined for good, then runs the code
+    launcher     enters the namespaces; when the host process dies, it kills the server, and with it everything
+      server     process 1 of the worker: runs jobs one after the other; it ends a program by killing all other
+                 processes
+        program  a fork of the server, confined for good, then runs the code
 
-Standard library only, and little of it: every page of memory that the server has costs each program's fork.
+It uses few modules, and only of the standard library, because every page of its memory is a cost of each fork.
 """
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # signal itself would bring enum along
+# Importing signal would import enum, too.
+import _signal  # type: ignore[import-not-found]
 import _socket
 import marshal
 import os
@@ -28,7 +29,8 @@ from codecascade.sandbox.inside.kernel.processes import end_descendants
 from codecascade.sandbox.inside.watch import HarnessGone
 from codecascade.sandbox.inside.wire import receive_job, send
 
-TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+# See candidate.py.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
@@ -36,17 +38,20 @@ SIGKILL = 9
 
 
 def main() -> None:
-    """Launch a zone."""
+    """Start a worker."""
     _ignore_nothing()
     setup = marshal.loads(bytes.fromhex(sys.argv[1]))
     _hold_only(setup)
     if setup["kind"] == "bubblewrap":
-        serve(setup, os.getuid())  # it has made this process the first of its PID namespace
+        # bubblewrap has made this process the first of its PID namespace.
+        serve(setup, os.getuid())
         return
-    user = 200_000 + os.getpid()  # of its own, so that the limit on processes counts this zone's alone
+    # A user of its own, so that the limit on processes counts only this worker's.
+    user = 200_000 + os.getpid()
     harness = os.pidfd_open(os.getppid())
     if os.getppid() != setup["harness"]:
-        return  # it died before we could watch it
+        # The host process died before it could be watched.
+        return
     try:
         if setup["kind"] == "namespaces":
             try:
@@ -78,22 +83,23 @@ def main() -> None:
     os.kill(server_pid, SIGKILL)
     end_descendants()
     if setup["kind"] != "namespaces":
-        scratch.remove(setup["scratch"])  # the harness may not live to do it
+        # The host process may have died before it could do this.
+        scratch.remove(setup["scratch"])
 
 
 def _ignore_nothing() -> None:
-    """Undo what the harness was started with: who ignores SIGCHLD waits for no child, and knows no usage of any."""
+    """Reset ignored signals that were inherited: with SIGCHLD ignored, children could not be waited for."""
     for number in _signal.valid_signals():
-        # The interpreter's own choice: a write to a closed pipe is an error like others.
+        # The interpreter itself ignores SIGPIPE and SIGXFSZ, so that they become errors.
         if _signal.getsignal(number) == _signal.SIG_IGN and number not in (_signal.SIGPIPE, _signal.SIGXFSZ):
             _signal.signal(number, _signal.SIG_DFL)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
 def _hold_only(setup: dict[str, Any]) -> None:
-    """Move the descriptors that the harness gave to low numbers: a program's process closes only those.
+    """Move the descriptors from the host process to low numbers, because a program's process closes only those.
 
-    The harness may have thousands open; what it numbered 300 would stay open in the programs.
+    The host process may have thousands open; number 300 would stay open in the programs.
     """
     given = [setup["control"], *(setup["standard"] or ())]
     kept = [os.dup(descriptor) for descriptor in given]
@@ -103,7 +109,7 @@ def _hold_only(setup: dict[str, Any]) -> None:
 
 
 def serve(setup: dict[str, Any], user: int) -> None:
-    """Set the zone up, then answer jobs until nobody asks any more."""
+    """Confine this process, then run jobs until the connection is closed."""
     control = setup["control"]
     try:
         server = ConfinedServer(setup, user)
@@ -119,7 +125,8 @@ def serve(setup: dict[str, Any], user: int) -> None:
         try:
             reply = server.run(job, link)
         except HarnessGone:
-            return  # the confinement has killed the program
+            # The program has been killed already.
+            return
         if link >= 0:
             os.close(link)
         send(control, reply)

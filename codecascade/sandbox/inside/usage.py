@@ -1,4 +1,4 @@
-"""What a program's processes use, seen from outside: CPU time and memory of all of them together."""
+"""Measures from outside what a program's processes use: CPU time and memory of all of them together."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Usage:
-    """Counts one program's use; made just before its first process, since what ended earlier is not counted.
+    """Counts the use of one program; create it just before the program's first process.
 
     Args:
-        memory_mb: what all its processes may hold together.
+        memory_mb: limit for all its processes together.
     """
 
     def __init__(self, memory_mb: int) -> None:
         self.memory_mb = memory_mb
         self._reaped = _of_children()
-        # ticks of CPU time that a process was last seen to have used itself
+        # Ticks of CPU time of each process at the last look.
         self._own: dict[int, int] = {}
-        # ticks of all processes, those included whose parent never asked what they used
+        # Ticks of all processes, including those whose parent never waited for them.
         self._seen = 0
         processor_time.reset()
 
     def look(self, first: int, pids: list[int]) -> tuple[float, str | None]:
-        """CPU seconds of all processes so far, and what is wrong with their memory, if they hold too much.
+        """CPU seconds of all processes so far, and a description of their excess memory, or None.
 
         Args:
             first: the program's first process, which somebody else waits for.
-            pids: all that belong to it, the first one included.
+            pids: all processes of the program, including the first.
         """
         cpu = _of_children() - self._reaped
         resident = reserved = 0
@@ -57,11 +57,11 @@ class Usage:
         return seconds, self._excess(pids, reserved, resident)
 
     def _excess(self, pids: list[int], reserved: int, resident: int) -> str | None:
-        """Why the processes hold too much memory; None: they do not.
+        """A description of the processes' excess memory; None if there is none.
 
         Args:
-            reserved: bytes of address space of all of them.
-            resident: bytes of it that are in memory, what they share counted for each.
+            reserved: bytes of address space of all processes.
+            resident: bytes of resident memory; shared memory counts for each process.
         """
         limit = self.memory_mb << 20
         kept = kernel_memory.descriptor_bytes(pids, limit - resident)
@@ -74,7 +74,7 @@ class Usage:
         return None
 
     def cpu_seconds(self) -> float:
-        """Of all processes, when all have ended and have been waited for."""
+        """CPU seconds of all processes, after all have been waited for."""
         return max(_of_children() - self._reaped, self._seen / _TICKS, processor_time.seconds())
 
 
@@ -85,15 +85,16 @@ def _of_children() -> float:
 
 
 def reap(pid: int) -> None:
-    """A dead orphan counts against the limit on processes until it has been waited for."""
+    """Wait for a dead orphan: until then it counts against the limit on processes."""
     try:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
-        pass  # its own parent lives
+        # Its own parent is alive.
+        pass
 
 
 def _proportional(pid: int) -> int:
-    """Bytes of a process's memory, what it shares with others divided among them."""
+    """Bytes of a process's memory; shared memory is divided among its users."""
     try:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
             return sum(int(line.split()[1]) * 1024 for line in file if line.startswith(b"Pss:"))
@@ -102,9 +103,9 @@ def _proportional(pid: int) -> int:
 
 
 def _memory(pid: int, field: int) -> int:
-    """Bytes that a process has reserved (field 0) or resident (1), all that it shares included; 0: it has ended.
+    """Bytes that a process has reserved (field 0) or resident (1), including shared memory; 0 if it has ended.
 
-    For one that can't be looked into, as it runs a file that may be executed and not be read.
+    For a process that can't be inspected, because its program file is executable but not readable.
     """
     try:
         with open(f"/proc/{pid}/statm", "rb") as file:
@@ -114,7 +115,7 @@ def _memory(pid: int, field: int) -> int:
 
 
 def _shared(pids: list[int]) -> int:
-    """Bytes of the memory that processes share without a file: it is held also where nobody has it resident."""
+    """Bytes of anonymous shared memory; it is allocated even if no process has it resident."""
     sizes: dict[bytes, int] = {}
     for pid in pids:
         try:
@@ -125,7 +126,9 @@ def _shared(pids: list[int]) -> int:
                         start, end = (int(part, 16) for part in addresses.split(b"-"))
                         sizes[inode] = max(sizes.get(inode, 0), int(offset, 16) + end - start)
         except PermissionError:
-            sizes[b"of %d" % pid] = _memory(pid, 0)  # it may all be shared
+            # All of it may be shared.
+            sizes[b"of %d" % pid] = _memory(pid, 0)
         except OSError:
-            continue  # it has ended meanwhile
+            # The process has ended.
+            continue
     return sum(sizes.values())

@@ -1,14 +1,14 @@
-"""Inside a program's own process: run the code, then say how it went, so that the code can't say it instead.
+"""Runs the code inside a program's own process and reports how it went, so that the code can't forge the report.
 
-The code shares this interpreter; whatever is an object here it can find (frames, ``gc``) and whatever is a name it
-can replace. So the lines that report are one code object that looks nothing up: the functions it calls are its
-constants, it has no line numbers that a trace function could jump to, and it calls Python code only through C. And
-it does not decide alone: for a pass it must wait for a token at a place on the C stack that the server, which looks
-from outside, knows from before the program began (:mod:`codecascade.sandbox.inside.watch`); whoever calls from within
-the program is deeper in the stack, and gets none.
+The code shares this interpreter: it can find every object (through frames, ``gc``) and replace every name. So the
+lines that report are one code object without any look-up: the functions it calls are its constants, it has no line
+numbers that a trace function could jump to, and it calls Python code only through C. Nor does it decide alone. For
+a pass it must wait for a token at a certain position on the C stack. The server knows this position from before the
+program began (:mod:`codecascade.sandbox.inside.watch`). A call from within the program is deeper in the stack, and
+gets no token.
 
-Messages on descriptor 3, each answered or not by the server: ``B`` begins (answered), ``D`` done (answered with the
-token), ``P`` + token passed, ``F`` + text failed, ``M`` + text out of memory, ``X`` + text could not start.
+Messages on descriptor 3: ``B`` begin (answered), ``D`` done (answered with the token), ``P`` + token passed, ``F``
++ text failed, ``M`` + text out of memory, ``X`` + text could not start.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import builtins
 import os
 import sys
 
-TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+# See candidate.py.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import CodeType
     from typing import Any, NoReturn
@@ -30,8 +31,8 @@ TOKEN_BYTES = 16
 _E2BIG = 7
 FILE = "program.py"
 
-# Calls go through __call__: a constant that is no function would have the compiler warn. The names between quotes
-# become the functions and objects themselves (_with_constants).
+# Calls use __call__, because the compiler warns of a constant that is called. The quoted names are replaced by the
+# functions and objects themselves (_with_constants).
 _STEPS = """
 "$write".__call__(3, b"B")
 "$read".__call__(3, 16)
@@ -59,7 +60,7 @@ if "$getpid".__call__() != "$pid":
 
 
 def prepare() -> CodeType:
-    """The steps, compiled once in the server."""
+    """Compile the steps, once in the server."""
     code: CodeType = compile(_STEPS, "<sandbox>", "exec")
     return code.replace(co_linetable=b"")
 
@@ -70,11 +71,13 @@ def run_python(
     """Run a job's source and tests. Never returns."""
     write, leave, get_pid, me = os.write, os._exit, os.getpid, os.getpid()
     show_error = sys.__excepthook__
-    leaving = job["stdin"] is not None  # its output is compared outside: exit status 0 is an end like another
+    # With an input, the output is compared outside: then exit status 0 is a normal end.
+    leaving = job["stdin"] is not None
 
     def failed(error: BaseException) -> None:
         if get_pid() != me:
-            leave(0)  # a child that the program forked has no say
+            # A child that the program forked must not report.
+            leave(0)
         if isinstance(error, SystemExit) and leaving and error.code in (None, 0):
             try:
                 end()
@@ -89,7 +92,8 @@ def run_python(
                 error.__traceback__ = trace
                 show_error(type(error), error, trace)
             except BaseException:
-                pass  # its own text may be hostile
+                # The text of an exception may be hostile code.
+                pass
         text = describe(error)
         flush()
         write(CHANNEL, b"F" + text.encode("utf-8", "backslashreplace"))
@@ -136,7 +140,8 @@ def run_python(
     try:
         exec(_with_constants(steps, constants), {"__builtins__": {}})
     finally:
-        leave(1)  # only here where the program has closed the channel
+        # Only reached if the program has closed the channel.
+        leave(1)
 
 
 def _with_constants(steps: CodeType, constants: dict[str, object]) -> CodeType:
@@ -152,12 +157,13 @@ def module(name: str, source: str) -> dict[str, object]:
     sys.modules[name] = module
     names = vars(module)
     names["__builtins__"] = builtins
-    names["__loader__"] = _SourceLoader(source)  # where tracebacks and inspect find the lines
+    # Tracebacks and inspect find the source lines here.
+    names["__loader__"] = _SourceLoader(source)
     return names
 
 
 class _SourceLoader:
-    """Just enough of a loader for ``linecache``."""
+    """A minimal loader for ``linecache``."""
 
     def __init__(self, source: str) -> None:
         self._source = source
@@ -167,7 +173,7 @@ class _SourceLoader:
 
 
 def end() -> None:
-    """What an interpreter does at its end: wait for threads, call what was registered, flush."""
+    """Do what an interpreter does at its end: wait for threads, call exit functions, flush."""
     threading = sys.modules.get("threading")
     if threading is not None:
         threading._shutdown()
@@ -176,16 +182,17 @@ def end() -> None:
 
 
 def flush() -> None:
-    """Let nothing printed stay behind."""
+    """Flush everything that was printed."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except BaseException:
-            continue  # closed or replaced: nothing of ours
+            # The stream is closed, or was replaced by the program.
+            continue
 
 
 def describe(error: BaseException) -> str:
-    """The last line of a traceback; the exception's own text may be hostile."""
+    """The last line of a traceback. The exception's text may be hostile code."""
     try:
         text = str(error)
     except BaseException:
@@ -197,10 +204,10 @@ def describe(error: BaseException) -> str:
 
 
 def run_command(job: Job) -> NoReturn:
-    """Become the job's command. Never returns.
+    """Replace this process by the job's command. Never returns.
 
-    A command of the machine that can't be executed is the machine's lack: it could not start. One in the job's own
-    folder is somebody's product, and has failed; so have arguments that are too long, which come from its text.
+    If a command of the machine can't be executed, the machine lacks it: the outcome is "not started". A command in
+    the job's own folder was produced by somebody, so it counts as failed; so do arguments that are too long.
     """
     command = job["argv"][0]
     try:

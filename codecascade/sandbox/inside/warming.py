@@ -1,4 +1,4 @@
-"""What a zone's process does before its first program, so that the forks that run programs need not do it anew."""
+"""Warms up a worker's process before its first program, so that the forks need not repeat the work."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import atexit
 import builtins
 import sys
 
-TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+# See candidate.py.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
@@ -45,17 +46,17 @@ TRIAL: Job = {
         "address_space": True,
     },
 }
-"""A job that passes in a zone that works."""
+"""A job that passes in every working worker."""
 
 
 def rehearse() -> None:
-    """Run what programs consist of: what the interpreter then learns, none of its forks learns anew."""
+    """Run typical program code, so that forks inherit the interpreter's caches."""
     for _ in range(3):
         exec(compile(_WARM_UP, "warm-up", "exec"), {"__name__": "warm-up"})
 
 
 def preload(modules: list[str]) -> None:
-    """Import what programs are likely to; what ``site`` would have put among the builtins."""
+    """Import what programs are likely to need, and add the builtins that ``site`` would have added."""
     from _sitebuiltins import Quitter
 
     for name in ("exit", "quit"):
@@ -68,7 +69,7 @@ def preload(modules: list[str]) -> None:
 
 
 def forget_ourselves(path: list[str]) -> None:
-    """Programs are to find an ordinary interpreter."""
+    """Remove the traces of this package, so that programs find an ordinary interpreter."""
     for name in [name for name in sys.modules if name.split(".")[0] == "codecascade"]:
         del sys.modules[name]
     sys.path[:] = path

@@ -1,4 +1,4 @@
-"""The server follows one program from outside: output, verdict, limits, and its end with all that it started."""
+"""Watches one program from the server's process: its output, verdict, limits and end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import time
 
 from codecascade.sandbox.inside.verdict import CHANNEL, TOKEN_BYTES
 
-TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+# See candidate.py.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -18,33 +19,35 @@ if TYPE_CHECKING:
     Reply = dict[str, Any]
 
 FORGED = "claimed to have passed before its end"
-# Versions of CPython on which the distances of the next comment were measured.
+# The versions of CPython on which the distances below were measured.
 MEASURED_PYTHONS = ((3, 11), (3, 12), (3, 13))
-# Bytes of stack. A C library's read takes 40 more once there are threads; a call from within the program, which exec
-# runs, is 640 deeper at least (CPython 3.11; 3.12: 704; 3.13: 752), a finaliser without Python code 504.
+# Bytes of stack. The C library's read uses 40 more if there are threads. A call from within the program, which exec
+# runs, is at least 640 deeper (CPython 3.11; 3.12: 704; 3.13: 752); a finaliser without Python code is 504 deeper.
 _SAME_DEPTH = 128
-_FIRST_LOOK, _TICK = 0.02, 0.05  # seconds between two looks at what the processes use
-_MOMENT = 1e-5  # to sleep between two looks at where the program waits costs less than to look at once again
+# Seconds between two looks at what the processes use.
+_FIRST_LOOK, _TICK = 0.02, 0.05
+# Seconds between two looks at where the program waits; sleeping costs less than one more look.
+_MOMENT = 1e-5
 _CORES = os.cpu_count() or 1
 _FINAL = {b"F": "failed", b"M": "out_of_memory", b"X": "not_started"}
 
 
 class HarnessGone(Exception):
-    """Nobody waits for an answer any more."""
+    """The host process waits for no answer any more."""
 
 
 class ProgramWatch:
-    """One program while it runs.
+    """Watches one program while it runs.
 
     Args:
-        pid: its first process.
-        out, err: where its output comes from.
-        channel: where its verdict comes from.
+        pid: the program's first process.
+        out, err: the descriptors of its output.
+        channel: the descriptor of its verdict.
         limits: of the job; seconds may be infinite.
-        control: readable or hung up when the harness has gone.
-        link: of a program whose tests run elsewhere, what leads to them: their hanging up ends the watch. There the
-            channel has nothing to tell but that the program could not start, which is read at its end.
-        others: the processes that belong to the program, its first one included.
+        control: readable or closed when the host process has ended.
+        link: for a program whose tests run elsewhere, the connection to them; the watch ends when they close it.
+            The channel then only says whether the program could start, and is read at the end.
+        others: returns all processes of the program, including the first.
         usage: counts what they use.
     """
 
@@ -63,9 +66,12 @@ class ProgramWatch:
         self.pid, self.channel, self.limits, self.processes, self.usage = pid, channel, limits, others, usage
         self.outputs = {out: bytearray(), err: bytearray()}
         self.token = b""
-        self.awaited = b""  # the message that is still to be answered
-        self.syscall_file = -1  # the descriptor that tells where the program waits; read anew at each look
-        self.stack: int | None = None  # where the stack pointer is as the program begins
+        # The message that is still to be answered.
+        self.awaited = b""
+        # The descriptor of /proc/PID/syscall, which tells where the program waits.
+        self.syscall_file = -1
+        # The stack pointer at the program's beginning.
+        self.stack: int | None = None
         self.verdict = ""
         self.exception: str | None = None
         self.control = control
@@ -76,7 +82,7 @@ class ProgramWatch:
             self.poll.register(link, 0)
 
     def follow(self) -> None:
-        """Until the program has ended, has told its verdict, or is over a limit."""
+        """Watch until the program has ended, has reported its verdict, or exceeds a limit."""
         started = time.monotonic()
         cpu_limit, wall_limit = self.limits["cpu_seconds"], self.limits["wall_seconds"]
         poll, end = self.poll, os.pidfd_open(self.pid)
@@ -118,7 +124,7 @@ class ProgramWatch:
                 os.close(self.syscall_file)
 
     def drain(self) -> None:
-        """What is left in the pipes when all that wrote to them is dead."""
+        """Read what is left in the pipes after all writers are dead."""
         for descriptor in self.outputs:
             os.set_blocking(descriptor, False)
             try:
@@ -132,7 +138,7 @@ class ProgramWatch:
             self.verdict, self.exception = verdict, exception
 
     def _read(self, descriptor: int) -> bool:
-        """Keep the first bytes of an output, read and drop the rest."""
+        """Keep the first bytes of an output; read and drop the rest."""
         data = os.read(descriptor, 65536)
         if not data:
             self._forget(descriptor)
@@ -147,12 +153,13 @@ class ProgramWatch:
         try:
             self.poll.unregister(descriptor)
         except KeyError:
-            pass  # it ended before
+            # It was unregistered before.
+            pass
 
     # --- the verdict ---
 
     def _listen_to_the_last(self) -> None:
-        """Messages that were sent before the process ended."""
+        """Read the messages that were sent before the process ended."""
         os.set_blocking(self.channel, False)
         try:
             while not self.verdict and self._listen():
@@ -161,7 +168,7 @@ class ProgramWatch:
             pass
 
     def _listen(self) -> bool:
-        """One message from the program's process; see :mod:`codecascade.sandbox.inside.verdict`."""
+        """Handle one message of the program's process; see :mod:`codecascade.sandbox.inside.verdict`."""
         try:
             message = os.read(self.channel, 8192)
         except ConnectionResetError:
@@ -171,20 +178,22 @@ class ProgramWatch:
             return False
         kind, text = message[:1], message[1:]
         if self.awaited:
-            self._end("failed", FORGED)  # whoever waits for an answer says nothing meanwhile
+            # A program that waits for an answer sends nothing, so somebody else sent this.
+            self._end("failed", FORGED)
         elif kind == b"B" if self.stack is None else kind == b"D":
             self.awaited = kind
             self._answer_when_it_waits(looks=20)
         elif kind == b"P" and self.token and text == self.token:
             self._end("passed", None)
-        elif kind in _FINAL and (kind != b"X" or self.stack is None):  # once begun, it was started
+        # A program that has begun did start.
+        elif kind in _FINAL and (kind != b"X" or self.stack is None):
             self._end(_FINAL[kind], text.decode("utf-8", "replace") or None)
         else:
             self._end("failed", FORGED)
         return True
 
     def _waits_at(self) -> int | None:
-        """The stack pointer of the program's first thread, which is to wait for an answer.
+        """The stack pointer of the program's first thread, which should be waiting for an answer.
 
         None: it does not wait yet. 0: this kernel does not tell.
         """
@@ -194,20 +203,21 @@ class ProgramWatch:
             words = os.pread(self.syscall_file, 200, 0).split()
         except OSError:
             return 0
-        # number, six arguments, stack pointer, program counter; fewer words while it is in no call
+        # Number, six arguments, stack pointer, program counter; fewer words while it is in no call.
         if len(words) == 9 and int(words[1], 16) == CHANNEL and int(words[3], 16) == TOKEN_BYTES:
             return int(words[7], 16)
         return None
 
     def _answer_when_it_waits(self, looks: int = 1) -> None:
-        """The token, to whoever waits at the place where the program's beginning did; for a beginning, nothing."""
+        """Answer a waiting program: with the token if it waits where its beginning did; a beginning gets zeros."""
         for _ in range(looks):
             stack_pointer = self._waits_at()
             if stack_pointer is not None:
                 break
             time.sleep(_MOMENT)
         else:
-            return  # a busy machine, or other threads of the program: the next turn looks again
+            # A busy machine, or other threads of the program: look again in the next turn.
+            return
         if self.awaited == b"B":
             self.stack = stack_pointer
             answer = bytes(TOKEN_BYTES)
@@ -220,4 +230,5 @@ class ProgramWatch:
         try:
             os.write(self.channel, answer)
         except OSError:
-            pass  # it has ended meanwhile
+            # The program has ended.
+            pass

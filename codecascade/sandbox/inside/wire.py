@@ -1,7 +1,7 @@
-"""Jobs to a zone and answers from it: marshalled (both ends are the same interpreter), preceded by their length.
+"""Sends jobs to a worker and receives answers: marshalled (both ends are the same interpreter), with their length.
 
-No program's process holds such a descriptor, so what comes out of it was written by the server. What a program
-itself writes is read as bytes (:func:`read`), with a limit.
+No program's process has such a descriptor, so only the server can have written an answer. What a program itself
+writes is read as bytes (:func:`read`), with a limit.
 """
 
 from __future__ import annotations
@@ -11,28 +11,30 @@ import marshal
 import os
 import select
 
-TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+# See candidate.py.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_AT_ONCE = 4096  # few messages are longer, and what a read may take is allocated first
+# Few messages are longer, and the buffer of a read is allocated in advance.
+_AT_ONCE = 4096
 
 
 def send(descriptor: int, message: dict[str, Any]) -> None:
     """Write one message.
 
     Raises:
-        OSError: the other end has gone.
+        OSError: the other end is closed.
     """
     write(descriptor, marshal.dumps(message))
 
 
 def send_job(control: _socket.socket, message: dict[str, Any], link: int) -> None:
-    """Write one message, a descriptor along with its first byte.
+    """Write one message, and pass a descriptor with its first byte.
 
     Raises:
-        OSError: the other end has gone.
+        OSError: the other end is closed.
     """
     content = marshal.dumps(message)
     data = len(content).to_bytes(8, "little") + content
@@ -52,7 +54,7 @@ def receive(descriptor: int) -> dict[str, Any] | None:
 
 
 def receive_job(control: _socket.socket) -> tuple[dict[str, Any] | None, int]:
-    """Read one message, and the descriptor that came with its first byte (-1 if none did)."""
+    """Read one message, and the descriptor that came with its first byte (-1: none)."""
     head, extra, _, _ = control.recvmsg(8, _socket.CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC)
     link = int.from_bytes(extra[0][2][:4], "little") if extra else -1
     if len(head) < 8:
@@ -62,16 +64,16 @@ def receive_job(control: _socket.socket) -> tuple[dict[str, Any] | None, int]:
 
 
 def write(descriptor: int, content: bytes) -> None:
-    """Write bytes, their length first."""
+    """Write bytes, preceded by their length."""
     view = memoryview(len(content).to_bytes(8, "little") + content)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
 def arrival(descriptor: int) -> Callable[[], object]:
-    """What waits until there is something to read.
+    """A function that waits until there is something to read.
 
-    Who waits in a socket's ``read`` itself is also woken each time that the other end has taken what was written.
+    A process that blocks in a socket's ``read`` itself is also woken each time the other end has read something.
     """
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
@@ -79,10 +81,10 @@ def arrival(descriptor: int) -> Callable[[], object]:
 
 
 def read(descriptor: int, most: int = 1 << 62) -> bytes | None:
-    """Read what :func:`write` wrote, where one message is answered before the next is written; None at the end.
+    """Read what :func:`write` wrote; None at the end. Each message must be answered before the next one is written.
 
     Raises:
-        ValueError: it is longer than ``most``, or not alone.
+        ValueError: the message is longer than ``most``, or more follows it.
     """
     data = os.read(descriptor, _AT_ONCE)
     if len(data) < 8:
@@ -100,7 +102,7 @@ def read(descriptor: int, most: int = 1 << 62) -> bytes | None:
 
 
 def as_input(content: bytes | None) -> int:
-    """A descriptor to read ``content`` from."""
+    """A descriptor from which ``content`` can be read."""
     if not content:
         return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     descriptor = os.memfd_create("stdin")

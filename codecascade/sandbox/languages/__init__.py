@@ -1,1 +1,1 @@
-"""Programs in other languages than Python: one small file a language, one table."""
+"""Languages other than Python: one small file for each, in one table."""

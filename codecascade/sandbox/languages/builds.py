@@ -1,7 +1,7 @@
-"""What is made once for a toolchain (a precompiled header, our own compilers), kept in the user's cache.
+"""Builds what a toolchain needs once (a precompiled header, our own compilers), and keeps it in the user's cache.
 
-``$XDG_CACHE_HOME/codecascade/toolchains/<language>-<key>``; the key is of the toolchain's version and of what is
-made. Programs see these folders read-only.
+The folder is ``$XDG_CACHE_HOME/codecascade/toolchains/<language>-<key>``; the key depends on the toolchain's
+version and on the build command. Programs see these folders read-only.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from codecascade.ground.files import atomic_folder
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Command
 
-_lock = threading.Lock()  # of one process; two processes that build the same make the same
+# Only within this process; two processes that build the same thing produce the same result.
+_lock = threading.Lock()
 
 
 def build_once(
     name: str, version: str, command: Command, run: Callable[[Command], Outcome]
 ) -> tuple[str, str | None]:
-    """``(folder, None)`` of what ``command`` makes, or ``("", why it could not be made)``."""
+    """``(folder, None)`` with the outputs of ``command``, or ``("", why it could not be built)``."""
     key = hashlib.sha256(repr((version, command)).encode()).hexdigest()[:16]
     with _lock:
         folder = _cache() / f"{name}-{key}"
@@ -49,7 +50,7 @@ def build_once(
 
 @functools.cache
 def _cache() -> Path:
-    """The user's cache folder; where that can't be written, one that goes away with this process."""
+    """The user's cache folder; if it is not writable, a temporary one that is removed with this process."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "codecascade" / "toolchains"
     try:
         base.mkdir(parents=True, exist_ok=True)
@@ -57,7 +58,7 @@ def _cache() -> Path:
             return base
     except OSError:
         pass
-    # Never a fixed name in a folder that others write to: they could have put something of theirs there.
+    # Never a fixed name in a shared folder: somebody could have prepared a folder of that name.
     temporary = tempfile.mkdtemp(prefix="codecascade-toolchains-")
     atexit.register(shutil.rmtree, temporary, ignore_errors=True)
     return Path(temporary)

@@ -1,4 +1,4 @@
-"""Compiled programs, kept in memory: at low temperatures samples repeat."""
+"""Keeps compiled programs in memory, because samples repeat at low temperatures."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from concurrent.futures import Future
 
 from codecascade.sandbox.outcome import Outcome
 
-# Products by their names, or what became of the compilation.
+# Products by name, or the outcome of a failed compilation.
 Compiled = Mapping[str, bytes] | Outcome
 
 
 class CompiledPrograms:
-    """At most ``size`` bytes of products; what was not asked for the longest goes first.
+    """At most ``size`` bytes of compiled programs; the least recently used ones are dropped first.
 
-    Two that ask for the same at the same time get it from one compilation.
+    Two requests for the same program at the same time share one compilation.
     """
 
     def __init__(self, size: int = 256 << 20) -> None:
@@ -25,7 +25,7 @@ class CompiledPrograms:
         self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], Compiled]) -> Compiled:
-        """What is kept under ``key``, made now if need be."""
+        """The entry under ``key``; ``make`` creates it if necessary."""
         with self._lock:
             future = self._futures.get(key)
             if mine := future is None:
@@ -47,7 +47,7 @@ class CompiledPrograms:
 
     def _keep(self, key: Hashable, compiled: Compiled) -> None:
         with self._lock:
-            # What the machine did (a time-out, a lack of memory) may go otherwise the next time.
+            # Problems of the machine (a time-out, lack of memory) are not kept: the next try may succeed.
             if isinstance(compiled, Outcome) and compiled.outcome != "failed":
                 del self._futures[key]
                 return

@@ -1,13 +1,13 @@
-"""Where the line goes that says that the tests were reached: the end of the text, or of ``main``.
+"""Inserts the line that proves that the tests were reached: at the end of the text, or of ``main``.
 
-Whatever a model wrote stands before the tests, so the places are looked for from the end of the text.
+The model's code comes before the tests, so the position is searched for from the end of the text.
 """
 
 from __future__ import annotations
 
 import re
 
-# What may contain braces that count for nothing: comments, strings of every kind, characters.
+# Tokens that may contain braces without meaning: comments, strings of all types, characters.
 _LEXEMES = re.compile(
     r"""
       //[^\n]*
@@ -28,7 +28,7 @@ _LAST_RETURN = re.compile(rf"(?<=[;{{}}]){_SPACE}(?P<statement>return\b[^;{{}}]*
 
 
 def halves(token: str) -> tuple[str, str]:
-    """A token in two: a text that is printed as it stands never shows the whole."""
+    """A token in two halves, so that a program that prints its own source does not print the token."""
     return token[: len(token) // 2], token[len(token) // 2 :]
 
 
@@ -38,9 +38,9 @@ def at_end(text: str, line: str) -> str:
 
 
 def in_main(text: str, header: str, line: str) -> str | None:
-    """``line`` as the last statement of the last function whose head matches ``header``; None where none is whole.
+    """``line`` as the last statement of the last function whose head matches ``header``; None if there is none.
 
-    A ``return`` that ends the function comes after the line.
+    A ``return`` at the end of the function comes after the line.
     """
     starts = [match.end() for match in re.finditer(header, text)]
     if not starts:
@@ -60,7 +60,7 @@ def in_main(text: str, header: str, line: str) -> str | None:
     if not opened:
         return None
     body, rest = text[opened : match.start()], text[match.start() :]
-    # With the brace before it, so that a function that only returns is seen too.
+    # With the brace before it, so that a function with only a return matches, too.
     last = _LAST_RETURN.search("{" + body)
     if last is None:
         return f"{text[:opened]}{body}\n{line}\n{rest}"

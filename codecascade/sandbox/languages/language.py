@@ -1,4 +1,4 @@
-"""What a language is: how its toolchain is found, how a program is finished, compiled and run."""
+"""The definition of a language: how to find its toolchain, and how to finish, compile and run a program."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from codecascade.sandbox.program import Command
 
 @dataclass(frozen=True)
 class Toolchain:
-    """What was found of a language on this machine.
+    """A language's toolchain on this machine.
 
     Attributes:
-        version: as its own tool says it; part of the key of everything that is kept.
+        version: as its own tool reports it; part of all cache keys.
         paths: its tools, by their usual names.
-        folders: what they read outside the folders that a confined command sees anyway.
-        built: the folder of what :attr:`Language.build` made; empty where the language has none.
+        folders: folders that the tools read, beyond those that every confined command sees.
+        built: the folder with the products of :attr:`Language.build`; "" if the language has none.
     """
 
     version: str
@@ -33,7 +33,7 @@ class Toolchain:
 
 @dataclass(frozen=True)
 class OptionalTool:
-    """What programs of a language often call beside its toolchain: its name, Debian's package, whether it is here."""
+    """A tool that programs of a language often use: its name, its Debian package, whether it is installed."""
 
     name: str
     package: str
@@ -42,14 +42,15 @@ class OptionalTool:
 
 @dataclass(frozen=True)
 class ProgramPlan:
-    """How one program is built and run; every command is confined and starts in an empty folder.
+    """How one program is built and run; every command is confined, and starts in an empty folder.
 
     Attributes:
-        file: what the program's text is called.
-        run: the command that runs it, among the compiler's products (or the text itself, where nothing is compiled).
+        file: the name of the file with the program's text.
+        run: the command that runs the program, in a folder with the compiler's products (or the text, if nothing is
+            compiled).
         compile: the compiler's command line; its products are ``outputs``.
-        warm: the text goes through the language's compiler that stays, instead.
-        files: put beside the compiler's products when the program runs.
+        warm: use the language's running compiler instead.
+        files: added to the compiler's products when the program runs.
     """
 
     file: str
@@ -62,30 +63,30 @@ class ProgramPlan:
 
 @dataclass(frozen=True)
 class Language:
-    """One row of the table.
+    """One entry of the table of languages.
 
     Attributes:
-        name: the ordinary name, in lower case (``Program.language``).
+        name: the usual name, in lower case (``Program.language``).
         title: for people.
-        names: further names, MultiPL-E's code among them.
+        names: other names, including MultiPL-E's codes.
         suffixes: of files; the first is the usual one.
-        install: what a machine without the toolchain is to install.
+        install: how to install the toolchain.
         trial: a program that does nothing, and passes wherever the toolchain works.
-        find: the toolchain, or None where something is missing.
-        unusable: where ``find`` gives None although a part is there: what is wrong with it, in a sentence.
-        extras: without which programs run, and those that call one fail.
+        find: the toolchain, or None if something is missing.
+        unusable: if ``find`` gives None although a part is installed: what is wrong with it, in a sentence.
+        extras: optional tools; programs that use a missing one fail.
         finish: ``(text, token) -> text`` with a line after the last test that prints the token in two pieces, on a
-            line of its own, to standard output or error; None where there is no place for one (then the exit
-            status alone decides).
-        plan: ``(text, toolchain, limits) -> Plan``.
+            line of its own, to standard output or error; None if there is no place for it (then the exit status alone
+            decides).
+        plan: ``(text, toolchain, limits) -> ProgramPlan``.
         environment: of its commands, given the limits.
-        build: made once for a toolchain and kept in the cache: a command whose outputs are the products.
-        server: the command of the compiler that stays (:mod:`codecascade.sandbox.languages.warm`).
-        address_space: whether limiting the reserved memory is sound (not for runtimes that reserve gigabytes).
-        error: finds the line of standard error (or output) that says what went wrong: its last match counts.
-        memory: text of a program that was refused memory.
-        fails: text in standard error that is a failure whatever the exit status.
-        compiler_limits: what the compiler may use for one program.
+        build: a command to run once for a toolchain; its outputs are kept in the cache.
+        server: the command of the running compiler (:mod:`codecascade.sandbox.languages.warm`).
+        address_space: whether to limit reserved memory, too (not for runtimes that reserve gigabytes).
+        error: finds the line of standard error or output that says what went wrong; the last match counts.
+        memory: a text that shows that a program got no memory.
+        fails: a text in standard error that means failure whatever the exit status.
+        compiler_limits: limits of the compiler for one program.
     """
 
     name: str
@@ -112,7 +113,8 @@ class Language:
 
 
 def find_tools(*names: str, version: tuple[str, ...]) -> Toolchain | None:
-    """The tools by these names in ``PATH``; ``version`` are the arguments that make the first say its version."""
+    """The tools of these names in ``PATH``; ``version`` has the arguments that make the first one print its
+    version."""
     paths = {name: shutil.which(name) for name in names}
     found = {name: path for name, path in paths.items() if path is not None}
     if len(found) < len(names):
@@ -122,7 +124,7 @@ def find_tools(*names: str, version: tuple[str, ...]) -> Toolchain | None:
 
 
 def _folders_of(paths: Iterable[str]) -> tuple[str, ...]:
-    """Where tools lie that are not the system's: ``PREFIX/bin/tool`` needs ``PREFIX``, link and target alike."""
+    """Folders of tools outside of the system's: ``PREFIX/bin/tool`` needs ``PREFIX``, for links and their targets."""
     prefixes = [
         os.path.dirname(os.path.dirname(location))
         for path in paths
@@ -134,7 +136,7 @@ def _folders_of(paths: Iterable[str]) -> tuple[str, ...]:
 
 
 def first_line(command: tuple[str, ...]) -> str | None:
-    """The first line that a tool of this machine prints; None where it can't be run."""
+    """The first line that a tool of this machine prints; None if it can't be run."""
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=60

@@ -1,7 +1,8 @@
-"""Runs programs of every language but Python: compile, run, judge.
+"""Compiles, runs and judges programs in all languages except Python.
 
-``passed`` is exit status 0 **and** the token of a line behind the last test: ``exit(0)`` before the tests is no pass.
-The token is a secret's function of the program, so that what was compiled once can be run again.
+``passed`` means exit status 0 **and** the token, which a line after the last test prints: ``exit(0)`` before the
+tests is no pass. The token is derived from a secret and the program's text, so that a compiled program can be used
+again.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ from codecascade.sandbox.languages.warm import CompilerEnded, ConfinedProcess, W
 from codecascade.sandbox.outcome import Limits, Outcome
 from codecascade.sandbox.program import Command, Program
 
-# The token comes last, behind whatever the program prints, so more is kept than is handed on.
+# The token comes after all output of the program, so more output is read than is returned.
 _OUTPUT_BYTES = 16 << 20
-# Of a compiler that stays; the time for each program is bounded by the clock.
+# Limits of a running compiler; the time for each program is limited by the clock.
 _SERVER_LIMITS = Limits(cpu_seconds=math.inf, memory_mb=3072, processes=128, file_mb=64, address_space=False)
 
 
 class LanguageRunner:
-    """Programs of all languages, with what is kept between them: compilers that stay, compiled programs.
+    """Runs programs of all languages, and keeps running compilers and compiled programs between them.
 
     Args:
         run_command: runs one confined command.
-        start: starts a confined process that stays.
-        workers: programs that will be run at the same time.
+        start: starts a confined process that keeps running.
+        workers: the number of programs that run at the same time.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class LanguageRunner:
         workers: int,
     ) -> None:
         self._run_command, self._start = run_command, start
-        # A compilation takes less than the run that follows it, once a compiler is warm.
+        # With a warm compiler, a compilation takes less time than the run after it.
         self._compilers_each = max(1, (workers + 1) // 2)
         self._secret = secrets.token_bytes(16)
         self._compiled = CompiledPrograms()
@@ -54,17 +55,17 @@ class LanguageRunner:
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """End the compilers; others are started if programs are run again."""
+        """End the compilers; new ones are started if programs run again."""
         with self._lock:
             self._toolchains.clear()
             while self._compilers:
                 self._compilers.popitem()[1].close()
 
     def run(self, program: Program, limits: Limits) -> Outcome:
-        """What becomes of one program; ``not_started`` where the language's toolchain is missing.
+        """The outcome of one program; ``not_started`` if the language's toolchain is missing.
 
         Raises:
-            UserError: no such language.
+            UserError: there is no such language.
         """
         language = language_named(program.language)
         tools = self._tools(language)
@@ -99,12 +100,12 @@ class LanguageRunner:
                 ),
             )
         )
-        # What is given an input is compared by its output, outside: there every good end is one.
+        # The output of a program with an input is compared outside, where every normal end is accepted.
         needed = finished is not None and program.stdin is None
         return _cut(verdict_of_command(language, ended, token, needed=needed), limits.output_bytes)
 
     def _tools(self, language: Language) -> Toolchain | str:
-        """The toolchain with what is built for it, or why programs can't be run."""
+        """The toolchain with its built files, or the reason why programs can't be run."""
         with self._lock:
             if language.name not in self._toolchains:
                 self._toolchains[language.name] = self._prepare(language)
@@ -126,7 +127,7 @@ class LanguageRunner:
             self._compilers[language.name] = WarmCompilers(
                 self._start, command, language.compiler_limits, self._compilers_each
             )
-        # Whatever fails now is the machine's doing, and would fail every program.
+        # A failure of the trial is the machine's fault; every program would fail.
         trial = self._run(language, tools, Program(language.trial, language.name), Limits(cpu_seconds=30))
         if not trial.passed:
             return (
@@ -163,14 +164,14 @@ class LanguageRunner:
 
 
 def compile_failure(text: str) -> Outcome:
-    """The outcome of a program that does not compile: the first complaint stands for all."""
+    """The outcome of a program that does not compile; the first error stands for all."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("# ")]
     errors = [line for line in lines if "error" in line.lower()] or lines
     return Outcome("failed", f"compile: {errors[0] if errors else 'failed'}"[:2000], stderr=text[:100_000])
 
 
 def verdict_of_command(language: Language, ended: Outcome, token: str, *, needed: bool) -> Outcome:
-    """The verdict on a command that ran a program; the token does not stay in its output."""
+    """The outcome of a program, from its command's; the token is removed from the output."""
     line = f"\n{token}\n"
     reached = line in ended.stdout or line in ended.stderr
     ended = replace(ended, stdout=ended.stdout.replace(line, "", 1), stderr=ended.stderr.replace(line, "", 1))
@@ -193,7 +194,8 @@ def verdict_of_command(language: Language, ended: Outcome, token: str, *, needed
 
 
 def _error(language: Language, ended: Outcome, output: str) -> str:
-    """One line that says what went wrong: the language's own, the last of standard error, or the exit status."""
+    """One line that says what went wrong: the language's error line, else the last of standard error, else the
+    status."""
     found = list(language.error.finditer(output)) if language.error is not None else []
     if found:
         groups = [group for group in found[-1].groups() if group] or [found[-1][0]]

@@ -1,4 +1,4 @@
-"""The table of languages: a new one is one file and one line here."""
+"""The table of languages. A new language is one file, and one line here."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from codecascade.sandbox.languages.toolchains.ruby import RUBY
 from codecascade.sandbox.languages.toolchains.rust import RUST
 from codecascade.sandbox.languages.toolchains.typescript import TYPESCRIPT
 
-# Python is the sandbox's own and needs nothing: it is in no row.
+# Python is built into the sandbox, and has no entry.
 LANGUAGES: tuple[Language, ...] = (
-    *(CPP, JAVA, PHP, TYPESCRIPT, JAVASCRIPT, CSHARP, BASH),  # the paper's (Table 4), and JavaScript
+    # The languages of the paper (Table 4), and JavaScript.
+    *(CPP, JAVA, PHP, TYPESCRIPT, JAVASCRIPT, CSHARP, BASH),
     *(GO, RUST, PERL, R, RUBY, LUA),
 )
 PYTHON = "python"
@@ -35,10 +36,10 @@ _BY_NAME = {name: language for language in LANGUAGES for name in (language.name,
 
 
 def add_language(language: Language) -> None:
-    """Make a language known to this process, as a program that brings its own does (``examples/add_language.py``).
+    """Add a language to the table of this process (``examples/add_language.py``).
 
     Raises:
-        UserError: one of its names is taken.
+        UserError: one of its names is already used.
     """
     global LANGUAGES
     names = (language.name, *language.names)
@@ -50,9 +51,9 @@ def add_language(language: Language) -> None:
 
 @dataclass(frozen=True)
 class ToolchainReport:
-    """Whether a language's programs can be run here: ``version`` is None where not, ``install`` says what to do.
+    """Whether programs of a language can run here: ``version`` is None if not, and ``install`` says what to do.
 
-    ``lacks`` names what is missing or wrong, with the package to install where it is one alone.
+    ``lacks`` says what is missing or wrong, with the package to install if it is a single one.
     """
 
     language: str
@@ -63,10 +64,10 @@ class ToolchainReport:
 
 
 def canonical_name(name: str) -> str:
-    """The ordinary name of a language, of any of its names (``cs``, ``C#``).
+    """The usual name of a language, for any of its names (``cs``, ``C#``).
 
     Raises:
-        UserError: no such language.
+        UserError: there is no such language.
     """
     lowered = name.lower()
     if lowered in _PYTHON_NAMES:
@@ -79,19 +80,19 @@ def canonical_name(name: str) -> str:
 
 
 def language_named(name: str) -> Language:
-    """The row of a language other than Python.
+    """The entry of a language other than Python.
 
     Raises:
-        UserError: no such language.
+        UserError: there is no such language.
     """
     return _BY_NAME[canonical_name(name)]
 
 
 def language_of_file(path: Path) -> str:
-    """The name of the language that a file's suffix stands for; without a suffix it is Python.
+    """The language of a file by its suffix; a file without a suffix is Python.
 
     Raises:
-        UserError: the suffix is no language's.
+        UserError: no language has this suffix.
     """
     if path.suffix in ("", ".py"):
         return PYTHON
@@ -103,12 +104,12 @@ def language_of_file(path: Path) -> str:
 
 @functools.cache
 def toolchain(language: str) -> Toolchain | None:
-    """What this machine has of a language (by its ordinary name), looked for once."""
+    """The toolchain of a language (by its usual name) on this machine; looked for once."""
     return _BY_NAME[language].find()
 
 
 def why_unusable(language: str) -> str | None:
-    """Why a language's programs can't be run here, and what to install; None where they can."""
+    """Why a language's programs can't run here, and what to install; None if they can."""
     name = canonical_name(language)
     if name == PYTHON or toolchain(name) is not None:
         return None
@@ -117,7 +118,7 @@ def why_unusable(language: str) -> str | None:
 
 
 def toolchains() -> list[ToolchainReport]:
-    """A line for each language, in the order of the table."""
+    """A report for each language, in the order of the table."""
     return [_report(language, toolchain(language.name)) for language in LANGUAGES]
 
 
@@ -132,7 +133,7 @@ def _report(language: Language, tools: Toolchain | None) -> ToolchainReport:
 
 
 def versions_of(languages: Iterable[str]) -> dict[str, str]:
-    """The versions of the toolchains of ``languages`` (any of their names) that are here; asked once a process."""
+    """The versions of the installed toolchains of ``languages`` (by any of their names)."""
     names = dict.fromkeys(map(canonical_name, languages))
     found = {name: toolchain(name) for name in names if name != PYTHON}
     return {name: tools.version for name, tools in found.items() if tools is not None}

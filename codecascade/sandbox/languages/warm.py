@@ -1,9 +1,9 @@
-"""Compilers that stay: started once, confined, they compile one program after the other.
+"""Compilers that keep running: started once, confined, they compile one program after the other.
 
-Starting a compiler costs 20 to 200 times what it then takes for a program. These read hostile *text* and never run
-it. A frame is a length (4 bytes, big endian) and as many bytes; a request is two frames, the file's name and the
-program; an answer is a number, -1 and one frame of complaints, or n and n times two frames, a product's name and its
-bytes. All three of ours (``compilers/``) speak it.
+Starting a compiler takes 20 to 200 times as long as compiling a program. The compilers read hostile *text*, and
+never run it. A frame is a length (4 bytes, big endian) and that many bytes. A request is two frames: file name and
+program. An answer is a number: -1 and one frame of error messages, or n and n pairs of frames, a product's name and
+its content. All three of ours (``compilers/``) use this protocol.
 """
 
 from __future__ import annotations
@@ -20,33 +20,36 @@ from typing import BinaryIO, Protocol
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Command
 
-_PROGRAMS_EACH = 500  # what one compiles before it is started anew: they grow
-_PATIENCE = 60.0  # seconds by the clock for one program; then one that is started for it alone tries again
-_LARGEST = 64 << 20  # bytes of an answer's part; more is no answer
+# Programs that one compiler compiles before it is replaced, because it grows.
+_PROGRAMS_EACH = 500
+# Seconds by the clock for one program; then a new compiler tries it alone.
+_PATIENCE = 60.0
+# Bytes of a part of an answer; a larger one is invalid.
+_LARGEST = 64 << 20
 
 
 class ConfinedProcess(Protocol):
-    """A confined process that stays, such as a :class:`codecascade.sandbox.host.service.Service`."""
+    """A confined process that keeps running, such as a :class:`codecascade.sandbox.host.service.Service`."""
 
     stdin: BinaryIO
     stdout: BinaryIO
 
     def close(self) -> None:
-        """End it and all that it started."""
+        """End it and everything that it started."""
 
 
 class CompilerEnded(Exception):
-    """The compiler crashed, hung or ran out of its limits over a program."""
+    """The compiler crashed, hung or exceeded its limits at a program."""
 
 
 class WarmCompilers:
-    """At most ``most`` compilers of one language, started when they are needed.
+    """At most ``most`` compilers of one language, started when needed.
 
     Args:
         start: starts a confined process.
-        command: the compiler; its limits are those of its whole life.
-        alone: limits of one that is started for one program, because another did not survive it.
-        most: of them at a time.
+        command: the compiler; its limits apply to its whole life.
+        alone: limits of a compiler that is started for one program only, after another one did not survive it.
+        most: the number of compilers at a time.
     """
 
     def __init__(
@@ -58,10 +61,10 @@ class WarmCompilers:
         self._closed = False
 
     def compile(self, name: str, text: str) -> Mapping[str, bytes] | str:
-        """The products by their names, or the compiler's complaints.
+        """The products by name, or the compiler's error messages.
 
         Raises:
-            CompilerEnded: it does not survive this program, twice.
+            CompilerEnded: two compilers did not survive the program.
         """
         with self._slots:
             for last_try in (False, True):
@@ -75,14 +78,14 @@ class WarmCompilers:
         raise AssertionError("unreachable")
 
     def close(self) -> None:
-        """End them all."""
+        """End all compilers."""
         self._closed = True
         while self._idle:
             self._idle.pop().session.close()
 
     @contextlib.contextmanager
     def _borrowed(self, *, alone: bool) -> Iterator[_Compiler]:
-        """A compiler of one's own; one that broke or is old does not come back."""
+        """A compiler for exclusive use; a broken or old one is not returned to the pool."""
         if alone:
             command = replace(self._command, limits=self._alone)
             compiler = _Compiler(self._start(command), 1, self._alone.wall_seconds)
@@ -100,7 +103,7 @@ class WarmCompilers:
 
 
 class _Compiler:
-    """One compiler that stays."""
+    """One running compiler."""
 
     def __init__(self, session: ConfinedProcess, programs: int, patience: float) -> None:
         self.session = session
@@ -123,7 +126,8 @@ class _Compiler:
 
     def _write(self, data: bytes) -> None:
         descriptor = self.session.stdin.fileno()
-        os.set_blocking(descriptor, False)  # one that has stopped reading is not waited for
+        # A compiler that has stopped reading must not block this process.
+        os.set_blocking(descriptor, False)
         rest = memoryview(data)
         while rest:
             self._wait(descriptor, select.POLLOUT)

@@ -22,12 +22,17 @@ from codecascade.server.streams import events
 
 
 class ChatBody(Body):
-    """The body of ``/v1/chat/completions``. ``top_k``, ``min_p`` and ``repetition_penalty`` are vLLM's."""
+    """The body of ``/v1/chat/completions``.
+
+    ``top_k``, ``min_p`` and ``repetition_penalty`` are vLLM's. ``n_predict`` is llama.cpp's name of ``max_tokens``:
+    llama.vim reads a prompt ahead with 0.
+    """
 
     model: str = ""
     messages: list[ChatMessage] = Field(min_length=1)
     max_tokens: int | None = Field(None, ge=0)
     max_completion_tokens: int | None = Field(None, ge=0)
+    n_predict: int | None = Field(None, ge=-2)
     temperature: float = Field(1.0, ge=0, le=2)
     top_p: float = Field(1.0, gt=0, le=1)
     n: int = Field(1, ge=1)
@@ -59,7 +64,7 @@ def routes(service: Service) -> APIRouter:
         if body.n > service.limits.samples:
             raise ApiError(400, f"must be at most {service.limits.samples} (got {body.n})", "n")
         wanted = sampling(
-            most_tokens(service, body.max_completion_tokens, body.max_tokens),
+            most_tokens(service, body.max_completion_tokens, body.max_tokens, body.n_predict),
             temperature=body.temperature,
             top_p=body.top_p,
             seed=body.seed,
@@ -90,9 +95,9 @@ def routes(service: Service) -> APIRouter:
 
 
 def most_tokens(service: Service, *asked: int | None) -> int:
-    """The first number that is given, else all that there is room for."""
+    """The first number that is given, else (and for a negative one) all that there is room for."""
     for number in asked:
-        if number is not None:
+        if number is not None and number >= 0:
             return number
     return min(service.context_length, service.limits.max_tokens or service.context_length)
 

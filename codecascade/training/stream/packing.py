@@ -1,16 +1,17 @@
-"""Packing: which pieces of which items fill a row.
+"""Packing: which examples, or segments of them, fill a row.
 
-What is whole (a filled document, a dialogue) is never cut: if it fits a row but not what is left of this one, it
-waits. What isn't (a plain document, whether drawn so or longer than a row) is cut wherever a row ends, and its
-remainder goes on when its source is due again. So a row is filled like this:
+An indivisible example (an infilled document, a dialogue) is never cut. If it fits into a row but not into the rest of
+this one, it waits for a later row. Any other example (a plain document) is cut where the row ends, and its remainder
+comes when its source is due again. A row is filled in this order:
 
-1. the item that has waited longest, so that none waits for ever;
-2. as long as there is room: the longest waiting item that fits; else the next item of the source that is due, as
-   far as it goes if it may be cut, and into the queue if it may not;
-3. once ``LOOK_AHEAD`` items wait and the next one doesn't fit either, padding without weight.
+1. The example that has waited longest, so that none waits for ever.
+2. While there is room: the longest waiting example that fits. If none fits, the next example of the source that is
+   due: as much of it as there is room for, or, if it is indivisible, it joins those that wait.
+3. Padding without weight, once ``LOOK_AHEAD`` examples wait and the next one does not fit either.
 
-With the paper's rate of 0.9 at least a tenth of all documents may be cut and padding is rare (``docs/stream.md`` has
-figures); at a rate of 1 the last tokens of a row may stay empty, and no document is cut or left unfilled for them.
+With the paper's infilling rate of 0.9 at least a tenth of all documents may be cut, and padding is rare
+(``docs/stream.md`` has figures). At a rate of 1 the last tokens of a row may stay empty: no document is cut or left
+without infilling to fill them.
 """
 
 from __future__ import annotations
@@ -21,43 +22,51 @@ from dataclasses import dataclass
 from typing import Any
 
 from codecascade.ground.errors import UserError
-from codecascade.training.stream.infill import Item
-from codecascade.training.stream.sources import ItemSequence
+from codecascade.training.stream.examples import TrainingExample
+from codecascade.training.stream.stream_sources import ExampleSequence
 
 LOOK_AHEAD = 32
+"""The number of examples that may wait."""
+
+Key = tuple[int, int]
+"""An example: the index of its source, and its number in the source's sequence."""
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """``item.ids[start:end]`` in a row."""
+class Segment:
+    """``example.ids[start:end]`` in a row."""
 
     source: str
-    item: Item
+    example: TrainingExample
     start: int
     end: int
 
 
 class LogicalStream:
-    """One of the ``stride`` streams into which the sources are dealt out: items ``index``, ``index + stride``, ...
+    """One of the ``stride`` streams that share the sources' examples: ``index``, ``index + stride``, ... of each.
 
     Args:
         context: tokens in a row.
     """
 
-    def __init__(self, index: int, stride: int, sequences: Sequence[ItemSequence], context: int) -> None:
+    def __init__(self, index: int, stride: int, sequences: Sequence[ExampleSequence], context: int) -> None:
         self._index, self._stride, self._sequences, self._context = index, stride, sequences, context
         shares = [sequence.source.share for sequence in sequences]
         self._shares = [share / sum(shares) for share in shares]
-        self._drawn = [0] * len(sequences)  # items of each source that are done with
-        self._tokens = [0] * len(sequences)  # of each source, in rows or waiting
-        self._offsets = [0] * len(sequences)  # tokens of each source's next item that are in rows already
-        self._waiting: list[tuple[int, int]] = []  # (source, number), the oldest first
-        self._items: dict[tuple[int, int], Item | None] = {}  # those waiting and next, not to be made twice
+        # For each source: examples that are used up or wait, tokens that are in rows or wait, and tokens of the next
+        # example that are in rows already.
+        self._drawn = [0] * len(sequences)
+        self._tokens = [0] * len(sequences)
+        self._offsets = [0] * len(sequences)
+        # the oldest first
+        self._waiting: list[Key] = []
+        # Those that wait and the next of each source, so that none is made twice. None: nothing to train on.
+        self._made: dict[Key, TrainingExample | None] = {}
 
-    # ---------------------------------------------------------------- state
+    # ---- state
 
     def state_dict(self) -> dict[str, Any]:
-        """Integers, and few of them: what is encoded can be encoded again."""
+        """A few integers: examples are not saved, because they can be made again."""
         return {
             "drawn": list(self._drawn),
             "tokens": list(self._tokens),
@@ -70,91 +79,93 @@ class LogicalStream:
             list(state[name]) for name in ("drawn", "tokens", "offsets")
         )
         self._waiting = [(source, number) for source, number in state["waiting"]]
-        self._items.clear()
+        self._made.clear()
 
-    # ---------------------------------------------------------------- rows
+    # ---- rows
 
-    def next_row(self) -> tuple[list[Piece], Counter[str]]:
-        """The pieces of the next row, at most ``context`` tokens together, and what happened on the way."""
-        pieces: list[Piece] = []
+    def next_row(self) -> tuple[list[Segment], Counter[str]]:
+        """The segments of the next row, at most ``context`` tokens together, and counts as in a batch."""
+        segments: list[Segment] = []
         counts: Counter[str] = Counter()
         room = self._context
         if self._waiting:
-            pieces.append(self._serve(self._waiting[0]))
-            room -= len(pieces[-1].item)
-        while room > 1:  # one token alone would be predicted from another document
-            fitting = [key for key in self._waiting if len(self._item(key)) <= room]
+            segments.append(self._take_waiting(self._waiting[0]))
+            room -= len(segments[-1].example)
+        # a single token would have to be predicted from another document
+        while room > 1:
+            fitting = [key for key in self._waiting if len(self._example(key)) <= room]
             if fitting:
-                pieces.append(self._serve(max(fitting, key=lambda key: len(self._item(key)))))
-                room -= len(pieces[-1].item)
+                longest = max(fitting, key=lambda key: len(self._example(key)))
+                segments.append(self._take_waiting(longest))
+                room -= len(segments[-1].example)
                 continue
-            source = self._due(room, counts)
-            key = self._next(source)
-            item = self._next_item(source, counts)
-            if not item.whole:
-                pieces.append(self._cut(source, item, room))
-                room -= pieces[-1].end - pieces[-1].start
-            elif len(item) <= room or len(self._waiting) < LOOK_AHEAD:
-                self._waiting.append(key)
-                self._tokens[source] += len(item)
+            source = self._due_source(room, counts)
+            example = self._next_example(source, counts)
+            if not example.indivisible:
+                segments.append(self._take_next(source, example, room))
+                room -= segments[-1].end - segments[-1].start
+            elif len(example) <= room or len(self._waiting) < LOOK_AHEAD:
+                self._waiting.append(self._next_key(source))
+                self._tokens[source] += len(example)
                 self._drawn[source] += 1
             else:
                 break
         counts["padding"] = room
-        for piece in pieces:
-            counts[f"tokens/{piece.source}"] += piece.end - piece.start
-            if piece.start == 0:
+        for segment in segments:
+            counts[f"tokens/{segment.source}"] += segment.end - segment.start
+            if segment.start == 0:
                 counts["documents"] += 1
-                counts["fitting"] += len(piece.item) <= self._context
-                counts["infilled"] += piece.item.infilled
-                counts["truncated"] += piece.item.truncated
-                counts["cut"] += piece.end < len(piece.item)
-        return pieces, counts
+                counts["fitting"] += len(segment.example) <= self._context
+                counts["infilled"] += segment.example.infilled
+                counts["truncated"] += segment.example.truncated
+                counts["cut"] += segment.end < len(segment.example)
+        return segments, counts
 
-    def _serve(self, key: tuple[int, int]) -> Piece:
-        """The whole item, which waits no longer."""
+    def _take_waiting(self, key: Key) -> Segment:
+        """A waiting example in its full length."""
         self._waiting.remove(key)
-        item = self._item(key)
-        del self._items[key]
-        return Piece(self._name(key[0]), item, 0, len(item))
+        example = self._example(key)
+        del self._made[key]
+        return Segment(self._name(key[0]), example, 0, len(example))
 
-    def _cut(self, source: int, item: Item, room: int) -> Piece:
-        """As much of a source's next item as there is room for."""
+    def _take_next(self, source: int, example: TrainingExample, room: int) -> Segment:
+        """As much of a source's next example as there is room for."""
         offset = self._offsets[source]
-        start = max(0, offset - 1)  # the token from which the next one is predicted comes again
-        end = min(start + room, len(item))
+        # a later segment repeats one token, from which its first new one is predicted
+        start = max(0, offset - 1)
+        end = min(start + room, len(example))
         self._tokens[source] += end - offset
         self._offsets[source] = end
-        if end == len(item):
-            del self._items[self._next(source)]
+        if end == len(example):
+            del self._made[self._next_key(source)]
             self._offsets[source] = 0
             self._drawn[source] += 1
-        return Piece(self._name(source), item, start, end)
+        return Segment(self._name(source), example, start, end)
 
-    def _due(self, room: int, counts: Counter[str]) -> int:
-        """The source whose next piece comes first if each source's tokens are spread evenly by its share.
+    def _due_source(self, room: int, counts: Counter[str]) -> int:
+        """The source whose next segment comes first if the tokens of each source are spread evenly, by its share.
 
-        A piece is placed by its middle: short of that, a long document of a small source would come at once in every
-        stream, and a short run would hold far more of the source than its share.
+        The middle of the segment counts. If its start counted, a long document of a small source would come first in
+        every stream, and a short run would train on much more of that source than its share.
         """
 
         def middle(source: int) -> float:
-            item = self._next_item(source, counts)
-            size = len(item) if item.whole else min(room, len(item) - self._offsets[source])
+            example = self._next_example(source, counts)
+            size = len(example) if example.indivisible else min(room, len(example) - self._offsets[source])
             return (self._tokens[source] + size / 2) / self._shares[source]
 
         return min(range(len(self._sequences)), key=middle)
 
-    def _next(self, source: int) -> tuple[int, int]:
+    def _next_key(self, source: int) -> Key:
         return source, self._index + self._drawn[source] * self._stride
 
-    def _next_item(self, source: int, counts: Counter[str]) -> Item:
-        """A source's next item, after those that have nothing to train on."""
+    def _next_example(self, source: int, counts: Counter[str]) -> TrainingExample:
+        """A source's next example; draws with nothing to train on are passed over."""
         for _ in range(len(self._sequences[source].source.table) + 100):
-            key = self._next(source)
-            if (item := self._made(key)) is not None:
-                return item
-            del self._items[key]
+            key = self._next_key(source)
+            if (example := self._make(key)) is not None:
+                return example
+            del self._made[key]
             self._drawn[source] += 1
             counts["passed_over"] += 1
         raise UserError(
@@ -162,16 +173,17 @@ class LogicalStream:
             "nothing, or no answer of a dialogue lies within the sequence length"
         )
 
-    def _item(self, key: tuple[int, int]) -> Item:
-        """An item that waits."""
-        item = self._made(key)
-        assert item is not None
-        return item
+    def _example(self, key: Key) -> TrainingExample:
+        """A waiting example."""
+        example = self._make(key)
+        assert example is not None
+        return example
 
-    def _made(self, key: tuple[int, int]) -> Item | None:
-        if key not in self._items:
-            self._items[key] = self._sequences[key[0]].item(key[1])
-        return self._items[key]
+    def _make(self, key: Key) -> TrainingExample | None:
+        source, number = key
+        if key not in self._made:
+            self._made[key] = self._sequences[source].example(number)
+        return self._made[key]
 
     def _name(self, source: int) -> str:
         return self._sequences[source].source.name

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from codecascade.training.stream.stream import Batch
 
-DEPTH = 2  # batches ahead
+DEPTH = 2
+"""The number of batches made ahead."""
 
 
 class _Stream(Protocol):
@@ -19,10 +20,10 @@ class _Stream(Protocol):
 
 
 class Prefetcher:
-    """The batches of ``rows``, two ahead of their use; each of ``workers`` threads makes a part of the rows.
+    """The batches of ``rows``, made two ahead of their use. Each of ``workers`` threads makes a part of the rows.
 
-    The batches are the same for any number of workers (0: none is made before it is asked for). An exception in a
-    worker comes out of :meth:`next`. The stream must not be used by others until :meth:`close`.
+    The batches are the same for any number of workers. With 0 workers a batch is made when it is asked for.
+    :meth:`next` raises an exception of a worker. Nothing else may use the stream until :meth:`close`.
     """
 
     def __init__(self, stream: _Stream, rows: range, *, workers: int = 1) -> None:
@@ -30,29 +31,29 @@ class Prefetcher:
         self._consumed = stream.state_dict(rows)
         count = min(workers, len(rows))
         bounds = [len(rows) * number // count for number in range(count + 1)] if count else []
-        self._lanes = [_Lane(self._make, rows[start:end]) for start, end in pairwise(bounds)]
+        self._workers = [_Worker(self._make, rows[start:end]) for start, end in pairwise(bounds)]
 
     def next(self) -> Batch:
         """The next batch of all rows."""
-        made = [lane.take() for lane in self._lanes] or [self._make(self._rows)]
+        made = [worker.take() for worker in self._workers] or [self._make(self._rows)]
         for _, state in made:
             self._consumed |= state
         return Batch.join([batch for batch, _ in made])
 
     def state_dict(self) -> dict[Any, Any]:
-        """The stream's state after the last batch that :meth:`next` gave, whatever has been made ahead."""
+        """The stream's state after the last batch that :meth:`next` gave. Batches made ahead do not count."""
         return dict(self._consumed)
 
     def close(self) -> None:
         """Wait for the threads to end."""
-        for lane in self._lanes:
-            lane.close()
+        for worker in self._workers:
+            worker.close()
 
     def _make(self, rows: range) -> tuple[Batch, dict[Any, Any]]:
         return self._stream.batch(rows), self._stream.state_dict(rows)
 
 
-class _Lane:
+class _Worker:
     """One thread that makes the batches of some rows, in order."""
 
     def __init__(self, make: Callable[[range], tuple[Batch, dict[Any, Any]]], rows: range) -> None:

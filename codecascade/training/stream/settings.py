@@ -1,4 +1,4 @@
-"""Settings of the data stream: what is mixed, and how documents become infillings."""
+"""Settings of the data stream: what is mixed, and how documents are infilled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from codecascade.ground.settings import Settings
 
 
 class InfillingSettings(Settings):
-    """Infilling as the paper has it (section 2.3), and what departs from it on purpose."""
+    """Infilling. The defaults are the paper's (section 2.3); the other values are ours."""
 
     rate: float = Field(
         default=0.9, ge=0, le=1, description="share of the documents that are split, if they fit whole"

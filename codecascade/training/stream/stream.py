@@ -1,8 +1,8 @@
 """The data stream: a weighted mixture of documents and dialogues, infilled and packed into rows.
 
-The stream is a function of the seed. A step has ``rows`` rows; each is a logical stream of its own, to which the
-sources' items are dealt out like cards. Who computes a row, when, and in how many processes does not matter, so a
-run resumes exactly on any number of ranks; the state of a row is a few integers.
+The stream is a function of the seed. A step has ``rows`` rows. Each row is a logical stream of its own, and the
+examples of the sources are dealt out to these streams in turn. It does not matter which process computes a row, or
+when. So a run resumes exactly on any number of ranks. The state of a row is a few integers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from codecascade.ground.errors import UserError
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.stream.packing import LogicalStream
 from codecascade.training.stream.settings import InfillingSettings
-from codecascade.training.stream.sources import ItemSequence, StreamSource
+from codecascade.training.stream.stream_sources import ExampleSequence, StreamSource
 
 __all__ = ["Batch", "StreamSource", "TokenStream"]
 
@@ -31,15 +31,20 @@ __all__ = ["Batch", "StreamSource", "TokenStream"]
 class Batch:
     """``R`` rows of a step; ``T`` is the sequence length.
 
-    ``counts`` are of these rows: ``documents`` (begun here), of them ``fitting`` (no longer than a row),
-    ``infilled``, ``cut`` and ``truncated`` (dialogues); ``passed_over`` (draws without use), ``padding`` (tokens) and
-    ``tokens/<source>``. The effective infilling rate is ``infilled / documents``.
+    Attributes:
+        tokens: (R, T + 1) int64.
+        weights: (R, T) float32, the loss weight of predicting ``tokens[:, 1:]``.
+        document_ids: (R, T) int32, the number of the segment in its row that ``tokens[:, :-1]`` belong to.
+        documents: ids of the documents of each row.
+        counts: of these rows: ``documents`` (begun here), and of them ``fitting`` (no longer than a row),
+            ``infilled``, ``cut`` and ``truncated`` (dialogues); ``passed_over`` (draws with nothing to train on),
+            ``padding`` (tokens), and ``tokens/<source>``. The effective infilling rate is ``infilled / documents``.
     """
 
-    tokens: Tensor  # (R, T + 1) int64
-    weights: Tensor  # (R, T) float32: loss weight of predicting tokens[:, 1:]
-    document_ids: Tensor  # (R, T) int32: which piece of the row tokens[:, :-1] belong to
-    documents: list[list[str]]  # ids of the documents of each row
+    tokens: Tensor
+    weights: Tensor
+    document_ids: Tensor
+    documents: list[list[str]]
     counts: dict[str, int]
 
     @staticmethod
@@ -68,8 +73,8 @@ class TokenStream:
         document_masks: attention stays inside a document, so the label that crosses from one to the next is masked.
 
     Attributes:
-        identity: everything that decides what the stream gives, by name, for a run that goes on to compare: nested
-            and JSON-able, contents as hashes beside their numbers.
+        identity: everything that decides what the stream gives, nested and JSON-able, with hashes of contents. A run
+            that goes on compares it.
 
     Raises:
         UserError: no source, two of one name, or a tokenizer without infilling tokens where they are needed.
@@ -93,7 +98,7 @@ class TokenStream:
             raise UserError("the tokenizer has no infilling tokens, which this stage's infilling needs")
         self._length, self._pad_id, self._document_masks = sequence_length, tokenizer.pad_id, document_masks
         sequences = [
-            ItemSequence(source, tokenizer, context=sequence_length + 1, seed=seed, infilling=infilling)
+            ExampleSequence(source, tokenizer, context=sequence_length + 1, seed=seed, infilling=infilling)
             for source in sources
         ]
         self._streams = [LogicalStream(row, rows, sequences, sequence_length + 1) for row in range(rows)]
@@ -126,39 +131,38 @@ class TokenStream:
         return Batch.join([self._batch_of_one(row) for row in rows])
 
     def state_dict(self, rows: range) -> dict[str, Any]:
-        """Where these logical streams are, by row: JSON-able, some hundred bytes a row."""
+        """The states of these logical streams by row: JSON-able, about 100 bytes a row."""
         return {str(row): self._streams[row].state_dict() for row in rows}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Put the logical streams named in ``state`` where they were; it may name more than this process needs."""
-        for row, of_row in state.items():
-            self._streams[int(row)].load_state_dict(of_row)
+        """Restore the logical streams in ``state``, which may have more than this process needs."""
+        for row, row_state in state.items():
+            self._streams[int(row)].load_state_dict(row_state)
 
     def fingerprint(self) -> str:
-        """Of everything that decides what the stream gives: equal if and only if the batches are."""
+        """A hash of :attr:`identity`: equal if and only if the batches are."""
         return _hash(self.identity)
 
     def _batch_of_one(self, row: int) -> Batch:
-        pieces, counts = self._streams[row].next_row()
+        segments, counts = self._streams[row].next_row()
         tokens = np.full(self._length + 1, self._pad_id, np.int64)
         weights = np.zeros(self._length + 1, np.float32)
-        document_ids = np.full(self._length + 1, len(pieces), np.int32)
+        document_ids = np.full(self._length + 1, len(segments), np.int32)
         position = 0
-        for number, piece in enumerate(pieces):
-            here = slice(position, position + piece.end - piece.start)
-            tokens[here] = piece.item.ids[piece.start : piece.end]
-            weights[here] = piece.item.weights[piece.start : piece.end]
-            document_ids[here] = number
-            if (
-                self._document_masks or piece.start
-            ):  # a later piece begins with a token that was a target before
+        for number, segment in enumerate(segments):
+            span = slice(position, position + segment.end - segment.start)
+            tokens[span] = segment.example.ids[segment.start : segment.end]
+            weights[span] = segment.example.weights[segment.start : segment.end]
+            document_ids[span] = number
+            # a later segment of a document begins with a token that was predicted before
+            if self._document_masks or segment.start:
                 weights[position] = 0
-            position = here.stop
+            position = span.stop
         return Batch(
             torch.from_numpy(tokens)[None],
             torch.from_numpy(weights)[None, 1:],
             torch.from_numpy(document_ids)[None, :-1],
-            [[piece.item.id for piece in pieces]],
+            [[segment.example.id for segment in segments]],
             dict(counts),
         )
 

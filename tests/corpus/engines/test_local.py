@@ -57,7 +57,8 @@ if __name__ == "__main__":
     killed = subprocess.run(
         [sys.executable, str(tmp_path / "program.py")], capture_output=True, text=True, check=False
     )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr  # and the pipes were closed: nobody holds them
+    # And the pipes were closed: nobody holds them.
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     (pid,) = killed.stdout.split()
     for _ in range(100):
         if not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]:

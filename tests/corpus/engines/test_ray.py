@@ -22,7 +22,8 @@ ray = pytest.importorskip("ray")
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")  # else it writes a token into the home folder
+        # Else it writes a token into the home folder.
+        patch.setenv("RAY_AUTH_MODE", "disabled")
         ray.init(num_cpus=2, object_store_memory=80_000_000, include_dashboard=False, log_to_driver=False)
         yield
         ray.shutdown()
@@ -84,7 +85,8 @@ def test_neither_blocks_nor_partitions_matter(cluster: None) -> None:
 def test_a_workers_complaint_is_the_users(cluster: None, tmp_path: Path) -> None:
     from codecascade.corpus.engines.ray import RayEngine
 
-    def refuses(work: str, number: int) -> int:  # in here: a worker doesn't know this module
+    # In here: a worker doesn't know this module.
+    def refuses(work: str, number: int) -> int:
         raise UserError("is wrong; mend it", file=f"{work}/{number}")
 
     def breaks(work: str, number: int) -> int:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from source_trees import Build, MakeTree, module
+from work import grows_linearly
 
 from codecascade.corpus.reading.encoding import UnreadableError, decoded
 from codecascade.corpus.reading.legacy_encodings import CANDIDATES
@@ -214,6 +215,8 @@ def test_a_manifest_says_what_was_read_as_what(tree: MakeTree, build: Build) -> 
     "unit", [b"\xe9", b"\xe9 ", b"\xe9\n", b"\xa4\xa2", b"\xa4\xa2\n", b"\x83\x41 a\n", b"\xc3\xa9\xe9"]
 )
 def test_a_large_file_takes_no_longer_than_its_length(unit: bytes) -> None:
-    data = unit * (1_000_000 // len(unit))
-    with suppress(UnreadableError):
-        decoded(data)
+    def decode(data: bytes) -> None:
+        with suppress(UnreadableError):
+            decoded(data)
+
+    assert grows_linearly(decode, lambda size: unit * (size // len(unit)), size=250_000)

@@ -151,7 +151,8 @@ def test_a_file_that_vanishes_is_unreadable(tree: MakeTree) -> None:
 
 
 def test_what_may_not_be_read_is_counted() -> None:
-    with tempfile.TemporaryDirectory() as name:  # pytest's folders are shut to everybody else
+    # pytest's folders are shut to everybody else.
+    with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         root.chmod(0o755)
         for path in ("a/open.py", "a/shut.py", "shut/c.py"):
@@ -161,7 +162,8 @@ def test_what_may_not_be_read_is_counted() -> None:
         (root / "shut").chmod(0)
         dropped = Dropped()
         before = os.geteuid()
-        os.seteuid(before or 65534)  # to root nothing is shut
+        # To root nothing is shut.
+        os.seteuid(before or 65534)
         try:
             candidates = found(root, dropped)
             with pytest.raises(UnreadableError, match="unreadable"):

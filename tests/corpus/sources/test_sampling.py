@@ -79,7 +79,8 @@ def test_text_gets_its_share_and_what_code_leaves() -> None:
     ]
     chosen, dropped = chosen_of([*code, *text], settings)
     assert size(c for c in chosen if c.kind != "code") == 2_000
-    assert size(c for c in chosen if c.kind == "code") == 6_400  # a fifth of the rest is for its docstrings
+    # A fifth of the rest is for its docstrings.
+    assert size(c for c in chosen if c.kind == "code") == 6_400
     assert dropped == {"over max_bytes": 1000 - len(chosen)}
     chosen, _ = chosen_of([*code[:10], *text], settings)
     assert size(c for c in chosen if c.kind != "code") == 9_000

@@ -62,7 +62,8 @@ def test_a_clear_difference_is_called_so(tmp_path: Path) -> None:
     found = compare(*folders)
     assert found.benchmarks[0].differences[0].verdict == "better"
     assert compare(*reversed(folders)).benchmarks[0].differences[0].verdict == "worse"
-    assert found.names == ("a", "b")  # the models have the same name
+    # The models have the same name.
+    assert found.names == ("a", "b")
 
 
 def test_order_of_the_second_does_not_matter(tmp_path: Path) -> None:
@@ -86,7 +87,8 @@ def test_several_samples_are_compared_by_the_estimator(tmp_path: Path) -> None:
     assert one.test == SIGN_FLIP
     assert one.difference.value == pytest.approx(0.15)
     assert 0 < one.p_value < 0.001
-    assert (ten.metric, ten.test) == ("pass@10", MCNEMAR)  # of ten samples it is yes or no
+    # Of ten samples it is yes or no.
+    assert (ten.metric, ten.test) == ("pass@10", MCNEMAR)
     assert {place.key[0] for place in compared.gained} == {
         f"t{n}" for n, c in enumerate(before) if n % 2 and c == 0
     }
@@ -116,7 +118,8 @@ def test_a_metric_finds_its_rows_by_their_fields(tmp_path: Path) -> None:
         "exact_match_python": rate([row["exact_match"] for row in of(language="python", format="psm")]),
         "made_up": Metric(0.5, 0.4, 0.6, 9),
         "pass@1": Metric(0.0, 0.0, 1.0, 0),
-        "exact_match_python_spm": Metric(0.123, 0.1, 0.2, 9),  # not what the rows say
+        # Not what the rows say.
+        "exact_match_python_spm": Metric(0.123, 0.1, 0.2, 9),
     }
     folder = write_evaluation(
         tmp_path, {"multilingual_infilling": rows}, metrics={"multilingual_infilling": figures}
@@ -168,7 +171,8 @@ def test_perplexities_are_compared_by_files_in_all_and_by_stretch(tmp_path: Path
     def evaluation(name: str, late: float, scored_bytes: int = 900) -> Path:
         rows = []
         for n in range(12):
-            tokens = 1500 + n if n else 700  # the first file ends within the first stretch
+            # The first file ends within the first stretch.
+            tokens = 1500 + n if n else 700
             nats = {
                 "1024": min(1024, tokens) * (1.2 + n / 50),
                 "2000": max(0, tokens - 1024) * (1.0 + n / 50) * late,
@@ -219,7 +223,8 @@ def test_other_settings_are_refused_but_seeds_may_differ(tmp_path: Path) -> None
     other = evaluation("b", temperature=0.8, seed=0)
     with pytest.raises(UserError, match=r"humaneval: measured by other settings: temperature 0\.0 and 0\.8"):
         compare(first, other, ["humaneval", "mbpp"])
-    found = compare(first, other)  # what was not asked for by name is left out, and it is said
+    # What was not asked for by name is left out, and it is said.
+    found = compare(first, other)
     assert [compared.name for compared in found.benchmarks] == ["mbpp"]
     assert list(found.not_compared) == ["humaneval"]
     assert any("temperature 0.0 and 0.8" in note for note in remarks_on(found))

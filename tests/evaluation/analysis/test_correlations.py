@@ -52,7 +52,8 @@ def test_from_folders_of_one_and_of_several_models(tmp_path: Path) -> None:
         {
             "humaneval": {0: [True, False], 1: [False, False], 2: [True, True]},
             "multipl_e_cpp": {0: [True], 1: [False], 2: [True], 3: [True]},
-            "multipl_e_sh": {0: [None], 1: [True], 2: [False]},  # one was not run
+            # One was not run.
+            "multipl_e_sh": {0: [None], 1: [True], 2: [False]},
             "gsm8k": {0: [True]},
         },
     )
@@ -69,7 +70,8 @@ def test_from_folders_of_one_and_of_several_models(tmp_path: Path) -> None:
         {"humaneval": {0: [True], 1: [True], 2: [True]}, "multipl_e_cpp": {0: [True], 1: [False], 2: [True]}},
     )
     small, large, together = correlations([one, two])
-    assert not large.pairs  # every Python problem is solved
+    # Every Python problem is solved.
+    assert not large.pairs
     assert together.languages == ("Python", "C++") and small.pairs == alone.pairs
     # means: (0.75, 1), (0.5, 0), (1, 1)
     assert together.pairs["Python", "C++"].value == pytest.approx(0.25 / math.sqrt(0.125 * 2 / 3))

@@ -58,7 +58,8 @@ def test_mcnemar_is_a_fair_coin() -> None:
     assert mcnemar(5, 5) == 1
     assert mcnemar(5, 0) == pytest.approx(2 / 32)
     assert mcnemar(10, 2) == mcnemar(2, 10) == pytest.approx(2 * (1 + 12 + 66) / 2**12)
-    assert 0 < mcnemar(2000, 1500) < 1e-10  # no overflow
+    # No overflow.
+    assert 0 < mcnemar(2000, 1500) < 1e-10
 
 
 @given(st.lists(st.sampled_from([-1.0, 0.0, 1.0]), max_size=14))
@@ -77,7 +78,8 @@ def test_sign_flip_counts_every_way() -> None:
 def test_drawn_flips_are_near_the_exact_value_and_never_zero() -> None:
     rng = np.random.default_rng(1)
     values = rng.normal(0.3, 1, size=16)
-    exact, drawn = sign_flip(values), sign_flip([*values, 1e-15])  # one more difference than is enumerated
+    # One more difference than is enumerated.
+    exact, drawn = sign_flip(values), sign_flip([*values, 1e-15])
     assert drawn == pytest.approx(exact, abs=0.02)
     assert 0 < sign_flip(np.ones(200)) < 1e-4
 
@@ -87,6 +89,7 @@ def test_which_test_is_chosen() -> None:
     assert paired(first, second)[2] == MCNEMAR
     assert paired(first, second / 2)[2] == SIGN_FLIP
     difference, p, test = paired(first, second, np.array([10.0, 20, 30, 40]))
-    assert test == SIGN_FLIP  # weights make of it a ratio
+    # Weights make of it a ratio.
+    assert test == SIGN_FLIP
     assert difference.value == 0
     assert p == 1

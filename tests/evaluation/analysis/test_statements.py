@@ -95,7 +95,8 @@ def test_each_change_of_a_setting_is_told(name: str) -> None:
 )
 def test_each_condition_is_told(name: str, changed: dict[str, Any], words: str) -> None:
     if "source" in changed and name == "key_retrieval":
-        return  # its filler is ours in any case
+        # Its filler is ours in any case.
+        return
     assert not any(words in sentence for sentence in departures(name, facts(name)))
     assert sum(words in sentence for sentence in departures(name, facts(name, **changed))) == 1
 

@@ -45,7 +45,8 @@ def test_docstrings_are_compared_without_case_and_code_with_it() -> None:
 
 
 def test_edit_similarity_is_in_whole_percents_of_the_common_subsequence() -> None:
-    assert edit_similarity("return a", "return b") == 0.88  # 7 letters of 8 in common: 87.5
+    # 7 letters of 8 in common: 87.5.
+    assert edit_similarity("return a", "return b") == 0.88
     assert edit_similarity("abc", "xyz") == edit_similarity("abc", "") == 0.0
     assert edit_similarity("", "") == edit_similarity("abc", "abc") == 1.0
 

@@ -152,7 +152,8 @@ def test_more_inputs_find_what_the_first_do_not(files: Path, measure: Any, confi
 @pytest.mark.parametrize(
     ("body", "right"),
     [
-        ("    return x / 2 + 1e-7\n", True),  # floats: nearly
+        # Floats: nearly.
+        ("    return x / 2 + 1e-7\n", True),
         ("    return x / 2 + 1e-3\n", False),
         ("    return str(x / 2)\n", False),
         ("    while True: pass\n", False),
@@ -242,7 +243,8 @@ def test_zero_shot_asks_for_tags_in_a_dialogue_where_there_is_a_format(files: Pa
 
     asked = first("auto", EvaluatedModel(is_chat=True))
     assert isinstance(asked, ChatPrompt) and not asked.prefill and asked.stop == ("[/PYTHON]",)
-    assert asked.messages[0].content == (  # the paper's Figure 12
+    # The paper's Figure 12.
+    assert asked.messages[0].content == (
         "You are an expert Python programmer, and here is your task: Write a function to add 11.\n"
         "Your code should pass these tests:\n\nassert add(0) == 11\nassert add(1) == 12\n"
         "Your code should start with a [PYTHON] tag and end with a [/PYTHON] tag."

@@ -74,7 +74,8 @@ def test_rows_are_in_the_order_of_tasks_and_samples(undisturbed: Path) -> None:
 def test_a_killed_run_goes_on_and_repeats_nothing(undisturbed: Path, tmp_path: Path, how: int) -> None:
     data, log = undisturbed / "HumanEval.jsonl", tmp_path / "log"
     command = [sys.executable, str(SCRIPT), str(tmp_path / "run"), str(log), str(data), "0.05"]
-    for lines in (9, 30):  # killed twice, the second time among the rest
+    # Killed twice, the second time among the rest.
+    for lines in (9, 30):
         process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
         _wait(lambda lines=lines: log.exists() and log.read_text().count("\n") >= lines)
         process.send_signal(how)
@@ -255,6 +256,7 @@ def test_after_a_stop_only_what_runs_is_waited_for() -> None:
         for place in range(100):
             execution.add(place, the_task, f"x{place}")
         assert started.wait(30)
-        threading.Timer(0.2, go_on.set).start()  # it is let go when the stop is on its way
+        # It is let go when the stop is on its way.
+        threading.Timer(0.2, go_on.set).start()
         raise KeyboardInterrupt
     assert sandbox.sources == ["x0"] and list(kept) == [0]

@@ -31,7 +31,8 @@ def test_any_flipped_bit_costs_samples_and_changes_none(tmp_path: Path, seed: in
     draw = random.Random(seed)
     content[draw.randrange(content.index(b"\n") + 1, len(content))] ^= 1 << draw.randrange(8)
     path.write_bytes(content)
-    for _ in range(2):  # opened, filled, and opened again
+    # Opened, filled, and opened again.
+    for _ in range(2):
         with Journal(path, PLACES, HEADER) as journal:
             for place in range(PLACES):
                 if journal.has_answer(place):

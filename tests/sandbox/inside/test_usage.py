@@ -30,7 +30,8 @@ def _program(code: str) -> Iterator[subprocess.Popen[bytes]]:
 def test_cpu_time_is_that_of_the_processes_given_and_since_the_start() -> None:
     burn = "import time\nwhile time.process_time() < {}: pass"
     with _program(burn.format(1.5)):
-        pass  # has ended before and does not count
+        # Has ended before and does not count.
+        pass
     usage = Usage(memory_mb=2048)
     with _program(burn.format(0.3)) as process:
         seconds, excess = usage.look(process.pid, [process.pid])

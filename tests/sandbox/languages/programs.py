@@ -5,15 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 # What a completion may be, and the outcome that it must have.
-EXPECTED = {
-    "right": "passed",
-    "wrong": "failed",
-    "leaves": "failed",  # with exit status 0, before the tests
-    "broken": "failed",  # does not compile, or parse
-    "endless": "timed_out",
-    "flood": "timed_out",
-    "hungry": "out_of_memory",
-}
+# One that leaves has exit status 0 before the tests; a broken one does not compile, or parse.
+EXPECTED = {"right": "passed", "wrong": "failed", "leaves": "failed", "broken": "failed"}
+EXPECTED |= {"endless": "timed_out", "flood": "timed_out", "hungry": "out_of_memory"}
 
 
 @dataclass(frozen=True)
@@ -145,7 +139,8 @@ test();""",
         right="return x + y;",
         wrong="return x - y;",
         leaves='globalThis["process"].exit(0); return 1;',
-        broken='return "3";',  # wrong in its type only
+        # Wrong in its type only.
+        broken='return "3";',
         endless="while (true);",
         flood="while (true) require('fs').writeSync(1, '0123456789abcdef\\n');",
         hungry="const all: number[][] = []; while (true) all.push(new Array(1 << 17).fill(x));",

@@ -300,7 +300,8 @@ def test_a_missing_toolchain_is_not_a_failure(monkeypatch: pytest.MonkeyPatch, t
 
 
 def test_names_and_files() -> None:
-    codes = {"cpp", "cs", "java", "js", "php", "pl", "r", "rs", "sh", "ts", "py"}  # MultiPL-E's
+    # MultiPL-E's.
+    codes = {"cpp", "cs", "java", "js", "php", "pl", "r", "rs", "sh", "ts", "py"}
     assert len({canonical_name(code) for code in codes}) == len(codes)
     assert canonical_name("C#") == "csharp" and canonical_name("TypeScript") == "typescript"
     assert language_of_file(Path("a/b.cc")) == "cpp" and language_of_file(Path("x.py")) == "python"

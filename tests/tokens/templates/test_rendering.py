@@ -51,9 +51,7 @@ def pair(byte_level: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> tup
 
 @pytest.mark.parametrize("prompt", [True, False])
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_the_text_is_that_of_transformers(
-    pair: tuple[Tokenizer, Any], template: str, prompt: bool
-) -> None:
+def test_the_text_is_that_of_transformers(pair: tuple[Tokenizer, Any], template: str, prompt: bool) -> None:
     ours, theirs = pair
     expected = theirs.apply_chat_template(
         [asdict(message) for message in MESSAGES],

@@ -11,28 +11,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from stream_fakes import CODE, Dialogue, Table, make_document, named, random_documents, tiny_tokenizer
+from stream_fakes import CODE, Dialogue, ExampleTable, make_document, named, random_documents, tiny_tokenizer
 
 from codecascade.ground.errors import UserError
 from codecascade.tokens import pipeline
 from codecascade.tokens.chat import Message, encode_dialogue
 from codecascade.tokens.tokenizer import Tokenizer
-from codecascade.training.stream.infill import (
-    Item,
-    dialogue_item,
-    infilled_item,
-    plain_item,
+from codecascade.training.stream.examples import (
+    TrainingExample,
+    dialogue_example,
+    infilled_example,
+    plain_example,
     split,
-    training_item,
+    training_example,
 )
 from codecascade.training.stream.settings import InfillingSettings, MixtureItem
-from codecascade.training.stream.sources import ItemSequence, StreamSource, permuted
+from codecascade.training.stream.stream_sources import ExampleSequence, StreamSource, permuted
 
 KINDS = ["llama", "bytes"]
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="▁")  # Llama's ▁ is a space
 
 
-def taken_apart(tokenizer: Tokenizer, item: Item, layout: str) -> tuple[str, str, str]:
+def taken_apart(tokenizer: Tokenizer, item: TrainingExample, layout: str) -> tuple[str, str, str]:
     """``(prefix, middle, suffix)`` of a filled document, from its ids alone (SPM: no seam, so no middle)."""
     tokens, ids = tokenizer.infilling, item.ids.tolist()
     assert tokens is not None and tokens.middle is not None
@@ -54,12 +54,12 @@ def taken_apart(tokenizer: Tokenizer, item: Item, layout: str) -> tuple[str, str
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_plain_document_is_its_text_and_an_end(kind: str) -> None:
     tokenizer = tiny_tokenizer(kind)
-    item = plain_item(tokenizer, "def f():\n    pass\n")
+    item = plain_example(tokenizer, "def f():\n    pass\n")
     ids = item.ids.tolist()
     assert ids[-1] == tokenizer.end_of_document_id
     assert ids[:-1] == tokenizer.encode("def f():\n    pass\n", bos=True)
     assert (ids[0] == tokenizer.bos_id) == (kind == "llama")
-    assert (item.weights == 1).all() and len(item.weights) == len(ids) and not item.whole
+    assert (item.weights == 1).all() and len(item.weights) == len(ids) and not item.indivisible
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -70,15 +70,15 @@ def test_a_filled_document_holds_the_whole_text(
     kind: str, share: float, layout: str, text: str, seed: int
 ) -> None:
     tokenizer = tiny_tokenizer(kind)
-    item = infilled_item(tokenizer, text, random.Random(seed), InfillingSettings(spm_share=share))
+    item = infilled_example(tokenizer, text, random.Random(seed), InfillingSettings(spm_share=share))
     assert "".join(taken_apart(tokenizer, item, layout)) == text
-    assert item.whole and item.infilled
+    assert item.indivisible and item.infilled
 
 
 def test_half_of_the_splits_are_spm() -> None:
     tokenizer, text = tiny_tokenizer(), "0123456789" * 20
     assert tokenizer.infilling is not None
-    starts = [infilled_item(tokenizer, text, random.Random(seed)).ids[:3].tolist() for seed in range(1000)]
+    starts = [infilled_example(tokenizer, text, random.Random(seed)).ids[:3].tolist() for seed in range(1000)]
     assert 0.45 < np.mean([tokenizer.infilling.suffix in start for start in starts]) < 0.55
 
 
@@ -94,7 +94,7 @@ def test_weights_of_the_middle_and_the_rest(share: float, layout: str) -> None:
     tokenizer = tiny_tokenizer()
     wanted = InfillingSettings(spm_share=share, middle_weight=3, rest_weight=0.25)
     for seed in range(30):
-        item = infilled_item(tokenizer, CODE[1][:300], random.Random(seed), wanted)
+        item = infilled_example(tokenizer, CODE[1][:300], random.Random(seed), wanted)
         heavy = item.weights == 3
         assert set(item.weights.tolist()) <= {3, 0.25}
         assert heavy[-1] and not heavy[0]
@@ -154,17 +154,17 @@ def test_a_family_with_one_layout_gets_that_one() -> None:
         [pipeline.added_token(name, first - len(dropped) + n) for n, name in enumerate(names)], drop=dropped
     )
     assert codestral.infilling is not None and codestral.infilling.formats == ("spm",)
-    item = infilled_item(codestral, "x = 1\n", random.Random(0), InfillingSettings(spm_share=0))
+    item = infilled_example(codestral, "x = 1\n", random.Random(0), InfillingSettings(spm_share=0))
     assert item.ids[0] == codestral.infilling.suffix
 
 
 def test_rate_and_fit() -> None:
     tokenizer, text = tiny_tokenizer(), CODE[2][:400]
-    length = len(plain_item(tokenizer, text))
+    length = len(plain_example(tokenizer, text))
 
     def infilled(rate: float, context: int) -> float:
         draws = (
-            training_item(
+            training_example(
                 tokenizer,
                 text,
                 random.Random(seed),
@@ -195,23 +195,23 @@ def test_only_answers_are_learnt() -> None:
         Message("user", "why?"),
         Message("assistant", "so"),
     ]
-    item = dialogue_item(tokenizer, messages, context=1000, document_id="d")
+    item = dialogue_example(tokenizer, messages, context=1000, document_id="d")
     ids, is_answer = encode_dialogue(tokenizer, messages)
     assert item.ids.tolist() == ids and item.weights.tolist() == list(map(float, is_answer))
     end = tokenizer.vocabulary["<|im_end|>"]
     learnt = item.ids[item.weights == 1].tolist()
     assert learnt == [*tokenizer.encode("this"), end, *tokenizer.encode("so"), end]
-    assert item.whole and not item.truncated
+    assert item.indivisible and not item.truncated
 
 
 def test_long_dialogues_lose_their_end_or_are_passed_over() -> None:
     tokenizer = tiny_tokenizer()
     talk = Dialogue("t", (Message("user", "a" * 30), Message("assistant", "b" * 30)))
-    whole = dialogue_item(tokenizer, talk.messages, context=1000, document_id="t")
-    source = StreamSource("dialogues", 1, Table([talk]), "dialogues")
+    whole = dialogue_example(tokenizer, talk.messages, context=1000, document_id="t")
+    source = StreamSource("dialogues", 1, ExampleTable([talk]), "dialogues")
 
-    def drawn(context: int) -> Item | None:
-        return ItemSequence(source, tokenizer, context=context, seed=0, infilling=None).item(0)
+    def drawn(context: int) -> TrainingExample | None:
+        return ExampleSequence(source, tokenizer, context=context, seed=0, infilling=None).example(0)
 
     assert drawn(len(whole)) is not None and not drawn(len(whole)).truncated  # type: ignore[union-attr]
     cut = drawn(len(whole) - 5)
@@ -236,14 +236,14 @@ def test_permutations_differ_and_scatter() -> None:
     assert np.mean(steps) == pytest.approx(500 / 3, rel=0.05)  # as of two independent uniform numbers
 
 
-def sequence(table: Table, **changes: Any) -> ItemSequence:
+def sequence(table: ExampleTable, **changes: Any) -> ExampleSequence:
     source = {k: changes.pop(k) for k in ("granularity", "min_characters", "max_characters") if k in changes}
     arguments = {"context": 4096, "seed": 0, "infilling": InfillingSettings(), **changes}
-    return ItemSequence(StreamSource("s", 1, table, **source), tiny_tokenizer(), **arguments)
+    return ExampleSequence(StreamSource("s", 1, table, **source), tiny_tokenizer(), **arguments)
 
 
 def test_each_epoch_holds_each_document_once_in_another_order_and_split() -> None:
-    items = [sequence(random_documents([30] * 17)).item(number) for number in range(34)]
+    items = [sequence(random_documents([30] * 17)).example(number) for number in range(34)]
     names = [item.id for item in items if item]
     assert sorted(names[:17]) == sorted(names[17:]) and names[:17] != names[17:] and len(set(names)) == 17
     ids = {item.id: item.ids.tolist() for item in items[:17] if item}
@@ -255,8 +255,8 @@ def test_draws_depend_on_seed_epoch_and_document_alone() -> None:
     few, many = random_documents([40] * 5), random_documents([40] * 9)
     assert few == many[:5]
 
-    def by_name(table: Table, **changes: Any) -> dict[str, list[int]]:
-        drawn = (sequence(table, **changes).item(number) for number in range(len(table)))
+    def by_name(table: ExampleTable, **changes: Any) -> dict[str, list[int]]:
+        drawn = (sequence(table, **changes).example(number) for number in range(len(table)))
         return {item.id: item.ids.tolist() for item in drawn if item}
 
     assert by_name(few).items() <= by_name(many).items()
@@ -266,7 +266,7 @@ def test_draws_depend_on_seed_epoch_and_document_alone() -> None:
 def test_lengths_in_characters() -> None:
     table = random_documents([5, 10, 15, 20])
     items = sequence(table, min_characters=10, max_characters=15)
-    drawn = [items.item(number) for number in range(8)]
+    drawn = [items.example(number) for number in range(8)]
     assert {item.id for item in drawn if item} == {"d1", "d2"} and drawn.count(None) == 4
 
 
@@ -292,11 +292,11 @@ def last():
 
 
 def test_functions_come_one_a_visit_and_none_twice_before_all() -> None:
-    table = Table([make_document(MODULE, "m"), make_document("no python def at all", "n")])
+    table = ExampleTable([make_document(MODULE, "m"), make_document("no python def at all", "n")])
     items = sequence(
         table, granularity="function", min_characters=20, max_characters=70, infilling=None, context=1000
     )
-    drawn = [items.item(number) for number in range(12)]  # six epochs of two documents
+    drawn = [items.example(number) for number in range(12)]  # six epochs of two documents
     names = [item.id for item in drawn if item]
     assert len(names) == 6 and drawn.count(None) == 6
     assert set(names[:3]) == {"m/A.small", "m/A.other", "m/last"} and names[:3] == names[3:]
@@ -321,7 +321,7 @@ def test_settings_are_checked() -> None:
 
 def test_sources_are_checked() -> None:
     with pytest.raises(UserError, match="'empty' is empty"):
-        StreamSource("empty", 1, Table())
+        StreamSource("empty", 1, ExampleTable())
     with pytest.raises(UserError, match="holds dialogues"):
         StreamSource.of(
             MixtureItem(source="dialogues", share=1, granularity="function"), random_documents([1])

@@ -13,7 +13,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stream_fakes import (
-    Table,
+    ExampleTable,
     make_document,
     make_rows,
     make_stream,
@@ -25,11 +25,11 @@ from stream_fakes import (
 
 from codecascade.ground.errors import UserError
 from codecascade.tokens.infilling import drop_infilling_tokens
-from codecascade.training.stream.infill import Item
-from codecascade.training.stream.packing import LOOK_AHEAD, LogicalStream, Piece
+from codecascade.training.stream.examples import TrainingExample
+from codecascade.training.stream.packing import LOOK_AHEAD, LogicalStream, Segment
 from codecascade.training.stream.settings import InfillingSettings
-from codecascade.training.stream.sources import StreamSource
 from codecascade.training.stream.stream import Batch
+from codecascade.training.stream.stream_sources import StreamSource
 
 lengths = st.lists(st.integers(0, 150), min_size=1, max_size=12)
 infillings = st.none() | st.builds(
@@ -116,7 +116,7 @@ def test_the_state_is_small_however_far_and_long() -> None:
 
 
 def test_fingerprint() -> None:
-    def fingerprint(*tables: StreamSource | Table, **changes: Any) -> str:
+    def fingerprint(*tables: StreamSource | ExampleTable, **changes: Any) -> str:
         return make_stream(*(tables or [random_documents([5, 6])]), **changes).fingerprint()
 
     reference = fingerprint()
@@ -139,12 +139,12 @@ def test_fingerprint() -> None:
 # ---------------------------------------------------------------- packing
 
 
-def drawn_rows(rows: LogicalStream, count: int) -> tuple[list[list[Piece]], Counter[str]]:
+def drawn_rows(rows: LogicalStream, count: int) -> tuple[list[list[Segment]], Counter[str]]:
     total: Counter[str] = Counter()
     found = []
     for _ in range(count):
-        pieces, counts = rows.next_row()
-        found.append(pieces)
+        segments, counts = rows.next_row()
+        found.append(segments)
         total.update(counts)
     return found, total
 
@@ -156,26 +156,26 @@ def test_nothing_whole_is_cut_and_nothing_cut_is_lost(
 ) -> None:
     rows = make_rows(*data.draw(st.composite(sources_of)()), context=context, infilling=infilling)
     found, counts = drawn_rows(rows, 25)
-    open_ends: dict[int, tuple[Piece, Any]] = {}
-    for pieces in found:
-        size = sum(piece.end - piece.start for piece in pieces)
+    open_ends: dict[int, tuple[Segment, Any]] = {}
+    for segments in found:
+        size = sum(segment.end - segment.start for segment in segments)
         assert size <= context
-        for piece in pieces:
-            assert piece.end > piece.start
-            if piece.item.whole:
-                assert (piece.start, piece.end) == (0, len(piece.item))
+        for segment in segments:
+            assert segment.end > segment.start
+            if segment.example.indivisible:
+                assert (segment.start, segment.end) == (0, len(segment.example))
             elif (
-                piece.start
-            ):  # goes on where the last piece of the same item ended, with one token of it again
-                before = open_ends.pop(id(piece.item))
-                assert piece.start == before[0].end - 1 and piece.end > before[0].end
-            if piece.end < len(piece.item):
-                open_ends[id(piece.item)] = (piece, piece.item)
+                segment.start
+            ):  # goes on where the last segment of the same item ended, with one token of it again
+                before = open_ends.pop(id(segment.example))
+                assert segment.start == before[0].end - 1 and segment.end > before[0].end
+            if segment.end < len(segment.example):
+                open_ends[id(segment.example)] = (segment, segment.example)
     assert len(open_ends) <= len(rows.state_dict()["offsets"]), "at most one open document a source"
-    begun = [piece for pieces in found for piece in pieces if piece.start == 0]
+    begun = [segment for segments in found for segment in segments if segment.start == 0]
     assert counts["documents"] == len(begun)
-    assert counts["infilled"] == sum(piece.item.infilled for piece in begun)
-    assert counts["fitting"] == sum(len(piece.item) <= context for piece in begun)
+    assert counts["infilled"] == sum(segment.example.infilled for segment in begun)
+    assert counts["fitting"] == sum(len(segment.example) <= context for segment in begun)
     assert (
         counts["padding"] + sum(counts[name] for name in counts if name.startswith("tokens/")) == 25 * context
     )
@@ -186,12 +186,12 @@ def test_the_order_of_waiting_and_cut_documents_by_hand() -> None:
     rows = make_rows(random_documents([1] * 8), context=20)
     sizes = {"A": 12, "B": 10, "C": 7, "d": 30, "E": 15, "F": 3, "g": 4, "H": 2}
     items = [
-        Item(np.zeros(size, np.int32), np.ones(size, np.float32), name, whole=name.isupper())
+        TrainingExample(np.zeros(size, np.int32), np.ones(size, np.float32), name, indivisible=name.isupper())
         for name, size in sizes.items()
     ]
-    rows._sequences[0].item = lambda number: items[number % 8]  # type: ignore[method-assign]
+    rows._sequences[0].example = lambda number: items[number % 8]  # type: ignore[method-assign]
     found, _ = drawn_rows(rows, 4)
-    assert [[(p.item.id, p.start, p.end) for p in pieces] for pieces in found] == [
+    assert [[(p.example.id, p.start, p.end) for p in segments] for segments in found] == [
         [("A", 0, 12), ("C", 0, 7)],  # B waits; one token alone stays empty
         [("B", 0, 10), ("d", 0, 10)],
         [("d", 9, 29)],
@@ -203,8 +203,8 @@ def test_without_infilling_rows_are_full_and_in_order() -> None:
     rows = make_rows(random_documents([30, 5, 500, 0, 70]), infilling=None)
     found, counts = drawn_rows(rows, 100)
     assert counts["padding"] <= 100 * 0.1 and rows.state_dict()["waiting"] == []
-    assert all(sum(p.end - p.start for p in pieces) >= 64 for pieces in found)
-    names = [piece.item.id for pieces in found for piece in pieces if piece.start == 0]
+    assert all(sum(p.end - p.start for p in segments) >= 64 for segments in found)
+    names = [segment.example.id for segments in found for segment in segments if segment.start == 0]
     epochs = [sorted(names[start : start + 5]) for start in range(0, len(names) - 5, 5)]
     assert len(epochs) > 5 and all(epoch == ["d0", "d1", "d2", "d3", "d4"] for epoch in epochs)
 
@@ -223,7 +223,7 @@ def test_at_a_rate_of_one_the_ends_of_rows_stay_empty_and_nothing_is_left_unfill
     assert counts["infilled"] == counts["documents"] and counts["cut"] == 0
     assert 0 < counts["padding"] / (300 * 129) < 0.07
     # the last documents that were drawn are there, or wait: nobody is forgotten
-    numbers = Counter(piece.item.id for pieces in found for piece in pieces)
+    numbers = Counter(segment.example.id for segments in found for segment in segments)
     assert max(numbers.values()) - min(numbers.values()) <= 2 and len(numbers) == 200
 
 
@@ -231,7 +231,11 @@ def test_no_document_waits_for_ever() -> None:
     """A document of nearly a row among short ones, which always fit better."""
     rows = make_rows(random_documents([110] + [12] * 30), context=129, infilling=InfillingSettings(rate=1))
     found, _ = drawn_rows(rows, 150)
-    at = [number for number, pieces in enumerate(found) if any(piece.item.id == "d0" for piece in pieces)]
+    at = [
+        number
+        for number, segments in enumerate(found)
+        if any(segment.example.id == "d0" for segment in segments)
+    ]
     epoch = 150 / len(at)
     assert len(at) > 10 and max(np.diff(at)) < 2 * epoch + 2
 
@@ -239,11 +243,11 @@ def test_no_document_waits_for_ever() -> None:
 # ---------------------------------------------------------------- mixture
 
 
-def share_of(found: list[list[Piece]], name: str) -> float:
+def share_of(found: list[list[Segment]], name: str) -> float:
     sizes: Counter[str] = Counter()
-    for pieces in found:
-        for piece in pieces:
-            sizes[piece.source] += piece.end - piece.start
+    for segments in found:
+        for segment in segments:
+            sizes[segment.source] += segment.end - segment.start
     return sizes[name] / sizes.total()
 
 
@@ -287,27 +291,29 @@ def test_a_batch_is_its_pieces(document_masks: bool, rate: float) -> None:
     infilling = InfillingSettings(rate=rate, middle_weight=3, rest_weight=0.25)
     longest_padding = 0
     stream = make_stream(*sources, infilling=infilling, document_masks=document_masks)
-    pieces_of = make_rows(*sources, infilling=infilling)
+    expected = make_rows(*sources, infilling=infilling)
     for _ in range(40):
         batch = stream.batch(range(1))
-        pieces, counts = pieces_of.next_row()
+        segments, counts = expected.next_row()
         assert batch.tokens.dtype == torch.int64 and batch.tokens.shape == (1, 65)
         assert batch.weights.dtype == torch.float32 and batch.weights.shape == (1, 64)
         assert batch.document_ids.dtype == torch.int32 and batch.document_ids.shape == (1, 64)
-        assert batch.documents == [[piece.item.id for piece in pieces]] and batch.counts == dict(counts)
+        assert batch.documents == [[segment.example.id for segment in segments]] and batch.counts == dict(
+            counts
+        )
         tokens, weights, owners = [], [], []
-        for number, piece in enumerate(pieces):
-            for place in range(piece.start, piece.end):
-                first = place == piece.start
-                hidden = first and (document_masks or piece.start > 0)
-                tokens.append(int(piece.item.ids[place]))
-                weights.append(0.0 if hidden else float(piece.item.weights[place]))
+        for number, segment in enumerate(segments):
+            for place in range(segment.start, segment.end):
+                first = place == segment.start
+                hidden = first and (document_masks or segment.start > 0)
+                tokens.append(int(segment.example.ids[place]))
+                weights.append(0.0 if hidden else float(segment.example.weights[place]))
                 owners.append(number)
         padding = 65 - len(tokens)
         longest_padding = max(longest_padding, padding)
         assert batch.tokens[0].tolist() == tokens + [tiny_tokenizer().pad_id] * padding
         assert batch.weights[0].tolist() == (weights + [0.0] * padding)[1:]
-        assert batch.document_ids[0].tolist() == (owners + [len(pieces)] * padding)[:-1]
+        assert batch.document_ids[0].tolist() == (owners + [len(segments)] * padding)[:-1]
     assert (longest_padding > 1) == (rate == 1)
 
 
@@ -335,7 +341,7 @@ def test_user_errors() -> None:
     make_stream(documents, tokenizer=bare, infilling=InfillingSettings(rate=0)).batch(range(1))
     for source in (
         StreamSource("a", 1, documents, min_characters=11),
-        StreamSource("a", 1, Table([make_document("x = 1\n", "m")]), granularity="function"),
+        StreamSource("a", 1, ExampleTable([make_document("x = 1\n", "m")]), granularity="function"),
         StreamSource("a", 1, random_dialogues([500]), "dialogues"),
     ):
         with pytest.raises(UserError, match="'a' gives nothing to train on"):

@@ -55,16 +55,16 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith((*ZIPS, *TARS))
 
 
-def archive_candidates(path: Path, dropped: Dropped) -> Iterator[Candidate]:
+def archive_candidates(path: Path, dropped: Dropped, name: str | None = None) -> Iterator[Candidate]:
     """The source files of an archive, in the archive's order."""
     is_zip = path.name.lower().endswith(ZIPS)
     try:
         if is_zip:
             _check_directory(path)
             with zipfile.ZipFile(path) as opened:
-                yield from _candidates(_zip_members(opened, path, dropped), path, "zip", dropped)
+                yield from _candidates(_zip_members(opened, path, dropped), path, name, "zip", dropped)
         else:
-            yield from _candidates(_tar_members(path, dropped), path, "tar", dropped)
+            yield from _candidates(_tar_members(path, dropped), path, name, "tar", dropped)
     except BombError:
         dropped.add(FIND, "archive expands beyond reason", path.name)
     except FILE_ERRORS as error:
@@ -72,12 +72,16 @@ def archive_candidates(path: Path, dropped: Dropped) -> Iterator[Candidate]:
         dropped.add(FIND, f"damaged archive ({type(error).__name__})", path.name)
 
 
-def _candidates(members: Iterator[Member], path: Path, reader: str, dropped: Dropped) -> Iterator[Candidate]:
+def _candidates(
+    members: Iterator[Member], path: Path, name: str | None, reader: str, dropped: Dropped
+) -> Iterator[Candidate]:
     inside = plain_members(members, dropped, path.name)
-    yield from member_candidates(inside, _origin(inside, path), reader, str(path.resolve()), dropped)
+    yield from member_candidates(
+        inside, _origin(inside, name or archive_name(path.name)), reader, str(path.resolve()), dropped
+    )
 
 
-def _origin(members: Iterable[Member], path: Path) -> Origin:
+def _origin(members: Iterable[Member], archive: str) -> Origin:
     """The name, version and licence of a package from its metadata; else the archive's name."""
     members = list(members)
     base = _common_folder(member.path for member in members)
@@ -98,7 +102,7 @@ def _origin(members: Iterable[Member], path: Path) -> Origin:
                 spdx = spdx.get("type") if isinstance(spdx, dict) else spdx
                 return Origin(package["name"], base, normalised_license(str(spdx or UNKNOWN)), False,
                               str(package.get("version") or ""))  # fmt: skip
-    return Origin(_stem(path.name), base, UNKNOWN, own=False)
+    return Origin(archive, base, UNKNOWN, own=False)
 
 
 def _common_folder(paths: Iterable[str]) -> str:
@@ -108,7 +112,8 @@ def _common_folder(paths: Iterable[str]) -> str:
     return f"{top}/" if top else ""
 
 
-def _stem(name: str) -> str:
+def archive_name(name: str) -> str:
+    """The file name of an archive without its extension."""
     ending = max((e for e in (*ZIPS, *TARS) if name.lower().endswith(e)), key=len, default="")
     return name[: len(name) - len(ending)] if ending else name
 
@@ -142,7 +147,7 @@ def _zip_members(opened: zipfile.ZipFile, path: Path, dropped: Dropped) -> Itera
         if info.is_dir():
             continue
         if mode & 0o170000 == 0o120000:
-            dropped.add(FIND, "link", info.filename, _stem(path.name))
+            dropped.add(FIND, "link", info.filename, archive_name(path.name))
             continue
 
         def beginning(info: zipfile.ZipInfo = info) -> bytes:
@@ -205,7 +210,7 @@ def _tar_members(path: Path, dropped: Dropped) -> Iterator[Member]:
                 continue
             if not info.isreg() or info.issparse():
                 kind = "link" if info.issym() or info.islnk() else "not a file"
-                dropped.add(FIND, kind, info.name[:LONGEST_PATH], _stem(path.name))
+                dropped.add(FIND, kind, info.name[:LONGEST_PATH], archive_name(path.name))
                 continue
             # A tar file is read once, forwards, so what may be needed later is kept now.
             name = posixpath.basename(info.name)
@@ -225,7 +230,8 @@ class TarReader:
     """An open tar file."""
 
     def __init__(self, path: str) -> None:
-        self._stream = ForwardReader(lambda: open(path, "rb"))  # noqa: SIM115  (closed by close)
+        # Closed by close.
+        self._stream = ForwardReader(lambda: open(path, "rb"))  # noqa: SIM115
 
     def read(self, locator: str, limit: int) -> bytes:
         """The content of a member; ``locator`` is its offset and size in the decompressed archive.

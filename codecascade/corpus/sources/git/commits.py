@@ -61,7 +61,9 @@ def is_bare(path: Path) -> bool:
     return (path / "HEAD").is_file() and (path / "objects").is_dir() and (path / "refs").is_dir()
 
 
-def commit_candidates(repository: Path, revision: str, dropped: Dropped) -> Iterator[Candidate]:
+def commit_candidates(
+    repository: Path, revision: str, dropped: Dropped, name: str | None = None
+) -> Iterator[Candidate]:
     """The files of one commit, as one repository of the user's own.
 
     Raises:
@@ -77,8 +79,7 @@ def commit_candidates(repository: Path, revision: str, dropped: Dropped) -> Iter
     folder = _git(repository, "has no folder of objects", "--git-path", "objects")
     folder = os.path.realpath(os.path.join(repository, folder))
     objects = GitObjects(folder, pipes)
-    full_path = repository.resolve()
-    name = full_path.name.removesuffix(".git") or full_path.parent.name
+    name = name or repository_name(repository)
     origin = Origin(name, "", OWN, own=True, revision=identity)
     try:
         # A commit object begins with `tree` and the name of its root tree.
@@ -98,6 +99,12 @@ def commit_candidates(repository: Path, revision: str, dropped: Dropped) -> Iter
         dropped.add(FIND, "commit expands beyond reason", name, name)
         return iter(())
     return member_candidates(members, origin, "git", folder, dropped)
+
+
+def repository_name(repository: Path) -> str:
+    """The name of a repository by its folder (``NAME``, ``NAME.git`` or ``NAME/.git``)."""
+    full_path = repository.resolve()
+    return full_path.name.removesuffix(".git") or full_path.parent.name
 
 
 def _entries(

@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 
 from codecascade.corpus.output.dropped import Dropped
 from codecascade.corpus.reading.encoding import UnreadableError, is_utf_16_or_32
-from codecascade.corpus.reading.faults import check_machine
+from codecascade.corpus.reading.faults import FILE_ERRORS, check_machine
 from codecascade.corpus.sources.addresses import address_stamp, files_at, is_remote, open_address
 from codecascade.corpus.sources.archives.members import BombError
 from codecascade.corpus.sources.candidates import FIND, Candidate
-from codecascade.corpus.sources.streams import DAMAGED, ForwardReader, decompressed
+from codecascade.corpus.sources.streams import ForwardReader, decompressed
 from codecascade.corpus.sources.tables import columns
 from codecascade.corpus.sources.tables.limits import TableLimits, file_size, has_too_many_values, limited
 from codecascade.corpus.sources.tables.parquet_pages import check_group
@@ -52,7 +52,7 @@ def table_files(source: str) -> list[str]:
     return files_at(source, (*JSON_LINES, *PARQUET))
 
 
-def table_candidates(address: str, dropped: Dropped) -> Iterator[Candidate]:
+def table_candidates(address: str, dropped: Dropped, name: str | None = None) -> Iterator[Candidate]:
     """The rows of a table file; ``address`` is a local path or an fsspec address.
 
     Of a truncated or damaged file, the rows before the damage are returned.
@@ -62,19 +62,19 @@ def table_candidates(address: str, dropped: Dropped) -> Iterator[Candidate]:
     """
     read = _parquet if address.lower().endswith(PARQUET) else _json_lines
     try:
-        yield from read(address, dropped)
+        yield from read(address, name or _file_name(address), dropped)
     except BombError:
         log.warning("%s: expands beyond reason, and what lies behind that is left out", address)
         dropped.add(FIND, "table expands beyond reason", _file_name(address))
-    except DAMAGED as error:
+    except FILE_ERRORS as error:
         check_machine(error)
         reason = (str(error).strip() or type(error).__name__).split("\n")[0]
         log.warning("%s: is damaged, and what lies behind the damage is left out (%s)", address, reason)
         dropped.add(FIND, f"damaged table ({type(error).__name__})", _file_name(address))
 
 
-def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
-    version, name = address_stamp(address), _file_name(address)
+def _json_lines(address: str, name: str, dropped: Dropped) -> Iterator[Candidate]:
+    version = address_stamp(address)
     with open_address(address) as raw, decompressed(raw) as content:
         limits = TableLimits(file_size(raw))
         reader = "jsonl" if content is raw else "compressed jsonl"
@@ -121,8 +121,8 @@ def _json_lines(address: str, dropped: Dropped) -> Iterator[Candidate]:
             start += len(line)
 
 
-def _parquet(address: str, dropped: Dropped) -> Iterator[Candidate]:
-    version, name = address_stamp(address), _file_name(address)
+def _parquet(address: str, name: str, dropped: Dropped) -> Iterator[Candidate]:
+    version = address_stamp(address)
     file = _parquet_file(address)
     schema = file.schema_arrow
     of_text = columns.text_columns(schema, COLUMNS["text"])
@@ -270,7 +270,7 @@ def _unreadable_errors(address: str) -> Iterator[None]:
         if is_remote(address):
             raise
         raise UnreadableError("unreadable") from None
-    except (*DAMAGED, BombError, AttributeError, StopIteration):
+    except (*FILE_ERRORS, BombError, AttributeError, StopIteration):
         raise UnreadableError("unreadable") from None
 
 

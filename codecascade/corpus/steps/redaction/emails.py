@@ -17,10 +17,12 @@ from codecascade.corpus.steps.redaction.regions import Regions
 from codecascade.corpus.steps.redaction.top_level_domains import COUNTRIES, GENERIC
 
 _ADDRESS = re.compile(
-    r"(?<![A-Za-z0-9_.%$@&#}~])(?<![$#]\{)"  # a variable and the middle of something else begin otherwise
+    # A variable and the middle of something else begin otherwise.
+    r"(?<![A-Za-z0-9_.%$@&#}~])(?<![$#]\{)"
     r"(?P<local>[A-Za-z0-9_](?:[A-Za-z0-9_.+-]{0,62}[A-Za-z0-9_])?)\\?@"
     r"(?P<domain>(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+(?P<top>[A-Za-z]{2,24}?))"
-    r"(?=E<gt>|(?![A-Za-z]))"  # Perl's documentation writes brackets so
+    # Perl's documentation writes brackets so.
+    r"(?=E<gt>|(?![A-Za-z]))"
     r"(?!(?!E<gt>)[A-Za-z0-9_-]|[A-Za-z0-9_.-]*@|\.[A-Za-z0-9_]|[(\[{$]|::|:[\w/~$.]|/[\w.~-]|\\?@)"
 )
 _COMMENT = re.compile(r"(?:mailto:|(?<![:/]))//$")

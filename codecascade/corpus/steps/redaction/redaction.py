@@ -38,7 +38,8 @@ _VAGUE = ("ArtifactoryDetector",)
 _IP = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d)(?!\w)")
 _VERSION_BEFORE = re.compile(
     r"(?i)(?:version|release|\bver|\bv|[=<>~^]=|[<>~^]|_?sdk|build|firmware|assembly)[^\w\n]{0,12}$"
-    r"|\w/$"  # a product's: Chrome/81.0.4044.111
+    # A product's: Chrome/81.0.4044.111.
+    r"|\w/$"
 )
 _PUBLIC_SERVERS = frozenset(
     [
@@ -57,7 +58,8 @@ _PUBLIC_SERVERS = frozenset(
         "94.140.14.14",
         "94.140.15.15",
     ]
-)  # name servers that everybody may know, as in StarCoder
+    # Name servers that everybody may know, as in StarCoder.
+)
 
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"

@@ -13,7 +13,8 @@ _PYTHON = (
     r"#[^\n]*|'''(?:[^'\\]|\\(?s:.)|'(?!''))*(?:'''|\Z)|\"\"\"(?:[^\"\\]|\\(?s:.)|\"(?!\"\"))*(?:\"\"\"|\Z)"
     rf"|'(?:[^'\\\n]|\\(?s:.))*'?|{_ON_ONE_LINE}"
 )
-_CHARACTER = r"'(?:[^'\\\n]|\\[^\n]{1,9}?)'"  # not a lifetime, a type variable or a name that ends in a prime
+# Not a lifetime, a type variable or a name that ends in a prime.
+_CHARACTER = r"'(?:[^'\\\n]|\\[^\n]{1,9}?)'"
 _HASKELL = rf"--[^\n]*|\{{-(?s:.*?)(?:-\}}|\Z)|{_DOUBLE}|{_CHARACTER}"
 _ML = rf"\(\*(?s:.*?)(?:\*\)|\Z)|{_DOUBLE}|{_CHARACTER}"
 _KOTLIN = rf"{_C_COMMENTS}|{_TRIPLE}|{_ON_ONE_LINE}|{_CHARACTER}"

@@ -1,10 +1,12 @@
 """The published figures: tables of the Code Llama paper (Rozière et al. 2023, arXiv:2308.12950), as data.
 
-A table's columns name the benchmark and the metric of ours that stand in them, and what each was measured by, so that
-a figure of ours is put beside the paper's only with a mark for whatever differs (what holds for a whole benchmark is
-stated beside its tasks). Values are as printed: percentages (BLEU: on its scale of 100), a loss in nats; None where
-the paper gives none. Not here: what stands in figures alone (such as LCC by length, Fig. 9b), other groups' models of
-Table 3, languages without long-context tuning (Table 11), GSM8K (Table 12) and docstrings (Table 13).
+Each column names the benchmark and the metric of ours that belong in it, and how the paper measured it. So a report
+can mark whatever differs in a figure of ours. (What holds for a whole benchmark is stated in the benchmark's file.)
+
+Values are as printed: percentages, BLEU from 0 to 100, a loss in nats; None if the paper gives no value. Not here,
+for
+lack of a source of their values: what is in figures only (LCC by length, Fig. 9b), other groups' models of Table 3,
+languages without long-context tuning (Table 11), GSM8K (Table 12) and docstrings (Table 13).
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ TABLE_5 = PaperTable(
     (
         *low_temperature_columns("humaneval", "HumanEval", 164),
         *low_temperature_columns("mbpp", "MBPP, 3-shot", 500),
-        # Of the paper's own held-out data: no figure of ours is of the same text, so none stands in this column.
+        # The paper's loss is on its own held-out text. No figure of ours is on that text, so none can be compared.
         PaperColumn("", ("loss",), "Test loss", "nats a token", ColumnProtocol()),
     ),
     parse_rows(
@@ -113,6 +113,6 @@ TABLE_10 = PaperTable(
         """
     ),
     note="For two of Llama 2's models the paper gives another MBPP pass@100 here than in Table 2.",
-    # Its columns are Table 2's.
+    # The report shows these columns as those of Table 2.
     otherwise_shown=True,
 )

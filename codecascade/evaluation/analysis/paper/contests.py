@@ -5,7 +5,7 @@ from __future__ import annotations
 from codecascade.evaluation.analysis.paper.table_parts import parse_rows
 from codecascade.evaluation.analysis.protocol import ColumnProtocol, PaperColumn, PaperTable
 
-# Problems of the test split.
+# How many problems of each difficulty the test split has.
 _LEVELS = {"introductory": 1000, "interview": 3000, "competition": 1000}
 
 TABLE_3 = PaperTable(

@@ -1,4 +1,4 @@
-"""Tables 6 and 14: a masked part is filled in, in PSM and in SPM."""
+"""Tables 6 and 14: infilling of a masked part, in PSM and in SPM."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ TABLE_14 = PaperTable(
         Code Llama 13B | 75.9/85.6 51.0/56.1 63.6/41.9
         """
     ),
-    # By layout, in the benchmarks' own columns.
+    # The benchmarks' own columns show these figures by layout.
     otherwise_shown=True,
 )

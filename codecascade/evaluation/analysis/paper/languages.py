@@ -5,7 +5,7 @@ from __future__ import annotations
 from codecascade.evaluation.analysis.paper.table_parts import parse_rows
 from codecascade.evaluation.analysis.protocol import ColumnProtocol, PaperColumn, PaperTable
 
-# Problems a language in the published translations.
+# The title of each language, and how many problems its published translation has.
 _LANGUAGES = {
     "cpp": ("C++", 161),
     "java": ("Java", 158),

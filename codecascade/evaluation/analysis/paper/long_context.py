@@ -1,4 +1,4 @@
-"""Tables 7 and 18: the next line of long files, and a key far back in the context."""
+"""Tables 7 and 18: the next line of long files, and key retrieval."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TABLE_7 = PaperTable(
     note="Models without long-context tuning see the last 4,000 tokens.",
 )
 
-# Lengths in tokens that stand in the paper's columns "4k", "8k", ...
+# The paper's columns are called 4k, 8k and so on. Both readings of that in tokens are accepted.
 _LENGTHS = {"4k": (4096, 4000), "8k": (8192, 8000), "16k": (16384, 16000), "24k": (24576, 24000)}
 TABLE_18 = PaperTable(
     "Table 18",
@@ -52,6 +52,6 @@ TABLE_18 = PaperTable(
         7B, long-context tuning, θ 1e6 (Code Llama) | 95.3 95.3 100 | 100 95.3 100 | 54.7 100 98.4 | 3.1 85.9
         """
     ),
-    # In a picture.
+    # The report shows these figures as a picture.
     otherwise_shown=True,
 )

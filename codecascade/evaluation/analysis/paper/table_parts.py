@@ -1,4 +1,4 @@
-"""How a table of the paper is typed here: a model a line, its values as they are printed."""
+"""Parts of the paper's tables: rows from a text that is typed like the printed table, and columns that recur."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from codecascade.evaluation.analysis.protocol import ColumnProtocol, PaperColumn
 
 
 def parse_rows(text: str) -> tuple[PaperRow, ...]:
-    """``model | value value ...`` a line, ``-`` where there is none; more bars, and slashes, only part values."""
+    """Rows from lines of the form ``model | value value ...``.
+
+    ``-`` means that the paper gives no value. Further bars, and slashes, separate values like spaces.
+    """
     found = []
     for line in text.strip().splitlines():
         model, _, values = line.partition("|")
@@ -29,7 +32,7 @@ def pass_at_k_columns(benchmark: str, group: str, problems: int) -> Iterable[Pap
 
 
 def low_temperature_columns(benchmark: str, group: str, problems: int) -> Iterable[PaperColumn]:
-    """pass@1, @10 and @100 at temperature 0.1; how many samples is not said."""
+    """pass@1, @10 and @100 at temperature 0.1; the paper does not say of how many samples."""
     protocol = ColumnProtocol(None, 0.1, problems=problems, only_at_temperature=True)
     for k in (1, 10, 100):
         yield PaperColumn(f"{benchmark}_sampled", (f"pass@{k}",), group, f"pass@{k}", protocol, benchmark)
@@ -38,7 +41,7 @@ def low_temperature_columns(benchmark: str, group: str, problems: int) -> Iterab
 def layout_columns(
     benchmark: str, metric: str, group: str, problems: int | None = None
 ) -> Iterable[PaperColumn]:
-    """A column for PSM and one for SPM."""
+    """A column for PSM and a column for SPM."""
     for layout in ("psm", "spm"):
         protocol = ColumnProtocol(problems=problems, unhealed=layout == "spm")
         yield PaperColumn(benchmark, (f"{metric}_{layout}",), group, layout.upper(), protocol)

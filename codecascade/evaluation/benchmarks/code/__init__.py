@@ -1,1 +1,1 @@
-"""Functions and programs that are run."""
+"""Benchmarks in which a model writes functions or programs, which are run."""

@@ -1,8 +1,8 @@
-"""APPS (Hendrycks et al. 2021): programming contest problems, in two kinds: read and print, or write a function.
+"""APPS (Hendrycks et al. 2021): programming contest problems. A program reads and prints, or a function is written.
 
-The protocol is the paper's (Table 3): two solved problems are shown, or none in the chat format; the answer stands
-in a code block; every sample counts, whether or not it solves the prompt's own examples; a sample passes if it
-passes all test cases. Outputs are compared as APPS' own runner compares them, unless the settings say otherwise.
+The protocol is the paper's (Table 3). Two solved problems are shown, or none in the chat format. The answer is in a
+code block. Every sample counts, whether or not it solves the examples in the prompt. A sample passes if it passes all
+test cases. Outputs are compared as APPS' own runner compares them, unless the settings say otherwise.
 """
 
 from __future__ import annotations
@@ -71,16 +71,21 @@ _FIELDS: dict[str, FieldType] = {
     "difficulty": str,
     "input_output": (str, dict),
 }
-_SHOWN = 1_000  # characters of a test case
-_MOST_IN_A_SHOT = 2_500  # characters of question and solution: two must fit a context of 4,096 tokens
+# Longest test case that a reader is shown, in characters.
+_SHOWN = 1_000
+# Longest solved problem that is shown, in characters. Two of them must fit a context of 4,096 tokens.
+_MOST_IN_A_SHOT = 2_500
 
 
 @dataclass(frozen=True)
 class AppsProblem:
-    """``packed`` are its test cases, compressed JSON: those of the whole test set are 1.2 GB of text.
+    """A problem of APPS.
 
-    ``solution`` is the shortest known one that is valid Python, "" where there is none; ``function`` what is called,
-    "" where standard input is read; ``first_case`` is for a reader.
+    Attributes:
+        solution: the shortest known solution that is valid Python; "" if there is none.
+        function: the name of the function that is called; "" if the program reads standard input.
+        first_case: the first test case, for a reader.
+        packed: the test cases as compressed JSON. Those of the whole test set are 1.2 GB of text.
     """
 
     problem_id: str
@@ -98,17 +103,17 @@ class AppsProblem:
 
     @property
     def cases(self) -> dict[str, Any]:
-        """``inputs``, ``outputs`` (as many) and, for a call-based problem, ``fn_name``."""
+        """The test cases: ``inputs``, as many ``outputs``, and ``fn_name`` if a function is called."""
         cases: dict[str, Any] = json.loads(zlib.decompress(self.packed))
         return cases
 
     @property
     def names(self) -> frozenset[str]:
-        """What an answer has to define: of a call-based problem its function, or the class that has it."""
+        """What the answer to a call-based problem must define one of: the function, or the class that has it."""
         return frozenset({self.function, "Solution"}) if self.call_based else frozenset()
 
     def instruction(self, fence: str) -> str:
-        """What is asked, in the paper's words; of a call-based problem with the code to start from."""
+        """The question in the paper's words. That of a call-based problem includes the code to start from."""
         question = self.question.strip("\n")
         if self.call_based and self.starter_code.strip():
             question += f"\n\n{self.starter_code.rstrip()}"
@@ -116,12 +121,12 @@ class AppsProblem:
         return _INSTRUCTION.format(guide=guide, fence=fence, question=question)
 
     def shot(self, fence: str) -> str:
-        """The problem and its solution, as an example."""
+        """The problem with its solution, as an example in a prompt."""
         return f"Q: {self.instruction(fence)}\nA: {fence}\n{self.solution.strip()}\n{fence}\n"
 
 
 def tasks(context: EvaluationContext) -> list[Task]:
-    """The problems of the test split (of a file that has none: all but the two that are shown).
+    """The problems of the test split. Of data without a test split: all except the two that are shown.
 
     Problems without test cases can't be judged and are left out.
     """
@@ -138,12 +143,13 @@ def tasks(context: EvaluationContext) -> list[Task]:
 
 
 def problems(given: Path | None, *, with_train: bool = True) -> tuple[list[AppsProblem], list[AppsProblem]]:
-    """The problems that have test cases: of the train split, and of the test split.
+    """The problems of the train split and of the test split that have test cases.
 
-    A problem's split is its own field ``split``, or ``train`` in a file whose name says so.
+    A problem's field ``split`` names its split. Without it, the problems of a file whose name contains "train" are of
+    the train split, and all others of the test split.
 
     Args:
-        with_train: read the train split's own file too, if there is one.
+        with_train: also read the file of the train split, if there is one.
     """
     apps_programs.allow_long_integers()
     splits: tuple[list[AppsProblem], list[AppsProblem]] = ([], [])
@@ -159,7 +165,9 @@ def problems(given: Path | None, *, with_train: bool = True) -> tuple[list[AppsP
 
 
 def choose_shots(train: Sequence[AppsProblem], ids: Sequence[int] | None) -> list[AppsProblem]:
-    """The solved problems that are shown: those named, or a short one of each kind (the paper does not say which).
+    """The solved problems that are shown: those with these ids, or a short one of each kind.
+
+    (The paper does not say which it shows.)
 
     Raises:
         UserError: they are not in the train split, or have no solution.
@@ -189,8 +197,11 @@ def choose_shots(train: Sequence[AppsProblem], ids: Sequence[int] | None) -> lis
 
 
 def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
-    """``pass@1`` (more samples: ``pass@5``, ``@10``, ``@100``) of all problems and of each difficulty
-    (``pass@5_introductory``), and ``test_case_average``, the mean share of test cases passed."""
+    """``pass@1`` (with more samples ``pass@5``, ``@10``, ``@100``), and ``test_case_average``.
+
+    pass@k is over all problems, and over each difficulty (``pass@5_introductory``). ``test_case_average`` is the mean
+    share of test cases that a sample passes.
+    """
     levels: dict[str, ProblemValues] = {}
     shares: ProblemValues = {}
     for row in rows:
@@ -206,18 +217,20 @@ def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     return found | {"test_case_average": mean_scores(shares)}
 
 
-def _problem(place: str, row: dict[str, Any]) -> AppsProblem | None:
-    cases = _parsed(row["input_output"], place, "input_output")
+def _problem(location: str, row: dict[str, Any]) -> AppsProblem | None:
+    cases = _parsed(row["input_output"], location, "input_output")
     if not cases:
         return None
     if not isinstance(cases, dict):
-        raise UserError("must be a JSON object", file=place, key="input_output")
+        raise UserError("must be a JSON object", file=location, key="input_output")
     inputs, outputs = (
-        require_field(cases, key, list, f"{place}: input_output") for key in ("inputs", "outputs")
+        require_field(cases, key, list, f"{location}: input_output") for key in ("inputs", "outputs")
     )
     if len(inputs) != len(outputs):
-        raise UserError(f"{len(inputs)} inputs, but {len(outputs)} outputs", file=place, key="input_output")
-    solutions = _parsed(row.get("solutions") or "[]", place, "solutions")
+        raise UserError(
+            f"{len(inputs)} inputs, but {len(outputs)} outputs", file=location, key="input_output"
+        )
+    solutions = _parsed(row.get("solutions") or "[]", location, "solutions")
     if not inputs:
         return None
     return AppsProblem(
@@ -233,7 +246,10 @@ def _problem(place: str, row: dict[str, Any]) -> AppsProblem | None:
 
 
 def _shortest_valid(solutions: Sequence[str]) -> str:
-    """Some are of Python 2, and some return outside of any function, which APPS' own runner lets pass."""
+    """The shortest solution that compiles; "" if none does.
+
+    Some solutions are Python 2, and some return outside of any function, which APPS' own runner accepts.
+    """
     with warnings.catch_warnings(action="ignore"):
         for solution in sorted(solutions, key=len):
             try:
@@ -249,11 +265,11 @@ def _shown(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
 
 
-def _parsed(value: Any, place: str, key: str) -> Any:
-    """Both fields are JSON in a text, in some copies plain JSON."""
+def _parsed(value: Any, location: str, key: str) -> Any:
+    """The value of a field that is JSON inside a text, or plain JSON in some copies of the data."""
     if not isinstance(value, str):
         return value
-    return parse_json(value, f"{place}: {key}") if value.strip() else None
+    return parse_json(value, f"{location}: {key}") if value.strip() else None
 
 
 def _task(problem: AppsProblem, examples: str, fence: str, context: EvaluationContext) -> Task:
@@ -285,12 +301,14 @@ def _task(problem: AppsProblem, examples: str, fence: str, context: EvaluationCo
 
 
 def _base_answer(fence: str) -> Callable[[str], str]:
-    """What a block holds that the prompt opened, up to where it is closed."""
+    """Extracts the content of a block that the prompt opened, up to its closing fence."""
     return lambda text: without_language_tag(cut_at_stops(text, (_closing(fence),)))
 
 
 def _closing(fence: str) -> str:
-    """What ends an answer: quotes at a line's beginning, for those of docstrings are indented."""
+    """The string that ends an answer. Quotes count at the beginning of a line only: those of docstrings are
+    indented.
+    """
     return fence if fence == _FENCES["backticks"] else f"\n{fence}"
 
 

@@ -1,7 +1,7 @@
-"""Programs that try an answer to a problem of APPS on its test cases, and the verdict over their outputs.
+"""The programs that run an answer to an APPS problem on its test cases, and the verdict on their outputs.
 
-A program is run once a test case, so that each has limits of its own and none sees what another left behind. What is
-expected never enters the sandbox: outputs, and the values that functions return, are compared outside.
+There is one program for each test case, so that each has its own limits and none sees what another left behind. The
+expected outputs never enter the sandbox: what programs print and functions return is compared outside.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from codecascade.evaluation.benchmarks.code.outputs import (
 from codecascade.evaluation.task import Program, SampleRow
 from codecascade.sandbox.outcome import Outcome
 
-_CPU_SECONDS = 4.0  # a test case, as in APPS' own runner (there by the clock)
+# For each test case, as in APPS' own runner (which measures wall-clock time).
+_CPU_SECONDS = 4.0
 _RESULT = "result of the call: "
-# What APPS' own runner imports before an answer; each line is only put there where the answer has one of its names.
+# The imports that APPS' own runner puts before an answer. Here an import is put there only if the answer has one of
+# its names.
 _IMPORTS = {
     **{
         f"import {name}": (name,) for name in ("sys", "time", "itertools", "collections", "math", "fractions")
@@ -75,14 +77,14 @@ _call_the_answer()
 
 
 def allow_long_integers() -> None:
-    """APPS has cases with integers longer than Python converts by default; a limit is kept, for hostile outputs."""
+    """Raise Python's limit on converting integers: APPS has longer ones. A limit remains, for hostile outputs."""
     limit = sys.get_int_max_str_digits()
     if limit:
         sys.set_int_max_str_digits(max(limit, 100_000))
 
 
 def programs(code: str, cases: dict[str, Any]) -> list[Program]:
-    """A program for each test case: the answer reads the case's input, or its function is called with it."""
+    """A program for each test case. The answer reads the input of the case, or its function is called with it."""
     source = _with_imports(code)
     if not (name := cases.get("fn_name")):
         return [Program(source, stdin=_text(given), timeout=_CPU_SECONDS) for given in cases["inputs"]]
@@ -97,13 +99,14 @@ def programs(code: str, cases: dict[str, Any]) -> list[Program]:
 
 
 def verdict(cases: dict[str, Any], outcomes: Sequence[Outcome], *, like_apps: bool) -> SampleRow:
-    """``passed`` (every case, "strict accuracy") and how many ``cases_passed`` of ``cases``.
+    """``passed`` (all cases pass: APPS' "strict accuracy"), and how many ``cases_passed`` of ``cases``.
 
     Args:
-        like_apps: compare as APPS' own runner does (of what is printed it lets some wrong answers pass), rather than
-            token by token with a tolerance.
+        like_apps: compare as APPS' own runner does, which accepts some wrong outputs; else token by token with a
+            tolerance.
     """
-    if not outcomes:  # nothing was answered
+    # The prompt was not asked, so there is no answer.
+    if not outcomes:
         return {"cases_passed": 0, "cases": len(cases["outputs"])}
     same = apps_same_output if like_apps else same_output
     failures: list[tuple[str, str | None]] = []
@@ -135,12 +138,12 @@ def _with_imports(code: str) -> str:
 
 
 def _text(lines: str | list[Any]) -> str:
-    """Some problems have a case's input or output as a list of lines."""
+    """An input or output as text. In some problems it is a list of lines."""
     return "\n".join(map(str, lines)) if isinstance(lines, list) else str(lines)
 
 
 def _returned(expected: Any, stdout: str, *, like_apps: bool) -> bool:
-    """Whether the value that the program printed last is ``expected``, or the only one of a list of that length.
+    """Whether the value that the program printed last is ``expected``, or its first item.
 
     (Half of APPS' call-based problems wrap the expected value in a list.)
     """
@@ -155,12 +158,13 @@ def _returned(expected: Any, stdout: str, *, like_apps: bool) -> bool:
         if same_value(expected, plain):
             return True
         return isinstance(expected, list) and bool(expected) and same_value(expected[0], plain)
-    except (ValueError, TypeError, KeyError, RecursionError):  # the line may be the program's own
+    except (ValueError, TypeError, KeyError, RecursionError):
+        # The program may have printed this line itself.
         return False
 
 
 def _unpacked(value: Any) -> Any:
-    """What the program's ``packed`` made JSON of."""
+    """The value that the program's function ``packed`` encoded."""
     if isinstance(value, list):
         return [_unpacked(each) for each in value]
     if not isinstance(value, dict):

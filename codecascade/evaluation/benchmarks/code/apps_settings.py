@@ -1,4 +1,4 @@
-"""The settings of APPS, and what the paper says of them."""
+"""The settings of APPS, and what the paper says about each."""
 
 from __future__ import annotations
 

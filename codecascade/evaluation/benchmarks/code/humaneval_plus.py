@@ -1,12 +1,12 @@
 """HumanEval+ (Liu et al. 2023, EvalPlus): HumanEval's problems with many more inputs.
 
-A completion is called with each input, and so is the canonical solution, in the sandbox; their results have to be
-equal, floating-point numbers nearly (EvalPlus' rule). ``pass@1`` is over HumanEval's own inputs and EvalPlus'
-additional ones, ``pass@1_base`` over the former alone. One input may take 4 s, or four times what the canonical
-solution takes, of CPU time.
+The completed function and the canonical solution are called with each input, in the sandbox. Their results must be
+equal; floating-point numbers nearly (EvalPlus' rule). ``pass@1`` is over HumanEval's own inputs and those that
+EvalPlus added, ``pass@1_base`` over HumanEval's alone. A call may take 4 s of CPU time, or four times as long as the
+canonical solution.
 
-The data is EvalPlus' own file. The hub's data set of the same name holds each problem's inputs inside a ``test``,
-which is run as it is; there is no ``pass@1_base`` then.
+The data is EvalPlus' own file. In the hub's data set of the same name, the inputs are part of each problem's
+``test``, which is run as it is. Then there is no ``pass@1_base``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ _TASK_SECONDS = 60.0
 _INPUT_SECONDS = 4.0
 _PROGRAM_FIELDS = ("task_id", "prompt", "entry_point", "canonical_solution")
 
-# What runs apart from a completion; ``within`` is of the stand-ins for its functions.
+# The tests, which run in another process than the completion. They call its function by a stand-in, whose method
+# ``within`` sets a limit in seconds.
 _CHECK = """
 import copy as __copy, time as __time
 __reference = {{}}
@@ -82,18 +83,18 @@ def plus_tasks(context: EvaluationContext) -> list[Task]:
     """All problems, or the subset that ``humaneval.problems`` asks for."""
     records = load_records("humaneval_plus", DATA, context.data, dict.fromkeys(_PROGRAM_FIELDS, str))
     chosen = subset(records, context.own(HumanEvalSettings).problems, context.seed)
-    return [_task(place, row, context) for place, row in chosen]
+    return [_task(location, row, context) for location, row in chosen]
 
 
-def _task(place: str, row: dict[str, Any], context: EvaluationContext) -> Task:
+def _task(location: str, row: dict[str, Any], context: EvaluationContext) -> Task:
     if "plus_input" not in row:
-        problem = _problem(row, require_field(row, "test", str, place))
+        problem = _problem(row, require_field(row, "test", str, location))
         return completion_task(problem, problem.check, context, timeout=_TASK_SECONDS)
-    groups = {key: require_field(row, key, list, place) for key in ("base_input", "plus_input")}
+    groups = {key: require_field(row, key, list, location) for key in ("base_input", "plus_input")}
     for key, inputs in groups.items():
         if not all(isinstance(arguments, list) for arguments in inputs):
-            raise UserError("must be lists of arguments", file=place, key=key)
-    atol = float(require_field(row, "atol", (int, float), place)) if "atol" in row else 0.0
+            raise UserError("must be lists of arguments", file=location, key=key)
+    atol = float(require_field(row, "atol", (int, float), location)) if "atol" in row else 0.0
     problem = _problem(row, "")
     checks = tuple(check(problem, inputs, atol) for inputs in groups.values())
     counts = " and ".join(f"{len(inputs)} inputs ({key})" for key, inputs in groups.items())
@@ -110,7 +111,7 @@ def _problem(row: dict[str, Any], test: str) -> HumanEvalProblem:
 
 
 def check(problem: HumanEvalProblem, inputs: Sequence[Sequence[Any]], atol: float) -> str:
-    """Tests that compare a completed function with the canonical one on ``inputs``."""
+    """The tests that compare a completed function with the canonical solution on ``inputs``."""
     return _CHECK.format(
         reference=problem.prompt + problem.canonical_solution,
         entry_point=problem.entry_point,
@@ -121,7 +122,7 @@ def check(problem: HumanEvalProblem, inputs: Sequence[Sequence[Any]], atol: floa
 
 
 def _literal(value: Any) -> str:
-    """``repr``, in which infinity and not-a-number can be read too."""
+    """``repr``, but infinity and not-a-number can be read back too."""
     if isinstance(value, list):
         return f"[{', '.join(map(_literal, value))}]"
     if isinstance(value, float) and (value - value != 0):
@@ -139,7 +140,7 @@ def _judge(completion: str, outcomes: Sequence[Outcome]) -> SampleRow:
 
 
 def plus_scores(rows: Iterable[SampleRow]) -> dict[str, Scores]:
-    """``pass@k`` and, where the data tells the inputs apart, ``pass@k_base``."""
+    """``pass@k``, and ``pass@k_base`` if the data separates the two kinds of inputs."""
     found = values_by_problem(rows, "passed", "base_passed")
     base = found["base_passed"]
     return pass_at_k_scores(found["passed"]) | (pass_at_k_scores(base, suffix="_base") if base else {})

@@ -1,9 +1,9 @@
 """MBPP (Austin et al. 2021): short Python programs from one sentence and three assertions.
 
-``mbpp`` shows the three solved tasks 2, 3 and 4 before each of the 500 of the test set (ids 11 to 510), in the prompt
-of the data's authors. ``mbpp_zero_shot`` shows none and asks for the program between ``[PYTHON]`` tags, in the chat
-format where the model has one (paper, Table 8). Its prompt is that of the paper's Figure 12: there the sentence on
-the tests begins a new line.
+``mbpp`` shows the solved tasks 2, 3 and 4 before each of the 500 tasks of the test set (ids 11 to 510), in the prompt
+of the data's authors. ``mbpp_zero_shot`` shows none, and asks for the program between ``[PYTHON]`` tags, in the chat
+format if the settings ask for it (paper, Table 8). Its prompt is that of the paper's Figure 12, in which the sentence
+about the tests begins a new line.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class MbppSettings(BenchmarkSettings):
 
 @dataclass(frozen=True)
 class MbppProblem:
-    """``tests`` are assertions; ``setup`` stands before them (of one task it needs the solution's own classes)."""
+    """A problem of MBPP. ``tests`` are assertions, and ``setup`` is code that runs before them."""
 
     number: int
     text: str
@@ -77,12 +77,12 @@ class MbppProblem:
         return f"MBPP/{self.number}"
 
     def block(self, *, then: str = " ") -> str:
-        """The task as a prompt has it; ``then`` stands between what is asked and the tests."""
+        """The task as it is in a prompt. ``then`` separates the question from the tests."""
         return _BLOCK.format(text=self.text, then=then, tests="\n".join(self.tests))
 
     @property
     def functions(self) -> frozenset[str]:
-        """What the tests use of the reference program."""
+        """The names of the reference program that the tests use."""
         code = parse_python(self.code) or ast.Module([], [])
         tests = [tree for test in self.tests if (tree := parse_python(test)) is not None]
         defined = {name for statement in code.body for name in bound_names(statement)}
@@ -90,7 +90,7 @@ class MbppProblem:
 
     @property
     def check(self) -> str:
-        """What runs after the code: setup, which in one task uses a class that the code defines, and tests."""
+        """What runs after the answer: the setup, which in one task uses a class of the answer, and the tests."""
         return "\n".join([self.setup, *self.tests, ""])
 
 
@@ -98,16 +98,16 @@ def mbpp_problems(file: Path | None = None, *, benchmark: str = "mbpp") -> list[
     """All problems of a file, in the full or the sanitized form.
 
     Raises:
-        UserError: the data is nowhere, or a record is malformed.
+        UserError: the data was not found, or a record is malformed.
     """
     records = load_records(benchmark, DATA, file, {"task_id": int, "code": str, "test_list": list})
     problems = []
-    for place, row in records:
+    for location, row in records:
         text = row.get("text", row.get("prompt"))
         if not isinstance(text, str):
-            raise UserError("is missing, or no text", file=place, key="text")
+            raise UserError("is missing, or no text", file=location, key="text")
         if not all(isinstance(test, str) for test in row["test_list"]):
-            raise UserError("must be texts", file=place, key="test_list")
+            raise UserError("must be texts", file=location, key="test_list")
         setup = row.get("test_setup_code") or "\n".join(row.get("test_imports") or ())
         problems.append(
             MbppProblem(
@@ -118,7 +118,7 @@ def mbpp_problems(file: Path | None = None, *, benchmark: str = "mbpp") -> list[
 
 
 def mbpp_tasks(context: EvaluationContext) -> list[Task]:
-    """``mbpp``: three shots."""
+    """The tasks of ``mbpp``, with three solved tasks in each prompt."""
     problems = mbpp_problems(context.data)
     by_number = {problem.number: problem for problem in problems}
     if missing := [number for number in SHOTS if number not in by_number]:
@@ -134,7 +134,7 @@ def mbpp_tasks(context: EvaluationContext) -> list[Task]:
 
 
 def mbpp_zero_shot_tasks(context: EvaluationContext) -> list[Task]:
-    """``mbpp_zero_shot``."""
+    """The tasks of ``mbpp_zero_shot``."""
     return [
         _task(problem, _zero_shot(problem, context), context, tagged=True)
         for problem in mbpp_problems(context.data, benchmark="mbpp_zero_shot")
@@ -171,9 +171,10 @@ def _task(problem: MbppProblem, prompt: Prompt, context: EvaluationContext, *, t
 
 
 def tagged_code(text: str, names: Collection[str] = ()) -> str:
-    """The program between ``[PYTHON]`` tags, without them of the whole reply; of either a code block, if it has one.
+    """The program between ``[PYTHON]`` tags; without tags, the program in the whole reply.
 
-    Of several pairs of tags it is the last that holds a program, and that defines one of ``names``, if any does.
+    A code block between the tags, or in the reply, is preferred to the text around it. If there are several pairs of
+    tags, the last one with a program counts, or the last one whose program defines one of ``names``.
 
     >>> tagged_code("[PYTHON]\\nx = 1\\n[/PYTHON] is it.")
     '\\nx = 1\\n'
@@ -182,16 +183,16 @@ def tagged_code(text: str, names: Collection[str] = ()) -> str:
     tagged = [program_in(match[1], names) for match in _TAGGED.finditer(text)]
     if not tagged:
         return program_in(text.partition("[/PYTHON]")[0], names)
-    sound = [
+    programs = [
         program
         for program in tagged
         if (tree := parse_python(program)) and (not names or declares(tree, names))
     ]
-    return (sound or tagged)[-1]
+    return (programs or tagged)[-1]
 
 
 def _unix(text: str) -> str:
-    """Line ends of one kind, and spaces for tabs: some reference programs mix them."""
+    """A text with ``\\n`` as line ends and spaces in place of tabs. Some reference programs mix them."""
     return text.replace("\r\n", "\n").replace("\r", "").replace("\t", "    ")
 
 

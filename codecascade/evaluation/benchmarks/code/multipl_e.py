@@ -1,9 +1,9 @@
 """MultiPL-E (Cassano et al. 2023): HumanEval's problems in other languages, from signatures and comments.
 
-``multipl_e_<language>`` reads the rows of one language as the hub has them. Each row names its own stop tokens,
-which are cut off the completion; the program is prompt, completion, a line break and the row's tests, and exit status
-0 (with the rule that its language adds) is a pass. Where a language's toolchain is missing its programs are not run,
-and count neither as failed nor at all.
+``multipl_e_<language>`` reads the rows of one language in the form that the hub has. Each row names its stop strings,
+at which the completion is cut. The program is the prompt, the completion, a line break and the row's tests. It passes
+with exit status 0 (some languages add a rule). If the toolchain of a language is missing, its programs are not run
+and are in no figure.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ LANGUAGES = {
     "rb": "Ruby",
     "lua": "Lua",
 }
-"""What data sets and benchmarks call the languages that the sandbox runs; the first six are the paper's (Table 4)."""
+"""The languages by their short names in the data. The first six are the paper's (Table 4)."""
 
 _FIELD = {"go": "go_test.go"}
-"""What the data's field ``language`` says, where it is not the language's short name."""
+"""The value of the data's field ``language``, if it is not the short name."""
 
 _FIELDS = {"name": str, "language": str, "prompt": str, "tests": str}
 
@@ -58,7 +58,7 @@ class MultiplESettings(BenchmarkSettings):
 
 
 def tasks(language: str, context: EvaluationContext) -> list[Task]:
-    """The problems of one language, 154 to 161 of them."""
+    """The problems of one language. There are 154 to 161."""
     name, data = f"multipl_e_{language}", _data(language)
     return [
         _task(record, language, context.own(MultiplESettings).max_new_tokens)
@@ -67,12 +67,12 @@ def tasks(language: str, context: EvaluationContext) -> list[Task]:
 
 
 def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
-    """``pass@1`` (more samples: ``pass@10``, ``pass@100``) over the problems whose programs could be run."""
+    """``pass@1`` (with more samples ``pass@10``, ``pass@100``), over the problems whose programs could be run."""
     return pass_at_k_scores(values_by_problem(rows, "passed")["passed"])
 
 
 def notes(language: str, rows: Sequence[SampleRow], context: EvaluationContext) -> list[str]:
-    """What was not run, and why."""
+    """How many programs were not run, and why."""
     reasons: Counter[str] = Counter(str(row.get("detail")) for row in rows if row.get("passed") is None)
     if not reasons:
         return []
@@ -91,7 +91,7 @@ _STATED = benchmark_protocol(
 
 
 def _benchmark(language: str) -> Benchmark:
-    """The table's line of one language."""
+    """The benchmark of one language."""
     return Benchmark(
         f"multipl_e_{language}",
         f"MultiPL-E: HumanEval in {LANGUAGES[language]}",
@@ -110,7 +110,7 @@ def _benchmark(language: str) -> Benchmark:
 
 
 def problem_number(task_id: str) -> int | None:
-    """The HumanEval problem of a task id: 23 of ``HumanEval_23_strlen`` and ``HumanEval/23``."""
+    """The number of a HumanEval problem: 23 for the task ids ``HumanEval_23_strlen`` and ``HumanEval/23``."""
     found = re.match(r"HumanEval[_/](\d+)", task_id)
     return int(found[1]) if found else None
 
@@ -126,16 +126,16 @@ def _data(language: str) -> BenchmarkData:
 
 
 def _task(record: Record, language: str, max_new_tokens: int) -> Task:
-    place, row = record
+    location, row = record
     if row["language"] not in (language, _FIELD.get(language)):
         raise UserError(
             f"is a problem in {row['language']!r}, not in {language!r}; name each language's own file",
-            file=place,
+            file=location,
             key="language",
         )
-    stops = require_field(row, "stop_tokens", list, place)
+    stops = require_field(row, "stop_tokens", list, location)
     if not all(isinstance(stop, str) and stop for stop in stops):
-        raise UserError("must be a list of texts", file=place, key="stop_tokens")
+        raise UserError("must be a list of texts", file=location, key="stop_tokens")
     prompt, tests = row["prompt"], row["tests"]
     return Task(
         row["name"],
@@ -151,7 +151,7 @@ def _task(record: Record, language: str, max_new_tokens: int) -> Task:
 
 
 def verdict(completion: str, outcomes: Sequence[Outcome]) -> SampleRow:
-    """``passed`` is None where nothing could be run: a missing toolchain is no fault of the answer."""
+    """``passed`` is None if the program could not be run: a missing toolchain is not a fault of the answer."""
     if outcomes and outcomes[0].outcome == "not_started":
         return {"passed": None}
     return {}

@@ -1,4 +1,4 @@
-"""Whether what a program printed, or a function returned, is what was expected: compared outside the sandbox."""
+"""Compares what a program printed, or a function returned, with what was expected. It runs outside the sandbox."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?|[+-]?inf(?:inity)?|nan", re.IGNORECASE
 )
-_ROUNDED = 3  # decimals that the last step of APPS' comparison keeps
+# How many decimals the last step of APPS' comparison keeps.
+_ROUNDED = 3
 
 
 def same_output(expected: str, printed: str) -> bool:
-    """The same tokens in the same order, whatever white space and line breaks are between them.
+    """Whether both texts have the same tokens in the same order, whatever white space is between them.
 
-    Fractions may be written in another way, and where one is expected, one within 1e-6 of it (absolute, or relative
-    to it) is right. Whole numbers must be exact to the letter (``007`` is not 7, it may be a code), save that a
-    fraction may be within 1e-6 of one.
+    If a fraction is expected, a number within 1e-6 of it is right (absolute, or relative to it), however it is
+    written. If a whole number is expected, another whole number must be equal character by character (``007`` is not
+    7: it may be a code), and a fraction must be within 1e-6 of it.
     """
     wanted, given = expected.split(), printed.split()
     return len(wanted) == len(given) and all(map(_same_token, wanted, given))
 
 
 def same_value(expected: Any, result: Any) -> bool:
-    """:func:`same_output` for values out of JSON: lists in order, objects by key, fractions within 1e-6."""
+    """:func:`same_output` for JSON values: lists in order, objects by key, fractions within 1e-6."""
     if isinstance(expected, list) and isinstance(result, list):
         return len(expected) == len(result) and all(map(same_value, expected, result))
     if isinstance(expected, dict) and isinstance(result, dict):
@@ -41,10 +42,11 @@ def same_value(expected: Any, result: Any) -> bool:
 
 
 def apps_same_output(expected: str, printed: str) -> bool:
-    """As APPS' own runner compares (hendrycks/apps, eval/testing_util.py), for figures beside published ones.
+    """The comparison of APPS' own runner (hendrycks/apps, eval/testing_util.py), for figures beside published ones.
 
-    Its last steps take the *set* of each line's tokens and the *set* of these sets, so that order and repetitions do
-    not count: ``1 2`` passes for ``2 2 1``.
+    Its last steps compare the *set* of each line's tokens, and the *set* of these sets. So order and repetitions do
+    not
+    count: ``1 2`` passes for ``2 2 1``.
     """
     lines = printed.splitlines()
     if any(
@@ -66,9 +68,11 @@ def apps_same_output(expected: str, printed: str) -> bool:
 
 
 def apps_same_value(expected: Any, result: Any) -> bool:
-    """As APPS' own runner compares what a function returned, which has tuples and keys that JSON has not.
+    """The comparison of APPS' own runner for what a function returned, which may have tuples and keys unknown to
+    JSON.
 
-    A tuple counts as a list where it is the whole result; and in a list, where the expected value is wrapped in one.
+    A tuple counts as a list if it is the whole result, or if it is in a list and the expected value is wrapped in a
+    list.
     """
     expected = _whole_keys(expected)
     if isinstance(result, tuple):
@@ -86,7 +90,10 @@ def apps_same_value(expected: Any, result: Any) -> bool:
 
 
 def _whole_keys(expected: Any) -> Any:
-    """JSON made texts of an object's whole numbers, where it is the expected value or wrapped in a list."""
+    """The expected value with whole numbers as keys again, which JSON had turned into texts.
+
+    This is done for an object that is the expected value, or is wrapped in a list.
+    """
     first = expected[0] if isinstance(expected, list) and expected else expected
     if not isinstance(first, dict):
         return expected
@@ -106,7 +113,8 @@ def _same_token(expected: str, given: str) -> bool:
         return False
     try:
         wanted, number = Decimal(expected), Decimal(given)
-    except InvalidOperation:  # an exponent beyond all bounds
+    except InvalidOperation:
+        # The exponent is too large.
         return False
     if wanted.is_nan() or number.is_nan():
         return wanted.is_nan() and number.is_nan()
@@ -120,12 +128,13 @@ def _same_token(expected: str, given: str) -> bool:
 def _near(expected: float, given: float) -> bool:
     try:
         return math.isclose(expected, given, rel_tol=0, abs_tol=_TOLERANCE * max(1.0, abs(expected)))
-    except OverflowError:  # a whole number that no float can hold
+    except OverflowError:
+        # The whole number is too large for a float.
         return False
 
 
 def _near_lists(wanted: Sequence[str], given: Sequence[str]) -> bool:
-    """numpy's ``allclose`` of a number a line."""
+    """numpy's ``allclose``, with one number on each line."""
     try:
         pairs = [(float(one), float(other)) for one, other in zip(given, wanted, strict=True)]
     except ValueError:

@@ -1,1 +1,1 @@
-"""Parts of functions that are written again."""
+"""Benchmarks of infilling: a part of a function is masked and written again."""

@@ -1,7 +1,7 @@
 """Docstrings for Python functions (CodeXGLUE, code to text; paper, Appendix), scored by smoothed BLEU-4.
 
-The data's code still holds the docstring. It is cut out, the model fills the gap between the quotes (in PSM, as the
-paper does), and the first line of the middle that is not blank is compared with the reference.
+The code in the data still has its docstring. The docstring is removed, the model fills in the text between the quotes
+(in PSM, as in the paper), and the first line of it that is not blank is compared with the reference.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class DocstringsSettings(BenchmarkSettings):
 
 
 def tasks(context: EvaluationContext) -> list[Task]:
-    """One gap a function; the reference is the first paragraph of its docstring, as tokens."""
+    """One task for each function. The reference is the first paragraph of its docstring, as tokens."""
     made: list[Task] = []
     layouts = context.model.infilling_formats
-    for place, row in load_records("docstrings", DATA, context.data, {"code": str, "docstring": str}):
-        tokens = require_field(row, "docstring_tokens", list, place)
+    for location, row in load_records("docstrings", DATA, context.data, {"code": str, "docstring": str}):
+        tokens = require_field(row, "docstring_tokens", list, location)
         reference = " ".join(map(str, tokens))
         prefix, suffix = without_docstring(row["code"], row["docstring"])
         made.append(
@@ -71,10 +71,10 @@ def tasks(context: EvaluationContext) -> list[Task]:
 
 
 def without_docstring(code: str, docstring: str) -> tuple[str, str]:
-    """``code`` up to its docstring's opening quotes, and from its closing quotes on.
+    """The code up to the docstring's opening quotes, and the code from its closing quotes on.
 
-    The code may be of a Python that no longer parses, so the docstring is found by its first words. Code that does
-    not hold it gets empty quotes after its signature.
+    The docstring is found by its first words, because the code may be in a version of Python that can't be parsed.
+    Code without the docstring gets empty quotes after its signature.
     """
     wanted = docstring.split()[:3]
     start = 0
@@ -89,7 +89,7 @@ def without_docstring(code: str, docstring: str) -> tuple[str, str]:
 
 
 def _until(code: str, start: int, quotes: str) -> str | None:
-    """The text from ``start`` up to closing quotes; None where it isn't a string (an apostrophe in a comment)."""
+    """The text from ``start`` to the closing quotes; None if this is not a string (an apostrophe in a comment)."""
     end = code.find(quotes, start)
     while end > 0 and code[end - 1] == "\\":
         end = code.find(quotes, end + 1)
@@ -100,7 +100,7 @@ def _until(code: str, start: int, quotes: str) -> str | None:
 def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     """``bleu``: the mean over functions, a fraction of 1 (published figures are 100 times this).
 
-    (A model without infilling tokens sees the signature only; its figure is ``bleu_left_to_right``.)
+    A model without infilling tokens sees only the code before the docstring. Its figure is ``bleu_left_to_right``.
     """
     left_to_right = bool(rows) and rows[0].get("format") == LEFT_TO_RIGHT
     return {

@@ -1,15 +1,17 @@
-"""Infilling: a part of a function is masked, and the model writes it again, seeing what comes before and after.
+"""Infilling: a part of a function is masked. The model sees what comes before and after, and writes the part again.
 
-``infilling_single_line``, ``infilling_multi_line``, ``infilling_random_span`` and ``infilling_random_span_light`` are
-HumanEval's solutions with a line, several lines or any span masked (Bavarian et al. 2022; paper, Table 14), scored by
-HumanEval's tests. ``infilling_heldout`` masks a line of functions in held-out documents of the corpus, and runs
-their doctests where they have some that pass with the true line.
+``infilling_single_line``, ``infilling_multi_line``, ``infilling_random_span`` and ``infilling_random_span_light``
+mask a line, several lines or any span of HumanEval's solutions (Bavarian et al. 2022; paper, Table 14). HumanEval's
+tests score them. ``infilling_heldout`` masks a line of functions in held-out documents of the corpus. If a function
+has doctests that pass with the original line, they are run too.
 
 ``exact_match``, ``pass@1`` and ``ended`` (the share of generations that ended by themselves) are of the layout that
-the settings name (PSM by default; another where the family does not know it); ``pass@1_spm``, ``exact_match_spm`` (or
-``_psm``) are of the other one. SPM is healed, unless the settings say otherwise. A model without infilling tokens
-can't be asked and has none of these figures: ``exact_match_left_to_right`` and ``pass@1_left_to_right`` are of the
-line that it writes after the prefix.
+the
+settings name: PSM by default, or another layout if the model's family does not have it. ``pass@1_spm`` and
+``exact_match_spm`` (or ``_psm``) are of the other layout. SPM has token healing, unless the settings say otherwise.
+
+A model without infilling tokens can't be asked and has none of these figures. It has ``exact_match_left_to_right``
+and ``pass@1_left_to_right``, of the line that it writes after the prefix.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ from codecascade.sandbox.outcome import Outcome
 
 
 def single_line_tasks(context: EvaluationContext) -> list[Task]:
-    """Of the published file if it is named, else made of HumanEval's own data: the problems are the same."""
+    """The problems of the published file if it is named; else the same problems, made from HumanEval's own data."""
     records = load_records("infilling_single_line", SINGLE_LINE, context.data, {})
     if any("suffix" in row for _, row in records):
         problems = published_problems(records, "SingleLine")
@@ -65,7 +67,7 @@ def single_line_tasks(context: EvaluationContext) -> list[Task]:
 
 
 def heldout_tasks(context: EvaluationContext) -> list[Task]:
-    """Of the corpus."""
+    """Problems made from held-out documents of the corpus."""
     name = "infilling_heldout"
     problems = heldout_problems(
         context.needs_corpus(name),
@@ -79,17 +81,18 @@ def heldout_tasks(context: EvaluationContext) -> list[Task]:
 def chosen_problems(
     problems: Sequence[InfillingProblem], context: EvaluationContext
 ) -> list[InfillingProblem]:
-    """The subset that ``infilling.problems`` asks for."""
+    """The subset of the problems that ``infilling.problems`` asks for."""
     return subset(problems, context.own(InfillingTaskSettings).problems, context.seed)
 
 
 def infilling_tasks(
     problems: Sequence[InfillingProblem], context: EvaluationContext, *, whole_lines: bool = True
 ) -> list[Task]:
-    """Each problem in each layout that the model knows, the one that figures are of first.
+    """Each problem in each layout that the model knows. The layout of the main figures comes first.
 
     Args:
-        whole_lines: a middle is one line, so that one which does not end by itself can be cut after it.
+        whole_lines: every middle is one line, so a middle that does not end by itself can be cut after its first
+            line.
     """
     settings = context.own(InfillingTaskSettings)
     known = context.model.infilling_formats or (LEFT_TO_RIGHT,)
@@ -119,7 +122,7 @@ def _prompt(problem: InfillingProblem, layout: str, settings: InfillingTaskSetti
 
 
 def middle_of(solution: str, *, prefix: str, suffix: str) -> str:
-    """The middle in a whole text. Raises UserError if the text is not prefix, middle and suffix."""
+    """The middle of a whole text. Raises UserError if the text does not have this prefix and suffix."""
     if len(solution) < len(prefix) + len(suffix) or not (
         solution.startswith(prefix) and solution.endswith(suffix)
     ):
@@ -130,7 +133,7 @@ def middle_of(solution: str, *, prefix: str, suffix: str) -> str:
 
 
 def next_line_prompt(prefix: str) -> TextPrompt:
-    """One line after a prefix. What ends inside a line, or before its end, may go on with a line break first."""
+    """A prompt for one line after a prefix. If the prefix does not end in a line break, one may come first."""
     return TextPrompt(prefix, ("\n",), stop_after_text=not prefix.endswith("\n"))
 
 
@@ -145,8 +148,8 @@ def _judge(expected: str, middle: str, outcomes: Sequence[Outcome]) -> SampleRow
 def finished_middle(text: str, finish_reason: str, *, layout: str, whole_lines: bool = True) -> str:
     """The text that goes between prefix and suffix.
 
-    Left to right the line's end was the stop; a filling of one line that never ended is cut there (``ended`` counts
-    those that did end).
+    Left to right, the line break was the stop string and is added again. A middle of one line that reached the limit
+    of tokens is cut after its first line.
     """
     if layout == LEFT_TO_RIGHT:
         return text + "\n" if finish_reason != "context" else text
@@ -160,7 +163,9 @@ def finished_middle(text: str, finish_reason: str, *, layout: str, whole_lines: 
 
 
 def infilling_scores(rows: Iterable[SampleRow]) -> dict[str, Scores]:
-    """Of the first layout, and ``exact_match_<layout>``, ``pass@1_<layout>`` of the others."""
+    """``exact_match``, ``pass@1`` and ``ended`` of the first layout; ``exact_match_<layout>`` and so on of the
+    others.
+    """
     layouts: dict[str, dict[str, ProblemValues]] = {}
     for row in rows:
         of_layout = layouts.setdefault(row["format"], {"exact_match": {}, "pass@1": {}, "ended": {}})
@@ -180,7 +185,7 @@ def infilling_scores(rows: Iterable[SampleRow]) -> dict[str, Scores]:
 
 
 def infilling_notes(rows: Sequence[SampleRow], context: EvaluationContext) -> list[str]:
-    """What the figures are of."""
+    """Which layout the figures are of, and how it was asked."""
     layout = rows[0]["format"]
     if layout == LEFT_TO_RIGHT:
         return [
@@ -244,14 +249,14 @@ def _benchmark(
 
 
 def _filled(metric: str, title: str) -> Iterator[ReportedFigure]:
-    """Of the layout that figures are of, and of the other."""
+    """A metric of the main layout, and of each layout by name."""
     yield ReportedFigure(metric, title)
     for layout in ("psm", "spm"):
         yield ReportedFigure(f"{metric}_{layout}", f"{title}, {layout.upper()}")
 
 
 def _of_lines(problems: int, settings: CommonSettings) -> BenchmarkSize:
-    """A line has a quarter of the tokens that it may have, about."""
+    """A line is estimated to have a quarter of the tokens that it may have."""
     own = settings.own(InfillingTaskSettings)
     return BenchmarkSize(own.problems or problems, 200, own.max_new_tokens // 4, 2)
 

@@ -1,7 +1,7 @@
 """Single-line infilling in Python, Java and JavaScript by exact match (Ben Allal et al. 2023; paper, Table 6).
 
 The data is SantaCoder's: solutions of MultiPL-E's problems with one line masked. A middle is right if it equals the
-line but for white space around it. Nothing is cut and nothing is run: a middle that does not end is wrong.
+line, except for white space around it. Nothing is cut and nothing is run, so a middle that does not end is wrong.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _FIELDS = {"name": str, "language": str, "prompt": str, "suffix": str, "canonica
 
 
 def tasks(context: EvaluationContext) -> list[Task]:
-    """Each line in each layout that the model knows, the one that figures are of first."""
+    """Each masked line in each layout that the model knows. The layout of the main figures comes first."""
     known = context.model.infilling_formats or (LEFT_TO_RIGHT,)
     formats = sorted(known, key=lambda layout: layout != context.own(InfillingTaskSettings).format)
     seen: Counter[tuple[str, str]] = Counter()
@@ -66,13 +66,15 @@ def tasks(context: EvaluationContext) -> list[Task]:
 
 
 def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
-    """``exact_match`` of all lines and ``exact_match_<language>`` in the first layout, and the same
-    with ``_psm`` or ``_spm`` at the end for each. (A model without infilling tokens has only those that end
-    in ``_left_to_right``, as in :mod:`infilling`.)"""
+    """``exact_match`` of all lines and ``exact_match_<language>``, in the first layout; and of each layout by name.
+
+    The names of the latter end in ``_psm`` or ``_spm``. A model without infilling tokens has only figures that end in
+    ``_left_to_right``, as in :mod:`infilling`.
+    """
     found: dict[str, Scores] = {}
     layouts = rows_by_field(rows, "format")
-    for layout, its in layouts.items():
-        for language, some in {"": its, **rows_by_field(its, "language")}.items():
+    for layout, of_layout in layouts.items():
+        for language, some in {"": of_layout, **rows_by_field(of_layout, "language")}.items():
             name = f"exact_match{'_' * bool(language)}{language}"
             lines = mean_scores(values_by_problem(some, "exact_match")["exact_match"])
             found[f"{name}_{layout}"] = lines

@@ -1,7 +1,7 @@
-"""The problems of infilling: functions with a part masked, published or made.
+"""Infilling problems: functions with a masked part. They are read from published files, or made here.
 
-Published files (Bavarian et al. 2022) have one, several or any lines of HumanEval's solutions masked; the single
-lines can be made of HumanEval itself. Held-out problems are made of the corpus.
+Published files (Bavarian et al. 2022) mask one line, several lines or any span of HumanEval's solutions. The problems
+with one line can be made from HumanEval itself. Held-out problems are made from the corpus.
 """
 
 from __future__ import annotations
@@ -35,9 +35,14 @@ assert _runner.tries and not _runner.failures
 
 @dataclass(frozen=True)
 class InfillingProblem:
-    """``prefix + middle + suffix`` is the whole text; unless ``test`` is empty, it can be run between ``setup``
-    and ``test``. ``entry_point`` is the function that ``test`` calls, where it does nothing else; or ``apart`` says
-    how it runs apart from the program."""
+    """A text ``prefix + middle + suffix`` whose middle is masked.
+
+    Attributes:
+        test: code that tests the text; empty if it can't be run.
+        setup: code that runs before the text.
+        entry_point: the function that ``test`` calls, if that is all that it needs of the text.
+        apart: else, how ``test`` runs in another process than the text.
+    """
 
     task_id: str
     prefix: str
@@ -63,8 +68,8 @@ class InfillingProblem:
 def single_line_problems(problems: Iterable[HumanEvalProblem]) -> list[InfillingProblem]:
     """A problem for each line of each canonical solution that is not blank: 1,033 for all of HumanEval.
 
-    Task ids, prefixes (with the blank line that the benchmark has before a body's first line), middles and suffixes
-    are those of the published ``HumanEval-SingleLineInfilling``.
+    Task ids, prefixes, middles and suffixes equal those of the published ``HumanEval-SingleLineInfilling``. (Its
+    prefixes have a blank line before the first line of a body.)
     """
     return [
         InfillingProblem(
@@ -87,24 +92,24 @@ def heldout_problems(
 ) -> list[InfillingProblem]:
     """A problem for each of ``settings.problems`` functions of held-out Python documents, chosen by the seed.
 
-    Functions are taken from as many documents as possible; the same text counts once. Functions with doctests that
-    pass are rare: as far as there are some, they are a quarter of the problems.
+    Functions are taken from as many documents as possible, and a text that occurs twice counts once. Functions with
+    doctests that pass are rare, so they are preferred: up to a quarter of the problems.
     """
     rng = random.Random(seed)
     table = corpus.documents("heldout", "python")
     wanted = settings.problems
-    places = list(range(len(table)))
-    rng.shuffle(places)
+    document_indices = list(range(len(table)))
+    rng.shuffle(document_indices)
     if wanted is not None:
-        places = places[: 4 * wanted]
-    by_document = [_problems_of(table[place], settings, rng) for place in places]
+        document_indices = document_indices[: 4 * wanted]
+    by_document = [_problems_of(table[index], settings, rng) for index in document_indices]
     rounds = (
         problem for one_each in zip_longest(*by_document) for problem in one_each if problem is not None
     )
     problems = list({problem.text: problem for problem in rounds}.values())
     tested = [problem for problem in problems if problem.test][:wanted]
-    sound = list(_sound(tested, sandbox))
-    chosen = sound[: None if wanted is None else wanted // 4]
+    passing = list(_passing(tested, sandbox))
+    chosen = passing[: None if wanted is None else wanted // 4]
     taken = {problem.text for problem in chosen}
     others = [
         replace(problem, test="", setup="", apart=TOGETHER)
@@ -114,8 +119,11 @@ def heldout_problems(
     return [*chosen, *others][:wanted]
 
 
-def _sound(tested: Sequence[InfillingProblem], sandbox: Sandbox) -> Iterator[InfillingProblem]:
-    """Those whose own function passes; apart from its tests if it does so there, which it can't if it prints."""
+def _passing(tested: Sequence[InfillingProblem], sandbox: Sandbox) -> Iterator[InfillingProblem]:
+    """The problems whose original function passes its tests.
+
+    The tests run in another process if the function passes so. One that prints can't: it runs with its tests.
+    """
     apart = list(sandbox.run_many(problem.program(problem.middle) for problem in tested))
     others = [
         replace(problem, apart=TOGETHER)
@@ -149,7 +157,7 @@ def _problems_of(
             task_id = f"{document.id}/{function.qualified_name}/L{number}"
             prefix, suffix = "".join(lines[:number]), "".join(lines[number + 1 :])
             test = _doctests(function)
-            # The function's module, for the imports and helpers that it needs; its own definition comes after.
+            # The whole module runs first, for the imports and helpers that the function needs.
             setup = f"exec(compile({document.text!r}, 'module', 'exec'), globals())\n" if test else ""
             apart = SplitDecision((function.name,), setup + source) if test else TOGETHER
             problems.append(
@@ -160,7 +168,7 @@ def _problems_of(
 
 
 def body_lines(source: str) -> list[int]:
-    """Numbers (from 0) of the lines of a function's body, after its docstring, that hold more than a comment."""
+    """The numbers (from 0) of the lines of a function's body that have code. The docstring is left out."""
     tree = parse_python(source)
     if tree is None or not isinstance(node := tree.body[0], ast.FunctionDef | ast.AsyncFunctionDef):
         return []
@@ -181,23 +189,23 @@ def _first_line(statement: ast.stmt) -> int:
 
 
 def _doctests(function: PythonFunction) -> str:
-    """A program's end that runs the doctests of a top-level function; it fails unless there are some and all pass."""
+    """Code that runs the doctests of a top-level function; empty if it has none. It fails unless all pass."""
     if not function.docstring or ">>>" not in function.docstring or "." in function.qualified_name:
         return ""
     return _DOCTESTS.format(name=function.name)
 
 
 def published_problems(records: Iterable[Record], kind: str) -> list[InfillingProblem]:
-    """The problems of a published file, of one ``kind`` (``SingleLine``: their names begin with it).
+    """The problems of one ``kind`` in a published file. Their task ids begin with the kind (``SingleLine``).
 
     Raises:
         UserError: a record is malformed.
     """
     fields = ("task_id", "prompt", "suffix", "canonical_solution", "test", "entry_point")
     records = list(records)
-    for place, row in records:
+    for location, row in records:
         for field in fields:
-            require_field(row, field, str, place)
+            require_field(row, field, str, location)
     return [
         InfillingProblem(
             row["task_id"],

@@ -1,4 +1,4 @@
-"""The settings that the infilling benchmarks share, and what the paper says of them."""
+"""The settings that the infilling benchmarks share, and what the paper says about each."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _OTHERS = compared_elsewhere("is another infilling benchmark's")
 _SHARED = {
     "problems": compared_elsewhere("the number of problems is compared"),
     "format": compared_elsewhere("a column is of one layout, by its full name"),
-    "heal": compared_elsewhere("matters in SPM alone: analysis.protocol.Protocol.unhealed"),
+    "heal": compared_elsewhere("matters in SPM alone: analysis.protocol.ColumnProtocol.unhealed"),
     "max_new_tokens": _OTHERS,
     "span_max_new_tokens": _OTHERS,
     "min_characters": _OTHERS,

@@ -1,1 +1,1 @@
-"""Losses on held-out text."""
+"""Benchmarks of the loss on held-out text."""

@@ -1,7 +1,7 @@
 """Validation: how well the model predicts held-out documents, left to right and as infillings.
 
-Losses are in nats per token: of a text's tokens, or (infilling) of a middle's tokens and its end token. Losses per
-token of models with different tokenizers can't be compared; ``bits_per_byte`` can.
+Losses are in nats per token: over the tokens of a text or, for infilling, over those of a middle and its end token.
+Losses per token of models with different tokenizers can't be compared; ``bits_per_byte`` can.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class ValidationSettings(BenchmarkSettings):
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """A sequence of tokens of a document, of which those from ``first`` on are scored."""
+class _ScoredSequence:
+    """A sequence of tokens of a document. Those from the index ``first`` on are scored."""
 
     document: int
     ids: Sequence[int]
@@ -51,14 +51,15 @@ class _Piece:
 def score(context: EvaluationContext) -> ScoredTexts:
     """``loss``, ``bits_per_byte`` and, for a model with infilling tokens, ``infilling_loss``.
 
-    Documents are cut after ``validation.characters``, and into windows of the model's context where that is
-    shorter. For the infilling loss each is split at two random characters, half in PSM and half in SPM (paper,
-    section 3); one that does not fit whole is left out of it. Intervals are bootstraps over documents.
+    A document is cut after ``validation.characters``, and into windows if it is longer than the model's context. For
+    the infilling loss it is split at two random characters, half of the documents in PSM and half in SPM (paper,
+    section 3). A document that does not fit the context as a whole is left out of it. Intervals are bootstraps over
+    documents.
     """
     settings = context.own(ValidationSettings)
     table = context.needs_corpus("validation").documents("heldout", "code")
     scorer, tokenizer = context.needs_scorer("validation")
-    documents = [table[place] for place in subset(range(len(table)), settings.documents, context.seed)]
+    documents = [table[index] for index in subset(range(len(table)), settings.documents, context.seed)]
     if not documents:
         raise UserError("the corpus has no held-out code", key="validation")
     texts = [document.text[: settings.characters] for document in documents]
@@ -66,16 +67,16 @@ def score(context: EvaluationContext) -> ScoredTexts:
     assert room is not None
 
     windows = [
-        _Piece(place, [start_id(tokenizer), *ids[start : start + room - 1]], 1)
-        for place, ids in enumerate(tokenizer.encode_batch(texts))
+        _ScoredSequence(index, [start_id(tokenizer), *ids[start : start + room - 1]], 1)
+        for index, ids in enumerate(tokenizer.encode_batch(texts))
         for start in range(0, len(ids), room - 1)
     ]
     middles = []
     if tokenizer.infilling is not None:
-        for place, text in enumerate(texts):
-            piece = _infilling(tokenizer, place, text, generator(context.seed, documents[place].id))
-            if len(piece.ids) <= room:
-                middles.append(piece)
+        for index, text in enumerate(texts):
+            sequence = _infilling(tokenizer, index, text, generator(context.seed, documents[index].id))
+            if len(sequence.ids) <= room:
+                middles.append(sequence)
 
     nats, tokens = _score(scorer, windows + middles, len(windows), len(texts), context.progress)
     sizes = np.array([len(text.encode()) for text in texts])
@@ -83,13 +84,13 @@ def score(context: EvaluationContext) -> ScoredTexts:
     samples = [
         {
             "task_id": document.id,
-            "bytes": int(sizes[place]),
-            "tokens": int(tokens[0][place]),
-            "nats": float(nats[0][place]),
-            "middle_tokens": int(tokens[1][place]),
-            "middle_nats": float(nats[1][place]),
+            "bytes": int(sizes[index]),
+            "tokens": int(tokens[0][index]),
+            "nats": float(nats[0][index]),
+            "middle_tokens": int(tokens[1][index]),
+            "middle_nats": float(nats[1][index]),
         }
-        for place, document in enumerate(documents)
+        for index, document in enumerate(documents)
     ]
     notes = [
         f"{len(texts) - int(scored.sum())} of {len(texts)} documents don't fit into the context whole; "
@@ -100,7 +101,7 @@ def score(context: EvaluationContext) -> ScoredTexts:
 
 
 def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
-    """Losses per token and per byte, by document."""
+    """The losses of each document, per token and per byte."""
     found = {
         "loss": ratio_scores(rows, "nats", "tokens"),
         "bits_per_byte": ratio_scores(rows, "nats", "bytes", math.log(2)),
@@ -110,36 +111,40 @@ def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     return found
 
 
-def _infilling(tokenizer: Tokenizer, place: int, text: str, rng: random.Random) -> _Piece:
+def _infilling(tokenizer: Tokenizer, index: int, text: str, rng: random.Random) -> _ScoredSequence:
     assert tokenizer.infilling is not None
     prefix, middle, suffix = split_document(text, rng)
     example = infilling_example(
         tokenizer, prefix, middle, suffix, format=rng.choice(tokenizer.infilling.formats)
     )
-    return _Piece(place, example.ids, example.middle_start)
+    return _ScoredSequence(index, example.ids, example.middle_start)
 
 
 def _score(
     scorer: Scorer,
-    pieces: Sequence[_Piece],
+    sequences: Sequence[_ScoredSequence],
     windows: int,
     documents: int,
     progress: Callable[[int, int], None],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Nats and tokens, each (2, documents): of the first ``windows`` pieces, and of the others."""
+    """The sums of nats and of tokens, each (2, documents).
+
+    The first row is over the first ``windows`` sequences, which are left to right; the second over the others.
+    """
     nats, tokens = np.zeros((2, documents)), np.zeros((2, documents))
-    scores = scorer.log_probabilities([piece.ids for piece in pieces])
-    for done, (place, log_probabilities) in enumerate(scores, 1):
-        piece, kind = pieces[place], int(place >= windows)
-        predicted = log_probabilities[piece.first - 1 :]  # entry i is that of ids[i + 1]
-        nats[kind, piece.document] -= sum(predicted)
-        tokens[kind, piece.document] += len(predicted)
-        progress(done, len(pieces))
+    scores = scorer.log_probabilities([sequence.ids for sequence in sequences])
+    for done, (index, log_probabilities) in enumerate(scores, 1):
+        sequence, kind = sequences[index], int(index >= windows)
+        # Entry i is the log-probability of ids[i + 1].
+        predicted = log_probabilities[sequence.first - 1 :]
+        nats[kind, sequence.document] -= sum(predicted)
+        tokens[kind, sequence.document] += len(predicted)
+        progress(done, len(sequences))
     return nats, tokens
 
 
 def _size(settings: CommonSettings) -> TokenEstimate:
-    """Each document is read left to right, and split for infilling; a token has four characters, about."""
+    """Each document is read twice: left to right, and for infilling. A token is estimated to have four characters."""
     own = settings.own(ValidationSettings)
     return TokenEstimate(2 * (own.documents or 1000) * own.characters // 4)
 

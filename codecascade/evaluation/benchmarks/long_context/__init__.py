@@ -1,1 +1,1 @@
-"""Does a model use what stands far back?"""
+"""Benchmarks of long contexts: does a model use text that is far back?"""

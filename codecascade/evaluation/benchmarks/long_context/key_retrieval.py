@@ -1,7 +1,7 @@
-"""Key retrieval (paper, Table 18): does the model still use what stands far back in its context?
+"""Key retrieval (paper, Table 18): does the model still use text that is far back in its context?
 
-The prompt is Python from any source with one function more, ``my_function``, which returns a two-digit number; it
-ends in an assertion on that number, which the model completes.
+The prompt is Python code from any source. Among its functions is ``my_function``, which returns a two-digit number
+(the key). The prompt ends in an assertion on this number, which the model completes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ from codecascade.ground.seeds import generator
 from codecascade.sandbox.outcome import Outcome
 
 _ANSWER_TOKENS = 8
-_LONGEST_BLOCK = 1500  # characters; short blocks come close to every position and length
+# In characters. With short blocks, the key can be close to any position, and the prompt to any length.
+_LONGEST_BLOCK = 1500
 _QUESTION = "\nassert my_function() =="
 _TESTS = {"test", "tests", "site-packages", "dist-packages", "idlelib", "lib2to3"}
 
@@ -73,7 +74,9 @@ class KeyRetrievalSettings(BenchmarkSettings):
 
 @dataclass(frozen=True)
 class KeyProblem:
-    """A prompt of at most ``length`` tokens, the answer's included, with the key at ``position`` of it."""
+    """A prompt of at most ``length`` tokens, including those of the answer. ``position`` is that of the key, in
+    [0, 1).
+    """
 
     task_id: str
     length: int
@@ -91,7 +94,7 @@ def _cell(length: int, position: float) -> str:
 
 
 def key_tasks(context: EvaluationContext) -> list[Task]:
-    """A task a prompt."""
+    """One task for each prompt."""
     return [
         Task(
             problem.task_id,
@@ -127,7 +130,9 @@ def key_scores(rows: Iterable[SampleRow]) -> dict[str, Scores]:
 
 
 def key_problems(context: EvaluationContext) -> Iterator[KeyProblem]:
-    """``settings.examples`` prompts per length and position; the filler is the same at each position."""
+    """``settings.examples`` prompts for each length and position. Only the key's position differs between
+    positions.
+    """
     settings, count = context.own(KeyRetrievalSettings), context.model.count_tokens
     blocks = _blocks(context, max(settings.lengths))
     for length, example in product(settings.lengths, range(settings.examples)):
@@ -140,7 +145,7 @@ def key_problems(context: EvaluationContext) -> Iterator[KeyProblem]:
 
 
 def _blocks(context: EvaluationContext, longest: int) -> list[tuple[str, int]]:
-    """Functions of Python files with their tokens, several times what the longest prompt holds."""
+    """Functions of Python files with their numbers of tokens, enough for several prompts of the longest length."""
     texts: list[str] = []
     size = 0
     for text in _files(context):
@@ -157,7 +162,7 @@ def _blocks(context: EvaluationContext, longest: int) -> list[tuple[str, int]]:
 
 
 def _files(context: EvaluationContext) -> Iterator[str]:
-    """Python files: of the folder that was named, else of the corpus, else of the standard library."""
+    """The texts of Python files: of the folder that was named, else of the corpus, else of the standard library."""
     corpus = context.corpus
     if context.data is not None:
         if not context.data.exists():
@@ -183,22 +188,25 @@ def _prompt(
     position: float,
     rng: random.Random,
 ) -> str:
-    """Blocks in random order, again and again if they are few, up to ``budget`` tokens with the key among them.
+    """Blocks in random order, up to ``budget`` tokens, with the key between two of them, nearest to ``position``.
 
-    The key stands between two blocks, as near to its ``position`` as they allow.
+    If there are few blocks, they are repeated.
     """
-    budget -= 1  # for the token before the text
+    # One token, such as BOS, comes before the text.
+    budget -= 1
     room = budget - count(f"{key}\n{_QUESTION}")
     filler: list[str] = []
-    starts = [0]  # of each block, in tokens, and of what follows the last
+    # Where each block starts, in tokens, and where the last one ends.
+    starts = [0]
     for text, size in _endless(blocks, rng):
         if starts[-1] + size + 1 > room:
             break
         filler.append(text)
         starts.append(starts[-1] + size + 1)
-    place = min(range(len(starts)), key=lambda place: abs(starts[place] - position * budget))
-    while True:  # tokens merge or split between blocks: their sum is an estimate
-        prompt = "\n".join([*filler[:place], key, *filler[place:]]) + _QUESTION
+    index = min(range(len(starts)), key=lambda index: abs(starts[index] - position * budget))
+    # The sum of the blocks' tokens is an estimate: tokens merge or split where blocks meet.
+    while True:
+        prompt = "\n".join([*filler[:index], key, *filler[index:]]) + _QUESTION
         if not filler or count(prompt) <= budget:
             return prompt
         filler.pop()

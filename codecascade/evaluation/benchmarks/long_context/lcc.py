@@ -1,11 +1,13 @@
 """Long code completion (Guo et al. 2023), balanced over file length (paper, Table 7): the next line of a long file.
 
-The paper resampled LCC's validation and test sets so that all lengths count alike, and did not publish which examples
-it took. Here each language's examples are put into buckets by length and the same number is drawn from each. Lengths
-are counted in words and signs, not in a model's tokens, so that every model is asked the same.
+The paper resampled LCC's validation and test sets so that all lengths count equally, and did not publish which
+examples it took. Here the examples of each language are put into buckets by length, and the same number is drawn from
+each. Lengths are counted in words and punctuation, not in a model's tokens, so that every model is asked the same
+examples.
 
-A model without long-context training sees the last 4,000 tokens of a file (the paper's rule), one with it all of
-them, however many positions its config names. No config tells: a setting does, and by default the positions.
+A model without long-context training sees the last 4,000 tokens of a file (the paper's rule). A model with it sees
+the whole file, however many positions its config names. Whether a model had this training is a setting, because no
+config says it; the default depends on the number of positions.
 """
 
 from __future__ import annotations
@@ -43,8 +45,10 @@ from codecascade.sandbox.outcome import Outcome
 
 LANGUAGES = ("python", "java", "csharp")
 _FIELDS = {"context": str, "gt": str}
-_MAX_NEW_TOKENS = 128  # LongCoder's
-_LONG_CONTEXT = 16_384  # tokens; the paper's long-context models have this many
+# As in LongCoder.
+_MAX_NEW_TOKENS = 128
+# In tokens: the context of the paper's long-context models.
+_LONG_CONTEXT = 16_384
 _SHORT_VIEW = 4_000
 _SCORES = ("exact_match", "bleu", "edit_similarity")
 _LITERAL = re.compile(r"<(STR|NUM|CHAR)_LIT(?::(.*?))?>", re.DOTALL)
@@ -66,13 +70,13 @@ def _data(language: str) -> BenchmarkData:
 
 
 def _validation(language: str) -> BenchmarkData:
-    """The other half of a local copy, where the first is found by a name with ``test``."""
+    """The validation set of a local copy, whose test set was found by a name with ``test``."""
     files = tuple(f"{folder}LCC_{language}/*{name}*" for folder in ("", "*/") for name in ("valid", "dev"))
     return replace(DATA[language], files=files, hub_files=("data/validation-*.parquet",))
 
 
 DATA = {language: _data(language) for language in LANGUAGES}
-"""Where each language's examples are."""
+"""The data of each language."""
 
 
 class LccSettings(BenchmarkSettings):
@@ -96,29 +100,34 @@ def tasks(context: EvaluationContext) -> list[Task]:
     for language, records in _records(context).items():
         lengths = [len(code_tokens(row["context"])) for _, row in records]
         rng = generator(context.seed, language)
-        for place in balanced(
+        for index in balanced(
             lengths, width=settings.bucket_tokens, most=settings.examples_per_bucket, rng=rng
         ):
-            row = records[place][1]
-            made.append(_task(f"{language}/{place}", language, row, lengths[place], context))
+            row = records[index][1]
+            made.append(_task(f"{language}/{index}", language, row, lengths[index], context))
     return made
 
 
 def balanced(lengths: Sequence[int], *, width: int, most: int, rng: random.Random) -> list[int]:
-    """Places of as many examples as can be had with the same number, ``most`` at most, from each bucket of ``width``.
+    """Indices of examples, the same number from each bucket of lengths, and as many in all as possible.
 
-    Buckets that can't give that many are left out: to keep one that holds two examples would leave two of each.
+    A bucket with fewer examples than this number is left out. (To keep a bucket with two examples, all others would
+    be reduced to two.)
+
+    Args:
+        width: of a bucket.
+        most: how many examples of a bucket, at most.
     """
     buckets: dict[int, list[int]] = {}
-    for place, length in enumerate(lengths):
-        buckets.setdefault(length // width, []).append(place)
-    sizes = sorted((min(most, len(places)) for places in buckets.values()), reverse=True)
+    for index, length in enumerate(lengths):
+        buckets.setdefault(length // width, []).append(index)
+    sizes = sorted((min(most, len(indices)) for indices in buckets.values()), reverse=True)
     each = max(sizes, key=lambda size: (size * sum(other >= size for other in sizes), size), default=0)
     chosen = [
-        place
-        for _, places in sorted(buckets.items())
-        if len(places) >= each
-        for place in rng.sample(places, each)
+        index
+        for _, indices in sorted(buckets.items())
+        if len(indices) >= each
+        for index in rng.sample(indices, each)
     ]
     return sorted(chosen)
 
@@ -134,7 +143,7 @@ def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
 
 
 def notes(rows: Sequence[SampleRow], context: EvaluationContext) -> list[str]:
-    """What the model was taken for, and how many files were seen in part."""
+    """Whether the model was taken to have long-context training, and how many files were cut."""
     with_or_without = "with" if _is_long(context) else "without"
     why = "" if context.own(LccSettings).long_context is not None else ", by the positions of its context"
     found = [f"The model is taken for one {with_or_without} long-context training{why} (lcc.long_context)."]
@@ -147,7 +156,11 @@ def notes(rows: Sequence[SampleRow], context: EvaluationContext) -> list[str]:
 
 
 def _records(context: EvaluationContext) -> dict[str, list[Record]]:
-    """Examples by language: three data sets, one file that names each example's language, or a folder of some."""
+    """The examples of each language.
+
+    They come from three data sets, from one file in which each example names its language, or from a folder with
+    files of some languages.
+    """
     given = context.data
     if given is not None and given.is_file():
         return _of_one_file([*read_records(given, required=_FIELDS)], given.name)
@@ -173,15 +186,15 @@ def _records(context: EvaluationContext) -> dict[str, list[Record]]:
 def _of_one_file(records: list[Record], name: str) -> dict[str, list[Record]]:
     default = next((language for language in LANGUAGES if language in name.lower()), None)
     found: dict[str, list[Record]] = {}
-    for place, row in records:
+    for location, row in records:
         language = row.get("language", default)
         if language not in LANGUAGES:
             raise UserError(
                 f"must be one of {', '.join(LANGUAGES)} (or be in the file's name)",
-                file=place,
+                file=location,
                 key="language",
             )
-        found.setdefault(language, []).append((place, row))
+        found.setdefault(language, []).append((location, row))
     return found
 
 
@@ -214,36 +227,37 @@ def _judge(line: str) -> Callable[[str, Sequence[Outcome]], SampleRow]:
 
 
 def _is_long(context: EvaluationContext) -> bool:
-    """Whether the model had long-context training, as far as is known."""
+    """Whether the model is taken to have had long-context training."""
     said, length = context.own(LccSettings).long_context, context.model.context_length
     return (length is None or length >= _LONG_CONTEXT) if said is None else said
 
 
 def _view(context: EvaluationContext) -> int | None:
-    """Tokens of a file that the model may see; None for all.
+    """How many tokens of a file the model may see; None for all.
 
-    A server takes no more than its context has room for; one that does not tell is taken for one of 16,384 tokens.
+    A server accepts no more than its context has room for. One that does not state its context is taken to have
+    16,384 tokens.
     """
     length = context.model.context_length
     if _is_long(context):
         if context.model.tokenizer is not None:
             return None
-        # The token before the text takes a place, too.
+        # One token, such as BOS, comes before the text.
         return _LONG_CONTEXT - _MAX_NEW_TOKENS if length is None else max(1, length - _MAX_NEW_TOKENS - 1)
     return _SHORT_VIEW if length is None else min(_SHORT_VIEW, max(1, length - _MAX_NEW_TOKENS - 1))
 
 
 def last_tokens(text: str, most: int, count_tokens: Callable[[str], int]) -> str:
-    """The longest end of ``text``, nearly, that has at most ``most`` tokens."""
+    """An end of ``text`` with at most ``most`` tokens, nearly the longest one."""
     seen = text
     while seen and (tokens := count_tokens(seen)) > most:
-        # A little less than in proportion, so that few rounds are needed.
+        # Cut a little more than in proportion, so that few rounds are needed.
         seen = seen[len(seen) - int(0.99 * len(seen) * most / tokens) :]
     return seen
 
 
 def restored(code: str) -> str:
-    """Some files have literals as ``<STR_LIT:text>`` or, left out, as ``<NUM_LIT>`` (CodeXGLUE's evaluator)."""
+    """Code with its literals restored: some files have ``<STR_LIT:text>`` or an empty ``<NUM_LIT>`` (CodeXGLUE)."""
     return _LITERAL.sub(
         lambda found: found[2] or ("0" if found[1] == "NUM" and found[2] is None else ""), code
     )

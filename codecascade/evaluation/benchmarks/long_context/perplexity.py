@@ -1,7 +1,7 @@
-"""Perplexity by position (paper, Fig. 4): does a model still gain from its context, far into a long file?
+"""Perplexity by position (paper, Fig. 4): does a model still gain from its context far into a long file?
 
-Source files of at least 50 kB, each scored from its beginning, up to 100,000 tokens, past the model's own context
-too: what becomes of a model there is what the figure shows. The files are those of a folder that ``--data`` names, or
+Source files of at least 50 kB are scored from their beginning, up to 100,000 tokens, also beyond the model's own
+context: how it extrapolates is what the figure shows. The files are those of the folder that ``--data`` names, or
 held-out documents of the corpus.
 """
 
@@ -39,14 +39,16 @@ class PerplexitySettings(BenchmarkSettings):
 
 
 class LongFile(NamedTuple):
-    """A file by name, and its text."""
+    """A file: its name and its text."""
 
     name: str
     text: str
 
 
 def edges(tokens: int) -> list[int]:
-    """The ends of the stretches of positions that are averaged, each twice as long: 1024, 2048, ... ``tokens``."""
+    """The ends of the ranges of positions that are averaged, each twice the one before: 1024, 2048, ...
+    ``tokens``.
+    """
     found = []
     edge = _FIRST_EDGE
     while edge < tokens:
@@ -56,9 +58,9 @@ def edges(tokens: int) -> list[int]:
 
 
 def score(context: EvaluationContext) -> ScoredTexts:
-    """``perplexity`` of all tokens, and ``perplexity@<end>`` of those between a stretch's beginning and its end.
+    """``perplexity`` over all tokens, and ``perplexity@<end>`` over those of one range of positions.
 
-    Each is the exponential of the mean loss over tokens; intervals are bootstraps over files.
+    Each is the exponential of the mean loss over tokens. Intervals are bootstraps over files.
     """
     settings = context.own(PerplexitySettings)
     scorer, tokenizer = context.needs_scorer("perplexity")
@@ -66,14 +68,14 @@ def score(context: EvaluationContext) -> ScoredTexts:
     ends = edges(settings.tokens)
     nats, counts = np.zeros((2, len(files), len(ends)))
     rows: list[SampleRow] = []
-    for place, file in enumerate(files):
+    for index, file in enumerate(files):
         ids = tokenizer.encode(file.text)[: settings.tokens]
-        # One at a time: a long file's keys and values fill the memory that there is.
+        # One file at a time, because the keys and values of a long file need much memory.
         [(_, found)] = scorer.log_probabilities([[start_id(tokenizer), *ids]])
         start = 0
-        for stretch, end in enumerate(ends):
-            nats[place, stretch] = -math.fsum(found[start:end])
-            counts[place, stretch] = len(found[start:end])
+        for range_index, end in enumerate(ends):
+            nats[index, range_index] = -math.fsum(found[start:end])
+            counts[index, range_index] = len(found[start:end])
             start = end
         rows.append(
             {
@@ -81,43 +83,45 @@ def score(context: EvaluationContext) -> ScoredTexts:
                 "bytes": len(file.text.encode()),
                 "scored_bytes": len(tokenizer.decode(ids).encode()),
                 "tokens": len(ids),
-                "nats": {str(end): nats[place, stretch] for stretch, end in enumerate(ends)},
+                "nats": {str(end): nats[index, range_index] for range_index, end in enumerate(ends)},
                 "loss": {
-                    str(end): _ratio(nats[place, stretch], counts[place, stretch])
-                    for stretch, end in enumerate(ends)
+                    str(end): _ratio(nats[index, range_index], counts[index, range_index])
+                    for range_index, end in enumerate(ends)
                 },
             }
         )
-        context.progress(place + 1, len(files))
+        context.progress(index + 1, len(files))
     return ScoredTexts(metrics_of(scores(rows), context.seed), rows, _notes(context, rows))
 
 
 def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
-    """By file, of all positions and of each stretch."""
+    """The scores of each file, over all positions and over each range."""
     ends = sorted({int(end) for row in rows for end in row["nats"]})
     nats = np.array([[row["nats"].get(str(end), 0.0) for end in ends] for row in rows], np.float64)
     tokens = np.array([row["tokens"] for row in rows])
     counts = np.diff(np.minimum(tokens[:, None], [0, *ends]), axis=1).astype(np.float64)
-    texts = np.array([row["scored_bytes"] for row in rows], np.float64)
+    scored_bytes = np.array([row["scored_bytes"] for row in rows], np.float64)
     keys = [problem_key(row) for row in rows]
 
     def perplexity(nats: NDArray[np.float64], counts: NDArray[np.float64]) -> Scores:
-        there = counts > 0
-        of = tuple(each for each, is_there in zip(keys, there, strict=True) if is_there)
-        return Scores(of, nats[there], counts[there], exponential=True, scored_bytes=texts[there])
+        scored = counts > 0
+        scored_keys = tuple(each for each, is_scored in zip(keys, scored, strict=True) if is_scored)
+        return Scores(
+            scored_keys, nats[scored], counts[scored], exponential=True, scored_bytes=scored_bytes[scored]
+        )
 
     found = {"perplexity": perplexity(nats.sum(1), counts.sum(1))}
-    for place, end in enumerate(ends):
-        if counts[:, place].any():
-            found[f"perplexity@{end}"] = perplexity(nats[:, place], counts[:, place])
+    for index, end in enumerate(ends):
+        if counts[:, index].any():
+            found[f"perplexity@{end}"] = perplexity(nats[:, index], counts[:, index])
     return found
 
 
 def long_files(context: EvaluationContext) -> list[LongFile]:
-    """Up to ``settings.files`` files of at least ``settings.min_bytes``, chosen by the seed, in their order.
+    """Up to ``settings.files`` files of at least ``settings.min_bytes`` bytes, chosen by the seed, in their order.
 
     Raises:
-        UserError: there is no folder and no corpus, or no file is long enough.
+        UserError: there is neither a folder nor a corpus, or no file is long enough.
     """
     settings = context.own(PerplexitySettings)
     if context.data is not None:
@@ -129,10 +133,10 @@ def long_files(context: EvaluationContext) -> list[LongFile]:
     else:
         corpus = context.needs_corpus("perplexity")
         table = corpus.documents("heldout", "code")
-        places = [
-            place for place, document in enumerate(table) if len(document.text.encode()) >= settings.min_bytes
+        indices = [
+            index for index, document in enumerate(table) if len(document.text.encode()) >= settings.min_bytes
         ]
-        documents = (table[place] for place in subset(places, settings.files, context.seed))
+        documents = (table[index] for index in subset(indices, settings.files, context.seed))
         files = [LongFile(f"{document.repository}/{document.path}", document.text) for document in documents]
         where = "the corpus"
     if not files:
@@ -180,7 +184,7 @@ def _notes(context: EvaluationContext, rows: Sequence[SampleRow]) -> list[str]:
 
 
 def _size(settings: CommonSettings) -> TokenEstimate:
-    """Files are half as long as they may be, about."""
+    """A file is estimated to be half as long as it may be."""
     own = settings.own(PerplexitySettings)
     return TokenEstimate((own.files or 200) * own.tokens // 2)
 

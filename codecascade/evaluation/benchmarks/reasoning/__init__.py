@@ -1,1 +1,1 @@
-"""Problems in words."""
+"""Benchmarks whose problems are stated in words."""

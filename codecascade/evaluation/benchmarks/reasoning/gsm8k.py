@@ -1,8 +1,7 @@
-"""GSM8K (Cobbe et al. 2021): grade school problems in words, solved step by step after eight examples.
+"""GSM8K (Cobbe et al. 2021): grade school word problems, solved step by step after eight examples.
 
-The examples are the project's own, in the style of chain-of-thought prompting (Wei et al. 2022): a few sentences
-that end in "The answer is N.". An answer is right if the last number that it names equals the one after ``####`` in
-the data.
+The examples are the project's own, in the style of chain-of-thought prompting (Wei et al. 2022): a few sentences that
+end in "The answer is N.". An answer is right if its last number equals the one after ``####`` in the data.
 """
 
 from __future__ import annotations
@@ -102,10 +101,10 @@ class Gsm8kSettings(BenchmarkSettings):
 def tasks(context: EvaluationContext) -> list[Task]:
     """The 1,319 problems of the test set."""
     made: list[Task] = []
-    for place, row in load_records("gsm8k", DATA, context.data, {"question": str, "answer": str}):
+    for location, row in load_records("gsm8k", DATA, context.data, {"question": str, "answer": str}):
         target = last_number(row["answer"].rpartition(_MARK)[2]) if _MARK in row["answer"] else None
         if target is None:
-            raise UserError(f"must end in {_MARK} and a number", file=place, key="answer")
+            raise UserError(f"must end in {_MARK} and a number", file=location, key="answer")
         made.append(
             Task(
                 f"gsm8k/{len(made)}",
@@ -121,7 +120,7 @@ def tasks(context: EvaluationContext) -> list[Task]:
 
 
 def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
-    """``accuracy``: the share of problems solved (of several samples, the mean)."""
+    """``accuracy``: the share of problems that are solved (with several samples, the mean share)."""
     return {"accuracy": mean_scores(values_by_problem(rows, "passed")["passed"])}
 
 
@@ -139,7 +138,7 @@ def _prompt(question: str, context: EvaluationContext) -> Prompt:
 
 
 def _first_answer(text: str) -> str:
-    """The answer up to a question of the model's own, or to the end of the line that says "the answer is"."""
+    """The text up to the next question that the model writes, or to the end of the line with "the answer is"."""
     answer = without_thoughts(text).partition(_STOP)[0]
     said = _SAID.search(answer)
     return answer[: said.end()] if said else answer

@@ -1,1 +1,1 @@
-"""What the kernel is asked for: namespaces, Landlock, seccomp, rights, accounts."""
+"""Kernel interfaces: namespaces, Landlock, seccomp, capabilities, accounting."""

@@ -1,4 +1,4 @@
-"""Landlock: which folders a process may read and write, that it opens no TCP connection and signals nobody outside.
+"""Landlock: limits which folders a process may read and write, TCP connections, and signals to other processes.
 
 Layouts and numbers are those of ``linux/landlock.h``.
 """
@@ -11,11 +11,13 @@ import struct
 
 from codecascade.sandbox.inside.kernel import syscalls
 
-TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+# See candidate.py.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_READ = 0b1 | 0b100 | 0b1000  # execute, read a file, read a folder
+# Execute, read a file, read a folder.
+_READ = 0b1 | 0b100 | 0b1000
 _ACCESS_BY_VERSION = {
     1: (1 << 13) - 1,
     2: (1 << 14) - 1,
@@ -27,7 +29,7 @@ _RESTRICT = ctypes.c_long(446)
 
 
 def version() -> int:
-    """The kernel's Landlock interface version; 0 where there is none."""
+    """The kernel's Landlock version; 0 if it has none."""
     try:
         return syscalls.syscall("landlock_create_ruleset", None, ctypes.c_size_t(0), ctypes.c_uint(1))
     except OSError:
@@ -35,12 +37,15 @@ def version() -> int:
 
 
 def ruleset(readable: Iterable[str], writable: Iterable[str]) -> int:
-    """A descriptor of rules: read and execute below ``readable``, everything below ``writable``, no TCP, no signals
-    out, ``/dev/null`` and its like; paths that do not exist are passed over."""
+    """A descriptor of rules: read and execute below ``readable``, everything below ``writable``.
+
+    No TCP, no signals to other processes; ``/dev/null`` and similar devices are allowed. Missing paths are skipped.
+    """
     known = version()
     handled = _ACCESS_BY_VERSION[max(1, min(known, 5))]
     network = 0b11 if known >= 4 else 0
-    scoped = 0b11 if known >= 6 else 0  # abstract sockets and signals stay inside
+    # Abstract sockets and signals stay inside.
+    scoped = 0b11 if known >= 6 else 0
     size = 24 if known >= 6 else 16 if known >= 4 else 8
     attributes = struct.pack("=QQQ", handled, network, scoped)[:size]
     rules = syscalls.syscall("landlock_create_ruleset", attributes, ctypes.c_size_t(size), ctypes.c_uint(0))
@@ -53,12 +58,13 @@ def ruleset(readable: Iterable[str], writable: Iterable[str]) -> int:
         _allow(rules, folder, handled)
     for device in ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"):
         if os.path.exists(device):
-            _allow(rules, device, 0b110)  # read and write a file
+            # Read and write a file.
+            _allow(rules, device, 0b110)
     return rules
 
 
 def restrict(rules: int) -> None:
-    """From here on this process and all that it starts are held to the rules (asks for no_new_privileges)."""
+    """Apply the rules to this process and its descendants, for good (needs no_new_privileges)."""
     syscalls.checked(syscalls.libc.syscall(_RESTRICT, rules, 0), "landlock_restrict_self")
 
 

@@ -1,6 +1,6 @@
-"""What the kernel holds for a program beside its pages: in sockets, in pipes, as page tables, in swap.
+"""Counts the memory that the kernel holds for a program besides its pages: sockets, pipes, page tables, swap.
 
-Without a cgroup nobody adds that up. Sockets and pipes are counted as full, page tables and swap as they are.
+Without a cgroup nobody adds this up. Sockets and pipes are counted as full, page tables and swap as they are.
 """
 
 from __future__ import annotations
@@ -8,16 +8,18 @@ from __future__ import annotations
 import os
 import resource
 
-TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+# See candidate.py.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _PAGE = resource.getpagesize()
-_LAST_MESSAGE = 65_536  # is taken as long as the ones before it leave any room
+# A last message is accepted as long as there is any room.
+_LAST_MESSAGE = 65_536
 
 
 def _sent_at_most() -> int:
-    """Bytes that one end of a pair of sockets may have sent without being read; programs can't change it."""
+    """Most unread bytes that one end of a socket pair may have sent; programs can't change it."""
     try:
         with open("/proc/sys/net/core/wmem_default", "rb") as file:
             return int(file.read()) + _LAST_MESSAGE
@@ -25,31 +27,31 @@ def _sent_at_most() -> int:
         return 212_992 + _LAST_MESSAGE
 
 
-# Before Linux 6.2 a folder of descriptors does not tell their number by its size.
+# Before Linux 6.2 the size of a descriptor folder is not the number of descriptors.
 _LISTS = os.stat("/proc/self/fd").st_size == 0
-# Taken to be sockets, of a process that can't be looked into: it runs a file that may be executed and not be read.
+# The number assumed for a process that can't be inspected, because its program file is executable but not readable.
 _MOST_OPEN = 256
 _SOCKET = _sent_at_most()
 _PIPE = 16 * _PAGE
 
 
 def descriptor_bytes(pids: Iterable[int], room: int) -> int:
-    """Bytes that the kernel may hold in the descriptors of processes; 0 where it is less than ``room``.
+    """Most bytes that the kernel may hold in the descriptors of processes; 0 if it is less than ``room``.
 
-    Descriptors that are under way in a message are in nobody's list: the kernel lets a user have some 500 of them.
+    Descriptors inside of unread messages are in no list; the kernel allows a user some 500 of them.
     """
     pids = list(pids)
     if sum(map(_descriptors, pids)) * _SOCKET < room:
         return 0
     names = {name for pid in pids for name in _opened(pid)}
     sockets = sum(name.startswith("socket:") for name in names)
-    # A user's pipes share 64 MB (fs.pipe-user-pages-soft); past that each has two pages.
+    # The pipes of a user share 64 MB (fs.pipe-user-pages-soft); beyond that each has two pages.
     pipes = sum(name.startswith("pipe:") for name in names)
     return sockets * _SOCKET + min(pipes * _PIPE, (64 << 20) + pipes * 2 * _PAGE)
 
 
 def hidden_bytes(pids: Iterable[int]) -> int:
-    """Bytes of the processes' page tables and of what of them is in swap."""
+    """The bytes of the processes' page tables and swapped pages."""
     total = 0
     for pid in pids:
         try:
@@ -58,23 +60,25 @@ def hidden_bytes(pids: Iterable[int]) -> int:
                     int(line.split()[1]) * 1024 for line in file if line.startswith((b"VmPTE:", b"VmSwap:"))
                 )
         except OSError:
-            continue  # it has ended meanwhile
+            # The process has ended.
+            continue
     return total
 
 
 def _descriptors(pid: int) -> int:
-    """How many descriptors a process has open."""
+    """The number of open descriptors of a process."""
     folder = f"/proc/{pid}/fd"
     try:
         return len(os.listdir(folder)) if _LISTS else os.stat(folder).st_size
     except PermissionError:
         return _MOST_OPEN
     except OSError:
-        return 0  # it has ended meanwhile
+        # The process has ended.
+        return 0
 
 
 def _opened(pid: int) -> set[str]:
-    """The names of what a process has open, ``socket:[123]`` among them."""
+    """The names of a process's open descriptors, such as ``socket:[123]``."""
     folder = f"/proc/{pid}/fd"
     found = set()
     try:
@@ -86,5 +90,6 @@ def _opened(pid: int) -> set[str]:
     except PermissionError:
         found = {f"socket:{pid}:{number}" for number in range(_MOST_OPEN)}
     except OSError:
-        pass  # it has ended meanwhile
+        # The process has ended.
+        pass
     return found

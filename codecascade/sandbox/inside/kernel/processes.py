@@ -1,4 +1,4 @@
-"""Finding and killing processes where there is no PID namespace to do it; the caller is a child subreaper."""
+"""Finds and kills processes without a PID namespace; the caller is a child subreaper."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SIGKILL, SIGSTOP = 9, 19
 
 
 def descendants() -> list[int]:
-    """Processes that this one started, and those that they started."""
+    """The process ids of all descendants of this process."""
     parents: dict[int, int] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -17,7 +17,8 @@ def descendants() -> list[int]:
                 with open(f"/proc/{name}/stat", "rb", buffering=0) as file:
                     parents[int(name)] = int(file.read(2048).rpartition(b")")[2].split()[1])
             except OSError:
-                continue  # it has ended meanwhile
+                # The process has ended.
+                continue
     found: list[int] = []
     level = {os.getpid()}
     while level:
@@ -27,10 +28,10 @@ def descendants() -> list[int]:
 
 
 def kill_descendants(user: int | None = None) -> None:
-    """Send SIGKILL to all descendants, and to all processes of ``user``, if given; they are still to be waited for.
+    """Send SIGKILL to all descendants, and to all processes of ``user`` if given; they must still be waited for.
 
-    ``user`` is a zone's own; where it is this process's user, other processes of his are no concern of ours.
-    Stopping them all first keeps most from starting others meanwhile; the caller repeats until it has no child.
+    ``user`` is the worker's own user; if it is the user of this process, its other processes are left alone.
+    Stopping all processes first keeps most of them from starting others. The caller repeats until it has no child.
     """
     if user is not None and os.getuid() == 0 and user != 0:
         helper = os.fork()
@@ -38,7 +39,8 @@ def kill_descendants(user: int | None = None) -> None:
             try:
                 os.setresuid(user, user, user)
                 if 0 not in os.getresuid():
-                    os.kill(-1, SIGKILL)  # all of that user at once, forks in progress too
+                    # All processes of the user at once, including forks in progress.
+                    os.kill(-1, SIGKILL)
             finally:
                 os._exit(0)
         os.waitpid(helper, 0)
@@ -52,7 +54,7 @@ def kill_descendants(user: int | None = None) -> None:
 
 
 def end_descendants() -> None:
-    """Kill all descendants and wait until there are none."""
+    """Kill all descendants, and wait until there are none."""
     try:
         while True:
             if os.waitpid(-1, os.WNOHANG)[0] == 0:
@@ -66,7 +68,7 @@ _counted: tuple[float, int] = (float("-inf"), 0)
 
 
 def tasks_of(user: int) -> int:
-    """Threads of a user's processes, counted at most once a second: all count against his limit on processes."""
+    """The number of threads of a user, counted at most once a second: all count against the limit on processes."""
     global _counted
     if time.monotonic() - _counted[0] < 1:
         return _counted[1]

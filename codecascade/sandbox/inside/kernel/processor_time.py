@@ -1,12 +1,11 @@
-"""What all descendants of this process have used of the processors, counted by the scheduler as it runs them.
+"""Measures the processor time of all descendants of this process, with a counter of the scheduler.
 
-The usage that processes ask for leaves out children whose parent ignores their end (``SIGCHLD``), and ``/proc`` those
-that end between two looks. The kernel's counter of a task's clock is handed on at each fork and adds up all. An
-ordinary user may have it where ``kernel.perf_event_paranoid`` is at most 2; where it is refused, :func:`seconds` is
-0.
+The usual accounting misses children whose parent ignores their exit (``SIGCHLD``), and ``/proc`` misses those that
+end between two looks. A perf counter of a task's clock is inherited at each fork and adds up all of them. An
+ordinary user may use it if ``kernel.perf_event_paranoid`` is at most 2; otherwise :func:`seconds` is 0.
 
-Layouts are those of ``linux/perf_event.h``. Not counted: what runs after a file is executed that may be executed and
-not be read; the kernel takes its counter away.
+Layouts are those of ``linux/perf_event.h``. Not counted: a process after it executes a file that is executable but
+not readable, because the kernel then removes its counter.
 """
 
 from __future__ import annotations
@@ -17,22 +16,21 @@ import struct
 
 from codecascade.sandbox.inside.kernel import syscalls
 
-_OPEN: tuple[int, int] = (298, 241)  # perf_event_open
+# perf_event_open.
+_OPEN: tuple[int, int] = (298, 241)
 _SOFTWARE, _TASK_CLOCK = 1, 1
-_INHERIT, _EXCLUDE_KERNEL, _EXCLUDE_HYPERVISOR = (
-    1 << 1,
-    1 << 5,
-    1 << 6,
-)  # excluding is what an ordinary user has to say
+# Ordinary users must exclude the kernel and the hypervisor.
+_INHERIT, _EXCLUDE_KERNEL, _EXCLUDE_HYPERVISOR = 1 << 1, 1 << 5, 1 << 6
 _CLOSE_ON_EXEC = 8
-_SIZE = 64  # of the structure's first version
+# Of the first version of the structure.
+_SIZE = 64
 
 _all = _own = -1
 _before = 0
 
 
 def start() -> bool:
-    """Count from here on, in the descendants that are started from here on; whether the kernel does it."""
+    """Start counting descendants that are started from now on; returns whether the kernel does it."""
     global _all, _own
     try:
         _all, _own = _open(_INHERIT), _open(0)
@@ -53,18 +51,18 @@ def available() -> bool:
 
 
 def reset() -> None:
-    """Count from here on."""
+    """Set the counter to zero."""
     global _before
     _before = _count()
 
 
 def seconds() -> float:
-    """CPU seconds of all descendants since :func:`reset`, whether they live or not; 0 where nobody counts."""
+    """CPU seconds of all descendants since :func:`reset`, dead or alive; 0 if the kernel does not count."""
     return (_count() - _before) / 1e9
 
 
 def _count() -> int:
-    """Nanoseconds."""
+    """Nanoseconds of all descendants so far."""
     if _own < 0:
         return 0
     total: int = struct.unpack("=Q", os.read(_all, 8))[0]

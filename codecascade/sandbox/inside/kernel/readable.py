@@ -1,4 +1,4 @@
-"""What Landlock lets programs read, and what of that everybody may read."""
+"""Chooses the files and folders that Landlock lets programs read."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import stat
 
 from codecascade.sandbox.inside.kernel import rootfs
 
-# As far down as private files are looked for: configuration to its end, programs at their first levels.
+# How deep private files are searched for: configuration completely, programs only at their first levels.
 _MIXED = {"/etc": 100, "/opt": 2}
 
 
 def readable_paths(folders: list[str], *, all_open: bool, private: bool) -> list[str]:
-    """The files and folders for a program to read: the system's and ``folders``.
+    """The files and folders that a program may read: those of the system, and ``folders``.
 
-    No device is among them: the harmless ones are Landlock's own matter, and a program that reads what only root may
+    No device is among them: :mod:`.landlock` allows the harmless ones, and a program with root's reading rights
     would read disks.
 
     Args:
-        whole: its root holds nothing else anyway.
-        private: it could read what is kept from others; what ``/etc`` keeps from them is left out.
+        all_open: the program's root contains nothing else anyway.
+        private: the program could read files that are kept from other users; those of ``/etc`` are left out.
     """
     if all_open:
         return ["/"]
@@ -32,17 +32,17 @@ def readable_paths(folders: list[str], *, all_open: bool, private: bool) -> list
 
 
 def open_to_all(folder: str, depth: int = 100) -> list[str]:
-    """The files and whole folders below ``folder`` that any user may read, as few as name them all.
+    """The files and folders below ``folder`` that every user may read, as few as possible.
 
-    A folder with anything private in it, however deep, is named by its parts. Links are passed over: they lead to
-    what is named elsewhere, or to what is not shown. Below ``depth`` folders all is taken to be as open.
+    A folder that contains anything private, however deep, is replaced by its parts. Links are skipped: they lead to
+    what is listed elsewhere, or to what is not shown. Below ``depth`` levels everything is assumed to be open.
     """
     all_open, parts = _parts(folder, depth)
     return [folder] if all_open else parts
 
 
 def _parts(folder: str, depth: int) -> tuple[bool, list[str]]:
-    """Whether all of a folder is open, and what is in it."""
+    """Whether everything in a folder is open, and its open parts."""
     all_open, parts = True, []
     try:
         with os.scandir(folder) as entries:
@@ -63,5 +63,6 @@ def _parts(folder: str, depth: int) -> tuple[bool, list[str]]:
                     all_open = all_open and all_of_it
                     parts += [entry.path] if all_of_it else some
     except OSError:
-        return False, []  # it goes away meanwhile, or is none of ours
+        # It is being removed, or is not ours.
+        return False, []
     return all_open, parts

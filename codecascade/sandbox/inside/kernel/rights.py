@@ -1,7 +1,7 @@
-"""What root may do here: container engines leave it some capabilities and take others (``linux/capability.h``).
+"""Checks the capabilities of root: container engines leave it some and remove others (``linux/capability.h``).
 
-To run programs as a user of their own, a zone needs all of :data:`_TO_BECOME_ANOTHER`. A root without one of them
-runs programs as itself: that is no confinement, since the kernel counts no process of root's and lets it change
+To run programs as a separate user, root needs all of :data:`_TO_BECOME_ANOTHER`. A root without one of them runs
+programs as itself. That is no confinement, because the kernel doesn't count root's processes, and lets them change
 root's files.
 """
 
@@ -26,13 +26,13 @@ _TO_BECOME_ANOTHER = (0, DAC_OVERRIDE, 3, 5, 6, 7)
 
 
 def effective() -> int:
-    """The capabilities of this process, as a mask."""
+    """The effective capabilities of this process, as a bit mask."""
     with open("/proc/self/status", encoding="ascii") as file:
         return next(int(line.split()[1], 16) for line in file if line.startswith("CapEff"))
 
 
 def has(capability: int) -> bool:
-    """Whether this process has one."""
+    """Whether this process has a capability."""
     return bool(effective() >> capability & 1)
 
 
@@ -40,7 +40,7 @@ def can_become_another(kind: str) -> bool:
     """Whether root can run programs as another user.
 
     Raises:
-        OSError: it can't, and ``kind`` is to confine them.
+        OSError: it can't, although ``kind`` is to confine them.
     """
     mask = effective()
     missing = [_NAMES[capability] for capability in _TO_BECOME_ANOTHER if not mask >> capability & 1]
@@ -53,7 +53,7 @@ def can_become_another(kind: str) -> bool:
 
 
 def why_no_namespaces() -> str:
-    """A sentence for the case that the kernel refuses namespaces to this process."""
+    """A sentence that says why the kernel refuses namespaces to this process."""
     if os.getuid() == 0:
         lacks = "" if has(_SYS_ADMIN) else f": it lacks {_NAMES[_SYS_ADMIN]}, as in a container"
         return f"this root may not make namespaces{lacks}"
@@ -64,10 +64,10 @@ def why_no_namespaces() -> str:
 
 
 def reading_capability(kind: str) -> int:
-    """With which capability a program may read what only root may: the one that can do no more, else the other.
+    """The capability that lets a program read what only root may read: the weaker one if possible.
 
     Raises:
-        OSError: ``kind`` is to confine it, and this kernel has no Landlock.
+        OSError: ``kind`` is to confine the program, but this kernel has no Landlock.
     """
     if kind != "none" and not landlock.version():
         raise OSError(

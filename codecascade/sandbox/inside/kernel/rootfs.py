@@ -1,7 +1,6 @@
-"""What a confined program sees: namespaces, a root of its own, one folder to write in. Made once a zone.
+"""Gives a worker its view of the file system: namespaces, and a root with one writable folder.
 
-The zone's side: nothing here imports more than the interpreter needs, since every program's process is a copy of
-the one that imported it.
+It runs in the worker's process, and imports no more than necessary, because every program's process is a copy of it.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ _DEVICES = ("null", "zero", "full", "random", "urandom")
 
 
 def enter_namespaces() -> None:
-    """New mount, network, IPC, host-name and PID namespaces (the last for children).
+    """Enter new mount, network, IPC, host-name and PID namespaces (the last one applies to children).
 
-    An ordinary user needs a user namespace for them, in which he stays himself.
+    An ordinary user needs a new user namespace for them, in which the user id stays the same.
     """
     flags = (
         syscalls.CLONE_NEWNS
@@ -42,10 +41,11 @@ def enter_namespaces() -> None:
 
 
 def build(folders: list[str], base: str) -> None:
-    """Make a root of system folders and ``folders``, all read-only, and change to it.
+    """Make a read-only root from system folders and ``folders``, and change to it.
 
-    ``base``: an existing folder that may be hidden in this mount namespace. The folders keep their places; what
-    lies above them (a home that others may not enter) is new and empty.
+    Args:
+        folders: they keep their paths; folders above them (a private home) are new and empty.
+        base: an existing folder that may be hidden in this mount namespace.
     """
     syscalls.mount("none", "/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
     sources = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in visible(folders)}
@@ -71,11 +71,12 @@ def build(folders: list[str], base: str) -> None:
     for name in ("proc", "tmp", SCRATCH[1:]):
         os.makedirs(f"{base}/{name}", exist_ok=True)
     try:
-        # Of the zone's own processes. Allowed while the old one, as complete, can still be seen.
+        # Shows only the worker's processes. The kernel allows it while the complete old /proc is still visible.
         flags = syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC
         syscalls.mount("proc", f"{base}/proc", "proc", flags)
     except OSError:
-        pass  # a container may hide parts of /proc; then there is none inside, which Python does without
+        # A container may hide parts of /proc. Then there is none inside; Python works without it.
+        pass
     os.close(proc)
     for descriptor in (*sources.values(), *devices.values()):
         os.close(descriptor)
@@ -84,7 +85,7 @@ def build(folders: list[str], base: str) -> None:
 
 
 def _bind(proc: int, descriptor: int, target: str, *, is_folder: bool) -> None:
-    """Show what an open descriptor names at ``target`` as well, with all that is mounted below it."""
+    """Show at ``target`` what an open descriptor refers to, with everything mounted below it."""
     os.makedirs(target if is_folder else os.path.dirname(target), exist_ok=True)
     if not is_folder:
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
@@ -93,7 +94,7 @@ def _bind(proc: int, descriptor: int, target: str, *, is_folder: bool) -> None:
 
 
 def visible(folders: list[str]) -> list[str]:
-    """System folders and ``folders`` that exist, without those that lie in others of them."""
+    """The existing system folders and ``folders``, without those inside of others."""
     wanted = [path for path in _SYSTEM if os.path.exists(path) and not os.path.islink(path)]
     wanted += [path for path in folders if os.path.exists(path)]
     kept: list[str] = []
@@ -104,7 +105,7 @@ def visible(folders: list[str]) -> list[str]:
 
 
 def readable_to_others(paths: list[str]) -> bool:
-    """Whether a user without rights can read these folders, those above them left out."""
+    """Whether an ordinary user can read these folders, regardless of the folders above them."""
     for path in paths:
         if os.path.exists(path):
             mode = os.stat(path).st_mode

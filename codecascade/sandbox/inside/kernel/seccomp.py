@@ -1,4 +1,4 @@
-"""seccomp: a filter over system calls that lets through all but those that reach beyond the process.
+"""seccomp: a filter that allows all system calls except those that reach beyond the process.
 
 Layouts and numbers are those of ``linux/seccomp.h``, ``filter.h`` and ``audit.h``.
 """
@@ -53,28 +53,30 @@ _DENIED: dict[str, tuple[int, int]] = {
     "semget": (64, 190),
     "msgget": (68, 186),
     "mq_open": (240, 180),
-    # Files in memory that is nobody's: no limit on memory counts them.
+    # Files in anonymous memory are counted by no memory limit.
     "memfd_create": (319, 279),
     "memfd_secret": (447, 447),
-    # What a socket alone can do that comes from `socket`, which is refused.
+    # Only useful with sockets from `socket`, which is refused.
     "bind": (49, 200),
     "connect": (42, 203),
     "listen": (50, 201),
-    # Whoever may read a file may lock it against all others, the machine's own processes too. sqlite, lockf and Java
-    # lock ranges by fcntl: there a descriptor that only reads gives a lock that is shared.
+    # A reader of a file could lock it against everybody, including processes of the host. sqlite, lockf and Java lock
+    # ranges with fcntl, where a read-only descriptor only gives a shared lock.
     "flock": (73, 32),
 }
-# These keep pages that no limit counts in pipes (a descriptor refers to 2 MB that cost the program nothing), or take
-# of what the whole machine shares. Libraries know kernels without them, and copy instead.
+# These calls keep pages in pipes that no limit counts (2 MB per descriptor), or use up resources of the whole
+# machine.
+# Libraries know kernels without them, and copy the data instead.
 _ABSENT: dict[str, tuple[int, int]] = {
-    "clone3": NUMBERS["clone3"],  # its flags can't be inspected, as those of clone can
+    # Unlike those of clone, its flags can't be inspected.
+    "clone3": NUMBERS["clone3"],
     "vmsplice": (278, 75),
     "splice": (275, 76),
     "tee": (276, 77),
     "sendfile": (40, 71),
     "io_setup": (206, 0),
 }
-# Landlock lets these through whatever the path is; -1: not on this processor. For a file's owner:
+# Landlock does not check these calls; -1: this processor has no such call. For the owner of a file:
 _MODES: dict[str, tuple[int, int]] = {
     "chmod": (90, -1),
     "fchmod": (91, 52),
@@ -86,7 +88,7 @@ _MODES: dict[str, tuple[int, int]] = {
     "fchownat": (260, 54),
     "file_setattr": (469, 469),
 }
-# And for whoever may write it:
+# And for everybody who may write a file:
 _TIMES: dict[str, tuple[int, int]] = {
     "utime": (132, -1),
     "utimes": (235, -1),
@@ -102,7 +104,8 @@ _TIMES: dict[str, tuple[int, int]] = {
     "removexattrat": (466, 466),
 }
 _TRUNCATE, _OPENAT2 = (76, 45), (437, 437)
-_OPENINGS = (((2, -1), 1), ((257, 56), 2))  # open and openat, and which of their arguments the flags are
+# open and openat, and which argument has the flags.
+_OPENINGS = (((2, -1), 1), ((257, 56), 2))
 _SOCKETPAIR, _SETSOCKOPT, _FCNTL, _PRCTL = (53, 199), (54, 208), (72, 25), (157, 167)
 _PR_SET_DUMPABLE = 4
 _AF_UNIX, _SOCK_STREAM, _SOCK_SEQPACKET, _SOCK_TYPES = 1, 1, 5, 0xF
@@ -119,39 +122,44 @@ _ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 
 def supported() -> bool:
-    """Whether the table of system calls covers this processor."""
+    """Whether this processor is in the tables of system calls."""
     return MACHINE in _ARCHITECTURE
 
 
 def program(*, holds_modes: bool = False, holds_times: bool = False, holds_length: bool = False) -> bytes:
-    """A filter program (classic BPF) that lets through all but the calls that reach beyond the process.
+    """A filter (classic BPF) that allows all calls except those that reach beyond the process.
 
-    Refused with EPERM: sockets of every kind, pairs of sockets that could send elsewhere (datagrams) or hold more
-    than usual, other processes' memory, namespaces, mounts, kernel modules, clocks, keys, the kernel's log, files in
-    memory, io_uring (it would pass by the filter), the limits of other processes, leases and locks of whole files.
-    What libraries do without looks absent (:data:`_ABSENT`).
+    Refused with EPERM: sockets of every type, socket pairs that could send elsewhere (datagrams) or buffer more
+    than usual, memory of other processes, namespaces, mounts, kernel modules, clocks, keys, the kernel log,
+    anonymous files, io_uring (it would bypass the filter), limits of other processes, leases, and locks of whole
+    files. Calls that libraries can do without look absent (:data:`_ABSENT`).
 
-    Where Landlock alone keeps a program from the files of others, what it does not know of is held: the calls do
-    nothing and say that all went well, as on a file system that has no such things, since copying a file makes them.
+    If Landlock alone protects the files of others, some calls that Landlock does not check are disabled: they do
+    nothing and report success, as on a file system without these features, because copying a file uses them.
 
     Args:
-        holds_modes: modes and owners stay as they are: for a program that runs as the owner of other files.
-        holds_times: times and extended attributes stay as they are.
-        holds_length: refuses to cut a file off by its name, which Landlock knows from its third version on.
+        holds_modes: disable changes of modes and owners, for a program that runs as the owner of other files.
+        holds_times: disable changes of times and extended attributes.
+        holds_length: refuse truncation by path, which Landlock checks only from its third version on.
     """
     instructions: list[_Instruction] = [
-        (_LOAD, 0, 0, 4),  # the architecture
+        # The architecture.
+        (_LOAD, 0, 0, 4),
         (_JUMP_EQUAL, 1, 0, _ARCHITECTURE[MACHINE]),
         (_RETURN, 0, 0, _KILL),
-        (_LOAD, 0, 0, 0),  # the number of the call
+        # The number of the call.
+        (_LOAD, 0, 0, 0),
     ]
-    if MACHINE == "x86_64":  # the x32 interface numbers the same calls differently
+    # The x32 interface has other numbers for the same calls.
+    if MACHINE == "x86_64":
         instructions += [(_JUMP_GREATER_EQUAL, 0, 1, 0x40000000), (_RETURN, 0, 0, _KILL)]
     instructions += _if(NUMBERS["clone"], [_argument(0), (_JUMP_SET, 0, 1, ALL_NAMESPACES), _REFUSE, _LET])
     instructions += _if(
-        NUMBERS["prlimit64"], [_argument(0), (_JUMP_EQUAL, 1, 0, 0), _REFUSE, _LET]
-    )  # 0: the caller's own
-    # What hides from its own user hides from the watch on its memory.
+        NUMBERS["prlimit64"],
+        [_argument(0), (_JUMP_EQUAL, 1, 0, 0), _REFUSE, _LET],
+        # 0: the caller's own.
+    )
+    # A process that hides from its own user also hides from the watch on its memory.
     instructions += _if(_PRCTL, [_argument(0), *_refuse_any(_PR_SET_DUMPABLE)])
     instructions += _if(_FCNTL, [_argument(1), *_refuse_any(_F_SETLEASE, _F_NOTIFY)])
     instructions += _if(_SETSOCKOPT, [_argument(2), *_refuse_any(_SO_SNDBUF, _SO_SNDBUFFORCE)])
@@ -171,7 +179,8 @@ def program(*, holds_modes: bool = False, holds_times: bool = False, holds_lengt
     errors = dict.fromkeys(refused_calls(), _EPERM) | dict.fromkeys(absent_calls(), _ENOSYS)
     if holds_length:
         for call, flags in _OPENINGS:
-            may_write = (_JUMP_SET, 2, 0, _O_ACCMODE)  # then Landlock is asked
+            # Then Landlock is asked.
+            may_write = (_JUMP_SET, 2, 0, _O_ACCMODE)
             instructions += _if(
                 call, [_argument(flags), may_write, (_JUMP_SET, 0, 1, _O_TRUNC), _REFUSE, _LET]
             )
@@ -183,12 +192,12 @@ def program(*, holds_modes: bool = False, holds_times: bool = False, holds_lengt
 
 
 def refused_calls() -> list[int]:
-    """The numbers, in order, of the calls that are refused whatever their arguments."""
+    """The sorted numbers of the calls that are always refused."""
     return sorted(map(_here, _DENIED.values()))
 
 
 def absent_calls() -> list[int]:
-    """The numbers, in order, of the calls that this kernel seems not to have."""
+    """The sorted numbers of the calls that look absent."""
     return sorted(map(_here, _ABSENT.values()))
 
 
@@ -201,25 +210,25 @@ def _here(numbers: tuple[int, int]) -> int:
 
 
 def _argument(index: int) -> _Instruction:
-    """Look at an argument; at its lower half, which is all that the kernel takes of an int."""
+    """Load an argument: its lower half, because the kernel uses no more of an int."""
     return (_LOAD, 0, 0, 16 + 8 * index)
 
 
 def _refuse_any(*values: int) -> list[_Instruction]:
-    """Rows that refuse a call whose argument that was looked at is one of ``values``."""
+    """Instructions that refuse a call if the loaded argument is one of ``values``."""
     instructions = [(_JUMP_EQUAL, len(values) - index, 0, value) for index, value in enumerate(values)]
     return [*instructions, _LET, _REFUSE]
 
 
 def _if(call: tuple[int, int], instructions: list[_Instruction]) -> list[_Instruction]:
-    """``rows``, which all end in a return, for one call; none where this processor hasn't got it."""
+    """``instructions`` for one call, which must end in a return; [] if this processor has no such call."""
     return [] if _here(call) < 0 else [(_JUMP_EQUAL, 0, len(instructions), _here(call)), *instructions]
 
 
 def _search(errors: list[tuple[int, int]]) -> list[_Instruction]:
-    """Rows that answer the calls in ``errors`` (sorted) with their error and let the others through.
+    """Instructions that answer the calls in ``errors`` (sorted) with their error, and allow all others.
 
-    By halves: the kernel tries every call on a filter that is installed, and one is for each program.
+    A binary search: for every new filter the kernel tests all calls, and each program installs one.
     """
     if len(errors) <= 2:
         instructions: list[_Instruction] = []
@@ -232,7 +241,7 @@ def _search(errors: list[tuple[int, int]]) -> list[_Instruction]:
 
 
 class Filter:
-    """A filter of :func:`program`, laid out in memory once for many processes to install."""
+    """A filter of :func:`program`, laid out in memory once so that many processes can install it."""
 
     def __init__(self, instructions: bytes) -> None:
         self._instructions = ctypes.create_string_buffer(instructions, len(instructions))
@@ -242,5 +251,5 @@ class Filter:
         self._address = ctypes.c_ulong(ctypes.addressof(self._header))
 
     def install(self) -> None:
-        """For this process and all that it starts (asks for no_new_privileges)."""
+        """Install the filter in this process and its descendants (needs no_new_privileges)."""
         syscalls.checked(syscalls.libc.prctl(_PR_SET_SECCOMP, 2, self._address, 0, 0), "seccomp")

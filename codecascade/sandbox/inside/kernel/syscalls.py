@@ -1,9 +1,8 @@
-"""The Linux calls that a process takes rights from itself with: namespaces, mounts, capabilities, users.
+"""The Linux calls by which a process restricts itself: namespaces, mounts, capabilities, users.
 
-Standard library only, by ``ctypes``. Landlock and seccomp have modules of their own.
-
-Everything here acts on the calling process and raises ``OSError`` where the kernel refuses. Constants are those
-of the kernel's user-space headers (``linux/sched.h``, ``mount.h``, ``prctl.h``, ``capability.h``).
+They use ``ctypes`` and the standard library only. Landlock and seccomp have modules of their own. Every function
+acts on the calling process, and raises ``OSError`` if the kernel refuses. Constants are those of the kernel's
+headers (``linux/sched.h``, ``mount.h``, ``prctl.h``, ``capability.h``).
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_CAPBSET_DROP = 1, 4, 
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 36, 38, 47
 
 MACHINE = os.uname().machine
-# On x86-64, on arm64.
+# The numbers on x86-64 and on arm64.
 NUMBERS: dict[str, tuple[int, int]] = {
     "mount_setattr": (442, 442),
     "landlock_create_ruleset": (444, 444),
@@ -49,7 +48,7 @@ def number(name: str, table: dict[str, tuple[int, int]] = NUMBERS) -> int:
 
 
 def checked(result: int, what: str) -> int:
-    """A call's result, or the error that it reports, as what was tried."""
+    """The result of a call; raises its error with a description of the call."""
     if result < 0:
         error = ctypes.get_errno()
         raise OSError(error, f"{what}: {os.strerror(error)}")
@@ -57,7 +56,7 @@ def checked(result: int, what: str) -> int:
 
 
 def syscall(name: str, *arguments: object) -> int:
-    """A call that the C library has no function for."""
+    """Make a system call that the C library has no function for."""
     return checked(libc.syscall(ctypes.c_long(number(name)), *arguments), name)
 
 
@@ -68,7 +67,7 @@ def prctl(option: int, *arguments: int) -> None:
 
 
 def unshare(flags: int) -> None:
-    """Leave the namespaces named by ``flags`` for new ones."""
+    """Move to new namespaces of the types in ``flags``."""
     checked(libc.unshare(ctypes.c_int(flags)), "unshare")
 
 
@@ -87,20 +86,21 @@ def mount(source: str, target: str, kind: str | None, flags: int, data: str = ""
 
 
 def unmount(target: str) -> None:
-    """umount2(2); at once for new look-ups, for what is still open when that is closed."""
+    """umount2(2): immediately for new look-ups; open files stay usable until closed."""
     checked(libc.umount2(target.encode(), ctypes.c_int(_MNT_DETACH)), f"unmount {target}")
 
 
 def change_root(folder: str) -> None:
-    """Make the mount at ``folder`` the root of this mount namespace; the old root is gone from it."""
+    """Make the mount at ``folder`` the root of this mount namespace, and remove the old root."""
     os.chdir(folder)
-    syscall("pivot_root", b".", b".")  # the old root now lies over the new one at the same place
+    # Now the old root is mounted over the new one.
+    syscall("pivot_root", b".", b".")
     unmount(".")
     os.chdir("/")
 
 
 def make_read_only(path: str) -> None:
-    """Make the mount at ``path`` and all below it read-only and free of set-uid programs (Linux 5.12)."""
+    """Make the mount at ``path`` and everything below it read-only and without set-uid programs (Linux 5.12)."""
     attributes = struct.pack("=QQQQ", _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID, 0, 0, 0)
     syscall(
         "mount_setattr",
@@ -118,49 +118,52 @@ def die_with_parent() -> None:
 
 
 def become_subreaper() -> None:
-    """Orphans below this process become its children, so that it can find and kill them."""
+    """Make orphans below this process its children, so that it can find and kill them."""
     prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def drop_capabilities() -> None:
-    """Give up every capability for good."""
+    """Give up all capabilities, for good."""
     _set_capabilities(0)
 
 
 def bound_capabilities(kept: int | None = None) -> None:
-    """No program started from here on gains a capability (but ``kept``); those that this process has stay."""
+    """Remove all capabilities but ``kept`` from the bounding set; those that this process has are not affected."""
     for capability in range(64):
         if capability == kept:
             continue
         if libc.prctl(_PR_CAPBSET_DROP, ctypes.c_ulong(capability), 0, 0, 0) < 0:
-            break  # past the last one, or not ours to drop: then without new privileges nothing gains it
+            # Past the last capability, or not permitted: then no_new_privileges protects.
+            break
 
 
 def become_user(user: int, kept: int | None = None) -> None:
-    """As real root: become ``user`` for good, with no capability, or only with ``kept`` (and to hand this on).
+    """As root: become ``user`` for good, without capabilities except ``kept`` (also for programs it starts).
 
-    The kernel does not count root's processes against RLIMIT_NPROC; those of a user of its own it does.
+    The kernel does not count root's processes against RLIMIT_NPROC, but it counts those of a separate user.
     """
     mask = 0 if kept is None else 1 << kept
     if kept is not None:
         prctl(_PR_SET_KEEPCAPS, 1)
         _set_capabilities(_root_capabilities(), inheritable=mask)
     os.setresgid(user, user, user)
-    os.setresuid(user, user, user)  # takes all capabilities, the permitted ones excepted where one is kept
+    # This drops all effective capabilities; with KEEPCAPS the permitted ones remain.
+    os.setresuid(user, user, user)
     if kept is not None:
         _set_capabilities(mask, inheritable=mask)
-        prctl(_PR_CAP_AMBIENT, 2, kept)  # programs that the program starts keep it
+        # Programs that this program starts keep it, too.
+        prctl(_PR_CAP_AMBIENT, 2, kept)
 
 
 def look_as(user: int) -> None:
-    """Look at files and processes as ``user`` does, with the capabilities that this process has."""
+    """Access files and processes as ``user``, with the capabilities of this process."""
     for change in (libc.setfsgid, libc.setfsuid):
         change(ctypes.c_uint(user))
     _set_capabilities(_root_capabilities())
 
 
 def show_memory() -> None:
-    """Let processes of the same user look into this one, which has changed its user."""
+    """Let processes of the same user inspect this process, which has changed its user."""
     prctl(_PR_SET_DUMPABLE, 1)
 
 
@@ -176,10 +179,10 @@ def _root_capabilities() -> int:
 
 
 def no_new_privileges() -> None:
-    """Set-uid programs give nothing from here on; Landlock and seccomp ask for this first."""
+    """No set-uid program gives privileges from now on; Landlock and seccomp require this."""
     prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def hide_memory() -> None:
-    """No process without capabilities can look into this one (or its children, until they run a new program)."""
+    """Let only processes with capabilities inspect this one and its forks (until they run a new program)."""
     prctl(_PR_SET_DUMPABLE, 0)

@@ -1,1 +1,1 @@
-"""Plain values between a program's process and the tests: the form, its writing and its reading."""
+"""Plain values between a program's process and the tests: the format, its writer and its reader."""

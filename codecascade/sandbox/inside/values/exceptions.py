@@ -1,4 +1,4 @@
-"""Makes a program's exceptions anew for the tests, of the same builtin types and with nothing else of the program."""
+"""Rebuilds a program's exceptions for the tests, from builtin types and texts only."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import builtins
 
 from codecascade.sandbox.inside.values.reading import Malformed
 
-TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+# See candidate.py.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 SHOWN = 4_000
-"""Characters of a traceback that are kept."""
+"""Most characters of a traceback that are kept."""
 
 _EXCEPTIONS = {
     name: value
@@ -21,13 +22,13 @@ _EXCEPTIONS = {
 
 
 def rebuilt_exception(parts: Any) -> tuple[BaseException, str]:
-    """An exception of the type and with the text that the program's has, and the program's traceback.
+    """An exception with the type and text of the program's exception, and the program's traceback.
 
     Args:
-        told: its type, the builtin types that it derives from, text, traceback, arguments (None: they do not cross).
+        parts: its type, builtin base types, text, traceback and arguments (None: they can't be transferred).
 
     Raises:
-        Malformed: it is nothing of the kind.
+        Malformed: ``parts`` is something else.
     """
     try:
         name, bases, text, trace, arguments = parts
@@ -41,7 +42,8 @@ def rebuilt_exception(parts: Any) -> tuple[BaseException, str]:
         if name == base.__name__ and str(error) == text:
             return error, trace
     except Exception:
-        pass  # not made of its arguments alone
+        # Its arguments alone don't make it.
+        pass
     kind: Any = type(name, (base,), {"__str__": lambda self: text})
     try:
         return kind.__new__(kind, *given), trace

@@ -1,21 +1,22 @@
-"""How a program's answers reach the tests: plain values, copied, in a form that can build nothing else.
+"""The format in which a program's answers reach the tests: copies of plain values, and nothing else.
 
-A value is a table of nodes in JSON, so that shared and recursive containers keep their shape and no depth is walked
-in the decoder: ``[root, nodes, order, changed]``. A node is ``[kind, items]`` or ``[kind, items, places]``; an item
-is null, a truth value, a number or a text, and at each of ``places`` the number of another node. ``order`` names the
-nodes of immutable kinds, each after those that it holds; ``changed`` pairs the numbers of the caller's own containers
-with nodes that hold their new content.
+A value is a table of nodes in JSON: ``[root, nodes, order, changed]``. So shared and recursive containers keep their
+structure, and the decoder needs no recursion. A node is ``[kind, items]`` or ``[kind, items, references]``. An item
+is null, a truth value, a number or a text; at each index in ``references`` it is the number of another node.
+``order`` lists the nodes of immutable kinds, each after the nodes that it contains. ``changed`` pairs the numbers of
+the caller's own containers with nodes of their new content.
 
-What crosses: None, bool, int, float, complex, str, bytes, bytearray, list, tuple, dict and its views, set,
-frozenset, range, deque, OrderedDict and Counter (whose equality is not that of dict), the builtin types themselves,
-Decimal, Fraction, dates and times, arrays of ``array`` and NumPy, NumPy's scalars, iterators (asked item by item). An
-instance of a subclass (namedtuple, defaultdict, IntEnum) crosses as its base, whose ``__eq__`` compares it. Of what
-is true and equals nothing but itself (a regular expression's match) nothing but that crosses: an
+Supported are: None, bool, int, float, complex, str, bytes, bytearray, list, tuple, dict and its views, set,
+frozenset, range, deque, OrderedDict and Counter (whose equality differs from dict's), the builtin types themselves,
+Decimal, Fraction, dates and times with their zones, the types of :data:`TEXTUAL`, arrays of ``array`` and NumPy (also
+of objects), NumPy's scalars, and iterators (asked item by item). An instance of a subclass (namedtuple, defaultdict,
+IntEnum) is sent as its base class, whose ``__eq__`` compares it. Of an object that is true and equals only itself (a
+match of a regular expression), only this is sent: an
 :class:`~codecascade.sandbox.inside.values.reading.Opaque`.
 
-Here is what both sides know. The encoder (:mod:`codecascade.sandbox.inside.values.writing`) runs beside hostile code
-and promises nothing; the decoder (:mod:`codecascade.sandbox.inside.values.reading`) takes any bytes. Standard library
-only, and little of it, as all that a program's process holds.
+This module has what both sides need. The encoder (:mod:`codecascade.sandbox.inside.values.writing`) runs beside
+hostile code, so nothing relies on it. The decoder (:mod:`codecascade.sandbox.inside.values.reading`) accepts any
+bytes. Only the standard library is used, and little of it, as in everything that a program's process contains.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from __future__ import annotations
 import sys
 from _collections import OrderedDict, deque  # type: ignore[import-not-found]
 
-TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+# See candidate.py.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
@@ -34,7 +36,8 @@ ATOMS = frozenset({type(None), bool, int, float, str})
 _MARSHALLED = frozenset({list, dict, set, tuple, frozenset, bytes, complex})
 MUTABLE: dict[str, type] = {
     "list": list,
-    "OrderedDict": OrderedDict,  # before dict, which it derives from
+    # Before dict, which it derives from.
+    "OrderedDict": OrderedDict,
     "dict": dict,
     "set": set,
     "deque": deque,
@@ -55,7 +58,22 @@ VIEWS: dict[str, type[Any]] = {
     "dict_items": type({}.items()),
 }
 DIGITS = 4300
-NUMBERS = frozenset("biufc")  # kinds of NumPy's types that hold nothing but numbers
+TEXTUAL: dict[str, tuple[str, ...]] = {
+    "ipaddress": (
+        "IPv4Address",
+        "IPv4Interface",
+        "IPv4Network",
+        "IPv6Address",
+        "IPv6Interface",
+        "IPv6Network",
+    ),
+    "pathlib": ("PosixPath", "PurePosixPath", "PureWindowsPath"),
+    "uuid": ("UUID",),
+    "zoneinfo": ("ZoneInfo",),
+}
+"""Types of the standard library, by module, that can be made again from their text alone."""
+FLAT_DTYPES = frozenset("biufcUSMm")
+"""Kinds of NumPy's types whose arrays are their bytes: numbers, texts, dates. They contain no objects."""
 
 
 def mutable_arguments(positional: tuple[Any, ...], named: dict[str, Any]) -> tuple[list[Any], bool]:
@@ -78,17 +96,18 @@ def mutable_arguments(positional: tuple[Any, ...], named: dict[str, Any]) -> tup
         elif is_array(each):
             found.append(each)
             continue
+        elif is_object_array(each):
+            found.append(each)
         elif not isinstance(each, tuple):
             continue
         seen.add(id(each))
         # Whatever is hashed holds nothing that can be changed.
-        inner = (
-            ()
-            if isinstance(each, (set, bytearray))
-            else _dictionary(each).values(each)
-            if isinstance(each, dict)
-            else each
-        )
+        if isinstance(each, (set, bytearray)):
+            inner: Any = ()
+        elif isinstance(each, dict):
+            inner = _dictionary(each).values(each)
+        else:
+            inner = list(each.flat) if is_object_array(each) else each
         if not ATOMS.issuperset(map(type, inner)):
             waiting.extend(inner)
     return found, known
@@ -98,6 +117,8 @@ def contents(container: Any) -> list[Any]:
     """What a container holds now; of a dictionary keys and values in turn."""
     if isinstance(container, dict):
         return [part for pair in _dictionary(container).items(container) for part in pair]
+    if is_object_array(container):
+        return list(container.flat)
     return [container.tobytes()] if is_array(container) else list(container)
 
 
@@ -111,7 +132,13 @@ def is_array(value: Any) -> bool:
     kind = type(value)
     if kind.__name__ == "array":
         return kind.__module__ == "array"
-    return kind.__name__ == "ndarray" and kind.__module__ == "numpy" and value.dtype.kind in NUMBERS | {"U"}
+    return kind.__name__ == "ndarray" and kind.__module__ == "numpy" and value.dtype.kind in FLAT_DTYPES
+
+
+def is_object_array(value: Any) -> bool:
+    """Whether a value is a NumPy array of Python objects."""
+    kind = type(value)
+    return kind.__name__ == "ndarray" and kind.__module__ == "numpy" and bool(value.dtype.kind == "O")
 
 
 def is_counter(value: Any) -> bool:
@@ -132,6 +159,12 @@ def replace_content(container: Any, items: list[Any]) -> None:
         else:
             new = type(container)(container.shape, container.dtype, bytearray(data))
             container[...] = new
+        return
+    if is_object_array(container):
+        flat = type(container)((len(items),), container.dtype)
+        for index, item in enumerate(items):
+            flat[index] = item
+        container[...] = flat.reshape(container.shape)
         return
     container.clear()
     if isinstance(container, dict):

@@ -1,6 +1,6 @@
-"""Reads the bytes in which a program's answers reach the tests (:mod:`codecascade.sandbox.inside.values.form`).
+"""Reads the bytes of a program's answers (:mod:`codecascade.sandbox.inside.values.form`).
 
-Whatever the bytes are: a value of the types that cross, or :class:`Malformed`.
+Whatever the bytes are, the result is a value of the supported types, or :class:`Malformed`.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from _json import make_scanner
 from codecascade.sandbox.inside.values.form import (
     ATOMS,
     DATES,
+    FLAT_DTYPES,
     IMMUTABLE,
     MUTABLE,
-    NUMBERS,
+    TEXTUAL,
     TYPES,
     VIEWS,
     replace_content,
 )
 
-TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+# See candidate.py.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -27,11 +29,11 @@ _CONSTANTS = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float(
 
 
 class Malformed(ValueError):
-    """Bytes that no encoder made."""
+    """Bytes that no encoder wrote."""
 
 
 class Opaque:
-    """Something that is true, and equal to nothing else."""
+    """An object that is true, and equal to nothing else."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -41,7 +43,7 @@ class Opaque:
 
 
 class _Context:
-    """What the scanner asks for."""
+    """The options that the JSON scanner reads."""
 
     strict = True
     object_hook = None
@@ -60,13 +62,13 @@ def decode(
     arguments: list[Any] | tuple[Any, ...] = (),
     iterator: Callable[[int], Any] | None = None,
 ) -> Any:
-    """The value; ``arguments`` that the program changed are changed.
+    """The value in ``data``; ``arguments`` that the program changed get their new content.
 
     Args:
-        iterator: makes one of the number that :func:`encode`'s ``keep`` gave.
+        iterator: makes an iterator from the number that :func:`encode`'s ``keep`` returned.
 
     Raises:
-        Malformed: whatever is wrong with the bytes.
+        Malformed: the bytes are invalid in any way.
     """
     try:
         text = data.decode()
@@ -166,10 +168,38 @@ def _date(name: str) -> Callable[[list[Any]], Any]:
     def make(items: list[Any]) -> Any:
         import datetime
 
-        # Numbers alone: a text would be taken for a pickled state, which nobody checks.
-        return getattr(datetime, name)(*map(int, items))
+        # Numbers only: datetime takes a text for a pickled state, which it doesn't check.
+        fields, zone = items[: _DATE_FIELDS[name]], items[_DATE_FIELDS[name] :]
+        made = getattr(datetime, name)
+        if not zone:
+            return made(*map(int, fields))
+        fold, kind, *rest = zone
+        if kind not in ("ZoneInfo", "timezone"):
+            raise Malformed("no time zone")
+        tzinfo = _timezone(rest) if kind == "timezone" else _textual(["zoneinfo", kind, *rest])
+        return made(*map(int, fields), tzinfo=tzinfo, fold=int(fold))
 
     return make
+
+
+_DATE_FIELDS = {"date": 3, "datetime": 7, "time": 4, "timedelta": 3}
+
+
+def _timezone(items: list[Any]) -> Any:
+    from datetime import timedelta, timezone
+
+    days, seconds, microseconds, name = items
+    offset = timedelta(int(days), int(seconds), int(microseconds))
+    if name is None or (name == "UTC" and not offset):
+        return timezone(offset)
+    return timezone(offset, str(name))
+
+
+def _textual(items: list[Any]) -> Any:
+    module, name, text = items
+    if name not in TEXTUAL.get(module, ()):
+        raise Malformed("a type that no text makes")
+    return getattr(__import__(module), name)(str(text))
 
 
 def _array(items: list[Any]) -> Any:
@@ -184,10 +214,21 @@ def _numpy(items: list[Any]) -> Any:
 
     is_array, kind, *shape, data = items
     dtype = numpy.dtype(str(kind))
-    if dtype.kind not in NUMBERS | {"U"}:
+    if dtype.kind not in FLAT_DTYPES:
         raise Malformed("an array of no numbers")
     array = numpy.frombuffer(bytearray.fromhex(data), dtype).reshape(list(map(_index, shape)))
     return array if is_array else array[()]
+
+
+def _objects(items: list[Any]) -> Any:
+    import numpy
+
+    dimensions = _index(items[0])
+    shape, elements = items[1 : 1 + dimensions], items[1 + dimensions :]
+    array = numpy.empty(len(elements), object)
+    for index, element in enumerate(elements):
+        array[index] = element
+    return array.reshape(list(map(_index, shape)))
 
 
 _LEAVES: dict[str, Callable[[list[Any]], Any]] = {
@@ -204,5 +245,8 @@ _LEAVES: dict[str, Callable[[list[Any]], Any]] = {
     "Decimal": _decimal,
     "Fraction": _fraction,
     "numpy": _numpy,
+    "objects": _objects,
+    "textual": _textual,
+    "timezone": _timezone,
     **{name: _date(name) for name in DATES},
 }

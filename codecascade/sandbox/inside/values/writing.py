@@ -1,6 +1,6 @@
-"""Makes the bytes in which a program's answers reach the tests (:mod:`codecascade.sandbox.inside.values.form`).
+"""Writes the bytes of a program's answers (:mod:`codecascade.sandbox.inside.values.form`).
 
-It runs in the program's process, beside hostile code, and promises nothing.
+It runs in the program's process, where hostile code can change it, so nothing relies on it.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ from codecascade.sandbox.inside.values.form import (
     ATOMS,
     DATES,
     DIGITS,
+    FLAT_DTYPES,
     IMMUTABLE,
     LARGEST,
     MUTABLE,
-    NUMBERS,
+    TEXTUAL,
     TYPES,
     VIEWS,
     contents,
     is_array,
     is_counter,
+    is_object_array,
 )
 
-TYPE_CHECKING = False  # as typing's, whose import every program's process would carry along
+# See candidate.py.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -36,14 +39,14 @@ def encode(
     before: list[list[Any]] | tuple[list[Any], ...] = (),
     keep: Callable[[Any], int] | None = None,
 ) -> bytes:
-    """A value, and the changes of ``arguments`` (containers that the caller has, too).
+    """A value as bytes, with the changes of ``arguments`` (containers that the caller also has).
 
     Args:
-        before: the arguments' :func:`contents` before the call.
-        keep: takes an iterator and gives its number.
+        before: the :func:`contents` of the arguments before the call.
+        keep: stores an iterator, and returns its number.
 
     Raises:
-        TypeError: there is something else in it.
+        TypeError: the value contains an unsupported type.
         RecursionError: it is nested too deeply.
     """
     changed = [
@@ -60,10 +63,11 @@ def encode(
                 message = "".join(_to_json([value, [], [], []], 0)).encode()
             else:
                 message = _Encoder(arguments, keep).message(value, changed)
-        except ValueError:  # halves of a pair of surrogates, or very many digits
+        # Lone surrogates, or very many digits.
+        except ValueError:
             message = _Encoder(arguments, keep, careful=True).message(value, changed)
         except RecursionError:
-            # The tests may look into it level by level. Calls between Python functions take none of C's stack.
+            # The tests may walk down level by level. Calls between Python functions use no C stack.
             sys.setrecursionlimit(_DEEPEST)
             message = _Encoder(arguments, keep, careful=True).message(value, changed)
     finally:
@@ -89,7 +93,8 @@ class _Encoder:
         self.nodes: list[Any] = []
         self.order: list[int] = []
         self.indexes: dict[int, int] = {}
-        self.alive: list[Any] = []  # an identity is taken anew when its object dies
+        # An identity may be reused when its object is freed, so all objects are kept alive.
+        self.alive: list[Any] = []
         self.arguments = arguments
         self.own = {id(each): number for number, each in enumerate(arguments)}
 
@@ -98,11 +103,12 @@ class _Encoder:
         contents_of = [[number, self.node("list", contents(self.arguments[number]))] for number in changed]
         table = [root, self.nodes, self.order, contents_of]
         if isinstance(root, tuple):
-            table = [root[0], *table[1:], True]  # the root is a node's number
+            # The root is the number of a node.
+            table = [root[0], *table[1:], True]
         return "".join(_to_json(table, 0)).encode()
 
     def item(self, value: Any) -> Any:
-        """An atom as it is; a node's number in a tuple, which no atom is."""
+        """An atom as it is; for other values a tuple with the number of its node (no atom is a tuple)."""
         kind = type(value)
         if kind in ATOMS and not (self.careful and (kind is str or kind is int)):
             return value
@@ -113,7 +119,7 @@ class _Encoder:
         return (index,)
 
     def node(self, kind: str, items: list[Any], value: Any = None) -> int:
-        """A node of ``items``, which may hold anything that crosses."""
+        """The number of a new node with these items, which may be any supported values."""
         index = len(self.nodes)
         self.nodes.append(None)
         if value is not None:
@@ -136,7 +142,7 @@ class _Encoder:
         return len(self.nodes) - 1
 
     def index(self, value: Any) -> int:
-        """The number of a new node."""
+        """The number of a new node for a value."""
         if (number := self.own.get(id(value))) is not None:
             return self.leaf("argument", [number])
         if is_counter(value):
@@ -146,14 +152,16 @@ class _Encoder:
                 if isinstance(value, bytearray):
                     return self.leaf("buffer", [bytes(value).hex()])
                 return self.node(name, contents(value), value)
-        # Subclasses cross as their base: an IntEnum, NumPy's float64.
+        # Subclasses are written as their base: an IntEnum, NumPy's float64.
         if isinstance(value, str):
-            # Hexadecimal, since two halves of a pair would be read as one letter.
+            # Hexadecimal, because a pair of surrogates would be read back as one character.
             return self.leaf("str", [str.encode(value, "utf-32-le", "surrogatepass").hex()])
         if isinstance(value, int):
             return self.leaf(
-                "int", [int.__format__(value, "x")]
-            )  # in a time that grows with the digits alone
+                "int",
+                [int.__format__(value, "x")],
+                # In a time that grows with the digits alone.
+            )
         if isinstance(value, float):
             return self.leaf("float", [float.__pos__(value)])
         if isinstance(value, complex):
@@ -164,7 +172,7 @@ class _Encoder:
             return self.leaf("range", [value.start, value.stop, value.step])
         if isinstance(value, type) and TYPES.get(value.__name__) is value:
             return self.leaf("type", [value.__name__])
-        # An OrderedDict's are of classes that derive from these.
+        # The views of an OrderedDict derive from these.
         if isinstance(value, VIEWS.get(view := type(value).__name__.removeprefix("o"), ())):
             held: list[Any] = list(value)  # type: ignore[call-overload]
             return self.node(
@@ -173,17 +181,23 @@ class _Encoder:
         return self.of_library(value)
 
     def of_library(self, value: Any) -> int:
-        """What is of a module that need not have been imported."""
+        """The number of a new node for a library type; its module need not have been imported."""
         name, module = type(value).__name__, type(value).__module__
         if module == "decimal" and name == "Decimal":
             return self.leaf(name, [str(value)])
         if module == "fractions" and name == "Fraction":
             return self.leaf(name, [f"{value.numerator:x}", f"{value.denominator:x}"])
-        if module == "datetime" and name in DATES and getattr(value, "tzinfo", None) is None:
-            return self.leaf(name, _fields_of_date(name, value))
+        if module == "datetime" and name in DATES:
+            return self.leaf(name, [*_date_fields(name, value), *_zone_fields(value)])
+        if module == "datetime" and name == "timezone":
+            return self.leaf(name, _offset_fields(value.utcoffset(None), value.tzname(None)))
+        if name in TEXTUAL.get(top := module.partition(".")[0], ()):
+            return self.leaf("textual", [top, name, str(value)])
         if module == "array" and name == "array":
             return self.leaf(name, [value.typecode, value.tobytes().hex()])
-        if module == "numpy" and value.dtype.kind in NUMBERS | {"U"}:
+        if is_object_array(value):
+            return self.node("objects", [value.ndim, *value.shape, *value.flat], value)
+        if module == "numpy" and value.dtype.kind in FLAT_DTYPES:
             data = value.tobytes().hex()
             return self.leaf("numpy", [name == "ndarray", value.dtype.str, *value.shape, data])
         if self.keep is not None and hasattr(type(value), "__next__"):
@@ -194,13 +208,28 @@ class _Encoder:
         raise TypeError(f"a value of type {name} can't be handed to the tests")
 
 
-def _fields_of_date(name: str, value: Any) -> list[int]:
+def _date_fields(name: str, value: Any) -> list[int]:
     if name == "timedelta":
         return [value.days, value.seconds, value.microseconds]
     day = [value.year, value.month, value.day] if name != "time" else []
     if name == "date":
         return day
     return [*day, value.hour, value.minute, value.second, value.microsecond]
+
+
+def _zone_fields(value: Any) -> list[Any]:
+    """The fold and the time zone of a date or time; [] where it has none."""
+    zone = getattr(value, "tzinfo", None)
+    if zone is None:
+        return []
+    if type(zone).__module__ == "zoneinfo" and zone.key is not None:
+        return [value.fold, "ZoneInfo", zone.key]
+    offset = value.utcoffset()
+    return [] if offset is None else [value.fold, "timezone", *_offset_fields(offset, value.tzname())]
+
+
+def _offset_fields(offset: Any, name: str | None) -> list[Any]:
+    return [offset.days, offset.seconds, offset.microseconds, name]
 
 
 def _no_other(value: object) -> object:

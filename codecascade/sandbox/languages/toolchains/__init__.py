@@ -1,1 +1,1 @@
-"""One small file a language."""
+"""One small file for each language."""

@@ -1,4 +1,4 @@
-"""Bash; many answers to MultiPL-E's problems calculate with ``bc``."""
+"""Bash; many answers to MultiPL-E's problems use ``bc``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""C++17 with g++, as MultiPL-E compiles it, its one big header compiled beforehand."""
+"""C++17 with g++, as MultiPL-E compiles it; its one large header is precompiled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from codecascade.sandbox.program import Command
 
 _STANDARD = "-std=c++17"
 _HEADER = "bits/stdc++.h"
-# A header of our own that includes it: the text finds the system's own, already read, and passes over it.
+# Our own header includes it. When the program includes it again, the compiler skips it.
 _OURS = "codecascade.h"
 _PREFACE = re.compile(
     r"\s+ | //[^\n]* | /\*.*?\*/ | \#[ \t]*include[ \t]*<(?P<header>[\w./+-]+)>", re.VERBOSE | re.DOTALL
@@ -19,9 +19,9 @@ _PREFACE = re.compile(
 
 
 def header_comes_first(text: str) -> bool:
-    """Whether only includes and comments stand before the big header: then it may as well come before them.
+    """Whether only includes and comments come before the large header; then it may also come before them.
 
-    (g++ takes a compiled header only as the very first.)
+    g++ uses a precompiled header only if it is included first.
     """
     position = 0
     while match := _PREFACE.match(text, position):
@@ -33,7 +33,7 @@ def header_comes_first(text: str) -> bool:
 
 def _finish(text: str, token: str) -> str | None:
     first, second = halves(token)
-    # A builtin needs no header.
+    # The builtin function needs no header.
     return in_main(text, r"\bmain\s*\(", f'__builtin_printf("\\n%s%s\\n", "{first}", "{second}");')
 
 

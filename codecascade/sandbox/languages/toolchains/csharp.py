@@ -1,4 +1,4 @@
-"""C# with mono's own compiler, kept running, and mono. A failed ``Debug.Assert`` is heard and fails the program."""
+"""C# with mono and its own compiler, which keeps running. A failed ``Debug.Assert`` fails the program."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ CSHARP = Language(
     find=_find,
     finish=_finish,
     plan=_plan,
-    # mono reports a failed assertion to the listener named here, and goes on.
+    # mono reports a failed assertion to the listener named here, and continues.
     environment=lambda limits: {
         "MONO_TRACE_LISTENER": "Console.Error",
         "MONO_GC_PARAMS": f"max-heap-size={max(32, limits.memory_mb * 3 // 4)}m",
@@ -81,7 +81,7 @@ CSHARP = Language(
     error=re.compile(
         r"^\[ERROR\] FATAL UNHANDLED EXCEPTION: (.*)$|at System\.Diagnostics\.(Debug\.Assert)\b", re.MULTILINE
     ),
-    # The last: mono finds no memory for the exception that it was to throw.
+    # The last pattern: mono has no memory for the exception that it wants to throw.
     memory=re.compile(r"System\.OutOfMemoryException|^Out of memory|Assertion at exception\.c", re.MULTILINE),
     fails=re.compile(r"DefaultTraceListener\.Fail|Unhandled Exception"),
 )

@@ -1,4 +1,4 @@
-"""Go: a file of tests (MultiPL-E's) is built by ``go test``, a program by ``go build``; the standard library only."""
+"""Go: a file of tests (MultiPL-E's) is built by ``go test``, a program by ``go build``; no other packages."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _ENVIRONMENT = {
     "CGO_ENABLED": "0",
     "GOMAXPROCS": "2",
 }
-# What `go test` checks before it builds.
+# The checks of `go test` before it builds.
 _VET = "-atomic -bool -buildtags -errorsas -ifaceassert -nilfunc -printf -stringintconv"
-# Compiled beforehand, as far as the toolchain does not bring them along compiled.
+# Compiled in advance, as far as the toolchain does not contain them compiled.
 _PACKAGES = (
     "bytes container/heap container/list crypto/md5 encoding/hex errors fmt math math/big math/bits math/rand os "
     "reflect regexp sort strconv strings testing time unicode unicode/utf8"
@@ -41,7 +41,7 @@ def _find() -> Toolchain | None:
 def _finish(text: str, token: str) -> str | None:
     first, second = halves(token)
     header = _MAIN if _IS_PROGRAM.search(text) else _TEST
-    # The builtin needs no import; it writes to standard error.
+    # The builtin function needs no import; it writes to standard error.
     return in_main(text, header, f'print("\\n", "{first}", "{second}", "\\n")')
 
 
@@ -57,7 +57,7 @@ def _plan(text: str, toolchain: Toolchain, limits: Limits) -> ProgramPlan:
 def _build(toolchain: Toolchain) -> Command:
     go = toolchain.paths["go"]
     imports = "".join(f'import _ "{package}"\n' for package in _PACKAGES.split())
-    # It wants all its 256 folders, where it can't make them; an empty one would not be kept.
+    # go needs all its 256 cache folders, because it can't create them later; an empty folder would not be kept.
     script = (
         f"export GOCACHE=$PWD/{_CACHE}; '{go}' vet {_VET} all_test.go && '{go}' test -c -o all all_test.go "
         f"&& for folder in {_CACHE}/??; do : > $folder/keep; done"

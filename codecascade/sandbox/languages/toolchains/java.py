@@ -1,4 +1,4 @@
-"""Java with the JDK's own compiler, kept running; assertions are on."""
+"""Java with the JDK's own compiler, which keeps running; assertions are enabled."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PUBLIC = re.compile(
     r"^public[ \t]+(?:\w+[ \t]+){0,4}?(?:class|interface|enum|record)[ \t]+(\w+)", re.MULTILINE
 )
 _JAR = "codecascade.jar"
-# One processor's worth of threads, and none of the machine code that only long runs earn back.
+# Threads for one processor, and no optimisation that only long runs earn back.
 _SMALL = (
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
@@ -39,7 +39,7 @@ def _find() -> Toolchain | None:
     toolchain = find_tools("javac", "java", "jar", version=("-version",))
     if toolchain is None:
         return None
-    # The links in /usr/bin lead there, or to wherever a version manager keeps it.
+    # Links in /usr/bin lead there, or to where a version manager keeps the JDK.
     home = os.path.dirname(os.path.dirname(os.path.realpath(toolchain.paths["javac"])))
     return replace(toolchain, folders=(home,))
 
@@ -51,7 +51,7 @@ def _finish(text: str, token: str) -> str | None:
 
 
 def main_class(text: str) -> str:
-    """The class that holds ``main``: the last one before it that is not indented."""
+    """The class with ``main``: the last class before it that is not indented."""
     mains = [match.start() for match in re.finditer(_MAIN, text)]
     names = _CLASS.findall(text, 0, mains[-1]) if mains else []
     name = names[-1] if names else "Problem"
@@ -64,7 +64,7 @@ def _plan(text: str, toolchain: Toolchain, limits: Limits) -> ProgramPlan:
     name = main_class(text)
     heap = max(16, limits.memory_mb * 3 // 4)
     return ProgramPlan(
-        # The compiler wants a public class in a file of its name.
+        # The compiler requires a public class to be in a file of its name.
         f"{public[1] if public else name.rpartition('.')[2]}.java",
         (toolchain.paths["java"], *_SMALL, f"-Xmx{heap}m", "-ea", "-cp", f".:{_JAR}", name),
         warm=True,
@@ -91,7 +91,7 @@ def _server(toolchain: Toolchain) -> Command:
 
 
 def _jar(toolchain: Toolchain) -> dict[str, bytes]:
-    """Our archive, to be put into a program's folder: Java asks for more rights than opening it takes."""
+    """Our archive, to be copied into a program's folder: Java can't open it elsewhere with a program's rights."""
     return {_JAR: Path(toolchain.built, _JAR).read_bytes()}
 
 

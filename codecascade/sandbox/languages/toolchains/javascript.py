@@ -15,13 +15,13 @@ MEMORY = re.compile(r"JavaScript heap out of memory|Array buffer allocation fail
 
 
 def finish(text: str, token: str) -> str:
-    """A last line that writes the token past what the program calls ``process`` or ``console``."""
+    """A last line that writes the token, even if the program redefines ``process`` or ``console``."""
     first, second = halves(token)
     return at_end(text, f'globalThis["process"].stdout.write("\\n{first}" + "{second}\\n");')
 
 
 def run(node: str, file: str, limits: Limits) -> tuple[str, ...]:
-    """node's command line; its heap is kept below the limit, so that it says itself that it is full."""
+    """node's command line; its heap limit is below the memory limit, so that node itself reports a full heap."""
     return (node, f"--max-old-space-size={max(16, limits.memory_mb * 3 // 4)}", file)
 
 

@@ -1,4 +1,4 @@
-"""Lua; MultiPL-E's tests ask for ``luaunit``, and end the program with what it says."""
+"""Lua; MultiPL-E's tests require ``luaunit``, and end the program with its result."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ LUA = Language(
     finish=_finish,
     plan=_plan,
     error=re.compile(r"^(?:\S*lua: )?(\S*program\.lua:\d+: .*)$", re.MULTILINE),
-    # The second: luaunit, handed the bare message where it looks for its own object.
+    # The second pattern: luaunit gets the bare message instead of its own object.
     memory=re.compile(
         r"not enough memory$|luaunit\.lua:\d+: attempt to index a string value \(local 'err'\)", re.MULTILINE
     ),

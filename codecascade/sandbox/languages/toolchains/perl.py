@@ -1,4 +1,4 @@
-"""Perl; MultiPL-E's tests ask for ``Test::Deep``."""
+"""Perl; MultiPL-E's tests require ``Test::Deep``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PHP; what goes wrong is written to standard output, as PHP does by itself."""
+"""PHP, which writes errors to standard output by default."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from codecascade.sandbox.outcome import Limits
 def _finish(text: str, token: str) -> str:
     first, second = halves(token)
     line = f'echo "\\n{first}" . "{second}\\n";'
-    # Behind a closing tag text is printed, not run. (One that a model wrote before the tests stays what it is.)
+    # After a closing tag, text is printed, not run. (A closing tag that the model wrote before the tests stays.)
     return at_end(text, f"<?php {line}" if text.rstrip().endswith("?>") else line)
 
 

@@ -1,4 +1,4 @@
-"""Ruby; MultiPL-E's tests are a ``Test::Unit::TestCase``, which runs itself when the program is otherwise over."""
+"""Ruby; MultiPL-E's tests are a ``Test::Unit::TestCase``, which runs when the program has otherwise ended."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _find() -> Toolchain | None:
 
 def _finish(text: str, token: str) -> str:
     first, second = halves(token)
-    # So that the tests come before the line, it runs them; they are then not run a second time.
+    # The tests are run here, so that they come before the line, and are not run again at the end.
     tests = (
         "if defined?(::Test::Unit::AutoRunner)\n"
         "  ::Test::Unit::AutoRunner.need_auto_run = false\n"

@@ -1,4 +1,4 @@
-"""Rust with rustc alone: the standard library, no crates."""
+"""Rust with rustc only: the standard library, no crates."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from codecascade.sandbox.outcome import Limits
 
 def _find() -> Toolchain | None:
     toolchain = find_tools("rustc", version=("--version",))
-    if toolchain is None or shutil.which("cc") is None:  # it links with the C compiler
+    # It links with the C compiler.
+    if toolchain is None or shutil.which("cc") is None:
         return None
-    # rustup's `rustc` only chooses among toolchains, with the help of files in the user's home: take the chosen one.
+    # rustup's `rustc` only selects a toolchain, with files in the user's home: use the selected one directly.
     home = first_line((toolchain.paths["rustc"], "--print", "sysroot"))
     if home is None:
         return None

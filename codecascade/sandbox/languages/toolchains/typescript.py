@@ -17,7 +17,7 @@ from codecascade.sandbox.languages.toolchains import javascript
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Command
 
-# npm's folders of globally installed packages, Debian's of packaged ones.
+# The folder of npm's global packages, and of Debian's.
 _LIBRARIES = (
     "/usr/local/lib/node_modules/typescript",
     "/usr/lib/node_modules/typescript",
@@ -33,7 +33,7 @@ def _packages() -> list[str]:
 
 
 def _library() -> str | None:
-    """The folder of the first package that can be called from node."""
+    """The folder of the first package that can be loaded by node."""
     folders = (folder for folder in _packages() if os.path.isfile(f"{folder}/lib/typescript.js"))
     return next(map(os.path.realpath, folders), None)
 
@@ -60,7 +60,7 @@ def _unusable() -> str | None:
     found = _packages()
     if not found or _library() is not None:
         return None
-    # From its seventh version on the compiler is a program of its own.
+    # From version 7 on the compiler is a separate program.
     return (
         f"{_version(found[0])} has no lib/typescript.js, which is called from node: versions before 7 have it"
     )

@@ -7,32 +7,22 @@ import json
 import os
 import posixpath
 import stat
-import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
+from found_candidates import MIT, found
 from hypothesis import example, given
 from hypothesis import strategies as st
 from source_trees import Build, MakeTree, module
 
-from codecascade.corpus.output.dropped import Dropped, by_step
+from codecascade.corpus.output.dropped import Dropped
 from codecascade.corpus.reading.containers import CandidateContents
 from codecascade.corpus.reading.encoding import UnreadableError
 from codecascade.corpus.sources.archives import archives, members
 from codecascade.corpus.sources.archives.members import Member, member_candidates, plain_members, plain_path
-from codecascade.corpus.sources.candidates import Candidate, Origin
-from codecascade.corpus.sources.find import find_candidates
-from codecascade.ground.errors import UserError
-
-MIT = "MIT License\n\nPermission is hereby granted, free of charge, to any person"
-
-
-def found(source: Path | str) -> tuple[dict[str, Candidate], dict[str, int]]:
-    dropped = Dropped()
-    candidates = {f"{c.repository}:{c.path}": c for c in find_candidates(str(source), dropped)}
-    return candidates, by_step(dropped.table()).get("find", {})
+from codecascade.corpus.sources.candidates import Origin
 
 
 def tar(path: Path, files: dict[str, str | bytes], mode: str = "w:gz") -> Path:
@@ -270,74 +260,6 @@ def test_licences_of_archives_are_filtered_those_of_folders_are_not(
     assert paths == ["a.py", "b.py", "free/d.py"]
     assert manifest.dropped["choose"] == {"licence GPL-3.0-only": 1}
     assert manifest.dropped["read"] == {"licence LGPL-2.1-or-later": 1}
-
-
-# ---- git --------------------------------------------------------------------------------------------------
-
-
-def git(folder: Path, *arguments: str) -> str:
-    names = {
-        "GIT_AUTHOR_NAME": "a",
-        "GIT_AUTHOR_EMAIL": "a@b.c",
-        "GIT_COMMITTER_NAME": "a",
-        "GIT_COMMITTER_EMAIL": "a@b.c",
-    }
-    done = subprocess.run(
-        ["git", "-C", str(folder), *arguments],
-        check=True,
-        capture_output=True,
-        text=True,
-        env={**os.environ, **names},
-    )
-    return done.stdout.strip()
-
-
-@pytest.fixture
-def repository(tree: MakeTree) -> Path:
-    root = tree(
-        {"LICENSE": MIT, "src/a.py": "old = 1", "src/b.py": "b = 1", "run": "#!/usr/bin/env python3\nx"}
-    )
-    (root / "src/link.py").symlink_to("/etc/passwd")
-    git(root, "init", "-q", "-b", "main")
-    git(root, "add", "-A")
-    git(root, "commit", "-qm", "one")
-    git(root, "tag", "v1")
-    (root / "src/a.py").write_text("new = 2")
-    git(root, "commit", "-qam", "two")
-    (root / "src/a.py").write_text("uncommitted = 3")
-    return root
-
-
-def test_a_commit_and_a_bare_repository(repository: Path, tmp_path: Path) -> None:
-    contents = CandidateContents()
-    candidates, dropped = found(f"{repository}@v1")
-    assert {name: contents.text(c, 100) for name, c in candidates.items()} == {
-        "code:src/a.py": "old = 1",
-        "code:src/b.py": "b = 1",
-        "code:run": "#!/usr/bin/env python3\nx",
-    }
-    assert dropped == {"link": 1}
-    one = candidates["code:src/a.py"]
-    assert (one.license, one.revision, one.own) == ("MIT", git(repository, "rev-parse", "v1"), True)
-    git(repository, "clone", "-q", "--bare", str(repository), str(tmp_path / "project.git"))
-    candidates, _ = found(tmp_path / "project.git")
-    assert contents.text(candidates["project:src/a.py"], 100) == "new = 2"
-    with pytest.raises(UnreadableError):
-        contents.text(one._replace(locator="0" * 40), 100)
-    with pytest.raises(UnreadableError):
-        contents.text(one, 3)
-    assert contents.text(one, 100) == "old = 1", "the pipe is still in step"
-
-
-@pytest.mark.parametrize("revision", ["nothing", "--help", "v1:src/a.py"])
-def test_revisions_that_are_none(repository: Path, revision: str) -> None:
-    with pytest.raises(UserError, match="no revision"):
-        found(f"{repository}@{revision}")
-
-
-def test_a_folder_that_is_no_repository(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"not a git repository|no revision"):
-        found(f"{tmp_path}@main")
 
 
 def test_compressed_archives_end_to_end(build: Build, tmp_path: Path) -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import signal
 import subprocess
-import sys
 import time
 import zlib
 from pathlib import Path
 
 import pytest
+from git_repositories import commit_of, loose, run, store
 from source_trees import Build, MakeTree, module
 
 from codecascade.corpus.output.dropped import Dropped, by_step
@@ -21,18 +19,7 @@ from codecascade.corpus.sources.find import find_candidates
 from codecascade.corpus.sources.git import commits as git
 from codecascade.corpus.sources.git import files as git_files
 from codecascade.corpus.sources.git import objects as git_objects
-from codecascade.corpus.sources.git.objects import CatFile, GitEndedError, GitObjects
 from codecascade.ground.errors import UserError
-
-PEOPLE = {f"GIT_{who}_{what}": "a@b.c" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-
-
-def run(folder: Path, *arguments: str, data: bytes | None = None) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(folder), *arguments],
-        check=True, capture_output=True, input=data, env={**os.environ, **PEOPLE},
-    )  # fmt: skip
-    return done.stdout.decode().strip()
 
 
 def found(source: Path | str) -> tuple[dict[str, str], dict[str, int]]:
@@ -43,35 +30,8 @@ def found(source: Path | str) -> tuple[dict[str, str], dict[str, int]]:
     return texts, by_step(dropped.table()).get("find", {})
 
 
-@pytest.fixture
-def repository(tree: MakeTree) -> Path:
-    root = tree({"a/x.py": "x = 1", "b/y.py": "y = 2", "z.py": "z = 3"})
-    run(root, "init", "-q", "-b", "main")
-    run(root, "add", "-A")
-    run(root, "commit", "-qm", "one")
-    return root
-
-
-def loose(repository: Path, name: str) -> Path:
-    return repository / ".git/objects" / name[:2] / name[2:]
-
-
-def store(repository: Path, kind: str, data: bytes) -> str:
-    """An object that git itself may refuse to write."""
-    whole = f"{kind} {len(data)}\0".encode() + data
-    name = hashlib.sha1(whole, usedforsecurity=False).hexdigest()
-    path = loose(repository, name)
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(zlib.compress(whole))
-    return name
-
-
 def entry(mode: str, name: bytes, object_: str) -> bytes:
     return mode.encode() + b" " + name + b"\0" + bytes.fromhex(object_)
-
-
-def commit_of(repository: Path, tree: str) -> str:
-    return run(repository, "commit-tree", tree, "-m", "made")
 
 
 # ---- what is not all there
@@ -320,59 +280,6 @@ def test_nothing_that_a_configuration_names_is_run(repository: Path, tmp_path: P
 
 
 # ---- the processes
-
-
-def test_a_killed_process_is_started_again(repository: Path) -> None:
-    objects = GitObjects(str(repository / ".git/objects"))
-    name = run(repository, "rev-parse", "HEAD:z.py")
-    assert objects.read(name, 100) == b"z = 3"
-    assert objects._contents is not None and objects._contents._process is not None
-    objects._contents._process.kill()
-    objects._contents._process.wait()
-    assert objects.read(name, 100) == b"z = 3"
-    with pytest.raises(UnreadableError, match="larger"):
-        objects.read(name, 4)
-    assert objects.read(name, 5) == b"z = 3"
-    assert [info.size for info in objects.infos([name, "1" * 40, name])] == [5, 0, 5]
-    objects.close()
-
-
-def test_a_process_holds_no_more_than_its_memory(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is no file is held by git as a whole."""
-    name = store(repository, "commit", b"0" * 100_000_000)
-    monkeypatch.setattr(git_objects, "MEMORY", 60 << 20)
-    cat = CatFile(str(repository / ".git/objects"), "--batch")
-    with pytest.raises(GitEndedError):
-        cat.ask_whole(name)
-        cat.content(100_000_000)
-    cat.close()
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux ends the processes")
-def test_git_ends_with_the_build_however_it_ends(repository: Path) -> None:
-    script = (
-        "import sys, time; from codecascade.corpus.sources.git.objects import GitObjects;"
-        "objects = GitObjects(sys.argv[1]); objects.read(sys.argv[2], 100);"
-        "print(objects._contents._process.pid, flush=True); time.sleep(60)"
-    )
-    arguments = [str(repository / ".git/objects"), run(repository, "rev-parse", "HEAD:z.py")]
-    with subprocess.Popen([sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE) as build:
-        assert build.stdout is not None
-        git_process = int(build.stdout.readline())
-        # it would not notice by itself that nobody listens
-        os.kill(git_process, signal.SIGSTOP)
-        build.send_signal(signal.SIGKILL)
-        build.wait()
-        for _ in range(100):
-            try:
-                state = Path(f"/proc/{git_process}/stat").read_text().rpartition(")")[2].split()[0]
-            except FileNotFoundError:
-                break
-            if state in "ZX":
-                break
-            time.sleep(0.05)
-        else:
-            pytest.fail("git lives on")
 
 
 def test_the_folder_git_itself_and_a_revision_of_several_signs(repository: Path) -> None:

@@ -15,25 +15,17 @@ import huggingface_hub.constants
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from found_candidates import reasons, text
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from hub import hub
 from source_trees import Build, module
 
-from codecascade.corpus.output.dropped import Dropped, by_step
+from codecascade.corpus.output.dropped import Dropped
 from codecascade.corpus.reading.containers import CandidateContents
 from codecascade.corpus.reading.encoding import UnreadableError
-from codecascade.corpus.sources.candidates import Candidate
 from codecascade.corpus.sources.find import find_candidates
 from codecascade.corpus.sources.tables import rows
 from codecascade.ground.errors import RunFailed, UserError
-
-
-def text(candidate: Candidate, limit: int = 1_000_000) -> str:
-    return CandidateContents().text(candidate, limit)
-
-
-def reasons(dropped: Dropped) -> dict[str, int]:
-    return by_step(dropped.table()).get("find", {})
 
 
 def test_json_lines(tmp_path: Path) -> None:
@@ -129,7 +121,8 @@ def test_compressed_json_lines(tmp_path: Path, ending: str, compress: Callable[[
     path.write_bytes(whole[: len(whole) // 2])
     assert len(candidates) == 200
     outcomes = []
-    for candidate in candidates:  # cut behind our back
+    # Cut behind our back.
+    for candidate in candidates:
         try:
             outcomes.append(contents.text(candidate, 1000))
         except UnreadableError:
@@ -182,7 +175,8 @@ class Faltering(MemoryFileSystem):  # type: ignore[misc]
 
         def faltering(size: int = -1) -> bytes:
             if Faltering.fails:
-                raise LookupError("no route to the store")  # as odd an error as any
+                # As odd an error as any.
+                raise LookupError("no route to the store")
             return bytes(read(size))
 
         if mode == "rb":
@@ -292,69 +286,6 @@ def test_rows_with_one_id_are_documents_of_their_own(build: Build, tmp_path: Pat
     assert all(content == contents[0] for content in contents)
 
 
-TEXTS = ["a = 1 # ß", None, "", "b = 2", None, "a = 1 # ß"]
-OTHERS = ["c", "d = 3", "e", None, None, "f"]
-READ = ["a = 1 # ß", "d = 3", "", "b = 2", "a = 1 # ß"]
-STRINGS = [pa.string(), pa.large_string(), pa.string_view()]
-BYTES = [pa.binary(), pa.large_binary(), pa.binary_view()]
-CATEGORIES = [pa.dictionary(pa.int8(), type_) for type_ in (pa.string(), pa.large_string(), pa.binary())]
-
-
-@pytest.mark.parametrize("type_", [*STRINGS, *BYTES, *CATEGORIES], ids=str)
-@pytest.mark.parametrize("group", [2, 1000])
-def test_text_of_every_arrow_type(tmp_path: Path, type_: pa.DataType, group: int) -> None:
-    def column(values: list[str | None]) -> pa.Array:
-        plain = type_.value_type if pa.types.is_dictionary(type_) else type_
-        binary = pa.types.is_binary(plain) or pa.types.is_large_binary(plain) or plain == pa.binary_view()
-        array = pa.array(values, pa.string()).cast(pa.binary()) if binary else pa.array(values, pa.string())
-        return array.dictionary_encode().cast(type_) if pa.types.is_dictionary(type_) else array.cast(type_)
-
-    path = tmp_path / "rows.parquet"
-    table = pa.table({"text": column(TEXTS), "content": column(OTHERS), "language": column(["Python"] * 6)})
-    pq.write_table(table, path, row_group_size=group)
-    dropped = Dropped()
-    candidates = list(find_candidates(str(path), dropped))
-    contents = CandidateContents()
-    assert [contents.text(c, 1000) for c in candidates] == READ
-    assert [contents.text(candidates[n], 1000) for n in (4, 0, 3)] == [READ[n] for n in (4, 0, 3)]
-    assert [c.size for c in candidates] == [len(text.encode()) for text in READ]
-    assert {c.language for c in candidates} == {"python"}
-    assert reasons(dropped) == {"row without text": 1}
-
-
-def test_json_lines_and_parquet_go_by_the_same_rule(tmp_path: Path) -> None:
-    lines = [{"text": t, "content": c} for t, c in zip(TEXTS, OTHERS, strict=True)]
-    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    pq.write_table(pa.Table.from_pylist(lines), tmp_path / "rows.parquet")
-    for name in ("rows.jsonl", "rows.parquet"):
-        assert [text(c) for c in find_candidates(str(tmp_path / name), Dropped())] == READ
-    (tmp_path / "numbers.jsonl").write_text('{"text": 5, "content": "c"}')
-    pq.write_table(pa.table({"text": [5], "content": ["c"]}), tmp_path / "numbers.parquet")
-    for name in ("numbers.jsonl", "numbers.parquet"):
-        assert [text(c) for c in find_candidates(str(tmp_path / name), Dropped())] == ["c"]
-
-
-def test_a_long_category_in_many_rows_is_not_copied(tmp_path: Path) -> None:
-    long = "x" * 10_000_000
-    table = pa.table({"text": pa.DictionaryArray.from_arrays(pa.array([0] * 1000, pa.int8()), [long])})
-    pq.write_table(table, tmp_path / "rows.parquet")
-    before = pa.total_allocated_bytes()
-    candidates = list(find_candidates(str(tmp_path / "rows.parquet"), Dropped()))
-    assert {c.size for c in candidates} == {len(long)}
-    assert pa.total_allocated_bytes() - before < 100_000_000
-    with pytest.raises(UnreadableError, match="larger"):
-        text(candidates[500])
-
-
-def test_the_bytes_of_a_column_are_read_as_a_files(tmp_path: Path) -> None:
-    values = ["café".encode("utf-16"), "\ufeffnaïve".encode(), b"bin\0ary"]
-    pq.write_table(pa.table({"text": values}), tmp_path / "rows.parquet")
-    latin, marked, binary = find_candidates(str(tmp_path / "rows.parquet"), Dropped())
-    assert (text(latin), text(marked)) == ("café", "naïve")
-    with pytest.raises(UnreadableError, match="binary"):
-        text(binary)
-
-
 @pytest.mark.parametrize("ending", ["", ".gz"])
 def test_a_byte_order_mark_before_json_lines(tmp_path: Path, ending: str) -> None:
     lines = "\n".join(json.dumps({"text": f"\ufeffa = {n}", "path": "a.py"}) for n in range(3))
@@ -371,15 +302,6 @@ def test_json_lines_in_another_unicode_encoding_are_refused(tmp_path: Path, enco
     path.write_bytes('{"text": "a = 1"}\n{"text": "b = 1"}\n'.encode(encoding))
     with pytest.raises(UserError, match=r"UTF-16 or UTF-32.*iconv"):
         list(find_candidates(str(path), Dropped()))
-
-
-def test_a_column_of_text_that_is_none_is_named_with_its_type(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"text": [["a"]], "other": ["x"]}), tmp_path / "lists.parquet")
-    with pytest.raises(UserError, match=r"text is of type list<"):
-        list(find_candidates(str(tmp_path / "lists.parquet"), Dropped()))
-    pq.write_table(pa.table({"title": ["x"]}), tmp_path / "titles.parquet")
-    with pytest.raises(UserError, match=r"its columns: title"):
-        list(find_candidates(str(tmp_path / "titles.parquet"), Dropped()))
 
 
 def test_pointers_in_rows_are_no_texts(tmp_path: Path) -> None:
@@ -403,45 +325,6 @@ def test_json_lines_are_left_out_for_what_is_wrong_with_them(tmp_path: Path) -> 
     dropped = Dropped()
     assert [text(candidate) for candidate in find_candidates(str(path), dropped)] == ["a = 1", "b = 1"]
     assert reasons(dropped) == {"row is not JSON": 2, "row is not UTF-8": 1}
-
-
-def test_labels_that_are_lists_or_objects_say_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    labels = [
-        {"language": ["Rust"]},
-        {"language": {"name": "Rust"}},
-        {"language": ["Rust", "C"]},
-        {"path": [], "repo": 7},
-    ]
-    path.write_text("\n".join(json.dumps({"text": f"a = {n}", **label}) for n, label in enumerate(labels)))
-    found = list(find_candidates(str(path), Dropped()))
-    assert [candidate.language for candidate in found] == ["rust", "text", "text", "text"]
-    assert (found[3].path, found[3].repository) == ("rows.jsonl:4", "7")
-
-
-def test_columns_that_can_hold_no_label_cost_no_row(tmp_path: Path) -> None:
-    path = tmp_path / "rows.parquet"
-    offsets = pa.array([0, 6, 10], pa.int32()).buffers()[1]
-    not_utf_8 = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"caf\xe9.pb.py")])
-    dates = pa.array([2**31 - 1, -(2**31)], pa.date32())
-    pq.write_table(
-        pa.table({"text": ["a = 1", "b = 1"], "path": not_utf_8, "repository": dates, "revision": [1, 2]}),
-        path,
-    )
-    dropped = Dropped()
-    found = [(c.path, c.repository, c.revision, text(c)) for c in find_candidates(str(path), dropped)]
-    assert found == [
-        ("caf\ufffd.p", "rows.parquet:1", "1", "a = 1"),
-        ("b.py", "rows.parquet:2", "2", "b = 1"),
-    ]
-    assert reasons(dropped) == {}
-
-
-def test_two_columns_of_one_name_are_told(tmp_path: Path) -> None:
-    path = tmp_path / "rows.parquet"
-    pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), path)
-    with pytest.raises(UserError, match="has 2 columns called text"):
-        list(find_candidates(str(path), Dropped()))
 
 
 @pytest.mark.parametrize("end", [b"garbage", b"\x1f\x8b\x08" + bytes(40)])

@@ -14,7 +14,8 @@ from codecascade.corpus.steps.redaction.redaction import redact, redact_batch
 CODE = "def add(first, second):\n    return first + second\n"
 
 
-A1 = "aB3dE5fG7hI9"  # put together here, so that no scanner takes this file for a leak
+# Put together here, so that no scanner takes this file for a leak.
+A1 = "aB3dE5fG7hI9"
 
 
 SECRETS = {

@@ -78,7 +78,8 @@ def test_two_solved_problems_of_the_train_split_are_shown(data: Path) -> None:
     )
     assert first.endswith(
         "A: ```\nprint(sum(map(int, input().split())))\n```\n"
-    )  # the shortest that is Python
+        # The shortest that is Python.
+    )
     assert "needs to use the provided function signature" in second and second.endswith("return b, a\n```\n")
     assert question.endswith("of two numbers.\nA: ```")
     assert isinstance(calls.prompt, TextPrompt)

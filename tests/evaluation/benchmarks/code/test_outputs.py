@@ -18,7 +18,8 @@ from codecascade.evaluation.benchmarks.code.outputs import (
         ("0.3333333", "0.33333333333"),
         ("1e-3", "0.001"),
         ("5", "5.0"),
-        ("1000000.0", "1000000.5"),  # within 1e-6 of it
+        # Within 1e-6 of it.
+        ("1000000.0", "1000000.5"),
         ("nan", "NaN"),
         ("inf", "inf"),
         ("", "\n"),
@@ -36,7 +37,8 @@ def test_the_same_output(expected: str, printed: str) -> None:
         ("2 2 1", "1 2"),
         ("1 2", "1 2 2"),
         ("Yes", "YES"),
-        ("1000000007", "1000000006"),  # whole numbers have no tolerance
+        # Whole numbers have no tolerance.
+        ("1000000007", "1000000006"),
         ("9" * 6000, "9" * 5999 + "8"),
         ("0.5", "0.50001"),
         ("0.5", "half"),
@@ -45,7 +47,8 @@ def test_the_same_output(expected: str, printed: str) -> None:
         ("0.5", "nan"),
         ("1.5", "1e999999999"),
         ("0.5", "1e99999999999999999999"),
-        ("00101", "101"),  # a code, not a number
+        # A code, not a number.
+        ("00101", "101"),
         ("7", "007"),
         ("1", "\u0661"),
         ("1000.0", "1_000"),
@@ -59,7 +62,8 @@ def test_as_apps_compares_order_and_repetitions_do_not_count() -> None:
     assert apps_same_output("2 2 1\n", "1 2") and apps_same_output("a b\nc\n", "c\nb a\n")
     assert apps_same_output("0.12345", "0.1234502") and apps_same_output(" 3 \n", "3")
     assert apps_same_output("1\n2\n", "\n1\n\n2")
-    assert apps_same_output("0.1234 2", "2.0 0.1230001")  # rounded to three decimals, as sets
+    # Rounded to three decimals, as sets.
+    assert apps_same_output("0.1234 2", "2.0 0.1230001")
     assert apps_same_output("inf", "Infinity") and not apps_same_output("inf", "7")
     assert not apps_same_output("1 2", "1 3") and not apps_same_output("yes", "no")
     assert apps_same_output("1\n \n2", "1\n\n2"), "a line of white space is an empty one"
@@ -78,17 +82,23 @@ def test_values() -> None:
 @pytest.mark.parametrize(
     ("expected", "result", "same"),
     [
-        ([1, 2], (1, 2), True),  # the whole result
-        ([[1, 2]], (1, 2), True),  # wrapped in a list
+        # The whole result.
+        ([1, 2], (1, 2), True),
+        # Wrapped in a list.
+        ([[1, 2]], (1, 2), True),
         ([[[1, 2], [3, 4]]], [(1, 2), (3, 4)], True),
-        ([[1, 2], [3, 4]], [(1, 2), (3, 4)], False),  # not wrapped: APPS' runner lets only lists pass
+        # Not wrapped: APPS' runner lets only lists pass.
+        ([[1, 2], [3, 4]], [(1, 2), (3, 4)], False),
         ([[1, 2], [3, 4]], [[1, 2], [3, 4]], True),
-        ([[[1, [2, 3]]]], [(1, (2, 3))], False),  # deeper tuples
+        # Deeper tuples.
+        ([[[1, [2, 3]]]], [(1, (2, 3))], False),
         ({"1": 2}, {1: 2}, True),
         ([{"1": 2}], {1: 2}, True),
-        ({"1": 2}, {"1": 2}, False),  # its keys are whole numbers
+        # Its keys are whole numbers.
+        ({"1": 2}, {"1": 2}, False),
         ({"a": 2}, {"a": 2}, True),
-        ([{"a": {"1": 2}}], {"a": {1: 2}}, False),  # deeper keys stay texts
+        # Deeper keys stay texts.
+        ([{"a": {"1": 2}}], {"a": {1: 2}}, False),
         ([], (), True),
         ([], [[]], False),
         ([[]], [], True),

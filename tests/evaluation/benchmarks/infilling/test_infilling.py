@@ -133,7 +133,8 @@ def test_the_same_function_counts_once(corpus: Any, sandbox: Any) -> None:
     corpus.texts = [corpus.texts[0], corpus.texts[0] + "\nx = 1\n"]
     problems = heldout_problems(corpus, sandbox, InfillingTaskSettings(), 0)
     assert len({problem.prefix.split("(")[0] for problem in problems}) == 3
-    assert len(problems) <= 5  # lines may differ, texts may not
+    # Lines may differ, texts may not.
+    assert len(problems) <= 5
 
 
 TASKS = [
@@ -166,8 +167,10 @@ def answering(tokenizer: Any, oracle: Any, middles: dict[str, str]) -> Any:
 def test_scores(tokenizer: Any, oracle: Any, sandbox: Any, score: Any) -> None:
     middles = {
         "a = 0\n": "b = a + 0\n",
-        "a = 1\n": "b = a + 1   \n\n",  # white space at the end is ignored
-        "a = 2\n": "b = 2 * a\n",  # right, and another text
+        # White space at the end is ignored.
+        "a = 1\n": "b = a + 1   \n\n",
+        # Right, and another text.
+        "a = 2\n": "b = 2 * a\n",
         "a = 3\n": "b = a\n",
     }
     result, rows = score(answering(tokenizer, oracle, middles), sandbox=sandbox)

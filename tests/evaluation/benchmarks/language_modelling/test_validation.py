@@ -61,7 +61,8 @@ def test_the_infilling_loss_is_of_the_middle_and_its_end(tokenizer: Any, corpus:
     total = tokens = 0.0
     for ids, row in zip(scorer.seen[6:], result.rows, strict=True):
         after = ids[ids.index(middle) + 1 :]
-        if ids[1] != tokenizer.infilling.suffix:  # PSM: all after the middle token
+        # PSM: all after the middle token.
+        if ids[1] != tokenizer.infilling.suffix:
             assert row["middle_tokens"] == len(after)
             assert row["middle_nats"] == pytest.approx(nats(after))
         else:

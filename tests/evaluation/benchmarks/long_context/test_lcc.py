@@ -48,7 +48,8 @@ def test_each_length_is_drawn_equally_often(lengths: list[int], most: int, seed:
     largest = max(
         (min(most, n) * sum(o >= min(most, n) for o in of_all.values()) for n in of_all.values()), default=0
     )
-    assert len(places) == largest  # as many as can be had
+    # As many as can be had.
+    assert len(places) == largest
 
 
 def test_the_draw_is_the_seeds(tmp_path: Path) -> None:

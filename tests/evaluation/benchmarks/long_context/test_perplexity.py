@@ -52,7 +52,8 @@ def test_stretches_double() -> None:
 def test_by_position(tokenizer: Any, folder: Path) -> None:
     scorer = Halving()
     scored = perplexity.score(context(tokenizer, scorer, folder, min_bytes=10_000, tokens=1800))
-    assert scorer.seen == [1801, 1801]  # one by one, each with the token before the text
+    # One by one, each with the token before the text.
+    assert scorer.seen == [1801, 1801]
     assert [row["task_id"] for row in scored.rows] == ["longer.py", "sub/long.py"]
     assert (
         scored.metrics["perplexity@1024"].value == pytest.approx(2)

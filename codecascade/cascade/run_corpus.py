@@ -1,0 +1,53 @@
+"""A run's corpus: a folder of shards that the recipe names, or one that is built in the run's folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from codecascade.cascade.benchmark_texts import benchmark_texts, in_words
+from codecascade.cascade.run_folder import RunFolder
+from codecascade.corpus.build import build_corpus
+from codecascade.corpus.corpus import Corpus, is_corpus
+from codecascade.corpus.engines.local import LocalEngine
+from codecascade.corpus.fingerprints import request_fingerprint
+from codecascade.recipe.settings import Recipe
+
+logger = logging.getLogger(__name__)
+
+
+def corpus_folder(recipe: Recipe, run: RunFolder) -> Path:
+    """Where the corpus is, or will be once it is built."""
+    named = Path(os.path.expanduser(recipe.corpus[0]))
+    return named if len(recipe.corpus) == 1 and is_corpus(named) else run.corpus
+
+
+def needs_sources(recipe: Recipe, run: RunFolder) -> bool:
+    """Whether the corpus is still to be built. One that this run has built stays, whatever becomes of its sources."""
+    folder = corpus_folder(recipe, run)
+    if folder != run.corpus:
+        return False
+    request = request_fingerprint(recipe.corpus, recipe.corpus_build)
+    return not is_corpus(folder) or Corpus.open(folder).manifest.request != request
+
+
+def build_run_corpus(recipe: Recipe, run: RunFolder, progress: Callable[[str, int, int], None]) -> None:
+    """Build ``RUN/corpus`` of the recipe's sources, without the texts of the benchmarks that the run uses.
+
+    Raises:
+        UserError: a source is missing, or nothing in the sources is usable.
+    """
+    settings = [recipe.evaluate, *(stage.evaluate for stage in recipe.stage)]
+    benchmarks = benchmark_texts(in_use=[name for one in settings for name in one.benchmarks])
+    if said := in_words(benchmarks):
+        logger.warning("corpus: %s", said)
+    build_corpus(
+        recipe.corpus,
+        run.corpus,
+        recipe.corpus_build,
+        benchmarks=benchmarks,
+        engine=LocalEngine(os.cpu_count() or 1),
+        progress=progress,
+    )

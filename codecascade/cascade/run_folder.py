@@ -1,0 +1,153 @@
+"""A run's folder: where everything is in it, and what of the run is done.
+
+``recipe.toml``, ``inputs.json``, ``corpus/``, ``base/`` (a model from scratch), ``dialogues/<stage>/``,
+``checkpoints/<stage>/`` (while it trains), ``logs/<stage>.jsonl``, ``tensorboard/<stage>/``, ``models/<stage>/``,
+``evaluations/<model>/``, ``results.json``, ``report.md``, ``report.html``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from codecascade.ground.errors import UserError
+from codecascade.ground.files import write_json
+from codecascade.ground.paths import check_file_path, check_folder_path
+from codecascade.ground.reading import read_json
+from codecascade.recipe.reading import difference, read_recipe, with_steps, write_recipe
+from codecascade.recipe.settings import BASE, Recipe, Stage
+from codecascade.training.loop import TrainingResult
+
+_RESULT = TypeAdapter(TrainingResult)
+
+LINEAGE = "codecascade.json"
+"""The file in a stage's model folder that says how it was made."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths in one run's folder, and its state."""
+
+    path: Path
+
+    def model(self, name: str) -> Path:
+        return self.path / "base" if name == BASE else self.path / "models" / name
+
+    def evaluation(self, name: str) -> Path:
+        return self.path / "evaluations" / name
+
+    def log(self, stage: str) -> Path:
+        return self.path / "logs" / f"{stage}.jsonl"
+
+    @property
+    def corpus(self) -> Path:
+        return self.path / "corpus"
+
+    def checkpoints(self, stage: str) -> Path:
+        return self.path / "checkpoints" / stage
+
+    def tensorboard(self, stage: str) -> Path:
+        return self.path / "tensorboard" / stage
+
+    def mined_dialogues(self, stage: str) -> Path:
+        return self.path / "dialogues" / stage / "dialogues.jsonl"
+
+    @property
+    def inputs(self) -> Path:
+        return self.path / "inputs.json"
+
+    @property
+    def reports(self) -> tuple[Path, ...]:
+        return tuple(self.path / name for name in ("results.json", "report.md", "report.html"))
+
+    def _check_paths(self, recipe: Recipe) -> None:
+        """See that every path that the run will use is of the right type, or free.
+
+        Raises:
+            UserError: a file is where a folder is needed, or the other way round.
+        """
+        folders = [self.corpus, self.model(BASE), self.evaluation(BASE)]
+        files = [self.path / "recipe.toml", self.inputs, *self.reports]
+        for stage in recipe.stage:
+            folders += [
+                self.mined_dialogues(stage.name).parent,
+                self.checkpoints(stage.name),
+                self.tensorboard(stage.name),
+                self.model(stage.name),
+                self.evaluation(stage.name),
+            ]
+            files += [self.log(stage.name), self.mined_dialogues(stage.name)]
+        # a file in the place of checkpoints/ is named before the checkpoints/STAGE in it
+        for folder in sorted({*folders, *(path.parent for path in [*folders, *files])}):
+            check_folder_path(folder)
+        for file in files:
+            check_file_path(file)
+
+    # ---- the recipe
+
+    def adopt(self, recipe: Recipe) -> Recipe:
+        """``recipe`` with the steps that an earlier run in this folder has timed.
+
+        Raises:
+            UserError: the folder is of another recipe's run, or of no run, or what is in it can't be used.
+        """
+        path = self.path / "recipe.toml"
+        if not path.exists():
+            names = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
+            if self.path.is_file() or names - {".lock"}:
+                raise UserError("is there already and holds no run; choose another with -o", file=self.path)
+            return recipe
+        self._check_paths(recipe)
+        before = read_recipe(path)
+        if (changed := difference(before, recipe)) is not None:
+            raise UserError(
+                f"holds a run of another recipe ({changed}); choose another folder with -o", file=self.path
+            )
+        for stage in before.stage:
+            if stage.steps is not None and recipe[stage.name].minutes is not None:
+                recipe = with_steps(recipe, stage.name, stage.steps)
+        return recipe
+
+    def write(self, recipe: Recipe) -> None:
+        """Write the recipe, with the values that the run uses, to ``recipe.toml``."""
+        write_recipe(recipe, self.path / "recipe.toml")
+
+    # ---- what is done
+
+    def cost(self, stage: Stage) -> TrainingResult | None:
+        """What the stage's training took; None if it is not trained yet."""
+        path = self.model(stage.name) / LINEAGE
+        if not path.exists():
+            return None
+        try:
+            return _RESULT.validate_python(read_json(path)["training"])
+        except (UserError, KeyError, TypeError, ValidationError):
+            raise UserError(
+                "is damaged; put it back, or delete this folder to train the stage again", file=path
+            ) from None
+
+    def lineage(self, recipe: Recipe, stage: Stage, cost: TrainingResult) -> dict[str, Any]:
+        """The content of :data:`LINEAGE`."""
+        return {"run": recipe.name, "training": asdict(cost), "recipe": recipe.identity(stage)}
+
+    def note_measured(self, name: str, settings: dict[str, Any]) -> None:
+        """Note that a model has been measured by all benchmarks of these settings."""
+        write_json(self.evaluation(name) / "measured.json", settings)
+
+    def is_measured(self, name: str, settings: dict[str, Any]) -> bool:
+        path = self.evaluation(name) / "measured.json"
+        try:
+            return path.exists() and bool(read_json(path) == settings)
+        except UserError:
+            # It is damaged. The run then looks for each result, finds it, and writes this file again.
+            return False
+
+    def is_reported(self, recipe: Recipe, stages: Sequence[Stage]) -> bool:
+        """Whether the base and the models of these stages are measured, and the run's reports are written."""
+        models = [(BASE, recipe.evaluate), *((stage.name, stage.evaluate) for stage in stages)]
+        measured = all(self.is_measured(name, settings.model_dump(mode="json")) for name, settings in models)
+        return measured and all(path.exists() for path in self.reports)

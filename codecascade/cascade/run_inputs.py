@@ -1,0 +1,219 @@
+"""What a run has read, by content: ``RUN/inputs.json``.
+
+A recipe names a base, a corpus and files of dialogues. When a run goes on a week later, the names may stand for other
+contents. So checksums of the contents are written down when they are first used, and are compared whenever the run
+goes on. The same is done with the stages' models, because later stages start from them.
+
+All bytes of the weights are hashed, because two models of the same shape have equal headers and sizes. That at most
+doubles the time to load them. The shards of a corpus may be terabytes, so only their size, first megabyte and last
+megabyte are hashed. A Parquet file ends with the sizes and value ranges of all its columns, so a change of text
+shows.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from codecascade.cascade.run_folder import RunFolder
+from codecascade.corpus.corpus import Corpus
+from codecascade.ground.diff import changes
+from codecascade.ground.errors import UserError
+from codecascade.ground.files import content_digest, write_json
+from codecascade.ground.reading import read_json
+from codecascade.model.sources import files_of
+from codecascade.training.checksums import Sums, changed_files, checksums
+
+logger = logging.getLogger(__name__)
+
+Content = dict[str, Any]
+
+
+class _File(BaseModel):
+    bytes: int
+
+
+class _Split(BaseModel):
+    documents: int
+    bytes: int
+
+
+class _Corpus(BaseModel):
+    sources: list[str]
+    settings: dict[str, Any]
+    documents: dict[str, _Split]
+    shards: dict[str, _File]
+
+
+class _InputsFile(BaseModel):
+    """``inputs.json``: the values that are used here, beside those that are only compared."""
+
+    base: dict[str, dict[str, _File]] = {}
+    corpus: dict[str, _Corpus] = {}
+    dialogues: dict[str, dict[str, _File]] = {}
+    models: dict[str, dict[str, _File]] = {}
+
+
+_NEW_FOLDER = "or start anew in another folder with -o"
+_OWN = "its own"
+"""The name, in ``inputs.json``, of the corpus that the run has built."""
+
+
+class RunInputs:
+    """The checksums of one run's inputs. Only the first rank may use this.
+
+    Each method compares an input with what was written down under the same name. The first time it writes it down.
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        self._file = run.inputs
+        self._known = self._read()
+        self._models: dict[str, Sums] = {}
+
+    def base(self, name: str) -> Sums:
+        """Compare the files of the base model; returns their checksums.
+
+        Raises:
+            UserError: they have changed since the run began.
+        """
+        folder, files = files_of(name)
+        now = checksums(folder, files)
+        self._compare("base", name, now, "put the old files back", changed_files)
+        return now
+
+    def corpus(self, corpus: Corpus) -> None:
+        """Compare a corpus that stages are trained on. Raises as :meth:`base`."""
+        name = _OWN if corpus.path == self._run.corpus else str(corpus.path)
+        self._compare("corpus", name, _content_of(corpus), "put the old one back", _changed_corpus)
+
+    def dialogues(self, path: Path) -> None:
+        """Compare a file of dialogues. Raises as :meth:`base`."""
+        now = checksums(path.parent, [path.name])
+        self._compare("dialogues", str(path), now, "put the old file back", changed_files)
+
+    def model(self, stage: str) -> Sums:
+        """Compare the model of a trained stage, before it is measured or trained further; returns its checksums.
+
+        Raises:
+            UserError: its files have changed since it was trained.
+        """
+        if stage not in self._models:
+            folder = self._run.model(stage)
+            now = _model_files(folder)
+            before = self._known.get("models", {}).get(stage)
+            if isinstance(before, dict) and (changes := changed_files(before, now)):
+                raise UserError(
+                    f"is not as it was trained: {'; '.join(changes)}; put the old files back, or delete this "
+                    "folder to train the stage again",
+                    file=folder,
+                )
+            self._models[stage] = now
+            self._write("models", stage, now)
+        return self._models[stage]
+
+    def trained(self, stage: str) -> None:
+        """Write down a stage's model, which has just been trained."""
+        self._models[stage] = _model_files(self._run.model(stage))
+        self._write("models", stage, self._models[stage])
+
+    # ---- the file
+
+    def _read(self) -> dict[str, Any]:
+        if not self._file.exists():
+            return {}
+        try:
+            known: dict[str, Any] = read_json(self._file)
+            _InputsFile.model_validate(known)
+            return known
+        except (UserError, ValidationError):
+            pass
+        logger.warning(
+            "%s can't be read, so whether the base, the corpus or a model has changed since the run began is not "
+            "known; it is begun anew",
+            self._file,
+        )
+        return {}
+
+    def _write(self, kind: str, name: str, content: Content) -> None:
+        self._known.setdefault(kind, {})[name] = content
+        write_json(self._file, self._known)
+
+    def _compare(
+        self,
+        kind: str,
+        name: str,
+        now: Content,
+        remedy: str,
+        changes: Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]],
+    ) -> None:
+        before = self._known.get(kind, {}).get(name)
+        if isinstance(before, dict):
+            if changed := changes(before, now):
+                shown = "" if name == _OWN else f" {name}"
+                have = "have" if kind == "dialogues" else "has"
+                raise UserError(
+                    f"the {kind}{shown} {have} changed since this run began: {'; '.join(changed)}. "
+                    f"To go on, {remedy}; {_NEW_FOLDER}",
+                    file=self._run.path,
+                )
+        else:
+            self._write(kind, name, now)
+
+
+def _model_files(folder: Path) -> Sums:
+    return checksums(*files_of(str(folder)))
+
+
+def _content_of(corpus: Corpus) -> Content:
+    manifest = corpus.manifest
+    shards = sorted(corpus.path.glob("*/*.parquet"))
+    return {
+        "sources": manifest.sources,
+        "settings": manifest.settings.model_dump(mode="json"),
+        "documents": {
+            name: {**split.total.model_dump(), "ids": split.fingerprint}
+            for name, split in manifest.splits.items()
+        },
+        "shards": {
+            str(shard.relative_to(corpus.path)): {
+                "bytes": shard.stat().st_size,
+                "ends": content_digest(shard),
+            }
+            for shard in shards
+        },
+    }
+
+
+def _changed_corpus(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """How two corpora differ, a phrase each; empty if the same documents are in the same files.
+
+    Other sources or settings are only named if the documents differ too.
+    """
+    documents, shards = list(_changed_documents(before, now)), changed_files(before["shards"], now["shards"])
+    if not documents:
+        return shards
+    found = list(documents)
+    if before["sources"] != now["sources"]:
+        found.append(f"sources {', '.join(before['sources'])}, now {', '.join(now['sources'])}")
+    return [*found, *changes(before["settings"], now["settings"])]
+
+
+def _changed_documents(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    for split, old in before["documents"].items():
+        new = now["documents"].get(split)
+        if new == old:
+            continue
+        if new is None:
+            yield f"{split} is gone"
+        elif (new["documents"], new["bytes"]) == (old["documents"], old["bytes"]):
+            yield f"{split} has other documents, though as many ({new['documents']:,})"
+        else:
+            yield (
+                f"{split} had {old['documents']:,} documents ({old['bytes']:,} bytes), now {new['documents']:,} "
+                f"({new['bytes']:,} bytes)"
+            )

@@ -1,0 +1,74 @@
+"""One stage of a cascade: from its parent's model folder to its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import torch
+
+from codecascade.cascade.display import RunDisplay
+from codecascade.cascade.mixtures import Mixtures
+from codecascade.cascade.run_folder import LINEAGE, RunFolder
+from codecascade.cascade.stage_models import DTYPES, prepare
+from codecascade.ground.format import show_seconds
+from codecascade.model.folder import save_folder
+from codecascade.model.sources import load
+from codecascade.recipe.settings import Recipe, Stage
+from codecascade.training.checksums import Sums
+from codecascade.training.loop import train
+from codecascade.training.parallel import World, final_state_dict
+
+
+def train_stage(
+    recipe: Recipe,
+    stage: Stage,
+    parent: str,
+    parent_files: Sums,
+    mixtures: Mixtures,
+    run: RunFolder,
+    world: World,
+    display: RunDisplay,
+) -> None:
+    """Train ``stage``, or go on from its newest checkpoint, and write its model folder. All ranks must call this.
+
+    Args:
+        parent: what the parent's model is loaded from.
+        parent_files: checksums of the parent's files. A checkpoint of a run with another parent is refused.
+
+    Raises:
+        RunFailed, Stopped, UserError: as :func:`codecascade.training.loop.train`.
+    """
+    loaded = load(parent, dtype=torch.float32)
+    prepared = prepare(loaded, stage)
+    stream = mixtures.stream(stage, prepared.tokenizer)
+    checkpoints = run.checkpoints(stage.name)
+    with display.training(stage.name) as progress:
+        cost = train(
+            prepared.model,
+            stream,
+            stage,
+            checkpoints,
+            log=run.log(stage.name),
+            tensorboard=run.tensorboard(stage.name),
+            fingerprint={**recipe.identity(stage), "parent": parent_files, "stream": stream.identity},
+            new_token_ids=prepared.new_token_ids,
+            progress=progress,
+        )
+    weights = final_state_dict(prepared.model, stage)
+    if world.first:
+        lineage = run.lineage(recipe, stage, cost)
+        save_folder(
+            run.model(stage.name),
+            weights,
+            prepared.model.config,
+            prepared.tokenizer,
+            dtype=DTYPES[recipe.dtype],
+            generation=loaded.generation,
+            extra_files={LINEAGE: json.dumps(lineage, indent=2, ensure_ascii=False) + "\n"},
+        )
+        shutil.rmtree(checkpoints, ignore_errors=True)
+        display.say(
+            f"{stage.name}: {cost.steps:,} steps, {cost.tokens:,} tokens, loss {cost.final_loss:.3f}, "
+            f"{show_seconds(cost.seconds)}, {cost.precision}"
+        )

@@ -1,0 +1,168 @@
+"""The prompt of an editor's completion: as much of the file as fits around the cursor, and parts of other files.
+
+Chunks of other files come first, where a prefix cache finds them again at the next keystroke. Families that were
+trained on repositories have tokens for that (Qwen2.5-Coder, StarCoder 2, Granite)::
+
+    REPOSITORY name LF  SEP path LF text  SEP path LF text  ...  SEP path LF  then the infilling prompt
+
+Others get the text that llama.cpp's server writes: each chunk behind ``--- snippet ---``. All of it is encoded as
+text, so that nothing in a file can be a control token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from codecascade.ground.errors import UserError
+from codecascade.tokens.infilling import infilling_prompt
+from codecascade.tokens.tokenizer import Tokenizer
+
+_MARKS = (("<|repo_name|>", "<|file_sep|>"), ("<repo_name>", "<file_sep>"), ("<reponame>", "<filename>"))
+"""What begins a repository and what a file, by family."""
+_SNIPPET = "\n\n--- snippet ---\n\n"
+_LETTERS = 32
+"""Letters of a token at most, about: so much of a text is looked at."""
+
+
+@dataclass(frozen=True)
+class RepositoryChunk:
+    """A part of another file of the repository."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True)
+class EditorPrompt:
+    """What is known at a cursor.
+
+    Attributes:
+        chunks: of other files; the last ones are the most important.
+        prefix_share: of the room for both, what the prefix gets where it and the suffix do not fit.
+        context_share: of all the room, what chunks get at most.
+    """
+
+    prefix: str
+    suffix: str
+    path: str = ""
+    repository: str = ""
+    chunks: tuple[RepositoryChunk, ...] = ()
+    prefix_share: float = 0.75
+    context_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        for key in ("prefix_share", "context_share"):
+            if not 0 <= getattr(self, key) <= 1:
+                raise UserError(f"must be from 0 to 1 (got {getattr(self, key)})", key=key)
+
+
+def editor_format(tokenizer: Tokenizer) -> str:
+    """The layout for editors: SPM where the model was trained on it.
+
+    Its prompt ends in the prefix, so that a keystroke adds a few tokens to what is in the prefix cache. PSM's ends
+    in the suffix, which is read anew each time.
+
+    Raises:
+        UserError: the tokenizer has no infilling tokens.
+    """
+    tokens = tokenizer.infilling
+    if tokens is None:
+        raise UserError("the tokenizer has no infilling tokens; train an infilling stage first")
+    return "spm" if "spm" in tokens.formats else tokens.formats[0]
+
+
+def editor_prompt(
+    tokenizer: Tokenizer,
+    prompt: EditorPrompt,
+    most_tokens: int,
+    *,
+    format: str | None = None,  # noqa: A002
+) -> list[int]:
+    """The ids of a prompt of at most ``most_tokens``.
+
+    The prefix loses lines from its beginning, the suffix from its end, and the first chunks are left out.
+
+    Args:
+        format: "psm" or "spm"; None for :func:`editor_format`.
+
+    Raises:
+        UserError: the tokenizer has no infilling tokens, does not know the layout, or nothing fits.
+    """
+    layout = format or editor_format(tokenizer)
+    overhead = len(infilling_prompt(tokenizer, "", "", format=layout))
+    room = most_tokens - overhead
+    if room < 1:
+        raise UserError(f"a prompt needs more than {overhead} tokens (got {most_tokens})", key="context")
+    prefix, suffix = _fit(tokenizer, prompt, room)
+    own = infilling_prompt(tokenizer, prefix, suffix, format=layout)
+    begin = len(tokenizer.bos())
+    left = min(most_tokens - len(own), int(most_tokens * prompt.context_share))
+    return [*own[:begin], *_context(tokenizer, prompt, left), *own[begin:]]
+
+
+def _fit(tokenizer: Tokenizer, prompt: EditorPrompt, room: int) -> tuple[str, str]:
+    def size(text: str) -> int:
+        return len(tokenizer.encode(text))
+
+    prefix, suffix = prompt.prefix[-room * _LETTERS :], prompt.suffix[: room * _LETTERS]
+    if size(prefix) + size(suffix) <= room:
+        return prefix, suffix
+    for_suffix = max(int(room * (1 - prompt.prefix_share)), room - size(prefix))
+    lines = suffix.splitlines(keepends=True)
+    suffix = _most_that_fits(lines, for_suffix, size, from_end=False)
+    lines = prefix.splitlines(keepends=True)
+    return _most_that_fits(lines, room - size(suffix), size, from_end=True), suffix
+
+
+def _most_that_fits(lines: list[str], room: int, size: Callable[[str], int], *, from_end: bool) -> str:
+    """As many lines as have at most ``room`` tokens; where not one does, a part of it."""
+
+    def longest(parts: Sequence[str]) -> str:
+        low, high = 0, len(parts)
+        while low < high:
+            middle = (low + high + 1) // 2
+            if size("".join(parts[-middle:] if from_end else parts[:middle])) <= room:
+                low = middle
+            else:
+                high = middle - 1
+        return "".join(parts[len(parts) - low :] if from_end else parts[:low])
+
+    if not lines:
+        return ""
+    return longest(lines) or longest(lines[-1] if from_end else lines[0])
+
+
+def _context(tokenizer: Tokenizer, prompt: EditorPrompt, room: int) -> list[int]:
+    """The chunks that fit, the last ones first."""
+    marks = next((pair for pair in _MARKS if all(_is_special(tokenizer, name) for name in pair)), None)
+    begins: list[int] = []
+    ends: list[int] = []
+    if marks is not None:
+        repository, separator = (tokenizer.vocabulary[name] for name in marks)
+        begins = [repository, *tokenizer.encode_continuation(_line(prompt.repository or "repository"))]
+        ends = [separator, *tokenizer.encode_continuation(_line(prompt.path or "file"))]
+    left = room - len(begins) - len(ends)
+    taken: list[list[int]] = []
+    for chunk in reversed(prompt.chunks):
+        text = chunk.text[: max(0, left) * _LETTERS]
+        if marks is not None:
+            ids = [separator, *tokenizer.encode_continuation(_line(chunk.path or "file") + text)]
+        else:
+            ids = tokenizer.encode_continuation(_SNIPPET + text)
+        if len(ids) > left:
+            break
+        left -= len(ids)
+        taken.append(ids)
+    if not taken:
+        return []
+    return [*begins, *(token for ids in reversed(taken) for token in ids), *ends]
+
+
+def _is_special(tokenizer: Tokenizer, name: str) -> bool:
+    return tokenizer.vocabulary.get(name, -1) in tokenizer.special_ids
+
+
+def _line(name: str) -> str:
+    """A name on a line of its own, whatever is in it."""
+    return " ".join(name.split()) + "\n"

@@ -1,0 +1,29 @@
+"""Whether a path can be used as a folder or as a file, found before any work is done there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from codecascade.ground.errors import UserError
+
+
+def check_folder_path(path: Path) -> None:
+    """See that ``path`` is a folder, or that nothing is there yet.
+
+    Raises:
+        UserError: something else is there, such as a file or a link that leads nowhere.
+    """
+    if os.path.lexists(path) and not path.is_dir():
+        raise UserError("is no folder, and a folder is needed here; move it away", file=path)
+
+
+def check_file_path(path: Path) -> None:
+    """See that ``path`` is a regular file, or that nothing is there yet.
+
+    Raises:
+        UserError: something else is there, such as a folder.
+    """
+    if os.path.lexists(path) and not path.is_file():
+        what = "is a folder" if path.is_dir() else "is no regular file"
+        raise UserError(f"{what}, and a file is needed here; move it away", file=path)

@@ -1,0 +1,104 @@
+"""Reads GGUF files (llama.cpp's format): weights, shape and tokenizer in one.
+
+What differs from a Hugging Face folder: tensors have other names and may be quantised in blocks, some rows are in
+another order (``names.py``), and Llama 3's rotary scaling is stored as a tensor of divisors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from codecascade.ground.errors import UserError
+from codecascade.model.config import LlamaConfig
+from codecascade.model.folder import LoadedModel
+from codecascade.model.gguf.config import ROPE_DIVISORS, config_from_gguf
+from codecascade.model.gguf.container import GgufFile
+from codecascade.model.gguf.names import hf_name, rows_to_hf
+from codecascade.model.weights import Device, assemble, check_shapes
+from codecascade.tokens.gguf import tokenizer_from_gguf
+from codecascade.tokens.tokenizer import Tokenizer
+
+_UNQUANTISED = ("F16", "F32", "F64", "BF16")
+
+
+def load_gguf(path: str | Path, *, dtype: torch.dtype | None = None, device: Device = "cpu") -> LoadedModel:
+    """The model and the tokenizer of a GGUF file.
+
+    Args:
+        dtype: that the weights are turned to; None is fp32, which holds every quantised value exactly.
+
+    Raises:
+        UserError: the file is missing, broken or in parts, or its model, its tokenizer or a tensor's type is unknown.
+    """
+    file = GgufFile(Path(path))
+    with _naming(path):
+        config = config_from_gguf(file)
+    shapes = {hf_name(name): tensor.shape for name, tensor in file.tensors.items() if name != ROPE_DIVISORS}
+    check_shapes(config, shapes, file=path)
+    with _naming(path):
+        tokenizer = tokenizer_from_gguf(file.metadata).within(config.vocab_size, path)
+        tensors = dict(_tensors(file, config, dtype or torch.float32, device))
+    model = assemble(config, tensors, file=path)
+    return LoadedModel(model, tokenizer, str(path), quantisation=_quantisation(file))
+
+
+def read_gguf_config(path: str | Path) -> LlamaConfig:
+    """The shape of a GGUF file's model; its weights are not read. Raises as :func:`load_gguf`."""
+    file = GgufFile(Path(path))
+    with _naming(path):
+        return config_from_gguf(file)
+
+
+def read_gguf_tokenizer(path: str | Path) -> Tokenizer:
+    """The tokenizer of a GGUF file, without its weights. Raises as :func:`load_gguf`."""
+    file = GgufFile(Path(path))
+    with _naming(path):
+        tokenizer = tokenizer_from_gguf(file.metadata)
+        table = file.tensors.get("token_embd.weight")
+        return tokenizer if table is None or not table.shape else tokenizer.within(table.shape[0], path)
+
+
+def read_gguf_quantisation(path: str | Path) -> str | None:
+    """How a GGUF file's weights are quantised, most of those that are (``Q4_1``); None if none is.
+
+    Raises as :func:`load_gguf`.
+    """
+    return _quantisation(GgufFile(Path(path)))
+
+
+def _quantisation(file: GgufFile) -> str | None:
+    counts: Counter[str] = Counter()
+    for tensor in file.tensors.values():
+        if tensor.kind.name not in _UNQUANTISED:
+            counts[tensor.kind.name] += math.prod(tensor.shape)
+    return max(counts, key=counts.__getitem__, default=None)
+
+
+@contextmanager
+def _naming(path: str | Path) -> Iterator[None]:
+    """Errors within it name the file."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(error.message, file=path, key=error.key) from None
+
+
+def _tensors(
+    file: GgufFile, config: LlamaConfig, dtype: torch.dtype, device: Device
+) -> Iterator[tuple[str, Tensor]]:
+    """Dequantised tensors by Hugging Face's names."""
+    for tensor in file.tensors.values():
+        if tensor.name == ROPE_DIVISORS:
+            continue
+        # a copy: the file's memory is read-only
+        weights = torch.from_numpy(np.array(file.values(tensor), dtype=np.float32))
+        name = hf_name(tensor.name)
+        yield name, rows_to_hf(name, weights, config).to(device=device, dtype=dtype)

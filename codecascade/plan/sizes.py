@@ -1,0 +1,23 @@
+"""Sizes of memory, as people write them."""
+
+from __future__ import annotations
+
+import re
+
+from codecascade.ground.errors import UserError
+
+_UNITS = {"": 1, "B": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def parse_bytes(text: str) -> int:
+    """``80GB`` (decimal), ``80GiB`` (binary) or a number of bytes.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKMGT]?)(i?)[bB]?\s*", text)
+    if found is None or (found[3] and not found[2]):
+        raise UserError(f"must be a size such as 80GB (got {text!r})", key="--memory")
+    unit = found[2].upper()
+    return round(float(found[1]) * (_BINARY if found[3] else _UNITS)[unit])

@@ -1,0 +1,123 @@
+"""Training examples: a document, a function or a dialogue as token ids, to be packed into rows.
+
+A plain document is [BOS] text, end of document. An infilled one is prefix, suffix and middle in the family's layout
+(:mod:`codecascade.tokens.infilling`), and the end-of-infilling token is its last. Of a dialogue only the answers have
+a loss.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codecascade.tokens.chat import Message, encode_dialogue
+from codecascade.tokens.infilling import infilling_example, split_document
+from codecascade.tokens.tokenizer import Tokenizer
+from codecascade.training.stream.settings import InfillingSettings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingExample:
+    """What one draw from a source gives: ``n`` tokens with their loss weights.
+
+    Attributes:
+        ids: (n,) the tokens.
+        weights: (n,) ``weights[i]`` is the loss weight of predicting ``ids[i]``.
+        id: of the document, function or dialogue.
+        indivisible: it must not be cut. Half an infilled document does not teach infilling, and an answer needs its
+            question.
+        infilled: the document was split and rearranged.
+        truncated: the end of the dialogue did not fit into the context.
+    """
+
+    ids: NDArray[np.int32]
+    weights: NDArray[np.float32]
+    id: str = ""
+    indivisible: bool = False
+    infilled: bool = False
+    truncated: bool = False
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def training_example(
+    tokenizer: Tokenizer,
+    text: str,
+    rng: random.Random,
+    settings: InfillingSettings | None,
+    *,
+    context: int,
+    document_id: str,
+) -> TrainingExample:
+    """The text, infilled with probability ``settings.rate`` if it then fits into ``context`` tokens; else plain."""
+    if settings is not None and rng.random() < settings.rate:
+        example = infilled_example(tokenizer, text, rng, settings, document_id=document_id)
+        if len(example) <= context:
+            return example
+    return plain_example(tokenizer, text, document_id=document_id)
+
+
+def plain_example(tokenizer: Tokenizer, text: str, *, document_id: str = "") -> TrainingExample:
+    """[BOS] text, end of document; every token has weight 1."""
+    ids = np.array([*tokenizer.encode(text, bos=True), tokenizer.end_of_document_id], np.int32)
+    return TrainingExample(ids, np.broadcast_to(np.float32(1), ids.shape), document_id)
+
+
+def infilled_example(
+    tokenizer: Tokenizer,
+    text: str,
+    rng: random.Random,
+    settings: InfillingSettings = InfillingSettings(),  # noqa: B008  (immutable)
+    *,
+    document_id: str = "",
+) -> TrainingExample:
+    """The text, split and laid out as ``rng`` draws it. A family with a single layout gets that one.
+
+    Raises:
+        UserError: the tokenizer has no infilling tokens.
+    """
+    layout = "spm" if rng.random() < settings.spm_share else "psm"
+    if tokenizer.infilling is not None and layout not in tokenizer.infilling.formats:
+        layout = tokenizer.infilling.formats[0]
+    prefix, middle, suffix = split(text, rng, settings)
+    example = infilling_example(tokenizer, prefix, middle, suffix, format=layout)
+    weights = np.full(len(example.ids), settings.rest_weight, np.float32)
+    weights[example.middle_start :] = settings.middle_weight
+    return TrainingExample(
+        np.array(example.ids, np.int32), weights, document_id, indivisible=True, infilled=True
+    )
+
+
+def split(text: str, rng: random.Random, settings: InfillingSettings) -> tuple[str, str, str]:
+    """``(prefix, middle, suffix)``, which make up the text."""
+    whole_line = rng.random() < settings.whole_line_share
+    if not whole_line and settings.level == "character":
+        return split_document(text, rng)
+    lines = text.split("\n")
+    lines = [line + "\n" for line in lines[:-1]] + lines[-1:]
+    not_blank = [number for number, line in enumerate(lines) if line.strip()]
+    if whole_line and not_blank:
+        first = rng.choice(not_blank)
+        last = first + 1
+    else:
+        first, last = sorted((rng.randint(0, len(lines)), rng.randint(0, len(lines))))
+    return "".join(lines[:first]), "".join(lines[first:last]), "".join(lines[last:])
+
+
+def dialogue_example(
+    tokenizer: Tokenizer, messages: Sequence[Message], *, context: int, document_id: str
+) -> TrainingExample:
+    """A dialogue, cut after ``context`` tokens, with weight 1 on its answers and their ends, and 0 elsewhere."""
+    ids, is_answer = encode_dialogue(tokenizer, messages)
+    return TrainingExample(
+        np.array(ids[:context], np.int32),
+        np.array(is_answer[:context], np.float32),
+        document_id,
+        indivisible=True,
+        truncated=len(ids) > context,
+    )

@@ -1,0 +1,153 @@
+"""The sources of a stream: each is a table of documents or dialogues, read as an endless sequence of examples.
+
+Example ``n`` depends on nothing but the seed. Its epoch is ``n // len(table)``; its row in the table is what a keyed
+permutation makes of ``n % len(table)``. Every draw for a document is keyed by seed, epoch and document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from codecascade.corpus.documents import Document
+from codecascade.corpus.reading.functions import PythonFunction, python_functions
+from codecascade.ground.errors import UserError
+from codecascade.ground.seeds import draw, generator
+from codecascade.tokens.chat import Message
+from codecascade.tokens.tokenizer import Tokenizer
+from codecascade.training.stream.examples import TrainingExample, dialogue_example, training_example
+from codecascade.training.stream.settings import InfillingSettings, MixtureItem
+
+
+class ExampleTable(Protocol):
+    """What examples are made of: :class:`codecascade.corpus.corpus.DocumentTable`, or a table of dialogues."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Another one if the content or its order is another."""
+        ...
+
+
+class Dialogue(Protocol):
+    """A row of a table of dialogues."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def messages(self) -> Sequence[Message]: ...
+
+
+@dataclass(frozen=True)
+class StreamSource:
+    """A table, and its share of a mixture. The last three fields are those of :class:`MixtureItem`."""
+
+    name: str
+    share: float
+    table: ExampleTable
+    kind: Literal["documents", "dialogues"] = "documents"
+    granularity: Literal["document", "function"] = "document"
+    min_characters: int = 0
+    max_characters: int | None = None
+
+    def __post_init__(self) -> None:
+        if not len(self.table):
+            raise UserError(f"the source {self.name!r} is empty; take it out of the mixture, or fill it")
+        if self.kind == "dialogues" and (self.granularity, self.min_characters, self.max_characters) != (
+            "document",
+            0,
+            None,
+        ):
+            raise UserError(
+                f"the source {self.name!r} holds dialogues: granularity, min_characters and max_characters "
+                "are for documents"
+            )
+
+    @classmethod
+    def of(cls, item: MixtureItem, table: ExampleTable) -> StreamSource:
+        """A recipe's mixture item with its table."""
+        return cls(
+            item.source,
+            item.share,
+            table,
+            "dialogues" if item.source == "dialogues" else "documents",
+            item.granularity,
+            item.min_characters,
+            item.max_characters,
+        )
+
+
+class ExampleSequence:
+    """The endless sequence of a source's examples: ``sequence.example(n)`` for any ``n >= 0``, in any order."""
+
+    def __init__(
+        self,
+        source: StreamSource,
+        tokenizer: Tokenizer,
+        *,
+        context: int,
+        seed: int,
+        infilling: InfillingSettings | None,
+    ) -> None:
+        self.source, self._tokenizer = source, tokenizer
+        self._context, self._seed, self._infilling = context, seed, infilling
+
+    def example(self, number: int) -> TrainingExample | None:
+        """The example, or None where there is nothing to train on."""
+        table = self.source.table
+        epoch, position = divmod(number, len(table))
+        row = table[permuted(position, len(table), key=f"{self._seed},{epoch},{self.source.name}")]
+        return self._dialogue(row) if self.source.kind == "dialogues" else self._document(row, epoch)
+
+    def _dialogue(self, dialogue: Dialogue) -> TrainingExample | None:
+        example = dialogue_example(
+            self._tokenizer, dialogue.messages, context=self._context, document_id=dialogue.id
+        )
+        return example if example.weights.any() else None
+
+    def _document(self, document: Document, epoch: int) -> TrainingExample | None:
+        id_, text = document.id, document.text
+        if self.source.granularity == "function":
+            functions = [f for f in _functions(text) if self._accepts(f.source)]
+            if not functions:
+                return None
+            # each epoch takes the next one of a shuffled order, so that all come before one comes again
+            generator(self._seed, id_).shuffle(functions)
+            chosen = functions[epoch % len(functions)]
+            id_, text = f"{id_}/{chosen.qualified_name}", chosen.standalone.rstrip() + "\n"
+        elif not self._accepts(text):
+            return None
+        rng = generator(self._seed, epoch, id_)
+        return training_example(
+            self._tokenizer, text, rng, self._infilling, context=self._context, document_id=id_
+        )
+
+    def _accepts(self, text: str) -> bool:
+        longest = self.source.max_characters
+        return self.source.min_characters <= len(text) and (longest is None or len(text) <= longest)
+
+
+def _functions(text: str) -> list[PythonFunction]:
+    # the parser is slow, and much text is not Python
+    return python_functions(text) if "def " in text else []
+
+
+def permuted(position: int, size: int, *, key: str) -> int:
+    """Where a permutation of ``range(size)``, chosen by ``key``, puts ``position``.
+
+    No table of ``size`` numbers has to be shuffled, kept or saved. A Feistel network of four rounds permutes the
+    numbers below the next even power of two; it is applied again until the result is below ``size``.
+    """
+    half = max(1, ((size - 1).bit_length() + 1) // 2)
+    while True:
+        left, right = position >> half, position & ((1 << half) - 1)
+        for number in range(4):
+            left, right = right, left ^ (draw(key, number, right) & ((1 << half) - 1))
+        position = left << half | right
+        if position < size:
+            return position

@@ -1,0 +1,113 @@
+"""A run's folder in which something of the wrong type is in the way, and the precision of what is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codecascade.cascade.measure import LazyGenerator, measuring_precision
+from codecascade.cascade.run_folder import RunFolder
+from codecascade.ground.errors import UserError
+from codecascade.recipe import BASE, Recipe, make_recipe
+
+FOLDERS = [
+    "corpus",
+    "base",
+    "checkpoints",
+    "checkpoints/code",
+    "dialogues",
+    "dialogues/chat",
+    "evaluations",
+    "evaluations/base",
+    "evaluations/python",
+    "logs",
+    "models",
+    "models/long",
+    "tensorboard",
+    "tensorboard/code",
+]
+FILES = ["inputs.json", "results.json", "report.md", "report.html", "logs/code.jsonl"]
+
+
+@pytest.fixture
+def run(recipe: Recipe, tmp_path: Path) -> RunFolder:
+    run = RunFolder(tmp_path / "run")
+    run.write(recipe)
+    return run
+
+
+def in_the_way(run: RunFolder, name: str) -> Path:
+    path = run.path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_file_where_a_folder_is_needed(run: RunFolder, recipe: Recipe, name: str) -> None:
+    path = in_the_way(run, name)
+    path.write_text("mine")
+    with pytest.raises(UserError, match="is no folder, and a folder is needed here") as caught:
+        run.adopt(recipe)
+    assert caught.value.file == str(path)
+    path.unlink()
+    path.symlink_to(run.path / "nowhere")
+    with pytest.raises(UserError, match="is no folder, and a folder is needed here"):
+        run.adopt(recipe)
+    path.unlink()
+    path.mkdir()
+    assert run.adopt(recipe) == recipe
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_folder_where_a_file_is_needed(run: RunFolder, recipe: Recipe, name: str) -> None:
+    path = in_the_way(run, name)
+    path.mkdir()
+    with pytest.raises(UserError, match="is a folder, and a file is needed here") as caught:
+        run.adopt(recipe)
+    assert caught.value.file == str(path)
+    path.rmdir()
+    path.write_text("")
+    assert run.adopt(recipe) == recipe
+
+
+def test_a_recipe_that_is_a_folder(recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "run" / "recipe.toml").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"recipe\.toml: is a folder"):
+        RunFolder(tmp_path / "run").adopt(recipe)
+
+
+def with_precisions(data: dict[str, Any], *precisions: str) -> Recipe:
+    stages = [stage | {"precision": value} for stage, value in zip(data["stage"], precisions, strict=True)]
+    return make_recipe({**data, "stage": stages})
+
+
+def test_a_model_is_measured_in_the_precision_of_its_stage(data: dict[str, Any]) -> None:
+    recipe = with_precisions(data, "fp32", "bf16", "auto", "fp32")
+    assert [measuring_precision(recipe, stage.name) for stage in recipe.stage] == [
+        "fp32",
+        "bf16",
+        "auto",
+        "fp32",
+    ]
+    assert measuring_precision(recipe, BASE) == "fp32", "as the one stage that starts from it"
+    data["stage"][1]["parent"] = BASE
+    assert measuring_precision(with_precisions(data, "fp32", "bf16", "auto", "fp32"), BASE) == "auto"
+
+
+def test_the_generator_is_loaded_in_that_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str]] = []
+
+    class Loaded:
+        context_length = 7
+
+    def load(name: str, *, precision: str) -> Loaded:
+        asked.append((name, precision))
+        return Loaded()
+
+    monkeypatch.setattr("codecascade.cascade.measure.load_generator", load)
+    generator = LazyGenerator("model", "fp32")
+    assert not asked
+    assert generator.context_length == 7
+    assert asked == [("model", "fp32")]

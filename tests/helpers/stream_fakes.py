@@ -1,0 +1,105 @@
+"""Small tables, tokenizers and streams for the tests of the stream."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import random
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from codecascade.corpus.documents import Document
+from codecascade.tokens.chat import Message, with_chat_format
+from codecascade.tokens.infilling import add_infilling_tokens
+from codecascade.tokens.tokenizer import Tokenizer
+from codecascade.tokens.training import train_tokenizer
+from codecascade.training.stream.packing import LogicalStream
+from codecascade.training.stream.settings import InfillingSettings
+from codecascade.training.stream.stream import TokenStream
+from codecascade.training.stream.stream_sources import ExampleSequence, StreamSource
+
+CODE = [inspect.getsource(module) for module in (argparse, json, textwrap)]
+ALPHABET = "ab def(x):\n    return 1\n\téß☺日"
+
+
+@cache
+def tiny_tokenizer(kind: str = "llama") -> Tokenizer:
+    """With infilling tokens and a chat format. "llama": BOS, dummy prefix; "bytes": neither."""
+    plain = train_tokenizer(CODE, 400, "llama" if kind == "llama" else "bytes")
+    return with_chat_format(add_infilling_tokens(plain))
+
+
+class ExampleTable(list[Any]):
+    """A table in memory."""
+
+    @property
+    def fingerprint(self) -> str:
+        return repr(list(self))
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    id: str
+    messages: tuple[Message, ...]
+
+
+def make_document(text: str, name: str) -> Document:
+    return Document(text, f"{name}.py", "fake", "python", "own", name, "code")
+
+
+def random_documents(lengths: Sequence[int], seed: int = 0, name: str = "d") -> ExampleTable:
+    """Documents of so many characters."""
+    rng = random.Random(seed)
+    return ExampleTable(
+        make_document("".join(rng.choices(ALPHABET, k=length)), f"{name}{number}")
+        for number, length in enumerate(lengths)
+    )
+
+
+def random_dialogues(lengths: Sequence[int], seed: int = 0) -> ExampleTable:
+    """Dialogues of one or two turns of so many characters each."""
+    rng = random.Random(seed)
+
+    def text(length: int) -> str:
+        return "x" + "".join(rng.choices(ALPHABET, k=length))
+
+    return ExampleTable(
+        Dialogue(
+            f"talk{number}",
+            tuple(Message(role, text(length)) for role in ("user", "assistant") * rng.randint(1, 2)),
+        )
+        for number, length in enumerate(lengths)
+    )
+
+
+def named(*tables: StreamSource | ExampleTable) -> list[StreamSource]:
+    return [
+        table if isinstance(table, StreamSource) else StreamSource(f"source{number}", 1, table)
+        for number, table in enumerate(tables)
+    ]
+
+
+def make_stream(*tables: StreamSource | ExampleTable, **changes: Any) -> TokenStream:
+    """One row of 64 tokens with the paper's infilling, unless told otherwise."""
+    arguments: dict[str, Any] = {
+        "tokenizer": tiny_tokenizer(),
+        "sequence_length": 64,
+        "rows": 1,
+        "seed": 0,
+        "infilling": InfillingSettings(),
+    }
+    return TokenStream(named(*tables), **{**arguments, **changes})
+
+
+def make_rows(*tables: StreamSource | ExampleTable, context: int = 65, **changes: Any) -> LogicalStream:
+    """The only logical stream of these sources."""
+    arguments: dict[str, Any] = {"seed": 0, "infilling": InfillingSettings()}
+    sequences = [
+        ExampleSequence(source, tiny_tokenizer(), context=context, **{**arguments, **changes})
+        for source in named(*tables)
+    ]
+    return LogicalStream(0, 1, sequences, context)

@@ -1,0 +1,356 @@
+"""Models in Meta's form: the same model from one, two and four shards, and nothing but tensors from a pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from codecascade.ground.errors import UserError
+from codecascade.model.config import LlamaConfig
+from codecascade.model.convert import convert
+from codecascade.model.folder import load_folder
+from codecascade.model.llama import Llama
+from codecascade.model.meta import load_meta, read_meta_config
+from codecascade.model.pickled import read_pickled_tensors
+from codecascade.model.presets import PRESETS
+from codecascade.model.rope_scaling import RopeScaling
+from codecascade.model.sources import files_of, load, resolve, tokenizer_of
+from codecascade.tokens.tokenizer import Tokenizer
+
+MakeModel = Callable[..., Llama]
+NAMES = {
+    "self_attn.q_proj": ("attention.wq", 0),
+    "self_attn.k_proj": ("attention.wk", 0),
+    "self_attn.v_proj": ("attention.wv", 0),
+    "self_attn.o_proj": ("attention.wo", 1),
+    "mlp.gate_proj": ("feed_forward.w1", 0),
+    "mlp.down_proj": ("feed_forward.w2", 1),
+    "mlp.up_proj": ("feed_forward.w3", 0),
+    "input_layernorm": ("attention_norm", None),
+    "post_attention_layernorm": ("ffn_norm", None),
+    "lm_head": ("output", 0),
+    "norm": ("norm", None),
+}
+SHAPE = {"num_attention_heads": 8, "num_key_value_heads": 4, "hidden_size": 64, "intermediate_size": 192}
+PARAMS = {"dim": 64, "n_layers": 2, "n_heads": 8, "n_kv_heads": 4, "vocab_size": -1, "multiple_of": 64}
+
+
+def interleaved(weights: torch.Tensor, heads: int) -> torch.Tensor:
+    """The rows of each head as Meta has them: those that are rotated together are neighbours."""
+    size = len(weights) // heads
+    order = [
+        head * size + part * (size // 2) + row
+        for head in range(heads)
+        for row in range(size // 2)
+        for part in (0, 1)
+    ]
+    return weights[order]
+
+
+def write(
+    folder: Path,
+    model: Llama,
+    tokenizer: Tokenizer | None,
+    shards: int = 1,
+    *,
+    table_axis: int = 1,
+    params: dict[str, Any] | None = None,
+) -> Path:
+    """A model as a model-parallel group of ``shards`` processes would save it."""
+    parts: list[dict[str, torch.Tensor]] = [{} for _ in range(shards)]
+    for name, tensor in model.state_dict().items():
+        for key, heads in (
+            ("q_proj", model.config.num_attention_heads),
+            ("k_proj", model.config.num_key_value_heads),
+        ):
+            if key in name:
+                tensor = interleaved(tensor, heads)
+        stem = name.removesuffix(".weight").removeprefix("model.")
+        if stem == "embed_tokens":
+            theirs, axis = "tok_embeddings", table_axis
+        elif stem.startswith("layers."):
+            _, layer, rest = stem.split(".", 2)
+            theirs, axis = f"layers.{layer}.{NAMES[rest][0]}", NAMES[rest][1]
+        else:
+            theirs, axis = NAMES[stem]
+        pieces = tensor.chunk(shards, axis) if axis is not None else [tensor] * shards
+        for part, piece in zip(parts, pieces, strict=True):
+            part[f"{theirs}.weight"] = piece.clone()
+    for number, part in enumerate(parts):
+        part["rope.freqs"] = torch.ones(4)
+        folder.mkdir(exist_ok=True)
+        torch.save(part, folder / f"consolidated.{number:02}.pth")
+    (folder / "params.json").write_text(json.dumps({**PARAMS, **(params or {})}))
+    if tokenizer is not None:
+        tokenizer.save(folder)
+    return folder
+
+
+def assert_same(first: Llama, second: Llama) -> None:
+    assert first.state_dict().keys() == second.state_dict().keys()
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("shards", [1, 2, 4])
+@pytest.mark.parametrize("table_axis", [0, 1])
+def test_the_same_model_from_any_number_of_shards(
+    shards: int, table_axis: int, make_model: MakeModel, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    model = make_model(**SHAPE, rope_theta=1e6, max_position_embeddings=16_384)
+    folder = write(
+        tmp_path / "meta", model, tokenizer, shards, table_axis=table_axis, params={"rope_theta": 1e6}
+    )
+    loaded = load_meta(folder)
+    assert loaded.config == read_meta_config(folder) == resolve(str(folder)).config == model.config
+    assert_same(loaded.model, model)
+    tokens = torch.arange(40)[None]
+    assert torch.equal(loaded.model(tokens), model(tokens))
+    assert loaded.tokenizer.encode("def add(x)") == tokenizer.encode("def add(x)")
+
+    convert(str(folder), tmp_path / "hf", dtype="f32")
+    again = load_folder(tmp_path / "hf")
+    assert again.config == model.config
+    assert_same(again.model, model)
+
+
+def test_a_folder_is_a_model_s_name(make_model: MakeModel, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    model = make_model(**SHAPE, tie_word_embeddings=True)
+    folder = write(tmp_path / "meta", model.bfloat16(), tokenizer, 2)
+    assert resolve(str(folder)).kind == "meta"
+    loaded = load(str(folder))
+    assert loaded.config.tie_word_embeddings and loaded.model.head_weight.dtype == torch.bfloat16
+    assert_same(loaded.model, model)
+    assert tokenizer_of(str(folder)).vocab_size == tokenizer.vocab_size
+    assert set(files_of(str(folder))[1]) >= {"params.json", "consolidated.00.pth", "consolidated.01.pth"}
+
+
+def test_the_tokenizer_may_lie_beside_the_folders(
+    make_model: MakeModel, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    folder = write(tmp_path / "meta", make_model(**SHAPE), None)
+    with pytest.raises(UserError, match="nor does the folder around it"):
+        load_meta(folder)
+    tokenizer.save(tmp_path)
+    assert load_meta(folder).tokenizer.vocab_size == tokenizer.vocab_size
+    (folder / "tokenizer.model").write_bytes(b"IQ== 0\nIg== 1\nIw== 2\n")
+    with pytest.raises(UserError, match="tiktoken") as caught:
+        load_meta(folder)
+    assert str(caught.value).startswith(str(folder / "tokenizer.model"))
+
+
+@pytest.mark.parametrize(
+    ("preset", "params"),
+    [
+        ("code-llama-7b", {"dim": 4096, "n_layers": 32, "n_heads": 32, "rope_theta": 1e6}),
+        ("code-llama-13b", {"dim": 5120, "n_layers": 40, "n_heads": 40, "rope_theta": 1e6}),
+        (
+            "code-llama-34b",
+            {
+                "dim": 8192,
+                "n_layers": 48,
+                "n_heads": 64,
+                "n_kv_heads": 8,
+                "ffn_dim_multiplier": 1.0,
+                "rope_theta": 1e6,
+            },
+        ),
+        (
+            "code-llama-70b",
+            {
+                "dim": 8192,
+                "n_layers": 80,
+                "n_heads": 64,
+                "n_kv_heads": 8,
+                "rope_theta": 1e6,
+                "multiple_of": 4096,
+                "ffn_dim_multiplier": 1.3,
+            },
+        ),
+        ("llama-2-7b", {"dim": 4096, "n_layers": 32, "n_heads": 32}),
+    ],
+)
+def test_shapes_of_released_models(preset: str, params: dict[str, Any], tmp_path: Path) -> None:
+    """From ``params.json`` as released; the number of rows from a table of that many."""
+    expected = PRESETS[preset]
+    (tmp_path / "params.json").write_text(
+        json.dumps({"multiple_of": 256, "norm_eps": 1e-5, "vocab_size": -1, **params})
+    )
+    table = torch.zeros(expected.vocab_size, 2, dtype=torch.bfloat16)
+    torch.save(
+        {"tok_embeddings.weight": table, "output.weight": torch.zeros(1)}, tmp_path / "consolidated.00.pth"
+    )
+    assert read_meta_config(tmp_path) == expected
+
+
+def test_llama_3(make_model: MakeModel, tokenizer: Tokenizer, tmp_path: Path) -> None:
+    def config(**params: Any) -> LlamaConfig:
+        return read_meta_config(write(tmp_path / "m", make_model(**SHAPE), tokenizer, params=params))
+
+    three = config(rope_theta=500_000.0)
+    assert (three.max_position_embeddings, three.rope_scaling) == (8192, None)
+    one = config(rope_theta=500_000.0, use_scaled_rope=True, rope_scaling_factor=8)
+    assert (one.max_position_embeddings, one.rope_scaling) == (131_072, RopeScaling("llama3", 8.0))
+    assert config(rope_theta=500_000.0, use_scaled_rope=True).rope_scaling == RopeScaling("llama3", 32.0)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"dim": None}, "params.json: dim: is missing"),
+        ({"dim": "64"}, "params.json: dim: must be an integer"),
+        ({"n_heads": 7}, "params.json: n_heads: must divide dim, 64"),
+        ({"n_kv_heads": 3}, "num_key_value_heads: must divide"),
+        ({"n_layers": 3}, "lacks the tensors model.layers.2"),
+        ({"n_layers": 1}, "holds the tensors model.layers.1"),
+        ({"multiple_of": 256}, "has the shape"),
+        ({"vocab_size": 400}, "has the shape"),
+        ({"moe": {"num_experts": 8}}, "params.json: moe: changes what the model computes"),
+        ({"quantization_args": {"scheme": "int8"}}, "params.json: quantization_args"),
+        ({"norm_eps": -1}, "params.json: norm_eps"),
+        ({"ffn_dim_multiplier": 1e9}, "params.json: ffn_dim_multiplier"),
+    ],
+)
+def test_refused(
+    params: dict[str, Any], words: str, make_model: MakeModel, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    folder = write(tmp_path / "meta", make_model(**SHAPE), tokenizer, 2, params=params)
+    with pytest.raises(UserError) as caught:
+        load_meta(folder)
+    assert words in str(caught.value) and str(caught.value).startswith(str(folder))
+
+
+def test_shards_that_do_not_belong_together(
+    make_model: MakeModel, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    model = make_model(**SHAPE)
+    folder = write(tmp_path / "meta", model, tokenizer, 2)
+    second = folder / "consolidated.01.pth"
+    whole = second.read_bytes()
+    part = torch.load(second, weights_only=True)
+    norm = {**part, "norm.weight": part["norm.weight"] + 1}
+    thin = {**part, "layers.0.attention.wo.weight": torch.zeros(3, 32)}
+    for content, words in (
+        (norm, "norm.weight: differs between the files"),
+        (thin, "layers.0.attention.wo.weight: has parts that do not fit together"),
+        ({"norm.weight": part["norm.weight"]}, "does not hold the same tensors as consolidated.00.pth"),
+    ):
+        torch.save(content, second)
+        with pytest.raises(UserError, match=words):
+            load_meta(folder)
+    second.rename(folder / "consolidated.02.pth")
+    with pytest.raises(UserError, match=r"consolidated.01.pth: is missing"):
+        load_meta(folder)
+    (folder / "consolidated.02.pth").unlink()
+    with pytest.raises(UserError, match="has the shape"):
+        load_meta(folder)
+    second.write_bytes(whole)
+    assert_same(load_meta(folder).model, model)
+
+
+# ---------------------------------------------------------------- pickles
+
+
+class Runs:
+    """Unpickled, it runs a command."""
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+
+    def __reduce__(self) -> Any:
+        return os.system, (self.command,)
+
+
+class Allocates:
+    def __reduce__(self) -> Any:
+        return bytearray, (10**11,)
+
+
+def archive(path: Path, program: bytes, *, compression: int = zipfile.ZIP_STORED) -> Path:
+    with zipfile.ZipFile(path, "w", compression) as file:
+        file.writestr("archive/data.pkl", program)
+        file.writestr("archive/version", b"3\n")
+        file.writestr("archive/byteorder", b"little")
+    return path
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+def test_a_pickle_that_calls_something_is_refused(protocol: int, tmp_path: Path) -> None:
+    proof = tmp_path / "proof"
+    for thing, called in ((Runs(f"touch {proof}"), "system"), (Allocates(), "bytearray")):
+        path = archive(tmp_path / "m.pth", pickle.dumps({"norm.weight": thing}, protocol))
+        with pytest.raises(UserError, match=f"m.pth: would call .*({called}|STACK_GLOBAL)") as caught:
+            read_pickled_tensors(path)
+        assert "not opened" in str(caught.value)
+    # outside of an archive
+    (tmp_path / "bare.pth").write_bytes(pickle.dumps(Runs(f"touch {proof}"), protocol))
+    with pytest.raises(UserError, match=r"is not a whole file of torch\.save"):
+        read_pickled_tensors(tmp_path / "bare.pth")
+    assert not proof.exists()
+
+
+def expanded(path: Path, shape: tuple[int, ...], strides: tuple[int, ...]) -> Path:
+    torch.save({"norm.weight": torch.ones(4).as_strided(shape, strides)}, path)
+    return path
+
+
+def test_a_small_file_is_no_large_model(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no dense tensor"):
+        read_pickled_tensors(expanded(tmp_path / "m.pth", (2**20, 2**20), (0, 0)))
+    one = torch.ones(10_000)
+    torch.save({f"layers.{number}.norm.weight": one for number in range(100)}, tmp_path / "m.pth")
+    with pytest.raises(UserError, match="less than its tensors would take"):
+        read_pickled_tensors(tmp_path / "m.pth")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ([torch.ones(3)], "must hold tensors by name"),
+        ({"a": 5}, "must hold tensors by name"),
+        ({5: torch.ones(3)}, "must hold tensors by name"),
+        ({"a": torch.ones(3, dtype=torch.int64)}, "would call 'torch LongStorage'"),
+        ({"a": torch.ones(3, 3).to_sparse()}, "would call"),
+        ({"a": torch.ones(3, 4).T}, "no dense tensor"),
+    ],
+)
+def test_what_is_no_tensor_is_refused(content: Any, words: str, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "m.pth")
+    with pytest.raises(UserError, match=words):
+        read_pickled_tensors(tmp_path / "m.pth")
+
+
+def test_broken_files(tmp_path: Path) -> None:
+    path = tmp_path / "m.pth"
+    torch.save({"norm.weight": torch.ones(1000)}, path)
+    whole = path.read_bytes()
+    assert torch.equal(read_pickled_tensors(path)["norm.weight"], torch.ones(1000))
+    for data in (
+        b"",
+        b"PK",
+        whole[:-100],
+        whole[:500],
+        b"\0" * 5000,
+        whole.replace(b"norm.weight", b"norm.w\x80ight"),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(UserError, match=r"m\.pth: "):
+            read_pickled_tensors(path)
+    archive(path, pickle.dumps({}, 2) + bytes(10**7), compression=zipfile.ZIP_DEFLATED)
+    with pytest.raises(UserError, match="compressed"):
+        read_pickled_tensors(path)
+    archive(path, pickle.dumps({}, 2) + bytes(10**7))
+    with pytest.raises(UserError, match="a pickle of more than"):
+        read_pickled_tensors(path)
+    os.unlink(path)
+    os.mkfifo(path)
+    with pytest.raises(UserError, match="pipe"):
+        read_pickled_tensors(path)

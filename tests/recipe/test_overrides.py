@@ -1,0 +1,53 @@
+"""``--set KEY=VALUE``: one setting changed, and every mistake in one sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from codecascade.ground.errors import UserError
+from codecascade.recipe import read_recipe
+
+
+def test_set(recipe_file: Path) -> None:
+    recipe = read_recipe(
+        recipe_file,
+        [
+            "base=models/my model",
+            'corpus=["stdlib", "installed"]',
+            "stage.code.tokens=100000",
+            "stage.chat.steps=7",
+            "stage.long.infilling.rate=0.25",
+            "stage.long.evaluate.infilling.problems=all",
+            "evaluate.seed=3",
+            "sandbox=weak",
+        ],
+    )
+    assert recipe.base == "models/my model"
+    assert recipe.corpus == ("stdlib", "installed")
+    assert recipe["code"].tokens == 100_000
+    assert (recipe["chat"].steps, recipe["chat"].minutes) == (7, None)
+    assert recipe["long"].infilling.rate == 0.25
+    assert recipe["long"].evaluate.infilling.problems is None
+    assert recipe["code"].evaluate.seed == recipe.evaluate.seed == 3
+    assert recipe.sandbox == "weak"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed", "--set seed: must be key=value"),
+        ("=3", "--set =3: must be key=value"),
+        ("stage.cde.steps=3", "there is no stage 'cde'; did you mean 'code'?"),
+        ("stage.code=3", "must be stage.NAME.KEY"),
+        ("seed.x=3", ": seed.x: unknown key; did you mean"),
+        ("sede=3", "sede: unknown key; did you mean 'seed'?"),
+        ("stage.code.tokens=-1", "stage[0].tokens: must be > 0 (got -1)"),
+    ],
+)
+def test_set_mistakes(recipe_file: Path, override: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_recipe(recipe_file, [override])
+    expected = message if override != "seed.x=3" else "seed"
+    assert expected in str(caught.value)

@@ -1,0 +1,257 @@
+"""The report says what it was given, escapes it, and marks only what moved beyond its intervals."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from evaluations import Page, write_evaluation
+from rich.console import Console
+
+from codecascade.evaluation.analysis.paper import TABLE_14, TABLE_18, TABLES
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
+from codecascade.evaluation.metrics import Metric, bootstrap_ratio, wilson
+from codecascade.evaluation.running.result import AnsweredProblem, BenchmarkResult
+from codecascade.reports.cascade.columns import all_columns
+from codecascade.reports.cascade.data import ModelReport, RunReport
+from codecascade.reports.cascade.report import (
+    ModelChanges,
+    interval_verdict,
+    summary,
+    table_columns,
+    write_report,
+)
+from codecascade.reports.plots import running_mean
+
+HOSTILE = "<script>alert('x')</script> & `code`"
+
+
+def results(filled: int, loss: float, suffix: str = "    return x\n") -> dict[str, BenchmarkResult]:
+    examples = [
+        AnsweredProblem(f"heldout/{n}", f"def f{n}():\n", HOSTILE, n < filled, suffix, "    x = 1\n")
+        for n in range(8)
+    ]
+    exact = {"exact_match": wilson(filled, 100), "ended": wilson(90, 100)}
+    keys = {"accuracy": wilson(12, 16), "512@0": wilson(8, 8), "512@0.4": wilson(4, 8)}
+    return {
+        "infilling_heldout": BenchmarkResult(
+            "infilling_heldout", exact, examples, notes=["made of held-out functions"]
+        ),
+        "validation": BenchmarkResult("validation", {"loss": Metric(loss, loss - 0.1, loss + 0.1, 50)}),
+        "key_retrieval": BenchmarkResult("key_retrieval", keys),
+    }
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> RunReport:
+    log = tmp_path / "code.jsonl"
+    log.write_text(
+        "".join(json.dumps({"step": n, "tokens": 100 * n, "loss": 2 - n / 10}) + "\n" for n in range(1, 9))
+    )
+    return RunReport(
+        "tiny",
+        "a <base>",
+        (
+            ModelReport("base", None, "base", results=results(0, 2.0, suffix=""), evaluation_seconds=5),
+            ModelReport(
+                "code",
+                "base",
+                "code",
+                {"learning rate": "1e-4"},
+                ("a demonstration",),
+                results(40, 1.5),
+                log,
+                800,
+                8,
+                61.0,
+            ),
+            ModelReport(
+                "python", "code", "python", results=results(41, 1.95), tokens=800, steps=8, seconds=3700.0
+            ),
+        ),
+        corpus={"documents": "12"},
+        notes=("The base is an instruct model already.",),
+        versions={"torch": "2"},
+        command="codecascade run tiny.toml",
+    )
+
+
+def test_a_terminal_shows_the_figures_and_one_filling(report: RunReport) -> None:
+    console = Console(width=160, record=True, file=StringIO())
+    for part in summary(report):
+        console.print(part)
+    text = console.export_text()
+    (line,) = [line for line in text.splitlines() if "Held-out lines filled, %" in line]
+    assert line.split()[-3:] == ["0.0", "40.0", "41.0"] and "31.9–50.8" in text
+    assert "filled in by python (as in the original)" in text and HOSTILE in text
+    assert "return x" in text, "what follows the gap, though the base never saw it"
+
+
+def test_what_was_measured_on_nothing_is_not_shown(report: RunReport) -> None:
+    results = {"humaneval": BenchmarkResult("humaneval", {"pass@1": wilson(0, 0)})}
+    model = replace(report.models[0], results=results)
+    assert table_columns([model]) == []
+
+
+def test_a_figure_over_no_problems_is_not_run_beside_one_that_was_measured(
+    report: RunReport, tmp_path: Path
+) -> None:
+    measured, unmeasured = (
+        replace(model, results={"humaneval": BenchmarkResult("humaneval", {"pass@1": metric})})
+        for model, metric in zip(report.models[:2], (wilson(3, 4), wilson(0, 0)), strict=True)
+    )
+    write_report(replace(report, models=(measured, unmeasured)), tmp_path)
+    (line,) = [
+        line for line in (tmp_path / "report.md").read_text().splitlines() if "HumanEval pass@1" in line
+    ]
+    assert "75.0 (" in line and "not run" in line and "0.0" not in line.replace("75.0", "")
+
+
+def test_page_is_whole_and_inert(report: RunReport, tmp_path: Path) -> None:
+    write_report(report, tmp_path)
+    page = Page((tmp_path / "report.html").read_text())
+    assert page.open == []
+    assert "script" not in page.seen
+    assert HOSTILE in page.text
+    assert "a <base>" in page.text
+    for fact in (
+        "40.0",
+        "The base is an instruct model already.",
+        "a demonstration (code)",
+        "12",
+        "1 min 1 s",
+    ):
+        assert fact in page.text, fact
+    # Tree, intervals, losses, keys.
+    assert page.seen.count("svg") >= 4
+
+
+def test_markdown_table(report: RunReport, tmp_path: Path) -> None:
+    own = tmp_path / "evaluations" / "code" / "report.html"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    write_report(report, tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    lines = text.splitlines()
+    (head,) = [line for line in lines if line.startswith("| | base")]
+    assert head == "| | base | [code](evaluations/code/report.html) | python |"
+    (filled,) = [line for line in lines if line.startswith("| Held-out lines filled, %")]
+    assert "**40.0** (30.9–49.8)" in filled.split("|")[3]
+    (loss,) = [line for line in lines if line.startswith("| Validation loss |")]
+    assert "**1.500** (1.400–1.600)" in loss.split("|")[3]
+    assert head.count("|") == filled.count("|") == loss.count("|")
+    assert "infilling_heldout: made of held-out functions (base, code, python)" in text
+
+
+def test_only_separate_intervals_count_as_change() -> None:
+    loss = next(column for column in all_columns() if column.metric == "loss")
+    exact = next(column for column in all_columns() if column.metric == "exact_match")
+    low, overlapping, high = Metric(1, 0.9, 1.1, 9), Metric(1.15, 1.05, 1.25, 9), Metric(2, 1.9, 2.1, 9)
+    assert interval_verdict(exact, low, high) == "better"
+    assert interval_verdict(loss, low, high) == "worse"
+    assert interval_verdict(exact, high, low) == "worse"
+    assert interval_verdict(exact, low, overlapping) == ""
+
+
+def test_a_paired_test_sees_what_intervals_hide(report: RunReport, tmp_path: Path) -> None:
+    def losses(model: str, scale: float) -> None:
+        rows = [{"task_id": f"d{n}", "nats": scale * (50 + 9 * n), "tokens": 100} for n in range(30)]
+        loss = bootstrap_ratio([row["nats"] for row in rows], [100] * 30)
+        write_evaluation(
+            tmp_path / "evaluations" / model,
+            {"validation": rows},
+            model=model,
+            metrics={"validation": {"loss": loss}},
+            about={"validation": {"higher_is_better": False}},
+        )
+
+    base, code, python = report.models
+    loss = next(column for column in all_columns() if column.metric == "loss")
+    exact = next(column for column in all_columns() if column.metric == "exact_match")
+    losses("base", 1.0)
+    losses("python", 0.99)
+    changes = ModelChanges(tmp_path / "evaluations")
+    assert changes.between(base, python, loss) == "better"
+    # No folder of its own: by the intervals.
+    assert changes.between(base, code, loss) == "better"
+    # Not compared: by the intervals.
+    assert changes.between(base, python, exact) == "better"
+    assert ModelChanges(tmp_path / "nowhere").between(base, python, loss) == ""
+
+
+@pytest.fixture
+def cannot_infill(report: RunReport) -> RunReport:
+    """A base without infilling tokens that writes 25 of 100 lines left to right."""
+    base = report.models[0]
+    metrics = {"exact_match_left_to_right": wilson(25, 100)}
+    filled = {**base.results, "infilling_heldout": BenchmarkResult("infilling_heldout", metrics)}
+    spm = BenchmarkResult(
+        "infilling_heldout", {"exact_match": wilson(40, 100), "exact_match_psm": wilson(30, 100)}
+    )
+    stages = [
+        replace(model, results={**model.results, "infilling_heldout": spm}) for model in report.models[1:]
+    ]
+    return replace(report, models=(replace(base, results=filled), *stages))
+
+
+def test_a_base_that_can_not_be_asked_is_not_called_0(cannot_infill: RunReport, tmp_path: Path) -> None:
+    write_report(cannot_infill, tmp_path)
+    lines = (tmp_path / "report.md").read_text().splitlines()
+    (filled,) = [line for line in lines if line.startswith("| Held-out lines filled, % |")]
+    assert [part.strip() for part in filled.split("|")[2:4]] == [
+        "25.0 (17.5–34.3) left to right",
+        # Not bold: not better than a base that could not be asked.
+        "40.0 (30.9–49.8)",
+    ]
+    (psm,) = [line for line in lines if line.startswith("| Held-out lines filled, PSM, % |")]
+    assert psm.split("|")[2].strip() == "25.0 (17.5–34.3) left to right"
+    assert not any(line.startswith("| Fillings that end") for line in lines)
+    page = Page((tmp_path / "report.html").read_text())
+    assert "0.0 %" not in page.text and "Held-out lines filledbase" not in page.text
+    console = Console(width=160, record=True, file=StringIO())
+    for part in summary(cannot_infill):
+        console.print(part)
+    text = console.export_text()
+    (line,) = [line for line in text.splitlines() if "Held-out lines filled, %" in line]
+    assert line.split()[-5:] == ["left", "to", "right", "40.0", "40.0"]
+
+
+def test_the_losses_still_make_headlines(cannot_infill: RunReport, tmp_path: Path) -> None:
+    models = list(cannot_infill.models)
+    better = {"validation": BenchmarkResult("validation", {"loss": Metric(1.0, 0.9, 1.1, 50)})}
+    models[-1] = replace(models[-1], results={**models[-1].results, **better})
+    write_report(replace(cannot_infill, models=tuple(models)), tmp_path)
+    text = Page((tmp_path / "report.html").read_text()).text
+    assert "2.000 → 1.000" in " ".join(text.split())
+
+
+def test_the_papers_figures_have_columns() -> None:
+    found = {(column.benchmark, column.metric) for column in all_columns()}
+    assert len(found) == len(all_columns())
+    for table in TABLES:
+        for column in table.columns:
+            # Infillings of HumanEval are shown by layout, and keys in a picture.
+            if column.benchmark and table not in (TABLE_14, TABLE_18):
+                assert (column.benchmark, column.metrics[0]) in found
+    for name, benchmark in BENCHMARKS.items():
+        assert (name, benchmark.metric) in found
+    for layout in ("", "_psm", "_spm"):
+        for name in ("infilling_single_line", "infilling_multi_line", "infilling_random_span"):
+            assert (name, f"pass@1{layout}") in found
+
+
+def test_running_mean_starts_at_the_first_value() -> None:
+    assert running_mean([3.0] * 20) == pytest.approx([3.0] * 20)
+    assert running_mean([1.0, 5.0])[0] == 1.0
+
+
+def test_a_run_without_results_still_has_a_report(tmp_path: Path) -> None:
+    models = (
+        ModelReport("base", None, "base"),
+        ModelReport("code", "base", "code", steps=3, tokens=30, seconds=1),
+    )
+    write_report(RunReport("bare", "b", models), tmp_path)
+    assert "code" in (tmp_path / "report.md").read_text()

@@ -1,0 +1,39 @@
+"""The report of a temperature sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from evaluations import Page, humaneval_samples, write_evaluation
+
+from codecascade.evaluation.analysis.sweep import folder_of, read_sweep
+from codecascade.reports.evaluation.report import write_evaluation_report
+from codecascade.reports.sweep import write_sweep_report
+
+
+def test_sweep_has_a_report_of_its_own(tmp_path: Path) -> None:
+    for temperature, passed in ((0.1, 20), (0.8, 10)):
+        folder = write_evaluation(
+            tmp_path / f"temperature_{temperature}", {"humaneval": humaneval_samples(passed)}
+        )
+        write_evaluation_report(folder, pages=False)
+    write_sweep_report(tmp_path)
+    page = Page((tmp_path / "report.html").read_text())
+    assert page.open == []
+    assert page.seen.count("svg") == 1
+    assert "temperature_0.1/report.html" in page.links
+    text = (tmp_path / "report.md").read_text()
+    assert "| 0.1 | **33.3** (22.7–45.9) |" in text
+    assert "| 0.8 | 16.7 (9.3–28.0) |" in text
+    same = write_evaluation(tmp_path / "temperature_0.8", {"humaneval": humaneval_samples(20)})
+    write_evaluation_report(same, pages=False)
+    write_sweep_report(tmp_path)
+    assert "**" not in (tmp_path / "report.md").read_text(), "no temperature is the best"
+
+
+def test_a_sweep_reads_the_folders_that_it_names_and_no_others(tmp_path: Path) -> None:
+    for temperature in (0.00001, 0.8, 1.0):
+        write_evaluation(folder_of(tmp_path, temperature), {"humaneval": humaneval_samples()})
+    for name in ("temperature_1.2.3", "temperature_.", "temperature_hot"):
+        write_evaluation(tmp_path / name, {"humaneval": humaneval_samples()})
+    assert list(read_sweep(tmp_path).figures["humaneval"]["pass@1"]) == [0.00001, 0.8, 1.0]

@@ -1,0 +1,46 @@
+"""What ranks settle between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from codecascade.ground.errors import UserError
+from codecascade.training.parallel import World
+
+
+class _Rank(World):
+    """A rank whose broadcast is given what rank 0 decided."""
+
+    decided: Any = None
+
+    def broadcast(self, value: Any) -> Any:
+        return value if self.first else self.decided
+
+
+def rank(number: int, decided: Any = None) -> _Rank:
+    world = _Rank(number, 2, torch.device("cpu"))
+    object.__setattr__(world, "decided", decided)
+    return world
+
+
+def never() -> str:
+    raise AssertionError("only rank 0 may look")
+
+
+def test_only_the_first_rank_decides() -> None:
+    assert rank(0).from_first(lambda: "rank 0's") == "rank 0's"
+    assert rank(1, decided="rank 0's").from_first(never) == "rank 0's"
+
+
+def test_the_first_rank_s_error_is_every_rank_s() -> None:
+    error = UserError("is there already", file="runs/x")
+
+    def refuse() -> str:
+        raise error
+
+    for world, decide in ((rank(0), refuse), (rank(1, decided=error), never)):
+        with pytest.raises(UserError, match="runs/x: is there already"):
+            world.from_first(decide)
