@@ -1,0 +1,2 @@
+/* codecascade's playground; licences.txt has the licences of what is in it. sources: sha256 2ada417f92ed5d568214e3545f744ff04e7845e558d0a8099c66d8f8ced5c482 */
+"use strict";(()=>{var o="codecascade.theme",r=window.matchMedia("(prefers-color-scheme: dark)");function d(){return a()??(r.matches?"dark":"light")}function n(){document.documentElement.dataset.theme=d()}var t;function a(){try{let e=window.localStorage.getItem(o);return e==="dark"||e==="light"?e:t}catch{return t}}n();})();
