@@ -127,8 +127,9 @@ class Guard:
     def _is_own_page(self, origin: str, headers: Mapping[bytes, bytes]) -> bool:
         """Whether a page that this server gave out under another address than a local one sends the request.
 
-        A foreign page can give its own name the address of this server (DNS rebinding) and looks the same then. It has
-        no key, though, and can't do so with a number, or with a name without a dot, which is no name of the internet.
+        A foreign page can give its own name the address of this server (DNS rebinding) and looks the same then. It
+        has no key, though, and can't do so with a number, or with a name without a dot, which is no name of the
+        internet.
         """
         host = headers.get(b"host", b"").decode("latin-1").lower()
         if not host or origin.lower().partition("://")[2] != host:

@@ -45,9 +45,9 @@ class Live:
 
 
 @contextmanager
-def live(make: Callable[[], StreamingGenerator], settings: ServerSettings) -> Iterator[Live]:
-    """Serve what ``make`` returns, called in the thread of the server."""
-    listener = taken_port("127.0.0.1", 0)
+def live(make: Callable[[], StreamingGenerator], settings: ServerSettings, port: int = 0) -> Iterator[Live]:
+    """Serve what ``make`` returns, called in the thread of the server; port 0 is any free one."""
+    listener = taken_port("127.0.0.1", port)
     ready = threading.Event()
     found: dict[str, Any] = {}
 

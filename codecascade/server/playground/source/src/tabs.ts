@@ -1,17 +1,18 @@
 // The two tabs, as the ARIA practices have them: arrow keys go from one to the other.
 import { byId } from "./dom";
 
-export function bindTabs(onShow: (name: string) => void): (name: string) => void {
+export function bindTabs(onShown: (name: string) => void): (name: string) => void {
   const tabs = [...document.querySelectorAll<HTMLButtonElement>("[role=tab]")];
-  const show = (name: string, focus = false) => {
+  const show = (name: string, byKey = false) => {
     for (const tab of tabs) {
       const chosen = tab.dataset.panel === name;
       tab.setAttribute("aria-selected", String(chosen));
       tab.tabIndex = chosen ? 0 : -1;
       byId(tab.dataset.panel!).hidden = !chosen;
-      if (chosen && focus) tab.focus();
+      if (chosen && byKey) tab.focus();
     }
-    onShow(name);
+    // Who goes through the tabs by keys must not be taken out of them.
+    if (!byKey) onShown(name);
   };
   tabs.forEach((tab, index) => {
     tab.addEventListener("click", () => show(tab.dataset.panel!));
