@@ -302,11 +302,11 @@ class TestTrouble:
         page.click("#chat-tab")
         page.fill("#question", "What?")
         page.keyboard.press("Enter")
-        page.locator(".note.error", has_text="too many requests").wait_for()
+        page.locator(".note.error", has_text="Too many requests").wait_for()
         # The next one breaks off behind its first words.
         server.generator.raises, server.generator.raises_after = RuntimeError("broken"), 2
         page.get_by_role("button", name="Try again").click()
-        page.locator(".note.error", has_text="the generation failed").wait_for()
+        page.locator(".note.error", has_text="The generation failed").wait_for()
         assert page.is_hidden("#banner")
         server.generator.raises = None
         page.get_by_role("button", name="Try again").click()
@@ -319,8 +319,10 @@ class TestLook:
         page = open_page(served().url, color_scheme="dark")
         assert sum(colour(page, "--page")) < 200
         check_contrasts(page)
+        # The page follows the system until one chooses.
         page.emulate_media(color_scheme="light")
-        assert sum(colour(page, "--page")) > 600, "the page follows the system until one chooses"
+        page.wait_for_selector("html[data-theme=light]")
+        assert sum(colour(page, "--page")) > 600
         check_contrasts(page)
         page.get_by_role("button", name="Use the dark theme").click()
         page.reload()

@@ -206,5 +206,6 @@ function troubleOf(status: number): Trouble {
 function messageOf(body: any): string {
   const error = body?.error ?? body;
   const message = typeof error === "string" ? error : error?.message;
-  return typeof message === "string" ? message.slice(0, 500) : "";
+  if (typeof message !== "string") return "";
+  return message.charAt(0).toUpperCase() + message.slice(1, 500);
 }

@@ -47,12 +47,15 @@ export class Connection {
   report(error: ServerError): void {
     if (error.trouble === "key") {
       this.dot.dataset.state = "gone";
+      this.dot.title = "The server wants a key";
+      byId("model").textContent = "Not connected";
       this.keyForm.hidden = false;
       this.say(apiKey() ? "The server does not take this key." : "This server wants an API key.");
       this.keyInput.focus();
     } else if (error.trouble === "gone" || error.trouble === "closing") {
       this.dot.dataset.state = "gone";
       this.dot.title = "The server does not answer";
+      if (byId("model").textContent === "Connecting") byId("model").textContent = "Not connected";
       this.say(
         error.trouble === "gone"
           ? "The server does not answer. Is “codecascade serve” still running? This page looks for it every two seconds."

@@ -45,8 +45,9 @@ export function offerFormats(formats: string[]): void {
     element("option", { value: "" }, "Automatic"),
     ...formats.map((each) => element("option", { value: each }, names[each] ?? each.toUpperCase())),
   );
-  if (settings.format && !formats.includes(settings.format)) change("format", "");
-  select.value = settings.format;
+  // Before the server has answered, nothing is known of the model.
+  if (formats.length && settings.format && !formats.includes(settings.format)) change("format", "");
+  select.value = formats.includes(settings.format) ? settings.format : "";
   select.disabled = formats.length < 2;
 }
 

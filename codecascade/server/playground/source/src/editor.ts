@@ -37,7 +37,18 @@ const theme = EditorView.theme({
   "&.cm-focused .cm-matchingBracket": { backgroundColor: "var(--match)", outline: "1px solid var(--border)" },
   "&.cm-focused .cm-nonmatchingBracket": { backgroundColor: "transparent", color: "var(--error)" },
   ".cm-panels": { backgroundColor: "var(--panel)", color: "var(--text)", borderColor: "var(--border)" },
-  ".cm-panel input, .cm-panel button": { fontSize: "13px" },
+  ".cm-panel.cm-search": { padding: "8px 40px 8px 14px" },
+  ".cm-panel.cm-search label": { fontSize: "13px", color: "var(--soft)" },
+  ".cm-panel.cm-search [name=close]": { top: "8px", right: "12px", fontSize: "18px", color: "var(--soft)" },
+  ".cm-textfield, .cm-button": {
+    backgroundColor: "var(--panel)",
+    backgroundImage: "none",
+    border: "1px solid var(--control)",
+    borderRadius: "6px",
+    fontSize: "13px",
+    padding: "2px 8px",
+  },
+  ".cm-button:active": { backgroundImage: "none" },
 });
 
 export function createEditor(parent: HTMLElement, id: string, nonce: string, suggestions: Extension): EditorView {

@@ -39,6 +39,8 @@ const chat = new Chat({ insert }, (error: ServerError) => connection.report(erro
   byId("chat-figures").textContent = text;
 });
 
+offerFormats([]);
+showKeys();
 bindTheme(byId<HTMLButtonElement>("theme"));
 byId("suggest").addEventListener("click", () => {
   view.focus();
@@ -68,6 +70,13 @@ function onModel(found: Model): void {
   if (!opened && !found.canInfill && found.canChat) show("chat");
   else if (!opened) view.focus();
   opened = true;
+}
+
+/** A Mac's keys have other names. */
+function showKeys(): void {
+  if (!/Mac|iP(hone|ad)/.test(navigator.platform)) return;
+  const names: Record<string, string> = { Ctrl: "⌘", Alt: "⌥" };
+  for (const key of document.querySelectorAll("kbd")) key.textContent = names[key.textContent!] ?? key.textContent;
 }
 
 /** Put code from the chat at the editor's cursor. */
