@@ -106,6 +106,7 @@ def routes(service: Service) -> APIRouter:
 
     @router.get("/props", summary="What is served", response_model=None)
     async def props() -> Response:
+        infilling = service.tokenizer.infilling
         return json_response(
             {
                 "default_generation_settings": {"n_ctx": service.context_length, "params": {}},
@@ -116,7 +117,7 @@ def routes(service: Service) -> APIRouter:
                 "build_info": f"codecascade {codecascade.__version__}",
                 "is_sleeping": False,
                 # Ours: the layouts of an infilling prompt that ``format`` of ``/infill`` may name.
-                "infilling_formats": list(service.tokenizer.infilling.formats) if service.can_infill else [],
+                "infilling_formats": [] if infilling is None else list(infilling.formats),
             }
         )
 
