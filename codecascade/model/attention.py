@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-_BLOCK = 64  # queries at a time: their scores stay in a core's own cache
+# Queries at a time: their scores stay in a core's own cache.
+_BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ class Documents:
         """From (B, T) ids, best on the CPU: each run of equal ids within a row is a document."""
         starts = torch.ones_like(document_ids, dtype=torch.bool)
         starts[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
-        places = starts.flatten().nonzero().flatten().tolist()
-        ends = [*places[1:], document_ids.numel()]
-        return cls(tuple(end - start for start, end in zip(places, ends, strict=True)))
+        first_tokens = starts.flatten().nonzero().flatten().tolist()
+        ends = [*first_tokens[1:], document_ids.numel()]
+        return cls(tuple(end - start for start, end in zip(first_tokens, ends, strict=True)))
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -49,7 +50,7 @@ def attend_within(documents: Documents, queries: Tensor, keys: Tensor, values: T
     packed = [tensor.flatten(0, 1) for tensor in (queries, keys, values)]
     with torch.autocast(queries.device.type, enabled=False):
         if cpu_bf16(queries):
-            blocks: Tensor = _Blocks.apply(documents.lengths, *packed)  # type: ignore[no-untyped-call]
+            blocks: Tensor = _BlockwiseAttention.apply(documents.lengths, *packed)  # type: ignore[no-untyped-call]
             return blocks.view_as(queries)
         attended = [
             attend_last(*(tensor.transpose(0, 1) for tensor in document)).transpose(0, 1)
@@ -71,8 +72,8 @@ def attend_last(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     return attend(queries[None], keys[None], values[None], mask)[0]
 
 
-class _Blocks(Function):
-    """Causal attention of packed documents in bf16 on a CPU, whose gradients are made in the same way."""
+class _BlockwiseAttention(Function):
+    """Causal attention of packed documents in bf16 on a CPU, with its gradients."""
 
     @staticmethod
     def forward(ctx: Any, lengths: Sequence[int], queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -105,11 +106,12 @@ def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     Its products are large enough for the matrix library, and the keys after a block are left out of them.
     """
     groups, _, width = keys.shape
-    turned = keys.transpose(1, 2).contiguous()
+    transposed_keys = keys.transpose(1, 2).contiguous()
     grouped = queries.reshape(groups, -1, *queries.shape[1:])
     attended = torch.empty_like(grouped)
     for block, seen in _blocks(queries.shape[1], keys.shape[1]):
-        probabilities = _probabilities(grouped[:, :, block].reshape(groups, -1, width), turned, block, seen)
+        block_queries = grouped[:, :, block].reshape(groups, -1, width)
+        probabilities = _probabilities(block_queries, transposed_keys, block, seen)
         attended[:, :, block] = torch.bmm(probabilities, values[:, :seen]).view_as(attended[:, :, block])
     return attended.view_as(queries)
 
@@ -117,29 +119,29 @@ def _attend_in_blocks(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 def _gradients_in_blocks(
     gradient: Tensor, queries: Tensor, keys: Tensor, values: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """By queries, keys and values, from that by what :func:`_attend_in_blocks` gave; probabilities are made again.
+    """The gradients by queries, keys and values. The probabilities are computed again.
 
     Args:
-        gradient: (heads, T, D), like the queries.
+        gradient: by what :func:`_attend_in_blocks` gave, (heads, T, D) like the queries.
         keys, values: (G, T, D).
     """
     (groups, length, width), scale = keys.shape, keys.shape[-1] ** -0.5
-    turned, turned_values = (tensor.transpose(1, 2).contiguous() for tensor in (keys, values))
+    transposed_keys, transposed_values = (tensor.transpose(1, 2).contiguous() for tensor in (keys, values))
     grouped, grouped_gradient = (
         tensor.reshape(groups, -1, *tensor.shape[1:]) for tensor in (queries, gradient)
     )
     by_queries = torch.empty_like(grouped)
     by_keys, by_values = (torch.zeros_like(keys, dtype=torch.float32) for _ in range(2))
     for block, seen in _blocks(length, length):
-        part = grouped[:, :, block].reshape(groups, -1, width)
-        outer = grouped_gradient[:, :, block].reshape(groups, -1, width)
-        probabilities = _probabilities(part, turned, block, seen)
-        by_values[:, :seen] += torch.bmm(probabilities.transpose(1, 2), outer)
-        by_probabilities = torch.bmm(outer, turned_values[:, :, :seen])
+        block_queries = grouped[:, :, block].reshape(groups, -1, width)
+        block_gradient = grouped_gradient[:, :, block].reshape(groups, -1, width)
+        probabilities = _probabilities(block_queries, transposed_keys, block, seen)
+        by_values[:, :seen] += torch.bmm(probabilities.transpose(1, 2), block_gradient)
+        by_probabilities = torch.bmm(block_gradient, transposed_values[:, :, :seen])
         by_scores = torch._softmax_backward_data(by_probabilities, probabilities, -1, probabilities.dtype)
         found = torch.bmm(by_scores, keys[:, :seen]).mul_(scale)
         by_queries[:, :, block] = found.view_as(by_queries[:, :, block])
-        by_keys[:, :seen] += torch.bmm(by_scores.transpose(1, 2), part)
+        by_keys[:, :seen] += torch.bmm(by_scores.transpose(1, 2), block_queries)
     return by_queries.view_as(queries), by_keys.mul_(scale), by_values
 
 
@@ -150,12 +152,13 @@ def _blocks(length: int, total: int) -> Iterator[tuple[slice, int]]:
         yield slice(start, end), total - length + end
 
 
-def _probabilities(block: Tensor, turned: Tensor, place: slice, seen: int) -> Tensor:
+def _probabilities(queries: Tensor, transposed_keys: Tensor, block: slice, seen: int) -> Tensor:
     """(G, queries, seen) softmax of scaled scores: (G, queries, D) of each head one after another, (G, D, S) keys."""
-    size, nothing = place.stop - place.start, block.new_empty(())
-    scores = torch.baddbmm(nothing, block, turned[:, :, :seen], beta=0, alpha=block.shape[-1] ** -0.5)
-    above = block.new_full((size, size), -torch.inf).triu(1)
-    scores.view(len(block), -1, size, seen)[..., seen - size :] += above
+    size, nothing = block.stop - block.start, queries.new_empty(())
+    keys = transposed_keys[:, :, :seen]
+    scores = torch.baddbmm(nothing, queries, keys, beta=0, alpha=queries.shape[-1] ** -0.5)
+    above = queries.new_full((size, size), -torch.inf).triu(1)
+    scores.view(len(queries), -1, size, seen)[..., seen - size :] += above
     return scores.softmax(-1)
 
 

@@ -153,7 +153,7 @@ def test_many_ends_beyond_the_vocabulary_are_told_shortly(
 ) -> None:
     change(folder / "generation_config.json", eos_token_id=list(range(100_000)))
     assert use(folder) is None
-    assert "286, 287, 288, 289, 290 ... is passed over" in caplog.text
+    assert "286, 287, 288, 289, 290" in caplog.text and "99,706 more is passed over" in caplog.text
 
 
 def test_what_makes_the_library_panic_is_a_sentence(folder: Path) -> None:

@@ -193,6 +193,10 @@ class Engine:
         if (state := self._states.pop(request, None)) is not None:
             self._scheduler.abort(state)
 
+    def forget_prefixes(self) -> None:
+        """Read every prompt anew from now on, as for a measurement."""
+        self._blocks.clear()
+
     def close(self) -> None:
         """Take all requests out, and give the cache's memory back."""
         for request in list(self._states):

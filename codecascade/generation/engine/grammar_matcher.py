@@ -20,7 +20,7 @@ from codecascade.tokens.tokenizer import Tokenizer
 if TYPE_CHECKING:
     import llguidance
 
-_LIMITS = {
+_LIMITS: dict[str, Any] = {
     # about 20 ms of work on regular expressions when a grammar is compiled, 7 ms in each step
     "initial_lexer_fuel": 1_000_000,
     "step_lexer_fuel": 100_000,

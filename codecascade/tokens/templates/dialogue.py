@@ -76,15 +76,12 @@ class RenderedDialogue:
 
     def reply_start(self) -> list[int]:
         """The ids of the beginning of a reply: what the template writes before every answer, and ``prefill``."""
-        probe = self._prefill[:1].strip() or _PROBE
         asked = template_variables(self._tokenizer, self._messages, prompt=True)
-        answered = template_variables(
-            self._tokenizer, [*self._messages, ("assistant", self._disguise.hide(probe))], prompt=False
-        )
+        answered = template_variables(self._tokenizer, [*self._messages, ("assistant", _MARK)], prompt=False)
         prompt, answer = RENDERER.render(self._template, [asked, answered])
         start = self._accepted(prompt)
         rest = answer.text[len(start) :] if answer.error is None and answer.text.startswith(start) else ""
-        before, found, _ = rest.partition(self._disguise.hide(probe))
+        before, found, _ = rest.partition(_MARK)
         frame = start + (before if found else "")
         # looked for before the prefill is there: a token that takes the white space after it must leave the prefill's
         tokens = control_tokens(self._tokenizer, frame)

@@ -113,6 +113,16 @@ def test_prompts_of_one_pass_share_what_they_have_in_common(model: Llama, tokeni
         assert (together[number].ids, together[number].text) == (alone.ids, alone.text)
 
 
+def test_prefixes_can_be_forgotten(model: Llama, tokenizer: Tokenizer) -> None:
+    engine = Engine(recite(model, tokenizer).model, tokenizer)
+    for forget in (False, False, True):
+        if forget:
+            engine.forget_prefixes()
+        engine.add_request(ask(tokenizer, 40, 1))
+        finished(engine)
+    assert engine.model.passes == [41, 9, 41]
+
+
 def test_numbers_that_are_none_stay_with_their_sequence(model: Llama, tokenizer: Tokenizer) -> None:
     """Blocks of a sequence whose keys and values are no numbers are cleared before others use them."""
     request = ask(tokenizer, 20, 12)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sentencepiece
 import torch
 from model_variants import VARIANTS
 
 from codecascade.model.gguf.writing import save_gguf
 from codecascade.model.llama import Llama
-from codecascade.tokens.tokenizer import Tokenizer
+from codecascade.tokens.infilling import add_infilling_tokens, rows_for
+from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
 from codecascade.tokens.training import train_tokenizer
 
 llama_cpp = pytest.importorskip("llama_cpp")
@@ -59,11 +63,43 @@ def test_the_same_logits(
     theirs.close()
 
 
-def test_the_same_tokens(make_model: Callable[..., Llama], byte_tokenizer: Tokenizer, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def sentencepiece_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    """A vocabulary of the sentencepiece library's, as Llama 2's was made, with infilling tokens."""
+    folder = tmp_path_factory.mktemp("spm")
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(inspect.getsource(argparse).splitlines()),
+        model_prefix=str(folder / "tokenizer"),
+        model_type="bpe",
+        vocab_size=800,
+        byte_fallback=True,
+        split_digits=True,
+        allow_whitespace_only_pieces=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        minloglevel=2,
+        num_threads=1,
+    )
+    return add_infilling_tokens(load_tokenizer(folder))
+
+
+@pytest.mark.parametrize("kind", ["byte_tokenizer", "sentencepiece_tokenizer"])
+def test_the_same_tokens(
+    kind: str, request: pytest.FixtureRequest, make_model: Callable[..., Llama], tmp_path: Path
+) -> None:
+    tokenizer: Tokenizer = request.getfixturevalue(kind)
     shape = {"hidden_size": 64, "intermediate_size": 96, "head_dim": 16}
-    model = make_model(**shape)
-    save_gguf(tmp_path / "m.gguf", model.state_dict(), model.config, byte_tokenizer)
+    model = make_model(**shape, vocab_size=rows_for(tokenizer.vocab_size))
+    save_gguf(tmp_path / "m.gguf", model.state_dict(), model.config, tokenizer)
     theirs = opened(tmp_path / "m.gguf")
-    for text in ("def add(first):\n\treturn 'é'  # 12\n\n", Path(__file__).read_text(encoding="utf-8")):
-        assert theirs.tokenize(text.encode(), add_bos=True) == byte_tokenizer.encode(text, bos=True)
+    texts = ("def add(first):\n\treturn 'é'  # 12\n\n", " two  spaces 漢字 \n", inspect.getsource(argparse))
+    for text in texts:
+        assert theirs.tokenize(text.encode(), add_bos=True) == tokenizer.encode(text, bos=True)
+    stops = {token_id for token_id in range(tokenizer.vocab_size) if ends(theirs, token_id)}
+    assert stops == set(tokenizer.stop_ids)
     theirs.close()
+
+
+def ends(model: Any, token_id: int) -> bool:
+    """Whether llama.cpp ends a generation on the token."""
+    return bool(llama_cpp.llama_vocab_is_eog(llama_cpp.llama_model_get_vocab(model.model), token_id))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import transformers
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from codecascade.ground.errors import UserError
@@ -121,6 +121,7 @@ def test_answers_are_masked(case: Case, data: st.DataObject) -> None:
 
 @settings(max_examples=15)
 @given(prefill=harmless.filter(str.strip))
+@example(prefill="t0")
 def test_a_reply_can_begin_with_given_text(case: Case, prefill: str) -> None:
     family, ours, _ = case
     messages = [Message("user", "hi")]

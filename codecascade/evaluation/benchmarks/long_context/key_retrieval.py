@@ -63,6 +63,9 @@ class KeyRetrievalSettings(BenchmarkSettings):
         (0.0, 0.2, 0.4), description="where the key is, relative to the prompt's length"
     )
     examples: PositiveInt = Field(64, description="prompts per length and position")
+    beyond_context: bool = Field(
+        False, description="whether prompts longer than the model's own context are asked, too"
+    )
 
     @field_validator("lengths", "positions")
     @classmethod
@@ -95,10 +98,11 @@ def _cell(length: int, position: float) -> str:
 
 def key_tasks(context: EvaluationContext) -> list[Task]:
     """One task for each prompt."""
+    beyond = context.own(KeyRetrievalSettings).beyond_context
     return [
         Task(
             problem.task_id,
-            TextPrompt(problem.prompt, ("\n",)),
+            TextPrompt(problem.prompt, ("\n",), beyond_context=beyond),
             _ANSWER_TOKENS,
             expected=f" {problem.value}",
             judge=partial(_judge, problem.value),

@@ -22,7 +22,7 @@ from codecascade.ground.reading import open_regular, read_object
 from codecascade.ground.values import flag, integer, number, short
 from codecascade.model.config import LIMITS, LlamaConfig
 from codecascade.model.folder import LoadedModel
-from codecascade.model.pickled import read_pickled_tensors
+from codecascade.model.meta.pickled import read_pickled_tensors
 from codecascade.model.rope import halves_of_neighbours
 from codecascade.model.rope_scaling import DEFAULT_THETA, RopeScaling
 from codecascade.model.weights import Device, assemble, check_shapes
