@@ -166,7 +166,8 @@ OPENCHAT = (
 MAGICODER = (
     "{{ bos_token }}You are an exceptionally intelligent coding assistant.\n\n{% for message in messages %}"
     "{% if message.role == 'user' %}{{ '@@ Instruction\n' + message.content + '\n\n' }}"
-    "{% elif message.role == 'assistant' %}{{ '@@ Response\n' + message.content + eos_token }}{% endif %}"
+    "{% elif message.role == 'assistant' %}{{ '@@ Response\n' + message.content + eos_token }}"
+    "{% else %}{{ raise_exception('no system messages') }}{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}{{ '@@ Response\n' }}{% endif %}"
 )
 EXAONE = (
