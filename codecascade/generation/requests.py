@@ -183,7 +183,7 @@ class Scorer(Protocol):
     """A generator that can also say how likely given texts are."""
 
     def log_probabilities(self, sequences: Sequence[Sequence[int]]) -> Iterator[tuple[int, list[float]]]:
-        """``(place, scores)`` of each sequence, in any order; ``scores[i]`` is the natural logarithm of the
+        """``(index, scores)`` of each sequence, in any order; ``scores[i]`` is the natural logarithm of the
         probability of ``sequence[i + 1]`` after the tokens before it."""
         ...
 
