@@ -199,7 +199,7 @@ def _tags(tokenizer: Tokenizer, names: set[str], texts: Iterable[str]) -> tuple[
         if match[0] not in tokenizer.vocabulary
     }
     lines = {match[1] for frame in frames for match in _LINE.finditer(frame)}
-    beginnings = set()
+    beginnings: set[str] = set()
     for match in (match for frame in frames for match in _HEADER.finditer(frame)):
         header = match[1]
         # a word alone, such as ChatML's "user", says nothing without the control token before it
