@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from codecascade.generation.editor_stops import EditorLines, EditorStopper, EditorStops
+from codecascade.generation.editing.stops import EditorLines, EditorStops
+from codecascade.generation.editor_stops import EditorStopper
 
 Case = tuple[str, EditorLines, int, int]
 

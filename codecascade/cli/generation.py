@@ -173,7 +173,7 @@ def infill(
 
     With --jsonl, the gap between each object's `prefix` and `suffix` is filled, and added as its `completion`.
     """
-    from codecascade.generation.editor_stops import EditorStops
+    from codecascade.generation.editing.stops import EditorStops
     from codecascade.generation.requests import SamplingParams, infilling_request
 
     lines = editor_lines(single_line=single_line, block=block, no_editor_stops=no_editor_stops)

@@ -114,7 +114,7 @@ def serve(
     """  # noqa: E501  (Typer breaks a paragraph where it has a line's end)
     started = time.perf_counter()
 
-    from codecascade.server.security import LOOPBACK, read_keys
+    from codecascade.server.http.security import LOOPBACK, read_keys
     from codecascade.server.serving import address_of, is_loopback, serve, taken_port
 
     keys = read_keys(api_key_file)
@@ -122,8 +122,8 @@ def serve(
     try:
         # What brings torch comes last, so that other mistakes are told at once.
         from codecascade.server.editors import editor_settings
+        from codecascade.server.http.logs import set_up_logs
         from codecascade.server.loading import load_service, served_names
-        from codecascade.server.logs import set_up_logs
         from codecascade.server.settings import Limits, ServerSettings
 
         called = served_names(model, tuple(names or ()))

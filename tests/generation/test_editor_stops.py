@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codecascade.generation.editor_stops import EditorStopper, EditorStops
+from codecascade.generation.editing.stops import EditorStops
+from codecascade.generation.editor_stops import EditorStopper
 from codecascade.ground.errors import UserError
 
 PYTHON = '''\

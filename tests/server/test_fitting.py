@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codecascade.server.fitting import fitted
+from codecascade.server.requests.fitting import fitted
 from codecascade.tokens.tokenizer import Tokenizer
 
 TEXTS = st.lists(

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from codecascade.generation.editing.blocks import Block, is_comment
 from codecascade.generation.editing.brackets import BracketBudget
 from codecascade.generation.editing.indentation import indent_of
 from codecascade.generation.editing.line import Line
 from codecascade.generation.editing.repeats import Suffix
+from codecascade.generation.editing.stops import EditorStops, StopReason
 from codecascade.generation.editing.syntax import syntax_of
-
-if TYPE_CHECKING:
-    from codecascade.generation.editor_stops import EditorStops, StopReason
 
 FENCE = "```"
 _LOOKED_AT = 4096

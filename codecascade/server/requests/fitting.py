@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from codecascade.server.prompts import longest_piece
+from codecascade.server.requests.prompts import longest_piece
 from codecascade.tokens.tokenizer import Tokenizer
 
 _SUFFIX_SHARE = 4
