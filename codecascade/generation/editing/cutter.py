@@ -320,6 +320,8 @@ class Cutter:
         before = self._breaks[0][0] if self._breaks else 0
         undecided = self._ending is not None or self._word is not None or self._line_decides
         first_is_own = self._behind_text and not self._lines
+        # A fence in a line of its own is cut together with the line break before it.
+        undecided = undecided or (self.has_fences and FENCE.startswith(line.text))
         if line.is_blank or undecided or (not first_is_own and suffix.may_begin(line.text)):
             size = before
         else:
