@@ -7,6 +7,7 @@ rank runs this: the first rank writes, measures and reports, and the others wait
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,6 +69,7 @@ def run_cascade(
     )
     if ahead.plan is None:
         display.say(f"{folder}: nothing to do, all {len(ahead.stages)} stages are trained and measured")
+        display.say(_serve_hint(ahead, run))
         return False
     sandbox = sandbox_for(ahead.recipe, [ahead.recipe[name] for name in ahead.stages])
     with stopped_at_once(), _locked(folder, world):
@@ -76,7 +78,14 @@ def run_cascade(
         world.barrier()
         _Cascade(ahead, run, sandbox, world, display, file).run()
     display.say(f"{folder}: finished; see {folder / 'report.html'}")
+    display.say(_serve_hint(ahead, run))
     return True
+
+
+def _serve_hint(ahead: WorkAhead, run: RunFolder) -> str:
+    """What to do with the last stage's model."""
+    model = run.model(ahead.stages[-1] if ahead.stages else BASE)
+    return f"To try it in the browser or an editor: codecascade serve {shlex.quote(str(model))}"
 
 
 @contextmanager

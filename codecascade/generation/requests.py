@@ -202,10 +202,14 @@ def completion_request(
     stop_after_text: bool = False,
     samples: int = 1,
     heal: bool = True,
+    grammar: Grammar | None = None,
 ) -> Request:
-    """Continue ``prompt``; with ``heal``, also where it ends inside a token."""
+    """Continue ``prompt``; with ``heal``, also where it ends inside a token.
+
+    A text of a ``grammar`` begins anew, so that nothing is healed.
+    """
     ids, required = tokenizer.encode(prompt, bos=True), b""
-    if heal:
+    if heal and grammar is None:
         ids, required = heal_prompt(tokenizer, ids)
     ids = ids or [start_id(tokenizer)]
     return Request(
@@ -217,6 +221,7 @@ def completion_request(
         continuation=bool(prompt),
         forbidden=forbidden_tokens(tokenizer, end=True),
         stop_after_text=stop_after_text,
+        grammar=grammar,
     )
 
 
@@ -264,8 +269,11 @@ def chat_request(
     prefill: str = "",
     stop: Sequence[str] = (),
     samples: int = 1,
+    grammar: Grammar | None = None,
 ) -> Request:
     """Reply to a dialogue in the tokenizer's chat format; the reply begins with ``prefill``, healed at its end.
+
+    With a ``grammar`` what follows ``prefill`` is an instance of it, and nothing is healed.
 
     Raises:
         UserError: the model has no chat format, or it does not allow the messages in this order.
@@ -281,8 +289,18 @@ def chat_request(
             continuation=False,
             stop_ids=stop_ids,
             forbidden=forbidden,
+            grammar=grammar,
         )
-    begun, required = heal_prompt(tokenizer, encode_reply_start(tokenizer, messages, prefill))
+    begun, required = encode_reply_start(tokenizer, messages, prefill), b""
+    if grammar is None:
+        begun, required = heal_prompt(tokenizer, begun)
     return Request(
-        (*ids, *begun), sampling, tuple(stop), samples, required, stop_ids=stop_ids, forbidden=forbidden
+        (*ids, *begun),
+        sampling,
+        tuple(stop),
+        samples,
+        required,
+        stop_ids=stop_ids,
+        forbidden=forbidden,
+        grammar=grammar,
     )
