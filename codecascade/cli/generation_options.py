@@ -22,7 +22,7 @@ MANY = "Many at once"
 NewTokens = Annotated[
     int,
     typer.Option(
-        "--max-new-tokens", metavar="N", min=1, help="Write so many tokens at most.", rich_help_panel=ENDING
+        "--max-new-tokens", metavar="N", min=1, help="Write at most N tokens.", rich_help_panel=ENDING
     ),
 ]
 Temperature = Annotated[float, options.temperature(panel=WRITING, min=0.0)]
@@ -46,7 +46,7 @@ TopK = Annotated[
         "--top-k",
         metavar="N",
         min=0,
-        help="Draw from so many of the likeliest tokens only; 0 for all.",
+        help="Draw from the N likeliest tokens only; 0 means all.",
         rich_help_panel=WRITING,
     ),
 ]
@@ -57,7 +57,7 @@ MinP = Annotated[
         metavar="P",
         min=0.0,
         max=1.0,
-        help="Draw only tokens that are at least so many times as likely as the likeliest.",
+        help="Draw only tokens that are at least P times as likely as the likeliest.",
         rich_help_panel=WRITING,
     ),
 ]
@@ -66,7 +66,7 @@ RepetitionPenalty = Annotated[
     typer.Option(
         "--repetition-penalty",
         metavar="X",
-        help="Make tokens that are there already less likely by this factor.",
+        help="Make tokens that the text already contains less likely by this factor.",
         rich_help_panel=WRITING,
     ),
 ]
@@ -88,7 +88,7 @@ Block = Annotated[
     bool,
     typer.Option(
         "--block",
-        help="End with the block that the cursor is in; this is what is done anyway.",
+        help="End with the block that the cursor is in; this is the default.",
         rich_help_panel=ENDING,
     ),
 ]
@@ -96,7 +96,7 @@ NoEditorStops = Annotated[
     bool,
     typer.Option(
         "--no-editor-stops",
-        help="End only where the model does, even if it types what stands after the gap.",
+        help="End only where the model ends, even if it repeats the text after the gap.",
         rich_help_panel=ENDING,
     ),
 ]

@@ -35,7 +35,7 @@ def output(metavar: str, shown: Shown = False, panel: str | None = None) -> Any:
         "-o",
         "--output",
         metavar=metavar,
-        help="Write what comes out to this file or folder.",
+        help="Write the result to this file or folder.",
         show_default=shown,
         rich_help_panel=panel,
     )
@@ -108,7 +108,7 @@ def heal(panel: str | None = None) -> Any:
     """``--heal``, ``--no-heal``."""
     return typer.Option(
         "--heal/--no-heal",
-        help="Let a prompt end inside a token (token healing).",
+        help="Let a prompt end inside a token, as it may at a cursor (token healing).",
         rich_help_panel=panel,
     )
 
@@ -125,7 +125,7 @@ def memory(metavar: str, shown: Shown = True, panel: str | None = None) -> Any:
     return typer.Option(
         "--memory",
         metavar=metavar,
-        help="The memory there is, for one device or one program.",
+        help="The memory available to one device or one program.",
         show_default=shown,
         rich_help_panel=panel,
     )

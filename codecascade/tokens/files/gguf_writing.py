@@ -32,7 +32,7 @@ def tokenizer_to_gguf(tokenizer: Tokenizer, rows: int) -> dict[str, Any]:
     Args:
         rows: of the model's vocabulary table.
 
-    Ids without a token are named ``[PAD5]`` and marked as unused, because llama.cpp wants as many tokens as rows.
+    Ids without a token are named ``[PAD5]`` and marked as unused, because llama.cpp requires as many tokens as rows.
 
     Raises:
         UserError: the tokenizer does something that llama.cpp has no name for.
@@ -122,7 +122,7 @@ def _scores(tokenizer: Tokenizer, names: list[str], kinds: list[int]) -> list[fl
     """SentencePiece's scores: of two pieces, the one that is merged first has the higher one.
 
     llama.cpp merges any two neighbours that make a piece, while a ``tokenizer.json`` lists the pairs. For Llama's and
-    Mistral's vocabularies this is the same; where it is not, it is told.
+    Mistral's vocabularies this is the same; where it is not, a warning says so.
     """
     normal = {name for name, kind in zip(names, kinds, strict=True) if kind == NORMAL}
     pairs = [tuple(merge.split(" ")) for merge in _merges(tokenizer)]

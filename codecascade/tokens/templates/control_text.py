@@ -1,11 +1,11 @@
 """Control text of a chat template, and messages disguised so that they hold none.
 
-A template puts the messages between its control text, and the whole is encoded: a message that says ``<|im_end|>``
+A template puts the messages between its control text, and the result is encoded: a message that says ``<|im_end|>``
 would end its turn. transformers marks the control tokens that it finds in a message; this is stricter, since a
 template may take a text apart and put it together (``<|im_<x>end|>`` with ``<x>`` taken out). The rule: the first and
-the last character of every control token and tag is replaced, wherever it stands in a message, by a character that
-stands for it and that nothing else holds. What a template makes of a message can't hold control text then; after
-rendering the characters are put back, and text from a message is encoded as text.
+the last character of every control token and tag is replaced, wherever it occurs in a message, by a stand-in: a
+character that is used for nothing else. So whatever a template does with a message, the result contains no control
+text. After rendering, the characters are put back, and text from a message is encoded as text.
 
 A stand-in changes neither length nor white space, so ``trim``, slices, ``length`` and searches for other text work as
 ever. A template may search for strings with such characters, such as ``</think>``: those that share nothing with
