@@ -220,7 +220,15 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=200, metavar="N")
     parser.add_argument("--seconds", type=float, default=120, metavar="T")
     arguments, options = parser.parse_known_args()
-    command = [sys.executable, "/tmp/clients_smallcache.py", "serve", arguments.model, "--port", "0", *options]
+    command = [
+        sys.executable,
+        "/tmp/clients_smallcache.py",
+        "serve",
+        arguments.model,
+        "--port",
+        "0",
+        *options,
+    ]
     console, seen = Console(soft_wrap=True), Seen()
     log = Path(tempfile.mkstemp(suffix=".log")[1])
     with (

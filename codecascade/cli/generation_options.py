@@ -70,6 +70,33 @@ RepetitionPenalty = Annotated[
         rich_help_panel=WRITING,
     ),
 ]
+PresencePenalty = Annotated[
+    float,
+    typer.Option(
+        "--presence-penalty",
+        metavar="X",
+        help="Subtract this from the logits of tokens that were written already.",
+        rich_help_panel=WRITING,
+    ),
+]
+FrequencyPenalty = Annotated[
+    float,
+    typer.Option(
+        "--frequency-penalty",
+        metavar="X",
+        help="The same, once for each time that the token was written.",
+        rich_help_panel=WRITING,
+    ),
+]
+ContextFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--context-file",
+        metavar="FILE",
+        help="Show the model this file of the repository, too; the most important one last (repeatable).",
+        rich_help_panel=TEXT,
+    ),
+]
 Context = Annotated[
     int | None,
     typer.Option(

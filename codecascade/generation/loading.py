@@ -21,16 +21,18 @@ def load_backend(
     name: str | None = None,
     device: str | None = None,
     precision: Precision = "auto",
+    context: int | None = None,
 ) -> LocalBackend:
     """The model behind a folder, GGUF file, packaged model or hub name.
 
     Args:
         name: what tables call it; None: the folder's or file's own name, or the hub's.
+        context: see :func:`~codecascade.generation.engine.generator.load_generator`.
 
     Raises:
         UserError: there is no such model, or it can't be used.
     """
-    generator = load_generator(model, device=device, precision=precision)
+    generator = load_generator(model, device=device, precision=precision, context=context)
     weight = generator.model.head_weight
     source = resolve(model)
     about = {
@@ -38,6 +40,8 @@ def load_backend(
         "precision": str(weight.dtype).removeprefix("torch."),
         "device": weight.device.type,
     }
+    if context is not None:
+        about["context"] = f"{context:,} tokens"
     if (kind := quantisation(model)) is not None:
         about["quantisation"] = kind
     shown = None

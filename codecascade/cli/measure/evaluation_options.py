@@ -75,6 +75,18 @@ ChatFormat = Annotated[
     ),
 ]
 
+ContextLength = Annotated[
+    int | None,
+    _option(
+        "--context",
+        panel=_ASKED,
+        metavar="N",
+        min=1,
+        show_default="the model's own; long-context benchmarks go beyond it",
+        help="Ask prompts of so many tokens at most, answer included; what is longer is not run.",
+    ),
+]
+
 _OTHER = "Other settings"
 Heal = Annotated[bool, options.heal(_OTHER)]
 Changes = Annotated[list[str] | None, options.changes(_OTHER)]

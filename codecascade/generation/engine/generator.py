@@ -87,7 +87,7 @@ class LocalGenerator:
         """Completions as they end; see :class:`~codecascade.generation.requests.Generator`."""
         waiting: list[tuple[int, Request]] = []
         for index, request in enumerate(requests):
-            if request.beyond_context or len(request.ids) < self.context_length:
+            if self._can_be_asked(request):
                 waiting.append((index, request))
             else:
                 yield from (Completion(index, sample, "", (), "context") for sample in request.sample_numbers)
@@ -104,6 +104,15 @@ class LocalGenerator:
                     done.stopped_by,
                     done.log_probability,
                 )
+
+    def _can_be_asked(self, request: Request) -> bool:
+        """Whether the prompt leaves room in the context or, where that is no end, in the machine's memory."""
+        if len(request.ids) < self.context_length:
+            return True
+        engine = self.engine
+        if not engine.goes_beyond(request):
+            return False
+        return engine.has_memory_for(len(request.ids) + engine.room(request))
 
     def stream(self, request: Request) -> Iterator[str]:
         """The text of one completion in pieces, each as soon as it is certain.

@@ -230,7 +230,7 @@ def test_the_chat_template_comes_back(byte_level: Tokenizer) -> None:
 def test_what_a_gguf_file_can_t_say_of_a_token_is_told(
     flag: str, byte_level: Tokenizer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    token = pipeline.added_token("<tag>", byte_level.vocab_size, special=False)
+    token = tokenizer_json.added_token("<tag>", byte_level.vocab_size, special=False)
     tokenizer_to_gguf(byte_level.with_vocabulary([token]), byte_level.vocab_size + 1)
     assert caplog.text == ""
     tokenizer_to_gguf(byte_level.with_vocabulary([{**token, flag: True}]), byte_level.vocab_size + 1)
