@@ -92,6 +92,19 @@ def test_each_protocol_gives_what_our_own_engine_gives(server: Live, ours: Live,
     assert said(found.json()) == said(wanted.json())
 
 
+@pytest.mark.parametrize("path", BODIES)
+def test_a_server_of_ours_in_front_of_another(ours: Live, tokenizer: Tokenizer, path: str) -> None:
+    """Which tells no tokens: texts are cut and healed as texts."""
+    with live(lambda: Gateway(ours.url, "tiny", tokenizer, context=128), SETTINGS) as server:
+        assert not server.generator.abilities.tells_tokens
+        body = {**BODIES[path], "editor_stops": False}
+        found, wanted = server.post(path, body), ours.post(path, body)
+        assert found.status_code == wanted.status_code == 200, found.text
+        assert bool(said(found.json())) == bool(said(wanted.json()))
+        if "suffix" in body or "input_suffix" in body:
+            assert said(found.json()) == said(wanted.json())
+
+
 def test_streams_too(server: Live) -> None:
     body = BODIES["/v1/completions"]
     text = server.post("/v1/completions", {**body, "stream": True}).text

@@ -115,7 +115,8 @@ class LlamaCpp:
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = -(-max(self.context_length, min(4 * self.context_length, _LEAST_CELLS)) // 256) * 256
         params.n_batch, params.n_seq_max, params.kv_unified = batch_tokens, slots, True
-        params.n_threads = params.n_threads_batch = len(os.sched_getaffinity(0))
+        # torch's number, which OMP_NUM_THREADS sets
+        params.n_threads = params.n_threads_batch = torch.get_num_threads()
         self._context = llama_cpp.llama_init_from_model(self._model, params)
         if not self._context:
             llama_cpp.llama_model_free(self._model)

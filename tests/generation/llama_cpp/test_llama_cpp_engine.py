@@ -191,8 +191,8 @@ def test_the_real_one_writes_what_our_engine_writes(smollm2: Path) -> None:
     """Its arithmetic is another (weights stay quantised), so near ties may turn: most of the greedy text agrees."""
     tokenizer = read_gguf_tokenizer(smollm2)
     prompts = ("def fibonacci(n):\n    ", "import os\n\ndef read_fi", "The quick brown fox")
-    requests = [completion_request(tokenizer, prompt, SamplingParams(12)) for prompt in prompts]
-    runtime = LlamaCpp(smollm2, context=512)
+    requests = [completion_request(tokenizer, prompt, SamplingParams(8)) for prompt in prompts]
+    runtime = LlamaCpp(smollm2, context=256)
     assert runtime.vocab_size >= tokenizer.vocab_size
     engine = LlamaCppEngine(runtime, tokenizer)
     found = told(run(engine, requests))
