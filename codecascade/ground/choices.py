@@ -10,6 +10,9 @@ from typing import Literal
 Precision = Literal["auto", "fp32", "bf16"]
 """The number format of computation; ``auto`` tries both on the device and takes the faster one."""
 
+Backend = Literal["torch", "llama.cpp"]
+"""The library whose kernels compute a model."""
+
 WeightType = Literal["f32", "bf16"]
 """The number format in which a model folder stores its weights."""
 

@@ -9,9 +9,14 @@ import torch
 from codecascade.generation.engine.engine import Engine
 from codecascade.generation.engine.packed import can_pack, pack_weights
 from codecascade.generation.engine.service import EngineService
+from codecascade.generation.gateway.gateway import Gateway
+from codecascade.generation.llama_cpp.engine import LlamaCppEngine
+from codecascade.generation.llama_cpp.runtime import LlamaCpp
 from codecascade.ground.choices import Precision
+from codecascade.ground.errors import UserError
+from codecascade.model.gguf import read_gguf_tokenizer
 from codecascade.model.precision import choose_precision
-from codecascade.model.sources import load, resolve
+from codecascade.model.sources import load, resolve, tokenizer_of
 
 
 def served_names(model: str, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -46,3 +51,40 @@ def load_service(
     if can_pack(device, loaded.model.head_weight.dtype):
         pack_weights(loaded.model)
     return EngineService(Engine(loaded.model, loaded.tokenizer, context=context, speculate=True), name)
+
+
+def load_llama_cpp(model: str, name: str, *, context: int | None = None) -> EngineService:
+    """Load a GGUF file with llama.cpp.
+
+    Raises:
+        UserError: it is no such file, llama.cpp can't load it, or is not installed.
+    """
+    source = resolve(model)
+    if source.path is None or source.path.is_dir():
+        raise UserError("llama.cpp reads GGUF files; convert the model with --to gguf", file=model)
+    tokenizer = read_gguf_tokenizer(source.path)
+    return EngineService(LlamaCppEngine(LlamaCpp(source.path, context=context), tokenizer), name)
+
+
+def load_gateway(
+    endpoint: str,
+    model: str,
+    tokenizer: str,
+    name: str,
+    *,
+    context: int | None = None,
+    connections: int = 256,
+) -> Gateway:
+    """Stand in front of an OpenAI-compatible server.
+
+    Args:
+        model: what the server calls it.
+        tokenizer: a folder, a GGUF file or a hub's name.
+        connections: requests at a time.
+
+    Raises:
+        UserError: there is no such server, model or tokenizer, or they do not belong together.
+    """
+    return Gateway(
+        endpoint, model, tokenizer_of(tokenizer), name=name, context=context, connections=connections
+    )
