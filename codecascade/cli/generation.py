@@ -17,6 +17,7 @@ from codecascade.cli.generation_options import (
     Block,
     Context,
     Heal,
+    HeldIn,
     JsonLines,
     MinP,
     NewTokens,
@@ -35,7 +36,7 @@ from codecascade.cli.generation_options import (
     refuse,
 )
 from codecascade.cli.options import Model
-from codecascade.ground.choices import InfillingFormat
+from codecascade.ground.choices import InfillingFormat, Weights
 from codecascade.ground.errors import UserError
 from codecascade.ground.json_lines import read_jsonl, write_jsonl
 from codecascade.ground.reading import read_text
@@ -74,6 +75,7 @@ def complete(
     stop: Stops = None,
     heal: Heal = True,
     context: Context = None,
+    weights: HeldIn = "auto",
     jsonl: JsonLines = None,
     output: Output = None,
 ) -> None:
@@ -92,12 +94,12 @@ def complete(
 
     if jsonl is not None or output is not None:
         refuse({"--prompt": prompt, "--prompt-file": prompt_file}, with_="--jsonl")
-        _batch(model, jsonl, output, ("prompt",), request, context)
+        _batch(model, jsonl, output, ("prompt",), request, context, weights)
         return
     if (prompt is None) == (prompt_file is None):
         raise UserError("give exactly one of --prompt, --prompt-file and --jsonl")
     text = read_text(prompt_file) if prompt_file is not None else prompt or ""
-    _stream(model, lambda tokenizer: request(tokenizer, {"prompt": text}), context)
+    _stream(model, lambda tokenizer: request(tokenizer, {"prompt": text}), context, weights)
 
 
 @app.command(
@@ -164,6 +166,7 @@ def infill(
     stop: Stops = None,
     heal: Heal = True,
     context: Context = None,
+    weights: HeldIn = "auto",
     jsonl: JsonLines = None,
     output: Output = None,
 ) -> None:
@@ -199,7 +202,7 @@ def infill(
 
     if jsonl is not None or output is not None:
         refuse({"--prefix": prefix, "--suffix": suffix, "--file": file}, with_="--jsonl")
-        _batch(model, jsonl, output, ("prefix", "suffix"), request, context)
+        _batch(model, jsonl, output, ("prefix", "suffix"), request, context, weights)
         return
     if file is not None:
         refuse({"--prefix": prefix, "--suffix": suffix}, with_="--file")
@@ -209,7 +212,9 @@ def infill(
         before, after = read_text(prefix), read_text(suffix)
     else:
         raise UserError("give --prefix and --suffix, or --file with --line and --column, or --jsonl")
-    _stream(model, lambda tokenizer: request(tokenizer, {"prefix": before, "suffix": after}), context)
+    _stream(
+        model, lambda tokenizer: request(tokenizer, {"prefix": before, "suffix": after}), context, weights
+    )
 
 
 @app.command(
@@ -230,12 +235,13 @@ def chat(
     repetition_penalty: RepetitionPenalty = 1.0,
     seed: Seed = 0,
     context: Context = None,
+    weights: HeldIn = "auto",
 ) -> None:
     """Talk to an instruction-tuned model. Text from a pipe is one message and gets one answer."""
     from codecascade.generation.requests import SamplingParams, chat_request
     from codecascade.tokens.chat import Message
 
-    generator = _load(model, context)
+    generator = _load(model, context, weights)
     sampling = SamplingParams(
         max_new_tokens, temperature, top_p, seed, None, top_k, min_p, repetition_penalty
     )
@@ -266,16 +272,18 @@ def chat(
             _write("\n")
 
 
-def _load(model: str, context: int | None = None) -> LocalGenerator:
+def _load(model: str, context: int | None, weights: Weights) -> LocalGenerator:
     from codecascade.generation.engine.generator import load_generator
 
     with loading(model):
-        return load_generator(model, context=context)
+        return load_generator(model, context=context, precision=weights)
 
 
-def _stream(model: str, request: Callable[[Tokenizer], Request], context: int | None) -> None:
+def _stream(
+    model: str, request: Callable[[Tokenizer], Request], context: int | None, weights: Weights
+) -> None:
     """Write one completion to standard output as it comes."""
-    generator = _load(model, context)
+    generator = _load(model, context, weights)
     for piece in generator.stream(request(generator.tokenizer)):
         _write(piece)
 
@@ -287,6 +295,7 @@ def _batch(
     fields: Sequence[str],
     request: Callable[[Tokenizer, dict[str, str]], Request],
     context: int | None,
+    weights: Weights,
 ) -> None:
     """Answer every row of ``source``; ``target`` has the same rows with ``completion``, in the same order."""
     if source is None or target is None:
@@ -299,7 +308,7 @@ def _batch(
             if not isinstance(row.get(field), str):
                 raise UserError("must be there and be text", file=f"{source}:{number}", key=field)
         rows.append(row)
-    generator = _load(model, context)
+    generator = _load(model, context, weights)
     requests = [request(generator.tokenizer, row) for row in rows]
 
     too_long = 0

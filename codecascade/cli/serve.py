@@ -11,7 +11,7 @@ import typer
 from codecascade.cli import options
 from codecascade.cli.app import app, loading, stderr
 from codecascade.cli.options import Model
-from codecascade.ground.choices import Precision
+from codecascade.ground.choices import Weights
 
 _ADDRESS = "Where"
 _MODEL = "The model"
@@ -70,8 +70,8 @@ def serve(
         ),
     ] = None,
     weights: Annotated[
-        Precision,
-        typer.Option("--weights", help="Hold the weights in this type.", rich_help_panel=_MODEL),
+        Weights,
+        options.weights(_MODEL),
     ] = "auto",
     api_key_file: Annotated[
         Path | None,
@@ -128,7 +128,7 @@ def serve(
 
         called = served_names(model, tuple(names or ()))
         with loading(model):
-            service = load_service(model, called[0], context=context, precision=weights)
+            service, held = load_service(model, called[0], context=context, weights=weights)
     except BaseException:
         listener.close()
         raise
@@ -148,7 +148,7 @@ def serve(
     def ready() -> None:
         print(editor_settings(address, called[0], with_key=bool(settings.keys)), flush=True)
         stderr().print(
-            f"{called[0]} is served at {address} (ready in {time.perf_counter() - started:.1f} s)",
+            f"{called[0]} is served at {address} (ready in {time.perf_counter() - started:.1f} s; {held})",
             soft_wrap=True,
         )
 

@@ -7,11 +7,10 @@ from pathlib import Path
 import torch
 
 from codecascade.generation.engine.engine import Engine
-from codecascade.generation.engine.packed import can_pack, pack_weights
 from codecascade.generation.engine.service import EngineService
-from codecascade.ground.choices import Precision
-from codecascade.model.precision import choose_precision
-from codecascade.model.sources import load, resolve
+from codecascade.generation.engine.weights.held import HeldWeights, load_model
+from codecascade.ground.choices import Weights
+from codecascade.model.sources import resolve
 
 
 def served_names(model: str, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -29,20 +28,19 @@ def served_names(model: str, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def load_service(
-    model: str, name: str, *, context: int | None = None, precision: Precision = "auto"
-) -> EngineService:
+    model: str, name: str, *, context: int | None = None, weights: Weights = "auto"
+) -> tuple[EngineService, HeldWeights]:
     """Load a folder, a GGUF file or a hub's model.
 
     Args:
         name: what clients call it.
         context: tokens of prompt and completion together; None: the model's own limit.
-        precision: of weights and cache.
+        weights: how they are held; ``auto``: as this machine computes fastest with them, by a short timing.
 
     Raises:
         UserError: there is no such model, or it can't be used.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    loaded = load(model, dtype=choose_precision(device, precision).dtype, device=device)
-    if can_pack(device, loaded.model.head_weight.dtype):
-        pack_weights(loaded.model)
-    return EngineService(Engine(loaded.model, loaded.tokenizer, context=context, speculate=True), name)
+    loaded, held = load_model(model, device, weights, timed=True)
+    engine = Engine(loaded.model, loaded.tokenizer, context=context, speculate=True)
+    return EngineService(engine, name), held

@@ -13,7 +13,7 @@ import transformers
 from engine_models import CODE, NEVER, beginning, by_request, prompts, recite, tiny_model
 
 from codecascade.generation.engine.generator import LocalGenerator, load_generator
-from codecascade.generation.engine.packed import can_pack, pack_weights
+from codecascade.generation.engine.weights.packed import can_pack, pack_weights
 from codecascade.generation.requests import (
     Generator,
     Request,
