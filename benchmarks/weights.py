@@ -34,7 +34,7 @@ from codecascade.generation.editor_stops import EditorStops
 from codecascade.generation.engine.generator import LocalGenerator
 from codecascade.generation.engine.weights.held import hold_weights
 from codecascade.generation.requests import Request, SamplingParams, infilling_request
-from codecascade.ground.choices import Weights
+from codecascade.ground.choices import Precision, Weights
 from codecascade.model.llama import Llama
 from codecascade.model.precision import choose_precision
 from codecascade.model.sources import load
@@ -45,7 +45,7 @@ CPU = torch.device("cpu")
 
 def generator(name: str, weights: Weights, *, shuffled: bool) -> LocalGenerator:
     """A generator with these weights, which says how they are held."""
-    precision = "fp32" if weights == "fp32" else "auto"
+    precision: Precision = "fp32" if weights == "fp32" else "auto"
     loaded = load(name, dtype=choose_precision(CPU, precision).dtype, device=CPU)
     if shuffled:
         shuffle_channels(loaded.model)
@@ -77,6 +77,7 @@ def shuffle_channels(model: Llama) -> None:
     if not config.tie_word_embeddings:
         take(model.lm_head, columns=stream)
     shared = config.num_attention_heads // config.num_key_value_heads
+    layer: Any
     for layer in model.model.layers:
         attention, mlp = layer.self_attn, layer.mlp
         for norm in (layer.input_layernorm, layer.post_attention_layernorm):
@@ -163,7 +164,7 @@ def quality(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     first = results[0]
     for result in results:
         more = [a - b for a, b in zip(result["losses"], first["losses"], strict=True)]
-        error = statistics.stdev(more) / len(more) ** 0.5
+        error = statistics.stdev(more) / len(more) ** 0.5 if len(more) > 1 else float("nan")
         pairs = list(zip(result["right"], first["right"], strict=True))
         table.add_row(
             result["weights"],
@@ -221,8 +222,8 @@ def speed(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     )
     for column in ("weights", "memory", "prefill, tokens/s", "a step of 1, ms", "a step of 8, ms"):
         table.add_column(column, justify="left" if column in ("weights", "memory") else "right")
-    for name, found in times.items():
-        middle = {kind: statistics.median(seconds) for kind, seconds in found.items()}
+    for name, of_kinds in times.items():
+        middle = {kind: statistics.median(seconds) for kind, seconds in of_kinds.items()}
         memory = str(models[name].weights).partition(": ")[2]
         table.add_row(
             name,
@@ -232,7 +233,7 @@ def speed(arguments: argparse.Namespace) -> list[dict[str, Any]]:
             f"{1000 * middle['8']:.1f}",
         )
     Console(width=max(140, Console().width)).print(table)
-    return [{"weights": name, "seconds": found} for name, found in times.items()]
+    return [{"weights": name, "seconds": of_kinds} for name, of_kinds in times.items()]
 
 
 def main() -> None:
