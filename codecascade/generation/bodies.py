@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from codecascade.generation.backend import ChatPrompt, InfillingPrompt, Prompt, TextPrompt, TextRequest
 from codecascade.generation.replies import Body
+from codecascade.generation.requests import SamplingParams
 from codecascade.ground.seeds import draw
 
 
@@ -25,13 +26,7 @@ def http_request(
         number: of the sample.
     """
     prompt, sampling = request.prompt, request.sampling
-    body: Body = {
-        "model": model,
-        "max_tokens": sampling.max_new_tokens + len(owed),
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "seed": _seed(sampling.seed, number),
-    }
+    body = sampling_body(model, sampling, number, sampling.max_new_tokens + len(owed))
     if isinstance(prompt, ChatPrompt):
         messages = [{"role": each.role, "content": each.content} for each in prompt.messages]
         return "/v1/chat/completions", {**body, "messages": messages}, ()
@@ -43,6 +38,22 @@ def http_request(
     if prompt.stop and not stops_after_text(prompt):
         body["stop"] = list(prompt.stop)
     return "/v1/completions", body, prompt.stop
+
+
+def sampling_body(model: str, sampling: SamplingParams, number: int, most: int) -> Body:
+    """What every server takes, whatever the prompt.
+
+    Args:
+        number: of the sample.
+        most: tokens.
+    """
+    return {
+        "model": model,
+        "max_tokens": most,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": _seed(sampling.seed, number),
+    }
 
 
 def trailing_space(prompt: Prompt) -> str:

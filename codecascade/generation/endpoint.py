@@ -8,23 +8,27 @@ The key of a server that wants one is read from the environment variable ``OPENA
 
 from __future__ import annotations
 
-import os
 import queue
-import re
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from codecascade.generation.backend import TextCompletion, TextRequest
 from codecascade.generation.bodies import http_request, stops_after_text, trailing_space
+from codecascade.generation.openai_server import (
+    PASSING,
+    SHORT_SECONDS,
+    Refused,
+    key_headers,
+    served_context,
+    server_url,
+)
 from codecascade.generation.replies import (
     Body,
     advice_on,
     choice_of,
     is_over_context,
     message_of,
-    models_of,
     redirect_of,
     retry_after,
     room_of,
@@ -32,28 +36,14 @@ from codecascade.generation.replies import (
     tokenized,
     tokens_of,
 )
-from codecascade.generation.transport import NoReplyError, SilentError, Transport, plain
-from codecascade.ground.errors import RunFailed, UserError
-from codecascade.ground.format import listed
+from codecascade.generation.transport import NoReplyError, Transport, plain
+from codecascade.ground.errors import RunFailed
 
-_PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 _MOST_STOPS = 4
 """OpenAI's own servers take no more stop strings; the text is cut here in any case."""
 
-_SHORT_SECONDS = 30.0  # for what needs no generation
 _LONGEST_WAIT = 60.0
 _CHARACTERS_PER_TOKEN = 3.2  # of code, about
-_ADDRESS = r"https?://[^/]"
-_MOST_NAMES = 20
-"""Of models that a sentence lists."""
-
-
-class _Refused(Exception):
-    """The server's answer to a request that it will not answer otherwise if asked again."""
-
-    def __init__(self, status: int, message: str) -> None:
-        self.status, self.message = status, message
-        super().__init__(f"{status}: {message}")
 
 
 @dataclass(frozen=True)
@@ -93,21 +83,17 @@ class Endpoint:
         attempts: int = 6,
         first_wait: float = 1.0,
     ) -> None:
-        self.url = url.rstrip("/").removesuffix("/v1")
-        if not re.match(_ADDRESS, self.url):
-            raise UserError(f"must be a URL such as http://localhost:8000 (got {url!r})", key="--endpoint")
+        self.url = server_url(url)
         self.model = model
         self.name = title or model
-        self.context_length: int | None = None
         self._concurrency = concurrency
         self._timeout, self._attempts, self._first_wait = timeout, attempts, first_wait
         self._stops: int | None = None  # how many stop strings the server takes; None: any
         self._counts: dict[str, int] | None = {}  # of texts; None: the server does not count tokens
-        key = os.environ.get("OPENAI_API_KEY", "").strip()
-        if not (key.isascii() and key.isprintable()):
-            raise UserError("holds characters that no key has", key="OPENAI_API_KEY")
-        self._transport = Transport(concurrency + 1, {"Authorization": f"Bearer {key}"} if key else {})
-        self._look()
+        self._transport = Transport(concurrency + 1, key_headers())
+        self.context_length = served_context(
+            self._transport, self.url, model, timeout=timeout, attempts=attempts, first_wait=first_wait
+        )
 
     def describe(self) -> dict[str, str]:
         return {"endpoint": self.model, "address": self.url}
@@ -128,7 +114,7 @@ class Endpoint:
     def _counted(self, text: str) -> int | None:
         body = {"model": self.model, "prompt": text, "content": text}
         try:
-            seconds = min(self._timeout, _SHORT_SECONDS)
+            seconds = min(self._timeout, SHORT_SECONDS)
             reply = self._transport.request("POST", f"{self.url}/tokenize", seconds, body)
             return tokenized(reply.json()) if reply.status == 200 else None
         except (NoReplyError, ValueError):
@@ -193,7 +179,7 @@ class Endpoint:
                 sent["stop"] = list(stops[: self._stops])
             try:
                 return self._read(job, self._post(path, sent, stopped), stops, owed)
-            except _Refused as refusal:
+            except Refused as refusal:
                 if self._stops is None and len(stops) > _MOST_STOPS and "stop" in refusal.message.lower():
                     self._stops = _MOST_STOPS
                 elif is_over_context(refusal.message):
@@ -243,9 +229,9 @@ class Endpoint:
                     reason = f"an answer without a text: {plain(reply.text(), 200)}"
                 else:
                     message = message_of(reply)
-                    if reply.status not in _PASSING or is_over_context(message):
+                    if reply.status not in PASSING or is_over_context(message):
                         there = redirect_of(reply)
-                        raise _Refused(reply.status, message if there is None else f"sends to {there}")
+                        raise Refused(reply.status, message if there is None else f"sends to {there}")
                     reason = f"{reply.status}: {message}"
                     wait = max(wait, retry_after(reply.headers))
             except NoReplyError as error:
@@ -258,44 +244,3 @@ class Endpoint:
             f"{self.url} gave no answer in {self._attempts} attempts, at last: {reason}. What was answered is kept; "
             "run the same command again to continue"
         )
-
-    def _look(self) -> None:
-        """See that the server is there and has the model."""
-        url = f"{self.url}/v1/models"
-        for attempt in range(self._attempts):
-            try:
-                reply = self._transport.request("GET", url, min(self._timeout, _SHORT_SECONDS))
-            except SilentError as error:
-                raise UserError(
-                    f"does not answer ({error}); is the server busy or the address another's?", file=url
-                ) from None
-            except NoReplyError as error:
-                if error.reached:
-                    raise UserError(f"is no OpenAI-compatible server ({error})", file=url) from None
-                raise UserError(f"can't be reached ({error}); is the server running?", file=url) from None
-            if reply.status not in _PASSING:
-                break
-            if attempt + 1 < self._attempts:
-                time.sleep(min(self._first_wait * 2**attempt, _LONGEST_WAIT))
-        there = redirect_of(reply)
-        if there is not None:
-            advice = ""
-            if re.match(_ADDRESS, there):
-                advice = f"; name that address: --endpoint {there.removesuffix('/v1/models')}"
-            raise UserError(f"sends elsewhere{advice or f' ({there})'}", file=url)
-        if reply.status in (401, 403):
-            raise UserError("wants a key: set the environment variable OPENAI_API_KEY", file=url)
-        if reply.status == 404:
-            return  # a server that has no list of its models
-        if reply.status != 200:
-            raise UserError(f"answers {reply.status}: {message_of(reply)}", file=url)
-        try:
-            models = models_of(reply.json())
-        except ValueError:
-            models = None
-        if models is None:
-            raise UserError("is no OpenAI-compatible server (its list of models is none)", file=url)
-        if self.model not in models:
-            names = listed([plain(name, 100) for name in models], _MOST_NAMES) or "none"
-            raise UserError(f"serves no model {self.model!r}; it has {names}", file=url, key="--model")
-        self.context_length = models[self.model]

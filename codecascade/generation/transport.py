@@ -28,7 +28,7 @@ LARGEST = 8 << 20
 CONNECT_SECONDS = 10.0
 _GRACE_SECONDS = 5.0
 """What a request that its deadline has ended may take to close its connection."""
-_TROUBLE = (
+TROUBLE = (
     httpx2.HTTPError,
     httpx2.InvalidURL,
     httpx2.StreamError,
@@ -37,6 +37,7 @@ _TROUBLE = (
     ArithmeticError,  # of a port
     ExceptionGroup,  # of the attempts to connect
 )
+"""What httpx raises where a server, a network or an address is bad."""
 _COMPRESSED = ("gzip", "x-gzip", "deflate")
 
 
@@ -97,12 +98,7 @@ class Transport:
     """
 
     def __init__(self, connections: int, headers: Mapping[str, str]) -> None:
-        self._client = httpx2.AsyncClient(
-            verify=_certificates(),
-            timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
-            limits=httpx2.Limits(max_connections=connections),
-            headers={**headers, "Accept-Encoding": "identity"},
-        )
+        self._client = new_client(connections, headers)
         self._loop = asyncio.new_event_loop()
         thread = threading.Thread(target=self._loop.run_forever, name="endpoint http", daemon=True)
         thread.start()
@@ -126,7 +122,7 @@ class Transport:
             raise SilentError(f"no answer within {seconds:g} s") from None
         except CancelledError:
             raise NoReplyError("the program ends") from None
-        except _TROUBLE as error:
+        except TROUBLE as error:
             raise NoReplyError(plain(str(error)) or type(error).__name__) from None
 
     def _run(self, exchange: Coroutine[Any, Any, Reply], seconds: float) -> Reply:
@@ -144,15 +140,35 @@ class Transport:
             asyncio.timeout(seconds),
             self._client.stream(method, url, content=content, headers=headers) as response,
         ):
-            data = bytearray()
-            async for piece in response.aiter_raw():
-                data += piece
-                if len(data) > LARGEST:
-                    raise _too_large()
+            reply = await whole_reply(response)
         # what a server says of itself is not kept for its next answer
         self._client.cookies.clear()
-        unpacked = _unpacked(bytes(data), response.headers.get("content-encoding", ""))
-        return Reply(response.status_code, response.headers, unpacked, response.reason_phrase)
+        return reply
+
+
+def new_client(connections: int, headers: Mapping[str, str]) -> httpx2.AsyncClient:
+    """See :class:`Transport`. Deadlines are the caller's affair."""
+    return httpx2.AsyncClient(
+        verify=_certificates(),
+        timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
+        limits=httpx2.Limits(max_connections=connections),
+        headers={**headers, "Accept-Encoding": "identity"},
+    )
+
+
+async def whole_reply(response: httpx2.Response) -> Reply:
+    """Read all of an answer whose body was not read yet.
+
+    Raises:
+        NoReplyError: it is too large, or its compression is damaged.
+    """
+    data = bytearray()
+    async for piece in response.aiter_raw():
+        data += piece
+        if len(data) > LARGEST:
+            raise _too_large()
+    unpacked = _unpacked(bytes(data), response.headers.get("content-encoding", ""))
+    return Reply(response.status_code, response.headers, unpacked, response.reason_phrase)
 
 
 @cache

@@ -19,7 +19,7 @@ from codecascade.server.fitting import fitted
 from codecascade.server.prompts import Prompt, checked, prompt_limit, text_prompt, within_characters
 from codecascade.server.service import Service
 from codecascade.tokens.healing import heal as heal_prompt
-from codecascade.tokens.infilling import infilling_prompt, marks
+from codecascade.tokens.infilling import forbidden_tokens, infilling_prompt
 from codecascade.tokens.infilling_text import recognise
 
 
@@ -42,6 +42,7 @@ class Gap:
         min_indent, time_limit: see :class:`~codecascade.generation.editor_stops.EditorStops`.
         editor_stops: the layout is the one that is quickest between two keystrokes, and the text ends where an editor
             wants it to end. False: the layout is the model's first, and the model ends the text.
+        format: the layout that is wanted, whatever the other settings say; None: as above.
     """
 
     prefix: str
@@ -53,6 +54,7 @@ class Gap:
     min_indent: int | None = None
     time_limit: float | None = None
     editor_stops: bool = True
+    format: str | None = None
 
     @property
     def size(self) -> int:
@@ -83,7 +85,9 @@ def gap_prompt(
         raise ApiError(
             501, "this model was not trained for infilling, so it takes no suffix", kind="not_supported_error"
         )
-    layout = editor_format(tokenizer) if gap.editor_stops else tokens.formats[0]
+    layout = gap.format or (editor_format(tokenizer) if gap.editor_stops else tokens.formats[0])
+    if layout not in tokens.formats:
+        raise ApiError(400, f"must be {' or '.join(tokens.formats)} (got {layout[:20]!r})", "format")
     if truncate:
         ids, cut = _fitted_ids(service, gap, sampling, layout)
     else:
@@ -102,7 +106,7 @@ def gap_prompt(
         samples,
         required,
         nonempty=bool(required),
-        forbidden=marks(tokenizer, end=False),
+        forbidden=forbidden_tokens(tokenizer, end=False),
         editor=editor if gap.editor_stops else None,
     )
     return checked(service, request, truncated=cut)

@@ -21,7 +21,7 @@ from codecascade.server.errors import ApiError
 from codecascade.server.service import Service
 from codecascade.tokens.chat import Message
 from codecascade.tokens.healing import heal as heal_prompt
-from codecascade.tokens.infilling import marks
+from codecascade.tokens.infilling import forbidden_tokens
 from codecascade.tokens.tokenizer import Tokenizer
 
 _MOST_BIASES, _MOST_BIAS = 1024, 1e4
@@ -227,7 +227,7 @@ def text_prompt(
     ids, required = [*first, *ids], b""
     if healed:
         ids, required = heal_prompt(tokenizer, ids)
-    known = marks(tokenizer, end=False)
+    known = forbidden_tokens(tokenizer, end=False)
     request = Request(
         tuple(ids) or (start_id(tokenizer),),
         sampling,
@@ -235,7 +235,7 @@ def text_prompt(
         samples,
         required,
         continuation=bool(prompt),
-        forbidden=known if known & set(ids) else marks(tokenizer, end=True),
+        forbidden=known if known & set(ids) else forbidden_tokens(tokenizer, end=True),
         grammar=grammar,
     )
     return checked(service, request, truncated=cut)

@@ -57,6 +57,25 @@ class HealingConstraint:
         return self._pieces.equal_to(self.required[len(generated) :])
 
 
+def spelled(tokenizer: Tokenizer, data: bytes) -> list[int]:
+    """Ids that write ``data``: those of its encoding, or the longest pieces where it is no text of its own."""
+    try:
+        ids = tokenizer.encode_continuation(data.decode())
+    except UnicodeDecodeError:
+        ids = []
+    if b"".join(map(tokenizer.token_bytes, ids)) == data:
+        return ids
+    pieces, ids = _pieces(tokenizer), []
+    while data:
+        lengths = range(min(len(data), pieces.longest), 0, -1)
+        found = next((found for length in lengths if (found := pieces.equal_to(data[:length]))), None)
+        if found is None:
+            raise ValueError(f"no token writes {data[:1]!r}")
+        ids.append(found[0])
+        data = data[len(tokenizer.token_bytes(found[0])) :]
+    return ids
+
+
 class _Pieces:
     """The pieces of a vocabulary in the order of their bytes: those with a common beginning are neighbours."""
 

@@ -47,7 +47,10 @@ class TextBuilder:
 
     def push(self, token: int) -> str:
         """Add a token; sets ``stopped_by`` if it completes a stop string."""
-        data = self._tokenizer.token_bytes(token)
+        return self.push_bytes(self._tokenizer.token_bytes(token))
+
+    def push_bytes(self, data: bytes) -> str:
+        """The same with the bytes of a token, or of any other piece of text."""
         if self.constrained:
             self.generated += data
             data = self.generated[len(self._required) :]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,11 +18,13 @@ from torch import Tensor
 
 from codecascade.generation.engine.blocks import BlockManager
 from codecascade.generation.engine.drafts import Drafter
-from codecascade.generation.engine.grammar_matcher import GrammarCompiler
+from codecascade.generation.engine.grammar_compiler import GrammarCompiler
+from codecascade.generation.engine.grammar_matcher import GrammarMatcher
 from codecascade.generation.engine.model_runner import ModelRunner
 from codecascade.generation.engine.scheduler import Scheduled, Scheduler
 from codecascade.generation.engine.selection import Chosen, select
-from codecascade.generation.engine.sequence import RequestState, Sequence
+from codecascade.generation.engine.sequence import RequestState, Sequence, room_for
+from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import Completion, Request
 from codecascade.generation.streaming import Delta, Load, QueueFull
 from codecascade.ground.errors import UserError
@@ -126,31 +129,20 @@ class Engine:
         self._resize(blocks)
 
     def room(self, request: Request) -> int:
-        """Tokens of a completion at most: those that only give required bytes again come on top.
+        """Tokens of a completion at most.
 
         Raises:
             UserError: the prompt leaves no room in the context.
         """
-        left = self.context_length - len(request.ids)
-        if left <= 0 and not request.beyond_context:
-            raise UserError(
-                f"the prompt has {len(request.ids):,} tokens, the model's context {self.context_length:,}; shorten it"
-            )
-        most = request.sampling.max_new_tokens
-        if most > 0:
-            most += len(request.required)
-        return most if request.beyond_context else min(most, left)
+        return room_for(request, self.context_length)
 
     def check(self, request: Request) -> int:
         """The :meth:`room` of a request that can be answered.
 
         Raises:
-            UserError: the prompt leaves no room in the context, the cache has no memory for it, or its grammar can't
-                be used.
+            UserError: the prompt leaves no room in the context, or the cache has no memory for it.
         """
         room = self.room(request)
-        if request.grammar is not None:
-            self._grammars.matcher(request.grammar)
         if self._blocks_for(len(request.ids) + room) > self._blocks.count:
             raise UserError(
                 f"the prompt's {len(request.ids):,} tokens and up to {room:,} new ones do not fit into the cache, "
@@ -169,12 +161,23 @@ class Engine:
         if self._max_waiting is not None and waiting >= self._max_waiting + free:
             raise QueueFull(f"{waiting:,} requests wait, which is as many as may")
 
-    def add_request(self, request: Request) -> int:
+    def compile(self, grammar: Grammar) -> Future[GrammarMatcher]:
+        """Read a request's grammar in another thread, so that whoever asks need not wait; any thread may call this.
+
+        The future raises UserError where the grammar can't be used.
+        """
+        return self._grammars.compile(grammar)
+
+    def add_request(self, request: Request, grammar: GrammarMatcher | None = None) -> int:
         """Let a request wait for its turn; returns its id.
+
+        Args:
+            grammar: what :meth:`compile` made of the request's; None waits for it here.
 
         Raises:
             QueueFull: too many requests wait.
-            UserError: the prompt leaves no room in the context, or the cache has no memory for it.
+            UserError: the prompt leaves no room in the context, the cache has no memory for it, or its grammar can't
+                be used.
         """
         room = self.check(request)
         self.check_queue(len(self._scheduler.running), self._scheduler.queued)
@@ -182,7 +185,7 @@ class Engine:
             self._next, request, room, arrival=time.perf_counter(), unfinished=request.samples
         )
         if request.grammar is not None:
-            state.grammar = self._grammars.matcher(request.grammar)
+            state.grammar = grammar or self._grammars.matcher(request.grammar)
         self._scheduler.add(state)
         self._states[state.id] = state
         self._next += 1

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from codecascade.generation.engine.model_runner import ModelRunner
 from codecascade.generation.engine.sampler import SamplingRow, Top, choose
 from codecascade.generation.engine.sequence import Sequence
+
+
+class LooksAhead(Protocol):
+    """Who can tell what would follow a token that does not become part of the text."""
+
+    def look_ahead(self, sequences: SequenceOf[Sequence], tokens: SequenceOf[int]) -> Tensor:
+        """Logits (rows, vocabulary) after one more token of each sequence."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -23,7 +31,7 @@ class Chosen:
 
 
 def select(
-    runner: ModelRunner, sequences: SequenceOf[Sequence], logits: Tensor, vocab_size: int
+    runner: LooksAhead, sequences: SequenceOf[Sequence], logits: Tensor, vocab_size: int
 ) -> list[list[Chosen]]:
     """For each sequence the next token, and those after the tokens of its draft as far as the draft was right.
 
@@ -54,7 +62,7 @@ def select(
 
 
 def _endings(
-    runner: ModelRunner, sequences: SequenceOf[Sequence], logits: Tensor, rows: SequenceOf[int]
+    runner: LooksAhead, sequences: SequenceOf[Sequence], logits: Tensor, rows: SequenceOf[int]
 ) -> list[tuple[int, int, float]]:
     """``(row, token, log-probability)`` that the text would not end right after the token, leaving it empty.
 

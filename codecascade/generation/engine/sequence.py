@@ -17,6 +17,7 @@ from codecascade.generation.engine.sampler import SamplingRow, Top
 from codecascade.generation.engine.token_counts import TokenCounts
 from codecascade.generation.requests import Completion, FinishReason, Request
 from codecascade.generation.streaming import Delta, TokenLogprobs, Usage
+from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import uniform
 from codecascade.tokens.healing import HealingConstraint
 from codecascade.tokens.tokenizer import Tokenizer
@@ -52,6 +53,23 @@ class RequestState:
     keys: list[BlockKey] = field(default_factory=list)
 
 
+def room_for(request: Request, context_length: int) -> int:
+    """Tokens of a completion at most: those that only give required bytes again come on top.
+
+    Raises:
+        UserError: the prompt leaves no room in the context.
+    """
+    left = context_length - len(request.ids)
+    if left <= 0 and not request.beyond_context:
+        raise UserError(
+            f"the prompt has {len(request.ids):,} tokens, the model's context {context_length:,}; shorten it"
+        )
+    most = request.sampling.max_new_tokens
+    if most > 0:
+        most += len(request.required)
+    return most if request.beyond_context else min(most, left)
+
+
 class Sequence:
     """One sample of a request.
 
@@ -82,6 +100,8 @@ class Sequence:
         self._last = 0.0
         # tokens of new text; those that only give required bytes again are not
         self._counted = 0
+        # pieces of text whose tokens nobody told
+        self._untold = 0
         self._text_so_far: list[str] = []
         self._constraint = HealingConstraint(tokenizer, request.required) if request.required else None
         self._text = TextBuilder(
@@ -114,9 +134,34 @@ class Sequence:
     @property
     def room(self) -> int:
         """Tokens that may still come."""
-        return self.state.room - self.generated
+        return self.state.room - self.generated - self._untold
 
     # ---------------------------------------------------------------- what may come next
+
+    @property
+    def constrained(self) -> bool:
+        """Whether required bytes are still missing."""
+        return self._text.constrained
+
+    @property
+    def empty(self) -> bool:
+        """Whether no text has come yet beyond the required bytes."""
+        return self._text.empty
+
+    @property
+    def has_untold_text(self) -> bool:
+        """Whether text came whose tokens nobody told."""
+        return self._untold > 0
+
+    @property
+    def owed(self) -> bytes:
+        """The required bytes that are missing."""
+        return self.request.required[len(self._text.generated) :] if self.constrained else b""
+
+    def agrees(self, data: bytes) -> bool:
+        """Whether a piece of text may come next, as far as the required bytes go."""
+        owed = self.owed
+        return not owed or (bool(data) and (owed.startswith(data) or data.startswith(owed)))
 
     @property
     def can_be_drafted(self) -> bool:
@@ -144,9 +189,9 @@ class Sequence:
         if params.temperature > 0:
             draw = uniform(params.seed, self.sample, self.generated + ahead)
         mask = None if self.grammar is None else self.grammar.mask(self.stop_ids)
-        return SamplingRow(params, draw, self.counts, self._allowed(), self._forbidden(), grammar_mask=mask)
+        return SamplingRow(params, draw, self.counts, self.allowed(), self._forbidden(), grammar_mask=mask)
 
-    def _allowed(self) -> list[int] | None:
+    def allowed(self) -> list[int] | None:
         """The tokens that agree with the required bytes; None for all."""
         if self._constraint is None or not self._text.constrained:
             return None
@@ -171,10 +216,13 @@ class Sequence:
         self._last = time.perf_counter()
         if self._first is None:
             self._first = self._last
+        if self.grammar is not None and self.grammar.is_broken:
+            # The text stays unfinished, as at any other limit; its last mask let it only end.
+            return self.end("length", None)
         self.log_probability += log_probability
         # what only gives required bytes again is the prompt's, even where a model ends on an ordinary token
         if token in self.stop_ids and not self._text.constrained:
-            return self._end("stop", token)
+            return self.end("stop", token)
         self._counted += not self._text.constrained
         self.ids.append(token)
         if self.counts is not None:
@@ -182,30 +230,43 @@ class Sequence:
         logprobs: tuple[TokenLogprobs, ...] = ()
         if self.request.sampling.logprobs is not None:
             logprobs = (TokenLogprobs(token, log_probability, top),)
-        text = self._text.push(token)
+        if self.grammar is not None:
+            self.grammar.push(token)
+        return self._grow(self._text.push(token), (token,), logprobs)
+
+    def push_text(self, text: str) -> Delta:
+        """The same for a piece of text whose tokens nobody tells; it counts as one token."""
+        self._last = time.perf_counter()
+        if self._first is None:
+            self._first = self._last
+        self._untold += 1
+        self._counted += not self._text.constrained
+        return self._grow(self._text.push_bytes(text.encode()), (), ())
+
+    def _grow(self, text: str, ids: tuple[int, ...], logprobs: tuple[TokenLogprobs, ...]) -> Delta:
+        """More text is certain: cut it where it ends."""
         if self._editor is not None:
             text = self._editor.push(text)
             if self._editor.stopped_by is not None:
-                return self._end("stop", self._editor.stopped_by, text, (token,), logprobs)
+                return self.end("stop", self._editor.stopped_by, text, ids, logprobs)
         if self._text.stopped_by is not None:
-            return self._end("stop", self._text.stopped_by, text, (token,), logprobs)
+            return self.end("stop", self._text.stopped_by, text, ids, logprobs)
         if self.grammar is not None:
-            self.grammar.push(token)
             if self.grammar.is_broken:
                 # Beyond what the grammar's library works on: the text stays unfinished, as at any other limit.
-                return self._end("length", None, text, (token,), logprobs)
+                return self.end("length", None, text, ids, logprobs)
             if self.grammar.is_finished:
-                return self._end("stop", None, text, (token,), logprobs)
+                return self.end("stop", None, text, ids, logprobs)
         if self._counted >= self.request.sampling.max_new_tokens or self.room <= 0:
-            return self._end("length", None, text, (token,), logprobs)
+            return self.end("length", None, text, ids, logprobs)
         self._text_so_far.append(text)
-        return Delta(self.sample, text, (token,), logprobs)
+        return Delta(self.sample, text, ids, logprobs)
 
     def end_without_text(self) -> Delta:
         """Where no token is wanted, only the prompt read."""
-        return self._end("length", None)
+        return self.end("length", None)
 
-    def _end(
+    def end(
         self,
         reason: FinishReason,
         stopped_by: str | int | None,
@@ -213,6 +274,7 @@ class Sequence:
         ids: tuple[int, ...] = (),
         logprobs: tuple[TokenLogprobs, ...] = (),
     ) -> Delta:
+        """The last delta, with the text that was held back."""
         rest = self._text.finish()
         if self._editor is not None:
             rest = self._editor.push(rest) + self._editor.finish()
@@ -235,7 +297,7 @@ class Sequence:
         return Usage(
             prompt_tokens=len(self.request.ids),
             cached_tokens=state.cached_tokens,
-            completion_tokens=self.generated + isinstance(self.stopped_by, int),
+            completion_tokens=self.generated + self._untold + isinstance(self.stopped_by, int),
             queue_seconds=started - state.arrival,
             prefill_seconds=first - started,
             decode_seconds=self._last - first if self._first is not None else 0.0,

@@ -11,15 +11,50 @@ import logging
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from codecascade.generation.engine.engine import Engine, Output
+from codecascade.generation.engine.engine import Output
+from codecascade.generation.engine.grammar_matcher import GrammarMatcher
+from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import Request
 from codecascade.generation.streaming import Delta, Load, QueueFull
 from codecascade.ground.errors import RunFailed
 from codecascade.tokens.tokenizer import Tokenizer
 
 _log = logging.getLogger(__name__)
+
+
+class PassEngine(Protocol):
+    """What works in passes; :class:`~codecascade.generation.engine.engine.Engine` says what each method does."""
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    @property
+    def context_length(self) -> int: ...
+
+    @property
+    def has_work(self) -> bool: ...
+
+    def load(self) -> Load: ...
+
+    def check(self, request: Request) -> int: ...
+
+    def check_queue(self, running: int, waiting: int) -> None: ...
+
+    def compile(self, grammar: Grammar) -> Future[GrammarMatcher]: ...
+
+    def add_request(self, request: Request, grammar: GrammarMatcher | None = None) -> int: ...
+
+    def abort(self, request: int) -> None: ...
+
+    def step(self) -> list[Output]: ...
+
+    def fail(self, error: Exception) -> list[Output]: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(eq=False)
@@ -29,6 +64,8 @@ class _Stream:
     request: Request
     loop: asyncio.AbstractEventLoop
     items: asyncio.Queue[Delta | Exception] = field(default_factory=asyncio.Queue)
+    # what was made of the request's grammar
+    grammar: GrammarMatcher | None = None
     # the engine's number of the request, once the thread has added it
     number: int | None = None
     # samples that the thread has not seen ending
@@ -53,7 +90,7 @@ class EngineService:
         name: what clients call the model.
     """
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, engine: PassEngine, name: str) -> None:
         self._engine, self._name = engine, name
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         # only the engine's thread touches these two
@@ -90,13 +127,18 @@ class EngineService:
 
         Raises:
             QueueFull: too many requests wait, or the service is being closed.
-            UserError: the prompt leaves no room in the context, or the cache has no memory for it.
+            UserError: the prompt leaves no room in the context, the cache has no memory for it, or its grammar can't
+                be used.
             RunFailed: the model failed while this request was in a pass.
         """
         if self._refuses is not None:
             raise QueueFull(self._refuses)
         self._engine.check(request)
         stream = _Stream(request, asyncio.get_running_loop(), unfinished=request.samples)
+        if request.grammar is not None:
+            # Neither the loop nor the engine's thread waits for a grammar. It is shared, so a cancel leaves it alone.
+            compiled = asyncio.wrap_future(self._engine.compile(request.grammar))
+            stream.grammar = await asyncio.shield(compiled)
         self._submit(stream)
         left = request.samples
         try:
@@ -192,7 +234,7 @@ class EngineService:
                 # cancelled before it was seen
                 return
         try:
-            stream.number = self._engine.add_request(stream.request)
+            stream.number = self._engine.add_request(stream.request, stream.grammar)
         except Exception as error:
             stream.put(error)
             return

@@ -20,10 +20,10 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from codecascade.corpus.corpus import Corpus, is_corpus
-from codecascade.corpus.reading.functions import parse_python, python_functions
+from codecascade.corpus.reading.functions import parse_module, python_functions
+from codecascade.evaluation.benchmark_settings import BenchmarkSettings, CommonSettings, PositiveInt
 from codecascade.evaluation.rates import ProblemValues, mean_scores
 from codecascade.evaluation.scores import Scores, problem_key
-from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, PositiveInt
 from codecascade.evaluation.size import TokenEstimate
 from codecascade.evaluation.statements import (
     UNASKED_ARE_LEFT_OUT,
@@ -155,7 +155,7 @@ def _blocks(context: EvaluationContext, longest: int) -> list[tuple[str, int]]:
     for text in _files(context):
         for function in python_functions(text):
             source = function.standalone.rstrip() + "\n"
-            if len(source) <= _LONGEST_BLOCK and "my_function" not in source and parse_python(source):
+            if len(source) <= _LONGEST_BLOCK and "my_function" not in source and parse_module(source):
                 texts.append(source)
                 size += len(source)
         if size > 32 * longest:
