@@ -18,6 +18,7 @@ from codecascade.cli.generation_options import (
     ContextFiles,
     FrequencyPenalty,
     Heal,
+    HeldIn,
     JsonLines,
     MinP,
     NewTokens,
@@ -77,6 +78,7 @@ def complete(
     stop: Stops = None,
     heal: Heal = True,
     context: Context = None,
+    weights: HeldIn = "auto",
     jsonl: JsonLines = None,
     output: Output = None,
 ) -> None:
@@ -103,12 +105,12 @@ def complete(
 
     if jsonl is not None or output is not None:
         refuse({"--prompt": prompt, "--prompt-file": prompt_file}, with_="--jsonl")
-        batch(model, jsonl, output, ("prompt",), request, context)
+        batch(model, jsonl, output, ("prompt",), request, context, weights)
         return
     if (prompt is None) == (prompt_file is None):
         raise UserError("give exactly one of --prompt, --prompt-file and --jsonl")
     text = read_text(prompt_file) if prompt_file is not None else prompt or ""
-    stream(model, lambda generator: request(generator, {"prompt": text}), context)
+    stream(model, lambda generator: request(generator, {"prompt": text}), context, weights)
 
 
 @app.command(
@@ -179,6 +181,7 @@ def infill(
     stop: Stops = None,
     heal: Heal = True,
     context: Context = None,
+    weights: HeldIn = "auto",
     jsonl: JsonLines = None,
     output: Output = None,
 ) -> None:
@@ -225,7 +228,7 @@ def infill(
 
     if jsonl is not None or output is not None:
         refuse({"--prefix": prefix, "--suffix": suffix, "--file": file}, with_="--jsonl")
-        batch(model, jsonl, output, ("prefix", "suffix"), request, context)
+        batch(model, jsonl, output, ("prefix", "suffix"), request, context, weights)
         return
     if file is not None:
         refuse({"--prefix": prefix, "--suffix": suffix}, with_="--file")
@@ -235,7 +238,7 @@ def infill(
         before, after = read_text(prefix), read_text(suffix)
     else:
         raise UserError("give --prefix and --suffix, or --file with --line and --column, or --jsonl")
-    stream(model, lambda generator: request(generator, {"prefix": before, "suffix": after}), context)
+    stream(model, lambda generator: request(generator, {"prefix": before, "suffix": after}), context, weights)
 
 
 @app.command(
@@ -258,12 +261,13 @@ def chat(
     frequency_penalty: FrequencyPenalty = 0.0,
     seed: Seed = 0,
     context: Context = None,
+    weights: HeldIn = "auto",
 ) -> None:
     """Talk to an instruction-tuned model. Text from a pipe is one message and gets one answer."""
     from codecascade.generation.requests import SamplingParams, chat_request
     from codecascade.tokens.chat import Message
 
-    generator = load(model, context)
+    generator = load(model, context, weights)
     sampling = SamplingParams(
         max_new_tokens,
         temperature,

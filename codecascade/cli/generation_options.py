@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codecascade.cli import options
+from codecascade.ground.choices import Weights
 from codecascade.ground.errors import UserError
 from codecascade.ground.reading import read_text
 
@@ -18,6 +19,7 @@ TEXT = "The text"
 WRITING = "How it is written"
 ENDING = "Where it ends"
 MANY = "Many at once"
+MODEL = "The model"
 
 NewTokens = Annotated[
     int,
@@ -97,6 +99,7 @@ ContextFiles = Annotated[
         rich_help_panel=TEXT,
     ),
 ]
+HeldIn = Annotated[Weights, options.weights(MODEL)]
 Context = Annotated[
     int | None,
     typer.Option(

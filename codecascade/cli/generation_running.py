@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codecascade.cli.app import loading, stderr
+from codecascade.ground.choices import Weights
 from codecascade.ground.errors import UserError
 from codecascade.ground.json_lines import read_jsonl, write_jsonl
 
@@ -16,17 +17,19 @@ if TYPE_CHECKING:
     from codecascade.generation.requests import Completion, Request
 
 
-def load(model: str, context: int | None = None) -> LocalGenerator:
+def load(model: str, context: int | None, weights: Weights) -> LocalGenerator:
     """The model behind a name, while a line says that it is loaded."""
     from codecascade.generation.engine.generator import load_generator
 
     with loading(model):
-        return load_generator(model, context=context)
+        return load_generator(model, context=context, precision=weights)
 
 
-def stream(model: str, request: Callable[[LocalGenerator], Request], context: int | None) -> None:
+def stream(
+    model: str, request: Callable[[LocalGenerator], Request], context: int | None, weights: Weights
+) -> None:
     """Write one completion to standard output as it comes."""
-    generator = load(model, context)
+    generator = load(model, context, weights)
     for piece in generator.stream(request(generator)):
         write(piece)
 
@@ -38,6 +41,7 @@ def batch(
     fields: Sequence[str],
     request: Callable[[LocalGenerator, dict[str, str]], Request],
     context: int | None,
+    weights: Weights,
 ) -> None:
     """Answer every row of ``source``; ``target`` has the same rows with ``completion``, in the same order."""
     if source is None or target is None:
@@ -50,7 +54,7 @@ def batch(
             if not isinstance(row.get(field), str):
                 raise UserError("must be there and be text", file=f"{source}:{number}", key=field)
         rows.append(row)
-    generator = load(model, context)
+    generator = load(model, context, weights)
     requests = [request(generator, row) for row in rows]
 
     too_long = 0

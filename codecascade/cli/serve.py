@@ -10,10 +10,11 @@ import typer
 
 from codecascade.cli import options
 from codecascade.cli.app import app, loading, stderr
-from codecascade.ground.choices import Backend, Precision
+from codecascade.ground.choices import Backend, Weights
 from codecascade.ground.errors import UserError
 
 if TYPE_CHECKING:
+    from codecascade.generation.engine.weights.held import HeldWeights
     from codecascade.generation.streaming import StreamingGenerator
 
 _ADDRESS = "Where"
@@ -76,8 +77,8 @@ def serve(
         ),
     ] = None,
     weights: Annotated[
-        Precision,
-        typer.Option("--weights", help="Hold the weights in this type.", rich_help_panel=_MODEL),
+        Weights,
+        options.weights(_MODEL),
     ] = "auto",
     backend: Annotated[
         Backend,
@@ -168,9 +169,11 @@ def serve(
         from codecascade.server.settings import Limits, ServerSettings
 
         service: StreamingGenerator
+        held: HeldWeights | str
         if model is None:
             assert endpoint is not None and served_model is not None and tokenizer is not None
             called = tuple(names or (served_model,))
+            held = f"asks {endpoint}"
             with loading(endpoint):
                 service = load_gateway(
                     endpoint, served_model, tokenizer, called[0], context=context, connections=max_clients
@@ -179,9 +182,10 @@ def serve(
             called = served_names(model, tuple(names or ()))
             with loading(model):
                 if backend == "llama.cpp":
+                    held = "by llama.cpp"
                     service = load_llama_cpp(model, called[0], context=context)
                 else:
-                    service = load_service(model, called[0], context=context, precision=weights)
+                    service, held = load_service(model, called[0], context=context, weights=weights)
     except BaseException:
         listener.close()
         raise
@@ -201,7 +205,7 @@ def serve(
     def ready() -> None:
         print(editor_settings(address, called[0], with_key=bool(settings.keys)), flush=True)
         stderr().print(
-            f"{called[0]} is served at {address} (ready in {time.perf_counter() - started:.1f} s)",
+            f"{called[0]} is served at {address} (ready in {time.perf_counter() - started:.1f} s; {held})",
             soft_wrap=True,
         )
 

@@ -45,7 +45,7 @@ def evaluate_model(
     changes: eval_options.Changes = None,
     name: eval_options.Name = None,
     device: eval_options.Device = None,
-    precision: eval_options.WeightPrecision = "auto",
+    weights: eval_options.HeldIn = "auto",
     context: eval_options.ContextLength = None,
     endpoint: eval_options.EndpointAddress = None,
     served_model: eval_options.ServedModel = None,
@@ -114,7 +114,7 @@ def evaluate_model(
             from codecascade.generation.loading import load_backend
 
             with loading(model):
-                backend = load_backend(model, name=name, device=device, precision=precision, context=context)
+                backend = load_backend(model, name=name, device=device, precision=weights, context=context)
         elif endpoint is not None and served_model is not None:
             from codecascade.generation.endpoint import Endpoint
 

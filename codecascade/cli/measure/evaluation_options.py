@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from codecascade.cli import options
-from codecascade.ground.choices import ChatUse, Precision, SandboxMode
+from codecascade.ground.choices import ChatUse, SandboxMode, Weights
 
 
 def _option(*names: str, panel: str, **more: Any) -> Any:
@@ -110,7 +110,7 @@ Device = Annotated[
         help="Compute on this device, cpu or cuda.",
     ),
 ]
-WeightPrecision = Annotated[Precision, _option(panel=_MODEL, help="The number format of weights and cache.")]
+HeldIn = Annotated[Weights, options.weights(_MODEL, "--precision")]
 
 _ENDPOINT = "What answers: a server"
 EndpointAddress = Annotated[

@@ -15,7 +15,7 @@ from engine_models import CODE, NEVER, beginning, by_request, prompts, recite, t
 from codecascade.generation.engine import engine
 from codecascade.generation.engine.generator import LocalGenerator, load_generator
 from codecascade.generation.engine.memory import free_bytes
-from codecascade.generation.engine.packed import can_pack, pack_weights
+from codecascade.generation.engine.weights.packed import can_pack, pack_weights
 from codecascade.generation.requests import (
     Generator,
     Request,
