@@ -23,9 +23,9 @@ from codecascade.generation.engine.grammar_compiler import GrammarCompiler
 from codecascade.generation.engine.grammar_matcher import GrammarMatcher
 from codecascade.generation.engine.selection import select
 from codecascade.generation.engine.sequence import RequestState, Sequence, room_for
+from codecascade.generation.grammar import Grammar
 from codecascade.generation.llama_cpp.runtime import CellsFull, Entry, Runtime
 from codecascade.generation.llama_cpp.slots import Slot, Slots
-from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import Request
 from codecascade.generation.streaming import Delta, Load, QueueFull
 from codecascade.ground.errors import UserError
