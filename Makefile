@@ -3,13 +3,23 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+MODEL  := runs/quickstart/models/instruct
 ENVIRONMENT := $(VENV)/.base
 export PIP_NO_WARN_SCRIPT_LOCATION = 1
 
-.PHONY: quickstart test lint format docs package bench clean
+.PHONY: quickstart serve playground test lint format docs package bench clean
 
 quickstart: $(VENV)/.quickstart   ## SmolLM2-135M through the whole cascade, on this machine's own Python code
 	$(BIN)/codecascade run quickstart
+
+serve: $(VENV)/.quickstart        ## the quickstart's last model in the browser and for editors; MODEL=FOLDER takes another
+	@test -e $(MODEL) || { echo "$(MODEL) is not there yet: make quickstart"; exit 2; }
+	$(BIN)/codecascade serve $(MODEL)
+
+playground: codecascade/server/playground/source/package-lock.json   ## the server's page, from its source (needs Node 20)
+	rm -rf build/playground && mkdir -p build && cp -R $(<D) build/playground
+	cd build/playground && npm ci --ignore-scripts --no-audit --no-fund && npm run check && \
+	  node build.mjs $(abspath $(<D)/../static)
 
 test: $(VENV)/.dev                ## the whole suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -77,6 +77,8 @@ def make_prompts(work: Workload, tokens: Sequence[int]) -> Prompts:
 
 def ours(generator: LocalGenerator) -> Peer:
     def run(prompts: Prompts, new: int) -> None:
+        # each round reads its prompts, as the peer does
+        generator.engine.forget_prefixes()
         requests = [Request(ids, SamplingParams(new), stop_ids=frozenset()) for ids in prompts]
         assert all(len(completion.ids) == new for completion in generator.generate(requests))
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from codecascade.cascade.display import RunDisplay
-from codecascade.cascade.stage_models import prepare
+from codecascade.cascade.stage_models import prepare_model
 from codecascade.evaluation.cost import evaluation_seconds
 from codecascade.ground.format import show_seconds
 from codecascade.model.precision import choose_precision
@@ -77,7 +77,7 @@ class StepTimer:
         data = to_data(stage)
         shape = json.dumps([data.get(key) for key in _STEP_KEYS])
         if shape not in self._seconds:
-            prepared = prepare(load(self._base, dtype=torch.float32), stage)
+            prepared = prepare_model(load(self._base, dtype=torch.float32), stage)
             stream = RandomStream(stage, prepared.tokenizer.vocab_size)
             short = stage.model_copy(update={"steps": 3, "tokens": None, "minutes": None, "warmup_steps": 0})
             self._seconds[shape] = measure_step_seconds(prepared.model, stream, short)
@@ -122,7 +122,7 @@ def say_how_long(stages: Sequence[Stage], plan: RecipePlan, timer: StepTimer, di
     parameters = {stage.name: stage.parameters for stage in plan.stages} | {BASE: plan.base_parameters}
     measuring = sum(
         evaluation_seconds(parameters[model.name] or 0, model.read, model.written, speed)
-        for model in plan.measured
+        for model in plan.evaluations
     )
     display.say(
         f"ahead: about {_at_least_a_minute(training)} of training ({', '.join(stage.name for stage in stages)}) "

@@ -13,7 +13,7 @@ from codecascade.evaluation.running.versions import versions
 from codecascade.ground.files import write_json
 from codecascade.ground.format import listed, show_bytes
 from codecascade.recipe.settings import BASE, Recipe, Stage
-from codecascade.reports.cascade.data import ModelReport, RunReport
+from codecascade.reports.cascade.run_report import ModelReport, RunReport
 from codecascade.training.loop import TrainingResult
 
 Results = Mapping[str, BenchmarkResult]
@@ -21,7 +21,7 @@ DEMONSTRATION = 100
 """A long_context stage of fewer steps is called a demonstration."""
 
 
-def write_results(run: RunFolder, stages: Sequence[Stage], results: Mapping[str, Results]) -> None:
+def write_run_results(run: RunFolder, stages: Sequence[Stage], results: Mapping[str, Results]) -> None:
     """Write ``RUN/results.json``: ``models`` (the figures of all that are measured), ``cost`` and ``versions``.
 
     ``cost`` has by stage ``tokens``, ``steps``, ``seconds`` (training), ``flops``, ``evaluation_seconds`` and more.
@@ -42,7 +42,7 @@ def write_results(run: RunFolder, stages: Sequence[Stage], results: Mapping[str,
     write_json(run.path / "results.json", {"models": models, "cost": cost, "versions": _versions(results)})
 
 
-def run_report(
+def make_run_report(
     recipe: Recipe,
     run: RunFolder,
     stages: Sequence[Stage],

@@ -7,6 +7,7 @@ every rank runs this: the first rank writes, measures and reports, and the other
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,16 +15,16 @@ from pathlib import Path
 from rich.console import Console
 
 from codecascade.cascade.budget import StepTimer, resolve_minutes, say_how_long
-from codecascade.cascade.checks import WorkAhead, look_ahead
 from codecascade.cascade.display import RunDisplay
 from codecascade.cascade.measure import measure, measuring_precision, sandbox_for
 from codecascade.cascade.mixtures import MANY_PASSES, Mixtures
-from codecascade.cascade.results import run_report, write_results
+from codecascade.cascade.results import make_run_report, write_run_results
 from codecascade.cascade.run_corpus import build_run_corpus, corpus_folder, needs_sources
 from codecascade.cascade.run_folder import RunFolder
 from codecascade.cascade.run_inputs import RunInputs
 from codecascade.cascade.stage_models import base_name, check_tokenizers, make_base
 from codecascade.cascade.stage_training import train_stage
+from codecascade.cascade.work_ahead import WorkAhead, look_ahead
 from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.result import BenchmarkResult
@@ -68,6 +69,7 @@ def run_cascade(
     )
     if ahead.plan is None:
         display.say(f"{folder}: nothing to do, all {len(ahead.stages)} stages are trained and measured")
+        display.say(_serve_hint(ahead, run))
         return False
     sandbox = sandbox_for(ahead.recipe, [ahead.recipe[name] for name in ahead.stages])
     with stopped_at_once(), _locked(folder, world):
@@ -76,7 +78,14 @@ def run_cascade(
         world.barrier()
         _Cascade(ahead, run, sandbox, world, display, file).run()
     display.say(f"{folder}: finished; see {folder / 'report.html'}")
+    display.say(_serve_hint(ahead, run))
     return True
+
+
+def _serve_hint(ahead: WorkAhead, run: RunFolder) -> str:
+    """What to do with the last stage's model."""
+    model = run.model(ahead.stages[-1] if ahead.stages else BASE)
+    return f"To try it in the browser or an editor: codecascade serve {shlex.quote(str(model))}"
 
 
 @contextmanager
@@ -158,13 +167,13 @@ class _Cascade:
 
         def compare() -> None:
             self.inputs = RunInputs(self.folder)
-            self.base_files = self.inputs.base(self.base)
-            self.inputs.corpus(self.corpus)
+            self.base_files = self.inputs.check_base(self.base)
+            self.inputs.check_corpus(self.corpus)
             corpora, dialogues = self.mixtures.others(self.untrained)
             for corpus in corpora:
-                self.inputs.corpus(corpus)
+                self.inputs.check_corpus(corpus)
             for path in dialogues:
-                self.inputs.dialogues(path)
+                self.inputs.check_dialogues(path)
 
         self.world.from_first(compare)
 
@@ -191,13 +200,13 @@ class _Cascade:
             self._mine(stage)
         parent = self.base if stage.parent == BASE else str(self.folder.model(stage.parent))
         parent_files = self.world.from_first(
-            lambda: self.base_files if stage.parent == BASE else self.inputs.model(stage.parent)
+            lambda: self.base_files if stage.parent == BASE else self.inputs.check_model(stage.parent)
         )
         train_stage(
             self.recipe, stage, parent, parent_files, self.mixtures, self.folder, self.world, self.display
         )
         if self.world.first:
-            self.inputs.trained(stage.name)
+            self.inputs.record_model(stage.name)
         self.world.barrier()
 
     def _mine(self, stage: Stage) -> None:
@@ -217,10 +226,10 @@ class _Cascade:
 
             def keep(results: dict[str, BenchmarkResult]) -> None:
                 self.results[name] = dict(results)
-                write_results(self.folder, self.stages, self.results)
+                write_run_results(self.folder, self.stages, self.results)
 
             if name != BASE:
-                self.inputs.model(name)
+                self.inputs.check_model(name)
             self.results[name] = {}
             measure(
                 model,
@@ -240,7 +249,7 @@ class _Cascade:
         self.world.barrier()
 
     def _report(self) -> None:
-        self.report = run_report(
+        self.report = make_run_report(
             self.recipe,
             self.folder,
             self.stages,

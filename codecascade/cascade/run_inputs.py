@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from codecascade.cascade.run_folder import RunFolder
 from codecascade.corpus.corpus import Corpus
-from codecascade.ground.diff import changes
+from codecascade.ground.diff import changed_values
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import content_digest, write_json
 from codecascade.ground.reading import read_json
@@ -75,7 +75,7 @@ class RunInputs:
         self._known = self._read()
         self._models: dict[str, Sums] = {}
 
-    def base(self, name: str) -> Sums:
+    def check_base(self, name: str) -> Sums:
         """Compare the files of the base model; returns their checksums.
 
         Raises:
@@ -86,17 +86,17 @@ class RunInputs:
         self._compare("base", name, now, "put the old files back", changed_files)
         return now
 
-    def corpus(self, corpus: Corpus) -> None:
-        """Compare a corpus that stages are trained on. Raises as :meth:`base`."""
+    def check_corpus(self, corpus: Corpus) -> None:
+        """Compare a corpus that stages are trained on. Raises as :meth:`check_base`."""
         name = _OWN if corpus.path == self._run.corpus else str(corpus.path)
         self._compare("corpus", name, _content_of(corpus), "put the old one back", _changed_corpus)
 
-    def dialogues(self, path: Path) -> None:
-        """Compare a file of dialogues. Raises as :meth:`base`."""
+    def check_dialogues(self, path: Path) -> None:
+        """Compare a file of dialogues. Raises as :meth:`check_base`."""
         now = checksums(path.parent, [path.name])
         self._compare("dialogues", str(path), now, "put the old file back", changed_files)
 
-    def model(self, stage: str) -> Sums:
+    def check_model(self, stage: str) -> Sums:
         """Compare the model of a trained stage, before it is measured or trained further; returns its checksums.
 
         Raises:
@@ -116,7 +116,7 @@ class RunInputs:
             self._write("models", stage, now)
         return self._models[stage]
 
-    def trained(self, stage: str) -> None:
+    def record_model(self, stage: str) -> None:
         """Write down a stage's model, which has just been trained."""
         self._models[stage] = _model_files(self._run.model(stage))
         self._write("models", stage, self._models[stage])
@@ -200,7 +200,7 @@ def _changed_corpus(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
     found = list(documents)
     if before["sources"] != now["sources"]:
         found.append(f"sources {', '.join(before['sources'])}, now {', '.join(now['sources'])}")
-    return [*found, *changes(before["settings"], now["settings"])]
+    return [*found, *changed_values(before["settings"], now["settings"])]
 
 
 def _changed_documents(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

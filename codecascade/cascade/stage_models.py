@@ -97,7 +97,7 @@ def check_tokenizers(recipe: Recipe, stages: Sequence[Stage], tokenizer: Tokeniz
             raise UserError(error.message, file=error.file, key=f"stage[{index}].chat_format") from None
 
 
-def prepare(parent: LoadedModel, stage: Stage) -> PreparedModel:
+def prepare_model(parent: LoadedModel, stage: Stage) -> PreparedModel:
     """Give the parent's model the stage's tokens and RoPE, in place."""
     model, before = parent.model, parent.tokenizer
     tokenizer = tokenizer_for(stage, before)

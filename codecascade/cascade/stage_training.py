@@ -10,7 +10,7 @@ import torch
 from codecascade.cascade.display import RunDisplay
 from codecascade.cascade.mixtures import Mixtures
 from codecascade.cascade.run_folder import LINEAGE, RunFolder
-from codecascade.cascade.stage_models import DTYPES, prepare
+from codecascade.cascade.stage_models import DTYPES, prepare_model
 from codecascade.ground.format import show_seconds
 from codecascade.model.folder import save_folder
 from codecascade.model.sources import load
@@ -40,7 +40,7 @@ def train_stage(
         RunFailed, Stopped, UserError: as :func:`codecascade.training.loop.train`.
     """
     loaded = load(parent, dtype=torch.float32)
-    prepared = prepare(loaded, stage)
+    prepared = prepare_model(loaded, stage)
     stream = mixtures.stream(stage, prepared.tokenizer)
     checkpoints = run.checkpoints(stage.name)
     with display.training(stage.name) as progress:

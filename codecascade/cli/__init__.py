@@ -14,18 +14,10 @@ import sys
 from collections.abc import Sequence
 from itertools import pairwise
 
-from codecascade.cli import (  # noqa: F401  (importing them adds the commands)
-    cascade,
-    compare,
-    corpus,
-    evaluation,
-    figures,
-    generation,
-    ranks,
-    sandbox,
-    serve,
-)
+# Importing these modules adds their commands.
+from codecascade.cli import cascade, corpus, generation, ranks, sandbox, serve  # noqa: F401
 from codecascade.cli.app import app, invocation, stderr
+from codecascade.cli.measure import compare, correlations, evaluation, sweep  # noqa: F401
 from codecascade.ground.errors import RunFailed, Stopped, UserError, printable
 
 _LOST = (

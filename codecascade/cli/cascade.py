@@ -78,8 +78,8 @@ def plan(
     from codecascade.recipe import read_recipe
 
     settings = read_recipe(recipe, changes or [])
+    from codecascade.plan.display import plan_json, plan_table
     from codecascade.plan.plan import make_plan, this_device_flops
-    from codecascade.plan.table import plan_json, plan_table
 
     flops = tflops * 1e12 if tflops else None if as_json else this_device_flops()
     made = make_plan(settings, devices=devices, memory=memory, device_flops=flops, file=recipe)

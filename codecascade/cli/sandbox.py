@@ -101,7 +101,7 @@ def run_file(
     from codecascade.ground.errors import UserError
     from codecascade.sandbox.languages.table import canonical_name, language_of_file, why_unusable
     from codecascade.sandbox.program import Program
-    from codecascade.sandbox.reading import read_program
+    from codecascade.sandbox.program_file import read_program
     from codecascade.sandbox.sandbox import Sandbox
 
     if mode not in ("strict", "weak"):

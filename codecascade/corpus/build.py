@@ -31,22 +31,22 @@ from codecascade.corpus.manifest import NAME, DocumentCount, Manifest, read_mani
 from codecascade.corpus.output.datasheet import datasheet
 from codecascade.corpus.output.dropped import Dropped, by_step, frequent_reasons
 from codecascade.corpus.output.heldout import choose_heldout
-from codecascade.corpus.output.page import corpus_page
-from codecascade.corpus.output.shards import write_shard, write_shard_plan
-from codecascade.corpus.output.summary import (
+from codecascade.corpus.output.manifest_counts import (
     benchmark_matches,
     cluster_sizes,
     removed_rows,
     split_manifest,
     step_manifests,
 )
+from codecascade.corpus.output.page import corpus_page
+from codecascade.corpus.output.shards import write_shard, write_shard_plan
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.corpus.sources.candidates import FIND, candidate_table
 from codecascade.corpus.sources.find import find_candidates, source_names, source_titles
 from codecascade.corpus.sources.sampling import STEP as CHOOSE
-from codecascade.corpus.sources.sampling import check_languages, choose, total_size
+from codecascade.corpus.sources.sampling import check_languages, choose_candidates, total_size
 from codecascade.corpus.steps.decontamination import NO_BENCHMARKS, BenchmarkTexts, too_short_texts
-from codecascade.corpus.steps.step import Tally
+from codecascade.corpus.steps.step import StepTally
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import atomic_file, atomic_write, disk_errors, publish_folder, write_json
 from codecascade.ground.locks import FolderLock
@@ -112,8 +112,8 @@ def build_corpus(
     _make_parent(out)
     with FolderLock(work), disk_errors(out), closing(engine):
         _begin(work, inputs)
-        chosen = choose(candidates, settings, gone)
-        tally = Tally()
+        chosen = choose_candidates(candidates, settings, gone)
+        tally = StepTally()
         tally.add(FIND, candidates, candidates["size"])
         tally.add(CHOOSE, chosen, chosen["size"])
         count = write_plan(work, chosen, settings, dict(benchmarks.texts))

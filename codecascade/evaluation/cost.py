@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.running.work import sampling_for
-from codecascade.evaluation.settings import CommonSettings
 from codecascade.evaluation.size import TokenEstimate
 
 DECODING = 0.3

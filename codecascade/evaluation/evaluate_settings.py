@@ -8,8 +8,8 @@ from typing import Any, Self
 from pydantic import ConfigDict, ValidationError, model_validator
 from pydantic_core import InitErrorDetails
 
+from codecascade.evaluation.benchmark_settings import BenchmarkSettings, CommonSettings
 from codecascade.evaluation.benchmarks.table import own_settings
-from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings
 
 
 class EvaluateSettings(CommonSettings):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from codecascade.evaluation.settings import BenchmarkSettings
+from codecascade.evaluation.benchmark_settings import BenchmarkSettings
 
 Facts = Mapping[str, Any]
 """The settings and conditions of a run, by name."""

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from codecascade.corpus.corpus import Corpus
+from codecascade.evaluation.benchmark_settings import BenchmarkSettings, CommonSettings, OwnSettings
 from codecascade.evaluation.data import BenchmarkData
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.rows import SampleRow, was_asked
 from codecascade.evaluation.scores import Scores
-from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, OwnSettings
 from codecascade.evaluation.size import BenchmarkSize, TokenEstimate
 from codecascade.evaluation.statements import BenchmarkProtocol
 from codecascade.generation.backend import ChatPrompt, InfillingPrompt, Prompt, TextPrompt

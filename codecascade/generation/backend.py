@@ -38,7 +38,7 @@ class TextPrompt:
 
 @dataclass(frozen=True)
 class InfillingPrompt:
-    """Fill the place between ``prefix`` and ``suffix``.
+    """Fill the gap between ``prefix`` and ``suffix``.
 
     ``format`` is the layout, ``psm`` or ``spm``; with ``heal``, SPM's prefix may end inside a token. An endpoint
     that takes a ``suffix`` chooses its own layout.

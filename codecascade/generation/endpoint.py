@@ -47,8 +47,8 @@ _CHARACTERS_PER_TOKEN = 3.2  # of code, about
 
 
 @dataclass(frozen=True)
-class _Job:
-    place: int
+class _SampleJob:
+    request_index: int
     number: int
     request: TextRequest
 
@@ -126,11 +126,11 @@ class Endpoint:
         Raises:
             RunFailed: the server refuses a request, or does not answer one however often it is asked.
         """
-        jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+        jobs: queue.SimpleQueue[_SampleJob] = queue.SimpleQueue()
         total = 0
-        for place, request in enumerate(requests):
+        for index, request in enumerate(requests):
             for number in request.numbers:
-                jobs.put(_Job(place, number, request))
+                jobs.put(_SampleJob(index, number, request))
                 total += 1
         completions: queue.SimpleQueue[TextCompletion | Exception] = queue.SimpleQueue()
         stopped = threading.Event()
@@ -161,7 +161,7 @@ class Endpoint:
 
     # ---- one sample
 
-    def _ask(self, job: _Job, stopped: threading.Event) -> TextCompletion:
+    def _ask(self, job: _SampleJob, stopped: threading.Event) -> TextCompletion:
         if owed := trailing_space(job.request.prompt):
             completion = self._ask_for(owed, job, stopped)
             if completion is not None:
@@ -170,7 +170,7 @@ class Endpoint:
         assert completion is not None
         return completion
 
-    def _ask_for(self, owed: str, job: _Job, stopped: threading.Event) -> TextCompletion | None:
+    def _ask_for(self, owed: str, job: _SampleJob, stopped: threading.Event) -> TextCompletion | None:
         """A completion of the prompt without its end ``owed``, if it begins with that; else None."""
         path, body, stops = http_request(self.model, job.request, job.number, owed)
         while True:
@@ -185,14 +185,16 @@ class Endpoint:
                 elif is_over_context(refusal.message):
                     room = room_of(refusal.message)
                     if room is None or room < 1 or room >= body["max_tokens"]:
-                        return TextCompletion(job.place, job.number, "", "context")
+                        return TextCompletion(job.request_index, job.number, "", "context")
                     body["max_tokens"] = room  # as a model in memory does: up to the context's end
                 else:
                     raise RunFailed(
                         f"{self.url}{path} refuses a request ({refusal}){advice_on(refusal.status, path)}"
                     ) from None
 
-    def _read(self, job: _Job, content: Body, stops: tuple[str, ...], owed: str) -> TextCompletion | None:
+    def _read(
+        self, job: _SampleJob, content: Body, stops: tuple[str, ...], owed: str
+    ) -> TextCompletion | None:
         choice = choice_of(content)
         assert choice is not None
         text = text_of(choice) or ""
@@ -203,7 +205,7 @@ class Endpoint:
         ends = [at for stop in stops if (at := text.find(stop, first)) >= 0]
         length = choice.get("finish_reason") == "length" and not ends
         return TextCompletion(
-            job.place,
+            job.request_index,
             job.number,
             text[: min(ends)] if ends else text,
             "length" if length else "stop",

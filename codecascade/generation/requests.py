@@ -16,7 +16,7 @@ from codecascade.generation.grammar import Grammar
 from codecascade.ground.errors import UserError
 from codecascade.tokens.chat import Message, chat_stop_ids, encode_chat, encode_reply_start
 from codecascade.tokens.healing import heal as heal_prompt
-from codecascade.tokens.infilling import infilling_prompt, marks
+from codecascade.tokens.infilling import forbidden_tokens, infilling_prompt
 from codecascade.tokens.tokenizer import Tokenizer
 
 FinishReason = Literal["stop", "length", "context"]
@@ -183,7 +183,7 @@ class Scorer(Protocol):
     """A generator that can also say how likely given texts are."""
 
     def log_probabilities(self, sequences: Sequence[Sequence[int]]) -> Iterator[tuple[int, list[float]]]:
-        """``(place, scores)`` of each sequence, in any order; ``scores[i]`` is the natural logarithm of the
+        """``(index, scores)`` of each sequence, in any order; ``scores[i]`` is the natural logarithm of the
         probability of ``sequence[i + 1]`` after the tokens before it."""
         ...
 
@@ -202,10 +202,14 @@ def completion_request(
     stop_after_text: bool = False,
     samples: int = 1,
     heal: bool = True,
+    grammar: Grammar | None = None,
 ) -> Request:
-    """Continue ``prompt``; with ``heal``, also where it ends inside a token."""
+    """Continue ``prompt``; with ``heal``, also where it ends inside a token.
+
+    A text of a ``grammar`` begins anew, so that nothing is healed.
+    """
     ids, required = tokenizer.encode(prompt, bos=True), b""
-    if heal:
+    if heal and grammar is None:
         ids, required = heal_prompt(tokenizer, ids)
     ids = ids or [start_id(tokenizer)]
     return Request(
@@ -215,8 +219,9 @@ def completion_request(
         samples,
         required,
         continuation=bool(prompt),
-        forbidden=marks(tokenizer, end=True),
+        forbidden=forbidden_tokens(tokenizer, end=True),
         stop_after_text=stop_after_text,
+        grammar=grammar,
     )
 
 
@@ -251,7 +256,7 @@ def infilling_request(
         samples,
         required,
         nonempty=bool(required),
-        forbidden=marks(tokenizer, end=False),
+        forbidden=forbidden_tokens(tokenizer, end=False),
         editor=editor,
     )
 
@@ -264,13 +269,16 @@ def chat_request(
     prefill: str = "",
     stop: Sequence[str] = (),
     samples: int = 1,
+    grammar: Grammar | None = None,
 ) -> Request:
     """Reply to a dialogue in the tokenizer's chat format; the reply begins with ``prefill``, healed at its end.
+
+    With a ``grammar`` what follows ``prefill`` is an instance of it, and nothing is healed.
 
     Raises:
         UserError: the model has no chat format, or it does not allow the messages in this order.
     """
-    ids, forbidden = encode_chat(tokenizer, messages), marks(tokenizer, end=True)
+    ids, forbidden = encode_chat(tokenizer, messages), forbidden_tokens(tokenizer, end=True)
     stop_ids = chat_stop_ids(tokenizer)
     if not prefill:
         return Request(
@@ -281,8 +289,18 @@ def chat_request(
             continuation=False,
             stop_ids=stop_ids,
             forbidden=forbidden,
+            grammar=grammar,
         )
-    begun, required = heal_prompt(tokenizer, encode_reply_start(tokenizer, messages, prefill))
+    begun, required = encode_reply_start(tokenizer, messages, prefill), b""
+    if grammar is None:
+        begun, required = heal_prompt(tokenizer, begun)
     return Request(
-        (*ids, *begun), sampling, tuple(stop), samples, required, stop_ids=stop_ids, forbidden=forbidden
+        (*ids, *begun),
+        sampling,
+        tuple(stop),
+        samples,
+        required,
+        stop_ids=stop_ids,
+        forbidden=forbidden,
+        grammar=grammar,
     )

@@ -31,13 +31,13 @@ def nested_diff(
             yield from _leaves(key, before.get(key), now.get(key), free)
 
 
-def changes(
+def changed_values(
     before: Mapping[str, Any], now: Mapping[str, Any], *, free: Collection[str] = ()
 ) -> Iterator[str]:
     """:func:`nested_diff` in words, with values as JSON writes them. A long value is left out and only its key is
     named.
 
-    >>> list(changes({"seed": 1, "heal": True}, {"seed": 2, "heal": True, "limit": 3}))
+    >>> list(changed_values({"seed": 1, "heal": True}, {"seed": 2, "heal": True, "limit": 3}))
     ['seed 1, now 2', 'limit null, now 3']
     """
     for key, old, new in nested_diff(before, now, free=free):

@@ -7,6 +7,8 @@ or a run that is resumed, never sees half a file. A full disk becomes a :class:`
 from __future__ import annotations
 
 import errno
+import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -24,6 +26,9 @@ from codecascade.ground.errors import UserError
 _ENDS = 1 << 20
 _TEMPORARY = re.compile(r"\..+\.(?:jsonl?|md|html|svg)\.[a-z0-9_]{8}")
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_OVERTAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT)
+# How often another process may come between two renames.
+_ATTEMPTS = 100
 
 
 @contextmanager
@@ -86,13 +91,14 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     """A new empty folder that is renamed to ``path`` when the block ends without an exception.
 
     An old folder of that name is replaced. If the process dies midway, ``path`` is unchanged, except between the
-    two renames; :func:`recover_folder` repairs that case.
+    two renames; :func:`recover_folder` repairs that case. Of several processes that write the same folder at once,
+    the last one to finish counts.
     """
     path = Path(path)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         recover_folder(path)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.new-", dir=path.parent))
+        temporary, lock = _temporary_folder(path)
         try:
             yield temporary
             _put_in_place(temporary, path)
@@ -100,6 +106,41 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
             recover_folder(path)
             raise
+        finally:
+            os.close(lock)
+
+
+def _temporary_folder(path: Path) -> tuple[Path, int]:
+    """A new folder beside ``path``, and the open descriptor that keeps others from taking it for a leftover."""
+    while True:
+        temporary = tempfile.mkdtemp(prefix=f".{path.name}.new-", dir=path.parent)
+        lock = _locked(temporary)
+        # None: another process took it for a leftover before it was locked
+        if lock is not None:
+            return Path(temporary), lock
+
+
+def _locked(folder: str | Path) -> int | None:
+    """A descriptor that holds a folder's lock until it is closed; None if another has the lock or the folder is gone.
+
+    The kernel ends the lock with its process, so that nobody holds that of a killed one's folder. Where the file
+    system has no locks, none is held by anybody.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:
+        pass
+    if os.path.exists(folder):
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def publish_folder(folder: str | Path, path: str | Path) -> None:
@@ -115,25 +156,38 @@ def _put_in_place(folder: Path, path: Path) -> None:
         _obey_umask(name)
         _sync(name)
     old = path.with_name(f".{path.name}.old")
-    if path.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        os.rename(path, old)
-    os.rename(folder, path)
+    for attempt in range(_ATTEMPTS):
+        try:
+            if path.exists():
+                shutil.rmtree(old, ignore_errors=True)
+                os.rename(path, old)
+            os.rename(folder, path)
+            break
+        except OSError as error:
+            # another process puts its own folder in place
+            if error.errno not in _OVERTAKEN or not folder.exists() or attempt == _ATTEMPTS - 1:
+                raise
     _sync(path.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def recover_folder(path: str | Path) -> None:
-    """Finish or undo what a killed :func:`atomic_folder` left beside ``path``."""
+    """Finish or undo what a killed :func:`atomic_folder` left beside ``path``; what is being written stays."""
     path = Path(path)
     old = path.with_name(f".{path.name}.old")
     if old.exists():
         if path.exists():
             shutil.rmtree(old, ignore_errors=True)
         else:
-            os.rename(old, path)
-    for left_over in path.parent.glob(f".{path.name}.new-*"):
-        shutil.rmtree(left_over, ignore_errors=True)
+            with suppress(FileNotFoundError, FileExistsError):
+                os.rename(old, path)
+    for left_over in path.parent.glob(f".{glob.escape(path.name)}.new-*"):
+        # another user's stays, too
+        with suppress(PermissionError):
+            lock = _locked(left_over)
+            if lock is not None:
+                shutil.rmtree(left_over, ignore_errors=True)
+                os.close(lock)
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -33,7 +33,7 @@ class DoctestExample(NamedTuple):
     options: dict[int, bool]
 
 
-def describe(docstring: str) -> str:
+def docstring_prose(docstring: str) -> str:
     """The prose at the beginning of a docstring: whole paragraphs, without roles and double backquotes."""
     kept: list[str] = []
     for paragraph in _PARAGRAPHS.split(docstring.strip()):
@@ -51,7 +51,7 @@ def describe(docstring: str) -> str:
 
 def summary_of(docstring: str) -> str:
     """The first paragraph or, where that is long, its first sentence; empty if it can't be quoted."""
-    paragraph = " ".join(describe(docstring).partition("\n\n")[0].split())
+    paragraph = " ".join(docstring_prose(docstring).partition("\n\n")[0].split())
     summary = paragraph if len(paragraph) <= LONGEST_SUMMARY else paragraph.partition(". ")[0] + "."
     writable = "\\" not in summary and '"""' not in summary and not summary.endswith('"')
     return summary if writable and len(summary) <= LONGEST_SUMMARY else ""

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
 
-from codecascade.corpus.reading.functions import FunctionNode, SourcePositions, parse_python
-from codecascade.instruct.docstrings import DoctestExample, describe, own_examples, summary_of
+from codecascade.corpus.reading.functions import FunctionNode, SourcePositions, parse_module
+from codecascade.instruct.docstrings import DoctestExample, docstring_prose, own_examples, summary_of
 
 LONGEST_ANSWER = 2500
 SHORTEST_DESCRIPTION = 25
@@ -69,7 +69,7 @@ class Exercise:
 
 def exercises_of(text: str) -> list[Exercise]:
     """The exercises in a module's functions with doctests; none if it isn't valid Python."""
-    tree = parse_python(text) if ">>> " in text else None
+    tree = parse_module(text) if ">>> " in text else None
     if tree is None:
         return []
     module = _Module(text, tree)
@@ -92,7 +92,7 @@ class _Module:
         docstring = ast.get_docstring(node)
         if docstring is None or ">>> " not in docstring or len(node.body) < 2:
             return None
-        description, summary = describe(docstring), summary_of(docstring)
+        description, summary = docstring_prose(docstring), summary_of(docstring)
         examples = own_examples(docstring, node.name, modules=set(self.bound))
         if len(description) < SHORTEST_DESCRIPTION or not summary or not examples:
             return None
@@ -106,7 +106,7 @@ class _Module:
         context, names = self.needed(in_examples, besides=[node])
         context = [each for each in context if each not in helpers or isinstance(each, _Import)]
         relative = any("." in _imported_packages(statement) for statement in (function, *helpers, *context))
-        if relative or len(answer) > LONGEST_ANSWER or "```" in answer or parse_python(answer) is None:
+        if relative or len(answer) > LONGEST_ANSWER or "```" in answer or parse_module(answer) is None:
             return None
         returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
         kind = "async def" if isinstance(node, ast.AsyncFunctionDef) else "def"

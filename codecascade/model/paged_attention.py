@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, takewhile
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,9 @@ from torch import Tensor
 
 from codecascade.model.attention import Documents, attend_last, cpu_bf16
 from codecascade.model.cache import KeyValueCache
+
+# Keys of a row that are read needlessly before another call of a kernel costs less.
+_WORTH_A_CALL = 512
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,32 @@ class _Together:
         return found.view(len(self.hidden), heads, -1, width)
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """Rows that begin with the same blocks, as samples of one prompt do: those are read once for all of them."""
+
+    prefix: _Keys
+    rest: _Together
+
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """(B, heads, D) queries on the memory of a layer: one softmax over what is shared and what is not."""
+        shared, own = self.prefix.of(keys), self.rest.of(keys)
+        batch, groups = len(queries), len(shared)
+        grouped = (queries * queries.shape[-1] ** -0.5).view(batch, groups, -1, queries.shape[-1])
+        # (G, S, B * heads / G), then (B, G, heads / G, S)
+        scores = torch.matmul(shared, grouped.transpose(0, 1).flatten(1, 2).transpose(-1, -2))
+        before = scores.view(*scores.shape[:2], batch, -1).permute(2, 0, 3, 1)
+        after = torch.matmul(own, grouped.transpose(-1, -2)).transpose(-1, -2)
+        after = after.masked_fill(self.rest.hidden[:, None, None], -torch.inf)
+        chances = torch.cat((before, after), -1).softmax(-1)
+        length = self.prefix.length
+        of_shared = chances[..., :length].transpose(0, 1).flatten(1, 2)
+        attended = torch.matmul(of_shared, self.prefix.of(values))
+        attended = attended.view(groups, batch, -1, queries.shape[-1]).transpose(0, 1)
+        attended = attended + torch.matmul(chances[..., length:], self.rest.of(values))
+        return attended.reshape(queries.shape)
+
+
 class AttentionMetadata:
     """The tokens of one pass, as what comes next in the rows of a cache: worked out once, used by each layer.
 
@@ -102,6 +132,8 @@ class AttentionMetadata:
                 together.append(span)
             else:
                 self._attend_alone(span)
+        self._shared: list[_Shared] = []
+        together = list(self._without_shared(together))
         if len(together) == 1:
             self._attend_alone(together.pop())
         self._groups = list(self._grouped(together, len(spans)))
@@ -110,6 +142,25 @@ class AttentionMetadata:
         tokens = slice(span.first, span.first + span.end - span.past)
         self._alone.append((tokens, _Keys(self.cache, span.table, span.end)))
 
+    def _without_shared(self, spans: Sequence[_Span]) -> Iterator[_Span]:
+        """The rows of which it is not worth while to read a common beginning apart."""
+        size = self.cache.block_size
+        for _, found in groupby(spans, key=lambda span: span.table[0]):
+            rows = list(found)
+            # blocks that are full and the same in all of them
+            most = min((span.end - 1) // size for span in rows)
+            columns = zip(*(span.table[:most] for span in rows), strict=True)
+            common = sum(1 for _ in takewhile(lambda blocks: len(set(blocks)) == 1, columns))
+            if (len(rows) - 1) * common * size <= _WORTH_A_CALL:
+                yield from rows
+                continue
+            prefix = _Keys(self.cache, rows[0].table[:common], common * size)
+            rest = [
+                _Span(span.table[common:], span.past - common * size, span.end - common * size, span.first)
+                for span in rows
+            ]
+            self._shared.append(_Shared(prefix, self._together(rest, whole=False)))
+
     def _grouped(self, spans: Sequence[_Span], rows: int) -> Iterator[_Together]:
         """Rows whose common width wastes little more than another call of a kernel costs."""
         order = sorted(spans, key=lambda span: span.end)
@@ -117,7 +168,7 @@ class AttentionMetadata:
             count, total = 0, 0
             for span in order:
                 wasted = (count + 1) * span.end - total - span.end
-                if self._device.type == "cpu" and wasted > 512 + 0.1 * (total + span.end):
+                if self._device.type == "cpu" and wasted > _WORTH_A_CALL + 0.1 * (total + span.end):
                     break
                 count, total = count + 1, total + span.end
             chosen, order = order[:count], order[count:]
@@ -145,7 +196,7 @@ class AttentionMetadata:
         kept, held = self.cache.keys[layer], self.cache.values[layer]
         kept.flatten(1, 2)[:, self._slots] = keys.transpose(0, 1)
         held.flatten(1, 2)[:, self._slots] = values.transpose(0, 1)
-        if not self._alone and len(self._groups) == 1 and self._groups[0].tokens is None:
+        if not self._alone and not self._shared and len(self._groups) == 1 and self._groups[0].tokens is None:
             group = self._groups[0]
             return attend_once(queries, group.of(kept), group.of(held), group.hidden)
         attended = torch.empty_like(queries)
@@ -156,6 +207,8 @@ class AttentionMetadata:
             else:
                 found = attend_last(query.transpose(0, 1), row.of(kept), row.of(held))
                 attended[tokens] = found.transpose(0, 1)
+        for part in self._shared:
+            attended[part.rest.tokens] = part.attend(queries[part.rest.tokens], kept, held)
         for group in self._groups:
             assert group.tokens is not None
             found = attend_once(queries[group.tokens], group.of(kept), group.of(held), group.hidden)

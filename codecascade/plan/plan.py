@@ -60,7 +60,7 @@ class RecipePlan:
 
     Attributes:
         device_flops: FLOP/s of one device in matrix products, which the times are for. Without it there are no times.
-        measured: what measuring each model costs, the base first.
+        evaluations: what measuring each model costs, the base first.
         base_parameters: of the base model; None where its shape is unknown.
     """
 
@@ -69,7 +69,7 @@ class RecipePlan:
     stages: tuple[StagePlan, ...]
     warnings: tuple[str, ...]
     device_flops: float | None = None
-    measured: tuple[EvaluationCost, ...] = ()
+    evaluations: tuple[EvaluationCost, ...] = ()
     base_parameters: int | None = None
 
     def __getitem__(self, stage: str) -> StagePlan:
@@ -121,11 +121,17 @@ def make_plan(
             warnings.extend(_memory_warnings(stage, shapes[stage.name], devices, available, shared))
     speed = None if device_flops is None else device_flops * devices * UTILISATION
     base_parameters = None if base is None else base.config.num_parameters()
-    measured = [evaluation_cost(BASE, recipe.evaluate, base_parameters, speed)]
+    evaluations = [evaluation_cost(BASE, recipe.evaluate, base_parameters, speed)]
     for stage, planned in zip(recipe.stage, stages, strict=True):
-        measured.append(evaluation_cost(stage.name, stage.evaluate, planned.parameters, speed))
+        evaluations.append(evaluation_cost(stage.name, stage.evaluate, planned.parameters, speed))
     return RecipePlan(
-        recipe.name, devices, tuple(stages), tuple(warnings), device_flops, tuple(measured), base_parameters
+        recipe.name,
+        devices,
+        tuple(stages),
+        tuple(warnings),
+        device_flops,
+        tuple(evaluations),
+        base_parameters,
     )
 
 

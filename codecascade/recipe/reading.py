@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from codecascade.corpus.settings import CorpusSettings, LanguageFilter
 from codecascade.evaluation.evaluate_settings import EvaluateSettings, setting_names
-from codecascade.ground.diff import changes
+from codecascade.ground.diff import changed_values
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import atomic_write
 from codecascade.ground.nearest import nearest
@@ -116,7 +116,7 @@ def difference(old: Recipe, new: Recipe) -> str | None:
             return f"stage[{number}]: {stage['name']!r} is missing in the recipe"
         before[f"stage.{stage['name']}"] = _untimed(stage)
         after[f"stage.{stage['name']}"] = stages[stage["name"]]
-    return next(changes(before, after, free=CHANGEABLE_KEYS), None)
+    return next(changed_values(before, after, free=CHANGEABLE_KEYS), None)
 
 
 def _untimed(stage: RecipeData) -> RecipeData:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from codecascade.corpus.settings import CorpusSettings
-from codecascade.evaluation.benchmarks.table import check_names
+from codecascade.evaluation.benchmarks.table import check_benchmark_names
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.ground.choices import SandboxMode, TokenizerKind, WeightType
 from codecascade.ground.errors import UserError
@@ -122,11 +122,11 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _is_a_tree(self) -> Recipe:
-        check_names(self.evaluate.benchmarks, "evaluate.benchmarks")
+        check_benchmark_names(self.evaluate.benchmarks, "evaluate.benchmarks")
         before = [BASE]
         for index, stage in enumerate(self.stage):
             key = f"stage[{index}]"
-            check_names(stage.evaluate.benchmarks, f"{key}.evaluate.benchmarks")
+            check_benchmark_names(stage.evaluate.benchmarks, f"{key}.evaluate.benchmarks")
             if stage.name in before:
                 taken = "the model that comes in" if stage.name == BASE else "another stage"
                 raise UserError(f"{stage.name!r} is the name of {taken}; choose another", key=f"{key}.name")

@@ -208,7 +208,7 @@ def paper_strip(rows: Sequence[tuple[str, Metric, Mapping[str, Sequence[float]]]
         return _svg(figure, top=1 - 0.34 / figure.get_figheight())
 
 
-def perplexity(curves: Mapping[str, Mapping[int, Metric]], hues: Mapping[str, str]) -> str:
+def perplexity_curves(curves: Mapping[str, Mapping[int, Metric]], hues: Mapping[str, str]) -> str:
     """Perplexity by position in the file, in tokens: a line with its 95 % interval for each model (paper, Fig. 4)."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(7.2, 3.0))
@@ -235,7 +235,7 @@ def perplexity(curves: Mapping[str, Mapping[int, Metric]], hues: Mapping[str, st
         return _svg(figure)
 
 
-def correlations(matrices: Sequence[LanguageCorrelations]) -> str:
+def correlation_matrices(matrices: Sequence[LanguageCorrelations]) -> str:
     """A matrix for each model with Pearson's coefficient of every two languages; a cell without one is empty."""
     with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
         widest = max(len(matrix.languages) for matrix in matrices)

@@ -37,8 +37,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from codecascade.ground.choices import SandboxMode
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.check import best_confinement, unmeasured_python, verdict_holds
-from codecascade.sandbox.host.pool import WorkerPool, check_names
-from codecascade.sandbox.host.service import Service
+from codecascade.sandbox.host.pool import WorkerPool, check_file_names
+from codecascade.sandbox.host.running_command import RunningCommand
 from codecascade.sandbox.host.worker import Confinement
 from codecascade.sandbox.languages.run import LanguageRunner
 from codecascade.sandbox.languages.table import PYTHON, canonical_name
@@ -122,15 +122,15 @@ class Sandbox:
         """
         return self._pool.run_command(command)
 
-    def start(self, command: Command) -> Service:
+    def start(self, command: Command) -> RunningCommand:
         """Start a confined command that keeps running, such as a compiler, and communicate with it.
 
         Raises:
             UserError: as :meth:`run_command`.
             ZoneDied: it can't be started.
         """
-        check_names(command.files)
-        return Service(self.confinement, command)
+        check_file_names(command.files)
+        return RunningCommand(self.confinement, command)
 
     def run_many(
         self,

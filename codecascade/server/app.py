@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Scope, Send
@@ -19,13 +17,11 @@ from codecascade.server.disconnect import CancelOnDisconnect
 from codecascade.server.errors import ApiError, error_response
 from codecascade.server.logs import RequestLog, note
 from codecascade.server.openapi import describe
+from codecascade.server.playground.page import add_playground, public_addresses
 from codecascade.server.protocols.table import PROTOCOLS, protocol_of
 from codecascade.server.security import Guard, Keys, origin_pattern
 from codecascade.server.service import Service
 from codecascade.server.settings import ServerSettings
-
-PLAYGROUND = Path(__file__).parent / "playground"
-"""Static files of the page at ``/``, where they were built."""
 
 _LONGEST_KEY = 100
 
@@ -58,9 +54,8 @@ def create_app(generator: StreamingGenerator, settings: ServerSettings) -> FastA
     app.add_exception_handler(RequestValidationError, _wrong_body)
     app.add_exception_handler(HTTPException, _http_error)
     public = [address for protocol in PROTOCOLS for address in protocol.public]
-    if PLAYGROUND.is_dir():
-        app.mount("/", StaticFiles(directory=PLAYGROUND, html=True), name="playground")
-        public += ["/", *(f"/{path.relative_to(PLAYGROUND)}" for path in PLAYGROUND.rglob("*"))]
+    add_playground(app)
+    public += public_addresses()
     origins = origin_pattern(settings.origins)
     # The last one added is the first that sees a request.
     app.add_middleware(CancelOnDisconnect, limits=settings.limits, refuse=_refuse)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from codecascade.generation.editing.prompt import (
+    EditorPrompt,
+    RepositoryChunk,
+    editor_format,
+    editor_prompt,
+)
 from codecascade.generation.editor_stops import EditorStops
 from codecascade.generation.grammar import Grammar
-from codecascade.generation.requests import SamplingParams, infilling_request
+from codecascade.generation.requests import Request, SamplingParams
 from codecascade.server.errors import ApiError
 from codecascade.server.fitting import fitted
-from codecascade.server.prompts import Prompt, checked, prompt_limit, text_prompt
+from codecascade.server.prompts import Prompt, checked, prompt_limit, text_prompt, within_characters
 from codecascade.server.service import Service
-from codecascade.tokens.infilling import infilling_prompt
+from codecascade.tokens.healing import heal as heal_prompt
+from codecascade.tokens.infilling import forbidden_tokens, infilling_prompt
 from codecascade.tokens.infilling_text import recognise
-
-_SLACK = 8
-"""Tokens that a text may have more once it is cut, for it is encoded anew."""
 
 
 @dataclass(frozen=True)
@@ -32,19 +36,25 @@ class Gap:
     """Where an editor wants text.
 
     Attributes:
+        path, repository: the names of the file and of what it belongs to, where they are known.
         snippets: of other files, the least telling first.
         language: as in ``python``.
         min_indent, time_limit: see :class:`~codecascade.generation.editor_stops.EditorStops`.
-        editor_stops: end where an editor wants the text to end; False: where the model ends it.
+        editor_stops: the layout is the one that is quickest between two keystrokes, and the text ends where an editor
+            wants it to end. False: the layout is the model's first, and the model ends the text.
+        format: the layout that is wanted, whatever the other settings say; None: as above.
     """
 
     prefix: str
     suffix: str
     snippets: Sequence[Snippet] = ()
+    path: str = ""
+    repository: str = ""
     language: str | None = None
     min_indent: int | None = None
     time_limit: float | None = None
     editor_stops: bool = True
+    format: str | None = None
 
     @property
     def size(self) -> int:
@@ -69,35 +79,53 @@ def gap_prompt(
     Raises:
         ApiError: the model can't infill, or the prompt is too long.
     """
-    tokens = service.tokenizer.infilling
+    tokenizer = service.tokenizer
+    tokens = tokenizer.infilling
     if tokens is None:
         raise ApiError(
             501, "this model was not trained for infilling, so it takes no suffix", kind="not_supported_error"
         )
-    layout = tokens.formats[0]
-    prefix, suffix = gap.prefix, gap.suffix
+    layout = gap.format or (editor_format(tokenizer) if gap.editor_stops else tokens.formats[0])
+    if layout not in tokens.formats:
+        raise ApiError(400, f"must be {' or '.join(tokens.formats)} (got {layout[:20]!r})", "format")
     if truncate:
-        # What is to be written needs room, too, but never more than a quarter.
-        reserved = min(sampling.max_new_tokens, service.context_length // 4)
-        control = len(infilling_prompt(service.tokenizer, "", "", format=layout)) + _SLACK
-        room = prompt_limit(service) - reserved - control
-        prefix, suffix = fitted(service.tokenizer, prefix, suffix, room)
-    request = infilling_request(
-        service.tokenizer, prefix, suffix, sampling, format=layout, stop=stop, samples=samples
+        ids, cut = _fitted_ids(service, gap, sampling, layout)
+    else:
+        within_characters(service, gap.prefix + gap.suffix, prompt_limit(service))
+        ids, cut = infilling_prompt(tokenizer, gap.prefix, gap.suffix, format=layout), False
+    required = b""
+    if layout == "spm":
+        ids, required = heal_prompt(tokenizer, ids)
+    editor = EditorStops(
+        gap.prefix, gap.suffix, gap.language, min_indent=gap.min_indent, time_limit=gap.time_limit
     )
-    editor = (
-        EditorStops(
-            gap.prefix,
-            gap.suffix,
-            gap.language,
-            min_indent=gap.min_indent,
-            time_limit=gap.time_limit,
-        )
-        if gap.editor_stops
-        else None
+    request = Request(
+        tuple(ids),
+        sampling,
+        tuple(stop),
+        samples,
+        required,
+        nonempty=bool(required),
+        forbidden=forbidden_tokens(tokenizer, end=False),
+        editor=editor if gap.editor_stops else None,
     )
-    cut = (prefix, suffix) != (gap.prefix, gap.suffix)
-    return checked(service, replace(request, editor=editor), truncated=cut)
+    return checked(service, request, truncated=cut)
+
+
+def _fitted_ids(service: Service, gap: Gap, sampling: SamplingParams, layout: str) -> tuple[list[int], bool]:
+    """The ids of what there is room for, and whether something of the file is missing."""
+    tokenizer = service.tokenizer
+    # What is to be written needs room, too, but never more than a quarter.
+    reserved = min(sampling.max_new_tokens, service.context_length // 4)
+    most = prompt_limit(service) - reserved
+    room = most - len(infilling_prompt(tokenizer, "", "", format=layout))
+    prefix, suffix = fitted(tokenizer, gap.prefix, gap.suffix, room)
+    chunks = tuple(RepositoryChunk(snippet.path, snippet.text) for snippet in gap.snippets)
+    around = EditorPrompt(prefix, suffix, gap.path, gap.repository, chunks)
+    ids = editor_prompt(tokenizer, around, most, format=layout)
+    whole = infilling_prompt(tokenizer, prefix, suffix, format=layout)[len(tokenizer.bos()) :]
+    cut = (prefix, suffix) != (gap.prefix, gap.suffix) or ids[-len(whole) :] != whole
+    return ids, cut
 
 
 def template_prompt(

@@ -21,7 +21,7 @@ from codecascade.server.errors import ApiError
 from codecascade.server.service import Service
 from codecascade.tokens.chat import Message
 from codecascade.tokens.healing import heal as heal_prompt
-from codecascade.tokens.infilling import marks
+from codecascade.tokens.infilling import forbidden_tokens
 from codecascade.tokens.tokenizer import Tokenizer
 
 _MOST_BIASES, _MOST_BIAS = 1024, 1e4
@@ -217,7 +217,7 @@ def text_prompt(
     room = limit if truncate is None else max(1, min(limit, truncate))
     cut = False
     if isinstance(prompt, str):
-        prompt, cut = _within_characters(service, prompt, room, keep=truncate is not None)
+        prompt, cut = within_characters(service, prompt, room, keep=truncate is not None)
         ids, healed = tokenizer.encode(prompt), heal and grammar is None
         first = tokenizer.bos()
     else:
@@ -227,7 +227,7 @@ def text_prompt(
     ids, required = [*first, *ids], b""
     if healed:
         ids, required = heal_prompt(tokenizer, ids)
-    known = marks(tokenizer, end=False)
+    known = forbidden_tokens(tokenizer, end=False)
     request = Request(
         tuple(ids) or (start_id(tokenizer),),
         sampling,
@@ -235,7 +235,7 @@ def text_prompt(
         samples,
         required,
         continuation=bool(prompt),
-        forbidden=known if known & set(ids) else marks(tokenizer, end=True),
+        forbidden=known if known & set(ids) else forbidden_tokens(tokenizer, end=True),
         grammar=grammar,
     )
     return checked(service, request, truncated=cut)
@@ -266,7 +266,7 @@ def chat_prompt(
         raise ApiError(400, "a reply that was begun can't have a response_format", "messages")
 
     def made(kept: Sequence[Message], *, cut: bool) -> Prompt:
-        _within_characters(service, "".join(message.content for message in kept), prompt_limit(service))
+        within_characters(service, "".join(message.content for message in kept), prompt_limit(service))
         request = chat_request(service.tokenizer, kept, sampling, prefill=prefill, stop=stop, samples=samples)
         return checked(service, replace(request, grammar=grammar), truncated=cut)
 
@@ -310,14 +310,14 @@ def _mixed_ids(tokenizer: Tokenizer, prompt: Sequence[int | str]) -> list[int]:
     for index, part in enumerate(prompt):
         if isinstance(part, str):
             ids += tokenizer.encode_continuation(part) if index else tokenizer.encode(part, bos=True)
-        elif part < tokenizer.vocab_size:
+        elif 0 <= part < tokenizer.vocab_size:
             ids.append(part)
         else:
             raise ApiError(400, f"no token has the id {part} (there are {tokenizer.vocab_size:,})", "prompt")
     return ids
 
 
-def _within_characters(service: Service, text: str, room: int, *, keep: bool = False) -> tuple[str, bool]:
+def within_characters(service: Service, text: str, room: int, *, keep: bool = False) -> tuple[str, bool]:
     """Refuse or cut a text that is too long without encoding it, which takes a second a megabyte.
 
     Returns:

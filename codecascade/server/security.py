@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -116,11 +117,24 @@ class Guard:
             and scope["method"] not in ("GET", "HEAD")
             and self._origins is not None
             and not self._origins.fullmatch(origin)
+            and not self._is_own_page(origin, headers)
         ):
             return ApiError(403, "web pages of this origin may not use the server; --cors-origin allows them")
         if self._keys and scope["path"] not in self._public and not self._keys.accepts(scope["headers"]):
             return ApiError(401, "Invalid API Key", code="invalid_api_key")
         return None
+
+    def _is_own_page(self, origin: str, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether a page that this server gave out under another address than a local one sends the request.
+
+        A foreign page can give its own name the address of this server (DNS rebinding) and looks the same then. It
+        has no key, though, and can't do so with a number, or with a name without a dot, which is no name of the
+        internet.
+        """
+        host = headers.get(b"host", b"").decode("latin-1").lower()
+        if not host or origin.lower().partition("://")[2] != host:
+            return False
+        return bool(self._keys) or _is_unforgeable(_without_port(host))
 
 
 def origin_pattern(origins: Sequence[str]) -> re.Pattern[str] | None:
@@ -132,6 +146,15 @@ def origin_pattern(origins: Sequence[str]) -> re.Pattern[str] | None:
 
 def _digest(key: bytes) -> bytes:
     return hashlib.sha256(key).digest()
+
+
+def _is_unforgeable(host: str) -> bool:
+    """Whether the internet can't give the name an address."""
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return "." not in host
+    return True
 
 
 def _without_port(host: str) -> str:

@@ -17,8 +17,9 @@ import random
 from dataclasses import dataclass
 
 from codecascade.ground.errors import UserError
-from codecascade.tokens import families, pipeline
+from codecascade.tokens import families
 from codecascade.tokens.families import InfillingTokens
+from codecascade.tokens.files import tokenizer_json
 from codecascade.tokens.tokenizer import Tokenizer
 
 __all__ = [
@@ -26,9 +27,9 @@ __all__ = [
     "InfillingTokens",
     "add_infilling_tokens",
     "drop_infilling_tokens",
+    "forbidden_tokens",
     "infilling_example",
     "infilling_prompt",
-    "marks",
     "rows_for",
     "split_document",
 ]
@@ -84,7 +85,7 @@ def infilling_example(
     return InfillingExample([*ids, *joined, end], len(ids) + start)
 
 
-def marks(tokenizer: Tokenizer, *, end: bool) -> frozenset[int]:
+def forbidden_tokens(tokenizer: Tokenizer, *, end: bool) -> frozenset[int]:
     """The tokens that a text can't go on with: those that mark an infilling's parts.
 
     With ``end``, also the one that ends a middle, for a text that is none; not where it ends documents, too.
@@ -151,7 +152,7 @@ def add_infilling_tokens(tokenizer: Tokenizer) -> Tokenizer:
     first = max(next_id, _LLAMA2_FIRST) if _is_llama2(tokenizer) else next_id
     names = [_placeholder(token_id) for token_id in range(next_id, first)] + list(families.CODE_LLAMA_TOKENS)
     return tokenizer.with_vocabulary(
-        [pipeline.added_token(name, next_id + n) for n, name in enumerate(names)]
+        [tokenizer_json.added_token(name, next_id + n) for n, name in enumerate(names)]
     )
 
 

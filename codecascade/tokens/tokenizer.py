@@ -19,9 +19,11 @@ from codecascade.ground.files import atomic_write, write_json
 from codecascade.ground.format import listed
 from codecascade.ground.reading import read_json
 from codecascade.ground.values import first_words, short
-from codecascade.tokens import families, pipeline
-from codecascade.tokens.checks import check_spec, without_missing_unknown
-from codecascade.tokens.config import (
+from codecascade.tokens import families
+from codecascade.tokens.families import InfillingTokens
+from codecascade.tokens.files import tokenizer_json
+from codecascade.tokens.files.checks import check_spec, without_missing_unknown
+from codecascade.tokens.files.config import (
     NAMED_TOKENS,
     chat_format,
     read_tokenizer_config,
@@ -29,9 +31,8 @@ from codecascade.tokens.config import (
     token_name,
     with_config_tokens,
 )
-from codecascade.tokens.families import InfillingTokens
-from codecascade.tokens.pipeline import Spec
-from codecascade.tokens.sentencepiece import read_sentencepiece
+from codecascade.tokens.files.sentencepiece import read_sentencepiece
+from codecascade.tokens.files.tokenizer_json import Spec
 
 log = logging.getLogger(__name__)
 _MOST_VOCABULARY = 64 << 20
@@ -70,7 +71,7 @@ class Tokenizer:
             if key not in config:
                 names[key] = next((name for name in guesses if name in control), None)
         self.special_ids = frozenset(control.values())
-        self.backend = tokenizers.Tokenizer.from_str(json.dumps(pipeline.for_encoding(spec, control)))
+        self.backend = tokenizers.Tokenizer.from_str(json.dumps(tokenizer_json.for_encoding(spec, control)))
         # what spells a special token is text
         self.backend.encode_special_tokens = True
         # the library numbers added tokens itself, without gaps
@@ -79,7 +80,7 @@ class Tokenizer:
                 raise UserError(
                     f"added token {short(name)} can't have id {token_id}: the ids before it are not all taken"
                 )
-        self._dummy_prefix = pipeline.dummy_prefix(spec)
+        self._dummy_prefix = tokenizer_json.dummy_prefix(spec)
 
         self.bos_id = self._id_of(names["bos_token"], "bos_token")
         self.eos_id = self._id_of(names["eos_token"], "eos_token")
@@ -100,14 +101,16 @@ class Tokenizer:
             )
         )
 
-        first = pipeline.token_put_first(spec.get("post_processor"))
+        first = tokenizer_json.token_put_first(spec.get("post_processor"))
         template_adds_bos = first is not None and first == self.bos_id
         wanted = config.get("add_bos_token")
         self.adds_bos: bool = self.bos_id is not None and (
             template_adds_bos if wanted is None else bool(wanted)
         )
         if self.adds_bos != template_adds_bos:
-            post = pipeline.bos_template(str(names["bos_token"]), *self.bos()) if self.adds_bos else None
+            post = (
+                tokenizer_json.bos_template(str(names["bos_token"]), *self.bos()) if self.adds_bos else None
+            )
             spec = {**spec, "post_processor": post}
         self.spec = spec
         self.config = saved_config(config, names, self.adds_bos)
@@ -178,7 +181,7 @@ class Tokenizer:
     @cached_property
     def pieces(self) -> list[bytes]:
         """:meth:`token_bytes` of every id."""
-        byte_level = pipeline.is_byte_level(self.spec)
+        byte_level = tokenizer_json.is_byte_level(self.spec)
         literal = {token["id"] for token in self.spec["added_tokens"]} if byte_level else set()
         pieces = [b""] * self.vocab_size
         for piece, token_id in self.vocabulary.items():
@@ -186,7 +189,7 @@ class Tokenizer:
             if token_id in literal:
                 pieces[token_id] = piece.encode()
             else:
-                pieces[token_id] = pipeline.piece_bytes(piece, byte_level=byte_level)
+                pieces[token_id] = tokenizer_json.piece_bytes(piece, byte_level=byte_level)
         for token_id in self.special_ids:
             pieces[token_id] = b""
         return pieces
@@ -201,7 +204,7 @@ class Tokenizer:
         model = self.spec["model"]
         if dropped & set(model["vocab"].values()):
             vocab = {piece: token_id for piece, token_id in model["vocab"].items() if token_id not in dropped}
-            model = {**model, "vocab": vocab, "merges": pipeline.merges_within(model["merges"], vocab)}
+            model = {**model, "vocab": vocab, "merges": tokenizer_json.merges_within(model["merges"], vocab)}
         return Tokenizer({**self.spec, "added_tokens": [*kept, *added], "model": model}, self.config, ends)
 
     def with_ends(self, ids: Iterable[int], source: str | Path) -> Tokenizer:

@@ -12,8 +12,8 @@ from tokenizers import Regex, models, pre_tokenizers, trainers
 
 from codecascade.ground.choices import TokenizerKind
 from codecascade.ground.errors import UserError
-from codecascade.tokens import pipeline
-from codecascade.tokens.pipeline import SPACE
+from codecascade.tokens.files import tokenizer_json
+from codecascade.tokens.files.tokenizer_json import SPACE
 from codecascade.tokens.tokenizer import Tokenizer
 
 _LLAMA_CONTROL = ("<unk>", "<s>", "</s>")
@@ -56,10 +56,10 @@ def _train_llama(texts: list[str], vocabulary: int) -> Tokenizer:
         special_tokens=[*_LLAMA_CONTROL, *_BYTE_PIECES],
         alphabet=[SPACE, *frequent],
     )
-    added = [pipeline.added_token(name, token_id) for token_id, name in enumerate(_LLAMA_CONTROL)]
+    added = [tokenizer_json.added_token(name, token_id) for token_id, name in enumerate(_LLAMA_CONTROL)]
     # Words come before runs of spaces, as in Llama: the last space of an indent belongs to the word after it.
     merges = sorted(_merges_as_text(model["merges"]), key=lambda merge: set(merge) == {SPACE, " "})
-    spec = pipeline.sentencepiece_spec(model["vocab"], merges, added, unknown="<unk>")
+    spec = tokenizer_json.sentencepiece_spec(model["vocab"], merges, added, unknown="<unk>")
     names = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
     return Tokenizer(spec, {**names, "add_bos_token": True})
 
@@ -73,10 +73,12 @@ def _train_bytes(texts: list[str], vocabulary: int) -> Tokenizer:
         ),
         vocabulary=vocabulary,
         special_tokens=list(_BYTES_CONTROL),
-        alphabet=sorted(pipeline.byte_alphabet()),
+        alphabet=sorted(tokenizer_json.byte_alphabet()),
     )
-    added = [pipeline.added_token(name, token_id) for token_id, name in enumerate(_BYTES_CONTROL)]
-    spec = pipeline.byte_level_spec(model["vocab"], _merges_as_text(model["merges"]), added, splits=[digits])
+    added = [tokenizer_json.added_token(name, token_id) for token_id, name in enumerate(_BYTES_CONTROL)]
+    spec = tokenizer_json.byte_level_spec(
+        model["vocab"], _merges_as_text(model["merges"]), added, splits=[digits]
+    )
     return Tokenizer(spec, {"eos_token": "<|endoftext|>", "add_bos_token": False})
 
 

@@ -33,7 +33,7 @@ from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from codecascade.ground.diff import changes
+from codecascade.ground.diff import changed_values
 from codecascade.ground.errors import RunFailed, UserError
 from codecascade.ground.files import atomic_folder, recover_folder, write_json
 from codecascade.ground.reading import read_json
@@ -179,7 +179,7 @@ class Checkpoints:
         return state, problem
 
     def _refuse_another_run(self, state: _State) -> None:
-        changed = list(changes(state.fingerprint, self.fingerprint))
+        changed = list(changed_values(state.fingerprint, self.fingerprint))
         if changed:
             raise UserError(
                 f"can't continue, the run has changed: {'; '.join(changed)}. "

@@ -26,7 +26,7 @@ from codecascade.training.settings import TrainingSettings
 from codecascade.training.stream.stream import Batch
 
 
-class Stream(Protocol):
+class BatchStream(Protocol):
     """What training uses of a :class:`codecascade.training.stream.stream.TokenStream`."""
 
     def batch(self, rows: range) -> Batch: ...
@@ -163,7 +163,7 @@ def rows_of_rank(world: World, settings: TrainingSettings) -> range:
 
 
 def measure_step_seconds(
-    model: Llama, stream: Stream, settings: TrainingSettings, *, steps: int = 2
+    model: Llama, stream: BatchStream, settings: TrainingSettings, *, steps: int = 2
 ) -> float:
     """Median seconds of ``steps`` optimiser steps of the slowest rank, after one step to warm up.
 

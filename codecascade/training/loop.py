@@ -17,7 +17,7 @@ from codecascade.ground.signals import StopRequest
 from codecascade.model.llama import Llama
 from codecascade.model.precision import matmul_peak
 from codecascade.training.checkpoints import Checkpoints, TrainingProgress
-from codecascade.training.learner import Learner, Stream, documents_in, rows_of_rank
+from codecascade.training.learner import BatchStream, Learner, documents_in, rows_of_rank
 from codecascade.training.logs import StepReport, TrainingLog
 from codecascade.training.parallel import join_world
 from codecascade.training.settings import TrainingSettings
@@ -49,7 +49,7 @@ class TrainingResult:
 
 def train(
     model: Llama,
-    stream: Stream,
+    stream: BatchStream,
     settings: TrainingSettings,
     folder: Path,
     *,

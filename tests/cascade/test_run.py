@@ -37,6 +37,7 @@ def test_the_whole_cascade(recipe: Recipe, tmp_path: Path) -> None:
     did, text = told(recipe, folder, until="code", file=Path("recipes/small.toml"))
     assert did
     assert "ahead: about" in text
+    assert text.splitlines()[-1].endswith(f"codecascade serve {folder / 'models' / 'code'}")
     assert not (folder / "models" / "python").exists()
     trained = (folder / "models" / "code" / "model.safetensors").stat().st_mtime_ns
 
@@ -100,6 +101,7 @@ def test_the_whole_cascade(recipe: Recipe, tmp_path: Path) -> None:
     did, text = told(recipe, folder)
     assert not did
     assert "nothing to do" in text
+    assert text.splitlines()[-1].endswith(f"codecascade serve {folder / 'models' / 'chat'}")
     assert marks == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
     # other measurements alone train nothing

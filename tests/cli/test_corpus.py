@@ -16,7 +16,7 @@ from rich.console import Console
 from codecascade import cli
 from codecascade.cli import corpus as corpus_commands
 from codecascade.cli.app import stderr, stdout
-from codecascade.cli.evaluation_display import output as standard_output
+from codecascade.cli.measure.evaluation_display import wide_stdout
 from codecascade.tokens.tokenizer import load_tokenizer
 
 PROBLEM = (
@@ -178,7 +178,7 @@ def test_a_language_s_name_is_text(name: str) -> None:
 
 
 def test_what_is_printed_is_text(capsys: pytest.CaptureFixture[str]) -> None:
-    for console in (stderr(), stdout(), standard_output()):
+    for console in (stderr(), stdout(), wide_stdout()):
         console.print("[red]runs/:smile:[/red]", highlight=False)
     out, err = capsys.readouterr()
     assert (out + err).split() == ["[red]runs/:smile:[/red]"] * 3

@@ -15,7 +15,7 @@ from codecascade import cli
 from codecascade.cascade import benchmark_texts as texts_module
 from codecascade.cascade.benchmark_texts import benchmark_texts
 from codecascade.evaluation.analysis.compare import compare
-from codecascade.evaluation.analysis.folder import read_evaluation
+from codecascade.evaluation.analysis.evaluation_folder import read_evaluation
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.cost import evaluation_tokens
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
@@ -24,9 +24,9 @@ from codecascade.ground.errors import UserError
 from codecascade.ground.json_lines import write_jsonl
 from codecascade.recipe import make_recipe, read_recipe, write_recipe
 from codecascade.recipe.settings import to_data
-from codecascade.reports.cascade.data import ModelReport
 from codecascade.reports.cascade.examples import chosen_examples as shown_examples
 from codecascade.reports.cascade.report import table_columns
+from codecascade.reports.cascade.run_report import ModelReport
 
 PROBLEMS = [
     {"task_id": f"toy/{n}", "prompt": f"{n}+{n}=", "answer": str(2 * n), "kind": "even" if n % 2 else "odd"}

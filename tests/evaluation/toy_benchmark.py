@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from pydantic import Field
 
+from codecascade.evaluation.benchmark_settings import BenchmarkSettings, CommonSettings, PositiveInt
 from codecascade.evaluation.data import BenchmarkData, load_records
 from codecascade.evaluation.rates import mean_scores, pass_at_k_scores, rows_by_field, values_by_problem
 from codecascade.evaluation.scores import Scores
-from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, PositiveInt
 from codecascade.evaluation.size import BenchmarkSize
 from codecascade.evaluation.subsets import subset
 from codecascade.evaluation.task import (

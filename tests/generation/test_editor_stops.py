@@ -381,6 +381,39 @@ def test_a_bracket_that_nothing_opened_ends_the_completion() -> None:
     assert complete(stops, '":)", /* ) */ 1);\n}') == ('":)", /* ) */ 1);', "brackets")
 
 
+@pytest.mark.parametrize(
+    ("text", "typed", "middle"),
+    [
+        ('def f(x):\n    """¦"""\n    return g(x)\n', 'Double it."""\n    return 2 * x\n', "Double it."),
+        (
+            'def f(x):\n    """¦"""\n    return g(x)\n',
+            '\n    Double it.\n    """\n    return 2 * x\n',
+            "\n    Double it.\n    ",
+        ),
+        (
+            'def f(x):\n    """Double it.\n\n    ¦\n    """\n    return g(x)\n',
+            'Args:\n        x: a number.\n    """\n    return 2 * x\n',
+            "Args:\n        x: a number.",
+        ),
+        ("/**\n * ¦\n */\nfunction f(x) {}\n", "Doubles it.\n */\nfunction g(x) {\n", "Doubles it."),
+        ("const s = `a ${¦} c`;\n", "x ? `b` : ``", "x ? `b` : ``"),
+        ('x = """a¦"""\ny = 1\n', 'b""" + """c', 'b""" + """c'),
+    ],
+)
+def test_a_text_that_the_suffix_ends_is_not_ended_before(text: str, typed: str, middle: str) -> None:
+    stops = at_cursor(text, language="javascript" if "function" in text or "`" in text else "python")
+    assert complete(stops, typed)[0] == complete(stops, typed, sizes=(1,))[0] == middle
+
+
+def test_a_prefix_that_begins_in_a_text_does_no_harm() -> None:
+    """An editor sends the lines around the cursor: here the quotes before the cursor end a docstring."""
+    stops = at_cursor(
+        '    what it gives.\n    """\n    ¦\n\n\ndef g():\n    """Other."""\n', language="python"
+    )
+    typed = 'def inner():\n        """Help."""\n        return 1'
+    assert complete(stops, typed)[0] == typed
+
+
 def test_brackets_that_the_suffix_leaves_open_may_be_closed() -> None:
     typed = "\n  return 1;\n}"
     assert (
@@ -456,6 +489,25 @@ def test_the_time_limit_acts_once_a_line_break_was_typed() -> None:
     given += stopper.push("\ny")
     assert (given, stopper.stopped_by) == ("f(1, 2)\ny", "time")
     assert stopper.push("z") == stopper.finish() == ""
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_line_breaks_at_the_end_are_not_typed_twice(late: bool) -> None:
+    now = [0.0]
+    stops = EditorStops("def f(x):\n    ", "\n\n\ndef g():\n", time_limit=0.5)
+    stopper = EditorStopper(stops, clock=lambda: now[0])
+    given = stopper.push("return x")
+    now[0] = float(late)
+    given += stopper.push("\n\n\n") + stopper.finish()
+    assert given == "return x"
+    # A line of its own has its line break.
+    assert complete(EditorStops("", "\n\n\ndef g():\n"), "import math\n")[0] == "import math\n"
+
+
+def test_a_closing_tag_of_the_suffix_is_not_typed_again() -> None:
+    stops = at_cursor("<ul>\n    <li>One</li>\n    ¦\n  </ul>\n</body>\n</html>\n", language="html")
+    assert complete(stops, "</ul>\n</body>\n</html>\n")[0] == ""
+    assert complete(stops, "<li>Two</li>\n  </ul>\n</body>\n")[0] == "<li>Two</li>"
 
 
 # ---- whatever comes

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codecascade.ground.diff import changes, nested_diff
+from codecascade.ground.diff import changed_values, nested_diff
 
 LEAVES = st.none() | st.booleans() | st.integers(-3, 3) | st.text("ab", max_size=2)
 VALUES = st.recursive(
@@ -39,24 +39,24 @@ def test_a_difference_is_seen_from_both_sides(first: dict[str, Any], second: dic
 @given(SETTINGS)
 def test_what_json_makes_of_settings_is_the_same(settings: dict[str, Any]) -> None:
     assert not list(nested_diff(settings, json.loads(json.dumps(settings))))
-    assert not list(changes(settings, settings))
+    assert not list(changed_values(settings, settings))
 
 
 def test_leaves_are_named_by_their_whole_key() -> None:
-    assert list(changes({"a": {"b": 1}}, {"a": 2})) == ['a {"b": 1}, now 2']
-    assert list(changes({"rows": (1, 2)}, {"rows": [1, 2]})) == []
-    assert list(changes({"rows": (1, 2)}, {"rows": [1, 3]})) == ["rows [1, 2], now [1, 3]"]
+    assert list(changed_values({"a": {"b": 1}}, {"a": 2})) == ['a {"b": 1}, now 2']
+    assert list(changed_values({"rows": (1, 2)}, {"rows": [1, 2]})) == []
+    assert list(changed_values({"rows": (1, 2)}, {"rows": [1, 3]})) == ["rows [1, 2], now [1, 3]"]
     mixture = [{"source": "corpus", "share": 0.5}, {"source": "dialogues", "share": 0.5}]
     other = [mixture[0], {**mixture[1], "share": 0.25}]
-    assert list(changes({"stage": {"mixture": mixture}}, {"stage": {"mixture": other}})) == [
+    assert list(changed_values({"stage": {"mixture": mixture}}, {"stage": {"mixture": other}})) == [
         "stage.mixture[1].share 0.5, now 0.25"
     ]
 
 
 def test_free_keys_may_differ_at_any_depth() -> None:
     before, now = {"a": 1, "in": {"a": 1, "b": 2}}, {"a": 2, "in": {"a": 3, "b": 4}}
-    assert list(changes(before, now, free=("a",))) == ["in.b 2, now 4"]
+    assert list(changed_values(before, now, free=("a",))) == ["in.b 2, now 4"]
 
 
 def test_long_values_are_not_shown() -> None:
-    assert list(changes({"text": "x" * 100}, {"text": "y"})) == ["text"]
+    assert list(changed_values({"text": "x" * 100}, {"text": "y"})) == ["text"]

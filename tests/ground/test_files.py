@@ -91,6 +91,55 @@ def test_killed_between_the_two_renames(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
 
 
+def test_what_another_process_is_writing_is_no_leftover(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    with files.atomic_folder(path) as first:
+        (first / "a").write_text("first")
+        with files.atomic_folder(path) as second:
+            (second / "a").write_text("second")
+        assert (path / "a").read_text() == "second" and (first / "a").read_text() == "first"
+        with pytest.raises(RuntimeError), files.atomic_folder(path):
+            raise RuntimeError
+        files.recover_folder(path)
+    assert (path / "a").read_text() == "first"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from codecascade.ground import files
+path, name = Path(sys.argv[1]), sys.argv[2]
+for _ in range(30):
+    with files.atomic_folder(path) as folder:
+        for each in ("a", "b", "c"):
+            (folder / each).write_text(name)
+"""
+
+
+def test_processes_that_write_one_folder_do_not_break_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(path), name], stderr=subprocess.PIPE, text=True)
+        for name in ("one", "two", "three")
+    ]
+    for writer in writers:
+        _, errors = writer.communicate(timeout=60)
+        assert writer.returncode == 0, errors
+    assert {each.name for each in path.iterdir()} == {"a", "b", "c"}
+    assert len({each.read_text() for each in path.iterdir()}) == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
+
+
+def test_leftovers_are_those_of_just_this_name(tmp_path: Path) -> None:
+    for name in (".model.new-x", ".model[1].new-y"):
+        (tmp_path / name).mkdir()
+    files.recover_folder(tmp_path / "m*")
+    assert len(list(tmp_path.iterdir())) == 2
+    files.recover_folder(tmp_path / "model[1]")
+    assert [entry.name for entry in tmp_path.iterdir()] == [".model.new-x"]
+
+
 def test_lock_is_exclusive_and_dies_with_its_process(tmp_path: Path) -> None:
     program = (
         "import sys, time\n"

@@ -45,9 +45,9 @@ class Live:
 
 
 @contextmanager
-def live(make: Callable[[], StreamingGenerator], settings: ServerSettings) -> Iterator[Live]:
-    """Serve what ``make`` returns, called in the thread of the server."""
-    listener = taken_port("127.0.0.1", 0)
+def live(make: Callable[[], StreamingGenerator], settings: ServerSettings, port: int = 0) -> Iterator[Live]:
+    """Serve what ``make`` returns, called in the thread of the server; port 0 is any free one."""
+    listener = taken_port("127.0.0.1", port)
     ready = threading.Event()
     found: dict[str, Any] = {}
 
@@ -64,10 +64,12 @@ def live(make: Callable[[], StreamingGenerator], settings: ServerSettings) -> It
     thread.start()
     assert ready.wait(20)
     url = address_of(listener)
-    with httpx.Client(base_url=url, timeout=20) as client:
-        yield Live(url, listener.getsockname()[1], found["generator"], client, found["server"], thread)
-    found["server"].should_exit = True
-    thread.join(20)
+    try:
+        with httpx.Client(base_url=url, timeout=20) as client:
+            yield Live(url, listener.getsockname()[1], found["generator"], client, found["server"], thread)
+    finally:
+        found["server"].should_exit = True
+        thread.join(20)
     assert not thread.is_alive()
 
 

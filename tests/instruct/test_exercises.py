@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from codecascade.instruct.docstrings import describe, own_examples, summary_of
+from codecascade.instruct.docstrings import docstring_prose, own_examples, summary_of
 from codecascade.instruct.exercises import Exercise, exercises_of
 from codecascade.instruct.phrasing import request_for
 
@@ -181,10 +181,10 @@ def test_examples_that_say_nothing_about_the_function(docstring: str) -> None:
 
 def test_prose_of_a_docstring_ends_at_its_sections() -> None:
     docstring = "Does it.\n\nSays more::\n\n    code\n\nParameters\n----------\nx : int\n\nThis is not prose."
-    assert describe(docstring) == "Does it.\n\nSays more::\n\n    code"
-    assert describe("Does it.\n\nFor example:\n\n>>> f()\n1") == "Does it."
-    assert describe(":param x: only fields") == ""
-    assert describe("One.\n\n" + "Two. " * 400) == "One."
+    assert docstring_prose(docstring) == "Does it.\n\nSays more::\n\n    code"
+    assert docstring_prose("Does it.\n\nFor example:\n\n>>> f()\n1") == "Does it."
+    assert docstring_prose(":param x: only fields") == ""
+    assert docstring_prose("One.\n\n" + "Two. " * 400) == "One."
     assert summary_of("Joins\nthem. Slowly.\n\nMore.") == "Joins them. Slowly."
     assert summary_of("Long. " + "word " * 60) == "Long."
     assert summary_of('Says "no"') == summary_of("A \\ b.") == ""

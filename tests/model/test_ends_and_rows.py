@@ -20,9 +20,9 @@ from codecascade.model.convert import convert
 from codecascade.model.folder import LoadedModel, load_folder, read_config, read_tokenizer, save_folder
 from codecascade.model.llama import Llama
 from codecascade.recipe.shapes import BaseShape
-from codecascade.tokens import pipeline
 from codecascade.tokens.chat import with_chat_format
-from codecascade.tokens.gguf import tokenizer_from_gguf
+from codecascade.tokens.files import tokenizer_json
+from codecascade.tokens.files.gguf import tokenizer_from_gguf
 from codecascade.tokens.infilling import add_infilling_tokens, drop_infilling_tokens
 from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
 from codecascade.tokens.training import train_tokenizer
@@ -178,7 +178,7 @@ def narrow(make_model: MakeModel, byte_tokenizer: Tokenizer, tmp_path: Path) -> 
     model = make_model(vocab_size=rows)
     save_folder(tmp_path / "m", model, model.config, byte_tokenizer)
     add_infilling_tokens(byte_tokenizer).with_vocabulary(
-        [pipeline.added_token("wordless", rows + 4, special=False)]
+        [tokenizer_json.added_token("wordless", rows + 4, special=False)]
     ).save(tmp_path / "m")
     return tmp_path / "m"
 

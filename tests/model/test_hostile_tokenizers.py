@@ -23,7 +23,7 @@ from hostile import (
 )
 
 from codecascade.ground.errors import UserError
-from codecascade.tokens.sentencepiece import NORMAL, SentencePiece, spec_from_pieces
+from codecascade.tokens.files.sentencepiece import NORMAL, SentencePiece, spec_from_pieces
 from codecascade.tokens.tokenizer import load_tokenizer
 
 # ---------------------------------------------------------------- the tokenizer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from model_variants import VARIANTS
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from codecascade.model import paged_attention
 from codecascade.model.attention import Documents, attend_last, attend_within
 from codecascade.model.cache import KeyValueCache
 from codecascade.model.llama import Llama, document_mask
@@ -266,6 +268,28 @@ def test_rows_share_blocks_and_need_no_neighbours(make_model: MakeModel, dtype: 
     copied.clear_blocks([4])
     found = model(same[22][None, None], cache=copied, mask=Documents((1,)))[0]
     torch.testing.assert_close(found, alone[1][22:], **accuracy)
+
+
+@pytest.mark.parametrize("worth", [0, 10_000])
+@torch.no_grad()
+def test_a_beginning_that_rows_share_is_read_once(
+    make_model: MakeModel, worth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Samples of two prompts and a row alone, in bf16: near fp32, whether what they share is read apart or not."""
+    monkeypatch.setattr(paged_attention, "_WORTH_A_CALL", worth)
+    model = make_model()
+    tokens = random_tokens(model, 7, 40)
+    tokens[1:4, :16], tokens[5:, :9] = tokens[0, :16], tokens[4, :9]
+    exact = torch.cat([model(row[None])[0, -5:] for row in tokens])
+    half = deepcopy(model).bfloat16()
+    cache = KeyValueCache.allocate_blocks(model.config, 80, torch.bfloat16, tokens.device, block_size=4)
+    own = iter(range(10, 80))
+    tables = [[*[[3, 4, 5, 7], [8, 1]][row > 3], *(next(own) for _ in range(8))] for row in range(7)]
+    cache = cache.rows(tables, [0] * 7)
+    half(tokens[:, :-5].flatten()[None], cache=cache, mask=Documents((35,) * 7))
+    found = [half(tokens[None, :, at], cache=cache, mask=Documents((1,) * 7))[0] for at in range(-5, 0)]
+    error = torch.stack(found, 1).flatten(0, 1).float() - exact
+    assert error.norm() / exact.norm() < 0.06
 
 
 def test_cache_refuses_what_does_not_fit(make_model: MakeModel) -> None:

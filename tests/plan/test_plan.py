@@ -18,9 +18,9 @@ from codecascade.evaluation.cost import evaluation_tokens
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import show_bytes
+from codecascade.plan.display import plan_json, plan_table
 from codecascade.plan.plan import make_plan
 from codecascade.plan.sizes import parse_bytes
-from codecascade.plan.table import plan_json, plan_table
 from codecascade.recipe import Recipe, make_recipe, read_recipe
 from codecascade.recipe.settings import to_data
 
@@ -296,7 +296,7 @@ def test_every_benchmark_has_a_cost(name: str) -> None:
 
 def test_the_table_shows_what_measuring_costs() -> None:
     recipe = one_stage(steps=1, evaluate={"benchmarks": ["gsm8k"], "limit": 10})
-    assert [(each.name, each.read, each.written) for each in make_plan(recipe).measured] == [
+    assert [(each.name, each.read, each.written) for each in make_plan(recipe).evaluations] == [
         ("base", *evaluation_tokens(recipe.evaluate)),
         ("code", 10_000, 1_500),
     ]
@@ -305,4 +305,4 @@ def test_the_table_shows_what_measuring_costs() -> None:
     text = " ".join(console.export_text().split())
     assert "code 10k read and 1.5k written, 10 s" in text
     nothing = one_stage(steps=1, evaluate={"benchmarks": []})
-    assert [each.read + each.written for each in make_plan(nothing).measured][1:] == [0]
+    assert [each.read + each.written for each in make_plan(nothing).evaluations][1:] == [0]

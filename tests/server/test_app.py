@@ -1,9 +1,8 @@
-"""What is not one protocol's: the page at ``/``, hostile chat templates, ids, addresses that are not there."""
+"""What is not one protocol's: hostile chat templates, ids, addresses that are not there."""
 
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -12,24 +11,6 @@ from scripted_generator import ScriptedGenerator
 from codecascade.server import app as application
 from codecascade.server.settings import ServerSettings
 from codecascade.tokens.tokenizer import Tokenizer
-
-
-def test_a_playground_that_was_built_is_served_and_needs_no_key(
-    generator: ScriptedGenerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "assets").mkdir()
-    (tmp_path / "index.html").write_text("<title>play</title>")
-    (tmp_path / "assets" / "a.js").write_text("let a")
-    monkeypatch.setattr(application, "PLAYGROUND", tmp_path)
-    app = application.create_app(generator, ServerSettings(names=("tiny",), keys=("key",)))
-    with TestClient(app) as client:
-        assert client.get("/").text == "<title>play</title>"
-        assert client.get("/assets/a.js").text == "let a"
-        assert client.get("/v1/models").status_code == 401
-        assert client.get("/../pyproject.toml").status_code in (401, 404)
-        headers = {"Authorization": "Bearer key"}
-        assert client.get("/v1/models", headers=headers).status_code == 200
-        assert client.get("/no/such/file", headers=headers).json()["error"]["code"] == 404
 
 
 @pytest.mark.parametrize(

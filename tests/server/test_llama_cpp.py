@@ -127,7 +127,7 @@ def test_forms_of_a_prompt(client: TestClient, generator: ScriptedGenerator, tok
     assert ids([1, "a = 1", 6]) == [(1, *tokenizer.encode_continuation("a = 1"), 6)]
     assert len(ids(["a", "b"])) == 2
     assert ids([[1, 5], [1, 6, 7]]) == [(1, 5), (1, 6, 7)]
-    for wrong in ([], [[]], [1, [2]], [10**7], None, {"a": 1}, [None]):
+    for wrong in ([], [[]], [1, [2]], [10**7], [10**7, "a"], [-1, "a"], [[-1]], None, {"a": 1}, [None]):
         assert client.post("/completion", json={"prompt": wrong}).status_code == 400
 
 
@@ -190,7 +190,24 @@ def test_an_editors_long_file_is_cut_and_said_so(client: TestClient, generator: 
     assert len(request.ids) < 128
     prompt = generator.tokenizer.decode_continuation(request.ids) + request.required.decode()
     # What is near the cursor stays.
-    assert "first_299 = 299\n    return" in prompt and "first_0 = 0" in prompt
+    assert prompt.endswith("first_299 = 299\n    return ") and "first_0 = 0" in prompt
+    # The stops know the whole file.
+    assert request.editor is not None and request.editor.prefix == lines + "    return "
+
+
+def test_other_files_stand_before_the_prompt(client: TestClient, generator: ScriptedGenerator) -> None:
+    extra = [
+        {"text": f"chunk_{number} = {number}\n", "filename": f"{number}.py", "time": 1}
+        for number in range(30)
+    ]
+    answer = client.post("/infill", json=VIM | {"input_extra": extra, "response_fields": []}).json()
+    request = generator.requests[0]
+    prompt = generator.tokenizer.decode_continuation(request.ids)
+    assert "--- snippet ---" in prompt and "chunk_29 = 29" in prompt
+    assert prompt.index("chunk_29") < prompt.index("def f(a)")
+    # Not all fit, and the newest are the last ones; the file itself is whole.
+    assert "chunk_0 =" not in prompt and answer["truncated"] is False
+    assert len(request.ids) < 128
 
 
 def test_a_model_that_can_not_infill_says_so(plain_tokenizer: Tokenizer) -> None:

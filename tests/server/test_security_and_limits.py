@@ -145,6 +145,30 @@ class TestWebPages:
                 )
                 assert other.status_code == (200 if origins == ("*",) else 403)
 
+    @pytest.mark.parametrize(
+        ("host", "origin", "keys", "allowed"),
+        [
+            ("192.168.1.5:8012", "http://192.168.1.5:8012", (), True),
+            ("[fe80::1]:8012", "http://[fe80::1]:8012", (), True),
+            ("gpu-box:8012", "http://gpu-box:8012", (), True),
+            # Another page of the same machine is another page.
+            ("192.168.1.5:8012", "http://192.168.1.5:8013", (), False),
+            ("192.168.1.5:8012", "http://evil.example", (), False),
+            # Whoever owns a name can give it this machine's address, but has no key.
+            ("evil.example:8012", "http://evil.example:8012", (), False),
+            ("code.example", "https://code.example", ("key",), True),
+            ("code.example", "https://evil.example", ("key",), False),
+        ],
+    )
+    def test_the_servers_own_page_may_use_it_under_any_address(
+        self, generator: ScriptedGenerator, host: str, origin: str, keys: tuple[str, ...], allowed: bool
+    ) -> None:
+        app = create_app(generator, ServerSettings(names=("tiny",), keys=keys))
+        with TestClient(app) as client:
+            headers = {"Host": host, "Origin": origin, "X-API-Key": "key"}
+            response = client.post("/tokenize", json={"content": "x"}, headers=headers)
+            assert response.status_code == (200 if allowed else 403)
+
     def test_errors_can_be_read_by_allowed_pages(self, client: TestClient) -> None:
         response = client.post("/infill", content=b"{", headers={"Origin": "http://localhost:3000"})
         assert response.status_code == 400 and "access-control-allow-origin" in response.headers

@@ -6,6 +6,8 @@ import pytest
 from fastapi.testclient import TestClient
 from scripted_generator import ScriptedGenerator
 
+from codecascade.generation.editing.prompt import editor_format
+from codecascade.tokens.healing import heal
 from codecascade.tokens.infilling import infilling_prompt
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -43,7 +45,8 @@ def test_each_familys_template_becomes_the_models_own(
     }
     assert client.post(path, json=body).status_code == 200
     request = generator.requests[0]
-    assert list(request.ids) == infilling_prompt(tokenizer, PREFIX, SUFFIX)
+    own = infilling_prompt(tokenizer, PREFIX, SUFFIX, format=editor_format(tokenizer))
+    assert (list(request.ids), request.required) == heal(tokenizer, own)
     assert request.editor is not None
     assert (request.editor.prefix, request.editor.suffix) == (PREFIX, SUFFIX)
 

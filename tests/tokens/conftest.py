@@ -17,7 +17,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from codecascade.tokens.chat import with_chat_format
-from codecascade.tokens.gguf import tokenizer_from_gguf
+from codecascade.tokens.files.gguf import tokenizer_from_gguf
 from codecascade.tokens.infilling import add_infilling_tokens
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.tokens.training import train_tokenizer

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from codecascade.ground.errors import UserError
-from codecascade.tokens import pipeline
+from codecascade.tokens.files import tokenizer_json
 from codecascade.tokens.infilling import (
     InfillingTokens,
     add_infilling_tokens,
@@ -149,7 +149,7 @@ def llama2_sized(small: Tokenizer) -> Tokenizer:
         pieces[there], pieces[place] = pieces[place], pieces[there]
     vocab = {piece: token for token, piece in enumerate(pieces)}
     merges = [merge for merge in model["merges"] if all(part in vocab for part in merge.split(" "))]
-    merges = pipeline.merges_within(merges, vocab)
+    merges = tokenizer_json.merges_within(merges, vocab)
     return Tokenizer({**small.spec, "model": {**model, "vocab": vocab, "merges": merges}}, small.config)
 
 
@@ -177,7 +177,7 @@ def test_llama2_gets_code_llamas_ids(llama: Tokenizer, tmp_path: Path) -> None:
 
 
 def test_a_padded_llama2_keeps_its_padding_token(llama: Tokenizer) -> None:
-    plain = llama2_sized(llama).with_vocabulary([pipeline.added_token("<pad>", 32_000)])
+    plain = llama2_sized(llama).with_vocabulary([tokenizer_json.added_token("<pad>", 32_000)])
     tokenizer = add_infilling_tokens(plain)
     assert tokens_of(tokenizer).prefix == 32_007 and tokenizer.vocabulary["<pad>"] == 32_000
     assert drop_infilling_tokens(tokenizer).spec == plain.spec
@@ -224,7 +224,7 @@ FAMILIES = {
 def of_family(plain: Tokenizer, family: str) -> Tokenizer:
     names, end, _ = FAMILIES[family]
     extra = [*names, "<|file_sep|>", *([end] if end not in plain.vocabulary else [])]
-    more = plain.with_vocabulary([pipeline.added_token(name, 1000 + n) for n, name in enumerate(extra)])
+    more = plain.with_vocabulary([tokenizer_json.added_token(name, 1000 + n) for n, name in enumerate(extra)])
     return Tokenizer(more.spec, {**more.config, "eos_token": end})
 
 

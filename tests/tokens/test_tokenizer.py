@@ -8,8 +8,8 @@ import transformers
 from hypothesis import example, given
 
 from codecascade.ground.errors import UserError
-from codecascade.tokens import pipeline
 from codecascade.tokens.chat import with_chat_format
+from codecascade.tokens.files import tokenizer_json
 from codecascade.tokens.infilling import add_infilling_tokens
 from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
 from codecascade.tokens.training import train_tokenizer
@@ -207,7 +207,7 @@ def test_added_tokens_that_only_the_configuration_lists_are_added(
 
 def test_control_tokens_flagged_as_ordinary_are_still_inert(byte_level: Tokenizer) -> None:
     added = [
-        pipeline.added_token(f"<|fim_{name}|>", 1000 + n, special=False)
+        tokenizer_json.added_token(f"<|fim_{name}|>", 1000 + n, special=False)
         for n, name in enumerate(("prefix", "suffix", "middle"))
     ]
     tokenizer = byte_level.with_vocabulary(added)
@@ -265,7 +265,7 @@ def test_a_missing_eos_is_named(byte_level: Tokenizer, tmp_path: Path) -> None:
 
 
 def test_an_eos_that_is_flagged_as_ordinary_is_control_all_the_same(byte_level: Tokenizer) -> None:
-    more = byte_level.with_vocabulary([pipeline.added_token("<eos>", 1000, special=False)])
+    more = byte_level.with_vocabulary([tokenizer_json.added_token("<eos>", 1000, special=False)])
     tokenizer = Tokenizer(more.spec, {**more.config, "eos_token": {"content": "<eos>"}})
     assert tokenizer.end_of_document_id == tokenizer.eos_id == 1000
     assert 1000 not in tokenizer.encode("a<eos>b") and tokenizer.decode([1000]) == ""
@@ -273,7 +273,7 @@ def test_an_eos_that_is_flagged_as_ordinary_is_control_all_the_same(byte_level: 
 
 def test_ids_with_gaps_are_refused(byte_level: Tokenizer) -> None:
     with pytest.raises(UserError, match="can't have id 1007"):
-        byte_level.with_vocabulary([pipeline.added_token("<gap>", 1007)])
+        byte_level.with_vocabulary([tokenizer_json.added_token("<gap>", 1007)])
 
 
 # ------------------------------------------------------------------------------------ training

@@ -16,7 +16,7 @@ from codecascade.corpus.steps.exact_dedup import STEP as EXACT
 from codecascade.corpus.steps.exact_dedup import exact_duplicates, preference_ranks, resolve_chains
 from codecascade.corpus.steps.near import REMOVED
 from codecascade.corpus.steps.near import STEP as NEAR
-from codecascade.corpus.steps.step import Tally
+from codecascade.corpus.steps.step import StepTally
 
 _NEAR = "near.arrow"
 
@@ -27,7 +27,7 @@ def find_duplicates(
     parts: BuildParts,
     settings: CorpusSettings,
     engine: BuildEngine,
-    tally: Tally,
+    tally: StepTally,
 ) -> tuple[pa.Table, int]:
     """Find exact duplicates, then near-duplicates among the rest, and count what is left after each.
 

@@ -27,7 +27,7 @@ from codecascade.corpus.reading.read_step import STEP as READ
 from codecascade.corpus.reading.read_step import read_documents
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.corpus.steps.decontamination import BenchmarkIndex
-from codecascade.corpus.steps.step import ReadyStep, Tally, run_steps
+from codecascade.corpus.steps.step import ReadyStep, StepTally, run_steps
 from codecascade.corpus.steps.table import document_steps
 from codecascade.ground.files import atomic_file, atomic_write
 
@@ -110,7 +110,7 @@ def make_part(work: str, number: int) -> int:
     done = base.with_suffix(".json")
     if done.exists():
         return size
-    tally, account, contents = Tally(), [], CandidateContents()
+    tally, account, contents = StepTally(), [], CandidateContents()
 
     def batches() -> Iterator[pa.RecordBatch]:
         for start, end in pairwise(starts):
@@ -142,9 +142,9 @@ class BuildParts:
         files = sorted((work / PARTS).glob("*.json"))
         self.files = [file.with_suffix(".arrow") for file in files]
         self._dropped = [file.with_suffix(".dropped") for file in files]
-        self.tally = Tally()
+        self.tally = StepTally()
         for file in files:
-            self.tally.update(Tally.from_json(json.loads(file.read_text())))
+            self.tally.update(StepTally.from_json(json.loads(file.read_text())))
         self.rows: NDArray[np.int64] = np.array([read_arrow(file).num_rows for file in self.files], np.int64)
 
     def __len__(self) -> int:

@@ -49,7 +49,7 @@ def python_functions(text: str) -> list[PythonFunction]:
     A nested function is part of the outer one. Code under ``if``, ``try`` and ``with`` at the level of a module or
     class counts as that level.
     """
-    tree = parse_python(text)
+    tree = parse_module(text)
     if tree is None:
         return []
     positions = SourcePositions(text)
@@ -103,7 +103,7 @@ class SourcePositions:
         return start
 
 
-def parse_python(text: str) -> ast.Module | None:
+def parse_module(text: str) -> ast.Module | None:
     """The syntax tree of a Python file; None if it can't be parsed."""
     try:
         return ast.parse(text, _FILE)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from codecascade.corpus.documents import Document, batch_from_documents
 from codecascade.corpus.output.dropped import Dropped, no_rows, storable_text
 from codecascade.corpus.reading.containers import TABLE_READERS, CandidateContents
-from codecascade.corpus.reading.content import NOT_CODE, language_by_content
+from codecascade.corpus.reading.content_rules import NOT_CODE, language_by_content
 from codecascade.corpus.reading.encoding import UnreadableError
 from codecascade.corpus.reading.faults import file_errors
 from codecascade.corpus.reading.languages import NOTEBOOK, document_kind

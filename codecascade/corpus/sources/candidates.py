@@ -123,7 +123,7 @@ def file_candidate(
         status = os.stat(file)
         if not stat.S_ISREG(status.st_mode):
             return drop("not a file")
-        language = language or language_by_shebang(first_line(file))
+        language = language or language_by_shebang(first_line_of(file))
     except OSError:
         return drop("unreadable")
     if language is None:
@@ -165,7 +165,7 @@ def is_ignored_folder(entry: os.DirEntry[str]) -> bool:
     return is_ignored_name(entry.name) or os.path.lexists(os.path.join(entry.path, "pyvenv.cfg"))
 
 
-def first_line(file: str) -> str:
+def first_line_of(file: str) -> str:
     """The first line of a file, at most 200 bytes."""
     with open(file, "rb") as stream:
         return stream.readline(200).decode("latin-1")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from codecascade.corpus.documents import keyed_draw
 from codecascade.corpus.output.dropped import Dropped
-from codecascade.corpus.reading.content import LANGUAGES, POSSIBLE_LANGUAGES
+from codecascade.corpus.reading.content_rules import LANGUAGES, POSSIBLE_LANGUAGES
 from codecascade.corpus.reading.languages import NOTEBOOK
 from codecascade.corpus.reading.licenses import is_permissive
 from codecascade.corpus.settings import CorpusSettings
@@ -40,7 +40,7 @@ def check_languages(settings: CorpusSettings, listing: pa.Table) -> None:
                 raise UserError(f"there is no language {name!r}; {hint}", key=f"corpus_build.{key}")
 
 
-def choose(listing: pa.Table, settings: CorpusSettings, dropped: Dropped) -> pa.Table:
+def choose_candidates(listing: pa.Table, settings: CorpusSettings, dropped: Dropped) -> pa.Table:
     """The candidates to read, in their order.
 
     Of ``max_bytes``, text gets its share and whatever the code doesn't need. Code gets the rest, minus the same

@@ -25,7 +25,7 @@ from codecascade.corpus.documents import (
     text_bytes,
 )
 from codecascade.corpus.output import dropped
-from codecascade.corpus.reading.functions import definitions, parse_python
+from codecascade.corpus.reading.functions import definitions, parse_module
 from codecascade.corpus.steps.step import BatchFunction, StepOutcome
 
 STEP = "natural language"
@@ -117,7 +117,7 @@ def docstring_page(text: str, path: str) -> str:
 
     Empty if there are none, or the file isn't valid Python.
     """
-    tree = parse_python(text) if '"""' in text or "'''" in text else None
+    tree = parse_module(text) if '"""' in text or "'''" in text else None
     if tree is None:
         return ""
     parts = []

@@ -57,7 +57,7 @@ TallyKey = tuple[str, str, str, str]
 
 
 @dataclass
-class Tally:
+class StepTally:
     """The documents and bytes left after each step, by kind, language and licence."""
 
     documents: Counter[TallyKey] = field(default_factory=Counter)
@@ -75,7 +75,7 @@ class Tally:
             self.documents[key] += row["bytes_count"]
             self.bytes[key] += row["bytes_sum"]
 
-    def update(self, other: Tally) -> None:
+    def update(self, other: StepTally) -> None:
         self.documents.update(other.documents)
         self.bytes.update(other.bytes)
         self.replaced.update(other.replaced)
@@ -89,7 +89,7 @@ class Tally:
         }
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Tally:
+    def from_json(cls, value: dict[str, Any]) -> StepTally:
         tally = cls()
         for step, kind, language, spdx, documents, size in value["left"]:
             tally.documents[step, kind, language, spdx] = documents
@@ -100,7 +100,7 @@ class Tally:
 
 
 def run_steps(
-    batch: pa.RecordBatch, steps: Iterable[ReadyStep], tally: Tally
+    batch: pa.RecordBatch, steps: Iterable[ReadyStep], tally: StepTally
 ) -> tuple[pa.RecordBatch, pa.Table]:
     """Run all steps on a batch: the documents that are kept, and the rows of those that are dropped."""
     account = []

@@ -9,8 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from codecascade.evaluation.analysis.evaluation_folder import (
+    Evaluation,
+    MeasuredBenchmark,
+    ProblemKey,
+    read_evaluation,
+)
 from codecascade.evaluation.analysis.failures import ProblemOutcomes, outcomes_by_problem
-from codecascade.evaluation.analysis.folder import Evaluation, MeasuredBenchmark, ProblemKey, read_evaluation
 from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import paired
 from codecascade.evaluation.metrics import Metric

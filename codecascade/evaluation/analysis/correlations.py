@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from codecascade.evaluation.analysis.folder import Evaluation, read_evaluation
+from codecascade.evaluation.analysis.evaluation_folder import Evaluation, read_evaluation
 from codecascade.evaluation.benchmarks.code.multipl_e import problem_number
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric

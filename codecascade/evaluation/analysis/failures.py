@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from codecascade.evaluation.analysis.complaints import is_syntax_complaint
-from codecascade.evaluation.analysis.folder import ProblemKey, SampleRow, is_right, problem_key
+from codecascade.evaluation.analysis.evaluation_folder import ProblemKey, SampleRow, is_right, problem_key
 from codecascade.evaluation.rows import was_asked
 
 PASSED, WRONG = "passed", "wrong answer"

@@ -8,7 +8,7 @@ from itertools import groupby
 
 import numpy as np
 
-from codecascade.evaluation.analysis.folder import Evaluation, MeasuredBenchmark
+from codecascade.evaluation.analysis.evaluation_folder import Evaluation, MeasuredBenchmark
 from codecascade.evaluation.analysis.paper import TABLES
 from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.protocol import PaperColumn, PaperTable, belongs, remarks

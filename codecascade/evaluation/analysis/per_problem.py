@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from codecascade.evaluation.analysis.folder import MeasuredBenchmark
+from codecascade.evaluation.analysis.evaluation_folder import MeasuredBenchmark
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.scores import Scores
 

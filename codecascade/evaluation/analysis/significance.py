@@ -102,7 +102,7 @@ def difference_of_perplexities(
     return Metric(value, float(low), float(high), n)
 
 
-def is_binary(scores: NDArray[np.float64]) -> bool:
+def are_zero_or_one(scores: NDArray[np.float64]) -> bool:
     """Whether all scores are 0 or 1."""
     return bool(np.all((scores == 0) | (scores == 1)))
 
@@ -123,7 +123,7 @@ def paired(
         exponential: the figures are the exponentials of these ratios. The test is of the ratios, whose order is the
             same.
     """
-    if weights is None and is_binary(first) and is_binary(second):
+    if weights is None and are_zero_or_one(first) and are_zero_or_one(second):
         gained, lost = int(np.sum(second > first)), int(np.sum(first > second))
         return difference_of_rates(first, second), mcnemar(gained, lost), MCNEMAR
     differences = second - first

@@ -24,7 +24,7 @@ class _Stored(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Tally(_Stored):
+class StoredShare(_Stored):
     """``n`` out of ``of``."""
 
     n: _Number
@@ -35,12 +35,12 @@ class Conditions(_Stored):
     """See :mod:`codecascade.evaluation.running.conditions`."""
 
     asked_in_chat: bool = False
-    healed_prompts: Tally | None = None
-    unasked: Tally | None = None
-    cut_answers: Tally | None = None
-    cut_inputs: Tally | None = None
-    unrun: Tally | None = None
-    other_problems: Tally | None = None
+    healed_prompts: StoredShare | None = None
+    unasked: StoredShare | None = None
+    cut_answers: StoredShare | None = None
+    cut_inputs: StoredShare | None = None
+    unrun: StoredShare | None = None
+    other_problems: StoredShare | None = None
     confinement: str = ""
     quantisation: str | None = None
     endpoint: bool = False

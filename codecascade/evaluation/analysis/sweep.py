@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codecascade.evaluation.analysis.folder import read_evaluation
+from codecascade.evaluation.analysis.evaluation_folder import read_evaluation
 from codecascade.evaluation.metrics import Metric
 from codecascade.ground.errors import UserError
 

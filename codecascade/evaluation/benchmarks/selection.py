@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from codecascade.evaluation.answers.forms import check_form
-from codecascade.evaluation.benchmarks.table import BENCHMARKS, check_names
+from codecascade.evaluation.benchmarks.table import BENCHMARKS, check_benchmark_names
 from codecascade.evaluation.data import holds_data, is_available_offline, locate_data, read_records
 from codecascade.ground.errors import UserError
 
@@ -19,7 +19,7 @@ def named_benchmarks(lists: Iterable[str]) -> list[str]:
         UserError: there is no such benchmark.
     """
     names = [name.strip() for each in lists for name in each.split(",") if name.strip()]
-    check_names(names, "--benchmark")
+    check_benchmark_names(names, "--benchmark")
     return list(dict.fromkeys(names))
 
 
@@ -37,7 +37,7 @@ def assign_data(given: Sequence[str], names: Sequence[str]) -> dict[str, Path]:
     for text in given:
         name, equals, path_text = text.partition("=")
         if equals and "/" not in name:
-            check_names([name], "--data")
+            check_benchmark_names([name], "--data")
             found[name] = _existing_path(path_text)
         else:
             unnamed.append(_existing_path(text))
@@ -72,7 +72,7 @@ def assign_samples(given: Sequence[str], names: Sequence[str]) -> dict[str, Path
     for text in given:
         name, equals, path_text = text.partition("=")
         if equals and "/" not in name and not Path(text).exists():
-            check_names([name], "--samples")
+            check_benchmark_names([name], "--samples")
             path, fitting = _samples_file(path_text), [name]
         else:
             path = _samples_file(text)

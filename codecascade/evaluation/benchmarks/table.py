@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from codecascade.evaluation.benchmark_settings import BenchmarkSettings
 from codecascade.evaluation.benchmarks.code import apps, humaneval, humaneval_plus, mbpp, multipl_e
 from codecascade.evaluation.benchmarks.infilling import docstrings, infilling
 from codecascade.evaluation.benchmarks.infilling import multilingual as multilingual_infilling
 from codecascade.evaluation.benchmarks.language_modelling import validation
 from codecascade.evaluation.benchmarks.long_context import key_retrieval, lcc, perplexity
 from codecascade.evaluation.benchmarks.reasoning import gsm8k
-from codecascade.evaluation.settings import BenchmarkSettings
 from codecascade.evaluation.task import Benchmark
 from codecascade.ground.errors import UserError
 from codecascade.ground.nearest import nearest
@@ -42,7 +42,7 @@ def own_settings() -> dict[str, type[BenchmarkSettings]]:
     return {kind.key: kind for kind in kinds if kind is not None}
 
 
-def check_names(names: Iterable[str], key: str) -> None:
+def check_benchmark_names(names: Iterable[str], key: str) -> None:
     """Refuse a name that is no benchmark.
 
     Args:

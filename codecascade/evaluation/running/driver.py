@@ -57,7 +57,7 @@ def fill_journal(
     def keep(sample_index: int, verdict: SampleRow) -> None:
         nonlocal right
         journal.verdict(sample_index, verdict)
-        right += is_right(verdict)
+        right += counts_as_right(verdict)
         report()
 
     def judge(sample_index: int, execution: Execution, answer: SampleRow) -> None:
@@ -70,7 +70,7 @@ def fill_journal(
 
     for sample_index in range(len(work)):
         if journal.has_verdict(sample_index):
-            right += is_right(journal.verdict_at(sample_index))
+            right += counts_as_right(journal.verdict_at(sample_index))
             too_long += not was_asked(journal.answer_at(sample_index))
     report()
     with Execution(sandbox, keep) as execution:
@@ -121,7 +121,7 @@ def verdict_on_unasked(task: Task) -> SampleRow:
     return {**row, "passed": False, "outcome": "not_started", "detail": TOO_LONG}
 
 
-def is_right(verdict: SampleRow) -> bool:
+def counts_as_right(verdict: SampleRow) -> bool:
     """Whether a sample counts as right: its tests passed or, if there were none, its text equals the reference."""
     passed = verdict.get("passed")
     return bool(verdict.get("exact_match") if passed is None else passed)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from codecascade.corpus.corpus import Corpus
+from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.data import data_origin
 from codecascade.evaluation.running.driver import EvaluationProgress
 from codecascade.evaluation.running.work import layouts_in
-from codecascade.evaluation.settings import CommonSettings
 from codecascade.evaluation.task import Benchmark, EvaluatedModel, EvaluationContext
 from codecascade.generation.backend import Backend
 from codecascade.generation.local_backend import LocalBackend

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from codecascade.ground.diff import changes
+from codecascade.ground.diff import changed_values
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import disk_errors
 from codecascade.ground.json_lines import json_line
@@ -168,7 +168,7 @@ class Journal:
                 "its first line is damaged, so what it belongs to is not known; delete it to ask everything again",
                 file=self.path,
             )
-        if found is None or (again and any(changes(found, header))):
+        if found is None or (again and any(changed_values(found, header))):
             if first.endswith(b"\n") and found is None:
                 logger.warning("%s: its first line is damaged, so it is begun anew", self.path)
             self._file.truncate(0)
@@ -226,7 +226,7 @@ def refuse_changes(before: JournalRow, now: JournalRow, file: Path) -> None:
     Raises:
         UserError: a key differs. The sentence names every key that does, with both values.
     """
-    if changed := list(changes(before, now)):
+    if changed := list(changed_values(before, now)):
         raise UserError(
             f"was begun with other settings ({'; '.join(changed)}); choose another folder with -o, or the same "
             "settings",

@@ -14,7 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from codecascade.corpus.corpus import Corpus
-from codecascade.evaluation.benchmarks.table import BENCHMARKS, check_names
+from codecascade.evaluation.benchmark_settings import CommonSettings
+from codecascade.evaluation.benchmarks.table import BENCHMARKS, check_benchmark_names
 from codecascade.evaluation.running.contamination import contamination
 from codecascade.evaluation.running.driver import EvaluationProgress, fill_journal
 from codecascade.evaluation.running.inputs import Inputs, context_for, made_with, source_of
@@ -23,7 +24,6 @@ from codecascade.evaluation.running.result import BenchmarkResult, StoredRows, s
 from codecascade.evaluation.running.settings_used import shown_settings, used_settings
 from codecascade.evaluation.running.summary import summarise
 from codecascade.evaluation.running.work import BenchmarkWork, generated_work, given_work
-from codecascade.evaluation.settings import CommonSettings
 from codecascade.evaluation.task import Benchmark, EvaluationContext
 from codecascade.ground.errors import UserError
 from codecascade.ground.files import remove_leftovers
@@ -58,7 +58,7 @@ def evaluate(
             folder holds results that were made with something else (and not ``again``).
         RunFailed: the model does not answer any more.
     """
-    check_names(settings.benchmarks, "benchmarks")
+    check_benchmark_names(settings.benchmarks, "benchmarks")
     for written in (folder, samples_file(folder, "").parent, tasks_file(folder, "").parent):
         remove_leftovers(written)
     results: dict[str, BenchmarkResult] = {}

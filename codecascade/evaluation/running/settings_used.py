@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from codecascade.evaluation.benchmark_settings import COMMON, CommonSettings
 from codecascade.evaluation.running.work import sampling_for
-from codecascade.evaluation.settings import COMMON, CommonSettings
 from codecascade.evaluation.task import Benchmark
 
 

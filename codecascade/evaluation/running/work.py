@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from codecascade.evaluation.answers.forms import check_form
+from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.data import read_records, require_field
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.rows import TaskRow
 from codecascade.evaluation.running.labels import check_labels
-from codecascade.evaluation.settings import CommonSettings
 from codecascade.evaluation.subsets import problem_seed, subset
 from codecascade.evaluation.task import Benchmark, SampleRow, Task
 from codecascade.generation.backend import ChatPrompt, InfillingPrompt, Prompt, TextPrompt, TextRequest

@@ -17,6 +17,12 @@ class BracketBudget:
     The brackets that are open at the cursor are those of the prefix; the suffix closes some of them. A suffix's
     bracket that begins its line closes the one whose line is indented alike (so that it does no harm if the outer
     ones are not in the prefix), any other one the nearest.
+
+    A string or comment of several lines that the cursor is in is like a bracket: it is the suffix that ends it.
+
+    Attributes:
+        text_end: what ends that string or comment; "" if the cursor is in none.
+        text_was_ended: the completion ended it, and has begun no other one like it since.
     """
 
     def __init__(self, prefix: str, suffix: str, syntax: Syntax) -> None:
@@ -29,7 +35,8 @@ class BracketBudget:
             else:
                 open_at_cursor.append((bracket, indent_of(prefix, prefix.rfind("\n", 0, index) + 1)))
         inner: list[str] = []
-        for index, bracket in self.scanner.copy().read(suffix):
+        after = self.scanner.copy()
+        for index, bracket in after.read(suffix):
             if bracket not in OPENING:
                 inner.append(bracket)
             elif not _close(inner, bracket, inner):
@@ -37,6 +44,9 @@ class BracketBudget:
         self._free = Counter(bracket for bracket, _ in open_at_cursor)
         self._own: list[str] = []
         self._debts: Counter[str] = Counter()
+        # Where the suffix ends within such a text, too, the prefix may begin in the middle of one.
+        self.text_end = "" if after.in_text else self.scanner.text_end
+        self.text_was_ended = False
 
     @property
     def in_code(self) -> bool:
@@ -56,7 +66,7 @@ class BracketBudget:
     @property
     def is_overdrawn(self) -> bool:
         """Whether a bracket was closed that is not the completion's to close, and none of its kind opened since."""
-        return self._debts.total() > 0
+        return self._debts.total() > 0 or self.text_was_ended
 
     def push(self, letter: str) -> None:
         """Read one more letter."""
@@ -68,6 +78,8 @@ class BracketBudget:
                 self._debts[bracket] -= 1
             else:
                 self._own.append(bracket)
+        if self.text_end:
+            self.text_was_ended = self.scanner.text_end != self.text_end
 
     def _shut(self, bracket: str) -> None:
         opening = OPENING[bracket]

@@ -122,6 +122,11 @@ class Cutter:
     def _cut_at_bracket(self) -> int:
         """Where the completion ends, if the bracket that was read is not opened again in this line."""
         line, rest, first = self._line, self._suffix.rest, self._suffix.first
+        if self._brackets.text_was_ended:
+            end = self._brackets.text_end
+            # The suffix has it in a line of its own, or it stands behind the cursor.
+            is_next_line = line.text == end and not rest and first.startswith(end)
+            return self._cut(seam=True) if is_next_line else self._size - len(end)
         if (self._lines or not self._behind_text) and (
             line.is_one_letter or self._suffix.goes_on_with(line.text)
         ):
@@ -282,9 +287,10 @@ class Cutter:
         run = self._suffix.at_the_end()
         if run is not None:
             return run.cut
-        if not self._suffix.is_blank or not self._breaks:
+        if not self._suffix.is_blank and len(self._breaks) == 1:
+            # A line may be typed with its own line break.
             return None
-        # The line breaks at the end of the file may be typed again, too.
+        # The line breaks that the suffix begins with may be typed again, too.
         keep = max(0, len(self._breaks) - self._suffix.breaks)
         return self._breaks[keep][0] if keep < len(self._breaks) else None
 
@@ -324,6 +330,7 @@ class Cutter:
             size = line.text_end - line.ticks
             if line.matched:
                 size = min(size, line.space_before_last(line.matched))
+            size -= line.letters_of(self._brackets.text_end)
         held = [run.cut for run in suffix.runs]
         held += [cut for cut in (self._comment_cut, self._bracket_cut) if cut is not None]
         return min([size, *held])

@@ -76,6 +76,11 @@ class Line:
             self.matched = self._table[self.matched - 1]
         self.matched += self._rest[self.matched] == letter
 
+    def letters_of(self, mark: str) -> int:
+        """How many letters at the line's end are the first of ``mark``, but not all of it."""
+        raw = "".join(self._letters[-len(mark) :]) if mark else ""
+        return next((size for size in range(len(mark) - 1, 0, -1) if raw.endswith(mark[:size])), 0)
+
     def offset_of_last(self, letters: int) -> int:
         """Where the last so many letters of ``text`` begin."""
         return self._offsets[-letters]

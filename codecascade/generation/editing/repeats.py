@@ -82,6 +82,7 @@ class Suffix:
 
     Attributes:
         rest: what the suffix's first line has, without white space; ``exact_rest`` with it.
+        breaks: how many line breaks it begins with.
         blank_lines: how many blank lines come before the first other line.
         runs: those that the last line belongs to.
     """
@@ -89,7 +90,7 @@ class Suffix:
     def __init__(self, suffix: str, *, at_line_start: bool = False) -> None:
         first, _, below = suffix.partition("\n")
         self.is_blank = not suffix.strip()
-        self.breaks = suffix.count("\n")
+        self.breaks = suffix[: len(suffix) - len(suffix.lstrip())].count("\n")
         self.at_line_start = at_line_start and bool(first.strip())
         self.exact_rest, self.rest = first, without_space(first)
         if self.at_line_start:
@@ -136,7 +137,7 @@ class Suffix:
         for run in (*self.runs, *begun):
             if self._has_next(run):
                 known, known_indent = self._lines[run.following]
-                if known == line and (indent == known_indent or has_letters(line)):
+                if known == line and (indent == known_indent or has_letters(line) or line.startswith("</")):
                     runs.append(run.extended(line, indent == known_indent))
         self.runs = runs
         return _earliest(run for run in runs if run.is_proved)

@@ -100,6 +100,11 @@ class Scanner:
         """Whether the next letter is neither in a comment nor in a string."""
         return not self._inside
 
+    @property
+    def text_end(self) -> str:
+        """What ends the comment or string that the next letter is within, if it may go on from line to line."""
+        return self._inside if self.in_text else ""
+
     def copy(self) -> Scanner:
         """Another one that has read the same."""
         other = Scanner(self._syntax)

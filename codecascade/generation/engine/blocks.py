@@ -56,10 +56,10 @@ class BlockManager:
         """
         if not self._free:
             raise CacheFull
-        wanted = None if after is None else after + 1
-        if wanted in self._free and wanted not in self._keys:
-            del self._free[wanted]
-            block = wanted
+        neighbour = -1 if after is None else after + 1
+        if neighbour in self._free and neighbour not in self._keys:
+            block = neighbour
+            del self._free[block]
         else:
             block, _ = self._free.popitem(last=False)
             self._forget(block)

@@ -76,9 +76,11 @@ class _Gain:
     def with_drafts(self, tokens: int, seconds: float) -> None:
         if self.plain is None:
             return
-        self.gain += _WEIGHT * (tokens * self.plain / seconds - self.gain)
-        if self.gain >= 1:
-            self.wait = _SOONEST
+        latest = tokens * self.plain / seconds
+        self.gain += _WEIGHT * (latest - self.gain)
+        if self.gain >= 1 or latest >= 1:
+            # a good trial is repeated at once, until the mean is good, too
+            self.next, self.wait = self.passes, _SOONEST
         else:
             self.next, self.wait = self.passes + self.wait, min(_LATEST, 2 * self.wait)
 

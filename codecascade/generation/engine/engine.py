@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,11 +18,13 @@ from torch import Tensor
 
 from codecascade.generation.engine.blocks import BlockManager
 from codecascade.generation.engine.drafts import Drafter
-from codecascade.generation.engine.grammar_matcher import GrammarCompiler
+from codecascade.generation.engine.grammar_compiler import GrammarCompiler
+from codecascade.generation.engine.grammar_matcher import GrammarMatcher
 from codecascade.generation.engine.model_runner import ModelRunner
 from codecascade.generation.engine.scheduler import Scheduled, Scheduler
 from codecascade.generation.engine.selection import Chosen, select
 from codecascade.generation.engine.sequence import RequestState, Sequence, room_for
+from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import Completion, Request
 from codecascade.generation.streaming import Delta, Load, QueueFull
 from codecascade.ground.errors import UserError
@@ -137,12 +140,9 @@ class Engine:
         """The :meth:`room` of a request that can be answered.
 
         Raises:
-            UserError: the prompt leaves no room in the context, the cache has no memory for it, or its grammar can't
-                be used.
+            UserError: the prompt leaves no room in the context, or the cache has no memory for it.
         """
         room = self.room(request)
-        if request.grammar is not None:
-            self._grammars.matcher(request.grammar)
         if self._blocks_for(len(request.ids) + room) > self._blocks.count:
             raise UserError(
                 f"the prompt's {len(request.ids):,} tokens and up to {room:,} new ones do not fit into the cache, "
@@ -161,12 +161,23 @@ class Engine:
         if self._max_waiting is not None and waiting >= self._max_waiting + free:
             raise QueueFull(f"{waiting:,} requests wait, which is as many as may")
 
-    def add_request(self, request: Request) -> int:
+    def compile(self, grammar: Grammar) -> Future[GrammarMatcher]:
+        """Read a request's grammar in another thread, so that whoever asks need not wait; any thread may call this.
+
+        The future raises UserError where the grammar can't be used.
+        """
+        return self._grammars.compile(grammar)
+
+    def add_request(self, request: Request, grammar: GrammarMatcher | None = None) -> int:
         """Let a request wait for its turn; returns its id.
+
+        Args:
+            grammar: what :meth:`compile` made of the request's; None waits for it here.
 
         Raises:
             QueueFull: too many requests wait.
-            UserError: the prompt leaves no room in the context, or the cache has no memory for it.
+            UserError: the prompt leaves no room in the context, the cache has no memory for it, or its grammar can't
+                be used.
         """
         room = self.check(request)
         self.check_queue(len(self._scheduler.running), self._scheduler.queued)
@@ -174,7 +185,7 @@ class Engine:
             self._next, request, room, arrival=time.perf_counter(), unfinished=request.samples
         )
         if request.grammar is not None:
-            state.grammar = self._grammars.matcher(request.grammar)
+            state.grammar = grammar or self._grammars.matcher(request.grammar)
         self._scheduler.add(state)
         self._states[state.id] = state
         self._next += 1
@@ -184,6 +195,10 @@ class Engine:
         """Take a request out, in whatever state it is; its blocks are free at once. Unknown ones are passed over."""
         if (state := self._states.pop(request, None)) is not None:
             self._scheduler.abort(state)
+
+    def forget_prefixes(self) -> None:
+        """Read every prompt anew from now on, as for a measurement."""
+        self._blocks.clear()
 
     def close(self) -> None:
         """Take all requests out, and give the cache's memory back."""
@@ -247,7 +262,7 @@ class Engine:
             self._runner.cache.copy_blocks([source for source, _ in copies], [target for _, target in copies])
             after = torch.stack([logits for _, logits in forks])
             chosen += self._select([sequence for sequence, _ in forks], after)
-        outputs = []
+        outputs: list[Output] = []
         for sequence, tokens in chosen:
             outputs += self._push(sequence, tokens)
         return outputs

@@ -125,8 +125,8 @@ def _permitted(logits: Tensor, rows: Sequence[SamplingRow]) -> Tensor:
     if masked:
         bits = np.stack([mask for _, mask in masked]).view(np.uint8)
         allowed = np.unpackbits(bits, axis=-1, bitorder="little")[:, : logits.shape[-1]].astype(bool)
-        indices = [index for index, _ in masked]
-        logits[indices] = logits[indices].masked_fill_(
+        of_mask = [index for index, _ in masked]
+        logits[of_mask] = logits[of_mask].masked_fill_(
             torch.from_numpy(~allowed).to(logits.device), -torch.inf
         )
     return logits

@@ -23,7 +23,7 @@ from codecascade.tokens.tokenizer import Tokenizer
 
 # Queries of a chunk times the keys before them: bounds the memory of attention on long prompts.
 _CHUNK_PAIRS = 1 << 25
-# Blocks that are kept free for each sequence that decodes, as long as it may still need so many.
+# Blocks that are kept free for what each running sequence may write.
 _RESERVED = 8
 
 
@@ -114,17 +114,20 @@ class Scheduler:
         """
         begun: list[tuple[Sequence, Tensor]] = []
         copies: list[tuple[int, int]] = []
+        reserved = sum(map(self._claim, self.running)) if self.forking else 0
         while self.forking and self._may_run(self.forking[0].id):
             state = self.forking[0]
             assert state.logits is not None
-            if self.running and self.blocks.free < self._reserved() + 1:
+            if self.running and self.blocks.free <= reserved:
                 break
             sequence = self._begin(state)
             length, whole = len(sequence.ids), len(state.keys)
             sequence.blocks, sequence.keys = state.blocks[:whole], list(state.keys)
             self.blocks.share(sequence.blocks)
             sequence.computed = whole * self.blocks.block_size
-            if not self._grow(sequence, sequence.left):
+            claim = self._claim(sequence)
+            short = self.running and self.blocks.free < reserved + claim
+            if short or not self._grow(sequence, sequence.left):
                 self._give_back(sequence)
                 state.pending.appendleft(sequence.sample)
                 if self.running or not self._preempt_youngest():
@@ -132,6 +135,7 @@ class Scheduler:
                 continue
             copies += zip(state.blocks[whole:], sequence.blocks[whole:], strict=False)
             sequence.computed = length
+            reserved += self._claim(sequence)
             self.running.append(sequence)
             begun.append((sequence, state.logits))
             if not state.pending:
@@ -158,7 +162,7 @@ class Scheduler:
         """The next pass; empty only if nothing is to be computed."""
         self.running.sort(key=lambda sequence: sequence.order)
         while True:
-            self._admit(self.chunk_tokens - sum(sequence.left == 1 for sequence in self.running))
+            self._admit()
             batch = list(self._schedule_decoding())
             batch += self._schedule_prompts(self.chunk_tokens - sum(entry.count for entry in batch))
             if batch or not (self.running or self.waiting):
@@ -214,31 +218,28 @@ class Scheduler:
                 self._register(sequence, sequence.computed + count)
                 yield Scheduled(sequence, count, int(count == sequence.left))
 
-    def _admit(self, budget: int) -> None:
-        """Give rows to those that wait, the first come first, as long as the pass has tokens for them."""
-        budget -= sum(sequence.left for sequence in self.running if sequence.left > 1)
-        while self.waiting and budget > 0 and len(self.running) < self.max_running:
+    def _admit(self) -> None:
+        """Give rows to those that wait, the first come first, as far as the cache has memory for them."""
+        reserved = sum(map(self._claim, self.running))
+        while self.waiting and len(self.running) < self.max_running:
             sequence = self.waiting[0]
-            if self.forking and self.forking[0].id < sequence.state.id and self.running:
+            if self.running and (
+                self.blocks.free <= reserved or (self.forking and self.forking[0].id < sequence.state.id)
+            ):
                 return
             self._extend_by_cache(sequence)
-            needed = self.blocks.blocks_for(len(sequence.ids) + 1) - len(sequence.blocks)
-            if self.running and self.blocks.free < needed + self._reserved():
+            claim = self._claim(sequence)
+            if self.running and self.blocks.free < reserved + claim:
                 self._give_back(sequence)
-                sequence.state.cached_tokens = 0
                 return
+            reserved += claim
             self.running.append(self.waiting.pop(0))
-            budget -= sequence.left
 
-    def _reserved(self) -> int:
-        """Blocks that the running sequences will soon want."""
-        total = 0
-        for sequence in self.running:
-            expected = self.blocks.blocks_for(len(sequence.ids) + (sequence.room + 1) // 2)
-            still = max(0, expected - self.blocks.blocks_for(len(sequence.ids)))
-            unread = max(0, self.blocks.blocks_for(len(sequence.ids)) - len(sequence.blocks))
-            total += min(_RESERVED, still) + unread
-        return total
+    def _claim(self, sequence: Sequence) -> int:
+        """Blocks that a sequence will soon want: for what it has not read, and for some of what it may write."""
+        length = len(sequence.ids)
+        soon = length + min(sequence.room, _RESERVED * self.blocks.block_size)
+        return max(0, self.blocks.blocks_for(soon) - len(sequence.blocks))
 
     # ---------------------------------------------------------------- blocks
 
@@ -265,7 +266,7 @@ class Scheduler:
             if block is None:
                 return
             self.blocks.share([block])
-            if sequence.generated == 0:
+            if not sequence.state.read:
                 sequence.state.cached_tokens += size
             sequence.blocks.append(block)
             sequence.keys.append(key)
@@ -283,14 +284,14 @@ class Scheduler:
 
     def _give_back(self, sequence: Sequence, *, forget: bool = False) -> list[int]:
         released = self.blocks.release(sequence.blocks, forget=forget)
+        if not sequence.state.read:
+            sequence.state.cached_tokens = 0
         sequence.blocks, sequence.keys, sequence.draft, sequence.computed = [], [], [], 0
         return released
 
     def preempt(self, sequence: Sequence) -> None:
         """Let a running sequence wait again; it will be computed anew, up to the tokens that it has."""
         self.finish(sequence)
-        if sequence.generated == 0:
-            sequence.state.cached_tokens = 0
         insort(self.waiting, sequence, key=lambda waiting: waiting.order)
         self.preemptions += 1
 

@@ -216,6 +216,9 @@ class Sequence:
         self._last = time.perf_counter()
         if self._first is None:
             self._first = self._last
+        if self.grammar is not None and self.grammar.is_broken:
+            # The text stays unfinished, as at any other limit; its last mask let it only end.
+            return self.end("length", None)
         self.log_probability += log_probability
         # what only gives required bytes again is the prompt's, even where a model ends on an ordinary token
         if token in self.stop_ids and not self._text.constrained:

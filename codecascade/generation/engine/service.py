@@ -11,10 +11,13 @@ import logging
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from codecascade.generation.engine.engine import Output
+from codecascade.generation.engine.grammar_matcher import GrammarMatcher
+from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import Request
 from codecascade.generation.streaming import Delta, Load, QueueFull
 from codecascade.ground.errors import RunFailed
@@ -41,7 +44,9 @@ class PassEngine(Protocol):
 
     def check_queue(self, running: int, waiting: int) -> None: ...
 
-    def add_request(self, request: Request) -> int: ...
+    def compile(self, grammar: Grammar) -> Future[GrammarMatcher]: ...
+
+    def add_request(self, request: Request, grammar: GrammarMatcher | None = None) -> int: ...
 
     def abort(self, request: int) -> None: ...
 
@@ -59,6 +64,8 @@ class _Stream:
     request: Request
     loop: asyncio.AbstractEventLoop
     items: asyncio.Queue[Delta | Exception] = field(default_factory=asyncio.Queue)
+    # what was made of the request's grammar
+    grammar: GrammarMatcher | None = None
     # the engine's number of the request, once the thread has added it
     number: int | None = None
     # samples that the thread has not seen ending
@@ -120,13 +127,18 @@ class EngineService:
 
         Raises:
             QueueFull: too many requests wait, or the service is being closed.
-            UserError: the prompt leaves no room in the context, or the cache has no memory for it.
+            UserError: the prompt leaves no room in the context, the cache has no memory for it, or its grammar can't
+                be used.
             RunFailed: the model failed while this request was in a pass.
         """
         if self._refuses is not None:
             raise QueueFull(self._refuses)
         self._engine.check(request)
         stream = _Stream(request, asyncio.get_running_loop(), unfinished=request.samples)
+        if request.grammar is not None:
+            # Neither the loop nor the engine's thread waits for a grammar. It is shared, so a cancel leaves it alone.
+            compiled = asyncio.wrap_future(self._engine.compile(request.grammar))
+            stream.grammar = await asyncio.shield(compiled)
         self._submit(stream)
         left = request.samples
         try:
@@ -222,7 +234,7 @@ class EngineService:
                 # cancelled before it was seen
                 return
         try:
-            stream.number = self._engine.add_request(stream.request)
+            stream.number = self._engine.add_request(stream.request, stream.grammar)
         except Exception as error:
             stream.put(error)
             return

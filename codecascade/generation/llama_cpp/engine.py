@@ -13,14 +13,17 @@ from __future__ import annotations
 import time
 from bisect import insort
 from collections.abc import Sequence as SequenceOf
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from codecascade.generation.engine.engine import Output
-from codecascade.generation.engine.grammar_matcher import GrammarCompiler
+from codecascade.generation.engine.grammar_compiler import GrammarCompiler
+from codecascade.generation.engine.grammar_matcher import GrammarMatcher
 from codecascade.generation.engine.selection import select
 from codecascade.generation.engine.sequence import RequestState, Sequence, room_for
+from codecascade.generation.grammar import Grammar
 from codecascade.generation.llama_cpp.runtime import CellsFull, Entry, Runtime
 from codecascade.generation.llama_cpp.slots import Slot, Slots
 from codecascade.generation.requests import Request
@@ -83,7 +86,7 @@ class LlamaCppEngine:
         """The room of a request that can be answered, in tokens.
 
         Raises:
-            UserError: the prompt leaves no room in the context or in the memory, or its grammar can't be used.
+            UserError: the prompt leaves no room in the context or in the memory.
         """
         room = room_for(request, self.context_length)
         if len(request.ids) + room > self._runtime.cells:
@@ -91,8 +94,6 @@ class LlamaCppEngine:
                 f"the prompt's {len(request.ids):,} tokens and up to {room:,} new ones do not fit into the cache, "
                 f"which holds {self._runtime.cells:,}; ask for fewer tokens"
             )
-        if request.grammar is not None:
-            self._grammars.matcher(request.grammar)
         return room
 
     def check_queue(self, running: int, waiting: int) -> None:
@@ -105,12 +106,19 @@ class LlamaCppEngine:
         if self._max_waiting is not None and waiting >= self._max_waiting + free:
             raise QueueFull(f"{waiting:,} requests wait, which is as many as may")
 
-    def add_request(self, request: Request) -> int:
+    def compile(self, grammar: Grammar) -> Future[GrammarMatcher]:
+        """Read a grammar in another thread; the future raises UserError where it can't be used."""
+        return self._grammars.compile(grammar)
+
+    def add_request(self, request: Request, grammar: GrammarMatcher | None = None) -> int:
         """Let a request wait for its turn; returns its id.
+
+        Args:
+            grammar: what :meth:`compile` made of the request's; None waits for it here.
 
         Raises:
             QueueFull: too many requests wait.
-            UserError: see :meth:`check`.
+            UserError: see :meth:`check`; or the grammar can't be used.
         """
         room = self.check(request)
         self.check_queue(len(self._running), len(self._waiting))
@@ -118,7 +126,7 @@ class LlamaCppEngine:
             self._next, request, room, arrival=time.perf_counter(), unfinished=request.samples
         )
         if request.grammar is not None:
-            state.grammar = self._grammars.matcher(request.grammar)
+            state.grammar = grammar or self._grammars.matcher(request.grammar)
         state.pending.extend(request.sample_numbers)
         self._states[state.id] = state
         self._next += 1

@@ -23,7 +23,7 @@ from codecascade.model.gguf.config import ROPE_DIVISORS, config_from_gguf
 from codecascade.model.gguf.container import GgufFile
 from codecascade.model.gguf.names import hf_name, rows_to_hf
 from codecascade.model.weights import Device, assemble, check_shapes
-from codecascade.tokens.gguf import tokenizer_from_gguf
+from codecascade.tokens.files.gguf import tokenizer_from_gguf
 from codecascade.tokens.tokenizer import Tokenizer
 
 _UNQUANTISED = ("F16", "F32", "F64", "BF16")

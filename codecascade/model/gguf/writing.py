@@ -20,7 +20,7 @@ from codecascade.model.config import LlamaConfig, every_fourth_layer_unrotated
 from codecascade.model.gguf.config import GRANITE_MULTIPLIERS, ROPE_DIVISORS, rope_divisors
 from codecascade.model.gguf.names import gguf_name, rows_to_gguf
 from codecascade.model.weights import expected_shapes
-from codecascade.tokens.gguf_writing import tokenizer_to_gguf
+from codecascade.tokens.files.gguf_writing import tokenizer_to_gguf
 from codecascade.tokens.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)

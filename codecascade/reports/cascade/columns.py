@@ -10,7 +10,7 @@ from codecascade.evaluation.analysis.paper import TABLES
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT, Metric, left_to_right
 from codecascade.evaluation.notation import format_interval, format_metric, is_plain
-from codecascade.reports.cascade.data import ModelReport
+from codecascade.reports.cascade.run_report import ModelReport
 
 _PAPERS = 100
 """The rank of the paper's figures. Benchmarks of a lower rank come before them, those of a higher rank after them."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.running.result import AnsweredProblem
-from codecascade.reports.cascade.data import ModelReport
+from codecascade.reports.cascade.run_report import ModelReport
 
 
 def chosen_examples(models: Sequence[ModelReport]) -> list[dict[str, Any]]:

@@ -22,8 +22,8 @@ from codecascade.ground.files import atomic_write
 from codecascade.ground.step_log import read_step_log
 from codecascade.reports import plots
 from codecascade.reports.cascade.columns import ReportColumn, all_columns
-from codecascade.reports.cascade.data import ModelReport, RunReport
 from codecascade.reports.cascade.examples import chosen_examples, head, tail
+from codecascade.reports.cascade.run_report import ModelReport, RunReport
 from codecascade.reports.cascade.tree import tree
 from codecascade.reports.evaluation.pictures import has_picture
 from codecascade.reports.rendering import render

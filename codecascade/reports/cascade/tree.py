@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from codecascade.ground.format import show_count
 from codecascade.reports import plots
-from codecascade.reports.cascade.data import ModelReport
+from codecascade.reports.cascade.run_report import ModelReport
 
 
 def tree(models: Sequence[ModelReport], hues: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from codecascade.evaluation.analysis.evaluation_folder import Evaluation, MeasuredBenchmark, ProblemKey
 from codecascade.evaluation.analysis.failures import (
     COMPILE,
     NOT_RUN,
@@ -17,7 +18,6 @@ from codecascade.evaluation.analysis.failures import (
     count_kinds,
     ordered_kinds,
 )
-from codecascade.evaluation.analysis.folder import Evaluation, MeasuredBenchmark, ProblemKey
 from codecascade.reports.evaluation.problem_pages import kind_anchor
 
 OutcomesByProblem = Mapping[ProblemKey, ProblemOutcomes]

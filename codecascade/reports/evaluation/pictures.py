@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from codecascade.evaluation.analysis.correlations import correlate, language_scores
-from codecascade.evaluation.analysis.folder import Evaluation
+from codecascade.evaluation.analysis.evaluation_folder import Evaluation
 from codecascade.evaluation.analysis.paper import TABLE_18
 from codecascade.evaluation.analysis.paper_comparison import PaperComparison
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
@@ -28,7 +28,7 @@ def _figures(evaluation: Evaluation, picture: str) -> Mapping[str, Metric]:
     return next(found, {})
 
 
-def strip(found: PaperComparison, model: str) -> str:
+def paper_picture(found: PaperComparison, model: str) -> str:
     """The model's figures among those of the paper's models. Key retrieval is left out: it has a heat map."""
     if found.number == TABLE_18.number:
         return ""
@@ -52,17 +52,17 @@ def _family(model: str) -> str:
     return "Instruct" if model.startswith("Unnatural") else "others"
 
 
-def correlations(evaluation: Evaluation) -> str:
+def correlations_picture(evaluation: Evaluation) -> str:
     """The correlations between the languages in which programs were run (paper, Fig. 3)."""
     try:
         scored = language_scores(evaluation)
     except UserError:
         # There are fewer than two languages.
         return ""
-    return plots.correlations([correlate(evaluation.model, scored)])
+    return plots.correlation_matrices([correlate(evaluation.model, scored)])
 
 
-def perplexity(evaluation: Evaluation) -> str:
+def perplexity_picture(evaluation: Evaluation) -> str:
     """Perplexity by position in long files (paper, Fig. 4)."""
     curve = {}
     for name, metric in _figures(evaluation, "curve").items():
@@ -71,10 +71,10 @@ def perplexity(evaluation: Evaluation) -> str:
             curve[int(position)] = metric
     if len(curve) < 2:
         return ""
-    return plots.perplexity({evaluation.model: curve}, {evaluation.model: plots.hue(1)})
+    return plots.perplexity_curves({evaluation.model: curve}, {evaluation.model: plots.hue(1)})
 
 
-def keys(evaluation: Evaluation) -> str:
+def key_retrieval_picture(evaluation: Evaluation) -> str:
     """The heat map of the model's key retrieval, beside that of Code Llama 7B."""
     cells = plots.key_cells(_figures(evaluation, "cells"))
     if not cells:

@@ -11,19 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from codecascade.evaluation.analysis.evaluation_folder import (
+    Evaluation,
+    MeasuredBenchmark,
+    ProblemKey,
+    TaskRow,
+    problem_key,
+)
 from codecascade.evaluation.analysis.failures import (
     PASSED,
     CountedCompletion,
     ProblemOutcomes,
     ordered_kinds,
     outcomes_by_problem,
-)
-from codecascade.evaluation.analysis.folder import (
-    Evaluation,
-    MeasuredBenchmark,
-    ProblemKey,
-    TaskRow,
-    problem_key,
 )
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.ground.files import atomic_folder

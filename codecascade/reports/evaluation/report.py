@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codecascade.evaluation.analysis.folder import Evaluation, MeasuredBenchmark, read_evaluation
+from codecascade.evaluation.analysis.evaluation_folder import Evaluation, MeasuredBenchmark, read_evaluation
 from codecascade.evaluation.analysis.paper_comparison import paper_comparisons
 from codecascade.evaluation.analysis.per_problem import scores_of
-from codecascade.evaluation.analysis.significance import is_binary
+from codecascade.evaluation.analysis.significance import are_zero_or_one
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT, bootstrap_mean, left_to_right, wilson
 from codecascade.evaluation.notation import format_interval, format_metric
 from codecascade.ground.files import atomic_write
@@ -47,10 +47,10 @@ def _view(evaluation: Evaluation, problems: Mapping[str, OutcomesByProblem]) -> 
     return {
         "evaluation": evaluation,
         "headlines": [found for each in evaluation.benchmarks.values() if (found := _headline(each))],
-        "tables": [(found, pictures.strip(found, evaluation.model)) for found in tables],
-        "correlations": pictures.correlations(evaluation),
-        "perplexity": pictures.perplexity(evaluation),
-        "keys": pictures.keys(evaluation),
+        "tables": [(found, pictures.paper_picture(found, evaluation.model)) for found in tables],
+        "correlations": pictures.correlations_picture(evaluation),
+        "perplexity": pictures.perplexity_picture(evaluation),
+        "keys": pictures.key_retrieval_picture(evaluation),
         "failures": failure_table(evaluation, problems),
         "figures": _figures(evaluation),
         "pages": [name for name, of_benchmark in problems.items() if of_benchmark],
@@ -117,7 +117,7 @@ def _contamination(measured: MeasuredBenchmark) -> str:
     clean = scored.values[[task_id not in tasks for task_id, _ in scored.keys]]
     if not len(clean):
         return text
-    rest = wilson(int(clean.sum()), len(clean)) if is_binary(clean) else bootstrap_mean(clean)
+    rest = wilson(int(clean.sum()), len(clean)) if are_zero_or_one(clean) else bootstrap_mean(clean)
     return f"{text}; the others: {format_metric(rest, measured.metric)} ({format_interval(rest, measured.metric)})"
 
 

@@ -67,7 +67,7 @@ class WorkerPool:
         if isinstance(program, str):
             program = Program(program)
         limits = Limits(timeout if program.timeout is None else program.timeout, memory_mb)
-        check_names(program.files)
+        check_file_names(program.files)
         text = program.source if program.calls else f"{program.source}\n{program.tests}"
         modules: tuple[str, ...] = ()
         for name, pattern in _PRELOADED.items() if "import" in text else ():
@@ -83,7 +83,7 @@ class WorkerPool:
         Raises:
             UserError: the name of a file or an output leads out of the program's folder.
         """
-        check_names([*command.files, *command.outputs])
+        check_file_names([*command.files, *command.outputs])
         return self._run(command_job(command), command.limits, (), command.folders)
 
     def _run(
@@ -158,7 +158,7 @@ NO_OUTPUT: dict[str, Any] = {
 }
 
 
-def check_names(names: Iterable[str]) -> None:
+def check_file_names(names: Iterable[str]) -> None:
     """Check the names of files in a program's folder.
 
     Raises:

@@ -82,7 +82,7 @@ def g(n):
 """
 
 
-def rehearse() -> None:
+def rehearse_calls() -> None:
     """Let the server do once what its forks will do, so that they inherit the interpreter's caches."""
     program = _Program("rehearsal", _REHEARSAL)
     _answer(bytes(NAME_BYTES), lambda: program.start(_REHEARSAL), program)

@@ -29,7 +29,7 @@ from codecascade.sandbox.inside.kernel import (
     syscalls,
 )
 from codecascade.sandbox.inside.kernel.processes import descendants, kill_descendants, tasks_of
-from codecascade.sandbox.inside.usage import Usage
+from codecascade.sandbox.inside.usage import ResourceUsage
 from codecascade.sandbox.inside.watch import ProgramWatch
 
 # See candidate.py.
@@ -115,12 +115,12 @@ class ConfinedServer:
         home = {"HOME": self.scratch, "TMPDIR": self.scratch}
         os.environ.update({"PATH": setup["search"], "LC_ALL": "C.UTF-8", **home})
         processor_time.start()
-        self.steps = runner.prepare()
+        self.steps = runner.compile_steps()
         self.builtins = tuple(vars(builtins).items())
         self.renew_scratch(256)
         warming.forget_ourselves(self.path)
-        warming.rehearse()
-        candidate.rehearse()
+        warming.rehearse_programs()
+        candidate.rehearse_calls()
         for _ in range(2):
             reply = self.run(warming.TRIAL)
             if reply["verdict"] != "passed":
@@ -161,7 +161,7 @@ class ConfinedServer:
                 os.fchown(descriptor, self.user, -1)
         ours, its = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         started = time.monotonic()
-        usage = Usage(limits["memory_mb"])
+        usage = ResourceUsage(limits["memory_mb"])
         # Otherwise the program's first objects trigger a collection of the server's garbage.
         gc.freeze()
         pid = os.fork()

@@ -114,7 +114,7 @@ class _TestRunner:
             code = self.compile(job)
         except BaseException as error:
             os.close(link)
-            verdict = ("F", runner.describe(error), "")
+            verdict = ("F", runner.exception_line(error), "")
         else:
             if not job["leaves_nothing"]:
                 return _forked(job, code, link, self.control)
@@ -210,7 +210,7 @@ class _Judge:
         """The verdict for an exception of the tests, or of the program before them."""
         if isinstance(error, MemoryError):
             return "M", "MemoryError", ""
-        return "F", runner.describe(error).replace("\0", " "), trace
+        return "F", runner.exception_line(error).replace("\0", " "), trace
 
     def end(self, verdict: str, exception: str = "") -> NoReturn:
         """Set the verdict; it can't be changed afterwards."""

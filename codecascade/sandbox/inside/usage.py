@@ -12,7 +12,7 @@ _PAGE = resource.getpagesize()
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-class Usage:
+class ResourceUsage:
     """Counts the use of one program; create it just before the program's first process.
 
     Args:

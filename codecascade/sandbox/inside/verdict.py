@@ -59,7 +59,7 @@ if "$getpid".__call__() != "$pid":
 """
 
 
-def prepare() -> CodeType:
+def compile_steps() -> CodeType:
     """Compile the steps, once in the server."""
     code: CodeType = compile(_STEPS, "<sandbox>", "exec")
     return code.replace(co_linetable=b"")
@@ -94,7 +94,7 @@ def run_python(
             except BaseException:
                 # The text of an exception may be hostile code.
                 pass
-        text = describe(error)
+        text = exception_line(error)
         flush()
         write(CHANNEL, b"F" + text.encode("utf-8", "backslashreplace"))
         leave(0)
@@ -191,7 +191,7 @@ def flush() -> None:
             continue
 
 
-def describe(error: BaseException) -> str:
+def exception_line(error: BaseException) -> str:
     """The last line of a traceback. The exception's text may be hostile code."""
     try:
         text = str(error)

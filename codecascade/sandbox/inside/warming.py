@@ -49,7 +49,7 @@ TRIAL: Job = {
 """A job that passes in every working worker."""
 
 
-def rehearse() -> None:
+def rehearse_programs() -> None:
     """Run typical program code, so that forks inherit the interpreter's caches."""
     for _ in range(3):
         exec(compile(_WARM_UP, "warm-up", "exec"), {"__name__": "warm-up"})

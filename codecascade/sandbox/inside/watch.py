@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from codecascade.sandbox.inside.usage import Usage
+    from codecascade.sandbox.inside.usage import ResourceUsage
 
     Reply = dict[str, Any]
 
@@ -60,7 +60,7 @@ class ProgramWatch:
         limits: dict[str, Any],
         control: int,
         others: Callable[[], list[int]],
-        usage: Usage,
+        usage: ResourceUsage,
         link: int = -1,
     ) -> None:
         self.pid, self.channel, self.limits, self.processes, self.usage = pid, channel, limits, others, usage

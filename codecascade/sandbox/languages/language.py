@@ -119,7 +119,7 @@ def find_tools(*names: str, version: tuple[str, ...]) -> Toolchain | None:
     found = {name: path for name, path in paths.items() if path is not None}
     if len(found) < len(names):
         return None
-    version_line = first_line((found[names[0]], *version))
+    version_line = first_output_line((found[names[0]], *version))
     return None if version_line is None else Toolchain(version_line, found, _folders_of(found.values()))
 
 
@@ -135,7 +135,7 @@ def _folders_of(paths: Iterable[str]) -> tuple[str, ...]:
     )
 
 
-def first_line(command: tuple[str, ...]) -> str | None:
+def first_output_line(command: tuple[str, ...]) -> str | None:
     """The first line that a tool of this machine prints; None if it can't be run."""
     try:
         done = subprocess.run(

@@ -29,7 +29,10 @@ _LARGEST = 64 << 20
 
 
 class ConfinedProcess(Protocol):
-    """A confined process that keeps running, such as a :class:`codecascade.sandbox.host.service.Service`."""
+    """A confined process that keeps running.
+
+    Usually a :class:`~codecascade.sandbox.host.running_command.RunningCommand`.
+    """
 
     stdin: BinaryIO
     stdout: BinaryIO

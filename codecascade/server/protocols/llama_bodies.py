@@ -62,7 +62,10 @@ class Extra(Body):
 
 
 class InfillBody(Sampled):
-    """The body of ``/infill``. ``prompt`` stands between the prefix and the cursor; ``editor_stops`` is ours."""
+    """The body of ``/infill``. ``prompt`` stands between the prefix and the cursor.
+
+    ``editor_stops``, ``language`` (as in ``python``) and ``format`` (``psm`` or ``spm``) are ours.
+    """
 
     temperature: float = Field(0.0, le=100)
     input_prefix: str = ""
@@ -70,6 +73,8 @@ class InfillBody(Sampled):
     input_extra: list[Extra] = Field([], max_length=_MOST_SNIPPETS)
     prompt: str = ""
     editor_stops: bool = True
+    language: str = ""
+    format: str = ""
 
 
 class TokenizeBody(Body):

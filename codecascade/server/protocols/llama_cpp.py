@@ -38,9 +38,11 @@ def routes(service: Service) -> APIRouter:
             body.input_prefix + body.prompt,
             body.input_suffix,
             [Snippet(extra.filename, extra.text) for extra in body.input_extra],
+            language=body.language or None,
             min_indent=body.n_indent or None,
             time_limit=body.t_max_predict_ms / 1000 if body.t_max_predict_ms > 0 else None,
             editor_stops=body.editor_stops,
+            format=body.format or None,
         )
         prompt = await prepared(
             gap.size, lambda: gap_prompt(service, gap, wanted, stop=stop, samples=body.n_cmpl)
@@ -104,6 +106,7 @@ def routes(service: Service) -> APIRouter:
 
     @router.get("/props", summary="What is served", response_model=None)
     async def props() -> Response:
+        infilling = service.tokenizer.infilling
         return json_response(
             {
                 "default_generation_settings": {"n_ctx": service.context_length, "params": {}},
@@ -113,6 +116,8 @@ def routes(service: Service) -> APIRouter:
                 "chat_template": service.tokenizer.config.get("chat_template") or "",
                 "build_info": f"codecascade {codecascade.__version__}",
                 "is_sleeping": False,
+                # Ours: the layouts of an infilling prompt that ``format`` of ``/infill`` may name.
+                "infilling_formats": [] if infilling is None else list(infilling.formats),
             }
         )
 

@@ -36,6 +36,7 @@ class Segments(Body):
     prefix: str
     suffix: str = ""
     filepath: str = ""
+    git_url: str = ""
     declarations: list[Declaration] = Field([], max_length=_MOST_SNIPPETS)
     relevant_snippets_from_changed_files: list[Declaration] = Field([], max_length=_MOST_SNIPPETS)
     relevant_snippets_from_recently_opened_files: list[Declaration] = Field([], max_length=_MOST_SNIPPETS)
@@ -137,6 +138,8 @@ def _gap(segments: Segments, language: str | None) -> Gap:
         segments.prefix,
         segments.suffix,
         [Snippet(snippet.filepath, snippet.body) for snippet in snippets],
+        segments.filepath,
+        segments.git_url.rstrip("/").removesuffix(".git").rpartition("/")[2],
         None if language in (None, "", "unknown") else language,
     )
 

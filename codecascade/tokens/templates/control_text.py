@@ -22,11 +22,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, product
 
 from codecascade.ground.errors import UserError
-from codecascade.tokens import pipeline
-from codecascade.tokens.pipeline import SPACE
+from codecascade.ground.values import short
+from codecascade.tokens.files import tokenizer_json
+from codecascade.tokens.files.tokenizer_json import SPACE
 from codecascade.tokens.templates.renderer import RENDERER
 from codecascade.tokens.templates.spelling import letters_of
 from codecascade.tokens.templates.variables import template_variables
@@ -35,14 +36,19 @@ from codecascade.tokens.tokenizer import Tokenizer
 # Private use of Unicode's plane 15: 65,534 characters that no text of people has.
 _STAND_INS = range(0xF0000, 0xFFFFE)
 _CONTENT = "\U00100000"
+# Of a message in a trial, so that a template can take something off it.
+_LENGTH = 16
 _ROLES = "user|assistant|system"
 _BRACKETED = re.compile(r"\[/?[A-Za-z_][\w ]{0,40}\]|<{1,2}/?\|?[A-Za-z_][\w .\-]{0,40}\|?>{1,2}")
 _HEADING = re.compile(r"#{2,6} ?[A-Za-z][\w ]{0,40}:?")
 _SPEAKER = re.compile(r"\b[A-Z]{4,20}:")
 # A line of its own, such as Granite's "Question:" and Code Llama 70B's "Source: user".
 _LINE = re.compile(rf"(?m)^[ \t]*([A-Z][a-z]{{2,19}}:(?: (?:{_ROLES}))?)(?=[ \t]*$)")
-# The beginning of a line, such as "Human: " before the message.
-_BEGINNING = re.compile(rf"(?m)^[ \t]*([A-Z][a-z]{{2,19}}:)(?=[ \t]*{_CONTENT})")
+# What stands in a line directly before a message or where a reply is to begin, such as "Human: " and "@@ Response".
+_HEADER = re.compile(rf"(?m)(?:^|{_CONTENT})[ \t]*([^\n{_CONTENT}]{{2,40}}?)(\s*)(?={_CONTENT}|\Z)")
+_LETTER, _MARK = re.compile(r"[^\W\d_]"), re.compile(r"[^\w\s]")
+# A header of fewer words may be anywhere in a text, and is one only where its line begins.
+_WORDS_OF_A_SENTENCE = 2
 _PROBES = (("user",), ("user", "assistant"), ("system", "user", "assistant", "user"))
 
 
@@ -120,13 +126,14 @@ def control_text(tokenizer: Tokenizer) -> ControlText:
         UserError: the template can't be rendered at all.
     """
     # SentencePiece's letter for a space stands for one in text
-    space = SPACE if pipeline.is_byte_level(tokenizer.spec) else " "
+    space = SPACE if tokenizer_json.is_byte_level(tokenizer.spec) else " "
     names = {
         name.replace(SPACE, space)
         for name, token_id in tokenizer.vocabulary.items()
         if token_id in tokenizer.special_ids
     }
-    anywhere, lines, beginnings = _tags(tokenizer, names)
+    frames = _frames(tokenizer)
+    anywhere, lines, beginnings = _tags(tokenizer, names, frames)
     guarded, exact = set(), []
     for text in names | anywhere:
         ends = {text.strip()[:1], text.strip()[-1:]}
@@ -138,21 +145,51 @@ def control_text(tokenizer: Tokenizer) -> ControlText:
         *(rf"(?m:^){re.escape(text)}(?=[ \t]*(?m:$))" for text in sorted(lines)),
         *(rf"(?m:^){re.escape(text)}" for text in sorted(beginnings)),
     ]
+    _refuse_half_written(names, guarded, frames)
     exact += sorted(lines | beginnings)
     template = tokenizer.config["chat_template"]
     kept = set(_unlike(RENDERER.literals(template), names | anywhere, guarded))
     return ControlText(_any_of(tags), frozenset(guarded), _longest(kept), _longest(exact))
 
 
-def _tags(tokenizer: Tokenizer, names: set[str]) -> tuple[set[str], set[str], set[str]]:
-    """Tags that are ordinary text: those that count anywhere, as a line of their own, and at a line's beginning."""
-    template = tokenizer.config["chat_template"]
+def _frames(tokenizer: Tokenizer) -> list[str]:
+    """What the template writes around the messages of a few dialogues, each of which is a run of ``_CONTENT``."""
     renders = [
-        template_variables(tokenizer, [(role, _CONTENT) for role in roles], prompt=roles[-1] == "user")
+        template_variables(
+            tokenizer, [(role, _CONTENT * _LENGTH) for role in roles], prompt=roles[-1] == "user"
+        )
         for roles in _PROBES
     ]
+    return [each.text for each in RENDERER.render(tokenizer.config["chat_template"], renders)]
+
+
+def _refuse_half_written(names: Iterable[str], guarded: set[str], frames: Iterable[str]) -> None:
+    """Refuse a template that writes both ends of a control token and lets a message write what is between.
+
+    A message has stand-ins for the ends only, so that the token would be whole.
+    """
+    gaps = [gap for frame in frames for gap in re.finditer(f"{_CONTENT}+", frame)]
+    for name, gap in product(names, gaps):
+        before, after = gap.string[: gap.start()], gap.string[gap.end() :]
+        starts = [cut for cut in range(1, len(name)) if before.endswith(name[:cut]) and name[:cut].strip()]
+        for start, end in product(starts, range(1, len(name)) if starts else ()):
+            between, rest = name[start:end], name[end:]
+            if between and rest.strip() and after.startswith(rest) and not guarded & set(between):
+                raise UserError(
+                    f"the tokenizer's chat template writes {short(name[:start])} and {short(rest)} around a message, "
+                    f"which could so be the control token {short(name)}; change the template",
+                    key="chat_template",
+                )
+
+
+def _tags(tokenizer: Tokenizer, names: set[str], texts: Iterable[str]) -> tuple[set[str], set[str], set[str]]:
+    """Tags that are ordinary text: those that count anywhere, as a line of their own, and at a line's beginning.
+
+    Args:
+        texts: see :func:`_frames`.
+    """
     control = re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))) or "(?!)")
-    frames = [control.sub("\n", each.text) for each in RENDERER.render(template, renders)]
+    frames = [control.sub("\n", text) for text in texts]
     anywhere = {
         match[0]
         for frame in frames
@@ -162,7 +199,17 @@ def _tags(tokenizer: Tokenizer, names: set[str]) -> tuple[set[str], set[str], se
         if match[0] not in tokenizer.vocabulary
     }
     lines = {match[1] for frame in frames for match in _LINE.finditer(frame)}
-    beginnings = {match[1] for frame in frames for match in _BEGINNING.finditer(frame)}
+    beginnings: set[str] = set()
+    for match in (match for frame in frames for match in _HEADER.finditer(frame)):
+        header = match[1]
+        # a word alone, such as ChatML's "user", says nothing without the control token before it
+        alone = not _LETTER.search(header) or not _MARK.search(header)
+        if alone or header in tokenizer.vocabulary or any(tag in header for tag in anywhere):
+            continue
+        if not header[0].isalnum() or len(header.split()) > _WORDS_OF_A_SENTENCE:
+            anywhere.add(header)
+        else:
+            (lines if "\n" in match[2] else beginnings).add(header)
     return anywhere, lines, beginnings
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import tokenizers
 
-from codecascade.tokens import pipeline
+from codecascade.tokens.files import tokenizer_json
 from codecascade.tokens.tokenizer import Tokenizer, library_error
 
 _OTHER = "\0"
@@ -53,9 +53,9 @@ def _finder(tokenizer: Tokenizer) -> tuple[tokenizers.Tokenizer, dict[int, int]]
     for name, token_id in tokenizer.vocabulary.items():
         if token_id in tokenizer.special_ids and name not in added:
             # control pieces of the vocabulary itself, as in Code Llama's tokenizer.model
-            added[name] = pipeline.added_token(name, token_id)
+            added[name] = tokenizer_json.added_token(name, token_id)
     numbers = {name: number for number, name in enumerate(added, 1)}
-    normalizers = [step for step in pipeline.steps(spec["normalizer"]) if step["type"] != "Prepend"]
+    normalizers = [step for step in tokenizer_json.steps(spec["normalizer"]) if step["type"] != "Prepend"]
     finder = {
         "version": "1.0",
         "truncation": None,

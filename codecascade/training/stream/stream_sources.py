@@ -33,7 +33,7 @@ class ExampleTable(Protocol):
         ...
 
 
-class Dialogue(Protocol):
+class DialogueRow(Protocol):
     """A row of a table of dialogues."""
 
     @property
@@ -104,7 +104,7 @@ class ExampleSequence:
         row = table[permuted(position, len(table), key=f"{self._seed},{epoch},{self.source.name}")]
         return self._dialogue(row) if self.source.kind == "dialogues" else self._document(row, epoch)
 
-    def _dialogue(self, dialogue: Dialogue) -> TrainingExample | None:
+    def _dialogue(self, dialogue: DialogueRow) -> TrainingExample | None:
         example = dialogue_example(
             self._tokenizer, dialogue.messages, context=self._context, document_id=dialogue.id
         )

@@ -7,7 +7,7 @@ import re
 import pytest
 from work import grows_linearly
 
-from codecascade.corpus.reading.content import CONTENT_RULES, language_by_content, language_by_mode_line
+from codecascade.corpus.reading.content_rules import CONTENT_RULES, language_by_content, language_by_mode_line
 from codecascade.corpus.reading.licenses import license_from_header, license_from_text
 
 _REPEATED = [

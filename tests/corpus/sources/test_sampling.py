@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from codecascade.corpus.output.dropped import Dropped, by_step
 from codecascade.corpus.settings import CorpusSettings, LanguageFilter
 from codecascade.corpus.sources.candidates import Candidate, candidate_table, candidates_from_table
-from codecascade.corpus.sources.sampling import check_languages, choose, license_refused, spread, water_level
+from codecascade.corpus.sources.sampling import (
+    check_languages,
+    choose_candidates,
+    license_refused,
+    spread,
+    water_level,
+)
 from codecascade.ground.errors import UserError
 
 
@@ -37,7 +43,7 @@ def chosen_of(
     candidates: list[Candidate], settings: CorpusSettings
 ) -> tuple[list[Candidate], dict[str, int]]:
     dropped = Dropped()
-    chosen = list(candidates_from_table(choose(candidate_table(candidates), settings, dropped)))
+    chosen = list(candidates_from_table(choose_candidates(candidate_table(candidates), settings, dropped)))
     return chosen, by_step(dropped.table()).get("choose", {})
 
 

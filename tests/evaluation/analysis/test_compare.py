@@ -12,7 +12,7 @@ from evaluations import Page, sample, write_evaluation
 
 from codecascade.cli import main
 from codecascade.evaluation.analysis.compare import compare
-from codecascade.evaluation.analysis.folder import read_evaluation
+from codecascade.evaluation.analysis.evaluation_folder import read_evaluation
 from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import MCNEMAR, SIGN_FLIP, mcnemar
 from codecascade.evaluation.metrics import Metric, bootstrap_mean, bootstrap_ratio, pass_at_k, rate

@@ -75,7 +75,7 @@ def test_from_folders_of_one_and_of_several_models(tmp_path: Path) -> None:
     assert together.languages == ("Python", "C++") and small.pairs == alone.pairs
     # means: (0.75, 1), (0.5, 0), (1, 1)
     assert together.pairs["Python", "C++"].value == pytest.approx(0.25 / math.sqrt(0.125 * 2 / 3))
-    picture = plots.correlations([small, large, together])
+    picture = plots.correlation_matrices([small, large, together])
     assert picture.count("C++") >= 3 and "all together" in picture and "nan" not in picture
     assert json.loads(json.dumps(small.to_json()))["pairs"][0]["first"] == "Python"
 

@@ -8,12 +8,12 @@ import pytest
 
 from codecascade.evaluation.analysis.paper import TABLES
 from codecascade.evaluation.analysis.paper_comparison import mark_letter
+from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS, own_settings
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.conditions import conditions
 from codecascade.evaluation.running.settings_used import used_settings
 from codecascade.evaluation.running.work import BenchmarkWork
-from codecascade.evaluation.settings import CommonSettings
 from codecascade.evaluation.statements import departures as departures_of
 from codecascade.evaluation.task import EvaluatedModel
 

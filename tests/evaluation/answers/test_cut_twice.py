@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codecascade.evaluation.answers.replies import program_in, without_thoughts
-from codecascade.evaluation.answers.texts import cut_at_stops, first_line
+from codecascade.evaluation.answers.texts import cut_at_stops, first_nonblank_line
 
 _PIECES = [
     "def f(v):\n    return v\n",
@@ -31,7 +31,7 @@ def test_a_text_is_cut_once(text: str, stops: list[str]) -> None:
         and text.startswith(once)
         and not any(stop in once for stop in stops)
     )
-    assert first_line(first_line(text)) == first_line(text)
+    assert first_nonblank_line(first_nonblank_line(text)) == first_nonblank_line(text)
 
 
 @settings(deadline=None)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from codecascade.evaluation.answers.texts import cut_at_stops, first_line, last_number
+from codecascade.evaluation.answers.texts import cut_at_stops, first_nonblank_line, last_number
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,10 @@ def test_the_last_number(text: str, number: str | None) -> None:
 
 
 def test_the_first_line_that_is_not_blank() -> None:
-    assert first_line("\n   \n  Return it. \nMore.") == "Return it." and first_line(" \n") == ""
+    assert (
+        first_nonblank_line("\n   \n  Return it. \nMore.") == "Return it."
+        and first_nonblank_line(" \n") == ""
+    )
 
 
 @pytest.mark.parametrize("text", ["", "a\n}\n", "a\n} b", "a\n\n}\nb\n}"])

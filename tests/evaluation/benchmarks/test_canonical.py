@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from codecascade.evaluation.benchmarks.code.humaneval_plus import check
+from codecascade.evaluation.benchmarks.code.humaneval_plus import comparison_tests
 from codecascade.evaluation.benchmarks.code.mbpp import mbpp_tasks, mbpp_zero_shot_tasks, tagged_code
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
@@ -209,7 +209,7 @@ def test_a_malformed_record_is_named(tmp_path: Path) -> None:
 
 def check_of(inputs: list[list[Any]]) -> str:
     problem = type("P", (), {**PLUS[0]})
-    return check(problem, inputs, 0.0)
+    return comparison_tests(problem, inputs, 0.0)
 
 
 # ---- MBPP

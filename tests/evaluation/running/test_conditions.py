@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from codecascade.evaluation.analysis.folder import read_evaluation
+from codecascade.evaluation.analysis.evaluation_folder import read_evaluation
 from codecascade.evaluation.analysis.paper_comparison import paper_comparisons
 from codecascade.evaluation.benchmarks.code.humaneval import DATA as HUMANEVAL
 from codecascade.evaluation.data import load_records

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from codecascade.evaluation.benchmark_settings import COMMON, BenchmarkSettings, CommonSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS, own_settings
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.metrics import rate
 from codecascade.evaluation.running.results_file import write_results
 from codecascade.evaluation.running.runner import Inputs, evaluate
-from codecascade.evaluation.settings import COMMON, BenchmarkSettings, CommonSettings
 from codecascade.evaluation.task import ScoredTexts
 from codecascade.ground.errors import UserError
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from codecascade.generation.editing.prompt import EditorPrompt, RepositoryChunk, editor_format, editor_prompt
 from codecascade.ground.errors import UserError
-from codecascade.tokens import pipeline
+from codecascade.tokens.files import tokenizer_json
 from codecascade.tokens.infilling import add_infilling_tokens, infilling_prompt
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.tokens.training import train_tokenizer
@@ -31,7 +31,7 @@ def family(names: list[str]) -> Tokenizer:
     tokenizer = train_tokenizer([CODE] * 4, 300, kind="bytes")
     new = [name for name in names if name not in tokenizer.vocabulary]
     return tokenizer.with_vocabulary(
-        [pipeline.added_token(name, tokenizer.vocab_size + number) for number, name in enumerate(new)]
+        [tokenizer_json.added_token(name, tokenizer.vocab_size + number) for number, name in enumerate(new)]
     )
 
 

@@ -73,8 +73,8 @@ def test_of_two_stops_the_one_complete_first_counts() -> None:
     assert (text.text, text.stopped_by) == ("a", "bc")
 
 
-def split(data: bytes, places: list[int]) -> list[bytes]:
-    edges = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
+def split(data: bytes, cuts: list[int]) -> list[bytes]:
+    edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     return [data[start:end] for start, end in pairwise(edges)]
 
 
@@ -83,10 +83,10 @@ def split(data: bytes, places: list[int]) -> list[bytes]:
     st.lists(st.text("ab\né", min_size=1, max_size=3), max_size=3),
     st.lists(st.integers(0, 100), max_size=8),
 )
-def test_tokens_make_no_difference(text: str, stop: list[str], places: list[int]) -> None:
+def test_tokens_make_no_difference(text: str, stop: list[str], cuts: list[int]) -> None:
     """However the text is cut into tokens: the same text, in pieces that are never taken back."""
     whole, in_letters = (
-        build(split(text.encode(), places), stop=stop),
+        build(split(text.encode(), cuts), stop=stop),
         build([c.encode() for c in text], stop=stop),
     )
     for given_out, built in (whole, in_letters):
@@ -102,9 +102,9 @@ def test_tokens_make_no_difference(text: str, stop: list[str], places: list[int]
 
 
 @given(st.text(max_size=20), st.integers(0, 20), st.lists(st.integers(0, 100), max_size=8))
-def test_required_bytes_and_rest_are_the_whole(text: str, cut: int, places: list[int]) -> None:
+def test_required_bytes_and_rest_are_the_whole(text: str, cut: int, cuts: list[int]) -> None:
     required = text[:cut].encode()
-    assert build(split(text.encode(), places), required=required)[1].text == text[cut:]
+    assert build(split(text.encode(), cuts), required=required)[1].text == text[cut:]
 
 
 def test_what_healing_gave_back_is_no_text_yet() -> None:
@@ -114,8 +114,8 @@ def test_what_healing_gave_back_is_no_text_yet() -> None:
 
 
 @given(st.text(" \nab", max_size=9), st.lists(st.integers(1, 9), max_size=4))
-def test_stops_behind_text_only(text: str, places: list[int]) -> None:
-    _, builder = build(split(text.encode(), places), stop=("\n",), stop_after_text=True)
+def test_stops_behind_text_only(text: str, cuts: list[int]) -> None:
+    _, builder = build(split(text.encode(), cuts), stop=("\n",), stop_after_text=True)
     before = text[: len(text) - len(text.lstrip())]
     assert builder.text == before + text.lstrip().partition("\n")[0]
     assert (builder.stopped_by is not None) == ("\n" in text.lstrip())

@@ -47,7 +47,7 @@ def test_greedy_equals_transformers(
     generator = LocalGenerator(model, tokenizer, batch_tokens=batch_tokens, prefill_tokens=prefill_tokens)
     requests = [Request(ids, SamplingParams(max_new_tokens=12), stop_ids=NEVER) for ids in prompts(tokenizer)]
     found = by_request(list(generator.generate(requests)))
-    for place, request in enumerate(requests):
+    for index, request in enumerate(requests):
         expected = reference.generate(
             torch.tensor([request.ids]),
             max_new_tokens=12,
@@ -56,8 +56,8 @@ def test_greedy_equals_transformers(
             pad_token_id=0,
             suppress_tokens=list(range(tokenizer.vocab_size, model.config.vocab_size)) or None,
         )
-        assert list(found[place, 0].ids) == expected[0, len(request.ids) :].tolist()
-        assert found[place, 0].finish_reason == "length"
+        assert list(found[index, 0].ids) == expected[0, len(request.ids) :].tolist()
+        assert found[index, 0].finish_reason == "length"
 
 
 def test_log_probabilities_equal_transformers(
@@ -67,10 +67,10 @@ def test_log_probabilities_equal_transformers(
     assert isinstance(generator, Scorer)
     sequences = prompts(tokenizer)
     scores = dict(generator.log_probabilities(sequences))
-    for place, ids in enumerate(sequences):
+    for index, ids in enumerate(sequences):
         logits = reference(torch.tensor([ids])).logits[0, :-1].log_softmax(-1)
         expected = logits.gather(-1, torch.tensor(ids[1:], dtype=torch.int64)[:, None])[:, 0]
-        torch.testing.assert_close(torch.tensor(scores[place]), expected.float(), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(torch.tensor(scores[index]), expected.float(), atol=1e-4, rtol=1e-4)
 
 
 def test_long_texts_are_scored_in_chunks_that_shrink(
@@ -84,8 +84,8 @@ def test_long_texts_are_scored_in_chunks_that_shrink(
     chunked = dict(LocalGenerator(model, tokenizer, prefill_tokens=16).log_probabilities(sequences))
     handle.remove()
     assert max(widths) == 16 and 1 < min(widths[:-3]) < 6  # 300 // tokens so far
-    for place, scores in whole.items():
-        assert chunked[place] == pytest.approx(scores, abs=1e-4)
+    for index, scores in whole.items():
+        assert chunked[index] == pytest.approx(scores, abs=1e-4)
 
 
 def test_the_log_probability_is_that_of_the_tokens_chosen(model: Llama, tokenizer: Tokenizer) -> None:
@@ -157,7 +157,7 @@ def test_memory_is_bounded_whatever_is_asked_for(
     ]
     completions = list(generator.generate(requests))
     assert sorted((one.request, one.sample) for one in completions) == [
-        (place, sample) for place, request in enumerate(requests) for sample in range(request.samples)
+        (index, sample) for index, request in enumerate(requests) for sample in range(request.samples)
     ]
     assert max(generator.model.passes) <= 32
     assert len(allocated) == 1 and max(allocated) <= 200
@@ -230,3 +230,36 @@ def test_packed_weights_give_the_same_logits(tokenizer: Tokenizer, tied: bool) -
             tokens = torch.arange(rows * length).view(rows, length) % config.vocab_size
             expected = plain.logits(plain(tokens))
             torch.testing.assert_close(packed.logits(packed(tokens)), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_context_is_a_setting_that_may_exceed_the_models_own(
+    model: Llama, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    save_folder(tmp_path / "model", model, model.config, tokenizer)
+    ids = tuple(tokenizer.encode(CODE * 3)[:200])
+    request = Request(ids, SamplingParams(max_new_tokens=40), stop_ids=NEVER)
+    found = []
+    for context in (None, 150, 230, 1000):
+        generator = load_generator(str(tmp_path / "model"), precision="fp32", context=context)
+        assert generator.context_length == (context or 128)
+        (completion,) = generator.generate([request])
+        found.append((completion.finish_reason, len(completion.ids)))
+    assert found == [("context", 0), ("context", 0), ("length", 30), ("length", 40)]
+    (beyond,) = LocalGenerator(model, tokenizer).generate([replace(request, beyond_context=True)])
+    assert beyond.ids == completion.ids
+
+
+def test_iterators_of_one_generator_do_not_disturb_each_other(model: Llama, tokenizer: Tokenizer) -> None:
+    requests = [Request(ids, SamplingParams(12), samples=2, stop_ids=NEVER) for ids in prompts(tokenizer)]
+    expected = by_request(list(LocalGenerator(model, tokenizer).generate(requests)))
+    generator = LocalGenerator(model, tokenizer)
+    first, second, third = (generator.generate(requests) for _ in range(3))
+    kept = [next(first), next(third)]
+    third.close()
+    mixed = [*zip(first, second, strict=False)]
+    found = [kept[0], *(one for one, _ in mixed)]
+    assert by_request(found) == expected
+    rest = by_request([*(other for _, other in mixed), *second])
+    assert rest == expected or len(rest) == len(expected) - 1
+    assert not generator.engine.has_work and generator.engine.load().cache_used == 0
+    assert not generator._outputs

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import ctypes
 import json
 import re
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from codecascade.generation.engine import grammar_compiler, grammar_matcher
+from codecascade.generation.engine.engine import Engine
 from codecascade.generation.engine.generator import LocalGenerator
-from codecascade.generation.engine.grammar_matcher import GrammarCompiler
+from codecascade.generation.engine.grammar_compiler import GrammarCompiler
+from codecascade.generation.engine.grammar_matcher import GrammarMatcher
 from codecascade.generation.grammar import Grammar
-from codecascade.generation.requests import Completion, Request, SamplingParams
+from codecascade.generation.requests import (
+    Completion,
+    Request,
+    SamplingParams,
+    chat_request,
+    completion_request,
+)
 from codecascade.ground.errors import UserError
 from codecascade.model.llama import Llama
+from codecascade.tokens.chat import Message, with_chat_format
 from codecascade.tokens.tokenizer import Tokenizer
 
 SCHEMA = {
@@ -172,3 +185,103 @@ def test_grammars_that_say_nothing_are_refused(kind: str, text: str) -> None:
 def test_a_grammar_and_healing_exclude_each_other() -> None:
     with pytest.raises(ValueError, match="grammar"):
         Request((1,), required=b"x", grammar=Grammar("json_object"))
+
+
+def test_a_grammar_is_read_once_however_many_threads_ask(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Grammar] = []
+    original = grammar_compiler._matcher
+
+    def counted(grammar: Grammar, library_tokenizer: object) -> object:
+        read.append(grammar)
+        time.sleep(0.05)
+        return original(grammar, library_tokenizer)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(grammar_compiler, "_matcher", counted)
+    compiler = GrammarCompiler(tokenizer)
+    grammars = [Grammar("regex", f"a{{{n}}}") for n in (1, 2)]
+    with ThreadPoolExecutor(8) as threads:
+        matchers = list(threads.map(compiler.matcher, grammars * 8))
+    assert sorted(read, key=str) == grammars
+    assert len(set(map(id, matchers))) == 2
+
+
+def test_a_grammar_that_is_not_read_in_time_is_refused_and_may_come_again(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = threading.Event()
+    original = grammar_compiler._matcher
+
+    def slow(grammar: Grammar, library_tokenizer: object) -> object:
+        ready.wait(20)
+        return original(grammar, library_tokenizer)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(grammar_compiler, "_matcher", slow)
+    compiler = GrammarCompiler(tokenizer, seconds=0.05)
+    with pytest.raises(UserError, match=r"grammar regex: can't be used: takes longer than 0\.05 s"):
+        compiler.matcher(Grammar("regex", "a"))
+    ready.set()
+    compiler = GrammarCompiler(tokenizer)
+    assert not compiler.matcher(Grammar("regex", "a")).is_broken
+
+
+class SlowMatcher:
+    """The library's matcher, as far as it is used; its masks allow everything, and from the third on take long."""
+
+    def __init__(self, words: int) -> None:
+        self.words, self.masks, self.ready = words, 0, threading.Event()
+
+    def deep_copy(self) -> SlowMatcher:
+        return SlowMatcher(self.words)
+
+    def is_error(self) -> bool:
+        return False
+
+    def is_stopped(self) -> bool:
+        return False
+
+    def consume_token(self, token: int) -> None: ...
+
+    def unsafe_compute_mask_ptr(self, address: int, size: int) -> None:
+        self.masks += 1
+        if self.masks > 2:
+            self.ready.wait(3)
+        ctypes.memset(address, 0xFF, size)
+
+
+def test_a_text_that_waits_too_long_for_its_masks_stays_unfinished(
+    model: Llama, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grammar_matcher, "_SECONDS", 0.3)
+    slow = SlowMatcher(-(-tokenizer.vocab_size // 32))
+    matcher = GrammarMatcher(slow, tokenizer.end_of_document_id, tokenizer.vocab_size)  # type: ignore[arg-type]
+    engine = Engine(model, tokenizer)
+    request = Request((5, 6, 7), SamplingParams(20), stop_ids=frozenset({3}), grammar=Grammar("regex", "x"))
+    engine.add_request(request, matcher)
+    other = engine.add_request(Request((5, 6, 7), SamplingParams(20), stop_ids=frozenset()))
+    done = {}
+    while engine.has_work:
+        for output in engine.step():
+            if output.completion is not None:
+                done[output.request] = output.completion
+    ended = done.pop(0)
+    assert (ended.finish_reason, ended.stopped_by, len(ended.ids)) == ("length", None, 2)
+    assert len(done[other].ids) == 20
+
+
+def test_a_grammar_leaves_the_prompt_whole(tokenizer: Tokenizer) -> None:
+    grammar, prompt = Grammar("regex", "x+"), "def f(x):\n    retur"
+    healed = completion_request(tokenizer, prompt, SamplingParams())
+    whole = completion_request(tokenizer, prompt, SamplingParams(), grammar=grammar)
+    assert healed.required and not whole.required
+    assert list(whole.ids) == tokenizer.encode(prompt, bos=True) and whole.grammar == grammar
+
+
+@pytest.mark.parametrize("prefill", ["", "```\nretur"])
+def test_a_reply_may_be_an_instance_of_a_grammar(tokenizer: Tokenizer, prefill: str) -> None:
+    chatting = with_chat_format(tokenizer, "llama2")
+    grammar = Grammar("regex", "x+")
+    messages = [Message("user", "hi")]
+    request = chat_request(chatting, messages, SamplingParams(), prefill=prefill, grammar=grammar)
+    assert request.grammar == grammar and not request.required

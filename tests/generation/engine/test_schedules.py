@@ -12,7 +12,7 @@ from engine_models import CODE, NEVER, recite, tiny_model
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from codecascade.generation.engine import drafts
+from codecascade.generation.engine import drafts, scheduler
 from codecascade.generation.engine.engine import Engine, Output
 from codecascade.generation.requests import Completion, Request, SamplingParams
 from codecascade.model.llama import Llama
@@ -121,10 +121,11 @@ def check_nothing_is_kept(engine: Engine) -> None:
     cache=st.integers(6, 40),
     chunk=st.sampled_from([1, 5, 16, 33, 2048]),
     rows=st.sampled_from([1, 3, 256]),
+    reserved=st.sampled_from([0, 1, 8]),
     speculate=st.booleans(),
 )
-@example([Arrival(0, 0, 60, 4, 1.0, 14, None)] * 6, 6, 33, 256, True)
-@example([Arrival(0, 0, 48, 4, 0.0, 14, None), Arrival(0, 0, 48, 1, 0.0, 9, None)], 6, 2048, 256, False)
+@example([Arrival(0, 0, 60, 4, 1.0, 14, None)] * 6, 6, 33, 256, 0, True)
+@example([Arrival(0, 0, 48, 4, 0.0, 14, None), Arrival(0, 0, 48, 1, 0.0, 9, None)], 6, 2048, 256, 1, False)
 def test_a_schedule_changes_nothing(
     model: Llama,
     tokenizer: Tokenizer,
@@ -133,6 +134,7 @@ def test_a_schedule_changes_nothing(
     cache: int,
     chunk: int,
     rows: int,
+    reserved: int,
     speculate: bool,
 ) -> None:
     expected = [expected_of(model, tokenizer, request_of(tokenizer, arrival)) for arrival in arrivals]
@@ -141,6 +143,7 @@ def test_a_schedule_changes_nothing(
         for arrival, completions in zip(arrivals, expected, strict=True)
         for completion in completions
     ]
+    monkeypatch.setattr(scheduler, "_RESERVED", reserved)
     monkeypatch.setattr(drafts, "_Gain", Always)
     monkeypatch.setattr(drafts.PromptLookup, "guess", lambda *args: Guesses(known)(*args))
     engine = Engine(

@@ -7,13 +7,16 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
 from engine_models import CODE, NEVER, beginning, recite
 
+from codecascade.generation.engine import grammar_compiler
 from codecascade.generation.engine.engine import Engine
 from codecascade.generation.engine.service import EngineService
+from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import Request, SamplingParams
 from codecascade.generation.streaming import Delta, QueueFull, StreamingGenerator
 from codecascade.ground.errors import RunFailed, UserError
@@ -290,5 +293,37 @@ def test_a_loop_that_is_gone_does_not_hold_blocks(reciting: torch.nn.Module, tok
         await until(lambda: idle(engine))
         assert len(await collect(service, ask(tokenizer))) == 12
         await service.close()
+
+    asyncio.run(main())
+
+
+def test_a_slow_grammar_holds_nobody_up(
+    reciting: torch.nn.Module, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready, original = threading.Event(), grammar_compiler._matcher
+
+    def slow(grammar: Grammar, library_tokenizer: object) -> object:
+        ready.wait(20)
+        return original(grammar, library_tokenizer)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(grammar_compiler, "_matcher", slow)
+
+    async def main() -> None:
+        engine = Engine(reciting, tokenizer)
+        request = replace(ask(tokenizer), grammar=Grammar("regex", "[a-c]{3}"))
+        async with served(engine) as service:
+            waiting = asyncio.create_task(collect(service, request))
+            cancelled = asyncio.create_task(collect(service, request))
+            assert len(await collect(service, ask(tokenizer))) == 12
+            assert not waiting.done()
+            cancelled.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled
+            ready.set()
+            text = "".join(delta.text for delta in await waiting)
+            assert len(text) == 3 and set(text) <= set("abc")
+            with pytest.raises(UserError, match="grammar regex"):
+                await collect(service, replace(request, grammar=Grammar("regex", "(a")))
+            await until(lambda: idle(engine))
 
     asyncio.run(main())

@@ -16,7 +16,6 @@ from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric, bootstrap_ratio, wilson
 from codecascade.evaluation.running.result import AnsweredProblem, BenchmarkResult
 from codecascade.reports.cascade.columns import all_columns
-from codecascade.reports.cascade.data import ModelReport, RunReport
 from codecascade.reports.cascade.report import (
     ModelChanges,
     interval_verdict,
@@ -24,6 +23,7 @@ from codecascade.reports.cascade.report import (
     table_columns,
     write_report,
 )
+from codecascade.reports.cascade.run_report import ModelReport, RunReport
 from codecascade.reports.plots import running_mean
 
 HOSTILE = "<script>alert('x')</script> & `code`"

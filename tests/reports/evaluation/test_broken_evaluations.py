@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from evaluations import humaneval_samples, write_evaluation, write_lines
 
-from codecascade.evaluation.analysis.folder import read_evaluation
+from codecascade.evaluation.analysis.evaluation_folder import read_evaluation
 from codecascade.evaluation.metrics import wilson
 from codecascade.ground.errors import UserError
 from codecascade.reports.evaluation.report import write_evaluation_report

@@ -9,7 +9,7 @@ import pytest
 from evaluations import HOSTILE, Page, humaneval_samples, sample, write_evaluation
 
 from codecascade.evaluation.analysis.compare import compare
-from codecascade.evaluation.analysis.folder import read_evaluation
+from codecascade.evaluation.analysis.evaluation_folder import read_evaluation
 from codecascade.evaluation.analysis.paper_comparison import paper_comparisons
 from codecascade.evaluation.metrics import Metric, wilson
 from codecascade.reports.evaluation.report import write_evaluation_report

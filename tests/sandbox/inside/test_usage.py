@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from codecascade.sandbox.inside.usage import Usage
+from codecascade.sandbox.inside.usage import ResourceUsage
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def test_cpu_time_is_that_of_the_processes_given_and_since_the_start() -> None:
     with _program(burn.format(1.5)):
         # Has ended before and does not count.
         pass
-    usage = Usage(memory_mb=2048)
+    usage = ResourceUsage(memory_mb=2048)
     with _program(burn.format(0.3)) as process:
         seconds, excess = usage.look(process.pid, [process.pid])
         assert 0.25 <= seconds < 1.2 and excess is None
@@ -40,7 +40,7 @@ def test_cpu_time_is_that_of_the_processes_given_and_since_the_start() -> None:
 
 
 def test_time_of_a_process_that_is_gone_is_not_lost() -> None:
-    usage = Usage(memory_mb=2048)
+    usage = ResourceUsage(memory_mb=2048)
     with _program("import time\nwhile time.process_time() < 0.3: pass") as process:
         usage.look(process.pid, [process.pid])
     before = usage.cpu_seconds()
@@ -57,13 +57,13 @@ def test_time_of_a_process_that_is_gone_is_not_lost() -> None:
     ids=["resident", "shared, untouched", "reserved only"],
 )
 def test_too_much_memory_is_told_by_its_kind(code: str, why: str | None) -> None:
-    usage = Usage(memory_mb=64)
+    usage = ResourceUsage(memory_mb=64)
     with _program(code) as process:
         assert usage.look(process.pid, [process.pid])[1] == why
 
 
 def test_a_dead_orphan_is_waited_for_and_the_first_process_is_not() -> None:
-    usage = Usage(memory_mb=2048)
+    usage = ResourceUsage(memory_mb=2048)
     orphan, first = (os.posix_spawn("/bin/true", ["true"], {}) for _ in range(2))
     for pid in (orphan, first):
         deadline = time.monotonic() + 10

@@ -9,7 +9,7 @@ import pytest
 
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.check import best_confinement
-from codecascade.sandbox.host.service import Service
+from codecascade.sandbox.host.running_command import RunningCommand
 from codecascade.sandbox.languages import builds, table
 from codecascade.sandbox.languages.run import LanguageRunner
 from codecascade.sandbox.languages.table import (
@@ -174,7 +174,7 @@ def test_a_compiler_that_makes_nothing_fails_the_program(monkeypatch: pytest.Mon
         commands.append(command)
         return Outcome("passed")
 
-    def start(command: Command) -> Service:
+    def start(command: Command) -> RunningCommand:
         raise AssertionError("rustc does not stay")
 
     outcome = LanguageRunner(silent, start, 1).run(Program("fn main() {}", "rust"), Limits())
@@ -257,7 +257,7 @@ def test_a_compiler_is_limited_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         made = dict.fromkeys(command.outputs, b"") if "c++-header" in command.argv else {}
         return Outcome("passed" if made else "timed_out", "no end after 30 s of CPU time", files=made)
 
-    def start(command: Command) -> Service:
+    def start(command: Command) -> RunningCommand:
         raise AssertionError("C++ has no compiler that stays")
 
     outcome = LanguageRunner(late, start, 1).run(Program("int main() {}", "cpp"), Limits(cpu_seconds=3))

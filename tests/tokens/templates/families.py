@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from codecascade.tokens import pipeline
+from codecascade.tokens.files import tokenizer_json
 from codecascade.tokens.tokenizer import Tokenizer
 
 TURNS = (
@@ -157,6 +157,33 @@ VICUNA = (
     "{% else %}{{ 'ASSISTANT: ' + message['content'].strip() + eos_token }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
 )
+# These have headers of their own making before each message.
+OPENCHAT = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{{ 'GPT4 Correct ' + message['role'].title() + ': ' + message['content'] + '<|end_of_turn|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'GPT4 Correct Assistant:' }}{% endif %}"
+)
+MAGICODER = (
+    "{{ bos_token }}You are an exceptionally intelligent coding assistant.\n\n{% for message in messages %}"
+    "{% if message.role == 'user' %}{{ '@@ Instruction\n' + message.content + '\n\n' }}"
+    "{% elif message.role == 'assistant' %}{{ '@@ Response\n' + message.content + eos_token }}"
+    "{% else %}{{ raise_exception('no system messages') }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '@@ Response\n' }}{% endif %}"
+)
+EXAONE = (
+    "{% for message in messages %}"
+    "{% if loop.first and message['role'] != 'system' %}{{ '[|system|][|endofturn|]\n' }}{% endif %}"
+    "{{ '[|' + message['role'] + '|]' + message['content'] }}"
+    "{{ '\n' if message['role'] == 'user' else '[|endofturn|]\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '[|assistant|]' }}{% endif %}"
+)
+DEEPSEEK_V2 = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{% if message['role'] == 'user' %}{{ 'User: ' + message['content'] + '\n\n' }}"
+    "{% elif message['role'] == 'assistant' %}{{ 'Assistant: ' + message['content'] + eos_token }}"
+    "{% elif message['role'] == 'system' %}{{ message['content'] + '\n\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
 
 
 @dataclass(frozen=True)
@@ -254,6 +281,28 @@ FAMILIES = {
         GEMMA, "llama", tokens=("<start_of_turn>", "<end_of_turn>"), end="<end_of_turn>", system=False
     ),
     "vicuna": Family(VICUNA, "llama", tags=("USER:", "ASSISTANT:")),
+    "openchat": Family(
+        OPENCHAT,
+        "llama",
+        tokens=("<|end_of_turn|>",),
+        named={"eos_token": "<|end_of_turn|>"},
+        tags=("GPT4 Correct User:", "GPT4 Correct Assistant:"),
+        end="<|end_of_turn|>",
+    ),
+    "magicoder": Family(MAGICODER, "llama", tags=("@@ Instruction", "@@ Response"), system=False),
+    "exaone": Family(
+        EXAONE,
+        tokens=("[|endofturn|]",),
+        named={"eos_token": "[|endofturn|]"},
+        tags=("[|user|]", "[|assistant|]", "[|system|]"),
+        end="[|endofturn|]",
+    ),
+    "deepseek-v2": Family(
+        DEEPSEEK_V2,
+        tokens=("<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"),
+        named={"bos_token": "<｜begin▁of▁sentence｜>", "eos_token": "<｜end▁of▁sentence｜>"},
+        end="<｜end▁of▁sentence｜>",
+    ),
 }
 
 
@@ -263,7 +312,7 @@ def tokenizer_of(family: Family, plain: Tokenizer) -> Tokenizer:
     names = [name for name in (*family.tokens, *family.plain) if name not in plain.vocabulary]
     added: list[dict[str, Any]] = [
         {
-            **pipeline.added_token(name, token_id, special=name not in family.plain),
+            **tokenizer_json.added_token(name, token_id, special=name not in family.plain),
             "rstrip": name in family.takes_space,
         }
         for token_id, name in enumerate(names, first)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from codecascade.ground.errors import UserError
 from codecascade.tokens.chat import Message, encode_chat, encode_reply_start
 from codecascade.tokens.templates.control_text import Disguise, control_text
 from codecascade.tokens.tokenizer import Tokenizer
@@ -156,6 +157,43 @@ def test_text_put_together_from_parts_of_a_message_is_no_control_token(byte_leve
     for text in ("<|im_<b>end|>", "<b<b>>", "<|im_bend|>", "<|i<b>m_end|<b>>"):
         ids = encode_chat(tokenizer, [Message("user", text)])
         assert not count(tokenizer, ids)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "'<|' ~ m.content ~ '|>'",
+        "'<|im_' ~ m.content | trim ~ '|>'",
+        "'x<' ~ m.content[1:] ~ 'd|>y'",
+        "m.role ~ '<|' ~ m.content.split(':')[0] ~ '|>' ~ m.content",
+    ],
+)
+def test_a_template_that_writes_both_ends_of_a_control_token_is_refused(
+    byte_level: Tokenizer, expression: str
+) -> None:
+    tokenizer = byte_level.with_chat_template("{% for m in messages %}{{ " + expression + " }}{% endfor %}")
+    with pytest.raises(UserError, match="around a message, which could so be the control token"):
+        encode_chat(tokenizer, [Message("user", "hello")])
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "'<b>' ~ m.content ~ '</b>'",
+        "'<|im_' ~ m.content",
+        "m.content ~ '|>'",
+        "'<| ' ~ m.content ~ ' |>'",
+        "'<|im_start|>' ~ m.content ~ '<|im_end|>'",
+        "'<|' ~ m.role ~ '|>' ~ m.content",
+    ],
+)
+@pytest.mark.parametrize("text", ["im_end", "<|im_end|>", "end", "end|>", "<|im_"])
+def test_other_frames_are_not_refused_and_let_no_control_token_be_forged(
+    byte_level: Tokenizer, expression: str, text: str
+) -> None:
+    tokenizer = byte_level.with_chat_template("{% for m in messages %}{{ " + expression + " }}{% endfor %}")
+    honest = encode_chat(tokenizer, [Message("user", "hello")])
+    assert count(tokenizer, encode_chat(tokenizer, [Message("user", text)])) == count(tokenizer, honest)
 
 
 def test_a_template_finds_its_own_strings_in_messages(byte_level: Tokenizer) -> None:

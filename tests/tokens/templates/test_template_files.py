@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from codecascade.ground.errors import UserError
-from codecascade.tokens import pipeline
 from codecascade.tokens.chat import (
     Message,
     chat_stop_ids,
@@ -19,7 +18,8 @@ from codecascade.tokens.chat import (
     encode_reply_start,
     with_chat_format,
 )
-from codecascade.tokens.gguf import tokenizer_from_gguf
+from codecascade.tokens.files import tokenizer_json
+from codecascade.tokens.files.gguf import tokenizer_from_gguf
 from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
 
 TEMPLATE = "{% for m in messages %}{{ 'mine ' + m.content }}{% endfor %}"
@@ -84,7 +84,7 @@ def test_a_broken_template_is_named(
 
 
 def test_a_gguf_files_named_templates() -> None:
-    pieces = [*pipeline.byte_alphabet(), "<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    pieces = [*tokenizer_json.byte_alphabet(), "<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     plain: dict[str, Any] = {
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.tokens": pieces,
@@ -149,7 +149,7 @@ def test_the_masks_of_marked_answers_are_transformers(byte_level: Tokenizer, tmp
 @pytest.fixture(scope="session")
 def stepping(llama: Tokenizer) -> Tokenizer:
     """A vocabulary with Code Llama 70B's end of a turn, and no template."""
-    return llama.with_vocabulary([pipeline.added_token("<step>", llama.vocab_size)])
+    return llama.with_vocabulary([tokenizer_json.added_token("<step>", llama.vocab_size)])
 
 
 def test_the_steps_of_code_llama_70b(stepping: Tokenizer) -> None:

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from stream_fakes import CODE, Dialogue, ExampleTable, make_document, named, random_documents, tiny_tokenizer
 
 from codecascade.ground.errors import UserError
-from codecascade.tokens import pipeline
 from codecascade.tokens.chat import Message, encode_dialogue
+from codecascade.tokens.files import tokenizer_json
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.stream.examples import (
     TrainingExample,
@@ -151,7 +151,8 @@ def test_a_family_with_one_layout_gets_that_one() -> None:
     first = plain.vocab_size
     dropped = {token["id"] for token in plain.spec["added_tokens"] if "▁" in token["content"]}
     codestral = plain.with_vocabulary(
-        [pipeline.added_token(name, first - len(dropped) + n) for n, name in enumerate(names)], drop=dropped
+        [tokenizer_json.added_token(name, first - len(dropped) + n) for n, name in enumerate(names)],
+        drop=dropped,
     )
     assert codestral.infilling is not None and codestral.infilling.formats == ("spm",)
     item = infilled_example(codestral, "x = 1\n", random.Random(0), InfillingSettings(spm_share=0))

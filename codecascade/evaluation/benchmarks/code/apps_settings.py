@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from codecascade.evaluation.settings import BenchmarkSettings, PositiveInt
+from codecascade.evaluation.benchmark_settings import BenchmarkSettings, PositiveInt
 from codecascade.evaluation.statements import (
     Facts,
     Statement,

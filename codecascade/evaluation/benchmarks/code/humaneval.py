@@ -14,10 +14,10 @@ from pydantic import Field
 
 from codecascade.evaluation.answers.python_code import append_program, sanitized
 from codecascade.evaluation.answers.replies import program_in
+from codecascade.evaluation.benchmark_settings import BenchmarkSettings, CommonSettings, PositiveInt
 from codecascade.evaluation.data import BenchmarkData, Record, load_records, require_field
 from codecascade.evaluation.rates import pass_at_k_scores, values_by_problem
 from codecascade.evaluation.scores import Scores
-from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, PositiveInt
 from codecascade.evaluation.size import BenchmarkSize
 from codecascade.evaluation.statements import (
     TEN_SECONDS,

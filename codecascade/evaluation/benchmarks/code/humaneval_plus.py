@@ -96,7 +96,7 @@ def _task(location: str, row: dict[str, Any], context: EvaluationContext) -> Tas
             raise UserError("must be lists of arguments", file=location, key=key)
     atol = float(require_field(row, "atol", (int, float), location)) if "atol" in row else 0.0
     problem = _problem(row, "")
-    checks = tuple(check(problem, inputs, atol) for inputs in groups.values())
+    checks = tuple(comparison_tests(problem, inputs, atol) for inputs in groups.values())
     counts = " and ".join(f"{len(inputs)} inputs ({key})" for key, inputs in groups.items())
     return replace(
         completion_task(problem, "", context),
@@ -110,7 +110,7 @@ def _problem(row: dict[str, Any], test: str) -> HumanEvalProblem:
     return HumanEvalProblem(**{key: row[key] for key in _PROGRAM_FIELDS}, test=test)
 
 
-def check(problem: HumanEvalProblem, inputs: Sequence[Sequence[Any]], atol: float) -> str:
+def comparison_tests(problem: HumanEvalProblem, inputs: Sequence[Sequence[Any]], atol: float) -> str:
     """The tests that compare a completed function with the canonical solution on ``inputs``."""
     return _CHECK.format(
         reference=problem.prompt + problem.canonical_solution,

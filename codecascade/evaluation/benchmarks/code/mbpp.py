@@ -20,9 +20,9 @@ from pydantic import Field
 from codecascade.evaluation.answers.python_code import bound_names, declares, names_read, parse_python
 from codecascade.evaluation.answers.replies import program_in, without_thoughts
 from codecascade.evaluation.answers.texts import cut_at_stops
+from codecascade.evaluation.benchmark_settings import BenchmarkSettings, PositiveInt
 from codecascade.evaluation.benchmarks.code.humaneval import in_chat, pass_scores
 from codecascade.evaluation.data import BenchmarkData, load_records
-from codecascade.evaluation.settings import BenchmarkSettings, PositiveInt
 from codecascade.evaluation.size import BenchmarkSize
 from codecascade.evaluation.statements import TEN_SECONDS, benchmark_protocol, chat_condition, token_limit
 from codecascade.evaluation.task import (

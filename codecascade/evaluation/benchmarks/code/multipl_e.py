@@ -16,10 +16,10 @@ from functools import partial
 from pydantic import Field
 
 from codecascade.evaluation.answers.texts import cut_at_stops
+from codecascade.evaluation.benchmark_settings import BenchmarkSettings, PositiveInt
 from codecascade.evaluation.data import BenchmarkData, Record, load_records, require_field
 from codecascade.evaluation.rates import pass_at_k_scores, values_by_problem
 from codecascade.evaluation.scores import Scores
-from codecascade.evaluation.settings import BenchmarkSettings, PositiveInt
 from codecascade.evaluation.size import BenchmarkSize
 from codecascade.evaluation.statements import TEN_SECONDS, benchmark_protocol, token_limit
 from codecascade.evaluation.task import Benchmark, EvaluationContext, Program, SampleRow, Task, TextPrompt

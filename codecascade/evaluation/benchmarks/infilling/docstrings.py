@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from pydantic import Field
 
 from codecascade.evaluation.answers.similarity import docstring_bleu
-from codecascade.evaluation.answers.texts import first_line
+from codecascade.evaluation.answers.texts import first_nonblank_line
+from codecascade.evaluation.benchmark_settings import BenchmarkSettings, PositiveInt
 from codecascade.evaluation.data import BenchmarkData, load_records, require_field
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.rates import mean_scores, values_by_problem
 from codecascade.evaluation.scores import Scores
-from codecascade.evaluation.settings import BenchmarkSettings, PositiveInt
 from codecascade.evaluation.size import BenchmarkSize
 from codecascade.evaluation.task import (
     Benchmark,
@@ -62,7 +62,7 @@ def tasks(context: EvaluationContext) -> list[Task]:
                 InfillingPrompt(prefix, suffix, layouts[0]) if layouts else TextPrompt(prefix),
                 context.own(DocstringsSettings).max_new_tokens,
                 expected=reference,
-                extract=first_line,
+                extract=first_nonblank_line,
                 judge=_judge(reference),
                 fields={"format": layouts[0] if layouts else LEFT_TO_RIGHT},
             )

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
+from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.benchmarks.code.humaneval import DATA as HUMANEVAL
 from codecascade.evaluation.benchmarks.code.humaneval import parse_problems
 from codecascade.evaluation.benchmarks.infilling.problems import (
@@ -37,7 +38,6 @@ from codecascade.evaluation.data import BenchmarkData, load_records
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.rates import ProblemValues, mean_scores
 from codecascade.evaluation.scores import Scores, problem_key
-from codecascade.evaluation.settings import CommonSettings
 from codecascade.evaluation.size import BenchmarkSize
 from codecascade.evaluation.statements import BenchmarkProtocol
 from codecascade.evaluation.subsets import subset

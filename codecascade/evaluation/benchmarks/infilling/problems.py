@@ -14,7 +14,7 @@ from itertools import zip_longest
 
 from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.documents import Document
-from codecascade.corpus.reading.functions import PythonFunction, parse_python, python_functions
+from codecascade.corpus.reading.functions import PythonFunction, parse_module, python_functions
 from codecascade.evaluation.benchmarks.code.humaneval import HumanEvalProblem
 from codecascade.evaluation.benchmarks.infilling.settings import InfillingTaskSettings
 from codecascade.evaluation.data import Record, require_field
@@ -169,7 +169,7 @@ def _problems_of(
 
 def body_lines(source: str) -> list[int]:
     """The numbers (from 0) of the lines of a function's body that have code. The docstring is left out."""
-    tree = parse_python(source)
+    tree = parse_module(source)
     if tree is None or not isinstance(node := tree.body[0], ast.FunctionDef | ast.AsyncFunctionDef):
         return []
     first = node.body[0]

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from codecascade.evaluation.settings import BenchmarkSettings, PositiveInt
+from codecascade.evaluation.benchmark_settings import BenchmarkSettings, PositiveInt
 from codecascade.evaluation.statements import TEN_SECONDS, benchmark_protocol, compared_elsewhere, token_limit
 
 

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from codecascade.evaluation.benchmark_settings import BenchmarkSettings, CommonSettings, PositiveInt
 from codecascade.evaluation.rates import ratio_scores
 from codecascade.evaluation.scores import Scores, metrics_of
-from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, PositiveInt
 from codecascade.evaluation.size import TokenEstimate
 from codecascade.evaluation.subsets import subset
 from codecascade.evaluation.task import Benchmark, EvaluationContext, ReportedFigure, SampleRow, ScoredTexts

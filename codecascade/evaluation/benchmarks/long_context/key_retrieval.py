@@ -20,10 +20,10 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from codecascade.corpus.corpus import Corpus, is_corpus
-from codecascade.corpus.reading.functions import parse_python, python_functions
+from codecascade.corpus.reading.functions import parse_module, python_functions
+from codecascade.evaluation.benchmark_settings import BenchmarkSettings, CommonSettings, PositiveInt
 from codecascade.evaluation.rates import ProblemValues, mean_scores
 from codecascade.evaluation.scores import Scores, problem_key
-from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, PositiveInt
 from codecascade.evaluation.size import TokenEstimate
 from codecascade.evaluation.statements import (
     UNASKED_ARE_LEFT_OUT,
@@ -63,6 +63,9 @@ class KeyRetrievalSettings(BenchmarkSettings):
         (0.0, 0.2, 0.4), description="where the key is, relative to the prompt's length"
     )
     examples: PositiveInt = Field(64, description="prompts per length and position")
+    beyond_context: bool = Field(
+        False, description="whether prompts longer than the model's own context are asked, too"
+    )
 
     @field_validator("lengths", "positions")
     @classmethod
@@ -95,10 +98,11 @@ def _cell(length: int, position: float) -> str:
 
 def key_tasks(context: EvaluationContext) -> list[Task]:
     """One task for each prompt."""
+    beyond = context.own(KeyRetrievalSettings).beyond_context
     return [
         Task(
             problem.task_id,
-            TextPrompt(problem.prompt, ("\n",)),
+            TextPrompt(problem.prompt, ("\n",), beyond_context=beyond),
             _ANSWER_TOKENS,
             expected=f" {problem.value}",
             judge=partial(_judge, problem.value),
@@ -151,7 +155,7 @@ def _blocks(context: EvaluationContext, longest: int) -> list[tuple[str, int]]:
     for text in _files(context):
         for function in python_functions(text):
             source = function.standalone.rstrip() + "\n"
-            if len(source) <= _LONGEST_BLOCK and "my_function" not in source and parse_python(source):
+            if len(source) <= _LONGEST_BLOCK and "my_function" not in source and parse_module(source):
                 texts.append(source)
                 size += len(source)
         if size > 32 * longest:

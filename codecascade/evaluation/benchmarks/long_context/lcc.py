@@ -26,10 +26,10 @@ from codecascade.evaluation.answers.similarity import (
     edit_similarity,
     equal_tokens,
 )
+from codecascade.evaluation.benchmark_settings import BenchmarkSettings, PositiveInt
 from codecascade.evaluation.data import BenchmarkData, Record, holds_data, locate_data, read_records
 from codecascade.evaluation.rates import mean_scores, rows_by_field, values_by_problem
 from codecascade.evaluation.scores import Scores
-from codecascade.evaluation.settings import BenchmarkSettings, PositiveInt
 from codecascade.evaluation.size import BenchmarkSize
 from codecascade.evaluation.statements import (
     UNASKED_ARE_LEFT_OUT,

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from codecascade.corpus.reading.languages import document_kind, language_by_name
+from codecascade.evaluation.benchmark_settings import BenchmarkSettings, CommonSettings, PositiveInt
 from codecascade.evaluation.scores import Scores, metrics_of, problem_key
-from codecascade.evaluation.settings import BenchmarkSettings, CommonSettings, PositiveInt
 from codecascade.evaluation.size import TokenEstimate
 from codecascade.evaluation.subsets import subset
 from codecascade.evaluation.task import Benchmark, EvaluationContext, SampleRow, ScoredTexts

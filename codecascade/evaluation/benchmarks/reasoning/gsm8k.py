@@ -14,11 +14,11 @@ from pydantic import Field
 
 from codecascade.evaluation.answers.replies import without_thoughts
 from codecascade.evaluation.answers.texts import last_number
+from codecascade.evaluation.benchmark_settings import BenchmarkSettings, PositiveInt
 from codecascade.evaluation.benchmarks.code.humaneval import in_chat
 from codecascade.evaluation.data import BenchmarkData, load_records
 from codecascade.evaluation.rates import mean_scores, values_by_problem
 from codecascade.evaluation.scores import Scores
-from codecascade.evaluation.settings import BenchmarkSettings, PositiveInt
 from codecascade.evaluation.size import BenchmarkSize
 from codecascade.evaluation.task import (
     Benchmark,

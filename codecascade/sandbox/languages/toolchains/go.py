@@ -6,7 +6,13 @@ import re
 from dataclasses import replace
 
 from codecascade.sandbox.languages.ending import halves, in_main
-from codecascade.sandbox.languages.language import Language, ProgramPlan, Toolchain, find_tools, first_line
+from codecascade.sandbox.languages.language import (
+    Language,
+    ProgramPlan,
+    Toolchain,
+    find_tools,
+    first_output_line,
+)
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Command
 
@@ -32,7 +38,7 @@ _PACKAGES = (
 
 def _find() -> Toolchain | None:
     toolchain = find_tools("go", version=("version",))
-    root = None if toolchain is None else first_line((toolchain.paths["go"], "env", "GOROOT"))
+    root = None if toolchain is None else first_output_line((toolchain.paths["go"], "env", "GOROOT"))
     if toolchain is None or root is None:
         return None
     return replace(toolchain, folders=tuple(dict.fromkeys((*toolchain.folders, root))))

@@ -20,13 +20,13 @@ def finish(text: str, token: str) -> str:
     return at_end(text, f'globalThis["process"].stdout.write("\\n{first}" + "{second}\\n");')
 
 
-def run(node: str, file: str, limits: Limits) -> tuple[str, ...]:
+def node_command(node: str, file: str, limits: Limits) -> tuple[str, ...]:
     """node's command line; its heap limit is below the memory limit, so that node itself reports a full heap."""
     return (node, f"--max-old-space-size={max(16, limits.memory_mb * 3 // 4)}", file)
 
 
 def _plan(text: str, toolchain: Toolchain, limits: Limits) -> ProgramPlan:
-    return ProgramPlan("program.js", run(toolchain.paths["node"], "program.js", limits))
+    return ProgramPlan("program.js", node_command(toolchain.paths["node"], "program.js", limits))
 
 
 JAVASCRIPT = Language(

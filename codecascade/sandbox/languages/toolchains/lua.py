@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 
 from codecascade.sandbox.languages.ending import at_end, halves
-from codecascade.sandbox.languages.language import Language, ProgramPlan, Toolchain, find_tools, first_line
+from codecascade.sandbox.languages.language import (
+    Language,
+    ProgramPlan,
+    Toolchain,
+    find_tools,
+    first_output_line,
+)
 from codecascade.sandbox.outcome import Limits
 
 _EXIT = re.compile(r"\bos\.exit\((?P<status>[^\n]*)\)\s*\Z")
@@ -13,7 +19,10 @@ _EXIT = re.compile(r"\bos\.exit\((?P<status>[^\n]*)\)\s*\Z")
 
 def _find() -> Toolchain | None:
     toolchain = find_tools("lua", version=("-v",))
-    if toolchain is None or first_line((toolchain.paths["lua"], "-e", "require('luaunit') print(1)")) is None:
+    if (
+        toolchain is None
+        or first_output_line((toolchain.paths["lua"], "-e", "require('luaunit') print(1)")) is None
+    ):
         return None
     return toolchain
 

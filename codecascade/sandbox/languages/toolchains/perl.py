@@ -6,7 +6,13 @@ import re
 from dataclasses import replace
 
 from codecascade.sandbox.languages.ending import at_end, halves
-from codecascade.sandbox.languages.language import Language, ProgramPlan, Toolchain, find_tools, first_line
+from codecascade.sandbox.languages.language import (
+    Language,
+    ProgramPlan,
+    Toolchain,
+    find_tools,
+    first_output_line,
+)
 from codecascade.sandbox.outcome import Limits
 
 
@@ -18,7 +24,7 @@ def _find() -> Toolchain | None:
     toolchain = _perl()
     if toolchain is None:
         return None
-    version = first_line((toolchain.paths["perl"], "-MTest::Deep", "-e", "print $Test::Deep::VERSION"))
+    version = first_output_line((toolchain.paths["perl"], "-MTest::Deep", "-e", "print $Test::Deep::VERSION"))
     if version is None:
         return None
     return replace(toolchain, version=f"{toolchain.version}, Test::Deep {version}")

@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 
 from codecascade.sandbox.languages.ending import at_end, halves
-from codecascade.sandbox.languages.language import Language, ProgramPlan, Toolchain, find_tools, first_line
+from codecascade.sandbox.languages.language import (
+    Language,
+    ProgramPlan,
+    Toolchain,
+    find_tools,
+    first_output_line,
+)
 from codecascade.sandbox.outcome import Limits
 
 
@@ -14,7 +20,7 @@ def _find() -> Toolchain | None:
     if toolchain is None:
         return None
     try_tests = "require 'test/unit'; puts 1; STDOUT.flush; exit!(true)"
-    return toolchain if first_line((toolchain.paths["ruby"], "-e", try_tests)) else None
+    return toolchain if first_output_line((toolchain.paths["ruby"], "-e", try_tests)) else None
 
 
 def _finish(text: str, token: str) -> str:

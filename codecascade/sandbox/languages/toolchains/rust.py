@@ -7,7 +7,13 @@ import shutil
 from dataclasses import replace
 
 from codecascade.sandbox.languages.ending import halves, in_main
-from codecascade.sandbox.languages.language import Language, ProgramPlan, Toolchain, find_tools, first_line
+from codecascade.sandbox.languages.language import (
+    Language,
+    ProgramPlan,
+    Toolchain,
+    find_tools,
+    first_output_line,
+)
 from codecascade.sandbox.outcome import Limits
 
 
@@ -17,7 +23,7 @@ def _find() -> Toolchain | None:
     if toolchain is None or shutil.which("cc") is None:
         return None
     # rustup's `rustc` only selects a toolchain, with files in the user's home: use the selected one directly.
-    home = first_line((toolchain.paths["rustc"], "--print", "sysroot"))
+    home = first_output_line((toolchain.paths["rustc"], "--print", "sysroot"))
     if home is None:
         return None
     return replace(toolchain, paths={"rustc": f"{home}/bin/rustc"}, folders=(home,))

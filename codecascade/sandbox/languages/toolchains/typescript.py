@@ -67,7 +67,9 @@ def _unusable() -> str | None:
 
 
 def _plan(text: str, toolchain: Toolchain, limits: Limits) -> ProgramPlan:
-    return ProgramPlan("program.ts", javascript.run(toolchain.paths["node"], "program.js", limits), warm=True)
+    return ProgramPlan(
+        "program.ts", javascript.node_command(toolchain.paths["node"], "program.js", limits), warm=True
+    )
 
 
 def _server(toolchain: Toolchain) -> Command:

@@ -82,6 +82,13 @@ def test_prompts_over_the_context_are_not_run_and_are_told(
     assert {row["outcome"] for row in rows if row["cell"].startswith("1024")} == {"not_started"}
 
 
+@pytest.mark.parametrize("beyond", [False, True])
+def test_prompts_over_the_context_are_asked_where_that_is_wanted(corpus: Any, beyond: bool) -> None:
+    settings = EvaluateSettings(key_retrieval={"lengths": (512,), "examples": 1, "beyond_context": beyond})
+    tasks = key_retrieval.key_tasks(EvaluationContext(settings, corpus=corpus))
+    assert [task.prompt.beyond_context for task in tasks] == [beyond] * 3
+
+
 def test_the_filler_may_be_any_folder_of_code(tmp_path: Path, modules: list[str]) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "one.py").write_text(modules[0])

@@ -1,0 +1,162 @@
+"""What a ``tokenizer.json`` has to be before anything is made of it, whoever wrote it.
+
+The tokenizers library panics or takes all memory where a file is wrong; here the file is refused with a sentence.
+Checked: types, ids, how far the normalizer can lengthen a text, and that no character is without a piece.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import tokenizers
+
+from codecascade.ground.errors import UserError
+from codecascade.ground.values import first_words, flag, integer, short
+from codecascade.tokens.files import tokenizer_json
+from codecascade.tokens.files.tokenizer_json import Spec
+
+MOST_TOKENS = 2**21
+_MOST_GROWTH = 256
+_LONGEST_AFFIX = 64
+# How many characters a step can make of one, at most. "Precompiled" is not here: a table that changes text at will.
+_GROWTH = {
+    "NFC": 3,
+    "NFD": 4,
+    "NFKC": 18,
+    "NFKD": 18,
+    "Lowercase": 3,
+    "Strip": 1,
+    "StripAccents": 1,
+    "Nmt": 1,
+    "Prepend": 1,
+    "ByteLevel": 4,
+    "BertNormalizer": 4,
+}
+
+
+def check_spec(spec: Any) -> None:
+    """See that the content of a ``tokenizer.json`` can be used.
+
+    Raises:
+        UserError: it can't, or its model is not a byte-pair encoding. The key is named.
+    """
+    model = _object(_object(spec, "the file").get("model"), "model")
+    if model.get("type", "BPE") != "BPE":
+        raise UserError(f"is a {short(model['type'])} model; only byte-pair encodings are supported")
+    _check_vocabulary(model)
+    added = spec.get("added_tokens")
+    if not isinstance(added, list):
+        raise UserError("must be a list", key="added_tokens")
+    for index, token in enumerate(added):
+        check_added_token(token, f"added_tokens[{index}]")
+    for step in tokenizer_json.steps(spec.get("normalizer")):
+        if step["type"] == "Prepend" and len(_content(step, "prepend")) > _LONGEST_AFFIX:
+            raise UserError("prepends more than a few characters", key="normalizer")
+    if math.prod(map(_growth, tokenizer_json.steps(spec.get("normalizer")))) > _MOST_GROWTH:
+        raise UserError(f"can make a text more than {_MOST_GROWTH} times as long", key="normalizer")
+
+
+def check_added_token(token: Any, key: str) -> None:
+    """See that an entry of ``added_tokens`` has a name, and an id and flags that are possible.
+
+    Raises:
+        UserError: it does not; ``key`` is where it stands.
+    """
+    entry = _object(token, key)
+    try:
+        if not _content(entry, "content"):
+            raise UserError("is empty", key="content")
+        integer(entry, "id", least=0, most=MOST_TOKENS - 1)
+        for name in ("single_word", "lstrip", "rstrip", "normalized", "special"):
+            flag(entry, name)
+    except UserError as error:
+        raise UserError(error.message, key=f"{key}.{error.key}") from None
+
+
+def without_missing_unknown(model: Spec) -> Spec:
+    """The model without an ``unk_token`` that is not in its vocabulary: nothing asks for it if all bytes are there.
+
+    Raises:
+        UserError: a character without a piece would ask for it.
+    """
+    unknown = model.get("unk_token")
+    if unknown is None or unknown in model["vocab"]:
+        return model
+    complete = model.get("byte_fallback") and all(f"<0x{byte:02X}>" in model["vocab"] for byte in range(256))
+    if not complete and not all(letter in model["vocab"] for letter in tokenizer_json.byte_alphabet()):
+        raise UserError(f"{short(unknown)} is not in the vocabulary", key="model.unk_token")
+    return {**model, "unk_token": None}
+
+
+def _check_vocabulary(model: Mapping[str, Any]) -> None:
+    vocab, merges = _object(model.get("vocab"), "model.vocab"), model.get("merges")
+    if not vocab:
+        raise UserError("is empty", key="model.vocab")
+    for piece, token_id in vocab.items():
+        if type(token_id) is not int or not 0 <= token_id < MOST_TOKENS:
+            raise UserError(
+                f"the id of {short(piece)} must be an integer from 0 to {MOST_TOKENS - 1:,} (got {short(token_id)})",
+                key="model.vocab",
+            )
+    if not isinstance(merges, list):
+        raise UserError("must be a list", key="model.merges")
+    for index, merge in enumerate(merges):
+        pair = merge.split(" ") if isinstance(merge, str) else merge
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+            raise UserError(f"must be two pieces (got {short(merge)})", key=f"model.merges[{index}]")
+    for key in ("continuing_subword_prefix", "end_of_word_suffix"):
+        if len(_content(model, key, "")) > _LONGEST_AFFIX:
+            raise UserError("is longer than any such text", key=f"model.{key}")
+    _content(model, "unk_token", "")
+    prefix = _content(model, "continuing_subword_prefix", "")
+    if any(
+        not (merge.split(" ") if isinstance(merge, str) else merge)[1].startswith(prefix) for merge in merges
+    ):
+        raise UserError(
+            "is not what the second half of every merge begins with", key="model.continuing_subword_prefix"
+        )
+
+
+def _growth(step: Spec) -> int:
+    kind = step["type"]
+    if kind == "Replace":
+        pattern, content = _object(step.get("pattern"), "normalizer.pattern"), _content(step, "content")
+        literal = pattern.get("String")
+        if not isinstance(literal, str):
+            if _matches_nothing(pattern.get("Regex")):
+                raise UserError("replaces an empty text", key="normalizer")
+            return len(content) + 1
+        if not literal:
+            raise UserError("replaces an empty text", key="normalizer")
+        return max(1, -(-len(content) // len(literal)))
+    if kind not in _GROWTH:
+        raise UserError(f"{short(kind)} is not supported: it may change code", key="normalizer")
+    return _GROWTH[kind]
+
+
+def _matches_nothing(pattern: Any) -> bool:
+    """Whether a regular expression matches the empty text between characters, where the library panics."""
+    sign = "\0"
+    try:
+        replace = tokenizers.normalizers.Replace(tokenizers.Regex(pattern), "x")
+    except Exception as error:
+        raise UserError(
+            f"has a pattern that can't be read ({first_words(error)})", key="normalizer"
+        ) from None
+    return len(replace.normalize_str(sign)) > len(sign)
+
+
+def _content(entry: Mapping[str, Any], key: str, default: str | None = None) -> str:
+    value = entry.get(key)
+    value = default if value is None else value
+    if not isinstance(value, str):
+        raise UserError(f"must be text (got {short(value)})", key=key)
+    return value
+
+
+def _object(value: Any, key: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError(f"is not a tokenizer that can be read: {key} must be an object (got {short(value)})")
+    return value

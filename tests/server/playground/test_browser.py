@@ -1,0 +1,386 @@
+"""The page in headless Chromium, before a real server whose model is scripted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from live_server import live, soon
+from scripted_generator import ScriptedGenerator
+
+from codecascade.generation.streaming import QueueFull
+from codecascade.server.settings import ServerSettings
+from codecascade.tokens.tokenizer import Tokenizer
+
+Open = Callable[..., Any]
+Serve = Callable[..., Any]
+
+BLOCK = "sum(numbers) / (\n        len(numbers)\n    )"
+REPLY = """Some **bold** text and `code`:
+
+```python
+def f(x):
+    return x
+```
+
+1. one
+2. two
+
+| a | b |
+| - | - |
+| 1 | 2 |
+"""
+HOSTILE = """<script>window.hacked = 1</script><img src=x onerror="window.hacked = 1">
+
+<iframe srcdoc="<script>parent.hacked = 1</script>"></iframe> text <b onclick="hacked = 1">raw</b>
+
+![an image](https://evil.example/pixel.png) [script](javascript:window.hacked=1)
+[data](data:text/html,<script>1</script>) [relative](/v1/models) [web](https://good.example/?a=1&b=2)
+
+[reference][r] <https://auto.example> <style>body { display: none }</style>
+
+[r]: javascript:window.hacked=1
+
+```html" onload="hacked=1
+<script>window.hacked = 1</script>
+```
+"""
+
+
+def editor_text(page: Any) -> str:
+    """The document as it is shown, without the ghost."""
+    lines = page.locator(".cm-line").evaluate_all(
+        """lines => lines.map(line => {
+          const copy = line.cloneNode(true);
+          for (const ghost of copy.querySelectorAll(".ghost")) ghost.remove();
+          return copy.textContent;
+        })"""
+    )
+    return "\n".join(lines)
+
+
+def write(page: Any, text: str) -> None:
+    """Replace the document and type."""
+    page.click(".cm-content")
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Delete")
+    page.keyboard.type(text)
+
+
+def ghost(page: Any, text: str) -> None:
+    """Wait until the ghost is this."""
+    page.locator(".ghost", has_text=re.compile(f"^{re.escape(text)}$")).wait_for()
+
+
+def no_ghost(page: Any) -> None:
+    page.locator(".ghost").wait_for(state="detached")
+
+
+class TestEditor:
+    def test_ghost_text_is_shown_and_accepted_with_tab(self, served: Serve, open_page: Open) -> None:
+        server = served(text=lambda request, _: BLOCK if "median" in request.editor.suffix else "total + 1")
+        page = open_page(server.url)
+        page.click("#suggest")
+        ghost(page, BLOCK)
+        page.keyboard.press("Tab")
+        assert f"    return {BLOCK}\n\n\ndef median" in editor_text(page)
+        write(page, "total = ")
+        ghost(page, "total + 1")
+        assert editor_text(page) == "total = ", "the ghost is not in the document"
+        page.wait_for_selector("#state[data-state=shown]")
+        assert re.search(r"First text \d+ ms.*\d+ tokens · [\d.]+ tokens/s", page.inner_text("#figures"))
+        assert "Tab accepts" in page.locator("#announcement").text_content()
+        page.keyboard.press("Tab")
+        assert editor_text(page) == "total = total + 1"
+        page.keyboard.press("Control+z")
+        assert editor_text(page) == "total = "
+
+    def test_the_request_has_what_the_page_shows(self, served: Serve, open_page: Open) -> None:
+        server = served(text="x")
+        page = open_page(server.url)
+        page.select_option("#language", "go")
+        page.fill("#max-tokens", "17")
+        page.press("#max-tokens", "Enter")
+        page.locator("#temperature").fill("0.4")
+        page.get_by_label("Line").check()
+        page.select_option("#format", "spm")
+        page.click("#suggest")
+        page.wait_for_selector(".ghost")
+        (request,) = server.generator.requests
+        assert request.sampling.max_new_tokens == 17 and request.sampling.temperature == 0.4
+        assert request.stop == ("\n",) and request.editor.language == "go"
+        assert request.editor.prefix.endswith("range words {\n\t\t")
+        assert request.editor.suffix.startswith("\n\t}\n\treturn counts")
+        tokens = server.generator.tokenizer.infilling
+        assert request.ids[-1] != tokens.middle and tokens.middle in request.ids
+        # It is remembered.
+        page.reload()
+        page.wait_for_selector("#status[data-state=ready]")
+        assert page.input_value("#language") == "go" and page.input_value("#max-tokens") == "17"
+        assert "package words" in editor_text(page)
+
+    def test_typing_on_agrees_with_the_ghost_or_ends_it(self, served: Serve, open_page: Open) -> None:
+        server = served(text="total + 1")
+        page = open_page(server.url)
+        write(page, "a = ")
+        ghost(page, "total + 1")
+        asked = len(server.generator.requests)
+        page.keyboard.type("to")
+        ghost(page, "tal + 1")
+        page.keyboard.press("Control+ArrowRight")
+        assert editor_text(page) == "a = total"
+        ghost(page, " + 1")
+        assert len(server.generator.requests) == asked, "what agrees asks for nothing"
+        page.keyboard.type("x")
+        ghost(page, "total + 1")
+        assert len(server.generator.requests) == asked + 1
+        # Escape dismisses; without a ghost Tab indents, and Escape lets the next Tab leave the editor.
+        page.keyboard.press("Escape")
+        no_ghost(page)
+        page.keyboard.press("Home")
+        page.keyboard.press("Tab")
+        assert editor_text(page) == "    a = totalx"
+        page.keyboard.press("Escape")
+        page.keyboard.press("Escape")
+        page.keyboard.press("Tab")
+        assert page.evaluate("!document.activeElement.closest('.cm-editor')")
+
+    def test_what_is_no_longer_wanted_is_cancelled(self, served: Serve, open_page: Open) -> None:
+        server = served(text="total + 1", hold="decode")
+        page = open_page(server.url)
+        for key in ("Escape", "ArrowLeft", "q"):
+            write(page, "a = ")
+            page.wait_for_selector(".ghost")
+            asked = len(server.generator.requests)
+            page.keyboard.press(key)
+            assert soon(lambda: len(server.generator.cancelled) == asked), key  # noqa: B023
+            assert server.generator.cancelled[-1] == "decode"
+            if key != "q":
+                no_ghost(page)
+                assert len(server.generator.requests) == asked and server.generator.running == 0
+
+    def test_a_burst_of_typing_asks_once_and_with_the_switch_off_never(
+        self, served: Serve, open_page: Open
+    ) -> None:
+        server = served(text="x")
+        page = open_page(server.url)
+        write(page, "abcdefghij klm")
+        page.wait_for_selector(".ghost")
+        assert len(server.generator.requests) < 4
+        assert server.generator.requests[-1].editor.prefix == "abcdefghij klm"
+        page.keyboard.press("Escape")
+        page.uncheck("#automatic")
+        asked = len(server.generator.requests)
+        write(page, "abc ")
+        page.wait_for_timeout(400)
+        assert len(server.generator.requests) == asked
+        page.keyboard.press("Alt+\\")
+        page.wait_for_selector(".ghost")
+
+
+class TestChat:
+    def open_chat(self, server: Any, open_page: Open, question: str = "What?") -> Any:
+        page = open_page(server.url)
+        page.click("#chat-tab")
+        self.say(page, question)
+        return page
+
+    def say(self, page: Any, text: str) -> None:
+        page.fill("#question", text)
+        page.press("#question", "Enter")
+
+    def complete(self, page: Any) -> Any:
+        page.locator("#announcement", has_text="complete").wait_for(state="attached")
+        return page.locator(".message.assistant .body").last
+
+    def test_markdown(self, served: Serve, open_page: Open) -> None:
+        server = served(text=REPLY, context_length=600)
+        page = self.open_chat(server, open_page, "<b>What?</b>")
+        body = self.complete(page)
+        assert page.inner_text(".message.user .body") == "<b>What?</b>"
+        assert body.locator("strong").inner_text() == "bold"
+        assert body.locator("pre").inner_text() == "def f(x):\n    return x"
+        assert body.locator(".tok-keyword").all_inner_texts() == ["def", "return"]
+        assert body.locator("ol li").all_inner_texts() == ["one", "two"]
+        assert body.locator("td").all_inner_texts() == ["1", "2"]
+        assert re.search(r"First word after \d+ ms · \d+ tokens", page.inner_text("#chat-figures"))
+        # The next question goes with what was said before.
+        self.say(page, "And then?")
+        assert soon(lambda: len(server.generator.requests) == 2)
+        asked = server.generator.tokenizer.decode(server.generator.requests[1].ids)
+        assert asked.index("What?") < asked.index("bold") < asked.index("And then?")
+        body.get_by_text("Insert into editor").click()
+        assert "def f(x):\n    return x" in editor_text(page)
+
+    def test_it_is_shown_as_it_comes_and_stopped(self, served: Serve, open_page: Open) -> None:
+        server = served(text="The *first* words", hold="decode")
+        page = self.open_chat(server, open_page)
+        page.wait_for_selector(".message.assistant .body > *")
+        assert server.generator.running == 1
+        page.click("#stop")
+        assert soon(lambda: server.generator.cancelled == ["decode"])
+        page.get_by_text("Stopped.").wait_for()
+        assert page.is_visible("#send")
+        page.click("#clear")
+        assert page.is_visible("#no-messages") and page.locator(".message").count() == 0
+
+    def test_a_hostile_reply_stays_text(self, served: Serve, open_page: Open) -> None:
+        server = served(text=HOSTILE, context_length=4000)
+        body = self.complete(page := self.open_chat(server, open_page))
+        assert (
+            body.locator("script, img, iframe, style, [onclick], [onerror], [onload], [style]").count() == 0
+        )
+        links = body.locator("a").evaluate_all("links => links.map(link => link.href)")
+        assert links == [
+            "https://evil.example/pixel.png",
+            "https://good.example/?a=1&b=2",
+            "https://auto.example/",
+        ]
+        for link in body.locator("a").all():
+            assert "noopener" in link.get_attribute("rel") and link.get_attribute("target") == "_blank"
+        assert "<script>window.hacked = 1</script>" in body.inner_text()
+        assert page.evaluate("window.hacked === undefined")
+        # Nesting that is deeper than anybody writes.
+        server.generator.text = "> " * 150 + "x\n\n" + "*" * 150 + "y\n\n" + "[" * 150
+        page.click("#clear")
+        self.say(page, "Deep")
+        page.locator(".message.assistant .body", has_text="[" * 150).wait_for()
+        assert "x" in page.inner_text(".message.assistant .body")
+
+
+class TestTrouble:
+    def test_a_key_is_asked_for_and_kept_in_the_tab(self, served: Serve, open_page: Open) -> None:
+        server = served(ServerSettings(names=("tiny",), keys=("right",)), text="x")
+        page = open_page(server.url, ready=False)
+        page.get_by_text("This server wants an API key.").wait_for()
+        page.fill("#key", "wrong")
+        page.keyboard.press("Enter")
+        page.get_by_text("does not take this key").wait_for()
+        page.fill("#key", "right")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#status[data-state=ready]")
+        assert page.is_hidden("#banner")
+        page.reload()
+        page.wait_for_selector("#status[data-state=ready]")
+        assert page.evaluate("sessionStorage.getItem('codecascade.key')") == "right"
+        assert "right" not in page.evaluate("JSON.stringify(localStorage)")
+        page.click("#forget")
+        page.get_by_text("This server wants an API key.").wait_for()
+
+    def test_a_model_that_can_neither_infill_nor_chat(
+        self, served: Serve, open_page: Open, plain_tokenizer: Tokenizer
+    ) -> None:
+        server = served(tokenizer=plain_tokenizer)
+        page = open_page(server.url)
+        page.get_by_text("was not trained for infilling, so it can't").wait_for()
+        assert page.is_disabled("#suggest")
+        page.keyboard.type("abc ")
+        page.click("#chat-tab")
+        page.get_by_text("has no chat format").wait_for()
+        assert page.is_disabled("#question")
+        assert server.generator.requests == []
+
+    def test_a_server_that_goes_and_comes_back(self, tokenizer: Tokenizer, open_page: Open) -> None:
+        settings = ServerSettings(names=("tiny",))
+        with live(lambda: ScriptedGenerator(tokenizer, "x"), settings) as server:
+            page = open_page(server.url)
+        page.click("#suggest")
+        page.get_by_text("The server does not answer. Is").wait_for()
+        assert page.get_attribute("#status", "data-state") == "gone"
+        with live(lambda: ScriptedGenerator(tokenizer, "x"), settings, port=server.port):
+            page.wait_for_selector("#status[data-state=ready]")
+            assert page.is_hidden("#banner")
+            page.click("#suggest")
+            ghost(page, "x")
+
+    def test_refusals_are_shown_where_they_happen(self, served: Serve, open_page: Open) -> None:
+        server = served(text="good words", raises=QueueFull())
+        page = open_page(server.url)
+        page.click("#suggest")
+        page.locator("#state", has_text="busy").wait_for()
+        page.click("#chat-tab")
+        page.fill("#question", "What?")
+        page.keyboard.press("Enter")
+        page.locator(".note.error", has_text="Too many requests").wait_for()
+        # The next one breaks off behind its first words.
+        server.generator.raises, server.generator.raises_after = RuntimeError("broken"), 2
+        page.get_by_role("button", name="Try again").click()
+        page.locator(".note.error", has_text="The generation failed").wait_for()
+        assert page.is_hidden("#banner")
+        server.generator.raises = None
+        page.get_by_role("button", name="Try again").click()
+        page.locator(".message.assistant .body", has_text="good words").wait_for()
+        assert page.locator(".message").count() == 2
+
+
+class TestLook:
+    def test_dark_and_light(self, served: Serve, open_page: Open) -> None:
+        page = open_page(served().url, color_scheme="dark")
+        assert sum(colour(page, "--page")) < 200
+        check_contrasts(page)
+        # The page follows the system until one chooses.
+        page.emulate_media(color_scheme="light")
+        page.wait_for_selector("html[data-theme=light]")
+        assert sum(colour(page, "--page")) > 600
+        check_contrasts(page)
+        page.get_by_role("button", name="Use the dark theme").click()
+        page.reload()
+        assert page.get_attribute("html", "data-theme") == "dark"
+        assert page.get_by_role("button", name="Use the light theme").count() == 1
+
+    def test_nothing_is_cut_at_any_width(self, served: Serve, open_page: Open) -> None:
+        page = open_page(served().url)
+        for width in (1280, 800, 420):
+            page.set_viewport_size({"width": width, "height": 700})
+            for tab in ("#editor-tab", "#chat-tab"):
+                page.click(tab)
+                assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.is_visible("#composer")
+
+    def test_the_keyboard_reaches_everything(self, served: Serve, open_page: Open) -> None:
+        page = open_page(served().url)
+        page.focus("#editor-tab")
+        page.keyboard.press("ArrowRight")
+        assert page.get_attribute("#chat-tab", "aria-selected") == "true" and page.is_visible("#chat")
+        page.keyboard.press("Home")
+        assert page.is_visible("#editor")
+        page.focus("#language")
+        reached = set()
+        for _ in range(12):
+            page.keyboard.press("Escape")
+            page.keyboard.press("Tab")
+            reached.add(page.evaluate("document.activeElement.id || document.activeElement.name"))
+        assert {"example", "suggest", "automatic", "extent", "max-tokens", "temperature", "format"} <= reached
+
+
+def check_contrasts(page: Any) -> None:
+    """What WCAG's level AA asks of normal text, for each colour on the grounds that it has."""
+    on_panel = ("text", "soft", "ghost", "error", "accent", "keyword", "string", "number", "comment", "type")
+    pairs = [(name, "panel") for name in (*on_panel, "function")]
+    pairs += [("on-accent", "accent"), ("warn", "warn-soft"), ("error", "error-soft"), ("soft", "raised")]
+    pairs += [("text", "accent-soft"), ("text", "selection")]
+    for text, ground in pairs:
+        found = contrast(colour(page, f"--{text}"), colour(page, f"--{ground}"))
+        assert found >= 4.5, (text, ground, found)
+
+
+def colour(page: Any, name: str) -> tuple[int, ...]:
+    found = page.evaluate("name => getComputedStyle(document.documentElement).getPropertyValue(name)", name)
+    digits = found.strip().lstrip("#")
+    digits = "".join(digit * 2 for digit in digits) if len(digits) == 3 else digits
+    return tuple(int(digits[n : n + 2], 16) for n in (0, 2, 4))
+
+
+def contrast(first: tuple[int, ...], second: tuple[int, ...]) -> float:
+    """WCAG 2's ratio, 1 to 21."""
+
+    def luminance(rgb: tuple[int, ...]) -> float:
+        red, green, blue = (
+            part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4
+            for part in (value / 255 for value in rgb)
+        )
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    light, dark = sorted((luminance(first), luminance(second)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
