@@ -108,7 +108,7 @@ class LlamaCppEngine:
             raise QueueFull(f"{waiting:,} requests wait, which is as many as may")
 
     def compile(self, grammar: Grammar) -> Future[GrammarMatcher]:
-        """See :meth:`~codecascade.generation.engine.engine.Engine.compile`."""
+        """Read a grammar in another thread; the future raises UserError where it can't be used."""
         return self._grammars.compile(grammar)
 
     def add_request(self, request: Request, grammar: GrammarMatcher | None = None) -> int:
@@ -119,7 +119,7 @@ class LlamaCppEngine:
 
         Raises:
             QueueFull: too many requests wait.
-            UserError: see :meth:`check`, or the grammar can't be used.
+            UserError: see :meth:`check`; or the grammar can't be used.
         """
         room = self.check(request)
         self.check_queue(len(self._running), len(self._waiting))
