@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 TEXT = "The text"
 WRITING = "How it is written"
+AGAIN = "What is written again"
 ENDING = "Where it ends"
 MANY = "Many at once"
 
@@ -67,7 +68,7 @@ RepetitionPenalty = Annotated[
         "--repetition-penalty",
         metavar="X",
         help="Make tokens that are there already less likely by this factor.",
-        rich_help_panel=WRITING,
+        rich_help_panel=AGAIN,
     ),
 ]
 PresencePenalty = Annotated[
@@ -76,7 +77,7 @@ PresencePenalty = Annotated[
         "--presence-penalty",
         metavar="X",
         help="Subtract this from the logits of tokens that were written already.",
-        rich_help_panel=WRITING,
+        rich_help_panel=AGAIN,
     ),
 ]
 FrequencyPenalty = Annotated[
@@ -85,7 +86,7 @@ FrequencyPenalty = Annotated[
         "--frequency-penalty",
         metavar="X",
         help="The same, once for each time that the token was written.",
-        rich_help_panel=WRITING,
+        rich_help_panel=AGAIN,
     ),
 ]
 ContextFiles = Annotated[
@@ -97,17 +98,7 @@ ContextFiles = Annotated[
         rich_help_panel=TEXT,
     ),
 ]
-Context = Annotated[
-    int | None,
-    typer.Option(
-        "--context",
-        metavar="N",
-        min=1,
-        help="Read and write so many tokens at most, even if the model was made for fewer.",
-        show_default="the model's own",
-        rich_help_panel=ENDING,
-    ),
-]
+Context = Annotated[int | None, options.context("the model's own", panel=ENDING)]
 SingleLine = Annotated[
     bool, typer.Option("--single-line", help="End with the cursor's line.", rich_help_panel=ENDING)
 ]

@@ -71,17 +71,16 @@ class GrammarMatcher:
         mask = np.zeros(self._words, dtype=np.int32)
         ends = True
         if not self.is_broken and not self._matcher.is_stopped():
-            self._compute(mask)
-            if self.is_broken:
-                mask = np.zeros(self._words, dtype=np.int32)
-            else:
+            if self._compute(mask):
                 ends = bool(_bit(mask, self._eos_id))
+            else:
+                mask = np.zeros(self._words, dtype=np.int32)
         for token in {*stop_ids, self._eos_id}:
             _set_bit(mask, token, ends and token in stop_ids)
         return mask
 
-    def _compute(self, mask: NDArray[np.int32]) -> None:
-        """Fill ``mask``, or become late; the thread that is late goes on to write into this mask."""
+    def _compute(self, mask: NDArray[np.int32]) -> bool:
+        """Fill ``mask``; False where that breaks. A thread that is late goes on to write into this mask."""
         start = self._clock()
         call = _THREADS.submit(lambda: self._matcher.unsafe_compute_mask_ptr(mask.ctypes.data, mask.nbytes))
         try:
@@ -89,6 +88,7 @@ class GrammarMatcher:
         except TimeoutError:
             self._is_late = True
         self._seconds += _SECONDS_OF_TOKEN - (self._clock() - start)
+        return not self.is_broken
 
     def push(self, token: int) -> None:
         """The text has one more token, which the mask allowed; not one that ended it."""
