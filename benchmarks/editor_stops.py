@@ -1,8 +1,8 @@
 """Whether editor stops leave the true middle of masked code whole, and cut it where the suffix begins.
 
 Parts of files are masked. The stops are given the true middle, and the true middle with the whole suffix typed again:
-both must give back the middle. The files are those of the installed Python packages, or those in a folder of
-sources in any languages: ``python benchmarks/editor_stops.py [CASES [FOLDER]] [--seed N] [--misses]``
+both must give back the middle. The files are those of the installed Python packages, or those in a folder of sources
+in any languages: ``python benchmarks/editor_stops.py [CASES [FOLDER]] [--seed N] [--misses]``
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 TEXT = "The text"
 WRITING = "How it is written"
+AGAIN = "What is written again"
 ENDING = "Where it ends"
 MANY = "Many at once"
 MODEL = "The model"
@@ -69,7 +70,7 @@ RepetitionPenalty = Annotated[
         "--repetition-penalty",
         metavar="X",
         help="Make tokens that the text already contains less likely by this factor.",
-        rich_help_panel=WRITING,
+        rich_help_panel=AGAIN,
     ),
 ]
 PresencePenalty = Annotated[
@@ -78,7 +79,7 @@ PresencePenalty = Annotated[
         "--presence-penalty",
         metavar="X",
         help="Subtract this from the logits of tokens that were written already.",
-        rich_help_panel=WRITING,
+        rich_help_panel=AGAIN,
     ),
 ]
 FrequencyPenalty = Annotated[
@@ -87,7 +88,7 @@ FrequencyPenalty = Annotated[
         "--frequency-penalty",
         metavar="X",
         help="The same, once for each time that the token was written.",
-        rich_help_panel=WRITING,
+        rich_help_panel=AGAIN,
     ),
 ]
 ContextFiles = Annotated[
@@ -100,17 +101,7 @@ ContextFiles = Annotated[
     ),
 ]
 HeldIn = Annotated[Weights, options.weights(MODEL)]
-Context = Annotated[
-    int | None,
-    typer.Option(
-        "--context",
-        metavar="N",
-        min=1,
-        help="Read and write so many tokens at most, even if the model was made for fewer.",
-        show_default="the model's own",
-        rich_help_panel=ENDING,
-    ),
-]
+Context = Annotated[int | None, options.context("the model's own", panel=ENDING)]
 SingleLine = Annotated[
     bool, typer.Option("--single-line", help="End with the cursor's line.", rich_help_panel=ENDING)
 ]

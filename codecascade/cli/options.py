@@ -124,6 +124,18 @@ def heal(panel: str | None = None) -> Any:
     )
 
 
+def context(shown: Shown, panel: str | None = None) -> Any:
+    """``--context``."""
+    return typer.Option(
+        "--context",
+        metavar="N",
+        min=1,
+        help="Read and write so many tokens at most, even if the model was made for fewer.",
+        show_default=shown,
+        rich_help_panel=panel,
+    )
+
+
 def language(shown: Shown) -> Any:
     """``--language``."""
     return typer.Option(

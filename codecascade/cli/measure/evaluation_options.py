@@ -77,14 +77,7 @@ ChatFormat = Annotated[
 
 ContextLength = Annotated[
     int | None,
-    _option(
-        "--context",
-        panel=_ASKED,
-        metavar="N",
-        min=1,
-        show_default="the model's own; long-context benchmarks go beyond it",
-        help="Ask prompts of so many tokens at most, answer included; what is longer is not run.",
-    ),
+    options.context("the model's own; long-context benchmarks go beyond it", panel=_ASKED),
 ]
 
 _OTHER = "Other settings"
