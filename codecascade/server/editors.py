@@ -6,7 +6,7 @@ _KEY = "YOUR-KEY"
 
 
 def editor_settings(address: str, model: str, *, with_key: bool) -> str:
-    """Lines to copy into the settings of editors, and a command to try the server with."""
+    """The playground's address, lines for the settings of editors, and a command to try the server with."""
     vim, vscode, continue_, tabby, curl = (
         (
             f", 'api_key': '{_KEY}'",
@@ -19,6 +19,7 @@ def editor_settings(address: str, model: str, *, with_key: bool) -> str:
         else ("",) * 5
     )
     lines = [
+        ("browser", f"{address}/"),
         (
             "llama.vim",
             f"let g:llama_config = {{'endpoint_fim': '{address}/infill', "

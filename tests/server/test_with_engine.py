@@ -202,7 +202,7 @@ class TestCommand:
             finally:
                 child.kill()
         assert child.returncode == 0
-        for name in ("llama.vim", "llama.vscode", "Continue", "Tabby", "llm-ls", "curl"):
+        for name in ("browser", "llama.vim", "llama.vscode", "Continue", "Tabby", "llm-ls", "curl"):
             assert name in out
         assert f"{url}/infill" in out and "model: mine" in out
 
