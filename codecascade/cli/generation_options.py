@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codecascade.cli import options
+from codecascade.ground.choices import Weights
 from codecascade.ground.errors import UserError
 from codecascade.ground.reading import read_text
 
@@ -18,6 +19,7 @@ TEXT = "The text"
 WRITING = "How it is written"
 ENDING = "Where it ends"
 MANY = "Many at once"
+MODEL = "The model"
 
 NewTokens = Annotated[
     int,
@@ -70,6 +72,34 @@ RepetitionPenalty = Annotated[
         rich_help_panel=WRITING,
     ),
 ]
+PresencePenalty = Annotated[
+    float,
+    typer.Option(
+        "--presence-penalty",
+        metavar="X",
+        help="Subtract this from the logits of tokens that were written already.",
+        rich_help_panel=WRITING,
+    ),
+]
+FrequencyPenalty = Annotated[
+    float,
+    typer.Option(
+        "--frequency-penalty",
+        metavar="X",
+        help="The same, once for each time that the token was written.",
+        rich_help_panel=WRITING,
+    ),
+]
+ContextFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--context-file",
+        metavar="FILE",
+        help="Show the model this file of the repository, too; the most important one last (repeatable).",
+        rich_help_panel=TEXT,
+    ),
+]
+HeldIn = Annotated[Weights, options.weights(MODEL)]
 Context = Annotated[
     int | None,
     typer.Option(

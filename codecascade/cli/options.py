@@ -104,6 +104,17 @@ def seed(panel: str | None = None) -> Any:
     )
 
 
+def weights(panel: str | None = None, *names: str) -> Any:
+    """``--weights``, and other ``names`` for it."""
+    return typer.Option(
+        "--weights",
+        *names,
+        help="Hold the weights in this type. int8 and int4 are smaller and less exact; auto takes what is fastest "
+        "here: bf16 or fp32, or, in serve, int8.",
+        rich_help_panel=panel,
+    )
+
+
 def heal(panel: str | None = None) -> Any:
     """``--heal``, ``--no-heal``."""
     return typer.Option(

@@ -45,7 +45,8 @@ def evaluate_model(
     changes: eval_options.Changes = None,
     name: eval_options.Name = None,
     device: eval_options.Device = None,
-    precision: eval_options.WeightPrecision = "auto",
+    weights: eval_options.HeldIn = "auto",
+    context: eval_options.ContextLength = None,
     endpoint: eval_options.EndpointAddress = None,
     served_model: eval_options.ServedModel = None,
     concurrency: eval_options.Concurrency = 8,
@@ -113,13 +114,14 @@ def evaluate_model(
             from codecascade.generation.loading import load_backend
 
             with loading(model):
-                backend = load_backend(model, name=name, device=device, precision=precision)
+                backend = load_backend(model, name=name, device=device, precision=weights, context=context)
         elif endpoint is not None and served_model is not None:
             from codecascade.generation.endpoint import Endpoint
 
             backend = Endpoint(
                 endpoint, served_model, title=name, concurrency=concurrency, timeout=request_timeout
             )
+            backend.context_length = context or backend.context_length
             if chat == "auto" and any(BENCHMARKS[each].chats for each in names):
                 stderr().print(
                     "a server does not say whether its model has a chat format, so the model continues plain text; "

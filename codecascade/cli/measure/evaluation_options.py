@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from codecascade.cli import options
-from codecascade.ground.choices import ChatUse, Precision, SandboxMode
+from codecascade.ground.choices import ChatUse, SandboxMode, Weights
 
 
 def _option(*names: str, panel: str, **more: Any) -> Any:
@@ -75,6 +75,18 @@ ChatFormat = Annotated[
     ),
 ]
 
+ContextLength = Annotated[
+    int | None,
+    _option(
+        "--context",
+        panel=_ASKED,
+        metavar="N",
+        min=1,
+        show_default="the model's own; long-context benchmarks go beyond it",
+        help="Ask prompts of so many tokens at most, answer included; what is longer is not run.",
+    ),
+]
+
 _OTHER = "Other settings"
 Heal = Annotated[bool, options.heal(_OTHER)]
 Changes = Annotated[list[str] | None, options.changes(_OTHER)]
@@ -98,7 +110,7 @@ Device = Annotated[
         help="Compute on this device, cpu or cuda.",
     ),
 ]
-WeightPrecision = Annotated[Precision, _option(panel=_MODEL, help="The number format of weights and cache.")]
+HeldIn = Annotated[Weights, options.weights(_MODEL, "--precision")]
 
 _ENDPOINT = "What answers: a server"
 EndpointAddress = Annotated[

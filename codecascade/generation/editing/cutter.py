@@ -39,7 +39,8 @@ class Cutter:
         self._suffix = Suffix(suffix, at_line_start=not cursor_line)
         self._brackets = BracketBudget(prefix, suffix, syntax)
         self._block = Block(cursor_line, syntax) if stops.lines == "block" else None
-        self._behind_text = bool(cursor_line.strip())
+        self._cursor_text, self._long_quotes = cursor_line.strip(), syntax.long_quotes
+        self._behind_text = bool(self._cursor_text)
         self._stops_at_brackets = stops.lines != "any" and syntax.indents
         # A file with fences, such as a page of documentation, may have more of them.
         self.has_fences = FENCE not in prefix and FENCE not in suffix
@@ -251,6 +252,10 @@ class Cutter:
         line, suffix = self._line, self._suffix
         if suffix.at_line_start and line.text == suffix.rest:
             return False  # it is a line of its own
+        if (
+            self._cursor_text + line.text if not self._lines else line.text
+        ) + suffix.rest in self._long_quotes:
+            return False  # together they begin a string of several lines
         return bool(suffix.rest) and line.matched == len(suffix.rest)
 
     def _rest_cut(self) -> int:

@@ -20,6 +20,7 @@ from codecascade.generation.engine.blocks import BlockManager
 from codecascade.generation.engine.drafts import Drafter
 from codecascade.generation.engine.grammar_compiler import GrammarCompiler
 from codecascade.generation.engine.grammar_matcher import GrammarMatcher
+from codecascade.generation.engine.memory import free_bytes
 from codecascade.generation.engine.model_runner import ModelRunner
 from codecascade.generation.engine.scheduler import Scheduled, Scheduler
 from codecascade.generation.engine.selection import Chosen, select
@@ -63,7 +64,8 @@ class Engine:
         chunk_tokens: most tokens of a pass; longer prompts are read in chunks. A cancel acts after one pass.
         max_running: most sequences that run at a time.
         max_waiting: most requests that wait; None for any number.
-        context: most tokens of prompt and completion together; None: the model's own ``max_position_embeddings``.
+        context: most tokens of prompt and completion together, of requests that would go beyond the context, too;
+            None: the model's own ``max_position_embeddings``.
         speculate: guess the next tokens from what the text repeats, where that is faster. The text stays the same.
     """
 
@@ -81,6 +83,7 @@ class Engine:
     ) -> None:
         self.model, self.tokenizer = model.eval(), tokenizer
         self.context_length = context or model.config.max_position_embeddings
+        self._has_own_context = context is None
         self._drafter = Drafter() if speculate else None
         self._grammars = GrammarCompiler(tokenizer)
         self._max_waiting = max_waiting
@@ -128,13 +131,25 @@ class Engine:
         self._scheduler.preempt_all()
         self._resize(blocks)
 
+    def goes_beyond(self, request: Request) -> bool:
+        """Whether the context's end is none for this request: the model's own, not one that was asked for."""
+        return request.beyond_context and self._has_own_context
+
+    def has_memory_for(self, tokens: int) -> bool:
+        """Whether :meth:`reserve` can have the memory for one sequence of so many tokens."""
+        more = self._blocks_for(tokens) + 1 - self._blocks.count
+        if more <= 0:
+            return True
+        free = free_bytes(next(self.model.parameters()).device)
+        return free is None or more * BLOCK_SIZE * self._token_bytes() <= free
+
     def room(self, request: Request) -> int:
         """Tokens of a completion at most.
 
         Raises:
             UserError: the prompt leaves no room in the context.
         """
-        return room_for(request, self.context_length)
+        return room_for(request, self.context_length, beyond=self.goes_beyond(request))
 
     def check(self, request: Request) -> int:
         """The :meth:`room` of a request that can be answered.
@@ -230,12 +245,13 @@ class Engine:
     def _blocks_for(self, tokens: int) -> int:
         return -(-tokens // BLOCK_SIZE)
 
-    def _default_tokens(self) -> int:
+    def _token_bytes(self) -> int:
+        """Of a token's keys and values."""
         config, weight = self.model.config, next(self.model.parameters())
-        of_token = (
-            2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * weight.itemsize
-        )
-        return max(_LEAST_TOKENS, _CACHE_BYTES // of_token, self.context_length + BLOCK_SIZE)
+        return 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * weight.itemsize
+
+    def _default_tokens(self) -> int:
+        return max(_LEAST_TOKENS, _CACHE_BYTES // self._token_bytes(), self.context_length + BLOCK_SIZE)
 
     # ---------------------------------------------------------------- one pass
 

@@ -53,21 +53,24 @@ class RequestState:
     keys: list[BlockKey] = field(default_factory=list)
 
 
-def room_for(request: Request, context_length: int) -> int:
+def room_for(request: Request, context_length: int, *, beyond: bool) -> int:
     """Tokens of a completion at most: those that only give required bytes again come on top.
+
+    Args:
+        beyond: the request may use positions beyond the context.
 
     Raises:
         UserError: the prompt leaves no room in the context.
     """
     left = context_length - len(request.ids)
-    if left <= 0 and not request.beyond_context:
+    if left <= 0 and not beyond:
         raise UserError(
             f"the prompt has {len(request.ids):,} tokens, the model's context {context_length:,}; shorten it"
         )
     most = request.sampling.max_new_tokens
     if most > 0:
         most += len(request.required)
-    return most if request.beyond_context else min(most, left)
+    return most if beyond else min(most, left)
 
 
 class Sequence:

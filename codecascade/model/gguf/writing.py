@@ -56,8 +56,8 @@ def save_gguf(
         name: what the file says that the model is called.
 
     Raises:
-        UserError: llama.cpp can't compute the model or read its tokenizer, a weight is too large for fp16, or the
-            file can't be written.
+        UserError: llama.cpp can't compute the model or read its tokenizer, a weight is not finite or too large for
+            fp16, or the file can't be written.
     """
     shapes = dict(expected_shapes(config))
     kind = _STORED.get(next(iter(tensors.values())).dtype, Kind.F32) if dtype is None else _KINDS[dtype]
@@ -110,11 +110,13 @@ def _announce(writer: gguf.GGUFWriter, name: str, shape: tuple[int, ...], kind: 
 
 def _encoded(name: str, tensor: Tensor, kind: Kind) -> np.ndarray:
     tensor = tensor.detach().cpu().contiguous()
+    if not tensor.isfinite().all():
+        raise UserError("holds values that are no numbers (NaN or infinite)", key=name)
     if kind == Kind.BF16:
         return tensor.bfloat16().view(torch.uint8).numpy()
     if kind == Kind.F16:
         half = tensor.half()
-        if not half.isfinite().all() and tensor.isfinite().all():
+        if not half.isfinite().all():
             raise UserError("holds weights too large for f16; choose bf16 or f32", key=name)
         return half.numpy()
     array = tensor.float().numpy()

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codecascade.ground.errors import UserError
+from codecascade.ground.format import listed
 from codecascade.ground.values import short
 from codecascade.tokens import families
 from codecascade.tokens.files import pre_tokenizers, tokenizer_json
@@ -46,6 +47,7 @@ def tokenizer_to_gguf(tokenizer: Tokenizer, rows: int) -> dict[str, Any]:
         "add_bos_token": tokenizer.adds_bos,
     }
     _check_normalizer(tokenizer)
+    _tell_what_is_lost(spec["added_tokens"])
     if byte_level:
         values |= {"model": "gpt2", "pre": _pre_tokenizer(tokenizer), "merges": _merges(tokenizer)}
     else:
@@ -102,6 +104,17 @@ def _check_normalizer(tokenizer: Tokenizer) -> None:
                 f"the tokenizer changes texts by {short(step['type'])}, which llama.cpp does not",
                 key="normalizer",
             )
+
+
+def _tell_what_is_lost(added: Sequence[Mapping[str, Any]]) -> None:
+    flags = ("lstrip", "rstrip", "single_word")
+    names = [short(token["content"]) for token in added if any(token[flag] for flag in flags)]
+    if names:
+        log.warning(
+            "a GGUF file has no place for tokens that take the white space beside them or are found as whole words "
+            "only; there they are found everywhere, without it: %s",
+            listed(names),
+        )
 
 
 def _pre_tokenizer(tokenizer: Tokenizer) -> str:

@@ -275,3 +275,14 @@ def test_permissions_are_the_umask_s(
     expected = (tmp_path / "plain").stat().st_mode
     for file in (path, *(tmp_path / "hf").iterdir()):
         assert file.stat().st_mode == expected, file
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f16", "bf16", "q8_0"])
+def test_weights_that_are_no_numbers_are_not_written(
+    dtype: Any, make_model: MakeModel, byte_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    model = make_model()
+    model.model.layers[1].mlp.up_proj.weight.data[3, 5] = torch.nan
+    with pytest.raises(UserError, match=r"up_proj.weight: holds values that are no numbers"):
+        save(tmp_path / "m.gguf", model, byte_tokenizer, dtype=dtype)
+    assert list(tmp_path.iterdir()) == []

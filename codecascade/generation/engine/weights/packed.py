@@ -32,10 +32,11 @@ def pack_weights(model: Llama) -> None:
 
     A head that is tied to the embedding becomes a copy of it.
     """
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, nn.Linear):
-                setattr(parent, name, PackedLinear(child.weight, child.bias))
+    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    # One at a time, so that memory is never needed for all weights twice.
+    for name in names:
+        layer: Any = model.get_submodule(name)
+        model.set_submodule(name, PackedLinear(layer.weight, layer.bias))
     if model.config.tie_word_embeddings:
         model.add_module("lm_head", PackedLinear(model.head_weight, None))
 
