@@ -38,12 +38,13 @@ def llama_vim(client: httpx.Client, model: str) -> str:
     ask = common | {"input_prefix": above + "\n", "prompt": line, "input_suffix": SUFFIX}
     ask |= {"n_predict": NEW_TOKENS, "stop": [], "n_indent": 4, "top_k": 40, "top_p": 0.9}
     ask |= {"samplers": ["top_k", "top_p", "infill"], "t_max_prompt_ms": 500, "t_max_predict_ms": 250}
-    ask["response_fields"] = ["content", *timings, "truncated", "tokens_cached"]
+    fields = ["content", *timings, "truncated", "tokens_cached"]
+    ask["response_fields"] = fields
     response = client.post("/infill", json=ask)
     # The plug-in looks at the text before it decodes it.
     assert re.match(r"\s*\{", response.text) and '"content":"' in response.text, response.text
     answer: dict[str, Any] = response.json()
-    assert answer.keys() == set(ask["response_fields"]), answer
+    assert answer.keys() == set(fields), answer
     assert all(isinstance(answer[name], int | float) for name in timings), answer
     content: str = answer["content"]
     further = ask | {"prompt": line + content.split("\n")[0], "t_max_predict_ms": 1000}
