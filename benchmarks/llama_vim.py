@@ -4,8 +4,7 @@
 
 FOLDER is a copy of the plug-in's repository (ggml-org/llama.vim). The editor runs on a terminal of its own, types
 into a function, waits for the ghost text, accepts it with Tab, and writes the file, whose difference is printed. The
-plug-in warns of Vim 9.0, which Debian has and which will do; the warning is left out. Neovim must be newer than
-Debian's 0.7.
+plug-in warns of Vim 9.0, which Debian has and which will do; the warning is left out. Neovim must be newer than 0.7.
 """
 
 from __future__ import annotations
