@@ -286,3 +286,25 @@ def test_weights_that_are_no_numbers_are_not_written(
     with pytest.raises(UserError, match=r"up_proj.weight: holds values that are no numbers"):
         save(tmp_path / "m.gguf", model, byte_tokenizer, dtype=dtype)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_dtype_each_matrix_stays_as_it_is_stored(
+    make_model: MakeModel, byte_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    model = make_model()
+    model.model.embed_tokens.bfloat16()
+    model.model.layers[0].mlp.half()
+    path = save(tmp_path / "m.gguf", model, byte_tokenizer)
+    kinds = {tensor.name: tensor.tensor_type.name for tensor in gguf.GGUFReader(path).tensors}
+    assert kinds["token_embd.weight"] == "BF16" and kinds["blk.0.ffn_up.weight"] == "F16"
+    assert kinds["blk.1.ffn_up.weight"] == kinds["output_norm.weight"] == "F32"
+    for name, tensor in load_gguf(path).model.state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name].float()), name
+
+
+def test_what_a_killed_process_left_is_removed(
+    make_model: MakeModel, byte_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    (tmp_path / ".m.gguf.abcd1_23").touch()
+    path = save(tmp_path / "m.gguf", make_model(), byte_tokenizer)
+    assert list(tmp_path.iterdir()) == [path]
