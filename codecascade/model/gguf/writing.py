@@ -204,6 +204,12 @@ def _refuse_what_llama_cpp_lacks(config: LlamaConfig, architecture: str) -> None
         if config.attention_output_bias or config.mlp_bias:
             key = "mlp_bias" if config.mlp_bias else "attention_bias"
             raise UserError(f"llama.cpp does not add these biases, {tail}", key=key)
+    width = config.num_attention_heads * config.head_dim
+    if architecture == "qwen2" and width != config.hidden_size:
+        raise UserError(
+            f"llama.cpp wants all heads together as wide as the model, {config.hidden_size}, and not {width}, {tail}",
+            key="head_dim",
+        )
     if architecture == "smollm3":
         expected = every_fourth_layer_unrotated(config.num_hidden_layers)
         if [config.rotates(layer) for layer in range(config.num_hidden_layers)] != list(map(bool, expected)):

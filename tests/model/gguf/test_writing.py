@@ -308,3 +308,14 @@ def test_what_a_killed_process_left_is_removed(
     (tmp_path / ".m.gguf.abcd1_23").touch()
     path = save(tmp_path / "m.gguf", make_model(), byte_tokenizer)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_heads_of_qwen2_are_as_wide_as_the_model(
+    make_model: MakeModel, byte_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    """llama.cpp does not load others; those of the other types it does."""
+    for head_dim in (4, 16):
+        model = make_model(**{**VARIANTS["qwen2"], "head_dim": head_dim})
+        with pytest.raises(UserError, match=f"head_dim: llama.cpp wants .* 32, and not {4 * head_dim}, "):
+            save(tmp_path / "m.gguf", model, byte_tokenizer)
+        save(tmp_path / "m.gguf", make_model(head_dim=head_dim), byte_tokenizer)
