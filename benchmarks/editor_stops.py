@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from codecascade.corpus.reading.languages import document_kind, language_by_name
-from codecascade.generation.editor_stops import EditorLines, EditorStopper, EditorStops
+from codecascade.generation.editing.stops import EditorLines, EditorStops
+from codecascade.generation.editor_stops import EditorStopper
 
 Case = tuple[str, EditorLines, int, int]
 Counts = defaultdict[str, list[int]]

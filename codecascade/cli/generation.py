@@ -195,7 +195,7 @@ def infill(
     """
     from codecascade.generation.editing.prompt import EditorPrompt, RepositoryChunk
     from codecascade.generation.editing.request import editor_request
-    from codecascade.generation.editor_stops import EditorStops
+    from codecascade.generation.editing.stops import EditorStops
     from codecascade.generation.requests import SamplingParams
 
     lines = editor_lines(single_line=single_line, block=block, no_editor_stops=no_editor_stops)

@@ -13,7 +13,7 @@ from codecascade.ground.errors import UserError
 from codecascade.ground.reading import read_text
 
 if TYPE_CHECKING:
-    from codecascade.generation.editor_stops import EditorLines
+    from codecascade.generation.editing.stops import EditorLines
 
 TEXT = "The text"
 WRITING = "How it is written"

@@ -156,7 +156,7 @@ def serve(
     if backend != "torch" and endpoint is not None:
         raise UserError("belongs to models that are loaded here", key="--backend")
 
-    from codecascade.server.security import LOOPBACK, read_keys
+    from codecascade.server.http.security import LOOPBACK, read_keys
     from codecascade.server.serving import address_of, is_loopback, serve, taken_port
 
     keys = read_keys(api_key_file)
@@ -164,8 +164,8 @@ def serve(
     try:
         # What brings torch comes last, so that other mistakes are told at once.
         from codecascade.server.editors import editor_settings
+        from codecascade.server.http.logs import set_up_logs
         from codecascade.server.loading import load_gateway, load_llama_cpp, load_service, served_names
-        from codecascade.server.logs import set_up_logs
         from codecascade.server.settings import Limits, ServerSettings
 
         service: StreamingGenerator

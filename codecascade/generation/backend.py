@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from codecascade.generation.editor_stops import EditorLines, EditorStops
+from codecascade.generation.editing.stops import EditorLines, EditorStops
 from codecascade.generation.requests import FinishReason, SamplingParams
 from codecascade.tokens.chat import Message
 
@@ -45,7 +45,7 @@ class InfillingPrompt:
     that takes a ``suffix`` chooses its own layout.
 
     With ``editor_lines`` the completion ends where an editor's would that asks for so much; ``language`` helps to see
-    where (:class:`~codecascade.generation.editor_stops.EditorStops`).
+    where (:class:`~codecascade.generation.editing.stops.EditorStops`).
     """
 
     prefix: str

@@ -13,14 +13,14 @@ from starlette.types import Scope, Send
 
 import codecascade
 from codecascade.generation.streaming import StreamingGenerator
-from codecascade.server.disconnect import CancelOnDisconnect
-from codecascade.server.errors import ApiError, error_response
-from codecascade.server.logs import RequestLog, note
+from codecascade.server.answers.service import Service
+from codecascade.server.http.disconnect import CancelOnDisconnect
+from codecascade.server.http.errors import ApiError, error_response
+from codecascade.server.http.logs import RequestLog, note
+from codecascade.server.http.security import Guard, Keys, origin_pattern
 from codecascade.server.openapi import describe
 from codecascade.server.playground.page import add_playground, public_addresses
 from codecascade.server.protocols.table import PROTOCOLS, protocol_of
-from codecascade.server.security import Guard, Keys, origin_pattern
-from codecascade.server.service import Service
 from codecascade.server.settings import ServerSettings
 
 _LONGEST_KEY = 100
@@ -29,7 +29,7 @@ _LONGEST_KEY = 100
 def create_app(generator: StreamingGenerator, settings: ServerSettings) -> FastAPI:
     """An application that serves ``generator`` in every protocol; it closes the generator when it ends.
 
-    ``app.state.service`` is its :class:`~codecascade.server.service.Service`.
+    ``app.state.service`` is its :class:`~codecascade.server.answers.service.Service`.
     """
     service = Service(generator, settings)
 

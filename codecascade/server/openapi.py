@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from codecascade.server.errors import ApiError
+from codecascade.server.http.errors import ApiError
 from codecascade.server.protocols.table import protocol_of
 
 _REFUSED = {

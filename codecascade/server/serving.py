@@ -15,9 +15,9 @@ from fastapi import FastAPI
 
 from codecascade.generation.streaming import StreamingGenerator
 from codecascade.ground.errors import UserError
+from codecascade.server.answers.service import Service
 from codecascade.server.app import create_app
-from codecascade.server.http import bounded_protocol
-from codecascade.server.service import Service
+from codecascade.server.http.bounded_protocol import bounded_protocol
 from codecascade.server.settings import ServerSettings
 
 _BACKLOG = 1024

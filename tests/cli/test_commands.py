@@ -16,7 +16,7 @@ import pytest
 
 from codecascade import cli
 from codecascade.cli import generation_options, generation_running
-from codecascade.generation.editor_stops import EditorStops
+from codecascade.generation.editing.stops import EditorStops
 from codecascade.generation.engine.generator import LocalGenerator
 from codecascade.generation.requests import Request
 from codecascade.ground.errors import RunFailed, Stopped, UserError

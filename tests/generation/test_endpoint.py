@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -338,55 +334,3 @@ def test_tokens_are_counted_by_the_server_or_estimated(server: Server) -> None:
     asked = len(server.requests)
     assert other.count_tokens("x" * 32) == other.count_tokens("y" * 32) == 10
     assert len(server.requests) == asked + 1
-
-
-@pytest.fixture(scope="module")
-def llama_cpp() -> Iterator[str]:
-    """``llama-cpp-python``'s server with the packaged SmolLM2."""
-    if importlib.util.find_spec("llama_cpp") is None or importlib.util.find_spec("uvicorn") is None:
-        pytest.skip("needs llama-cpp-python[server]")
-    from codecascade.model.sources import resolve
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "llama_cpp.server", "--model"]
-    command += [str(resolve("smollm2-135m-instruct").path), "--model_alias", "smollm2", "--n_ctx", "512"]
-    process = subprocess.Popen(
-        [*command, "--port", str(port)], stderr=subprocess.DEVNULL, env=dict(os.environ)
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                Endpoint(url, "smollm2", attempts=1)
-                break
-            except UserError:
-                assert process.poll() is None and time.monotonic() < deadline
-                time.sleep(0.5)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-@pytest.mark.smollm2
-def test_llama_cpps_server_answers_as_the_model_in_memory(llama_cpp: str) -> None:
-    from codecascade.generation.loading import load_backend
-
-    at = Endpoint(llama_cpp, "smollm2")
-    prompt = TextPrompt("def add(a, b):\n    return", ("\n",))
-    [there] = ask(at, prompt, max_new_tokens=12)
-    [here] = list(
-        load_backend("smollm2-135m-instruct", precision="fp32").complete(
-            [TextRequest(prompt, SamplingParams(max_new_tokens=12))]
-        )
-    )
-    assert there.text == here.text == " a + b"
-    [healed] = ask(at, TextPrompt("def add(a, b):\n", ("\n\n",)), max_new_tokens=12)
-    assert healed.text.startswith("    "), "a body, whose indent the line break brings along"
-    [reply] = ask(at, ChatPrompt((Message("user", "Say hello."),)), max_new_tokens=12)
-    assert reply.text.strip()
-    [long] = ask(at, TextPrompt("word " * 2000), max_new_tokens=12)
-    assert long.finish_reason == "context"

@@ -13,7 +13,7 @@ import pytest
 from engine_models import CODE
 from llama_runtime import StandIn
 
-from codecascade.generation.editor_stops import EditorStops
+from codecascade.generation.editing.stops import EditorStops
 from codecascade.generation.engine.generator import LocalGenerator
 from codecascade.generation.engine.service import EngineService
 from codecascade.generation.llama_cpp.engine import LlamaCppEngine

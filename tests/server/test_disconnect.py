@@ -13,8 +13,8 @@ from live_server import Live, soon
 from scripted_generator import ScriptedGenerator
 
 from codecascade.generation.requests import Request
-from codecascade.server import disconnect
 from codecascade.server.app import create_app
+from codecascade.server.http import disconnect
 from codecascade.server.settings import Limits, ServerSettings
 from codecascade.tokens.tokenizer import Tokenizer
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from codecascade.server.fitting import fitted
+from codecascade.server.requests.fitting import fitted
 from codecascade.tokens.tokenizer import Tokenizer
 
 TEXTS = st.lists(
@@ -16,6 +16,9 @@ TEXTS = st.lists(
 def test_any_file_is_cut_to_about_the_room(tokenizer: Tokenizer) -> None:
     @settings(max_examples=200)
     @given(TEXTS, TEXTS, st.integers(-5, 60))
+    # Less than no room is none, on both sides.
+    @example(prefix="", suffix="a = 1\n" * 50, room=-1)
+    @example(prefix="a = 1\n" * 50, suffix="a = 1\n" * 50, room=-5)
     def check(prefix: str, suffix: str, room: int) -> None:
         before, after = fitted(tokenizer, prefix, suffix, room)
         # The text next to the cursor stays.

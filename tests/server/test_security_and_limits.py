@@ -17,7 +17,7 @@ from scripted_generator import ScriptedGenerator
 from codecascade.generation.streaming import QueueFull
 from codecascade.ground.errors import UserError
 from codecascade.server.app import create_app
-from codecascade.server.security import Keys, read_keys
+from codecascade.server.http.security import Keys, read_keys
 from codecascade.server.settings import Limits, ServerSettings
 from codecascade.tokens.tokenizer import Tokenizer
 

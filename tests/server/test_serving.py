@@ -21,13 +21,13 @@ from live_server import soon
 from codecascade.ground.errors import UserError
 from codecascade.server.serving import address_of, taken_port
 
-HELPERS = Path(__file__).parent.parent / "helpers"
+HELPERS = Path(__file__).parent.parent / "helpers" / "servers"
 SCRIPT = f"""
 import asyncio, sys
 sys.path.insert(0, {str(HELPERS)!r})
 from scripted_generator import ScriptedGenerator
 from codecascade.server.app import create_app
-from codecascade.server.logs import set_up_logs
+from codecascade.server.http.logs import set_up_logs
 from codecascade.server.serving import address_of, serve, taken_port
 from codecascade.server.settings import Limits, ServerSettings
 from codecascade.tokens.training import train_tokenizer

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scripted_generator import ScriptedGenerator
 
-from codecascade.server.errors import ApiError
+from codecascade.server.http.errors import ApiError
 from codecascade.server.protocols.table import protocol_of
 
 MESSAGES = [{"role": "system", "content": "a"}, {"role": "user", "content": [{"type": "text", "text": "b"}]}]

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from codecascade.generation.editing.blocks import Block, is_comment
 from codecascade.generation.editing.brackets import BracketBudget
 from codecascade.generation.editing.indentation import indent_of
 from codecascade.generation.editing.line import Line
 from codecascade.generation.editing.repeats import Suffix
+from codecascade.generation.editing.stops import EditorStops, StopReason
 from codecascade.generation.editing.syntax import syntax_of
-
-if TYPE_CHECKING:
-    from codecascade.generation.editor_stops import EditorStops, StopReason
 
 FENCE = "```"
 _LOOKED_AT = 4096
@@ -329,6 +325,8 @@ class Cutter:
         before = self._breaks[0][0] if self._breaks else 0
         undecided = self._ending is not None or self._word is not None or self._line_decides
         first_is_own = self._behind_text and not self._lines
+        # A fence in a line of its own is cut together with the line break before it.
+        undecided = undecided or (self.has_fences and FENCE.startswith(line.text))
         if line.is_blank or undecided or (not first_is_own and suffix.may_begin(line.text)):
             size = before
         else:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from codecascade.generation.editing.prompt import EditorPrompt, editor_format, editor_prompt
-from codecascade.generation.editor_stops import EditorStops
+from codecascade.generation.editing.stops import EditorStops
 from codecascade.generation.requests import Request, SamplingParams, infilling_request
 from codecascade.tokens.healing import heal as heal_prompt
 from codecascade.tokens.tokenizer import Tokenizer

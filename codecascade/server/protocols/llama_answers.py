@@ -7,11 +7,11 @@ from typing import Any
 
 from codecascade.generation.requests import Request
 from codecascade.generation.streaming import TokenLogprobs
-from codecascade.server.compact_json import event
-from codecascade.server.prompts import Prompt
+from codecascade.server.answers.samples import Sample
+from codecascade.server.answers.service import Answer, Service, shown_prompt
+from codecascade.server.http.compact_json import event
 from codecascade.server.protocols.llama_bodies import Sampled
-from codecascade.server.samples import Sample
-from codecascade.server.service import Answer, Service, shown_prompt
+from codecascade.server.requests.prompts import Prompt
 
 
 class Form:

@@ -9,10 +9,10 @@ from pydantic import Field
 
 from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import SamplingParams
-from codecascade.server.body import Body, ChatMessage, Stop, TokenIds
-from codecascade.server.errors import ApiError
-from codecascade.server.prompts import bounded_bias, made_grammar, sampling
-from codecascade.server.service import Service
+from codecascade.server.answers.service import Service
+from codecascade.server.http.errors import ApiError
+from codecascade.server.requests.body import Body, ChatMessage, Stop, TokenIds
+from codecascade.server.requests.prompts import bounded_bias, made_grammar, sampling
 
 _RULED_OUT = float("-inf")
 _RANDOM_SEED = 2**32 - 1

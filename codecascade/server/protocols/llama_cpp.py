@@ -7,10 +7,10 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 import codecascade
-from codecascade.server.compact_json import json_response
-from codecascade.server.errors import ApiError, llama_cpp
-from codecascade.server.gaps import Gap, Snippet, gap_prompt, template_prompt
-from codecascade.server.prompts import chat_prompt, prepared, sampling, stops
+from codecascade.server.answers.service import Service
+from codecascade.server.answers.streams import events
+from codecascade.server.http.compact_json import json_response
+from codecascade.server.http.errors import ApiError, llama_cpp
 from codecascade.server.protocols.llama_answers import Form
 from codecascade.server.protocols.llama_bodies import (
     CompletionBody,
@@ -21,8 +21,8 @@ from codecascade.server.protocols.llama_bodies import (
     grammar_of,
     sampled,
 )
-from codecascade.server.service import Service
-from codecascade.server.streams import events
+from codecascade.server.requests.gaps import Gap, Snippet, gap_prompt, template_prompt
+from codecascade.server.requests.prompts import chat_prompt, prepared, sampling, stops
 
 
 def routes(service: Service) -> APIRouter:

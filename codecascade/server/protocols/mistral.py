@@ -10,14 +10,14 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from codecascade.server.body import Body, Stop
-from codecascade.server.compact_json import DONE, event, json_response
-from codecascade.server.errors import ApiError, mistral
-from codecascade.server.gaps import Gap, gap_prompt
-from codecascade.server.prompts import prepared, sampling, stops
-from codecascade.server.samples import total
-from codecascade.server.service import Answer, Service
-from codecascade.server.streams import events
+from codecascade.server.answers.samples import total
+from codecascade.server.answers.service import Answer, Service
+from codecascade.server.answers.streams import events
+from codecascade.server.http.compact_json import DONE, event, json_response
+from codecascade.server.http.errors import ApiError, mistral
+from codecascade.server.requests.body import Body, Stop
+from codecascade.server.requests.gaps import Gap, gap_prompt
+from codecascade.server.requests.prompts import prepared, sampling, stops
 
 _TOKENS = 256
 

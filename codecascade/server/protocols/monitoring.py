@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from codecascade.server.compact_json import json_response
-from codecascade.server.errors import ApiError
-from codecascade.server.service import Service
+from codecascade.server.answers.service import Service
+from codecascade.server.http.compact_json import json_response
+from codecascade.server.http.errors import ApiError
 
 
 def routes(service: Service) -> APIRouter:

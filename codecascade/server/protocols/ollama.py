@@ -13,11 +13,14 @@ from pydantic import AliasChoices, Field
 import codecascade
 from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import SamplingParams
-from codecascade.server.body import Body, ChatMessage, Stop
-from codecascade.server.compact_json import json_response, line
-from codecascade.server.errors import ApiError, ollama
-from codecascade.server.gaps import Gap, gap_prompt, template_prompt
-from codecascade.server.prompts import (
+from codecascade.server.answers.samples import Sample
+from codecascade.server.answers.service import Answer, Service
+from codecascade.server.answers.streams import lines
+from codecascade.server.http.compact_json import json_response, line
+from codecascade.server.http.errors import ApiError, ollama
+from codecascade.server.requests.body import Body, ChatMessage, Stop
+from codecascade.server.requests.gaps import Gap, gap_prompt, template_prompt
+from codecascade.server.requests.prompts import (
     Prompt,
     chat_prompt,
     made_grammar,
@@ -25,9 +28,6 @@ from codecascade.server.prompts import (
     sampling,
     stops,
 )
-from codecascade.server.samples import Sample
-from codecascade.server.service import Answer, Service
-from codecascade.server.streams import lines
 from codecascade.tokens.infilling_text import recognise
 
 _VERSION = "0.12.0"

@@ -11,14 +11,14 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from codecascade.generation.streaming import TokenLogprobs
-from codecascade.server.body import Body, ChatMessage, LogitBias, ResponseFormat, Stop, StreamOptions
-from codecascade.server.compact_json import DONE, event, json_response
-from codecascade.server.errors import ApiError, openai
-from codecascade.server.prompts import chat_prompt, grammar, logit_bias, prepared, sampling, stops
+from codecascade.server.answers.samples import Sample, total
+from codecascade.server.answers.service import Answer, Service
+from codecascade.server.answers.streams import events
+from codecascade.server.http.compact_json import DONE, event, json_response
+from codecascade.server.http.errors import ApiError, openai
 from codecascade.server.protocols import openai_logprobs
-from codecascade.server.samples import Sample, total
-from codecascade.server.service import Answer, Service
-from codecascade.server.streams import events
+from codecascade.server.requests.body import Body, ChatMessage, LogitBias, ResponseFormat, Stop, StreamOptions
+from codecascade.server.requests.prompts import chat_prompt, grammar, logit_bias, prepared, sampling, stops
 
 
 class ChatBody(Body):

@@ -14,15 +14,15 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from codecascade.generation.requests import SamplingParams
-from codecascade.server.body import LogitBias, ResponseFormat, Stop, StreamOptions, TokenIds
-from codecascade.server.compact_json import DONE, event, json_response
-from codecascade.server.errors import ApiError, openai
-from codecascade.server.gaps import Gap, gap_prompt, template_prompt
-from codecascade.server.prompts import Prompt, grammar, logit_bias, prepared, sampling, stops
+from codecascade.server.answers.samples import Sample, best_first, total
+from codecascade.server.answers.service import Answer, Service
+from codecascade.server.answers.streams import events
+from codecascade.server.http.compact_json import DONE, event, json_response
+from codecascade.server.http.errors import ApiError, openai
 from codecascade.server.protocols import openai_logprobs, tabby
-from codecascade.server.samples import Sample, best_first, total
-from codecascade.server.service import Answer, Service
-from codecascade.server.streams import events
+from codecascade.server.requests.body import LogitBias, ResponseFormat, Stop, StreamOptions, TokenIds
+from codecascade.server.requests.gaps import Gap, gap_prompt, template_prompt
+from codecascade.server.requests.prompts import Prompt, grammar, logit_bias, prepared, sampling, stops
 
 
 class CompletionBody(tabby.TabbyFields):

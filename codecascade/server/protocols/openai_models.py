@@ -6,8 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from codecascade.server.compact_json import json_response
-from codecascade.server.service import Service
+from codecascade.server.answers.service import Service
+from codecascade.server.http.compact_json import json_response
 
 
 def routes(service: Service) -> APIRouter:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter
 
-from codecascade.server.errors import ErrorShape
-from codecascade.server.service import Service
+from codecascade.server.answers.service import Service
+from codecascade.server.http.errors import ErrorShape
 
 
 @dataclass(frozen=True)

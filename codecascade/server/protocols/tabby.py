@@ -11,12 +11,12 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 import codecascade
-from codecascade.server.body import Body
-from codecascade.server.compact_json import json_response
-from codecascade.server.errors import ApiError
-from codecascade.server.gaps import Gap, Snippet, gap_prompt
-from codecascade.server.prompts import prepared, sampling
-from codecascade.server.service import Service, shown_prompt
+from codecascade.server.answers.service import Service, shown_prompt
+from codecascade.server.http.compact_json import json_response
+from codecascade.server.http.errors import ApiError
+from codecascade.server.requests.body import Body
+from codecascade.server.requests.gaps import Gap, Snippet, gap_prompt
+from codecascade.server.requests.prompts import prepared, sampling
 
 _TOKENS, _TEMPERATURE = 256, 0.1
 _MOST_SNIPPETS = 256

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from codecascade.server import errors
+from codecascade.server.http import errors
 from codecascade.server.protocols import (
     llama_cpp,
     mistral,

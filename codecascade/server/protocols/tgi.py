@@ -11,14 +11,14 @@ from pydantic import Field
 import codecascade
 from codecascade.generation.requests import SamplingParams
 from codecascade.generation.streaming import TokenLogprobs
-from codecascade.server.body import Body
-from codecascade.server.compact_json import event, json_response
-from codecascade.server.errors import ApiError, text_generation_inference
-from codecascade.server.gaps import template_prompt
-from codecascade.server.prompts import Prompt, prepared, sampling, stops
-from codecascade.server.samples import Sample, best_first
-from codecascade.server.service import Answer, Service
-from codecascade.server.streams import events
+from codecascade.server.answers.samples import Sample, best_first
+from codecascade.server.answers.service import Answer, Service
+from codecascade.server.answers.streams import events
+from codecascade.server.http.compact_json import event, json_response
+from codecascade.server.http.errors import ApiError, text_generation_inference
+from codecascade.server.requests.body import Body
+from codecascade.server.requests.gaps import template_prompt
+from codecascade.server.requests.prompts import Prompt, prepared, sampling, stops
 
 _TOKENS = 100
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from engine_models import NEVER, beginning, recite
 
-from codecascade.generation.editor_stops import EditorStops
+from codecascade.generation.editing.stops import EditorStops
 from codecascade.generation.engine import scheduler
 from codecascade.generation.engine.engine import Engine
 from codecascade.generation.requests import Completion, Request, SamplingParams

@@ -14,7 +14,7 @@ from engine_models import CODE
 from gateways import GREEDY, ask, gateway, texts
 from vllm_server import VllmServer, event
 
-from codecascade.generation.editor_stops import EditorStops
+from codecascade.generation.editing.stops import EditorStops
 from codecascade.generation.engine.engine import Engine
 from codecascade.generation.engine.service import EngineService
 from codecascade.generation.grammar import Grammar

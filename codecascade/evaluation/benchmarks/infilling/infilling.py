@@ -52,7 +52,7 @@ from codecascade.evaluation.task import (
     Task,
     TextPrompt,
 )
-from codecascade.generation.editor_stops import EditorLines
+from codecascade.generation.editing.stops import EditorLines
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from codecascade.server.prompts import longest_piece
+from codecascade.server.requests.prompts import longest_piece
 from codecascade.tokens.tokenizer import Tokenizer
 
 _SUFFIX_SHARE = 4
@@ -21,7 +21,7 @@ def fitted(tokenizer: Tokenizer, prefix: str, suffix: str, room: int) -> tuple[s
     after = tokenizer.encode_continuation(suffix[:most])
     if len(before) + len(after) <= room and len(prefix) <= most and len(suffix) <= most:
         return prefix, suffix
-    of_suffix = min(len(after), max(room // _SUFFIX_SHARE, room - len(before)))
+    of_suffix = min(len(after), max(room // _SUFFIX_SHARE, room - len(before), 0))
     of_prefix = max(room - of_suffix, 1)
     kept = _bytes(tokenizer, before[-of_prefix:])
     shown = prefix.encode(errors="replace")[-kept:].decode(errors="ignore") if kept else ""

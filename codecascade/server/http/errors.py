@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import Response
 
 from codecascade.ground.errors import printable
-from codecascade.server.compact_json import json_response
+from codecascade.server.http.compact_json import json_response
 
 Body = dict[str, Any]
 

@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.reading import read_text
-from codecascade.server.disconnect import Refuse
-from codecascade.server.errors import ApiError
+from codecascade.server.http.disconnect import Refuse
+from codecascade.server.http.errors import ApiError
 
 KEYS_VARIABLE = "CODECASCADE_API_KEYS"
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")

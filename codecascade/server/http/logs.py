@@ -14,7 +14,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from codecascade.server.metrics import Metrics
+from codecascade.server.http.metrics import Metrics
 
 logger = logging.getLogger("codecascade.server")
 

@@ -16,9 +16,9 @@ from typing import Any
 from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import Request, SamplingParams, chat_request, start_id
 from codecascade.ground.errors import UserError
-from codecascade.server.body import ChatMessage, ResponseFormat, Stop
-from codecascade.server.errors import ApiError
-from codecascade.server.service import Service
+from codecascade.server.answers.service import Service
+from codecascade.server.http.errors import ApiError
+from codecascade.server.requests.body import ChatMessage, ResponseFormat, Stop
 from codecascade.tokens.chat import Message
 from codecascade.tokens.healing import heal as heal_prompt
 from codecascade.tokens.infilling import forbidden_tokens

@@ -12,11 +12,11 @@ from codecascade.generation.requests import Request
 from codecascade.generation.streaming import Delta, QueueFull, StreamingGenerator
 from codecascade.ground.errors import UserError
 from codecascade.ground.merging import merged
-from codecascade.server.disconnect import close_at_end
-from codecascade.server.errors import ApiError
-from codecascade.server.logs import note
-from codecascade.server.metrics import Metrics
-from codecascade.server.samples import Sample, total
+from codecascade.server.answers.samples import Sample, total
+from codecascade.server.http.disconnect import close_at_end
+from codecascade.server.http.errors import ApiError
+from codecascade.server.http.logs import note
+from codecascade.server.http.metrics import Metrics
 from codecascade.server.settings import ServerSettings
 from codecascade.tokens.tokenizer import Tokenizer
 

@@ -15,7 +15,7 @@ from contextvars import ContextVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from codecascade.server.errors import ApiError
+from codecascade.server.http.errors import ApiError
 from codecascade.server.settings import Limits
 
 logger = logging.getLogger("codecascade.server")

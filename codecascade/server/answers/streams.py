@@ -9,10 +9,10 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from codecascade.server.compact_json import event, line
-from codecascade.server.errors import ApiError, ErrorShape
-from codecascade.server.logs import note
-from codecascade.server.service import Answer
+from codecascade.server.answers.service import Answer
+from codecascade.server.http.compact_json import event, line
+from codecascade.server.http.errors import ApiError, ErrorShape
+from codecascade.server.http.logs import note
 
 Chunks = AsyncGenerator[bytes, None]
 

@@ -11,13 +11,13 @@ from codecascade.generation.editing.prompt import (
     editor_format,
     editor_prompt,
 )
-from codecascade.generation.editor_stops import EditorStops
+from codecascade.generation.editing.stops import EditorStops
 from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import Request, SamplingParams
-from codecascade.server.errors import ApiError
-from codecascade.server.fitting import fitted
-from codecascade.server.prompts import Prompt, checked, prompt_limit, text_prompt, within_characters
-from codecascade.server.service import Service
+from codecascade.server.answers.service import Service
+from codecascade.server.http.errors import ApiError
+from codecascade.server.requests.fitting import fitted
+from codecascade.server.requests.prompts import Prompt, checked, prompt_limit, text_prompt, within_characters
 from codecascade.tokens.healing import heal as heal_prompt
 from codecascade.tokens.infilling import forbidden_tokens, infilling_prompt
 from codecascade.tokens.infilling_text import recognise
@@ -39,7 +39,7 @@ class Gap:
         path, repository: the names of the file and of what it belongs to, where they are known.
         snippets: of other files, the least telling first.
         language: as in ``python``.
-        min_indent, time_limit: see :class:`~codecascade.generation.editor_stops.EditorStops`.
+        min_indent, time_limit: see :class:`~codecascade.generation.editing.stops.EditorStops`.
         editor_stops: the layout is the one that is quickest between two keystrokes, and the text ends where an editor
             wants it to end. False: the layout is the model's first, and the model ends the text.
         format: the layout that is wanted, whatever the other settings say; None: as above.

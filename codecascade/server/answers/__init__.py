@@ -1,0 +1,1 @@
+"""From what a model generates to what a client reads."""
