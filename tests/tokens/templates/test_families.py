@@ -122,6 +122,7 @@ def test_answers_are_masked(case: Case, data: st.DataObject) -> None:
 @settings(max_examples=15)
 @given(prefill=harmless.filter(str.strip))
 @example(prefill="t0")
+@example(prefill=" hi\n")
 def test_a_reply_can_begin_with_given_text(case: Case, prefill: str) -> None:
     family, ours, _ = case
     messages = [Message("user", "hi")]
@@ -130,7 +131,7 @@ def test_a_reply_can_begin_with_given_text(case: Case, prefill: str) -> None:
     if family.trainable:
         answer = Message("assistant", prefill.strip() + " and more")
         whole = ours.decode_continuation(encode_dialogue(ours, [*messages, answer])[0])
-        assert whole.startswith(ours.decode_continuation(begun).replace(prefill, prefill.strip()))
+        assert whole.startswith(ours.decode_continuation(begun).removesuffix(prefill) + prefill.strip())
 
 
 def test_a_template_may_refuse(case: Case) -> None:
