@@ -122,6 +122,11 @@ class Cutter:
         if self._brackets.text_was_ended:
             end = self._brackets.text_end
             # The suffix has it in a line of its own, or it stands behind the cursor.
+            if line.matched and rest[: line.matched].endswith(end):
+                typed, found, _ = self._suffix.exact_rest.partition(end)
+                if line.raw.endswith(typed + found):
+                    return line.start + len(line.raw) - len(typed + found)
+                return line.offset_of_last(line.matched)
             is_next_line = line.text == end and not rest and first.startswith(end)
             return self._cut(seam=True) if is_next_line else self._size - len(end)
         if (self._lines or not self._behind_text) and (
