@@ -160,6 +160,8 @@ texts = st.lists(words, max_size=25).map("".join)
 )
 @example("", "", "{\n```", "block", [1], False)
 @example("", "\n", "x = 1\n\n  ```\ny", "any", [2], True)
+@example("", '    \n"\n', "", "any", [1], False)
+@example("", "    \n)\n", "    \n)\n", "single", [1], False)
 def test_how_the_text_is_split_changes_nothing(
     prefix: str, suffix: str, typed: str, lines: str, sizes: list[int], guessed: bool
 ) -> None:

@@ -327,7 +327,8 @@ class Cutter:
     def _certain(self) -> int:
         """The length of the completion that nothing to come can cut."""
         line, suffix = self._line, self._suffix
-        before = self._breaks[0][0] if self._breaks else 0
+        # Blank lines at the very beginning may go as a whole.
+        before = self._breaks[0][0] if self._breaks and self._any_text else 0
         undecided = self._ending is not None or self._word is not None or self._line_decides
         first_is_own = self._behind_text and not self._lines
         # A fence in a line of its own is cut together with the line break before it.
