@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from codecascade.model import paged_attention
 from codecascade.model.attention import Documents, attend_last, attend_within
-from codecascade.model.cache import KeyValueCache
+from codecascade.model.cache import BlockCopy, KeyValueCache
 from codecascade.model.llama import Llama, document_mask
 from codecascade.model.loss import next_token_loss
 from codecascade.model.paged_attention import attend_once
@@ -264,7 +264,7 @@ def test_rows_share_blocks_and_need_no_neighbours(make_model: MakeModel, dtype: 
     torch.testing.assert_close(found, torch.stack((alone[1][20], alone[0][19])), **accuracy)
     copied = picked.rows([[*tables[1][:5], 8]], [22])
     model(same[21][None, None], cache=picked.rows([tables[1]], [21]), mask=Documents((1,)))
-    copied.copy_blocks([4], [8])
+    copied.copy_blocks([BlockCopy(4, 8, 2)])
     copied.clear_blocks([4])
     found = model(same[22][None, None], cache=copied, mask=Documents((1,)))[0]
     torch.testing.assert_close(found, alone[1][22:], **accuracy)

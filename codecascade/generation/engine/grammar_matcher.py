@@ -6,6 +6,7 @@ limits is refused where a request arrives; one that turns out to be too complex 
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,8 @@ class GrammarCompiler:
         self._tokenizer = tokenizer
         self._library_tokenizer: llguidance.LLTokenizer | None = None
         self._compiled: OrderedDict[Grammar, GrammarMatcher] = OrderedDict()
+        # requests are checked where they arrive, beside the engine's thread
+        self._lock = threading.Lock()
 
     def matcher(self, grammar: Grammar) -> GrammarMatcher:
         """A matcher of a text that has not begun.
@@ -93,12 +96,13 @@ class GrammarCompiler:
         Raises:
             UserError: the grammar can't be read or is beyond the limits, or the library is not installed.
         """
-        if grammar not in self._compiled:
-            self._compiled[grammar] = self._compile(grammar)
-            if len(self._compiled) > _CACHED:
-                self._compiled.popitem(last=False)
-        self._compiled.move_to_end(grammar)
-        return self._compiled[grammar].copy()
+        with self._lock:
+            if grammar not in self._compiled:
+                self._compiled[grammar] = self._compile(grammar)
+                if len(self._compiled) > _CACHED:
+                    self._compiled.popitem(last=False)
+            self._compiled.move_to_end(grammar)
+            return self._compiled[grammar].copy()
 
     def _compile(self, grammar: Grammar) -> GrammarMatcher:
         try:
