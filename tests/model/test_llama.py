@@ -396,3 +396,31 @@ def test_initialise_is_a_function_of_the_seed(make_config: Any) -> None:
     assert (first["model.norm.weight"] == 1).all() and (
         first["model.layers.1.self_attn.o_proj.bias"] == 0
     ).all()
+
+
+@pytest.mark.parametrize("short", [0, 20, 1_000])
+@pytest.mark.parametrize("gathered", [1, 64, 10_000])
+@torch.no_grad()
+def test_fp32_rows_that_are_gathered_or_not(
+    make_model: MakeModel, short: int, gathered: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next token of rows of several lengths, some of which begin alike: limits in tokens change nothing."""
+    model = make_model()
+    of_token = model.config.num_key_value_heads * model.config.head_dim * 4
+    monkeypatch.setattr(paged_attention, "_SHORT_ROW", short * of_token)
+    monkeypatch.setattr(paged_attention, "_GATHERED", gathered * of_token)
+    monkeypatch.setattr(paged_attention, "_WORTH_A_CALL", 8)
+    tokens = random_tokens(model, 6, 40)
+    tokens[1:3, :16] = tokens[0, :16]
+    lengths = [30, 18, 39, 3, 11, 25]
+    cache = KeyValueCache.allocate_blocks(model.config, 80, torch.float32, tokens.device, block_size=4)
+    tables = [[row * 10 + index for index in range(10)] for row in range(6)]
+    for row in (1, 2):
+        tables[row][:4] = tables[0][:4]
+    cache = cache.rows(tables, [0] * 6)
+    packed = torch.cat([row[:length] for row, length in zip(tokens, lengths, strict=True)])
+    model(packed[None], cache=cache, mask=Documents(tuple(lengths)))
+    following = torch.stack([row[length] for row, length in zip(tokens, lengths, strict=True)])
+    found = model(following[None], cache=cache, mask=Documents((1,) * 6))[0]
+    alone = [model(row[None, : length + 1])[0, -1] for row, length in zip(tokens, lengths, strict=True)]
+    torch.testing.assert_close(found, torch.stack(alone), atol=1e-4, rtol=1e-4)
