@@ -104,7 +104,7 @@ def _note_health(parts: SequenceOf[tuple[Sequence, int]], hidden: Tensor) -> Non
     # one number says that all is well
     if bool(hidden.sum(dtype=torch.float32).isfinite()):
         return
-    finite = hidden.isfinite().all(-1).split([count for _, count in parts])
+    finite = torch.split(hidden.isfinite().all(-1), [count for _, count in parts])
     for (sequence, _), well in zip(parts, finite, strict=True):
         if not bool(well.all()):
             sequence.state.healthy = False

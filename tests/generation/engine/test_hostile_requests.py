@@ -11,6 +11,7 @@ import pytest
 import torch
 from engine_models import CODE, NEVER, tiny_model
 
+from codecascade.generation.engine import grammar_matcher
 from codecascade.generation.engine.engine import Engine
 from codecascade.generation.engine.generator import LocalGenerator
 from codecascade.generation.engine.grammar_matcher import GrammarCompiler
@@ -186,10 +187,13 @@ def test_a_loop_that_is_gone_does_not_keep_a_service_from_draining(
     asyncio.run(main())
 
 
-def test_grammars_are_compiled_from_several_threads(tokenizer: Tokenizer) -> None:
+def test_grammars_are_compiled_from_several_threads(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Requests are checked in event loops, beside the engine's thread; more grammars than are kept."""
     pytest.importorskip("llguidance")
     compiler = GrammarCompiler(tokenizer)
+    monkeypatch.setattr(grammar_matcher, "_CACHED", 1)
 
     def compile_all(start: int) -> None:
         for index in range(60):
