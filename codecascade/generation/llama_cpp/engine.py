@@ -10,6 +10,7 @@ again; samples of one prompt share the memory of it.
 
 from __future__ import annotations
 
+import math
 import time
 from bisect import insort
 from collections.abc import Sequence as SequenceOf
@@ -280,7 +281,7 @@ class LlamaCppEngine:
         if delta.finish_reason is None:
             return Output(state.id, delta)
         # Numbers that are none would stay in the cache.
-        self._slots.give_back(self._running.pop(sequence), forget=not sequence.healthy)
+        self._slots.give_back(self._running.pop(sequence), forget=not math.isfinite(sequence.log_probability))
         state.unfinished -= 1
         if not state.unfinished:
             del self._states[state.id]
