@@ -106,7 +106,7 @@ def budget_minutes(stage: Stage, minutes: float) -> float:
 def say_how_long(stages: Sequence[Stage], plan: RecipePlan, timer: StepTimer, display: RunDisplay) -> None:
     """Say how long the training of ``stages`` will take, and the measuring of all models of ``plan``.
 
-    Nothing is said where the shape of the models is unknown, or where no stage is left to be trained.
+    Print nothing if the shape of the models is unknown, or if no stage is left to be trained.
     """
     step_flops = {stage.name: plan[stage.name].step_flops for stage in stages}
     known = {name: flops for name, flops in step_flops.items() if flops is not None}
@@ -126,7 +126,7 @@ def say_how_long(stages: Sequence[Stage], plan: RecipePlan, timer: StepTimer, di
     )
     display.say(
         f"ahead: about {_at_least_a_minute(training)} of training ({', '.join(stage.name for stage in stages)}) "
-        f"and {_at_least_a_minute(measuring)} of measuring; stop at any time, the same command goes on"
+        f"and {_at_least_a_minute(measuring)} of measuring; stop at any time, the same command continues"
     )
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from codecascade.generation.progress_lines import ProgressLines
 from codecascade.ground.format import show_seconds
 from codecascade.training.logs import StepReport
 from codecascade.training.progress_bar import ProgressBar
@@ -46,11 +47,26 @@ class RunDisplay:
 
         yield line
 
+    def _task_in_lines(self, title: str) -> Iterator[Callable[[str, int, int], None]]:
+        """The same where there is no terminal: a line every 15 s."""
+        at = ""
+        with ProgressLines(title, 0, self.say, in_percent=True) as lines:
+
+            def update(description: str, done: int, total: int) -> None:
+                nonlocal at
+                # What is kept so far may be in the description: that is no other work.
+                if total and description != at:
+                    lines.begin(f"{title}: {description}", total, done)
+                    at = description
+                lines.update(done, total, "" if total else description)
+
+            yield update
+
     @contextmanager
     def task(self, title: str) -> Iterator[Callable[[str, int, int], None]]:
         """Gives the function to call with ``(description, done, total)``, in any unit; total 0: not known."""
         if not self.console.is_terminal:
-            yield lambda description, done, total: None
+            yield from self._task_in_lines(title)
             return
         columns = (
             TextColumn("{task.description}", style="bold", markup=False),

@@ -16,15 +16,16 @@ from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.cascade.run_report import ModelReport, RunReport
 from codecascade.training.loop import TrainingResult
 
-Results = Mapping[str, BenchmarkResult]
+ModelResults = Mapping[str, BenchmarkResult]
+"""One model's results by benchmark."""
 DEMONSTRATION = 100
-"""A long_context stage of fewer steps is called a demonstration."""
+"""Steps. The report calls a long_context stage of fewer steps a demonstration."""
 
 
-def write_run_results(run: RunFolder, stages: Sequence[Stage], results: Mapping[str, Results]) -> None:
-    """Write ``RUN/results.json``: ``models`` (the figures of all that are measured), ``cost`` and ``versions``.
+def write_run_results(run: RunFolder, stages: Sequence[Stage], results: Mapping[str, ModelResults]) -> None:
+    """Write ``RUN/results.json``: ``models`` (the figures of each), ``cost`` and ``versions``.
 
-    ``cost`` has by stage ``tokens``, ``steps``, ``seconds`` (training), ``flops``, ``evaluation_seconds`` and more.
+    ``cost`` has for each stage ``tokens``, ``steps``, ``seconds`` (training), ``flops``, ``evaluation_seconds`` ...
     """
     cost: dict[str, Any] = {}
     for name in (BASE, *(stage.name for stage in stages)):
@@ -46,7 +47,7 @@ def make_run_report(
     recipe: Recipe,
     run: RunFolder,
     stages: Sequence[Stage],
-    results: Mapping[str, Results],
+    results: Mapping[str, ModelResults],
     manifest: Manifest,
     *,
     instruct_base: bool,
@@ -85,11 +86,11 @@ def make_run_report(
     )
 
 
-def _versions(results: Mapping[str, Results]) -> dict[str, str]:
+def _versions(results: Mapping[str, ModelResults]) -> dict[str, str]:
     return versions({benchmark for model_results in results.values() for benchmark in model_results})
 
 
-def _stage_report(run: RunFolder, stage: Stage, cost: TrainingResult, results: Results) -> ModelReport:
+def _stage_report(run: RunFolder, stage: Stage, cost: TrainingResult, results: ModelResults) -> ModelReport:
     notes = []
     if stage.kind == "long_context" and cost.steps < DEMONSTRATION:
         notes.append(f"A demonstration: {cost.steps} steps are not enough to learn long contexts.")
@@ -131,7 +132,7 @@ def _settings(stage: Stage, cost: TrainingResult) -> dict[str, str]:
     return settings
 
 
-def _seconds(results: Results) -> float:
+def _seconds(results: ModelResults) -> float:
     return round(sum(result.seconds for result in results.values()), 2)
 
 

@@ -1,7 +1,7 @@
 """Runs a recipe: ``codecascade run``.
 
-What is finished is on the disk and is never done again. What is not finished goes on where it stopped. Under torchrun
-every rank runs this: the first rank writes, measures and reports, and the others wait for it.
+Finished work is on the disk and is never repeated. Unfinished work continues where it stopped. Under torchrun every
+rank runs this: the first rank writes, measures and reports, and the others wait for it.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ def run_cascade(
     Raises:
         UserError: something is missing or wrong. What can be found before the work starts is found then.
         RunFailed: training went wrong.
-        Stopped: a signal came; the same call goes on.
+        Stopped: a signal came; the same call continues the run.
     """
     world = join_world()
     display = RunDisplay(console if world.first else None)
     run = RunFolder(folder)
-    # The first rank looks for all: another rank may come so late that the first has written already.
+    # Only the first rank looks: another rank may start so late that the first one has already written files.
     ahead = world.from_first(
         lambda: look_ahead(recipe, run, until=until, devices=world.size, file=file),
     )
@@ -163,7 +163,7 @@ class _Cascade:
         check_tokenizers(self.recipe, self.stages, tokenizer)
 
     def _compare_inputs(self) -> None:
-        """See that nothing that the run has read has changed since; on the first rank, for all."""
+        """Check on the first rank that no input has changed since the run read it."""
 
         def compare() -> None:
             self.inputs = RunInputs(self.folder)
@@ -178,7 +178,7 @@ class _Cascade:
         self.world.from_first(compare)
 
     def _budget(self) -> None:
-        """Settle the stages' lengths, and say how long the run will take."""
+        """Turn budgets in minutes into steps, and say how long the run will take."""
         timer = StepTimer(self.base)
         self.recipe = resolve_minutes(self.recipe, self.untrained, timer, self.display)
         if self.world.first:

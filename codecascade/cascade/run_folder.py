@@ -65,7 +65,7 @@ class RunFolder:
         return tuple(self.path / name for name in ("results.json", "report.md", "report.html"))
 
     def _check_paths(self, recipe: Recipe) -> None:
-        """See that every path that the run will use is of the right type, or free.
+        """Check that every path that the run will use is of the right type, or free.
 
         Raises:
             UserError: a file is where a folder is needed, or the other way round.

@@ -1,13 +1,13 @@
-"""What a run has read, by content: ``RUN/inputs.json``.
+"""Checksums of everything that a run reads: ``RUN/inputs.json``.
 
-A recipe names a base, a corpus and files of dialogues. When a run goes on a week later, the names may stand for other
-contents. So checksums of the contents are written down when they are first used, and are compared whenever the run
-goes on. The same is done with the stages' models, because later stages start from them.
+A recipe names a base, a corpus and files of dialogues. When a run is resumed a week later, there may be other
+contents under these names. So checksums of the contents are stored when they are first used, and are compared
+whenever the run is resumed. The same is done with the stages' models, because later stages start from them.
 
 All bytes of the weights are hashed, because two models of the same shape have equal headers and sizes. That at most
 doubles the time to load them. The shards of a corpus may be terabytes, so only their size, first megabyte and last
 megabyte are hashed. A Parquet file ends with the sizes and value ranges of all its columns, so a change of text
-shows.
+changes the last megabyte.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Corpus(BaseModel):
 
 
 class _InputsFile(BaseModel):
-    """``inputs.json``: the values that are used here, beside those that are only compared."""
+    """The values of ``inputs.json`` that are used here. The file has others, which are only compared."""
 
     base: dict[str, dict[str, _File]] = {}
     corpus: dict[str, _Corpus] = {}
@@ -58,7 +58,7 @@ class _InputsFile(BaseModel):
     models: dict[str, dict[str, _File]] = {}
 
 
-_NEW_FOLDER = "or start anew in another folder with -o"
+_NEW_FOLDER = "or start a new run in another folder with -o"
 _OWN = "its own"
 """The name, in ``inputs.json``, of the corpus that the run has built."""
 
@@ -66,7 +66,7 @@ _OWN = "its own"
 class RunInputs:
     """The checksums of one run's inputs. Only the first rank may use this.
 
-    Each method compares an input with what was written down under the same name. The first time it writes it down.
+    Each ``check_`` method compares an input with its stored checksums. If there are none yet, it stores them.
     """
 
     def __init__(self, run: RunFolder) -> None:
@@ -108,7 +108,7 @@ class RunInputs:
             before = self._known.get("models", {}).get(stage)
             if isinstance(before, dict) and (changes := changed_files(before, now)):
                 raise UserError(
-                    f"is not as it was trained: {'; '.join(changes)}; put the old files back, or delete this "
+                    f"has changed since it was trained: {'; '.join(changes)}; put the old files back, or delete this "
                     "folder to train the stage again",
                     file=folder,
                 )
@@ -117,7 +117,7 @@ class RunInputs:
         return self._models[stage]
 
     def record_model(self, stage: str) -> None:
-        """Write down a stage's model, which has just been trained."""
+        """Store the checksums of a stage's model, which has just been trained."""
         self._models[stage] = _model_files(self._run.model(stage))
         self._write("models", stage, self._models[stage])
 
@@ -134,7 +134,7 @@ class RunInputs:
             pass
         logger.warning(
             "%s can't be read, so whether the base, the corpus or a model has changed since the run began is not "
-            "known; it is begun anew",
+            "known; a new file is begun",
             self._file,
         )
         return {}
@@ -158,7 +158,7 @@ class RunInputs:
                 have = "have" if kind == "dialogues" else "has"
                 raise UserError(
                     f"the {kind}{shown} {have} changed since this run began: {'; '.join(changed)}. "
-                    f"To go on, {remedy}; {_NEW_FOLDER}",
+                    f"To continue, {remedy}; {_NEW_FOLDER}",
                     file=self._run.path,
                 )
         else:
@@ -209,7 +209,7 @@ def _changed_documents(before: Mapping[str, Any], now: Mapping[str, Any]) -> Ite
         if new == old:
             continue
         if new is None:
-            yield f"{split} is gone"
+            yield f"{split} is missing"
         elif (new["documents"], new["bytes"]) == (old["documents"], old["bytes"]):
             yield f"{split} has other documents, though as many ({new['documents']:,})"
         else:

@@ -26,7 +26,7 @@ DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 
 
 def check_base(recipe: Recipe) -> None:
-    """See that the base can be used, without loading its weights.
+    """Check that the base can be used, without loading its weights.
 
     Raises:
         UserError: it is not there, or it is a shape without weights and the recipe has no ``[tokenizer]``.
@@ -87,7 +87,7 @@ def tokenizer_for(stage: Stage, tokenizer: Tokenizer) -> Tokenizer:
 
 
 def check_tokenizers(recipe: Recipe, stages: Sequence[Stage], tokenizer: Tokenizer) -> None:
-    """See that the tokenizer of each stage can be made, given the base's. Raises as :func:`tokenizer_for`."""
+    """Check that the tokenizer of each stage can be made, given the base's. Raises as :func:`tokenizer_for`."""
     tokenizers = {BASE: tokenizer}
     for stage in stages:
         index = recipe.stage.index(recipe[stage.name])

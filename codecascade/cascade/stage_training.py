@@ -30,7 +30,7 @@ def train_stage(
     world: World,
     display: RunDisplay,
 ) -> None:
-    """Train ``stage``, or go on from its newest checkpoint, and write its model folder. All ranks must call this.
+    """Train ``stage``, or resume from its newest checkpoint, and write its model folder. All ranks must call this.
 
     Args:
         parent: what the parent's model is loaded from.

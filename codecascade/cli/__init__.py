@@ -21,8 +21,8 @@ from codecascade.cli.measure import compare, correlations, evaluation, sweep  # 
 from codecascade.ground.errors import RunFailed, Stopped, UserError, printable
 
 _LOST = (
-    "failed: another rank has ended; if it could, it has told why. The same command goes on from the last "
-    "checkpoint, and torchrun --max-restarts N gives it by itself"
+    "failed: another rank has ended; its own message says why, if it could print one. The same command continues "
+    "from the last checkpoint; torchrun --max-restarts N repeats it automatically"
 )
 
 

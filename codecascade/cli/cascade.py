@@ -33,7 +33,7 @@ def run(
 ) -> None:
     """Run a recipe's stages, measure the model after each, and write a report.
 
-    Ctrl-C stops it at any time. The same command goes on where an earlier run stopped.
+    Ctrl-C stops it at any time. The same command continues where an earlier run stopped.
     """
     extra = [f"sandbox={sandbox}"] if sandbox else []
     # Signals are handled from here on, because importing PyTorch and looking at the inputs takes seconds.
@@ -55,9 +55,7 @@ def run(
 )
 def plan(
     recipe: RecipeFile,
-    devices: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Share the work between so many devices.")
-    ] = 1,
+    devices: Annotated[int, typer.Option(metavar="N", min=1, help="Divide the work between N devices.")] = 1,
     memory: Annotated[str | None, options.memory("80GB", shown="not checked")] = None,
     tflops: Annotated[
         float | None,
@@ -103,7 +101,7 @@ def convert(
     ] = "hf",
     dtype: Annotated[
         ConvertedWeightType | None,
-        typer.Option(help="Write the weights in this type.", show_default="as they are"),
+        typer.Option(help="The number format of the written weights.", show_default="as they are"),
     ] = None,
 ) -> None:
     """Write a model in another form: as a Hugging Face folder, or as a GGUF file for llama.cpp.

@@ -70,7 +70,7 @@ def build(
         typer.Option(
             metavar="N",
             min=1,
-            help="Work in so many processes.",
+            help="Work in N processes.",
             show_default="one for each processor",
             rich_help_panel=_WORK,
         ),
@@ -79,26 +79,26 @@ def build(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Keep out the benchmark texts that this file holds: JSON lines, Parquet or text (repeatable).",
+            help="Leave out the benchmark texts in this file: JSON lines, Parquet or text (repeatable).",
             rich_help_panel=_TAKEN,
         ),
     ] = None,
     max_bytes: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Keep so many bytes of text at most.", rich_help_panel=_TAKEN),
+        typer.Option(metavar="N", min=1, help="Keep at most N bytes of text.", rich_help_panel=_TAKEN),
     ] = None,
     licences: Annotated[
         Licences | None,
         typer.Option(
-            help="Take text of these licences; auto takes permissive ones, and of your own folders all.",
+            help="Take text under these licences; auto takes permissive ones, and all text in your own folders.",
             rich_help_panel=_TAKEN,
         ),
     ] = None,
     changes: Annotated[list[str] | None, options.changes(_TAKEN)] = None,
 ) -> None:
-    """Make a corpus of sources: gather, filter, deduplicate, keep benchmarks out, hold some out.
+    """Build a corpus from sources: gather, filter, remove duplicates and benchmark texts, hold some text out.
 
-    Ctrl-C stops it at any time. The same command goes on where it was stopped.
+    Ctrl-C stops it at any time. The same command continues where it was stopped.
     """
     from codecascade.recipe.corpus_recipe import read_corpus_recipe
 
@@ -155,9 +155,7 @@ def inspect(
     ] = None,
     samples: Annotated[
         int,
-        typer.Option(
-            "--documents", "--samples", metavar="N", min=0, help="Show so many documents of each kind."
-        ),
+        typer.Option("--documents", "--samples", metavar="N", min=0, help="Show N documents of each kind."),
     ] = 2,
     language: Annotated[str | None, options.language(shown="all")] = None,
 ) -> None:
@@ -206,10 +204,12 @@ def train(
     output: Annotated[Path, options.output("DIR")],
     vocabulary: Annotated[
         int,
-        typer.Option(metavar="N", min=1, help="Make so many ids, control tokens and bytes included."),
+        typer.Option(
+            metavar="N", min=1, help="The size of the vocabulary, control tokens and bytes included."
+        ),
     ] = 32_000,
     characters: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Learn from so many characters of training text at most.")
+        int, typer.Option(metavar="N", min=1, help="Learn from at most N characters of training text.")
     ] = 100_000_000,
     kind: Annotated[
         TokenizerKind,

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from codecascade.cli import options
-from codecascade.cli.app import app, loading, stderr
+from codecascade.cli.app import app, stderr
 from codecascade.cli.generation_options import (
     TEXT,
     WRITING,
     Block,
     Context,
+    ContextFiles,
+    FrequencyPenalty,
     Heal,
+    HeldIn,
     JsonLines,
     MinP,
     NewTokens,
     NoEditorStops,
     Output,
+    PresencePenalty,
     RepetitionPenalty,
     Seed,
     SingleLine,
@@ -34,16 +37,15 @@ from codecascade.cli.generation_options import (
     language_of,
     refuse,
 )
+from codecascade.cli.generation_running import batch, load, stream, write
 from codecascade.cli.options import Model
 from codecascade.ground.choices import InfillingFormat
 from codecascade.ground.errors import UserError
-from codecascade.ground.json_lines import read_jsonl, write_jsonl
 from codecascade.ground.reading import read_text
 
 if TYPE_CHECKING:
     from codecascade.generation.engine.generator import LocalGenerator
-    from codecascade.generation.requests import Completion, Request
-    from codecascade.tokens.tokenizer import Tokenizer
+    from codecascade.generation.requests import Request
 
 
 @app.command(
@@ -70,10 +72,13 @@ def complete(
     top_k: TopK = 0,
     min_p: MinP = 0.0,
     repetition_penalty: RepetitionPenalty = 1.0,
+    presence_penalty: PresencePenalty = 0.0,
+    frequency_penalty: FrequencyPenalty = 0.0,
     seed: Seed = 0,
     stop: Stops = None,
     heal: Heal = True,
     context: Context = None,
+    weights: HeldIn = "auto",
     jsonl: JsonLines = None,
     output: Output = None,
 ) -> None:
@@ -84,26 +89,35 @@ def complete(
     from codecascade.generation.requests import SamplingParams, completion_request
 
     sampling = SamplingParams(
-        max_new_tokens, temperature, top_p, seed, None, top_k, min_p, repetition_penalty
+        max_new_tokens,
+        temperature,
+        top_p,
+        seed,
+        top_k=top_k,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        presence_penalty=presence_penalty,
+        frequency_penalty=frequency_penalty,
     )
 
-    def request(tokenizer: Tokenizer, fields: dict[str, str]) -> Request:
-        return completion_request(tokenizer, fields["prompt"], sampling, stop=stop or (), heal=heal)
+    def request(generator: LocalGenerator, fields: dict[str, str]) -> Request:
+        return completion_request(generator.tokenizer, fields["prompt"], sampling, stop=stop or (), heal=heal)
 
     if jsonl is not None or output is not None:
         refuse({"--prompt": prompt, "--prompt-file": prompt_file}, with_="--jsonl")
-        _batch(model, jsonl, output, ("prompt",), request, context)
+        batch(model, jsonl, output, ("prompt",), request, context, weights)
         return
     if (prompt is None) == (prompt_file is None):
         raise UserError("give exactly one of --prompt, --prompt-file and --jsonl")
     text = read_text(prompt_file) if prompt_file is not None else prompt or ""
-    _stream(model, lambda tokenizer: request(tokenizer, {"prompt": text}), context)
+    stream(model, lambda generator: request(generator, {"prompt": text}), context, weights)
 
 
 @app.command(
     rich_help_panel=options.USE,
     epilog=options.examples(
         "infill MODEL --file app.py --line 12 --column 5",
+        "infill MODEL --file app.py --line 12 --column 5 --context-file models.py",
         "infill MODEL --prefix before.txt --suffix after.txt --format spm",
     ),
 )
@@ -142,12 +156,13 @@ def infill(
             rich_help_panel=TEXT,
         ),
     ] = None,
+    context_file: ContextFiles = None,
     layout: Annotated[
         InfillingFormat | None,
         typer.Option(
             "--format",
             help="Show the model prefix, then suffix (psm), or suffix, then prefix (spm).",
-            show_default="the model's first",
+            show_default="as it suits editors: spm where the model knows it",
             rich_help_panel=WRITING,
         ),
     ] = None,
@@ -160,10 +175,13 @@ def infill(
     top_k: TopK = 0,
     min_p: MinP = 0.0,
     repetition_penalty: RepetitionPenalty = 1.0,
+    presence_penalty: PresencePenalty = 0.0,
+    frequency_penalty: FrequencyPenalty = 0.0,
     seed: Seed = 0,
     stop: Stops = None,
     heal: Heal = True,
     context: Context = None,
+    weights: HeldIn = "auto",
     jsonl: JsonLines = None,
     output: Output = None,
 ) -> None:
@@ -171,27 +189,38 @@ def infill(
 
     It ends with the block that the gap is in, or where the model begins to type what stands after the gap.
 
+    Where the text does not fit into the model's context, the lines farthest from the gap are left out.
+
     With --jsonl, the gap between each object's `prefix` and `suffix` is filled, and added as its `completion`.
     """
+    from codecascade.generation.editing.prompt import EditorPrompt, RepositoryChunk
+    from codecascade.generation.editing.request import editor_request
     from codecascade.generation.editing.stops import EditorStops
-    from codecascade.generation.requests import SamplingParams, infilling_request
+    from codecascade.generation.requests import SamplingParams
 
     lines = editor_lines(single_line=single_line, block=block, no_editor_stops=no_editor_stops)
     language = language_of(file)
-
+    chunks = tuple(RepositoryChunk(str(each), read_text(each)) for each in context_file or ())
     sampling = SamplingParams(
-        max_new_tokens, temperature, top_p, seed, None, top_k, min_p, repetition_penalty
+        max_new_tokens,
+        temperature,
+        top_p,
+        seed,
+        top_k=top_k,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        presence_penalty=presence_penalty,
+        frequency_penalty=frequency_penalty,
     )
 
-    def request(tokenizer: Tokenizer, fields: dict[str, str]) -> Request:
-        known = tokenizer.infilling.formats if tokenizer.infilling is not None else ("psm",)
+    def request(generator: LocalGenerator, fields: dict[str, str]) -> Request:
         prefix, suffix = fields["prefix"], fields["suffix"]
-        return infilling_request(
-            tokenizer,
-            prefix,
-            suffix,
+        return editor_request(
+            generator.tokenizer,
+            EditorPrompt(prefix, suffix, str(file or ""), Path.cwd().name, chunks),
             sampling,
-            format=layout or known[0],
+            context=generator.context_length,
+            format=layout,
             stop=stop or (),
             heal=heal,
             editor=None if lines is None else EditorStops(prefix, suffix, language, lines),
@@ -199,7 +228,7 @@ def infill(
 
     if jsonl is not None or output is not None:
         refuse({"--prefix": prefix, "--suffix": suffix, "--file": file}, with_="--jsonl")
-        _batch(model, jsonl, output, ("prefix", "suffix"), request, context)
+        batch(model, jsonl, output, ("prefix", "suffix"), request, context, weights)
         return
     if file is not None:
         refuse({"--prefix": prefix, "--suffix": suffix}, with_="--file")
@@ -209,7 +238,7 @@ def infill(
         before, after = read_text(prefix), read_text(suffix)
     else:
         raise UserError("give --prefix and --suffix, or --file with --line and --column, or --jsonl")
-    _stream(model, lambda tokenizer: request(tokenizer, {"prefix": before, "suffix": after}), context)
+    stream(model, lambda generator: request(generator, {"prefix": before, "suffix": after}), context, weights)
 
 
 @app.command(
@@ -228,16 +257,27 @@ def chat(
     top_k: TopK = 0,
     min_p: MinP = 0.0,
     repetition_penalty: RepetitionPenalty = 1.0,
+    presence_penalty: PresencePenalty = 0.0,
+    frequency_penalty: FrequencyPenalty = 0.0,
     seed: Seed = 0,
     context: Context = None,
+    weights: HeldIn = "auto",
 ) -> None:
     """Talk to an instruction-tuned model. Text from a pipe is one message and gets one answer."""
     from codecascade.generation.requests import SamplingParams, chat_request
     from codecascade.tokens.chat import Message
 
-    generator = _load(model, context)
+    generator = load(model, context, weights)
     sampling = SamplingParams(
-        max_new_tokens, temperature, top_p, seed, None, top_k, min_p, repetition_penalty
+        max_new_tokens,
+        temperature,
+        top_p,
+        seed,
+        top_k=top_k,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        presence_penalty=presence_penalty,
+        frequency_penalty=frequency_penalty,
     )
     messages = [Message("system", system)] if system else []
 
@@ -246,7 +286,7 @@ def chat(
         pieces = []
         for piece in generator.stream(chat_request(generator.tokenizer, messages, sampling)):
             pieces.append(piece)
-            _write(piece)
+            write(piece)
         messages.append(Message("assistant", "".join(pieces)))
 
     if not sys.stdin.isatty():
@@ -263,72 +303,4 @@ def chat(
             return
         if text.strip():
             reply(text)
-            _write("\n")
-
-
-def _load(model: str, context: int | None = None) -> LocalGenerator:
-    from codecascade.generation.engine.generator import load_generator
-
-    with loading(model):
-        return load_generator(model, context=context)
-
-
-def _stream(model: str, request: Callable[[Tokenizer], Request], context: int | None) -> None:
-    """Write one completion to standard output as it comes."""
-    generator = _load(model, context)
-    for piece in generator.stream(request(generator.tokenizer)):
-        _write(piece)
-
-
-def _batch(
-    model: str,
-    source: Path | None,
-    target: Path | None,
-    fields: Sequence[str],
-    request: Callable[[Tokenizer, dict[str, str]], Request],
-    context: int | None,
-) -> None:
-    """Answer every row of ``source``; ``target`` has the same rows with ``completion``, in the same order."""
-    if source is None or target is None:
-        raise UserError("--jsonl IN and -o OUT belong together")
-    if target.is_dir():
-        raise UserError("is a folder; name a file", file=target, key="-o")
-    rows: list[dict[str, Any]] = []
-    for number, row in read_jsonl(source):
-        for field in fields:
-            if not isinstance(row.get(field), str):
-                raise UserError("must be there and be text", file=f"{source}:{number}", key=field)
-        rows.append(row)
-    generator = _load(model, context)
-    requests = [request(generator.tokenizer, row) for row in rows]
-
-    too_long = 0
-    for answer in _shown(generator.generate(requests), len(requests)):
-        rows[answer.request] |= {"completion": answer.text, "finish_reason": answer.finish_reason}
-        too_long += answer.finish_reason == "context"
-    write_jsonl(target, rows)
-    if too_long:
-        stderr().print(
-            f"{too_long} prompts exceed the model's context of {generator.context_length:,} tokens"
-        )
-
-
-def _shown(completions: Iterable[Completion], total: int) -> Iterator[Completion]:
-    """Completions as they come, with a bar, or with lines where there is no terminal."""
-    from codecascade.generation.progress_lines import ProgressLines
-
-    console = stderr()
-    if console.is_terminal:
-        from rich.progress import track
-
-        yield from track(completions, "generating", total, console=console, transient=True)
-        return
-    with ProgressLines("generating", total, lambda line: console.print(line, soft_wrap=True)) as progress:
-        for completion in completions:
-            progress.advance()
-            yield completion
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+            write("\n")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codecascade.cli import options
+from codecascade.ground.choices import Weights
 from codecascade.ground.errors import UserError
 from codecascade.ground.reading import read_text
 
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
 
 TEXT = "The text"
 WRITING = "How it is written"
+AGAIN = "What is written again"
 ENDING = "Where it ends"
 MANY = "Many at once"
+MODEL = "The model"
 
 NewTokens = Annotated[
     int,
     typer.Option(
-        "--max-new-tokens", metavar="N", min=1, help="Write so many tokens at most.", rich_help_panel=ENDING
+        "--max-new-tokens", metavar="N", min=1, help="Write at most N tokens.", rich_help_panel=ENDING
     ),
 ]
 Temperature = Annotated[float, options.temperature(panel=WRITING, min=0.0)]
@@ -46,7 +49,7 @@ TopK = Annotated[
         "--top-k",
         metavar="N",
         min=0,
-        help="Draw from so many of the likeliest tokens only; 0 for all.",
+        help="Draw from the N likeliest tokens only; 0 means all.",
         rich_help_panel=WRITING,
     ),
 ]
@@ -57,7 +60,7 @@ MinP = Annotated[
         metavar="P",
         min=0.0,
         max=1.0,
-        help="Draw only tokens that are at least so many times as likely as the likeliest.",
+        help="Draw only tokens that are at least P times as likely as the likeliest.",
         rich_help_panel=WRITING,
     ),
 ]
@@ -66,21 +69,39 @@ RepetitionPenalty = Annotated[
     typer.Option(
         "--repetition-penalty",
         metavar="X",
-        help="Make tokens that are there already less likely by this factor.",
-        rich_help_panel=WRITING,
+        help="Make tokens that the text already contains less likely by this factor.",
+        rich_help_panel=AGAIN,
     ),
 ]
-Context = Annotated[
-    int | None,
+PresencePenalty = Annotated[
+    float,
     typer.Option(
-        "--context",
-        metavar="N",
-        min=1,
-        help="Read and write so many tokens at most, even if the model was made for fewer.",
-        show_default="the model's own",
-        rich_help_panel=ENDING,
+        "--presence-penalty",
+        metavar="X",
+        help="Subtract this from the logits of tokens that were written already.",
+        rich_help_panel=AGAIN,
     ),
 ]
+FrequencyPenalty = Annotated[
+    float,
+    typer.Option(
+        "--frequency-penalty",
+        metavar="X",
+        help="The same, once for each time that the token was written.",
+        rich_help_panel=AGAIN,
+    ),
+]
+ContextFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--context-file",
+        metavar="FILE",
+        help="Show the model this file of the repository, too; the most important one last (repeatable).",
+        rich_help_panel=TEXT,
+    ),
+]
+HeldIn = Annotated[Weights, options.weights(MODEL)]
+Context = Annotated[int | None, options.context("the model's own", panel=ENDING)]
 SingleLine = Annotated[
     bool, typer.Option("--single-line", help="End with the cursor's line.", rich_help_panel=ENDING)
 ]
@@ -88,7 +109,7 @@ Block = Annotated[
     bool,
     typer.Option(
         "--block",
-        help="End with the block that the cursor is in; this is what is done anyway.",
+        help="End with the block that the cursor is in; this is the default.",
         rich_help_panel=ENDING,
     ),
 ]
@@ -96,7 +117,7 @@ NoEditorStops = Annotated[
     bool,
     typer.Option(
         "--no-editor-stops",
-        help="End only where the model does, even if it types what stands after the gap.",
+        help="End only where the model ends, even if it repeats the text after the gap.",
         rich_help_panel=ENDING,
     ),
 ]

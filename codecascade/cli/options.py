@@ -35,7 +35,7 @@ def output(metavar: str, shown: Shown = False, panel: str | None = None) -> Any:
         "-o",
         "--output",
         metavar=metavar,
-        help="Write what comes out to this file or folder.",
+        help="Write the result to this file or folder.",
         show_default=shown,
         rich_help_panel=panel,
     )
@@ -104,11 +104,34 @@ def seed(panel: str | None = None) -> Any:
     )
 
 
+def weights(panel: str | None = None, *names: str) -> Any:
+    """``--weights``, and other ``names`` for it."""
+    return typer.Option(
+        "--weights",
+        *names,
+        help="Hold the weights in this type. int8 and int4 are smaller and less exact; auto takes what is fastest "
+        "here: bf16 or fp32, or, in serve, int8.",
+        rich_help_panel=panel,
+    )
+
+
 def heal(panel: str | None = None) -> Any:
     """``--heal``, ``--no-heal``."""
     return typer.Option(
         "--heal/--no-heal",
-        help="Let a prompt end inside a token (token healing).",
+        help="Let a prompt end inside a token, as it may at a cursor (token healing).",
+        rich_help_panel=panel,
+    )
+
+
+def context(shown: Shown, panel: str | None = None) -> Any:
+    """``--context``."""
+    return typer.Option(
+        "--context",
+        metavar="N",
+        min=1,
+        help="Read and write so many tokens at most, even if the model was made for fewer.",
+        show_default=shown,
         rich_help_panel=panel,
     )
 
@@ -125,7 +148,7 @@ def memory(metavar: str, shown: Shown = True, panel: str | None = None) -> Any:
     return typer.Option(
         "--memory",
         metavar=metavar,
-        help="The memory there is, for one device or one program.",
+        help="The memory available to one device or one program.",
         show_default=shown,
         rich_help_panel=panel,
     )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from codecascade.sandbox.check import SandboxReport
     from codecascade.sandbox.languages.table import ToolchainReport
 
-sandbox_app = typer.Typer(help="Run programs that nobody vouches for, confined.", no_args_is_help=True)
+sandbox_app = typer.Typer(help="Run untrusted programs, confined.", no_args_is_help=True)
 app.add_typer(sandbox_app, name="sandbox", rich_help_panel=options.CONFINE)
 
 
@@ -91,7 +91,7 @@ def run_file(
     file: Annotated[Path, typer.Argument(help="The program's source file.", show_default=False)],
     language: Annotated[str | None, options.language(shown="by the file's suffix")] = None,
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", help="End the program after so much CPU time.")
+        float, typer.Option(metavar="SECONDS", help="End the program after this much CPU time.")
     ] = 10.0,
     memory: Annotated[int, options.memory("MB")] = 2048,
     as_json: AsJson = False,

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from codecascade.cli import options
 from codecascade.cli.app import app, loading, stderr
-from codecascade.cli.options import Model
-from codecascade.ground.choices import Precision
+from codecascade.ground.choices import Backend, Weights
+from codecascade.ground.errors import UserError
+
+if TYPE_CHECKING:
+    from codecascade.generation.engine.weights.held import HeldWeights
+    from codecascade.generation.streaming import StreamingGenerator
 
 _ADDRESS = "Where"
+_ENDPOINT = "The model is on another server"
 _MODEL = "The model"
 _USERS = "Who may use it, and how much"
 
@@ -24,10 +29,12 @@ _USERS = "Who may use it, and how much"
         "serve MODEL",
         "serve MODEL --host 0.0.0.0 --port 8012 --api-key-file keys.txt",
         "serve MODEL --alias codellama-7b",
+        "serve MODEL.gguf --backend llama.cpp",
+        "serve --endpoint http://localhost:8000 --model NAME --tokenizer FOLDER",
     ),
 )
 def serve(
-    model: Model,
+    model: Annotated[str | None, typer.Argument(help=options.MODEL, show_default=False)] = None,
     host: Annotated[
         str,
         typer.Option(
@@ -70,9 +77,39 @@ def serve(
         ),
     ] = None,
     weights: Annotated[
-        Precision,
-        typer.Option("--weights", help="Hold the weights in this type.", rich_help_panel=_MODEL),
+        Weights,
+        options.weights(_MODEL),
     ] = "auto",
+    backend: Annotated[
+        Backend,
+        typer.Option(
+            "--backend", help="Compute with this; llama.cpp reads GGUF files.", rich_help_panel=_MODEL
+        ),
+    ] = "torch",
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--endpoint",
+            metavar="URL",
+            help="Ask this OpenAI-compatible server for tokens, such as vLLM.",
+            rich_help_panel=_ENDPOINT,
+        ),
+    ] = None,
+    served_model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", metavar="NAME", help="Ask this one of its models.", rich_help_panel=_ENDPOINT
+        ),
+    ] = None,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            "--tokenizer",
+            metavar="FOLDER",
+            help="The tokenizer of that model: its folder, GGUF file or hub name.",
+            rich_help_panel=_ENDPOINT,
+        ),
+    ] = None,
     api_key_file: Annotated[
         Path | None,
         typer.Option(
@@ -108,11 +145,16 @@ def serve(
         ),
     ] = False,
 ) -> None:
-    """Serve a model to editors and other clients.
+    """Serve a model to editors and other clients, or stand in front of a server that has one.
 
-    It speaks the protocols of llama.cpp, OpenAI, Mistral, Ollama, Tabby and Text Generation Inference; docs/server.md lists them. Keys are also read from the environment variable CODECASCADE_API_KEYS. SIGTERM and Ctrl-C let running requests end.
+    It speaks the protocols of llama.cpp, OpenAI, Mistral, Ollama, Tabby and Text Generation Inference; docs/server.md lists them. Keys are also read from the environment variable CODECASCADE_API_KEYS. OPENAI_API_KEY holds the key of an --endpoint that wants one. SIGTERM and Ctrl-C let running requests end.
     """  # noqa: E501  (Typer breaks a paragraph where it has a line's end)
     started = time.perf_counter()
+    _one_source(model, endpoint, served_model, tokenizer)
+    if weights != "auto" and (endpoint is not None or backend != "torch"):
+        raise UserError("belongs to models that torch computes", key="--weights")
+    if backend != "torch" and endpoint is not None:
+        raise UserError("belongs to models that are loaded here", key="--backend")
 
     from codecascade.server.http.security import LOOPBACK, read_keys
     from codecascade.server.serving import address_of, is_loopback, serve, taken_port
@@ -123,12 +165,27 @@ def serve(
         # What brings torch comes last, so that other mistakes are told at once.
         from codecascade.server.editors import editor_settings
         from codecascade.server.http.logs import set_up_logs
-        from codecascade.server.loading import load_service, served_names
+        from codecascade.server.loading import load_gateway, load_llama_cpp, load_service, served_names
         from codecascade.server.settings import Limits, ServerSettings
 
-        called = served_names(model, tuple(names or ()))
-        with loading(model):
-            service = load_service(model, called[0], context=context, precision=weights)
+        service: StreamingGenerator
+        held: HeldWeights | str
+        if model is None:
+            assert endpoint is not None and served_model is not None and tokenizer is not None
+            called = tuple(names or (served_model,))
+            held = f"asks {endpoint}"
+            with loading(endpoint):
+                service = load_gateway(
+                    endpoint, served_model, tokenizer, called[0], context=context, connections=max_clients
+                )
+        else:
+            called = served_names(model, tuple(names or ()))
+            with loading(model):
+                if backend == "llama.cpp":
+                    held = "by llama.cpp"
+                    service = load_llama_cpp(model, called[0], context=context)
+                else:
+                    service, held = load_service(model, called[0], context=context, weights=weights)
     except BaseException:
         listener.close()
         raise
@@ -148,8 +205,19 @@ def serve(
     def ready() -> None:
         print(editor_settings(address, called[0], with_key=bool(settings.keys)), flush=True)
         stderr().print(
-            f"{called[0]} is served at {address} (ready in {time.perf_counter() - started:.1f} s)",
+            f"{called[0]} is served at {address} (ready in {time.perf_counter() - started:.1f} s; {held})",
             soft_wrap=True,
         )
 
     serve(service, settings, listener, ready)
+
+
+def _one_source(
+    model: str | None, endpoint: str | None, served_model: str | None, tokenizer: str | None
+) -> None:
+    """See that there is a model to load or one on a server, and not both."""
+    if (model is None) == (endpoint is None):
+        raise UserError("name a MODEL, or --endpoint URL --model NAME --tokenizer FOLDER, and not both")
+    for key, value in (("--model", served_model), ("--tokenizer", tokenizer)):
+        if (value is None) != (endpoint is None):
+            raise UserError("--endpoint URL, --model NAME and --tokenizer FOLDER belong together", key=key)

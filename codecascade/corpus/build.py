@@ -34,7 +34,7 @@ from codecascade.corpus.output.heldout import choose_heldout
 from codecascade.corpus.output.manifest_counts import (
     benchmark_matches,
     cluster_sizes,
-    removed_rows,
+    duplicate_rows,
     split_manifest,
     step_manifests,
 )
@@ -91,13 +91,13 @@ def build_corpus(
     out = _free(out)
     work = out.with_name(f".{out.name}.work")
     request = request_fingerprint(sources, settings)
-    gone = Dropped()
+    left_out = Dropped()
     names = source_names(sources)
     report("find", 0, 0)
     candidates = candidate_table(
         candidate
         for source, name in zip(sources, names, strict=True)
-        for candidate in find_candidates(source, gone, name)
+        for candidate in find_candidates(source, left_out, name)
     )
     check_languages(settings, candidates)
     inputs = inputs_fingerprint(request, benchmarks, candidates)
@@ -112,20 +112,20 @@ def build_corpus(
     _make_parent(out)
     with FolderLock(work), disk_errors(out), closing(engine):
         _begin(work, inputs)
-        chosen = choose_candidates(candidates, settings, gone)
+        chosen = choose_candidates(candidates, settings, left_out)
         tally = StepTally()
         tally.add(FIND, candidates, candidates["size"])
         tally.add(CHOOSE, chosen, chosen["size"])
         count = write_plan(work, chosen, settings, dict(benchmarks.texts))
         if not count:
-            _nothing_left(work, gone.table(), sources)
+            _nothing_left(work, left_out.table(), sources)
         _reported(engine.run(make_part, work, range(count)), "read", total_size(chosen), report)
         parts = BuildParts(work)
         tally.update(parts.tally)
         columns = ("path", "repository", "language", "license", "kind", "id")
         documents = pa.table({name: parts.column(name) for name in columns} | {"bytes": _sizes(parts)})
         if not len(documents):
-            _nothing_left(work, pa.concat_tables([gone.table(), parts.dropped()]), sources)
+            _nothing_left(work, pa.concat_tables([left_out.table(), parts.dropped()]), sources)
         report("deduplicate", 0, 0)
         removed, exact = find_duplicates(work, documents, parts, settings, engine, tally)
         kept = np.setdiff1d(np.arange(len(documents)), np.asarray(removed["removed"]))
@@ -136,8 +136,10 @@ def build_corpus(
         shards = write_shard_plan(work, parts, kept, heldout, sizes, settings.shard_bytes)
         _reported(engine.run(write_shard, work, range(shards)), "write", int(sizes.sum()), report)
 
-        left_out = pa.concat_tables([gone.table(), parts.dropped(), removed_rows(documents, removed, exact)])
-        reasons = by_step(left_out)
+        all_left_out = pa.concat_tables(
+            [left_out.table(), parts.dropped(), duplicate_rows(documents, removed, exact)]
+        )
+        reasons = by_step(all_left_out)
         too_short = too_short_texts(benchmarks.texts)
         manifest = Manifest(
             versions=library_versions(),
@@ -158,13 +160,13 @@ def build_corpus(
             replaced=dict(sorted(tally.replaced.items())),
             decoded=dict(sorted(tally.decoded.items())),
             cluster_sizes=cluster_sizes(removed),
-            benchmark_matches=benchmark_matches(left_out),
+            benchmark_matches=benchmark_matches(all_left_out),
             benchmarks=list(benchmarks.checked),
             benchmarks_unchecked=list(benchmarks.unchecked),
             benchmark_texts=len(benchmarks.texts) - len(too_short),
             benchmarks_too_short=too_short,
         )
-        _finish(work / "out", manifest, left_out, staying, parts, removed)
+        _finish(work / "out", manifest, all_left_out, staying, parts, removed)
         publish_folder(work / "out", out)
         shutil.rmtree(work)
     return manifest
@@ -197,7 +199,7 @@ def _begin(work: Path, inputs: str) -> None:
     mark = f"{inputs} {library_versions()}"
     file = work / _REQUEST
     if file.is_file() and file.read_text() == mark:
-        log.info("an earlier build was interrupted; it goes on")
+        log.info("an earlier build was interrupted; continuing it")
         # Remove the temporary files that were being written.
         for entry in work.rglob(".*"):
             if entry.is_file() and entry.name != ".lock":
@@ -209,10 +211,10 @@ def _begin(work: Path, inputs: str) -> None:
     atomic_write(file, mark)
 
 
-def _nothing_left(work: Path, left_out: pa.Table, sources: Sequence[str]) -> None:
+def _nothing_left(work: Path, all_left_out: pa.Table, sources: Sequence[str]) -> None:
     shutil.rmtree(work)
     raise UserError(
-        f"nothing here can become a document ({frequent_reasons(left_out)})", file=", ".join(sources)
+        f"nothing here can become a document ({frequent_reasons(all_left_out)})", file=", ".join(sources)
     )
 
 
@@ -230,17 +232,17 @@ def _sizes(parts: BuildParts) -> pa.Array:
 def _finish(
     folder: Path,
     manifest: Manifest,
-    left_out: pa.Table,
+    all_left_out: pa.Table,
     staying: pa.Table,
     parts: BuildParts,
     removed: pa.Table,
 ) -> None:
     """Write all files except the shards. The manifest comes last, because it marks the folder as complete."""
-    rows = left_out.drop(["beginning"])
+    rows = all_left_out.drop(["beginning"])
     with atomic_file(folder / "dropped.parquet") as temporary:
         pq.write_table(rows, temporary, compression="zstd")
     atomic_write(folder / "README.md", datasheet(manifest))
-    atomic_write(folder / "corpus.html", corpus_page(manifest, left_out, staying, parts, removed))
+    atomic_write(folder / "corpus.html", corpus_page(manifest, all_left_out, staying, parts, removed))
     write_json(folder / NAME, manifest.model_dump(mode="json"))
 
 

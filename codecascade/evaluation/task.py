@@ -47,9 +47,9 @@ __all__ = [
 ]
 
 Need = str
-"""What a benchmark needs beside a model.
+"""What a benchmark needs besides a model.
 
-``corpus``; ``files`` (a folder of ``--data``, or a corpus); ``filler`` (the same, but the standard library serves if
+``corpus``; ``files`` (a folder of ``--data``, or a corpus); ``filler`` (the same, but the standard library is used if
 there is neither); ``sandbox``; ``scores`` (log-probabilities, which only a model in memory gives);
 ``toolchain:<language>``.
 """

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from codecascade.generation.editing.stops import EditorLines, EditorStops
 from codecascade.generation.requests import FinishReason, SamplingParams
 from codecascade.tokens.chat import Message
 
@@ -42,6 +43,9 @@ class InfillingPrompt:
 
     ``format`` is the layout, ``psm`` or ``spm``; with ``heal``, SPM's prefix may end inside a token. An endpoint
     that takes a ``suffix`` chooses its own layout.
+
+    With ``editor_lines`` the completion ends where an editor's would that asks for so much; ``language`` helps to see
+    where (:class:`~codecascade.generation.editing.stops.EditorStops`).
     """
 
     prefix: str
@@ -49,6 +53,15 @@ class InfillingPrompt:
     format: str = "psm"
     heal: bool = True
     stop: tuple[str, ...] = ()
+    editor_lines: EditorLines | None = None
+    language: str | None = None
+
+    @property
+    def editor_stops(self) -> EditorStops | None:
+        """What an editor wants of the completion, if it is one's."""
+        if self.editor_lines is None:
+            return None
+        return EditorStops(self.prefix, self.suffix, self.language, self.editor_lines)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,10 @@ from codecascade.generation.replies import Body
 from codecascade.generation.requests import SamplingParams
 from codecascade.ground.seeds import draw
 
+_MORE = ("presence_penalty", "frequency_penalty", "top_k", "min_p", "repetition_penalty")
+_LEAST_BIAS = -100.0
+"""The API's name for minus infinity, which JSON has not."""
+
 
 def http_request(
     model: str, request: TextRequest, number: int, owed: str
@@ -27,6 +31,7 @@ def http_request(
     """
     prompt, sampling = request.prompt, request.sampling
     body = sampling_body(model, sampling, number, sampling.max_new_tokens + len(owed))
+    body |= _more(sampling)
     if isinstance(prompt, ChatPrompt):
         messages = [{"role": each.role, "content": each.content} for each in prompt.messages]
         return "/v1/chat/completions", {**body, "messages": messages}, ()
@@ -71,6 +76,20 @@ def trailing_space(prompt: Prompt) -> str:
 def stops_after_text(prompt: Prompt) -> bool:
     """Whether stop strings count only behind some text, which no server can be asked for."""
     return isinstance(prompt, TextPrompt) and prompt.stop_after_text
+
+
+def _more(sampling: SamplingParams) -> Body:
+    """The settings that are not at their defaults, which not every server knows.
+
+    OpenAI's own servers have the penalties and the bias; vLLM, llama.cpp and ours have the others, too.
+    """
+    default = SamplingParams()
+    body: Body = {
+        key: getattr(sampling, key) for key in _MORE if getattr(sampling, key) != getattr(default, key)
+    }
+    if sampling.logit_bias:
+        body["logit_bias"] = {str(token): max(bias, _LEAST_BIAS) for token, bias in sampling.logit_bias}
+    return body
 
 
 def _seed(seed: int, number: int) -> int:

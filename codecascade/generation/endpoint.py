@@ -13,8 +13,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from codecascade.generation.backend import TextCompletion, TextRequest
+from codecascade.generation.backend import InfillingPrompt, Prompt, TextCompletion, TextRequest
 from codecascade.generation.bodies import http_request, stops_after_text, trailing_space
+from codecascade.generation.editor_stops import EditorStopper
 from codecascade.generation.openai_server import (
     PASSING,
     SHORT_SECONDS,
@@ -203,13 +204,16 @@ class Endpoint:
         text = text.removeprefix(owed)
         first = len(text) - len(text.lstrip()) if stops_after_text(job.request.prompt) else 0
         ends = [at for stop in stops if (at := text.find(stop, first)) >= 0]
-        length = choice.get("finish_reason") == "length" and not ends
+        text = text[: min(ends)] if ends else text
+        text, cut = _cut_for_editors(job.request.prompt, text)
+        is_cut = bool(ends) or cut
+        length = choice.get("finish_reason") == "length" and not is_cut
         return TextCompletion(
             job.request_index,
             job.number,
-            text[: min(ends)] if ends else text,
+            text,
             "length" if length else "stop",
-            ended=not length and not ends and (not stops or choice.get("stop_reason", "") is None),
+            ended=not length and not is_cut and (not stops or choice.get("stop_reason", "") is None),
             tokens=tokens_of(content),
         )
 
@@ -244,3 +248,13 @@ class Endpoint:
             f"{self.url} gave no answer in {self._attempts} attempts, at last: {reason}. What was answered is kept; "
             "run the same command again to continue"
         )
+
+
+def _cut_for_editors(prompt: Prompt, text: str) -> tuple[str, bool]:
+    """The text up to where an editor wants it to end, which no server can be asked for; and whether it was cut."""
+    stops = prompt.editor_stops if isinstance(prompt, InfillingPrompt) else None
+    if stops is None:
+        return text, False
+    stopper = EditorStopper(stops)
+    kept = stopper.push(text) + stopper.finish()
+    return kept, stopper.stopped_by is not None

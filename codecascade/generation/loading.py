@@ -8,7 +8,7 @@ import huggingface_hub
 
 from codecascade.generation.engine.generator import load_generator
 from codecascade.generation.local_backend import LocalBackend
-from codecascade.ground.choices import Precision
+from codecascade.ground.choices import Weights
 from codecascade.ground.files import content_digest
 from codecascade.model.folder import read_quantisation
 from codecascade.model.gguf import read_gguf_quantisation
@@ -20,25 +20,33 @@ def load_backend(
     *,
     name: str | None = None,
     device: str | None = None,
-    precision: Precision = "auto",
+    precision: Weights = "auto",
+    context: int | None = None,
 ) -> LocalBackend:
     """The model behind a folder, GGUF file, packaged model or hub name.
 
     Args:
         name: what tables call it; None: the folder's or file's own name, or the hub's.
+        precision: of its weights; see :func:`~codecascade.generation.engine.generator.load_generator`.
+        context: see :func:`~codecascade.generation.engine.generator.load_generator`.
 
     Raises:
         UserError: there is no such model, or it can't be used.
     """
-    generator = load_generator(model, device=device, precision=precision)
-    weight = generator.model.head_weight
+    generator = load_generator(model, device=device, precision=precision, context=context)
+    weight = next(generator.model.parameters())
     source = resolve(model)
     about = {
         "revision": _revision(model, source.path),
         "precision": str(weight.dtype).removeprefix("torch."),
         "device": weight.device.type,
     }
-    if (kind := quantisation(model)) is not None:
+    if context is not None:
+        about["context"] = f"{context:,} tokens"
+    kind = quantisation(model)
+    if precision in ("int8", "int4"):
+        kind = precision if kind is None else f"{kind}, held in {precision}"
+    if kind is not None:
         about["quantisation"] = kind
     shown = None
     if source.path is not None and source.kind in ("folder", "meta", "gguf"):

@@ -105,6 +105,7 @@ def _encode_prompt(tokenizer: Tokenizer, prompt: Prompt, sampling: SamplingParam
             format=prompt.format,
             stop=prompt.stop,
             heal=prompt.heal,
+            editor=prompt.editor_stops,
         )
     return chat_request(tokenizer, prompt.messages, sampling, prefill=prompt.prefill, stop=prompt.stop)
 

@@ -18,8 +18,9 @@ class ProgressLines:
 
     Args:
         what: the work, such as ``generating``.
-        total: how many items it has.
-        say: writes a line; called from the thread.
+        total: how many items it has; 0 if that is not known.
+        say: writes a line; also called from the thread.
+        in_percent: items have no unit that a reader knows.
     """
 
     def __init__(
@@ -28,18 +29,21 @@ class ProgressLines:
         total: int,
         say: Callable[[str], None],
         *,
+        in_percent: bool = False,
         interval: float = INTERVAL,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._what, self._total, self._say = what, total, say
+        self._say, self._in_percent = say, in_percent
         self._interval, self._clock = interval, clock
-        self._done = 0
-        self._start = clock()
+        self._lock = threading.Lock()
+        self._note = ""
+        self._said = 0.0
+        self.begin(what, total)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._tell, name="progress", daemon=True)
 
     def __enter__(self) -> ProgressLines:
-        self._start = self._clock()
+        self._start = self._said = self._clock()
         self._thread.start()
         return self
 
@@ -49,20 +53,55 @@ class ProgressLines:
         self._ended.set()
         self._thread.join()
 
+    def begin(self, what: str, total: int = 0, done: int = 0) -> None:
+        """Another piece of work begins, of which so much was done before."""
+        with self._lock:
+            self._what, self._total, self._done, self._before = what, total, done, done
+            self._start = self._clock()
+            self._note = ""
+
     def advance(self) -> None:
         """One more item is finished."""
-        self._done += 1
+        with self._lock:
+            self._done += 1
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        """So many items are finished; ``note`` is said with them."""
+        with self._lock:
+            self._done, self._total, self._note = done, total, note
+
+    def say(self, text: str) -> None:
+        """Say something else; the next line comes a whole interval later."""
+        self._said = self._clock()
+        self._say(text)
+
+    def say_if_due(self) -> None:
+        """Say how far it is, if nothing was said for an interval."""
+        if self._clock() - self._said >= self._interval:
+            self.say(self.line())
 
     def line(self) -> str:
         """What is said at this moment: items, their rate, and the time that is left at this rate."""
-        seconds = self._clock() - self._start
-        text = f"{self._what}: {self._done:,} of {self._total:,} in {show_seconds(seconds)}"
-        if not self._done or seconds <= 0:
-            return text
-        rate = self._done / seconds
-        shown = f"{rate:.1f} a second" if rate >= 1 else f"{rate * 60:.1f} a minute"
-        return f"{text}, {shown}, about {show_seconds((self._total - self._done) / rate)} left"
+        with self._lock:
+            what, done, total, note = self._what, self._done, self._total, self._note
+            seconds, new = self._clock() - self._start, self._done - self._before
+        if total and self._in_percent:
+            count = f"{done / total:.0%}"
+        elif total:
+            count = f"{done:,} of {total:,}"
+        else:
+            count = f"{done:,}" if done and not self._in_percent else ""
+        text = f"{what}: {f'{count} in ' if count else ''}{show_seconds(seconds)}"
+        if new > 0 and seconds > 0:
+            rate = new / seconds
+            if not self._in_percent:
+                text += f", {rate:.1f} a second" if rate >= 1 else f", {rate * 60:.1f} a minute"
+            if total > done:
+                text += f", about {show_seconds((total - done) / rate)} left"
+        return f"{text}, {note}" if note else text
 
     def _tell(self) -> None:
-        while not self._ended.wait(self._interval):
-            self._say(self.line())
+        wait = self._interval
+        while not self._ended.wait(wait):
+            self.say_if_due()
+            wait = max(0.0, self._said + self._interval - self._clock())

@@ -99,7 +99,7 @@ class Request:
             the space that some families put before every text.
         stop_ids: tokens that end the text; None for all that the tokenizer names.
         stop_after_text: stop strings count only behind something other than white space.
-        beyond_context: positions beyond those of the model's config are no end.
+        beyond_context: positions beyond those of the model's config are no end (a context that was asked for is).
         editor: what an editor wants of the text at its cursor; it ends where they say.
         grammar: what the text must be an instance of; it can't be healed then, as it begins anew.
         nonempty: the text may not end before it began.

@@ -10,6 +10,12 @@ from typing import Literal
 Precision = Literal["auto", "fp32", "bf16"]
 """The number format of computation; ``auto`` tries both on the device and takes the faster one."""
 
+Backend = Literal["torch", "llama.cpp"]
+"""The library whose kernels compute a model."""
+
+Weights = Literal["auto", "bf16", "fp32", "int8", "int4"]
+"""How a model that is used holds its weights; ``int8`` and ``int4`` are quantised as it is loaded."""
+
 WeightType = Literal["f32", "bf16"]
 """The number format in which a model folder stores its weights."""
 

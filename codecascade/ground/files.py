@@ -25,6 +25,8 @@ from codecascade.ground.errors import UserError
 
 _ENDS = 1 << 20
 _TEMPORARY = re.compile(r"\..+\.(?:jsonl?|md|html|svg)\.[a-z0-9_]{8}")
+# What tempfile ends a name with.
+_RANDOM = "[a-z0-9_]" * 8
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _OVERTAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT)
 # How often another process may come between two renames.
@@ -67,7 +69,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
-            os.close(descriptor)
+            _lock(descriptor)
             yield Path(name)
             _obey_umask(name)
             _sync(name)
@@ -76,7 +78,21 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
             with suppress(FileNotFoundError):
                 os.unlink(name)
             raise
+        finally:
+            os.close(descriptor)
         _sync(path.parent)
+
+
+def remove_abandoned(path: str | Path) -> None:
+    """Remove what killed processes left of a large file ``path``; what another process is writing stays."""
+    path = Path(path)
+    for left_over in path.parent.glob(f".{glob.escape(path.name)}.{_RANDOM}"):
+        # another user's stays, too
+        with suppress(PermissionError):
+            lock = None if left_over.is_symlink() or not left_over.is_file() else _locked(left_over)
+            if lock is not None:
+                left_over.unlink(missing_ok=True)
+                os.close(lock)
 
 
 def remove_leftovers(folder: str | Path) -> None:
@@ -120,27 +136,32 @@ def _temporary_folder(path: Path) -> tuple[Path, int]:
             return Path(temporary), lock
 
 
-def _locked(folder: str | Path) -> int | None:
-    """A descriptor that holds a folder's lock until it is closed; None if another has the lock or the folder is gone.
+def _locked(path: str | Path) -> int | None:
+    """A descriptor that holds the lock of a file or folder until it is closed; None if another has it or it is gone.
 
-    The kernel ends the lock with its process, so that nobody holds that of a killed one's folder. Where the file
+    The kernel ends the lock with its process, so that nobody holds that of what a killed one left. Where the file
     system has no locks, none is held by anybody.
     """
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    except OSError:
-        pass
-    if os.path.exists(folder):
+    if _lock(descriptor) and os.path.exists(path):
         return descriptor
     os.close(descriptor)
     return None
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file or folder; False if another has locked it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        # a file system without locks
+        return True
+    return True
 
 
 def publish_folder(folder: str | Path, path: str | Path) -> None:
@@ -235,7 +256,7 @@ def _umask() -> int:
 
 def _sync(path: str | Path) -> None:
     """Flush a file, or the entries of a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         os.fsync(descriptor)
     finally:

@@ -9,20 +9,20 @@ from codecascade.ground.errors import UserError
 
 
 def check_folder_path(path: Path) -> None:
-    """See that ``path`` is a folder, or that nothing is there yet.
+    """Check that ``path`` is a folder, or does not exist yet.
 
     Raises:
-        UserError: something else is there, such as a file or a link that leads nowhere.
+        UserError: it is something else, such as a file or a link to nothing.
     """
     if os.path.lexists(path) and not path.is_dir():
         raise UserError("is no folder, and a folder is needed here; move it away", file=path)
 
 
 def check_file_path(path: Path) -> None:
-    """See that ``path`` is a regular file, or that nothing is there yet.
+    """Check that ``path`` is a regular file, or does not exist yet.
 
     Raises:
-        UserError: something else is there, such as a folder.
+        UserError: it is something else, such as a folder.
     """
     if os.path.lexists(path) and not path.is_file():
         what = "is a folder" if path.is_dir() else "is no regular file"

@@ -1,7 +1,7 @@
-"""Exercises in a Python module: functions that stand alone, with doctests that prove it.
+"""Exercises from a Python module: self-contained functions, with doctests that prove it.
 
-A function stands alone when the imports, constants and helpers of its module that it uses can be written above
-it; the syntax tree tells which those are. What runs is the very text that a model will learn to answer, on
+A function is self-contained if the imports, constants and helpers of its module that it uses can be written above it;
+the syntax tree shows which those are. What runs is the very text that a model will learn to answer, on
 the function's own doctests, so an answer that does not work never gets into the data.
 """
 
@@ -88,7 +88,7 @@ class _Module:
                 self.bound.setdefault(name, []).append(statement)
 
     def exercise(self, node: FunctionNode) -> Exercise | None:
-        """What can be made of a function; none without doctests or description, or if it can't stand alone."""
+        """What can be made of a function; none if it has no doctests or description, or isn't self-contained."""
         docstring = ast.get_docstring(node)
         if docstring is None or ">>> " not in docstring or len(node.body) < 2:
             return None
@@ -164,7 +164,7 @@ class _Module:
 
 
 def _names_bound(statement: ast.stmt) -> set[str]:
-    """The names that a top-level statement binds; what is there for type checkers only binds nothing."""
+    """The names that a top-level statement binds; what is written for type checkers only binds nothing."""
     if isinstance(statement, _Import):
         return {_name_bound_by(alias) for alias in statement.names}
     if isinstance(statement, FunctionNode | ast.ClassDef):

@@ -61,8 +61,8 @@ def mine_dialogues(
     Functions that need nothing but Python come first, then those that use installed packages; within both groups
     ``seed`` decides.
 
-    Verdicts are written down as they come (``out/verdicts.jsonl``), so that a stopped mining goes on where it was; a
-    finished one of the same corpus, limit and seed does nothing. The result does not depend on stops.
+    Verdicts are written to ``out/verdicts.jsonl`` as they come, so that mining can be stopped and resumed. If it is
+    finished already, with the same corpus, limit and seed, nothing is done. The result does not depend on stops.
 
     Args:
         limit: most dialogues.
@@ -116,7 +116,7 @@ def find_exercises(corpus: Corpus, seed: int) -> list[FoundExercise]:
 def try_out(
     found: Iterable[FoundExercise], sandbox: Sandbox, journal: Path
 ) -> Iterator[tuple[FoundExercise, str]]:
-    """Each exercise with the sandbox's verdict, from the journal where it is there."""
+    """Each exercise with the sandbox's verdict, from the journal if it has one."""
     known = _read_journal(journal)
     write_jsonl(journal, [{"program": key, "verdict": verdict} for key, verdict in known.items()])
     waiting = iter(found)

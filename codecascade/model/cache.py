@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,6 +14,15 @@ from codecascade.model.config import LlamaConfig
 
 BLOCK_SIZE = 16
 """Tokens of a block."""
+
+
+@dataclass(frozen=True)
+class BlockCopy:
+    """The first ``length`` tokens of a block, to be copied into another."""
+
+    source: int
+    target: int
+    length: int
 
 
 class KeyValueCache:
@@ -74,17 +84,22 @@ class KeyValueCache:
         """A cache of other rows in the same memory."""
         return KeyValueCache(self.keys, self.values, tables, lengths)
 
-    def copy_blocks(self, sources: Sequence[int], targets: Sequence[int]) -> None:
-        """What the blocks ``sources`` hold, into ``targets``."""
-        if not sources:
+    def copy_blocks(self, copies: Sequence[BlockCopy]) -> None:
+        """Copy beginnings of blocks; the rest of their targets becomes zero."""
+        if not copies:
             return
-        device = self.keys[0].device
-        index, to = (torch.tensor(list(blocks), device=device) for blocks in (sources, targets))
+        sources, targets, lengths = torch.tensor(
+            [(copy.source, copy.target, copy.length) for copy in copies], device=self.keys[0].device
+        ).T
+        # the rest may be what another row wrote there since, and no numbers
+        rest = torch.arange(self.block_size, device=lengths.device) >= lengths[:, None]
         for memory in (*self.keys, *self.values):
-            memory[:, to] = memory[:, index]
+            memory[:, targets] = memory[:, sources].masked_fill_(rest[None, :, :, None], 0)
 
     def clear_blocks(self, blocks: Sequence[int]) -> None:
         """Zeros into ``blocks``, which hold what is no number."""
+        if not blocks:
+            return
         index = torch.tensor(list(blocks), device=self.keys[0].device)
         for memory in (*self.keys, *self.values):
             memory[:, index] = 0

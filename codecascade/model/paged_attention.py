@@ -3,11 +3,13 @@
 Shapes: N tokens of several rows, packed without padding; B rows, S keys, G key-value heads, D head_dim.
 
 Two ways lead to a row's keys. Blocks that are neighbours are a slice of the cache. Others are gathered, whole blocks
-at a time, into one tensor of several rows, which on a CPU in bf16 costs nothing beside the products that follow.
+at a time, into one tensor of several rows, which on a CPU in bf16 costs nothing beside the products that follow. In
+fp32, where a call of the fused kernel for each row is fast, that pays only for keys that stay in a core's own cache.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, takewhile
@@ -21,6 +23,8 @@ from codecascade.model.cache import KeyValueCache
 
 # Keys of a row that are read needlessly before another call of a kernel costs less.
 _WORTH_A_CALL = 512
+# Bytes of the keys of a row, and of all rows together, up to which they are gathered on a CPU in fp32.
+_SHORT_ROW, _GATHERED = 1 << 16, 1 << 20
 
 
 @dataclass(frozen=True)
@@ -126,14 +130,23 @@ class AttentionMetadata:
         self.positions, self._slots = torch.tensor([positions, slots], device=self._device)
         self._alone: list[tuple[slice, _Keys]] = []
         together: list[_Span] = []
-        by_row = self._device.type == "cpu" and cache.keys[0].dtype != torch.bfloat16
         for span in spans:
-            if span.end - span.past == 1 and not by_row:
+            if span.end - span.past == 1:
                 together.append(span)
             else:
                 self._attend_alone(span)
+        # tokens of a row, and of rows together, that are better gathered than read where they are
+        self._short = self._gathered = sys.maxsize
+        memory = cache.keys[0]
+        if self._device.type == "cpu" and memory.dtype != torch.bfloat16:
+            of_token = memory.shape[0] * memory.shape[-1] * memory.itemsize
+            self._short, self._gathered = _SHORT_ROW // of_token, _GATHERED // of_token
         self._shared: list[_Shared] = []
         together = list(self._without_shared(together))
+        for span in together:
+            if span.end > self._short:
+                self._attend_alone(span)
+        together = [span for span in together if span.end <= self._short]
         if len(together) == 1:
             self._attend_alone(together.pop())
         self._groups = list(self._grouped(together, len(spans)))
@@ -151,7 +164,9 @@ class AttentionMetadata:
             most = min((span.end - 1) // size for span in rows)
             columns = zip(*(span.table[:most] for span in rows), strict=True)
             common = sum(1 for _ in takewhile(lambda blocks: len(set(blocks)) == 1, columns))
-            if (len(rows) - 1) * common * size <= _WORTH_A_CALL:
+            # a row's own tokens are gathered, which must not cost more than is saved
+            own = max(span.end for span in rows) - common * size
+            if (len(rows) - 1) * common * size <= _WORTH_A_CALL or own > max(self._short, common * size // 2):
                 yield from rows
                 continue
             prefix = _Keys(self.cache, rows[0].table[:common], common * size)
@@ -169,6 +184,8 @@ class AttentionMetadata:
             for span in order:
                 wasted = (count + 1) * span.end - total - span.end
                 if self._device.type == "cpu" and wasted > _WORTH_A_CALL + 0.1 * (total + span.end):
+                    break
+                if count and (count + 1) * span.end > self._gathered:
                     break
                 count, total = count + 1, total + span.end
             chosen, order = order[:count], order[count:]

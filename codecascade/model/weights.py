@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -213,6 +213,21 @@ def check_shapes(config: LlamaConfig, shapes: Mapping[str, tuple[int, ...]], *, 
         )
 
 
+def hf_names(names: Iterable[str], rename: Callable[[str], str]) -> dict[str, str]:
+    """Hugging Face's names of a file's tensors, by the file's own.
+
+    Raises:
+        UserError: two tensors stand for the same one.
+    """
+    renamed = {name: rename(name) for name in names}
+    found: set[str] = set()
+    for name, hf_name in renamed.items():
+        if hf_name in found:
+            raise UserError(f"stands for {hf_name}, as another tensor does", key=short(name))
+        found.add(hf_name)
+    return renamed
+
+
 def assemble(config: LlamaConfig, tensors: Mapping[str, Tensor], *, file: str | Path) -> Llama:
     """A model whose parameters are these tensors themselves, not copies.
 
@@ -234,4 +249,4 @@ def assemble(config: LlamaConfig, tensors: Mapping[str, Tensor], *, file: str | 
 
 def _names(names: Sequence[str], count: int) -> str:
     more = f" and {count - len(names):,} more" if count > len(names) else ""
-    return f"the tensors {listed(names)}{more}"
+    return f"the tensors {listed([name if name.isprintable() else short(name) for name in names])}{more}"

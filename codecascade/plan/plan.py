@@ -33,11 +33,11 @@ class StagePlan:
     """A stage's cost. A figure is None where the base's shape or the number of steps is not known yet.
 
     Attributes:
-        parameters: of the stage's model, new rows included.
+        parameters: of the stage's model, with the embedding rows of its new tokens.
         step_flops: of one step's tokens, forward and backward.
         flops: of all steps.
         memory_per_device: bytes of weights, gradients, AdamW's moments and activations (estimate).
-        state_per_device: the part of them that neither smaller micro-batches nor checkpointing can spare.
+        state_per_device: the part of it that smaller micro-batches and activation checkpointing don't reduce.
         seconds: at the given speed of a device (estimate).
     """
 
@@ -59,8 +59,8 @@ class RecipePlan:
     """All stages, in order, and what a reader should know before starting.
 
     Attributes:
-        device_flops: FLOP/s of one device in matrix products, which the times are for. Without it there are no times.
-        evaluations: what measuring each model costs, the base first.
+        device_flops: FLOP/s of one device in matrix products. Times are estimated from it; without it there are none.
+        evaluations: the cost of measuring each model, the base first.
         base_parameters: of the base model; None where its shape is unknown.
     """
 
@@ -100,7 +100,7 @@ def make_plan(
     base = look_at_base(recipe, warnings)
     warnings.extend(missing_texts(recipe))
     shapes = {} if base is None else model_shapes(recipe, base, file)
-    shared = math.gcd(*(stage.rows for stage in recipe.stage))
+    common_divisor = math.gcd(*(stage.rows for stage in recipe.stage))
     stages = []
     for index, stage in enumerate(recipe.stage):
         if stage.rows % devices:
@@ -118,7 +118,7 @@ def make_plan(
             )
             warnings.append(f"{stage.name}: {stage.minutes:g} minutes; the number of steps is {steps}")
         if available is not None and stage.name in shapes:
-            warnings.extend(_memory_warnings(stage, shapes[stage.name], devices, available, shared))
+            warnings.extend(_memory_warnings(stage, shapes[stage.name], devices, available, common_divisor))
     speed = None if device_flops is None else device_flops * devices * UTILISATION
     base_parameters = None if base is None else base.config.num_parameters()
     evaluations = [evaluation_cost(BASE, recipe.evaluate, base_parameters, speed)]
@@ -169,17 +169,17 @@ def this_device_flops() -> float:
 
 
 def _memory_warnings(
-    stage: Stage, config: LlamaConfig, devices: int, available: int, shared: int
+    stage: Stage, config: LlamaConfig, devices: int, available: int, common_divisor: int
 ) -> Iterable[str]:
     """A warning if the stage needs more than ``available`` bytes of a device, with what would make it fit.
 
     Args:
-        shared: every stage's rows can be shared out over any number of devices that divides this number.
+        common_divisor: the rows of every stage can be divided over any number of devices that divides this number.
     """
     state, needed = state_bytes(config, stage, devices), memory_bytes(config, stage, devices)
     if needed <= available:
         return
-    found = remedies(config, stage, devices, available, shared)
+    found = remedies(config, stage, devices, available, common_divisor)
     remedy = " or ".join(map(str, found)) or (
         "fewer micro_batch_rows, activation_checkpointing, train = 'lora' and more devices, even together, are not "
         "enough"

@@ -1,6 +1,6 @@
 """The recipe of a corpus: a TOML file with its sources and settings.
 
-A cascade's recipe serves too; only its ``corpus`` and ``[corpus_build]`` are read.
+A cascade's recipe can be used too; only its ``corpus``, ``decontaminate`` and ``[corpus_build]`` are read.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from codecascade.recipe.named import recipe_file
 from codecascade.recipe.reading import apply_override, read_toml, validated
 
 
-def _listed(value: Any) -> Any:
-    """A single source, or a list of sources, as the tuple that strict validation wants."""
+def _as_tuple(value: Any) -> Any:
+    """A single source, or a list of sources, as the tuple that strict validation requires."""
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
 class CorpusRecipe(Settings):
     """``codecascade corpus build --recipe FILE``."""
 
-    corpus: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+    corpus: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = Field(
         (), description="sources, where the command names none"
     )
     decontaminate: tuple[str, ...] = Field(

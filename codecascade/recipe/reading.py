@@ -104,7 +104,7 @@ def read_toml(path: str | Path) -> RecipeData:
 
 
 def difference(old: Recipe, new: Recipe) -> str | None:
-    """The first key that a run of ``old`` can't go on with in ``new``, with both values; None if it can.
+    """The first key, with both values, that keeps a run of ``old`` from being resumed with ``new``; None if it can.
 
     Stages may be added, a budget in minutes may have been turned into steps, and the keys in :data:`CHANGEABLE_KEYS`
     may change: they don't touch what was trained.
@@ -123,9 +123,9 @@ def _untimed(stage: RecipeData) -> RecipeData:
     """A stage as it was before its steps were timed."""
     if "timed_minutes" not in stage:
         return {key: value for key, value in stage.items() if "minutes" not in stage or key != "warmup_steps"}
-    gone = ("steps", "timed_minutes", "warmup_steps")
+    added_by_timing = ("steps", "timed_minutes", "warmup_steps")
     return {
-        **{key: value for key, value in stage.items() if key not in gone},
+        **{key: value for key, value in stage.items() if key not in added_by_timing},
         "minutes": stage["timed_minutes"],
     }
 

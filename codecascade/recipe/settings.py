@@ -41,7 +41,7 @@ CHANGEABLE_KEYS = frozenset(
         "stream_workers",
     }
 )
-"""Keys that may change when a run goes on: how the work is done and what is measured, but not what is trained."""
+"""Keys that may change when a run is resumed: how the work is done and what is measured, but not what is trained."""
 
 
 class TokenizerSettings(Settings):

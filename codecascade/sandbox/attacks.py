@@ -1,4 +1,4 @@
-"""Attacks on the promises of a sandbox: each tells whether the sandbox withstood it.
+"""Attacks on a sandbox: each returns whether the sandbox resisted it.
 
 An attack only needs something that runs programs (:class:`ProgramRunner`), so that the choice of a confinement can
 use attacks, too.
@@ -31,7 +31,7 @@ class ProgramRunner(Protocol):
 
 @dataclass(frozen=True)
 class Attack:
-    """An attack: ``tried`` describes it for people, ``attack`` returns whether the sandbox withstood it."""
+    """An attack: ``tried`` describes it for people, ``attack`` returns whether the sandbox resisted it."""
 
     tried: str
     attack: Callable[[ProgramRunner], bool]

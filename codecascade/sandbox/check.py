@@ -54,7 +54,7 @@ class Finding:
 
     Attributes:
         there: whether the layer exists on this machine.
-        held: whether it withstood the attack; None if it does not exist.
+        held: whether it resisted the attack; None if the layer does not exist.
         why: why it does not exist.
         note: what a reader must know about an existing layer.
     """

@@ -83,7 +83,7 @@ class Sandbox:
         python = unmeasured_python()
         if python is not None and mode == "strict" and not verdict_holds(self.confinement):
             raise UserError(
-                f"on {python} a program that only claims to have passed can't be told from one that did "
+                f"on {python} a program that only claims to have passed can't be distinguished from one that did "
                 "(`codecascade sandbox check` shows it); use Python 3.11 to 3.13, or accept the risk with "
                 "--sandbox=weak"
             )

@@ -114,6 +114,9 @@ async def _wrong_body(request: Request, error: Exception) -> Response:
     ]
     where = ".".join(str(part) for part in details[0]["loc"] if part != "body")
     message = f"{where}: {details[0]['msg']}" if where else str(details[0]["msg"])
+    if details[0]["type"] == "json_invalid":
+        reason = error.errors()[0].get("ctx", {}).get("error", "wrong syntax")
+        where, message = "", f"the body is not JSON: {reason} at character {where}"
     status = protocol_of(request.url.path).invalid
     return _said(request, ApiError(status, message, where or None, details=details))
 

@@ -7,11 +7,15 @@ from pathlib import Path
 import torch
 
 from codecascade.generation.engine.engine import Engine
-from codecascade.generation.engine.packed import can_pack, pack_weights
 from codecascade.generation.engine.service import EngineService
-from codecascade.ground.choices import Precision
-from codecascade.model.precision import choose_precision
-from codecascade.model.sources import load, resolve
+from codecascade.generation.engine.weights.held import HeldWeights, load_model
+from codecascade.generation.gateway.gateway import Gateway
+from codecascade.generation.llama_cpp.engine import LlamaCppEngine
+from codecascade.generation.llama_cpp.runtime import LlamaCpp
+from codecascade.ground.choices import Weights
+from codecascade.ground.errors import UserError
+from codecascade.model.gguf import read_gguf_tokenizer
+from codecascade.model.sources import resolve, tokenizer_of
 
 
 def served_names(model: str, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -29,20 +33,56 @@ def served_names(model: str, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def load_service(
-    model: str, name: str, *, context: int | None = None, precision: Precision = "auto"
-) -> EngineService:
+    model: str, name: str, *, context: int | None = None, weights: Weights = "auto"
+) -> tuple[EngineService, HeldWeights]:
     """Load a folder, a GGUF file or a hub's model.
 
     Args:
         name: what clients call it.
         context: tokens of prompt and completion together; None: the model's own limit.
-        precision: of weights and cache.
+        weights: how they are held; ``auto``: as this machine computes fastest with them, by a short timing.
 
     Raises:
         UserError: there is no such model, or it can't be used.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    loaded = load(model, dtype=choose_precision(device, precision).dtype, device=device)
-    if can_pack(device, loaded.model.head_weight.dtype):
-        pack_weights(loaded.model)
-    return EngineService(Engine(loaded.model, loaded.tokenizer, context=context, speculate=True), name)
+    loaded, held = load_model(model, device, weights, timed=True)
+    engine = Engine(loaded.model, loaded.tokenizer, context=context, speculate=True)
+    return EngineService(engine, name), held
+
+
+def load_llama_cpp(model: str, name: str, *, context: int | None = None) -> EngineService:
+    """Load a GGUF file with llama.cpp.
+
+    Raises:
+        UserError: it is no such file, llama.cpp can't load it, or is not installed.
+    """
+    source = resolve(model)
+    if source.path is None or source.path.is_dir():
+        raise UserError("llama.cpp reads GGUF files; convert the model with --to gguf", file=model)
+    tokenizer = read_gguf_tokenizer(source.path)
+    return EngineService(LlamaCppEngine(LlamaCpp(source.path, context=context), tokenizer), name)
+
+
+def load_gateway(
+    endpoint: str,
+    model: str,
+    tokenizer: str,
+    name: str,
+    *,
+    context: int | None = None,
+    connections: int = 256,
+) -> Gateway:
+    """Stand in front of an OpenAI-compatible server.
+
+    Args:
+        model: what the server calls it.
+        tokenizer: a folder, a GGUF file or a hub's name.
+        connections: requests at a time.
+
+    Raises:
+        UserError: there is no such server, model or tokenizer, or they do not belong together.
+    """
+    return Gateway(
+        endpoint, model, tokenizer_of(tokenizer), name=name, context=context, connections=connections
+    )

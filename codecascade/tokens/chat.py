@@ -1,4 +1,4 @@
-"""Dialogues in ids: by the model folder's own chat template, or by a format of ours where it has none.
+"""Dialogues in ids: by the model folder's own chat template, or by one of our formats if it has none.
 
 Whatever the format, a message can't forge control text: control tokens in it are spelled out (as in all text), and
 so are tags that are ordinary text, letter by letter.
@@ -67,9 +67,9 @@ def encode_chat(tokenizer: Tokenizer, messages: Sequence[Message], *, reply: boo
 
 
 def encode_reply_start(tokenizer: Tokenizer, messages: Sequence[Message], prefill: str) -> list[int]:
-    """The ids that go on from :func:`encode_chat` where the reply is to begin with ``prefill``.
+    """The ids to append to those of :func:`encode_chat` if the reply must begin with ``prefill``.
 
-    They hold what the format writes before every answer, such as Llama 2's space. Raises as :func:`encode_chat`.
+    They include what the format writes before every answer, such as Llama 2's space. Raises as :func:`encode_chat`.
     """
     if _has_own_template(tokenizer):
         return RenderedDialogue(tokenizer, messages, prefill).reply_start()
@@ -113,7 +113,7 @@ def _has_own_template(tokenizer: Tokenizer) -> bool:
 
 
 def _check_roles(messages: Sequence[Message], *, in_turn: bool) -> None:
-    """See that all roles are known.
+    """Check that all roles are known.
 
     With ``in_turn``, also that user and assistant take turns, the user first, after at most one system message. A
     folder's own template decides about that itself.

@@ -132,8 +132,9 @@ def _chatml(tokenizer: Tokenizer, messages: Sequence[Message], *, reply: bool) -
 def _steps(tokenizer: Tokenizer, messages: Sequence[Message], *, reply: bool) -> Iterator[Part]:
     """Code Llama 70B - Instruct, as its reference implementation writes it: each string is encoded by itself.
 
-    A header says to whom an answer goes where a model has to give one, and not in the answers before it. So only the
-    last answer of a finished dialogue stands after the prompt that was its own, and only it counts as an answer.
+    Only the header of the answer to be generated names its recipient (``Destination: user``); the headers of earlier
+    answers don't. So only the last answer of a finished dialogue has the same prompt before it as in generation, and
+    only it counts as an answer.
     """
     (step,) = control_ids(tokenizer, "<step>")
     answer_header = [

@@ -1,14 +1,17 @@
 """Infilling: the order of prefix, suffix and middle, in ids (paper, section 2.3; Bavarian et al. 2022).
 
-``E`` encodes as the family does, ``N`` without a leading space, and BOS is there where the family adds one::
+``E`` encodes as the tokenizer's family does. ``N`` encodes without a leading space. BOS is written only if the family
+adds one::
 
     PSM   BOS PRE E(prefix) SUF N(suffix) MID       | N(middle) END
     SPM   BOS PRE SUF N(suffix) MID E(prefix        |   middle) END
 
-In training SPM encodes prefix and middle as one text, so that no token is cut at their border ("compatible
-SPM"); what stands left of the bar is the prompt. There the prefix's last token may be cut: see ``healing``.
-Families with their own tokens differ in small ways: StarCoder's and Qwen's layouts are these, DeepSeek-Coder's
-``SUF`` marks the hole, and Codestral has SPM alone, as ``[SUFFIX] suffix [PREFIX] prefix middle``.
+The ids left of the bar are the prompt. In training, SPM encodes prefix and middle as one text, so a token may
+cross their border ("compatible SPM"). A prompt has the prefix alone, so it may end in the first part of such a token:
+see ``healing``.
+
+Families with their own tokens differ in small ways. StarCoder's and Qwen's layouts are these. DeepSeek-Coder's
+``SUF`` marks the hole. Codestral has SPM alone, as ``[SUFFIX] suffix [PREFIX] prefix middle``.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ _LLAMA2_ROWS = 32_016
 class InfillingExample:
     """A filled document: its ids, which end in the end-of-infilling token, and where the middle begins in them.
 
-    ``ids[middle_start:]`` are the first token that holds a character of the middle and all after it.
+    ``ids[middle_start:]`` begins with the first token that contains a character of the middle.
     """
 
     ids: list[int]
@@ -86,9 +89,11 @@ def infilling_example(
 
 
 def forbidden_tokens(tokenizer: Tokenizer, *, end: bool) -> frozenset[int]:
-    """The tokens that a text can't go on with: those that mark an infilling's parts.
+    """The tokens that must not be generated: those that mark the prefix, suffix and middle of an infilling prompt.
 
-    With ``end``, also the one that ends a middle, for a text that is none; not where it ends documents, too.
+    Args:
+        end: also forbid the token that ends a middle, for a text that is not a middle. A token that ends documents
+            as well stays allowed.
     """
     tokens = tokenizer.infilling
     if tokens is None:
@@ -100,7 +105,7 @@ def forbidden_tokens(tokenizer: Tokenizer, *, end: bool) -> frozenset[int]:
 
 
 def _layout(tokenizer: Tokenizer, prefix: str, suffix: str, layout: str) -> tuple[list[int], str]:
-    """The control tokens and what stands between them, and the text (SPM: the prefix) that the middle continues."""
+    """The ids up to the last control token, and the text before the middle (empty in PSM, the prefix in SPM)."""
     tokens = _infilling_tokens(tokenizer, layout)
     bos, after = tokenizer.bos(), tokenizer.encode_continuation(suffix)
     if tokens.middle is None:
@@ -177,8 +182,10 @@ def drop_infilling_tokens(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def rows_for(tokenizer_size: int) -> int:
-    """The rows of a model's embedding for so many ids: 32,016 for Llama 2's vocabulary with infilling tokens
-    (as released), else the next multiple of 64."""
+    """The rows of a model's embedding for a tokenizer of this size.
+
+    They are 32,016 for Llama 2's vocabulary with infilling tokens, as released; else the next multiple of 64.
+    """
     if _LLAMA2_FIRST + len(families.CODE_LLAMA_TOKENS) <= tokenizer_size <= _LLAMA2_ROWS:
         return _LLAMA2_ROWS
     return -(-tokenizer_size // 64) * 64

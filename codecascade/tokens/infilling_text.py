@@ -1,9 +1,9 @@
-"""Infilling prompts that a client writes as text, taken apart, so that they can be made again of ids.
+"""Parses infilling prompts that a client sends as text, so that they can be encoded with control tokens.
 
 Editors that send only a prompt (llm-ls, Continue, twinny) put prefix and suffix between the spellings of a family's
 control tokens. As text they mean nothing here: text never becomes a control token. The rule: a prompt is one of these
-only if it is one of the layouts below from its first character to its last, and each mark stands in it once. A text
-that merely holds a mark, such as a source file about infilling, is a text.
+only if it is one of the layouts below from its first character to its last, and each mark occurs in it once. A text
+that merely contains a mark, such as a source file about infilling, is a text.
 """
 
 from __future__ import annotations

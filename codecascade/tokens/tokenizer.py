@@ -26,6 +26,7 @@ from codecascade.tokens.files.checks import check_spec, without_missing_unknown
 from codecascade.tokens.files.config import (
     NAMED_TOKENS,
     chat_format,
+    control_token_ids,
     read_tokenizer_config,
     saved_config,
     token_name,
@@ -66,7 +67,7 @@ class Tokenizer:
         for key in ("pad_token", "unk_token"):
             # nothing asks for them, so that a vocabulary without them does no harm
             names[key] = names[key] if names[key] in self.vocabulary else None
-        control = _control_tokens(spec, self.vocabulary, names.values())
+        control = control_token_ids(spec, self.vocabulary, names.values())
         for key, guesses in _GUESSES.items():
             if key not in config:
                 names[key] = next((name for name in guesses if name in control), None)
@@ -331,17 +332,6 @@ def library_error(error: BaseException, message: str, file: Path | None = None) 
     if isinstance(error, Exception) or type(error).__name__ == "PanicException":
         return UserError(f"{message} ({type(error).__name__}: {first_words(error)})", file=file)
     return error
-
-
-def _control_tokens(spec: Spec, vocabulary: Mapping[str, int], named: Iterable[str | None]) -> dict[str, int]:
-    """Control tokens by name: flagged special, named in the configuration, or known from a family."""
-    added = {
-        token["content"]
-        for token in spec["added_tokens"]
-        if token["special"] or families.is_control(token["content"])
-    }
-    known = families.control_pieces(vocabulary)
-    return {name: vocabulary[name] for name in (*added, *known, *named) if name in vocabulary}
 
 
 def well_formed(text: str) -> str:

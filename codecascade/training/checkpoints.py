@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a run needs to go on as if it had never stopped.
+"""Checkpoints: everything that a run needs to continue as if it had never stopped.
 
 A checkpoint is a folder such as ``step-00000040``. It is written beside its name and then renamed, so it is never
 half-written. It has:
@@ -6,11 +6,11 @@ half-written. It has:
 - the trainable weights and AdamW's moments, in torch.distributed.checkpoint's format: each rank writes its shards,
   and any other number of ranks can read them;
 - ``state.json``: step, tokens, seconds, the last losses, the fingerprint of the run, and the state of every logical
-  stream (of all rows, so that the rows can be shared out anew);
+  stream (of all rows, so that another number of ranks can take them);
 - ``checksums.json``: of every other file, written last.
 
 The newest two are kept. Before a checkpoint is used, all its files are compared with their checksums. If it is
-damaged, all ranks go on from the one before. A person may also delete the newest, say after a spike in the loss.
+damaged, all ranks resume from the one before. A person may also delete the newest, say after a spike in the loss.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Checksums of files: whether the content of each is still what it was.
 
 All bytes are hashed, because 64 flipped bytes among gigabytes must be found. BLAKE2b hashes about 1 GB/s a thread,
-and several files are hashed at a time. That takes less time than to use the same files, so it is done anew each time,
+and several files are hashed at a time. That takes less time than to use the same files, so it is repeated each time,
 and no result is kept that could be out of date.
 """
 

@@ -113,7 +113,7 @@ class Learner:
         """A context around all micro-batches of a step, in which autocast casts each weight only once.
 
         Autocast keeps the cast weights until its outermost context ends. Several ranks can't use that: FSDP gathers
-        the weights anew for each micro-batch, and a kept cast would belong to weights that are gone.
+        the weights again for each micro-batch, and a cast that is kept would be one of old weights.
         """
         if self.world.mesh is not None:
             return nullcontext()
@@ -124,7 +124,7 @@ class Learner:
         device = self.world.device
         mask: Documents | Tensor | None = None
         if self.settings.document_masks and bool((document_ids != document_ids[:, :1]).any()):
-            # lengths take a tenth of the time of a mask, but each new list of lengths would be compiled anew
+            # lengths take a tenth of the time of a mask, but each new list of lengths would be compiled again
             compiled = self.settings.compile
             mask = document_mask(document_ids.to(device)) if compiled else Documents.of(document_ids)
         tokens = tokens.to(device, non_blocking=True)

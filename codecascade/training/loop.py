@@ -1,4 +1,4 @@
-"""The training loop: steps, checkpoints and a log. A stopped or killed run goes on exactly where it was."""
+"""The training loop: steps, checkpoints and a log. A stopped or killed run resumes exactly."""
 
 from __future__ import annotations
 

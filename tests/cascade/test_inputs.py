@@ -113,11 +113,11 @@ def other_texts(place: Path) -> None:
 
 CHANGES: dict[Callable[[Path], None], str] = {
     other_seed: r"the base .*base has changed since this run began: model.safetensors has another content "
-    r"\(.*put the old files back; or start anew",
+    r"\(.*put the old files back; or start a new run",
     flipped_base: "the base .* has changed .* model.safetensors has another content",
     other_tokenizer: "the base .* has changed .* tokenizer.json has another content",
-    flipped_stage: "models/code: is not as it was trained: model.safetensors .* delete this folder to train",
-    cut_stage: "models/code: is not as it was trained: model.safetensors .* now 1,000",
+    flipped_stage: "models/code: has changed since it was trained: model.safetensors .* delete this folder to train",
+    cut_stage: "models/code: has changed since it was trained: model.safetensors .* now 1,000",
     other_texts: r"the corpus .* has changed since this run began: train/.*parquet has another content",
 }
 
@@ -139,7 +139,7 @@ def test_a_corpus_that_was_built_anew_says_how_it_differs(place: Path, sources: 
     assert "train had " in told
     assert "include_docstrings true, now false" in told
     assert "near_duplicates true, now false" in told
-    assert "put the old one back; or start anew in another folder with -o" in told
+    assert "put the old one back; or start a new run in another folder with -o" in told
 
 
 def test_dialogues_are_remembered_from_their_first_use(place: Path) -> None:
@@ -175,7 +175,7 @@ def test_without_its_account_a_run_goes_on_and_says_so(
         assert run_cascade(recipe_in(place), place / "run", until="code") is False
         shutil.rmtree(place / "run" / "models" / "code")
         assert run_cascade(recipe_in(place), place / "run", until="code")
-    assert "is not known; it is begun anew" in caplog.text
+    assert "is not known; a new file is begun" in caplog.text
     assert set(json.loads((place / "run" / "inputs.json").read_text())) == {"base", "corpus", "models"}
 
 

@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from codecascade import cli
-from codecascade.cli import generation, generation_options
+from codecascade.cli import generation_options, generation_running
 from codecascade.generation.editing.stops import EditorStops
 from codecascade.generation.engine.generator import LocalGenerator
 from codecascade.generation.requests import Request
 from codecascade.ground.errors import RunFailed, Stopped, UserError
+from codecascade.model.sources import tokenizer_of
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -53,7 +54,7 @@ def test_no_message_moves_the_cursor(
         logging.getLogger("codecascade.model").warning("the key \x1b[31m is not known")
         raise RunFailed("the server says \x1b[32m")
 
-    monkeypatch.setattr(generation, "_load", failing)
+    monkeypatch.setattr(generation_running, "load", failing)
     code, _, err = run(capsys, "complete", "m", "--prompt", "a")
     assert code == 1 and "\x1b" not in err
     assert "\\x1b[31m" in err and "\\x1b[32m" in err
@@ -223,7 +224,7 @@ def test_exit_codes(
     def fail(*arguments: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr(generation, "_load", fail)
+    monkeypatch.setattr(generation_running, "load", fail)
     assert run(capsys, "complete", "m", "--prompt", "x")[0] == code
     with pytest.raises(SystemExit):
         cli.main(["complete", "m", "--prompt", "x"])
@@ -279,7 +280,7 @@ def test_wrong_inputs_are_told_before_a_model_is_loaded(
     def load(*arguments: object) -> object:
         raise AssertionError("loaded")
 
-    monkeypatch.setattr(generation, "_load", load)
+    monkeypatch.setattr(generation_running, "load", load)
     monkeypatch.chdir(tmp_path)
     Path("deep.jsonl").write_text('{"prompt": "x"}\n{"prompt": ' + "[" * 5_000 + "]" * 5_000 + "}\n")
     Path("good.jsonl").write_text('{"prompt": "x"}\n')
@@ -333,3 +334,34 @@ def test_context_is_a_setting(capsys: pytest.CaptureFixture[str], model: str) ->
     assert code == 2 and "context 20;" in error
     most = ["--max-new-tokens", "2", "--context", "100000"]
     assert run(capsys, "complete", model, "--prompt", prompt, *most)[0] == 0
+
+
+def test_infill_shows_the_model_what_fits_and_other_files(
+    capsys: pytest.CaptureFixture[str], model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Request] = []
+
+    def stream(self: LocalGenerator, request: Request) -> Iterator[str]:
+        assert len(request.ids) < self.context_length
+        asked.append(request)
+        return iter(())
+
+    monkeypatch.setattr(LocalGenerator, "stream", stream)
+    tokenizer = tokenizer_of(model)
+    assert tokenizer.infilling is not None
+    (tmp_path / "long.py").write_text("x = 1\n" * 2000 + "y = \n" + "z = 3\n" * 2000)
+    (tmp_path / "other.py").write_text("def helper(): ...\n")
+    at = ["infill", model, "--file", str(tmp_path / "long.py"), "--line", "2001", "--column", "5"]
+    more = ["--context", "100", "--context-file", str(tmp_path / "other.py"), "--max-new-tokens", "10"]
+    assert run(capsys, *at, *more)[0] == 0
+    assert run(capsys, *at, "--format", "psm", *more, "--presence-penalty", "0.5")[0] == 0
+    short = [*at[:2], "--prefix", str(tmp_path / "other.py"), "--suffix", str(tmp_path / "other.py")]
+    assert run(capsys, *short, *more)[0] == 0
+    spm, psm, other = (tokenizer.decode(request.ids) for request in asked)
+    for text in (spm, psm):
+        assert "x = 1\n" in text and "z = 3\n" in text
+    assert asked[0].ids[-1] != tokenizer.infilling.middle == asked[1].ids[-1], "SPM is the editors' layout"
+    assert asked[1].sampling.presence_penalty == 0.5
+    assert other.count("def helper") == 3, "prefix, suffix and the other file"
+    code, _, error = run(capsys, *at, "--context", "4")
+    assert code == 2 and "needs more than" in error

@@ -191,3 +191,25 @@ def test_the_work_is_linear_in_the_text() -> None:
 def test_impossible_stops_are_refused_by_name(key: str, value: float) -> None:
     with pytest.raises(UserError, match=key):
         EditorStops("", "", **{key: value})
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffix", "middle"),
+    [
+        ('def f():\n    "', '"\n    Text.\n    """\n', '"'),
+        ("def f():\n    ", "'\n    Text.\n    '''\n    return 1\n", "''"),
+        ('def f():\n    ""', '"Text."""\n    return 1\n', ""),
+        # Half a word and the line below it are the suffix's.
+        ('f(\n    "', 'rds",\n)\nprint(1)\n', "wo"),
+        ('raise Error(\n    "use the tok', 'art."\n)\n', "enizer p"),
+    ],
+)
+def test_quotes_and_words_that_the_cursor_cuts(prefix: str, suffix: str, middle: str) -> None:
+    stops = EditorStops(prefix, suffix, "python")
+    assert complete(stops, middle)[0] == middle
+    assert complete(stops, middle + suffix)[0] == middle
+
+
+def test_a_string_that_is_closed_already_is_not_closed_again() -> None:
+    assert complete(EditorStops('x = "abc', '"\ny = 1\n', "python"), 'def"')[0] == "def"
+    assert complete(EditorStops('"""Text', '"""\ny = 1\n', "python"), ' ends."""')[0] == " ends."

@@ -57,6 +57,34 @@ def test_each_kind_of_prompt_goes_where_it_belongs(server: Server) -> None:
         )
 
 
+def test_editor_stops_cut_what_comes(server: Server) -> None:
+    texts = {"x = [\n": "    1,\n]\nprint(x)\n", "y = ": "1"}
+    server.behave = lambda number, body: (200, answered(body, texts[body["prompt"]]))
+    prompts = [InfillingPrompt(prefix, "\n]\nprint(x)\n", editor_lines="block") for prefix in texts]
+    first, second = ask(endpoint(server), *prompts)
+    assert (first.text, first.finish_reason, first.ended) == ("    1,", "stop", False)
+    assert (second.text, second.ended) == ("1", True)
+    [whole] = ask(endpoint(server), InfillingPrompt("x = [\n", "\n]\nprint(x)\n"))
+    assert whole.text == texts["x = [\n"]
+
+
+def test_sampling_settings_are_sent_where_they_say_something(server: Server) -> None:
+    said = {
+        "top_k": 5,
+        "min_p": 0.1,
+        "repetition_penalty": 1.2,
+        "presence_penalty": 0.5,
+        "frequency_penalty": -0.5,
+    }
+    at = endpoint(server)
+    for prompt in (TextPrompt("x"), ChatPrompt((Message("user", "hi"),))):
+        ask(at, prompt, **said, logit_bias=((7, -100.0),))
+        ask(at, prompt)
+        body, plain = server.requests[-2][1], server.requests[-1][1]
+        assert {key: body[key] for key in said} == said and body["logit_bias"] == {"7": -100.0}
+        assert not {*said, "logit_bias"} & set(plain)
+
+
 @pytest.mark.parametrize("usage", [None, "many", {}, {"completion_tokens": "5"}])
 def test_who_does_not_count_tokens_is_no_trouble(server: Server, usage: Any) -> None:
     server.behave = lambda number, body: (200, {**answered(body), "usage": usage})

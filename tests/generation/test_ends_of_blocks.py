@@ -29,6 +29,7 @@ def test_a_bracket_that_nothing_opened_ends_the_completion() -> None:
             "Args:\n        x: a number.",
         ),
         ("/**\n * ¦\n */\nfunction f(x) {}\n", "Doubles it.\n */\nfunction g(x) {\n", "Doubles it."),
+        ('def f(x):\n    """Doub¦ it."""\n    return g(x)\n', 'le it."""\n    return 2 * x\n', "le"),
         ("const s = `a ${¦} c`;\n", "x ? `b` : ``", "x ? `b` : ``"),
         ('x = """a¦"""\ny = 1\n', 'b""" + """c', 'b""" + """c'),
     ],

@@ -42,3 +42,40 @@ def test_the_thread_ends_with_an_error_of_the_work() -> None:
     with pytest.raises(ValueError), ProgressLines("generating", 9, print):
         raise ValueError
     assert threading.active_count() == before
+
+
+def test_a_line_is_due_an_interval_after_the_last_one_whoever_said_it() -> None:
+    now, said = [0.0], []
+    lines = ProgressLines("measuring", 40, said.append, clock=lambda: now[0])
+    for second in range(1, 61):
+        now[0] = second
+        lines.say_if_due()
+        if second == 20:
+            lines.say("a tenth is done")
+            lines.update(4, 40, "2 right")
+    assert said == [
+        "measuring: 0 of 40 in 15 s",
+        "a tenth is done",
+        "measuring: 4 of 40 in 35 s, 6.9 a minute, about 5 min 15 s left, 2 right",
+        "measuring: 4 of 40 in 50 s, 4.8 a minute, about 7 min 30 s left, 2 right",
+    ]
+
+
+def test_what_was_done_before_is_in_no_rate() -> None:
+    now = [0.0]
+    lines = ProgressLines("humaneval", 0, print, clock=lambda: now[0])
+    lines.begin("mbpp", 500, 400)
+    now[0] = 10.0
+    assert lines.line() == "mbpp: 400 of 500 in 10 s"
+    lines.update(450, 500)
+    assert lines.line() == "mbpp: 450 of 500 in 10 s, 5.0 a second, about 10 s left"
+
+
+def test_work_without_a_unit_or_an_end() -> None:
+    now = [0.0]
+    lines = ProgressLines("corpus", 0, print, in_percent=True, clock=lambda: now[0])
+    now[0] = 10.0
+    lines.update(0, 0, "find")
+    assert lines.line() == "corpus: 10 s, find"
+    lines.update(25, 100)
+    assert lines.line() == "corpus: 25% in 10 s, about 30 s left"

@@ -131,6 +131,28 @@ def test_processes_that_write_one_folder_do_not_break_each_other(tmp_path: Path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
 
 
+def test_what_a_killed_process_left_of_a_large_file_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "m[1].gguf"
+    program = (
+        "import os, signal, sys\n"
+        "from codecascade.ground.files import atomic_file\n"
+        "with atomic_file(sys.argv[1]) as file:\n"
+        "    file.write_bytes(bytes(1000))\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(path)], check=False)
+    (left_over,) = tmp_path.iterdir()
+    mine = [tmp_path / name for name in (".m1.gguf.abcdefgh", ".m[1].gguf.ABCDEFGH", ".m[1].gguf.abcdefg")]
+    for each in mine:
+        each.touch()
+    with files.atomic_file(path) as temporary:
+        files.remove_abandoned(path)
+        assert temporary.exists() and not left_over.exists()
+        temporary.write_text("whole")
+    assert path.read_text() == "whole"
+    assert sorted(tmp_path.iterdir()) == sorted([path, *mine])
+
+
 def test_leftovers_are_those_of_just_this_name(tmp_path: Path) -> None:
     for name in (".model.new-x", ".model[1].new-y"):
         (tmp_path / name).mkdir()

@@ -12,7 +12,7 @@ from token_rows import empty_cache, random_tokens
 
 from codecascade.model import paged_attention
 from codecascade.model.attention import Documents
-from codecascade.model.cache import KeyValueCache
+from codecascade.model.cache import BlockCopy, KeyValueCache
 from codecascade.model.llama import Llama
 
 MakeModel = Callable[..., Llama]
@@ -97,7 +97,7 @@ def test_rows_share_blocks_and_need_no_neighbours(make_model: MakeModel, dtype: 
     torch.testing.assert_close(found, torch.stack((alone[1][20], alone[0][19])), **accuracy)
     copied = picked.rows([[*tables[1][:5], 8]], [22])
     model(same[21][None, None], cache=picked.rows([tables[1]], [21]), mask=Documents((1,)))
-    copied.copy_blocks([4], [8])
+    copied.copy_blocks([BlockCopy(4, 8, 2)])
     copied.clear_blocks([4])
     found = model(same[22][None, None], cache=copied, mask=Documents((1,)))[0]
     torch.testing.assert_close(found, alone[1][22:], **accuracy)
@@ -137,3 +137,31 @@ def test_what_a_cache_can_not_go_on_with_is_refused(make_model: MakeModel) -> No
         model(tokens, mask=torch.ones(1, 1, 4, 4, dtype=torch.bool), cache=empty_cache(model, 1))
     with pytest.raises(ValueError, match="2 documents for the 3 rows"):
         model(tokens, mask=Documents((2, 2)), cache=empty_cache(model, 3))
+
+
+@pytest.mark.parametrize("short", [0, 20, 1_000])
+@pytest.mark.parametrize("gathered", [1, 64, 10_000])
+@torch.no_grad()
+def test_fp32_rows_that_are_gathered_or_not(
+    make_model: MakeModel, short: int, gathered: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next token of rows of several lengths, some of which begin alike: limits in tokens change nothing."""
+    model = make_model()
+    of_token = model.config.num_key_value_heads * model.config.head_dim * 4
+    monkeypatch.setattr(paged_attention, "_SHORT_ROW", short * of_token)
+    monkeypatch.setattr(paged_attention, "_GATHERED", gathered * of_token)
+    monkeypatch.setattr(paged_attention, "_WORTH_A_CALL", 8)
+    tokens = random_tokens(model, 6, 40)
+    tokens[1:3, :16] = tokens[0, :16]
+    lengths = [30, 18, 39, 3, 11, 25]
+    cache = KeyValueCache.allocate_blocks(model.config, 80, torch.float32, tokens.device, block_size=4)
+    tables = [[row * 10 + index for index in range(10)] for row in range(6)]
+    for row in (1, 2):
+        tables[row][:4] = tables[0][:4]
+    cache = cache.rows(tables, [0] * 6)
+    packed = torch.cat([row[:length] for row, length in zip(tokens, lengths, strict=True)])
+    model(packed[None], cache=cache, mask=Documents(tuple(lengths)))
+    following = torch.stack([row[length] for row, length in zip(tokens, lengths, strict=True)])
+    found = model(following[None], cache=cache, mask=Documents((1,) * 6))[0]
+    alone = [model(row[None, : length + 1])[0, -1] for row, length in zip(tokens, lengths, strict=True)]
+    torch.testing.assert_close(found, torch.stack(alone), atol=1e-4, rtol=1e-4)

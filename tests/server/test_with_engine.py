@@ -165,7 +165,8 @@ class TestCommand:
             env=os.environ | {"OMP_NUM_THREADS": "1", "NO_COLOR": "1"},
         )
 
-    def test_it_says_where_it_is_answers_and_ends(self, folder: Path, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("weights", ["fp32", "int8"])
+    def test_it_says_where_it_is_answers_and_ends(self, folder: Path, tmp_path: Path, weights: str) -> None:
         keys = tmp_path / "keys"
         keys.write_text("the-key\n")
         with self.run(
@@ -179,15 +180,17 @@ class TestCommand:
             "--alias",
             "mine",
             "--weights",
-            "fp32",
+            weights,
         ) as child:
             try:
                 assert child.stdout is not None and child.stderr is not None
                 line = child.stderr.readline()
                 found = re.fullmatch(
-                    r"mine is served at (http://127\.0\.0\.1:\d+) \(ready in [\d.]+ s\)\n", line
+                    r"mine is served at (http://127\.0\.0\.1:\d+) \(ready in [\d.]+ s; "
+                    r"weights in (\w+), asked for: [\d.]+ kB\b.*\)\n",
+                    line,
                 )
-                assert found is not None, line
+                assert found is not None and found[2] == weights, line
                 url = found[1]
                 body = {"prompt": "def ", "max_tokens": 5}
                 assert httpx.post(f"{url}/v1/completions", json=body).status_code == 401
@@ -206,7 +209,7 @@ class TestCommand:
             assert name in out
         assert f"{url}/infill" in out and "model: mine" in out
 
-    @pytest.mark.parametrize("mistake", ["port", "model", "no model", "keys", "context"])
+    @pytest.mark.parametrize("mistake", ["port", "model", "no model", "keys", "context", "weights"])
     def test_mistakes_are_sentences(
         self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], mistake: str
     ) -> None:
@@ -221,6 +224,7 @@ class TestCommand:
                 "no model": ([tmp_path / "none", "--port", 0], "none"),
                 "keys": ([folder, "--port", 0, "--api-key-file", tmp_path / "no keys"], "no keys"),
                 "context": ([folder, "--port", 0, "--context", 1], "--context"),
+                "weights": ([folder, "--port", 0, "--weights", "int4"], "mlp.down_proj"),
             }[mistake]
             with pytest.raises(SystemExit) as end:
                 main(["serve", *map(str, arguments)])

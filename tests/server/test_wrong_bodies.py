@@ -145,3 +145,10 @@ def test_a_changed_body_is_answered_or_refused(
     wanted = shape(ApiError(response.status_code, "", details=response.json().get("detail", ())))
     assert response.json().keys() >= wanted.keys()
     assert len(response.content) < 10_000
+
+
+def test_what_is_wrong_with_a_body_that_is_no_json_is_said(client: TestClient) -> None:
+    error = client.post("/v1/completions", content='{"prompt": "x"').json()["error"]
+    assert error["message"] == "the body is not JSON: Expecting ',' delimiter at character 14"
+    assert error["param"] is None
+    assert "at character 1" in client.post("/infill", content="{x").json()["error"]["message"]

@@ -33,7 +33,7 @@ def compare(
     benchmark: Annotated[str | None, options.benchmark("A,B", shown="all that both have")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what the second evaluation does better or worse than the first, and whether it may be chance.
+    """Show what the second evaluation does better or worse than the first, and whether it may be chance.
 
     Problems are compared in pairs. With -o, comparison.md and comparison.html are written as well.
     """
@@ -63,7 +63,12 @@ def _print(found: Comparison) -> None:
     for ordinal, name in zip(("first", "second"), found.names, strict=True):
         console.print(Text(f"{ordinal:>6}: {name}"))
     console.print(_table(found))
-    console.print(Text("p: exact McNemar for yes and no; ~ sign-flip permutation for all else", style="dim"))
+    console.print(
+        Text(
+            "p: exact McNemar test of scores 0 and 1; ~: sign-flip permutation test of other scores",
+            style="dim",
+        )
+    )
     for compared in found.benchmarks:
         for verb, problems in (("gained", compared.gained), ("lost", compared.lost)):
             if problems:

@@ -34,9 +34,9 @@ def correlate_languages(
     output: Annotated[Path | None, options.output("FILE.svg")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell how far a model solves the same problems in one programming language as in another.
+    """Show how similar a model's scores on the same problems are in different programming languages.
 
-    With -o, the matrices are also drawn.
+    With -o, the matrices of correlations are also drawn as a picture.
     """
     import json
 

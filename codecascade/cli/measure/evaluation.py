@@ -45,7 +45,8 @@ def evaluate_model(
     changes: eval_options.Changes = None,
     name: eval_options.Name = None,
     device: eval_options.Device = None,
-    precision: eval_options.WeightPrecision = "auto",
+    weights: eval_options.HeldIn = "auto",
+    context: eval_options.ContextLength = None,
     endpoint: eval_options.EndpointAddress = None,
     served_model: eval_options.ServedModel = None,
     concurrency: eval_options.Concurrency = 8,
@@ -58,9 +59,9 @@ def evaluate_model(
 ) -> None:
     """Measure a model, a server's model or a file of samples by benchmarks.
 
-    Ctrl-C stops it at any time. The same command goes on where it was stopped.
+    Ctrl-C stops it at any time. The same command continues where it was stopped.
 
-    Several temperatures, with commas between, make a sweep.
+    Several temperatures, separated by commas, are measured one after the other (a sweep).
     """
     from codecascade.evaluation.benchmarks.selection import assign_data, assign_samples, named_benchmarks
 
@@ -113,17 +114,18 @@ def evaluate_model(
             from codecascade.generation.loading import load_backend
 
             with loading(model):
-                backend = load_backend(model, name=name, device=device, precision=precision)
+                backend = load_backend(model, name=name, device=device, precision=weights, context=context)
         elif endpoint is not None and served_model is not None:
             from codecascade.generation.endpoint import Endpoint
 
             backend = Endpoint(
                 endpoint, served_model, title=name, concurrency=concurrency, timeout=request_timeout
             )
+            backend.context_length = context or backend.context_length
             if chat == "auto" and any(BENCHMARKS[each].chats for each in names):
                 stderr().print(
-                    "an endpoint does not tell whether its model chats, so prompts are continued; --chat always asks "
-                    "in the chat format",
+                    "a server does not say whether its model has a chat format, so the model continues plain text; "
+                    "--chat always asks in the chat format",
                     soft_wrap=True,
                 )
         inputs = Inputs(
@@ -210,7 +212,7 @@ def _run(inputs: Inputs, settings: EvaluateSettings, folder: Path, title: str) -
 def _one_source(
     model: str | None, endpoint: str | None, served: str | None, samples: dict[str, Path]
 ) -> None:
-    """See that exactly one of a model, an endpoint and files of samples is given."""
+    """Check that exactly one of a model, an endpoint and files of samples is given."""
     given = [
         what
         for what, value in (("MODEL", model), ("--endpoint", endpoint), ("--samples", samples or None))

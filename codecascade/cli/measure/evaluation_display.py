@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -17,24 +18,37 @@ from codecascade.evaluation.metrics import Metric, left_to_right
 from codecascade.evaluation.notation import NOT_RUN, is_plain
 from codecascade.evaluation.running import driver
 from codecascade.evaluation.running.result import BenchmarkResult
+from codecascade.generation.progress_lines import ProgressLines
 from codecascade.ground.format import show_seconds
 
 _LINES = 10
-"""Without a terminal there are no bars; each benchmark then prints about so many lines."""
+"""Without a terminal there are no bars; each benchmark then prints about so many lines, or one every 15 s."""
 
 _WIDE = 145
 """The width in columns from which the list of benchmarks also shows their titles."""
 
 
 class EvaluationDisplay:
-    """A progress bar for each benchmark, or some lines of each where there is no terminal."""
+    """A progress bar for each benchmark, or lines where there is no terminal: at each tenth, and every 15 s.
 
-    def __init__(self, console: Console, names: Sequence[str], model: str) -> None:
+    Args:
+        clock: counts seconds.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        names: Sequence[str],
+        model: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._console = console
         self._drawn = console.is_terminal
         self._printed_lines: dict[str, int] = {}
         self._done: set[str] = set()
         self._bars: dict[str, TaskID] = {}
+        self._at: str | None = None
+        self.lines = ProgressLines(model, 0, self._say, clock=clock)
         self._progress = Progress(
             TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(24),
@@ -49,11 +63,15 @@ class EvaluationDisplay:
 
     def __enter__(self) -> EvaluationDisplay:
         self._progress.start()
+        if not self._drawn:
+            self.lines.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if not self._drawn:
+            self.lines.__exit__(kind, error, trace)
         self._progress.stop()
 
     def progress(self, at: driver.EvaluationProgress) -> None:
@@ -69,10 +87,15 @@ class EvaluationDisplay:
             self._progress.start_task(bar)
             self._progress.update(bar, total=at.total, completed=at.judged, count=count, figure=figure)
             return
+        if at.benchmark != self._at:
+            self._at = at.benchmark
+            self.lines.begin(at.benchmark, at.total, at.judged)
+        waiting = f"{at.answered - at.judged:,} to be run" if at.answered > at.judged else ""
+        self.lines.update(at.judged, at.total, ", ".join(filter(None, (waiting, figure))))
         step = at.judged * _LINES // max(1, at.total)
         if step > self._printed_lines.get(at.benchmark, 0) and at.judged < at.total:
             self._printed_lines[at.benchmark] = step
-            self._say(f"{at.benchmark}: {count}" + f", {figure}" * bool(figure))
+            self.lines.say(f"{at.benchmark}: {count}" + f", {figure}" * bool(figure))
 
     def done(self, results: Mapping[str, BenchmarkResult]) -> None:
         """Show the figures of benchmarks that have ended."""

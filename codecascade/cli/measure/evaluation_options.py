@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from codecascade.cli import options
-from codecascade.ground.choices import ChatUse, Precision, SandboxMode
+from codecascade.ground.choices import ChatUse, SandboxMode, Weights
 
 
 def _option(*names: str, panel: str, **more: Any) -> Any:
@@ -27,7 +27,7 @@ Limit = Annotated[
         metavar="N",
         min=1,
         show_default="all",
-        help="Ask only so many problems of each benchmark; the seed chooses them.",
+        help="Ask at most N problems of each benchmark; the seed chooses them.",
     ),
 ]
 DataFiles = Annotated[
@@ -35,7 +35,7 @@ DataFiles = Annotated[
     _option(
         panel=_MEASURED,
         metavar="PATH",
-        help="Read a benchmark's data here, a file or a folder; NAME=PATH names the benchmark (repeatable).",
+        help="Read a benchmark's data from this file or folder; NAME=PATH names the benchmark (repeatable).",
     ),
 ]
 CorpusFolder = Annotated[
@@ -54,7 +54,7 @@ SamplesPerProblem = Annotated[
         panel=_ASKED,
         metavar="N",
         min=1,
-        help="Take so many answers to each problem: one is greedy, more give pass@k.",
+        help="Generate N answers to each problem: one answer is greedy, several give pass@k.",
     ),
 ]
 Temperatures = Annotated[
@@ -71,8 +71,13 @@ ChatFormat = Annotated[
     _option(
         panel=_ASKED,
         metavar="WHEN",
-        help="Ask in the chat format: always, never, or where a model in memory has one (auto).",
+        help="Use the chat format: always, never, or if a model in memory has one (auto).",
     ),
+]
+
+ContextLength = Annotated[
+    int | None,
+    options.context("the model's own; long-context benchmarks go beyond it", panel=_ASKED),
 ]
 
 _OTHER = "Other settings"
@@ -98,7 +103,7 @@ Device = Annotated[
         help="Compute on this device, cpu or cuda.",
     ),
 ]
-WeightPrecision = Annotated[Precision, _option(panel=_MODEL, help="Hold weights and cache in this type.")]
+HeldIn = Annotated[Weights, options.weights(_MODEL, "--precision")]
 
 _ENDPOINT = "What answers: a server"
 EndpointAddress = Annotated[
@@ -106,13 +111,13 @@ EndpointAddress = Annotated[
 ]
 ServedModel = Annotated[
     str | None,
-    _option("--model", panel=_ENDPOINT, metavar="NAME", help="Ask this one of the server's models."),
+    _option("--model", panel=_ENDPOINT, metavar="NAME", help="The name of the model on the server."),
 ]
 Concurrency = Annotated[
-    int, _option(panel=_ENDPOINT, metavar="N", min=1, help="Ask so many questions at a time.")
+    int, _option(panel=_ENDPOINT, metavar="N", min=1, help="Send at most N requests at a time.")
 ]
 RequestTimeout = Annotated[
-    float, _option(panel=_ENDPOINT, metavar="SECONDS", min=0.1, help="Wait so long for a whole answer.")
+    float, _option(panel=_ENDPOINT, metavar="SECONDS", min=0.1, help="Wait this long for a complete answer.")
 ]
 
 _SAMPLES = "What answers: samples in a file"
@@ -121,7 +126,7 @@ Samples = Annotated[
     _option(
         panel=_SAMPLES,
         metavar="FILE",
-        help="Score this file's samples and ask no model; NAME=FILE names the benchmark (repeatable).",
+        help="Score the samples in this file without a model; NAME=FILE names the benchmark (repeatable).",
     ),
 ]
 SkipUnknown = Annotated[

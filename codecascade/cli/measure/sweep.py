@@ -28,7 +28,7 @@ def sweep(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Show a sweep's table, pass@k by temperature, and write its picture and report again."""
+    """Show pass@k at each temperature of a sweep, and write the sweep's picture and report again."""
     import json
 
     from codecascade.reports.sweep import write_sweep_report

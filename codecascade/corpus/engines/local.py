@@ -75,7 +75,7 @@ class LocalEngine:
                 yield future.result()
         except BrokenProcessPool:
             raise RunFailed(
-                "a worker process was killed (out of memory?); run again to go on, with fewer --workers"
+                "a worker process was killed (out of memory?); run again to continue, with fewer --workers"
             ) from None
 
     def close(self) -> None:

@@ -110,7 +110,7 @@ def make_part(work: str, number: int) -> int:
     done = base.with_suffix(".json")
     if done.exists():
         return size
-    tally, account, contents = StepTally(), [], CandidateContents()
+    tally, dropped_batches, contents = StepTally(), [], CandidateContents()
 
     def batches() -> Iterator[pa.RecordBatch]:
         for start, end in pairwise(starts):
@@ -118,13 +118,13 @@ def make_part(work: str, number: int) -> int:
             outcome = read_documents(candidates, plan.settings, contents)
             tally.add(READ, outcome.kept)
             tally.decoded.update(outcome.decoded)
-            kept, gone = run_steps(outcome.kept, steps, tally)
-            account.extend([outcome.dropped, *gone.to_batches()])
+            kept, dropped_by_steps = run_steps(outcome.kept, steps, tally)
+            dropped_batches.extend([outcome.dropped, *dropped_by_steps.to_batches()])
             yield with_ids(kept)
 
     with closing(contents):
         write_batches(base, SCHEMA, batches())
-    write_arrow(base.with_suffix(".dropped"), pa.Table.from_batches(account, dropped.SCHEMA))
+    write_arrow(base.with_suffix(".dropped"), pa.Table.from_batches(dropped_batches, dropped.SCHEMA))
     # Written last, because it marks the part as complete.
     atomic_write(done, json.dumps(tally.as_json()))
     return size

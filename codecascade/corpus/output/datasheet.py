@@ -63,7 +63,7 @@ def datasheet(manifest: Manifest) -> str:
         "",
         "## Limits",
         "",
-        "Licences are told from package metadata, licence files and headers by programs, not by lawyers. Names of "
+        "Licences are read from package metadata, licence files and headers by programs, not by lawyers. Names of "
         "people are not looked for. E-mail addresses, keys and IP addresses of unusual form stay. Texts that are "
         "copies in meaning but not in words are not found.",
         "",

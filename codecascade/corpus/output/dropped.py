@@ -22,7 +22,7 @@ SCHEMA = pa.schema(
         ("language", pa.string()),
         ("license", pa.string()),
         ("bytes", pa.int64()),
-        # The beginning of the text, for the page's samples; not in dropped.parquet.
+        # The beginning of the text, which the corpus's HTML page shows as a sample; not in dropped.parquet.
         ("beginning", pa.string()),
     ]
 )
@@ -46,7 +46,7 @@ class Dropped:
         *,
         kind: str = "",
         language: str = "",
-        # The column's name.
+        # Named like the columns.
         license: str = "",  # noqa: A002
         bytes: int = 0,  # noqa: A002
     ) -> None:
@@ -105,7 +105,7 @@ def by_step(dropped: pa.Table) -> dict[str, dict[str, int]]:
 
 
 def frequent_reasons(dropped: pa.Table) -> str:
-    """The five most frequent reasons, for a message."""
+    """The five most frequent reasons as one phrase, for an error message."""
     reasons = [(count, reason) for step in by_step(dropped).values() for reason, count in step.items()]
     return (
         ", ".join(f"{count} x {reason}" for count, reason in sorted(reasons, reverse=True)[:5])

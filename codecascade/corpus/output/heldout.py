@@ -56,9 +56,9 @@ def choose_heldout(documents: pa.Table, share: float) -> HeldoutSplit:
 def choose_groups(sizes: Mapping[str, int], share: float) -> frozenset[str]:
     """Choose names whose sizes add up to about ``share`` of the total.
 
-    The names are visited in the order of a hash, and each is taken if it still fits. If less than half of the
-    target was reached, one more name is added, if that brings the sum nearer to the target (in proportion). So of
-    two or more names at least one is usually held out; a single name never is.
+    The names are visited in the order of a hash, and each is chosen that keeps the sum within the target. If less
+    than half of the target is reached then, one more name is added, provided that the sum comes nearer to the target,
+    by ratio. So at least one of several names is usually chosen. A single name is never chosen.
 
     >>> sorted(choose_groups({"a": 2_000, "b": 90_000, "c": 5}, 0.01))
     ['a', 'c']
@@ -80,6 +80,7 @@ def choose_groups(sizes: Mapping[str, int], share: float) -> frozenset[str]:
             return abs(math.log(size / target)) if size else math.inf
 
         nearest = min(rest, key=lambda name: (distance(taken + sizes[name]), name))
+        # One name always stays for training.
         if distance(taken + sizes[nearest]) < distance(taken) and len(rest) > 1:
             chosen.add(nearest)
     return frozenset(chosen)

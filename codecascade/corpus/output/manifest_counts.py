@@ -1,4 +1,4 @@
-"""Counts for the manifest, and the rows of removed duplicates."""
+"""Counts for the manifest of a corpus, and the rows of ``dropped.parquet`` for duplicates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from codecascade.corpus.documents import KIND_TITLES
 from codecascade.corpus.manifest import DocumentCount, SplitManifest, StepManifest
-from codecascade.corpus.output import dropped as account
+from codecascade.corpus.output.dropped import SCHEMA
 from codecascade.corpus.steps.decontamination import STEP as BENCHMARK
 from codecascade.corpus.steps.exact_dedup import STEP as EXACT
 from codecascade.corpus.steps.near import STEP as NEAR
@@ -20,36 +20,50 @@ from codecascade.corpus.steps.step import StepTally
 from codecascade.corpus.steps.table import step_names
 
 
-def removed_rows(documents: pa.Table, removed: pa.Table, exact: int) -> pa.Table:
-    """The rows of ``dropped.parquet`` for duplicates; the first ``exact`` of them are exact duplicates."""
-    gone, stays = documents.take(removed["removed"]), documents.take(removed["kept"])
-    steps = [EXACT] * exact + [NEAR] * (len(removed) - exact)
-    words = ["the same"] * exact + ["nearly the same"] * (len(removed) - exact)
-    kept = pc.binary_join_element_wise(stays["repository"], stays["path"], "/")
+def duplicate_rows(documents: pa.Table, pairs: pa.Table, exact: int) -> pa.Table:
+    """The rows of ``dropped.parquet`` for duplicates.
+
+    Args:
+        documents: all documents before duplicates were removed.
+        pairs: a row for each duplicate: the indices of the ``removed`` and of the ``kept`` document, and their
+            ``similarity``.
+        exact: the first so many pairs are exact duplicates; the others are near-duplicates.
+    """
+    removed, kept = documents.take(pairs["removed"]), documents.take(pairs["kept"])
+    steps = [EXACT] * exact + [NEAR] * (len(pairs) - exact)
+    reasons = ["the same"] * exact + ["nearly the same"] * (len(pairs) - exact)
+    name_of_kept = pc.binary_join_element_wise(kept["repository"], kept["path"], "/")
     columns = {
-        "path": gone["path"],
-        "repository": gone["repository"],
+        "path": removed["path"],
+        "repository": removed["repository"],
         "step": pa.array(steps, pa.string()),
-        "reason": pc.binary_join_element_wise(pa.array(words, pa.string()), _kind_words(gone["kind"]), " "),
-        "kept": kept,
-        "similarity": pc.cast(removed["similarity"], pa.float32()),
-        "kind": gone["kind"],
-        "language": gone["language"],
-        "license": gone["license"],
-        "bytes": gone["bytes"],
-        "beginning": pa.nulls(len(gone), pa.string()),
+        "reason": pc.binary_join_element_wise(
+            pa.array(reasons, pa.string()), _kind_titles(removed["kind"]), " "
+        ),
+        "kept": name_of_kept,
+        "similarity": pc.cast(pairs["similarity"], pa.float32()),
+        "kind": removed["kind"],
+        "language": removed["language"],
+        "license": removed["license"],
+        "bytes": removed["bytes"],
+        "beginning": pa.nulls(len(removed), pa.string()),
     }
-    return pa.table(columns, schema=account.SCHEMA)
+    return pa.table(columns, schema=SCHEMA)
 
 
-def _kind_words(kinds: pa.ChunkedArray) -> pa.Array:
+def _kind_titles(kinds: pa.ChunkedArray) -> pa.Array:
     codes = kinds.combine_chunks().dictionary_encode()
-    words = [KIND_TITLES[kind] for kind in codes.dictionary.to_pylist()]
-    return pa.array(words, pa.string()).take(codes.indices)
+    titles = [KIND_TITLES[kind] for kind in codes.dictionary.to_pylist()]
+    return pa.array(titles, pa.string()).take(codes.indices)
 
 
 def step_manifests(tally: StepTally, reasons: Mapping[str, Mapping[str, int]]) -> list[StepManifest]:
-    """For each step: the documents left after it, and how many it dropped for which reason."""
+    """For each step: how many documents were left after it, and how many it dropped for each reason.
+
+    Args:
+        tally: its keys are ``(step, kind, language, licence)``.
+        reasons: by step, the number of dropped documents by reason.
+    """
     steps = []
     names = {key[0] for key in tally.documents} | reasons.keys()
     for name in (name for name in step_names() if name in names):
@@ -75,16 +89,16 @@ def step_manifests(tally: StepTally, reasons: Mapping[str, Mapping[str, int]]) -
     return steps
 
 
-def cluster_sizes(removed: pa.Table) -> dict[str, int]:
-    """How many kept documents had how many copies, the kept one included."""
-    _, copies = np.unique(np.asarray(removed["kept"]), return_counts=True)
+def cluster_sizes(pairs: pa.Table) -> dict[str, int]:
+    """The number of clusters of duplicates by their size. A cluster is a kept document and its removed copies."""
+    _, copies = np.unique(np.asarray(pairs["kept"]), return_counts=True)
     sizes, times = np.unique(copies + 1, return_counts=True)
     return {str(size): int(count) for size, count in zip(sizes, times, strict=True)}
 
 
-def benchmark_matches(left_out: pa.Table) -> list[dict[str, str]]:
+def benchmark_matches(dropped: pa.Table) -> list[dict[str, str]]:
     """The documents that were removed because they contain a benchmark text."""
-    found = left_out.filter(pc.equal(left_out["step"], BENCHMARK))
+    found = dropped.filter(pc.equal(dropped["step"], BENCHMARK))
     columns = (found[name].to_pylist() for name in ("path", "repository", "reason"))
     return [
         {"path": path, "repository": repository, "benchmark": name}
@@ -93,7 +107,11 @@ def benchmark_matches(left_out: pa.Table) -> list[dict[str, str]]:
 
 
 def split_manifest(documents: pa.Table) -> SplitManifest:
-    """The counts of one split; ``documents`` has ``kind``, ``language``, ``license``, ``bytes`` and ``id``."""
+    """The counts of one split, and a fingerprint: a hash of the ids of its documents, in order.
+
+    Args:
+        documents: a table with ``kind``, ``language``, ``license``, ``bytes`` and ``id``.
+    """
     groups = documents.group_by(["kind", "language", "license"], use_threads=False)
     kinds: dict[str, dict[str, DocumentCount]] = {}
     licenses: dict[str, DocumentCount] = {}

@@ -175,15 +175,17 @@ def _twins(parts: BuildParts, removed: pa.Table) -> list[TextSample]:
     texts, paths, repositories = (parts.column(name) for name in ("text", "path", "repository"))
     samples = []
     for row in near.take(indexes).to_pylist():
-        gone, stays = row["removed"], row["kept"]
+        removed_index, kept_index = row["removed"], row["kept"]
         lines = difflib.unified_diff(
-            texts[stays].as_py()[:20_000].splitlines(),
-            texts[gone].as_py()[:20_000].splitlines(),
+            texts[kept_index].as_py()[:20_000].splitlines(),
+            texts[removed_index].as_py()[:20_000].splitlines(),
             lineterm="",
             n=1,
         )
         shown = [line[:160] for line in list(lines)[2 : 2 + _LINES]]
-        names = [f"{repositories[index].as_py()}/{paths[index].as_py()}" for index in (gone, stays)]
+        names = [
+            f"{repositories[index].as_py()}/{paths[index].as_py()}" for index in (removed_index, kept_index)
+        ]
         samples.append(TextSample(names[0], f"{row['similarity']:.2f} like {names[1]}", "\n".join(shown)))
     return samples
 

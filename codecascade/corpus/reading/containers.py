@@ -1,4 +1,8 @@
-"""Reads the content of candidates from their containers."""
+"""Reads the content of candidates from their containers.
+
+A candidate is a file or a table row that may become a document. Its container is the archive, table or repository
+that it is stored in.
+"""
 
 from __future__ import annotations
 
@@ -74,9 +78,9 @@ READERS: dict[str, Callable[[str], ContainerReader]] = {
     "zip": ZipReader,
 }
 TABLE_READERS = frozenset({"compressed jsonl", "jsonl", "parquet"})
-"""Readers of table rows; a column states their language."""
+"""Readers of tables. A table may have a column that states the language of each row."""
 FORWARD_READERS = frozenset({"compressed jsonl", "tar"})
-"""Readers of containers that are always read from the beginning."""
+"""Readers without random access: they read a container from its beginning each time."""
 
 
 class CandidateContents:

@@ -1,4 +1,6 @@
-"""Tells the language of a text if its file name is ambiguous: shared extensions, and files without an extension.
+"""Finds the language of a text by its content, if its file name does not say it.
+
+So it is if several languages share the extension, or if there is none.
 
 Each rule is a pattern that occurs in one language and not in the others of the same extension. If no rule matches,
 the usual language of the extension is taken.
@@ -98,7 +100,7 @@ CONTENT_RULES = _rules(
     }
 )
 NOT_CODE = frozenset({"go module", "qt translation", "tiled", "qmake"})
-"""Other meanings of these extensions, which a corpus does not want."""
+"""Other formats that use these extensions. They are no programming languages, so a corpus leaves them out."""
 
 POSSIBLE_LANGUAGES = {
     extension: {language for language, _ in signs} for extension, signs in CONTENT_RULES.items()

@@ -82,10 +82,10 @@ def best_encoding(data: bytes) -> str | None:
             data.decode(candidate.name)
         except UnicodeDecodeError:
             continue
-        odd = sum(char >= "\x80" for char in text)
+        non_ascii = sum(char >= "\x80" for char in text)
         cost = candidate.cost(text)
-        if odd < _LEAST_FOR_DOUBT or cost <= candidate.worst * odd:
-            total = cost + _ASCII * (len(text) - odd) + candidate.handicap
+        if non_ascii < _LEAST_FOR_DOUBT or cost <= candidate.worst * non_ascii:
+            total = cost + _ASCII * (len(text) - non_ascii) + candidate.handicap
             found.append((total, index, candidate.name))
     return min(found)[2] if found else None
 
@@ -157,7 +157,7 @@ def _latin_context(left: str, char: str, right: str) -> float:
         cost += 6
     if left >= "\x80" and left.isalpha():
         cost += 1.5
-    # In Portuguese an õ stands before an e. Elsewhere it is more likely a Hungarian ő.
+    # In Portuguese an õ comes before an e. Elsewhere it is more likely a Hungarian ő.
     if char == "õ" and right != "e":
         cost += 3
     return cost

@@ -1,4 +1,4 @@
-"""Normalises the names of licences to SPDX expressions, and tells which ones are permissive.
+"""Normalises the names of licences to SPDX expressions, and decides which ones are permissive.
 
 Licences come from a package's metadata, a repository's licence file and the first lines of a source file.
 Expressions are parsed by ``license-expression``, full licence texts are recognised by ``identify``. If neither

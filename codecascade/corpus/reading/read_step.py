@@ -49,10 +49,12 @@ def read_documents(
                     _drop(dropped, candidate, reason, item.language, item.license)
         except UnreadableError as error:
             _drop(dropped, candidate, str(error), candidate.language, candidate.license)
-    account = dropped.table().combine_chunks().to_batches()
+    dropped_batches = dropped.table().combine_chunks().to_batches()
     del encodings[""]
     return StepOutcome(
-        batch_from_documents(documents), account[0] if account else no_rows(), decoded=encodings
+        batch_from_documents(documents),
+        dropped_batches[0] if dropped_batches else no_rows(),
+        decoded=encodings,
     )
 
 

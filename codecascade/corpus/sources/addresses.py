@@ -109,7 +109,7 @@ class _Remote(io.RawIOBase):
         # Whatever the file system's library raises.
         except Exception as error:
             raise RunFailed(
-                f"{self._address}: can't be reached any more ({error}); run again to go on"
+                f"{self._address}: can't be reached any more ({error}); run again to continue"
             ) from None
         buffer[: len(data)] = data
         return len(data)

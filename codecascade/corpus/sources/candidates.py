@@ -104,7 +104,7 @@ def candidates_from_table(table: pa.Table | pa.RecordBatch) -> Iterator[Candidat
 def file_candidate(
     file: str, origin: Origin, dropped: Dropped, *, language: str | None = None, reader: str = "file"
 ) -> Iterator[Candidate]:
-    """The candidate for a file, if the file can be one; the language is ``language``, else told from the name.
+    """The candidate for a file, if the file can be one; the language is ``language``, else found by the name.
 
     Paths are plain strings: this runs for every file of a machine, and ``pathlib`` would take most of the time.
     """

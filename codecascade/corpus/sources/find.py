@@ -91,7 +91,7 @@ def source_names(sources: Sequence[str]) -> list[str | None]:
     locations = [_location(source) for source in sources]
     own_names = dict(location for location in locations if location is not None)
     beside = Counter((path.parent, name) for path, name in own_names.items())
-    # A folder and an archive of one name in one folder are told apart by the archive's extension.
+    # A folder and an archive of the same name differ by the archive's extension.
     own_names = {
         path: path.name if beside[path.parent, name] > 1 else name for path, name in own_names.items()
     }

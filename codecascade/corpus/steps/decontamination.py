@@ -28,7 +28,7 @@ STEP = "benchmark"
 _NAMES = frozenset({"task_id", "entry_point", "name", "language", "id", "source_file"})
 
 LENGTH = 50
-"""Characters of an n-gram. A shorter benchmark text (``return x + y``) can't be told from ordinary code."""
+"""Characters of an n-gram. A shorter benchmark text (``return x + y``) can't be distinguished from ordinary code."""
 
 _BLOCK = 8
 _RUN = (LENGTH - _BLOCK + 1) // _BLOCK

@@ -1,7 +1,7 @@
 """The interface of a step, and the counts between two steps.
 
 A step takes a batch of documents and returns two: the documents that are kept, and a row of
-:mod:`codecascade.corpus.output.dropped` for each of the others. It sees one batch at a time, so it gives the same
+:mod:`codecascade.corpus.output.dropped` for each of the others. It gets one batch at a time, so it gives the same
 result in this process, in any number of workers, and on a cluster.
 """
 
@@ -103,11 +103,11 @@ def run_steps(
     batch: pa.RecordBatch, steps: Iterable[ReadyStep], tally: StepTally
 ) -> tuple[pa.RecordBatch, pa.Table]:
     """Run all steps on a batch: the documents that are kept, and the rows of those that are dropped."""
-    account = []
+    dropped_batches = []
     for step in steps:
         outcome = step.run(batch)
         batch = outcome.kept
-        account.append(outcome.dropped)
+        dropped_batches.append(outcome.dropped)
         tally.replaced.update(outcome.replaced)
         tally.add(step.name, batch)
-    return batch, pa.Table.from_batches(account, dropped.SCHEMA)
+    return batch, pa.Table.from_batches(dropped_batches, dropped.SCHEMA)

@@ -1,4 +1,4 @@
-"""How the paper measured each column of its tables, and how a figure of ours differs from that.
+"""How the paper measured each column of its tables, and how our figure differs from that.
 
 A :class:`ColumnProtocol` has what differs from column to column: samples, temperature, problems. What holds for a
 whole benchmark is stated in the benchmark's file (:mod:`codecascade.evaluation.statements`).
@@ -40,7 +40,7 @@ class PaperColumn:
     """A column of the paper's tables, which has one figure for each model.
 
     Attributes:
-        benchmark: the benchmark of ours whose figure stands in it; empty if none can be compared.
+        benchmark: our benchmark whose figure belongs in it; empty if none can be compared.
         metrics: names of the metric; the first that the benchmark has is taken.
         group: what neighbouring columns have in common (a benchmark, a language).
         title: the heading of this column.

@@ -55,7 +55,7 @@ class Contamination(_Stored):
 
 
 class StoredBenchmark(_Stored):
-    """What ``results.json`` has beside a benchmark's figures."""
+    """What ``results.json`` has besides a benchmark's figures."""
 
     title: str | None = None
     metric: str | None = None

@@ -1,4 +1,4 @@
-"""What benchmarks are measured with beside the settings: the model, the corpus, the sandbox, data and samples."""
+"""What benchmarks are measured with, besides the settings: the model, the corpus, the sandbox, data and samples."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from codecascade.ground.files import content_digest
 from codecascade.sandbox.sandbox import Sandbox
 
 _NOT_IDENTITY = ("address",)
-"""Of what a backend tells about itself: where the server was, which is not what the model is."""
+"""Keys of a backend's description that say where the server was, not what the model is."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """What benchmarks are measured with, beside the settings.
+    """What benchmarks are measured with, besides the settings.
 
     Attributes:
         backend: the model; None if samples files are scored.

@@ -170,7 +170,7 @@ class Journal:
             )
         if found is None or (again and any(changed_values(found, header))):
             if first.endswith(b"\n") and found is None:
-                logger.warning("%s: its first line is damaged, so it is begun anew", self.path)
+                logger.warning("%s: its first line is damaged, so a new file is begun", self.path)
             self._file.truncate(0)
             self._file.write(json_line(header))
             self._file.flush()
@@ -184,7 +184,7 @@ class Journal:
             damaged += not self._note(line, position)
             position += len(line)
         for sample_index, answer in enumerate(self._answers):
-            # A verdict that stands before its answer, or without one, is that of an answer whose line is damaged.
+            # If a verdict comes before its answer or without one, the answer's line is damaged.
             if self._verdicts[sample_index] < answer or answer == _ABSENT:
                 self._verdicts[sample_index] = _ABSENT
         if damaged:

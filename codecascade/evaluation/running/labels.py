@@ -46,7 +46,7 @@ def check_labels(row: SampleRow, task: Task, benchmark: Benchmark, location: str
 
 
 def benchmarks_called(text: str) -> set[str]:
-    """The benchmarks that a name stands for (``openai_humaneval``, ``HumanEval+``); empty if it is no such name."""
+    """The benchmarks that a name means (``openai_humaneval``, ``HumanEval+``); empty if it is no benchmark's name."""
     wanted = _plain(text)
     names = [(alias, benchmark.name) for benchmark in BENCHMARKS.values() for alias in _aliases(benchmark)]
     found = {alias for alias, _ in names if alias == wanted} or {

@@ -1,7 +1,8 @@
-"""Measures one model by several benchmarks, one after the other, and keeps each result as soon as it is there.
+"""Measures one model by several benchmarks, one after the other, and stores each result as soon as it is known.
 
-For each benchmark the way is: the settings that concern it, what its result depends on, the stored result if there is
-one; else its tasks (:mod:`.work`), their answers and verdicts (:mod:`.driver`), and the figures (:mod:`.summary`).
+For each benchmark: find the settings that concern it and what its result depends on, and use the stored result if
+there is one. Else make the tasks (:mod:`.work`), get answers and verdicts (:mod:`.driver`), and compute the figures
+(:mod:`.summary`).
 """
 
 from __future__ import annotations

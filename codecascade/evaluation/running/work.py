@@ -117,7 +117,11 @@ class BenchmarkWork:
         """A digest of all that is asked and given: equal for equal work."""
         state = hashlib.blake2b(digest_size=8)
         for task in self.tasks:
-            asked = (task.task_id, _PROMPT_KINDS[type(task.prompt)], asdict(task.prompt), task.max_new_tokens)
+            prompt = asdict(task.prompt)
+            if isinstance(task.prompt, InfillingPrompt) and task.prompt.editor_lines is None:
+                # Older versions had neither.
+                del prompt["editor_lines"], prompt["language"]
+            asked = (task.task_id, _PROMPT_KINDS[type(task.prompt)], prompt, task.max_new_tokens)
             state.update(json.dumps([*asked, task.test, dict(task.fields)], default=str).encode())
         if self.given is not None:
             state.update(self.given.digest.encode())

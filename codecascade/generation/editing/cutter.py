@@ -35,7 +35,8 @@ class Cutter:
         self._suffix = Suffix(suffix, at_line_start=not cursor_line)
         self._brackets = BracketBudget(prefix, suffix, syntax)
         self._block = Block(cursor_line, syntax) if stops.lines == "block" else None
-        self._behind_text = bool(cursor_line.strip())
+        self._cursor_text, self._long_quotes = cursor_line.strip(), syntax.long_quotes
+        self._behind_text = bool(self._cursor_text)
         self._stops_at_brackets = stops.lines != "any" and syntax.indents
         # A file with fences, such as a page of documentation, may have more of them.
         self.has_fences = FENCE not in prefix and FENCE not in suffix
@@ -121,6 +122,11 @@ class Cutter:
         if self._brackets.text_was_ended:
             end = self._brackets.text_end
             # The suffix has it in a line of its own, or it stands behind the cursor.
+            if line.matched and rest[: line.matched].endswith(end):
+                typed, found, _ = self._suffix.exact_rest.partition(end)
+                if line.raw.endswith(typed + found):
+                    return line.start + len(line.raw) - len(typed + found)
+                return line.offset_of_last(line.matched)
             is_next_line = line.text == end and not rest and first.startswith(end)
             return self._cut(seam=True) if is_next_line else self._size - len(end)
         if (self._lines or not self._behind_text) and (
@@ -247,6 +253,10 @@ class Cutter:
         line, suffix = self._line, self._suffix
         if suffix.at_line_start and line.text == suffix.rest:
             return False  # it is a line of its own
+        if (
+            self._cursor_text + line.text if not self._lines else line.text
+        ) + suffix.rest in self._long_quotes:
+            return False  # together they begin a string of several lines
         return bool(suffix.rest) and line.matched == len(suffix.rest)
 
     def _rest_cut(self) -> int:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from codecascade.generation.editing.indentation import indent_of
 from codecascade.generation.editing.line import failures
 
+_LINES = 2
+"""Different lines that say something and prove a repetition while the completion goes on."""
 _MOST_LINES = 400
 """Lines of the suffix that are looked at."""
 _LETTERS = 4
@@ -38,6 +40,7 @@ class Run:
         following: the index of the suffix's line that would come next.
         exact: each is indented as in the suffix.
         lines: the different ones.
+        is_joined: the first of them begins within a word, so that a completion may end like that by chance.
     """
 
     cut: int
@@ -45,19 +48,20 @@ class Run:
     following: int
     exact: bool = True
     lines: set[str] = field(default_factory=set)
+    is_joined: bool = False
 
     def extended(self, line: str, exact: bool) -> Run:
         """The run with one more line."""
         lines = {*self.lines, line}
         exact &= self.exact
-        return Run(self.cut, self.is_from_start, self.following + 1, exact, lines)
+        return Run(self.cut, self.is_from_start, self.following + 1, exact, lines, self.is_joined)
 
     @property
     def is_proved(self) -> bool:
         """Whether it is a repetition whatever comes next."""
         strong = sum(map(says_something, self.lines))
         if self.is_from_start:
-            return strong > 1 or (self.exact and strong > 0 and len(self.lines) > 2)
+            return strong >= _LINES or (self.exact and strong > 0 and len(self.lines) > _LINES)
         return self.exact and strong >= _FAR_LINES
 
     @property
@@ -69,8 +73,10 @@ class Run:
             return False
         if len(self.lines) > 1:
             return self.exact or any(map(says_something, self.lines))
-        return self.exact and any(
-            _closes(line) or (has_letters(line, 3) and not line.endswith(",")) for line in self.lines
+        return (
+            self.exact
+            and not self.is_joined
+            and any(_closes(line) or (has_letters(line, 3) and not line.endswith(",")) for line in self.lines)
         )
 
 
@@ -148,12 +154,10 @@ class Suffix:
         Args:
             joins_words: the cursor is within a word, so that the completion may end like that by chance.
         """
-        letters = sum(map(str.isalnum, self.rest))
+        is_joined = joins_words and sum(map(str.isalnum, self.rest)) < _JOINED_LETTERS
         # A line of its own is the first of the lines, too.
-        run = Run(cut, True, int(self.at_line_start) - 1).extended(
-            self.rest, exact=not joins_words or letters >= _JOINED_LETTERS
-        )
-        self.runs.append(run)
+        run = Run(cut, True, int(self.at_line_start) - 1, is_joined=is_joined)
+        self.runs.append(run.extended(self.rest, exact=True))
 
     def goes_on_with(self, line: str) -> bool:
         """Whether a line that is read up to here is the suffix's next one, as far as that can be seen."""

@@ -20,7 +20,8 @@ from codecascade.generation.engine.blocks import BlockManager
 from codecascade.generation.engine.drafts import Drafter
 from codecascade.generation.engine.grammar_compiler import GrammarCompiler
 from codecascade.generation.engine.grammar_matcher import GrammarMatcher
-from codecascade.generation.engine.model_runner import ModelRunner
+from codecascade.generation.engine.memory import free_bytes
+from codecascade.generation.engine.model_runner import ModelRunner, default_cache_tokens, token_bytes
 from codecascade.generation.engine.scheduler import Scheduled, Scheduler
 from codecascade.generation.engine.selection import Chosen, select
 from codecascade.generation.engine.sequence import RequestState, Sequence, room_for
@@ -31,8 +32,6 @@ from codecascade.ground.errors import UserError
 from codecascade.model.cache import BLOCK_SIZE
 from codecascade.model.llama import Llama
 from codecascade.tokens.tokenizer import Tokenizer
-
-_CACHE_BYTES, _LEAST_TOKENS = 2**30, 16_384
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,8 @@ class Engine:
         chunk_tokens: most tokens of a pass; longer prompts are read in chunks. A cancel acts after one pass.
         max_running: most sequences that run at a time.
         max_waiting: most requests that wait; None for any number.
-        context: most tokens of prompt and completion together; None: the model's own ``max_position_embeddings``.
+        context: most tokens of prompt and completion together, of requests that would go beyond the context, too;
+            None: the model's own ``max_position_embeddings``.
         speculate: guess the next tokens from what the text repeats, where that is faster. The text stays the same.
     """
 
@@ -79,8 +79,13 @@ class Engine:
         context: int | None = None,
         speculate: bool = False,
     ) -> None:
+        sizes = {"context": context, "cache_tokens": cache_tokens, "chunk_tokens": chunk_tokens}
+        for key, value in sizes.items():
+            if value is not None and value < 1:
+                raise UserError(f"must be at least 1 (got {value})", key=key)
         self.model, self.tokenizer = model.eval(), tokenizer
         self.context_length = context or model.config.max_position_embeddings
+        self._has_own_context = context is None
         self._drafter = Drafter() if speculate else None
         self._grammars = GrammarCompiler(tokenizer)
         self._max_waiting = max_waiting
@@ -88,7 +93,8 @@ class Engine:
         self._next = 0
         self._load = Load()
         self._in_pass: list[Sequence] = []
-        self._runner = ModelRunner(model, max(1, (cache_tokens or self._default_tokens()) // BLOCK_SIZE))
+        tokens = cache_tokens or default_cache_tokens(model, self.context_length)
+        self._runner = ModelRunner(model, max(1, tokens // BLOCK_SIZE))
         self._blocks = BlockManager(self._runner.cache.keys[0].shape[1], BLOCK_SIZE)
         self._scheduler = Scheduler(
             self._blocks,
@@ -122,11 +128,23 @@ class Engine:
         What runs is computed again, for the memory is another.
         """
         # one block more, for the copy of a prompt's last block that each of its samples takes
-        blocks = self._blocks_for(tokens) + 1
+        blocks = self._blocks.blocks_for(tokens) + 1
         if blocks <= self._blocks.count:
             return
         self._scheduler.preempt_all()
         self._resize(blocks)
+
+    def goes_beyond(self, request: Request) -> bool:
+        """Whether the context's end is none for this request: the model's own, not one that was asked for."""
+        return request.beyond_context and self._has_own_context
+
+    def has_memory_for(self, tokens: int) -> bool:
+        """Whether :meth:`reserve` can have the memory for one sequence of so many tokens."""
+        more = self._blocks.blocks_for(tokens) + 1 - self._blocks.count
+        if more <= 0:
+            return True
+        free = free_bytes(next(self.model.parameters()).device)
+        return free is None or more * BLOCK_SIZE * token_bytes(self.model) <= free
 
     def room(self, request: Request) -> int:
         """Tokens of a completion at most.
@@ -134,16 +152,18 @@ class Engine:
         Raises:
             UserError: the prompt leaves no room in the context.
         """
-        return room_for(request, self.context_length)
+        return room_for(request, self.context_length, beyond=self.goes_beyond(request))
 
     def check(self, request: Request) -> int:
         """The :meth:`room` of a request that can be answered.
 
         Raises:
-            UserError: the prompt leaves no room in the context, or the cache has no memory for it.
+            UserError: the prompt leaves no room in the context or holds what is no token, or the cache has no memory
+                for it.
         """
         room = self.room(request)
-        if self._blocks_for(len(request.ids) + room) > self._blocks.count:
+        self._runner.check(request.ids)
+        if self._blocks.blocks_for(len(request.ids) + room) > self._blocks.count:
             raise UserError(
                 f"the prompt's {len(request.ids):,} tokens and up to {room:,} new ones do not fit into the cache, "
                 f"which holds {self.cache_tokens:,}; ask for fewer tokens"
@@ -210,38 +230,42 @@ class Engine:
         """One forward pass; what it gave to the samples that were in it."""
         if self._drafter is not None:
             self._drafter.draft([sequence for sequence in self._scheduler.running if sequence.left == 1])
-        batch = self._scheduler.schedule()
-        start = time.perf_counter()
-        self._in_pass = [entry.sequence for entry in batch]
         try:
+            batch = self._scheduler.schedule()
+            start = time.perf_counter()
+            self._in_pass = [entry.sequence for entry in batch]
             outputs = self._compute(batch)
-        except Exception as error:
-            return self._fail(sorted({sequence.state.id for sequence in self._in_pass}), error)
+        except BaseException as error:
+            if isinstance(error, Exception) and self._in_pass:
+                return self._fail(sorted({sequence.state.id for sequence in self._in_pass}), error)
+            # an interrupt, above all
+            self._forget_pass()
+            raise
         finally:
             self._in_pass = []
         self._count(batch, outputs, time.perf_counter() - start)
         return outputs
 
     def _resize(self, blocks: int) -> None:
+        before = self._blocks.count
+        # first, so that the two memories do not exist at the same time
         del self._runner
-        self._runner = ModelRunner(self.model, blocks)
-        self._blocks = self._scheduler.blocks = BlockManager(blocks, BLOCK_SIZE)
-
-    def _blocks_for(self, tokens: int) -> int:
-        return -(-tokens // BLOCK_SIZE)
-
-    def _default_tokens(self) -> int:
-        config, weight = self.model.config, next(self.model.parameters())
-        of_token = (
-            2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * weight.itemsize
-        )
-        return max(_LEAST_TOKENS, _CACHE_BYTES // of_token, self.context_length + BLOCK_SIZE)
+        try:
+            self._runner = ModelRunner(self.model, blocks)
+        except UserError:
+            blocks = before
+            self._runner = ModelRunner(self.model, before)
+            raise
+        finally:
+            self._blocks = self._scheduler.blocks = BlockManager(blocks, BLOCK_SIZE)
+            self._scheduler.soiled = []
 
     # ---------------------------------------------------------------- one pass
 
     def _compute(self, batch: SequenceOf[Scheduled]) -> list[Output]:
         chosen: list[tuple[Sequence, list[Chosen]]] = []
         if batch:
+            self._clean()
             logits = self._runner.run(batch)
             choosing = [entry.sequence for entry in batch if entry.chooses]
             first = 0
@@ -259,13 +283,20 @@ class Engine:
         forks, copies = self._scheduler.fork()
         if forks:
             self._in_pass += [sequence for sequence, _ in forks]
-            self._runner.cache.copy_blocks([source for source, _ in copies], [target for _, target in copies])
+            self._clean()
+            self._runner.cache.copy_blocks(copies)
             after = torch.stack([logits for _, logits in forks])
             chosen += self._select([sequence for sequence, _ in forks], after)
         outputs: list[Output] = []
         for sequence, tokens in chosen:
             outputs += self._push(sequence, tokens)
         return outputs
+
+    def _clean(self) -> None:
+        """Clear free blocks that hold what is no number, before somebody gets them."""
+        # hidden by a weight of 0 it would still turn the next user's text into nothing
+        self._runner.cache.clear_blocks(self._scheduler.soiled)
+        self._scheduler.soiled = []
 
     def _select(self, sequences: list[Sequence], logits: Tensor) -> list[tuple[Sequence, list[Chosen]]]:
         if not sequences:
@@ -293,10 +324,7 @@ class Engine:
         sequence.computed += len(tokens) - 1
 
     def _finish(self, sequence: Sequence, delta: Delta) -> Output:
-        released = self._scheduler.finish(sequence, forget=not sequence.healthy)
-        if released and not sequence.healthy:
-            # hidden by a weight of 0 they would still turn the next user's text into nothing
-            self._runner.cache.clear_blocks(released)
+        self._scheduler.finish(sequence)
         sequence.state.unfinished -= 1
         if not sequence.state.unfinished:
             del self._states[sequence.state.id]
@@ -310,10 +338,13 @@ class Engine:
         """End requests with an error, and let all others be computed again."""
         for request in requests:
             self.abort(request)
-        # what the failed pass was to fill does not hold what was said of it
+        self._forget_pass()
+        return [Output(request, Delta(sample=0), error=error) for request in requests]
+
+    def _forget_pass(self) -> None:
+        """Let all be computed again: what a pass was to fill does not hold what was said of it."""
         self._scheduler.preempt_all()
         self._blocks.clear()
-        return [Output(request, Delta(sample=0), error=error) for request in requests]
 
     def _count(self, batch: SequenceOf[Scheduled], outputs: SequenceOf[Output], seconds: float) -> None:
         """Learn from the time of a pass, and add it to the load, shared out by tokens."""

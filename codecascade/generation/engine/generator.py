@@ -9,13 +9,11 @@ from collections.abc import Sequence as SequenceOf
 import torch
 
 from codecascade.generation.engine.engine import Engine, Output
-from codecascade.generation.engine.packed import can_pack, pack_weights
 from codecascade.generation.engine.scoring import log_probabilities
+from codecascade.generation.engine.weights.held import HeldWeights, load_model
 from codecascade.generation.requests import Completion, Request
-from codecascade.ground.choices import Precision
+from codecascade.ground.choices import Weights
 from codecascade.model.llama import Llama
-from codecascade.model.precision import choose_precision
-from codecascade.model.sources import load
 from codecascade.tokens.tokenizer import Tokenizer
 
 
@@ -23,7 +21,7 @@ def load_generator(
     name: str,
     *,
     device: str | None = None,
-    precision: Precision = "auto",
+    precision: Weights = "auto",
     batch_tokens: int | None = None,
     context: int | None = None,
 ) -> LocalGenerator:
@@ -32,6 +30,7 @@ def load_generator(
     Args:
         device: ``cpu`` or ``cuda``; None takes CUDA where it is there.
         precision: of weights and cache; ``auto`` takes bf16 where the hardware has instructions for it, else fp32.
+            ``int8`` and ``int4`` are of the weights alone: the cache is as with ``auto``.
         batch_tokens: see :class:`LocalGenerator`.
         context: most tokens of prompt and completion together, which may be more than the model was made for;
             None: the model's own ``max_position_embeddings``.
@@ -40,10 +39,10 @@ def load_generator(
         UserError: there is no such model, or it can't be used.
     """
     target = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    loaded = load(name, dtype=choose_precision(target, precision).dtype, device=target)
-    if can_pack(target, loaded.model.head_weight.dtype):
-        pack_weights(loaded.model)
-    return LocalGenerator(loaded.model, loaded.tokenizer, batch_tokens=batch_tokens, context=context)
+    loaded, held = load_model(name, target, precision)
+    generator = LocalGenerator(loaded.model, loaded.tokenizer, batch_tokens=batch_tokens, context=context)
+    generator.weights = held
+    return generator
 
 
 class LocalGenerator:
@@ -56,7 +55,12 @@ class LocalGenerator:
             whatever is asked for, unless a single sample needs more. None: 1 GiB, but at least 16,384 tokens.
         prefill_tokens: tokens in one forward pass; longer prompts are read in chunks.
         context: most tokens of prompt and completion together; None: the model's own.
+
+    Attributes:
+        weights: how they are held, where :func:`load_generator` has loaded them.
     """
+
+    weights: HeldWeights | None = None
 
     def __init__(
         self,
@@ -87,7 +91,7 @@ class LocalGenerator:
         """Completions as they end; see :class:`~codecascade.generation.requests.Generator`."""
         waiting: list[tuple[int, Request]] = []
         for index, request in enumerate(requests):
-            if request.beyond_context or len(request.ids) < self.context_length:
+            if self._can_be_asked(request):
                 waiting.append((index, request))
             else:
                 yield from (Completion(index, sample, "", (), "context") for sample in request.sample_numbers)
@@ -104,6 +108,15 @@ class LocalGenerator:
                     done.stopped_by,
                     done.log_probability,
                 )
+
+    def _can_be_asked(self, request: Request) -> bool:
+        """Whether the prompt leaves room in the context or, where that is no end, in the machine's memory."""
+        if len(request.ids) < self.context_length:
+            return True
+        engine = self.engine
+        if not engine.goes_beyond(request):
+            return False
+        return engine.has_memory_for(len(request.ids) + engine.room(request))
 
     def stream(self, request: Request) -> Iterator[str]:
         """The text of one completion in pieces, each as soon as it is certain.

@@ -10,19 +10,54 @@ from torch import Tensor
 
 from codecascade.generation.engine.scheduler import Scheduled
 from codecascade.generation.engine.sequence import Sequence
+from codecascade.ground.errors import UserError
 from codecascade.model.attention import Documents
-from codecascade.model.cache import KeyValueCache
+from codecascade.model.cache import BLOCK_SIZE, KeyValueCache
 from codecascade.model.llama import Llama
+
+_CACHE_BYTES, _LEAST_TOKENS = 2**30, 16_384
+
+
+def default_cache_tokens(model: Llama, context: int) -> int:
+    """Tokens of a cache of 1 GiB, but at least 16,384 and what one request of the whole context needs."""
+    return max(_LEAST_TOKENS, _CACHE_BYTES // token_bytes(model), context + BLOCK_SIZE)
+
+
+def token_bytes(model: Llama) -> int:
+    """Memory of a token's keys and values in the cache."""
+    config, weight = model.config, next(model.parameters())
+    return 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * weight.itemsize
 
 
 class ModelRunner:
-    """A model and the memory of its cache."""
+    """A model and the memory of its cache.
+
+    Raises:
+        UserError: there is no memory for so many blocks.
+    """
 
     def __init__(self, model: Llama, blocks: int) -> None:
         self.model = model
         weight = next(model.parameters())
         self.device = weight.device
-        self.cache = KeyValueCache.allocate_blocks(model.config, blocks, weight.dtype, weight.device)
+        try:
+            self.cache = KeyValueCache.allocate_blocks(model.config, blocks, weight.dtype, weight.device)
+        except (MemoryError, ValueError, OverflowError, torch.OutOfMemoryError):
+            raise UserError(
+                f"there is no memory for a cache of {blocks * BLOCK_SIZE:,} tokens; "
+                "ask for fewer new tokens or a shorter context"
+            ) from None
+
+    def check(self, ids: SequenceOf[int]) -> None:
+        """Whether the model has these tokens.
+
+        Raises:
+            UserError: it has not; a pass with them would fail for all that share it.
+        """
+        size = self.model.config.vocab_size
+        for token in (min(ids), max(ids)):
+            if not 0 <= token < size:
+                raise UserError(f"the prompt holds {token}, which is no token: they are 0 to {size - 1:,}")
 
     @torch.inference_mode()
     def run(self, batch: SequenceOf[Scheduled]) -> Tensor:
@@ -36,6 +71,7 @@ class ModelRunner:
             [entry.sequence.blocks for entry in batch], [entry.sequence.computed for entry in batch]
         )
         hidden = self._forward(tokens, cache, tuple(entry.count for entry in batch))
+        _note_health([(entry.sequence, entry.count) for entry in batch], hidden)
         ends = accumulate(entry.count for entry in batch)
         wanted = [
             index for entry, end in zip(batch, ends, strict=True) for index in range(end - entry.chooses, end)
@@ -52,10 +88,27 @@ class ModelRunner:
         cache = self.cache.rows(
             [sequence.blocks for sequence in sequences], [sequence.computed for sequence in sequences]
         )
-        return self.model.logits(self._forward(tokens, cache, (1,) * len(sequences)))
+        hidden = self._forward(tokens, cache, (1,) * len(sequences))
+        _note_health([(sequence, 1) for sequence in sequences], hidden)
+        return self.model.logits(hidden)
 
     def _forward(self, tokens: SequenceOf[int], cache: KeyValueCache, lengths: tuple[int, ...]) -> Tensor:
         """Hidden states (tokens, hidden_size)."""
         packed = torch.tensor([list(tokens)], dtype=torch.int64, device=self.device)
         hidden: Tensor = self.model(packed, cache=cache, mask=Documents(lengths))
         return hidden[0]
+
+
+def _note_health(parts: SequenceOf[tuple[Sequence, int]], hidden: Tensor) -> None:
+    """Whose keys and values may be no numbers: a token attends to itself, so its hidden state is none either.
+
+    Args:
+        parts: sequences, each with its tokens in ``hidden`` (tokens, hidden_size).
+    """
+    # one number says that all is well
+    if bool(hidden.sum(dtype=torch.float32).isfinite()):
+        return
+    finite = torch.split(hidden.isfinite().all(-1), [count for _, count in parts])
+    for (sequence, _), well in zip(parts, finite, strict=True):
+        if not bool(well.all()):
+            sequence.state.healthy = False

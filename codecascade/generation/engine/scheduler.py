@@ -19,6 +19,7 @@ from torch import Tensor
 
 from codecascade.generation.engine.blocks import BlockManager, CacheFull
 from codecascade.generation.engine.sequence import RequestState, Sequence
+from codecascade.model.cache import BlockCopy
 from codecascade.tokens.tokenizer import Tokenizer
 
 # Queries of a chunk times the keys before them: bounds the memory of attention on long prompts.
@@ -65,6 +66,8 @@ class Scheduler:
         self.running: list[Sequence] = []
         # requests whose prompt is read and that have samples which were not begun
         self.forking: list[RequestState] = []
+        # free blocks that hold what is no number
+        self.soiled: list[int] = []
         self.preemptions = 0
         self._tokenizer = tokenizer
 
@@ -90,10 +93,10 @@ class Scheduler:
         for sequence in [sequence for sequence in self.running if sequence.state is state]:
             self.finish(sequence)
 
-    def finish(self, sequence: Sequence, *, forget: bool = False) -> list[int]:
-        """Take a running sequence out; the blocks that are free by that."""
+    def finish(self, sequence: Sequence) -> None:
+        """Take a running sequence out, and free its blocks."""
         self.running.remove(sequence)
-        return self._give_back(sequence, forget=forget)
+        self._give_back(sequence)
 
     # ---------------------------------------------------------------- samples of one prompt
 
@@ -105,15 +108,15 @@ class Scheduler:
         self.blocks.share(state.blocks)
         insort(self.forking, state, key=lambda waiting: waiting.id)
 
-    def fork(self) -> tuple[list[tuple[Sequence, Tensor]], list[tuple[int, int]]]:
+    def fork(self) -> tuple[list[tuple[Sequence, Tensor]], list[BlockCopy]]:
         """Begin samples whose prompt is read, as many as fit.
 
         Returns:
-            The sequences, each with the logits after its prompt; and the blocks, from and to, that have to be copied
-            because a prompt fills them in part.
+            The sequences, each with the logits after its prompt; and the blocks that have to be copied because a
+            prompt fills them in part.
         """
         begun: list[tuple[Sequence, Tensor]] = []
-        copies: list[tuple[int, int]] = []
+        copies: list[BlockCopy] = []
         reserved = sum(map(self._claim, self.running)) if self.forking else 0
         while self.forking and self._may_run(self.forking[0].id):
             state = self.forking[0]
@@ -133,7 +136,10 @@ class Scheduler:
                 if self.running or not self._preempt_youngest():
                     break
                 continue
-            copies += zip(state.blocks[whole:], sequence.blocks[whole:], strict=False)
+            copies += [
+                BlockCopy(source, target, length - whole * self.blocks.block_size)
+                for source, target in zip(state.blocks[whole:], sequence.blocks[whole:], strict=False)
+            ]
             sequence.computed = length
             reserved += self._claim(sequence)
             self.running.append(sequence)
@@ -153,7 +159,7 @@ class Scheduler:
     def _stop_forking(self, state: RequestState) -> None:
         if state in self.forking:
             self.forking.remove(state)
-            self.blocks.release(state.blocks)
+            self._release(state, state.blocks)
             state.blocks, state.logits = [], None
 
     # ---------------------------------------------------------------- a pass
@@ -282,12 +288,16 @@ class Scheduler:
             self.blocks.register(sequence.blocks[index], key)
             sequence.keys.append(key)
 
-    def _give_back(self, sequence: Sequence, *, forget: bool = False) -> list[int]:
-        released = self.blocks.release(sequence.blocks, forget=forget)
+    def _give_back(self, sequence: Sequence) -> None:
+        self._release(sequence.state, sequence.blocks)
         if not sequence.state.read:
             sequence.state.cached_tokens = 0
         sequence.blocks, sequence.keys, sequence.draft, sequence.computed = [], [], [], 0
-        return released
+
+    def _release(self, state: RequestState, blocks: list[int]) -> None:
+        released = self.blocks.release(blocks, forget=not state.healthy)
+        if not state.healthy:
+            self.soiled += released
 
     def preempt(self, sequence: Sequence) -> None:
         """Let a running sequence wait again; it will be computed anew, up to the tokens that it has."""

@@ -30,6 +30,10 @@ def log_probabilities(
     packed: list[int] = []
     tokens = 0
     for index, sequence in enumerate(sequences):
+        if len(sequence) < 2:
+            # no token comes after another
+            yield index, []
+            continue
         if len(sequence) > pass_tokens:
             yield index, _score_long(model, sequence, pass_tokens)
             continue

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -32,6 +32,7 @@ class RequestState:
         unfinished: samples that have not ended.
         read: whether the prompt has been read once.
         room: tokens of each sample at most; those that only give required bytes again come on top.
+        healthy: whether the model gave numbers for all that was computed.
         pending: numbers of the samples that wait for the first one to read the prompt.
         logits: (vocabulary) after the prompt, as long as samples are pending.
         grammar: what the text of each sample must be an instance of.
@@ -46,6 +47,7 @@ class RequestState:
     read: bool = False
     started: float | None = None
     cached_tokens: int = 0
+    healthy: bool = True
     pending: deque[int] = field(default_factory=deque)
     logits: Tensor | None = None
     grammar: GrammarMatcher | None = None
@@ -53,21 +55,24 @@ class RequestState:
     keys: list[BlockKey] = field(default_factory=list)
 
 
-def room_for(request: Request, context_length: int) -> int:
+def room_for(request: Request, context_length: int, *, beyond: bool) -> int:
     """Tokens of a completion at most: those that only give required bytes again come on top.
+
+    Args:
+        beyond: the request may use positions beyond the context.
 
     Raises:
         UserError: the prompt leaves no room in the context.
     """
     left = context_length - len(request.ids)
-    if left <= 0 and not request.beyond_context:
+    if left <= 0 and not beyond:
         raise UserError(
             f"the prompt has {len(request.ids):,} tokens, the model's context {context_length:,}; shorten it"
         )
     most = request.sampling.max_new_tokens
     if most > 0:
         most += len(request.required)
-    return most if request.beyond_context else min(most, left)
+    return most if beyond else min(most, left)
 
 
 class Sequence:
@@ -95,7 +100,9 @@ class Sequence:
         self.counts = TokenCounts.of(request.sampling, request.ids)
         self.grammar = None if state.grammar is None else state.grammar.copy()
         self._editor = None if request.editor is None else EditorStopper(request.editor)
-        self.stop_ids = sorted(set(tokenizer.stop_ids if request.stop_ids is None else request.stop_ids))
+        stop_ids = tokenizer.stop_ids if request.stop_ids is None else request.stop_ids
+        self.stop_ids = _tokens(stop_ids, tokenizer)
+        self._never = frozenset(_tokens(request.forbidden, tokenizer))
         self._first: float | None = None
         self._last = 0.0
         # tokens of new text; those that only give required bytes again are not
@@ -200,8 +207,8 @@ class Sequence:
     def _forbidden(self) -> frozenset[int]:
         """The tokens that the request forbids, and those that would end a text which must not be empty."""
         if self.request.nonempty and self._text.empty:
-            return self.request.forbidden.union(self.stop_ids)
-        return self.request.forbidden
+            return self._never.union(self.stop_ids)
+        return self._never
 
     def may_leave_empty(self) -> list[int]:
         """The tokens that complete the required bytes and no more, if the text must not be empty."""
@@ -285,11 +292,6 @@ class Sequence:
         self._text_so_far.append(text)
         return Delta(self.sample, text, ids, logprobs, reason, stopped_by, self._usage())
 
-    @property
-    def healthy(self) -> bool:
-        """Whether the model gave numbers."""
-        return math.isfinite(self.log_probability)
-
     def _usage(self) -> Usage:
         state = self.state
         started = state.started if state.started is not None else state.arrival
@@ -315,3 +317,8 @@ class Sequence:
             self.stopped_by,
             self.log_probability,
         )
+
+
+def _tokens(ids: Iterable[int], tokenizer: Tokenizer) -> list[int]:
+    """Those of ``ids`` that are tokens: a request may name others, which no model chooses."""
+    return sorted({token for token in ids if 0 <= token < tokenizer.vocab_size})

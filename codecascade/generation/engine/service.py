@@ -158,6 +158,9 @@ class EngineService:
         """Refuse new requests, and return when those that are there have ended."""
         self._refuses = "the server is shutting down"
         while self._open:
+            with self._lock:
+                # where a loop was closed nobody is left who could end the stream
+                self._open = {stream for stream in self._open if not stream.loop.is_closed()}
             await asyncio.sleep(0.02)
 
     async def close(self) -> None:
@@ -223,6 +226,7 @@ class EngineService:
             return
         if not stream.put(output.delta):
             self._cancel(stream)
+            return
         stream.unfinished -= output.completion is not None
         if not stream.unfinished:
             self._streams.pop(output.request, None)
@@ -241,6 +245,8 @@ class EngineService:
         self._streams[stream.number] = stream
 
     def _cancel(self, stream: _Stream) -> None:
+        with self._lock:
+            self._open.discard(stream)
         if stream.number is not None:
             self._engine.abort(stream.number)
             self._streams.pop(stream.number, None)

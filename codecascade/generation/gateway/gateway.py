@@ -130,7 +130,12 @@ class Gateway:
         if self._refuses is not None:
             raise QueueFull(self._refuses)
         check_request(request, self.abilities)
-        state = RequestState(0, request, room_for(request, self._context), arrival=time.perf_counter())
+        state = RequestState(
+            0,
+            request,
+            room_for(request, self._context, beyond=request.beyond_context),
+            arrival=time.perf_counter(),
+        )
         state.started = state.arrival
         self._count(running=1, prompt_tokens=len(request.ids))
         try:

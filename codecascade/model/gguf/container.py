@@ -10,6 +10,7 @@ import math
 import mmap
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,11 @@ class GgufFile:
         begin = -(-self._at // alignment) * alignment
         for name, shape, kind, offset in found:
             self._locate(name, shape, kind, begin + offset)
+        # or a small file would become a large model
+        in_order = sorted((each for each in self.tensors.values() if each.size), key=lambda each: each.start)
+        for each, following in pairwise(in_order):
+            if following.start < each.start + each.size:
+                raise UserError(f"shares bytes of the file with {short(each.name)}", key=following.name)
 
     def _locate(self, name: str, shape: tuple[int, ...], number: int, start: int) -> None:
         if name in self.tensors:

@@ -22,7 +22,7 @@ from codecascade.model.folder import LoadedModel
 from codecascade.model.gguf.config import ROPE_DIVISORS, config_from_gguf
 from codecascade.model.gguf.container import GgufFile
 from codecascade.model.gguf.names import hf_name, rows_to_hf
-from codecascade.model.weights import Device, assemble, check_shapes
+from codecascade.model.weights import Device, assemble, check_shapes, hf_names
 from codecascade.tokens.files.gguf import tokenizer_from_gguf
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -36,13 +36,14 @@ def load_gguf(path: str | Path, *, dtype: torch.dtype | None = None, device: Dev
         dtype: that the weights are turned to; None is fp32, which holds every quantised value exactly.
 
     Raises:
-        UserError: the file is missing, broken or in parts, or its model, its tokenizer or a tensor's type is unknown.
+        UserError: the file is missing, broken or in parts, its model, its tokenizer or a tensor's type is unknown, or
+            a weight is not finite.
     """
     file = GgufFile(Path(path))
     with _naming(path):
         config = config_from_gguf(file)
-    shapes = {hf_name(name): tensor.shape for name, tensor in file.tensors.items() if name != ROPE_DIVISORS}
-    check_shapes(config, shapes, file=path)
+        names = hf_names((name for name in file.tensors if name != ROPE_DIVISORS), hf_name)
+    check_shapes(config, {hf: file.tensors[name].shape for name, hf in names.items()}, file=path)
     with _naming(path):
         tokenizer = tokenizer_from_gguf(file.metadata).within(config.vocab_size, path)
         tensors = dict(_tensors(file, config, dtype or torch.float32, device))
@@ -99,6 +100,10 @@ def _tensors(
         if tensor.name == ROPE_DIVISORS:
             continue
         # a copy: the file's memory is read-only
-        weights = torch.from_numpy(np.array(file.values(tensor), dtype=np.float32))
+        with np.errstate(invalid="ignore", over="ignore"):
+            weights = torch.from_numpy(np.array(file.values(tensor), dtype=np.float32))
+        # a sum takes no memory, and is as finite as what it adds up, but for huge numbers
+        if not weights.sum().isfinite() and not weights.isfinite().all():
+            raise UserError("holds values that are no numbers (NaN or infinite)", key=tensor.name)
         name = hf_name(tensor.name)
         yield name, rows_to_hf(name, weights, config).to(device=device, dtype=dtype)

@@ -15,7 +15,7 @@ from gguf import GGMLQuantizationType as Kind
 from torch import Tensor
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import atomic_file
+from codecascade.ground.files import atomic_file, remove_abandoned
 from codecascade.model.config import LlamaConfig, every_fourth_layer_unrotated
 from codecascade.model.gguf.config import GRANITE_MULTIPLIERS, ROPE_DIVISORS, rope_divisors
 from codecascade.model.gguf.names import gguf_name, rows_to_gguf
@@ -52,23 +52,26 @@ def save_gguf(
 
     Args:
         tensors: a model's state dict, by Hugging Face's names.
-        dtype: of the matrices; None for the one that the vocabulary table is stored in.
+        dtype: of the matrices; None leaves each as it is stored.
         name: what the file says that the model is called.
 
     Raises:
-        UserError: llama.cpp can't compute the model or read its tokenizer, a weight is too large for fp16, or the
-            file can't be written.
+        UserError: llama.cpp can't compute the model or read its tokenizer, a weight is not finite or too large for
+            fp16, or the file can't be written.
     """
     shapes = dict(expected_shapes(config))
-    kind = _STORED.get(next(iter(tensors.values())).dtype, Kind.F32) if dtype is None else _KINDS[dtype]
+    stored = {name: _STORED.get(tensor.dtype, Kind.F32) for name, tensor in tensors.items()}
+    kinds = {
+        name: _kind_of(shape, _KINDS[dtype] if dtype else stored[name]) for name, shape in shapes.items()
+    }
+    remove_abandoned(path)
     metadata: dict[str, Any] = config_to_gguf(config)
     metadata |= {
         "general.name": name or Path(path).stem,
-        "general.file_type": int(_FILE_TYPES[kind]),
+        "general.file_type": int(_FILE_TYPES[_KINDS[dtype] if dtype else next(iter(stored.values()))]),
         "general.quantization_version": gguf.GGML_QUANT_VERSION,
         **tokenizer_to_gguf(tokenizer, config.vocab_size),
     }
-    kinds = {name: _kind_of(shape, kind) for name, shape in shapes.items()}
     with atomic_file(path) as temporary:
         writer = gguf.GGUFWriter(temporary, metadata.pop("general.architecture"))
         try:
@@ -110,11 +113,13 @@ def _announce(writer: gguf.GGUFWriter, name: str, shape: tuple[int, ...], kind: 
 
 def _encoded(name: str, tensor: Tensor, kind: Kind) -> np.ndarray:
     tensor = tensor.detach().cpu().contiguous()
+    if not tensor.isfinite().all():
+        raise UserError("holds values that are no numbers (NaN or infinite)", key=name)
     if kind == Kind.BF16:
         return tensor.bfloat16().view(torch.uint8).numpy()
     if kind == Kind.F16:
         half = tensor.half()
-        if not half.isfinite().all() and tensor.isfinite().all():
+        if not half.isfinite().all():
             raise UserError("holds weights too large for f16; choose bf16 or f32", key=name)
         return half.numpy()
     array = tensor.float().numpy()
@@ -199,6 +204,12 @@ def _refuse_what_llama_cpp_lacks(config: LlamaConfig, architecture: str) -> None
         if config.attention_output_bias or config.mlp_bias:
             key = "mlp_bias" if config.mlp_bias else "attention_bias"
             raise UserError(f"llama.cpp does not add these biases, {tail}", key=key)
+    width = config.num_attention_heads * config.head_dim
+    if architecture == "qwen2" and width != config.hidden_size:
+        raise UserError(
+            f"llama.cpp wants all heads together as wide as the model, {config.hidden_size}, and not {width}, {tail}",
+            key="head_dim",
+        )
     if architecture == "smollm3":
         expected = every_fourth_layer_unrotated(config.num_hidden_layers)
         if [config.rotates(layer) for layer in range(config.num_hidden_layers)] != list(map(bool, expected)):

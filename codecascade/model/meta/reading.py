@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from codecascade.model.folder import LoadedModel
 from codecascade.model.meta.pickled import read_pickled_tensors
 from codecascade.model.rope import halves_of_neighbours
 from codecascade.model.rope_scaling import DEFAULT_THETA, RopeScaling
-from codecascade.model.weights import Device, assemble, check_shapes
+from codecascade.model.weights import Device, assemble, check_shapes, hf_names
 from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,7 @@ _TENSORS: dict[str, tuple[str, int | None]] = {
     "output": ("lm_head", 0),
     "norm": ("model.norm", None),
 }
+_FIRST_QUERIES = "layers.0.attention.wq.weight"
 _TABLE, _HEAD, _FREQUENCIES = "tok_embeddings.weight", "output.weight", "rope.freqs"
 Shards = Sequence[Mapping[str, Tensor]]
 
@@ -106,12 +107,15 @@ def load_meta(path: str | Path, *, dtype: torch.dtype | None = None, device: Dev
     folder = Path(path)
     shards = _shards(folder)
     config = _config(folder, shards)
-    names = [name for name in shards[0] if name != _FREQUENCIES]
-    check_shapes(config, {_hf_name(name): _whole_shape(name, shards, config) for name in names}, file=folder)
+    try:
+        names = hf_names((name for name in shards[0] if name != _FREQUENCIES), _hf_name)
+    except UserError as error:
+        raise UserError(error.message, file=folder, key=error.key) from None
+    _check_parts(names, shards, config, folder)
+    check_shapes(config, {hf: _whole_shape(name, shards, config) for name, hf in names.items()}, file=folder)
     tokenizer = _tokenizer(folder, config)
     tensors = {}
-    for name in names:
-        hf_name = _hf_name(name)
+    for name, hf_name in names.items():
         weights = _joined(name, shards, config, folder)
         if ".q_proj." in hf_name or ".k_proj." in hf_name:
             heads = config.num_attention_heads if ".q_proj." in hf_name else config.num_key_value_heads
@@ -252,6 +256,26 @@ def _axis(name: str, shards: Shards, config: LlamaConfig) -> int | None:
     return _TENSORS.get(layer[1] if layer else stem, ("", None))[1]
 
 
+def _check_parts(names: Iterable[str], shards: Shards, config: LlamaConfig, folder: Path) -> None:
+    """See that all parts of a tensor have one shape, and that there are as many files as those shapes tell."""
+    for name in names:
+        first = shards[0][name].shape
+        if any(shard[name].shape != first for shard in shards):
+            raise UserError(
+                "has parts that do not fit together: another shape in one file than in another",
+                file=folder,
+                key=name,
+            )
+    rows = len(shards[0].get(_FIRST_QUERIES, ()))
+    whole = config.num_attention_heads * config.head_dim
+    if rows and whole % rows == 0 and whole // rows != len(shards):
+        raise UserError(
+            f"holds {len(shards)} of the files consolidated.*.pth, but each is one of {whole // rows} parts of the "
+            "model; fetch all of them, and no others",
+            file=folder,
+        )
+
+
 def _whole_shape(name: str, shards: Shards, config: LlamaConfig) -> tuple[int, ...]:
     shapes = [tuple(shard[name].shape) for shard in shards]
     axis = _axis(name, shards, config)
@@ -271,10 +295,7 @@ def _joined(name: str, shards: Shards, config: LlamaConfig, folder: Path) -> Ten
         if not all(torch.equal(part, parts[0]) for part in parts[1:]):
             raise UserError("differs between the files, which are of several models", file=folder, key=name)
         return parts[0]
-    try:
-        return torch.cat(parts, axis)
-    except RuntimeError:
-        raise UserError("has parts that do not fit together", file=folder, key=name) from None
+    return torch.cat(parts, axis)
 
 
 def _size(params: Mapping[str, Any], key: str, limit: str, default: int | None = None) -> int:

@@ -74,7 +74,7 @@ def problem_outcomes(measured: MeasuredBenchmark) -> dict[ProblemKey, ProblemOut
 def write_pages(
     evaluation: Evaluation, measured: MeasuredBenchmark, problems: Mapping[ProblemKey, ProblemOutcomes]
 ) -> None:
-    """Write ``problems/<benchmark>`` anew. An interrupted call leaves the folder as it was."""
+    """Write ``problems/<benchmark>``, and replace an older one. An interrupted call changes nothing."""
     asked = _asked(measured)
     overlapping = frozenset((measured.contamination or {}).get("tasks", ()))
     index_of = {key: index for index, key in enumerate(problems)}

@@ -162,7 +162,7 @@ class SandboxWorker:
         except OSError as error:
             raise WorkerDied(str(error)) from None
         if answer is None:
-            raise WorkerDied("its process has gone")
+            raise WorkerDied("its process has ended")
         return answer
 
     def close(self) -> None:

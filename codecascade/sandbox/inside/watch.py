@@ -68,7 +68,7 @@ class ProgramWatch:
         self.token = b""
         # The message that is still to be answered.
         self.awaited = b""
-        # The descriptor of /proc/PID/syscall, which tells where the program waits.
+        # The descriptor of /proc/PID/syscall, which shows where the program waits.
         self.syscall_file = -1
         # The stack pointer at the program's beginning.
         self.stack: int | None = None

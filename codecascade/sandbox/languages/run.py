@@ -164,7 +164,7 @@ class LanguageRunner:
 
 
 def compile_failure(text: str) -> Outcome:
-    """The outcome of a program that does not compile; the first error stands for all."""
+    """The outcome of a program that does not compile; only the first error is reported."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("# ")]
     errors = [line for line in lines if "error" in line.lower()] or lines
     return Outcome("failed", f"compile: {errors[0] if errors else 'failed'}"[:2000], stderr=text[:100_000])

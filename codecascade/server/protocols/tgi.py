@@ -55,7 +55,9 @@ def routes(service: Service) -> APIRouter:
 
     @router.post("/generate", summary="Continue a text", response_model=None)
     async def generate(body: GenerateBody) -> Response:
-        prompt = await _prompt(service, body)
+        # Log-probabilities are asked for only where they are shown: not every generator has them.
+        parameters = body.parameters
+        prompt = await _prompt(service, body, ranked=parameters.details or parameters.best_of > 1)
         samples = await (await service.answer([prompt.request])).collect()
         (best,) = best_first(samples, 1)
         shown: dict[str, Any] = {"generated_text": _text(body, best)}
@@ -69,7 +71,7 @@ def routes(service: Service) -> APIRouter:
     async def generate_stream(body: GenerateBody) -> Response:
         if body.parameters.best_of > 1:
             raise ApiError(422, "the best of several can't be streamed", "best_of")
-        prompt = await _prompt(service, body)
+        prompt = await _prompt(service, body, ranked=True)
         answer = await service.answer([prompt.request])
         return events(answer, _chunks(service, body, answer), text_generation_inference)
 
@@ -88,9 +90,10 @@ def routes(service: Service) -> APIRouter:
     return router
 
 
-async def _prompt(service: Service, body: GenerateBody) -> Prompt:
+async def _prompt(service: Service, body: GenerateBody, *, ranked: bool) -> Prompt:
+    """The request; ``ranked``: with log-probabilities."""
     parameters = body.parameters
-    wanted = _sampling(service, parameters)
+    wanted = _sampling(service, parameters, ranked=ranked)
     stop = stops(service, parameters.stop)
     return await prepared(
         len(body.inputs),
@@ -106,7 +109,7 @@ async def _prompt(service: Service, body: GenerateBody) -> Prompt:
     )
 
 
-def _sampling(service: Service, parameters: Parameters) -> SamplingParams:
+def _sampling(service: Service, parameters: Parameters, *, ranked: bool) -> SamplingParams:
     temperature = parameters.temperature
     if temperature is None:
         temperature = 1.0 if parameters.do_sample or parameters.best_of > 1 else 0.0
@@ -119,7 +122,7 @@ def _sampling(service: Service, parameters: Parameters) -> SamplingParams:
         repetition_penalty=parameters.repetition_penalty,
         frequency_penalty=parameters.frequency_penalty,
         seed=parameters.seed,
-        logprobs=0,
+        logprobs=0 if ranked else None,
     )
 
 

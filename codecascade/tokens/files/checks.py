@@ -1,4 +1,4 @@
-"""What a ``tokenizer.json`` has to be before anything is made of it, whoever wrote it.
+"""Checks a ``tokenizer.json`` before it is used, because anybody may have written it.
 
 The tokenizers library panics or takes all memory where a file is wrong; here the file is refused with a sentence.
 Checked: types, ids, how far the normalizer can lengthen a text, and that no character is without a piece.
@@ -37,7 +37,7 @@ _GROWTH = {
 
 
 def check_spec(spec: Any) -> None:
-    """See that the content of a ``tokenizer.json`` can be used.
+    """Check that the content of a ``tokenizer.json`` can be used.
 
     Raises:
         UserError: it can't, or its model is not a byte-pair encoding. The key is named.
@@ -59,10 +59,10 @@ def check_spec(spec: Any) -> None:
 
 
 def check_added_token(token: Any, key: str) -> None:
-    """See that an entry of ``added_tokens`` has a name, and an id and flags that are possible.
+    """Check that an entry of ``added_tokens`` has a name, and an id and flags that are possible.
 
     Raises:
-        UserError: it does not; ``key`` is where it stands.
+        UserError: it does not; ``key`` says where.
     """
     entry = _object(token, key)
     try:
@@ -76,7 +76,7 @@ def check_added_token(token: Any, key: str) -> None:
 
 
 def without_missing_unknown(model: Spec) -> Spec:
-    """The model without an ``unk_token`` that is not in its vocabulary: nothing asks for it if all bytes are there.
+    """The model without an ``unk_token`` that is not in its vocabulary: with all bytes it is never used.
 
     Raises:
         UserError: a character without a piece would ask for it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from codecascade.ground.errors import UserError
 from codecascade.ground.format import listed
 from codecascade.ground.reading import decode_text, read_bytes, read_object
 from codecascade.ground.values import flag, short
+from codecascade.tokens import families
 from codecascade.tokens.files import tokenizer_json
 from codecascade.tokens.files.checks import check_added_token
 from codecascade.tokens.files.tokenizer_json import Spec
@@ -177,3 +178,16 @@ def _with_file_named(file: Path, read: Callable[[], _Value]) -> _Value:
         return read()
     except UserError as error:
         raise UserError(error.message, file=file, key=error.key) from None
+
+
+def control_token_ids(
+    spec: Spec, vocabulary: Mapping[str, int], named: Iterable[str | None]
+) -> dict[str, int]:
+    """Control tokens by name: flagged special, named in the configuration, or known from a family."""
+    added = {
+        token["content"]
+        for token in spec["added_tokens"]
+        if token["special"] or families.is_control(token["content"])
+    }
+    known = families.control_pieces(vocabulary)
+    return {name: vocabulary[name] for name in (*added, *known, *named) if name in vocabulary}

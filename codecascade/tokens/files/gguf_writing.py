@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codecascade.ground.errors import UserError
+from codecascade.ground.format import listed
 from codecascade.ground.values import short
 from codecascade.tokens import families
 from codecascade.tokens.files import pre_tokenizers, tokenizer_json
@@ -32,7 +33,7 @@ def tokenizer_to_gguf(tokenizer: Tokenizer, rows: int) -> dict[str, Any]:
     Args:
         rows: of the model's vocabulary table.
 
-    Ids without a token are named ``[PAD5]`` and marked as unused, because llama.cpp wants as many tokens as rows.
+    Ids without a token are named ``[PAD5]`` and marked as unused, because llama.cpp requires as many tokens as rows.
 
     Raises:
         UserError: the tokenizer does something that llama.cpp has no name for.
@@ -46,6 +47,7 @@ def tokenizer_to_gguf(tokenizer: Tokenizer, rows: int) -> dict[str, Any]:
         "add_bos_token": tokenizer.adds_bos,
     }
     _check_normalizer(tokenizer)
+    _tell_what_is_lost(spec["added_tokens"])
     if byte_level:
         values |= {"model": "gpt2", "pre": _pre_tokenizer(tokenizer), "merges": _merges(tokenizer)}
     else:
@@ -104,6 +106,17 @@ def _check_normalizer(tokenizer: Tokenizer) -> None:
             )
 
 
+def _tell_what_is_lost(added: Sequence[Mapping[str, Any]]) -> None:
+    flags = ("lstrip", "rstrip", "single_word")
+    names = [short(token["content"]) for token in added if any(token[flag] for flag in flags)]
+    if names:
+        log.warning(
+            "a GGUF file has no place for tokens that take the white space beside them or are found as whole words "
+            "only; there they are found everywhere, without it: %s",
+            listed(names),
+        )
+
+
 def _pre_tokenizer(tokenizer: Tokenizer) -> str:
     name = pre_tokenizers.name_of(tokenizer.spec)
     if name is None:
@@ -122,7 +135,7 @@ def _scores(tokenizer: Tokenizer, names: list[str], kinds: list[int]) -> list[fl
     """SentencePiece's scores: of two pieces, the one that is merged first has the higher one.
 
     llama.cpp merges any two neighbours that make a piece, while a ``tokenizer.json`` lists the pairs. For Llama's and
-    Mistral's vocabularies this is the same; where it is not, it is told.
+    Mistral's vocabularies this is the same; where it is not, a warning says so.
     """
     normal = {name for name, kind in zip(names, kinds, strict=True) if kind == NORMAL}
     pairs = [tuple(merge.split(" ")) for merge in _merges(tokenizer)]

@@ -29,7 +29,7 @@ def _words(digits: str) -> Spec:
     )
 
 
-# What a file's "pre" stands for: how text is cut into words before the merges.
+# The meaning of a file's "pre": how text is cut into words before the merges.
 PRE_TOKENIZERS: dict[str, tuple[Spec, ...]] = {
     **dict.fromkeys(("default", "gpt-2"), ()),
     **dict.fromkeys(("smollm", "starcoder", "refact", "codeshell"), (_DIGITS,)),

@@ -257,7 +257,7 @@ def steps(part: Spec | None) -> list[Spec]:
 
 
 def piece_bytes(piece: str, *, byte_level: bool) -> bytes:
-    """The bytes that a piece of the vocabulary stands for in the middle of a text."""
+    """The bytes that a piece of the vocabulary means in the middle of a text."""
     if byte_level:
         letters = [byte_alphabet().get(letter) for letter in piece]
         spelled = [byte for byte in letters if byte is not None]

@@ -1,11 +1,11 @@
 """Control text of a chat template, and messages disguised so that they hold none.
 
-A template puts the messages between its control text, and the whole is encoded: a message that says ``<|im_end|>``
+A template puts the messages between its control text, and the result is encoded: a message that says ``<|im_end|>``
 would end its turn. transformers marks the control tokens that it finds in a message; this is stricter, since a
 template may take a text apart and put it together (``<|im_<x>end|>`` with ``<x>`` taken out). The rule: the first and
-the last character of every control token and tag is replaced, wherever it stands in a message, by a character that
-stands for it and that nothing else holds. What a template makes of a message can't hold control text then; after
-rendering the characters are put back, and text from a message is encoded as text.
+the last character of every control token and tag is replaced, wherever it occurs in a message, by a stand-in: a
+character that is used for nothing else. So whatever a template does with a message, the result contains no control
+text. After rendering, the characters are put back, and text from a message is encoded as text.
 
 A stand-in changes neither length nor white space, so ``trim``, slices, ``length`` and searches for other text work as
 ever. A template may search for strings with such characters, such as ``</think>``: those that share nothing with
@@ -44,8 +44,11 @@ _HEADING = re.compile(r"#{2,6} ?[A-Za-z][\w ]{0,40}:?")
 _SPEAKER = re.compile(r"\b[A-Z]{4,20}:")
 # A line of its own, such as Granite's "Question:" and Code Llama 70B's "Source: user".
 _LINE = re.compile(rf"(?m)^[ \t]*([A-Z][a-z]{{2,19}}:(?: (?:{_ROLES}))?)(?=[ \t]*$)")
-# What stands in a line directly before a message or where a reply is to begin, such as "Human: " and "@@ Response".
-_HEADER = re.compile(rf"(?m)(?:^|{_CONTENT})[ \t]*([^\n{_CONTENT}]{{2,40}}?)(\s*)(?={_CONTENT}|\Z)")
+# Of what stands in a line directly before a message or where a reply is to begin: "Human: ", "@@ Response".
+_LONGEST_HEADER = 40
+_RUN = re.compile(f"{_CONTENT}+")
+# Of messages in what a template writes around them; the trials have eight.
+_MOST_GAPS = 256
 _LETTER, _MARK = re.compile(r"[^\W\d_]"), re.compile(r"[^\w\s]")
 # A header of fewer words may be anywhere in a text, and is one only where its line begins.
 _WORDS_OF_A_SENTENCE = 2
@@ -160,17 +163,27 @@ def _frames(tokenizer: Tokenizer) -> list[str]:
         )
         for roles in _PROBES
     ]
-    return [each.text for each in RENDERER.render(tokenizer.config["chat_template"], renders)]
+    frames = [each.text for each in RENDERER.render(tokenizer.config["chat_template"], renders)]
+    if sum(len(_RUN.findall(frame)) for frame in frames) > _MOST_GAPS:
+        raise UserError(
+            f"the tokenizer's chat template repeats messages more than {_MOST_GAPS} times",
+            key="chat_template",
+        )
+    return frames
 
 
-def _refuse_half_written(names: Iterable[str], guarded: set[str], frames: Iterable[str]) -> None:
+def _refuse_half_written(names: set[str], guarded: set[str], frames: Iterable[str]) -> None:
     """Refuse a template that writes both ends of a control token and lets a message write what is between.
 
     A message has stand-ins for the ends only, so that the token would be whole.
     """
-    gaps = [gap for frame in frames for gap in re.finditer(f"{_CONTENT}+", frame)]
-    for name, gap in product(names, gaps):
-        before, after = gap.string[: gap.start()], gap.string[gap.end() :]
+    longest = max(map(len, names), default=0)
+    around = {
+        (frame[max(gap.start() - longest, 0) : gap.start()], frame[gap.end() : gap.end() + longest])
+        for frame in frames
+        for gap in _RUN.finditer(frame)
+    }
+    for name, (before, after) in product(names, around):
         starts = [cut for cut in range(1, len(name)) if before.endswith(name[:cut]) and name[:cut].strip()]
         for start, end in product(starts, range(1, len(name)) if starts else ()):
             between, rest = name[start:end], name[end:]
@@ -200,17 +213,25 @@ def _tags(tokenizer: Tokenizer, names: set[str], texts: Iterable[str]) -> tuple[
     }
     lines = {match[1] for frame in frames for match in _LINE.finditer(frame)}
     beginnings: set[str] = set()
-    for match in (match for frame in frames for match in _HEADER.finditer(frame)):
-        header = match[1]
+    for header, alone in (found for frame in frames for found in _headers(frame)):
+        known = header in tokenizer.vocabulary or any(tag in header for tag in anywhere)
         # a word alone, such as ChatML's "user", says nothing without the control token before it
-        alone = not _LETTER.search(header) or not _MARK.search(header)
-        if alone or header in tokenizer.vocabulary or any(tag in header for tag in anywhere):
+        if known or not _LETTER.search(header) or not _MARK.search(header):
             continue
         if not header[0].isalnum() or len(header.split()) > _WORDS_OF_A_SENTENCE:
             anywhere.add(header)
         else:
-            (lines if "\n" in match[2] else beginnings).add(header)
+            (lines if alone else beginnings).add(header)
     return anywhere, lines, beginnings
+
+
+def _headers(frame: str) -> Iterator[tuple[str, bool]]:
+    """The last line before each message and at the end, and whether a line ends behind it."""
+    for before in _RUN.split(frame):
+        text = before.rstrip()
+        header = text[text.rfind("\n") + 1 :].strip()
+        if len(header) <= _LONGEST_HEADER:
+            yield header, "\n" in before[len(text) :]
 
 
 def _unlike(strings: Iterable[str], control: Iterable[str], guarded: set[str]) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""Where control tokens stand in rendered text, by the rules of the tokenizers library.
+"""Where control tokens are in rendered text, by the rules of the tokenizers library.
 
 An added token may take the white space beside it (``lstrip``, ``rstrip``: Phi's ``<|user|>`` takes the newline after
-it), or count as a whole word only. So the library itself looks for them: a tokenizer that knows nothing else.
+it), or count as a whole word only. So the library itself finds them, with a tokenizer that has no other tokens.
 """
 
 from __future__ import annotations

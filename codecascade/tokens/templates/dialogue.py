@@ -2,10 +2,10 @@
 
 The ids of a prompt are those of transformers' ``apply_chat_template`` for messages without control text. There is one
 exception: an earlier answer that begins with white space begins a new token, as it did when a model wrote it. In
-training every answer does, so that what stands before it are the ids of its prompt.
+training every answer does, so that the ids before it are those of its prompt.
 
-Which text belongs to an answer is found by rendering: the prompt for it (``add_generation_prompt``) must be how the
-dialogue begins, and the dialogue up to the answer's end must go on with a token that ends a turn.
+Which text belongs to an answer is found by rendering: the dialogue must begin with the prompt for the answer
+(``add_generation_prompt``), and a token that ends a turn must follow the answer.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from codecascade.tokens.tokenizer import Tokenizer
 def template_variables(
     tokenizer: Tokenizer, messages: Sequence[tuple[str, str]], *, prompt: bool
 ) -> dict[str, Any]:
-    """The variables that transformers gives to a template: messages, and the tokenizer's named tokens.
+    """The variables that transformers passes to a template: messages, and the tokenizer's named tokens.
 
     Args:
         messages: role and content of each.

@@ -1,6 +1,6 @@
 """The process that renders chat templates; a program of its own that imports nothing of ours.
 
-A template is a program that comes with a model, and nobody vouches for it. Jinja's sandbox keeps it from Python's
+A template is an untrusted program that comes with a model. Jinja's sandbox keeps it from Python's
 internals, but not from endless loops, from texts that double until memory is full, or from recursion that breaks the
 interpreter. So it runs here, where the kernel ends what takes too long or too much: processor time a request
 (``SIGPROF``), address space, output, no new files. What breaks this process breaks nothing else.
@@ -39,7 +39,7 @@ PARENT_IS_LOOKED_AT = 5.0
 class GenerationBlocks(jinja2.ext.Extension):
     """``{% generation %} ... {% endgeneration %}``: what the assistant writes, in templates that mark it.
 
-    ``spans`` are the blocks of the rendering in progress, in characters; ``written`` is what stands before.
+    ``spans`` are the blocks of the rendering in progress, in characters; ``written`` is the text before them.
     """
 
     tags = {"generation"}  # noqa: RUF012  (Jinja's own form)

@@ -1,8 +1,8 @@
 """The data stream: a weighted mixture of documents and dialogues, infilled and packed into rows.
 
-The stream is a function of the seed. A step has ``rows`` rows. Each row is a logical stream of its own, and the
-examples of the sources are dealt out to these streams in turn. It does not matter which process computes a row, or
-when. So a run resumes exactly on any number of ranks. The state of a row is a few integers.
+The stream is a function of the seed. The batch of a step has ``rows`` rows. Each row is filled from a logical stream
+of its own, and the streams take the examples of the sources in turn. Which process computes a row, and when, changes
+nothing. So a run can be resumed exactly on any number of ranks. The state of a logical stream is a few integers.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class TokenStream:
         document_masks: attention stays inside a document, so the label that crosses from one to the next is masked.
 
     Attributes:
-        identity: everything that decides what the stream gives, nested and JSON-able, with hashes of contents. A run
-            that goes on compares it.
+        identity: everything that the batches depend on, as nested JSON values, with hashes of contents. A run that
+            is resumed compares it.
 
     Raises:
         UserError: no source, two of one name, or a tokenizer without infilling tokens where they are needed.
@@ -154,7 +154,7 @@ class TokenStream:
             tokens[span] = segment.example.ids[segment.start : segment.end]
             weights[span] = segment.example.weights[segment.start : segment.end]
             document_ids[span] = number
-            # a later segment of a document begins with a token that was predicted before
+            # A later segment of a document repeats the last token of the segment before, which was predicted there.
             if self._document_masks or segment.start:
                 weights[position] = 0
             position = span.stop

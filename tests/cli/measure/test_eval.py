@@ -128,7 +128,7 @@ def test_an_endpoint_is_measured_and_goes_on_after_trouble(
     arguments += ["--data", "HumanEval.jsonl", "-o", "out"]
     code, out, err = run(capsys, *arguments)
     assert (code, out) == (1, "") and "refuses a request (400: the machine is on fire)" in err
-    assert "does not tell whether its model chats" in err
+    assert "does not say whether its model has a chat format" in err
     server.behave = lambda number, body: (200, answered(body, "\n    return a + 2\n"))
     code, _, err = run(capsys, *arguments, "--chat", "never")
     assert (

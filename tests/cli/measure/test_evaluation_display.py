@@ -33,6 +33,30 @@ def test_where_there_is_no_terminal_progress_is_lines(
     assert out.getvalue().splitlines() == [line], "and each only once"
 
 
+def test_while_nothing_is_judged_a_line_comes_every_15_seconds() -> None:
+    out, now = io.StringIO(), [0.0]
+    with EvaluationDisplay(
+        Console(file=out), ["humaneval", "mbpp"], "model", clock=lambda: now[0]
+    ) as display:
+        for second in range(1, 47):
+            now[0] = second
+            if second == 5:
+                display.progress(EvaluationProgress("humaneval", 0, 0, 164))
+            if second == 25:
+                display.progress(EvaluationProgress("humaneval", 9, 5, 164, 2))
+            display.lines.say_if_due()
+        display.progress(EvaluationProgress("mbpp", 450, 450, 500))
+        now[0] = 61
+        display.lines.say_if_due()
+    said = out.getvalue().splitlines()
+    assert said[0] == "humaneval: 0 of 164 in 10 s"
+    assert said[1].startswith(
+        "humaneval: 5 of 164 in 25 s, 12.0 a minute, about 13 min 15 s left, 4 to be run"
+    )
+    assert said[1].endswith("40.0% right") and said[2].startswith("humaneval: 5 of 164 in 40 s")
+    assert said[3:] == ["mbpp: 450 of 500", "mbpp: 450 of 500 in 15 s"]
+
+
 def test_the_list_of_benchmarks_fits_a_hundred_columns() -> None:
     def lines(width: int) -> list[str]:
         out = io.StringIO()

@@ -28,6 +28,8 @@ def test_an_evaluation_that_an_older_version_began_can_go_on() -> None:
         ChatPrompt((Message("user", "a"),)): "b7cbd1121fa7ddb3",
     }
     assert {prompt: BenchmarkWork([Task("t", prompt, 3)], 1).digest() for prompt in prompts} == prompts
+    cut = InfillingPrompt("a", "b", "spm", editor_lines="single")
+    assert BenchmarkWork([Task("t", cut, 3)], 1).digest() not in prompts.values()
 
 
 def test_a_sampled_benchmark_draws_the_papers_samples_and_the_others_one() -> None:

@@ -12,8 +12,10 @@ import torch
 import transformers
 from engine_models import CODE, NEVER, beginning, by_request, prompts, recite, tiny_model
 
+from codecascade.generation.engine import engine
 from codecascade.generation.engine.generator import LocalGenerator, load_generator
-from codecascade.generation.engine.packed import can_pack, pack_weights
+from codecascade.generation.engine.memory import free_bytes
+from codecascade.generation.engine.weights.packed import can_pack, pack_weights
 from codecascade.generation.requests import (
     Generator,
     Request,
@@ -247,6 +249,31 @@ def test_the_context_is_a_setting_that_may_exceed_the_models_own(
     assert found == [("context", 0), ("context", 0), ("length", 30), ("length", 40)]
     (beyond,) = LocalGenerator(model, tokenizer).generate([replace(request, beyond_context=True)])
     assert beyond.ids == completion.ids
+
+
+def test_a_context_that_was_asked_for_is_an_end_for_all(model: Llama, tokenizer: Tokenizer) -> None:
+    request = Request((5,) * 100, SamplingParams(max_new_tokens=9), stop_ids=NEVER, beyond_context=True)
+    for context, reason, tokens in ((60, "context", 0), (105, "length", 5), (None, "length", 9)):
+        generator = LocalGenerator(model, tokenizer, context=context)
+        (completion,) = generator.generate([request])
+        assert (completion.finish_reason, len(completion.ids)) == (reason, tokens)
+
+
+def test_a_prompt_beyond_the_machines_memory_is_not_asked(
+    model: Llama, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    length = model.config.max_position_embeddings
+    requests = [
+        Request((5,) * size, SamplingParams(max_new_tokens=3), stop_ids=NEVER, beyond_context=True)
+        for size in (length + 5, 4 * length)
+    ]
+    generator = LocalGenerator(model, tokenizer, batch_tokens=2 * length)
+    monkeypatch.setattr(engine, "free_bytes", lambda device: generator.engine._token_bytes() * length)
+    reasons = {done.request: done.finish_reason for done in generator.generate(requests)}
+    assert reasons == {0: "length", 1: "context"}
+    monkeypatch.setattr(engine, "free_bytes", lambda device: None)
+    assert {done.finish_reason for done in generator.generate(requests)} == {"length"}
+    assert free_bytes(torch.device("cpu")) is None or free_bytes(torch.device("cpu")) > 2**20
 
 
 def test_iterators_of_one_generator_do_not_disturb_each_other(model: Llama, tokenizer: Tokenizer) -> None:

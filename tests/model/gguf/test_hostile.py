@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hostile import use
 from raw_gguf import (
+    ALIGNMENT,
     ARRAY,
     BOOL,
     F32,
@@ -288,3 +289,42 @@ def test_flipped_bytes_of_the_head_end_in_a_sentence_or_in_nothing(sound: RawGgu
 def test_true_and_one_are_not_the_same(ask: Callable[..., str | None]) -> None:
     assert "add_bos_token: must be true or false" in str(ask({"tokenizer.ggml.add_bos_token": plain(1)}))
     assert ask({"tokenizer.ggml.add_bos_token": Raw(BOOL, b"\x00")}) is None
+
+
+def test_tensors_that_share_bytes_are_refused(sound: RawGguf, ask: Callable[..., str | None]) -> None:
+    """A small file would become a large model."""
+    first, *others = sound.tensors
+    for offset in (0, ALIGNMENT):
+        shared = [first, replace(others[0], data=b"", offset=offset), *others[1:]]
+        message = ask(tensors=shared)
+        assert message is not None and f"{others[0].name}: shares bytes of the file with" in message
+
+
+@pytest.mark.parametrize(
+    "name", ["model.norm.weight", "model.layers.0.self_attn.q_proj.weight", "lm_head.weight"]
+)
+def test_two_names_of_one_tensor_are_refused(
+    name: str, sound: RawGguf, ask: Callable[..., str | None]
+) -> None:
+    message = ask(tensors=[*sound.tensors, RawTensor.of(name, np.zeros((32, 32), dtype=np.float32))])
+    assert message is not None and f"stands for {name}, as another tensor does" in message
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_no_numbers_are_refused(
+    wrong: float, sound: RawGguf, ask: Callable[..., str | None]
+) -> None:
+    """They would come out as an empty reply."""
+    vector = next(tensor for tensor in sound.tensors if tensor.name == "output_norm.weight")
+    values = np.ones(32, dtype=np.float32)
+    # the sum of these overflows, and they are numbers
+    assert (
+        ask(
+            tensors=[*(t for t in sound.tensors if t is not vector), RawTensor.of(vector.name, values * 3e38)]
+        )
+        is None
+    )
+    values[7] = wrong
+    tensors = [*(t for t in sound.tensors if t is not vector), RawTensor.of(vector.name, values)]
+    message = ask(tensors=tensors)
+    assert message is not None and "output_norm.weight: holds values that are no numbers" in message

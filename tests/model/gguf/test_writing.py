@@ -275,3 +275,47 @@ def test_permissions_are_the_umask_s(
     expected = (tmp_path / "plain").stat().st_mode
     for file in (path, *(tmp_path / "hf").iterdir()):
         assert file.stat().st_mode == expected, file
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f16", "bf16", "q8_0"])
+def test_weights_that_are_no_numbers_are_not_written(
+    dtype: Any, make_model: MakeModel, byte_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    model = make_model()
+    model.model.layers[1].mlp.up_proj.weight.data[3, 5] = torch.nan
+    with pytest.raises(UserError, match=r"up_proj.weight: holds values that are no numbers"):
+        save(tmp_path / "m.gguf", model, byte_tokenizer, dtype=dtype)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_dtype_each_matrix_stays_as_it_is_stored(
+    make_model: MakeModel, byte_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    model = make_model()
+    model.model.embed_tokens.bfloat16()
+    model.model.layers[0].mlp.half()
+    path = save(tmp_path / "m.gguf", model, byte_tokenizer)
+    kinds = {tensor.name: tensor.tensor_type.name for tensor in gguf.GGUFReader(path).tensors}
+    assert kinds["token_embd.weight"] == "BF16" and kinds["blk.0.ffn_up.weight"] == "F16"
+    assert kinds["blk.1.ffn_up.weight"] == kinds["output_norm.weight"] == "F32"
+    for name, tensor in load_gguf(path).model.state_dict().items():
+        assert torch.equal(tensor, model.state_dict()[name].float()), name
+
+
+def test_what_a_killed_process_left_is_removed(
+    make_model: MakeModel, byte_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    (tmp_path / ".m.gguf.abcd1_23").touch()
+    path = save(tmp_path / "m.gguf", make_model(), byte_tokenizer)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_heads_of_qwen2_are_as_wide_as_the_model(
+    make_model: MakeModel, byte_tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    """llama.cpp does not load others; those of the other types it does."""
+    for head_dim in (4, 16):
+        model = make_model(**{**VARIANTS["qwen2"], "head_dim": head_dim})
+        with pytest.raises(UserError, match=f"head_dim: llama.cpp wants .* 32, and not {4 * head_dim}, "):
+            save(tmp_path / "m.gguf", model, byte_tokenizer)
+        save(tmp_path / "m.gguf", make_model(head_dim=head_dim), byte_tokenizer)

@@ -234,9 +234,11 @@ def test_shards_that_do_not_belong_together(
     part = torch.load(second, weights_only=True)
     norm = {**part, "norm.weight": part["norm.weight"] + 1}
     thin = {**part, "layers.0.attention.wo.weight": torch.zeros(3, 32)}
+    narrow = {**part, "layers.0.attention.wo.weight": torch.zeros(64, 31)}
     for content, words in (
         (norm, "norm.weight: differs between the files"),
         (thin, "layers.0.attention.wo.weight: has parts that do not fit together"),
+        (narrow, "layers.0.attention.wo.weight: has parts that do not fit together"),
         ({"norm.weight": part["norm.weight"]}, "does not hold the same tensors as consolidated.00.pth"),
     ):
         torch.save(content, second)
@@ -246,7 +248,34 @@ def test_shards_that_do_not_belong_together(
     with pytest.raises(UserError, match=r"consolidated.01.pth: is missing"):
         load_meta(folder)
     (folder / "consolidated.02.pth").unlink()
-    with pytest.raises(UserError, match="has the shape"):
+    with pytest.raises(UserError, match=r"holds 1 of the files .* one of 2 parts"):
         load_meta(folder)
     second.write_bytes(whole)
     assert_same(load_meta(folder).model, model)
+
+
+@pytest.mark.parametrize("number", [3, 5])
+def test_a_file_too_few_or_too_many_is_told(
+    number: int, make_model: MakeModel, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    folder = write(tmp_path / "meta", make_model(**SHAPE), tokenizer, 4)
+    if number == 3:
+        (folder / "consolidated.03.pth").unlink()
+    else:
+        (folder / "consolidated.04.pth").write_bytes((folder / "consolidated.00.pth").read_bytes())
+    with pytest.raises(UserError, match=rf"holds {number} of the files .* one of 4 parts of the model"):
+        load_meta(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["model.norm.weight", "model.layers.1.input_layernorm.weight", "lm_head.weight"]
+)
+def test_two_names_of_one_tensor_are_refused(
+    name: str, make_model: MakeModel, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    """Hugging Face's names are not Meta's; the last of two would count."""
+    folder = write(tmp_path / "meta", make_model(**SHAPE), tokenizer)
+    file = folder / "consolidated.00.pth"
+    torch.save({**torch.load(file, weights_only=True), name: torch.zeros(64)}, file)
+    with pytest.raises(UserError, match=f"stands for {name}, as another tensor does"):
+        load_meta(folder)

@@ -224,3 +224,14 @@ def test_the_chat_template_comes_back(byte_level: Tokenizer) -> None:
     chat = with_chat_format(byte_level)
     template = chat.config.get("chat_template")
     assert template and again(chat).config["chat_template"] == template
+
+
+@pytest.mark.parametrize("flag", ["lstrip", "rstrip", "single_word"])
+def test_what_a_gguf_file_can_t_say_of_a_token_is_told(
+    flag: str, byte_level: Tokenizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = tokenizer_json.added_token("<tag>", byte_level.vocab_size, special=False)
+    tokenizer_to_gguf(byte_level.with_vocabulary([token]), byte_level.vocab_size + 1)
+    assert caplog.text == ""
+    tokenizer_to_gguf(byte_level.with_vocabulary([{**token, flag: True}]), byte_level.vocab_size + 1)
+    assert "found everywhere, without it: '<tag>'" in caplog.text

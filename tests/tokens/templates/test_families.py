@@ -122,15 +122,18 @@ def test_answers_are_masked(case: Case, data: st.DataObject) -> None:
 @settings(max_examples=15)
 @given(prefill=harmless.filter(str.strip))
 @example(prefill="t0")
+# The user's message has this text too.
+@example(prefill=" hi\n")
 def test_a_reply_can_begin_with_given_text(case: Case, prefill: str) -> None:
     family, ours, _ = case
     messages = [Message("user", "hi")]
     begun = [*encode_chat(ours, messages), *encode_reply_start(ours, messages, prefill)]
-    assert ours.decode_continuation(begun).endswith(prefill)
+    text = ours.decode_continuation(begun)
+    assert text.endswith(prefill)
     if family.trainable:
         answer = Message("assistant", prefill.strip() + " and more")
         whole = ours.decode_continuation(encode_dialogue(ours, [*messages, answer])[0])
-        assert whole.startswith(ours.decode_continuation(begun).replace(prefill, prefill.strip()))
+        assert whole.startswith(text.removesuffix(prefill) + prefill.strip())
 
 
 def test_a_template_may_refuse(case: Case) -> None:

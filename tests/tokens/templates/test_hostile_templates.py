@@ -11,6 +11,7 @@ import pytest
 
 from codecascade.ground.errors import UserError
 from codecascade.tokens.chat import Message, chat_stop_ids, encode_chat, encode_dialogue, with_chat_format
+from codecascade.tokens.templates.control_text import control_text
 from codecascade.tokens.templates.renderer import Renderer
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -156,3 +157,30 @@ def test_a_huge_message_is_rendered(byte_level: Tokenizer) -> None:
     tokenizer = byte_level.with_chat_template("{% for m in messages %}{{ m.content }}{% endfor %}")
     text = "def f(x): return x\n" * 20_000
     assert tokenizer.decode_continuation(encode_chat(tokenizer, [Message("user", text)])) == text
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{{ ' ' * 900000 }}",
+        "{{ '  \\n' * 300000 }}",
+        "{{ '\\n' * 900000 }}",
+        "{{ 'ab: \\n' * 150000 }}",
+        "{{ '## a' * 200000 }}",
+    ],
+)
+def test_what_a_template_writes_around_messages_is_looked_through_in_little_time(
+    byte_level: Tokenizer, written: str
+) -> None:
+    tokenizer = byte_level.with_chat_template(written + "{% for m in messages %}{{ m.content }}{% endfor %}")
+    start = time.process_time()
+    control_text(tokenizer)
+    assert time.process_time() - start < 5
+
+
+def test_a_template_that_repeats_messages_without_an_end_is_refused(byte_level: Tokenizer) -> None:
+    tokenizer = byte_level.with_chat_template(
+        "{% for n in range(9999) %}{{ '<' * (n % 7) }}{{ messages[0].content }}x{% endfor %}"
+    )
+    with pytest.raises(UserError, match="repeats messages more than 256 times"):
+        encode_chat(tokenizer, [Message("user", "hello")])

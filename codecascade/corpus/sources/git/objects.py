@@ -40,7 +40,7 @@ _EMPTY_TREES = {
     False: "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
     True: "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
 }
-"""The empty tree, which every git knows without a look-up; the key says whether names are SHA-256."""
+"""The empty tree, which git has built in; the key says whether names are SHA-256."""
 _SHA1 = 40
 """Hexadecimal digits of a SHA-1 name."""
 _PR_SET_PDEATHSIG = 1
@@ -130,7 +130,7 @@ class CatFile:
     def ask_whole(self, question: str) -> list[str]:
         """Request an object and, after it, the empty tree; returns the words of the object's header line.
 
-        The empty tree marks the end: without it, git's silence after a short object could not be told from slowness.
+        The empty tree marks the end: without it, git's silence after a short object looks like slowness.
         """
         self.ask([question, self._nothing])
         words = self.line()

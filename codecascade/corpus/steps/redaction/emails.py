@@ -1,4 +1,4 @@
-"""Finds e-mail addresses, and tells them from code that looks like them.
+"""Finds e-mail addresses, and distinguishes them from code that looks like them.
 
 Not addresses are ``this@Activity.name``, ``cells@meta.data``, ``x@layer.weight``, ``logo@2x.png``,
 ``getty@tty1.service`` and ``git@github.com:owner/name``. An address ends in a known top-level domain, and nothing
@@ -65,7 +65,7 @@ def find_emails(text: str, language: str = "") -> Iterator[tuple[int, int]]:
     """The spans of the addresses in a text.
 
     Args:
-        language: of the text; in some languages, strings and comments are told from expressions.
+        language: of the text; in some languages, strings and comments are distinguished from expressions.
 
     >>> [text[a:b] for text in ("mail jo@corp.io", "this@Main.name", "x@y.data") for a, b in find_emails(text)]
     ['jo@corp.io']

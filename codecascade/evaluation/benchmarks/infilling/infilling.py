@@ -52,6 +52,7 @@ from codecascade.evaluation.task import (
     Task,
     TextPrompt,
 )
+from codecascade.generation.editing.stops import EditorLines
 from codecascade.ground.errors import UserError
 from codecascade.sandbox.outcome import Outcome
 
@@ -86,21 +87,21 @@ def chosen_problems(
 
 
 def infilling_tasks(
-    problems: Sequence[InfillingProblem], context: EvaluationContext, *, whole_lines: bool = True
+    problems: Sequence[InfillingProblem], context: EvaluationContext, *, lines: EditorLines = "single"
 ) -> list[Task]:
-    """Each problem in each layout that the model knows. The layout of the main figures comes first.
+    """Each problem in each layout that is asked. The layout of the main figures comes first.
 
     Args:
-        whole_lines: every middle is one line, so a middle that does not end by itself can be cut after its first
-            line.
+        lines: what an editor would ask for. ``single``: every middle is one line, so a middle that does not end by
+            itself can be cut after its first line.
     """
     settings = context.own(InfillingTaskSettings)
-    known = context.model.infilling_formats or (LEFT_TO_RIGHT,)
-    formats = sorted(known, key=lambda layout: layout != settings.format)
+    whole_lines = lines == "single"
+    formats = asked_layouts(context)
     return [
         Task(
             problem.task_id,
-            _prompt(problem, layout, settings),
+            _prompt(problem, layout, settings, lines),
             settings.max_new_tokens if whole_lines else settings.span_max_new_tokens,
             expected=problem.middle,
             test=problem.test.strip(),
@@ -115,10 +116,34 @@ def infilling_tasks(
     ]
 
 
-def _prompt(problem: InfillingProblem, layout: str, settings: InfillingTaskSettings) -> Prompt:
+def asked_layouts(context: EvaluationContext) -> list[str]:
+    """The layouts that the model knows, the one of the settings first; or only left to right."""
+    wanted = context.own(InfillingTaskSettings).format
+    if wanted == LEFT_TO_RIGHT or not context.model.infilling_formats:
+        return [LEFT_TO_RIGHT]
+    return sorted(context.model.infilling_formats, key=lambda layout: layout != wanted)
+
+
+def _prompt(
+    problem: InfillingProblem, layout: str, settings: InfillingTaskSettings, lines: EditorLines
+) -> Prompt:
     if layout == LEFT_TO_RIGHT:
         return next_line_prompt(problem.prefix)
-    return InfillingPrompt(problem.prefix, problem.suffix, layout, settings.heal)
+    return infilling_prompt(problem.prefix, problem.suffix, layout, settings, lines, "python")
+
+
+def infilling_prompt(
+    prefix: str,
+    suffix: str,
+    layout: str,
+    settings: InfillingTaskSettings,
+    lines: EditorLines,
+    language: str,
+) -> InfillingPrompt:
+    """A prompt with the settings' healing and, if they want it so, editor stops."""
+    if not settings.editor_stops:
+        return InfillingPrompt(prefix, suffix, layout, settings.heal)
+    return InfillingPrompt(prefix, suffix, layout, settings.heal, editor_lines=lines, language=language)
 
 
 def middle_of(solution: str, *, prefix: str, suffix: str) -> str:
@@ -186,7 +211,11 @@ def infilling_scores(rows: Iterable[SampleRow]) -> dict[str, Scores]:
 
 def infilling_notes(rows: Sequence[SampleRow], context: EvaluationContext) -> list[str]:
     """Which layout the figures are of, and how it was asked."""
-    layout = rows[0]["format"]
+    layout, settings = rows[0]["format"], context.own(InfillingTaskSettings)
+    if layout == LEFT_TO_RIGHT and settings.format == LEFT_TO_RIGHT:
+        return [
+            "The model was asked to continue the prefix by one line, the suffix unseen (infilling.format)."
+        ]
     if layout == LEFT_TO_RIGHT:
         return [
             "The model has no infilling tokens and can't be asked to infill. The figures named left_to_right are of "
@@ -195,8 +224,10 @@ def infilling_notes(rows: Sequence[SampleRow], context: EvaluationContext) -> li
     notes = []
     if layout != "psm":
         notes.append(f"exact_match, pass@1 and ended are of the layout {layout.upper()}.")
-    if not context.own(InfillingTaskSettings).heal:
+    if not settings.heal:
         notes.append("SPM is without token healing.")
+    if settings.editor_stops:
+        notes.append("Middles end where an editor's completion does (infilling.editor_stops).")
     return notes
 
 
@@ -211,7 +242,8 @@ def _published(kind: str) -> BenchmarkData:
 
 def _published_tasks(kind: str, name: str, data: BenchmarkData, context: EvaluationContext) -> list[Task]:
     problems = published_problems(load_records(name, data, context.data, {}), kind)
-    return infilling_tasks(chosen_problems(problems, context), context, whole_lines=False)
+    lines: EditorLines = "any" if kind.startswith("RandomSpan") else "block"
+    return infilling_tasks(chosen_problems(problems, context), context, lines=lines)
 
 
 def _benchmark(

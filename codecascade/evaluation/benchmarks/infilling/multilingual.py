@@ -11,7 +11,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from codecascade.evaluation.benchmarks.infilling.infilling import middle_of
+from codecascade.evaluation.benchmarks.infilling.infilling import (
+    asked_layouts,
+    infilling_prompt,
+    middle_of,
+)
 from codecascade.evaluation.benchmarks.infilling.settings import STATED_OF_LANGUAGES, InfillingTaskSettings
 from codecascade.evaluation.data import BenchmarkData, load_records
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
@@ -21,7 +25,6 @@ from codecascade.evaluation.size import BenchmarkSize
 from codecascade.evaluation.task import (
     Benchmark,
     EvaluationContext,
-    InfillingPrompt,
     Prompt,
     SampleRow,
     Task,
@@ -42,8 +45,6 @@ _FIELDS = {"name": str, "language": str, "prompt": str, "suffix": str, "canonica
 
 def tasks(context: EvaluationContext) -> list[Task]:
     """Each masked line in each layout that the model knows. The layout of the main figures comes first."""
-    known = context.model.infilling_formats or (LEFT_TO_RIGHT,)
-    formats = sorted(known, key=lambda layout: layout != context.own(InfillingTaskSettings).format)
     seen: Counter[tuple[str, str]] = Counter()
     lines: list[tuple[str, str, dict[str, Any]]] = []
     for _, row in load_records("multilingual_infilling", DATA, context.data, _FIELDS):
@@ -53,14 +54,14 @@ def tasks(context: EvaluationContext) -> list[Task]:
     return [
         Task(
             task_id,
-            _prompt(row, layout, context),
+            _prompt(row, language, layout, context),
             context.own(InfillingTaskSettings).max_new_tokens,
             expected=row["canonical_solution"],
             judge=_judge(row["canonical_solution"]),
             fields={"language": language, "format": layout},
             from_solution=partial(middle_of, prefix=row["prompt"], suffix=row["suffix"]),
         )
-        for layout in formats
+        for layout in asked_layouts(context)
         for task_id, language, row in lines
     ]
 
@@ -83,12 +84,13 @@ def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     return found
 
 
-def _prompt(row: dict[str, Any], layout: str, context: EvaluationContext) -> Prompt:
+def _prompt(row: dict[str, Any], language: str, layout: str, context: EvaluationContext) -> Prompt:
     if layout == LEFT_TO_RIGHT:
         # In most rows the line break before the masked line is in neither the prompt nor the line.
         prompt: str = row["prompt"]
         return TextPrompt(prompt if prompt.endswith("\n") else f"{prompt}\n", ("\n",))
-    return InfillingPrompt(row["prompt"], row["suffix"], layout, context.own(InfillingTaskSettings).heal)
+    settings = context.own(InfillingTaskSettings)
+    return infilling_prompt(row["prompt"], row["suffix"], layout, settings, "single", language)
 
 
 def _judge(line: str) -> Callable[[str, Sequence[Outcome]], SampleRow]:

@@ -7,22 +7,36 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from codecascade.evaluation.benchmark_settings import BenchmarkSettings, PositiveInt
-from codecascade.evaluation.statements import TEN_SECONDS, benchmark_protocol, compared_elsewhere, token_limit
+from codecascade.evaluation.statements import (
+    TEN_SECONDS,
+    benchmark_protocol,
+    compared_elsewhere,
+    paper_value,
+    token_limit,
+)
 
 
 class InfillingTaskSettings(BenchmarkSettings):
     """``[evaluate.infilling]``."""
 
     key = "infilling"
-    asking: ClassVar[frozenset[str]] = frozenset({"max_new_tokens", "span_max_new_tokens", "heal"})
+    asking: ClassVar[frozenset[str]] = frozenset(
+        {"max_new_tokens", "span_max_new_tokens", "heal", "editor_stops"}
+    )
 
     problems: PositiveInt | None = Field(
         500, description="problems of each infilling benchmark, at most; none: all"
     )
-    format: Literal["psm", "spm"] = Field(
-        "psm", description="the layout that exact_match and pass@1 are of, where the model's family knows it"
+    format: Literal["psm", "spm", "left_to_right"] = Field(
+        "psm",
+        description="the layout that exact_match and pass@1 are of, where the model's family knows it; "
+        "left_to_right: ask for the next line only, the suffix unseen",
     )
     heal: bool = Field(True, description="SPM with token healing (the paper's is without)")
+    editor_stops: bool = Field(
+        False,
+        description="middles end where an editor's completion does (the paper's only where the model ends them)",
+    )
     max_new_tokens: PositiveInt = Field(128, description="tokens per line that is filled in, at most")
     span_max_new_tokens: PositiveInt = Field(
         512, description="tokens per middle of several lines, or of any span, at most"
@@ -42,6 +56,9 @@ _SHARED = {
     "problems": compared_elsewhere("the number of problems is compared"),
     "format": compared_elsewhere("a column is of one layout, by its full name"),
     "heal": compared_elsewhere("matters in SPM alone: analysis.protocol.ColumnProtocol.unhealed"),
+    "editor_stops": paper_value(
+        False, lambda value: "middles are cut where an editor's completion ends; the paper's are not"
+    ),
     "max_new_tokens": _OTHERS,
     "span_max_new_tokens": _OTHERS,
     "min_characters": _OTHERS,

@@ -267,7 +267,7 @@ _STATED = benchmark_protocol(
     LccSettings,
     {
         "examples_per_bucket": our_choice(lambda value: f"at most {value} examples a language and length"),
-        "long_context": Statement(elsewhere="chooses between the paper's two ways; a note tells which"),
+        "long_context": Statement(elsewhere="chooses between the paper's two ways; a note says which"),
         "bucket_tokens": our_choice(lambda value: f"lengths in steps of {value:,} words and signs"),
     },
     {

@@ -24,6 +24,9 @@ from codecascade.evaluation.benchmarks.infilling.problems import (
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.task import EvaluationContext, InfillingPrompt, TextPrompt
+from codecascade.generation.backend import TextRequest
+from codecascade.generation.editor_stops import EditorStopper
+from codecascade.generation.local_backend import encode_request
 from codecascade.ground.errors import UserError
 from codecascade.ground.json_lines import write_jsonl
 from codecascade.sandbox.sandbox import Sandbox
@@ -202,6 +205,37 @@ def test_the_settings_choose_layout_and_healing(
     ]
     tasks = infilling_tasks(TASKS, EvaluationContext(settings))
     assert [task.prompt for task in tasks[:1]] == [InfillingPrompt("a = 0\n", "c = b\n", "spm", False)]
+
+
+@pytest.mark.parametrize(("lines", "kept"), [("single", "b = a + 0\n"), ("any", "b = a + 0\nd = 1\n")])
+def test_with_editor_stops_what_is_typed_behind_the_middle_is_cut(
+    tokenizer: Any, oracle: Any, score: Any, sandbox: Any, lines: Any, kept: str
+) -> None:
+    settings = EvaluateSettings(infilling={"editor_stops": True})
+    problem = dataclasses.replace(TASKS[0], suffix="c = b\nprint(c)\n")
+    prompt = infilling_tasks([problem], EvaluationContext(settings), lines=lines)[0].prompt
+    assert isinstance(prompt, InfillingPrompt) and prompt.editor_stops is not None
+    assert encode_request(tokenizer, TextRequest(prompt)).editor == prompt.editor_stops
+    stopper = EditorStopper(prompt.editor_stops)
+    assert stopper.push("b = a + 0\nd = 1\nc = b\nprint(c)\n") + stopper.finish() == kept
+
+    middles = {task.prefix: task.middle for task in TASKS}
+    result, _ = score(answering(tokenizer, oracle, middles), sandbox=sandbox, settings=settings)
+    assert result.metrics["exact_match"].value == 1.0
+    assert result.notes == ["Middles end where an editor's completion does (infilling.editor_stops)."]
+
+
+def test_a_model_that_infills_may_be_asked_left_to_right_alone(
+    tokenizer: Any, oracle: Any, sandbox: Any, score: Any
+) -> None:
+    middles = {task.prefix: task.middle for task in TASKS}
+    settings = EvaluateSettings(infilling={"format": "left_to_right"})
+    result, rows = score(answering(tokenizer, oracle, middles), sandbox=sandbox, settings=settings)
+    assert {name: metric.value for name, metric in result.metrics.items()} == {
+        "exact_match_left_to_right": 1.0,
+        "pass@1_left_to_right": 1.0,
+    }
+    assert len(rows) == 4 and "infilling.format" in result.notes[0]
 
 
 def test_without_tests_nothing_runs_and_pass_at_1_is_open(

@@ -1,0 +1,90 @@
+"""How the commands that use a model do their work: one text as it comes, or a file of many."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codecascade.cli.app import loading, stderr
+from codecascade.ground.choices import Weights
+from codecascade.ground.errors import UserError
+from codecascade.ground.json_lines import read_jsonl, write_jsonl
+
+if TYPE_CHECKING:
+    from codecascade.generation.engine.generator import LocalGenerator
+    from codecascade.generation.requests import Completion, Request
+
+
+def load(model: str, context: int | None, weights: Weights) -> LocalGenerator:
+    """The model behind a name, while a line says that it is loaded."""
+    from codecascade.generation.engine.generator import load_generator
+
+    with loading(model):
+        return load_generator(model, context=context, precision=weights)
+
+
+def stream(
+    model: str, request: Callable[[LocalGenerator], Request], context: int | None, weights: Weights
+) -> None:
+    """Write one completion to standard output as it comes."""
+    generator = load(model, context, weights)
+    for piece in generator.stream(request(generator)):
+        write(piece)
+
+
+def batch(
+    model: str,
+    source: Path | None,
+    target: Path | None,
+    fields: Sequence[str],
+    request: Callable[[LocalGenerator, dict[str, str]], Request],
+    context: int | None,
+    weights: Weights,
+) -> None:
+    """Answer every row of ``source``; ``target`` has the same rows with ``completion``, in the same order."""
+    if source is None or target is None:
+        raise UserError("--jsonl IN and -o OUT belong together")
+    if target.is_dir():
+        raise UserError("is a folder; name a file", file=target, key="-o")
+    rows: list[dict[str, Any]] = []
+    for number, row in read_jsonl(source):
+        for field in fields:
+            if not isinstance(row.get(field), str):
+                raise UserError("must be there and be text", file=f"{source}:{number}", key=field)
+        rows.append(row)
+    generator = load(model, context, weights)
+    requests = [request(generator, row) for row in rows]
+
+    too_long = 0
+    for answer in _shown(generator.generate(requests), len(requests)):
+        rows[answer.request] |= {"completion": answer.text, "finish_reason": answer.finish_reason}
+        too_long += answer.finish_reason == "context"
+    write_jsonl(target, rows)
+    if too_long:
+        stderr().print(
+            f"{too_long} prompts exceed the model's context of {generator.context_length:,} tokens"
+        )
+
+
+def _shown(completions: Iterable[Completion], total: int) -> Iterator[Completion]:
+    """Completions as they come, with a bar, or with lines where there is no terminal."""
+    from codecascade.generation.progress_lines import ProgressLines
+
+    console = stderr()
+    if console.is_terminal:
+        from rich.progress import track
+
+        yield from track(completions, "generating", total, console=console, transient=True)
+        return
+    with ProgressLines("generating", total, lambda line: console.print(line, soft_wrap=True)) as progress:
+        for completion in completions:
+            progress.advance()
+            yield completion
+
+
+def write(text: str) -> None:
+    """Write a piece of a text to standard output at once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()

@@ -1,0 +1,44 @@
+"""The request of an editor's completion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from codecascade.generation.editing.prompt import EditorPrompt, editor_format, editor_prompt
+from codecascade.generation.editing.stops import EditorStops
+from codecascade.generation.requests import Request, SamplingParams, infilling_request
+from codecascade.tokens.healing import heal as heal_prompt
+from codecascade.tokens.tokenizer import Tokenizer
+
+
+def editor_request(
+    tokenizer: Tokenizer,
+    prompt: EditorPrompt,
+    sampling: SamplingParams,
+    *,
+    context: int,
+    format: str | None = None,  # noqa: A002
+    stop: Sequence[str] = (),
+    heal: bool = True,
+    editor: EditorStops | None = None,
+) -> Request:
+    """Fill the gap at a cursor; what does not fit into the context is left out of the prompt.
+
+    Args:
+        context: tokens of prompt and completion together. The completion gets what it may have, but at most half.
+        format: "psm" or "spm"; None for the one that suits editors.
+        editor: says where the filling ends.
+
+    Raises:
+        UserError: the tokenizer has no infilling tokens, does not know the layout, or nothing fits.
+    """
+    layout = format or editor_format(tokenizer)
+    room = context - min(sampling.max_new_tokens, context // 2)
+    ids, required = editor_prompt(tokenizer, prompt, room, format=layout), b""
+    if heal and layout == "spm":
+        ids, required = heal_prompt(tokenizer, ids)
+    empty = infilling_request(
+        tokenizer, "", "", sampling, format=layout, stop=stop, heal=False, editor=editor
+    )
+    return replace(empty, ids=tuple(ids), required=required, nonempty=bool(required))
