@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import copy
-import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
-from engine_models import CODE, NEVER, by_request, prompts, tiny_model
+from engine_models import CODE, NEVER, by_request, prompts
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quantised_models import KINDS, needs_kernels, quantised_model
 from torch import Tensor
 
 from codecascade.generation.engine.generator import LocalGenerator, load_generator
-from codecascade.generation.engine.weights import cuda, held, kernels, layers, timing
+from codecascade.generation.engine.weights import kernels, layers
 from codecascade.generation.engine.weights.held import hold_weights
 from codecascade.generation.engine.weights.kernels import QuantisedType, quantise, why_not
 from codecascade.generation.engine.weights.layers import QuantisedLinear
-from codecascade.generation.engine.weights.memory import free_memory, weight_bytes
+from codecascade.generation.engine.weights.memory import weight_bytes
 from codecascade.generation.engine.weights.packed import can_pack, pack_weights
 from codecascade.generation.engine.weights.quantise import (
     GROUP_SIZE,
@@ -34,13 +32,7 @@ from codecascade.generation.requests import Request, SamplingParams
 from codecascade.ground.errors import UserError
 from codecascade.model.folder import save_folder
 from codecascade.model.llama import Llama
-from codecascade.model.presets import build, initialise
 from codecascade.tokens.tokenizer import Tokenizer
-
-KINDS: tuple[QuantisedType, ...] = get_args(QuantisedType)
-needs_kernels = pytest.mark.skipif(
-    any(why_not(kind) is not None for kind in KINDS), reason="this PyTorch has no such kernels"
-)
 
 
 @st.composite
@@ -141,18 +133,6 @@ def test_few_rows_and_many_give_the_same_but_for_rounding(
             torch.testing.assert_close(found.float(), expected, atol=0.05, rtol=0.02)
 
 
-def quantised_model(tokenizer: Tokenizer, tied: bool) -> Llama:
-    biases = {"attention_bias": True, "attention_output_bias": True, "mlp_bias": True}
-    config = replace(tiny_model(tokenizer).config, tie_word_embeddings=tied, **biases)
-    llama = build(config, torch.device("cpu"))
-    initialise(llama, seed=0)
-    with torch.no_grad():
-        for name, parameter in llama.named_parameters():
-            if name.endswith("bias"):
-                torch.nn.init.normal_(parameter, std=0.1)
-    return llama.eval()
-
-
 @needs_kernels
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("keep", [False, True])
@@ -242,69 +222,6 @@ def test_memory_is_counted(tokenizer: Tokenizer) -> None:
     assert weight_bytes(kept) == (expected, 4 * (matrices + rows * hidden))
 
 
-@needs_kernels
-def test_copies_are_kept_only_if_there_is_memory_and_something_is_gained(
-    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = quantised_model(tokenizer, tied=True)
-    for free, most, copies in ((0, 4, False), (1 << 40, 4, True), (1 << 40, timing.ROWS[-1], False)):
-        monkeypatch.setattr(held, "free_memory", lambda free=free: free)
-        monkeypatch.setattr(held, "most_rows", lambda *_, most=most: most)
-        monkeypatch.setattr(held, "_most_rows", {})
-        about = hold_weights(copy.deepcopy(model), "int8")
-        assert (about.copy_bytes > 0, about.few_rows) == (copies, most)
-        assert ("copies" in str(about)) == copies and f"more than {most} rows" in str(about)
-
-
-def test_the_timing_says_up_to_which_rows_few_are_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = 0.0
-
-    def product(seconds: float, for_each_row: float):  # type: ignore[no-untyped-def]
-        def multiply(x: Tensor) -> Tensor:
-            nonlocal clock
-            clock += seconds + for_each_row * len(x)
-            return x
-
-        return multiply
-
-    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock)
-    few, many = [product(0, 1e-6)] * 3, [product(10e-6, 0)] * 3
-    assert timing.most_rows(few, many, 32, torch.float32) == 8
-    assert timing.most_rows(many, few, 32, torch.float32) == 0
-    assert timing.most_rows(few, [product(1e-3, 0)], 32, torch.float32) == timing.ROWS[-1]
-    # a machine that is very slow ends it
-    slow = [product(10, 0)]
-    assert timing.most_rows(slow, [product(11, 0)], 32, torch.float32) == 1
-
-
-@needs_kernels
-@pytest.mark.parametrize("ratio", [0.5, 0.95])
-def test_auto_is_int8_only_where_a_timing_finds_it_much_faster(
-    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, ratio: float
-) -> None:
-    model = quantised_model(tokenizer, tied=False)
-    monkeypatch.setattr(held, "seconds_of", lambda *_: [1.0, ratio])
-    monkeypatch.setattr(held, "_int8_faster", {})
-    # a small model stays in the processor's caches
-    assert hold_weights(copy.deepcopy(model), "auto", timed=True).kind == "fp32"
-    monkeypatch.setattr(held, "SAMPLE_BYTES", 1)
-    assert hold_weights(copy.deepcopy(model), "auto").kind == "fp32"
-    expected = "int8" if ratio < 0.8 else "fp32"
-    assert hold_weights(copy.deepcopy(model), "auto", timed=True).kind == expected
-
-
-@needs_kernels
-def test_weights_that_do_not_fit_are_refused_by_name() -> None:
-    with pytest.raises(UserError, match=r"o_proj.*48 columns.*groups of 32.*int8, bf16 or fp32"):
-        quantise(torch.zeros(8, 48), "int4", "o_proj")
-    # the kernel would read beyond the row
-    with pytest.raises(UserError, match=r"40 columns.*steps of 16.*take bf16 or fp32"):
-        quantise(torch.zeros(8, 40), "int8")
-    for kind in KINDS:
-        with pytest.raises(UserError, match="no numbers"):
-            quantise(torch.full((8, 32), float("nan")), kind)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_machine_without_the_kernel_says_so(
     tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch, kind: QuantisedType
@@ -339,30 +256,6 @@ def test_commands_load_quantised_weights_and_say_so(
     about = load_backend(str(tmp_path / "model"), precision="int8").describe()
     assert about["quantisation"] == "int8"
     assert "quantisation" not in load_backend(str(tmp_path / "model")).describe()
-
-
-def test_cuda_without_torchao_says_what_to_install(
-    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "torchao.quantization", None)
-    with pytest.raises(UserError, match=r"need torchao: pip install 'codecascade\[torchao\]'"):
-        cuda.quantise_model(quantised_model(tokenizer, tied=True), "int8")
-
-
-def test_free_memory_is_that_of_the_machine_or_of_the_control_group(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from codecascade.generation.engine.weights import memory
-
-    assert free_memory() > 0
-    (tmp_path / "meminfo").write_text("MemTotal: 900 kB\nMemAvailable:   500 kB\n")
-    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
-    assert free_memory() == 500 * 1024
-    (tmp_path / "memory.current").write_text("1000\n")
-    for limit, expected in (("max", 500 * 1024), ("4000", 3000), ("10", 0)):
-        (tmp_path / "memory.max").write_text(limit)
-        assert free_memory() == expected
 
 
 def test_plain_layers_are_packed_where_that_can_be_done() -> None:
