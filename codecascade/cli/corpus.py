@@ -149,7 +149,7 @@ def inspect(
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="Count the tokens of this model: a folder, a GGUF file or a hub name.",
+            help="Take the tokenizer of this model: a folder, a GGUF file or a hub name.",
             show_default="SmolLM2's, if it is installed",
         ),
     ] = None,

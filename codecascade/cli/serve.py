@@ -91,14 +91,14 @@ def serve(
         typer.Option(
             "--endpoint",
             metavar="URL",
-            help="Ask this OpenAI-compatible server for tokens, such as vLLM.",
+            help="Ask an OpenAI-compatible server.",
             rich_help_panel=_ENDPOINT,
         ),
     ] = None,
     served_model: Annotated[
         str | None,
         typer.Option(
-            "--model", metavar="NAME", help="Ask this one of its models.", rich_help_panel=_ENDPOINT
+            "--model", metavar="NAME", help="The name of the model on the server.", rich_help_panel=_ENDPOINT
         ),
     ] = None,
     tokenizer: Annotated[
@@ -106,7 +106,7 @@ def serve(
         typer.Option(
             "--tokenizer",
             metavar="FOLDER",
-            help="The tokenizer of that model: its folder, GGUF file or hub name.",
+            help="Take the tokenizer of this model: a folder, a GGUF file or a hub name.",
             rich_help_panel=_ENDPOINT,
         ),
     ] = None,

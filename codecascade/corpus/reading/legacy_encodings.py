@@ -43,6 +43,8 @@ _BY_FREQUENCY = {
 _CYRILLIC = {letter: cost for cost, letters in _BY_FREQUENCY.items() for letter in letters}
 _WORDS_OF_ONE = frozenset("ивскоаяуйзіВСКОАЯУИЗ")
 _SIGNS = frozenset("©®™°µ±§«»·•…–—‘’“”„€£²³½¼×\xa0\xad№")
+# Accents without a letter. No text has them by themselves; the acute one is left out, as it stands for an apostrophe.
+_LONE_ACCENTS = frozenset("˙˛˝ˇ˘¸¨¯")
 _CJK_SIGNS = frozenset(
     "、。，．：；？！（）「」『』【】《》〈〉〔〕・ー～—…“”‘’　·％＝＋－／＊＜＞＃＆＠＿｜￥々〇"
 )
@@ -140,7 +142,8 @@ def _latin(languages: tuple[str, ...], mixed: float) -> Callable[[str], float]:
                 else:
                     inside = left.isalpha() and right.isalpha() and char not in "’·\xa0\xad"
                     opens = char in "¿¡" and not left.isalpha() and right > " "
-                    context += (4 if char in _SIGNS or opens else 7) + (5 if inside else 0)
+                    sign = 4 if char in _SIGNS or opens else 10 if char in _LONE_ACCENTS else 7
+                    context += sign + (5 if inside else 0)
             context += 6 * sum(char.isalpha() for char in run[2:])
         known = max(sum(char in alphabet for char in letters) for alphabet in alphabets)
         anywhere = sum(any(char in alphabet for alphabet in alphabets) for char in letters)

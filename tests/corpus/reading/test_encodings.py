@@ -6,7 +6,7 @@ import codecs
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from source_trees import Build, MakeTree, module
 from work import grows_linearly
@@ -136,6 +136,8 @@ def test_pages_are_read(language: str, encoding: str, data: st.DataObject) -> No
 @given(
     st.lists(st.sampled_from(WESTERN), min_size=1, max_size=2), st.sampled_from(["# ", "// ", " * ", 'x = "'])
 )
+@example(["delay 10 µs", "ÿ"], "# ")
+@example(["«bon»", "ÿ"], "# ")
 def test_a_few_odd_signs_are_western(signs: list[str], before: str) -> None:
     text = "int x;\n" + "\n".join(before + sign for sign in signs) + "\nint y;\n"
     assert decoded(text.encode("cp1252")) == (text, "cp1252")

@@ -15,6 +15,7 @@ from engine_models import CODE, NEVER, beginning, by_request, prompts, recite, t
 from codecascade.generation.engine import engine
 from codecascade.generation.engine.generator import LocalGenerator, load_generator
 from codecascade.generation.engine.memory import free_bytes
+from codecascade.generation.engine.model_runner import token_bytes
 from codecascade.generation.engine.weights.packed import can_pack, pack_weights
 from codecascade.generation.requests import (
     Generator,
@@ -268,7 +269,7 @@ def test_a_prompt_beyond_the_machines_memory_is_not_asked(
         for size in (length + 5, 4 * length)
     ]
     generator = LocalGenerator(model, tokenizer, batch_tokens=2 * length)
-    monkeypatch.setattr(engine, "free_bytes", lambda device: generator.engine._token_bytes() * length)
+    monkeypatch.setattr(engine, "free_bytes", lambda device: token_bytes(generator.model) * length)
     reasons = {done.request: done.finish_reason for done in generator.generate(requests)}
     assert reasons == {0: "length", 1: "context"}
     monkeypatch.setattr(engine, "free_bytes", lambda device: None)
@@ -285,8 +286,13 @@ def test_iterators_of_one_generator_do_not_disturb_each_other(model: Llama, toke
     third.close()
     mixed = [*zip(first, second, strict=False)]
     found = [kept[0], *(one for one, _ in mixed)]
-    assert by_request(found) == expected
+    # log-probabilities differ by rounding, as the passes were others
+    texts = {key: completion.ids for key, completion in expected.items()}
+    assert {key: completion.ids for key, completion in by_request(found).items()} == texts
     rest = by_request([*(other for _, other in mixed), *second])
-    assert rest == expected or len(rest) == len(expected) - 1
+    assert {key: completion.ids for key, completion in rest.items()}.items() <= texts.items()
+    assert len(rest) >= len(expected) - 1
+    for key, completion in rest.items():
+        assert completion.log_probability == pytest.approx(expected[key].log_probability, abs=1e-3)
     assert not generator.engine.has_work and generator.engine.load().cache_used == 0
     assert not generator._outputs

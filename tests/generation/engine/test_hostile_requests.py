@@ -11,10 +11,10 @@ import pytest
 import torch
 from engine_models import CODE, NEVER, tiny_model
 
-from codecascade.generation.engine import grammar_matcher
+from codecascade.generation.engine import grammar_compiler
 from codecascade.generation.engine.engine import Engine
 from codecascade.generation.engine.generator import LocalGenerator
-from codecascade.generation.engine.grammar_matcher import GrammarCompiler
+from codecascade.generation.engine.grammar_compiler import GrammarCompiler
 from codecascade.generation.engine.service import EngineService
 from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import Completion, Request, SamplingParams
@@ -193,7 +193,7 @@ def test_grammars_are_compiled_from_several_threads(
     """Requests are checked in event loops, beside the engine's thread; more grammars than are kept."""
     pytest.importorskip("llguidance")
     compiler = GrammarCompiler(tokenizer)
-    monkeypatch.setattr(grammar_matcher, "_CACHED", 1)
+    monkeypatch.setattr(grammar_compiler, "_CACHED", 1)
 
     def compile_all(start: int) -> None:
         for index in range(60):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from codecascade.generation.engine.packed import PackedLinear, can_pack, padded_rows
 from torch.nn import functional
+
+from codecascade.generation.engine.weights.packed import PackedLinear, can_pack, padded_rows
 
 
 def test_few_shapes_and_few_rows_too_many() -> None:

@@ -21,7 +21,7 @@ class _Rank(World):
 
 
 def rank(number: int, decided: Any = None) -> _Rank:
-    world = _Rank(number, 2, torch.device("cpu"))
+    world = _Rank(number, 2, torch.device("cpu"), None)
     object.__setattr__(world, "decided", decided)
     return world
 
