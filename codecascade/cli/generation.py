@@ -41,7 +41,7 @@ from codecascade.cli.generation_running import batch, load, stream, write
 from codecascade.cli.options import Model
 from codecascade.ground.choices import InfillingFormat
 from codecascade.ground.errors import UserError
-from codecascade.ground.reading import read_text
+from codecascade.ground.files.reading import read_text
 
 if TYPE_CHECKING:
     from codecascade.generation.engine.generator import LocalGenerator

@@ -10,7 +10,7 @@ import typer
 from codecascade.cli import options
 from codecascade.ground.choices import Weights
 from codecascade.ground.errors import UserError
-from codecascade.ground.reading import read_text
+from codecascade.ground.files.reading import read_text
 
 if TYPE_CHECKING:
     from codecascade.generation.editing.stops import EditorLines

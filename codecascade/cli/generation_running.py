@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from codecascade.cli.app import loading, stderr
 from codecascade.ground.choices import Weights
 from codecascade.ground.errors import UserError
-from codecascade.ground.json_lines import read_jsonl, write_jsonl
+from codecascade.ground.files.json_lines import read_jsonl, write_jsonl
 
 if TYPE_CHECKING:
     from codecascade.generation.engine.generator import LocalGenerator

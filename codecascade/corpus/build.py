@@ -48,8 +48,8 @@ from codecascade.corpus.sources.sampling import check_languages, choose_candidat
 from codecascade.corpus.steps.decontamination import NO_BENCHMARKS, BenchmarkTexts, too_short_texts
 from codecascade.corpus.steps.step import StepTally
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import atomic_file, atomic_write, disk_errors, publish_folder, write_json
-from codecascade.ground.locks import FolderLock
+from codecascade.ground.files.atomic import atomic_file, atomic_write, disk_errors, publish_folder, write_json
+from codecascade.ground.files.locks import FolderLock
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.ground.errors import UserError
-from codecascade.ground.reading import read_json
+from codecascade.ground.files.reading import read_json
 from codecascade.ground.settings import Settings
 
 FORMAT = 3

@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import content_digest
-from codecascade.ground.json_lines import read_jsonl
-from codecascade.ground.reading import json_object, read_json
+from codecascade.ground.files.atomic import content_digest
+from codecascade.ground.files.json_lines import read_jsonl
+from codecascade.ground.files.reading import json_object, read_json
 
 Record = tuple[str, dict[str, Any]]
 """The location of a record (``file:line``), and the record."""

@@ -9,7 +9,7 @@ import huggingface_hub
 from codecascade.generation.engine.generator import load_generator
 from codecascade.generation.local_backend import LocalBackend
 from codecascade.ground.choices import Weights
-from codecascade.ground.files import content_digest
+from codecascade.ground.files.atomic import content_digest
 from codecascade.model.folder import read_quantisation
 from codecascade.model.gguf import read_gguf_quantisation
 from codecascade.model.sources import resolve

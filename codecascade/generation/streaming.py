@@ -8,8 +8,8 @@ no text can spell.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from codecascade.generation.requests import FinishReason, Request
 from codecascade.tokens.tokenizer import Tokenizer
@@ -89,6 +89,11 @@ class Load:
     prefill_seconds: float = 0.0
     decode_seconds: float = 0.0
     decode_steps: int = 0
+
+    def plus(self, **counts: float) -> Load:
+        """The load with these added to its sums."""
+        sums: dict[str, Any] = {key: getattr(self, key) + value for key, value in counts.items()}
+        return replace(self, **sums)
 
 
 class QueueFull(Exception):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.json_lines import read_jsonl
+from codecascade.ground.files.json_lines import read_jsonl
 from codecascade.tokens.chat import Message
 
 

@@ -19,10 +19,10 @@ from typing import Any
 from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.documents import Document, content_id, keyed_draw
 from codecascade.corpus.reading.licenses import is_permissive
-from codecascade.ground.files import write_json
-from codecascade.ground.json_lines import JsonlAppender, write_jsonl
-from codecascade.ground.locks import FolderLock
-from codecascade.ground.reading import read_json
+from codecascade.ground.files.atomic import write_json
+from codecascade.ground.files.json_lines import JsonlAppender, write_jsonl
+from codecascade.ground.files.locks import FolderLock
+from codecascade.ground.files.reading import read_json
 from codecascade.instruct.exercises import Exercise, exercises_of
 from codecascade.instruct.phrasing import request_for
 from codecascade.sandbox.sandbox import Sandbox

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.values import flag, integer, number, short
+from codecascade.ground.files.values import flag, integer, number, short
 from codecascade.model.rope_scaling import (
     DEFAULT_THETA,
     MOST_POSITIONS,

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import atomic_folder, atomic_write, write_json
-from codecascade.ground.reading import read_object
-from codecascade.ground.values import short, text
+from codecascade.ground.files.atomic import atomic_folder, atomic_write, write_json
+from codecascade.ground.files.reading import read_object
+from codecascade.ground.files.values import short, text
 from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
 from codecascade.model.weights import Device, assemble, read_weights, write_weights

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.values import integer, number, short
+from codecascade.ground.files.values import integer, number, short
 
 DEFAULT_THETA = 10_000.0
 MOST_POSITIONS = 2**31

@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import write_json
+from codecascade.ground.files.atomic import write_json
+from codecascade.ground.files.reading import open_regular, read_json
+from codecascade.ground.files.values import first_words, short
 from codecascade.ground.format import listed
-from codecascade.ground.reading import open_regular, read_json
-from codecascade.ground.values import first_words, short
 from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
 from codecascade.model.presets import build

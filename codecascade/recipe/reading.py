@@ -18,9 +18,9 @@ from codecascade.corpus.settings import CorpusSettings, LanguageFilter
 from codecascade.evaluation.evaluate_settings import EvaluateSettings, setting_names
 from codecascade.ground.diff import changed_values
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import atomic_write
+from codecascade.ground.files.atomic import atomic_write
+from codecascade.ground.files.reading import read_text
 from codecascade.ground.nearest import nearest
-from codecascade.ground.reading import read_text
 from codecascade.recipe.defaults import with_defaults
 from codecascade.recipe.named import recipe_file, recipe_names
 from codecascade.recipe.settings import (

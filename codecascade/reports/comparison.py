@@ -21,7 +21,7 @@ from codecascade.evaluation.notation import (
     format_signed,
     is_plain,
 )
-from codecascade.ground.files import atomic_write
+from codecascade.ground.files.atomic import atomic_write
 from codecascade.reports.evaluation.problem_pages import problem_address
 from codecascade.reports.rendering import render
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from codecascade.evaluation.analysis.sweep import Sweep, folder_of, read_sweep
 from codecascade.evaluation.notation import format_interval, format_metric
-from codecascade.ground.files import atomic_write, write_json
+from codecascade.ground.files.atomic import atomic_write, write_json
 from codecascade.reports import plots
 from codecascade.reports.rendering import render
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.values import short
+from codecascade.ground.files.values import short
 from codecascade.tokens.chat_formats import chat_template, control_ids, dialogue_parts, is_ours, reply_start
 from codecascade.tokens.messages import Message
 from codecascade.tokens.templates.dialogue import RenderedDialogue, turn_ends

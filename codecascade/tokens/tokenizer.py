@@ -15,10 +15,10 @@ from typing import Any
 import tokenizers
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import atomic_write, write_json
+from codecascade.ground.files.atomic import atomic_write, write_json
+from codecascade.ground.files.reading import read_json
+from codecascade.ground.files.values import first_words, short
 from codecascade.ground.format import listed
-from codecascade.ground.reading import read_json
-from codecascade.ground.values import first_words, short
 from codecascade.tokens import families
 from codecascade.tokens.families import InfillingTokens
 from codecascade.tokens.files import tokenizer_json

@@ -35,8 +35,8 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from codecascade.ground.diff import changed_values
 from codecascade.ground.errors import RunFailed, UserError
-from codecascade.ground.files import atomic_folder, recover_folder, write_json
-from codecascade.ground.reading import read_json
+from codecascade.ground.files.atomic import atomic_folder, recover_folder, write_json
+from codecascade.ground.files.reading import read_json
 from codecascade.training.checksums import checksums, damages
 from codecascade.training.parallel import World
 

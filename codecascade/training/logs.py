@@ -8,8 +8,8 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from codecascade.ground.files import atomic_write
-from codecascade.ground.json_lines import JsonlAppender
+from codecascade.ground.files.atomic import atomic_write
+from codecascade.ground.files.json_lines import JsonlAppender
 from codecascade.ground.step_log import step_number
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from codecascade.ground.errors import Stopped
-from codecascade.ground.paths import check_file_path, check_folder_path
+from codecascade.ground.files.paths import check_file_path, check_folder_path
 from codecascade.ground.signals import StopRequest
 from codecascade.model.llama import Llama
 from codecascade.model.precision import matmul_peak

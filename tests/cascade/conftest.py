@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from codecascade.ground.json_lines import write_jsonl
+from codecascade.ground.files.json_lines import write_jsonl
 from codecascade.recipe import Recipe, make_recipe
 
 FUNCTION = '''

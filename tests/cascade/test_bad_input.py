@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from codecascade.cli import main
-from codecascade.ground.locks import FolderLock
+from codecascade.ground.files.locks import FolderLock
 from codecascade.model.folder import save_folder
 from codecascade.model.presets import PRESETS, build, initialise
 from codecascade.recipe import make_recipe, write_recipe

@@ -15,7 +15,7 @@ from codecascade.cascade.run import run_cascade
 from codecascade.corpus.build import build_corpus
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.ground.errors import UserError
-from codecascade.ground.json_lines import write_jsonl
+from codecascade.ground.files.json_lines import write_jsonl
 from codecascade.model.folder import save_folder
 from codecascade.model.presets import PRESETS, build, initialise
 from codecascade.recipe import Recipe, make_recipe

@@ -14,7 +14,7 @@ from rich.console import Console
 from codecascade.cascade.run import run_cascade
 from codecascade.evaluation.analysis.compare import compare
 from codecascade.ground.errors import UserError
-from codecascade.ground.locks import FolderLock
+from codecascade.ground.files.locks import FolderLock
 from codecascade.model.folder import load_folder
 from codecascade.model.sources import load
 from codecascade.recipe import Recipe, make_recipe, read_recipe

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from codecascade.cascade.run import run_cascade
-from codecascade.ground.reading import read_json
+from codecascade.ground.files.reading import read_json
 from codecascade.recipe import read_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"

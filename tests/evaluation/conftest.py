@@ -16,7 +16,7 @@ from codecascade.evaluation.running.result import BenchmarkResult, SampleRow, St
 from codecascade.evaluation.running.runner import Inputs, evaluate
 from codecascade.generation.local_backend import LocalBackend
 from codecascade.generation.requests import Completion, Request
-from codecascade.ground.json_lines import write_jsonl
+from codecascade.ground.files.json_lines import write_jsonl
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Program
 from codecascade.tokens.infilling import add_infilling_tokens

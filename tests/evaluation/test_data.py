@@ -22,7 +22,7 @@ from codecascade.evaluation.data import (
     read_records,
 )
 from codecascade.ground.errors import UserError
-from codecascade.ground.json_lines import write_jsonl
+from codecascade.ground.files.json_lines import write_jsonl
 
 APPS = {"problem_id": 1, "question": "?", "difficulty": "interview", "input_output": "{}"}
 GSM8K = {"question": "?", "answer": "#### 1"}

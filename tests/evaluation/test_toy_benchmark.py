@@ -21,7 +21,7 @@ from codecascade.evaluation.cost import evaluation_tokens
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.result import BenchmarkResult, answered_problems
 from codecascade.ground.errors import UserError
-from codecascade.ground.json_lines import write_jsonl
+from codecascade.ground.files.json_lines import write_jsonl
 from codecascade.recipe import make_recipe, read_recipe, write_recipe
 from codecascade.recipe.settings import to_data
 from codecascade.reports.cascade.examples import chosen_examples as shown_examples

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from codecascade.ground import files, json_lines, locks, reading
 from codecascade.ground.errors import Stopped, UserError
-from codecascade.ground.reading import read_text
+from codecascade.ground.files import atomic as files
+from codecascade.ground.files import json_lines, locks, reading
+from codecascade.ground.files.reading import read_text
 
 
 def test_error_names_file_key_and_fix() -> None:
@@ -108,7 +109,7 @@ def test_what_another_process_is_writing_is_no_leftover(tmp_path: Path) -> None:
 WRITER = """
 import sys, time
 from pathlib import Path
-from codecascade.ground import files
+from codecascade.ground.files import atomic as files
 path, name = Path(sys.argv[1]), sys.argv[2]
 for _ in range(30):
     with files.atomic_folder(path) as folder:
@@ -135,7 +136,7 @@ def test_what_a_killed_process_left_of_a_large_file_is_removed(tmp_path: Path) -
     path = tmp_path / "m[1].gguf"
     program = (
         "import os, signal, sys\n"
-        "from codecascade.ground.files import atomic_file\n"
+        "from codecascade.ground.files.atomic import atomic_file\n"
         "with atomic_file(sys.argv[1]) as file:\n"
         "    file.write_bytes(bytes(1000))\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -165,7 +166,7 @@ def test_leftovers_are_those_of_just_this_name(tmp_path: Path) -> None:
 def test_lock_is_exclusive_and_dies_with_its_process(tmp_path: Path) -> None:
     program = (
         "import sys, time\n"
-        "from codecascade.ground.locks import FolderLock\n"
+        "from codecascade.ground.files.locks import FolderLock\n"
         "with FolderLock(sys.argv[1]):\n"
         "    print('held', flush=True)\n"
         "    time.sleep(60)\n"

@@ -10,7 +10,7 @@ import pytest
 from hostile import limited
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.reading import open_regular, read_bytes, read_json, read_object, read_text
+from codecascade.ground.files.reading import open_regular, read_bytes, read_json, read_object, read_text
 
 
 def test_what_is_there_is_read(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.values import flag, integer, number, short, text
+from codecascade.ground.files.values import flag, integer, number, short, text
 
 ODD: tuple[Any, ...] = ("1", [1], {"a": 1}, True, float("nan"), float("inf"), 10**400, -(10**400), np.ones(3))
 

@@ -41,7 +41,7 @@ def correlate_languages(
     import json
 
     from codecascade.evaluation.analysis.correlations import correlations
-    from codecascade.ground.files import atomic_write
+    from codecascade.ground.files.atomic import atomic_write
 
     found = correlations(evaluations)
     if output is not None:

@@ -187,7 +187,7 @@ def _run(inputs: Inputs, settings: EvaluateSettings, folder: Path, title: str) -
     from codecascade.evaluation.running.result import BenchmarkResult
     from codecascade.evaluation.running.results_file import check_results_folder, write_results
     from codecascade.evaluation.running.runner import evaluate
-    from codecascade.ground.locks import FolderLock
+    from codecascade.ground.files.locks import FolderLock
     from codecascade.reports.evaluation.report import write_evaluation_report
 
     about = {} if inputs.backend is None else inputs.backend.describe()

@@ -29,7 +29,7 @@ from codecascade.corpus.settings import CorpusSettings
 from codecascade.corpus.steps.decontamination import BenchmarkIndex
 from codecascade.corpus.steps.step import ReadyStep, StepTally, run_steps
 from codecascade.corpus.steps.table import document_steps
-from codecascade.ground.files import atomic_file, atomic_write
+from codecascade.ground.files.atomic import atomic_file, atomic_write
 
 BATCH_BYTES, BATCH_ROWS = 8_000_000, 4000
 MOST_PARTS = 20_000

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from codecascade.corpus.documents import SCHEMA
 from codecascade.corpus.engines.parts import BuildParts, part_file, read_arrow, write_batches
-from codecascade.ground.files import atomic_file
+from codecascade.ground.files.atomic import atomic_file
 
 GROUP_BYTES = 1_000_000
 """Bytes of text in a row group: a reader must decompress that much to read one document."""

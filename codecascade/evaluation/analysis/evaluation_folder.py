@@ -16,8 +16,8 @@ from codecascade.evaluation.metrics import Metric, without_unasked
 from codecascade.evaluation.rows import SampleRow, TaskRow
 from codecascade.evaluation.scores import ProblemKey, problem_key
 from codecascade.ground.errors import UserError
-from codecascade.ground.json_lines import read_jsonl
-from codecascade.ground.reading import read_json
+from codecascade.ground.files.json_lines import read_jsonl
+from codecascade.ground.files.reading import read_json
 
 __all__ = [
     "Evaluation",

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.json_lines import read_jsonl
-from codecascade.ground.reading import read_json
+from codecascade.ground.files.json_lines import read_jsonl
+from codecascade.ground.files.reading import read_json
 
 _WANTED = "samples are JSON lines of task_id and completion (or solution, a whole program)"
 

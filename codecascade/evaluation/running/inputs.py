@@ -16,7 +16,7 @@ from codecascade.evaluation.task import Benchmark, EvaluatedModel, EvaluationCon
 from codecascade.generation.backend import Backend
 from codecascade.generation.local_backend import LocalBackend
 from codecascade.generation.requests import Scorer
-from codecascade.ground.files import content_digest
+from codecascade.ground.files.atomic import content_digest
 from codecascade.sandbox.sandbox import Sandbox
 
 _NOT_IDENTITY = ("address",)

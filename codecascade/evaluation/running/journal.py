@@ -29,8 +29,8 @@ from typing import Any
 
 from codecascade.ground.diff import changed_values
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import disk_errors
-from codecascade.ground.json_lines import json_line
+from codecascade.ground.files.atomic import disk_errors
+from codecascade.ground.files.json_lines import json_line
 
 logger = logging.getLogger(__name__)
 

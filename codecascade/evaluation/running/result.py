@@ -13,8 +13,8 @@ from codecascade.evaluation.metrics import Metric, without_unasked
 from codecascade.evaluation.rows import SampleRow
 from codecascade.evaluation.running.journal import refuse_changes
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import disk_errors, write_json
-from codecascade.ground.reading import read_json
+from codecascade.ground.files.atomic import disk_errors, write_json
+from codecascade.ground.files.reading import read_json
 
 _EXAMPLES = 2_000
 _DAMAGED = "is damaged; delete the evaluation's folder, or put the file back"

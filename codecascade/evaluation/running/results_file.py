@@ -9,8 +9,8 @@ from typing import Any
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.running.versions import versions
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import write_json
-from codecascade.ground.reading import read_json
+from codecascade.ground.files.atomic import write_json
+from codecascade.ground.files.reading import read_json
 
 
 def check_results_folder(folder: Path, model: str) -> None:

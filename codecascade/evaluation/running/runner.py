@@ -27,8 +27,8 @@ from codecascade.evaluation.running.summary import summarise
 from codecascade.evaluation.running.work import BenchmarkWork, generated_work, given_work
 from codecascade.evaluation.task import Benchmark, EvaluationContext
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import remove_leftovers
-from codecascade.ground.json_lines import write_jsonl
+from codecascade.ground.files.atomic import remove_leftovers
+from codecascade.ground.files.json_lines import write_jsonl
 
 __all__ = ["Inputs", "evaluate"]
 

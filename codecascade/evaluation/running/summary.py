@@ -21,7 +21,7 @@ from codecascade.evaluation.running.result import (
 from codecascade.evaluation.running.work import BenchmarkWork, task_rows
 from codecascade.evaluation.scores import metrics_of
 from codecascade.evaluation.task import Benchmark, EvaluationContext, Task, was_asked
-from codecascade.ground.json_lines import write_jsonl
+from codecascade.ground.files.json_lines import write_jsonl
 
 
 def summarise(

@@ -11,43 +11,28 @@ import time
 from collections.abc import Iterator
 from collections.abc import Sequence as SequenceOf
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from codecascade.generation.engine.blocks import BlockManager
 from codecascade.generation.engine.drafts import Drafter
-from codecascade.generation.engine.grammar_compiler import GrammarCompiler
-from codecascade.generation.engine.grammar_matcher import GrammarMatcher
 from codecascade.generation.engine.memory import free_bytes
 from codecascade.generation.engine.model_runner import ModelRunner, default_cache_tokens, token_bytes
+from codecascade.generation.engine.output import Output, after_pass, chosen_tokens
+from codecascade.generation.engine.sampling.grammar_compiler import GrammarCompiler
+from codecascade.generation.engine.sampling.grammar_matcher import GrammarMatcher
+from codecascade.generation.engine.sampling.selection import Chosen, select
 from codecascade.generation.engine.scheduler import Scheduled, Scheduler
-from codecascade.generation.engine.selection import Chosen, select
 from codecascade.generation.engine.sequence import RequestState, Sequence, room_for
 from codecascade.generation.grammar import Grammar
-from codecascade.generation.requests import Completion, Request
+from codecascade.generation.requests import Request
 from codecascade.generation.streaming import Delta, Load, QueueFull
 from codecascade.ground.errors import UserError
 from codecascade.model.cache import BLOCK_SIZE
 from codecascade.model.llama import Llama
 from codecascade.tokens.tokenizer import Tokenizer
-
-
-@dataclass(frozen=True)
-class Output:
-    """What a step gave to one sample.
-
-    Attributes:
-        request: the id that :meth:`Engine.add_request` gave.
-        completion: the whole sample, with its last delta.
-        error: why the pass failed that the sample was in; it is its last output.
-    """
-
-    request: int
-    delta: Delta
-    completion: Completion | None = None
-    error: Exception | None = None
 
 
 class Engine:
@@ -274,7 +259,9 @@ class Engine:
                 state = entry.sequence.state
                 if entry.chooses and not state.read:
                     state.read = True
-                    self._add(prompt_tokens=len(state.request.ids), cached_tokens=state.cached_tokens)
+                    self._load = self._load.plus(
+                        prompt_tokens=len(state.request.ids), cached_tokens=state.cached_tokens
+                    )
                 if entry.chooses and state.pending and state.logits is None and not entry.sequence.generated:
                     state.logits = logits[first].clone()
                     self._scheduler.hold(entry.sequence)
@@ -310,7 +297,7 @@ class Engine:
         drafted, sequence.draft = len(sequence.draft), []
         if drafted and self._drafter is not None:
             self._drafter.learn(sequence, drafted, len(tokens) - 1)
-            self._add(accepted_tokens=len(tokens) - 1)
+            self._load = self._load.plus(accepted_tokens=len(tokens) - 1)
         if state.room == 0:
             yield self._finish(sequence, sequence.end_without_text())
             return
@@ -347,22 +334,10 @@ class Engine:
         self._blocks.clear()
 
     def _count(self, batch: SequenceOf[Scheduled], outputs: SequenceOf[Output], seconds: float) -> None:
-        """Learn from the time of a pass, and add it to the load, shared out by tokens."""
+        """Learn from the time of a pass, and add it to the load."""
         decoding = [entry for entry in batch if entry.decodes]
         tokens, decoded = sum(entry.count for entry in batch), sum(entry.count for entry in decoding)
-        drafted = decoded - len(decoding)
-        chosen = sum(len(output.delta.ids) or isinstance(output.delta.stopped_by, int) for output in outputs)
+        drafted, chosen = decoded - len(decoding), chosen_tokens(outputs)
         if self._drafter is not None and decoding and decoded == tokens:
             self._drafter.observe(len(decoding), drafted > 0, chosen, seconds)
-        share = decoded / tokens if tokens else 1.0
-        self._add(
-            completion_tokens=chosen,
-            drafted_tokens=drafted,
-            prefill_seconds=seconds * (1 - share),
-            decode_seconds=seconds * share,
-            decode_steps=int(decoded > 0),
-        )
-
-    def _add(self, **counts: float) -> None:
-        sums = {key: getattr(self._load, key) + value for key, value in counts.items()}
-        self._load = replace(self._load, **sums)
+        self._load = after_pass(self._load, tokens, decoded, chosen, seconds).plus(drafted_tokens=drafted)

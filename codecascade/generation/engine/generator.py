@@ -8,7 +8,8 @@ from collections.abc import Sequence as SequenceOf
 
 import torch
 
-from codecascade.generation.engine.engine import Engine, Output
+from codecascade.generation.engine.engine import Engine
+from codecascade.generation.engine.output import Output
 from codecascade.generation.engine.scoring import log_probabilities
 from codecascade.generation.engine.weights.held import HeldWeights, load_model
 from codecascade.generation.requests import Completion, Request

@@ -12,9 +12,9 @@ from torch import Tensor
 from codecascade.generation.editor_stops import EditorStopper
 from codecascade.generation.engine.blocks import BlockKey
 from codecascade.generation.engine.detokenizer import TextBuilder
-from codecascade.generation.engine.grammar_matcher import GrammarMatcher
-from codecascade.generation.engine.sampler import SamplingRow, Top
-from codecascade.generation.engine.token_counts import TokenCounts
+from codecascade.generation.engine.sampling.grammar_matcher import GrammarMatcher
+from codecascade.generation.engine.sampling.sampler import SamplingRow, Top
+from codecascade.generation.engine.sampling.token_counts import TokenCounts
 from codecascade.generation.requests import Completion, FinishReason, Request
 from codecascade.generation.streaming import Delta, TokenLogprobs, Usage
 from codecascade.ground.errors import UserError

@@ -15,8 +15,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from codecascade.generation.engine.engine import Output
-from codecascade.generation.engine.grammar_matcher import GrammarMatcher
+from codecascade.generation.engine.output import Output
+from codecascade.generation.engine.sampling.grammar_matcher import GrammarMatcher
 from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import Request
 from codecascade.generation.streaming import Delta, Load, QueueFull

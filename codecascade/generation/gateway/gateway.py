@@ -294,4 +294,4 @@ class Gateway:
         await asyncio.sleep(min(max(self._first_wait * 2 ** (failures - 1), asked), _LONGEST_WAIT))
 
     def _count(self, **counts: int) -> None:
-        self._load = replace(self._load, **{key: getattr(self._load, key) + n for key, n in counts.items()})
+        self._load = self._load.plus(**counts)

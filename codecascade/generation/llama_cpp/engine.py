@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from codecascade.generation.engine.engine import Output
-from codecascade.generation.engine.grammar_compiler import GrammarCompiler
-from codecascade.generation.engine.grammar_matcher import GrammarMatcher
-from codecascade.generation.engine.selection import select
+from codecascade.generation.engine.output import Output, after_pass, chosen_tokens
+from codecascade.generation.engine.sampling.grammar_compiler import GrammarCompiler
+from codecascade.generation.engine.sampling.grammar_matcher import GrammarMatcher
+from codecascade.generation.engine.sampling.selection import select
 from codecascade.generation.engine.sequence import RequestState, Sequence, room_for
 from codecascade.generation.grammar import Grammar
 from codecascade.generation.llama_cpp.runtime import CellsFull, Entry, Runtime
@@ -169,15 +169,8 @@ class LlamaCppEngine:
             return self._fail(sorted({scheduled.sequence.state.id for scheduled in batch}), error)
         tokens = sum(scheduled.count for scheduled in batch)
         decoded = sum(scheduled.count == 1 and scheduled.sequence.generated > 0 for scheduled in batch)
-        seconds, share = time.perf_counter() - start, decoded / tokens if tokens else 1.0
-        self._add(
-            prefill_seconds=seconds * (1 - share),
-            decode_seconds=seconds * share,
-            decode_steps=int(decoded > 0),
-            completion_tokens=sum(
-                len(output.delta.ids) or isinstance(output.delta.stopped_by, int) for output in outputs
-            ),
-        )
+        seconds = time.perf_counter() - start
+        self._load = after_pass(self._load, tokens, decoded, chosen_tokens(outputs), seconds)
         return outputs
 
     def look_ahead(self, sequences: SequenceOf[Sequence], tokens: SequenceOf[int]) -> Tensor:
@@ -263,7 +256,9 @@ class LlamaCppEngine:
             state = sequence.state
             if not state.read:
                 state.read = True
-                self._add(prompt_tokens=len(state.request.ids), cached_tokens=state.cached_tokens)
+                self._load = self._load.plus(
+                    prompt_tokens=len(state.request.ids), cached_tokens=state.cached_tokens
+                )
                 while state.pending:
                     self._wait(Sequence(state, state.pending.popleft(), self.tokenizer))
         chosen = select(self, choosing, logits, self.tokenizer.vocab_size)
@@ -299,7 +294,3 @@ class LlamaCppEngine:
         while self._slots.forget_oldest():
             pass
         return [Output(request, Delta(sample=0), error=error) for request in requests]
-
-    def _add(self, **counts: float) -> None:
-        sums = {key: getattr(self._load, key) + value for key, value in counts.items()}
-        self._load = replace(self._load, **sums)

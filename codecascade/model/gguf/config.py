@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.values import flag, integer, number, short, text
+from codecascade.ground.files.values import flag, integer, number, short, text
 from codecascade.model.config import LIMITS, LlamaConfig, every_fourth_layer_unrotated
 from codecascade.model.gguf.container import GgufFile
 from codecascade.model.gguf.names import ARCHITECTURES

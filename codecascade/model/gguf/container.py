@@ -18,8 +18,8 @@ import gguf
 import numpy as np
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.reading import open_regular
-from codecascade.ground.values import integer, short
+from codecascade.ground.files.reading import open_regular
+from codecascade.ground.files.values import integer, short
 
 _VERSIONS = (2, 3)
 _HEADER = 24

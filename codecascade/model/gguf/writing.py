@@ -15,7 +15,7 @@ from gguf import GGMLQuantizationType as Kind
 from torch import Tensor
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import atomic_file, remove_abandoned
+from codecascade.ground.files.atomic import atomic_file, remove_abandoned
 from codecascade.model.config import LlamaConfig, every_fourth_layer_unrotated
 from codecascade.model.gguf.config import GRANITE_MULTIPLIERS, ROPE_DIVISORS, rope_divisors
 from codecascade.model.gguf.names import gguf_name, rows_to_gguf

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.reading import open_regular
-from codecascade.ground.values import first_words, short
+from codecascade.ground.files.reading import open_regular
+from codecascade.ground.files.values import first_words, short
 
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 # What the pickle of a dictionary of tensors calls.

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.reading import open_regular, read_object
-from codecascade.ground.values import flag, integer, number, short
+from codecascade.ground.files.reading import open_regular, read_object
+from codecascade.ground.files.values import flag, integer, number, short
 from codecascade.model.config import LIMITS, LlamaConfig
 from codecascade.model.folder import LoadedModel
 from codecascade.model.meta.pickled import read_pickled_tensors

@@ -18,7 +18,7 @@ from codecascade.evaluation.analysis.compare import compare
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.notation import NOT_RUN, format_metric
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import atomic_write
+from codecascade.ground.files.atomic import atomic_write
 from codecascade.ground.step_log import read_step_log
 from codecascade.reports import plots
 from codecascade.reports.cascade.columns import ReportColumn, all_columns

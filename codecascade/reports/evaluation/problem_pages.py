@@ -26,7 +26,7 @@ from codecascade.evaluation.analysis.failures import (
     outcomes_by_problem,
 )
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.ground.files import atomic_folder
+from codecascade.ground.files.atomic import atomic_folder
 from codecascade.reports.evaluation.highlight import highlight
 from codecascade.reports.rendering import render
 

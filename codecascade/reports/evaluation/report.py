@@ -17,7 +17,7 @@ from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import are_zero_or_one
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT, bootstrap_mean, left_to_right, wilson
 from codecascade.evaluation.notation import format_interval, format_metric
-from codecascade.ground.files import atomic_write
+from codecascade.ground.files.atomic import atomic_write
 from codecascade.ground.format import show_count, show_seconds
 from codecascade.reports.evaluation import pictures
 from codecascade.reports.evaluation.failure_table import OutcomesByProblem, failure_table

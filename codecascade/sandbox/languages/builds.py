@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from codecascade.ground.files import atomic_folder
+from codecascade.ground.files.atomic import atomic_folder
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Command
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.reading import read_text
+from codecascade.ground.files.reading import read_text
 from codecascade.server.http.disconnect import Refuse
 from codecascade.server.http.errors import ApiError
 

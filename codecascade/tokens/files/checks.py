@@ -13,7 +13,7 @@ from typing import Any
 import tokenizers
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.values import first_words, flag, integer, short
+from codecascade.ground.files.values import first_words, flag, integer, short
 from codecascade.tokens.files import tokenizer_json
 from codecascade.tokens.files.tokenizer_json import Spec
 

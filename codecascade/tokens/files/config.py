@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from codecascade.ground.errors import UserError
+from codecascade.ground.files.reading import decode_text, read_bytes, read_object
+from codecascade.ground.files.values import flag, short
 from codecascade.ground.format import listed
-from codecascade.ground.reading import decode_text, read_bytes, read_object
-from codecascade.ground.values import flag, short
 from codecascade.tokens import families
 from codecascade.tokens.files import tokenizer_json
 from codecascade.tokens.files.checks import check_added_token

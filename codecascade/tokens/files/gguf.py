@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.values import flag, short, text
+from codecascade.ground.files.values import flag, short, text
 from codecascade.tokens.files import tokenizer_json
 from codecascade.tokens.files.checks import MOST_TOKENS, check_spec
 from codecascade.tokens.files.pre_tokenizers import LLAMA3, PRE_TOKENIZERS

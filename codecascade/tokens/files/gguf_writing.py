@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from codecascade.ground.errors import UserError
+from codecascade.ground.files.values import short
 from codecascade.ground.format import listed
-from codecascade.ground.values import short
 from codecascade.tokens import families
 from codecascade.tokens.files import pre_tokenizers, tokenizer_json
 from codecascade.tokens.files.sentencepiece import BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.reading import read_bytes
+from codecascade.ground.files.reading import read_bytes
 from codecascade.tokens.files import tokenizer_json
 from codecascade.tokens.files.checks import MOST_TOKENS
 from codecascade.tokens.files.tokenizer_json import Spec

@@ -25,7 +25,7 @@ from functools import lru_cache
 from itertools import islice, product
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.values import short
+from codecascade.ground.files.values import short
 from codecascade.tokens.files import tokenizer_json
 from codecascade.tokens.files.tokenizer_json import SPACE
 from codecascade.tokens.templates.renderer import RENDERER

@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.values import first_words
+from codecascade.ground.files.values import first_words
 from codecascade.tokens.messages import Message
 from codecascade.tokens.templates.control_text import Disguise, control_text
 from codecascade.tokens.templates.control_tokens import ControlToken, control_tokens

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.values import first_words
+from codecascade.ground.files.values import first_words
 
 _WORKER = Path(__file__).with_name("worker.py")
 # Of processor time a request. A template of a well-known family takes a few milliseconds.

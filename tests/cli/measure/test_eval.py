@@ -14,7 +14,7 @@ from eval_command import SAMPLES, results, rows, run, write_problems
 
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.generation.local_backend import LocalBackend
-from codecascade.ground.json_lines import write_jsonl
+from codecascade.ground.files.json_lines import write_jsonl
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 from eval_command import PROBLEMS, SAMPLES, results, rows, run, write_problems
 
 from codecascade import cli
-from codecascade.ground.json_lines import write_jsonl
+from codecascade.ground.files.json_lines import write_jsonl
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,8 @@ from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.execution import SHARED
 from codecascade.evaluation.task import ChatPrompt, EvaluatedModel, EvaluationContext, TextPrompt
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import write_json
-from codecascade.ground.json_lines import write_jsonl
+from codecascade.ground.files.atomic import write_json
+from codecascade.ground.files.json_lines import write_jsonl
 from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox
 

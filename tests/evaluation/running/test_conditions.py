@@ -20,7 +20,7 @@ from codecascade.evaluation.running.work import BenchmarkWork, GivenSamples
 from codecascade.evaluation.task import ChatPrompt, EvaluatedModel, InfillingPrompt, Message, Task, TextPrompt
 from codecascade.generation.endpoint import Endpoint
 from codecascade.generation.local_backend import LocalBackend
-from codecascade.ground.json_lines import write_jsonl
+from codecascade.ground.files.json_lines import write_jsonl
 from codecascade.sandbox.program import Program
 from codecascade.tokens.tokenizer import Tokenizer
 

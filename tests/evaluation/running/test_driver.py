@@ -23,7 +23,7 @@ from codecascade.evaluation.running.execution import Execution, verdict_on
 from codecascade.evaluation.running.journal import Journal
 from codecascade.evaluation.task import Task, TextPrompt
 from codecascade.ground.errors import RunFailed, UserError
-from codecascade.ground.json_lines import write_jsonl
+from codecascade.ground.files.json_lines import write_jsonl
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.program import Program
 

@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from codecascade.generation.engine import grammar_compiler, grammar_matcher
 from codecascade.generation.engine.engine import Engine
 from codecascade.generation.engine.generator import LocalGenerator
-from codecascade.generation.engine.grammar_compiler import GrammarCompiler
-from codecascade.generation.engine.grammar_matcher import GrammarMatcher
+from codecascade.generation.engine.sampling import grammar_compiler, grammar_matcher
+from codecascade.generation.engine.sampling.grammar_compiler import GrammarCompiler
+from codecascade.generation.engine.sampling.grammar_matcher import GrammarMatcher
 from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import (
     Completion,

@@ -11,10 +11,10 @@ import pytest
 import torch
 from engine_models import CODE, NEVER, tiny_model
 
-from codecascade.generation.engine import grammar_compiler
 from codecascade.generation.engine.engine import Engine
 from codecascade.generation.engine.generator import LocalGenerator
-from codecascade.generation.engine.grammar_compiler import GrammarCompiler
+from codecascade.generation.engine.sampling import grammar_compiler
+from codecascade.generation.engine.sampling.grammar_compiler import GrammarCompiler
 from codecascade.generation.engine.service import EngineService
 from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import Completion, Request, SamplingParams

@@ -12,8 +12,8 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codecascade.generation.engine.sampler import SamplingRow, among_top_k, choose, nucleus
-from codecascade.generation.engine.token_counts import TokenCounts
+from codecascade.generation.engine.sampling.sampler import SamplingRow, among_top_k, choose, nucleus
+from codecascade.generation.engine.sampling.token_counts import TokenCounts
 from codecascade.generation.requests import SamplingParams
 from codecascade.ground.errors import UserError
 

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from codecascade.generation.engine import drafts, scheduler
-from codecascade.generation.engine.engine import Engine, Output
+from codecascade.generation.engine.engine import Engine
+from codecascade.generation.engine.output import Output
 from codecascade.generation.requests import Completion, Request, SamplingParams
 from codecascade.model.llama import Llama
 from codecascade.tokens.tokenizer import Tokenizer

@@ -13,8 +13,8 @@ import pytest
 import torch
 from engine_models import CODE, NEVER, beginning, recite
 
-from codecascade.generation.engine import grammar_compiler
 from codecascade.generation.engine.engine import Engine
+from codecascade.generation.engine.sampling import grammar_compiler
 from codecascade.generation.engine.service import EngineService
 from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import Request, SamplingParams

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from codecascade import cli
-from codecascade.ground.json_lines import write_jsonl
+from codecascade.ground.files.json_lines import write_jsonl
 
 SAMPLES = ["--samples", "samples.jsonl", "--data", "HumanEval.jsonl", "-o", "out"]
 PROBLEMS = [

@@ -44,7 +44,7 @@ from codecascade.evaluation.task import (
     TextPrompt,
 )
 from codecascade.ground.errors import UserError
-from codecascade.ground.reading import parse_json
+from codecascade.ground.files.reading import parse_json
 from codecascade.sandbox.outcome import Outcome
 
 DIFFICULTIES = ("introductory", "interview", "competition")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from codecascade.evaluation.benchmarks.infilling.infilling import (
+from codecascade.evaluation.benchmarks.infilling.gaps import (
     asked_layouts,
     infilling_prompt,
     middle_of,

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from codecascade.evaluation.benchmarks.code.humaneval import HumanEvalProblem, humaneval_problems
-from codecascade.evaluation.benchmarks.infilling.infilling import (
+from codecascade.evaluation.benchmarks.infilling.gaps import (
     finished_middle,
     infilling_tasks,
     middle_of,
     next_line_prompt,
-    single_line_tasks,
 )
+from codecascade.evaluation.benchmarks.infilling.infilling import single_line_tasks
 from codecascade.evaluation.benchmarks.infilling.problems import (
     InfillingProblem,
     InfillingTaskSettings,
@@ -28,7 +28,7 @@ from codecascade.generation.backend import TextRequest
 from codecascade.generation.editor_stops import EditorStopper
 from codecascade.generation.local_backend import encode_request
 from codecascade.ground.errors import UserError
-from codecascade.ground.json_lines import write_jsonl
+from codecascade.ground.files.json_lines import write_jsonl
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.sandbox.splitting import TOGETHER
 

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from codecascade.generation.engine.grammar_matcher import GrammarMatcher
+from codecascade.generation.engine.sampling.grammar_matcher import GrammarMatcher
 from codecascade.generation.grammar import Grammar
 from codecascade.ground.errors import UserError
 from codecascade.tokens.tokenizer import Tokenizer

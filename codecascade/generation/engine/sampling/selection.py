@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from codecascade.generation.engine.sampler import SamplingRow, Top, choose
+from codecascade.generation.engine.sampling.sampler import SamplingRow, Top, choose
 from codecascade.generation.engine.sequence import Sequence
 
 

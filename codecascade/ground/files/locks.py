@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.files import disk_errors
+from codecascade.ground.files.atomic import disk_errors
 
 
 class FolderLock:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from codecascade.generation.engine.token_counts import TokenCounts, penalise
+from codecascade.generation.engine.sampling.token_counts import TokenCounts, penalise
 from codecascade.generation.requests import SamplingParams
 
 Top = tuple[tuple[int, float], ...]

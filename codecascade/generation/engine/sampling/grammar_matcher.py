@@ -3,7 +3,7 @@
 The library bounds the work of each step in its own units, which may still be many seconds in a single call, and such
 a call can't be stopped. So a mask is computed in a thread of its own (the library lets others run meanwhile), and a
 text that waits for its masks too long is over. Grammars are read in
-:mod:`~codecascade.generation.engine.grammar_compiler`.
+:mod:`~codecascade.generation.engine.sampling.grammar_compiler`.
 """
 
 from __future__ import annotations

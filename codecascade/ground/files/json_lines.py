@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from codecascade.ground.files import atomic_write_parts, disk_errors
-from codecascade.ground.reading import json_object, parse_json, text_lines
+from codecascade.ground.files.atomic import atomic_write_parts, disk_errors
+from codecascade.ground.files.reading import json_object, parse_json, text_lines
 
 
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
