@@ -200,8 +200,12 @@ def recover_folder(path: str | Path) -> None:
         if path.exists():
             shutil.rmtree(old, ignore_errors=True)
         else:
-            with suppress(FileNotFoundError, FileExistsError):
+            try:
                 os.rename(old, path)
+            except OSError as error:
+                # another process puts its own folder in place
+                if error.errno not in _OVERTAKEN:
+                    raise
     for left_over in path.parent.glob(f".{glob.escape(path.name)}.new-*"):
         # another user's stays, too
         with suppress(PermissionError):
