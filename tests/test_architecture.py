@@ -89,6 +89,27 @@ def test_library_needs_no_test_dependency(path: Path) -> None:
     assert not names & {"transformers", "accelerate", "hypothesis", "pytest", "peft"}
 
 
+# What runs inside the confinement imports nothing of ours, and runs one program at a time.
+PARSERS = [
+    path
+    for path in MODULES
+    if path.relative_to(ROOT).as_posix() != "ground/python_source.py" and "inside" not in path.parts
+]
+
+
+@pytest.mark.parametrize("path", PARSERS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_python_source_is_parsed_in_one_place(path: Path) -> None:
+    """Every text may be hostile, and ground/python_source.py knows how parsing fails."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            assert ast.unparse(node.func) not in (
+                "ast.parse",
+                "ast.literal_eval",
+                "symtable.symtable",
+                "compile",
+            )
+
+
 PAGE = ROOT.parent / "docs" / "architecture.md"
 
 

@@ -8,6 +8,7 @@ import re
 import socket
 from typing import Any
 
+from codecascade.ground.python_source import parse_module
 from codecascade.sandbox.host.judges import JudgeProcess
 from codecascade.sandbox.host.worker import SandboxWorker, WorkerDied
 from codecascade.sandbox.outcome import Limits
@@ -78,9 +79,8 @@ def can_share_process(text: str) -> bool:
     The text of tests is trusted, so this prevents accidents, not attacks. A program can only change the containers
     that the tests pass to it, so these must be the tests' own.
     """
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parse_module(text)
+    if tree is None:
         # Such a text is never run.
         return True
     for node in ast.walk(tree):
