@@ -14,7 +14,7 @@ from codecascade.sandbox.host.worker import SandboxWorker, WorkerDied
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Program
 
-# Seconds for the tests to notice that the program has ended.
+# Seconds for the tests to notice that the program has ended, where its end has decided the verdict.
 _GRACE_SECONDS = 2.0
 _VERDICTS = {"P": "passed", "F": "failed", "M": "out_of_memory", "T": "timed_out"}
 # Imported once in the judging process if tests name them.
@@ -121,10 +121,11 @@ def run_tests_apart(
         # The program ends, because the process of its tests has ended.
         worker.answer(job)
         raise JudgeDied(str(broken))
-    # The program ends when its tests have ended, so waiting for it is enough.
+    # The program ends when its tests have ended, so waiting for it is enough. On a busy machine the verdict may come
+    # seconds later. Tests that go on have a limit of CPU time themselves.
     answer = worker.answer(job)
     try:
-        judged = judge.answer(_GRACE_SECONDS)
+        judged = judge.answer(_GRACE_SECONDS if answer["verdict"] else limits.wall_seconds)
     except WorkerDied as error:
         # The judging process is still busy with the answers of a program that has ended: there is no verdict.
         if not answer["verdict"]:
