@@ -95,7 +95,7 @@ def test_headers_that_lie_make_a_damaged_archive(tmp_path: Path, lie: str, packe
     path = tmp_path / ("t.tar.gz" if packed else "t.tar")
     path.write_bytes(gzip.compress(data) if packed else data)
     dropped = Dropped()
-    began = time.monotonic()
+    began = time.process_time()
     tracemalloc.start()
     try:
         candidates = list(find_candidates(str(path), dropped))
@@ -105,7 +105,7 @@ def test_headers_that_lie_make_a_damaged_archive(tmp_path: Path, lie: str, packe
     assert candidates == []
     [reason] = by_step(dropped.table())["find"]
     assert reason.startswith("damaged archive (")
-    assert peak < 20_000_000 and time.monotonic() - began < 5
+    assert peak < 20_000_000 and time.process_time() - began < 5
 
 
 def test_long_declared_headers_are_not_read(tmp_path: Path) -> None:
