@@ -148,7 +148,7 @@ def test_names_in_messages_are_short_and_printable(
     assert "6 tokens from id 320 on have no row" in caplog.text and len(caplog.text) < 1000
 
 
-def test_many_ends_beyond_the_vocabulary_are_told_shortly(
+def test_many_ends_beyond_the_vocabulary_make_a_short_message(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     change(folder / "generation_config.json", eos_token_id=list(range(100_000)))

@@ -113,7 +113,7 @@ def test_runs_are_not_mixed(undisturbed: Path, changed: dict[str, Any], what: st
         counting_run.measure(undisturbed, undisturbed / "log", data, **changed)
 
 
-def test_other_data_is_told_from_the_first(undisturbed: Path, tmp_path: Path) -> None:
+def test_other_data_is_distinguished_from_the_first(undisturbed: Path, tmp_path: Path) -> None:
     other = tmp_path / "HumanEval.jsonl"
     other.write_text((undisturbed / "HumanEval.jsonl").read_text().replace("add_7", "plus_7"))
     with pytest.raises(UserError, match="was begun with other settings \\(data"):
