@@ -62,7 +62,7 @@ def check_spec(spec: Any) -> None:
         if step["type"] == "Split":
             _check_pattern(step.get("pattern"), "pre_tokenizer")
         if step["type"] == "FixedLength" and "length" in step:
-            integer(step, "length", least=1)
+            integer(step, "length", least=1, most=2**31 - 1)
 
 
 def check_added_token(token: Any, key: str) -> None:
