@@ -146,15 +146,19 @@ def _where(source: Source) -> str:
     )
 
 
-def missing_texts(recipe: Recipe, stages: Sequence[Stage] | None = None) -> list[str]:
+def missing_texts(
+    recipe: Recipe, stages: Sequence[Stage] | None = None, *, sources: bool = True
+) -> list[str]:
     """A sentence, after its key, for each corpus, source and file of dialogues that is not there.
 
     Args:
         stages: those whose files are looked for; None: all.
+        sources: whether the sources of the recipe's own corpus are looked for.
     """
-    named = [("corpus", source) for source in recipe.corpus]
+    named = [("corpus", source) for source in recipe.corpus] if sources else []
     for stage in recipe.stage if stages is None else stages:
-        named += [(stage.name, item.corpus) for item in stage.mixture if item.corpus]
+        key = f"stage.{stage.name}"
+        named += [(key, item.corpus) for item in stage.mixture if item.corpus]
         if stage.dialogues is not None and stage.dialogues != "mined":
-            named.append((stage.name, stage.dialogues))
+            named.append((key, stage.dialogues))
     return [f"{key}: there is no {source}" for key, source in named if not source_exists(source)]

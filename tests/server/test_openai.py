@@ -265,7 +265,7 @@ def test_what_is_wrong_is_named(
     assert detail[0].keys() == {"loc", "msg", "type"}
 
 
-def test_a_prompt_over_the_context_is_told_with_numbers_or_cut_where_asked(
+def test_a_prompt_over_the_context_is_refused_with_numbers_or_cut_where_asked(
     client: TestClient, generator: ScriptedGenerator
 ) -> None:
     long = "a + b\n" * 200

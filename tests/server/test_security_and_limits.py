@@ -302,7 +302,7 @@ class TestTimes:
                     ended = True
             assert ended
 
-    def test_a_body_that_does_not_come_is_told(self, served: Serve) -> None:
+    def test_a_body_that_does_not_come_is_answered_with_an_error(self, served: Serve) -> None:
         server = served(ServerSettings(names=("tiny",), limits=Limits(body_seconds=0.15)))
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
             connection.sendall(b"POST /infill HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")

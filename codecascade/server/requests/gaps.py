@@ -91,8 +91,7 @@ def gap_prompt(
     if truncate:
         ids, cut = _fitted_ids(service, gap, sampling, layout)
     else:
-        within_characters(service, gap.prefix + gap.suffix, prompt_limit(service))
-        ids, cut = infilling_prompt(tokenizer, gap.prefix, gap.suffix, format=layout), False
+        ids, cut = _all_ids(service, gap, layout), False
     required = b""
     if layout == "spm":
         ids, required = heal_prompt(tokenizer, ids)
@@ -120,12 +119,27 @@ def _fitted_ids(service: Service, gap: Gap, sampling: SamplingParams, layout: st
     most = prompt_limit(service) - reserved
     room = most - len(infilling_prompt(tokenizer, "", "", format=layout))
     prefix, suffix = fitted(tokenizer, gap.prefix, gap.suffix, room)
-    chunks = tuple(RepositoryChunk(snippet.path, snippet.text) for snippet in gap.snippets)
-    around = EditorPrompt(prefix, suffix, gap.path, gap.repository, chunks)
+    around = EditorPrompt(prefix, suffix, gap.path, gap.repository, _chunks(gap))
     ids = editor_prompt(tokenizer, around, most, format=layout)
     whole = infilling_prompt(tokenizer, prefix, suffix, format=layout)[len(tokenizer.bos()) :]
     cut = (prefix, suffix) != (gap.prefix, gap.suffix) or ids[-len(whole) :] != whole
     return ids, cut
+
+
+def _all_ids(service: Service, gap: Gap, layout: str) -> list[int]:
+    """The ids of everything that the client gave, whether or not there is room for it."""
+    texts = [gap.prefix, gap.suffix, *(snippet.text for snippet in gap.snippets)]
+    within_characters(service, "".join(texts), prompt_limit(service))
+    if not gap.snippets:
+        return infilling_prompt(service.tokenizer, gap.prefix, gap.suffix, format=layout)
+    around = EditorPrompt(gap.prefix, gap.suffix, gap.path, gap.repository, _chunks(gap), context_share=1.0)
+    # A character is at most four bytes, and a byte at most one token; the names of files need some more.
+    most = 4 * (gap.size + sum(len(chunk.path) + 16 for chunk in around.chunks)) + 1024
+    return editor_prompt(service.tokenizer, around, most + 4 * len(gap.path + gap.repository), format=layout)
+
+
+def _chunks(gap: Gap) -> tuple[RepositoryChunk, ...]:
+    return tuple(RepositoryChunk(snippet.path, snippet.text) for snippet in gap.snippets)
 
 
 def template_prompt(
@@ -146,7 +160,14 @@ def template_prompt(
     """
     found = recognise(prompt) if isinstance(prompt, str) and service.can_infill and grammar is None else None
     if found is not None:
-        gap = Gap(found.prefix, found.suffix, editor_stops=editor_stops)
+        gap = Gap(
+            found.prefix,
+            found.suffix,
+            [Snippet(path, content) for path, content in found.context.files],
+            found.context.path,
+            found.context.repository,
+            editor_stops=editor_stops,
+        )
         return gap_prompt(service, gap, sampling, stop=stop, samples=samples, truncate=truncate is not None)
     return text_prompt(
         service,

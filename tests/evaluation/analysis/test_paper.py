@@ -111,7 +111,7 @@ def test_a_column_about_one_temperature_takes_no_other() -> None:
     assert belongs(ColumnProtocol(), {"temperature": 0.8})
 
 
-def test_only_healed_spm_is_told_from_the_papers() -> None:
+def test_only_healed_spm_counts_as_different_from_the_papers() -> None:
     psm, spm = (
         next(c for c in TABLE_14.columns if c.metrics == (f"pass@1_{name}",)) for name in ("psm", "spm")
     )

@@ -71,7 +71,7 @@ def test_the_papers_protocol_differs_only_in_what_can_not_be_had(name: str) -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_change_of_a_setting_is_told(name: str) -> None:
+def test_each_change_of_a_setting_is_stated(name: str) -> None:
     papers = facts(name)
     for key, statement in STATEMENTS[name].settings.items():
         if not statement.elsewhere:
@@ -93,7 +93,7 @@ def test_each_change_of_a_setting_is_told(name: str) -> None:
         ({"source": "data 2"}, "the data's version (data 2)"),
     ],
 )
-def test_each_condition_is_told(name: str, changed: dict[str, Any], words: str) -> None:
+def test_each_condition_is_stated(name: str, changed: dict[str, Any], words: str) -> None:
     if "source" in changed and name == "key_retrieval":
         # Its filler is ours in any case.
         return
@@ -120,7 +120,7 @@ def test_what_only_some_benchmarks_have() -> None:
     assert "the stop strings are those of evalplus" in told("humaneval", **{"humaneval.stops": "evalplus"})
 
 
-def test_of_samples_that_were_made_elsewhere_only_what_is_known_is_told() -> None:
+def test_of_samples_that_were_made_elsewhere_only_what_is_known_is_stated() -> None:
     assert departures("humaneval", {}) == []
     assert departures("key_retrieval", {}) == ["our own filler and wording"]
     assert departures("humaneval", {"confinement": "none", "unknown": 1}) == [
@@ -137,7 +137,7 @@ def test_how_a_model_is_asked_is_not_said_of_samples_that_were_made_elsewhere() 
         assert "10 s of CPU time" in asked and "10 s of CPU time" in given
 
 
-def test_of_an_older_version_it_is_told_that_its_conditions_are_not_known() -> None:
+def test_of_an_older_version_it_is_stated_that_its_conditions_are_not_known() -> None:
     for name in NAMES:
         generated = used_settings(BENCHMARKS[name], PAPERS)
         assert any("an older version" in sentence for sentence in departures(name, generated))
