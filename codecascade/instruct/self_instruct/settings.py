@@ -10,6 +10,7 @@ from codecascade.ground.settings import Settings
 from codecascade.instruct.self_instruct.questions.settings import QuestionSettings
 
 Selection = Literal["first_passing", "agreement"]
+DialogueTests = Literal["none", "one", "all", "mixed"]
 PromptForm = Literal["auto", "chat", "plain"]
 Positive = Annotated[int, Field(ge=1)]
 Temperature = Annotated[float, Field(ge=0, le=5)]
@@ -49,6 +50,10 @@ class SelfInstructSettings(Settings):
         agreement_solutions, agreement_tests: the least size of such a group, and of its set of tests.
         drop_vacuous: leave out tests that a function passes which does nothing, and questions whose tests one
             constant answer passes.
+        dialogue_tests: which of a question's tests its dialogue states: ``none``, ``one`` (the shown one), ``all``
+            that count, or ``mixed``: one of these three, drawn for each question.
+        group: questions that are worked on together; a smaller group shows sooner what is kept.
+        give_up: if so many questions (rounded up to whole groups) bring nothing, no others are tried.
         cpu_seconds, memory_mb: limits of one program.
         max_answer: characters of an answer that are read at most; the rest is ignored.
     """
@@ -57,7 +62,8 @@ class SelfInstructSettings(Settings):
     seed: int = 0
     language: str = "python"
     prompts: str | None = None
-    form: PromptForm = "auto"
+    form: DialogueTests = Literal["none", "one", "all", "mixed"]
+PromptForm = "auto"
     tests: Positive = 5
     test_attempts: Positive = 2
     least_tests: Positive = 2
@@ -71,6 +77,9 @@ class SelfInstructSettings(Settings):
     agreement_solutions: Positive = 2
     agreement_tests: Positive = 2
     drop_vacuous: bool = True
+    dialogue_tests: DialogueTests = "mixed"
+    group: Positive = 64
+    give_up: Positive = 200
     cpu_seconds: Annotated[float, Field(gt=0, le=600)] = 3.0
     memory_mb: Annotated[int, Field(ge=16, le=1 << 20)] = 1024
     max_answer: Annotated[int, Field(ge=100)] = 100_000
