@@ -172,8 +172,8 @@ class _Cascade:
             corpora, dialogues = self.mixtures.others(self.untrained)
             for corpus in corpora:
                 self.inputs.check_corpus(corpus)
-            for path in dialogues:
-                self.inputs.check_dialogues(path)
+            for source in dialogues:
+                self.inputs.check_dialogues(source)
 
         self.world.from_first(compare)
 
@@ -196,8 +196,9 @@ class _Cascade:
     # ---- a stage
 
     def _train(self, stage: Stage) -> None:
-        if self.mixtures.needs_mining(stage):
-            self._mine(stage)
+        for kind in self.mixtures.to_make(stage):
+            self._make_dialogues(stage, kind)
+        self._say_dialogues(stage)
         parent = self.base if stage.parent == BASE else str(self.folder.model(stage.parent))
         parent_files = self.world.from_first(
             lambda: self.base_files if stage.parent == BASE else self.inputs.check_model(stage.parent)
@@ -208,6 +209,21 @@ class _Cascade:
         if self.world.first:
             self.inputs.record_model(stage.name)
         self.world.barrier()
+
+    def _make_dialogues(self, stage: Stage, kind: str) -> None:
+        """Make the dialogues that are not there yet; its parent is trained and measured by now."""
+        if kind == "mined":
+            self._mine(stage)
+
+    def _say_dialogues(self, stage: Stage) -> None:
+        """Say of each source of dialogues what was read, and what of it was not used."""
+        for name, read in self.mixtures.read(stage):
+            formats = ", ".join(sorted({*read.formats.values()}))
+            skipped = read.skipped.total()
+            left = (
+                f"; {skipped:,} lines were skipped ({read.skipped.most_common(1)[0][0]})" if skipped else ""
+            )
+            self.display.say(f"{stage.name}: {len(read.table):,} dialogues of {name} ({formats}){left}")
 
     def _mine(self, stage: Stage) -> None:
         if self.world.first:

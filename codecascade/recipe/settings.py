@@ -17,6 +17,7 @@ from codecascade.ground.choices import SandboxMode, TokenizerKind, WeightType
 from codecascade.ground.errors import UserError
 from codecascade.ground.nearest import nearest
 from codecascade.ground.settings import Settings
+from codecascade.instruct.dialogues.settings import DialogueSource
 from codecascade.training.settings import TrainingSettings
 from codecascade.training.stream.settings import InfillingSettings, MixtureItem
 
@@ -73,7 +74,9 @@ class Stage(TrainingSettings):
     max_position_embeddings: int | None = Field(
         None, gt=0, description="long_context; default: sequence_length, or the parent's where that is larger"
     )
-    dialogues: str | None = Field(None, description="instruct: JSON lines of `messages`, or 'mined'")
+    dialogues: tuple[DialogueSource, ...] | None = Field(
+        None, min_length=1, description="instruct: files, hub:OWNER/NAME or 'mined'; one or a list"
+    )
     mined_dialogues: int | None = Field(
         None, gt=0, description="instruct: how many are mined from the corpus, at most; default 2,000"
     )
@@ -94,6 +97,18 @@ class Stage(TrainingSettings):
     timed_minutes: float | None = Field(
         None, gt=0, description="written by a run: the budget in minutes that `steps` was timed for"
     )
+
+    @property
+    def dialogue_sources(self) -> tuple[DialogueSource, ...]:
+        """The sources of its dialogues: those of the mixture's item, or else the stage's own."""
+        for item in self.mixture:
+            if item.source == "dialogues":
+                return self.dialogues or () if item.corpus is None else (DialogueSource(source=item.corpus),)
+        return ()
+
+    def makes(self, kind: str) -> bool:
+        """Whether it is trained on dialogues of this kind, a word of ``MADE``."""
+        return any(source.kind == kind for source in self.dialogue_sources)
 
     @property
     def uses_infilling(self) -> bool:
@@ -183,6 +198,9 @@ def _check(stage: Stage, key: str) -> None:
         raise UserError(
             "is not used: the mixture has no source 'dialogues' without a file", key=f"{key}.dialogues"
         )
+    names = [source.source for source in stage.dialogue_sources]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"names {twice!r} twice; give it one share", key=f"{key}.dialogues")
     for name in ("rehearsal_code", "rehearsal_natural_language"):
         if getattr(stage, name) is not None:
             raise UserError(
