@@ -10,6 +10,7 @@ from pathlib import Path
 from codecascade.cascade.run_folder import RunFolder
 from codecascade.corpus.corpus import Corpus, DocumentTable
 from codecascade.ground.errors import UserError
+from codecascade.ground.files.values import short
 from codecascade.ground.seeds import draw
 from codecascade.instruct.dialogues.reading import ReadDialogues, read_source
 from codecascade.instruct.dialogues.settings import MADE, DialogueSource
@@ -17,12 +18,16 @@ from codecascade.instruct.mine import mine_dialogues
 from codecascade.recipe.settings import Recipe, Stage
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.tokens.tokenizer import Tokenizer
+from codecascade.training.stream.dialogue_examples import dialogue_example
 from codecascade.training.stream.settings import MixtureItem
 from codecascade.training.stream.stream import TokenStream
 from codecascade.training.stream.stream_sources import StreamSource
 
 BYTES_PER_TOKEN = 3.5
 """Of code, about."""
+_LOOKED_AT = 10_000
+_SHAPES = 5
+"""Dialogues of more messages than this are alike to a template."""
 MANY_PASSES = 10
 """A stage that reads a source more often is warned of."""
 
@@ -51,6 +56,33 @@ class Mixtures:
                 except UserError as error:
                     key = error.key or f"stage[{index}].mixture[{number}]"
                     raise UserError(error.message, file=error.file, key=key) from None
+
+    def check_formats(self, stage: Stage, tokenizer: Tokenizer) -> None:
+        """Write a few of the stage's dialogues in its chat format: a template may refuse a system message.
+
+        Raises:
+            UserError: the format can't hold one of them, or does not tell where an answer begins and ends.
+        """
+        for name, read in self.read(stage):
+            shapes = {
+                (dialogue.messages[0].role, min(len(dialogue.messages), _SHAPES)): dialogue
+                for dialogue in read.table[:_LOOKED_AT]
+            }
+            for dialogue in shapes.values():
+                try:
+                    dialogue_example(
+                        tokenizer,
+                        dialogue.messages,
+                        context=stage.sequence_length,
+                        document_id=dialogue.id,
+                        settings=stage.chat,
+                        without_loss=dialogue.without_loss,
+                    )
+                except UserError as error:
+                    reason = (
+                        f"{error}; the first message of the dialogue: {short(dialogue.messages[0].content)}"
+                    )
+                    raise UserError(reason, file=name) from None
 
     def others(self, stages: Sequence[Stage]) -> tuple[list[Corpus], list[DialogueSource]]:
         """What ``stages`` read: corpora other than the run's, and dialogues other than those that the run makes."""
@@ -84,6 +116,7 @@ class Mixtures:
             seed=draw(stage.seed, stage.name, size=4),
             infilling=stage.infilling if stage.uses_infilling else None,
             document_masks=stage.document_masks,
+            chat=stage.chat,
         )
 
     def passes(self, stage: Stage) -> tuple[float, str]:

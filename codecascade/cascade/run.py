@@ -22,7 +22,7 @@ from codecascade.cascade.results import make_run_report, write_run_results
 from codecascade.cascade.run_corpus import build_run_corpus, corpus_folder, needs_sources
 from codecascade.cascade.run_folder import RunFolder
 from codecascade.cascade.run_inputs import RunInputs
-from codecascade.cascade.stage_models import base_name, check_tokenizers, make_base
+from codecascade.cascade.stage_models import base_name, make_base, stage_tokenizers
 from codecascade.cascade.stage_training import train_stage
 from codecascade.cascade.work_ahead import WorkAhead, look_ahead
 from codecascade.corpus.corpus import Corpus
@@ -160,7 +160,9 @@ class _Cascade:
         self.world.barrier()
         tokenizer = load(self.base).tokenizer
         self.instruct_base = tokenizer.chat_format is not None
-        check_tokenizers(self.recipe, self.stages, tokenizer)
+        tokenizers = stage_tokenizers(self.recipe, self.stages, tokenizer)
+        for stage in self.untrained:
+            self.mixtures.check_formats(stage, tokenizers[stage.name])
 
     def _compare_inputs(self) -> None:
         """Check on the first rank that no input has changed since the run read it."""

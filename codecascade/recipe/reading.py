@@ -33,7 +33,7 @@ from codecascade.recipe.settings import (
     TokenizerSettings,
     to_data,
 )
-from codecascade.training.stream.settings import InfillingSettings, MixtureItem
+from codecascade.training.stream.settings import ChatSettings, InfillingSettings, MixtureItem
 
 SettingsModel = TypeVar("SettingsModel", bound=BaseModel)
 
@@ -42,6 +42,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "infilling": InfillingSettings,
     "mixture": MixtureItem,
     "dialogues": DialogueSource,
+    "chat": ChatSettings,
     "corpus_build": CorpusSettings,
     "filters": LanguageFilter,
     "tokenizer": TokenizerSettings,

@@ -19,7 +19,7 @@ from codecascade.ground.nearest import nearest
 from codecascade.ground.settings import Settings
 from codecascade.instruct.dialogues.settings import DialogueSource
 from codecascade.training.settings import TrainingSettings
-from codecascade.training.stream.settings import InfillingSettings, MixtureItem
+from codecascade.training.stream.settings import ChatSettings, InfillingSettings, MixtureItem
 
 BASE = "base"
 """The name, among a cascade's models, of the one that it starts from."""
@@ -80,8 +80,9 @@ class Stage(TrainingSettings):
     mined_dialogues: int | None = Field(
         None, gt=0, description="instruct: how many are mined from the corpus, at most; default 2,000"
     )
-    chat_format: Literal["llama2", "chatml"] | None = Field(
-        None, description="instruct; default: the tokenizer's own, else llama2"
+    chat: ChatSettings = Field(ChatSettings(), description="how dialogues are trained on")
+    chat_format: Literal["llama2", "chatml", "step"] | None = Field(
+        None, description="instruct; default: the parent folder's own template, else llama2"
     )
     rehearsal_code: float | None = Field(
         None, ge=0, lt=0.5, description="instruct without [[stage.mixture]]: share of code; default 0.06"
