@@ -117,7 +117,7 @@ def check(
     benchmarks: Annotated[bool, typer.Option(help="Look for texts of benchmarks in the dialogues.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is in files of dialogues: formats, turns, lengths, duplicates, benchmark texts, and what can't be used.
+    """Show what is in files of dialogues: formats, turns, lengths, duplicates, benchmark texts, unusable lines.
 
     The exit code is 2 if a line can't be used.
     """
