@@ -63,7 +63,7 @@ def sandbox_for(recipe: Recipe, stages: Sequence[Stage]) -> Sandbox | None:
     for name in sorted(names):
         if (data := BENCHMARKS[name].data) is not None:
             locate_data(name, data, None)
-    mining = any(stage.dialogues == "mined" for stage in stages)
+    mining = any(stage.makes("mined") for stage in stages)
     return Sandbox(recipe.sandbox) if mining or "sandbox" in needs else None
 
 

@@ -22,7 +22,7 @@ from codecascade.cascade.results import make_run_report, write_run_results
 from codecascade.cascade.run_corpus import build_run_corpus, corpus_folder, needs_sources
 from codecascade.cascade.run_folder import RunFolder
 from codecascade.cascade.run_inputs import RunInputs
-from codecascade.cascade.stage_models import base_name, check_tokenizers, make_base
+from codecascade.cascade.stage_models import base_name, make_base, stage_tokenizers
 from codecascade.cascade.stage_training import train_stage
 from codecascade.cascade.work_ahead import WorkAhead, look_ahead
 from codecascade.corpus.corpus import Corpus
@@ -160,7 +160,9 @@ class _Cascade:
         self.world.barrier()
         tokenizer = load(self.base).tokenizer
         self.instruct_base = tokenizer.chat_format is not None
-        check_tokenizers(self.recipe, self.stages, tokenizer)
+        tokenizers = stage_tokenizers(self.recipe, self.stages, tokenizer)
+        for stage in self.untrained:
+            self.mixtures.check_formats(stage, tokenizers[stage.name])
 
     def _compare_inputs(self) -> None:
         """Check on the first rank that no input has changed since the run read it."""
@@ -172,8 +174,8 @@ class _Cascade:
             corpora, dialogues = self.mixtures.others(self.untrained)
             for corpus in corpora:
                 self.inputs.check_corpus(corpus)
-            for path in dialogues:
-                self.inputs.check_dialogues(path)
+            for source in dialogues:
+                self.inputs.check_dialogues(source)
 
         self.world.from_first(compare)
 
@@ -196,8 +198,9 @@ class _Cascade:
     # ---- a stage
 
     def _train(self, stage: Stage) -> None:
-        if self.mixtures.needs_mining(stage):
-            self._mine(stage)
+        for kind in self.mixtures.to_make(stage):
+            self._make_dialogues(stage, kind)
+        self._say_dialogues(stage)
         parent = self.base if stage.parent == BASE else str(self.folder.model(stage.parent))
         parent_files = self.world.from_first(
             lambda: self.base_files if stage.parent == BASE else self.inputs.check_model(stage.parent)
@@ -208,6 +211,21 @@ class _Cascade:
         if self.world.first:
             self.inputs.record_model(stage.name)
         self.world.barrier()
+
+    def _make_dialogues(self, stage: Stage, kind: str) -> None:
+        """Make the dialogues that are not there yet; its parent is trained and measured by now."""
+        if kind == "mined":
+            self._mine(stage)
+
+    def _say_dialogues(self, stage: Stage) -> None:
+        """Say of each source of dialogues what was read, and what of it was not used."""
+        for name, read in self.mixtures.read(stage):
+            formats = ", ".join(sorted({*read.formats.values()}))
+            skipped = read.skipped.total()
+            left = (
+                f"; {skipped:,} lines were skipped ({read.skipped.most_common(1)[0][0]})" if skipped else ""
+            )
+            self.display.say(f"{stage.name}: {len(read.table):,} dialogues of {name} ({formats}){left}")
 
     def _mine(self, stage: Stage) -> None:
         if self.world.first:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from codecascade.instruct.dialogues.settings import as_sources
 from codecascade.recipe.settings import RecipeData
 from codecascade.training.schedule import default_warmup
 
@@ -89,13 +90,20 @@ def _stage(stage: RecipeData, before: Sequence[Any], recipe: RecipeData) -> Reci
         full["infilling"] = _merged(defaults["infilling"], full["infilling"])
     if kind == "instruct" and "mixture" not in full:
         full = _with_rehearsal(full)
-    if full.get("dialogues") == "mined":
+    if "dialogues" in full:
+        full["dialogues"] = as_sources(full["dialogues"])
+    if "mined" in _names_of(full.get("dialogues")):
         full.setdefault("mined_dialogues", 2000)
     steps = _steps(full)
     if steps is not None:
         # in code training 1,000 (paper), but at most a tenth of a short run
         full.setdefault("warmup_steps", min(1000, steps // 10) if kind == "code" else default_warmup(steps))
     return full
+
+
+def _names_of(sources: Any) -> list[Any]:
+    tables = sources if isinstance(sources, list) else []
+    return [table.get("source") for table in tables if isinstance(table, dict)]
 
 
 def _with_rehearsal(stage: RecipeData) -> RecipeData:

@@ -17,8 +17,9 @@ from codecascade.ground.choices import SandboxMode, TokenizerKind, WeightType
 from codecascade.ground.errors import UserError
 from codecascade.ground.nearest import nearest
 from codecascade.ground.settings import Settings
+from codecascade.instruct.dialogues.settings import DialogueSource
 from codecascade.training.settings import TrainingSettings
-from codecascade.training.stream.settings import InfillingSettings, MixtureItem
+from codecascade.training.stream.settings import ChatSettings, InfillingSettings, MixtureItem
 
 BASE = "base"
 """The name, among a cascade's models, of the one that it starts from."""
@@ -73,12 +74,15 @@ class Stage(TrainingSettings):
     max_position_embeddings: int | None = Field(
         None, gt=0, description="long_context; default: sequence_length, or the parent's where that is larger"
     )
-    dialogues: str | None = Field(None, description="instruct: JSON lines of `messages`, or 'mined'")
+    dialogues: tuple[DialogueSource, ...] | None = Field(
+        None, min_length=1, description="instruct: files, hub:OWNER/NAME or 'mined'; one or a list"
+    )
     mined_dialogues: int | None = Field(
         None, gt=0, description="instruct: how many are mined from the corpus, at most; default 2,000"
     )
-    chat_format: Literal["llama2", "chatml"] | None = Field(
-        None, description="instruct; default: the tokenizer's own, else llama2"
+    chat: ChatSettings = Field(ChatSettings(), description="how dialogues are trained on")
+    chat_format: Literal["llama2", "chatml", "step"] | None = Field(
+        None, description="instruct; default: the parent folder's own template, else llama2"
     )
     rehearsal_code: float | None = Field(
         None, ge=0, lt=0.5, description="instruct without [[stage.mixture]]: share of code; default 0.06"
@@ -94,6 +98,18 @@ class Stage(TrainingSettings):
     timed_minutes: float | None = Field(
         None, gt=0, description="written by a run: the budget in minutes that `steps` was timed for"
     )
+
+    @property
+    def dialogue_sources(self) -> tuple[DialogueSource, ...]:
+        """The sources of its dialogues: those of the mixture's item, or else the stage's own."""
+        for item in self.mixture:
+            if item.source == "dialogues":
+                return self.dialogues or () if item.corpus is None else (DialogueSource(source=item.corpus),)
+        return ()
+
+    def makes(self, kind: str) -> bool:
+        """Whether it is trained on dialogues of this kind, a word of ``MADE``."""
+        return any(source.kind == kind for source in self.dialogue_sources)
 
     @property
     def uses_infilling(self) -> bool:
@@ -183,6 +199,9 @@ def _check(stage: Stage, key: str) -> None:
         raise UserError(
             "is not used: the mixture has no source 'dialogues' without a file", key=f"{key}.dialogues"
         )
+    names = [source.source for source in stage.dialogue_sources]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"names {twice!r} twice; give it one share", key=f"{key}.dialogues")
     for name in ("rehearsal_code", "rehearsal_natural_language"):
         if getattr(stage, name) is not None:
             raise UserError(
