@@ -41,7 +41,7 @@ FORMAT = 1
 DIALOGUES, TRIPLETS, QUESTIONS = "dialogues.jsonl", "triplets.jsonl", "questions.jsonl"
 SUMMARY, JOURNAL = "summary.json", "journal.jsonl"
 _FREE = LATER_KEYS | {"address", "device"}
-"""Keys of the journal's header that may differ: a server may move, and what came from one device is right on another."""
+"""Keys of the journal's header that may differ: a server may move, and an answer is right on any device."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ def run_self_instruct(
         "format": FORMAT,
         "settings": settings.model_dump(mode="json", exclude={"prompts"}),
         "prompts": digest_of(*prompts),
-        "answers": {"name": backends.answers.name, **backends.answers.describe()},
-        "questions": {"name": asks_for_questions.name, **asks_for_questions.describe()},
+        "answers_by": {"name": backends.answers.name, **backends.answers.describe()},
+        "questions_by": {"name": asks_for_questions.name, **asks_for_questions.describe()},
     }
     request = digest_of(header, benchmarks.checked, benchmarks.unchecked, sorted(benchmarks.texts))
     with FolderLock(out):
@@ -229,7 +229,7 @@ def _summary(
         difficulties=tally.difficulties,
         sources=tally.sources,
         costs=costs,
-        teachers={"questions": header["questions"], "answers": header["answers"]},
+        teachers={"questions": header["questions_by"], "answers": header["answers_by"]},
         settings=settings.model_dump(mode="json"),
         notes=tuple(notes),
     )

@@ -9,6 +9,7 @@ from pydantic import Field
 from codecascade.ground.settings import Settings
 from codecascade.instruct.self_instruct.questions.settings import QuestionSettings
 
+DialogueTests = Literal["none", "one", "all", "mixed"]
 Selection = Literal["first_passing", "agreement"]
 DialogueTests = Literal["none", "one", "all", "mixed"]
 PromptForm = Literal["auto", "chat", "plain"]
@@ -25,6 +26,9 @@ LATER_KEYS = frozenset(
         "agreement_tests",
         "cpu_seconds",
         "memory_mb",
+        "dialogue_tests",
+        "group",
+        "give_up",
     }
 )
 """Settings that may change when a folder is continued: they change no prompt, and what is known already is used."""
@@ -39,14 +43,14 @@ class SelfInstructSettings(Settings):
         language: of the tests and solutions: ``python``, or another one that
             :mod:`~codecascade.instruct.self_instruct.languages.table` knows.
         prompts: folder with prompt files in place of the shipped ones.
-        form: ``chat`` asks in the teacher's chat format; ``plain`` lets it continue a text, as base models do; ``auto``
-            takes chat where the teacher has a chat format.
+        form: ``chat`` asks in the teacher's chat format; ``plain`` lets it continue a text, as base models do;
+            ``auto`` takes chat where the teacher has a chat format.
         tests: how many unit tests a question should get.
         test_attempts: how often tests are asked for, until at least ``least_tests`` can be used.
         least_tests: a question with fewer usable tests falls out.
         solutions: how many solutions are sampled for a question.
-        select: ``first_passing`` keeps the first solution that passes all tests (the paper's way); ``agreement`` keeps
-            one of the largest group of solutions that pass the same tests (CodeT, dual execution agreement).
+        select: ``first_passing`` keeps the first solution that passes all tests (the paper's way); ``agreement``
+            keeps one of the largest group of solutions that pass the same tests (CodeT, dual execution agreement).
         agreement_solutions, agreement_tests: the least size of such a group, and of its set of tests.
         drop_vacuous: leave out tests that a function passes which does nothing, and questions whose tests one
             constant answer passes.
@@ -62,8 +66,7 @@ class SelfInstructSettings(Settings):
     seed: int = 0
     language: str = "python"
     prompts: str | None = None
-    form: DialogueTests = Literal["none", "one", "all", "mixed"]
-PromptForm = "auto"
+    form: PromptForm = "auto"
     tests: Positive = 5
     test_attempts: Positive = 2
     least_tests: Positive = 2

@@ -24,8 +24,8 @@ class Summary:
         solutions: answers of the teacher, by what became of them.
         options: what each option found, whether it was in use or not.
         topics, difficulties, sources: ``[questions, kept]`` by name.
-        costs: ``seconds``, ``cpu_seconds`` of programs, and for each teacher ``prompts``, ``answers``, ``prompt_tokens``,
-            ``answer_tokens``.
+        costs: ``seconds``, ``cpu_seconds`` of programs, and for each teacher ``prompts``, ``answers``,
+            ``prompt_tokens``, ``answer_tokens``.
         teachers: ``questions`` and ``answers``: each with its ``name`` and what describes it.
         notes: sentences for a reader.
     """

@@ -31,7 +31,7 @@ def agreed(
     least_solutions: int,
     least_tests: int,
 ) -> Chosen | None:
-    """The first solution of the best consensus set (CodeT, Chen et al. 2022, section 3.2); None if none is large enough.
+    """The first solution of the best consensus set (CodeT, Chen et al. 2022); None if none is large enough.
 
     Solutions that pass the same tests form a set, and its score is the number of its solutions times the number of
     its tests: solutions and tests that agree confirm each other. So one wrong test does not cost a question.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from codecascade.instruct.self_instruct.steps.selection import agreed, first_passing
 from codecascade.instruct.self_instruct.settings import SelfInstructSettings
+from codecascade.instruct.self_instruct.steps.selection import agreed, first_passing
 from codecascade.instruct.self_instruct.steps.tests import MadeTests
-from codecascade.instruct.self_instruct.triplets import Question, Solution, Triplet, UnitTests
 from codecascade.instruct.self_instruct.steps.vacuous import Vacuity
+from codecascade.instruct.self_instruct.triplets import Question, Solution, Triplet, UnitTests
 
 
 def counted_tests(tests: UnitTests, vacuity: Vacuity, settings: SelfInstructSettings) -> tuple[int, ...]:

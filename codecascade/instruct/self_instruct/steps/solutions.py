@@ -9,8 +9,8 @@ from codecascade.instruct.self_instruct.languages.answers import between_tags
 from codecascade.instruct.self_instruct.languages.form import LanguageForm
 from codecascade.instruct.self_instruct.prompt_texts import PromptFile, PromptTexts
 from codecascade.instruct.self_instruct.settings import SelfInstructSettings
-from codecascade.instruct.self_instruct.teacher import Ask, Teacher, sampling_seed
 from codecascade.instruct.self_instruct.steps.tests import stated
+from codecascade.instruct.self_instruct.teacher import Ask, Teacher, sampling_seed
 from codecascade.instruct.self_instruct.triplets import Question, Solution, UnitTests
 
 NAME = "solutions"

@@ -48,7 +48,7 @@ def make_tests(
     texts: PromptTexts,
     answered: Callable[[], None] = lambda: None,
 ) -> list[MadeTests]:
-    """The tests of each question. A question with too few usable ones is asked about again, a bounded number of times.
+    """The tests of each question. If too few are usable, they are asked for again, a bounded number of times.
 
     Args:
         answered: called for each question that is done.

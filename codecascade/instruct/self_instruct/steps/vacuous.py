@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from codecascade.instruct.self_instruct.steps.execution import Execution, Judged
 from codecascade.instruct.self_instruct.languages.form import LanguageForm
+from codecascade.instruct.self_instruct.steps.execution import Execution, Judged
 from codecascade.instruct.self_instruct.triplets import UnitTests
 
 _MOST_VALUES = 6
