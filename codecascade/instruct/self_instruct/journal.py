@@ -5,8 +5,9 @@ A file of JSON lines. The first is the header: what the run depends on. Every ot
     {"key": "solutions/4f1c/7", "digest": "9a0e...", "value": {"text": "...", "tokens": 83}, "crc": 2774315023}
 
 ``key`` says which piece of work it is. ``digest`` is a hash of everything that its result depends on: an entry whose
-digest is another one than that asked for belongs to another prompt, and is not found. ``crc`` is the CRC-32 of the line
-without it. A damaged line is skipped with a warning, an incomplete last line is cut off, and their work is done again.
+digest is another one than that asked for belongs to another prompt, and is not found. ``crc`` is the CRC-32 of the
+line without it. A damaged line is skipped with a warning, an incomplete last line is cut off, and their work is done
+again.
 
 A line is flushed as it is written, so that a killed process loses none. Lines are synchronised with the disk every
 second, and when the journal is closed, so that a machine that loses power loses few.

@@ -1,8 +1,8 @@
 """The prompts: files of this package, which a user can replace one by one.
 
 ``chat/NAME.txt`` is for models with a chat format, ``plain/NAME.txt`` for base models, which continue a text. A chat
-file has a line ``=== system ===``, ``=== user ===`` or ``=== assistant ===`` above each message; if the last message is
-the assistant's, the reply begins with it. ``{{name}}`` is replaced by a value.
+file has a line ``=== system ===``, ``=== user ===`` or ``=== assistant ===`` above each message; if the last message
+is the assistant's, the reply begins with it. ``{{name}}`` is replaced by a value.
 """
 
 from __future__ import annotations

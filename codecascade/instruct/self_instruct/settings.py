@@ -9,7 +9,9 @@ from pydantic import Field
 from codecascade.ground.settings import Settings
 from codecascade.instruct.self_instruct.questions.settings import QuestionSettings
 
+DialogueTests = Literal["none", "one", "all", "mixed"]
 Selection = Literal["first_passing", "agreement"]
+DialogueTests = Literal["none", "one", "all", "mixed"]
 PromptForm = Literal["auto", "chat", "plain"]
 Positive = Annotated[int, Field(ge=1)]
 Temperature = Annotated[float, Field(ge=0, le=5)]
@@ -24,6 +26,9 @@ LATER_KEYS = frozenset(
         "agreement_tests",
         "cpu_seconds",
         "memory_mb",
+        "dialogue_tests",
+        "group",
+        "give_up",
     }
 )
 """Settings that may change when a folder is continued: they change no prompt, and what is known already is used."""
@@ -38,17 +43,21 @@ class SelfInstructSettings(Settings):
         language: of the tests and solutions: ``python``, or another one that
             :mod:`~codecascade.instruct.self_instruct.languages.table` knows.
         prompts: folder with prompt files in place of the shipped ones.
-        form: ``chat`` asks in the teacher's chat format; ``plain`` lets it continue a text, as base models do; ``auto``
-            takes chat where the teacher has a chat format.
+        form: ``chat`` asks in the teacher's chat format; ``plain`` lets it continue a text, as base models do;
+            ``auto`` takes chat where the teacher has a chat format.
         tests: how many unit tests a question should get.
         test_attempts: how often tests are asked for, until at least ``least_tests`` can be used.
         least_tests: a question with fewer usable tests falls out.
         solutions: how many solutions are sampled for a question.
-        select: ``first_passing`` keeps the first solution that passes all tests (the paper's way); ``agreement`` keeps
-            one of the largest group of solutions that pass the same tests (CodeT, dual execution agreement).
+        select: ``first_passing`` keeps the first solution that passes all tests (the paper's way); ``agreement``
+            keeps one of the largest group of solutions that pass the same tests (CodeT, dual execution agreement).
         agreement_solutions, agreement_tests: the least size of such a group, and of its set of tests.
         drop_vacuous: leave out tests that a function passes which does nothing, and questions whose tests one
             constant answer passes.
+        dialogue_tests: which of a question's tests its dialogue states: ``none``, ``one`` (the shown one), ``all``
+            that count, or ``mixed``: one of these three, drawn for each question.
+        group: questions that are worked on together; a smaller group shows sooner what is kept.
+        give_up: if so many questions (rounded up to whole groups) bring nothing, no others are tried.
         cpu_seconds, memory_mb: limits of one program.
         max_answer: characters of an answer that are read at most; the rest is ignored.
     """
@@ -71,6 +80,9 @@ class SelfInstructSettings(Settings):
     agreement_solutions: Positive = 2
     agreement_tests: Positive = 2
     drop_vacuous: bool = True
+    dialogue_tests: DialogueTests = "mixed"
+    group: Positive = 64
+    give_up: Positive = 200
     cpu_seconds: Annotated[float, Field(gt=0, le=600)] = 3.0
     memory_mb: Annotated[int, Field(ge=16, le=1 << 20)] = 1024
     max_answer: Annotated[int, Field(ge=100)] = 100_000

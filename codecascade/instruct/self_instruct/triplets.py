@@ -21,8 +21,8 @@ class Question:
         source: where it comes from: ``prompt``, ``corpus`` or ``file``.
         topic: what it is about, as a short phrase; empty if that is not known.
         difficulty: ``easy``, ``medium`` or empty.
-        seed: for a question about the user's own code, what it was asked about: ``path``, ``repository``, ``license``,
-            ``function``. For a question of a file, ``path`` and ``line``. Else empty.
+        seed: for a question about the user's own code, what it was asked about: ``path``, ``repository``,
+            ``license``, ``function``. For a question of a file, ``path`` and ``line``. Else empty.
         entry_point: the name of the function, if the question fixes one; else empty, and the tests decide.
     """
 
@@ -56,8 +56,8 @@ class QuestionsMade:
 
     Attributes:
         questions: at most as many as were wanted, in the order in which they get tests; no two have the same id.
-        counts: for the report's funnel, in this order: ``prompts`` (asked of the teacher), ``parsed`` (questions found
-            in its answers, in files and in the corpus), then one count for each reason of :attr:`dropped`.
+        counts: for the report's funnel, in this order: ``prompts`` (asked of the teacher), ``parsed`` (questions
+            found in its answers, in files and in the corpus), then one count for each reason of :attr:`dropped`.
         dropped: what left, and why.
         notes: sentences for the report, such as which benchmarks could not be checked.
     """
