@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from question_teacher import ScriptedBackend, teach
 from rich.console import Console
-from scripted_teacher import ScriptedBackend, teach
 
 from codecascade.cascade.dialogues import self_instruct as module
 from codecascade.cascade.run import run_cascade
