@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from codecascade.cascade.budget import StepTimer, resolve_minutes, say_how_long
+from codecascade.cascade.dialogues.self_instruct import SelfInstructStep
 from codecascade.cascade.display import RunDisplay
 from codecascade.cascade.measure import measure, measuring_precision, sandbox_for
 from codecascade.cascade.mixtures import MANY_PASSES, Mixtures
@@ -32,6 +33,7 @@ from codecascade.ground.files.locks import FolderLock
 from codecascade.ground.format import show_bytes
 from codecascade.ground.signals import stopped_at_once
 from codecascade.model.sources import load
+from codecascade.recipe.self_instruct import KIND
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.cascade.report import summary, write_report
 from codecascade.sandbox.sandbox import Sandbox
@@ -216,6 +218,8 @@ class _Cascade:
         """Make the dialogues that are not there yet; its parent is trained and measured by now."""
         if kind == "mined":
             self._mine(stage)
+        if kind == KIND:
+            self._self_instruct(stage)
 
     def _say_dialogues(self, stage: Stage) -> None:
         """Say of each source of dialogues what was read, and what of it was not used."""
@@ -235,6 +239,29 @@ class _Cascade:
                     stage, self.sandbox, lambda tried, kept: progress(f"{kept} kept", tried, 0)
                 )
             self.display.say(f"{stage.name}: {count:,} dialogues, whose doctests pass")
+        self.world.barrier()
+
+    def _self_instruct(self, stage: Stage) -> None:
+        if self.world.first:
+            assert self.sandbox is not None
+            step = SelfInstructStep(self.recipe, self.folder, self.corpus, self.base)
+            twin = step.twin(stage)
+            if twin is not None:
+                step.copy(stage, twin)
+                self.display.say(
+                    f"{stage.name}: its dialogues are those of {twin.name}, made in the same way"
+                )
+            else:
+                for name in step.teaching_stages(stage):
+                    self.inputs.check_model(name)
+                for model in step.teaching_models(stage):
+                    self.inputs.check_teacher(model)
+                with self.display.task(f"self-instruct for {stage.name}") as progress:
+                    summary = step.make(stage, self.sandbox, progress)
+                self.display.say(
+                    f"{stage.name}: {summary.dialogues:,} dialogues by self-instruct; "
+                    f"{step.folder(stage) / 'report.html'} tells how"
+                )
         self.world.barrier()
 
     # ---- a model

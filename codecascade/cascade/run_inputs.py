@@ -60,6 +60,7 @@ class _InputsFile(BaseModel):
     corpus: dict[str, _Corpus] = {}
     dialogues: dict[str, dict[str, _File]] = {}
     models: dict[str, dict[str, _File]] = {}
+    teacher: dict[str, dict[str, _File]] = {}
 
 
 _NEW_FOLDER = "or start a new run in another folder with -o"
@@ -104,6 +105,11 @@ class RunInputs:
         now |= {file: {"bytes": 0, "stamp": address_stamp(file)} for file in files if is_remote(file)}
         name = os.path.expanduser(source.source)
         self._compare("dialogues", name, now, "put the old file back", changed_files)
+
+    def check_teacher(self, name: str) -> None:
+        """Compare the files of a model that is asked for dialogues. Raises as :meth:`check_base`."""
+        folder, files = files_of(name)
+        self._compare("teacher", name, checksums(folder, files), "put the old files back", changed_files)
 
     def check_model(self, stage: str) -> Sums:
         """Compare the model of a trained stage, before it is measured or trained further; returns its checksums.

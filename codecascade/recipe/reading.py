@@ -22,8 +22,10 @@ from codecascade.ground.files.atomic import atomic_write
 from codecascade.ground.files.reading import read_text
 from codecascade.ground.nearest import nearest
 from codecascade.instruct.dialogues.settings import DialogueSource
+from codecascade.instruct.self_instruct.questions.settings import QuestionSettings, QuestionSource
 from codecascade.recipe.defaults import with_defaults
 from codecascade.recipe.named import recipe_file, recipe_names
+from codecascade.recipe.self_instruct import StageSelfInstruct, TeacherSettings
 from codecascade.recipe.settings import (
     CHANGEABLE_KEYS,
     LENGTH_KEYS,
@@ -42,6 +44,11 @@ _TABLES: dict[str, type[BaseModel]] = {
     "infilling": InfillingSettings,
     "mixture": MixtureItem,
     "dialogues": DialogueSource,
+    "self_instruct": StageSelfInstruct,
+    "question": QuestionSettings,
+    "sources": QuestionSource,
+    "teacher": TeacherSettings,
+    "questions_from": TeacherSettings,
     "chat": ChatSettings,
     "corpus_build": CorpusSettings,
     "filters": LanguageFilter,

@@ -18,6 +18,7 @@ from codecascade.ground.errors import UserError
 from codecascade.ground.nearest import nearest
 from codecascade.ground.settings import Settings
 from codecascade.instruct.dialogues.settings import DialogueSource
+from codecascade.recipe.self_instruct import KEY, KIND, StageSelfInstruct
 from codecascade.training.settings import TrainingSettings
 from codecascade.training.stream.settings import ChatSettings, InfillingSettings, MixtureItem
 
@@ -75,10 +76,15 @@ class Stage(TrainingSettings):
         None, gt=0, description="long_context; default: sequence_length, or the parent's where that is larger"
     )
     dialogues: tuple[DialogueSource, ...] | None = Field(
-        None, min_length=1, description="instruct: files, hub:OWNER/NAME or 'mined'; one or a list"
+        None,
+        min_length=1,
+        description="instruct: files, hub:OWNER/NAME, 'mined' or 'self-instruct'; one or a list",
     )
     mined_dialogues: int | None = Field(
         None, gt=0, description="instruct: how many are mined from the corpus, at most; default 2,000"
+    )
+    self_instruct: StageSelfInstruct | None = Field(
+        None, description="instruct with the dialogues 'self-instruct': how they are made, and by which model"
     )
     chat: ChatSettings = Field(ChatSettings(), description="how dialogues are trained on")
     chat_format: Literal["llama2", "chatml", "step"] | None = Field(
@@ -133,6 +139,9 @@ class Recipe(Settings):
     tokenizer: TokenizerSettings | None = Field(
         None, description="for a preset as base, which starts from scratch"
     )
+    self_instruct: StageSelfInstruct | None = Field(
+        None, description="the default of every stage's [stage.self_instruct]"
+    )
     evaluate: EvaluateSettings = Field(description="what is measured on the base")
     stage: tuple[Stage, ...] = Field(min_length=1, description="the stages, each after its parent")
 
@@ -152,8 +161,29 @@ class Recipe(Settings):
                     key=f"{key}.parent",
                 )
             _check(stage, key)
+            if stage.makes(KIND):
+                self._check_teachers(stage, key, before)
             before.append(stage.name)
+        if self.self_instruct is not None and not any(stage.makes(KIND) for stage in self.stage):
+            raise UserError("is not used: no stage has the dialogues 'self-instruct'", key=KEY)
         return self
+
+    def _check_teachers(self, stage: Stage, key: str, before: list[str]) -> None:
+        """Raise UserError for a teacher that is no model of the cascade yet, or that has learnt nothing."""
+        assert stage.self_instruct is not None
+        for name, teacher in stage.self_instruct.named_stages.items():
+            if teacher not in before:
+                raise UserError(
+                    f"no stage before this one is called {teacher!r}; {nearest(teacher, before)}",
+                    key=f"{key}.{KEY}.{name}.stage",
+                )
+        asked = (stage.self_instruct.teacher_of(stage.parent), stage.self_instruct.asker_of(stage.parent))
+        if self.tokenizer is not None and any(teacher.stage == BASE for teacher in asked):
+            raise UserError(
+                "the base is made from scratch, so it has learnt nothing that it could teach; name another teacher: "
+                'teacher = "MODEL" in [stage.self_instruct]',
+                key=f"{key}.dialogues",
+            )
 
     def __getitem__(self, name: str) -> Stage:
         return next(stage for stage in self.stage if stage.name == name)
@@ -198,6 +228,13 @@ def _check(stage: Stage, key: str) -> None:
     if stage.dialogues is not None and not unnamed:
         raise UserError(
             "is not used: the mixture has no source 'dialogues' without a file", key=f"{key}.dialogues"
+        )
+    if stage.makes(KIND) != (stage.self_instruct is not None):
+        raise UserError(
+            "is missing"
+            if stage.makes(KIND)
+            else "is not used: the stage's dialogues are not 'self-instruct'",
+            key=f"{key}.{KEY}",
         )
     names = [source.source for source in stage.dialogue_sources]
     if twice := next((name for name in names if names.count(name) > 1), None):

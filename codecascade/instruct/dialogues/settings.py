@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from codecascade.ground.settings import Settings
 
-MADE: tuple[str, ...] = ("mined",)
+MADE: tuple[str, ...] = ("mined", "self-instruct")
 """The words that name dialogues which a run makes itself."""
 HUB = "hub:"
 """How the name of a data set of the hub begins: ``hub:OWNER/NAME``."""
@@ -25,7 +25,8 @@ class DialogueSource(Settings):
 
     source: str = Field(
         min_length=1,
-        description="a file, a folder, a pattern, an address, hub:OWNER/NAME, or what the run makes: 'mined'",
+        description="a file, a folder, a pattern, an address, hub:OWNER/NAME, or what the run makes: 'mined' or "
+        "'self-instruct'",
     )
     share: float = Field(1, gt=0, description="of the tokens of dialogues, in proportion to the others'")
     format: FormatName | None = Field(None, description="default: found by the keys of each file")

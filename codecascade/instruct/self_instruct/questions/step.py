@@ -15,6 +15,7 @@ from pathlib import Path
 from codecascade.corpus.sources.find import source_exists
 from codecascade.corpus.steps.decontamination import BenchmarkTexts
 from codecascade.ground.errors import UserError
+from codecascade.instruct.self_instruct.languages.table import form_of
 from codecascade.instruct.self_instruct.prompt_texts import PromptTexts
 from codecascade.instruct.self_instruct.questions.about_code import (
     NO_PATH,
@@ -112,7 +113,7 @@ class _QuestionStep:
         else:
             assert teacher is not None
             texts = prompt_texts(settings)
-            language = language_title(settings.language)
+            language = form_of(settings.language).title
             if source.source == "prompt":
                 supply = PromptedQuestions(
                     self._question, teacher, self._earlier, texts, language=language, seed=settings.seed
@@ -217,19 +218,13 @@ class _QuestionStep:
             )
 
 
-def language_title(name: str) -> str:
-    """What a prompt calls the language of the solutions."""
-    from codecascade.sandbox.languages.table import LANGUAGES
-
-    return next((language.title for language in LANGUAGES if language.name == name), name.capitalize())
-
-
 def check_questions(settings: SelfInstructSettings) -> None:
     """Find what can be found without a teacher: broken files of questions, topics and prompts, and missing code.
 
     Raises:
         UserError: as :func:`make_questions`.
     """
+    form_of(settings.language)
     texts = prompt_texts(settings)
     read_topics(path_of(settings.question.topics))
     for source in settings.question.sources:

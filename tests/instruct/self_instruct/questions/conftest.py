@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from scripted_teacher import ScriptedBackend
+from question_teacher import ScriptedBackend
 
 from codecascade.instruct.self_instruct.journal import Journal
 from codecascade.instruct.self_instruct.teacher import Teacher

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from scripted_teacher import OneEach, ScriptedBackend
+from question_teacher import OneEach, ScriptedBackend
 
 from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.documents import document

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from scripted_teacher import Lists, ScriptedBackend, question
+from question_teacher import Lists, ScriptedBackend, question
 
 from codecascade.corpus.steps.decontamination import NO_BENCHMARKS, BenchmarkTexts
 from codecascade.ground.errors import UserError

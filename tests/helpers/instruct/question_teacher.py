@@ -71,4 +71,23 @@ class ScriptedBackend:
                 assert isinstance(prompt, TextPrompt)
                 text = prompt.prompt
             self.asked.append(text)
-            yield TextCompletion(index, 0, self.write(text), self.finish_reason, tokens=1)
+            for number in request.numbers:
+                yield TextCompletion(index, number, self.write(text), self.finish_reason, tokens=1)
+
+
+def teach(prompt: str) -> str:
+    """What a good teacher writes: questions, tests and solutions on adding numbers, each question another number."""
+    last = prompt.rstrip().rpartition("Problem:")[2]
+    if "[TESTS]" in prompt or "[PYTHON]" in prompt:
+        found = re.search(r"adds (\d+)", last)
+        assert found is not None, prompt
+        name, number = f"add_{found[1]}", int(found[1])
+        if "[PYTHON]" in prompt:
+            return f"def {name}(value):\n    return value + {number}\n[/PYTHON]"
+        lines = [f"assert {name}({value}) == {value + number}" for value in (0, 1, 7, -3, 100)]
+        return "\n".join(lines) + "\n[/TESTS]"
+    key = sum(ord(letter) * place for place, letter in enumerate(prompt, 1)) % 10_007
+    return "\n".join(
+        f"{place}. Write a function for {NOUNS[place]} number {key} that adds {10 * key + place} to a value."
+        for place in range(1, 5)
+    )
