@@ -126,8 +126,23 @@ def say_how_long(stages: Sequence[Stage], plan: RecipePlan, timer: StepTimer, di
     )
     display.say(
         f"ahead: about {_at_least_a_minute(training)} of training ({', '.join(stage.name for stage in stages)}) "
-        f"and {_at_least_a_minute(measuring)} of measuring; stop at any time, the same command continues"
+        f"{_making(stages, plan, parameters, speed)}and {_at_least_a_minute(measuring)} of measuring; stop at any "
+        "time, the same command continues"
     )
+
+
+def _making(
+    stages: Sequence[Stage], plan: RecipePlan, parameters: Mapping[str, int | None], speed: float
+) -> str:
+    """How long these stages' self-instruct takes, as a part of a sentence; a time that is unknown is named so."""
+    ahead = [cost for cost in plan.dialogues if cost.stage in {stage.name for stage in stages}]
+    if not ahead:
+        return ""
+    seconds = [cost.seconds_at(parameters, speed) for cost in ahead]
+    known = [each for each in seconds if each is not None]
+    if len(known) < len(seconds):
+        return "and a time that is not known of self-instruct "
+    return f"and {_at_least_a_minute(sum(known))} of self-instruct "
 
 
 def _speed(stages: Sequence[Stage], step_flops: Mapping[str, float], timer: StepTimer) -> float:

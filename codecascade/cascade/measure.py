@@ -19,6 +19,7 @@ from codecascade.generation.loading import quantisation
 from codecascade.generation.local_backend import LocalBackend
 from codecascade.generation.requests import Completion, Request
 from codecascade.ground.choices import Precision
+from codecascade.instruct.dialogues.settings import MADE
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.evaluation.report import write_evaluation_report
 from codecascade.sandbox.sandbox import Sandbox
@@ -51,7 +52,7 @@ class LazyGenerator:
 
 
 def sandbox_for(recipe: Recipe, stages: Sequence[Stage]) -> Sandbox | None:
-    """The sandbox that the benchmarks and the mining of dialogues need; None if they need none.
+    """The sandbox that the benchmarks and the making of dialogues need; None if they need none.
 
     Raises:
         UserError: programs can't be confined on this machine, or a benchmark's data can't be found.
@@ -63,8 +64,8 @@ def sandbox_for(recipe: Recipe, stages: Sequence[Stage]) -> Sandbox | None:
     for name in sorted(names):
         if (data := BENCHMARKS[name].data) is not None:
             locate_data(name, data, None)
-    mining = any(stage.dialogues == "mined" for stage in stages)
-    return Sandbox(recipe.sandbox) if mining or "sandbox" in needs else None
+    makes = any(stage.makes(kind) for stage in stages for kind in MADE)
+    return Sandbox(recipe.sandbox) if makes or "sandbox" in needs else None
 
 
 def measuring_precision(recipe: Recipe, name: str) -> Precision:

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from codecascade.cascade.run_folder import RunFolder
 from codecascade.corpus.corpus import Corpus, DocumentTable
 from codecascade.ground.errors import UserError
+from codecascade.ground.files.values import short
 from codecascade.ground.seeds import draw
-from codecascade.instruct.dialogues import read_dialogues
+from codecascade.instruct.dialogues.reading import ReadDialogues, read_source
+from codecascade.instruct.dialogues.settings import MADE, DialogueSource
 from codecascade.instruct.mine import mine_dialogues
 from codecascade.recipe.settings import Recipe, Stage
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.tokens.tokenizer import Tokenizer
+from codecascade.training.stream.dialogue_examples import dialogue_example
 from codecascade.training.stream.settings import MixtureItem
 from codecascade.training.stream.stream import TokenStream
-from codecascade.training.stream.stream_sources import ExampleTable, StreamSource
+from codecascade.training.stream.stream_sources import StreamSource
 
 BYTES_PER_TOKEN = 3.5
 """Of code, about."""
+_LOOKED_AT = 10_000
+_SHAPES = 5
+"""Dialogues of more messages than this are alike to a template."""
 MANY_PASSES = 10
 """A stage that reads a source more often is warned of."""
 
@@ -31,6 +38,7 @@ class Mixtures:
     def __init__(self, corpus: Corpus, run: RunFolder) -> None:
         self._corpus, self._run = corpus, run
         self._others: dict[str, Corpus] = {}
+        self._read: dict[str, ReadDialogues] = {}
 
     def check(self, recipe: Recipe, stages: Sequence[Stage]) -> None:
         """Open everything that ``stages`` of ``recipe`` read, before training begins; not what is still to be mined.
@@ -43,31 +51,63 @@ class Mixtures:
             if stage.name not in names:
                 continue
             for number, item in enumerate(stage.mixture):
-                if item.source == "dialogues" and (item.corpus or stage.dialogues) == "mined":
-                    continue
                 try:
-                    StreamSource.of(item, self._table(stage, item))
+                    self._sources(stage, item, made=False)
                 except UserError as error:
                     key = error.key or f"stage[{index}].mixture[{number}]"
                     raise UserError(error.message, file=error.file, key=key) from None
 
-    def others(self, stages: Sequence[Stage]) -> tuple[list[Corpus], list[Path]]:
-        """What ``stages`` read: corpora other than the run's, and files of dialogues other than mined ones."""
+    def check_formats(self, stage: Stage, tokenizer: Tokenizer) -> None:
+        """Write a few of the stage's dialogues in its chat format: a template may refuse a system message.
+
+        Raises:
+            UserError: the format can't hold one of them, or does not tell where an answer begins and ends.
+        """
+        for name, read in self.read(stage):
+            shapes = {
+                (dialogue.messages[0].role, min(len(dialogue.messages), _SHAPES)): dialogue
+                for dialogue in read.table[:_LOOKED_AT]
+            }
+            for dialogue in shapes.values():
+                try:
+                    dialogue_example(
+                        tokenizer,
+                        dialogue.messages,
+                        context=stage.sequence_length,
+                        document_id=dialogue.id,
+                        settings=stage.chat,
+                        without_loss=dialogue.without_loss,
+                    )
+                except UserError as error:
+                    reason = (
+                        f"{error}; the first message of the dialogue: {short(dialogue.messages[0].content)}"
+                    )
+                    raise UserError(reason, file=name) from None
+
+    def others(self, stages: Sequence[Stage]) -> tuple[list[Corpus], list[DialogueSource]]:
+        """What ``stages`` read: corpora other than the run's, and dialogues other than those that the run makes."""
         corpora: dict[str, Corpus] = {}
-        dialogues: dict[Path, None] = {}
+        dialogues: dict[str, DialogueSource] = {}
         for stage in stages:
+            dialogues |= {
+                source.source: source for source in stage.dialogue_sources if source.kind not in MADE
+            }
             for item in stage.mixture:
-                if item.source == "dialogues":
-                    file = item.corpus or stage.dialogues
-                    if file is not None and file != "mined":
-                        dialogues[Path(os.path.expanduser(file))] = None
-                elif item.corpus is not None:
+                if item.source != "dialogues" and item.corpus is not None:
                     corpora[item.corpus] = self._opened(item.corpus)
-        return list(corpora.values()), list(dialogues)
+        return list(corpora.values()), list(dialogues.values())
+
+    def read(self, stage: Stage) -> list[tuple[str, ReadDialogues]]:
+        """The sources of the stage's dialogues that are there, by their names, as they were read."""
+        return [
+            (source.source, self._dialogues(stage, source))
+            for source in stage.dialogue_sources
+            if source.kind not in MADE or self._run.made_dialogues(stage.name, source.kind).exists()
+        ]
 
     def stream(self, stage: Stage, tokenizer: Tokenizer) -> TokenStream:
         """The stage's data stream. Its draws are keyed by the stage's seed and name."""
-        sources = [StreamSource.of(item, self._table(stage, item)) for item in stage.mixture]
+        sources = [source for item in stage.mixture for source in self._sources(stage, item)]
         return TokenStream(
             sources,
             tokenizer,
@@ -76,6 +116,7 @@ class Mixtures:
             seed=draw(stage.seed, stage.name, size=4),
             infilling=stage.infilling if stage.uses_infilling else None,
             document_masks=stage.document_masks,
+            chat=stage.chat,
         )
 
     def passes(self, stage: Stage) -> tuple[float, str]:
@@ -85,13 +126,17 @@ class Mixtures:
         read = [(0.0, "")]
         for item in stage.mixture:
             if item.source != "dialogues" and item.granularity == "document":
-                table = self._table(stage, item)
-                assert isinstance(table, DocumentTable)
+                table = self._documents(item)
                 read.append((tokens * item.share / total * BYTES_PER_TOKEN / table.total_bytes, item.source))
         return max(read)
 
-    def needs_mining(self, stage: Stage) -> bool:
-        return stage.dialogues == "mined" and not self._mined(stage).exists()
+    def to_make(self, stage: Stage) -> list[str]:
+        """The kinds of dialogues that the run makes for the stage and has not made yet."""
+        return [
+            kind
+            for kind in MADE
+            if stage.makes(kind) and not self._run.made_dialogues(stage.name, kind).exists()
+        ]
 
     def mine(self, stage: Stage, sandbox: Sandbox, progress: Callable[[int, int], None]) -> int:
         """Mine the stage's dialogues from the corpus; returns their number.
@@ -103,24 +148,45 @@ class Mixtures:
         return mine_dialogues(
             self._corpus,
             sandbox,
-            self._mined(stage).parent,
+            self._run.made_dialogues(stage.name, "mined").parent,
             limit=stage.mined_dialogues,
             seed=stage.seed,
             progress=progress,
         ).dialogues
 
-    def _mined(self, stage: Stage) -> Path:
-        return self._run.mined_dialogues(stage.name)
+    def _sources(self, stage: Stage, item: MixtureItem, *, made: bool = True) -> list[StreamSource]:
+        """What one item of the mixture is to the stream: documents, or dialogues of one source or several.
 
-    def _table(self, stage: Stage, item: MixtureItem) -> ExampleTable:
-        if item.source == "dialogues":
-            file = item.corpus or stage.dialogues
-            assert file is not None
-            return read_dialogues(self._mined(stage) if file == "mined" else Path(os.path.expanduser(file)))
-        corpus = self._corpus
-        if item.corpus is not None:
-            corpus = self._opened(item.corpus)
+        Args:
+            made: with the dialogues that the run makes itself; they are not there before training.
+        """
+        if item.source != "dialogues":
+            return [StreamSource.of(item, self._documents(item))]
+        sources = stage.dialogue_sources
+        total = sum(source.share for source in sources)
+        found = []
+        for source in sources:
+            if source.kind in MADE and not made:
+                continue
+            table = self._dialogues(stage, source).table
+            # one source keeps the item's name, by which its draws are keyed
+            name = item.source if len(sources) == 1 else f"{item.source}/{source.source}"
+            share = item.share * source.share / total
+            found.append(replace(StreamSource.of(item, table), name=name, share=share))
+        return found
+
+    def _documents(self, item: MixtureItem) -> DocumentTable:
+        corpus = self._corpus if item.corpus is None else self._opened(item.corpus)
         return corpus.documents("train", item.source)
+
+    def _dialogues(self, stage: Stage, source: DialogueSource) -> ReadDialogues:
+        if source.kind in MADE:
+            path = str(self._run.made_dialogues(stage.name, source.kind))
+            source = DialogueSource(source=path, format="messages", limit=source.limit)
+        key = source.model_dump_json(exclude={"share"})
+        if key not in self._read:
+            self._read[key] = read_source(source)
+        return self._read[key]
 
     def _opened(self, name: str) -> Corpus:
         if name not in self._others:

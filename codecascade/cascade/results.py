@@ -12,6 +12,8 @@ from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.running.versions import versions
 from codecascade.ground.files.atomic import write_json
 from codecascade.ground.format import listed, show_bytes
+from codecascade.instruct.self_instruct.pipeline import SUMMARY, read_summary
+from codecascade.recipe.self_instruct import KIND
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.cascade.run_report import ModelReport, RunReport
 from codecascade.training.loop import TrainingResult
@@ -98,6 +100,7 @@ def _stage_report(run: RunFolder, stage: Stage, cost: TrainingResult, results: M
         notes.append(
             f"Trained by low-rank updates (LoRA) of rank {stage.lora_rank}, merged into ordinary weights."
         )
+    notes += _about_dialogues(run, stage)
     return ModelReport(
         stage.name,
         stage.parent,
@@ -112,6 +115,24 @@ def _stage_report(run: RunFolder, stage: Stage, cost: TrainingResult, results: M
         flops=cost.flops,
         evaluation_seconds=_seconds(results),
     )
+
+
+def _about_dialogues(run: RunFolder, stage: Stage) -> list[str]:
+    """What self-instruct brought for the stage, and where its own report is."""
+    folder = run.made_dialogues(stage.name, KIND).parent
+    if not stage.makes(KIND) or not (folder / SUMMARY).exists():
+        return []
+    summary = read_summary(folder)
+    asked, answered = (summary.teachers[who]["name"] for who in ("questions", "answers"))
+    who = (
+        f"by {answered}" if asked == answered else f"questions by {asked}, tests and solutions by {answered}"
+    )
+    funnel = summary.funnel
+    return [
+        f"Its dialogues are self-instruct ({who}): of {funnel['questions']:,} questions {funnel['with_tests']:,} got "
+        f"tests and {summary.dialogues:,} are kept, with a solution that passes them; "
+        f"{folder.relative_to(run.path) / 'report.html'} tells more, and datasheet.md beside it."
+    ]
 
 
 def _settings(stage: Stage, cost: TrainingResult) -> dict[str, str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from codecascade.cascade.budget import StepTimer, resolve_minutes, say_how_long
+from codecascade.cascade.dialogues.self_instruct import SelfInstructStep
 from codecascade.cascade.display import RunDisplay
 from codecascade.cascade.measure import measure, measuring_precision, sandbox_for
 from codecascade.cascade.mixtures import MANY_PASSES, Mixtures
@@ -22,7 +23,7 @@ from codecascade.cascade.results import make_run_report, write_run_results
 from codecascade.cascade.run_corpus import build_run_corpus, corpus_folder, needs_sources
 from codecascade.cascade.run_folder import RunFolder
 from codecascade.cascade.run_inputs import RunInputs
-from codecascade.cascade.stage_models import base_name, check_tokenizers, make_base
+from codecascade.cascade.stage_models import base_name, make_base, stage_tokenizers
 from codecascade.cascade.stage_training import train_stage
 from codecascade.cascade.work_ahead import WorkAhead, look_ahead
 from codecascade.corpus.corpus import Corpus
@@ -32,6 +33,7 @@ from codecascade.ground.files.locks import FolderLock
 from codecascade.ground.format import show_bytes
 from codecascade.ground.signals import stopped_at_once
 from codecascade.model.sources import load
+from codecascade.recipe.self_instruct import KIND
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.cascade.report import summary, write_report
 from codecascade.sandbox.sandbox import Sandbox
@@ -160,7 +162,9 @@ class _Cascade:
         self.world.barrier()
         tokenizer = load(self.base).tokenizer
         self.instruct_base = tokenizer.chat_format is not None
-        check_tokenizers(self.recipe, self.stages, tokenizer)
+        tokenizers = stage_tokenizers(self.recipe, self.stages, tokenizer)
+        for stage in self.untrained:
+            self.mixtures.check_formats(stage, tokenizers[stage.name])
 
     def _compare_inputs(self) -> None:
         """Check on the first rank that no input has changed since the run read it."""
@@ -172,8 +176,8 @@ class _Cascade:
             corpora, dialogues = self.mixtures.others(self.untrained)
             for corpus in corpora:
                 self.inputs.check_corpus(corpus)
-            for path in dialogues:
-                self.inputs.check_dialogues(path)
+            for source in dialogues:
+                self.inputs.check_dialogues(source)
 
         self.world.from_first(compare)
 
@@ -196,8 +200,9 @@ class _Cascade:
     # ---- a stage
 
     def _train(self, stage: Stage) -> None:
-        if self.mixtures.needs_mining(stage):
-            self._mine(stage)
+        for kind in self.mixtures.to_make(stage):
+            self._make_dialogues(stage, kind)
+        self._say_dialogues(stage)
         parent = self.base if stage.parent == BASE else str(self.folder.model(stage.parent))
         parent_files = self.world.from_first(
             lambda: self.base_files if stage.parent == BASE else self.inputs.check_model(stage.parent)
@@ -209,6 +214,23 @@ class _Cascade:
             self.inputs.record_model(stage.name)
         self.world.barrier()
 
+    def _make_dialogues(self, stage: Stage, kind: str) -> None:
+        """Make the dialogues that are not there yet; its parent is trained and measured by now."""
+        if kind == "mined":
+            self._mine(stage)
+        if kind == KIND:
+            self._self_instruct(stage)
+
+    def _say_dialogues(self, stage: Stage) -> None:
+        """Say of each source of dialogues what was read, and what of it was not used."""
+        for name, read in self.mixtures.read(stage):
+            formats = ", ".join(sorted({*read.formats.values()}))
+            skipped = read.skipped.total()
+            left = (
+                f"; {skipped:,} lines were skipped ({read.skipped.most_common(1)[0][0]})" if skipped else ""
+            )
+            self.display.say(f"{stage.name}: {len(read.table):,} dialogues of {name} ({formats}){left}")
+
     def _mine(self, stage: Stage) -> None:
         if self.world.first:
             assert self.sandbox is not None
@@ -217,6 +239,29 @@ class _Cascade:
                     stage, self.sandbox, lambda tried, kept: progress(f"{kept} kept", tried, 0)
                 )
             self.display.say(f"{stage.name}: {count:,} dialogues, whose doctests pass")
+        self.world.barrier()
+
+    def _self_instruct(self, stage: Stage) -> None:
+        if self.world.first:
+            assert self.sandbox is not None
+            step = SelfInstructStep(self.recipe, self.folder, self.corpus, self.base)
+            twin = step.twin(stage)
+            if twin is not None:
+                step.copy(stage, twin)
+                self.display.say(
+                    f"{stage.name}: its dialogues are those of {twin.name}, made in the same way"
+                )
+            else:
+                for name in step.teaching_stages(stage):
+                    self.inputs.check_model(name)
+                for model in step.teaching_models(stage):
+                    self.inputs.check_teacher(model)
+                with self.display.task(f"self-instruct for {stage.name}") as progress:
+                    summary = step.make(stage, self.sandbox, progress)
+                self.display.say(
+                    f"{stage.name}: {summary.dialogues:,} dialogues by self-instruct; "
+                    f"{step.folder(stage) / 'report.html'} tells how"
+                )
         self.world.barrier()
 
     # ---- a model

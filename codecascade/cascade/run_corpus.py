@@ -13,6 +13,7 @@ from codecascade.corpus.build import build_corpus
 from codecascade.corpus.corpus import Corpus, is_corpus
 from codecascade.corpus.engines.local import LocalEngine
 from codecascade.corpus.fingerprints import request_fingerprint
+from codecascade.corpus.steps.decontamination import BenchmarkTexts
 from codecascade.recipe.settings import Recipe
 
 logger = logging.getLogger(__name__)
@@ -33,14 +34,19 @@ def needs_sources(recipe: Recipe, run: RunFolder) -> bool:
     return not is_corpus(folder) or Corpus.open(folder).manifest.request != request
 
 
+def run_benchmark_texts(recipe: Recipe) -> BenchmarkTexts:
+    """The texts of all benchmarks that are here, and of those that the run uses."""
+    settings = [recipe.evaluate, *(stage.evaluate for stage in recipe.stage)]
+    return benchmark_texts(in_use=[name for one in settings for name in one.benchmarks])
+
+
 def build_run_corpus(recipe: Recipe, run: RunFolder, progress: Callable[[str, int, int], None]) -> None:
     """Build ``RUN/corpus`` of the recipe's sources, without the texts of the benchmarks that the run uses.
 
     Raises:
         UserError: a source is missing, or nothing in the sources is usable.
     """
-    settings = [recipe.evaluate, *(stage.evaluate for stage in recipe.stage)]
-    benchmarks = benchmark_texts(in_use=[name for one in settings for name in one.benchmarks])
+    benchmarks = run_benchmark_texts(recipe)
     if said := in_words(benchmarks):
         logger.warning("corpus: %s", said)
     build_corpus(

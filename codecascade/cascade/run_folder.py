@@ -18,6 +18,7 @@ from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import write_json
 from codecascade.ground.files.paths import check_file_path, check_folder_path
 from codecascade.ground.files.reading import read_json
+from codecascade.instruct.dialogues.settings import MADE
 from codecascade.recipe.reading import difference, read_recipe, with_steps, write_recipe
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.training.loop import TrainingResult
@@ -53,8 +54,10 @@ class RunFolder:
     def tensorboard(self, stage: str) -> Path:
         return self.path / "tensorboard" / stage
 
-    def mined_dialogues(self, stage: str) -> Path:
-        return self.path / "dialogues" / stage / "dialogues.jsonl"
+    def made_dialogues(self, stage: str, kind: str) -> Path:
+        """Dialogues that the run makes for a stage; ``kind`` is a word of ``MADE``."""
+        folder = self.path / "dialogues" / stage
+        return (folder if kind == "mined" else folder / kind) / "dialogues.jsonl"
 
     @property
     def inputs(self) -> Path:
@@ -73,14 +76,15 @@ class RunFolder:
         folders = [self.corpus, self.model(BASE), self.evaluation(BASE)]
         files = [self.path / "recipe.toml", self.inputs, *self.reports]
         for stage in recipe.stage:
+            made = [self.made_dialogues(stage.name, kind) for kind in MADE]
             folders += [
-                self.mined_dialogues(stage.name).parent,
+                *(path.parent for path in made),
                 self.checkpoints(stage.name),
                 self.tensorboard(stage.name),
                 self.model(stage.name),
                 self.evaluation(stage.name),
             ]
-            files += [self.log(stage.name), self.mined_dialogues(stage.name)]
+            files += [self.log(stage.name), *made]
         # a file in the place of checkpoints/ is named before the checkpoints/STAGE in it
         for folder in sorted({*folders, *(path.parent for path in [*folders, *files])}):
             check_folder_path(folder)

@@ -13,6 +13,7 @@ changes the last megabyte.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,13 @@ from pydantic import BaseModel, ValidationError
 
 from codecascade.cascade.run_folder import RunFolder
 from codecascade.corpus.corpus import Corpus
+from codecascade.corpus.sources.addresses import address_stamp, is_remote
 from codecascade.ground.diff import changed_values
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import content_digest, write_json
 from codecascade.ground.files.reading import read_json
+from codecascade.instruct.dialogues.places import files_of_source
+from codecascade.instruct.dialogues.settings import DialogueSource
 from codecascade.model.sources import files_of
 from codecascade.training.checksums import Sums, changed_files, checksums
 
@@ -56,6 +60,7 @@ class _InputsFile(BaseModel):
     corpus: dict[str, _Corpus] = {}
     dialogues: dict[str, dict[str, _File]] = {}
     models: dict[str, dict[str, _File]] = {}
+    teacher: dict[str, dict[str, _File]] = {}
 
 
 _NEW_FOLDER = "or start a new run in another folder with -o"
@@ -91,10 +96,20 @@ class RunInputs:
         name = _OWN if corpus.path == self._run.corpus else str(corpus.path)
         self._compare("corpus", name, _content_of(corpus), "put the old one back", _changed_corpus)
 
-    def check_dialogues(self, path: Path) -> None:
-        """Compare a file of dialogues. Raises as :meth:`check_base`."""
-        now = checksums(path.parent, [path.name])
-        self._compare("dialogues", str(path), now, "put the old file back", changed_files)
+    def check_dialogues(self, source: DialogueSource) -> None:
+        """Compare the files of a source of dialogues. Raises as :meth:`check_base`."""
+        files = files_of_source(source)
+        folder = os.path.commonpath([os.path.dirname(file) for file in files])
+        local = [file for file in files if not is_remote(file)]
+        now: Content = dict(checksums(Path(folder), [os.path.relpath(file, folder) for file in local]))
+        now |= {file: {"bytes": 0, "stamp": address_stamp(file)} for file in files if is_remote(file)}
+        name = os.path.expanduser(source.source)
+        self._compare("dialogues", name, now, "put the old file back", changed_files)
+
+    def check_teacher(self, name: str) -> None:
+        """Compare the files of a model that is asked for dialogues. Raises as :meth:`check_base`."""
+        folder, files = files_of(name)
+        self._compare("teacher", name, checksums(folder, files), "put the old files back", changed_files)
 
     def check_model(self, stage: str) -> Sums:
         """Compare the model of a trained stage, before it is measured or trained further; returns its checksums.

@@ -16,7 +16,7 @@ from codecascade.model.presets import build, initialise
 from codecascade.model.sources import load, resolve
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.recipe.shapes import long_context_shape, rows_with
-from codecascade.tokens.chat import with_chat_format
+from codecascade.tokens.chat import chat_token_ids, with_chat_format
 from codecascade.tokens.infilling import add_infilling_tokens, drop_infilling_tokens, rows_for
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.tokens.training import train_tokenizer
@@ -63,7 +63,7 @@ class PreparedModel:
     """What a stage trains.
 
     Attributes:
-        new_token_ids: the infilling tokens that the parent did not have.
+        new_token_ids: the infilling and chat tokens that the parent did not have.
     """
 
     model: Llama
@@ -86,8 +86,8 @@ def tokenizer_for(stage: Stage, tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
-def check_tokenizers(recipe: Recipe, stages: Sequence[Stage], tokenizer: Tokenizer) -> None:
-    """Check that the tokenizer of each stage can be made, given the base's. Raises as :func:`tokenizer_for`."""
+def stage_tokenizers(recipe: Recipe, stages: Sequence[Stage], tokenizer: Tokenizer) -> dict[str, Tokenizer]:
+    """The tokenizer of each stage by its name, given the base's. Raises as :func:`tokenizer_for`."""
     tokenizers = {BASE: tokenizer}
     for stage in stages:
         index = recipe.stage.index(recipe[stage.name])
@@ -95,6 +95,7 @@ def check_tokenizers(recipe: Recipe, stages: Sequence[Stage], tokenizer: Tokeniz
             tokenizers[stage.name] = tokenizer_for(stage, tokenizers[stage.parent])
         except UserError as error:
             raise UserError(error.message, file=error.file, key=f"stage[{index}].chat_format") from None
+    return tokenizers
 
 
 def prepare_model(parent: LoadedModel, stage: Stage) -> PreparedModel:
@@ -111,7 +112,7 @@ def prepare_model(parent: LoadedModel, stage: Stage) -> PreparedModel:
         initialise_new_rows(model, tokenizer, sorted(new), stage.seed)
     if stage.kind == "long_context":
         model.config = long_context_shape(model.config, stage)
-    added = () if tokenizer.infilling is None else _ids(tokenizer)
+    added = (() if tokenizer.infilling is None else _ids(tokenizer)) + chat_token_ids(tokenizer)
     return PreparedModel(model, tokenizer, tuple(token_id for token_id in added if token_id in new))
 
 

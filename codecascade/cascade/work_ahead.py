@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from codecascade.cascade.dialogues.self_instruct import check_self_instruct
 from codecascade.cascade.run_corpus import needs_sources
 from codecascade.cascade.run_folder import RunFolder
 from codecascade.cascade.stage_models import check_base
@@ -78,6 +79,7 @@ def _check(
         if missing:
             key, _, problem = missing[0].partition(": ")
             raise UserError(problem, key=key)
+        check_self_instruct(recipe, untrained)
         return make_plan(recipe, devices=devices, file=file)
     except UserError as error:
         raise UserError(error.message, file=error.file or file, key=error.key) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
@@ -12,14 +13,18 @@ from rich.text import Text
 from codecascade.evaluation.cost import EvaluationCost
 from codecascade.ground.format import show_bytes, show_count, show_seconds
 from codecascade.plan.plan import UTILISATION, RecipePlan, StagePlan
+from codecascade.plan.self_instruct import SelfInstructCost
 from codecascade.recipe.settings import BASE
 
 
 def plan_json(plan: RecipePlan) -> str:
-    """The plan as one JSON object with ``stages`` and ``warnings``."""
+    """The plan as one JSON object with ``stages`` and ``warnings``, and ``self_instruct`` if a stage uses it."""
     keys = ("name", "kind", "parent", "parameters", "tokens", "steps", "flops", "memory_per_device")
     stages: list[dict[str, Any]] = [{key: getattr(stage, key) for key in keys} for stage in plan.stages]
-    return json.dumps({"stages": stages, "warnings": list(plan.warnings)}, indent=2)
+    content: dict[str, Any] = {"stages": stages, "warnings": list(plan.warnings)}
+    if plan.dialogues:
+        content["self_instruct"] = [asdict(cost) for cost in plan.dialogues]
+    return json.dumps(content, indent=2)
 
 
 def plan_table(plan: RecipePlan) -> Table:
@@ -49,6 +54,7 @@ def plan_table(plan: RecipePlan) -> Table:
     notes = ["memory is of each device; it and time are estimates"]
     if measured := [_measuring(model) for model in plan.evaluations if model.read or model.written]:
         notes.append(f"measuring takes, in tokens (estimates): {'; '.join(measured)}")
+    notes.extend(map(_making, plan.dialogues))
     if plan.device_flops is not None:
         notes.append(
             f"time: at {UTILISATION:.0%} of {plan.device_flops / 1e12:,.3g} TFLOP/s a device "
@@ -71,6 +77,16 @@ def show_estimate(seconds: float) -> str:
 def _measuring(model: EvaluationCost) -> str:
     time = "" if model.seconds is None else f", {show_estimate(model.seconds)}"
     return f"{model.name} {show_count(model.read)} read and {show_count(model.written)} written{time}"
+
+
+def _making(cost: SelfInstructCost) -> str:
+    time = "" if cost.seconds is None else f", {show_estimate(cost.seconds)}"
+    names = " and ".join(dict.fromkeys(each.teacher for each in cost.teachers))
+    return (
+        f"self-instruct for {cost.stage}, estimates: {cost.questions:,} questions by {names}; "
+        f"{show_count(cost.read)} tokens read and {show_count(cost.written)} written{time}; "
+        f"{cost.programs:,} programs run"
+    )
 
 
 def _depth_first(stages: Sequence[StagePlan], parent: str, depth: int = 0) -> Iterator[tuple[int, StagePlan]]:

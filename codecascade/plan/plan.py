@@ -19,6 +19,7 @@ from codecascade.ground.format import show_bytes
 from codecascade.model.config import LlamaConfig
 from codecascade.model.precision import choose_precision, matmul_peak
 from codecascade.plan.memory import activation_bytes, memory_bytes, remedies, state_bytes
+from codecascade.plan.self_instruct import SelfInstructCost, context_warnings, self_instruct_costs
 from codecascade.plan.sizes import parse_bytes
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.recipe.shapes import look_at_base, missing_texts, model_shapes
@@ -61,6 +62,7 @@ class RecipePlan:
     Attributes:
         device_flops: FLOP/s of one device in matrix products. Times are estimated from it; without it there are none.
         evaluations: the cost of measuring each model, the base first.
+        dialogues: the cost of each stage's self-instruct.
         base_parameters: of the base model; None where its shape is unknown.
     """
 
@@ -70,6 +72,7 @@ class RecipePlan:
     warnings: tuple[str, ...]
     device_flops: float | None = None
     evaluations: tuple[EvaluationCost, ...] = ()
+    dialogues: tuple[SelfInstructCost, ...] = ()
     base_parameters: int | None = None
 
     def __getitem__(self, stage: str) -> StagePlan:
@@ -100,6 +103,10 @@ def make_plan(
     base = look_at_base(recipe, warnings)
     warnings.extend(missing_texts(recipe))
     shapes = {} if base is None else model_shapes(recipe, base, file)
+    positions = {name: config.max_position_embeddings for name, config in shapes.items()}
+    if base is not None:
+        positions[BASE] = base.config.max_position_embeddings
+    warnings.extend(context_warnings(recipe, positions))
     common_divisor = math.gcd(*(stage.rows for stage in recipe.stage))
     stages = []
     for index, stage in enumerate(recipe.stage):
@@ -124,6 +131,7 @@ def make_plan(
     evaluations = [evaluation_cost(BASE, recipe.evaluate, base_parameters, speed)]
     for stage, planned in zip(recipe.stage, stages, strict=True):
         evaluations.append(evaluation_cost(stage.name, stage.evaluate, planned.parameters, speed))
+    parameters = {BASE: base_parameters, **{planned.name: planned.parameters for planned in stages}}
     return RecipePlan(
         recipe.name,
         devices,
@@ -131,6 +139,7 @@ def make_plan(
         tuple(warnings),
         device_flops,
         tuple(evaluations),
+        self_instruct_costs(recipe, parameters, speed),
         base_parameters,
     )
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from codecascade.instruct.dialogues.settings import as_sources
+from codecascade.recipe.self_instruct import KEY, KIND, as_self_instruct, merged_self_instruct
 from codecascade.recipe.settings import RecipeData
 from codecascade.training.schedule import default_warmup
 
@@ -66,6 +68,8 @@ def with_defaults(data: Mapping[str, Any]) -> RecipeData:
     data = {"seed": 0, "evaluate": {}, **data}
     if isinstance(data.get("corpus"), str):
         data["corpus"] = [data["corpus"]]
+    if KEY in data:
+        data[KEY] = as_self_instruct(data[KEY])
     data["evaluate"] = _merged({"seed": data["seed"]}, data["evaluate"])
     if isinstance(data.get("stage"), list):
         stages: list[Any] = []
@@ -89,13 +93,30 @@ def _stage(stage: RecipeData, before: Sequence[Any], recipe: RecipeData) -> Reci
         full["infilling"] = _merged(defaults["infilling"], full["infilling"])
     if kind == "instruct" and "mixture" not in full:
         full = _with_rehearsal(full)
-    if full.get("dialogues") == "mined":
+    if "dialogues" in full:
+        full["dialogues"] = as_sources(full["dialogues"])
+    if "mined" in _names_of(full.get("dialogues")):
         full.setdefault("mined_dialogues", 2000)
+    if _makes_own(full):
+        full[KEY] = merged_self_instruct(recipe.get(KEY, {}), full.get(KEY, {}), full["seed"])
     steps = _steps(full)
     if steps is not None:
         # in code training 1,000 (paper), but at most a tenth of a short run
         full.setdefault("warmup_steps", min(1000, steps // 10) if kind == "code" else default_warmup(steps))
     return full
+
+
+def _makes_own(stage: RecipeData) -> bool:
+    """Whether it has the dialogues of self-instruct, wherever they are named."""
+    mixture = stage.get("mixture")
+    items = mixture if isinstance(mixture, list | tuple) else []
+    named = [item.get("corpus") for item in items if isinstance(item, dict)]
+    return KIND in [*_names_of(stage.get("dialogues")), *named]
+
+
+def _names_of(sources: Any) -> list[Any]:
+    tables = sources if isinstance(sources, list) else []
+    return [table.get("source") for table in tables if isinstance(table, dict)]
 
 
 def _with_rehearsal(stage: RecipeData) -> RecipeData:

@@ -21,8 +21,11 @@ from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import atomic_write
 from codecascade.ground.files.reading import read_text
 from codecascade.ground.nearest import nearest
+from codecascade.instruct.dialogues.settings import DialogueSource
+from codecascade.instruct.self_instruct.questions.settings import QuestionSettings, QuestionSource
 from codecascade.recipe.defaults import with_defaults
 from codecascade.recipe.named import recipe_file, recipe_names
+from codecascade.recipe.self_instruct import StageSelfInstruct, TeacherSettings
 from codecascade.recipe.settings import (
     CHANGEABLE_KEYS,
     LENGTH_KEYS,
@@ -32,7 +35,7 @@ from codecascade.recipe.settings import (
     TokenizerSettings,
     to_data,
 )
-from codecascade.training.stream.settings import InfillingSettings, MixtureItem
+from codecascade.training.stream.settings import ChatSettings, InfillingSettings, MixtureItem
 
 SettingsModel = TypeVar("SettingsModel", bound=BaseModel)
 
@@ -40,6 +43,13 @@ _TABLES: dict[str, type[BaseModel]] = {
     "stage": Stage,
     "infilling": InfillingSettings,
     "mixture": MixtureItem,
+    "dialogues": DialogueSource,
+    "self_instruct": StageSelfInstruct,
+    "question": QuestionSettings,
+    "sources": QuestionSource,
+    "teacher": TeacherSettings,
+    "questions_from": TeacherSettings,
+    "chat": ChatSettings,
     "corpus_build": CorpusSettings,
     "filters": LanguageFilter,
     "tokenizer": TokenizerSettings,

@@ -17,8 +17,10 @@ from codecascade.ground.choices import SandboxMode, TokenizerKind, WeightType
 from codecascade.ground.errors import UserError
 from codecascade.ground.nearest import nearest
 from codecascade.ground.settings import Settings
+from codecascade.instruct.dialogues.settings import DialogueSource
+from codecascade.recipe.self_instruct import KEY, KIND, StageSelfInstruct
 from codecascade.training.settings import TrainingSettings
-from codecascade.training.stream.settings import InfillingSettings, MixtureItem
+from codecascade.training.stream.settings import ChatSettings, InfillingSettings, MixtureItem
 
 BASE = "base"
 """The name, among a cascade's models, of the one that it starts from."""
@@ -73,12 +75,20 @@ class Stage(TrainingSettings):
     max_position_embeddings: int | None = Field(
         None, gt=0, description="long_context; default: sequence_length, or the parent's where that is larger"
     )
-    dialogues: str | None = Field(None, description="instruct: JSON lines of `messages`, or 'mined'")
+    dialogues: tuple[DialogueSource, ...] | None = Field(
+        None,
+        min_length=1,
+        description="instruct: files, hub:OWNER/NAME, 'mined' or 'self-instruct'; one or a list",
+    )
     mined_dialogues: int | None = Field(
         None, gt=0, description="instruct: how many are mined from the corpus, at most; default 2,000"
     )
-    chat_format: Literal["llama2", "chatml"] | None = Field(
-        None, description="instruct; default: the tokenizer's own, else llama2"
+    self_instruct: StageSelfInstruct | None = Field(
+        None, description="instruct with the dialogues 'self-instruct': how they are made, and by which model"
+    )
+    chat: ChatSettings = Field(ChatSettings(), description="how dialogues are trained on")
+    chat_format: Literal["llama2", "chatml", "step"] | None = Field(
+        None, description="instruct; default: the parent folder's own template, else llama2"
     )
     rehearsal_code: float | None = Field(
         None, ge=0, lt=0.5, description="instruct without [[stage.mixture]]: share of code; default 0.06"
@@ -94,6 +104,18 @@ class Stage(TrainingSettings):
     timed_minutes: float | None = Field(
         None, gt=0, description="written by a run: the budget in minutes that `steps` was timed for"
     )
+
+    @property
+    def dialogue_sources(self) -> tuple[DialogueSource, ...]:
+        """The sources of its dialogues: those of the mixture's item, or else the stage's own."""
+        for item in self.mixture:
+            if item.source == "dialogues":
+                return self.dialogues or () if item.corpus is None else (DialogueSource(source=item.corpus),)
+        return ()
+
+    def makes(self, kind: str) -> bool:
+        """Whether it is trained on dialogues of this kind, a word of ``MADE``."""
+        return any(source.kind == kind for source in self.dialogue_sources)
 
     @property
     def uses_infilling(self) -> bool:
@@ -117,6 +139,9 @@ class Recipe(Settings):
     tokenizer: TokenizerSettings | None = Field(
         None, description="for a preset as base, which starts from scratch"
     )
+    self_instruct: StageSelfInstruct | None = Field(
+        None, description="the default of every stage's [stage.self_instruct]"
+    )
     evaluate: EvaluateSettings = Field(description="what is measured on the base")
     stage: tuple[Stage, ...] = Field(min_length=1, description="the stages, each after its parent")
 
@@ -136,8 +161,29 @@ class Recipe(Settings):
                     key=f"{key}.parent",
                 )
             _check(stage, key)
+            if stage.makes(KIND):
+                self._check_teachers(stage, key, before)
             before.append(stage.name)
+        if self.self_instruct is not None and not any(stage.makes(KIND) for stage in self.stage):
+            raise UserError("is not used: no stage has the dialogues 'self-instruct'", key=KEY)
         return self
+
+    def _check_teachers(self, stage: Stage, key: str, before: list[str]) -> None:
+        """Raise UserError for a teacher that is no model of the cascade yet, or that has learnt nothing."""
+        assert stage.self_instruct is not None
+        for name, teacher in stage.self_instruct.named_stages.items():
+            if teacher not in before:
+                raise UserError(
+                    f"no stage before this one is called {teacher!r}; {nearest(teacher, before)}",
+                    key=f"{key}.{KEY}.{name}.stage",
+                )
+        asked = (stage.self_instruct.teacher_of(stage.parent), stage.self_instruct.asker_of(stage.parent))
+        if self.tokenizer is not None and any(teacher.stage == BASE for teacher in asked):
+            raise UserError(
+                "the base is made from scratch, so it has learnt nothing that it could teach; name another teacher: "
+                'teacher = "MODEL" in [stage.self_instruct]',
+                key=f"{key}.dialogues",
+            )
 
     def __getitem__(self, name: str) -> Stage:
         return next(stage for stage in self.stage if stage.name == name)
@@ -183,6 +229,16 @@ def _check(stage: Stage, key: str) -> None:
         raise UserError(
             "is not used: the mixture has no source 'dialogues' without a file", key=f"{key}.dialogues"
         )
+    if stage.makes(KIND) != (stage.self_instruct is not None):
+        raise UserError(
+            "is missing"
+            if stage.makes(KIND)
+            else "is not used: the stage's dialogues are not 'self-instruct'",
+            key=f"{key}.{KEY}",
+        )
+    names = [source.source for source in stage.dialogue_sources]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"names {twice!r} twice; give it one share", key=f"{key}.dialogues")
     for name in ("rehearsal_code", "rehearsal_natural_language"):
         if getattr(stage, name) is not None:
             raise UserError(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from codecascade.corpus.sources.find import source_exists
 from codecascade.ground.errors import UserError
+from codecascade.instruct.dialogues.places import is_there
 from codecascade.model.config import LlamaConfig
 from codecascade.model.folder import read_tokenizer
 from codecascade.model.sources import Source, config_of, resolve, tokenizer_of
@@ -157,8 +158,16 @@ def missing_texts(
     """
     named = [("corpus", source) for source in recipe.corpus] if sources else []
     for stage in recipe.stage if stages is None else stages:
-        key = f"stage.{stage.name}"
-        named += [(key, item.corpus) for item in stage.mixture if item.corpus]
-        if stage.dialogues is not None and stage.dialogues != "mined":
-            named.append((key, stage.dialogues))
-    return [f"{key}: there is no {source}" for key, source in named if not source_exists(source)]
+        named += [
+            (f"stage.{stage.name}", item.corpus)
+            for item in stage.mixture
+            if item.corpus and item.source != "dialogues"
+        ]
+    missing = [f"{key}: there is no {source}" for key, source in named if not source_exists(source)]
+    for stage in recipe.stage if stages is None else stages:
+        missing += [
+            f"stage.{stage.name}: there is no {source.source}"
+            for source in stage.dialogue_sources
+            if not is_there(source)
+        ]
+    return missing

@@ -14,8 +14,11 @@ from codecascade.tokens.messages import Message
 from codecascade.tokens.templates.spelling import spelled_out
 from codecascade.tokens.tokenizer import Tokenizer
 
-Part = tuple[list[int], bool]
-"""Ids, and whether they belong to an answer."""
+NO_ANSWER = -1
+STEP = "<step>"
+"""Ends each message in Code Llama 70B's format."""
+Part = tuple[list[int], int]
+"""Ids, and the index of the message whose answer they are, or :data:`NO_ANSWER`."""
 
 _LLAMA2_TAGS = re.compile(r"\[/?INST\]|<</?SYS>>")
 _ROLES_IN_TURN = (
@@ -92,11 +95,12 @@ def _llama2(tokenizer: Tokenizer, messages: Sequence[Message]) -> Iterator[Part]
             content[0] = content[0].lstrip()
             content[-1] = content[-1].rstrip()
             first, *rest = _join(["[INST] "], content, [" [/INST]"])
-            yield tokenizer.bos() + tokenizer.encode_after_special(first) + _continued(tokenizer, rest), False
+            ids = tokenizer.bos() + tokenizer.encode_after_special(first) + _continued(tokenizer, rest)
+            yield ids, NO_ANSWER
         else:
             answer = _join([" "], spelled_out(tokenizer, message.content.strip(), _LLAMA2_TAGS), [" "])
             end = [] if tokenizer.eos_id is None else [tokenizer.eos_id]
-            yield _continued(tokenizer, answer) + end, True
+            yield _continued(tokenizer, answer) + end, index + (system is not None)
 
 
 def _join(*lists: list[str]) -> list[str]:
@@ -116,17 +120,17 @@ def _chatml(tokenizer: Tokenizer, messages: Sequence[Message], *, reply: bool) -
     template = tokenizer.config.get("chat_template") or chat_template("chatml", bos=tokenizer.adds_bos)
     newline, header = (tokenizer.encode_after_special(text) for text in ("\n", "assistant\n"))
     if tokenizer.bos_id is not None and "bos_token" in template:
-        yield [tokenizer.bos_id], False
-    for message in messages:
+        yield [tokenizer.bos_id], NO_ANSWER
+    for index, message in enumerate(messages):
         content = message.content.strip()
         if message.role == "assistant":
-            yield [start, *header], False
-            yield [*tokenizer.encode_continuation(content), end], True
+            yield [start, *header], NO_ANSWER
+            yield [*tokenizer.encode_continuation(content), end], index
         else:
-            yield [start, *tokenizer.encode_after_special(f"{message.role}\n{content}"), end], False
-        yield newline, False
+            yield [start, *tokenizer.encode_after_special(f"{message.role}\n{content}"), end], NO_ANSWER
+        yield newline, NO_ANSWER
     if reply:
-        yield [start, *header], False
+        yield [start, *header], NO_ANSWER
 
 
 def _steps(tokenizer: Tokenizer, messages: Sequence[Message], *, reply: bool) -> Iterator[Part]:
@@ -136,24 +140,25 @@ def _steps(tokenizer: Tokenizer, messages: Sequence[Message], *, reply: bool) ->
     answers don't. So only the last answer of a finished dialogue has the same prompt before it as in generation, and
     only it counts as an answer.
     """
-    (step,) = control_ids(tokenizer, "<step>")
+    (step,) = control_ids(tokenizer, STEP)
     answer_header = [
         *tokenizer.encode(" Source: assistant\nDestination: user"),
         *tokenizer.encode("\n\n "),
     ]
-    yield tokenizer.bos(), False
+    yield tokenizer.bos(), NO_ANSWER
+    last = len(messages) - 1
     if messages[0].role != "system":
-        messages = [Message("system", ""), *messages]
+        yield [*tokenizer.encode(" Source: system"), step], NO_ANSWER
     for index, message in enumerate(messages):
         content = message.content.strip()
-        if not reply and index == len(messages) - 1 and message.role == "assistant":
-            yield answer_header, False
-            yield [*tokenizer.encode_continuation(content), step], True
+        if not reply and index == last and message.role == "assistant":
+            yield answer_header, NO_ANSWER
+            yield [*tokenizer.encode_continuation(content), step], index
             continue
         body = tokenizer.encode(f"\n\n {content}") if content else []
-        yield [*tokenizer.encode(f" Source: {message.role}"), *body, step], False
+        yield [*tokenizer.encode(f" Source: {message.role}"), *body, step], NO_ANSWER
     if reply:
-        yield answer_header, False
+        yield answer_header, NO_ANSWER
 
 
 def control_ids(tokenizer: Tokenizer, *names: str) -> list[int]:

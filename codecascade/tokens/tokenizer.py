@@ -261,6 +261,11 @@ class Tokenizer:
         """A tokenizer whose folder carries this ``chat_template``."""
         return Tokenizer(self.spec, {**self.config, "chat_template": template}, self.ends)
 
+    def without_chat_template(self) -> Tokenizer:
+        """A tokenizer whose folder carries none; its vocabulary alone tells the format."""
+        config = {key: value for key, value in self.config.items() if key != "chat_template"}
+        return Tokenizer(self.spec, config, self.ends)
+
     def save(self, folder: str | Path) -> None:
         """Write ``tokenizer.json``, ``tokenizer_config.json`` and ``special_tokens_map.json`` into ``folder``.
 

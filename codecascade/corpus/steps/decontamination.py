@@ -88,15 +88,26 @@ class BenchmarkIndex:
     def shares(self, text: str) -> dict[str, float]:
         """For each benchmark text that shares n-grams with ``text``: the share of its n-grams that ``text``
         contains."""
+        shared, _ = self._shared(text)
+        return {self._names[i]: float(shared[i] / self._sizes[i]) for i in np.flatnonzero(shared).tolist()}
+
+    def shares_of_shorter(self, text: str) -> dict[str, float]:
+        """For each benchmark text that shares n-grams with ``text``: how many, as a share of the n-grams of the one
+        that has fewer. It finds a text that is a part of a benchmark's too."""
+        shared, own = self._shared(text)
+        sizes = np.minimum(self._sizes, own)
+        return {self._names[i]: float(shared[i] / sizes[i]) for i in np.flatnonzero(shared).tolist()}
+
+    def _shared(self, text: str) -> tuple[NDArray[np.int64], int]:
+        """How many n-grams of ``text`` each benchmark text has, and how many ``text`` has itself."""
         squeezed = squeeze(text)
         if not self._names or not self._may_share(squeezed):
-            return {}
+            return np.empty(0, np.int64), 0
         found = ngram_hashes(squeezed)
         first = np.searchsorted(self._grams, found, "left")
         times = np.searchsorted(self._grams, found, "right") - first
         positions = np.repeat(first - np.cumsum(times) + times, times) + np.arange(times.sum())
-        shared = np.bincount(self._owners[positions], minlength=len(self._names))
-        return {self._names[i]: float(shared[i] / self._sizes[i]) for i in np.flatnonzero(shared).tolist()}
+        return np.bincount(self._owners[positions], minlength=len(self._names)), len(found)
 
     def match(self, text: str) -> str | None:
         """The benchmark text that ``text`` contains most of, if it is enough to remove the document; else None."""

@@ -21,7 +21,6 @@ import logging
 import os
 import threading
 import time
-import zlib
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +29,7 @@ from typing import Any
 from codecascade.ground.diff import changed_values
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import disk_errors
-from codecascade.ground.files.json_lines import json_line
+from codecascade.ground.files.json_lines import checked_line, json_line, read_checked_line, read_line
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +104,7 @@ class Journal:
     def _append(self, positions: array[int], sample_index: int, line: JournalRow) -> None:
         with disk_errors(self.path):
             position = self._file.seek(0, os.SEEK_END)
-            self._file.write(_with_checksum(line))
+            self._file.write(checked_line(line))
             self._file.flush()
             positions[sample_index] = position
             if time.monotonic() - self._synchronised > _SYNC_SECONDS:
@@ -114,7 +113,7 @@ class Journal:
     def _synchronise(self) -> None:
         now = time.monotonic()
         self._file.seek(0, os.SEEK_END)
-        self._file.write(_with_checksum({"seconds": round(now - self._synchronised, 3)}))
+        self._file.write(checked_line({"seconds": round(now - self._synchronised, 3)}))
         self._file.flush()
         os.fsync(self._file.fileno())
         self._seconds += now - self._synchronised
@@ -162,7 +161,7 @@ class Journal:
         self._file.seek(0)
         first = self._file.readline()
         header = json.loads(json_line(header))
-        found = _object(first)
+        found = read_line(first)
         if found is None and first.endswith(b"\n") and not again:
             raise UserError(
                 "its first line is damaged, so what it belongs to is not known; delete it to ask everything again",
@@ -194,8 +193,8 @@ class Journal:
 
     def _note(self, line: bytes, position: int) -> bool:
         """Remember the position of a line. False if it is damaged."""
-        entry = _object(line)
-        if entry is None or entry.pop("crc", None) != zlib.crc32(json_line(entry)):
+        entry = read_checked_line(line)
+        if entry is None:
             return False
         if "seconds" in entry:
             self._seconds += entry["seconds"]
@@ -205,19 +204,6 @@ class Journal:
             return False
         (self._answers if "answer" in entry else self._verdicts)[sample_index] = position
         return True
-
-
-def _with_checksum(row: JournalRow) -> bytes:
-    return json_line({**row, "crc": zlib.crc32(json_line(row))})
-
-
-def _object(line: bytes) -> JournalRow | None:
-    """The JSON object of a complete line; None if the line is incomplete or is no JSON object."""
-    try:
-        value = json.loads(line) if line.endswith(b"\n") else None
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def refuse_changes(before: JournalRow, now: JournalRow, file: Path) -> None:

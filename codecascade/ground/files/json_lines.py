@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,26 @@ def json_line(row: dict[str, Any]) -> bytes:
         return (json.dumps(row, ensure_ascii=False) + "\n").encode()
     except UnicodeEncodeError:
         return (json.dumps(row) + "\n").encode()
+
+
+def checked_line(row: dict[str, Any]) -> bytes:
+    """:func:`json_line` with a key ``crc``, the CRC-32 of the line without it."""
+    return json_line({**row, "crc": zlib.crc32(json_line(row))})
+
+
+def read_checked_line(line: bytes) -> dict[str, Any] | None:
+    """The row that :func:`checked_line` wrote, without ``crc``; None if the line is incomplete or damaged."""
+    row = read_line(line)
+    return None if row is None or row.pop("crc", None) != zlib.crc32(json_line(row)) else row
+
+
+def read_line(line: bytes) -> dict[str, Any] | None:
+    """The JSON object of a complete line; None if the line is incomplete or is no JSON object."""
+    try:
+        value = json.loads(line) if line.endswith(b"\n") else None
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 class JsonlAppender:

@@ -144,7 +144,7 @@ def parse_json(text: str, where: str | Path, most_nested: int = _DEEPEST) -> Any
     except ValueError:
         raise UserError("is not valid JSON (a number has thousands of digits)", file=where) from None
     # Counting all brackets is fast. Only texts with many brackets need the slower check of their depth.
-    if text.count("[") + text.count("{") > most_nested and _is_deeper(value, most_nested):
+    if text.count("[") + text.count("{") > most_nested and is_deeper(value, most_nested):
         raise too_deep
     return value
 
@@ -206,7 +206,7 @@ def _reading_errors(path: str | Path) -> Iterator[None]:
         raise UserError(f"can't be read ({error})", file=path) from None
 
 
-def _is_deeper(value: Any, levels: int) -> bool:
+def is_deeper(value: Any, levels: int) -> bool:
     """Whether lists and objects are nested more than ``levels`` deep. Goes level by level, without recursion."""
     containers = [value] if isinstance(value, dict | list) else []
     for _ in range(levels):

@@ -4,8 +4,12 @@ The ids of a prompt are those of transformers' ``apply_chat_template`` for messa
 exception: an earlier answer that begins with white space begins a new token, as it did when a model wrote it. In
 training every answer does, so that the ids before it are those of its prompt.
 
-Which text belongs to an answer is found by rendering: the dialogue must begin with the prompt for the answer
-(``add_generation_prompt``), and a token that ends a turn must follow the answer.
+Which text belongs to an answer is found by rendering, not by knowing the format. An answer counts where the dialogue
+begins with the prompt for it (``add_generation_prompt``), and a token that ends a turn follows. If that does not hold
+for the last answer, the template's ``{% generation %}`` blocks count. Without those, the last answer is the
+difference between two renderings, of the answer and of a mark in its place. It is put behind its prompt, as when a
+model writes it: Code Llama 70B's finished dialogues have another header than its prompts, and Granite-Code's have no
+token after an answer.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from codecascade.ground.errors import UserError
-from codecascade.ground.files.values import first_words
+from codecascade.ground.files.values import first_words, short
 from codecascade.tokens.messages import Message
 from codecascade.tokens.templates.control_text import Disguise, control_text
 from codecascade.tokens.templates.control_tokens import ControlToken, control_tokens
@@ -88,8 +92,8 @@ class RenderedDialogue:
         pieces = self._encoded(frame + self._disguise.hide(self._prefill), tokens, [len(start)])
         return [token_id for piece in pieces if piece.start >= len(start) for token_id in piece.ids]
 
-    def training(self) -> tuple[list[int], list[bool]]:
-        """The ids of the finished dialogue, and for each whether it belongs to an answer.
+    def training(self) -> tuple[list[int], list[int]]:
+        """The ids of the finished dialogue, and for each the index of the message whose answer it is; -1: of none.
 
         An answer that would stand otherwise if it were the last counts as none: templates of reasoning models leave
         the reasoning out of all answers but that one.
@@ -107,26 +111,91 @@ class RenderedDialogue:
             self._answer(text, tokens, asked, ended) for asked, ended in zip(prompts, closed, strict=True)
         ]
         if found and found[-1] is not None:
-            spans = [span for span in found if span is not None]
+            spans = [
+                (*span, index) for index, span in zip(self._answers, found, strict=True) if span is not None
+            ]
+        elif any(start < end for start, end in rendered.spans):
+            spans = self._marked(rendered.spans)
         else:
-            spans = [span for span in rendered.spans if span[0] < span[1]]
-        if not spans:
-            raise UserError(
-                "the tokenizer's chat template does not tell where an answer begins and ends: its prompt for an "
-                "answer is not how the finished dialogue goes on, or no token that ends a turn follows it. Mark "
-                "answers in it by {% generation %} and {% endgeneration %}, or name another format in the recipe "
-                "(chat_format)",
-                key="chat_template",
-            )
+            return self._by_difference(rendered, prompts[-1])
         cuts = [len(asked.text) for asked in prompts if _begins(text, asked)]
+        return self._labelled(text, tokens, spans, cuts)
+
+    def _labelled(
+        self,
+        text: str,
+        tokens: Sequence[ControlToken],
+        spans: Sequence[tuple[int, int, int]],
+        cuts: Sequence[int],
+    ) -> tuple[list[int], list[int]]:
+        """The ids of ``text``, and for each the number of the span (start, end, number) that it begins in, or -1."""
         ids: list[int] = []
-        is_answer: list[bool] = []
-        cuts += [cut for span in spans for cut in span]
+        answer_of: list[int] = []
+        cuts = [*cuts, *(cut for start, end, _ in spans for cut in (start, end))]
         for piece in self._encoded(text, tokens, cuts):
             ids += piece.ids
-            inside = any(start <= piece.start < end for start, end in spans)
-            is_answer += [inside] * len(piece.ids)
-        return ids, is_answer
+            inside = (number for start, end, number in spans if start <= piece.start < end)
+            answer_of += [next(inside, -1)] * len(piece.ids)
+        return ids, answer_of
+
+    def _marked(self, blocks: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+        """The template's ``{% generation %}`` blocks, each with its answer; blocks that touch are one."""
+        spans: list[tuple[int, int]] = []
+        for start, end in blocks:
+            if spans and spans[-1][1] == start:
+                spans[-1] = (spans[-1][0], end)
+            elif start < end:
+                spans.append((start, end))
+        if len(spans) > len(self._answers):
+            raise UserError(
+                f"the tokenizer's chat template marks {len(spans)} texts by {{% generation %}} in a dialogue with "
+                f"{len(self._answers)} answers, so that it can't be told which is which",
+                key="chat_template",
+            )
+        # a template may mark the last answers only
+        answers = self._answers[len(self._answers) - len(spans) :]
+        return [(start, end, index) for (start, end), index in zip(spans, answers, strict=True)]
+
+    def _by_difference(self, rendered: Rendered, asked: Rendered) -> tuple[list[int], list[int]]:
+        """The prompt for the last answer, and that answer as the finished dialogue has it.
+
+        Args:
+            rendered: the finished dialogue.
+            asked: the prompt for its last answer.
+
+        Raises:
+            UserError: it can't be told what of the dialogue is the answer, or what ends it.
+        """
+        text, index = rendered.text, self._answers[-1]
+        variables = template_variables(
+            self._tokenizer, [*self._messages[:index], ("assistant", _MARK)], prompt=False
+        )
+        (marked,) = RENDERER.render(self._template, [variables])
+        before, found, after = marked.text.partition(_MARK)
+        answer = text[len(before) : len(text) - len(after)] if found else ""
+        if asked.error is not None or not asked.text:
+            raise _ambiguous("it refuses to write the prompt for an answer")
+        if marked.error is not None or text != before + answer + after or _MARK in after:
+            raise _ambiguous("where the answer stands in a dialogue depends on what it says")
+        if self._messages[index][1].strip() not in answer:
+            raise _ambiguous("it changes the text of an answer")
+        begun = asked.text + answer
+        tokens = [token for token in control_tokens(self._tokenizer, begun + after) if token.end > len(begun)]
+        end = tokens[0].end if tokens else len(begun)
+        between = (begun + after)[len(begun) : tokens[0].start if tokens else None]
+        if between.strip():
+            raise _ambiguous(
+                f"it writes {short(between.strip())} after an answer, which is no token that ends a turn"
+            )
+        whole = (begun + after)[:end]
+        spans = [(len(asked.text), max(end, len(begun)), index)]
+        ids, answer_of = self._labelled(whole, control_tokens(self._tokenizer, whole), spans, [])
+        if not tokens:
+            # the template ends answers by white space; a model ends its own by the token that ends a document
+            eos = self._tokenizer.eos_id
+            ids.append(self._tokenizer.end_of_document_id if eos is None else eos)
+            answer_of.append(index)
+        return ids, answer_of
 
     def _answer(
         self, text: str, tokens: Sequence[ControlToken], asked: Rendered, ended: Rendered
@@ -202,6 +271,14 @@ def _common_start(first: str, second: str) -> int:
 
 def _begins(text: str, prompt: Rendered) -> bool:
     return prompt.error is None and text.startswith(prompt.text)
+
+
+def _ambiguous(reason: str) -> UserError:
+    return UserError(
+        f"the tokenizer's chat template does not tell where an answer begins and ends: {reason}. Mark answers in it "
+        "by {% generation %} and {% endgeneration %}, or name another format in the recipe (chat_format)",
+        key="chat_template",
+    )
 
 
 @lru_cache(maxsize=8)

@@ -1,20 +1,18 @@
-"""Training examples: a document, a function or a dialogue as token ids, to be packed into rows.
+"""Training examples: a document or a function as token ids, to be packed into rows.
 
 A plain document is [BOS] text, end of document. An infilled one is prefix, suffix and middle in the family's layout
-(:mod:`codecascade.tokens.infilling`), and the end-of-infilling token is its last. Of a dialogue only the answers have
-a loss.
+(:mod:`codecascade.tokens.infilling`), and the end-of-infilling token is its last. Dialogues are in
+:mod:`codecascade.training.stream.dialogue_examples`.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codecascade.tokens.chat import Message, encode_dialogue
 from codecascade.tokens.infilling import infilling_example, split_document
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.stream.settings import InfillingSettings
@@ -31,7 +29,7 @@ class TrainingExample:
         indivisible: it must not be cut. Half an infilled document does not teach infilling, and an answer needs its
             question.
         infilled: the document was split and rearranged.
-        truncated: the end of the dialogue did not fit into the context.
+        truncated: the last turns of the dialogue did not fit into the context.
     """
 
     ids: NDArray[np.int32]
@@ -107,17 +105,3 @@ def split(text: str, rng: random.Random, settings: InfillingSettings) -> tuple[s
     else:
         first, last = sorted((rng.randint(0, len(lines)), rng.randint(0, len(lines))))
     return "".join(lines[:first]), "".join(lines[first:last]), "".join(lines[last:])
-
-
-def dialogue_example(
-    tokenizer: Tokenizer, messages: Sequence[Message], *, context: int, document_id: str
-) -> TrainingExample:
-    """A dialogue, cut after ``context`` tokens, with weight 1 on its answers and their ends, and 0 elsewhere."""
-    ids, is_answer = encode_dialogue(tokenizer, messages)
-    return TrainingExample(
-        np.array(ids[:context], np.int32),
-        np.array(is_answer[:context], np.float32),
-        document_id,
-        indivisible=True,
-        truncated=len(ids) > context,
-    )

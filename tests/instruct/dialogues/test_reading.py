@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from codecascade.ground.errors import UserError
-from codecascade.instruct.dialogues import read_dialogues
+from codecascade.instruct.dialogues import Dialogue, read_dialogues
 from codecascade.tokens.chat import Message
 
 USER, ANSWER = {"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Hello."}
@@ -45,11 +45,17 @@ def test_dialogues_are_read_in_order_with_stable_ids(tmp_path: Path) -> None:
             {"messages": [USER, {"role": "assistant"}]},
             r"messages\[1\].content: must be a string, not nothing",
         ),
-        ({"messages": [USER, {**ANSWER, "content": ["a"]}]}, r"content: must be a string, not list"),
+        (
+            {"messages": [USER, {**ANSWER, "content": ["a"]}]},
+            r"messages\[1\].content\[0\]: must be a part such as",
+        ),
         ({"messages": [USER, {**ANSWER, "content": " \n"}]}, r"content: must not be empty"),
         ({"messages": [ANSWER, USER]}, r"messages\[0\].role: must be 'user', not 'assistant'"),
         ({"messages": [USER, USER]}, r"messages\[1\].role: must be 'assistant', not 'user'"),
-        ({"messages": [USER, {"role": "tool", "content": "x"}]}, r"role: must be 'assistant', not 'tool'"),
+        (
+            {"messages": [USER, {"role": "tool", "content": "x"}]},
+            r"role: must be system, user or assistant, not 'tool'",
+        ),
         ({"messages": [USER, ANSWER, USER]}, r"must end with an answer"),
         ({"messages": [{"role": "system", "content": "s"}]}, r"must end with an answer"),
     ],
@@ -58,6 +64,16 @@ def test_what_is_no_dialogue_is_refused_by_file_and_line(tmp_path: Path, row: ob
     path = write(tmp_path / "bad.jsonl", {"messages": [USER, ANSWER]}, row)
     with pytest.raises(UserError, match=rf"bad\.jsonl:2: .*{reason}"):
         read_dialogues(path)
+
+
+def test_a_hash_tells_whose_answers_are_context_only() -> None:
+    messages = [
+        Message("user", "a"),
+        Message("assistant", "b"),
+        Message("user", "c"),
+        Message("assistant", "d"),
+    ]
+    assert Dialogue.of(messages).id != Dialogue.of(messages, frozenset({1})).id
 
 
 def test_no_file_no_lines_and_no_json(tmp_path: Path) -> None:
@@ -77,5 +93,5 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
     marked.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
     assert read_dialogues(marked).fingerprint == read_dialogues(path).fingerprint
     marked.write_bytes(path.read_text().encode("utf-16"))
-    with pytest.raises(UserError, match="is not UTF-8"):
+    with pytest.raises(UserError, match="is text in UTF-16"):
         read_dialogues(marked)

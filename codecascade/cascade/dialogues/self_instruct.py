@@ -1,0 +1,168 @@
+"""Self-instruct as a step of a cascade: the stage's parent, or another teacher, makes the stage's dialogues.
+
+They are in ``RUN/dialogues/<stage>/self-instruct/``, with a report and a datasheet. The step can be stopped at any
+moment and goes on. A stage whose dialogues would be made by the same teacher with the same settings as those of an
+earlier stage gets a copy.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from codecascade.cascade.dialogues.teachers import Shelf, open_teacher
+from codecascade.cascade.measure import measuring_precision
+from codecascade.cascade.run_corpus import run_benchmark_texts
+from codecascade.cascade.run_folder import RunFolder
+from codecascade.corpus.corpus import Corpus
+from codecascade.generation.backend import Backend
+from codecascade.ground.errors import UserError
+from codecascade.ground.files.atomic import atomic_folder
+from codecascade.instruct.self_instruct.pipeline import Backends, run_self_instruct
+from codecascade.instruct.self_instruct.progress import SelfInstructProgress
+from codecascade.instruct.self_instruct.questions.step import check_questions
+from codecascade.instruct.self_instruct.settings import SelfInstructSettings
+from codecascade.instruct.self_instruct.summary import Summary
+from codecascade.model.sources import load, resolve
+from codecascade.recipe.self_instruct import KIND, StageSelfInstruct, TeacherSettings
+from codecascade.recipe.settings import BASE, Recipe, Stage
+from codecascade.reports.self_instruct.report import write_self_instruct_report
+from codecascade.sandbox.sandbox import Sandbox
+
+_RESULTS = shutil.ignore_patterns("journal.jsonl", "code-*", ".*")
+"""What a copy leaves out: the work of making it."""
+
+
+class SelfInstructStep:
+    """Makes dialogues for the stages of one run.
+
+    Args:
+        base: what the cascade's base model is loaded from.
+    """
+
+    def __init__(self, recipe: Recipe, run: RunFolder, corpus: Corpus, base: str) -> None:
+        self._recipe, self._run, self._corpus, self._base = recipe, run, corpus, base
+
+    def folder(self, stage: Stage) -> Path:
+        return self._run.made_dialogues(stage.name, KIND).parent
+
+    def twin(self, stage: Stage) -> Stage | None:
+        """An earlier stage whose dialogues are those that ``stage`` would get; None if there is none."""
+        earlier = self._recipe.stage[: self._recipe.stage.index(self._recipe[stage.name])]
+        for other in earlier:
+            is_made = other.makes(KIND) and self._run.made_dialogues(other.name, KIND).exists()
+            if is_made and self._request(other) == self._request(stage):
+                return other
+        return None
+
+    def copy(self, stage: Stage, twin: Stage) -> None:
+        """Give ``stage`` the dialogues of ``twin``."""
+        with atomic_folder(self.folder(stage)) as folder:
+            shutil.copytree(self.folder(twin), folder, dirs_exist_ok=True, ignore=_RESULTS)
+
+    def make(self, stage: Stage, sandbox: Sandbox, progress: Callable[[str, int, int], None]) -> Summary:
+        """Ask, run and choose, or go on where it was stopped; then write the report.
+
+        Raises:
+            UserError: the settings, a file that they name or a teacher can't be used.
+            RunFailed: a teacher does not answer, or nothing that it wrote is of use.
+        """
+        made, out = self._made(stage), self.folder(stage)
+        shelf = Shelf()
+        teacher, asker = made.teacher_of(stage.parent), made.asker_of(stage.parent)
+        answers = self._opened(teacher, shelf)
+        questions = None if asker == teacher else self._opened(asker, shelf)
+
+        def tell(at: SelfInstructProgress) -> None:
+            progress(at.step, at.done, at.total)
+
+        summary = run_self_instruct(
+            self._settings(stage),
+            Backends(answers, questions),
+            sandbox,
+            out,
+            benchmarks=run_benchmark_texts(self._recipe),
+            progress=tell,
+        )
+        write_self_instruct_report(out)
+        if not summary.dialogues:
+            # an empty file would count as finished
+            self._run.made_dialogues(stage.name, KIND).unlink(missing_ok=True)
+        summary.require_dialogues()
+        return summary
+
+    def teaching_stages(self, stage: Stage) -> list[str]:
+        """The stages of this run that are asked for the stage's dialogues."""
+        made = self._made(stage)
+        asked = (made.teacher_of(stage.parent).stage, made.asker_of(stage.parent).stage)
+        return [name for name in dict.fromkeys(asked) if name is not None and name != BASE]
+
+    def teaching_models(self, stage: Stage) -> list[str]:
+        """The models from outside of this run that are loaded and asked."""
+        return list(named_models(self._made(stage)))
+
+    def _made(self, stage: Stage) -> StageSelfInstruct:
+        assert stage.self_instruct is not None
+        return stage.self_instruct
+
+    def _settings(self, stage: Stage) -> SelfInstructSettings:
+        return with_corpus(self._made(stage).settings, str(self._corpus.path))
+
+    def _request(self, stage: Stage) -> Any:
+        made = self._made(stage)
+        return (
+            self._settings(stage).model_dump(mode="json"),
+            made.teacher_of(stage.parent),
+            made.asker_of(stage.parent),
+        )
+
+    def _opened(self, teacher: TeacherSettings, shelf: Shelf) -> Backend:
+        if teacher.stage is None:
+            return open_teacher(teacher, teacher.model or "", shelf)
+        model = self._base if teacher.stage == BASE else str(self._run.model(teacher.stage))
+        return open_teacher(teacher, model, shelf, measuring_precision(self._recipe, teacher.stage))
+
+
+def with_corpus(settings: SelfInstructSettings, corpus: str) -> SelfInstructSettings:
+    """``settings`` with the run's corpus in place of a path that was left out."""
+    sources = tuple(
+        source.model_copy(update={"path": corpus})
+        if source.source == "corpus" and source.path is None
+        else source
+        for source in settings.question.sources
+    )
+    return settings.model_copy(update={"question": settings.question.model_copy(update={"sources": sources})})
+
+
+def check_self_instruct(recipe: Recipe, stages: list[Stage]) -> None:
+    """Find, before a run begins, what would stop one of ``stages`` from making its dialogues.
+
+    Raises:
+        UserError: a file of questions, topics or prompts is missing or broken, a language can't be tested, or a
+            teacher that is named is not there.
+    """
+    for stage in stages:
+        if not stage.makes(KIND):
+            continue
+        assert stage.self_instruct is not None
+        made, key = stage.self_instruct, f"stage[{recipe.stage.index(recipe[stage.name])}].self_instruct"
+        try:
+            # the corpus of the run is there when the step begins
+            check_questions(with_corpus(made.settings, "."))
+            for model in named_models(made):
+                source = resolve(model)
+                if source.path is None and source.kind != "hub":
+                    # raises the error that says what is missing, and how to get it
+                    load(model)
+        except UserError as error:
+            named = key if error.key is None else f"{key}.{error.key}"
+            raise UserError(error.message, file=error.file, key=named) from None
+
+
+def named_models(made: StageSelfInstruct) -> Iterator[str]:
+    """The models that are loaded from outside the run to be asked."""
+    for teacher in (made.teacher, made.questions_from):
+        if teacher is not None and teacher.model is not None and teacher.endpoint is None:
+            yield teacher.model

@@ -1,0 +1,230 @@
+"""Reads single assertions from what a model wrote, and keeps those that test a function and do nothing else."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+from collections.abc import Iterator
+
+from codecascade.evaluation.answers.python_code import bounded_work, parse_python
+from codecascade.instruct.self_instruct.languages.answers import control_characters, without_fences
+from codecascade.instruct.self_instruct.languages.form import LONGEST_ASSERTION, MOST_ASSERTIONS
+
+MODULES = ("math", "collections", "datetime", "decimal", "fractions", "re", "json", "itertools", "string")
+"""Modules that an assertion may use; what it imports itself is not looked at."""
+
+_LONGEST_LINES = 30
+_LARGEST_POWER = 1_000
+_LARGEST_COUNT = 1_000_000
+_START = re.compile(r"^[ \t]*(?:[-*•]|\d+[.)])?[ \t]*`?(?=assert\b|self\.assert)")
+# Builtins that reach out of a test, stop it, or make its text mean something else than a reader sees.
+_FORBIDDEN = {
+    *(
+        "eval",
+        "exec",
+        "compile",
+        "open",
+        "input",
+        "breakpoint",
+        "exit",
+        "quit",
+        "help",
+        "__import__",
+        "globals",
+    ),
+    *(
+        "locals",
+        "vars",
+        "getattr",
+        "setattr",
+        "delattr",
+        "print",
+        "super",
+        "memoryview",
+        "copyright",
+        "credits",
+    ),
+    *("license", "dir", "id", "hash", "classmethod", "staticmethod", "property"),
+}
+_ALLOWED = {name for name in dir(builtins) if not name.startswith("_")} - _FORBIDDEN
+_NODES_NOT_ALLOWED = (
+    *(ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom, ast.FormattedValue, ast.JoinedStr, ast.Starred),
+)
+_UNITTEST = {
+    "assertEqual": lambda a, b: ast.Compare(a, [ast.Eq()], [b]),
+    "assertListEqual": lambda a, b: ast.Compare(a, [ast.Eq()], [b]),
+    "assertDictEqual": lambda a, b: ast.Compare(a, [ast.Eq()], [b]),
+    "assertTrue": lambda a: a,
+    "assertFalse": lambda a: ast.UnaryOp(ast.Not(), a),
+    "assertIsNone": lambda a: ast.Compare(a, [ast.Is()], [ast.Constant(None)]),
+}
+
+
+def read_assertions(text: str) -> list[str]:
+    """The assertions of a text, each on one line, without messages and without duplicates.
+
+    A variable that was given a value before is replaced by this value. ``self.assertEqual`` and its like become
+    assertions. What is not an assertion, or can't stand alone, is left out.
+    """
+    text = without_fences(text)
+    found: dict[str, None] = {}
+    with bounded_work():
+        tree = parse_python(text)
+        statements = _statements(tree.body, {}) if tree is not None else _recovered(text)
+        for expression in statements:
+            if is_usable(expression):
+                line = ast.unparse(ast.Assert(expression, None))
+                if len(line) <= LONGEST_ASSERTION and not control_characters(line):
+                    found[line] = None
+            if len(found) >= MOST_ASSERTIONS:
+                break
+    return list(found)
+
+
+def is_usable(expression: ast.expr) -> bool:
+    """Whether an asserted expression calls a function that isn't Python's, and does nothing else than compare.
+
+    It may not reach out of the test (``open``, ``__class__``), bind names, or compute numbers and texts of a size
+    that only wastes memory. A tuple is always true, so that an assertion of one says nothing.
+    """
+    if isinstance(expression, ast.Tuple) or not _called(expression):
+        return False
+    bound = {node.arg for node in ast.walk(expression) if isinstance(node, ast.arg)}
+    bound |= {
+        node.id
+        for node in ast.walk(expression)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    called = {node.func.id for node in _calls(expression) if isinstance(node.func, ast.Name)}
+    known = bound | called | _ALLOWED | {*MODULES}
+    for node in ast.walk(expression):
+        if isinstance(node, ast.Name) and (node.id not in known or node.id in _FORBIDDEN or "__" in node.id):
+            return False
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+            return False
+        if isinstance(node, _NODES_NOT_ALLOWED) or _is_huge(node):
+            return False
+    return True
+
+
+def called_names(assertion: str) -> tuple[str, ...]:
+    """The functions that an assertion calls and that are not Python's, the outermost first."""
+    tree = parse_python(assertion)
+    if tree is None or not isinstance(tree.body[-1], ast.Assert):
+        return ()
+    return tuple(_called(tree.body[-1].test))
+
+
+def expected_values(assertion: str, entry_point: str) -> Iterator[str]:
+    """The literals with which an assertion compares what ``entry_point`` returns."""
+    tree = parse_python(assertion)
+    if tree is None or not isinstance(tree.body[-1], ast.Assert):
+        return
+    for node in ast.walk(tree.body[-1].test):
+        if isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], ast.Eq | ast.Is):
+            for side, other in ((node.left, node.comparators[0]), (node.comparators[0], node.left)):
+                if isinstance(side, ast.Call) and entry_point in _called(side) and _is_literal(other):
+                    yield ast.unparse(other)
+
+
+def _is_literal(expression: ast.expr) -> bool:
+    try:
+        ast.literal_eval(expression)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return True
+
+
+def _called(expression: ast.expr) -> dict[str, None]:
+    bound = {node.arg for node in ast.walk(expression) if isinstance(node, ast.arg)}
+    return {
+        node.func.id: None
+        for node in _calls(expression)
+        if isinstance(node.func, ast.Name)
+        and node.func.id not in bound
+        and not hasattr(builtins, node.func.id)
+        and node.func.id not in MODULES
+    }
+
+
+def _calls(expression: ast.expr) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(expression) if isinstance(node, ast.Call))
+
+
+def _is_huge(node: ast.AST) -> bool:
+    """Whether an operation could make a number or a text that fills the memory."""
+    if not isinstance(node, ast.BinOp):
+        return False
+    numbers = [each.value for each in (node.left, node.right) if isinstance(each, ast.Constant)]
+    sizes = [abs(number) for number in numbers if isinstance(number, int | float)]
+    if isinstance(node.op, ast.Pow | ast.LShift):
+        exponent = node.right.value if isinstance(node.right, ast.Constant) else None
+        return not isinstance(exponent, int | float) or abs(exponent) > _LARGEST_POWER or len(sizes) < 2
+    if isinstance(node.op, ast.Mult):
+        return bool(sizes) and len(sizes) < 2 and max(sizes) > _LARGEST_COUNT
+    return False
+
+
+def _statements(body: list[ast.stmt], values: dict[str, ast.expr]) -> Iterator[ast.expr]:
+    """What is asserted in statements, with variables replaced; also inside of functions and classes."""
+    for statement in body:
+        if isinstance(statement, ast.Assert):
+            yield _replaced(statement.test, values)
+        elif isinstance(statement, ast.Expr) and (test := _of_unittest(statement.value)) is not None:
+            yield _replaced(test, values)
+        elif isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+            target = statement.targets[0]
+            if isinstance(target, ast.Name):
+                values = {**values, target.id: _replaced(statement.value, values)}
+        elif isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.If | ast.Try | ast.With):
+            yield from _statements(statement.body, values)
+
+
+def _of_unittest(expression: ast.expr) -> ast.expr | None:
+    """``self.assertEqual(a, b)`` as the expression ``a == b``."""
+    if not isinstance(expression, ast.Call) or not isinstance(expression.func, ast.Attribute):
+        return None
+    made = _UNITTEST.get(expression.func.attr)
+    count = 2 if expression.func.attr.endswith("Equal") else 1
+    if made is None or len(expression.args) < count:
+        return None
+    result: ast.expr = made(*expression.args[:count])
+    return result
+
+
+class _Replace(ast.NodeTransformer):
+    def __init__(self, values: dict[str, ast.expr]) -> None:
+        self.values = values
+        self.count = 0
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if isinstance(node.ctx, ast.Load) and node.id in self.values:
+            return self.values[node.id]
+        return node
+
+
+def _replaced(expression: ast.expr, values: dict[str, ast.expr]) -> ast.expr:
+    if not values or len(ast.unparse(expression)) > LONGEST_ASSERTION:
+        return expression
+    if sum(len(ast.unparse(value)) for value in values.values()) > LONGEST_ASSERTION:
+        return expression
+    replaced: ast.expr = _Replace(values).visit(expression)
+    return replaced
+
+
+def _recovered(text: str) -> Iterator[ast.expr]:
+    """What is asserted in a text that is not Python as a whole: lines that begin with ``assert``, and those after."""
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        start = _START.match(line)
+        if start is None:
+            continue
+        first = line[start.end() :].rstrip().rstrip("`")
+        for end in range(number + 1, min(len(lines), number + _LONGEST_LINES) + 1):
+            tree = parse_python("\n".join([first, *lines[number + 1 : end]]))
+            if tree is not None:
+                yield from _statements(tree.body, {})
+                break
+            if end < len(lines) and _START.match(lines[end]):
+                break

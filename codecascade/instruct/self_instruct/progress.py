@@ -1,0 +1,54 @@
+"""How far a run is: questions that were found, then answers of which tests and solutions are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class SelfInstructProgress:
+    """How far one of the two parts of a run is.
+
+    Attributes:
+        step: ``questions``: how many were found of those that are wanted; ``answers``: tests and solutions, of all
+            that the questions need.
+        done, total: pieces of this part.
+        skipped: how many of ``done`` took no time: they were known from before, or are not needed any more.
+        kept: dialogues so far, of ``settled`` questions.
+    """
+
+    step: Literal["questions", "answers"]
+    done: int
+    total: int
+    skipped: int = 0
+    kept: int = 0
+    settled: int = 0
+
+
+ProgressFunction = Callable[[SelfInstructProgress], None]
+
+
+class Meter:
+    """Counts the answers of a run, and tells how many there are.
+
+    Args:
+        total: tests and solutions of all questions.
+    """
+
+    def __init__(self, tell: ProgressFunction, total: int) -> None:
+        self._tell, self._total = tell, total
+        self._done = self._skipped = 0
+        self.kept = self.settled = 0
+
+    def advance(self, by: int = 1, *, skipped: bool = False) -> None:
+        """``by`` more answers are there."""
+        self._done += by
+        self._skipped += by * skipped
+        self.tick()
+
+    def tick(self) -> None:
+        """Tell it again: something was done that isn't counted."""
+        done = min(self._done, self._total)
+        self._tell(SelfInstructProgress("answers", done, self._total, self._skipped, self.kept, self.settled))

@@ -1,0 +1,62 @@
+"""Whether a question is one of a benchmark's: it has parts of its text, or asks for the same in other words.
+
+A corpus is checked by runs of 50 letters (:mod:`codecascade.corpus.steps.decontamination`). A question is shorter
+than a document, and often than the benchmark's text, so the shared runs are counted as a share of the shorter one of
+the two. Many problems of MBPP are one short sentence, which a model may ask for in its own words. So the content
+words are compared as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from codecascade.corpus.steps.decontamination import BenchmarkIndex, BenchmarkTexts
+from codecascade.instruct.docstrings import docstring_prose
+from codecascade.instruct.self_instruct.questions.wording import AlikeIndex
+
+LONGEST_STATEMENT = 1000
+"""Characters. A longer statement has enough runs of 50 letters to be known by."""
+
+_DOCSTRING = re.compile(r'("""|\'\'\')(.+?)\1', re.DOTALL)
+_CODE = re.compile(
+    r"\s*(?:def|class|import|from|assert|print|return|for|while|if|@|#include|\w+ *=|\w+\()\b?"
+)
+
+
+class BenchmarkCheck:
+    """Finds the benchmark text that a question overlaps.
+
+    Args:
+        overlap: the share of the shorter text's runs of 50 letters from which it counts as contained.
+        alike: the share of common content words from which a question counts as the same.
+    """
+
+    def __init__(self, benchmarks: BenchmarkTexts, *, overlap: float, alike: float) -> None:
+        self._overlap = overlap
+        self._runs = BenchmarkIndex(benchmarks.texts, overlap)
+        self._statements = AlikeIndex(alike)
+        for name, text in benchmarks.texts.items():
+            for statement in statements_of(text):
+                self._statements.add(name, statement)
+
+    def match(self, question: str) -> str | None:
+        """The name of the benchmark text that the question overlaps most; None if there is none."""
+        shared = self._runs.shares_of_shorter(question)
+        best = max(shared, key=lambda name: (shared[name], name), default=None)
+        if best is not None and shared[best] >= self._overlap:
+            return best
+        found = self._statements.match(question)
+        return None if found is None else found[0]
+
+
+def statements_of(text: str) -> Iterator[str]:
+    """What a benchmark's text asks for, in prose: its docstrings, or the text itself if it is no code."""
+    docstrings = [match[2] for match in _DOCSTRING.finditer(text)]
+    if docstrings:
+        for docstring in docstrings:
+            prose = docstring_prose(docstring)
+            if prose and len(prose) <= LONGEST_STATEMENT:
+                yield prose
+    elif len(text) <= LONGEST_STATEMENT and not _CODE.match(text):
+        yield text

@@ -1,0 +1,103 @@
+"""Questions from a file: one a line, a JSON list, or JSON lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from codecascade.ground.errors import UserError
+from codecascade.ground.files.json_lines import read_jsonl
+from codecascade.ground.files.reading import read_json, text_lines
+from codecascade.ground.format import listed
+from codecascade.instruct.self_instruct.questions.candidates import Candidate, Demand
+from codecascade.instruct.self_instruct.questions.cleaning import readable, why_no_question
+from codecascade.instruct.self_instruct.questions.parsing import QUESTION_KEYS, without_mark
+
+_OTHER_KEYS = ("topic", "difficulty", "entry_point")
+
+
+class QuestionsOfFile:
+    """See :class:`~codecascade.instruct.self_instruct.questions.candidates.Supply`. The file's order is kept.
+
+    Raises:
+        UserError: the file is missing or holds no question, or a line is no question (file and line are named).
+    """
+
+    prompts = 0
+
+    def __init__(self, path: str) -> None:
+        self.title = f"questions of {path}"
+        file = Path(path).expanduser()
+        if {".jsonl", ".ndjson"} & set(file.suffixes):
+            found = _of_rows(file, read_jsonl(file))
+        elif ".json" in file.suffixes:
+            found = _of_rows(file, _json_rows(file))
+        else:
+            found = _of_lines(file)
+        self._candidates = list(found)
+        if not self._candidates:
+            raise UserError("holds no questions", file=file)
+        self._read = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return (f"all {self._read:,} of them were read",) if self._read == len(self._candidates) else ()
+
+    def candidates(self, demand: Demand) -> Iterator[Candidate]:
+        for candidate in self._candidates:
+            self._read += 1
+            yield candidate
+
+
+def _of_lines(file: Path) -> Iterator[Candidate]:
+    for number, line in enumerate(text_lines(file), 1):
+        text = without_mark(readable(line.removeprefix("\ufeff"))).strip()
+        if text:
+            yield _candidate(text, file, number)
+
+
+def _json_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    content = read_json(file)
+    if not isinstance(content, list):
+        raise UserError(f"must be a list of questions, not {type(content).__name__}", file=file)
+    for number, entry in enumerate(content, 1):
+        if not isinstance(entry, str | dict):
+            raise UserError(
+                f"must be a text or an object, not {type(entry).__name__}", file=file, key=f"[{number - 1}]"
+            )
+        yield number, {QUESTION_KEYS[0]: entry} if isinstance(entry, str) else entry
+
+
+def _of_rows(file: Path, rows: Iterator[tuple[int, dict[str, Any]]]) -> Iterator[Candidate]:
+    for number, row in rows:
+        place = f"{file}:{number}"
+        key = next((key for key in QUESTION_KEYS if key in row), None)
+        if key is None:
+            keys = listed(list(row)) or "it has none"
+            raise UserError(
+                f"holds no question: of its keys ({keys}) none is {', '.join(QUESTION_KEYS[:-1])} or "
+                f"{QUESTION_KEYS[-1]}",
+                file=place,
+            )
+        text = readable(_text(row, key, place)).strip()
+        if not text:
+            raise UserError("is empty", file=place, key=key)
+        known = {other: _text(row, other, place) for other in _OTHER_KEYS if row.get(other) is not None}
+        entry_point = known.get("entry_point", "")
+        if entry_point and not entry_point.isidentifier():
+            raise UserError(
+                f"must be the name of a function (got {entry_point[:100]!r})", file=place, key="entry_point"
+            )
+        yield _candidate(text, file, number, **known)
+
+
+def _text(row: dict[str, Any], key: str, place: str) -> str:
+    if not isinstance(row[key], str):
+        raise UserError(f"must be a text, not {type(row[key]).__name__}", file=place, key=key)
+    return str(row[key])
+
+
+def _candidate(text: str, file: Path, line: int, **known: str) -> Candidate:
+    seed = {"path": file.name, "line": str(line)}
+    return Candidate(text, "file", seed=seed, problem=why_no_question(text) or "", **known)

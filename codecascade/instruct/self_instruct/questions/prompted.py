@@ -1,0 +1,140 @@
+"""Questions by prompt: many at a time, on topics and difficulties that are asked for in turn.
+
+Prompts belong to groups of 1, 1, 2, 4, 8, 8 and so on. A prompt names questions of earlier groups that should not be
+asked again. So the prompts of a group can be asked together, and none depends on how many questions are wanted: a
+run that is continued with more questions asks the same prompts, and then more of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from codecascade.generation.backend import Prompt
+from codecascade.generation.requests import SamplingParams
+from codecascade.instruct.self_instruct.prompt_texts import PromptFile, PromptTexts
+from codecascade.instruct.self_instruct.questions.candidates import Candidate, Demand, Earlier, Yield
+from codecascade.instruct.self_instruct.questions.parsing import parse_questions
+from codecascade.instruct.self_instruct.questions.settings import QuestionSettings
+from codecascade.instruct.self_instruct.questions.topics import Theme, path_of, read_topics, theme
+from codecascade.instruct.self_instruct.teacher import Answer, Ask, Teacher, sampling_seed
+
+LARGEST_GROUP = 8
+LONGEST_NAMED = 200
+"""Characters of an earlier question that a prompt names."""
+PLAIN_STOP = ("\n#",)
+"""Where a base model goes on with another list."""
+TOO_LONG = (
+    "; they do not fit into the teacher's context: set question.shown lower, or shorten the prompt's file"
+)
+
+
+class PromptedQuestions:
+    """See :class:`~codecascade.instruct.self_instruct.questions.candidates.Supply`.
+
+    Raises:
+        UserError: the prompt file or the file of topics is broken.
+    """
+
+    title = "questions by prompt"
+
+    def __init__(
+        self,
+        settings: QuestionSettings,
+        teacher: Teacher,
+        earlier: Earlier,
+        texts: PromptTexts,
+        *,
+        language: str,
+        seed: int,
+        topics: Sequence[str] | None = None,
+    ) -> None:
+        self._settings, self._teacher, self._earlier = settings, teacher, earlier
+        self._language, self._seed = language, seed
+        self._topics = topics if topics is not None else read_topics(path_of(settings.topics))
+        self._file = prompt_file(texts, chat=teacher.chat)
+        self.prompts = 0
+        self._notes: list[str] = []
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(self._notes)
+
+    def candidates(self, demand: Demand) -> Iterator[Candidate]:
+        brought = Yield(self._settings.patience, self._settings.batch)
+        too_long = 0
+        for group in _groups():
+            prompts = {number: self._prompt(number) for number in group}
+            waiting = list(group)
+            while waiting:
+                count = brought.prompts_for(demand.wanted, LARGEST_GROUP)
+                together, waiting = waiting[:count], waiting[count:]
+                asks = [self._ask(number, prompts[number]) for number in together]
+                for number, (answer,) in zip(together, self._teacher.ask_in_order(asks), strict=True):
+                    before = demand.taken
+                    self.prompts += 1
+                    too_long = too_long + 1 if answer.finish_reason == "context" else 0
+                    yield from self._read(answer, self._theme(number))
+                    brought.add(demand.taken - before)
+                    if brought.is_exhausted:
+                        self._notes.append(brought.in_words + (TOO_LONG if too_long else ""))
+                        return
+
+    def _theme(self, number: int) -> Theme:
+        return theme(number, self._topics, self._settings.difficulties, self._seed)
+
+    def _prompt(self, number: int) -> Prompt:
+        asked = self._theme(number)
+        avoid = self._earlier.to_avoid(asked.topic, self._settings.shown)
+        fields = {
+            "count": str(self._settings.batch),
+            "topic": asked.topic,
+            "difficulty": asked.difficulty,
+            "language": self._language,
+            "avoid": named_to_avoid(avoid),
+        }
+        return self._file.prompt(fields, stop=() if self._teacher.chat else PLAIN_STOP)
+
+    def _ask(self, number: int, prompt: Prompt) -> Ask:
+        settings = self._settings
+        sampling = SamplingParams(
+            max_new_tokens=settings.tokens,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            seed=sampling_seed(self._seed, "questions", number),
+        )
+        return Ask(f"questions/{number}", prompt, sampling)
+
+    def _read(self, answer: Answer, asked: Theme) -> Iterator[Candidate]:
+        found = parse_questions(answer.text, finished=answer.finish_reason != "length")
+        for text in found.questions:
+            yield Candidate(text, "prompt", asked.topic, asked.difficulty)
+        for text, problem in found.left_out:
+            yield Candidate(text, "prompt", asked.topic, asked.difficulty, problem=problem)
+
+
+def prompt_file(texts: PromptTexts, *, chat: bool) -> PromptFile:
+    """``questions.txt``, checked."""
+    return texts.file(
+        "questions",
+        chat=chat,
+        needed=frozenset({"count", "topic"}),
+        known=frozenset({"difficulty", "language", "avoid"}),
+    )
+
+
+def named_to_avoid(questions: Sequence[str]) -> str:
+    """The part of a prompt that names earlier questions; empty if there are none."""
+    if not questions:
+        return ""
+    lines = [" ".join(question.split())[:LONGEST_NAMED] for question in questions]
+    return "\n".join(
+        ["These were asked already, so ask for something else:", *(f"- {line}" for line in lines)]
+    )
+
+
+def _groups() -> Iterator[range]:
+    start = 0
+    while True:
+        end = start + max(1, min(LARGEST_GROUP, start))
+        yield range(start, end)
+        start = end

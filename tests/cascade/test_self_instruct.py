@@ -1,0 +1,294 @@
+"""Self-instruct as a step of a cascade, with a teacher that always writes the same."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from question_teacher import ScriptedBackend, teach
+from rich.console import Console
+
+from codecascade.cascade.dialogues import self_instruct as module
+from codecascade.cascade.run import run_cascade
+from codecascade.ground.errors import RunFailed, UserError
+from codecascade.ground.files.reading import read_json
+from codecascade.plan.plan import make_plan
+from codecascade.recipe import Recipe, make_recipe, read_recipe
+
+SMALL = {"batch_tokens": 512, "sequence_length": 256, "micro_batch_rows": 2, "learning_rate": 3e-3}
+CHAT: dict[str, Any] = {
+    "name": "chat",
+    "kind": "instruct",
+    "parent": "code",
+    "steps": 1,
+    "dialogues": "self-instruct",
+    "self_instruct": {"questions": 6, "solutions": 2, "question": {"batch": 4}},
+    **SMALL,
+}
+
+
+class Teachers:
+    """Opens one teacher for all, and remembers who was to be opened."""
+
+    def __init__(self) -> None:
+        self.backend = ScriptedBackend(teach)
+        self.opened: list[tuple[str, str]] = []
+
+    def __call__(self, teacher: Any, model: str, *rest: object) -> ScriptedBackend:
+        self.opened.append((teacher.in_words, model))
+        return self.backend
+
+
+@pytest.fixture
+def teachers(monkeypatch: pytest.MonkeyPatch) -> Teachers:
+    made = Teachers()
+    monkeypatch.setattr(module, "open_teacher", made)
+    return made
+
+
+@pytest.fixture
+def stages(data: dict[str, Any]) -> dict[str, Any]:
+    """A recipe of one stage of code, and one that makes its dialogues."""
+    data["evaluate"]["benchmarks"] = []
+    data["stage"] = [data["stage"][0] | {"steps": 1}, {**CHAT}]
+    return data
+
+
+def told(recipe: Recipe, folder: Path) -> str:
+    console = Console(file=open(os.devnull, "w"), record=True, width=200)  # noqa: SIM115
+    run_cascade(recipe, folder, console=console)
+    return console.export_text()
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_stage_makes_its_dialogues_and_is_trained_on_them(
+    stages: dict[str, Any], teachers: Teachers, tmp_path: Path
+) -> None:
+    recipe, run = make_recipe(stages), tmp_path / "run"
+    text = told(recipe, run)
+    folder = run / "dialogues" / "chat" / "self-instruct"
+    made = rows(folder / "dialogues.jsonl")
+    assert len(made) == 6
+    assert "adds" in made[0]["messages"][-2]["content"]
+    assert "return value +" in made[0]["messages"][-1]["content"]
+    assert teachers.opened == [("code", str(run / "models" / "code"))], "the stage's parent is the teacher"
+    assert "chat: 6 dialogues by self-instruct" in text
+    assert "of self-instruct" in text and "ahead: about" in text
+    assert {"triplets.jsonl", "summary.json", "report.md", "report.html", "datasheet.md"} <= {
+        path.name for path in folder.iterdir()
+    }
+    page = (run / "report.md").read_text()
+    assert "Its dialogues are self-instruct (by scripted): of 6 questions 6 got tests and 6 are kept" in page
+    assert "dialogues/chat/self-instruct/report.html" in page
+    assert read_recipe(run / "recipe.toml") == recipe
+    asked = len(teachers.backend.asked)
+    assert "nothing to do" in told(recipe, run)
+    assert len(teachers.backend.asked) == asked
+
+
+def test_stages_with_the_same_settings_share_what_is_made(
+    stages: dict[str, Any], teachers: Teachers, tmp_path: Path
+) -> None:
+    shared = {key: value for key, value in CHAT.items() if key != "self_instruct"}
+    stages["self_instruct"] = CHAT["self_instruct"] | {"teacher": {"stage": "code"}}
+    stages["stage"] = [
+        stages["stage"][0],
+        shared,
+        {**shared, "name": "both", "dialogues": ["self-instruct", "mined"], "mined_dialogues": 3},
+        {**shared, "name": "other", "self_instruct": {"seed": 7}},
+    ]
+    run = tmp_path / "run"
+    text = told(make_recipe(stages), run)
+    assert "both: its dialogues are those of chat, made in the same way" in text
+    assert [name for name, _ in teachers.opened] == ["code", "code"]
+    files = [
+        run / "dialogues" / name / "self-instruct" / "dialogues.jsonl" for name in ("chat", "both", "other")
+    ]
+    first, second, third = (file.read_bytes() for file in files)
+    assert first == second != third
+    assert not (files[1].parent / "journal.jsonl").exists()
+    assert len(rows(run / "dialogues" / "both" / "dialogues.jsonl")) == 3
+
+
+def test_a_run_that_was_stopped_asks_for_the_rest_only(
+    stages: dict[str, Any], teachers: Teachers, tmp_path: Path
+) -> None:
+    recipe = make_recipe(stages)
+    told(recipe, tmp_path / "undisturbed")
+    whole = len(teachers.backend.asked)
+    answers = 0
+
+    def stops(prompt: str) -> str:
+        nonlocal answers
+        answers += 1
+        if answers == 7:
+            raise RunFailed("the server is gone")
+        return teach(prompt)
+
+    teachers.backend = ScriptedBackend(stops)
+    with pytest.raises(RunFailed, match="the server is gone"):
+        told(recipe, tmp_path / "run")
+    teachers.backend = ScriptedBackend(teach)
+    told(recipe, tmp_path / "run")
+    assert 0 < len(teachers.backend.asked) < whole
+    made = Path("dialogues", "chat", "self-instruct", "dialogues.jsonl")
+    assert (tmp_path / "run" / made).read_bytes() == (tmp_path / "undisturbed" / made).read_bytes()
+
+
+def test_a_parent_that_can_not_teach(stages: dict[str, Any], teachers: Teachers, tmp_path: Path) -> None:
+    """It is found when it is asked, each time; nothing counts as made."""
+    teachers.backend = ScriptedBackend(lambda prompt: "x y z")
+    for _ in range(2):
+        with pytest.raises(RunFailed, match=r"no dialogue was kept \(prompts \d+, "):
+            told(make_recipe(stages), tmp_path / "run")
+    assert not (tmp_path / "run" / "models" / "chat").exists()
+
+
+def test_questions_about_the_runs_own_corpus(
+    stages: dict[str, Any], teachers: Teachers, tmp_path: Path
+) -> None:
+    stages["stage"][1]["self_instruct"] = {
+        "questions": 3,
+        "solutions": 1,
+        "question": {"sources": [{"source": "corpus"}], "about_code": 4},
+    }
+    told(make_recipe(stages), tmp_path / "run")
+    triplets = rows(tmp_path / "run" / "dialogues" / "chat" / "self-instruct" / "triplets.jsonl")
+    assert {row["source"] for row in triplets} == {"corpus"}
+    assert all(row["seed"]["license"] == "MIT" for row in triplets)
+    assert not (tmp_path / "run" / "dialogues" / "chat" / "self-instruct" / "code-0").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"parent": "base"},
+            r"stage\[1\].dialogues: the base is made from scratch, so it has learnt nothing",
+        ),
+        (
+            {"self_instruct": {"teacher": {"stage": "cod"}}},
+            r"stage\[1\].self_instruct.teacher.stage: no stage before this one is called 'cod'; did you mean 'code'",
+        ),
+        ({"self_instruct": {"teacher": {"stage": "chat"}}}, "no stage before this one is called 'chat'"),
+        ({"self_instruct": {"teacher": {"endpoint": "http://x"}}}, "must name either a model or a stage"),
+        ({"self_instruct": {"teacher": {"stage": "code", "endpoint": "u"}}}, "an endpoint needs a model"),
+        (
+            {"self_instruct": {"question": {"bach": 3}}},
+            r"self_instruct.question.bach: unknown key; .*'batch'",
+        ),
+        (
+            {"self_instruct": {"questionz": 3}},
+            r"self_instruct.questionz: unknown key; did you mean 'questions'",
+        ),
+        ({"dialogues": "mined"}, r"stage\[1\].self_instruct: is not used"),
+    ],
+)
+def test_settings_that_make_no_sense(stages: dict[str, Any], change: dict[str, Any], message: str) -> None:
+    stages["stage"][1] |= change
+    with pytest.raises(UserError, match=message):
+        make_recipe(stages)
+
+
+def test_a_default_that_no_stage_uses(data: dict[str, Any]) -> None:
+    with pytest.raises(
+        UserError, match="self_instruct: is not used: no stage has the dialogues 'self-instruct'"
+    ):
+        make_recipe({**data, "self_instruct": {"questions": 5}})
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"teacher": "absent/"}, "self_instruct: .*absent"),
+        ({"prompts": "absent"}, "absent"),
+        ({"question": {"topics": "absent.txt"}}, "absent.txt"),
+        ({"question": {"sources": [{"source": "file", "path": "absent.txt"}]}}, "absent.txt"),
+        (
+            {"question": {"sources": [{"source": "corpus", "path": "absent"}]}},
+            "question.sources: there is no absent",
+        ),
+    ],
+)
+def test_what_is_missing_is_said_before_the_run_begins(
+    stages: dict[str, Any],
+    table: dict[str, Any],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    stages["stage"][1]["self_instruct"] = table
+    with pytest.raises(UserError, match=message):
+        run_cascade(make_recipe(stages), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_defaults_of_the_recipe_and_of_the_stage(stages: dict[str, Any]) -> None:
+    stages["seed"] = 5
+    stages["self_instruct"] = {"teacher": "llama", "questions": 9, "question": {"batch": 3, "shown": 1}}
+    stages["stage"][1]["self_instruct"] = {
+        "questions": 4,
+        "teacher": {"stage": "code"},
+        "question": {"batch": 2},
+    }
+    made = make_recipe(stages)["chat"].self_instruct
+    assert made is not None
+    assert (made.questions, made.seed, made.question.batch, made.question.shown) == (4, 5, 2, 1)
+    assert made.teacher is not None
+    assert (made.teacher.stage, made.teacher.model) == ("code", None)
+    stages["stage"][1].pop("self_instruct")
+    made = make_recipe(stages)["chat"].self_instruct
+    assert made is not None and made.teacher is not None
+    assert (made.questions, made.teacher.model) == (9, "llama")
+
+
+def test_the_plan_counts_tokens_and_time(stages: dict[str, Any]) -> None:
+    stages["stage"][1]["self_instruct"] = {
+        "questions": 1000,
+        "questions_from": {"model": "x", "endpoint": "http://x"},
+    }
+    (cost,) = make_plan(make_recipe(stages), device_flops=1e12).dialogues
+    assert [each.teacher for each in cost.teachers] == ["x at http://x", "code"]
+    assert cost.programs == 10_000
+    assert 1.1e6 < cost.written < 1.6e6
+    assert cost.seconds is None, "how fast a server is nobody knows"
+    stages["stage"][1]["self_instruct"] = {"questions": 1000}
+    plan = make_plan(make_recipe(stages), device_flops=1e12)
+    assert plan.dialogues[0].seconds is not None and plan.dialogues[0].seconds > 0
+    assert any(
+        "code has 512 positions, and what self-instruct asks of it needs" in text for text in plan.warnings
+    )
+    stages["stage"][1]["self_instruct"] = {
+        "questions": 100,
+        "question": {"sources": [{"source": "file", "path": "q.txt"}]},
+    }
+    (cost,) = make_plan(make_recipe(stages)).dialogues
+    assert [each.teacher for each in cost.teachers] == ["code"]
+
+
+def test_the_study_recipe_in_small(sources: Path, teachers: Teachers, tmp_path: Path) -> None:
+    """The tree of the recipe that is shipped, on a tiny model: four stages from one parent, one of them without."""
+    shipped = read_recipe(
+        "instruct-study", ["self_instruct.teacher={stage='code'}", "self_instruct.questions=5"]
+    )
+    small = {"batch_tokens": 512, "sequence_length": 256, "micro_batch_rows": 2, "loss_chunk_tokens": 256}
+    data = json.loads(shipped.model_dump_json(exclude_none=True))
+    nothing = {"benchmarks": ["validation"], "validation": {"documents": 2, "characters": 200}}
+    for stage in data["stage"]:
+        stage |= {**small, "tokens": 512, "warmup_steps": 0, "evaluate": nothing}
+    data |= {"base": "tiny", "tokenizer": {"vocabulary": 320}, "corpus": [str(sources)], "evaluate": nothing}
+    data["corpus_build"] = {"heldout_share": 0.2}
+    run = tmp_path / "run"
+    text = told(make_recipe(data), run)
+    assert [stage["name"] for stage in data["stage"]] == ["code", "self", "mined", "both", "neither"]
+    assert "both: its dialogues are those of self" in text
+    results = read_json(run / "results.json")["cost"]
+    assert len({results[name]["tokens"] for name in ("self", "mined", "both", "neither")}) == 1
+    assert (run / "report.html").exists()
