@@ -39,3 +39,9 @@ Licences = Literal["auto", "all", "permissive"]
 
 TokenizerKind = Literal["llama", "bytes"]
 """The layout of a new tokenizer: like Llama 2's, or byte-level like SmolLM2's."""
+
+Selection = Literal["first_passing", "agreement"]
+"""Which solution self-instruct keeps: the first that passes all tests, or one of a group that agrees with them."""
+
+PromptForm = Literal["auto", "chat", "plain"]
+"""How self-instruct asks: in a chat format, by a text that is continued, or in the chat format if there is one."""

@@ -42,7 +42,7 @@ class Workshop:
             self.language,
             self.teacher,
             self.texts,
-            lambda: self.meter.advance("tests"),
+            lambda known: self.meter.advance(skipped=known),
         )
         vacuities = self._vacuities(made)
         solutions = self._solutions(questions, made, vacuities)
@@ -80,11 +80,13 @@ class Workshop:
                 asked.append((question, each.tests))
                 index_of.append(index)
             else:
-                self.meter.advance("solutions", self.settings.solutions)
+                self.meter.advance(self.settings.solutions, skipped=True)
         found: list[list[Solution]] = [[] for _ in questions]
         running: list[tuple[int, Solution, Future[Judged]]] = []
-        for number, solution in make_solutions(asked, self.settings, self.language, self.teacher, self.texts):
-            self.meter.advance("solutions")
+        for number, solution, known in make_solutions(
+            asked, self.settings, self.language, self.teacher, self.texts
+        ):
+            self.meter.advance(skipped=known)
             if solution.problem:
                 found[index_of[number]].append(solution)
             else:

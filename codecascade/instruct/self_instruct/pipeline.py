@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from codecascade.corpus.steps.decontamination import NO_BENCHMARKS, BenchmarkTexts
 from codecascade.generation.backend import Backend
 from codecascade.generation.endpoint import Endpoint
+from codecascade.ground.choices import PromptForm
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import atomic_file, disk_errors, remove_leftovers, write_json
 from codecascade.ground.files.json_lines import json_line
@@ -28,7 +29,7 @@ from codecascade.instruct.self_instruct.languages.table import form_of
 from codecascade.instruct.self_instruct.progress import Meter, ProgressFunction, SelfInstructProgress
 from codecascade.instruct.self_instruct.prompt_texts import PromptTexts
 from codecascade.instruct.self_instruct.questions.step import make_questions, needs_teacher
-from codecascade.instruct.self_instruct.settings import LATER_KEYS, PromptForm, SelfInstructSettings
+from codecascade.instruct.self_instruct.settings import LATER_KEYS, SelfInstructSettings
 from codecascade.instruct.self_instruct.steps.execution import Execution
 from codecascade.instruct.self_instruct.steps.solutions import solutions_prompt
 from codecascade.instruct.self_instruct.steps.tests import tests_prompt
@@ -109,10 +110,7 @@ def run_self_instruct(
                 benchmarks,
                 lambda found, wanted: progress(SelfInstructProgress("questions", found, wanted)),
             )
-            count = len(made.questions)
-            meter = Meter(
-                progress, {"questions": count, "tests": count, "solutions": count * settings.solutions}
-            )
+            meter = Meter(progress, len(made.questions) * (1 + settings.solutions))
             workshop = Workshop(settings, language, texts, answers, execution, meter)
             tally = Tally()
             with ExitStack() as files:

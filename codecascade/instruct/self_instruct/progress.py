@@ -1,21 +1,28 @@
-"""How far a run is: what is shown of it, counted over all groups of questions."""
+"""How far a run is: questions that were found, then answers of which tests and solutions are read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
-
-Step = Literal["questions", "tests", "solutions"]
 
 
 @dataclass(frozen=True)
 class SelfInstructProgress:
-    """``done`` of ``total`` pieces of a step: questions found, questions with tests, solutions written."""
+    """How far one of the two parts of a run is.
 
-    step: Step
+    Attributes:
+        step: ``questions``: how many were found of those that are wanted; ``answers``: tests and solutions, of all
+            that the questions need.
+        done, total: pieces of this part.
+        skipped: how many of ``done`` took no time: they were known from before, or are not needed any more.
+        kept: dialogues so far, of ``settled`` questions.
+    """
+
+    step: Literal["questions", "answers"]
     done: int
     total: int
+    skipped: int = 0
     kept: int = 0
     settled: int = 0
 
@@ -23,31 +30,25 @@ class SelfInstructProgress:
 ProgressFunction = Callable[[SelfInstructProgress], None]
 
 
-@dataclass
 class Meter:
-    """Counts what is done, and tells it.
+    """Counts the answers of a run, and tells how many there are.
 
     Args:
-        totals: pieces of each step.
+        total: tests and solutions of all questions.
     """
 
-    tell: ProgressFunction
-    totals: dict[Step, int]
-    kept: int = 0
-    settled: int = 0
-    _done: dict[Step, int] = field(default_factory=dict)
-    _step: Step = "tests"
+    def __init__(self, tell: ProgressFunction, total: int) -> None:
+        self._tell, self._total = tell, total
+        self._done = self._skipped = 0
+        self.kept = self.settled = 0
 
-    def advance(self, step: Step, by: int = 1) -> None:
-        """``by`` more pieces of a step are done."""
-        self._step = step
-        self._done[step] = min(self._done.get(step, 0) + by, self.totals[step])
+    def advance(self, by: int = 1, *, skipped: bool = False) -> None:
+        """``by`` more answers are there."""
+        self._done += by
+        self._skipped += by * skipped
         self.tick()
 
     def tick(self) -> None:
         """Tell it again: something was done that isn't counted."""
-        self.tell(
-            SelfInstructProgress(
-                self._step, self._done.get(self._step, 0), self.totals[self._step], self.kept, self.settled
-            )
-        )
+        done = min(self._done, self._total)
+        self._tell(SelfInstructProgress("answers", done, self._total, self._skipped, self.kept, self.settled))

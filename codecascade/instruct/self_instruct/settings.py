@@ -6,13 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from codecascade.ground.choices import PromptForm, Selection
 from codecascade.ground.settings import Settings
 from codecascade.instruct.self_instruct.questions.settings import QuestionSettings
 
 DialogueTests = Literal["none", "one", "all", "mixed"]
-Selection = Literal["first_passing", "agreement"]
-DialogueTests = Literal["none", "one", "all", "mixed"]
-PromptForm = Literal["auto", "chat", "plain"]
 Positive = Annotated[int, Field(ge=1)]
 Temperature = Annotated[float, Field(ge=0, le=5)]
 Probability = Annotated[float, Field(gt=0, le=1)]

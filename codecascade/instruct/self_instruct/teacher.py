@@ -34,13 +34,17 @@ class Ask:
 
 @dataclass(frozen=True)
 class Answer:
-    """One sample of an :class:`Ask`; ``finish_reason`` is ``context`` if the prompt did not fit."""
+    """One sample of an :class:`Ask`; ``finish_reason`` is ``context`` if the prompt did not fit.
+
+    ``known`` tells that it was in the journal before.
+    """
 
     key: str
     number: int
     text: str
     finish_reason: FinishReason = "stop"
     tokens: int = 0
+    known: bool = False
 
 
 @dataclass
@@ -103,7 +107,7 @@ class Teacher:
                 if known is None:
                     missing.append(number)
                 else:
-                    yield self._handed_on(ask.key, number, known)
+                    yield self._handed_on(ask.key, number, known, known=True)
             if missing:
                 asked.append(index)
                 requests.append(TextRequest(ask.prompt, ask.sampling, tuple(missing)))
@@ -126,12 +130,12 @@ class Teacher:
     def _digest(self, ask: Ask) -> str:
         return digest_of(self.name, type(ask.prompt).__name__, asdict(ask.prompt), asdict(ask.sampling))
 
-    def _handed_on(self, key: str, number: int, value: Mapping[str, Any]) -> Answer:
+    def _handed_on(self, key: str, number: int, value: Mapping[str, Any], *, known: bool = False) -> Answer:
         self.cost.answers += 1
         self.cost.answer_tokens += value["tokens"]
         self.cost.prompts += "prompt_tokens" in value
         self.cost.prompt_tokens += value.get("prompt_tokens", 0)
-        return Answer(key, number, value["text"], value["finish_reason"], value["tokens"])
+        return Answer(key, number, value["text"], value["finish_reason"], value["tokens"], known)
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,10 @@ def make_solutions(
     language: LanguageForm,
     teacher: Teacher,
     texts: PromptTexts,
-) -> Iterator[tuple[int, Solution]]:
-    """``(index of the question, solution)`` as the teacher writes them; the programs are not run yet.
+) -> Iterator[tuple[int, Solution, bool]]:
+    """``(index of the question, solution, whether it was known from before)`` as the teacher writes them.
+
+    The programs are not run yet.
 
     Raises:
         RunFailed: the teacher does not answer any more.
@@ -46,11 +48,12 @@ def make_solutions(
     for answer in teacher.ask(asks):
         index = place[answer.key]
         if answer.finish_reason == "context":
-            yield index, Solution(answer.number, "", TOO_LONG)
+            yield index, Solution(answer.number, "", TOO_LONG), answer.known
             continue
         text = between_tags(answer.text, language.tag)
         found = language.find_code(text, questions[index][1].entry_point)
-        yield index, Solution(answer.number, "" if found.problem else found.code, found.problem)
+        solution = Solution(answer.number, "" if found.problem else found.code, found.problem)
+        yield index, solution, answer.known
 
 
 def _ask(

@@ -46,12 +46,12 @@ def make_tests(
     language: LanguageForm,
     teacher: Teacher,
     texts: PromptTexts,
-    answered: Callable[[], None] = lambda: None,
+    answered: Callable[[bool], None] = lambda known: None,
 ) -> list[MadeTests]:
     """The tests of each question. If too few are usable, they are asked for again, a bounded number of times.
 
     Args:
-        answered: called for each question that is done.
+        answered: called for each question that is done; it is told whether the answer was known from before.
 
     Raises:
         RunFailed: the teacher does not answer any more.
@@ -69,7 +69,7 @@ def make_tests(
             too_long[index] = answer.finish_reason == "context"
             found[index] += language.assertions(between_tags(answer.text, _TAG))
             if last or _enough(found[index], questions[index], settings, language):
-                answered()
+                answered(answer.known)
         missing = [
             index
             for index in missing

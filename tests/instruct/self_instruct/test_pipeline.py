@@ -1,0 +1,312 @@
+"""The whole of self-instruct: the funnel, what is asked and shown, stops at any moment, hostile answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import scripted_teacher
+from scripted_teacher import InstantSandbox, ScriptedTeacher, adds, asked_about, questions, run
+
+from codecascade.generation.backend import ChatPrompt, TextCompletion, TextPrompt, TextRequest
+from codecascade.ground.errors import RunFailed, UserError
+from codecascade.instruct.dialogues import read_dialogues
+from codecascade.instruct.self_instruct.pipeline import read_summary
+from codecascade.sandbox.sandbox import Sandbox
+
+FILES = ("dialogues.jsonl", "triplets.jsonl", "questions.jsonl")
+SMALL: dict[str, Any] = {"solutions": 4, "group": 5, "least_tests": 2}
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in FILES}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ScriptedTeacher]:
+    teacher = ScriptedTeacher(adds)
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    run(folder, teacher, questions(12), **SMALL)
+    return folder, teacher
+
+
+def test_the_funnel(undisturbed: tuple[Path, ScriptedTeacher]) -> None:
+    summary = read_summary(undisturbed[0])
+    # Of 12 questions 4 and 9 have no tests; 3, 7 and 11 have no right solution.
+    assert dict(summary.funnel) == {
+        "prompts": 0,
+        "parsed": 12,
+        "questions": 12,
+        "with_tests": 10,
+        "with_solutions": 10,
+        "kept": 7,
+    }
+    assert dict(summary.reasons) == {"none_passed": 3, "no_tests": 2}
+    assert summary.topics == {"numbers": [6, 5], "texts": [6, 2]}
+    # Tests are asked for again where there were none: 10 + 2 * 2 prompts, and 10 for solutions.
+    assert summary.costs["answers"]["prompts"] == 24
+    assert summary.costs["answers"]["answers"] == 14 + 40
+
+
+def test_dialogues_are_what_passed(undisturbed: tuple[Path, ScriptedTeacher]) -> None:
+    found = rows(undisturbed[0] / "dialogues.jsonl")
+    assert [row["id"] for row in found] == ["q0", "q1", "q2", "q5", "q6", "q8", "q10"]
+    for row in found:
+        user, assistant = (message["content"] for message in row["messages"])
+        assert f"add_{row['id'][1:]}" in user, "the name of the function is said"
+        assert "print" not in assistant and "[PYTHON]" not in assistant
+        assert assistant.startswith("```python\ndef add_") and assistant.endswith("\n```")
+    assert {("```" in row["messages"][0]["content"]) for row in found} == {True, False}, (
+        "tests are stated in some"
+    )
+    assert len(read_dialogues(undisturbed[0] / "dialogues.jsonl")) == 7
+
+
+def test_triplets_have_every_verdict(undisturbed: tuple[Path, ScriptedTeacher]) -> None:
+    found = {row["id"]: row for row in rows(undisturbed[0] / "triplets.jsonl")}
+    assert len(found) == 12
+    kept, lost, without = found["q1"], found["q3"], found["q4"]
+    assert (kept["kept"], kept["chosen"], len(kept["tests"])) == (True, 2, 5)
+    assert kept["solutions"][0]["problem"] == "the answer holds no Python program"
+    assert kept["solutions"][1]["verdicts"] == ["passed", *["failed"] * 4], "it fits one test only"
+    assert kept["solutions"][2]["verdicts"] == ["passed"] * 5
+    assert lost["reason"] == "none_passed" and "passed 1 of 5" in lost["detail"]
+    assert without["reason"] == "no_tests" and without["tests"] == [] and without["solutions"] == []
+
+
+def test_the_teacher_sees_one_test_and_the_samples_share_a_prompt(
+    undisturbed: tuple[Path, ScriptedTeacher],
+) -> None:
+    shown = set()
+    for request in undisturbed[1].requests:
+        step, question = asked_about(request)
+        assert isinstance(request.prompt, ChatPrompt)
+        text = request.prompt.messages[-1].content
+        if step == "solutions":
+            assert request.numbers == (0, 1, 2, 3)
+            assert text.count("assert ") == 1
+            assert request.prompt.prefill == "[PYTHON]\n"
+            shown.add(text.partition("(")[2].partition(")")[0])
+        else:
+            assert text == f"Problem: {question}"
+            assert request.prompt.prefill == "[TESTS]\n"
+    assert len(shown) >= 3, "which test is shown is drawn for each question"
+    seeds = Counter(request.sampling.seed for request in undisturbed[1].requests)
+    assert set(seeds.values()) == {1}
+
+
+class Shuffled(ScriptedTeacher):
+    """Hands its answers over in another order, as a batch does."""
+
+    def complete(self, requests: Sequence[TextRequest]) -> Iterator[TextCompletion]:
+        return reversed(list(super().complete(requests)))
+
+
+def test_batches_and_groups_change_nothing(undisturbed: tuple[Path, ScriptedTeacher], tmp_path: Path) -> None:
+    run(tmp_path / "run", Shuffled(adds), questions(12), **{**SMALL, "group": 12})
+    assert contents(tmp_path / "run") == contents(undisturbed[0])
+
+
+def test_a_finished_folder_is_left_and_a_larger_number_continues(
+    undisturbed: tuple[Path, ScriptedTeacher], tmp_path: Path
+) -> None:
+    teacher = ScriptedTeacher(adds)
+    sandbox = InstantSandbox()
+    run(tmp_path / "run", teacher, questions(6), sandbox, questions=6, **SMALL)
+    asked, ran = len(teacher.requests), len(sandbox.programs)
+    run(tmp_path / "run", teacher, questions(6), sandbox, questions=6, **SMALL)
+    assert (len(teacher.requests), len(sandbox.programs)) == (asked, ran)
+    run(tmp_path / "run", teacher, questions(12), sandbox, questions=12, **SMALL)
+    assert contents(tmp_path / "run") == contents(undisturbed[0])
+    assert len(teacher.requests) == len(undisturbed[1].requests), "nothing is asked twice"
+
+
+def test_another_way_of_choosing_asks_nothing_again(tmp_path: Path) -> None:
+    teacher = ScriptedTeacher(adds)
+    first = run(tmp_path / "run", teacher, questions(12), **SMALL)
+    asked = len(teacher.requests)
+    agreement = run(
+        tmp_path / "run", teacher, questions(12), select="agreement", agreement_solutions=1, **SMALL
+    )
+    assert len(teacher.requests) == asked
+    # Both ways are in each summary; agreement of one solution keeps what passes some tests, too.
+    assert first.options["kept_by_first_passing"] == first.dialogues == 7
+    assert agreement.options["kept_by_agreement"] == agreement.dialogues > 0
+    assert agreement.options["kept_by_first_passing"] == 7
+
+
+def test_other_settings_are_refused(tmp_path: Path) -> None:
+    run(tmp_path / "run", ScriptedTeacher(adds), questions(2), **SMALL)
+    with pytest.raises(UserError, match=r"other settings \(settings.seed 0, now 1\)"):
+        run(tmp_path / "run", ScriptedTeacher(adds), questions(2), seed=1, **SMALL)
+    with pytest.raises(UserError, match=r"answers_by\.name"):
+        run(tmp_path / "run", ScriptedTeacher(adds, name="other"), questions(2), **SMALL)
+
+
+@pytest.mark.parametrize("stops", [(4,), (20, 55, 90)])
+def test_kill_nine_at_any_moment_repeats_nothing_and_gives_the_same_files(
+    tmp_path: Path, stops: tuple[int, ...]
+) -> None:
+    calm, log = tmp_path / "calm", tmp_path / "log"
+    with Sandbox("weak", workers=2) as sandbox:
+        run(calm, ScriptedTeacher(adds), questions(12), sandbox, **SMALL)
+    command = [sys.executable, scripted_teacher.__file__, str(tmp_path / "run"), str(log), "0.01"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    for lines in stops:
+        process = subprocess.Popen(command, env=environment)
+        limit = time.monotonic() + 60
+        while process.poll() is None and (not log.exists() or log.read_text().count("\n") < lines):
+            assert time.monotonic() < limit
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not any((tmp_path / "run" / name).exists() for name in FILES), "nothing is half-written"
+    subprocess.run(command, env=environment, check=True, timeout=60)
+    assert contents(tmp_path / "run") == contents(calm)
+    asked = Counter(log.read_text().splitlines())
+    repeated = {line: count for line, count in asked.items() if count > 1}
+    # An answer that was on its way when the process died may come again; no other does.
+    assert len(repeated) <= len(stops) and set(repeated.values()) <= {2}
+    assert not list((tmp_path / "run").glob(".*.????????"))
+
+
+def nonsense(step: str, question: str, sample: int) -> str:
+    return "I am sorry, but as a model I can't."
+
+
+def test_a_teacher_that_answers_nothing_usable_ends_after_a_bounded_number_of_tries(tmp_path: Path) -> None:
+    teacher = ScriptedTeacher(nonsense)
+    summary = run(tmp_path / "run", teacher, questions(50), group=4, give_up=10)
+    assert summary.dialogues == 0 and summary.funnel["questions"] == 12
+    assert len(teacher.requests) == 24
+    assert "The first 12 of 50 questions brought nothing" in summary.notes[0]
+    with pytest.raises(
+        RunFailed, match=r"no dialogue was kept \(.*questions 12, with tests 0.*no usable tests"
+    ):
+        summary.require_dialogues()
+    assert (tmp_path / "run" / "dialogues.jsonl").read_bytes() == b""
+
+
+def test_a_teacher_that_fails_is_continued_at_the_next_start(tmp_path: Path) -> None:
+    class Failing(ScriptedTeacher):
+        left = 15
+
+        def complete(self, requests: Sequence[TextRequest]) -> Iterator[TextCompletion]:
+            for completion in super().complete(requests):
+                self.left -= 1
+                if self.left < 0:
+                    raise RunFailed("gave no answer in 6 attempts")
+                yield completion
+
+    with pytest.raises(RunFailed, match="no answer"):
+        run(tmp_path / "run", Failing(adds), questions(6), **SMALL)
+    assert not (tmp_path / "run" / "dialogues.jsonl").exists()
+    teacher = ScriptedTeacher(adds)
+    run(tmp_path / "run", teacher, questions(6), **SMALL)
+    calm = ScriptedTeacher(adds)
+    run(tmp_path / "calm", calm, questions(6), **SMALL)
+    assert contents(tmp_path / "run") == contents(tmp_path / "calm")
+    samples = [sum(len(request.numbers) for request in each.requests) for each in (teacher, calm)]
+    assert samples[0] == samples[1] - 15
+
+
+def hostile(step: str, question: str, sample: int) -> str:
+    n = scripted_teacher.number_in(question)
+    tests = [
+        "assert f(1) == 2\n" * 600_000,
+        "\x00\x1b[2J\udcff",
+        "assert f('[/TESTS]') == '[/TESTS]!'\nassert f('a\\'\"') == 'a\\'\"!'\nassert f('') == '!'\n[/TESTS]",
+        "import os\nassert os.system('touch /tmp/broken') == 0\nassert f(__import__('os')) == 1\nexit(0)",
+        "assert f(" + "(" * 3000,
+        "assert True\nassert 1 == 1\n" + "assert f(9) == f(9)\nassert f(1) == f(1)\n",
+    ]
+    if step == "tests":
+        return tests[n % len(tests)]
+    return [
+        "def f(x):\n    return x + '!'\n",
+        "import sys\nsys.exit(0)\ndef f(x):\n    return x\n",
+        "def f(x):\n    while True: pass\n",
+        "x" * 10_000_000,
+    ][sample]
+
+
+def test_hostile_answers(tmp_path: Path) -> None:
+    with Sandbox("weak", workers=2) as sandbox:
+        summary = run(
+            tmp_path / "run",
+            ScriptedTeacher(hostile),
+            questions(6),
+            sandbox,
+            cpu_seconds=0.5,
+            test_attempts=1,
+            **SMALL,
+        )
+    found = rows(tmp_path / "run" / "triplets.jsonl")
+    assert [row["reason"] for row in found] == [
+        "no_tests",
+        "no_tests",
+        None,
+        "no_tests",
+        "no_tests",
+        "vacuous_tests",
+    ]
+    kept = found[2]
+    assert kept["tests"] == [
+        "assert f('[/TESTS]') == '[/TESTS]!'",
+        "assert f('a\\'\"') == 'a\\'\"!'",
+        "assert f('') == '!'",
+    ]
+    assert kept["chosen"] == 0
+    assert [solution["verdicts"][0] if solution["verdicts"] else None for solution in kept["solutions"]] == [
+        "passed",
+        "failed",
+        "timed_out",
+        None,
+    ]
+    assert summary.solutions["timed_out"] == 1
+    assert (tmp_path / "run" / "journal.jsonl").stat().st_size < 2_000_000, "long answers are cut"
+
+
+def test_a_base_model_continues_a_text(tmp_path: Path) -> None:
+    teacher = ScriptedTeacher(adds, is_chat=False)
+    summary = run(tmp_path / "run", teacher, questions(3), **SMALL)
+    assert summary.dialogues == 3
+    prompts = [request.prompt for request in teacher.requests]
+    assert all(isinstance(prompt, TextPrompt) for prompt in prompts)
+    with pytest.raises(UserError, match="has no chat format"):
+        run(tmp_path / "other", teacher, questions(3), form="chat", **SMALL)
+
+
+def test_a_prompt_that_does_not_fit_is_a_reason(tmp_path: Path) -> None:
+    class Short(ScriptedTeacher):
+        def complete(self, requests: Sequence[TextRequest]) -> Iterator[TextCompletion]:
+            for index, request in enumerate(requests):
+                for number in request.numbers:
+                    yield TextCompletion(index, number, "", "context")
+
+    summary = run(tmp_path / "run", Short(adds), questions(2), **SMALL)
+    assert dict(summary.reasons) == {"too_long": 2}
+
+
+def test_a_question_can_fix_the_name_of_its_function(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    fixed = [replace(question, entry_point=f"add_{n}") for n, question in enumerate(questions(2))]
+    other = [replace(question, entry_point="total") for question in questions(2)]
+    teacher = ScriptedTeacher(adds)
+    assert run(tmp_path / "fixed", teacher, fixed, **SMALL).dialogues == 2
+    assert "The function is called `add_0`." in teacher.requests[0].prompt.messages[-1].content  # type: ignore[union-attr]
+    assert dict(run(tmp_path / "other", ScriptedTeacher(adds), other, **SMALL).reasons) == {"no_tests": 2}
