@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from codecascade.generation.engine.weights import cuda
+from codecascade.generation.engine.weights.health import check_weights
 from codecascade.generation.engine.weights.kernels import (
     INT8_COLUMNS,
     Int8Weight,
@@ -90,11 +91,12 @@ def load_model(
         timed: whether ``auto`` may be int8, if a short timing of this machine's kernels finds it much faster.
 
     Raises:
-        UserError: there is no such model, or its weights can't be held so.
+        UserError: there is no such model, its weights are no numbers, or they can't be held so.
     """
     precision: Precision = "auto" if weights in ("int8", "int4") else weights  # type: ignore[assignment]
     chosen = choose_precision(device, precision)
     loaded = load(name, dtype=chosen.dtype, device=device)
+    check_weights(loaded.model, name)
     reason = chosen.reason if weights == "auto" else "asked for"
     return loaded, hold_weights(loaded.model, weights, timed=timed, reason=reason)
 
