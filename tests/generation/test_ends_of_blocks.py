@@ -124,6 +124,9 @@ def test_fences_in_a_file_that_has_some_are_text() -> None:
         ("app.get('/', (req, res) => {¦});\n", "javascript", "\n  a();\n  b();\n", "\n  a();\n  b();\n"),
         # and the rest of the line, typed again, is left out as always
         ("total = ¦ + shipping\nprint(total)\n", "python", "price + shipping\nprint(x)\n", "price"),
+        # though only the next line may tell
+        ("    import ¦nfig,\n    Model,\n", "python", "(Coonfig,\n    Model,\n", "(Coo"),
+        ("x = f(¦t)\ny = 2\n", "python", "first, last)\ny = 2\n", "first, las"),
     ],
 )
 def test_a_completion_within_a_line_ends_with_it(text: str, language: str, typed: str, middle: str) -> None:

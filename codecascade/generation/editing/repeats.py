@@ -182,7 +182,7 @@ class Suffix:
     @property
     def needs_more(self) -> bool:
         """Whether only the next line tells if the last one has ended in the suffix or by chance."""
-        return any(run.is_joined for run in self.runs)
+        return bool(self.runs) and self.at_the_end() is None
 
     def goes_on_with(self, line: str) -> bool:
         """Whether a line that is read up to here is the suffix's next one, as far as that can be seen."""
