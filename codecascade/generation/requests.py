@@ -103,6 +103,8 @@ class Request:
         editor: what an editor wants of the text at its cursor; it ends where they say.
         grammar: what the text must be an instance of; it can't be healed then, as it begins anew.
         nonempty: the text may not end before it began.
+        alternatives: at temperature 0 samples are no copies of the first: each takes, once, another token that was
+            nearly as likely as the likeliest, as far as there are such.
         forbidden: tokens that are never chosen. The builders name those that mark the parts of an infilling: a
             model that learnt little but infilling puts them where no infilling was asked for.
     """
@@ -115,6 +117,7 @@ class Request:
     continuation: bool = True
     stop_ids: frozenset[int] | None = None
     nonempty: bool = False
+    alternatives: bool = False
     numbers: tuple[int, ...] = ()
     forbidden: frozenset[int] = frozenset()
     stop_after_text: bool = False

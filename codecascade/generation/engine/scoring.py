@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
@@ -9,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from codecascade.generation.engine.weights.health import no_numbers
 from codecascade.model.attention import Documents
 from codecascade.model.cache import KeyValueCache
 from codecascade.model.llama import Llama
@@ -26,7 +28,19 @@ def log_probabilities(
 
     Args:
         pass_tokens: tokens in one forward pass; longer sequences are read in chunks.
+
+    Raises:
+        UserError: the model gives no numbers.
     """
+    for index, scores in _all_scores(model, sequences, pass_tokens):
+        if not math.isfinite(sum(scores)):
+            raise no_numbers(model)
+        yield index, scores
+
+
+def _all_scores(
+    model: Llama, sequences: Sequence[Sequence[int]], pass_tokens: int
+) -> Iterator[tuple[int, list[float]]]:
     packed: list[int] = []
     tokens = 0
     for index, sequence in enumerate(sequences):

@@ -103,6 +103,8 @@ class Sequence:
         stop_ids = tokenizer.stop_ids if request.stop_ids is None else request.stop_ids
         self.stop_ids = _tokens(stop_ids, tokenizer)
         self._never = frozenset(_tokens(request.forbidden, tokenizer))
+        # how many other tokens are passed before one of them is taken; 0: none is
+        self._others = sample if request.alternatives and request.sampling.temperature == 0 else 0
         self._first: float | None = None
         self._last = 0.0
         # tokens of new text; those that only give required bytes again are not
@@ -175,6 +177,7 @@ class Sequence:
         """Whether the choice of a token depends on the tokens before it through the model alone."""
         return (
             self.counts is None
+            and not self._others
             and self.request.grammar is None
             and not self._text.constrained
             and not (self.request.nonempty and self._text.empty)
@@ -196,7 +199,15 @@ class Sequence:
         if params.temperature > 0:
             draw = uniform(params.seed, self.sample, self.generated + ahead)
         mask = None if self.grammar is None else self.grammar.mask(self.stop_ids)
-        return SamplingRow(params, draw, self.counts, self.allowed(), self._forbidden(), grammar_mask=mask)
+        row = SamplingRow(params, draw, self.counts, self.allowed(), self._forbidden(), grammar_mask=mask)
+        # another spelling of bytes that are required, or an end, is no other text
+        if self._others and not self._text.constrained:
+            row.others, row.no_others = self._others, self.stop_ids
+        return row
+
+    def pass_others(self, count: int) -> None:
+        """So many tokens were nearly as likely as the one before which they were passed, or were tried in vain."""
+        self._others -= count
 
     def allowed(self) -> list[int] | None:
         """The tokens that agree with the required bytes; None for all."""

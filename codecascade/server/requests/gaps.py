@@ -105,6 +105,8 @@ def gap_prompt(
         samples,
         required,
         nonempty=bool(required),
+        # an editor offers its user several to choose from
+        alternatives=True,
         forbidden=forbidden_tokens(tokenizer, end=False),
         editor=editor if gap.editor_stops else None,
     )
