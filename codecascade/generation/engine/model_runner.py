@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from codecascade.generation.engine.scheduler import Scheduled
+from codecascade.generation.engine.scoring import note_prompt_logprobs
 from codecascade.generation.engine.sequence import Sequence
 from codecascade.ground.errors import UserError
 from codecascade.model.attention import Documents
@@ -70,6 +71,7 @@ class ModelRunner:
         cache = self._rows([entry.sequence for entry in batch])
         hidden = self._forward(tokens, cache, tuple(entry.count for entry in batch))
         _note_health([(entry.sequence, entry.count) for entry in batch], hidden)
+        note_prompt_logprobs(self.model, [(entry.sequence, entry.count) for entry in batch], hidden)
         ends = accumulate(entry.count for entry in batch)
         wanted = [
             index for entry, end in zip(batch, ends, strict=True) for index in range(end - entry.chooses, end)

@@ -90,6 +90,10 @@ class LlamaCppEngine:
         Raises:
             UserError: the prompt leaves no room in the context or in the memory.
         """
+        if request.sampling.prompt_logprobs is not None:
+            raise UserError(
+                "llama.cpp's backend tells no log-probabilities of a prompt; torch does", key="echo"
+            )
         # llama.cpp has memory for the context and no more
         room = room_for(request, self.context_length, beyond=False)
         if len(request.ids) + room > self._runtime.cells:

@@ -11,7 +11,7 @@ from codecascade.generation.editing.prompt import (
     editor_format,
     editor_prompt,
 )
-from codecascade.generation.editing.stops import EditorStops
+from codecascade.generation.editing.stops import EditorLines, EditorStops
 from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import Request, SamplingParams
 from codecascade.server.answers.service import Service
@@ -39,7 +39,7 @@ class Gap:
         path, repository: the names of the file and of what it belongs to, where they are known.
         snippets: of other files, the least telling first.
         language: as in ``python``.
-        min_indent, time_limit: see :class:`~codecascade.generation.editing.stops.EditorStops`.
+        lines, min_indent, time_limit: see :class:`~codecascade.generation.editing.stops.EditorStops`.
         editor_stops: the layout is the one that is quickest between two keystrokes, and the text ends where an editor
             wants it to end. False: the layout is the model's first, and the model ends the text.
         format: the layout that is wanted, whatever the other settings say; None: as above.
@@ -54,6 +54,7 @@ class Gap:
     min_indent: int | None = None
     time_limit: float | None = None
     editor_stops: bool = True
+    lines: EditorLines = "block"
     format: str | None = None
 
     @property
@@ -96,7 +97,12 @@ def gap_prompt(
     if layout == "spm":
         ids, required = heal_prompt(tokenizer, ids)
     editor = EditorStops(
-        gap.prefix, gap.suffix, gap.language, min_indent=gap.min_indent, time_limit=gap.time_limit
+        gap.prefix,
+        gap.suffix,
+        gap.language,
+        gap.lines,
+        min_indent=gap.min_indent,
+        time_limit=gap.time_limit,
     )
     request = Request(
         tuple(ids),
@@ -155,12 +161,15 @@ def template_prompt(
     heal: bool = True,
     editor_stops: bool = True,
     grammar: Grammar | None = None,
+    recognises: bool = True,
 ) -> Prompt:
-    """Continue a text, or fill the gap where the text is an infilling template of a model that infills.
+    """Continue a text, or (if ``recognises``) fill the gap where the text is the infilling template of a family.
 
     Stop strings that are the template's marks are of no use then, and do no harm: no mark is ever written as text.
     """
-    found = recognise(prompt) if isinstance(prompt, str) and service.can_infill and grammar is None else None
+    found = None
+    if isinstance(prompt, str) and service.can_infill and grammar is None and recognises:
+        found = recognise(prompt)
     if found is not None:
         gap = Gap(
             found.prefix,
