@@ -15,6 +15,7 @@ from codecascade.ground.seeds import draw
 from codecascade.instruct.dialogues.reading import ReadDialogues, read_source
 from codecascade.instruct.dialogues.settings import MADE, DialogueSource
 from codecascade.instruct.mine import mine_dialogues
+from codecascade.recipe.defaults import MOST_MINED
 from codecascade.recipe.settings import Recipe, Stage
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.tokens.tokenizer import Tokenizer
@@ -144,12 +145,11 @@ class Mixtures:
         Args:
             progress: gets the numbers of docstrings tried and of dialogues kept.
         """
-        assert stage.mined_dialogues is not None
         return mine_dialogues(
             self._corpus,
             sandbox,
             self._run.made_dialogues(stage.name, "mined").parent,
-            limit=stage.mined_dialogues,
+            limit=stage.mined_dialogues or MOST_MINED,
             seed=stage.seed,
             progress=progress,
         ).dialogues

@@ -60,6 +60,10 @@ REHEARSAL = {"rehearsal_code": 0.06, "rehearsal_natural_language": 0.02}
 """Shares of an instruct stage's tokens (paper, section 2.5). The other tokens are of dialogues."""
 
 
+MOST_MINED = 2000
+"""Dialogues that are mined of a corpus, at most."""
+
+
 def with_defaults(data: Mapping[str, Any]) -> RecipeData:
     """A recipe's data, as TOML has it, with the defaults of all stages filled in.
 
@@ -96,7 +100,7 @@ def _stage(stage: RecipeData, before: Sequence[Any], recipe: RecipeData) -> Reci
     if "dialogues" in full:
         full["dialogues"] = as_sources(full["dialogues"])
     if "mined" in _names_of(full.get("dialogues")):
-        full.setdefault("mined_dialogues", 2000)
+        full.setdefault("mined_dialogues", MOST_MINED)
     if _makes_own(full):
         full[KEY] = merged_self_instruct(recipe.get(KEY, {}), full.get(KEY, {}), full["seed"])
     steps = _steps(full)

@@ -80,30 +80,39 @@ def _data_files(names: Iterable[str]) -> list[str]:
 def _of_hub(source: str, *, offline: bool) -> list[str]:
     owner, _, rest = source.removeprefix(HUB).partition("/")
     name, _, pattern = rest.partition("/")
+    name, _, revision = name.partition("@")
     if not owner or not name:
         raise UserError(
-            f"must be {HUB}OWNER/NAME, or {HUB}OWNER/NAME/FILE for some of its files", file=source
+            f"must be {HUB}OWNER/NAME or {HUB}OWNER/NAME@REVISION, with /FILE behind it for some of its files",
+            file=source,
         )
-    data_set = f"{owner}/{name}"
-    try:
-        if offline:
-            raise OSError("the hub is not asked")
-        there = sorted(huggingface_hub.HfApi().list_repo_files(data_set, repo_type="dataset"))
-        wanted = _wanted(there, pattern, source)
-        folder = huggingface_hub.snapshot_download(data_set, repo_type="dataset", allow_patterns=wanted)
-        return [str(Path(folder) / path) for path in wanted]
-    except UserError:
-        raise
-    # each layer below raises errors of its own
-    except Exception as error:
-        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return _cached(data_set, pattern, source, cause)
+    data_set, version = f"{owner}/{name}", revision or None
+    cause = "the hub was not asked"
+    if not offline:
+        try:
+            hub = huggingface_hub.HfApi()
+            there = sorted(hub.list_repo_files(data_set, repo_type="dataset", revision=version))
+            wanted = _wanted(there, pattern, source)
+            folder = huggingface_hub.snapshot_download(
+                data_set, repo_type="dataset", revision=version, allow_patterns=wanted
+            )
+            return [str(Path(folder) / path) for path in wanted]
+        except UserError:
+            raise
+        # each layer below raises errors of its own
+        except Exception as error:
+            cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return _cached(data_set, version, pattern, source, cause)
 
 
-def _cached(data_set: str, pattern: str, source: str, cause: str) -> list[str]:
+def _cached(data_set: str, version: str | None, pattern: str, source: str, cause: str) -> list[str]:
     """What an earlier call has fetched."""
     try:
-        folder = Path(huggingface_hub.snapshot_download(data_set, repo_type="dataset", local_files_only=True))
+        folder = Path(
+            huggingface_hub.snapshot_download(
+                data_set, repo_type="dataset", revision=version, local_files_only=True
+            )
+        )
     except (OSError, ValueError):
         raise UserError(
             f"can't be fetched from the hub ({cause}), and is not in this machine's cache; name a local copy: a file "

@@ -45,6 +45,7 @@ class ExampleTable(list[Any]):
 class Dialogue:
     id: str
     messages: tuple[Message, ...]
+    without_loss: frozenset[int] = frozenset()
 
 
 def make_document(text: str, name: str) -> Document:

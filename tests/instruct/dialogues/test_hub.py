@@ -23,9 +23,11 @@ class Hub:
 
     def __init__(self, folder: Path, files: Sequence[str]) -> None:
         self.folder, self.files, self.online = folder, files, True
+        self.revision: str | None = ""
 
-    def list_repo_files(self, name: str, *, repo_type: str) -> list[str]:
+    def list_repo_files(self, name: str, *, repo_type: str, revision: str | None) -> list[str]:
         assert repo_type == "dataset"
+        self.revision = revision
         if not self.online:
             raise OSError("no network here")
         if name != "owner/name":
@@ -37,6 +39,7 @@ class Hub:
         name: str,
         *,
         repo_type: str,
+        revision: str | None,
         allow_patterns: Sequence[str] | None = None,
         local_files_only: bool = False,
     ) -> str:
@@ -69,6 +72,13 @@ def test_the_training_split_is_read(hub: Hub) -> None:
     assert len(read_source(DialogueSource(source="hub:owner/name")).table) == 1
     assert names(hub, "hub:owner/name/data/test*") == ["data/test.jsonl"]
     assert names(hub, "hub:owner/name/data") == ["data/test.jsonl", "data/train.jsonl"]
+
+
+def test_a_revision_can_be_named(hub: Hub) -> None:
+    names(hub, "hub:owner/name@v1.0/data/test*")
+    assert hub.revision == "v1.0"
+    names(hub, "hub:owner/name")
+    assert hub.revision is None
 
 
 def test_shards_are_one_part_and_several_parts_are_a_choice(hub: Hub) -> None:

@@ -199,8 +199,8 @@ class Family:
         tags: control text that is ordinary text.
         end: what a reply ends with, and so what stops one.
         system: whether a system message may come first.
-        behind_prompt: whether the last answer of a finished dialogue is put behind its prompt for training, because the
-            template writes another header there, or nothing that ends an answer.
+        behind_prompt: whether the last answer of a finished dialogue is put behind its prompt for training, because
+            the template writes another header there, or nothing that ends an answer.
         words: how text is cut into words before the merges, where that is not GPT-2's way.
         last_only: whether the template writes earlier answers otherwise than the last.
     """

@@ -125,7 +125,7 @@ def test_answers_are_masked(case: Case, data: st.DataObject) -> None:
 # The user's message has this text too.
 @example(prefill=" hi\n")
 def test_a_reply_can_begin_with_given_text(case: Case, prefill: str) -> None:
-    family, ours, _ = case
+    _, ours, _ = case
     messages = [Message("user", "hi")]
     begun = [*encode_chat(ours, messages), *encode_reply_start(ours, messages, prefill)]
     text = ours.decode_continuation(begun)

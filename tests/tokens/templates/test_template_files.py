@@ -163,7 +163,7 @@ def test_blocks_that_touch_are_one_answer_and_more_blocks_than_answers_are_refus
     marked = encode_dialogue(byte_level.with_chat_template(MARKED), messages)
     assert encode_dialogue(byte_level.with_chat_template(twice), messages) == marked
     apart = twice.replace("{% endgeneration %}{% generation %}", "{% endgeneration %} - {% generation %}")
-    with pytest.raises(UserError, match="marks 2 texts by {% generation %} in a dialogue with 1 answers"):
+    with pytest.raises(UserError, match=r"marks 2 texts by \{% generation %\} in a dialogue with 1 answers"):
         encode_dialogue(byte_level.with_chat_template(apart), messages)
 
 

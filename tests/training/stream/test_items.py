@@ -11,15 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from stream_fakes import CODE, Dialogue, ExampleTable, make_document, named, random_documents, tiny_tokenizer
+from stream_fakes import CODE, ExampleTable, make_document, named, random_documents, tiny_tokenizer
 
 from codecascade.ground.errors import UserError
-from codecascade.tokens.chat import Message, encode_dialogue
 from codecascade.tokens.files import tokenizer_json
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.training.stream.examples import (
     TrainingExample,
-    dialogue_example,
     infilled_example,
     plain_example,
     split,
@@ -182,43 +180,6 @@ def test_rate_and_fit() -> None:
     assert infilled(1.0, 10 * length) == 1
     assert infilled(1.0, length - 1) == 0
     assert 0 < infilled(1.0, length + 4) < 1, "fits or not by how many tokens the split cut"
-
-
-# ---------------------------------------------------------------- dialogues
-
-
-def test_only_answers_are_learnt() -> None:
-    tokenizer = tiny_tokenizer("bytes")
-    messages = [
-        Message("system", "be brief"),
-        Message("user", "what?"),
-        Message("assistant", "this"),
-        Message("user", "why?"),
-        Message("assistant", "so"),
-    ]
-    item = dialogue_example(tokenizer, messages, context=1000, document_id="d")
-    ids, is_answer = encode_dialogue(tokenizer, messages)
-    assert item.ids.tolist() == ids and item.weights.tolist() == list(map(float, is_answer))
-    end = tokenizer.vocabulary["<|im_end|>"]
-    learnt = item.ids[item.weights == 1].tolist()
-    assert learnt == [*tokenizer.encode("this"), end, *tokenizer.encode("so"), end]
-    assert item.indivisible and not item.truncated
-
-
-def test_long_dialogues_lose_their_end_or_are_passed_over() -> None:
-    tokenizer = tiny_tokenizer()
-    talk = Dialogue("t", (Message("user", "a" * 30), Message("assistant", "b" * 30)))
-    whole = dialogue_example(tokenizer, talk.messages, context=1000, document_id="t")
-    source = StreamSource("dialogues", 1, ExampleTable([talk]), "dialogues")
-
-    def drawn(context: int) -> TrainingExample | None:
-        return ExampleSequence(source, tokenizer, context=context, seed=0, infilling=None).example(0)
-
-    assert drawn(len(whole)) is not None and not drawn(len(whole)).truncated  # type: ignore[union-attr]
-    cut = drawn(len(whole) - 5)
-    assert cut is not None and cut.truncated and cut.ids.tolist() == whole.ids.tolist()[:-5]
-    question = int(whole.weights.argmax())
-    assert drawn(question) is None
 
 
 # ---------------------------------------------------------------- sequences

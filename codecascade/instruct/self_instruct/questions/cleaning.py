@@ -20,7 +20,7 @@ _LABEL = re.compile(
 )
 _LEVEL = re.compile(
     r"^\W{0,3}(?:difficulty\W{1,3}|level\W{1,3})?\b(?:easy|medium|hard|difficult|beginner|intermediate)\b"
-    r"(?:[\])*_:.–—-]+ *)+",
+    r"(?: *[\])*_:.–—-]+)+ *",
     re.IGNORECASE,
 )
 # From here on an item answers its own question, or tells about it.
@@ -48,22 +48,27 @@ def readable(text: str) -> str:
 
 def clean_question(item: str) -> str:
     """A question without the marks of its list, without labels, and without an answer that follows it."""
-    text = inspect.cleandoc(item).strip()
+    text = _unmarked(inspect.cleandoc(item).strip())
     if answer := _ANSWER.search(text):
         text = text[: answer.start()]
         # the fence of the answer was opened before it
         if text.count("```") % 2:
             text = text[: text.rindex("```")]
-    parts = _CODE_SPAN.split(text.strip())
+    text = text.strip()
+    while len(text) > 1 and _QUOTES.get(text[0]) == text[-1] and text[0] not in text[1:-1]:
+        text = text[1:-1].strip()
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(line.rstrip() for line in text.split("\n")))
+
+
+def _unmarked(text: str) -> str:
+    """``text`` without Markdown's bold marks outside of code, and without the labels in front."""
+    parts = _CODE_SPAN.split(text)
     text = "".join(
         part if number % 2 else _BOLD.sub(r"\1", part).replace("**", "") for number, part in enumerate(parts)
     )
     for mark in (_LABEL, _LEVEL, _LABEL):
         text = mark.sub("", text.strip(), count=1)
-    text = text.strip()
-    while len(text) > 1 and _QUOTES.get(text[0]) == text[-1] and text[0] not in text[1:-1]:
-        text = text[1:-1].strip()
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(line.rstrip() for line in text.split("\n")))
+    return text
 
 
 def why_no_question(question: str) -> str | None:

@@ -19,8 +19,11 @@ LONGEST_STATEMENT = 1000
 """Characters. A longer statement has enough runs of 50 letters to be known by."""
 
 _DOCSTRING = re.compile(r'("""|\'\'\')(.+?)\1', re.DOTALL)
+_EXAMPLES = re.compile(
+    r"^\s*(?:>>>|(?:for )?examples?\b\W*$|\w+\([^\n]*(?:=>|==|➞|->))", re.IGNORECASE | re.MULTILINE
+)
 _CODE = re.compile(
-    r"\s*(?:def|class|import|from|assert|print|return|for|while|if|@|#include|\w+ *=|\w+\()\b?"
+    r"\s*(?:(?:def|class|import|from|assert|return|for|while|if)\b(?=[^\n]*[:=(])|@\w|#include|\w+ *=|\w+\()"
 )
 
 
@@ -55,7 +58,7 @@ def statements_of(text: str) -> Iterator[str]:
     docstrings = [match[2] for match in _DOCSTRING.finditer(text)]
     if docstrings:
         for docstring in docstrings:
-            prose = docstring_prose(docstring)
+            prose = docstring_prose(_EXAMPLES.split(docstring, maxsplit=1)[0])
             if prose and len(prose) <= LONGEST_STATEMENT:
                 yield prose
     elif len(text) <= LONGEST_STATEMENT and not _CODE.match(text):

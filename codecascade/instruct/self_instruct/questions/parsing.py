@@ -105,13 +105,19 @@ def _counting_up(matches: Sequence[re.Match[str]]) -> list[re.Match[str]]:
     best: list[re.Match[str]] = []
     for start in range(min(len(matches), 3)):
         chain = [matches[start]]
+        # one more space than the first item has: the numbers of a list may be aligned at their ends
+        deepest = _indentation(chain[0]) + 1
         for match in matches[start + 1 :]:
-            if _number(match) == _number(chain[-1]) + 1:
+            if _number(match) == _number(chain[-1]) + 1 and _indentation(match) <= deepest:
                 chain.append(match)
         best = max(best, chain, key=len)
     if len(best) == 1 and len({_number(match) for match in matches}) == 1:
         return list(matches)
     return best
+
+
+def _indentation(match: re.Match[str]) -> int:
+    return len(match[0]) - len(match[0].lstrip(" "))
 
 
 def _number(match: re.Match[str]) -> int:

@@ -32,6 +32,7 @@ makes complete function functions method program script code python task problem
 name given give gives take takes taking accept accepts receive receives input inputs output outputs return returns
 returning result results produce produces print prints argument arguments parameter parameters use uses using
 compute computes calculate calculates determine determines find finds value values example following
+check checks verify test tests true false otherwise boolean
 """
 _EMPTY_WORDS = frozenset(_EMPTY_TEXT.split())
 

@@ -115,7 +115,7 @@ def test_code_that_changes_between_two_sittings_changes_nothing(taught: Taught, 
 
 def test_code_that_is_not_there(taught: Taught, tmp_path: Path) -> None:
     teacher = taught(ScriptedBackend(OneEach()))
-    with pytest.raises(UserError, match=r"question\.sources: needs a path"):
+    with pytest.raises(UserError, match=r"question\.sources: a source 'corpus' needs a path"):
         made(code_settings(None), teacher)
     with pytest.raises(UserError, match="absent"):
         made(code_settings(tmp_path / "absent"), teacher)

@@ -99,7 +99,7 @@ def test_prompts_name_what_was_asked_too_often(taught: Taught) -> None:
     lists = Lists()
     backend = ScriptedBackend(lambda prompt: f"{lists(prompt)}\n5. {often}")
     found = made(settings(40, batch=5), taught(backend))
-    assert found.counts["duplicate"] == found.counts["prompts"] - 1
+    assert found.counts["duplicate"] == found.counts["prompts"] - 2, "the last answer is not read to its end"
     assert not [prompt for prompt in backend.asked[:2] if often in prompt]
     assert all(f"- {often}" in prompt for prompt in backend.asked[4:])
     none = ScriptedBackend(backend.write)
@@ -125,10 +125,10 @@ def test_prompts_that_do_not_fit_are_named(taught: Taught) -> None:
 
 
 def test_an_answer_at_the_limit_loses_its_last_item(taught: Taught) -> None:
-    found = made(settings(3), taught(ScriptedBackend(Lists(), "length")))
-    assert [each.text for each in found.questions] == [question(number) for number in range(3)]
     backend = ScriptedBackend(Lists(), "length")
-    assert made(settings(6, shown=1), taught(backend)).counts["unusable"] == 1
+    found = made(settings(6), taught(backend))
+    assert [each.text for each in found.questions] == [question(number) for number in (0, 1, 2, 4, 5, 6)]
+    assert found.counts["unusable"] == 1
 
 
 def test_duplicates_alike_and_contaminated_questions_leave(taught: Taught) -> None:
