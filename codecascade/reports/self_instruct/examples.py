@@ -90,14 +90,14 @@ def _triplet(row: dict[str, Any]) -> dict[str, Any]:
     code = shown(row["solution"] or _best(row))
     return {
         "question": shown(row["question"]),
-        "about": ", ".join(str(row[key]) for key in ("topic", "difficulty", "source") if row.get(key)),
+        "about": shown(", ".join(str(row[key]) for key in ("topic", "difficulty", "source") if row.get(key))),
         "tests": list(_marked(row, tests)),
         "code": code,
         "is_kept": row["kept"],
         "detail": shown(row["detail"] or ""),
         "passed": sum(_passes(row, solution) for solution in row["solutions"]),
         "solutions": len(row["solutions"]),
-        "fence": fence_for([*tests, code]),
+        "fence": fence_for([*tests, code, row["question"], row["detail"] or ""]),
     }
 
 
