@@ -51,7 +51,8 @@ def self_instruct(
     model: Annotated[
         str | None,
         typer.Argument(
-            help=f"{options.MODEL} It writes the tests and solutions, and the questions unless another does.",
+            help=f"{options.MODEL} It writes the tests and solutions. The questions are written by --questions-from, "
+            "or else by the server of --endpoint, or else by this model. Without MODEL the server writes them all.",
             show_default=False,
         ),
     ] = None,
@@ -59,24 +60,13 @@ def self_instruct(
         str | None,
         _option("Let this model write the questions: a folder, a GGUF file or a hub name.", _WHO, "MODEL"),
     ] = None,
-    endpoint: Annotated[
-        str | None,
-        _option(
-            "Ask the OpenAI-compatible server at this address. It writes the questions if a MODEL is given too, else "
-            "everything.",
-            _WHO,
-            "URL",
-        ),
-    ] = None,
+    endpoint: Annotated[str | None, _option("Ask an OpenAI-compatible server.", _WHO, "URL")] = None,
     served_model: Annotated[
-        str | None,
-        _option("The name by which the server knows its model.", _WHO, "NAME", False, "--model"),
+        str | None, _option("The name of the model on the server.", _WHO, "NAME", False, "--model")
     ] = None,
-    concurrency: Annotated[
-        int, _option("Send at most N requests to the server at a time.", _WHO, "N", True, min=1)
-    ] = 8,
+    concurrency: Annotated[int, _option("Send at most N requests at a time.", _WHO, "N", True, min=1)] = 8,
     request_timeout: Annotated[
-        float, _option("Wait so many seconds for an answer of the server.", _WHO, "S", True, min=1)
+        float, _option("Wait this long for a complete answer.", _WHO, "SECONDS", True, min=1)
     ] = 300.0,
     form: Annotated[
         PromptForm | None,
@@ -128,12 +118,13 @@ def self_instruct(
     decontaminate: Annotated[
         list[Path] | None,
         _option(
-            "Leave out questions that overlap the texts in this file, too (repeatable).", _QUESTIONS, "FILE"
+            "Leave out the benchmark texts in this file: JSON lines, Parquet or text (repeatable).",
+            _QUESTIONS,
+            "FILE",
         ),
     ] = None,
     language: Annotated[
-        str | None,
-        _option("The language of tests and solutions: python or javascript.", _ANSWERS, "NAME", "python"),
+        str | None, _option("The language, such as python or java.", _ANSWERS, "python|javascript", "python")
     ] = None,
     tests: Annotated[
         int | None, _option("Write so many tests for a question.", _ANSWERS, "N", "5", min=1)
@@ -165,11 +156,12 @@ def self_instruct(
     ] = None,
     recipe: Annotated[
         Path | None,
-        _option("Read the settings from the table \\[self_instruct] of this TOML file.", _SETTINGS, "FILE"),
+        _option("Read sources and settings from this recipe, a file or a name.", _SETTINGS, "RECIPE"),
     ] = None,
     changes: Annotated[list[str] | None, options.changes(_SETTINGS)] = None,
     device: Annotated[
-        str | None, _option("Run the model on this device.", _MODEL, "DEVICE", "the fastest one here")
+        str | None,
+        _option("Compute on this device, cpu or cuda.", _MODEL, "DEVICE", "cuda where there is one"),
     ] = None,
     weights: Annotated[Weights, options.weights(_MODEL)] = "auto",
     context: Annotated[int | None, options.context("the model's own", panel=_MODEL)] = None,
@@ -246,14 +238,9 @@ def _settings(
 ) -> SelfInstructSettings:
     """The settings of a recipe, changed by options, and those by ``--set``."""
     from codecascade.instruct.self_instruct.settings import SelfInstructSettings
-    from codecascade.recipe.reading import apply_override, read_toml, validated
+    from codecascade.recipe.reading import apply_override, validated
 
-    data: dict[str, Any] = {}
-    if recipe is not None:
-        table = read_toml(recipe).get("self_instruct")
-        if not isinstance(table, dict):
-            raise UserError("has no table [self_instruct]", file=recipe)
-        data = table
+    data = {} if recipe is None else _table_of(recipe)
     data |= {key: value for key, value in given.items() if value is not None}
     asked = {key: value for key, value in of_questions.items() if value is not None}
     if asked:
@@ -262,6 +249,32 @@ def _settings(
     for change in changes:
         apply_override(data, change)
     return validated(SelfInstructSettings, data, recipe)
+
+
+def _table_of(recipe: Path) -> dict[str, Any]:
+    """The settings of self-instruct in a recipe: its own table, changed by that of the one stage that has one."""
+    from codecascade.recipe.named import recipe_file
+    from codecascade.recipe.reading import read_toml
+    from codecascade.recipe.self_instruct import KEY, TEACHERS, merged_self_instruct
+
+    file = recipe_file(recipe)
+    data = read_toml(file)
+    stages = data.get("stage", [])
+    tables = [each[KEY] for each in stages if KEY in each] if isinstance(stages, list) else []
+    if len(tables) > 1:
+        raise UserError(f"has several stages with a table {KEY}; which one is meant is not clear", file=file)
+    if KEY not in data and not tables:
+        raise UserError(f"has no table [{KEY}], and no stage with one", file=file)
+    found = merged_self_instruct(data.get(KEY, {}), tables[0] if tables else {}, data.get("seed", 0))
+    if not isinstance(found, dict):
+        raise UserError("must be a table", file=file, key=KEY)
+    if named := [key for key in TEACHERS if key in found]:
+        stderr().print(
+            f"{file}: {' and '.join(named)} are not read; MODEL, --questions-from and --endpoint say who writes",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return {key: value for key, value in found.items() if key not in TEACHERS}
 
 
 def _check_who(

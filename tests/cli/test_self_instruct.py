@@ -79,7 +79,7 @@ def test_a_server_that_refuses_ends_with_1_and_is_continued(
     out = tmp_path / "out"
     server.behave = lambda number, body: reply(number, body) if number <= 6 else (400, {"error": "no"})
     code, _, said = run(capsys, *options(server, asked, out, "--concurrency", "1"))
-    assert code == 1 and "refuses a request" in said and "Traceback" not in said
+    assert code == 1 and "failed: http" in said and "refuses a request (400: no)" in said
     assert not (out / "dialogues.jsonl").exists()
     answers = 6
     server.behave = reply
@@ -154,4 +154,4 @@ def test_a_recipe_gives_the_settings_and_options_change_them(
     )
     recipe.write_text("[other]\n")
     code, _, said = run(capsys, *made, "-o", str(tmp_path / "out"))
-    assert code == 2 and "has no table [self_instruct]" in said
+    assert code == 2 and "has no table [self_instruct], and no stage with one" in said

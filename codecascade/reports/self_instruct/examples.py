@@ -90,7 +90,7 @@ def _triplet(row: dict[str, Any]) -> dict[str, Any]:
     code = shown(row["solution"] or _best(row))
     return {
         "question": shown(row["question"]),
-        "about": ", ".join(str(row[key]) for key in ("topic", "difficulty", "source") if row.get(key)),
+        "about": shown(", ".join(str(row[key]) for key in ("topic", "difficulty", "source") if row.get(key))),
         "tests": list(_marked(row, tests)),
         "code": code,
         "is_kept": row["kept"],

@@ -156,10 +156,8 @@ def test_other_settings_are_refused(tmp_path: Path) -> None:
         run(tmp_path / "run", ScriptedTeacher(adds, name="other"), questions(2), **SMALL)
 
 
-@pytest.mark.parametrize("stops", [(4,), (20, 55, 90)])
-def test_kill_nine_at_any_moment_repeats_nothing_and_gives_the_same_files(
-    tmp_path: Path, stops: tuple[int, ...]
-) -> None:
+def test_kill_nine_at_any_moment_changes_nothing(tmp_path: Path) -> None:
+    stops = (4, 30)
     calm, log = tmp_path / "calm", tmp_path / "log"
     with Sandbox("weak", workers=2) as sandbox:
         run(calm, ScriptedTeacher(adds), questions(12), sandbox, **SMALL)

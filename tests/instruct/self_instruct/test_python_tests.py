@@ -35,6 +35,11 @@ FIVE = [f"assert f({n}) == {n + 1}" for n in range(5)]
         ),
         ("assert f(1) == 2\nassert f(1) == 2\nassert f(1)  ==  2", ["assert f(1) == 2"]),
         ("assert math.isclose(f(2), 1.5)", ["assert math.isclose(f(2), 1.5)"]),
+        (
+            "assert f(10 ** 9, [0] * 3, 'ab' * 4) == 2 * 10 ** 5",
+            ["assert f(10 ** 9, [0] * 3, 'ab' * 4) == 2 * 10 ** 5"],
+        ),
+        ("assert f(1) == list(range(5))", ["assert f(1) == list(range(5))"]),
     ],
 )
 def test_assertions_stand_alone_on_a_line(text: str, expected: list[str]) -> None:
@@ -59,6 +64,11 @@ def test_assertions_stand_alone_on_a_line(text: str, expected: list[str]) -> Non
         "assert f(10 ** 10 ** 10) == 1",
         "assert f('a' * 10 ** 9) == 1",
         "assert f('a' * 999999999) == 1",
+        "assert f('a' * 1000 * 1000 * 1000) == 1",
+        "assert f([0] * (99999 * 99999)) == 1",
+        "assert f(2 ** 9 ** 9) == 1",
+        "assert sum(range(10 ** 12)) == f(1)",
+        "assert f(bytes(999999999)) == 1",
         "assert f(1 << 10 ** 9) == 1",
         "assert f((x := 1)) == 1",
         "assert f(globals()) == 1",

@@ -16,7 +16,9 @@ MODULES = ("math", "collections", "datetime", "decimal", "fractions", "re", "jso
 
 _LONGEST_LINES = 30
 _LARGEST_POWER = 1_000
-_LARGEST_COUNT = 1_000_000
+_LARGEST_COUNT = 100_000
+_COUNTING = {"range", "bytes", "bytearray"}
+_SEQUENCES = (ast.List, ast.Tuple, ast.ListComp)
 _START = re.compile(r"^[ \t]*(?:[-*•]|\d+[.)])?[ \t]*`?(?=assert\b|self\.assert)")
 # Builtins that reach out of a test, stop it, or make its text mean something else than a reader sees.
 _FORBIDDEN = {
@@ -153,17 +155,34 @@ def _calls(expression: ast.expr) -> Iterator[ast.Call]:
 
 
 def _is_huge(node: ast.AST) -> bool:
-    """Whether an operation could make a number or a text that fills the memory."""
+    """Whether an operation could make a number, a text or a list that fills the memory or takes very long."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _COUNTING:
+        return any(_number(each, otherwise=_LARGEST_COUNT + 1) > _LARGEST_COUNT for each in node.args)
     if not isinstance(node, ast.BinOp):
         return False
-    numbers = [each.value for each in (node.left, node.right) if isinstance(each, ast.Constant)]
-    sizes = [abs(number) for number in numbers if isinstance(number, int | float)]
     if isinstance(node.op, ast.Pow | ast.LShift):
-        exponent = node.right.value if isinstance(node.right, ast.Constant) else None
-        return not isinstance(exponent, int | float) or abs(exponent) > _LARGEST_POWER or len(sizes) < 2
+        return _number(node.right, otherwise=_LARGEST_POWER + 1) > _LARGEST_POWER or not isinstance(
+            node.left, ast.Constant
+        )
     if isinstance(node.op, ast.Mult):
-        return bool(sizes) and len(sizes) < 2 and max(sizes) > _LARGEST_COUNT
+        for operand, other in ((node.left, node.right), (node.right, node.left)):
+            if any(isinstance(each, _SEQUENCES) or _is_text(each) for each in ast.walk(operand)):
+                once = isinstance(operand, _SEQUENCES) or _is_text(operand)
+                return not once or _number(other, otherwise=_LARGEST_COUNT + 1) > _LARGEST_COUNT
     return False
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
+
+
+def _number(node: ast.expr, *, otherwise: float) -> float:
+    """The size of a number that is written out; ``otherwise`` for anything else, except calls and names."""
+    if isinstance(node, ast.UnaryOp):
+        node = node.operand
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+        return abs(node.value)
+    return otherwise if isinstance(node, ast.BinOp | ast.Constant) else 0
 
 
 def _statements(body: list[ast.stmt], values: dict[str, ast.expr]) -> Iterator[ast.expr]:
