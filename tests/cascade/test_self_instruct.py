@@ -290,7 +290,7 @@ def test_the_plan_counts_tokens_and_time(stages: dict[str, Any]) -> None:
     plan = make_plan(make_recipe(stages), device_flops=1e12)
     assert plan.dialogues[0].seconds is not None and plan.dialogues[0].seconds > 0
     assert any(
-        "code has 512 positions, and what self-instruct asks of it needs" in text for text in plan.warnings
+        "base has 512 positions, and what self-instruct asks of it needs" in text for text in plan.warnings
     )
     stages["stage"][0]["self_instruct"] = {
         "questions": 100,
