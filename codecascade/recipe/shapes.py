@@ -147,21 +147,26 @@ def _where(source: Source) -> str:
     )
 
 
-def missing_texts(recipe: Recipe, stages: Sequence[Stage] | None = None) -> list[str]:
+def missing_texts(
+    recipe: Recipe, stages: Sequence[Stage] | None = None, *, sources: bool = True
+) -> list[str]:
     """A sentence, after its key, for each corpus, source and file of dialogues that is not there.
 
     Args:
         stages: those whose files are looked for; None: all.
+        sources: whether the sources of the recipe's own corpus are looked for.
     """
-    named = [("corpus", source) for source in recipe.corpus]
+    named = [("corpus", source) for source in recipe.corpus] if sources else []
     for stage in recipe.stage if stages is None else stages:
         named += [
-            (stage.name, item.corpus) for item in stage.mixture if item.corpus and item.source != "dialogues"
+            (f"stage.{stage.name}", item.corpus)
+            for item in stage.mixture
+            if item.corpus and item.source != "dialogues"
         ]
     missing = [f"{key}: there is no {source}" for key, source in named if not source_exists(source)]
     for stage in recipe.stage if stages is None else stages:
         missing += [
-            f"{stage.name}: there is no {source.source}"
+            f"stage.{stage.name}: there is no {source.source}"
             for source in stage.dialogue_sources
             if not is_there(source)
         ]
