@@ -75,7 +75,7 @@ class Stage(TrainingSettings):
         None, gt=0, description="long_context; default: sequence_length, or the parent's where that is larger"
     )
     dialogues: tuple[DialogueSource, ...] | None = Field(
-        None, min_length=1, description="instruct: files, hub:OWNER/NAME or 'mined'; one or a list"
+        None, description="instruct: files, hub:OWNER/NAME or 'mined'; one or a list"
     )
     mined_dialogues: int | None = Field(
         None, gt=0, description="instruct: how many are mined from the corpus, at most; default 2,000"
@@ -199,6 +199,8 @@ def _check(stage: Stage, key: str) -> None:
         raise UserError(
             "is not used: the mixture has no source 'dialogues' without a file", key=f"{key}.dialogues"
         )
+    if stage.dialogues is not None and not stage.dialogues:
+        raise UserError("must be a list that is not empty", key=f"{key}.dialogues")
     names = [source.source for source in stage.dialogue_sources]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"names {twice!r} twice; give it one share", key=f"{key}.dialogues")
