@@ -54,10 +54,11 @@ RoleOption = Annotated[
     ),
 ]
 RepairOption = Annotated[
-    list[Literal["join_same_role", "drop_first_answer", "drop_last_request"]] | None,
+    list[str] | None,
     typer.Option(
         "--repair",
-        help="Mend dialogues out of order in this way (repeatable).",
+        metavar="HOW",
+        help="Mend disorder: join_same_role, drop_first_answer or drop_last_request (repeatable).",
         show_default=False,
         rich_help_panel=_READING,
     ),
@@ -264,7 +265,8 @@ def _settings(
         )
     except ValidationError as error:
         first = error.errors()[0]
-        option = {"columns": "--column", "roles": "--role"}.get(str(first["loc"][0]), str(first["loc"][0]))
+        key = str(first["loc"][0])
+        option = {"columns": "--column", "roles": "--role", "repair": "--repair"}.get(key, key)
         raise UserError(f"{first['msg']} (got {first['input']!r})", key=option) from None
 
 
