@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 
 from codecascade.generation.engine.weights import cuda
+from codecascade.generation.engine.weights.fused import fuse
 from codecascade.generation.engine.weights.kernels import (
     INT8_COLUMNS,
     Int8Weight,
@@ -146,11 +146,8 @@ def _quantise(model: Llama, kind: QuantisedType) -> None:
     held twice, since single rows of the kernel's layout can't be read.
     """
     dtype = model.head_weight.dtype
-    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    # One at a time, so that memory is never needed for all weights twice.
-    for name in names:
+    for name, layer in fuse(model):
         if name != "lm_head":
-            layer: Any = model.get_submodule(name)
             weight = quantise(layer.weight, kind, f"{name}.weight")
             model.set_submodule(name, QuantisedLinear(weight, layer.bias, dtype))
     table = quantise(model.model.embed_tokens.weight, "int8", "model.embed_tokens.weight")
