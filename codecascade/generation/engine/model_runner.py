@@ -11,6 +11,7 @@ from torch import Tensor
 from codecascade.generation.engine.scheduler import Scheduled
 from codecascade.generation.engine.scoring import note_prompt_logprobs
 from codecascade.generation.engine.sequence import Sequence
+from codecascade.generation.engine.weights.packed import PackedLinear, padded_rows
 from codecascade.ground.errors import UserError
 from codecascade.model.attention import Documents
 from codecascade.model.cache import BLOCK_SIZE, KeyValueCache
@@ -41,6 +42,8 @@ class ModelRunner:
         self.model = model
         weight = next(model.parameters())
         self.device = weight.device
+        # once for a pass, rather than in each product
+        self._pads = any(isinstance(module, PackedLinear) for module in model.modules())
         try:
             self.cache = KeyValueCache.allocate_blocks(model.config, blocks, weight.dtype, weight.device)
         except (MemoryError, ValueError, OverflowError, torch.OutOfMemoryError):
@@ -96,9 +99,10 @@ class ModelRunner:
 
     def _forward(self, tokens: SequenceOf[int], cache: KeyValueCache, lengths: tuple[int, ...]) -> Tensor:
         """Hidden states (tokens, hidden_size)."""
-        packed = torch.tensor([list(tokens)], dtype=torch.int64, device=self.device)
+        padding = padded_rows(len(tokens)) - len(tokens) if self._pads else 0
+        packed = torch.tensor([[*tokens, *[0] * padding]], dtype=torch.int64, device=self.device)
         hidden: Tensor = self.model(packed, cache=cache, mask=Documents(lengths))
-        return hidden[0]
+        return hidden[0, : len(tokens)]
 
 
 def _note_health(parts: SequenceOf[tuple[Sequence, int]], hidden: Tensor) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from codecascade.generation.engine.weights import cuda
 from codecascade.generation.engine.weights.calibration import calibration_tokens, layers_and_moments
 from codecascade.generation.engine.weights.health import check_weights
+from codecascade.generation.engine.weights.fused import fuse
 from codecascade.generation.engine.weights.kernels import (
     INT8_COLUMNS,
     Int8Weight,
@@ -154,12 +155,12 @@ def _quantise(model: Llama, kind: QuantisedType, calibration: Tensor | None) -> 
     held twice, since single rows of the kernel's layout can't be read.
     """
     dtype = model.head_weight.dtype
-    linear = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     layers: Iterator[tuple[str, nn.Linear, Tensor | None]]
-    layers = ((name, module, None) for name, module in linear if name != "lm_head")
+    layers = ((name, module, None) for name, module in fuse(model) if name != "lm_head")
     if calibration is not None:
-        for name, module in linear:
-            check_columns(module.in_features, kind if name != "lm_head" else "int8", f"{name}.weight")
+        for name, module in model.named_modules():
+            if isinstance(module, nn.Linear):
+                check_columns(module.in_features, kind if name != "lm_head" else "int8", f"{name}.weight")
         layers = layers_and_moments(model, calibration)
     # One at a time, so that memory is never needed for all weights twice.
     for name, layer, moments in layers:
