@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from codecascade.generation.engine.weights import cuda
 from codecascade.generation.engine.weights.calibration import calibration_tokens, layers_and_moments
-from codecascade.generation.engine.weights.health import check_weights
 from codecascade.generation.engine.weights.fused import fuse
+from codecascade.generation.engine.weights.health import check_weights
 from codecascade.generation.engine.weights.kernels import (
     INT8_COLUMNS,
     Int8Weight,
