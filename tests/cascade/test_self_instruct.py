@@ -251,7 +251,7 @@ def test_a_default_that_no_stage_uses(data: dict[str, Any]) -> None:
         ({"question": {"sources": [{"source": "file", "path": "absent.txt"}]}}, "absent.txt"),
         (
             {"question": {"sources": [{"source": "corpus", "path": "absent"}]}},
-            "question.sources: there is no absent",
+            "self_instruct: there is no absent",
         ),
     ],
 )
