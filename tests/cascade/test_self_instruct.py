@@ -11,6 +11,7 @@ import pytest
 from question_teacher import ScriptedBackend, teach
 from rich.console import Console
 
+from codecascade.cascade import run as run_module
 from codecascade.cascade.dialogues import self_instruct as module
 from codecascade.cascade.run import run_cascade
 from codecascade.corpus.steps.decontamination import NO_BENCHMARKS
@@ -81,6 +82,13 @@ def stages(first_run: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     }
 
 
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs without what has tests of its own: the timing of steps, and the report with its pictures."""
+    monkeypatch.setattr(run_module, "say_how_long", lambda *rest: None)
+    monkeypatch.setattr(run_module, "write_report", lambda *rest: None)
+
+
 def told(recipe: Recipe, folder: Path) -> str:
     console = Console(file=open(os.devnull, "w"), record=True, width=200)  # noqa: SIM115
     run_cascade(recipe, folder, console=console)
@@ -116,6 +124,7 @@ def test_a_stage_makes_its_dialogues_and_is_trained_on_them(
     assert len(teachers.backend.asked) == asked
 
 
+@pytest.mark.usefixtures("quickly")
 def test_stages_with_the_same_settings_share_what_is_made(
     stages: dict[str, Any], teachers: Teachers, tmp_path: Path
 ) -> None:
@@ -139,6 +148,7 @@ def test_stages_with_the_same_settings_share_what_is_made(
     assert len(rows(run / "dialogues" / "both" / "dialogues.jsonl")) == 3
 
 
+@pytest.mark.usefixtures("quickly")
 def test_a_run_that_was_stopped_asks_for_the_rest_only(
     stages: dict[str, Any], teachers: Teachers, tmp_path: Path
 ) -> None:
@@ -164,6 +174,7 @@ def test_a_run_that_was_stopped_asks_for_the_rest_only(
     assert (tmp_path / "run" / made).read_bytes() == (tmp_path / "undisturbed" / made).read_bytes()
 
 
+@pytest.mark.usefixtures("quickly")
 def test_a_parent_that_can_not_teach(stages: dict[str, Any], teachers: Teachers, tmp_path: Path) -> None:
     """It is found when it is asked, each time; nothing counts as made."""
     teachers.backend = ScriptedBackend(lambda prompt: "x y z")
@@ -173,6 +184,7 @@ def test_a_parent_that_can_not_teach(stages: dict[str, Any], teachers: Teachers,
     assert not (tmp_path / "run" / "models" / "chat").exists()
 
 
+@pytest.mark.usefixtures("quickly")
 def test_questions_about_the_runs_own_corpus(
     stages: dict[str, Any], teachers: Teachers, tmp_path: Path
 ) -> None:
@@ -239,7 +251,7 @@ def test_a_default_that_no_stage_uses(data: dict[str, Any]) -> None:
         ({"question": {"sources": [{"source": "file", "path": "absent.txt"}]}}, "absent.txt"),
         (
             {"question": {"sources": [{"source": "corpus", "path": "absent"}]}},
-            "question.sources: there is no absent",
+            "self_instruct: there is no absent",
         ),
     ],
 )
@@ -300,6 +312,7 @@ def test_the_plan_counts_tokens_and_time(stages: dict[str, Any]) -> None:
     assert [each.teacher for each in cost.teachers] == ["base"]
 
 
+@pytest.mark.usefixtures("quickly")
 def test_the_study_recipe_in_small(stages: dict[str, Any], teachers: Teachers, tmp_path: Path) -> None:
     """The tree of the recipe that is shipped, on a tiny model: four stages from one parent, one of them without."""
     shipped = read_recipe(
@@ -317,4 +330,3 @@ def test_the_study_recipe_in_small(stages: dict[str, Any], teachers: Teachers, t
     assert "both: its dialogues are those of self" in text
     results = read_json(run / "results.json")["cost"]
     assert len({results[name]["tokens"] for name in ("self", "mined", "both", "neither")}) == 1
-    assert (run / "report.html").exists()
