@@ -45,7 +45,7 @@ def test_what_is_in_files(capsys: pytest.CaptureFixture[str], tmp_path: Path, mo
         "of them 0 lose all answers",
         "duplicates 1",
         "not read   keys topic (2)",
-        f"{second} (alpaca): 1 dialogues\n",
+        f"{second} (alpaca): 1 dialogue\n",
     ):
         assert words in out, out
     code, out, _ = run(capsys, "check", first, second, *options, "--json")
@@ -64,7 +64,7 @@ def test_unusable_lines_are_listed_and_the_exit_code_is_2(
     )
     code, out, _ = run(capsys, "check", bad, "--no-benchmarks")
     assert code == 2
-    assert f"{bad} (messages): 1 dialogues, 3 unusable lines" in out
+    assert f"{bad} (messages): 1 dialogue, 3 unusable lines" in out
     assert "2 x messages: must end with an answer" in out and f"{bad}:2: messages: must end" in out
     code, out, _ = run(capsys, "check", bad, "--no-benchmarks", "--json")
     (found,) = json.loads(out)["files"]
