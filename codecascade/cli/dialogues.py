@@ -28,6 +28,7 @@ _EVERY = 10.0
 FormatOption = Annotated[
     Literal["messages", "sharegpt", "alpaca", "pairs"] | None,
     typer.Option(
+        "--read-as",
         help="Read the files in this format.",
         show_default="found by each file's keys",
         rich_help_panel=_READING,
@@ -36,7 +37,7 @@ FormatOption = Annotated[
 ColumnOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--column",
+        "--key",
         metavar="NAME=KEY",
         help="Read messages, role, content, system, user, input or assistant from this key (repeatable).",
         show_default=False,
@@ -87,7 +88,7 @@ SequenceOption = Annotated[
     epilog=options.examples(
         "dialogues check chat.jsonl",
         "dialogues check data/*.parquet --tokenizer smollm2-135m-instruct --json",
-        'dialogues check problems.jsonl --column user=problem --column "assistant=solution"',
+        'dialogues check problems.jsonl --key user=problem --key "assistant=solution"',
     )
 )
 def check(
@@ -153,12 +154,7 @@ def show(
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="JSON lines, a JSON array or Parquet.", show_default=False)
     ],
-    line: Annotated[
-        int,
-        typer.Option(
-            metavar="N", min=1, help="Show the dialogue that begins in this line (of Parquet: in this row)."
-        ),
-    ],
+    line: Annotated[int, options.line()],
     tokenizer: Annotated[
         str,
         typer.Option(
@@ -258,7 +254,7 @@ def _settings(
             {
                 "source": source,
                 "format": format,
-                "columns": _pairs(columns, "--column"),
+                "columns": _pairs(columns, "--key"),
                 "roles": _pairs(roles, "--role"),
                 "repair": tuple(repair or ()),
             }
@@ -266,7 +262,7 @@ def _settings(
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0])
-        option = {"columns": "--column", "roles": "--role", "repair": "--repair"}.get(key, key)
+        option = {"columns": "--key", "roles": "--role", "repair": "--repair"}.get(key, key)
         raise UserError(f"{first['msg']} (got {first['input']!r})", key=option) from None
 
 
