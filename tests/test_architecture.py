@@ -86,7 +86,9 @@ def test_library_needs_no_test_dependency(path: Path) -> None:
             else []
         )
     }
-    assert not names & {"transformers", "accelerate", "hypothesis", "pytest", "peft"}
+    # A classifier that judges is run by transformers, which is an extra; it is imported when one is loaded.
+    extra = {"transformers"} if path == ROOT / "evaluation" / "judges" / "classifier.py" else set()
+    assert not (names - extra) & {"transformers", "accelerate", "hypothesis", "pytest", "peft"}
 
 
 PAGE = ROOT.parent / "docs" / "architecture.md"
