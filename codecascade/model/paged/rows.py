@@ -165,6 +165,7 @@ class Together:
         self.mask = _bias(seen, cache.keys[0].dtype).to(device)
         self.padded_tokens = torch.tensor([span.first for span in spans], device=device)
         self.tokens = self.padded_tokens[: self._count]
+        self._ordered = all(span.first == index for index, span in enumerate(spans))
 
     def of(self, memory: Tensor) -> Tensor:
         """(2, B, G, S, D): keys and values."""
@@ -172,7 +173,9 @@ class Together:
 
     def attend(self, queries: Tensor, memory: Tensor) -> Tensor:
         """See :class:`Part`."""
-        own = queries.index_select(0, self.padded_tokens)
+        own = queries
+        if not (self._ordered and len(queries) == len(self.padded_tokens)):
+            own = queries.index_select(0, self.padded_tokens)
         return attend_once(own, *self.of(memory), self.mask)[: self._count]
 
 

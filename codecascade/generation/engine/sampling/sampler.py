@@ -76,8 +76,8 @@ def choose(logits: Tensor, rows: Sequence[SamplingRow], vocab_size: int) -> Choi
         vocab_size: columns from here on are padding, which no row chooses.
     """
     logits = logits.float()
-    total = logits.logsumexp(-1)
-    top = _top(logits[:, :vocab_size], total, rows)
+    logprobs = logits.log_softmax(-1)
+    top = _top(logprobs[:, :vocab_size], rows)
     scores = _permitted(logits[:, :vocab_size], rows)
     tokens = scores.argmax(-1)
     sampled = [index for index, row in enumerate(rows) if row.params.temperature > 0]
@@ -88,7 +88,7 @@ def choose(logits: Tensor, rows: Sequence[SamplingRow], vocab_size: int) -> Choi
     others = {
         index: _take_other(scores[index], row, tokens[index]) for index, row in enumerate(rows) if row.others
     }
-    return Choice(tokens, logits.gather(-1, tokens[:, None])[:, 0] - total, top, others)
+    return Choice(tokens, logprobs.gather(-1, tokens[:, None])[:, 0], top, others)
 
 
 def _take_other(logits: Tensor, row: SamplingRow, token: Tensor) -> int:
@@ -112,16 +112,15 @@ def _take_other(logits: Tensor, row: SamplingRow, token: Tensor) -> int:
     return len(ids)
 
 
-def _top(logits: Tensor, total: Tensor, rows: Sequence[SamplingRow]) -> list[Top]:
+def _top(logprobs: Tensor, rows: Sequence[SamplingRow]) -> list[Top]:
     """The likeliest tokens of each row that asks for some."""
     found: list[Top] = [()] * len(rows)
     wanted = [index for index, row in enumerate(rows) if row.params.logprobs]
     if not wanted:
         return found
     most = max(rows[index].params.logprobs or 0 for index in wanted)
-    likeliest = logits[wanted].topk(min(most, logits.shape[-1]))
-    values = likeliest.values - total[wanted, None]
-    for index, ids, scores in zip(wanted, likeliest.indices.tolist(), values.tolist(), strict=True):
+    likeliest = logprobs[wanted].topk(min(most, logprobs.shape[-1]))
+    for index, ids, scores in zip(wanted, likeliest.indices.tolist(), likeliest.values.tolist(), strict=True):
         found[index] = tuple(zip(ids, scores, strict=True))[: rows[index].params.logprobs]
     return found
 
@@ -129,7 +128,7 @@ def _top(logits: Tensor, total: Tensor, rows: Sequence[SamplingRow]) -> list[Top
 def _permitted(logits: Tensor, rows: Sequence[SamplingRow]) -> Tensor:
     """The logits (rows, vocab_size) with bias and penalties; minus infinity for the tokens that may not come.
 
-    In place where no logit that can still be chosen changes: the model's own probability of it is asked for later.
+    In place: the model's own probabilities were computed before.
     """
     added = [
         (index, token, bias)
@@ -139,8 +138,6 @@ def _permitted(logits: Tensor, rows: Sequence[SamplingRow]) -> Tensor:
         if token < logits.shape[-1]
     ]
     counted = [(index, row.params, row.counts) for index, row in enumerate(rows) if row.counts is not None]
-    if added or counted:
-        logits = logits.clone()
     if added:
         indices, tokens, biases = zip(*added, strict=True)
         where = (_tensor(indices, logits), _tensor(tokens, logits))

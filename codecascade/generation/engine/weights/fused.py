@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from codecascade.model.llama import ForwardContext, Layer, Llama, RMSNorm, attend_by
 from codecascade.model.rope import rotate
 
+# Rows of a norm for which its kernels take longer to start than to run.
+_FEW = 64
+
 
 class FusedLayer(nn.Module):
     """A :class:`~codecascade.model.llama.Layer` that can't be trained or saved.
@@ -33,10 +36,8 @@ class FusedLayer(nn.Module):
         self.residual_multiplier = layer.residual_multiplier
         self.queries = attention.q_proj.out_features // attention.head_dim
         self.keys = attention.k_proj.out_features // attention.head_dim
-        self.input_layernorm, self.post_attention_layernorm = (
-            layer.input_layernorm,
-            layer.post_attention_layernorm,
-        )
+        self.input_layernorm = FusedNorm(layer.input_layernorm)
+        self.post_attention_layernorm = FusedNorm(layer.post_attention_layernorm)
         self.q_norm: RMSNorm | None = getattr(attention, "q_norm", None)
         self.k_norm: RMSNorm | None = getattr(attention, "k_norm", None)
         self.qkv_proj = _joined(attention.q_proj, attention.k_proj, attention.v_proj)
@@ -47,10 +48,10 @@ class FusedLayer(nn.Module):
 
     def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
         """(B, T, H) to (B, T, H)."""
-        queries, keys, values = self._project(_norm(self.input_layernorm, x), context)
+        queries, keys, values = self._project(self.input_layernorm(x), context)
         attended = attend_by(context.mask, self.index, queries, keys, values).flatten(2)
         x = self._plus(self.o_proj, attended, x)
-        normed = _norm(self.post_attention_layernorm, x)
+        normed = self.post_attention_layernorm(x)
         return self._plus(self.down_proj, _times(self.up_proj, normed, _silu(self.gate_proj, normed)), x)
 
     def _project(self, x: Tensor, context: ForwardContext) -> tuple[Tensor, Tensor, Tensor]:
@@ -74,6 +75,26 @@ class FusedLayer(nn.Module):
             out: Tensor = layer.plus(x, residual)
             return out
         return torch.add(residual, layer(x), alpha=self.residual_multiplier)
+
+
+class FusedNorm(nn.Module):
+    """A root-mean-square norm, for few rows in three kernels instead of nine.
+
+    PyTorch has one kernel for the norm of layers that takes the mean off first. Of numbers and the same numbers with
+    the other sign the mean is 0, and the variance is the mean square.
+    """
+
+    def __init__(self, norm: RMSNorm) -> None:
+        super().__init__()
+        self.weight, self.eps = norm.weight, norm.eps
+        self._twice = torch.cat((norm.weight, norm.weight)).detach()
+
+    def forward(self, x: Tensor) -> Tensor:
+        size = x.shape[-1]
+        if x.numel() > _FEW * size:
+            return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        both = F.layer_norm(torch.cat((x, -x), -1), self._twice.shape, self._twice, None, self.eps)
+        return both[..., :size].contiguous()
 
 
 def fuse(model: Llama) -> Iterator[tuple[str, nn.Linear]]:
@@ -111,10 +132,6 @@ def _joined(*layers: nn.Linear) -> nn.Linear:
     if first.bias is not None:
         joined.bias = nn.Parameter(torch.cat([layer.bias for layer in layers]), requires_grad=False)
     return joined
-
-
-def _norm(norm: RMSNorm, x: Tensor) -> Tensor:
-    return F.rms_norm(x, norm.weight.shape, norm.weight, norm.eps)
 
 
 def _silu(layer: nn.Module, x: Tensor) -> Tensor:
