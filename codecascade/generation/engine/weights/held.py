@@ -167,11 +167,13 @@ def _quantise(model: Llama, kind: QuantisedType, calibration: Tensor | None) -> 
                 check_columns(module.in_features, kind if name != "lm_head" else "int8", f"{name}.weight")
         layers = layers_and_moments(model, calibration)
     # One at a time, so that memory is never needed for all weights twice.
-    with ProgressLines(f"quantising weights to {kind}", len(linear), _log.info) as progress:
+    total = len(model.model.layers)
+    with ProgressLines(f"quantising weights to {kind}", total, _log.info) as progress:
         for name, layer, moments in layers:
             weight = quantise(layer.weight, kind, f"{name}.weight", moments)
             model.set_submodule(name, QuantisedLinear(weight, layer.bias, dtype))
-            progress.advance()
+            # model.layers.INDEX.NAME
+            progress.update(int(name.split(".")[2]), total)
     table = quantise(model.model.embed_tokens.weight, "int8", "model.embed_tokens.weight")
     head = table
     if not model.config.tie_word_embeddings:

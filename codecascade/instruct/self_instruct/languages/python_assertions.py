@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from codecascade.evaluation.answers.python_code import bounded_work, parse_python
+from codecascade.ground.python_source import is_literal
 from codecascade.instruct.self_instruct.languages.answers import control_characters, without_fences
 from codecascade.instruct.self_instruct.languages.form import LONGEST_ASSERTION, MOST_ASSERTIONS
 
@@ -126,16 +127,8 @@ def expected_values(assertion: str, entry_point: str) -> Iterator[str]:
     for node in ast.walk(tree.body[-1].test):
         if isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], ast.Eq | ast.Is):
             for side, other in ((node.left, node.comparators[0]), (node.comparators[0], node.left)):
-                if isinstance(side, ast.Call) and entry_point in _called(side) and _is_literal(other):
+                if isinstance(side, ast.Call) and entry_point in _called(side) and is_literal(other):
                     yield ast.unparse(other)
-
-
-def _is_literal(expression: ast.expr) -> bool:
-    try:
-        ast.literal_eval(expression)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return False
-    return True
 
 
 def _called(expression: ast.expr) -> dict[str, None]:
