@@ -18,6 +18,8 @@ from codecascade.generation.engine.weights.quantise import GROUP_SIZE, fit_group
 _MOST_BLOCK = 640
 # Of the mean second moment, what is added to each: few tokens tell little of inputs that are seldom used.
 _DAMPING = 0.01
+# Rows of all blocks at a time: a column of so many stays in the caches, and is not worth a second thread.
+_MOST_ROWS = 512
 
 
 def block_size(columns: int) -> int:
@@ -42,12 +44,25 @@ def quantise_by_products(weight: Tensor, moments: Tensor) -> tuple[Tensor, Tenso
     Raises:
         UserError: a weight is no number.
     """
-    blocks, size, _ = moments.shape
+    blocks = len(moments)
     used = moments.diagonal(dim1=1, dim2=2)
     inverse = _inverse_factor(moments)
     if inverse is None:
         return quantise_int4(weight, importance=used.flatten())
     importance = (used + _DAMPING * used.mean())[:, None]
+    rows = torch.split(weight, max(16, _MOST_ROWS // blocks))
+    values, scales, zeros = zip(*(_quantise_rows(part, inverse, importance) for part in rows), strict=True)
+    return torch.cat(values), torch.cat(scales), torch.cat(zeros)
+
+
+def _quantise_rows(weight: Tensor, inverse: Tensor, importance: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """As :func:`quantise_by_products`; rows have nothing to do with each other.
+
+    Args:
+        inverse: (N, B, B), the factor of the inverse moments.
+        importance: (N, 1, B) of the columns.
+    """
+    blocks, size, _ = inverse.shape
     left = weight.detach().float().view(-1, blocks, size).transpose(0, 1).clone()
     steps = torch.empty_like(left)
     scales, zeros = (torch.empty(*left.shape[:2], size // GROUP_SIZE, dtype=torch.bfloat16) for _ in range(2))
