@@ -45,19 +45,29 @@ class ClassifierJudge:
 
     @property
     def label(self) -> str:
-        at = "" if self._threshold == 0.5 else f" from a probability of {self._threshold:g}"
+        return self._described() + (f" at {self._revision}" if self._revision else "")
+
+    def _described(self) -> str:
+        """The label without the revision, which is known only when the classifier was loaded."""
+        name = self._name
+        if self._is_folder:
+            name = f"{Path(name).name} (digest {content_digest(Path(name).expanduser())})"
         wanted = f", label {self._label}" if self._label else ""
-        return f"the classifier {Path(self._name).name if self._is_folder else self._name}{wanted}{at}"
+        at = "" if self._threshold == 0.5 else f" from a probability of {self._threshold:g}"
+        return f"the classifier {name}{wanted}{at}"
+
+    @property
+    def _revision(self) -> str:
+        """The commit of the hub that was loaded; empty for a folder, and before loading."""
+        loaded = self.__dict__.get("_loaded")
+        return "" if loaded is None else str(getattr(loaded[0].config, "_commit_hash", None) or "")[:12]
 
     @property
     def _is_folder(self) -> bool:
         return Path(self._name).expanduser().is_dir()
 
     def identity(self) -> dict[str, str]:
-        found = {"judge": self.label}
-        if self._is_folder:
-            found["classifier"] = content_digest(Path(self._name).expanduser())
-        return found
+        return {"judge": self._described()}
 
     def check(self) -> None:
         if importlib.util.find_spec("transformers") is None:

@@ -66,8 +66,9 @@ def made_with(
     kind = benchmark.settings
     for name in () if kind is None else sorted(kind.named_files):
         setting = name if kind is None else f"{kind.key}.{name}"
-        if (given := used.get(setting)) is not None and (path := Path(given).expanduser()).is_file():
-            found[f"content of {setting}"] = content_digest(path)
+        named = Path(used.get(setting) or "").expanduser()
+        if named.is_file():
+            found[f"content of {setting}"] = content_digest(named)
     if (path := inputs.data.get(benchmark.name)) is not None:
         found["data"] = content_digest(path)
     if inputs.corpus is not None and benchmark.needs & {"corpus", "files", "filler"}:

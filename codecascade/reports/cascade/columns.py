@@ -87,7 +87,8 @@ def _papers() -> Iterator[ReportColumn]:
                     title = f"{table.before}{column.group} {column.title}"
                     if benchmark.endswith("_sampled"):
                         title += " of many samples"
-                    yield ReportColumn(benchmark, column.metrics[0], title)
+                    higher = benchmark not in BENCHMARKS or BENCHMARKS[benchmark].higher_is_better
+                    yield ReportColumn(benchmark, column.metrics[0], title, higher)
 
 
 def _others() -> Iterator[ReportColumn]:

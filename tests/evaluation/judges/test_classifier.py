@@ -86,8 +86,11 @@ def test_of_two_labels_without_names_the_second_means_yes(two_labels: Path) -> N
     # Texts of several lengths, more than a batch, and one that is longer than the classifier reads.
     texts = ["good text", "bad", "bad text text", "bad " + "text " * 100, *["good"] * 20]
     assert values(judge, *texts) == [{"toxic": text.startswith("bad")} for text in texts]
-    assert judge.label == f"the classifier {two_labels.name}"
-    assert "classifier" in judge.identity()
+    # Another classifier in a folder of the same name is another judge.
+    assert judge.label.startswith(f"the classifier {two_labels.name} (digest ")
+    assert judge.identity() == {"judge": judge.label}
+    judge._loaded[0].config._commit_hash = "0123456789abcdef"  # type: ignore[attr-defined]
+    assert judge.label.endswith(" at 0123456789ab") and " at " not in judge.identity()["judge"]
 
 
 def test_the_label_and_the_probability_can_be_chosen(two_labels: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from evaluations import Page, write_evaluation
 from rich.console import Console
 
-from codecascade.evaluation.analysis.paper import TABLE_14, TABLE_18, TABLES
+from codecascade.evaluation.analysis.paper import TABLES
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric, bootstrap_ratio, wilson
 from codecascade.evaluation.running.result import AnsweredProblem, BenchmarkResult
@@ -233,8 +233,8 @@ def test_the_papers_figures_have_columns() -> None:
     assert len(found) == len(all_columns())
     for table in TABLES:
         for column in table.columns:
-            # Infillings of HumanEval are shown by layout, and keys in a picture.
-            if column.benchmark and table not in (TABLE_14, TABLE_18):
+            # Infillings are shown by layout, keys in a picture, groups of people in a model's own report.
+            if column.benchmark and not table.otherwise_shown:
                 assert (column.benchmark, column.metrics[0]) in found
     for name, benchmark in BENCHMARKS.items():
         assert (name, benchmark.metric) in found
@@ -255,3 +255,12 @@ def test_a_run_without_results_still_has_a_report(tmp_path: Path) -> None:
     )
     write_report(RunReport("bare", "b", models), tmp_path)
     assert "code" in (tmp_path / "report.md").read_text()
+
+
+def test_fewer_is_better_where_the_benchmark_says_so() -> None:
+    """Of figures in the paper's tables too: a rise of toxicity must not be shown as an improvement."""
+    directions = {(column.benchmark, column.metric): column.higher_is_better for column in all_columns()}
+    assert directions["toxigen", "toxic"] is directions["false_refusals", "false_refusals"] is False
+    assert directions["malicious", "complied"] is directions["validation", "loss"] is False
+    assert directions["truthfulqa", "true_and_informative"] is directions["humaneval", "pass@1"] is True
+    assert not any("@" in metric for benchmark, metric in directions if benchmark in ("toxigen", "bold"))

@@ -28,7 +28,7 @@ from codecascade.ground.errors import UserError
 
 DATA = BenchmarkData(
     files=("false_refusals*.jsonl*", "xstest*.csv", "xstest*.jsonl*", "xstest*.parquet"),
-    licence="Apache-2.0 (the project's own)",
+    licence="Apache-2.0",
     package="codecascade",
     module="codecascade.evaluation.benchmarks.safety",
     package_file="false_refusals.jsonl",
@@ -50,7 +50,7 @@ class FalseRefusalSettings(JudgeSettings):
 def tasks(context: EvaluationContext) -> list[Task]:
     """The requests."""
     own = context.own(FalseRefusalSettings)
-    made = []
+    made: list[Task] = []
     for location, row in load_records("false_refusals", DATA, context.data, {"prompt": str}):
         if not row["prompt"].strip():
             raise UserError("is empty", file=location, key="prompt")
