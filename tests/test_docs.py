@@ -23,7 +23,12 @@ from codecascade.recipe import recipe_names
 from codecascade.recipe.settings import Recipe, Stage
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "benchmarks" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 # A page's code: fenced or indented blocks line by line, and spans between backticks, which may run over a line's end.
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"^ {4}.+$", re.MULTILINE)
@@ -152,6 +157,14 @@ def test_files_that_pages_name_exist(page: Path) -> None:
     for name in re.findall(r"\b((?:benchmarks|examples|recipes|tests|docs)/[\w./-]+\.\w+)", text):
         if Path(name).name != "mine.toml":
             assert (ROOT / name).exists(), f"{page.name} names {name}, which is not there"
+
+
+def test_each_benchmark_is_explained() -> None:
+    text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    for script in (ROOT / "benchmarks").glob("*.py"):
+        is_command = "__main__" in script.read_text(encoding="utf-8") and script.name != "peers.py"
+        named = f"`python benchmarks/{script.name}" if is_command else f"`{script.name}`"
+        assert named in text, f"benchmarks/README.md does not say what {script.name} measures"
 
 
 # Files of other projects, named as theirs.

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import runpy
 import shutil
-import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 import pytest
 from endpoint_server import Server, answered
 from tiny_models import save_tiny_model
+from warm_process import WarmProcess
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PACKAGES = ("email", "html", "http", "json", "logging", "urllib", "wsgiref", "xml")
@@ -47,14 +47,10 @@ def run(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: str | Path) -> N
 
 def run_apart(name: str, *arguments: str | Path) -> str:
     """Run an example that changes a table in a process of its own; gives what it prints."""
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / name, *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(EXAMPLES.parent), *sys.path]))},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    with tempfile.TemporaryDirectory() as streams:
+        with WarmProcess(EXAMPLES / name, arguments, Path(streams)) as process:
+            assert process.wait() == 0, process.stderr
+        return process.stdout
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.data import locate_data
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
+from codecascade.evaluation.judges.answer_judge import check_judges
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.running.results_file import write_results
 from codecascade.evaluation.running.runner import Inputs, evaluate
@@ -55,7 +56,7 @@ def sandbox_for(recipe: Recipe, stages: Sequence[Stage]) -> Sandbox | None:
     """The sandbox that the benchmarks and the making of dialogues need; None if they need none.
 
     Raises:
-        UserError: programs can't be confined on this machine, or a benchmark's data can't be found.
+        UserError: programs can't be confined on this machine, or a benchmark's data or its judge can't be found.
     """
     names = {
         name for settings in (recipe.evaluate, *(s.evaluate for s in stages)) for name in settings.benchmarks
@@ -64,6 +65,8 @@ def sandbox_for(recipe: Recipe, stages: Sequence[Stage]) -> Sandbox | None:
     for name in sorted(names):
         if (data := BENCHMARKS[name].data) is not None:
             locate_data(name, data, None)
+    for settings in (recipe.evaluate, *(stage.evaluate for stage in stages)):
+        check_judges(settings.benchmarks, settings)
     makes = any(stage.makes(kind) for stage in stages for kind in MADE)
     return Sandbox(recipe.sandbox) if makes or "sandbox" in needs else None
 

@@ -75,9 +75,7 @@ def _check(
 ) -> RecipePlan:
     try:
         check_base(recipe)
-        missing = missing_texts(recipe, untrained)
-        if not needs_sources(recipe, run):
-            missing = [text for text in missing if not text.startswith("corpus:")]
+        missing = missing_texts(recipe, untrained, sources=needs_sources(recipe, run))
         if missing:
             key, _, problem = missing[0].partition(": ")
             raise UserError(problem, key=key)

@@ -156,10 +156,12 @@ def serve(
     if backend != "torch" and endpoint is not None:
         raise UserError("belongs to models that are loaded here", key="--backend")
 
-    from codecascade.server.http.security import LOOPBACK, read_keys
+    from codecascade.server.http.security import LOOPBACK, is_open_to_others, read_keys
     from codecascade.server.serving import address_of, is_loopback, serve, taken_port
 
     keys = read_keys(api_key_file)
+    if api_key_file is not None and is_open_to_others(api_key_file):
+        stderr().print(f"{api_key_file}: other users of this machine may read the keys; chmod 600 helps")
     listener = taken_port(host, port)
     try:
         # What brings torch comes last, so that other mistakes are told at once.
@@ -167,25 +169,27 @@ def serve(
         from codecascade.server.http.logs import set_up_logs
         from codecascade.server.loading import load_gateway, load_llama_cpp, load_service, served_names
         from codecascade.server.settings import Limits, ServerSettings
+        from codecascade.server.while_loading import answers_while_loading
 
         service: StreamingGenerator
         held: HeldWeights | str
-        if model is None:
-            assert endpoint is not None and served_model is not None and tokenizer is not None
-            called = tuple(names or (served_model,))
-            held = f"asks {endpoint}"
-            with loading(endpoint):
+        limits = Limits(clients=max_clients)
+        with answers_while_loading(listener, limits), loading(model or endpoint or ""):
+            if model is None:
+                assert endpoint is not None and served_model is not None and tokenizer is not None
+                called = tuple(names or (served_model,))
+                held = f"asks {endpoint}"
                 service = load_gateway(
                     endpoint, served_model, tokenizer, called[0], context=context, connections=max_clients
                 )
-        else:
-            called = served_names(model, tuple(names or ()))
-            with loading(model):
+            else:
+                called = served_names(model, tuple(names or ()))
+                sizes = {"context": context, "max_waiting": limits.waiting}
                 if backend == "llama.cpp":
                     held = "by llama.cpp"
-                    service = load_llama_cpp(model, called[0], context=context)
+                    service = load_llama_cpp(model, called[0], **sizes)
                 else:
-                    service, held = load_service(model, called[0], context=context, weights=weights)
+                    service, held = load_service(model, called[0], weights=weights, **sizes)
     except BaseException:
         listener.close()
         raise
@@ -194,7 +198,7 @@ def serve(
         keys=keys,
         hosts=LOOPBACK if is_loopback(host) else None,
         origins=tuple(cors_origin or ()),
-        limits=Limits(clients=max_clients),
+        limits=limits,
         log_prompts=log_prompts,
     )
     address = address_of(listener)

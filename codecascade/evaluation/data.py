@@ -6,6 +6,7 @@ carries it, the data set of its usual name on the hub. Downloads go through ``hu
 
 from __future__ import annotations
 
+import csv
 import importlib.metadata
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,10 +20,11 @@ import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from codecascade import __version__
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import content_digest
 from codecascade.ground.files.json_lines import read_jsonl
-from codecascade.ground.files.reading import json_object, read_json
+from codecascade.ground.files.reading import json_object, read_json, text_lines
 
 Record = tuple[str, dict[str, Any]]
 """The location of a record (``file:line``), and the record."""
@@ -124,7 +126,9 @@ def data_origin(benchmark: str, data: BenchmarkData, given: Path | None) -> str:
     if given is not None:
         return files_and_digest(locate_data(benchmark, data, given))
     if _packaged(data) is not None:
-        return f"{data.source} {importlib.metadata.version(data.package)}"
+        # The project's own data is in the module, which may be used from a checkout that is not installed.
+        own = data.package == "codecascade"
+        return f"{data.source} {__version__ if own else importlib.metadata.version(data.package)}"
     folder = huggingface_hub.snapshot_download(
         data.hub, repo_type="dataset", allow_patterns=list(data.hub_files), local_files_only=True
     )
@@ -162,7 +166,8 @@ def load_records(
 
 
 def read_records(path: Path, *, required: Mapping[str, FieldType] | None = None) -> Iterator[Record]:
-    """The records of a file: JSON lines (``.jsonl``) or a JSON list (``.json``), also as ``.gz``, or Parquet.
+    """The records of a file: JSON lines (``.jsonl``), a JSON list (``.json``) or CSV with a header (``.csv``),
+    also as ``.gz``, or Parquet.
 
     Raises:
         UserError: the file is missing, of another kind, or a record is malformed.
@@ -174,8 +179,10 @@ def read_records(path: Path, *, required: Mapping[str, FieldType] | None = None)
         records = _json_list(path)
     elif name.endswith((".jsonl", ".ndjson")):
         records = _json_lines(path)
+    elif name.endswith(".csv"):
+        records = _csv(path)
     else:
-        raise UserError("must be JSON lines (.jsonl, .jsonl.gz), a JSON list or Parquet", file=path)
+        raise UserError("must be JSON lines (.jsonl, .jsonl.gz), a JSON list, CSV or Parquet", file=path)
     for location, record in records:
         for key, kind in (required or {}).items():
             require_field(record, key, kind, location)
@@ -269,6 +276,30 @@ def _expected(data: BenchmarkData) -> str:
 def _json_lines(path: Path) -> Iterator[Record]:
     for number, row in read_jsonl(path):
         yield f"{path}:{number}", row
+
+
+def _csv(path: Path) -> Iterator[Record]:
+    """The rows of a CSV file, by the names in its first line. Cells may hold commas and line breaks within
+    quotes."""
+    lines = (
+        line.removeprefix("\ufeff") if number == 0 else line for number, line in enumerate(text_lines(path))
+    )
+    reader = csv.reader(lines, strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        if not any(header):
+            raise UserError("has no line with the names of its columns", file=path)
+        for cells in reader:
+            location = f"{path}:{reader.line_num}"
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise UserError(
+                    f"has {len(cells)} cells, and the first line names {len(header)} columns", file=location
+                )
+            yield location, dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        raise UserError(f"is no readable CSV ({error})", file=f"{path}:{reader.line_num}") from None
 
 
 def _json_list(path: Path) -> Iterator[Record]:

@@ -10,6 +10,7 @@ from pydantic_core import InitErrorDetails
 
 from codecascade.evaluation.benchmark_settings import BenchmarkSettings, CommonSettings
 from codecascade.evaluation.benchmarks.table import own_settings
+from codecascade.evaluation.judges.settings import JUDGE_SETTINGS, JudgeSettings
 
 
 class EvaluateSettings(CommonSettings):
@@ -58,6 +59,13 @@ def setting_names(table: str = "") -> list[str]:
     """The names of the settings of ``[evaluate]``, or of one of its tables."""
     own = own_settings()
     return list(own[table].model_fields) if table in own else [*CommonSettings.model_fields, *own]
+
+
+def is_judge_setting(name: str) -> bool:
+    """Whether a setting (``toxigen.judge_model``) says what judges a benchmark's answers."""
+    table, _, field = name.rpartition(".")
+    kind = own_settings().get(table)
+    return kind is not None and issubclass(kind, JudgeSettings) and field in JUDGE_SETTINGS
 
 
 def nest_settings(settings: dict[str, Any]) -> dict[str, Any]:

@@ -53,6 +53,11 @@ class Scores:
         """The figure with its interval. Without any problem it is not measured (``n`` is 0)."""
         if not self.keys:
             return wilson(0, 0)
+        if self.weights is not None and not self.exponential:
+            # The same of a weighted mean of values of 0 and 1.
+            means = self.values / self.weights
+            if len({*means.tolist()} & {0.0, 1.0}) == 1 and bool((means == means[0]).all()):
+                return wilson(round(float(means.sum())), len(means))
         if self.weights is not None:
             ratio = bootstrap_ratio(self.values, self.weights, seed=seed)
             if not self.exponential:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.benchmark_settings import BenchmarkSettings, CommonSettings, OwnSettings
 from codecascade.evaluation.data import BenchmarkData
+from codecascade.evaluation.judges.judge import JudgedFacts, Judging
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.rows import SampleRow, was_asked
 from codecascade.evaluation.scores import Scores
@@ -80,6 +81,7 @@ class Task:
         fields: kept in every row of the task (``difficulty``, ``language``, ``format``). They also distinguish tasks
             of the same ``task_id`` (an infilling in two layouts).
         aliases: names that other tools' samples files have for the task.
+        facts: what a judge sees of the task besides the answer, if the benchmark's answers are judged.
         from_solution: makes a completion of a whole program, which EvalPlus' samples files have (``solution``).
     """
 
@@ -94,6 +96,7 @@ class Task:
     judge: Callable[[str, Sequence[Outcome]], SampleRow] | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
+    facts: JudgedFacts = field(default_factory=JudgedFacts)
     from_solution: Callable[[str], str] = unchanged
 
     def given(self, completion: str) -> str:
@@ -198,6 +201,11 @@ class Benchmark:
         score: measures texts without asking anything (losses).
         samples: how many of each problem, unless the settings ask for more than one.
         temperature, top_p: the paper's sampling, used if there is more than one sample a problem.
+        drawn_once: a single sample of a problem is drawn in this way too, instead of being greedy.
+        limited: its ``score`` asks no more problems than ``--limit`` says.
+        judging: what is judged of an answer that no test can check, and the local rule. What judges is a
+            setting: the class of its settings is a
+            :class:`~codecascade.evaluation.judges.settings.JudgeSettings`.
         task_ids: a regular expression that its task ids in samples files match.
         settings: the class of its own settings. Related benchmarks may share one.
         size: how much it asks, or how many tokens it reads and writes, for ``codecascade plan``. None: no estimate.
@@ -230,6 +238,9 @@ class Benchmark:
     samples: int = 1
     temperature: float = 0.8
     top_p: float = 0.95
+    drawn_once: bool = False
+    limited: bool = False
+    judging: Judging | None = None
     unasked_fail: bool = True
     greedy: bool = False
     chats: bool = False

@@ -34,6 +34,8 @@ class SamplingParams:
         max_new_tokens: 0 reads the prompt only, so that it is in the prefix cache.
         top_p: draw among the likeliest tokens whose probabilities add up to this.
         logprobs: with each token, the log-probabilities of so many of the likeliest; None for none at all.
+        prompt_logprobs: the same of each token of the prompt but the first, which then is read anew, whatever the
+            prefix cache holds.
         top_k: draw among so many of the likeliest tokens; 0 for all.
         min_p: draw among the tokens that are at least so many times as likely as the likeliest.
         repetition_penalty: divides the positive logits of tokens that the prompt or the text has, and multiplies
@@ -54,9 +56,10 @@ class SamplingParams:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     logit_bias: tuple[tuple[int, float], ...] = ()
+    prompt_logprobs: int | None = None
 
     def __post_init__(self) -> None:
-        for key, least in (("max_new_tokens", 0), ("logprobs", 0), ("top_k", 0)):
+        for key, least in (("max_new_tokens", 0), ("logprobs", 0), ("prompt_logprobs", 0), ("top_k", 0)):
             if (getattr(self, key) or 0) < least:
                 raise UserError(f"must be at least {least} (got {getattr(self, key)})", key=key)
         # Each condition says what is right, so that NaN is wrong.
@@ -103,8 +106,12 @@ class Request:
         editor: what an editor wants of the text at its cursor; it ends where they say.
         grammar: what the text must be an instance of; it can't be healed then, as it begins anew.
         nonempty: the text may not end before it began.
+        alternatives: at temperature 0 samples are no copies of the first: each takes, once, another token that was
+            nearly as likely as the likeliest, as far as there are such.
         forbidden: tokens that are never chosen. The builders name those that mark the parts of an infilling: a
             model that learnt little but infilling puts them where no infilling was asked for.
+        allowed: the only tokens that are ever chosen; None for all.
+        min_tokens: no token ends the text before it has so many.
     """
 
     ids: tuple[int, ...]
@@ -115,12 +122,15 @@ class Request:
     continuation: bool = True
     stop_ids: frozenset[int] | None = None
     nonempty: bool = False
+    alternatives: bool = False
     numbers: tuple[int, ...] = ()
     forbidden: frozenset[int] = frozenset()
     stop_after_text: bool = False
     beyond_context: bool = False
     editor: EditorStops | None = None
     grammar: Grammar | None = None
+    allowed: frozenset[int] | None = None
+    min_tokens: int = 0
 
     def __post_init__(self) -> None:
         if not self.ids:

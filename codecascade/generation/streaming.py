@@ -63,6 +63,8 @@ class Delta:
         finish_reason: of the sample's last delta; None before.
         stopped_by: the stop string or the id of the stop token, where there was one.
         usage: with the last delta.
+        prompt_logprobs: with the first delta of a request that asks for them, one for each token of the prompt but
+            the first.
     """
 
     sample: int
@@ -72,6 +74,7 @@ class Delta:
     finish_reason: FinishReason | None = None
     stopped_by: str | int | None = None
     usage: Usage | None = None
+    prompt_logprobs: tuple[TokenLogprobs, ...] = ()
 
 
 @dataclass(frozen=True)

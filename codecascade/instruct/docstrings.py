@@ -8,6 +8,7 @@ import re
 from typing import NamedTuple
 
 from codecascade.corpus.reading.functions import SourcePositions
+from codecascade.ground.python_source import NotPythonError, parse
 
 LONGEST_SUMMARY = 200
 LONGEST_DESCRIPTION = 800
@@ -72,26 +73,23 @@ def own_examples(docstring: str, name: str, modules: set[str]) -> list[DoctestEx
     """
     modules = set(modules)
     examples: list[DoctestExample] = []
+    names: list[ast.AST] = []
     checked = False
     try:
         for example in doctest.DocTestParser().get_examples(docstring):
-            tree = ast.parse(example.source)
+            tree = parse(example.source)
             modules |= {a.asname or a.name for s in tree.body if isinstance(s, ast.Import) for a in s.names}
             source = _without_import(tree, example.source, name)
             if source is None:
                 continue
             source = _called_by_name(source, name, modules)
+            names += [node for node in ast.walk(parse(source)) if _uses_or_binds(node, name)]
             examples.append(DoctestExample(source, example.want, example.exc_msg, example.options))
             if not example.options.get(doctest.SKIP):
                 checked |= bool(example.exc_msg or example.want.strip(" .\n"))
-    except (SyntaxError, ValueError):
+    except (NotPythonError, ValueError):
+        # A ValueError is of doctest's: inconsistent indentation.
         return []
-    names = [
-        node
-        for example in examples
-        for node in ast.walk(ast.parse(example.source))
-        if _uses_or_binds(node, name)
-    ]
     if (
         not checked
         or not names
@@ -126,7 +124,7 @@ def _called_by_name(source: str, name: str, modules: set[str]) -> str:
     positions = SourcePositions(source)
     spans = [
         positions.span(node)
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(parse(source))
         if isinstance(node, ast.Attribute) and node.attr == name and _module_name(node.value) in modules
     ]
     for start, end in sorted(spans, reverse=True):

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
 
-from codecascade.corpus.reading.functions import FunctionNode, SourcePositions, parse_module
+from codecascade.corpus.reading.functions import FunctionNode, SourcePositions
+from codecascade.ground.python_source import parse, parse_module, unparse
 from codecascade.instruct.docstrings import DoctestExample, docstring_prose, own_examples, summary_of
 
 LONGEST_ANSWER = 2500
@@ -64,7 +65,7 @@ class Exercise:
     @property
     def packages(self) -> list[str]:
         """What the answer imports besides the standard library."""
-        return sorted(root for root in _imported_packages(ast.parse(self.answer)) if not _is_standard(root))
+        return sorted(root for root in _imported_packages(parse(self.answer)) if not _is_standard(root))
 
 
 def exercises_of(text: str) -> list[Exercise]:
@@ -73,8 +74,16 @@ def exercises_of(text: str) -> list[Exercise]:
     if tree is None:
         return []
     module = _Module(text, tree)
-    functions = [node for node in tree.body if isinstance(node, FunctionNode)]
-    return [exercise for node in functions if (exercise := module.exercise(node)) is not None]
+    exercises = []
+    for node in tree.body:
+        try:
+            exercise = module.exercise(node) if isinstance(node, FunctionNode) else None
+        except RecursionError:
+            # Its annotations or decorators are nested too deeply to be written.
+            continue
+        if exercise is not None:
+            exercises.append(exercise)
+    return exercises
 
 
 class _Module:
@@ -102,7 +111,7 @@ class _Module:
         answer = "\n\n\n".join(filter(None, [self.source(helpers, names), self.shortened(function, summary)]))
         if _FUTURE in self.text and _is_annotated(node):
             answer = f"{_FUTURE}\n\n{answer}"
-        in_examples = {name for example in examples for name in names_used(ast.parse(example.source))}
+        in_examples = {name for example in examples for name in names_used(parse(example.source))}
         context, names = self.needed(in_examples, besides=[node])
         context = [each for each in context if each not in helpers or isinstance(each, _Import)]
         relative = any("." in _imported_packages(statement) for statement in (function, *helpers, *context))
@@ -165,17 +174,21 @@ class _Module:
 
 def _names_bound(statement: ast.stmt) -> set[str]:
     """The names that a top-level statement binds; what is written for type checkers only binds nothing."""
-    if isinstance(statement, _Import):
-        return {_name_bound_by(alias) for alias in statement.names}
-    if isinstance(statement, FunctionNode | ast.ClassDef):
-        return {statement.name}
-    if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
-        return {
-            node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and not _is_loaded(node)
-        }
-    if isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.unparse(statement.test):
-        return set()
-    return {name for inner in _inner_statements(statement) for name in _names_bound(inner)}
+    names: set[str] = set()
+    # No recursion: each `elif` of a chain is nested in the one before, and there may be thousands.
+    waiting = [statement]
+    while waiting:
+        statement = waiting.pop()
+        if isinstance(statement, _Import):
+            names |= {_name_bound_by(alias) for alias in statement.names}
+        elif isinstance(statement, FunctionNode | ast.ClassDef):
+            names.add(statement.name)
+        elif isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+            nodes = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
+            names |= {node.id for node in nodes if not _is_loaded(node)}
+        elif not isinstance(statement, ast.If) or "TYPE_CHECKING" not in (unparse(statement.test) or ""):
+            waiting += _inner_statements(statement)
+    return names
 
 
 def _inner_statements(statement: ast.stmt) -> Iterator[ast.stmt]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import builtins
 import random
 import textwrap
 
+from codecascade.ground.python_source import parse
 from codecascade.instruct.docstrings import DoctestExample
 from codecascade.instruct.exercises import Exercise, names_used
 
@@ -66,7 +66,7 @@ def _is_short(example: DoctestExample, name: str) -> bool:
         and "\n" not in source + want
         and "..." not in want
         and len(source + want) <= LONGEST_EXAMPLE
-        and names_used(ast.parse(source)) <= {name, *vars(builtins)}
+        and names_used(parse(source)) <= {name, *vars(builtins)}
     )
 
 

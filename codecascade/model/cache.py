@@ -104,6 +104,14 @@ class KeyValueCache:
         for memory in (*self.keys, *self.values):
             memory[:, index] = 0
 
+    def clear_after(self, table: Sequence[int], length: int) -> None:
+        """Zeros into a row's blocks from its end on, where something may be left that is no number."""
+        full, offset = divmod(length, self.block_size)
+        for memory in (*self.keys, *self.values):
+            for block in table[full : full + 1]:
+                memory[:, block, offset:] = 0
+            memory[:, list(table[full + 1 :])] = 0
+
     def check(self, new: Sequence[int]) -> None:
         """Whether ``new`` tokens fit into the blocks of the rows.
 

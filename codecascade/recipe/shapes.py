@@ -13,6 +13,7 @@ from codecascade.instruct.dialogues.places import is_there
 from codecascade.model.config import LlamaConfig
 from codecascade.model.folder import read_tokenizer
 from codecascade.model.sources import Source, config_of, resolve, tokenizer_of
+from codecascade.recipe.self_instruct import KEY
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.tokens.infilling import add_infilling_tokens, drop_infilling_tokens, rows_for
 from codecascade.tokens.tokenizer import Tokenizer
@@ -147,21 +148,29 @@ def _where(source: Source) -> str:
     )
 
 
-def missing_texts(recipe: Recipe, stages: Sequence[Stage] | None = None) -> list[str]:
-    """A sentence, after its key, for each corpus, source and file of dialogues that is not there.
+def missing_texts(
+    recipe: Recipe, stages: Sequence[Stage] | None = None, *, sources: bool = True
+) -> list[str]:
+    """A sentence, after its key, for each corpus, source and file of dialogues or questions that is not there.
 
     Args:
         stages: those whose files are looked for; None: all.
+        sources: whether the sources of the recipe's own corpus are looked for.
     """
-    named = [("corpus", source) for source in recipe.corpus]
+    named = [("corpus", source) for source in recipe.corpus] if sources else []
     for stage in recipe.stage if stages is None else stages:
         named += [
-            (stage.name, item.corpus) for item in stage.mixture if item.corpus and item.source != "dialogues"
+            (f"stage.{stage.name}", item.corpus)
+            for item in stage.mixture
+            if item.corpus and item.source != "dialogues"
         ]
+        if stage.self_instruct is not None:
+            paths = (source.path for source in stage.self_instruct.question.sources)
+            named += [(f"stage.{stage.name}.{KEY}", path) for path in paths if path]
     missing = [f"{key}: there is no {source}" for key, source in named if not source_exists(source)]
     for stage in recipe.stage if stages is None else stages:
         missing += [
-            f"{stage.name}: there is no {source.source}"
+            f"stage.{stage.name}: there is no {source.source}"
             for source in stage.dialogue_sources
             if not is_there(source)
         ]

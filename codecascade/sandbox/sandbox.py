@@ -127,7 +127,7 @@ class Sandbox:
 
         Raises:
             UserError: as :meth:`run_command`.
-            ZoneDied: it can't be started.
+            WorkerDied: it can't be started.
         """
         check_file_names(command.files)
         return RunningCommand(self.confinement, command)

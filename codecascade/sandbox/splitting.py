@@ -9,11 +9,11 @@ from __future__ import annotations
 import ast
 import builtins
 import functools
-import warnings
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from codecascade.ground.python_source import parse_module, unparse
 from codecascade.sandbox.inside.values.form import TEXTUAL
 
 _BINDINGS = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.NamedExpr, ast.For, ast.comprehension)
@@ -82,7 +82,7 @@ def split_tests(tests: str, reference: str, entry_point: str | None = None) -> S
         entry_point: the tested function. Other functions of the reference are helpers that are given to the tests.
             None: all functions of the reference that the tests name belong to the program.
     """
-    tree, known = _parsed(tests), _parsed(reference)
+    tree, known = parse_module(tests), parse_module(reference)
     if tree is None or known is None:
         return TOGETHER
     definitions = _definitions(known)
@@ -107,16 +107,8 @@ def split_tests(tests: str, reference: str, entry_point: str | None = None) -> S
         return TOGETHER
     if not names.only_plain(calls):
         return TOGETHER
-    return SplitDecision(tuple(sorted(calls)), _needed(known, given, calls))
-
-
-def _parsed(text: str) -> ast.Module | None:
-    # Of escapes that are none.
-    with warnings.catch_warnings(action="ignore"):
-        try:
-            return ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
+    given_text = _needed(known, given, calls)
+    return TOGETHER if given_text is None else SplitDecision(tuple(sorted(calls)), given_text)
 
 
 class _Names:
@@ -263,8 +255,11 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
             yield (node.asname or node.name).partition(".")[0]
 
 
-def _needed(tree: ast.Module, names: set[str], calls: set[str]) -> str:
-    """The statements that define ``names``, and what they use; but nothing that belongs to the program."""
+def _needed(tree: ast.Module, names: set[str], calls: set[str]) -> str | None:
+    """The statements that define ``names``, and what they use; but nothing that belongs to the program.
+
+    None if they are nested too deeply to be written.
+    """
     kept: set[int] = set()
     wanted, seen = list(names), set(names) | calls
     while wanted:
@@ -275,4 +270,5 @@ def _needed(tree: ast.Module, names: set[str], calls: set[str]) -> str:
                 used = _names_in(statement)
                 wanted += used - seen
                 seen |= used
-    return "\n".join(ast.unparse(tree.body[number]) for number in sorted(kept))
+    written = [unparse(tree.body[number]) for number in sorted(kept)]
+    return None if None in written else "\n".join(map(str, written))

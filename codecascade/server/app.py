@@ -14,6 +14,7 @@ from starlette.types import Scope, Send
 import codecascade
 from codecascade.generation.streaming import StreamingGenerator
 from codecascade.server.answers.service import Service
+from codecascade.server.api_page import add_api_page
 from codecascade.server.http.disconnect import CancelOnDisconnect
 from codecascade.server.http.errors import ApiError, error_response
 from codecascade.server.http.logs import RequestLog, note
@@ -45,11 +46,15 @@ def create_app(generator: StreamingGenerator, settings: ServerSettings) -> FastA
         description="A code model in the protocols that editors speak. All bodies are JSON.",
         lifespan=lifespan,
         redirect_slashes=False,
+        # FastAPI's pages load their scripts from the internet.
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.service = service
     for protocol in PROTOCOLS:
         app.include_router(protocol.routes(service), tags=[protocol.name])
     describe(app)
+    add_api_page(app)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(RequestValidationError, _wrong_body)
     app.add_exception_handler(HTTPException, _http_error)
@@ -58,14 +63,14 @@ def create_app(generator: StreamingGenerator, settings: ServerSettings) -> FastA
     public += public_addresses()
     origins = origin_pattern(settings.origins)
     # The last one added is the first that sees a request.
-    app.add_middleware(CancelOnDisconnect, limits=settings.limits, refuse=_refuse)
+    app.add_middleware(CancelOnDisconnect, limits=settings.limits, refuse=refuse)
     app.add_middleware(
         Guard,
         keys=Keys(settings.keys),
         hosts=settings.hosts,
         origins=origins,
         public=public,
-        refuse=_refuse,
+        refuse=refuse,
     )
     app.add_middleware(
         CORSMiddleware,
@@ -79,8 +84,8 @@ def create_app(generator: StreamingGenerator, settings: ServerSettings) -> FastA
     return app
 
 
-async def _refuse(scope: Scope, send: Send, error: ApiError) -> None:
-    """Answer before the body is read; the connection ends with it, for nobody reads the rest."""
+async def refuse(scope: Scope, send: Send, error: ApiError) -> None:
+    """Answer without the application; the connection ends with it, for a body may be left unread."""
     note(error=error.message)
     response = error_response(error, protocol_of(scope["path"]).error)
     response.headers["Connection"] = "close"

@@ -17,6 +17,10 @@ from codecascade.ground.errors import UserError
 from codecascade.model.gguf import read_gguf_tokenizer
 from codecascade.model.sources import resolve, tokenizer_of
 
+_MOST_CHUNK, _MOST_CPU_CHUNK, _LEAST_CHUNK = 2048, 512, 128
+_CHUNK_WORK = 100_000_000_000
+"""Parameters times tokens of a pass."""
+
 
 def served_names(model: str, names: tuple[str, ...]) -> tuple[str, ...]:
     """What a model is called in requests: ``names``, else the folder's or file's own name, or the hub's.
@@ -33,7 +37,12 @@ def served_names(model: str, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def load_service(
-    model: str, name: str, *, context: int | None = None, weights: Weights = "auto"
+    model: str,
+    name: str,
+    *,
+    context: int | None = None,
+    weights: Weights = "auto",
+    max_waiting: int | None = None,
 ) -> tuple[EngineService, HeldWeights]:
     """Load a folder, a GGUF file or a hub's model.
 
@@ -41,17 +50,42 @@ def load_service(
         name: what clients call it.
         context: tokens of prompt and completion together; None: the model's own limit.
         weights: how they are held; ``auto``: as this machine computes fastest with them, by a short timing.
+        max_waiting: prompts that may wait; more are refused.
 
     Raises:
         UserError: there is no such model, or it can't be used.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     loaded, held = load_model(model, device, weights, timed=True)
-    engine = Engine(loaded.model, loaded.tokenizer, context=context, speculate=True)
+    engine = Engine(
+        loaded.model,
+        loaded.tokenizer,
+        context=context,
+        speculate=True,
+        chunk_tokens=chunk_tokens(loaded.model.config.num_parameters(), device.type),
+        max_waiting=max_waiting,
+    )
     return EngineService(engine, name), held
 
 
-def load_llama_cpp(model: str, name: str, *, context: int | None = None) -> EngineService:
+def chunk_tokens(parameters: int, device: str) -> int:
+    """Tokens of a pass at most: a text goes on, and a cancel acts, only between two passes.
+
+    On a GPU a long pass is a short time. On a processor it is not: a pass is to take about as long as a person
+    takes to notice, on two cores, as far as a pass of so few tokens is not much slower a token.
+
+    >>> chunk_tokens(135_000_000, "cpu"), chunk_tokens(7_000_000_000, "cpu"), chunk_tokens(7_000_000_000, "cuda")
+    (512, 128, 2048)
+    """
+    if device != "cpu":
+        return _MOST_CHUNK
+    tokens = _CHUNK_WORK // max(parameters, 1)
+    return max(_LEAST_CHUNK, min(_MOST_CPU_CHUNK, 1 << max(tokens, 1).bit_length() - 1))
+
+
+def load_llama_cpp(
+    model: str, name: str, *, context: int | None = None, max_waiting: int | None = None
+) -> EngineService:
     """Load a GGUF file with llama.cpp.
 
     Raises:
@@ -61,7 +95,8 @@ def load_llama_cpp(model: str, name: str, *, context: int | None = None) -> Engi
     if source.path is None or source.path.is_dir():
         raise UserError("llama.cpp reads GGUF files; convert the model with --to gguf", file=model)
     tokenizer = read_gguf_tokenizer(source.path)
-    return EngineService(LlamaCppEngine(LlamaCpp(source.path, context=context), tokenizer), name)
+    engine = LlamaCppEngine(LlamaCpp(source.path, context=context), tokenizer, max_waiting=max_waiting)
+    return EngineService(engine, name)
 
 
 def load_gateway(

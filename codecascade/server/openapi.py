@@ -19,7 +19,7 @@ _REFUSED = {
     429: "So many requests wait that this one is refused.",
     500: "The server failed; its log has the reason.",
     501: "The model was not trained for infilling.",
-    503: "The server is shutting down.",
+    503: "The server loads its model, is shutting down, or holds as many bodies as it has memory for.",
     504: "The answer took too long.",
 }
 _WITHOUT_BODY = (401, 403, 404, 500, 503)

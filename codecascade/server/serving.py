@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import math
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import uvicorn
@@ -21,6 +23,8 @@ from codecascade.server.http.bounded_protocol import bounded_protocol
 from codecascade.server.settings import ServerSettings
 
 _BACKLOG = 1024
+_TICK = 0.05
+"""Seconds between two looks at whether all requests have ended."""
 
 
 def taken_port(host: str, port: int) -> socket.socket:
@@ -68,7 +72,7 @@ def address_of(listener: socket.socket) -> str:
 class _Server(uvicorn.Server):
     """Drains at SIGTERM and Ctrl-C, and then returns: uvicorn would send itself the signal again.
 
-    A second Ctrl-C ends at once.
+    While it drains it listens on, and tells new requests that it is about to end. A second Ctrl-C ends at once.
     """
 
     def __init__(self, config: uvicorn.Config, service: Service, ready: Callable[[], None]) -> None:
@@ -82,6 +86,11 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._service.draining = True
+        end = time.monotonic() + self._service.limits.drain_seconds
+        while self._service.running and not self.force_exit and time.monotonic() < end:
+            await asyncio.sleep(_TICK)
+        # uvicorn closes the port now, and waits for what is still being sent.
+        self.config.timeout_graceful_shutdown = math.ceil(max(1.0, end - time.monotonic()))
         await super().shutdown(sockets)
 
     @contextlib.contextmanager

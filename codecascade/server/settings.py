@@ -15,6 +15,7 @@ class Limits:
         clients: generations at a time, queued ones included; more are refused with status 429.
         connections: open connections; more are closed at once.
         body_bytes: of a request's body.
+        all_body_bytes: of all bodies that are held at a time; what comes on top is refused with status 503.
         prompt_tokens: of one prompt; None: the context.
         max_tokens: that may be asked for; None: the context.
         samples: completions of one request, over all its prompts.
@@ -29,6 +30,7 @@ class Limits:
     clients: int = 256
     connections: int = 1024
     body_bytes: int = 16 * 2**20
+    all_body_bytes: int = 256 * 2**20
     prompt_tokens: int | None = None
     max_tokens: int | None = None
     samples: int = 128
@@ -44,6 +46,11 @@ class Limits:
         for key, value in vars(self).items():
             if value is not None and value <= 0:
                 raise UserError(f"must be over 0 (got {value})", key=key)
+
+    @property
+    def waiting(self) -> int:
+        """Prompts that may wait in the model's queue: as many as clients, and as one client may send at once."""
+        return max(self.clients, self.samples)
 
 
 @dataclass(frozen=True)

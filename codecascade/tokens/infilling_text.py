@@ -4,6 +4,9 @@ Editors that send only a prompt (llm-ls, Continue, twinny) put prefix and suffix
 control tokens. As text they mean nothing here: text never becomes a control token. The rule: a prompt is one of these
 only if it is one of the layouts below from its first character to its last, and each mark occurs in it once. A text
 that merely contains a mark, such as a source file about infilling, is a text.
+
+Families that were trained on repositories have marks for what stands before such a prompt: the repository's name and
+parts of other files, each behind a separator and the line of its path.
 """
 
 from __future__ import annotations
@@ -14,12 +17,26 @@ from typing import Literal, NamedTuple
 Layout = Literal["psm", "spm"]
 
 
+class RepositoryText(NamedTuple):
+    """What a prompt says of the repository before the infilling prompt.
+
+    Attributes:
+        files: path and text of parts of other files, in the client's order.
+        path: of the file with the gap; "" where the client does not say it.
+    """
+
+    repository: str = ""
+    files: tuple[tuple[str, str], ...] = ()
+    path: str = ""
+
+
 class InfillingText(NamedTuple):
     """A prompt that was recognised; ``layout`` is the order in which the client wrote its parts."""
 
     prefix: str
     suffix: str
     layout: Layout
+    context: RepositoryText = RepositoryText()
 
 
 @dataclass(frozen=True)
@@ -28,6 +45,7 @@ class TextLayout:
 
     Attributes:
         marks: spellings that neither part may hold.
+        contexts: what begins a repository's name, and what a file, if parts of other files stand before the opening.
     """
 
     layout: Layout
@@ -35,6 +53,7 @@ class TextLayout:
     between: str
     closing: str
     marks: tuple[str, ...]
+    contexts: tuple[tuple[str, str], ...] = ()
 
     def write(self, prefix: str, suffix: str) -> str:
         """The prompt as a client would write it."""
@@ -43,23 +62,43 @@ class TextLayout:
 
     def read(self, text: str) -> InfillingText | None:
         """The parts of a prompt of this layout; None for any other text."""
-        if not text.startswith(self.opening) or not text.endswith(self.closing):
+        before, opening, rest = text.partition(self.opening)
+        if not opening or not rest.endswith(self.closing):
             return None
-        first, between, second = text[len(self.opening) : len(text) - len(self.closing)].partition(
-            self.between
-        )
-        if not between or any(mark in part for mark in self.marks for part in (first, second)):
+        first, between, second = rest[: len(rest) - len(self.closing)].partition(self.between)
+        if not between or any(mark in part for mark in self.marks for part in (before, first, second)):
+            return None
+        context = self._context(before)
+        if context is None:
             return None
         prefix, suffix = (first, second) if self.layout == "psm" else (second, first)
-        return InfillingText(prefix, suffix, self.layout)
+        return InfillingText(prefix, suffix, self.layout, context)
+
+    def _context(self, text: str) -> RepositoryText | None:
+        """What stands before the opening; None if it is not what a repository's files are written as."""
+        if not text:
+            return RepositoryText()
+        for repository, separator in self.contexts:
+            if text.startswith((repository, separator)):
+                name, *parts = text.removeprefix(repository).split(separator)
+                if repository in name or any(repository in part for part in parts):
+                    return None
+                # The first line of each part is its path. The last part is the beginning of the file with the gap,
+                # unless it has text of its own.
+                files = [(path, content) for path, _, content in (part.partition("\n") for part in parts)]
+                path = files.pop()[0] if files and not files[-1][1] else ""
+                return RepositoryText(name.strip(), tuple(files), path)
+        return None
 
 
-def _layouts(opening: str, separator: str, closing: str) -> tuple[TextLayout, TextLayout]:
+def _layouts(
+    opening: str, separator: str, closing: str, *contexts: tuple[str, str]
+) -> tuple[TextLayout, TextLayout]:
     """Both layouts of a family whose marks have no spaces around them (SPM is StarCoder's second variant)."""
     marks = (opening, separator, closing)
     return (
-        TextLayout("psm", opening, separator, closing, marks),
-        TextLayout("spm", opening + separator, closing, "", marks),
+        TextLayout("psm", opening, separator, closing, marks, contexts),
+        TextLayout("spm", opening + separator, closing, "", marks, contexts),
     )
 
 
@@ -71,8 +110,15 @@ LAYOUTS: dict[str, tuple[TextLayout, ...]] = {
         TextLayout("psm", "<PRE> ", " <SUF>", " <MID>", _CODE_LLAMA),
         TextLayout("spm", "<PRE> <SUF>", " <MID> ", "", _CODE_LLAMA),
     ),
-    "starcoder": _layouts("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
-    "qwen": _layouts("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
+    # The first marks of a repository are StarCoder 2's, the others StarCoder's and Granite's.
+    "starcoder": _layouts(
+        "<fim_prefix>",
+        "<fim_suffix>",
+        "<fim_middle>",
+        ("<repo_name>", "<file_sep>"),
+        ("<reponame>", "<filename>"),
+    ),
+    "qwen": _layouts("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", ("<|repo_name|>", "<|file_sep|>")),
     "deepseek": _layouts("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>")[:1],
     "codestral": (TextLayout("spm", "[SUFFIX]", "[PREFIX]", "", ("[SUFFIX]", "[PREFIX]")),),
 }

@@ -78,7 +78,7 @@ def no_tokenizer(base: Path) -> None:
         ),
         (["stage.chat.chat_format=chatml"], "stage[1].chat_format: the tokenizer has no control token"),
         (["stage.code.mixture=[{source='cobol', share=1}]"], "the corpus has no documents of 'cobol'"),
-        (["stage.chat.dialogues=/nowhere.jsonl"], "x.toml: chat: there is no /nowhere.jsonl"),
+        (["stage.chat.dialogues=/nowhere.jsonl"], "x.toml: stage.chat: there is no /nowhere.jsonl"),
     ],
 )
 def test_mistakes(

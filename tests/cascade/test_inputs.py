@@ -194,3 +194,19 @@ def test_until_needs_nothing_of_the_stages_after_it(place: Path) -> None:
         run_cascade(recipe_in(place), place / "run")
     with pytest.raises(UserError, match=r"--until: there is no stage 'coed'; did you mean 'code'\?"):
         run_cascade(recipe_in(place), place / "run", until="coed")
+
+
+@pytest.mark.parametrize("name", ["corpus", "models", "logs"])
+def test_a_stage_may_have_the_name_of_a_part_of_the_run_folder(place: Path, name: str) -> None:
+    """The message of a missing file of a stage called corpus was taken for one of the corpus, which was there."""
+    recipe = recipe_in(place)
+    code, chat = recipe.stage
+    recipe = recipe.model_copy(update={"stage": (code, chat.model_copy(update={"name": name}))})
+    dialogues = place / "dialogues.jsonl"
+    dialogues.rename(place / "away.jsonl")
+    with pytest.raises(UserError, match=rf"stage\.{name}: there is no .*dialogues.jsonl"):
+        run_cascade(recipe, place / "other")
+    (place / "away.jsonl").rename(dialogues)
+    if name == "corpus":
+        assert run_cascade(recipe, place / "other")
+        assert (place / "other" / "models" / name / "model.safetensors").is_file()

@@ -11,18 +11,20 @@ import pytest
 from question_teacher import ScriptedBackend, teach
 from rich.console import Console
 
+from codecascade.cascade import run as run_module
 from codecascade.cascade.dialogues import self_instruct as module
 from codecascade.cascade.run import run_cascade
+from codecascade.corpus.steps.decontamination import NO_BENCHMARKS
 from codecascade.ground.errors import RunFailed, UserError
 from codecascade.ground.files.reading import read_json
 from codecascade.plan.plan import make_plan
 from codecascade.recipe import Recipe, make_recipe, read_recipe
 
-SMALL = {"batch_tokens": 512, "sequence_length": 256, "micro_batch_rows": 2, "learning_rate": 3e-3}
+SMALL = {"batch_tokens": 512, "sequence_length": 512, "micro_batch_rows": 2, "learning_rate": 3e-3}
 CHAT: dict[str, Any] = {
     "name": "chat",
     "kind": "instruct",
-    "parent": "code",
+    "parent": "base",
     "steps": 1,
     "dialogues": "self-instruct",
     "self_instruct": {"questions": 6, "solutions": 2, "question": {"batch": 4}},
@@ -49,12 +51,42 @@ def teachers(monkeypatch: pytest.MonkeyPatch) -> Teachers:
     return made
 
 
+@pytest.fixture(scope="session")
+def first_run(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a corpus and a stage of code, which the runs of these tests begin with."""
+    stage = {"name": "code", "kind": "code", "parent": "base", "steps": 1, **SMALL}
+    data = {
+        "name": "first",
+        "base": "tiny",
+        "corpus": str(sources),
+        "tokenizer": {"vocabulary": 320},
+        "corpus_build": {"heldout_share": 0.2},
+        "evaluate": {"benchmarks": []},
+        "stage": [stage],
+    }
+    folder = tmp_path_factory.mktemp("first") / "run"
+    run_cascade(make_recipe(data), folder)
+    return folder
+
+
 @pytest.fixture
-def stages(data: dict[str, Any]) -> dict[str, Any]:
-    """A recipe of one stage of code, and one that makes its dialogues."""
-    data["evaluate"]["benchmarks"] = []
-    data["stage"] = [data["stage"][0] | {"steps": 1}, {**CHAT}]
-    return data
+def stages(first_run: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A recipe of one stage, which makes its dialogues."""
+    monkeypatch.setattr(module, "run_benchmark_texts", lambda recipe: NO_BENCHMARKS)
+    return {
+        "name": "small",
+        "base": str(first_run / "models" / "code"),
+        "corpus": str(first_run / "corpus"),
+        "evaluate": {"benchmarks": []},
+        "stage": [{**CHAT}],
+    }
+
+
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs without what has tests of its own: the timing of steps, and the report with its pictures."""
+    monkeypatch.setattr(run_module, "say_how_long", lambda *rest: None)
+    monkeypatch.setattr(run_module, "write_report", lambda *rest: None)
 
 
 def told(recipe: Recipe, folder: Path) -> str:
@@ -77,7 +109,7 @@ def test_a_stage_makes_its_dialogues_and_is_trained_on_them(
     assert len(made) == 6
     assert "adds" in made[0]["messages"][-2]["content"]
     assert "return value +" in made[0]["messages"][-1]["content"]
-    assert teachers.opened == [("code", str(run / "models" / "code"))], "the stage's parent is the teacher"
+    assert teachers.opened == [("base", stages["base"])], "the stage's parent is the teacher"
     assert "chat: 6 dialogues by self-instruct" in text
     assert "of self-instruct" in text and "ahead: about" in text
     assert {"triplets.jsonl", "summary.json", "report.md", "report.html", "datasheet.md"} <= {
@@ -92,13 +124,13 @@ def test_a_stage_makes_its_dialogues_and_is_trained_on_them(
     assert len(teachers.backend.asked) == asked
 
 
+@pytest.mark.usefixtures("quickly")
 def test_stages_with_the_same_settings_share_what_is_made(
     stages: dict[str, Any], teachers: Teachers, tmp_path: Path
 ) -> None:
     shared = {key: value for key, value in CHAT.items() if key != "self_instruct"}
-    stages["self_instruct"] = CHAT["self_instruct"] | {"teacher": {"stage": "code"}}
+    stages["self_instruct"] = CHAT["self_instruct"] | {"teacher": {"stage": "base"}}
     stages["stage"] = [
-        stages["stage"][0],
         shared,
         {**shared, "name": "both", "dialogues": ["self-instruct", "mined"], "mined_dialogues": 3},
         {**shared, "name": "other", "self_instruct": {"seed": 7}},
@@ -106,7 +138,7 @@ def test_stages_with_the_same_settings_share_what_is_made(
     run = tmp_path / "run"
     text = told(make_recipe(stages), run)
     assert "both: its dialogues are those of chat, made in the same way" in text
-    assert [name for name, _ in teachers.opened] == ["code", "code"]
+    assert [name for name, _ in teachers.opened] == ["base", "base"]
     files = [
         run / "dialogues" / name / "self-instruct" / "dialogues.jsonl" for name in ("chat", "both", "other")
     ]
@@ -116,6 +148,7 @@ def test_stages_with_the_same_settings_share_what_is_made(
     assert len(rows(run / "dialogues" / "both" / "dialogues.jsonl")) == 3
 
 
+@pytest.mark.usefixtures("quickly")
 def test_a_run_that_was_stopped_asks_for_the_rest_only(
     stages: dict[str, Any], teachers: Teachers, tmp_path: Path
 ) -> None:
@@ -141,6 +174,7 @@ def test_a_run_that_was_stopped_asks_for_the_rest_only(
     assert (tmp_path / "run" / made).read_bytes() == (tmp_path / "undisturbed" / made).read_bytes()
 
 
+@pytest.mark.usefixtures("quickly")
 def test_a_parent_that_can_not_teach(stages: dict[str, Any], teachers: Teachers, tmp_path: Path) -> None:
     """It is found when it is asked, each time; nothing counts as made."""
     teachers.backend = ScriptedBackend(lambda prompt: "x y z")
@@ -150,10 +184,11 @@ def test_a_parent_that_can_not_teach(stages: dict[str, Any], teachers: Teachers,
     assert not (tmp_path / "run" / "models" / "chat").exists()
 
 
+@pytest.mark.usefixtures("quickly")
 def test_questions_about_the_runs_own_corpus(
     stages: dict[str, Any], teachers: Teachers, tmp_path: Path
 ) -> None:
-    stages["stage"][1]["self_instruct"] = {
+    stages["stage"][0]["self_instruct"] = {
         "questions": 3,
         "solutions": 1,
         "question": {"sources": [{"source": "corpus"}], "about_code": 4},
@@ -169,12 +204,8 @@ def test_questions_about_the_runs_own_corpus(
     ("change", "message"),
     [
         (
-            {"parent": "base"},
-            r"stage\[1\].dialogues: the base is made from scratch, so it has learnt nothing",
-        ),
-        (
-            {"self_instruct": {"teacher": {"stage": "cod"}}},
-            r"stage\[1\].self_instruct.teacher.stage: no stage before this one is called 'cod'; did you mean 'code'",
+            {"self_instruct": {"teacher": {"stage": "bas"}}},
+            r"stage\[0\].self_instruct.teacher.stage: no stage before this one is called 'bas'; did you mean 'base'",
         ),
         ({"self_instruct": {"teacher": {"stage": "chat"}}}, "no stage before this one is called 'chat'"),
         ({"self_instruct": {"teacher": {"endpoint": "http://x"}}}, "must name either a model or a stage"),
@@ -184,15 +215,23 @@ def test_questions_about_the_runs_own_corpus(
             r"self_instruct.question.bach: unknown key; .*'batch'",
         ),
         (
-            {"self_instruct": {"questionz": 3}},
-            r"self_instruct.questionz: unknown key; did you mean 'questions'",
+            {"self_instruct": {"solution": 3}},
+            r"self_instruct.solution: unknown key; did you mean 'solutions'",
         ),
-        ({"dialogues": "mined"}, r"stage\[1\].self_instruct: is not used"),
+        ({"dialogues": "mined"}, r"stage\[0\].self_instruct: is not used"),
     ],
 )
 def test_settings_that_make_no_sense(stages: dict[str, Any], change: dict[str, Any], message: str) -> None:
-    stages["stage"][1] |= change
+    stages["stage"][0] |= change
     with pytest.raises(UserError, match=message):
+        make_recipe(stages)
+
+
+def test_a_base_from_scratch_has_learnt_nothing(stages: dict[str, Any]) -> None:
+    stages |= {"base": "tiny", "tokenizer": {"vocabulary": 320}}
+    with pytest.raises(
+        UserError, match=r"stage\[0\].dialogues: the base is made from scratch, so it has learnt"
+    ):
         make_recipe(stages)
 
 
@@ -206,13 +245,13 @@ def test_a_default_that_no_stage_uses(data: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"teacher": "absent/"}, "self_instruct: .*absent"),
+        ({"teacher": "absent/"}, r"absent/: stage\[0\].self_instruct: is no folder"),
         ({"prompts": "absent"}, "absent"),
         ({"question": {"topics": "absent.txt"}}, "absent.txt"),
         ({"question": {"sources": [{"source": "file", "path": "absent.txt"}]}}, "absent.txt"),
         (
             {"question": {"sources": [{"source": "corpus", "path": "absent"}]}},
-            "question.sources: there is no absent",
+            "self_instruct: there is no absent",
         ),
     ],
 )
@@ -224,7 +263,7 @@ def test_what_is_missing_is_said_before_the_run_begins(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    stages["stage"][1]["self_instruct"] = table
+    stages["stage"][0]["self_instruct"] = table
     with pytest.raises(UserError, match=message):
         run_cascade(make_recipe(stages), tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -233,62 +272,61 @@ def test_what_is_missing_is_said_before_the_run_begins(
 def test_defaults_of_the_recipe_and_of_the_stage(stages: dict[str, Any]) -> None:
     stages["seed"] = 5
     stages["self_instruct"] = {"teacher": "llama", "questions": 9, "question": {"batch": 3, "shown": 1}}
-    stages["stage"][1]["self_instruct"] = {
+    stages["stage"][0]["self_instruct"] = {
         "questions": 4,
-        "teacher": {"stage": "code"},
+        "teacher": {"stage": "base"},
         "question": {"batch": 2},
     }
     made = make_recipe(stages)["chat"].self_instruct
     assert made is not None
     assert (made.questions, made.seed, made.question.batch, made.question.shown) == (4, 5, 2, 1)
     assert made.teacher is not None
-    assert (made.teacher.stage, made.teacher.model) == ("code", None)
-    stages["stage"][1].pop("self_instruct")
+    assert (made.teacher.stage, made.teacher.model) == ("base", None)
+    stages["stage"][0].pop("self_instruct")
     made = make_recipe(stages)["chat"].self_instruct
     assert made is not None and made.teacher is not None
     assert (made.questions, made.teacher.model) == (9, "llama")
 
 
 def test_the_plan_counts_tokens_and_time(stages: dict[str, Any]) -> None:
-    stages["stage"][1]["self_instruct"] = {
+    stages["stage"][0]["self_instruct"] = {
         "questions": 1000,
         "questions_from": {"model": "x", "endpoint": "http://x"},
     }
     (cost,) = make_plan(make_recipe(stages), device_flops=1e12).dialogues
-    assert [each.teacher for each in cost.teachers] == ["x at http://x", "code"]
+    assert [each.teacher for each in cost.teachers] == ["x at http://x", "base"]
     assert cost.programs == 10_000
     assert 1.1e6 < cost.written < 1.6e6
     assert cost.seconds is None, "how fast a server is nobody knows"
-    stages["stage"][1]["self_instruct"] = {"questions": 1000}
+    stages["stage"][0]["self_instruct"] = {"questions": 1000}
     plan = make_plan(make_recipe(stages), device_flops=1e12)
     assert plan.dialogues[0].seconds is not None and plan.dialogues[0].seconds > 0
     assert any(
-        "code has 512 positions, and what self-instruct asks of it needs" in text for text in plan.warnings
+        "base has 512 positions, and what self-instruct asks of it needs" in text for text in plan.warnings
     )
-    stages["stage"][1]["self_instruct"] = {
+    stages["stage"][0]["self_instruct"] = {
         "questions": 100,
         "question": {"sources": [{"source": "file", "path": "q.txt"}]},
     }
     (cost,) = make_plan(make_recipe(stages)).dialogues
-    assert [each.teacher for each in cost.teachers] == ["code"]
+    assert [each.teacher for each in cost.teachers] == ["base"]
 
 
-def test_the_study_recipe_in_small(sources: Path, teachers: Teachers, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("quickly")
+def test_the_study_recipe_in_small(stages: dict[str, Any], teachers: Teachers, tmp_path: Path) -> None:
     """The tree of the recipe that is shipped, on a tiny model: four stages from one parent, one of them without."""
     shipped = read_recipe(
         "instruct-study", ["self_instruct.teacher={stage='code'}", "self_instruct.questions=5"]
     )
-    small = {"batch_tokens": 512, "sequence_length": 256, "micro_batch_rows": 2, "loss_chunk_tokens": 256}
+    small = {"batch_tokens": 512, "sequence_length": 512, "micro_batch_rows": 2, "loss_chunk_tokens": 256}
     data = json.loads(shipped.model_dump_json(exclude_none=True))
-    nothing = {"benchmarks": ["validation"], "validation": {"documents": 2, "characters": 200}}
+    nothing: dict[str, Any] = {"benchmarks": []}
     for stage in data["stage"]:
         stage |= {**small, "tokens": 512, "warmup_steps": 0, "evaluate": nothing}
-    data |= {"base": "tiny", "tokenizer": {"vocabulary": 320}, "corpus": [str(sources)], "evaluate": nothing}
-    data["corpus_build"] = {"heldout_share": 0.2}
+    data |= {"base": stages["base"], "corpus": [stages["corpus"]], "evaluate": nothing}
     run = tmp_path / "run"
     text = told(make_recipe(data), run)
     assert [stage["name"] for stage in data["stage"]] == ["code", "self", "mined", "both", "neither"]
     assert "both: its dialogues are those of self" in text
     results = read_json(run / "results.json")["cost"]
     assert len({results[name]["tokens"] for name in ("self", "mined", "both", "neither")}) == 1
-    assert (run / "report.html").exists()

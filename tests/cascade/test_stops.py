@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from warm_process import CODECASCADE, WarmProcess
 
 from codecascade.cascade.run import run_cascade
 from codecascade.ground.errors import Stopped
 from codecascade.ground.signals import stopped_at_once
 from codecascade.model.folder import load_folder
 from codecascade.recipe import make_recipe, read_recipe, write_recipe
-
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-
-
-CODECASCADE = [sys.executable, "-m", "codecascade"]
 
 
 @pytest.fixture
@@ -39,21 +32,17 @@ def losses(log: Path) -> list[tuple[int, float]]:
     return [(row["step"], row["loss"]) for row in rows]
 
 
-def stop_after(lines: int, signum: int, recipe_file: Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the recipe until its first log has so many lines, then send the signal."""
+def stop_after(lines: int, signum: int, recipe_file: Path, folder: Path) -> WarmProcess:
+    """Run the recipe until its first log has so many lines, then send the signal; gives the ended process."""
     log = folder / "logs" / "code.jsonl"
-    process = subprocess.Popen(
-        [*CODECASCADE, "run", str(recipe_file), "-o", str(folder)],
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while process.poll() is None and (not log.exists() or log.read_bytes().count(b"\n") < lines):
-        time.sleep(0.005)
-    process.send_signal(signum)
-    out, messages = process.communicate(timeout=300)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, messages)
+    arguments = ["run", recipe_file, "-o", folder]
+    streams = folder.parent / "streams"
+    with WarmProcess(CODECASCADE, arguments, streams, {"CUDA_VISIBLE_DEVICES": ""}) as process:
+        while process.poll() is None and (not log.exists() or log.read_bytes().count(b"\n") < lines):
+            time.sleep(0.005)
+        process.send_signal(signum)
+        process.wait()
+    return process
 
 
 def test_killed_and_stopped_runs_go_on(recipe_file: Path, tmp_path: Path) -> None:
@@ -61,11 +50,11 @@ def test_killed_and_stopped_runs_go_on(recipe_file: Path, tmp_path: Path) -> Non
     folder = tmp_path / "stopped"
 
     killed = stop_after(7, signal.SIGKILL, recipe_file, folder)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert killed.wait() == -signal.SIGKILL, killed.stderr
     assert not (folder / "models").exists()
 
     stopped = stop_after(20, signal.SIGTERM, recipe_file, folder)
-    assert stopped.returncode == 143, stopped.stderr
+    assert stopped.wait() == 143, stopped.stderr
     assert "run the same command again to continue" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     assert stopped.stdout == ""

@@ -34,7 +34,7 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_before_a_run_has_begun_is_told(
+def test_a_signal_before_a_run_has_begun_is_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, signum: signal.Signals, code: int
 ) -> None:
     """To import PyTorch and to look at the inputs takes seconds, in which somebody may change their mind."""
@@ -245,7 +245,7 @@ def test_files_with_a_byte_order_mark(capsys: pytest.CaptureFixture[str], model:
     assert json.loads(line).keys() == {"prefix", "suffix", "completion", "finish_reason"}
 
 
-def test_wrong_inputs_are_told_before_a_model_is_loaded(
+def test_wrong_inputs_are_reported_before_a_model_is_loaded(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def load(*arguments: object) -> object:

@@ -52,7 +52,7 @@ def ended(
     return caught.value.code, capsys.readouterr().err
 
 
-def test_a_mistake_is_told_once_by_the_first_rank(
+def test_a_mistake_is_printed_once_by_the_first_rank(
     as_rank: As, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mistake = UserError("is missing", file="x.toml", key="base")
@@ -66,7 +66,7 @@ def test_a_mistake_is_told_once_by_the_first_rank(
     assert ended(monkeypatch, capsys, UserError("is another")) == (2, "error: is another\n")
 
 
-def test_what_only_another_rank_finds_is_told_by_it(
+def test_what_only_another_rank_finds_is_printed_by_it(
     as_rank: As, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     as_rank(1)

@@ -29,7 +29,7 @@ GSM8K = {"question": "?", "answer": "#### 1"}
 DOCSTRINGS = {"code": "", "docstring": "", "docstring_tokens": []}
 
 
-def test_a_file_of_a_common_name_is_told_by_its_fields(tmp_path: Path) -> None:
+def test_a_file_of_a_common_name_is_recognised_by_its_fields(tmp_path: Path) -> None:
     # Of the same files.
     names = [name for name in BENCHMARKS if not name.endswith("_sampled")]
     for name, row in (("apps", APPS), ("gsm8k", GSM8K), ("docstrings", DOCSTRINGS)):
@@ -48,7 +48,7 @@ def test_a_file_of_a_common_name_is_told_by_its_fields(tmp_path: Path) -> None:
         locate_data("docstrings", BENCHMARKS["docstrings"].data or BenchmarkData((), ""), tmp_path)
 
 
-def test_parquets_fields_are_in_its_schema_and_broken_files_are_told_later(tmp_path: Path) -> None:
+def test_parquets_fields_are_in_its_schema_and_broken_files_are_reported_later(tmp_path: Path) -> None:
     data = BenchmarkData(("*.parquet", "*.jsonl"), "own", fields=("mine",))
     pq.write_table(pa.table({"other": [1]}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"mine": [1]}), tmp_path / "b.parquet")

@@ -102,7 +102,7 @@ def test_seeds_are_of_problem_and_sample(server: Server) -> None:
     assert all(0 <= seed < 2**31 for seed in seeds)
 
 
-def test_texts_are_cut_here_too_and_ends_are_told(server: Server) -> None:
+def test_texts_are_cut_here_too_and_the_reason_of_their_end_is_given(server: Server) -> None:
     texts = {
         "a": ("x\n#y\ndef", {}),
         "b": ("x", {"finish_reason": "length"}),
@@ -243,7 +243,7 @@ TOO_LONG = [
 
 
 @pytest.mark.parametrize("refusal", TOO_LONG)
-def test_a_prompt_over_the_context_is_told_not_cut(server: Server, refusal: Any) -> None:
+def test_a_prompt_over_the_context_is_reported_and_not_cut(server: Server, refusal: Any) -> None:
     server.behave = lambda number, body: refusal if body["prompt"] == "long" else (200, answered(body))
     found = ask(endpoint(server), TextPrompt("long"), TextPrompt("short"))
     assert [(answer.finish_reason, answer.text) for answer in found] == [("context", ""), ("stop", "short")]

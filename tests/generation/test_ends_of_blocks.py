@@ -107,3 +107,81 @@ def test_prose_has_no_blocks() -> None:
 def test_fences_in_a_file_that_has_some_are_text() -> None:
     typed = "```python\nx = 1\n```\n\nmore"
     assert complete(at_cursor("Text\n```\na\n```\n\n¦\n", language="markdown"), typed)[0] == typed
+
+
+# ---- within a line, within a paragraph, below a header
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "typed", "middle"),
+    [
+        # the cursor's line goes on behind the cursor: more lines would tear it apart
+        ("<a>¦ or not</a>\n<p>b</p>\n", "html", "buy<br>\n</body>\n</html>\n", "buy<br>"),
+        ("total = ¦ + shipping\nprint(total)\n", "python", "price\nshow(price)\n", "price"),
+        ("const a = b¦ || fallback;\nf(a);\n", "javascript", ".c;\nf(b);\n", ".c;"),
+        # unless a bracket is open, or what follows are closing brackets, as editors write them
+        ("x = f(¦, key)\n", "python", "[\n    1,\n]", "[\n    1,\n]"),
+        ("app.get('/', (req, res) => {¦});\n", "javascript", "\n  a();\n  b();\n", "\n  a();\n  b();\n"),
+        # and the rest of the line, typed again, is left out as always
+        ("total = ¦ + shipping\nprint(total)\n", "python", "price + shipping\nprint(x)\n", "price"),
+        # though only the next line may tell
+        ("    import ¦nfig,\n    Model,\n", "python", "(Coonfig,\n    Model,\n", "(Coo"),
+        ("x = f(¦t)\ny = 2\n", "python", "first, last)\ny = 2\n", "first, las"),
+    ],
+)
+def test_a_completion_within_a_line_ends_with_it(text: str, language: str, typed: str, middle: str) -> None:
+    stops = at_cursor(text, language=language)
+    assert complete(stops, typed)[0] == complete(stops, typed, sizes=(1,))[0] == middle
+
+
+@pytest.mark.parametrize(
+    ("typed", "middle"),
+    [
+        ("Shop</h1>\n</body>\n", "Shop"),
+        ("a <b>good</b> shop</p>", "a <b>good</b> shop"),
+        ("a <br/> shop</title>\n", "a <br/> shop"),
+        ("1 </ 2", "1 "),
+        ("a <b>shop</b>", "a <b>shop</b>"),
+    ],
+)
+def test_a_tag_that_the_suffix_closes_is_not_closed(typed: str, middle: str) -> None:
+    stops = at_cursor("<title>¦</title>\n<p>a</p>\n", language="html")
+    assert complete(stops, typed)[0] == complete(stops, typed, sizes=(1,))[0] == middle
+
+
+def test_a_line_before_another_one_is_no_part_of_it() -> None:
+    """The cursor is before the first letter of a line, where new ones may be typed."""
+    stops = at_cursor("def f():\n    ¦return x\n", language="python")
+    assert complete(stops, "x = 1\n    x += 2\n    ")[0] == "x = 1\n    x += 2\n    "
+
+
+def test_a_blank_line_ends_what_is_in_the_middle_of_a_paragraph() -> None:
+    typed = "GROUP BY name;\n\nSELECT name\nFROM orders"
+    text = "SELECT name, COUNT(*)\nFROM orders\n¦\nORDER BY COUNT(*) DESC;\n"
+    assert complete(at_cursor(text, language="sql"), typed) == ("GROUP BY name;", "blank")
+    # between paragraphs another one may come
+    text = "SELECT name, COUNT(*)\nFROM orders;\n\n¦\n\nSELECT 1;\n"
+    typed = typed.replace("GROUP BY name", "SELECT 2")
+    assert complete(at_cursor(text, language="sql"), typed)[0] == typed
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "typed"),
+    [
+        ("class A\n  def f(x)\n    ¦\n  end\nend\n", "ruby", "def f(x)\n      @x = x\n    end"),
+        ("def f(a,\n      b):\n    pass\ndef g(x):\n    ¦\n", "python", "def  g(x):\n    return x\n"),
+        ("int f(int x) {\n  ¦\n}\n", "c", "int f(int x) {\n  return x;\n"),
+        ("def g(x):\n¦", "python", "\ndef g(x):"),
+    ],
+)
+def test_the_line_that_begins_a_definition_is_not_typed_again(text: str, language: str, typed: str) -> None:
+    stops = at_cursor(text, language=language)
+    assert complete(stops, typed) == complete(stops, typed, sizes=(1,)) == ("", "prefix")
+
+
+def test_what_only_begins_like_the_line_above_stays() -> None:
+    for text, typed in (
+        ("def g(x):\n    ¦\n", "def g(x, y):\n        return y"),
+        ("    i += 1\n    ¦\n", "i += 1"),
+    ):
+        assert complete(at_cursor(text, language="python"), typed)[0] == typed

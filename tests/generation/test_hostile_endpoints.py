@@ -56,6 +56,9 @@ ENDLESS = {
     "trailers": dripped(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"x: y\r\n"),
 }
 
+LONG = 20
+"""Seconds. What is measured takes less than one, and without a deadline it takes for ever; a machine may be busy."""
+
 
 @pytest.mark.parametrize("kind", ENDLESS)
 def test_one_deadline_for_a_whole_answer(server: HostileServer, kind: str) -> None:
@@ -67,7 +70,7 @@ def test_one_deadline_for_a_whole_answer(server: HostileServer, kind: str) -> No
         match=r"no answer in 2 attempts, at last: (no answer within 0\.3 s|can't|.*header|.*large|peer)",
     ):
         list(at.complete([TextRequest(TextPrompt("a"))]))
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < LONG
 
 
 @pytest.mark.parametrize("kind", ENDLESS)
@@ -76,7 +79,7 @@ def test_one_deadline_for_the_list_of_models(server: HostileServer, kind: str) -
     began = time.monotonic()
     with pytest.raises(UserError, match=r"/v1/models: (does not answer|can't be reached)"):
         endpoint(server)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < LONG
 
 
 def test_the_last_byte_counts_not_the_first(server: HostileServer) -> None:
@@ -190,7 +193,7 @@ def test_counting_has_a_deadline(server: HostileServer) -> None:
     at = endpoint(server)
     server.answer = ENDLESS["bytes"]
     began = time.monotonic()
-    assert at.count_tokens("x" * 32) == 10 and time.monotonic() - began < 2
+    assert at.count_tokens("x" * 32) == 10 and time.monotonic() - began < LONG
 
 
 # ---- refusals
@@ -220,7 +223,7 @@ def test_hostile_waits_are_no_longer_than_ours(server: HostileServer, wait: str)
             server,
             http(b'{"error": {"message": "slow down"}}', f"Retry-After: {wait}", status="429 Too Many"),
         )
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < LONG
 
 
 def test_the_longest_wait(server: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +231,7 @@ def test_the_longest_wait(server: HostileServer, monkeypatch: pytest.MonkeyPatch
     began = time.monotonic()
     with pytest.raises(RunFailed, match="429"):
         ask(server, http(b"", "Retry-After: inf", status="429 Too Many"))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < LONG
 
 
 def test_nothing_is_kept_of_a_server_for_its_next_answer(server: HostileServer) -> None:

@@ -38,7 +38,7 @@ def test_devices_are_no_files(name: str) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_what_may_not_be_read_is_told(tmp_path: Path) -> None:
+def test_what_may_not_be_read_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("{}")
     (tmp_path / "a").chmod(0)
     with pytest.raises(UserError, match="can't be opened"):

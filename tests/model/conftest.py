@@ -33,7 +33,7 @@ def tiny_config(**changes: Any) -> LlamaConfig:
 
 
 def tiny_model(seed: int = 0, **changes: Any) -> Llama:
-    """Weights large enough that every part of the model is heard in the logits; biases and norms are random too."""
+    """Weights large enough that every part of the model changes the logits; biases and norms are random too."""
     torch.manual_seed(seed)
     model = Llama(tiny_config(**changes))
     for name, parameter in model.named_parameters():

@@ -121,7 +121,9 @@ def test_conversion_keeps_the_ends(endless: tuple[Path, int], tmp_path: Path) ->
     assert written(load_folder(tmp_path / "out")) == ()
 
 
-def test_an_end_that_is_no_token_is_told(endless: tuple[Path, int], caplog: pytest.LogCaptureFixture) -> None:
+def test_an_end_that_is_no_token_is_reported(
+    endless: tuple[Path, int], caplog: pytest.LogCaptureFixture
+) -> None:
     folder, letter = endless
     edit(folder / "generation_config.json", eos_token_id=[letter, 310, -1, 10**20])
     loaded = load_folder(folder)  # 310 is a row, but no token

@@ -148,7 +148,7 @@ def test_names_in_messages_are_short_and_printable(
     assert "6 tokens from id 320 on have no row" in caplog.text and len(caplog.text) < 1000
 
 
-def test_many_ends_beyond_the_vocabulary_are_told_shortly(
+def test_many_ends_beyond_the_vocabulary_make_a_short_message(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     change(folder / "generation_config.json", eos_token_id=list(range(100_000)))
@@ -156,21 +156,31 @@ def test_many_ends_beyond_the_vocabulary_are_told_shortly(
     assert "286, 287, 288, 289, 290" in caplog.text and "99,706 more is passed over" in caplog.text
 
 
-def test_what_makes_the_library_panic_is_a_sentence(folder: Path) -> None:
-    """A pattern that backtracks without end panics while a text is encoded, a template without its tokens before."""
-    split = {
-        "type": "Split",
-        "pattern": {"Regex": r"(a+)+(a+)+(a+)+(a+)+$b"},
-        "behavior": "Isolated",
-        "invert": False,
-    }
+@pytest.mark.parametrize("pattern", [r"(a+)+(a+)+(a+)+(a+)+$b", r"(?:\p{L}|a)+$", "(?:(?:a{999}){999}){999}"])
+def test_a_pattern_that_backtracks_without_end_is_never_used(
+    folder: Path, pattern: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The library would panic after ten million ways, write so to standard error, or be busy for hours."""
+    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+    change(folder / TOKENIZER, pre_tokenizer={"type": "Sequence", "pretokenizers": [split]})
+    message = str(use(folder))
+    assert "pre_tokenizer: has a pattern that can take endless time" in message and "a" in message
+    change(folder / TOKENIZER, pre_tokenizer=None)
+    change(folder / TOKENIZER, normalizer={"type": "Replace", "pattern": {"Regex": pattern}, "content": "x"})
+    assert "normalizer: has a pattern that can take endless time" in str(use(folder))
+    assert capfd.readouterr().err == ""
+
+
+def test_what_makes_the_library_panic_is_a_sentence(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Words of no characters, and a template of a text that names tokens which it does not define."""
     whole = json.loads((folder / TOKENIZER).read_text())
-    change(folder / TOKENIZER, pre_tokenizer=split)
-    assert "can't encode this text" in str(use(folder))
+    change(folder / TOKENIZER, pre_tokenizer={"type": "FixedLength", "length": 0})
+    assert "length: must be" in str(use(folder))
     template = [{"SpecialToken": {"id": "<none>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
     post = {"type": "TemplateProcessing", "single": template, "pair": template, "special_tokens": {}}
     change(folder / TOKENIZER, pre_tokenizer=whole["pre_tokenizer"], post_processor=post)
     assert "not a tokenizer that can be read" in str(use(folder))
+    assert capfd.readouterr().err == ""
 
 
 def test_an_unknown_token_that_is_not_there(folder: Path) -> None:

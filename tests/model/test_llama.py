@@ -91,7 +91,7 @@ def test_the_norms_of_queries_and_keys_change_the_logits(make_model: MakeModel) 
 
 @pytest.mark.parametrize("change", ["rope_theta", "rope_scaling", "rms_norm_eps", "num_key_value_heads"])
 @torch.no_grad()
-def test_every_setting_is_heard(make_model: MakeModel, change: str) -> None:
+def test_every_setting_changes_the_logits(make_model: MakeModel, change: str) -> None:
     """The parity test can fail: another value of the setting gives other logits."""
     other = {
         "rope_theta": 1e5,

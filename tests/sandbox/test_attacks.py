@@ -247,7 +247,7 @@ def test_when_the_harness_is_killed_nothing_is_left(sandbox: Sandbox) -> None:
 
 
 def at_work() -> set[str]:
-    """Scratch folders in the command lines of living zones, which may be other tests'."""
+    """Scratch folders in the command lines of running workers, which may be other tests'."""
     told = subprocess.run(["ps", "axww"], capture_output=True, text=True).stdout
     names = {path.name for path in Path(tempfile.gettempdir()).glob("codecascade-*")}
     return {name for name in names if name.encode().hex() in told}
@@ -281,7 +281,7 @@ def test_who_reads_a_private_interpreter_reads_no_secrets(sandbox: Sandbox, tmp_
 
 
 def test_programs_hold_no_descriptor_of_the_harness(sandbox: Sandbox) -> None:
-    """Also where the harness has so many open that the zone's own get high numbers."""
+    """Also where the harness has so many open that the worker's own get high numbers."""
     many = [os.open(os.devnull, os.O_RDONLY) for _ in range(400)]
     try:
         with Sandbox("weak", workers=1, confinement=sandbox.confinement) as crowded:

@@ -189,7 +189,7 @@ for kind in ("namespaces", "bubblewrap", "landlock"):
         held["full folder"] = kind == "landlock" or not box.run(fill).passed
         held["spoilt folder"] = box.run("import os\\nassert os.listdir('.') == []").passed
         print(kind, [name for name, there in held.items() if not there])
-with WorkerPool("namespaces", layers=()) as bare:  # without Landlock, signals reach the zone's own process
+with WorkerPool("namespaces", layers=()) as bare:  # without Landlock, signals reach the worker's own process
     interrupts = bare.run("import os, time\\nos.kill(1, 2)\\ntime.sleep(0.1)")
     print("interrupts", [] if interrupts.outcome in ("passed", "not_started") else interrupts)
 """

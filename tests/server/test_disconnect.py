@@ -115,7 +115,7 @@ def test_a_request_that_takes_too_long_is_ended_with_an_error(served: Serve) -> 
 
 
 @pytest.mark.parametrize("path", ["/v1/completions", "/infill"])
-def test_a_generation_that_fails_is_told_and_the_server_goes_on(served: Serve, path: str) -> None:
+def test_a_generation_that_fails_is_reported_and_the_server_goes_on(served: Serve, path: str) -> None:
     server = served(raises=RuntimeError("secret reason"))
     body: dict[str, Any] = {"prompt": "x", "input_prefix": "x"}
     for after in (0, 1):

@@ -195,6 +195,15 @@ def test_an_editors_long_file_is_cut_and_said_so(client: TestClient, generator: 
     assert request.editor is not None and request.editor.prefix == lines + "    return "
 
 
+@pytest.mark.parametrize("lines", ["single", "block", "any"])
+def test_an_editor_says_how_many_lines_it_wants(
+    client: TestClient, generator: ScriptedGenerator, lines: str
+) -> None:
+    assert client.post("/infill", json=VIM | {"editor_lines": lines}).status_code == 200
+    assert generator.requests[0].editor is not None and generator.requests[0].editor.lines == lines
+    assert client.post("/infill", json=VIM | {"editor_lines": "two"}).status_code == 400
+
+
 def test_other_files_stand_before_the_prompt(client: TestClient, generator: ScriptedGenerator) -> None:
     extra = [
         {"text": f"chunk_{number} = {number}\n", "filename": f"{number}.py", "time": 1}

@@ -240,7 +240,6 @@ def test_the_models(client: TestClient) -> None:
         ({"prompt": "x", "stop": "a" * 100_000}, 400, "stop"),
         ({"prompt": "x", "stop": [""]}, 400, "stop"),
         ({"prompt": "x", "logprobs": 50}, 400, "logprobs"),
-        ({"prompt": "x", "logprobs": 1, "echo": True}, 400, "logprobs"),
         ({"prompt": "x", "logit_bias": {"many": 1}}, 400, "logit_bias"),
         ({"prompt": "x", "logit_bias": {str(10**6): 1}}, 400, "logit_bias"),
         ({"prompt": "x", "top_p": 0}, 400, "top_p"),
@@ -265,7 +264,7 @@ def test_what_is_wrong_is_named(
     assert detail[0].keys() == {"loc", "msg", "type"}
 
 
-def test_a_prompt_over_the_context_is_told_with_numbers_or_cut_where_asked(
+def test_a_prompt_over_the_context_is_refused_with_numbers_or_cut_where_asked(
     client: TestClient, generator: ScriptedGenerator
 ) -> None:
     long = "a + b\n" * 200
@@ -281,6 +280,23 @@ def test_a_prompt_over_the_context_is_told_with_numbers_or_cut_where_asked(
     kept = generator.tokenizer.decode_continuation(request.ids).encode() + request.required
     assert long.encode().endswith(kept.lstrip())
     assert len(request.ids) <= 50
+
+
+def test_a_dialogue_over_the_context_loses_its_oldest_turns_where_asked(
+    client: TestClient, generator: ScriptedGenerator
+) -> None:
+    turns = [{"role": role, "content": f"{role} " * 12} for role in ("user", "assistant") * 6]
+    messages = [*turns, {"role": "user", "content": "and now?"}]
+    refused = client.post("/v1/chat/completions", json={"messages": messages, "max_tokens": 4})
+    assert refused.status_code == 400 and refused.json()["error"]["code"] == "context_length_exceeded"
+    body = {"messages": messages, "max_tokens": 4, "truncate_prompt_tokens": -1}
+    answer = client.post("/v1/chat/completions", json=body).json()
+    assert answer["truncated"] is True and len(generator.requests[-1].ids) < 128
+    assert "and now?" in generator.tokenizer.decode(generator.requests[-1].ids)
+    assert (
+        "truncated" not in client.post("/v1/chat/completions", json=body | {"messages": messages[-1:]}).json()
+    )
+    assert client.post("/v1/chat/completions", json=body | {"truncate_prompt_tokens": 50}).status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from scripted_generator import ScriptedGenerator
 from codecascade.generation.streaming import QueueFull
 from codecascade.ground.errors import UserError
 from codecascade.server.app import create_app
-from codecascade.server.http.security import Keys, read_keys
+from codecascade.server.http.security import Keys, is_open_to_others, read_keys
 from codecascade.server.settings import Limits, ServerSettings
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -103,6 +103,13 @@ class TestKeys:
             read_keys(file)
         with pytest.raises(UserError):
             read_keys(tmp_path / "no such file")
+
+    def test_a_file_that_others_may_read_is_said_so(self, tmp_path: Path) -> None:
+        file = tmp_path / "keys"
+        file.write_text("the-key\n")
+        for mode, is_open in ((0o600, False), (0o400, False), (0o640, True), (0o644, True), (0o622, False)):
+            file.chmod(mode)
+            assert is_open_to_others(file) == is_open, oct(mode)
 
 
 class TestWebPages:
@@ -192,6 +199,21 @@ class TestSizes:
         response = server.client.post("/infill", content=chunks)
         assert response.status_code == 413 and response.json()["error"]["code"] == 413
         assert server.post("/v1/completions", {"prompt": "x"}).status_code == 200
+
+    def test_all_bodies_together_have_a_bound(self, served: Serve) -> None:
+        limits = Limits(body_bytes=1000, all_body_bytes=1500)
+        server = served(ServerSettings(names=("tiny",), limits=limits), hold="decode")
+        held = server.raw("/v1/completions", {"prompt": "x" * 20, "user": "y" * 900})
+        assert soon(lambda: server.generator.running == 1)
+        refused = server.post("/infill", {"input_prefix": "x", "filler": "y" * 700})
+        assert refused.status_code == 503 and refused.headers["retry-after"] == "1"
+        assert refused.json()["error"]["type"] == "unavailable_error"
+        held.close()
+        assert soon(lambda: server.generator.running == 0)
+        server.generator.hold = ""
+        assert soon(
+            lambda: server.post("/infill", {"input_prefix": "x", "filler": "y" * 700}).status_code == 200
+        )
 
     def test_a_prompts_and_an_answers_tokens(self, generator: ScriptedGenerator) -> None:
         limits = Limits(prompt_tokens=10, max_tokens=8)
@@ -302,7 +324,7 @@ class TestTimes:
                     ended = True
             assert ended
 
-    def test_a_body_that_does_not_come_is_told(self, served: Serve) -> None:
+    def test_a_body_that_does_not_come_is_answered_with_an_error(self, served: Serve) -> None:
         server = served(ServerSettings(names=("tiny",), limits=Limits(body_seconds=0.15)))
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
             connection.sendall(b"POST /infill HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")

@@ -95,8 +95,11 @@ def test_sigterm_drains_and_ends_in_order() -> None:
     with process("60") as (child, url), httpx.Client(base_url=url) as client:
         found, asking = asked(url, client)
         child.send_signal(signal.SIGTERM)
-        # What is new is not taken any more.
-        assert soon(lambda: _refuses(url))
+        # What is new is told to go elsewhere, by a load balancer or by the person who reads the message.
+        assert soon(lambda: httpx.get(f"{url}/health").status_code == 503)
+        refused = httpx.post(f"{url}/v1/completions", json={"prompt": "x"})
+        assert refused.status_code == 503 and refused.headers["retry-after"] == "1"
+        assert "shutting down" in refused.json()["error"]["message"]
         assert child.poll() is None and not found
         child.stdin.write("go on\n")
         child.stdin.flush()
@@ -104,7 +107,10 @@ def test_sigterm_drains_and_ends_in_order() -> None:
         out, err = child.communicate(timeout=20)
     assert isinstance(found[0], httpx.Response) and found[0].status_code == 200
     assert child.returncode == 0 and out.endswith("over\n"), err
-    (line,) = [json.loads(line) for line in err.splitlines() if '"path": "/v1/completions"' in line]
+    with pytest.raises(httpx.HTTPError):
+        httpx.get(f"{url}/health")
+    lines = [json.loads(line) for line in err.splitlines() if '"path": "/v1/completions"' in line]
+    (line,) = [line for line in lines if line["status"] != 503]
     assert line["status"] == 200 and line["complete"] and line["completion_tokens"] > 0
     assert line.keys() >= {"time", "id", "client", "seconds", "prompt_tokens", "first_token_seconds"}
     # What people ask is their business.
@@ -143,11 +149,3 @@ def test_addresses_can_be_opened() -> None:
             return
         with listener:
             assert address_of(listener) == f"http://[::1]:{listener.getsockname()[1]}"
-
-
-def _refuses(url: str) -> bool:
-    try:
-        httpx.get(f"{url}/health", timeout=1)
-    except httpx.HTTPError:
-        return True
-    return False

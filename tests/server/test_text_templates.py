@@ -6,7 +6,12 @@ import pytest
 from fastapi.testclient import TestClient
 from scripted_generator import ScriptedGenerator
 
-from codecascade.generation.editing.prompt import editor_format
+from codecascade.generation.editing.prompt import (
+    EditorPrompt,
+    RepositoryChunk,
+    editor_format,
+    editor_prompt,
+)
 from codecascade.tokens.healing import heal
 from codecascade.tokens.infilling import infilling_prompt
 from codecascade.tokens.tokenizer import Tokenizer
@@ -49,6 +54,36 @@ def test_each_familys_template_becomes_the_models_own(
     assert (list(request.ids), request.required) == heal(tokenizer, own)
     assert request.editor is not None
     assert (request.editor.prefix, request.editor.suffix) == (PREFIX, SUFFIX)
+
+
+REPOSITORY = "<|repo_name|>shop\n<|file_sep|>a.py\nA = 1\n<|file_sep|>b.py\nB = 2\n<|file_sep|>c.py\n"
+
+
+@pytest.mark.parametrize("truncate", [None, 4096])
+@pytest.mark.parametrize("path", ["/v1/completions", "/completion", "/api/generate", "/generate"])
+def test_parts_of_other_files_before_a_template_are_context(
+    client: TestClient, generator: ScriptedGenerator, tokenizer: Tokenizer, path: str, truncate: int | None
+) -> None:
+    prompt = REPOSITORY + TEMPLATES["Qwen"]
+    body = {"prompt": prompt, "inputs": prompt, "raw": True, "stream": False, "model": "tiny"}
+    if truncate is not None:
+        body |= {"truncate_prompt_tokens": truncate} if path == "/v1/completions" else {}
+    assert client.post(path, json=body).status_code == 200
+    (request,) = generator.requests
+    chunks = (RepositoryChunk("a.py", "A = 1\n"), RepositoryChunk("b.py", "B = 2\n"))
+    around = EditorPrompt(PREFIX, SUFFIX, "c.py", "shop", chunks)
+    assert (list(request.ids), request.required) == heal(tokenizer, editor_prompt(tokenizer, around, 4096))
+    assert len(request.ids) > len(infilling_prompt(tokenizer, PREFIX, SUFFIX, format="spm")) + 10
+    assert request.editor is not None and request.editor.prefix == PREFIX
+
+
+def test_other_files_that_do_not_fit_are_refused_with_the_numbers(
+    client: TestClient, generator: ScriptedGenerator
+) -> None:
+    """The client has written the whole prompt, and has not asked for a shorter one."""
+    prompt = REPOSITORY.replace("A = 1", "A = 1  # x" * 2_000) + TEMPLATES["Qwen"]
+    refused = client.post("/v1/completions", json={"prompt": prompt})
+    assert refused.status_code == 400 and "tokens" in refused.text and generator.requests == []
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,7 @@ class TestCommand:
     def test_it_says_where_it_is_answers_and_ends(self, folder: Path, tmp_path: Path, weights: str) -> None:
         keys = tmp_path / "keys"
         keys.write_text("the-key\n")
+        keys.chmod(0o600)
         with self.run(
             folder,
             "--port",

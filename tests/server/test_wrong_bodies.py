@@ -33,6 +33,9 @@ BODIES: dict[str, dict[str, Any]] = {
         "best_of": 1,
         "logit_bias": {"5": 1},
         "stream_options": {},
+        "stop_token_ids": [7],
+        "min_tokens": 1,
+        "return_token_ids": True,
     },
     "/v1/chat/completions": COMMON
     | {"messages": MESSAGES, "logprobs": True, "top_logprobs": 1, "response_format": {"type": "text"}},
@@ -47,6 +50,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "n_indent": 4,
         "t_max_predict_ms": 10,
         "response_fields": ["content"],
+        "editor_lines": "single",
         "logit_bias": [[5, 1.0]],
         "samplers": ["infill"],
     },
@@ -73,8 +77,30 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     "/api/chat": {"model": "tiny", "messages": MESSAGES, "stream": False, "options": {}},
     "/api/show": {"model": "tiny"},
-    "/generate": {"inputs": "a", "parameters": {"max_new_tokens": 3, "stop": ["x"], "truncate": 5}},
+    "/generate": {
+        "inputs": "a",
+        "parameters": {
+            "max_new_tokens": 3,
+            "stop": ["x"],
+            "truncate": 5,
+            "grammar": {"type": "json", "value": {"type": "object"}},
+        },
+    },
     "/generate_stream": {"inputs": "a", "parameters": {"max_new_tokens": 3, "temperature": 0.5}},
+}
+SCORED = {
+    "prompt": ["a", "b"],
+    "max_tokens": 0,
+    "echo": True,
+    "logprobs": 1,
+    "allowed_token_ids": [7, 8],
+    "ignore_eos": True,
+}
+STRUCTURED = {
+    "prompt": "a",
+    "structured_outputs": {"choice": ["a", "b"]},
+    "guided_json": None,
+    "return_tokens_as_token_ids": True,
 }
 SEGMENTS = {
     "language": "python",
@@ -84,7 +110,7 @@ SEGMENTS = {
         "declarations": [{"filepath": "c", "body": "d", "score": 1.0}],
     },
 }
-CASES = [*BODIES.items(), ("/v1/completions", SEGMENTS)]
+CASES = [*BODIES.items(), *(("/v1/completions", body) for body in (SCORED, STRUCTURED, SEGMENTS))]
 
 ODD = st.one_of(
     st.none(),

@@ -112,7 +112,7 @@ def test_splits_are_the_document(text: str, seed: int) -> None:
 
 
 def test_split_points_are_uniform_and_independent() -> None:
-    text = "abcdefghi"  # ten places
+    text = "abcdefghi"  # ten positions for a cut
     rng = random.Random(0)
     lengths = [tuple(map(len, split_document(text, rng))) for _ in range(20_000)]
     places = Counter((p, p + m) for p, m, _ in lengths)

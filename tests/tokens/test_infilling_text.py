@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codecascade.tokens.infilling_text import LAYOUTS, TextLayout, recognise
+from codecascade.tokens.infilling_text import LAYOUTS, RepositoryText, TextLayout, recognise
 
 from .conftest import plain_texts
 
@@ -22,6 +22,10 @@ parts = st.lists(
     ),
     max_size=5,
 ).map("".join)
+
+
+names = st.text("ab/._ é", min_size=1, max_size=8).map(str.strip).filter(bool)
+contents = st.text("ab \n<|>é", max_size=12)
 
 
 def is_plain(text: str) -> bool:
@@ -64,7 +68,75 @@ def test_what_was_written_is_read(family: str, layout: TextLayout, prefix: str, 
     ],
 )
 def test_the_spellings_of_clients(text: str, found: tuple[str, str, str]) -> None:
-    assert recognise(text) == found
+    assert recognise(text) == (*found, RepositoryText())
+
+
+_QWEN = "<|fim_prefix|>x<|fim_suffix|>y<|fim_middle|>"
+_STARCODER = "<fim_prefix>x<fim_suffix>y<fim_middle>"
+
+
+@pytest.mark.parametrize(
+    ("text", "context"),
+    [
+        # Continue for Qwen2.5-Coder, with the name of the file that is edited and without it
+        (
+            f"<|repo_name|>shop\n<|file_sep|>a.py\nA = 1\n\n<|file_sep|>b.py\nB = 2\n<|file_sep|>c.py\n{_QWEN}",
+            RepositoryText("shop", (("a.py", "A = 1\n\n"), ("b.py", "B = 2\n")), "c.py"),
+        ),
+        (
+            f"<|repo_name|>shop\n<|file_sep|>a.py\nA = 1{_QWEN}",
+            RepositoryText("shop", (("a.py", "A = 1"),)),
+        ),
+        (f"<|file_sep|>a.py\nA = 1<|file_sep|>{_QWEN}", RepositoryText("", (("a.py", "A = 1"),))),
+        (f"<|repo_name|>shop<|file_sep|>c.py\n{_QWEN}", RepositoryText("shop", (), "c.py")),
+        (f"<|repo_name|>shop\n{_QWEN}", RepositoryText("shop")),
+        # Continue for StarCoder 2 gives no names, so the first line is taken for one and written again
+        (
+            f"<file_sep>A = 1\nB = 2<file_sep>C = 3\n<file_sep>{_STARCODER}",
+            RepositoryText("", (("A = 1", "B = 2"), ("C = 3", ""))),
+        ),
+        (
+            f"<repo_name>shop<file_sep>a.py\nA\n<file_sep>c.py\n{_STARCODER}",
+            RepositoryText("shop", (("a.py", "A\n"),), "c.py"),
+        ),
+        # Granite
+        (
+            f"<reponame>shop<filename>a.py\nA\n<filename>c.py\n{_STARCODER}",
+            RepositoryText("shop", (("a.py", "A\n"),), "c.py"),
+        ),
+        # SPM
+        (
+            "<file_sep>a.py\nA\n<file_sep>c.py\n<fim_prefix><fim_suffix>y<fim_middle>x",
+            RepositoryText("", (("a.py", "A\n"),), "c.py"),
+        ),
+    ],
+)
+def test_parts_of_other_files_before_the_prompt(text: str, context: RepositoryText) -> None:
+    found = recognise(text)
+    assert found is not None
+    assert (found.prefix, found.suffix, found.context) == ("x", "y", context)
+
+
+@given(
+    name=names,
+    files=st.lists(st.tuples(names, contents.map("{}\n".format)), max_size=3),
+    path=names,
+    prefix=parts.filter(is_plain),
+    suffix=parts.filter(is_plain),
+)
+def test_a_repository_is_read_as_it_was_written(
+    name: str, files: list[tuple[str, str]], path: str, prefix: str, suffix: str
+) -> None:
+    for family, layout in ALL:
+        own = layout.write(prefix, suffix)
+        for repository, separator in layout.contexts:
+            before = f"{repository}{name}\n" + "".join(
+                f"{separator}{each}\n{text}" for each, text in [*files, (path, "")]
+            )
+            found = recognise(before + own)
+            assert found is not None, family
+            assert found.context == RepositoryText(name, tuple(files), path)
+            assert found[:3] == (recognise(own) or ())[:3]
 
 
 @pytest.mark.parametrize(
@@ -92,6 +164,16 @@ def test_the_spellings_of_clients(text: str, found: tuple[str, str, str]) -> Non
         "[PREFIX]x[SUFFIX]y",
         "[SUFFIX]y",
         "[SUFFIX]y[PREFIX]x[SUFFIX]",
+        # What stands before the prompt is no repository, or that of another family.
+        f"text{_QWEN}",
+        f"text<|file_sep|>a.py\n{_QWEN}",
+        f"<file_sep>a.py\n{_QWEN}",
+        f"<|file_sep|>a.py\n{_STARCODER}",
+        f"<|file_sep|>a.py\n<|repo_name|>shop\n{_QWEN}",
+        f"<|repo_name|>shop\n<|repo_name|>{_QWEN}",
+        f"<|file_sep|>a.py\n<|fim_prefix|>{_QWEN}",
+        f"<|file_sep|>a.py\n{_QWEN}more",
+        "<|file_sep|>a.py\n<PRE> x <SUF>y <MID>",
     ],
 )
 def test_other_texts_are_texts(text: str) -> None:

@@ -6,8 +6,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,22 +13,18 @@ from typing import Any
 import pytest
 import tiny_run
 from tiny_run import losses, read_log, tiny_settings, tiny_train
+from warm_process import WarmProcess, WarmRanks
 
 SCRIPT = Path(tiny_run.__file__)
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
-def start(folder: Path, *options: str, ranks: int = 1, **settings: Any) -> subprocess.Popen[bytes]:
-    launcher = [sys.executable]
-    if ranks > 1:
-        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
-    return subprocess.Popen(
-        [*launcher, str(SCRIPT), str(folder), "--settings", json.dumps(settings), *options],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        stderr=subprocess.DEVNULL,
-    )
+def start(folder: Path, *options: object, **settings: Any) -> WarmProcess:
+    arguments = [folder, "--settings", json.dumps(settings), *options]
+    return WarmProcess(SCRIPT, arguments, folder / "streams", ENVIRONMENT)
 
 
-def wait_for_step(process: subprocess.Popen[bytes], folder: Path, step: int) -> None:
+def wait_for_step(process: WarmProcess, folder: Path, step: int) -> None:
     while len(read_whole_lines(folder)) < step:
         assert process.poll() is None, "the run ended by itself"
         time.sleep(0.002)
@@ -55,11 +49,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_killed_at_any_step_and_resumed_it_gives_the_same_losses(tmp_path: Path, whole: Path) -> None:
     draw = random.Random(os.getpid())
     for step in sorted(draw.sample(range(1, 20), 2)):
-        process = start(tmp_path, "--pause", "0.01")
-        wait_for_step(process, tmp_path, step)
-        time.sleep(draw.random() * 0.03)  # anywhere in a step, or in a checkpoint
-        process.kill()
-        process.wait()
+        with start(tmp_path, "--pause", 0.01) as process:
+            wait_for_step(process, tmp_path, step)
+            # Anywhere in a step, or in a checkpoint.
+            time.sleep(draw.random() * 0.03)
+            process.send_signal(signal.SIGKILL)
+            assert process.wait() == -signal.SIGKILL
     tiny_train(tmp_path, tiny_settings())
     assert losses(tmp_path) == losses(whole)
     assert [row["step"] for row in read_log(tmp_path)] == list(range(1, 21))
@@ -67,11 +62,12 @@ def test_killed_at_any_step_and_resumed_it_gives_the_same_losses(tmp_path: Path,
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path: Path, whole: Path, signum: signal.Signals) -> None:
-    process = start(tmp_path, "--pause", "0.1", checkpoint_every=1000)
-    wait_for_step(process, tmp_path, 2)
-    process.send_signal(signum)
-    process.send_signal(signum)  # an impatient second one changes nothing
-    assert process.wait() == 128 + signum
+    with start(tmp_path, "--pause", 0.1, checkpoint_every=1000) as process:
+        wait_for_step(process, tmp_path, 2)
+        process.send_signal(signum)
+        # An impatient second one changes nothing.
+        process.send_signal(signum)
+        assert process.wait() == 128 + signum, process.stderr
     done = len(read_log(tmp_path))
     assert 2 <= done < 20
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [f"step-{done:08d}"]
@@ -82,7 +78,9 @@ def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path: Path, whole: Path, si
 
 def test_two_ranks_give_the_losses_of_one(tmp_path: Path, whole: Path) -> None:
     """And one rank goes on where two were stopped, by a signal that only one of them got."""
-    assert start(tmp_path, "--terminate-at", "12", ranks=2).wait() != 0
+    arguments = [tmp_path, "--settings", "{}", "--terminate-at", 12]
+    with WarmRanks(2, SCRIPT, arguments, tmp_path / "streams", ENVIRONMENT) as two:
+        assert two.wait() == [128 + signal.SIGTERM] * 2, two.messages
     assert len(losses(tmp_path)) == 13
     tiny_train(tmp_path, tiny_settings())
     assert losses(tmp_path) == pytest.approx(losses(whole), abs=1e-4)

@@ -73,7 +73,7 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
 
 
-def test_another_run_is_refused_and_told_apart(tmp_path: Path) -> None:
+def test_another_run_is_refused_with_the_differences(tmp_path: Path) -> None:
     learner = trained(1)
     old = {"settings": {"learning_rate": 0.1, "rows": (1, 2), "steps": 3}, "base": "a"}
     new = {"settings": {"learning_rate": 0.2, "rows": [1, 2]}, "base": "a", "more": None}

@@ -101,9 +101,11 @@ def evaluate_model(
     from codecascade.corpus.corpus import Corpus
     from codecascade.evaluation.benchmarks.selection import check_needs
     from codecascade.evaluation.benchmarks.table import BENCHMARKS
+    from codecascade.evaluation.judges.answer_judge import check_judges
     from codecascade.evaluation.running.runner import Inputs
 
     opened = None if corpus is None else Corpus.open(corpus)
+    check_judges(names, settings)
     needs_sandbox = check_needs(names, given, corpus=opened is not None, model=model is not None)
     from codecascade.ground.signals import stopped_at_once
     from codecascade.sandbox.sandbox import Sandbox

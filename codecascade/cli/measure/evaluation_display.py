@@ -78,7 +78,7 @@ class EvaluationDisplay:
         """Show that a sample was answered or judged."""
         count = f"{at.judged:,} of {at.total:,}"
         if at.answered > at.judged:
-            count += f" (+{at.answered - at.judged:,} to be run)"
+            count += f" (+{at.answered - at.judged:,} to be {_next_step(at.benchmark)})"
         figure = f"{at.right / at.judged:.1%} right" if at.right else ""
         if at.too_long:
             figure += f"{', ' * bool(figure)}{at.too_long:,} too long"
@@ -90,7 +90,9 @@ class EvaluationDisplay:
         if at.benchmark != self._at:
             self._at = at.benchmark
             self.lines.begin(at.benchmark, at.total, at.judged)
-        waiting = f"{at.answered - at.judged:,} to be run" if at.answered > at.judged else ""
+        waiting = (
+            f"{at.answered - at.judged:,} to be {_next_step(at.benchmark)}" if at.answered > at.judged else ""
+        )
         self.lines.update(at.judged, at.total, ", ".join(filter(None, (waiting, figure))))
         step = at.judged * _LINES // max(1, at.total)
         if step > self._printed_lines.get(at.benchmark, 0) and at.judged < at.total:
@@ -116,6 +118,12 @@ class EvaluationDisplay:
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def _next_step(name: str) -> str:
+    """What is done with an answer of the benchmark: its program is ``run``, or it is ``judged``."""
+    benchmark = BENCHMARKS.get(name)
+    return "judged" if benchmark is not None and benchmark.judging is not None else "run"
 
 
 def wide_stdout() -> Console:
@@ -144,6 +152,8 @@ def results_table(model: str, results: Mapping[str, BenchmarkResult]) -> Table:
             table.add_row(
                 name if index == first else "", metric, _number(metric, figure.value), bounds, f"{figure.n:,}"
             )
+        if judge := result.about.get("judge"):
+            table.add_row("", f"judged by {judge}")
         missing = result.about.get("missing", 0)
         if missing:
             table.add_row("", "missing tasks", f"{missing:,}", "", f"{result.about['tasks_total']:,}")

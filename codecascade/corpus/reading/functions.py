@@ -5,15 +5,10 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-_FILE = "<corpus>"
-# Other people's code contains invalid escapes. A filter by file name, and not catch_warnings, because several
-# threads of the stream parse at the same time.
-# the stream parses in several threads.
-warnings.filterwarnings("ignore", module=_FILE)
+from codecascade.ground.python_source import parse_module
 
 # The line ends that Python's parser counts; str.splitlines knows more.
 _LINE_END = re.compile("\r\n|\r|\n")
@@ -103,24 +98,20 @@ class SourcePositions:
         return start
 
 
-def parse_module(text: str) -> ast.Module | None:
-    """The syntax tree of a Python file; None if it can't be parsed."""
-    try:
-        return ast.parse(text, _FILE)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-def definitions(body: Sequence[ast.stmt], prefix: str = "") -> Iterator[tuple[str, Definition]]:
+def definitions(body: Sequence[ast.stmt]) -> Iterator[tuple[str, Definition]]:
     """``(qualified name, node)`` of the classes and functions of a body; a class comes before its members."""
-    for node in body:
-        if isinstance(node, FunctionNode):
+    # No recursion: each `elif` of a chain is nested in the one before, and there may be thousands.
+    waiting = [(node, "") for node in reversed(body)]
+    while waiting:
+        node, prefix = waiting.pop()
+        inner: list[ast.stmt] = []
+        if isinstance(node, Definition):
             yield prefix + node.name, node
-        elif isinstance(node, ast.ClassDef):
-            yield prefix + node.name, node
-            yield from definitions(node.body, f"{prefix}{node.name}.")
+            if isinstance(node, ast.ClassDef):
+                inner, prefix = node.body, f"{prefix}{node.name}."
         else:
             for block in ("body", "orelse", "finalbody"):
-                yield from definitions(getattr(node, block, ()), prefix)
+                inner = [*inner, *getattr(node, block, ())]
             for handler in getattr(node, "handlers", ()):
-                yield from definitions(handler.body, prefix)
+                inner = [*inner, *handler.body]
+        waiting += [(each, prefix) for each in reversed(inner)]

@@ -7,9 +7,7 @@ batch at once, as byte arrays: a Python loop over the characters of a corpus wou
 
 from __future__ import annotations
 
-import ast
 import re
-import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from codecascade.corpus.settings import CorpusSettings, LanguageFilter
 from codecascade.corpus.steps.natural_language import prose
 from codecascade.corpus.steps.step import BatchFunction, drop_documents
+from codecascade.ground.python_source import parse_module
 
 STEP = "filter"
 
@@ -185,7 +184,7 @@ def filter_reasons(batch: pa.RecordBatch, settings: CorpusSettings) -> list[str 
                 reason is None
                 and settings.check_syntax
                 and language == "python"
-                and not parses(texts[row].as_py())
+                and parse_module(texts[row].as_py()) is None
             ):
                 reason = "not valid Python"
         found.append(reason)
@@ -246,14 +245,3 @@ def has_visible_text(html: str) -> bool:
     """Whether a page shows enough text: 20 % of the file and 100 characters (The Stack's rule)."""
     visible = len(" ".join(_HTML_TEXT.sub(" ", html).split()))
     return visible >= _LEAST_VISIBLE and visible >= _LEAST_VISIBLE_SHARE * len(html)
-
-
-def parses(text: str) -> bool:
-    """Whether a text is valid Python."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True

@@ -25,8 +25,9 @@ from codecascade.corpus.documents import (
     text_bytes,
 )
 from codecascade.corpus.output import dropped
-from codecascade.corpus.reading.functions import definitions, parse_module
+from codecascade.corpus.reading.functions import definitions
 from codecascade.corpus.steps.step import BatchFunction, StepOutcome
+from codecascade.ground.python_source import parse_module, unparse
 
 STEP = "natural language"
 
@@ -125,7 +126,7 @@ def docstring_page(text: str, path: str) -> str:
         parts.append(docstring)
     for name, node in definitions(tree.body):
         if docstring := ast.get_docstring(node):
-            signature = "" if isinstance(node, ast.ClassDef) else f"({ast.unparse(node.args)})"
+            signature = "" if isinstance(node, ast.ClassDef) else f"({unparse(node.args) or '...'})"
             parts.append(f"{name}{signature}\n{textwrap.indent(docstring, '    ')}")
     module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
     return "\n\n".join([module, *parts]) + "\n" if parts else ""

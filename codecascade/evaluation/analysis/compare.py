@@ -18,6 +18,7 @@ from codecascade.evaluation.analysis.evaluation_folder import (
 from codecascade.evaluation.analysis.failures import ProblemOutcomes, outcomes_by_problem
 from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import paired
+from codecascade.evaluation.evaluate_settings import is_judge_setting
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.notation import NOT_RUN
 from codecascade.evaluation.scores import Scores
@@ -277,6 +278,11 @@ def _run_differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Ite
 
     if differ("asked_in_chat"):
         yield "one model was asked in its chat format, the other continued prompts"
+    if differ("judge"):
+        yield (
+            f"one was judged by {first['judge']}, the other by {second['judge']}, so a difference may be one of the "
+            "judges"
+        )
     if differ("source"):
         yield f"the data are {first['source']} and {second['source']}"
     if differ("confinement") and "none" in (first["confinement"], second["confinement"]):
@@ -289,6 +295,7 @@ def _refuse_other_settings(first: MeasuredBenchmark, second: MeasuredBenchmark) 
         for name in first.settings
         if name in second.settings
         and name not in _MAY_DIFFER
+        and not is_judge_setting(name)
         and first.settings[name] != second.settings[name]
     }
     if other:

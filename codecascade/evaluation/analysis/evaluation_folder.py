@@ -45,6 +45,8 @@ class MeasuredBenchmark:
         conditions: the conditions of the run (:mod:`..running.conditions`).
         tasks: how many of ``tasks_total`` were measured; None if the folder does not say.
         missing: how many tasks have no sample, if a samples file was scored.
+        judge: what judged the answers; empty if tests or the benchmark's own rules did.
+        judge_prompt: the file with the judge's prompt, in the evaluation's folder; empty if it has none.
         contamination: ``{"tasks", "of"}`` if a corpus was searched for the benchmark's texts.
         samples_file, tasks_file: paths of files that may be missing.
     """
@@ -64,6 +66,8 @@ class MeasuredBenchmark:
     seconds: float | None = None
     source: str = ""
     licence: str = ""
+    judge: str = ""
+    judge_prompt: str = ""
     contamination: dict[str, Any] | None = None
     samples_file: Path = Path()
     tasks_file: Path = Path()
@@ -194,6 +198,8 @@ def _measured(name: str, metrics: Any, about: SampleRow, folder: Path, path: Pat
         said.seconds,
         said.source,
         said.licence,
+        said.judge,
+        said.judge_prompt,
         None if said.contamination is None else said.contamination.model_dump(exclude_none=True),
         folder / "samples" / f"{name}.jsonl",
         folder / "tasks" / f"{name}.jsonl",

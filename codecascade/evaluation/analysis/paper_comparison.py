@@ -15,18 +15,24 @@ from codecascade.evaluation.analysis.protocol import PaperColumn, PaperTable, be
 from codecascade.evaluation.benchmarks.code.multipl_e import problem_number
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import Metric
-from codecascade.evaluation.notation import format_interval, format_metric
+from codecascade.evaluation.notation import format_interval, format_metric, is_plain
 from codecascade.evaluation.statements import departures
 
 
 @dataclass(frozen=True)
 class OwnFigure:
-    """One of the model's own figures. ``marks`` are the letters of its remarks, separated by spaces."""
+    """One of the model's own figures.
+
+    Attributes:
+        marks: the letters of its remarks, separated by spaces.
+        is_plain: it is a plain number (a sentiment), not a percentage.
+    """
 
     metric: Metric
     text: str
     interval: str
     marks: str = ""
+    is_plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,11 @@ class PaperComparison:
     own: tuple[OwnFigure | None, ...]
     rows: tuple[tuple[str, tuple[float | None, ...]], ...]
     remarks: Mapping[str, str]
+
+    @property
+    def in_percent(self) -> bool:
+        """Whether any figure is a percentage."""
+        return any(figure is not None and not figure.is_plain for figure in self.own)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -142,7 +153,9 @@ def _cell(
     for sentence in sentences:
         letters.setdefault(sentence, mark_letter(len(letters)))
     marks = [mark for sentence, mark in letters.items() if sentence in sentences]
-    return OwnFigure(metric, format_metric(metric, name), format_interval(metric, name), " ".join(marks))
+    return OwnFigure(
+        metric, format_metric(metric, name), format_interval(metric, name), " ".join(marks), is_plain(name)
+    )
 
 
 def mark_letter(index: int) -> str:

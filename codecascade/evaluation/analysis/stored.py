@@ -41,6 +41,8 @@ class Conditions(_Stored):
     cut_inputs: StoredShare | None = None
     unrun: StoredShare | None = None
     other_problems: StoredShare | None = None
+    judge: str = ""
+    unjudged: StoredShare | None = None
     confinement: str = ""
     quantisation: str | None = None
     endpoint: bool = False
@@ -70,6 +72,8 @@ class StoredBenchmark(_Stored):
     seconds: _Finite | None = None
     source: str = ""
     licence: str = ""
+    judge: str = ""
+    judge_prompt: str = ""
     contamination: Contamination | None = None
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import builtins
 import re
-import symtable
-import warnings
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+
+from codecascade.ground.python_source import NotPythonError, parse, symbols, unparse
 
 # Lines as Python counts them. str.splitlines also splits at other characters, such as form feeds.
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
@@ -74,18 +74,12 @@ def _tree_or_line(program: str) -> ast.Module | int:
     """The tree, or the number (from 1) of the line with the syntax error; 0 if that line is not known."""
     if len(program) > _LONGEST or _is_used_up():
         return 0
-    # Invalid escape sequences give warnings, which say nothing of interest here.
-    with warnings.catch_warnings(action="ignore"):
-        try:
-            tree = ast.parse(program)
-        except SyntaxError as error:
-            line = max(0, error.lineno or 0)
-            read = sum(map(len, program.split("\n", line)[:line])) if line else len(program)
-            _count_work(len(program) + _READ_COST * (read + 100))
-            return line
-        except (ValueError, RecursionError, MemoryError):
-            _count_work(_READ_COST * (len(program) + 100))
-            return 0
+    try:
+        tree = parse(program)
+    except NotPythonError as error:
+        read = sum(map(len, program.split("\n", error.line)[: error.line])) if error.line else len(program)
+        _count_work(len(program) + _READ_COST * (read + 100))
+        return error.line
     _count_work(_READ_COST * (len(program) + 100))
     return tree if tree.body else 0
 
@@ -104,7 +98,10 @@ def _definitions(body: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
     """The names that definitions and assignments bind, with their statements; within ``if``, ``try`` and ``with``
     too.
     """
-    for statement in body:
+    # No recursion: each `elif` of a chain is nested in the one before, and there may be thousands.
+    waiting = [*body][::-1]
+    while waiting:
+        statement = waiting.pop()
         if isinstance(statement, _Definition):
             yield statement.name, statement
         elif isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
@@ -114,8 +111,7 @@ def _definitions(body: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
                 if isinstance(target, ast.Name) and target.id not in names_read(statement.value):
                     yield target.id, statement
         elif isinstance(statement, ast.If | ast.Try | ast.With):
-            yield from _definitions(statement.body)
-            yield from _definitions(getattr(statement, "orelse", ()))
+            waiting += [*statement.body, *getattr(statement, "orelse", ())][::-1]
 
 
 def _is_stub(node: ast.stmt) -> bool:
@@ -125,7 +121,7 @@ def _is_stub(node: ast.stmt) -> bool:
     return all(
         isinstance(each, ast.Pass)
         or (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
-        or (isinstance(each, ast.Raise) and "NotImplemented" in ast.unparse(each))
+        or (isinstance(each, ast.Raise) and "NotImplemented" in (unparse(each) or ""))
         for each in node.body
     )
 
@@ -146,11 +142,10 @@ def missing_names(tree: ast.Module) -> set[str]:
 
 def _names_outside(node: ast.Module | ast.stmt) -> set[str]:
     """The module's names that a statement or module uses, without the local variables of its functions."""
-    with warnings.catch_warnings(action="ignore"):
-        try:
-            tables = [symtable.symtable(ast.unparse(node), "program", "exec")]
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return names_read(node)
+    table = symbols(node)
+    if table is None:
+        return names_read(node)
+    tables = [table]
     found = {symbol.get_name() for symbol in tables[0].get_symbols() if symbol.is_referenced()}
     while tables:
         for table in tables.pop().get_children():

@@ -11,6 +11,14 @@ from codecascade.evaluation.benchmarks.infilling import multilingual as multilin
 from codecascade.evaluation.benchmarks.language_modelling import validation
 from codecascade.evaluation.benchmarks.long_context import key_retrieval, lcc, perplexity
 from codecascade.evaluation.benchmarks.reasoning import gsm8k
+from codecascade.evaluation.benchmarks.safety import (
+    bold,
+    false_refusals,
+    malicious,
+    toxigen,
+    truthfulqa,
+    truthfulqa_mc,
+)
 from codecascade.evaluation.task import Benchmark
 from codecascade.ground.errors import UserError
 from codecascade.ground.nearest import nearest
@@ -31,6 +39,12 @@ BENCHMARKS: dict[str, Benchmark] = {
         key_retrieval,
         perplexity,
         gsm8k,
+        truthfulqa,
+        truthfulqa_mc,
+        toxigen,
+        bold,
+        false_refusals,
+        malicious,
     )
     for benchmark in family.BENCHMARKS
 }

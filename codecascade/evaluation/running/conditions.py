@@ -43,6 +43,7 @@ def conditions(
     sandbox: Sandbox | None,
     source: str,
     published: Mapping[str, Task] | None = None,
+    judged_by: str | None = None,
 ) -> dict[str, Any]:
     """The conditions of a run, by name. Counts are ``{"n": ..., "of": ...}``.
 
@@ -50,16 +51,20 @@ def conditions(
     that differ from the ``published`` ones; None if these are not known) and, where programs were run,
     ``confinement`` (of the sandbox; ``none`` if it is weak).
 
-    Of samples that this run generated, also: ``asked_in_chat``, ``healed_prompts``, ``unasked`` (prompts that do not
-    fit the context), ``cut_answers`` (at the limit of tokens), ``cut_inputs``, ``quantisation`` (of the weights) and
-    ``endpoint`` (whether a server was asked).
+    Of a benchmark whose answers are judged: ``judge`` (what judged them) and ``unjudged`` (replies of the judge
+    that could not be read).
+
+    Of samples that this run generated, also: ``asked_in_chat``, ``healed_prompts``, ``unasked`` (prompts that
+    do not fit the context), ``cut_answers`` (at the limit of tokens), ``cut_inputs``, ``quantisation`` (of the
+    weights) and ``endpoint`` (whether a server was asked).
     """
-    unasked, cut_answers, unrun = _Tally(), _Tally(), _Tally()
+    unasked, cut_answers, unrun, unjudged = _Tally(), _Tally(), _Tally(), _Tally()
     cut_inputs: dict[str, bool] = {}
     for row in rows:
         unasked.add(not was_asked(row))
         cut_answers.add(row.get("finish_reason") == "length")
         unrun.add(row.get("outcome") == "not_started" and row.get("passed") is None)
+        unjudged.add(bool(row.get("unjudged")))
         cut_inputs[row["task_id"]] = bool(row.get("cut"))
     about = {} if backend is None else backend.describe()
     found: dict[str, Any] = {
@@ -69,6 +74,8 @@ def conditions(
     }
     if any(task.programs is not None for task in work.tasks) and sandbox is not None:
         found["confinement"] = sandbox.confinement
+    if judged_by is not None:
+        found |= {"judge": judged_by, "unjudged": unjudged.to_json()}
     if work.given is not None:
         return found
     healed = _Tally()

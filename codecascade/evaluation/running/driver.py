@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from codecascade.evaluation.judges.answer_judge import AnswerJudge
 from codecascade.evaluation.running.execution import Execution, verdict_on
 from codecascade.evaluation.running.journal import Journal
 from codecascade.evaluation.running.work import BenchmarkWork
@@ -42,14 +43,19 @@ def fill_journal(
     backend: Backend | None,
     sandbox: Sandbox | None,
     progress: Callable[[EvaluationProgress], None] = lambda progress: None,
+    judged_by: AnswerJudge | None = None,
 ) -> None:
     """Give every sample of the journal an answer and a verdict.
+
+    Args:
+        judged_by: judges the answers when all of them are there; None if tests and rules of the tasks do.
 
     Raises:
         UserError: there are programs to run and no sandbox, or the model can't be asked in this way.
         RunFailed: the backend does not answer any more.
     """
     right = too_long = 0
+    waiting: list[int] = []
 
     def report() -> None:
         progress(EvaluationProgress(name, journal.answered, journal.judged, len(work), right, too_long))
@@ -62,7 +68,9 @@ def fill_journal(
 
     def judge(sample_index: int, execution: Execution, answer: SampleRow) -> None:
         nonlocal too_long
-        if was_asked(answer):
+        if was_asked(answer) and judged_by is not None:
+            waiting.append(sample_index)
+        elif was_asked(answer):
             execution.add(sample_index, work.task(sample_index), answer["completion"])
         else:
             too_long += 1
@@ -80,6 +88,9 @@ def fill_journal(
             journal.answer(sample_index, answer)
             report()
             judge(sample_index, execution, answer)
+    if judged_by is not None:
+        for sample_index, verdict in judged_by.verdicts(work, journal, waiting):
+            keep(sample_index, verdict)
     if journal.judged != len(journal):
         raise RunFailed(f"{name}: {len(journal) - journal.judged} samples were not answered; run it again")
 

@@ -10,6 +10,7 @@ from typing import Any
 from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.data import data_origin
+from codecascade.evaluation.judges.answer_judge import AnswerJudge
 from codecascade.evaluation.running.driver import EvaluationProgress
 from codecascade.evaluation.running.work import layouts_in
 from codecascade.evaluation.task import Benchmark, EvaluatedModel, EvaluationContext
@@ -46,11 +47,14 @@ class Inputs:
     data: Mapping[str, Path] = dataclasses.field(default_factory=dict)
 
 
-def made_with(benchmark: Benchmark, inputs: Inputs, used: Mapping[str, Any]) -> dict[str, Any]:
+def made_with(
+    benchmark: Benchmark, inputs: Inputs, used: Mapping[str, Any], judged_by: AnswerJudge | None = None
+) -> dict[str, Any]:
     """All that a stored result depends on. A result is measured again if any of it differs.
 
     Args:
         used: the settings that concern the benchmark (:func:`..settings_used.used_settings`).
+        judged_by: what judges the answers, if tests and rules of the tasks do not.
     """
     found: dict[str, Any] = {}
     if inputs.backend is not None:
@@ -63,6 +67,8 @@ def made_with(benchmark: Benchmark, inputs: Inputs, used: Mapping[str, Any]) -> 
         found["data"] = content_digest(path)
     if inputs.corpus is not None and benchmark.needs & {"corpus", "files", "filler"}:
         found["corpus"] = inputs.corpus.documents("heldout", "code").fingerprint
+    if judged_by is not None:
+        found |= judged_by.judge.identity()
     return found
 
 

@@ -41,8 +41,9 @@ class BenchmarkResult:
         notes: sentences to be shown beside the figures.
         seconds: wall-clock time over all runs that the benchmark took.
         about: how it was measured, for a reader of ``results.json``: ``title``, ``metric``, ``higher_is_better``,
-            ``settings``, ``tasks`` (measured), ``tasks_total``, ``missing`` (tasks without a sample in a samples
-            file), ``source``, ``licence``, ``tokens`` (generated).
+            ``settings``, ``tasks`` (measured), ``tasks_total``, ``missing`` (tasks without a sample in a
+            samples file), ``source``, ``licence``, ``tokens`` (generated), ``judge`` (what judged the answers),
+            ``judge_prompt`` (the file with its prompt).
     """
 
     name: str
@@ -138,6 +139,11 @@ def samples_file(folder: Path, name: str) -> Path:
 def tasks_file(folder: Path, name: str) -> Path:
     """The file with a row for each task: what was asked."""
     return folder / "tasks" / f"{name}.jsonl"
+
+
+def judge_prompt_file(folder: Path, name: str) -> Path:
+    """The file with the prompt of a language model that judged the answers."""
+    return folder / "judges" / f"{name}.txt"
 
 
 def answered_problems(folder: Path, name: str) -> list[AnsweredProblem]:

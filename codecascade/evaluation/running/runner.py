@@ -17,6 +17,7 @@ from pathlib import Path
 from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS, check_benchmark_names
+from codecascade.evaluation.judges.answer_judge import AnswerJudge, judge_for
 from codecascade.evaluation.running.contamination import contamination
 from codecascade.evaluation.running.driver import EvaluationProgress, fill_journal
 from codecascade.evaluation.running.inputs import Inputs, context_for, made_with, source_of
@@ -67,12 +68,13 @@ def evaluate(
         benchmark = BENCHMARKS[name]
         used = used_settings(benchmark, settings)
         shown = shown_settings(benchmark, used, given=name in inputs.samples)
-        header = made_with(benchmark, inputs, used)
+        judged_by = judge_for(benchmark, settings)
+        header = made_with(benchmark, inputs, used, judged_by)
         result = BenchmarkResult.load(folder, name, made_with=header, again=again)
         if result is None:
             _log.info("measuring %s", name)
             context = context_for(benchmark, inputs, settings, progress)
-            result = _measure(benchmark, inputs, context, folder, header, again, progress)
+            result = _measure(benchmark, inputs, context, folder, header, again, progress, judged_by)
             about = {
                 "title": benchmark.title,
                 "metric": benchmark.metric,
@@ -100,17 +102,18 @@ def _measure(
     header: JournalRow,
     again: bool,
     progress: Callable[[EvaluationProgress], None],
+    judged_by: AnswerJudge | None,
 ) -> BenchmarkResult:
     """Measure a benchmark that has no result yet; ``header`` is what the result depends on."""
     if benchmark.score is not None:
         result = _score(benchmark, context, folder)
         return dataclasses.replace(result, about={**result.about, "source": source_of(benchmark, inputs)})
-    work = _work(benchmark, context, inputs)
+    work = _work(benchmark, context, inputs, judged_by)
     header = {**header, "problems": work.digest()}
     with Journal(_journal_file(folder, benchmark.name), len(work), header, again=again) as journal:
-        fill_journal(benchmark.name, work, journal, inputs.backend, inputs.sandbox, progress)
+        fill_journal(benchmark.name, work, journal, inputs.backend, inputs.sandbox, progress, judged_by)
         source = source_of(benchmark, inputs)
-        result = summarise(benchmark, context, folder, work, journal, inputs, source)
+        result = summarise(benchmark, context, folder, work, journal, inputs, source, judged_by)
     return dataclasses.replace(result, about={"source": source, **result.about})
 
 
@@ -125,15 +128,23 @@ def _score(benchmark: Benchmark, context: EvaluationContext, folder: Path) -> Be
     return BenchmarkResult(benchmark.name, scored.metrics, notes=scored.notes, seconds=seconds, about=about)
 
 
-def _work(benchmark: Benchmark, context: EvaluationContext, inputs: Inputs) -> BenchmarkWork:
+def _work(
+    benchmark: Benchmark, context: EvaluationContext, inputs: Inputs, judged_by: AnswerJudge | None
+) -> BenchmarkWork:
     assert benchmark.tasks is not None
     tasks = benchmark.tasks(context)
     if not tasks:
         raise UserError("there are no problems in its data", key=benchmark.name)
     samples = inputs.samples.get(benchmark.name)
     if samples is None:
-        return generated_work(benchmark, tasks, context.settings)
-    return given_work(benchmark, tasks, samples, complete=inputs.complete, skip_unknown=inputs.skip_unknown)
+        work = generated_work(benchmark, tasks, context.settings)
+    else:
+        work = given_work(
+            benchmark, tasks, samples, complete=inputs.complete, skip_unknown=inputs.skip_unknown
+        )
+    if judged_by is not None:
+        judged_by.expect(work, tasks)
+    return work
 
 
 def _with_contamination(

@@ -15,7 +15,8 @@ def used_settings(benchmark: Benchmark, settings: CommonSettings) -> dict[str, A
 
     The sampling is the one that follows from the settings and the benchmark (:func:`..work.sampling_for`).
     """
-    common = ("seed",) if benchmark.score is not None else COMMON
+    scored = ("seed", "limit") if benchmark.limited else ("seed",)
+    common = scored if benchmark.score is not None else COMMON
     values = {name: value for name, value in settings.model_dump(mode="json").items() if name in common}
     if benchmark.score is None:
         samples, temperature, top_p = sampling_for(benchmark, settings)

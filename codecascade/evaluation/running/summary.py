@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from codecascade.evaluation.data import is_packaged
+from codecascade.evaluation.judges.answer_judge import AnswerJudge
 from codecascade.evaluation.running.conditions import conditions
 from codecascade.evaluation.running.driver import sample_rows
 from codecascade.evaluation.running.execution import SHARED
@@ -15,12 +16,14 @@ from codecascade.evaluation.running.result import (
     BenchmarkResult,
     StoredRows,
     answered_problems,
+    judge_prompt_file,
     samples_file,
     tasks_file,
 )
 from codecascade.evaluation.running.work import BenchmarkWork, task_rows
 from codecascade.evaluation.scores import metrics_of
 from codecascade.evaluation.task import Benchmark, EvaluationContext, Task, was_asked
+from codecascade.ground.files.atomic import atomic_write
 from codecascade.ground.files.json_lines import write_jsonl
 
 
@@ -32,11 +35,13 @@ def summarise(
     journal: Journal,
     inputs: Inputs,
     source: str,
+    judged_by: AnswerJudge | None = None,
 ) -> BenchmarkResult:
     """Write the files of tasks and samples from a journal that is full, and make the figures of them.
 
     Args:
         source: where the problems come from.
+        judged_by: what judged the answers, if tests and rules of the tasks did not.
     """
     name = benchmark.name
     write_jsonl(tasks_file(folder, name), task_rows(work.tasks))
@@ -55,16 +60,23 @@ def summarise(
             sandbox=inputs.sandbox,
             source=source,
             published=_published(benchmark, context),
+            judged_by=None if judged_by is None else judged_by.label,
         ),
         "tokens": 0 if work.given is not None else sum(row["tokens"] for row in samples),
     }
+    if judged_by is not None:
+        about["judge"] = judged_by.label
+        if prompt := judged_by.judge.shown():
+            path = judge_prompt_file(folder, name)
+            atomic_write(path, prompt)
+            about["judge_prompt"] = str(path.relative_to(folder))
     if in_process := sum(row.get("tests") == SHARED for row in samples):
         about["tests_in_process"] = in_process
     return BenchmarkResult(
         name,
         metrics_of(benchmark.scores(samples), context.seed),
         answered_problems(folder, name),
-        [*benchmark.notes(samples, context), *_notes(benchmark, samples, work, context)],
+        [*benchmark.notes(samples, context), *_notes(benchmark, samples, work, context, judged_by)],
         round(journal.seconds, 2),
         about,
     )
@@ -87,9 +99,20 @@ def _published(benchmark: Benchmark, context: EvaluationContext) -> dict[str, Ta
 
 
 def _notes(
-    benchmark: Benchmark, samples: StoredRows, work: BenchmarkWork, context: EvaluationContext
+    benchmark: Benchmark,
+    samples: StoredRows,
+    work: BenchmarkWork,
+    context: EvaluationContext,
+    judged_by: AnswerJudge | None,
 ) -> list[str]:
     notes = []
+    if judged_by is not None:
+        notes.append(f"judged by {judged_by.label}.")
+        if unread := sum(bool(row.get("unjudged")) for row in samples):
+            notes.append(
+                f"{unread:,} of {len(samples):,} replies of the judge could not be read; those answers are in no "
+                "figure."
+            )
     if missing := work.missing():
         notes.append(
             f"{missing} of {work.tasks_total} tasks have no sample in the file; the figures are over the others."

@@ -131,11 +131,12 @@ class BenchmarkWork:
 def sampling_for(benchmark: Benchmark, settings: CommonSettings) -> tuple[int, float, float]:
     """``(samples, temperature, top_p)`` of a benchmark.
 
-    One sample a problem is greedy. More samples have the temperature and top-p of the paper. Settings come first.
+    One sample a problem is greedy, unless the benchmark says otherwise. More samples have the temperature and top-p
+    of the paper. Settings come first.
     """
     samples = settings.samples_per_problem if settings.samples_per_problem > 1 else benchmark.samples
     samples = 1 if benchmark.greedy else samples
-    temperature = benchmark.temperature if samples > 1 else 0.0
+    temperature = benchmark.temperature if samples > 1 or benchmark.drawn_once else 0.0
     if settings.temperature is not None and not benchmark.greedy:
         temperature = settings.temperature
     top_p = 1.0 if temperature == 0 else benchmark.top_p if settings.top_p is None else settings.top_p

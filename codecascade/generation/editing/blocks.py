@@ -43,13 +43,17 @@ _MOST_BLANK = 3
 class Block:
     """Follows the lines of a completion, the cursor's own first.
 
+    Args:
+        within: the lines right before and after the cursor's are not blank.
+
     A completion behind some text (``for x in y:``) ends with the block that the text begins. One on an empty line
     ends where a line is indented less than the first. At the top level that never comes, so there a blank line ends
-    a definition, and two end whatever it is.
+    a definition or what is in the middle of a paragraph, and two end whatever it is.
     """
 
-    def __init__(self, cursor_line: str, syntax: Syntax) -> None:
+    def __init__(self, cursor_line: str, syntax: Syntax, *, within: bool = False) -> None:
         self._syntax = syntax
+        self._within = within
         self._cursor_line = cursor_line
         self._behind_text = bool(cursor_line.strip())
         # Of the first line; None where the cursor does not tell.
@@ -63,6 +67,14 @@ class Block:
     def most_blank_lines(self) -> float:
         """How many blank lines may come together."""
         return _MOST_BLANK if self._syntax.indents else math.inf
+
+    def is_torn_by_more_lines(self, rest: str) -> bool:
+        """Whether the cursor is between two parts of its line. What editors close by themselves (``{|})``) is none.
+
+        Args:
+            rest: what the line has behind the cursor.
+        """
+        return self._behind_text and any(map(str.isalnum, rest))
 
     def first_line(self, text: str) -> None:
         """The completion's part of the cursor's line, which is not blank."""
@@ -112,7 +124,7 @@ class Block:
         complete = self._defines and self._deeper
         if self._base:
             return bool(complete and defines(line))
-        return bool(complete or blank_lines > 1 or defines(line))
+        return bool(complete or blank_lines > 1 or self._within or defines(line))
 
 
 def defines(line: str) -> bool:

@@ -64,6 +64,11 @@ class BracketBudget:
         return sum(bracket != "{" for bracket in self._own)
 
     @property
+    def is_open(self) -> bool:
+        """Whether the completion has opened a bracket that it has not closed, or is in a long text."""
+        return bool(self._own) or self.in_text
+
+    @property
     def is_overdrawn(self) -> bool:
         """Whether a bracket was closed that is not the completion's to close, and none of its kind opened since."""
         return self._debts.total() > 0 or self.text_was_ended

@@ -8,6 +8,7 @@ from codecascade.generation.editing.indentation import indent_of
 from codecascade.generation.editing.line import Line
 from codecascade.generation.editing.repeats import Suffix
 from codecascade.generation.editing.stops import EditorStops, StopReason
+from codecascade.generation.editing.surroundings import Surroundings
 from codecascade.generation.editing.syntax import syntax_of
 
 FENCE = "```"
@@ -30,13 +31,17 @@ class Cutter:
         self.stopped_by: StopReason | None = None
         self._stops = stops
         prefix, suffix = stops.prefix, stops.suffix
-        cursor_line = prefix[prefix.rfind("\n") + 1 :]
+        around = Surroundings.of(prefix, suffix)
+        cursor_line = around.cursor_line
         syntax = syntax_of(stops.language, prefix[-_LOOKED_AT:] + suffix[:_LOOKED_AT])
         self._suffix = Suffix(suffix, at_line_start=not cursor_line)
         self._brackets = BracketBudget(prefix, suffix, syntax)
-        self._block = Block(cursor_line, syntax) if stops.lines == "block" else None
+        self._block = (
+            Block(cursor_line, syntax, within=around.is_in_paragraph) if stops.lines == "block" else None
+        )
         self._cursor_text, self._long_quotes = cursor_line.strip(), syntax.long_quotes
         self._behind_text = bool(self._cursor_text)
+        self._header = "" if self._behind_text or stops.lines == "any" else around.header
         self._stops_at_brackets = stops.lines != "any" and syntax.indents
         # A file with fences, such as a page of documentation, may have more of them.
         self.has_fences = FENCE not in prefix and FENCE not in suffix
@@ -80,6 +85,12 @@ class Cutter:
     # ---------------------------------------------------------------- letters
 
     @property
+    def _ends_with_line(self) -> bool:
+        if self._block is None or self._lines or self._brackets.is_open or self._suffix.needs_more:
+            return self._stops.lines == "single"
+        return self._block.is_torn_by_more_lines(self._suffix.rest)
+
+    @property
     def _size(self) -> int:
         return self._given + len(self._kept)
 
@@ -109,6 +120,8 @@ class Cutter:
             return
         if self.has_fences and line.ticks == len(FENCE) and (line.text == FENCE or self._brackets.in_code):
             self._stop("fence", self._cut(seam=False) if line.text == FENCE else self._size - len(FENCE))
+        elif not self._lines and self._suffix.is_closed_by(line.text):
+            self._stop("brackets", self._size - 2)
         else:
             self._brackets.push(letter)
             if not self._brackets.is_overdrawn or not self._stops_at_brackets:
@@ -204,7 +217,7 @@ class Cutter:
             self._end_line_of_text()
             if self.stopped_by is None and self._bracket_cut is not None:
                 self._stop("brackets", self._bracket_cut)
-            if self.stopped_by is None and self._stops.lines == "single":
+            if self.stopped_by is None and self._ends_with_line:
                 self._stop(
                     "line", self._size if self._suffix.at_line_start else end - line.raw.endswith("\r")
                 )
@@ -222,14 +235,19 @@ class Cutter:
 
     def _end_line_of_text(self) -> None:
         line, suffix = self._line, self._suffix
+        if line.text == self._header and not self._any_text:
+            self._stop("prefix", 0)
+            return
         plain, seam = self._cut(seam=False), self._cut(seam=True)
         if self._lines or not self._behind_text:
             proved = suffix.push(line.text, line.indent, seam, plain)
             if proved is not None:
                 self._stop("suffix", proved.cut)
                 return
-        if self._rest_is_typed():
-            suffix.push_rest(self._rest_cut(), joins_words=line.joins_words(len(suffix.rest)))
+        before = "" if self._lines else self._cursor_text
+        # with the suffix's quotes it may begin a string of several lines
+        if suffix.ends(line) and before + line.text + suffix.rest not in self._long_quotes:
+            suffix.push_rest(suffix.rest_cut(line), joins_words=line.joins_words(len(suffix.rest)))
         if self._block is None:
             return
         if not self._lines:
@@ -247,23 +265,6 @@ class Cutter:
         elif not self._in_text:
             self._block.see(line.raw)
         self._comment_cut = None
-
-    def _rest_is_typed(self) -> bool:
-        """Whether the line ends as the cursor's does."""
-        line, suffix = self._line, self._suffix
-        if suffix.at_line_start and line.text == suffix.rest:
-            return False  # it is a line of its own
-        if (
-            self._cursor_text + line.text if not self._lines else line.text
-        ) + suffix.rest in self._long_quotes:
-            return False  # together they begin a string of several lines
-        return bool(suffix.rest) and line.matched == len(suffix.rest)
-
-    def _rest_cut(self) -> int:
-        line, exact = self._line, self._suffix.exact_rest
-        if line.raw.endswith(exact):
-            return line.start + len(line.raw) - len(exact)
-        return line.offset_of_last(len(self._suffix.rest))
 
     # ---------------------------------------------------------------- the end
 
@@ -333,6 +334,9 @@ class Cutter:
         first_is_own = self._behind_text and not self._lines
         # A fence in a line of its own is cut together with the line break before it.
         undecided = undecided or (self.has_fences and FENCE.startswith(line.text))
+        undecided = undecided or (
+            not self._any_text and bool(line.text) and self._header.startswith(line.text)
+        )
         if line.is_blank or undecided or (not first_is_own and suffix.may_begin(line.text)):
             size = before
         else:

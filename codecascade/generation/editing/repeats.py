@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from codecascade.generation.editing.indentation import indent_of
-from codecascade.generation.editing.line import failures
+from codecascade.generation.editing.line import Line, failures
 
 _LINES = 2
 """Different lines that say something and prove a repetition while the completion goes on."""
@@ -148,6 +148,26 @@ class Suffix:
         self.runs = runs
         return _earliest(run for run in runs if run.is_proved)
 
+    def is_closed_by(self, line: str) -> bool:
+        """Whether a line begins to close a tag that it did not open, where the cursor is before a closing tag."""
+        if not line.endswith("</") or not self.rest.startswith("</"):
+            return False
+        closed = line.count("</")
+        return closed > line.count("<") - closed - line.count("/>")
+
+    def ends(self, line: Line) -> bool:
+        """Whether a line of the completion ends as the cursor's does."""
+        if self.at_line_start and line.text == self.rest:
+            # it is a line of its own
+            return False
+        return bool(self.rest) and line.matched == len(self.rest)
+
+    def rest_cut(self, line: Line) -> int:
+        """The length of the completion without what such a line ends in."""
+        if line.raw.endswith(self.exact_rest):
+            return line.start + len(line.raw) - len(self.exact_rest)
+        return line.offset_of_last(len(self.rest))
+
     def push_rest(self, cut: int, *, joins_words: bool) -> None:
         """The line that ends now has ended in :attr:`rest`, which begins at ``cut``.
 
@@ -158,6 +178,11 @@ class Suffix:
         # A line of its own is the first of the lines, too.
         run = Run(cut, True, int(self.at_line_start) - 1, is_joined=is_joined)
         self.runs.append(run.extended(self.rest, exact=True))
+
+    @property
+    def needs_more(self) -> bool:
+        """Whether only the next line tells if the last one has ended in the suffix or by chance."""
+        return bool(self.runs) and self.at_the_end() is None
 
     def goes_on_with(self, line: str) -> bool:
         """Whether a line that is read up to here is the suffix's next one, as far as that can be seen."""

@@ -8,7 +8,7 @@ from typing import Literal
 from codecascade.ground.errors import UserError
 
 EditorLines = Literal["single", "block", "any"]
-StopReason = Literal["suffix", "indentation", "block", "blank", "brackets", "line", "fence", "time"]
+StopReason = Literal["suffix", "prefix", "indentation", "block", "blank", "brackets", "line", "fence", "time"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class EditorStops:
         suffix: the text after the cursor.
         language: such as ``python``; None if it is not known.
         lines: ``single`` ends at the first line break behind some text, ``block`` at the end of the block that the
-            cursor is in, ``any`` where the suffix begins, whatever comes before.
+            cursor is in, or with the line where the cursor is within one, ``any`` where the suffix begins, whatever
+            comes before.
         min_indent: a line with fewer spaces and tabs before its text ends the completion (llama.cpp's ``n_indent``).
         time_limit: seconds from the first text; acts once a line break was generated (llama.cpp's
             ``t_max_predict_ms``).

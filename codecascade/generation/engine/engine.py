@@ -26,6 +26,7 @@ from codecascade.generation.engine.sampling.grammar_matcher import GrammarMatche
 from codecascade.generation.engine.sampling.selection import Chosen, select
 from codecascade.generation.engine.scheduler import Scheduled, Scheduler
 from codecascade.generation.engine.sequence import RequestState, Sequence, room_for
+from codecascade.generation.engine.weights.health import no_numbers
 from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import Request
 from codecascade.generation.streaming import Delta, Load, QueueFull
@@ -276,7 +277,8 @@ class Engine:
             chosen += self._select([sequence for sequence, _ in forks], after)
         outputs: list[Output] = []
         for sequence, tokens in chosen:
-            outputs += self._push(sequence, tokens)
+            if sequence.state.id in self._states:
+                outputs += self._push(sequence, tokens)
         return outputs
 
     def _clean(self) -> None:
@@ -302,6 +304,10 @@ class Engine:
             yield self._finish(sequence, sequence.end_without_text())
             return
         for chosen in tokens:
+            if chosen.is_broken:
+                self.abort(state.id)
+                yield Output(state.id, Delta(sequence.sample), error=no_numbers(self.model))
+                return
             delta = sequence.push(chosen.token, chosen.logprob, chosen.top)
             if delta.finish_reason is not None:
                 yield self._finish(sequence, delta)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from codecascade.generation.engine.scheduler import Scheduled
+from codecascade.generation.engine.scoring import note_prompt_logprobs
 from codecascade.generation.engine.sequence import Sequence
 from codecascade.ground.errors import UserError
 from codecascade.model.attention import Documents
@@ -67,11 +68,10 @@ class ModelRunner:
             sequence, start = entry.sequence, entry.sequence.computed
             tokens += sequence.ids[start : start + entry.count]
             tokens += sequence.draft
-        cache = self.cache.rows(
-            [entry.sequence.blocks for entry in batch], [entry.sequence.computed for entry in batch]
-        )
+        cache = self._rows([entry.sequence for entry in batch])
         hidden = self._forward(tokens, cache, tuple(entry.count for entry in batch))
         _note_health([(entry.sequence, entry.count) for entry in batch], hidden)
+        note_prompt_logprobs(self.model, [(entry.sequence, entry.count) for entry in batch], hidden)
         ends = accumulate(entry.count for entry in batch)
         wanted = [
             index for entry, end in zip(batch, ends, strict=True) for index in range(end - entry.chooses, end)
@@ -85,12 +85,21 @@ class ModelRunner:
     @torch.inference_mode()
     def look_ahead(self, sequences: SequenceOf[Sequence], tokens: SequenceOf[int]) -> Tensor:
         """Logits (rows, vocabulary) after one more token of each sequence, which does not become part of it."""
-        cache = self.cache.rows(
-            [sequence.blocks for sequence in sequences], [sequence.computed for sequence in sequences]
-        )
+        cache = self._rows(sequences)
         hidden = self._forward(tokens, cache, (1,) * len(sequences))
         _note_health([(sequence, 1) for sequence in sequences], hidden)
         return self.model.logits(hidden)
+
+    def _rows(self, sequences: SequenceOf[Sequence]) -> KeyValueCache:
+        """The rows of the cache that sequences have, as far as they are computed."""
+        for sequence in sequences:
+            if not sequence.state.healthy:
+                # A rejected draft may have left numbers that are none. What is after the end of a row is hidden by a
+                # weight of 0, and 0 times nan is nan.
+                self.cache.clear_after(sequence.blocks, sequence.computed)
+        return self.cache.rows(
+            [sequence.blocks for sequence in sequences], [sequence.computed for sequence in sequences]
+        )
 
     def _forward(self, tokens: SequenceOf[int], cache: KeyValueCache, lengths: tuple[int, ...]) -> Tensor:
         """Hidden states (tokens, hidden_size)."""

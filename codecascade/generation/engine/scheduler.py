@@ -261,6 +261,9 @@ class Scheduler:
 
     def _extend_by_cache(self, sequence: Sequence) -> None:
         """Go on with blocks that others have filled, or fill in this pass, but for the last token's."""
+        if sequence.state.wants_prompt_logprobs:
+            # the model has to see each token
+            return
         size = self.blocks.block_size
         while sequence.computed % size == 0 and sequence.left > size:
             index = sequence.computed // size

@@ -1,7 +1,8 @@
-"""How likely given texts are: packed passes without a cache, and long texts in chunks."""
+"""How likely given texts are: packed passes without a cache, long texts in chunks, and prompts as they are read."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
@@ -9,6 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from codecascade.generation.engine.sequence import Sequence as SampleSequence
+from codecascade.generation.engine.weights.health import no_numbers
+from codecascade.generation.streaming import TokenLogprobs
 from codecascade.model.attention import Documents
 from codecascade.model.cache import KeyValueCache
 from codecascade.model.llama import Llama
@@ -26,7 +30,19 @@ def log_probabilities(
 
     Args:
         pass_tokens: tokens in one forward pass; longer sequences are read in chunks.
+
+    Raises:
+        UserError: the model gives no numbers.
     """
+    for index, scores in _all_scores(model, sequences, pass_tokens):
+        if not math.isfinite(sum(scores)):
+            raise no_numbers(model)
+        yield index, scores
+
+
+def _all_scores(
+    model: Llama, sequences: Sequence[Sequence[int]], pass_tokens: int
+) -> Iterator[tuple[int, list[float]]]:
     packed: list[int] = []
     tokens = 0
     for index, sequence in enumerate(sequences):
@@ -44,6 +60,41 @@ def log_probabilities(
         tokens += len(sequence)
     if packed:
         yield from zip(packed, _score(model, [sequences[each] for each in packed]), strict=True)
+
+
+def note_prompt_logprobs(model: Llama, parts: Sequence[tuple[SampleSequence, int]], hidden: Tensor) -> None:
+    """Note how likely the prompts' next tokens were, where the requests ask for that.
+
+    Args:
+        parts: the sequences of a pass, which have not counted it yet, each with its tokens in ``hidden``
+            (tokens, hidden_size).
+    """
+    first = 0
+    for sequence, count in parts:
+        state, start = sequence.state, sequence.computed
+        if state.wants_prompt_logprobs:
+            following = state.request.ids[start + 1 : start + 1 + count]
+            # what was noted of a pass that did not count is noted again
+            del state.prompt_logprobs[start:]
+            rows = hidden[first : first + len(following)]
+            top = state.request.sampling.prompt_logprobs or 0
+            state.prompt_logprobs += _token_logprobs(model, rows, following, top)
+        first += count
+
+
+def _token_logprobs(
+    model: Llama, hidden: Tensor, following: Sequence[int], top: int
+) -> Iterator[TokenLogprobs]:
+    """Of the tokens that follow each of the rows (tokens, hidden_size), with ``top`` of the likeliest."""
+    for start in range(0, len(following), _LOGIT_ROWS):
+        chosen = following[start : start + _LOGIT_ROWS]
+        logits = model.logits(hidden[start : start + _LOGIT_ROWS]).float()
+        scores = logits - logits.logsumexp(-1, keepdim=True)
+        of_chosen = scores.gather(-1, torch.tensor(chosen, device=scores.device)[:, None])[:, 0].tolist()
+        best = scores.topk(min(top, scores.shape[-1]))
+        rows = zip(chosen, of_chosen, best.indices.tolist(), best.values.tolist(), strict=True)
+        for token, score, ids, values in rows:
+            yield TokenLogprobs(token, score, tuple(zip(ids, values, strict=True)))
 
 
 @torch.inference_mode()

@@ -37,6 +37,7 @@ class RequestState:
         logits: (vocabulary) after the prompt, as long as samples are pending.
         grammar: what the text of each sample must be an instance of.
         blocks, keys: the prompt's, as long as samples are pending.
+        prompt_logprobs: of the prompt's tokens but the first, as far as it was read, where they are asked for.
     """
 
     id: int
@@ -53,6 +54,17 @@ class RequestState:
     grammar: GrammarMatcher | None = None
     blocks: list[int] = field(default_factory=list)
     keys: list[BlockKey] = field(default_factory=list)
+    prompt_logprobs: list[TokenLogprobs] = field(default_factory=list)
+
+    @property
+    def wants_prompt_logprobs(self) -> bool:
+        """Whether the log-probabilities of the prompt's tokens are still to be computed."""
+        return self.request.sampling.prompt_logprobs is not None and not self.read
+
+    def take_prompt_logprobs(self) -> tuple[TokenLogprobs, ...]:
+        """The log-probabilities of the prompt's tokens, once."""
+        taken, self.prompt_logprobs = tuple(self.prompt_logprobs), []
+        return taken
 
 
 def room_for(request: Request, context_length: int, *, beyond: bool) -> int:
@@ -103,6 +115,9 @@ class Sequence:
         stop_ids = tokenizer.stop_ids if request.stop_ids is None else request.stop_ids
         self.stop_ids = _tokens(stop_ids, tokenizer)
         self._never = frozenset(_tokens(request.forbidden, tokenizer))
+        # how many other tokens are passed before one of them is taken; 0: none is
+        self._others = sample if request.alternatives and request.sampling.temperature == 0 else 0
+        self._only = None if request.allowed is None else _tokens(request.allowed, tokenizer)
         self._first: float | None = None
         self._last = 0.0
         # tokens of new text; those that only give required bytes again are not
@@ -175,9 +190,11 @@ class Sequence:
         """Whether the choice of a token depends on the tokens before it through the model alone."""
         return (
             self.counts is None
+            and not self._others
             and self.request.grammar is None
             and not self._text.constrained
             and not (self.request.nonempty and self._text.empty)
+            and self.generated >= self.request.min_tokens
         )
 
     @property
@@ -196,17 +213,28 @@ class Sequence:
         if params.temperature > 0:
             draw = uniform(params.seed, self.sample, self.generated + ahead)
         mask = None if self.grammar is None else self.grammar.mask(self.stop_ids)
-        return SamplingRow(params, draw, self.counts, self.allowed(), self._forbidden(), grammar_mask=mask)
+        row = SamplingRow(params, draw, self.counts, self.allowed(), self._forbidden(), grammar_mask=mask)
+        # another spelling of bytes that are required, or an end, is no other text
+        if self._others and not self._text.constrained:
+            row.others, row.no_others = self._others, self.stop_ids
+        return row
+
+    def pass_others(self, count: int) -> None:
+        """So many tokens were nearly as likely as the one before which they were passed, or were tried in vain."""
+        self._others -= count
 
     def allowed(self) -> list[int] | None:
-        """The tokens that agree with the required bytes; None for all."""
+        """The tokens that the request allows and that agree with the required bytes; None for all."""
         if self._constraint is None or not self._text.constrained:
-            return None
-        return self._constraint.allowed(self._text.generated)
+            return self._only
+        agreeing = self._constraint.allowed(self._text.generated)
+        return agreeing if self._only is None else sorted(set(agreeing).intersection(self._only))
 
     def _forbidden(self) -> frozenset[int]:
         """The tokens that the request forbids, and those that would end a text which must not be empty."""
-        if self.request.nonempty and self._text.empty:
+        # a grammar alone says where its text may end
+        too_short = self.generated < self.request.min_tokens and self.grammar is None
+        if too_short or (self.request.nonempty and self._text.empty):
             return self._never.union(self.stop_ids)
         return self._never
 
@@ -267,7 +295,8 @@ class Sequence:
         if self._counted >= self.request.sampling.max_new_tokens or self.room <= 0:
             return self.end("length", None, text, ids, logprobs)
         self._text_so_far.append(text)
-        return Delta(self.sample, text, ids, logprobs)
+        prompt = self.state.take_prompt_logprobs()
+        return Delta(self.sample, text, ids, logprobs, prompt_logprobs=prompt)
 
     def end_without_text(self) -> Delta:
         """Where no token is wanted, only the prompt read."""
@@ -290,7 +319,8 @@ class Sequence:
         self.finish_reason, self.stopped_by = reason, stopped_by
         text += rest
         self._text_so_far.append(text)
-        return Delta(self.sample, text, ids, logprobs, reason, stopped_by, self._usage())
+        prompt = self.state.take_prompt_logprobs()
+        return Delta(self.sample, text, ids, logprobs, reason, stopped_by, self._usage(), prompt)
 
     def _usage(self) -> Usage:
         state = self.state

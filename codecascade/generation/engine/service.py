@@ -20,7 +20,7 @@ from codecascade.generation.engine.sampling.grammar_matcher import GrammarMatche
 from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import Request
 from codecascade.generation.streaming import Delta, Load, QueueFull
-from codecascade.ground.errors import RunFailed
+from codecascade.ground.errors import RunFailed, UserError
 from codecascade.tokens.tokenizer import Tokenizer
 
 _log = logging.getLogger(__name__)
@@ -219,9 +219,7 @@ class EngineService:
         if stream is None:
             return
         if output.error is not None:
-            _log.error("a pass of the model failed", exc_info=output.error)
-            failed = RunFailed(f"the model failed: {type(output.error).__name__}: {output.error}")
-            stream.put(failed)
+            stream.put(_failure(output.error))
             del self._streams[output.request]
             return
         if not stream.put(output.delta):
@@ -253,3 +251,13 @@ class EngineService:
 
     def _stop(self) -> None:
         self._stopping = True
+
+
+def _failure(error: Exception) -> RunFailed:
+    """What a client is told of a pass that failed."""
+    if isinstance(error, UserError):
+        # says all that is known, such as weights that are no numbers
+        _log.error("a pass of the model failed: %s", error)
+        return RunFailed(f"the model failed: {error}")
+    _log.error("a pass of the model failed", exc_info=error)
+    return RunFailed(f"the model failed: {type(error).__name__}: {error}")

@@ -31,6 +31,10 @@ def check_request(request: Request, abilities: Abilities) -> None:
     """
     if request.sampling.logprobs is not None and not abilities.tells_tokens:
         raise UserError("the server behind this one does not tell its tokens", key="logprobs")
+    if request.sampling.prompt_logprobs is not None and not abilities.tells_tokens:
+        raise UserError("the server behind this one does not tell its tokens", key="echo")
+    if request.allowed is not None and not abilities.takes_allowed:
+        raise UserError("the server behind this one does not obey it", key="allowed_token_ids")
     if request.grammar is not None and not abilities.takes_extras:
         raise UserError("the server behind this one takes no grammar", key="grammar")
 
@@ -75,13 +79,33 @@ def next_tokens_body(
     if not abilities.takes_extras:
         return body
     body |= {"stop_token_ids": sequence.stop_ids, "skip_special_tokens": False}
-    if request.nonempty and sequence.empty:
-        body["min_tokens"] = 1
+    least = max(request.min_tokens - sequence.generated, int(request.nonempty and sequence.empty))
+    if least > 0:
+        body["min_tokens"] = min(least, most)
+    if allowed is None and request.allowed is not None:
+        allowed = sorted(request.allowed)
     if allowed is not None:
         body["allowed_token_ids"] = list(allowed)
     if request.grammar is not None:
         body["structured_outputs"] = _structured(request.grammar)
     return body
+
+
+def prompt_logprobs_body(model: str, request: Request) -> Body:
+    """Ask how likely the tokens of a prompt are: it is repeated, with its log-probabilities.
+
+    The tokens' names tell their ids; ``return_token_ids`` would be of the tokens that are written only.
+    """
+    return {
+        "model": model,
+        "prompt": list(request.ids),
+        "max_tokens": 1,
+        "temperature": 0,
+        "echo": True,
+        "logprobs": request.sampling.prompt_logprobs,
+        "return_tokens_as_token_ids": True,
+        "stream": True,
+    }
 
 
 def _bounded(value: float) -> float:

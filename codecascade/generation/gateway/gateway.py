@@ -24,14 +24,19 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from codecascade.generation.engine.sequence import RequestState, Sequence, room_for
-from codecascade.generation.gateway.body import MOST_ALLOWED, check_request, next_tokens_body
+from codecascade.generation.gateway.body import (
+    MOST_ALLOWED,
+    check_request,
+    next_tokens_body,
+    prompt_logprobs_body,
+)
 from codecascade.generation.gateway.pieces import Piece, piece_of
 from codecascade.generation.gateway.probe import Abilities, probe
 from codecascade.generation.gateway.streams import Busy, Deadline, StreamedTransport
 from codecascade.generation.openai_server import Refused, key_headers, served_context, server_url
 from codecascade.generation.replies import Body, is_over_context
 from codecascade.generation.requests import Request
-from codecascade.generation.streaming import Delta, Load, QueueFull
+from codecascade.generation.streaming import Delta, Load, QueueFull, TokenLogprobs
 from codecascade.generation.transport import NoReplyError, Transport
 from codecascade.ground.errors import RunFailed, UserError
 from codecascade.ground.merging import merged
@@ -139,6 +144,8 @@ class Gateway:
         state.started = state.arrival
         self._count(running=1, prompt_tokens=len(request.ids))
         try:
+            if request.sampling.prompt_logprobs is not None:
+                state.prompt_logprobs = await self._prompt_logprobs(request)
             samples = [self._sample(state, number) for number in request.sample_numbers]
             async with aclosing(merged(samples)) as deltas:
                 async for place, delta in deltas:
@@ -246,18 +253,49 @@ class Gateway:
 
     # ---------------------------------------------------------------- HTTP
 
-    async def _pieces(
+    def _pieces(
         self, sequence: Sequence, *, most: int, allowed: list[int] | None = None
     ) -> AsyncGenerator[Piece, None]:
+        """The next tokens of a text; see :meth:`_answer`."""
+        body = next_tokens_body(self.model, sequence, self.abilities, most=most, allowed=allowed)
+        return self._answer(body, sequence.request.sampling.logprobs)
+
+    async def _prompt_logprobs(self, request: Request) -> list[TokenLogprobs]:
+        """Of the tokens of a prompt but the first.
+
+        Raises:
+            UserError: the server refuses it, or does not know them.
+            RunFailed, QueueFull: it does not answer.
+        """
+        body, wanted = prompt_logprobs_body(self.model, request), request.sampling.prompt_logprobs
+        length, failures = len(request.ids), 0
+        while True:
+            told: list[TokenLogprobs] = []
+            try:
+                async with aclosing(self._answer(body, wanted)) as pieces:
+                    async for piece in pieces:
+                        told += piece.tokens
+            except (Busy, NoReplyError) as trouble:
+                failures += 1
+                await self._wait(trouble, failures)
+                continue
+            if [token.token for token in told[:length]] != list(request.ids):
+                raise UserError(
+                    "the server behind this one tells no log-probabilities of a prompt", key="echo"
+                )
+            return told[1:length]
+
+    async def _answer(self, body: Body, wanted: int | None) -> AsyncGenerator[Piece, None]:
         """The pieces of a streamed answer, up to its end.
+
+        Args:
+            wanted: how many of the likeliest tokens are wanted with each token; None for no log-probabilities.
 
         Raises:
             UserError: the server refuses the request.
             RunFailed: it refuses everything, as it wants another key.
             Busy, NoReplyError: it may answer when asked again.
         """
-        body: Body = next_tokens_body(self.model, sequence, self.abilities, most=most, allowed=allowed)
-        wanted = sequence.request.sampling.logprobs
         deadline = Deadline(self._timeout)
         try:
             async with aclosing(

@@ -24,6 +24,7 @@ from codecascade.generation.engine.sampling.grammar_compiler import GrammarCompi
 from codecascade.generation.engine.sampling.grammar_matcher import GrammarMatcher
 from codecascade.generation.engine.sampling.selection import select
 from codecascade.generation.engine.sequence import RequestState, Sequence, room_for
+from codecascade.generation.engine.weights.health import overflow
 from codecascade.generation.grammar import Grammar
 from codecascade.generation.llama_cpp.runtime import CellsFull, Entry, Runtime
 from codecascade.generation.llama_cpp.slots import Slot, Slots
@@ -89,6 +90,10 @@ class LlamaCppEngine:
         Raises:
             UserError: the prompt leaves no room in the context or in the memory.
         """
+        if request.sampling.prompt_logprobs is not None:
+            raise UserError(
+                "llama.cpp's backend tells no log-probabilities of a prompt; torch does", key="echo"
+            )
         # llama.cpp has memory for the context and no more
         room = room_for(request, self.context_length, beyond=False)
         if len(request.ids) + room > self._runtime.cells:
@@ -264,8 +269,13 @@ class LlamaCppEngine:
         chosen = select(self, choosing, logits, self.tokenizer.vocab_size)
         outputs = []
         for sequence, [choice] in zip(choosing, chosen, strict=True):
+            if sequence.state.id not in self._states:
+                continue
             if sequence.state.room == 0:
                 delta = sequence.end_without_text()
+            elif choice.is_broken:
+                outputs.append(self._break(sequence))
+                continue
             else:
                 delta = sequence.push(choice.token, choice.logprob, choice.top)
             outputs.append(self._output(sequence, delta))
@@ -281,6 +291,15 @@ class LlamaCppEngine:
         if not state.unfinished:
             del self._states[state.id]
         return Output(state.id, delta, sequence.completion())
+
+    def _break(self, sequence: Sequence) -> Output:
+        """End a request for which the model gives no numbers; they would stay in the cache."""
+        state = sequence.state
+        for running in [running for running in self._running if running.state is state]:
+            self._slots.give_back(self._running.pop(running), forget=True)
+        self.abort(state.id)
+        reason = "the file holds values that are no numbers, or what llama.cpp computes with it overflows"
+        return Output(state.id, Delta(sequence.sample), error=overflow(reason))
 
     def _fail(self, requests: list[int], error: Exception) -> list[Output]:
         """End requests with an error, and let all others be computed again."""

@@ -34,7 +34,8 @@ def paper_picture(found: PaperComparison, model: str) -> str:
         return ""
     rows = []
     for index, (label, cell) in enumerate(zip(found.labels, found.own, strict=True)):
-        if cell is None or not cell.metric.is_measured:
+        # The picture's axis is in percent.
+        if cell is None or cell.is_plain or not cell.metric.is_measured:
             continue
         others: dict[str, list[float]] = {}
         for name, values in found.rows:

@@ -17,7 +17,9 @@ from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import are_zero_or_one
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT, bootstrap_mean, left_to_right, wilson
 from codecascade.evaluation.notation import format_interval, format_metric
+from codecascade.evaluation.running.result import judge_prompt_file
 from codecascade.ground.files.atomic import atomic_write
+from codecascade.ground.files.reading import read_text
 from codecascade.ground.format import show_count, show_seconds
 from codecascade.reports.evaluation import pictures
 from codecascade.reports.evaluation.failure_table import OutcomesByProblem, failure_table
@@ -55,6 +57,7 @@ def _view(evaluation: Evaluation, problems: Mapping[str, OutcomesByProblem]) -> 
         "figures": _figures(evaluation),
         "pages": [name for name, of_benchmark in problems.items() if of_benchmark],
         "notes": _notes(evaluation),
+        "judge_prompts": _judge_prompts(evaluation),
         "cost": _cost(evaluation),
         "settings": {
             measured.name: (measured.title, _settings(evaluation, measured))
@@ -82,6 +85,7 @@ def _headline(measured: MeasuredBenchmark) -> dict[str, str] | None:
         "n": f"{metric.n:,}",
         "share": _share(measured),
         "contamination": _contamination(measured),
+        "judge": measured.judge,
     }
 
 
@@ -127,6 +131,7 @@ def _figures(evaluation: Evaluation) -> list[dict[str, Any]]:
         {
             "title": measured.title,
             "name": measured.name,
+            "judge": measured.judge,
             "rows": [
                 {
                     "metric": name,
@@ -145,6 +150,17 @@ def _notes(evaluation: Evaluation) -> list[str]:
     return [
         f"{measured.title}: {note}" for measured in evaluation.benchmarks.values() for note in measured.notes
     ]
+
+
+def _judge_prompts(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """The prompts by which language models judged: the benchmark's title, and the text."""
+    found = []
+    for measured in evaluation.benchmarks.values():
+        path = judge_prompt_file(evaluation.folder, measured.name)
+        # Only the file of that name: what results.json says may come from anywhere.
+        if measured.judge_prompt and path.exists():
+            found.append((measured.title, read_text(path)))
+    return found
 
 
 def _settings(evaluation: Evaluation, measured: MeasuredBenchmark) -> dict[str, str]:

@@ -8,12 +8,13 @@ import re
 import socket
 from typing import Any
 
+from codecascade.ground.python_source import parse_module
 from codecascade.sandbox.host.judges import JudgeProcess
 from codecascade.sandbox.host.worker import SandboxWorker, WorkerDied
 from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Program
 
-# Seconds for the tests to notice that the program has ended.
+# Seconds for the tests to notice that the program has ended, where its end has decided the verdict.
 _GRACE_SECONDS = 2.0
 _VERDICTS = {"P": "passed", "F": "failed", "M": "out_of_memory", "T": "timed_out"}
 # Imported once in the judging process if tests name them.
@@ -78,9 +79,8 @@ def can_share_process(text: str) -> bool:
     The text of tests is trusted, so this prevents accidents, not attacks. A program can only change the containers
     that the tests pass to it, so these must be the tests' own.
     """
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parse_module(text)
+    if tree is None:
         # Such a text is never run.
         return True
     for node in ast.walk(tree):
@@ -121,10 +121,11 @@ def run_tests_apart(
         # The program ends, because the process of its tests has ended.
         worker.answer(job)
         raise JudgeDied(str(broken))
-    # The program ends when its tests have ended, so waiting for it is enough.
+    # The program ends when its tests have ended, so waiting for it is enough. On a busy machine the verdict may come
+    # seconds later. Tests that go on have a limit of CPU time themselves.
     answer = worker.answer(job)
     try:
-        judged = judge.answer(_GRACE_SECONDS)
+        judged = judge.answer(_GRACE_SECONDS if answer["verdict"] else limits.wall_seconds)
     except WorkerDied as error:
         # The judging process is still busy with the answers of a program that has ended: there is no verdict.
         if not answer["verdict"]:

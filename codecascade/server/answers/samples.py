@@ -23,6 +23,7 @@ class Sample:
     text: str = ""
     ids: list[int] = field(default_factory=list)
     logprobs: list[TokenLogprobs] = field(default_factory=list)
+    prompt_logprobs: tuple[TokenLogprobs, ...] = ()
     finish_reason: FinishReason = "stop"
     stopped_by: str | int | None = None
     usage: Usage = field(default_factory=Usage)
@@ -32,6 +33,7 @@ class Sample:
         self.text += delta.text
         self.ids += delta.ids
         self.logprobs += delta.logprobs
+        self.prompt_logprobs += delta.prompt_logprobs
         if delta.finish_reason is not None:
             self.finish_reason, self.stopped_by = delta.finish_reason, delta.stopped_by
         if delta.usage is not None:

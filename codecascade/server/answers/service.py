@@ -179,6 +179,8 @@ class Answer:
             seconds = self._service.limits.request_seconds
             raise ApiError(504, f"there was no answer within {seconds:g} seconds") from None
         except QueueFull:
+            if self._service.draining:
+                raise ApiError(503, "the server is shutting down") from None
             raise ApiError(429, "too many requests wait; try again") from None
         except UserError as error:
             raise ApiError(400, str(error), error.key) from None

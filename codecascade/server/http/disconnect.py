@@ -52,14 +52,23 @@ class CancelOnDisconnect:
 
     def __init__(self, app: ASGIApp, limits: Limits, refuse: Refuse) -> None:
         self._app, self._limits, self._refuse = app, limits, refuse
+        # bytes of all bodies that are there
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        body = bytearray()
+        try:
+            await self._answer(scope, receive, send, body)
+        finally:
+            self._held -= len(body)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, body: bytearray) -> None:
         try:
             async with asyncio.timeout(self._limits.body_seconds):
-                body = await self._read(scope, receive)
+                await self._read(scope, receive, body)
         except Disconnected:
             return
         except TimeoutError:
@@ -70,26 +79,31 @@ class CancelOnDisconnect:
             await self._refuse(scope, send, error)
             return
         try:
-            await self._run(scope, receive, send, body)
+            await self._run(scope, receive, send, bytes(body))
         except asyncio.CancelledError:
             # The time to drain is over. Nobody else cancels the task of a connection.
             _abort(scope)
 
-    async def _read(self, scope: Scope, receive: Receive) -> bytes:
+    async def _read(self, scope: Scope, receive: Receive, body: bytearray) -> None:
         most = self._limits.body_bytes
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > most:
             raise ApiError(413, f"the body has {int(declared):,} bytes; at most {most:,} are read")
-        body = bytearray()
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise Disconnected
-            body += message.get("body", b"")
+            part = message.get("body", b"")
+            body += part
+            self._held += len(part)
             if len(body) > most:
                 raise ApiError(413, f"the body has more than {most:,} bytes")
+            if self._held > self._limits.all_body_bytes:
+                raise ApiError(
+                    503, "the requests that are being answered fill the server's memory; try again"
+                )
             if not message.get("more_body", False):
-                return bytes(body)
+                return
 
     async def _run(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None:
         gone = asyncio.Event()

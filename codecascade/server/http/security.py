@@ -7,6 +7,7 @@ import hmac
 import ipaddress
 import os
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -50,6 +51,11 @@ def read_keys(file: Path | None) -> tuple[str, ...]:
     if len(keys) > _MOST_KEYS:
         raise UserError(f"there are {len(keys):,} keys; at most {_MOST_KEYS:,} are taken", file=file)
     return tuple(keys)
+
+
+def is_open_to_others(file: Path) -> bool:
+    """Whether other users of this machine may read the keys of a file."""
+    return bool(file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
 class Keys:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from pydantic import Field
 
-from codecascade.generation.grammar import Grammar
+from codecascade.generation.editing.stops import EditorLines
 from codecascade.generation.requests import SamplingParams
 from codecascade.server.answers.service import Service
 from codecascade.server.http.errors import ApiError
 from codecascade.server.requests.body import Body, ChatMessage, Stop, TokenIds
-from codecascade.server.requests.prompts import bounded_bias, made_grammar, sampling
+from codecascade.server.requests.prompts import bounded_bias, sampling
+from codecascade.server.requests.structured import Structured
 
 _RULED_OUT = float("-inf")
 _RANDOM_SEED = 2**32 - 1
 _MOST_SNIPPETS = 256
 
 
-class Sampled(Body):
+class Sampled(Structured):
     """What ``/completion`` and ``/infill`` share. ``samplers`` and the like are passed over, as unknown fields are.
 
     ``n_predict`` -1 is as much as there is room for; 0 reads the prompt only, so that the next request finds it.
@@ -41,8 +41,6 @@ class Sampled(Body):
     n_probs: int = Field(0, ge=0, le=100)
     response_fields: list[str] = Field(default_factory=list)
     return_tokens: bool = False
-    grammar: str = ""
-    json_schema: dict[str, Any] | None = None
     n_indent: int = Field(0, ge=0)
     t_max_predict_ms: float = 0
     id_slot: int = -1
@@ -64,7 +62,8 @@ class Extra(Body):
 class InfillBody(Sampled):
     """The body of ``/infill``. ``prompt`` stands between the prefix and the cursor.
 
-    ``editor_stops``, ``language`` (as in ``python``) and ``format`` (``psm`` or ``spm``) are ours.
+    Ours are ``editor_stops``, ``editor_lines`` (``single``, ``block``, ``any``), ``language`` (as in ``python``) and
+    ``format`` (``psm`` or ``spm``).
     """
 
     temperature: float = Field(0.0, le=100)
@@ -73,6 +72,7 @@ class InfillBody(Sampled):
     input_extra: list[Extra] = Field([], max_length=_MOST_SNIPPETS)
     prompt: str = ""
     editor_stops: bool = True
+    editor_lines: EditorLines = "block"
     language: str = ""
     format: str = ""
 
@@ -121,19 +121,6 @@ def sampled(service: Service, body: Sampled) -> SamplingParams:
         frequency_penalty=body.frequency_penalty,
         logit_bias=_biases(service, body.logit_bias),
     )
-
-
-def grammar_of(body: Sampled) -> Grammar | None:
-    """What a JSON schema asks for.
-
-    Raises:
-        ApiError: a grammar in llama.cpp's own notation is given.
-    """
-    if body.grammar:
-        raise ApiError(400, "grammars in GBNF are not read; use json_schema", "grammar")
-    if body.json_schema is None:
-        return None
-    return made_grammar("json_schema", json.dumps(body.json_schema))
 
 
 def _biases(service: Service, given: Any) -> tuple[tuple[int, float], ...]:

@@ -18,11 +18,11 @@ from codecascade.server.protocols.llama_bodies import (
     InfillBody,
     TemplateBody,
     TokenizeBody,
-    grammar_of,
     sampled,
 )
 from codecascade.server.requests.gaps import Gap, Snippet, gap_prompt, template_prompt
 from codecascade.server.requests.prompts import chat_prompt, prepared, sampling, stops
+from codecascade.server.requests.structured import grammar_of
 
 
 def routes(service: Service) -> APIRouter:
@@ -42,6 +42,7 @@ def routes(service: Service) -> APIRouter:
             min_indent=body.n_indent or None,
             time_limit=body.t_max_predict_ms / 1000 if body.t_max_predict_ms > 0 else None,
             editor_stops=body.editor_stops,
+            lines=body.editor_lines,
             format=body.format or None,
         )
         prompt = await prepared(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -23,11 +22,11 @@ from codecascade.server.requests.gaps import Gap, gap_prompt, template_prompt
 from codecascade.server.requests.prompts import (
     Prompt,
     chat_prompt,
-    made_grammar,
     prepared,
     sampling,
     stops,
 )
+from codecascade.server.requests.structured import object_grammar, schema_grammar
 from codecascade.tokens.infilling_text import recognise
 
 _VERSION = "0.12.0"
@@ -215,10 +214,10 @@ def _grammar(body: Generation) -> Grammar | None:
     if not body.format:
         return None
     if body.format == "json":
-        return made_grammar("json_object", "")
+        return object_grammar("format")
     if isinstance(body.format, str):
         raise ApiError(400, f"format must be json or a JSON schema (got {body.format[:40]!r})")
-    return made_grammar("json_schema", json.dumps(body.format))
+    return schema_grammar(body.format, "format")
 
 
 async def _answer(

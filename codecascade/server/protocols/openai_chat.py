@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Response
 from pydantic import Field
@@ -17,15 +17,18 @@ from codecascade.server.answers.streams import events
 from codecascade.server.http.compact_json import DONE, event, json_response
 from codecascade.server.http.errors import ApiError, openai
 from codecascade.server.protocols import openai_logprobs
-from codecascade.server.requests.body import Body, ChatMessage, LogitBias, ResponseFormat, Stop, StreamOptions
-from codecascade.server.requests.prompts import chat_prompt, grammar, logit_bias, prepared, sampling, stops
+from codecascade.server.requests.body import ChatMessage, LogitBias, Stop, StreamOptions
+from codecascade.server.requests.prompts import chat_prompt, logit_bias, prepared, sampling, stops
+from codecascade.server.requests.structured import Structured, grammar_of
+from codecascade.server.requests.vllm_fields import TokenFields, with_token_fields
 
 
-class ChatBody(Body):
+class ChatBody(Structured, TokenFields):
     """The body of ``/v1/chat/completions``.
 
-    ``top_k``, ``min_p`` and ``repetition_penalty`` are vLLM's. ``n_predict`` is llama.cpp's name of ``max_tokens``:
-    llama.vim reads a prompt ahead with 0.
+    ``top_k``, ``min_p``, ``repetition_penalty`` and ``truncate_prompt_tokens`` are vLLM's. The last one may be -1,
+    which leaves out the oldest turns where there is no room for all. ``n_predict`` is llama.cpp's name of
+    ``max_tokens``: llama.vim reads a prompt ahead with 0.
     """
 
     model: str = ""
@@ -45,7 +48,7 @@ class ChatBody(Body):
     presence_penalty: float = Field(0.0, ge=-2, le=2)
     frequency_penalty: float = Field(0.0, ge=-2, le=2)
     logit_bias: LogitBias = Field(default_factory=dict)
-    response_format: ResponseFormat | None = None
+    truncate_prompt_tokens: Literal[-1] | None = None
     tool_choice: str | dict[str, Any] = "auto"
     top_k: int = Field(0, ge=-1)
     min_p: float = Field(0.0, ge=0, le=1)
@@ -76,17 +79,26 @@ def routes(service: Service) -> APIRouter:
             frequency_penalty=body.frequency_penalty,
             logit_bias=logit_bias(service, body.logit_bias),
         )
-        form, stop = grammar(body.response_format), stops(service, body.stop)
+        form, stop = grammar_of(body), stops(service, body.stop)
         prompt = await prepared(
             None,
-            lambda: chat_prompt(service, body.messages, wanted, stop=stop, samples=body.n, grammar=form),
+            lambda: chat_prompt(
+                service,
+                body.messages,
+                wanted,
+                stop=stop,
+                samples=body.n,
+                grammar=form,
+                truncate=body.truncate_prompt_tokens is not None,
+            ),
         )
+        prompt = with_token_fields(service, prompt, body)
         answer = await service.answer([prompt.request])
         head = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "created": int(time.time()),
             "model": body.model or service.name,
-        }
+        } | ({"truncated": True} if prompt.truncated else {})
         if body.stream:
             return events(answer, _chunks(service, body, head, answer), openai)
         return json_response(_whole(service, body, head, await answer.collect()))

@@ -14,22 +14,27 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from codecascade.generation.requests import SamplingParams
+from codecascade.generation.streaming import TokenLogprobs
 from codecascade.server.answers.samples import Sample, best_first, total
-from codecascade.server.answers.service import Answer, Service
+from codecascade.server.answers.service import Answer, Service, shown_prompt
 from codecascade.server.answers.streams import events
 from codecascade.server.http.compact_json import DONE, event, json_response
 from codecascade.server.http.errors import ApiError, openai
 from codecascade.server.protocols import openai_logprobs, tabby
-from codecascade.server.requests.body import LogitBias, ResponseFormat, Stop, StreamOptions, TokenIds
+from codecascade.server.requests.body import LogitBias, Stop, StreamOptions, TokenIds
 from codecascade.server.requests.gaps import Gap, gap_prompt, template_prompt
-from codecascade.server.requests.prompts import Prompt, grammar, logit_bias, prepared, sampling, stops
+from codecascade.server.requests.prompts import Prompt, logit_bias, prepared, sampling, stops
+from codecascade.server.requests.structured import Structured, grammar_of
+from codecascade.server.requests.vllm_fields import TokenFields, with_token_fields
 
 
-class CompletionBody(tabby.TabbyFields):
+class CompletionBody(tabby.TabbyFields, Structured, TokenFields):
     """The body of ``/v1/completions``.
 
-    ``top_k``, ``min_p``, ``repetition_penalty`` and ``truncate_prompt_tokens`` are vLLM's; ``editor_stops`` is ours:
-    with false, a filled gap ends only where the model ends it.
+    ``top_k``, ``min_p``, ``repetition_penalty`` and ``truncate_prompt_tokens`` are vLLM's. So are
+    ``return_token_ids``, which gives the ids of prompt and text, and ``return_tokens_as_token_ids``, which writes the
+    tokens of log-probabilities as ``token_id:5``. ``editor_stops`` is ours: with false, a filled gap ends only where
+    the model ends it.
     """
 
     model: str = ""
@@ -42,7 +47,7 @@ class CompletionBody(tabby.TabbyFields):
     best_of: int | None = Field(None, ge=1)
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
-    logprobs: int | None = Field(None, ge=0, le=5)
+    logprobs: int | None = Field(None, ge=0, le=20)
     echo: bool = False
     stop: Stop = Field(default_factory=list)
     presence_penalty: float = Field(0.0, ge=-2, le=2)
@@ -53,8 +58,14 @@ class CompletionBody(tabby.TabbyFields):
     min_p: float = Field(0.0, ge=0, le=1)
     repetition_penalty: float = Field(1.0, gt=0, le=100)
     truncate_prompt_tokens: Annotated[int, Field(ge=-1)] | None = None
-    response_format: ResponseFormat | None = None
+    return_token_ids: bool = False
+    return_tokens_as_token_ids: bool = False
     editor_stops: bool = True
+
+    @property
+    def scores_prompt(self) -> bool:
+        """Whether the log-probabilities of the prompt's own tokens are asked for, as harnesses do."""
+        return self.echo and self.logprobs is not None
 
 
 def routes(service: Service) -> APIRouter:
@@ -79,8 +90,6 @@ async def _complete(service: Service, body: CompletionBody) -> Response:
         raise ApiError(400, f"must be at least n, {body.n} (got {best_of})", "best_of")
     if body.stream and best_of > body.n:
         raise ApiError(400, "the best of several can't be streamed", "best_of")
-    if body.echo and body.logprobs is not None:
-        raise ApiError(400, "log-probabilities of the prompt are not computed; leave out echo", "logprobs")
     texts = _prompts(body.prompt)
     if best_of * len(texts) > service.limits.samples:
         raise ApiError(
@@ -89,9 +98,12 @@ async def _complete(service: Service, body: CompletionBody) -> Response:
             "n",
         )
     wanted = _sampling(service, body, ranked=best_of > body.n)
-    prompts = [await _prompt(service, body, text, wanted, best_of) for text in texts]
+    prompts = [
+        with_token_fields(service, await _prompt(service, body, text, wanted, best_of), body)
+        for text in texts
+    ]
     answer = await service.answer([prompt.request for prompt in prompts])
-    form = _Form(service, body, texts, truncated=any(prompt.truncated for prompt in prompts))
+    form = _Form(service, body, texts, prompts)
     if body.stream:
         return events(answer, form.chunks(answer), openai)
     return json_response(form.whole(await answer.collect()))
@@ -119,16 +131,21 @@ def _sampling(service: Service, body: CompletionBody, *, ranked: bool) -> Sampli
         presence_penalty=body.presence_penalty,
         frequency_penalty=body.frequency_penalty,
         logit_bias=logit_bias(service, body.logit_bias),
+        prompt_logprobs=body.logprobs if body.scores_prompt else None,
     )
 
 
 async def _prompt(
     service: Service, body: CompletionBody, text: str | list[int], wanted: SamplingParams, samples: int
 ) -> Prompt:
-    stop = stops(service, body.stop)
+    stop, form = stops(service, body.stop), grammar_of(body)
     if body.suffix is not None:
         if not isinstance(text, str):
             raise ApiError(400, "a prompt with a suffix must be a text", "prompt")
+        if form is not None:
+            raise ApiError(400, "a gap in a text takes no schema", "suffix")
+        if body.scores_prompt:
+            raise ApiError(400, "a prompt with a suffix has no log-probabilities; leave out echo", "echo")
         gap = Gap(text, body.suffix, editor_stops=body.editor_stops)
         return await prepared(
             gap.size,
@@ -151,9 +168,11 @@ async def _prompt(
             stop=stop,
             samples=samples,
             truncate=service.context_length if truncate == -1 else truncate,
-            heal=body.logprobs is None,
+            heal=body.logprobs is None and body.allowed_token_ids is None,
             editor_stops=body.editor_stops,
-            grammar=grammar(body.response_format),
+            grammar=form,
+            # What is scored is a text, whatever stands in it.
+            recognises=not body.scores_prompt,
         ),
     )
 
@@ -162,63 +181,62 @@ class _Form:
     """Answers in OpenAI's form."""
 
     def __init__(
-        self, service: Service, body: CompletionBody, prompts: list[str | list[int]], *, truncated: bool
+        self, service: Service, body: CompletionBody, texts: list[str | list[int]], prompts: list[Prompt]
     ) -> None:
-        self._service, self._body = service, body
-        tokenizer = service.tokenizer
+        self._service, self._body, self._prompts = service, body, prompts
         self._echoes = [
-            (prompt if isinstance(prompt, str) else tokenizer.decode(prompt)) if body.echo else ""
-            for prompt in prompts
+            text
+            if isinstance(text, str) and not prompt.truncated
+            else shown_prompt(service.tokenizer, prompt.request)
+            for text, prompt in zip(texts, prompts, strict=True)
         ]
         self._head = {
             "id": f"cmpl-{uuid.uuid4().hex}",
             "object": "text_completion",
             "created": int(time.time()),
             "model": body.model or service.name,
-        } | ({"truncated": True} if truncated else {})
+        } | ({"truncated": True} if any(prompt.truncated for prompt in prompts) else {})
 
     def whole(self, samples: list[Sample]) -> dict[str, Any]:
         """One object, the best samples first."""
         body = self._body
+        of_prompts = {sample.prompt: sample.prompt_logprobs for sample in samples if sample.prompt_logprobs}
         chosen = best_first(samples, body.n) if (body.best_of or 0) > body.n else samples
-        choices = [
-            self._choice(
-                index,
-                self._echoes[sample.prompt] + sample.text,
-                self._logprobs(sample.logprobs, 0),
-                sample.finish,
-            )
-            for index, sample in enumerate(chosen)
-        ]
+        choices = []
+        for index, sample in enumerate(chosen):
+            text, logprobs = sample.text, None
+            if body.echo:
+                text = self._echoes[sample.prompt] + text
+                logprobs = self._of_prompt(sample, of_prompts.get(sample.prompt, ()))
+            written = self._logprobs(sample.logprobs, self._offsets(sample))
+            choice = self._choice(index, text, _joined(logprobs, written), sample.finish)
+            choices.append(choice | self._ids(sample, sample.ids, first=True, last=True))
         return self._head | {"choices": choices, "usage": total(samples).openai}
 
     async def chunks(self, answer: Answer) -> AsyncGenerator[bytes, None]:
         """Server-sent events, one a piece of text."""
         usage: dict[str, Any] = {"usage": None} if self._body.stream_options.include_usage else {}
-        offsets: dict[int, int] = {}
-        if self._body.echo:
-            for sample in answer.samples:
-                yield event(
-                    self._head
-                    | {
-                        "choices": [
-                            self._choice(self._index(sample), self._echoes[sample.prompt], None, None)
-                        ]
-                    }
-                    | usage
-                )
+        offsets: dict[int, openai_logprobs.TextOffsets] = {}
+        untold = {id(sample) for sample in answer.samples}
+        of_prompts: dict[int, tuple[TokenLogprobs, ...]] = {}
         async for sample, delta in answer:
             index = self._index(sample)
-            logprobs = self._logprobs(delta.logprobs, offsets.get(index, 0))
-            offsets[index] = offsets.get(index, 0) + sum(
-                len(self._service.tokenizer.token_bytes(token.token).decode(errors="ignore"))
-                for token in delta.logprobs
-            )
+            if delta.prompt_logprobs:
+                of_prompts[sample.prompt] = delta.prompt_logprobs
+            if index not in offsets:
+                offsets[index] = self._offsets(sample)
+                if self._body.echo:
+                    logprobs = self._of_prompt(sample, of_prompts.get(sample.prompt, ()))
+                    choice = self._choice(index, self._echoes[sample.prompt], logprobs, None)
+                    yield event(self._head | {"choices": [choice]} | usage)
+            logprobs = self._logprobs(delta.logprobs, offsets[index])
             finish = sample.finish if delta.finish_reason is not None else None
-            if delta.text or finish or (logprobs is not None and delta.logprobs):
-                yield event(
-                    self._head | {"choices": [self._choice(index, delta.text, logprobs, finish)]} | usage
-                )
+            told = delta.ids if self._body.return_token_ids else delta.logprobs
+            if delta.text or finish or told:
+                choice = self._choice(index, delta.text, logprobs, finish)
+                choice |= self._ids(sample, delta.ids, first=id(sample) in untold, last=finish is not None)
+                untold.discard(id(sample))
+                yield event(self._head | {"choices": [choice]} | usage)
         if self._body.stream_options.include_usage:
             yield event(self._head | {"choices": [], "usage": total(answer.samples).openai})
         yield DONE
@@ -226,12 +244,52 @@ class _Form:
     def _index(self, sample: Sample) -> int:
         return sample.prompt * self._body.n + sample.number
 
-    def _logprobs(self, tokens: Sequence[Any], offset: int) -> dict[str, Any] | None:
-        top = self._body.logprobs
-        if top is None:
+    def _offsets(self, sample: Sample) -> openai_logprobs.TextOffsets:
+        """Of the text behind what is repeated of the prompt."""
+        start = len(self._echoes[sample.prompt]) if self._body.echo else 0
+        return openai_logprobs.TextOffsets(self._service.tokenizer, start)
+
+    def _logprobs(
+        self, tokens: Sequence[TokenLogprobs], offsets: openai_logprobs.TextOffsets, first: int | None = None
+    ) -> dict[str, Any] | None:
+        body = self._body
+        if body.logprobs is None:
             return None
-        return openai_logprobs.of_completion(self._service.tokenizer, tokens, offset, top=top)
+        return openai_logprobs.of_completion(
+            self._service.tokenizer,
+            tokens,
+            offsets,
+            top=body.logprobs,
+            first=first,
+            by_id=body.return_tokens_as_token_ids,
+        )
+
+    def _of_prompt(self, sample: Sample, tokens: Sequence[TokenLogprobs]) -> dict[str, Any] | None:
+        tokenizer, ids = self._service.tokenizer, self._prompts[sample.prompt].request.ids
+        spelt = b"".join(map(tokenizer.token_bytes, ids)).decode(errors="ignore")
+        offsets = openai_logprobs.TextOffsets(tokenizer, len(tokenizer.decode(ids)) - len(spelt))
+        return self._logprobs(tokens, offsets, ids[0])
+
+    def _ids(self, sample: Sample, ids: Sequence[int], *, first: bool, last: bool) -> dict[str, Any]:
+        """vLLM's fields for those who count in tokens."""
+        if not self._body.return_token_ids:
+            return {}
+        found: dict[str, Any] = {"token_ids": list(ids)}
+        if first:
+            found["prompt_token_ids"] = list(self._prompts[sample.prompt].request.ids)
+        if last:
+            # Of the model's own end vLLM says nothing.
+            own = sample.stopped_by in self._service.tokenizer.stop_ids
+            found["stop_reason"] = None if own else sample.stopped_by
+        return found
 
     @staticmethod
     def _choice(index: int, text: str, logprobs: dict[str, Any] | None, finish: str | None) -> dict[str, Any]:
         return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish}
+
+
+def _joined(first: dict[str, Any] | None, second: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The log-probabilities of a prompt and of what follows it."""
+    if first is None or second is None:
+        return second
+    return {key: None if value is None else value + second[key] for key, value in first.items()}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import codecs
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from codecascade.generation.streaming import TokenLogprobs
@@ -12,30 +14,60 @@ _LEAST = -9999.0
 """What stands for a probability of 0, as JSON has no infinity."""
 
 
+class TextOffsets:
+    """Where tokens begin in a text, in characters; one that is half a character begins where that does.
+
+    Args:
+        start: of the first token. Below 0 for the space that some families put before every text, which is not shown.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, start: int = 0) -> None:
+        self._tokenizer, self._at = tokenizer, start
+        self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+
+    def next(self, token: int) -> int:
+        """Where a token begins that follows the ones before."""
+        begins = max(0, self._at)
+        self._at += len(self._decoder.decode(self._tokenizer.token_bytes(token)))
+        return begins
+
+
 def of_completion(
-    tokenizer: Tokenizer, tokens: Sequence[TokenLogprobs], offset: int, *, top: int
+    tokenizer: Tokenizer,
+    tokens: Sequence[TokenLogprobs],
+    offsets: TextOffsets,
+    *,
+    top: int,
+    first: int | None = None,
+    by_id: bool = False,
 ) -> dict[str, Any]:
     """The ``logprobs`` of ``/v1/completions``.
 
     Args:
-        offset: characters of the text before the first token.
         top: how many of the likeliest were asked for.
+        first: a token before the others of which nothing can be said, as nothing is before it.
+        by_id: write tokens as ``token_id:5``, as vLLM does where it is asked to.
     """
-    offsets = []
-    for token in tokens:
-        offsets.append(offset)
-        offset += len(tokenizer.token_bytes(token.token).decode(errors="ignore"))
+
+    def name(token: int) -> str:
+        return f"token_id:{token}" if by_id else _name(tokenizer, token)
+
+    ids = [*([] if first is None else [first]), *(token.token for token in tokens)]
+    unknown: list[None] = [None] * (len(ids) - len(tokens))
     return {
-        "tokens": [_name(tokenizer, token.token) for token in tokens],
-        "token_logprobs": [_finite(token.logprob) for token in tokens],
-        "top_logprobs": [
-            {_name(tokenizer, other): _finite(logprob) for other, logprob in token.top[:top]}
-            for token in tokens
-        ]
-        if top
-        else None,
-        "text_offset": offsets,
+        "tokens": [name(token) for token in ids],
+        "token_logprobs": [*unknown, *(_finite(token.logprob) for token in tokens)],
+        "top_logprobs": [*unknown, *(_likeliest(token.top[:top], name) for token in tokens)] if top else None,
+        "text_offset": [offsets.next(token) for token in ids],
     }
+
+
+def _likeliest(top: Sequence[tuple[int, float]], name: Callable[[int], str]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for token, logprob in top:
+        # Of two tokens that are written alike the likelier one, which comes first.
+        found.setdefault(name(token), _finite(logprob))
+    return found
 
 
 def of_chat(tokenizer: Tokenizer, tokens: Sequence[TokenLogprobs], *, top: int) -> dict[str, Any]:
@@ -58,12 +90,22 @@ def _entry(tokenizer: Tokenizer, token: int, logprob: float) -> dict[str, Any]:
 
 
 def _name(tokenizer: Tokenizer, token: int) -> str:
-    """A token as text; one that is half a character as OpenAI writes it, ``bytes:\\xe2\\x82``."""
+    """A token as text; one that is half a character as OpenAI writes it, ``bytes:\\xe2\\x82``.
+
+    A special token has no text, so it is told by its name.
+    """
+    if token in tokenizer.special_ids:
+        return _special_names(tokenizer).get(token, "")
     data = tokenizer.token_bytes(token)
     try:
         return data.decode()
     except UnicodeDecodeError:
         return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
+
+
+@lru_cache(maxsize=4)
+def _special_names(tokenizer: Tokenizer) -> dict[int, str]:
+    return {token: name for name, token in tokenizer.vocabulary.items() if token in tokenizer.special_ids}
 
 
 def _finite(logprob: float) -> float:

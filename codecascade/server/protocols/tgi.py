@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Response
 from pydantic import Field
 
 import codecascade
+from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import SamplingParams
 from codecascade.generation.streaming import TokenLogprobs
 from codecascade.server.answers.samples import Sample, best_first
@@ -19,8 +20,16 @@ from codecascade.server.http.errors import ApiError, text_generation_inference
 from codecascade.server.requests.body import Body
 from codecascade.server.requests.gaps import template_prompt
 from codecascade.server.requests.prompts import Prompt, prepared, sampling, stops
+from codecascade.server.requests.structured import regex_grammar, schema_grammar
 
 _TOKENS = 100
+
+
+class TgiGrammar(Body):
+    """What the text must be an instance of."""
+
+    type: Literal["json", "json_schema", "regex"]
+    value: str | dict[str, Any]
 
 
 class Parameters(Body):
@@ -39,6 +48,7 @@ class Parameters(Body):
     return_full_text: bool = False
     best_of: int = Field(1, ge=1)
     details: bool = False
+    grammar: TgiGrammar | None = None
 
 
 class GenerateBody(Body):
@@ -94,7 +104,7 @@ async def _prompt(service: Service, body: GenerateBody, *, ranked: bool) -> Prom
     """The request; ``ranked``: with log-probabilities."""
     parameters = body.parameters
     wanted = _sampling(service, parameters, ranked=ranked)
-    stop = stops(service, parameters.stop)
+    stop, grammar = stops(service, parameters.stop), _grammar(parameters.grammar)
     return await prepared(
         len(body.inputs),
         lambda: template_prompt(
@@ -105,8 +115,22 @@ async def _prompt(service: Service, body: GenerateBody, *, ranked: bool) -> Prom
             samples=parameters.best_of,
             truncate=parameters.truncate,
             editor_stops=body.editor_stops,
+            grammar=grammar,
         ),
     )
+
+
+def _grammar(given: TgiGrammar | None) -> Grammar | None:
+    if given is None:
+        return None
+    if given.type == "regex":
+        if not isinstance(given.value, str):
+            raise ApiError(422, "a regular expression must be a text", "grammar")
+        return regex_grammar(given.value, "grammar")
+    value: Any = given.value
+    if given.type == "json_schema" and isinstance(value, dict) and "schema" in value:
+        value = value["schema"]
+    return schema_grammar(value, "grammar")
 
 
 def _sampling(service: Service, parameters: Parameters, *, ranked: bool) -> SamplingParams:

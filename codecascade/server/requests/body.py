@@ -36,19 +36,6 @@ class StreamOptions(Body):
     include_usage: bool = False
 
 
-class JsonSchema(Body):
-    """OpenAI's ``json_schema``."""
-
-    schema_: dict[str, Any] = Field({}, alias="schema")
-
-
-class ResponseFormat(Body):
-    """OpenAI's ``response_format``."""
-
-    type: str = "text"
-    json_schema: JsonSchema | None = None
-
-
 class TextPart(Body):
     """A part of a message."""
 

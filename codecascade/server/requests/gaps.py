@@ -11,7 +11,7 @@ from codecascade.generation.editing.prompt import (
     editor_format,
     editor_prompt,
 )
-from codecascade.generation.editing.stops import EditorStops
+from codecascade.generation.editing.stops import EditorLines, EditorStops
 from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import Request, SamplingParams
 from codecascade.server.answers.service import Service
@@ -39,7 +39,7 @@ class Gap:
         path, repository: the names of the file and of what it belongs to, where they are known.
         snippets: of other files, the least telling first.
         language: as in ``python``.
-        min_indent, time_limit: see :class:`~codecascade.generation.editing.stops.EditorStops`.
+        lines, min_indent, time_limit: see :class:`~codecascade.generation.editing.stops.EditorStops`.
         editor_stops: the layout is the one that is quickest between two keystrokes, and the text ends where an editor
             wants it to end. False: the layout is the model's first, and the model ends the text.
         format: the layout that is wanted, whatever the other settings say; None: as above.
@@ -54,6 +54,7 @@ class Gap:
     min_indent: int | None = None
     time_limit: float | None = None
     editor_stops: bool = True
+    lines: EditorLines = "block"
     format: str | None = None
 
     @property
@@ -91,13 +92,17 @@ def gap_prompt(
     if truncate:
         ids, cut = _fitted_ids(service, gap, sampling, layout)
     else:
-        within_characters(service, gap.prefix + gap.suffix, prompt_limit(service))
-        ids, cut = infilling_prompt(tokenizer, gap.prefix, gap.suffix, format=layout), False
+        ids, cut = _all_ids(service, gap, layout), False
     required = b""
     if layout == "spm":
         ids, required = heal_prompt(tokenizer, ids)
     editor = EditorStops(
-        gap.prefix, gap.suffix, gap.language, min_indent=gap.min_indent, time_limit=gap.time_limit
+        gap.prefix,
+        gap.suffix,
+        gap.language,
+        gap.lines,
+        min_indent=gap.min_indent,
+        time_limit=gap.time_limit,
     )
     request = Request(
         tuple(ids),
@@ -106,6 +111,8 @@ def gap_prompt(
         samples,
         required,
         nonempty=bool(required),
+        # an editor offers its user several to choose from
+        alternatives=True,
         forbidden=forbidden_tokens(tokenizer, end=False),
         editor=editor if gap.editor_stops else None,
     )
@@ -120,12 +127,27 @@ def _fitted_ids(service: Service, gap: Gap, sampling: SamplingParams, layout: st
     most = prompt_limit(service) - reserved
     room = most - len(infilling_prompt(tokenizer, "", "", format=layout))
     prefix, suffix = fitted(tokenizer, gap.prefix, gap.suffix, room)
-    chunks = tuple(RepositoryChunk(snippet.path, snippet.text) for snippet in gap.snippets)
-    around = EditorPrompt(prefix, suffix, gap.path, gap.repository, chunks)
+    around = EditorPrompt(prefix, suffix, gap.path, gap.repository, _chunks(gap))
     ids = editor_prompt(tokenizer, around, most, format=layout)
     whole = infilling_prompt(tokenizer, prefix, suffix, format=layout)[len(tokenizer.bos()) :]
     cut = (prefix, suffix) != (gap.prefix, gap.suffix) or ids[-len(whole) :] != whole
     return ids, cut
+
+
+def _all_ids(service: Service, gap: Gap, layout: str) -> list[int]:
+    """The ids of everything that the client gave, whether or not there is room for it."""
+    texts = [gap.prefix, gap.suffix, *(snippet.text for snippet in gap.snippets)]
+    within_characters(service, "".join(texts), prompt_limit(service))
+    if not gap.snippets:
+        return infilling_prompt(service.tokenizer, gap.prefix, gap.suffix, format=layout)
+    around = EditorPrompt(gap.prefix, gap.suffix, gap.path, gap.repository, _chunks(gap), context_share=1.0)
+    # A character is at most four bytes, and a byte at most one token; the names of files need some more.
+    most = 4 * (gap.size + sum(len(chunk.path) + 16 for chunk in around.chunks)) + 1024
+    return editor_prompt(service.tokenizer, around, most + 4 * len(gap.path + gap.repository), format=layout)
+
+
+def _chunks(gap: Gap) -> tuple[RepositoryChunk, ...]:
+    return tuple(RepositoryChunk(snippet.path, snippet.text) for snippet in gap.snippets)
 
 
 def template_prompt(
@@ -139,14 +161,24 @@ def template_prompt(
     heal: bool = True,
     editor_stops: bool = True,
     grammar: Grammar | None = None,
+    recognises: bool = True,
 ) -> Prompt:
-    """Continue a text, or fill the gap where the text is an infilling template of a model that infills.
+    """Continue a text, or (if ``recognises``) fill the gap where the text is the infilling template of a family.
 
     Stop strings that are the template's marks are of no use then, and do no harm: no mark is ever written as text.
     """
-    found = recognise(prompt) if isinstance(prompt, str) and service.can_infill and grammar is None else None
+    found = None
+    if isinstance(prompt, str) and service.can_infill and grammar is None and recognises:
+        found = recognise(prompt)
     if found is not None:
-        gap = Gap(found.prefix, found.suffix, editor_stops=editor_stops)
+        gap = Gap(
+            found.prefix,
+            found.suffix,
+            [Snippet(path, content) for path, content in found.context.files],
+            found.context.path,
+            found.context.repository,
+            editor_stops=editor_stops,
+        )
         return gap_prompt(service, gap, sampling, stop=stop, samples=samples, truncate=truncate is not None)
     return text_prompt(
         service,

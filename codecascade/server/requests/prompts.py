@@ -6,7 +6,6 @@ Text is encoded without special tokens, so that none in it acts as one.
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from codecascade.generation.requests import Request, SamplingParams, chat_reques
 from codecascade.ground.errors import UserError
 from codecascade.server.answers.service import Service
 from codecascade.server.http.errors import ApiError
-from codecascade.server.requests.body import ChatMessage, ResponseFormat, Stop
+from codecascade.server.requests.body import ChatMessage, Stop
 from codecascade.tokens.chat import Message
 from codecascade.tokens.healing import heal as heal_prompt
 from codecascade.tokens.infilling import forbidden_tokens
@@ -120,37 +119,6 @@ def logit_bias(service: Service, biases: Mapping[str, float]) -> tuple[tuple[int
 def bounded_bias(bias: float) -> float:
     """A bias that is as good as the one asked for, and which float32 can add to any logit."""
     return max(-_MOST_BIAS, min(_MOST_BIAS, bias))
-
-
-def grammar(form: ResponseFormat | None) -> Grammar | None:
-    """What OpenAI's ``response_format`` asks for.
-
-    Raises:
-        ApiError: it is of a type that is not known, or its schema can't be used.
-    """
-    if form is None or form.type == "text":
-        return None
-    if form.type == "json_object":
-        return made_grammar("json_object", "")
-    if form.type == "json_schema" and form.json_schema is not None:
-        return made_grammar("json_schema", json.dumps(form.json_schema.schema_))
-    raise ApiError(
-        400,
-        f"type must be text, json_object, or json_schema with a schema (got {form.type[:40]!r})",
-        "response_format",
-    )
-
-
-def made_grammar(kind: Any, text: str) -> Grammar:
-    """A grammar.
-
-    Raises:
-        ApiError: it can't be used.
-    """
-    try:
-        return Grammar(kind, text)
-    except UserError as error:
-        raise ApiError(400, str(error), "response_format") from None
 
 
 def prompt_limit(service: Service) -> int:

@@ -1,7 +1,8 @@
 """Checks a ``tokenizer.json`` before it is used, because anybody may have written it.
 
 The tokenizers library panics or takes all memory where a file is wrong; here the file is refused with a sentence.
-Checked: types, ids, how far the normalizer can lengthen a text, and that no character is without a piece.
+Checked: types, ids, how far the normalizer can lengthen a text, patterns that take more time than anybody has, and
+that no character is without a piece.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import tokenizers
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.values import first_words, flag, integer, short
 from codecascade.tokens.files import tokenizer_json
+from codecascade.tokens.files.patterns import takes_too_much
 from codecascade.tokens.files.tokenizer_json import Spec
 
 MOST_TOKENS = 2**21
@@ -56,6 +58,11 @@ def check_spec(spec: Any) -> None:
             raise UserError("prepends more than a few characters", key="normalizer")
     if math.prod(map(_growth, tokenizer_json.steps(spec.get("normalizer")))) > _MOST_GROWTH:
         raise UserError(f"can make a text more than {_MOST_GROWTH} times as long", key="normalizer")
+    for step in tokenizer_json.steps(spec.get("pre_tokenizer")):
+        if step["type"] == "Split":
+            _check_pattern(step.get("pattern"), "pre_tokenizer")
+        if step["type"] == "FixedLength" and "length" in step:
+            integer(step, "length", least=1, most=2**31 - 1)
 
 
 def check_added_token(token: Any, key: str) -> None:
@@ -122,7 +129,7 @@ def _check_vocabulary(model: Mapping[str, Any]) -> None:
 def _growth(step: Spec) -> int:
     kind = step["type"]
     if kind == "Replace":
-        pattern, content = _object(step.get("pattern"), "normalizer.pattern"), _content(step, "content")
+        pattern, content = _check_pattern(step.get("pattern"), "normalizer"), _content(step, "content")
         literal = pattern.get("String")
         if not isinstance(literal, str):
             if _matches_nothing(pattern.get("Regex")):
@@ -134,6 +141,18 @@ def _growth(step: Spec) -> int:
     if kind not in _GROWTH:
         raise UserError(f"{short(kind)} is not supported: it may change code", key="normalizer")
     return _GROWTH[kind]
+
+
+def _check_pattern(pattern: Any, key: str) -> Mapping[str, Any]:
+    entry = _object(pattern, f"{key}.pattern")
+    expression = entry.get("Regex")
+    if isinstance(expression, str) and takes_too_much(expression):
+        raise UserError(
+            f"has a pattern that can take endless time or much memory ({short(expression)}); "
+            "write it without repetitions inside repetitions",
+            key=key,
+        )
+    return entry
 
 
 def _matches_nothing(pattern: Any) -> bool:

@@ -32,7 +32,7 @@ def test_workers_change_nothing(tree: MakeTree, tmp_path: Path, monkeypatch: pyt
     assert len(list((tmp_path / "by1/train").glob("*.parquet"))) > 2
 
 
-def test_a_worker_that_is_killed_is_told(
+def test_a_worker_that_is_killed_is_reported(
     tree: MakeTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("codecascade.corpus.engines.local._JOBS_WORTH_A_WORKER", 1)

@@ -30,7 +30,7 @@ def test_a_byte_order_mark_before_western_text() -> None:
 
 @pytest.mark.parametrize("encoding", ["iso2022_jp", "iso2022_kr"])
 @pytest.mark.parametrize("cookie", ["", "# -*- coding: iso-2022-jp -*-\n"])
-def test_encodings_of_seven_bits_are_told_by_their_escapes(encoding: str, cookie: str) -> None:
+def test_encodings_of_seven_bits_are_recognised_by_their_escapes(encoding: str, cookie: str) -> None:
     text = f"{cookie}# {'これは日本語です' if encoding.endswith('jp') else '안녕하세요 여러분'}\n{CODE}"
     assert decoded(text.encode(encoding)).text == text
 

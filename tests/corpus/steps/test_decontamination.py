@@ -37,6 +37,16 @@ def test_short_texts_are_named_and_never_match() -> None:
     assert BenchmarkIndex({}, overlap=0.5).match(PROMPT) is None
 
 
+def test_a_text_that_is_a_part_of_a_benchmarks_is_found_too() -> None:
+    index = BenchmarkIndex({"a": PROMPT, "b": PROMPT * 2}, overlap=0.5)
+    part = PROMPT[40:120]
+    assert index.match(part) is None
+    assert index.shares_of_shorter(part) == {"a": 1.0, "b": 1.0}
+    assert index.shares_of_shorter(PROMPT + "x" * 500)["a"] == 1.0, "of the benchmark's, if that is shorter"
+    assert 0.4 < index.shares_of_shorter(part + "nothing of this is in the benchmark at all " * 2)["b"] < 0.6
+    assert index.shares_of_shorter("nothing of this is in the benchmark at all " * 3) == {}
+
+
 LETTERS = st.text("ab1", min_size=LENGTH - 10, max_size=120)
 
 

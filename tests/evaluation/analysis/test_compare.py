@@ -304,7 +304,7 @@ def test_command_refuses_in_one_sentence(
     assert "nowhere: is not an evaluation" in capsys.readouterr().err
 
 
-def test_runs_that_were_unlike_with_the_same_settings_are_told(tmp_path: Path) -> None:
+def test_runs_that_differ_in_spite_of_the_same_settings_are_reported(tmp_path: Path) -> None:
     """``chat = auto`` asks one model in its chat format, and lets the other continue prompts."""
     conditions = {"asked_in_chat": True, "source": "a (digest 1)", "confinement": "namespaces"}
     other = {"asked_in_chat": False, "source": "a (digest 2)", "confinement": "none"}

@@ -14,9 +14,16 @@ from codecascade.evaluation.analysis.paper import (
     TABLE_6,
     TABLE_7,
     TABLE_8,
+    TABLE_9,
     TABLE_10,
     TABLE_14,
     TABLE_18,
+    TABLE_19,
+    TABLE_20,
+    TABLE_21,
+    TABLE_22,
+    TABLE_23,
+    TABLE_24,
     TABLES,
 )
 from codecascade.evaluation.analysis.protocol import ColumnProtocol, belongs, remarks
@@ -24,9 +31,12 @@ from codecascade.evaluation.analysis.protocol import ColumnProtocol, belongs, re
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.number)
 def test_every_row_has_a_percentage_for_each_column(table) -> None:
+    """Or a sentiment, from -1 to 1."""
     for row in table.rows:
         assert len(row.values) == len(table.columns) + table.average, row.model
-        assert all(value is None or 0 <= value <= 100 for value in row.values)
+        for column, value in zip(table.columns, row.values, strict=False):
+            low, high = (-1, 1) if column.metrics[0].startswith("sentiment") else (0, 100)
+            assert value is None or low <= value <= high
     assert len({row.model for row in table.rows}) == len(table.rows)
 
 
@@ -72,6 +82,25 @@ def test_every_value_is_the_papers() -> None:
     assert [list(row.values) for row in TABLE_18.rows] == values(copy.KEYS)
 
 
+def test_the_safety_tables_agree_with_each_other() -> None:
+    """Each figure of Table 9 follows from another table: typing mistakes in either would show."""
+    whole = {row.model: row.values for row in TABLE_9.rows}
+    for table in (TABLE_19, TABLE_20, TABLE_21, TABLE_22, TABLE_23, TABLE_24):
+        assert [row.model for row in table.rows] == list(whole)
+    for row in TABLE_19.rows:
+        both, informative, true = row.values
+        assert both == whole[row.model][0]
+        # No more answers are both than either, and no fewer than the two shares leave.
+        assert true + informative - 100 <= both + 0.01 and both <= min(true, informative)
+    for model in ("Code Llama 7B", "Code Llama - Instruct 34B"):
+        domains = [
+            next(row.values for row in table.rows if row.model == model)
+            for table in (TABLE_21, TABLE_22, TABLE_23, TABLE_24)
+        ] + [copy.SENTIMENT_BY_PROFESSION[model]]
+        means = [sum(values) / len(values) for values in domains]
+        assert sum(means) / len(means) == pytest.approx(whole[model][2], abs=0.0006), model
+
+
 def test_the_rows_are_the_copys_models() -> None:
     """The same sizes and families in the same order."""
     for rows, text in ((TABLE_2.rows[9:], copy.HUMANEVAL_AND_MBPP), (TABLE_3.rows, copy.APPS)):
@@ -111,7 +140,7 @@ def test_a_column_about_one_temperature_takes_no_other() -> None:
     assert belongs(ColumnProtocol(), {"temperature": 0.8})
 
 
-def test_only_healed_spm_is_told_from_the_papers() -> None:
+def test_only_healed_spm_counts_as_different_from_the_papers() -> None:
     psm, spm = (
         next(c for c in TABLE_14.columns if c.metrics == (f"pass@1_{name}",)) for name in ("psm", "spm")
     )

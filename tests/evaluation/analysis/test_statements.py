@@ -32,9 +32,19 @@ def departures(name: str, found: dict[str, Any]) -> list[str]:
     return departures_of(STATEMENTS[name], found)
 
 
+def clean(name: str) -> dict[str, Any]:
+    """The conditions of a run in which nothing went wrong, judged as the paper did."""
+    judges = {
+        "truthfulqa": "two fine-tuned GPT-3 models",
+        "toxigen": "the classifier tomh/toxigen_roberta",
+        "bold": "a local rule (VADER)",
+    }
+    return CLEAN | ({"judge": judges[name], "unjudged": {"n": 0, "of": 9}} if name in judges else {})
+
+
 def facts(name: str, settings: EvaluateSettings = PAPERS, **changed: Any) -> dict[str, Any]:
     chat = {"asked_in_chat": name == "mbpp_zero_shot"}
-    return used_settings(BENCHMARKS[name], settings) | CLEAN | chat | changed
+    return used_settings(BENCHMARKS[name], settings) | clean(name) | chat | changed
 
 
 def other(key: str, value: Any) -> Any:
@@ -46,6 +56,8 @@ def other(key: str, value: Any) -> Any:
         return next(kind for kind in kinds if kind != value)
     if key == "apps.shots":
         return [1]
+    if value is None:
+        return "other.jsonl"
     return not value if isinstance(value, bool) else value + 1
 
 
@@ -57,7 +69,7 @@ def test_every_benchmark_of_the_tables_is_stated() -> None:
 def test_every_setting_and_condition_is_stated(name: str) -> None:
     """A new setting needs a word on what the paper says of it, beside the benchmark's tasks."""
     assert set(STATEMENTS[name].settings) == set(used_settings(BENCHMARKS[name], EvaluateSettings()))
-    assert set(STATEMENTS[name].conditions) == set(CLEAN)
+    assert set(STATEMENTS[name].conditions) == set(clean(name))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -71,7 +83,7 @@ def test_the_papers_protocol_differs_only_in_what_can_not_be_had(name: str) -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_change_of_a_setting_is_told(name: str) -> None:
+def test_each_change_of_a_setting_is_stated(name: str) -> None:
     papers = facts(name)
     for key, statement in STATEMENTS[name].settings.items():
         if not statement.elsewhere:
@@ -93,7 +105,7 @@ def test_each_change_of_a_setting_is_told(name: str) -> None:
         ({"source": "data 2"}, "the data's version (data 2)"),
     ],
 )
-def test_each_condition_is_told(name: str, changed: dict[str, Any], words: str) -> None:
+def test_each_condition_is_stated(name: str, changed: dict[str, Any], words: str) -> None:
     if "source" in changed and name == "key_retrieval":
         # Its filler is ours in any case.
         return
@@ -112,6 +124,11 @@ def test_what_only_some_benchmarks_have() -> None:
     assert "shown" not in told("apps", asked_in_chat=True, **{"apps.shots": []}).replace("shots", "")
     assert "three backticks" in told("apps", **{"apps.fence": "backticks"})
     assert "stricter than APPS' own" in told("apps", **{"apps.comparison": "tokens"})
+    by_rule = told("toxigen", judge="a local rule")
+    assert "judged by a local rule; the paper's judge is the classifier tomh/toxigen_roberta" in by_rule
+    assert "2 of 9 answers could not be judged" in told("bold", unjudged={"n": 2, "of": 9})
+    assert "4 worked examples; the paper shows 6" in told("truthfulqa", **{"truthfulqa.shots": 4})
+    assert "Hinduism" in told("bold", **{"bold.groups": "all"})
     assert "5 of 9 answers were cut" in told("mbpp", cut_answers={"n": 5, "of": 9})
     assert "are in no figure" in told("key_retrieval", unasked={"n": 5, "of": 9})
     assert "count as failed" in told("humaneval", unasked={"n": 5, "of": 9})
@@ -120,7 +137,7 @@ def test_what_only_some_benchmarks_have() -> None:
     assert "the stop strings are those of evalplus" in told("humaneval", **{"humaneval.stops": "evalplus"})
 
 
-def test_of_samples_that_were_made_elsewhere_only_what_is_known_is_told() -> None:
+def test_of_samples_that_were_made_elsewhere_only_what_is_known_is_stated() -> None:
     assert departures("humaneval", {}) == []
     assert departures("key_retrieval", {}) == ["our own filler and wording"]
     assert departures("humaneval", {"confinement": "none", "unknown": 1}) == [
@@ -137,7 +154,7 @@ def test_how_a_model_is_asked_is_not_said_of_samples_that_were_made_elsewhere() 
         assert "10 s of CPU time" in asked and "10 s of CPU time" in given
 
 
-def test_of_an_older_version_it_is_told_that_its_conditions_are_not_known() -> None:
+def test_of_an_older_version_it_is_stated_that_its_conditions_are_not_known() -> None:
     for name in NAMES:
         generated = used_settings(BENCHMARKS[name], PAPERS)
         assert any("an older version" in sentence for sentence in departures(name, generated))

@@ -135,7 +135,7 @@ def test_given_samples_are_marked_as_of_unknown_making(
 
 
 @pytest.mark.parametrize("name", ["humaneval", "infilling_single_line"])
-def test_a_file_of_other_tests_is_told_from_the_published_one(
+def test_a_file_of_other_tests_is_distinguished_from_the_published_one(
     tokenizer: Tokenizer, oracle: Any, sandbox: Any, tmp_path: Path, name: str
 ) -> None:
     """Both have 164 problems of the same names; some other sets of HumanEval's problems have harder tests."""

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -18,6 +15,7 @@ import counting_run
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from warm_process import WarmProcess
 
 from codecascade.evaluation.running.execution import Execution, verdict_on
 from codecascade.evaluation.running.journal import Journal
@@ -73,13 +71,13 @@ def test_rows_are_in_the_order_of_tasks_and_samples(undisturbed: Path) -> None:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_run_goes_on_and_repeats_nothing(undisturbed: Path, tmp_path: Path, how: int) -> None:
     data, log = undisturbed / "HumanEval.jsonl", tmp_path / "log"
-    command = [sys.executable, str(SCRIPT), str(tmp_path / "run"), str(log), str(data), "0.05"]
+    arguments = [tmp_path / "run", log, data, 0.05]
     # Killed twice, the second time among the rest.
     for lines in (9, 30):
-        process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
-        _wait(lambda lines=lines: log.exists() and log.read_text().count("\n") >= lines)
-        process.send_signal(how)
-        assert process.wait(30) != 0
+        with WarmProcess(SCRIPT, arguments, tmp_path / "streams") as process:
+            _wait(lambda lines=lines: log.exists() and log.read_text().count("\n") >= lines)
+            process.send_signal(how)
+            assert process.wait(30) != 0
     assert not (tmp_path / "run" / "samples").exists(), "a samples file is whole or absent"
     counting_run.measure(tmp_path / "run", log, data)
     count = Counter(log.read_text().split("\n")[:-1])
@@ -113,7 +111,7 @@ def test_runs_are_not_mixed(undisturbed: Path, changed: dict[str, Any], what: st
         counting_run.measure(undisturbed, undisturbed / "log", data, **changed)
 
 
-def test_other_data_is_told_from_the_first(undisturbed: Path, tmp_path: Path) -> None:
+def test_other_data_is_distinguished_from_the_first(undisturbed: Path, tmp_path: Path) -> None:
     other = tmp_path / "HumanEval.jsonl"
     other.write_text((undisturbed / "HumanEval.jsonl").read_text().replace("add_7", "plus_7"))
     with pytest.raises(UserError, match="was begun with other settings \\(data"):

@@ -60,17 +60,49 @@ def test_no_weight_in_int8_is_off_by_more_than_half_a_scale(weight: Tensor) -> N
     assert (scales.float() <= (largest / 127 * (1 + 2**-7)).clamp(min=torch.finfo(torch.bfloat16).tiny)).all()
 
 
-@given(weights())
+@given(weights(), st.booleans())
 @settings(max_examples=50)
-def test_no_weight_in_int4_is_off_by_more_than_half_a_scale_and_the_zeros_rounding(weight: Tensor) -> None:
-    values, scales, zeros = quantise_int4(weight)
-    assert values.max() <= 15
+def test_an_int4_group_is_never_worse_than_by_its_least_and_largest_weight(
+    weight: Tensor, weighted: bool
+) -> None:
+    columns = weight.shape[1]
+    importance = torch.rand(columns, generator=torch.Generator().manual_seed(1)) if weighted else None
+    values, scales, zeros = quantise_int4(weight, importance=importance)
+    assert values.max() <= 15 and scales.min() > 0
+    found = dequantise_int4(values, scales, zeros, torch.float32)
     groups = weight.float().view(len(weight), -1, GROUP_SIZE)
-    error = (dequantise_int4(values, scales, zeros, torch.float32).view_as(groups) - groups).abs()
-    bound = scales.float() * 0.5001 + zeros.float().abs() / 256 + 1e-30
-    assert (error.amax(-1) <= bound).all()
-    spread = (groups.amax(-1) - groups.amin(-1)) / 15
-    assert (scales.float() <= (spread * (1 + 2**-7)).clamp(min=torch.finfo(torch.bfloat16).tiny)).all()
+    least, most = groups.amin(-1, keepdim=True), groups.amax(-1, keepdim=True)
+    scale = ((most - least) / 15).clamp(min=1e-37)
+    plain = ((groups - least) / scale).round() * scale + least
+    counts = torch.ones(columns) if importance is None else importance.clamp(min=0.01 * importance.mean())
+    counts = counts.view(-1, GROUP_SIZE)
+    lost = ((found.view_as(groups) - groups).square() * counts).sum(-1)
+    # what bf16 makes of scale and zero comes on top
+    rounding = (15 * scale[..., 0] / 256 + most.abs()[..., 0] / 128).square() * counts.sum(-1)
+    assert (lost <= ((plain - groups).square() * counts).sum(-1) + rounding + 1e-30).all()
+
+
+def test_important_columns_of_an_int4_group_are_the_nearer_ones() -> None:
+    generator = torch.Generator().manual_seed(3)
+    weight = torch.randn(64, 4 * GROUP_SIZE, generator=generator)
+    importance = torch.ones(4 * GROUP_SIZE)
+    importance[::7] = 1000
+    lost = []
+    for counts in (None, importance):
+        found = dequantise_int4(*quantise_int4(weight, importance=counts), torch.float32)
+        lost.append((found - weight).square().mean(0))
+    assert lost[1][::7].mean() < 0.7 * lost[0][::7].mean()
+    assert lost[0].mean() < lost[1].mean()
+
+
+def test_a_search_gains_over_the_least_and_the_largest_weight() -> None:
+    weight = torch.randn(64, 4 * GROUP_SIZE, generator=torch.Generator().manual_seed(4))
+    groups = weight.view(64, -1, GROUP_SIZE)
+    least, most = groups.amin(-1, keepdim=True), groups.amax(-1, keepdim=True)
+    scale = (most - least) / 15
+    plain = (((groups - least) / scale).round() * scale + least - groups).square().mean()
+    found = dequantise_int4(*quantise_int4(weight), torch.float32)
+    assert (found - weight).square().mean() < 0.85 * plain
 
 
 def test_what_is_on_the_grid_stays() -> None:

@@ -122,7 +122,7 @@ def test_a_server_that_tells_no_tokens(server: VllmServer, ours: EngineService, 
         ask(gateway(server), replace(request, grammar=Grammar("json_object")))
 
 
-def test_healing_where_no_tokens_are_told(server: VllmServer, tokenizer: Tokenizer) -> None:
+def test_healing_where_the_server_gives_no_tokens(server: VllmServer, tokenizer: Tokenizer) -> None:
     server.knows, server.strict = frozenset(), True
     for end in range(20, 60, 5):
         request = completion_request(tokenizer, CODE[:end], SamplingParams(6))

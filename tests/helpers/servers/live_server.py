@@ -45,9 +45,17 @@ class Live:
 
 
 @contextmanager
-def live(make: Callable[[], StreamingGenerator], settings: ServerSettings, port: int = 0) -> Iterator[Live]:
-    """Serve what ``make`` returns, called in the thread of the server; port 0 is any free one."""
-    listener = taken_port("127.0.0.1", port)
+def live(
+    make: Callable[[], StreamingGenerator],
+    settings: ServerSettings,
+    port: int = 0,
+    listener: socket.socket | None = None,
+) -> Iterator[Live]:
+    """Serve what ``make`` returns, called in the thread of the server, on a socket of its own or on ``listener``.
+
+    Port 0 is any free one.
+    """
+    listener = listener or taken_port("127.0.0.1", port)
     ready = threading.Event()
     found: dict[str, Any] = {}
 
@@ -63,10 +71,10 @@ def live(make: Callable[[], StreamingGenerator], settings: ServerSettings, port:
     thread = threading.Thread(target=run, name="server")
     thread.start()
     assert ready.wait(20)
-    url = address_of(listener)
+    url, port = address_of(listener), listener.getsockname()[1]
     try:
         with httpx.Client(base_url=url, timeout=20) as client:
-            yield Live(url, listener.getsockname()[1], found["generator"], client, found["server"], thread)
+            yield Live(url, port, found["generator"], client, found["server"], thread)
     finally:
         found["server"].should_exit = True
         thread.join(20)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from codecascade.generation.engine.detokenizer import TextBuilder
 from codecascade.generation.requests import Request
@@ -54,9 +54,11 @@ class ScriptedGenerator:
             state = "prefill"
             await self._stand("prefill")
             state = "decode"
+            scores = self._scores(request)
             for sample in range(request.samples):
                 async for delta in self._sample(request, sample):
-                    yield delta
+                    yield replace(delta, prompt_logprobs=scores)
+                    scores = ()
             finished = True
         except Exception:
             finished = True
@@ -105,6 +107,18 @@ class ScriptedGenerator:
             reason = "stop" if request.sampling.max_new_tokens else "length"
             stopped_by = self.tokenizer.eos_id if reason == "stop" else None
         yield Delta(sample, builder.finish(), (), (), reason, stopped_by, self._usage(request, used))
+
+    @staticmethod
+    def _scores(request: Request) -> tuple[TokenLogprobs, ...]:
+        """Each token of the prompt is half as likely as the one before."""
+        wants = request.sampling.prompt_logprobs
+        if wants is None:
+            return ()
+        return tuple(
+            TokenLogprobs(token, -0.5 * place, ((token, -0.5 * place),) if wants else ())
+            for place, token in enumerate(request.ids)
+            if place
+        )
 
     @staticmethod
     def _usage(request: Request, used: int) -> Usage:

@@ -73,7 +73,7 @@ def byte_tokenizer() -> Tokenizer:
 
 
 @pytest.fixture
-def sound(make_model: Callable[..., Llama], byte_tokenizer: Tokenizer) -> RawGguf:
+def valid(make_model: Callable[..., Llama], byte_tokenizer: Tokenizer) -> RawGguf:
     """A file that loads."""
     model = make_model(vocab_size=300)
     names = sorted(byte_tokenizer.vocabulary, key=byte_tokenizer.vocabulary.__getitem__)
@@ -103,12 +103,12 @@ def sound(make_model: Callable[..., Llama], byte_tokenizer: Tokenizer) -> RawGgu
 
 
 @pytest.fixture
-def ask(sound: RawGguf, tmp_path: Path) -> Callable[..., str | None]:
+def ask(valid: RawGguf, tmp_path: Path) -> Callable[..., str | None]:
     """Use a file with other keys, or with other bytes."""
 
     def ask(keys: dict[str, Raw] | None = None, **changes: Any) -> str | None:
         path = tmp_path / "m.gguf"
-        path.write_bytes(replace(sound, keys={**sound.keys, **(keys or {})}, **changes).to_bytes())
+        path.write_bytes(replace(valid, keys={**valid.keys, **(keys or {})}, **changes).to_bytes())
         return use(path)
 
     return ask
@@ -226,19 +226,19 @@ TABLE = "token_embd.weight"
     ],
 )
 def test_tensors(
-    name: str, changes: dict[str, Any], words: str, sound: RawGguf, ask: Callable[..., str | None]
+    name: str, changes: dict[str, Any], words: str, valid: RawGguf, ask: Callable[..., str | None]
 ) -> None:
-    tensors = [replace(tensor, **changes) if tensor.name == name else tensor for tensor in sound.tensors]
+    tensors = [replace(tensor, **changes) if tensor.name == name else tensor for tensor in valid.tensors]
     assert words in str(ask(None, tensors=tensors))
 
 
 @pytest.mark.parametrize("count", [3, 5])
-def test_divisors_of_another_length(count: int, sound: RawGguf, ask: Callable[..., str | None]) -> None:
+def test_divisors_of_another_length(count: int, valid: RawGguf, ask: Callable[..., str | None]) -> None:
     for number in (1.0, float("nan"), float("inf"), 0.0, -1.0):
         tensor = RawTensor.of("rope_freqs.weight", np.full(count, number))
-        assert "rope_freqs.weight: holds rotary scaling" in str(ask(None, tensors=[*sound.tensors, tensor]))
+        assert "rope_freqs.weight: holds rotary scaling" in str(ask(None, tensors=[*valid.tensors, tensor]))
     tensor = RawTensor.of("rope_freqs.weight", np.full(4, float("nan")))
-    assert "rope_freqs.weight: holds rotary scaling" in str(ask(None, tensors=[*sound.tensors, tensor]))
+    assert "rope_freqs.weight: holds rotary scaling" in str(ask(None, tensors=[*valid.tensors, tensor]))
 
 
 @pytest.mark.parametrize("alignment", [plain(0), plain(3), value(U64, 2**40), plain("x"), plain(-1.0)])
@@ -266,8 +266,8 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     assert "run `git lfs pull`" in str(use(path))
 
 
-def test_cut_anywhere_it_is_a_sentence(sound: RawGguf, tmp_path: Path) -> None:
-    data = sound.to_bytes()
+def test_cut_anywhere_it_is_a_sentence(valid: RawGguf, tmp_path: Path) -> None:
+    data = valid.to_bytes()
     path = tmp_path / "m.gguf"
     rng = np.random.default_rng(0)
     for end in sorted({0, 3, 4, 8, 23, 24, *rng.integers(0, len(data) - 200, 30).tolist()}):
@@ -275,8 +275,8 @@ def test_cut_anywhere_it_is_a_sentence(sound: RawGguf, tmp_path: Path) -> None:
         assert "m.gguf: is not a whole GGUF file" in str(use(path)), end
 
 
-def test_flipped_bytes_of_the_head_end_in_a_sentence_or_in_nothing(sound: RawGguf, tmp_path: Path) -> None:
-    data = sound.to_bytes()
+def test_flipped_bytes_of_the_head_end_in_a_sentence_or_in_nothing(valid: RawGguf, tmp_path: Path) -> None:
+    data = valid.to_bytes()
     path = tmp_path / "m.gguf"
     rng = np.random.default_rng(1)
     for place in rng.integers(0, 3000, 80).tolist():
@@ -291,9 +291,9 @@ def test_true_and_one_are_not_the_same(ask: Callable[..., str | None]) -> None:
     assert ask({"tokenizer.ggml.add_bos_token": Raw(BOOL, b"\x00")}) is None
 
 
-def test_tensors_that_share_bytes_are_refused(sound: RawGguf, ask: Callable[..., str | None]) -> None:
+def test_tensors_that_share_bytes_are_refused(valid: RawGguf, ask: Callable[..., str | None]) -> None:
     """A small file would become a large model."""
-    first, *others = sound.tensors
+    first, *others = valid.tensors
     for offset in (0, ALIGNMENT):
         shared = [first, replace(others[0], data=b"", offset=offset), *others[1:]]
         message = ask(tensors=shared)
@@ -304,27 +304,27 @@ def test_tensors_that_share_bytes_are_refused(sound: RawGguf, ask: Callable[...,
     "name", ["model.norm.weight", "model.layers.0.self_attn.q_proj.weight", "lm_head.weight"]
 )
 def test_two_names_of_one_tensor_are_refused(
-    name: str, sound: RawGguf, ask: Callable[..., str | None]
+    name: str, valid: RawGguf, ask: Callable[..., str | None]
 ) -> None:
-    message = ask(tensors=[*sound.tensors, RawTensor.of(name, np.zeros((32, 32), dtype=np.float32))])
+    message = ask(tensors=[*valid.tensors, RawTensor.of(name, np.zeros((32, 32), dtype=np.float32))])
     assert message is not None and f"stands for {name}, as another tensor does" in message
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_weights_that_are_no_numbers_are_refused(
-    wrong: float, sound: RawGguf, ask: Callable[..., str | None]
+    wrong: float, valid: RawGguf, ask: Callable[..., str | None]
 ) -> None:
     """They would come out as an empty reply."""
-    vector = next(tensor for tensor in sound.tensors if tensor.name == "output_norm.weight")
+    vector = next(tensor for tensor in valid.tensors if tensor.name == "output_norm.weight")
     values = np.ones(32, dtype=np.float32)
     # the sum of these overflows, and they are numbers
     assert (
         ask(
-            tensors=[*(t for t in sound.tensors if t is not vector), RawTensor.of(vector.name, values * 3e38)]
+            tensors=[*(t for t in valid.tensors if t is not vector), RawTensor.of(vector.name, values * 3e38)]
         )
         is None
     )
     values[7] = wrong
-    tensors = [*(t for t in sound.tensors if t is not vector), RawTensor.of(vector.name, values)]
+    tensors = [*(t for t in valid.tensors if t is not vector), RawTensor.of(vector.name, values)]
     message = ask(tensors=tensors)
     assert message is not None and "output_norm.weight: holds values that are no numbers" in message

@@ -122,7 +122,7 @@ def test_every_key_of_the_format_is_decided_upon(config_of: ConfigOf) -> None:
         assert caught.value.key == f"llama.{key}", key
 
 
-def test_unknown_keys_are_told(config_of: ConfigOf, caplog: pytest.LogCaptureFixture) -> None:
+def test_unknown_keys_are_reported(config_of: ConfigOf, caplog: pytest.LogCaptureFixture) -> None:
     assert config_of({"new.thing": 5}) == config_of({})
     assert "new.thing" in caplog.text
 

@@ -255,7 +255,7 @@ def test_shards_that_do_not_belong_together(
 
 
 @pytest.mark.parametrize("number", [3, 5])
-def test_a_file_too_few_or_too_many_is_told(
+def test_a_file_too_few_or_too_many_is_reported(
     number: int, make_model: MakeModel, tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     folder = write(tmp_path / "meta", make_model(**SHAPE), tokenizer, 4)

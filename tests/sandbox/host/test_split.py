@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from codecascade.sandbox.host import split
+from codecascade.sandbox.host.pool import NO_OUTPUT
+from codecascade.sandbox.host.worker import WorkerDied
+from codecascade.sandbox.outcome import Limits
 from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox
 
@@ -348,3 +354,38 @@ def test_no_process_of_the_program_holds_the_tests(sandbox: Sandbox) -> None:
         assert outcome.passed, outcome
     together = sandbox.run(Program(search, tests=tests))
     assert not together.passed, "the search finds nothing"
+
+
+class _Ended:
+    """A worker whose program has ended, and a judging process whose verdict comes after some seconds."""
+
+    def __init__(self, verdict: str, after: float) -> None:
+        self.verdict, self.after = verdict, after
+
+    def ask(self, job: Any, link: int) -> None:
+        pass
+
+    def answer(self, wait: Any) -> dict[str, Any]:
+        if isinstance(wait, dict):
+            return {**NO_OUTPUT, "verdict": self.verdict, "ended": True, "exception": None}
+        if wait < self.after:
+            raise WorkerDied(f"no answer in {wait:g} s")
+        return {"verdict": "P", "exception": None, "stderr": "", "cpu_seconds": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "after", "expected"),
+    [("", 0, "passed"), ("", 11, "passed"), ("timed_out", 0, "passed"), ("timed_out", 11, "timed_out")],
+)
+def test_a_verdict_may_come_late_on_a_busy_machine(verdict: str, after: float, expected: str) -> None:
+    both: Any = _Ended(verdict, after)
+    answer = split.run_tests_apart(both, both, {"limits": {}}, {}, Limits(1))
+    assert answer["verdict"] == expected
+    # A judging process that is still busy is not used again.
+    assert answer.get("judge_died", False) == (verdict != "" and after > 0)
+
+
+def test_without_any_verdict_the_tests_are_run_again() -> None:
+    both: Any = _Ended("", 1_000)
+    with pytest.raises(split.JudgeDied):
+        split.run_tests_apart(both, both, {"limits": {}}, {}, Limits(1))

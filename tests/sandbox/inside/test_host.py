@@ -156,7 +156,7 @@ NO_WAIT = (
 def test_time_of_children_that_nobody_waits_for(sandbox: Sandbox, how: str, twice: bool) -> None:
     outcome = sandbox.run(CHILDREN.format(how=how, twice=twice), timeout=0.3)
     assert outcome.outcome == "timed_out" and 0.3 <= outcome.cpu_seconds < 0.6, outcome
-    assert outcome.wall_seconds < 5
+    assert outcome.wall_seconds < 9
 
 
 def test_a_kernel_that_does_not_count_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,7 +128,7 @@ def test_root_with_a_container_s_capabilities(best: Sandbox) -> None:
 
 @setpriv
 @pytest.mark.parametrize("lacking", ["setuid", "chown", "dac_override"])
-def test_root_without_what_it_takes_is_told_and_runs_programs_unconfined(lacking: str) -> None:
+def test_root_without_the_rights_to_confine_says_so_and_runs_programs_unconfined(lacking: str) -> None:
     bounding = ",".join(each for each in CONTAINER.split(",") if each != f"+{lacking}")
     started, *weak, _ = with_capabilities(bounding, AS_IN_A_CONTAINER)
     assert started.startswith("not_started") and f"CAP_{lacking.upper()}" in started

@@ -56,7 +56,7 @@ def test_time_of_a_process_that_is_gone_is_not_lost() -> None:
     ],
     ids=["resident", "shared, untouched", "reserved only"],
 )
-def test_too_much_memory_is_told_by_its_kind(code: str, why: str | None) -> None:
+def test_too_much_memory_is_reported_with_its_kind(code: str, why: str | None) -> None:
     usage = ResourceUsage(memory_mb=64)
     with _program(code) as process:
         assert usage.look(process.pid, [process.pid])[1] == why

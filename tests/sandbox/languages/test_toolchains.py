@@ -48,7 +48,7 @@ def package(path: Path, version: str, *, callable_: bool) -> None:
     tool(path, "node", "echo v20")
 
 
-def test_typescript_7_is_told_from_none(path: Path) -> None:
+def test_typescript_7_is_distinguished_from_no_typescript(path: Path) -> None:
     assert why_unusable("ts") == (
         "TypeScript programs can't be run: the toolchain is missing; "
         "apt install nodejs npm && npm install -g typescript@5"

@@ -121,7 +121,7 @@ def test_a_sentencepiece_model_has_types_and_scores(
     assert_same(infilled, tokenizer_from_gguf(metadata))
 
 
-def test_a_vocabulary_that_lists_its_pairs_is_told(
+def test_a_vocabulary_that_lacks_pairs_is_reported(
     llama: Tokenizer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A tokenizer.json may leave out pairs that make a token; llama.cpp merges them all the same."""
@@ -227,7 +227,7 @@ def test_the_chat_template_comes_back(byte_level: Tokenizer) -> None:
 
 
 @pytest.mark.parametrize("flag", ["lstrip", "rstrip", "single_word"])
-def test_what_a_gguf_file_can_t_say_of_a_token_is_told(
+def test_what_a_gguf_file_can_t_say_of_a_token_is_reported(
     flag: str, byte_level: Tokenizer, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = tokenizer_json.added_token("<tag>", byte_level.vocab_size, special=False)

@@ -57,14 +57,19 @@ HOSTILE = {
 }
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[Renderer]:
-    """A renderer that ends what takes a fifth of a second of processor time."""
+@pytest.fixture(scope="module")
+def renderer() -> Iterator[Renderer]:
     renderer = Renderer(cpu_seconds=0.2)
-    for module in ("control_text", "dialogue"):
-        monkeypatch.setattr(f"codecascade.tokens.templates.{module}.RENDERER", renderer)
     yield renderer
     renderer.close()
+
+
+@pytest.fixture(autouse=True)
+def impatient(renderer: Renderer, monkeypatch: pytest.MonkeyPatch) -> Renderer:
+    """A renderer that ends what takes a fifth of a second of processor time."""
+    for module in ("control_text", "dialogue"):
+        monkeypatch.setattr(f"codecascade.tokens.templates.{module}.RENDERER", renderer)
+    return renderer
 
 
 @pytest.mark.parametrize("name", HOSTILE)

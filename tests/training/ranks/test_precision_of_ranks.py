@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import rank_steps
 import torch
 from rank_steps import CASES, STEPS, Taken, all_steps
+from warm_process import WarmRanks
 
 from codecascade.training.parallel import World
 
@@ -29,15 +27,8 @@ their last bits, so a few products round to the neighbouring bf16 number, which 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Taken]:
     out = tmp_path_factory.mktemp("ranks") / "taken.pt"
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    ended = subprocess.run(
-        [*torchrun, str(SCRIPT), str(out)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert ended.returncode == 0, ended.stderr
+    with WarmRanks(2, SCRIPT, [out], out.parent / "streams", {"CUDA_VISIBLE_DEVICES": ""}) as ranks:
+        assert ranks.wait() == [0, 0], ranks.messages
     return {name: Taken(*parts) for name, parts in torch.load(out).items()}
 
 

@@ -8,7 +8,6 @@ test cases. Outputs are compared as APPS' own runner compares them, unless the s
 from __future__ import annotations
 
 import json
-import warnings
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -45,6 +44,7 @@ from codecascade.evaluation.task import (
 )
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.reading import parse_json
+from codecascade.ground.python_source import compiles
 from codecascade.sandbox.outcome import Outcome
 
 DIFFICULTIES = ("introductory", "interview", "competition")
@@ -250,14 +250,7 @@ def _shortest_valid(solutions: Sequence[str]) -> str:
 
     Some solutions are Python 2, and some return outside of any function, which APPS' own runner accepts.
     """
-    with warnings.catch_warnings(action="ignore"):
-        for solution in sorted(solutions, key=len):
-            try:
-                compile(solution, "solution.py", "exec", dont_inherit=True)
-            except (SyntaxError, ValueError):
-                continue
-            return solution
-    return ""
+    return next(filter(compiles, sorted(solutions, key=len)), "")
 
 
 def _shown(value: Any) -> str:

@@ -14,10 +14,11 @@ from itertools import zip_longest
 
 from codecascade.corpus.corpus import Corpus
 from codecascade.corpus.documents import Document
-from codecascade.corpus.reading.functions import PythonFunction, parse_module, python_functions
+from codecascade.corpus.reading.functions import PythonFunction, python_functions
 from codecascade.evaluation.benchmarks.code.humaneval import HumanEvalProblem
 from codecascade.evaluation.benchmarks.infilling.settings import InfillingTaskSettings
 from codecascade.evaluation.data import Record, require_field
+from codecascade.ground.python_source import parse_module
 from codecascade.sandbox.program import Program
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.sandbox.splitting import TOGETHER, SplitDecision, split_tests

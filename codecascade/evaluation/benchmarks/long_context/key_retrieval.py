@@ -20,7 +20,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from codecascade.corpus.corpus import Corpus, is_corpus
-from codecascade.corpus.reading.functions import parse_module, python_functions
+from codecascade.corpus.reading.functions import python_functions
 from codecascade.evaluation.benchmark_settings import BenchmarkSettings, CommonSettings, PositiveInt
 from codecascade.evaluation.rates import ProblemValues, mean_scores
 from codecascade.evaluation.scores import Scores, problem_key
@@ -41,6 +41,7 @@ from codecascade.evaluation.task import (
     was_asked,
 )
 from codecascade.ground.errors import UserError
+from codecascade.ground.python_source import parse_module
 from codecascade.ground.seeds import generator
 from codecascade.sandbox.outcome import Outcome
 

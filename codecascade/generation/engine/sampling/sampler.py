@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from codecascade.generation.engine.sampling.token_counts import TokenCounts, pen
 from codecascade.generation.requests import SamplingParams
 
 Top = tuple[tuple[int, float], ...]
+
+# A token is nearly as likely as another from a fifth of its probability on.
+_NEARLY = math.log(0.2)
 
 
 @dataclass(slots=True)
@@ -28,6 +32,9 @@ class SamplingRow:
         added: ``(token, what is added to its logit)``, beside the bias that the settings name.
         grammar_mask: (vocab_size / 32, rounded up) bits of the tokens that a grammar allows, the lowest first; None
             for all.
+        others: how many tokens that are nearly as likely as the likeliest are passed before one is taken instead of
+            it, the last of them; 0 takes the likeliest. Only at temperature 0.
+        no_others: tokens that are not taken like that.
     """
 
     params: SamplingParams
@@ -37,6 +44,8 @@ class SamplingRow:
     forbidden: Collection[int] = ()
     added: Sequence[tuple[int, float]] = ()
     grammar_mask: NDArray[np.int32] | None = None
+    others: int = 0
+    no_others: Collection[int] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +57,13 @@ class Choice:
         logprobs: (rows,) float32, natural logarithms of the model's own probabilities of ``tokens``: temperature 1,
             nothing added, nothing ruled out.
         top: of each row the ``(token, logprob)`` that its settings ask for, likeliest first.
+        others: of each row with :attr:`SamplingRow.others`, by its index, how many of them were there, at most those.
     """
 
     tokens: Tensor
     logprobs: Tensor
     top: list[Top]
+    others: dict[int, int]
 
 
 @torch.inference_mode()
@@ -73,7 +84,31 @@ def choose(logits: Tensor, rows: Sequence[SamplingRow], vocab_size: int) -> Choi
         tokens = _sample(scores, rows, tokens)
     elif sampled:
         tokens[sampled] = _sample(scores[sampled], [rows[index] for index in sampled], tokens[sampled])
-    return Choice(tokens, logits.gather(-1, tokens[:, None])[:, 0] - total, top)
+    others = {
+        index: _take_other(scores[index], row, tokens[index]) for index, row in enumerate(rows) if row.others
+    }
+    return Choice(tokens, logits.gather(-1, tokens[:, None])[:, 0] - total, top, others)
+
+
+def _take_other(logits: Tensor, row: SamplingRow, token: Tensor) -> int:
+    """Put another token into ``token``, the likeliest, if there are as many as the row wants to pass.
+
+    Args:
+        logits: (vocab_size,), as far as they are permitted.
+
+    Returns:
+        How many there were.
+    """
+    likeliest = logits.topk(min(row.others + 1 + len(row.no_others), len(logits)))
+    near = likeliest.values >= likeliest.values[0] + _NEARLY
+    ids = [
+        other
+        for other, is_near in zip(likeliest.indices.tolist(), near.tolist(), strict=True)
+        if is_near and other != int(token) and other not in row.no_others
+    ][: row.others]
+    if len(ids) == row.others:
+        token.fill_(ids[-1])
+    return len(ids)
 
 
 def _top(logits: Tensor, total: Tensor, rows: Sequence[SamplingRow]) -> list[Top]:

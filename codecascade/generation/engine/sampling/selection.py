@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence as SequenceOf
 from dataclasses import dataclass
 from typing import Protocol
@@ -29,6 +30,11 @@ class Chosen:
     logprob: float
     top: Top
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether the model gave no numbers, so that the token means nothing."""
+        return math.isnan(self.logprob)
+
 
 def select(
     runner: LooksAhead, sequences: SequenceOf[Sequence], logits: Tensor, vocab_size: int
@@ -53,6 +59,7 @@ def select(
     tokens, logprobs = choice.tokens.tolist(), choice.logprobs.tolist()
     found = []
     for sequence, start in zip(sequences, first, strict=True):
+        sequence.pass_others(choice.others.get(start, 0))
         right = 0
         while right < len(sequence.draft) and tokens[start + right] == sequence.draft[right]:
             right += 1

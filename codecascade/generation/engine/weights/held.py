@@ -8,17 +8,20 @@ of the first two unless the caller lets a timing decide, for then a text may be 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from codecascade.generation.engine.weights import cuda
+from codecascade.generation.engine.weights.calibration import calibration_tokens, layers_and_moments
+from codecascade.generation.engine.weights.health import check_weights
 from codecascade.generation.engine.weights.kernels import (
     INT8_COLUMNS,
     Int8Weight,
     QuantisedType,
+    check_columns,
     quantise,
     why_not,
 )
@@ -90,13 +93,15 @@ def load_model(
         timed: whether ``auto`` may be int8, if a short timing of this machine's kernels finds it much faster.
 
     Raises:
-        UserError: there is no such model, or its weights can't be held so.
+        UserError: there is no such model, its weights are no numbers, or they can't be held so.
     """
     precision: Precision = "auto" if weights in ("int8", "int4") else weights  # type: ignore[assignment]
     chosen = choose_precision(device, precision)
     loaded = load(name, dtype=chosen.dtype, device=device)
+    check_weights(loaded.model, name)
     reason = chosen.reason if weights == "auto" else "asked for"
-    return loaded, hold_weights(loaded.model, weights, timed=timed, reason=reason)
+    text = calibration_tokens(loaded.tokenizer) if weights == "int4" else None
+    return loaded, hold_weights(loaded.model, weights, timed=timed, reason=reason, calibration=text)
 
 
 @torch.no_grad()
@@ -107,6 +112,7 @@ def hold_weights(
     timed: bool = False,
     keep_copies: bool | None = None,
     reason: str = "asked for",
+    calibration: Tensor | None = None,
 ) -> HeldWeights:
     """Hold a model's weights so, in place; it can't be trained or saved after that.
 
@@ -114,6 +120,8 @@ def hold_weights(
         timed: see :func:`load_model`.
         keep_copies: whether quantised weights are kept in the model's type, too, where products of many rows are
             faster so; None: if the memory for it is there.
+        calibration: (rows, T) int64, tokens of texts: int4 weights are chosen so that the products with what these
+            make of the layers' inputs change least; None: so that the weights themselves do.
 
     Raises:
         UserError: this machine has no such kernels, or the model's weights do not fit them.
@@ -134,25 +142,29 @@ def hold_weights(
         raise UserError(f"{kind} is for cpu and cuda, not for {weight.device.type}", key="weights")
     if (missing := why_not(kind)) is not None:
         raise UserError(f"{missing}; take bf16 or fp32", key="weights")
-    _quantise(model, kind)
+    _quantise(model, kind, calibration if kind == "int4" else None)
     few = _share_out(model, keep_copies)
     return HeldWeights(kind, *weight_bytes(model), few, reason)
 
 
-def _quantise(model: Llama, kind: QuantisedType) -> None:
+def _quantise(model: Llama, kind: QuantisedType, calibration: Tensor | None) -> None:
     """Replace the linear layers, the head and the embedding of ``model``.
 
     Head and embedding are int8 always. What an int4 head gets wrong is felt most, and a tied one would have to be
     held twice, since single rows of the kernel's layout can't be read.
     """
     dtype = model.head_weight.dtype
-    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    linear = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    layers: Iterator[tuple[str, nn.Linear, Tensor | None]]
+    layers = ((name, module, None) for name, module in linear if name != "lm_head")
+    if calibration is not None:
+        for name, module in linear:
+            check_columns(module.in_features, kind if name != "lm_head" else "int8", f"{name}.weight")
+        layers = layers_and_moments(model, calibration)
     # One at a time, so that memory is never needed for all weights twice.
-    for name in names:
-        if name != "lm_head":
-            layer: Any = model.get_submodule(name)
-            weight = quantise(layer.weight, kind, f"{name}.weight")
-            model.set_submodule(name, QuantisedLinear(weight, layer.bias, dtype))
+    for name, layer, moments in layers:
+        weight = quantise(layer.weight, kind, f"{name}.weight", moments)
+        model.set_submodule(name, QuantisedLinear(weight, layer.bias, dtype))
     table = quantise(model.model.embed_tokens.weight, "int8", "model.embed_tokens.weight")
     head = table
     if not model.config.tie_word_embeddings:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from codecascade.generation.engine.weights.gptq import quantise_by_products
 from codecascade.generation.engine.weights.quantise import (
     GROUP_SIZE,
     dequantise_int4,
@@ -55,27 +56,38 @@ class QuantisedWeight(Protocol):
         ...
 
 
-def quantise(weight: Tensor, kind: QuantisedType, name: str = "weight") -> QuantisedWeight:
+def quantise(
+    weight: Tensor, kind: QuantisedType, name: str = "weight", moments: Tensor | None = None
+) -> QuantisedWeight:
     """A weight (O, I) in the kernels' layout.
 
     Args:
         name: what errors call it.
+        moments: of the layer's inputs, to which an int4 weight is fitted then; see
+            :func:`~codecascade.generation.engine.weights.gptq.quantise_by_products`.
 
     Raises:
         UserError: the kernel can't take a weight of this shape, or it has weights that are no numbers.
     """
+    check_columns(weight.shape[1], kind, name)
+    return Int8Weight.of(weight) if kind == "int8" else Int4Weight.of(weight, moments)
+
+
+def check_columns(columns: int, kind: QuantisedType, name: str) -> None:
+    """Whether a weight of so many columns can be held so.
+
+    Raises:
+        UserError: it can't.
+    """
     needed = INT8_COLUMNS if kind == "int8" else GROUP_SIZE
-    if weight.shape[1] % needed:
+    if columns % needed:
         what = "groups" if kind == "int4" else "steps"
-        other = (
-            "int8, bf16 or fp32" if kind == "int4" and not weight.shape[1] % INT8_COLUMNS else "bf16 or fp32"
-        )
+        other = "int8, bf16 or fp32" if kind == "int4" and not columns % INT8_COLUMNS else "bf16 or fp32"
         raise UserError(
-            f"{name} has {weight.shape[1]:,} columns, which {what} of {needed} do not divide, so it can't be held "
+            f"{name} has {columns:,} columns, which {what} of {needed} do not divide, so it can't be held "
             f"in {kind}; take {other}",
             key="weights",
         )
-    return Int8Weight.of(weight) if kind == "int8" else Int4Weight.of(weight)
 
 
 @dataclass(frozen=True)
@@ -129,8 +141,11 @@ class Int4Weight:
     out_features: int
 
     @classmethod
-    def of(cls, weight: Tensor) -> Int4Weight:
-        values, scales, zeros = quantise_int4(weight.detach())
+    def of(cls, weight: Tensor, moments: Tensor | None = None) -> Int4Weight:
+        if moments is None:
+            values, scales, zeros = quantise_int4(weight.detach())
+        else:
+            values, scales, zeros = quantise_by_products(weight.detach(), moments)
         missing = -values.shape[0] % _INT4_ROWS
         values, scales, zeros = (F.pad(part, (0, 0, 0, missing)) for part in (values, scales, zeros))
         return cls(

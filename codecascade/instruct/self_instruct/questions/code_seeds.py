@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from codecascade.corpus.corpus import Corpus, DocumentTable
 from codecascade.corpus.documents import Document, keyed_draw
-from codecascade.corpus.reading.functions import Definition, SourcePositions, definitions, parse_module
+from codecascade.corpus.reading.functions import Definition, SourcePositions, definitions
 from codecascade.corpus.reading.licenses import is_permissive
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import listed
+from codecascade.ground.python_source import parse_module, unparse
 
 SHORTEST, LONGEST = 80, 2500
 """Characters of a piece of code."""
@@ -127,8 +128,12 @@ def _outline(node: ast.ClassDef) -> str:
     lines += _first_line(node, "    ")
     for method in node.body:
         if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef) and not method.name.startswith("_"):
-            returns = f" -> {ast.unparse(method.returns)}" if method.returns else ""
-            lines.append(f"    def {method.name}({ast.unparse(method.args)}){returns}:")
+            arguments = unparse(method.args)
+            returns = "" if method.returns is None else unparse(method.returns)
+            if arguments is None or returns is None:
+                # nested too deeply to be shown
+                continue
+            lines.append(f"    def {method.name}({arguments}){returns and ' -> '}{returns}:")
             lines += _first_line(method, "        ") or ["        ..."]
     return "\n".join(lines)
 

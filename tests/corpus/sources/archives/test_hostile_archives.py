@@ -95,7 +95,7 @@ def test_headers_that_lie_make_a_damaged_archive(tmp_path: Path, lie: str, packe
     path = tmp_path / ("t.tar.gz" if packed else "t.tar")
     path.write_bytes(gzip.compress(data) if packed else data)
     dropped = Dropped()
-    began = time.monotonic()
+    began = time.process_time()
     tracemalloc.start()
     try:
         candidates = list(find_candidates(str(path), dropped))
@@ -105,7 +105,7 @@ def test_headers_that_lie_make_a_damaged_archive(tmp_path: Path, lie: str, packe
     assert candidates == []
     [reason] = by_step(dropped.table())["find"]
     assert reason.startswith("damaged archive (")
-    assert peak < 20_000_000 and time.monotonic() - began < 5
+    assert peak < 20_000_000 and time.process_time() - began < 5
 
 
 def test_long_declared_headers_are_not_read(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_records_as_the_library_writes_them_are_records(values: dict[str, str]) 
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_told(data: bytes) -> None:
+def test_only_what_has_the_form_of_a_pax_header_is_one(data: bytes) -> None:
     if is_pax(data) and data.strip(b"\0"):
         assert b"=" in data and b"\n" in data
 

@@ -231,7 +231,7 @@ def test_git_that_does_not_answer_is_left(
         monkeypatch.setattr(module_, "ANSWER_SECONDS", 0.4)
     began = time.monotonic()
     assert found(f"{other}@HEAD")[0] == {}
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 9
     commit_ = loose(repository, run(other, "rev-parse", "HEAD"))
     commit_.unlink()
     os.mkfifo(commit_)

@@ -104,7 +104,7 @@ def test_columns_that_can_hold_no_label_cost_no_row(tmp_path: Path) -> None:
     assert reasons(dropped) == {}
 
 
-def test_two_columns_of_one_name_are_told(tmp_path: Path) -> None:
+def test_two_columns_of_one_name_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), path)
     with pytest.raises(UserError, match="has 2 columns called text"):

@@ -54,7 +54,7 @@ def test_a_compressed_table_of_nothing(
     monkeypatch.setattr(rows, "LONGEST_LINE", 100_000)
     path = tmp_path / f"t.jsonl.{ending}"
     path.write_bytes(COMPRESS[ending](b'{"text": "x = 1"}\n' + content * 5_000_000))
-    began = time.monotonic()
+    began = time.process_time()
     tracemalloc.start()
     try:
         count, dropped = found(path)
@@ -62,7 +62,7 @@ def test_a_compressed_table_of_nothing(
     finally:
         tracemalloc.stop()
     assert count == 1 and dropped["table expands beyond reason"] == 1
-    assert peak < 12_000_000 and time.monotonic() - began < 10
+    assert peak < 12_000_000 and time.process_time() - began < 10
 
 
 def test_an_honest_table_is_read_whole(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_a_result_that_the_program_makes_up_is_a_wrong_answer(printed: str) -> N
         assert apps_programs.verdict(cases, [outcome], like_apps=like_apps)["passed"] is False
 
 
-def test_tuples_in_lists_are_told_from_lists_as_published(data: Path, solve: Solve) -> None:
+def test_tuples_in_lists_are_distinguished_from_lists_as_published(data: Path, solve: Solve) -> None:
     cases = {"fn_name": "f", "inputs": [[1]], "outputs": [[[1, 2], [3, 4]]]}
     (data / "test.jsonl").write_text(json.dumps({**CALLS, "input_output": json.dumps(cases)}))
     (published,) = apps.tasks(EvaluationContext(EvaluateSettings(), data=data))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from codecascade.evaluation.benchmarks.code.humaneval import STOPS, humaneval_problems, humaneval_tasks
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.task import ChatPrompt, EvaluatedModel, EvaluationContext, TextPrompt
 from codecascade.ground.errors import UserError
@@ -100,6 +101,11 @@ def test_prompts_are_as_they_are_or_as_other_harnesses_have_them(ten_problems: A
     assert asked.messages[0].content.endswith(f" in a markdown code block:\n```\n{first.strip()}\n```\n")
     assert asked.prefill.endswith("```python\n") and isinstance(prompt(chat="always"), ChatPrompt)
     assert isinstance(prompt(chat="auto"), TextPrompt)
+    continued = BENCHMARKS["humaneval_completion"].tasks
+    assert continued is not None
+    settings = EvaluateSettings(chat="always", humaneval={"max_new_tokens": 9})
+    task = continued(EvaluationContext(settings, chat, file))[0]
+    assert (task.prompt, task.max_new_tokens) == (TextPrompt(first, STOPS["codex"]), 9), "whatever chat says"
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_windows_keep_every_token_and_long_documents_are_not_filled(tokenizer: A
     assert result.metrics["loss"].value == pytest.approx(whole.metrics["loss"].value)
 
 
-def test_a_document_too_long_to_fill_is_told(tokenizer: Any, corpus: Any) -> None:
+def test_a_document_too_long_to_fill_is_reported(tokenizer: Any, corpus: Any) -> None:
     corpus.texts.append(corpus.texts[0] * 5)
     context = len(tokenizer.encode(corpus.texts[0])) + 20
     result = run(Even(tokenizer, context_length=context), corpus)

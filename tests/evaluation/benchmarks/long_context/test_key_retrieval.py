@@ -66,7 +66,7 @@ def test_the_first_number_is_the_answer(answer: str, right: bool) -> None:
     assert (key_retrieval._first_number(answer) == 42) is right
 
 
-def test_prompts_over_the_context_are_not_run_and_are_told(
+def test_prompts_over_the_context_are_not_run_and_are_reported(
     tokenizer: Any, oracle: Any, corpus: Any, measure: Any
 ) -> None:
     generator = oracle(tokenizer, find, context_length=600)

@@ -1,4 +1,4 @@
-"""Values of library types cross to the tests as equal values: dates with zones, paths, arrays of objects."""
+"""Values of library types cross to the tests as equal values: dates with time zones, paths, arrays of objects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EAST = timezone(timedelta(hours=5, minutes=30))
 
 
 class Strange(tzinfo):
-    """A zone of a program's own."""
+    """A time zone that a program defines."""
 
     def utcoffset(self, moment: datetime | None) -> timedelta:
         return timedelta(hours=-3)
@@ -62,7 +62,7 @@ def test_library_values(value: Any) -> None:
         assert found.tzinfo == value.tzinfo and found.tzname() == value.tzname() and found.fold == value.fold
 
 
-def test_a_zone_of_a_program_crosses_as_its_offset() -> None:
+def test_a_time_zone_of_a_program_crosses_as_its_offset() -> None:
     value = datetime(2024, 1, 2, tzinfo=Strange())
     found = decode(encode(value))
     assert found == value and found.tzname() == "Strange" and type(found.tzinfo) is timezone

@@ -7,7 +7,7 @@ export type Trouble =
   | "gone" // there is no connection
   | "key" // a key is wanted, or another one
   | "busy" // too many requests
-  | "closing" // the server is about to end
+  | "closing" // the server is about to end, or loads its model
   | "infilling" // the model can't infill
   | "refused" // the request is at fault
   | "broken"; // the server is at fault
@@ -97,7 +97,7 @@ export async function infill(
     cache_prompt: true,
     stream: true,
   };
-  if (gap.extent === "line") body.stop = ["\n"];
+  if (gap.extent === "line") body.editor_lines = "single";
   if (gap.format) body.format = gap.format;
   let last: any = {};
   for await (const event of await stream("infill", body, signal)) {

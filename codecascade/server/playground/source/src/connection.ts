@@ -59,7 +59,7 @@ export class Connection {
       this.say(
         error.trouble === "gone"
           ? "The server does not answer. Is “codecascade serve” still running? This page looks for it every two seconds."
-          : "The server is shutting down. This page looks for it every two seconds.",
+          : `${error.message}. This page looks for it every two seconds.`,
       );
       this.later();
     } else if (error.trouble === "refused" || error.trouble === "broken") {

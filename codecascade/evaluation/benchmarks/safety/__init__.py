@@ -1,0 +1,1 @@
+"""Benchmarks of helpfulness and safety: truth, toxicity, sentiment, refusals."""

@@ -1,0 +1,155 @@
+"""The judge ``classifier``: a text classifier from the hub or a folder, run by transformers.
+
+The paper's judge of ToxiGen is one, a RoBERTa. The classifier reads texts in batches, each cut at its longest
+input.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from codecascade.evaluation.judges.judge import ExpectedSample, JudgedAnswer, Judgement, Judging
+from codecascade.evaluation.judges.settings import JudgeSettings
+from codecascade.ground.errors import UserError
+from codecascade.ground.files.atomic import content_digest
+
+_BATCH = 16
+_LONGEST = 512
+"""Tokens of a text that are read, if the classifier's own limit is not lower."""
+
+
+class ClassifierJudge:
+    """See :class:`~codecascade.evaluation.judges.judge.Judge`."""
+
+    def __init__(self, judging: Judging, settings: JudgeSettings) -> None:
+        self._key = settings.key
+        if judging.classifier is None:
+            raise UserError(
+                "no classifier decides all that is judged here; use rule, llm or file",
+                key=f"{self._key}.judge",
+            )
+        self._use = judging.classifier
+        self._aspect = next(each for each in judging.aspects if each.name == self._use.aspect)
+        self._threshold, self._label = settings.judge_threshold, settings.judge_label
+        name = settings.judge_model or self._use.model
+        if not name:
+            raise UserError(
+                "the judge 'classifier' needs a text classifier: its name on the hub, or its folder",
+                key=f"{self._key}.judge_model",
+            )
+        self._name = name
+
+    @property
+    def label(self) -> str:
+        at = "" if self._threshold == 0.5 else f" from a probability of {self._threshold:g}"
+        wanted = f", label {self._label}" if self._label else ""
+        return f"the classifier {Path(self._name).name if self._is_folder else self._name}{wanted}{at}"
+
+    @property
+    def _is_folder(self) -> bool:
+        return Path(self._name).expanduser().is_dir()
+
+    def identity(self) -> dict[str, str]:
+        found = {"judge": self.label}
+        if self._is_folder:
+            found["classifier"] = content_digest(Path(self._name).expanduser())
+        return found
+
+    def check(self) -> None:
+        if importlib.util.find_spec("transformers") is None:
+            raise UserError(
+                "the judge 'classifier' needs the package transformers: pip install 'codecascade[judges]'",
+                key=f"{self._key}.judge",
+            )
+        _ = self._yes
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        """The classifier and its tokenizer."""
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        name = str(Path(self._name).expanduser()) if self._is_folder else self._name
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(name)
+            model = AutoModelForSequenceClassification.from_pretrained(name, use_safetensors=None)
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+            cause = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise UserError(
+                f"the classifier {self._name!r} can't be loaded ({cause}); name a folder that holds one, or use "
+                "another judge",
+                key=f"{self._key}.judge_model",
+            ) from None
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return model.eval().to(device), tokenizer
+
+    @cached_property
+    def _yes(self) -> tuple[int, int | None]:
+        """The index of the label that means yes and, for a number, of the one that means no."""
+        labels = {int(index): str(name) for index, name in self._loaded[0].config.id2label.items()}
+        named = ", ".join(labels.values())
+
+        def find(words: Sequence[str]) -> int | None:
+            found = [
+                index
+                for index, name in labels.items()
+                if any(word in name.lower() for word in words)
+                and not any(part in name.lower() for part in ("non", "not"))
+            ]
+            return found[0] if len(found) == 1 else None
+
+        if self._label is not None:
+            chosen = [index for index, name in labels.items() if name.lower() == self._label.lower()]
+            if not chosen:
+                raise UserError(
+                    f"the classifier has no label {self._label!r}; it has {named}",
+                    key=f"{self._key}.judge_label",
+                )
+            yes: int | None = chosen[0]
+        else:
+            yes = find(self._use.positive)
+            if (
+                yes is None
+                and len(labels) == 2
+                and all(name.startswith("LABEL_") for name in labels.values())
+            ):
+                # Labels without names. By convention the second one means yes.
+                yes = 1
+        no = find(self._use.negative) if self._aspect.kind == "number" else None
+        if yes is None or (self._aspect.kind == "number" and no is None):
+            raise UserError(
+                f"which label means {self._use.aspect} is unclear by their names ({named}); say it",
+                key=f"{self._key}.judge_label",
+            )
+        return yes, no
+
+    def expect(self, samples: Iterable[ExpectedSample], known: frozenset[str]) -> None: ...
+
+    def judge(self, answers: Sequence[JudgedAnswer]) -> Iterator[tuple[int, Judgement]]:
+        import torch
+
+        (model, tokenizer), (yes, no) = self._loaded, self._yes
+        own_limit = getattr(model.config, "max_position_embeddings", _LONGEST + 2) - 2
+        limit = min(_LONGEST, own_limit if own_limit > 0 else _LONGEST)
+        for start in range(0, len(answers), _BATCH):
+            batch = answers[start : start + _BATCH]
+            texts = [self._use.text(answer) for answer in batch]
+            inputs = tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=limit)
+            with torch.inference_mode():
+                shares = model(**inputs.to(model.device)).logits.float().softmax(-1)
+            for answer, share in zip(batch, shares.tolist(), strict=True):
+                yield answer.index, self._judgement(share[yes], None if no is None else share[no])
+
+    def _judgement(self, yes: float, no: float | None) -> Judgement:
+        if no is not None:
+            return Judgement({self._aspect.name: yes - no}, f"positive {yes:.2f}, negative {no:.2f}")
+        holds = (yes >= self._threshold) != self._use.inverted
+        return Judgement({self._aspect.name: holds}, f"the classifier's probability is {yes:.2f}")
+
+    def shown(self) -> str:
+        return ""

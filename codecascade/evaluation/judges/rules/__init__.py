@@ -1,0 +1,1 @@
+"""Local rules: they judge without a model and without the network. Each is as good as its few lines can be."""

@@ -1,0 +1,89 @@
+"""How likely a prompt's tokens are: the same numbers in whatever way the prompt is read."""
+
+from __future__ import annotations
+
+import pytest
+from engine_models import CODE
+
+from codecascade.generation.engine.engine import Engine
+from codecascade.generation.engine.generator import LocalGenerator
+from codecascade.generation.requests import Request, SamplingParams
+from codecascade.generation.streaming import Delta, TokenLogprobs
+from codecascade.model.llama import Llama
+from codecascade.tokens.tokenizer import Tokenizer
+
+
+def run(engine: Engine, *requests: Request) -> list[list[Delta]]:
+    """The deltas of each request."""
+    numbers = [engine.add_request(request) for request in requests]
+    found: dict[int, list[Delta]] = {number: [] for number in numbers}
+    while engine.has_work:
+        for output in engine.step():
+            assert output.error is None
+            found[output.request].append(output.delta)
+    return [found[number] for number in numbers]
+
+
+def scores(deltas: list[Delta]) -> tuple[TokenLogprobs, ...]:
+    assert not any(delta.prompt_logprobs for delta in deltas[1:]), "they come once"
+    return deltas[0].prompt_logprobs
+
+
+@pytest.fixture(scope="module")
+def ids(tokenizer: Tokenizer) -> tuple[int, ...]:
+    return tuple(tokenizer.encode(CODE, bos=True)[:90])
+
+
+@pytest.mark.parametrize("new", [0, 3])
+@pytest.mark.parametrize("chunk", [7, 64, 2048])
+def test_they_are_those_of_the_text_alone(
+    model: Llama, tokenizer: Tokenizer, ids: tuple[int, ...], chunk: int, new: int
+) -> None:
+    [(_, wanted)] = LocalGenerator(model, tokenizer).log_probabilities([ids])
+    engine = Engine(model, tokenizer, chunk_tokens=chunk, context=256, speculate=True)
+    others = [Request(ids[:number], SamplingParams(9)) for number in (5, 33)]
+    asked = Request(ids, SamplingParams(new, prompt_logprobs=2), samples=2)
+    # Twice: the second time all of it is in the prefix cache.
+    for _ in range(2):
+        answers = run(engine, *others, asked)
+        assert not scores(answers[0]) and not scores(answers[1])
+        found = scores(answers[2])
+        assert [token.token for token in found] == list(ids[1:])
+        assert [token.logprob for token in found] == pytest.approx(wanted, abs=1e-4)
+        assert all(len(token.top) == 2 and token.top[0][1] >= token.top[1][1] for token in found)
+        likeliest = [token for token in found if token.token == token.top[0][0]]
+        assert all(token.logprob == token.top[0][1] for token in likeliest)
+
+
+def test_a_prompt_that_is_read_anew_is_scored_anew(
+    model: Llama, tokenizer: Tokenizer, ids: tuple[int, ...]
+) -> None:
+    [(_, wanted)] = LocalGenerator(model, tokenizer).log_probabilities([ids])
+    engine = Engine(model, tokenizer, chunk_tokens=16, context=256)
+    engine.add_request(Request(ids, SamplingParams(1, prompt_logprobs=0)))
+    for _ in range(3):
+        engine.step()
+    engine._scheduler.preempt_all()
+    deltas = [output.delta for _ in range(20) if engine.has_work for output in engine.step()]
+    assert [token.logprob for token in scores(deltas)] == pytest.approx(wanted, abs=1e-4)
+    assert not any(token.top for token in scores(deltas))
+
+
+def test_a_single_token_has_nothing_before_it(model: Llama, tokenizer: Tokenizer) -> None:
+    [deltas] = run(Engine(model, tokenizer), Request((5,), SamplingParams(2, prompt_logprobs=1)))
+    assert scores(deltas) == () and deltas
+
+
+def test_tokens_that_are_allowed_and_ends_that_are_too_early(model: Llama, tokenizer: Tokenizer) -> None:
+    engine = Engine(model, tokenizer, speculate=True)
+    allowed = frozenset({20, 21})
+    wanted = SamplingParams(12, temperature=1.0)
+    [deltas] = run(engine, Request((5, 6), wanted, allowed=allowed, stop_ids=frozenset()))
+    tokens = [token for delta in deltas for token in delta.ids]
+    assert len(tokens) == 12 and set(tokens) <= allowed
+    # 21 ends the text, but not before the fifth token
+    request = Request((5, 6), wanted, allowed=allowed, stop_ids=frozenset({21}), min_tokens=5)
+    for seed in range(4):
+        [deltas] = run(engine, Request(**{**vars(request), "sampling": SamplingParams(12, 1.0, seed=seed)}))
+        tokens = [token for delta in deltas for token in delta.ids]
+        assert tokens == [20] * len(tokens) and len(tokens) >= 5

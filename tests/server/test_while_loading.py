@@ -1,0 +1,103 @@
+"""Before the model is loaded: 503 in each protocol's form, a page that comes again, and an end at SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import httpx
+from live_server import live
+from scripted_generator import ScriptedGenerator
+
+from codecascade.server.serving import address_of, taken_port
+from codecascade.server.settings import Limits, ServerSettings
+from codecascade.server.while_loading import answers_while_loading
+from codecascade.tokens.tokenizer import Tokenizer
+
+FORMS = {
+    "/health": lambda body: (
+        body["error"] == {"code": 503, "message": "Loading model", "type": "unavailable_error"}
+    ),
+    "/infill": lambda body: body["error"]["message"] == "Loading model",
+    "/v1/completions": lambda body: body["error"]["type"] == "unavailable_error",
+    "/v1/fim/completions": lambda body: body["object"] == "error",
+    "/api/generate": lambda body: body["error"] == "Loading model",
+    "/generate": lambda body: body["error_type"] == "generation",
+}
+
+
+def test_each_protocol_says_that_the_model_is_being_loaded() -> None:
+    with taken_port("127.0.0.1", 0) as listener:
+        url = address_of(listener)
+        with answers_while_loading(listener, Limits()):
+            for path, has_its_form in FORMS.items():
+                answer = (
+                    httpx.get(f"{url}{path}") if path == "/health" else httpx.post(f"{url}{path}", json={})
+                )
+                assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
+                assert has_its_form(answer.json()), path
+            page = httpx.get(url, headers={"Accept": "text/html,*/*"})
+            assert page.status_code == 503 and 'http-equiv="refresh"' in page.text
+            # whoever says nothing does not hold up what follows
+            idle = socket.create_connection(listener.getsockname())
+            begun = time.monotonic()
+        assert time.monotonic() - begun < 3
+        idle.close()
+
+
+def test_the_application_takes_the_port_over_without_a_gap(tokenizer: Tokenizer) -> None:
+    statuses: list[int] = []
+    over = threading.Event()
+    with taken_port("127.0.0.1", 0) as listener:
+        port, url = listener.getsockname()[1], address_of(listener)
+
+        def ask() -> None:
+            while not over.is_set():
+                statuses.append(httpx.get(f"{url}/health", timeout=10).status_code)
+
+        asking = threading.Thread(target=ask)
+        with answers_while_loading(listener, Limits()):
+            asking.start()
+            while not statuses:
+                time.sleep(0.01)
+        settings = ServerSettings(names=("tiny",))
+        with live(lambda: ScriptedGenerator(tokenizer), settings, listener=listener.dup()) as server:
+            assert server.port == port
+            while 200 not in statuses and asking.is_alive():
+                time.sleep(0.01)
+            over.set()
+            asking.join(10)
+    assert set(statuses) == {503, 200} and statuses == sorted(statuses, reverse=True)
+
+
+def test_sigterm_while_loading_ends_with_0() -> None:
+    script = """
+import time
+from codecascade.server.serving import address_of, taken_port
+from codecascade.server.settings import Limits
+from codecascade.server.while_loading import answers_while_loading
+
+listener = taken_port("127.0.0.1", 0)
+with answers_while_loading(listener, Limits()):
+    print(address_of(listener), flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    ) as child:
+        try:
+            assert child.stdout is not None
+            url = child.stdout.readline().strip()
+            assert httpx.get(f"{url}/health").status_code == 503
+            child.send_signal(signal.SIGTERM)
+            assert child.wait(20) == 0
+        finally:
+            child.kill()
