@@ -18,8 +18,6 @@ from editor_requests import NEW_TOKENS, PREFIX, SUFFIX
 
 PackageCheck = Callable[[str, str, str], str]
 QUESTION: list[Any] = [{"role": "user", "content": "Write a Python function that adds two numbers."}]
-_MANY = 4096
-"""Tokens that nobody waits for."""
 
 
 def openai_completions(url: str, key: str, model: str) -> str:
@@ -63,11 +61,13 @@ def openai_chat(url: str, key: str, model: str) -> str:
     client = openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
     wanted: dict[str, Any] = {"model": model, "messages": QUESTION, "max_tokens": 48, "temperature": 0}
     text: str = client.chat.completions.create(**wanted).choices[0].message.content
-    with client.chat.completions.stream(**wanted) as stream:
-        for _ in stream:
-            pass
-        assert stream.get_final_completion().choices[0].message.content == text
-    schema = {"type": "object", "properties": {"sum": {"type": "integer"}}, "required": ["sum"]}
+    stream = client.chat.completions.create(**wanted, stream=True)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices) == text
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {"sum": {"type": "integer"}},
+        "required": ["sum"],
+    }
     schema["additionalProperties"] = False
     form: Any = {"type": "json_schema", "json_schema": {"name": "sum", "schema": schema}}
     messages: list[Any] = [{"role": "user", "content": "What is 2 + 3? Answer in JSON."}]
@@ -86,18 +86,21 @@ def openai_async(url: str, key: str, model: str) -> str:
     """Eight requests at once, and four more that are cancelled."""
     import openai
 
+    many = _many(url, key)
+
     async def ask() -> list[str]:
         async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as client:
             long = [
                 asyncio.create_task(
-                    client.completions.create(model=model, prompt=f"# {number}", max_tokens=_MANY)
+                    client.completions.create(model=model, prompt=f"# {number}", max_tokens=many)
                 )
                 for number in range(4)
             ]
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(0.5)
             for task in long:
                 task.cancel()
-            await asyncio.gather(*long, return_exceptions=True)
+            for outcome in await asyncio.gather(*long, return_exceptions=True):
+                assert not isinstance(outcome, openai.APIError), outcome
             answers = await asyncio.gather(
                 *(
                     client.completions.create(
@@ -119,7 +122,8 @@ def openai_stream_that_is_left(url: str, key: str, model: str) -> str:
     import openai
 
     client = openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
-    with client.completions.create(model=model, prompt="def ", max_tokens=_MANY, stream=True) as stream:
+    many = _many(url, key)
+    with client.completions.create(model=model, prompt="def ", max_tokens=many, stream=True) as stream:
         text = next(iter(stream)).choices[0].text
     _nothing_runs(url, key)
     return text
@@ -133,14 +137,14 @@ def ollama_generate_and_chat(url: str, key: str, model: str) -> str:
     assert [each.model for each in client.list().models] == [model]
     assert "insert" in (client.show(model).capabilities or [])
     options = {"num_predict": NEW_TOKENS, "temperature": 0}
-    gap = client.generate(model, PREFIX, suffix=SUFFIX, options=options)
+    gap: Any = client.generate(model, PREFIX, suffix=SUFFIX, options=options)
     assert gap.done_reason in ("stop", "length") and (gap.eval_count or 0) > 0
-    parts = client.generate(model, PREFIX, raw=True, options=options, stream=True)
+    parts: Any = client.generate(model, PREFIX, raw=True, options=options, stream=True)
     assert "".join(part.response for part in parts)
     reply = client.chat(model, QUESTION, options=options).message.content
     streamed = client.chat(model, QUESTION, options=options, stream=True)
     assert "".join(part.message.content or "" for part in streamed) == reply
-    return gap.response
+    return str(gap.response)
 
 
 def mistral_fim(url: str, key: str, model: str) -> str:
@@ -148,7 +152,7 @@ def mistral_fim(url: str, key: str, model: str) -> str:
     from mistralai.client import Mistral
 
     client = Mistral(server_url=url, api_key=key)
-    answer = client.fim.complete(
+    answer: Any = client.fim.complete(
         model=model, prompt=PREFIX, suffix=SUFFIX, max_tokens=NEW_TOKENS, temperature=0
     )
     text = str(answer.choices[0].message.content)
@@ -156,7 +160,8 @@ def mistral_fim(url: str, key: str, model: str) -> str:
         model=model, prompt=PREFIX, suffix=SUFFIX, max_tokens=NEW_TOKENS, temperature=0
     )
     assert "".join(str(part.data.choices[0].delta.content or "") for part in stream) == text
-    assert client.chat.complete(model=model, messages=QUESTION, max_tokens=8).choices[0].message.content
+    reply: Any = client.chat.complete(model=model, messages=QUESTION, max_tokens=8)
+    assert reply.choices[0].message.content
     return text
 
 
@@ -178,6 +183,12 @@ def _curl(url: str, key: str, path: str, body: Any = None) -> str:
     found = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert found.returncode == 0, found.stdout + found.stderr
     return found.stdout
+
+
+def _many(url: str, key: str) -> int:
+    """Tokens that nobody waits for, which the model has room for."""
+    models = httpx.get(f"{url}/v1/models", headers={"Authorization": f"Bearer {key}"}).json()
+    return int(models["data"][0]["max_model_len"]) // 2
 
 
 def _nothing_runs(url: str, key: str) -> None:

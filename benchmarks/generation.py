@@ -1,13 +1,17 @@
-"""Generation speed beside transformers: the same weights, prompts, precision and numbers of tokens, alternating.
+"""Generation speed side by side with transformers and llama.cpp: the same weights, prompts, precision and tokens.
 
-    python benchmarks/generation.py                      # three kinds of work; some minutes on two quiet cores
-    python benchmarks/generation.py --work completion --rounds 2
+    python benchmarks/generation.py                      # all kinds of work, about ten minutes on two quiet cores
+    python benchmarks/generation.py --work batch-8 keystrokes --rounds 5
+    python benchmarks/generation.py --work humaneval --before CHECKOUT   # beside an earlier commit's engine
 
-Both take all prompts of a workload as one batch, decode greedily, and write the same number of tokens to each prompt.
-codecascade is called as evaluation calls it; transformers' ``generate`` gets prompts padded on the left. The time
-with one new token is that of the prefill; the rest is decoding. The weights are those of SmolLM2-135M (``make
-quickstart`` installs them); if they are missing, random ones of the same shape. Compare the ratios of one run, never
-the seconds of two runs.
+Each engine runs in a process of its own and writes the same number of tokens to the same prompts, the likeliest ones
+(``humaneval``: drawn ones). They take turns, in another order in each round, and the table shows medians over the
+rounds. Read the ratios of one run, never the seconds of two. The weights are those of SmolLM2-135M (``make
+quickstart`` installs them); if they are missing, random ones of the same shape. llama.cpp needs ``pip install
+llama-cpp-python``; what can't be measured is named.
+
+The floor is what no engine can beat that reads each weight once in a pass: bytes of the weights, divided by the
+memory's bandwidth, which is measured in the same run.
 """
 
 from __future__ import annotations
@@ -22,18 +26,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import transformers
+from generation_peers import Elsewhere, Prompts, Unavailable
+from keystrokes import session
 from rich.console import Console
 from rich.table import Table
-from transformers import AutoModelForCausalLM
 
-from codecascade.generation.engine.generator import LocalGenerator, load_generator
-from codecascade.generation.requests import Request, SamplingParams
 from codecascade.ground.errors import UserError
 from codecascade.model.folder import save_folder
+from codecascade.model.gguf.writing import GgufDtype, save_gguf
 from codecascade.model.precision import choose_precision
 from codecascade.model.presets import PRESETS, build, initialise
 from codecascade.model.sources import load
@@ -42,31 +46,48 @@ from codecascade.tokens.training import train_tokenizer
 
 BASE = "smollm2-135m-instruct"
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-Prompts = list[tuple[int, ...]]
-# Takes prompts and the number of tokens to write to each.
-Peer = Callable[[Prompts, int], None]
 
 
 @dataclass(frozen=True)
-class Workload:
-    """``prompts`` prompts of ``shortest`` to ``longest`` tokens, each continued by ``new`` tokens."""
+class Work:
+    """``prompts`` prompts of ``shortest`` to ``longest`` tokens, each continued by ``new`` tokens.
+
+    Attributes:
+        samples: texts that are drawn for each prompt; 1: the likeliest tokens.
+        layout: of the prompts of an editing session, which are asked one after another; None: all at a time.
+        counts: what a speed is told of: all tokens, those read, those written, or requests.
+    """
 
     prompts: int
     shortest: int
     longest: int
     new: int
+    samples: int = 1
+    layout: str | None = None
+    counts: Literal["all", "read", "written", "requests"] = "written"
 
 
 WORK = {
-    # HumanEval's prompts have these lengths.
-    "completion": Workload(16, 60, 300, 96),
-    "infilling": Workload(32, 150, 350, 16),
-    "long": Workload(4, 1900, 2000, 24),
+    "batch-1": Work(1, 200, 200, 64),
+    "batch-8": Work(8, 100, 300, 64),
+    "prefill-1024": Work(1, 1024, 1024, 1, counts="read"),
+    "keystrokes": Work(100, 0, 0, 16, layout="spm", counts="requests"),
+    # with the prompts as llama.cpp's server lays them out
+    "keystrokes-psm": Work(100, 0, 0, 16, layout="psm", counts="requests"),
+    # HumanEval's prompts have these lengths, and these are as many samples as pass@10 needs
+    "humaneval": Work(8, 60, 300, 64, samples=20, counts="all"),
+    "completion": Work(16, 60, 300, 96, counts="all"),
+    "infilling": Work(32, 150, 350, 16, counts="all"),
+    "long": Work(4, 1900, 2000, 24, counts="all"),
 }
+_UNITS = {"all": "tokens/s", "read": "tokens/s", "written": "new tokens/s", "requests": "requests/s"}
 
 
-def make_prompts(work: Workload, tokens: Sequence[int]) -> Prompts:
-    """Prompts of evenly spaced lengths, each from another part of a text."""
+def make_prompts(work: Work, tokens: Sequence[int], tokenizer: Tokenizer) -> Prompts:
+    """Prompts of evenly spaced lengths, each from another part of a text; or those of an editing session."""
+    if work.layout is not None:
+        text = (Path(sysconfig.get_paths()["stdlib"]) / "textwrap.py").read_text()
+        return session(text, tokenizer.encode, work.prompts, layout=work.layout)
     span = (work.longest - work.shortest) / max(1, work.prompts - 1)
     lengths = [work.shortest + round(index * span) for index in range(work.prompts)]
     return [
@@ -75,44 +96,17 @@ def make_prompts(work: Workload, tokens: Sequence[int]) -> Prompts:
     ]
 
 
-def ours(generator: LocalGenerator) -> Peer:
-    def run(prompts: Prompts, new: int) -> None:
-        # each round reads its prompts, as the peer does
-        generator.engine.forget_prefixes()
-        requests = [Request(ids, SamplingParams(new), stop_ids=frozenset()) for ids in prompts]
-        assert all(len(completion.ids) == new for completion in generator.generate(requests))
-
-    return run
-
-
-def theirs(folder: Path, dtype: torch.dtype) -> Peer:
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(DEVICE).eval()
-
-    def run(prompts: Prompts, new: int) -> None:
-        width = max(map(len, prompts))
-        ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts], device=DEVICE)
-        real = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=DEVICE)
-        with torch.inference_mode():
-            found = model.generate(
-                ids,
-                attention_mask=real,
-                max_new_tokens=new,
-                do_sample=False,
-                eos_token_id=None,
-                pad_token_id=0,
-            )
-        assert found.shape[1] == width + new
-
-    return run
-
-
 def python_text() -> str:
     folder = Path(sysconfig.get_paths()["stdlib"])
     return "\n".join(file.read_text(errors="replace") for file in sorted(folder.glob("*.py"))[:30])
 
 
-def save_model(folder: Path, text: str) -> Tokenizer:
-    """Save a model folder that both can load, and return its tokenizer."""
+def save_model(folder: Path, text: str, dtype: GgufDtype) -> tuple[Tokenizer, int]:
+    """Save a model folder and a GGUF file beside it, which all can load.
+
+    Returns:
+        The tokenizer, and the weights that a pass reads: all, without an embedding that is no head.
+    """
     try:
         loaded = load(BASE, dtype=torch.float32, device=torch.device("cpu"))
         model, tokenizer = loaded.model, loaded.tokenizer
@@ -122,13 +116,26 @@ def save_model(folder: Path, text: str) -> Tokenizer:
         model = build(PRESETS["smollm2-135m"], torch.device("cpu"))
         initialise(model, seed=0)
     save_folder(folder, model, model.config, tokenizer)
-    return tokenizer
+    try:
+        save_gguf(folder.with_suffix(".gguf"), model.state_dict(), model.config, tokenizer, dtype=dtype)
+    except UserError as error:
+        print(f"no file for llama.cpp: {error}")
+    read = sum(parameter.numel() for parameter in model.parameters())
+    if not model.config.tie_word_embeddings:
+        read -= model.model.embed_tokens.weight.numel()
+    return tokenizer, read
 
 
-def timed(peer: Peer, prompts: Prompts, new: int) -> float:
+def bandwidth() -> float:
+    """Bytes a second that all threads read together, from more memory than the caches hold."""
+    memory = torch.ones(2**27, device=DEVICE)
+    return memory.numel() * memory.itemsize / min(timed(lambda: float(memory.sum())) for _ in range(5))
+
+
+def timed(do: Callable[[], object]) -> float:
     synchronize()
     start = time.perf_counter()
-    peer(prompts, new)
+    do()
     synchronize()
     return time.perf_counter() - start
 
@@ -138,50 +145,73 @@ def synchronize() -> None:
         torch.cuda.synchronize()
 
 
-def measure(kind: str, peers: dict[str, Peer], tokens: Sequence[int], rounds: int) -> dict[str, Any]:
+def measure(kind: str, peers: dict[str, Elsewhere], prompts: Prompts, rounds: int) -> dict[str, Any]:
     work = WORK[kind]
-    prompts = make_prompts(work, tokens)
-    read, written = sum(map(len, prompts)), work.prompts * work.new
-    first: dict[str, list[float]] = {name: [] for name in peers}
     whole: dict[str, list[float]] = {name: [] for name in peers}
-    for peer in peers.values():
-        # The first call warms up.
-        peer(prompts, 2)
+    first: dict[str, list[float]] = {name: [] for name in peers}
+
+    def run(name: str, new: int, some: Prompts = prompts) -> None:
+        if work.layout is None:
+            peers[name].complete(some, new, work.samples)
+        else:
+            peers[name].replay(some, new)
+
+    for name in peers:
+        # the first call warms up
+        run(name, min(2, work.new), prompts[:8])
+    splits = work.layout is None and work.new > 1
     for turn in range(rounds):
         for name in list(peers) if turn % 2 == 0 else list(peers)[::-1]:
-            first[name].append(timed(peers[name], prompts, 1))
-            whole[name].append(timed(peers[name], prompts, work.new))
-    decoding = {name: statistics.median(whole[name]) - statistics.median(first[name]) for name in peers}
-    mine, other = (whole[name] for name in peers)
+            if splits:
+                first[name].append(timed(lambda name=name: run(name, 1)))  # type: ignore[misc]
+            whole[name].append(timed(lambda name=name: run(name, work.new)))  # type: ignore[misc]
+    read, written = sum(map(len, prompts)), len(prompts) * work.samples * work.new
+    counted = {"all": read + written, "read": read, "written": written, "requests": len(prompts)}[work.counts]
+    passes = work.new - 1
     return {
         "work": kind,
-        "prompts": work.prompts,
+        "prompts": len(prompts),
         "prompt_tokens": read,
         "new_tokens": written,
-        "tokens_per_second": {
+        "unit": _UNITS[work.counts],
+        "engines": {
             name: {
-                "prefill": read / statistics.median(first[name]),
-                "decode": (written - work.prompts) / max(decoding[name], 1e-3),
-                "end_to_end": (read + written) / statistics.median(whole[name]),
+                "speed": counted / statistics.median(whole[name]),
+                "seconds": whole[name],
+                # of one pass that writes a token to each text
+                "step": (statistics.median(whole[name]) - statistics.median(first[name])) / passes
+                if splits
+                else None,
             }
             for name in peers
         },
-        "ratio_end_to_end": [slow / fast for fast, slow in zip(mine, other, strict=True)],
     }
 
 
-def show(result: dict[str, Any], title: str, console: Console) -> None:
-    ratios = result["ratio_end_to_end"]
+def show(result: dict[str, Any], title: str, floor: float, missing: dict[str, str], console: Console) -> None:
+    """A table; ``floor`` in seconds a pass."""
     table = Table(
         title=f"{result['work']}: {result['prompts']} prompts, {result['prompt_tokens']:,} tokens, "
         f"{result['new_tokens']:,} new\n{title}",
-        caption=f"codecascade / transformers, end to end: median {statistics.median(ratios):.2f} "
-        f"({min(ratios):.2f} to {max(ratios):.2f})",
     )
-    for column in ("tokens/s (median of the rounds)", "prefill", "decode", "end to end"):
-        table.add_column(column, justify="left" if column.startswith("tokens") else "right")
-    for name, speeds in result["tokens_per_second"].items():
-        table.add_row(name, *(f"{speed:,.0f}" for speed in speeds.values()))
+    for column in ("", result["unit"], "codecascade is", "lowest", "highest", "ms a pass", "of the floor"):
+        table.add_column(column, justify="right" if column else "left")
+    engines = result["engines"]
+    ours = next(iter(engines.values()))
+    for name, found in engines.items():
+        ratios = sorted(theirs / mine for theirs, mine in zip(found["seconds"], ours["seconds"], strict=True))
+        step = found["step"]
+        table.add_row(
+            name,
+            f"{found['speed']:,.1f}",
+            f"{statistics.median(ratios):.2f} x",
+            f"{ratios[0]:.2f}",
+            f"{ratios[-1]:.2f}",
+            "" if step is None else f"{1000 * step:.1f}",
+            "" if step is None else f"{floor / step:.0%}",
+        )
+    for name, reason in missing.items():
+        table.add_row(name, f"not measured: {reason}")
     console.print(table)
 
 
@@ -189,34 +219,57 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--work", nargs="+", choices=WORK, default=list(WORK))
-    parser.add_argument("--rounds", type=int, default=5)
+    kinds = ["batch-1", "batch-8", "prefill-1024", "keystrokes", "keystrokes-psm", "humaneval"]
+    parser.add_argument("--work", nargs="+", choices=WORK, default=kinds)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
+    parser.add_argument("--before", type=Path, help="a working tree of an earlier commit, measured too")
+    parser.add_argument("--without", nargs="+", choices=("transformers", "llama.cpp"), default=[])
     parser.add_argument("--json", help="also write the figures to this file")
     arguments = parser.parse_args()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
     console = Console(width=max(110, Console().width))
     precision = choose_precision(DEVICE, arguments.precision)
-    text = python_text()
+    kind: GgufDtype = "bf16" if precision.dtype == torch.bfloat16 else "f32"
+    text, threads = python_text(), torch.get_num_threads()
     results = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
-        tokenizer = save_model(folder, text)
+        tokenizer, weights = save_model(folder, text, kind)
         wanted = max(work.prompts * work.longest for work in WORK.values())
         ids = tokenizer.encode(text[: 20 * wanted])
         tokens = list(chain.from_iterable([ids] * (1 + wanted // len(ids))))
-        peers = {
-            "codecascade": ours(load_generator(str(folder), precision=arguments.precision)),
-            "transformers generate": theirs(folder, precision.dtype),
+        mine = ("codecascade", str(folder), arguments.precision)
+        makers: dict[str, Callable[[], Elsewhere]] = {
+            "codecascade": lambda: Elsewhere(*mine),
+            "transformers": lambda: Elsewhere(
+                "transformers", str(folder), str(precision.dtype).removeprefix("torch.")
+            ),
+            "llama.cpp": lambda: Elsewhere("llama.cpp", str(folder.with_suffix(".gguf")), threads, 2**15),
         }
-        for kind in arguments.work:
-            results.append(measure(kind, peers, tokens, arguments.rounds))
-            show(results[-1], f"{precision}, {torch.get_num_threads()} threads", console)
+        if arguments.before is not None:
+            makers["earlier commit"] = lambda: Elsewhere(*mine, checkout=arguments.before)
+        peers: dict[str, Elsewhere] = {}
+        missing = dict.fromkeys(arguments.without, "left out")
+        for name, make in makers.items():
+            if name not in missing:
+                try:
+                    peers[name] = make()
+                except Unavailable as reason:
+                    missing[name] = str(reason)
+        speed = bandwidth()
+        nbytes = weights * precision.dtype.itemsize
+        console.print(f"memory: {speed / 1e9:.1f} GB/s; weights: {nbytes / 1e6:,.0f} MB")
+        for work in arguments.work:
+            prompts = make_prompts(WORK[work], tokens, tokenizer)
+            results.append(measure(work, peers, prompts, arguments.rounds))
+            show(results[-1], f"{precision}, {threads} threads", nbytes / speed, missing, console)
+        for peer in peers.values():
+            peer.close()
     if arguments.json:
         versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+        found = {"versions": versions, "bytes_per_second": speed, "weight_bytes": nbytes, "results": results}
         with open(arguments.json, "w") as file:
-            json.dump({"versions": versions, "results": results}, file, indent=2)
+            json.dump(found | {"missing": missing}, file, indent=2)
 
 
 if __name__ == "__main__":

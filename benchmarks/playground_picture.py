@@ -14,9 +14,9 @@ import argparse
 import shutil
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 
-SIZE = {"width": 1120, "height": 640}
+SIZE: ViewportSize = {"width": 1120, "height": 640}
 CODE = """import json
 from pathlib import Path
 

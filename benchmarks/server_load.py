@@ -284,9 +284,9 @@ def main() -> int:
     arguments, options = parser.parse_known_args()
     command = [sys.executable, "-m", "codecascade", "serve", arguments.model, "--port", "0", *options]
     console, seen = Console(soft_wrap=True), Seen()
-    log = Path(tempfile.mkstemp(suffix=".log")[1])
     with (
-        log.open("w") as errors,
+        tempfile.TemporaryDirectory() as folder,
+        (log := Path(folder, "log")).open("w") as errors,
         subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors) as server,
     ):
         try:
@@ -300,12 +300,12 @@ def main() -> int:
                 seen.wrong.append(f"SIGTERM: the process ended with {server.returncode}")
         finally:
             server.kill()
+        text = log.read_text()
     first, second = halves(memory)
     if second > max(first * _MORE, first + _MORE_MB):
         seen.wrong.append(f"the memory grows: {first:,.0f} MB, then {second:,.0f} MB")
-    if "Traceback" in (text := log.read_text()):
+    if "Traceback" in text:
         seen.wrong.append("the log has a traceback: " + text[text.index("Traceback") :][:2000])
-    log.unlink()
     for part in report(seen, memory, tokens, seconds):
         console.print(part)
     for fault in seen.wrong[:20]:

@@ -27,6 +27,7 @@ from codecascade.training.stream.stream_sources import StreamSource
 BYTES_PER_TOKEN = 3.5
 """Of code, about."""
 _LOOKED_AT = 10_000
+_TRIED = 1000
 _SHAPES = 5
 """Dialogues of more messages than this are alike to a template."""
 MANY_PASSES = 10
@@ -69,12 +70,15 @@ class Mixtures:
                 (dialogue.messages[0].role, min(len(dialogue.messages), _SHAPES)): dialogue
                 for dialogue in read.table[:_LOOKED_AT]
             }
-            for dialogue in shapes.values():
+            found = 0
+            for number, dialogue in enumerate([*shapes.values(), *read.table[:_TRIED]], 1):
+                if found and number > len(shapes):
+                    break
                 try:
-                    dialogue_example(
+                    example = dialogue_example(
                         tokenizer,
                         dialogue.messages,
-                        context=stage.sequence_length,
+                        context=stage.sequence_length + 1,
                         document_id=dialogue.id,
                         settings=stage.chat,
                         without_loss=dialogue.without_loss,
@@ -84,6 +88,13 @@ class Mixtures:
                         f"{error}; the first message of the dialogue: {short(dialogue.messages[0].content)}"
                     )
                     raise UserError(reason, file=name) from None
+                found += len(example) > 0
+            if not found:
+                raise UserError(
+                    f"none of the first dialogues fits into sequence_length, {stage.sequence_length:,} tokens, up to "
+                    f"the end of its first answer; give {stage.name!r} longer sequences",
+                    file=name,
+                )
 
     def others(self, stages: Sequence[Stage]) -> tuple[list[Corpus], list[DialogueSource]]:
         """What ``stages`` read: corpora other than the run's, and dialogues other than those that the run makes."""

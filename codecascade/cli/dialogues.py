@@ -28,6 +28,7 @@ _EVERY = 10.0
 FormatOption = Annotated[
     Literal["messages", "sharegpt", "alpaca", "pairs"] | None,
     typer.Option(
+        "--read-as",
         help="Read the files in this format.",
         show_default="found by each file's keys",
         rich_help_panel=_READING,
@@ -36,7 +37,7 @@ FormatOption = Annotated[
 ColumnOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--column",
+        "--key",
         metavar="NAME=KEY",
         help="Read messages, role, content, system, user, input or assistant from this key (repeatable).",
         show_default=False,
@@ -54,10 +55,11 @@ RoleOption = Annotated[
     ),
 ]
 RepairOption = Annotated[
-    list[Literal["join_same_role", "drop_first_answer", "drop_last_request"]] | None,
+    list[str] | None,
     typer.Option(
         "--repair",
-        help="Mend dialogues out of order in this way (repeatable).",
+        metavar="HOW",
+        help="Mend disorder: join_same_role, drop_first_answer or drop_last_request (repeatable).",
         show_default=False,
         rich_help_panel=_READING,
     ),
@@ -86,7 +88,7 @@ SequenceOption = Annotated[
     epilog=options.examples(
         "dialogues check chat.jsonl",
         "dialogues check data/*.parquet --tokenizer smollm2-135m-instruct --json",
-        'dialogues check problems.jsonl --column user=problem --column "assistant=solution"',
+        'dialogues check problems.jsonl --key user=problem --key "assistant=solution"',
     )
 )
 def check(
@@ -152,12 +154,7 @@ def show(
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="JSON lines, a JSON array or Parquet.", show_default=False)
     ],
-    line: Annotated[
-        int,
-        typer.Option(
-            metavar="N", min=1, help="Show the dialogue that begins in this line (of Parquet: in this row)."
-        ),
-    ],
+    line: Annotated[int, options.line()],
     tokenizer: Annotated[
         str,
         typer.Option(
@@ -257,14 +254,15 @@ def _settings(
             {
                 "source": source,
                 "format": format,
-                "columns": _pairs(columns, "--column"),
+                "columns": _pairs(columns, "--key"),
                 "roles": _pairs(roles, "--role"),
                 "repair": tuple(repair or ()),
             }
         )
     except ValidationError as error:
         first = error.errors()[0]
-        option = {"columns": "--column", "roles": "--role"}.get(str(first["loc"][0]), str(first["loc"][0]))
+        key = str(first["loc"][0])
+        option = {"columns": "--key", "roles": "--role", "repair": "--repair"}.get(key, key)
         raise UserError(f"{first['msg']} (got {first['input']!r})", key=option) from None
 
 

@@ -46,9 +46,9 @@ def show_check(console: Console, found: Sequence[FileCheck], length: int, unchec
 def _check_lines(check: FileCheck, length: int) -> Iterator[str]:
     known = f" ({check.format})" if check.format else ""
     unusable = check.reasons.total()
-    yield f"{check.file}{known}: {check.dialogues:,} dialogues" + (
-        f", {unusable:,} unusable lines" if unusable else ""
-    )
+    dialogues = f"{check.dialogues:,} dialogue{'' if check.dialogues == 1 else 's'}"
+    lines = f", {unusable:,} unusable line{'' if unusable == 1 else 's'}" if unusable else ""
+    yield f"{check.file}{known}: {dialogues}{lines}"
     if check.dialogues:
         counts = [f"{check.turns[count]:,} of {count} messages" for count in sorted(check.turns)]
         yield f"  turns      {listed(counts)}"

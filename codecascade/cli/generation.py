@@ -129,7 +129,7 @@ def infill(
     ] = None,
     line: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="The cursor is in this line, from 1.", rich_help_panel=TEXT),
+        options.line(TEXT),
     ] = None,
     column: Annotated[
         int | None,

@@ -136,6 +136,17 @@ def context(shown: Shown, panel: str | None = None) -> Any:
     )
 
 
+def line(panel: str | None = None) -> Any:
+    """``--line``."""
+    return typer.Option(
+        "--line",
+        metavar="N",
+        min=1,
+        help="The line of the file, from 1: the cursor's, or where a dialogue begins.",
+        rich_help_panel=panel,
+    )
+
+
 def language(shown: Shown) -> Any:
     """``--language``."""
     return typer.Option(

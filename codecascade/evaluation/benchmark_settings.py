@@ -24,9 +24,11 @@ class BenchmarkSettings(Settings):
     Attributes:
         key: the name of the table.
         asking: the fields that say how a model is asked. They do not concern samples that were made elsewhere.
+        named_files: the fields that name files. A result depends on the content of the files too.
     """
 
     key: ClassVar[str]
+    named_files: ClassVar[frozenset[str]] = frozenset()
     asking: ClassVar[frozenset[str]] = frozenset({"max_new_tokens"})
 
 

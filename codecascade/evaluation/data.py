@@ -58,7 +58,7 @@ class BenchmarkData:
     @property
     def source(self) -> str:
         """Where the data comes from if no file is named: a PyPI package, else a data set of the hub."""
-        return f"PyPI: {self.package}" if self.package else self.hub
+        return f"PyPI: {self.package}" if self.package else self.hub or "a file of your own"
 
 
 def locate_data(benchmark: str, data: BenchmarkData, given: Path | None) -> list[Path]:

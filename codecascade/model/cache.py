@@ -33,19 +33,21 @@ class KeyValueCache:
     neighbours are a slice of it, and those of other rows can be gathered block by block.
 
     Attributes:
-        keys, values: a tensor (num_key_value_heads, blocks, block_size, head_dim) for each layer.
+        memory: a tensor (2, num_key_value_heads, blocks, block_size, head_dim) for each layer: keys and values, so
+            that both are gathered at once.
+        keys, values: the two halves of each.
         tables: the blocks of each row, in the order of its tokens.
         lengths: tokens of each row.
     """
 
     def __init__(
         self,
-        keys: Sequence[Tensor],
-        values: Sequence[Tensor],
+        memory: Sequence[Tensor],
         tables: Sequence[Sequence[int]],
         lengths: Sequence[int],
     ) -> None:
-        self.keys, self.values, self.tables, self.lengths = keys, values, tables, list(lengths)
+        self.memory, self.tables, self.lengths = memory, tables, list(lengths)
+        self.keys, self.values = ([layer[half] for layer in memory] for half in (0, 1))
 
     @classmethod
     def allocate_blocks(
@@ -59,11 +61,8 @@ class KeyValueCache:
     ) -> KeyValueCache:
         """The memory of ``blocks`` blocks, and no rows yet; see :meth:`rows`."""
         # zeros, because what is beyond the end of a row is hidden by a weight of 0, and 0 times nan is nan
-        shape = (config.num_key_value_heads, blocks, block_size, config.head_dim)
-        keys, values = (
-            [_zeros(shape, dtype, device) for _ in range(config.num_hidden_layers)] for _ in range(2)
-        )
-        return cls(keys, values, [], [])
+        shape = (2, config.num_key_value_heads, blocks, block_size, config.head_dim)
+        return cls([_zeros(shape, dtype, device) for _ in range(config.num_hidden_layers)], [], [])
 
     @classmethod
     def allocate(
@@ -82,7 +81,7 @@ class KeyValueCache:
 
     def rows(self, tables: Sequence[Sequence[int]], lengths: Sequence[int]) -> KeyValueCache:
         """A cache of other rows in the same memory."""
-        return KeyValueCache(self.keys, self.values, tables, lengths)
+        return KeyValueCache(self.memory, tables, lengths)
 
     def copy_blocks(self, copies: Sequence[BlockCopy]) -> None:
         """Copy beginnings of blocks; the rest of their targets becomes zero."""
@@ -93,24 +92,16 @@ class KeyValueCache:
         ).T
         # the rest may be what another row wrote there since, and no numbers
         rest = torch.arange(self.block_size, device=lengths.device) >= lengths[:, None]
-        for memory in (*self.keys, *self.values):
-            memory[:, targets] = memory[:, sources].masked_fill_(rest[None, :, :, None], 0)
+        for memory in self.memory:
+            memory[:, :, targets] = memory[:, :, sources].masked_fill_(rest[:, :, None], 0)
 
     def clear_blocks(self, blocks: Sequence[int]) -> None:
         """Zeros into ``blocks``, which hold what is no number."""
         if not blocks:
             return
         index = torch.tensor(list(blocks), device=self.keys[0].device)
-        for memory in (*self.keys, *self.values):
-            memory[:, index] = 0
-
-    def clear_after(self, table: Sequence[int], length: int) -> None:
-        """Zeros into a row's blocks from its end on, where something may be left that is no number."""
-        full, offset = divmod(length, self.block_size)
-        for memory in (*self.keys, *self.values):
-            for block in table[full : full + 1]:
-                memory[:, block, offset:] = 0
-            memory[:, list(table[full + 1 :])] = 0
+        for memory in self.memory:
+            memory[:, :, index] = 0
 
     def check(self, new: Sequence[int]) -> None:
         """Whether ``new`` tokens fit into the blocks of the rows.

@@ -69,7 +69,8 @@ class Llama(nn.Module):
             tokens: (B, T) int64.
             positions: (B, T) int64, where they do not just count on from what is in the cache.
             cache: earlier tokens, which are attended to; these tokens' keys and values are added to it. Row i of
-                ``tokens`` goes on from its row i, or document i if they are packed.
+                ``tokens`` goes on from its row i, or document i if they are packed. Tokens behind the last document
+                are padding, and become part of no row.
             mask: None for causal attention; packed documents; or, without a cache, (B or 1, 1, T or 1, T) bool,
                 True where a token may attend.
         """
@@ -77,7 +78,8 @@ class Llama(nn.Module):
         if cache is not None:
             if isinstance(mask, Tensor):
                 raise ValueError("a mask can't go together with a cache, whose rows have no padding to hide")
-            new = AttentionMetadata(cache, mask or Documents((tokens.shape[1],) * tokens.shape[0]))
+            documents = mask or Documents((tokens.shape[1],) * tokens.shape[0])
+            new = AttentionMetadata(cache, documents, tokens.numel())
             if positions is None:
                 positions = new.positions.view_as(tokens)
         if positions is None:
@@ -161,20 +163,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: ForwardContext) -> Tensor:
         queries, keys, values = self._project(x, context)
-        mask = context.mask
-        if mask is None and cpu_bf16(queries) and not torch.compiler.is_compiling():
-            # the way that is fast there
-            mask = Documents((x.shape[1],) * x.shape[0])
-        if isinstance(mask, Documents):
-            attended = attend_within(mask, queries, keys, values)
-        elif isinstance(mask, AttentionMetadata):
-            # (B x T, heads or G, D)
-            packed = (tensor.flatten(0, 1) for tensor in (queries, keys, values))
-            attended = mask.attend(self.index, *packed).view_as(queries)
-        else:
-            # (B, heads or G, T, D)
-            queries, keys, values = (tensor.transpose(1, 2) for tensor in (queries, keys, values))
-            attended = attend(queries, keys, values, mask).transpose(1, 2)
+        attended = attend_by(context.mask, self.index, queries, keys, values)
         # (B, T, heads, D) to (B, T, H)
         out: Tensor = self.o_proj(attended.flatten(2))
         return out
@@ -196,6 +185,33 @@ class Attention(nn.Module):
         elif scale != 1:
             queries = queries * scale
         return queries, keys, values
+
+
+def attend_by(
+    mask: Tensor | Documents | AttentionMetadata | None,
+    layer: int,
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+) -> Tensor:
+    """Attention of (B, T, heads, D) queries on (B, T, G, D) keys and values, and on those in the cache of a pass.
+
+    Args:
+        mask: see :meth:`Llama.forward`; with a cache, the pass.
+        layer: which one's memory of the cache is meant.
+    """
+    if mask is None and cpu_bf16(queries) and not torch.compiler.is_compiling():
+        # the way that is fast there
+        mask = Documents((queries.shape[1],) * queries.shape[0])
+    if isinstance(mask, Documents):
+        return attend_within(mask, queries, keys, values)
+    if isinstance(mask, AttentionMetadata):
+        # (B x T, heads or G, D)
+        packed = (tensor.flatten(0, 1) for tensor in (queries, keys, values))
+        return mask.attend(layer, *packed).view_as(queries)
+    # (B, heads or G, T, D)
+    queries, keys, values = (tensor.transpose(1, 2) for tensor in (queries, keys, values))
+    return attend(queries, keys, values, mask).transpose(1, 2)
 
 
 class MLP(nn.Module):

@@ -76,9 +76,7 @@ class Stage(TrainingSettings):
         None, gt=0, description="long_context; default: sequence_length, or the parent's where that is larger"
     )
     dialogues: tuple[DialogueSource, ...] | None = Field(
-        None,
-        min_length=1,
-        description="instruct: files, hub:OWNER/NAME, 'mined' or 'self-instruct'; one or a list",
+        None, description="instruct: files, hub:OWNER/NAME, 'mined' or 'self-instruct'; one or a list"
     )
     mined_dialogues: int | None = Field(
         None, gt=0, description="instruct: how many are mined from the corpus, at most; default 2,000"
@@ -229,6 +227,8 @@ def _check(stage: Stage, key: str) -> None:
         raise UserError(
             "is not used: the mixture has no source 'dialogues' without a file", key=f"{key}.dialogues"
         )
+    if stage.dialogues is not None and not stage.dialogues:
+        raise UserError("must be a list that is not empty", key=f"{key}.dialogues")
     if stage.makes(KIND) != (stage.self_instruct is not None):
         raise UserError(
             "is missing"

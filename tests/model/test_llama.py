@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from codecascade.model.attention import Documents, attend_last, attend_within
 from codecascade.model.llama import Llama, document_mask
 from codecascade.model.loss import next_token_loss
-from codecascade.model.paged_attention import attend_once
+from codecascade.model.paged.rows import attend_once
 from codecascade.model.presets import build, initialise
 from codecascade.model.rope_scaling import RopeScaling
 
@@ -149,8 +149,8 @@ def test_the_cpus_bf16_kernels_are_attention(length: int, total: int) -> None:
             assert (found.float() - exact).abs().max() < 0.03
         if length == 1:
             ends = torch.tensor([total, max(1, total // 2), 1])
-            hidden = torch.arange(total) >= ends[:, None]
-            for mask in (None, hidden):
+            seen = torch.arange(total) < ends[:, None]
+            for mask in (None, seen[:, None, None]):
                 exact = attend_once(queries[:, :, 0].float(), keys.float(), values.float(), mask)
                 found = attend_once(queries[:, :, 0], keys, values, mask)
                 assert (found.float() - exact).abs().max() < 0.03

@@ -210,7 +210,7 @@ class TestCommand:
             assert name in out
         assert f"{url}/infill" in out and "model: mine" in out
 
-    @pytest.mark.parametrize("mistake", ["port", "model", "no model", "keys", "context", "weights"])
+    @pytest.mark.parametrize("mistake", ["port", "model", "no model", "keys", "context", "memory", "weights"])
     def test_mistakes_are_sentences(
         self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], mistake: str
     ) -> None:
@@ -224,6 +224,7 @@ class TestCommand:
                 "model": ([broken, "--port", 0], "config.json"),
                 "no model": ([tmp_path / "none", "--port", 0], "none"),
                 "keys": ([folder, "--port", 0, "--api-key-file", tmp_path / "no keys"], "no keys"),
+                "memory": ([folder, "--port", 0, "--context", 10**15], "--context: there is memory for"),
                 "context": ([folder, "--port", 0, "--context", 1], "--context"),
                 "weights": ([folder, "--port", 0, "--weights", "int4"], "mlp.down_proj"),
             }[mistake]

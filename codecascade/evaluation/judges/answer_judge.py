@@ -8,7 +8,7 @@ from typing import Any
 
 from codecascade.evaluation.benchmark_settings import CommonSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
-from codecascade.evaluation.judges.judge import ExpectedSample, Judge, JudgedAnswer, Judging
+from codecascade.evaluation.judges.judge import ExpectedSample, Judge, JudgedAnswer, Judgement, Judging
 from codecascade.evaluation.judges.settings import JudgeSettings
 from codecascade.evaluation.judges.table import make_judge
 from codecascade.evaluation.running.journal import Journal
@@ -40,6 +40,14 @@ class AnswerJudge:
         """
         self.judge.check()
         self.judge.expect(work_samples(work), frozenset(task.task_id for task in tasks))
+
+    def verdict_on_unasked(self, detail: str) -> SampleRow:
+        """The verdict on a prompt that does not fit the model's context: the answer is in no figure.
+
+        Args:
+            detail: a sentence that says so.
+        """
+        return {**self.judging.row(Judgement(None, detail), {}), "unjudged": False}
 
     def verdicts(
         self, work: BenchmarkWork, journal: Journal, sample_indices: Sequence[int]

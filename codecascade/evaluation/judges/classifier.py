@@ -75,7 +75,7 @@ class ClassifierJudge:
         name = str(Path(self._name).expanduser()) if self._is_folder else self._name
         try:
             tokenizer = AutoTokenizer.from_pretrained(name)
-            model = AutoModelForSequenceClassification.from_pretrained(name, use_safetensors=None)
+            model = AutoModelForSequenceClassification.from_pretrained(name)
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
             cause = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise UserError(

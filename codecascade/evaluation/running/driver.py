@@ -74,7 +74,11 @@ def fill_journal(
             execution.add(sample_index, work.task(sample_index), answer["completion"])
         else:
             too_long += 1
-            keep(sample_index, verdict_on_unasked(work.task(sample_index)))
+            task = work.task(sample_index)
+            unasked = (
+                verdict_on_unasked(task) if judged_by is None else judged_by.verdict_on_unasked(TOO_LONG)
+            )
+            keep(sample_index, unasked)
 
     for sample_index in range(len(work)):
         if journal.has_verdict(sample_index):

@@ -63,6 +63,11 @@ def made_with(
     elif (samples := inputs.samples.get(benchmark.name)) is not None:
         found["samples"] = content_digest(samples)
     found |= used
+    kind = benchmark.settings
+    for name in () if kind is None else sorted(kind.named_files):
+        setting = name if kind is None else f"{kind.key}.{name}"
+        if (given := used.get(setting)) is not None and (path := Path(given).expanduser()).is_file():
+            found[f"content of {setting}"] = content_digest(path)
     if (path := inputs.data.get(benchmark.name)) is not None:
         found["data"] = content_digest(path)
     if inputs.corpus is not None and benchmark.needs & {"corpus", "files", "filler"}:

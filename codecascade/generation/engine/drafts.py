@@ -1,12 +1,14 @@
 """Prompt-lookup speculation: what followed the last tokens when they occurred before is guessed to follow again.
 
-Code repeats itself, above all where it is edited. One pass verifies a whole guess, and costs little more than one
-for a single token, unless the batch keeps the machine busy anyway. So the gain is measured, and guessing is left
-off while it does not pay (Saxena 2023, prompt lookup decoding).
+Code repeats itself, above all where it is edited: within a text, and from one completion to the next, for whoever
+types what was proposed asks for the rest of it at the next key. One pass verifies a whole guess, and costs little
+more than one for a single token, unless the batch keeps the machine busy anyway. So the gain is measured, and
+guessing is left off while it does not pay (Saxena 2023, prompt lookup decoding).
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence as SequenceOf
 from weakref import WeakKeyDictionary
 
@@ -14,8 +16,12 @@ from codecascade.generation.engine.sequence import Sequence
 
 # Tokens that have to agree before what followed them is guessed.
 _NGRAM = 3
+# The same in other texts, which resemble this one less.
+_OTHERS_NGRAM = 4
+# N-grams of other texts that are remembered, the latest ones.
+_REMEMBERED = 1 << 14
 # Of a draft: the first one, and the longest.
-_FIRST, _LONGEST = 4, 16
+_FIRST, _LONGEST = 4, 15
 # Passes between two trials of what did not pay, at first and at most.
 _SOONEST, _LATEST = 16, 512
 # Passes without drafts that have to be measured first, and how often one is measured again.
@@ -46,6 +52,32 @@ class PromptLookup:
     def learn(self, drafted: int, accepted: int) -> None:
         """Guess more after a guess that was right, less after one that was not."""
         self.length = min(_LONGEST, 2 * self.length) if accepted == drafted else max(1, accepted + 1)
+
+
+class RecentTexts:
+    """What followed each n-gram of the texts that were written last."""
+
+    def __init__(self) -> None:
+        # each with a text and the index in it of what follows
+        self._last = OrderedDict[tuple[int, ...], tuple[list[int], int]]()
+
+    def add(self, ids: SequenceOf[int], start: int) -> None:
+        """Remember a text that begins at index ``start`` of ``ids``, behind its prompt."""
+        kept = list(ids[max(0, start - _OTHERS_NGRAM) :])
+        for end in range(_OTHERS_NGRAM, len(kept)):
+            key = tuple(kept[end - _OTHERS_NGRAM : end])
+            self._last[key] = (kept, end)
+            self._last.move_to_end(key)
+        while len(self._last) > _REMEMBERED:
+            self._last.popitem(last=False)
+
+    def guess(self, ids: SequenceOf[int], most: int) -> list[int]:
+        """The tokens after the latest occurrence of the last n-gram of ``ids``, at most ``most``; often none."""
+        found = self._last.get(tuple(ids[-_OTHERS_NGRAM:]))
+        if found is None:
+            return []
+        kept, start = found
+        return kept[start : start + most]
 
 
 class _Gain:
@@ -91,6 +123,7 @@ class Drafter:
     def __init__(self) -> None:
         self._lookups = WeakKeyDictionary[Sequence, PromptLookup]()
         self._gains: dict[int, _Gain] = {}
+        self._recent = RecentTexts()
 
     def draft(self, sequences: SequenceOf[Sequence]) -> None:
         """Set the drafts of sequences that want one token each, for the next pass."""
@@ -101,7 +134,17 @@ class Drafter:
         for sequence in sequences:
             if sequence.generated and sequence.can_be_drafted and sequence.room > 1:
                 lookup = self._lookups.setdefault(sequence, PromptLookup())
-                sequence.draft = lookup.guess(sequence.ids, sequence.room - 1)
+                most = sequence.room - 1
+                sequence.draft = self._recent.guess(sequence.ids, min(lookup.length, most))
+                sequence.draft = sequence.draft or lookup.guess(sequence.ids, most)
+
+    def remember(self, sequence: Sequence) -> None:
+        """A sequence has ended: others may repeat its text."""
+        self._recent.add(sequence.ids, len(sequence.request.ids))
+
+    def forget(self) -> None:
+        """Forget the texts that were written."""
+        self._recent = RecentTexts()
 
     def observe(self, rows: int, drafted: bool, chosen: int, seconds: float) -> None:
         """Learn from a pass in which all of ``rows`` sequences decoded and nothing else was read.

@@ -203,8 +203,10 @@ class Engine:
             self._scheduler.abort(state)
 
     def forget_prefixes(self) -> None:
-        """Read every prompt anew from now on, as for a measurement."""
+        """Read every prompt and guess every text anew from now on, as for a measurement."""
         self._blocks.clear()
+        if self._drafter is not None:
+            self._drafter.forget()
 
     def close(self) -> None:
         """Take all requests out, and give the cache's memory back."""
@@ -318,6 +320,8 @@ class Engine:
 
     def _finish(self, sequence: Sequence, delta: Delta) -> Output:
         self._scheduler.finish(sequence)
+        if self._drafter is not None:
+            self._drafter.remember(sequence)
         sequence.state.unfinished -= 1
         if not sequence.state.unfinished:
             del self._states[sequence.state.id]

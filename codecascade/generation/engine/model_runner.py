@@ -11,6 +11,7 @@ from torch import Tensor
 from codecascade.generation.engine.scheduler import Scheduled
 from codecascade.generation.engine.scoring import note_prompt_logprobs
 from codecascade.generation.engine.sequence import Sequence
+from codecascade.generation.engine.weights.packed import PackedLinear, padded_rows
 from codecascade.ground.errors import UserError
 from codecascade.model.attention import Documents
 from codecascade.model.cache import BLOCK_SIZE, KeyValueCache
@@ -41,6 +42,8 @@ class ModelRunner:
         self.model = model
         weight = next(model.parameters())
         self.device = weight.device
+        # once for a pass, rather than in each product
+        self._pads = any(isinstance(module, PackedLinear) for module in model.modules())
         try:
             self.cache = KeyValueCache.allocate_blocks(model.config, blocks, weight.dtype, weight.device)
         except (MemoryError, ValueError, OverflowError, torch.OutOfMemoryError):
@@ -68,7 +71,9 @@ class ModelRunner:
             sequence, start = entry.sequence, entry.sequence.computed
             tokens += sequence.ids[start : start + entry.count]
             tokens += sequence.draft
-        cache = self._rows([entry.sequence for entry in batch])
+        cache = self.cache.rows(
+            [entry.sequence.blocks for entry in batch], [entry.sequence.computed for entry in batch]
+        )
         hidden = self._forward(tokens, cache, tuple(entry.count for entry in batch))
         _note_health([(entry.sequence, entry.count) for entry in batch], hidden)
         note_prompt_logprobs(self.model, [(entry.sequence, entry.count) for entry in batch], hidden)
@@ -85,27 +90,19 @@ class ModelRunner:
     @torch.inference_mode()
     def look_ahead(self, sequences: SequenceOf[Sequence], tokens: SequenceOf[int]) -> Tensor:
         """Logits (rows, vocabulary) after one more token of each sequence, which does not become part of it."""
-        cache = self._rows(sequences)
+        cache = self.cache.rows(
+            [sequence.blocks for sequence in sequences], [sequence.computed for sequence in sequences]
+        )
         hidden = self._forward(tokens, cache, (1,) * len(sequences))
         _note_health([(sequence, 1) for sequence in sequences], hidden)
         return self.model.logits(hidden)
 
-    def _rows(self, sequences: SequenceOf[Sequence]) -> KeyValueCache:
-        """The rows of the cache that sequences have, as far as they are computed."""
-        for sequence in sequences:
-            if not sequence.state.healthy:
-                # A rejected draft may have left numbers that are none. What is after the end of a row is hidden by a
-                # weight of 0, and 0 times nan is nan.
-                self.cache.clear_after(sequence.blocks, sequence.computed)
-        return self.cache.rows(
-            [sequence.blocks for sequence in sequences], [sequence.computed for sequence in sequences]
-        )
-
     def _forward(self, tokens: SequenceOf[int], cache: KeyValueCache, lengths: tuple[int, ...]) -> Tensor:
         """Hidden states (tokens, hidden_size)."""
-        packed = torch.tensor([list(tokens)], dtype=torch.int64, device=self.device)
+        padding = padded_rows(len(tokens)) - len(tokens) if self._pads else 0
+        packed = torch.tensor([[*tokens, *[0] * padding]], dtype=torch.int64, device=self.device)
         hidden: Tensor = self.model(packed, cache=cache, mask=Documents(lengths))
-        return hidden[0]
+        return hidden[0, : len(tokens)]
 
 
 def _note_health(parts: SequenceOf[tuple[Sequence, int]], hidden: Tensor) -> None:

@@ -228,7 +228,9 @@ class Sequence:
         if self._constraint is None or not self._text.constrained:
             return self._only
         agreeing = self._constraint.allowed(self._text.generated)
-        return agreeing if self._only is None else sorted(set(agreeing).intersection(self._only))
+        if agreeing is None or self._only is None:
+            return self._only if agreeing is None else agreeing
+        return sorted(set(agreeing).intersection(self._only))
 
     def _forbidden(self) -> frozenset[int]:
         """The tokens that the request forbids, and those that would end a text which must not be empty."""

@@ -19,6 +19,7 @@ from codecascade.instruct.dialogues.row import (
 )
 
 _CHUNK = 1 << 20
+_UNSURE = 3
 _SPACE = " \t\r\n"
 _DECODER = json.JSONDecoder(object_pairs_hook=unique_keys)
 _ANY_KEYS = json.JSONDecoder()
@@ -93,8 +94,8 @@ class _Text:
                     raise UserError(f"is not valid JSON ({error.msg})", file=location) from None
                 size *= 2
                 continue
-            # a number may go on in the next chunk
-            if end < len(self._text) or not self._more(_CHUNK):
+            # a number may go on in the next chunk, by "e-1" for example
+            if end + _UNSURE <= len(self._text) or not self._more(_CHUNK):
                 self.line += self._text.count("\n", self._position, end)
                 self._position = end
                 return Row(location, line, row.value, row.error)

@@ -60,8 +60,8 @@ def _of_disk(name: str) -> list[str]:
         return found
     if not path.exists() and any(sign in name for sign in _SIGNS):
         first = next(index for index, part in enumerate(path.parts) if any(sign in part for sign in _SIGNS))
-        found = Path(*path.parts[:first]).glob(str(Path(*path.parts[first:])))
-        files = sorted(str(each) for each in found if each.is_file())
+        matches = Path(*path.parts[:first]).glob(str(Path(*path.parts[first:])))
+        files = sorted(str(each) for each in matches if each.is_file())
         if not files:
             raise UserError("no file has such a name", file=name)
         return files

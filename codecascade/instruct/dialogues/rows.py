@@ -49,13 +49,14 @@ def read_rows(address: str) -> Iterator[Row]:
             if first == b"[":
                 yield from array_rows(file, address)
             else:
-                yield from _json_lines(file, address)
+                yield from _json_lines(file, address, limits)
 
 
-def _json_lines(file: IO[bytes], address: str) -> Iterator[Row]:
+def _json_lines(file: IO[bytes], address: str, limits: TableLimits) -> Iterator[Row]:
     number = 0
     while line := file.readline(LONGEST_ROW + 1):
         number += 1
+        limits.row()
         location = f"{address}:{number}"
         if number == 1 and line.strip() == b"{":
             raise UserError(

@@ -115,8 +115,9 @@ def _rows_of(columns: Mapping[str, Any]) -> Any:
 
 def _name(entry: Mapping[str, Any], column: Column, names: tuple[str, ...], settings: DialogueSource) -> str:
     """The key of a message's role or content: the named one, else the first that is there."""
-    there = [name for name in names if entry.get(name) is not None]
-    return settings.columns.get(column) or next(iter(there), names[0])
+    there = [name for name in names if name in entry]
+    filled = [name for name in there if entry[name] is not None]
+    return settings.columns.get(column) or next(iter(filled or there), names[0])
 
 
 def _alpaca_turns(row: Mapping[str, Any], settings: DialogueSource, location: str) -> list[Turn]:

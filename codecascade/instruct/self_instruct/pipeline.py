@@ -104,6 +104,7 @@ def run_self_instruct(
         ):
             answers = Teacher(backends.answers, journal, chats["answers"], settings.max_answer)
             asker = Teacher(asks_for_questions, journal, chats["questions"], settings.max_answer)
+            progress(SelfInstructProgress("questions", 0, settings.questions))
             made = make_questions(
                 settings,
                 asker if needs_teacher(settings) else None,

@@ -18,6 +18,9 @@ Probability = Annotated[float, Field(gt=0, le=1)]
 LATER_KEYS = frozenset(
     {
         "questions",
+        "solutions",
+        "least_tests",
+        "test_attempts",
         "select",
         "drop_vacuous",
         "agreement_solutions",

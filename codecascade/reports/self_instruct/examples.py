@@ -97,7 +97,7 @@ def _triplet(row: dict[str, Any]) -> dict[str, Any]:
         "detail": shown(row["detail"] or ""),
         "passed": sum(_passes(row, solution) for solution in row["solutions"]),
         "solutions": len(row["solutions"]),
-        "fence": fence_for([*tests, code]),
+        "fence": fence_for([*tests, code, row["question"], row["detail"] or ""]),
     }
 
 

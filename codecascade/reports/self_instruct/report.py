@@ -59,6 +59,8 @@ def write_self_instruct_report(folder: Path, *, command: str = "") -> None:
     kept, fallen = triplet_examples(folder)
     view = {
         "summary": summary,
+        "title": f"{_counted(summary.dialogues, 'dialogue')} of "
+        f"{_counted(summary.funnel.get('questions', 0), 'question')}",
         "command": command,
         "funnel": _funnel(summary),
         "reasons": [(REASONS.get(name, name), count) for name, count in summary.reasons.items()],
@@ -164,8 +166,8 @@ def _costs(summary: Summary) -> list[tuple[str, str]]:
             rows.append(
                 (
                     title,
-                    f"{cost['prompts']:,} prompts of {show_count(cost['prompt_tokens'])} tokens, {cost['answers']:,} "
-                    f"answers of {show_count(cost['answer_tokens'])} tokens",
+                    f"{_counted(cost['prompts'], 'prompt')} of {show_count(cost['prompt_tokens'])} tokens, "
+                    f"{_counted(cost['answers'], 'answer')} of {show_count(cost['answer_tokens'])} tokens",
                 )
             )
     if summary.dialogues:
@@ -173,6 +175,10 @@ def _costs(summary: Summary) -> list[tuple[str, str]]:
         rows.append(("written for each kept dialogue", f"{show_count(tokens / summary.dialogues)} tokens"))
         rows.append(("time for each kept dialogue", show_seconds(costs["seconds"] / summary.dialogues)))
     return rows
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _teachers(summary: Summary) -> list[tuple[str, str]]:

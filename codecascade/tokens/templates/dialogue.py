@@ -117,7 +117,7 @@ class RenderedDialogue:
         elif any(start < end for start, end in rendered.spans):
             spans = self._marked(rendered.spans)
         else:
-            return self._by_difference(rendered, prompts[-1])
+            return self._by_difference(rendered, prompts)
         cuts = [len(asked.text) for asked in prompts if _begins(text, asked)]
         return self._labelled(text, tokens, spans, cuts)
 
@@ -156,17 +156,17 @@ class RenderedDialogue:
         answers = self._answers[len(self._answers) - len(spans) :]
         return [(start, end, index) for (start, end), index in zip(spans, answers, strict=True)]
 
-    def _by_difference(self, rendered: Rendered, asked: Rendered) -> tuple[list[int], list[int]]:
+    def _by_difference(self, rendered: Rendered, prompts: Sequence[Rendered]) -> tuple[list[int], list[int]]:
         """The prompt for the last answer, and that answer as the finished dialogue has it.
 
         Args:
             rendered: the finished dialogue.
-            asked: the prompt for its last answer.
+            prompts: the prompt for each of its answers.
 
         Raises:
             UserError: it can't be told what of the dialogue is the answer, or what ends it.
         """
-        text, index = rendered.text, self._answers[-1]
+        text, asked, index = rendered.text, prompts[-1], self._answers[-1]
         variables = template_variables(
             self._tokenizer, [*self._messages[:index], ("assistant", _MARK)], prompt=False
         )
@@ -189,7 +189,13 @@ class RenderedDialogue:
             )
         whole = (begun + after)[:end]
         spans = [(len(asked.text), max(end, len(begun)), index)]
-        ids, answer_of = self._labelled(whole, control_tokens(self._tokenizer, whole), spans, [])
+        earlier = {count for count, _ in self._earlier_prompts()} - {index}
+        cuts = [
+            len(prompt.text)
+            for count, prompt in zip(self._answers, prompts, strict=True)
+            if count in earlier and _begins(whole, prompt)
+        ]
+        ids, answer_of = self._labelled(whole, control_tokens(self._tokenizer, whole), spans, cuts)
         if not tokens:
             # the template ends answers by white space; a model ends its own by the token that ends a document
             eos = self._tokenizer.eos_id

@@ -128,7 +128,7 @@ def test_what_only_some_benchmarks_have() -> None:
     assert "judged by a local rule; the paper's judge is the classifier tomh/toxigen_roberta" in by_rule
     assert "2 of 9 answers could not be judged" in told("bold", unjudged={"n": 2, "of": 9})
     assert "4 worked examples; the paper shows 6" in told("truthfulqa", **{"truthfulqa.shots": 4})
-    assert "Hinduism" in told("bold", **{"bold.groups": "all"})
+    assert "Hinduism" in told("bold", **{"bold.groups": "every"})
     assert "5 of 9 answers were cut" in told("mbpp", cut_answers={"n": 5, "of": 9})
     assert "are in no figure" in told("key_retrieval", unasked={"n": 5, "of": 9})
     assert "count as failed" in told("humaneval", unasked={"n": 5, "of": 9})

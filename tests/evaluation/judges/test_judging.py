@@ -89,6 +89,18 @@ def test_what_could_not_be_judged_is_in_no_figure_and_counted(
     assert [row["unjudged"] for row in rows].count(True) == 1
 
 
+@pytest.mark.parametrize("name", ["toxigen", "false_refusals"])
+def test_a_prompt_that_does_not_fit_is_in_no_figure(
+    name: str, data: Path, tokenizer: Any, oracle: Any, measure: Any
+) -> None:
+    model = oracle(tokenizer, answer, context_length=2)
+    result, rows = measure(name, model, data={"toxigen": data})
+    assert all(metric.n == 0 for metric in result.metrics.values()) and rows[0]["passed"] is None
+    assert result.about["conditions"]["unasked"]["n"] == len(rows)
+    assert result.about["conditions"]["unjudged"]["n"] == result.about["conditions"]["unrun"]["n"] == 0
+    assert any("are in no figure" in note for note in result.notes)
+
+
 def test_samples_are_judged_again_without_a_model(
     data: Path, tokenizer: Any, oracle: Any, measure: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -98,7 +110,7 @@ def test_samples_are_judged_again_without_a_model(
     write_jsonl("mine.jsonl", [{**row, "toxic": True, "judge": "Ada"} for row in rows])
     common = ["--data", "toxigen=toxigen.jsonl", "--samples", samples, "--name", "model"]
     code, out, err = run(capsys, *common, "-o", "rule")
-    assert code == 0 and "judged by a local rule (hostile words" in out, err
+    assert code == 0 and "judged by a local rule (words of insult" in out, err
     by_file = ["--set", "toxigen.judge=file", "--set", "toxigen.verdicts=mine.jsonl"]
     code, out, err = run(capsys, *common, *by_file, "-o", "person")
     assert code == 0 and "judged by verdicts of a file by Ada" in out, err

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codecascade.generation.engine.drafts import Drafter, PromptLookup
+from codecascade.generation.engine.drafts import Drafter, PromptLookup, RecentTexts
 
 
 def test_what_followed_the_last_tokens_is_guessed_to_follow_again() -> None:
@@ -55,3 +55,23 @@ def test_drafts_are_left_off_while_they_do_not_pay_and_tried_again() -> None:
     assert fast > 1_800
     # the neighbour has gone, and drafts pay with eight rows, too
     assert passes(drafter, 8, 2_000, drafted_seconds=9.0, chosen=16) > 1_000
+
+
+def test_what_another_text_had_is_guessed_to_come_again() -> None:
+    recent = RecentTexts()
+    recent.add([1, 2, 3, 4, 5, 6, 7, 8, 9], 5)
+    # as typed on from the same prompt, the prompt's end included
+    assert recent.guess([0, 2, 3, 4, 5], 9) == [6, 7, 8, 9]
+    assert recent.guess([4, 5, 6, 7], 1) == [8]
+    assert recent.guess([9, 3, 4, 5], 9) == [] and recent.guess([6, 7, 8, 9], 9) == []
+    recent.add([3, 4, 5, 6, 7, 1], 5)
+    assert recent.guess([4, 5, 6, 7], 9) == [1]
+
+
+def test_texts_that_are_remembered_are_bounded() -> None:
+    recent = RecentTexts()
+    for first in range(0, 60_000, 100):
+        recent.add(range(first, first + 110), 4)
+    assert len(recent._last) <= 1 << 14
+    assert recent.guess(range(59_990, 59_994), 2) == [59_994, 59_995]
+    assert recent.guess(range(10, 14), 2) == []

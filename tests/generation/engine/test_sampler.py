@@ -12,7 +12,15 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codecascade.generation.engine.sampling.sampler import SamplingRow, among_top_k, choose, nucleus
+from codecascade.generation.engine.sampling.distribution import (
+    Limits,
+    among_top_k,
+    draw,
+    likeliest_tokens,
+    limited,
+    nucleus,
+)
+from codecascade.generation.engine.sampling.sampler import SamplingRow, choose
 from codecascade.generation.engine.sampling.token_counts import TokenCounts
 from codecascade.generation.requests import SamplingParams
 from codecascade.ground.errors import UserError
@@ -285,3 +293,46 @@ def test_tokens_that_the_vocabulary_does_not_have_are_passed_over() -> None:
 def test_impossible_settings_are_refused_by_name(key: str, value: object) -> None:
     with pytest.raises(UserError, match=key):
         SamplingParams(**{key: value})
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    spread=st.sampled_from([0.0, 0.5, 3.0, 12.0]),
+    top_k=st.sampled_from([0, 1, 40, 64, 65, 500, 20_000]),
+    top_p=st.sampled_from([0.05, 0.5, 0.95, 0.999, 1.0]),
+    min_p=st.sampled_from([0.0, 0.01, 0.9]),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_likeliest_tokens_alone_give_what_all_give(
+    seed: int, spread: float, top_k: int, top_p: float, min_p: float
+) -> None:
+    """A large vocabulary, flat and peaked rows, ties, and a row without a distribution."""
+    torch.manual_seed(seed)
+    size = 9_001
+    logits = (torch.randn(6, size) * spread).round(decimals=2)
+    logits[4, : size - 3] = -math.inf
+    logits[5] = math.nan
+    probabilities = logits.softmax(-1)
+    limits = Limits(
+        torch.tensor([top_k or size] * 5 + [3]), torch.tensor([top_p] * 6), torch.tensor([min_p] * 6)
+    )
+    uniform, likeliest = torch.rand(6, dtype=torch.float64), torch.arange(6)
+    found = draw(probabilities, limits, uniform, likeliest)
+    cumulative = limited(probabilities, limits).double().cumsum(-1)
+    for row, token in enumerate(found.tolist()[:5]):
+        # rounding may move a border that the draw is on
+        target = uniform[row] * cumulative[row, -1]
+        before = cumulative[row, token - 1] if token else 0.0
+        assert before - 1e-6 <= target <= cumulative[row, token] + 1e-6
+        assert cumulative[row, token] > before
+    assert found[5] == 5
+
+
+def test_the_likeliest_tokens_are_found_by_groups() -> None:
+    torch.manual_seed(0)
+    values = torch.rand(7, 9_001)
+    values[0], values[1, -1], values[2, 128:140] = 0.5, 2.0, 3.0
+    found, columns = likeliest_tokens(values, 64)
+    torch.testing.assert_close(found, values.topk(64).values)
+    torch.testing.assert_close(values.gather(-1, columns), found)
+    assert all(len(set(row)) == 64 for row in columns.tolist())

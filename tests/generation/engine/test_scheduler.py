@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 import torch
 from engine_models import NEVER, beginning, recite
-from torch import Tensor
 
 from codecascade.generation.editing.stops import EditorStops
 from codecascade.generation.engine import scheduler
-from codecascade.generation.engine.drafts import Drafter
 from codecascade.generation.engine.engine import Engine
-from codecascade.generation.engine.sequence import Sequence as SampleSequence
 from codecascade.generation.requests import Completion, Request, SamplingParams
 from codecascade.model.llama import Llama
 from codecascade.tokens.tokenizer import Tokenizer
@@ -147,47 +143,6 @@ def test_numbers_that_are_none_stay_with_their_sequence(model: Llama, tokenizer:
         (found,) = finished(engine)
     finally:
         handle.remove()
-    assert found.ids == expected.ids
-
-
-class _WrongDrafts(Drafter):
-    """Drafts of a token that is never right, in every second pass."""
-
-    def __init__(self, token: int) -> None:
-        super().__init__()
-        self.token, self.passes = token, 0
-
-    def draft(self, sequences: Sequence[SampleSequence]) -> None:
-        self.passes += 1
-        for sequence in sequences:
-            sequence.draft = [self.token] * 5 if self.passes % 2 and sequence.generated else []
-
-
-def test_numbers_that_are_none_in_a_rejected_draft_do_no_harm(model: Llama, tokenizer: Tokenizer) -> None:
-    """They are left behind the end of the sequence's row."""
-    request = ask(tokenizer, 20, 24)
-    engine = Engine(model, tokenizer)
-    engine.add_request(request)
-    (expected,) = finished(engine)
-    broken: list[int] = []
-
-    def break_the_drafts(_: object, __: object, out: Tensor) -> Tensor:
-        # All but the token that the pass would have without a draft.
-        if out.shape[1] == 6:
-            broken.append(1)
-            out[:, 2:] = torch.nan
-        return out
-
-    projection = model.model.layers[0].self_attn.v_proj
-    handle = projection.register_forward_hook(break_the_drafts)
-    try:
-        engine = Engine(model, tokenizer, speculate=True)
-        engine._drafter = _WrongDrafts(next(token for token in range(300) if token not in expected.ids))
-        engine.add_request(request)
-        (found,) = finished(engine)
-    finally:
-        handle.remove()
-    assert len(broken) > 3
     assert found.ids == expected.ids
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from codecascade.generation.engine.generator import LocalGenerator, load_generator
 from codecascade.generation.engine.weights import kernels, layers
+from codecascade.generation.engine.weights.fused import fuse
 from codecascade.generation.engine.weights.held import hold_weights
 from codecascade.generation.engine.weights.kernels import QuantisedType, quantise, why_not
 from codecascade.generation.engine.weights.layers import QuantisedLinear
@@ -177,6 +178,8 @@ def test_a_model_computes_with_the_weights_that_its_layers_say(
     small = copy.deepcopy(plain)
     about = hold_weights(small, kind, keep_copies=keep)
     assert about.kind == kind and isinstance(about.few_rows, int)
+    # with the same layers
+    assert len(list(fuse(plain))) > 0
     for name, module in small.named_modules():
         if isinstance(module, QuantisedLinear) and name != "lm_head":
             plain.get_submodule(name).weight.data = module.weight.dequantise(torch.float32)

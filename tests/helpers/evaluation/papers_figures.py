@@ -150,6 +150,7 @@ def values(text: str) -> list[list[float]]:
     """The numbers of each line, in their order."""
     return [[number for cell in row for number in cell] for _, row in cells(text)]
 
+
 # Table 25, of two models for which copies of the paper agree: the sentiment of BOLD by profession.
 SENTIMENT_BY_PROFESSION = {
     "Code Llama 7B": (

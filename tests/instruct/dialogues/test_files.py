@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from codecascade.corpus.sources.tables import limits
 from codecascade.ground.errors import UserError
 from codecascade.instruct.dialogues import json_arrays, row, rows
 from codecascade.instruct.dialogues.places import files_of_source, is_there
@@ -105,9 +106,17 @@ def test_a_parquet_file_that_unpacks_to_far_more_is_refused(tmp_path: Path) -> N
     assert (tmp_path / "bomb.parquet").stat().st_size < 1_000_000
     # a page of references is small; what is asked of memory at a time stays small too
     assert len(next(read_rows(str(tmp_path / "bomb.parquet"))).value["prompt"]) == 1_000_000
-    (tmp_path / "bomb.jsonl.gz").write_bytes(gzip.compress(b"\n" * 300_000_000, 1))
-    with pytest.raises(UserError, match="expands to far more than its size"):
-        read(tmp_path / "bomb.jsonl.gz")
+
+
+def test_a_packed_file_that_expands_to_far_more_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "FREE_BYTES", 10_000)
+    monkeypatch.setattr(limits, "MOST_MEMBERS", 1000)
+    for name, content in (("spaces", b" " * 3_000_000), ("lines", b"\n" * 9_000)):
+        (tmp_path / f"{name}.jsonl.gz").write_bytes(gzip.compress(content))
+        with pytest.raises(UserError, match="expands to far more than its size"):
+            read(tmp_path / f"{name}.jsonl.gz")
 
 
 BROKEN = {

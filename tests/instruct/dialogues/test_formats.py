@@ -154,7 +154,7 @@ def test_a_file_of_no_known_format_names_its_keys(tmp_path: Path) -> None:
     ):
         read(tmp_path, {"chosen": "a", "rejected": "b"})
     with pytest.raises(UserError, match=r"no known format \(it has no objects\)"):
-        read(tmp_path, [1], 2)
+        read(tmp_path, "a", 2)
 
 
 def test_weights_of_answers_are_kept(tmp_path: Path) -> None:

@@ -134,6 +134,16 @@ def test_a_finished_folder_is_left_and_a_larger_number_continues(
     assert len(teacher.requests) == len(undisturbed[1].requests), "nothing is asked twice"
 
 
+def test_more_solutions_are_added_to_those_that_are_there(tmp_path: Path) -> None:
+    teacher = ScriptedTeacher(adds)
+    run(tmp_path / "run", teacher, questions(2), **SMALL)
+    asked = len(teacher.requests)
+    run(tmp_path / "run", teacher, questions(2), **{**SMALL, "solutions": 6})
+    assert [request.numbers for request in teacher.requests[asked:]] == [(4, 5), (4, 5)]
+    found = rows(tmp_path / "run" / "triplets.jsonl")
+    assert [solution["number"] for solution in found[0]["solutions"]] == list(range(6))
+
+
 def test_another_way_of_choosing_asks_nothing_again(tmp_path: Path) -> None:
     teacher = ScriptedTeacher(adds)
     first = run(tmp_path / "run", teacher, questions(12), **SMALL)

@@ -37,7 +37,8 @@ DATA = BenchmarkData(
 )
 EXCLUDED = ("hinduism", "atheism")
 _END = "_prompt.json"
-_PROMPTS = 23_638
+_PROMPTS = 23_634
+"""Without the two groups, and without four prompts that are empty."""
 
 
 class BoldSettings(JudgeSettings):
@@ -46,8 +47,8 @@ class BoldSettings(JudgeSettings):
     key = "bold"
 
     problems: PositiveInt | None = Field(500, description="a subset of the prompts; none: all")
-    groups: Literal["paper", "all"] = Field(
-        "paper", description="without Hinduism and atheism as in the paper, or all"
+    groups: Literal["paper", "every"] = Field(
+        "paper", description="without Hinduism and atheism as in the paper, or every group"
     )
     judged: Literal["whole", "continuation"] = Field(
         "whole", description="the judge reads the whole text, or only what the model wrote"

@@ -43,7 +43,7 @@ class FalseRefusalSettings(JudgeSettings):
     key = "false_refusals"
 
     problems: PositiveInt | None = Field(None, description="a subset of the prompts; none: all")
-    system: str = Field("", description="a system message before each request; empty: none")
+    system: str | None = Field(None, description="a system message before each request; none: without one")
     max_new_tokens: PositiveInt = Field(128, description="tokens per reply, at most")
 
 
@@ -58,7 +58,7 @@ def tasks(context: EvaluationContext) -> list[Task]:
         made.append(
             Task(
                 f"false_refusals/{row.get('id') or len(made) + 1}",
-                request_prompt(row["prompt"], context, own.system),
+                request_prompt(row["prompt"], context, own.system or ""),
                 own.max_new_tokens,
                 expected="",
                 test=str(row.get("why") or row.get("note") or ""),

@@ -64,11 +64,11 @@ class ToxiGenSettings(JudgeSettings):
     key = "toxigen"
 
     problems: PositiveInt | None = Field(500, description="a subset of the prompts; none: all")
-    prompts: Literal["all", "hate", "neutral"] = Field(
-        "all", description="of which kind the sentences of the prompt are"
+    prompts: Literal["both", "hate", "neutral"] = Field(
+        "both", description="of which kind the sentences of the prompt are"
     )
-    groups: Literal["paper", "all"] = Field(
-        "paper", description="the 13 groups of the paper, or all of the data"
+    groups: Literal["paper", "every"] = Field(
+        "paper", description="the 13 groups of the paper, or every group"
     )
     max_new_tokens: PositiveInt = Field(64, description="tokens per answer, at most")
 
@@ -96,7 +96,7 @@ def tasks(context: EvaluationContext) -> list[Task]:
             continue
         seen.add((label, group, prompt))
         numbers[label, group] += 1
-        if own.prompts not in ("all", label) or (own.groups == "paper" and group not in GROUPS):
+        if own.prompts not in ("both", label) or (own.groups == "paper" and group not in GROUPS):
             continue
         made.append(
             Task(
@@ -174,7 +174,7 @@ PROTOCOL = safety_protocol(
     {
         "problems": compared_elsewhere("the number of problems is compared"),
         "prompts": our_choice(
-            lambda value: f"the kind of prompts ({'hate and neutral' if value == 'all' else value})"
+            lambda value: f"the kind of prompts ({'hate and neutral' if value == 'both' else value})"
         ),
         "groups": our_choice(lambda value: "its 13 groups" if value == "paper" else "all groups of the data"),
         "max_new_tokens": token_limit("an answer"),

@@ -50,6 +50,7 @@ class TruthfulQASettings(JudgeSettings):
     """``[evaluate.truthfulqa]``."""
 
     key = "truthfulqa"
+    named_files = frozenset({"examples"})
 
     problems: PositiveInt | None = Field(None, description="a subset of the questions; none: all")
     shots: Annotated[int, Field(ge=0, le=64)] = Field(6, description="worked examples that are shown")

@@ -37,6 +37,7 @@ class TruthfulQAChoiceSettings(BenchmarkSettings):
     """``[evaluate.truthfulqa_mc]``."""
 
     key = "truthfulqa_mc"
+    named_files = frozenset({"examples"})
 
     problems: PositiveInt | None = Field(None, description="a subset of the questions; none: all")
     shots: Annotated[int, Field(ge=0, le=64)] = Field(6, description="worked examples that are shown")

@@ -27,7 +27,7 @@ _TAKEN_BACK = re.compile(
 class HostilityRule:
     """Judges whether a text is ``toxic``."""
 
-    label: str = "hostile words; a rough stand-in for a classifier"
+    label: str = "words of insult; misses what is hostile without them"
 
     def check(self) -> None: ...
 
@@ -46,7 +46,7 @@ def hostile_word(text: str) -> str:
     """
     plain = re.sub(r"\s+", " ", text.lower().replace("’", "'").replace("n't", " n't"))
     for match in _hostile().finditer(plain):
-        before = re.split(r"[.!?;:\n]", plain[: match.start()])[-1]
+        before = re.split(r"[.!?;:,\n]", plain[: match.start()])[-1]
         near = " ".join(before.split()[-_BEFORE:])
         if not _TAKEN_BACK.search(near):
             return match[0]

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from codecascade.generation.engine.sampling.distribution import Limits, draw
 from codecascade.generation.engine.sampling.token_counts import TokenCounts, penalise
 from codecascade.generation.requests import SamplingParams
 
@@ -75,8 +76,8 @@ def choose(logits: Tensor, rows: Sequence[SamplingRow], vocab_size: int) -> Choi
         vocab_size: columns from here on are padding, which no row chooses.
     """
     logits = logits.float()
-    total = logits.logsumexp(-1)
-    top = _top(logits[:, :vocab_size], total, rows)
+    logprobs = logits.log_softmax(-1)
+    top = _top(logprobs[:, :vocab_size], rows)
     scores = _permitted(logits[:, :vocab_size], rows)
     tokens = scores.argmax(-1)
     sampled = [index for index, row in enumerate(rows) if row.params.temperature > 0]
@@ -87,7 +88,7 @@ def choose(logits: Tensor, rows: Sequence[SamplingRow], vocab_size: int) -> Choi
     others = {
         index: _take_other(scores[index], row, tokens[index]) for index, row in enumerate(rows) if row.others
     }
-    return Choice(tokens, logits.gather(-1, tokens[:, None])[:, 0] - total, top, others)
+    return Choice(tokens, logprobs.gather(-1, tokens[:, None])[:, 0], top, others)
 
 
 def _take_other(logits: Tensor, row: SamplingRow, token: Tensor) -> int:
@@ -111,16 +112,15 @@ def _take_other(logits: Tensor, row: SamplingRow, token: Tensor) -> int:
     return len(ids)
 
 
-def _top(logits: Tensor, total: Tensor, rows: Sequence[SamplingRow]) -> list[Top]:
+def _top(logprobs: Tensor, rows: Sequence[SamplingRow]) -> list[Top]:
     """The likeliest tokens of each row that asks for some."""
     found: list[Top] = [()] * len(rows)
     wanted = [index for index, row in enumerate(rows) if row.params.logprobs]
     if not wanted:
         return found
     most = max(rows[index].params.logprobs or 0 for index in wanted)
-    likeliest = logits[wanted].topk(min(most, logits.shape[-1]))
-    values = likeliest.values - total[wanted, None]
-    for index, ids, scores in zip(wanted, likeliest.indices.tolist(), values.tolist(), strict=True):
+    likeliest = logprobs[wanted].topk(min(most, logprobs.shape[-1]))
+    for index, ids, scores in zip(wanted, likeliest.indices.tolist(), likeliest.values.tolist(), strict=True):
         found[index] = tuple(zip(ids, scores, strict=True))[: rows[index].params.logprobs]
     return found
 
@@ -128,7 +128,7 @@ def _top(logits: Tensor, total: Tensor, rows: Sequence[SamplingRow]) -> list[Top
 def _permitted(logits: Tensor, rows: Sequence[SamplingRow]) -> Tensor:
     """The logits (rows, vocab_size) with bias and penalties; minus infinity for the tokens that may not come.
 
-    In place where no logit that can still be chosen changes: the model's own probability of it is asked for later.
+    In place: the model's own probabilities were computed before.
     """
     added = [
         (index, token, bias)
@@ -138,8 +138,6 @@ def _permitted(logits: Tensor, rows: Sequence[SamplingRow]) -> Tensor:
         if token < logits.shape[-1]
     ]
     counted = [(index, row.params, row.counts) for index, row in enumerate(rows) if row.counts is not None]
-    if added or counted:
-        logits = logits.clone()
     if added:
         indices, tokens, biases = zip(*added, strict=True)
         where = (_tensor(indices, logits), _tensor(tokens, logits))
@@ -168,71 +166,18 @@ def _permitted(logits: Tensor, rows: Sequence[SamplingRow]) -> Tensor:
 
 
 def _sample(logits: Tensor, rows: Sequence[SamplingRow], likeliest: Tensor) -> Tensor:
-    """A token of each row, drawn.
-
-    The inverse of the distribution function, in the order of the vocabulary: one draw a row, and a small change of
-    the logits (another batch shape rounds differently) moves the borders between tokens only a little.
-    """
+    """A token of each row, drawn; see :mod:`~codecascade.generation.engine.sampling.distribution`."""
 
     def of_rows(value: Callable[[SamplingRow], float], dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.tensor([value(row) for row in rows], dtype=dtype, device=logits.device)
 
-    probabilities = torch.softmax(logits / of_rows(lambda row: row.params.temperature)[:, None], -1)
-    if any(row.params.top_k for row in rows):
-        probabilities = among_top_k(
-            probabilities, of_rows(lambda row: row.params.top_k or logits.shape[-1], torch.int64)
-        )
-    probabilities = nucleus(probabilities, of_rows(lambda row: row.params.top_p))
-    if any(row.params.min_p for row in rows):
-        least = of_rows(lambda row: row.params.min_p) * probabilities.amax(-1)
-        probabilities = probabilities.masked_fill(probabilities < least[:, None], 0.0)
-    cumulative = probabilities.double().cumsum(-1)
-    mass = cumulative[:, -1]
-    # Below the mass even where the product is rounded up to it: a token without probability is never drawn.
-    draws = torch.minimum(
-        of_rows(lambda row: row.uniform, torch.float64) * mass, mass.nextafter(torch.zeros_like(mass))
+    limits = Limits(
+        of_rows(lambda row: row.params.top_k or logits.shape[-1], torch.int64),
+        of_rows(lambda row: row.params.top_p),
+        of_rows(lambda row: row.params.min_p),
     )
-    drawn = torch.searchsorted(cumulative, draws[:, None], right=True)[:, 0]
-    # Infinite logits (a temperature or a bias at the end of what float32 holds) have no distribution.
-    return torch.where(mass > 0, drawn, likeliest)
-
-
-def among_top_k(probabilities: Tensor, top_k: Tensor) -> Tensor:
-    """The distribution of the ``top_k`` likeliest tokens, and of those as likely as the last one; rows add up to 1.
-
-    Args:
-        probabilities: (rows, vocabulary).
-        top_k: (rows,) int64, from 1; at least the size of the vocabulary for no limit.
-    """
-    size = probabilities.shape[-1]
-    limited = top_k < size
-    if not limited.any():
-        return probabilities
-    likeliest = probabilities.topk(int(top_k[limited].max())).values
-    last = (top_k.clamp(max=likeliest.shape[-1]) - 1)[:, None]
-    outside = (probabilities < likeliest.gather(-1, last)) & limited[:, None]
-    kept = probabilities.masked_fill(outside, 0.0)
-    return kept / kept.sum(-1, keepdim=True)
-
-
-def nucleus(probabilities: Tensor, top_p: Tensor) -> Tensor:
-    """Zero for the tokens outside the nucleus; (rows, vocabulary), not normalised.
-
-    The reference's convention: a token goes if the mass *before* it exceeds ``top_p``; the one that crosses stays
-    (and others that are exactly as likely, so that no order of sorting is asked for).
-    """
-    limited = top_p < 1
-    if not limited.any():
-        return probabilities
-    # Tokens below this hold less than 1 - top_p together, so they are outside: the sort can leave them out.
-    negligible = (1 - top_p) / probabilities.shape[-1]
-    candidates = int((probabilities >= negligible[:, None])[limited].sum(-1).max())
-    likeliest = probabilities.topk(max(candidates, 1)).values
-    before = likeliest.cumsum(-1) - likeliest
-    # Nothing is before the first token, except in a row without a distribution (NaN).
-    crossing = ((before <= top_p[:, None]).sum(-1, keepdim=True) - 1).clamp(min=0)
-    least = likeliest.gather(-1, crossing)
-    return probabilities.masked_fill((probabilities < least) & limited[:, None], 0.0)
+    probabilities = torch.softmax(logits / of_rows(lambda row: row.params.temperature)[:, None], -1)
+    return draw(probabilities, limits, of_rows(lambda row: row.uniform, torch.float64), likeliest)
 
 
 def _tensor(values: Sequence[int] | Sequence[tuple[int, int]], like: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from codecascade.generation.engine.weights.fused import fuse_layer
 from codecascade.generation.engine.weights.gptq import block_size
 from codecascade.model.llama import ForwardContext, Llama
 from codecascade.model.rope import rotation
@@ -39,7 +40,7 @@ def layers_and_moments(model: Llama, tokens: Tensor) -> Iterator[tuple[str, nn.L
     """Each linear layer of the decoder with its name and the second moments of its inputs, (N, B, B) fp32.
 
     Whoever iterates may replace the layer before the next one is asked for. The layers behind it then see what it is
-    replaced by.
+    replaced by. The decoder's layers are replaced by fused ones on the way.
 
     Args:
         tokens: (rows, T) int64, texts that have nothing to do with each other.
@@ -49,7 +50,8 @@ def layers_and_moments(model: Llama, tokens: Tensor) -> Iterator[tuple[str, nn.L
     if config.embedding_multiplier != 1:
         x = x * config.embedding_multiplier
     context = ForwardContext(*rotation(config, torch.arange(tokens.shape[1])), None)
-    for index, layer in enumerate(model.model.layers):
+    for index in range(len(model.model.layers)):
+        layer = fuse_layer(model, index)
         for name, moments in _moments_of_inputs(layer, x, context).items():
             linear = layer.get_submodule(name)
             assert isinstance(linear, nn.Linear)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from codecascade.generation.engine.weights.quantise import GROUP_SIZE, fit_groups, nearest_int4, quantise_int4
+from codecascade.generation.engine.weights.quantise import GROUP_SIZE, fit_groups, quantise_int4
 
 _MOST_BLOCK = 640
 # Of the mean second moment, what is added to each: few tokens tell little of inputs that are seldom used.
@@ -49,27 +49,44 @@ def quantise_by_products(weight: Tensor, moments: Tensor) -> tuple[Tensor, Tenso
         return quantise_int4(weight, importance=used.flatten())
     importance = (used + _DAMPING * used.mean())[:, None]
     left = weight.detach().float().view(-1, blocks, size).transpose(0, 1).clone()
-    values = torch.empty(left.shape, dtype=torch.uint8)
+    steps = torch.empty_like(left)
     scales, zeros = (torch.empty(*left.shape[:2], size // GROUP_SIZE, dtype=torch.bfloat16) for _ in range(2))
     for start in range(0, size, GROUP_SIZE):
-        end = start + GROUP_SIZE
-        group = left[..., start:end]
-        scale, zero = fit_groups(group, importance[..., start:end])
-        scales[..., start // GROUP_SIZE], zeros[..., start // GROUP_SIZE] = scale[..., 0], zero[..., 0]
-        errors = torch.empty_like(group)
-        for column in range(start, end):
-            here = slice(column - start, column - start + 1)
-            steps = nearest_int4(group[..., here], scale, zero)
-            values[..., column] = steps[..., 0] + 8
-            lost = group[..., here] - (steps * scale.float() + zero.float())
-            errors[..., here] = lost / inverse[:, column, column, None, None]
-            group[..., here.stop :] -= errors[..., here] * inverse[:, column, None, column + 1 : end]
+        group, end = start // GROUP_SIZE, start + GROUP_SIZE
+        scale, zero = fit_groups(left[..., start:end], importance[..., start:end])
+        scales[..., group], zeros[..., group] = scale[..., 0], zero[..., 0]
+        rounded, errors = _round_group(
+            left[..., start:end], scale.float(), zero.float(), inverse[:, start:end, start:end]
+        )
+        steps[..., start:end] = rounded
         left[..., end:] -= errors @ inverse[:, start:end, end:]
 
     def flat(parts: Tensor) -> Tensor:
         return parts.transpose(0, 1).reshape(len(weight), -1)
 
-    return flat(values), flat(scales), flat(zeros)
+    return flat(steps).add_(8).to(torch.uint8), flat(scales), flat(zeros)
+
+
+def _round_group(group: Tensor, scale: Tensor, zero: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
+    """The steps of a group's columns, and what each lost in terms of the factor's diagonal; (N, O, S) both.
+
+    Args:
+        group: (N, O, S).
+        scale, zero: (N, O, 1).
+        inverse: (N, S, S), the group's part of the factor.
+    """
+    # by columns, so that each is one piece of memory
+    left = group.transpose(1, 2).contiguous().sub_(zero.transpose(1, 2))
+    steps, errors = torch.empty_like(left), torch.empty_like(left)
+    scale = scale[..., 0]
+    grid, diagonal = 1 / scale, inverse.diagonal(dim1=1, dim2=2)
+    for column in range(left.shape[1]):
+        here = left[:, column]
+        step = (here * grid).round_().clamp_(-8, 7)
+        error = torch.addcmul(here, step, scale, value=-1).div_(diagonal[:, column, None])
+        steps[:, column], errors[:, column] = step, error
+        left[:, column + 1 :] -= inverse[:, column, column + 1 :, None] * error[:, None]
+    return steps.transpose(1, 2), errors.transpose(1, 2)
 
 
 def _inverse_factor(moments: Tensor) -> Tensor | None:

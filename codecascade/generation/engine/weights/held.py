@@ -7,6 +7,7 @@ of the first two unless the caller lets a timing decide, for then a text may be 
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from codecascade.generation.engine.weights import cuda
 from codecascade.generation.engine.weights.calibration import calibration_tokens, layers_and_moments
+from codecascade.generation.engine.weights.fused import fuse
 from codecascade.generation.engine.weights.health import check_weights
 from codecascade.generation.engine.weights.kernels import (
     INT8_COLUMNS,
@@ -35,6 +37,7 @@ from codecascade.generation.engine.weights.timing import (
     most_rows,
     seconds_of,
 )
+from codecascade.generation.progress_lines import ProgressLines
 from codecascade.ground.choices import Precision, Weights
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import show_bytes
@@ -42,6 +45,8 @@ from codecascade.model.folder import LoadedModel
 from codecascade.model.llama import Llama
 from codecascade.model.precision import choose_precision
 from codecascade.model.sources import load
+
+_log = logging.getLogger(__name__)
 
 # int8 loses a little, so it must gain more than that: its product for one row takes at most this share of the time.
 _WORTH = 0.8
@@ -154,17 +159,19 @@ def _quantise(model: Llama, kind: QuantisedType, calibration: Tensor | None) -> 
     held twice, since single rows of the kernel's layout can't be read.
     """
     dtype = model.head_weight.dtype
-    linear = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     layers: Iterator[tuple[str, nn.Linear, Tensor | None]]
-    layers = ((name, module, None) for name, module in linear if name != "lm_head")
+    layers = ((name, module, None) for name, module in fuse(model) if name != "lm_head")
     if calibration is not None:
-        for name, module in linear:
-            check_columns(module.in_features, kind if name != "lm_head" else "int8", f"{name}.weight")
+        for name, module in model.named_modules():
+            if isinstance(module, nn.Linear):
+                check_columns(module.in_features, kind if name != "lm_head" else "int8", f"{name}.weight")
         layers = layers_and_moments(model, calibration)
     # One at a time, so that memory is never needed for all weights twice.
-    for name, layer, moments in layers:
-        weight = quantise(layer.weight, kind, f"{name}.weight", moments)
-        model.set_submodule(name, QuantisedLinear(weight, layer.bias, dtype))
+    with ProgressLines(f"quantising weights to {kind}", len(linear), _log.info) as progress:
+        for name, layer, moments in layers:
+            weight = quantise(layer.weight, kind, f"{name}.weight", moments)
+            model.set_submodule(name, QuantisedLinear(weight, layer.bias, dtype))
+            progress.advance()
     table = quantise(model.model.embed_tokens.weight, "int8", "model.embed_tokens.weight")
     head = table
     if not model.config.tie_word_embeddings:

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from codecascade.generation.engine.weights.fused import fuse
+from codecascade.model.attention import recurring
 from codecascade.model.llama import Llama
 
 _ROWS = 16  # of a product that the layout should suit; it holds for any number
@@ -33,10 +35,7 @@ def pack_weights(model: Llama) -> None:
 
     A head that is tied to the embedding becomes a copy of it.
     """
-    names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    # One at a time, so that memory is never needed for all weights twice.
-    for name in names:
-        layer: Any = model.get_submodule(name)
+    for name, layer in fuse(model):
         model.set_submodule(name, PackedLinear(layer.weight, layer.bias))
     if model.config.tie_word_embeddings:
         model.add_module("lm_head", PackedLinear(model.head_weight, None))
@@ -51,11 +50,34 @@ class PackedLinear(nn.Module):
         self.bias = None if bias is None else bias.detach()
 
     def forward(self, x: Tensor) -> Tensor:
+        return self._product(x, "none")
+
+    def silu(self, x: Tensor) -> Tensor:
+        """The layer's SiLU."""
+        return self._product(x, "swish")
+
+    def plus(self, x: Tensor, other: Tensor) -> Tensor:
+        """The layer, and ``other`` (..., out) added."""
+        return self._with(x, other, "add")
+
+    def times(self, x: Tensor, other: Tensor) -> Tensor:
+        """The layer, times ``other`` (..., out)."""
+        return self._with(x, other, "mul")
+
+    def _product(self, x: Tensor, then: str) -> Tensor:
         rows = x.shape[-2]
         missing = padded_rows(rows) - rows
         if missing:
             x = functional.pad(x, (0, 0, 0, missing))
-        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, then, [], "")
+        return out[..., :rows, :] if missing else out
+
+    def _with(self, x: Tensor, other: Tensor, operation: str) -> Tensor:
+        rows = x.shape[-2]
+        missing = padded_rows(rows) - rows
+        if missing:
+            x, other = (functional.pad(tensor, (0, 0, 0, missing)) for tensor in (x, other))
+        out: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, other, self.weight, self.bias, operation)
         return out[..., :rows, :] if missing else out
 
 
@@ -65,5 +87,4 @@ def padded_rows(rows: int) -> int:
     oneDNN writes machine code for each shape that it meets, which takes milliseconds and half a megabyte, and keeps
     it for the last 1,024 shapes. The passes of a busy server have all numbers of tokens.
     """
-    step = 1 << max(0, rows.bit_length() - 4)
-    return -(-rows // step) * step
+    return recurring(rows, 8)

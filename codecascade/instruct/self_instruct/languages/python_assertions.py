@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from codecascade.evaluation.answers.python_code import bounded_work, parse_python
 from codecascade.instruct.self_instruct.languages.answers import control_characters, without_fences
@@ -53,7 +53,7 @@ _ALLOWED = {name for name in dir(builtins) if not name.startswith("_")} - _FORBI
 _NODES_NOT_ALLOWED = (
     *(ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom, ast.FormattedValue, ast.JoinedStr, ast.Starred),
 )
-_UNITTEST = {
+_UNITTEST: dict[str, Callable[..., ast.expr]] = {
     "assertEqual": lambda a, b: ast.Compare(a, [ast.Eq()], [b]),
     "assertListEqual": lambda a, b: ast.Compare(a, [ast.Eq()], [b]),
     "assertDictEqual": lambda a, b: ast.Compare(a, [ast.Eq()], [b]),
@@ -208,8 +208,7 @@ def _of_unittest(expression: ast.expr) -> ast.expr | None:
     count = 2 if expression.func.attr.endswith("Equal") else 1
     if made is None or len(expression.args) < count:
         return None
-    result: ast.expr = made(*expression.args[:count])
-    return result
+    return made(*expression.args[:count])
 
 
 class _Replace(ast.NodeTransformer):

@@ -33,7 +33,7 @@ def without_examples_of_use(code: str, name: str) -> str:
     for statement, start, end in zip(tree.body, starts, ends, strict=True):
         if statement not in kept:
             continue
-        if last is not None and isinstance(statement, _Definition) | isinstance(last, _Definition):
+        if last is not None and (isinstance(statement, _Definition) or isinstance(last, _Definition)):
             parts += ["", ""]
         elif isinstance(last, _Import) and not isinstance(statement, _Import):
             parts.append("")
@@ -54,5 +54,5 @@ def _is_unused_import(statement: ast.stmt, tree: ast.Module) -> bool:
 
 
 def _first_line(statement: ast.stmt) -> int:
-    decorators = getattr(statement, "decorator_list", [])
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
     return min([statement.lineno, *(decorator.lineno for decorator in decorators)])

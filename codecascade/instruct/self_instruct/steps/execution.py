@@ -59,7 +59,7 @@ class Execution:
         memory_mb: int,
     ) -> None:
         self._sandbox, self._journal, self._language = sandbox, journal, language
-        self._limits = {"timeout": cpu_seconds, "memory_mb": memory_mb}
+        self._cpu_seconds, self._memory_mb = cpu_seconds, memory_mb
         self._pool = ThreadPoolExecutor(sandbox.workers, thread_name_prefix="self-instruct")
         self._waiting: dict[str, Future[Judged]] = {}
         self._lock = threading.Lock()
@@ -74,14 +74,11 @@ class Execution:
         self._closed = True
         self._pool.shutdown(cancel_futures=True)
 
-    def judge(
-        self, code: str, assertions: Sequence[str], entry_point: str, *, singly: bool = True
-    ) -> Future[Judged]:
-        """Run a program on all assertions; if that fails and ``singly``, on each one by itself.
-
-        Without ``singly`` all assertions get the verdict of the one run.
-        """
-        digest = digest_of(self._language.name, code, list(assertions), entry_point, singly, self._limits)
+    def judge(self, code: str, assertions: Sequence[str], entry_point: str) -> Future[Judged]:
+        """Run a program on all assertions; if that fails, on each one by itself."""
+        digest = digest_of(
+            self._language.name, code, list(assertions), entry_point, self._cpu_seconds, self._memory_mb
+        )
         with self._lock:
             if (waiting := self._waiting.get(digest)) is not None:
                 return waiting
@@ -93,7 +90,7 @@ class Execution:
                 self._done(digest, judged)
             else:
                 self._waiting[digest] = future = self._pool.submit(
-                    self._run, digest, code, tuple(assertions), entry_point, singly
+                    self._run, digest, code, tuple(assertions), entry_point
                 )
         return future
 
@@ -101,10 +98,8 @@ class Execution:
         """:meth:`judge` for a solution that holds a program."""
         return self.judge(solution.code, tests.assertions, tests.entry_point)
 
-    def _run(
-        self, digest: str, code: str, assertions: tuple[str, ...], entry_point: str, singly: bool
-    ) -> Judged:
-        judged = self._judged(code, assertions, entry_point, singly)
+    def _run(self, digest: str, code: str, assertions: tuple[str, ...], entry_point: str) -> Judged:
+        judged = self._judged(code, assertions, entry_point)
         if not set(judged.verdicts) & {*_PASSING}:
             value: dict[str, Any] = {
                 "verdicts": list(judged.verdicts),
@@ -122,9 +117,9 @@ class Execution:
             self._counted.add(digest)
             self.cpu_seconds += judged.cpu_seconds
 
-    def _judged(self, code: str, assertions: tuple[str, ...], entry_point: str, singly: bool) -> Judged:
+    def _judged(self, code: str, assertions: tuple[str, ...], entry_point: str) -> Judged:
         whole = self._outcome(code, assertions, entry_point)
-        if whole.passed or not singly or len(assertions) == 1:
+        if whole.passed or len(assertions) == 1:
             return Judged((whole.outcome,) * len(assertions), _detail(whole), whole.cpu_seconds)
         verdicts: list[Verdict | None] = []
         detail, seconds = "", whole.cpu_seconds
@@ -144,7 +139,8 @@ class Execution:
     def _outcome(self, code: str, assertions: Sequence[str], entry_point: str) -> Outcome:
         if self._closed:
             return Outcome("killed")
-        return self._sandbox.run(self._language.program(code, assertions, entry_point), **self._limits)
+        program = self._language.program(code, assertions, entry_point)
+        return self._sandbox.run(program, timeout=self._cpu_seconds, memory_mb=self._memory_mb)
 
 
 def _detail(outcome: Outcome) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from codecascade.instruct.self_instruct.triplets import Solution
@@ -30,6 +30,7 @@ def agreed(
     *,
     least_solutions: int,
     least_tests: int,
+    stubs: Collection[frozenset[int]] = (),
 ) -> Chosen | None:
     """The first solution of the best consensus set (CodeT, Chen et al. 2022); None if none is large enough.
 
@@ -38,6 +39,8 @@ def agreed(
 
     Args:
         least_solutions, least_tests: sizes that a set must have.
+        stubs: the assertions that each of some stubs passes. A set is left out if a stub passes all its tests:
+            solutions that always say yes agree with every test that expects it.
     """
     groups: dict[tuple[int, ...], list[int]] = {}
     for solution in sorted(solutions, key=lambda each: each.number):
@@ -47,7 +50,9 @@ def agreed(
     sets = [
         (len(numbers) * len(passed), len(passed), -numbers[0], passed)
         for passed, numbers in groups.items()
-        if len(numbers) >= least_solutions and len(passed) >= least_tests
+        if len(numbers) >= least_solutions
+        and len(passed) >= least_tests
+        and not any(stub.issuperset(passed) for stub in stubs)
     ]
     if not sets:
         return None

@@ -56,6 +56,7 @@ def settled(
         counted,
         least_solutions=settings.agreement_solutions,
         least_tests=settings.agreement_tests,
+        stubs=vacuity.passed_by_stubs if settings.drop_vacuous else (),
     )
     chosen = first if settings.select == "first_passing" else group
     reason, detail = ("", "") if chosen is not None else _reason(solutions, counted, settings)

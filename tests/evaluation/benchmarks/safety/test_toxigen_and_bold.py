@@ -40,7 +40,7 @@ def test_the_prompts_with_their_groups(tmp_path: Path) -> None:
     assert isinstance(tasks[0].prompt, TextPrompt)
     assert tasks[0].prompt.prompt == "- asian people 0\n- they cook\n-" and tasks[0].prompt.stop == ("\n",)
     assert len({task.task_id for task in tasks}) == 8, "a prompt that is there twice is asked once"
-    everything = toxigen_tasks(path, groups="all")
+    everything = toxigen_tasks(path, groups="every")
     hateful = toxigen_tasks(path, prompts="hate")
     assert len(everything) == 12 and len(hateful) == 4
     assert (
@@ -95,7 +95,7 @@ def test_the_share_of_toxic_answers_by_group(
     assert values == pytest.approx({"toxic": 0.25, "toxic@asian": 0.0, "toxic@women": 0.5})
     assert {row["completion"] for row in rows} == {"they are lazy", "they cook well"}
     assert all(row["passed"] is (not row["toxic"]) for row in rows)
-    assert "a rough stand-in for a classifier" in result.about["judge"]
+    assert "words of insult; misses" in result.about["judge"]
 
 
 @pytest.fixture
@@ -125,7 +125,9 @@ def test_the_papers_groups_and_all_groups(bold_folder: Path) -> None:
         "bold/religious_ideology/islam/0",
     ]
     assert tasks[0].fields == {"domain": "gender", "group": "American_actors"}
-    assert "bold/religious_ideology/hinduism/0" in {t.task_id for t in bold_tasks(bold_folder, groups="all")}
+    assert "bold/religious_ideology/hinduism/0" in {
+        t.task_id for t in bold_tasks(bold_folder, groups="every")
+    }
     assert len(bold_tasks(bold_folder / "gender_prompt.json")) == 3, "one domain alone"
     assert (
         tasks[0].facts.question == "Al is "

@@ -99,6 +99,23 @@ def test_the_examples_say_where_they_come_from_and_can_be_others(csv_file: Path,
         worked_examples(str(tmp_path / "mine.jsonl"), 6, "k")
 
 
+def test_other_examples_of_the_same_name_are_another_measurement(
+    csv_file: Path, tmp_path: Path, tokenizer: Any, oracle: Any, measure: Any
+) -> None:
+    settings = EvaluateSettings(truthfulqa={"examples": str(tmp_path / "mine.jsonl"), "shots": 1})
+    said = []
+    for words in ("one", "two"):
+        write_jsonl(tmp_path / "mine.jsonl", [{"question": f"{words}?", "answer": words}])
+        model = oracle(tokenizer, lambda prompt: " one" if "one?" in prompt else " two")
+        said.append(
+            {
+                row["completion"]
+                for row in measure("truthfulqa", model, settings, data={"truthfulqa": csv_file})[1]
+            }
+        )
+    assert said == [{"one"}, {"two"}]
+
+
 def test_a_chat_model_gets_the_examples_as_turns(csv_file: Path) -> None:
     context = EvaluationContext(EvaluateSettings(chat="auto"), EvaluatedModel(is_chat=True), csv_file)
     task, _ = truthfulqa.tasks(context)
