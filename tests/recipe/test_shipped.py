@@ -37,6 +37,9 @@ def test_the_papers_instruct_models_have_the_papers_data(size: str) -> None:
     assert asker.model == "meta-llama/Llama-2-70b-chat-hf"
     assert teacher.model == (None if size == "7b" else "codellama/CodeLlama-7b-hf")
     assert teacher.stage == ("long-context" if size == "7b" else None)
+    (cost,) = make_plan(read_recipe(f"code-llama-{size}"), device_flops=1e15).dialogues
+    assert cost.seconds is not None, "the shapes of both teachers are known without the hub"
+    assert cost.programs == 520_000
 
 
 def test_the_study_gives_every_arm_the_same_budget_and_makes_its_data_once() -> None:

@@ -3,7 +3,8 @@
 A corpus is checked by runs of 50 letters (:mod:`codecascade.corpus.steps.decontamination`). A question is shorter
 than a document, and often than the benchmark's text, so the shared runs are counted as a share of the shorter one of
 the two. Many problems of MBPP are one short sentence, which a model may ask for in its own words. So the content
-words are compared as well.
+words are compared as well: of the whole texts, and of their first sentences. A model says in the first sentence what
+the function does, and in the others what becomes of empty lists.
 """
 
 from __future__ import annotations
@@ -13,11 +14,15 @@ from collections.abc import Iterator
 
 from codecascade.corpus.steps.decontamination import BenchmarkIndex, BenchmarkTexts
 from codecascade.instruct.docstrings import docstring_prose
-from codecascade.instruct.self_instruct.questions.wording import AlikeIndex
+from codecascade.instruct.self_instruct.questions.wording import AlikeIndex, content_words
 
 LONGEST_STATEMENT = 1000
 """Characters. A longer statement has enough runs of 50 letters to be known by."""
 
+FEWEST_IN_A_SENTENCE = 4
+"""Content words. A first sentence with fewer says too little to be compared alone."""
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _DOCSTRING = re.compile(r'("""|\'\'\')(.+?)\1', re.DOTALL)
 _EXAMPLES = re.compile(
     r"^\s*(?:>>>|(?:for )?examples?\b\W*$|\w+\([^\n]*(?:=>|==|➞|->))", re.IGNORECASE | re.MULTILINE
@@ -41,7 +46,8 @@ class BenchmarkCheck:
         self._statements = AlikeIndex(alike)
         for name, text in benchmarks.texts.items():
             for statement in statements_of(text):
-                self._statements.add(name, statement)
+                for form in _whole_and_first_sentence(statement):
+                    self._statements.add(name, form)
 
     def match(self, question: str) -> str | None:
         """The name of the benchmark text that the question overlaps most; None if there is none."""
@@ -49,8 +55,16 @@ class BenchmarkCheck:
         best = max(shared, key=lambda name: (shared[name], name), default=None)
         if best is not None and shared[best] >= self._overlap:
             return best
-        found = self._statements.match(question)
-        return None if found is None else found[0]
+        alike = (self._statements.match(form) for form in _whole_and_first_sentence(question))
+        return next((found[0] for found in alike if found is not None), None)
+
+
+def _whole_and_first_sentence(text: str) -> Iterator[str]:
+    yield text
+    sentence = _SENTENCE_END.split(text.strip(), maxsplit=1)[0]
+    # "You are given a list of integers." begins many questions.
+    if sentence != text and len(content_words(sentence)) >= FEWEST_IN_A_SENTENCE:
+        yield sentence
 
 
 def statements_of(text: str) -> Iterator[str]:

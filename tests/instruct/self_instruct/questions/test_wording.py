@@ -93,6 +93,10 @@ CHECK = BenchmarkCheck(
             "H/0/prompt",
         ),
         (MBPP, "M/1/text"),
+        (
+            "Write a function that counts the peaks of a mountain range. If there is none, return 0.",
+            "M/1/text",
+        ),
         ("Given a mountain range, write a function that returns how to count its peaks.", "M/1/text"),
         ("Consider this. " + LONG[: len(LONG) // 2], "A/2"),
         (
@@ -110,6 +114,7 @@ def test_a_question_of_a_benchmark_is_found(question: str, name: str) -> None:
     [
         "Write a function that counts the valleys between the two highest peaks of a list of heights.",
         "A gardener plants tulips in rows of equal length. Return the number of rows.",
+        "You are given a list of integers. Return how often the most frequent one occurs.",
         "Write a function that takes a list of integers and returns the sum of the even ones.",
     ],
 )
