@@ -57,13 +57,12 @@ class Keys:
 
 
 class Part(Protocol):
-    """Some tokens of a pass, and the way to their keys.
+    """Some tokens of a pass, and the way to their keys."""
 
-    Attributes:
-        tokens: which ones, a slice or int64 indices.
-    """
-
-    tokens: slice | Tensor
+    @property
+    def tokens(self) -> slice | Tensor:
+        """Which ones, a slice or int64 indices."""
+        ...
 
     def attend(self, queries: Tensor, memory: Tensor) -> Tensor:
         """Attention (tokens, heads, D) of the part's own among the (N, heads, D) queries of a pass.

@@ -72,7 +72,7 @@ def likeliest_tokens(probabilities: Tensor, count: int) -> tuple[Tensor, Tensor]
     The groups with the greatest maxima hold them all.
     """
     whole = probabilities.shape[-1] // _GROUP
-    grouped = probabilities[:, : whole * _GROUP].unflatten(-1, (whole, _GROUP))
+    grouped = probabilities[:, : whole * _GROUP].reshape(-1, whole, _GROUP)
     best = grouped.amax(-1).topk(min(count, whole), sorted=False).indices[..., None]
     columns = (best * _GROUP + torch.arange(_GROUP, device=best.device)).flatten(1)
     rest = torch.arange(whole * _GROUP, probabilities.shape[-1], device=best.device)

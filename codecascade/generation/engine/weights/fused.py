@@ -8,6 +8,7 @@ What is computed is what :class:`~codecascade.model.llama.Layer` computes, round
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -69,7 +70,7 @@ class FusedLayer(nn.Module):
             return rotate(queries, cos * scale, sin * scale), rotate(keys, cos, sin), values
         return queries if scale == 1 else queries * scale, keys, values
 
-    def _plus(self, layer: nn.Module, x: Tensor, residual: Tensor) -> Tensor:
+    def _plus(self, layer: Any, x: Tensor, residual: Tensor) -> Tensor:
         """The residual, and a layer's product with ``x``."""
         if self.residual_multiplier == 1 and hasattr(layer, "plus"):
             out: Tensor = layer.plus(x, residual)
@@ -134,11 +135,11 @@ def _joined(*layers: nn.Linear) -> nn.Linear:
     return joined
 
 
-def _silu(layer: nn.Module, x: Tensor) -> Tensor:
+def _silu(layer: Any, x: Tensor) -> Tensor:
     out: Tensor = layer.silu(x) if hasattr(layer, "silu") else F.silu(layer(x))
     return out
 
 
-def _times(layer: nn.Module, x: Tensor, other: Tensor) -> Tensor:
+def _times(layer: Any, x: Tensor, other: Tensor) -> Tensor:
     out: Tensor = layer.times(x, other) if hasattr(layer, "times") else layer(x) * other
     return out
