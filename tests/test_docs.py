@@ -167,7 +167,7 @@ def test_files_that_pages_name_exist(page: Path) -> None:
 def test_each_benchmark_is_explained() -> None:
     text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     for script in (ROOT / "benchmarks").glob("*.py"):
-        is_command = "__main__" in script.read_text(encoding="utf-8") and script.name != "peers.py"
+        is_command = "__main__" in script.read_text(encoding="utf-8") and not script.stem.endswith("peers")
         named = f"`python benchmarks/{script.name}" if is_command else f"`{script.name}`"
         assert named in text, f"benchmarks/README.md does not say what {script.name} measures"
 
