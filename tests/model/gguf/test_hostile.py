@@ -34,6 +34,7 @@ from raw_gguf import (
 )
 
 from codecascade.model.llama import Llama
+from codecascade.model.sources import load
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.tokens.training import train_tokenizer
 
@@ -312,19 +313,15 @@ def test_two_names_of_one_tensor_are_refused(
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_weights_that_are_no_numbers_are_refused(
-    wrong: float, valid: RawGguf, ask: Callable[..., str | None]
+    wrong: float, valid: RawGguf, ask: Callable[..., str | None], tmp_path: Path
 ) -> None:
     """They would come out as an empty reply."""
-    vector = next(tensor for tensor in valid.tensors if tensor.name == "output_norm.weight")
+    others = [tensor for tensor in valid.tensors if tensor.name != "output_norm.weight"]
     values = np.ones(32, dtype=np.float32)
     # the sum of these overflows, and they are numbers
-    assert (
-        ask(
-            tensors=[*(t for t in valid.tensors if t is not vector), RawTensor.of(vector.name, values * 3e38)]
-        )
-        is None
-    )
+    large = replace(valid, tensors=[*others, RawTensor.of("output_norm.weight", values * 3e38)])
+    (tmp_path / "large.gguf").write_bytes(large.to_bytes())
+    assert load(str(tmp_path / "large.gguf")).model.model.norm.weight.max() > 2e38
     values[7] = wrong
-    tensors = [*(t for t in valid.tensors if t is not vector), RawTensor.of(vector.name, values)]
-    message = ask(tensors=tensors)
+    message = ask(tensors=[*others, RawTensor.of("output_norm.weight", values)])
     assert message is not None and "output_norm.weight: holds values that are no numbers" in message

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine_models import CODE, tiny_model
+from engine_models import tiny_model
 from quantised_models import needs_kernels
 from torch import Tensor, nn
 
@@ -108,7 +108,8 @@ def test_moments_are_those_of_the_inputs_behind_what_was_replaced(tokenizer: Tok
 
 @needs_kernels
 def test_a_model_with_fitted_weights_is_nearer_to_the_whole_one(model: Llama, tokenizer: Tokenizer) -> None:
-    tokens = torch.tensor([tokenizer.encode(CODE)[:60]])
+    # on what they are fitted to: the text is our own source, which changes, and the model is random
+    tokens = calibration_tokens(tokenizer)
     losses = []
     with torch.inference_mode():
         expected = model.logits(model(tokens))
@@ -117,7 +118,7 @@ def test_a_model_with_fitted_weights_is_nearer_to_the_whole_one(model: Llama, to
             hold_weights(small, "int4", calibration=calibration)
             assert sum(isinstance(module, QuantisedLinear) for module in small.modules()) == 11
             losses.append((small.logits(small(tokens)) - expected).square().mean())
-    assert losses[1] < losses[0]
+    assert losses[1] < losses[0], losses
 
 
 @needs_kernels
