@@ -138,14 +138,6 @@ class Teacher:
         return Answer(key, number, value["text"], value["finish_reason"], value["tokens"], known)
 
 
-@dataclass(frozen=True)
-class Teachers:
-    """Who writes the questions, and who the tests and solutions; both may be the same."""
-
-    questions: Teacher
-    answers: Teacher
-
-
 def sampling_seed(*key: object) -> int:
     """The seed of one ask: the run's seed, the step, the question's id and an index, in this order."""
     return draw(*key, size=_SEED_BYTES, separator="\0")
