@@ -21,11 +21,12 @@ from codecascade.generation.engine.drafts import Drafter
 from codecascade.generation.engine.memory import free_bytes
 from codecascade.generation.engine.model_runner import ModelRunner, default_cache_tokens, token_bytes
 from codecascade.generation.engine.output import Output, after_pass, chosen_tokens
+from codecascade.generation.engine.request_state import RequestState, room_for
 from codecascade.generation.engine.sampling.grammar_compiler import GrammarCompiler
 from codecascade.generation.engine.sampling.grammar_matcher import GrammarMatcher
 from codecascade.generation.engine.sampling.selection import Chosen, select
 from codecascade.generation.engine.scheduler import Scheduled, Scheduler
-from codecascade.generation.engine.sequence import RequestState, Sequence, room_for
+from codecascade.generation.engine.sequence import Sequence
 from codecascade.generation.engine.weights.health import no_numbers
 from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import Request
@@ -76,17 +77,13 @@ class Engine:
         self._grammars = GrammarCompiler(tokenizer)
         self._max_waiting = max_waiting
         self._states: dict[int, RequestState] = {}
-        self._next = 0
-        self._load = Load()
+        self._next, self._load = 0, Load()
         self._in_pass: list[Sequence] = []
         tokens = cache_tokens or default_cache_tokens(model, self.context_length)
         self._runner = ModelRunner(model, max(1, tokens // BLOCK_SIZE))
         self._blocks = BlockManager(self._runner.cache.keys[0].shape[1], BLOCK_SIZE)
         self._scheduler = Scheduler(
-            self._blocks,
-            tokenizer,
-            chunk_tokens=chunk_tokens,
-            max_running=max_running,
+            self._blocks, tokenizer, chunk_tokens=chunk_tokens, max_running=max_running
         )
 
     @property

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from codecascade.generation.engine.blocks import BlockManager, CacheFull
-from codecascade.generation.engine.sequence import RequestState, Sequence
+from codecascade.generation.engine.request_state import RequestState
+from codecascade.generation.engine.sequence import Sequence
 from codecascade.model.cache import BlockCopy
 from codecascade.tokens.tokenizer import Tokenizer
 

@@ -3,88 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-
-from torch import Tensor
 
 from codecascade.generation.editor_stops import EditorStopper
 from codecascade.generation.engine.blocks import BlockKey
 from codecascade.generation.engine.detokenizer import TextBuilder
-from codecascade.generation.engine.sampling.grammar_matcher import GrammarMatcher
+from codecascade.generation.engine.request_state import RequestState
 from codecascade.generation.engine.sampling.sampler import SamplingRow, Top
 from codecascade.generation.engine.sampling.token_counts import TokenCounts
 from codecascade.generation.requests import Completion, FinishReason, Request
 from codecascade.generation.streaming import Delta, TokenLogprobs, Usage
-from codecascade.ground.errors import UserError
 from codecascade.ground.seeds import uniform
 from codecascade.tokens.healing import HealingConstraint
 from codecascade.tokens.tokenizer import Tokenizer
-
-
-@dataclass(eq=False)
-class RequestState:
-    """A request, and what its samples share.
-
-    Attributes:
-        id: requests count up as they arrive, so the smaller one is served first.
-        unfinished: samples that have not ended.
-        read: whether the prompt has been read once.
-        room: tokens of each sample at most; those that only give required bytes again come on top.
-        healthy: whether the model gave numbers for all that was computed.
-        pending: numbers of the samples that wait for the first one to read the prompt.
-        logits: (vocabulary) after the prompt, as long as samples are pending.
-        grammar: what the text of each sample must be an instance of.
-        blocks, keys: the prompt's, as long as samples are pending.
-        prompt_logprobs: of the prompt's tokens but the first, as far as it was read, where they are asked for.
-    """
-
-    id: int
-    request: Request
-    room: int
-    arrival: float
-    unfinished: int = 0
-    read: bool = False
-    started: float | None = None
-    cached_tokens: int = 0
-    healthy: bool = True
-    pending: deque[int] = field(default_factory=deque)
-    logits: Tensor | None = None
-    grammar: GrammarMatcher | None = None
-    blocks: list[int] = field(default_factory=list)
-    keys: list[BlockKey] = field(default_factory=list)
-    prompt_logprobs: list[TokenLogprobs] = field(default_factory=list)
-
-    @property
-    def wants_prompt_logprobs(self) -> bool:
-        """Whether the log-probabilities of the prompt's tokens are still to be computed."""
-        return self.request.sampling.prompt_logprobs is not None and not self.read
-
-    def take_prompt_logprobs(self) -> tuple[TokenLogprobs, ...]:
-        """The log-probabilities of the prompt's tokens, once."""
-        taken, self.prompt_logprobs = tuple(self.prompt_logprobs), []
-        return taken
-
-
-def room_for(request: Request, context_length: int, *, beyond: bool) -> int:
-    """Tokens of a completion at most: those that only give required bytes again come on top.
-
-    Args:
-        beyond: the request may use positions beyond the context.
-
-    Raises:
-        UserError: the prompt leaves no room in the context.
-    """
-    left = context_length - len(request.ids)
-    if left <= 0 and not beyond:
-        raise UserError(
-            f"the prompt has {len(request.ids):,} tokens, the model's context {context_length:,}; shorten it"
-        )
-    most = request.sampling.max_new_tokens
-    if most > 0:
-        most += len(request.required)
-    return most if beyond else min(most, left)
 
 
 class Sequence:

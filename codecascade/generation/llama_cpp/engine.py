@@ -20,10 +20,11 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from codecascade.generation.engine.output import Output, after_pass, chosen_tokens
+from codecascade.generation.engine.request_state import RequestState, room_for
 from codecascade.generation.engine.sampling.grammar_compiler import GrammarCompiler
 from codecascade.generation.engine.sampling.grammar_matcher import GrammarMatcher
 from codecascade.generation.engine.sampling.selection import select
-from codecascade.generation.engine.sequence import RequestState, Sequence, room_for
+from codecascade.generation.engine.sequence import Sequence
 from codecascade.generation.engine.weights.health import overflow
 from codecascade.generation.grammar import Grammar
 from codecascade.generation.llama_cpp.runtime import CellsFull, Entry, Runtime

@@ -186,7 +186,8 @@ class BatchedDecode:
         own = queries
         if not (self._ordered and len(queries) == len(self.padded_tokens)):
             own = queries.index_select(0, self.padded_tokens)
-        return attend_once(own, *self.of(memory), self.mask)[: self._count]
+        keys, values = self.of(memory)
+        return attend_once(own, keys, values, self.mask)[: self._count]
 
 
 class SharedPrefixDecode:
