@@ -174,9 +174,10 @@ def test_what_could_not_be_started_is_not_remembered(tmp_path: Path) -> None:
 
     tests = UnitTests("f", ("assert f(1) == 1", "assert f(2) == 2"))
     code = Solution(0, "def f(x):\n    return x")
-    for sandbox, passed in ((Broken(), False), (InstantSandbox(), True)):
+    for sandbox, verdict in ((Broken(), "not_started"), (InstantSandbox(), "passed")):
         with (
             Journal(tmp_path / "j", {}) as journal,
             Execution(sandbox, journal, PYTHON, cpu_seconds=1, memory_mb=256) as execution,  # type: ignore[arg-type]
         ):
-            assert execution.judge_solution(code, tests).result().passed is passed
+            verdicts = execution.judge_solution(code, tests).result().verdicts
+            assert verdicts == (verdict,) * 2
