@@ -19,6 +19,7 @@ from codecascade.cli import app
 from codecascade.corpus.settings import CorpusSettings
 from codecascade.evaluation.benchmarks.table import own_settings
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
+from codecascade.instruct.self_instruct.settings import SelfInstructSettings
 from codecascade.recipe import recipe_names
 from codecascade.recipe.settings import Recipe, Stage
 
@@ -110,7 +111,11 @@ def test_commands_and_options_exist(written: Written) -> None:
 
 
 def names_a_setting(command: str, key: str) -> bool:
-    roots: dict[str, type[BaseModel]] = {"eval": EvaluateSettings, "build": CorpusSettings}
+    roots: dict[str, type[BaseModel]] = {
+        "eval": EvaluateSettings,
+        "build": CorpusSettings,
+        "self-instruct": SelfInstructSettings,
+    }
     parts = key.split(".")
     if parts[0] == "stage":
         return _leads_somewhere(Stage, parts[2:])
@@ -162,7 +167,7 @@ def test_files_that_pages_name_exist(page: Path) -> None:
 def test_each_benchmark_is_explained() -> None:
     text = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     for script in (ROOT / "benchmarks").glob("*.py"):
-        is_command = "__main__" in script.read_text(encoding="utf-8") and script.name != "peers.py"
+        is_command = "__main__" in script.read_text(encoding="utf-8") and not script.stem.endswith("peers")
         named = f"`python benchmarks/{script.name}" if is_command else f"`{script.name}`"
         assert named in text, f"benchmarks/README.md does not say what {script.name} measures"
 

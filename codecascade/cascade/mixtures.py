@@ -91,8 +91,8 @@ class Mixtures:
                 found += len(example) > 0
             if not found:
                 raise UserError(
-                    f"none of the first dialogues fits into sequence_length, {stage.sequence_length:,} tokens, up to "
-                    f"the end of its first answer; give {stage.name!r} longer sequences",
+                    f"of none of the first dialogues an answer fits into sequence_length, {stage.sequence_length:,} "
+                    f"tokens; give {stage.name!r} longer sequences",
                     file=name,
                 )
 

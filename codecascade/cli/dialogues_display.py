@@ -118,9 +118,9 @@ def show_example(console: Console, tokenizer: Tokenizer, example: TrainingExampl
 
     rows = token_rows(tokenizer, example)
     learnt = sum(row.learnt for row in rows)
-    cut = "; its last turns don't fit" if example.truncated and rows else ""
+    cut = "; it is cut at the sequence length" if example.truncated and rows else ""
     if not rows:
-        console.print("nothing of it is trained on: it does not fit up to the end of its first answer")
+        console.print("nothing of it is trained on: no answer begins within the sequence length")
         return
     console.print(f"{len(rows):,} tokens, {learnt:,} of them learnt (in {BEGIN}{END}){cut}", highlight=False)
     if by_token:

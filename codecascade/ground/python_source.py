@@ -95,15 +95,6 @@ def unparse(tree: ast.AST) -> str | None:
         return None
 
 
-def is_literal(expression: ast.expr) -> bool:
-    """Whether an expression is made of numbers, texts, and displays of them alone."""
-    try:
-        ast.literal_eval(expression)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return False
-    return True
-
-
 def _attempt(make: Callable[[], _Result]) -> _Result:
     for left in reversed(range(_ATTEMPTS)):
         # Of escapes that are invalid, and of `is` with a number. The list of filters belongs to all threads.

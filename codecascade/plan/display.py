@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
@@ -18,13 +17,11 @@ from codecascade.recipe.settings import BASE
 
 
 def plan_json(plan: RecipePlan) -> str:
-    """The plan as one JSON object with ``stages`` and ``warnings``, and ``self_instruct`` if a stage uses it."""
+    """The plan as one JSON object with ``stages`` and ``warnings``; among these is what self-instruct will cost."""
     keys = ("name", "kind", "parent", "parameters", "tokens", "steps", "flops", "memory_per_device")
     stages: list[dict[str, Any]] = [{key: getattr(stage, key) for key in keys} for stage in plan.stages]
-    content: dict[str, Any] = {"stages": stages, "warnings": list(plan.warnings)}
-    if plan.dialogues:
-        content["self_instruct"] = [asdict(cost) for cost in plan.dialogues]
-    return json.dumps(content, indent=2)
+    warnings = [*plan.warnings, *map(_making, plan.dialogues)]
+    return json.dumps({"stages": stages, "warnings": warnings}, indent=2)
 
 
 def plan_table(plan: RecipePlan) -> Table:

@@ -17,6 +17,7 @@ from codecascade.cascade.run import run_cascade
 from codecascade.corpus.steps.decontamination import NO_BENCHMARKS
 from codecascade.ground.errors import RunFailed, UserError
 from codecascade.ground.files.reading import read_json
+from codecascade.plan.display import plan_json
 from codecascade.plan.plan import make_plan
 from codecascade.recipe import Recipe, make_recipe, read_recipe
 
@@ -301,6 +302,8 @@ def test_the_plan_counts_tokens_and_time(stages: dict[str, Any]) -> None:
     stages["stage"][0]["self_instruct"] = {"questions": 1000}
     plan = make_plan(make_recipe(stages), device_flops=1e12)
     assert plan.dialogues[0].seconds is not None and plan.dialogues[0].seconds > 0
+    told_json = json.loads(plan_json(plan))["warnings"]
+    assert any("self-instruct for chat, estimates: 1,000 questions by base" in text for text in told_json)
     assert any(
         "base has 512 positions, and what self-instruct asks of it needs" in text for text in plan.warnings
     )

@@ -89,5 +89,5 @@ def test_files_that_are_not_there_are_missed(tmp_path: Path) -> None:
     there = f'["mined", "hub:a/b", "{tmp_path}/a.jsonl", "{tmp_path}/*.jsonl", "{tmp_path}/b*.jsonl"]'
     path.write_text(RECIPE.replace('dialogues = "mined"', f"dialogues = {there}"))
     recipe = read_recipe(path)
-    assert missing_texts(recipe, [recipe["chat"]])[-1:] == [f"chat: there is no {tmp_path}/b*.jsonl"]
+    assert missing_texts(recipe, [recipe["chat"]])[-1:] == [f"stage.chat: there is no {tmp_path}/b*.jsonl"]
     assert len([text for text in missing_texts(recipe, [recipe["chat"]]) if "jsonl" in text]) == 1

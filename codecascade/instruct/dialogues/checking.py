@@ -32,7 +32,7 @@ class TokenFigures:
         lengths: of each dialogue.
         longest: the location of the longest dialogue.
         cut: dialogues longer than a row, which lose their last turns.
-        too_long: of them those that fit up to no answer, so that nothing is left to learn.
+        too_long: of them those of which no answer begins in a row, so that nothing is left to learn.
         context_only: answers that have no loss, because the format writes earlier answers otherwise.
     """
 
@@ -203,10 +203,8 @@ class DialogueChecker:
         counts.context_only += wanted - len(learnt)
         # a row has one token more than it predicts
         if len(tokens) > self._context + 1:
-            first = min(learnt, default=-1)
-            end = max((place for place, index in enumerate(tokens.answer_of, 1) if index == first), default=0)
             counts.cut += 1
-            counts.too_long += end > self._context + 1
+            counts.too_long += min(ends, default=0) > self._context + 1
 
     def _look_for_benchmarks(self, found: FileCheck, row: Row, dialogue: Dialogue) -> None:
         if self._benchmarks is None:

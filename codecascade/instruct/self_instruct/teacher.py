@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from codecascade.generation.backend import Backend, ChatPrompt, Prompt, TextPrompt, TextRequest
@@ -128,7 +128,7 @@ class Teacher:
             yield self._handed_on(ask.key, made.sample, value)
 
     def _digest(self, ask: Ask) -> str:
-        return digest_of(self.name, type(ask.prompt).__name__, asdict(ask.prompt), asdict(ask.sampling))
+        return digest_of(self.name, type(ask.prompt).__name__, _given(ask.prompt), _given(ask.sampling))
 
     def _handed_on(self, key: str, number: int, value: Mapping[str, Any], *, known: bool = False) -> Answer:
         self.cost.answers += 1
@@ -136,6 +136,18 @@ class Teacher:
         self.cost.prompts += "prompt_tokens" in value
         self.cost.prompt_tokens += value.get("prompt_tokens", 0)
         return Answer(key, number, value["text"], value["finish_reason"], value["tokens"], known)
+
+
+def _given(value: Prompt | SamplingParams) -> dict[str, Any]:
+    """The fields that are not at their defaults, so that a field that a later version adds changes no digest."""
+    found: dict[str, Any] = {}
+    for each in fields(value):
+        content = getattr(value, each.name)
+        if each.name == "messages":
+            found[each.name] = [(message.role, message.content) for message in content]
+        elif content != each.default:
+            found[each.name] = content
+    return found
 
 
 def sampling_seed(*key: object) -> int:

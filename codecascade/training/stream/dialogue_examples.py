@@ -34,7 +34,7 @@ def dialogue_example(
         without_loss: indices of messages whose answers have no loss.
 
     Returns:
-        The example; without any ids where the dialogue has no answer that fits (``truncated`` is true then).
+        The example; without any ids where none of its answers begins in time (``truncated`` is true then).
     """
     if settings.system is not None and messages[0].role != "system":
         messages = [Message("system", settings.system), *messages]
@@ -75,7 +75,10 @@ def _cut(
     learnt: Sequence[int],
     context: int,
 ) -> DialogueTokens | None:
-    """The dialogue up to the last of the ``learnt`` answers with which it fits; None if it does with none."""
+    """The dialogue up to the last of the ``learnt`` answers with which it fits.
+
+    If not even the first one fits, that answer loses its end; None if it would lose all.
+    """
     ends = {index: position + 1 for position, index in enumerate(tokens.answer_of)}
     for index in reversed(learnt):
         # An answer that is known to end too late needs no second encoding.
@@ -84,4 +87,7 @@ def _cut(
         shorter = dialogue_tokens(tokenizer, messages[: index + 1])
         if len(shorter) <= context:
             return shorter
-    return None
+    first = dialogue_tokens(tokenizer, messages[: learnt[0] + 1])
+    if learnt[0] not in first.answer_of[:context]:
+        return None
+    return DialogueTokens(first.ids[:context], first.answer_of[:context])

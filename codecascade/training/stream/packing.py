@@ -172,7 +172,7 @@ class LogicalStream:
             counts["too_long"] += example is not None
         raise UserError(
             f"the source {self._name(source)!r} gives nothing to train on: min_characters and max_characters leave "
-            "nothing, or no dialogue fits into the sequence length up to the end of its first answer"
+            "nothing, or no answer of a dialogue begins within the sequence length"
         )
 
     def _example(self, key: Key) -> TrainingExample:

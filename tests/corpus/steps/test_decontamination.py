@@ -43,7 +43,7 @@ def test_a_text_that_is_a_part_of_a_benchmarks_is_found_too() -> None:
     assert index.match(part) is None
     assert index.shares_of_shorter(part) == {"a": 1.0, "b": 1.0}
     assert index.shares_of_shorter(PROMPT + "x" * 500)["a"] == 1.0, "of the benchmark's, if that is shorter"
-    assert 0.4 < index.shares_of_shorter(part + "nothing of this is in the benchmark at all " * 2)["b"] < 0.6
+    assert 0 < index.shares_of_shorter(part + "nothing of this is in the benchmark at all " * 2)["b"] < 0.5
     assert index.shares_of_shorter("nothing of this is in the benchmark at all " * 3) == {}
 
 

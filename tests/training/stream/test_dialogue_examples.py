@@ -88,7 +88,10 @@ def test_a_long_dialogue_is_cut_between_turns(kind: str) -> None:
             and learnt(cut, tokenizer) == learnt(first, tokenizer)
         )
     assert not made(TALK, tokenizer=tokenizer, context=len(whole)).truncated
-    nothing = made(TALK, tokenizer=tokenizer, context=len(first) - 1)
+    # where the first answer does not fit either, it loses its end
+    begun = made(TALK, tokenizer=tokenizer, context=len(first) - 1)
+    assert begun.truncated and begun.ids.tolist() == first.ids.tolist()[: len(first) - 1]
+    nothing = made(TALK, tokenizer=tokenizer, context=int(first.weights.argmax()))
     assert len(nothing) == 0 and nothing.truncated
     for settings_ in (LAST, ChatSettings(too_long="drop")):
         assert len(made(TALK, tokenizer=tokenizer, context=len(whole) - 1, settings=settings_)) == 0
@@ -139,6 +142,10 @@ def test_properties_of_any_dialogue(
         return
     # it is a whole dialogue, up to some answer
     counts = [count for count in range(2, len(messages) + 1) if messages[count - 1].role == "assistant"]
+    first = encode_dialogue(tokenizer, messages[: counts[0]])[0]
+    if len(first) > context:
+        assert example.ids.tolist() == first[:context] and example.weights[-1] == 1
+        return
     kept = next(c for c in counts if encode_dialogue(tokenizer, messages[:c])[0] == example.ids.tolist())
     answers = [m.content.strip() for m in messages[:kept] if m.role == "assistant"]
     expected = answers[-1:] if loss == "last" else answers
@@ -163,7 +170,7 @@ def test_dialogues_that_do_not_fit_are_counted() -> None:
     assert counts["too_long"] >= 1 and counts["too_long"] == counts["passed_over"]
     assert counts["truncated"] >= 1
     only_long = StreamSource("dialogues", 1, ExampleTable([talk("long", "a" * 300, "b")]), "dialogues")
-    with pytest.raises(UserError, match="no dialogue fits into the sequence length"):
+    with pytest.raises(UserError, match="no answer of a dialogue begins within the sequence length"):
         make_rows(only_long, context=65).next_row()
 
 

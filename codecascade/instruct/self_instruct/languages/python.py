@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Sequence
 
 from codecascade.evaluation.answers.python_code import defines, parse_python
 from codecascade.evaluation.answers.replies import program_in
-from codecascade.ground.python_source import parse
 from codecascade.instruct.self_instruct.languages.answers import control_characters
 from codecascade.instruct.self_instruct.languages.form import Example, FoundCode, LanguageForm
 from codecascade.instruct.self_instruct.languages.python_assertions import (
@@ -52,7 +50,7 @@ def _expected(assertions: Sequence[str], entry_point: str) -> list[str]:
 
 
 def _stub(name: str, value: str) -> str:
-    return ast.unparse(parse(f"def {name}(*values, **options):\n    return {value}\n"))
+    return f"def {name}(*values, **options):\n    return {value}"
 
 
 PYTHON = LanguageForm(

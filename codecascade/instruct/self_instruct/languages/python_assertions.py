@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from codecascade.evaluation.answers.python_code import bounded_work, parse_python
-from codecascade.ground.python_source import is_literal
+from codecascade.ground.python_source import unparse
 from codecascade.instruct.self_instruct.languages.answers import control_characters, without_fences
 from codecascade.instruct.self_instruct.languages.form import LONGEST_ASSERTION, MOST_ASSERTIONS
 
@@ -19,6 +19,7 @@ _LONGEST_LINES = 30
 _LARGEST_POWER = 1_000
 _LARGEST_COUNT = 100_000
 _COUNTING = {"range", "bytes", "bytearray"}
+_LITERALS = (ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.UnaryOp, ast.unaryop, ast.expr_context)
 _SEQUENCES = (ast.List, ast.Tuple, ast.ListComp)
 _START = re.compile(r"^[ \t]*(?:[-*•]|\d+[.)])?[ \t]*`?(?=assert\b|self\.assert)")
 # Builtins that reach out of a test, stop it, or make its text mean something else than a reader sees.
@@ -60,8 +61,8 @@ def read_assertions(text: str) -> list[str]:
         statements = _statements(tree.body, {}) if tree is not None else _recovered(text)
         for expression in statements:
             if is_usable(expression):
-                line = ast.unparse(ast.Assert(expression, None))
-                if len(line) <= LONGEST_ASSERTION and not control_characters(line):
+                line = unparse(ast.Assert(expression, None))
+                if line is not None and len(line) <= LONGEST_ASSERTION and not control_characters(line):
                     found[line] = None
             if len(found) >= MOST_ASSERTIONS:
                 break
@@ -110,8 +111,12 @@ def expected_values(assertion: str, entry_point: str) -> Iterator[str]:
     for node in ast.walk(tree.body[-1].test):
         if isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], ast.Eq | ast.Is):
             for side, other in ((node.left, node.comparators[0]), (node.comparators[0], node.left)):
-                if isinstance(side, ast.Call) and entry_point in _called(side) and is_literal(other):
-                    yield ast.unparse(other)
+                if isinstance(side, ast.Call) and entry_point in _called(side) and _is_literal(other):
+                    yield unparse(other) or "None"
+
+
+def _is_literal(expression: ast.expr) -> bool:
+    return all(isinstance(node, _LITERALS) for node in ast.walk(expression))
 
 
 def _called(expression: ast.expr) -> dict[str, None]:
@@ -198,12 +203,16 @@ class _Replace(ast.NodeTransformer):
 
 
 def _replaced(expression: ast.expr, values: dict[str, ast.expr]) -> ast.expr:
-    if not values or len(ast.unparse(expression)) > LONGEST_ASSERTION:
-        return expression
-    if sum(len(ast.unparse(value)) for value in values.values()) > LONGEST_ASSERTION:
+    """The expression with variables replaced; as it is where that would be too long or too deep."""
+    if not values or _length(expression) + sum(map(_length, values.values())) > LONGEST_ASSERTION:
         return expression
     replaced: ast.expr = _Replace(values).visit(expression)
     return replaced
+
+
+def _length(expression: ast.expr) -> int:
+    text = unparse(expression)
+    return LONGEST_ASSERTION + 1 if text is None else len(text)
 
 
 def _recovered(text: str) -> Iterator[ast.expr]:

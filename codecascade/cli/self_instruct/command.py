@@ -189,7 +189,7 @@ def self_instruct(
     )
     _check_who(model, questions_from, endpoint, served_model)
     from codecascade.cascade.benchmark_texts import benchmark_texts
-    from codecascade.cli.self_instruct_display import SelfInstructDisplay, print_summary
+    from codecascade.cli.self_instruct.display import SelfInstructDisplay, print_summary
     from codecascade.ground.signals import stopped_at_once
     from codecascade.instruct.self_instruct.languages.table import form_of
     from codecascade.instruct.self_instruct.pipeline import run_self_instruct

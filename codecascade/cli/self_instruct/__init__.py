@@ -1,0 +1,1 @@
+"""``self-instruct``: the command, and what it shows."""
