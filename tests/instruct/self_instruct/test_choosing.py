@@ -66,6 +66,9 @@ def test_solutions_that_agree_like_a_stub_are_left_out() -> None:
     checked = agreed(solutions, range(5), least_solutions=1, least_tests=2, stubs=(yes, no))
     assert plain is not None and plain.number == 0
     assert checked is not None and checked.number == 2
+    # A stub that passes another test besides theirs says yes to theirs as well.
+    more = agreed(solutions, range(5), least_solutions=1, least_tests=2, stubs=(yes | {3}, no))
+    assert more == checked
 
 
 def test_at_equal_products_more_tests_win_then_the_earlier_solution() -> None:
