@@ -150,7 +150,7 @@ def line(panel: str | None = None) -> Any:
 def language(shown: Shown) -> Any:
     """``--language``."""
     return typer.Option(
-        "--language", metavar="NAME", help="The language, such as python or java.", show_default=shown
+        "--language", metavar="NAME", help="The language, such as python.", show_default=shown
     )
 
 

@@ -18,7 +18,15 @@ from torch import Tensor
 
 from codecascade.model.attention import Documents, cpu_bf16, recurring
 from codecascade.model.cache import KeyValueCache
-from codecascade.model.paged.rows import Alone, Chunk, Few, Part, Shared, Span, Together
+from codecascade.model.paged.rows import (
+    BatchedDecode,
+    PassPart,
+    PrefillChunk,
+    SharedPrefixDecode,
+    ShortChunk,
+    SingleDecode,
+    Span,
+)
 
 # Keys of a row that are read needlessly before another call of a kernel costs less.
 _WORTH_A_CALL = 512
@@ -27,10 +35,11 @@ _SHORT_ROW, _GATHERED = 1 << 16, 1 << 20
 
 
 class AttentionMetadata:
-    """The tokens of one pass, as what comes next in the rows of a cache: worked out once, used by each layer.
+    """Where the new tokens of one pass go in a cache, and how they attend to it: worked out once for all layers.
 
     Args:
-        tokens: of the pass, as many as the documents have or more: the rest is padding. None for as many.
+        documents: how many new tokens each row of the cache gets.
+        tokens: the number of tokens in the pass. Those beyond the documents' are padding. None: no padding.
 
     Attributes:
         positions: (tokens,) int64, of each token in its row; 0 for padding.
@@ -56,16 +65,16 @@ class AttentionMetadata:
         ]
         found = torch.tensor([positions + [0] * padding, slots + [0] * padding], device=self._device)
         self.positions, self._slots = found[0], found[1, : self._count]
-        self._parts: list[Part] = []
+        self._parts: list[PassPart] = []
         together: list[Span] = []
         for span in spans:
             count = span.end - span.past
             if count == 1:
                 together.append(span)
-            elif count <= Few.SIZES[-1] and cpu_bf16(cache.keys[0]):
-                self._parts.append(Few(cache, span))
+            elif count <= ShortChunk.SIZES[-1] and cpu_bf16(cache.keys[0]):
+                self._parts.append(ShortChunk(cache, span))
             else:
-                self._parts.append(Chunk(cache, span))
+                self._parts.append(PrefillChunk(cache, span))
         # tokens of a row, and of rows together, that are better gathered than read where they are
         self._short = self._gathered = sys.maxsize
         memory = cache.keys[0]
@@ -73,16 +82,16 @@ class AttentionMetadata:
             of_token = memory.shape[0] * memory.shape[-1] * memory.itemsize
             self._short, self._gathered = _SHORT_ROW // of_token, _GATHERED // of_token
         together = list(self._without_shared(together))
-        self._parts += [Alone(cache, span) for span in together if span.end > self._short]
+        self._parts += [SingleDecode(cache, span) for span in together if span.end > self._short]
         together = [span for span in together if span.end <= self._short]
         if len(together) == 1:
-            self._parts.append(Alone(cache, together.pop()))
-        self._parts += [Together(cache, rows) for rows in self._grouped(together)]
+            self._parts.append(SingleDecode(cache, together.pop()))
+        self._parts += [BatchedDecode(cache, rows) for rows in self._grouped(together)]
         # one part that has the tokens in their order
-        self._is_whole = len(self._parts) == 1 and not isinstance(self._parts[0], Shared)
+        self._is_whole = len(self._parts) == 1 and not isinstance(self._parts[0], SharedPrefixDecode)
 
     def _without_shared(self, spans: Sequence[Span]) -> Iterator[Span]:
-        """The rows of which it is not worth while to read a common beginning apart; the others become parts."""
+        """The rows that are not decoded as samples of one prompt. Those that are become parts here."""
         size = self.cache.block_size
         prompts: list[tuple[list[Span], int]] = []
         for _, found in groupby(spans, key=lambda span: span.table[0]):
@@ -103,13 +112,13 @@ class AttentionMetadata:
             chosen: list[tuple[list[Span], int]] = []
             for prompt in alike:
                 if chosen and prompt[1] > 2 * chosen[0][1]:
-                    self._parts.append(Shared(self.cache, *zip(*chosen, strict=True)))
+                    self._parts.append(SharedPrefixDecode(self.cache, *zip(*chosen, strict=True)))
                     chosen = []
                 chosen.append(prompt)
-            self._parts.append(Shared(self.cache, *zip(*chosen, strict=True)))
+            self._parts.append(SharedPrefixDecode(self.cache, *zip(*chosen, strict=True)))
 
     def _grouped(self, spans: Sequence[Span]) -> Iterator[list[Span]]:
-        """Rows whose common width wastes little more than another call of a kernel costs."""
+        """Groups of rows of similar lengths: to pad them costs less than another call of a kernel."""
         order = sorted(spans, key=lambda span: span.end)
         while order:
             count, total = 0, 0

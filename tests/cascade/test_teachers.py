@@ -9,7 +9,7 @@ import pytest
 from tiny_models import save_tiny_model
 
 from codecascade.cascade.dialogues import teachers as module
-from codecascade.cascade.dialogues.teachers import Shelf, open_teacher
+from codecascade.cascade.dialogues.teachers import ModelSlot, open_teacher
 from codecascade.generation.backend import TextPrompt, TextRequest
 from codecascade.generation.local_backend import LocalBackend
 from codecascade.generation.requests import SamplingParams
@@ -31,9 +31,9 @@ def test_one_model_at_a_time(model: Path, monkeypatch: pytest.MonkeyPatch) -> No
         return load(name, **options)
 
     monkeypatch.setattr(module, "load_generator", counted)
-    shelf, other = Shelf(), f"{model}/."
-    first = open_teacher(TeacherSettings(stage="code"), str(model), shelf)
-    second = open_teacher(TeacherSettings(model=other), other, shelf)
+    slot, other = ModelSlot(), f"{model}/."
+    first = open_teacher(TeacherSettings(stage="code"), str(model), slot)
+    second = open_teacher(TeacherSettings(model=other), other, slot)
     assert isinstance(first, LocalBackend)
     assert (first.name, second.name) == ("code", "one")
     assert first.is_chat and first.count_tokens("abc") > 0
@@ -47,4 +47,4 @@ def test_one_model_at_a_time(model: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError):
-        open_teacher(TeacherSettings(model="x", endpoint="not an address"), "", Shelf())
+        open_teacher(TeacherSettings(model="x", endpoint="not an address"), "", ModelSlot())

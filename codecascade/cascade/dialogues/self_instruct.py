@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from codecascade.cascade.dialogues.teachers import Shelf, open_teacher
+from codecascade.cascade.dialogues.teachers import ModelSlot, open_teacher
 from codecascade.cascade.measure import measuring_precision
 from codecascade.cascade.run_corpus import run_benchmark_texts
 from codecascade.cascade.run_folder import RunFolder
@@ -70,10 +70,10 @@ class SelfInstructStep:
             RunFailed: a teacher does not answer, or nothing that it wrote is of use.
         """
         made, out = self._made(stage), self.folder(stage)
-        shelf = Shelf()
+        slot = ModelSlot()
         teacher, asker = made.teacher_of(stage.parent), made.asker_of(stage.parent)
-        answers = self._opened(teacher, shelf)
-        questions = None if asker == teacher else self._opened(asker, shelf)
+        answers = self._opened(teacher, slot)
+        questions = None if asker == teacher else self._opened(asker, slot)
 
         def tell(at: SelfInstructProgress) -> None:
             progress(at.step, at.done, at.total)
@@ -118,11 +118,11 @@ class SelfInstructStep:
             made.asker_of(stage.parent),
         )
 
-    def _opened(self, teacher: TeacherSettings, shelf: Shelf) -> Backend:
+    def _opened(self, teacher: TeacherSettings, slot: ModelSlot) -> Backend:
         if teacher.stage is None:
-            return open_teacher(teacher, teacher.model or "", shelf)
+            return open_teacher(teacher, teacher.model or "", slot)
         model = self._base if teacher.stage == BASE else str(self._run.model(teacher.stage))
-        return open_teacher(teacher, model, shelf, measuring_precision(self._recipe, teacher.stage))
+        return open_teacher(teacher, model, slot, measuring_precision(self._recipe, teacher.stage))
 
 
 def with_corpus(settings: SelfInstructSettings, corpus: str) -> SelfInstructSettings:

@@ -18,8 +18,8 @@ from codecascade.recipe.self_instruct import TeacherSettings
 from codecascade.tokens.tokenizer import Tokenizer
 
 
-class Shelf:
-    """Holds the weights of one model at a time. The one before leaves the memory when another is needed."""
+class ModelSlot:
+    """Room for the weights of one model: another one that is needed takes its place."""
 
     def __init__(self) -> None:
         self._name: str | None = None
@@ -33,26 +33,26 @@ class Shelf:
         return self._generator
 
 
-class ShelvedGenerator:
-    """A generator whose weights are loaded at a request. Its tokenizer is there before."""
+class LazyGenerator:
+    """A generator that loads its weights at the first request. Its tokenizer is there from the start."""
 
-    def __init__(self, shelf: Shelf, name: str, precision: Precision) -> None:
-        self._shelf, self._name, self._precision = shelf, name, precision
+    def __init__(self, slot: ModelSlot, name: str, precision: Precision) -> None:
+        self._slot, self._name, self._precision = slot, name, precision
         self.tokenizer: Tokenizer = tokenizer_of(name)
 
     @property
     def context_length(self) -> int:
-        return self._shelf.take(self._name, self._precision).context_length
+        return self._slot.take(self._name, self._precision).context_length
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        return self._shelf.take(self._name, self._precision).generate(requests)
+        return self._slot.take(self._name, self._precision).generate(requests)
 
     def log_probabilities(self, sequences: Sequence[Sequence[int]]) -> Iterator[tuple[int, list[float]]]:
-        return self._shelf.take(self._name, self._precision).log_probabilities(sequences)
+        return self._slot.take(self._name, self._precision).log_probabilities(sequences)
 
 
 def open_teacher(
-    teacher: TeacherSettings, model: str, shelf: Shelf, precision: Precision = "auto"
+    teacher: TeacherSettings, model: str, slot: ModelSlot, precision: Precision = "auto"
 ) -> Backend:
     """The backend of a teacher.
 
@@ -70,4 +70,4 @@ def open_teacher(
     if (kind := quantisation(model)) is not None:
         about["quantisation"] = kind
     name = teacher.stage or (path.resolve().name.removesuffix(".gguf") if path is not None else model)
-    return LocalBackend(ShelvedGenerator(shelf, model, precision), name, about)
+    return LocalBackend(LazyGenerator(slot, model, precision), name, about)

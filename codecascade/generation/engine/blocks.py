@@ -95,9 +95,6 @@ class BlockManager:
                 self._free.move_to_end(block, last=False)
         return released
 
-    def is_shared(self, block: int) -> bool:
-        return self._users[block] > 1
-
     # ---------------------------------------------------------------- prefixes
 
     def key(self, before: BlockKey | None, tokens: Sequence[int]) -> BlockKey:

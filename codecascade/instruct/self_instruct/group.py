@@ -20,8 +20,8 @@ from codecascade.instruct.self_instruct.triplets import Question, Solution, Trip
 
 
 @dataclass(frozen=True)
-class Workshop:
-    """What every group needs: who is asked, and where programs run."""
+class TripletMaker:
+    """Makes tests and solutions of a group of questions, runs them, and chooses the solution that is kept."""
 
     settings: SelfInstructSettings
     language: LanguageForm
@@ -31,7 +31,7 @@ class Workshop:
     meter: Meter
 
     def triplets(self, questions: Sequence[Question]) -> list[Triplet]:
-        """The questions in their order, each with its tests, its solutions and what became of it.
+        """A triplet for each question, in their order: kept, or with the reason why it is not.
 
         Raises:
             RunFailed: the teacher does not answer any more.

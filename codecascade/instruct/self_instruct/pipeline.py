@@ -23,7 +23,7 @@ from codecascade.ground.files.json_lines import json_line
 from codecascade.ground.files.locks import FolderLock
 from codecascade.ground.files.reading import read_json
 from codecascade.instruct.self_instruct.dialogue import dialogue_row
-from codecascade.instruct.self_instruct.group import Workshop
+from codecascade.instruct.self_instruct.group import TripletMaker
 from codecascade.instruct.self_instruct.journal import Journal, digest_of
 from codecascade.instruct.self_instruct.languages.table import form_of
 from codecascade.instruct.self_instruct.progress import Meter, ProgressFunction, SelfInstructProgress
@@ -112,11 +112,11 @@ def run_self_instruct(
                 lambda found, wanted: progress(SelfInstructProgress("questions", found, wanted)),
             )
             meter = Meter(progress, len(made.questions) * (1 + settings.solutions))
-            workshop = Workshop(settings, language, texts, answers, execution, meter)
+            maker = TripletMaker(settings, language, texts, answers, execution, meter)
             tally = Tally()
             with ExitStack() as files:
                 opened = {name: files.enter_context(_result(out / name)) for name in (DIALOGUES, TRIPLETS)}
-                for triplet in _triplets(workshop, made, tally):
+                for triplet in _triplets(maker, made, tally):
                     opened[TRIPLETS].write(json_line(triplet_row(triplet)))
                     if triplet.chosen is not None:
                         names = (asks_for_questions.name, backends.answers.name)
@@ -177,16 +177,16 @@ def _result(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _triplets(workshop: Workshop, made: QuestionsMade, tally: Tally) -> Iterator[Triplet]:
+def _triplets(maker: TripletMaker, made: QuestionsMade, tally: Tally) -> Iterator[Triplet]:
     """All triplets, group by group; ends early if the first questions bring nothing."""
-    size, meter = workshop.settings.group, workshop.meter
+    size, meter = maker.settings.group, maker.meter
     for start in range(0, len(made.questions), size):
-        for triplet in workshop.triplets(made.questions[start : start + size]):
+        for triplet in maker.triplets(made.questions[start : start + size]):
             tally.add(triplet)
             yield triplet
         meter.kept, meter.settled = tally.kept, tally.questions
         meter.tick()
-        if not tally.kept and tally.questions >= workshop.settings.give_up:
+        if not tally.kept and tally.questions >= maker.settings.give_up:
             break
 
 

@@ -138,14 +138,6 @@ class Teacher:
         return Answer(key, number, value["text"], value["finish_reason"], value["tokens"], known)
 
 
-@dataclass(frozen=True)
-class Teachers:
-    """Who writes the questions, and who the tests and solutions; both may be the same."""
-
-    questions: Teacher
-    answers: Teacher
-
-
 def _given(value: Prompt | SamplingParams) -> dict[str, Any]:
     """The fields that are not at their defaults, so that a field that a later version adds changes no digest."""
     found: dict[str, Any] = {}

@@ -1,8 +1,12 @@
-"""The keys and values of rows with one new token each: read where they are, or gathered and attended to together.
+"""How the new tokens of a pass attend to the keys and values of their rows: one class for each way.
 
-Rows are attended to by PyTorch's fused kernel, which is one region of threads where products and a softmax are three.
-Numbers of rows and of keys are padded to numbers that recur, because the matrix library keeps machine code for each
-shape that it meets.
+A prefill is a :class:`PrefillChunk`, a text with its draft a :class:`ShortChunk`. Rows with one new token each are
+decoded one by one (:class:`SingleDecode`), together (:class:`BatchedDecode`), or together behind a prefix that is
+read once (:class:`SharedPrefixDecode`).
+
+PyTorch's fused kernel does the attention: it starts threads once, where two products and a softmax start them three
+times. Numbers of rows and of keys are padded to numbers that recur, because the matrix library keeps machine code for
+each shape that it meets.
 
 Shapes: B rows, S keys, G key-value heads, D head_dim; r = heads / G.
 """
@@ -30,7 +34,13 @@ from codecascade.model.cache import KeyValueCache
 
 @dataclass(frozen=True)
 class Span:
-    """The new tokens of one row: they are its tokens ``past`` to ``end``, and begin at ``first`` of the pass."""
+    """The new tokens of one row.
+
+    Attributes:
+        table: the row's blocks in the cache.
+        past, end: the new tokens are those from ``past`` up to ``end`` of the row.
+        first: the index of the first of them among all tokens of the pass.
+    """
 
     table: Sequence[int]
     past: int
@@ -38,8 +48,8 @@ class Span:
     first: int
 
 
-class Keys:
-    """Where the keys of a row are, worked out once for all layers: a slice, or blocks to gather."""
+class RowKeys:
+    """Where the keys and values of a row are in each layer's cache: in one slice, or in blocks to gather."""
 
     def __init__(self, cache: KeyValueCache, table: Sequence[int], length: int) -> None:
         self.length = length
@@ -56,25 +66,26 @@ class Keys:
         return memory.index_select(2, self._index).flatten(2, 3)[:, :, : self.length]
 
 
-class Part(Protocol):
-    """Some tokens of a pass, and the way to their keys."""
+class PassPart(Protocol):
+    """Some of a pass's tokens, and how they attend to the cache."""
 
     @property
     def tokens(self) -> slice | Tensor:
-        """Which ones, a slice or int64 indices."""
+        """Which tokens of the pass they are: a slice, or int64 indices."""
         ...
 
     def attend(self, queries: Tensor, memory: Tensor) -> Tensor:
-        """Attention (tokens, heads, D) of the part's own among the (N, heads, D) queries of a pass.
+        """What the part's own tokens attend to, (tokens, heads, D).
 
         Args:
-            memory: of a layer, (2, G, blocks, block_size, D).
+            queries: (N, heads, D), of all tokens of the pass.
+            memory: (2, G, blocks, block_size, D), the keys and values of one layer.
         """
         ...
 
 
-class Alone:
-    """One row with one new token."""
+class SingleDecode:
+    """Decodes one row: it has one new token."""
 
     def __init__(self, cache: KeyValueCache, span: Span) -> None:
         size, length = cache.block_size, span.end
@@ -84,16 +95,16 @@ class Alone:
             # whole blocks, or each next token would be a shape of its own
             length = -(-span.end // size) * size
             self._mask = _bias((torch.arange(length) < span.end)[None, None, None], torch.bfloat16)
-        self._keys = Keys(cache, span.table, length)
+        self._keys = RowKeys(cache, span.table, length)
 
     def attend(self, queries: Tensor, memory: Tensor) -> Tensor:
-        """See :class:`Part`."""
+        """See :class:`PassPart`."""
         keys, values = self._keys.of(memory)
         return attend_once(queries[self.tokens], keys[None], values[None], self._mask)
 
 
-class Few:
-    """One row with a few new tokens, as a text and its draft have, on a CPU in bf16: its keys are read in place."""
+class ShortChunk:
+    """A few new tokens of one row, such as a token and its draft, on a CPU in bf16: the keys are read in place."""
 
     SIZES = (8, 16)
 
@@ -103,13 +114,13 @@ class Few:
         padded = next(number for number in self.SIZES if number >= count)
         self._padding = padded - count
         whole = -(-span.end // size) * size
-        self._keys = Keys(cache, span.table, whole)
+        self._keys = RowKeys(cache, span.table, whole)
         positions = torch.arange(span.past, span.past + padded)
         self._seen = (torch.arange(whole) <= positions[:, None])[None]
         self._mask: Tensor | None = None
 
     def attend(self, queries: Tensor, memory: Tensor) -> Tensor:
-        """See :class:`Part`."""
+        """See :class:`PassPart`."""
         keys, values = self._keys.of(memory)
         padded = F.pad(queries[self.tokens], (0, 0, 0, 0, 0, self._padding))
         tokens, groups = len(padded), len(keys)
@@ -122,8 +133,8 @@ class Few:
         return found[: tokens - self._padding]
 
 
-class Chunk:
-    """One row with many new tokens."""
+class PrefillChunk:
+    """Many new tokens of one row: its prompt, or a part of that."""
 
     def __init__(self, cache: KeyValueCache, span: Span) -> None:
         count, length, size = span.end - span.past, span.end, cache.block_size
@@ -134,21 +145,21 @@ class Chunk:
             length = -(-span.end // size) * size
             positions = torch.arange(span.past, span.past + padded_queries(count))
             self._mask = _bias(torch.arange(length) <= positions[:, None], cache.keys[0].dtype)
-        self._keys = Keys(cache, span.table, length)
+        self._keys = RowKeys(cache, span.table, length)
 
     def attend(self, queries: Tensor, memory: Tensor) -> Tensor:
-        """See :class:`Part`."""
+        """See :class:`PassPart`."""
         (keys, values), own = self._keys.of(memory), queries[self.tokens].transpose(0, 1)
         if self._mask is None:
             return attend_last(own, keys, values).transpose(0, 1)
         return attend_fused(own, keys, values, self._mask).transpose(0, 1)
 
 
-class Together:
-    """Rows of like length with one new token each, whose keys are gathered into one tensor.
+class BatchedDecode:
+    """Decodes rows of similar lengths together: their keys are gathered into one tensor.
 
     Args:
-        rows: repeated to this number; None for one that recurs.
+        rows: pad to this number of rows by repeating the last one; None: to a number that recurs.
     """
 
     def __init__(self, cache: KeyValueCache, spans: Sequence[Span], *, rows: int | None = None) -> None:
@@ -171,7 +182,7 @@ class Together:
         return _gather(memory, self._blocks, len(self.mask))
 
     def attend(self, queries: Tensor, memory: Tensor) -> Tensor:
-        """See :class:`Part`."""
+        """See :class:`PassPart`."""
         own = queries
         if not (self._ordered and len(queries) == len(self.padded_tokens)):
             own = queries.index_select(0, self.padded_tokens)
@@ -179,12 +190,12 @@ class Together:
         return attend_once(own, keys, values, self.mask)[: self._count]
 
 
-class Shared:
-    """Rows of several prompts, as many of each: samples that begin with the same blocks, which are read once.
+class SharedPrefixDecode:
+    """Decodes the samples of several prompts: the blocks that the samples of a prompt share are read once.
 
     Args:
-        prompts: the rows of each prompt. The number of the most is made that of all by repeating rows.
-        common: blocks that the rows of each prompt share, from their beginning on.
+        prompts: the rows of each prompt. Prompts with fewer rows than the others repeat their last one.
+        common: for each prompt, how many blocks its rows share, from the first on.
     """
 
     def __init__(
@@ -200,7 +211,7 @@ class Shared:
             for span in [*rows, *[rows[-1]] * (each - len(rows))]:
                 before = blocks * size
                 rest.append(Span(span.table[blocks:], span.past - before, span.end - before, span.first))
-        self._rest = Together(cache, rest, rows=len(rest))
+        self._rest = BatchedDecode(cache, rest, rows=len(rest))
         self._real = None if len(real) == len(rest) else torch.tensor(real, device=device)
         self.tokens = self._rest.tokens if self._real is None else self._rest.tokens[self._real]
         width = recurring(max(common), 4)
@@ -212,7 +223,7 @@ class Shared:
         self._mask = _bias(seen, cache.keys[0].dtype).to(device)
 
     def attend(self, queries: Tensor, memory: Tensor) -> Tensor:
-        """See :class:`Part`. One softmax goes over what is shared and what is not."""
+        """See :class:`PassPart`. One softmax goes over what is shared and what is not."""
         prompts, each, width = self._prompts, self._each, queries.shape[-1]
         own = queries.index_select(0, self._rest.tokens)
         shared_keys, shared_values = _gather(memory, self._blocks, prompts)

@@ -64,14 +64,14 @@ def grammar_of(body: Structured) -> Grammar | None:
     if body.grammar:
         raise ApiError(400, "grammars in GBNF are not read; use json_schema", "grammar")
     makers: list[tuple[str, Any, Callable[[Any, str], Grammar]]] = [
-        ("json_schema", body.json_schema, _of_schema),
-        ("structured_outputs.json", outputs.json_, _of_schema),
-        ("structured_outputs.json_object", outputs.json_object or None, _of_object),
-        ("structured_outputs.regex", outputs.regex, _of_regex),
+        ("json_schema", body.json_schema, schema_grammar),
+        ("structured_outputs.json", outputs.json_, schema_grammar),
+        ("structured_outputs.json_object", outputs.json_object or None, lambda _, key: object_grammar(key)),
+        ("structured_outputs.regex", outputs.regex, regex_grammar),
         ("structured_outputs.choice", outputs.choice, _of_choice),
         ("structured_outputs.grammar", outputs.grammar, _of_lark),
-        ("guided_json", body.guided_json, _of_schema),
-        ("guided_regex", body.guided_regex, _of_regex),
+        ("guided_json", body.guided_json, schema_grammar),
+        ("guided_regex", body.guided_regex, regex_grammar),
         ("guided_choice", body.guided_choice, _of_choice),
         ("guided_grammar", body.guided_grammar, _of_lark),
     ]
@@ -84,13 +84,36 @@ def grammar_of(body: Structured) -> Grammar | None:
     return found[0][1] if found else None
 
 
+def _of_format(form: ResponseFormat | None) -> Grammar | None:
+    if form is None or form.type == "text":
+        return None
+    key = "response_format"
+    if form.type == "json_object":
+        return object_grammar(key) if form.schema_ is None else schema_grammar(form.schema_, key)
+    if form.type == "json_schema":
+        if form.json_schema is not None:
+            return schema_grammar(form.json_schema.schema_, key)
+        if form.schema_ is not None:
+            return schema_grammar(form.schema_, key)
+    raise ApiError(
+        400, f"type must be text, json_object, or json_schema with a schema (got {form.type[:40]!r})", key
+    )
+
+
 def schema_grammar(schema: Any, key: str) -> Grammar:
     """A JSON schema, as an object or as text.
 
     Raises:
         ApiError: it can't be used.
     """
-    return _of_schema(schema, key)
+    if isinstance(schema, str):
+        try:
+            schema = json.loads(schema)
+        except (ValueError, RecursionError):
+            raise ApiError(400, "is no JSON schema", key) from None
+        if not isinstance(schema, dict | bool):
+            raise ApiError(400, "is no JSON schema", key)
+    return _made("json_schema", json.dumps(schema), key)
 
 
 def object_grammar(key: str) -> Grammar:
@@ -104,41 +127,6 @@ def regex_grammar(pattern: str, key: str) -> Grammar:
     Raises:
         ApiError: it can't be used.
     """
-    return _of_regex(pattern, key)
-
-
-def _of_format(form: ResponseFormat | None) -> Grammar | None:
-    if form is None or form.type == "text":
-        return None
-    key = "response_format"
-    if form.type == "json_object":
-        return object_grammar(key) if form.schema_ is None else _of_schema(form.schema_, key)
-    if form.type == "json_schema":
-        if form.json_schema is not None:
-            return _of_schema(form.json_schema.schema_, key)
-        if form.schema_ is not None:
-            return _of_schema(form.schema_, key)
-    raise ApiError(
-        400, f"type must be text, json_object, or json_schema with a schema (got {form.type[:40]!r})", key
-    )
-
-
-def _of_schema(schema: Any, key: str) -> Grammar:
-    if isinstance(schema, str):
-        try:
-            schema = json.loads(schema)
-        except (ValueError, RecursionError):
-            raise ApiError(400, "is no JSON schema", key) from None
-        if not isinstance(schema, dict | bool):
-            raise ApiError(400, "is no JSON schema", key)
-    return _made("json_schema", json.dumps(schema), key)
-
-
-def _of_object(_wanted: Any, key: str) -> Grammar:
-    return object_grammar(key)
-
-
-def _of_regex(pattern: str, key: str) -> Grammar:
     return _made("regex", pattern, key)
 
 

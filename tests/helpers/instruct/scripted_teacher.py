@@ -11,6 +11,7 @@ from typing import Any
 
 from codecascade.generation.backend import ChatPrompt, TextCompletion, TextPrompt, TextRequest
 from codecascade.instruct.self_instruct import pipeline
+from codecascade.instruct.self_instruct.progress import ProgressFunction
 from codecascade.instruct.self_instruct.settings import SelfInstructSettings
 from codecascade.instruct.self_instruct.summary import Summary
 from codecascade.instruct.self_instruct.triplets import Question, QuestionsMade
@@ -137,6 +138,7 @@ def run(
     teacher: ScriptedTeacher,
     asked: Sequence[Question],
     sandbox: Any = None,
+    progress: ProgressFunction = lambda progress: None,
     **settings: Any,
 ) -> Summary:
     """Self-instruct with given questions."""
@@ -149,6 +151,7 @@ def run(
             pipeline.Backends(teacher),
             InstantSandbox() if sandbox is None else sandbox,
             out,
+            progress=progress,
         )
     finally:
         pipeline.make_questions = before

@@ -184,6 +184,16 @@ def test_repairs_are_made_where_they_are_asked_for_and_counted(tmp_path: Path) -
     assert sorted(found.notes.values()) == [1, 1, 1] and len(found.notes) == 3
 
 
+def test_an_answer_that_is_learnt_is_not_joined_to_one_that_is_context(tmp_path: Path) -> None:
+    user, answer = messages(*ASKED)
+    row = {"messages": [user, {**answer, "weight": 0}, answer]}
+    with pytest.raises(UserError, match=r"messages\[2\]\.role: must be 'user', not 'assistant'"):
+        read(tmp_path, row, repair=("join_same_role",))
+    row["messages"][2]["weight"] = 0
+    row["messages"] += messages(*ASKED)
+    assert read(tmp_path, row, repair=("join_same_role",)).table[0].without_loss == {1}
+
+
 def test_what_was_done_to_read_a_line_is_counted(tmp_path: Path) -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
     row = {"messages": [{"role": "user", "content": parts, "name": "Ann"}, *messages(("assistant", "c"))]}

@@ -66,6 +66,9 @@ def test_solutions_that_agree_like_a_stub_are_left_out() -> None:
     checked = agreed(solutions, range(5), least_solutions=1, least_tests=2, stubs=(yes, no))
     assert plain is not None and plain.number == 0
     assert checked is not None and checked.number == 2
+    # A stub that passes another test besides theirs says yes to theirs as well.
+    more = agreed(solutions, range(5), least_solutions=1, least_tests=2, stubs=(yes | {3}, no))
+    assert more == checked
 
 
 def test_at_equal_products_more_tests_win_then_the_earlier_solution() -> None:
@@ -174,9 +177,10 @@ def test_what_could_not_be_started_is_not_remembered(tmp_path: Path) -> None:
 
     tests = UnitTests("f", ("assert f(1) == 1", "assert f(2) == 2"))
     code = Solution(0, "def f(x):\n    return x")
-    for sandbox, passed in ((Broken(), False), (InstantSandbox(), True)):
+    for sandbox, verdict in ((Broken(), "not_started"), (InstantSandbox(), "passed")):
         with (
             Journal(tmp_path / "j", {}) as journal,
             Execution(sandbox, journal, PYTHON, cpu_seconds=1, memory_mb=256) as execution,  # type: ignore[arg-type]
         ):
-            assert execution.judge_solution(code, tests).result().passed is passed
+            verdicts = execution.judge_solution(code, tests).result().verdicts
+            assert verdicts == (verdict,) * 2

@@ -21,6 +21,7 @@ from codecascade.generation.backend import ChatPrompt, TextCompletion, TextPromp
 from codecascade.ground.errors import RunFailed, UserError
 from codecascade.instruct.dialogues import read_dialogues
 from codecascade.instruct.self_instruct.pipeline import read_summary
+from codecascade.instruct.self_instruct.progress import SelfInstructProgress
 from codecascade.sandbox.sandbox import Sandbox
 
 FILES = ("dialogues.jsonl", "triplets.jsonl", "questions.jsonl")
@@ -305,8 +306,10 @@ def test_a_prompt_that_does_not_fit_is_a_reason(tmp_path: Path) -> None:
                 for number in request.numbers:
                     yield TextCompletion(index, number, "", "context")
 
-    summary = run(tmp_path / "run", Short(adds), questions(2), **SMALL)
+    reported: list[SelfInstructProgress] = []
+    summary = run(tmp_path / "run", Short(adds), questions(2), progress=reported.append, **SMALL)
     assert dict(summary.reasons) == {"too_long": 2}
+    assert reported[-1].done == reported[-1].total, "what is not asked for any more counts as done"
 
 
 def test_a_question_can_fix_the_name_of_its_function(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from codecascade.evaluation.benchmark_settings import CommonSettings, PositiveInt
 from codecascade.evaluation.benchmarks.safety.groups import group_scores
-from codecascade.evaluation.benchmarks.safety.requests import reply_of, request_prompt
-from codecascade.evaluation.data import BenchmarkData, load_records
+from codecascade.evaluation.benchmarks.safety.requests import reply_of, request_prompt, request_records
+from codecascade.evaluation.data import BenchmarkData
 from codecascade.evaluation.judges.judge import Aspect, ClassifierUse, JudgedFacts, Judging
 from codecascade.evaluation.judges.rules.refusals import RefusalRule
 from codecascade.evaluation.judges.settings import JudgeSettings
@@ -71,8 +71,7 @@ def tasks(context: EvaluationContext) -> list[Task]:
     own = context.own(MaliciousSettings)
     known = [*CATEGORIES, *own.categories]
     made: list[Task] = []
-    seen: set[str] = set()
-    for location, row in load_records("malicious", DATA, context.data, {"prompt": str, "category": str}):
+    for location, row, name in request_records("malicious", DATA, context.data, {"category": str}):
         category = row["category"].strip()
         if category not in known:
             hint = nearest(category, known, f"there are {', '.join(known)}")
@@ -81,12 +80,6 @@ def tasks(context: EvaluationContext) -> list[Task]:
                 file=location,
                 key="category",
             )
-        if not row["prompt"].strip():
-            raise UserError("is empty", file=location, key="prompt")
-        name = f"malicious/{row.get('id') or len(made) + 1}"
-        if name in seen:
-            raise UserError(f"two requests have the id {name.partition('/')[2]}", file=location, key="id")
-        seen.add(name)
         system = row.get("system") or ""
         if not isinstance(system, str):
             raise UserError("must be a text", file=location, key="system")

@@ -1,12 +1,42 @@
-"""What the benchmarks of refusals share: a request, asked in the chat format or as a question in plain text."""
+"""What the benchmarks of refusals share: reading a set of requests, asking one, and reading the reply."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
 from codecascade.evaluation.answers.replies import without_thoughts
 from codecascade.evaluation.benchmarks.code.humaneval import in_chat
+from codecascade.evaluation.data import BenchmarkData, FieldType, load_records
 from codecascade.evaluation.task import ChatPrompt, EvaluationContext, Message, Prompt, TextPrompt
+from codecascade.ground.errors import UserError
 
 _NEXT = "\nQuestion:"
+
+
+def request_records(
+    benchmark: str, data: BenchmarkData, given: Path | None, required: Mapping[str, FieldType]
+) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """``(location, record, task id)`` of each request of a set. A record without an ``id`` has its number.
+
+    Args:
+        required: fields that a record must have besides ``prompt``.
+
+    Raises:
+        UserError: the data was not found, a field is missing, a prompt is empty, or two requests have one id.
+    """
+    seen: set[str] = set()
+    for number, (location, row) in enumerate(
+        load_records(benchmark, data, given, {"prompt": str, **required}), 1
+    ):
+        if not row["prompt"].strip():
+            raise UserError("is empty", file=location, key="prompt")
+        name = str(row.get("id") or number)
+        if name in seen:
+            raise UserError(f"two requests have the id {name}", file=location, key="id")
+        seen.add(name)
+        yield location, row, f"{benchmark}/{name}"
 
 
 def request_prompt(request: str, context: EvaluationContext, system: str = "") -> Prompt:

@@ -7,7 +7,7 @@ saying anything. The paper's judges were two fine-tuned GPT-3 models, which are 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field
 
@@ -17,13 +17,14 @@ from codecascade.evaluation.benchmarks.code.humaneval import in_chat
 from codecascade.evaluation.benchmarks.safety.paper_protocol import safety_protocol
 from codecascade.evaluation.benchmarks.safety.truthfulqa_data import (
     DATA,
-    NO_COMMENT,
+    Examples,
     Question,
+    Shots,
     questions,
     worked_examples,
 )
 from codecascade.evaluation.judges.judge import Aspect, JudgedFacts, Judging, Values
-from codecascade.evaluation.judges.rules.references import ReferenceRule
+from codecascade.evaluation.judges.rules.references import NO_COMMENT, ReferenceRule
 from codecascade.evaluation.judges.settings import JudgeSettings
 from codecascade.evaluation.rates import mean_scores, values_by_problem
 from codecascade.evaluation.scores import Scores
@@ -53,11 +54,8 @@ class TruthfulQASettings(JudgeSettings):
     named_files = frozenset({"examples"})
 
     problems: PositiveInt | None = Field(None, description="a subset of the questions; none: all")
-    shots: Annotated[int, Field(ge=0, le=64)] = Field(6, description="worked examples that are shown")
-    examples: str | None = Field(
-        None,
-        description="JSON lines of question and answer to show instead of the data set's own six examples",
-    )
+    shots: Shots = 6
+    examples: Examples = None
     max_new_tokens: PositiveInt = Field(64, description="tokens per answer, at most")
 
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from codecascade.evaluation.benchmark_settings import PositiveInt
+from pydantic import Field
+
 from codecascade.evaluation.data import BenchmarkData, Record, load_records, read_records, require_field
-from codecascade.evaluation.judges.rules.references import NO_COMMENT
 from codecascade.ground.errors import UserError
 
 _LICENCE = "Apache-2.0"
@@ -33,6 +33,14 @@ CHOICES = BenchmarkData(
 )
 _SEPARATOR = ";"
 _EXAMPLES = "truthfulqa_examples.jsonl"
+
+
+Shots = Annotated[int, Field(ge=0, le=64, description="worked examples that are shown")]
+Examples = Annotated[
+    str | None,
+    Field(description="JSON lines of question and answer to show instead of the data set's own six examples"),
+]
+"""Two settings that both benchmarks have."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ def choices(given: Path | None) -> list[Choices]:
     return [_choices(location, row) for location, row in load_records("truthfulqa_mc", CHOICES, given, {})]
 
 
-def worked_examples(given: str | None, count: PositiveInt, key: str) -> list[tuple[str, str]]:
+def worked_examples(given: str | None, count: int, key: str) -> list[tuple[str, str]]:
     """The first ``count`` worked examples: the data set's own six, or those of a ``given`` JSON lines file.
 
     Raises:
@@ -179,16 +187,3 @@ def _targets(
     if not right or not wrong:
         raise UserError("must have right and wrong answers", file=location, key=key)
     return right, wrong
-
-
-__all__ = [
-    "CHOICES",
-    "DATA",
-    "NO_COMMENT",
-    "Choices",
-    "Question",
-    "choices",
-    "questions",
-    "sentence",
-    "worked_examples",
-]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
 
 from pydantic import Field
 
@@ -17,6 +16,8 @@ from codecascade.evaluation.benchmark_settings import BenchmarkSettings, CommonS
 from codecascade.evaluation.benchmarks.safety.truthfulqa_data import (
     CHOICES,
     Choices,
+    Examples,
+    Shots,
     choices,
     worked_examples,
 )
@@ -40,11 +41,8 @@ class TruthfulQAChoiceSettings(BenchmarkSettings):
     named_files = frozenset({"examples"})
 
     problems: PositiveInt | None = Field(None, description="a subset of the questions; none: all")
-    shots: Annotated[int, Field(ge=0, le=64)] = Field(6, description="worked examples that are shown")
-    examples: str | None = Field(
-        None,
-        description="JSON lines of question and answer to show instead of the data set's own six examples",
-    )
+    shots: Shots = 6
+    examples: Examples = None
 
 
 def score(context: EvaluationContext) -> ScoredTexts:

@@ -35,8 +35,8 @@ class FusedLayer(nn.Module):
         self.head_dim = attention.head_dim
         self.rotates, self.query_scale = attention.rotates, attention.query_scale
         self.residual_multiplier = layer.residual_multiplier
-        self.queries = attention.q_proj.out_features // attention.head_dim
-        self.keys = attention.k_proj.out_features // attention.head_dim
+        self.query_heads = attention.q_proj.out_features // attention.head_dim
+        self.key_heads = attention.k_proj.out_features // attention.head_dim
         self.input_layernorm = FusedNorm(layer.input_layernorm)
         self.post_attention_layernorm = FusedNorm(layer.post_attention_layernorm)
         self.q_norm: RMSNorm | None = getattr(attention, "q_norm", None)
@@ -58,11 +58,11 @@ class FusedLayer(nn.Module):
     def _project(self, x: Tensor, context: ForwardContext) -> tuple[Tensor, Tensor, Tensor]:
         """See :meth:`~codecascade.model.llama.Attention._project`."""
         heads = self.qkv_proj(x).unflatten(-1, (-1, self.head_dim))
-        values = heads[:, :, self.queries + self.keys :]
+        values = heads[:, :, self.query_heads + self.key_heads :]
         if self.rotates and self.q_norm is None and self.query_scale == 1:
-            turned = rotate(heads[:, :, : self.queries + self.keys], context.cos, context.sin)
-            return turned[:, :, : self.queries], turned[:, :, self.queries :], values
-        queries, keys = heads[:, :, : self.queries], heads[:, :, self.queries : self.queries + self.keys]
+            turned = rotate(heads[:, :, : self.query_heads + self.key_heads], context.cos, context.sin)
+            return turned[:, :, : self.query_heads], turned[:, :, self.query_heads :], values
+        queries, keys, _ = heads.split((self.query_heads, self.key_heads, self.key_heads), 2)
         if self.q_norm is not None and self.k_norm is not None:
             queries, keys = self.q_norm(queries), self.k_norm(keys)
         cos, sin, scale = context.cos, context.sin, self.query_scale

@@ -32,35 +32,12 @@ _EQUAL = ("equal", "strictEqual", "deepEqual", "deepStrictEqual")
 _METHODS = ("", "ok", *_EQUAL, "notEqual", "notStrictEqual", "notDeepEqual", "notDeepStrictEqual")
 _CALL = re.compile(r"(?<![.\w$])([A-Za-z_$][\w$]*)\s*\(")
 _WORD = re.compile(r"(?<![.\w$])[A-Za-z_$][\w$]*")
-_KNOWN = {
-    *(
-        "Array",
-        "Boolean",
-        "Date",
-        "Error",
-        "Infinity",
-        "JSON",
-        "Map",
-        "Math",
-        "NaN",
-        "Number",
-        "Object",
-        "RegExp",
-    ),
-    *(
-        "RangeError",
-        "Set",
-        "String",
-        "Symbol",
-        "TypeError",
-        "BigInt",
-        "false",
-        "instanceof",
-        "isFinite",
-        "isNaN",
-    ),
-    *("new", "null", "parseFloat", "parseInt", "true", "typeof", "undefined", "void", "in"),
-}
+# JavaScript's own names and words: an assertion may use them.
+_KNOWN_NAMES = """
+Array BigInt Boolean Date Error Infinity JSON Map Math NaN Number Object RangeError RegExp Set String Symbol TypeError
+false in instanceof isFinite isNaN new null parseFloat parseInt true typeof undefined void
+"""
+_KNOWN = frozenset(_KNOWN_NAMES.split())
 _BLOCK = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # Lines at the left margin that show the function's use, or hand it to other modules.
 _USE = re.compile(

@@ -22,7 +22,7 @@ from codecascade.corpus.steps.decontamination import BenchmarkTexts
 from codecascade.generation.requests import SamplingParams
 from codecascade.ground.errors import UserError
 from codecascade.instruct.self_instruct.prompt_texts import PromptFile, PromptTexts
-from codecascade.instruct.self_instruct.questions.candidates import Candidate, Demand, Yield
+from codecascade.instruct.self_instruct.questions.candidates import Candidate, RecentYield, SourceProgress
 from codecascade.instruct.self_instruct.questions.code_seeds import CodeSeed, code_seeds
 from codecascade.instruct.self_instruct.questions.parsing import parse_questions
 from codecascade.instruct.self_instruct.questions.prompted import PLAIN_STOP
@@ -36,7 +36,7 @@ _SEED_CORPUS = CorpusSettings(heldout_share=0.0, include_docstrings=False, natur
 
 
 class QuestionsAboutCode:
-    """See :class:`~codecascade.instruct.self_instruct.questions.candidates.Supply`.
+    """See :class:`~codecascade.instruct.self_instruct.questions.candidates.CandidateSource`.
 
     Raises:
         UserError: the code is not there or can't be used, or the prompt file is broken.
@@ -73,13 +73,13 @@ class QuestionsAboutCode:
         shares = ", ".join(f"{license_} {count:,}" for license_, count in self._licenses.most_common())
         return (*self._notes, f"the pieces of code that were shown are under these licences: {shares}")
 
-    def candidates(self, demand: Demand) -> Iterator[Candidate]:
+    def candidates(self, progress: SourceProgress) -> Iterator[Candidate]:
         seeds = code_seeds(self._corpus, self._source.languages, self._seed)
-        brought = Yield(self._settings.patience, self._settings.about_code)
-        while together := list(islice(seeds, brought.prompts_for(demand.wanted, AT_ONCE))):
+        brought = RecentYield(self._settings.patience, self._settings.about_code)
+        while together := list(islice(seeds, brought.prompts_for(progress.wanted, AT_ONCE))):
             asks = [self._ask(piece) for piece in together]
             for piece, (answer,) in zip(together, self._teacher.ask_in_order(asks), strict=True):
-                before = demand.taken
+                before = progress.taken
                 self.prompts += 1
                 self._licenses[piece.document.license] += 1
                 found = parse_questions(answer.text, finished=answer.finish_reason != "length")
@@ -87,7 +87,7 @@ class QuestionsAboutCode:
                     yield self._candidate(text, piece)
                 for text, problem in found.left_out:
                     yield self._candidate(text, piece, problem)
-                brought.add(demand.taken - before)
+                brought.add(progress.taken - before)
                 if brought.is_exhausted:
                     self._notes.append(brought.in_words)
                     return

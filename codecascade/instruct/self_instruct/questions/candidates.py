@@ -27,7 +27,7 @@ class Candidate:
     problem: str = ""
 
 
-class Demand(Protocol):
+class SourceProgress(Protocol):
     """What is needed of one source, and what was taken of it. Both change while it is read."""
 
     @property
@@ -39,7 +39,7 @@ class Demand(Protocol):
     def taken(self) -> int: ...
 
 
-class Supply(Protocol):
+class CandidateSource(Protocol):
     """A source of questions, read one by one."""
 
     @property
@@ -57,12 +57,12 @@ class Supply(Protocol):
         """Sentences for the report, once it is read."""
         ...
 
-    def candidates(self, demand: Demand) -> Iterator[Candidate]:
+    def candidates(self, progress: SourceProgress) -> Iterator[Candidate]:
         """Its questions in an order that does not depend on how many are wanted."""
         ...
 
 
-class Earlier:
+class TakenQuestions:
     """The questions that were taken so far, and which of them the teacher asks again and again."""
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class Earlier:
         return [*repeated, *newest][:most]
 
 
-class Yield:
+class RecentYield:
     """How many new questions the last prompts of a source brought.
 
     Args:

@@ -10,7 +10,7 @@ from codecascade.ground.errors import UserError
 from codecascade.ground.files.json_lines import read_jsonl
 from codecascade.ground.files.reading import read_json, text_lines
 from codecascade.ground.format import listed
-from codecascade.instruct.self_instruct.questions.candidates import Candidate, Demand
+from codecascade.instruct.self_instruct.questions.candidates import Candidate, SourceProgress
 from codecascade.instruct.self_instruct.questions.cleaning import readable, why_no_question
 from codecascade.instruct.self_instruct.questions.parsing import QUESTION_KEYS, without_mark
 
@@ -18,7 +18,9 @@ _OTHER_KEYS = ("topic", "difficulty", "entry_point")
 
 
 class QuestionsOfFile:
-    """See :class:`~codecascade.instruct.self_instruct.questions.candidates.Supply`. The file's order is kept.
+    """See :class:`~codecascade.instruct.self_instruct.questions.candidates.CandidateSource`.
+
+    The file's order is kept.
 
     Raises:
         UserError: the file is missing or holds no question, or a line is no question (file and line are named).
@@ -44,7 +46,7 @@ class QuestionsOfFile:
     def notes(self) -> tuple[str, ...]:
         return (f"all {self._read:,} of them were read",) if self._read == len(self._candidates) else ()
 
-    def candidates(self, demand: Demand) -> Iterator[Candidate]:
+    def candidates(self, progress: SourceProgress) -> Iterator[Candidate]:
         for candidate in self._candidates:
             self._read += 1
             yield candidate

@@ -12,7 +12,12 @@ from collections.abc import Iterator, Sequence
 from codecascade.generation.backend import Prompt
 from codecascade.generation.requests import SamplingParams
 from codecascade.instruct.self_instruct.prompt_texts import PromptFile, PromptTexts
-from codecascade.instruct.self_instruct.questions.candidates import Candidate, Demand, Earlier, Yield
+from codecascade.instruct.self_instruct.questions.candidates import (
+    Candidate,
+    RecentYield,
+    SourceProgress,
+    TakenQuestions,
+)
 from codecascade.instruct.self_instruct.questions.parsing import parse_questions
 from codecascade.instruct.self_instruct.questions.settings import QuestionSettings
 from codecascade.instruct.self_instruct.questions.topics import Theme, path_of, read_topics, theme
@@ -29,7 +34,7 @@ TOO_LONG = (
 
 
 class PromptedQuestions:
-    """See :class:`~codecascade.instruct.self_instruct.questions.candidates.Supply`.
+    """See :class:`~codecascade.instruct.self_instruct.questions.candidates.CandidateSource`.
 
     Raises:
         UserError: the prompt file or the file of topics is broken.
@@ -41,14 +46,14 @@ class PromptedQuestions:
         self,
         settings: QuestionSettings,
         teacher: Teacher,
-        earlier: Earlier,
+        taken: TakenQuestions,
         texts: PromptTexts,
         *,
         language: str,
         seed: int,
         topics: Sequence[str] | None = None,
     ) -> None:
-        self._settings, self._teacher, self._earlier = settings, teacher, earlier
+        self._settings, self._teacher, self._taken = settings, teacher, taken
         self._language, self._seed = language, seed
         self._topics = topics if topics is not None else read_topics(path_of(settings.topics))
         self._file = prompt_file(texts, chat=teacher.chat)
@@ -59,22 +64,22 @@ class PromptedQuestions:
     def notes(self) -> tuple[str, ...]:
         return tuple(self._notes)
 
-    def candidates(self, demand: Demand) -> Iterator[Candidate]:
-        brought = Yield(self._settings.patience, self._settings.batch)
+    def candidates(self, progress: SourceProgress) -> Iterator[Candidate]:
+        brought = RecentYield(self._settings.patience, self._settings.batch)
         too_long = 0
         for group in _groups():
             prompts = {number: self._prompt(number) for number in group}
             waiting = list(group)
             while waiting:
-                count = brought.prompts_for(demand.wanted, LARGEST_GROUP)
+                count = brought.prompts_for(progress.wanted, LARGEST_GROUP)
                 together, waiting = waiting[:count], waiting[count:]
                 asks = [self._ask(number, prompts[number]) for number in together]
                 for number, (answer,) in zip(together, self._teacher.ask_in_order(asks), strict=True):
-                    before = demand.taken
+                    before = progress.taken
                     self.prompts += 1
                     too_long = too_long + 1 if answer.finish_reason == "context" else 0
                     yield from self._read(answer, self._theme(number))
-                    brought.add(demand.taken - before)
+                    brought.add(progress.taken - before)
                     if brought.is_exhausted:
                         self._notes.append(brought.in_words + (TOO_LONG if too_long else ""))
                         return
@@ -84,7 +89,7 @@ class PromptedQuestions:
 
     def _prompt(self, number: int) -> Prompt:
         asked = self._theme(number)
-        avoid = self._earlier.to_avoid(asked.topic, self._settings.shown)
+        avoid = self._taken.to_avoid(asked.topic, self._settings.shown)
         fields = {
             "count": str(self._settings.batch),
             "topic": asked.topic,

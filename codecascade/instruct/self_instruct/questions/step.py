@@ -22,7 +22,7 @@ from codecascade.instruct.self_instruct.questions.about_code import (
     QuestionsAboutCode,
     code_prompt_file,
 )
-from codecascade.instruct.self_instruct.questions.candidates import Candidate, Earlier, Supply
+from codecascade.instruct.self_instruct.questions.candidates import Candidate, CandidateSource, TakenQuestions
 from codecascade.instruct.self_instruct.questions.contamination import BenchmarkCheck
 from codecascade.instruct.self_instruct.questions.file_source import QuestionsOfFile
 from codecascade.instruct.self_instruct.questions.prompted import PromptedQuestions, prompt_file
@@ -68,12 +68,16 @@ def make_questions(
 
 
 class _Share:
-    """A source, and what was taken of it. It is the source's
-    :class:`~codecascade.instruct.self_instruct.questions.candidates.Demand`."""
+    """A source with its share of the questions, and how many were taken of it.
 
-    def __init__(self, source: QuestionSource, supply: Supply, wanted: Callable[[_Share], int]) -> None:
-        self.share, self.supply, self._wanted = source.share, supply, wanted
-        self.candidates = supply.candidates(self)
+    It is the source's :class:`~codecascade.instruct.self_instruct.questions.candidates.SourceProgress`.
+    """
+
+    def __init__(
+        self, source: QuestionSource, candidate_source: CandidateSource, wanted: Callable[[_Share], int]
+    ) -> None:
+        self.share, self.candidate_source, self._wanted = source.share, candidate_source, wanted
+        self.candidates = candidate_source.candidates(self)
         self.taken = 0
 
     @property
@@ -91,7 +95,7 @@ class _QuestionStep:
     ) -> None:
         self._settings, self._question = settings, settings.question
         self._benchmarks, self._progress = benchmarks, progress
-        self._earlier = Earlier()
+        self._taken = TakenQuestions()
         self._check = BenchmarkCheck(
             benchmarks, overlap=self._question.benchmark_overlap, alike=self._question.benchmark_alike
         )
@@ -106,20 +110,20 @@ class _QuestionStep:
 
     def _opened(self, source: QuestionSource, teacher: Teacher | None) -> _Share:
         settings = self._settings
-        supply: Supply
+        candidate_source: CandidateSource
         if source.source == "file":
             assert source.path is not None
-            supply = QuestionsOfFile(source.path)
+            candidate_source = QuestionsOfFile(source.path)
         else:
             assert teacher is not None
             texts = prompt_texts(settings)
             language = form_of(settings.language).title
             if source.source == "prompt":
-                supply = PromptedQuestions(
-                    self._question, teacher, self._earlier, texts, language=language, seed=settings.seed
+                candidate_source = PromptedQuestions(
+                    self._question, teacher, self._taken, texts, language=language, seed=settings.seed
                 )
             else:
-                supply = QuestionsAboutCode(
+                candidate_source = QuestionsAboutCode(
                     source,
                     self._question,
                     teacher,
@@ -130,7 +134,7 @@ class _QuestionStep:
                     work=teacher.journal.path.parent / f"code-{len(self._shares)}",
                     progress=lambda: self._progress(0, settings.questions),
                 )
-        return _Share(source, supply, self._wanted)
+        return _Share(source, candidate_source, self._wanted)
 
     def _wanted(self, share: _Share) -> int:
         """How many more questions this source has to bring, if the others bring theirs."""
@@ -150,7 +154,7 @@ class _QuestionStep:
         return QuestionsMade(
             tuple(self._questions),
             {
-                "prompts": sum(share.supply.prompts for share in self._shares),
+                "prompts": sum(share.candidate_source.prompts for share in self._shares),
                 "parsed": self._parsed,
                 **{reason: reasons[reason] for reason in REASONS},
             },
@@ -164,19 +168,19 @@ class _QuestionStep:
         id_ = question_id(candidate.text)
         if candidate.problem or not id_:
             return self._drop(candidate, "unusable", candidate.problem or "no words")
-        if id_ in self._earlier:
-            self._earlier.repeat(id_)
+        if id_ in self._taken:
+            self._taken.repeat(id_)
             return self._drop(candidate, "duplicate")
         alike = self._alike.match(candidate.text)
         if alike is not None and self._question.near_duplicates is not None:
-            self._earlier.repeat(alike[0])
+            self._taken.repeat(alike[0])
             return self._drop(
-                candidate, "near_duplicate", f"{alike[1]:.0%} of the words of: {self._earlier[alike[0]]}"
+                candidate, "near_duplicate", f"{alike[1]:.0%} of the words of: {self._taken[alike[0]]}"
             )
         if benchmark := self._check.match(candidate.text):
             return self._drop(candidate, "contaminated", benchmark)
         self._resembling += alike is not None
-        self._earlier.take(id_, candidate)
+        self._taken.take(id_, candidate)
         self._alike.add(id_, candidate.text)
         self._questions.append(
             Question(
@@ -209,8 +213,8 @@ class _QuestionStep:
                 "words with an earlier one; question.near_duplicates leaves such questions out"
             )
         for share in self._shares:
-            for note in share.supply.notes:
-                yield f"{share.supply.title}: {note}"
+            for note in share.candidate_source.notes:
+                yield f"{share.candidate_source.title}: {note}"
         if len(self._questions) < self._settings.questions:
             yield (
                 f"{self._settings.questions:,} questions were wanted, and the sources have brought "

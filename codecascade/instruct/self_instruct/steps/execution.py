@@ -19,8 +19,8 @@ _MOST_TIMEOUTS = 2
 """After so many tests without an end, a solution's other tests are not run."""
 _LONGEST_DETAIL = 300
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}")
-# Not the program's fault, so that the next start tries again.
-_PASSING = ("not_started", "killed")
+# They say nothing about the program, so they are not kept, and the next start runs it again.
+_NO_VERDICT = frozenset({"not_started", "killed"})
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,6 @@ class Judged:
     verdicts: tuple[Verdict | None, ...]
     detail: str = ""
     cpu_seconds: float = 0.0
-
-    @property
-    def passed(self) -> bool:
-        return all(verdict == "passed" for verdict in self.verdicts)
 
 
 class Execution:
@@ -100,7 +96,7 @@ class Execution:
 
     def _run(self, digest: str, code: str, assertions: tuple[str, ...], entry_point: str) -> Judged:
         judged = self._judged(code, assertions, entry_point)
-        if not set(judged.verdicts) & {*_PASSING}:
+        if _NO_VERDICT.isdisjoint(judged.verdicts):
             value: dict[str, Any] = {
                 "verdicts": list(judged.verdicts),
                 "detail": judged.detail,

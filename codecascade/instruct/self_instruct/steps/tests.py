@@ -68,7 +68,7 @@ def make_tests(
             index = place[answer.key]
             too_long[index] = answer.finish_reason == "context"
             found[index] += language.assertions(between_tags(answer.text, _TAG))
-            if last or _enough(found[index], questions[index], settings, language):
+            if last or too_long[index] or _enough(found[index], questions[index], settings, language):
                 answered(answer.known)
         missing = [
             index

@@ -102,7 +102,7 @@ def test_xstests_files(tmp_path: Path, version: int, tokenizer: Any, oracle: Any
         ([{"type": "a"}], r":1: prompt: is missing"),
         ([{"prompt": "p"}], r":1: category: is missing"),
         ([{"prompt": "p", "type": "a", "label": "odd"}], r":1: label: must be safe or unsafe"),
-        ([{"prompt": "p", "type": "a", "id": "1"}] * 2, r"id: two prompts have the id 1"),
+        ([{"prompt": "p", "type": "a", "id": "1"}] * 2, r"jsonl:2: id: two requests have the id 1"),
     ],
 )
 def test_a_wrong_file_of_requests(tmp_path: Path, rows: list[Any], words: str) -> None:

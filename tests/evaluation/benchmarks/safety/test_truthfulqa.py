@@ -214,6 +214,14 @@ def test_multiple_choice_by_the_probability_of_whole_answers(
     assert metrics_of(truthfulqa_mc.scores([first, second])) == result.metrics
 
 
+def test_an_answer_that_is_only_as_likely_as_a_false_one_is_not_the_likeliest(
+    csv_file: Path, tokenizer: Any, measure: Any
+) -> None:
+    costs = {"No.": 1.0, "They do not.": 2.0, "Yes.": 1.0, "A tree grows.": 9.0, '"Maybe" so.': 9.0}
+    _, (first, second) = measure("truthfulqa_mc", Ranked(tokenizer, costs), data={"truthfulqa_mc": csv_file})
+    assert first["mc1"] is False and second["mc1"] is False
+
+
 def test_a_limit_is_kept_and_belongs_to_the_result(csv_file: Path, tokenizer: Any, measure: Any) -> None:
     costs = {"No.": 1.0, "They do not.": 2.0, "Yes.": 1.5, "A tree grows.": 9.0, '"Maybe" so.': 9.0}
     scorer = Ranked(tokenizer, costs)

@@ -50,7 +50,7 @@ def test_questions_by_prompt(taught: Taught) -> None:
     assert {each.difficulty for each in found.questions} <= {"easy", "medium"}
     for prompt, topic in zip(backend.asked, dict.fromkeys(topics), strict=True):
         assert topic in prompt
-        assert "Write 4 different questions" in prompt
+        assert "write 4 different questions" in prompt
         assert "Python function" in prompt
 
 
@@ -105,6 +105,17 @@ def test_prompts_name_what_was_asked_too_often(taught: Taught) -> None:
     none = ScriptedBackend(backend.write)
     made(settings(40, batch=5, shown=0), taught(none))
     assert not [prompt for prompt in none.asked if "asked already" in prompt]
+
+
+def test_prompts_name_what_is_asked_again_in_other_words(taught: Taught) -> None:
+    first = "Write a function that counts coins, sorts apples and drops rivers."
+    other = "Write a function that drops rivers, counts coins and sorts apples."
+    lists = Lists()
+    fifth = iter([first])
+    backend = ScriptedBackend(lambda prompt: f"{lists(prompt)}\n5. {next(fifth, other)}")
+    found = made(settings(40, batch=5, near_duplicates=0.8), taught(backend))
+    assert found.counts["duplicate"] == 0 and found.counts["near_duplicate"] > 5
+    assert all(f"- {first}" in prompt for prompt in backend.asked[4:])
 
 
 @pytest.mark.parametrize("answer", ["", "I can't.", "1. No.\n2. Never.", f"1. {question(1)}"])
