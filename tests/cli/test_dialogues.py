@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -147,3 +148,30 @@ def test_mistakes_of_the_commands(capsys: pytest.CaptureFixture[str], tmp_path: 
     ):
         code, _, err = run(capsys, *arguments)
         assert code == 2 and words in err, (arguments, err)
+
+
+def test_everything_that_is_not_read_is_counted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    asked = [
+        {"role": "user", "content": "a", "from": "human"},
+        {"role": "assistant", "content": "b", "reasoning_content": "hm", "weight": 1, "refusal": None},
+    ]
+    rows = {
+        "lists": {"messages": asked, "conversations": asked, "source": "web"},
+        "answers": {"instruction": "a", "output": "b", "response": "c", "history": []},
+        "pairs": {"prompt": "a", "completion": "b", "response": "c", "input": "d"},
+        "system": {"prompt": "a", "completion": "b", "system": "c", "mine": "d"},
+    }
+    left = {
+        "lists": {"conversations", "source", "messages[].from", "messages[].reasoning_content"},
+        "answers": {"response"},
+        "pairs": {"response", "input"},
+        "system": {"system"},
+    }
+    for name, row in rows.items():
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text(json.dumps(row) + "\n")
+        named = ["--key", "system=mine"] if name == "system" else []
+        with contextlib.suppress(SystemExit):
+            main(["dialogues", "check", str(path), "--no-benchmarks", "--json", *named])
+        [found] = json.loads(capsys.readouterr().out)["files"]
+        assert found["keys_left_alone"] == dict.fromkeys(left[name], 1), name

@@ -1,25 +1,23 @@
 """The judge ``classifier``: a text classifier from the hub or a folder, run by transformers.
 
-The paper's judge of ToxiGen is one, a RoBERTa. The classifier reads texts in batches, each cut at its longest
-input.
+The paper's judge of ToxiGen is one, a RoBERTa. :mod:`.text_classifier` runs it.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from codecascade.evaluation.judges.judge import ExpectedSample, JudgedAnswer, Judgement, Judging
 from codecascade.evaluation.judges.settings import JudgeSettings
-from codecascade.ground.errors import UserError
+from codecascade.evaluation.judges.text_classifier import TextClassifier, UnusableClassifier
+from codecascade.ground.errors import RunFailed, UserError
 from codecascade.ground.files.atomic import content_digest
 
 _BATCH = 16
-_LONGEST = 512
-"""Tokens of a text that are read, if the classifier's own limit is not lower."""
 
 
 class ClassifierJudge:
@@ -60,7 +58,7 @@ class ClassifierJudge:
     def _revision(self) -> str:
         """The commit of the hub that was loaded; empty for a folder, and before loading."""
         loaded = self.__dict__.get("_loaded")
-        return "" if loaded is None else str(getattr(loaded[0].config, "_commit_hash", None) or "")[:12]
+        return "" if loaded is None else loaded.revision
 
     @property
     def _is_folder(self) -> bool:
@@ -78,30 +76,21 @@ class ClassifierJudge:
         _ = self._yes
 
     @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
-        """The classifier and its tokenizer."""
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
+    def _loaded(self) -> TextClassifier:
         name = str(Path(self._name).expanduser()) if self._is_folder else self._name
         try:
-            tokenizer = AutoTokenizer.from_pretrained(name)
-            model = AutoModelForSequenceClassification.from_pretrained(name)
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-            cause = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            return TextClassifier.load(name)
+        except UnusableClassifier as error:
             raise UserError(
-                f"the classifier {self._name!r} can't be loaded ({cause}); name a folder that holds one, or use "
+                f"the classifier {self._name!r} can't be used ({error}); name a folder that holds one, or use "
                 "another judge",
                 key=f"{self._key}.judge_model",
             ) from None
-        import torch
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        return model.eval().to(device), tokenizer
 
     @cached_property
     def _yes(self) -> tuple[int, int | None]:
         """The index of the label that means yes and, for a number, of the one that means no."""
-        labels = {int(index): str(name) for index, name in self._loaded[0].config.id2label.items()}
+        labels = self._loaded.labels
         named = ", ".join(labels.values())
 
         def find(words: Sequence[str]) -> int | None:
@@ -141,18 +130,13 @@ class ClassifierJudge:
     def expect(self, samples: Iterable[ExpectedSample], known: frozenset[str]) -> None: ...
 
     def judge(self, answers: Sequence[JudgedAnswer]) -> Iterator[tuple[int, Judgement]]:
-        import torch
-
-        (model, tokenizer), (yes, no) = self._loaded, self._yes
-        own_limit = getattr(model.config, "max_position_embeddings", _LONGEST + 2) - 2
-        limit = min(_LONGEST, own_limit if own_limit > 0 else _LONGEST)
+        loaded, (yes, no) = self._loaded, self._yes
         for start in range(0, len(answers), _BATCH):
             batch = answers[start : start + _BATCH]
-            texts = [self._use.text(answer) for answer in batch]
-            inputs = tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=limit)
-            with torch.inference_mode():
-                shares = model(**inputs.to(model.device)).logits.float().softmax(-1)
-            for answer, share in zip(batch, shares.tolist(), strict=True):
+            shares = loaded.probabilities([self._use.text(answer) for answer in batch])
+            for answer, share in zip(batch, shares, strict=True):
+                if not all(map(math.isfinite, share)):
+                    raise RunFailed(f"the judge of {self._key}: the classifier {self._name} gives no numbers")
                 yield answer.index, self._judgement(share[yes], None if no is None else share[no])
 
     def _judgement(self, yes: float, no: float | None) -> Judgement:

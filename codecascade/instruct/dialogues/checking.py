@@ -10,7 +10,7 @@ from typing import Any
 from codecascade.corpus.steps.decontamination import BenchmarkIndex
 from codecascade.ground.errors import UserError
 from codecascade.instruct.dialogues.dialogue import Dialogue
-from codecascade.instruct.dialogues.reading import each_row, open_file, reason
+from codecascade.instruct.dialogues.reading import UnseenColumns, each_row, open_file, reason
 from codecascade.instruct.dialogues.row import Row
 from codecascade.instruct.dialogues.settings import DialogueSource, FormatName
 from codecascade.instruct.dialogues.turns import read_keys
@@ -147,10 +147,13 @@ class DialogueChecker:
         try:
             rows = open_file(file, self._settings)
             found.format = rows.format
+            unseen = UnseenColumns(self._settings)
             for number, (row, result) in enumerate(each_row(rows, self._settings), 1):
+                unseen.look(row)
                 self._add(found, row, result)
                 if self._progress is not None and number % 1000 == 0:
                     self._progress(file, number)
+            found.error = unseen.complaint or None
         except UserError as error:
             found.error = str(error)
         return found
@@ -174,6 +177,7 @@ class DialogueChecker:
         found.left_alone.update(
             key for key, value in row.value.items() if key not in read and value is not None
         )
+        found.left_alone.update(result.left_alone)
         found.turns[sum(message.role != "system" for message in dialogue.messages)] += 1
         size = 0
         for message in dialogue.messages:

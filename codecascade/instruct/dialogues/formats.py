@@ -15,7 +15,7 @@ from typing import Any
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import listed
-from codecascade.instruct.dialogues.settings import DialogueSource, FormatName
+from codecascade.instruct.dialogues.settings import Column, DialogueSource, FormatName
 
 LISTS: dict[FormatName, tuple[str, ...]] = {
     "messages": ("messages",),
@@ -37,6 +37,14 @@ PAIRS = (
     ("input", "output"),
 )
 """The keys of a request and its answer."""
+_COLUMNS: dict[FormatName, frozenset[Column]] = {
+    "messages": frozenset({"messages", "role", "content", "system"}),
+    "sharegpt": frozenset({"messages", "role", "content", "system"}),
+    "alpaca": frozenset({"user", "input", "assistant", "system"}),
+    # The columns of a pair may hold messages.
+    "pairs": frozenset({"user", "input", "assistant", "system", "role", "content"}),
+}
+"""The names of ``columns`` that a format reads."""
 
 
 def format_of(rows: Iterable[Any], settings: DialogueSource, file: str) -> FormatName:
@@ -83,3 +91,18 @@ def pair_of(keys: Set[str], settings: DialogueSource) -> tuple[str, str] | None:
         user, assistant = named.get("user", "prompt"), named.get("assistant", "completion")
         return (user, assistant) if {user, assistant} <= keys else None
     return next(((user, answer) for user, answer in PAIRS if {user, answer} <= keys), None)
+
+
+def check_columns(name: FormatName, settings: DialogueSource, file: str) -> None:
+    """See that a file in this format reads every column that the settings name.
+
+    Raises:
+        UserError: it does not read one, so that naming it would change nothing.
+    """
+    for column, key in settings.columns.items():
+        if column not in _COLUMNS[name]:
+            raise UserError(
+                f"is read as {name!r}, which has no `{column}` in `columns` (there it is {key!r}); name "
+                f"{', '.join(sorted(_COLUMNS[name]))} only, or another format",
+                file=file,
+            )

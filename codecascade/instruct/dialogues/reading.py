@@ -12,11 +12,11 @@ from codecascade.ground.errors import UserError
 from codecascade.ground.files.values import first_words
 from codecascade.ground.seeds import draw
 from codecascade.instruct.dialogues.dialogue import Dialogue, DialogueTable
-from codecascade.instruct.dialogues.formats import format_of
+from codecascade.instruct.dialogues.formats import check_columns, format_of
 from codecascade.instruct.dialogues.places import files_of_source
 from codecascade.instruct.dialogues.row import Row
 from codecascade.instruct.dialogues.rows import read_rows
-from codecascade.instruct.dialogues.settings import DialogueSource, FormatName
+from codecascade.instruct.dialogues.settings import Column, DialogueSource, FormatName
 from codecascade.instruct.dialogues.usable import Usable, usable
 
 _LOOKED_AT = 32
@@ -67,7 +67,35 @@ def open_file(file: str, settings: DialogueSource) -> FileRows:
         except UserError as error:
             # a line that is no JSON says more than that no keys are known
             raise next((row.error for row in first if row.error is not None), error) from None
+    check_columns(found, settings, file)
     return FileRows(file, found, chain(first, rows))
+
+
+class UnseenColumns:
+    """The named columns that a row may lack, as long as no row had them.
+
+    A name that no row has is a slip of the pen, and would change nothing.
+    """
+
+    def __init__(self, settings: DialogueSource) -> None:
+        may_lack: tuple[Column, ...] = ("system", "input")
+        self._unseen = {name: settings.columns[name] for name in may_lack if name in settings.columns}
+
+    def look(self, row: Row) -> None:
+        """Take what this row has off the list."""
+        if self._unseen and isinstance(row.value, dict):
+            self._unseen = {name: key for name, key in self._unseen.items() if key not in row.value}
+
+    @property
+    def complaint(self) -> str:
+        """A sentence on the first of them; empty if there is none."""
+        return next(
+            (
+                f"no row has the key {key!r}, which `columns` names as `{name}`"
+                for name, key in self._unseen.items()
+            ),
+            "",
+        )
 
 
 def each_row(rows: FileRows, settings: DialogueSource) -> Iterator[tuple[Row, Usable | UserError]]:
@@ -95,10 +123,12 @@ def read_source(
     formats: dict[str, FormatName] = {}
     skipped: Counter[str] = Counter()
     notes: Counter[str] = Counter()
+    unseen = UnseenColumns(source)
     for file in files_of_source(source, offline=offline):
         rows = open_file(file, source)
         formats[file] = rows.format
-        for _, found in each_row(rows, source):
+        for row, found in each_row(rows, source):
+            unseen.look(row)
             if isinstance(found, Usable):
                 dialogues.append(found.dialogue)
                 notes.update(found.notes)
@@ -111,6 +141,8 @@ def read_source(
     if not dialogues:
         why = f": {skipped.most_common(1)[0][0]}" if skipped else ""
         raise UserError(f"holds no dialogue that can be used{why}", file=source.source)
+    if unseen.complaint:
+        raise UserError(unseen.complaint, file=source.source)
     return ReadDialogues(DialogueTable(_limited(dialogues, source.limit)), formats, skipped, notes)
 
 

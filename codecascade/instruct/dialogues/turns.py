@@ -61,22 +61,42 @@ def turns_of(row: Mapping[str, Any], name: FormatName, settings: DialogueSource,
 
 
 def read_keys(row: Mapping[str, Any], name: FormatName, settings: DialogueSource) -> set[str]:
-    """The keys of a row that are read."""
-    named = set(settings.columns.values())
-    lists = {key for keys in LISTS.values() for key in keys}
+    """The keys of a row that are read. A second answer or list of messages beside the one that is read is not."""
+    system = settings.columns.get("system")
+    shared = {*((system,) if system is not None else _SYSTEM), *_TOOLS}
     if name in LISTS:
-        return named | lists | {*_SYSTEM, *_TOOLS}
+        return shared | {_list_key(row, name, settings)}
     if name == "alpaca":
-        return named | {"instruction", "input", *ANSWERS, "history", *_SYSTEM, *_TOOLS}
-    return named | {*(pair_of(row.keys(), settings) or ()), *_SYSTEM, *_TOOLS}
+        return shared | {*_alpaca_keys(row, settings), "history"}
+    return shared | {*_pair_keys(row, settings), *filter(None, [settings.columns.get("input")])}
+
+
+def _list_key(row: Mapping[str, Any], name: FormatName, settings: DialogueSource) -> str:
+    named = settings.columns.get("messages")
+    keys = (named,) if named is not None else LISTS[name]
+    return next((key for key in keys if row.get(key) is not None), keys[0])
+
+
+def _alpaca_keys(row: Mapping[str, Any], settings: DialogueSource) -> tuple[str, str, str]:
+    """The names of instruction, input and output."""
+    named = settings.columns
+    answer = named.get("assistant") or next((key for key in ANSWERS if row.get(key) is not None), ANSWERS[0])
+    return named.get("user", "instruction"), named.get("input", "input"), answer
+
+
+def _pair_keys(row: Mapping[str, Any], settings: DialogueSource) -> tuple[str, str]:
+    """The names of request and answer."""
+    named = settings.columns
+    if "user" in named or "assistant" in named:
+        return named.get("user", PAIRS[0][0]), named.get("assistant", PAIRS[0][1])
+    there = {key for key, value in row.items() if value is not None}
+    return pair_of(there, settings) or pair_of(row.keys(), settings) or PAIRS[0]
 
 
 def _listed_turns(
     row: Mapping[str, Any], name: FormatName, settings: DialogueSource, location: str
 ) -> list[Turn]:
-    named = settings.columns.get("messages")
-    keys = (named,) if named is not None else LISTS[name]
-    key = next((key for key in keys if row.get(key) is not None), keys[0])
+    key = _list_key(row, name, settings)
     return _turns(row.get(key), key, settings, location)
 
 
@@ -121,9 +141,7 @@ def _name(entry: Mapping[str, Any], column: Column, names: tuple[str, ...], sett
 
 
 def _alpaca_turns(row: Mapping[str, Any], settings: DialogueSource, location: str) -> list[Turn]:
-    named = settings.columns
-    user, extra = named.get("user", "instruction"), named.get("input", "input")
-    answer = named.get("assistant") or next((key for key in ANSWERS if row.get(key) is not None), ANSWERS[0])
+    user, extra, answer = _alpaca_keys(row, settings)
     request = _with_input(row, user, extra, location)
     return [
         *_history(row.get("history"), location),
@@ -141,6 +159,8 @@ def _with_input(row: Mapping[str, Any], user: str, extra: str, location: str) ->
         raise UserError(f"must be text (got {short(about)})", file=location, key=extra)
     if not isinstance(request, str) or not about.strip():
         return request
+    if not request.strip():
+        return about
     return f"{request}\n\n{about}"
 
 
@@ -158,11 +178,7 @@ def _history(value: Any, location: str) -> list[Turn]:
 
 
 def _pair_turns(row: Mapping[str, Any], settings: DialogueSource, location: str) -> list[Turn]:
-    there = {key for key, value in row.items() if value is not None}
-    user, answer = pair_of(there, settings) or pair_of(row.keys(), settings) or PAIRS[0]
-    if "user" in settings.columns or "assistant" in settings.columns:
-        user = settings.columns.get("user", PAIRS[0][0])
-        answer = settings.columns.get("assistant", PAIRS[0][1])
+    user, answer = _pair_keys(row, settings)
     request, reply = row.get(user), row.get(answer)
     if isinstance(request, list) or isinstance(reply, list):
         # TRL's conversational form: both columns hold messages
@@ -179,17 +195,29 @@ def _with_system(
     turns: list[Turn], row: Mapping[str, Any], settings: DialogueSource, location: str
 ) -> list[Turn]:
     named = settings.columns.get("system")
-    for key in (named,) if named is not None else _SYSTEM:
-        text = row.get(key)
-        if text is None or text == "":
-            continue
-        if turns and isinstance(turns[0].role, str) and turns[0].role.strip().lower() == "system":
-            if turns[0].content == text:
-                return turns
-            raise UserError(
-                f"is another system message than {turns[0].key}, and a dialogue has one; keep one of them",
-                file=location,
-                key=key,
-            )
-        return [Turn("system", text, key), *turns]
-    return turns
+    keys = [key for key in ((named,) if named is not None else _SYSTEM) if not _is_blank(row.get(key))]
+    if not keys:
+        return turns
+    first = turns[0] if turns and _is_system(turns[0], settings) else None
+    if first is not None and isinstance(first.content, str) and not first.content.strip():
+        turns, first = turns[1:], None
+    text = row[keys[0]] if first is None else first.content
+    other = next((key for key in keys if row[key] != text), None)
+    if other is not None:
+        raise UserError(
+            f"is another system message than {keys[0] if first is None else first.key}, and a dialogue has one; "
+            "keep one of them",
+            file=location,
+            key=other,
+        )
+    return turns if first is not None else [Turn("system", text, keys[0]), *turns]
+
+
+def _is_blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _is_system(turn: Turn, settings: DialogueSource) -> bool:
+    if not isinstance(turn.role, str):
+        return False
+    return settings.roles.get(turn.role, turn.role.strip().lower()) in ("system", "developer")

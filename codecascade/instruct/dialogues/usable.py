@@ -35,15 +35,23 @@ ROLES: dict[str, Role] = {
 _TOOL_ROLES = frozenset({"tool", "function", "observation", "ipython", "environment"})
 _TOOL_WORDS = ("tool_", "tool-", "function_", "function-")
 _CALLS = ("tool_calls", "function_call", "tool_call_id")
+_READ = frozenset({*_CALLS, "name", "weight"})
+"""The keys of a message that are looked at, besides role and content."""
 _TAKE_OUT = 'take the line out, or set unusable = "skip", which counts such lines'
 
 
 @dataclass(frozen=True)
 class Usable:
-    """A dialogue, and how often each thing was done to read it (words of :func:`usable`)."""
+    """A dialogue that can be trained on.
+
+    Attributes:
+        notes: how often each thing was done to read it (words of :func:`usable`).
+        left_alone: keys of its messages that are not read, such as ``messages[].reasoning_content``.
+    """
 
     dialogue: Dialogue
     notes: Counter[str]
+    left_alone: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,13 @@ def usable(row: Row, name: FormatName, settings: DialogueSource) -> Usable:
             "has no answer with a weight above 0, so there is nothing to learn", file=row.location
         )
     notes["answers that are context only (weight 0)"] += len(context)
-    return Usable(Dialogue.of([each.message for each in kept], context), +notes)
+    left_alone = {
+        f"{turn.key.partition('[')[0]}[].{key}"
+        for turn in turns
+        for key, value in turn.about.items()
+        if value is not None and key not in _READ
+    }
+    return Usable(Dialogue.of([each.message for each in kept], context), +notes, frozenset(left_alone))
 
 
 def _checked(turn: Turn, settings: DialogueSource, location: str, notes: Counter[str]) -> _Checked | None:
@@ -100,7 +114,9 @@ def _checked(turn: Turn, settings: DialogueSource, location: str, notes: Counter
         raise UserError("holds half of a surrogate pair, which is no text", file=location, key=key) from None
     if turn.about.get("name"):
         notes["names of speakers, which are not trained on"] += 1
-    return _Checked(Message(role, text), _role_key(turn), _trained(turn, location))
+    # Only answers are trained on, so the weight of another message says nothing.
+    trained = _trained(turn, location) or role != "assistant"
+    return _Checked(Message(role, text), _role_key(turn), trained)
 
 
 def _role(turn: Turn, settings: DialogueSource, location: str) -> Role:

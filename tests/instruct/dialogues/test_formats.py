@@ -194,6 +194,17 @@ def test_an_answer_that_is_learnt_is_not_joined_to_one_that_is_context(tmp_path:
     assert read(tmp_path, row, repair=("join_same_role",)).table[0].without_loss == {1}
 
 
+def test_the_weight_of_a_request_says_nothing(tmp_path: Path) -> None:
+    asked = [{"role": "user", "content": "a", "weight": 0}, *messages(("user", "b"), ("assistant", "c"))]
+    found = read(tmp_path, {"messages": asked}, repair=("join_same_role",))
+    assert turns(found) == [("user", "a\n\nb"), ("assistant", "c")]
+
+
+def test_an_input_without_an_instruction_is_the_request(tmp_path: Path) -> None:
+    found = read(tmp_path, {"instruction": "", "input": "2 + 2?", "output": "4"})
+    assert turns(found) == [("user", "2 + 2?"), ("assistant", "4")]
+
+
 def test_what_was_done_to_read_a_line_is_counted(tmp_path: Path) -> None:
     parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
     row = {"messages": [{"role": "user", "content": parts, "name": "Ann"}, *messages(("assistant", "c"))]}

@@ -102,3 +102,39 @@ def test_a_limit_draws_the_same_dialogues_and_keeps_their_order(tmp_path: Path) 
     numbers = [int(dialogue.messages[0].content[1:]) for dialogue in some]
     assert len(numbers) == 10 and numbers == sorted(numbers) and numbers != list(range(10))
     assert {dialogue.id for dialogue in some} < {dialogue.id for dialogue in more}
+
+
+def test_two_system_messages_are_never_reduced_to_one(tmp_path: Path) -> None:
+    def read(row: Any, **settings: Any) -> list[str]:
+        path = tmp_path / "data.jsonl"
+        path.write_text(json.dumps(row) + "\n")
+        found = read_source(DialogueSource(source=str(path), **settings)).table[0]
+        return [message.content for message in found.messages if message.role == "system"]
+
+    pair = {"prompt": "a", "completion": "b"}
+    with pytest.raises(
+        UserError, match=r"data\.jsonl:1: system_prompt: is another system message than system"
+    ):
+        read({**pair, "system": "One.", "system_prompt": "Two."})
+    assert read({**pair, "system": "One.", "system_prompt": "One."}) == ["One."]
+    assert read({**pair, "system": " ", "system_prompt": "Two."}) == ["Two."]
+    assert read({**pair, "system": "One.", "system_prompt": "Two."}, columns={"system": "system"}) == ["One."]
+    for role in ("system", "developer", "boss"):
+        own = [{"role": role, "content": "Mine."}, USER, ANSWER]
+        with pytest.raises(UserError, match=r"system: is another system message than messages\[0\]"):
+            read({"messages": own, "system": "One."}, roles={"boss": "system"})
+        # An empty one is none.
+        own[0] = {"role": role, "content": ""}
+        assert read({"messages": own, "system": "One."}, roles={"boss": "system"}) == ["One."]
+
+
+def test_a_column_that_would_change_nothing_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_text(json.dumps({**GOOD, "context": "c"}) + "\n" + json.dumps({**GOOD, "sys": "s"}) + "\n")
+    with pytest.raises(UserError, match="read as 'messages', which has no `input`"):
+        read_source(DialogueSource(source=str(path), columns={"input": "context"}))
+    with pytest.raises(UserError, match="no row has the key 'sytem', which `columns` names as `system`"):
+        read_source(DialogueSource(source=str(path), columns={"system": "sytem"}))
+    assert (
+        len(read_source(DialogueSource(source=str(path), columns={"system": "sys"})).table[1].messages) == 3
+    )
