@@ -51,7 +51,7 @@ def test_questions_by_prompt(taught: Taught) -> None:
     assert {each.difficulty for each in found.questions} <= {"easy", "medium"}
     for prompt, topic in zip(backend.asked, dict.fromkeys(topics), strict=True):
         assert topic in prompt
-        assert "Write 4 different questions" in prompt
+        assert "Now write 4 different questions" in prompt
         assert "Python function" in prompt
 
 
