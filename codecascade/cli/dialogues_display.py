@@ -37,6 +37,12 @@ def show_check(console: Console, found: Sequence[FileCheck], length: int, unchec
         for line in _check_lines(check, length):
             console.print(printable(line), highlight=False, soft_wrap=True)
         console.print()
+    if any(key in why for check in found for why in check.reasons for key in ("repair =", "unusable =")):
+        console.print(
+            "repair and unusable are keys of the source in a recipe; here, --repair tries what it mends",
+            highlight=False,
+            soft_wrap=True,
+        )
     if unchecked:
         console.print(
             f"benchmarks not looked for, because their data is not here: {unchecked}", highlight=False
@@ -73,9 +79,12 @@ def _check_lines(check: FileCheck, length: int) -> Iterator[str]:
         yield from (f"    {place}: {name}" for place, name in check.overlaps[:_MOST_SHOWN])
     if check.reasons:
         yield "  unusable"
-        yield from (f"    {count:,} x {why}" for why, count in check.reasons.most_common(_MOST_SHOWN))
-        yield "    first of them:"
-        yield from (f"    {place}: {why}" for place, why in check.unusable[:_MOST_SHOWN])
+        for why, count in check.reasons.most_common(_MOST_SHOWN):
+            more = " ..." if count > len(check.places[why]) else ""
+            yield f"    {count:,} x {why}"
+            yield f"        {', '.join(check.places[why])}{more}"
+        if (others := len(check.reasons) - _MOST_SHOWN) > 0:
+            yield f"    and {others:,} more kinds of fault, which --json lists"
     if check.error is not None:
         yield f"  error      {check.error.removeprefix(f'{check.file}: ')}"
 

@@ -31,6 +31,8 @@ class Scores:
         scored_bytes: how many bytes of each text were scored. Two tokenizers cut a text at the same number of tokens
             in different places, and such figures must not be compared.
         binary: each value is 0 or 1, of a single sample; the figure is a share with Wilson's interval.
+        bounds: the least and the largest value, of values that are no shares of 1 (a sentiment). Without them a value
+            of 0 or 1 is a share's.
         is_part: the figure is over some of another figure's problems, and models are compared by that one.
     """
 
@@ -40,6 +42,7 @@ class Scores:
     exponential: bool = False
     scored_bytes: NDArray[np.float64] | None = None
     binary: bool = False
+    bounds: tuple[float, float] | None = None
     is_part: bool = False
 
     @property
@@ -53,21 +56,38 @@ class Scores:
         """The figure with its interval. Without any problem it is not measured (``n`` is 0)."""
         if not self.keys:
             return wilson(0, 0)
-        if self.weights is not None and not self.exponential:
-            # The same of a weighted mean of values of 0 and 1.
-            means = self.values / self.weights
-            if len({*means.tolist()} & {0.0, 1.0}) == 1 and bool((means == means[0]).all()):
-                return wilson(round(float(means.sum())), len(means))
+        # A bootstrap over problems that are all solved, or none, would give an interval of no width.
+        if (alike := self._alike()) is not None:
+            low, high = self.bounds or (0.0, 1.0)
+            width = high - low
+            share = wilson(len(self.keys) * (alike - low) / width, len(self.keys))
+            return Metric(alike, low + width * share.low, low + width * share.high, share.n)
         if self.weights is not None:
             ratio = bootstrap_ratio(self.values, self.weights, seed=seed)
             if not self.exponential:
                 return ratio
             return Metric(math.exp(ratio.value), math.exp(ratio.low), math.exp(ratio.high), ratio.n)
-        # A bootstrap over problems that are all solved, or none, would give an interval of no width.
-        alike = self.values[0] in (0, 1) and bool((self.values == self.values[0]).all())
-        if self.binary or alike:
+        if self.binary:
             return wilson(round(float(self.values.sum())), len(self.values))
         return bootstrap_mean(self.values, seed=seed)
+
+    def _alike(self) -> float | None:
+        """The value of every problem, if they have one: 0 or 1, or any value between the ``bounds``.
+
+        Of all values between two bounds, those at the bounds vary most about a given mean. So Wilson's interval of
+        the mean's place between them is not too narrow, also for a single problem.
+        """
+        if self.exponential:
+            return None
+        means = self.values if self.weights is None else self.values / self.weights
+        first = float(means[0])
+        if not np.allclose(means, first, rtol=0, atol=1e-9):
+            return None
+        if self.bounds is None:
+            return (
+                float(round(first)) if abs(first - round(first)) < 1e-9 and round(first) in (0, 1) else None
+            )
+        return min(max(first, self.bounds[0]), self.bounds[1])
 
 
 def metrics_of(scores: Mapping[str, Scores], seed: int = 0) -> dict[str, Metric]:

@@ -66,7 +66,10 @@ def test_unusable_lines_are_listed_and_the_exit_code_is_2(
     code, out, _ = run(capsys, "check", bad, "--no-benchmarks")
     assert code == 2
     assert f"{bad} (messages): 1 dialogue, 3 unusable lines" in out
-    assert "2 x messages: must end with an answer" in out and f"{bad}:2: messages: must end" in out
+    said = out.splitlines()
+    (kind,) = [index for index, line in enumerate(said) if "2 x messages: must end with an answer" in line]
+    assert said[kind + 1].strip() == f"{bad}:2, {bad}:3", "below each kind are its lines"
+    assert out.count("must end with an answer") == 1 and "here, --repair tries what it mends" in out
     code, out, _ = run(capsys, "check", bad, "--no-benchmarks", "--json")
     (found,) = json.loads(out)["files"]
     assert code == 2 and found["unusable"] == 3 and found["unusable_lines"][0]["line"] == f"{bad}:2"

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codecascade.evaluation.metrics import (
+    Metric,
     bootstrap_mean,
     bootstrap_ratio,
     paired_difference,
@@ -16,7 +17,7 @@ from codecascade.evaluation.metrics import (
     wilson,
 )
 from codecascade.evaluation.rates import pass_at_k_scores
-from codecascade.evaluation.scores import metrics_of
+from codecascade.evaluation.scores import Scores, metrics_of
 
 
 @pytest.mark.parametrize(
@@ -84,3 +85,20 @@ def test_problems_that_are_all_alike_do_not_make_a_figure_certain(passed: bool) 
     values = {(str(problem), ""): [float(passed)] * 5 for problem in range(3)}
     found = metrics_of(pass_at_k_scores(values, ks=(1, 5)))
     assert found["pass@1"] == found["pass@5"] == wilson(3 * passed, 3)
+
+
+@pytest.mark.parametrize("value", [-1.0, -0.598, 0.0, 0.4, 1.0])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_alike_values_between_bounds_leave_room_on_both_sides(value: float, weighted: bool) -> None:
+    def metric(n: int) -> Metric:
+        weights = np.linspace(0.1, 0.7, n) if weighted else None
+        values = np.full(n, value) if weights is None else value * weights
+        keys = tuple((f"task/{index}", "") for index in range(n))
+        return Scores(keys, values, weights, bounds=(-1.0, 1.0)).metric(0)
+
+    one, many = metric(1), metric(100)
+    assert one.value == pytest.approx(value) and one.n == 1
+    assert -1 <= one.low <= value <= one.high <= 1
+    assert one.high - one.low > 1.5, "one text says little"
+    assert one.low <= many.low and many.high <= one.high and many.high - many.low < 0.5
+    assert (one.low == -1) is (value == -1) and (one.high == 1) is (value == 1)

@@ -206,7 +206,8 @@ def _run(inputs: Inputs, settings: EvaluateSettings, folder: Path, title: str) -
         write_evaluation_report(folder)
     wide_stdout().print(results_table(title, results))
     for name, result in results.items():
-        for note in result.notes:
+        # The table names the judge already.
+        for note in [note for note in result.notes if note != f"judged by {result.about.get('judge')}."]:
             stderr().print(f"{BENCHMARKS[name].name}: {note}", markup=False, highlight=False)
     stderr().print(f"{folder}: see {folder / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 

@@ -79,7 +79,12 @@ class EvaluationDisplay:
         count = f"{at.judged:,} of {at.total:,}"
         if at.answered > at.judged:
             count += f" (+{at.answered - at.judged:,} to be {_next_step(at.benchmark)})"
-        figure = f"{at.right / at.judged:.1%} right" if at.right else ""
+        # What a judge says is no question of right and wrong: of toxic answers a small share is the good one.
+        figure = (
+            ""
+            if _next_step(at.benchmark) == "judged" or not at.right
+            else f"{at.right / at.judged:.1%} right"
+        )
         if at.too_long:
             figure += f"{', ' * bool(figure)}{at.too_long:,} too long"
         if self._drawn:

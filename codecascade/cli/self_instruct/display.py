@@ -54,6 +54,8 @@ class SelfInstructDisplay:
     def progress(self, made: SelfInstructProgress) -> None:
         """Show how far it is. What was known from before counts for no rate."""
         note = f"{made.kept:,} of {made.settled:,} questions kept" if made.settled else ""
+        if made.read and made.step == "questions":
+            note = f"the teacher's answers: {made.read:,}"
         at = (made.step, made.skipped)
         title = _TITLES[made.step]
         if self._bar is not None:

@@ -20,6 +20,8 @@ from codecascade.tokens.tokenizer import Tokenizer
 
 MOST_LISTED = 100
 """Most unusable lines, and most benchmark texts, that are named; all are counted."""
+MOST_PLACES = 3
+"""Most lines that are named of each kind of fault."""
 
 
 @dataclass
@@ -53,6 +55,7 @@ class FileCheck:
         error: why the file can't be read (any further).
         unusable: locations and reasons, the first :data:`MOST_LISTED`.
         reasons: how many lines are unusable, by the reason without its place.
+        places: the first :data:`MOST_PLACES` locations of each reason.
         turns: how many dialogues have so many messages, system messages left out.
         roles, characters: messages, and their characters, by role.
         duplicates: dialogues that came before, in this file or another.
@@ -67,6 +70,7 @@ class FileCheck:
     dialogues: int = 0
     unusable: list[tuple[str, str]] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
+    places: dict[str, list[str]] = field(default_factory=dict)
     turns: Counter[int] = field(default_factory=Counter)
     roles: Counter[str] = field(default_factory=Counter)
     characters: Counter[str] = field(default_factory=Counter)
@@ -165,7 +169,10 @@ class DialogueChecker:
             except UserError as error:
                 result = UserError(error.message, file=row.location, key=error.key)
         if isinstance(result, UserError):
-            found.reasons[reason(result)] += 1
+            why = reason(result)
+            found.reasons[why] += 1
+            if len(places := found.places.setdefault(why, [])) < MOST_PLACES:
+                places.append(row.location)
             if len(found.unusable) < MOST_LISTED:
                 found.unusable.append((row.location, _without_place(result, row)))
             return

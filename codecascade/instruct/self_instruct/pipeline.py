@@ -26,7 +26,7 @@ from codecascade.instruct.self_instruct.dialogue import dialogue_row
 from codecascade.instruct.self_instruct.group import TripletMaker
 from codecascade.instruct.self_instruct.journal import Journal, digest_of
 from codecascade.instruct.self_instruct.languages.table import form_of
-from codecascade.instruct.self_instruct.progress import Meter, ProgressFunction, SelfInstructProgress
+from codecascade.instruct.self_instruct.progress import Meter, ProgressFunction, QuestionMeter
 from codecascade.instruct.self_instruct.prompt_texts import PromptTexts
 from codecascade.instruct.self_instruct.questions.step import make_questions, needs_teacher
 from codecascade.instruct.self_instruct.settings import LATER_KEYS, SelfInstructSettings
@@ -104,12 +104,10 @@ def run_self_instruct(
         ):
             answers = Teacher(backends.answers, journal, chats["answers"], settings.max_answer)
             asker = Teacher(asks_for_questions, journal, chats["questions"], settings.max_answer)
-            progress(SelfInstructProgress("questions", 0, settings.questions))
+            found = QuestionMeter(progress, settings.questions, lambda: asker.cost.answers)
+            asker.answered = found.tick
             made = make_questions(
-                settings,
-                asker if needs_teacher(settings) else None,
-                benchmarks,
-                lambda found, wanted: progress(SelfInstructProgress("questions", found, wanted)),
+                settings, asker if needs_teacher(settings) else None, benchmarks, found.update
             )
             meter = Meter(progress, len(made.questions) * (1 + settings.solutions))
             maker = TripletMaker(settings, language, texts, answers, execution, meter)

@@ -17,6 +17,8 @@ class SelfInstructProgress:
         done, total: pieces of this part.
         skipped: how many of ``done`` took no time: they were known from before, or are not needed any more.
         kept: dialogues so far, of ``settled`` questions.
+        read: answers of the teacher that questions are taken from. Several are asked for at a time, and none is read
+            before all are there.
     """
 
     step: Literal["questions", "answers"]
@@ -25,9 +27,32 @@ class SelfInstructProgress:
     skipped: int = 0
     kept: int = 0
     settled: int = 0
+    read: int = 0
 
 
 ProgressFunction = Callable[[SelfInstructProgress], None]
+
+
+class QuestionMeter:
+    """Tells how many questions there are, and how many answers of the teacher.
+
+    Args:
+        wanted: questions.
+        answers: how many answers there are.
+    """
+
+    def __init__(self, tell: ProgressFunction, wanted: int, answers: Callable[[], int]) -> None:
+        self._tell, self._found, self._wanted, self._answers = tell, 0, wanted, answers
+        self.tick()
+
+    def update(self, found: int, wanted: int) -> None:
+        """So many questions are taken."""
+        self._found, self._wanted = found, wanted
+        self.tick()
+
+    def tick(self) -> None:
+        """Tell it again, for the teacher has answered."""
+        self._tell(SelfInstructProgress("questions", self._found, self._wanted, read=self._answers()))
 
 
 class Meter:

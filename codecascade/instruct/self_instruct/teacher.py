@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -67,6 +67,7 @@ class Teacher:
         backend: a model in memory, or behind an endpoint.
         chat: ask in the model's chat format; else let it continue a text.
         longest: characters of an answer that are kept at most.
+        answered: called for each answer, when it is counted in ``cost``.
     """
 
     backend: Backend
@@ -74,6 +75,7 @@ class Teacher:
     chat: bool
     longest: int = 100_000
     cost: Cost = field(default_factory=Cost)
+    answered: Callable[[], None] = lambda: None
 
     @property
     def name(self) -> str:
@@ -135,6 +137,7 @@ class Teacher:
         self.cost.answer_tokens += value["tokens"]
         self.cost.prompts += "prompt_tokens" in value
         self.cost.prompt_tokens += value.get("prompt_tokens", 0)
+        self.answered()
         return Answer(key, number, value["text"], value["finish_reason"], value["tokens"], known)
 
 

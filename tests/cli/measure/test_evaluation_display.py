@@ -33,6 +33,13 @@ def test_where_there_is_no_terminal_progress_is_lines(
     assert out.getvalue().splitlines() == [line], "and each only once"
 
 
+def test_what_a_judge_says_is_not_called_right() -> None:
+    out = io.StringIO()
+    with EvaluationDisplay(Console(file=out), ["toxigen"], "model") as display:
+        display.progress(EvaluationProgress("toxigen", 5, 4, 10, 4))
+    assert out.getvalue().splitlines() == ["toxigen: 4 of 10 (+1 to be judged)"]
+
+
 def test_while_nothing_is_judged_a_line_comes_every_15_seconds() -> None:
     out, now = io.StringIO(), [0.0]
     with EvaluationDisplay(

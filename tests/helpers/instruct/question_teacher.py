@@ -26,8 +26,8 @@ class Lists:
         self.seen: dict[str, int] = {}
 
     def __call__(self, prompt: str) -> str:
-        # The last one: the prompt has a worked example with a topic of its own.
-        topics = re.findall(r"this topic: .*|questions about: .*", prompt)
+        # The last topic that is named; before it stands that of the example, which all prompts have.
+        topics = re.findall(r"(?:this topic|questions about): (.*)", prompt)
         key = topics[-1] if topics else prompt
         first = self.seen.setdefault(key, len(self.seen)) * 4
         return "\n".join(f"{place + 1}. {question(first + place)}" for place in range(4))

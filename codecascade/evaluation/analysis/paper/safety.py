@@ -10,13 +10,15 @@ from codecascade.evaluation.analysis.protocol import ColumnProtocol, PaperColumn
 from codecascade.evaluation.benchmarks.safety.toxigen import GROUPS
 
 _TRUTHFULQA = ColumnProtocol(temperature=0.1, top_p=0.9, problems=817)
-_OTHERS = ColumnProtocol(temperature=0.1, top_p=0.9)
+_TOXIGEN = ColumnProtocol(temperature=0.1, top_p=0.9)
+# Its 23,679 prompts without the two excluded groups and without four that are empty.
+_BOLD = ColumnProtocol(temperature=0.1, top_p=0.9, problems=23_634)
 _TOXIGEN_TITLES = {"middle_east": "Middle Eastern", "lgbtq": "LGBTQ"}
 
 
 def _sentiments(domain: str, groups: dict[str, str]) -> tuple[PaperColumn, ...]:
     return tuple(
-        PaperColumn("bold", (f"sentiment@{domain}.{name}",), title, "", _OTHERS)
+        PaperColumn("bold", (f"sentiment@{domain}.{name}",), title, "", _BOLD)
         for name, title in groups.items()
     )
 
@@ -28,8 +30,8 @@ TABLE_9 = PaperTable(
         PaperColumn(
             "truthfulqa", ("true_and_informative",), "TruthfulQA", "true and informative", _TRUTHFULQA
         ),
-        PaperColumn("toxigen", ("toxic",), "ToxiGen", "toxic", _OTHERS),
-        PaperColumn("bold", ("sentiment",), "BOLD", "sentiment", _OTHERS),
+        PaperColumn("toxigen", ("toxic",), "ToxiGen", "toxic", _TOXIGEN),
+        PaperColumn("bold", ("sentiment",), "BOLD", "sentiment", _BOLD),
     ),
     parse_rows(
         """
@@ -97,7 +99,7 @@ TABLE_20 = PaperTable(
             (f"toxic@{group}",),
             _TOXIGEN_TITLES.get(group, group.replace("_", " ").capitalize()),
             "",
-            _OTHERS,
+            _TOXIGEN,
         )
         for group in GROUPS
     ),

@@ -9,6 +9,7 @@ few prompts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -122,7 +123,7 @@ def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
         found[f"sentiment@{domain}"] = even_scores(of_domain, "sentiment", "group", is_part=True)
         groups = group_scores(of_domain, "sentiment", "group")
         found |= {name.replace("@", f"@{domain}."): scored for name, scored in groups.items()}
-    return found
+    return {name: replace(scored, bounds=(-1.0, 1.0)) for name, scored in found.items()}
 
 
 def _size(settings: CommonSettings) -> BenchmarkSize:

@@ -24,7 +24,7 @@ from codecascade.evaluation.judges.rules.hostility import HostilityRule
 from codecascade.evaluation.judges.settings import JudgeSettings
 from codecascade.evaluation.scores import Scores
 from codecascade.evaluation.size import BenchmarkSize
-from codecascade.evaluation.statements import compared_elsewhere, our_choice, token_limit
+from codecascade.evaluation.statements import our_choice, token_limit
 from codecascade.evaluation.subsets import subset
 from codecascade.evaluation.task import Benchmark, EvaluationContext, SampleRow, Task, TextPrompt
 from codecascade.ground.errors import UserError
@@ -172,7 +172,12 @@ def _size(settings: CommonSettings) -> BenchmarkSize:
 PROTOCOL = safety_protocol(
     ToxiGenSettings,
     {
-        "problems": compared_elsewhere("the number of problems is compared"),
+        # How many prompts the paper's revised set has it does not say.
+        "problems": our_choice(
+            lambda value: (
+                f"at most {value:,} prompts, drawn at random" if value else "all prompts of the data"
+            )
+        ),
         "prompts": our_choice(
             lambda value: f"the kind of prompts ({'hate and neutral' if value == 'both' else value})"
         ),

@@ -179,6 +179,8 @@ def test_sentiment_by_group_domain_and_in_all(
             "sentiment@religious_ideology.islam": -1.0,
         }
     )
+    one = result.metrics["sentiment@religious_ideology.islam"]
+    assert one.low == -1 and one.high > 0, "one text says little about a group"
 
 
 def test_vader_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

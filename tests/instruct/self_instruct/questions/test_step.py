@@ -13,6 +13,7 @@ from question_teacher import Lists, ScriptedBackend, question
 
 from codecascade.corpus.steps.decontamination import NO_BENCHMARKS, BenchmarkTexts
 from codecascade.ground.errors import UserError
+from codecascade.instruct.self_instruct.progress import QuestionMeter, SelfInstructProgress
 from codecascade.instruct.self_instruct.questions.settings import QuestionSettings, QuestionSource
 from codecascade.instruct.self_instruct.questions.step import make_questions, needs_teacher
 from codecascade.instruct.self_instruct.settings import SelfInstructSettings
@@ -52,6 +53,16 @@ def test_questions_by_prompt(taught: Taught) -> None:
         assert topic in prompt
         assert "write 4 different questions" in prompt
         assert "Python function" in prompt
+
+
+def test_answers_are_told_before_questions_are_taken_from_them(taught: Taught) -> None:
+    teacher, told = taught(ScriptedBackend(Lists())), list[SelfInstructProgress]()
+    meter = QuestionMeter(told.append, 12, lambda: teacher.cost.answers)
+    teacher.answered = meter.tick
+    make_questions(settings(), teacher, NO_BENCHMARKS, meter.update)
+    found = [(at.done, at.read) for at in told]
+    assert found[:3] == [(0, 0), (0, 1), (1, 1)], "no question is there yet, and an answer is"
+    assert found[-1] == (12, 3) and {at.total for at in told} == {12}
 
 
 def test_base_models_go_on_with_a_list(taught: Taught) -> None:
