@@ -124,7 +124,7 @@ def self_instruct(
         ),
     ] = None,
     language: Annotated[
-        str | None, _option("The language, such as python or java.", _ANSWERS, "python|javascript", "python")
+        str | None, _option("The language of tests and solutions.", _ANSWERS, "python|javascript", "python")
     ] = None,
     tests: Annotated[
         int | None, _option("Write so many tests for a question.", _ANSWERS, "N", "5", min=1)

@@ -26,8 +26,9 @@ class Lists:
         self.seen: dict[str, int] = {}
 
     def __call__(self, prompt: str) -> str:
-        topic = re.search(r"this topic: (.*)|questions about: (.*)\n*\Z", prompt)
-        key = topic[0] if topic else prompt
+        # The last one: the prompt begins with an example.
+        topics = re.findall(r"(?:this topic|questions about): .*", prompt)
+        key = topics[-1] if topics else prompt
         first = self.seen.setdefault(key, len(self.seen)) * 4
         return "\n".join(f"{place + 1}. {question(first + place)}" for place in range(4))
 
