@@ -114,7 +114,7 @@ class Mixtures:
         return [
             (source.source, self._dialogues(stage, source))
             for source in stage.dialogue_sources
-            if source.kind not in MADE or self._run.made_dialogues(stage.name, source.kind).exists()
+            if source.kind not in MADE or self._run.has_dialogues(stage.name, source.kind)
         ]
 
     def stream(self, stage: Stage, tokenizer: Tokenizer) -> TokenStream:
@@ -144,11 +144,7 @@ class Mixtures:
 
     def to_make(self, stage: Stage) -> list[str]:
         """The kinds of dialogues that the run makes for the stage and has not made yet."""
-        return [
-            kind
-            for kind in MADE
-            if stage.makes(kind) and not self._run.made_dialogues(stage.name, kind).exists()
-        ]
+        return [kind for kind in MADE if stage.makes(kind) and not self._run.has_dialogues(stage.name, kind)]
 
     def mine(self, stage: Stage, sandbox: Sandbox, progress: Callable[[int, int], None]) -> int:
         """Mine the stage's dialogues from the corpus; returns their number.

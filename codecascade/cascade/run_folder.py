@@ -19,8 +19,10 @@ from codecascade.ground.files.atomic import write_json
 from codecascade.ground.files.paths import check_file_path, check_folder_path
 from codecascade.ground.files.reading import read_json
 from codecascade.instruct.dialogues.settings import MADE
+from codecascade.instruct.self_instruct.pipeline import SUMMARY
 from codecascade.recipe.reading import difference, read_recipe, with_steps, write_recipe
 from codecascade.recipe.settings import BASE, Recipe, Stage
+from codecascade.reports.self_instruct.report import DATASHEET
 from codecascade.training.loop import TrainingResult
 
 _RESULT = TypeAdapter(TrainingResult)
@@ -58,6 +60,14 @@ class RunFolder:
         """Dialogues that the run makes for a stage; ``kind`` is a word of ``MADE``."""
         folder = self.path / "dialogues" / stage
         return (folder if kind == "mined" else folder / kind) / "dialogues.jsonl"
+
+    def has_dialogues(self, stage: str, kind: str) -> bool:
+        """Whether these dialogues are made, and whether all is there that belongs to them."""
+        made = self.made_dialogues(stage, kind)
+        if kind == "mined":
+            return made.exists()
+        whole = all((made.parent / name).exists() for name in (SUMMARY, DATASHEET))
+        return whole and made.exists() and made.stat().st_size > 0
 
     @property
     def inputs(self) -> Path:

@@ -333,3 +333,21 @@ def test_the_study_recipe_in_small(stages: dict[str, Any], teachers: Teachers, t
     assert "both: its dialogues are those of self" in text
     results = read_json(run / "results.json")["cost"]
     assert len({results[name]["tokens"] for name in ("self", "mined", "both", "neither")}) == 1
+
+
+@pytest.mark.usefixtures("quickly")
+def test_dialogues_without_their_report_are_not_made_yet(
+    stages: dict[str, Any], teachers: Teachers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise UserError("the disk is full")
+
+    recipe = make_recipe(stages)
+    with monkeypatch.context() as patched, pytest.raises(UserError, match="full"):
+        patched.setattr(module, "write_self_instruct_report", full)
+        told(recipe, tmp_path / "run")
+    asked = len(teachers.backend.asked)
+    told(recipe, tmp_path / "run")
+    assert len(teachers.backend.asked) == asked
+    made = tmp_path / "run" / "dialogues" / "chat" / "self-instruct"
+    assert (made / "datasheet.md").exists() and (made / "report.md").exists()

@@ -52,7 +52,7 @@ class SelfInstructStep:
         """An earlier stage whose dialogues are those that ``stage`` would get; None if there is none."""
         earlier = self._recipe.stage[: self._recipe.stage.index(self._recipe[stage.name])]
         for other in earlier:
-            is_made = other.makes(KIND) and self._run.made_dialogues(other.name, KIND).exists()
+            is_made = other.makes(KIND) and self._run.has_dialogues(other.name, KIND)
             if is_made and self._request(other) == self._request(stage):
                 return other
         return None
@@ -87,9 +87,6 @@ class SelfInstructStep:
             progress=tell,
         )
         write_self_instruct_report(out)
-        if not summary.dialogues:
-            # an empty file would count as finished
-            self._run.made_dialogues(stage.name, KIND).unlink(missing_ok=True)
         summary.require_dialogues()
         return summary
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from codecascade.ground.seeds import draw
+from codecascade.instruct.self_instruct.languages.answers import fenced
 from codecascade.instruct.self_instruct.languages.form import LanguageForm
 from codecascade.instruct.self_instruct.settings import SelfInstructSettings
-from codecascade.instruct.self_instruct.steps.tests import stated
+from codecascade.instruct.self_instruct.steps.tests import says_name, stated
 from codecascade.instruct.self_instruct.triplets import Triplet
 
 
@@ -26,7 +27,7 @@ def dialogue_row(
     return {
         "messages": [
             {"role": "user", "content": _request(triplet, settings, language)},
-            {"role": "assistant", "content": f"```{language.fence}\n{solution.code}\n```"},
+            {"role": "assistant", "content": fenced(solution.code, language.fence)},
         ],
         "id": question.id,
         "entry_point": triplet.tests.entry_point,
@@ -51,7 +52,7 @@ def _request(triplet: Triplet, settings: SelfInstructSettings, language: Languag
     if not numbers:
         # Without a test the name of the function would be anybody's guess.
         name = tests.entry_point
-        return text if name in text else f"{text} Call the function `{name}`."
+        return text if says_name(text, name) else f"{text} Call the function `{name}`."
     lines = "\n".join(tests.assertions[number] for number in numbers)
     which = "this test" if len(numbers) == 1 else "these tests"
-    return f"{text}\n\nYour code should pass {which}:\n\n```{language.fence}\n{lines}\n```"
+    return f"{text}\n\nYour code should pass {which}:\n\n{fenced(lines, language.fence)}"

@@ -28,6 +28,7 @@ from codecascade.instruct.self_instruct.journal import Journal, digest_of
 from codecascade.instruct.self_instruct.languages.table import form_of
 from codecascade.instruct.self_instruct.progress import Meter, ProgressFunction, QuestionMeter
 from codecascade.instruct.self_instruct.prompt_texts import PromptTexts
+from codecascade.instruct.self_instruct.questions.inputs import inputs_digest
 from codecascade.instruct.self_instruct.questions.step import make_questions, needs_teacher
 from codecascade.instruct.self_instruct.settings import LATER_KEYS, SelfInstructSettings
 from codecascade.instruct.self_instruct.steps.execution import Execution
@@ -90,7 +91,8 @@ def run_self_instruct(
         "answers_by": {"name": backends.answers.name, **backends.answers.describe()},
         "questions_by": {"name": asks_for_questions.name, **asks_for_questions.describe()},
     }
-    request = digest_of(header, benchmarks.checked, benchmarks.unchecked, sorted(benchmarks.texts))
+    inputs = inputs_digest(settings.question, texts, benchmarks, chat=chats["questions"])
+    request = digest_of(header, inputs, benchmarks.checked, benchmarks.unchecked)
     with FolderLock(out):
         if (done := finished(out, request)) is not None:
             return done
@@ -122,6 +124,9 @@ def run_self_instruct(
                 questions = files.enter_context(_result(out / QUESTIONS))
                 for row in _question_rows(made):
                     questions.write(json_line(row))
+                # The files take their places one after the other. Without a summary the folder counts as unfinished.
+                with disk_errors(out):
+                    (out / SUMMARY).unlink(missing_ok=True)
             costs = {
                 "seconds": round(journal.seconds, 1),
                 "cpu_seconds": round(execution.cpu_seconds, 1),

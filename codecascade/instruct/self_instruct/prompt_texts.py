@@ -100,6 +100,8 @@ class PromptTexts:
             raise UserError(
                 "is no folder; it should hold chat/ and plain/ with prompt files", file=self.folder
             )
+        if self.folder is not None:
+            _check_names(self.folder)
 
     def file(
         self, name: str, *, chat: bool, needed: frozenset[str], known: frozenset[str] = frozenset()
@@ -114,3 +116,18 @@ class PromptTexts:
         if self.folder is not None and (self.folder / inside).exists():
             path = self.folder / inside
         return PromptFile(path, read_text(path), chat, needed, needed | known)
+
+
+def _check_names(folder: Path) -> None:
+    """A text file that is no prompt would never be read: the name is wrong, or it is in the wrong folder.
+
+    Raises:
+        UserError: there is such a file, or no prompt at all.
+    """
+    known = sorted(str(path.relative_to(PROMPTS)) for path in PROMPTS.glob("*/*.txt"))
+    found = sorted(str(path.relative_to(folder)) for path in [*folder.glob("*.txt"), *folder.glob("*/*.txt")])
+    for name in found:
+        if name not in known:
+            raise UserError(f"is no prompt; there are {listed(known)}", file=folder / name)
+    if not found:
+        raise UserError(f"holds none of the prompts {listed(known)}", file=folder)

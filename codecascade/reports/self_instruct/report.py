@@ -35,6 +35,8 @@ STEPS: Mapping[str, str] = {
     "kept": "kept",
 }
 """The lines of the funnel."""
+DATASHEET = "datasheet.md"
+"""It is written last: a folder with it is complete."""
 _MAIN = ("questions", "with_tests", "with_solutions", "kept")
 _SOLUTIONS: Mapping[str, str] = {
     "passed_all": "passed all tests",
@@ -82,7 +84,7 @@ def write_self_instruct_report(folder: Path, *, command: str = "") -> None:
         "paint": lambda code: highlight(code, canonical_name(summary.settings["language"])),
         "rate": summary.dialogues / summary.funnel["questions"] if summary.funnel.get("questions") else None,
     }
-    for name in ("report.md", "report.html", "datasheet.md"):
+    for name in ("report.md", "report.html", DATASHEET):
         atomic_write(folder / name, render(f"self_instruct/{name}", view))
 
 

@@ -312,6 +312,44 @@ def test_a_prompt_that_does_not_fit_is_a_reason(tmp_path: Path) -> None:
     assert reported[-1].done == reported[-1].total, "what is not asked for any more counts as done"
 
 
+def test_a_solution_prompt_that_does_not_fit_is_the_same_reason(tmp_path: Path) -> None:
+    class Short(ScriptedTeacher):
+        def complete(self, requests: Sequence[TextRequest]) -> Iterator[TextCompletion]:
+            for index, request in enumerate(requests):
+                if asked_about(request)[0] == "tests":
+                    yield from super().complete([request])
+                else:
+                    yield from (TextCompletion(index, number, "", "context") for number in request.numbers)
+
+    assert dict(run(tmp_path / "run", Short(adds), questions(1), **SMALL).reasons) == {"too_long": 1}
+
+
+def test_a_second_attempt_with_the_same_test_is_not_enough(tmp_path: Path) -> None:
+    def one_test(step: str, question: str, sample: int) -> str:
+        return "assert f(1) == 2\n[/TESTS]" if step == "tests" else "def f(x):\n    return x + 1"
+
+    summary = run(tmp_path / "run", ScriptedTeacher(one_test), questions(1), **SMALL)
+    assert dict(summary.reasons) == {"no_tests": 1}
+
+
+def test_files_of_another_run_never_count_as_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from codecascade.instruct.self_instruct import pipeline
+
+    run(tmp_path / "run", ScriptedTeacher(adds), questions(2), questions=2, **SMALL)
+    small = contents(tmp_path / "run")
+
+    def full(*arguments: object) -> None:
+        raise UserError("the disk is full")
+
+    with monkeypatch.context() as patched, pytest.raises(UserError, match="full"):
+        patched.setattr(pipeline, "write_json", full)
+        run(tmp_path / "run", ScriptedTeacher(adds), questions(6), questions=6, **SMALL)
+    run(tmp_path / "run", ScriptedTeacher(adds), questions(2), questions=2, **SMALL)
+    assert contents(tmp_path / "run") == small
+
+
 def test_a_question_can_fix_the_name_of_its_function(tmp_path: Path) -> None:
     from dataclasses import replace
 

@@ -78,3 +78,20 @@ def test_a_users_folder_replaces_single_files(tmp_path: Path) -> None:
     assert "Mine" not in solutions_prompt(texts, chat=True).text
     with pytest.raises(UserError, match="is no folder"):
         PromptTexts(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    "name", ["tests.txt", "chat/test.txt", "chats/tests.txt", "plain/questions-about-code.txt"]
+)
+def test_a_file_that_would_never_be_read_is_named(name: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("Mine: {{question}}\n")
+    with pytest.raises(UserError, match=r"is no prompt; there are chat/questions\.txt") as caught:
+        PromptTexts(tmp_path)
+    assert caught.value.file == str(file)
+
+
+def test_a_folder_without_prompts_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds none of the prompts"):
+        PromptTexts(tmp_path)

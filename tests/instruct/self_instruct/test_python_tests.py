@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from codecascade.instruct.self_instruct.languages.answers import between_tags
+from codecascade.instruct.self_instruct.languages.answers import between_tags, fenced
 from codecascade.instruct.self_instruct.languages.python import PYTHON
-from codecascade.instruct.self_instruct.steps.tests import agreed_tests
+from codecascade.instruct.self_instruct.steps.tests import agreed_tests, says_name, stated
+from codecascade.instruct.self_instruct.triplets import Question
 
 FIVE = [f"assert f({n}) == {n + 1}" for n in range(5)]
 
@@ -181,3 +182,39 @@ def test_tests_run_apart_from_the_program() -> None:
     assert program.calls == ("f",)
     assert program.tests.startswith("import math\n")
     assert program.name != "__main__"
+
+
+def test_a_tag_that_is_opened_again_belongs_to_another_problem() -> None:
+    answer = "assert f(1) == 2\n[/TESTS]\n\nProblem: another\n[TESTS]\nassert g(1) == 3\n[/TESTS]"
+    assert between_tags(answer, "TESTS") == "assert f(1) == 2"
+
+
+def test_attempts_that_bring_the_same_assertion_bring_one() -> None:
+    assert agreed_tests(["assert f(1) == 2", "assert f(1) == 2"], "", PYTHON) == ("f", ("assert f(1) == 2",))
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "said"),
+    [
+        ("Write a function that writes a summary.", "sum", False),
+        ("Write a function that finds an item. Find the first one.", "find", False),
+        ("Find all add_ones.", "add_one", False),
+        ("Write the function sum, which adds.", "sum", True),
+        ("Write a function called sum.", "sum", True),
+        ("Write `sum`.", "sum", True),
+        ("Complete def sum(values):", "sum", True),
+        ("Write add_one for numbers.", "add_one", True),
+        ("Write isPrime for numbers.", "isPrime", True),
+    ],
+)
+def test_a_word_that_looks_like_the_name_does_not_name_the_function(text: str, name: str, said: bool) -> None:
+    assert says_name(text, name) is said
+    assert (f"The function is called `{name}`." not in stated(Question("q", text, entry_point=name))) is said
+
+
+def test_a_fence_in_a_program_does_not_close_its_block() -> None:
+    code = 'def f(x):\n    """Add.\n\n    ```\n    f(1)\n    ```\n    """\n    return x + 1'
+    block = fenced(code, "python")
+    assert block == f"````python\n{code}\n````"
+    assert PYTHON.find_code(block, "f").code == code
+    assert fenced("f()", "python") == "```python\nf()\n```"

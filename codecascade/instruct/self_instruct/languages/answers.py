@@ -8,6 +8,7 @@ import unicodedata
 from codecascade.evaluation.answers.replies import without_thoughts
 
 _FENCE_LINE = re.compile(r"^[ \t]*(?:```|~~~)[^\n]*$", re.MULTILINE)
+_TICKS = re.compile(r"`{3,}")
 
 
 def between_tags(answer: str, tag: str) -> str:
@@ -21,15 +22,25 @@ def between_tags(answer: str, tag: str) -> str:
     opened = re.search(rf"^[ \t]*\[{name}\]", text, re.MULTILINE) or re.search(
         rf"\[{name}\][ \t]*$", text, re.M
     )
-    if opened is not None:
+    closing = re.compile(rf"^[ \t]*\[/{name}\]|\[/{name}\][ \t]*$", re.MULTILINE)
+    closed = closing.search(text)
+    # What is opened behind the end of the first text belongs to another problem.
+    if opened is not None and (closed is None or opened.start() < closed.start()):
         text = text[opened.end() :]
-    closed = re.search(rf"^[ \t]*\[/{name}\]|\[/{name}\][ \t]*$", text, re.MULTILINE)
+        closed = closing.search(text)
     return (text if closed is None else text[: closed.start()]).strip("\n")
 
 
 def without_fences(text: str) -> str:
     """The text without the lines that open and close blocks of code."""
     return _FENCE_LINE.sub("", text)
+
+
+def fenced(code: str, word: str) -> str:
+    """Code as a block, with a fence that none of its lines can close."""
+    longest = max((len(match[0]) for match in _TICKS.finditer(code)), default=2)
+    fence = "`" * (longest + 1)
+    return f"{fence}{word}\n{code}\n{fence}"
 
 
 def control_characters(text: str) -> bool:

@@ -11,6 +11,7 @@ from codecascade.evaluation.answers.python_code import bounded_work, parse_pytho
 from codecascade.ground.python_source import unparse
 from codecascade.instruct.self_instruct.languages.answers import control_characters, without_fences
 from codecascade.instruct.self_instruct.languages.form import LONGEST_ASSERTION, MOST_ASSERTIONS
+from codecascade.instruct.self_instruct.languages.python_variables import Variables
 
 MODULES = ("math", "collections", "datetime", "decimal", "fractions", "re", "json", "itertools", "string")
 """Modules that an assertion may use; what it imports itself is not looked at."""
@@ -21,6 +22,7 @@ _LARGEST_COUNT = 100_000
 _COUNTING = {"range", "bytes", "bytearray"}
 _LITERALS = (ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.UnaryOp, ast.unaryop, ast.expr_context)
 _SEQUENCES = (ast.List, ast.Tuple, ast.ListComp)
+_BLOCKS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Try, ast.With)
 _START = re.compile(r"^[ \t]*(?:[-*•]|\d+[.)])?[ \t]*`?(?=assert\b|self\.assert)")
 # Builtins that reach out of a test, stop it, or make its text mean something else than a reader sees.
 _FORBIDDEN_NAMES = """
@@ -51,14 +53,16 @@ _UNITTEST: dict[str, Callable[..., ast.expr]] = {
 def read_assertions(text: str) -> list[str]:
     """The assertions of a text, each on one line, without messages and without duplicates.
 
-    A variable that was given a value before is replaced by this value. ``self.assertEqual`` and its like become
+    A variable is replaced by the value that it certainly has there. ``self.assertEqual`` and its like become
     assertions. What is not an assertion, or can't stand alone, is left out.
     """
     text = without_fences(text)
     found: dict[str, None] = {}
     with bounded_work():
         tree = parse_python(text)
-        statements = _statements(tree.body, {}) if tree is not None else _recovered(text)
+        statements = (
+            _statements(tree.body, Variables(LONGEST_ASSERTION)) if tree is not None else _recovered(text)
+        )
         for expression in statements:
             if is_usable(expression):
                 line = unparse(ast.Assert(expression, None))
@@ -166,19 +170,29 @@ def _number(node: ast.expr, *, otherwise: float) -> float:
     return otherwise if isinstance(node, ast.BinOp | ast.Constant) else 0
 
 
-def _statements(body: list[ast.stmt], values: dict[str, ast.expr]) -> Iterator[ast.expr]:
-    """What is asserted in statements, with variables replaced; also inside of functions and classes."""
+def _statements(body: list[ast.stmt], variables: Variables) -> Iterator[ast.expr]:
+    """What is asserted in statements, with variables replaced; also inside of functions and classes.
+
+    What is asserted under a condition is left out, for the condition would be lost.
+    """
     for statement in body:
         if isinstance(statement, ast.Assert):
-            yield _replaced(statement.test, values)
+            yield variables.replaced(statement.test)
         elif isinstance(statement, ast.Expr) and (test := _of_unittest(statement.value)) is not None:
-            yield _replaced(test, values)
-        elif isinstance(statement, ast.Assign) and len(statement.targets) == 1:
-            target = statement.targets[0]
-            if isinstance(target, ast.Name):
-                values = {**values, target.id: _replaced(statement.value, values)}
-        elif isinstance(statement, ast.FunctionDef | ast.ClassDef | ast.If | ast.Try | ast.With):
-            yield from _statements(statement.body, values)
+            yield variables.replaced(test)
+        elif isinstance(statement, ast.Return | ast.Raise):
+            return
+        else:
+            if isinstance(statement, _BLOCKS) or _is_main(statement):
+                yield from _statements(getattr(statement, "body", []), variables.inside(statement))
+            variables.follow(statement)
+
+
+def _is_main(statement: ast.stmt) -> bool:
+    """Whether a statement is ``if __name__ == "__main__"``."""
+    return isinstance(statement, ast.If) and any(
+        isinstance(node, ast.Name) and node.id == "__name__" for node in ast.walk(statement.test)
+    )
 
 
 def _of_unittest(expression: ast.expr) -> ast.expr | None:
@@ -192,29 +206,6 @@ def _of_unittest(expression: ast.expr) -> ast.expr | None:
     return made(*expression.args[:count])
 
 
-class _Replace(ast.NodeTransformer):
-    def __init__(self, values: dict[str, ast.expr]) -> None:
-        self.values = values
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        if isinstance(node.ctx, ast.Load) and node.id in self.values:
-            return self.values[node.id]
-        return node
-
-
-def _replaced(expression: ast.expr, values: dict[str, ast.expr]) -> ast.expr:
-    """The expression with variables replaced; as it is where that would be too long or too deep."""
-    if not values or _length(expression) + sum(map(_length, values.values())) > LONGEST_ASSERTION:
-        return expression
-    replaced: ast.expr = _Replace(values).visit(expression)
-    return replaced
-
-
-def _length(expression: ast.expr) -> int:
-    text = unparse(expression)
-    return LONGEST_ASSERTION + 1 if text is None else len(text)
-
-
 def _recovered(text: str) -> Iterator[ast.expr]:
     """What is asserted in a text that is not Python as a whole: lines that begin with ``assert``, and those after."""
     lines = text.splitlines()
@@ -226,7 +217,7 @@ def _recovered(text: str) -> Iterator[ast.expr]:
         for end in range(number + 1, min(len(lines), number + _LONGEST_LINES) + 1):
             tree = parse_python("\n".join([first, *lines[number + 1 : end]]))
             if tree is not None:
-                yield from _statements(tree.body, {})
+                yield from _statements(tree.body, Variables(LONGEST_ASSERTION))
                 break
             if end < len(lines) and _START.match(lines[end]):
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,7 @@ def _of_rows(file: Path, rows: Iterator[tuple[int, dict[str, Any]]]) -> Iterator
             raise UserError("is empty", file=place, key=key)
         known = {other: _text(row, other, place) for other in _OTHER_KEYS if row.get(other) is not None}
         entry_point = known.get("entry_point", "")
-        if entry_point and not entry_point.isidentifier():
+        if entry_point and (not entry_point.isidentifier() or keyword.iskeyword(entry_point)):
             raise UserError(
                 f"must be the name of a function (got {entry_point[:100]!r})", file=place, key="entry_point"
             )

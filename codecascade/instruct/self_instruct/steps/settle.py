@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from codecascade.instruct.self_instruct.settings import SelfInstructSettings
 from codecascade.instruct.self_instruct.steps.selection import agreed, first_passing
+from codecascade.instruct.self_instruct.steps.solutions import TOO_LONG
 from codecascade.instruct.self_instruct.steps.tests import MadeTests
 from codecascade.instruct.self_instruct.steps.vacuous import Vacuity
 from codecascade.instruct.self_instruct.triplets import Question, Solution, Triplet, UnitTests
@@ -78,6 +79,8 @@ def _reason(
     solutions: Sequence[Solution], counted: Sequence[int], settings: SelfInstructSettings
 ) -> tuple[str, str]:
     run = [each for each in solutions if each.verdicts]
+    if solutions and all(each.problem == TOO_LONG for each in solutions):
+        return "too_long", "with a test"
     if not run:
         return "no_solutions", next((each.problem for each in solutions if each.problem), "")
     if settings.select == "agreement":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -89,6 +90,7 @@ def agreed_tests(
     Args:
         entry_point: the function's name, if the question fixes it; else empty.
     """
+    # A second attempt may bring the same assertions again: as a dictionary each is there once.
     called = {each: language.called(each) for each in assertions}
     votes = Counter(names[0] for names in called.values() if len(names) == 1)
     name = entry_point or next((name for name, _ in votes.most_common(1)), "")
@@ -123,9 +125,23 @@ def _ask(
 
 def stated(question: Question) -> str:
     """The question's text; it names the function, if the question fixes its name and does not say it yet."""
-    if question.entry_point and question.entry_point not in question.text:
+    if question.entry_point and not says_name(question.text, question.entry_point):
         return f"{question.text} The function is called `{question.entry_point}`."
     return question.text
+
+
+def says_name(text: str, name: str) -> bool:
+    """Whether a text names the function ``name``, and does not only use a word that looks like it.
+
+    ``sum`` is in "summary", and "Find the largest number" calls no function ``find``.
+    """
+    whole = rf"(?<![\w$]){re.escape(name)}(?![\w$])"
+    if re.search(r"[_\d]|[a-z][A-Z]", name):
+        return re.search(whole, text) is not None
+    word = (
+        rf"[`'\"“‘]{whole}|{whole}\s?\(|\b(?i:function|method|def|class|named|called|name)(?: is)?:? {whole}"
+    )
+    return re.search(word, text) is not None
 
 
 def _enough(

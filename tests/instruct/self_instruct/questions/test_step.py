@@ -238,6 +238,11 @@ def test_json_lines_may_say_more(tmp_path: Path) -> None:
         ("q.jsonl", '{"question": 3}', r"q.jsonl:1: question: must be a text, not int"),
         ("q.jsonl", '\n{"question": "a", "topic": []}', r"q.jsonl:2: topic: must be a text, not list"),
         ("q.jsonl", '{"question": "a", "entry_point": "a b"}', "entry_point: must be the name of a function"),
+        (
+            "q.jsonl",
+            '{"question": "a", "entry_point": "class"}',
+            "entry_point: must be the name of a function",
+        ),
         ("q.jsonl", '["a"]', "q.jsonl:1: "),
         ("q.jsonl", "{", "q.jsonl:1: "),
         ("q.json", "{}", "q.json: must be a list of questions, not dict"),

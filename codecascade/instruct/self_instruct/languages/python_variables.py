@@ -1,0 +1,161 @@
+"""The variables of a test: which values they certainly have where an assertion stands.
+
+An assertion is read alone, so the values of its variables are put into it. That is right only as long as nothing has
+changed them in between: another assignment, ``values.append(4)``, a loop. A variable that may have changed is
+forgotten, and an assertion with it can't stand alone.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from typing import Any
+
+from codecascade.ground.python_source import unparse
+
+_Named = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler
+_Scope = ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+
+
+class Variables:
+    """Values by the names of variables.
+
+    Args:
+        longest: characters of an expression with its variables replaced, about.
+    """
+
+    def __init__(self, longest: int, values: dict[str, ast.expr] | None = None) -> None:
+        self._longest, self._values = longest, {} if values is None else values
+
+    def inside(self, statement: ast.stmt) -> Variables:
+        """A copy for the body of a function or a block, without what its head binds: parameters, ``with ... as``."""
+        bound: set[str] = set()
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            bound = {node.arg for node in ast.walk(statement.args) if isinstance(node, ast.arg)}
+        elif isinstance(statement, ast.With):
+            bound = {name for item in statement.items for name in _stored(item)}
+        return Variables(
+            self._longest, {name: value for name, value in self._values.items() if name not in bound}
+        )
+
+    def replaced(self, expression: ast.expr) -> ast.expr:
+        """The expression with values in place; as it is where that would be too long or too deep."""
+        length = self._length(expression) + sum(map(self._length, self._values.values()))
+        if not self._values or length > self._longest:
+            return expression
+        replaced: ast.expr = _Replace(self._values).visit(expression)
+        return replaced
+
+    def follow(self, statement: ast.stmt) -> None:
+        """Note what a statement that asserts nothing does to variables."""
+        if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+            self._assign(statement.targets[0], statement.value)
+        elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
+            self._assign(statement.target, statement.value)
+        elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            self._forget([statement.name, *_globals(statement)])
+            self._forget_changed(statement.body)
+        elif not _only_prints(statement):
+            self._forget(_stored(statement))
+            self._forget(name for name in _mentioned(statement) if self._may_change(name))
+
+    def _assign(self, target: ast.expr, value: ast.expr) -> None:
+        called = _with_called_methods(value)
+        if isinstance(target, ast.Name):
+            given = self.replaced(value)
+            self._forget(name for name in called if self._may_change(name))
+            # Other names of the value that it had before keep it.
+            self._values.pop(target.id, None)
+            self._values[target.id] = given
+        else:
+            self._forget(_stored(target))
+            # `values[0] = 4` stores nothing in a name, and changes what `values` is.
+            self._forget(_mentioned(target) | called)
+
+    def _forget_changed(self, body: Iterable[ast.stmt]) -> None:
+        """Forget what a function may change of the variables outside of it."""
+        for statement in body:
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Expr) and not _only_prints(node):
+                    self._forget(name for name in _with_called_methods(node) if self._may_change(name))
+                elif isinstance(node, ast.Subscript | ast.Attribute) and not isinstance(node.ctx, ast.Load):
+                    self._forget(_mentioned(node))
+
+    def _may_change(self, name: str) -> bool:
+        return name in self._values and not isinstance(self._values[name], ast.Constant)
+
+    def _forget(self, names: Iterable[str]) -> None:
+        for name in list(names):
+            value = self._values.pop(name, None)
+            if value is None or isinstance(value, ast.Constant):
+                continue
+            # `other = values` is the same list, and `pair = (values, 1)` holds it.
+            for other, its in list(self._values.items()):
+                if any(node is value for node in ast.walk(its)):
+                    del self._values[other]
+
+    def _length(self, expression: ast.expr) -> int:
+        text = unparse(expression)
+        return self._longest + 1 if text is None else len(text)
+
+
+class _Replace(ast.NodeTransformer):
+    def __init__(self, values: dict[str, ast.expr]) -> None:
+        self.values = values
+
+    def visit(self, node: ast.AST) -> Any:
+        if isinstance(node, ast.Name):
+            return self.values.get(node.id, node) if isinstance(node.ctx, ast.Load) else node
+        return self._in_scope(node) if isinstance(node, _Scope) else self.generic_visit(node)
+
+    def _in_scope(self, node: _Scope) -> ast.AST:
+        """A lambda or a comprehension, whose own names are other ones."""
+        if not isinstance(node, ast.Lambda):
+            # It is evaluated outside.
+            node.generators[0].iter = self.visit(node.generators[0].iter)
+        own = _stored(node) | {each.arg for each in ast.walk(node) if isinstance(each, ast.arg)}
+        inner = _Replace({name: value for name, value in self.values.items() if name not in own})
+        return inner.generic_visit(node)
+
+
+def _stored(node: ast.AST) -> set[str]:
+    """The names that are bound or deleted somewhere in a node."""
+    found: set[str] = set()
+    for each in ast.walk(node):
+        if isinstance(each, ast.Name) and not isinstance(each.ctx, ast.Load):
+            found.add(each.id)
+        elif isinstance(each, _Named) and each.name:
+            found.add(each.name)
+        elif isinstance(each, ast.alias):
+            found.add((each.asname or each.name).partition(".")[0])
+    return found
+
+
+def _mentioned(node: ast.AST) -> set[str]:
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+
+
+def _globals(node: ast.AST) -> set[str]:
+    return {
+        name for each in ast.walk(node) if isinstance(each, ast.Global | ast.Nonlocal) for name in each.names
+    }
+
+
+def _with_called_methods(node: ast.AST) -> set[str]:
+    """The names of which a method is called: ``values.pop()``."""
+    return {
+        name
+        for each in ast.walk(node)
+        if isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute)
+        for name in _mentioned(each.func)
+    }
+
+
+def _only_prints(statement: ast.stmt) -> bool:
+    value = statement.value if isinstance(statement, ast.Expr) else None
+    return (
+        isinstance(value, ast.Call)
+        and isinstance(value.func, ast.Name)
+        and value.func.id == "print"
+        and not _with_called_methods(value)
+    )
