@@ -103,6 +103,14 @@ class KeyValueCache:
         for memory in self.memory:
             memory[:, :, index] = 0
 
+    def clear_tokens(self, row: int, tokens: range) -> None:
+        """Zeros into the places of ``tokens`` of a row, which hold what is no number."""
+        size, table = self.block_size, self.tables[row]
+        places = [table[token // size] * size + token % size for token in tokens]
+        index = torch.tensor(places, dtype=torch.int64, device=self.keys[0].device)
+        for memory in self.memory:
+            memory.flatten(2, 3)[:, :, index] = 0
+
     def check(self, new: Sequence[int]) -> None:
         """Whether ``new`` tokens fit into the blocks of the rows.
 

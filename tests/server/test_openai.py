@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from scripted_generator import ScriptedGenerator
 
+from codecascade.server.protocols.openai_logprobs import TextOffsets
 from codecascade.tokens.infilling import infilling_prompt
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -96,6 +99,21 @@ def test_logprobs_name_tokens_and_where_they_begin(client: TestClient) -> None:
     chunks = events(client.post("/v1/completions", json=body | {"stream": True}))
     offsets = [offset for chunk in chunks for offset in chunk["choices"][0]["logprobs"]["text_offset"]]
     assert offsets == found["text_offset"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ids=st.lists(st.integers(3, 400), max_size=12))
+@example(ids=[0xF0 + 3, 0x9F + 3, 20, 0xFF + 3, 300])
+def test_tokens_begin_where_their_text_stands_whatever_they_are(tokenizer: Tokenizer, ids: list[int]) -> None:
+    """Bytes that are no text stand in it as the sign for such."""
+    offsets = TextOffsets(tokenizer)
+    found = [offsets.next(token) for token in ids]
+    whole = tokenizer.decode_continuation(ids)
+    for index, begins in enumerate(found):
+        own = tokenizer.decode_continuation(ids[index : index + 1])
+        if "\ufffd" not in own:
+            assert whole[begins:].startswith(own)
+    assert found == sorted(found)
 
 
 def test_a_suffix_makes_it_an_infilling(

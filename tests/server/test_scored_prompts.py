@@ -174,3 +174,12 @@ def _pairs(told: dict[str, Any]) -> Iterator[tuple[float, dict[str, float]]]:
 
 def _spans(offsets: list[int], end: int) -> Iterator[tuple[int, int]]:
     yield from zip(offsets, [*offsets[1:], end], strict=True)
+
+
+def test_a_text_that_is_whole_with_its_last_token_has_stopped(server: Live) -> None:
+    """Whoever asks for just as many tokens as an instance of the grammar has."""
+    body = {"prompt": [5, 6], "max_tokens": 1, "structured_outputs": {"regex": "a"}}
+    for regex, finish in (("a", "stop"), ("aa+b", "length")):
+        body["structured_outputs"] = {"regex": regex}
+        choice = server.post("/v1/completions", body).json()["choices"][0]
+        assert (choice["text"][0], choice["finish_reason"]) == ("a", finish)

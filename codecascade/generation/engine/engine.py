@@ -251,7 +251,7 @@ class Engine:
         chosen: list[tuple[Sequence, list[Chosen]]] = []
         if batch:
             self._clean()
-            logits = self._runner.run(batch)
+            batch, logits = self._runner.run(batch)
             choosing = [entry.sequence for entry in batch if entry.chooses]
             first = 0
             for entry in batch:
@@ -299,13 +299,13 @@ class Engine:
         if drafted and self._drafter is not None:
             self._drafter.learn(sequence, drafted, len(tokens) - 1)
             self._load = self._load.plus(accepted_tokens=len(tokens) - 1)
-        if state.room == 0:
-            yield self._finish(sequence, sequence.end_without_text())
-            return
         for chosen in tokens:
             if chosen.is_broken:
                 self.abort(state.id)
                 yield Output(state.id, Delta(sequence.sample), error=no_numbers(self.model))
+                return
+            if state.room == 0:
+                yield self._finish(sequence, sequence.end_without_text())
                 return
             delta = sequence.push(chosen.token, chosen.logprob, chosen.top)
             if delta.finish_reason is not None:

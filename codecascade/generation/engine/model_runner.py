@@ -64,8 +64,33 @@ class ModelRunner:
                 raise UserError(f"the prompt holds {token}, which is no token: they are 0 to {size - 1:,}")
 
     @torch.inference_mode()
-    def run(self, batch: SequenceOf[Scheduled]) -> Tensor:
-        """Logits (rows, vocabulary) of the tokens at which something is chosen, in the order of the batch."""
+    def run(self, batch: SequenceOf[Scheduled]) -> tuple[SequenceOf[Scheduled], Tensor]:
+        """The pass over a batch.
+
+        Returns:
+            What was computed, which is the batch, but without the drafts that gave no numbers; and logits
+            (rows, vocabulary) of the tokens at which something is chosen, in its order.
+        """
+        hidden = self._read(batch)
+        if any(entry.sequence.draft for entry in batch) and not _is_finite(hidden):
+            # a wrong guess is no part of a text, which must not end because of it
+            batch = self._without_drafts(batch)
+            hidden = self._read(batch)
+        parts = [(entry.sequence, entry.count) for entry in batch]
+        _note_health(parts, hidden)
+        note_prompt_logprobs(self.model, parts, hidden)
+        ends = accumulate(entry.count for entry in batch)
+        wanted = [
+            index for entry, end in zip(batch, ends, strict=True) for index in range(end - entry.chooses, end)
+        ]
+        if not wanted:
+            return batch, hidden.new_empty(0, self.model.config.vocab_size)
+        if len(wanted) < len(hidden):
+            hidden = hidden[torch.tensor(wanted, dtype=torch.int64, device=self.device)]
+        return batch, self.model.logits(hidden)
+
+    def _read(self, batch: SequenceOf[Scheduled]) -> Tensor:
+        """Hidden states (tokens, hidden_size) of a batch, drafts included."""
         tokens: list[int] = []
         for entry in batch:
             sequence, start = entry.sequence, entry.sequence.computed
@@ -74,18 +99,21 @@ class ModelRunner:
         cache = self.cache.rows(
             [entry.sequence.blocks for entry in batch], [entry.sequence.computed for entry in batch]
         )
-        hidden = self._forward(tokens, cache, tuple(entry.count for entry in batch))
-        _note_health([(entry.sequence, entry.count) for entry in batch], hidden)
-        note_prompt_logprobs(self.model, [(entry.sequence, entry.count) for entry in batch], hidden)
-        ends = accumulate(entry.count for entry in batch)
-        wanted = [
-            index for entry, end in zip(batch, ends, strict=True) for index in range(end - entry.chooses, end)
-        ]
-        if not wanted:
-            return hidden.new_empty(0, self.model.config.vocab_size)
-        if len(wanted) < len(tokens):
-            hidden = hidden[torch.tensor(wanted, dtype=torch.int64, device=self.device)]
-        return self.model.logits(hidden)
+        return self._forward(tokens, cache, tuple(entry.count for entry in batch))
+
+    def _without_drafts(self, batch: SequenceOf[Scheduled]) -> list[Scheduled]:
+        """A batch that was computed, once its sequences have lost their drafts and the cache what they left in it."""
+        kept = []
+        for entry in batch:
+            sequence = entry.sequence
+            if sequence.draft:
+                # hidden by a weight of 0 it would still turn the row's text into nothing
+                cache = self.cache.rows([sequence.blocks], [sequence.computed])
+                cache.clear_tokens(0, range(sequence.computed + 1, sequence.computed + entry.count))
+                sequence.draft = []
+                entry = entry.without_draft()
+            kept.append(entry)
+        return kept
 
     @torch.inference_mode()
     def look_ahead(self, sequences: SequenceOf[Sequence], tokens: SequenceOf[int]) -> Tensor:
@@ -111,10 +139,14 @@ def _note_health(parts: SequenceOf[tuple[Sequence, int]], hidden: Tensor) -> Non
     Args:
         parts: sequences, each with its tokens in ``hidden`` (tokens, hidden_size).
     """
-    # one number says that all is well
-    if bool(hidden.sum(dtype=torch.float32).isfinite()):
+    if _is_finite(hidden):
         return
     finite = torch.split(hidden.isfinite().all(-1), [count for _, count in parts])
     for (sequence, _), well in zip(parts, finite, strict=True):
         if not bool(well.all()):
             sequence.state.healthy = False
+
+
+def _is_finite(hidden: Tensor) -> bool:
+    """Whether all are numbers, told by one number. False, too, for numbers whose sum is too large."""
+    return bool(hidden.sum(dtype=torch.float32).isfinite())

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from bisect import insort
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -42,6 +42,10 @@ class Scheduled:
     count: int
     chooses: int
     decodes: bool = False
+
+    def without_draft(self) -> Scheduled:
+        """The same once the sequence has lost its draft: the one token that the draft was to follow."""
+        return replace(self, count=1, chooses=1)
 
 
 class Scheduler:

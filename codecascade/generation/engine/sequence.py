@@ -9,7 +9,7 @@ from codecascade.generation.editor_stops import EditorStopper
 from codecascade.generation.engine.blocks import BlockKey
 from codecascade.generation.engine.detokenizer import TextBuilder
 from codecascade.generation.engine.request_state import RequestState
-from codecascade.generation.engine.sampling.sampler import SamplingRow, Top
+from codecascade.generation.engine.sampling.sampler import NO_TOKEN, SamplingRow, Top
 from codecascade.generation.engine.sampling.token_counts import TokenCounts
 from codecascade.generation.requests import Completion, FinishReason, Request
 from codecascade.generation.streaming import Delta, TokenLogprobs, Usage
@@ -186,6 +186,9 @@ class Sequence:
             self._first = self._last
         if self.grammar is not None and self.grammar.is_broken:
             # The text stays unfinished, as at any other limit; its last mask let it only end.
+            return self.end("length", None)
+        if token == NO_TOKEN:
+            # what was asked for contradicts itself: a bias rules out what a grammar wants, for example
             return self.end("length", None)
         self.log_probability += log_probability
         # what only gives required bytes again is the prompt's, even where a model ends on an ordinary token

@@ -235,13 +235,15 @@ class Gateway:
                 return deltas, True
             deltas.append(sequence.push(token.token, token.logprob, token.top))
             if sequence.finish_reason is not None:
+                if token is told[-1] and not is_step:
+                    deltas[-1] = _as_told(sequence, deltas[-1], piece)
                 return deltas, False
         if not told and piece.text:
             if self.abilities.tells_tokens:
                 raise NoReplyError("text without its tokens", reached=True)
             if not sequence.agrees(piece.text.encode()):
                 return deltas, True
-            deltas.append(sequence.push_text(piece.text))
+            deltas.append(_as_told(sequence, sequence.push_text(piece.text), piece))
         if piece.finish_reason is None or sequence.finish_reason is not None or is_step:
             return deltas, False
         if piece.finish_reason not in ("stop", "length"):
@@ -334,3 +336,11 @@ class Gateway:
 
     def _count(self, **counts: int) -> None:
         self._load = self._load.plus(**counts)
+
+
+def _as_told(sequence: Sequence, delta: Delta, piece: Piece) -> Delta:
+    """A delta whose text is as long as may be; the server says whether it is whole, as a grammar's may be."""
+    if delta.finish_reason != "length" or piece.finish_reason != "stop":
+        return delta
+    sequence.finish_reason, sequence.stopped_by = "stop", piece.stop_reason
+    return replace(delta, finish_reason="stop", stopped_by=piece.stop_reason)

@@ -272,11 +272,11 @@ class LlamaCppEngine:
         for sequence, [choice] in zip(choosing, chosen, strict=True):
             if sequence.state.id not in self._states:
                 continue
-            if sequence.state.room == 0:
-                delta = sequence.end_without_text()
-            elif choice.is_broken:
+            if choice.is_broken:
                 outputs.append(self._break(sequence))
                 continue
+            if sequence.state.room == 0:
+                delta = sequence.end_without_text()
             else:
                 delta = sequence.push(choice.token, choice.logprob, choice.top)
             outputs.append(self._output(sequence, delta))

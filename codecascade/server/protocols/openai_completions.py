@@ -266,7 +266,7 @@ class _Form:
 
     def _of_prompt(self, sample: Sample, tokens: Sequence[TokenLogprobs]) -> dict[str, Any] | None:
         tokenizer, ids = self._service.tokenizer, self._prompts[sample.prompt].request.ids
-        spelt = b"".join(map(tokenizer.token_bytes, ids)).decode(errors="ignore")
+        spelt = tokenizer.decode_continuation(ids)
         offsets = openai_logprobs.TextOffsets(tokenizer, len(tokenizer.decode(ids)) - len(spelt))
         return self._logprobs(tokens, offsets, ids[0])
 

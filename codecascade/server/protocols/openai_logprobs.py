@@ -17,19 +17,34 @@ _LEAST = -9999.0
 class TextOffsets:
     """Where tokens begin in a text, in characters; one that is half a character begins where that does.
 
+    Bytes that are no text count as the sign that stands for them in the text.
+
     Args:
         start: of the first token. Below 0 for the space that some families put before every text, which is not shown.
     """
 
     def __init__(self, tokenizer: Tokenizer, start: int = 0) -> None:
         self._tokenizer, self._at = tokenizer, start
-        self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def next(self, token: int) -> int:
         """Where a token begins that follows the ones before."""
-        begins = max(0, self._at)
-        self._at += len(self._decoder.decode(self._tokenizer.token_bytes(token)))
-        return begins
+        begins, data = self._at, self._tokenizer.token_bytes(token)
+        half = bytes(self._decoder.getstate()[0])
+        if half and data and not _may_be_text(half + data[:1]):
+            # the half character stays one, and is a sign of its own
+            begins += 1
+        self._at += len(self._decoder.decode(data))
+        return max(0, begins)
+
+
+def _may_be_text(data: bytes) -> bool:
+    """Whether bytes are text, or may become some with those that follow."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(data)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def of_completion(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import torch
@@ -25,7 +27,7 @@ from codecascade.tokens.tokenizer import Tokenizer
 
 def ask(tokenizer: Tokenizer, first: int = 0, tokens: int = 40, new: int = 8, **settings: object) -> Request:
     ids = tokenizer.encode(CODE)[first : first + tokens]
-    return Request(tuple(ids), SamplingParams(new), **{"stop_ids": NEVER, **settings})
+    return Request(tuple(ids), **{"sampling": SamplingParams(new), "stop_ids": NEVER, **settings})
 
 
 def finish(engine: Engine) -> list[Completion]:
@@ -66,6 +68,29 @@ def test_tokens_that_the_model_does_not_have_are_never_chosen_anyway(
     strange = frozenset({-3, tokenizer.vocab_size, 10**9, 10**30})
     request = ask(tokenizer, stop_ids=strange, forbidden=strange, nonempty=True)
     assert alone(model, tokenizer, request).ids == expected.ids
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_request_that_leaves_no_token_ends_without_one(
+    model: Llama, tokenizer: Tokenizer, temperature: float, samples: int
+) -> None:
+    """A token that was ruled out is not written where nothing else is left; others go on."""
+    sampling = SamplingParams(8, temperature, logit_bias=((20, -math.inf),), logprobs=2)
+    grammar = Grammar("regex", tokenizer.decode([30]) + "+")
+    by_bias = ask(tokenizer, sampling=sampling, allowed=frozenset({20, 21}), forbidden=frozenset({21}))
+    bias = tuple((token, -math.inf) for token in range(tokenizer.vocab_size))
+    by_grammar = ask(tokenizer, sampling=replace(sampling, logit_bias=bias), grammar=grammar)
+    for request in (by_bias, by_grammar):
+        engine = Engine(model, tokenizer)
+        engine.add_request(ask(tokenizer))
+        engine.add_request(replace(request, samples=samples))
+        whole, *none = sorted(finish(engine), key=lambda found: found.request)
+        assert whole.ids == alone(model, tokenizer, ask(tokenizer)).ids
+        assert [(found.ids, found.text, found.finish_reason) for found in none] == [
+            ((), "", "length")
+        ] * samples
+        assert engine.load().cache_used == 0
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
@@ -136,6 +161,19 @@ def test_what_is_no_number_stays_with_its_request_however_it_ends(tokenizer: Tok
     )
     assert all(found[number].log_probability > -1e9 for number in numbers)
     assert [found[number].ids for number in numbers] == expected
+
+
+@pytest.mark.parametrize("prompt_logprobs", [None, 2])
+def test_a_prompt_that_is_only_read_gives_numbers_or_an_error(
+    tokenizer: Tokenizer, prompt_logprobs: int | None
+) -> None:
+    model = tiny_model(tokenizer)
+    engine = Engine(model, tokenizer)
+    with no_numbers(model):
+        engine.add_request(ask(tokenizer, sampling=SamplingParams(0, prompt_logprobs=prompt_logprobs)))
+        (output,) = engine.step()
+    assert "no numbers" in str(output.error)
+    assert output.delta.prompt_logprobs == () and engine.load().cache_used == 0
 
 
 def test_a_cache_that_there_is_no_memory_for_is_refused(model: Llama, tokenizer: Tokenizer) -> None:

@@ -20,7 +20,7 @@ from codecascade.generation.engine.sampling.distribution import (
     limited,
     nucleus,
 )
-from codecascade.generation.engine.sampling.sampler import SamplingRow, choose
+from codecascade.generation.engine.sampling.sampler import NO_TOKEN, SamplingRow, choose
 from codecascade.generation.engine.sampling.token_counts import TokenCounts
 from codecascade.generation.requests import SamplingParams
 from codecascade.ground.errors import UserError
@@ -255,6 +255,18 @@ def test_the_last_draw_of_all_is_a_token_that_may_come(logits: list[float], unif
 def test_settings_at_the_end_of_float32_take_the_likeliest(params: dict[str, object]) -> None:
     row = SamplingRow(SamplingParams(**{"temperature": 1e-3, **params}), 0.7)
     assert choose(torch.tensor([[1.0, 3.0, 2.0]]), [row], 3).tokens.tolist() == [1]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("others", [0, 1])
+def test_where_no_token_may_come_none_is_chosen(temperature: float, others: int) -> None:
+    """Not the first of those that are ruled out, beside rows that go on."""
+    params = SamplingParams(temperature=temperature, logit_bias=((2, -math.inf),))
+    none = SamplingRow(params, 0.5, allowed=[2, 3], forbidden=[3], others=others)
+    one = SamplingRow(params, 0.5, allowed=[1, 2], forbidden=[3])
+    choice = choose(torch.zeros(3, 5), [one, none, one], 5)
+    assert choice.tokens.tolist() == [1, NO_TOKEN, 1]
+    assert bool(choice.logprobs.isfinite().all())
 
 
 def test_tokens_that_the_vocabulary_does_not_have_are_passed_over() -> None:

@@ -17,6 +17,8 @@ from codecascade.generation.requests import SamplingParams
 
 Top = tuple[tuple[int, float], ...]
 
+# What a row chooses where none of its tokens is permitted.
+NO_TOKEN = -1
 # A token is nearly as likely as another from a fifth of its probability on.
 _NEARLY = math.log(0.2)
 
@@ -54,7 +56,7 @@ class Choice:
     """The next token of each row.
 
     Attributes:
-        tokens: (rows,) int64.
+        tokens: (rows,) int64; :data:`NO_TOKEN` where none is permitted.
         logprobs: (rows,) float32, natural logarithms of the model's own probabilities of ``tokens``: temperature 1,
             nothing added, nothing ruled out.
         top: of each row the ``(token, logprob)`` that its settings ask for, likeliest first.
@@ -88,7 +90,11 @@ def choose(logits: Tensor, rows: Sequence[SamplingRow], vocab_size: int) -> Choi
     others = {
         index: _take_other(scores[index], row, tokens[index]) for index, row in enumerate(rows) if row.others
     }
-    return Choice(tokens, logprobs.gather(-1, tokens[:, None])[:, 0], top, others)
+    chosen = tokens[:, None]
+    of_chosen = logprobs.gather(-1, chosen)[:, 0]
+    # no token is the likeliest of those that are ruled out
+    tokens = tokens.masked_fill(scores.gather(-1, chosen)[:, 0] == -torch.inf, NO_TOKEN)
+    return Choice(tokens, of_chosen, top, others)
 
 
 def _take_other(logits: Tensor, row: SamplingRow, token: Tensor) -> int:

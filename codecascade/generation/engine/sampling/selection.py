@@ -89,5 +89,8 @@ def _endings(
     endings = []
     for (sequence, row, token), following in zip(found, after.float().log_softmax(-1), strict=True):
         following[sequence.stop_ids] = -torch.inf
-        endings.append((row, token, float(following.logsumexp(-1))))
+        value = float(following.logsumexp(-1))
+        # where the model gives no numbers nothing was learnt, and a token of which NaN is added would be the choice
+        if not math.isnan(value):
+            endings.append((row, token, value))
     return endings
