@@ -21,7 +21,6 @@ from codecascade.generation.backend import ChatPrompt, TextCompletion, TextPromp
 from codecascade.ground.errors import RunFailed, UserError
 from codecascade.instruct.dialogues import read_dialogues
 from codecascade.instruct.self_instruct.pipeline import read_summary
-from codecascade.instruct.self_instruct.progress import SelfInstructProgress
 from codecascade.sandbox.sandbox import Sandbox
 
 FILES = ("dialogues.jsonl", "triplets.jsonl", "questions.jsonl")
@@ -299,39 +298,6 @@ def test_a_base_model_continues_a_text(tmp_path: Path) -> None:
         run(tmp_path / "other", teacher, questions(3), form="chat", **SMALL)
 
 
-def test_a_prompt_that_does_not_fit_is_a_reason(tmp_path: Path) -> None:
-    class Short(ScriptedTeacher):
-        def complete(self, requests: Sequence[TextRequest]) -> Iterator[TextCompletion]:
-            for index, request in enumerate(requests):
-                for number in request.numbers:
-                    yield TextCompletion(index, number, "", "context")
-
-    reported: list[SelfInstructProgress] = []
-    summary = run(tmp_path / "run", Short(adds), questions(2), progress=reported.append, **SMALL)
-    assert dict(summary.reasons) == {"too_long": 2}
-    assert reported[-1].done == reported[-1].total, "what is not asked for any more counts as done"
-
-
-def test_a_solution_prompt_that_does_not_fit_is_the_same_reason(tmp_path: Path) -> None:
-    class Short(ScriptedTeacher):
-        def complete(self, requests: Sequence[TextRequest]) -> Iterator[TextCompletion]:
-            for index, request in enumerate(requests):
-                if asked_about(request)[0] == "tests":
-                    yield from super().complete([request])
-                else:
-                    yield from (TextCompletion(index, number, "", "context") for number in request.numbers)
-
-    assert dict(run(tmp_path / "run", Short(adds), questions(1), **SMALL).reasons) == {"too_long": 1}
-
-
-def test_a_second_attempt_with_the_same_test_is_not_enough(tmp_path: Path) -> None:
-    def one_test(step: str, question: str, sample: int) -> str:
-        return "assert f(1) == 2\n[/TESTS]" if step == "tests" else "def f(x):\n    return x + 1"
-
-    summary = run(tmp_path / "run", ScriptedTeacher(one_test), questions(1), **SMALL)
-    assert dict(summary.reasons) == {"no_tests": 1}
-
-
 def test_files_of_another_run_never_count_as_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -348,14 +314,3 @@ def test_files_of_another_run_never_count_as_finished(
         run(tmp_path / "run", ScriptedTeacher(adds), questions(6), questions=6, **SMALL)
     run(tmp_path / "run", ScriptedTeacher(adds), questions(2), questions=2, **SMALL)
     assert contents(tmp_path / "run") == small
-
-
-def test_a_question_can_fix_the_name_of_its_function(tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    fixed = [replace(question, entry_point=f"add_{n}") for n, question in enumerate(questions(2))]
-    other = [replace(question, entry_point="total") for question in questions(2)]
-    teacher = ScriptedTeacher(adds)
-    assert run(tmp_path / "fixed", teacher, fixed, **SMALL).dialogues == 2
-    assert "The function is called `add_0`." in teacher.requests[0].prompt.messages[-1].content  # type: ignore[union-attr]
-    assert dict(run(tmp_path / "other", ScriptedTeacher(adds), other, **SMALL).reasons) == {"no_tests": 2}
