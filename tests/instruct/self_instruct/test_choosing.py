@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from scripted_teacher import InstantSandbox
 
+from codecascade.instruct.self_instruct.dialogue import dialogue_row
 from codecascade.instruct.self_instruct.journal import Journal
 from codecascade.instruct.self_instruct.languages.python import PYTHON
 from codecascade.instruct.self_instruct.settings import SelfInstructSettings
@@ -15,7 +16,7 @@ from codecascade.instruct.self_instruct.steps.execution import Execution
 from codecascade.instruct.self_instruct.steps.selection import agreed, first_passing
 from codecascade.instruct.self_instruct.steps.settle import counted_tests, why_vacuous
 from codecascade.instruct.self_instruct.steps.vacuous import Vacuity, VacuityCheck
-from codecascade.instruct.self_instruct.triplets import Solution, UnitTests
+from codecascade.instruct.self_instruct.triplets import Question, Solution, Triplet, UnitTests
 from codecascade.sandbox.outcome import Outcome
 
 
@@ -184,3 +185,15 @@ def test_what_could_not_be_started_is_not_remembered(tmp_path: Path) -> None:
         ):
             verdicts = execution.judge_solution(code, tests).result().verdicts
             assert verdicts == (verdict,) * 2
+
+
+def test_a_dialogue_never_states_a_test_that_does_not_count() -> None:
+    """The shown test may be wrong: with agreement, the kept solution then fails it."""
+    tests = UnitTests("f", ("assert f(1) == 9", "assert f(2) == 3", "assert f(3) == 4"), shown=0)
+    code = Solution(0, "def f(x):\n    return x + 1", verdicts=("failed", "passed", "passed"))
+    triplet = Triplet(Question("q", "Add one."), tests, [code], chosen=0, kept_tests=(1, 2))
+    stated = {}
+    for kind in ("one", "all"):
+        row = dialogue_row(triplet, SelfInstructSettings(dialogue_tests=kind), PYTHON, ("a", "b"))  # type: ignore[arg-type]
+        stated[kind] = [each for each in tests.assertions if each in row["messages"][0]["content"]]
+    assert stated == {"one": [tests.assertions[1]], "all": list(tests.assertions[1:])}
