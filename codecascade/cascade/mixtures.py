@@ -29,6 +29,8 @@ BYTES_PER_TOKEN = 3.5
 _LOOKED_AT = 10_000
 _TRIED = 1000
 _SHAPES = 5
+_TOKENS_AROUND_MESSAGE = 5
+"""About what a chat format adds to a message."""
 """Dialogues of more messages than this are alike to a template."""
 MANY_PASSES = 10
 """A stage that reads a source more often is warned of."""
@@ -141,6 +143,20 @@ class Mixtures:
                 table = self._documents(item)
                 read.append((tokens * item.share / total * BYTES_PER_TOKEN / table.total_bytes, item.source))
         return max(read)
+
+    def dialogue_passes(self, stage: Stage) -> tuple[float, str]:
+        """How often the stage reads the dialogues that it reads most often, and their source (estimate)."""
+        share = sum(item.share for item in stage.mixture if item.source == "dialogues")
+        total = sum(item.share for item in stage.mixture)
+        tokens = (stage.total_steps or 0) * stage.batch_tokens * share / total
+        shares = {source.source: source.share for source in stage.dialogue_sources}
+        passes = [(0.0, "")]
+        for name, read in self.read(stage):
+            messages = [message for dialogue in read.table for message in dialogue.messages]
+            characters = sum(len(message.content) for message in messages)
+            length = characters / BYTES_PER_TOKEN + len(messages) * _TOKENS_AROUND_MESSAGE
+            passes.append((tokens * shares[name] / sum(shares.values()) / max(1.0, length), name))
+        return max(passes)
 
     def to_make(self, stage: Stage) -> list[str]:
         """The kinds of dialogues that the run makes for the stage and has not made yet."""

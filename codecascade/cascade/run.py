@@ -86,8 +86,11 @@ def run_cascade(
 
 def _serve_hint(ahead: WorkAhead, run: RunFolder) -> str:
     """What to do with the last stage's model."""
-    model = run.model(ahead.stages[-1] if ahead.stages else BASE)
-    return f"To try it in the browser or an editor: codecascade serve {shlex.quote(str(model))}"
+    last = ahead.stages[-1] if ahead.stages else BASE
+    model = shlex.quote(str(run.model(last)))
+    is_chat = last != BASE and ahead.recipe[last].kind == "instruct"
+    talk = f"To talk to the model: codecascade chat {model}\n" if is_chat else ""
+    return f"{talk}To try it in the browser or an editor: codecascade serve {model}"
 
 
 @contextmanager
@@ -189,13 +192,15 @@ class _Cascade:
             self.folder.write(self.recipe)
         self.world.barrier()
         for stage in self.untrained:
-            passes, source = self.mixtures.passes(stage)
-            if passes > MANY_PASSES:
-                self.display.say(
-                    f"{stage.name}: its tokens are about {passes:.0f} passes over {source!r}; fewer may do better"
-                )
+            self._warn_of_passes(stage, *self.mixtures.passes(stage))
         assert self.ahead.plan is not None
         say_how_long(self.untrained, self.ahead.plan, timer, self.display)
+
+    def _warn_of_passes(self, stage: Stage, passes: float, source: str) -> None:
+        if passes > MANY_PASSES:
+            self.display.say(
+                f"{stage.name}: its tokens are about {passes:,.0f} passes over {source!r}; fewer may do better"
+            )
 
     # ---- a stage
 
@@ -230,6 +235,8 @@ class _Cascade:
                 f"; {skipped:,} lines were skipped ({read.skipped.most_common(1)[0][0]})" if skipped else ""
             )
             self.display.say(f"{stage.name}: {len(read.table):,} dialogues of {name} ({formats}){left}")
+        # Known only now, for the run may have made them.
+        self._warn_of_passes(stage, *self.mixtures.dialogue_passes(stage))
 
     def _mine(self, stage: Stage) -> None:
         if self.world.first:

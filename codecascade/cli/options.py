@@ -46,7 +46,7 @@ def changes(panel: str | None = None) -> Any:
     return typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Change one setting; docs/recipes.md names the keys (repeatable).",
+        help="Change one setting; the command's page in docs/ names the keys (repeatable).",
         rich_help_panel=panel,
     )
 

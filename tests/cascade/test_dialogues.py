@@ -57,6 +57,20 @@ def test_several_sources_by_their_shares(data: dict[str, Any], dialogues: Path, 
     )
 
 
+def test_passes_over_few_dialogues_are_counted(data: dict[str, Any], tmp_path: Path) -> None:
+    few = write(tmp_path / "few.jsonl", *({"prompt": "p" * 35, "completion": "c" * 35} for _ in range(3)))
+    many = write(tmp_path / "many.jsonl", *({"prompt": "p" * 35, "completion": "c" * 35} for _ in range(300)))
+    both = [{"source": str(few)}, {"source": str(many)}]
+    stage = make_recipe(chat_only(data, both))["chat"]
+    passes, name = mixtures(tmp_path).dialogue_passes(stage)
+    # Half of the dialogues' tokens are read of three dialogues with two messages of 15 tokens each.
+    mixture = {item.source: item.share for item in stage.mixture}
+    tokens = (stage.total_steps or 0) * stage.batch_tokens * mixture["dialogues"] / sum(mixture.values())
+    assert name == str(few) and passes == pytest.approx(tokens / 2 / (3 * 2 * 15))
+    alone = make_recipe(chat_only(data, str(many)))["chat"]
+    assert mixtures(tmp_path).dialogue_passes(alone)[0] == pytest.approx(tokens / (300 * 2 * 15))
+
+
 def test_what_a_template_can_not_hold_is_found_before_training(data: dict[str, Any], tmp_path: Path) -> None:
     system = {"messages": [{"role": "system", "content": "s"}]}
     turn = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]

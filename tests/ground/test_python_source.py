@@ -32,7 +32,7 @@ NOT_PYTHON = {
     "lone surrogate": "x = '\ud800'",
     "too deep for the tree": "x = 1" + " + 1" * 100_000,
     "too deep for the parser": "x = " + "-" * 100_000 + "1",
-    "too many digits": "x = " + "1" * 100_000,
+    "too many digits": "x = " + "1" * 100_001,
     "mixed indentation": "if a:\n        x\n\ty\n",
 }
 DEEP = {

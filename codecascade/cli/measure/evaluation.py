@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         "eval MODEL --benchmark humaneval,mbpp -o DIR",
         "eval --endpoint http://localhost:8000 --model NAME --benchmark humaneval -o DIR",
         "eval --samples humaneval=samples.jsonl -o DIR",
+        "eval MODEL --benchmark toxigen --data toxigen=prompts/ --set toxigen.judge=classifier -o DIR",
         "eval --list",
     ),
 )

@@ -81,8 +81,9 @@ def print_summary(summary: Summary, folder: Path) -> None:
     for name, count in summary.funnel.items():
         table.add_row(STEPS.get(name, name.replace("_", " ")), f"{count:,}")
     stdout().print(table)
+    kept = "dialogue" if summary.dialogues == 1 else "dialogues"
     stderr().print(
-        f"{folder / 'dialogues.jsonl'}: {summary.dialogues:,} dialogues; see {folder / 'report.html'}",
+        f"{folder / 'dialogues.jsonl'}: {summary.dialogues:,} {kept}; see {folder / 'report.html'}",
         highlight=False,
         soft_wrap=True,
     )

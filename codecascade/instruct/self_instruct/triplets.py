@@ -147,7 +147,7 @@ REASONS: Mapping[str, str] = {
     "vacuous_tests": "a function that does nothing, or returns one constant, passes the tests",
     "no_solutions": "no answer held a program with the tested function",
     "none_passed": "no solution passed the tests",
-    "no_agreement": "too few solutions agree on too few tests",
+    "no_agreement": "no group of solutions agrees on enough tests",
     "too_long": "the prompt does not fit into the teacher's context",
 }
 """Why a question falls out after it got into the run, in words for the report."""

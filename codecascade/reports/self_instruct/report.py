@@ -25,10 +25,10 @@ from codecascade.sandbox.languages.table import canonical_name
 STEPS: Mapping[str, str] = {
     "prompts": "prompts for questions",
     "parsed": "questions read",
-    "duplicate": "left as duplicates",
-    "near_duplicate": "left as near-duplicates",
-    "contaminated": "left because a benchmark has them",
-    "unusable": "left as no usable question",
+    "duplicate": "left out: duplicates",
+    "near_duplicate": "left out: near-duplicates",
+    "contaminated": "left out: a benchmark has them",
+    "unusable": "left out: no usable question",
     "questions": "questions",
     "with_tests": "with tests",
     "with_solutions": "with solutions that could be run",
@@ -76,7 +76,7 @@ def write_self_instruct_report(folder: Path, *, command: str = "") -> None:
         "kept": kept,
         "fallen": [(REASONS.get(name, name), rows) for name, rows in fallen.items()],
         "left": [
-            (STEPS.get(name, name).removeprefix("left "), rows)
+            (STEPS.get(name, name).removeprefix("left out: "), rows)
             for name, rows in question_examples(folder).items()
         ],
         "licences": licences_of_seeds(folder),

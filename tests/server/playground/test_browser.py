@@ -116,7 +116,7 @@ class TestEditor:
         page.wait_for_selector(".ghost")
         (request,) = server.generator.requests
         assert request.sampling.max_new_tokens == 17 and request.sampling.temperature == 0.4
-        assert request.stop == ("\n",) and request.editor.language == "go"
+        assert request.editor.lines == "single" and request.editor.language == "go"
         assert request.editor.prefix.endswith("range words {\n\t\t")
         assert request.editor.suffix.startswith("\n\t}\n\treturn counts")
         tokens = server.generator.tokenizer.infilling
