@@ -47,8 +47,12 @@ def without_unasked(metrics: dict[str, Metric]) -> dict[str, Metric]:
     return {name: found for name, found in metrics.items() if name.endswith(LEFT_TO_RIGHT)} or metrics
 
 
-def wilson(successes: int, n: int) -> Metric:
-    """The share of successes in ``n`` independent trials (Wilson 1927). With ``n`` 0 the interval is [0, 1]."""
+def wilson(successes: float, n: int) -> Metric:
+    """The share of successes in ``n`` independent trials (Wilson 1927). With ``n`` 0 the interval is [0, 1].
+
+    Of numbers between 0 and 1 ``successes`` is their sum; they vary no more than trials do, so the interval is
+    wide enough for them.
+    """
     if n == 0:
         return Metric(0.0, 0.0, 1.0, 0)
     share, square = successes / n, _Z * _Z

@@ -31,6 +31,7 @@ class Scores:
         scored_bytes: how many bytes of each text were scored. Two tokenizers cut a text at the same number of tokens
             in different places, and such figures must not be compared.
         binary: each value is 0 or 1, of a single sample; the figure is a share with Wilson's interval.
+        bounds: between which the values lie (with ``weights``: the values divided by them) if they are no shares.
         is_part: the figure is over some of another figure's problems, and models are compared by that one.
     """
 
@@ -40,6 +41,7 @@ class Scores:
     exponential: bool = False
     scored_bytes: NDArray[np.float64] | None = None
     binary: bool = False
+    bounds: tuple[float, float] | None = None
     is_part: bool = False
 
     @property
@@ -53,6 +55,8 @@ class Scores:
         """The figure with its interval. Without any problem it is not measured (``n`` is 0)."""
         if not self.keys:
             return wilson(0, 0)
+        if self.bounds is not None:
+            return self._bounded(self.bounds, seed)
         if self.weights is not None and not self.exponential:
             # The same of a weighted mean of values of 0 and 1.
             means = self.values / self.weights
@@ -68,6 +72,22 @@ class Scores:
         if self.binary or alike:
             return wilson(round(float(self.values.sum())), len(self.values))
         return bootstrap_mean(self.values, seed=seed)
+
+    def _bounded(self, bounds: tuple[float, float], seed: int) -> Metric:
+        """The interval of a mean of numbers between bounds.
+
+        A bootstrap over equal numbers has no width, however few they are. Their mean gets Wilson's interval of a
+        share instead, stretched to the bounds: no numbers with this mean vary more than those at the bounds.
+        """
+        weights = np.ones_like(self.values) if self.weights is None else self.weights
+        means = self.values / weights
+        if not np.allclose(means, means[0], rtol=0.0, atol=1e-9):
+            return bootstrap_ratio(self.values, weights, seed=seed)
+        low, high = bounds
+        found = wilson(float(means[0] - low) / (high - low) * len(means), len(means))
+        return Metric(
+            self.figure, low + (high - low) * found.low, low + (high - low) * found.high, len(means)
+        )
 
 
 def metrics_of(scores: Mapping[str, Scores], seed: int = 0) -> dict[str, Metric]:
