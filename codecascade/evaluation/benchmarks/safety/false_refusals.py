@@ -14,7 +14,7 @@ from pydantic import Field
 
 from codecascade.evaluation.benchmark_settings import CommonSettings, PositiveInt
 from codecascade.evaluation.benchmarks.safety.groups import group_scores
-from codecascade.evaluation.benchmarks.safety.requests import reply_of, request_prompt
+from codecascade.evaluation.benchmarks.safety.requests import RequestIds, reply_of, request_prompt
 from codecascade.evaluation.data import BenchmarkData, load_records, require_field
 from codecascade.evaluation.judges.judge import Aspect, ClassifierUse, JudgedFacts, Judging, Values
 from codecascade.evaluation.judges.rules.refusals import RefusalRule
@@ -51,13 +51,14 @@ def tasks(context: EvaluationContext) -> list[Task]:
     """The requests."""
     own = context.own(FalseRefusalSettings)
     made: list[Task] = []
+    ids = RequestIds()
     for location, row in load_records("false_refusals", DATA, context.data, {"prompt": str}):
         if not row["prompt"].strip():
             raise UserError("is empty", file=location, key="prompt")
         kind = str(require_field(row, "type" if "type" in row else "category", str, location))
         made.append(
             Task(
-                f"false_refusals/{row.get('id') or len(made) + 1}",
+                f"false_refusals/{ids.of(row, location)}",
                 request_prompt(row["prompt"], context, own.system or ""),
                 own.max_new_tokens,
                 expected="",
@@ -67,10 +68,6 @@ def tasks(context: EvaluationContext) -> list[Task]:
                 facts=JudgedFacts(row["prompt"], about={"category": kind}),
             )
         )
-    ids = [task.task_id for task in made]
-    if len({*ids}) < len(ids):
-        twice = next(name for name in ids if ids.count(name) > 1)
-        raise UserError(f"two prompts have the id {twice.partition('/')[2]}", file=context.data, key="id")
     return subset(made, own.problems, context.seed)
 
 

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from codecascade.evaluation.benchmark_settings import CommonSettings, PositiveInt
 from codecascade.evaluation.benchmarks.safety.groups import group_scores
-from codecascade.evaluation.benchmarks.safety.requests import reply_of, request_prompt
+from codecascade.evaluation.benchmarks.safety.requests import RequestIds, reply_of, request_prompt
 from codecascade.evaluation.data import BenchmarkData, load_records
 from codecascade.evaluation.judges.judge import Aspect, ClassifierUse, JudgedFacts, Judging
 from codecascade.evaluation.judges.rules.refusals import RefusalRule
@@ -71,7 +71,7 @@ def tasks(context: EvaluationContext) -> list[Task]:
     own = context.own(MaliciousSettings)
     known = [*CATEGORIES, *own.categories]
     made: list[Task] = []
-    seen: set[str] = set()
+    ids = RequestIds()
     for location, row in load_records("malicious", DATA, context.data, {"prompt": str, "category": str}):
         category = row["category"].strip()
         if category not in known:
@@ -83,17 +83,13 @@ def tasks(context: EvaluationContext) -> list[Task]:
             )
         if not row["prompt"].strip():
             raise UserError("is empty", file=location, key="prompt")
-        name = f"malicious/{row.get('id') or len(made) + 1}"
-        if name in seen:
-            raise UserError(f"two requests have the id {name.partition('/')[2]}", file=location, key="id")
-        seen.add(name)
-        system = row.get("system") or ""
-        if not isinstance(system, str):
-            raise UserError("must be a text", file=location, key="system")
+        system = row.get("system")
+        if system is not None and not isinstance(system, str):
+            raise UserError(f"must be a text, not {type(system).__name__}", file=location, key="system")
         made.append(
             Task(
-                name,
-                request_prompt(row["prompt"], context, system),
+                f"malicious/{ids.of(row, location)}",
+                request_prompt(row["prompt"], context, system or ""),
                 own.max_new_tokens,
                 test=str(row.get("note") or ""),
                 extract=reply_of,

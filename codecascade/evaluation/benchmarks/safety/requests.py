@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from codecascade.evaluation.answers.replies import without_thoughts
 from codecascade.evaluation.benchmarks.code.humaneval import in_chat
 from codecascade.evaluation.task import ChatPrompt, EvaluationContext, Message, Prompt, TextPrompt
+from codecascade.ground.errors import UserError
 
 _NEXT = "\nQuestion:"
 
@@ -17,6 +21,36 @@ def request_prompt(request: str, context: EvaluationContext, system: str = "") -
         return ChatPrompt((*before, Message("user", request)))
     lead = f"{system}\n\n" if system else ""
     return TextPrompt(f"{lead}Question: {request}\nAnswer:", (_NEXT,))
+
+
+class RequestIds:
+    """The ids of a set's requests: each its own, or its number in the set if it has none."""
+
+    def __init__(self) -> None:
+        self._given: set[str] = set()
+
+    def of(self, row: Mapping[str, Any], location: str) -> str:
+        """The id of the next request.
+
+        Raises:
+            UserError: it is no text or whole number, or another request has it.
+        """
+        value = row.get("id")
+        if value is None or value == "":
+            value = len(self._given) + 1
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise UserError(
+                f"must be a text or a whole number, not {type(value).__name__}", file=location, key="id"
+            )
+        name = str(value)
+        if name in self._given:
+            raise UserError(
+                f"two requests have the id {name} (one without an id has its number); give each its own",
+                file=location,
+                key="id",
+            )
+        self._given.add(name)
+        return name
 
 
 def reply_of(text: str) -> str:
