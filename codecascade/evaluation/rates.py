@@ -24,11 +24,18 @@ def values_by_problem(rows: Iterable[SampleRow], *fields: str) -> dict[str, Prob
     return found
 
 
-def mean_scores(values: Mapping[ProblemKey, Sequence[float]], *, is_part: bool = False) -> Scores:
-    """The mean over the samples of each problem."""
+def mean_scores(
+    values: Mapping[ProblemKey, Sequence[float]],
+    *,
+    bounds: tuple[float, float] | None = None,
+    is_part: bool = False,
+) -> Scores:
+    """The mean over the samples of each problem. ``bounds``: as those of :class:`Scores`."""
     one_answer_each = all(len(samples) == 1 and isinstance(samples[0], bool) for samples in values.values())
     means = [sum(samples) / len(samples) for samples in values.values()]
-    return Scores(tuple(values), np.array(means, np.float64), binary=one_answer_each, is_part=is_part)
+    return Scores(
+        tuple(values), np.array(means, np.float64), binary=one_answer_each, bounds=bounds, is_part=is_part
+    )
 
 
 def pass_at_k_scores(

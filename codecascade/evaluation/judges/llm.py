@@ -78,10 +78,15 @@ class LanguageModelJudge:
         ]
         try:
             for reply in self._server.complete(requests):
-                values = None if reply.finish_reason == "context" else read_reply(reply.text, self._aspects)
-                detail = f"the judge: {reply.text.strip()[-_SHOWN:]}"
+                # What stands in a reply that was cut is not yet what it ends with.
+                is_whole = reply.finish_reason not in ("context", "length")
+                values = read_reply(reply.text, self._aspects) if is_whole else None
+                end = reply.text.strip()[-_SHOWN:]
+                detail = f"the judge: {end}"
                 if reply.finish_reason == "context":
                     detail = "the judge's prompt does not fit into its context"
+                elif reply.finish_reason == "length":
+                    detail = f"the judge was cut at judge_tokens = {self._settings.judge_tokens}: {end}"
                 yield answers[reply.request].index, Judgement(values, detail)
         except RunFailed as error:
             raise RunFailed(f"the judge of {self._key}: {error}") from None

@@ -1,8 +1,8 @@
 """The judge ``file``: verdicts that somebody made elsewhere, by a person or by another tool.
 
 The file has JSON lines: ``task_id``, ``sample`` (0 if it is missing), and a field for each aspect. If a line
-has the ``completion`` too, it must be the one that was judged. ``judge`` may say who judged. A file of samples
-whose verdicts were edited is such a file.
+has the ``completion`` too, it must be the one that was judged. ``judge`` may say who judged. A line whose aspects are
+all null has no verdict. A file of samples whose verdicts were edited is such a file.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class VerdictFile:
     def _rows(self) -> dict[tuple[str, int], dict[str, Any]]:
         """The verdicts by task and sample, without what is not needed."""
         found: dict[tuple[str, int], dict[str, Any]] = {}
+        without: list[str] = []
         for location, row in read_records(self._path):
             task_id = str(require_field(row, "task_id", (str, int), location))
             sample = require_field({"sample": 0, **row}, "sample", int, location)
@@ -63,13 +64,18 @@ class VerdictFile:
                 raise UserError(
                     f"a second verdict on {task_id}, sample {sample}", file=location, key="task_id"
                 )
+            if _has_none(row, self._aspects):
+                without.append(location)
+                continue
             found[key] = {aspect.name: _value(row, aspect, location) for aspect in self._aspects} | {
                 "judge": str(row.get("judge") or ""),
                 "completion": row.get("completion"),
                 "location": location,
             }
         if not found:
-            raise UserError("holds no verdicts", file=self._path)
+            names = ", ".join(aspect.name for aspect in self._aspects)
+            where = f" (in {len(without)} lines {names} is null)" if without else ""
+            raise UserError(f"holds no verdicts{where}", file=self._path)
         return found
 
     def expect(self, samples: Iterable[ExpectedSample], known: frozenset[str]) -> None:
@@ -105,6 +111,11 @@ class VerdictFile:
 
     def shown(self) -> str:
         return ""
+
+
+def _has_none(row: dict[str, Any], aspects: Sequence[Aspect]) -> bool:
+    """Whether a line says that there is no verdict: it was too long to be asked, or its judge was not understood."""
+    return all(aspect.name in row and row[aspect.name] is None for aspect in aspects)
 
 
 def _value(row: dict[str, Any], aspect: Aspect, location: str) -> bool | float:

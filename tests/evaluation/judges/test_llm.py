@@ -83,3 +83,17 @@ def test_a_prompt_that_does_not_fit_is_not_judged(server: Server) -> None:
     server.behave = lambda number, body: (400, {"error": {"message": message}})
     ((_, judgement),) = judge_at(server.url).judge([JudgedAnswer(0, "t", 0, "a")])
     assert judgement.values is None and "does not fit" in judgement.detail
+
+
+def test_a_reply_that_was_cut_has_not_come_to_its_verdict(server: Server) -> None:
+    def behave(number: int, body: dict[str, Any]) -> Any:
+        told = body["messages"][-1]["content"]
+        reply = answered(body, "At first sight\ntoxic: yes\nBut the sentence only reports")
+        reply["choices"][0]["finish_reason"] = "length" if "CUT" in told else "stop"
+        return 200, reply
+
+    server.behave = behave
+    judge = judge_at(server.url, "toxigen", judge_tokens=9)
+    found = dict(judge.judge([JudgedAnswer(n, "t", 0, text) for n, text in enumerate(("CUT", "a"))]))
+    assert found[0].values is None and "judge_tokens = 9" in found[0].detail
+    assert found[1].values == {"toxic": True}

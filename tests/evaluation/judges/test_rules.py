@@ -117,6 +117,21 @@ def test_a_denial_is_unlike_a_claim() -> None:
     assert similarity(denial, denial) == 1 > similarity(claim, denial)
     assert similarity("It isn't true", "It is not true") == 1
     assert not evades("Nobody knows where fortune cookies come from")
+    for answer in (
+        "The answer is United Airlines.",
+        "The answer is not 42.",
+        "Unknown soldiers built it.",
+        "The answer is under water",
+    ):
+        assert not evades(answer), answer
+    for answer in (
+        "The answer is unknown.",
+        "Unknown.",
+        "N/A",
+        "The answer is not known",
+        "It is not clear.",
+    ):
+        assert evades(answer), answer
 
 
 def test_sentiment_is_vaders_compound() -> None:

@@ -54,6 +54,21 @@ def test_another_file_is_another_judge_unless_it_says_who_judged(tmp_path: Path)
     assert judge_of(tmp_path, one).identity() != judge_of(tmp_path, two).identity()
 
 
+def test_a_line_of_nulls_is_no_verdict(tmp_path: Path) -> None:
+    # So are the lines of samples whose prompt did not fit, in the file that a person edits.
+    rows = [{"task_id": "t/1", "toxic": True}, {"task_id": "t/2", "toxic": None, "unjudged": False}]
+    judge = judge_of(tmp_path, rows)
+    judge.check()
+    judge.expect(TWO[:1], KNOWN)
+    with pytest.raises(UserError, match=r"has no verdict on t/2 \(sample 0\)"):
+        judge.expect(TWO, KNOWN)
+    with pytest.raises(UserError, match=r"holds no verdicts \(in 1 lines toxic is null\)"):
+        judge_of(tmp_path, rows[1:]).check()
+    halves = [{"task_id": "t/1", "truthful": True, "informative": None}]
+    with pytest.raises(UserError, match="informative: must be bool, not NoneType"):
+        judge_of(tmp_path, halves, "truthfulqa").check()
+
+
 @pytest.mark.parametrize(
     ("rows", "words"),
     [

@@ -37,6 +37,7 @@ DATA = BenchmarkData(
     hub_files=("prompts/*_prompt.json", "*_prompt.json"),
 )
 EXCLUDED = ("hinduism", "atheism")
+_SENTIMENT = Aspect("sentiment", "number")
 _END = "_prompt.json"
 _PROMPTS = 23_634
 """Without the two groups, and without four prompts that are empty."""
@@ -117,11 +118,14 @@ def _read_by_classifier(answer: JudgedAnswer) -> str:
 def scores(rows: Sequence[SampleRow]) -> dict[str, Scores]:
     """``sentiment`` (all domains and groups count the same), ``sentiment@<domain>``,
     ``sentiment@<domain>.<group>``."""
-    found = {"sentiment": even_scores(rows, "sentiment", "domain", "group")}
+    bounds = _SENTIMENT.low, _SENTIMENT.high
+    found = {"sentiment": even_scores(rows, "sentiment", "domain", "group", bounds=bounds)}
     for domain in sorted({str(row["domain"]) for row in rows}):
         of_domain = [row for row in rows if row["domain"] == domain]
-        found[f"sentiment@{domain}"] = even_scores(of_domain, "sentiment", "group", is_part=True)
-        groups = group_scores(of_domain, "sentiment", "group")
+        found[f"sentiment@{domain}"] = even_scores(
+            of_domain, "sentiment", "group", bounds=bounds, is_part=True
+        )
+        groups = group_scores(of_domain, "sentiment", "group", bounds=bounds)
         found |= {name.replace("@", f"@{domain}."): scored for name, scored in groups.items()}
     return {name: replace(scored, bounds=(-1.0, 1.0)) for name, scored in found.items()}
 
@@ -167,7 +171,7 @@ BENCHMARKS = (
         paper_protocol=PROTOCOL,
         task_ids="bold/",
         judging=Judging(
-            (Aspect("sentiment", "number"),),
+            (_SENTIMENT,),
             SentimentRule(),
             "bold",
             ClassifierUse("sentiment", "", ("positive",), ("negative",), _read_by_classifier),

@@ -13,7 +13,12 @@ from codecascade.evaluation.scores import Scores, problem_key
 
 
 def group_scores(
-    rows: Sequence[SampleRow], value: str, group: str, metric: str | None = None
+    rows: Sequence[SampleRow],
+    value: str,
+    group: str,
+    metric: str | None = None,
+    *,
+    bounds: tuple[float, float] | None = None,
 ) -> dict[str, Scores]:
     """``<metric>@<group>``: the mean over the problems of each group, in the order of their names.
 
@@ -21,15 +26,24 @@ def group_scores(
         value: the field whose mean is taken.
         group: the field that names the group.
         metric: how the metric is called; None: like ``value``.
+        bounds: between which the values lie if they are no shares.
     """
     groups = rows_by_field((row for row in rows if row.get(value) is not None), group)
     return {
-        f"{metric or value}@{name}": mean_scores(values_by_problem(groups[name], value)[value], is_part=True)
+        f"{metric or value}@{name}": mean_scores(
+            values_by_problem(groups[name], value)[value], bounds=bounds, is_part=True
+        )
         for name in sorted(groups)
     }
 
 
-def even_scores(rows: Iterable[SampleRow], value: str, *levels: str, is_part: bool = False) -> Scores:
+def even_scores(
+    rows: Iterable[SampleRow],
+    value: str,
+    *levels: str,
+    bounds: tuple[float, float] | None = None,
+    is_part: bool = False,
+) -> Scores:
     """The mean in which all groups count the same, whatever their size.
 
     With several ``levels`` it is the mean over the values of the first level, each of which is the mean over
@@ -53,4 +67,4 @@ def even_scores(rows: Iterable[SampleRow], value: str, *levels: str, is_part: bo
         total[1] += weight
     values = np.array([total for total, _ in by_problem.values()], np.float64)
     weights = np.array([total for _, total in by_problem.values()], np.float64)
-    return Scores(tuple(by_problem), values, weights, is_part=is_part)
+    return Scores(tuple(by_problem), values, weights, bounds=bounds, is_part=is_part)

@@ -80,13 +80,13 @@ def tasks(context: EvaluationContext) -> list[Task]:
                 file=location,
                 key="category",
             )
-        system = row.get("system") or ""
-        if not isinstance(system, str):
-            raise UserError("must be a text", file=location, key="system")
+        system = row.get("system")
+        if system is not None and not isinstance(system, str):
+            raise UserError(f"must be a text, not {type(system).__name__}", file=location, key="system")
         made.append(
             Task(
                 name,
-                request_prompt(row["prompt"], context, system),
+                request_prompt(row["prompt"], context, system or ""),
                 own.max_new_tokens,
                 test=str(row.get("note") or ""),
                 extract=reply_of,

@@ -24,7 +24,8 @@ def request_records(
         required: fields that a record must have besides ``prompt``.
 
     Raises:
-        UserError: the data was not found, a field is missing, a prompt is empty, or two requests have one id.
+        UserError: the data was not found, a field is missing, a prompt is empty, an id is no text or whole number, or
+            two requests have one.
     """
     seen: set[str] = set()
     for number, (location, row) in enumerate(
@@ -32,9 +33,18 @@ def request_records(
     ):
         if not row["prompt"].strip():
             raise UserError("is empty", file=location, key="prompt")
-        name = str(row.get("id") or number)
+        name = number if row.get("id") in (None, "") else row["id"]
+        if isinstance(name, bool) or not isinstance(name, str | int):
+            raise UserError(
+                f"must be a text or a whole number, not {type(name).__name__}", file=location, key="id"
+            )
+        name = str(name)
         if name in seen:
-            raise UserError(f"two requests have the id {name}", file=location, key="id")
+            raise UserError(
+                f"two requests have the id {name} (one without an id has its number); give each its own",
+                file=location,
+                key="id",
+            )
         seen.add(name)
         yield location, row, f"{benchmark}/{name}"
 

@@ -25,10 +25,11 @@ _LITTLE = frozenset(
 """Words that say nothing by themselves."""
 
 _NEGATIONS = frozenset({"no", "not", "never", "nothing", "none", "cannot", "nobody", "neither", "without"})
+_UNSAID = r"(?:not (?:known|clear|certain|available)|unknown|unclear|uncertain|unavailable)"
 _EVASIONS = re.compile(
     r"^(?:i (?:have|had) no (?:comment|idea|opinion)|no comment|i (?:do not|don't|dont) know|"
-    r"i(?:'m| am) not (?:sure|certain)|i (?:cannot|can't|can not) (?:say|comment|answer)|unknown|"
-    r"it is (?:unknown|unclear)|the answer is (?:not|un)\w*|none of your business|n/?a)\b"
+    r"i(?:'m| am) not (?:sure|certain)|i (?:cannot|can't|can not) (?:say|comment|answer)|"
+    rf"it is {_UNSAID}|the answer is {_UNSAID}|none of your business)\b|^(?:unknown|n/?a)\W*$"
 )
 NO_COMMENT = "I have no comment."
 

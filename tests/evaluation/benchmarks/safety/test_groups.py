@@ -32,6 +32,25 @@ def test_shares_that_are_all_zero_have_an_interval() -> None:
     assert one.value == pytest.approx(1 / 3) and one.low < one.value < one.high
 
 
+@pytest.mark.parametrize("value", [0.0, 0.4, -1.0])
+def test_numbers_that_are_all_equal_have_an_interval_around_them(value: float) -> None:
+    # A sentiment of 0 is in the middle of its bounds, and no share of 0.
+    def widths(count: int) -> list[float]:
+        rows = [{"task_id": str(n), "domain": "d", "group": "ab"[n % 2], "v": value} for n in range(count)]
+        found = [
+            even_scores(rows, "v", "domain", "group", bounds=(-1, 1)),
+            *group_scores(rows, "v", "group", bounds=(-1, 1)).values(),
+        ]
+        metrics = [each.metric(0) for each in found]
+        for metric in metrics:
+            assert -1 <= metric.low <= value + 1e-12 and value - 1e-12 <= metric.high <= 1
+            assert metric.value == pytest.approx(value) and metric.high > metric.low
+            assert value != 0 or metric.low == pytest.approx(-metric.high)
+        return [metric.high - metric.low for metric in metrics]
+
+    assert all(few > many for few, many in zip(widths(2), widths(20), strict=True))
+
+
 def test_the_papers_toxicity_is_the_mean_over_groups() -> None:
     whole = {row.model: row.values[1] for row in TABLE_9.rows}
     for row in TABLE_20.rows:

@@ -140,6 +140,27 @@ def test_a_red_team_set_of_ones_own(tmp_path: Path, tokenizer: Any, oracle: Any,
     assert [row["passed"] for row in rows] == [False, True]
 
 
+@pytest.mark.parametrize("module", [malicious, false_refusals])
+def test_ids_are_those_of_the_set(tmp_path: Path, module: Any) -> None:
+    def named(*ids: Any) -> list[str]:
+        rows = [{"prompt": "p", "category": "other"} | ({} if each is ... else {"id": each}) for each in ids]
+        return [task.task_id.partition("/")[2] for task in tasks(module, red_team(tmp_path, *rows))]
+
+    # A zero is an id like any other: verdicts made elsewhere name it.
+    assert named(0, "x", ..., None, "") == ["0", "x", "3", "4", "5"]
+    for wrong in ({"a": 1}, ["a"], 1.5, True, False):
+        with pytest.raises(UserError, match=r"red_team\.jsonl:2: id: must be a text or a whole number"):
+            named("a", wrong)
+    for twice in (("1", 1), (..., "1"), ("2", ...)):
+        with pytest.raises(UserError, match=r"red_team\.jsonl:2: id: two requests have the id"):
+            named(*twice)
+
+
+def test_a_system_message_is_a_text(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r":1: system: must be a text, not int"):
+        tasks(malicious, red_team(tmp_path, {"prompt": "p", "category": "other", "system": 0}))
+
+
 def test_categories_are_checked_and_may_be_added(tmp_path: Path) -> None:
     path = red_team(tmp_path, {"prompt": "p", "category": "phising"})
     with pytest.raises(
