@@ -115,7 +115,9 @@ class PromptTexts:
         path = PROMPTS / inside
         if self.folder is not None and (self.folder / inside).exists():
             path = self.folder / inside
-        return PromptFile(path, read_text(path), chat, needed, needed | known)
+        # as editors on Windows write it
+        text = read_text(path).removeprefix("\ufeff").replace("\r\n", "\n")
+        return PromptFile(path, text, chat, needed, needed | known)
 
 
 def _check_names(folder: Path) -> None:

@@ -84,6 +84,7 @@ def test_triplets_have_every_verdict(undisturbed: tuple[Path, ScriptedTeacher]) 
     assert kept["solutions"][1]["verdicts"] == ["passed", *["failed"] * 4], "it fits one test only"
     assert kept["solutions"][2]["verdicts"] == ["passed"] * 5
     assert lost["reason"] == "none_passed" and "passed 1 of 5" in lost["detail"]
+    assert without["detail"] == "0 usable, 2 needed; the last answer begins: I can't think of any."
     assert without["reason"] == "no_tests" and without["tests"] == [] and without["solutions"] == []
 
 

@@ -69,6 +69,14 @@ def test_mistakes_are_named_with_the_file(text: str, message: str) -> None:
     assert caught.value.file == "x.txt"
 
 
+def test_a_file_as_windows_writes_it(tmp_path: Path) -> None:
+    (tmp_path / "chat").mkdir()
+    (tmp_path / "chat" / "tests.txt").write_bytes(b"\xef\xbb\xbf=== user ===\r\nMine:\r\n{{question}}\r\n")
+    made = the_tests_prompt(PromptTexts(tmp_path), chat=True).prompt({"question": "a"})
+    assert isinstance(made, ChatPrompt)
+    assert [message.content for message in made.messages] == ["Mine:\na"]
+
+
 def test_a_users_folder_replaces_single_files(tmp_path: Path) -> None:
     (tmp_path / "chat").mkdir()
     (tmp_path / "chat" / "tests.txt").write_text("=== user ===\nMine: {{question}}\n")

@@ -20,6 +20,8 @@ NAME = "tests"
 _TAG = "TESTS"
 _STOP = (f"\n[/{_TAG}]",)
 _NEEDED = frozenset({"question"})
+_LONGEST_SHOWN = 200
+"""Characters of an answer without tests, for a reader who looks for what went wrong."""
 _KNOWN = frozenset({"tests", "language", "test_form", "example_problem", "example_tests"})
 
 
@@ -59,6 +61,7 @@ def make_tests(
     """
     prompt = tests_prompt(texts, chat=teacher.chat)
     found: list[list[str]] = [[] for _ in questions]
+    written = [""] * len(questions)
     too_long = [False] * len(questions)
     missing = list(range(len(questions)))
     for attempt in range(settings.test_attempts):
@@ -67,6 +70,7 @@ def make_tests(
         last = attempt == settings.test_attempts - 1
         for answer in teacher.ask(asks):
             index = place[answer.key]
+            written[index] = answer.text
             too_long[index] = answer.finish_reason == "context"
             found[index] += language.assertions(between_tags(answer.text, _TAG))
             if last or too_long[index] or _enough(found[index], questions[index], settings, language):
@@ -77,8 +81,8 @@ def make_tests(
             if not too_long[index] and not _enough(found[index], questions[index], settings, language)
         ]
     return [
-        _made(question, assertions, settings, language, long)
-        for question, assertions, long in zip(questions, found, too_long, strict=True)
+        _made(question, assertions, settings, language, long, text)
+        for question, assertions, long, text in zip(questions, found, too_long, written, strict=True)
     ]
 
 
@@ -156,12 +160,15 @@ def _made(
     settings: SelfInstructSettings,
     language: LanguageForm,
     too_long: bool,
+    written: str,
 ) -> MadeTests:
     if too_long:
         return MadeTests(reason="too_long")
     name, usable = agreed_tests(assertions, question.entry_point, language)
     usable = usable[: settings.tests]
     if not usable or len(usable) < settings.least_tests:
-        return MadeTests(reason="no_tests", detail=f"{len(usable)} usable, {settings.least_tests} needed")
+        beginning = " ".join(written[: 2 * _LONGEST_SHOWN].split())[:_LONGEST_SHOWN]
+        detail = f"{len(usable)} usable, {settings.least_tests} needed; the last answer begins: {beginning}"
+        return MadeTests(reason="no_tests", detail=detail)
     shown = draw(settings.seed, "shown", question.id, separator="\0") % len(usable)
     return MadeTests(UnitTests(name, usable, shown))
