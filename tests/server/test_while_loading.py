@@ -101,3 +101,34 @@ with answers_while_loading(listener, Limits()):
             assert child.wait(20) == 0
         finally:
             child.kill()
+
+
+def test_sigterm_between_loading_and_serving_ends_with_0() -> None:
+    """The application is made there, which takes its time."""
+    script = """
+import time
+from codecascade.cli.app import app
+from codecascade.cli import serve
+from codecascade.server import loading, serving
+
+def make(*_):
+    print("made", flush=True)
+    time.sleep(60)
+
+loading.load_service = lambda *_, **__: (None, "nothing")
+loading.served_names = lambda *_: ("tiny",)
+serving.serve = make
+app(["serve", "tiny", "--port", "0"])
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    ) as child:
+        try:
+            assert child.stdout is not None and child.stdout.readline().strip() == "made"
+            child.send_signal(signal.SIGTERM)
+            assert child.wait(20) == 0
+        finally:
+            child.kill()
