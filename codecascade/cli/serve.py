@@ -168,16 +168,22 @@ def serve(
     with ends_at_sigterm():
         listener = taken_port(host, port)
         try:
-            # What brings torch comes last, so that other mistakes are told at once.
             from codecascade.server.editors import editor_settings
             from codecascade.server.http.logs import set_up_logs
-            from codecascade.server.loading import load_gateway, load_llama_cpp, load_service, served_names
             from codecascade.server.settings import Limits, ServerSettings
 
             service: StreamingGenerator
             held: HeldWeights | str
             limits = Limits(clients=max_clients)
             with answers_while_loading(listener, limits), loading(model or endpoint or ""):
+                # This brings torch, which takes seconds: after other mistakes were told, while clients get answers.
+                from codecascade.server.loading import (
+                    load_gateway,
+                    load_llama_cpp,
+                    load_service,
+                    served_names,
+                )
+
                 if model is None:
                     assert endpoint is not None and served_model is not None and tokenizer is not None
                     called = tuple(names or (served_model,))
