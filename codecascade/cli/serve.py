@@ -162,58 +162,69 @@ def serve(
     keys = read_keys(api_key_file)
     if api_key_file is not None and is_open_to_others(api_key_file):
         stderr().print(f"{api_key_file}: other users of this machine may read the keys; chmod 600 helps")
-    listener = taken_port(host, port)
-    try:
-        # What brings torch comes last, so that other mistakes are told at once.
-        from codecascade.server.editors import editor_settings
-        from codecascade.server.http.logs import set_up_logs
-        from codecascade.server.loading import load_gateway, load_llama_cpp, load_service, served_names
-        from codecascade.server.settings import Limits, ServerSettings
-        from codecascade.server.while_loading import answers_while_loading
+    from codecascade.server.while_loading import answers_while_loading, ends_at_sigterm
 
-        service: StreamingGenerator
-        held: HeldWeights | str
-        limits = Limits(clients=max_clients)
-        with answers_while_loading(listener, limits), loading(model or endpoint or ""):
-            if model is None:
-                assert endpoint is not None and served_model is not None and tokenizer is not None
-                called = tuple(names or (served_model,))
-                held = f"asks {endpoint}"
-                service = load_gateway(
-                    endpoint, served_model, tokenizer, called[0], context=context, connections=max_clients
+    # Between loading and serving, too.
+    with ends_at_sigterm():
+        listener = taken_port(host, port)
+        try:
+            from codecascade.server.editors import editor_settings
+            from codecascade.server.http.logs import set_up_logs
+            from codecascade.server.settings import Limits, ServerSettings
+
+            service: StreamingGenerator
+            held: HeldWeights | str
+            limits = Limits(clients=max_clients)
+            with answers_while_loading(listener, limits), loading(model or endpoint or ""):
+                # This brings torch, which takes seconds: after other mistakes were told, while clients get answers.
+                from codecascade.server.loading import (
+                    load_gateway,
+                    load_llama_cpp,
+                    load_service,
+                    served_names,
                 )
-            else:
-                called = served_names(model, tuple(names or ()))
-                sizes = {"context": context, "max_waiting": limits.waiting}
-                if backend == "llama.cpp":
-                    held = "by llama.cpp"
-                    service = load_llama_cpp(model, called[0], **sizes)
+
+                if model is None:
+                    assert endpoint is not None and served_model is not None and tokenizer is not None
+                    called = tuple(names or (served_model,))
+                    held = f"asks {endpoint}"
+                    service = load_gateway(
+                        endpoint, served_model, tokenizer, called[0], context=context, connections=max_clients
+                    )
                 else:
-                    service, held = load_service(model, called[0], weights=weights, **sizes)
-    except BaseException:
-        listener.close()
-        raise
-    settings = ServerSettings(
-        names=called,
-        keys=keys,
-        hosts=LOOPBACK if is_loopback(host) else None,
-        origins=tuple(cors_origin or ()),
-        limits=limits,
-        log_prompts=log_prompts,
-    )
-    address = address_of(listener)
-    if settings.hosts is None and not settings.keys:
-        stderr().print("Everybody who reaches this machine can use the model: --api-key-file asks for a key.")
-    set_up_logs()
-
-    def ready() -> None:
-        print(editor_settings(address, called[0], with_key=bool(settings.keys)), flush=True)
-        stderr().print(
-            f"{called[0]} is served at {address} (ready in {time.perf_counter() - started:.1f} s; {held})",
-            soft_wrap=True,
+                    called = served_names(model, tuple(names or ()))
+                    sizes = {"context": context, "max_waiting": limits.waiting}
+                    if backend == "llama.cpp":
+                        held = "by llama.cpp"
+                        service = load_llama_cpp(model, called[0], **sizes)
+                    else:
+                        service, held = load_service(model, called[0], weights=weights, **sizes)
+        except BaseException:
+            listener.close()
+            raise
+        settings = ServerSettings(
+            names=called,
+            keys=keys,
+            hosts=LOOPBACK if is_loopback(host) else None,
+            origins=tuple(cors_origin or ()),
+            limits=limits,
+            log_prompts=log_prompts,
         )
+        address = address_of(listener)
+        if settings.hosts is None and not settings.keys:
+            stderr().print(
+                "Everybody who reaches this machine can use the model: --api-key-file asks for a key."
+            )
+        set_up_logs()
 
-    serve(service, settings, listener, ready)
+        def ready() -> None:
+            print(editor_settings(address, called[0], with_key=bool(settings.keys)), flush=True)
+            stderr().print(
+                f"{called[0]} is served at {address} (ready in {time.perf_counter() - started:.1f} s; {held})",
+                soft_wrap=True,
+            )
+
+        serve(service, settings, listener, ready)
 
 
 def _one_source(

@@ -85,6 +85,9 @@ def test_ollama_and_tgi_have_their_own(
         ({"guided_json": "{"}, "no JSON schema"),
         ({"guided_json": "[1]"}, "no JSON schema"),
         ({"structured_outputs": {"choice": []}}, "at least 1 item"),
+        ({"structured_outputs": {}}, "json, json_object, regex, choice, grammar"),
+        ({"structured_outputs": {"structural_tag": "{}"}}, "no constraint that is known"),
+        ({"structured_outputs": {"regex": None, "jsn": SCHEMA}}, "no constraint that is known"),
         ({"response_format": {"type": "json_schema"}}, "with a schema"),
         ({"response_format": {"type": "structural_tag"}}, "structural_tag"),
         ({"guided_regex": " "}, "must not be empty"),
@@ -102,6 +105,7 @@ def test_what_is_no_constraint_is_refused(
     ("path", "body"),
     [
         ("/v1/completions", {"prompt": "x", "suffix": "y", "json_schema": SCHEMA}),
+        ("/v1/completions", {"segments": {"prefix": "x", "suffix": "y"}, "json_schema": SCHEMA}),
         ("/infill", {"input_prefix": "x", "input_suffix": "y", "guided_json": SCHEMA}),
         ("/api/generate", {"model": "tiny", "prompt": "x", "suffix": "y", "format": SCHEMA}),
     ],

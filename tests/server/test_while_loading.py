@@ -101,3 +101,60 @@ with answers_while_loading(listener, Limits()):
             assert child.wait(20) == 0
         finally:
             child.kill()
+
+
+def test_sigterm_between_loading_and_serving_ends_with_0() -> None:
+    """The application is made there, which takes its time."""
+    script = """
+import time
+from codecascade.cli.app import app
+from codecascade.cli import serve
+from codecascade.server import loading, serving
+
+def make(*_):
+    print("made", flush=True)
+    time.sleep(60)
+
+loading.load_service = lambda *_, **__: (None, "nothing")
+loading.served_names = lambda *_: ("tiny",)
+serving.serve = make
+app(["serve", "tiny", "--port", "0"])
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    ) as child:
+        try:
+            assert child.stdout is not None and child.stdout.readline().strip() == "made"
+            child.send_signal(signal.SIGTERM)
+            assert child.wait(20) == 0
+        finally:
+            child.kill()
+
+
+def test_clients_get_answers_before_torch_is_there() -> None:
+    """It takes seconds to import, in which the port listens already."""
+    script = """
+import os, sys
+import httpx
+from codecascade.cli.app import app
+from codecascade.cli import serve
+from codecascade.server import while_loading
+
+class Asks:
+    def find_spec(self, name, *_):
+        if name == "torch":
+            print(httpx.get(f"http://127.0.0.1:{sys.argv[1]}/health", timeout=10).status_code, flush=True)
+            os._exit(0)
+
+sys.meta_path.insert(0, Asks())
+app(["serve", "tiny", "--port", sys.argv[1]])
+"""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    found = subprocess.run(
+        [sys.executable, "-c", script, str(port)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert found.stdout.strip() == "503", found.stderr

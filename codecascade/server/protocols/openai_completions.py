@@ -75,6 +75,8 @@ def routes(service: Service) -> APIRouter:
     @router.post("/v1/completions", summary="Continue a text, or fill a gap", response_model=None)
     async def completions(body: CompletionBody) -> Response:
         if body.segments is not None:
+            if grammar_of(body) is not None:
+                raise ApiError(400, "a gap in a text takes no schema", "segments")
             return await tabby.complete(service, body)
         return await _complete(service, body)
 

@@ -61,6 +61,12 @@ def grammar_of(body: Structured) -> Grammar | None:
         ApiError: there are several, or it can't be used.
     """
     outputs = body.structured_outputs or StructuredOutputs()
+    if body.structured_outputs is not None and not outputs.model_fields_set:
+        # a text without the constraint that was asked for would be taken for one with it
+        known = ", ".join(field.alias or name for name, field in StructuredOutputs.model_fields.items())
+        raise ApiError(
+            400, f"names no constraint that is known here, which are {known}", "structured_outputs"
+        )
     if body.grammar:
         raise ApiError(400, "grammars in GBNF are not read; use json_schema", "grammar")
     makers: list[tuple[str, Any, Callable[[Any, str], Grammar]]] = [
