@@ -1,7 +1,7 @@
 """How often a file's encoding is recognised, by the number of characters beyond ASCII::
 
     pip download --no-deps django && unzip -q -d django django-*.whl
-    python benchmarks/encodings.py django [--charset-normalizer]
+    python benchmarks/legacy_encodings.py django [--charset-normalizer]
 
 Takes the translations in the gettext catalogues (``*.mo``) below a folder, in the languages of the table. They are
 put among lines of code as comments and strings, and encoded in the languages' older encodings. A text that is not
