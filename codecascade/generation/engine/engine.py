@@ -16,12 +16,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from codecascade.generation.engine.admission import check_cache, check_queue, room_for
 from codecascade.generation.engine.blocks import BlockManager
 from codecascade.generation.engine.drafts import Drafter
 from codecascade.generation.engine.memory import free_bytes
 from codecascade.generation.engine.model_runner import ModelRunner, default_cache_tokens, token_bytes
 from codecascade.generation.engine.output import Output, after_pass, chosen_tokens
-from codecascade.generation.engine.request_state import RequestState, room_for
+from codecascade.generation.engine.request_state import RequestState
 from codecascade.generation.engine.sampling.grammar_compiler import GrammarCompiler
 from codecascade.generation.engine.sampling.grammar_matcher import GrammarMatcher
 from codecascade.generation.engine.sampling.selection import Chosen, select
@@ -30,7 +31,7 @@ from codecascade.generation.engine.sequence import Sequence
 from codecascade.generation.engine.weights.health import no_numbers
 from codecascade.generation.grammar import Grammar
 from codecascade.generation.requests import Request
-from codecascade.generation.streaming import Delta, Load, QueueFull
+from codecascade.generation.streaming import Delta, Load
 from codecascade.ground.errors import UserError
 from codecascade.model.cache import BLOCK_SIZE
 from codecascade.model.llama import Llama
@@ -146,11 +147,7 @@ class Engine:
         """
         room = self.room(request)
         self._runner.check(request.ids)
-        if self._blocks.blocks_for(len(request.ids) + room) > self._blocks.count:
-            raise UserError(
-                f"the prompt's {len(request.ids):,} tokens and up to {room:,} new ones do not fit into the cache, "
-                f"which holds {self.cache_tokens:,}; ask for fewer tokens"
-            )
+        check_cache(request, room, self.cache_tokens)
         return room
 
     def check_queue(self, running: int, waiting: int) -> None:
@@ -159,10 +156,7 @@ class Engine:
         Raises:
             QueueFull: it may not.
         """
-        # those that will run with the next pass do not really wait
-        free = max(0, self._scheduler.max_running - running)
-        if self._max_waiting is not None and waiting >= self._max_waiting + free:
-            raise QueueFull(f"{waiting:,} requests wait, which is as many as may")
+        check_queue(waiting, self._max_waiting, self._scheduler.max_running - running)
 
     def compile(self, grammar: Grammar) -> Future[GrammarMatcher]:
         """Read a request's grammar in another thread, so that whoever asks need not wait; any thread may call this.

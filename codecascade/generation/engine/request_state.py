@@ -1,4 +1,4 @@
-"""A request in the engine: what its samples share, and how long they may become."""
+"""A request in the engine, and what its samples share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from codecascade.generation.engine.blocks import BlockKey
 from codecascade.generation.engine.sampling.grammar_matcher import GrammarMatcher
 from codecascade.generation.requests import Request
 from codecascade.generation.streaming import TokenLogprobs
-from codecascade.ground.errors import UserError
 
 
 @dataclass(eq=False)
@@ -56,23 +55,3 @@ class RequestState:
         """The log-probabilities of the prompt's tokens, once."""
         taken, self.prompt_logprobs = tuple(self.prompt_logprobs), []
         return taken
-
-
-def room_for(request: Request, context_length: int, *, beyond: bool) -> int:
-    """Tokens of a completion at most: those that only give required bytes again come on top.
-
-    Args:
-        beyond: the request may use positions beyond the context.
-
-    Raises:
-        UserError: the prompt leaves no room in the context.
-    """
-    left = context_length - len(request.ids)
-    if left <= 0 and not beyond:
-        raise UserError(
-            f"the prompt has {len(request.ids):,} tokens, the model's context {context_length:,}; shorten it"
-        )
-    most = request.sampling.max_new_tokens
-    if most > 0:
-        most += len(request.required)
-    return most if beyond else min(most, left)

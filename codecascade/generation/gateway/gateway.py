@@ -23,7 +23,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
 
-from codecascade.generation.engine.request_state import RequestState, room_for
+from codecascade.generation.engine.admission import room_for
+from codecascade.generation.engine.request_state import RequestState
 from codecascade.generation.engine.sequence import Sequence
 from codecascade.generation.gateway.body import (
     MOST_ALLOWED,

@@ -19,8 +19,9 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from codecascade.generation.engine.admission import check_cache, check_queue, room_for
 from codecascade.generation.engine.output import Output, after_pass, chosen_tokens
-from codecascade.generation.engine.request_state import RequestState, room_for
+from codecascade.generation.engine.request_state import RequestState
 from codecascade.generation.engine.sampling.grammar_compiler import GrammarCompiler
 from codecascade.generation.engine.sampling.grammar_matcher import GrammarMatcher
 from codecascade.generation.engine.sampling.selection import select
@@ -30,7 +31,7 @@ from codecascade.generation.grammar import Grammar
 from codecascade.generation.llama_cpp.runtime import CellsFull, Entry, Runtime
 from codecascade.generation.llama_cpp.slots import Slot, Slots
 from codecascade.generation.requests import Request
-from codecascade.generation.streaming import Delta, Load, QueueFull
+from codecascade.generation.streaming import Delta, Load
 from codecascade.ground.errors import UserError
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -97,11 +98,7 @@ class LlamaCppEngine:
             )
         # llama.cpp has memory for the context and no more
         room = room_for(request, self.context_length, beyond=False)
-        if len(request.ids) + room > self._runtime.cells:
-            raise UserError(
-                f"the prompt's {len(request.ids):,} tokens and up to {room:,} new ones do not fit into the cache, "
-                f"which holds {self._runtime.cells:,}; ask for fewer tokens"
-            )
+        check_cache(request, room, self._runtime.cells)
         return room
 
     def check_queue(self, running: int, waiting: int) -> None:
@@ -110,9 +107,7 @@ class LlamaCppEngine:
         Raises:
             QueueFull: it may not.
         """
-        free = max(0, self._runtime.slots - running)
-        if self._max_waiting is not None and waiting >= self._max_waiting + free:
-            raise QueueFull(f"{waiting:,} requests wait, which is as many as may")
+        check_queue(waiting, self._max_waiting, self._runtime.slots - running)
 
     def compile(self, grammar: Grammar) -> Future[GrammarMatcher]:
         """Read a grammar in another thread; the future raises UserError where it can't be used."""
