@@ -41,7 +41,10 @@ def answers_while_loading(listener: socket.socket, limits: Limits) -> Iterator[N
 
     SIGTERM ends the process with 0 there, as it does later.
     """
-    server = uvicorn.Server(_config(limits))
+    config = _config(limits)
+    # Its modules are imported here: in the thread they would wait for what else is being imported.
+    config.load()
+    server = uvicorn.Server(config)
     # The server closes the socket that it is given.
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener.dup()]}, name="while loading", daemon=True

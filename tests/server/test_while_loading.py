@@ -137,17 +137,24 @@ app(["serve", "tiny", "--port", "0"])
 def test_clients_get_answers_before_torch_is_there() -> None:
     """It takes seconds to import, in which the port listens already."""
     script = """
-import os, sys
+import importlib.machinery, os, sys
 import httpx
 from codecascade.cli.app import app
 from codecascade.cli import serve
 from codecascade.server import while_loading
 
 class Asks:
+    # Stands in for torch. It asks while it is executed: finding a module holds the lock of all imports.
+
     def find_spec(self, name, *_):
-        if name == "torch":
-            print(httpx.get(f"http://127.0.0.1:{sys.argv[1]}/health", timeout=10).status_code, flush=True)
-            os._exit(0)
+        return importlib.machinery.ModuleSpec(name, self) if name == "torch" else None
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        print(httpx.get(f"http://127.0.0.1:{sys.argv[1]}/health", timeout=10).status_code, flush=True)
+        os._exit(0)
 
 sys.meta_path.insert(0, Asks())
 app(["serve", "tiny", "--port", sys.argv[1]])
