@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from codecascade.evaluation.benchmark_settings import BenchmarkSettings
-from codecascade.evaluation.benchmarks.code import apps, humaneval, humaneval_plus, mbpp, multipl_e
+from codecascade.evaluation.benchmarks.code import apps, humaneval, humaneval_plus, mbpp, mbpp_plus, multipl_e
 from codecascade.evaluation.benchmarks.infilling import docstrings, infilling
 from codecascade.evaluation.benchmarks.infilling import multilingual as multilingual_infilling
 from codecascade.evaluation.benchmarks.language_modelling import validation
@@ -30,6 +30,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         humaneval,
         humaneval_plus,
         mbpp,
+        mbpp_plus,
         apps,
         multipl_e,
         infilling,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from codecascade.evaluation.benchmarks.code.humaneval_plus import comparison_tests
+from codecascade.evaluation.benchmarks.code.evalplus import comparison_tests
 from codecascade.evaluation.benchmarks.code.mbpp import mbpp_tasks, mbpp_zero_shot_tasks, tagged_code
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
@@ -162,7 +162,7 @@ def test_more_inputs_find_what_the_first_do_not(files: Path, measure: Any, confi
 def test_floats_are_compared_nearly_and_an_input_has_its_time(
     body: str, right: bool, confined: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codecascade.evaluation.benchmarks.code.humaneval_plus._INPUT_SECONDS", 0.3)
+    monkeypatch.setattr("codecascade.evaluation.benchmarks.code.evalplus.INPUT_SECONDS", 0.3)
     assert outcomes({**PLUS[0], "plus_input": []}, body, confined, tmp_path) == [right, True]
 
 
@@ -208,8 +208,7 @@ def test_a_malformed_record_is_named(tmp_path: Path) -> None:
 
 
 def check_of(inputs: list[list[Any]]) -> str:
-    problem = type("P", (), {**PLUS[0]})
-    return comparison_tests(problem, inputs, 0.0)
+    return comparison_tests("def half(x): return x / 2", "half", inputs, 0.0)
 
 
 # ---- MBPP

@@ -177,9 +177,13 @@ def completion_task(
 
 def _prompt(prompt: str, settings: HumanEvalSettings, chats: bool) -> Prompt:
     if chats:
-        messages = (Message("user", _INSTRUCTION.format(prompt=prompt.strip())),)
-        return ChatPrompt(messages, _PREFILL, ("\n```",))
+        return script_prompt(prompt)
     return TextPrompt(prompt.strip() if settings.strip else prompt, STOPS[settings.stops])
+
+
+def script_prompt(problem: str) -> ChatPrompt:
+    """Ask a chat model for a script, in EvalPlus' words; its answer begins with an opened block of code."""
+    return ChatPrompt((Message("user", _INSTRUCTION.format(prompt=problem.strip())),), _PREFILL, ("\n```",))
 
 
 def in_chat(settings: CommonSettings, model: EvaluatedModel) -> bool:
