@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from codecascade.generation.editing.blocks import defines
 from codecascade.generation.editing.repeats import without_space
 
+# No word of "long long" is typed again.
+_WORDS = re.compile(r"\s*(?!long )[^\W\d]\w{3,}( \w+)* ")
 _LOOKED_AT = 4096
 """Letters before the cursor's line in which the line above is looked for."""
 
@@ -19,11 +22,13 @@ class Surroundings:
         cursor_line: the cursor's line, up to the cursor.
         header: without white space, the last line before it that is not blank, if that begins a definition; else "".
         is_in_paragraph: neither the line before it nor the one after it is blank.
+        words: the cursor's line with its last space, if it is nothing but words; else "".
     """
 
     cursor_line: str
     header: str
     is_in_paragraph: bool
+    words: str
 
     @classmethod
     def of(cls, prefix: str, suffix: str) -> Surroundings:
@@ -36,4 +41,5 @@ class Surroundings:
             cursor_line,
             without_space(last) if defines(last) else "",
             len(neighbours) == 2 and all(map(str.strip, neighbours)),
+            cursor_line.lstrip() if _WORDS.fullmatch(cursor_line) else "",
         )
