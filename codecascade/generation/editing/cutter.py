@@ -26,7 +26,7 @@ class Cutter:
     Attributes:
         stopped_by: why the completion is over; None as long as it goes on.
         has_fences: a code fence ends the completion.
-        words: the words before the cursor, which are left out where a completion begins with them.
+        typed: what stands before the cursor, and is left out where a completion begins with it.
     """
 
     def __init__(self, stops: EditorStops) -> None:
@@ -46,7 +46,7 @@ class Cutter:
         self._stops_at_brackets = stops.lines != "any" and syntax.indents
         # A file with fences, such as a page of documentation, may have more of them.
         self.has_fences = FENCE not in prefix and FENCE not in suffix
-        self.words = around.words if syntax.indents else ""
+        self.typed = around.typed if syntax.indents and stops.lines != "any" else ""
         self._kept: list[str] = []  # letters that were not given out
         self._given = self._lines = 0  # letters that were; complete lines
         self._line = self._new_line(0, indent_of(cursor_line))

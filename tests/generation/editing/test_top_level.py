@@ -132,8 +132,17 @@ def test_names_of_other_imports_are_no_use() -> None:
         ("    return ¦\n", "retu", "retu"),
         ("    x = ¦\n", "x = 1", "x = 1"),
         ("long ¦\n", "long x", "long x"),
+        ("    f x\n    ¦\n", "    g x\n    h x", "g x\n    h x"),
+        ("    f x\n    ¦\n", "  g x", "  g x"),
+        ("    f x\n\n    ¦\n", "    g x", "g x"),
+        # there the model may know better where the line belongs
+        ("    if x then\n    ¦\n", "    g x", "    g x"),
+        ("    f x\n  ¦\n", "  g x", "  g x"),
+        ("f x\n    ¦\n", "    g x", "    g x"),
     ],
 )
-def test_words_before_the_cursor_that_are_typed_again_are_left_out(text: str, typed: str, left: str) -> None:
+def test_what_stands_before_the_cursor_and_is_typed_again_is_left_out(
+    text: str, typed: str, left: str
+) -> None:
     stops = at_cursor(text, language="ruby")
     assert complete(stops, typed)[0] == complete(stops, typed, sizes=(1,))[0] == left
