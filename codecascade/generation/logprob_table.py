@@ -70,8 +70,6 @@ class LogprobTable(Sequence[TokenLogprobs]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
 
-    __hash__ = None  # type: ignore[assignment]
-
     def _begin(self, index: int) -> int:
         return self._ends[index - 1] if index else 0
 
