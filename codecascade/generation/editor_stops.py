@@ -35,6 +35,8 @@ class EditorStopper:
         self._is_late = False
         # The first letters, as long as they may be a fence before the code; then None.
         self._opening: str | None = "" if self._cutter.has_fences else None
+        # The same, as long as they may be what stands before the cursor.
+        self._typed, self._begun = self._cutter.typed, ""
 
     @property
     def stopped_by(self) -> StopReason | None:
@@ -47,7 +49,7 @@ class EditorStopper:
             return ""
         if self._first_text is None and text:
             self._first_text = self._clock()
-        given = self._cutter.push(self._without_opening(text))
+        given = self._cutter.push(self._without_typed(self._without_opening(text)))
         if self._limit is not None and self._cutter.has_line_break and self.stopped_by is None:
             self._is_late = self._clock() - (self._first_text or 0.0) > self._limit
             if self._is_late:
@@ -59,8 +61,20 @@ class EditorStopper:
         if self.stopped_by is not None:
             return ""
         opening, self._opening = self._opening or "", None
-        given = "" if opening.lstrip().startswith(FENCE[:2]) else self._cutter.push(opening)
-        return given + self._cutter.finish()
+        given = "" if opening.lstrip().startswith(FENCE[:2]) else self._without_typed(opening)
+        given, self._typed = given + self._begun, ""
+        return self._cutter.push(given) + self._cutter.finish()
+
+    def _without_typed(self, text: str) -> str:
+        """What stands before the cursor is no part of the completion (``import import os``)."""
+        if not self._typed:
+            return text
+        text, self._begun = self._begun + text, ""
+        if len(text) < len(self._typed) and self._typed.startswith(text):
+            self._begun = text
+            return ""
+        text, self._typed = text.removeprefix(self._typed), ""
+        return text
 
     def _without_opening(self, text: str) -> str:
         """A fence before the code is no part of the completion."""

@@ -7,27 +7,13 @@ no text can spell.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from codecascade.generation.logprob_table import TokenLogprobs
 from codecascade.generation.requests import FinishReason, Request
 from codecascade.tokens.tokenizer import Tokenizer
-
-
-@dataclass(frozen=True)
-class TokenLogprobs:
-    """A token that was chosen, and the likeliest ones in its stead.
-
-    Attributes:
-        token: its id.
-        logprob: natural logarithm of the model's own probability of it (temperature 1, nothing ruled out).
-        top: ``(id, logprob)`` of the likeliest tokens, likeliest first.
-    """
-
-    token: int
-    logprob: float
-    top: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,7 +23,8 @@ class Usage:
     Attributes:
         prompt_tokens: tokens of the prompt.
         cached_tokens: those of them that did not have to be read, because their keys and values were there.
-        completion_tokens: tokens chosen, a stop token included.
+        completion_tokens: tokens chosen for the text, of which there are never more than ``max_new_tokens``. A token
+            that ends the text counts. A token that only gives the end of the prompt again (healing) does not.
         queue_seconds: from the request's arrival to the first pass that read of it.
         prefill_seconds: from there to the first token.
         decode_seconds: from the first token to the last.
@@ -65,6 +52,7 @@ class Delta:
         usage: with the last delta.
         prompt_logprobs: with the first delta of a request that asks for them, one for each token of the prompt but
             the first.
+        tokens: how many tokens came that count (see :class:`Usage`); those of all deltas are ``completion_tokens``.
     """
 
     sample: int
@@ -74,7 +62,8 @@ class Delta:
     finish_reason: FinishReason | None = None
     stopped_by: str | int | None = None
     usage: Usage | None = None
-    prompt_logprobs: tuple[TokenLogprobs, ...] = ()
+    prompt_logprobs: Sequence[TokenLogprobs] = ()
+    tokens: int = 0
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ class LoadedModel:
         source: what it was loaded from, as the user named it.
         generation: the content of ``generation_config.json``; empty if there is none.
         quantisation: how the weights are, or were before they were converted, quantised (``Q4_1``); None if never.
+        finite: whether it was seen while they were read that all weights are numbers.
     """
 
     model: Llama
@@ -41,6 +42,7 @@ class LoadedModel:
     source: str
     generation: dict[str, Any] = field(default_factory=dict)
     quantisation: str | None = None
+    finite: bool = False
 
     @property
     def config(self) -> LlamaConfig:

@@ -19,6 +19,8 @@ class Limits:
         prompt_tokens: of one prompt; None: the context.
         max_tokens: that may be asked for; None: the context.
         samples: completions of one request, over all its prompts.
+        prompt_logprobs: log-probabilities of prompts' tokens that are held at a time; a request for more is refused
+            with status 400, one that has to wait for others with 503.
         stop_strings, stop_characters: how many stop strings, and how long each.
         header_seconds: until a request's head is there.
         body_seconds: until its body is there.
@@ -34,6 +36,7 @@ class Limits:
     prompt_tokens: int | None = None
     max_tokens: int | None = None
     samples: int = 128
+    prompt_logprobs: int = 4 * 2**20
     stop_strings: int = 64
     stop_characters: int = 1024
     header_seconds: float = 10.0

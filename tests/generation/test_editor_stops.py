@@ -125,7 +125,7 @@ def test_a_single_line_may_begin_with_the_break_that_the_prefix_lacks() -> None:
 
 def test_the_time_limit_acts_once_a_line_break_was_typed() -> None:
     now = [0.0]
-    stopper = EditorStopper(EditorStops("x = ", "", time_limit=0.5), clock=lambda: now[0])
+    stopper = EditorStopper(EditorStops("x = ", "", lines="any", time_limit=0.5), clock=lambda: now[0])
     now[0] = 7.0  # the wait for the first text does not count
     given = stopper.push("f(1, ")
     now[0] = 9.0

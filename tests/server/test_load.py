@@ -6,14 +6,16 @@ The long form with a real model is ``benchmarks/server_load.py``; this is the sa
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engine_models import tiny_model
-from live_server import Live, live
+from live_server import Live, live, soon
 
 from codecascade.generation.engine.engine import Engine
 from codecascade.generation.engine.scheduler import Scheduler
@@ -51,6 +53,45 @@ def test_forty_clients_that_come_and_go(server: Live) -> None:
     outcomes = {outcome for _, outcome in seen.answers}
     assert {"200", "400"} <= outcomes and any(outcome.startswith("gone") for outcome in outcomes)
     assert seen.first_token and not server.server.server_state.tasks
+
+
+def test_a_cache_that_is_full_takes_no_more_memory(server: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prompts are read until they add nothing."""
+    sizes = iter([100.0, 150.0, 200.0, 240.0, 241.0, 242.0])
+    monkeypatch.setattr(server_load, "resident", lambda pid: next(sizes))
+    found = asyncio.run(server_load.fill_cache(server.url, os.getpid()))
+    assert found == [100.0, 150.0, 200.0, 240.0, 241.0, 242.0]
+    assert server.generator.load().prompt_tokens >= 5 * 255
+
+
+def test_nothing_is_kept_of_a_request(server: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the number of our objects: what is kept of each request would be seen, however small it is."""
+    # else the event loop keeps up to a hundred timers that were cancelled, and what they hold
+    monkeypatch.setattr(asyncio.base_events, "_MIN_SCHEDULED_TIMER_HANDLES", 0)
+    # the prefix cache and the guesses learn other texts, as far as they have room
+    greedy: dict[str, Any] = {"prompt": "x = ", "max_tokens": 4, "temperature": 0}
+    bodies: list[tuple[str, dict[str, Any]]] = [
+        ("/v1/completions", greedy | {"n": 2, "logprobs": 2}),
+        ("/v1/completions", greedy | {"stream": True}),
+        ("/infill", {"input_prefix": "def f(", "input_suffix": "):\n    pass\n", "n_predict": 4}),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x"}], **greedy}),
+        ("/v1/completions", {"prompt": "x = ", "max_tokens": "many"}),
+    ]
+
+    def objects() -> int:
+        assert soon(lambda: server.generator.load().running == 0)
+        gc.collect()
+        return sum(str(type(each)).startswith("<class 'codecascade") for each in gc.get_objects())
+
+    def ask(times: int) -> None:
+        for _ in range(times):
+            for path, body in bodies:
+                assert server.post(path, body).status_code in (200, 400)
+
+    ask(10)
+    before = objects()
+    ask(20)
+    assert objects() - before < 20
 
 
 def test_a_leak_is_seen(server: Live, monkeypatch: pytest.MonkeyPatch) -> None:

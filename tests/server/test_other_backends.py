@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +86,66 @@ def said(answer: Any) -> Any:
     return next(answer[key] for key in ("content", "response", "generated_text") if key in answer)
 
 
+def counted(answer: Any) -> int | None:
+    """The tokens of a completion, as a protocol tells them; None where it does not."""
+    answer = answer.get("usage") or answer.get("details") or answer
+    keys = ("completion_tokens", "tokens_predicted", "eval_count", "generated_tokens")
+    return next((answer[key] for key in keys if key in answer), None)
+
+
+def written(server: Live) -> int:
+    """The tokens of all its completions, as ``/metrics`` counts them."""
+    tokens: int = server.generator.load().completion_tokens
+    return tokens
+
+
+def has_written(server: Live, tokens: int) -> bool:
+    return written(server) == tokens
+
+
 @pytest.mark.parametrize("path", BODIES)
 def test_each_protocol_gives_what_our_own_engine_gives(server: Live, ours: Live, path: str) -> None:
     found, wanted = server.post(path, BODIES[path]), ours.post(path, BODIES[path])
     assert found.status_code == wanted.status_code == 200, found.text
     assert said(found.json()) == said(wanted.json())
+    assert counted(found.json()) == counted(wanted.json())
+
+
+def test_no_more_tokens_are_counted_than_were_asked_for(server: Live, ours: Live) -> None:
+    """The end of the prompt is given again by a token of its own, which is the prompt's."""
+    bodies: list[tuple[str, dict[str, Any]]] = [
+        ("/v1/completions", {"prompt": "def merge(fir", "max_tokens": 5, "temperature": 0}),
+        ("/infill", {"input_prefix": "def merge(fir", "input_suffix": "", "n_predict": 5, "n_cmpl": 2}),
+        ("/completion", {"prompt": "def merge(fir", "n_predict": 5, "temperature": 0}),
+        (
+            "/api/generate",
+            {"model": "tiny", "prompt": "def fir", "stream": False, "options": {"num_predict": 5}},
+        ),
+        ("/generate", {"inputs": "def fir", "parameters": {"max_new_tokens": 5, "details": True}}),
+    ]
+    for path, body in bodies:
+        for each in (server, ours):
+            before = written(each)
+            answers = each.post(path, {**body, "editor_stops": False}).json()
+            counts = [counted(answer) for answer in (answers if isinstance(answers, list) else [answers])]
+            assert counts == [5] * len(counts), (path, answers)
+            assert soon(partial(has_written, each, before + 5 * len(counts))), path
+
+
+def test_the_token_that_ends_a_text_is_counted_whoever_tells_it(
+    server: Live, ours: Live, tokenizer: Tokenizer
+) -> None:
+    """A server may leave it out of its tokens, as ours does."""
+    body = {"prompt": "x = 1", "max_tokens": 7, "logit_bias": {str(tokenizer.eos_id): 100}, "logprobs": 0}
+    with live(lambda: Gateway(ours.url, "tiny", tokenizer, context=128), SETTINGS) as in_front:
+        for each in (server, ours, in_front):
+            before = written(each)
+            answer = each.post("/v1/completions", body).json()
+            assert answer["choices"][0]["text"] == "" and answer["choices"][0]["finish_reason"] == "stop"
+            assert counted(answer) == 1
+            assert soon(partial(has_written, each, before + 1))
+            longer = each.post("/v1/completions", {**body, "min_tokens": 1, "temperature": 0}).json()
+            assert counted(longer) == 2 and len(longer["choices"][0]["logprobs"]["tokens"]) == 1
 
 
 @pytest.mark.parametrize("path", BODIES)

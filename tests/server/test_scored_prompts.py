@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from engine_models import tiny_model
 from fastapi.testclient import TestClient
-from live_server import Live, live
+from live_server import Live, live, soon
 from scripted_generator import ScriptedGenerator
 
 from codecascade.generation.engine.engine import Engine
@@ -17,7 +17,8 @@ from codecascade.generation.engine.generator import LocalGenerator
 from codecascade.generation.engine.service import EngineService
 from codecascade.generation.gateway.gateway import Gateway
 from codecascade.model.llama import Llama
-from codecascade.server.settings import ServerSettings
+from codecascade.server.protocols import openai_completions
+from codecascade.server.settings import Limits, ServerSettings
 from codecascade.tokens.tokenizer import Tokenizer
 
 SETTINGS = ServerSettings(names=("tiny",))
@@ -183,3 +184,54 @@ def test_a_text_that_is_whole_with_its_last_token_has_stopped(server: Live) -> N
         body["structured_outputs"] = {"regex": regex}
         choice = server.post("/v1/completions", body).json()["choices"][0]
         assert (choice["text"][0], choice["finish_reason"]) == ("a", finish)
+
+
+def test_a_long_prompt_is_scored_in_blocks(
+    tokenizer: Tokenizer, model: Llama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is the same JSON, and a stream's events together, however few tokens are written at a time."""
+    body = {
+        "prompt": [TEXT, "x = 1", "y"],
+        "max_tokens": 2,
+        "temperature": 0,
+        "logprobs": 3,
+        "echo": True,
+        "n": 2,
+    }
+    with live(lambda: EngineService(Engine(model, tokenizer), "tiny"), SETTINGS) as server:
+        whole = server.post("/v1/completions", body).json()
+        monkeypatch.setattr(openai_completions, "_BLOCK", 3)
+        again = server.post("/v1/completions", body)
+        streamed = chunks(server.post("/v1/completions", body | {"stream": True}).text)
+    assert again.headers["content-type"] == "application/json"
+    assert again.json()["choices"] == whole["choices"] and again.json()["usage"] == whole["usage"]
+    for choice in whole["choices"]:
+        own = [each["choices"][0] for each in streamed if each["choices"][0]["index"] == choice["index"]]
+        assert "".join(each["text"] for each in own) == choice["text"]
+        for key, values in choice["logprobs"].items():
+            assert [value for each in own if each["logprobs"] for value in each["logprobs"][key]] == values
+    assert len(streamed) > len(whole["choices"]) * 3
+
+
+def test_log_probabilities_of_prompts_have_a_bound(tokenizer: Tokenizer) -> None:
+    """Of one request, and of all that are answered at a time."""
+    generator = ScriptedGenerator(tokenizer)
+    limits = Limits(prompt_logprobs=50)
+    settings = ServerSettings(names=("tiny",), limits=limits)
+    body = {"prompt": [[5] * 10], "max_tokens": 1, "logprobs": 1, "echo": True}
+    with live(lambda: generator, settings) as server:
+        refused = server.post("/v1/completions", body | {"logprobs": 5})
+        assert refused.status_code == 400 and "60 log-probabilities" in refused.json()["error"]["message"]
+        assert server.post("/v1/completions", body | {"prompt": [[5] * 10] * 3}).status_code == 400
+        assert server.post("/v1/completions", body | {"echo": False, "logprobs": 5}).status_code == 200
+        generator.hold = "decode"
+        # two have room, a third one has to wait until they have gone
+        connections = [server.raw("/v1/completions", body) for _ in range(2)]
+        assert soon(lambda: generator.running == 2)
+        third = server.post("/v1/completions", body)
+        assert third.status_code == 503 and third.headers["retry-after"]
+        for connection in connections:
+            connection.close()
+        generator.hold = ""
+        assert soon(lambda: server.post("/v1/completions", body).status_code == 200)
+        assert server.post("/v1/completions", body | {"logprobs": 4}).status_code == 200, "all is given back"

@@ -8,6 +8,7 @@ from typing import Literal
 
 from codecascade.generation.editing.indentation import indent_of
 from codecascade.generation.editing.syntax import OPENING, Syntax
+from codecascade.generation.editing.top_level import TopLevel
 
 Verdict = Literal["goes on", "ends", "depends on the word"]
 
@@ -44,15 +45,18 @@ class Block:
     """Follows the lines of a completion, the cursor's own first.
 
     Args:
+        top_level: what ends a completion where no line is indented less.
         within: the lines right before and after the cursor's are not blank.
 
     A completion behind some text (``for x in y:``) ends with the block that the text begins. One on an empty line
     ends where a line is indented less than the first. At the top level that never comes, so there a blank line ends
-    a definition or what is in the middle of a paragraph, and two end whatever it is.
+    a definition or what is in the middle of a paragraph, and two end whatever it is; see :class:`TopLevel`, too.
     """
 
-    def __init__(self, cursor_line: str, syntax: Syntax, *, within: bool = False) -> None:
-        self._syntax = syntax
+    def __init__(
+        self, cursor_line: str, syntax: Syntax, top_level: TopLevel, *, within: bool = False
+    ) -> None:
+        self._syntax, self._top_level = syntax, top_level
         self._within = within
         self._cursor_line = cursor_line
         self._behind_text = bool(cursor_line.strip())
@@ -62,6 +66,8 @@ class Block:
         self._opened: bool | None = None if self._behind_text else False
         self._defines: bool | None = None
         self._deeper = False
+        # Whether the statement that the cursor is in is complete, as long as no other line came; whether it is not.
+        self._is_statement = self._is_unfinished = False
 
     @property
     def most_blank_lines(self) -> float:
@@ -76,14 +82,26 @@ class Block:
         """
         return self._behind_text and any(map(str.isalnum, rest))
 
-    def first_line(self, text: str) -> None:
-        """The completion's part of the cursor's line, which is not blank."""
-        if not self._behind_text:
-            self._base = indent_of(self._cursor_line + text)
-        self._defines = defines(self._cursor_line + text)
+    def first_line(self, text: str, *, is_open: bool) -> None:
+        """The completion's part of the cursor's line, which is not blank.
 
-    def see(self, line: str) -> None:
-        """Another line, which goes on in any case."""
+        Args:
+            is_open: a bracket or a text of several lines is open at its end.
+        """
+        line = self._cursor_line + text
+        if not self._behind_text:
+            self._base = indent_of(line)
+        self._defines = defines(line)
+        self._top_level.see(line)
+        if self._behind_text:
+            self._is_statement = self._top_level.is_statement(line, is_open=is_open)
+            self._is_unfinished = not self._is_statement and self._top_level.may_be_finished(line)
+
+    def see(self, line: str, *, is_open: bool) -> None:
+        """Another line, which goes on in any case. ``is_open`` is as in :meth:`first_line`."""
+        if self._is_unfinished and not indent_of(line):
+            self._is_statement = self._top_level.is_statement(line, is_open=is_open)
+            self._is_unfinished = not self._is_statement
         if self._defines is None:
             self._defines = defines(line)
 
@@ -102,6 +120,9 @@ class Block:
         if self._opened is None:
             self._opened = indent > self._base
         self._deeper |= indent > self._base
+        is_statement, self._is_statement = self._is_statement, False
+        if is_statement and not indent and not self._opened and not TopLevel.goes_on(letter):
+            return "goes on" if letter in OPENING else "depends on the word"
         if indent >= self._base + self._opened or bracket_depth:
             return "goes on"
         # Which closing brackets may come is the brackets' own business.
@@ -112,6 +133,14 @@ class Block:
     def continues_with(self, word: str) -> bool:
         """Whether a line that is indented like the one that began the block belongs to it by its first word."""
         return word in _CONTINUES
+
+    def may_be_too_much(self, indent: int, bracket_depth: int) -> bool:
+        """Whether a further line is one of a run at the top level, of which there may be too many."""
+        return not (self._base or indent or bracket_depth or self._opened) and self._syntax.indents
+
+    def is_too_much(self, line: str) -> bool:
+        """Whether the completion ends before such a line."""
+        return self._top_level.is_too_much(line)
 
     def may_be_over(self, indent: int, blank_lines: int) -> bool:
         """Whether what a line is decides if the completion ends before it; behind blank lines it may."""

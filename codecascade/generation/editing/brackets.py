@@ -23,6 +23,7 @@ class BracketBudget:
     Attributes:
         text_end: what ends that string or comment; "" if the cursor is in none.
         text_was_ended: the completion ended it, and has begun no other one like it since.
+        in_claimed: a round or square bracket is open at the cursor that the suffix closes.
     """
 
     def __init__(self, prefix: str, suffix: str, syntax: Syntax) -> None:
@@ -35,12 +36,14 @@ class BracketBudget:
             else:
                 open_at_cursor.append((bracket, indent_of(prefix, prefix.rfind("\n", 0, index) + 1)))
         inner: list[str] = []
+        claimed = False
         after = self.scanner.copy()
         for index, bracket in after.read(suffix):
             if bracket not in OPENING:
                 inner.append(bracket)
             elif not _close(inner, bracket, inner):
-                _claim(open_at_cursor, suffix, index)
+                claimed |= _claim(open_at_cursor, suffix, index) and bracket != "}"
+        self.in_claimed = claimed
         self._free = Counter(bracket for bracket, _ in open_at_cursor)
         self._own: list[str] = []
         self._debts: Counter[str] = Counter()
@@ -67,6 +70,11 @@ class BracketBudget:
     def is_open(self) -> bool:
         """Whether the completion has opened a bracket that it has not closed, or is in a long text."""
         return bool(self._own) or self.in_text
+
+    @property
+    def is_within(self) -> bool:
+        """Whether a round or square bracket of the prefix is open, or anything that the completion opened."""
+        return self.is_open or self.in_claimed or any(self._free[bracket] > 0 for bracket in "([")
 
     @property
     def is_overdrawn(self) -> bool:
@@ -105,8 +113,8 @@ def _close(names: list[str], bracket: str, stack: list[str] | list[tuple[str, in
     return False
 
 
-def _claim(open_at_cursor: list[tuple[str, int]], suffix: str, index: int) -> None:
-    """Take off the bracket of the prefix that the one at ``index`` of the suffix closes."""
+def _claim(open_at_cursor: list[tuple[str, int]], suffix: str, index: int) -> bool:
+    """Take off the bracket of the prefix that the one at ``index`` of the suffix closes; whether there is one."""
     start = suffix.rfind("\n", 0, index) + 1
     begins_line = start > 0 and not suffix[start:index].strip()
     indent = indent_of(suffix, start)
@@ -115,4 +123,5 @@ def _claim(open_at_cursor: list[tuple[str, int]], suffix: str, index: int) -> No
         bracket, opened_at = open_at_cursor[at]
         if bracket == opening and (not begins_line or opened_at == indent):
             del open_at_cursor[at]
-            return
+            return True
+    return False

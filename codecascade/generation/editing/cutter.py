@@ -10,6 +10,7 @@ from codecascade.generation.editing.repeats import Suffix
 from codecascade.generation.editing.stops import EditorStops, StopReason
 from codecascade.generation.editing.surroundings import Surroundings
 from codecascade.generation.editing.syntax import syntax_of
+from codecascade.generation.editing.top_level import TopLevel
 
 FENCE = "```"
 _LOOKED_AT = 4096
@@ -25,6 +26,7 @@ class Cutter:
     Attributes:
         stopped_by: why the completion is over; None as long as it goes on.
         has_fences: a code fence ends the completion.
+        typed: what stands before the cursor, and is left out where a completion begins with it.
     """
 
     def __init__(self, stops: EditorStops) -> None:
@@ -36,26 +38,25 @@ class Cutter:
         syntax = syntax_of(stops.language, prefix[-_LOOKED_AT:] + suffix[:_LOOKED_AT])
         self._suffix = Suffix(suffix, at_line_start=not cursor_line)
         self._brackets = BracketBudget(prefix, suffix, syntax)
-        self._block = (
-            Block(cursor_line, syntax, within=around.is_in_paragraph) if stops.lines == "block" else None
-        )
+        block = Block(cursor_line, syntax, TopLevel(prefix, suffix, syntax), within=around.is_in_paragraph)
+        self._block = block if stops.lines == "block" else None
         self._cursor_text, self._long_quotes = cursor_line.strip(), syntax.long_quotes
         self._behind_text = bool(self._cursor_text)
         self._header = "" if self._behind_text or stops.lines == "any" else around.header
         self._stops_at_brackets = stops.lines != "any" and syntax.indents
         # A file with fences, such as a page of documentation, may have more of them.
         self.has_fences = FENCE not in prefix and FENCE not in suffix
-
+        self.typed = around.typed if syntax.indents and stops.lines != "any" else ""
         self._kept: list[str] = []  # letters that were not given out
-        self._given = 0
-        self._lines = 0  # complete lines
+        self._given = self._lines = 0  # letters that were; complete lines
         self._line = self._new_line(0, indent_of(cursor_line))
         # Line breaks behind the last letter that is none: where each begins and ends.
         self._breaks: list[tuple[int, int]] = []
         self._any_text = False
         self._ending: StopReason | None = None  # decided, but not yet how many blank lines stay
         self._word: str | None = None  # as far as it is read, where it decides whether the block is over
-        self._line_decides = False  # whether the block is over depends on the whole line
+        # whether the block is over depends on the whole line; whether it is one too many of its kind, too
+        self._line_decides = self._line_waits = False
         self._in_text = False  # the line began in a string or comment of several lines
         # The length before a bracket that is not the completion's to close, unless its line opens another one.
         self._bracket_cut: int | None = None
@@ -146,9 +147,8 @@ class Cutter:
             line.is_one_letter or self._suffix.goes_on_with(line.text)
         ):
             return self._cut(seam=first.startswith(line.text))
-        if line.matched and rest[: line.matched].endswith(line.text[-1]):
-            return line.offset_of_last(line.matched)
-        return self._size - 1
+        is_suffix = line.matched and rest[: line.matched].endswith(line.text[-1])
+        return line.offset_of_last(line.matched) if is_suffix else self._size - 1
 
     # ---------------------------------------------------------------- lines
 
@@ -186,6 +186,7 @@ class Cutter:
             else:
                 blank_lines = self._blank_lines or int(self._comment_cut is not None)
                 self._line_decides = block.may_be_over(line.indent, blank_lines)
+                self._line_waits = block.may_be_too_much(line.indent, self._brackets.depth)
 
     def _decide_word(self) -> None:
         assert self._block is not None and self._word is not None
@@ -231,7 +232,7 @@ class Cutter:
             return
         self._lines += 1
         self._line = self._new_line(self._size)
-        self._line_decides = False
+        self._line_decides = self._line_waits = False
 
     def _end_line_of_text(self) -> None:
         line, suffix = self._line, self._suffix
@@ -251,7 +252,10 @@ class Cutter:
         if self._block is None:
             return
         if not self._lines:
-            self._block.first_line(line.raw)
+            self._block.first_line(line.raw, is_open=self._brackets.is_within)
+        elif self._line_waits and not self._in_text and self._block.is_too_much(line.raw):
+            self._stop("block", seam if line.text == suffix.first else plain)
+            return
         elif self._line_decides and not self._in_text:
             cut = self._comment_cut
             if cut is None:
@@ -263,7 +267,7 @@ class Cutter:
                 self._stop("blank", cut)
                 return
         elif not self._in_text:
-            self._block.see(line.raw)
+            self._block.see(line.raw, is_open=self._brackets.is_within)
         self._comment_cut = None
 
     # ---------------------------------------------------------------- the end
@@ -310,9 +314,7 @@ class Cutter:
         self._end_line_of_text()
         if self.stopped_by is None and self._bracket_cut is not None:
             self._stop("brackets", self._bracket_cut)
-        if self.stopped_by is not None:
-            return None
-        run = suffix.at_the_end()
+        run = suffix.at_the_end() if self.stopped_by is None else None
         return None if run is None else run.cut
 
     def _give(self, *, everything: bool = False) -> str:
@@ -330,13 +332,12 @@ class Cutter:
         line, suffix = self._line, self._suffix
         # Blank lines at the very beginning may go as a whole.
         before = self._breaks[0][0] if self._breaks and self._any_text else 0
-        undecided = self._ending is not None or self._word is not None or self._line_decides
+        undecided = self._ending is not None or self._word is not None
+        undecided |= self._line_decides or self._line_waits
         first_is_own = self._behind_text and not self._lines
         # A fence in a line of its own is cut together with the line break before it.
-        undecided = undecided or (self.has_fences and FENCE.startswith(line.text))
-        undecided = undecided or (
-            not self._any_text and bool(line.text) and self._header.startswith(line.text)
-        )
+        undecided |= self.has_fences and FENCE.startswith(line.text)
+        undecided |= not self._any_text and bool(line.text) and self._header.startswith(line.text)
         if line.is_blank or undecided or (not first_is_own and suffix.may_begin(line.text)):
             size = before
         else:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from codecascade.generation.editing.blocks import defines
 from codecascade.generation.editing.repeats import without_space
 
+# No word of "long long" is typed again.
+_WORDS = re.compile(r"\s*(?!long )[^\W\d]\w{3,}( \w+)* ")
+_OPENS = re.compile(r"([:{(\[>=,\\]|\b(then|do|else|begin))\s*$")
 _LOOKED_AT = 4096
 """Letters before the cursor's line in which the line above is looked for."""
 
@@ -19,11 +23,14 @@ class Surroundings:
         cursor_line: the cursor's line, up to the cursor.
         header: without white space, the last line before it that is not blank, if that begins a definition; else "".
         is_in_paragraph: neither the line before it nor the one after it is blank.
+        typed: what of the cursor's line a completion may begin with by mistake: its words with their last space, if
+            it is nothing but words; its white space, if that is where the next line of the block belongs; else "".
     """
 
     cursor_line: str
     header: str
     is_in_paragraph: bool
+    typed: str
 
     @classmethod
     def of(cls, prefix: str, suffix: str) -> Surroundings:
@@ -36,4 +43,11 @@ class Surroundings:
             cursor_line,
             without_space(last) if defines(last) else "",
             len(neighbours) == 2 and all(map(str.strip, neighbours)),
+            cursor_line.lstrip() if _WORDS.fullmatch(cursor_line) else _place(cursor_line, last),
         )
+
+
+def _place(cursor_line: str, above: str) -> str:
+    """The white space before the cursor, if the line above is indented alike and opens nothing; else ""."""
+    indent = above[: len(above) - len(above.lstrip())]
+    return cursor_line if cursor_line == indent and not _OPENS.search(above) else ""

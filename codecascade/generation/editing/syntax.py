@@ -22,6 +22,7 @@ class Syntax:
         spaced_comments: a comment begins behind white space only (``$#`` of a shell is none).
         indents: lines of less indentation end a block. Prose has no blocks.
         preprocessor: lines that begin with ``#`` stand at any indentation.
+        statement_end: what ends each statement, whatever lines it has; "" where lines end statements.
     """
 
     comments: tuple[str, ...] = ()
@@ -31,12 +32,13 @@ class Syntax:
     spaced_comments: bool = False
     indents: bool = True
     preprocessor: bool = False
+    statement_end: str = ""
 
 
 _HASH = Syntax(("#",))
 _SHELL = Syntax(("#",), spaced_comments=True)
 _BRACES = Syntax(("//",), ("/*", "*/"))
-_C = Syntax(("//",), ("/*", "*/"), preprocessor=True)
+_C = Syntax(("//",), ("/*", "*/"), preprocessor=True, statement_end=";")
 _SCRIPT = Syntax(("//",), ("/*", "*/"), long_quotes=("`",))
 _TEXT_BLOCKS = Syntax(("//",), ("/*", "*/"), long_quotes=('"""',))
 _PYTHON = Syntax(("#",), long_quotes=('"""', "'''"))
@@ -44,13 +46,14 @@ _PROSE = Syntax(quotes="", indents=False)
 _SYNTAXES: dict[Syntax, str] = {
     _PYTHON: "python starlark cython toml",
     # An apostrophe is a lifetime, a prime or a quotation in some, and no string that ends.
-    Syntax(("//",), ("/*", "*/"), quotes='"'): "rust",
+    Syntax(("//",), ("/*", "*/"), quotes='"', statement_end=";"): "rust",
     Syntax(("--",), quotes='"'): "haskell elm ada vhdl",
     Syntax((";",), quotes='"'): "lisp commonlisp clojure scheme racket elisp",
-    Syntax(("--",)): "sql lua applescript",
+    Syntax(("--",), statement_end=";"): "sql",
+    Syntax(("--",)): "lua applescript",
     Syntax(("%",), quotes='"'): "erlang matlab prolog",
     Syntax((), ("<!--", "-->"), indents=False): "html xml vue svelte",
-    Syntax((), ("/*", "*/")): "css",
+    Syntax((), ("/*", "*/"), statement_end=";"): "css",
     _HASH: "ruby r julia elixir yaml nim crystal coffeescript cmake nix",
     _SHELL: "shell sh bash zsh shellscript fish perl makefile make dockerfile tcl powershell ini conf",
     _C: "c cpp c++ cuda objective-c objc objectivec csharp c# glsl hlsl",

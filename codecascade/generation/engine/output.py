@@ -26,8 +26,8 @@ class Output:
 
 
 def chosen_tokens(outputs: Iterable[Output]) -> int:
-    """The tokens that a pass chose, stop tokens included."""
-    return sum(len(output.delta.ids) or isinstance(output.delta.stopped_by, int) for output in outputs)
+    """The tokens that a pass chose, as :class:`~codecascade.generation.streaming.Usage` counts them."""
+    return sum(output.delta.tokens for output in outputs)
 
 
 def after_pass(load: Load, tokens: int, decoded: int, chosen: int, seconds: float) -> Load:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from codecascade.generation.engine.blocks import BlockKey
 from codecascade.generation.engine.sampling.grammar_matcher import GrammarMatcher
+from codecascade.generation.logprob_table import LogprobTable, TokenLogprobs
 from codecascade.generation.requests import Request
-from codecascade.generation.streaming import TokenLogprobs
 
 
 @dataclass(eq=False)
@@ -44,14 +45,16 @@ class RequestState:
     grammar: GrammarMatcher | None = None
     blocks: list[int] = field(default_factory=list)
     keys: list[BlockKey] = field(default_factory=list)
-    prompt_logprobs: list[TokenLogprobs] = field(default_factory=list)
+    prompt_logprobs: LogprobTable = field(default_factory=LogprobTable)
 
     @property
     def wants_prompt_logprobs(self) -> bool:
         """Whether the log-probabilities of the prompt's tokens are still to be computed."""
         return self.request.sampling.prompt_logprobs is not None and not self.read
 
-    def take_prompt_logprobs(self) -> tuple[TokenLogprobs, ...]:
+    def take_prompt_logprobs(self) -> Sequence[TokenLogprobs]:
         """The log-probabilities of the prompt's tokens, once."""
-        taken, self.prompt_logprobs = tuple(self.prompt_logprobs), []
+        if not self.prompt_logprobs:
+            return ()
+        taken, self.prompt_logprobs = self.prompt_logprobs, LogprobTable()
         return taken

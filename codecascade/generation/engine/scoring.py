@@ -12,7 +12,7 @@ from torch import Tensor
 
 from codecascade.generation.engine.sequence import Sequence as SampleSequence
 from codecascade.generation.engine.weights.health import no_numbers
-from codecascade.generation.streaming import TokenLogprobs
+from codecascade.generation.logprob_table import TokenLogprobs
 from codecascade.model.attention import Documents
 from codecascade.model.cache import KeyValueCache
 from codecascade.model.llama import Llama
@@ -75,10 +75,10 @@ def note_prompt_logprobs(model: Llama, parts: Sequence[tuple[SampleSequence, int
         if state.wants_prompt_logprobs:
             following = state.request.ids[start + 1 : start + 1 + count]
             # what was noted of a pass that did not count is noted again
-            del state.prompt_logprobs[start:]
+            state.prompt_logprobs.truncate(start)
             rows = hidden[first : first + len(following)]
             top = state.request.sampling.prompt_logprobs or 0
-            state.prompt_logprobs += _token_logprobs(model, rows, following, top)
+            state.prompt_logprobs.extend(_token_logprobs(model, rows, following, top))
         first += count
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from functools import partial
 
 from codecascade.generation.editor_stops import EditorStopper
 from codecascade.generation.engine.blocks import BlockKey
@@ -11,8 +12,9 @@ from codecascade.generation.engine.detokenizer import TextBuilder
 from codecascade.generation.engine.request_state import RequestState
 from codecascade.generation.engine.sampling.sampler import NO_TOKEN, SamplingRow, Top
 from codecascade.generation.engine.sampling.token_counts import TokenCounts
+from codecascade.generation.logprob_table import TokenLogprobs
 from codecascade.generation.requests import Completion, FinishReason, Request
-from codecascade.generation.streaming import Delta, TokenLogprobs, Usage
+from codecascade.generation.streaming import Delta, Usage
 from codecascade.ground.seeds import uniform
 from codecascade.tokens.healing import HealingConstraint
 from codecascade.tokens.tokenizer import Tokenizer
@@ -51,7 +53,7 @@ class Sequence:
         self._only = None if request.allowed is None else _tokens(request.allowed, tokenizer)
         self._first: float | None = None
         self._last = 0.0
-        # tokens of new text; those that only give required bytes again are not
+        # what :class:`Usage` calls the tokens of a completion
         self._counted = 0
         # pieces of text whose tokens nobody told
         self._untold = 0
@@ -81,8 +83,13 @@ class Sequence:
 
     @property
     def generated(self) -> int:
-        """Tokens of the completion."""
+        """Tokens after the prompt, those that only give required bytes again included."""
         return len(self.ids) - len(self.request.ids)
+
+    @property
+    def counted(self) -> int:
+        """Tokens of the completion, as :class:`~codecascade.generation.streaming.Usage` counts them."""
+        return self._counted
 
     @property
     def room(self) -> int:
@@ -125,7 +132,7 @@ class Sequence:
             and self.request.grammar is None
             and not self._text.constrained
             and not (self.request.nonempty and self._text.empty)
-            and self.generated >= self.request.min_tokens
+            and self._counted >= self.request.min_tokens
         )
 
     @property
@@ -166,7 +173,7 @@ class Sequence:
     def _forbidden(self) -> frozenset[int]:
         """The tokens that the request forbids, and those that would end a text which must not be empty."""
         # a grammar alone says where its text may end
-        too_short = self.generated < self.request.min_tokens and self.grammar is None
+        too_short = self._counted < self.request.min_tokens and self.grammar is None
         if too_short or (self.request.nonempty and self._text.empty):
             return self._never.union(self.stop_ids)
         return self._never
@@ -193,8 +200,8 @@ class Sequence:
         self.log_probability += log_probability
         # what only gives required bytes again is the prompt's, even where a model ends on an ordinary token
         if token in self.stop_ids and not self._text.constrained:
-            return self.end("stop", token)
-        self._counted += not self._text.constrained
+            return self.end("stop", token, tokens=1)
+        tokens = int(not self._text.constrained)
         self.ids.append(token)
         if self.counts is not None:
             self.counts.add(token)
@@ -203,7 +210,7 @@ class Sequence:
             logprobs = (TokenLogprobs(token, log_probability, top),)
         if self.grammar is not None:
             self.grammar.push(token)
-        return self._grow(self._text.push(token), (token,), logprobs)
+        return self._grow(self._text.push(token), (token,), logprobs, tokens)
 
     def push_text(self, text: str) -> Delta:
         """The same for a piece of text whose tokens nobody tells; it counts as one token."""
@@ -211,28 +218,32 @@ class Sequence:
         if self._first is None:
             self._first = self._last
         self._untold += 1
-        self._counted += not self._text.constrained
-        return self._grow(self._text.push_bytes(text.encode()), (), ())
+        tokens = int(not self._text.constrained)
+        return self._grow(self._text.push_bytes(text.encode()), (), (), tokens)
 
-    def _grow(self, text: str, ids: tuple[int, ...], logprobs: tuple[TokenLogprobs, ...]) -> Delta:
+    def _grow(
+        self, text: str, ids: tuple[int, ...], logprobs: tuple[TokenLogprobs, ...], tokens: int
+    ) -> Delta:
         """More text is certain: cut it where it ends."""
+        end = partial(self.end, ids=ids, logprobs=logprobs, tokens=tokens)
         if self._editor is not None:
             text = self._editor.push(text)
             if self._editor.stopped_by is not None:
-                return self.end("stop", self._editor.stopped_by, text, ids, logprobs)
+                return end("stop", self._editor.stopped_by, text)
         if self._text.stopped_by is not None:
-            return self.end("stop", self._text.stopped_by, text, ids, logprobs)
+            return end("stop", self._text.stopped_by, text)
         if self.grammar is not None:
             if self.grammar.is_broken:
                 # Beyond what the grammar's library works on: the text stays unfinished, as at any other limit.
-                return self.end("length", None, text, ids, logprobs)
+                return end("length", None, text)
             if self.grammar.is_finished:
-                return self.end("stop", None, text, ids, logprobs)
-        if self._counted >= self.request.sampling.max_new_tokens or self.room <= 0:
-            return self.end("length", None, text, ids, logprobs)
+                return end("stop", None, text)
+        if self._counted + tokens >= self.request.sampling.max_new_tokens or self.room <= 0:
+            return end("length", None, text)
+        self._counted += tokens
         self._text_so_far.append(text)
         prompt = self.state.take_prompt_logprobs()
-        return Delta(self.sample, text, ids, logprobs, prompt_logprobs=prompt)
+        return Delta(self.sample, text, ids, logprobs, prompt_logprobs=prompt, tokens=tokens)
 
     def end_without_text(self) -> Delta:
         """Where no token is wanted, only the prompt read."""
@@ -245,8 +256,14 @@ class Sequence:
         text: str = "",
         ids: tuple[int, ...] = (),
         logprobs: tuple[TokenLogprobs, ...] = (),
+        tokens: int = 0,
     ) -> Delta:
-        """The last delta, with the text that was held back."""
+        """The last delta, with the text that was held back.
+
+        Args:
+            tokens: that came with it and count, such as the one that ends the text.
+        """
+        self._counted += tokens
         rest = self._text.finish()
         if self._editor is not None:
             rest = self._editor.push(rest) + self._editor.finish()
@@ -256,7 +273,7 @@ class Sequence:
         text += rest
         self._text_so_far.append(text)
         prompt = self.state.take_prompt_logprobs()
-        return Delta(self.sample, text, ids, logprobs, reason, stopped_by, self._usage(), prompt)
+        return Delta(self.sample, text, ids, logprobs, reason, stopped_by, self._usage(), prompt, tokens)
 
     def _usage(self) -> Usage:
         state = self.state
@@ -265,7 +282,7 @@ class Sequence:
         return Usage(
             prompt_tokens=len(self.request.ids),
             cached_tokens=state.cached_tokens,
-            completion_tokens=self.generated + self._untold + isinstance(self.stopped_by, int),
+            completion_tokens=self._counted,
             queue_seconds=started - state.arrival,
             prefill_seconds=first - started,
             decode_seconds=self._last - first if self._first is not None else 0.0,

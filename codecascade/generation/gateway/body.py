@@ -79,7 +79,7 @@ def next_tokens_body(
     if not abilities.takes_extras:
         return body
     body |= {"stop_token_ids": sequence.stop_ids, "skip_special_tokens": False}
-    least = max(request.min_tokens - sequence.generated, int(request.nonempty and sequence.empty))
+    least = max(request.min_tokens - sequence.counted, int(request.nonempty and sequence.empty))
     if least > 0:
         body["min_tokens"] = min(least, most)
     if allowed is None and request.allowed is not None:

@@ -35,10 +35,11 @@ from codecascade.generation.gateway.body import (
 from codecascade.generation.gateway.pieces import Piece, piece_of
 from codecascade.generation.gateway.probe import Abilities, probe
 from codecascade.generation.gateway.streams import Busy, Deadline, StreamedTransport
+from codecascade.generation.logprob_table import LogprobTable
 from codecascade.generation.openai_server import Refused, key_headers, served_context, server_url
 from codecascade.generation.replies import Body, is_over_context
 from codecascade.generation.requests import Request
-from codecascade.generation.streaming import Delta, Load, QueueFull, TokenLogprobs
+from codecascade.generation.streaming import Delta, Load, QueueFull
 from codecascade.generation.transport import NoReplyError, Transport
 from codecascade.ground.errors import RunFailed, UserError
 from codecascade.ground.merging import merged
@@ -151,7 +152,7 @@ class Gateway:
             samples = [self._sample(state, number) for number in request.sample_numbers]
             async with aclosing(merged(samples)) as deltas:
                 async for place, delta in deltas:
-                    self._count(completion_tokens=len(delta.ids))
+                    self._count(completion_tokens=delta.tokens)
                     yield replace(delta, sample=place)
         finally:
             self._count(running=-1)
@@ -163,7 +164,6 @@ class Gateway:
         sequence = Sequence(state, number, self._tokenizer)
         if not state.room:
             try:
-                # servers want to write something
                 async with aclosing(self._pieces(sequence, most=1)) as pieces:
                     await anext(pieces, None)
             except (Busy, NoReplyError) as trouble:
@@ -199,7 +199,7 @@ class Gateway:
             if not sequence.constrained:
                 # the model ends a text that may not be empty, though it was told so
                 if len(sequence.ids) == length:
-                    yield sequence.end("stop", None)
+                    yield sequence.end("stop", None, tokens=1)
                 allowed = None
                 continue
             tried, allowed = allowed is not None, self._agreeing(sequence)
@@ -251,9 +251,12 @@ class Gateway:
             raise NoReplyError(f"the server ends a text by {piece.finish_reason!r}", reached=True)
         if piece.finish_reason == "stop" and sequence.constrained:
             return deltas, True
-        stop = piece.stop_reason if piece.finish_reason == "stop" else None
-        deltas.append(sequence.end("stop" if piece.finish_reason == "stop" else "length", stop))
-        return deltas, False
+        if piece.finish_reason == "length":
+            return [*deltas, sequence.end("length", None)], False
+        # No stop strings were sent, so a token ended the text, though not each server tells it. Under a grammar
+        # a text may end by itself.
+        is_token = isinstance(piece.stop_reason, int) or sequence.request.grammar is None
+        return [*deltas, sequence.end("stop", piece.stop_reason, tokens=int(is_token))], False
 
     # ---------------------------------------------------------------- HTTP
 
@@ -264,7 +267,7 @@ class Gateway:
         body = next_tokens_body(self.model, sequence, self.abilities, most=most, allowed=allowed)
         return self._answer(body, sequence.request.sampling.logprobs)
 
-    async def _prompt_logprobs(self, request: Request) -> list[TokenLogprobs]:
+    async def _prompt_logprobs(self, request: Request) -> LogprobTable:
         """Of the tokens of a prompt but the first.
 
         Raises:
@@ -274,20 +277,20 @@ class Gateway:
         body, wanted = prompt_logprobs_body(self.model, request), request.sampling.prompt_logprobs
         length, failures = len(request.ids), 0
         while True:
-            told: list[TokenLogprobs] = []
+            told = LogprobTable()
             try:
                 async with aclosing(self._answer(body, wanted)) as pieces:
                     async for piece in pieces:
-                        told += piece.tokens
+                        told.extend(piece.tokens)
             except (Busy, NoReplyError) as trouble:
                 failures += 1
                 await self._wait(trouble, failures)
                 continue
-            if [token.token for token in told[:length]] != list(request.ids):
+            if [token.token for token in told][:length] != list(request.ids):
                 raise UserError(
                     "the server behind this one tells no log-probabilities of a prompt", key="echo"
                 )
-            return told[1:length]
+            return LogprobTable(told[index] for index in range(1, length))
 
     async def _answer(self, body: Body, wanted: int | None) -> AsyncGenerator[Piece, None]:
         """The pieces of a streamed answer, up to its end.

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from codecascade.generation.logprob_table import TokenLogprobs
 from codecascade.generation.replies import Body
-from codecascade.generation.streaming import TokenLogprobs
 from codecascade.generation.transport import NoReplyError, plain
 
 _PREFIX = "token_id:"

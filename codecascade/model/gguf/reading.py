@@ -48,7 +48,9 @@ def load_gguf(path: str | Path, *, dtype: torch.dtype | None = None, device: Dev
         tokenizer = tokenizer_from_gguf(file.metadata).within(config.vocab_size, path)
         tensors = dict(_tensors(file, config, dtype or torch.float32, device))
     model = assemble(config, tensors, file=path)
-    return LoadedModel(model, tokenizer, str(path), quantisation=_quantisation(file))
+    # a number may be too large for fp16
+    finite = dtype != torch.float16
+    return LoadedModel(model, tokenizer, str(path), quantisation=_quantisation(file), finite=finite)
 
 
 def read_gguf_config(path: str | Path) -> LlamaConfig:

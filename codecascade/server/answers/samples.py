@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from codecascade.generation.logprob_table import LogprobTable, TokenLogprobs
 from codecascade.generation.requests import FinishReason
-from codecascade.generation.streaming import Delta, TokenLogprobs, Usage
+from codecascade.generation.streaming import Delta, Usage
 
 
 @dataclass
@@ -16,24 +17,27 @@ class Sample:
     Attributes:
         prompt: the index of its prompt in the request.
         number: its own number among the prompt's samples.
+        tokens: those that have come, as ``usage`` counts them in the end.
     """
 
     prompt: int
     number: int
     text: str = ""
     ids: list[int] = field(default_factory=list)
-    logprobs: list[TokenLogprobs] = field(default_factory=list)
-    prompt_logprobs: tuple[TokenLogprobs, ...] = ()
+    logprobs: LogprobTable = field(default_factory=LogprobTable)
+    prompt_logprobs: Sequence[TokenLogprobs] = ()
     finish_reason: FinishReason = "stop"
     stopped_by: str | int | None = None
     usage: Usage = field(default_factory=Usage)
+    tokens: int = 0
 
     def add(self, delta: Delta) -> None:
         """Append what came."""
         self.text += delta.text
         self.ids += delta.ids
-        self.logprobs += delta.logprobs
-        self.prompt_logprobs += delta.prompt_logprobs
+        self.tokens += delta.tokens
+        self.logprobs.extend(delta.logprobs)
+        self.prompt_logprobs = delta.prompt_logprobs or self.prompt_logprobs
         if delta.finish_reason is not None:
             self.finish_reason, self.stopped_by = delta.finish_reason, delta.stopped_by
         if delta.usage is not None:

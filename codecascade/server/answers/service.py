@@ -39,6 +39,8 @@ class Service:
         self.metrics = Metrics(self.name, generator.load)
         self.draining = False
         self.running = 0
+        # log-probabilities of prompts in all requests that are being answered
+        self._scores = 0
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -91,6 +93,7 @@ class Service:
             raise ApiError(503, "the server is shutting down")
         if self.running >= self.limits.clients:
             raise ApiError(429, f"{self.running} requests are being answered; try again")
+        self._hold_scores(requests)
         answer = Answer(self, requests)
         close_at_end(answer.aclose)
         try:
@@ -99,6 +102,38 @@ class Service:
             await answer.aclose()
             raise
         return answer
+
+    def _hold_scores(self, requests: Sequence[Request]) -> None:
+        """Take memory for the log-probabilities of prompts' tokens, until the answer is sent.
+
+        Raises:
+            ApiError: there is not enough.
+        """
+        wanted = sum(
+            len(request.ids) * (1 + request.sampling.prompt_logprobs)
+            for request in requests
+            if request.sampling.prompt_logprobs is not None
+        )
+        most = self.limits.prompt_logprobs
+        if wanted > most:
+            raise ApiError(
+                400,
+                f"{wanted:,} log-probabilities of the prompts' tokens are asked for; at most {most:,} are given. "
+                "Send fewer prompts at a time, or ask for fewer of the likeliest tokens",
+                "logprobs",
+            )
+        if self._scores + wanted > most:
+            raise ApiError(
+                503, "log-probabilities that others asked for fill the memory for them; try again", "logprobs"
+            )
+        if not wanted:
+            return
+        self._scores += wanted
+
+        async def give_back() -> None:
+            self._scores -= wanted
+
+        close_at_end(give_back)
 
 
 class Answer:
@@ -202,7 +237,7 @@ class Answer:
             samples=len(self.samples),
             prompt_tokens=used.prompt_tokens or sum(len(request.ids) for request in self._requests),
             cached_tokens=used.cached_tokens,
-            completion_tokens=used.completion_tokens or sum(len(sample.ids) for sample in self.samples),
+            completion_tokens=sum(sample.tokens for sample in self.samples),
             finished=[sample.finish_reason if id(sample) in self._ended else None for sample in self.samples],
         )
         if self._service.settings.log_prompts:

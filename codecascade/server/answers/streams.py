@@ -60,6 +60,11 @@ def events(answer: Answer, chunks: Chunks, shape: ErrorShape) -> Stream:
     return Stream(answer, chunks, "text/event-stream; charset=utf-8", lambda error: event(shape(error)))
 
 
+def json_in_parts(answer: Answer, chunks: Chunks, shape: ErrorShape) -> Stream:
+    """One JSON object that is too large to be held; an error breaks it off, so that it can't be read as a whole."""
+    return Stream(answer, chunks, "application/json", lambda error: line(shape(error)))
+
+
 def lines(answer: Answer, chunks: Chunks, shape: ErrorShape) -> Stream:
     """NDJSON."""
     return Stream(answer, chunks, "application/x-ndjson", lambda error: line(shape(error)))

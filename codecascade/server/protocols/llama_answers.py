@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
+from codecascade.generation.logprob_table import TokenLogprobs
 from codecascade.generation.requests import Request
-from codecascade.generation.streaming import TokenLogprobs
 from codecascade.server.answers.samples import Sample
 from codecascade.server.answers.service import Answer, Service, shown_prompt
 from codecascade.server.http.compact_json import event
@@ -37,7 +37,7 @@ class Form:
                     "tokens": list(delta.ids),
                     "stop": False,
                     "id_slot": self._slot(index),
-                    "tokens_predicted": len(sample.ids),
+                    "tokens_predicted": sample.tokens,
                     "tokens_evaluated": len(self._prompts[sample.prompt].request.ids),
                 }
                 if delta.logprobs:

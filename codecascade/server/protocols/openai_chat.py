@@ -10,7 +10,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from codecascade.generation.streaming import TokenLogprobs
+from codecascade.generation.logprob_table import TokenLogprobs
 from codecascade.server.answers.samples import Sample, total
 from codecascade.server.answers.service import Answer, Service
 from codecascade.server.answers.streams import events

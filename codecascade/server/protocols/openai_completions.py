@@ -5,20 +5,21 @@ Tabby's editor plug-ins use the same address for their own form (``segments``).
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Response
 from pydantic import Field
 
+from codecascade.generation.logprob_table import TokenLogprobs
 from codecascade.generation.requests import SamplingParams
-from codecascade.generation.streaming import TokenLogprobs
 from codecascade.server.answers.samples import Sample, best_first, total
 from codecascade.server.answers.service import Answer, Service, shown_prompt
-from codecascade.server.answers.streams import events
-from codecascade.server.http.compact_json import DONE, event, json_response
+from codecascade.server.answers.streams import events, json_in_parts
+from codecascade.server.http.compact_json import DONE, compact, event, json_response
 from codecascade.server.http.errors import ApiError, openai
 from codecascade.server.protocols import openai_logprobs, tabby
 from codecascade.server.requests.body import LogitBias, Stop, StreamOptions, TokenIds
@@ -26,6 +27,9 @@ from codecascade.server.requests.gaps import Gap, gap_prompt, template_prompt
 from codecascade.server.requests.prompts import Prompt, logit_bias, prepared, sampling, stops
 from codecascade.server.requests.structured import Structured, grammar_of
 from codecascade.server.requests.vllm_fields import TokenFields, with_token_fields
+
+_BLOCK = 1024
+"""Tokens of a prompt whose log-probabilities are written at a time."""
 
 
 class CompletionBody(tabby.TabbyFields, Structured, TokenFields):
@@ -108,7 +112,10 @@ async def _complete(service: Service, body: CompletionBody) -> Response:
     form = _Form(service, body, texts, prompts)
     if body.stream:
         return events(answer, form.chunks(answer), openai)
-    return json_response(form.whole(await answer.collect()))
+    samples = await answer.collect()
+    if body.scores_prompt:
+        return json_in_parts(answer, form.parts(samples), openai)
+    return json_response(form.whole(samples))
 
 
 def _prompts(prompt: Any) -> list[str | list[int]]:
@@ -201,26 +208,56 @@ class _Form:
 
     def whole(self, samples: list[Sample]) -> dict[str, Any]:
         """One object, the best samples first."""
-        body = self._body
-        of_prompts = {sample.prompt: sample.prompt_logprobs for sample in samples if sample.prompt_logprobs}
-        chosen = best_first(samples, body.n) if (body.best_of or 0) > body.n else samples
         choices = []
-        for index, sample in enumerate(chosen):
-            text, logprobs = sample.text, None
-            if body.echo:
-                text = self._echoes[sample.prompt] + text
-                logprobs = self._of_prompt(sample, of_prompts.get(sample.prompt, ()))
+        for index, sample in enumerate(self._best(samples)):
             written = self._logprobs(sample.logprobs, self._offsets(sample))
-            choice = self._choice(index, text, _joined(logprobs, written), sample.finish)
+            choice = self._choice(index, self._text(sample), written, sample.finish)
             choices.append(choice | self._ids(sample, sample.ids, first=True, last=True))
         return self._head | {"choices": choices, "usage": total(samples).openai}
+
+    async def parts(self, samples: list[Sample]) -> AsyncGenerator[bytes, None]:
+        """The same with the prompts' log-probabilities, of which there may be millions: JSON, piece by piece."""
+        of_prompts = {sample.prompt: sample.prompt_logprobs for sample in samples if sample.prompt_logprobs}
+        yield compact(self._head)[:-1] + b',"choices":['
+        for index, sample in enumerate(self._best(samples)):
+            lists: dict[str, list[bytes]] = {}
+            for block in self._scored(sample, of_prompts.get(sample.prompt, ())):
+                for key, value in block.items():
+                    lists.setdefault(key, []).append(b"" if value is None else compact(value)[1:-1])
+                # others are answered meanwhile
+                await asyncio.sleep(0)
+            choice = self._choice(index, self._text(sample), None, sample.finish)
+            choice |= self._ids(sample, sample.ids, first=True, last=True)
+            del choice["logprobs"]
+            yield (b"," if index else b"") + compact(choice)[:-1] + b',"logprobs":{'
+            for number, (key, pieces) in enumerate(lists.items()):
+                joined = b",".join(piece for piece in pieces if piece)
+                unknown = key == "top_logprobs" and not self._body.logprobs
+                yield (b"," if number else b"") + compact(key) + b":"
+                yield b"null" if unknown else b"[" + joined + b"]"
+            yield b"}}"
+        yield b'],"usage":' + compact(total(samples).openai) + b"}"
+
+    def _best(self, samples: list[Sample]) -> list[Sample]:
+        body = self._body
+        return best_first(samples, body.n) if (body.best_of or 0) > body.n else samples
+
+    def _text(self, sample: Sample) -> str:
+        return self._echoes[sample.prompt] + sample.text if self._body.echo else sample.text
+
+    def _scored(self, sample: Sample, of_prompt: Sequence[TokenLogprobs]) -> Iterator[dict[str, Any]]:
+        """The log-probabilities of a prompt and of what follows it, some tokens at a time."""
+        yield from filter(None, self._of_prompt(sample, of_prompt))
+        offsets = self._offsets(sample)
+        for start in range(0, len(sample.logprobs), _BLOCK):
+            yield self._logprobs(sample.logprobs[start : start + _BLOCK], offsets) or {}
 
     async def chunks(self, answer: Answer) -> AsyncGenerator[bytes, None]:
         """Server-sent events, one a piece of text."""
         usage: dict[str, Any] = {"usage": None} if self._body.stream_options.include_usage else {}
         offsets: dict[int, openai_logprobs.TextOffsets] = {}
         untold = {id(sample) for sample in answer.samples}
-        of_prompts: dict[int, tuple[TokenLogprobs, ...]] = {}
+        of_prompts: dict[int, Sequence[TokenLogprobs]] = {}
         async for sample, delta in answer:
             index = self._index(sample)
             if delta.prompt_logprobs:
@@ -228,9 +265,11 @@ class _Form:
             if index not in offsets:
                 offsets[index] = self._offsets(sample)
                 if self._body.echo:
-                    logprobs = self._of_prompt(sample, of_prompts.get(sample.prompt, ()))
-                    choice = self._choice(index, self._echoes[sample.prompt], logprobs, None)
-                    yield event(self._head | {"choices": [choice]} | usage)
+                    text = self._echoes[sample.prompt]
+                    for logprobs in self._of_prompt(sample, of_prompts.get(sample.prompt, ())):
+                        choice = self._choice(index, text, logprobs, None)
+                        yield event(self._head | {"choices": [choice]} | usage)
+                        text = ""
             logprobs = self._logprobs(delta.logprobs, offsets[index])
             finish = sample.finish if delta.finish_reason is not None else None
             told = delta.ids if self._body.return_token_ids else delta.logprobs
@@ -247,8 +286,9 @@ class _Form:
         return sample.prompt * self._body.n + sample.number
 
     def _offsets(self, sample: Sample) -> openai_logprobs.TextOffsets:
-        """Of the text behind what is repeated of the prompt."""
+        """Of the text behind what is repeated of the prompt; a healed text's tokens begin before it."""
         start = len(self._echoes[sample.prompt]) if self._body.echo else 0
+        start -= len(self._prompts[sample.prompt].request.required.decode(errors="replace"))
         return openai_logprobs.TextOffsets(self._service.tokenizer, start)
 
     def _logprobs(
@@ -266,11 +306,14 @@ class _Form:
             by_id=body.return_tokens_as_token_ids,
         )
 
-    def _of_prompt(self, sample: Sample, tokens: Sequence[TokenLogprobs]) -> dict[str, Any] | None:
+    def _of_prompt(self, sample: Sample, tokens: Sequence[TokenLogprobs]) -> Iterator[dict[str, Any] | None]:
+        """The log-probabilities of a prompt, some tokens at a time; None where nobody asks for any."""
         tokenizer, ids = self._service.tokenizer, self._prompts[sample.prompt].request.ids
         spelt = tokenizer.decode_continuation(ids)
         offsets = openai_logprobs.TextOffsets(tokenizer, len(tokenizer.decode(ids)) - len(spelt))
-        return self._logprobs(tokens, offsets, ids[0])
+        yield self._logprobs(tokens[:_BLOCK], offsets, ids[0])
+        for start in range(_BLOCK, len(tokens), _BLOCK):
+            yield self._logprobs(tokens[start : start + _BLOCK], offsets)
 
     def _ids(self, sample: Sample, ids: Sequence[int], *, first: bool, last: bool) -> dict[str, Any]:
         """vLLM's fields for those who count in tokens."""
@@ -288,10 +331,3 @@ class _Form:
     @staticmethod
     def _choice(index: int, text: str, logprobs: dict[str, Any] | None, finish: str | None) -> dict[str, Any]:
         return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": finish}
-
-
-def _joined(first: dict[str, Any] | None, second: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The log-probabilities of a prompt and of what follows it."""
-    if first is None or second is None:
-        return second
-    return {key: None if value is None else value + second[key] for key, value in first.items()}

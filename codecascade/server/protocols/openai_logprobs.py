@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from codecascade.generation.streaming import TokenLogprobs
+from codecascade.generation.logprob_table import TokenLogprobs
 from codecascade.tokens.tokenizer import Tokenizer
 
 _LEAST = -9999.0

@@ -10,8 +10,8 @@ from pydantic import Field
 
 import codecascade
 from codecascade.generation.grammar import Grammar
+from codecascade.generation.logprob_table import TokenLogprobs
 from codecascade.generation.requests import SamplingParams
-from codecascade.generation.streaming import TokenLogprobs
 from codecascade.server.answers.samples import Sample, best_first
 from codecascade.server.answers.service import Answer, Service
 from codecascade.server.answers.streams import events

@@ -7,8 +7,9 @@ from engine_models import CODE
 
 from codecascade.generation.engine.engine import Engine
 from codecascade.generation.engine.generator import LocalGenerator
+from codecascade.generation.logprob_table import TokenLogprobs
 from codecascade.generation.requests import Request, SamplingParams
-from codecascade.generation.streaming import Delta, TokenLogprobs
+from codecascade.generation.streaming import Delta
 from codecascade.model.llama import Llama
 from codecascade.tokens.tokenizer import Tokenizer
 

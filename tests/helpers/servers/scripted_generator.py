@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 
 from codecascade.generation.engine.detokenizer import TextBuilder
+from codecascade.generation.logprob_table import TokenLogprobs
 from codecascade.generation.requests import Request
-from codecascade.generation.streaming import Delta, Load, TokenLogprobs, Usage
+from codecascade.generation.streaming import Delta, Load, Usage
 from codecascade.ground.errors import UserError
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -97,9 +98,18 @@ class ScriptedGenerator:
             piece = builder.push(token)
             if builder.stopped_by is not None:
                 reason, stopped_by = "stop", builder.stopped_by
-                yield Delta(sample, piece, (token,), logprobs, "stop", stopped_by, self._usage(request, used))
+                yield Delta(
+                    sample,
+                    piece,
+                    (token,),
+                    logprobs,
+                    "stop",
+                    stopped_by,
+                    self._usage(request, used),
+                    tokens=1,
+                )
                 return
-            yield Delta(sample, piece, (token,), logprobs)
+            yield Delta(sample, piece, (token,), logprobs, tokens=1)
             if self.raises is not None and used >= self.raises_after > 0:
                 raise self.raises
             await self._stand("decode")

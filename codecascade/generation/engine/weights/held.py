@@ -103,7 +103,8 @@ def load_model(
     precision: Precision = "auto" if weights in ("int8", "int4") else weights  # type: ignore[assignment]
     chosen = choose_precision(device, precision)
     loaded = load(name, dtype=chosen.dtype, device=device)
-    check_weights(loaded.model, name)
+    if not loaded.finite:
+        check_weights(loaded.model, name)
     reason = chosen.reason if weights == "auto" else "asked for"
     text = calibration_tokens(loaded.tokenizer) if weights == "int4" else None
     return loaded, hold_weights(loaded.model, weights, timed=timed, reason=reason, calibration=text)

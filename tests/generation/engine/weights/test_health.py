@@ -17,11 +17,14 @@ from codecascade.generation.engine.engine import Engine
 from codecascade.generation.engine.generator import LocalGenerator, load_generator
 from codecascade.generation.engine.output import Output
 from codecascade.generation.engine.service import EngineService
+from codecascade.generation.engine.weights import held
 from codecascade.generation.engine.weights.health import check_weights
 from codecascade.generation.llama_cpp.engine import LlamaCppEngine
 from codecascade.generation.requests import Request, SamplingParams
 from codecascade.ground.errors import RunFailed, UserError
 from codecascade.model.folder import save_folder
+from codecascade.model.gguf.reading import load_gguf
+from codecascade.model.gguf.writing import save_gguf
 from codecascade.model.llama import Llama
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -55,6 +58,22 @@ def test_a_folder_with_weights_that_are_no_numbers_is_refused(
     save_folder(tmp_path / "model", broken, broken.config, tokenizer)
     with pytest.raises(UserError, match=f"{tmp_path}.*{name}: holds values that are no numbers"):
         load_generator(str(tmp_path / "model"))
+
+
+def test_a_gguf_files_weights_are_looked_at_once(
+    model: Llama, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are while they are read; a folder's are memory-mapped, so they are afterwards."""
+    looked_at: list[str | None] = []
+    monkeypatch.setattr(held, "check_weights", lambda model, name: looked_at.append(name))
+    file, folder = tmp_path / "m.gguf", tmp_path / "model"
+    save_gguf(file, model.state_dict(), model.config, tokenizer, dtype="f32")
+    save_folder(folder, model, model.config, tokenizer)
+    for path in (file, folder):
+        load_generator(str(path))
+    assert looked_at == [str(folder)]
+    # a number may be too large for fp16
+    assert not load_gguf(file, dtype=torch.float16).finite
 
 
 def test_weights_whose_sum_overflows_are_numbers() -> None:
