@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from codecascade.evaluation.data import read_records, require_field
 from codecascade.evaluation.judges.judge import Aspect, ExpectedSample, JudgedAnswer, Judgement, Judging
@@ -25,6 +25,8 @@ _MOST_NAMED = 5
 
 class VerdictFile:
     """See :class:`~codecascade.evaluation.judges.judge.Judge`."""
+
+    reads: ClassVar[frozenset[str]] = frozenset({"verdicts"})
 
     def __init__(self, judging: Judging, settings: JudgeSettings) -> None:
         self._aspects = judging.aspects
