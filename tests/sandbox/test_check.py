@@ -15,7 +15,7 @@ import pytest
 from codecascade.cli import main
 from codecascade.ground.errors import UserError
 from codecascade.sandbox import attack_programs, attacks, check
-from codecascade.sandbox.check import best_confinement
+from codecascade.sandbox.check import SandboxReport, best_confinement
 from codecascade.sandbox.languages import table
 from codecascade.sandbox.outcome import Outcome
 from codecascade.sandbox.sandbox import Sandbox
@@ -23,6 +23,18 @@ from codecascade.sandbox.sandbox import Sandbox
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(scope="module")
+def found() -> SandboxReport:
+    return check.check_sandbox()
+
+
+@pytest.fixture
+def checked(found: SandboxReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command says what was found once: the attacks take seconds."""
+    monkeypatch.setattr(check, "check_sandbox", lambda: found)
+
+
+@pytest.mark.usefixtures("checked")
 def test_the_report_names_layers_and_promises(capsys: pytest.CaptureFixture[str]) -> None:
     main_exit(["sandbox", "check", "--json"])
     report = json.loads(capsys.readouterr().out)
@@ -82,6 +94,7 @@ def test_datagrams_changes_and_locks_succeed_where_nothing_confines(monkeypatch:
         assert not attacks.writes(open_door, attack_programs.CHANGES)
 
 
+@pytest.mark.usefixtures("checked")
 def test_people_are_told_what_lacks(best: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
     main_exit(["sandbox", "check", "--json"])
     layers = json.loads(capsys.readouterr().out)["layers"]
