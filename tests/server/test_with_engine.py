@@ -202,7 +202,7 @@ class TestCommand:
                 # DNS rebinding
                 assert httpx.get(f"{url}/health", headers={"Host": "evil.example"}).status_code == 403
                 child.send_signal(signal.SIGTERM)
-                out, _ = child.communicate(timeout=30)
+                out, _ = child.communicate(timeout=120)
             finally:
                 child.kill()
         assert child.returncode == 0
