@@ -37,7 +37,7 @@ from codecascade.recipe.self_instruct import KIND
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.cascade.report import summary, write_report
 from codecascade.sandbox.sandbox import Sandbox
-from codecascade.training.parallel import World, join_world
+from codecascade.training.parallel.ranks import World, join_world
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from codecascade.model import precision
 from codecascade.training.learner import Learner, rows_of_rank
-from codecascade.training.parallel import World, final_state_dict, join_world
+from codecascade.training.parallel.ranks import World, join_world
+from codecascade.training.parallel.weights_out import final_state_dict
 
 ROWS, STEPS = 8, 3
 NEW_TOKENS = (90, 91, 92, 93)

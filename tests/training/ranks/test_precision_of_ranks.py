@@ -10,7 +10,7 @@ import torch
 from rank_steps import CASES, STEPS, Taken, steps_of
 from warm_process import WarmRanks
 
-from codecascade.training.parallel import World
+from codecascade.training.parallel.ranks import World
 
 SCRIPT = Path(rank_steps.__file__)
 
