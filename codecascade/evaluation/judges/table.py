@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from codecascade.evaluation.judges.classifier import ClassifierJudge
 from codecascade.evaluation.judges.judge import Judge, Judging
@@ -14,19 +15,19 @@ from codecascade.ground.errors import UserError
 from codecascade.ground.nearest import nearest
 
 
-class JudgeKind(Protocol):
-    """What makes a judge. ``reads`` names the settings that this kind of judge looks at, besides ``judge``."""
+@dataclass(frozen=True)
+class JudgeKind:
+    """What makes a judge. ``reads`` names the settings that it looks at, besides ``judge``."""
 
-    reads: ClassVar[frozenset[str]]
-
-    def __call__(self, judging: Judging, settings: JudgeSettings) -> Judge: ...
+    make: Callable[[Judging, JudgeSettings], Judge]
+    reads: frozenset[str]
 
 
 JUDGES: dict[str, JudgeKind] = {
-    "rule": RuleJudge,
-    "classifier": ClassifierJudge,
-    "llm": LanguageModelJudge,
-    "file": VerdictFile,
+    "rule": JudgeKind(RuleJudge, RuleJudge.reads),
+    "classifier": JudgeKind(ClassifierJudge, ClassifierJudge.reads),
+    "llm": JudgeKind(LanguageModelJudge, LanguageModelJudge.reads),
+    "file": JudgeKind(VerdictFile, VerdictFile.reads),
 }
 
 
@@ -49,4 +50,4 @@ def make_judge(judging: Judging, settings: JudgeSettings) -> Judge:
             "judge to the one that is meant, or leave this out",
             key=f"{settings.key}.{name}",
         )
-    return kind(judging, settings)
+    return kind.make(judging, settings)

@@ -161,11 +161,11 @@ def _score_shared(model: Llama, sequences: Sequence[Sequence[int]], shared: int)
     scores = _scores(model, hidden[:-1], tokens[1:]).tolist()
     ends = list(accumulate(blocks, initial=len(beginning)))
     tables = [[*beginning, *range(start, end)] for start, end in pairwise(ends)]
-    sizes = tuple(map(len, tails))
+    sizes = [*map(len, tails)]
     states = [hidden[-1:]] * len(tails)
     if sum(sizes):
         read = torch.tensor([[*chain.from_iterable(tails)]], dtype=torch.int64, device=weight.device)
-        own = model(read, cache=cache.rows(tables, [shared] * len(tails)), mask=Documents(sizes))[0]
+        own = model(read, cache=cache.rows(tables, [shared] * len(tails)), mask=Documents(tuple(sizes)))[0]
         # the first token of a tail is predicted by the last one that is shared
         states = [torch.cat(pair) for pair in zip(states, torch.split(own, sizes), strict=True)]
     targets = torch.tensor([*chain.from_iterable(each[shared:] for each in sequences)], device=weight.device)
