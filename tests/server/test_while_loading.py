@@ -37,11 +37,13 @@ def test_each_protocol_says_that_the_model_is_being_loaded() -> None:
         with answers_while_loading(listener, Limits(header_seconds=600)):
             for path, has_its_form in FORMS.items():
                 answer = (
-                    httpx.get(f"{url}{path}") if path == "/health" else httpx.post(f"{url}{path}", json={})
+                    httpx.get(f"{url}{path}", timeout=120)
+                    if path == "/health"
+                    else httpx.post(f"{url}{path}", json={}, timeout=120)
                 )
                 assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
                 assert has_its_form(answer.json()), path
-            page = httpx.get(url, headers={"Accept": "text/html,*/*"})
+            page = httpx.get(url, headers={"Accept": "text/html,*/*"}, timeout=120)
             assert page.status_code == 503 and 'http-equiv="refresh"' in page.text
             # whoever says nothing does not hold up what follows
             idle = socket.create_connection(listener.getsockname())
@@ -96,7 +98,7 @@ with answers_while_loading(listener, Limits()):
         try:
             assert child.stdout is not None
             url = child.stdout.readline().strip()
-            assert httpx.get(f"{url}/health").status_code == 503
+            assert httpx.get(f"{url}/health", timeout=120).status_code == 503
             child.send_signal(signal.SIGTERM)
             assert child.wait(120) == 0
         finally:

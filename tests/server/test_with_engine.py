@@ -194,13 +194,14 @@ class TestCommand:
                 assert found is not None and found[2] == weights, line
                 url = found[1]
                 body = {"prompt": "def ", "max_tokens": 5}
-                assert httpx.post(f"{url}/v1/completions", json=body).status_code == 401
                 headers = {"Authorization": "Bearer the-key"}
-                assert httpx.post(f"{url}/v1/completions", json=body, headers=headers).status_code == 200
-                model = httpx.get(f"{url}/v1/models", headers=headers).json()["data"][0]
-                assert (model["id"], model["max_model_len"]) == ("mine", 100)
-                # DNS rebinding
-                assert httpx.get(f"{url}/health", headers={"Host": "evil.example"}).status_code == 403
+                with httpx.Client(base_url=url, timeout=120) as client:
+                    assert client.post("/v1/completions", json=body).status_code == 401
+                    assert client.post("/v1/completions", json=body, headers=headers).status_code == 200
+                    model = client.get("/v1/models", headers=headers).json()["data"][0]
+                    assert (model["id"], model["max_model_len"]) == ("mine", 100)
+                    # DNS rebinding
+                    assert client.get("/health", headers={"Host": "evil.example"}).status_code == 403
                 child.send_signal(signal.SIGTERM)
                 out, _ = child.communicate(timeout=120)
             finally:
