@@ -52,7 +52,7 @@ def show_check(console: Console, found: Sequence[FileCheck], length: int, unchec
 def _check_lines(check: FileCheck, length: int) -> Iterator[str]:
     known = f" ({check.format})" if check.format else ""
     unusable = check.reasons.total()
-    dialogues = f"{counted(check.dialogues, 'dialogue')}"
+    dialogues = counted(check.dialogues, "dialogue")
     lines = f", {counted(unusable, 'unusable line')}" if unusable else ""
     yield f"{check.file}{known}: {dialogues}{lines}"
     if check.dialogues:

@@ -18,7 +18,7 @@ from codecascade.evaluation.judges.judge import Aspect, ExpectedSample, JudgedAn
 from codecascade.evaluation.judges.settings import JudgeSettings
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import content_digest
-from codecascade.ground.format import listed
+from codecascade.ground.format import counted, listed
 
 _MOST_NAMED = 5
 
@@ -76,7 +76,7 @@ class VerdictFile:
             }
         if not found:
             names = ", ".join(aspect.name for aspect in self._aspects)
-            where = f" (in {len(without)} lines {names} is null)" if without else ""
+            where = f" (in {counted(len(without), 'line')} {names} is null)" if without else ""
             raise UserError(f"holds no verdicts{where}", file=self._path)
         return found
 
