@@ -14,12 +14,10 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 SHORTER = (
-    "corpus_build.max_bytes=3_000_000",
     "evaluate.validation.documents=6",
     "evaluate.infilling.problems=2",
     "evaluate.key_retrieval.lengths=[256]",
     "evaluate.key_retrieval.examples=1",
-    "stage.code.steps=20",
     "stage.python.steps=2",
     "stage.long-context.steps=2",
     "stage.instruct.steps=2",
