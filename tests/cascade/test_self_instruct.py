@@ -118,7 +118,6 @@ def test_a_stage_makes_its_dialogues_and_is_trained_on_them(
     }
     page = (run / "report.md").read_text()
     assert "Its dialogues by self-instruct (by scripted): 6 questions, of which 6 got tests and 6 a" in page
-    assert "Its dialogues are from" not in page
     assert "dialogues/chat/self-instruct/report.html" in page
     assert read_recipe(run / "recipe.toml") == recipe
     asked = len(teachers.backend.asked)
