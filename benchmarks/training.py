@@ -33,7 +33,7 @@ from codecascade.model.llama import Llama
 from codecascade.model.precision import Precision, choose_precision, matmul_peak
 from codecascade.model.presets import PRESETS
 from codecascade.training.learner import Learner
-from codecascade.training.parallel import World
+from codecascade.training.parallel.ranks import World
 from codecascade.training.settings import TrainingSettings
 from codecascade.training.stream.stream import Batch
 

@@ -18,7 +18,7 @@ from codecascade.plan.plan import UTILISATION, RecipePlan, this_device_flops
 from codecascade.recipe.reading import with_steps
 from codecascade.recipe.settings import BASE, Recipe, Stage, to_data
 from codecascade.training.learner import measure_step_seconds
-from codecascade.training.parallel import join_world
+from codecascade.training.parallel.ranks import join_world
 from codecascade.training.stream.stream import Batch
 
 DOCUMENTS_PER_ROW = 4

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from codecascade.cascade.dialogues.display import SelfInstructDisplay
 from codecascade.generation.progress_lines import ProgressLines
 from codecascade.ground.format import show_seconds
 from codecascade.training.logs import StepReport
@@ -61,6 +62,10 @@ class RunDisplay:
                 lines.update(done, total, "" if total else description)
 
             yield update
+
+    def self_instruct(self, stage: str) -> SelfInstructDisplay:
+        """Shows how far the making of a stage's dialogues is."""
+        return SelfInstructDisplay(self.console, f"self-instruct for {stage}")
 
     @contextmanager
     def task(self, title: str) -> Iterator[Callable[[str, int, int], None]]:

@@ -11,7 +11,8 @@ from codecascade.corpus.manifest import Manifest
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.running.versions import versions
 from codecascade.ground.files.atomic import write_json
-from codecascade.ground.format import listed, show_bytes
+from codecascade.ground.format import counted, listed, show_bytes
+from codecascade.instruct.dialogues.settings import DialogueSource
 from codecascade.instruct.self_instruct.pipeline import SUMMARY, read_summary
 from codecascade.recipe.self_instruct import KIND
 from codecascade.recipe.settings import BASE, Recipe, Stage
@@ -79,8 +80,8 @@ def make_run_report(
         models=tuple(models),
         corpus={
             "sources": ", ".join(manifest.sources),
-            "training": f"{train.documents:,} documents, {show_bytes(train.bytes)}",
-            "held out": f"{heldout.documents:,} documents, {show_bytes(heldout.bytes)}, "
+            "training": f"{counted(train.documents, 'document')}, {show_bytes(train.bytes)}",
+            "held out": f"{counted(heldout.documents, 'document')}, {show_bytes(heldout.bytes)}, "
             f"by {manifest.heldout_by}: {listed(manifest.heldout)}",
         },
         versions=_versions(results),
@@ -118,10 +119,16 @@ def _stage_report(run: RunFolder, stage: Stage, cost: TrainingResult, results: M
 
 
 def _about_dialogues(run: RunFolder, stage: Stage) -> list[str]:
-    """What self-instruct brought for the stage, and where its own report is."""
+    """Where the stage's dialogues are from. Of self-instruct: what it brought, and where its own report is."""
+    sources = stage.dialogue_sources
+    total = sum(source.share for source in sources)
+    notes = []
+    if any(source.source != KIND for source in sources):
+        shares = ", ".join(f"{_named(each)} {each.share / total:.0%}" for each in sources)
+        notes.append(f"Its dialogues are from {shares}.")
     folder = run.made_dialogues(stage.name, KIND).parent
     if not stage.makes(KIND) or not (folder / SUMMARY).exists():
-        return []
+        return notes
     summary = read_summary(folder)
     asked, answered = (summary.teachers[who]["name"] for who in ("questions", "answers"))
     who = (
@@ -129,9 +136,10 @@ def _about_dialogues(run: RunFolder, stage: Stage) -> list[str]:
     )
     funnel = summary.funnel
     return [
-        f"Its dialogues are self-instruct ({who}): of {funnel['questions']:,} questions {funnel['with_tests']:,} got "
-        f"tests and {summary.dialogues:,} are kept, with a solution that passes them; "
-        f"{folder.relative_to(run.path) / 'report.html'} tells more, and datasheet.md beside it."
+        *notes,
+        f"Its dialogues by self-instruct ({who}): {counted(funnel['questions'], 'question')}, of which "
+        f"{funnel['with_tests']:,} got tests and {summary.dialogues:,} a solution that passes them; "
+        f"{folder.relative_to(run.path) / 'report.html'} tells more, and datasheet.md beside it.",
     ]
 
 
@@ -153,10 +161,16 @@ def _settings(stage: Stage, cost: TrainingResult) -> dict[str, str]:
     return settings
 
 
+def _named(source: DialogueSource) -> str:
+    """A source of dialogues: of files on this machine only the last part of the path."""
+    name = "the corpus (mined)" if source.kind == "mined" else _without_path(source.source)
+    return name if source.limit is None else f"{name} (at most {source.limit:,})"
+
+
 def _seconds(results: ModelResults) -> float:
     return round(sum(result.seconds for result in results.values()), 2)
 
 
-def _without_path(base: str) -> str:
-    """The base's name for the report: of a folder on this machine only the last part of its path."""
-    return Path(base).name if Path(base).is_absolute() or base.startswith(("~", "..")) else base
+def _without_path(name: str) -> str:
+    """A name for the report: of a file or folder on this machine only the last part of its path."""
+    return Path(name).name if Path(name).is_absolute() or name.startswith(("~", "..")) else name

@@ -30,14 +30,14 @@ from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.ground.files.locks import FolderLock
-from codecascade.ground.format import show_bytes
+from codecascade.ground.format import counted, show_bytes
 from codecascade.ground.signals import stopped_at_once
 from codecascade.model.sources import load
 from codecascade.recipe.self_instruct import KIND
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.cascade.report import summary, write_report
 from codecascade.sandbox.sandbox import Sandbox
-from codecascade.training.parallel import World, join_world
+from codecascade.training.parallel.ranks import World, join_world
 
 logger = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ class _Cascade:
         self.world.barrier()
         self.corpus = Corpus.open(corpus_folder(self.recipe, self.folder))
         train = self.corpus.manifest.splits["train"].total
-        self.display.say(f"corpus: {train.documents:,} documents, {show_bytes(train.bytes)}")
+        self.display.say(f"corpus: {counted(train.documents, 'document')}, {show_bytes(train.bytes)}")
         self.mixtures = Mixtures(self.corpus, self.folder)
         self.mixtures.check(self.recipe, self.untrained)
 
@@ -231,10 +231,10 @@ class _Cascade:
         for name, read in self.mixtures.read(stage):
             formats = ", ".join(sorted({*read.formats.values()}))
             skipped = read.skipped.total()
-            left = (
-                f"; {skipped:,} lines were skipped ({read.skipped.most_common(1)[0][0]})" if skipped else ""
-            )
-            self.display.say(f"{stage.name}: {len(read.table):,} dialogues of {name} ({formats}){left}")
+            reasons = read.skipped.most_common(1)
+            left = f"; {counted(skipped, 'line')} skipped ({reasons[0][0]})" if reasons else ""
+            dialogues = counted(len(read.table), "dialogue")
+            self.display.say(f"{stage.name}: {dialogues} of {name} ({formats}){left}")
         # Known only now, for the run may have made them.
         self._warn_of_passes(stage, *self.mixtures.dialogue_passes(stage))
 
@@ -245,7 +245,7 @@ class _Cascade:
                 count = self.mixtures.mine(
                     stage, self.sandbox, lambda tried, kept: progress(f"{kept} kept", tried, 0)
                 )
-            self.display.say(f"{stage.name}: {count:,} dialogues, whose doctests pass")
+            self.display.say(f"{stage.name}: {counted(count, 'dialogue')}, whose doctests pass")
         self.world.barrier()
 
     def _self_instruct(self, stage: Stage) -> None:
@@ -263,10 +263,10 @@ class _Cascade:
                     self.inputs.check_model(name)
                 for model in step.teaching_models(stage):
                     self.inputs.check_teacher(model)
-                with self.display.task(f"self-instruct for {stage.name}") as progress:
-                    summary = step.make(stage, self.sandbox, progress)
+                with self.display.self_instruct(stage.name) as shown:
+                    summary = step.make(stage, self.sandbox, shown.progress)
                 self.display.say(
-                    f"{stage.name}: {summary.dialogues:,} dialogues by self-instruct; "
+                    f"{stage.name}: {counted(summary.dialogues, 'dialogue')} by self-instruct; "
                     f"{step.folder(stage) / 'report.html'} tells how"
                 )
         self.world.barrier()

@@ -17,7 +17,8 @@ from codecascade.model.sources import load
 from codecascade.recipe.settings import Recipe, Stage
 from codecascade.training.checksums import Sums
 from codecascade.training.loop import train
-from codecascade.training.parallel import World, final_state_dict
+from codecascade.training.parallel.ranks import World
+from codecascade.training.parallel.weights_out import final_state_dict
 
 
 def train_stage(

@@ -14,6 +14,7 @@ from codecascade.cli import options
 from codecascade.cli.app import app, stderr, stdout
 from codecascade.ground.choices import Licences, TokenizerKind
 from codecascade.ground.errors import Stopped, UserError, printable
+from codecascade.ground.format import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -122,7 +123,7 @@ def build(
     except KeyboardInterrupt:
         raise Stopped(signal.SIGINT) from None
     for name, split in manifest.splits.items():
-        stderr().print(f"{name}: {split.total.documents:,} documents, {split.total.bytes:,} bytes")
+        stderr().print(f"{name}: {counted(split.total.documents, 'document')}, {split.total.bytes:,} bytes")
     if manifest.decoded.keys() - {"utf-8"}:
         stderr().print(f"files were read as {manifest.encodings()}", highlight=False)
     if manifest.dropped:

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from codecascade.ground.errors import printable
-from codecascade.ground.format import listed, show_count
+from codecascade.ground.format import counted, listed, show_count
 from codecascade.instruct.dialogues.checking import FileCheck, TokenFigures, percentile
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -52,8 +52,8 @@ def show_check(console: Console, found: Sequence[FileCheck], length: int, unchec
 def _check_lines(check: FileCheck, length: int) -> Iterator[str]:
     known = f" ({check.format})" if check.format else ""
     unusable = check.reasons.total()
-    dialogues = f"{check.dialogues:,} dialogue{'' if check.dialogues == 1 else 's'}"
-    lines = f", {unusable:,} unusable line{'' if unusable == 1 else 's'}" if unusable else ""
+    dialogues = counted(check.dialogues, "dialogue")
+    lines = f", {counted(unusable, 'unusable line')}" if unusable else ""
     yield f"{check.file}{known}: {dialogues}{lines}"
     if check.dialogues:
         counts = [f"{check.turns[count]:,} of {count} messages" for count in sorted(check.turns)]
@@ -75,7 +75,7 @@ def _check_lines(check: FileCheck, length: int) -> Iterator[str]:
         keys = [f"{key} ({count:,})" for key, count in check.left_alone.most_common()]
         yield f"  not read   keys {listed(keys)}"
     if check.overlapping:
-        yield f"  benchmarks {check.overlapping:,} dialogues hold a benchmark's text:"
+        yield f"  benchmarks {counted(check.overlapping, 'dialogue')} with a benchmark's text:"
         yield from (f"    {place}: {name}" for place, name in check.overlaps[:_MOST_SHOWN])
     if check.reasons:
         yield "  unusable"

@@ -42,8 +42,8 @@ def show_seconds(seconds: float) -> str:
         smaller, step = _PERIODS[min(index + 1, len(_PERIODS) - 1)]
         count, rest = divmod(round(seconds / step), size // step)
         if count:
-            text = _counted(count, unit)
-            return f"{text} {_counted(rest, smaller)}" if rest else text
+            text = _lasting(count, unit)
+            return f"{text} {_lasting(rest, smaller)}" if rest else text
     return "0 s"
 
 
@@ -57,7 +57,16 @@ def listed(names: Sequence[object], most: int = 8) -> str:
     return ", ".join(str(name)[:_LONGEST_NAME] for name in names[:most]) + more
 
 
-def _counted(count: int, unit: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """A number of things, in whose plural an "s" is added.
+
+    >>> counted(1, "dialogue"), counted(0, "dialogue"), counted(1200, "document")
+    ('1 dialogue', '0 dialogues', '1,200 documents')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _lasting(count: int, unit: str) -> str:
     return f"{count:,} {unit[:-1] if count == 1 and unit in ('days', 'years') else unit}"
 
 

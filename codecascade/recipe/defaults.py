@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from codecascade.evaluation.evaluate_settings import is_judge_setting
 from codecascade.instruct.dialogues.settings import as_sources
 from codecascade.recipe.self_instruct import KEY, KIND, as_self_instruct, merged_self_instruct
 from codecascade.recipe.settings import RecipeData
@@ -92,7 +93,9 @@ def _stage(stage: RecipeData, before: Sequence[Any], recipe: RecipeData) -> Reci
     )
     defaults |= {key: parent[key] for key in FROM_PARENT.get(kind, ()) if key in parent}
     full = {**defaults, **stage}
-    full["evaluate"] = _merged(defaults["evaluate"], full["evaluate"])
+    full["evaluate"] = _merged(
+        _without_other_judges(defaults["evaluate"], full["evaluate"]), full["evaluate"]
+    )
     if kind in FROM_PARENT:
         full["infilling"] = _merged(defaults["infilling"], full["infilling"])
     if kind == "instruct" and "mixture" not in full:
@@ -108,6 +111,23 @@ def _stage(stage: RecipeData, before: Sequence[Any], recipe: RecipeData) -> Reci
         # in code training 1,000 (paper), but at most a tenth of a short run
         full.setdefault("warmup_steps", min(1000, steps // 10) if kind == "code" else default_warmup(steps))
     return full
+
+
+def _without_other_judges(defaults: Any, table: Any) -> Any:
+    """``defaults`` without the settings of a judge in whose place ``table`` names another one."""
+    if not isinstance(defaults, dict) or not isinstance(table, dict):
+        return defaults
+
+    def is_another(name: str, inner: dict[str, Any]) -> bool:
+        own = table.get(name)
+        return isinstance(own, dict) and "judge" in own and own["judge"] != inner.get("judge", "rule")
+
+    return {
+        name: {key: value for key, value in inner.items() if not is_judge_setting(f"{name}.{key}")}
+        if isinstance(inner, dict) and is_another(name, inner)
+        else inner
+        for name, inner in defaults.items()
+    }
 
 
 def _makes_own(stage: RecipeData) -> bool:

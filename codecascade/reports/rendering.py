@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from codecascade.ground.format import show_count, show_seconds
+from codecascade.ground.format import counted, show_count, show_seconds
 
 
 @cache
@@ -22,7 +22,9 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(number=show_count, duration=show_seconds, cell=cell, published=published)
+    environment.filters.update(
+        number=show_count, duration=show_seconds, counted=counted, cell=cell, published=published
+    )
     return environment
 
 

@@ -38,7 +38,7 @@ from codecascade.ground.errors import RunFailed, UserError
 from codecascade.ground.files.atomic import atomic_folder, recover_folder, write_json
 from codecascade.ground.files.reading import read_json
 from codecascade.training.checksums import checksums, damages
-from codecascade.training.parallel import World
+from codecascade.training.parallel.ranks import World
 
 logger = logging.getLogger(__name__)
 

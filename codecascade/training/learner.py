@@ -21,7 +21,8 @@ from codecascade.model.loss import next_token_loss
 from codecascade.model.precision import choose_precision
 from codecascade.training.lora import add_lora
 from codecascade.training.optimizer import Optimizer
-from codecascade.training.parallel import World, join_world, parallelize
+from codecascade.training.parallel.apply import parallelize
+from codecascade.training.parallel.ranks import World, join_world
 from codecascade.training.settings import TrainingSettings
 from codecascade.training.stream.stream import Batch
 

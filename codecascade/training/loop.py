@@ -19,7 +19,7 @@ from codecascade.model.precision import matmul_peak
 from codecascade.training.checkpoints import Checkpoints, TrainingProgress
 from codecascade.training.learner import BatchStream, Learner, documents_in, rows_of_rank
 from codecascade.training.logs import StepReport, TrainingLog
-from codecascade.training.parallel import join_world
+from codecascade.training.parallel.ranks import join_world
 from codecascade.training.settings import TrainingSettings
 from codecascade.training.stream.prefetch import Prefetcher
 
@@ -62,7 +62,7 @@ def train(
     """Train ``model`` in place to the last step, from the newest checkpoint in ``folder`` if there is one.
 
     Under torchrun every rank calls this with the same arguments. Only the first rank logs and calls ``progress``.
-    Afterwards :func:`codecascade.training.parallel.final_state_dict` gives the weights.
+    Afterwards :func:`codecascade.training.parallel.weights_out.final_state_dict` gives the weights.
 
     Args:
         model: all of it, on any device. Every rank has the same weights.

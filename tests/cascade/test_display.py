@@ -4,27 +4,56 @@ from __future__ import annotations
 
 import io
 import threading
+from itertools import count
 
 import pytest
 from rich.console import Console
 
 from codecascade.cascade import display
+from codecascade.cascade.dialogues import display as self_instruct_display
 from codecascade.cascade.display import RunDisplay
 from codecascade.generation.progress_lines import ProgressLines
+from codecascade.instruct.self_instruct.progress import SelfInstructProgress
 
 
-def test_a_long_task_says_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Is set with each line of progress, which come at once."""
     said = threading.Event()
 
     class Hasty(ProgressLines):
         def __init__(self, *given: object, **more: object) -> None:
-            super().__init__(*given, **more, interval=0.005)  # type: ignore[arg-type]
+            # No machine is slow by this clock.
+            ticks = count()
+            super().__init__(*given, **more, interval=0.005, clock=lambda: next(ticks) / 1000)  # type: ignore[arg-type]
 
         def say(self, text: str) -> None:
             super().say(text)
             said.set()
 
-    monkeypatch.setattr(display, "ProgressLines", Hasty)
+    for module in (display, self_instruct_display):
+        monkeypatch.setattr(module, "ProgressLines", Hasty)
+    return said
+
+
+def test_making_dialogues_says_how_many_answers_and_questions_there_are(said: threading.Event) -> None:
+    out = io.StringIO()
+    with RunDisplay(Console(file=out, width=200)).self_instruct("chat") as shown:
+        for at, line in (
+            (SelfInstructProgress("questions", 3, 12, read=5), "chat: questions: 3 of 12"),
+            (SelfInstructProgress("questions", 3, 12, read=5), "the teacher's answers: 5"),
+            (SelfInstructProgress("answers", 7, 60), "chat: tests and solutions: 7 of 60"),
+            (SelfInstructProgress("answers", 40, 60, kept=0, settled=1), "0 of 1 question kept"),
+        ):
+            shown.progress(at)
+            out.truncate(0)
+            for _ in range(3):
+                said.clear()
+                assert said.wait(120)
+            assert line in out.getvalue()
+
+
+def test_a_long_task_says_lines(said: threading.Event) -> None:
     out = io.StringIO()
     with RunDisplay(Console(file=out)).task("measuring code") as progress:
         for description, done, total, line in (
@@ -36,5 +65,5 @@ def test_a_long_task_says_lines(monkeypatch: pytest.MonkeyPatch) -> None:
             out.truncate(0)
             for _ in range(3):
                 said.clear()
-                assert said.wait(10)
+                assert said.wait(120)
             assert line in out.getvalue()

@@ -66,7 +66,9 @@ def test_the_whole_cascade(recipe: Recipe, tmp_path: Path) -> None:
     assert "infilling_loss" not in results["models"]["python"]["validation"]
     assert results["cost"]["code"]["tokens"] == 6 * 256
     assert results["cost"]["code"]["flops"] > 0
-    assert "infilling" in (folder / "report.md").read_text().lower()
+    written = (folder / "report.md").read_text()
+    assert "infilling" in written.lower()
+    assert "Its dialogues are from dialogues.jsonl 100%." in written
     page = (folder / "report.html").read_text()
     assert "<html" in page
     for model in results["models"]:  # each has a report of its own, that names the command

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
+import ended_cascade
 import pytest
 import torch
-from warm_process import CODECASCADE, WarmProcess
+from warm_process import WarmProcess
 
 from codecascade.cascade.run import run_cascade
 from codecascade.ground.errors import Stopped
@@ -18,11 +18,13 @@ from codecascade.ground.signals import stopped_at_once
 from codecascade.model.folder import load_folder
 from codecascade.recipe import make_recipe, read_recipe, write_recipe
 
+SCRIPT = Path(ended_cascade.__file__)
+
 
 @pytest.fixture
 def recipe_file(data: dict[str, Any], tmp_path: Path) -> Path:
     code, python, *_ = data["stage"]
-    data["stage"] = [code | {"steps": 60, "checkpoint_every": 4, "precision": "fp32"}, python]
+    data["stage"] = [code | {"steps": 16, "checkpoint_every": 4, "precision": "fp32"}, python]
     write_recipe(make_recipe(data), tmp_path / "small.toml")
     return tmp_path / "small.toml"
 
@@ -32,15 +34,11 @@ def losses(log: Path) -> list[tuple[int, float]]:
     return [(row["step"], row["loss"]) for row in rows]
 
 
-def stop_after(lines: int, signum: int, recipe_file: Path, folder: Path) -> WarmProcess:
-    """Run the recipe until its first log has so many lines, then send the signal; gives the ended process."""
-    log = folder / "logs" / "code.jsonl"
-    arguments = ["run", recipe_file, "-o", folder]
+def ended_behind(step: int, signum: int, recipe_file: Path, folder: Path) -> WarmProcess:
+    """Run the recipe until the signal behind this step; gives the ended process."""
     streams = folder.parent / "streams"
-    with WarmProcess(CODECASCADE, arguments, streams, {"CUDA_VISIBLE_DEVICES": ""}) as process:
-        while process.poll() is None and (not log.exists() or log.read_bytes().count(b"\n") < lines):
-            time.sleep(0.005)
-        process.send_signal(signum)
+    arguments = [recipe_file, folder, step, int(signum)]
+    with WarmProcess(SCRIPT, arguments, streams, {"CUDA_VISIBLE_DEVICES": ""}) as process:
         process.wait()
     return process
 
@@ -49,17 +47,18 @@ def test_killed_and_stopped_runs_go_on(recipe_file: Path, tmp_path: Path) -> Non
     run_cascade(read_recipe(recipe_file), tmp_path / "whole")
     folder = tmp_path / "stopped"
 
-    killed = stop_after(7, signal.SIGKILL, recipe_file, folder)
+    # behind a checkpoint and another step
+    killed = ended_behind(5, signal.SIGKILL, recipe_file, folder)
     assert killed.wait() == -signal.SIGKILL, killed.stderr
     assert not (folder / "models").exists()
 
-    stopped = stop_after(20, signal.SIGTERM, recipe_file, folder)
+    stopped = ended_behind(10, signal.SIGTERM, recipe_file, folder)
     assert stopped.wait() == 143, stopped.stderr
     assert "run the same command again to continue" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     assert stopped.stdout == ""
     done = len(losses(folder / "logs" / "code.jsonl"))
-    assert 20 <= done < 60
+    assert 10 <= done < 16
 
     assert run_cascade(read_recipe(recipe_file), folder)
     for stage in ("code", "python"):

@@ -27,6 +27,7 @@ def losses(log: Path) -> list[tuple[int, float]]:
     return [(row["step"], row["loss"]) for row in rows]
 
 
+@pytest.mark.distributed
 def test_two_ranks_run_the_same_recipe(recipe_file: Path, tmp_path: Path) -> None:
     overrides = ["stage.code.steps=4", "stage.code.warmup_steps=0"]
     run_cascade(read_recipe(recipe_file, overrides), tmp_path / "one")

@@ -115,7 +115,7 @@ def test_benchmark_texts_are_found(
     leaked = {"messages": [{"role": "user", "content": f"Please: {problem.upper()}"}, TELL]}
     path = write(tmp_path / "a.jsonl", GOOD, leaked)
     code, out, _ = run(capsys, "check", path)
-    assert code == 0 and "1 dialogues hold a benchmark's text" in out and f"{path}:2: sums/1/prompt" in out
+    assert code == 0 and "1 dialogue with a benchmark's text" in out and f"{path}:2: sums/1/prompt" in out
     assert "benchmarks not looked for, because their data is not here: others" in out
 
 

@@ -73,6 +73,18 @@ def test_a_server_as_teacher(
     assert len(server.requests) == requests, "a finished folder asks nothing"
 
 
+def test_other_settings_are_refused_before_a_model_is_loaded(
+    capsys: pytest.CaptureFixture[str], server: Server, asked: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert run(capsys, *options(server, asked, out))[0] == 0
+    own = ["no-such-model", *options(server, asked, out)[4:]]
+    code, _, err = run(capsys, *own, "--seed", "1")
+    assert code == 2 and "other settings (settings.seed 0, now 1)" in err and "no-such-model" not in err
+    code, _, err = run(capsys, *own)
+    assert code == 2 and "no-such-model" in err
+
+
 def test_a_server_that_refuses_ends_with_1_and_is_continued(
     capsys: pytest.CaptureFixture[str], server: Server, asked: Path, tmp_path: Path
 ) -> None:

@@ -25,7 +25,7 @@ def server() -> Iterator[Server]:
 
 
 def endpoint(server: Server, model: str = "small", **changed: Any) -> Endpoint:
-    return Endpoint(server.url, model, **{"first_wait": 0.01, "timeout": 5.0, **changed})
+    return Endpoint(server.url, model, **{"first_wait": 0.01, "timeout": 60.0, **changed})
 
 
 def ask(at: Endpoint, *prompts: Any, **sampling: Any) -> list[Any]:
@@ -176,13 +176,17 @@ def test_what_may_pass_is_tried_again(server: Server, trouble: Any) -> None:
 
 def test_silence_is_tried_again_and_then_given_up(server: Server) -> None:
     server.behave = lambda number, body: "hang" if number == 1 else (200, answered(body))
-    [answer] = ask(endpoint(server, timeout=0.3), TextPrompt("x"))
+    at = endpoint(server)
+    at._timeout = 1.0
+    [answer] = ask(at, TextPrompt("x"))
     assert answer.text == "x"
     server.behave = lambda number, body: "hang"
+    at = endpoint(server, attempts=2)
+    at._timeout = 0.2
     with pytest.raises(
         RunFailed, match=r"no answer in 2 attempts, at last: no answer within 0\.2 s.*continue"
     ):
-        ask(endpoint(server, timeout=0.2, attempts=2), TextPrompt("x"))
+        ask(at, TextPrompt("x"))
 
 
 @pytest.mark.parametrize(

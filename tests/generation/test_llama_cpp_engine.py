@@ -149,7 +149,7 @@ def test_cancelled_between_two_passes(model: Llama, tokenizer: Tokenizer) -> Non
     async def read() -> None:
         async with aclosing(service.stream(request)) as deltas:
             await anext(deltas)
-        for _ in range(500):
+        for _ in range(20_000):
             if service.load().running == 0:
                 break
             await asyncio.sleep(0.005)

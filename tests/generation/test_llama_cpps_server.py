@@ -42,7 +42,7 @@ def llama_cpp() -> Iterator[str]:
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while True:
             try:
                 Endpoint(url, "smollm2", attempts=1)
@@ -53,7 +53,7 @@ def llama_cpp() -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(120)
 
 
 @pytest.mark.smollm2

@@ -31,7 +31,7 @@ def test_a_line_is_said_while_nothing_is_finished_and_none_afterwards() -> None:
             twice.set()
 
     with ProgressLines("generating", 9, say, interval=0.005):
-        assert twice.wait(10)
+        assert twice.wait(120)
     count = len(said)
     assert all(line.startswith("generating: 0 of 9") for line in said)
     assert threading.Event().wait(0.02) is False and len(said) == count

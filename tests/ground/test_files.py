@@ -125,7 +125,7 @@ def test_processes_that_write_one_folder_do_not_break_each_other(tmp_path: Path)
         for name in ("one", "two", "three")
     ]
     for writer in writers:
-        _, errors = writer.communicate(timeout=60)
+        _, errors = writer.communicate(timeout=300)
         assert writer.returncode == 0, errors
     assert {each.name for each in path.iterdir()} == {"a", "b", "c"}
     assert len({each.read_text() for each in path.iterdir()}) == 1
@@ -169,7 +169,7 @@ def test_lock_is_exclusive_and_dies_with_its_process(tmp_path: Path) -> None:
         "from codecascade.ground.files.locks import FolderLock\n"
         "with FolderLock(sys.argv[1]):\n"
         "    print('held', flush=True)\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(600)\n"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True

@@ -151,19 +151,19 @@ def test_a_process_forked_while_another_thread_parses_can_parse(monkeypatch: pyt
     def waiting(text: str) -> ast.Module:
         if text == "wait":
             entered.set()
-            leave.wait(20)
+            leave.wait(120)
         return read(text)
 
     monkeypatch.setattr(ast, "parse", waiting)
     thread = threading.Thread(target=parse_module, args=["wait"])
     thread.start()
     try:
-        assert entered.wait(20)
+        assert entered.wait(120)
         with warnings.catch_warnings(action="ignore"):
             child = os.fork()
         if child == 0:
             # A child that waits for the lock would wait without end.
-            threading.Timer(10, os._exit, [1]).start()
+            threading.Timer(60, os._exit, [1]).start()
             os._exit(parse_module("x = 1") is None)
         assert os.waitpid(child, 0)[1] == 0
     finally:

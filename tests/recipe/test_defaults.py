@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from codecascade.evaluation.analysis.paper import TABLE_5, TABLE_18, TABLES
+from codecascade.evaluation.benchmarks.safety.toxigen import ToxiGenSettings
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.running.settings_used import used_settings
 from codecascade.evaluation.statements import departures
@@ -97,6 +98,20 @@ def test_evaluation_is_the_recipes_unless_the_stage_says_otherwise() -> None:
     assert recipe.evaluate.seed == recipe["code"].evaluate.seed == recipe["code"].seed == 7
     assert recipe["code"].evaluate.benchmarks == ("validation",)
     assert recipe["code"].evaluate.validation.documents == 3
+
+
+def test_a_stage_with_another_judge_takes_nothing_of_the_first() -> None:
+    judge = {"judge": "llm", "judge_endpoint": "http://127.0.0.1:1", "judge_model": "big", "problems": 9}
+    stages = [
+        CODE | {"steps": 9, "name": "by-rule", "evaluate": {"toxigen": {"judge": "rule"}}},
+        CODE | {"steps": 9, "name": "by-llm", "evaluate": {"toxigen": {"judge_model": "small"}}},
+    ]
+    recipe = make_recipe(
+        {"name": "x", "base": "tiny", "corpus": "stdlib", "evaluate": {"toxigen": judge}, "stage": stages}
+    )
+    by_rule, by_model = (recipe[name].evaluate.own(ToxiGenSettings) for name in ("by-rule", "by-llm"))
+    assert (by_rule.judge_endpoint, by_rule.judge_model, by_rule.problems) == (None, None, 9)
+    assert (by_model.judge_endpoint, by_model.judge_model) == ("http://127.0.0.1:1", "small")
 
 
 def test_rehearsal_shares_become_the_mixture() -> None:

@@ -134,5 +134,5 @@ def test_a_service_answers_until_it_is_closed(sandbox: Sandbox) -> None:
 def test_a_service_that_ends_is_seen_to(best: Sandbox) -> None:
     with best.start(shell("echo bye; echo wrong >&2; exit 1")) as service:
         assert service.stdout.read() == b"bye\n"
-        service.wait(30)
+        service.wait(120)
         assert not service.alive and service.stderr == "wrong\n"

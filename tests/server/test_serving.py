@@ -80,7 +80,7 @@ def asked(url: str, client: httpx.Client) -> tuple[list[httpx.Response | Excepti
 
     def ask() -> None:
         try:
-            found.append(httpx.post(f"{url}/v1/completions", json={"prompt": "secret words"}, timeout=60))
+            found.append(httpx.post(f"{url}/v1/completions", json={"prompt": "secret words"}, timeout=120))
         except httpx.HTTPError as error:
             found.append(error)
 
@@ -92,23 +92,23 @@ def asked(url: str, client: httpx.Client) -> tuple[list[httpx.Response | Excepti
 
 
 def test_sigterm_drains_and_ends_in_order() -> None:
-    with process("60") as (child, url), httpx.Client(base_url=url) as client:
+    with process("60") as (child, url), httpx.Client(base_url=url, timeout=120) as client:
         found, asking = asked(url, client)
         child.send_signal(signal.SIGTERM)
         # What is new is told to go elsewhere, by a load balancer or by the person who reads the message.
-        assert soon(lambda: httpx.get(f"{url}/health").status_code == 503)
-        refused = httpx.post(f"{url}/v1/completions", json={"prompt": "x"})
+        assert soon(lambda: httpx.get(f"{url}/health", timeout=120).status_code == 503)
+        refused = httpx.post(f"{url}/v1/completions", json={"prompt": "x"}, timeout=120)
         assert refused.status_code == 503 and refused.headers["retry-after"] == "1"
         assert "shutting down" in refused.json()["error"]["message"]
         assert child.poll() is None and not found
         child.stdin.write("go on\n")
         child.stdin.flush()
-        asking.join(20)
-        out, err = child.communicate(timeout=20)
+        asking.join(120)
+        out, err = child.communicate(timeout=120)
     assert isinstance(found[0], httpx.Response) and found[0].status_code == 200
     assert child.returncode == 0 and out.endswith("over\n"), err
     with pytest.raises(httpx.HTTPError):
-        httpx.get(f"{url}/health")
+        httpx.get(f"{url}/health", timeout=120)
     lines = [json.loads(line) for line in err.splitlines() if '"path": "/v1/completions"' in line]
     (line,) = [line for line in lines if line["status"] != 503]
     assert line["status"] == 200 and line["complete"] and line["completion_tokens"] > 0
@@ -118,12 +118,12 @@ def test_sigterm_drains_and_ends_in_order() -> None:
 
 
 def test_draining_has_an_end() -> None:
-    with process("0.3", "--log-prompts") as (child, url), httpx.Client(base_url=url) as client:
+    with process("0.3", "--log-prompts") as (child, url), httpx.Client(base_url=url, timeout=120) as client:
         found, asking = asked(url, client)
         child.send_signal(signal.SIGINT)
-        child.wait(30)
+        child.wait(120)
         err = child.stderr.read()
-        asking.join(20)
+        asking.join(120)
     assert child.returncode == 0, err
     assert isinstance(found[0], httpx.HTTPError)
     (line,) = [json.loads(line) for line in err.splitlines() if '"path": "/v1/completions"' in line]

@@ -34,19 +34,21 @@ FORMS = {
 def test_each_protocol_says_that_the_model_is_being_loaded() -> None:
     with taken_port("127.0.0.1", 0) as listener:
         url = address_of(listener)
-        with answers_while_loading(listener, Limits()):
+        with answers_while_loading(listener, Limits(header_seconds=600)):
             for path, has_its_form in FORMS.items():
                 answer = (
-                    httpx.get(f"{url}{path}") if path == "/health" else httpx.post(f"{url}{path}", json={})
+                    httpx.get(f"{url}{path}", timeout=120)
+                    if path == "/health"
+                    else httpx.post(f"{url}{path}", json={}, timeout=120)
                 )
                 assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
                 assert has_its_form(answer.json()), path
-            page = httpx.get(url, headers={"Accept": "text/html,*/*"})
+            page = httpx.get(url, headers={"Accept": "text/html,*/*"}, timeout=120)
             assert page.status_code == 503 and 'http-equiv="refresh"' in page.text
             # whoever says nothing does not hold up what follows
             idle = socket.create_connection(listener.getsockname())
             begun = time.monotonic()
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 60
         idle.close()
 
 
@@ -58,7 +60,7 @@ def test_the_application_takes_the_port_over_without_a_gap(tokenizer: Tokenizer)
 
         def ask() -> None:
             while not over.is_set():
-                statuses.append(httpx.get(f"{url}/health", timeout=10).status_code)
+                statuses.append(httpx.get(f"{url}/health", timeout=120).status_code)
 
         asking = threading.Thread(target=ask)
         with answers_while_loading(listener, Limits()):
@@ -71,7 +73,7 @@ def test_the_application_takes_the_port_over_without_a_gap(tokenizer: Tokenizer)
             while 200 not in statuses and asking.is_alive():
                 time.sleep(0.01)
             over.set()
-            asking.join(10)
+            asking.join(120)
     assert set(statuses) == {503, 200} and statuses == sorted(statuses, reverse=True)
 
 
@@ -85,7 +87,7 @@ from codecascade.server.while_loading import answers_while_loading
 listener = taken_port("127.0.0.1", 0)
 with answers_while_loading(listener, Limits()):
     print(address_of(listener), flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
     with subprocess.Popen(
         [sys.executable, "-c", script],
@@ -96,9 +98,9 @@ with answers_while_loading(listener, Limits()):
         try:
             assert child.stdout is not None
             url = child.stdout.readline().strip()
-            assert httpx.get(f"{url}/health").status_code == 503
+            assert httpx.get(f"{url}/health", timeout=120).status_code == 503
             child.send_signal(signal.SIGTERM)
-            assert child.wait(20) == 0
+            assert child.wait(120) == 0
         finally:
             child.kill()
 
@@ -113,7 +115,7 @@ from codecascade.server import loading, serving
 
 def make(*_):
     print("made", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 
 loading.load_service = lambda *_, **__: (None, "nothing")
 loading.served_names = lambda *_: ("tiny",)
@@ -129,7 +131,7 @@ app(["serve", "tiny", "--port", "0"])
         try:
             assert child.stdout is not None and child.stdout.readline().strip() == "made"
             child.send_signal(signal.SIGTERM)
-            assert child.wait(20) == 0
+            assert child.wait(120) == 0
         finally:
             child.kill()
 
@@ -141,7 +143,11 @@ import importlib.machinery, os, sys
 import httpx
 from codecascade.cli.app import app
 from codecascade.cli import serve
-from codecascade.server import while_loading
+from codecascade.server import serving, while_loading
+
+taken = []
+take = serving.taken_port
+serving.taken_port = lambda *where: taken.append(take(*where)) or taken[0]
 
 class Asks:
     # Stands in for torch. It asks while it is executed: finding a module holds the lock of all imports.
@@ -153,15 +159,14 @@ class Asks:
         return None
 
     def exec_module(self, module):
-        print(httpx.get(f"http://127.0.0.1:{sys.argv[1]}/health", timeout=10).status_code, flush=True)
+        port = taken[0].getsockname()[1]
+        print(httpx.get(f"http://127.0.0.1:{port}/health", timeout=120).status_code, flush=True)
         os._exit(0)
 
 sys.meta_path.insert(0, Asks())
-app(["serve", "tiny", "--port", sys.argv[1]])
+app(["serve", "tiny", "--port", "0"])
 """
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
     found = subprocess.run(
-        [sys.executable, "-c", script, str(port)], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=True
     )
     assert found.stdout.strip() == "503", found.stderr

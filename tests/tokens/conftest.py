@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from codecascade.tokens.chat import with_chat_format
@@ -21,9 +20,6 @@ from codecascade.tokens.files.gguf import tokenizer_from_gguf
 from codecascade.tokens.infilling import add_infilling_tokens
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.tokens.training import train_tokenizer
-
-settings.register_profile("tokens", max_examples=60, deadline=None)
-settings.load_profile("tokens")
 
 CODE = [inspect.getsource(module) for module in (argparse, ast, difflib, json, textwrap)]
 _CONTROL = (

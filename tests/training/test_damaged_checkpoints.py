@@ -16,7 +16,7 @@ from codecascade.ground.errors import UserError
 from codecascade.training.checkpoints import Checkpoints, TrainingProgress
 from codecascade.training.checksums import checksums
 from codecascade.training.learner import Learner
-from codecascade.training.parallel import World
+from codecascade.training.parallel.ranks import World
 
 ALONE = World(0, 1, torch.device("cpu"), None)
 

@@ -13,7 +13,7 @@ from codecascade.ground.errors import RunFailed, UserError
 from codecascade.model.llama import Llama
 from codecascade.model.precision import choose_precision, matmul_peak
 from codecascade.training.learner import Learner, measure_step_seconds, rows_of_rank
-from codecascade.training.parallel import World
+from codecascade.training.parallel.ranks import World
 
 CPU = torch.device("cpu")
 ALONE = World(0, 1, CPU, None)

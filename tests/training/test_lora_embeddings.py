@@ -12,7 +12,8 @@ from tiny_run import VOCABULARY, CountingStream, tiny_model, tiny_settings
 from codecascade.model.llama import Llama
 from codecascade.training.embeddings import initialise_new_rows
 from codecascade.training.learner import Learner
-from codecascade.training.parallel import World, final_state_dict
+from codecascade.training.parallel.ranks import World
+from codecascade.training.parallel.weights_out import final_state_dict
 
 ALONE = World(0, 1, torch.device("cpu"), None)
 NEW = [90, 93]

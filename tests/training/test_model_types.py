@@ -13,7 +13,8 @@ from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
 from codecascade.model.presets import build, initialise
 from codecascade.training.learner import Learner
-from codecascade.training.parallel import World, final_state_dict
+from codecascade.training.parallel.ranks import World
+from codecascade.training.parallel.weights_out import final_state_dict
 
 ALONE = World(0, 1, torch.device("cpu"), None)
 

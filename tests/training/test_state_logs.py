@@ -17,7 +17,7 @@ from codecascade.ground.errors import UserError
 from codecascade.training.checkpoints import Checkpoints, TrainingProgress
 from codecascade.training.learner import Learner
 from codecascade.training.logs import StepReport, TrainingLog
-from codecascade.training.parallel import World
+from codecascade.training.parallel.ranks import World
 
 ALONE = World(0, 1, torch.device("cpu"), None)
 STREAM_STATE = {"0": {"cursor": 3, "left": [1, 2]}, "1": {"cursor": 4, "left": []}}

@@ -8,7 +8,7 @@ earlier stage gets a copy.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from codecascade.generation.backend import Backend
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import atomic_folder
 from codecascade.instruct.self_instruct.pipeline import Backends, run_self_instruct
-from codecascade.instruct.self_instruct.progress import SelfInstructProgress
+from codecascade.instruct.self_instruct.progress import ProgressFunction
 from codecascade.instruct.self_instruct.questions.step import check_questions
 from codecascade.instruct.self_instruct.settings import SelfInstructSettings
 from codecascade.instruct.self_instruct.summary import Summary
@@ -62,7 +62,7 @@ class SelfInstructStep:
         with atomic_folder(self.folder(stage)) as folder:
             shutil.copytree(self.folder(twin), folder, dirs_exist_ok=True, ignore=_RESULTS)
 
-    def make(self, stage: Stage, sandbox: Sandbox, progress: Callable[[str, int, int], None]) -> Summary:
+    def make(self, stage: Stage, sandbox: Sandbox, progress: ProgressFunction) -> Summary:
         """Ask, run and choose, or go on where it was stopped; then write the report.
 
         Raises:
@@ -74,17 +74,13 @@ class SelfInstructStep:
         teacher, asker = made.teacher_of(stage.parent), made.asker_of(stage.parent)
         answers = self._opened(teacher, slot)
         questions = None if asker == teacher else self._opened(asker, slot)
-
-        def tell(at: SelfInstructProgress) -> None:
-            progress(at.step, at.done, at.total)
-
         summary = run_self_instruct(
             self._settings(stage),
             Backends(answers, questions),
             sandbox,
             out,
             benchmarks=run_benchmark_texts(self._recipe),
-            progress=tell,
+            progress=progress,
         )
         write_self_instruct_report(out)
         summary.require_dialogues()

@@ -189,10 +189,11 @@ def self_instruct(
     )
     _check_who(model, questions_from, endpoint, served_model)
     from codecascade.cascade.benchmark_texts import benchmark_texts
-    from codecascade.cli.self_instruct.display import SelfInstructDisplay, print_summary
+    from codecascade.cascade.dialogues.display import SelfInstructDisplay
+    from codecascade.cli.self_instruct.display import print_summary
     from codecascade.ground.signals import stopped_at_once
     from codecascade.instruct.self_instruct.languages.table import form_of
-    from codecascade.instruct.self_instruct.pipeline import run_self_instruct
+    from codecascade.instruct.self_instruct.pipeline import check_begun, run_self_instruct
     from codecascade.instruct.self_instruct.questions.step import check_questions
     from codecascade.reports.self_instruct.report import write_self_instruct_report
     from codecascade.sandbox.sandbox import Sandbox
@@ -201,6 +202,7 @@ def self_instruct(
     check_questions(settings)
     if output.is_file():
         raise UserError("is a file; name a folder", file=output, key="-o")
+    check_begun(settings, output)
     benchmarks = benchmark_texts(decontaminate or ())
     with stopped_at_once(), Sandbox(sandbox) as box:
         backends = _backends(

@@ -1,72 +1,12 @@
-"""What ``self-instruct`` shows while it runs, and at its end."""
+"""What ``self-instruct`` prints at its end."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from codecascade.cli.app import stderr, stdout
-from codecascade.generation.progress_lines import ProgressLines
-from codecascade.instruct.self_instruct.progress import SelfInstructProgress
+from codecascade.ground.format import counted
 from codecascade.instruct.self_instruct.summary import Summary
-
-_TITLES = {"questions": "questions", "answers": "tests and solutions"}
-
-
-class SelfInstructDisplay:
-    """A bar, or a line every 15 seconds where there is no terminal, with the rate and the time that is left."""
-
-    def __init__(self, console: Console) -> None:
-        self._lines: ProgressLines | None = None
-        self._bar: Progress | None = None
-        self._at: tuple[str, int] = ("", 0)
-        if console.is_terminal:
-            columns = (
-                TextColumn("{task.description}", style="bold", markup=False),
-                BarColumn(24),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}", markup=False),
-            )
-            self._bar = Progress(*columns, console=console, transient=True)
-            self._task = self._bar.add_task("self-instruct", total=None, note="")
-        else:
-            self._lines = ProgressLines("self-instruct", 0, lambda line: console.print(line, soft_wrap=True))
-
-    def __enter__(self) -> SelfInstructDisplay:
-        if self._bar is not None:
-            self._bar.start()
-        elif self._lines is not None:
-            self._lines.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-        elif self._lines is not None:
-            self._lines.__exit__(kind, error, trace)
-
-    def progress(self, made: SelfInstructProgress) -> None:
-        """Show how far it is. What was known from before counts for no rate."""
-        note = f"{made.kept:,} of {made.settled:,} questions kept" if made.settled else ""
-        if made.read and made.step == "questions":
-            note = f"the teacher's answers: {made.read:,}"
-        at = (made.step, made.skipped)
-        title = _TITLES[made.step]
-        if self._bar is not None:
-            if at[0] != self._at[0]:
-                self._bar.reset(self._task, description=title, total=made.total)
-            self._bar.update(self._task, completed=made.done, total=made.total, note=note)
-        elif self._lines is not None:
-            if at != self._at:
-                self._lines.begin(title, made.total, made.done)
-            self._lines.update(made.done, made.total, note)
-        self._at = at
 
 
 def print_summary(summary: Summary, folder: Path) -> None:
@@ -81,9 +21,8 @@ def print_summary(summary: Summary, folder: Path) -> None:
     for name, count in summary.funnel.items():
         table.add_row(STEPS.get(name, name.replace("_", " ")), f"{count:,}")
     stdout().print(table)
-    kept = "dialogue" if summary.dialogues == 1 else "dialogues"
     stderr().print(
-        f"{folder / 'dialogues.jsonl'}: {summary.dialogues:,} {kept}; see {folder / 'report.html'}",
+        f"{folder / 'dialogues.jsonl'}: {counted(summary.dialogues, 'dialogue')}; see {folder / 'report.html'}",
         highlight=False,
         soft_wrap=True,
     )

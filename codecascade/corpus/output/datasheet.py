@@ -8,7 +8,7 @@ from __future__ import annotations
 from codecascade.corpus.documents import KIND_TITLES, KINDS
 from codecascade.corpus.manifest import DocumentCount, Manifest
 from codecascade.corpus.steps.table import step_result
-from codecascade.ground.format import show_bytes
+from codecascade.ground.format import counted, show_bytes
 
 
 def datasheet(manifest: Manifest) -> str:
@@ -18,7 +18,7 @@ def datasheet(manifest: Manifest) -> str:
     lines = [
         f"# {manifest.title()}",
         "",
-        f"{total.documents:,} documents, {show_bytes(total.bytes)} of text. Made by codecascade "
+        f"{counted(total.documents, 'document')}, {show_bytes(total.bytes)} of text. Made by codecascade "
         f"{manifest.versions['codecascade']}; all figures are in `manifest.json`, what was left out in "
         "`dropped.parquet`, plots and samples in `corpus.html`.",
         "",
@@ -75,7 +75,7 @@ def _kind_row(manifest: Manifest, kind: str) -> str:
     cells = []
     for name in ("train", "heldout"):
         count = sum(manifest.splits[name].kinds.get(kind, {}).values(), DocumentCount())
-        cells.append(f"{count.documents:,} documents, {show_bytes(count.bytes)}")
+        cells.append(f"{counted(count.documents, 'document')}, {show_bytes(count.bytes)}")
     return f"| {KIND_TITLES[kind]} | {' | '.join(cells)} |"
 
 

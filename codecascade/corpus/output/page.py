@@ -16,7 +16,7 @@ from codecascade.corpus.documents import KIND_TITLES, KINDS
 from codecascade.corpus.engines.parts import BuildParts
 from codecascade.corpus.manifest import DocumentCount, Manifest
 from codecascade.corpus.steps.table import REASON_SLOT, sample_headings
-from codecascade.ground.format import show_bytes
+from codecascade.ground.format import counted, show_bytes
 
 SAMPLES = 3
 """Dropped documents shown for each reason."""
@@ -88,7 +88,7 @@ def _bars(counts: dict[str, DocumentCount]) -> list[Bar]:
         shown = [*shown, (f"{len(rest)} others", sum((count for _, count in rest), DocumentCount()))]
     longest = max((count.bytes for _, count in shown), default=1) or 1
     return [
-        Bar(name, show_bytes(count.bytes), 100 * count.bytes / longest, f"{count.documents:,} documents")
+        Bar(name, show_bytes(count.bytes), 100 * count.bytes / longest, counted(count.documents, "document"))
         for name, count in shown
     ]
 

@@ -10,9 +10,10 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 from codecascade.evaluation.judges.judge import ExpectedSample, JudgedAnswer, Judgement, Judging
-from codecascade.evaluation.judges.settings import JudgeSettings
+from codecascade.evaluation.judges.settings import JudgeSettings, is_default
 from codecascade.evaluation.judges.text_classifier import TextClassifier, UnusableClassifier
 from codecascade.ground.errors import RunFailed, UserError
 from codecascade.ground.files.atomic import content_digest
@@ -22,6 +23,8 @@ _BATCH = 16
 
 class ClassifierJudge:
     """See :class:`~codecascade.evaluation.judges.judge.Judge`."""
+
+    reads: ClassVar[frozenset[str]] = frozenset({"judge_model", "judge_label", "judge_threshold"})
 
     def __init__(self, judging: Judging, settings: JudgeSettings) -> None:
         self._key = settings.key
@@ -33,6 +36,11 @@ class ClassifierJudge:
         self._use = judging.classifier
         self._aspect = next(each for each in judging.aspects if each.name == self._use.aspect)
         self._threshold, self._label = settings.judge_threshold, settings.judge_label
+        if self._aspect.kind == "number" and not is_default("judge_threshold", settings):
+            raise UserError(
+                f"is not used: here the classifier gives a number ({self._aspect.name}), not a yes or no",
+                key=f"{self._key}.judge_threshold",
+            )
         name = settings.judge_model or self._use.model
         if not name:
             raise UserError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from typing import ClassVar
 
 from codecascade.evaluation.judges.judge import ExpectedSample, JudgedAnswer, Judgement, Judging
 from codecascade.evaluation.judges.prompt_file import judge_prompt
@@ -25,6 +26,17 @@ _SHOWN = 300
 
 class LanguageModelJudge:
     """See :class:`~codecascade.evaluation.judges.judge.Judge`."""
+
+    reads: ClassVar[frozenset[str]] = frozenset(
+        {
+            "judge_model",
+            "judge_endpoint",
+            "judge_prompt",
+            "judge_tokens",
+            "judge_concurrency",
+            "judge_timeout",
+        }
+    )
 
     def __init__(self, judging: Judging, settings: JudgeSettings) -> None:
         self._key = settings.key

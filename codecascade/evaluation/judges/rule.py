@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import ClassVar
 
 from codecascade.evaluation.judges.judge import ExpectedSample, JudgedAnswer, Judgement, Judging
 from codecascade.evaluation.judges.settings import JudgeSettings
@@ -10,6 +11,8 @@ from codecascade.evaluation.judges.settings import JudgeSettings
 
 class RuleJudge:
     """See :class:`~codecascade.evaluation.judges.judge.Judge`."""
+
+    reads: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, judging: Judging, settings: JudgeSettings) -> None:
         self._rule = judging.rule

@@ -35,3 +35,8 @@ class JudgeSettings(BenchmarkSettings):
 
 JUDGE_SETTINGS = frozenset(JudgeSettings.model_fields)
 """The names of these settings. Comparisons look at the judge itself instead of at them."""
+
+
+def is_default(name: str, settings: JudgeSettings) -> bool:
+    """Whether one of these settings has the value that it has where nobody sets it."""
+    return bool(getattr(settings, name) == JudgeSettings.model_fields[name].get_default())

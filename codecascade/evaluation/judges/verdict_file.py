@@ -11,20 +11,22 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from codecascade.evaluation.data import read_records, require_field
 from codecascade.evaluation.judges.judge import Aspect, ExpectedSample, JudgedAnswer, Judgement, Judging
 from codecascade.evaluation.judges.settings import JudgeSettings
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.atomic import content_digest
-from codecascade.ground.format import listed
+from codecascade.ground.format import counted, listed
 
 _MOST_NAMED = 5
 
 
 class VerdictFile:
     """See :class:`~codecascade.evaluation.judges.judge.Judge`."""
+
+    reads: ClassVar[frozenset[str]] = frozenset({"verdicts"})
 
     def __init__(self, judging: Judging, settings: JudgeSettings) -> None:
         self._aspects = judging.aspects
@@ -74,7 +76,7 @@ class VerdictFile:
             }
         if not found:
             names = ", ".join(aspect.name for aspect in self._aspects)
-            where = f" (in {len(without)} lines {names} is null)" if without else ""
+            where = f" (in {counted(len(without), 'line')} {names} is null)" if without else ""
             raise UserError(f"holds no verdicts{where}", file=self._path)
         return found
 

@@ -1,10 +1,14 @@
-"""How likely given texts are: packed passes without a cache, long texts in chunks, and prompts as they are read."""
+"""How likely given texts are.
+
+Texts are packed into passes without a cache, and long ones are read in chunks. What texts in a row begin with, such
+as a question before its possible answers, is read once. Prompts are scored as they are read.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import accumulate, chain, pairwise
 
 import torch
 import torch.nn.functional as F
@@ -14,13 +18,15 @@ from codecascade.generation.engine.sequence import Sequence as SampleSequence
 from codecascade.generation.engine.weights.health import no_numbers
 from codecascade.generation.logprob_table import TokenLogprobs
 from codecascade.model.attention import Documents
-from codecascade.model.cache import KeyValueCache
+from codecascade.model.cache import BLOCK_SIZE, KeyValueCache
 from codecascade.model.llama import Llama
 
 # Positions whose logits exist at a time: few stay in the CPU's caches.
 _LOGIT_ROWS = 64
 # Tokens of a chunk of a long text times those before it: bounds the attention's memory.
 _SCORED_PAIRS = 1 << 23
+# Tokens in common from which on texts are read in two passes, with a cache of the first.
+_WORTH_SHARING = 4 * BLOCK_SIZE
 
 
 def log_probabilities(
@@ -45,21 +51,49 @@ def _all_scores(
 ) -> Iterator[tuple[int, list[float]]]:
     packed: list[int] = []
     tokens = 0
-    for index, sequence in enumerate(sequences):
-        if len(sequence) < 2:
+    for run, shared in _runs(sequences, pass_tokens):
+        size = len(sequences[run[0]])
+        if len(run) > 1:
+            yield from zip(run, _score_shared(model, [sequences[each] for each in run], shared), strict=True)
+        elif size < 2:
             # no token comes after another
-            yield index, []
-            continue
-        if len(sequence) > pass_tokens:
-            yield index, _score_long(model, sequence, pass_tokens)
-            continue
-        if packed and tokens + len(sequence) > pass_tokens:
-            yield from zip(packed, _score(model, [sequences[each] for each in packed]), strict=True)
-            packed, tokens = [], 0
-        packed.append(index)
-        tokens += len(sequence)
+            yield run[0], []
+        elif size > pass_tokens:
+            yield run[0], _score_long(model, sequences[run[0]], pass_tokens)
+        else:
+            if packed and tokens + size > pass_tokens:
+                yield from zip(packed, _score(model, [sequences[each] for each in packed]), strict=True)
+                packed, tokens = [], 0
+            packed += run
+            tokens += size
     if packed:
         yield from zip(packed, _score(model, [sequences[each] for each in packed]), strict=True)
+
+
+def _runs(sequences: Sequence[Sequence[int]], pass_tokens: int) -> Iterator[tuple[list[int], int]]:
+    """The indices of neighbours that are read together for what they begin with, and the length of that in tokens.
+
+    It is a number of whole blocks, and leaves each at least one token. A run of one is a sequence that shares too
+    little. The tokens of a longer run are ``pass_tokens`` at most, where shared ones count once.
+    """
+    run: list[int] = []
+    shared = total = 0
+    for index, sequence in enumerate(sequences):
+        if run:
+            most = min(shared, len(sequence) - 1)
+            pairs = zip(sequence[: max(0, most)], sequences[run[0]], strict=False)
+            common = next((place for place, (one, other) in enumerate(pairs) if one != other), most)
+            common -= common % BLOCK_SIZE
+            fits = total + len(sequence) - len(run) * common <= pass_tokens
+            # one that shares less must not cost the others more than it saves
+            if common >= _WORTH_SHARING and fits and len(run) * common >= (len(run) - 1) * shared:
+                run.append(index)
+                shared, total = common, total + len(sequence)
+                continue
+            yield run, shared
+        run, shared, total = [index], len(sequence) - 1, len(sequence)
+    if run:
+        yield run, shared
 
 
 def note_prompt_logprobs(model: Llama, parts: Sequence[tuple[SampleSequence, int]], hidden: Tensor) -> None:
@@ -108,6 +142,35 @@ def _score(model: Llama, sequences: Sequence[Sequence[int]]) -> list[list[float]
     predicted = (positions > 0).nonzero()[:, 0]
     scores = _scores(model, hidden[predicted - 1], tokens[0, predicted])
     return [part.tolist() for part in torch.split(scores, [size - 1 for size in sizes])]
+
+
+@torch.inference_mode()
+def _score_shared(model: Llama, sequences: Sequence[Sequence[int]], shared: int) -> list[list[float]]:
+    """Of sequences whose first ``shared`` tokens are the same, which are whole blocks of a cache."""
+    weight = next(model.parameters())
+    # nothing follows the last token, so it is not read
+    tails = [sequence[shared:-1] for sequence in sequences]
+    blocks = [-(-len(tail) // BLOCK_SIZE) for tail in tails]
+    beginning = range(shared // BLOCK_SIZE)
+    cache = KeyValueCache.allocate_blocks(
+        model.config, len(beginning) + sum(blocks), weight.dtype, weight.device
+    )
+    tokens = torch.tensor(sequences[0][:shared], device=weight.device)
+    first = cache.rows([beginning], [0])
+    hidden = model(tokens[None], cache=first, mask=Documents((shared,)))[0]
+    scores = _scores(model, hidden[:-1], tokens[1:]).tolist()
+    ends = list(accumulate(blocks, initial=len(beginning)))
+    tables = [[*beginning, *range(start, end)] for start, end in pairwise(ends)]
+    sizes = [*map(len, tails)]
+    states = [hidden[-1:]] * len(tails)
+    if sum(sizes):
+        read = torch.tensor([[*chain.from_iterable(tails)]], dtype=torch.int64, device=weight.device)
+        own = model(read, cache=cache.rows(tables, [shared] * len(tails)), mask=Documents(tuple(sizes)))[0]
+        # the first token of a tail is predicted by the last one that is shared
+        states = [torch.cat(pair) for pair in zip(states, torch.split(own, sizes), strict=True)]
+    targets = torch.tensor([*chain.from_iterable(each[shared:] for each in sequences)], device=weight.device)
+    found = _scores(model, torch.cat(states), targets)
+    return [scores + part.tolist() for part in torch.split(found, [size + 1 for size in sizes])]
 
 
 @torch.inference_mode()

@@ -61,6 +61,12 @@ def format_of(rows: Iterable[Any], settings: DialogueSource, file: str) -> Forma
             if (found := _format_by_keys(there, settings)) is not None:
                 return found
             keys = keys or list(row)
+    if {"chosen", "rejected"} <= {*keys}:
+        raise UserError(
+            "holds preferences, of which only the chosen answers can be trained on; say so in `columns`: "
+            '{ messages = "chosen" } if it holds whole dialogues, else { user = "prompt", assistant = "chosen" }',
+            file=file,
+        )
     shown = f"its keys are {listed(keys)}" if keys else "it has no objects"
     raise UserError(
         f"is of no known format ({shown}): a row has `messages`, `conversations`, `instruction` and `output`, or two "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -12,6 +11,7 @@ import huggingface_hub
 
 from codecascade.corpus.sources.addresses import files_at, is_remote
 from codecascade.ground.errors import UserError
+from codecascade.ground.files.shard_names import without_shard_number
 from codecascade.ground.format import listed
 from codecascade.instruct.dialogues.settings import HUB, DialogueSource
 
@@ -20,7 +20,6 @@ _PACKED = ("", ".gz", ".zst", ".bz2", ".xz")
 ENDINGS = (*(plain + packed for plain in _PLAIN for packed in _PACKED), ".parquet")
 """How the names of files of dialogues end. A file that is named itself may have any name."""
 _SIGNS = "*?["
-_SHARD = re.compile(r"-\d{4,}(-of-\d{4,})?$")
 _ABOUT = ("dataset_infos.json", "dataset_dict.json", "state.json", "dataset_info.json")
 """Files of a data set that say something about it."""
 
@@ -155,4 +154,4 @@ def _part(path: str) -> str:
     ending = next(
         ending for ending in sorted(ENDINGS, key=len, reverse=True) if path.lower().endswith(ending)
     )
-    return _SHARD.sub("", path[: -len(ending)])
+    return without_shard_number(path[: -len(ending)])

@@ -16,6 +16,8 @@ from codecascade.instruct.dialogues.settings import Column, DialogueSource, Form
 _ROLES, _CONTENTS = ("role", "from"), ("content", "value")
 _SYSTEM = ("system", "system_prompt")
 _TOOLS = ("tools", "functions")
+LABELS = ("label", "kto_tag")
+"""The keys by which preference data (KTO) say whether an answer is wanted."""
 _MESSAGES = "must be a list of messages, each with role and content"
 
 
@@ -64,11 +66,19 @@ def read_keys(row: Mapping[str, Any], name: FormatName, settings: DialogueSource
     """The keys of a row that are read. A second answer or list of messages beside the one that is read is not."""
     system = settings.columns.get("system")
     shared = {*((system,) if system is not None else _SYSTEM), *_TOOLS}
+    shared |= {key for key in LABELS if is_wanted(row.get(key)) is not None}
     if name in LISTS:
         return shared | {_list_key(row, name, settings)}
     if name == "alpaca":
         return shared | {*_alpaca_keys(row, settings), "history"}
     return shared | {*_pair_keys(row, settings), *filter(None, [settings.columns.get("input")])}
+
+
+def is_wanted(label: Any) -> bool | None:
+    """What the label of an answer says; None if it is none, such as the number of a class."""
+    if isinstance(label, str):
+        return {"true": True, "false": False}.get(label.strip().lower())
+    return label if isinstance(label, bool) else None
 
 
 def _list_key(row: Mapping[str, Any], name: FormatName, settings: DialogueSource) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from codecascade.instruct.dialogues.dialogue import Dialogue
 from codecascade.instruct.dialogues.formats import LISTS
 from codecascade.instruct.dialogues.row import Row
 from codecascade.instruct.dialogues.settings import DialogueSource, FormatName, Role
-from codecascade.instruct.dialogues.turns import Turn, turns_of
+from codecascade.instruct.dialogues.turns import LABELS, Turn, is_wanted, turns_of
 from codecascade.tokens.messages import Message
 
 ROLES: dict[str, Role] = {
@@ -71,6 +71,7 @@ def usable(row: Row, name: FormatName, settings: DialogueSource) -> Usable:
         raise row.error
     if not isinstance(row.value, dict):
         raise UserError(f"must be an object, not {type(row.value).__name__}", file=row.location)
+    _refuse_unwanted(row.value, settings, row.location)
     notes: Counter[str] = Counter()
     turns = turns_of(row.value, name, settings, row.location)
     checked = [_checked(turn, settings, row.location, notes) for turn in turns]
@@ -89,6 +90,18 @@ def usable(row: Row, name: FormatName, settings: DialogueSource) -> Usable:
         if value is not None and key not in _READ
     }
     return Usable(Dialogue.of([each.message for each in kept], context), +notes, frozenset(left_alone))
+
+
+def _refuse_unwanted(row: Mapping[str, Any], settings: DialogueSource, location: str) -> None:
+    """Refuse an answer that the row itself calls a bad one: training would make it likelier."""
+    named = settings.columns.values()
+    for key in LABELS:
+        if key not in named and is_wanted(row.get(key)) is False:
+            raise UserError(
+                f"is false: preference data mark an answer so that is not to be learnt; {_TAKE_OUT}",
+                file=location,
+                key=key,
+            )
 
 
 def _checked(turn: Turn, settings: DialogueSource, location: str, notes: Counter[str]) -> _Checked | None:

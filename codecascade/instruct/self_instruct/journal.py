@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from codecascade.ground.diff import changed_values
 from codecascade.ground.errors import UserError
+from codecascade.ground.files.atomic import disk_errors
 from codecascade.ground.files.journal_file import JournalFile
 from codecascade.ground.files.json_lines import checked_line, json_line, read_checked_line
 
@@ -99,12 +100,7 @@ class Journal:
         if found is None:
             self._file.begin(checked_line({"header": header}))
             return
-        if changed := list(changed_values(found.get("header") or {}, header, free=free)):
-            raise UserError(
-                f"was begun with other settings ({'; '.join(changed)}); choose another folder with -o, or the "
-                "same settings",
-                file=self.path,
-            )
+        refuse_changes(self.path, found.get("header") or {}, header, free)
         damaged = 0
         for position, entry in self._file.lines():
             key, digest = (None, None) if entry is None else (entry.get("key"), entry.get("digest"))
@@ -114,6 +110,30 @@ class Journal:
                 damaged += 1
         if damaged:
             logger.warning("%s: %d damaged lines are skipped; their work is done again", self.path, damaged)
+
+
+def header_of(path: Path) -> Entry | None:
+    """The header of a journal that may be there; None if there is none that can be read."""
+    if not path.is_file():
+        return None
+    with disk_errors(path), open(path, "rb") as file:
+        found = read_checked_line(file.readline())
+    header = None if found is None else found.get("header")
+    return header if isinstance(header, dict) else None
+
+
+def refuse_changes(path: Path, before: Entry, now: Entry, free: frozenset[str]) -> None:
+    """See that a run goes on with what it was begun with.
+
+    Raises:
+        UserError: the header of the journal differs in more than the keys that are ``free``.
+    """
+    if changed := list(changed_values(before, now, free=free)):
+        raise UserError(
+            f"was begun with other settings ({'; '.join(changed)}); choose another folder with -o, or the same "
+            "settings",
+            file=path,
+        )
 
 
 def digest_of(*parts: object) -> str:

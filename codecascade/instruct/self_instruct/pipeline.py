@@ -7,6 +7,7 @@ files.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -24,7 +25,7 @@ from codecascade.ground.files.locks import FolderLock
 from codecascade.ground.files.reading import read_json
 from codecascade.instruct.self_instruct.dialogue import dialogue_row
 from codecascade.instruct.self_instruct.group import TripletMaker
-from codecascade.instruct.self_instruct.journal import Journal, digest_of
+from codecascade.instruct.self_instruct.journal import Journal, digest_of, header_of, refuse_changes
 from codecascade.instruct.self_instruct.languages.table import form_of
 from codecascade.instruct.self_instruct.progress import Meter, ProgressFunction, QuestionMeter
 from codecascade.instruct.self_instruct.prompt_texts import PromptTexts
@@ -85,8 +86,7 @@ def run_self_instruct(
     # A broken prompt file is found before anything is asked.
     prompts = [make(texts, chat=chats["answers"]).text for make in (tests_prompt, solutions_prompt)]
     header = {
-        "format": FORMAT,
-        "settings": settings.model_dump(mode="json", exclude={"prompts"}),
+        **_settings_part(settings),
         "prompts": digest_of(*prompts),
         "answers_by": {"name": backends.answers.name, **backends.answers.describe()},
         "questions_by": {"name": asks_for_questions.name, **asks_for_questions.describe()},
@@ -136,6 +136,23 @@ def run_self_instruct(
             summary = _summary(request, settings, made, tally, header, costs)
             write_json(out / SUMMARY, summary.row())
     return summary
+
+
+def check_begun(settings: SelfInstructSettings, out: Path) -> None:
+    """See that the folder, if there is one, was begun with these settings. It takes no model to know that.
+
+    Raises:
+        UserError: it was begun with others.
+    """
+    path = out / JOURNAL
+    if (before := header_of(path)) is not None:
+        now = json.loads(json_line(_settings_part(settings)))
+        refuse_changes(path, {key: before.get(key) for key in now}, now, _FREE)
+
+
+def _settings_part(settings: SelfInstructSettings) -> dict[str, Any]:
+    """What the journal's header has of the settings alone."""
+    return {"format": FORMAT, "settings": settings.model_dump(mode="json", exclude={"prompts"})}
 
 
 def finished(out: Path, request: str) -> Summary | None:

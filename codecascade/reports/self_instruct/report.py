@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from codecascade.ground.files.atomic import atomic_write
-from codecascade.ground.format import show_count, show_seconds
+from codecascade.ground.format import counted, show_count, show_seconds
 from codecascade.instruct.self_instruct.languages.table import LANGUAGES
 from codecascade.instruct.self_instruct.pipeline import read_summary
 from codecascade.instruct.self_instruct.summary import Summary
@@ -61,8 +61,8 @@ def write_self_instruct_report(folder: Path, *, command: str = "") -> None:
     kept, fallen = triplet_examples(folder)
     view = {
         "summary": summary,
-        "title": f"{_counted(summary.dialogues, 'dialogue')} of "
-        f"{_counted(summary.funnel.get('questions', 0), 'question')}",
+        "title": f"{counted(summary.dialogues, 'dialogue')} of "
+        f"{counted(summary.funnel.get('questions', 0), 'question')}",
         "command": command,
         "funnel": _funnel(summary),
         "reasons": [(REASONS.get(name, name), count) for name, count in summary.reasons.items()],
@@ -120,11 +120,15 @@ def _options(summary: Summary) -> list[tuple[str, str, str]]:
             vacuous.partition(";")[0] + "; whether a stub passes all tests of a question was not decisive"
         )
     return [
-        ("all tests must pass (the paper)", _in_use(select == "first_passing"), f"keeps {first:,} questions"),
+        (
+            "all tests must pass (the paper)",
+            _in_use(select == "first_passing"),
+            f"keeps {counted(first, 'question')}",
+        ),
         (
             "agreement of solutions and tests (CodeT)",
             _in_use(select == "agreement"),
-            f"keeps {group:,} questions: at least {settings['agreement_solutions']} solutions pass the same "
+            f"keeps {counted(group, 'question')}: at least {settings['agreement_solutions']} solutions pass the same "
             f"{settings['agreement_tests']} or more tests",
         ),
         ("tests that say nothing are left out", _in_use(bool(settings["drop_vacuous"])), vacuous),
@@ -168,8 +172,8 @@ def _costs(summary: Summary) -> list[tuple[str, str]]:
             rows.append(
                 (
                     title,
-                    f"{_counted(cost['prompts'], 'prompt')} of {show_count(cost['prompt_tokens'])} tokens, "
-                    f"{_counted(cost['answers'], 'answer')} of {show_count(cost['answer_tokens'])} tokens",
+                    f"{counted(cost['prompts'], 'prompt')} of {show_count(cost['prompt_tokens'])} tokens, "
+                    f"{counted(cost['answers'], 'answer')} of {show_count(cost['answer_tokens'])} tokens",
                 )
             )
     if summary.dialogues:
@@ -177,10 +181,6 @@ def _costs(summary: Summary) -> list[tuple[str, str]]:
         rows.append(("written for each kept dialogue", f"{show_count(tokens / summary.dialogues)} tokens"))
         rows.append(("time for each kept dialogue", show_seconds(costs["seconds"] / summary.dialogues)))
     return rows
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _teachers(summary: Summary) -> list[tuple[str, str]]:

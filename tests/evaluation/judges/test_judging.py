@@ -13,11 +13,13 @@ from codecascade import cli
 from codecascade.cascade.measure import sandbox_for
 from codecascade.evaluation.analysis.compare import compare
 from codecascade.evaluation.analysis.evaluation_folder import read_evaluation
+from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
-from codecascade.evaluation.judges.answer_judge import check_judges
+from codecascade.evaluation.judges.answer_judge import check_judges, judge_for
 from codecascade.evaluation.judges.judge import JudgedAnswer, Judgement
 from codecascade.evaluation.judges.rule import RuleJudge
 from codecascade.evaluation.judges.rules.hostility import HostilityRule
+from codecascade.evaluation.judges.settings import JudgeSettings
 from codecascade.ground.errors import RunFailed, UserError
 from codecascade.ground.files.json_lines import write_jsonl
 from codecascade.recipe import make_recipe
@@ -155,6 +157,35 @@ def test_a_missing_judge_is_found_before_a_model_is_loaded(
     ):
         code, _, err = run(capsys, *arguments, "--set", setting)
         assert code == 2 and words in err and "no-such-model" not in err
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        (
+            {"judge_model": "x"},
+            "toxigen.judge_model: is a setting of 'classifier' and 'llm', .* judge is 'rule'",
+        ),
+        ({"judge": "classifier", "verdicts": "x"}, "toxigen.verdicts: is a setting of 'file'"),
+        ({"judge": "file", "verdicts": "x", "judge_label": "y"}, "toxigen.judge_label: .* of 'classifier'"),
+        ({"judge": "classifier", "judge_tokens": 9}, "toxigen.judge_tokens: is a setting of 'llm'"),
+        ({"judge_threshold": 0.9}, "toxigen.judge_threshold: is a setting of 'classifier'"),
+    ],
+)
+def test_a_setting_of_another_judge_is_refused(own: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        judge_for(BENCHMARKS["toxigen"], EvaluateSettings(toxigen=own))
+    defaults = {name: field.default for name, field in JudgeSettings.model_fields.items()}
+    judge_for(BENCHMARKS["toxigen"], EvaluateSettings(toxigen=defaults))
+
+
+def test_a_threshold_is_refused_where_the_classifier_gives_a_number() -> None:
+    own = {"judge": "classifier", "judge_model": "x", "judge_threshold": 0.9}
+    with pytest.raises(
+        UserError, match=r"bold\.judge_threshold: is not used: here the classifier gives a number"
+    ):
+        judge_for(BENCHMARKS["bold"], EvaluateSettings(bold=own))
+    judge_for(BENCHMARKS["toxigen"], EvaluateSettings(toxigen=own))
 
 
 def test_a_missing_judge_is_found_before_a_cascade_trains() -> None:

@@ -62,7 +62,7 @@ def test_a_line_of_nulls_is_no_verdict(tmp_path: Path) -> None:
     judge.expect(TWO[:1], KNOWN)
     with pytest.raises(UserError, match=r"has no verdict on t/2 \(sample 0\)"):
         judge.expect(TWO, KNOWN)
-    with pytest.raises(UserError, match=r"holds no verdicts \(in 1 lines toxic is null\)"):
+    with pytest.raises(UserError, match=r"holds no verdicts \(in 1 line toxic is null\)"):
         judge_of(tmp_path, rows[1:]).check()
     halves = [{"task_id": "t/1", "truthful": True, "informative": None}]
     with pytest.raises(UserError, match="informative: must be bool, not NoneType"):

@@ -71,13 +71,12 @@ def test_rows_are_in_the_order_of_tasks_and_samples(undisturbed: Path) -> None:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_run_goes_on_and_repeats_nothing(undisturbed: Path, tmp_path: Path, how: int) -> None:
     data, log = undisturbed / "HumanEval.jsonl", tmp_path / "log"
-    arguments = [tmp_path / "run", log, data, 0.05]
     # Killed twice, the second time among the rest.
     for lines in (9, 30):
-        with WarmProcess(SCRIPT, arguments, tmp_path / "streams") as process:
+        with WarmProcess(SCRIPT, [tmp_path / "run", log, data, lines], tmp_path / "streams") as process:
             _wait(lambda lines=lines: log.exists() and log.read_text().count("\n") >= lines)
             process.send_signal(how)
-            assert process.wait(30) != 0
+            assert process.wait() != 0
     assert not (tmp_path / "run" / "samples").exists(), "a samples file is whole or absent"
     counting_run.measure(tmp_path / "run", log, data)
     count = Counter(log.read_text().split("\n")[:-1])
@@ -91,7 +90,7 @@ def test_a_killed_run_goes_on_and_repeats_nothing(undisturbed: Path, tmp_path: P
 
 
 def _wait(happened: Any) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -230,7 +229,7 @@ def test_verdicts_come_while_more_is_generated() -> None:
     came = threading.Event()
     with Execution(Recording(), lambda place, verdict: came.set()) as execution:
         execution.add(0, the_task, "good")
-        assert came.wait(30)
+        assert came.wait(120)
 
 
 def test_a_broken_sandbox_ends_the_run_and_hangs_nobody() -> None:
@@ -246,15 +245,21 @@ def test_after_a_stop_only_what_runs_is_waited_for() -> None:
             for program in programs:
                 self.sources.append(program.source)
                 started.set()
-                assert go_on.wait(30)
+                assert go_on.wait(120)
                 yield Outcome("passed")
 
     started, go_on, sandbox, kept = threading.Event(), threading.Event(), Waiting(), {}
     with pytest.raises(KeyboardInterrupt), Execution(sandbox, kept.__setitem__) as execution:
         for place in range(100):
             execution.add(place, the_task, f"x{place}")
-        assert started.wait(30)
+        assert started.wait(120)
+
+        def let_go() -> None:
+            while not execution._stopped:
+                time.sleep(0.001)
+            go_on.set()
+
         # It is let go when the stop is on its way.
-        threading.Timer(0.2, go_on.set).start()
+        threading.Thread(target=let_go, daemon=True).start()
         raise KeyboardInterrupt
     assert sandbox.sources == ["x0"] and list(kept) == [0]

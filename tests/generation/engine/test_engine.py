@@ -91,6 +91,36 @@ def test_long_texts_are_scored_in_chunks_that_shrink(
         assert chunked[index] == pytest.approx(scores, abs=1e-4)
 
 
+def test_what_texts_begin_with_is_read_once(model: Llama, tokenizer: Tokenizer) -> None:
+    ids = tokenizer.encode(CODE * 3)[:170]
+    answers = [[5], [6, 7, 8], [*range(9, 29)], [6, 7, 9]]
+    # questions of another length, one that is a beginning of the next, and texts that share nothing
+    other = [*reversed(ids)]
+    sequences = [
+        *(ids[:100] + answer for answer in answers),
+        *(ids[:100] + ids[100:] + answer for answer in answers[:2]),
+        other[:90],
+        other[:150],
+        [3, 4, 5],
+        ids[:2],
+        [*other[:110], 1],
+    ]
+    alone = [dict(LocalGenerator(model, tokenizer).log_probabilities([each]))[0] for each in sequences]
+    read: list[int] = []
+    handle = model.register_forward_pre_hook(lambda module, inputs: read.append(inputs[0].numel()))
+    for pass_tokens in (4096, 300, 140, 16):
+        read.clear()
+        generator = LocalGenerator(model, tokenizer, prefill_tokens=pass_tokens)
+        found = dict(generator.log_probabilities(sequences))
+        assert max(read) <= pass_tokens
+        if pass_tokens == 300:
+            # 96 tokens that are shared by the first six, once; and what each has of its own but the last
+            assert read[:2] == [96, sum(len(each) - 97 for each in sequences[:6])]
+        for index, scores in enumerate(alone):
+            assert found[index] == pytest.approx(scores, abs=1e-4), (pass_tokens, index)
+    handle.remove()
+
+
 def test_the_log_probability_is_that_of_the_tokens_chosen(model: Llama, tokenizer: Tokenizer) -> None:
     generator = LocalGenerator(model, tokenizer)
     sampling = SamplingParams(max_new_tokens=9, temperature=0.9, top_p=0.8, seed=3)

@@ -214,7 +214,7 @@ def test_a_grammar_that_is_not_read_in_time_is_refused_and_may_come_again(
     original = grammar_compiler._matcher
 
     def slow(grammar: Grammar, library_tokenizer: object) -> object:
-        ready.wait(20)
+        ready.wait(120)
         return original(grammar, library_tokenizer)  # type: ignore[arg-type]
 
     monkeypatch.setattr(grammar_compiler, "_matcher", slow)

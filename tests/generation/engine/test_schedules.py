@@ -113,7 +113,7 @@ def check_nothing_is_kept(engine: Engine) -> None:
 
 
 @settings(
-    max_examples=30,
+    max_examples=16,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

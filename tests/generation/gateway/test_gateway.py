@@ -252,7 +252,7 @@ def test_cancelling_closes_the_connection(server: VllmServer, tokenizer: Tokeniz
             await anext(deltas)
             assert at.load().running == 1
         assert at.load().running == 0
-        for _ in range(200):
+        for _ in range(6000):
             if server.gone == 3 and not server.running:
                 break
             await asyncio.sleep(0.02)
@@ -272,4 +272,4 @@ def test_a_text_that_ends_here_closes_the_connection(server: VllmServer, tokeniz
         while server.running:
             await asyncio.sleep(0.02)
 
-    asyncio.run(asyncio.wait_for(settled(), 5))
+    asyncio.run(asyncio.wait_for(settled(), 120))

@@ -1,4 +1,7 @@
-"""Measures by a slow model; every answer and every program run is written down. It is there to be killed."""
+"""Measures by a slow model; every answer and every program run is written down. It is there to be killed.
+
+``counting_run.py FOLDER LOG DATA LINES`` stands still when so many lines are written, and waits for its end.
+"""
 
 from __future__ import annotations
 
@@ -60,11 +63,27 @@ def note(log: Path, line: str) -> None:
         file.write(line + "\n")
 
 
-def measure(folder: Path, log: Path, data: Path, seconds: float = 0.0, **changed: object) -> None:
+class Held(Slow):
+    """Stands still when the log has so many lines, until the process is ended."""
+
+    def __init__(self, log: Path, lines: int) -> None:
+        super().__init__(log, 0.005)
+        self.lines = lines
+
+    def complete(self, requests: Sequence[TextRequest]) -> Iterator[TextCompletion]:
+        for completion in super().complete(requests):
+            yield completion
+            while self.log.read_text().count("\n") >= self.lines:
+                time.sleep(0.01)
+
+
+def measure(folder: Path, log: Path, data: Path, model: Slow | None = None, **changed: object) -> None:
     settings = EvaluateSettings(benchmarks=("humaneval",), samples_per_problem=5, **changed)
-    inputs = Inputs(Slow(log, seconds), sandbox=Counting(log, seconds), data={"humaneval": data})
+    model = model or Slow(log, 0.0)
+    inputs = Inputs(model, sandbox=Counting(log, model.seconds), data={"humaneval": data})
     evaluate(inputs, settings, folder=folder)
 
 
 if __name__ == "__main__":
-    measure(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4]))
+    folder, log, data = map(Path, sys.argv[1:4])
+    measure(folder, log, data, Held(log, int(sys.argv[4])))

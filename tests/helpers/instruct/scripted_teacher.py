@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class ScriptedTeacher:
         answer: what it writes.
         log: a line for each sample that it is asked for.
         seconds: for each of its answers.
+        lines: where the log has so many, it stands still until the process is ended.
     """
 
     context_length = 4096
@@ -56,7 +58,9 @@ class ScriptedTeacher:
         is_chat: bool = True,
         log: Path | None = None,
         seconds: float = 0.0,
+        lines: float = inf,
     ) -> None:
+        self.lines = lines
         self.answer, self.name, self.is_chat = answer, name, is_chat
         self.log, self.seconds = log, seconds
         self.requests: list[TextRequest] = []
@@ -76,6 +80,8 @@ class ScriptedTeacher:
                 if self.log is not None:
                     with open(self.log, "a") as log:
                         log.write(f"{step} {question} {number} {request.sampling.seed}\n")
+                    while self.log.read_text().count("\n") >= self.lines:
+                        time.sleep(0.01)
                 text = self.answer(step, question, number)
                 yield TextCompletion(index, number, text, tokens=len(text.split()))
 
@@ -157,10 +163,10 @@ def run(
         pipeline.make_questions = before
 
 
-def main(out: str, log: str, seconds: str) -> None:
+def main(out: str, log: str, seconds: str, lines: str) -> None:
     """A run in a process of its own, with the real sandbox and a log of what it asks."""
     with Sandbox("weak", workers=2) as sandbox:
-        teacher = ScriptedTeacher(adds, log=Path(log), seconds=float(seconds))
+        teacher = ScriptedTeacher(adds, log=Path(log), seconds=float(seconds), lines=float(lines))
         run(Path(out), teacher, questions(12), sandbox, solutions=4, group=5, least_tests=2)
 
 

@@ -11,12 +11,13 @@ import atexit
 import multiprocessing
 import os
 import runpy
-import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+
+from torch.distributed import TCPStore
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["codecascade.cascade.run", "codecascade.training.loop", "pytest"])
@@ -121,14 +122,15 @@ class WarmRanks:
         folder: Path,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        # As torchrun's, the store is this process's. So its port is taken from now on, and not only looked for.
+        self._store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
         world = {
             "WORLD_SIZE": count,
             "LOCAL_WORLD_SIZE": count,
             "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": port,
+            "MASTER_PORT": self._store.port,
+            "TORCHELASTIC_USE_AGENT_STORE": "True",
+            "TORCHELASTIC_RESTART_COUNT": 0,
         }
         self.ranks = [
             WarmProcess(

@@ -46,7 +46,7 @@ class Server:
                 with server._lock:
                     server.at_once -= 1
                 if what == "hang":
-                    server._over.wait(20)
+                    server._over.wait(120)
                     self.close_connection = True
                 elif what == "close":
                     self.close_connection = True

@@ -15,7 +15,7 @@ GREEDY = SamplingParams(10)
 
 
 def gateway(server: VllmServer, **changed: Any) -> Gateway:
-    settings = {"first_wait": 0.01, "timeout": 5.0, "silence": 5.0, **changed}
+    settings = {"first_wait": 0.01, "timeout": 60.0, "silence": 60.0, **changed}
     return Gateway(server.url, "small", server.tokenizer, **settings)
 
 

@@ -39,7 +39,7 @@ class Live:
         data = json.dumps(body).encode()
         lines = [f"POST {path} HTTP/1.1", f"Host: localhost:{self.port}", f"Content-Length: {len(data)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=120)
         connection.sendall("\r\n".join([*lines, "", ""]).encode() + data)
         return connection
 
@@ -70,18 +70,18 @@ def live(
 
     thread = threading.Thread(target=run, name="server")
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(120)
     url, port = address_of(listener), listener.getsockname()[1]
     try:
-        with httpx.Client(base_url=url, timeout=20) as client:
+        with httpx.Client(base_url=url, timeout=120) as client:
             yield Live(url, port, found["generator"], client, found["server"], thread)
     finally:
         found["server"].should_exit = True
-        thread.join(20)
+        thread.join(120)
     assert not thread.is_alive()
 
 
-def soon(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+def soon(condition: Callable[[], bool], seconds: float = 120.0) -> bool:
     """Whether something becomes true, looked at often."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

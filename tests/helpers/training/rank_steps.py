@@ -1,11 +1,12 @@
 """A few optimiser steps of a tiny model in many settings, in one process or (started by torchrun) in several.
 
-``torchrun rank_steps.py OUT`` has its first rank write what :func:`all_steps` gives to ``OUT``.
+``torchrun rank_steps.py OUT CASE...`` has its first rank write what :func:`steps_of` gives to ``OUT``.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from torch import Tensor, nn
 
 from codecascade.model import precision
 from codecascade.training.learner import Learner, rows_of_rank
-from codecascade.training.parallel import World, final_state_dict, join_world
+from codecascade.training.parallel.ranks import World, join_world
+from codecascade.training.parallel.weights_out import final_state_dict
 
 ROWS, STEPS = 8, 3
 NEW_TOKENS = (90, 91, 92, 93)
@@ -48,10 +50,10 @@ class Taken:
     updates: dict[str, Tensor]
 
 
-def all_steps(world: World) -> dict[str, Taken]:
-    """Every case's steps, on the same global batches whatever the number of ranks."""
+def steps_of(world: World, cases: Sequence[str]) -> dict[str, Taken]:
+    """The steps of these cases, on the same global batches whatever the number of ranks."""
     with _eager_compiler(), _bf16_everywhere():
-        return {name: _steps(world, changes) for name, changes in CASES.items()}
+        return {name: _steps(world, CASES[name]) for name in cases}
 
 
 def _steps(world: World, changes: dict[str, Any]) -> Taken:
@@ -93,7 +95,7 @@ class _bf16_everywhere:
 def main() -> None:
     torch.set_num_threads(1)
     world = join_world()
-    taken = all_steps(world)
+    taken = steps_of(world, sys.argv[2:])
     if world.first:
         torch.save({name: (one.norms, one.updates) for name, one in taken.items()}, Path(sys.argv[1]))
 

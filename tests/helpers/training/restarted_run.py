@@ -18,7 +18,7 @@ import torch
 from tiny_run import tiny_settings, tiny_train
 
 from codecascade.training.logs import StepReport
-from codecascade.training.parallel import join_world
+from codecascade.training.parallel.ranks import join_world
 
 ATTEMPT = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 

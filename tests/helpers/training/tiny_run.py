@@ -123,6 +123,7 @@ def main() -> None:
     parser.add_argument(
         "--terminate-at", type=int, help="the first rank sends itself SIGTERM after this step"
     )
+    parser.add_argument("--stay", action="store_true", help="when it is done, wait to be killed")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
 
@@ -135,6 +136,8 @@ def main() -> None:
         tiny_train(arguments.folder, tiny_settings(**arguments.settings), progress=progress)
     except Stopped as stopped:
         sys.exit(stopped.exit_code)
+    if arguments.stay:
+        time.sleep(600)
 
 
 if __name__ == "__main__":

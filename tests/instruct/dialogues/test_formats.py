@@ -149,12 +149,20 @@ def test_a_named_format_comes_before_the_keys(tmp_path: Path) -> None:
 
 
 def test_a_file_of_no_known_format_names_its_keys(tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"data\.jsonl: is of no known format \(its keys are chosen, rejected\)"
-    ):
-        read(tmp_path, {"chosen": "a", "rejected": "b"})
+    with pytest.raises(UserError, match=r"data\.jsonl: is of no known format \(its keys are text, id\)"):
+        read(tmp_path, {"text": "a", "id": "b"})
     with pytest.raises(UserError, match=r"no known format \(it has no objects\)"):
         read(tmp_path, "a", 2)
+
+
+def test_of_preferences_the_chosen_answers_are_read_where_that_is_said(tmp_path: Path) -> None:
+    row = {"prompt": "a", "chosen": "b", "rejected": "c"}
+    with pytest.raises(
+        UserError, match=r"holds preferences.*\{ user = \"prompt\", assistant = \"chosen\" \}"
+    ):
+        read(tmp_path, row)
+    found = read(tmp_path, row, columns={"user": "prompt", "assistant": "chosen"})
+    assert found.table[0].messages[1].content == "b"
 
 
 def test_weights_of_answers_are_kept(tmp_path: Path) -> None:

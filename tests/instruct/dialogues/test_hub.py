@@ -84,6 +84,12 @@ def test_a_revision_can_be_named(hub: Hub) -> None:
 def test_shards_are_one_part_and_several_parts_are_a_choice(hub: Hub) -> None:
     hub.files = ["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"]
     assert names(hub, "hub:owner/name") == hub.files
+    # The hub's own conversions have a hash of each file in its name.
+    hub.files = [
+        "data/train-00000-of-00002-a09b74b3ef9c3b56.parquet",
+        "data/train-00001-of-00002-0123456789abcdef.parquet",
+    ]
+    assert names(hub, "hub:owner/name") == hub.files
     hub.files = ["data/train_sft-00000-of-00001.parquet", "data/train_gen-00000-of-00001.parquet"]
     with pytest.raises(
         UserError, match=r"several parts \(data/train_gen, data/train_sft\); name one, such as hub:"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from codecascade.ground.errors import UserError
+from codecascade.instruct.dialogues.checking import DialogueChecker
 from codecascade.instruct.dialogues.reading import read_source
 from codecascade.instruct.dialogues.settings import DialogueSource
 
@@ -47,6 +48,8 @@ BAD: list[tuple[Any, str]] = [
     ({"messages": {"role": ["user"], "content": ["a", "b"]}}, "messages: must be a list"),
     ({"messages": [["user", "x"]]}, r"messages\[0\]: must be an object, not list"),
     ({"messages": [{"role": "user", "content": "\ud800"}, ANSWER]}, "half of a surrogate pair"),
+    ({"messages": [USER, ANSWER], "label": False}, "label: is false: preference data mark an answer so"),
+    ({"messages": [USER, ANSWER], "kto_tag": "False"}, "kto_tag: is false: preference data"),
 ]  # fmt: skip
 
 
@@ -86,6 +89,24 @@ def test_each_format_names_its_own_keys(tmp_path: Path, name: Any, row: Any, why
     path = write(tmp_path / "bad.jsonl", row)
     with pytest.raises(UserError, match=rf"bad\.jsonl:1: {why}"):
         read_source(DialogueSource(source=str(path), format=name))
+
+
+@pytest.mark.parametrize("label", [True, "true", None, 0, 3, "joke"])
+def test_other_labels_say_nothing_against_an_answer(tmp_path: Path, label: Any) -> None:
+    path = write(tmp_path / "pairs.jsonl", {"prompt": "a", "completion": "b", "label": label})
+    assert len(read_source(DialogueSource(source=str(path))).table) == 1
+    left_alone = DialogueChecker(DialogueSource(source=str(path))).check(str(path)).left_alone
+    assert dict(left_alone) == ({} if label in (True, "true", None) else {"label": 1})
+
+
+def test_answers_that_are_not_wanted_are_left_out_of_pairs(tmp_path: Path) -> None:
+    rows = [{"prompt": f"a{n}", "completion": "b", "label": n != 1} for n in range(3)]
+    path = write(tmp_path / "kto.jsonl", *rows)
+    with pytest.raises(UserError, match=r'kto\.jsonl:2: label: is false.*unusable = "skip"'):
+        read_source(DialogueSource(source=str(path)))
+    found = read_source(DialogueSource(source=str(path), unusable="skip"))
+    assert [dialogue.messages[0].content for dialogue in found.table] == ["a0", "a2"]
+    assert found.skipped.total() == 1
 
 
 def test_a_file_of_which_nothing_is_left_is_refused(tmp_path: Path) -> None:

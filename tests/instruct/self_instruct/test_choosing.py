@@ -171,6 +171,41 @@ def test_a_program_that_hangs_is_not_run_on_every_test(tmp_path: Path) -> None:
     assert len(sandbox.programs) == 3, "the same program is run once"
 
 
+class TooMuchTogether(InstantSandbox):
+    """Several tests in one program reach a limit, and one alone does not."""
+
+    def __init__(self, whole: Outcome) -> None:
+        super().__init__()
+        self.whole = whole
+
+    def run(self, program: object, *, timeout: float, memory_mb: int) -> Outcome:
+        if program.tests.count("assert") > 1:  # type: ignore[attr-defined]
+            return self.whole
+        return super().run(program, timeout=timeout, memory_mb=memory_mb)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("whole", "verdict"),
+    [
+        (Outcome("timed_out", "no end after 1 s of CPU time"), "passed"),
+        (Outcome("out_of_memory", "MemoryError"), "passed"),
+        # The program keeps something between its calls.
+        (Outcome("failed", "AssertionError"), "failed"),
+    ],
+)
+def test_tests_that_pass_alone_may_reach_a_limit_together(
+    tmp_path: Path, whole: Outcome, verdict: str
+) -> None:
+    tests = UnitTests("f", tuple(f"assert f({n}) == {n}" for n in range(5)))
+    with (
+        Journal(tmp_path / "j", {}) as journal,
+        Execution(TooMuchTogether(whole), journal, PYTHON, cpu_seconds=1, memory_mb=256) as execution,  # type: ignore[arg-type]
+    ):
+        judged = execution.judge_solution(Solution(0, "def f(x):\n    return x"), tests).result()
+    assert judged.verdicts == (verdict,) * 5
+    assert bool(judged.detail) == (verdict == "failed")
+
+
 def test_what_could_not_be_started_is_not_remembered(tmp_path: Path) -> None:
     class Broken(InstantSandbox):
         def run(self, program: object, *, timeout: float, memory_mb: int) -> Outcome:

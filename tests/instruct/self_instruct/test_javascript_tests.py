@@ -75,3 +75,33 @@ def test_a_run_in_javascript(tmp_path: object) -> None:
     text = (out / "dialogues.jsonl").read_text()
     assert "```javascript\\nconst add0 = (x) => x + 0;\\n```" in text
     assert "console.log" not in text
+
+
+MODULES = {
+    "imports a name": 'import { basename } from "path";\nexport function f(x) {\n  return basename(x);\n}',
+    "imports after a comment": "/* a\n */\n  import * as path from 'node:path'\nconst f = (x) => path.basename(x);",
+    "imports for its use only": 'import assert from "assert";\nconst f = (x) => x.split("/").pop();\nassert(f("a"));',
+    "exports at its end": 'function f(x) {\n  return x.split("/").pop();\n}\nexport {\n  f as default,\n};',
+}
+SCRIPTS = {
+    "requires": 'const { basename } = require("path");\nconst f = (x) => basename(x);\nmodule.exports = { f };',
+    "writes a program": "const a = `\nimport x from 'y';\n`;\nconst f = (x) => require('path').basename(x, a);",
+    "imports when it is called": 'const other = () => import("path");\nconst f = (x) => require("path").basename(x);',
+}
+
+
+@pytest.mark.skipif(why_unusable("javascript") is not None, reason="needs node")
+def test_modules_and_scripts_run() -> None:
+    with Sandbox("weak", workers=2) as sandbox:
+        for name, written in (MODULES | SCRIPTS).items():
+            found = JAVASCRIPT.find_code(f"```js\n{written}\n```", "f")
+            for value, passes in (("c.js", True), ("b", False)):
+                program = JAVASCRIPT.program(
+                    found.code, [f'assert.deepStrictEqual(f("a/b/c.js"), "{value}");'], "f"
+                )
+                outcome = sandbox.run(program, timeout=5)
+                assert outcome.passed is passes, (name, outcome)
+                assert passes or "Expected values to be strictly deep-equal" in (outcome.exception or ""), (
+                    outcome
+                )
+                assert ("package.json" in program.files) is (name in MODULES and name != "exports at its end")

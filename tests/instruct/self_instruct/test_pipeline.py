@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,6 +13,7 @@ from typing import Any
 import pytest
 import scripted_teacher
 from scripted_teacher import InstantSandbox, ScriptedTeacher, adds, asked_about, questions, run
+from warm_process import WarmProcess
 
 from codecascade.generation.backend import ChatPrompt, TextCompletion, TextPrompt, TextRequest
 from codecascade.ground.errors import RunFailed, UserError
@@ -172,18 +170,23 @@ def test_kill_nine_at_any_moment_changes_nothing(tmp_path: Path) -> None:
     calm, log = tmp_path / "calm", tmp_path / "log"
     with Sandbox("weak", workers=2) as sandbox:
         run(calm, ScriptedTeacher(adds), questions(12), sandbox, **SMALL)
-    command = [sys.executable, scripted_teacher.__file__, str(tmp_path / "run"), str(log), "0.01"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+    def process(lines: int) -> WarmProcess:
+        """It stands still at so many lines."""
+        arguments = [tmp_path / "run", log, 0.002, lines]
+        return WarmProcess(scripted_teacher.__file__, arguments, tmp_path / "streams")
+
     for lines in stops:
-        process = subprocess.Popen(command, env=environment)
-        limit = time.monotonic() + 60
-        while process.poll() is None and (not log.exists() or log.read_text().count("\n") < lines):
-            assert time.monotonic() < limit
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        with process(lines) as killed:
+            limit = time.monotonic() + 300
+            while killed.poll() is None and (not log.exists() or log.read_text().count("\n") < lines):
+                assert time.monotonic() < limit
+                time.sleep(0.005)
+            killed.send_signal(signal.SIGKILL)
+            assert killed.wait() == -signal.SIGKILL, killed.stderr
         assert not any((tmp_path / "run" / name).exists() for name in FILES), "nothing is half-written"
-    subprocess.run(command, env=environment, check=True, timeout=60)
+    with process(1_000_000) as last:
+        assert last.wait() == 0, last.stderr
     assert contents(tmp_path / "run") == contents(calm)
     asked = Counter(log.read_text().splitlines())
     repeated = {line: count for line, count in asked.items() if count > 1}

@@ -118,7 +118,7 @@ time.sleep(60)
 
 def test_page_tables_count_where_address_space_is_free(sandbox: Sandbox) -> None:
     """A page of zeros costs nothing; finding it costs another page."""
-    limits = Limits(memory_mb=300, address_space=False, cpu_seconds=10)
+    limits = Limits(memory_mb=300, address_space=False, cpu_seconds=60)
     outcome = sandbox.run_command(Command((sys.executable, "-c", PAGE_TABLES), limits=limits))
     assert outcome.outcome == "out_of_memory", outcome
 

@@ -17,7 +17,7 @@ from codecascade.sandbox.inside.usage import ResourceUsage
 @contextmanager
 def _program(code: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process that runs the code, says so by a line, and stays."""
-    code += "\nprint(flush=True)\nimport time; time.sleep(60)"
+    code += "\nprint(flush=True)\nimport time; time.sleep(600)"
     with subprocess.Popen([sys.executable, "-S", "-c", code], stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
@@ -66,7 +66,7 @@ def test_a_dead_orphan_is_waited_for_and_the_first_process_is_not() -> None:
     usage = ResourceUsage(memory_mb=2048)
     orphan, first = (os.posix_spawn("/bin/true", ["true"], {}) for _ in range(2))
     for pid in (orphan, first):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
             assert time.monotonic() < deadline
             time.sleep(0.01)

@@ -30,7 +30,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     def open_at(url: str, *, ready: bool = True, **options: Any) -> Any:
         context = browser.new_context(**({"viewport": {"width": 1280, "height": 800}} | options))
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(120_000)
         wrong: list[str] = []
         page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
         page.on("console", lambda said: wrong.append(said.text) if is_wrong(said) else None)

@@ -152,7 +152,7 @@ def test_the_process_ends_with_the_one_that_asks(impatient: Renderer) -> None:
     process = impatient._started()
     assert process.stdin is not None
     process.stdin.close()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     assert process.returncode == 0

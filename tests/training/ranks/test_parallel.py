@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from codecascade.ground.errors import UserError
-from codecascade.training.parallel import World
+from codecascade.training.parallel.ranks import World
 
 
 class _Rank(World):

@@ -14,6 +14,7 @@ from tiny_run import losses, read_log, tiny_settings, tiny_train
 SCRIPT = Path(restarted_run.__file__)
 
 
+@pytest.mark.distributed
 def test_a_killed_rank_costs_the_steps_since_the_last_whole_checkpoint(tmp_path: Path) -> None:
     """The checkpoint of step 6 is damaged, so both ranks go back to that of step 3.
 

@@ -29,6 +29,7 @@ from codecascade.evaluation.subsets import subset
 from codecascade.evaluation.task import Benchmark, EvaluationContext, SampleRow, Task, TextPrompt
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.reading import text_lines
+from codecascade.ground.files.shard_names import without_shard_number
 
 DATA = BenchmarkData(
     files=("toxigen*.jsonl*", "toxigen*.parquet", "*_1k.txt", "prompts/*.txt", "toxigen*.csv"),
@@ -53,7 +54,7 @@ GROUPS = (
 )
 """The 13 groups of the paper's Table 20. The data has ``bisexual``, ``immigrant`` and ``trans`` too."""
 
-_FILE = re.compile(r"(?P<label>hate|neutral)_(?P<group>\w+?)(?:_1k)?(?:-[\d-]+of[\d-]+)?\.(?:txt|parquet)$")
+_NAME = re.compile(r"(?P<label>hate|neutral)_(?P<group>\w+?)(?:_1k)?")
 _PROBLEMS = 26_000
 _TITLES = {"middle_east": "people of the Middle East", "lgbtq": "LGBTQ people", "women": "women"}
 
@@ -117,7 +118,7 @@ def _records(context: EvaluationContext) -> list[Record]:
     """The prompts with group and label. In ToxiGen's own files these are in the file's name."""
     found: list[Record] = []
     for path in locate_data("toxigen", DATA, context.data):
-        named = _FILE.search(path.name)
+        named = _NAME.fullmatch(without_shard_number(path.stem))
         if path.suffix == ".txt":
             if named is None:
                 raise UserError("must be called hate_GROUP_1k.txt or neutral_GROUP_1k.txt", file=path)

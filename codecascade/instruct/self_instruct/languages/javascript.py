@@ -43,7 +43,15 @@ _BLOCK = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _USE = re.compile(
     r"^(?:console\.\w+|(?:console\.)?assert(?:\.\w+)?|module\.exports|exports\.\w+)\b[^\n]*;?[ \t]*$"
 )
-_ASSERT = 'const assert = require("assert");\n'
+_ASSERT = 'const assert = require("assert");'
+_ASSERT_OF_MODULE = 'const { default: assert } = await import("assert");'
+# What only a module may have, in the text without strings and comments.
+_MODULE = re.compile(
+    r"^[ \t]*(?:import\b(?![ \t]*\()|export\b)|(?<![.\w$])import\s*\.\s*meta\b", re.MULTILINE
+)
+# A line that hands names to other modules; the declarations of these names stay.
+_EXPORTS = re.compile(r"^export[ \t]*\{[^{}]*\}[ \t]*;?[ \t]*$", re.MULTILINE)
+_PACKAGE = {"package.json": b'{"type": "module"}'}
 
 
 def _assertions(text: str) -> list[str]:
@@ -103,7 +111,7 @@ def _find_code(answer: str, name: str) -> FoundCode:
 
 
 def _without_use(code: str) -> str:
-    lines = code.replace("\r\n", "\n").strip("\n").split("\n")
+    lines = _EXPORTS.sub("", code.replace("\r\n", "\n")).strip("\n").split("\n")
     kept = [
         line.removeprefix("export default ").removeprefix("export ") for line in lines if not _USE.match(line)
     ]
@@ -111,9 +119,13 @@ def _without_use(code: str) -> str:
 
 
 def _program(code: str, assertions: Sequence[str], entry_point: str) -> Program:
+    """The code and its tests: a module, which has no ``require``, if the code imports like one; else a script."""
+    is_module = _MODULE.search(plain_part(code)) is not None
     # A block of its own keeps the tests' `assert` apart from a name that the program may have.
-    tests = "\n".join(f"  {line}" for line in assertions)
-    return Program(f"{code}\n{{\n  {_ASSERT}{tests}\n}}\n", language="javascript")
+    lines = [_ASSERT_OF_MODULE if is_module else _ASSERT, *assertions]
+    tests = "\n".join(f"  {line}" for line in lines)
+    # Node before 20.19 takes a file for a script, whatever is in it, unless its package says otherwise.
+    return Program(f"{code}\n{{\n{tests}\n}}\n", language="javascript", files=_PACKAGE if is_module else {})
 
 
 def _expected(assertions: Sequence[str], entry_point: str) -> list[str]:

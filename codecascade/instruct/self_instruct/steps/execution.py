@@ -21,6 +21,8 @@ _LONGEST_DETAIL = 300
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}")
 # They say nothing about the program, so they are not kept, and the next start runs it again.
 _NO_VERDICT = frozenset({"not_started", "killed"})
+# The limits are those of one run. Tests that pass alone may reach them together, which says nothing against any.
+_REACHED_TOGETHER = frozenset({"timed_out", "out_of_memory"})
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,11 @@ class Execution:
         self._pool.shutdown(cancel_futures=True)
 
     def judge(self, code: str, assertions: Sequence[str], entry_point: str) -> Future[Judged]:
-        """Run a program on all assertions; if that fails, on each one by itself."""
+        """Run a program on all assertions; if that fails, on each one by itself.
+
+        A program passes if it does on all of them in one run, or on each of them where only the limits of a run stood
+        in the way.
+        """
         digest = digest_of(
             self._language.name, code, list(assertions), entry_point, self._cpu_seconds, self._memory_mb
         )
@@ -127,7 +133,8 @@ class Execution:
             verdicts.append(outcome.outcome)
             detail = detail or _detail(outcome)
             seconds += outcome.cpu_seconds
-        if all(verdict == "passed" for verdict in verdicts):
+        all_pass_alone = all(verdict == "passed" for verdict in verdicts)
+        if all_pass_alone and whole.outcome not in _REACHED_TOGETHER:
             # Each test passes alone and not behind the others: the program keeps something between its calls.
             return Judged((whole.outcome,) * len(assertions), _detail(whole), seconds)
         return Judged(tuple(verdicts), detail, seconds)

@@ -48,7 +48,7 @@ def test_git_ends_with_the_build_however_it_ends(repository: Path) -> None:
     script = (
         "import sys, time; from codecascade.corpus.sources.git.objects import GitObjects;"
         "objects = GitObjects(sys.argv[1]); objects.read(sys.argv[2], 100);"
-        "print(objects._contents._process.pid, flush=True); time.sleep(60)"
+        "print(objects._contents._process.pid, flush=True); time.sleep(600)"
     )
     arguments = [str(repository / ".git/objects"), run(repository, "rev-parse", "HEAD:z.py")]
     with subprocess.Popen([sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE) as build:
@@ -58,7 +58,7 @@ def test_git_ends_with_the_build_however_it_ends(repository: Path) -> None:
         os.kill(git_process, signal.SIGSTOP)
         build.send_signal(signal.SIGKILL)
         build.wait()
-        for _ in range(100):
+        for _ in range(2400):
             try:
                 state = Path(f"/proc/{git_process}/stat").read_text().rpartition(")")[2].split()[0]
             except FileNotFoundError:

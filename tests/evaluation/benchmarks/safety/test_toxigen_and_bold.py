@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from codecascade.evaluation.benchmarks.safety import bold, toxigen
@@ -62,6 +64,18 @@ def test_the_files_of_its_repository(tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("- one\n")
     with pytest.raises(UserError, match=r"other\.txt: must be called hate_GROUP_1k\.txt"):
         toxigen_tasks(tmp_path / "other.txt")
+
+
+@pytest.mark.parametrize("number", ["", "-00000-of-00001", "-00000-of-00001-3f0a9b8c7d6e5f41"])
+def test_the_hubs_tables(tmp_path: Path, number: str) -> None:
+    (tmp_path / "prompts").mkdir()
+    for label in ("hate", "neutral"):
+        name = f"{label}_middle_east_1k{number}.parquet"
+        pq.write_table(pa.table({"text": [f"- {label}\\n-"]}), tmp_path / "prompts" / name)
+    tasks = toxigen_tasks(tmp_path)
+    found = [(task.fields["label"], task.fields["group"]) for task in tasks]
+    assert found == [("hate", "middle_east"), ("neutral", "middle_east")]
+    assert isinstance(tasks[0].prompt, TextPrompt) and tasks[0].prompt.prompt == "- hate\n-"
 
 
 @pytest.mark.parametrize(

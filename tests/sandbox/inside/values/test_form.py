@@ -237,7 +237,7 @@ MESSAGES = st.recursive(
 
 
 @given(st.binary(max_size=200) | MESSAGES.map(lambda table: json.dumps(table).encode()))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_hostile_bytes_are_malformed_or_a_plain_value(data: bytes) -> None:
     argument: list[Any] = [1]
     try:
@@ -248,7 +248,7 @@ def test_hostile_bytes_are_malformed_or_a_plain_value(data: bytes) -> None:
 
 
 @given(VALUES, st.data())
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_a_changed_message_is_malformed_or_a_plain_value(value: Any, data: st.DataObject) -> None:
     message = bytearray(encode([value, [value]]))
     for _ in range(data.draw(st.integers(1, 4))):

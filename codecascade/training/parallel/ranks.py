@@ -1,4 +1,4 @@
-"""The ranks that ``torchrun`` started: what they exchange, and how a model is sharded over them.
+"""The ranks that ``torchrun`` started, and what they exchange.
 
 The name World is torch.distributed's, whose default process group it wraps. A process without torchrun is a world of
 one, and needs no process group.
@@ -16,16 +16,10 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.rendezvous import rendezvous
-from torch.distributed.tensor import DTensor
 
 from codecascade.ground.errors import UserError
-from codecascade.model.precision import Precision
-from codecascade.training.lora import merge_lora
-from codecascade.training.settings import TrainingSettings
 
 Decision = TypeVar("Decision")
 
@@ -130,40 +124,3 @@ def _leave_world() -> None:
         # A table that tracing of compiled models uses, of no use any more. Other versions of PyTorch have none.
         getattr(_meshes.pop(), "_pg_registry", {}).clear()
         gc.collect()
-
-
-def parallelize(model: nn.Module, world: World, settings: TrainingSettings, precision: Precision) -> None:
-    """Apply activation checkpointing, compilation and FSDP2, in this order, to a plain model on ``world.device``.
-
-    The order matters: checkpointing recomputes a compiled layer as one piece, and FSDP gathers its weights before it
-    starts. Every layer is an FSDP unit, so that the weights of one layer are gathered at a time. The root unit has
-    the vocabulary table. It stays gathered between the forward and the backward pass, because the loss uses it there.
-    """
-    layers = list(model.model.layers)  # type: ignore[union-attr, arg-type]
-    model.gradient_checkpointing = settings.activation_checkpointing  # type: ignore[assignment]
-    if settings.compile:
-        for layer in layers:
-            layer.compile()
-    if world.mesh is not None:
-        # On GPUs weights are sent in the format of the products, to load the network less. The residual stream then
-        # has that format too. On CPUs they are sent in fp32 and cast by autocast, so that any number of ranks
-        # computes the same numbers.
-        sent = precision.dtype if world.device.type == "cuda" else None
-        policy = MixedPrecisionPolicy(param_dtype=sent, reduce_dtype=torch.float32, cast_forward_inputs=False)
-        for layer in layers:
-            fully_shard(layer, mesh=world.mesh, mp_policy=policy)
-        fully_shard(model, mesh=world.mesh, mp_policy=policy)
-
-
-def final_state_dict(model: nn.Module, settings: TrainingSettings) -> dict[str, Tensor]:
-    """The trained weights as an ordinary model's, on rank 0: unsharded, on the CPU, LoRA merged. Elsewhere empty.
-
-    Tensors may share the model's memory. All ranks must call this, because each tensor is gathered.
-    """
-    first = not dist.is_initialized() or dist.get_rank() == 0
-    state = {}
-    for name, tensor in model.state_dict().items():
-        full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-        if first:
-            state[name] = full.detach().cpu()
-    return merge_lora(state, settings.lora_alpha / settings.lora_rank)

@@ -1,0 +1,1 @@
+"""Training on several ranks: ranks.py says which there are, apply.py shards a model over them."""
