@@ -33,6 +33,7 @@ _STEP_KEYS = (
     "compile",
     "activation_checkpointing",
     "loss_chunk_tokens",
+    "parallel",
     "train",
     "lora_rank",
 )

@@ -35,6 +35,7 @@ from codecascade.recipe.settings import (
     TokenizerSettings,
     to_data,
 )
+from codecascade.training.parallel.settings import ParallelSettings
 from codecascade.training.stream.settings import ChatSettings, InfillingSettings, MixtureItem
 
 SettingsModel = TypeVar("SettingsModel", bound=BaseModel)
@@ -51,6 +52,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "questions_from": TeacherSettings,
     "chat": ChatSettings,
     "corpus_build": CorpusSettings,
+    "parallel": ParallelSettings,
     "filters": LanguageFilter,
     "tokenizer": TokenizerSettings,
 }

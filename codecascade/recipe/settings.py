@@ -19,6 +19,7 @@ from codecascade.ground.nearest import nearest
 from codecascade.ground.settings import Settings
 from codecascade.instruct.dialogues.settings import DialogueSource
 from codecascade.recipe.self_instruct import KEY, KIND, StageSelfInstruct
+from codecascade.training.parallel.settings import ParallelSettings
 from codecascade.training.settings import TrainingSettings
 from codecascade.training.stream.settings import ChatSettings, InfillingSettings, MixtureItem
 
@@ -39,6 +40,7 @@ CHANGEABLE_KEYS = frozenset(
         "evaluate",
         "loss_chunk_tokens",
         "micro_batch_rows",
+        "parallel",
         "sandbox",
         "stream_workers",
     }
@@ -134,6 +136,9 @@ class Recipe(Settings):
     dtype: WeightType = Field("f32", description="of the weights in the stages' model folders")
     sandbox: SandboxMode = Field("strict", description="weak: run programs even where unconfined")
     corpus_build: CorpusSettings = Field(CorpusSettings(), description="how sources become a corpus")
+    parallel: ParallelSettings | None = Field(
+        None, description="how the ranks of torchrun share the work, in every stage"
+    )
     tokenizer: TokenizerSettings | None = Field(
         None, description="for a preset as base, which starts from scratch"
     )

@@ -13,16 +13,22 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
-from codecascade.ground.errors import RunFailed, UserError
-from codecascade.model.attention import Documents
-from codecascade.model.llama import Llama, document_mask
+from codecascade.ground.errors import RunFailed
+from codecascade.model.attention import Documents, PassAttention
+from codecascade.model.llama import Llama
 from codecascade.model.loss import next_token_loss
 from codecascade.model.precision import choose_precision
 from codecascade.training.lora import add_lora
 from codecascade.training.optimizer import Optimizer
 from codecascade.training.parallel.apply import parallelize
+from codecascade.training.parallel.context import row_part
+from codecascade.training.parallel.mesh import check_mesh, check_rows, make_mesh
 from codecascade.training.parallel.ranks import World, join_world
+from codecascade.training.parallel.reduction import reduce_gradients_of, reduces_once
+from codecascade.training.parallel.vocabulary_loss import split_next_token_loss
+from codecascade.training.pass_attention import pass_attention
 from codecascade.training.settings import TrainingSettings
 from codecascade.training.stream.stream import Batch
 
@@ -62,6 +68,8 @@ class Learner:
         new_token_ids: Sequence[int] = (),
     ) -> None:
         self.settings, self.world = settings, world
+        check_mesh(model.config, settings, world.size)
+        self.mesh = make_mesh(world, settings)
         self.precision = choose_precision(world.device, settings.precision)
         self.model = model.to(device=world.device, dtype=torch.float32).train()
         if settings.train == "lora":
@@ -73,7 +81,10 @@ class Learner:
                 dtype=self.precision.dtype,
                 new_token_ids=new_token_ids,
             )
-        parallelize(self.model, world, settings, self.precision)
+        parallelize(self.model, self.mesh, settings, self.precision)
+        self._reduces_once = world.from_first(
+            lambda: reduces_once(self.model, self.mesh.weights, settings.sharing)
+        )
         self.optimizer = Optimizer(self.model, settings, steps, new_token_ids)
 
     def step(self, batch: Batch, step: int) -> StepResult:
@@ -97,18 +108,22 @@ class Learner:
         Each loss is divided by the total weight of the batch of all ranks, so that neither the size of a micro-batch
         nor the number of ranks changes the gradient.
         """
-        (total,) = self.world.sum(float(batch.weights.sum()))
-        # FSDP averages gradients over the ranks, but they are to be summed
-        scale = self.world.size / max(total, 1e-8)
+        shape = self.mesh.shape
+        # ranks with the same rows count them once
+        total = self.world.sum(float(batch.weights.sum()))[0] / shape.rows_shared_by
+        # FSDP averages gradients over the ranks with other tokens, but they are to be summed
+        scale = shape.data * shape.context / max(total, 1e-8)
         loss = torch.zeros((), device=self.world.device)
+        micro_batches = range(0, len(batch.tokens), self.settings.micro_batch_rows)
         with self._kept_casts():
-            for first in range(0, len(batch.tokens), self.settings.micro_batch_rows):
+            for first in micro_batches:
+                reduce_gradients_of(self.model, last=first == micro_batches[-1], once=self._reduces_once)
                 rows = slice(first, first + self.settings.micro_batch_rows)
                 part = self._loss(batch.tokens[rows], batch.weights[rows], batch.document_ids[rows])
                 (part * scale).backward()  # type: ignore[no-untyped-call]
                 loss += part.detach()
-        (loss_sum,) = self.world.sum(float(loss))
-        return loss_sum / max(total, 1e-8)
+        # ranks that share matrices have the loss of the same tokens
+        return self.world.sum(float(loss))[0] / shape.tensor / max(total, 1e-8)
 
     def _kept_casts(self) -> AbstractContextManager[object]:
         """A context around all micro-batches of a step, in which autocast casts each weight only once.
@@ -121,23 +136,25 @@ class Learner:
         return torch.autocast(self.world.device.type, enabled=False)
 
     def _loss(self, tokens: Tensor, weights: Tensor, document_ids: Tensor) -> Tensor:
-        """Sum of weight times cross entropy over a micro-batch."""
-        device = self.world.device
-        mask: Documents | Tensor | None = None
-        if self.settings.document_masks and bool((document_ids != document_ids[:, :1]).any()):
-            # lengths take a tenth of the time of a mask, but each new list of lengths would be compiled again
-            compiled = self.settings.compile
-            mask = document_mask(document_ids.to(device)) if compiled else Documents.of(document_ids)
-        tokens = tokens.to(device, non_blocking=True)
+        """Sum of weight times cross entropy over a micro-batch; of this rank's tokens, where ranks share rows."""
+        device, chunk = self.world.device, self.settings.loss_chunk_tokens
+        inputs, targets = tokens[:, :-1], tokens[:, 1:]
+        documents = document_ids if self.settings.document_masks else None
+        part = row_part(self.mesh, len(inputs), inputs.shape[1], documents)
+        mask: PassAttention | Documents | Tensor | None
+        if part is None:
+            positions, mask = None, pass_attention(documents, device, self.precision, self.settings.compile)
+        else:
+            inputs, targets, weights = (tensor[:, part.positions] for tensor in (inputs, targets, weights))
+            positions, mask = part.positions.to(device), part.attention
+        inputs, targets, weights = (
+            tensor.to(device, non_blocking=True) for tensor in (inputs, targets, weights)
+        )
         with self.precision.autocast(device):
-            hidden = self.model(tokens[:, :-1], mask=mask)
-            return next_token_loss(
-                self.model,
-                hidden,
-                tokens[:, 1:],
-                weights.to(device, non_blocking=True),
-                chunk_tokens=self.settings.loss_chunk_tokens,
-            )
+            hidden = self.model(inputs, positions=positions, mask=mask)
+            if isinstance(hidden, DTensor):
+                return split_next_token_loss(self.model, hidden, targets, weights, chunk_tokens=chunk)
+            return next_token_loss(self.model, hidden, targets, weights, chunk_tokens=chunk)
 
 
 def documents_in(batch: Batch, world: World) -> str:
@@ -150,17 +167,12 @@ def rows_of_rank(world: World, settings: TrainingSettings) -> range:
     """The logical streams (rows of every step) that this rank trains on.
 
     Raises:
-        UserError: the rows of a step can't be shared out evenly.
+        UserError: the rows of a step can't be shared out evenly, or the mesh has another number of ranks.
     """
-    if settings.rows % world.size:
-        raise UserError(
-            f"{settings.batch_tokens:,} tokens are {settings.rows} rows of {settings.sequence_length:,}, "
-            f"which {world.size} ranks can't share evenly: make it a multiple of "
-            f"{settings.sequence_length * world.size:,}",
-            key="batch_tokens",
-        )
-    share = settings.rows // world.size
-    return range(world.rank * share, (world.rank + 1) * share)
+    shape = settings.sharing.shape(world.size)
+    check_rows(settings, shape)
+    share, group = settings.rows // shape.data, shape.data_rank(world.rank)
+    return range(group * share, (group + 1) * share)
 
 
 def measure_step_seconds(

@@ -112,7 +112,9 @@ def train(
                         taken.loss,
                         documents_in(batch, world),
                     )
-                gathered = world.gather((batch.counts, stop.signum))
+                # ranks that share rows count them once
+                counts = batch.counts if learner.mesh.shape.leads(world.rank) else {}
+                gathered = world.gather((counts, stop.signum))
                 seconds = time.perf_counter() - start
 
                 done.step += 1

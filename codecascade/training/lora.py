@@ -16,9 +16,11 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, Partial
 from torch.nn.utils import parametrize
 
 from codecascade.model.llama import Llama
+from codecascade.training.parallel.slices import local_rows
 
 _ORIGINAL, _ROWS = "parametrizations.weight.original", "parametrizations.weight.0"
 
@@ -44,12 +46,33 @@ class NewRows(nn.Module):
 
     def __init__(self, table: Tensor, ids: Sequence[int]) -> None:
         super().__init__()
+        self.rows = tuple(ids)
         self.ids: Tensor
         self.register_buffer("ids", torch.tensor(list(ids), device=table.device))
         self.new_rows = nn.Parameter(table.detach()[self.ids].float())
 
     def forward(self, table: Tensor) -> Tensor:
+        if isinstance(table, DTensor):
+            return self._on_a_part(table)
         return table.index_copy(0, self.ids, self.new_rows.to(table.dtype))
+
+    def _on_a_part(self, table: DTensor) -> DTensor:
+        """Of a table whose rows are split over ranks, each rank replaces its own."""
+        assert isinstance(self.new_rows, DTensor)
+        own = local_rows(table)
+        here = [number for number, row in enumerate(self.rows) if row in own]
+        index = torch.tensor(here, dtype=torch.long, device=table.device)
+        # each rank has the gradient of its rows, so the gradient of all is a sum
+        new_rows = self.new_rows.to_local(grad_placements=[Partial()])[index].to(table.dtype)
+        local = table.to_local().index_copy(0, self.ids[index] - own.start, new_rows)
+        return DTensor.from_local(
+            local,
+            table.device_mesh,
+            table.placements,
+            run_check=False,
+            shape=table.shape,
+            stride=table.stride(),
+        )
 
 
 def add_lora(

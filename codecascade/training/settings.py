@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from codecascade.ground.choices import Precision
 from codecascade.ground.settings import Settings
 from codecascade.model.config import LlamaConfig
+from codecascade.training.parallel.settings import ParallelSettings
 
 
 class OptimizerSettings(Settings):
@@ -63,6 +64,10 @@ class TrainingSettings(OptimizerSettings):
     loss_chunk_tokens: int | None = Field(
         None, gt=0, description="tokens whose logits exist at a time; default: the model decides"
     )
+    parallel: ParallelSettings | None = Field(
+        None,
+        description="how ranks share the work; default: the recipe's [parallel], or else all ranks shard weights",
+    )
     train: Literal["all", "lora"] = Field(
         "all", description="all weights, or low-rank updates of the linear layers"
     )
@@ -92,6 +97,11 @@ class TrainingSettings(OptimizerSettings):
                 f"warmup_steps ({self.warmup_steps:,}) must be less than the {total:,} steps of the run"
             )
         return self
+
+    @property
+    def sharing(self) -> ParallelSettings:
+        """How ranks share the work: ``parallel``, or its defaults."""
+        return self.parallel or ParallelSettings()
 
     @property
     def rows(self) -> int:

@@ -23,8 +23,8 @@ from codecascade.ground.errors import UserError
 
 Decision = TypeVar("Decision")
 
-_meshes: list[DeviceMesh] = []
-"""The mesh of all ranks, once they have joined; :func:`_leave_world` takes the process group out of it."""
+_meshes: dict[tuple[Any, ...], DeviceMesh] = {}
+"""Every mesh that was made, by shape and names; :func:`_leave_world` takes the process groups out of them."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,18 @@ def join_world() -> World:
     if not dist.is_initialized():
         _join_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
         atexit.register(_leave_world)
-    if not _meshes:
-        _meshes.append(init_device_mesh(device.type, (size,)))
-    return World(dist.get_rank(), size, device, _meshes[0])
+    return World(dist.get_rank(), size, device, device_mesh(device.type, (size,), ("world",)))
+
+
+def device_mesh(kind: str, shape: tuple[int, ...], names: tuple[str, ...]) -> DeviceMesh:
+    """The mesh of all ranks in this shape. All ranks must ask for their meshes in the same order.
+
+    Each is made once, because its process groups stay until the end.
+    """
+    key = (kind, shape, names)
+    if key not in _meshes:
+        _meshes[key] = init_device_mesh(kind, shape, mesh_dim_names=names)
+    return _meshes[key]
 
 
 def _join_group(backends: str) -> None:
@@ -116,11 +125,13 @@ def _leave_world() -> None:
 
     A thread of the group that outlives the interpreter may still ask for Python's lock, and C++ then aborts the
     process ("terminate called without an active exception"). The threads end with the last reference to the group.
-    ``destroy_process_group`` drops torch's own. The device mesh has another, and the mesh itself stays, because
+    ``destroy_process_group`` drops torch's own. Each device mesh has others, and the mesh itself stays, because
     DTensor's caches refer to it. Models that are sharded over the mesh have more, and refer to themselves in circles.
     """
     if dist.is_initialized():
         dist.destroy_process_group()
         # A table that tracing of compiled models uses, of no use any more. Other versions of PyTorch have none.
-        getattr(_meshes.pop(), "_pg_registry", {}).clear()
+        for mesh in _meshes.values():
+            getattr(mesh, "_pg_registry", {}).clear()
+        _meshes.clear()
         gc.collect()
