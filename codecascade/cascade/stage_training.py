@@ -69,7 +69,8 @@ def train_stage(
             extra_files={LINEAGE: json.dumps(lineage, indent=2, ensure_ascii=False) + "\n"},
         )
         shutil.rmtree(checkpoints, ignore_errors=True)
+        skipped = f" ({cost.skipped:,} left out)" if cost.skipped else ""
         display.say(
-            f"{stage.name}: {cost.steps:,} steps, {cost.tokens:,} tokens, loss {cost.final_loss:.3f}, "
+            f"{stage.name}: {cost.steps:,} steps{skipped}, {cost.tokens:,} tokens, loss {cost.final_loss:.3f}, "
             f"{show_seconds(cost.seconds)}, {cost.precision}"
         )

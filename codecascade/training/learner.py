@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
@@ -42,12 +42,14 @@ class StepResult:
     Attributes:
         loss: of the global batch, in nats.
         grad_norm: L2 norm of its gradient, before clipping.
-        lr: the learning rate.
+        lr: the learning rate; 0 if the step was left out.
+        skipped: why it was left out; None if it was taken.
     """
 
     loss: float
     grad_norm: float
     lr: float
+    skipped: str | None = None
 
 
 class Learner:
@@ -76,14 +78,24 @@ class Learner:
         parallelize(self.model, world, settings, self.precision)
         self.optimizer = Optimizer(self.model, settings, steps, new_token_ids)
 
-    def step(self, batch: Batch, step: int) -> StepResult:
+    def step(
+        self, batch: Batch, step: int, leave_out: Callable[[float, float], str | None] | None = None
+    ) -> StepResult:
         """Take step ``step`` of 1 to ``steps`` on this rank's rows of the global batch.
+
+        Args:
+            leave_out: given the loss and the norm of the gradient, says why the weights shall not change; None: they
+                shall. It must say the same on all ranks.
 
         Raises:
             RunFailed: the loss or the gradient is not finite. The weights are unchanged.
         """
         loss = self._accumulate_gradients(batch)
         norm = self.optimizer.clip()
+        reason = None if leave_out is None else leave_out(loss, norm)
+        if reason is not None:
+            self.optimizer.discard_gradient()
+            return StepResult(loss, norm, 0.0, reason)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise RunFailed(
                 f"step {step}: the loss is {loss} and the norm of its gradient {norm}, so the step was not taken; "
@@ -142,8 +154,13 @@ class Learner:
 
 def documents_in(batch: Batch, world: World) -> str:
     """A phrase that names the documents of the global batch. All ranks must call this."""
+    return f"the batch's documents: {', '.join(document_names(batch, world))}"
+
+
+def document_names(batch: Batch, world: World) -> tuple[str, ...]:
+    """The documents of the global batch, each once. All ranks must call this."""
     names = [name for rows in world.gather(batch.documents) for row in rows for name in row]
-    return f"the batch's documents: {', '.join(dict.fromkeys(names))}"
+    return tuple(dict.fromkeys(names))
 
 
 def rows_of_rank(world: World, settings: TrainingSettings) -> range:

@@ -19,10 +19,15 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.rendezvous import rendezvous
 
-from codecascade.ground.errors import UserError
+from codecascade.ground.errors import Stopped, UserError
+from codecascade.training.parallel.store import attempt, noted_stop
 
 Decision = TypeVar("Decision")
 
+_CHECKPOINT_LIMIT = timedelta(hours=1)
+"""How long a rank waits in the background for the others to write their parts of a checkpoint."""
+_checkpoint_groups: list[dist.ProcessGroup] = []
+"""The process group of :func:`group_for_checkpoints`, once it is made."""
 _meshes: list[DeviceMesh] = []
 """The mesh of all ranks, once they have joined; :func:`_leave_world` takes the process group out of it."""
 
@@ -84,7 +89,11 @@ class World:
 
 
 def join_world() -> World:
-    """The world that torchrun's environment describes, joined at the first call. Without torchrun, a world of one."""
+    """The world that torchrun's environment describes, joined at the first call. Without torchrun, a world of one.
+
+    Raises:
+        Stopped: a signal stopped the run, and torchrun has started the ranks again nevertheless.
+    """
     size = int(os.environ.get("WORLD_SIZE", 1))
     local = int(os.environ.get("LOCAL_RANK", 0))
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
@@ -93,11 +102,26 @@ def join_world() -> World:
     if size == 1:
         return World(0, 1, device, None)
     if not dist.is_initialized():
+        signum = noted_stop()
+        if signum is not None:
+            raise Stopped(signum)
         _join_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
         atexit.register(_leave_world)
     if not _meshes:
         _meshes.append(init_device_mesh(device.type, (size,)))
     return World(dist.get_rank(), size, device, _meshes[0])
+
+
+def group_for_checkpoints() -> dist.ProcessGroup:
+    """A process group of all ranks beside the default one, for a thread that writes checkpoints during the training.
+
+    All ranks must make the first call at the same time. It exchanges CPU tensors only.
+    """
+    if not _checkpoint_groups:
+        group = dist.new_group(backend="gloo", timeout=_CHECKPOINT_LIMIT)
+        assert isinstance(group, dist.ProcessGroup)
+        _checkpoint_groups.append(group)
+    return _checkpoint_groups[0]
 
 
 def _join_group(backends: str) -> None:
@@ -106,8 +130,7 @@ def _join_group(backends: str) -> None:
     store, rank, size = next(rendezvous("env://", timeout=timeout))
     store.set_timeout(timeout)
     # torchrun's store outlives the ranks. Ranks that are started again must not find the addresses of earlier ones.
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    store = dist.PrefixStore(f"attempt {attempt}", store)  # type: ignore[attr-defined]
+    store = dist.PrefixStore(f"attempt {attempt()}", store)  # type: ignore[attr-defined]
     dist.init_process_group(backends, store=store, rank=rank, world_size=size, timeout=timeout)
 
 
@@ -120,6 +143,7 @@ def _leave_world() -> None:
     DTensor's caches refer to it. Models that are sharded over the mesh have more, and refer to themselves in circles.
     """
     if dist.is_initialized():
+        _checkpoint_groups.clear()
         dist.destroy_process_group()
         # A table that tracing of compiled models uses, of no use any more. Other versions of PyTorch have none.
         getattr(_meshes.pop(), "_pg_registry", {}).clear()
