@@ -29,9 +29,9 @@ from torch import nn
 
 from codecascade.ground.diff import changed_values
 from codecascade.ground.errors import UserError
-from codecascade.ground.files.atomic import recover_folder
+from codecascade.ground.files.atomic import disk_errors, recover_folder
 from codecascade.training.checkpoints.agreement import Agreement
-from codecascade.training.checkpoints.shared import check_shared, has_room_for_copies
+from codecascade.training.checkpoints.room import has_room_for_copies
 from codecascade.training.checkpoints.state import (
     TENSORS,
     State,
@@ -51,6 +51,7 @@ from codecascade.training.checkpoints.tensors import (
 from codecascade.training.checkpoints.writing import UnfinishedCheckpoint
 from codecascade.training.checksums import damages
 from codecascade.training.parallel.ranks import World
+from codecascade.training.parallel.shared_folder import check_shared
 
 logger = logging.getLogger(__name__)
 
@@ -180,7 +181,9 @@ class Checkpoints:
             UserError: the settings, the data or the base have changed since it was written, all are damaged, or a
                 rank does not see the folder.
         """
-        check_shared(self.folder, self.world)
+        if self.world.size > 1:
+            self.world.from_first(self._make_folder)
+            check_shared(self.folder, self.world)
         if self.world.first:
             # a process that died while saving may have left something
             for left_over in self.folder.glob(".step-*"):
@@ -205,6 +208,10 @@ class Checkpoints:
                 file=self.folder,
             )
         return None
+
+    def _make_folder(self) -> None:
+        with disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
 
     def _examine(self, path: Path) -> tuple[State | None, str | None]:
         """A checkpoint's state if all its files are undamaged, else what is wrong; the same on all ranks.

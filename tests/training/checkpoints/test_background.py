@@ -131,7 +131,7 @@ def test_another_error_waits_for_the_checkpoint_that_is_written(disk: SlowDisk, 
 def test_without_memory_for_a_copy_the_training_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("codecascade.training.checkpoints.shared.free_memory", lambda: 1000)
+    monkeypatch.setattr("codecascade.training.checkpoints.room.free_memory", lambda: 1000)
     learner = Learner(tiny_model(), tiny_settings(), 20, ALONE)
     checkpoints = Checkpoints(tmp_path, ALONE, {})
     for step in (1, 2):

@@ -42,10 +42,10 @@ from codecascade.ground.choices import Precision, Weights
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import show_bytes
 from codecascade.ground.memory import free_memory
-from codecascade.model.folder import LoadedModel
 from codecascade.model.llama import Llama
 from codecascade.model.precision import choose_precision
 from codecascade.model.sources import load
+from codecascade.model.stored.model import LoadedModel
 
 _log = logging.getLogger(__name__)
 
