@@ -35,6 +35,7 @@ LENGTH_KEYS = ("tokens", "steps", "minutes")
 CHANGEABLE_KEYS = frozenset(
     {
         "activation_checkpointing",
+        "async_checkpoints",
         "checkpoint_every",
         "compile",
         "evaluate",
@@ -42,10 +43,15 @@ CHANGEABLE_KEYS = frozenset(
         "micro_batch_rows",
         "parallel",
         "sandbox",
+        "skip_spikes",
+        "step_timeout",
         "stream_workers",
     }
 )
-"""Keys that may change when a run is resumed: how the work is done and what is measured, but not what is trained."""
+"""Keys that may change when a run is resumed: how the work is done and what is measured, but not what is trained.
+
+``skip_spikes`` is one of them, because it is turned on after a spike, and concerns only the steps to come.
+"""
 
 
 class TokenizerSettings(Settings):

@@ -85,8 +85,11 @@ class Optimizer:
         self.adamw.step()
         for rows, old in zip(self.new_rows, before, strict=True):
             rows.scale_update(old)
-        self.adamw.zero_grad(set_to_none=True)
+        self.discard_gradient()
         return factor * self.settings.learning_rate
+
+    def discard_gradient(self) -> None:
+        self.adamw.zero_grad(set_to_none=True)
 
 
 class ScaledRows:

@@ -74,6 +74,21 @@ class TrainingSettings(OptimizerSettings):
     lora_rank: int = Field(16, gt=0, le=65_536)
     lora_alpha: float = Field(32.0, gt=0, description="updates are scaled by lora_alpha / lora_rank")
     checkpoint_every: int = Field(500, gt=0, description="steps between checkpoints (one more at the end)")
+    async_checkpoints: bool = Field(
+        True,
+        description="train on while a checkpoint is written from a copy, if the host has memory for the copy",
+    )
+    step_timeout: float | None = Field(
+        None,
+        gt=0,
+        le=1e7,
+        description="seconds of a step of several ranks, after which the run ends and names the rank that hangs; "
+        "a process's first step may take 10 times as long; default: from measured steps, at least 300",
+    )
+    skip_spikes: bool = Field(
+        False,
+        description="leave out the update of a step whose loss is a spike, or whose loss or gradient is not finite",
+    )
     stream_workers: int = Field(
         1, ge=0, le=1024, description="threads that prepare batches ahead of the training"
     )
