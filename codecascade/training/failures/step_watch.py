@@ -91,6 +91,8 @@ class StepWatch:
     def __enter__(self) -> StepWatch:
         if self.world.size > 1:
             self._store = self._open_store(f"steps/{attempt()}/")
+            # at once, so that its machine is known even of a rank that stops in its first seconds
+            self._tell()
             self._thread.start()
         return self
 
