@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from codecascade.model import varlen
 from codecascade.model.varlen import VariableLengths
-from codecascade.training.parallel.context import own_positions, pieces, row_order
+from codecascade.training.parallel.methods.context import own_positions, pieces, row_order
 
 
 @st.composite
