@@ -18,7 +18,7 @@ from codecascade.evaluation.running.runner import Inputs, evaluate
 from codecascade.generation.engine.generator import LocalGenerator, load_generator
 from codecascade.generation.loading import quantisation
 from codecascade.generation.local_backend import LocalBackend
-from codecascade.generation.requests import Completion, Request
+from codecascade.generation.requests import Completion, Generator, Request
 from codecascade.ground.choices import Precision
 from codecascade.instruct.dialogues.settings import MADE
 from codecascade.recipe.settings import BASE, Recipe, Stage
@@ -85,9 +85,9 @@ def measuring_precision(recipe: Recipe, name: str) -> Precision:
 
 def measure(
     model: str,
+    generator: Generator,
     settings: EvaluateSettings,
     *,
-    precision: Precision,
     title: str,
     folder: Path,
     corpus: Corpus,
@@ -100,7 +100,7 @@ def measure(
 
     Args:
         model: what the generator loads.
-        precision: of its weights and products.
+        generator: of the model.
         title: what the reports call it.
         folder: gets the files that ``codecascade eval -o`` writes, so that models can be compared by problem.
         after_each: gets the results so far after each benchmark.
@@ -114,9 +114,7 @@ def measure(
     about = {} if kind is None else {"quantisation": kind}
     with display.task(f"measuring {title}") as progress:
         evaluate(
-            Inputs(
-                LocalBackend(LazyGenerator(model, precision), title, about), corpus=corpus, sandbox=sandbox
-            ),
+            Inputs(LocalBackend(generator, title, about), corpus=corpus, sandbox=sandbox),
             settings,
             folder=folder,
             again=True,

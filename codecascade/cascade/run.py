@@ -1,7 +1,8 @@
 """Runs a recipe: ``codecascade run``.
 
 Finished work is on the disk and is never repeated. Unfinished work continues where it stopped. Under torchrun every
-rank runs this: the first rank writes, measures and reports, and the others wait for it.
+rank runs this: the first rank writes, measures and reports; the others wait for it, or complete a part of what it
+asks a model.
 """
 
 from __future__ import annotations
@@ -17,27 +18,31 @@ from rich.console import Console
 from codecascade.cascade.budget import StepTimer, resolve_minutes, say_how_long
 from codecascade.cascade.dialogues.self_instruct import SelfInstructStep
 from codecascade.cascade.display import RunDisplay
-from codecascade.cascade.measure import measure, measuring_precision, sandbox_for
+from codecascade.cascade.measure import LazyGenerator, measure, measuring_precision, sandbox_for
 from codecascade.cascade.mixtures import MANY_PASSES, Mixtures
 from codecascade.cascade.results import make_run_report, write_run_results
 from codecascade.cascade.run_corpus import build_run_corpus, corpus_folder, needs_sources
 from codecascade.cascade.run_folder import RunFolder
 from codecascade.cascade.run_inputs import RunInputs
+from codecascade.cascade.shared.generator import answer, shared
 from codecascade.cascade.stage_models import base_name, make_base, stage_tokenizers
 from codecascade.cascade.stage_training import train_stage
 from codecascade.cascade.work_ahead import WorkAhead, look_ahead
 from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.result import BenchmarkResult
+from codecascade.generation.requests import Generator
 from codecascade.ground.files.locks import FolderLock
 from codecascade.ground.format import show_bytes
 from codecascade.ground.signals import stopped_at_once
-from codecascade.model.sources import load
+from codecascade.model.sources import open_model
 from codecascade.recipe.self_instruct import KIND
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.cascade.report import summary, write_report
 from codecascade.sandbox.sandbox import Sandbox
+from codecascade.training.parallel.letters import Letters
 from codecascade.training.parallel.ranks import World, join_world
+from codecascade.training.parallel.shared_folder import check_shared
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +83,7 @@ def run_cascade(
         if world.first:
             run.write(ahead.recipe)
         world.barrier()
+        check_shared(folder, world)
         _Cascade(ahead, run, sandbox, world, display, file).run()
     display.say(f"{folder}: finished; see {folder / 'report.html'}")
     display.say(_serve_hint(ahead, run))
@@ -152,7 +158,7 @@ class _Cascade:
             with self.display.task("corpus") as progress:
                 build_run_corpus(self.recipe, self.folder, progress)
         self.world.barrier()
-        self.corpus = Corpus.open(corpus_folder(self.recipe, self.folder))
+        self.corpus = self.world.on_all(lambda: Corpus.open(corpus_folder(self.recipe, self.folder)))
         train = self.corpus.manifest.splits["train"].total
         self.display.say(f"corpus: {train.documents:,} documents, {show_bytes(train.bytes)}")
         self.mixtures = Mixtures(self.corpus, self.folder)
@@ -163,7 +169,7 @@ class _Cascade:
             self.display.say(f"base: {self.recipe.base} from scratch, with a tokenizer trained on the corpus")
             make_base(self.recipe, self.folder, self.corpus)
         self.world.barrier()
-        tokenizer = load(self.base).tokenizer
+        tokenizer = self.world.on_all(lambda: open_model(self.base)).tokenizer
         self.instruct_base = tokenizer.chat_format is not None
         tokenizers = stage_tokenizers(self.recipe, self.stages, tokenizer)
         for stage in self.untrained:
@@ -274,31 +280,40 @@ class _Cascade:
     # ---- a model
 
     def _measure(self, name: str, model: str, settings: EvaluateSettings) -> None:
+        generator = LazyGenerator(model, measuring_precision(self.recipe, name))
+        letters = Letters(self.world)
         if self.world.first:
-
-            def keep(results: dict[str, BenchmarkResult]) -> None:
-                self.results[name] = dict(results)
-                write_run_results(self.folder, self.stages, self.results)
-
-            if name != BASE:
-                self.inputs.check_model(name)
-            self.results[name] = {}
-            measure(
-                model,
-                settings,
-                precision=measuring_precision(self.recipe, name),
-                title=name,
-                folder=self.folder.evaluation(name),
-                corpus=self.corpus,
-                sandbox=self.sandbox,
-                display=self.display,
-                command=self.command,
-                after_each=keep,
-            )
-            keep(self.results[name])
-            self._report()
-            self.folder.note_measured(name, settings.model_dump(mode="json"))
+            with shared(generator, letters) as on_all_ranks:
+                self._measure_with(on_all_ranks, name, model, settings)
+        else:
+            answer(generator, letters)
         self.world.barrier()
+
+    def _measure_with(self, generator: Generator, name: str, model: str, settings: EvaluateSettings) -> None:
+        """Measure a model and write what is known then, on the first rank; ``generator`` asks the others."""
+
+        def keep(results: dict[str, BenchmarkResult]) -> None:
+            self.results[name] = dict(results)
+            write_run_results(self.folder, self.stages, self.results)
+
+        if name != BASE:
+            self.inputs.check_model(name)
+        self.results[name] = {}
+        measure(
+            model,
+            generator,
+            settings,
+            title=name,
+            folder=self.folder.evaluation(name),
+            corpus=self.corpus,
+            sandbox=self.sandbox,
+            display=self.display,
+            command=self.command,
+            after_each=keep,
+        )
+        keep(self.results[name])
+        self._report()
+        self.folder.note_measured(name, settings.model_dump(mode="json"))
 
     def _report(self) -> None:
         self.report = make_run_report(

@@ -7,7 +7,6 @@ import statistics
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,20 +16,28 @@ from torch.distributed.tensor import DTensor
 
 from codecascade.ground.errors import RunFailed
 from codecascade.model.attention import Documents, PassAttention
+from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
 from codecascade.model.loss import next_token_loss
 from codecascade.model.precision import choose_precision
-from codecascade.training.lora import add_lora
+from codecascade.model.presets import build
+from codecascade.model.stored.weights import RandomWeights, StoredWeights, TensorWeights, Weights
+from codecascade.training.lora import add_lora, note_trained_rows
+from codecascade.training.lora_weights import LoRAWeights
 from codecascade.training.optimizer import Optimizer
 from codecascade.training.parallel.apply import parallelize
+from codecascade.training.parallel.device_memory import memory_errors
 from codecascade.training.parallel.mesh import check_mesh, check_rows, make_mesh
 from codecascade.training.parallel.methods.context import row_part
 from codecascade.training.parallel.methods.reduction import reduce_gradients_of, reduces_once
 from codecascade.training.parallel.methods.vocabulary_loss import split_next_token_loss
 from codecascade.training.parallel.ranks import World, join_world
+from codecascade.training.parallel.weights_in import fill
 from codecascade.training.pass_attention import pass_attention
 from codecascade.training.settings import TrainingSettings
 from codecascade.training.stream.stream import Batch
+
+_REMEDY = "set a smaller micro_batch_rows or activation checkpointing, or use more ranks"
 
 
 class BatchStream(Protocol):
@@ -57,7 +64,15 @@ class StepResult:
 
 
 class Learner:
-    """A model, its optimiser and its precision. The given ``model`` is changed: moved, given LoRA, sharded."""
+    """A model, its optimiser and its precision. The given ``model`` is changed: given LoRA, sharded, filled.
+
+    Args:
+        model: on the meta device; or in memory, if it is small enough for each rank to have all of it.
+        weights: the first values of a model that is on the meta device. Each rank reads its own slices only.
+
+    Raises:
+        UserError: the weights can't be read, or a device has no memory for them; every rank raises it.
+    """
 
     def __init__(
         self,
@@ -66,22 +81,29 @@ class Learner:
         steps: int,
         world: World,
         new_token_ids: Sequence[int] = (),
+        weights: StoredWeights | None = None,
     ) -> None:
         self.settings, self.world = settings, world
         check_mesh(model.config, settings, world.size)
         self.mesh = make_mesh(world, settings)
         self.precision = choose_precision(world.device, settings.precision)
-        self.model = model.to(device=world.device, dtype=torch.float32).train()
+        stored = weights or TensorWeights(model.config, model.state_dict())
+        first_values: Weights = stored
+        self.model = model.to(device="meta", dtype=torch.float32).train()
         if settings.train == "lora":
+            first_values = LoRAWeights(
+                stored, rank=settings.lora_rank, seed=settings.seed, new_token_ids=new_token_ids
+            )
             add_lora(
                 self.model,
                 rank=settings.lora_rank,
                 alpha=settings.lora_alpha,
-                seed=settings.seed,
                 dtype=self.precision.dtype,
                 new_token_ids=new_token_ids,
             )
         parallelize(self.model, self.mesh, settings, self.precision)
+        fill(self.model, first_values, world)
+        note_trained_rows(self.model)
         self._reduces_once = world.from_first(
             lambda: reduces_once(self.model, self.mesh.weights, settings.sharing)
         )
@@ -92,15 +114,19 @@ class Learner:
 
         Raises:
             RunFailed: the loss or the gradient is not finite. The weights are unchanged.
+            UserError: the device has no memory for it.
         """
-        loss = self._accumulate_gradients(batch)
-        norm = self.optimizer.clip()
+        what = f"step {step}, with {self.settings.micro_batch_rows} rows of {self.settings.sequence_length:,} tokens,"
+        with memory_errors(self.world.device, what, _REMEDY):
+            loss = self._accumulate_gradients(batch)
+            norm = self.optimizer.clip()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise RunFailed(
                 f"step {step}: the loss is {loss} and the norm of its gradient {norm}, so the step was not taken; "
                 f"{documents_in(batch, self.world)}. Lower the learning rate, or look at these documents"
             )
-        return StepResult(loss, norm, self.optimizer.step(step))
+        with memory_errors(self.world.device, what, _REMEDY):
+            return StepResult(loss, norm, self.optimizer.step(step))
 
     def _accumulate_gradients(self, batch: Batch) -> float:
         """Add up the gradient of the global batch's mean loss; returns that loss (nats per unit of weight).
@@ -176,19 +202,19 @@ def rows_of_rank(world: World, settings: TrainingSettings) -> range:
 
 
 def measure_step_seconds(
-    model: Llama, stream: BatchStream, settings: TrainingSettings, *, steps: int = 2
+    config: LlamaConfig, stream: BatchStream, settings: TrainingSettings, *, steps: int = 2
 ) -> float:
     """Median seconds of ``steps`` optimiser steps of the slowest rank, after one step to warm up.
 
-    Neither model nor stream changes. A copy of the model is trained, which takes its memory again, and the stream's
-    state is restored.
+    The time of a step does not depend on the weights, so a model of random ones is made for it, as large as that
+    which is to be trained, and no other is in memory. The stream does not change: its state is restored.
     """
     world = join_world()
     rows = rows_of_rank(world, settings)
     state = stream.state_dict(rows)
     batch = stream.batch(rows)
     stream.load_state_dict(state)
-    learner = Learner(deepcopy(model), settings, steps + 1, world)
+    learner = Learner(build(config, "meta"), settings, steps + 1, world, weights=RandomWeights(config))
     seconds = []
     for step in range(1, steps + 2):
         start = time.perf_counter()

@@ -16,6 +16,7 @@ from codecascade.ground.files.paths import check_file_path, check_folder_path
 from codecascade.ground.signals import StopRequest
 from codecascade.model.llama import Llama
 from codecascade.model.precision import matmul_peak
+from codecascade.model.stored.weights import StoredWeights
 from codecascade.training.checkpoints import Checkpoints, TrainingProgress
 from codecascade.training.learner import BatchStream, Learner, documents_in, rows_of_rank
 from codecascade.training.logs import StepReport, TrainingLog
@@ -57,21 +58,23 @@ def train(
     tensorboard: Path | None = None,
     fingerprint: Mapping[str, Any],
     new_token_ids: Sequence[int] = (),
+    weights: StoredWeights | None = None,
     progress: Callable[[StepReport], None] | None = None,
 ) -> TrainingResult:
     """Train ``model`` in place to the last step, from the newest checkpoint in ``folder`` if there is one.
 
     Under torchrun every rank calls this with the same arguments. Only the first rank logs and calls ``progress``.
-    Afterwards :func:`codecascade.training.parallel.weights_out.final_state_dict` gives the weights.
+    Afterwards :func:`codecascade.training.parallel.weights_out.write_model` writes the weights to a folder.
 
     Args:
-        model: all of it, on any device. Every rank has the same weights.
+        model: on the meta device; or all of it in memory, the same on every rank.
         settings: with a length in ``steps`` or ``tokens``.
         folder: for this run's checkpoints.
         log: the JSON lines of the steps.
         tensorboard: a folder for the same figures; None: none.
         fingerprint: whatever must not change between two processes of one run, nested and JSON-able.
         new_token_ids: rows that learn at ``new_token_learning_rate``.
+        weights: the first values of a model that is on the meta device.
         progress: called after each step.
 
     Raises:
@@ -85,7 +88,7 @@ def train(
         raise ValueError("a budget in minutes must be resolved: settings.with_step_seconds(...)")
     world = join_world()
     world.from_first(lambda: _check_paths(folder, log, tensorboard))
-    learner = Learner(model, settings, steps, world, new_token_ids)
+    learner = Learner(model, settings, steps, world, new_token_ids, weights)
     logger.info("precision: %s", learner.precision)
     checkpoints = Checkpoints(folder, world, fingerprint)
     done, stream_state = checkpoints.load(learner.model, learner.optimizer.adamw) or (

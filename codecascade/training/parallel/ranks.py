@@ -9,10 +9,11 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -20,6 +21,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.rendezvous import rendezvous
 
 from codecascade.ground.errors import UserError
+from codecascade.ground.format import listed
 
 Decision = TypeVar("Decision")
 
@@ -78,6 +80,36 @@ class World:
         if isinstance(decision, UserError):
             raise decision
         return decision
+
+    def on_all(self, work: Callable[[], Decision]) -> Decision:
+        """What ``work`` returns on this rank, once it has ended on all of them.
+
+        Whatever may fail on one rank alone is done here, because the others would wait for that rank. ``work`` itself
+        must wait for no other rank.
+
+        Raises:
+            UserError: that of some ranks, on every rank. It says on which, if not all have the same.
+        """
+        result: Decision | None = None
+        problem: UserError | None = None
+        try:
+            result = work()
+        except UserError as error:
+            problem = error
+        except OSError as error:
+            problem = UserError(error.strerror or str(error), file=error.filename)
+        problems = self.gather((problem, platform.node()) if problem is not None else None)
+        failed = [rank for rank, one in enumerate(problems) if one is not None]
+        if failed:
+            first: UserError = problems[failed[0]][0]
+            alike = [rank for rank in failed if str(problems[rank][0]) == str(first)]
+            if len(alike) == self.size:
+                raise first
+            machines = listed(sorted({problems[rank][1] for rank in alike}))
+            ranks = listed([str(rank) for rank in alike])
+            where = f"on rank{'s' * (len(alike) > 1)} {ranks} of {self.size}, machine {machines}"
+            raise UserError(f"{first.message} ({where})", file=first.file, key=first.key)
+        return cast(Decision, result)
 
     def barrier(self) -> None:
         self.gather(None)

@@ -41,10 +41,10 @@ from codecascade.generation.progress_lines import ProgressLines
 from codecascade.ground.choices import Precision, Weights
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import show_bytes
-from codecascade.model.folder import LoadedModel
 from codecascade.model.llama import Llama
 from codecascade.model.precision import choose_precision
 from codecascade.model.sources import load
+from codecascade.model.stored.model import LoadedModel
 
 _log = logging.getLogger(__name__)
 
