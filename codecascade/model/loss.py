@@ -114,7 +114,8 @@ class _ChunkedLoss(Function):
         if hidden is not None:
             hidden = hidden * scale.to(hidden.dtype)
         if head is not None:
-            head = (head * scale).to(dtype)
+            # in place, because it is the largest tensor of a small batch
+            head = head.mul_(scale).to(dtype)
             if rows is not None:
                 head = head.new_zeros(shape).index_copy_(0, rows, head)
         return hidden, head, None, None, None, None

@@ -26,12 +26,12 @@ from codecascade.training.lora import add_lora, note_trained_rows
 from codecascade.training.lora_weights import LoRAWeights
 from codecascade.training.optimizer import Optimizer
 from codecascade.training.parallel.apply import parallelize
-from codecascade.training.parallel.context import row_part
 from codecascade.training.parallel.device_memory import memory_errors
 from codecascade.training.parallel.mesh import check_mesh, check_rows, make_mesh
+from codecascade.training.parallel.methods.context import row_part
+from codecascade.training.parallel.methods.reduction import reduce_gradients_of, reduces_once
+from codecascade.training.parallel.methods.vocabulary_loss import split_next_token_loss
 from codecascade.training.parallel.ranks import World, join_world
-from codecascade.training.parallel.reduction import reduce_gradients_of, reduces_once
-from codecascade.training.parallel.vocabulary_loss import split_next_token_loss
 from codecascade.training.parallel.weights_in import fill
 from codecascade.training.pass_attention import pass_attention
 from codecascade.training.settings import TrainingSettings

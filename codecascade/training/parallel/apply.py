@@ -11,11 +11,11 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
 from codecascade.model.llama import Llama
 from codecascade.model.precision import Precision
-from codecascade.training.parallel.checkpointing import keep_some_activations
-from codecascade.training.parallel.float8 import use_float8
 from codecascade.training.parallel.mesh import Mesh
+from codecascade.training.parallel.methods.checkpointing import keep_some_activations
+from codecascade.training.parallel.methods.float8 import use_float8
+from codecascade.training.parallel.methods.tensor import apply_tensor_parallel
 from codecascade.training.parallel.settings import Checkpointing
-from codecascade.training.parallel.tensor import apply_tensor_parallel
 from codecascade.training.settings import TrainingSettings
 
 

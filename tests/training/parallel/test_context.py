@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codecascade.model import varlen
+from codecascade.model import attention, varlen
 from codecascade.model.varlen import VariableLengths
-from codecascade.training.parallel.context import own_positions, pieces, row_order
+from codecascade.training.parallel.methods.context import own_positions, pieces, row_order
 
 
 @st.composite
@@ -56,6 +56,29 @@ def test_ranks_have_all_tokens_once_and_the_same_work(length: int, ranks: int) -
     assert torch.equal(torch.cat(own)[row_order(length, ranks)], torch.arange(length))
     # a query at position p attends to p + 1 keys
     assert len({int(positions.sum()) for positions in own}) == 1
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_the_last_queries_of_a_document_have_gradients_in_bf16(
+    fused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU context parallelism attends with the last queries of a document, which else only inference does."""
+    monkeypatch.setattr(attention, "fused_is_fast", lambda: fused)
+    torch.manual_seed(0)
+    exact = [
+        torch.randn(heads, tokens, 16, requires_grad=True) for heads, tokens in ((4, 70), (2, 90), (2, 90))
+    ]
+    rounded = [tensor.detach().bfloat16().requires_grad_() for tensor in exact]
+    found = []
+    for tensors in (exact, rounded):
+        out = attention.attend_last(*tensors)
+        (out.float() * torch.linspace(-1, 1, out.numel()).view_as(out)).sum().backward()
+        found.append(
+            [out.detach().float(), *(tensor.grad.float() for tensor in tensors if tensor.grad is not None)]
+        )
+    assert len(found[1]) == 4
+    for expected, got in zip(*found, strict=True):
+        assert (got - expected).norm() < 0.02 * expected.norm()
 
 
 def test_documents_become_the_starts_that_the_kernel_takes() -> None:

@@ -12,10 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from codecascade.ground.errors import UserError
 from codecascade.training.learner import Learner, rows_of_rank
-from codecascade.training.parallel import float8, reduction
 from codecascade.training.parallel.mesh import Mesh
+from codecascade.training.parallel.methods import float8, reduction
+from codecascade.training.parallel.methods.reduction import reduces_once
 from codecascade.training.parallel.ranks import World
-from codecascade.training.parallel.reduction import reduces_once
 from codecascade.training.parallel.settings import MeshShape, ParallelSettings
 
 ALONE = World(0, 1, torch.device("cpu"), None)
