@@ -31,11 +31,13 @@ from codecascade.recipe.settings import (
     LENGTH_KEYS,
     Recipe,
     RecipeData,
+    RunSettings,
     Stage,
     TokenizerSettings,
     to_data,
 )
 from codecascade.training.stream.settings import ChatSettings, InfillingSettings, MixtureItem
+from codecascade.training.trackers.settings import LogSettings
 
 SettingsModel = TypeVar("SettingsModel", bound=BaseModel)
 
@@ -53,6 +55,8 @@ _TABLES: dict[str, type[BaseModel]] = {
     "corpus_build": CorpusSettings,
     "filters": LanguageFilter,
     "tokenizer": TokenizerSettings,
+    "log": LogSettings,
+    "run": RunSettings,
 }
 
 

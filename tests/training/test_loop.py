@@ -17,6 +17,8 @@ from codecascade.training.logs import StepReport
 from codecascade.training.loop import is_spike
 from codecascade.training.progress_bar import ProgressBar
 from codecascade.training.stream.stream import Batch
+from codecascade.training.trackers.tensorboard import start_tensorboard
+from codecascade.training.trackers.tracker import SafeTracker
 
 
 class Interrupt(Exception):
@@ -34,7 +36,11 @@ def crash_after(step: int) -> Any:
 def test_training_learns_and_reports(tmp_path: Path) -> None:
     reports: list[StepReport] = []
     settings = tiny_settings(steps=30)
-    result = tiny_train(tmp_path, settings, progress=reports.append, tensorboard=tmp_path / "board")
+
+    def trackers(last_step: int) -> list[SafeTracker]:
+        return [SafeTracker("tensorboard", lambda: start_tensorboard(tmp_path / "board", last_step))]
+
+    result = tiny_train(tmp_path, settings, progress=reports.append, trackers=trackers)
     log = read_log(tmp_path)
     assert [row["step"] for row in log] == list(range(1, 31))
     assert log[-1]["tokens"] == result.tokens == 30 * 4 * LENGTH

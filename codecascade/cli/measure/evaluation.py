@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     rich_help_panel=options.MEASURE,
     epilog=options.examples(
         "eval MODEL --benchmark humaneval,mbpp -o DIR",
+        "eval MODEL --engine vllm --set server.tensor_parallel=8 --benchmark humaneval -o DIR",
         "eval --endpoint http://localhost:8000 --model NAME --benchmark humaneval -o DIR",
         "eval --samples humaneval=samples.jsonl -o DIR",
         "eval MODEL --benchmark toxigen --data toxigen=prompts/ --set toxigen.judge=classifier -o DIR",
@@ -45,6 +46,7 @@ def evaluate_model(
     heal: eval_options.Heal = True,
     changes: eval_options.Changes = None,
     name: eval_options.Name = None,
+    engine: eval_options.Engine = "own",
     device: eval_options.Device = None,
     weights: eval_options.HeldIn = "auto",
     context: eval_options.ContextLength = None,
@@ -92,9 +94,12 @@ def evaluate_model(
             "top_p": top_p,
             "chat": chat,
             "heal": heal,
+            "engine": engine,
         },
         changes or (),
     )
+    if settings.engine != "own" and model is None:
+        raise UserError("is for a MODEL: it says what computes its answers", key="--engine")
     if scored:
         for option, value in (("--limit", limit), ("--temperature", temperature), ("--top-p", top_p)):
             if value is not None:
@@ -111,13 +116,27 @@ def evaluate_model(
     from codecascade.ground.signals import stopped_at_once
     from codecascade.sandbox.sandbox import Sandbox
 
-    with stopped_at_once(), Sandbox(sandbox) if needs_sandbox else nullcontext() as box:
+    with (
+        stopped_at_once(),
+        Sandbox(sandbox) if needs_sandbox else nullcontext() as box,
+        ExitStack() as open_server,
+    ):
         backend: Backend | None = None
-        if model is not None:
+        if model is not None and settings.engine == "own":
             from codecascade.generation.loading import load_backend
 
             with loading(model):
                 backend = load_backend(model, name=name, device=device, precision=weights, context=context)
+        elif model is not None:
+            from codecascade.cli.measure.served import open_served
+
+            if device is not None:
+                raise UserError(
+                    "is for the engine own; vLLM takes the devices of CUDA_VISIBLE_DEVICES", key="--device"
+                )
+            backend = open_server.enter_context(
+                open_served(model, settings, name=name, precision=weights, context=context, folder=output)
+            )
         elif endpoint is not None and served_model is not None:
             from codecascade.generation.endpoint import Endpoint
 
@@ -193,13 +212,13 @@ def _run(inputs: Inputs, settings: EvaluateSettings, folder: Path, title: str) -
     from codecascade.ground.files.locks import FolderLock
     from codecascade.reports.evaluation.report import write_evaluation_report
 
-    about = {} if inputs.backend is None else inputs.backend.describe()
     command = shlex.join(["codecascade", *invocation])
     with FolderLock(folder):
         check_results_folder(folder, title)
         with EvaluationDisplay(stderr(), settings.benchmarks, title) as display:
 
             def keep(results: dict[str, BenchmarkResult]) -> None:
+                about = {} if inputs.backend is None else inputs.backend.describe()
                 write_results(folder, title, results, about=about, command=command)
                 display.done(results)
 

@@ -94,6 +94,15 @@ Name = Annotated[
         help="Call the model by this name in the tables.",
     ),
 ]
+Engine = Annotated[
+    str,
+    _option(
+        panel=_MODEL,
+        metavar="NAME",
+        help="Compute with our engine (own), with vLLM, started for this (vllm), or with a server that has the model "
+        "(its address). --set server.KEY=VALUE says how.",
+    ),
+]
 Device = Annotated[
     str | None,
     _option(

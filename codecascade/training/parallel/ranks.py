@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import atexit
 import gc
+import itertools
 import os
 import platform
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +27,9 @@ from codecascade.ground.format import listed
 
 Decision = TypeVar("Decision")
 
+_stores: list[dist.Store] = []
+"""The store of this attempt's ranks, once they have joined."""
+_barriers = itertools.count()
 _meshes: list[DeviceMesh] = []
 """The mesh of all ranks, once they have joined; :func:`_leave_world` takes the process group out of it."""
 
@@ -76,6 +81,7 @@ class World:
                 decision = decide()
             except UserError as error:
                 decision = error
+        self.wait_for_all()
         decision = self.broadcast(decision)
         if isinstance(decision, UserError):
             raise decision
@@ -112,7 +118,35 @@ class World:
         return cast(Decision, result)
 
     def barrier(self) -> None:
+        """Wait until all ranks are here, which is soon: the process group's limit ends a longer wait."""
         self.gather(None)
+
+    def wait_for_all(self) -> None:
+        """Wait until all ranks are here, however long it takes.
+
+        The first rank may measure for days while the others wait, and no limit of the process group must end that.
+        If a rank dies meanwhile, torchrun ends the others.
+        """
+        if self.mesh is None:
+            return
+        if not _stores:
+            # Somebody else made the process group.
+            self.gather(None)
+            return
+        key = f"barrier {next(_barriers)}"
+        start = time.monotonic()
+        arrived = _stores[0].add(key, 1)
+        while arrived < self.size:
+            # A wait is found to be over after a tenth more of its time, or a second.
+            time.sleep(min(1.0, 0.005 + (time.monotonic() - start) / 10))
+            arrived = _stores[0].add(key, 0)
+
+
+def release_memory() -> None:
+    """Give this rank's device memory back that no tensor holds any more, so that another process can have it."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def join_world() -> World:
@@ -140,6 +174,7 @@ def _join_group(backends: str) -> None:
     # torchrun's store outlives the ranks. Ranks that are started again must not find the addresses of earlier ones.
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     store = dist.PrefixStore(f"attempt {attempt}", store)  # type: ignore[attr-defined]
+    _stores.append(store)
     dist.init_process_group(backends, store=store, rank=rank, world_size=size, timeout=timeout)
 
 
