@@ -52,8 +52,8 @@ def evaluate_model(
     context: eval_options.ContextLength = None,
     endpoint: eval_options.EndpointAddress = None,
     served_model: eval_options.ServedModel = None,
-    concurrency: eval_options.Concurrency = 8,
-    request_timeout: eval_options.RequestTimeout = 300.0,
+    concurrency: eval_options.Concurrency = None,
+    request_timeout: eval_options.RequestTimeout = None,
     samples: eval_options.Samples = None,
     skip_unknown: eval_options.SkipUnknown = False,
     require_complete: eval_options.RequireComplete = False,
@@ -135,13 +135,26 @@ def evaluate_model(
                     "is for the engine own; vLLM takes the devices of CUDA_VISIBLE_DEVICES", key="--device"
                 )
             backend = open_server.enter_context(
-                open_served(model, settings, name=name, precision=weights, context=context, folder=output)
+                open_served(
+                    model,
+                    settings,
+                    name=name,
+                    precision=weights,
+                    context=context,
+                    concurrency=concurrency,
+                    request_timeout=request_timeout,
+                    folder=output,
+                )
             )
         elif endpoint is not None and served_model is not None:
             from codecascade.generation.endpoint import Endpoint
 
             backend = Endpoint(
-                endpoint, served_model, title=name, concurrency=concurrency, timeout=request_timeout
+                endpoint,
+                served_model,
+                title=name,
+                concurrency=concurrency or 8,
+                timeout=request_timeout or 300.0,
             )
             backend.context_length = context or backend.context_length
             if chat == "auto" and any(BENCHMARKS[each].chats for each in names):

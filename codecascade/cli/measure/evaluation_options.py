@@ -123,10 +123,24 @@ ServedModel = Annotated[
     _option("--model", panel=_ENDPOINT, metavar="NAME", help="The name of the model on the server."),
 ]
 Concurrency = Annotated[
-    int, _option(panel=_ENDPOINT, metavar="N", min=1, help="Send at most N requests at a time.")
+    int | None,
+    _option(
+        panel=_ENDPOINT,
+        metavar="N",
+        min=1,
+        show_default="8; with --engine 64",
+        help="Send at most N requests at a time.",
+    ),
 ]
 RequestTimeout = Annotated[
-    float, _option(panel=_ENDPOINT, metavar="SECONDS", min=0.1, help="Wait this long for a complete answer.")
+    float | None,
+    _option(
+        panel=_ENDPOINT,
+        metavar="SECONDS",
+        min=0.1,
+        show_default="300",
+        help="Wait this long for a complete answer; with --engine for its first token.",
+    ),
 ]
 
 _SAMPLES = "What answers: samples in a file"
