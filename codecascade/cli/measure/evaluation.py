@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     rich_help_panel=options.MEASURE,
     epilog=options.examples(
         "eval MODEL --benchmark humaneval,mbpp -o DIR",
-        "eval MODEL --engine vllm --set server.tensor_parallel=8 --benchmark humaneval -o DIR",
+        "eval MODEL --served-by vllm --set server.tensor_parallel=8 --benchmark humaneval -o DIR",
         "eval --endpoint http://localhost:8000 --model NAME --benchmark humaneval -o DIR",
         "eval --samples humaneval=samples.jsonl -o DIR",
         "eval MODEL --benchmark toxigen --data toxigen=prompts/ --set toxigen.judge=classifier -o DIR",
@@ -46,7 +46,7 @@ def evaluate_model(
     heal: eval_options.Heal = True,
     changes: eval_options.Changes = None,
     name: eval_options.Name = None,
-    engine: eval_options.Engine = "own",
+    served_by: eval_options.ServedBy = None,
     device: eval_options.Device = None,
     weights: eval_options.HeldIn = "auto",
     context: eval_options.ContextLength = None,
@@ -94,12 +94,12 @@ def evaluate_model(
             "top_p": top_p,
             "chat": chat,
             "heal": heal,
-            "engine": engine,
+            "engine": served_by or "own",
         },
         changes or (),
     )
     if settings.engine != "own" and model is None:
-        raise UserError("is for a MODEL: it says what computes its answers", key="--engine")
+        raise UserError("is for a MODEL: it says what computes its answers", key="--served-by")
     if scored:
         for option, value in (("--limit", limit), ("--temperature", temperature), ("--top-p", top_p)):
             if value is not None:
@@ -132,7 +132,7 @@ def evaluate_model(
 
             if device is not None:
                 raise UserError(
-                    "is for the engine own; vLLM takes the devices of CUDA_VISIBLE_DEVICES", key="--device"
+                    "is for our own engine; vLLM takes the devices of CUDA_VISIBLE_DEVICES", key="--device"
                 )
             backend = open_server.enter_context(
                 open_served(

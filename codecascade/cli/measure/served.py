@@ -1,4 +1,4 @@
-"""``eval MODEL --engine vllm``: the model behind vLLM, or behind a server that has it."""
+"""``eval MODEL --served-by vllm``: the model behind vLLM, or behind a server that has it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def open_served(
     """
     if precision in ("int8", "int4"):
         raise UserError(
-            f"{precision} is for the engine own; vLLM has arguments for it (--set server.arguments=[...])",
+            f"{precision} is for our own engine; vLLM has arguments for it (--set server.arguments=[...])",
             key="--precision",
         )
     held: Precision = precision
