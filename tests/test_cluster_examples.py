@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import typer
 import yaml
@@ -77,7 +76,7 @@ def test_commands_and_their_options_exist(name: str, words: list[str]) -> None:
     else:
         arguments = words[words.index("codecascade") + 1 :]
     command: Any = typer.main.get_command(app)
-    while isinstance(command, click.Group):
+    while hasattr(command, "commands"):
         command = command.commands[arguments.pop(0)]
     known = {option for parameter in command.params for option in parameter.opts}
     options = [word.partition("=")[0] for word in arguments if word.startswith("-")]

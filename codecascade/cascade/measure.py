@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
+import torch
+
 from codecascade.cascade.display import RunDisplay
 from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
@@ -23,10 +25,10 @@ from codecascade.generation.local_backend import LocalBackend
 from codecascade.generation.requests import Completion, Generator, Request
 from codecascade.generation.served.opening import check_served, served_backend
 from codecascade.generation.served.settings import OWN, VLLM
-from codecascade.generation.served.vllm import check_installed
+from codecascade.generation.served.vllm import check_installed, tensor_parallel
 from codecascade.ground.choices import Precision
-from codecascade.ground.errors import UserError
 from codecascade.instruct.dialogues.settings import MADE
+from codecascade.model.sources import config_of
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.evaluation.report import write_evaluation_report
 from codecascade.sandbox.sandbox import Sandbox
@@ -171,20 +173,18 @@ def check_engines(recipe: Recipe, stages: Sequence[Stage], base: str) -> None:
     """See, before the work starts, that the engines are there that the models are to be measured by.
 
     Args:
-        base: what the model is loaded from that comes in; a preset that is still to be made has no folder yet.
+        base: what the model is loaded from that comes in. One that is to be made from scratch has no folder yet.
 
     Raises:
-        UserError: vLLM is not installed, or can't serve the base.
+        UserError: vLLM is not installed, or can't serve the base, or the settings do not suit the model.
     """
-    if recipe.evaluate.engine != OWN and recipe.tokenizer is None:
-        try:
-            check_served(recipe.evaluate.engine, recipe.evaluate.server, base)
-        except UserError as error:
-            raise UserError(
-                f"{error.message} (evaluate.engine = {recipe.evaluate.engine!r})",
-                file=error.file,
-                key=error.key,
-            ) from None
+    of_base = recipe.evaluate
+    if of_base.engine != OWN and of_base.benchmarks and recipe.tokenizer is None:
+        check_served(of_base.engine, of_base.server, base)
+    # All stages have the base's heads.
+    config = config_of(recipe.base)
     for stage in stages:
-        if stage.evaluate.engine == VLLM:
+        if stage.evaluate.engine == VLLM and stage.evaluate.benchmarks:
             check_installed(stage.evaluate.server)
+            if config is not None:
+                tensor_parallel(stage.evaluate.server, config, torch.cuda.device_count())

@@ -143,9 +143,9 @@ def test_progress_bar_shows_loss_speed_and_time_left(tmp_path: Path) -> None:
     assert all(part in shown for part in ("code", "3/3", "loss", "tok/s", "MFU", "left"))
 
 
-@pytest.mark.parametrize("name", ["checkpoints", "log.jsonl", "logs/log.jsonl", "tensorboard"])
+@pytest.mark.parametrize("name", ["checkpoints", "log.jsonl", "logs/log.jsonl"])
 def test_what_is_in_the_way_is_named_before_the_first_step(tmp_path: Path, name: str) -> None:
-    paths = {"log": tmp_path / name} if "log" in name else {"tensorboard": tmp_path / "tensorboard"}
+    paths = {"log": tmp_path / name} if "log" in name else {}
     if name == "log.jsonl":
         (tmp_path / name).mkdir()
         wrong = tmp_path / name

@@ -1,4 +1,4 @@
-"""``eval MODEL --engine vllm``: the model behind vLLM, or behind a server that has it."""
+"""``eval MODEL --served-by vllm``: the model behind vLLM, or behind a server that has it."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def open_served(
     name: str | None,
     precision: Weights,
     context: int | None,
+    concurrency: int | None,
+    request_timeout: float | None,
     folder: Path,
 ) -> Iterator[Backend]:
     """The backend of a model that another program computes.
@@ -31,6 +33,8 @@ def open_served(
     Args:
         name: what tables call it; None: the folder's own name, or the hub's.
         context: tokens of prompt and completion together; None: what the settings say.
+        concurrency: requests at a time; None: what the settings say.
+        request_timeout: seconds until the first token of an answer; None: what the settings say.
         folder: gets vLLM's log.
 
     Raises:
@@ -38,11 +42,15 @@ def open_served(
     """
     if precision in ("int8", "int4"):
         raise UserError(
-            f"{precision} is for the engine own; vLLM has arguments for it (--set server.arguments=[...])",
+            f"{precision} is for our own engine; vLLM has arguments for it (--set server.arguments=[...])",
             key="--precision",
         )
     held: Precision = precision
-    server = settings.server if context is None else settings.server.model_copy(update={"context": context})
+    given = {"context": context, "concurrency": concurrency}
+    changed: dict[str, float] = {key: value for key, value in given.items() if value is not None}
+    if request_timeout is not None:
+        changed["answer_minutes"] = request_timeout / 60
+    server = settings.server.model_copy(update=changed)
     check_served(settings.engine, server, model)
     about = {"revision": revision(model, resolve(model).path), "precision": precision}
     if (kind := quantisation(model)) is not None:

@@ -35,12 +35,12 @@ def check_served(engine: str, settings: ServerSettings, model: str) -> None:
 
     Args:
         engine: ``vllm``, or a server's address.
-        model: a folder, or a name on the hub.
+        model: a folder or a name on the hub; for a server that is there anything that is a model.
 
     Raises:
         UserError: it can't.
     """
-    config = _served_config(model)
+    config = _served_config(model, engine)
     if engine == VLLM:
         check_installed(settings)
         tensor_parallel(settings, config, torch.cuda.device_count())
@@ -64,7 +64,7 @@ def served_backend(
 
     Args:
         engine: ``vllm``, or the address of a server.
-        model: a folder, or a name on the hub.
+        model: a folder or a name on the hub; for a server that is there anything that is a model.
         title: what tables call it; also a name by which a server may know it.
         about: what :meth:`~codecascade.generation.backend.Backend.describe` tells besides the engine.
         log: a file for what vLLM prints.
@@ -73,7 +73,7 @@ def served_backend(
     Raises:
         UserError: the model or the settings do not suit it.
     """
-    config, tokenizer = _served_config(model), tokenizer_of(model)
+    config, tokenizer = _served_config(model, engine), tokenizer_of(model)
     context = settings.context or config.max_position_embeddings
     if engine != VLLM:
         yield _of_server(engine, settings, model, tokenizer, context, title, about)
@@ -194,16 +194,16 @@ class _TextBackend:
         return self._endpoint.complete(requests)
 
 
-def _served_config(model: str) -> LlamaConfig:
+def _served_config(model: str, engine: str) -> LlamaConfig:
     """The shape of a model that other programs can serve.
 
     Raises:
         UserError: they can't.
     """
     source = resolve(model)
-    if source.kind not in ("folder", "hub"):
+    if engine == VLLM and source.kind not in ("folder", "hub"):
         raise UserError(
-            "is no folder in Hugging Face's form, which is what servers read; write one: codecascade convert "
+            "is no folder in Hugging Face's form, which is what vLLM reads; write one: codecascade convert "
             f"{model} FOLDER --to hf, and name that folder",
             file=model,
         )
@@ -239,6 +239,7 @@ def _served_name(url: str, names: Sequence[str], model: str) -> str:
     served = listed([plain(name, 100) for name in found], _MOST_NAMES) or "none"
     raise UserError(
         f"serves no {' and no '.join(map(repr, dict.fromkeys(names)))}; it has {served}. Serve the model there, for "
-        f"example by: vllm serve {model} --served-model-name {names[0]}; then run the same command again",
+        f"example by: vllm serve {model} --served-model-name {names[0]}; then run the same command again. Or say "
+        "what it is called there: model in [evaluate.server]",
         file=address,
     )

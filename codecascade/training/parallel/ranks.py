@@ -27,7 +27,7 @@ from codecascade.ground.format import listed
 
 Decision = TypeVar("Decision")
 
-_stores: list[dist.Store] = []
+_stores: list[Any] = []
 """The store of this attempt's ranks, once they have joined."""
 _barriers = itertools.count()
 _meshes: list[DeviceMesh] = []

@@ -47,7 +47,7 @@ TRACKERS: dict[TrackerName, _Entry] = {
         lambda run: start_tensorboard(run.folder / "tensorboard" / run.name, run.last_step),
     ),
     "wandb": _Entry("wandb", lambda run: start_wandb(run.project, run.name, run.folder, run.config)),
-    "trackio": _Entry("trackio", lambda run: start_trackio(run.project, run.name, run.config)),
+    "trackio": _Entry("trackio", lambda run: start_trackio(run.project, run.name, run.folder, run.config)),
 }
 
 

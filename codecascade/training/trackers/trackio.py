@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from codecascade.training.trackers.identity import run_id
 
 
 class Trackio:
@@ -19,11 +22,23 @@ class Trackio:
         self._run.finish()
 
 
-def start_trackio(project: str, name: str, config: Mapping[str, Any]) -> Trackio:
-    """Start a run, or continue the one of this name in this project."""
+def start_trackio(project: str, name: str, folder: Path, config: Mapping[str, Any]) -> Trackio:
+    """Start a run, or continue the one that this folder's training has begun.
+
+    Trackio knows runs by their names. So the name has an id in it, and another folder's run of the same recipe has
+    another name.
+
+    Args:
+        folder: the cascade's; gets a file with the id.
+    """
     import trackio
 
     run = trackio.init(
-        project=project, name=name, resume="allow", config=dict(config), auto_log_gpu=False, embed=False
+        project=project,
+        name=f"{name}-{run_id(folder, name, 'trackio')}",
+        resume="allow",
+        config=dict(config),
+        auto_log_gpu=False,
+        embed=False,
     )
     return Trackio(run)

@@ -57,7 +57,7 @@ def copy(run: RunFolder, target: str = TARGET) -> list[str]:
 
 def test_models_and_results_are_copied_once(run: RunFolder, memory: MemoryFileSystem) -> None:
     said = copy(run)
-    assert said[0] == f"models/code: copied to {TARGET} (4 kB)"
+    assert said[0] == f"models/code: copied to {TARGET} (4.02 kB)"
     names = {name.removeprefix("/bucket/mine/") for name in memory.find("/bucket/mine")}
     assert names == {
         *(

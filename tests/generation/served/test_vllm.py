@@ -68,7 +68,8 @@ def test_what_is_missing_is_found_before_anything_starts(folder: Path) -> None:
     with pytest.raises(UserError, match=r"no program 'no-such-program': install vLLM"):
         check_served("vllm", ServerSettings(command=("no-such-program",)), str(folder))
     with pytest.raises(UserError, match="codecascade convert smollm2-135m FOLDER --to hf"):
-        check_served("http://localhost:1", ServerSettings(), "smollm2-135m")
+        check_served("vllm", ServerSettings(command=("sh",)), "smollm2-135m")
+    check_served("http://localhost:1", ServerSettings(), "smollm2-135m")
 
 
 def test_what_ends_at_once_is_told_with_its_log(

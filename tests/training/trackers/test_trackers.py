@@ -146,7 +146,8 @@ def test_a_resumed_training_continues_the_same_run(
     assert all(values["training/loss"] == 4.0 - step for step, values in rows)
     assert service.finished == 2
     for call in service.calls:
-        assert (call["project"], call["name"], call["config"]) == ("cascade", "code", {"learning_rate": 0.1})
+        assert (call["project"], call["config"]) == ("cascade", {"learning_rate": 0.1})
+        assert call["name"].startswith("code")
     if name == "wandb":
         assert service.metrics == ["step", "*"] * 2
 
