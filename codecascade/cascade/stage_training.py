@@ -13,12 +13,13 @@ from codecascade.ground.format import show_seconds
 from codecascade.model.folder import check_target, write_description
 from codecascade.model.presets import build
 from codecascade.model.sources import open_model
-from codecascade.recipe.settings import Recipe, Stage
+from codecascade.recipe.settings import Recipe, Stage, to_data
 from codecascade.training.checksums import Sums
 from codecascade.training.loop import train
 from codecascade.training.parallel.ranks import World
 from codecascade.training.parallel.shared_folder import shared_folder
 from codecascade.training.parallel.weights_out import write_model
+from codecascade.training.trackers.table import TrackedRun, open_trackers
 
 
 def train_stage(
@@ -52,7 +53,7 @@ def train_stage(
             stage,
             checkpoints,
             log=run.log(stage.name),
-            tensorboard=run.tensorboard(stage.name),
+            trackers=lambda last_step: open_trackers(recipe.log, _tracked(recipe, stage, run, last_step)),
             fingerprint={**recipe.identity(stage), "parent": parent_files, "stream": stream.identity},
             new_token_ids=prepared.new_token_ids,
             weights=weights,
@@ -80,3 +81,9 @@ def train_stage(
             f"{stage.name}: {cost.steps:,} steps{skipped}, {cost.tokens:,} tokens, loss {cost.final_loss:.3f}, "
             f"{show_seconds(cost.seconds)}, {cost.precision}"
         )
+
+
+def _tracked(recipe: Recipe, stage: Stage, run: RunFolder, last_step: int) -> TrackedRun:
+    settings = to_data(stage)
+    del settings["evaluate"]
+    return TrackedRun(recipe.log.project or recipe.name, stage.name, run.path, settings, last_step)

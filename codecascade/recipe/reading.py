@@ -31,12 +31,14 @@ from codecascade.recipe.settings import (
     LENGTH_KEYS,
     Recipe,
     RecipeData,
+    RunSettings,
     Stage,
     TokenizerSettings,
     to_data,
 )
 from codecascade.training.parallel.settings import ParallelSettings
 from codecascade.training.stream.settings import ChatSettings, InfillingSettings, MixtureItem
+from codecascade.training.trackers.settings import LogSettings
 
 SettingsModel = TypeVar("SettingsModel", bound=BaseModel)
 
@@ -55,6 +57,8 @@ _TABLES: dict[str, type[BaseModel]] = {
     "parallel": ParallelSettings,
     "filters": LanguageFilter,
     "tokenizer": TokenizerSettings,
+    "log": LogSettings,
+    "run": RunSettings,
 }
 
 

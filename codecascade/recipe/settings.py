@@ -22,6 +22,7 @@ from codecascade.recipe.self_instruct import KEY, KIND, StageSelfInstruct
 from codecascade.training.parallel.settings import ParallelSettings
 from codecascade.training.settings import TrainingSettings
 from codecascade.training.stream.settings import ChatSettings, InfillingSettings, MixtureItem
+from codecascade.training.trackers.settings import LogSettings
 
 BASE = "base"
 """The name, among a cascade's models, of the one that it starts from."""
@@ -39,9 +40,11 @@ CHANGEABLE_KEYS = frozenset(
         "checkpoint_every",
         "compile",
         "evaluate",
+        "log",
         "loss_chunk_tokens",
         "micro_batch_rows",
         "parallel",
+        "run",
         "sandbox",
         "skip_spikes",
         "step_timeout",
@@ -60,6 +63,16 @@ class TokenizerSettings(Settings):
     vocabulary: int = Field(gt=0, description="ids, control tokens and bytes included")
     kind: TokenizerKind = Field("llama", description="laid out as Llama 2's, or as SmolLM2's")
     characters: int = Field(20_000_000, gt=0, description="of training code that it is trained on, at most")
+
+
+class RunSettings(Settings):
+    """What becomes of a run's files besides its folder."""
+
+    copy_to: str | None = Field(
+        None,
+        description="an address that fsspec knows, such as s3://bucket/run: gets each stage's model as soon as it is "
+        "trained, and the results at the end",
+    )
 
 
 class Stage(TrainingSettings):
@@ -151,6 +164,8 @@ class Recipe(Settings):
     self_instruct: StageSelfInstruct | None = Field(
         None, description="the default of every stage's [stage.self_instruct]"
     )
+    log: LogSettings = Field(LogSettings(), description="which trackers draw the curves of the training")
+    run: RunSettings = Field(RunSettings(), description="where the run's models are copied")
     evaluate: EvaluateSettings = Field(description="what is measured on the base")
     stage: tuple[Stage, ...] = Field(min_length=1, description="the stages, each after its parent")
 

@@ -28,6 +28,7 @@ from codecascade.training.parallel.ranks import World, join_world
 from codecascade.training.settings import TrainingSettings
 from codecascade.training.stream.prefetch import Prefetcher
 from codecascade.training.stream.stream import Batch
+from codecascade.training.trackers.tracker import SafeTracker
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def train(
     folder: Path,
     *,
     log: Path,
-    tensorboard: Path | None = None,
+    trackers: Callable[[int], Sequence[SafeTracker]] = lambda last_step: (),
     fingerprint: Mapping[str, Any],
     new_token_ids: Sequence[int] = (),
     weights: StoredWeights | None = None,
@@ -75,7 +76,7 @@ def train(
         settings: with a length in ``steps`` or ``tokens``.
         folder: for this run's checkpoints.
         log: the JSON lines of the steps.
-        tensorboard: a folder for the same figures; None: none.
+        trackers: starts what gets the same figures; called on the first rank with the last step that is done.
         fingerprint: whatever must not change between two processes of one run, nested and JSON-able.
         new_token_ids: rows that learn at ``new_token_learning_rate``.
         weights: the first values of a model that is on the meta device.
@@ -92,7 +93,7 @@ def train(
     if steps is None:
         raise ValueError("a budget in minutes must be resolved: settings.with_step_seconds(...)")
     world = join_world()
-    world.from_first(lambda: _check_paths(folder, log, tensorboard))
+    world.from_first(lambda: _check_paths(folder, log))
     learner = Learner(model, settings, steps, world, new_token_ids, weights)
     logger.info("precision: %s", learner.precision)
     checkpoints = Checkpoints(folder, world, fingerprint)
@@ -105,7 +106,7 @@ def train(
 
     flops_per_token = settings.flops_per_token(model.config)
     peak = matmul_peak(world.device, learner.precision.dtype) * world.size
-    writer = TrainingLog(log, tensorboard, last_step=done.step) if world.first else None
+    writer = TrainingLog(log, trackers(done.step), last_step=done.step) if world.first else None
     batches = Prefetcher(stream, rows_of_rank(world, settings), workers=settings.stream_workers)
     spikes = SpikeFilter() if settings.skip_spikes else None
 
@@ -212,7 +213,7 @@ def _warn_of_spike(
     return () if taken.skipped is None else documents
 
 
-def _check_paths(folder: Path, log: Path, tensorboard: Path | None) -> None:
-    for path in (folder, log.parent, *([] if tensorboard is None else [tensorboard])):
+def _check_paths(folder: Path, log: Path) -> None:
+    for path in (folder, log.parent):
         check_folder_path(path)
     check_file_path(log)

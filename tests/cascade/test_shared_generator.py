@@ -13,7 +13,7 @@ import torch
 from torch.distributed import HashStore  # type: ignore[attr-defined]
 
 from codecascade.cascade.shared import generator as shared_module
-from codecascade.cascade.shared.generator import ScoringGenerator, answer, shared
+from codecascade.cascade.shared.generator import ScoringGenerator, on_all_ranks
 from codecascade.generation.requests import Completion, Request, SamplingParams
 from codecascade.ground.errors import RunFailed, UserError
 from codecascade.training.parallel import letters as letters_module
@@ -57,8 +57,12 @@ def ranks(
         monkeypatch.setattr(letters_module, "_channels", itertools.count())
         return Letters(World(rank, len(generators), torch.device("cpu"), None), store)
 
+    def help_first(own: Echo, letters: Letters) -> None:
+        with on_all_ranks(own, letters) as nothing:
+            assert nothing is None
+
     others = [
-        threading.Thread(target=answer, args=(one, letters(rank)))
+        threading.Thread(target=help_first, args=(one, letters(rank)))
         for rank, one in enumerate(generators)
         if rank
     ]
@@ -66,7 +70,8 @@ def ranks(
     for thread in others:
         thread.start()
     try:
-        with shared(generators[0], first) as generator:
+        with on_all_ranks(generators[0], first) as generator:
+            assert generator is not None
             yield generator
     finally:
         for thread in others:

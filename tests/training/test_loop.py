@@ -17,6 +17,8 @@ from codecascade.ground.errors import RunFailed, UserError
 from codecascade.training.failures.spikes import is_spike
 from codecascade.training.logs import StepReport
 from codecascade.training.progress_bar import ProgressBar
+from codecascade.training.trackers.tensorboard import start_tensorboard
+from codecascade.training.trackers.tracker import SafeTracker
 
 
 class Interrupt(Exception):
@@ -34,7 +36,11 @@ def crash_after(step: int) -> Any:
 def test_training_learns_and_reports(tmp_path: Path) -> None:
     reports: list[StepReport] = []
     settings = tiny_settings(steps=30)
-    result = tiny_train(tmp_path, settings, progress=reports.append, tensorboard=tmp_path / "board")
+
+    def trackers(last_step: int) -> list[SafeTracker]:
+        return [SafeTracker("tensorboard", lambda: start_tensorboard(tmp_path / "board", last_step))]
+
+    result = tiny_train(tmp_path, settings, progress=reports.append, trackers=trackers)
     log = read_log(tmp_path)
     assert [row["step"] for row in log] == list(range(1, 31))
     assert log[-1]["tokens"] == result.tokens == 30 * 4 * LENGTH
@@ -120,9 +126,9 @@ def test_progress_bar_shows_loss_speed_and_time_left(tmp_path: Path) -> None:
     assert all(part in shown for part in ("code", "3/3", "loss", "tok/s", "MFU", "left"))
 
 
-@pytest.mark.parametrize("name", ["checkpoints", "log.jsonl", "logs/log.jsonl", "tensorboard"])
+@pytest.mark.parametrize("name", ["checkpoints", "log.jsonl", "logs/log.jsonl"])
 def test_what_is_in_the_way_is_named_before_the_first_step(tmp_path: Path, name: str) -> None:
-    paths = {"log": tmp_path / name} if "log" in name else {"tensorboard": tmp_path / "tensorboard"}
+    paths = {"log": tmp_path / name} if "log" in name else {}
     if name == "log.jsonl":
         (tmp_path / name).mkdir()
         wrong = tmp_path / name

@@ -1,7 +1,7 @@
 """Shares the requests of a measuring out over the ranks, each of which has the whole model on its device.
 
-The first rank asks, judges and writes, as a single process does. Each other rank runs :func:`answer` meanwhile, and
-completes its share of every list of requests.
+The first rank asks, judges and writes, as a single process does. Each other rank waits for its share of
+each list of requests meanwhile, and completes it.
 """
 
 from __future__ import annotations
@@ -85,20 +85,26 @@ class SharedGenerator:
 
 
 @contextmanager
-def shared(own: ScoringGenerator, letters: Letters) -> Iterator[ScoringGenerator]:
-    """The generator to measure with on the first rank. When the block ends, the others return from :func:`answer`."""
+def on_all_ranks(own: ScoringGenerator, letters: Letters) -> Iterator[ScoringGenerator | None]:
+    """The generator that the first rank measures with, which asks the others. All ranks must call this.
+
+    On the other ranks it is None: they have completed their shares when the block begins, and have nothing to do.
+    """
     world = letters.world
     if world.size == 1:
         yield own
-        return
-    try:
-        yield SharedGenerator(own, letters)
-    finally:
-        for rank in range(1, world.size):
-            letters.send(rank, None)
+    elif world.first:
+        try:
+            yield SharedGenerator(own, letters)
+        finally:
+            for rank in range(1, world.size):
+                letters.send(rank, None)
+    else:
+        _answer(own, letters)
+        yield None
 
 
-def answer(own: ScoringGenerator, letters: Letters) -> None:
+def _answer(own: ScoringGenerator, letters: Letters) -> None:
     """Complete what the first rank sends, until it has ended. A mistake is sent to it, and told there."""
     while (work := letters.fetch(0)) is not None:
         method, items = work

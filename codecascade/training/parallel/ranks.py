@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import atexit
 import gc
+import itertools
 import os
 import platform
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +28,9 @@ from codecascade.training.failures.store import attempt, noted_stop
 
 Decision = TypeVar("Decision")
 
+_stores: list[Any] = []
+"""The store of this attempt's ranks, once they have joined."""
+_barriers = itertools.count()
 _CHECKPOINT_LIMIT = timedelta(hours=1)
 """How long a rank waits in the background for the others to write their parts of a checkpoint."""
 _checkpoint_groups: list[dist.ProcessGroup] = []
@@ -81,6 +86,7 @@ class World:
                 decision = decide()
             except UserError as error:
                 decision = error
+        self.wait_for_all()
         decision = self.broadcast(decision)
         if isinstance(decision, UserError):
             raise decision
@@ -117,7 +123,35 @@ class World:
         return cast(Decision, result)
 
     def barrier(self) -> None:
+        """Wait until all ranks are here, which is soon: the process group's limit ends a longer wait."""
         self.gather(None)
+
+    def wait_for_all(self) -> None:
+        """Wait until all ranks are here, however long it takes.
+
+        The first rank may measure for days while the others wait, and no limit of the process group must end that.
+        If a rank dies meanwhile, torchrun ends the others.
+        """
+        if self.mesh is None:
+            return
+        if not _stores:
+            # Somebody else made the process group.
+            self.gather(None)
+            return
+        key = f"barrier {next(_barriers)}"
+        start = time.monotonic()
+        arrived = _stores[0].add(key, 1)
+        while arrived < self.size:
+            # A wait is found to be over after a tenth more of its time, or a second.
+            time.sleep(min(1.0, 0.005 + (time.monotonic() - start) / 10))
+            arrived = _stores[0].add(key, 0)
+
+
+def release_memory() -> None:
+    """Give this rank's device memory back that no tensor holds any more, so that another process can have it."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def join_world() -> World:
@@ -172,6 +206,7 @@ def _join_group(backends: str) -> None:
     store.set_timeout(timeout)
     # torchrun's store outlives the ranks. Ranks that are started again must not find the addresses of earlier ones.
     store = dist.PrefixStore(f"attempt {attempt()}", store)  # type: ignore[attr-defined]
+    _stores.append(store)
     dist.init_process_group(backends, store=store, rank=rank, world_size=size, timeout=timeout)
 
 

@@ -1,4 +1,4 @@
-"""Weights read and written by several ranks: ``rank_weights.py CASE MODEL OUT`` in each of them.
+"""Weights read and written by several ranks: ``rank_weights.py CASE MODEL OUT [CASE MODEL OUT ...]`` in each.
 
 ``layouts`` fills the model of the folder MODEL in every layout, and writes it again; ``memory`` measures what one
 layout takes; ``mistakes`` makes what goes wrong on one rank go wrong; ``die`` kills a rank while it writes.
@@ -181,11 +181,13 @@ def mistakes(model: str, out: Path, world: World) -> None:
     note("a full disk", write)
     WeightsFile.write = real  # type: ignore[method-assign]
 
+    see = os.listdir
     if world.rank == 2:
         # a folder of the same name, on a disk of its own
         shared_folder_module.os.listdir = lambda path: ["recipe.toml"]
     note("a folder that is not shared", write)
     note("a run's folder that is not shared", lambda: check_shared(out, world))
+    os.listdir = see
     (out / f"said-{world.rank}.json").write_text(json.dumps(said))
 
 
@@ -195,7 +197,8 @@ def die(model: str, out: Path, world: World) -> None:
     def killed(*arguments: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    if world.rank == 1:
+    # the rank that has the folder, and would remove it otherwise
+    if world.first:
         WeightsFile.write = killed  # type: ignore[method-assign]
     with shared_folder(out / "written", world) as folder:
         write_model(folder, llama, settings("all"), world, dtype=torch.bfloat16, shard_bytes=SHARD_BYTES)
@@ -203,10 +206,11 @@ def die(model: str, out: Path, world: World) -> None:
 
 def main() -> None:
     torch.set_num_threads(1)
-    case, model, out = sys.argv[1:]
-    {"layouts": layouts, "memory": memory, "mistakes": mistakes, "die": die}[case](
-        model, Path(out), join_world()
-    )
+    world, cases = join_world(), {one.__name__: one for one in (layouts, memory, mistakes, die)}
+    for case, model, out in zip(*[iter(sys.argv[1:])] * 3, strict=True):
+        Path(out).mkdir(exist_ok=True)
+        cases[case](model, Path(out), world)
+        world.barrier()
 
 
 if __name__ == "__main__":
