@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+
+import torch
 
 from codecascade.cascade.display import RunDisplay
 from codecascade.corpus.corpus import Corpus
@@ -15,16 +18,24 @@ from codecascade.evaluation.judges.answer_judge import check_judges
 from codecascade.evaluation.running.result import BenchmarkResult
 from codecascade.evaluation.running.results_file import write_results
 from codecascade.evaluation.running.runner import Inputs, evaluate
+from codecascade.generation.backend import Backend
 from codecascade.generation.engine.generator import LocalGenerator, load_generator
 from codecascade.generation.loading import quantisation
 from codecascade.generation.local_backend import LocalBackend
-from codecascade.generation.requests import Completion, Request
+from codecascade.generation.requests import Completion, Generator, Request
+from codecascade.generation.served.opening import check_served, served_backend
+from codecascade.generation.served.settings import OWN, VLLM
+from codecascade.generation.served.vllm import check_installed, tensor_parallel
 from codecascade.ground.choices import Precision
 from codecascade.instruct.dialogues.settings import MADE
+from codecascade.model.sources import config_of
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.evaluation.report import write_evaluation_report
 from codecascade.sandbox.sandbox import Sandbox
 from codecascade.tokens.tokenizer import Tokenizer
+
+VLLM_LOG = "vllm.log"
+"""What vLLM prints while it measures a model, in the folder of the model's evaluation."""
 
 
 class LazyGenerator:
@@ -84,11 +95,9 @@ def measuring_precision(recipe: Recipe, name: str) -> Precision:
 
 
 def measure(
-    model: str,
+    backend: Backend,
     settings: EvaluateSettings,
     *,
-    precision: Precision,
-    title: str,
     folder: Path,
     corpus: Corpus,
     sandbox: Sandbox | None,
@@ -99,24 +108,19 @@ def measure(
     """Measure a model and write its report.
 
     Args:
-        model: what the generator loads.
-        precision: of its weights and products.
-        title: what the reports call it.
+        backend: the model, by the name that the reports call it.
         folder: gets the files that ``codecascade eval -o`` writes, so that models can be compared by problem.
         after_each: gets the results so far after each benchmark.
     """
+    title = backend.name
 
     def keep(results: dict[str, BenchmarkResult]) -> None:
-        write_results(folder, title, results, about=about, command=command)
+        write_results(folder, title, results, about=backend.describe(), command=command)
         after_each(results)
 
-    kind = quantisation(model)
-    about = {} if kind is None else {"quantisation": kind}
     with display.task(f"measuring {title}") as progress:
         evaluate(
-            Inputs(
-                LocalBackend(LazyGenerator(model, precision), title, about), corpus=corpus, sandbox=sandbox
-            ),
+            Inputs(backend, corpus=corpus, sandbox=sandbox),
             settings,
             folder=folder,
             again=True,
@@ -125,3 +129,62 @@ def measure(
         )
         if settings.benchmarks:
             write_evaluation_report(folder)
+
+
+@contextmanager
+def measured_backend(
+    model: str,
+    settings: EvaluateSettings,
+    precision: Precision,
+    *,
+    title: str,
+    folder: Path,
+    display: RunDisplay,
+    own: Generator,
+) -> Iterator[Backend]:
+    """A model behind the engine that the settings name, for as long as the context is open.
+
+    Args:
+        model: what the engine loads.
+        precision: of its weights and products.
+        title: what the reports call it.
+        folder: of its evaluation; gets the log of a server that is started.
+        own: the generator of the own engine, where the settings name that.
+    """
+    kind = quantisation(model)
+    about = {} if kind is None else {"quantisation": kind}
+    if settings.engine == OWN:
+        yield LocalBackend(own, title, about)
+        return
+    with served_backend(
+        settings.engine,
+        settings.server,
+        model,
+        title=title,
+        about=about,
+        precision=precision,
+        log=folder / VLLM_LOG,
+        say=display.say,
+    ) as backend:
+        yield backend
+
+
+def check_engines(recipe: Recipe, stages: Sequence[Stage], base: str) -> None:
+    """See, before the work starts, that the engines are there that the models are to be measured by.
+
+    Args:
+        base: what the model is loaded from that comes in. One that is to be made from scratch has no folder yet.
+
+    Raises:
+        UserError: vLLM is not installed, or can't serve the base, or the settings do not suit the model.
+    """
+    of_base = recipe.evaluate
+    if of_base.engine != OWN and of_base.benchmarks and recipe.tokenizer is None:
+        check_served(of_base.engine, of_base.server, base)
+    # All stages have the base's heads.
+    config = config_of(recipe.base)
+    for stage in stages:
+        if stage.evaluate.engine == VLLM and stage.evaluate.benchmarks:
+            check_installed(stage.evaluate.server)
+            if config is not None:
+                tensor_parallel(stage.evaluate.server, config, torch.cuda.device_count())

@@ -101,6 +101,11 @@ def _stage_report(run: RunFolder, stage: Stage, cost: TrainingResult, results: M
         notes.append(
             f"Trained by low-rank updates (LoRA) of rank {stage.lora_rank}, merged into ordinary weights."
         )
+    if cost.skipped:
+        notes.append(
+            f"Of its {cost.steps:,} steps {cost.skipped:,} changed no weights (skip_spikes): their loss was a spike "
+            "or not finite. The log names them and their documents."
+        )
     notes += _about_dialogues(run, stage)
     return ModelReport(
         stage.name,

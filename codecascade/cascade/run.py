@@ -1,7 +1,7 @@
 """Runs a recipe: ``codecascade run``.
 
 Finished work is on the disk and is never repeated. Unfinished work continues where it stopped. Under torchrun every
-rank runs this: the first rank writes, measures and reports, and the others wait for it.
+rank runs this: the first rank writes, measures and reports, and the others help it to measure, or wait for it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -17,27 +17,39 @@ from rich.console import Console
 from codecascade.cascade.budget import StepTimer, resolve_minutes, say_how_long
 from codecascade.cascade.dialogues.self_instruct import SelfInstructStep
 from codecascade.cascade.display import RunDisplay
-from codecascade.cascade.measure import measure, measuring_precision, sandbox_for
+from codecascade.cascade.measure import (
+    LazyGenerator,
+    check_engines,
+    measure,
+    measured_backend,
+    measuring_precision,
+    sandbox_for,
+)
 from codecascade.cascade.mixtures import MANY_PASSES, Mixtures
 from codecascade.cascade.results import make_run_report, write_run_results
 from codecascade.cascade.run_corpus import build_run_corpus, corpus_folder, needs_sources
 from codecascade.cascade.run_folder import RunFolder
 from codecascade.cascade.run_inputs import RunInputs
+from codecascade.cascade.shared.generator import on_all_ranks
 from codecascade.cascade.stage_models import base_name, make_base, stage_tokenizers
 from codecascade.cascade.stage_training import train_stage
+from codecascade.cascade.storage.copies import Copies, check_target, copy_finished
 from codecascade.cascade.work_ahead import WorkAhead, look_ahead
 from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.result import BenchmarkResult
+from codecascade.generation.requests import Generator
 from codecascade.ground.files.locks import FolderLock
 from codecascade.ground.format import counted, show_bytes
 from codecascade.ground.signals import stopped_at_once
-from codecascade.model.sources import load
+from codecascade.model.sources import open_model
 from codecascade.recipe.self_instruct import KIND
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.cascade.report import summary, write_report
 from codecascade.sandbox.sandbox import Sandbox
-from codecascade.training.parallel.ranks import World, join_world
+from codecascade.training.parallel.letters import Letters
+from codecascade.training.parallel.ranks import World, join_world, release_memory
+from codecascade.training.parallel.shared_folder import check_shared
 
 logger = logging.getLogger(__name__)
 
@@ -69,16 +81,26 @@ def run_cascade(
     ahead = world.from_first(
         lambda: look_ahead(recipe, run, until=until, devices=world.size, file=file),
     )
+    target = ahead.recipe.run.copy_to
+    if target is not None:
+        world.from_first(lambda: check_target(target))
     if ahead.plan is None:
+        if target is not None and world.first:
+            with stopped_at_once():
+                copy_finished(target, run, ahead.stages, display.say)
         display.say(f"{folder}: nothing to do, all {len(ahead.stages)} stages are trained and measured")
         display.say(_serve_hint(ahead, run))
         return False
-    sandbox = sandbox_for(ahead.recipe, [ahead.recipe[name] for name in ahead.stages])
+    stages = [ahead.recipe[name] for name in ahead.stages]
+    sandbox = sandbox_for(ahead.recipe, stages)
+    world.from_first(lambda: check_engines(ahead.recipe, stages, base_name(ahead.recipe, run)))
     with stopped_at_once(), _locked(folder, world):
         if world.first:
             run.write(ahead.recipe)
-        world.barrier()
-        _Cascade(ahead, run, sandbox, world, display, file).run()
+        world.wait_for_all()
+        check_shared(folder, world)
+        with closing(Copies(target if world.first else None, run, display.say)) as copies:
+            _Cascade(ahead, run, sandbox, world, display, file, copies).run()
     display.say(f"{folder}: finished; see {folder / 'report.html'}")
     display.say(_serve_hint(ahead, run))
     return True
@@ -113,12 +135,14 @@ class _Cascade:
         world: World,
         display: RunDisplay,
         file: Path | None,
+        copies: Copies,
     ) -> None:
         self.ahead, self.recipe = ahead, ahead.recipe
         self.folder, self.sandbox, self.world, self.display = run, sandbox, world, display
         self.command = f"codecascade run {file or 'RECIPE'}"
         self.base = base_name(self.recipe, run)
         self.results: dict[str, dict[str, BenchmarkResult]] = {}
+        self.copies = copies
         self.instruct_base = False
 
     @property
@@ -140,10 +164,13 @@ class _Cascade:
         for stage in self.stages:
             if stage.name in self.ahead.untrained:
                 self._train(stage)
+            self.copies.model(stage.name)
             self._measure(stage.name, str(self.folder.model(stage.name)), stage.evaluate)
         if self.world.first:
             for part in summary(self.report):
                 self.display.show(part)
+        with self.display.task("copying"):
+            self.copies.finish()
 
     # ---- before the stages
 
@@ -151,8 +178,8 @@ class _Cascade:
         if self.world.first and needs_sources(self.recipe, self.folder):
             with self.display.task("corpus") as progress:
                 build_run_corpus(self.recipe, self.folder, progress)
-        self.world.barrier()
-        self.corpus = Corpus.open(corpus_folder(self.recipe, self.folder))
+        self.world.wait_for_all()
+        self.corpus = self.world.on_all(lambda: Corpus.open(corpus_folder(self.recipe, self.folder)))
         train = self.corpus.manifest.splits["train"].total
         self.display.say(f"corpus: {counted(train.documents, 'document')}, {show_bytes(train.bytes)}")
         self.mixtures = Mixtures(self.corpus, self.folder)
@@ -162,8 +189,8 @@ class _Cascade:
         if self.recipe.tokenizer is not None and self.world.first and not self.folder.model(BASE).exists():
             self.display.say(f"base: {self.recipe.base} from scratch, with a tokenizer trained on the corpus")
             make_base(self.recipe, self.folder, self.corpus)
-        self.world.barrier()
-        tokenizer = load(self.base).tokenizer
+        self.world.wait_for_all()
+        tokenizer = self.world.on_all(lambda: open_model(self.base)).tokenizer
         self.instruct_base = tokenizer.chat_format is not None
         tokenizers = stage_tokenizers(self.recipe, self.stages, tokenizer)
         for stage in self.untrained:
@@ -190,7 +217,7 @@ class _Cascade:
         self.recipe = resolve_minutes(self.recipe, self.untrained, timer, self.display)
         if self.world.first:
             self.folder.write(self.recipe)
-        self.world.barrier()
+        self.world.wait_for_all()
         for stage in self.untrained:
             self._warn_of_passes(stage, *self.mixtures.passes(stage))
         assert self.ahead.plan is not None
@@ -217,7 +244,7 @@ class _Cascade:
         )
         if self.world.first:
             self.inputs.record_model(stage.name)
-        self.world.barrier()
+        self.world.wait_for_all()
 
     def _make_dialogues(self, stage: Stage, kind: str) -> None:
         """Make the dialogues that are not there yet; its parent is trained and measured by now."""
@@ -246,7 +273,7 @@ class _Cascade:
                     stage, self.sandbox, lambda tried, kept: progress(f"{kept} kept", tried, 0)
                 )
             self.display.say(f"{stage.name}: {counted(count, 'dialogue')}, whose doctests pass")
-        self.world.barrier()
+        self.world.wait_for_all()
 
     def _self_instruct(self, stage: Stage) -> None:
         if self.world.first:
@@ -269,36 +296,46 @@ class _Cascade:
                     f"{stage.name}: {counted(summary.dialogues, 'dialogue')} by self-instruct; "
                     f"{step.folder(stage) / 'report.html'} tells how"
                 )
-        self.world.barrier()
+        self.world.wait_for_all()
 
     # ---- a model
 
     def _measure(self, name: str, model: str, settings: EvaluateSettings) -> None:
-        if self.world.first:
+        # What measures gets the devices: what training holds there is of no more use.
+        release_memory()
+        own = LazyGenerator(model, measuring_precision(self.recipe, name))
+        with on_all_ranks(own, Letters(self.world)) as generator:
+            if generator is not None:
+                self._measure_with(generator, name, model, settings)
+        self.world.wait_for_all()
 
-            def keep(results: dict[str, BenchmarkResult]) -> None:
-                self.results[name] = dict(results)
-                write_run_results(self.folder, self.stages, self.results)
+    def _measure_with(self, generator: Generator, name: str, model: str, settings: EvaluateSettings) -> None:
+        """Measure a model and write what is known then, on the first rank; ``generator`` asks the others."""
 
-            if name != BASE:
-                self.inputs.check_model(name)
-            self.results[name] = {}
+        def keep(results: dict[str, BenchmarkResult]) -> None:
+            self.results[name] = dict(results)
+            write_run_results(self.folder, self.stages, self.results)
+
+        if name != BASE:
+            self.inputs.check_model(name)
+        self.results[name] = {}
+        folder, precision = self.folder.evaluation(name), measuring_precision(self.recipe, name)
+        with measured_backend(
+            model, settings, precision, title=name, folder=folder, display=self.display, own=generator
+        ) as backend:
             measure(
-                model,
+                backend,
                 settings,
-                precision=measuring_precision(self.recipe, name),
-                title=name,
-                folder=self.folder.evaluation(name),
+                folder=folder,
                 corpus=self.corpus,
                 sandbox=self.sandbox,
                 display=self.display,
                 command=self.command,
                 after_each=keep,
             )
-            keep(self.results[name])
-            self._report()
-            self.folder.note_measured(name, settings.model_dump(mode="json"))
-        self.world.barrier()
+        keep(self.results[name])
+        self._report()
+        self.folder.note_measured(name, settings.model_dump(mode="json"))
 
     def _report(self) -> None:
         self.report = make_run_report(

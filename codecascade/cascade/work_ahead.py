@@ -14,6 +14,7 @@ from codecascade.ground.nearest import nearest
 from codecascade.plan.plan import RecipePlan, make_plan
 from codecascade.recipe.settings import Recipe, Stage
 from codecascade.recipe.shapes import missing_texts
+from codecascade.training.trackers.table import check_trackers
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def _check(
 ) -> RecipePlan:
     try:
         check_base(recipe)
+        check_trackers(recipe.log)
         missing = missing_texts(recipe, untrained, sources=needs_sources(recipe, run))
         if missing:
             key, _, problem = missing[0].partition(": ")

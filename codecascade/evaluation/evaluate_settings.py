@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Self
 
-from pydantic import ConfigDict, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails
 
 from codecascade.evaluation.benchmark_settings import BenchmarkSettings, CommonSettings
-from codecascade.evaluation.benchmarks.table import own_settings
+from codecascade.evaluation.benchmarks.table import BENCHMARKS, own_settings
 from codecascade.evaluation.judges.settings import JUDGE_SETTINGS, JudgeSettings
+from codecascade.generation.served.settings import OWN, VLLM, ServerSettings
+from codecascade.ground.errors import UserError
 
 
 class EvaluateSettings(CommonSettings):
     """``[evaluate]`` of a recipe. Its tables are the benchmarks' own settings: ``[evaluate.humaneval] problems =
-    40``.
+    40``. Only ``[evaluate.server]`` is no benchmark's.
 
     A setting that is left out has its default. Which tables there may be is looked up in the table of benchmarks when
     settings are read, so a new benchmark needs no change here.
     """
 
     model_config = ConfigDict(extra="allow")
+
+    engine: str = Field(
+        OWN,
+        description="what computes a model's answers: own, vllm (started here), or the address of a server",
+    )
+    server: ServerSettings = Field(ServerSettings(), description="how vLLM is started, or a server asked")
+
+    @field_validator("engine")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value not in (OWN, VLLM) and not re.match(r"https?://[^/]", value):
+            raise ValueError(
+                f"must be '{OWN}', '{VLLM}' or a server's address, such as http://localhost:8000"
+            )
+        return value
 
     @model_validator(mode="after")
     def _read_tables(self) -> Self:
@@ -52,13 +70,30 @@ class EvaluateSettings(CommonSettings):
             raise ValidationError.from_exception_data(type(self).__name__, wrong)
         given.clear()
         given.update(read)
+        self._check_engine()
         return self
+
+    def _check_engine(self) -> None:
+        """Raise UserError for an engine that can't measure one of the benchmarks."""
+        if self.engine == OWN or self.server.prompts == "ids":
+            return
+        if self.engine == VLLM:
+            raise UserError("must be 'ids' for vLLM, which takes token ids", key="server.prompts")
+        if scored := [
+            name for name in self.benchmarks if name in BENCHMARKS and "scores" in BENCHMARKS[name].needs
+        ]:
+            raise UserError(
+                f"must be 'ids' for {', '.join(scored)}: a server that is asked for texts tells no probabilities",
+                key="server.prompts",
+            )
 
 
 def setting_names(table: str = "") -> list[str]:
     """The names of the settings of ``[evaluate]``, or of one of its tables."""
     own = own_settings()
-    return list(own[table].model_fields) if table in own else [*CommonSettings.model_fields, *own]
+    if table == "server":
+        return list(ServerSettings.model_fields)
+    return list(own[table].model_fields) if table in own else [*EvaluateSettings.model_fields, *own]
 
 
 def is_judge_setting(name: str) -> bool:

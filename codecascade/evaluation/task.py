@@ -51,7 +51,7 @@ Need = str
 """What a benchmark needs besides a model.
 
 ``corpus``; ``files`` (a folder of ``--data``, or a corpus); ``filler`` (the same, but the standard library is used if
-there is neither); ``sandbox``; ``scores`` (log-probabilities, which only a model in memory gives);
+there is neither); ``sandbox``; ``scores`` (log-probabilities, which a model gives whose tokenizer is here);
 ``toolchain:<language>``.
 """
 

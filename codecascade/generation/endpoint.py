@@ -17,9 +17,9 @@ from codecascade.generation.backend import InfillingPrompt, Prompt, TextCompleti
 from codecascade.generation.bodies import http_request, stops_after_text, trailing_space
 from codecascade.generation.editor_stops import EditorStopper
 from codecascade.generation.openai_server import (
-    PASSING,
     SHORT_SECONDS,
     Refused,
+    ask,
     key_headers,
     served_context,
     server_url,
@@ -29,21 +29,17 @@ from codecascade.generation.replies import (
     advice_on,
     choice_of,
     is_over_context,
-    message_of,
-    redirect_of,
-    retry_after,
     room_of,
     text_of,
     tokenized,
     tokens_of,
 )
-from codecascade.generation.transport import NoReplyError, Transport, plain
+from codecascade.generation.transport import NoReplyError, Transport
 from codecascade.ground.errors import RunFailed
 
 _MOST_STOPS = 4
 """OpenAI's own servers take no more stop strings; the text is cut here in any case."""
 
-_LONGEST_WAIT = 60.0
 _CHARACTERS_PER_TOKEN = 3.2  # of code, about
 
 
@@ -193,6 +189,18 @@ class Endpoint:
                         f"{self.url}{path} refuses a request ({refusal}){advice_on(refusal.status, path)}"
                     ) from None
 
+    def _post(self, path: str, body: Body, stopped: threading.Event) -> Body:
+        return ask(
+            self._transport,
+            self.url,
+            path,
+            body,
+            timeout=self._timeout,
+            attempts=self._attempts,
+            first_wait=self._first_wait,
+            stopped=stopped,
+        )
+
     def _read(
         self, job: _SampleJob, content: Body, stops: tuple[str, ...], owed: str
     ) -> TextCompletion | None:
@@ -215,38 +223,6 @@ class Endpoint:
             "length" if length else "stop",
             ended=not length and not is_cut and (not stops or choice.get("stop_reason", "") is None),
             tokens=tokens_of(content),
-        )
-
-    # ---- HTTP
-
-    def _post(self, path: str, body: Body, stopped: threading.Event) -> Body:
-        """The server's answer, asked again as long as the reason for there being none may pass."""
-        for attempt in range(1, self._attempts + 1):
-            wait = self._first_wait * 2 ** (attempt - 1)
-            try:
-                reply = self._transport.request("POST", self.url + path, self._timeout, body)
-                if reply.status == 200:
-                    content = reply.json()
-                    if choice_of(content) is not None:
-                        answer: Body = content
-                        return answer
-                    reason = f"an answer without a text: {plain(reply.text(), 200)}"
-                else:
-                    message = message_of(reply)
-                    if reply.status not in PASSING or is_over_context(message):
-                        there = redirect_of(reply)
-                        raise Refused(reply.status, message if there is None else f"sends to {there}")
-                    reason = f"{reply.status}: {message}"
-                    wait = max(wait, retry_after(reply.headers))
-            except NoReplyError as error:
-                reason = str(error)
-            except ValueError:
-                reason = "an answer that is no JSON"
-            if attempt < self._attempts and stopped.wait(min(wait, _LONGEST_WAIT)):
-                break
-        raise RunFailed(
-            f"{self.url} gave no answer in {self._attempts} attempts, at last: {reason}. What was answered is kept; "
-            "run the same command again to continue"
         )
 
 

@@ -37,7 +37,7 @@ def load_backend(
     weight = next(generator.model.parameters())
     source = resolve(model)
     about = {
-        "revision": _revision(model, source.path),
+        "revision": revision(model, source.path),
         "precision": str(weight.dtype).removeprefix("torch."),
         "device": weight.device.type,
     }
@@ -48,10 +48,15 @@ def load_backend(
         kind = precision if kind is None else f"{kind}, held in {precision}"
     if kind is not None:
         about["quantisation"] = kind
-    shown = None
+    return LocalBackend(generator, name or shown_name(model), about)
+
+
+def shown_name(model: str) -> str:
+    """What tables call a model: the folder's or file's own name, or the hub's."""
+    source = resolve(model)
     if source.path is not None and source.kind in ("folder", "meta", "gguf"):
-        shown = source.path.resolve().name.removesuffix(".gguf")
-    return LocalBackend(generator, name or shown or model, about)
+        return source.path.resolve().name.removesuffix(".gguf")
+    return model
 
 
 def quantisation(model: str) -> str | None:
@@ -70,7 +75,7 @@ def quantisation(model: str) -> str | None:
     return read_gguf_quantisation(source.path) if source.path.suffix == ".gguf" else None
 
 
-def _revision(model: str, path: Path | None) -> str:
+def revision(model: str, path: Path | None) -> str:
     """The hub's commit, or a digest of the local files."""
     if path is not None:
         return content_digest(path)

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 
-from codecascade.generation.replies import message_of, models_of, redirect_of
+from codecascade.generation.replies import (
+    Body,
+    choice_of,
+    is_over_context,
+    message_of,
+    models_of,
+    redirect_of,
+    retry_after,
+)
 from codecascade.generation.transport import NoReplyError, SilentError, Transport, plain
-from codecascade.ground.errors import UserError
+from codecascade.ground.errors import RunFailed, UserError
 from codecascade.ground.format import listed
 
 PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
@@ -41,16 +50,72 @@ def server_url(url: str) -> str:
     return bare
 
 
-def key_headers() -> dict[str, str]:
-    """The header with the key that the environment variable ``OPENAI_API_KEY`` holds, if it does.
+def key_headers(key: str | None = None) -> dict[str, str]:
+    """The header with a key.
+
+    Args:
+        key: None takes the one that the environment variable ``OPENAI_API_KEY`` holds, if it does.
 
     Raises:
         UserError: it holds what is no key.
     """
-    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    key = os.environ.get("OPENAI_API_KEY", "").strip() if key is None else key
     if not (key.isascii() and key.isprintable()):
         raise UserError("holds characters that no key has", key="OPENAI_API_KEY")
     return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def ask(
+    transport: Transport,
+    url: str,
+    path: str,
+    body: Body,
+    *,
+    timeout: float,
+    attempts: int,
+    first_wait: float,
+    stopped: threading.Event,
+) -> Body:
+    """A server's answer with a choice in it, asked again as long as the reason for there being none may pass.
+
+    Args:
+        url: of the server.
+        timeout: seconds for a whole answer.
+        attempts: how often the request is made.
+        first_wait: seconds before the second attempt; each further wait is twice as long.
+        stopped: when it is set, nothing is asked again.
+
+    Raises:
+        Refused: the server will not answer the request.
+        RunFailed: it gave no answer, however often it was asked.
+    """
+    for attempt in range(1, attempts + 1):
+        wait = first_wait * 2 ** (attempt - 1)
+        try:
+            reply = transport.request("POST", url + path, timeout, body)
+            if reply.status == 200:
+                content = reply.json()
+                if choice_of(content) is not None:
+                    answer: Body = content
+                    return answer
+                reason = f"an answer without a text: {plain(reply.text(), 200)}"
+            else:
+                message = message_of(reply)
+                if reply.status not in PASSING or is_over_context(message):
+                    there = redirect_of(reply)
+                    raise Refused(reply.status, message if there is None else f"sends to {there}")
+                reason = f"{reply.status}: {message}"
+                wait = max(wait, retry_after(reply.headers))
+        except NoReplyError as error:
+            reason = str(error)
+        except ValueError:
+            reason = "an answer that is no JSON"
+        if attempt < attempts and stopped.wait(min(wait, _LONGEST_WAIT)):
+            break
+    raise RunFailed(
+        f"{url} gave no answer in {attempts} attempts, at last: {reason}. What was answered is kept; "
+        "run the same command again to continue"
+    )
 
 
 def served_context(

@@ -95,9 +95,11 @@ class Transport:
     Args:
         connections: at a time.
         headers: of every request.
+        largest: bytes of a body, as it comes and unpacked.
     """
 
-    def __init__(self, connections: int, headers: Mapping[str, str]) -> None:
+    def __init__(self, connections: int, headers: Mapping[str, str], *, largest: int = LARGEST) -> None:
+        self._largest = largest
         self._client = new_client(connections, headers)
         self._loop = asyncio.new_event_loop()
         thread = threading.Thread(target=self._loop.run_forever, name="endpoint http", daemon=True)
@@ -140,7 +142,7 @@ class Transport:
             asyncio.timeout(seconds),
             self._client.stream(method, url, content=content, headers=headers) as response,
         ):
-            reply = await whole_reply(response)
+            reply = await whole_reply(response, self._largest)
         # what a server says of itself is not kept for its next answer
         self._client.cookies.clear()
         return reply
@@ -156,8 +158,8 @@ def new_client(connections: int, headers: Mapping[str, str]) -> httpx2.AsyncClie
     )
 
 
-async def whole_reply(response: httpx2.Response) -> Reply:
-    """Read all of an answer whose body was not read yet.
+async def whole_reply(response: httpx2.Response, largest: int = LARGEST) -> Reply:
+    """Read all of an answer whose body was not read yet, of at most ``largest`` bytes.
 
     Raises:
         NoReplyError: it is too large, or its compression is damaged.
@@ -165,9 +167,9 @@ async def whole_reply(response: httpx2.Response) -> Reply:
     data = bytearray()
     async for piece in response.aiter_raw():
         data += piece
-        if len(data) > LARGEST:
-            raise _too_large()
-    unpacked = _unpacked(bytes(data), response.headers.get("content-encoding", ""))
+        if len(data) > largest:
+            raise _too_large(largest)
+    unpacked = _unpacked(bytes(data), largest, response.headers.get("content-encoding", ""))
     return Reply(response.status_code, response.headers, unpacked, response.reason_phrase)
 
 
@@ -186,7 +188,7 @@ def plain(text: str, longest: int = 500) -> str:
     return "".join(sign if sign.isprintable() else " " for sign in text[:longest]).strip()
 
 
-def _unpacked(data: bytes, encodings: str) -> bytes:
+def _unpacked(data: bytes, largest: int, encodings: str) -> bytes:
     names = [name.strip().lower() for name in encodings.split(",")]
     packed = [name for name in names if name not in ("", "identity")]
     if not packed:
@@ -198,18 +200,18 @@ def _unpacked(data: bytes, encodings: str) -> bytes:
     for window in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):  # with a header of gzip or zlib, or without one
         unpacker = zlib.decompressobj(window)
         try:
-            unpacked = unpacker.decompress(data, LARGEST + 1)
+            unpacked = unpacker.decompress(data, largest + 1)
         except zlib.error:
             continue
-        if len(unpacked) > LARGEST:
-            raise _too_large()
+        if len(unpacked) > largest:
+            raise _too_large(largest)
         if unpacker.eof:
             return unpacked
     raise NoReplyError("an answer whose compression is damaged", reached=True)
 
 
-def _too_large() -> NoReplyError:
-    return NoReplyError(f"an answer of more than {LARGEST >> 20} MB", reached=True)
+def _too_large(largest: int) -> NoReplyError:
+    return NoReplyError(f"an answer of more than {largest >> 20} MB", reached=True)
 
 
 def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:

@@ -87,6 +87,8 @@ def with_defaults(data: Mapping[str, Any]) -> RecipeData:
 def _stage(stage: RecipeData, before: Sequence[Any], recipe: RecipeData) -> RecipeData:
     kind = stage["kind"] if isinstance(stage.get("kind"), str) else ""
     defaults = {"seed": recipe["seed"], "evaluate": recipe["evaluate"], **DEFAULTS.get(kind, {})}
+    if "parallel" in recipe:
+        defaults["parallel"] = recipe["parallel"]
     parent = next(
         (other for other in before if isinstance(other, dict) and other.get("name") == stage.get("parent")),
         {},
@@ -96,6 +98,8 @@ def _stage(stage: RecipeData, before: Sequence[Any], recipe: RecipeData) -> Reci
     full["evaluate"] = _merged(
         _without_other_judges(defaults["evaluate"], full["evaluate"]), full["evaluate"]
     )
+    if "parallel" in full:
+        full["parallel"] = _merged(defaults.get("parallel"), full["parallel"])
     if kind in FROM_PARENT:
         full["infilling"] = _merged(defaults["infilling"], full["infilling"])
     if kind == "instruct" and "mixture" not in full:

@@ -31,11 +31,14 @@ from codecascade.recipe.settings import (
     LENGTH_KEYS,
     Recipe,
     RecipeData,
+    RunSettings,
     Stage,
     TokenizerSettings,
     to_data,
 )
+from codecascade.training.parallel.settings import ParallelSettings
 from codecascade.training.stream.settings import ChatSettings, InfillingSettings, MixtureItem
+from codecascade.training.trackers.settings import LogSettings
 
 SettingsModel = TypeVar("SettingsModel", bound=BaseModel)
 
@@ -51,8 +54,11 @@ _TABLES: dict[str, type[BaseModel]] = {
     "questions_from": TeacherSettings,
     "chat": ChatSettings,
     "corpus_build": CorpusSettings,
+    "parallel": ParallelSettings,
     "filters": LanguageFilter,
     "tokenizer": TokenizerSettings,
+    "log": LogSettings,
+    "run": RunSettings,
 }
 
 

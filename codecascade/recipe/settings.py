@@ -19,8 +19,10 @@ from codecascade.ground.nearest import nearest
 from codecascade.ground.settings import Settings
 from codecascade.instruct.dialogues.settings import DialogueSource
 from codecascade.recipe.self_instruct import KEY, KIND, StageSelfInstruct
+from codecascade.training.parallel.settings import ParallelSettings
 from codecascade.training.settings import TrainingSettings
 from codecascade.training.stream.settings import ChatSettings, InfillingSettings, MixtureItem
+from codecascade.training.trackers.settings import LogSettings
 
 BASE = "base"
 """The name, among a cascade's models, of the one that it starts from."""
@@ -34,16 +36,25 @@ LENGTH_KEYS = ("tokens", "steps", "minutes")
 CHANGEABLE_KEYS = frozenset(
     {
         "activation_checkpointing",
+        "async_checkpoints",
         "checkpoint_every",
         "compile",
         "evaluate",
+        "log",
         "loss_chunk_tokens",
         "micro_batch_rows",
+        "parallel",
+        "run",
         "sandbox",
+        "skip_spikes",
+        "step_timeout",
         "stream_workers",
     }
 )
-"""Keys that may change when a run is resumed: how the work is done and what is measured, but not what is trained."""
+"""Keys that may change when a run is resumed: how the work is done and what is measured, but not what is trained.
+
+``skip_spikes`` is one of them, because it is turned on after a spike, and concerns only the steps to come.
+"""
 
 
 class TokenizerSettings(Settings):
@@ -52,6 +63,16 @@ class TokenizerSettings(Settings):
     vocabulary: int = Field(gt=0, description="ids, control tokens and bytes included")
     kind: TokenizerKind = Field("llama", description="laid out as Llama 2's, or as SmolLM2's")
     characters: int = Field(20_000_000, gt=0, description="of training code that it is trained on, at most")
+
+
+class RunSettings(Settings):
+    """What becomes of a run's files besides its folder."""
+
+    copy_to: str | None = Field(
+        None,
+        description="an address that fsspec knows, such as s3://bucket/run: gets each stage's model as soon as it is "
+        "trained, and the results at the end",
+    )
 
 
 class Stage(TrainingSettings):
@@ -134,12 +155,17 @@ class Recipe(Settings):
     dtype: WeightType = Field("f32", description="of the weights in the stages' model folders")
     sandbox: SandboxMode = Field("strict", description="weak: run programs even where unconfined")
     corpus_build: CorpusSettings = Field(CorpusSettings(), description="how sources become a corpus")
+    parallel: ParallelSettings | None = Field(
+        None, description="how the ranks of torchrun share the work, in every stage"
+    )
     tokenizer: TokenizerSettings | None = Field(
         None, description="for a preset as base, which starts from scratch"
     )
     self_instruct: StageSelfInstruct | None = Field(
         None, description="the default of every stage's [stage.self_instruct]"
     )
+    log: LogSettings = Field(LogSettings(), description="which trackers draw the curves of the training")
+    run: RunSettings = Field(RunSettings(), description="where the run's models are copied")
     evaluate: EvaluateSettings = Field(description="what is measured on the base")
     stage: tuple[Stage, ...] = Field(min_length=1, description="the stages, each after its parent")
 

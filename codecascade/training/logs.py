@@ -1,16 +1,17 @@
-"""The log of a training run: one JSON object for each step, and TensorBoard's scalars."""
+"""The log of a training run: one JSON object for each step, and what trackers are told of it."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from torch.utils.tensorboard import SummaryWriter
-
 from codecascade.ground.files.atomic import atomic_write
 from codecascade.ground.files.json_lines import JsonlAppender
 from codecascade.ground.step_log import step_number
+from codecascade.training.trackers.tracker import SafeTracker
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class StepReport:
         mfu: model FLOPs utilisation: the fraction of the speed of a large matrix product on the same machine.
         grad_norm: L2 norm of the gradient before clipping.
         counts: the batch's: documents, infilled, cut, tokens of each source and more.
+        skipped: why the step's update was left out; None if it was not.
+        documents: of the batch of a step that was left out.
     """
 
     step: int
@@ -39,6 +42,8 @@ class StepReport:
     mfu: float
     grad_norm: float
     counts: dict[str, int]
+    skipped: str | None = None
+    documents: tuple[str, ...] = ()
 
     @property
     def seconds_left(self) -> float:
@@ -52,40 +57,45 @@ class StepReport:
         return self.counts.get("infilled", 0) / documents if documents else None
 
     def to_json(self) -> dict[str, Any]:
-        """The step's object in the log."""
+        """The step's object in the log. JSON has no numbers that are not finite, so they are null."""
         row = asdict(self)
         del row["steps"]
+        if self.skipped is None:
+            del row["skipped"], row["documents"]
+        for name in ("loss", "grad_norm"):
+            row[name] = row[name] if math.isfinite(row[name]) else None
         return {**row, "infilling_rate": self.infilling_rate}
+
+    def figures(self) -> dict[str, float]:
+        """The step's figures by the names that trackers know them by."""
+        names = ("loss", "lr", "grad_norm", "tokens_per_second", "mfu", "infilling_rate")
+        found = {f"training/{name}": getattr(self, name) for name in names}
+        found |= {f"stream/{name}": count for name, count in self.counts.items()}
+        return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
 
 
 class TrainingLog:
-    """Writes ``log`` (JSON lines) and, if there is to be one, a TensorBoard folder.
+    """Writes ``log`` (JSON lines), and tells the ``trackers``.
 
     Lines of steps after ``last_step`` are removed first. A killed run may have logged steps after its last
     checkpoint, and these are taken again. So the log has one object for each step.
     """
 
-    def __init__(self, log: Path, tensorboard: Path | None, *, last_step: int) -> None:
+    def __init__(self, log: Path, trackers: Sequence[SafeTracker] = (), *, last_step: int) -> None:
         _truncate(log, last_step)
         self._rows = JsonlAppender(log)
-        self._board = (
-            None if tensorboard is None else SummaryWriter(str(tensorboard), purge_step=last_step + 1)
-        )
+        self._trackers = trackers
 
     def write(self, report: StepReport) -> None:
-        row = report.to_json()
-        self._rows.write(row)
-        if self._board is not None:
-            for name in ("loss", "lr", "grad_norm", "tokens_per_second", "mfu", "infilling_rate"):
-                if row[name] is not None:
-                    self._board.add_scalar(f"training/{name}", row[name], report.step)
-            for name, count in report.counts.items():
-                self._board.add_scalar(f"stream/{name}", count, report.step)
+        self._rows.write(report.to_json())
+        figures = report.figures()
+        for tracker in self._trackers:
+            tracker.write(report.step, figures)
 
     def close(self) -> None:
         self._rows.close()
-        if self._board is not None:
-            self._board.close()
+        for tracker in self._trackers:
+            tracker.close()
 
 
 def _truncate(log: Path, last_step: int) -> None:

@@ -234,7 +234,7 @@ def test_hostile_waits_are_no_longer_than_ours(server: HostileServer, wait: str)
 
 
 def test_the_longest_wait(server: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codecascade.generation.endpoint._LONGEST_WAIT", 0.1)
+    monkeypatch.setattr("codecascade.generation.openai_server._LONGEST_WAIT", 0.1)
     began = time.monotonic()
     with pytest.raises(RunFailed, match="429"):
         ask(server, http(b"", "Retry-After: inf", status="429 Too Many"))

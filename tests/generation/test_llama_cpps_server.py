@@ -9,13 +9,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
-from codecascade.generation.backend import ChatPrompt, TextPrompt, TextRequest
+from codecascade.generation.backend import Backend, ChatPrompt, TextPrompt, TextRequest
 from codecascade.generation.endpoint import Endpoint
 from codecascade.generation.requests import SamplingParams
+from codecascade.generation.served.opening import served_backend
+from codecascade.generation.served.settings import ServerSettings
 from codecascade.ground.errors import UserError
 from codecascade.tokens.chat import Message
 
@@ -75,3 +79,31 @@ def test_llama_cpps_server_answers_as_the_model_in_memory(llama_cpp: str) -> Non
     assert reply.text.strip()
     [long] = ask(at, TextPrompt("word " * 2000), max_new_tokens=12)
     assert long.finish_reason == "context"
+
+
+@pytest.mark.smollm2
+def test_llama_cpps_server_measures_a_model_by_its_texts(llama_cpp: str, tmp_path: Path) -> None:
+    """It takes no token ids, which is said; asked for texts it goes on as the model in memory does."""
+    model = "smollm2-135m-instruct"
+
+    def opened(prompts: Literal["ids", "text"], name: str) -> AbstractContextManager[Backend]:
+        settings = ServerSettings(prompts=prompts, model=name, concurrency=1)
+        return served_backend(
+            llama_cpp, settings, model, title="base", about={}, precision="auto", log=tmp_path / "log"
+        )
+
+    request = TextRequest(TextPrompt("def add(first, second):\n    return", ("\n",)), SamplingParams(8))
+    with opened("text", "smollm2") as backend:
+        (found,) = backend.complete([request])
+        assert found.text.strip().startswith("first + second")
+        assert backend.describe()["endpoint"] == "base" and backend.is_chat
+    with (
+        opened("ids", "smollm2") as backend,
+        pytest.raises(UserError, match="token ids"),
+    ):
+        list(backend.complete([request]))
+    with (
+        opened("text", "other") as backend,
+        pytest.raises(UserError, match=r"serves no 'other'; it has smollm2.*vllm serve"),
+    ):
+        list(backend.complete([request]))

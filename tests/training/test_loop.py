@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 import torch
+from poisoned_stream import Poisoned
 from rich.console import Console
 from tiny_run import LENGTH, CountingStream, losses, read_log, tiny_model, tiny_settings, tiny_train
 
 from codecascade.ground.errors import RunFailed, UserError
+from codecascade.training.failures.spikes import is_spike
 from codecascade.training.logs import StepReport
-from codecascade.training.loop import is_spike
 from codecascade.training.progress_bar import ProgressBar
-from codecascade.training.stream.stream import Batch
+from codecascade.training.trackers.tensorboard import start_tensorboard
+from codecascade.training.trackers.tracker import SafeTracker
 
 
 class Interrupt(Exception):
@@ -34,7 +36,11 @@ def crash_after(step: int) -> Any:
 def test_training_learns_and_reports(tmp_path: Path) -> None:
     reports: list[StepReport] = []
     settings = tiny_settings(steps=30)
-    result = tiny_train(tmp_path, settings, progress=reports.append, tensorboard=tmp_path / "board")
+
+    def trackers(last_step: int) -> list[SafeTracker]:
+        return [SafeTracker("tensorboard", lambda: start_tensorboard(tmp_path / "board", last_step))]
+
+    result = tiny_train(tmp_path, settings, progress=reports.append, trackers=trackers)
     log = read_log(tmp_path)
     assert [row["step"] for row in log] == list(range(1, 31))
     assert log[-1]["tokens"] == result.tokens == 30 * 4 * LENGTH
@@ -81,23 +87,6 @@ def test_another_run_is_refused(tmp_path: Path) -> None:
     assert len(losses(tmp_path)) == 3
 
 
-class Poisoned(CountingStream):
-    """One batch that is not like the others."""
-
-    def __init__(self, step: int, weight: float | None) -> None:
-        super().__init__()
-        self.step, self.weight = step, weight
-
-    def batch(self, rows: range) -> Batch:
-        batch = super().batch(rows)
-        if self.taken[rows[0]] == self.step:
-            if self.weight is not None:
-                batch.weights[0, 0] = self.weight
-            else:
-                batch.tokens.random_(generator=torch.Generator().manual_seed(0)).remainder_(96)
-        return batch
-
-
 def test_nan_stops_the_run_before_anything_bad_is_saved(tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match=r"step 5.*0/4/a"):
         tiny_train(tmp_path, tiny_settings(), stream=Poisoned(5, float("nan")))
@@ -137,9 +126,9 @@ def test_progress_bar_shows_loss_speed_and_time_left(tmp_path: Path) -> None:
     assert all(part in shown for part in ("code", "3/3", "loss", "tok/s", "MFU", "left"))
 
 
-@pytest.mark.parametrize("name", ["checkpoints", "log.jsonl", "logs/log.jsonl", "tensorboard"])
+@pytest.mark.parametrize("name", ["checkpoints", "log.jsonl", "logs/log.jsonl"])
 def test_what_is_in_the_way_is_named_before_the_first_step(tmp_path: Path, name: str) -> None:
-    paths = {"log": tmp_path / name} if "log" in name else {"tensorboard": tmp_path / "tensorboard"}
+    paths = {"log": tmp_path / name} if "log" in name else {}
     if name == "log.jsonl":
         (tmp_path / name).mkdir()
         wrong = tmp_path / name

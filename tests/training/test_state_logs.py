@@ -14,10 +14,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_run import CountingStream, tiny_model, tiny_settings
 
 from codecascade.ground.errors import UserError
-from codecascade.training.checkpoints import Checkpoints, TrainingProgress
+from codecascade.training.checkpoints.checkpoints import Checkpoints
+from codecascade.training.checkpoints.state import TrainingProgress
 from codecascade.training.learner import Learner
 from codecascade.training.logs import StepReport, TrainingLog
 from codecascade.training.parallel.ranks import World
+from codecascade.training.trackers.tensorboard import start_tensorboard
+from codecascade.training.trackers.tracker import SafeTracker
 
 ALONE = World(0, 1, torch.device("cpu"), None)
 STREAM_STATE = {"0": {"cursor": 3, "left": [1, 2]}, "1": {"cursor": 4, "left": []}}
@@ -125,15 +128,19 @@ def report(step: int) -> StepReport:
     )
 
 
+def tensorboard(folder: Path, last_step: int) -> SafeTracker:
+    return SafeTracker("tensorboard", lambda: start_tensorboard(folder, last_step))
+
+
 def test_log_has_one_object_a_step_after_a_resume(tmp_path: Path) -> None:
     path, board = tmp_path / "log.jsonl", tmp_path / "board"
-    first = TrainingLog(path, board, last_step=0)
+    first = TrainingLog(path, [tensorboard(board, 0)], last_step=0)
     for step in (1, 2, 3):
         first.write(report(step))
     first.close()
     with path.open("a") as file:
         file.write('{"step": 4, "tok')  # killed here
-    second = TrainingLog(path, board, last_step=2)
+    second = TrainingLog(path, [tensorboard(board, 2)], last_step=2)
     for step in (3, 4, 5):
         second.write(report(step))
     second.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     rich_help_panel=options.MEASURE,
     epilog=options.examples(
         "eval MODEL --benchmark humaneval,mbpp -o DIR",
+        "eval MODEL --served-by vllm --set server.tensor_parallel=8 --benchmark humaneval -o DIR",
         "eval --endpoint http://localhost:8000 --model NAME --benchmark humaneval -o DIR",
         "eval --samples humaneval=samples.jsonl -o DIR",
         "eval MODEL --benchmark toxigen --data toxigen=prompts/ --set toxigen.judge=classifier -o DIR",
@@ -45,13 +46,14 @@ def evaluate_model(
     heal: eval_options.Heal = True,
     changes: eval_options.Changes = None,
     name: eval_options.Name = None,
+    served_by: eval_options.ServedBy = None,
     device: eval_options.Device = None,
     weights: eval_options.HeldIn = "auto",
     context: eval_options.ContextLength = None,
     endpoint: eval_options.EndpointAddress = None,
     served_model: eval_options.ServedModel = None,
-    concurrency: eval_options.Concurrency = 8,
-    request_timeout: eval_options.RequestTimeout = 300.0,
+    concurrency: eval_options.Concurrency = None,
+    request_timeout: eval_options.RequestTimeout = None,
     samples: eval_options.Samples = None,
     skip_unknown: eval_options.SkipUnknown = False,
     require_complete: eval_options.RequireComplete = False,
@@ -92,9 +94,12 @@ def evaluate_model(
             "top_p": top_p,
             "chat": chat,
             "heal": heal,
+            "engine": served_by or "own",
         },
         changes or (),
     )
+    if settings.engine != "own" and model is None:
+        raise UserError("is for a MODEL: it says what computes its answers", key="--served-by")
     if scored:
         for option, value in (("--limit", limit), ("--temperature", temperature), ("--top-p", top_p)):
             if value is not None:
@@ -111,18 +116,45 @@ def evaluate_model(
     from codecascade.ground.signals import stopped_at_once
     from codecascade.sandbox.sandbox import Sandbox
 
-    with stopped_at_once(), Sandbox(sandbox) if needs_sandbox else nullcontext() as box:
+    with (
+        stopped_at_once(),
+        Sandbox(sandbox) if needs_sandbox else nullcontext() as box,
+        ExitStack() as open_server,
+    ):
         backend: Backend | None = None
-        if model is not None:
+        if model is not None and settings.engine == "own":
             from codecascade.generation.loading import load_backend
 
             with loading(model):
                 backend = load_backend(model, name=name, device=device, precision=weights, context=context)
+        elif model is not None:
+            from codecascade.cli.measure.served import open_served
+
+            if device is not None:
+                raise UserError(
+                    "is for our own engine; vLLM takes the devices of CUDA_VISIBLE_DEVICES", key="--device"
+                )
+            backend = open_server.enter_context(
+                open_served(
+                    model,
+                    settings,
+                    name=name,
+                    precision=weights,
+                    context=context,
+                    concurrency=concurrency,
+                    request_timeout=request_timeout,
+                    folder=output,
+                )
+            )
         elif endpoint is not None and served_model is not None:
             from codecascade.generation.endpoint import Endpoint
 
             backend = Endpoint(
-                endpoint, served_model, title=name, concurrency=concurrency, timeout=request_timeout
+                endpoint,
+                served_model,
+                title=name,
+                concurrency=concurrency or 8,
+                timeout=request_timeout or 300.0,
             )
             backend.context_length = context or backend.context_length
             if chat == "auto" and any(BENCHMARKS[each].chats for each in names):
@@ -193,13 +225,13 @@ def _run(inputs: Inputs, settings: EvaluateSettings, folder: Path, title: str) -
     from codecascade.ground.files.locks import FolderLock
     from codecascade.reports.evaluation.report import write_evaluation_report
 
-    about = {} if inputs.backend is None else inputs.backend.describe()
     command = shlex.join(["codecascade", *invocation])
     with FolderLock(folder):
         check_results_folder(folder, title)
         with EvaluationDisplay(stderr(), settings.benchmarks, title) as display:
 
             def keep(results: dict[str, BenchmarkResult]) -> None:
+                about = {} if inputs.backend is None else inputs.backend.describe()
                 write_results(folder, title, results, about=about, command=command)
                 display.done(results)
 

@@ -94,6 +94,16 @@ Name = Annotated[
         help="Call the model by this name in the tables.",
     ),
 ]
+ServedBy = Annotated[
+    str | None,
+    _option(
+        panel=_MODEL,
+        metavar="NAME",
+        show_default="our own engine",
+        help="Compute with vLLM, which is started for this (vllm), or ask the server at this address, which has the "
+        "model. --set server.KEY=VALUE says how.",
+    ),
+]
 Device = Annotated[
     str | None,
     _option(
@@ -114,10 +124,24 @@ ServedModel = Annotated[
     _option("--model", panel=_ENDPOINT, metavar="NAME", help="The name of the model on the server."),
 ]
 Concurrency = Annotated[
-    int, _option(panel=_ENDPOINT, metavar="N", min=1, help="Send at most N requests at a time.")
+    int | None,
+    _option(
+        panel=_ENDPOINT,
+        metavar="N",
+        min=1,
+        show_default="8; with --served-by 64",
+        help="Send at most N requests at a time.",
+    ),
 ]
 RequestTimeout = Annotated[
-    float, _option(panel=_ENDPOINT, metavar="SECONDS", min=0.1, help="Wait this long for a complete answer.")
+    float | None,
+    _option(
+        panel=_ENDPOINT,
+        metavar="SECONDS",
+        min=0.1,
+        show_default="300; with --served-by 1800, for the first token",
+        help="Wait this long for a complete answer.",
+    ),
 ]
 
 _SAMPLES = "What answers: samples in a file"

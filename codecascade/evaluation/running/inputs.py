@@ -20,8 +20,8 @@ from codecascade.generation.requests import Scorer
 from codecascade.ground.files.atomic import content_digest
 from codecascade.sandbox.sandbox import Sandbox
 
-_NOT_IDENTITY = ("address",)
-"""Keys of a backend's description that say where the server was, not what the model is."""
+_NOT_IDENTITY = ("address", "engine version")
+"""Keys of a backend's description that say where the server was and its version, not what the model is."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -58,6 +58,7 @@ class Gateway:
         tokenizer: the model's.
         name: what clients call the model; None: the same.
         context: tokens of prompt and completion together; None: what the server says.
+        key: that the server wants; None: that of the environment.
         connections: requests at a time.
         timeout: seconds until the first token, which waits for the server's queue and for the prompt to be read.
         silence: seconds between two tokens.
@@ -77,6 +78,7 @@ class Gateway:
         *,
         name: str | None = None,
         context: int | None = None,
+        key: str | None = None,
         connections: int = 256,
         timeout: float = 300.0,
         silence: float = 60.0,
@@ -87,7 +89,7 @@ class Gateway:
         self._name, self._tokenizer = name or model, tokenizer
         self._timeout, self._silence = timeout, silence
         self._attempts, self._first_wait = attempts, first_wait
-        headers = key_headers()
+        headers = key_headers(key)
         first = Transport(1, headers)
         told = served_context(
             first, self.url, model, timeout=timeout, attempts=attempts, first_wait=first_wait

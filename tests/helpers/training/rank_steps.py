@@ -52,7 +52,7 @@ class Taken:
 
 def steps_of(world: World, cases: Sequence[str]) -> dict[str, Taken]:
     """The steps of these cases, on the same global batches whatever the number of ranks."""
-    with _eager_compiler(), _bf16_everywhere():
+    with eager_compiler(), _bf16_everywhere():
         return {name: _steps(world, CASES[name]) for name in cases}
 
 
@@ -70,7 +70,7 @@ def _steps(world: World, changes: dict[str, Any]) -> Taken:
     return Taken(norms, {name: after[name] - before[name] for name in after})
 
 
-class _eager_compiler:
+class eager_compiler:
     """Layers are traced and compiled as ever, but no machine code is made of them, which takes minutes."""
 
     def __enter__(self) -> None:

@@ -1,0 +1,1 @@
+"""Programs that draw the curves of a training run: TensorBoard, Weights & Biases, Trackio."""
