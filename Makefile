@@ -7,7 +7,7 @@ MODEL  := runs/quickstart/models/instruct
 ENVIRONMENT := $(VENV)/.base
 export PIP_NO_WARN_SCRIPT_LOCATION = 1
 
-.PHONY: quickstart serve playground test lint format docs package bench clean
+.PHONY: quickstart serve playground test test-distributed lint format docs package bench clean
 
 quickstart: $(VENV)/.quickstart   ## SmolLM2-135M through the whole cascade, on this machine's own Python code
 	$(BIN)/codecascade run quickstart
@@ -23,6 +23,9 @@ playground: codecascade/server/playground/source/package-lock.json   ## the serv
 
 test: $(VENV)/.dev                ## the whole suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-distributed: $(VENV)/.dev    ## two and four processes that train together, are killed, stopped and started again: minutes
+	$(BIN)/python -m pytest -m distributed
 
 lint: $(VENV)/.dev                ## style, and types
 	$(BIN)/ruff check .

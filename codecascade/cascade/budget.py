@@ -9,11 +9,11 @@ from typing import Any
 import torch
 
 from codecascade.cascade.display import RunDisplay
-from codecascade.cascade.stage_models import prepare_model
+from codecascade.cascade.stage_models import stage_model
 from codecascade.evaluation.cost import evaluation_seconds
 from codecascade.ground.format import show_seconds
 from codecascade.model.precision import choose_precision
-from codecascade.model.sources import load
+from codecascade.model.sources import open_model
 from codecascade.plan.plan import UTILISATION, RecipePlan, this_device_flops
 from codecascade.recipe.reading import with_steps
 from codecascade.recipe.settings import BASE, Recipe, Stage, to_data
@@ -33,6 +33,7 @@ _STEP_KEYS = (
     "compile",
     "activation_checkpointing",
     "loss_chunk_tokens",
+    "parallel",
     "train",
     "lora_rank",
 )
@@ -77,10 +78,11 @@ class StepTimer:
         data = to_data(stage)
         shape = json.dumps([data.get(key) for key in _STEP_KEYS])
         if shape not in self._seconds:
-            prepared = prepare_model(load(self._base, dtype=torch.float32), stage)
+            world = join_world()
+            prepared = world.on_all(lambda: stage_model(open_model(self._base), stage))
             stream = RandomStream(stage, prepared.tokenizer.vocab_size)
             short = stage.model_copy(update={"steps": 3, "tokens": None, "minutes": None, "warmup_steps": 0})
-            self._seconds[shape] = measure_step_seconds(prepared.model, stream, short)
+            self._seconds[shape] = measure_step_seconds(prepared.config, stream, short)
         return self._seconds[shape]
 
 

@@ -22,7 +22,7 @@ from codecascade.generation.backend import Backend
 from codecascade.generation.engine.generator import LocalGenerator, load_generator
 from codecascade.generation.loading import quantisation
 from codecascade.generation.local_backend import LocalBackend
-from codecascade.generation.requests import Completion, Request
+from codecascade.generation.requests import Completion, Generator, Request
 from codecascade.generation.served.opening import check_served, served_backend
 from codecascade.generation.served.settings import OWN, VLLM
 from codecascade.generation.served.vllm import check_installed, tensor_parallel
@@ -95,9 +95,12 @@ def measuring_precision(recipe: Recipe, name: str) -> Precision:
 
 
 def measure(
-    backend: Backend,
+    model: str,
     settings: EvaluateSettings,
+    precision: Precision,
     *,
+    own: Generator | None = None,
+    title: str,
     folder: Path,
     corpus: Corpus,
     sandbox: Sandbox | None,
@@ -108,17 +111,22 @@ def measure(
     """Measure a model and write its report.
 
     Args:
-        backend: the model, by the name that the reports call it.
+        model: what the engine loads that the settings name.
+        precision: of its weights and products.
+        own: the model by our engine, where that is to compute; None: loaded at the first request.
+        title: what the reports call it.
         folder: gets the files that ``codecascade eval -o`` writes, so that models can be compared by problem.
         after_each: gets the results so far after each benchmark.
     """
-    title = backend.name
 
     def keep(results: dict[str, BenchmarkResult]) -> None:
         write_results(folder, title, results, about=backend.describe(), command=command)
         after_each(results)
 
-    with display.task(f"measuring {title}") as progress:
+    with (
+        _backend(model, settings, precision, own=own, title=title, folder=folder, display=display) as backend,
+        display.task(f"measuring {title}") as progress,
+    ):
         evaluate(
             Inputs(backend, corpus=corpus, sandbox=sandbox),
             settings,
@@ -132,27 +140,21 @@ def measure(
 
 
 @contextmanager
-def measured_backend(
+def _backend(
     model: str,
     settings: EvaluateSettings,
     precision: Precision,
     *,
+    own: Generator | None,
     title: str,
     folder: Path,
     display: RunDisplay,
 ) -> Iterator[Backend]:
-    """A model behind the engine that the settings name, for as long as the context is open.
-
-    Args:
-        model: what the engine loads.
-        precision: of its weights and products.
-        title: what the reports call it.
-        folder: of its evaluation; gets the log of a server that is started.
-    """
+    """A model behind the engine that the settings name, for as long as the context is open; see :func:`measure`."""
     kind = quantisation(model)
     about = {} if kind is None else {"quantisation": kind}
     if settings.engine == OWN:
-        yield LocalBackend(LazyGenerator(model, precision), title, about)
+        yield LocalBackend(own or LazyGenerator(model, precision), title, about)
         return
     with served_backend(
         settings.engine,

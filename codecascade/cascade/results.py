@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,15 @@ def write_run_results(run: RunFolder, stages: Sequence[Stage], results: Mapping[
         for name, model_results in results.items()
     }
     write_json(run.path / "results.json", {"models": models, "cost": cost, "versions": _versions(results)})
+
+
+def how_to_use(run: RunFolder, recipe: Recipe, stages: Sequence[str]) -> str:
+    """What to do with the last stage's model, in a sentence or two."""
+    last = stages[-1] if stages else BASE
+    model = shlex.quote(str(run.model(last)))
+    is_chat = last != BASE and recipe[last].kind == "instruct"
+    talk = f"To talk to the model: codecascade chat {model}\n" if is_chat else ""
+    return f"{talk}To try it in the browser or an editor: codecascade serve {model}"
 
 
 def make_run_report(
@@ -99,6 +109,11 @@ def _stage_report(run: RunFolder, stage: Stage, cost: TrainingResult, results: M
     if stage.train == "lora":
         notes.append(
             f"Trained by low-rank updates (LoRA) of rank {stage.lora_rank}, merged into ordinary weights."
+        )
+    if cost.skipped:
+        notes.append(
+            f"Of its {cost.steps:,} steps {cost.skipped:,} changed no weights (skip_spikes): their loss was a spike "
+            "or not finite. The log names them and their documents."
         )
     notes += _about_dialogues(run, stage)
     return ModelReport(

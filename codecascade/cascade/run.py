@@ -1,13 +1,13 @@
 """Runs a recipe: ``codecascade run``.
 
 Finished work is on the disk and is never repeated. Unfinished work continues where it stopped. Under torchrun every
-rank runs this: the first rank writes, measures and reports, and the others wait for it.
+rank runs this: the first rank writes, measures and reports; the others wait for it, or complete a part of what it
+asks a model.
 """
 
 from __future__ import annotations
 
 import logging
-import shlex
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -18,17 +18,18 @@ from codecascade.cascade.budget import StepTimer, resolve_minutes, say_how_long
 from codecascade.cascade.dialogues.self_instruct import SelfInstructStep
 from codecascade.cascade.display import RunDisplay
 from codecascade.cascade.measure import (
+    LazyGenerator,
     check_engines,
     measure,
-    measured_backend,
     measuring_precision,
     sandbox_for,
 )
 from codecascade.cascade.mixtures import MANY_PASSES, Mixtures
-from codecascade.cascade.results import make_run_report, write_run_results
+from codecascade.cascade.results import how_to_use, make_run_report, write_run_results
 from codecascade.cascade.run_corpus import build_run_corpus, corpus_folder, needs_sources
 from codecascade.cascade.run_folder import RunFolder
 from codecascade.cascade.run_inputs import RunInputs
+from codecascade.cascade.shared.generator import answer, shared
 from codecascade.cascade.stage_models import base_name, make_base, stage_tokenizers
 from codecascade.cascade.stage_training import train_stage
 from codecascade.cascade.storage.copies import Copies, check_target, copy_finished
@@ -36,15 +37,19 @@ from codecascade.cascade.work_ahead import WorkAhead, look_ahead
 from codecascade.corpus.corpus import Corpus
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.evaluation.running.result import BenchmarkResult
+from codecascade.generation.requests import Generator
+from codecascade.generation.served.settings import OWN
 from codecascade.ground.files.locks import FolderLock
 from codecascade.ground.format import show_bytes
 from codecascade.ground.signals import stopped_at_once
-from codecascade.model.sources import load
+from codecascade.model.sources import open_model
 from codecascade.recipe.self_instruct import KIND
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.cascade.report import summary, write_report
 from codecascade.sandbox.sandbox import Sandbox
+from codecascade.training.parallel.letters import Letters
 from codecascade.training.parallel.ranks import World, join_world, release_memory
+from codecascade.training.parallel.shared_folder import check_shared
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +89,7 @@ def run_cascade(
             with stopped_at_once():
                 copy_finished(target, run, ahead.stages, display.say)
         display.say(f"{folder}: nothing to do, all {len(ahead.stages)} stages are trained and measured")
-        display.say(_serve_hint(ahead, run))
+        display.say(how_to_use(run, ahead.recipe, ahead.stages))
         return False
     stages = [ahead.recipe[name] for name in ahead.stages]
     sandbox = sandbox_for(ahead.recipe, stages)
@@ -93,20 +98,12 @@ def run_cascade(
         if world.first:
             run.write(ahead.recipe)
         world.wait_for_all()
+        check_shared(folder, world)
         with closing(Copies(target if world.first else None, run, display.say)) as copies:
             _Cascade(ahead, run, sandbox, world, display, file, copies).run()
     display.say(f"{folder}: finished; see {folder / 'report.html'}")
-    display.say(_serve_hint(ahead, run))
+    display.say(how_to_use(run, ahead.recipe, ahead.stages))
     return True
-
-
-def _serve_hint(ahead: WorkAhead, run: RunFolder) -> str:
-    """What to do with the last stage's model."""
-    last = ahead.stages[-1] if ahead.stages else BASE
-    model = shlex.quote(str(run.model(last)))
-    is_chat = last != BASE and ahead.recipe[last].kind == "instruct"
-    talk = f"To talk to the model: codecascade chat {model}\n" if is_chat else ""
-    return f"{talk}To try it in the browser or an editor: codecascade serve {model}"
 
 
 @contextmanager
@@ -173,7 +170,7 @@ class _Cascade:
             with self.display.task("corpus") as progress:
                 build_run_corpus(self.recipe, self.folder, progress)
         self.world.wait_for_all()
-        self.corpus = Corpus.open(corpus_folder(self.recipe, self.folder))
+        self.corpus = self.world.on_all(lambda: Corpus.open(corpus_folder(self.recipe, self.folder)))
         train = self.corpus.manifest.splits["train"].total
         self.display.say(f"corpus: {train.documents:,} documents, {show_bytes(train.bytes)}")
         self.mixtures = Mixtures(self.corpus, self.folder)
@@ -184,7 +181,7 @@ class _Cascade:
             self.display.say(f"base: {self.recipe.base} from scratch, with a tokenizer trained on the corpus")
             make_base(self.recipe, self.folder, self.corpus)
         self.world.wait_for_all()
-        tokenizer = load(self.base).tokenizer
+        tokenizer = self.world.on_all(lambda: open_model(self.base)).tokenizer
         self.instruct_base = tokenizer.chat_format is not None
         tokenizers = stage_tokenizers(self.recipe, self.stages, tokenizer)
         for stage in self.untrained:
@@ -297,34 +294,46 @@ class _Cascade:
     def _measure(self, name: str, model: str, settings: EvaluateSettings) -> None:
         # What measures gets the devices: what training holds there is of no more use.
         release_memory()
+        if settings.engine != OWN:
+            if self.world.first:
+                self._measure_with(None, name, model, settings)
+            self.world.wait_for_all()
+            return
+        generator = LazyGenerator(model, measuring_precision(self.recipe, name))
+        letters = Letters(self.world)
         if self.world.first:
-
-            def keep(results: dict[str, BenchmarkResult]) -> None:
-                self.results[name] = dict(results)
-                write_run_results(self.folder, self.stages, self.results)
-
-            if name != BASE:
-                self.inputs.check_model(name)
-            self.results[name] = {}
-            folder = self.folder.evaluation(name)
-            precision = measuring_precision(self.recipe, name)
-            with measured_backend(
-                model, settings, precision, title=name, folder=folder, display=self.display
-            ) as backend:
-                measure(
-                    backend,
-                    settings,
-                    folder=folder,
-                    corpus=self.corpus,
-                    sandbox=self.sandbox,
-                    display=self.display,
-                    command=self.command,
-                    after_each=keep,
-                )
-            keep(self.results[name])
-            self._report()
-            self.folder.note_measured(name, settings.model_dump(mode="json"))
+            with shared(generator, letters) as on_all_ranks:
+                self._measure_with(on_all_ranks, name, model, settings)
+        else:
+            answer(generator, letters)
         self.world.wait_for_all()
+
+    def _measure_with(self, own: Generator | None, name: str, model: str, settings: EvaluateSettings) -> None:
+        """Measure a model on the first rank, and write what is known then; ``own``, if any, asks the others."""
+
+        def keep(results: dict[str, BenchmarkResult]) -> None:
+            self.results[name] = dict(results)
+            write_run_results(self.folder, self.stages, self.results)
+
+        if name != BASE:
+            self.inputs.check_model(name)
+        self.results[name] = {}
+        measure(
+            model,
+            settings,
+            measuring_precision(self.recipe, name),
+            own=own,
+            title=name,
+            folder=self.folder.evaluation(name),
+            corpus=self.corpus,
+            sandbox=self.sandbox,
+            display=self.display,
+            command=self.command,
+            after_each=keep,
+        )
+        keep(self.results[name])
+        self._report()
+        self.folder.note_measured(name, settings.model_dump(mode="json"))
 
     def _report(self) -> None:
         self.report = make_run_report(

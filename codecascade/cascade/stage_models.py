@@ -10,17 +10,22 @@ import torch
 from codecascade.cascade.run_folder import RunFolder
 from codecascade.corpus.corpus import Corpus, sample_texts
 from codecascade.ground.errors import UserError
-from codecascade.model.folder import LoadedModel, resize_embeddings, save_folder
-from codecascade.model.llama import Llama
-from codecascade.model.presets import build, initialise
+from codecascade.ground.files.atomic import atomic_folder
+from codecascade.model.config import LlamaConfig
+from codecascade.model.folder import check_target, write_description
+from codecascade.model.presets import build, initial_weights
 from codecascade.model.sources import load, resolve
+from codecascade.model.stored.model import StoredModel
+from codecascade.model.stored.weights import StoredWeights
+from codecascade.model.stored.writing import write_in_turn
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.recipe.shapes import long_context_shape, rows_with
 from codecascade.tokens.chat import chat_token_ids, with_chat_format
 from codecascade.tokens.infilling import add_infilling_tokens, drop_infilling_tokens, rows_for
 from codecascade.tokens.tokenizer import Tokenizer
 from codecascade.tokens.training import train_tokenizer
-from codecascade.training.embeddings import initialise_new_rows
+from codecascade.training.embeddings import GrownWeights, NewRowValues, new_row_values
+from codecascade.training.parallel.ranks import World
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 
@@ -47,28 +52,58 @@ def base_name(recipe: Recipe, run: RunFolder) -> str:
 
 
 def make_base(recipe: Recipe, run: RunFolder, corpus: Corpus) -> None:
-    """Write ``RUN/base``: a preset's shape, random weights by the seed, a tokenizer trained on the corpus's code."""
+    """Write ``RUN/base``: a preset's shape, random weights by the seed, a tokenizer trained on the corpus's code.
+
+    Each tensor is drawn when its turn comes, so the model is never in memory as a whole.
+    """
     config = resolve(recipe.base).config
     assert config is not None
     assert recipe.tokenizer is not None
     texts = sample_texts(corpus, ["code"], recipe.tokenizer.characters)
     tokenizer = train_tokenizer(texts, recipe.tokenizer.vocabulary, recipe.tokenizer.kind)
-    model = build(replace(config, vocab_size=rows_for(tokenizer.vocab_size)))
-    initialise(model, recipe.seed)
-    save_folder(run.model(BASE), model, model.config, tokenizer, dtype=DTYPES[recipe.dtype])
+    config = replace(config, vocab_size=rows_for(tokenizer.vocab_size))
+    shapes = {name: tuple(tensor.shape) for name, tensor in build(config, "meta").state_dict().items()}
+    path, dtype = run.model(BASE), DTYPES[recipe.dtype]
+    check_target(path)
+    with atomic_folder(path) as folder:
+        write_in_turn(folder, shapes, initial_weights(config, recipe.seed), dtype)
+        write_description(folder, config, tokenizer, dtype=dtype)
 
 
 @dataclass(frozen=True)
-class PreparedModel:
-    """What a stage trains.
+class StageModel:
+    """What a stage trains: its parent's model, with the stage's tokens and RoPE; the weights are the parent's files.
 
     Attributes:
-        new_token_ids: the infilling and chat tokens that the parent did not have.
+        added: ids of the tokens that the parent did not have, and rows that only pad the vocabulary tables.
+        new_token_ids: those of them that are infilling and chat tokens.
     """
 
-    model: Llama
+    parent: StoredModel
+    config: LlamaConfig
     tokenizer: Tokenizer
+    added: tuple[int, ...]
     new_token_ids: tuple[int, ...]
+
+    def weights(self, stage: Stage, world: World) -> StoredWeights:
+        """The weights at the stage's beginning. All ranks must call this.
+
+        The values of new rows are computed from the whole tables, so one rank does that for all.
+
+        Raises:
+            UserError: the parent's files can't be read. Every rank raises it.
+        """
+        before = self.parent.weights
+        if not self.added and self.config.vocab_size == self.parent.config.vocab_size:
+            return before
+        new = world.from_first(
+            lambda: (
+                new_row_values(before, self.config, self.tokenizer, self.added, stage.seed)
+                if self.added
+                else NewRowValues((), {})
+            )
+        )
+        return GrownWeights(before, self.config.vocab_size, new)
 
 
 def tokenizer_for(stage: Stage, tokenizer: Tokenizer) -> Tokenizer:
@@ -98,22 +133,21 @@ def stage_tokenizers(recipe: Recipe, stages: Sequence[Stage], tokenizer: Tokeniz
     return tokenizers
 
 
-def prepare_model(parent: LoadedModel, stage: Stage) -> PreparedModel:
-    """Give the parent's model the stage's tokens and RoPE, in place."""
-    model, before = parent.model, parent.tokenizer
+def stage_model(parent: StoredModel, stage: Stage) -> StageModel:
+    """The model that ``stage`` makes of its parent's. Nothing is read."""
+    before, old_rows = parent.tokenizer, parent.config.vocab_size
     tokenizer = tokenizer_for(stage, before)
-    old_rows = model.config.vocab_size
     if tokenizer.vocab_size < before.vocab_size:
-        resize_embeddings(model, rows_for(tokenizer.vocab_size))
-    elif (rows := rows_with(old_rows, tokenizer.vocab_size)) != old_rows:
-        resize_embeddings(model, rows)
-    new = {*range(before.vocab_size, tokenizer.vocab_size), *range(old_rows, model.config.vocab_size)}
-    if new:
-        initialise_new_rows(model, tokenizer, sorted(new), stage.seed)
+        rows = rows_for(tokenizer.vocab_size)
+    else:
+        rows = rows_with(old_rows, tokenizer.vocab_size)
+    new = {*range(before.vocab_size, tokenizer.vocab_size), *range(old_rows, rows)}
+    config = replace(parent.config, vocab_size=rows)
     if stage.kind == "long_context":
-        model.config = long_context_shape(model.config, stage)
+        config = long_context_shape(config, stage)
     added = (() if tokenizer.infilling is None else _ids(tokenizer)) + chat_token_ids(tokenizer)
-    return PreparedModel(model, tokenizer, tuple(token_id for token_id in added if token_id in new))
+    new_token_ids = tuple(token_id for token_id in added if token_id in new)
+    return StageModel(parent, config, tokenizer, tuple(sorted(new)), new_token_ids)
 
 
 def _ids(tokenizer: Tokenizer) -> tuple[int, ...]:

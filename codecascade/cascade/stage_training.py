@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 
-import torch
-
 from codecascade.cascade.display import RunDisplay
 from codecascade.cascade.mixtures import Mixtures
 from codecascade.cascade.run_folder import LINEAGE, RunFolder
-from codecascade.cascade.stage_models import DTYPES, prepare_model
+from codecascade.cascade.stage_models import DTYPES, stage_model
 from codecascade.ground.format import show_seconds
-from codecascade.model.folder import save_folder
-from codecascade.model.sources import load
+from codecascade.model.folder import check_target, write_description
+from codecascade.model.presets import build
+from codecascade.model.sources import open_model
 from codecascade.recipe.settings import Recipe, Stage, to_data
 from codecascade.training.checksums import Sums
 from codecascade.training.loop import train
 from codecascade.training.parallel.ranks import World
-from codecascade.training.parallel.weights_out import final_state_dict
+from codecascade.training.parallel.shared_folder import shared_folder
+from codecascade.training.parallel.weights_out import write_model
 from codecascade.training.trackers.table import TrackedRun, open_trackers
 
 
@@ -41,13 +41,14 @@ def train_stage(
     Raises:
         RunFailed, Stopped, UserError: as :func:`codecascade.training.loop.train`.
     """
-    loaded = load(parent, dtype=torch.float32)
-    prepared = prepare_model(loaded, stage)
+    prepared = world.on_all(lambda: stage_model(open_model(parent), stage))
+    weights = prepared.weights(stage, world)
     stream = mixtures.stream(stage, prepared.tokenizer)
     checkpoints = run.checkpoints(stage.name)
+    model = build(prepared.config, "meta")
     with display.training(stage.name) as progress:
         cost = train(
-            prepared.model,
+            model,
             stream,
             stage,
             checkpoints,
@@ -55,23 +56,29 @@ def train_stage(
             trackers=lambda last_step: open_trackers(recipe.log, _tracked(recipe, stage, run, last_step)),
             fingerprint={**recipe.identity(stage), "parent": parent_files, "stream": stream.identity},
             new_token_ids=prepared.new_token_ids,
+            weights=weights,
             progress=progress,
         )
-    weights = final_state_dict(prepared.model, stage)
-    if world.first:
-        lineage = run.lineage(recipe, stage, cost)
-        save_folder(
-            run.model(stage.name),
-            weights,
-            prepared.model.config,
-            prepared.tokenizer,
-            dtype=DTYPES[recipe.dtype],
-            generation=loaded.generation,
-            extra_files={LINEAGE: json.dumps(lineage, indent=2, ensure_ascii=False) + "\n"},
+    lineage = json.dumps(run.lineage(recipe, stage, cost), indent=2, ensure_ascii=False) + "\n"
+    folder, dtype = run.model(stage.name), DTYPES[recipe.dtype]
+    world.from_first(lambda: check_target(folder))
+    with shared_folder(folder, world) as new:
+        write_model(new, model, stage, world, dtype=dtype)
+        world.from_first(
+            lambda: write_description(
+                new,
+                prepared.config,
+                prepared.tokenizer,
+                dtype=dtype,
+                generation=prepared.parent.generation,
+                extra_files={LINEAGE: lineage},
+            )
         )
+    if world.first:
         shutil.rmtree(checkpoints, ignore_errors=True)
+        skipped = f" ({cost.skipped:,} left out)" if cost.skipped else ""
         display.say(
-            f"{stage.name}: {cost.steps:,} steps, {cost.tokens:,} tokens, loss {cost.final_loss:.3f}, "
+            f"{stage.name}: {cost.steps:,} steps{skipped}, {cost.tokens:,} tokens, loss {cost.final_loss:.3f}, "
             f"{show_seconds(cost.seconds)}, {cost.precision}"
         )
 

@@ -1,7 +1,7 @@
 """The commands. They parse their arguments, call the packages, which do the work, and print.
 
 Results go to standard output; progress and messages go to standard error. Exit codes: 0 done, 1 failed, 2 the user's
-mistake, 130 and 143 stopped by Ctrl-C and SIGTERM with the state saved.
+mistake, 130, 143 and 138 stopped by Ctrl-C, SIGTERM and SIGUSR1 with the state saved.
 """
 
 # Each command imports what it needs itself. PyTorch takes seconds to import, and --help and mistakes need none of it.

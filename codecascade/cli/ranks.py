@@ -61,7 +61,7 @@ def may_print(message: str) -> bool:
     store = _store()
     if store is None:
         return int(os.environ.get("LOCAL_RANK", 0)) == 0
-    key = f"codecascade/told/{blake2b(message.encode(errors='replace'), digest_size=16).hexdigest()}"
+    key = f"told/{blake2b(message.encode(errors='replace'), digest_size=16).hexdigest()}"
     if not is_first():
         # it raises RuntimeError if the first rank does not print the message in time
         with suppress(RuntimeError):
@@ -75,16 +75,11 @@ def is_lost_connection(error: BaseException) -> bool:
 
 
 def _end_key() -> str:
-    return f"codecascade/end/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
+    return f"end/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}"
 
 
 def _store() -> Store | None:
     """The store of torchrun's agent; None where it can't be reached."""
-    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+    from codecascade.training.failures.store import open_store
 
-    try:
-        return TCPStore(
-            os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False, timeout=_PATIENCE
-        )
-    except (KeyError, ValueError, RuntimeError):
-        return None
+    return open_store("messages", _PATIENCE)

@@ -1,4 +1,7 @@
-"""Signals that stop a run: after the current step, or immediately."""
+"""Signals that stop a run: after the current step, or immediately.
+
+SIGUSR1 is one of them: Slurm sends it some time before it ends a job (``--signal=USR1@300``).
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,11 @@ from codecascade.ground.errors import Stopped
 
 logger = logging.getLogger(__name__)
 
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
 
 class StopRequest:
-    """While the context is open, SIGTERM and SIGINT (Ctrl-C) only set ``signum``.
+    """While the context is open, SIGTERM, SIGINT (Ctrl-C) and SIGUSR1 only set ``signum``.
 
     Further signals change nothing: torchrun sends a second one after the terminal's, and the checkpoint must still
     be saved. Outside the main thread, where Python handles no signals, ``signum`` stays None.
@@ -28,7 +33,7 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in STOPPING:
                 self._before[number] = signal.signal(number, self._note)
         return self
 
@@ -46,7 +51,9 @@ class StopRequest:
 
 @contextmanager
 def stopped_at_once() -> Iterator[None]:
-    """While the context is open, SIGTERM and SIGINT raise :class:`Stopped`. Finished work is already on the disk.
+    """While the context is open, SIGTERM, SIGINT and SIGUSR1 raise :class:`Stopped`.
+
+    Finished work is already on the disk.
 
     Raises:
         Stopped: a signal came.
@@ -58,7 +65,7 @@ def stopped_at_once() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in STOPPING}
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,14 @@ from torch.autograd import Function
 _BLOCK = 64
 # Of them, where they are fewer; and keys that there is room for in any case.
 _SIZES, _ROOM = (8, 16, 32, 64), 8_192
+
+
+class PassAttention(Protocol):
+    """An attention that knows the documents of one pass, and how to come to their keys."""
+
+    def attend(self, layer: int, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Of new tokens' (N, heads, D) queries and (N, G, D) keys and values, packed, make (N, heads, D)."""
+        ...
 
 
 @dataclass(frozen=True)

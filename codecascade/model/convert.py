@@ -9,9 +9,10 @@ import torch
 
 from codecascade.ground.choices import ConvertedWeightType, ModelFormat
 from codecascade.ground.errors import UserError
-from codecascade.model.folder import LoadedModel, save_folder
+from codecascade.model.folder import save_folder
 from codecascade.model.gguf.writing import save_gguf
 from codecascade.model.sources import load
+from codecascade.model.stored.model import LoadedModel
 
 _DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 _GGUF = ".gguf"

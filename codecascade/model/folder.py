@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +16,15 @@ from codecascade.ground.files.atomic import atomic_folder, atomic_write, write_j
 from codecascade.ground.files.reading import read_object
 from codecascade.ground.files.values import short, text
 from codecascade.model.config import LlamaConfig
-from codecascade.model.llama import Llama
-from codecascade.model.weights import Device, assemble, read_weights, write_weights
+from codecascade.model.stored.model import LoadedModel, StoredModel
+from codecascade.model.stored.safetensors import SafetensorsWeights
+from codecascade.model.weights import Device, assemble, write_weights
 from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
 
 _CONFIG, _GENERATION = "config.json", "generation_config.json"
 # Our entry of config.json: how the weights were quantised in the file that they were converted from.
 _QUANTISATION = "codecascade_quantisation"
 _MOST_CONFIG = 4 << 20
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model with its tokenizer.
-
-    Attributes:
-        source: what it was loaded from, as the user named it.
-        generation: the content of ``generation_config.json``; empty if there is none.
-        quantisation: how the weights are, or were before they were converted, quantised (``Q4_1``); None if never.
-    """
-
-    model: Llama
-    tokenizer: Tokenizer
-    source: str
-    generation: dict[str, Any] = field(default_factory=dict)
-    quantisation: str | None = None
-
-    @property
-    def config(self) -> LlamaConfig:
-        """The model's shape as it is now."""
-        return self.model.config
 
 
 def read_config(folder: str | Path) -> LlamaConfig:
@@ -78,10 +57,19 @@ def read_quantisation(folder: str | Path) -> str | None:
 def load_folder(path: str | Path, *, dtype: torch.dtype | None = None, device: Device = "cpu") -> LoadedModel:
     """The model of a Hugging Face folder, memory-mapped where dtype and device allow it.
 
-    Tokens that have no row in the model are left out of its tokenizer.
-
     Args:
         dtype: of the weights; None leaves them as they are stored.
+
+    Raises:
+        UserError: as :func:`open_folder`, or a weights file is broken.
+    """
+    return open_folder(path).load(dtype=dtype, device=device)
+
+
+def open_folder(path: str | Path) -> StoredModel:
+    """The model of a Hugging Face folder; its weights stay in their files until they are asked for.
+
+    Tokens that have no row in the model are left out of its tokenizer.
 
     Raises:
         UserError: a file is missing, broken or of a model that is not supported.
@@ -89,16 +77,17 @@ def load_folder(path: str | Path, *, dtype: torch.dtype | None = None, device: D
     folder = Path(path)
     config = read_config(folder)
     tokenizer = read_tokenizer(folder)
-    tensors = read_weights(folder, config, dtype=dtype, device=device)
-    head, table = tensors.get("lm_head.weight"), tensors.get("model.embed_tokens.weight")
-    if head is not None and table is not None and config.tie_word_embeddings and not torch.equal(head, table):
+    weights = SafetensorsWeights(folder, config)
+    if weights.has_own_head():
         # as transformers 5 does: the weights are the truth
         config = replace(config, tie_word_embeddings=False)
+        weights = SafetensorsWeights(folder, config)
     generation = (
         read_object(folder / _GENERATION, _MOST_CONFIG) if os.path.lexists(folder / _GENERATION) else {}
     )
-    model = assemble(config, tensors, file=folder)
-    return LoadedModel(model, tokenizer, str(path), generation, read_quantisation(folder))
+    return StoredModel(
+        config, tokenizer, weights, folder, str(path), generation, quantisation=read_quantisation(folder)
+    )
 
 
 def read_tokenizer(folder: str | Path) -> Tokenizer:
@@ -162,45 +151,64 @@ def save_folder(
         ValueError: weights, configuration and tokenizer do not fit together.
     """
     path = Path(path)
-    if path.exists() and not (path / _CONFIG).exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UserError("is there already and is no model folder; choose another name", file=path)
+    check_target(path)
     tensors = model.state_dict() if isinstance(model, nn.Module) else model
     try:
         assemble(config, tensors, file="the state dict")
     except UserError as error:
         raise ValueError(str(error)) from None
-    if tokenizer.vocab_size > config.vocab_size:
-        raise ValueError(f"{tokenizer.vocab_size} tokens do not fit into {config.vocab_size} rows")
     with atomic_folder(path) as folder:
         write_weights(folder, tensors, dtype=dtype, shard_bytes=shard_bytes)
-        stored = str(dtype or next(iter(tensors.values())).dtype).removeprefix("torch.")
-        ids = {"bos_token_id": tokenizer.bos_id, "pad_token_id": tokenizer.pad_id}
-        end = tokenizer.end_of_document_id if tokenizer.eos_id is None else tokenizer.eos_id
-        # transformers 4 knows torch_dtype, transformers 5 dtype
-        dtypes = {"torch_dtype": stored, "dtype": stored}
-        note = {} if quantisation is None else {_QUANTISATION: quantisation}
-        write_json(folder / _CONFIG, {**config.to_hf(), **ids, "eos_token_id": end, **dtypes, **note})
-        stops = {"eos_token_id": list(tokenizer.stop_ids)}
-        write_json(folder / _GENERATION, {**(generation or {}), **ids, **stops})
-        tokenizer.save(folder)
-        for name, content in (extra_files or {}).items():
-            atomic_write(folder / name, content)
+        write_description(
+            folder,
+            config,
+            tokenizer,
+            dtype=dtype or next(iter(tensors.values())).dtype,
+            generation=generation,
+            quantisation=quantisation,
+            extra_files=extra_files,
+        )
 
 
-@torch.no_grad()
-def resize_embeddings(model: Llama, rows: int) -> None:
-    """Give the vocabulary tables (both, if the head is untied) ``rows`` rows, in place.
+def check_target(path: Path) -> None:
+    """Check that a model folder may be written there.
 
-    The last rows are cut off, or new ones are added that are the mean of the old ones. The mean does the least harm
-    until the rows are initialised for their tokens.
+    Raises:
+        UserError: something else than a model is there already.
     """
-    for table in (model.model.embed_tokens, *(() if model.config.tie_word_embeddings else (model.lm_head,))):
-        old = table.weight
-        new = old.mean(0, dtype=torch.float32).to(old.dtype).repeat(rows, 1)
-        kept = min(rows, len(old))
-        new[:kept] = old[:kept]
-        table.weight = nn.Parameter(new, requires_grad=old.requires_grad)
-    model.model.embed_tokens.num_embeddings = rows
-    if not model.config.tie_word_embeddings:
-        model.lm_head.out_features = rows
-    model.config = replace(model.config, vocab_size=rows)
+    if path.exists() and not (path / _CONFIG).exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UserError("is there already and is no model folder; choose another name", file=path)
+
+
+def write_description(
+    folder: Path,
+    config: LlamaConfig,
+    tokenizer: Tokenizer,
+    *,
+    dtype: torch.dtype,
+    generation: Mapping[str, Any] | None = None,
+    quantisation: str | None = None,
+    extra_files: Mapping[str, str | bytes] | None = None,
+) -> None:
+    """Write all files of a model folder but those of the weights; the arguments are those of :func:`save_folder`.
+
+    Args:
+        dtype: of the weights that are written beside.
+
+    Raises:
+        ValueError: configuration and tokenizer do not fit together.
+    """
+    if tokenizer.vocab_size > config.vocab_size:
+        raise ValueError(f"{tokenizer.vocab_size} tokens do not fit into {config.vocab_size} rows")
+    stored = str(dtype).removeprefix("torch.")
+    ids = {"bos_token_id": tokenizer.bos_id, "pad_token_id": tokenizer.pad_id}
+    end = tokenizer.end_of_document_id if tokenizer.eos_id is None else tokenizer.eos_id
+    # transformers 4 knows torch_dtype, transformers 5 dtype
+    dtypes = {"torch_dtype": stored, "dtype": stored}
+    note = {} if quantisation is None else {_QUANTISATION: quantisation}
+    write_json(folder / _CONFIG, {**config.to_hf(), **ids, "eos_token_id": end, **dtypes, **note})
+    stops = {"eos_token_id": list(tokenizer.stop_ids)}
+    write_json(folder / _GENERATION, {**(generation or {}), **ids, **stops})
+    tokenizer.save(folder)
+    for name, content in (extra_files or {}).items():
+        atomic_write(folder / name, content)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from codecascade.model.attention import Documents, attend, attend_within, cpu_bf16
+from codecascade.model.attention import Documents, PassAttention, attend, attend_within, cpu_bf16
 from codecascade.model.cache import KeyValueCache
 from codecascade.model.config import LlamaConfig
 from codecascade.model.paged_attention import AttentionMetadata
@@ -32,7 +32,7 @@ class ForwardContext:
 
     cos: Tensor
     sin: Tensor
-    mask: Tensor | Documents | AttentionMetadata | None
+    mask: Tensor | Documents | PassAttention | None
 
 
 class Llama(nn.Module):
@@ -60,7 +60,7 @@ class Llama(nn.Module):
         *,
         positions: Tensor | None = None,
         cache: KeyValueCache | None = None,
-        mask: Tensor | Documents | None = None,
+        mask: Tensor | Documents | PassAttention | None = None,
     ) -> Tensor:
         """Hidden states (B, T, H) after the final norm, divided by ``logits_scaling``: the head's products with them
         are the logits.
@@ -71,13 +71,15 @@ class Llama(nn.Module):
             cache: earlier tokens, which are attended to; these tokens' keys and values are added to it. Row i of
                 ``tokens`` goes on from its row i, or document i if they are packed. Tokens behind the last document
                 are padding, and become part of no row.
-            mask: None for causal attention; packed documents; or, without a cache, (B or 1, 1, T or 1, T) bool,
-                True where a token may attend.
+            mask: None for causal attention; packed documents; or, without a cache, an attention of one's own, or
+                (B or 1, 1, T or 1, T) bool, True where a token may attend.
         """
         new: AttentionMetadata | None = None
         if cache is not None:
-            if isinstance(mask, Tensor):
-                raise ValueError("a mask can't go together with a cache, whose rows have no padding to hide")
+            if mask is not None and not isinstance(mask, Documents):
+                raise ValueError(
+                    "with a cache, whose rows have no padding to hide, a mask can only be Documents"
+                )
             documents = mask or Documents((tokens.shape[1],) * tokens.shape[0])
             new = AttentionMetadata(cache, documents, tokens.numel())
             if positions is None:
@@ -188,13 +190,13 @@ class Attention(nn.Module):
 
 
 def attend_by(
-    mask: Tensor | Documents | AttentionMetadata | None,
+    mask: Tensor | Documents | PassAttention | None,
     layer: int,
     queries: Tensor,
     keys: Tensor,
     values: Tensor,
 ) -> Tensor:
-    """Attention of (B, T, heads, D) queries on (B, T, G, D) keys and values, and on those in the cache of a pass.
+    """Attention of (B, T, heads, D) queries on (B, T, G, D) keys and values, and on others that a pass knows of.
 
     Args:
         mask: see :meth:`Llama.forward`; with a cache, the pass.
@@ -205,7 +207,7 @@ def attend_by(
         mask = Documents((queries.shape[1],) * queries.shape[0])
     if isinstance(mask, Documents):
         return attend_within(mask, queries, keys, values)
-    if isinstance(mask, AttentionMetadata):
+    if mask is not None and not isinstance(mask, Tensor):
         # (B x T, heads or G, D)
         packed = (tensor.flatten(0, 1) for tensor in (queries, keys, values))
         return mask.attend(layer, *packed).view_as(queries)

@@ -14,7 +14,7 @@ from codecascade.model.llama import Llama
 # Adding up the head's gradient over chunks costs a CPU more than the memory of these logits: 2 or 4 bytes each.
 _CPU_CHUNK_TOKENS, _CHUNK_TOKENS = 4096, 1024
 # The fp32 probabilities of so many tokens stay in a CPU's caches, and their memory is used again.
-_SOFTMAX_TOKENS = 64
+SOFTMAX_TOKENS = 64
 
 
 def next_token_loss(
@@ -32,15 +32,26 @@ def next_token_loss(
     """
     chosen = weights != 0
     hidden, targets, weights = hidden[chosen], targets[chosen], weights[chosen].float()
-    kind, head = hidden.device.type, model.head_weight
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else head.dtype
-    if chunk_tokens is None:
-        chunk_tokens = _CPU_CHUNK_TOKENS if kind == "cpu" else _CHUNK_TOKENS
-    with torch.autocast(kind, enabled=False):
+    head = model.head_weight
+    dtype, chunk = product_dtype(head), chunk_length(hidden, chunk_tokens)
+    with torch.autocast(hidden.device.type, enabled=False):
         loss: Tensor = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
-            hidden.to(dtype), head.to(dtype), targets, weights, chunk_tokens, model.trained_rows
+            hidden.to(dtype), head.to(dtype), targets, weights, chunk, model.trained_rows
         )
     return loss
+
+
+def product_dtype(head: Tensor) -> torch.dtype:
+    """The format of the products with the head: autocast's where it is on, else the head's own."""
+    kind = head.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else head.dtype
+
+
+def chunk_length(hidden: Tensor, wanted: int | None) -> int:
+    """How many positions' logits exist at a time: ``wanted``, or what is best on the device of ``hidden``."""
+    if wanted is not None:
+        return wanted
+    return _CPU_CHUNK_TOKENS if hidden.device.type == "cpu" else _CHUNK_TOKENS
 
 
 class _ChunkedLoss(Function):
@@ -70,7 +81,7 @@ class _ChunkedLoss(Function):
             logits = F.linear(hidden[part], head)
             for some, target, weight in zip(
                 *(
-                    torch.split(tensor, _SOFTMAX_TOKENS)
+                    torch.split(tensor, SOFTMAX_TOKENS)
                     for tensor in (logits, targets[part, None], weights[part, None])
                 ),
                 strict=True,
@@ -98,6 +109,8 @@ class _ChunkedLoss(Function):
     @staticmethod
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
         hidden, head, shape, dtype, rows = ctx.gradients
+        # autograd would keep them as long as the loss, through the whole backward pass
+        ctx.gradients = None
         if hidden is not None:
             hidden = hidden * scale.to(hidden.dtype)
         if head is not None:

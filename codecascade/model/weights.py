@@ -22,8 +22,8 @@ from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
 from codecascade.model.presets import build
 
-_SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
-_TABLE, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
+_SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+TABLE, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 _OLD_FREQUENCIES = "rotary_emb.inv_freq"
 _STORED = ("F32", "BF16", "F16", "F64")
 _SHARD = re.compile(r"(?:[\w.-]+/)*[\w-][\w.-]*\.safetensors", re.ASCII)
@@ -33,60 +33,43 @@ _NAMED = 5
 Device = torch.device | str
 
 
-def read_weights(
-    folder: Path, config: LlamaConfig, *, dtype: torch.dtype | None = None, device: Device = "cpu"
-) -> dict[str, Tensor]:
-    """All tensors of a folder. A tensor whose dtype and device stay the same is memory-mapped, not read.
-
-    The files' headers are compared with ``config`` first, before any weight is read.
-
-    Args:
-        dtype: to turn them to; None keeps each as it is.
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a folder.
 
     Raises:
-        UserError: no safetensors are there, a file is missing or broken, its tensors are quantised, or their names or
-            shapes are not those of ``config``.
+        UserError: there are none, one is missing, or the index is broken.
     """
-    files = _files(folder)
-    shapes: dict[str, tuple[int, ...]] = {}
-    for file in files:
-        shapes |= _shapes(file)
-    check_shapes(config, shapes, file=folder)
-    tensors = {}
-    for file in files:
-        for name, tensor in _read(file):
-            tensors[name] = tensor.to(device=device, dtype=dtype)
-    return tensors
-
-
-def _files(folder: Path) -> list[Path]:
     if os.path.lexists(folder / _SINGLE):
         return [folder / _SINGLE]
-    if not os.path.lexists(folder / _INDEX):
+    if not os.path.lexists(folder / INDEX):
         pickled = next(folder.glob("*.bin"), next(folder.glob("*.pth"), None))
         hint = f"; {pickled.name} can't be opened safely, so convert it to safetensors" if pickled else ""
-        raise UserError(f"holds neither {_SINGLE} nor {_INDEX}{hint}", file=folder)
-    index = read_json(folder / _INDEX, _MOST_INDEX)
+        raise UserError(f"holds neither {_SINGLE} nor {INDEX}{hint}", file=folder)
+    index = read_json(folder / INDEX, _MOST_INDEX)
     if not isinstance(index, dict) or not isinstance(index.get("weight_map"), dict):
-        raise UserError("is missing", file=folder / _INDEX, key="weight_map")
+        raise UserError("is missing", file=folder / INDEX, key="weight_map")
     for name, file in index["weight_map"].items():
         if not isinstance(file, str) or not _SHARD.fullmatch(file) or ".." in file:
             raise UserError(
                 f"must name a file of this folder (got {short(file)})",
-                file=folder / _INDEX,
+                file=folder / INDEX,
                 key=f"weight_map.{short(name)}",
             )
     files = [folder / name for name in sorted(set(index["weight_map"].values()))]
     for path in files:
         if not os.path.lexists(path):
-            raise UserError(f"is missing, though {_INDEX} lists it; fetch the model again", file=path)
+            raise UserError(f"is missing, though {INDEX} lists it; fetch the model again", file=path)
     return files
 
 
-def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes from a file's header, whose offsets the library has compared with its size."""
+def header_shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes from a file's header, whose offsets the library has compared with its size.
+
+    Raises:
+        UserError: the file is missing or broken, or its tensors are quantised.
+    """
     open_regular(file).close()
-    with _safetensors_errors(file), safe_open(file, framework="pt") as opened:
+    with safetensors_errors(file), safe_open(file, framework="pt") as opened:
         shapes = {}
         for name in opened.keys():  # noqa: SIM118  (no mapping)
             part = opened.get_slice(name)
@@ -96,14 +79,9 @@ def _shapes(file: Path) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _read(file: Path) -> Iterator[tuple[str, Tensor]]:
-    with _safetensors_errors(file), safe_open(file, framework="pt") as opened:
-        for name in opened.keys():  # noqa: SIM118  (no mapping)
-            yield name, opened.get_tensor(name)
-
-
 @contextmanager
-def _safetensors_errors(file: Path) -> Iterator[None]:
+def safetensors_errors(file: Path) -> Iterator[None]:
+    """What the library or the file system raises of a broken file, as a :class:`UserError`."""
     try:
         yield
     except (SafetensorError, OSError) as error:
@@ -122,23 +100,40 @@ def write_weights(
     Raises:
         OSError: of the file system, such as a full disk.
     """
-    shards: list[list[str]] = [[]]
-    size = total = 0
-    for name, tensor in tensors.items():
-        width = tensor.element_size() if dtype is None else dtype.itemsize
-        if shards[-1] and size + tensor.numel() * width > shard_bytes:
-            shards.append([])
-            size = 0
-        shards[-1].append(name)
-        size += tensor.numel() * width
-        total += tensor.numel() * width
-    files = [f"model-{number:05}-of-{len(shards):05}.safetensors" for number in range(1, len(shards) + 1)]
-    for file, names in zip(files if len(files) > 1 else [_SINGLE], shards, strict=True):
+    sizes = {
+        name: tensor.numel() * (tensor.element_size() if dtype is None else dtype.itemsize)
+        for name, tensor in tensors.items()
+    }
+    shards = share_out(sizes, shard_bytes)
+    files = shard_names(len(shards))
+    for file, names in zip(files, shards, strict=True):
         shard = {name: tensors[name].detach().to(device="cpu", dtype=dtype).contiguous() for name in names}
         _write(folder / file, shard)
     if len(files) > 1:
         weight_map = {name: file for file, names in zip(files, shards, strict=True) for name in names}
-        write_json(folder / _INDEX, {"metadata": {"total_size": total}, "weight_map": weight_map})
+        write_json(
+            folder / INDEX, {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
+        )
+
+
+def share_out(sizes: Mapping[str, int], shard_bytes: float) -> list[list[str]]:
+    """The names of the tensors of each file, in order, at most ``shard_bytes`` in one if no tensor is larger."""
+    shards: list[list[str]] = [[]]
+    taken = 0
+    for name, size in sizes.items():
+        if shards[-1] and taken + size > shard_bytes:
+            shards.append([])
+            taken = 0
+        shards[-1].append(name)
+        taken += size
+    return shards
+
+
+def shard_names(count: int) -> list[str]:
+    """The names of ``count`` weights files."""
+    if count == 1:
+        return [_SINGLE]
+    return [f"model-{number:05}-of-{count:05}.safetensors" for number in range(1, count + 1)]
 
 
 def _write(file: Path, tensors: dict[str, Tensor]) -> None:
@@ -157,10 +152,10 @@ def expected_shapes(config: LlamaConfig) -> Iterator[tuple[str, tuple[int, ...]]
     queries, keys = (
         heads * config.head_dim for heads in (config.num_attention_heads, config.num_key_value_heads)
     )
-    yield _TABLE, (config.vocab_size, hidden)
+    yield TABLE, (config.vocab_size, hidden)
     yield "model.norm.weight", (hidden,)
     if not config.tie_word_embeddings:
-        yield _HEAD, (config.vocab_size, hidden)
+        yield HEAD, (config.vocab_size, hidden)
     for layer in range(config.num_hidden_layers):
         prefix = f"model.layers.{layer}."
         yield f"{prefix}input_layernorm.weight", (hidden,)
@@ -192,9 +187,7 @@ def check_shapes(config: LlamaConfig, shapes: Mapping[str, tuple[int, ...]], *, 
     Raises:
         UserError: tensors are missing, too many, or of another shape.
     """
-    known = {name: shape for name, shape in shapes.items() if not name.endswith(_OLD_FREQUENCIES)}
-    if config.tie_word_embeddings and _HEAD in known:
-        known.setdefault(_TABLE, known.pop(_HEAD))
+    known = {name: shapes[stored] for name, stored in model_names(config, shapes).items()}
     missing: list[str] = []
     left, count = dict(known), 0
     for name, shape in expected_shapes(config):
@@ -211,6 +204,18 @@ def check_shapes(config: LlamaConfig, shapes: Mapping[str, tuple[int, ...]], *, 
             f"holds {_names(sorted(left)[:_NAMED], len(left))}, for which a {config.model_type} model has no place",
             file=file,
         )
+
+
+def model_names(config: LlamaConfig, names: Iterable[str]) -> dict[str, str]:
+    """For each of a model's tensors the name of the stored one, given all stored names.
+
+    Old folders also have the rotary frequencies. Those of a tied model may have the head instead of the table, or
+    both, which are then equal.
+    """
+    found = {name: name for name in names if not name.endswith(_OLD_FREQUENCIES)}
+    if config.tie_word_embeddings and HEAD in found:
+        found.setdefault(TABLE, found.pop(HEAD))
+    return found
 
 
 def hf_names(names: Iterable[str], rename: Callable[[str], str]) -> dict[str, str]:
@@ -238,12 +243,9 @@ def assemble(config: LlamaConfig, tensors: Mapping[str, Tensor], *, file: str | 
         UserError: tensors are missing, too many, or of another shape than ``config`` says.
     """
     check_shapes(config, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, file=file)
-    # old folders also have the rotary frequencies; tied ones may have the head instead of the table, or both
-    known = {name: tensor for name, tensor in tensors.items() if not name.endswith(_OLD_FREQUENCIES)}
-    if config.tie_word_embeddings and _HEAD in known:
-        known.setdefault(_TABLE, known.pop(_HEAD))
     model = build(config, "meta")
-    model.load_state_dict(known, assign=True)
+    stored = model_names(config, tensors)
+    model.load_state_dict({name: tensors[name_] for name, name_ in stored.items()}, assign=True)
     return model
 
 

@@ -86,13 +86,17 @@ def with_defaults(data: Mapping[str, Any]) -> RecipeData:
 def _stage(stage: RecipeData, before: Sequence[Any], recipe: RecipeData) -> RecipeData:
     kind = stage["kind"] if isinstance(stage.get("kind"), str) else ""
     defaults = {"seed": recipe["seed"], "evaluate": recipe["evaluate"], **DEFAULTS.get(kind, {})}
+    if "parallel" in recipe:
+        defaults["parallel"] = recipe["parallel"]
     parent = next(
         (other for other in before if isinstance(other, dict) and other.get("name") == stage.get("parent")),
         {},
     )
     defaults |= {key: parent[key] for key in FROM_PARENT.get(kind, ()) if key in parent}
     full = {**defaults, **stage}
-    full["evaluate"] = _merged(defaults["evaluate"], full["evaluate"])
+    for key in ("evaluate", "parallel"):
+        if key in full:
+            full[key] = _merged(defaults.get(key), full[key])
     if kind in FROM_PARENT:
         full["infilling"] = _merged(defaults["infilling"], full["infilling"])
     if kind == "instruct" and "mixture" not in full:

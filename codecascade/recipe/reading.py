@@ -36,6 +36,7 @@ from codecascade.recipe.settings import (
     TokenizerSettings,
     to_data,
 )
+from codecascade.training.parallel.settings import ParallelSettings
 from codecascade.training.stream.settings import ChatSettings, InfillingSettings, MixtureItem
 from codecascade.training.trackers.settings import LogSettings
 
@@ -53,6 +54,7 @@ _TABLES: dict[str, type[BaseModel]] = {
     "questions_from": TeacherSettings,
     "chat": ChatSettings,
     "corpus_build": CorpusSettings,
+    "parallel": ParallelSettings,
     "filters": LanguageFilter,
     "tokenizer": TokenizerSettings,
     "log": LogSettings,

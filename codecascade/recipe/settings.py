@@ -19,6 +19,7 @@ from codecascade.ground.nearest import nearest
 from codecascade.ground.settings import Settings
 from codecascade.instruct.dialogues.settings import DialogueSource
 from codecascade.recipe.self_instruct import KEY, KIND, StageSelfInstruct
+from codecascade.training.parallel.settings import ParallelSettings
 from codecascade.training.settings import TrainingSettings
 from codecascade.training.stream.settings import ChatSettings, InfillingSettings, MixtureItem
 from codecascade.training.trackers.settings import LogSettings
@@ -35,18 +36,25 @@ LENGTH_KEYS = ("tokens", "steps", "minutes")
 CHANGEABLE_KEYS = frozenset(
     {
         "activation_checkpointing",
+        "async_checkpoints",
         "checkpoint_every",
         "compile",
         "evaluate",
         "log",
         "loss_chunk_tokens",
         "micro_batch_rows",
+        "parallel",
         "run",
         "sandbox",
+        "skip_spikes",
+        "step_timeout",
         "stream_workers",
     }
 )
-"""Keys that may change when a run is resumed: how the work is done and what is measured, but not what is trained."""
+"""Keys that may change when a run is resumed: how the work is done and what is measured, but not what is trained.
+
+``skip_spikes`` is one of them, because it is turned on after a spike, and concerns only the steps to come.
+"""
 
 
 class TokenizerSettings(Settings):
@@ -147,6 +155,9 @@ class Recipe(Settings):
     dtype: WeightType = Field("f32", description="of the weights in the stages' model folders")
     sandbox: SandboxMode = Field("strict", description="weak: run programs even where unconfined")
     corpus_build: CorpusSettings = Field(CorpusSettings(), description="how sources become a corpus")
+    parallel: ParallelSettings | None = Field(
+        None, description="how the ranks of torchrun share the work, in every stage"
+    )
     tokenizer: TokenizerSettings | None = Field(
         None, description="for a preset as base, which starts from scratch"
     )

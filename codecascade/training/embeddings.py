@@ -5,9 +5,8 @@
   model's distribution changes by at most log(1 + new / old) (Hewitt 2021).
 - The rows of prefix, suffix and middle start from the mean of the model's own control tokens, because these too begin
   parts of a structured input. Where there are too few of them (Llama 2 has two), the mean is of all rows.
-- Each of the three gets its own noise. Equal rows would have equal gradients at first, so the model would need long
-  to
-  distinguish the tokens.
+- Each of the three gets its own noise. Equal rows would have equal gradients at first, so the model would need
+  long to distinguish the tokens.
 - The row of the end of an infilling is a copy of the row of the end of a document, because both tokens mean the same.
   So the model predicts it from the first step. It needs no noise.
 - Rows that only pad the table to a multiple of 64 are the mean of all rows. No token has them.
@@ -15,24 +14,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from codecascade.model.llama import Llama
+from codecascade.model.config import LlamaConfig
+from codecascade.model.stored.weights import Part, StoredWeights
+from codecascade.model.weights import HEAD, TABLE
 from codecascade.tokens.tokenizer import Tokenizer
 
 NOISE = 0.05
 """As a part of the standard deviation of the table's values."""
 ENOUGH_CONTROL_TOKENS = 4
+_ROWS_AT_A_TIME = 1024
 
 
-@torch.no_grad()
-def initialise_new_rows(model: Llama, tokenizer: Tokenizer, new_ids: Sequence[int], seed: int) -> None:
-    """Fill the rows ``new_ids`` of the embedding, and of the head if it is untied, in place.
+@dataclass(frozen=True)
+class NewRowValues:
+    """The first values of new rows.
+
+    Attributes:
+        ids: the rows, in order.
+        tables: by the name of a vocabulary table, (len(ids), H) fp32.
+    """
+
+    ids: tuple[int, ...]
+    tables: dict[str, Tensor]
+
+
+def new_row_values(
+    weights: StoredWeights, config: LlamaConfig, tokenizer: Tokenizer, new_ids: Collection[int], seed: int
+) -> NewRowValues:
+    """The first values of the rows ``new_ids`` of the embedding, and of the head if it is untied.
+
+    The tables are read some rows at a time.
 
     Args:
+        weights: of the model before; its tables may have fewer or more rows than ``config`` says.
         tokenizer: with the new infilling tokens.
         new_ids: the rows that are not trained: of added tokens, and those that pad the table.
         seed: of the noise.
@@ -42,18 +62,73 @@ def initialise_new_rows(model: Llama, tokenizer: Tokenizer, new_ids: Sequence[in
     openers = set() if infilling is None else {infilling.prefix, infilling.suffix, infilling.middle} & new
     controls = sorted(tokenizer.special_ids - new)
     generator = torch.Generator().manual_seed(seed)
-    tables: list[Tensor] = [model.model.embed_tokens.weight]
-    if not model.config.tie_word_embeddings:
-        tables.append(model.lm_head.weight)
-    for table in tables:
-        trained = torch.ones(len(table), dtype=torch.bool)
-        trained[list(new)] = False
-        known = table[trained.to(table.device)].float()
-        mean, deviation = known.mean(0), known.std()
-        start = table[controls].float().mean(0) if len(controls) >= ENOUGH_CONTROL_TOKENS else mean
+    tables = {}
+    for name in (TABLE,) if config.tie_word_embeddings else (TABLE, HEAD):
+        mean, deviation = _moments(weights, name, config.vocab_size, new)
+        start = mean
+        if len(controls) >= ENOUGH_CONTROL_TOKENS:
+            start = torch.stack([_row(weights, name, row) for row in controls]).mean(0)
+        rows = []
         for row in sorted(new):
-            noise = torch.randn(table.shape[1], generator=generator).to(table.device) * deviation * NOISE
+            noise = torch.randn(len(mean), generator=generator) * deviation * NOISE
             if infilling is not None and row == infilling.end:
-                table[row] = table[tokenizer.end_of_document_id]
+                rows.append(_row(weights, name, tokenizer.end_of_document_id))
             else:
-                table[row] = (start + noise if row in openers else mean).to(table.dtype)
+                rows.append(start + noise if row in openers else mean)
+        tables[name] = torch.stack(rows)
+    return NewRowValues(tuple(sorted(new)), tables)
+
+
+def _row(weights: StoredWeights, name: str, row: int) -> Tensor:
+    return weights.read(name, (slice(row, row + 1),))[0].float()
+
+
+def _moments(weights: StoredWeights, name: str, rows: int, new: set[int]) -> tuple[Tensor, Tensor]:
+    """The mean (H,) of a table's first ``rows`` rows without the ``new`` ones, and the deviation of all their values.
+
+    The sums are fp64, so that they do not depend on how many rows are read at a time.
+    """
+    stored, width = weights.shapes[name]
+    sums, squares = torch.zeros(width, dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    count = 0
+    for first in range(0, min(rows, stored), _ROWS_AT_A_TIME):
+        last = min(first + _ROWS_AT_A_TIME, rows, stored)
+        known = [row - first for row in range(first, last) if row not in new]
+        values = weights.read(name, (slice(first, last),))[known].double()
+        sums += values.sum(0)
+        squares += values.square().sum()
+        count += len(known)
+    numbers = count * width
+    variance = (squares - sums.sum() ** 2 / numbers) / (numbers - 1)
+    return (sums / count).float(), variance.clamp(min=0).sqrt().float()
+
+
+class GrownWeights:
+    """Weights whose vocabulary tables have ``rows`` rows: some new ones, and of the old ones those that fit."""
+
+    def __init__(self, weights: StoredWeights, rows: int, new: NewRowValues) -> None:
+        self._weights, self._new = weights, new
+        self.shapes: Mapping[str, tuple[int, ...]] = {
+            name: (rows, *shape[1:]) if name in (TABLE, HEAD) else shape
+            for name, shape in weights.shapes.items()
+        }
+
+    def read(self, name: str, part: Part = ()) -> Tensor:
+        if name not in (TABLE, HEAD):
+            return self._weights.read(name, part)
+        rows, columns = self.shapes[name]
+        first, last, _ = part[0].indices(rows) if part else (0, rows, 1)
+        others = part[1:] or (slice(0, columns),)
+        old = self._weights.read(name, (slice(first, last), *others))
+        here = [number for number, row in enumerate(self._new.ids) if first <= row < last]
+        if not here:
+            return old
+        values = torch.empty(last - first, old.shape[1])
+        values[: len(old)] = old
+        values[[self._new.ids[number] - first for number in here]] = self._new.tables[name][here][
+            :, others[0]
+        ]
+        return values
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        return ((name, self.read(name)) for name in self.shapes)

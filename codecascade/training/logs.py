@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ class StepReport:
         mfu: model FLOPs utilisation: the fraction of the speed of a large matrix product on the same machine.
         grad_norm: L2 norm of the gradient before clipping.
         counts: the batch's: documents, infilled, cut, tokens of each source and more.
+        skipped: why the step's update was left out; None if it was not.
+        documents: of the batch of a step that was left out.
     """
 
     step: int
@@ -39,6 +42,8 @@ class StepReport:
     mfu: float
     grad_norm: float
     counts: dict[str, int]
+    skipped: str | None = None
+    documents: tuple[str, ...] = ()
 
     @property
     def seconds_left(self) -> float:
@@ -52,9 +57,13 @@ class StepReport:
         return self.counts.get("infilled", 0) / documents if documents else None
 
     def to_json(self) -> dict[str, Any]:
-        """The step's object in the log."""
+        """The step's object in the log. JSON has no numbers that are not finite, so they are null."""
         row = asdict(self)
         del row["steps"]
+        if self.skipped is None:
+            del row["skipped"], row["documents"]
+        for name in ("loss", "grad_norm"):
+            row[name] = row[name] if math.isfinite(row[name]) else None
         return {**row, "infilling_rate": self.infilling_rate}
 
     def figures(self) -> dict[str, float]:
@@ -62,7 +71,7 @@ class StepReport:
         names = ("loss", "lr", "grad_norm", "tokens_per_second", "mfu", "infilling_rate")
         found = {f"training/{name}": getattr(self, name) for name in names}
         found |= {f"stream/{name}": count for name, count in self.counts.items()}
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in found.items() if value is not None and math.isfinite(value)}
 
 
 class TrainingLog:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from codecascade.training.parallel.slices import local_rows
 from codecascade.training.schedule import default_warmup, learning_rate_factor
 from codecascade.training.settings import OptimizerSettings
 
@@ -84,8 +85,11 @@ class Optimizer:
         self.adamw.step()
         for rows, old in zip(self.new_rows, before, strict=True):
             rows.scale_update(old)
-        self.adamw.zero_grad(set_to_none=True)
+        self.discard_gradient()
         return factor * self.settings.learning_rate
+
+    def discard_gradient(self) -> None:
+        self.adamw.zero_grad(set_to_none=True)
 
 
 class ScaledRows:
@@ -93,14 +97,9 @@ class ScaledRows:
 
     def __init__(self, table: nn.Parameter, ids: Sequence[int], ratio: float) -> None:
         self.table, self.ratio = table, ratio
-        first = 0
-        if isinstance(table, DTensor):
-            # rank r of n has the rows from r * ceil(V / n) on
-            mesh = table.device_mesh
-            first = mesh.get_local_rank() * -(-table.shape[0] // mesh.size())
-        end = first + len(self._local())
+        own = local_rows(table) if isinstance(table, DTensor) else range(len(table))
         self.index = torch.tensor(
-            [i - first for i in ids if first <= i < end], dtype=torch.long, device=table.device
+            [row - own.start for row in ids if row in own], dtype=torch.long, device=table.device
         )
 
     def _local(self) -> Tensor:

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from codecascade.ground.choices import Precision
 from codecascade.ground.settings import Settings
 from codecascade.model.config import LlamaConfig
+from codecascade.training.parallel.settings import ParallelSettings
 
 
 class OptimizerSettings(Settings):
@@ -63,12 +64,31 @@ class TrainingSettings(OptimizerSettings):
     loss_chunk_tokens: int | None = Field(
         None, gt=0, description="tokens whose logits exist at a time; default: the model decides"
     )
+    parallel: ParallelSettings | None = Field(
+        None,
+        description="how ranks share the work; default: the recipe's [parallel], or else all ranks shard weights",
+    )
     train: Literal["all", "lora"] = Field(
         "all", description="all weights, or low-rank updates of the linear layers"
     )
     lora_rank: int = Field(16, gt=0, le=65_536)
     lora_alpha: float = Field(32.0, gt=0, description="updates are scaled by lora_alpha / lora_rank")
     checkpoint_every: int = Field(500, gt=0, description="steps between checkpoints (one more at the end)")
+    async_checkpoints: bool = Field(
+        True,
+        description="train on while a checkpoint is written from a copy, if the host has memory for the copy",
+    )
+    step_timeout: float | None = Field(
+        None,
+        gt=0,
+        le=1e7,
+        description="seconds of a step of several ranks, after which the run ends and names the rank that hangs; "
+        "a process's first step may take 10 times as long; default: from measured steps, at least 300",
+    )
+    skip_spikes: bool = Field(
+        False,
+        description="leave out the update of a step whose loss is a spike, or whose loss or gradient is not finite",
+    )
     stream_workers: int = Field(
         1, ge=0, le=1024, description="threads that prepare batches ahead of the training"
     )
@@ -92,6 +112,11 @@ class TrainingSettings(OptimizerSettings):
                 f"warmup_steps ({self.warmup_steps:,}) must be less than the {total:,} steps of the run"
             )
         return self
+
+    @property
+    def sharing(self) -> ParallelSettings:
+        """How ranks share the work: ``parallel``, or its defaults."""
+        return self.parallel or ParallelSettings()
 
     @property
     def rows(self) -> int:

@@ -194,19 +194,17 @@ def test_the_disk_is_full(data: dict[str, Any], tmp_path: Path, monkeypatch: pyt
     """Simulated while the model folder is written: the stage is not lost, and the next run ends it."""
     import errno
 
-    from codecascade.model import folder as folder_module
+    from codecascade.training.parallel import weights_out
 
     data["stage"] = [data["stage"][0]]
     run = tmp_path / "run"
-    real = folder_module.write_weights
 
-    def full(path: Path, *arguments: Any, **options: Any) -> None:
-        if "models" in path.parts:
+    class FullDisk(weights_out.WeightsFile):
+        def write(self, *arguments: Any) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
-        real(path, *arguments, **options)
 
-    monkeypatch.setattr(folder_module, "write_weights", full)
-    with pytest.raises(UserError, match="the disk is full; make room and run again"):
+    monkeypatch.setattr(weights_out, "WeightsFile", FullDisk)
+    with pytest.raises(UserError, match=r"models/code: the disk is full; make room and run again"):
         run_cascade(make_recipe(data), run)
     assert not (run / "models" / "code").exists()
     monkeypatch.undo()

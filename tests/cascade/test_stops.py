@@ -72,7 +72,9 @@ def test_killed_and_stopped_runs_go_on(recipe_file: Path, tmp_path: Path) -> Non
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)]
+)
 def test_a_signal_between_two_trainings(signum: signal.Signals, code: int) -> None:
     before = signal.getsignal(signum)
     with pytest.raises(Stopped) as caught, stopped_at_once():

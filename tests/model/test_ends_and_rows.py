@@ -17,8 +17,9 @@ from codecascade.generation.requests import Request, SamplingParams, completion_
 from codecascade.ground.errors import UserError
 from codecascade.model.config import LlamaConfig
 from codecascade.model.convert import convert
-from codecascade.model.folder import LoadedModel, load_folder, read_config, read_tokenizer, save_folder
+from codecascade.model.folder import load_folder, read_config, read_tokenizer, save_folder
 from codecascade.model.llama import Llama
+from codecascade.model.stored.model import LoadedModel
 from codecascade.recipe.shapes import BaseShape
 from codecascade.tokens.chat import with_chat_format
 from codecascade.tokens.files import tokenizer_json

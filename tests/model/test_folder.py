@@ -15,9 +15,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from codecascade.ground.errors import UserError
 from codecascade.model import weights
-from codecascade.model.config import LlamaConfig
 from codecascade.model.convert import convert
-from codecascade.model.folder import load_folder, resize_embeddings, save_folder
+from codecascade.model.folder import load_folder, save_folder
 from codecascade.model.llama import Llama
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -265,27 +264,3 @@ def test_convert(folder: Path, make_model: MakeModel, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=words):
             convert(str(folder), **arguments)
     assert not (tmp_path / "new").exists()
-
-
-@pytest.mark.parametrize("tied", [False, True])
-def test_resize(make_model: MakeModel, tokenizer: Tokenizer, tied: bool, tmp_path: Path) -> None:
-    model = make_model(tie_word_embeddings=tied)
-    tokens = torch.tensor([[5, 6, 7]])
-    before = model.logits(model(tokens))
-    resize_embeddings(model, 384)
-    after = model.logits(model(tokens))
-    assert after.shape[-1] == 384 and torch.equal(after[..., :320], before)
-    mean = before.mean(-1, keepdim=True).expand(-1, -1, 64)
-    torch.testing.assert_close(after[..., 320:], mean, atol=1e-4, rtol=1e-4)
-    assert model.config.vocab_size == 384
-    assert model.config.num_parameters() == sum(parameter.numel() for parameter in model.parameters())
-    save_folder(tmp_path / "m", model, model.config, tokenizer)
-    assert AutoModelForCausalLM.from_pretrained(tmp_path / "m").get_input_embeddings().num_embeddings == 384
-    resize_embeddings(model, 320)
-    assert torch.equal(model.logits(model(tokens)), before)
-
-
-def test_config_follows_the_model(folder: Path, make_config: Callable[..., LlamaConfig]) -> None:
-    loaded = load_folder(folder)
-    resize_embeddings(loaded.model, 640)
-    assert loaded.config == make_config(vocab_size=640)

@@ -13,7 +13,8 @@ import torch
 from tiny_run import tiny_model, tiny_settings
 
 from codecascade.ground.errors import UserError
-from codecascade.training.checkpoints import Checkpoints, TrainingProgress
+from codecascade.training.checkpoints.checkpoints import Checkpoints
+from codecascade.training.checkpoints.state import TrainingProgress
 from codecascade.training.checksums import checksums
 from codecascade.training.learner import Learner
 from codecascade.training.parallel.ranks import World

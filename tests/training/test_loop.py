@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from poisoned_stream import Poisoned
 from rich.console import Console
 from tiny_run import LENGTH, CountingStream, losses, read_log, tiny_model, tiny_settings, tiny_train
 
 from codecascade.ground.errors import RunFailed, UserError
+from codecascade.training.failures.spikes import is_spike
 from codecascade.training.logs import StepReport
-from codecascade.training.loop import is_spike
 from codecascade.training.progress_bar import ProgressBar
-from codecascade.training.stream.stream import Batch
 from codecascade.training.trackers.tensorboard import start_tensorboard
 from codecascade.training.trackers.tracker import SafeTracker
 
@@ -85,23 +85,6 @@ def test_another_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"settings.learning_rate 0.01, now 0.02"):
         tiny_train(tmp_path, tiny_settings(steps=3, learning_rate=0.02))
     assert len(losses(tmp_path)) == 3
-
-
-class Poisoned(CountingStream):
-    """One batch that is not like the others."""
-
-    def __init__(self, step: int, weight: float | None) -> None:
-        super().__init__()
-        self.step, self.weight = step, weight
-
-    def batch(self, rows: range) -> Batch:
-        batch = super().batch(rows)
-        if self.taken[rows[0]] == self.step:
-            if self.weight is not None:
-                batch.weights[0, 0] = self.weight
-            else:
-                batch.tokens.random_(generator=torch.Generator().manual_seed(0)).remainder_(96)
-        return batch
 
 
 def test_nan_stops_the_run_before_anything_bad_is_saved(tmp_path: Path) -> None:

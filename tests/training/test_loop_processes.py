@@ -60,7 +60,7 @@ def test_killed_at_any_step_and_resumed_it_gives_the_same_losses(tmp_path: Path,
     assert [row["step"] for row in read_log(tmp_path)] == list(range(1, 21))
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_ends_the_run_with_a_checkpoint(tmp_path: Path, whole: Path, signum: signal.Signals) -> None:
     with start(tmp_path, "--pause", 0.1, checkpoint_every=1000) as process:
         wait_for_step(process, tmp_path, 2)

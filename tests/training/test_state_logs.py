@@ -14,7 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_run import CountingStream, tiny_model, tiny_settings
 
 from codecascade.ground.errors import UserError
-from codecascade.training.checkpoints import Checkpoints, TrainingProgress
+from codecascade.training.checkpoints.checkpoints import Checkpoints
+from codecascade.training.checkpoints.state import TrainingProgress
 from codecascade.training.learner import Learner
 from codecascade.training.logs import StepReport, TrainingLog
 from codecascade.training.parallel.ranks import World

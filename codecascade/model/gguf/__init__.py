@@ -2,9 +2,10 @@
 
 from codecascade.model.gguf.reading import (
     load_gguf,
+    open_gguf,
     read_gguf_config,
     read_gguf_quantisation,
     read_gguf_tokenizer,
 )
 
-__all__ = ["load_gguf", "read_gguf_config", "read_gguf_quantisation", "read_gguf_tokenizer"]
+__all__ = ["load_gguf", "open_gguf", "read_gguf_config", "read_gguf_quantisation", "read_gguf_tokenizer"]

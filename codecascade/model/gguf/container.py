@@ -93,12 +93,29 @@ class GgufFile:
         Raises:
             UserError: its type can't be read.
         """
+        return self._dequantised(tensor, self._by_rows(tensor))
+
+    def rows(self, tensor: GgufTensor, rows: np.ndarray) -> np.ndarray:
+        """The numbers of some rows, given by their indices; of a tensor with one dimension, its numbers there.
+
+        Raises:
+            UserError: its type can't be read.
+        """
+        if len(tensor.shape) == 1:
+            numbers: np.ndarray = self.values(tensor)[rows]
+            return numbers
+        return self._dequantised(tensor, self._by_rows(tensor)[rows])
+
+    def _by_rows(self, tensor: GgufTensor) -> np.ndarray:
+        """The bytes of a tensor, one row of blocks after the other."""
         data = np.frombuffer(self._memory, np.uint8, tensor.size, tensor.start)
         if kind := _FLOATS.get(tensor.kind):
             data = data.view(kind)
-        rows = (*tensor.shape[:-1], -1) if tensor.shape else ()
+        return data.reshape((*tensor.shape[:-1], -1) if tensor.shape else ())
+
+    def _dequantised(self, tensor: GgufTensor, data: np.ndarray) -> np.ndarray:
         try:
-            values: np.ndarray = gguf.quants.dequantize(data.reshape(rows), tensor.kind)
+            values: np.ndarray = gguf.quants.dequantize(data, tensor.kind)
         except NotImplementedError:
             raise UserError(
                 f"is of type {tensor.kind.name}, which is not supported", key=tensor.name

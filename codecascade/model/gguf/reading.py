@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,11 +18,12 @@ from torch import Tensor
 
 from codecascade.ground.errors import UserError
 from codecascade.model.config import LlamaConfig
-from codecascade.model.folder import LoadedModel
 from codecascade.model.gguf.config import ROPE_DIVISORS, config_from_gguf
-from codecascade.model.gguf.container import GgufFile
+from codecascade.model.gguf.container import GgufFile, GgufTensor
 from codecascade.model.gguf.names import hf_name, rows_to_hf
-from codecascade.model.weights import Device, assemble, check_shapes, hf_names
+from codecascade.model.stored.model import LoadedModel, StoredModel
+from codecascade.model.stored.weights import Part
+from codecascade.model.weights import Device, check_shapes, hf_names, model_names
 from codecascade.tokens.files.gguf import tokenizer_from_gguf
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -36,19 +37,58 @@ def load_gguf(path: str | Path, *, dtype: torch.dtype | None = None, device: Dev
         dtype: that the weights are turned to; None is fp32, which holds every quantised value exactly.
 
     Raises:
-        UserError: the file is missing, broken or in parts, its model, its tokenizer or a tensor's type is unknown, or
-            a weight is not finite.
+        UserError: as :func:`open_gguf`, or a weight is not finite.
+    """
+    return open_gguf(path).load(dtype=dtype, device=device)
+
+
+def open_gguf(path: str | Path) -> StoredModel:
+    """The model and the tokenizer of a GGUF file; its weights stay there until they are asked for.
+
+    Raises:
+        UserError: the file is missing, broken or in parts, or its model, its tokenizer or a tensor's type is unknown.
     """
     file = GgufFile(Path(path))
     with _naming(path):
         config = config_from_gguf(file)
         names = hf_names((name for name in file.tensors if name != ROPE_DIVISORS), hf_name)
-    check_shapes(config, {hf: file.tensors[name].shape for name, hf in names.items()}, file=path)
+    shapes = {hf: file.tensors[name].shape for name, hf in names.items()}
+    check_shapes(config, shapes, file=path)
     with _naming(path):
         tokenizer = tokenizer_from_gguf(file.metadata).within(config.vocab_size, path)
-        tensors = dict(_tensors(file, config, dtype or torch.float32, device))
-    model = assemble(config, tensors, file=path)
-    return LoadedModel(model, tokenizer, str(path), quantisation=_quantisation(file))
+    stored = {hf: file.tensors[name] for name, hf in names.items()}
+    weights = GgufWeights(
+        file, config, {name: stored[hf] for name, hf in model_names(config, shapes).items()}
+    )
+    return StoredModel(config, tokenizer, weights, Path(path), str(path), quantisation=_quantisation(file))
+
+
+class GgufWeights:
+    """The dequantised weights (fp32) of a GGUF file, by Hugging Face's names.
+
+    Only the rows that are asked for are dequantised, so that is the memory that a part takes, whatever its columns.
+    """
+
+    def __init__(self, file: GgufFile, config: LlamaConfig, tensors: Mapping[str, GgufTensor]) -> None:
+        self._file, self._config, self._tensors = file, config, tensors
+        self.shapes = {name: tensor.shape for name, tensor in tensors.items()}
+
+    def read(self, name: str, part: Part = ()) -> Tensor:
+        tensor = self._tensors[name]
+        # the file's rows in Hugging Face's order
+        order = rows_to_hf(name, torch.arange(tensor.shape[0]), self._config).numpy()
+        rows = order[part[0]] if part else order
+        with _naming(self._file.path):
+            # a copy: the file's memory is read-only
+            with np.errstate(invalid="ignore", over="ignore"):
+                weights = torch.from_numpy(np.array(self._file.rows(tensor, rows), dtype=np.float32))
+            # a sum takes no memory, and is as finite as what it adds up, but for huge numbers
+            if not weights.sum().isfinite() and not weights.isfinite().all():
+                raise UserError("holds values that are no numbers (NaN or infinite)", key=tensor.name)
+        return weights[(slice(None), *part[1:])]
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        return ((name, self.read(name)) for name in self._tensors)
 
 
 def read_gguf_config(path: str | Path) -> LlamaConfig:
@@ -90,20 +130,3 @@ def _naming(path: str | Path) -> Iterator[None]:
         yield
     except UserError as error:
         raise UserError(error.message, file=path, key=error.key) from None
-
-
-def _tensors(
-    file: GgufFile, config: LlamaConfig, dtype: torch.dtype, device: Device
-) -> Iterator[tuple[str, Tensor]]:
-    """Dequantised tensors by Hugging Face's names."""
-    for tensor in file.tensors.values():
-        if tensor.name == ROPE_DIVISORS:
-            continue
-        # a copy: the file's memory is read-only
-        with np.errstate(invalid="ignore", over="ignore"):
-            weights = torch.from_numpy(np.array(file.values(tensor), dtype=np.float32))
-        # a sum takes no memory, and is as finite as what it adds up, but for huge numbers
-        if not weights.sum().isfinite() and not weights.isfinite().all():
-            raise UserError("holds values that are no numbers (NaN or infinite)", key=tensor.name)
-        name = hf_name(tensor.name)
-        yield name, rows_to_hf(name, weights, config).to(device=device, dtype=dtype)

@@ -10,22 +10,21 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from codecascade.ground.errors import UserError
 from codecascade.ground.files.reading import open_regular, read_object
 from codecascade.ground.files.values import flag, integer, number, short
 from codecascade.model.config import LIMITS, LlamaConfig
-from codecascade.model.folder import LoadedModel
 from codecascade.model.meta.pickled import read_pickled_tensors
-from codecascade.model.rope import halves_of_neighbours
+from codecascade.model.meta.weights import MetaTensor, MetaWeights, Shards
 from codecascade.model.rope_scaling import DEFAULT_THETA, RopeScaling
-from codecascade.model.weights import Device, assemble, check_shapes, hf_names
+from codecascade.model.stored.model import LoadedModel, StoredModel
+from codecascade.model.weights import Device, check_shapes, hf_names, model_names
 from codecascade.tokens.tokenizer import Tokenizer, load_tokenizer
 
 log = logging.getLogger(__name__)
@@ -64,7 +63,6 @@ _TENSORS: dict[str, tuple[str, int | None]] = {
 }
 _FIRST_QUERIES = "layers.0.attention.wq.weight"
 _TABLE, _HEAD, _FREQUENCIES = "tok_embeddings.weight", "output.weight", "rope.freqs"
-Shards = Sequence[Mapping[str, Tensor]]
 
 
 def is_meta_folder(folder: str | Path) -> bool:
@@ -102,6 +100,15 @@ def load_meta(path: str | Path, *, dtype: torch.dtype | None = None, device: Dev
         dtype: of the weights; None leaves them as they are stored.
 
     Raises:
+        UserError: as :func:`open_meta`.
+    """
+    return open_meta(path).load(dtype=dtype, device=device)
+
+
+def open_meta(path: str | Path) -> StoredModel:
+    """A model in Meta's form and its tokenizer; the weights stay in their files until they are asked for.
+
+    Raises:
         UserError: a file is missing, broken or hostile, or the model is not supported.
     """
     folder = Path(path)
@@ -114,14 +121,17 @@ def load_meta(path: str | Path, *, dtype: torch.dtype | None = None, device: Dev
     _check_parts(names, shards, config, folder)
     check_shapes(config, {hf: _whole_shape(name, shards, config) for name, hf in names.items()}, file=folder)
     tokenizer = _tokenizer(folder, config)
-    tensors = {}
-    for name, hf_name in names.items():
-        weights = _joined(name, shards, config, folder)
-        if ".q_proj." in hf_name or ".k_proj." in hf_name:
-            heads = config.num_attention_heads if ".q_proj." in hf_name else config.num_key_value_heads
-            weights = halves_of_neighbours(weights, heads)
-        tensors[hf_name] = weights.to(device=device, dtype=dtype)
-    return LoadedModel(assemble(config, tensors, file=folder), tokenizer, str(path))
+    tensors = {hf: _tensor(name, hf, shards, config) for name, hf in names.items()}
+    stored = {name: tensors[hf] for name, hf in model_names(config, tensors).items()}
+    return StoredModel(config, tokenizer, MetaWeights(folder, shards, stored), folder, str(path))
+
+
+def _tensor(name: str, hf_name: str, shards: Shards, config: LlamaConfig) -> MetaTensor:
+    heads = None
+    if ".q_proj." in hf_name or ".k_proj." in hf_name:
+        heads = config.num_attention_heads if ".q_proj." in hf_name else config.num_key_value_heads
+    axis = _axis(name, shards, config) if len(shards) > 1 else None
+    return MetaTensor(name, _whole_shape(name, shards, config), axis, heads)
 
 
 def _shards(folder: Path) -> Shards:
@@ -284,18 +294,6 @@ def _whole_shape(name: str, shards: Shards, config: LlamaConfig) -> tuple[int, .
     whole = list(shapes[0])
     whole[axis] = sum(shape[axis] for shape in shapes if len(shape) > axis)
     return tuple(whole)
-
-
-def _joined(name: str, shards: Shards, config: LlamaConfig, folder: Path) -> Tensor:
-    parts = [shard[name] for shard in shards]
-    if len(parts) == 1:
-        return parts[0]
-    axis = _axis(name, shards, config)
-    if axis is None:
-        if not all(torch.equal(part, parts[0]) for part in parts[1:]):
-            raise UserError("differs between the files, which are of several models", file=folder, key=name)
-        return parts[0]
-    return torch.cat(parts, axis)
 
 
 def _size(params: Mapping[str, Any], key: str, limit: str, default: int | None = None) -> int:

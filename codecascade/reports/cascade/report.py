@@ -215,7 +215,9 @@ def _loss_plot(models: Sequence[ModelReport], hues: dict[str, str]) -> str:
     curves = []
     for model in models:
         if model.log is not None and model.log.exists():
-            rows = [row for row in read_step_log(model.log) if {"tokens", "loss"} <= row.keys()]
+            rows = [
+                row for row in read_step_log(model.log) if "tokens" in row and row.get("loss") is not None
+            ]
             if rows:
                 tokens, losses = [row["tokens"] for row in rows], [row["loss"] for row in rows]
                 curves.append(plots.LossCurve(model.name, tokens, losses))

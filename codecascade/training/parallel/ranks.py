@@ -10,26 +10,33 @@ import atexit
 import gc
 import itertools
 import os
+import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.rendezvous import rendezvous
 
-from codecascade.ground.errors import UserError
+from codecascade.ground.errors import Stopped, UserError
+from codecascade.ground.format import listed
+from codecascade.training.failures.store import attempt, noted_stop
 
 Decision = TypeVar("Decision")
 
 _stores: list[Any] = []
 """The store of this attempt's ranks, once they have joined."""
 _barriers = itertools.count()
-_meshes: list[DeviceMesh] = []
-"""The mesh of all ranks, once they have joined; :func:`_leave_world` takes the process group out of it."""
+_CHECKPOINT_LIMIT = timedelta(hours=1)
+"""How long a rank waits in the background for the others to write their parts of a checkpoint."""
+_checkpoint_groups: list[dist.ProcessGroup] = []
+"""The process group of :func:`group_for_checkpoints`, once it is made."""
+_meshes: dict[tuple[Any, ...], DeviceMesh] = {}
+"""Every mesh that was made, by shape and names; :func:`_leave_world` takes the process groups out of them."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,36 @@ class World:
             raise decision
         return decision
 
+    def on_all(self, work: Callable[[], Decision]) -> Decision:
+        """What ``work`` returns on this rank, once it has ended on all of them.
+
+        Whatever may fail on one rank alone is done here, because the others would wait for that rank. ``work`` itself
+        must wait for no other rank.
+
+        Raises:
+            UserError: that of some ranks, on every rank. It says on which, if not all have the same.
+        """
+        result: Decision | None = None
+        problem: UserError | None = None
+        try:
+            result = work()
+        except UserError as error:
+            problem = error
+        except OSError as error:
+            problem = UserError(error.strerror or str(error), file=error.filename)
+        problems = self.gather((problem, platform.node()) if problem is not None else None)
+        failed = [rank for rank, one in enumerate(problems) if one is not None]
+        if failed:
+            first: UserError = problems[failed[0]][0]
+            alike = [rank for rank in failed if str(problems[rank][0]) == str(first)]
+            if len(alike) == self.size:
+                raise first
+            machines = listed(sorted({problems[rank][1] for rank in alike}))
+            ranks = listed([str(rank) for rank in alike])
+            where = f"on rank{'s' * (len(alike) > 1)} {ranks} of {self.size}, machine {machines}"
+            raise UserError(f"{first.message} ({where})", file=first.file, key=first.key)
+        return cast(Decision, result)
+
     def barrier(self) -> None:
         """Wait until all ranks are here, which is soon: the process group's limit ends a longer wait."""
         self.gather(None)
@@ -118,7 +155,11 @@ def release_memory() -> None:
 
 
 def join_world() -> World:
-    """The world that torchrun's environment describes, joined at the first call. Without torchrun, a world of one."""
+    """The world that torchrun's environment describes, joined at the first call. Without torchrun, a world of one.
+
+    Raises:
+        Stopped: a signal stopped the run, and torchrun has started the ranks again nevertheless.
+    """
     size = int(os.environ.get("WORLD_SIZE", 1))
     local = int(os.environ.get("LOCAL_RANK", 0))
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
@@ -127,11 +168,35 @@ def join_world() -> World:
     if size == 1:
         return World(0, 1, device, None)
     if not dist.is_initialized():
+        signum = noted_stop()
+        if signum is not None:
+            raise Stopped(signum)
         _join_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
         atexit.register(_leave_world)
-    if not _meshes:
-        _meshes.append(init_device_mesh(device.type, (size,)))
-    return World(dist.get_rank(), size, device, _meshes[0])
+    return World(dist.get_rank(), size, device, device_mesh(device.type, (size,), ("world",)))
+
+
+def device_mesh(kind: str, shape: tuple[int, ...], names: tuple[str, ...]) -> DeviceMesh:
+    """The mesh of all ranks in this shape. All ranks must ask for their meshes in the same order.
+
+    Each is made once, because its process groups stay until the end.
+    """
+    key = (kind, shape, names)
+    if key not in _meshes:
+        _meshes[key] = init_device_mesh(kind, shape, mesh_dim_names=names)
+    return _meshes[key]
+
+
+def group_for_checkpoints() -> dist.ProcessGroup:
+    """A process group of all ranks beside the default one, for a thread that writes checkpoints during the training.
+
+    All ranks must make the first call at the same time. It exchanges CPU tensors only.
+    """
+    if not _checkpoint_groups:
+        group = dist.new_group(backend="gloo", timeout=_CHECKPOINT_LIMIT)
+        assert isinstance(group, dist.ProcessGroup)
+        _checkpoint_groups.append(group)
+    return _checkpoint_groups[0]
 
 
 def _join_group(backends: str) -> None:
@@ -140,8 +205,7 @@ def _join_group(backends: str) -> None:
     store, rank, size = next(rendezvous("env://", timeout=timeout))
     store.set_timeout(timeout)
     # torchrun's store outlives the ranks. Ranks that are started again must not find the addresses of earlier ones.
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    store = dist.PrefixStore(f"attempt {attempt}", store)  # type: ignore[attr-defined]
+    store = dist.PrefixStore(f"attempt {attempt()}", store)  # type: ignore[attr-defined]
     _stores.append(store)
     dist.init_process_group(backends, store=store, rank=rank, world_size=size, timeout=timeout)
 
@@ -151,11 +215,14 @@ def _leave_world() -> None:
 
     A thread of the group that outlives the interpreter may still ask for Python's lock, and C++ then aborts the
     process ("terminate called without an active exception"). The threads end with the last reference to the group.
-    ``destroy_process_group`` drops torch's own. The device mesh has another, and the mesh itself stays, because
+    ``destroy_process_group`` drops torch's own. Each device mesh has others, and the mesh itself stays, because
     DTensor's caches refer to it. Models that are sharded over the mesh have more, and refer to themselves in circles.
     """
     if dist.is_initialized():
+        _checkpoint_groups.clear()
         dist.destroy_process_group()
         # A table that tracing of compiled models uses, of no use any more. Other versions of PyTorch have none.
-        getattr(_meshes.pop(), "_pg_registry", {}).clear()
+        for mesh in _meshes.values():
+            getattr(mesh, "_pg_registry", {}).clear()
+        _meshes.clear()
         gc.collect()

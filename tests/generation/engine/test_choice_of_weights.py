@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +13,6 @@ from torch import Tensor
 from codecascade.generation.engine.weights import cuda, held, timing
 from codecascade.generation.engine.weights.held import hold_weights
 from codecascade.generation.engine.weights.kernels import quantise
-from codecascade.generation.engine.weights.memory import free_memory
 from codecascade.ground.errors import UserError
 from codecascade.tokens.tokenizer import Tokenizer
 
@@ -88,19 +86,3 @@ def test_cuda_without_torchao_says_what_to_install(
     monkeypatch.setitem(sys.modules, "torchao.quantization", None)
     with pytest.raises(UserError, match=r"need torchao: pip install 'codecascade\[torchao\]'"):
         cuda.quantise_model(quantised_model(tokenizer, tied=True), "int8")
-
-
-def test_free_memory_is_that_of_the_machine_or_of_the_control_group(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from codecascade.generation.engine.weights import memory
-
-    assert free_memory() > 0
-    (tmp_path / "meminfo").write_text("MemTotal: 900 kB\nMemAvailable:   500 kB\n")
-    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
-    assert free_memory() == 500 * 1024
-    (tmp_path / "memory.current").write_text("1000\n")
-    for limit, expected in (("max", 500 * 1024), ("4000", 3000), ("10", 0)):
-        (tmp_path / "memory.max").write_text(limit)
-        assert free_memory() == expected

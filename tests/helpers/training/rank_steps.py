@@ -51,7 +51,7 @@ class Taken:
 
 def all_steps(world: World) -> dict[str, Taken]:
     """Every case's steps, on the same global batches whatever the number of ranks."""
-    with _eager_compiler(), _bf16_everywhere():
+    with eager_compiler(), _bf16_everywhere():
         return {name: _steps(world, changes) for name, changes in CASES.items()}
 
 
@@ -69,7 +69,7 @@ def _steps(world: World, changes: dict[str, Any]) -> Taken:
     return Taken(norms, {name: after[name] - before[name] for name in after})
 
 
-class _eager_compiler:
+class eager_compiler:
     """Layers are traced and compiled as ever, but no machine code is made of them, which takes minutes."""
 
     def __enter__(self) -> None:

@@ -45,7 +45,7 @@ def main() -> None:
     if ATTEMPT == 1 and os.environ["RANK"] == "1":
         time.sleep(2)  # so that the first rank looks for its address before it has a new one
     join_world()
-    tiny_train(folder, tiny_settings(steps=9), progress=die)
+    tiny_train(folder, tiny_settings(steps=9, async_checkpoints=False), progress=die)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,14 @@ import torch
 from gguf_blocks import BLOCKS, Type, quantised
 from model_variants import MULTIPLIERS, VARIANTS
 from raw_gguf import gguf_name
+from stored_parts import assert_parts
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from codecascade.ground.errors import UserError
 from codecascade.model.config import LlamaConfig
 from codecascade.model.convert import convert
 from codecascade.model.folder import load_folder
-from codecascade.model.gguf import load_gguf, read_gguf_config, read_gguf_quantisation
+from codecascade.model.gguf import load_gguf, open_gguf, read_gguf_config, read_gguf_quantisation
 from codecascade.model.llama import Llama
 from codecascade.model.presets import PRESETS
 from codecascade.model.rope_scaling import RopeScaling
@@ -136,6 +137,7 @@ def test_quantised_blocks(
     assert loaded.config == model.config
     for name, tensor in loaded.model.state_dict().items():
         torch.testing.assert_close(tensor, expected[name], atol=1e-6, rtol=1e-6, msg=name)
+    assert_parts(open_gguf(path).weights)
 
 
 @pytest.mark.parametrize("kind", [Type.F32, Type.F16, Type.BF16], ids=lambda kind: kind.name)
@@ -156,6 +158,7 @@ def test_float_types(
     assert read_gguf_quantisation(path) is None
     for name, tensor in load_gguf(path, dtype=dtype).model.state_dict().items():
         assert torch.equal(tensor, expected[name].to(dtype or torch.float32)), name
+    assert_parts(open_gguf(path).weights)
 
 
 @pytest.mark.parametrize(

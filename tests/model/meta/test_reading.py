@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from stored_parts import assert_parts
 
 from codecascade.ground.errors import UserError
 from codecascade.model.config import LlamaConfig
 from codecascade.model.convert import convert
 from codecascade.model.folder import load_folder
 from codecascade.model.llama import Llama
-from codecascade.model.meta import load_meta, read_meta_config
+from codecascade.model.meta import load_meta, open_meta, read_meta_config
 from codecascade.model.presets import PRESETS
 from codecascade.model.rope_scaling import RopeScaling
 from codecascade.model.sources import files_of, load, resolve, tokenizer_of
@@ -111,6 +112,7 @@ def test_the_same_model_from_any_number_of_shards(
     tokens = torch.arange(40)[None]
     assert torch.equal(loaded.model(tokens), model(tokens))
     assert loaded.tokenizer.encode("def add(x)") == tokenizer.encode("def add(x)")
+    assert_parts(open_meta(folder).weights)
 
     convert(str(folder), tmp_path / "hf", dtype="f32")
     again = load_folder(tmp_path / "hf")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import pytest
 import torch
+from torch.distributed import HashStore, PrefixStore
 
-from codecascade.ground.errors import UserError
-from codecascade.training.parallel.ranks import World
+from codecascade.ground.errors import Stopped, UserError
+from codecascade.training.failures import store
+from codecascade.training.parallel.ranks import World, join_world
 
 
 class _Rank(World):
@@ -44,3 +47,20 @@ def test_the_first_rank_s_error_is_every_rank_s() -> None:
     for world, decide in ((rank(0), refuse), (rank(1, decided=error), never)):
         with pytest.raises(UserError, match="runs/x: is there already"):
             world.from_first(decide)
+
+
+def test_ranks_that_torchrun_starts_again_after_a_signal_end_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = HashStore()
+    monkeypatch.setattr(store, "open_store", lambda name: PrefixStore(name, kept))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert store.noted_stop() is None
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    store.note_stop(signal.SIGUSR1)
+    # the signal ends the ranks that got it by themselves
+    assert store.noted_stop() is None
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    with pytest.raises(Stopped) as caught:
+        join_world()
+    assert caught.value.exit_code == 138

@@ -34,6 +34,6 @@ def test_a_killed_rank_costs_the_steps_since_the_last_whole_checkpoint(tmp_path:
         threads = (tmp_path / "killed" / f"threads-{rank}").read_text().split()
         assert threads
         assert not [name for name in threads if "gloo" in name]
-    tiny_train(tmp_path / "whole", tiny_settings(steps=9))
+    tiny_train(tmp_path / "whole", tiny_settings(steps=9, async_checkpoints=False))
     assert [row["step"] for row in read_log(tmp_path / "killed")] == list(range(1, 10))
     assert losses(tmp_path / "killed") == pytest.approx(losses(tmp_path / "whole"), abs=1e-4)

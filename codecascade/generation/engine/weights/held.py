@@ -28,7 +28,7 @@ from codecascade.generation.engine.weights.kernels import (
     why_not,
 )
 from codecascade.generation.engine.weights.layers import QuantisedEmbedding, QuantisedLinear, as_linear
-from codecascade.generation.engine.weights.memory import free_memory, weight_bytes
+from codecascade.generation.engine.weights.memory import weight_bytes
 from codecascade.generation.engine.weights.packed import can_pack, pack_weights
 from codecascade.generation.engine.weights.timing import (
     ROWS,
@@ -41,10 +41,11 @@ from codecascade.generation.progress_lines import ProgressLines
 from codecascade.ground.choices import Precision, Weights
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import show_bytes
-from codecascade.model.folder import LoadedModel
+from codecascade.ground.memory import free_memory
 from codecascade.model.llama import Llama
 from codecascade.model.precision import choose_precision
 from codecascade.model.sources import load
+from codecascade.model.stored.model import LoadedModel
 
 _log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Measuring a model on all ranks: generator.py shares the requests out."""

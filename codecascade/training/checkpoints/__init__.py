@@ -1,0 +1,1 @@
+"""Checkpoints of a training run: start at checkpoints.py."""

@@ -1,0 +1,1 @@
+"""What can go wrong in a run of days: spikes of the loss, ranks that hang, signals."""

@@ -1,0 +1,47 @@
+"""The key-value store that all ranks see: torchrun's agent keeps it, or the first rank where there is no torchrun.
+
+Each user has a connection of its own, so that no call waits for that of another thread.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
+
+_PATIENCE = timedelta(seconds=5)
+
+
+def attempt() -> int:
+    """How often torchrun has started the ranks again."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+def open_store(name: str, patience: timedelta = _PATIENCE) -> Store | None:
+    """A connection to the store, for keys that begin with ``name``; None where it can't be reached.
+
+    What ranks have written stays when torchrun starts them again.
+    """
+    try:
+        store = TCPStore(
+            os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False, timeout=patience
+        )
+    except (KeyError, ValueError, RuntimeError):
+        return None
+    return PrefixStore(f"codecascade/{name}", store)
+
+
+def note_stop(signum: int) -> None:
+    """Tell ranks that torchrun starts again that a signal has stopped the run: they are to end, too."""
+    store = open_store("stopped") if "TORCHELASTIC_RUN_ID" in os.environ else None
+    if store is not None:
+        store.set("signum", str(signum))
+
+
+def noted_stop() -> int | None:
+    """The signal that stopped the run before torchrun started the ranks again; None if none did."""
+    store = open_store("stopped") if attempt() > 0 else None
+    if store is None or not store.check(["signum"]):
+        return None
+    return int(store.get("signum"))
