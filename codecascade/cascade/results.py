@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,15 @@ def write_run_results(run: RunFolder, stages: Sequence[Stage], results: Mapping[
         for name, model_results in results.items()
     }
     write_json(run.path / "results.json", {"models": models, "cost": cost, "versions": _versions(results)})
+
+
+def how_to_use(run: RunFolder, recipe: Recipe, stages: Sequence[str]) -> str:
+    """What to do with the last stage's model, in a sentence or two."""
+    last = stages[-1] if stages else BASE
+    model = shlex.quote(str(run.model(last)))
+    is_chat = last != BASE and recipe[last].kind == "instruct"
+    talk = f"To talk to the model: codecascade chat {model}\n" if is_chat else ""
+    return f"{talk}To try it in the browser or an editor: codecascade serve {model}"
 
 
 def make_run_report(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from codecascade.cli.app import stderr
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
@@ -45,7 +46,7 @@ def open_served(
             f"{precision} is for our own engine; vLLM has arguments for it (--set server.arguments=[...])",
             key="--precision",
         )
-    held: Precision = precision
+    held = cast(Precision, precision)
     given = {"context": context, "concurrency": concurrency}
     changed: dict[str, float] = {key: value for key, value in given.items() if value is not None}
     if request_timeout is not None:
