@@ -1,6 +1,6 @@
 """Products in float8 by torchao.
 
-Tried with torchao's emulation on a CPU alone. On a GPU with float8 tensor cores, and on several ranks, it was not run.
+Tried with torchao's emulation on a CPU alone. On GPUs with float8 tensor cores and on several ranks it was not run.
 """
 
 from __future__ import annotations
