@@ -1,4 +1,7 @@
-"""Products in float8 by torchao. This was not run: it needs a GPU with float8 tensor cores."""
+"""Products in float8 by torchao.
+
+Tried with torchao's emulation on a CPU alone. On GPUs with float8 tensor cores and on several ranks it was not run.
+"""
 
 from __future__ import annotations
 
