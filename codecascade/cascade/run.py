@@ -33,6 +33,7 @@ from codecascade.ground.files.locks import FolderLock
 from codecascade.ground.format import show_bytes
 from codecascade.ground.signals import stopped_at_once
 from codecascade.model.sources import load
+from codecascade.plan.devices import this_device
 from codecascade.recipe.self_instruct import KIND
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.cascade.report import summary, write_report
@@ -67,7 +68,9 @@ def run_cascade(
     run = RunFolder(folder)
     # Only the first rank looks: another rank may start so late that the first one has already written files.
     ahead = world.from_first(
-        lambda: look_ahead(recipe, run, until=until, devices=world.size, file=file),
+        lambda: look_ahead(
+            recipe, run, until=until, devices=world.size, device=this_device(timed=False), file=file
+        ),
     )
     if ahead.plan is None:
         display.say(f"{folder}: nothing to do, all {len(ahead.stages)} stages are trained and measured")
