@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 import torch.distributed as dist
 
 from codecascade.ground.errors import UserError
 from codecascade.model.config import LlamaConfig
+from codecascade.model.rope import frequencies
 from codecascade.plan.memory.step import step_memory
 from codecascade.plan.plan import make_plan
 from codecascade.plan.simulation.simulated import SimulatedStep
@@ -91,6 +93,8 @@ def test_a_simulation_leaves_nothing_behind() -> None:
     steps = [simulate_step(small, stage, 2) for _ in range(2)]
     assert steps[0] == steps[1]
     assert not dist.is_initialized()
+    angles = frequencies(small.head_dim, small.rope_theta, None, torch.device("cpu"))
+    assert angles.tolist()[0] == 1.0, "a real tensor"
 
 
 def two_stages() -> Recipe:

@@ -24,6 +24,7 @@ from codecascade.model.config import LlamaConfig
 from codecascade.model.llama import Llama
 from codecascade.model.loss import next_token_loss
 from codecascade.model.precision import Precision
+from codecascade.model.rope import frequencies
 from codecascade.plan.simulation.as_on_a_gpu import as_on_a_gpu, replaced
 from codecascade.plan.simulation.simulated import SimulatedStep
 from codecascade.plan.simulation.tracker import EveryPositionCounts, tracker_of
@@ -32,7 +33,7 @@ from codecascade.training.optimizer import Optimizer
 from codecascade.training.parallel import ranks
 from codecascade.training.parallel.apply import parallelize
 from codecascade.training.parallel.context import row_part
-from codecascade.training.parallel.mesh import REPLICATE, Mesh, make_mesh
+from codecascade.training.parallel.mesh import Mesh, make_mesh
 from codecascade.training.parallel.ranks import World
 from codecascade.training.parallel.reduction import reduce_gradients_of, reduces_once
 from codecascade.training.parallel.vocabulary_loss import split_next_token_loss
@@ -40,8 +41,8 @@ from codecascade.training.settings import TrainingSettings
 
 _CPU = torch.device("cpu")
 _PLACE = "_compute_local_shape_and_global_offset"
-_MOST_PASSES = 3
-"""Micro-batches of a step that are simulated; those after them are like the second."""
+_MOST_PASSES = 2
+"""Micro-batches of a step that are simulated: the last one, and one of those before it, which are alike."""
 
 
 def simulate_step(
@@ -78,9 +79,10 @@ def simulate_step(
         step = _Step(model, Optimizer(model, settings, steps=10), mesh, settings, precision)
         step.report(progress)
         with step.tracker:
-            step.take()
+            # the first step makes the moments, and what is made once
+            step.take(passes=1)
             step.tracker.start_again()
-            step.take()
+            step.take(step.passes)
             return SimulatedStep(step.tracker.peak(), step.tracker.now(), step.sent())
 
 
@@ -110,13 +112,14 @@ class _Step:
         rows = max(1, settings.rows // mesh.shape.data)
         self._rows = min(rows, settings.micro_batch_rows)
         self._all_passes = -(-rows // self._rows)
-        self._passes = min(self._all_passes, _MOST_PASSES)
+        self.passes = min(self._all_passes, _MOST_PASSES)
+        self._sent_by_one: dict[str, float] = {}
 
     def report(self, progress: Callable[[int, int], None]) -> None:
         """Call ``progress`` before each layer of both steps."""
         layers = self.model.model.layers
         again = 2 if self.model.gradient_checkpointing else 1
-        passed, total = 0, 2 * self._passes * again * len(layers)
+        passed, total = 0, (1 + self.passes) * again * len(layers)
 
         def before(*_: object) -> None:
             nonlocal passed
@@ -126,17 +129,19 @@ class _Step:
         for layer in layers:
             layer.register_forward_pre_hook(before)
 
-    def take(self) -> None:
-        """All micro-batches, up to a few, and the update."""
+    def take(self, passes: int) -> None:
+        """So many micro-batches, and the update."""
         # autocast keeps the weights that it casts where none are gathered, as in training
         kept = nullcontext() if self.mesh.weights is not None else torch.autocast("cpu", enabled=False)
         with kept:
-            for number in range(self._passes):
-                last = number == self._passes - 1
+            for number in range(passes):
+                last = number == passes - 1
                 reduce_gradients_of(self.model, last=last, once=self._once)
                 self._loss().backward()  # type: ignore[no-untyped-call]
                 # what was tracked of the modules is of one pass
                 self.tracker.reset_mod_stats()
+                if not last:
+                    self._sent_by_one = dict(self.tracker.sent)
         # the optimiser's own clipping returns a number, which fake tensors do not have
         nn.utils.clip_grad_norm_(self.optimizer.parameters, self.settings.gradient_clip)
         self.optimizer.step(1)
@@ -164,12 +169,9 @@ class _Step:
         found: dict[str, float] = {}
         for group, count in self.tracker.sent.items():
             name = groups.get(group, "all")
-            found[name] = found.get(name, 0.0) + count * self._repeated(name)
+            more = (self._all_passes - self.passes) * self._sent_by_one.get(group, 0.0)
+            found[name] = found.get(name, 0.0) + count + more
         return found
-
-    def _repeated(self, dimension: str) -> float:
-        """How often what was sent is sent: more micro-batches are like those. Sums over replicas are made once."""
-        return 1.0 if dimension == REPLICATE else self._all_passes / self._passes
 
 
 @contextmanager
@@ -198,8 +200,11 @@ def _fake_ranks(size: int) -> Iterator[World]:
     if dist.is_initialized():
         raise RuntimeError("a simulation needs a process without a process group")
     dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=size)
+    # kept between calls, and would be fake for whoever comes afterwards
+    frequencies.cache_clear()
     try:
         with replaced(ranks, "_meshes", {}):
             yield World(0, size, _CPU, None if size == 1 else init_device_mesh("cpu", (size,)))
     finally:
+        frequencies.cache_clear()
         dist.destroy_process_group()
