@@ -65,6 +65,6 @@ def test_a_run_gets_the_planned_mesh() -> None:
     recipe = recipe_of("llama-2-7b", activation_checkpointing=True)
     plan = make_plan(recipe, devices=64, device=DEVICES["a100-80gb"])
     meshed = with_meshes(recipe, plan)["code"]
-    assert meshed.parallel.data_shard == -1, "the kept recipe is not bound to the number of devices"
-    assert meshed.parallel.shape(64) == plan["code"].mesh
+    assert meshed.sharing.data_shard == -1, "the kept recipe is not bound to the number of devices"
+    assert meshed.sharing.shape(64) == plan["code"].mesh
     assert with_meshes(recipe, make_plan(recipe))["code"] == recipe["code"]

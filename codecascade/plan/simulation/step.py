@@ -164,8 +164,9 @@ class _Step:
         """Bytes that a rank sends in a step, by the dimension; of micro-batches that were not simulated, too."""
         groups = {}
         for device_mesh in (self.mesh.weights, self.mesh.contexts):
-            for name in (device_mesh.mesh_dim_names or ()) if device_mesh is not None else ():
-                groups[device_mesh.get_group(name).group_name] = name
+            if device_mesh is not None:
+                for name in device_mesh.mesh_dim_names or ():
+                    groups[device_mesh.get_group(name).group_name] = name
         found: dict[str, float] = {}
         for group, count in self.tracker.sent.items():
             name = groups.get(group, "all")
@@ -188,7 +189,7 @@ def _real_meshes() -> Iterator[None]:
     with ExitStack() as stack:
         for place, name, value in (
             (DeviceMesh, "__init__", real(DeviceMesh.__init__)),
-            (DeviceMesh, "mesh", property(real(DeviceMesh.mesh.fget))),
+            (DeviceMesh, "mesh", property(real(vars(DeviceMesh)["mesh"].fget))),
             (places, _PLACE, real(getattr(places, _PLACE))),
         ):
             stack.enter_context(replaced(place, name, value))

@@ -49,7 +49,7 @@ KINDS = {
 def _sent(func: Any, result: Any, args: tuple[Any, ...]) -> tuple[str, float]:
     """A collective's process group, and the bytes that a rank of its ring sends."""
     group = CollectiveOp.get_process_group(func, args)
-    size = CollectiveOp.get_comm_tensor_size(func, result, args, {})  # type: ignore[no-untyped-call]
+    size = CollectiveOp.get_comm_tensor_size(func, result, args, {})
     times = _TIMES.get(func._schema.name.partition("::")[2].strip("_"), 1.0)
     return group.group_name, times * size * (group.size() - 1) / group.size()
 
@@ -104,11 +104,11 @@ class _Counting(MemTracker):
                 self._peak_mem_snap[device] = dict(snapshot)
 
 
-class _OfOneDevice(_Counting):
+class _OfOneDevice(_Counting):  # type: ignore[no-untyped-call]
     """Of a model that is not sharded."""
 
 
-class _OfShards(_Counting, FSDPMemTracker):
+class _OfShards(_Counting, FSDPMemTracker):  # type: ignore[no-untyped-call]
     """Of a model that FSDP shards."""
 
     def _count(self, func: Any, args: tuple[Any, ...], result: Any) -> None:
@@ -129,7 +129,7 @@ def tracker_of(model: nn.Module, adamw: torch.optim.Optimizer) -> StepTracker:
     """The tracker for a step of ``model``, sharded or not."""
     tracker: StepTracker
     if isinstance(model, FSDPModule):
-        tracker = _OfShards(model, adamw)  # type: ignore[call-arg]
+        tracker = _OfShards(model, adamw)
     else:
         tracker = _OfOneDevice()
         tracker.track_external(model, adamw)
