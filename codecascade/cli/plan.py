@@ -14,27 +14,27 @@ from codecascade.ground.errors import UserError
 if TYPE_CHECKING:
     from codecascade.plan.devices import Device
 
+_DEVICES = "Devices"
+
 
 @app.command(
     rich_help_panel=options.MAKE,
     epilog=options.examples(
         "plan code-llama-7b --devices 64 --device h100",
-        "plan code-llama-70b --devices 128 --device a100-80gb --simulate --stage code",
+        "plan code-llama-70b --devices 128 --device a100-80gb --simulate --only code",
         "plan quickstart --json",
     ),
 )
 def plan(
     recipe: RecipeFile,
-    devices: Annotated[int, typer.Option(metavar="N", min=1, help="Divide the work between N devices.")] = 1,
+    devices: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Divide the work between N devices.", rich_help_panel=_DEVICES),
+    ] = 1,
     device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="What each device is: a100-80gb, h100, h200, b200 ...; here is this machine's own.",
-            show_default="here, where there is one device",
-        ),
+        str | None, options.device("h100|...", shown="here, where there is one", panel=_DEVICES)
     ] = None,
-    memory: Annotated[str | None, options.memory("80GB", shown="the device's")] = None,
+    memory: Annotated[str | None, options.memory("80GB", shown="the device's", panel=_DEVICES)] = None,
     tflops: Annotated[
         float | None,
         typer.Option(
@@ -42,6 +42,7 @@ def plan(
             min=0.0,
             help="The speed of one device in matrix products, in TFLOP/s.",
             show_default="the device's",
+            rich_help_panel=_DEVICES,
         ),
     ] = None,
     simulate: Annotated[
@@ -51,9 +52,11 @@ def plan(
             help="Take a step of each stage on tensors without data, and count a device's memory and traffic.",
         ),
     ] = False,
-    stage: Annotated[
+    only: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="With --simulate: this stage alone.", show_default="all"),
+        typer.Option(
+            "--only", metavar="STAGE", help="With --simulate: this stage alone.", show_default="all"
+        ),
     ] = None,
     as_json: AsJson = False,
     changes: Annotated[list[str] | None, options.changes()] = None,
@@ -61,9 +64,11 @@ def plan(
     """Tell what a recipe will cost: tokens, steps, FLOPs, memory, time, and how the devices share the work.
 
     This needs neither the weights nor the corpus.
+
+    Devices: a100-40gb, a100-80gb, h100, h100-pcie, h200, b200, l40s, l4, rtx-4090, mi300x, or here (this machine's).
     """
-    if stage is not None and not simulate:
-        raise UserError("is used with --simulate only", key="--stage")
+    if only is not None and not simulate:
+        raise UserError("is used with --simulate only", key="--only")
     from codecascade.recipe import read_recipe
 
     settings = read_recipe(recipe, changes or [])
@@ -82,7 +87,7 @@ def plan(
     if simulate:
         from codecascade.plan.simulation.stages import simulate_stages
 
-        simulated = simulate_stages(settings, made, only=stage, progress=lambda text: stderr().print(text))
+        simulated = simulate_stages(settings, made, only=only, progress=lambda text: stderr().print(text))
     if as_json:
         print(plan_json(made, simulated))
     else:

@@ -118,5 +118,5 @@ def test_stages_whose_steps_are_alike_are_simulated_once(monkeypatch: pytest.Mon
     assert list(found) == ["code", "more"]
     assert asked == [("code", 8)]
     assert said[-1] == "more: a step is like that of code"
-    with pytest.raises(UserError, match="--stage: there is no stage 'cod'; did you mean 'code'"):
+    with pytest.raises(UserError, match="--only: there is no stage 'cod'; did you mean 'code'"):
         simulate_stages(recipe, make_plan(recipe, devices=8), only="cod", progress=say)

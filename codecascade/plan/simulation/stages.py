@@ -50,7 +50,7 @@ def simulate_stages(
     """
     names = [stage.name for stage in recipe.stage]
     if only is not None and only not in names:
-        raise UserError(f"there is no stage {only!r}; {nearest(only, names)}", key="--stage")
+        raise UserError(f"there is no stage {only!r}; {nearest(only, names)}", key="--only")
     done: dict[str, tuple[str, SimulatedStep]] = {}
     found = {}
     for stage in recipe.stage:
