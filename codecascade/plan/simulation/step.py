@@ -162,7 +162,7 @@ class _Step:
 
     def sent(self) -> dict[str, float]:
         """Bytes that a rank sends in a step, by the dimension; of micro-batches that were not simulated, too."""
-        groups = {}
+        groups: dict[str, str] = {}
         for device_mesh in (self.mesh.weights, self.mesh.contexts):
             if device_mesh is not None:
                 for name in device_mesh.mesh_dim_names or ():
