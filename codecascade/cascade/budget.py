@@ -14,7 +14,9 @@ from codecascade.evaluation.cost import evaluation_seconds
 from codecascade.ground.format import show_seconds
 from codecascade.model.precision import choose_precision
 from codecascade.model.sources import open_model
-from codecascade.plan.plan import UTILISATION, RecipePlan, this_device_flops
+from codecascade.plan.devices import this_device_flops
+from codecascade.plan.plan import RecipePlan
+from codecascade.plan.traffic import UTILISATION
 from codecascade.recipe.reading import with_steps
 from codecascade.recipe.settings import BASE, Recipe, Stage, to_data
 from codecascade.training.learner import measure_step_seconds

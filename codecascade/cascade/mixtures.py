@@ -15,6 +15,7 @@ from codecascade.ground.seeds import draw
 from codecascade.instruct.dialogues.reading import ReadDialogues, read_source
 from codecascade.instruct.dialogues.settings import MADE, DialogueSource
 from codecascade.instruct.mine import mine_dialogues
+from codecascade.plan.passes import BYTES_PER_TOKEN
 from codecascade.recipe.defaults import MOST_MINED
 from codecascade.recipe.settings import Recipe, Stage
 from codecascade.sandbox.sandbox import Sandbox
@@ -24,8 +25,6 @@ from codecascade.training.stream.settings import MixtureItem
 from codecascade.training.stream.stream import TokenStream
 from codecascade.training.stream.stream_sources import StreamSource
 
-BYTES_PER_TOKEN = 3.5
-"""Of code, about."""
 _LOOKED_AT = 10_000
 _TRIED = 1000
 _SHAPES = 5

@@ -7,7 +7,6 @@ rank runs this: the first rank writes, measures and reports, and the others help
 from __future__ import annotations
 
 import logging
-import shlex
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -28,7 +27,7 @@ from codecascade.cascade.measure import (
 from codecascade.cascade.mixtures import MANY_PASSES, Mixtures
 from codecascade.cascade.results import make_run_report, write_run_results
 from codecascade.cascade.run_corpus import build_run_corpus, corpus_folder, needs_sources
-from codecascade.cascade.run_folder import RunFolder
+from codecascade.cascade.run_folder import RunFolder, serve_hint
 from codecascade.cascade.run_inputs import RunInputs
 from codecascade.cascade.shared.generator import on_all_ranks
 from codecascade.cascade.stage_models import base_name, make_base, stage_tokenizers
@@ -43,6 +42,7 @@ from codecascade.ground.files.locks import FolderLock
 from codecascade.ground.format import counted, show_bytes
 from codecascade.ground.signals import stopped_at_once
 from codecascade.model.sources import open_model
+from codecascade.plan.devices import this_device
 from codecascade.recipe.self_instruct import KIND
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.cascade.report import summary, write_report
@@ -79,7 +79,9 @@ def run_cascade(
     run = RunFolder(folder)
     # Only the first rank looks: another rank may start so late that the first one has already written files.
     ahead = world.from_first(
-        lambda: look_ahead(recipe, run, until=until, devices=world.size, file=file),
+        lambda: look_ahead(
+            recipe, run, until=until, devices=world.size, device=this_device(timed=False), file=file
+        ),
     )
     target = ahead.recipe.run.copy_to
     if target is not None:
@@ -89,7 +91,7 @@ def run_cascade(
             with stopped_at_once():
                 copy_finished(target, run, ahead.stages, display.say)
         display.say(f"{folder}: nothing to do, all {len(ahead.stages)} stages are trained and measured")
-        display.say(_serve_hint(ahead, run))
+        display.say(serve_hint(ahead.recipe, ahead.stages, run))
         return False
     stages = [ahead.recipe[name] for name in ahead.stages]
     sandbox = sandbox_for(ahead.recipe, stages)
@@ -102,17 +104,8 @@ def run_cascade(
         with closing(Copies(target if world.first else None, run, display.say)) as copies:
             _Cascade(ahead, run, sandbox, world, display, file, copies).run()
     display.say(f"{folder}: finished; see {folder / 'report.html'}")
-    display.say(_serve_hint(ahead, run))
+    display.say(serve_hint(ahead.recipe, ahead.stages, run))
     return True
-
-
-def _serve_hint(ahead: WorkAhead, run: RunFolder) -> str:
-    """What to do with the last stage's model."""
-    last = ahead.stages[-1] if ahead.stages else BASE
-    model = shlex.quote(str(run.model(last)))
-    is_chat = last != BASE and ahead.recipe[last].kind == "instruct"
-    talk = f"To talk to the model: codecascade chat {model}\n" if is_chat else ""
-    return f"{talk}To try it in the browser or an editor: codecascade serve {model}"
 
 
 @contextmanager

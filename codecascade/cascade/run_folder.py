@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -165,3 +166,12 @@ class RunFolder:
         models = [(BASE, recipe.evaluate), *((stage.name, stage.evaluate) for stage in stages)]
         measured = all(self.is_measured(name, settings.model_dump(mode="json")) for name, settings in models)
         return measured and all(path.exists() for path in self.reports)
+
+
+def serve_hint(recipe: Recipe, stages: Sequence[str], run: RunFolder) -> str:
+    """What to do with the model of the last of ``stages``, for a person."""
+    last = stages[-1] if stages else BASE
+    model = shlex.quote(str(run.model(last)))
+    is_chat = last != BASE and recipe[last].kind == "instruct"
+    talk = f"To talk to the model: codecascade chat {model}\n" if is_chat else ""
+    return f"{talk}To try it in the browser or an editor: codecascade serve {model}"

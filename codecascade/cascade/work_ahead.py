@@ -11,6 +11,8 @@ from codecascade.cascade.run_folder import RunFolder
 from codecascade.cascade.stage_models import check_base
 from codecascade.ground.errors import UserError
 from codecascade.ground.nearest import nearest
+from codecascade.plan.devices import Device
+from codecascade.plan.fitting import refuse_misfits, with_meshes
 from codecascade.plan.plan import RecipePlan, make_plan
 from codecascade.recipe.settings import Recipe, Stage
 from codecascade.recipe.shapes import missing_texts
@@ -22,7 +24,7 @@ class WorkAhead:
     """What one call of ``codecascade run`` has to do.
 
     Attributes:
-        recipe: with the steps that an earlier call has timed.
+        recipe: with the steps that an earlier call has timed, and the planned mesh of each stage.
         stages: names of the stages that the report shows: those asked for, and those that are trained already.
         untrained: the names among them that are still to be trained.
         plan: what the stages cost; None where nothing is left to do.
@@ -35,13 +37,20 @@ class WorkAhead:
 
 
 def look_ahead(
-    recipe: Recipe, run: RunFolder, *, until: str | None, devices: int, file: Path | None
+    recipe: Recipe,
+    run: RunFolder,
+    *,
+    until: str | None,
+    devices: int,
+    device: Device | None = None,
+    file: Path | None,
 ) -> WorkAhead:
     """Look at the recipe, the run's folder and the base. Nothing is written, and no weights are loaded.
 
     Args:
         until: the last stage to run, in the order of the recipe; None runs all.
         devices: the number of ranks.
+        device: what each rank has; None: a CPU.
         file: the recipe's, for messages.
 
     Raises:
@@ -54,7 +63,9 @@ def look_ahead(
     untrained = [stage for stage in stages if stage.name not in trained]
     plan = None
     if untrained or not run.is_reported(recipe, stages):
-        plan = _check(recipe.model_copy(update={"stage": tuple(stages)}), untrained, run, devices, file)
+        part = recipe.model_copy(update={"stage": tuple(stages)})
+        plan = _check(part, untrained, run, devices, device, file)
+        recipe = with_meshes(recipe, plan)
     return WorkAhead(recipe, _names(stages), _names(untrained), plan)
 
 
@@ -72,7 +83,12 @@ def _names(stages: list[Stage]) -> tuple[str, ...]:
 
 
 def _check(
-    recipe: Recipe, untrained: list[Stage], run: RunFolder, devices: int, file: Path | None
+    recipe: Recipe,
+    untrained: list[Stage],
+    run: RunFolder,
+    devices: int,
+    device: Device | None,
+    file: Path | None,
 ) -> RecipePlan:
     try:
         check_base(recipe)
@@ -82,6 +98,10 @@ def _check(
             key, _, problem = missing[0].partition(": ")
             raise UserError(problem, key=key)
         check_self_instruct(recipe, untrained)
-        return make_plan(recipe, devices=devices, file=file)
+        # ranks on CPUs, which are for trying things out, all shard unless the recipe says otherwise
+        chooses = device is not None and device.memory is not None
+        plan = make_plan(recipe, devices=devices, device=device, chooses=chooses, file=file)
+        refuse_misfits(plan, _names(untrained), file)
+        return plan
     except UserError as error:
         raise UserError(error.message, file=error.file or file, key=error.key) from None

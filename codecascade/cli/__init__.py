@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 # Importing these modules adds their commands.
-from codecascade.cli import cascade, corpus, dialogues, generation, ranks, sandbox, serve  # noqa: F401
+from codecascade.cli import cascade, corpus, dialogues, generation, plan, ranks, sandbox, serve  # noqa: F401
 from codecascade.cli.app import app, invocation, stderr
 from codecascade.cli.measure import compare, correlations, evaluation, sweep  # noqa: F401
 from codecascade.cli.self_instruct import command  # noqa: F401

@@ -1,4 +1,4 @@
-"""``run``, ``plan`` and ``convert``: the commands that make a model."""
+"""``run`` and ``convert``: the commands that make a model."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from codecascade.cli import options
-from codecascade.cli.app import app, stderr, stdout
-from codecascade.cli.options import AsJson, Model, RecipeFile
+from codecascade.cli.app import app, stderr
+from codecascade.cli.options import Model, RecipeFile
 from codecascade.ground.choices import ConvertedWeightType, ModelFormat, SandboxMode
 from codecascade.ground.signals import stopped_at_once
 
@@ -45,46 +45,6 @@ def run(
 
         folder = output or Path("runs") / settings.name
         run_cascade(settings, folder, until=until, console=stderr(), file=recipe)
-
-
-@app.command(
-    rich_help_panel=options.MAKE,
-    epilog=options.examples(
-        "plan code-llama-7b --devices 64 --memory 80GB --tflops 312", "plan quickstart --json"
-    ),
-)
-def plan(
-    recipe: RecipeFile,
-    devices: Annotated[int, typer.Option(metavar="N", min=1, help="Divide the work between N devices.")] = 1,
-    memory: Annotated[str | None, options.memory("80GB", shown="not checked")] = None,
-    tflops: Annotated[
-        float | None,
-        typer.Option(
-            metavar="N",
-            min=0.0,
-            help="The speed of one device in matrix products, in TFLOP/s.",
-            show_default="this machine's, timed",
-        ),
-    ] = None,
-    as_json: AsJson = False,
-    changes: Annotated[list[str] | None, options.changes()] = None,
-) -> None:
-    """Tell what a recipe will cost: tokens, steps, FLOPs, memory and time.
-
-    This needs neither the weights nor the corpus.
-    """
-    from codecascade.recipe import read_recipe
-
-    settings = read_recipe(recipe, changes or [])
-    from codecascade.plan.display import plan_json, plan_table
-    from codecascade.plan.plan import make_plan, this_device_flops
-
-    flops = tflops * 1e12 if tflops else None if as_json else this_device_flops()
-    made = make_plan(settings, devices=devices, memory=memory, device_flops=flops, file=recipe)
-    if as_json:
-        print(plan_json(made))
-    else:
-        stdout().print(plan_table(made))
 
 
 @app.command(

@@ -165,6 +165,17 @@ def memory(metavar: str, shown: Shown = True, panel: str | None = None) -> Any:
     )
 
 
+def device(metavar: str, shown: Shown = True, panel: str | None = None) -> Any:
+    """``--device``."""
+    return typer.Option(
+        "--device",
+        metavar=metavar,
+        help="The kind of device that computes.",
+        show_default=shown,
+        rich_help_panel=panel,
+    )
+
+
 def examples(*commands: str) -> str:
     """The end of a command's help: example calls, a line each."""
     heading = "Example:" if len(commands) == 1 else "Examples:"

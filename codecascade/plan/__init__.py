@@ -1,1 +1,1 @@
-"""What a recipe will cost: start at plan.py. Memory is counted in memory.py, the plan is shown by table.py."""
+"""What a recipe will cost: start at plan.py; display.py shows it."""

@@ -1,43 +1,92 @@
-"""A plan as people and programs read it: a table for a terminal, and JSON."""
+"""A plan as people and programs read it: tables for a terminal, and JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from codecascade.evaluation.cost import EvaluationCost
 from codecascade.ground.format import show_bytes, show_count, show_seconds
-from codecascade.plan.plan import UTILISATION, RecipePlan, StagePlan
+from codecascade.plan.devices import DEVICES
+from codecascade.plan.passes import Passes
+from codecascade.plan.plan import RecipePlan, StagePlan
 from codecascade.plan.self_instruct import SelfInstructCost
+from codecascade.plan.simulation.simulated import SimulatedStep
+from codecascade.plan.traffic import UTILISATION
 from codecascade.recipe.settings import BASE
 
+Simulated = Mapping[str, SimulatedStep]
+"""The simulated steps, by the stage's name."""
 
-def plan_json(plan: RecipePlan) -> str:
+
+def plan_json(plan: RecipePlan, simulated: Simulated | None = None) -> str:
     """The plan as one JSON object with ``stages`` and ``warnings``; among these is what self-instruct will cost."""
-    keys = ("name", "kind", "parent", "parameters", "tokens", "steps", "flops", "memory_per_device")
-    stages: list[dict[str, Any]] = [{key: getattr(stage, key) for key in keys} for stage in plan.stages]
+    stages = [*map(_stage_json, plan.stages)]
+    for stage in stages:
+        if simulated is not None and stage["name"] in simulated:
+            stage["simulated"] = vars(simulated[stage["name"]])
     warnings = [*plan.warnings, *map(_making, plan.dialogues)]
     return json.dumps({"stages": stages, "warnings": warnings}, indent=2)
 
 
-def plan_table(plan: RecipePlan) -> Table:
-    """The tree of stages with each one's figures, and the warnings below it."""
-    devices = "1 device" if plan.devices == 1 else f"{plan.devices:,} devices"
+def _stage_json(stage: StagePlan) -> dict[str, Any]:
+    keys = (
+        "name",
+        "kind",
+        "parent",
+        "parameters",
+        "tokens",
+        "steps",
+        "flops",
+        "memory_per_device",
+        "seconds",
+    )
+    data: dict[str, Any] = {key: getattr(stage, key) for key in keys}
+    data |= {"mesh": None, "reasons": [], "memory": None, "bytes_sent": None}
+    if stage.choice is not None and stage.memory is not None and stage.sent is not None:
+        data["mesh"] = vars(stage.choice.mesh)
+        data["reasons"] = list(stage.choice.reasons)
+        phases = {key: value for key, value in vars(stage.memory).items() if key != "step"}
+        data["memory"] = {"step": stage.memory.step.by_kind, **phases}
+        data["bytes_sent"] = vars(stage.sent)
+    return data
+
+
+def plan_tables(plan: RecipePlan, simulated: Simulated | None = None) -> Group:
+    """The tree of stages with each one's figures; memory by kind; the meshes with reasons; notes and warnings."""
+    parts = [_stages(plan)]
+    if any(stage.memory for stage in plan.stages):
+        parts.append(_memory(plan))
+    if simulated:
+        parts.append(_simulated(plan, simulated))
+    return Group(*parts, Text("\n".join(_notes(plan))))
+
+
+def _table(title: str, *columns: str) -> Table:
     table = Table(
-        title=Text(f"{plan.name} on {devices}"),
+        title=Text(title),
         title_justify="left",
-        caption_justify="left",
         box=None,
         header_style="bold",
         pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     table.add_column("stage", no_wrap=True)
-    for title in ("weights", "tokens", "steps", "FLOPs", "memory", "time"):
-        table.add_column(title, justify="right", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _stages(plan: RecipePlan) -> Table:
+    devices = "1 device" if plan.devices == 1 else f"{plan.devices:,} devices"
+    columns = ("weights", "tokens", "steps", "FLOPs", "memory", "time")
+    table = _table(f"{plan.name} on {devices}", *columns)
     for depth, stage in _depth_first(plan.stages, BASE):
         table.add_row(
             Text("  " * depth + f"└ {stage.name}"),
@@ -48,18 +97,117 @@ def plan_table(plan: RecipePlan) -> Table:
             _figure(stage.memory_per_device, show_bytes),
             _figure(stage.seconds, show_estimate),
         )
-    notes = ["memory is of each device; it and time are estimates"]
-    if measured := [_measuring(model) for model in plan.evaluations if model.read or model.written]:
-        notes.append(f"measuring takes, in tokens (estimates): {'; '.join(measured)}")
-    notes.extend(map(_making, plan.dialogues))
-    if plan.device_flops is not None:
-        notes.append(
-            f"time: at {UTILISATION:.0%} of {plan.device_flops / 1e12:,.3g} TFLOP/s a device "
-            "(--tflops names another speed)"
-        )
-    notes.extend(f"warning: {warning}" for warning in plan.warnings)
-    table.caption = Text("\n".join(notes), style="")
     return table
+
+
+def _memory(plan: RecipePlan) -> Table:
+    kinds = ("weights", "gradients", "moments", "activations", "communication", "logits")
+    table = _table(
+        "GB of each device at the peak of a step, and GB that it sends in a step", *map(_short, kinds), "sent"
+    )
+    for stage in plan.stages:
+        if stage.memory is None or stage.sent is None:
+            continue
+        by_kind = stage.memory.step.by_kind
+        table.add_row(
+            Text(stage.name), *(_gigabytes(by_kind[kind]) for kind in kinds), _gigabytes(stage.sent.total)
+        )
+    return table
+
+
+def _simulated(plan: RecipePlan, simulated: Simulated) -> Table:
+    """What the simulation counted, and how far the estimate is from it."""
+    kinds = ("weights", "gradients", "moments", "activations", "communication")
+    table = _table(
+        "the same, counted in a simulated step (logits are activations there)",
+        *map(_short, kinds),
+        "all",
+        "estimate",
+        "sent",
+    )
+    for name, step in simulated.items():
+        estimate = plan[name].memory_per_device or 0
+        table.add_row(
+            Text(name),
+            *(_gigabytes(step.peak.get(kind, 0)) for kind in kinds),
+            _gigabytes(step.total),
+            f"{estimate / step.total - 1:+.0%}",
+            _gigabytes(sum(step.sent.values())),
+        )
+    return table
+
+
+def _short(kind: str) -> str:
+    return "comm." if kind == "communication" else kind
+
+
+def _gigabytes(count: float) -> str:
+    """In 10^9 bytes, with three digits.
+
+    >>> [_gigabytes(count) for count in (0, 52_340_000, 16.87e9, 1.911e12)]
+    ['-', '0.0523', '16.9', '1,911']
+    """
+    gigabytes = count / 1e9
+    return "-" if not count else f"{gigabytes:,.0f}" if gigabytes >= 100 else f"{gigabytes:.3g}"
+
+
+def _notes(plan: RecipePlan) -> Iterator[str]:
+    yield "memory is of each device; it, what is sent and time are estimates"
+    yield from _phases(plan)
+    yield from _devices(plan)
+    if plan.devices > 1:
+        yield from _meshes(plan)
+    yield from _passes(plan.passes)
+    if measured := [_measuring(model) for model in plan.evaluations if model.read or model.written]:
+        yield f"measuring takes, in tokens (estimates): {'; '.join(measured)}"
+    yield from map(_making, plan.dialogues)
+    yield from (f"warning: {warning}" for warning in plan.warnings)
+
+
+def _phases(plan: RecipePlan) -> Iterator[str]:
+    """What the other phases take, at most, where they take more than a step does somewhere."""
+    planned = [stage.memory for stage in plan.stages if stage.memory is not None]
+    if not planned:
+        return
+    yield (
+        f"at most, besides steps: to load {show_bytes(max(each.load for each in planned))}, to write a model "
+        f"{show_bytes(max(each.save for each in planned))} of each device; to write a checkpoint "
+        f"{show_bytes(max(each.checkpoint_host for each in planned))} of a machine's own memory; to measure "
+        f"{show_bytes(max(each.measuring for each in planned))} of a device that measures alone"
+    )
+
+
+def _devices(plan: RecipePlan) -> Iterator[str]:
+    device = plan.device
+    if device.flops is not None:
+        yield (
+            f"time: at {UTILISATION:.0%} of {device.flops / 1e12:,.3g} TFLOP/s a device, {device.name} "
+            "(--device names another, --tflops another speed)"
+        )
+        return
+    known = "" if device.memory is None else ", and memory is compared with --memory alone"
+    yield (
+        f"no times are given, because the devices are not named{known}; assumed are {device.per_machine} in a "
+        f"machine. Name them with --device: {', '.join(DEVICES)}, or here for this machine's own"
+    )
+
+
+def _meshes(plan: RecipePlan) -> Iterator[str]:
+    """The meshes with their reasons; stages that have the same ones together."""
+
+    def said(stage: StagePlan) -> str:
+        assert stage.choice is not None
+        reasons = "; ".join(stage.choice.reasons)
+        return f"{stage.choice.mesh}{f': {reasons}' if reasons else ''}"
+
+    planned = sorted((stage for stage in plan.stages if stage.choice is not None), key=said)
+    for words, stages in groupby(planned, key=said):
+        yield f"mesh of {', '.join(stage.name for stage in stages)}: {words}"
+
+
+def _passes(found: Sequence[Passes]) -> Iterator[str]:
+    for stage, sources in groupby(found, key=lambda each: each.stage):
+        yield f"{stage} reads (estimates): {'; '.join(map(str, sources))}"
 
 
 def show_estimate(seconds: float) -> str:

@@ -1,32 +1,36 @@
 """What a recipe will cost, and whether it can run at all. Neither weights nor corpus are needed.
 
-Shapes come from a preset or a ``config.json``. Parameters, tokens, steps and FLOPs are exact. Memory and time are
-estimates, and are shown as such.
+Shapes come from a preset or a ``config.json``. Parameters, tokens, steps and FLOPs are exact. Memory, traffic and
+time are estimates, and are shown as such.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import torch
-
 from codecascade.evaluation.cost import EvaluationCost, evaluation_cost
+from codecascade.evaluation.evaluate_settings import EvaluateSettings
+from codecascade.generation.served.settings import OWN
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import show_bytes
 from codecascade.model.config import LlamaConfig
-from codecascade.model.precision import choose_precision, matmul_peak
-from codecascade.plan.memory import activation_bytes, memory_bytes, remedies, state_bytes
+from codecascade.plan.choosing import Choice, choose_mesh
+from codecascade.plan.devices import Device, unknown_device
+from codecascade.plan.memory.phases import StageMemory, measuring_bytes, stage_memory
+from codecascade.plan.mesh import fixed_mesh, is_fixed, meshes
+from codecascade.plan.passes import Passes, passes
+from codecascade.plan.remedies import remedies
 from codecascade.plan.self_instruct import SelfInstructCost, context_warnings, self_instruct_costs
 from codecascade.plan.sizes import parse_bytes
+from codecascade.plan.traffic import UTILISATION, Traffic, step_seconds, traffic
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.recipe.shapes import look_at_base, missing_texts, model_shapes
+from codecascade.training.parallel.settings import MeshShape
 
-UTILISATION = 0.4
-"""The part of a device's speed in matrix products that training reaches (estimate). A run's log has the real one, as
-MFU."""
+MEASURING = "measuring"
+"""The name, among what does not fit, of the measuring of models."""
 
 
 @dataclass(frozen=True)
@@ -35,24 +39,42 @@ class StagePlan:
 
     Attributes:
         parameters: of the stage's model, with the embedding rows of its new tokens.
+        config: the shape of the stage's model.
         step_flops: of one step's tokens, forward and backward.
         flops: of all steps.
-        memory_per_device: bytes of weights, gradients, AdamW's moments and activations (estimate).
-        state_per_device: the part of it that smaller micro-batches and activation checkpointing don't reduce.
-        seconds: at the given speed of a device (estimate).
+        choice: the mesh, why this one, and whether a step fits.
+        memory: of each device, in each phase of the stage (estimate).
+        sent: bytes that a device sends in a step (estimate).
+        seconds: on the given devices (estimate).
     """
 
     name: str
     kind: str
     parent: str
-    parameters: int | None
-    tokens: int | None
-    steps: int | None
-    flops: float | None
-    memory_per_device: int | None
-    state_per_device: int | None = None
+    parameters: int | None = None
+    tokens: int | None = None
+    steps: int | None = None
+    flops: float | None = None
+    choice: Choice | None = None
+    memory: StageMemory | None = None
+    sent: Traffic | None = None
     seconds: float | None = None
     step_flops: float | None = None
+    config: LlamaConfig | None = None
+
+    @property
+    def memory_per_device(self) -> int | None:
+        """Bytes at the peak of a step."""
+        return None if self.memory is None else self.memory.step.total
+
+    @property
+    def state_per_device(self) -> int | None:
+        """The part of it that smaller micro-batches and activation checkpointing don't reduce."""
+        return None if self.memory is None else self.memory.step.state
+
+    @property
+    def mesh(self) -> MeshShape | None:
+        return None if self.choice is None else self.choice.mesh
 
 
 @dataclass(frozen=True)
@@ -60,20 +82,25 @@ class RecipePlan:
     """All stages, in order, and what a reader should know before starting.
 
     Attributes:
-        device_flops: FLOP/s of one device in matrix products. Times are estimated from it; without it there are none.
+        device: what each of ``devices`` is. Without its speed there are no times.
+        misfits: why a stage, or the measuring, does not fit into the devices' memory, and what would make it fit, by
+            the name of the stage, or :data:`MEASURING`.
         evaluations: the cost of measuring each model, the base first.
         dialogues: the cost of each stage's self-instruct.
         base_parameters: of the base model; None where its shape is unknown.
+        passes: what each stage reads of each source.
     """
 
     name: str
     devices: int
     stages: tuple[StagePlan, ...]
     warnings: tuple[str, ...]
-    device_flops: float | None = None
+    device: Device
+    misfits: Mapping[str, str] = field(default_factory=dict)
     evaluations: tuple[EvaluationCost, ...] = ()
     dialogues: tuple[SelfInstructCost, ...] = ()
     base_parameters: int | None = None
+    passes: tuple[Passes, ...] = ()
 
     def __getitem__(self, stage: str) -> StagePlan:
         return next(planned for planned in self.stages if planned.name == stage)
@@ -83,22 +110,32 @@ def make_plan(
     recipe: Recipe,
     *,
     devices: int = 1,
+    device: Device | None = None,
     memory: str | None = None,
     device_flops: float | None = None,
+    chooses: bool = True,
     file: str | Path | None = None,
 ) -> RecipePlan:
     """The plan of ``recipe`` on ``devices`` equal devices.
 
     Args:
-        memory: of one device, such as ``80GB``. A stage that needs more gets a warning.
-        device_flops: FLOP/s of one device in matrix products. Without it no times are given.
+        device: what each of them is; None: not known but for ``memory`` and ``device_flops``.
+        memory: of one device, such as ``80GB``, in the place of that of ``device``. A stage that needs more gets a
+            warning.
+        device_flops: FLOP/s of one device in matrix products, in the place of that of ``device``. Without either no
+            times are given.
+        chooses: whether meshes that the recipe leaves open are chosen; else all devices shard, as ranks on CPUs do.
         file: the recipe's, for messages.
 
     Raises:
         UserError: the recipe can't run. A sequence is longer than its model allows, a batch can't be shared out
             evenly, or the base has another architecture.
     """
-    available = None if memory is None else parse_bytes(memory)
+    device = device or unknown_device()
+    if memory is not None:
+        device = replace(device, memory=parse_bytes(memory))
+    if device_flops is not None:
+        device = replace(device, flops=device_flops)
     warnings: list[str] = []
     base = look_at_base(recipe, warnings)
     warnings.extend(missing_texts(recipe))
@@ -107,27 +144,26 @@ def make_plan(
     if base is not None:
         positions[BASE] = base.config.max_position_embeddings
     warnings.extend(context_warnings(recipe, positions))
-    common_divisor = math.gcd(*(stage.rows for stage in recipe.stage))
-    stages = []
+    stages, misfits = [], {}
     for index, stage in enumerate(recipe.stage):
-        if stage.rows % devices:
-            raise UserError(
-                f"{stage.batch_tokens:,} tokens are {stage.rows} rows of {stage.sequence_length:,}, which {devices} "
-                f"devices can't share evenly: make it a multiple of {stage.sequence_length * devices:,}",
-                file=file,
-                key=f"stage[{index}].batch_tokens",
-            )
-        planned = _plan_stage(stage, shapes.get(stage.name), devices, device_flops)
+        config = shapes.get(stage.name)
+        fixed = fixed_mesh(config, stage, devices, file, f"stage[{index}]", always=not chooses)
+        planned = _plan_stage(stage, config, devices, device, fixed)
+        if planned is None:
+            raise _cannot_share(stage, devices, file, f"stage[{index}]")
         stages.append(planned)
         if stage.minutes is not None:
             steps = (
                 "unknown until two of them are timed" if planned.steps is None else f"about {planned.steps:,}"
             )
             warnings.append(f"{stage.name}: {stage.minutes:g} minutes; the number of steps is {steps}")
-        if available is not None and stage.name in shapes:
-            warnings.extend(_memory_warnings(stage, shapes[stage.name], devices, available, common_divisor))
-    speed = None if device_flops is None else device_flops * devices * UTILISATION
-    base_parameters = None if base is None else base.config.num_parameters()
+        if planned.choice is not None and not planned.choice.fits:
+            misfits[stage.name] = _misfit(recipe, stage, planned, shapes, devices, device)
+    base_config = None if base is None else base.config
+    if too_large := _measuring_misfit(recipe, shapes, base_config, device):
+        misfits[MEASURING] = too_large
+    speed = None if device.flops is None else device.flops * devices * UTILISATION
+    base_parameters = None if base_config is None else base_config.num_parameters()
     evaluations = [evaluation_cost(BASE, recipe.evaluate, base_parameters, speed)]
     for stage, planned in zip(recipe.stage, stages, strict=True):
         evaluations.append(evaluation_cost(stage.name, stage.evaluate, planned.parameters, speed))
@@ -136,26 +172,35 @@ def make_plan(
         recipe.name,
         devices,
         tuple(stages),
-        tuple(warnings),
-        device_flops,
+        (*warnings, *misfits.values()),
+        device,
+        misfits,
         tuple(evaluations),
         self_instruct_costs(recipe, parameters, speed),
         base_parameters,
+        passes(recipe, {planned.name: planned.steps for planned in stages}),
     )
 
 
 def _plan_stage(
-    stage: Stage, config: LlamaConfig | None, devices: int, device_flops: float | None
-) -> StagePlan:
+    stage: Stage, config: LlamaConfig | None, devices: int, device: Device, fixed: MeshShape | None
+) -> StagePlan | None:
+    """The cost of ``stage``; None if its work can't be divided over so many devices."""
     steps = stage.total_steps
     if config is None:
         tokens = None if steps is None else steps * stage.batch_tokens
-        return StagePlan(stage.name, stage.kind, stage.parent, None, tokens, steps, None, None)
+        if stage.rows % devices and fixed is None:
+            return None
+        return StagePlan(stage.name, stage.kind, stage.parent, tokens=tokens, steps=steps)
+    choice = choose_mesh(config, stage, devices, device, fixed)
+    if choice is None:
+        return None
     step_flops = stage.batch_tokens * stage.flops_per_token(config)
-    speed = None if device_flops is None else device_flops * devices * UTILISATION
-    if steps is None and speed is not None and stage.minutes is not None:
-        steps = max(1, int(stage.minutes * 60 * speed / step_flops))
-    state = state_bytes(config, stage, devices)
+    seconds = None
+    if device.flops is not None:
+        seconds = step_seconds(config, stage, choice.mesh, device, device.flops)
+        if steps is None and stage.minutes is not None:
+            steps = max(1, int(stage.minutes * 60 / seconds))
     return StagePlan(
         stage.name,
         stage.kind,
@@ -164,38 +209,79 @@ def _plan_stage(
         tokens=None if steps is None else steps * stage.batch_tokens,
         steps=steps,
         flops=None if steps is None else steps * step_flops,
-        memory_per_device=state + activation_bytes(config, stage, devices),
-        state_per_device=state,
-        seconds=None if speed is None or steps is None else steps * step_flops / speed,
+        choice=choice,
+        memory=stage_memory(config, stage, choice.mesh, choice.memory, per_machine=device.per_machine),
+        sent=traffic(config, stage, choice.mesh, device.memory),
+        seconds=None if seconds is None or steps is None else steps * seconds,
         step_flops=step_flops,
+        config=config,
     )
 
 
-def this_device_flops() -> float:
-    """FLOP/s of this machine's device in matrix products, timed for a fraction of a second."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return matmul_peak(device, choose_precision(device).dtype)
+def _cannot_share(stage: Stage, devices: int, file: str | Path | None, key: str) -> UserError:
+    return UserError(
+        f"{stage.batch_tokens:,} tokens are {stage.rows} rows of {stage.sequence_length:,}, which {devices} "
+        f"devices can't share evenly: make it a multiple of {stage.sequence_length * devices:,}",
+        file=file,
+        key=f"{key}.batch_tokens",
+    )
 
 
-def _memory_warnings(
-    stage: Stage, config: LlamaConfig, devices: int, available: int, common_divisor: int
-) -> Iterable[str]:
-    """A warning if the stage needs more than ``available`` bytes of a device, with what would make it fit.
+def _misfit(
+    recipe: Recipe,
+    stage: Stage,
+    planned: StagePlan,
+    shapes: dict[str, LlamaConfig],
+    devices: int,
+    device: Device,
+) -> str:
+    """Why ``stage`` does not fit into the devices, and what would make it fit."""
+    assert planned.memory is not None and planned.choice is not None and device.memory is not None
 
-    Args:
-        common_divisor: the rows of every stage can be divided over any number of devices that divides this number.
-    """
-    state, needed = state_bytes(config, stage, devices), memory_bytes(config, stage, devices)
-    if needed <= available:
-        return
-    found = remedies(config, stage, devices, available, common_divisor)
+    def possible(number: int) -> bool:
+        """Whether every stage of the recipe can be divided over so many devices."""
+        return all(
+            next(meshes(shapes[each.name], each, number, device.per_machine), None) is not None
+            for each in recipe.stage
+        )
+
+    fixed = planned.choice.mesh if is_fixed(stage) else None
+    found = remedies(shapes[stage.name], stage, devices, device, fixed=fixed, possible=possible)
     remedy = " or ".join(map(str, found)) or (
         "fewer micro_batch_rows, activation_checkpointing, train = 'lora' and more devices, even together, are not "
         "enough"
     )
-    of_device = f"a device, of {show_bytes(available)}; {remedy}"
-    if state > available:
+    of_device = f"a device, of {show_bytes(device.memory)}; {remedy}"
+    step = planned.memory.step
+    if step.state > device.memory:
         what = "weights and optimizer" if stage.train == "lora" else "weights, gradients and optimizer"
-        yield f"{stage.name}: does not fit: {what} take {show_bytes(state)} {of_device}"
-    else:
-        yield f"{stage.name}: about {show_bytes(needed)} {of_device}"
+        return f"{stage.name}: does not fit: {what} take {show_bytes(step.state)} {of_device}"
+    return f"{stage.name}: about {show_bytes(step.total)} {of_device}"
+
+
+def _measuring_misfit(
+    recipe: Recipe, shapes: dict[str, LlamaConfig], base: LlamaConfig | None, device: Device
+) -> str:
+    """Why models do not fit into the one device that measures them; nothing if all do."""
+    if device.memory is None:
+        return ""
+    measured: list[tuple[str, LlamaConfig | None, Stage | None]] = [(BASE, base, None)]
+    measured += [(stage.name, shapes.get(stage.name), stage) for stage in recipe.stage]
+    needed = {
+        name: measuring_bytes(config, stage)
+        for name, config, stage in measured
+        if config is not None and _measured_here(recipe.evaluate if stage is None else stage.evaluate)
+    }
+    too_large = {name: count for name, count in needed.items() if count > device.memory}
+    if not too_large:
+        return ""
+    largest = max(too_large.values())
+    return (
+        f"measuring {', '.join(too_large)} takes {show_bytes(largest)} of one device, of "
+        f"{show_bytes(device.memory)}; set evaluate.engine = 'vllm', which measures on several"
+    )
+
+
+def _measured_here(settings: EvaluateSettings) -> bool:
+    """Whether the model is measured by this package's own engine, which uses one device."""
+    return bool(settings.benchmarks) and settings.engine == OWN

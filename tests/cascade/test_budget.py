@@ -11,7 +11,8 @@ from rich.console import Console
 from codecascade.cascade import budget
 from codecascade.cascade.budget import say_how_long
 from codecascade.cascade.display import RunDisplay
-from codecascade.plan.plan import UTILISATION, make_plan
+from codecascade.plan.plan import make_plan
+from codecascade.plan.traffic import UTILISATION
 from codecascade.recipe import make_recipe
 
 DEVICE_FLOPS = 1e12

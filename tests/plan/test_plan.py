@@ -18,7 +18,8 @@ from codecascade.evaluation.cost import evaluation_tokens
 from codecascade.evaluation.evaluate_settings import EvaluateSettings
 from codecascade.ground.errors import UserError
 from codecascade.ground.format import show_bytes
-from codecascade.plan.display import plan_json, plan_table
+from codecascade.plan.devices import DEVICES
+from codecascade.plan.display import plan_json, plan_tables
 from codecascade.plan.plan import make_plan
 from codecascade.plan.sizes import parse_bytes
 from codecascade.recipe import Recipe, make_recipe, read_recipe
@@ -62,7 +63,11 @@ def test_json_is_the_contracts() -> None:
     data = json.loads(plan_json(plan))
     assert set(data) == {"stages", "warnings"}
     keys = {"name", "kind", "parent", "parameters", "tokens", "steps", "flops", "memory_per_device"}
-    assert all(set(stage) == keys for stage in data["stages"])
+    assert all(set(stage) >= keys for stage in data["stages"])
+    for stage in data["stages"]:
+        assert math.prod(stage["mesh"].values()) == 8
+        assert sum(stage["memory"]["step"].values()) == stage["memory_per_device"]
+        assert all(phase in stage["memory"] for phase in ("load", "save", "measuring", "checkpoint_host"))
     assert [stage["name"] for stage in data["stages"]] == [
         "code",
         "long-context",
@@ -203,9 +208,9 @@ def test_what_cannot_run_is_an_error(tmp_path: Path) -> None:
         "x.toml: stage[0].sequence_length: is 16,384, but 'base' has 8,192 positions"
     )
     with pytest.raises(
-        UserError, match=r"stage\[0\].batch_tokens: 12,288 tokens are 3 rows .* 2 devices can't share"
+        UserError, match=r"stage\[0\].batch_tokens: 12,288 tokens are 3 rows .* 5 devices can't share"
     ):
-        make_plan(one_stage(steps=1, batch_tokens=3 * 4096), devices=2)
+        make_plan(one_stage(steps=1, batch_tokens=3 * 4096), devices=5)
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
     with pytest.raises(UserError, match="'gpt2' models are not supported"):
         make_plan(one_stage(base=str(tmp_path), steps=1))
@@ -245,7 +250,7 @@ def test_sizes_that_are_none(text: str) -> None:
 
 def shown(recipe: str, **options: Any) -> str:
     console = Console(width=100, record=True, file=StringIO())
-    console.print(plan_table(make_plan(read_recipe(RECIPES / recipe), devices=64, **options)))
+    console.print(plan_tables(make_plan(read_recipe(RECIPES / recipe), devices=64, **options)))
     return console.export_text()
 
 
@@ -264,9 +269,31 @@ def test_the_table_says_which_speed_its_times_are_for() -> None:
     assert "TFLOP/s" not in shown("code-llama-7b.toml")
 
 
+def test_devices_without_a_name_get_no_times_but_the_way_to_name_them() -> None:
+    """They are not taken for this machine's CPU."""
+    text = " ".join(shown("code-llama-7b.toml").split())
+    assert "no times are given, because the devices are not named; assumed are 8 in a machine" in text
+    assert "Name them with --device: a100-40gb, a100-80gb, h100," in text
+    assert "no times" not in shown("code-llama-7b.toml", device=DEVICES["h100"])
+
+
+def test_the_table_shows_meshes_memory_by_kind_and_passes() -> None:
+    console = Console(width=80, record=True, file=StringIO())
+    plan = make_plan(read_recipe(RECIPES / "code-llama-34b.toml"), devices=128, device=DEVICES["a100-80gb"])
+    console.print(plan_tables(plan))
+    text = console.export_text()
+    assert "…" not in text, "nothing is cut off on a terminal of 80 columns"
+    joined = " ".join(text.split())
+    assert "mesh of long-context, python-long-context: data_replicate" in joined
+    assert "64 rows of 16,384 can't be shared by 128 devices" in joined
+    assert "weights gradients moments activations comm. logits sent" in joined
+    assert "code reads (estimates): code 425B tokens, one pass over 1.49 TB of text" in joined
+    assert "at most, besides steps: to load" in joined
+
+
 def test_no_time_is_shown_as_nothing() -> None:
     console = Console(width=100, record=True, file=StringIO())
-    console.print(plan_table(make_plan(read_recipe(RECIPES / "smoke.toml"), device_flops=1e15)))
+    console.print(plan_tables(make_plan(read_recipe(RECIPES / "smoke.toml"), device_flops=1e15)))
     text = console.export_text()
     assert "< 1 s" in text
     assert " 0 s" not in text
@@ -301,7 +328,7 @@ def test_the_table_shows_what_measuring_costs() -> None:
         ("code", 10_000, 1_500),
     ]
     console = Console(width=100, record=True, file=StringIO())
-    console.print(plan_table(make_plan(recipe, device_flops=1e12)))
+    console.print(plan_tables(make_plan(recipe, device_flops=1e12)))
     text = " ".join(console.export_text().split())
     assert "code 10k read and 1.5k written, 10 s" in text
     nothing = one_stage(steps=1, evaluate={"benchmarks": []})

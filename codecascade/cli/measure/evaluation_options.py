@@ -106,12 +106,7 @@ ServedBy = Annotated[
 ]
 Device = Annotated[
     str | None,
-    _option(
-        panel=_MODEL,
-        metavar="DEVICE",
-        show_default="cuda where there is one",
-        help="Compute on this device, cpu or cuda.",
-    ),
+    options.device("cpu|cuda", shown="cuda where there is one", panel=_MODEL),
 ]
 HeldIn = Annotated[Weights, options.weights(_MODEL, "--precision")]
 

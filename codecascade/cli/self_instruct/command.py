@@ -161,7 +161,7 @@ def self_instruct(
     changes: Annotated[list[str] | None, options.changes(_SETTINGS)] = None,
     device: Annotated[
         str | None,
-        _option("Compute on this device, cpu or cuda.", _MODEL, "DEVICE", "cuda where there is one"),
+        options.device("cpu|cuda", shown="cuda where there is one", panel=_MODEL),
     ] = None,
     weights: Annotated[Weights, options.weights(_MODEL)] = "auto",
     context: Annotated[int | None, options.context("the model's own", panel=_MODEL)] = None,

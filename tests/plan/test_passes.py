@@ -1,0 +1,48 @@
+"""How often the sources are read: over a corpus that is here, and as text for one pass where none is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codecascade.corpus.build import build_corpus
+from codecascade.corpus.settings import CorpusSettings
+from codecascade.plan.passes import BYTES_PER_TOKEN
+from codecascade.plan.plan import make_plan
+from codecascade.recipe import Recipe, make_recipe
+
+
+def recipe_of(corpus: str, **stage: Any) -> Recipe:
+    mixture = [{"source": "python", "share": 3.0}, {"source": "code", "share": 1.0}]
+    one = {"name": "code", "kind": "code", "parent": "base", "mixture": mixture, **stage}
+    return make_recipe({"name": "x", "base": "smollm2-135m", "corpus": corpus, "stage": [one]})
+
+
+def test_passes_over_a_corpus(tmp_path: Path) -> None:
+    for number in range(40):
+        path = tmp_path / "source" / f"repository{number}" / "module.py"
+        path.parent.mkdir(parents=True)
+        lines = [
+            f"def function_{number}_{line}():\n    return {number * line} + {line}\n" for line in range(20)
+        ]
+        path.write_text("\n".join(lines))
+    manifest = build_corpus([str(tmp_path / "source")], tmp_path / "corpus", CorpusSettings())
+    there = manifest.splits["train"].total.bytes
+    assert there > 0
+    plan = make_plan(recipe_of(str(tmp_path / "corpus"), steps=2, batch_tokens=8192))
+    tokens = 2 * 8192
+    assert [(each.source, each.tokens) for each in plan.passes] == [
+        ("python", 0.75 * tokens),
+        ("code", 0.25 * tokens),
+    ]
+    assert plan.passes[0].passes == pytest.approx(0.75 * tokens * BYTES_PER_TOKEN / there)
+    assert plan.passes[1].passes == pytest.approx(0.25 * tokens * BYTES_PER_TOKEN / there)
+    assert "passes" in str(plan.passes[0])
+
+
+def test_without_a_corpus_the_text_of_one_pass_is_shown() -> None:
+    plan = make_plan(recipe_of("corpora/absent", steps=1000, batch_tokens=2**22))
+    assert [each.passes for each in plan.passes] == [None, None]
+    assert str(plan.passes[0]) == "python 3.15B tokens, one pass over 11 GB of text"
