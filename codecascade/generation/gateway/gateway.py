@@ -32,7 +32,7 @@ from codecascade.generation.gateway.body import (
     next_tokens_body,
     prompt_logprobs_body,
 )
-from codecascade.generation.gateway.pieces import Piece, piece_of
+from codecascade.generation.gateway.pieces import Piece, as_told, piece_of
 from codecascade.generation.gateway.probe import Abilities, probe
 from codecascade.generation.gateway.streams import Busy, Deadline, StreamedTransport
 from codecascade.generation.logprob_table import LogprobTable
@@ -239,14 +239,14 @@ class Gateway:
             deltas.append(sequence.push(token.token, token.logprob, token.top))
             if sequence.finish_reason is not None:
                 if token is told[-1] and not is_step:
-                    deltas[-1] = _as_told(sequence, deltas[-1], piece)
+                    deltas[-1] = as_told(sequence, deltas[-1], piece)
                 return deltas, False
         if not told and piece.text:
             if self.abilities.tells_tokens:
                 raise NoReplyError("text without its tokens", reached=True)
             if not sequence.agrees(piece.text.encode()):
                 return deltas, True
-            deltas.append(_as_told(sequence, sequence.push_text(piece.text), piece))
+            deltas.append(as_told(sequence, sequence.push_text(piece.text), piece))
         if piece.finish_reason is None or sequence.finish_reason is not None or is_step:
             return deltas, False
         if piece.finish_reason not in ("stop", "length"):
@@ -342,11 +342,3 @@ class Gateway:
 
     def _count(self, **counts: int) -> None:
         self._load = self._load.plus(**counts)
-
-
-def _as_told(sequence: Sequence, delta: Delta, piece: Piece) -> Delta:
-    """A delta whose text is as long as may be; the server says whether it is whole, as a grammar's may be."""
-    if delta.finish_reason != "length" or piece.finish_reason != "stop":
-        return delta
-    sequence.finish_reason, sequence.stopped_by = "stop", piece.stop_reason
-    return replace(delta, finish_reason="stop", stopped_by=piece.stop_reason)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from codecascade.generation.engine.sequence import Sequence
 from codecascade.generation.logprob_table import TokenLogprobs
 from codecascade.generation.replies import Body
+from codecascade.generation.streaming import Delta
 from codecascade.generation.transport import NoReplyError, plain
 
 _PREFIX = "token_id:"
@@ -108,3 +110,11 @@ def _number(value: Any) -> float:
 
 def _strange(event: Body) -> NoReplyError:
     return NoReplyError(f"an event without a completion: {plain(str(event), 200)}", reached=True)
+
+
+def as_told(sequence: Sequence, delta: Delta, piece: Piece) -> Delta:
+    """A delta whose text is as long as may be; the server says whether it is whole, as a grammar's may be."""
+    if delta.finish_reason != "length" or piece.finish_reason != "stop":
+        return delta
+    sequence.finish_reason, sequence.stopped_by = "stop", piece.stop_reason
+    return replace(delta, finish_reason="stop", stopped_by=piece.stop_reason)
