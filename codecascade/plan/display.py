@@ -165,7 +165,7 @@ def _notes(plan: RecipePlan) -> Iterator[str]:
 
 
 def _phases(plan: RecipePlan) -> Iterator[str]:
-    """What the other phases take, at most, where they take more than a step does somewhere."""
+    """What the other phases of a stage take, at most over all stages."""
     planned = [stage.memory for stage in plan.stages if stage.memory is not None]
     if not planned:
         return

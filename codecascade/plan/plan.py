@@ -68,11 +68,6 @@ class StagePlan:
         return None if self.memory is None else self.memory.step.total
 
     @property
-    def state_per_device(self) -> int | None:
-        """The part of it that smaller micro-batches and activation checkpointing don't reduce."""
-        return None if self.memory is None else self.memory.step.state
-
-    @property
     def mesh(self) -> MeshShape | None:
         return None if self.choice is None else self.choice.mesh
 
