@@ -108,8 +108,8 @@ _CUDA_NAMES = (
     ("MI300X", "mi300x"),
     ("L4", "l4"),
 )
-"""Words in PyTorch's names of GPUs, the more exact ones first, and the device in the table. An A100 for PCIe has other
-links than the table's, so it is not here."""
+"""Words in PyTorch's names of GPUs, the more exact ones first, and the device in the table. An A100 for PCIe has
+other links than the table's, so it is not here."""
 _NETWORK_OF_OTHERS = _sheet("", 0, 0, 64, 25, "")
 
 
