@@ -135,7 +135,7 @@ def attend_head(
     table: Any,
     end: int,
     keys_of_piece: int,
-    scale: float,
+    scale: Any,
     scores: Any,
     parts: Any,
     arrived: Any,

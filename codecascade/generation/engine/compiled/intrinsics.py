@@ -71,7 +71,9 @@ def narrow(context: Any, value: Any, like: Any) -> Any:
         return None
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        word = lambda number: ir.Constant(_WORD, number)  # noqa: E731
+        def word(number: int) -> Any:
+            return ir.Constant(_WORD, number)
+
         bits = builder.bitcast(arguments[0], _WORD)
         is_odd = builder.and_(builder.lshr(bits, word(16)), word(1))
         rounded = builder.lshr(builder.add(bits, builder.add(word(0x7FFF), is_odd)), word(16))
