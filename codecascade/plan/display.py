@@ -173,7 +173,7 @@ def _phases(plan: RecipePlan) -> Iterator[str]:
         f"at most, besides steps: to load {show_bytes(max(each.load for each in planned))}, to write a model "
         f"{show_bytes(max(each.save for each in planned))} of each device; to write a checkpoint "
         f"{show_bytes(max(each.checkpoint_host for each in planned))} of a machine's own memory; to measure "
-        f"{show_bytes(max(each.measuring for each in planned))} of a device that measures alone"
+        f"{show_bytes(max(each.measuring for each in planned))} of each device that measures"
     )
 
 
