@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -144,3 +145,12 @@ def test_the_map_shows_every_folder_and_no_file_that_is_not_there() -> None:
     assert [room for room in shown if "/" not in room and room != "recipes"] == [
         room for room in ORDER if (ROOT / room).is_dir()
     ]
+
+
+def test_files_and_folders_can_be_read_at_once() -> None:
+    folders = (ROOT, ROOT.parent / "tests", ROOT.parent / "benchmarks")
+    files = [file for folder in folders for file in folder.rglob("*.py")]
+    long = {str(file): lines for file in files if (lines := file.read_bytes().count(b"\n")) > 350}
+    assert not long
+    modules = Counter(file.parent for file in MODULES if file.name != "__init__.py")
+    assert not {str(folder): count for folder, count in modules.items() if count > 14}
