@@ -2,7 +2,7 @@
 
     python benchmarks/generation.py                      # all kinds of work, about ten minutes on two quiet cores
     python benchmarks/generation.py --work batch-8 keystrokes --rounds 5
-    python benchmarks/generation.py --work humaneval --before CHECKOUT   # beside an earlier commit's engine
+    python benchmarks/generation.py --work humaneval --problems 4 --before CHECKOUT   # beside an earlier commit
 
 Each engine runs in a process of its own and writes the same number of tokens to the same prompts, the likeliest ones
 (``humaneval``: drawn ones). They take turns, in another order in each round, and the table shows medians over the
@@ -23,7 +23,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -145,8 +145,9 @@ def synchronize() -> None:
         torch.cuda.synchronize()
 
 
-def measure(kind: str, peers: dict[str, Elsewhere], prompts: Prompts, rounds: int) -> dict[str, Any]:
-    work = WORK[kind]
+def measure(
+    kind: str, work: Work, peers: dict[str, Elsewhere], prompts: Prompts, rounds: int
+) -> dict[str, Any]:
     whole: dict[str, list[float]] = {name: [] for name in peers}
     first: dict[str, list[float]] = {name: [] for name in peers}
 
@@ -221,12 +222,15 @@ def main() -> None:
     )
     kinds = ["batch-1", "batch-8", "prefill-1024", "keystrokes", "keystrokes-psm", "humaneval"]
     parser.add_argument("--work", nargs="+", choices=WORK, default=kinds)
+    parser.add_argument("--problems", type=int, help="prompts of humaneval, of which each gets 20 texts")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto")
     parser.add_argument("--before", type=Path, help="a working tree of an earlier commit, measured too")
     parser.add_argument("--without", nargs="+", choices=("transformers", "llama.cpp"), default=[])
     parser.add_argument("--json", help="also write the figures to this file")
     arguments = parser.parse_args()
+    if arguments.problems is not None and arguments.problems < 1:
+        parser.error("--problems must be at least 1")
     console = Console(width=max(110, Console().width))
     precision = choose_precision(DEVICE, arguments.precision)
     kind: GgufDtype = "bf16" if precision.dtype == torch.bfloat16 else "f32"
@@ -259,9 +263,12 @@ def main() -> None:
         speed = bandwidth()
         nbytes = weights * precision.dtype.itemsize
         console.print(f"memory: {speed / 1e9:.1f} GB/s; weights: {nbytes / 1e6:,.0f} MB")
-        for work in arguments.work:
-            prompts = make_prompts(WORK[work], tokens, tokenizer)
-            results.append(measure(work, peers, prompts, arguments.rounds))
+        for name in arguments.work:
+            work = WORK[name]
+            if name == "humaneval" and arguments.problems:
+                work = replace(work, prompts=arguments.problems)
+            prompts = make_prompts(work, tokens, tokenizer)
+            results.append(measure(name, work, peers, prompts, arguments.rounds))
             show(results[-1], f"{precision}, {threads} threads", nbytes / speed, missing, console)
         for peer in peers.values():
             peer.close()

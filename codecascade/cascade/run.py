@@ -47,7 +47,7 @@ from codecascade.recipe.self_instruct import KIND
 from codecascade.recipe.settings import BASE, Recipe, Stage
 from codecascade.reports.cascade.report import summary, write_report
 from codecascade.sandbox.sandbox import Sandbox
-from codecascade.training.parallel.letters import Letters
+from codecascade.training.parallel.messages import Messages
 from codecascade.training.parallel.ranks import World, join_world, release_memory
 from codecascade.training.parallel.shared_folder import check_shared
 
@@ -297,7 +297,7 @@ class _Cascade:
         # What measures gets the devices: what training holds there is of no more use.
         release_memory()
         own = LazyGenerator(model, measuring_precision(self.recipe, name))
-        with on_all_ranks(own, Letters(self.world)) as generator:
+        with on_all_ranks(own, Messages(self.world)) as generator:
             if generator is not None:
                 self._measure_with(generator, name, model, settings)
         self.world.wait_for_all()

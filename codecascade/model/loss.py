@@ -12,7 +12,9 @@ from torch.autograd import Function
 from codecascade.model.llama import Llama
 
 # Adding up the head's gradient over chunks costs a CPU more than the memory of these logits: 2 or 4 bytes each.
-_CPU_CHUNK_TOKENS, _CHUNK_TOKENS = 4096, 1024
+CPU_CHUNK_TOKENS = 4096
+CHUNK_TOKENS = 1024
+"""Tokens whose logits exist at a time, on a GPU."""
 # The fp32 probabilities of so many tokens stay in a CPU's caches, and their memory is used again.
 SOFTMAX_TOKENS = 64
 
@@ -51,7 +53,7 @@ def chunk_length(hidden: Tensor, wanted: int | None) -> int:
     """How many positions' logits exist at a time: ``wanted``, or what is best on the device of ``hidden``."""
     if wanted is not None:
         return wanted
-    return _CPU_CHUNK_TOKENS if hidden.device.type == "cpu" else _CHUNK_TOKENS
+    return CPU_CHUNK_TOKENS if hidden.device.type == "cpu" else CHUNK_TOKENS
 
 
 class _ChunkedLoss(Function):
@@ -108,14 +110,25 @@ class _ChunkedLoss(Function):
 
     @staticmethod
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, head, shape, dtype, rows = ctx.gradients
-        # autograd would keep them as long as the loss, through the whole backward pass
-        ctx.gradients = None
-        if hidden is not None:
-            hidden = hidden * scale.to(hidden.dtype)
-        if head is not None:
-            # in place, because it is the largest tensor of a small batch
-            head = head.mul_(scale).to(dtype)
-            if rows is not None:
-                head = head.new_zeros(shape).index_copy_(0, rows, head)
-        return hidden, head, None, None, None, None
+        return *scaled_gradients(ctx, scale), None, None, None, None
+
+
+def scaled_gradients(ctx: Any, scale: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients by the hidden states and by the head that a forward pass has left in ``ctx.gradients``.
+
+    Args:
+        ctx: its ``gradients`` are both gradients (or None), the head's shape and format, and the rows of the head
+            that its gradient is of (None: all).
+        scale: the gradient by the loss.
+    """
+    hidden, head, shape, dtype, rows = ctx.gradients
+    # autograd would keep them as long as the loss, through the whole backward pass
+    ctx.gradients = None
+    if hidden is not None:
+        hidden = hidden * scale.to(hidden.dtype)
+    if head is not None:
+        # in place, because it is the largest tensor of a small batch
+        head = head.mul_(scale).to(dtype)
+        if rows is not None:
+            head = head.new_zeros(shape).index_copy_(0, rows, head)
+    return hidden, head

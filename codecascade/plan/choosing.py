@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -17,7 +17,7 @@ from codecascade.recipe.settings import Stage
 from codecascade.training.parallel.settings import MeshShape
 
 _WORTH = 0.95
-"""A mesh with more dimensions is taken if a step takes less than this part of the time."""
+"""A more complex mesh is taken if a step takes less than this part of the time."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class _Candidate:
     seconds: float
 
     @property
-    def dimensions(self) -> int:
-        """How many kinds of parallelism it takes, counted by the trouble that they are."""
+    def complexity(self) -> int:
+        """The kinds of parallelism besides sharding; replicas count least, tensor parallelism most."""
         mesh = self.mesh
         return (mesh.data_replicate > 1) + 2 * (mesh.context > 1) + 3 * (mesh.tensor > 1)
 
@@ -93,8 +93,8 @@ def _simplest_of_the_fast(candidates: Sequence[_Candidate], *, known: bool) -> _
     Of equally simple ones that are nearly as fast as the fastest, it is the one that needs the least memory.
     """
     best: _Candidate | None = None
-    ordered = sorted(candidates, key=lambda each: each.dimensions)
-    for _, group in groupby(ordered, key=lambda each: each.dimensions):
+    ordered = sorted(candidates, key=lambda each: each.complexity)
+    for _, group in groupby(ordered, key=lambda each: each.complexity):
         alike = list(group)
         fastest = min(each.seconds for each in alike)
         if best is None or (known and fastest < _WORTH * best.seconds):
@@ -118,21 +118,36 @@ def _reasons(chosen: _Candidate, candidates: Sequence[_Candidate], stage: Stage,
             reasons.append(f"with whole rows on a device {show_bytes(least)} would be needed")
         else:
             reasons.append("faster than with whole rows on a device, whose weights take longer to gather")
-        other = "tensor" if mesh.tensor == 1 else "context"
-        if mesh.tensor == 1 or mesh.context == 1:
-            reasons.append(f"{'context' if other == 'tensor' else 'tensor'} sends less than {other} here")
+        reasons += _rather_than_the_other(chosen, candidates, device)
     if mesh.data_replicate > 1:
         reasons.append(
             f"everything fits into groups of {mesh.shards * mesh.tensor} devices, so that only sums of gradients go "
             "between them"
         )
     elif mesh.shards > 1 and mesh.devices > device.per_machine:
-        fewer = [
+        replicated = [
             each for each in candidates if each.mesh.data_replicate > 1 and each.mesh.tensor == mesh.tensor
         ]
-        if fewer and not any(_fits(each.memory, device) for each in fewer):
-            least = min(each.memory.total for each in fewer)
+        if replicated and not any(_fits(each.memory, device) for each in replicated):
+            least = min(each.memory.total for each in replicated)
             reasons.append(
                 f"sharded over all devices; with replicas at least {show_bytes(least)} would be needed"
             )
     return reasons
+
+
+def _rather_than_the_other(
+    chosen: _Candidate, candidates: Sequence[_Candidate], device: Device
+) -> Iterator[str]:
+    """Why context and not tensor parallelism, or the other way round; nothing if it is both, or only one can be."""
+    mesh = chosen.mesh
+    if mesh.context > 1 and mesh.tensor > 1:
+        return
+    own, other = ("context", "tensor") if mesh.context > 1 else ("tensor", "context")
+    others = [each for each in candidates if getattr(each.mesh, other) > 1 and getattr(each.mesh, own) == 1]
+    fitting = [each for each in others if _fits(each.memory, device)]
+    if others and not fitting:
+        least = min(each.memory.total for each in others)
+        yield f"with {other} in the place of {own} {show_bytes(least)} would be needed"
+    elif fitting and device.flops is not None and min(each.seconds for each in fitting) > chosen.seconds:
+        yield f"a step is faster with {own} than with {other}"

@@ -96,6 +96,9 @@ HERE = "here"
 """The name of this machine's own device."""
 
 _CUDA_NAMES = (
+    ("A100-SXM4-80GB", "a100-80gb"),
+    ("A100-SXM-80GB", "a100-80gb"),
+    ("A100-SXM4-40GB", "a100-40gb"),
     ("H100 PCIe", "h100-pcie"),
     ("H100", "h100"),
     ("H200", "h200"),
@@ -103,8 +106,10 @@ _CUDA_NAMES = (
     ("L40S", "l40s"),
     ("RTX 4090", "rtx-4090"),
     ("MI300X", "mi300x"),
-    (" L4", "l4"),
+    ("L4", "l4"),
 )
+"""Words in PyTorch's names of GPUs, the more exact ones first, and the device in the table. An A100 for PCIe has
+other links than the table's, so it is not here."""
 _NETWORK_OF_OTHERS = _sheet("", 0, 0, 64, 25, "")
 
 
@@ -149,7 +154,8 @@ def this_device(*, timed: bool = True) -> Device:
         title = "this machine's CPU"
         return Device(title, None, flops, _NETWORK_OF_OTHERS.within, _NETWORK_OF_OTHERS.between, "timed")
     properties = torch.cuda.get_device_properties(device)
-    like = next((DEVICES[key] for part, key in _CUDA_NAMES if part in properties.name), _NETWORK_OF_OTHERS)
+    name = f" {properties.name} "
+    like = next((DEVICES[key] for words, key in _CUDA_NAMES if f" {words} " in name), _NETWORK_OF_OTHERS)
     return Device(
         f"this machine's {properties.name}",
         int(properties.total_memory * _USABLE),

@@ -165,7 +165,7 @@ def _notes(plan: RecipePlan) -> Iterator[str]:
 
 
 def _phases(plan: RecipePlan) -> Iterator[str]:
-    """What the other phases take, at most, where they take more than a step does somewhere."""
+    """What the other phases of a stage take, at most over all stages."""
     planned = [stage.memory for stage in plan.stages if stage.memory is not None]
     if not planned:
         return
@@ -173,7 +173,7 @@ def _phases(plan: RecipePlan) -> Iterator[str]:
         f"at most, besides steps: to load {show_bytes(max(each.load for each in planned))}, to write a model "
         f"{show_bytes(max(each.save for each in planned))} of each device; to write a checkpoint "
         f"{show_bytes(max(each.checkpoint_host for each in planned))} of a machine's own memory; to measure "
-        f"{show_bytes(max(each.measuring for each in planned))} of a device that measures alone"
+        f"{show_bytes(max(each.measuring for each in planned))} of each device that measures"
     )
 
 

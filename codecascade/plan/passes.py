@@ -20,7 +20,7 @@ DIALOGUES = "dialogues"
 
 @dataclass(frozen=True)
 class Passes:
-    """What a stage reads of one source (estimates).
+    """How much of one source a stage reads (estimates).
 
     Attributes:
         tokens: that it trains on.

@@ -68,11 +68,6 @@ class StagePlan:
         return None if self.memory is None else self.memory.step.total
 
     @property
-    def state_per_device(self) -> int | None:
-        """The part of it that smaller micro-batches and activation checkpointing don't reduce."""
-        return None if self.memory is None else self.memory.step.state
-
-    @property
     def mesh(self) -> MeshShape | None:
         return None if self.choice is None else self.choice.mesh
 
@@ -262,7 +257,7 @@ def _misfit(
 def _measuring_misfit(
     recipe: Recipe, shapes: dict[str, LlamaConfig], base: LlamaConfig | None, device: Device
 ) -> str:
-    """Why models do not fit into the one device that measures them; nothing if all do."""
+    """Why models do not fit into the devices that measure them, of which each has a whole one; nothing if all do."""
     if device.memory is None:
         return ""
     measured: list[tuple[str, LlamaConfig | None, Stage | None]] = [(BASE, base, None)]
@@ -277,11 +272,11 @@ def _measuring_misfit(
         return ""
     largest = max(too_large.values())
     return (
-        f"measuring {', '.join(too_large)} takes {show_bytes(largest)} of one device, of "
-        f"{show_bytes(device.memory)}; set evaluate.engine = 'vllm', which measures on several"
+        f"measuring {', '.join(too_large)} takes {show_bytes(largest)} of each device, of "
+        f"{show_bytes(device.memory)}; set evaluate.engine = 'vllm', which divides a model between devices"
     )
 
 
 def _measured_here(settings: EvaluateSettings) -> bool:
-    """Whether the model is measured by this package's own engine, which uses one device."""
+    """Whether the model is measured by our own engine, which has the whole model on each device."""
     return bool(settings.benchmarks) and settings.engine == OWN

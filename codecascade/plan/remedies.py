@@ -10,11 +10,13 @@ from codecascade.model.config import LlamaConfig
 from codecascade.plan.choosing import choose_mesh
 from codecascade.plan.devices import Device
 from codecascade.recipe.settings import Stage
+from codecascade.training.parallel.apply import checkpointing
 from codecascade.training.parallel.settings import MeshShape
 
 MOST_DEVICES = 4096
 Changes = dict[str, Any]
 """New values of a stage's settings, by key."""
+_PARALLEL = "parallel."
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def remedies(
     """
 
     def fits(changes: Mapping[str, Any], number: int = devices, mesh: MeshShape | None = fixed) -> bool:
-        changed = stage.model_copy(update=dict(changes))
+        changed = _changed(stage, changes)
         if mesh is not None and number != mesh.devices:
             mesh = _on(mesh, number)
             if mesh is None:
@@ -88,21 +90,39 @@ def remedies(
     return found
 
 
+def _changed(stage: Stage, changes: Mapping[str, Any]) -> Stage:
+    """``stage`` with new values of its settings; keys may be of its table ``parallel``."""
+    own = {key: value for key, value in changes.items() if not key.startswith(_PARALLEL)}
+    inner = {key.removeprefix(_PARALLEL): changes[key] for key in changes if key.startswith(_PARALLEL)}
+    if inner:
+        own["parallel"] = stage.sharing.model_copy(update=inner)
+    return stage.model_copy(update=own)
+
+
+def _full_checkpointing(stage: Stage) -> Changes:
+    """The setting that has all activations computed again; none if they are already."""
+    if checkpointing(stage) == "full":
+        return {}
+    # where this is set, activation_checkpointing has no effect
+    if stage.sharing.checkpointing != "auto":
+        return {f"{_PARALLEL}checkpointing": "full"}
+    return {"activation_checkpointing": True}
+
+
 def _sparing(stage: Stage, rows: int, fits: Callable[[Mapping[str, Any]], bool]) -> Iterator[Changes]:
     """Settings that need less memory for the same training: checkpointing, fewer rows at a time, or both."""
-    checkpointing: Changes = {} if stage.activation_checkpointing else {"activation_checkpointing": True}
+    full = _full_checkpointing(stage)
     fewer = [{"micro_batch_rows": count} for count in range(min(rows, stage.micro_batch_rows) - 1, 0, -1)]
-    if checkpointing and fits(checkpointing):
-        yield checkpointing
-    elif checkpointing:
+    if full and fits(full):
+        yield full
+    elif full:
         # with checkpointing more rows fit than without
-        yield from [both for both in ({**checkpointing, **one} for one in fewer) if fits(both)][:1]
+        yield from [both for both in ({**full, **one} for one in fewer) if fits(both)][:1]
     yield from [one for one in fewer if fits(one)][:1]
 
 
 def _most_sparing(stage: Stage) -> Changes:
-    changes: Changes = {} if stage.activation_checkpointing else {"activation_checkpointing": True}
-    return {**changes, **({"micro_batch_rows": 1} if stage.micro_batch_rows > 1 else {})}
+    return {**_full_checkpointing(stage), **({"micro_batch_rows": 1} if stage.micro_batch_rows > 1 else {})}
 
 
 def _more(devices: int) -> Iterator[int]:

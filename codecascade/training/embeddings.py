@@ -104,7 +104,10 @@ def _moments(weights: StoredWeights, name: str, rows: int, new: set[int]) -> tup
 
 
 class GrownWeights:
-    """Weights whose vocabulary tables have ``rows`` rows: some new ones, and of the old ones those that fit."""
+    """Weights whose vocabulary tables have ``rows`` rows: the first of the old ones, and new ones in their places.
+
+    They are read part by part, as the old ones are. Where tables become shorter, the last rows are left out.
+    """
 
     def __init__(self, weights: StoredWeights, rows: int, new: NewRowValues) -> None:
         self._weights, self._new = weights, new

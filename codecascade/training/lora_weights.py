@@ -19,6 +19,8 @@ from codecascade.ground.seeds import draw
 from codecascade.model.stored.weights import Part, StoredWeights
 
 _TABLE = ".parametrizations.weight"
+"""What PyTorch adds to the name of a table some rows of which train: ``original``, ``0.new_rows`` and ``0.ids`` are
+below it."""
 
 
 class LoRAWeights:

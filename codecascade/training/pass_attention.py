@@ -8,7 +8,7 @@ from torch import Tensor
 from codecascade.model.attention import Documents, PassAttention
 from codecascade.model.llama import document_mask
 from codecascade.model.precision import Precision
-from codecascade.model.varlen import VariableLengths
+from codecascade.training.varlen import VariableLengths
 
 
 def pass_attention(

@@ -66,7 +66,8 @@ class TrainingSettings(OptimizerSettings):
     )
     parallel: ParallelSettings | None = Field(
         None,
-        description="how ranks share the work; default: the recipe's [parallel], or else all ranks shard weights",
+        description="how ranks share the work; default: the recipe's [parallel], or else what `codecascade plan` "
+        "chooses for GPUs; on CPUs all ranks shard weights",
     )
     train: Literal["all", "lora"] = Field(
         "all", description="all weights, or low-rank updates of the linear layers"

@@ -16,8 +16,8 @@ from codecascade.cascade.shared import generator as shared_module
 from codecascade.cascade.shared.generator import ScoringGenerator, on_all_ranks
 from codecascade.generation.requests import Completion, Request, SamplingParams
 from codecascade.ground.errors import RunFailed, UserError
-from codecascade.training.parallel import letters as letters_module
-from codecascade.training.parallel.letters import Letters
+from codecascade.training.parallel import messages as messages_module
+from codecascade.training.parallel.messages import Messages
 from codecascade.training.parallel.ranks import World
 
 
@@ -53,20 +53,20 @@ def ranks(
     monkeypatch.setattr(shared_module, "_REPORT_SECONDS", pause)
     store = HashStore()
 
-    def letters(rank: int) -> Letters:
-        monkeypatch.setattr(letters_module, "_channels", itertools.count())
-        return Letters(World(rank, len(generators), torch.device("cpu"), None), store)
+    def messages(rank: int) -> Messages:
+        monkeypatch.setattr(messages_module, "_channels", itertools.count())
+        return Messages(World(rank, len(generators), torch.device("cpu"), None), store)
 
-    def help_first(own: Echo, letters: Letters) -> None:
-        with on_all_ranks(own, letters) as nothing:
+    def help_first(own: Echo, messages: Messages) -> None:
+        with on_all_ranks(own, messages) as nothing:
             assert nothing is None
 
     others = [
-        threading.Thread(target=help_first, args=(one, letters(rank)))
+        threading.Thread(target=help_first, args=(one, messages(rank)))
         for rank, one in enumerate(generators)
         if rank
     ]
-    first = letters(0)
+    first = messages(0)
     for thread in others:
         thread.start()
     try:
@@ -143,10 +143,10 @@ def test_the_others_end_when_the_first_fails(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_letters_arrive_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     store = HashStore()
-    made: list[Letters] = []
+    made: list[Messages] = []
     for rank in range(2):
-        monkeypatch.setattr(letters_module, "_channels", itertools.count())
-        made.append(Letters(World(rank, 2, torch.device("cpu"), None), store))
+        monkeypatch.setattr(messages_module, "_channels", itertools.count())
+        made.append(Messages(World(rank, 2, torch.device("cpu"), None), store))
     left, right = made
     assert not right.waiting(0)
     for content in ("one", {"two": [2]}, None):

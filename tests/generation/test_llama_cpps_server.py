@@ -97,6 +97,7 @@ def test_llama_cpps_server_measures_a_model_by_its_texts(llama_cpp: str, tmp_pat
         (found,) = backend.complete([request])
         assert found.text.strip().startswith("first + second")
         assert backend.describe()["endpoint"] == "base" and backend.is_chat
+        assert backend.describe()["address"] == llama_cpp
     with (
         opened("ids", "smollm2") as backend,
         pytest.raises(UserError, match="token ids"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -38,6 +39,28 @@ def test_what_does_not_fit_is_refused_with_the_smallest_change() -> None:
     assert "or set train = 'lora'" in str(caught.value)
     refuse_misfits(plan, [])  # it is trained already
     refuse_misfits(make_plan(recipe, devices=64, device=DEVICES["a100-80gb"]), ["code"])
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy", "set_as_named"),
+    [
+        ({}, "set activation_checkpointing = true", {"activation_checkpointing": True}),
+        (
+            {"parallel": {"checkpointing": "none"}},
+            "set parallel.checkpointing = 'full'",
+            {"parallel": {"checkpointing": "full"}},
+        ),
+    ],
+)
+def test_the_setting_that_is_named_is_the_one_that_counts(
+    given: dict[str, Any], remedy: str, set_as_named: dict[str, Any]
+) -> None:
+    def misfits(**stage: Any) -> Mapping[str, str]:
+        recipe = recipe_of("llama-2-7b", batch_tokens=4 * 4096, **stage)
+        return make_plan(recipe, devices=4, device=DEVICES["l40s"], memory="32GB").misfits
+
+    assert remedy in misfits(**given)["code"]
+    assert not misfits(**given | set_as_named)
 
 
 def test_a_model_that_is_measured_must_fit_into_a_device() -> None:

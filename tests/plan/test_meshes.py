@@ -177,5 +177,10 @@ def test_a_gpu_of_this_machine_is_known_by_its_name(monkeypatch: pytest.MonkeyPa
     here, named = this_device(timed=False), DEVICES["h100"]
     assert here.memory == pytest.approx(named.memory, rel=0.01)
     assert (here.flops, here.within, here.between) == (named.flops, named.within, named.between)
-    properties.name = "Unheard Of 1"
-    assert this_device(timed=False).flops is None
+    names = {"NVIDIA A100-SXM4-80GB": "a100-80gb", "NVIDIA H100 PCIe": "h100-pcie", "NVIDIA L4": "l4"}
+    for name, known in names.items():
+        properties.name = name
+        assert this_device(timed=False).flops == DEVICES[known].flops
+    for name in ("Unheard Of 1", "NVIDIA L40"):
+        properties.name = name
+        assert this_device(timed=False).flops is None

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from codecascade.generation.requests import Completion, Generator, Request, Scorer
 from codecascade.ground.errors import RunFailed, UserError
 from codecascade.tokens.tokenizer import Tokenizer
-from codecascade.training.parallel.letters import Letters
+from codecascade.training.parallel.messages import Messages
 
 _REPORT_SECONDS = 1.0
 """How often a rank sends what it has completed, and the first one looks for it."""
@@ -33,8 +33,8 @@ class SharedGenerator:
     What is completed is what one rank completes, up to rounding: a batch has other neighbours.
     """
 
-    def __init__(self, own: ScoringGenerator, letters: Letters) -> None:
-        self._own, self._letters, self._others = own, letters, range(1, letters.world.size)
+    def __init__(self, own: ScoringGenerator, messages: Messages) -> None:
+        self._own, self._messages, self._others = own, messages, range(1, messages.world.size)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -61,15 +61,15 @@ class SharedGenerator:
         ranks = len(self._others) + 1
         busy = {rank for rank in self._others if items[rank::ranks]}
         for rank in busy:
-            self._letters.send(rank, (method, list(items[rank::ranks])))
+            self._messages.send(rank, (method, list(items[rank::ranks])))
 
         def place(rank: int) -> Callable[[int], int]:
             return lambda index: index * ranks + rank
 
         def arrived(*, wait: bool) -> Iterator[Answer]:
             for rank in sorted(busy):
-                while wait or self._letters.waiting(rank):
-                    answers, ended = _opened(self._letters.fetch(rank))
+                while wait or self._messages.waiting(rank):
+                    answers, ended = _opened(self._messages.fetch(rank))
                     yield from (renumber(answer, place(rank)) for answer in answers)
                     if ended:
                         busy.discard(rank)
@@ -85,28 +85,28 @@ class SharedGenerator:
 
 
 @contextmanager
-def on_all_ranks(own: ScoringGenerator, letters: Letters) -> Iterator[ScoringGenerator | None]:
+def on_all_ranks(own: ScoringGenerator, messages: Messages) -> Iterator[ScoringGenerator | None]:
     """The generator that the first rank measures with, which asks the others. All ranks must call this.
 
     On the other ranks it is None: they have completed their shares when the block begins, and have nothing to do.
     """
-    world = letters.world
+    world = messages.world
     if world.size == 1:
         yield own
     elif world.first:
         try:
-            yield SharedGenerator(own, letters)
+            yield SharedGenerator(own, messages)
         finally:
             for rank in range(1, world.size):
-                letters.send(rank, None)
+                messages.send(rank, None)
     else:
-        _answer(own, letters)
+        _answer(own, messages)
         yield None
 
 
-def _answer(own: ScoringGenerator, letters: Letters) -> None:
+def _answer(own: ScoringGenerator, messages: Messages) -> None:
     """Complete what the first rank sends, until it has ended. A mistake is sent to it, and told there."""
-    while (work := letters.fetch(0)) is not None:
+    while (work := messages.fetch(0)) is not None:
         method, items = work
         done: list[object] = []
         sent = time.monotonic()
@@ -114,23 +114,23 @@ def _answer(own: ScoringGenerator, letters: Letters) -> None:
             for one in getattr(own, method)(items):
                 done.append(one)
                 if time.monotonic() > sent + _REPORT_SECONDS:
-                    letters.send(0, (done, False))
+                    messages.send(0, (done, False))
                     done, sent = [], time.monotonic()
         except UserError as error:
-            letters.send(0, error)
+            messages.send(0, error)
         except Exception as error:
-            letters.send(
+            messages.send(
                 0, RunFailed(f"another rank could not complete its share: {type(error).__name__}: {error}")
             )
         else:
-            letters.send(0, (done, True))
+            messages.send(0, (done, True))
 
 
-def _opened(letter: Any) -> tuple[list[Any], bool]:
-    """The answers in a letter, and whether they are the last."""
-    if isinstance(letter, Exception):
-        raise letter
-    answers, ended = letter
+def _opened(message: Any) -> tuple[list[Any], bool]:
+    """The answers in a message, and whether they are the last."""
+    if isinstance(message, Exception):
+        raise message
+    answers, ended = message
     return answers, ended
 
 

@@ -99,14 +99,7 @@ def served_backend(
         return ServerAddress(made.url, made.name, made.key, made.process.check)
 
     try:
-        generator = ServedGenerator(
-            tokenizer,
-            context,
-            connect,
-            concurrency=settings.concurrency,
-            timeout=settings.answer_minutes * 60,
-        )
-        yield LocalBackend(generator, title, about)
+        yield LocalBackend(_generator(tokenizer, context, connect, settings), title, about)
     finally:
         for each in running:
             each.close()
@@ -139,16 +132,22 @@ def _of_server(
     def connect() -> ServerAddress:
         return ServerAddress(server_url(url), _served_name(url, names, model))
 
+    about = {**about, "engine": "server", "address": server_url(url)}
     if settings.prompts == "text":
         return _TextBackend(connect, settings, tokenizer, context, title, about)
-    generator = ServedGenerator(
+    return LocalBackend(_generator(tokenizer, context, connect, settings), title, about)
+
+
+def _generator(
+    tokenizer: Tokenizer, context: int, connect: Callable[[], ServerAddress], settings: ServerSettings
+) -> ServedGenerator:
+    return ServedGenerator(
         tokenizer,
         context,
         connect,
         concurrency=settings.concurrency,
         timeout=settings.answer_minutes * 60,
     )
-    return LocalBackend(generator, title, {**about, "engine": "server", "address": server_url(url)})
 
 
 class _TextBackend:
@@ -177,7 +176,7 @@ class _TextBackend:
         return len(self._tokenizer.encode(text))
 
     def describe(self) -> dict[str, str]:
-        return {**self._about, "engine": "server", "endpoint": self.name}
+        return {**self._about, "endpoint": self.name}
 
     @cached_property
     def _endpoint(self) -> Endpoint:

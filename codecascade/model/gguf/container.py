@@ -104,6 +104,9 @@ class GgufFile:
         if len(tensor.shape) == 1:
             numbers: np.ndarray = self.values(tensor)[rows]
             return numbers
+        if not len(rows):
+            # gguf can't dequantise nothing, which is the part of a rank that has more company than there are rows
+            return np.empty((0, *tensor.shape[1:]), np.float32)
         return self._dequantised(tensor, self._by_rows(tensor)[rows])
 
     def _by_rows(self, tensor: GgufTensor) -> np.ndarray:

@@ -9,11 +9,10 @@ from codecascade.plan.memory.kinds import Memory
 from codecascade.plan.memory.step import product_bytes, step_state
 from codecascade.recipe.settings import Stage
 from codecascade.training.parallel.settings import MeshShape
+from codecascade.training.parallel.weights_in import PIECE_BYTES
 
 CACHE_BYTES = 2
 """Of a number in the cache of keys and values, which is bf16."""
-PIECE_BYTES = 8 << 20
-"""Tensors are read and written in pieces of this size: no rank has a whole one."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +33,6 @@ class StageMemory:
     save: int
     measuring: int
     checkpoint_host: int
-
-    @property
-    def largest(self) -> tuple[str, int]:
-        """The phase of training that takes the most, and its bytes; measuring is apart, on devices of its own."""
-        phases = {"load": self.load, "step": self.step.total, "save": self.save}
-        name = max(phases, key=lambda phase: phases[phase])
-        return name, phases[name]
 
 
 def stage_memory(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from codecascade.model.config import LlamaConfig
+from codecascade.model.loss import CHUNK_TOKENS
 from codecascade.plan.memory.kinds import Memory
 from codecascade.plan.mesh import tokens_on_device
 from codecascade.recipe.settings import Stage
@@ -18,8 +19,6 @@ from codecascade.training.parallel.apply import checkpointing
 from codecascade.training.parallel.methods.reduction import MOST
 from codecascade.training.parallel.settings import MeshShape
 
-CHUNK_TOKENS = 1024
-"""Tokens whose logits exist at a time where ``loss_chunk_tokens`` is not set, on a GPU."""
 _SOFTMAX_BYTES = 3 * 64 * 4
 """For each row of the head: fp32 copies of 64 tokens' logits."""
 

@@ -16,10 +16,8 @@ from torch.autograd import Function
 
 from codecascade.model import attention, llama, loss
 from codecascade.model.llama import RMSNorm
-from codecascade.training.parallel import apply, reduction
-
-CHUNK_TOKENS = 1024
-"""Tokens whose logits a GPU makes at a time where ``loss_chunk_tokens`` is not set."""
+from codecascade.training.parallel import apply
+from codecascade.training.parallel.methods import reduction
 
 
 @contextmanager
@@ -34,7 +32,7 @@ def as_on_a_gpu(memory: int | None) -> Iterator[None]:
             (attention, "cpu_bf16", lambda tensor: False),
             (llama, "cpu_bf16", lambda tensor: False),
             (RMSNorm, "forward", _norm),
-            (loss, "_CPU_CHUNK_TOKENS", CHUNK_TOKENS),
+            (loss, "CPU_CHUNK_TOKENS", loss.CHUNK_TOKENS),
         ):
             stack.enter_context(replaced(module, name, value))
         yield

@@ -7,7 +7,7 @@ minutes and less than a gigabyte on one CPU.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor import _utils as places
+from torch.overrides import TorchFunctionMode
 from torch.testing._internal.distributed.fake_pg import FakeStore
 
 from codecascade.model.config import LlamaConfig
@@ -27,7 +28,7 @@ from codecascade.model.precision import Precision
 from codecascade.model.rope import frequencies
 from codecascade.plan.simulation.as_on_a_gpu import as_on_a_gpu, replaced
 from codecascade.plan.simulation.simulated import SimulatedStep
-from codecascade.plan.simulation.tracker import EveryPositionCounts, tracker_of
+from codecascade.plan.simulation.tracker import tracker_of
 from codecascade.training.lora import add_lora
 from codecascade.training.optimizer import Optimizer
 from codecascade.training.parallel import ranks
@@ -148,7 +149,7 @@ class _Step:
         if part is not None:
             tokens, weights = tokens[:, part.positions], weights[:, part.positions]
             positions, attention = part.positions, part.attention
-        with self.precision.autocast(_CPU), EveryPositionCounts():
+        with self.precision.autocast(_CPU), _EveryPositionCounts():
             hidden = self.model(tokens, positions=positions, mask=attention)
             if isinstance(hidden, DTensor):
                 return split_next_token_loss(self.model, hidden, tokens, weights, chunk_tokens=chunk)
@@ -167,6 +168,21 @@ class _Step:
             more = (self._all_passes - self.passes) * self._sent_by_one.get(group, 0.0)
             found[name] = found.get(name, 0.0) + count + more
         return found
+
+
+class _EveryPositionCounts(TorchFunctionMode):
+    """Makes an index by a mask take all elements: which ones are True is a value, and fake tensors have none."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func is Tensor.__getitem__ and isinstance(args[1], Tensor) and args[1].dtype == torch.bool:
+            return args[0].flatten(0, args[1].ndim - 1)
+        return func(*args, **(kwargs or {}))
 
 
 @contextmanager

@@ -1,22 +1,20 @@
 """Counts a simulated step: memory by kind at the peak, and the bytes that a rank sends.
 
-The count is torch's own (``FSDPMemTracker``). This adds the bytes that are sent, and an index by a mask, which would
-need the mask's values.
+The count is torch's own (``FSDPMemTracker``). This adds the bytes that are sent.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.distributed._tools.fake_collectives import CollectiveOp, collective_ops, sync_ops
 from torch.distributed._tools.fsdp2_mem_tracker import FSDPMemTracker, _FSDPRefType
 from torch.distributed._tools.mem_tracker import MemTracker
 from torch.distributed.fsdp import FSDPModule
-from torch.overrides import TorchFunctionMode
 
 _TOTAL = "Total"
 _GATHER = torch.ops.c10d._allgather_base_.default
@@ -54,7 +52,7 @@ def _sent(func: Any, result: Any, args: tuple[Any, ...]) -> tuple[str, float]:
     return group.group_name, times * size * (group.size() - 1) / group.size()
 
 
-class _Counting(MemTracker):
+class StepTracker(MemTracker):
     """The peak of a step and what is sent in it.
 
     Attributes:
@@ -104,25 +102,22 @@ class _Counting(MemTracker):
                 self._peak_mem_snap[device] = dict(snapshot)
 
 
-class _OfOneDevice(_Counting):  # type: ignore[no-untyped-call]
+class _OfOneDevice(StepTracker):  # type: ignore[no-untyped-call]
     """Of a model that is not sharded."""
 
 
-class _OfShards(_Counting, FSDPMemTracker):  # type: ignore[no-untyped-call]
+class _OfShards(StepTracker, FSDPMemTracker):  # type: ignore[no-untyped-call]
     """Of a model that FSDP shards."""
 
     def _count(self, func: Any, args: tuple[Any, ...], result: Any) -> None:
         super()._count(func, args, result)
-        # the base class knows only those that are not asked for ahead
+        # the base class does not see those that are prefetched
         for operation, buffer, kind in (
             (_GATHER, 0, _FSDPRefType.ALL_GATHER),
             (_SCATTER, 1, _FSDPRefType.REDUCE_SCATTER),
         ):
             if func is operation:
                 self._update_and_maybe_create_winfos(args[buffer], kind)
-
-
-StepTracker = _Counting
 
 
 def tracker_of(model: nn.Module, adamw: torch.optim.Optimizer) -> StepTracker:
@@ -135,18 +130,3 @@ def tracker_of(model: nn.Module, adamw: torch.optim.Optimizer) -> StepTracker:
         tracker.track_external(model, adamw)
     tracker.sent = defaultdict(float)
     return tracker
-
-
-class EveryPositionCounts(TorchFunctionMode):
-    """Makes an index by a mask take all elements: which ones are True is a value, and fake tensors have none."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        if func is Tensor.__getitem__ and isinstance(args[1], Tensor) and args[1].dtype == torch.bool:
-            return args[0].flatten(0, args[1].ndim - 1)
-        return func(*args, **(kwargs or {}))

@@ -20,10 +20,10 @@ def has_room_for_copies(world: World, needed: int) -> bool:
 
     All ranks must call this; they get the same answer.
     """
-    on: dict[str, list[tuple[int, int]]] = {}
+    machines: dict[str, list[tuple[int, int]]] = {}
     for host, each, free in world.gather((platform.node(), needed, free_memory())):
-        on.setdefault(host, []).append((each, free))
-    for host, ranks in on.items():
+        machines.setdefault(host, []).append((each, free))
+    for host, ranks in machines.items():
         wanted, free = sum(each for each, _ in ranks), min(free for _, free in ranks)
         if wanted > _SHARE * free:
             if world.first:

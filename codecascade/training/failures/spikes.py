@@ -10,13 +10,15 @@ from codecascade.ground.errors import RunFailed
 
 REMEMBERED_LOSSES = 64
 """The number of last losses that a spike is compared with."""
+_FEWEST = 16
+"""With fewer losses before it, none is called a spike."""
 MOST_IN_A_ROW = 10
 """So many steps may be left out one after another. More are no spike: the loss is not what it was before."""
 
 
 def is_spike(loss: float, before: Sequence[float]) -> bool:
     """Whether ``loss`` is above the median of ``before`` by over 6 robust standard deviations and over 10 %."""
-    if len(before) < 16:
+    if len(before) < _FEWEST:
         return False
     median = statistics.median(before)
     deviation = 1.4826 * statistics.median(abs(value - median) for value in before)
@@ -36,7 +38,7 @@ class SpikeFilter:
             before: the last losses of steps that were taken.
 
         Raises:
-            RunFailed: as many in a row are no spike.
+            RunFailed: more than :data:`MOST_IN_A_ROW` steps one after another are to be left out.
         """
         reason: str | None = None
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):

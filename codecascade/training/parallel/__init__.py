@@ -1,1 +1,1 @@
-"""Training on several ranks: ranks.py says which there are, apply.py shards a model over them."""
+"""Training on several ranks: settings.py says how they share the work, apply.py makes a model parallel."""

@@ -122,10 +122,6 @@ class World:
             raise UserError(f"{first.message} ({where})", file=first.file, key=first.key)
         return cast(Decision, result)
 
-    def barrier(self) -> None:
-        """Wait until all ranks are here, which is soon: the process group's limit ends a longer wait."""
-        self.gather(None)
-
     def wait_for_all(self) -> None:
         """Wait until all ranks are here, however long it takes.
 
@@ -200,7 +196,8 @@ def group_for_checkpoints() -> dist.ProcessGroup:
 
 
 def _join_group(backends: str) -> None:
-    # hours, because the other ranks wait while the first one evaluates and writes reports
+    # A bound for what all ranks do at the same time. Work of the first rank alone, such as measuring, is waited for
+    # without one (wait_for_all), and a step that hangs is found long before (failures/step_watch.py).
     timeout = timedelta(hours=12)
     store, rank, size = next(rendezvous("env://", timeout=timeout))
     store.set_timeout(timeout)

@@ -120,7 +120,10 @@ def test_files_of_samples_by_benchmark(capsys: pytest.CaptureFixture[str]) -> No
             ["--samples", "two.jsonl", "--samples", "one.jsonl", "--benchmark", "humaneval"],
             "two.jsonl: --samples: is of none",
         ),
-        (["--samples", "two.jsonl"], "two.jsonl: --samples: may be of mbpp, mbpp_zero_shot; say whose it is"),
+        (
+            ["--samples", "two.jsonl"],
+            "two.jsonl: --samples: may be of mbpp, mbpp_zero_shot, mbpp_plus; say whose it is",
+        ),
         (
             ["--samples", "mbpp=two.jsonl", "--benchmark", "humaneval"],
             "is of mbpp, which --benchmark does not name",

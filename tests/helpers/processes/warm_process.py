@@ -160,9 +160,13 @@ class WarmRanks:
         """The exit statuses. When one rank has failed, the others are killed."""
         end = time.monotonic() + timeout
         while any(rank.poll() is None for rank in self.ranks) and time.monotonic() < end:
-            if any(rank.poll() for rank in self.ranks):
-                time.sleep(1)
-                break
+            ended = [status for rank in self.ranks if (status := rank.poll())]
+            if any(status < 0 for status in ended):
+                # the others wait for one that was killed
+                end = min(end, time.monotonic() + 1)
+            elif ended:
+                # the others end, too, on a busy machine later
+                end = min(end, time.monotonic() + 60)
             time.sleep(0.01)
         for rank in self.ranks:
             if rank.poll() is None:

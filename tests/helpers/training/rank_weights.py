@@ -210,7 +210,7 @@ def main() -> None:
     for case, model, out in zip(*[iter(sys.argv[1:])] * 3, strict=True):
         Path(out).mkdir(exist_ok=True)
         cases[case](model, Path(out), world)
-        world.barrier()
+        world.wait_for_all()
 
 
 if __name__ == "__main__":

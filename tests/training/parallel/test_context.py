@@ -9,9 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codecascade.model import attention, varlen
-from codecascade.model.varlen import VariableLengths
+from codecascade.model import attention
+from codecascade.training import varlen
 from codecascade.training.parallel.methods.context import own_positions, pieces, row_order
+from codecascade.training.varlen import VariableLengths
 
 
 @st.composite

@@ -23,8 +23,8 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
 
 from codecascade.model.attention import Documents, attend_last
-from codecascade.model.varlen import VariableLengths, has_varlen_kernel
 from codecascade.training.parallel.mesh import Mesh
+from codecascade.training.varlen import VariableLengths, has_varlen_kernel
 
 
 def own_positions(length: int, ranks: int, rank: int) -> Tensor:

@@ -26,7 +26,8 @@ def use_float8(model: Llama, mesh: Mesh) -> None:
     row are computed by each rank for its part of a matrix, so tensor parallelism needs nothing more.
 
     Raises:
-        UserError: torchao is missing, this is no GPU that can, or the matrices have sides that it can't take.
+        UserError: torchao is missing, there is no GPU with float8 tensor cores, or the kernels can't take the
+            matrices' sides.
     """
     try:
         from torchao.float8 import Float8LinearConfig, convert_to_float8_training
@@ -43,7 +44,7 @@ def use_float8(model: Llama, mesh: Mesh) -> None:
 
 
 def check_sides(model: Llama, ranks: int) -> None:
-    """Raise UserError where a matrix, split over ``ranks`` ranks, has a side that is no multiple of 16."""
+    """Raise UserError if a matrix, split over ``ranks`` ranks, has a side that float8 kernels can't take."""
     config = model.config
     heads, keys = (
         count * config.head_dim // ranks for count in (config.num_attention_heads, config.num_key_value_heads)

@@ -12,7 +12,7 @@ from torch.autograd import Function
 from torch.distributed.tensor import DTensor, Partial, Replicate
 
 from codecascade.model.llama import Llama
-from codecascade.model.loss import SOFTMAX_TOKENS, chunk_length, product_dtype
+from codecascade.model.loss import SOFTMAX_TOKENS, chunk_length, product_dtype, scaled_gradients
 from codecascade.training.parallel.slices import local_rows
 
 
@@ -108,17 +108,7 @@ class _SplitLoss(Function):
 
     @staticmethod
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, head, shape, dtype, rows = ctx.gradients
-        # autograd would keep them as long as the loss, through the whole backward pass
-        ctx.gradients = None
-        if hidden is not None:
-            hidden = hidden * scale.to(hidden.dtype)
-        if head is not None:
-            # in place, because it is the largest tensor of a small batch
-            head = head.mul_(scale).to(dtype)
-            if rows is not None:
-                head = head.new_zeros(shape).index_copy_(0, rows, head)
-        return hidden, head, None, None, None, None, None
+        return *scaled_gradients(ctx, scale), None, None, None, None, None
 
 
 def _exchange(log_sums: Tensor, target_logits: Tensor, group: dist.ProcessGroup) -> tuple[Tensor, Tensor]:

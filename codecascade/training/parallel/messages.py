@@ -21,7 +21,7 @@ _SHORTEST_WAIT, _LONGEST_WAIT = 0.002, 0.5
 _channels = itertools.count()
 
 
-class Letters:
+class Messages:
     """Numbered messages between the ranks. All ranks make their objects in the same order, and so have the same."""
 
     def __init__(self, world: World, store: Store | None = None) -> None:
@@ -29,7 +29,7 @@ class Letters:
         self._rank = world.rank
         # a world of one sends nothing
         self._store: Store = store or (HashStore() if world.size == 1 else _get_default_store())
-        self._name = f"letters {next(_channels)}"
+        self._name = f"messages {next(_channels)}"
         self._sent: dict[int, int] = {}
         self._fetched: dict[int, int] = {}
 
