@@ -115,5 +115,6 @@ def _exchange(log_sums: Tensor, target_logits: Tensor, group: dist.ProcessGroup)
     """Over all ranks' rows: the logarithm of the sum of exponentials (n,), and the target's logit (n,)."""
     own = torch.stack((log_sums, target_logits))
     gathered = own.new_empty(dist.get_world_size(group), *own.shape)
-    dist.all_gather_into_tensor(gathered.flatten(0, 1), own, group=group)
+    # the call that gathers into one tensor has another name from one version of torch to the next
+    dist.all_gather(list(gathered), own, group=group)
     return gathered[:, 0].logsumexp(0), gathered[:, 1].sum(0)
