@@ -16,7 +16,8 @@ from torch.autograd import Function
 
 from codecascade.model import attention, llama, loss
 from codecascade.model.llama import RMSNorm
-from codecascade.training.parallel import apply, reduction
+from codecascade.training.parallel import apply
+from codecascade.training.parallel.methods import reduction
 
 CHUNK_TOKENS = 1024
 """Tokens whose logits a GPU makes at a time where ``loss_chunk_tokens`` is not set."""
