@@ -236,7 +236,8 @@ def test_minutes_become_steps_only_at_a_known_speed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "count"), [("80GB", 80 * 10**9), ("80GiB", 80 * 2**30), ("1.5 TB", 15 * 10**11), ("512", 512)]
+    ("text", "count"),
+    [("80GB", 80 * 10**9), ("80GiB", 80 * 2**30), ("1.5 TB", 15 * 10**11), ("80000000000", 80_000_000_000)],
 )
 def test_sizes(text: str, count: int) -> None:
     assert parse_bytes(text) == count
