@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from codecascade.plan.devices import Device
 
 _DEVICES = "Devices"
+_MOST_DEVICES = 2**20
+"""No cluster has more, and the meshes of many more would take long to look through."""
 
 
 @app.command(
@@ -29,7 +32,13 @@ def plan(
     recipe: RecipeFile,
     devices: Annotated[
         int,
-        typer.Option(metavar="N", min=1, help="Divide the work between N devices.", rich_help_panel=_DEVICES),
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=_MOST_DEVICES,
+            help="Divide the work between N devices.",
+            rich_help_panel=_DEVICES,
+        ),
     ] = 1,
     device: Annotated[
         str | None, options.device("h100|...", shown="here, where there is one", panel=_DEVICES)
@@ -39,7 +48,6 @@ def plan(
         float | None,
         typer.Option(
             metavar="N",
-            min=0.0,
             help="The speed of one device in matrix products, in TFLOP/s.",
             show_default="the device's",
             rich_help_panel=_DEVICES,
@@ -69,6 +77,8 @@ def plan(
     """
     if only is not None and not simulate:
         raise UserError("is used with --simulate only", key="--only")
+    if tflops is not None and not 0 < tflops < math.inf:
+        raise UserError(f"must be a finite number greater than 0 (got {tflops:g})", key="--tflops")
     from codecascade.recipe import read_recipe
 
     settings = read_recipe(recipe, changes or [])
@@ -78,9 +88,9 @@ def plan(
     made = make_plan(
         settings,
         devices=devices,
-        device=_device(device, devices, timed=not as_json and not tflops),
+        device=_device(device, devices, timed=not as_json and tflops is None),
         memory=memory,
-        device_flops=tflops * 1e12 if tflops else None,
+        device_flops=None if tflops is None else tflops * 1e12,
         file=recipe,
     )
     simulated = None

@@ -7,6 +7,7 @@ for the CUDA context, buffers of the communication library and fragmentation.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import torch
@@ -124,14 +125,23 @@ def device_named(name: str, *, timed: bool = True) -> Device:
     """
     if name == HERE:
         return this_device(timed=timed)
-    found = DEVICES.get(name.lower())
+    key = re.sub(r"[\s_-]+", "-", name.strip().lower())
+    found = DEVICES.get(key)
     if found is None:
         raise UserError(
-            f"there is no device {name!r} in the table; {nearest(name.lower(), [*DEVICES, HERE])}. Another can be "
-            "described by --memory and --tflops",
+            f"there is no device {name!r} in the table ({_meant(key)}); leave it out and describe another by "
+            "--memory and --tflops",
             key="--device",
         )
     return found
+
+
+def _meant(name: str) -> str:
+    """Those of the table that ``name`` may mean: of the same family first, as ``a100-80gb`` is of ``a100``."""
+    alike = [key for key in DEVICES if key.partition("-")[0] == name.partition("-")[0]]
+    if alike:
+        return f"did you mean {' or '.join(map(repr, alike))}?"
+    return nearest(name, [*DEVICES, HERE], f"it has {', '.join(DEVICES)}, and {HERE} for this machine's own")
 
 
 def unknown_device() -> Device:

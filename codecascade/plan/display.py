@@ -21,6 +21,8 @@ from codecascade.plan.simulation.simulated import SimulatedStep
 from codecascade.plan.traffic import UTILISATION
 from codecascade.recipe.settings import BASE
 
+_ROOMY = 0.95
+"""The part of a device's memory above which a plan says that little is left for fragmentation."""
 Simulated = Mapping[str, SimulatedStep]
 """The simulated steps, by the stage's name."""
 
@@ -153,6 +155,7 @@ def _gigabytes(count: float) -> str:
 
 def _notes(plan: RecipePlan) -> Iterator[str]:
     yield "memory is of each device; it, what is sent and time are estimates"
+    yield from _tight(plan)
     yield from _phases(plan)
     yield from _devices(plan)
     if plan.devices > 1:
@@ -162,6 +165,24 @@ def _notes(plan: RecipePlan) -> Iterator[str]:
         yield f"measuring takes, in tokens (estimates): {'; '.join(measured)}"
     yield from map(_making, plan.dialogues)
     yield from (f"warning: {warning}" for warning in plan.warnings)
+
+
+def _tight(plan: RecipePlan) -> Iterator[str]:
+    """Which stages fit with little room."""
+    memory = plan.device.memory
+    if memory is None:
+        return
+    full = {
+        stage.name: stage.memory_per_device or 0
+        for stage in plan.stages
+        if stage.name not in plan.misfits and (stage.memory_per_device or 0) > _ROOMY * memory
+    }
+    if full:
+        yield (
+            f"little room: {', '.join(full)} take up to {show_bytes(max(full.values()))} of {show_bytes(memory)}, "
+            f"and fragmentation comes on top. --memory {_ROOMY * memory / 1e9:.3g}GB plans with more room, and "
+            "[parallel] fixes the mesh that it shows"
+        )
 
 
 def _phases(plan: RecipePlan) -> Iterator[str]:
@@ -184,6 +205,8 @@ def _devices(plan: RecipePlan) -> Iterator[str]:
             f"time: at {UTILISATION:.0%} of {device.flops / 1e12:,.3g} TFLOP/s a device, {device.name} "
             "(--device names another, --tflops another speed)"
         )
+        if device.memory is None:
+            yield f"memory is not compared with that of {device.name}; --memory gives what one has"
         return
     known = "" if device.memory is None else ", and memory is compared with --memory alone"
     yield (

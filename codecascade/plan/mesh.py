@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,7 +55,8 @@ def meshes(config: LlamaConfig, stage: Stage, devices: int, per_machine: int) ->
 
 
 def _divisors(number: int, *, most: int) -> list[int]:
-    return [count for count in range(1, min(number, most) + 1) if number % count == 0]
+    small = [count for count in range(1, math.isqrt(number) + 1) if number % count == 0]
+    return sorted(count for count in {*small, *(number // count for count in small)} if count <= most)
 
 
 def is_fixed(stage: Stage) -> bool:

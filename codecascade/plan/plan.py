@@ -6,7 +6,7 @@ time are estimates, and are shown as such.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,9 +17,10 @@ from codecascade.ground.errors import UserError
 from codecascade.ground.format import show_bytes
 from codecascade.model.config import LlamaConfig
 from codecascade.plan.choosing import Choice, choose_mesh
+from codecascade.plan.device_counts import can_share, numbers_near
 from codecascade.plan.devices import Device, unknown_device
 from codecascade.plan.memory.phases import StageMemory, measuring_bytes, stage_memory
-from codecascade.plan.mesh import fixed_mesh, is_fixed, meshes
+from codecascade.plan.mesh import fixed_mesh, is_fixed
 from codecascade.plan.passes import Passes, passes
 from codecascade.plan.remedies import remedies
 from codecascade.plan.self_instruct import SelfInstructCost, context_warnings, self_instruct_costs
@@ -145,7 +146,8 @@ def make_plan(
         fixed = fixed_mesh(config, stage, devices, file, f"stage[{index}]", always=not chooses)
         planned = _plan_stage(stage, config, devices, device, fixed)
         if planned is None:
-            raise _cannot_share(stage, devices, file, f"stage[{index}]")
+            enough = numbers_near(recipe, shapes, stage.rows, devices, device)
+            raise _cannot_share(stage, devices, enough, file, f"stage[{index}]")
         stages.append(planned)
         if stage.minutes is not None:
             steps = (
@@ -213,10 +215,13 @@ def _plan_stage(
     )
 
 
-def _cannot_share(stage: Stage, devices: int, file: str | Path | None, key: str) -> UserError:
+def _cannot_share(
+    stage: Stage, devices: int, enough: Sequence[int], file: str | Path | None, key: str
+) -> UserError:
+    use = f"use {' or '.join(f'{number:,}' for number in enough)} devices, or " if enough else ""
     return UserError(
-        f"{stage.batch_tokens:,} tokens are {stage.rows} rows of {stage.sequence_length:,}, which {devices} "
-        f"devices can't share evenly: make it a multiple of {stage.sequence_length * devices:,}",
+        f"{stage.batch_tokens:,} tokens are {stage.rows:,} rows of {stage.sequence_length:,}, which {devices:,} "
+        f"devices can't share evenly: {use}make it a multiple of {stage.sequence_length * devices:,}",
         file=file,
         key=f"{key}.batch_tokens",
     )
@@ -233,15 +238,14 @@ def _misfit(
     """Why ``stage`` does not fit into the devices, and what would make it fit."""
     assert planned.memory is not None and planned.choice is not None and device.memory is not None
 
-    def possible(number: int) -> bool:
-        """Whether every stage of the recipe can be divided over so many devices."""
-        return all(
-            next(meshes(shapes[each.name], each, number, device.per_machine), None) is not None
-            for each in recipe.stage
-        )
-
-    fixed = planned.choice.mesh if is_fixed(stage) else None
-    found = remedies(shapes[stage.name], stage, devices, device, fixed=fixed, possible=possible)
+    found = remedies(
+        shapes[stage.name],
+        stage,
+        devices,
+        device,
+        fixed=planned.choice.mesh if is_fixed(stage) else None,
+        possible=lambda number: can_share(recipe, shapes, number, device),
+    )
     remedy = " or ".join(map(str, found)) or (
         "fewer micro_batch_rows, activation_checkpointing, train = 'lora' and more devices, even together, are not "
         "enough"

@@ -284,3 +284,20 @@ def test_context_is_a_setting(capsys: pytest.CaptureFixture[str], model: str) ->
     assert code == 2 and "context 20;" in error
     most = ["--max-new-tokens", "2", "--context", "100000"]
     assert run(capsys, "complete", model, "--prompt", prompt, *most)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--tflops", "0"], "--tflops: must be a finite number greater than 0 (got 0)"),
+        (["--tflops", "inf"], "--tflops: must be a finite number greater than 0 (got inf)"),
+        (["--devices", "2000000"], "--devices"),
+        (["--only", "code"], "--only: is used with --simulate only"),
+    ],
+)
+def test_a_plan_of_impossible_devices(
+    capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    code, out, err = run(capsys, "plan", "smoke", *options)
+    assert (code, out) == (2, "")
+    assert message in err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ from codecascade.ground.errors import UserError
 from codecascade.model.config import LlamaConfig
 from codecascade.model.sources import config_of
 from codecascade.plan.choosing import choose_mesh
+from codecascade.plan.device_counts import numbers_near
 from codecascade.plan.devices import DEVICES, device_named, this_device
 from codecascade.plan.memory.step import step_memory
 from codecascade.plan.mesh import can_have, meshes
@@ -101,7 +103,8 @@ def test_a_recipe_may_fix_the_mesh() -> None:
     ("parallel", "devices", "message"),
     [
         ({"tensor": 5}, 10, r"5 ranks can't share the model's num_attention_heads, 32"),
-        ({"tensor": 3}, 8, r"tensor 3 = 3 ranks do not divide the 8 ranks"),
+        ({"tensor": 3}, 8, r"3 ranks can't share .*num_attention_heads, 32, evenly; use a divisor of 32"),
+        ({"context": 3}, 8, r"context 3 .*= 3 ranks do not divide the 8 ranks"),
         ({"data_shard": 4, "tensor": 4}, 8, r"16 ranks, but this run has 8 ranks"),
     ],
 )
@@ -143,6 +146,13 @@ def test_devices_by_name() -> None:
     assert device_named("H100").memory == 80 * 10**9
     with pytest.raises(UserError, match=r"--device: there is no device 'h10'.*h100"):
         device_named("h10")
+    assert device_named("A100 80GB") == device_named("a100-80gb")
+    with pytest.raises(UserError, match=r"'a100' .*did you mean 'a100-40gb' or 'a100-80gb'"):
+        device_named("a100")
+    with pytest.raises(UserError, match=r"'h100-80gb' .*did you mean 'h100' or 'h100-pcie'"):
+        device_named("h100-80gb")
+    with pytest.raises(UserError, match=r"'tpu' .*it has a100-40gb, .* and here"):
+        device_named("tpu")
     here = this_device(timed=False)
     assert here.flops is None
     for device in DEVICES.values():
@@ -158,6 +168,25 @@ def test_times_are_of_the_named_device_only() -> None:
     fast = make_plan(recipe, devices=128, device=DEVICES["h100"])["code"].seconds
     assert slow is not None and fast is not None
     assert 2 < slow / fast < 4
+
+
+@pytest.mark.parametrize("devices", [7, 96, 100])
+def test_a_number_of_devices_that_can_share_the_work_is_named(devices: int) -> None:
+    recipe = read_recipe(RECIPES / "code-llama-34b.toml")
+    with pytest.raises(UserError, match=rf"1,024 rows .* {devices} devices can't share") as caught:
+        make_plan(recipe, devices=devices, device=A100)
+    named = re.search(r"use (\d+) or (\d+) devices", str(caught.value))
+    assert named is not None
+    assert int(named[1]) < devices < int(named[2])
+    for number in named.groups():
+        make_plan(recipe, devices=int(number), device=A100)
+
+
+def test_the_advised_numbers_keep_a_fixed_mesh() -> None:
+    fixed = one_stage(base="code-llama-7b", steps=1, batch_tokens=24 * 4096, parallel={"context": 4})
+    shapes = {"code": shape_of("code-llama-7b")}
+    near = numbers_near(fixed, shapes, 24, 20, A100)
+    assert near == [16, 24], "groups of 4 devices, whose number divides 24 rows"
 
 
 def test_ranks_on_cpus_only_shard() -> None:

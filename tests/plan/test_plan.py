@@ -240,7 +240,8 @@ def test_minutes_become_steps_only_at_a_known_speed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "count"), [("80GB", 80 * 10**9), ("80GiB", 80 * 2**30), ("1.5 TB", 15 * 10**11), ("512", 512)]
+    ("text", "count"),
+    [("80GB", 80 * 10**9), ("80GiB", 80 * 2**30), ("1.5 TB", 15 * 10**11), ("80000000000", 80_000_000_000)],
 )
 def test_sizes(text: str, count: int) -> None:
     assert parse_bytes(text) == count
@@ -337,3 +338,24 @@ def test_the_table_shows_what_measuring_costs() -> None:
     assert "code 10k read and 1.5k written, 10 s" in text
     nothing = one_stage(steps=1, evaluate={"benchmarks": []})
     assert [each.read + each.written for each in make_plan(nothing).evaluations][1:] == [0]
+
+
+@pytest.mark.parametrize("size", ["0", "80", "0GB", "0.5M", "lots", "-5GB"])
+def test_a_size_that_is_none(size: str) -> None:
+    with pytest.raises(UserError, match=r"--memory: .*80GB"):
+        parse_bytes(size)
+
+
+def test_little_room_is_said() -> None:
+    recipe = read_recipe(RECIPES / "code-llama-34b.toml")
+
+    def shown(**options: Any) -> str:
+        console = Console(width=1000, record=True, file=StringIO())
+        console.print(plan_tables(make_plan(recipe, devices=64, **options)))
+        return console.export_text()
+
+    a100 = DEVICES["a100-80gb"]
+    assert "little room: code, python, instruct take up to 79.6 GB of 80 GB" in shown(device=a100)
+    assert "--memory 76GB plans with more room" in shown(device=a100)
+    assert "little room" not in shown(device=a100, memory="76GB")
+    assert "memory is not compared" in shown(device_flops=3e14)

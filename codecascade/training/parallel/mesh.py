@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch.distributed.device_mesh import DeviceMesh
@@ -77,15 +78,9 @@ def check_mesh(config: LlamaConfig, settings: TrainingSettings, ranks: int) -> M
     Raises:
         UserError: they can't, or the mesh has another number of ranks.
     """
+    _check_matrices(config, settings.sharing.tensor)
     shape = settings.sharing.shape(ranks)
     check_rows(settings, shape)
-    for key in ("num_attention_heads", "num_key_value_heads", "intermediate_size"):
-        size = getattr(config, key)
-        if size % shape.tensor:
-            raise UserError(
-                f"{shape.tensor} ranks can't share the model's {key}, {size:,}, evenly; use a divisor of it",
-                key="parallel.tensor",
-            )
     if shape.tensor > 1 and -(-config.vocab_size // shape.tensor) * (shape.tensor - 1) >= config.vocab_size:
         raise UserError(
             f"{config.vocab_size:,} rows of the vocabulary are too few for {shape.tensor} ranks",
@@ -110,6 +105,24 @@ def check_mesh(config: LlamaConfig, settings: TrainingSettings, ranks: int) -> M
             key="parallel.float8",
         )
     return shape
+
+
+def _check_matrices(config: LlamaConfig, tensor: int) -> None:
+    """Raise UserError if so many ranks can't share heads and feed-forward networks, whatever the number of all ranks.
+
+    The divisor that the message names divides all of them.
+    """
+    sizes = {
+        key: getattr(config, key)
+        for key in ("num_attention_heads", "num_key_value_heads", "intermediate_size")
+    }
+    for key, size in sizes.items():
+        if size % tensor:
+            raise UserError(
+                f"{tensor} ranks can't share the model's {key}, {size:,}, evenly; use a divisor of "
+                f"{math.gcd(*sizes.values()):,}",
+                key="parallel.tensor",
+            )
 
 
 def check_rows(settings: TrainingSettings, shape: MeshShape) -> None:
