@@ -11,6 +11,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -309,6 +311,7 @@ KINDS = {"codecascade": Ours, "transformers": Transformers, "llama.cpp": LlamaCp
 
 def serve(kind: str, settings: list[Any]) -> None:
     """The process of an engine."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     try:
         peer: Peer = KINDS[kind](*settings)
     except Unavailable as reason:
@@ -320,6 +323,13 @@ def serve(kind: str, settings: list[Any]) -> None:
         words[0] = [tuple(prompt) for prompt in words[0]]
         getattr(peer, name)(*words)
         print("done", flush=True)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent has ended, also in the middle of a call."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 if __name__ == "__main__":
