@@ -8,7 +8,6 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from codecascade.generation.engine.compiled.use import MOST_TOKENS, decoder_for
 from codecascade.generation.engine.scheduler import Scheduled
 from codecascade.generation.engine.scoring import note_prompt_logprobs
 from codecascade.generation.engine.sequence import Sequence
@@ -52,7 +51,6 @@ class ModelRunner:
                 f"there is no memory for a cache of {blocks * BLOCK_SIZE:,} tokens; "
                 "ask for fewer new tokens or a shorter context"
             ) from None
-        self._decoder = decoder_for(model, self.cache)
 
     def check(self, ids: SequenceOf[int]) -> None:
         """Whether the model has these tokens.
@@ -89,7 +87,7 @@ class ModelRunner:
             return batch, hidden.new_empty(0, self.model.config.vocab_size)
         if len(wanted) < len(hidden):
             hidden = hidden[torch.tensor(wanted, dtype=torch.int64, device=self.device)]
-        return batch, self._logits(hidden)
+        return batch, self.model.logits(hidden)
 
     def _read(self, batch: SequenceOf[Scheduled]) -> Tensor:
         """Hidden states (tokens, hidden_size) of a batch, drafts included."""
@@ -125,17 +123,10 @@ class ModelRunner:
         )
         hidden = self._forward(tokens, cache, (1,) * len(sequences))
         _note_health([(sequence, 1) for sequence in sequences], hidden)
-        return self._logits(hidden)
-
-    def _logits(self, hidden: Tensor) -> Tensor:
-        if self._decoder is not None and len(hidden) <= MOST_TOKENS:
-            return self._decoder.logits(hidden)
         return self.model.logits(hidden)
 
     def _forward(self, tokens: SequenceOf[int], cache: KeyValueCache, lengths: tuple[int, ...]) -> Tensor:
         """Hidden states (tokens, hidden_size)."""
-        if self._decoder is not None and len(tokens) <= MOST_TOKENS:
-            return self._decoder.hidden(tokens, cache, lengths)
         padding = padded_rows(len(tokens)) - len(tokens) if self._pads else 0
         packed = torch.tensor([[*tokens, *[0] * padding]], dtype=torch.int64, device=self.device)
         hidden: Tensor = self.model(packed, cache=cache, mask=Documents(lengths))

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from codecascade.generation.engine.compiled.use import can_compile, compile_and_compare, forget_rows
 from codecascade.generation.engine.weights import cuda
 from codecascade.generation.engine.weights.calibration import calibration_tokens, layers_and_moments
 from codecascade.generation.engine.weights.fused import fuse
@@ -68,9 +67,8 @@ class HeldWeights:
 
     Attributes:
         kind: ``fp32``, ``bf16``, ``fp16``, ``int8`` or ``int4``.
-        nbytes: of all weights, without copies.
+        nbytes: of all weights, without copies for many rows.
         copy_bytes: of those copies.
-        compiled: whether passes over few tokens run in compiled code, which has its own copy.
         few_rows: most rows of a product that is computed from quantised weights directly; None if none are.
         reason: why it is this kind.
     """
@@ -80,12 +78,9 @@ class HeldWeights:
     copy_bytes: int = 0
     few_rows: int | None = None
     reason: str = "asked for"
-    compiled: bool = False
 
     def __str__(self) -> str:
         text = f"weights in {self.kind}, {self.reason}: {show_bytes(self.nbytes)}"
-        if self.compiled:
-            return f"{text}, and {show_bytes(self.copy_bytes)} of copies; few tokens are decoded in compiled code"
         if self.few_rows is None:
             return text
         rows = f"products of more than {self.few_rows} row{'s' * (self.few_rows != 1)}"
@@ -145,8 +140,9 @@ def hold_weights(
     elif weights == "auto" and timed and weight.device.type == "cpu" and _int8_is_much_faster(model):
         kind, reason = "int8", "the fastest here by a timing"
     if kind is None:
-        compiled = can_pack(weight.device, weight.dtype) and _pack(model)
-        return HeldWeights(_NAMES[weight.dtype], *weight_bytes(model), reason=reason, compiled=compiled)
+        if can_pack(weight.device, weight.dtype):
+            pack_weights(model)
+        return HeldWeights(_NAMES[weight.dtype], weight_bytes(model)[0], reason=reason)
     if weight.device.type == "cuda":
         return HeldWeights(kind, cuda.quantise_model(model, kind), reason=reason)
     if weight.device.type != "cpu":
@@ -156,20 +152,6 @@ def hold_weights(
     _quantise(model, kind, calibration if kind == "int4" else None)
     few = _share_out(model, keep_copies)
     return HeldWeights(kind, *weight_bytes(model), few, reason)
-
-
-def _pack(model: Llama) -> bool:
-    """Lay the weights out for many rows; whether passes over few tokens run in compiled code.
-
-    That reads the weights as they were, so there has to be memory for both.
-    """
-    needed = sum(parameter.nbytes for parameter in model.parameters())
-    keep = can_compile(model) and needed <= _COPIES * free_memory()
-    pack_weights(model, keep_rows=keep)
-    if keep and not compile_and_compare(model):
-        forget_rows(model)
-        keep = False
-    return keep
 
 
 def _quantise(model: Llama, kind: QuantisedType, calibration: Tensor | None) -> None:

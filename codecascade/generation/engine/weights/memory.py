@@ -14,15 +14,14 @@ from codecascade.generation.engine.weights.packed import PackedLinear
 
 
 def weight_bytes(model: nn.Module) -> tuple[int, int]:
-    """Memory of a model's weights on a CPU, and that of copies in another layout or type.
+    """Memory of a model's weights on a CPU, and that of the copies of those that are quantised.
 
     What several layers share is counted once.
     """
     copies = {
         id(module.copy) for module in model.modules() if isinstance(module, QuantisedLinear) and module.copy
     }
-    parameters = list(model.parameters())
-    own, copied = {id(parameter): parameter.nbytes for parameter in parameters}, 0
+    own, copied = {id(parameter): parameter.nbytes for parameter in model.parameters()}, 0
     for module in model.modules():
         if isinstance(module, QuantisedLinear):
             own[id(module.weight)] = module.weight.nbytes
@@ -33,10 +32,6 @@ def weight_bytes(model: nn.Module) -> tuple[int, int]:
                 copied += linear_bytes(module)
                 continue
             own[id(module.weight)] = linear_bytes(module)
-            rows = getattr(module, "rows", None)
-            # a tied head's rows are the embedding
-            if rows is not None and not any(rows.data_ptr() == other.data_ptr() for other in parameters):
-                copied += rows.nbytes
         else:
             continue
         if (bias := getattr(module, "bias", None)) is not None:

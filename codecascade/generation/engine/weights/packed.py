@@ -30,26 +30,22 @@ def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
 
 
 @torch.no_grad()
-def pack_weights(model: Llama, *, keep_rows: bool = False) -> None:
+def pack_weights(model: Llama) -> None:
     """Replace the linear layers and the head of ``model``, in place; it can't be trained or saved after that.
 
     A head that is tied to the embedding becomes a copy of it.
-
-    Args:
-        keep_rows: keep the weights as they are, too; see :func:`rows_of`.
     """
     for name, layer in fuse(model):
-        model.set_submodule(name, PackedLinear(layer.weight, layer.bias, keep_rows=keep_rows))
+        model.set_submodule(name, PackedLinear(layer.weight, layer.bias))
     if model.config.tie_word_embeddings:
-        model.add_module("lm_head", PackedLinear(model.head_weight, None, keep_rows=keep_rows))
+        model.add_module("lm_head", PackedLinear(model.head_weight, None))
 
 
 class PackedLinear(nn.Module):
     """``F.linear`` with a ``weight`` (out, in) that only this layer's own kernel can read."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, *, keep_rows: bool = False) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
-        self.rows = weight.detach() if keep_rows else None
         self.weight: Any = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), _ROWS)
         self.bias = None if bias is None else bias.detach()
 
@@ -83,11 +79,6 @@ class PackedLinear(nn.Module):
             x, other = (functional.pad(tensor, (0, 0, 0, missing)) for tensor in (x, other))
         out: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, other, self.weight, self.bias, operation)
         return out[..., :rows, :] if missing else out
-
-
-def rows_of(layer: nn.Module) -> Tensor | None:
-    """The weight (out, in) of a linear layer as it was before it was packed; None if it was not kept."""
-    return layer.rows if isinstance(layer, PackedLinear) else layer.weight  # type: ignore[return-value]
 
 
 def padded_rows(rows: int) -> int:
