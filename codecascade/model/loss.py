@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -74,9 +75,7 @@ class _ChunkedLoss(Function):
         chunk_tokens: int,
         rows: Tensor | None,
     ) -> Tensor:
-        learns = slice(None) if rows is None else rows
-        hidden_gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        head_gradient: Tensor | None = None
+        gradients = HeadGradients(hidden, head, rows, wanted=ctx.needs_input_grad)
         total = torch.zeros((), device=hidden.device)
         for start in range(0, len(targets), chunk_tokens):
             part = slice(start, start + chunk_tokens)
@@ -97,20 +96,45 @@ class _ChunkedLoss(Function):
                     continue
                 # by the logits: weight x (softmax - one-hot)
                 some.copy_(probabilities.mul_(weight).scatter_add_(-1, target, -weight))
-            if hidden_gradient is not None:
-                torch.mm(logits, head, out=hidden_gradient[part])
-            if ctx.needs_input_grad[1]:
-                found = logits[:, learns].T @ hidden[part]
-                head_gradient = found if head_gradient is None else head_gradient.float().add_(found)
-        if ctx.needs_input_grad[1] and head_gradient is None:
-            # no position has a weight
-            head_gradient = torch.zeros_like(head[learns])
-        ctx.gradients = hidden_gradient, head_gradient, head.shape, head.dtype, rows
+            gradients.add(part, logits)
+        ctx.gradients = gradients.made()
         return total
 
     @staticmethod
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
         return *scaled_gradients(ctx, scale), None, None, None, None
+
+
+class HeadGradients:
+    """The gradients of a loss by the hidden states and by the head, made chunk by chunk in the forward pass.
+
+    Args:
+        hidden: (N, H). head: (R, H).
+        rows: of the head, that its gradient is of; None: all.
+        wanted: whether each of the two is wanted.
+    """
+
+    def __init__(self, hidden: Tensor, head: Tensor, rows: Tensor | None, *, wanted: Sequence[bool]) -> None:
+        self._hidden, self._head, self._rows = hidden, head, rows
+        self._learns = slice(None) if rows is None else rows
+        self._by_hidden = torch.empty_like(hidden) if wanted[0] else None
+        self._by_head: Tensor | None = None
+        self._wants_head = wanted[1]
+
+    def add(self, part: slice, logits: Tensor) -> None:
+        """Take the positions ``part``; ``logits`` (n, R) holds the gradient by their logits."""
+        if self._by_hidden is not None:
+            torch.mm(logits, self._head, out=self._by_hidden[part])
+        if self._wants_head:
+            found = logits[:, self._learns].T @ self._hidden[part]
+            self._by_head = found if self._by_head is None else self._by_head.float().add_(found)
+
+    def made(self) -> tuple[Tensor | None, Tensor | None, torch.Size, torch.dtype, Tensor | None]:
+        """What :func:`scaled_gradients` reads; it keeps neither the hidden states nor the head."""
+        if self._wants_head and self._by_head is None:
+            # no position has a weight
+            self._by_head = torch.zeros_like(self._head[self._learns])
+        return self._by_hidden, self._by_head, self._head.shape, self._head.dtype, self._rows
 
 
 def scaled_gradients(ctx: Any, scale: Tensor) -> tuple[Tensor | None, Tensor | None]:

@@ -12,7 +12,13 @@ from torch.autograd import Function
 from torch.distributed.tensor import DTensor, Partial, Replicate
 
 from codecascade.model.llama import Llama
-from codecascade.model.loss import SOFTMAX_TOKENS, chunk_length, product_dtype, scaled_gradients
+from codecascade.model.loss import (
+    SOFTMAX_TOKENS,
+    HeadGradients,
+    chunk_length,
+    product_dtype,
+    scaled_gradients,
+)
 from codecascade.training.parallel.slices import local_rows
 
 
@@ -67,10 +73,8 @@ class _SplitLoss(Function):
         group: dist.ProcessGroup,
     ) -> Tensor:
         """Of hidden states (N, H), this rank's rows of the head (R, H), and targets (N,) as numbers of these rows."""
-        learns = slice(None) if rows is None else rows
         wants = any(ctx.needs_input_grad)
-        hidden_gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        head_gradient: Tensor | None = None
+        gradients = HeadGradients(hidden, head, rows, wanted=ctx.needs_input_grad)
         inside = ((targets >= 0) & (targets < len(head)))[:, None]
         targets = torch.where(inside, targets[:, None], 0)
         total = torch.zeros((), device=hidden.device)
@@ -95,15 +99,8 @@ class _SplitLoss(Function):
                 # by the logits: weight x (softmax - one-hot)
                 probabilities = (block.float() - log_sum).exp_()
                 block.copy_(probabilities.mul_(weight).scatter_add_(-1, target, -weight * here))
-            if hidden_gradient is not None:
-                torch.mm(logits, head, out=hidden_gradient[part])
-            if ctx.needs_input_grad[1]:
-                found = logits[:, learns].T @ hidden[part]
-                head_gradient = found if head_gradient is None else head_gradient.float().add_(found)
-        if ctx.needs_input_grad[1] and head_gradient is None:
-            # no position has a weight
-            head_gradient = torch.zeros_like(head[learns])
-        ctx.gradients = hidden_gradient, head_gradient, head.shape, head.dtype, rows
+            gradients.add(part, logits)
+        ctx.gradients = gradients.made()
         return total
 
     @staticmethod
