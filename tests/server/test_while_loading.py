@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 from live_server import live
@@ -77,6 +79,22 @@ def test_the_application_takes_the_port_over_without_a_gap(tokenizer: Tokenizer)
     assert set(statuses) == {503, 200} and statuses == sorted(statuses, reverse=True)
 
 
+@contextmanager
+def child_that_says_a_line(script: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A process of Python, and the first line that it writes."""
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    ) as child:
+        try:
+            assert child.stdout is not None
+            yield child, child.stdout.readline().strip()
+        finally:
+            child.kill()
+
+
 def test_sigterm_while_loading_ends_with_0() -> None:
     script = """
 import time
@@ -89,20 +107,10 @@ with answers_while_loading(listener, Limits()):
     print(address_of(listener), flush=True)
     time.sleep(600)
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", script],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    ) as child:
-        try:
-            assert child.stdout is not None
-            url = child.stdout.readline().strip()
-            assert httpx.get(f"{url}/health", timeout=120).status_code == 503
-            child.send_signal(signal.SIGTERM)
-            assert child.wait(120) == 0
-        finally:
-            child.kill()
+    with child_that_says_a_line(script) as (child, url):
+        assert httpx.get(f"{url}/health", timeout=120).status_code == 503
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(120) == 0
 
 
 def test_sigterm_between_loading_and_serving_ends_with_0() -> None:
@@ -122,18 +130,10 @@ loading.served_names = lambda *_: ("tiny",)
 serving.serve = make
 app(["serve", "tiny", "--port", "0"])
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", script],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    ) as child:
-        try:
-            assert child.stdout is not None and child.stdout.readline().strip() == "made"
-            child.send_signal(signal.SIGTERM)
-            assert child.wait(120) == 0
-        finally:
-            child.kill()
+    with child_that_says_a_line(script) as (child, line):
+        assert line == "made"
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(120) == 0
 
 
 def test_clients_get_answers_before_torch_is_there() -> None:

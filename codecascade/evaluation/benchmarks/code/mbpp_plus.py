@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from codecascade.evaluation.answers.python_code import bound_names, names_read, parse_python, sanitized
+from codecascade.evaluation.answers.python_code import sanitized
 from codecascade.evaluation.answers.replies import program_in
 from codecascade.evaluation.benchmarks.code.evalplus import (
     TASK_SECONDS,
@@ -27,7 +27,7 @@ from codecascade.evaluation.benchmarks.code.evalplus import (
     tolerance,
 )
 from codecascade.evaluation.benchmarks.code.humaneval import in_chat, script_prompt
-from codecascade.evaluation.benchmarks.code.mbpp import MbppSettings
+from codecascade.evaluation.benchmarks.code.mbpp import MbppProblem, MbppSettings
 from codecascade.evaluation.data import BenchmarkData, load_records, require_field
 from codecascade.evaluation.size import BenchmarkSize
 from codecascade.evaluation.task import Benchmark, EvaluationContext, Prompt, Task, TextPrompt, unchanged
@@ -164,10 +164,8 @@ def _hub_form(location: str, row: dict[str, Any], context: EvaluationContext) ->
     assertions = require_field(row, "test_list", list, location)
     if not assertions or not all(isinstance(each, str) for each in assertions):
         raise UserError("must be texts, one at least", file=location, key="test_list")
-    tree = parse_python(reference)
-    defined = {name for statement in tree.body for name in bound_names(statement)} if tree else set()
-    called = [names_read(tree) for each in assertions if (tree := parse_python(each)) is not None]
-    entry_point = next(iter(sorted(defined.intersection(*called))), "")
+    functions = MbppProblem(number, question, reference, tuple(assertions)).functions
+    entry_point = min(functions, default="")
     if not entry_point:
         raise UserError("defines no function that test_list calls", file=location, key="code")
     apart = split_tests(test, reference)
