@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from codecascade.plan.devices import this_device_flops
 from codecascade.plan.plan import RecipePlan
 from codecascade.plan.traffic import UTILISATION
 from codecascade.recipe.reading import with_steps
-from codecascade.recipe.settings import BASE, Recipe, Stage, to_data
+from codecascade.recipe.settings import Recipe, Stage, to_data
 from codecascade.training.learner import measure_step_seconds
 from codecascade.training.parallel.ranks import join_world
 from codecascade.training.stream.stream import Batch
@@ -68,20 +68,20 @@ class StepTimer:
     """Times steps of stages that are still to be trained, once for each shape of a step.
 
     Args:
-        base: what the base model is loaded from. Every stage is timed in its shape.
+        base_of: what the model is loaded from that a stage is made of. The stage is timed in its shape.
     """
 
-    def __init__(self, base: str) -> None:
-        self._base = base
+    def __init__(self, base_of: Callable[[Stage], str]) -> None:
+        self._base_of = base_of
         self._seconds: dict[str, float] = {}
 
     def step_seconds(self, stage: Stage) -> float:
         """Seconds of one step of the stage: the median of two on random tokens. All ranks must call this."""
-        data = to_data(stage)
-        shape = json.dumps([data.get(key) for key in _STEP_KEYS])
+        data, base = to_data(stage), self._base_of(stage)
+        shape = json.dumps([base, *(data.get(key) for key in _STEP_KEYS)])
         if shape not in self._seconds:
             world = join_world()
-            prepared = world.on_all(lambda: stage_model(open_model(self._base), stage))
+            prepared = world.on_all(lambda: stage_model(open_model(base), stage))
             stream = RandomStream(stage, prepared.tokenizer.vocab_size)
             short = stage.model_copy(update={"steps": 3, "tokens": None, "minutes": None, "warmup_steps": 0})
             self._seconds[shape] = measure_step_seconds(prepared.config, stream, short)
@@ -112,6 +112,8 @@ def say_how_long(stages: Sequence[Stage], plan: RecipePlan, timer: StepTimer, di
 
     Print nothing if the shape of the models is unknown, or if no stage is left to be trained.
     """
+    # one that is written as it is before training takes no time
+    stages = [stage for stage in stages if stage.total_steps != 0]
     step_flops = {stage.name: plan[stage.name].step_flops for stage in stages}
     known = {name: flops for name, flops in step_flops.items() if flops is not None}
     if not stages or len(known) < len(stages):
@@ -123,7 +125,7 @@ def say_how_long(stages: Sequence[Stage], plan: RecipePlan, timer: StepTimer, di
             training += 60 * budget_minutes(stage, stage.timed_minutes)
         else:
             training += (stage.total_steps or 0) * known[stage.name] / speed
-    parameters = {stage.name: stage.parameters for stage in plan.stages} | {BASE: plan.base_parameters}
+    parameters = {stage.name: stage.parameters for stage in plan.stages} | dict(plan.base_parameters)
     measuring = sum(
         evaluation_seconds(parameters[model.name] or 0, model.read, model.written, speed)
         for model in plan.evaluations

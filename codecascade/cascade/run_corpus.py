@@ -36,8 +36,7 @@ def needs_sources(recipe: Recipe, run: RunFolder) -> bool:
 
 def run_benchmark_texts(recipe: Recipe) -> BenchmarkTexts:
     """The texts of all benchmarks that are here, and of those that the run uses."""
-    settings = [recipe.evaluate, *(stage.evaluate for stage in recipe.stage)]
-    return benchmark_texts(in_use=[name for one in settings for name in one.benchmarks])
+    return benchmark_texts(in_use=[name for one in recipe.measured.values() for name in one.benchmarks])
 
 
 def build_run_corpus(recipe: Recipe, run: RunFolder, progress: Callable[[str, int, int], None]) -> None:

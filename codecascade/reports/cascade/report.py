@@ -18,10 +18,11 @@ from codecascade.evaluation.analysis.compare import compare
 from codecascade.evaluation.metrics import Metric
 from codecascade.evaluation.notation import NOT_RUN, format_metric
 from codecascade.ground.errors import UserError
-from codecascade.ground.files.atomic import atomic_write
-from codecascade.ground.step_log import read_step_log
+from codecascade.ground.files.atomic import atomic_write, write_json
 from codecascade.reports import plots
 from codecascade.reports.cascade.columns import ReportColumn, all_columns
+from codecascade.reports.cascade.comparison_plots import loss_curve
+from codecascade.reports.cascade.comparisons import compared, plain
 from codecascade.reports.cascade.examples import chosen_examples, head, tail
 from codecascade.reports.cascade.run_report import ModelReport, RunReport
 from codecascade.reports.cascade.tree import tree
@@ -29,17 +30,23 @@ from codecascade.reports.evaluation.pictures import has_picture
 from codecascade.reports.rendering import render
 
 _INSTEAD = "left to right"
+COMPARISONS = "comparisons.json"
+"""The figures of the run's comparisons, for other programs."""
 
 
 def write_report(report: RunReport, folder: Path) -> None:
     """Write ``report.md`` and ``report.html`` into ``folder``. An interrupted call leaves no incomplete file.
 
-    A model's own report is linked if it exists: ``evaluations/<model>/report.html``.
+    The figures of comparisons are written to ``comparisons.json`` too. A model's own report is linked if it exists:
+    ``evaluations/<model>/report.html``.
     """
     changes = ModelChanges(folder / "evaluations")
     own = {model.name: f"evaluations/{model.name}/report.html" for model in report.models}
     pages = {name: page for name, page in own.items() if (folder / page).exists()}
-    view = {**_view(report, changes), "pages": pages}
+    comparisons = compared(report.questions, report.models, folder / "evaluations")
+    view = {**_view(report, changes), "pages": pages, "comparisons": comparisons}
+    if comparisons:
+        write_json(folder / COMPARISONS, plain(comparisons))
     for name in ("md", "html"):
         atomic_write(folder / f"report.{name}", render(f"run.{name}", view))
 
@@ -212,15 +219,7 @@ def _headlines(
 
 
 def _loss_plot(models: Sequence[ModelReport], hues: dict[str, str]) -> str:
-    curves = []
-    for model in models:
-        if model.log is not None and model.log.exists():
-            rows = [
-                row for row in read_step_log(model.log) if "tokens" in row and row.get("loss") is not None
-            ]
-            if rows:
-                tokens, losses = [row["tokens"] for row in rows], [row["loss"] for row in rows]
-                curves.append(plots.LossCurve(model.name, tokens, losses))
+    curves = [curve for model in models if (curve := loss_curve(model)) is not None]
     return plots.loss_curves(curves, hues) if curves else ""
 
 

@@ -1,0 +1,90 @@
+"""The models that come into a cascade: found before it begins, and made where they start from scratch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from codecascade.cascade.run_folder import RunFolder
+from codecascade.cascade.stage_models import DTYPES
+from codecascade.corpus.corpus import Corpus, sample_texts
+from codecascade.ground.errors import UserError
+from codecascade.ground.files.atomic import atomic_folder
+from codecascade.model.folder import check_target, write_description
+from codecascade.model.presets import build, initial_weights
+from codecascade.model.sources import config_of, load, resolve, tokenizer_of
+from codecascade.model.stored.writing import write_in_turn
+from codecascade.recipe.bases import BaseSettings
+from codecascade.recipe.settings import BASE, Recipe
+from codecascade.recipe.shapes import base_key
+from codecascade.tokens.infilling import rows_for
+from codecascade.tokens.tokenizer import Tokenizer
+from codecascade.tokens.training import train_tokenizer
+
+
+def check_bases(recipe: Recipe) -> None:
+    """Check that every base can be used, without loading its weights.
+
+    Raises:
+        UserError: it is not there, or it is a shape without weights and does not start from scratch.
+    """
+    source = resolve(recipe.base)
+    if recipe.tokenizer is not None and source.kind != "preset":
+        raise UserError(
+            f"is for a preset as base, which has no weights; {recipe.base} has some", key="tokenizer"
+        )
+    for name, base in recipe.roots.items():
+        try:
+            _check(base)
+        except UserError as error:
+            key = error.key if name == BASE else ".".join(filter(None, (base_key(name), error.key)))
+            raise UserError(error.message, file=error.file, key=key) from None
+
+
+def _check(base: BaseSettings) -> None:
+    source = resolve(base.model)
+    if not base.random_weights:
+        if source.path is None and source.kind != "hub":
+            # raises the error that says what is missing, and how to get it
+            load(base.model)
+        return
+    if base.tokenizer_model is not None:
+        found = resolve(base.tokenizer_model)
+        if found.kind == "preset":
+            raise UserError(
+                f"{base.tokenizer_model} is a shape without a tokenizer; name a model that has one, or give a "
+                "vocabulary",
+                key="tokenizer",
+            )
+        if found.path is None and found.kind != "hub":
+            load(base.tokenizer_model)
+
+
+def make_base(recipe: Recipe, name: str, run: RunFolder, corpus: Corpus) -> None:
+    """Write a base that starts from scratch: a model's shape, random weights by the seed, and a tokenizer.
+
+    Each tensor is drawn when its turn comes, so the model is never in memory as a whole.
+    """
+    base = recipe.roots[name]
+    config = config_of(base.model)
+    if config is None:
+        raise UserError(f"the shape of {base.model} is not here and can't be fetched", key=base_key(name))
+    tokenizer = _tokenizer(base, corpus)
+    config = replace(config, vocab_size=rows_for(tokenizer.vocab_size))
+    shapes = {key: tuple(tensor.shape) for key, tensor in build(config, "meta").state_dict().items()}
+    path, dtype = run.base(name), DTYPES[recipe.dtype]
+    check_target(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_folder(path) as folder:
+        write_in_turn(folder, shapes, initial_weights(config, base.seed), dtype)
+        write_description(folder, config, tokenizer, dtype=dtype)
+
+
+def _tokenizer(base: BaseSettings, corpus: Corpus) -> Tokenizer:
+    """The tokenizer of a base that starts from scratch: another model's, or trained on the corpus's code."""
+    if base.tokenizer_model is not None:
+        return tokenizer_of(base.tokenizer_model)
+    settings = base.tokenizer
+    assert settings is not None
+    assert settings.vocabulary is not None
+    texts = sample_texts(corpus, ["code"], settings.characters)
+    return train_tokenizer(texts, settings.vocabulary, settings.kind)
