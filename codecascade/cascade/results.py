@@ -114,7 +114,10 @@ def make_run_report(
 
 
 def _question(block: CompareSettings) -> Question:
-    figures = tuple(QuestionFigure(each.benchmark, each.metric_name, each.expects) for each in block.figures)
+    figures = tuple(
+        QuestionFigure(each.benchmark, each.metric_name, each.against or each.metric_name, each.expects)
+        for each in block.figures
+    )
     return Question(
         block.name,
         block.question,

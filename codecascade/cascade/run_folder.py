@@ -141,8 +141,19 @@ class RunFolder:
         return recipe
 
     def write(self, recipe: Recipe) -> None:
-        """Write the recipe, with the values that the run uses, to ``recipe.toml``."""
+        """Write the recipe, with the values that the run uses, to ``recipe.toml``.
+
+        A report that answers other questions is removed, so that the run is not done before it is written again.
+        """
+        if not self._asks_the_same(recipe):
+            for report in self.reports:
+                report.unlink(missing_ok=True)
         write_recipe(recipe, self.path / "recipe.toml")
+
+    def _asks_the_same(self, recipe: Recipe) -> bool:
+        """Whether the comparisons are those of the recipe that the run was begun with."""
+        path = self.path / "recipe.toml"
+        return not path.exists() or read_recipe(path).compare == recipe.compare
 
     # ---- what is done
 
@@ -180,7 +191,7 @@ class RunFolder:
         measured = all(
             self.is_measured(name, recipe.measured[name].model_dump(mode="json")) for name in names
         )
-        return measured and all(path.exists() for path in self.reports)
+        return measured and self._asks_the_same(recipe) and all(path.exists() for path in self.reports)
 
 
 def serve_hint(recipe: Recipe, stages: Sequence[str], run: RunFolder) -> str:

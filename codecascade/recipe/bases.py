@@ -34,7 +34,9 @@ class TokenizerSettings(Settings):
 class BaseSettings(Settings):
     """A model that comes in: stages start from it as from ``base``, and it is measured as they are."""
 
-    model: str = Field(min_length=1, description="a model folder, GGUF file, hub name or preset")
+    model: str = Field(
+        min_length=1, description="a model folder, GGUF file, hub name or preset; default: the recipe's base"
+    )
     random_weights: bool = Field(
         False, description="take the model's shape alone: weights are drawn by the seed, a start from scratch"
     )
@@ -67,7 +69,7 @@ def with_base_defaults(base: Any, recipe: Mapping[str, Any]) -> Any:
     """A table of ``[bases]`` with what it leaves out, but for ``evaluate``. A wrong value is left for validation."""
     if not isinstance(base, dict):
         return base
-    full = {"seed": recipe["seed"], **base}
+    full = {"seed": recipe["seed"], **({"model": recipe["base"]} if "base" in recipe else {}), **base}
     if "tokenizer" in full:
         full["tokenizer"] = as_tokenizer(full["tokenizer"])
     elif full.get("random_weights") is True and "tokenizer" in recipe:

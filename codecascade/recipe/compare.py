@@ -26,6 +26,9 @@ class ComparedFigure(Settings):
 
     benchmark: str = Field(min_length=1, description="the benchmark")
     metric: str | None = Field(None, min_length=1, description="default: the benchmark's main figure")
+    against: str | None = Field(
+        None, min_length=1, description="the first group's metric, where it is another one of the benchmark"
+    )
     expects: Direction | None = Field(
         None, description="what the paper found of the later groups against the first"
     )

@@ -78,14 +78,26 @@ class Figures:
         self._scores: dict[tuple[str, str], tuple[MeasuredBenchmark, dict[str, Scores]]] = {}
 
     def compare(
-        self, benchmark: str, metric: str, first: Sequence[str], second: Sequence[str]
+        self,
+        benchmark: str,
+        metric: str,
+        first: Sequence[str],
+        second: Sequence[str],
+        *,
+        against: str | None = None,
     ) -> GroupDifference:
         """``second - first`` of a figure; the members are names of models, matched one by one.
+
+        Args:
+            against: the metric of ``first``; None: the same.
 
         Raises:
             UserError: a model has no such figure, or they were not asked the same.
         """
-        pairs = [self._matched(benchmark, metric, one, two) for one, two in zip(first, second, strict=True)]
+        pairs = [
+            self._matched(benchmark, against or metric, metric, one, two)
+            for one, two in zip(first, second, strict=True)
+        ]
         shared = set.intersection(*({*one.keys} for one, _ in pairs))
         keys = tuple(key for key in pairs[0][0].keys if key in shared)
         ordered = [(_ordered(one, keys), _ordered(two, keys)) for one, two in pairs]
@@ -111,16 +123,18 @@ class Figures:
             higher,
         )
 
-    def _matched(self, benchmark: str, metric: str, first: str, second: str) -> tuple[Scores, Scores]:
+    def _matched(
+        self, benchmark: str, metric_of_first: str, metric: str, first: str, second: str
+    ) -> tuple[Scores, Scores]:
         """The scores of two models on the problems of both."""
         one, of_one = self._read(benchmark, first)
         two, of_two = self._read(benchmark, second)
         self._refuse_other_settings(one, two, first, second)
-        for name, scores in ((first, of_one), (second, of_two)):
-            if metric not in scores:
+        for model, wanted, scores in ((first, metric_of_first, of_one), (second, metric, of_two)):
+            if wanted not in scores:
                 listed = ", ".join(scores) or "none"
-                raise UserError(f"{name} has no {metric} of {benchmark} by problem; it has {listed}")
-        before, after = of_one[metric], of_two[metric]
+                raise UserError(f"{model} has no {wanted} of {benchmark} by problem; it has {listed}")
+        before, after = of_one[metric_of_first], of_two[metric]
         if {*before.keys} != {*after.keys}:
             # in other layouts the same problems have other keys
             before, after = _by_task(before), _by_task(after)

@@ -8,7 +8,7 @@ from codecascade.evaluation.benchmark_settings import BenchmarkSettings
 from codecascade.evaluation.benchmarks.code import apps, humaneval, humaneval_plus, mbpp, mbpp_plus, multipl_e
 from codecascade.evaluation.benchmarks.infilling import docstrings, infilling
 from codecascade.evaluation.benchmarks.infilling import multilingual as multilingual_infilling
-from codecascade.evaluation.benchmarks.language_modelling import validation
+from codecascade.evaluation.benchmarks.language_modelling import by_language, docstring_bodies, validation
 from codecascade.evaluation.benchmarks.long_context import key_retrieval, lcc, perplexity
 from codecascade.evaluation.benchmarks.reasoning import gsm8k
 from codecascade.evaluation.benchmarks.safety import (
@@ -27,6 +27,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
     for family in (
         validation,
+        by_language,
+        docstring_bodies,
         humaneval,
         humaneval_plus,
         mbpp,

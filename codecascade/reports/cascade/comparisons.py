@@ -55,7 +55,11 @@ def _question(question: Question, models: Mapping[str, ModelReport], evaluations
         for other in others:
             try:
                 found = figures.compare(
-                    figure.benchmark, figure.metric, question.groups[reference], question.groups[other]
+                    figure.benchmark,
+                    figure.metric,
+                    question.groups[reference],
+                    question.groups[other],
+                    against=figure.against,
                 )
             except UserError as error:
                 missing.append(error.message)
@@ -74,10 +78,11 @@ def _question(question: Question, models: Mapping[str, ModelReport], evaluations
 
 
 def _row(figure: QuestionFigure, reference: str, other: str, found: GroupDifference) -> dict[str, Any]:
-    metric, unit = figure.metric, "" if is_plain(figure.metric) else "%"
+    metric, unit = figure.metric, "" if is_plain(figure.metric) else ", %"
+    named = metric if figure.against == metric else f"{metric} against {figure.against}"
     over_seeds = found.over_seeds
     return {
-        "title": f"{BENCHMARKS[figure.benchmark].title}: {metric}{', %' if unit else ''}",
+        "title": f"{BENCHMARKS[figure.benchmark].title}: {named}{unit}",
         "other": other,
         "first": format_value(found.first, metric),
         "second": format_value(found.second, metric),
@@ -97,6 +102,7 @@ def _row(figure: QuestionFigure, reference: str, other: str, found: GroupDiffere
         "figures": {
             "benchmark": figure.benchmark,
             "metric": metric,
+            "against": figure.against,
             "first": reference,
             "second": other,
             "values": [found.first, found.second],

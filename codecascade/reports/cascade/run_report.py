@@ -15,11 +15,13 @@ class QuestionFigure:
     """A figure that answers a question.
 
     Attributes:
+        against: the metric of the first group.
         expects: what the paper found of the later groups against the first: ``better``, ``worse``, ``alike``.
     """
 
     benchmark: str
     metric: str
+    against: str
     expects: str | None = None
 
 
