@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-
 # From 0 (nothing in common) to 1 (the same), as difflib counts it.
 _SIMILAR = 0.6
 _SHOWN = 12
