@@ -27,36 +27,39 @@ def check_bases(recipe: Recipe) -> None:
     Raises:
         UserError: it is not there, or it is a shape without weights and does not start from scratch.
     """
-    source = resolve(recipe.base)
-    if recipe.tokenizer is not None and source.kind != "preset":
+    for name, base in recipe.roots.items():
+        key = base_key(name)
+        setting = key if name == BASE else f"{key}.model"
+        try:
+            _check_model(base)
+        except UserError as error:
+            raise UserError(f"{error} (--set {setting}=MODEL takes another one)", key=setting) from None
+        if base.random_weights and base.tokenizer_model is not None:
+            try:
+                _check_tokenizer(base.tokenizer_model)
+            except UserError as error:
+                raise UserError(str(error), key="tokenizer" if name == BASE else f"{key}.tokenizer") from None
+    if recipe.tokenizer is not None and resolve(recipe.base).kind != "preset":
         raise UserError(
             f"is for a preset as base, which has no weights; {recipe.base} has some", key="tokenizer"
         )
-    for name, base in recipe.roots.items():
-        try:
-            _check(base)
-        except UserError as error:
-            key = error.key if name == BASE else ".".join(filter(None, (base_key(name), error.key)))
-            raise UserError(error.message, file=error.file, key=key) from None
 
 
-def _check(base: BaseSettings) -> None:
+def _check_model(base: BaseSettings) -> None:
     source = resolve(base.model)
-    if not base.random_weights:
-        if source.path is None and source.kind != "hub":
-            # raises the error that says what is missing, and how to get it
-            load(base.model)
-        return
-    if base.tokenizer_model is not None:
-        found = resolve(base.tokenizer_model)
-        if found.kind == "preset":
-            raise UserError(
-                f"{base.tokenizer_model} is a shape without a tokenizer; name a model that has one, or give a "
-                "vocabulary",
-                key="tokenizer",
-            )
-        if found.path is None and found.kind != "hub":
-            load(base.tokenizer_model)
+    if source.path is None and source.kind != "hub" and not base.random_weights:
+        # raises the error that says what is missing, and how to get it
+        load(base.model)
+
+
+def _check_tokenizer(model: str) -> None:
+    source = resolve(model)
+    if source.kind == "preset":
+        raise UserError(
+            f"{model} is a shape without a tokenizer; name a model that has one, or give a vocabulary"
+        )
+    if source.path is None and source.kind != "hub":
+        load(model)
 
 
 def make_base(recipe: Recipe, name: str, run: RunFolder, corpus: Corpus) -> None:

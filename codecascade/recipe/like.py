@@ -39,7 +39,8 @@ def with_copied_settings(stages: Sequence[Any], lengths: Sequence[str]) -> list[
 def _original(name: Any, by_name: Mapping[str, Mapping[str, Any]], index: int) -> Mapping[str, Any]:
     if not isinstance(name, str) or name not in by_name:
         raise UserError(
-            f"no stage before this one is called {name!r}; {nearest(str(name), by_name)}",
+            f"no stage before this one is called {name!r}; "
+            f"{nearest(str(name), by_name) if by_name else 'it is the first'}",
             key=f"stage[{index}].{KEY}",
         )
     return by_name[name]

@@ -77,7 +77,8 @@ def check_same_data(stage: Stage, key: str, before: Sequence[Stage]) -> None:
     names = [other.name for other in before]
     if stage.same_data_as not in names:
         raise UserError(
-            f"no stage before this one is called {stage.same_data_as!r}; {nearest(stage.same_data_as, names)}",
+            f"no stage before this one is called {stage.same_data_as!r}; "
+            f"{nearest(stage.same_data_as, names) if names else 'it is the first'}",
             key=key,
         )
     other = before[names.index(stage.same_data_as)]
