@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from codecascade.ground.errors import UserError
 from codecascade.plan.plan import make_plan
 from codecascade.recipe import make_recipe, read_recipe, recipe_names
+from codecascade.recipe.named import recipe_file
 from codecascade.recipe.reading import difference
 from codecascade.recipe.settings import BASE, to_data
 from codecascade.recipe.shapes import look_at_bases, model_shapes
@@ -220,6 +223,21 @@ def test_a_study_asks_its_question_and_names_the_papers_answer(name: str) -> Non
         assert question.paper and question.source and question.question.endswith("?")
         trained = [recipe[model] for model in question.members if model not in recipe.roots]
         assert len({stage.total_steps for stage in trained if stage.total_steps}) <= 2
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_short_form_of_a_study_can_be_planned(name: str) -> None:
+    """The command in the recipe's head runs it with tiny models."""
+    lines = recipe_file(name).read_text(encoding="utf-8").splitlines()
+    head = " ".join(line.lstrip("# ").removesuffix("\\") for line in lines if line.startswith("#"))
+    words = shlex.split(head[head.index(f"codecascade run {name} -o runs/try") :])
+    changes = [value for option, value in pairwise(words) if option == "--set"]
+    assert changes
+    recipe = read_recipe(name, changes)
+    plan = make_plan(recipe)
+    if "base=tiny" in changes:
+        assert all(stage.parameters is not None and stage.parameters < 10**6 for stage in plan.stages)
+    assert sum(stage.tokens or 0 for stage in plan.stages) < 10**6
 
 
 def test_the_arms_of_infilling_differ_in_infilling_and_seeds_alone() -> None:
