@@ -26,6 +26,7 @@ from codecascade.plan.remedies import remedies
 from codecascade.plan.self_instruct import SelfInstructCost, context_warnings, self_instruct_costs
 from codecascade.plan.sizes import parse_bytes
 from codecascade.plan.traffic import UTILISATION, Traffic, step_seconds, traffic
+from codecascade.recipe.compare import unmeasured
 from codecascade.recipe.settings import Recipe, Stage
 from codecascade.recipe.shapes import look_at_bases, missing_texts, model_shapes
 from codecascade.training.parallel.settings import MeshShape
@@ -135,6 +136,7 @@ def make_plan(
     warnings: list[str] = []
     bases = look_at_bases(recipe, warnings)
     warnings.extend(missing_texts(recipe))
+    warnings.extend(unmeasured(recipe.compare, recipe.measured))
     shapes = model_shapes(recipe, bases, file)
     positions = {name: config.max_position_embeddings for name, config in shapes.items()}
     positions |= {name: base.config.max_position_embeddings for name, base in bases.items()}

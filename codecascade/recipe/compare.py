@@ -91,7 +91,7 @@ def _figure(text: str) -> dict[str, str]:
 
 
 def check_compare(blocks: Sequence[CompareSettings], measured: Mapping[str, EvaluateSettings]) -> None:
-    """Check that the models are there and are measured by what is compared.
+    """Check that the models and the benchmarks are there.
 
     Args:
         measured: how each model of the recipe is measured, by its name.
@@ -105,7 +105,8 @@ def check_compare(blocks: Sequence[CompareSettings], measured: Mapping[str, Eval
         if block.name in names[:index]:
             raise UserError(f"{block.name!r} is the name of another comparison", key=f"{key}.name")
         _check_groups(block, key, measured)
-        _check_figures(block, key, measured)
+        for number, figure in enumerate(block.figures):
+            check_benchmark_names([figure.benchmark], f"{key}.figures[{number}]")
         for name in block.settings_differ:
             table, _, field = name.rpartition(".")
             known = [*_names_of_settings()]
@@ -143,12 +144,17 @@ def _check_groups(block: CompareSettings, key: str, models: Iterable[str]) -> No
                 )
 
 
-def _check_figures(block: CompareSettings, key: str, measured: Mapping[str, EvaluateSettings]) -> None:
-    for number, figure in enumerate(block.figures):
-        check_benchmark_names([figure.benchmark], f"{key}.figures[{number}]")
-        for model in block.members:
-            if figure.benchmark not in measured[model].benchmarks:
-                raise UserError(
-                    f"{model!r} is not measured by {figure.benchmark!r}; add it to the benchmarks of its evaluate",
-                    key=f"{key}.figures[{number}]",
+def unmeasured(blocks: Sequence[CompareSettings], measured: Mapping[str, EvaluateSettings]) -> Iterator[str]:
+    """A sentence for each figure that can't be compared, because a model is not measured by its benchmark.
+
+    That is no mistake where somebody measures less than the recipe says, by ``--set evaluate.benchmarks=...``.
+    """
+    for index, block in enumerate(blocks):
+        for number, figure in enumerate(block.figures):
+            without = [name for name in block.members if figure.benchmark not in measured[name].benchmarks]
+            if without:
+                verb = "is" if len(without) == 1 else "are"
+                yield (
+                    f"compare[{index}].figures[{number}]: can't be compared, for {', '.join(without)} {verb} not "
+                    f"measured by {figure.benchmark!r}"
                 )
