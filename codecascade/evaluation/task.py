@@ -74,7 +74,8 @@ class Task:
         extract: makes a ``completion`` of what the model wrote. It must leave its own result unchanged, because given
             samples may have been extracted before.
         finish: called in place of ``extract``, with the finish reason, if that matters (a middle that did not end by
-            itself is cut after its line).
+            itself is cut after its line). Given samples are then kept as they are.
+        observe: from what the model wrote and the finish reason, fields that the row gets besides.
         programs: the programs that are run to judge a completion, usually one; None if nothing is run.
         judge: from the completion and the outcomes of ``programs`` in their order, the fields that the verdict adds
             to the row. None for the usual fields, in which ``passed`` means that every outcome passed.
@@ -92,6 +93,7 @@ class Task:
     test: str = ""
     extract: Callable[[str], str] = unchanged
     finish: Callable[[str, str], str] | None = None
+    observe: Callable[[str, str], SampleRow] | None = None
     programs: Callable[[str], Sequence[Program]] | None = None
     judge: Callable[[str, Sequence[Outcome]], SampleRow] | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -102,7 +104,7 @@ class Task:
     def given(self, completion: str) -> str:
         """The completion of a samples file, extracted like an answer of the model.
 
-        The middle of an infilling is kept as it is, because it is not known whether it ended by itself.
+        A task with ``finish`` keeps it as it is, because it is not known whether it ended by itself.
         """
         return completion if self.finish is not None else self.extract(completion)
 
@@ -113,7 +115,12 @@ class Task:
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """What tasks may depend on of the model. The defaults are for given samples, whose model is not known."""
+    """What tasks may depend on of the model. The defaults are for given samples, whose model is not known.
+
+    Attributes:
+        left_to_right: whether some of the given samples say that they were asked without the suffix; None if none
+            says how it was asked, or a model is asked.
+    """
 
     name: str = "samples"
     context_length: int | None = None
@@ -122,6 +129,7 @@ class EvaluatedModel:
     count_tokens: Callable[[str], int] = lambda text: len(text) // 3
     tokenizer: Tokenizer | None = None
     scorer: Scorer | None = None
+    left_to_right: bool | None = None
 
 
 @dataclass(frozen=True)

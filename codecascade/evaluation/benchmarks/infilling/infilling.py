@@ -9,8 +9,9 @@ has doctests that pass with the original line, they are run too.
 the settings name: PSM by default, or another layout if the model's family does not have it. ``pass@1_spm`` and
 ``exact_match_spm`` (or ``_psm``) are of the other layout. SPM has token healing, unless the settings say otherwise.
 
-A model without infilling tokens can't be asked and has none of these figures. It has ``exact_match_left_to_right``
-and ``pass@1_left_to_right``, of the line that it writes after the prefix.
+``exact_match_left_to_right`` and ``pass@1_left_to_right`` are of the line that a model writes after the prefix. A
+model without infilling tokens has these alone; another one is asked if ``infilling.layouts`` says so. Of an answer to
+a masked line the first line counts in all of them, so that they can be compared.
 """
 
 from __future__ import annotations
@@ -131,11 +132,12 @@ def _filled(metric: str, title: str) -> Iterator[ReportedFigure]:
 def _of_lines(problems: int, settings: CommonSettings) -> BenchmarkSize:
     """A line is estimated to have a quarter of the tokens that it may have."""
     own = settings.own(InfillingTaskSettings)
-    return BenchmarkSize(own.problems or problems, 200, own.max_new_tokens // 4, 2)
+    return BenchmarkSize(own.problems or problems, 200, own.max_new_tokens // 4, len(own.asked))
 
 
 def _of_spans(problems: int, settings: CommonSettings) -> BenchmarkSize:
-    return BenchmarkSize(min(problems, settings.own(InfillingTaskSettings).problems or problems), 250, 80, 2)
+    own = settings.own(InfillingTaskSettings)
+    return BenchmarkSize(min(problems, own.problems or problems), 250, 80, len(own.asked))
 
 
 SINGLE_LINE = replace(HUMANEVAL, files=(*_published("SingleLineInfilling").files, *HUMANEVAL.files))
