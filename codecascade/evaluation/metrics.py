@@ -39,8 +39,11 @@ class Metric:
 
 
 def left_to_right(metrics: Mapping[str, Metric], name: str) -> Metric | None:
-    """The figure that a model without infilling tokens has in place of ``name`` (:data:`LEFT_TO_RIGHT`)."""
-    return metrics.get(f"{name}_{LEFT_TO_RIGHT}")
+    """The figure that a model without infilling tokens has in place of ``name`` (:data:`LEFT_TO_RIGHT`).
+
+    None for a model that has the figure itself, whether it was asked left to right as well or not.
+    """
+    return None if name in metrics else metrics.get(f"{name}_{LEFT_TO_RIGHT}")
 
 
 def without_unasked(metrics: dict[str, Metric], settings: Mapping[str, Any]) -> dict[str, Metric]:

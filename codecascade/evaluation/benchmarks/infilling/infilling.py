@@ -40,6 +40,7 @@ from codecascade.evaluation.benchmarks.infilling.settings import (
     InfillingTaskSettings,
 )
 from codecascade.evaluation.data import BenchmarkData, load_records
+from codecascade.evaluation.metrics import LEFT_TO_RIGHT
 from codecascade.evaluation.size import BenchmarkSize
 from codecascade.evaluation.statements import BenchmarkProtocol
 from codecascade.evaluation.task import (
@@ -47,6 +48,7 @@ from codecascade.evaluation.task import (
     EvaluationContext,
     ReportedFigure,
     Task,
+    UseFigure,
 )
 from codecascade.generation.editing.stops import EditorLines
 
@@ -101,6 +103,8 @@ def _benchmark(
     rank: int = 100,
     examples: bool = False,
     paper_protocol: BenchmarkProtocol | None = None,
+    by_one_rule: tuple[str, ...] = (),
+    tells_use: tuple[UseFigure, ...] = (),
 ) -> Benchmark:
     return Benchmark(
         name,
@@ -117,16 +121,19 @@ def _benchmark(
         rank=rank,
         examples=examples,
         paper_protocol=paper_protocol,
+        by_one_rule=by_one_rule,
+        tells_use=tells_use,
         greedy=True,
         task_ids=task_ids,
     )
 
 
 def _filled(metric: str, title: str) -> Iterator[ReportedFigure]:
-    """A metric of the main layout, and of each layout by name."""
+    """A metric of the main layout, of each layout by name, and left to right."""
     yield ReportedFigure(metric, title)
     for layout in ("psm", "spm"):
         yield ReportedFigure(f"{metric}_{layout}", f"{title}, {layout.upper()}")
+    yield ReportedFigure(f"{metric}_{LEFT_TO_RIGHT}", f"{title}, left to right")
 
 
 def _of_lines(problems: int, settings: CommonSettings) -> BenchmarkSize:
@@ -177,9 +184,12 @@ BENCHMARKS = (
             *_filled("exact_match", "Held-out lines filled"),
             ReportedFigure("pass@1", "Held-out lines, doctests pass"),
             ReportedFigure("ended", "Fillings that end by themselves"),
+            ReportedFigure("exact_match_to_end", "Held-out lines filled, and ended by themselves"),
         ),
         rank=10,
         examples=True,
+        tells_use=(UseFigure("exact_match", "lines", "fills in {} exactly"),),
+        by_one_rule=("exact_match", "pass@1"),
     ),
     _benchmark(
         "infilling_single_line",
@@ -195,6 +205,7 @@ BENCHMARKS = (
         ),
         rank=20,
         paper_protocol=STATED_OF_LINES,
+        by_one_rule=("exact_match", "pass@1"),
         examples=True,
     ),
     *(
