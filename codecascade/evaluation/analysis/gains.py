@@ -28,10 +28,10 @@ from codecascade.evaluation.analysis.per_problem import scores_of
 from codecascade.evaluation.analysis.significance import paired
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.scores import Scores
+from codecascade.evaluation.task import Benchmark
 from codecascade.ground.errors import UserError
 
 _LAYOUT = re.compile("_(psm|spm|suffix|left_to_right)$")
-_HOW_ASKED = frozenset({"infilling.format", "infilling.layouts"})
 # The quantile of 0.975 and that of 0.8: a difference of their sum in standard errors is found four times in five.
 _FOUND_FOUR_TIMES_IN_FIVE = 1.96 + 0.84
 
@@ -108,7 +108,7 @@ class ModelGains:
         None if they were measured on other problems, or by other settings, or one of the two has no such figure.
         """
         one, two = (self._measured(model, benchmark) for model in (first, second))
-        if one is None or two is None or not _alike(one, two):
+        if one is None or two is None or differing_settings(one, two):
             return None
         after = self._scores_of(second, two).get(metric)
         if after is None or not two.metrics[metric].is_measured:
@@ -127,7 +127,7 @@ class ModelGains:
         """The figures of the first model that the second's may be compared with."""
         known = BENCHMARKS.get(one.name)
         plain = _LAYOUT.sub("", metric)
-        by_one_rule = known is not None and plain in known.by_one_rule and _by_one_rule(one, two)
+        by_one_rule = known is not None and plain in known.by_one_rule and _by_one_rule(known, one, two)
         for name, scores in self._scores_of(model, one).items():
             if one.metrics[name].is_measured and (
                 name == metric or (by_one_rule and metric == plain and _LAYOUT.sub("", name) == plain)
@@ -147,12 +147,15 @@ class ModelGains:
         return self._scores[model, measured.name]
 
 
-def _alike(one: MeasuredBenchmark, two: MeasuredBenchmark) -> bool:
-    return set(differing_settings(one, two)) <= _HOW_ASKED
+def _by_one_rule(benchmark: Benchmark, *measured: MeasuredBenchmark) -> bool:
+    """Whether the answers were judged by the rule that all layouts share.
 
-
-def _by_one_rule(*measured: MeasuredBenchmark) -> bool:
-    return all(each.settings.get("infilling.first_line", False) for each in measured)
+    Some benchmarks have another one as a setting. Versions without the setting had the other rule alone.
+    """
+    kind = benchmark.settings
+    if kind is None or "first_line" not in kind.model_fields:
+        return True
+    return all(each.settings.get(f"{kind.key}.first_line", False) for each in measured)
 
 
 def _gain(

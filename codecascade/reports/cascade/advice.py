@@ -156,10 +156,11 @@ def _sentence(report: RunReport, finding: _Finding) -> str:
     compared, figure, gain = finding.gain.compared, finding.figure, finding.gain
     before = format_metric(compared.first, figure.metric, with_unit=True)
     after = format_metric(compared.second, figure.metric, with_unit=True)
-    asked = f" {layout_name(gain.before_layout)}," if gain.before_layout != gain.after_layout else ""
+    asked = f" ({layout_name(gain.before_layout)})" if gain.before_layout != gain.after_layout else ""
     return (
-        f"on {compared.difference.n:,} {figure.unit} of {report.code} that it never saw it {figure.says.format(after)}, "
-        f"the base ({report.base}){asked} {before}: {signed_difference(gain)}, p {_p_value(gain)}."
+        f"on {compared.difference.n:,} {figure.unit} of {report.code} that it never saw it "
+        f"{figure.says.format(after)}, the base, {report.base}, {before}{asked}: {signed_difference(gain)}, "
+        f"p {_p_value(gain)}."
     )
 
 

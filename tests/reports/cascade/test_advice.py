@@ -29,8 +29,8 @@ def test_yes_with_the_paired_difference(tmp_path: Path) -> None:
     found = advised(tmp_path, base, stage)
     assert (found.answer, found.tone, found.stage, found.folder) == ("Yes", "better", "code", "models/code")
     assert found.reason == (
-        "on 60 lines of your code that it never saw it fills in 48.3 % exactly, the base (small-base) left to right, "
-        "25.0 %: +23.3 points (+10.9 to +34.6), p < 0.001."
+        "on 60 lines of your code that it never saw it fills in 48.3 % exactly, the base, small-base, 25.0 % "
+        "(left to right): +23.3 points (+10.9 to +34.6), p < 0.001."
     )
     assert found.elsewhere == (
         "Not measured. Whether it forgot anything is seen on a benchmark of other code: add humaneval to "
@@ -68,7 +68,7 @@ def test_the_base_is_taken_at_its_best(tmp_path: Path) -> None:
         tmp_path, "code", {"infilling_heldout": lines({"psm": range(28), "left_to_right": range(20)})}
     )
     found = advised(tmp_path, base, stage)
-    assert found.answer == "Not shown" and "left to right, 46.7 %: 0.0 points" in found.reason
+    assert found.answer == "Not shown" and "46.7 % (left to right): 0.0 points" in found.reason
     assert found.reason.startswith("The difference could be chance: ")
     assert "hardly show a gain" in found.more[-1]
     gains = ModelGains(tmp_path / "evaluations")
