@@ -41,6 +41,11 @@ class Advice:
     examples: ExampleGaps | None
 
     @property
+    def mark(self) -> str:
+        """What stands between the answer and the reason, which begins a sentence unless the answer is ``Yes``."""
+        return ":" if self.answer == "Yes" else "."
+
+    @property
     def folder(self) -> str:
         """The stage's model, in the run's folder."""
         return f"models/{self.stage}"

@@ -45,8 +45,11 @@ class Headline:
     @property
     def line(self) -> str:
         """All of it in a line of text."""
-        before = f"{self.before} ({self.asked_before})" if self.asked_before else self.before
-        after = f"{self.after} ({self.asked_after})" if self.asked_after else self.after
+        asked = (self.asked_before, self.asked_after)
+        before, after = (
+            f"{value} ({layout})" if asked[0] != asked[1] else value
+            for value, layout in zip((self.before, self.after), asked, strict=True)
+        )
         return f"{self.title}: {before} → {after}, {self.difference}: {self.said}"
 
 

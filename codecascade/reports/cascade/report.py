@@ -76,7 +76,8 @@ def summary(report: RunReport, folder: Path) -> list[RenderableType]:
             lines.append(f"  {each.line}\n", style=f"{_COLOURS[each.verdict]} not bold")
         shown.append(lines)
     if (advised := advice(report, columns, gains)) is not None:
-        text = Text(f"Should I use it? {advised.answer}: ", style=f"bold {_COLOURS[advised.tone]}".strip())
+        answer = f"Should I use it? {advised.answer}{advised.mark} "
+        text = Text(answer, style=f"bold {_COLOURS[advised.tone]}")
         text.append(advised.reason, style="default not bold")
         for sentence in advised.more:
             text.append(f" {sentence}", style="default not bold")
