@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from codecascade.evaluation.analysis.gains import Gain, ModelGains
 from codecascade.evaluation.benchmarks.table import BENCHMARKS
 from codecascade.evaluation.metrics import LEFT_TO_RIGHT
-from codecascade.evaluation.notation import format_metric, format_signed, is_plain
+from codecascade.evaluation.notation import format_metric, format_signed, is_plain, layout_name
 from codecascade.reports.cascade.columns import ReportColumn
 from codecascade.reports.cascade.run_report import ModelReport
 
@@ -95,11 +95,6 @@ def _headline(column: ReportColumn, gain: Gain, between: str) -> Headline:
         compared.difference.n,
         gain.verdict,
     )
-
-
-def layout_name(layout: str) -> str:
-    """An infilling layout for a reader: ``PSM``, ``left to right``."""
-    return "left to right" if layout == LEFT_TO_RIGHT else layout.upper()
 
 
 def signed_difference(gain: Gain) -> str:
