@@ -28,6 +28,9 @@ class TextPrompt:
 
     With ``beyond_context`` a model in memory reads a prompt that is longer than its config's positions (RoPE has no
     last one), rather than to generate nothing.
+
+    With ``editor_stops`` the completion ends where an editor's would, whose model does not see what is behind the
+    cursor.
     """
 
     prompt: str
@@ -35,6 +38,7 @@ class TextPrompt:
     heal: bool = True
     stop_after_text: bool = False
     beyond_context: bool = False
+    editor_stops: EditorStops | None = None
 
 
 @dataclass(frozen=True)

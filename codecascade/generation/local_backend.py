@@ -95,7 +95,7 @@ def _encode_prompt(tokenizer: Tokenizer, prompt: Prompt, sampling: SamplingParam
             heal=prompt.heal,
             stop_after_text=prompt.stop_after_text,
         )
-        return replace(made, beyond_context=prompt.beyond_context)
+        return replace(made, beyond_context=prompt.beyond_context, editor=prompt.editor_stops)
     if isinstance(prompt, InfillingPrompt):
         return infilling_request(
             tokenizer,

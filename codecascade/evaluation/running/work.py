@@ -121,6 +121,8 @@ class BenchmarkWork:
             if isinstance(task.prompt, InfillingPrompt) and task.prompt.editor_lines is None:
                 # Older versions had neither.
                 del prompt["editor_lines"], prompt["language"]
+            if isinstance(task.prompt, TextPrompt) and task.prompt.editor_stops is None:
+                del prompt["editor_stops"]
             asked = (task.task_id, _PROMPT_KINDS[type(task.prompt)], prompt, task.max_new_tokens)
             state.update(json.dumps([*asked, task.test, dict(task.fields)], default=str).encode())
         if self.given is not None:
